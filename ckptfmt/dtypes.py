@@ -1,0 +1,128 @@
+"""DataType codes of TensorFlow: their names, NumPy dtypes and stored sizes.
+
+The codes are those of ``enum DataType`` (``protos/types.proto``), the names those of
+``tf.as_dtype(code).name``. Codes 101 to 133 (``DT_*_REF``) are base + 100; they name references in old
+graphs and are never stored.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+REF_OFFSET = 100
+"""A reference dtype's code is that of its base plus this."""
+
+
+class Storage(enum.Enum):
+    """How the elements of a dtype lie in a bundle."""
+
+    FIXED = "fixed"
+    """Each element as many bytes as NumPy's, in C order."""
+    LOW_BITS = "low bits"
+    """One byte an element, the value in its low bits, the upper bits zero."""
+    STRING = "string"
+    """Lengths, a checksum, then the bytes of all elements."""
+    VARIANT = "variant"
+    """A serialized VariantTensorDataProto for each element."""
+    NONE = "none"
+    """Not storable: a handle to something that lived in a process, or a code not known here."""
+
+
+@dataclass(frozen=True)
+class DType:
+    """One TensorFlow dtype."""
+
+    code: int
+    """Number in ``enum DataType``."""
+    name: str
+    """TensorFlow's name: ``float32``, ``qint8``, ``bfloat16``, ``string``."""
+    numpy_name: str
+    """Name of the NumPy or ml_dtypes type of :attr:`numpy`."""
+    storage: Storage = Storage.FIXED
+    bits: int = 0
+    """Significant bits of an element where ``storage`` is LOW_BITS, else 0."""
+    signed: bool = False
+    """Whether the uppermost of these bits is a two's complement sign."""
+
+    @cached_property
+    def numpy(self) -> np.dtype[np.generic]:
+        """The NumPy dtype of arrays; quantised types are their integer, strings ``object``."""
+        if hasattr(np, self.numpy_name) or self.numpy_name == "object":
+            return np.dtype(self.numpy_name)
+        # Imported at first need: float and integer checkpoints, nearly all there are, do without it.
+        import ml_dtypes
+
+        return np.dtype(getattr(ml_dtypes, self.numpy_name))
+
+    @cached_property
+    def itemsize(self) -> int | None:
+        """Stored bytes of an element; None where elements vary in size or cannot be stored."""
+        return self.numpy.itemsize if self.storage in (Storage.FIXED, Storage.LOW_BITS) else None
+
+    def __repr__(self) -> str:
+        return f"<DType {self.name}>"
+
+
+def _low_bits(code: int, name: str, bits: int, *, signed: bool = False) -> DType:
+    return DType(code, name, name, Storage.LOW_BITS, bits, signed)
+
+
+DTYPES: dict[int, DType] = {
+    dtype.code: dtype
+    for dtype in (
+        DType(1, "float32", "float32"),
+        DType(2, "float64", "float64"),
+        DType(3, "int32", "int32"),
+        DType(4, "uint8", "uint8"),
+        DType(5, "int16", "int16"),
+        DType(6, "int8", "int8"),
+        DType(7, "string", "object", Storage.STRING),
+        DType(8, "complex64", "complex64"),
+        DType(9, "int64", "int64"),
+        DType(10, "bool", "bool_"),
+        DType(11, "qint8", "int8"),
+        DType(12, "quint8", "uint8"),
+        DType(13, "qint32", "int32"),
+        DType(14, "bfloat16", "bfloat16"),
+        DType(15, "qint16", "int16"),
+        DType(16, "quint16", "uint16"),
+        DType(17, "uint16", "uint16"),
+        DType(18, "complex128", "complex128"),
+        DType(19, "float16", "float16"),
+        DType(20, "resource", "object", Storage.NONE),
+        DType(21, "variant", "object", Storage.VARIANT),
+        DType(22, "uint32", "uint32"),
+        DType(23, "uint64", "uint64"),
+        DType(24, "float8_e5m2", "float8_e5m2"),
+        DType(25, "float8_e4m3fn", "float8_e4m3fn"),
+        DType(26, "float8_e4m3fnuz", "float8_e4m3fnuz"),
+        DType(27, "float8_e4m3b11fnuz", "float8_e4m3b11fnuz"),
+        DType(28, "float8_e5m2fnuz", "float8_e5m2fnuz"),
+        _low_bits(29, "int4", 4, signed=True),
+        _low_bits(30, "uint4", 4),
+        _low_bits(31, "int2", 2, signed=True),
+        _low_bits(32, "uint2", 2),
+        _low_bits(33, "float4_e2m1fn", 4),
+    )
+}
+"""Every dtype of TensorFlow 2.21 by its code."""
+
+_OTHERS: dict[int, DType] = {}
+
+
+def find_dtype(code: int) -> DType:
+    """Return the dtype of a code.
+
+    A code not known here (invalid, a reference, or newer than TensorFlow 2.21) gives a dtype whose
+    ``storage`` is NONE, so that a listing can show it; reading its values is refused.
+    """
+    dtype = DTYPES.get(code) or _OTHERS.get(code)
+    if dtype is None:
+        base = DTYPES.get(code - REF_OFFSET)
+        name = f"{base.name}_ref" if base else "invalid" if code == 0 else f"unknown_{code}"
+        dtype = _OTHERS.setdefault(code, DType(code, name, "object", Storage.NONE))
+    return dtype

@@ -1,0 +1,177 @@
+"""Every error this package raises.
+
+::
+
+    CkptfmtError(Exception)
+    ├── CorruptError(CkptfmtError, ValueError)                 bytes break the format
+    │   ├── ChecksumError                                      stored and computed checksums differ
+    │   └── TruncatedError                                     the file ends before the format does
+    ├── UnsupportedError(CkptfmtError, NotImplementedError)    valid, but not handled here
+    ├── LimitError(CkptfmtError, ValueError)                   a file asks for more than the caller allows
+    ├── MissingDependencyError(CkptfmtError, ImportError)      an optional package is not installed
+    ├── CheckpointNotFoundError(CkptfmtError, FileNotFoundError)
+    ├── NotReadableError(CkptfmtError, OSError)                the operating system refuses a file
+    ├── TensorNotFoundError(CkptfmtError, KeyError)
+    └── GraphError(CkptfmtError, ValueError)
+
+So a caller writes either of::
+
+    try:
+        weights = ckptfmt.open(path)["dense/kernel"]
+    except ckptfmt.errors.CkptfmtError as error:    # all of them
+        ...
+    except KeyError as error:                       # or Python's own family
+        ...
+
+Messages read ``file @0xOFFSET: what: got …, want …``; what they say is also in fields.
+"""
+
+from __future__ import annotations
+
+import copyreg
+from collections.abc import Sequence
+from typing import TypeVar
+
+_C = TypeVar("_C", bound="CorruptError")
+
+
+class CkptfmtError(Exception):
+    """Base class of every error of this package."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The default rebuilds an exception as cls(*args), which does not fit the signatures below;
+        # worker processes need errors that survive pickling.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+
+
+class CorruptError(CkptfmtError, ValueError):
+    """Bytes of a file break its format.
+
+    Decoders that see only bytes raise it with an offset relative to these bytes; whoever knows
+    where they came from adds that with :meth:`within`.
+    """
+
+    def __init__(self, what: str, *, file: str | None = None, offset: int | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        """What is wrong, without the place."""
+        self.file = file
+        """The file, or None where only bytes were given."""
+        self.offset = offset
+        """Byte offset in the file, or None where the error has no single place."""
+
+    def within(self: _C, file: str, base: int = 0) -> _C:
+        """Place the error in ``file``, its offset so far counted from byte ``base``; returns itself."""
+        if self.file is None:
+            self.file = file
+            self.offset = base + (self.offset or 0)
+        return self
+
+    def __str__(self) -> str:
+        place = self.file or ""
+        if self.offset is not None:
+            place += f"{' ' if place else ''}@0x{self.offset:x}"
+        return f"{place}: {self.what}" if place else self.what
+
+
+class ChecksumError(CorruptError):
+    """A stored checksum is not that of the bytes it covers."""
+
+    def __init__(
+        self, what: str, *, stored: int, computed: int, file: str | None = None, offset: int | None = None
+    ) -> None:
+        super().__init__(
+            f"{what}: stored 0x{stored:08x}, computed 0x{computed:08x}", file=file, offset=offset
+        )
+        self.stored = stored
+        """The checksum in the file, unmasked CRC-32C."""
+        self.computed = computed
+        """The CRC-32C of the bytes that are there."""
+
+
+class TruncatedError(CorruptError):
+    """A file or a structure in it ends before what it announces."""
+
+    def __init__(
+        self, what: str, *, wanted: int, available: int, file: str | None = None, offset: int | None = None
+    ) -> None:
+        super().__init__(f"{what}: want {wanted} bytes, got {available}", file=file, offset=offset)
+        self.wanted = wanted
+        """Bytes needed."""
+        self.available = available
+        """Bytes there."""
+
+
+class UnsupportedError(CkptfmtError, NotImplementedError):
+    """Valid, as far as can be told, but not handled by this version."""
+
+
+class LimitError(CkptfmtError, ValueError):
+    """A file asks for more than the caller allows."""
+
+    def __init__(self, what: str, *, limit: int, asked: int) -> None:
+        super().__init__(f"{what}: asks for {asked}, the limit is {limit}")
+        self.limit = limit
+        """What is allowed."""
+        self.asked = asked
+        """What the file asks for."""
+
+
+class MissingDependencyError(CkptfmtError, ImportError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"this needs {package}: pip install 'ckptfmt[{extra}]'")
+        self.package = package
+        """The package that could not be imported."""
+        self.extra = extra
+        """The extra of ckptfmt that installs it."""
+
+
+class CheckpointNotFoundError(CkptfmtError, FileNotFoundError):
+    """No checkpoint, or no file of one, where it was looked for."""
+
+    def __init__(self, what: str, *, tried: Sequence[str] = ()) -> None:
+        super().__init__(what)
+        self.tried = tuple(tried)
+        """The paths that were looked at, in that order."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class NotReadableError(CkptfmtError, OSError):
+    """The operating system refuses to open or read a file (permissions, I/O errors)."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.file = file
+        """The file."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class TensorNotFoundError(CkptfmtError, KeyError):
+    """No tensor, node or key of that name."""
+
+    def __init__(self, name: str, *, file: str, close_matches: Sequence[str] = ()) -> None:
+        hint = f"; did you mean {' or '.join(map(repr, close_matches))}?" if close_matches else ""
+        super().__init__(f"{file}: no tensor {name!r}{hint}")
+        self.name = name
+        """The name asked for."""
+        self.close_matches = tuple(close_matches)
+        """Names that are there and look alike, best first."""
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of its argument.
+        return str(self.args[0])
+
+
+class GraphError(CkptfmtError, ValueError):
+    """A graph is not what the operation needs."""
+
+    def __init__(self, what: str, *, node: str | None = None) -> None:
+        super().__init__(what if node is None else f"node {node!r}: {what}")
+        self.node = node
+        """Name of the node concerned, or None."""
