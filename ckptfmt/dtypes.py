@@ -111,8 +111,6 @@ DTYPES: dict[int, DType] = {
 }
 """Every dtype of TensorFlow 2.21 by its code."""
 
-_OTHERS: dict[int, DType] = {}
-
 
 def find_dtype(code: int) -> DType:
     """Return the dtype of a code.
@@ -120,9 +118,9 @@ def find_dtype(code: int) -> DType:
     A code not known here (invalid, a reference, or newer than TensorFlow 2.21) gives a dtype whose
     ``storage`` is NONE, so that a listing can show it; reading its values is refused.
     """
-    dtype = DTYPES.get(code) or _OTHERS.get(code)
-    if dtype is None:
-        base = DTYPES.get(code - REF_OFFSET)
-        name = f"{base.name}_ref" if base else "invalid" if code == 0 else f"unknown_{code}"
-        dtype = _OTHERS.setdefault(code, DType(code, name, "object", Storage.NONE))
-    return dtype
+    dtype = DTYPES.get(code)
+    if dtype is not None:
+        return dtype
+    base = DTYPES.get(code - REF_OFFSET)
+    name = f"{base.name}_ref" if base else "invalid" if code == 0 else f"unknown_{code}"
+    return DType(code, name, "object", Storage.NONE)
