@@ -1,0 +1,1 @@
+"""Checkpoints: what ``tf.train.Saver`` and ``tf.train.Checkpoint`` write."""

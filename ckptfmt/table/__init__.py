@@ -1,0 +1,10 @@
+"""Sorted string tables: immutable files of byte-string keys and values, derived from LevelDB's.
+
+::
+
+    data block · trailer   …   metaindex block · trailer   index block · trailer   footer, 48 bytes
+
+``format`` finds and checks blocks, ``block`` decodes what is in one, ``table`` finds a key among them.
+"""
+
+from ckptfmt.table.table import Table as Table

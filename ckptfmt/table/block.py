@@ -1,0 +1,101 @@
+"""Blocks: sorted entries with shared key prefixes.
+
+::
+
+    entry:    shared varint | non_shared varint | value_len varint | key[shared:] | value
+    block:    entry …  restart offset uint32 …  num_restarts uint32
+
+``shared`` bytes of the key are those of the previous entry's key; at a restart point it is 0, so that a key
+can be found by bisection of the restarts. Source: LevelDB ``table/block.cc``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ckptfmt.errors import CorruptError, TruncatedError
+from ckptfmt.wire.coding import Buffer, decode_varint
+
+
+class Block:
+    """The decoded contents of one block. Offsets in its errors count from the block's first byte."""
+
+    __slots__ = ("_data", "_entries_end", "_num_restarts")
+
+    def __init__(self, data: Buffer) -> None:
+        if len(data) < 4:
+            raise TruncatedError("block", wanted=4, available=len(data), offset=0)
+        self._data = data
+        self._num_restarts = int.from_bytes(data[-4:], "little")
+        self._entries_end = len(data) - 4 * (self._num_restarts + 1)
+        if self._entries_end < 0:
+            raise CorruptError(
+                f"block of {len(data)} bytes claims {self._num_restarts} restart points", offset=len(data) - 4
+            )
+
+    def items(self, after: bytes | None = None) -> Iterator[tuple[bytes, Buffer]]:
+        """Iterate over keys and values in order; the first key must be greater than ``after``."""
+        return self._walk(0, after)
+
+    def get(self, key: bytes) -> Buffer | None:
+        """Return the value of ``key``, found by its restart point, or None."""
+        for found, value in self._walk(self._restart_before(key), None):
+            if found >= key:
+                return value if found == key else None
+        return None
+
+    def _walk(self, pos: int, previous: bytes | None) -> Iterator[tuple[bytes, Buffer]]:
+        data, end = self._data, self._entries_end
+        key = b""
+        while pos < end:
+            start = pos
+            try:
+                shared, non_shared, value_len = data[pos], data[pos + 1], data[pos + 2]
+                pos += 3
+                if shared > 0x7F or non_shared > 0x7F or value_len > 0x7F:
+                    shared, pos = decode_varint(data, start)
+                    non_shared, pos = decode_varint(data, pos)
+                    value_len, pos = decode_varint(data, pos)
+            except IndexError:
+                raise TruncatedError("entry", wanted=3, available=end - start, offset=start) from None
+            key_end = pos + non_shared
+            value_end = key_end + value_len
+            if value_end > end:
+                raise TruncatedError(
+                    "entry outside its block", wanted=value_end - start, available=end - start, offset=start
+                )
+            if shared > len(key):
+                raise CorruptError(f"entry shares {shared} bytes with a key of {len(key)}", offset=start)
+            key = key[:shared] + data[pos:key_end]
+            if previous is not None and key <= previous:
+                raise CorruptError(f"keys out of order: {key!r} after {previous!r}", offset=start)
+            previous = key
+            yield key, data[key_end:value_end]
+            pos = value_end
+
+    def _restart_before(self, key: bytes) -> int:
+        """The last restart point whose key is less than ``key``, or the first."""
+        low, high = 0, max(self._num_restarts - 1, 0)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._restart_key(middle) < key:
+                low = middle
+            else:
+                high = middle - 1
+        return self._restart(low) if self._num_restarts else 0
+
+    def _restart(self, index: int) -> int:
+        at = self._entries_end + 4 * index
+        offset = int.from_bytes(self._data[at : at + 4], "little")
+        if offset > self._entries_end:
+            raise CorruptError(f"restart point at {offset} behind the entries", offset=at)
+        return offset
+
+    def _restart_key(self, index: int) -> bytes:
+        start = self._restart(index)
+        shared, pos = decode_varint(self._data, start)
+        non_shared, pos = decode_varint(self._data, pos)
+        _, pos = decode_varint(self._data, pos)
+        if shared or pos + non_shared > self._entries_end:
+            raise CorruptError("restart point is not at an entry with a whole key", offset=start)
+        return bytes(self._data[pos : pos + non_shared])

@@ -1,0 +1,85 @@
+"""A table: a map from byte-string keys to byte-string values in one file."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from functools import cached_property
+
+from ckptfmt.errors import CorruptError
+from ckptfmt.table.block import Block
+from ckptfmt.table.format import BlockHandle, decode_handle, read_block, read_footer
+from ckptfmt.wire.coding import Buffer
+from ckptfmt.wire.file import RandomAccessFile
+
+KEPT_BLOCKS = 8
+"""Decoded blocks kept for look-ups near each other."""
+
+
+class Table:
+    """A sorted string table.
+
+    Opening reads the footer; the index block is read at first need, a data block each time a key in it is
+    looked up, and every block's checksum is verified.
+    """
+
+    def __init__(self, file: RandomAccessFile) -> None:
+        self.file = file
+        self.footer = read_footer(file)
+        self._kept: dict[BlockHandle, Block] = {}
+
+    @cached_property
+    def _index(self) -> tuple[list[bytes], list[BlockHandle]]:
+        """For each data block a key not less than its last, and its handle."""
+        separators, handles = [], []
+        index = self._read(self.footer.index)
+        try:
+            for separator, value in index.items():
+                separators.append(separator)
+                handles.append(decode_handle(value, 0)[0])
+        except CorruptError as error:
+            raise self._located(error, self.footer.index) from None
+        return separators, handles
+
+    @property
+    def handles(self) -> list[BlockHandle]:
+        """The data blocks, in key order."""
+        return self._index[1]
+
+    def get(self, key: bytes) -> Buffer | None:
+        """Return the value of ``key``, or None; reads at most one data block."""
+        separators, handles = self._index
+        position = bisect_left(separators, key)
+        if position == len(handles):
+            return None
+        handle = handles[position]
+        block = self._kept.get(handle)
+        if block is None:
+            block = self._read(handle)
+            if len(self._kept) >= KEPT_BLOCKS:
+                self._kept.clear()
+            self._kept[handle] = block
+        try:
+            return block.get(key)
+        except CorruptError as error:
+            raise self._located(error, handle) from None
+
+    def items(self) -> Iterator[tuple[bytes, Buffer]]:
+        """Iterate over all keys and values in key order; each block is read once."""
+        key: bytes | None = None
+        for handle in self.handles:
+            block = self._read(handle)
+            try:
+                for key, value in block.items(after=key):
+                    yield key, value
+            except CorruptError as error:
+                raise self._located(error, handle) from None
+
+    def _read(self, handle: BlockHandle) -> Block:
+        try:
+            return Block(read_block(self.file, handle))
+        except CorruptError as error:
+            raise self._located(error, handle) from error.__cause__
+
+    def _located(self, error: CorruptError, handle: BlockHandle) -> CorruptError:
+        return error.within(self.file.name, handle.offset)

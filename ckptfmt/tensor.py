@@ -1,0 +1,373 @@
+"""Tensors: stored bytes and TensorProto messages to NumPy arrays.
+
+A TensorProto holds its elements either in ``tensor_content``, as they lie in memory, little-endian, or in the
+repeated field of its dtype (:data:`VALUE_FIELDS`). It is decoded from its serialized bytes, not from a
+message object, so that packed numbers become arrays without a Python object for each.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+
+from ckptfmt.dtypes import DType, Storage, find_dtype
+from ckptfmt.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
+from ckptfmt.wire.coding import (
+    FIXED32,
+    FIXED64,
+    LENGTH_DELIMITED,
+    Buffer,
+    Field,
+    decode_fields,
+    decode_varints,
+    to_signed,
+)
+
+Shape: TypeAlias = tuple[int, ...]
+Array: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"
+
+MAX_RANK = 254
+"""TensorFlow's TensorShape holds no more dimensions."""
+
+MAX_FILLED_BYTES = 1 << 30
+"""How far the last value of a TensorProto may be repeated; a few stored bytes can ask for any size."""
+
+MAX_NESTING = 50
+"""Variants in tensors in variants; protobuf itself stops at 100 messages, two of these a level."""
+
+_INT64_MAX = (1 << 63) - 1
+
+
+@lru_cache(maxsize=4096)
+def decode_shape(data: bytes) -> Shape:
+    """Return the dimensions of a serialized TensorShapeProto; CorruptError where TensorFlow has no such shape.
+
+    ``unknown_rank`` is ignored, as TensorFlow does for stored tensors.
+    """
+    shape = []
+    elements = 1
+    for field in decode_fields(data):
+        if (field.number, field.wire_type) != (2, LENGTH_DELIMITED):
+            continue
+        size = 0
+        for dim in decode_fields(field.content):
+            if dim.number == 1:
+                size = to_signed(dim.value)
+        if size < 0:
+            raise CorruptError(f"dimension {len(shape)} of a shape is {size}")
+        elements *= size
+        if elements > _INT64_MAX:
+            raise CorruptError(f"shape {[*shape, size]} has more than 2**63 - 1 elements")
+        shape.append(size)
+    if len(shape) > MAX_RANK:
+        raise CorruptError(f"shape of {len(shape)} dimensions, TensorFlow has at most {MAX_RANK}")
+    return tuple(shape)
+
+
+def expected_size(dtype: DType, shape: Shape) -> int | None:
+    """Stored bytes of a tensor; None where the elements vary in size."""
+    return None if dtype.itemsize is None else math.prod(shape) * dtype.itemsize
+
+
+def read_only(array: Array) -> Array:
+    """Return the array, no longer writable."""
+    array.flags.writeable = False
+    return array
+
+
+def new_array(shape: Shape, dtype: DType) -> Array:
+    """Return an uninitialised array; UnsupportedError where NumPy has no such shape."""
+    try:
+        return np.empty(shape, dtype.numpy)
+    except ValueError as error:
+        raise UnsupportedError(f"NumPy has no array of shape {shape}: {error}") from error
+
+
+def decode_raw(data: Buffer, dtype: DType, shape: Shape, *, big_endian: bool = False) -> Array:
+    """Return the array whose elements lie in ``data`` in C order: a read-only view wherever that is possible.
+
+    A copy is made only to swap bytes (files of the other byte order) and to sign-extend the types of less
+    than 8 bits. The view may be unaligned; NumPy copes, ``np.require(array, requirements="A")`` copies.
+    """
+    wanted = expected_size(dtype, shape)
+    if wanted is None:
+        raise UnsupportedError(f"dtype {dtype.name} has no fixed-size elements")
+    if len(data) != wanted:
+        raise CorruptError(
+            f"{dtype.name} of shape {list(shape)}: got {len(data)} bytes, want {wanted}", offset=0
+        )
+    try:
+        if dtype.storage is Storage.LOW_BITS:
+            return read_only(_extend_low_bits(np.frombuffer(data, np.uint8), dtype).reshape(shape))
+        if big_endian != (sys.byteorder == "big") and dtype.numpy.itemsize > 1:
+            return read_only(_swap_bytes(data, dtype.numpy).reshape(shape))
+        array: Array = np.ndarray(shape, dtype.numpy, data)
+    except ValueError as error:
+        raise UnsupportedError(f"NumPy has no array of shape {shape}: {error}") from error
+    if dtype.numpy == np.bool_ and wanted and int(np.max(array.view(np.uint8))) > 1:
+        at = int(np.argmax(array.view(np.uint8).ravel() > 1))
+        raise CorruptError(f"bool byte: got 0x{data[at]:02x}, want 0 or 1", offset=at)
+    return array if not array.flags.writeable else read_only(array)
+
+
+def _extend_low_bits(stored: Array, dtype: DType) -> Array:
+    unused = 8 - dtype.bits
+    if dtype.signed:
+        return np.right_shift(np.left_shift(stored, unused).view(np.int8), unused).view(dtype.numpy)
+    return np.bitwise_and(stored, np.uint8(0xFF >> unused)).view(dtype.numpy)
+
+
+def _swap_bytes(data: Buffer, dtype: np.dtype[np.generic]) -> Array:
+    # As unsigned words: byteswap() of ml_dtypes types is not to be relied on. A complex number is two words.
+    word = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
+    return np.frombuffer(data, f"u{word}").byteswap().view(dtype)
+
+
+# --- TensorProto -----------------------------------------------------------------------------------------
+
+VALUE_FIELDS: dict[str, tuple[int, str]] = {
+    **{
+        name: (7, "varint")
+        for name in (
+            *("int32", "int16", "uint16", "int8", "uint8", "int4", "uint4", "int2", "uint2"),
+            *("qint8", "quint8", "qint32", "qint16", "quint16"),
+        )
+    },
+    **{name: (13, "bits16") for name in ("float16", "bfloat16")},
+    **{
+        name: (18, "bytes")
+        for name in (
+            *("float8_e5m2", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e4m3b11fnuz", "float8_e5m2fnuz"),
+            "float4_e2m1fn",
+        )
+    },
+    "float32": (5, "<f4"),
+    "float64": (6, "<f8"),
+    "complex64": (9, "<f4"),
+    "complex128": (12, "<f8"),
+    "string": (8, "string"),
+    "int64": (10, "varint"),
+    "bool": (11, "varint"),
+    "uint32": (16, "varint"),
+    "uint64": (17, "varint"),
+    "resource": (14, "resource"),
+    "variant": (15, "variant"),
+}
+"""Dtype -> number and encoding of the TensorProto field that holds its values one by one."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An element of a variant tensor: the saved state of a C++ object."""
+
+    type_name: str
+    """Its C++ type, e.g. ``tensorflow::TensorList``."""
+    metadata: bytes
+    """What the type itself wrote, opaque here."""
+    tensors: tuple[Array, ...]
+    """The tensors it holds."""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{t.dtype}{list(t.shape)}" for t in self.tensors[:4])
+        more = f", … {len(self.tensors)} in all" if len(self.tensors) > 4 else ""
+        return f"<Variant {self.type_name!r} metadata={len(self.metadata)} bytes tensors=({shown}{more})>"
+
+
+@dataclass(frozen=True)
+class ResourceHandle:
+    """An element of a resource tensor: a reference to something that lived in a process."""
+
+    device: str
+    container: str
+    name: str
+    hash_code: int
+    type_name: str
+
+
+def decode_tensor_proto(data: Buffer, *, limit: int = MAX_FILLED_BYTES, nesting: int = 0) -> Array:
+    """Return the array of a serialized TensorProto, read-only.
+
+    Fewer values than elements repeat the last one, none means zeros, and surplus values are dropped, as
+    TensorFlow does. Values that fill the shape lie as a view in ``data`` where their encoding allows it;
+    one value repeated takes no memory.
+
+    Raises
+    ------
+    LimitError
+        Repeating values would take more than ``limit`` bytes.
+    CorruptError
+        The message is not a tensor.
+    UnsupportedError
+        Its dtype is not known.
+    """
+    dtype, shape_bytes, content = find_dtype(0), b"", b""  # type: DType, bytes, Buffer
+    fields = []
+    for field in decode_fields(data):
+        if field.number == 1:
+            dtype = find_dtype(field.value)
+        elif field.number == 2:
+            shape_bytes += bytes(field.content)
+        elif field.number == 4:
+            content = field.content
+        else:
+            fields.append(field)
+    shape = decode_shape(shape_bytes)
+    if len(content):
+        if dtype.storage is Storage.STRING:
+            return _shaped(_decode_inline_strings(content, math.prod(shape)), shape)
+        return decode_raw(content, dtype, shape)
+    values = decode_values(fields, dtype, nesting=nesting)
+    return _fill(values, dtype, shape, limit)
+
+
+def decode_values(fields: list[Field], dtype: DType, *, nesting: int = 0) -> Array:
+    """Return the one-dimensional array of the values that a TensorProto's fields list for its dtype.
+
+    Packed and unpacked encodings may be mixed. Integers beyond the dtype are truncated to its width.
+    """
+    number, encoding = VALUE_FIELDS.get(dtype.name, (0, ""))
+    if not number:
+        raise UnsupportedError(f"dtype {dtype.name} (code {dtype.code}) has no values")
+    chunks = [field for field in fields if field.number == number]
+    if encoding in ("string", "resource", "variant"):
+        decode = {
+            "string": bytes,
+            "resource": _decode_resource,
+            "variant": lambda content: decode_variant(content, nesting=nesting + 1),
+        }[encoding]
+        values = np.empty(len(chunks), object)
+        for i, field in enumerate(chunks):
+            _require(field, LENGTH_DELIMITED)
+            values[i] = decode(field.content)
+        return values
+    if encoding == "bytes":
+        for field in chunks:
+            _require(field, LENGTH_DELIMITED)
+        content = chunks[-1].content if chunks else b""
+        return decode_raw(content, dtype, (len(content),))
+    parts = [_decode_numbers(field, encoding) for field in chunks]
+    numbers = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.empty(0, np.uint64)
+    return _from_numbers(numbers, dtype, encoding)
+
+
+def _decode_numbers(field: Field, encoding: str) -> Array:
+    """The numbers of one occurrence of a repeated field: packed many, or one."""
+    if encoding.startswith("<"):
+        itemsize = np.dtype(encoding).itemsize
+        if field.wire_type == LENGTH_DELIMITED:
+            if field.value % itemsize:
+                raise CorruptError(f"field {field.number}: {field.value} bytes of {itemsize}-byte numbers")
+            return np.frombuffer(field.content, encoding)
+        _require(field, FIXED32 if itemsize == 4 else FIXED64)
+        return np.frombuffer(field.value.to_bytes(itemsize, "little"), encoding)
+    if field.wire_type != LENGTH_DELIMITED:
+        _require(field, 0)
+        return np.array([field.value], np.uint64)
+    # A varint ends with the one byte below 0x80.
+    content = field.content
+    count = int(np.count_nonzero(np.frombuffer(content, np.uint8) < 0x80))
+    values, end = decode_varints(content, count)
+    if end != len(content):
+        raise TruncatedError("packed varint", wanted=len(content) + 1, available=len(content))
+    return values
+
+
+def _from_numbers(numbers: Array, dtype: DType, encoding: str) -> Array:
+    if encoding == "bits16":
+        return numbers.astype(np.uint16).view(dtype.numpy)
+    if dtype.numpy.kind == "c":
+        # Real and imaginary parts alternate; a lone real part is dropped.
+        parts = np.ascontiguousarray(numbers[: len(numbers) // 2 * 2], f"f{dtype.numpy.itemsize // 2}")
+        return parts.view(dtype.numpy)
+    if dtype.storage is Storage.LOW_BITS:
+        return _extend_low_bits(numbers.astype(np.uint8), dtype)
+    return numbers.astype(dtype.numpy, copy=False)
+
+
+def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
+    """The array of ``shape`` whose elements are ``values``, the last one repeated."""
+    elements = math.prod(shape)
+    if len(values) == elements:
+        return _shaped(values, shape)
+    if len(values) > elements:
+        return _shaped(values[:elements], shape)
+    if len(values) <= 1:
+        zero = np.empty(1, object) if dtype.numpy.hasobject else np.zeros(1, dtype.numpy)
+        if dtype.storage is Storage.STRING:
+            zero[0] = b""
+        try:
+            return np.broadcast_to(values if len(values) else zero, shape)
+        except ValueError as error:
+            raise UnsupportedError(f"NumPy has no array of shape {shape}: {error}") from error
+    if elements * dtype.numpy.itemsize > limit:
+        raise LimitError(
+            f"constant {dtype.name}{list(shape)} of {len(values)} values",
+            limit=limit,
+            asked=elements * dtype.numpy.itemsize,
+        )
+    filled = np.empty(elements, dtype.numpy)
+    filled[: len(values)] = values
+    filled[len(values) :] = values[-1]
+    return _shaped(filled, shape)
+
+
+def _shaped(values: Array, shape: Shape) -> Array:
+    try:
+        return read_only(values.reshape(shape))
+    except ValueError as error:
+        raise UnsupportedError(f"NumPy has no array of shape {shape}: {error}") from error
+
+
+def _decode_inline_strings(content: Buffer, count: int) -> Array:
+    """Strings in ``tensor_content``: all lengths as varints, then all bytes."""
+    lengths, pos = decode_varints(content, count)
+    return split_strings(content[pos:], lengths)
+
+
+def split_strings(data: Buffer, lengths: np.ndarray) -> Array:
+    """Return the strings of the given lengths (uint64) that lie back to back in ``data``, all of it."""
+    sizes = lengths.tolist()
+    total = sum(sizes)
+    if total != len(data):
+        raise CorruptError(f"strings of {total} bytes in all, got {len(data)} bytes", offset=0)
+    values = np.empty(len(sizes), object)
+    pos = 0
+    for i, size in enumerate(sizes):
+        values[i] = bytes(data[pos : pos + size])
+        pos += size
+    return values
+
+
+def decode_variant(data: Buffer, *, nesting: int = 0) -> Variant:
+    """Return the value of a serialized VariantTensorDataProto."""
+    if nesting > MAX_NESTING:
+        raise CorruptError(f"variants nested more than {MAX_NESTING} deep", offset=0)
+    type_name, metadata, tensors = "", b"", []
+    for field in decode_fields(data):
+        if field.number == 1:
+            type_name = bytes(field.content).decode("utf-8", "backslashreplace")
+        elif field.number == 2:
+            metadata = bytes(field.content)
+        elif field.number == 3:
+            tensors.append(decode_tensor_proto(field.content, nesting=nesting))
+    return Variant(type_name, metadata, tuple(tensors))
+
+
+def _decode_resource(data: Buffer) -> ResourceHandle:
+    texts, hash_code = {}, 0
+    for field in decode_fields(data):
+        if field.number == 4:
+            hash_code = field.value
+        else:
+            texts[field.number] = bytes(field.content).decode("utf-8", "backslashreplace")
+    return ResourceHandle(*(texts.get(n, "") for n in (1, 2, 3)), hash_code, texts.get(5, ""))
+
+
+def _require(field: Field, wire_type: int) -> None:
+    if field.wire_type != wire_type:
+        raise CorruptError(f"field {field.number}: got wire type {field.wire_type}, want {wire_type}")

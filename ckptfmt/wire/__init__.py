@@ -1,0 +1,1 @@
+"""Bytes and numbers: random-access files, variable-length integers, checksums."""

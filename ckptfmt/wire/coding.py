@@ -1,0 +1,141 @@
+"""Variable-length integers and the fields of protobuf messages.
+
+A varint holds 7 bits a byte, lowest group first, the top bit set on all bytes but the last; 64 bits take at
+most 10 bytes. A field is a varint tag (``number << 3 | wire type``) and a value::
+
+    wire type 0  varint          1  8 bytes, little-endian
+              2  varint length, bytes       5  4 bytes, little-endian
+
+Offsets in the errors raised here count from the start of the bytes given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from ckptfmt.errors import CorruptError, TruncatedError
+
+Buffer: TypeAlias = bytes | memoryview
+"""Bytes that can be indexed and sliced without a copy."""
+
+MAX_VARINT_BYTES = 10
+
+VARINT = 0
+FIXED64 = 1
+LENGTH_DELIMITED = 2
+FIXED32 = 5
+
+
+def encode_varint(value: int) -> bytes:
+    """Return the varint of an integer in ``[0, 2**64)``."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def decode_varint(data: Buffer, pos: int) -> tuple[int, int]:
+    """Return the varint at ``pos`` and the position behind it."""
+    start = pos
+    value = shift = 0
+    try:
+        while True:
+            byte = data[pos]
+            pos += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+            if shift == 7 * MAX_VARINT_BYTES:
+                raise CorruptError(f"varint longer than {MAX_VARINT_BYTES} bytes", offset=start)
+    except IndexError:
+        raise TruncatedError(
+            "varint", wanted=pos - start + 1, available=max(len(data) - start, 0), offset=start
+        ) from None
+    if value >> 64:
+        raise CorruptError(f"varint 0x{value:x} exceeds 64 bits", offset=start)
+    return value, pos
+
+
+def decode_varints(data: Buffer, count: int) -> tuple[np.ndarray, int]:
+    """Return the first ``count`` varints of ``data`` (uint64) and the position behind them.
+
+    All at once: the work is a few NumPy operations however many there are.
+    """
+    if count > len(data):
+        raise TruncatedError(f"{count} varints", wanted=count, available=len(data), offset=0)
+    window = np.frombuffer(data, np.uint8, count=min(len(data), count * MAX_VARINT_BYTES))
+    if not (window[:count] & 0x80).any():
+        return window[:count].astype(np.uint64), count
+    last = np.flatnonzero(window < 0x80)[:count]
+    if len(last) < count:
+        raise TruncatedError(f"{count} varints", wanted=len(data) + 1, available=len(data), offset=0)
+    first = np.concatenate(([0], last[:-1] + 1))
+    lengths = last - first + 1
+    longest = int(lengths.max())
+    if longest > MAX_VARINT_BYTES:
+        at = int(first[int(lengths.argmax())])
+        raise CorruptError(f"varint longer than {MAX_VARINT_BYTES} bytes", offset=at)
+    values = np.zeros(count, np.uint64)
+    for i in range(longest):
+        longer = np.flatnonzero(lengths > i)
+        groups = window[first[longer] + i]
+        if i == MAX_VARINT_BYTES - 1 and (groups > 1).any():
+            at = int(first[longer[int((groups > 1).argmax())]])
+            raise CorruptError("varint exceeds 64 bits", offset=at)
+        values[longer] |= (groups & 0x7F).astype(np.uint64) << np.uint64(7 * i)
+    return values, int(last[-1]) + 1 if count else 0
+
+
+def to_signed(value: int) -> int:
+    """Return the int64 (or sign-extended int32) whose two's complement a varint holds."""
+    return value - (1 << 64) if value >> 63 else value
+
+
+class Field(NamedTuple):
+    """One field of a serialized message."""
+
+    number: int
+    """Field number."""
+    wire_type: int
+    """VARINT, FIXED64, LENGTH_DELIMITED or FIXED32."""
+    value: int
+    """The unsigned number; the length where the field is length-delimited."""
+    content: Buffer
+    """The bytes of a length-delimited field, else empty."""
+
+
+def decode_fields(data: Buffer) -> Iterator[Field]:
+    """Iterate over the fields of a serialized message, in file order, without copying their bytes."""
+    pos, end = 0, len(data)
+    while pos < end:
+        start = pos
+        tag, pos = decode_varint(data, pos)
+        number, wire_type = tag >> 3, tag & 7
+        if not 0 < number < 1 << 29:
+            raise CorruptError(f"field number {number}", offset=start)
+        if wire_type == VARINT:
+            value, pos = decode_varint(data, pos)
+            yield Field(number, wire_type, value, b"")
+            continue
+        if wire_type == LENGTH_DELIMITED:
+            size, pos = decode_varint(data, pos)
+        elif wire_type == FIXED32:
+            size = 4
+        elif wire_type == FIXED64:
+            size = 8
+        else:
+            raise CorruptError(f"field {number} has wire type {wire_type}", offset=start)
+        if size > end - pos:
+            raise TruncatedError(f"field {number}", wanted=size, available=end - pos, offset=pos)
+        content = data[pos : pos + size]
+        pos += size
+        if wire_type == LENGTH_DELIMITED:
+            yield Field(number, wire_type, size, content)
+        else:
+            yield Field(number, wire_type, int.from_bytes(content, "little"), b"")

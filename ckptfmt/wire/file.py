@@ -1,0 +1,85 @@
+"""Files read by offset.
+
+Everything above asks for bytes with ``read(offset, size)`` and gets a view; no cursor is shared, so any
+thread may read at any time. A remote file needs only to provide :class:`RandomAccessFile`, and an
+:data:`Opener` that returns it for a path.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from ckptfmt.errors import CheckpointNotFoundError, NotReadableError, TruncatedError
+
+
+class RandomAccessFile(Protocol):
+    """A file of a fixed size, read by offset."""
+
+    @property
+    def name(self) -> str:
+        """What errors call the file: its path."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file when it was opened."""
+
+    def read(self, offset: int, size: int) -> memoryview:
+        """Return ``size`` read-only bytes at ``offset``; TruncatedError where the file does not hold them."""
+
+    def release(self, offset: int, size: int) -> None:
+        """Say that these bytes will not be needed soon; what was returned stays valid."""
+
+    def close(self) -> None:
+        """Let go of the file; views already returned stay valid."""
+
+
+Opener: TypeAlias = Callable[[str], RandomAccessFile]
+"""Opens a path; raises CheckpointNotFoundError or NotReadableError."""
+
+
+class MappedFile:
+    """A local file mapped into memory: ``read`` returns views, and pages come in when they are touched."""
+
+    def __init__(self, path: str) -> None:
+        self.name = path
+        try:
+            with Path(path).open("rb") as stream:
+                self.size = stream.seek(0, 2)
+                # An empty file cannot be mapped.
+                self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if self.size else None
+        except FileNotFoundError as error:
+            raise CheckpointNotFoundError(f"{path}: no such file", tried=[path]) from error
+        except (OSError, ValueError) as error:
+            # ValueError: the path holds a NUL, or the file shrank under the call.
+            raise NotReadableError(path, getattr(error, "strerror", None) or str(error)) from error
+        self._view: memoryview | None = memoryview(self._map if self._map is not None else b"")
+
+    def read(self, offset: int, size: int) -> memoryview:
+        """Return a read-only view of ``size`` bytes at ``offset``; no copy is made."""
+        if self._view is None:
+            raise ValueError(f"{self.name}: the file is closed")
+        if offset < 0 or size < 0 or offset + size > self.size:
+            available = max(0, self.size - offset) if offset >= 0 else 0
+            raise TruncatedError(
+                "file too short", wanted=size, available=available, file=self.name, offset=offset
+            )
+        return self._view[offset : offset + size]
+
+    def release(self, offset: int, size: int) -> None:
+        """Drop the pages that lie wholly in these bytes; touched again, they come back from the file."""
+        if self._map is None or not hasattr(mmap, "MADV_DONTNEED"):
+            return
+        start = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
+        stop = (offset + size) // mmap.PAGESIZE * mmap.PAGESIZE
+        if stop > start:
+            self._map.madvise(mmap.MADV_DONTNEED, start, stop - start)
+
+    def close(self) -> None:
+        """Forget the mapping; it goes away with the last array that views it."""
+        self._view = self._map = None
+
+    def __repr__(self) -> str:
+        return f"<MappedFile {self.name!r} {self.size} bytes>"
