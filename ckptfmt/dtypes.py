@@ -52,11 +52,13 @@ class DType:
     def numpy(self) -> np.dtype[np.generic]:
         """The NumPy dtype of arrays; quantised types are their integer, strings ``object``."""
         if hasattr(np, self.numpy_name) or self.numpy_name == "object":
-            return np.dtype(self.numpy_name)
-        # Imported at first need: float and integer checkpoints, nearly all there are, do without it.
-        import ml_dtypes
+            dtype: np.dtype[np.generic] = np.dtype(self.numpy_name)
+        else:
+            # Imported at first need: float and integer checkpoints, nearly all there are, do without it.
+            import ml_dtypes
 
-        return np.dtype(getattr(ml_dtypes, self.numpy_name))
+            dtype = np.dtype(getattr(ml_dtypes, self.numpy_name))
+        return dtype
 
     @cached_property
     def itemsize(self) -> int | None:

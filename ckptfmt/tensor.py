@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ckptfmt.dtypes import DType, Storage, find_dtype
-from ckptfmt.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
+from ckptfmt.errors import CorruptError, LimitError, UnsupportedError
 from ckptfmt.wire.coding import (
     FIXED32,
     FIXED64,
@@ -24,6 +24,7 @@ from ckptfmt.wire.coding import (
     Buffer,
     Field,
     decode_fields,
+    decode_integers,
     decode_varints,
     to_signed,
 )
@@ -45,11 +46,12 @@ _INT64_MAX = (1 << 63) - 1
 
 @lru_cache(maxsize=4096)
 def decode_shape(data: bytes) -> Shape:
-    """Return the dimensions of a serialized TensorShapeProto; CorruptError where TensorFlow has no such shape.
+    """Return the dimensions of a serialized TensorShapeProto.
 
+    Raises CorruptError where TensorFlow has no such shape: negative sizes, too many dimensions or elements.
     ``unknown_rank`` is ignored, as TensorFlow does for stored tensors.
     """
-    shape = []
+    shape: list[int] = []
     elements = 1
     for field in decode_fields(data):
         if (field.number, field.wire_type) != (2, LENGTH_DELIMITED):
@@ -118,34 +120,33 @@ def decode_raw(data: Buffer, dtype: DType, shape: Shape, *, big_endian: bool = F
 def _extend_low_bits(stored: Array, dtype: DType) -> Array:
     unused = 8 - dtype.bits
     if dtype.signed:
-        return np.right_shift(np.left_shift(stored, unused).view(np.int8), unused).view(dtype.numpy)
-    return np.bitwise_and(stored, np.uint8(0xFF >> unused)).view(dtype.numpy)
+        values: Array = np.right_shift(np.left_shift(stored, unused).view(np.int8), unused)
+    else:
+        values = np.bitwise_and(stored, np.uint8(0xFF >> unused))
+    return values.view(dtype.numpy)
 
 
 def _swap_bytes(data: Buffer, dtype: np.dtype[np.generic]) -> Array:
     # As unsigned words: byteswap() of ml_dtypes types is not to be relied on. A complex number is two words.
     word = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
-    return np.frombuffer(data, f"u{word}").byteswap().view(dtype)
+    swapped: Array = np.frombuffer(data, f"u{word}").byteswap().view(dtype)
+    return swapped
 
 
 # --- TensorProto -----------------------------------------------------------------------------------------
 
+_INT_VAL = (
+    *("int32", "int16", "uint16", "int8", "uint8", "int4", "uint4", "int2", "uint2"),
+    *("qint8", "quint8", "qint32", "qint16", "quint16"),
+)
+_FLOAT8_VAL = (
+    *("float8_e5m2", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e4m3b11fnuz", "float8_e5m2fnuz"),
+    "float4_e2m1fn",
+)
 VALUE_FIELDS: dict[str, tuple[int, str]] = {
-    **{
-        name: (7, "varint")
-        for name in (
-            *("int32", "int16", "uint16", "int8", "uint8", "int4", "uint4", "int2", "uint2"),
-            *("qint8", "quint8", "qint32", "qint16", "quint16"),
-        )
-    },
-    **{name: (13, "bits16") for name in ("float16", "bfloat16")},
-    **{
-        name: (18, "bytes")
-        for name in (
-            *("float8_e5m2", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e4m3b11fnuz", "float8_e5m2fnuz"),
-            "float4_e2m1fn",
-        )
-    },
+    **dict.fromkeys(_INT_VAL, (7, "varint")),
+    **dict.fromkeys(("float16", "bfloat16"), (13, "bits16")),
+    **dict.fromkeys(_FLOAT8_VAL, (18, "bytes")),
     "float32": (5, "<f4"),
     "float64": (6, "<f8"),
     "complex64": (9, "<f4"),
@@ -219,7 +220,7 @@ def decode_tensor_proto(data: Buffer, *, limit: int = MAX_FILLED_BYTES, nesting:
     shape = decode_shape(shape_bytes)
     if len(content):
         if dtype.storage is Storage.STRING:
-            return _shaped(_decode_inline_strings(content, math.prod(shape)), shape)
+            return shaped(_decode_inline_strings(content, math.prod(shape)), shape)
         return decode_raw(content, dtype, shape)
     values = decode_values(fields, dtype, nesting=nesting)
     return _fill(values, dtype, shape, limit)
@@ -235,15 +236,10 @@ def decode_values(fields: list[Field], dtype: DType, *, nesting: int = 0) -> Arr
         raise UnsupportedError(f"dtype {dtype.name} (code {dtype.code}) has no values")
     chunks = [field for field in fields if field.number == number]
     if encoding in ("string", "resource", "variant"):
-        decode = {
-            "string": bytes,
-            "resource": _decode_resource,
-            "variant": lambda content: decode_variant(content, nesting=nesting + 1),
-        }[encoding]
         values = np.empty(len(chunks), object)
         for i, field in enumerate(chunks):
             _require(field, LENGTH_DELIMITED)
-            values[i] = decode(field.content)
+            values[i] = _decode_object(encoding, field.content, nesting)
         return values
     if encoding == "bytes":
         for field in chunks:
@@ -253,6 +249,15 @@ def decode_values(fields: list[Field], dtype: DType, *, nesting: int = 0) -> Arr
     parts = [_decode_numbers(field, encoding) for field in chunks]
     numbers = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.empty(0, np.uint64)
     return _from_numbers(numbers, dtype, encoding)
+
+
+def _decode_object(encoding: str, content: Buffer, nesting: int) -> bytes | ResourceHandle | Variant:
+    """One value that is no number."""
+    if encoding == "string":
+        return bytes(content)
+    return (
+        _decode_resource(content) if encoding == "resource" else decode_variant(content, nesting=nesting + 1)
+    )
 
 
 def _decode_numbers(field: Field, encoding: str) -> Array:
@@ -265,16 +270,7 @@ def _decode_numbers(field: Field, encoding: str) -> Array:
             return np.frombuffer(field.content, encoding)
         _require(field, FIXED32 if itemsize == 4 else FIXED64)
         return np.frombuffer(field.value.to_bytes(itemsize, "little"), encoding)
-    if field.wire_type != LENGTH_DELIMITED:
-        _require(field, 0)
-        return np.array([field.value], np.uint64)
-    # A varint ends with the one byte below 0x80.
-    content = field.content
-    count = int(np.count_nonzero(np.frombuffer(content, np.uint8) < 0x80))
-    values, end = decode_varints(content, count)
-    if end != len(content):
-        raise TruncatedError("packed varint", wanted=len(content) + 1, available=len(content))
-    return values
+    return decode_integers(field)
 
 
 def _from_numbers(numbers: Array, dtype: DType, encoding: str) -> Array:
@@ -293,9 +289,9 @@ def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
     """The array of ``shape`` whose elements are ``values``, the last one repeated."""
     elements = math.prod(shape)
     if len(values) == elements:
-        return _shaped(values, shape)
+        return shaped(values, shape)
     if len(values) > elements:
-        return _shaped(values[:elements], shape)
+        return shaped(values[:elements], shape)
     if len(values) <= 1:
         zero = np.empty(1, object) if dtype.numpy.hasobject else np.zeros(1, dtype.numpy)
         if dtype.storage is Storage.STRING:
@@ -313,10 +309,11 @@ def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
     filled = np.empty(elements, dtype.numpy)
     filled[: len(values)] = values
     filled[len(values) :] = values[-1]
-    return _shaped(filled, shape)
+    return shaped(filled, shape)
 
 
-def _shaped(values: Array, shape: Shape) -> Array:
+def shaped(values: Array, shape: Shape) -> Array:
+    """Return the values in that shape, read-only; UnsupportedError where NumPy has no such shape."""
     try:
         return read_only(values.reshape(shape))
     except ValueError as error:
@@ -359,13 +356,14 @@ def decode_variant(data: Buffer, *, nesting: int = 0) -> Variant:
 
 
 def _decode_resource(data: Buffer) -> ResourceHandle:
-    texts, hash_code = {}, 0
+    texts = dict.fromkeys((1, 2, 3, 5), "")
+    hash_code = 0
     for field in decode_fields(data):
         if field.number == 4:
             hash_code = field.value
-        else:
+        elif field.number in texts:
             texts[field.number] = bytes(field.content).decode("utf-8", "backslashreplace")
-    return ResourceHandle(*(texts.get(n, "") for n in (1, 2, 3)), hash_code, texts.get(5, ""))
+    return ResourceHandle(texts[1], texts[2], texts[3], hash_code, texts[5])
 
 
 def _require(field: Field, wire_type: int) -> None:

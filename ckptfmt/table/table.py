@@ -32,7 +32,7 @@ class Table:
     def _index(self) -> tuple[list[bytes], list[BlockHandle]]:
         """For each data block a key not less than its last, and its handle."""
         separators, handles = [], []
-        index = self._read(self.footer.index)
+        index = self.block(self.footer.index)
         try:
             for separator, value in index.items():
                 separators.append(separator)
@@ -55,7 +55,7 @@ class Table:
         handle = handles[position]
         block = self._kept.get(handle)
         if block is None:
-            block = self._read(handle)
+            block = self.block(handle)
             if len(self._kept) >= KEPT_BLOCKS:
                 self._kept.clear()
             self._kept[handle] = block
@@ -66,16 +66,18 @@ class Table:
 
     def items(self) -> Iterator[tuple[bytes, Buffer]]:
         """Iterate over all keys and values in key order; each block is read once."""
-        key: bytes | None = None
+        last: bytes | None = None
         for handle in self.handles:
-            block = self._read(handle)
+            block = self.block(handle)
             try:
-                for key, value in block.items(after=key):
+                for key, value in block.items(after=last):
                     yield key, value
+                    last = key
             except CorruptError as error:
                 raise self._located(error, handle) from None
 
-    def _read(self, handle: BlockHandle) -> Block:
+    def block(self, handle: BlockHandle) -> Block:
+        """Read one block and verify its checksum."""
         try:
             return Block(read_block(self.file, handle))
         except CorruptError as error:

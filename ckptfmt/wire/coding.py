@@ -139,3 +139,18 @@ def decode_fields(data: Buffer) -> Iterator[Field]:
             yield Field(number, wire_type, size, content)
         else:
             yield Field(number, wire_type, int.from_bytes(content, "little"), b"")
+
+
+def decode_integers(field: Field) -> np.ndarray:
+    """Return the integers (uint64) of one occurrence of a repeated varint field: packed many, or one."""
+    if field.wire_type == VARINT:
+        return np.array([field.value], np.uint64)
+    if field.wire_type != LENGTH_DELIMITED:
+        raise CorruptError(f"field {field.number}: got wire type {field.wire_type}, want {VARINT}")
+    # A varint ends with its one byte below 0x80.
+    content = field.content
+    count = int(np.count_nonzero(np.frombuffer(content, np.uint8) < 0x80))
+    values, end = decode_varints(content, count)
+    if end != len(content):
+        raise TruncatedError("packed varint", wanted=len(content) + 1, available=len(content))
+    return values

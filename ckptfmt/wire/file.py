@@ -73,7 +73,7 @@ class MappedFile:
         if self._map is None or not hasattr(mmap, "MADV_DONTNEED"):
             return
         start = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
-        stop = (offset + size) // mmap.PAGESIZE * mmap.PAGESIZE
+        stop = min(offset + size, self.size) // mmap.PAGESIZE * mmap.PAGESIZE
         if stop > start:
             self._map.madvise(mmap.MADV_DONTNEED, start, stop - start)
 

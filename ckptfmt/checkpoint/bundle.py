@@ -1,0 +1,270 @@
+"""Tensor bundles: V2 checkpoints, an index table and data files ("shards").
+
+::
+
+    PREFIX.index                      table: "" -> BundleHeaderProto, name -> BundleEntryProto
+    PREFIX.data-00000-of-00002 …      the bytes of the tensors, where the entries say
+
+Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
+from ckptfmt.checkpoint.prefix import CheckpointFiles, shard_path
+from ckptfmt.checkpoint.slices import TensorSlice, decode_slice_key, encode_slice_key, region_shape
+from ckptfmt.checkpoint.strings import check_strings, decode_strings, decode_variants
+from ckptfmt.checkpoint.version import check_version
+from ckptfmt.dtypes import Storage
+from ckptfmt.errors import CheckpointNotFoundError, ChecksumError, CorruptError, UnsupportedError
+from ckptfmt.table import Table
+from ckptfmt.tensor import Array, decode_raw, expected_size
+from ckptfmt.wire.coding import Buffer, decode_fields, to_signed
+from ckptfmt.wire.crc32c import crc32c
+from ckptfmt.wire.file import Opener, RandomAccessFile
+
+HEADER_KEY = b""
+
+VERIFY_CHUNK = 16 << 20
+"""Bytes whose checksum is computed at a time while streaming; bounds the memory that verifying touches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the empty key of an index says of the whole bundle."""
+
+    num_shards: int
+    big_endian: bool
+
+
+def decode_header(value: Buffer) -> Header:
+    """Return the header of a serialized BundleHeaderProto; UnsupportedError where it excludes this reader."""
+    num_shards = endianness = 0
+    version = b""
+    for field in decode_fields(value):
+        if field.number == 1:
+            num_shards = to_signed(field.value)
+        elif field.number == 2:
+            endianness = field.value
+        elif field.number == 3:
+            version += bytes(field.content)
+    if endianness > 1:
+        raise CorruptError(f"endianness of the bundle: got {endianness}, want 0 or 1")
+    check_version(version)
+    return Header(num_shards, bool(endianness))
+
+
+class Bundle:
+    """A V2 checkpoint: entries by name, and the values of each whole tensor or slice."""
+
+    def __init__(self, files: CheckpointFiles, opener: Opener) -> None:
+        self.files = files
+        self._opener = opener
+        self.table = Table(opener(files.tables[0]))
+        self._index_name = files.tables[0]
+        self._shards: dict[int, RandomAccessFile] = {}
+        self._lock = threading.Lock()
+        value = self.table.get(HEADER_KEY)
+        if value is None:
+            raise CorruptError(
+                "no bundle header: the index has no entry with the empty key", file=self._index_name
+            )
+        try:
+            self.header = decode_header(value)
+        except CorruptError as error:
+            raise error.within(self._index_name) from None
+        except UnsupportedError as error:
+            raise UnsupportedError(f"{self._index_name}: {error}") from None
+
+    # --- names and entries -------------------------------------------------------------------------------
+
+    @cached_property
+    def directory(self) -> dict[str, Buffer]:
+        """Every tensor's name and serialized entry, in key order; read in one pass over the index."""
+        items = self.table.items()
+        directory: dict[str, Buffer] = {}
+        slice_keys = []
+        for key, value in items:
+            if key[:1] == b"\x00":
+                slice_keys.append(key)
+            if key != HEADER_KEY:
+                directory[name_of(key)] = value
+        # Slices are hidden behind the tensor that lists them, and only there: a name may start with a zero.
+        listed: dict[bytes, frozenset[TensorSlice]] = {}
+        for key in slice_keys:
+            try:
+                name, part = decode_slice_key(key)
+                if name not in listed:
+                    descriptor = directory.get(name_of(name))
+                    entry = None if descriptor is None else decode_entry(name_of(name), descriptor)
+                    listed[name] = frozenset(entry.slices) if entry else frozenset()
+            except CorruptError:
+                # No slice key, or a tensor whose entry is damaged: reading that one says so.
+                continue
+            if part in listed[name]:
+                del directory[name_of(key)]
+        return directory
+
+    def names(self) -> Iterator[str]:
+        """Iterate over the names of the tensors, sorted by their bytes."""
+        return iter(self.directory)
+
+    def __len__(self) -> int:
+        return len(self.directory)
+
+    def find(self, name: str) -> Entry | None:
+        """Return the entry of a tensor, or None; without a listing so far, one block of the index is read."""
+        if "directory" in self.__dict__ or name[:1] == "\x00":
+            value = self.directory.get(name)
+        else:
+            value = self.table.get(key_of(name)) if name else None
+        return None if value is None else self.decode_entry(name, value)
+
+    def find_slice(self, entry: Entry, part: TensorSlice) -> Entry:
+        """Return the entry of one slice of a tensor; CorruptError where it is missing or does not fit."""
+        key = encode_slice_key(key_of(entry.name), part)
+        value = self.table.get(key)
+        if value is None:
+            raise CorruptError(
+                f"tensor {entry.name!r}: slice {part} is not in the index", file=self._index_name
+            )
+        found = self.decode_entry(name_of(key), value)
+        shape = region_shape(part.region(entry.shape))
+        if found.dtype != entry.dtype or found.shape != shape or found.slices:
+            raise CorruptError(
+                f"tensor {entry.name!r}: slice {part}: got {found.dtype.name}{list(found.shape)}, "
+                f"want {entry.dtype.name}{list(shape)}",
+                file=self._index_name,
+            )
+        return found
+
+    def decode_entry(self, name: str, value: Buffer) -> Entry:
+        """Return the entry that the index has under ``name``; errors name the tensor and the index."""
+        try:
+            entry = decode_entry(name, value)
+        except CorruptError as error:
+            raise CorruptError(f"tensor {name!r}: {error.what}", file=self._index_name) from error
+        if not entry.slices:
+            return entry
+        return entry._replace(nbytes=expected_size(entry.dtype, entry.shape) or self._sliced_nbytes(entry))
+
+    def _sliced_nbytes(self, entry: Entry) -> int:
+        """Stored bytes of a tensor in slices whose elements vary in size."""
+        values = (self.table.get(encode_slice_key(key_of(entry.name), part)) for part in entry.slices)
+        return sum(decode_entry("", value).nbytes for value in values if value is not None)
+
+    # --- values ------------------------------------------------------------------------------------------
+
+    def read_whole(self, entry: Entry, *, verify: bool) -> Array:
+        """Return a tensor that is stored whole, a read-only view where its dtype allows."""
+        return self._decode(entry, repr(entry.name), verify=verify)
+
+    def read_slice(self, entry: Entry, part: TensorSlice, *, verify: bool) -> Array:
+        """Return one stored slice of a tensor."""
+        found = self.find_slice(entry, part)
+        return self._decode(found, f"{entry.name!r}, slice {part}", verify=verify)
+
+    def _decode(self, entry: Entry, label: str, *, verify: bool) -> Array:
+        """The values of an entry; ``label`` names the tensor in errors."""
+        self.check_size(entry, label)
+        file, data = self.locate(entry, label)
+        assert entry.offset is not None
+        big_endian = self.header.big_endian
+        try:
+            if entry.dtype.storage is Storage.STRING:
+                array, start, crc = decode_strings(data, entry.shape, big_endian=big_endian)
+                if verify:
+                    crc = crc32c(data[start:], crc)
+            elif entry.dtype.storage is Storage.VARIANT:
+                if big_endian:
+                    raise UnsupportedError(
+                        f"tensor {label}: variants of the other byte order are not supported"
+                    )
+                array, crc = decode_variants(data, entry.shape)
+            else:
+                crc = crc32c(data) if verify else 0
+                if verify and crc != entry.crc32c:
+                    # Before decoding: what decoding would find wrong in damaged bytes is not the cause.
+                    self._raise_checksum(entry, label, crc)
+                return decode_raw(data, entry.dtype, entry.shape, big_endian=big_endian)
+            if verify and crc != entry.crc32c:
+                self._raise_checksum(entry, label, crc)
+            return array
+        except CorruptError as error:
+            raise error.within(file.name, entry.offset) from None
+
+    def _raise_checksum(self, entry: Entry, label: str, computed: int) -> None:
+        assert entry.crc32c is not None
+        raise ChecksumError(f"tensor {label}: checksum mismatch", stored=entry.crc32c, computed=computed)
+
+    def check(self, entry: Entry, label: str) -> None:
+        """Verify the checksum of an entry's bytes in chunks, without keeping them in memory."""
+        self.check_size(entry, label)
+        file, data = self.locate(entry, label)
+        assert entry.offset is not None
+        start = crc = 0
+        try:
+            if entry.dtype.storage is Storage.STRING:
+                _, start, crc = check_strings(data, entry.shape, big_endian=self.header.big_endian)
+            elif entry.dtype.storage is Storage.VARIANT:
+                _, crc = decode_variants(data, entry.shape)
+                start = len(data)
+            for chunk in range(start, len(data), VERIFY_CHUNK):
+                crc = crc32c(data[chunk : chunk + VERIFY_CHUNK], crc)
+                file.release(entry.offset + chunk, VERIFY_CHUNK)
+            if crc != entry.crc32c:
+                self._raise_checksum(entry, label, crc)
+            if entry.dtype.name == "bool":
+                decode_raw(data, entry.dtype, entry.shape)
+        except CorruptError as error:
+            raise error.within(file.name, entry.offset) from None
+
+    def check_size(self, entry: Entry, label: str) -> None:
+        """Raise where the stored size is not that of the dtype and shape."""
+        if entry.dtype.storage is Storage.NONE:
+            raise UnsupportedError(
+                f"{self._index_name}: tensor {label}: dtype {entry.dtype.name} (code {entry.dtype.code}) "
+                "has no stored values"
+            )
+        wanted = expected_size(entry.dtype, entry.shape)
+        if wanted is not None and entry.nbytes != wanted:
+            raise CorruptError(
+                f"tensor {label}: size in the index: got {entry.nbytes} bytes, "
+                f"want {wanted} for {entry.dtype.name}{list(entry.shape)}",
+                file=self._index_name,
+            )
+
+    def locate(self, entry: Entry, label: str) -> tuple[RandomAccessFile, memoryview]:
+        """Return the data file of an entry and its bytes there."""
+        assert entry.shard is not None
+        assert entry.offset is not None
+        file = self.shard(entry.shard, label)
+        return file, file.read(entry.offset, entry.nbytes)
+
+    def shard(self, number: int, label: str) -> RandomAccessFile:
+        """Return an open data file; CheckpointNotFoundError, naming the tensor too, where it is missing."""
+        file = self._shards.get(number)
+        if file is None:
+            path = shard_path(self.files.prefix, number, self.header.num_shards)
+            try:
+                with self._lock:
+                    file = self._shards.get(number) or self._opener(path)
+                    self._shards[number] = file
+            except CheckpointNotFoundError as error:
+                raise CheckpointNotFoundError(
+                    f"{path}: no such file: shard {number} of {self.header.num_shards}, with tensor {label}",
+                    tried=[path],
+                ) from error
+        return file
+
+    def close(self) -> None:
+        """Let go of all files; arrays already read stay valid."""
+        with self._lock:
+            self.table.file.close()
+            for file in self._shards.values():
+                file.close()

@@ -1,0 +1,422 @@
+"""A checkpoint as users see it: a mapping of names to arrays."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from types import TracebackType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ckptfmt.checkpoint.bundle import Bundle
+from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.checkpoint.prefix import find_checkpoint
+from ckptfmt.checkpoint.slice_file import SliceFile
+from ckptfmt.checkpoint.slices import Region, TensorSlice, assemble, whole, within
+from ckptfmt.checkpoint.verify import Progress, Report, verify_bundle, verify_slice_file
+from ckptfmt.dtypes import DType
+from ckptfmt.errors import CkptfmtError, CorruptError, TensorNotFoundError
+from ckptfmt.tensor import Array, Shape, new_array, read_only
+from ckptfmt.wire.file import MappedFile, Opener
+
+THREADED_FROM = 1 << 20
+"""Tensors of this many bytes and more are read by several threads; for less, handing over costs more."""
+
+MAX_THREADS = 8
+"""Threads used when the caller gives no number; a checksum soon needs all the memory bandwidth there is."""
+
+_COMPARED_NAMES = 20_000
+"""A name not found is compared with at most this many, so that the error comes at once."""
+
+Index: TypeAlias = "int | slice | tuple[int | slice | Any, ...]"
+
+
+def open_checkpoint(
+    path: str | os.PathLike[str], *, verify: bool = True, opener: Opener = MappedFile
+) -> Checkpoint:
+    """Open a TensorFlow checkpoint, V2 or V1, from any path that leads to it.
+
+    Parameters
+    ----------
+    path
+        A prefix (``model.ckpt-1000``), one of its files (``.index``, ``.data-00000-of-00002``, ``.meta``),
+        a V1 file, a ``checkpoint`` state file, a directory of one checkpoint or with a state file (the latest
+        is opened), a SavedModel directory or its ``variables`` folder.
+    verify
+        Whether the checksum of a tensor's bytes is verified when it is first read. Those of the index are
+        always verified.
+    opener
+        Opens a path for reading at any offset; to be replaced for files that are not local.
+
+    Raises
+    ------
+    CheckpointNotFoundError
+        Nothing there, or several checkpoints and no state file; ``.tried`` has what was looked at.
+    CorruptError
+        The file is not a checkpoint, or its index is damaged.
+    UnsupportedError
+        The checkpoint excludes readers of this version.
+    """
+    files = find_checkpoint(path)
+    store = Bundle(files, opener) if files.format == "v2" else SliceFile(files, opener)
+    return Checkpoint(store, verify=verify)
+
+
+class Entries(Mapping[str, Entry]):
+    """The entries of a checkpoint by name: dtypes, shapes and places, without values."""
+
+    def __init__(self, store: Bundle | SliceFile) -> None:
+        self._store = store
+
+    def __getitem__(self, name: str) -> Entry:
+        entry = self._store.find(name)
+        if entry is None:
+            raise TensorNotFoundError(
+                name, file=self._store.files.prefix, close_matches=_close_matches(name, self._store)
+            )
+        return entry
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        try:
+            return self._store.find(name) is not None
+        except CorruptError:
+            # A tensor whose entry is damaged is there, and reading it says what is wrong with it.
+            return name in self._store.directory
+
+    def __iter__(self) -> Iterator[str]:
+        return self._store.names()
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __repr__(self) -> str:
+        return f"<Entries of {self._store.files.prefix!r}>"
+
+
+class Checkpoint(Mapping[str, Array]):
+    """An open checkpoint: ``Mapping`` of tensor names, sorted by their bytes, to NumPy arrays.
+
+    Nothing is read until it is asked for. Arrays are read-only; one stored whole is a view of the mapped
+    file, which stays mapped while any array views it. May be used from many threads.
+    """
+
+    def __init__(self, store: Bundle | SliceFile, *, verify: bool = True) -> None:
+        self._store = store
+        self._verify = verify
+        # Names and slices whose checksum has been found right: it is verified on first read only.
+        self._verified: set[str | tuple[str, TensorSlice]] = set()
+        self.entries = Entries(store)
+        """What the index says of each tensor, by name."""
+
+    @property
+    def prefix(self) -> str:
+        """What TensorFlow calls the checkpoint, e.g. ``dir/model.ckpt-1000``."""
+        return self._store.files.prefix
+
+    @property
+    def format(self) -> str:
+        """``"v2"`` (index and data files) or ``"v1"``."""
+        return self._store.files.format
+
+    def __getitem__(self, name: str) -> Array:
+        """Return a tensor as a read-only array.
+
+        Numbers have the NumPy or ml_dtypes type of the dtype, quantised ones their integer type; strings are
+        an object array of ``bytes``, variants one of :class:`~ckptfmt.tensor.Variant`. A scalar has shape ().
+
+        Raises
+        ------
+        TensorNotFoundError
+            No tensor of that name; ``.close_matches`` has likely ones.
+        ChecksumError, CorruptError, TruncatedError
+            The stored bytes are damaged.
+        CheckpointNotFoundError
+            The data file that holds it is missing.
+        UnsupportedError
+            The dtype has no stored values.
+        """
+        return self._read(self.entries[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
+    def __iter__(self) -> Iterator[str]:
+        return self._store.names()
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def read(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        threads: int | None = None,
+        copy: bool = False,
+        out: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, Array]:
+        """Return several tensors, read in the order in which they lie in the files.
+
+        Parameters
+        ----------
+        names
+            Which; all those in ``out`` or, without ``out``, all there are.
+        threads
+            How many threads read large tensors; the default is one for each processor, at most 8.
+        copy
+            Whether to return arrays that are writable and own their memory.
+        out
+            Arrays to fill, by name, of exactly the tensors' shapes and dtypes. They are what is returned for
+            these names.
+
+        Raises
+        ------
+        ValueError
+            An array of ``out`` has another shape or dtype, or is not writable.
+        TensorNotFoundError
+            A name is not there; nothing has been read then.
+        """
+        if isinstance(names, str):
+            raise TypeError(f"names: got the string {names!r}, want a list of names")
+        targets = dict(out or {})
+        wanted = list(names) if names is not None else list(targets) if out is not None else list(self)
+        entries = [self.entries[name] for name in dict.fromkeys([*wanted, *targets])]
+        for entry in entries:
+            if entry.name in targets:
+                _check_target(entry, targets[entry.name])
+
+        def load(entry: Entry) -> Array:
+            return self._read(entry, copy=copy, out=targets.get(entry.name))
+
+        entries.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
+        arrays = dict(
+            _read_all(entries, load, min(MAX_THREADS, os.cpu_count() or 1) if threads is None else threads)
+        )
+        return {name: arrays[name] for name in wanted}
+
+    def slice(self, name: str) -> SliceReader:
+        """Return a reader of parts of one tensor: ``ckpt.slice("w")[10:20, :]`` reads only that."""
+        return SliceReader(self, self.entries[name])
+
+    def verify(self, *, progress: Progress | None = None) -> Report:
+        """Check every checksum, size and place in all files of the checkpoint; see :class:`Report`.
+
+        Files are streamed: memory stays bounded however large they are. ``progress`` is called with the
+        bytes checked so far and those to check in all.
+        """
+        if isinstance(self._store, Bundle):
+            return verify_bundle(self._store, progress)
+        return verify_slice_file(self._store, progress)
+
+    def close(self) -> None:
+        """Let go of the files. Arrays already returned stay valid."""
+        self._store.close()
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Comparing two checkpoints as mappings would read both whole and end in ambiguous arrays.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        try:
+            size = f"{len(self)} tensors"
+        except (CkptfmtError, ValueError):
+            size = "names not readable"
+        return f"<Checkpoint {self.prefix!r} {self.format}, {size}>"
+
+    def _read(self, entry: Entry, *, copy: bool = False, out: Array | None = None) -> Array:
+        """Read a whole tensor; into ``out``, into memory of its own, or as a read-only array."""
+        if not entry.slices:
+            array = self._read_stored(entry, None)
+            if out is not None:
+                np.copyto(out, array)
+                return out
+            return array.copy() if copy else array
+        new = (lambda _: out) if out is not None else (lambda shape: new_array(shape, entry.dtype))
+        array = self._assemble(entry, whole(entry.shape), new)
+        return array if copy or out is not None else read_only(array)
+
+    def _read_region(self, entry: Entry, region: Region) -> Array:
+        """Read the part of a tensor in ``region``, from as few of its slices as hold it."""
+        if not entry.slices:
+            full = whole(entry.shape)
+            return self._read_stored(entry, None, partly=region != full)[within(region, full)]
+        return self._assemble(entry, region, lambda shape: new_array(shape, entry.dtype))
+
+    def _assemble(self, entry: Entry, region: Region, new: Callable[[Shape], Array]) -> Array:
+        def read(part: TensorSlice, wanted: Region) -> Array:
+            stored = part.region(entry.shape)
+            return self._read_stored(entry, part, partly=wanted != stored)[within(wanted, stored)]
+
+        try:
+            return assemble(entry.shape, entry.slices, region, new, read)
+        except CorruptError as error:
+            if error.file is not None:
+                raise
+            raise CorruptError(
+                f"tensor {entry.name!r}: {error.what}", file=self._store.files.tables[0]
+            ) from error
+
+    def _read_stored(self, entry: Entry, part: TensorSlice | None, *, partly: bool = False) -> Array:
+        """Read what is stored as one piece; without its checksum where only part of it will be looked at."""
+        mark = entry.name if part is None else (entry.name, part)
+        verify = self._verify and not partly and mark not in self._verified
+        if part is None:
+            array = self._store.read_whole(entry, verify=verify)
+        else:
+            array = self._store.read_slice(entry, part, verify=verify)
+        if verify:
+            self._verified.add(mark)
+        return array
+
+
+class SliceReader:
+    """Reads parts of one tensor, with NumPy's indices: integers, slices with steps, an ellipsis.
+
+    Only the stored slices that meet the index are touched, and of a mapped tensor only the pages. A checksum
+    covers a stored piece as a whole, so it is verified where the index takes all of a piece, and not where it
+    takes part of one; read the whole tensor where that matters.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, entry: Entry) -> None:
+        self._checkpoint = checkpoint
+        self.entry = entry
+        """What the index says of the tensor."""
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the whole tensor."""
+        return self.entry.shape
+
+    @property
+    def dtype(self) -> DType:
+        """Dtype of the tensor."""
+        return self.entry.dtype
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a scalar has no length")
+        return self.shape[0]
+
+    def __getitem__(self, index: Index) -> Array:
+        """Return the part at ``index`` as a read-only array, as ``array[index]`` would be.
+
+        Raises
+        ------
+        IndexError
+            Too many indices, or an integer outside the tensor.
+        TypeError
+            An index that is neither integer, slice nor ellipsis.
+        """
+        ranges = _ranges(index, self.shape, self.entry.name)
+        region = tuple(_bounds(r) if isinstance(r, range) else (r, r + 1) for r in ranges)
+        array = self._checkpoint._read_region(self.entry, region)
+        local = [
+            0 if isinstance(r, int) else _shifted(r, start)
+            for r, (start, _) in zip(ranges, region, strict=True)
+        ]
+        # The ellipsis keeps a 0-d array from becoming a scalar.
+        at = (*local, ...)
+        return read_only(array[at])
+
+    def __repr__(self) -> str:
+        return f"<SliceReader {self.entry.name!r} {self.dtype.name}{list(self.shape)}>"
+
+
+def _ranges(index: Index, shape: Shape, name: str) -> list[int | range]:
+    """For each dimension the positions taken: one, which drops the dimension, or a range of them."""
+    items = list(index) if isinstance(index, tuple) else [index]
+    given = sum(item is not Ellipsis for item in items)
+    if given > len(shape) or len(items) - given > 1:
+        raise IndexError(f"{name}: got {given} indices for a tensor of {len(shape)} dimensions")
+    if given == len(items):
+        items.append(Ellipsis)
+    at = next(i for i, item in enumerate(items) if item is Ellipsis)
+    items[at : at + 1] = [slice(None)] * (len(shape) - given)
+    ranges: list[int | range] = []
+    for axis, (item, size) in enumerate(zip(items, shape, strict=True)):
+        if isinstance(item, slice):
+            ranges.append(range(*item.indices(size)))
+            continue
+        try:
+            position = operator.index(item)
+        except TypeError:
+            raise TypeError(
+                f"{name}: index {item!r} is neither an integer, a slice nor an ellipsis"
+            ) from None
+        if not -size <= position < size:
+            raise IndexError(f"{name}: index {position} is out of bounds for axis {axis} of size {size}")
+        ranges.append(position % size)
+    return ranges
+
+
+def _bounds(positions: range) -> tuple[int, int]:
+    """Start and stop of the least interval that holds the positions."""
+    if not positions:
+        return 0, 0
+    return min(positions[0], positions[-1]), max(positions[0], positions[-1]) + 1
+
+
+def _shifted(positions: range, start: int) -> slice:
+    """The slice that takes the positions out of an array that begins at ``start``."""
+    if not positions:
+        return slice(0, 0)
+    stop = positions[-1] - start + (1 if positions.step > 0 else -1)
+    return slice(positions[0] - start, stop if stop >= 0 else None, positions.step)
+
+
+def _check_target(entry: Entry, target: np.ndarray) -> None:
+    """Raise where an array cannot take the values of a tensor."""
+    if target.shape != entry.shape or target.dtype != entry.dtype.numpy:
+        raise ValueError(
+            f"out[{entry.name!r}]: got {target.dtype}{list(target.shape)}, "
+            f"want {entry.dtype.numpy}{list(entry.shape)}"
+        )
+    if not target.flags.writeable:
+        raise ValueError(f"out[{entry.name!r}] is not writable")
+
+
+def _read_all(
+    entries: Sequence[Entry], load: Callable[[Entry], Array], threads: int
+) -> Iterator[tuple[str, Array]]:
+    """Names and arrays; large tensors by several threads, the small ones meanwhile by this one."""
+    large = [entry for entry in entries if entry.nbytes >= THREADED_FROM]
+    if threads < 2 or len(large) < 2:
+        for entry in entries:
+            yield entry.name, load(entry)
+        return
+    # Imported here: it takes longer than reading a small checkpoint, which has no use for it.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(threads) as pool:
+        futures = {entry.name: pool.submit(load, entry) for entry in large}
+        try:
+            for entry in entries:
+                if entry.name not in futures:
+                    yield entry.name, load(entry)
+            for name, future in futures.items():
+                yield name, future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _close_matches(name: str, store: Bundle | SliceFile) -> list[str]:
+    """Names that look like ``name``, best first."""
+    try:
+        names = list(islice(store.names(), _COMPARED_NAMES))
+    except CorruptError:
+        return []
+    return difflib.get_close_matches(name, names, n=3)

@@ -1,0 +1,222 @@
+"""Slices: tensors stored in parts.
+
+A partitioned variable, or a tensor cut to fit a shard, is stored as several slices. Each has a key::
+
+    unum 0 | str name | unum rank | for each dimension: snum start, snum length      (ordered code)
+
+A dimension taken in full has start 0 and length -1. The same keys name the values of V1 checkpoints.
+Source: TensorFlow ``core/util/saved_tensor_slice_util.cc``, ``core/framework/tensor_slice.cc``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from ckptfmt.errors import CorruptError
+from ckptfmt.tensor import Array, Shape
+from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
+from ckptfmt.wire.ordered_code import (
+    decode_snum,
+    decode_string,
+    decode_unum,
+    encode_snum,
+    encode_string,
+    encode_unum,
+)
+
+FULL = -1
+"""Length of a dimension that a slice takes in full, whatever its size."""
+
+Region: TypeAlias = tuple[tuple[int, int], ...]
+"""Start and stop in each dimension."""
+
+_GAP_CELLS = 1 << 20
+"""A gap is located only while the grid of slice borders has no more cells than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSlice:
+    """A box of a tensor, as it is written in keys and messages."""
+
+    extents: tuple[tuple[int, int], ...]
+    """Start and length in each dimension; (0, FULL) for all of it."""
+
+    def region(self, shape: Shape) -> Region:
+        """Return start and stop in each dimension of a tensor of ``shape``; CorruptError if it juts out."""
+        if len(self.extents) != len(shape):
+            raise CorruptError(f"slice {self} of a tensor of shape {list(shape)}: ranks differ")
+        region = []
+        for (start, length), size in zip(self.extents, shape, strict=True):
+            stop = size if length == FULL else start + length
+            if start < 0 or stop > size or (length != FULL and length <= 0):
+                raise CorruptError(f"slice {self} juts out of shape {list(shape)}")
+            region.append((start, stop))
+        return tuple(region)
+
+    def covers_all(self) -> bool:
+        """Whether every dimension is taken in full."""
+        return all(extent == (0, FULL) for extent in self.extents)
+
+    def __str__(self) -> str:
+        return ":".join("-" if length == FULL else f"{start},{length}" for start, length in self.extents)
+
+
+def decode_slice(data: Buffer) -> TensorSlice:
+    """Return the slice of a serialized TensorSliceProto; a length left out takes the dimension in full."""
+    extents = []
+    for field in decode_fields(data):
+        if (field.number, field.wire_type) != (1, LENGTH_DELIMITED):
+            continue
+        start, length = 0, FULL
+        for part in decode_fields(field.content):
+            if (part.number, part.wire_type) == (1, VARINT):
+                start = to_signed(part.value)
+            elif (part.number, part.wire_type) == (2, VARINT):
+                length = to_signed(part.value)
+        extents.append((start, length))
+    return TensorSlice(tuple(extents))
+
+
+def encode_slice_key(name: bytes, part: TensorSlice) -> bytes:
+    """Return the key under which a slice of a tensor is stored."""
+    out = [encode_unum(0), encode_string(name), encode_unum(len(part.extents))]
+    for start, length in part.extents:
+        out += encode_snum(start), encode_snum(length)
+    return b"".join(out)
+
+
+def decode_slice_key(key: bytes) -> tuple[bytes, TensorSlice]:
+    """Return the name and the slice of a key; CorruptError where it is not a slice key."""
+    zero, pos = decode_unum(key, 0)
+    if zero:
+        raise CorruptError(f"slice key starts with {zero}, want 0", offset=0)
+    name, pos = decode_string(key, pos)
+    rank, pos = decode_unum(key, pos)
+    extents = []
+    # A dimension takes at least two bytes, so the key's own length bounds the claimed rank.
+    if rank > len(key):
+        raise CorruptError(f"slice key of {len(key)} bytes claims rank {rank}", offset=pos)
+    for _ in range(rank):
+        start, pos = decode_snum(key, pos)
+        length, pos = decode_snum(key, pos)
+        extents.append((start, length))
+    if pos != len(key):
+        raise CorruptError(f"slice key has {len(key) - pos} bytes behind its end", offset=pos)
+    return name, TensorSlice(tuple(extents))
+
+
+def whole(shape: Shape) -> Region:
+    """Return the region that is all of a tensor."""
+    return tuple((0, size) for size in shape)
+
+
+def region_shape(region: Region) -> Shape:
+    """Return the shape of the array that holds a region."""
+    return tuple(stop - start for start, stop in region)
+
+
+def intersect(a: Region, b: Region) -> Region | None:
+    """Return what two regions share, or None where that is nothing."""
+    shared = tuple((max(p, r), min(q, s)) for (p, q), (r, s) in zip(a, b, strict=True))
+    return shared if all(start < stop for start, stop in shared) else None
+
+
+def within(region: Region, outer: Region) -> tuple[slice, ...]:
+    """Return the index that takes ``region`` out of an array that holds ``outer``."""
+    return tuple(slice(a - c, b - c) for (a, b), (c, _) in zip(region, outer, strict=True))
+
+
+def plan(shape: Shape, slices: Sequence[TensorSlice], wanted: Region) -> list[tuple[TensorSlice, Region]]:
+    """Return the slices needed for a region, each with the region it holds.
+
+    Raises
+    ------
+    CorruptError
+        A slice juts out of the shape, two of them overlap, or they leave part of ``wanted`` uncovered. The
+        message says which.
+    """
+    regions = [part.region(shape) for part in slices]
+    _check_disjoint(slices, regions)
+    needed = []
+    missing = math.prod(region_shape(wanted))
+    for part, region in zip(slices, regions, strict=True):
+        shared = intersect(region, wanted)
+        if shared is not None:
+            needed.append((part, region))
+            missing -= math.prod(region_shape(shared))
+    if missing:
+        raise CorruptError(
+            f"{len(slices)} slices leave {missing} of {math.prod(region_shape(wanted))} elements uncovered"
+            + _first_gap(wanted, [region for _, region in needed])
+        )
+    return needed
+
+
+def assemble(
+    shape: Shape,
+    slices: Sequence[TensorSlice],
+    wanted: Region,
+    new: Callable[[Shape], Array],
+    read: Callable[[TensorSlice, Region], Array],
+) -> Array:
+    """Return the region ``wanted`` of a tensor, put together from the slices that meet it.
+
+    ``new`` gives the array to fill, asked for only when the slices are known to cover the region, so that a
+    claimed shape costs nothing; ``read`` gives the part of a stored slice that is asked of it.
+    """
+    needed = plan(shape, slices, wanted)
+    out = new(region_shape(wanted))
+    for part, region in needed:
+        shared = intersect(region, wanted)
+        assert shared is not None
+        out[within(shared, wanted)] = read(part, shared)
+    return out
+
+
+def _check_disjoint(slices: Sequence[TensorSlice], regions: Sequence[Region]) -> None:
+    """Raise where two regions share an element."""
+    if len(regions) < 2 or not regions[0]:
+        if len(regions) > 1:
+            raise CorruptError(f"{len(regions)} slices of a scalar overlap")
+        return
+    bounds = np.array(regions, np.int64)  # slice, dimension, (start, stop)
+    starts, stops = bounds[..., 0], bounds[..., 1]
+    # Nearly always the tensor is cut along one dimension: disjoint there is disjoint.
+    for axis in range(bounds.shape[1]):
+        order = np.argsort(starts[:, axis], kind="stable")
+        if (starts[order[1:], axis] >= stops[order[:-1], axis]).all():
+            return
+    order = np.argsort(starts[:, 0], kind="stable")
+    starts, stops = starts[order], stops[order]
+    ends = np.searchsorted(starts[:, 0], stops[:, 0], side="left")
+    for i, end in enumerate(ends.tolist()):
+        later = slice(i + 1, end)
+        clash = ((starts[later] < stops[i]) & (starts[i] < stops[later])).all(axis=1)
+        if clash.any():
+            a, b = order[i], order[i + 1 + int(clash.argmax())]
+            raise CorruptError(f"slices {slices[a]} and {slices[b]} overlap")
+
+
+def _first_gap(wanted: Region, regions: Sequence[Region]) -> str:
+    """Words for the first part of ``wanted`` that no region holds; empty where finding it is too much."""
+    edges = [
+        sorted({low, high, *(min(max(edge, low), high) for region in regions for edge in region[axis])})
+        for axis, (low, high) in enumerate(wanted)
+    ]
+    cells = tuple(len(edge) - 1 for edge in edges)
+    if math.prod(cells) > _GAP_CELLS:
+        return ""
+    covered = np.zeros(cells, bool)
+    for region in regions:
+        box = []
+        for edge, (low, high), (start, stop) in zip(edges, wanted, region, strict=True):
+            box.append(slice(edge.index(min(max(start, low), high)), edge.index(min(max(stop, low), high))))
+        covered[tuple(box)] = True
+    first = np.unravel_index(int(np.argmin(covered)), cells)
+    gap = ":".join(f"{edge[i]},{edge[i + 1] - edge[i]}" for edge, i in zip(edges, first, strict=True))
+    return f", first at {gap or 'the scalar'}"

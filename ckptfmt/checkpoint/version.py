@@ -1,0 +1,33 @@
+"""Versions: which readers a checkpoint admits.
+
+A VersionDef says with which version it was written and which consumers it excludes::
+
+    1 producer   2 min_consumer   3 bad_consumers
+
+Source: TensorFlow ``core/framework/versions.cc``, ``CheckVersions``.
+"""
+
+from __future__ import annotations
+
+from ckptfmt.errors import UnsupportedError
+from ckptfmt.wire.coding import Buffer, decode_fields, decode_integers, to_signed
+
+CONSUMER_VERSION = 1
+"""The checkpoint version this reader understands, as TensorFlow 2.21 does (kTensorBundleVersion)."""
+
+
+def check_version(version: Buffer) -> None:
+    """Raise UnsupportedError where a serialized VersionDef excludes this reader; none or empty admits all."""
+    min_consumer = 0
+    excluded = False
+    for field in decode_fields(version):
+        if field.number == 2:
+            min_consumer = to_signed(field.value)
+        elif field.number == 3:
+            excluded |= CONSUMER_VERSION in decode_integers(field)
+    if min_consumer > CONSUMER_VERSION:
+        raise UnsupportedError(
+            f"the checkpoint wants readers of version {min_consumer} or later, this is {CONSUMER_VERSION}"
+        )
+    if excluded:
+        raise UnsupportedError(f"the checkpoint excludes readers of version {CONSUMER_VERSION}")
