@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -32,9 +32,9 @@ class Storage(enum.Enum):
     """Not storable: a handle to something that lived in a process, or a code not known here."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DType:
-    """One TensorFlow dtype."""
+    """One TensorFlow dtype. There is one object for each, so that ``is`` and ``==`` agree."""
 
     code: int
     """Number in ``enum DataType``."""
@@ -64,6 +64,19 @@ class DType:
     def itemsize(self) -> int | None:
         """Stored bytes of an element; None where elements vary in size or cannot be stored."""
         return self.numpy.itemsize if self.storage in (Storage.FIXED, Storage.LOW_BITS) else None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return find_dtype, (self.code,)
+
+    @property
+    def as_numpy_dtype(self) -> type[np.generic]:
+        """The scalar type of :attr:`numpy`, under the name that it has in ``tf.DType``."""
+        return self.numpy.type
+
+    @property
+    def as_datatype_enum(self) -> int:
+        """:attr:`code`, under the name that it has in ``tf.DType``."""
+        return self.code
 
     def __repr__(self) -> str:
         return f"<DType {self.name}>"
@@ -114,6 +127,7 @@ DTYPES: dict[int, DType] = {
 """Every dtype of TensorFlow 2.21 by its code."""
 
 
+@lru_cache(maxsize=256)
 def find_dtype(code: int) -> DType:
     """Return the dtype of a code.
 

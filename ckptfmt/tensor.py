@@ -42,6 +42,8 @@ MAX_NESTING = 50
 """Variants in tensors in variants; protobuf itself stops at 100 messages, two of these a level."""
 
 _INT64_MAX = (1 << 63) - 1
+_FIXED = Storage.FIXED
+_BIG_ENDIAN_HOST = sys.byteorder == "big"
 
 
 @lru_cache(maxsize=4096)
@@ -91,30 +93,32 @@ def new_array(shape: Shape, dtype: DType) -> Array:
 
 
 def decode_raw(data: Buffer, dtype: DType, shape: Shape, *, big_endian: bool = False) -> Array:
-    """Return the array whose elements lie in ``data`` in C order: a read-only view wherever that is possible.
+    """Return the array whose elements lie in ``data``, read-only bytes, in C order: a view if possible.
 
     A copy is made only to swap bytes (files of the other byte order) and to sign-extend the types of less
     than 8 bits. The view may be unaligned; NumPy copes, ``np.require(array, requirements="A")`` copies.
     """
-    wanted = expected_size(dtype, shape)
-    if wanted is None:
+    itemsize = dtype.itemsize
+    if itemsize is None:
         raise UnsupportedError(f"dtype {dtype.name} has no fixed-size elements")
-    if len(data) != wanted:
+    if len(data) != itemsize * math.prod(shape):
         raise CorruptError(
-            f"{dtype.name} of shape {list(shape)}: got {len(data)} bytes, want {wanted}", offset=0
+            f"{dtype.name} of shape {list(shape)}: got {len(data)} bytes, want {itemsize * math.prod(shape)}",
+            offset=0,
         )
     try:
-        if dtype.storage is Storage.LOW_BITS:
-            return read_only(_extend_low_bits(np.frombuffer(data, np.uint8), dtype).reshape(shape))
-        if big_endian != (sys.byteorder == "big") and dtype.numpy.itemsize > 1:
-            return read_only(_swap_bytes(data, dtype.numpy).reshape(shape))
-        array: Array = np.ndarray(shape, dtype.numpy, data)
+        if dtype.storage is _FIXED and (big_endian is _BIG_ENDIAN_HOST or itemsize == 1):
+            array: Array = np.ndarray(shape, dtype.numpy, data)
+        elif dtype.storage is _FIXED:
+            array = read_only(_swap_bytes(data, dtype.numpy).reshape(shape))
+        else:
+            array = read_only(_extend_low_bits(np.frombuffer(data, np.uint8), dtype).reshape(shape))
     except ValueError as error:
         raise UnsupportedError(f"NumPy has no array of shape {shape}: {error}") from error
-    if dtype.numpy == np.bool_ and wanted and int(np.max(array.view(np.uint8))) > 1:
+    if dtype.name == "bool" and array.size and int(np.max(array.view(np.uint8))) > 1:
         at = int(np.argmax(array.view(np.uint8).ravel() > 1))
         raise CorruptError(f"bool byte: got 0x{data[at]:02x}, want 0 or 1", offset=at)
-    return array if not array.flags.writeable else read_only(array)
+    return array
 
 
 def _extend_low_bits(stored: Array, dtype: DType) -> Array:

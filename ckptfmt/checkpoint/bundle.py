@@ -10,6 +10,7 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -161,52 +162,33 @@ class Bundle:
     # --- values ------------------------------------------------------------------------------------------
 
     def read_whole(self, entry: Entry, *, verify: bool) -> Array:
-        """Return a tensor that is stored whole, a read-only view where its dtype allows."""
-        return self._decode(entry, repr(entry.name), verify=verify)
+        """Return the values stored under one entry, a read-only view where the dtype allows."""
+        file, data = self._stored(entry)
+        dtype, shape = entry.dtype, entry.shape
+        try:
+            if dtype.itemsize is not None:
+                # Before decoding: what that would find wrong in damaged bytes is not the cause.
+                if verify and (crc := crc32c(data)) != entry.crc32c:
+                    raise _mismatch(entry, crc)
+                return decode_raw(data, dtype, shape, big_endian=self.header.big_endian)
+            if dtype.storage is Storage.STRING:
+                array, crc = decode_strings(data, shape, big_endian=self.header.big_endian)
+            else:
+                array, crc = decode_variants(data, shape)
+            if verify and crc != entry.crc32c:
+                raise _mismatch(entry, crc)
+            return array
+        except CorruptError as error:
+            raise error.within(file.name, entry.offset or 0) from None
 
     def read_slice(self, entry: Entry, part: TensorSlice, *, verify: bool) -> Array:
         """Return one stored slice of a tensor."""
-        found = self.find_slice(entry, part)
-        return self._decode(found, f"{entry.name!r}, slice {part}", verify=verify)
+        return self.read_whole(self.find_slice(entry, part), verify=verify)
 
-    def _decode(self, entry: Entry, label: str, *, verify: bool) -> Array:
-        """The values of an entry; ``label`` names the tensor in errors."""
-        self.check_size(entry, label)
-        file, data = self.locate(entry, label)
-        assert entry.offset is not None
-        big_endian = self.header.big_endian
-        try:
-            if entry.dtype.storage is Storage.STRING:
-                array, start, crc = decode_strings(data, entry.shape, big_endian=big_endian)
-                if verify:
-                    crc = crc32c(data[start:], crc)
-            elif entry.dtype.storage is Storage.VARIANT:
-                if big_endian:
-                    raise UnsupportedError(
-                        f"tensor {label}: variants of the other byte order are not supported"
-                    )
-                array, crc = decode_variants(data, entry.shape)
-            else:
-                crc = crc32c(data) if verify else 0
-                if verify and crc != entry.crc32c:
-                    # Before decoding: what decoding would find wrong in damaged bytes is not the cause.
-                    self._raise_checksum(entry, label, crc)
-                return decode_raw(data, entry.dtype, entry.shape, big_endian=big_endian)
-            if verify and crc != entry.crc32c:
-                self._raise_checksum(entry, label, crc)
-            return array
-        except CorruptError as error:
-            raise error.within(file.name, entry.offset) from None
-
-    def _raise_checksum(self, entry: Entry, label: str, computed: int) -> None:
-        assert entry.crc32c is not None
-        raise ChecksumError(f"tensor {label}: checksum mismatch", stored=entry.crc32c, computed=computed)
-
-    def check(self, entry: Entry, label: str) -> None:
+    def check(self, entry: Entry) -> None:
         """Verify the checksum of an entry's bytes in chunks, without keeping them in memory."""
-        self.check_size(entry, label)
-        file, data = self.locate(entry, label)
-        assert entry.offset is not None
+        file, data = self._stored(entry)
+        offset = entry.offset or 0
         start = crc = 0
         try:
             if entry.dtype.storage is Storage.STRING:
@@ -216,51 +198,51 @@ class Bundle:
                 start = len(data)
             for chunk in range(start, len(data), VERIFY_CHUNK):
                 crc = crc32c(data[chunk : chunk + VERIFY_CHUNK], crc)
-                file.release(entry.offset + chunk, VERIFY_CHUNK)
+                file.release(offset + chunk, VERIFY_CHUNK)
             if crc != entry.crc32c:
-                self._raise_checksum(entry, label, crc)
+                raise _mismatch(entry, crc)
             if entry.dtype.name == "bool":
                 decode_raw(data, entry.dtype, entry.shape)
         except CorruptError as error:
-            raise error.within(file.name, entry.offset) from None
+            raise error.within(file.name, offset) from None
 
-    def check_size(self, entry: Entry, label: str) -> None:
-        """Raise where the stored size is not that of the dtype and shape."""
-        if entry.dtype.storage is Storage.NONE:
-            raise UnsupportedError(
-                f"{self._index_name}: tensor {label}: dtype {entry.dtype.name} (code {entry.dtype.code}) "
-                "has no stored values"
-            )
-        wanted = expected_size(entry.dtype, entry.shape)
-        if wanted is not None and entry.nbytes != wanted:
+    def _stored(self, entry: Entry) -> tuple[RandomAccessFile, memoryview]:
+        """The data file of an entry, and its bytes there, of the size that dtype and shape want."""
+        dtype = entry.dtype
+        if dtype.itemsize is None:
+            self._check_storable(entry)
+        elif entry.nbytes != dtype.itemsize * math.prod(entry.shape):
             raise CorruptError(
-                f"tensor {label}: size in the index: got {entry.nbytes} bytes, "
-                f"want {wanted} for {entry.dtype.name}{list(entry.shape)}",
+                f"tensor {_label(entry)}: size in the index: got {entry.nbytes} bytes, "
+                f"want {expected_size(dtype, entry.shape)} for {dtype.name}{list(entry.shape)}",
                 file=self._index_name,
             )
-
-    def locate(self, entry: Entry, label: str) -> tuple[RandomAccessFile, memoryview]:
-        """Return the data file of an entry and its bytes there."""
         assert entry.shard is not None
         assert entry.offset is not None
-        file = self.shard(entry.shard, label)
+        file = self._shards.get(entry.shard) or self.shard(entry.shard, entry)
         return file, file.read(entry.offset, entry.nbytes)
 
-    def shard(self, number: int, label: str) -> RandomAccessFile:
+    def _check_storable(self, entry: Entry) -> None:
+        """Raise where the elements are neither of a fixed size nor strings or variants that can be read."""
+        order = " in big-endian order" if self.header.big_endian else ""
+        if entry.dtype.storage is Storage.NONE or (entry.dtype.storage is Storage.VARIANT and order):
+            raise UnsupportedError(
+                f"{self._index_name}: tensor {_label(entry)}: values of dtype {entry.dtype.name} "
+                f"(code {entry.dtype.code}){order} are not supported"
+            )
+
+    def shard(self, number: int, needed_by: Entry) -> RandomAccessFile:
         """Return an open data file; CheckpointNotFoundError, naming the tensor too, where it is missing."""
-        file = self._shards.get(number)
-        if file is None:
-            path = shard_path(self.files.prefix, number, self.header.num_shards)
-            try:
-                with self._lock:
-                    file = self._shards.get(number) or self._opener(path)
-                    self._shards[number] = file
-            except CheckpointNotFoundError as error:
-                raise CheckpointNotFoundError(
-                    f"{path}: no such file: shard {number} of {self.header.num_shards}, with tensor {label}",
-                    tried=[path],
-                ) from error
-        return file
+        path = shard_path(self.files.prefix, number, self.header.num_shards)
+        try:
+            with self._lock:
+                return self._shards.setdefault(number, self._shards.get(number) or self._opener(path))
+        except CheckpointNotFoundError as error:
+            raise CheckpointNotFoundError(
+                f"{path}: no such file: shard {number} of {self.header.num_shards}, "
+                f"with tensor {_label(needed_by)}",
+                tried=[path],
+            ) from error
 
     def close(self) -> None:
         """Let go of all files; arrays already read stay valid."""
@@ -268,3 +250,18 @@ class Bundle:
             self.table.file.close()
             for file in self._shards.values():
                 file.close()
+
+
+def _label(entry: Entry) -> str:
+    """What errors call a tensor: its name, and the slice where the entry is that of one."""
+    try:
+        name, part = decode_slice_key(key_of(entry.name))
+    except CorruptError:
+        return repr(entry.name)
+    return f"{name_of(name)!r}, slice {part}"
+
+
+def _mismatch(entry: Entry, computed: int) -> ChecksumError:
+    return ChecksumError(
+        f"tensor {_label(entry)}: checksum mismatch", stored=entry.crc32c or 0, computed=computed
+    )

@@ -160,7 +160,7 @@ class Checkpoint(Mapping[str, Array]):
         copy: bool = False,
         out: Mapping[str, np.ndarray] | None = None,
     ) -> dict[str, Array]:
-        """Return several tensors, read in the order in which they lie in the files.
+        """Return several tensors by name, in the order of ``names``.
 
         Parameters
         ----------
@@ -177,26 +177,38 @@ class Checkpoint(Mapping[str, Array]):
         Raises
         ------
         ValueError
-            An array of ``out`` has another shape or dtype, or is not writable.
+            An array of ``out`` has another shape or dtype, is not writable, or was not asked for.
         TensorNotFoundError
             A name is not there; nothing has been read then.
         """
         if isinstance(names, str):
             raise TypeError(f"names: got the string {names!r}, want a list of names")
         targets = dict(out or {})
-        wanted = list(names) if names is not None else list(targets) if out is not None else list(self)
-        entries = [self.entries[name] for name in dict.fromkeys([*wanted, *targets])]
-        for entry in entries:
-            if entry.name in targets:
-                _check_target(entry, targets[entry.name])
+        entries: Iterable[Entry]
+        if names is None and out is None:
+            wanted = list(self)
+            entries = map(self.entries.__getitem__, wanted)
+        else:
+            wanted = list(dict.fromkeys(targets if names is None else names))
+            entries = [self.entries[name] for name in wanted]
+            _check_targets(targets, entries)
+        if threads is None:
+            threads = min(MAX_THREADS, os.cpu_count() or 1)
 
         def load(entry: Entry) -> Array:
             return self._read(entry, copy=copy, out=targets.get(entry.name))
 
-        entries.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
-        arrays = dict(
-            _read_all(entries, load, min(MAX_THREADS, os.cpu_count() or 1) if threads is None else threads)
-        )
+        arrays: dict[str, Array] = {}
+        large = []
+        for entry in entries:
+            if threads > 1 and entry.nbytes >= THREADED_FROM:
+                large.append(entry)
+            else:
+                arrays[entry.name] = load(entry)
+        if not large:
+            return arrays
+        large.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
+        arrays.update(zip((entry.name for entry in large), _threaded(load, large, threads), strict=True))
         return {name: arrays[name] for name in wanted}
 
     def slice(self, name: str) -> SliceReader:
@@ -377,37 +389,31 @@ def _shifted(positions: range, start: int) -> slice:
     return slice(positions[0] - start, stop if stop >= 0 else None, positions.step)
 
 
-def _check_target(entry: Entry, target: np.ndarray) -> None:
-    """Raise where an array cannot take the values of a tensor."""
-    if target.shape != entry.shape or target.dtype != entry.dtype.numpy:
-        raise ValueError(
-            f"out[{entry.name!r}]: got {target.dtype}{list(target.shape)}, "
-            f"want {entry.dtype.numpy}{list(entry.shape)}"
-        )
-    if not target.flags.writeable:
-        raise ValueError(f"out[{entry.name!r}] is not writable")
+def _check_targets(targets: Mapping[str, np.ndarray], entries: Iterable[Entry]) -> None:
+    """Raise where an array to fill cannot take the values of its tensor, or has none."""
+    by_name = {entry.name: entry for entry in entries}
+    for name, target in targets.items():
+        entry = by_name.get(name)
+        if entry is None:
+            raise ValueError(f"out[{name!r}] is not among the names to read")
+        if target.shape != entry.shape or target.dtype != entry.dtype.numpy:
+            raise ValueError(
+                f"out[{name!r}]: got {target.dtype}{list(target.shape)}, "
+                f"want {entry.dtype.numpy}{list(entry.shape)}"
+            )
+        if not target.flags.writeable:
+            raise ValueError(f"out[{name!r}] is not writable")
 
 
-def _read_all(
-    entries: Sequence[Entry], load: Callable[[Entry], Array], threads: int
-) -> Iterator[tuple[str, Array]]:
-    """Names and arrays; large tensors by several threads, the small ones meanwhile by this one."""
-    large = [entry for entry in entries if entry.nbytes >= THREADED_FROM]
-    if threads < 2 or len(large) < 2:
-        for entry in entries:
-            yield entry.name, load(entry)
-        return
+def _threaded(load: Callable[[Entry], Array], entries: Sequence[Entry], threads: int) -> list[Array]:
+    """The arrays of several entries, loaded by as many threads; the first error ends it."""
     # Imported here: it takes longer than reading a small checkpoint, which has no use for it.
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(threads) as pool:
-        futures = {entry.name: pool.submit(load, entry) for entry in large}
+    with ThreadPoolExecutor(min(threads, len(entries))) as pool:
+        futures = [pool.submit(load, entry) for entry in entries]
         try:
-            for entry in entries:
-                if entry.name not in futures:
-                    yield entry.name, load(entry)
-            for name, future in futures.items():
-                yield name, future.result()
+            return [future.result() for future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -10,13 +10,14 @@ twice merge as protobuf merges them. A V1 checkpoint's meta message gives the sa
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from ckptfmt.checkpoint.slices import TensorSlice, decode_slice
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError, TruncatedError
 from ckptfmt.tensor import Shape, decode_shape
-from ckptfmt.wire.coding import Buffer, decode_fields, decode_varint, to_signed
+from ckptfmt.wire.coding import Buffer, decode_fields, decode_varint, field_size, to_signed
 from ckptfmt.wire.crc32c import unmask
 
 # Tags of BundleEntryProto: field number << 3 | wire type.
@@ -66,10 +67,14 @@ def decode_entry(name: str, value: Buffer) -> Entry:
         The value is not parseable, or says what no tensor can be: a negative place or size, a shape that
         TensorFlow cannot hold.
     """
-    dtype = shard = offset = size = masked = 0
-    shape = b""
+    shard = offset = size = masked = pos = 0
+    head = b""
     slices: list[TensorSlice] = []
-    pos, end = 0, len(value)
+    end = len(value)
+    # Writers put dtype and shape first; both are decoded at once, and remembered, for few of them differ.
+    if end > 4 and value[0] == _DTYPE and value[2] == _SHAPE and value[1] < 0x80 and value[3] < 0x80:
+        pos = 4 + value[3]
+        head = bytes(value[:pos])
     try:
         while pos < end:
             start = pos
@@ -89,40 +94,38 @@ def decode_entry(name: str, value: Buffer) -> Entry:
             elif tag == _SHARD:
                 shard = number
             elif tag == _DTYPE:
-                dtype = number
+                head += value[start:pos]
             elif tag == _SHAPE:
-                shape += value[pos : pos + number]
                 pos += number
+                head += value[start:pos]
             elif tag == _SLICE:
                 slices.append(decode_slice(value[pos : pos + number]))
                 pos += number
             else:
-                # A field this version does not know: the general decoder finds its end.
-                pos = start + _field_size(value[start:])
+                # A field this version does not know.
+                pos = start + field_size(value[start:])
     except IndexError:
         pos = end + 1
     if pos > end:
-        raise TruncatedError(f"entry of {name!r}", wanted=pos, available=end)
+        raise TruncatedError("entry", wanted=pos, available=end)
     if (size | offset | shard) >> 63:
         raise CorruptError(
-            f"entry of {name!r}: negative shard {to_signed(shard)}, offset {to_signed(offset)} "
-            f"or size {to_signed(size)}"
+            f"negative shard {to_signed(shard)}, offset {to_signed(offset)} or size {to_signed(size)}"
         )
-    dimensions = decode_shape(bytes(shape))
+    dtype, shape = _decode_head(head)
     if slices:
         # The place is that of the first bundle merged, not of any data.
-        return Entry(name, find_dtype(dtype), dimensions, 0, None, None, None, tuple(slices))
-    return Entry(name, find_dtype(dtype), dimensions, size, shard, offset, unmask(masked), ())
+        return Entry(name, dtype, shape, 0, None, None, None, tuple(slices))
+    return Entry(name, dtype, shape, size, shard, offset, unmask(masked), ())
 
 
-def _field_size(data: Buffer) -> int:
-    """Bytes of the first field of ``data``."""
-    field = next(decode_fields(data))
-    tag_end = decode_varint(data, 0)[1]
-    if field.content or field.wire_type == 2:
-        return decode_varint(data, tag_end)[1] + len(field.content)
-    return (
-        decode_varint(data, tag_end)[1]
-        if field.wire_type == 0
-        else tag_end + (4 if field.wire_type == 5 else 8)
-    )
+@lru_cache(maxsize=4096)
+def _decode_head(head: bytes) -> tuple[DType, Shape]:
+    """The dtype and shape that the first two fields of an entry say."""
+    dtype, shape = 0, b""
+    for field in decode_fields(head):
+        if field.number == 1:
+            dtype = field.value
+        else:
+            shape += field.content
+    return find_dtype(dtype), decode_shape(shape)

@@ -58,14 +58,15 @@ def check_strings(data: Buffer, shape: Shape, *, big_endian: bool = False) -> tu
     return lengths, start, crc32c(stored, crc)
 
 
-def decode_strings(data: Buffer, shape: Shape, *, big_endian: bool = False) -> tuple[Array, int, int]:
-    """Return an object array of ``bytes``, and where the strings begin and the CRC up to there."""
+def decode_strings(data: Buffer, shape: Shape, *, big_endian: bool = False) -> tuple[Array, int]:
+    """Return an object array of ``bytes``, and the CRC to compare with the entry's."""
     lengths, start, crc = check_strings(data, shape, big_endian=big_endian)
-    return shaped(split_strings(data[start:], lengths), shape), start, crc
+    strings = data[start:]
+    return shaped(split_strings(strings, lengths), shape), crc32c(strings, crc)
 
 
 def decode_variants(data: Buffer, shape: Shape) -> tuple[Array, int]:
-    """Return an object array of :class:`~ckptfmt.tensor.Variant`, and the CRC, the inner ones verified."""
+    """Return an object array of :class:`~ckptfmt.tensor.Variant`, and the CRC to compare with the entry's."""
     count = math.prod(shape)
     if count > len(data):
         raise TruncatedError(f"{count} variants", wanted=count, available=len(data), offset=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Literal, TypeAlias
 
 from ckptfmt.checkpoint.bundle import HEADER_KEY, Bundle
@@ -38,7 +38,7 @@ class Problem:
     severity: Literal["error", "warning"]
     """``error``: something cannot be read right. ``warning``: everything can, and yet this is odd."""
     kind: str
-    """Of errors ``block``, ``entry``, ``checksum``, ``truncated``, ``missing`` or ``unsupported``; of warnings
+    """Of errors: ``block``, ``entry``, ``checksum``, ``truncated``, ``missing``, ``unsupported``; of warnings:
     ``overlap``, ``orphan`` or ``stale``."""
     message: str
     """What is wrong and where, in one line."""
@@ -151,7 +151,7 @@ def _check_tensors(
     for entry in entries:
         name = owners.get(entry.name, entry.name)
         try:
-            bundle.check(entry, repr(name))
+            bundle.check(entry)
             report.bytes_checked += entry.nbytes
         except CheckpointNotFoundError:
             assert entry.shard is not None
@@ -176,12 +176,13 @@ def _check_tensors(
 def _check_places(bundle: Bundle, entries: list[Entry], report: Report) -> None:
     """Note bytes that two tensors share, and bytes that belong to none; ``entries`` lie in file order."""
     for shard, group in groupby(entries, key=lambda entry: entry.shard or 0):
+        first = next(group)
         try:
-            file = bundle.shard(shard, "")
+            file = bundle.shard(shard, first)
         except CkptfmtError:
             continue
         end = 0
-        for entry in group:
+        for entry in chain([first], group):
             offset = entry.offset or 0
             if offset + entry.nbytes > file.size or not entry.nbytes:
                 continue

@@ -26,7 +26,7 @@ def _snappy(data: memoryview) -> memoryview:
     import cramjam
 
     try:
-        return memoryview(cramjam.snappy.decompress_raw(data))
+        return memoryview(cramjam.snappy.decompress_raw(data)).toreadonly()
     except cramjam.DecompressionError as error:
         raise CorruptError(f"snappy block does not decompress: {error}", offset=0) from error
 

@@ -27,6 +27,7 @@ VARINT = 0
 FIXED64 = 1
 LENGTH_DELIMITED = 2
 FIXED32 = 5
+_FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
 
 
 def encode_varint(value: int) -> bytes:
@@ -114,31 +115,36 @@ def decode_fields(data: Buffer) -> Iterator[Field]:
     """Iterate over the fields of a serialized message, in file order, without copying their bytes."""
     pos, end = 0, len(data)
     while pos < end:
-        start = pos
-        tag, pos = decode_varint(data, pos)
-        number, wire_type = tag >> 3, tag & 7
-        if not 0 < number < 1 << 29:
-            raise CorruptError(f"field number {number}", offset=start)
-        if wire_type == VARINT:
-            value, pos = decode_varint(data, pos)
-            yield Field(number, wire_type, value, b"")
-            continue
-        if wire_type == LENGTH_DELIMITED:
-            size, pos = decode_varint(data, pos)
-        elif wire_type == FIXED32:
-            size = 4
-        elif wire_type == FIXED64:
-            size = 8
-        else:
-            raise CorruptError(f"field {number} has wire type {wire_type}", offset=start)
-        if size > end - pos:
-            raise TruncatedError(f"field {number}", wanted=size, available=end - pos, offset=pos)
-        content = data[pos : pos + size]
-        pos += size
-        if wire_type == LENGTH_DELIMITED:
-            yield Field(number, wire_type, size, content)
-        else:
-            yield Field(number, wire_type, int.from_bytes(content, "little"), b"")
+        field, pos = _decode_field(data, pos)
+        yield field
+
+
+def field_size(data: Buffer) -> int:
+    """Return how many bytes the first field of a serialized message takes, tag included."""
+    return _decode_field(data, 0)[1]
+
+
+def _decode_field(data: Buffer, start: int) -> tuple[Field, int]:
+    """The field at ``start`` and the position behind it."""
+    tag, pos = decode_varint(data, start)
+    number, wire_type = tag >> 3, tag & 7
+    if not 0 < number < 1 << 29:
+        raise CorruptError(f"field number {number}", offset=start)
+    if wire_type == VARINT:
+        value, pos = decode_varint(data, pos)
+        return Field(number, wire_type, value, b""), pos
+    if wire_type == LENGTH_DELIMITED:
+        size, pos = decode_varint(data, pos)
+    elif wire_type in _FIXED_SIZES:
+        size = _FIXED_SIZES[wire_type]
+    else:
+        raise CorruptError(f"field {number} has wire type {wire_type}", offset=start)
+    if size > len(data) - pos:
+        raise TruncatedError(f"field {number}", wanted=size, available=len(data) - pos, offset=pos)
+    content = data[pos : pos + size]
+    if wire_type == LENGTH_DELIMITED:
+        return Field(number, wire_type, size, content), pos + size
+    return Field(number, wire_type, int.from_bytes(content, "little"), b""), pos + size
 
 
 def decode_integers(field: Field) -> np.ndarray:
