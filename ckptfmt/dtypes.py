@@ -51,7 +51,7 @@ class DType:
     @cached_property
     def numpy(self) -> np.dtype[np.generic]:
         """The NumPy dtype of arrays; quantised types are their integer, strings ``object``."""
-        if hasattr(np, self.numpy_name) or self.numpy_name == "object":
+        if self.numpy_name == "object" or hasattr(np, self.numpy_name):
             dtype: np.dtype[np.generic] = np.dtype(self.numpy_name)
         else:
             # Imported at first need: float and integer checkpoints, nearly all there are, do without it.
@@ -69,13 +69,13 @@ class DType:
         return find_dtype, (self.code,)
 
     @property
-    def as_numpy_dtype(self) -> type[np.generic]:
-        """The scalar type of :attr:`numpy`, under the name that it has in ``tf.DType``."""
-        return self.numpy.type
+    def as_numpy_dtype(self) -> type:
+        """The scalar type of :attr:`numpy`, ``object`` of strings, under its name in ``tf.DType``."""
+        return object if self.numpy.hasobject else self.numpy.type
 
     @property
     def as_datatype_enum(self) -> int:
-        """:attr:`code`, under the name that it has in ``tf.DType``."""
+        """:attr:`code`, under its name in ``tf.DType``."""
         return self.code
 
     def __repr__(self) -> str:

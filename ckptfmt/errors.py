@@ -28,7 +28,6 @@ Messages read ``file @0xOFFSET: what: got …, want …``; what they say is also
 
 from __future__ import annotations
 
-import copyreg
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -41,7 +40,15 @@ class CkptfmtError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # The default rebuilds an exception as cls(*args), which does not fit the signatures below;
         # worker processes need errors that survive pickling.
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(cls: type[CkptfmtError], args: tuple[object, ...], state: dict[str, object]) -> CkptfmtError:
+    """Make an unpickled error, without calling its ``__init__``."""
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class CorruptError(CkptfmtError, ValueError):

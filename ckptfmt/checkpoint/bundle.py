@@ -70,6 +70,7 @@ class Bundle:
         self._index_name = files.tables[0]
         self._shards: dict[int, RandomAccessFile] = {}
         self._lock = threading.Lock()
+        self._closed = False
         value = self.table.get(HEADER_KEY)
         if value is None:
             raise CorruptError(
@@ -236,6 +237,8 @@ class Bundle:
         path = shard_path(self.files.prefix, number, self.header.num_shards)
         try:
             with self._lock:
+                if self._closed:
+                    raise ValueError(f"{self.files.prefix}: the checkpoint is closed")
                 return self._shards.setdefault(number, self._shards.get(number) or self._opener(path))
         except CheckpointNotFoundError as error:
             raise CheckpointNotFoundError(
@@ -247,6 +250,7 @@ class Bundle:
     def close(self) -> None:
         """Let go of all files; arrays already read stay valid."""
         with self._lock:
+            self._closed = True
             self.table.file.close()
             for file in self._shards.values():
                 file.close()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import TypeAlias
 
 import numpy as np
@@ -126,9 +127,10 @@ def intersect(a: Region, b: Region) -> Region | None:
     return shared if all(start < stop for start, stop in shared) else None
 
 
-def within(region: Region, outer: Region) -> tuple[slice, ...]:
+def within(region: Region, outer: Region) -> tuple[slice | EllipsisType, ...]:
     """Return the index that takes ``region`` out of an array that holds ``outer``."""
-    return tuple(slice(a - c, b - c) for (a, b), (c, _) in zip(region, outer, strict=True))
+    # The ellipsis keeps what is taken out of a 0-d array an array.
+    return *(slice(a - c, b - c) for (a, b), (c, _) in zip(region, outer, strict=True)), ...
 
 
 def plan(shape: Shape, slices: Sequence[TensorSlice], wanted: Region) -> list[tuple[TensorSlice, Region]]:

@@ -37,7 +37,9 @@ def array(entry: Mapping[str, Any]) -> np.ndarray[Any, Any]:
         else:
             elements = [GoldenVariant.of(each) for each in entry["variants"]]
         objects = np.empty(len(elements), object)
-        objects[:] = elements
+        # Not objects[:] = elements: that goes through a fixed-width dtype, which drops trailing zero bytes.
+        for i, element in enumerate(elements):
+            objects[i] = element
         return objects.reshape(shape)
     dtype = numpy_dtype(entry.get("as", entry["dtype"]))
     return np.frombuffer(bytes.fromhex(entry["data"]), dtype).reshape(shape)

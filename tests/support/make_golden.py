@@ -97,8 +97,8 @@ def shortened(value: bytes) -> str | list[Any]:
 
 def values(value: np.ndarray, dtype: str) -> dict[str, Any]:
     """The part of a JSON entry that holds the value."""
-    value = np.asarray(value)
     if dtype == "string":
+        value = np.asarray(value, object)
         return {"strings": [shortened(element) for element in value.reshape(-1).tolist()]}
     if dtype in CAST:
         return {"as": CAST[dtype], "data": value.astype(CAST[dtype]).tobytes().hex()}
@@ -198,11 +198,12 @@ def described(path: str, key: bytes, dtype: tf.DType, pieces: Sequence[Piece] = 
         else:
             value = tensor.numpy()
     if value is not None:
-        value = np.asarray(value)
+        # A scalar string is a bytes object; as an array of NumPy's own bytes it would lose trailing zeros.
+        value = np.asarray(value, object if dtype == tf.string else None)
         entry |= {"shape": list(value.shape), **values(value, dtype.name)}
         if pieces:
             fed = {piece.spec: piece.tensor.numpy() for piece in pieces}
-            written = joined(pieces, fed.__getitem__) if specs else np.asarray(fed[""])
+            written = joined(pieces, fed.__getitem__) if specs else np.asarray(fed[""], value.dtype)
             assert values(written, dtype.name) == values(value, dtype.name), key
     if dtype != tf.variant:
         try:

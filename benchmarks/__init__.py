@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m benchmarks`` times ckptfmt beside TensorFlow and safetensors, in one run."""

@@ -1,0 +1,176 @@
+"""The ``checkpoint`` state file: which checkpoints a directory has, and which is the latest.
+
+It is a CheckpointState message in protobuf's text format::
+
+    model_checkpoint_path: "ckpt-3"                        the latest
+    all_model_checkpoint_paths: "ckpt-2"                   oldest to newest
+    all_model_checkpoint_paths: "ckpt-3"
+    all_model_checkpoint_timestamps: 1795247177.7651331    seconds since the epoch, one for each path
+    last_preserved_timestamp: 1795247176.7255173
+
+Paths are relative to the directory, or absolute as they were on the machine that wrote them.
+"""
+# ruff: noqa: PTH118, PTH119 -- a prefix is a string, see filenames
+
+from __future__ import annotations
+
+import logging
+import ntpath
+import os
+from dataclasses import dataclass
+
+from ckptfmt.checkpoint.filenames import INDEX_SUFFIX, existing_prefix, kind_of
+from ckptfmt.errors import CheckpointNotFoundError, CorruptError
+from ckptfmt.proto import messages
+from ckptfmt.proto.parse import parse_text
+from ckptfmt.wire.file import MappedFile
+
+STATE_FILE = "checkpoint"
+"""Name of the state file, unless the program that saved chose another."""
+
+MAX_STATE_BYTES = 1 << 26
+"""A larger file is no state file, though it may be called like one."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointState:
+    """What a ``checkpoint`` state file says, its paths as they are stored."""
+
+    directory: str
+    """The directory of the state file, as it was given."""
+    model_checkpoint_path: str
+    """The latest checkpoint."""
+    all_model_checkpoint_paths: tuple[str, ...] = ()
+    """Checkpoints not yet deleted when the file was written, oldest first."""
+    all_model_checkpoint_timestamps: tuple[float, ...] = ()
+    """When each of them was written, seconds since the epoch; empty where the file does not say."""
+    last_preserved_timestamp: float = 0.0
+    """When the last checkpoint to be kept for good was written; 0.0 where the file does not say."""
+    filename: str = STATE_FILE
+    """Name of the state file."""
+
+    @property
+    def path(self) -> str:
+        """Path of the state file."""
+        return os.path.join(self.directory, self.filename)
+
+    @property
+    def latest(self) -> str | None:
+        """Prefix of the latest checkpoint, ready to be opened; None where its files are not there."""
+        return self.resolve(self.model_checkpoint_path)
+
+    @property
+    def existing(self) -> tuple[str, ...]:
+        """Prefixes of those of ``all_model_checkpoint_paths`` that are there, oldest first."""
+        prefixes = map(self.resolve, self.all_model_checkpoint_paths)
+        return tuple(prefix for prefix in prefixes if prefix is not None)
+
+    def resolve(self, stored: str) -> str | None:
+        """Return the prefix, ready to be opened, that a path stored in this file stands for, or None.
+
+        The path is taken as it is where it is absolute, else joined to the directory, as TensorFlow does.
+        Where nothing is there its last part is looked for in the directory itself, so that a directory that
+        was moved or copied from another machine still opens.
+        """
+        for candidate in self.candidates(stored):
+            # A state file that names a checkpoint called like itself is not that checkpoint.
+            if candidate == self.path and kind_of(candidate + INDEX_SUFFIX) != "file":
+                continue
+            prefix = existing_prefix(candidate)
+            if prefix is not None:
+                return prefix
+        return None
+
+    def candidates(self, stored: str) -> tuple[str, ...]:
+        """Return the prefixes that :meth:`resolve` looks at, in that order."""
+        # ntpath splits at both separators: the file may come from Windows.
+        names = (stored, os.path.basename(stored), ntpath.basename(stored))
+        return tuple(dict.fromkeys(os.path.join(self.directory, name) for name in names if name))
+
+
+def read_checkpoint_state(
+    directory: str | os.PathLike[str], latest_filename: str = STATE_FILE
+) -> CheckpointState | None:
+    """Return what the state file of a directory says, or None where it has none.
+
+    Raises
+    ------
+    CorruptError
+        The file is not a CheckpointState in text format, has a field that is not known, or does not name a
+        latest checkpoint; the message has the line.
+    NotReadableError
+        The operating system refuses it.
+    """
+    found = _parse(os.fspath(directory), latest_filename)
+    return None if found is None else _checked(*found)
+
+
+def latest_checkpoint(directory: str | os.PathLike[str], latest_filename: str | None = None) -> str | None:
+    """Return the prefix of the latest checkpoint that the state file of a directory names, or None.
+
+    None, as in TensorFlow, where there is no state file, where it does not parse, and where the checkpoint it
+    names is not there; the last two are logged as warnings. :func:`read_checkpoint_state` raises instead.
+    Unlike TensorFlow's, it takes ``*`` and ``[1]`` in a path literally, and finds the checkpoint beside the
+    state file where the path stored is that of another machine.
+
+    Raises
+    ------
+    CorruptError
+        The file names no latest checkpoint at all (in TensorFlow a ValueError, which this is too).
+    NotReadableError
+        The operating system refuses it.
+    """
+    state = read_state_or_warn(directory, latest_filename)
+    if state is None:
+        return None
+    latest = state.latest
+    if latest is None:
+        tried = ", ".join(state.candidates(state.model_checkpoint_path))
+        _log.warning("%s: %r is not there: tried %s", state.path, state.model_checkpoint_path, tried)
+    return latest
+
+
+def read_state_or_warn(
+    directory: str | os.PathLike[str], latest_filename: str | None = None
+) -> CheckpointState | None:
+    """Return what the state file of a directory says; None, with a warning logged, if it does not parse."""
+    try:
+        found = _parse(os.fspath(directory), latest_filename or STATE_FILE)
+    except CorruptError as error:
+        _log.warning("checkpoint state ignored: %s", error)
+        return None
+    return None if found is None else _checked(*found)
+
+
+def _parse(directory: str, filename: str) -> tuple[str, str, messages.CheckpointState] | None:
+    path = os.path.join(directory, filename)
+    # People also call a directory of checkpoints "checkpoint".
+    if kind_of(path) != "file":
+        return None
+    try:
+        file = MappedFile(path)
+    except CheckpointNotFoundError:
+        return None  # deleted since
+    try:
+        if file.size > MAX_STATE_BYTES:
+            raise CorruptError(f"too large for a state file: got {file.size} bytes", file=path)
+        data = bytes(file.read(0, file.size))
+    finally:
+        file.close()
+    return directory, filename, parse_text(messages.CheckpointState, data, path)
+
+
+def _checked(directory: str, filename: str, message: messages.CheckpointState) -> CheckpointState:
+    state = CheckpointState(
+        directory=directory,
+        model_checkpoint_path=message.model_checkpoint_path,
+        all_model_checkpoint_paths=tuple(message.all_model_checkpoint_paths),
+        all_model_checkpoint_timestamps=tuple(message.all_model_checkpoint_timestamps),
+        last_preserved_timestamp=message.last_preserved_timestamp,
+        filename=filename,
+    )
+    if not state.model_checkpoint_path:
+        raise CorruptError("model_checkpoint_path: got none, want the path of a checkpoint", file=state.path)
+    return state

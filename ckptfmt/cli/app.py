@@ -1,0 +1,105 @@
+"""The command group: finds the module of a verb when it is used, and turns failures into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from ckptfmt import __version__
+from ckptfmt.cli.failures import FAILURES, ExitCode, report
+from ckptfmt.cli.options import JSON
+from ckptfmt.cli.output import discard_output, prepare_streams
+
+VERBS = {
+    "ls": "ckptfmt.cli.ls",
+    "show": "ckptfmt.cli.show",
+    "verify": "ckptfmt.cli.verify",
+}
+"""The module of each verb; its command is called ``command``. Imported when the verb is used."""
+
+
+class App(click.Group):
+    """The group of all verbs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the help."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a verb."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(VERBS[cmd_name]).command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  (click's signature)
+        """Run the verb and exit with its code; a failure is one line on stderr, never a traceback."""
+        prepare_streams()
+        try:
+            code = self._run(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            discard_output()
+            code = ExitCode.BROKEN_PIPE
+        except OSError:
+            # The data could not be written, and that has been said.
+            discard_output()
+            code = ExitCode.NOT_FOUND
+        except KeyboardInterrupt:
+            code = ExitCode.INTERRUPTED
+        ctx.exit(code)
+
+    def _run(self, ctx: click.Context) -> int:
+        try:
+            code: int = super().invoke(ctx)
+            sys.stdout.flush()
+        except click.exceptions.Exit as done:
+            return done.exit_code
+        except (click.ClickException, click.Abort, BrokenPipeError):
+            raise
+        except FAILURES as error:
+            return report(error, as_json=ctx.meta.get(JSON, False))
+        except Exception:
+            # Not with 1, Python's own choice: that means a finding here.
+            traceback.print_exc()
+            return ExitCode.INTERNAL
+        return code
+
+
+@click.group(
+    cls=App,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+    Exit codes:
+      0    fine
+      1    a finding that stops nothing (verify: only warnings)
+      2    wrong usage, or a package is missing
+      3    a file is damaged, or this version cannot read it
+      4    not found, or not readable
+      130  stopped with Ctrl-C
+      141  the reader of the output went away (| head)
+    """,
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def app() -> None:
+    r"""Look into TensorFlow checkpoints without TensorFlow.
+
+    PATH is whatever leads to a checkpoint: its prefix (model.ckpt-1000), one of its files (.index,
+    .data-00000-of-00002, .meta), a V1 checkpoint file, a directory with a checkpoint in it (the latest, where
+    its "checkpoint" file names several), a SavedModel directory. No file is ever changed or created.
+
+    \b
+      ckptfmt ls training/                          what is in it
+      ckptfmt ls training/ 'encoder/*' --collapse   a part, repeated layers as one line
+      ckptfmt show training/ dense/kernel           one tensor: place, statistics, values
+      ckptfmt verify training/                      is every byte intact?
+
+    Data goes to stdout, messages go to stderr. Names are printed with control characters and other invisible
+    characters escaped (\x1b, \u202e, a byte that is not UTF-8 as \xff, a backslash as \\). With --json each
+    verb writes one JSON document; if the verb fails, that is
+    {"error": {"type", "message", "file", "offset", …}}, and stderr has the message as always.
+    """

@@ -1,0 +1,270 @@
+"""``ckptfmt ls``: names, dtypes, shapes and bytes."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import click
+
+import ckptfmt
+from ckptfmt import Checkpoint, Entry, errors
+from ckptfmt.cli.collapse import collapse
+from ckptfmt.cli.failures import ExitCode, code_of, describe, message_of
+from ckptfmt.cli.options import json_option, path_argument, size_value
+from ckptfmt.cli.output import complain, note, on_terminal, printable, write, write_json
+from ckptfmt.cli.table import LEFT, RIGHT, write_table
+from ckptfmt.cli.text import count_text, escape, shape_text, size_text
+
+UNKNOWN = "?"
+"""What is shown of a tensor whose entry cannot be read."""
+
+
+class Row(NamedTuple):
+    """One line of the listing: a tensor, or several alike."""
+
+    name: str
+    entry: Entry
+    """The tensor's; of several the first one's."""
+    nbytes: int
+    """Of several all together."""
+    names: tuple[str, ...] = ()
+    """Of several all their names."""
+
+
+class BadRow(NamedTuple):
+    """A tensor whose entry cannot be read."""
+
+    name: str
+    error: errors.CkptfmtError
+
+
+_SORT_KEYS: dict[str, Callable[[Row], Any]] = {
+    "size": lambda row: -row.nbytes,
+    "dtype": attrgetter("entry.dtype.name"),
+    "shape": lambda row: (len(row.entry.shape), row.entry.shape),
+}
+
+
+@click.command(
+    "ls",
+    short_help="List tensors: names, dtypes, shapes, bytes.",
+    epilog="""\b
+    Examples:
+      ckptfmt ls training/
+      ckptfmt ls training/ '*/kernel' '*/bias' --sort size --min-size 1MiB
+      ckptfmt ls training/ --collapse
+      ckptfmt ls training/ | awk -F '\\t' '$2 == "float32" { sum += $4 } END { print sum }'
+
+    JSON: {"prefix", "format", "tensors": [...], "totals": {"tensors", "in_checkpoint", "unreadable",
+    "parameters", "bytes", "shards"}}, and for each tensor {"name", "dtype", "shape", "bytes", "shard", "offset",
+    "crc32c", "slices"}; of a tensor that cannot be read {"name", "error"}; with --collapse also "count" and
+    "names". "shard", "offset" and "crc32c" are null where a tensor is stored in slices, totals "shards" where
+    any listed tensor is. A name that is not UTF-8 has its bytes as \\udc80 to \\udcff (Python's
+    surrogateescape).
+    """,
+)
+@path_argument
+@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@click.option(
+    "--sort",
+    type=click.Choice(["name", "size", "dtype", "shape"]),
+    default="name",
+    show_default=True,
+    help="Order: size has the largest first, shape goes by rank, then by dimensions.",
+)
+@click.option("--reverse", "-r", is_flag=True, help="Turn the order round.")
+@click.option(
+    "--dtype", "dtypes", multiple=True, metavar="DTYPE", help="Only these dtypes, e.g. float32 or 'int*'."
+)
+@click.option(
+    "--min-size", metavar="SIZE", callback=size_value, help="Only tensors of this many bytes, e.g. 1MiB."
+)
+@click.option(
+    "--collapse", "collapsed", is_flag=True, help="Repeated layers as one line: layer_#/kernel ×24."
+)
+@click.option("--slices", "with_slices", is_flag=True, help="Also show the slices a tensor is stored in.")
+@json_option
+def command(
+    path: str,
+    patterns: tuple[str, ...],
+    sort: str,
+    reverse: bool,
+    dtypes: tuple[str, ...],
+    min_size: int | None,
+    collapsed: bool,
+    with_slices: bool,
+    as_json: bool,
+) -> int:
+    """List the tensors of the checkpoint at PATH, and what they add up to.
+
+    PATTERN is a glob over names, where * also matches slashes; with several, a tensor that matches any is
+    listed, and where none matches, the exit code is 4. Quote patterns, so that the shell leaves them alone.
+
+    On a terminal this is a table with its totals below. Elsewhere it is one line for each tensor, without a
+    title: name, dtype, shape ([3,4], of a scalar []) and bytes, separated by tabs; the totals go to stderr.
+    With --slices the slices follow in a fifth column, as TensorFlow writes them (start,length for each
+    dimension, - for all of it), or - where the tensor is stored whole. "Parameters" counts the elements of
+    numbers, not those of strings and variants.
+
+    A tensor whose entry is damaged is listed with ? for what is not known, the error goes to stderr, and the
+    exit code is 3.
+    """
+    with ckptfmt.open(path) as checkpoint:
+        rows, bad = _select(checkpoint, patterns, dtypes, min_size or 0)
+        totals = _totals(checkpoint, rows, bad)
+        listed = _arrange(_collapse(rows) if collapsed else rows, bad, sort, reverse)
+        if as_json:
+            write_json(
+                {
+                    "prefix": checkpoint.prefix,
+                    "format": checkpoint.format,
+                    "tensors": [_describe(row, collapsed) for row in listed],
+                    "totals": totals,
+                }
+            )
+        else:
+            _write(listed, with_slices, _totals_text(totals))
+    for row in bad:
+        complain(message_of(row.error))
+    return max((code_of(row.error) for row in bad), default=ExitCode.FINE)
+
+
+def _select(
+    checkpoint: Checkpoint, patterns: Sequence[str], dtypes: Sequence[str], min_size: int
+) -> tuple[list[Row], list[BadRow]]:
+    """The tensors to list, and those of them whose entries are bad, both in the order of the checkpoint."""
+    entries = checkpoint.entries
+    names: Iterable[str] = entries
+    if patterns:
+        matches = _matcher(patterns)
+        names = [name for name in names if matches(name)]
+        if not names:
+            if len(patterns) == 1:
+                entries[patterns[0]]  # not there, and the error has what looks like it
+            raise errors.TensorNotFoundError(" ".join(patterns), file=checkpoint.prefix)
+    has_dtype = _matcher(dtypes) if dtypes else None
+    rows, bad = [], []
+    for name in names:
+        try:
+            entry = entries[name]
+        except errors.CkptfmtError as error:
+            bad.append(BadRow(name, error))
+            continue
+        if entry.nbytes >= min_size and (has_dtype is None or has_dtype(entry.dtype.name)):
+            rows.append(Row(name, entry, entry.nbytes))
+    return rows, bad
+
+
+def _matcher(patterns: Sequence[str]) -> Callable[[str], object]:
+    """A function that tells whether any of the globs matches; a name with brackets also matches itself."""
+    parts = (part for pattern in patterns for part in (fnmatch.translate(pattern), re.escape(pattern)))
+    return re.compile("|".join(f"(?:{part})" for part in parts)).fullmatch
+
+
+def _collapse(rows: Sequence[Row]) -> list[Row]:
+    """The rows with those made one that are alike but for a number in the name."""
+    collapsed = []
+    for name, at in collapse([(row.name, (row.entry.dtype, row.entry.shape)) for row in rows]):
+        members = [rows[i] for i in at]
+        names = tuple(row.name for row in members) if len(members) > 1 else ()
+        collapsed.append(Row(name, members[0].entry, sum(row.nbytes for row in members), names))
+    return collapsed
+
+
+def _arrange(rows: list[Row], bad: list[BadRow], sort: str, reverse: bool) -> list[Row | BadRow]:
+    """All rows in the order asked for; the bad ones have only a name to be sorted by, else they come last."""
+    arranged: list[Row | BadRow]
+    if sort == "name":
+        # Names sort by their bytes, as in the file; where nothing is bad they already do.
+        arranged = sorted([*rows, *bad], key=_name_key) if bad else list(rows)
+        return arranged[::-1] if reverse else arranged
+    return [*sorted(rows, key=_SORT_KEYS[sort], reverse=reverse), *bad]
+
+
+def _name_key(row: Row | BadRow) -> bytes:
+    name = row.names[0] if isinstance(row, Row) and row.names else row.name
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _totals(checkpoint: Checkpoint, rows: Sequence[Row], bad: Sequence[BadRow]) -> dict[str, int | None]:
+    entries = [row.entry for row in rows]
+    shards = {entry.shard for entry in entries}
+    return {
+        "tensors": len(rows) + len(bad),
+        "in_checkpoint": len(checkpoint),
+        "unreadable": len(bad),
+        "parameters": sum(math.prod(entry.shape) for entry in entries if entry.dtype.itemsize is not None),
+        "bytes": sum(entry.nbytes for entry in entries),
+        "shards": None if None in shards else len(shards),
+    }
+
+
+def _totals_text(totals: dict[str, int | None]) -> str:
+    tensors = count_text(totals["tensors"] or 0, "tensor")
+    if totals["tensors"] != totals["in_checkpoint"]:
+        tensors += f" of {totals['in_checkpoint']:,}"
+    parts = [
+        tensors,
+        count_text(totals["parameters"] or 0, "parameter"),
+        size_text(totals["bytes"] or 0),
+    ]
+    if totals["shards"] is not None:
+        parts.append(count_text(totals["shards"], "shard"))
+    if totals["unreadable"]:
+        parts.append(f"{totals['unreadable']:,} unreadable")
+    return ", ".join(parts)
+
+
+def _describe(row: Row | BadRow, collapsed: bool) -> dict[str, object]:
+    """A row for JSON."""
+    if isinstance(row, BadRow):
+        return {"name": row.name, "error": describe(row.error)}
+    entry = row.entry
+    several = bool(row.names)
+    described: dict[str, object] = {
+        "name": row.name,
+        "dtype": entry.dtype.name,
+        "shape": entry.shape,
+        "bytes": row.nbytes,
+        "shard": None if several else entry.shard,
+        "offset": None if several else entry.offset,
+        "crc32c": None if several else entry.crc32c,
+        "slices": [] if several else [str(part) for part in entry.slices],
+    }
+    if collapsed:
+        described |= {"count": len(row.names) or 1, "names": row.names or (row.name,)}
+    return described
+
+
+def _write(rows: Sequence[Row | BadRow], with_slices: bool, totals: str) -> None:
+    """Write the rows as text: a table with the totals, or lines, and the totals to stderr."""
+    times = printable("×", "x")
+    heads, sides = ["name", "dtype", "shape", "bytes"], [LEFT, LEFT, LEFT, RIGHT]
+    if with_slices:
+        heads.append("slices")
+        sides.append(LEFT)
+    if on_terminal():
+        cells = [_cells(row, with_slices, times, size_text) for row in rows]
+        write_table(heads, sides, cells, ())
+        write(f"{totals}\n")
+    else:
+        lines = ("\t".join(_cells(row, with_slices, times, str)) for row in rows)
+        write_table(heads, sides, (), lines)
+        note(totals)
+
+
+def _cells(row: Row | BadRow, with_slices: bool, times: str, size: Callable[[int], str]) -> tuple[str, ...]:
+    if isinstance(row, BadRow):
+        return (escape(row.name), *[UNKNOWN] * (4 if with_slices else 3))
+    name = escape(row.name)
+    if row.names:
+        name += f" {times}{len(row.names)}"
+    cells = name, row.entry.dtype.name, shape_text(row.entry.shape), size(row.nbytes)
+    if not with_slices:
+        return cells
+    return (*cells, " ".join(map(str, row.entry.slices)) or "-")

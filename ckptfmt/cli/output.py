@@ -1,0 +1,66 @@
+"""Where output goes: data to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Mapping
+
+from ckptfmt.cli.text import one_line
+
+
+def prepare_streams() -> None:
+    """Let characters that an output's encoding does not have be escaped, not fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def on_terminal() -> bool:
+    """Whether data goes to a terminal, where a person reads it."""
+    return sys.stdout.isatty()
+
+
+def write(text: str) -> None:
+    """Write text to stdout."""
+    sys.stdout.write(text)
+
+
+def write_json(document: Mapping[str, object]) -> None:
+    """Write one JSON document to stdout, in ASCII: on one line for programs, indented on a terminal."""
+    write(json.dumps(document, indent=2 if on_terminal() else None, allow_nan=False) + "\n")
+
+
+def note(message: str) -> None:
+    """Tell the user something on stderr, on one line; data that is still buffered goes out before."""
+    sys.stdout.flush()
+    sys.stderr.write(f"{one_line(message)}\n")
+
+
+def complain(message: str) -> None:
+    """Tell the user what went wrong, on one line of stderr that says who speaks."""
+    note(f"ckptfmt: {message}")
+
+
+def printable(text: str, fallback: str) -> str:
+    """Return ``text`` where the encoding of stdout has it, else ``fallback``."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return fallback
+    return text
+
+
+def discard_output() -> None:
+    """Send what is still to be written to nowhere, so that Python's last flush does not fail again."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                os.dup2(devnull, stream.fileno())
+    finally:
+        os.close(devnull)

@@ -1,0 +1,62 @@
+"""A progress bar on a terminal, for work that takes a while."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ckptfmt import errors
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+DELAY = 0.5
+"""Seconds after which a bar appears; what is done sooner needs none, nor the time to import rich."""
+
+INTERVAL = 0.05
+"""Seconds between two updates."""
+
+
+class ProgressBar:
+    """Shows bytes done on stderr if that is a terminal; a context manager, called as ``verify`` calls it."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._next = time.monotonic() + DELAY
+        self._bar: tuple[Progress, TaskID] | None = None
+        self._enabled = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` bytes are done."""
+        if not self._enabled or time.monotonic() < self._next:
+            return
+        if self._bar is None:
+            self._bar = _start(self._label)
+        progress, task = self._bar
+        progress.update(task, completed=done, total=total)
+        self._next = time.monotonic() + INTERVAL
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar[0].stop()
+
+
+def _start(label: str) -> tuple[Progress, TaskID]:
+    # Imported here: only a terminal has a use for it.
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    except ModuleNotFoundError:
+        raise errors.MissingDependencyError("rich", "cli") from None
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    console = Console(file=sys.stderr)
+    progress = Progress(*columns, console=console, transient=True, disable=console.is_dumb_terminal)
+    progress.start()
+    return progress, progress.add_task(label)

@@ -1,0 +1,241 @@
+"""The reading functions of ``tf.train``, without TensorFlow.
+
+Code that only reads checkpoints works by changing its import::
+
+    from ckptfmt import compat
+
+    reader = compat.load_checkpoint("training/")          # tf.train.load_checkpoint
+    reader.get_variable_to_shape_map()                    # {'dense/kernel': [784, 10], ...}
+    reader.get_tensor("dense/kernel")                     # a NumPy array of the caller's own
+
+Arguments, return types and answers are those of TensorFlow 2.21, except where it gives a wrong one or none:
+
+- any path opens that :func:`ckptfmt.open` opens: an ``.index`` path (there: an empty map), a prefix with
+  ``[1]`` or ``*`` in it, a directory with one checkpoint and no state file, or moved from another machine;
+- partitioned tensors of every dtype are put together, those of V1 checkpoints too;
+- :meth:`CheckpointReader.debug_string` lists a partitioned tensor once, not the encoded key of each slice.
+
+Dtypes are :class:`ckptfmt.DType`, with the ``name``, ``as_numpy_dtype`` and ``as_datatype_enum`` of
+``tf.DType``; they compare equal to each other, not to strings. Errors are those of :mod:`ckptfmt.errors`: a
+missing tensor is a KeyError, a missing checkpoint a FileNotFoundError, and in a directory, as in TensorFlow,
+a ValueError too.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from ckptfmt.checkpoint import state as checkpoint_state
+from ckptfmt.checkpoint.checkpoint import open_checkpoint
+from ckptfmt.checkpoint.entry import Entry, name_of
+from ckptfmt.checkpoint.filenames import existing_prefix, kind_of
+from ckptfmt.dtypes import DType
+from ckptfmt.errors import CheckpointNotFoundError
+from ckptfmt.proto import messages
+
+__all__ = [
+    "CheckpointReader",
+    "NewCheckpointReader",
+    "checkpoint_exists",
+    "checkpoints_iterator",
+    "get_checkpoint_state",
+    "latest_checkpoint",
+    "list_variables",
+    "load_checkpoint",
+    "load_variable",
+]
+
+_Path: TypeAlias = "str | bytes | os.PathLike[str]"
+
+POLL_SECONDS = 1.0
+"""How often :func:`checkpoints_iterator` looks for a new checkpoint."""
+
+
+class NoCheckpointInDirectoryError(CheckpointNotFoundError, ValueError):
+    """A directory has no checkpoint, or several; ``tf.train`` raises a ValueError there."""
+
+
+class CheckpointReader:
+    """Reads the tensors of one checkpoint. Made by :func:`load_checkpoint` or :func:`NewCheckpointReader`."""
+
+    def __init__(self, filepattern: _Path) -> None:
+        self._checkpoint = open_checkpoint(os.fsdecode(filepattern))
+
+    def get_tensor(self, tensor_str: str | bytes) -> Any:  # noqa: ANN401  (as in TensorFlow: it is what was stored)
+        """Return a tensor: a writable array of its own; of a scalar a NumPy scalar, of a scalar string bytes.
+
+        Raises
+        ------
+        TensorNotFoundError
+            No tensor of that name.
+        """
+        name = _as_name(tensor_str)
+        array = self._checkpoint.read([name], copy=True)[name]
+        return array if array.ndim else array[()]
+
+    def has_tensor(self, tensor_str: str | bytes) -> bool:
+        """Return whether there is a tensor of that name."""
+        return _as_name(tensor_str) in self._checkpoint
+
+    def get_variable_to_shape_map(self) -> dict[str, list[int]]:
+        """Return the shape of each tensor."""
+        return {entry.name: list(entry.shape) for entry in self._entries()}
+
+    def get_variable_to_dtype_map(self) -> dict[str, DType]:
+        """Return the dtype of each tensor."""
+        return {entry.name: entry.dtype for entry in self._entries()}
+
+    def debug_string(self) -> bytes:
+        """Return a line for each tensor, sorted by name: ``dense/kernel (DT_FLOAT) [784,10]``.
+
+        A partitioned tensor has the number of its slices behind it: ``wide (DT_FLOAT) [100,8], 2 slices``.
+        """
+        return "".join(map(_debug_line, self._entries())).encode("utf-8", "surrogateescape")
+
+    def _entries(self) -> Iterator[Entry]:
+        return iter(self._checkpoint.entries.values())
+
+
+def load_checkpoint(ckpt_dir_or_file: _Path) -> CheckpointReader:
+    """Return a reader of a checkpoint, or of the latest checkpoint of a directory.
+
+    Raises
+    ------
+    CheckpointNotFoundError
+        Nothing there; where the path is a directory, a ValueError too.
+    CorruptError
+        The file is not a checkpoint, or its index is damaged.
+    """
+    try:
+        return CheckpointReader(ckpt_dir_or_file)
+    except CheckpointNotFoundError as error:
+        if kind_of(os.fsdecode(ckpt_dir_or_file)) != "directory":
+            raise
+        raise NoCheckpointInDirectoryError(*error.args, tried=error.tried) from error
+
+
+def NewCheckpointReader(filepattern: _Path) -> CheckpointReader:  # noqa: N802  (its name in TensorFlow)
+    """Return a reader of a checkpoint."""
+    return CheckpointReader(filepattern)
+
+
+def list_variables(ckpt_dir_or_file: _Path) -> list[tuple[str, list[int]]]:
+    """Return the name and shape of each tensor of a checkpoint, sorted by name."""
+    return sorted(load_checkpoint(ckpt_dir_or_file).get_variable_to_shape_map().items())
+
+
+def load_variable(ckpt_dir_or_file: _Path, name: str) -> Any:  # noqa: ANN401  (as in TensorFlow)
+    """Return the value of one tensor, as :meth:`CheckpointReader.get_tensor`; ``:0`` is cut off its name."""
+    return load_checkpoint(ckpt_dir_or_file).get_tensor(name.removesuffix(":0"))
+
+
+def checkpoint_exists(checkpoint_prefix: _Path) -> bool:
+    """Return whether a prefix has a V2 index or V1 files; data files are not looked at."""
+    return existing_prefix(os.fsdecode(checkpoint_prefix)) is not None
+
+
+def latest_checkpoint(
+    checkpoint_dir: str | os.PathLike[str], latest_filename: str | None = None
+) -> str | None:
+    """Return the prefix of the latest checkpoint of a directory: :func:`ckptfmt.latest_checkpoint`."""
+    return checkpoint_state.latest_checkpoint(checkpoint_dir, latest_filename)
+
+
+def get_checkpoint_state(
+    checkpoint_dir: str | os.PathLike[str], latest_filename: str | None = None
+) -> messages.CheckpointState | None:
+    """Return the CheckpointState message of a directory; None where it has none, or one that does not parse.
+
+    Relative paths are joined to the directory, as TensorFlow does. A path at which nothing is becomes that of
+    the checkpoint in the directory itself, if there is one of the same name.
+
+    Raises
+    ------
+    CorruptError
+        The file names no latest checkpoint; in TensorFlow a ValueError, which this is too.
+    """
+    state = checkpoint_state.read_state_or_warn(checkpoint_dir, latest_filename)
+    if state is None:
+        return None
+
+    def place(stored: str) -> str:
+        return state.resolve(stored) or os.path.join(state.directory, stored)  # noqa: PTH118  (as TensorFlow joins)
+
+    return messages.CheckpointState(
+        model_checkpoint_path=place(state.model_checkpoint_path),
+        all_model_checkpoint_paths=[place(path) for path in state.all_model_checkpoint_paths],
+        all_model_checkpoint_timestamps=state.all_model_checkpoint_timestamps,
+        last_preserved_timestamp=state.last_preserved_timestamp,
+    )
+
+
+def checkpoints_iterator(
+    checkpoint_dir: str | os.PathLike[str],
+    min_interval_secs: float = 0,
+    timeout: float | None = None,
+    timeout_fn: Callable[[], bool] | None = None,
+) -> Iterator[str]:
+    """Yield the latest checkpoint of a directory, and each one after it as it appears.
+
+    Only what is the latest when it is asked for the next is seen: checkpoints that came and were followed by
+    others in between are left out.
+
+    Parameters
+    ----------
+    checkpoint_dir
+        Directory with a state file, or where one will be.
+    min_interval_secs
+        At least this many seconds lie between two checkpoints yielded.
+    timeout
+        Seconds to wait for a new checkpoint, the first included; None waits for ever.
+    timeout_fn
+        Asked after each checkpoint and each timeout whether to end; without it the first timeout ends.
+    """
+    last: str | None = None
+    while True:
+        new = _wait_for_other(checkpoint_dir, last, timeout)
+        if new is not None:
+            due = time.monotonic() + min_interval_secs
+            last = new
+            yield new
+            rest = due - time.monotonic()
+            if rest > 0:
+                time.sleep(rest)
+        elif timeout_fn is None:
+            return
+        if timeout_fn is not None and timeout_fn():
+            return
+
+
+def _wait_for_other(directory: str | os.PathLike[str], last: str | None, timeout: float | None) -> str | None:
+    """The latest checkpoint once it is not ``last``; None where the next look would be after the timeout."""
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        latest = latest_checkpoint(directory)
+        if latest is not None and latest != last:
+            return latest
+        if end is not None and time.monotonic() + POLL_SECONDS > end:
+            return None
+        time.sleep(POLL_SECONDS)
+
+
+_ENUM_NAMES = {"float32": "FLOAT", "float64": "DOUBLE", "float16": "HALF"}
+"""Names in ``enum DataType`` that are not the dtype's own in capitals."""
+
+
+def _debug_line(entry: Entry) -> str:
+    name = entry.dtype.name
+    shape = ",".join(map(str, entry.shape))
+    slices = f", {len(entry.slices)} slices" if len(entry.slices) > 1 else ""
+    return f"{entry.name} (DT_{_ENUM_NAMES.get(name, name.upper())}) [{shape}]{slices}\n"
+
+
+def _as_name(tensor_str: str | bytes) -> str:
+    if isinstance(tensor_str, bytes):
+        return name_of(tensor_str)
+    if isinstance(tensor_str, str):
+        return tensor_str
+    raise TypeError(f"tensor name: got {tensor_str!r}, want str or bytes")

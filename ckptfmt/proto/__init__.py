@@ -1,0 +1,1 @@
+"""TensorFlow's messages, compiled from ``protos/`` and kept out of protobuf's default pool."""

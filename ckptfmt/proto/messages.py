@@ -1,0 +1,13 @@
+"""Messages and enums of package ``tensorflow``, loaded when first asked for.
+
+::
+
+    from ckptfmt.proto.messages import BundleEntryProto, DataType
+
+The classes are protobuf's usual ones; ``messages.pyi`` declares them for type checkers. Values of
+an enum are read as ``DataType.DT_FLOAT``, or from the message an enum is nested in.
+"""
+
+from ckptfmt.proto.pool import lazy_package
+
+__getattr__, __dir__ = lazy_package(__name__, "tensorflow")

@@ -1,0 +1,80 @@
+"""The compiled schema, in a descriptor pool of its own.
+
+protobuf's default pool is one for the whole process, and declaring a file in it that TensorFlow,
+TensorBoard or another package declares too is an error. Messages made from a private pool have the
+same full names and the same bytes, and do not meet theirs. ``descriptors.binpb`` and the stubs
+beside this module come from ``python protos/compile.py``.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import FileDescriptor
+    from google.protobuf.descriptor_pool import DescriptorPool
+
+# Two threads that load at once would end up with two pools, whose messages do not mix.
+_lock = threading.RLock()
+
+
+def descriptor_pool() -> DescriptorPool:
+    """The pool of all messages of :mod:`ckptfmt.proto`."""
+    return _load()[0]
+
+
+def lazy_package(module: str, package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Make ``__getattr__`` and ``__dir__`` of a module that offers the messages and enums of a package.
+
+    Until the first of them is asked for, neither protobuf nor the schema is loaded.
+    """
+
+    @functools.cache
+    def find(name: str) -> Any:  # noqa: ANN401 - a class or an EnumTypeWrapper; the stubs know which
+        if not name.startswith("_"):  # Python asks modules for many such names
+            for file in _files(package):
+                if name in file.message_types_by_name or name in file.enum_types_by_name:
+                    return _member(file, name)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    def names() -> list[str]:
+        return sorted(
+            name
+            for file in _files(package)
+            for name in (*file.message_types_by_name, *file.enum_types_by_name)
+        )
+
+    return find, names
+
+
+def _files(package: str) -> list[FileDescriptor]:
+    return [file for file in _load()[1] if file.package == package]
+
+
+def _member(file: FileDescriptor, name: str) -> Any:  # noqa: ANN401
+    from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+    from google.protobuf.message_factory import GetMessageClass
+
+    message = file.message_types_by_name.get(name)
+    with _lock:
+        return EnumTypeWrapper(file.enum_types_by_name[name]) if message is None else GetMessageClass(message)
+
+
+@functools.cache
+def _load_once() -> tuple[DescriptorPool, list[FileDescriptor]]:
+    # protobuf takes longer to import than most programs that only read tensors need to run.
+    from google.protobuf.descriptor_pb2 import FileDescriptorSet
+    from google.protobuf.descriptor_pool import DescriptorPool
+
+    pool = DescriptorPool()
+    compiled = FileDescriptorSet.FromString(Path(__file__).with_name("descriptors.binpb").read_bytes())
+    return pool, [pool.AddSerializedFile(file.SerializeToString()) for file in compiled.file]
+
+
+def _load() -> tuple[DescriptorPool, list[FileDescriptor]]:
+    with _lock:
+        return _load_once()

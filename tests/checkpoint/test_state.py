@@ -1,0 +1,297 @@
+# ruff: noqa: PTH118 -- what is tested are strings as TensorFlow joins them
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from ckptfmt.checkpoint.state import (
+    MAX_STATE_BYTES,
+    CheckpointState,
+    latest_checkpoint,
+    read_checkpoint_state,
+)
+from ckptfmt.errors import CorruptError, NotReadableError
+from tests.support.table_writer import encode_v1, write_bundle
+
+FULL = """\
+model_checkpoint_path: "ckpt-3"
+all_model_checkpoint_paths: "ckpt-2"
+all_model_checkpoint_paths: "ckpt-3"
+all_model_checkpoint_timestamps: 1795247177.7651331
+all_model_checkpoint_timestamps: 1795247177.7721477
+last_preserved_timestamp: 1795247176.7255173
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("run").mkdir()
+    return tmp_path
+
+
+def write(text: str | bytes, name: str = "checkpoint") -> None:
+    Path("run", name).write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+def read(text: str | bytes) -> CheckpointState:
+    write(text)
+    state = read_checkpoint_state("run")
+    assert state is not None
+    return state
+
+
+# --- what the file says --------------------------------------------------------------------------------
+
+
+def test_all_fields_are_read_and_paths_kept_as_stored() -> None:
+    assert read(FULL) == CheckpointState(
+        directory="run",
+        model_checkpoint_path="ckpt-3",
+        all_model_checkpoint_paths=("ckpt-2", "ckpt-3"),
+        all_model_checkpoint_timestamps=(1795247177.7651331, 1795247177.7721477),
+        last_preserved_timestamp=1795247176.7255173,
+    )
+
+
+def test_fields_that_are_not_there_are_empty() -> None:
+    state = read("model_checkpoint_path: 'a'")
+    assert state.all_model_checkpoint_paths == ()
+    assert state.all_model_checkpoint_timestamps == ()
+    assert state.last_preserved_timestamp == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('model_checkpoint_path: "modèle"', "modèle"),
+        (r'model_checkpoint_path: "mod\303\250le"', "modèle"),
+        (r'model_checkpoint_path: "a\"b\\c"', 'a"b\\c'),
+        ("# saved\nmodel_checkpoint_path : 'a' # latest", "a"),
+        ('model_checkpoint_path: "a" "b"\n  "c"', "abc"),
+        ('model_checkpoint_path: "a"; all_model_checkpoint_paths: ["a"]', "a"),
+    ],
+    ids=["UTF-8", "octal", "escapes", "comments", "adjacent strings", "separators and lists"],
+)
+def test_the_text_format_in_all_its_forms(text: str, path: str) -> None:
+    assert read(text).model_checkpoint_path == path
+
+
+def test_no_file_is_none() -> None:
+    assert read_checkpoint_state("run") is None
+    assert read_checkpoint_state("nowhere") is None
+    assert read_checkpoint_state(Path("run"), "other") is None
+    Path("run/checkpoint").mkdir()
+    assert read_checkpoint_state("run") is None
+
+
+def test_a_file_of_another_name() -> None:
+    write(FULL, "latest")
+    state = read_checkpoint_state(Path("run"), "latest")
+    assert state is not None
+    assert state.path == os.path.join("run", "latest")
+    assert read_checkpoint_state("run") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("garbage", 1),
+        ('model_checkpoint_path: "a"\nnew_field: 3', 2),
+        ('model_checkpoint_path: "a', 1),
+        ('model_checkpoint_path: "a"\n\nlast_preserved_timestamp: "x"', 3),
+        ("model_checkpoint_path: 3", 1),
+        (b'model_checkpoint_path: "\xff"', 1),
+        (b"\x80\x04\x95" + bytes(40), 1),
+        (encode_v1(), 1),
+        ("{" * 5000, 1),
+    ],
+    ids=[
+        "word",
+        "unknown field",
+        "open string",
+        "wrong type",
+        "number",
+        "not UTF-8",
+        "pickle",
+        "V1",
+        "braces",
+    ],
+)
+def test_what_does_not_parse_is_damaged(
+    text: str | bytes, line: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(text)
+    with pytest.raises(CorruptError, match=f"line {line}\\b|^((?!line).)*$") as caught:
+        read_checkpoint_state("run")
+    assert caught.value.file == os.path.join("run", "checkpoint")
+    # TensorFlow warns and goes on without.
+    with caplog.at_level(logging.WARNING, logger="ckptfmt"):
+        assert latest_checkpoint("run") is None
+    assert [record.getMessage() for record in caplog.records] == [f"checkpoint state ignored: {caught.value}"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing", 'model_checkpoint_path: ""', 'all_model_checkpoint_paths: "a"']
+)
+def test_without_a_latest_path_both_functions_raise_as_tensorflow_does(text: str) -> None:
+    write(text)
+    for function in (read_checkpoint_state, latest_checkpoint):
+        with pytest.raises(CorruptError, match="model_checkpoint_path: got none, want the path") as caught:
+            function("run")
+        assert isinstance(caught.value, ValueError)
+        assert caught.value.file == os.path.join("run", "checkpoint")
+
+
+def test_a_file_too_large_is_not_read_into_memory() -> None:
+    with Path("run/checkpoint").open("wb") as stream:
+        stream.truncate(MAX_STATE_BYTES + 1)
+    with pytest.raises(CorruptError, match="too large for a state file: got 67108865 bytes"):
+        read_checkpoint_state("run")
+
+
+def test_a_file_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    write(FULL)
+
+    def refuse(*_: object, **__: object) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        for function in (read_checkpoint_state, latest_checkpoint):
+            with pytest.raises(NotReadableError, match="Permission denied"):
+                function("run")
+
+
+def test_a_file_that_goes_away_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    write(FULL)
+
+    def vanish(*_: object, **__: object) -> object:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", vanish)
+        assert read_checkpoint_state("run") is None
+
+
+# --- which checkpoint that is --------------------------------------------------------------------------
+
+
+class TestLatest:
+    @pytest.fixture(autouse=True)
+    def checkpoints(self) -> None:
+        for name in ("ckpt-2", "ckpt-3", "a[1]"):
+            write_bundle(f"run/{name}")
+
+    @pytest.mark.parametrize("directory", ["run", "run/", "./run", "run//"])
+    def test_a_relative_path_is_joined_to_the_directory_as_given(self, directory: str) -> None:
+        write(FULL)
+        assert latest_checkpoint(directory) == os.path.join(directory, "ckpt-3")
+
+    def test_path_objects_and_other_file_names(self) -> None:
+        write(FULL, "mine")
+        assert latest_checkpoint(Path("run")) is None
+        assert latest_checkpoint(Path("run"), "mine") == os.path.join("run", "ckpt-3")
+        assert latest_checkpoint("run", latest_filename="mine") == os.path.join("run", "ckpt-3")
+
+    def test_an_absolute_path_is_taken_as_it_is(self, folder: Path) -> None:
+        write_bundle(folder / "x")
+        write(f"model_checkpoint_path: '{folder.as_posix()}/x'")
+        assert latest_checkpoint("run") == f"{folder.as_posix()}/x"
+
+    @pytest.mark.parametrize(
+        "stored",
+        [
+            "/home/other/run/ckpt-2",
+            "//server/share/ckpt-2",
+            r"C:\\train\\ckpt-2",
+            r"..\\run\\ckpt-2",
+            "train/ckpt-2",
+            "../../gone/ckpt-2",
+        ],
+    )
+    def test_in_a_moved_directory_the_file_beside_it_is_found(self, stored: str) -> None:
+        write(f'model_checkpoint_path: "{stored}"')
+        assert latest_checkpoint("run") == os.path.join("run", "ckpt-2")
+
+    def test_the_place_that_is_named_comes_before_the_one_beside_the_file(self, folder: Path) -> None:
+        write_bundle(folder / "ckpt-2")
+        write('model_checkpoint_path: "../ckpt-2"')
+        assert latest_checkpoint("run") == os.path.join("run", "../ckpt-2")
+
+    def test_glob_characters_are_literal(self) -> None:
+        write('model_checkpoint_path: "a[1]"')
+        assert latest_checkpoint("run") == os.path.join("run", "a[1]")
+        for pattern in ("ckpt-*", "ckpt-?", "ckpt-[23]"):
+            write(f'model_checkpoint_path: "{pattern}"')
+            assert latest_checkpoint("run") is None
+
+    def test_a_suffix_is_cut_off(self) -> None:
+        write('model_checkpoint_path: "ckpt-2.index"')
+        assert latest_checkpoint("run") == os.path.join("run", "ckpt-2")
+
+    def test_v1_in_one_file_and_in_shards(self) -> None:
+        Path("run/old").write_bytes(encode_v1())
+        Path("run/new-00001-of-00002").write_bytes(encode_v1())
+        for name in ("old", "new-?????-of-00002"):
+            write(f'model_checkpoint_path: "{name}"')
+            assert latest_checkpoint("run") == os.path.join("run", name)
+        write('model_checkpoint_path: "new-?????-of-00003"')
+        assert latest_checkpoint("run") is None
+
+    def test_data_files_do_not_matter(self) -> None:
+        Path("run/ckpt-3.data-00000-of-00001").unlink()
+        write(FULL)
+        assert latest_checkpoint("run") == os.path.join("run", "ckpt-3")
+
+    def test_nothing_there_is_none_and_said(self, caplog: pytest.LogCaptureFixture) -> None:
+        write('model_checkpoint_path: "/old/ckpt-4"')
+        with caplog.at_level(logging.WARNING, logger="ckptfmt"):
+            assert latest_checkpoint("run") is None
+        base = os.path.join("run", "")
+        assert [record.getMessage() for record in caplog.records] == [
+            f"{base}checkpoint: '/old/ckpt-4' is not there: tried /old/ckpt-4, {base}ckpt-4"
+        ]
+
+    def test_a_directory_is_no_checkpoint(self) -> None:
+        Path("run/sub").mkdir()
+        for name in ("sub", ".", "..", "sub/"):
+            write(f'model_checkpoint_path: "{name}"')
+            assert latest_checkpoint("run") is None
+
+    def test_the_state_file_itself_is_no_checkpoint(self) -> None:
+        write('model_checkpoint_path: "checkpoint"')
+        assert latest_checkpoint("run") is None
+        write_bundle("run/checkpoint")
+        assert latest_checkpoint("run") == os.path.join("run", "checkpoint")
+
+    def test_no_state_file_is_none_whatever_is_there(self) -> None:
+        assert latest_checkpoint("run") is None
+        assert latest_checkpoint("nowhere") is None
+
+    def test_existing_are_those_not_deleted_oldest_first(self) -> None:
+        state = read(
+            'model_checkpoint_path: "ckpt-3"\nall_model_checkpoint_paths: "ckpt-1"\n'
+            'all_model_checkpoint_paths: "/old/ckpt-2"\nall_model_checkpoint_paths: ""\n'
+            'all_model_checkpoint_paths: "ckpt-3"\n'
+        )
+        assert state.existing == (os.path.join("run", "ckpt-2"), os.path.join("run", "ckpt-3"))
+        assert state.latest == os.path.join("run", "ckpt-3")
+        assert state.resolve("ckpt-1") is None
+        assert state.resolve("") is None
+
+
+def test_the_state_of_the_current_directory_and_of_an_empty_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("run")
+    Path("checkpoint").write_text(FULL)
+    write_bundle("ckpt-3")
+    assert latest_checkpoint(".") == os.path.join(".", "ckpt-3")
+    assert latest_checkpoint("") == "ckpt-3"
+
+
+def test_a_state_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        read(FULL).directory = "x"  # type: ignore[misc]

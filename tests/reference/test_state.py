@@ -1,0 +1,185 @@
+"""State files: TensorFlow writes them, then TensorFlow and this package read them."""
+# ruff: noqa: PTH118 -- what is tested are strings as TensorFlow joins them
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import ckptfmt
+from ckptfmt import compat
+from ckptfmt.checkpoint.state import CheckpointState
+from tests.support.table_writer import encode_v1, write_bundle
+
+tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def answer(function: Callable[[], Any]) -> Any:
+    """What a function returns, or the family of what it raises."""
+    try:
+        return function()
+    except ValueError:
+        return ValueError
+
+
+def assert_same_state(directory: str) -> CheckpointState | None:
+    """Both read the same from a state file; returns what it was."""
+    theirs = answer(lambda: tf.train.get_checkpoint_state(directory))
+    message = answer(lambda: compat.get_checkpoint_state(directory))
+    if theirs is None or theirs is ValueError:
+        assert message == theirs
+        return None
+    assert message.SerializeToString() == theirs.SerializeToString()
+    state = ckptfmt.read_checkpoint_state(directory)
+    assert state is not None
+    assert os.path.join(directory, state.model_checkpoint_path) == theirs.model_checkpoint_path
+    joined = [os.path.join(directory, path) for path in state.all_model_checkpoint_paths]
+    assert joined == list(theirs.all_model_checkpoint_paths)
+    assert list(state.all_model_checkpoint_timestamps) == list(theirs.all_model_checkpoint_timestamps)
+    assert state.last_preserved_timestamp == theirs.last_preserved_timestamp
+    assert ckptfmt.latest_checkpoint(directory) == tf.train.latest_checkpoint(directory) is not None
+    return state
+
+
+def test_a_checkpoint_manager() -> None:
+    value = tf.Variable(1.0)
+    checkpoint = tf.train.Checkpoint(value=value)
+    manager = tf.train.CheckpointManager(checkpoint, "run", max_to_keep=2, keep_checkpoint_every_n_hours=1e-9)
+    for _ in range(4):
+        manager.save()
+        state = assert_same_state("run")
+    assert state is not None
+    assert state.model_checkpoint_path == "ckpt-4"
+    assert len(state.all_model_checkpoint_timestamps) == len(state.all_model_checkpoint_paths) == 2
+    assert state.last_preserved_timestamp > 1e9
+    assert list(state.existing) == manager.checkpoints
+    assert float(ckptfmt.open("run")["value/.ATTRIBUTES/VARIABLE_VALUE"]) == 1.0
+
+
+def test_object_checkpoints_and_a_name_with_quotes() -> None:
+    checkpoint = tf.train.Checkpoint(value=tf.Variable(1.0))
+    for prefix in ("run/plain", "run/é 模型", "run/q\"uo'te\\"):
+        checkpoint.save(prefix)
+        assert_same_state("run")
+        assert_same_state("./run/")
+
+
+@pytest.mark.parametrize("write_version", [1, 2], ids=["v1", "v2"])
+@pytest.mark.parametrize("sharded", [False, True])
+@pytest.mark.parametrize("directory", ["run", "absolute"])
+@pytest.mark.parametrize("relative", [False, True])
+def test_savers(folder: Path, write_version: int, sharded: bool, directory: str, relative: bool) -> None:
+    directory = str(folder / "run") if directory == "absolute" else directory
+    Path(directory).mkdir()
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        variable = tf.compat.v1.get_variable("v", initializer=np.arange(4.0))
+        session.run(variable.initializer)
+        saver = tf.compat.v1.train.Saver(
+            max_to_keep=2, sharded=sharded, write_version=write_version, save_relative_paths=relative
+        )
+        for step in (8, 9, 10):
+            saver.save(session, os.path.join(directory, "model.ckpt"), global_step=step)
+            state = assert_same_state(directory)
+    assert state is not None
+    assert len(state.existing) == 2
+    latest = tf.train.latest_checkpoint(directory)
+    with ckptfmt.open(directory) as checkpoint:
+        assert checkpoint.prefix == latest
+        np.testing.assert_array_equal(checkpoint["v"], np.arange(4.0))
+    # Moved to where TensorFlow finds only what is relative.
+    shutil.move(directory, "elsewhere")
+    found = ckptfmt.latest_checkpoint("elsewhere")
+    assert found == os.path.join("elsewhere", os.path.basename(latest))  # noqa: PTH119
+    assert tf.train.latest_checkpoint("elsewhere") == (found if relative or directory == "run" else None)
+    np.testing.assert_array_equal(ckptfmt.open("elsewhere")["v"], np.arange(4.0))
+
+
+TEXTS = [
+    "",
+    "garbage",
+    "unknown: 3",
+    'model_checkpoint_path: ""',
+    'model_checkpoint_path: "v2"',
+    "model_checkpoint_path: 'v2' # comment",
+    'model_checkpoint_path: "v" "2"',
+    'model_checkpoint_path: "v1"',
+    'model_checkpoint_path: "v1" model_checkpoint_path: "v2"',
+    'model_checkpoint_path: "v2", all_model_checkpoint_paths: ["a", "b"];',
+    'model_checkpoint_path: "\\166\\x32"',
+    'model_checkpoint_path: "v2" last_preserved_timestamp: 1e400 all_model_checkpoint_timestamps: -inf',
+    'model_checkpoint_path: "v2" last_preserved_timestamp: 12f all_model_checkpoint_timestamps: 5',
+    'model_checkpoint_path: "v2" last_preserved_timestamp: "12"',
+    'model_checkpoint_path: "v2" all_model_checkpoint_paths: ""',
+    'model_checkpoint_path: "nothing"',
+    'model_checkpoint_path: "../run/v2"',
+    'model_checkpoint_path: "v2\nall"',
+    'model_checkpoint_path: "v2"}',
+    "model_checkpoint_path { }",
+    '[tensorflow.x]: 3 model_checkpoint_path: "v2"',
+    "1: 'v2'",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_hand_written_states(text: str) -> None:
+    write_bundle_and_v1()
+    Path("run/checkpoint").write_text(text, encoding="utf-8")
+    theirs = answer(lambda: tf.train.get_checkpoint_state("run"))
+    ours = answer(lambda: compat.get_checkpoint_state("run"))
+    if theirs is None or theirs is ValueError:
+        assert ours == theirs
+    else:
+        assert ours.SerializeToString() == theirs.SerializeToString()
+    assert answer(lambda: ckptfmt.latest_checkpoint("run")) == answer(
+        lambda: tf.train.latest_checkpoint("run")
+    )
+
+
+def write_bundle_and_v1() -> None:
+    Path("run").mkdir(exist_ok=True)
+    write_bundle("run/v2")
+    Path("run/v1").write_bytes(encode_v1())
+
+
+PATH = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
+STAMP = st.floats(allow_nan=False)
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(latest=PATH, paths=st.lists(PATH, max_size=4), stamps=st.lists(STAMP, max_size=4), last=STAMP)
+def test_whatever_protobuf_prints_is_read(
+    latest: str, paths: list[str], stamps: list[float], last: float
+) -> None:
+    from google.protobuf import text_format
+    from tensorflow.python.training.checkpoint_state_pb2 import CheckpointState as Message
+
+    message = Message(
+        model_checkpoint_path=latest,
+        all_model_checkpoint_paths=paths,
+        all_model_checkpoint_timestamps=stamps,
+        last_preserved_timestamp=last,
+    )
+    Path("s").mkdir(exist_ok=True)
+    for as_utf8 in (True, False):
+        Path("s/checkpoint").write_bytes(text_format.MessageToString(message, as_utf8=as_utf8).encode())
+        state = ckptfmt.read_checkpoint_state("s")
+        assert state is not None
+        assert state.model_checkpoint_path == latest
+        assert list(state.all_model_checkpoint_paths) == paths
+        assert list(state.all_model_checkpoint_timestamps) == stamps
+        assert state.last_preserved_timestamp == last
