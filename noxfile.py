@@ -1,4 +1,4 @@
-"""What maintainers run: ``nox -s tests-3.12``, ``nox -s oldest``, ``nox -s lint``, ``nox -s protos``, ``nox -s bench``."""
+"""What maintainers run: ``nox -s tests``, ``nox -s oldest``, ``nox -s lint``, ``nox -s protos`` and so on."""
 
 from __future__ import annotations
 

@@ -25,9 +25,8 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBL
 def run_in_process(case: str, library: str, inputs: Path, runs: int) -> dict[str, Any]:
     """Times of a job in a new process that has imported the library."""
     command = [sys.executable, "-m", "benchmarks.measure", case, library, str(inputs), str(runs)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=ROOT, env=os.environ | QUIET
-    )
+    environ = os.environ | QUIET
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environ)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 

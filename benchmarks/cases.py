@@ -158,7 +158,7 @@ IN_PROCESS: dict[str, dict[str, Job]] = {
         "safetensors": safetensors_many_read,
     },
 }
-"""Case -> library -> job, timed in a process that has the library imported and the files in the page cache."""
+"""Case -> library -> job, timed in a process that has the library imported and the files in the cache."""
 
 _FIRST = "kernel = next(n for n in names if 'kernel' in n)"
 
@@ -190,7 +190,7 @@ PROCESSES: dict[str, dict[str, list[str]]] = {
         "its dependencies": [
             sys.executable,
             "-c",
-            "import numpy, google.protobuf.message, google.protobuf.descriptor_pool, crc32c, ml_dtypes",
+            "import numpy, google.protobuf.message, crc32c, ml_dtypes",
         ],
         "tensorflow": [sys.executable, "-c", "import tensorflow"],
         "nothing": [sys.executable, "-c", ""],

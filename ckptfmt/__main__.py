@@ -9,11 +9,11 @@ try:
     from ckptfmt.cli.app import app
 except ModuleNotFoundError as error:
     # Only what the extra installs is optional; anything else missing is a broken installation.
-    if error.name not in ("click", "rich"):
+    if error.name != "click":
         raise
-    MISSING: str | None = error.name
+    INSTALLED = False
 else:
-    MISSING = None
+    INSTALLED = True
 
 USAGE = 2
 """Exit code where the command cannot be run as it was asked for."""
@@ -21,8 +21,8 @@ USAGE = 2
 
 def main() -> NoReturn:
     """Run the command line and exit; see ``ckptfmt --help``."""
-    if MISSING is not None:
-        sys.stderr.write(f"ckptfmt: the command line needs {MISSING}: pip install 'ckptfmt[cli]'\n")
+    if not INSTALLED:
+        sys.stderr.write("ckptfmt: the command line needs click: pip install 'ckptfmt[cli]'\n")
         sys.exit(USAGE)
     app.main(prog_name="ckptfmt")
 

@@ -21,6 +21,7 @@ from ckptfmt.wire.coding import (
     FIXED32,
     FIXED64,
     LENGTH_DELIMITED,
+    VARINT,
     Buffer,
     Field,
     decode_fields,
@@ -60,7 +61,7 @@ def decode_shape(data: bytes) -> Shape:
             continue
         size = 0
         for dim in decode_fields(field.content):
-            if dim.number == 1:
+            if (dim.number, dim.wire_type) == (1, VARINT):
                 size = to_signed(dim.value)
         if size < 0:
             raise CorruptError(f"dimension {len(shape)} of a shape is {size}")
@@ -210,18 +211,18 @@ def decode_tensor_proto(data: Buffer, *, limit: int = MAX_FILLED_BYTES, nesting:
     UnsupportedError
         Its dtype is not known.
     """
-    dtype, shape_bytes, content = find_dtype(0), b"", b""  # type: DType, bytes, Buffer
+    dtype, shape_bytes, content = find_dtype(0), bytearray(), b""  # type: DType, bytearray, Buffer
     fields = []
     for field in decode_fields(data):
         if field.number == 1:
             dtype = find_dtype(field.value)
         elif field.number == 2:
-            shape_bytes += bytes(field.content)
+            shape_bytes += field.content
         elif field.number == 4:
             content = field.content
         else:
             fields.append(field)
-    shape = decode_shape(shape_bytes)
+    shape = decode_shape(bytes(shape_bytes))
     if len(content):
         if dtype.storage is Storage.STRING:
             return shaped(_decode_inline_strings(content, math.prod(shape)), shape)

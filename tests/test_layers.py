@@ -31,7 +31,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 def unit_of(module: str) -> str:
     """The unit a module belongs to: the name behind ``ckptfmt.``, ``""`` for the package itself."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def module_of(path: Path) -> str:

@@ -51,7 +51,6 @@ def test_the_contract_is_kept() -> None:
         "__enter__",
         "__getitem__",
     ):
-        assert hasattr(ckptfmt.open, "__call__")
         assert name == "entries" or hasattr(ckptfmt.Checkpoint, name)
 
 

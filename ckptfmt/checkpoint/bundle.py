@@ -242,8 +242,8 @@ class Bundle:
                 return self._shards.setdefault(number, self._shards.get(number) or self._opener(path))
         except CheckpointNotFoundError as error:
             raise CheckpointNotFoundError(
-                f"{path}: no such file: shard {number} of {self.header.num_shards}, "
-                f"with tensor {_label(needed_by)}",
+                f"{path}: no such file: {self._index_name} is there, shard {number} of "
+                f"{self.header.num_shards} is not, with tensor {_label(needed_by)}",
                 tried=[path],
             ) from error
 

@@ -277,9 +277,9 @@ class Checkpoint(Mapping[str, Array]):
         except CorruptError as error:
             if error.file is not None:
                 raise
-            raise CorruptError(
-                f"tensor {entry.name!r}: {error.what}", file=self._store.files.tables[0]
-            ) from error
+            files = self._store.files
+            lost = f"; missing: {', '.join(files.missing)}" if files.missing else ""
+            raise CorruptError(f"tensor {entry.name!r}: {error.what}{lost}", file=files.tables[0]) from error
 
     def _read_stored(self, entry: Entry, part: TensorSlice | None, *, partly: bool = False) -> Array:
         """Read what is stored as one piece; without its checksum where only part of it will be looked at."""

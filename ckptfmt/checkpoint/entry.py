@@ -22,6 +22,7 @@ from ckptfmt.wire.crc32c import unmask
 
 # Tags of BundleEntryProto: field number << 3 | wire type.
 _DTYPE, _SHAPE, _SHARD, _OFFSET, _SIZE, _CRC, _SLICE = 0x08, 0x12, 0x18, 0x20, 0x28, 0x35, 0x3A
+_WITH_VARINT = frozenset((_DTYPE, _SHAPE, _SHARD, _OFFSET, _SIZE, _SLICE))
 
 
 class Entry(NamedTuple):
@@ -69,6 +70,7 @@ def decode_entry(name: str, value: Buffer) -> Entry:
     """
     shard = offset = size = masked = pos = 0
     head = b""
+    more: list[Buffer] = []
     slices: list[TensorSlice] = []
     end = len(value)
     # Writers put dtype and shape first; both are decoded at once, and remembered, for few of them differ.
@@ -85,7 +87,7 @@ def decode_entry(name: str, value: Buffer) -> Entry:
                 continue
             number = value[pos + 1]
             pos += 2
-            if number > 0x7F:
+            if number > 0x7F and tag in _WITH_VARINT:
                 number, pos = decode_varint(value, pos - 1)
             if tag == _SIZE:
                 size = number
@@ -94,16 +96,16 @@ def decode_entry(name: str, value: Buffer) -> Entry:
             elif tag == _SHARD:
                 shard = number
             elif tag == _DTYPE:
-                head += value[start:pos]
+                more.append(value[start:pos])
             elif tag == _SHAPE:
                 pos += number
-                head += value[start:pos]
+                more.append(value[start:pos])
             elif tag == _SLICE:
                 slices.append(decode_slice(value[pos : pos + number]))
                 pos += number
             else:
                 # A field this version does not know.
-                pos = start + field_size(value[start:])
+                pos = start + field_size(memoryview(value)[start:])
     except IndexError:
         pos = end + 1
     if pos > end:
@@ -112,7 +114,7 @@ def decode_entry(name: str, value: Buffer) -> Entry:
         raise CorruptError(
             f"negative shard {to_signed(shard)}, offset {to_signed(offset)} or size {to_signed(size)}"
         )
-    dtype, shape = _decode_head(head)
+    dtype, shape = _decode_head(b"".join((head, *more)) if more else head)
     if slices:
         # The place is that of the first bundle merged, not of any data.
         return Entry(name, dtype, shape, 0, None, None, None, tuple(slices))
@@ -122,10 +124,10 @@ def decode_entry(name: str, value: Buffer) -> Entry:
 @lru_cache(maxsize=4096)
 def _decode_head(head: bytes) -> tuple[DType, Shape]:
     """The dtype and shape that the first two fields of an entry say."""
-    dtype, shape = 0, b""
+    dtype, shape = 0, bytearray()
     for field in decode_fields(head):
         if field.number == 1:
             dtype = field.value
         else:
             shape += field.content
-    return find_dtype(dtype), decode_shape(shape)
+    return find_dtype(dtype), decode_shape(bytes(shape))

@@ -381,7 +381,7 @@ def _looks_like_home(directory: str) -> bool:
         names = list_files(directory)
     except NotReadableError:
         return False
-    return STATE_FILE in names or any(name.endswith(INDEX_SUFFIX) for name in names)
+    return any(name.endswith(INDEX_SUFFIX) or name in (STATE_FILE, *SAVED_MODEL_FILES) for name in names)
 
 
 # --- contents ---------------------------------------------------------------------------------------------

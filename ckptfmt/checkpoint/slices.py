@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ckptfmt.errors import CorruptError
+from ckptfmt.errors import CorruptError, LimitError
 from ckptfmt.tensor import Array, Shape
 from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
 from ckptfmt.wire.ordered_code import (
@@ -39,6 +39,12 @@ Region: TypeAlias = tuple[tuple[int, int], ...]
 _GAP_CELLS = 1 << 20
 """A gap is located only while the grid of slice borders has no more cells than this."""
 
+MAX_COMPARED = 1 << 30
+"""Slices are compared in pairs, dimension by dimension, at most this often: a second or two."""
+
+_GAP_RANK = 32
+"""Nor in more dimensions than any NumPy array has."""
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSlice:
@@ -54,7 +60,7 @@ class TensorSlice:
         region = []
         for (start, length), size in zip(self.extents, shape, strict=True):
             stop = size if length == FULL else start + length
-            if start < 0 or stop > size or (length != FULL and length <= 0):
+            if start < 0 or stop > size or (start if length == FULL else length <= 0):
                 raise CorruptError(f"slice {self} juts out of shape {list(shape)}")
             region.append((start, stop))
         return tuple(region)
@@ -168,15 +174,17 @@ def assemble(
 ) -> Array:
     """Return the region ``wanted`` of a tensor, put together from the slices that meet it.
 
-    ``new`` gives the array to fill, asked for only when the slices are known to cover the region, so that a
-    claimed shape costs nothing; ``read`` gives the part of a stored slice that is asked of it.
+    ``read`` gives the part of a stored slice that is asked of it; ``new`` gives the array to fill, asked for
+    only when all parts have been read, so that a claimed shape costs nothing.
     """
-    needed = plan(shape, slices, wanted)
-    out = new(region_shape(wanted))
-    for part, region in needed:
+    parts = []
+    for part, region in plan(shape, slices, wanted):
         shared = intersect(region, wanted)
         assert shared is not None
-        out[within(shared, wanted)] = read(part, shared)
+        parts.append((within(shared, wanted), read(part, shared)))
+    out = new(region_shape(wanted))
+    for at, values in parts:
+        out[at] = values
     return out
 
 
@@ -187,21 +195,35 @@ def _check_disjoint(slices: Sequence[TensorSlice], regions: Sequence[Region]) ->
             raise CorruptError(f"{len(regions)} slices of a scalar overlap")
         return
     bounds = np.array(regions, np.int64)  # slice, dimension, (start, stop)
-    starts, stops = bounds[..., 0], bounds[..., 1]
-    # Nearly always the tensor is cut along one dimension: disjoint there is disjoint.
-    for axis in range(bounds.shape[1]):
-        order = np.argsort(starts[:, axis], kind="stable")
-        if (starts[order[1:], axis] >= stops[order[:-1], axis]).all():
-            return
-    order = np.argsort(starts[:, 0], kind="stable")
-    starts, stops = starts[order], stops[order]
-    ends = np.searchsorted(starts[:, 0], stops[:, 0], side="left")
-    for i, end in enumerate(ends.tolist()):
-        later = slice(i + 1, end)
-        clash = ((starts[later] < stops[i]) & (starts[i] < stops[later])).all(axis=1)
+    starts, stops = bounds[..., 0].T, bounds[..., 1].T
+    # Only slices that share positions along one dimension are compared: the one where the fewest pairs do.
+    # Nearly always the tensor is cut along one dimension, and there none do.
+    sweeps = [_sweep(*edges) for edges in zip(starts, stops, strict=True)]
+    pairs, order, ends = min(sweeps, key=lambda sweep: sweep[0])
+    if not pairs:
+        return
+    starts, stops = starts[:, order], stops[:, order]
+    left = MAX_COMPARED // len(starts)
+    for i in np.flatnonzero(ends > np.arange(1, len(ends) + 1)).tolist():
+        later = slice(i + 1, ends[i])
+        clash = np.ones(ends[i] - i - 1, bool)
+        for start, stop in zip(starts, stops, strict=True):
+            clash &= start[later] < stop[i]
+            clash &= stop[later] > start[i]
         if clash.any():
             a, b = order[i], order[i + 1 + int(clash.argmax())]
             raise CorruptError(f"slices {slices[a]} and {slices[b]} overlap")
+        left -= len(clash)
+        if left < 0:
+            limit = MAX_COMPARED // len(starts)
+            raise LimitError(f"pairs to compare of {len(regions)} slices", limit=limit, asked=pairs)
+
+
+def _sweep(starts: np.ndarray, stops: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """How many pairs of intervals meet; their order by start; for each the end of those it meets after it."""
+    order = np.argsort(starts, kind="stable")
+    ends = np.searchsorted(starts[order], stops[order], side="left")
+    return int(np.maximum(ends - np.arange(1, len(ends) + 1), 0).sum()), order, ends
 
 
 def _first_gap(wanted: Region, regions: Sequence[Region]) -> str:
@@ -211,13 +233,14 @@ def _first_gap(wanted: Region, regions: Sequence[Region]) -> str:
         for axis, (low, high) in enumerate(wanted)
     ]
     cells = tuple(len(edge) - 1 for edge in edges)
-    if math.prod(cells) > _GAP_CELLS:
+    if math.prod(cells) > _GAP_CELLS or len(cells) > _GAP_RANK:
         return ""
+    positions = [{edge: i for i, edge in enumerate(axis)} for axis in edges]
     covered = np.zeros(cells, bool)
     for region in regions:
         box = []
-        for edge, (low, high), (start, stop) in zip(edges, wanted, region, strict=True):
-            box.append(slice(edge.index(min(max(start, low), high)), edge.index(min(max(stop, low), high))))
+        for position, (low, high), (start, stop) in zip(positions, wanted, region, strict=True):
+            box.append(slice(position[min(max(start, low), high)], position[min(max(stop, low), high)]))
         covered[tuple(box)] = True
     first = np.unravel_index(int(np.argmin(covered)), cells)
     gap = ":".join(f"{edge[i]},{edge[i + 1] - edge[i]}" for edge, i in zip(edges, first, strict=True))

@@ -38,7 +38,7 @@ class Problem:
     severity: Literal["error", "warning"]
     """``error``: something cannot be read right. ``warning``: everything can, and yet this is odd."""
     kind: str
-    """Of errors: ``block``, ``entry``, ``checksum``, ``truncated``, ``missing``, ``unsupported``; of warnings:
+    """Of errors ``block``, ``entry``, ``checksum``, ``truncated``, ``missing``, ``unsupported``, of warnings
     ``overlap``, ``orphan`` or ``stale``."""
     message: str
     """What is wrong and where, in one line."""
@@ -225,6 +225,9 @@ def verify_slice_file(store: SliceFile, progress: Progress | None = None) -> Rep
             report.add("entry", error)
         return report
     report.tensors = len(names)
+    for path in store.files.missing:
+        message = f"{path}: a file of this checkpoint is missing, with what lies in it"
+        report.problems.append(Problem("error", "missing", message, path))
     for name in names:
         try:
             entry = store.find(name)

@@ -22,6 +22,26 @@ VERBS = {
 """The module of each verb; its command is called ``command``. Imported when the verb is used."""
 
 
+HELP = """\
+Look into TensorFlow checkpoints without TensorFlow.
+
+PATH is whatever leads to a checkpoint: its prefix (model.ckpt-1000), one of its files (.index,
+.data-00000-of-00002, .meta), a V1 checkpoint file, a directory with a checkpoint in it (the latest, where
+its "checkpoint" file names several), a SavedModel directory. No file is ever changed or created.
+
+\b
+  ckptfmt ls training/                          what is in it
+  ckptfmt ls training/ 'encoder/*' --collapse   a part, repeated layers as one line
+  ckptfmt show training/ dense/kernel           one tensor: place, statistics, values
+  ckptfmt verify training/                      is every byte intact?
+
+Data goes to stdout, messages go to stderr. Names are printed with control characters and other invisible
+characters escaped (\\x1b, \\u202e, a byte that is not UTF-8 as \\xff, a backslash as \\\\). With --json each
+verb writes one JSON document; if the verb fails, that is
+{"error": {"type", "message", "file", "offset", …}}, and stderr has the message as always.
+"""
+
+
 class App(click.Group):
     """The group of all verbs."""
 
@@ -72,6 +92,7 @@ class App(click.Group):
 
 @click.group(
     cls=App,
+    help=HELP,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
     Exit codes:
@@ -86,20 +107,4 @@ class App(click.Group):
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def app() -> None:
-    r"""Look into TensorFlow checkpoints without TensorFlow.
-
-    PATH is whatever leads to a checkpoint: its prefix (model.ckpt-1000), one of its files (.index,
-    .data-00000-of-00002, .meta), a V1 checkpoint file, a directory with a checkpoint in it (the latest, where
-    its "checkpoint" file names several), a SavedModel directory. No file is ever changed or created.
-
-    \b
-      ckptfmt ls training/                          what is in it
-      ckptfmt ls training/ 'encoder/*' --collapse   a part, repeated layers as one line
-      ckptfmt show training/ dense/kernel           one tensor: place, statistics, values
-      ckptfmt verify training/                      is every byte intact?
-
-    Data goes to stdout, messages go to stderr. Names are printed with control characters and other invisible
-    characters escaped (\x1b, \u202e, a byte that is not UTF-8 as \xff, a backslash as \\). With --json each
-    verb writes one JSON document; if the verb fails, that is
-    {"error": {"type", "message", "file", "offset", …}}, and stderr has the message as always.
-    """
+    """Look into TensorFlow checkpoints without TensorFlow."""

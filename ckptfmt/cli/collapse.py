@@ -10,7 +10,7 @@ from typing import TypeVar
 _NUMBER = re.compile(r"[0-9]+")
 
 MAX_PLACES = 32
-"""Numbers of a name that are looked at: a name of a million digits and dots must not take a million squared."""
+"""Numbers of a name that are looked at, so that a name of a million numbers takes no million squared."""
 
 _K = TypeVar("_K", bound=Hashable)
 

@@ -20,6 +20,8 @@ from ckptfmt.cli.output import complain, note, on_terminal, printable, write, wr
 from ckptfmt.cli.table import LEFT, RIGHT, write_table
 from ckptfmt.cli.text import count_text, escape, shape_text, size_text
 
+TIMES = "\N{MULTIPLICATION SIGN}"
+
 UNKNOWN = "?"
 """What is shown of a tensor whose entry cannot be read."""
 
@@ -61,11 +63,11 @@ _SORT_KEYS: dict[str, Callable[[Row], Any]] = {
       ckptfmt ls training/ | awk -F '\\t' '$2 == "float32" { sum += $4 } END { print sum }'
 
     JSON: {"prefix", "format", "tensors": [...], "totals": {"tensors", "in_checkpoint", "unreadable",
-    "parameters", "bytes", "shards"}}, and for each tensor {"name", "dtype", "shape", "bytes", "shard", "offset",
-    "crc32c", "slices"}; of a tensor that cannot be read {"name", "error"}; with --collapse also "count" and
-    "names". "shard", "offset" and "crc32c" are null where a tensor is stored in slices, totals "shards" where
-    any listed tensor is. A name that is not UTF-8 has its bytes as \\udc80 to \\udcff (Python's
-    surrogateescape).
+    "parameters", "bytes", "shards"}}, and for each tensor {"name", "dtype", "shape", "bytes", "shard",
+    "offset", "crc32c", "slices"}; of a tensor that cannot be read {"name", "error"}; with --collapse
+    also "count" and "names". "shard", "offset" and "crc32c" are null where a tensor is stored in slices,
+    totals "shards" where any listed tensor is. A name that is not UTF-8 has its bytes as \\udc80 to
+    \\udcff (Python's surrogateescape).
     """,
 )
 @path_argument
@@ -85,7 +87,7 @@ _SORT_KEYS: dict[str, Callable[[Row], Any]] = {
     "--min-size", metavar="SIZE", callback=size_value, help="Only tensors of this many bytes, e.g. 1MiB."
 )
 @click.option(
-    "--collapse", "collapsed", is_flag=True, help="Repeated layers as one line: layer_#/kernel ×24."
+    "--collapse", "collapsed", is_flag=True, help=f"Repeated layers as one line: layer_#/kernel {TIMES}24."
 )
 @click.option("--slices", "with_slices", is_flag=True, help="Also show the slices a tensor is stored in.")
 @json_option
@@ -243,7 +245,7 @@ def _describe(row: Row | BadRow, collapsed: bool) -> dict[str, object]:
 
 def _write(rows: Sequence[Row | BadRow], with_slices: bool, totals: str) -> None:
     """Write the rows as text: a table with the totals, or lines, and the totals to stderr."""
-    times = printable("×", "x")
+    times = printable(TIMES, "x")
     heads, sides = ["name", "dtype", "shape", "bytes"], [LEFT, LEFT, LEFT, RIGHT]
     if with_slices:
         heads.append("slices")

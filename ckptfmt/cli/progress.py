@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING
-
-from ckptfmt import errors
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -26,7 +25,8 @@ class ProgressBar:
         self._label = label
         self._next = time.monotonic() + DELAY
         self._bar: tuple[Progress, TaskID] | None = None
-        self._enabled = sys.stderr.isatty()
+        # Without rich there is no bar: nobody waits for it to verify a file.
+        self._enabled = sys.stderr.isatty() and find_spec("rich") is not None
 
     def __call__(self, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` bytes are done."""
@@ -50,12 +50,15 @@ class ProgressBar:
 
 def _start(label: str) -> tuple[Progress, TaskID]:
     # Imported here: only a terminal has a use for it.
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-    except ModuleNotFoundError:
-        raise errors.MissingDependencyError("rich", "cli") from None
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TimeRemainingColumn(),
+    )
     console = Console(file=sys.stderr)
     progress = Progress(*columns, console=console, transient=True, disable=console.is_dumb_terminal)
     progress.start()

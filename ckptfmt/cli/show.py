@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from itertools import islice
 from typing import Any
 
 import click
@@ -23,7 +25,11 @@ VARIABLE_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 MAX_SUGGESTED = 5
 """Names that an error suggests where a part of a name fits several."""
 
+MAX_COMPARED = 20_000
+"""Names that are looked at for such a suggestion, so that the error comes at once."""
+
 VERIFIED = "verified"
+WRONG = "wrong"
 NOT_CHECKED = "not checked"
 
 
@@ -46,12 +52,13 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
       ckptfmt show training/ global_step --json | jq .values
 
     JSON: {"prefix", "format", "name", "dtype", "shape", "bytes", "shard", "offset", "crc32c", "slices",
-    "slice", "checksum", "statistics", "values"}. "slice" is null or {"index", "shape"}; "checksum" is "verified"
-    or "not checked"; "statistics" is null or {"min", "max", "mean", "std", "zeros", "nan", "inf"}. "values" is
-    null where there are more than --threshold and --values is not given. Numbers are exact; "NaN", "Infinity"
-    and "-Infinity" are strings, a complex number is [real, imaginary]. Bytes are text where they are UTF-8, else
-    {"base64": ...}; a variant is {"type_name", "metadata", "tensors": [{"dtype", "shape"}]}. Where the values
-    cannot be read, "error" is added and the rest is still there.
+    "slice", "checksum", "statistics", "values"}. "slice" is null or {"index", "shape"}; "checksum" is
+    "verified", "wrong" or "not checked"; "statistics" is null or {"min", "max", "mean", "std", "zeros",
+    "nan", "inf"}.
+    "values" is null where there are more than --threshold and --values is not given. Numbers are exact;
+    "NaN", "Infinity" and "-Infinity" are strings, a complex number is [real, imaginary]. Bytes are text
+    where they are UTF-8, else {"base64": ...}; a variant is {"type_name", "metadata", "tensors": [{"dtype",
+    "shape"}]}. Where the values cannot be read, "error" is added and the rest is still there.
     """,
 )
 @path_argument
@@ -67,7 +74,7 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
     "--values/--no-values",
     "values",
     default=None,
-    help="All values, however many and long; or only what the index says, reading none.  [default: a summary]",
+    help="All values, however many and long; or none, reading only the index. [default: a summary]",
 )
 @click.option("--no-stats", is_flag=True, help="Compute no statistics.")
 @click.option("--no-verify", is_flag=True, help="Read the values of a tensor whose checksum is wrong.")
@@ -110,8 +117,8 @@ def command(
     NAME may be the end of a name, from a slash on, and without /.ATTRIBUTES/VARIABLE_VALUE, where that fits
     one tensor only; or a name as ckptfmt ls prints it, with escapes.
 
-    The values are printed as NumPy prints them, strings quoted and escaped. Minimum, maximum, mean and standard
-    deviation are those of the finite elements.
+    The values are printed as NumPy prints them, strings quoted and escaped. Minimum, maximum, mean and
+    standard deviation are those of the finite elements.
 
     The checksum of the stored bytes is verified, and where it is wrong the values are not shown and the exit
     code is 3. A checksum covers all of a stored piece (the tensor, or one of its slices): with --slice that
@@ -131,7 +138,7 @@ def command(
                 numbers = None if no_stats else statistics(array)
             except FAILURES as error:
                 problem = error
-        checksum = NOT_CHECKED
+        checksum = WRONG if isinstance(problem, errors.ChecksumError) else NOT_CHECKED
         if array is not None and _is_verified(checkpoint, entry, index, verify=not no_verify):
             checksum = VERIFIED
         if as_json:
@@ -160,13 +167,20 @@ def _find(checkpoint: Checkpoint, name: str) -> Entry:
     entries = checkpoint.entries
     if name in entries:
         return entries[name]
-    printed = [known for known in entries if escape(known) == name]
-    ends = printed or [known for known in entries if _ends_with(known, name)]
-    if len(ends) == 1:
-        return entries[ends[0]]
-    if ends:
-        raise errors.TensorNotFoundError(name, file=checkpoint.prefix, close_matches=ends[:MAX_SUGGESTED])
-    return entries[name]
+    found = [known for known in entries if name in (escape(known), known.removesuffix(VARIABLE_VALUE))]
+    found = found or [known for known in entries if _ends_with(known, name)]
+    if len(found) == 1:
+        return entries[found[0]]
+    if not found:
+        try:
+            return entries[name]
+        except errors.TensorNotFoundError as error:
+            if error.close_matches:
+                raise
+        # Next to what a TensorFlow 2 checkpoint appends, names of few characters look like none.
+        short = [known.removesuffix(VARIABLE_VALUE) for known in islice(entries, MAX_COMPARED)]
+        found = difflib.get_close_matches(name, short)
+    raise errors.TensorNotFoundError(name, file=checkpoint.prefix, close_matches=found[:MAX_SUGGESTED])
 
 
 def _ends_with(known: str, name: str) -> bool:
@@ -254,7 +268,7 @@ def _lines(
     if index is not None and array is not None:
         lines.append(("part", shape_text(array.shape)))
     if checksum == NOT_CHECKED and index is not None and array is not None:
-        checksum += ": it covers all of a stored piece, this is part of one"
+        checksum += ": it covers more than this slice"
     lines.append(("checksum", checksum))
     return lines if numbers is None else lines + _statistics_lines(numbers, precision)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -57,4 +58,5 @@ def _draw(heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[st
     for row in rows:
         # As Text: brackets in a name are no markup.
         table.add_row(*map(Text, row))
-    Console(file=sys.stdout).print(table)
+    # NO_COLOR means no colour; take the bold titles for colour, too.
+    Console(file=sys.stdout, color_system=None if os.environ.get("NO_COLOR") else "auto").print(table)

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ckptfmt import Variant
+from ckptfmt import ResourceHandle, Variant
 from ckptfmt.cli.text import escape, shape_text
 
+_OBJECTS = {bytes: "string", Variant: "variant", ResourceHandle: "resource"}
 _NONFINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
@@ -33,7 +34,7 @@ def builtin(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return the array in a dtype that NumPy itself has; those of ml_dtypes fit into larger ones exactly."""
     if array.dtype.kind == "b":
         return array.view(np.uint8)
-    if array.dtype.isbuiltin == 1:
+    if np.issubdtype(array.dtype, np.number):
         return array
     return array.astype(np.int8 if "int" in array.dtype.name else np.float32)
 
@@ -74,9 +75,18 @@ def _element_text(value: object, characters: int | None) -> str:
     if isinstance(value, bytes):
         return quote(value, characters)
     if isinstance(value, Variant):
-        tensors = " ".join(f"{tensor.dtype}{shape_text(tensor.shape)}" for tensor in value.tensors)
-        return f"<variant {escape(value.type_name)} metadata={quote(value.metadata, characters)} tensors=({tensors})>"
+        tensors = " ".join(f"{_dtype_name(tensor)}{shape_text(tensor.shape)}" for tensor in value.tensors)
+        metadata = quote(value.metadata, characters)
+        return f"<variant {escape(value.type_name)} metadata={metadata} tensors=({tensors})>"
     return escape(repr(value))
+
+
+def _dtype_name(array: np.ndarray[Any, Any]) -> str:
+    """The dtype of a tensor in a variant; of objects that of the first one."""
+    if not array.dtype.hasobject:
+        return str(array.dtype)
+    first = next(iter(array.flat), b"")
+    return next((name for cls, name in _OBJECTS.items() if isinstance(first, cls)), "object")
 
 
 def quote(value: bytes, characters: int | None = None) -> str:
@@ -128,7 +138,7 @@ def _element_json(value: object) -> object:
         return {
             "type_name": value.type_name,
             "metadata": bytes_json(value.metadata),
-            "tensors": [{"dtype": str(tensor.dtype), "shape": tensor.shape} for tensor in value.tensors],
+            "tensors": [{"dtype": _dtype_name(tensor), "shape": tensor.shape} for tensor in value.tensors],
         }
     return repr(value)
 

@@ -1,4 +1,4 @@
-"""``ckptfmt verify``: is every byte of a checkpoint intact?"""
+"""``ckptfmt verify``: whether every byte of a checkpoint is intact."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 import ckptfmt
-from ckptfmt import Report
+from ckptfmt import Problem, Report
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import json_option, path_argument
 from ckptfmt.cli.output import write, write_json
@@ -34,10 +34,10 @@ def command(path: str, as_json: bool) -> int:
     """Check the checkpoint at PATH: every block and tensor checksum, every size against dtype and shape.
 
     Each problem is one line, "error: KIND: ..." or "warning: KIND: ..."; the last line is the summary. Errors
-    (block, entry, checksum, truncated, missing, unsupported) stop something from being read right, and the exit
-    code is 3, also where a data file is missing. Warnings (overlap: tensors share bytes; orphan: bytes belong
-    to no tensor; stale: a data file is not of this checkpoint) stop nothing; with nothing else the exit code
-    is 1.
+    (block, entry, checksum, truncated, missing, unsupported) stop something from being read right, and the
+    exit code is 3, also where a data file is missing. Warnings (overlap: tensors share bytes; orphan: bytes
+    belong to no tensor; stale: a data file is not of this checkpoint) stop nothing; with nothing else the
+    exit code is 1.
 
     Files are streamed, so that memory stays small however large they are.
     """
@@ -59,11 +59,18 @@ def command(path: str, as_json: bool) -> int:
             )
         else:
             for problem in report.problems:
-                write(f"{problem.severity}: {problem.kind}: {one_line(problem.message)}\n")
+                write(f"{_line(problem)}\n")
             write(f"{_summary(report, complete)}\n")
     if not complete:
         return ExitCode.DAMAGED
     return ExitCode.FINDING if report.problems else ExitCode.FINE
+
+
+def _line(problem: Problem) -> str:
+    message = problem.message
+    if problem.name is not None and repr(problem.name) not in message:
+        message = f"tensor {problem.name!r}: {message}"
+    return f"{problem.severity}: {problem.kind}: {one_line(message)}"
 
 
 def _summary(report: Report, complete: bool) -> str:

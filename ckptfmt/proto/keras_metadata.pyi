@@ -5,8 +5,7 @@
 from collections.abc import Iterable
 from typing import Literal
 from google.protobuf.descriptor import Descriptor
-from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
-from google.protobuf.internal.containers import RepeatedScalarFieldContainer
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer, RepeatedScalarFieldContainer
 from google.protobuf.message import Message
 
 # keras_metadata/saved_metadata.proto

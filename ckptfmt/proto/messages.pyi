@@ -2,17 +2,11 @@
 # sources: sha256 1c8887fa9a993e0a0753a0873e6820d71eaee7774b53febaf0b8b007c594f3f0
 # descriptors.binpb: sha256 748f3b83e7bca2a3b6eefa1f7c39df604875371559b1e476967e9c26baaf183a
 
-from collections.abc import Iterable
-from collections.abc import Mapping
-from typing import Final
-from typing import Literal
-from typing import type_check_only
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, type_check_only
 from google.protobuf.any_pb2 import Any
 from google.protobuf.descriptor import Descriptor
-from google.protobuf.internal.containers import MessageMap
-from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
-from google.protobuf.internal.containers import RepeatedScalarFieldContainer
-from google.protobuf.internal.containers import ScalarMap
+from google.protobuf.internal.containers import MessageMap, RepeatedCompositeFieldContainer, RepeatedScalarFieldContainer, ScalarMap
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import BoolValue

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import FileDescriptor
+    from google.protobuf.descriptor import Descriptor, FileDescriptor
     from google.protobuf.descriptor_pool import DescriptorPool
+    from google.protobuf.message import Message
 
 # Two threads that load at once would end up with two pools, whose messages do not mix.
 _lock = threading.RLock()
@@ -57,11 +58,21 @@ def _files(package: str) -> list[FileDescriptor]:
 
 def _member(file: FileDescriptor, name: str) -> Any:  # noqa: ANN401
     from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+
+    with _lock:
+        message = file.message_types_by_name.get(name)
+        return EnumTypeWrapper(file.enum_types_by_name[name]) if message is None else _message_class(message)
+
+
+def _message_class(message: Descriptor) -> type[Message]:
     from google.protobuf.message_factory import GetMessageClass
 
-    message = file.message_types_by_name.get(name)
-    with _lock:
-        return EnumTypeWrapper(file.enum_types_by_name[name]) if message is None else GetMessageClass(message)
+    cls = GetMessageClass(message)
+    for nested in message.nested_types:
+        # The compiled implementation has done this, the one in pure Python has not.
+        if not hasattr(cls, nested.name):
+            setattr(cls, nested.name, _message_class(nested))
+    return cls
 
 
 @functools.cache

@@ -3,12 +3,9 @@
 # descriptors.binpb: sha256 748f3b83e7bca2a3b6eefa1f7c39df604875371559b1e476967e9c26baaf183a
 
 from collections.abc import Iterable
-from typing import Final
-from typing import Literal
-from typing import type_check_only
+from typing import Final, Literal, type_check_only
 from google.protobuf.descriptor import Descriptor
-from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
-from google.protobuf.internal.containers import RepeatedScalarFieldContainer
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer, RepeatedScalarFieldContainer
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
 

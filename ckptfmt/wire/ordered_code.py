@@ -68,7 +68,7 @@ def encode_snum(value: int) -> bytes:
 
 def decode_snum(data: Buffer, pos: int) -> tuple[int, int]:
     """Return the signed integer at ``pos`` and the position behind it."""
-    first = int.from_bytes(bytes(data[pos : pos + 2]).ljust(2, b"\x00"), "big")
+    first = int.from_bytes(bytes([_take(data, pos, 1)[0], *data[pos + 1 : pos + 2]]).ljust(2, b"\x00"), "big")
     if first < 0x8000:
         # Negative: the size is counted in zeros.
         first ^= 0xFFFF

@@ -3,10 +3,13 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ckptfmt.checkpoint.prefix import (
     CheckpointFiles,
@@ -27,6 +30,8 @@ from ckptfmt.wire.crc32c import crc32c, mask
 from tests.support.table_writer import RawBlock, encode_blocks, encode_table, encode_v1, write_bundle
 
 POSIX = os.name == "posix"
+ANY_BYTES = sys.platform == "linux"
+"""Whether file names may hold any bytes but 0 and /."""
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +133,11 @@ class TestV2Paths:
         "c.data-00000-of-00001",
         "~x",
     ]
-    + (["all*", "what?", "x-?????-of-00002", "back\\slash", "new\nline", "surrogate\udcff"] if POSIX else []),
+    + (
+        ["all*", "what?", "x-?????-of-00002", "back\\slash", "new\nline", "surrogate\udcff"]
+        if ANY_BYTES
+        else []
+    ),
 )
 def test_a_prefix_may_hold_anything(name: str) -> None:
     write_bundle(name)
@@ -634,6 +643,31 @@ def test_a_file_of_another_format_is_called_what_it_is(data: bytes, message: str
     with pytest.raises(UnsupportedError, match=f"^{name}: {message}") as caught:
         find_checkpoint(name)
     assert "not a TensorFlow checkpoint: " in str(caught.value)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    head=st.sampled_from([b"", *(data for data, _ in OTHER_FORMATS.values())]), rest=st.binary(max_size=200)
+)
+def test_no_bytes_make_another_error(head: bytes, rest: bytes) -> None:
+    for name in ("file", "file.index", "checkpoint"):
+        Path(name).write_bytes(head[: len(rest)] + rest)
+        with suppress(CorruptError, UnsupportedError):
+            find_checkpoint(name)
+        Path(name).unlink()
+
+
+@pytest.mark.parametrize("index", [True, False], ids=["index", "V1"])
+def test_every_flipped_byte_and_every_cut_opens_right_or_is_said(index: bool) -> None:
+    write_bundle("model")
+    good = Path("model.index").read_bytes() if index else encode_v1()
+    path = Path("model.index" if index else "old")
+    right = v2("model") if index else v1("old")
+    flipped = [good[:i] + bytes([good[i] ^ 0x55]) + good[i + 1 :] for i in range(len(good))]
+    for data in (*flipped, *(good[:size] for size in range(len(good)))):
+        path.write_bytes(data)
+        with suppress(CorruptError, UnsupportedError):
+            assert find_checkpoint(str(path)) == right
 
 
 class TestDamagedFiles:

@@ -73,10 +73,18 @@ def test_a_checkpoint_manager() -> None:
 
 def test_object_checkpoints_and_a_name_with_quotes() -> None:
     checkpoint = tf.train.Checkpoint(value=tf.Variable(1.0))
-    for prefix in ("run/plain", "run/é 模型", "run/q\"uo'te\\"):
+    for prefix in ("run/plain", "run/é 模型", "run/q\"uo'te"):
         checkpoint.save(prefix)
         assert_same_state("run")
         assert_same_state("./run/")
+
+
+@pytest.mark.parametrize("name", ["back\\slash", "a[1]", "a{b}", "what?", "all*"])
+def test_names_that_tensorflow_takes_for_patterns(name: str) -> None:
+    checkpoint = tf.train.Checkpoint(value=tf.Variable(1.0))
+    prefix = checkpoint.save(f"run/{name}")
+    assert ckptfmt.latest_checkpoint("run") == prefix
+    assert tf.train.latest_checkpoint("run") in (None, prefix)
 
 
 @pytest.mark.parametrize("write_version", [1, 2], ids=["v1", "v2"])

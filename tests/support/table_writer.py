@@ -184,10 +184,16 @@ DTYPE_CODES = {np.dtype("float32"): 1, np.dtype("float64"): 2, np.dtype("int32")
 """The dtypes that the two functions below write."""
 
 
-def encode_bundle_index(entries: dict[str, bytes], header: bytes = HEADER, **options: int) -> bytes:
-    """Return an index of serialized entries by name; ``options`` are those of :func:`encode_table`."""
+def encode_bundle_index(
+    entries: dict[str, bytes],
+    header: bytes = HEADER,
+    *,
+    block_size: int = BLOCK_SIZE,
+    compression: Compression = None,
+) -> bytes:
+    """Return an index of serialized entries by name, sorted."""
     items = sorted((name.encode(), value) for name, value in entries.items())
-    return encode_table([(b"", header), *items], **options)
+    return encode_table([(b"", header), *items], block_size=block_size, compression=compression)
 
 
 def write_bundle(
@@ -209,8 +215,8 @@ def write_bundle(
         )
         shards[shard] += data
     Path(f"{prefix}.index").write_bytes(encode_bundle_index(entries, encode_header(num_shards=num_shards)))
-    for shard, data in enumerate(shards):
-        Path(f"{prefix}.data-{shard:05d}-of-{num_shards:05d}").write_bytes(data)
+    for shard, contents in enumerate(shards):
+        Path(f"{prefix}.data-{shard:05d}-of-{num_shards:05d}").write_bytes(contents)
     return str(prefix)
 
 

@@ -1,0 +1,410 @@
+"""``ckptfmt show`` as its users see it."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import ckptfmt
+from ckptfmt.cli.index import parse_index, takes_whole_pieces
+from ckptfmt.cli.statistics import statistics
+from ckptfmt.cli.values import PrintOptions, builtin, values_text
+from tests.cli.running import run, run_json
+from tests.support import golden
+from tests.support.table_writer import write_bundle
+
+DTYPES = golden.load("dtypes")
+KERAS = golden.load("keras3").path
+
+
+def fields(*args: object, code: int = 0) -> dict[str, str]:
+    """The lines before the values."""
+    result = run("show", *args)
+    assert result.exit_code == code, result.stderr
+    head = result.stdout.split("\n\n")[0]
+    return {line.split()[0]: line.split(maxsplit=1)[1] for line in head.splitlines()}
+
+
+def values(*args: object) -> str:
+    result = run("show", *args)
+    assert result.exit_code == 0, result.stderr
+    return str(result.stdout).split("\n\n", 1)[1].rstrip("\n")
+
+
+@pytest.fixture
+def matrix(tmp_path: Path) -> str:
+    return write_bundle(tmp_path / "model", {"m": np.arange(200, dtype=np.float32).reshape(20, 10)})
+
+
+@pytest.fixture
+def damaged(matrix: str) -> str:
+    """The last byte of the values is wrong."""
+    path = Path(f"{matrix}.data-00000-of-00001")
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    return matrix
+
+
+def test_metadata_statistics_and_values_are_shown(matrix: str) -> None:
+    result = run("show", matrix, "m")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    shown = fields(matrix, "m")
+    entry = ckptfmt.open(matrix).entries["m"]
+    assert shown == {
+        "name": "m",
+        "dtype": "float32",
+        "shape": "[20,10]",
+        "bytes": "800",
+        "shard": "0",
+        "offset": "0 (0x0)",
+        "crc32c": f"0x{entry.crc32c:08x}",
+        "checksum": "verified",
+        "min": "0",
+        "max": "199",
+        "mean": "99.5",
+        "std": "57.734305",
+        "zeros": "1",
+        "nan": "0",
+        "inf": "0",
+    }
+    assert values(matrix, "m").startswith("[[  0.   1.   2. ")
+
+
+def test_print_options_are_those_of_numpy(matrix: str) -> None:
+    array = np.arange(200, dtype=np.float32).reshape(20, 10)
+    options = ["--threshold", "10", "--edgeitems", "2", "--linewidth", "40", "--precision", "1"]
+    expected = np.array2string(array, threshold=10, edgeitems=2, max_line_width=40, precision=1)
+    assert values(matrix, "m", *options) == expected
+
+
+@pytest.mark.parametrize("shape", [(7,), (6,), (1, 50), (50, 1), (3, 20, 4), (5, 0, 3), ()], ids=str)
+def test_a_summary_is_the_one_numpy_makes(shape: tuple[int, ...]) -> None:
+    array = np.arange(math.prod(shape), dtype=np.float64).reshape(shape)
+    assert values_text(array, PrintOptions(threshold=0)) == np.array2string(array, threshold=0)
+
+
+def test_all_values_can_be_had(matrix: str) -> None:
+    text = values(matrix, "m", "--threshold", "10", "--values")
+    assert "..." not in text
+    assert len(text.replace("[", " ").replace("]", " ").split()) == 200
+
+
+def test_without_values_none_is_read(damaged: str) -> None:
+    assert fields(damaged, "m", "--no-values") == {
+        "name": "m",
+        "dtype": "float32",
+        "shape": "[20,10]",
+        "bytes": "800",
+        "shard": "0",
+        "offset": "0 (0x0)",
+        "crc32c": "0x" + f"{ckptfmt.open(damaged).entries['m'].crc32c:08x}",
+        "checksum": "not checked",
+    }
+
+
+def test_statistics_can_be_left_out(matrix: str) -> None:
+    assert "mean" not in fields(matrix, "m", "--no-stats")
+
+
+NUMERIC = [t for t in DTYPES.tensors.values() if t.dtype != "string" and t.has_value]
+
+
+@pytest.mark.parametrize("tensor", NUMERIC, ids=lambda tensor: tensor.name)
+def test_numbers_of_every_dtype_are_exact_in_json(tensor: golden.GoldenTensor) -> None:
+    shown = run_json("show", DTYPES.path, tensor.name)
+    assert (shown["dtype"], tuple(shown["shape"])) == (tensor.dtype, tensor.shape)
+    expected = tensor.expected()
+    # "NaN", "Infinity" and "-Infinity" are what float() takes.
+    numbers = each(lambda item: float(item) if isinstance(item, str) else item, shown["values"])
+    if expected.dtype.kind == "c":
+        expected = np.stack([expected.real, expected.imag], -1)
+    expected = builtin(expected)
+    np.testing.assert_array_equal(np.array(numbers, expected.dtype).reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize("tensor", DTYPES.tensors.values(), ids=lambda tensor: tensor.name)
+def test_every_dtype_is_printed(tensor: golden.GoldenTensor) -> None:
+    assert fields(DTYPES.path, tensor.name)["checksum"] == "verified"
+
+
+def each(function: Callable[[Any], Any], values: Any) -> Any:
+    return [each(function, value) for value in values] if isinstance(values, list) else function(values)
+
+
+def test_json_has_these_keys(matrix: str) -> None:
+    shown = run_json("show", matrix, "m")
+    assert list(shown) == [
+        *("prefix", "format", "name", "dtype", "shape", "bytes", "shard", "offset", "crc32c", "slices"),
+        *("slice", "checksum", "statistics", "values"),
+    ]
+    assert shown["slice"] is None
+    assert shown["statistics"]["max"] == 199
+    assert np.array(shown["values"]).shape == (20, 10)
+
+
+def test_json_leaves_many_values_out_unless_asked(matrix: str) -> None:
+    assert run_json("show", matrix, "m", "--threshold", "199")["values"] is None
+    assert np.array(run_json("show", matrix, "m", "--threshold", "199", "--values")["values"]).size == 200
+
+
+# --- strings and variants ----------------------------------------------------------------------------------
+
+
+def test_strings_are_quoted_and_escaped() -> None:
+    assert values(DTYPES.path, "string/vector").startswith('["" "\\x00" "\\xff"\n "aaaa')
+    assert values(DTYPES.path, "string/scalar") == '"hello"'
+
+
+def test_a_long_string_says_how_long_it_is() -> None:
+    text = values(KERAS, "_CHECKPOINTABLE_OBJECT_GRAPH")
+    assert text.endswith('"… (3270 bytes)')
+    assert "… (" not in values(KERAS, "_CHECKPOINTABLE_OBJECT_GRAPH", "--values")
+
+
+def test_strings_in_json_are_text_or_base64() -> None:
+    shown = run_json("show", DTYPES.path, "string/vector")
+    strings = [
+        base64.b64decode(value["base64"]) if isinstance(value, dict) else value.encode()
+        for value in shown["values"]
+    ]
+    assert strings == DTYPES.tensors[b"string/vector"].expected().tolist()
+    assert shown["values"][2] == {"base64": "/w=="}
+    assert shown["statistics"] is None
+
+
+def test_variants_are_described() -> None:
+    path = golden.load("variants").path
+    text = values(path, "list")
+    assert text.startswith("<variant tensorflow::TensorList metadata=")
+    assert text.endswith("tensors=(float32[2] float32[2])>")
+    assert "string[] string[] string[]" in values(path, "strings")
+    (variant, _) = run_json("show", path, "vector")["values"]
+    assert variant["type_name"] == "tensorflow::TensorList"
+    assert variant["tensors"] == [{"dtype": "float32", "shape": [2]}] * 2
+
+
+# --- slices ------------------------------------------------------------------------------------------------
+
+
+def test_a_slice_shows_its_part_and_that_it_was_not_checked(matrix: str) -> None:
+    shown = fields(matrix, "m", "--slice", "18:,::3")
+    assert (shown["slice"], shown["part"]) == ("[18:,::3]", "[2,4]")
+    assert shown["checksum"] == "not checked: it covers more than this slice"
+    assert shown["min"] == "180"
+    assert values(matrix, "m", "--slice", "18:,::3") == "[[180. 183. 186. 189.]\n [190. 193. 196. 199.]]"
+
+
+def test_a_slice_that_takes_everything_is_checked(matrix: str) -> None:
+    assert fields(matrix, "m", "--slice", "::-1")["checksum"] == "verified"
+    assert run_json("show", matrix, "m", "--slice", "...")["checksum"] == "verified"
+
+
+def test_a_part_of_a_damaged_tensor_is_not_said_to_be_fine(damaged: str) -> None:
+    assert fields(damaged, "m", "--slice", "0:2")["checksum"].startswith("not checked")
+    assert run_json("show", damaged, "m", "--slice", "-1")["checksum"] == "not checked"
+    assert run("show", damaged, "m", "--slice", ":").exit_code == 3
+
+
+def test_json_of_a_slice(matrix: str) -> None:
+    shown = run_json("show", matrix, "m", "--slice", "[-1, 8:]")
+    assert shown["slice"] == {"index": "[-1,8:]", "shape": [2]}
+    assert shown["shape"] == [20, 10]
+    assert shown["values"] == [198, 199]
+
+
+@pytest.mark.parametrize(
+    ("index", "checked"),
+    [("0:1", True), ("0", True), ("1:5", True), ("1:7", True), ("2", False), ("0:2", False), ("3:3", False)],
+)
+def test_of_a_tensor_in_slices_those_taken_whole_are_checked(index: str, checked: bool) -> None:
+    """The slices are 0,1 1,4 and 5,2."""
+    shown = run_json("show", golden.load("sliced_shapes").path, "vector", "--slice", index)
+    assert shown["checksum"] == ("verified" if checked else "not checked")
+
+
+def test_whether_a_slice_is_checked_is_what_the_library_does(tmp_path: Path) -> None:
+    """Every index, on a copy where nothing fits its checksum: the library raises where it checks."""
+    source = golden.load("sliced_shapes")
+    for path in source.folder.iterdir():
+        content = path.read_bytes()
+        spoiled = bytes(byte ^ 0x40 for byte in content) if ".data" in path.name else content
+        (tmp_path / path.name).write_bytes(spoiled)
+    with ckptfmt.open(tmp_path / source.path.name) as checkpoint:
+        entry = checkpoint.entries["pinwheel"]
+        ranges = [slice(a, b) for a in range(4) for b in range(4)]
+        for index in itertools.product([*ranges, 0, -1, slice(None, None, -2)], repeat=2):
+            try:
+                checkpoint.slice("pinwheel")[index]
+            except ckptfmt.errors.ChecksumError:
+                continue
+            assert not takes_whole_pieces(index, entry), index
+
+
+def test_a_v1_slice_is_always_checked_for_blocks_are() -> None:
+    assert (
+        run_json("show", golden.load("v1_whole").path, "float32/vector", "--slice", "1:2")["checksum"]
+        == "verified"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "index"),
+    [
+        ("0:4,:", (slice(0, 4), slice(None))),
+        (" -1 ", (-1,)),
+        ("[::2, ..., 3]", (slice(None, None, 2), Ellipsis, 3)),
+        ("5:1:-2,", (slice(5, 1, -2),)),
+    ],
+)
+def test_indices_are_those_of_numpy(text: str, index: object) -> None:
+    assert parse_index(text) == index
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "a", "1,,2", "1:2:3:4", "::0", "1.5", "__import__('os')", "[1", "9" * 30, "0x1", "(1)"]
+)
+def test_what_is_no_index_is_wrong_usage(matrix: str, text: str) -> None:
+    result = run("show", matrix, "m", "--slice", text)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Invalid value for '--slice'" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["20", "-21", "0,0,0", "...,..."])
+def test_an_index_that_does_not_fit_is_wrong_usage(matrix: str, text: str) -> None:
+    result = run("show", matrix, "m", "--slice", text)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Invalid value for '--slice': m: " in result.stderr
+
+
+# --- names -------------------------------------------------------------------------------------------------
+
+
+def test_the_end_of_a_name_is_enough_where_one_tensor_has_it() -> None:
+    full = "optimizer/_trainable_variables/0/.ATTRIBUTES/VARIABLE_VALUE"
+    for name in (full, full.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE"), "_trainable_variables/0"):
+        assert fields(KERAS, name)["name"] == full
+
+
+def test_the_end_of_several_names_is_none() -> None:
+    result = run("show", KERAS, "0")
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert "did you mean 'optimizer/_trainable_variables/0/.ATTRIBUTES/VARIABLE_VALUE' or" in result.stderr
+
+
+def test_an_end_starts_at_a_slash() -> None:
+    assert run("show", KERAS, "counter").exit_code == 4
+
+
+def test_a_wrong_name_gives_close_ones() -> None:
+    result = run("show", KERAS, "save_conter")
+    assert result.exit_code == 4
+    assert result.stderr.endswith("no tensor 'save_conter'; did you mean 'save_counter'?\n")
+
+
+@pytest.mark.parametrize(
+    "name", [r"new\nline", r"\x1b[31mred\x1b[0m", r"back\\slash", r"\u202eright to left", r"\xff"]
+)
+def test_a_name_may_be_given_as_it_is_printed(name: str) -> None:
+    assert fields(golden.load("names").path, name)["name"] == name
+
+
+@pytest.mark.parametrize(
+    "tensor", golden.load("names").tensors.values(), ids=lambda tensor: repr(tensor.key)[:40]
+)
+def test_a_name_may_be_given_as_it_is(tensor: golden.GoldenTensor) -> None:
+    shown = run_json("show", golden.load("names").path, tensor.name)
+    assert shown["name"].encode("utf-8", "surrogateescape") == tensor.key
+    assert shown["values"] == tensor.expected().tolist()
+
+
+# --- damage ------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_tensor_keeps_its_metadata_and_has_no_values(damaged: str) -> None:
+    result = run("show", damaged, "m")
+    assert result.exit_code == 3
+    assert "checksum  not checked\n" not in result.stdout
+    assert fields(damaged, "m", code=3)["checksum"] == "wrong"
+    assert "\n\n" not in result.stdout
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"ckptfmt: {damaged}.data-00000-of-00001 @0x0: ")
+
+
+def test_the_values_of_a_damaged_tensor_can_be_had(damaged: str) -> None:
+    shown = fields(damaged, "m", "--no-verify")
+    assert shown["checksum"] == "not checked"
+    assert shown["max"] != "199"
+
+
+def test_a_damaged_tensor_in_json_has_its_error(damaged: str) -> None:
+    shown = run_json("show", damaged, "m", code=3)
+    assert (shown["checksum"], shown["values"], shown["statistics"]) == ("wrong", None, None)
+    assert shown["shape"] == [20, 10]
+    assert shown["error"]["type"] == "ChecksumError"
+    assert shown["error"]["file"] == f"{damaged}.data-00000-of-00001"
+    assert shown["error"]["offset"] == 0
+    assert shown["error"]["stored"] != shown["error"]["computed"]
+
+
+def test_where_the_shard_is_missing_the_metadata_is_shown(matrix: str) -> None:
+    Path(f"{matrix}.data-00000-of-00001").unlink()
+    assert fields(matrix, "m", code=4)["checksum"] == "not checked"
+    assert run_json("show", matrix, "m", code=4)["error"]["type"] == "CheckpointNotFoundError"
+
+
+# --- statistics --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        np.float16,
+        np.float32,
+        np.float64,
+        np.int8,
+        np.uint64,
+        bool,
+        ml_dtypes.bfloat16,
+        ml_dtypes.int4,
+        np.complex64,
+    ],
+    ids=lambda dtype: np.dtype(dtype).name,
+)
+def test_statistics_are_those_of_numpy(dtype: type) -> None:
+    # More than fit one chunk, so that chunks are put together; a view with gaps, so that none is contiguous.
+    array = (np.arange(700_000) % 7).astype(dtype)[::2]
+    found = statistics(array)
+    assert found is not None
+    wide = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+    assert (found.zeros, found.nan, found.inf) == (int((wide == 0).sum()), 0, 0)
+    assert found.mean == pytest.approx(wide.mean())
+    assert found.std == pytest.approx(wide.std())
+    if array.dtype.kind != "c":
+        assert (found.minimum, found.maximum) == (wide.min(), wide.max())
+
+
+def test_statistics_are_of_the_finite_elements() -> None:
+    found = statistics(np.array([1, 3, np.nan, np.inf, -np.inf, 0, -0.0]))
+    assert found is not None
+    assert (found.minimum, found.maximum, found.mean, found.zeros, found.nan, found.inf) == (0, 3, 1, 2, 1, 2)
+
+
+def test_large_integers_are_exact() -> None:
+    found = statistics(np.array([2**63 - 1, -(2**63)], np.int64))
+    assert found is not None
+    assert (found.minimum, found.maximum) == (-(2**63), 2**63 - 1)
+
+
+def test_of_nothing_finite_there_is_no_mean() -> None:
+    for array in (np.array([np.nan]), np.empty((0, 3), np.float32)):
+        found = statistics(array)
+        assert found is not None
+        assert (found.minimum, found.maximum, found.mean, found.std) == (None, None, None, None)

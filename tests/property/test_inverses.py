@@ -1,0 +1,496 @@
+"""Laws: what is encoded decodes to itself, sorts as it should, and what does not fit is an error."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as stn
+
+from ckptfmt.checkpoint.entry import decode_entry, key_of, name_of
+from ckptfmt.checkpoint.slices import (
+    FULL,
+    TensorSlice,
+    assemble,
+    decode_slice,
+    decode_slice_key,
+    encode_slice_key,
+    plan,
+    region_shape,
+    whole,
+    within,
+)
+from ckptfmt.dtypes import DTYPES, Storage
+from ckptfmt.errors import CkptfmtError, CorruptError
+from ckptfmt.proto import messages
+from ckptfmt.table import Table
+from ckptfmt.table.block import Block
+from ckptfmt.tensor import decode_raw
+from ckptfmt.wire.coding import decode_varint, decode_varints, encode_varint
+from ckptfmt.wire.crc32c import crc32c, mask, unmask
+from ckptfmt.wire.ordered_code import (
+    decode_snum,
+    decode_string,
+    decode_unum,
+    encode_snum,
+    encode_string,
+    encode_unum,
+)
+from tests.support.memory_file import MemoryFile, open_bundle
+from tests.support.table_writer import HEADER, encode_block, encode_entry, encode_field, encode_table
+
+UINT64 = st.integers(0, 2**64 - 1) | st.integers(0, 64).map(lambda bits: 2**bits - 1)
+INT64 = st.integers(-(2**63), 2**63 - 1) | st.integers(0, 63).map(lambda bits: -(2**bits))
+KEYS = st.binary(max_size=12) | st.lists(st.sampled_from([b"\x00", b"\xff", b"a", b"\x01"]), max_size=8).map(
+    b"".join
+)
+
+
+# --- numbers -------------------------------------------------------------------------------------------
+
+
+@given(UINT64, st.binary(max_size=3), st.binary(max_size=3))
+def test_a_varint_decodes_to_itself_wherever_it_lies(value: int, before: bytes, behind: bytes) -> None:
+    code = encode_varint(value)
+    assert decode_varint(before + code + behind, len(before)) == (value, len(before) + len(code))
+
+
+@given(st.lists(UINT64, max_size=50), st.binary(max_size=12))
+def test_many_varints_at_once_are_those_one_by_one(values: list[int], behind: bytes) -> None:
+    data = b"".join(map(encode_varint, values)) + behind
+    decoded, end = decode_varints(data, len(values))
+    assert decoded.tolist() == values
+    assert end == len(data) - len(behind)
+
+
+@given(st.binary(max_size=40), st.integers(0, 12))
+def test_many_varints_at_once_fail_where_one_by_one_fails(data: bytes, count: int) -> None:
+    try:
+        pos, expected = 0, []
+        for _ in range(count):
+            value, pos = decode_varint(data, pos)
+            expected.append(value)
+    except CorruptError:
+        with pytest.raises(CorruptError):
+            decode_varints(data, count)
+        return
+    values, end = decode_varints(memoryview(data), count)
+    assert (values.tolist(), end) == (expected, pos)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_crc_unmasks_to_itself(crc: int) -> None:
+    assert unmask(mask(crc)) == crc
+
+
+# --- ordered code --------------------------------------------------------------------------------------
+
+
+@given(UINT64, UINT64)
+def test_ordered_unsigned_integers_decode_to_themselves_and_sort_like_them(a: int, b: int) -> None:
+    assert decode_unum(encode_unum(a) + b"\xff", 0) == (a, len(encode_unum(a)))
+    assert (encode_unum(a) < encode_unum(b)) == (a < b)
+
+
+@given(INT64, INT64)
+def test_ordered_signed_integers_decode_to_themselves_and_sort_like_them(a: int, b: int) -> None:
+    assert decode_snum(encode_snum(a) + b"\xff", 0) == (a, len(encode_snum(a)))
+    assert (encode_snum(a) < encode_snum(b)) == (a < b)
+
+
+@given(KEYS, KEYS, st.binary(max_size=3))
+def test_ordered_strings_decode_to_themselves_and_sort_like_them(a: bytes, b: bytes, behind: bytes) -> None:
+    assert decode_string(encode_string(a) + behind, 0) == (a, len(encode_string(a)))
+    assert (encode_string(a) < encode_string(b)) == (a < b)
+
+
+@given(st.binary(max_size=14))
+def test_any_bytes_are_an_ordered_code_or_an_error(data: bytes) -> None:
+    for decode, encode in (
+        (decode_unum, encode_unum),
+        (decode_snum, encode_snum),
+        (decode_string, encode_string),
+    ):
+        try:
+            value, end = decode(data, 0)
+        except CorruptError:
+            continue
+        assert end <= len(data)
+        assert decode(encode(value), 0)[0] == value
+
+
+# --- names ---------------------------------------------------------------------------------------------
+
+
+@given(st.binary(max_size=20))
+def test_every_key_has_a_name_that_leads_back_to_it(key: bytes) -> None:
+    assert key_of(name_of(key)) == key
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=10))
+def test_every_name_has_a_key(name: str) -> None:
+    key = key_of(name)
+    assert name_of(key) == name or any(0xD800 <= ord(c) <= 0xDFFF for c in name)
+
+
+# --- blocks and tables ---------------------------------------------------------------------------------
+
+ITEMS = st.dictionaries(KEYS, st.binary(max_size=30), max_size=40).map(lambda d: sorted(d.items()))
+
+
+@given(ITEMS, st.integers(1, 20), st.lists(KEYS, max_size=10))
+def test_a_block_holds_what_was_put_in(
+    items: list[tuple[bytes, bytes]], interval: int, others: list[bytes]
+) -> None:
+    block = Block(encode_block(items, interval))
+    assert list(block.items()) == items
+    expected = dict(items)
+    for key in [*expected, *others]:
+        assert block.get(key) == expected.get(key)
+
+
+@given(
+    ITEMS,
+    st.integers(1, 20),
+    st.sampled_from([1, 20, 100, 10_000]),
+    st.sampled_from([None, "snappy"]),
+    st.lists(KEYS, max_size=10),
+)
+def test_a_table_holds_what_was_put_in(
+    items: list[tuple[bytes, bytes]], interval: int, block_size: int, compression, others: list[bytes]
+) -> None:
+    data = encode_table(items, block_size=block_size, restart_interval=interval, compression=compression)
+    table = Table(MemoryFile("table", data))
+    expected = dict(items)
+    assert list(table.items()) == items
+    for key in [*others, *expected, *(key + b"\x00" for key in expected)]:
+        assert table.get(key) == expected.get(key)
+
+
+@given(
+    ITEMS.filter(lambda items: len(items) > 1), st.integers(1, 20), st.sampled_from([1, 10_000]), st.data()
+)
+def test_a_table_out_of_order_is_an_error(
+    items: list[tuple[bytes, bytes]], interval: int, block_size: int, data: st.DataObject
+) -> None:
+    at = data.draw(st.integers(0, len(items) - 2))
+    items = [*items[:at], items[at + 1], items[at], *items[at + 2 :]]
+    table = Table(MemoryFile("t", encode_table(items, block_size=block_size, restart_interval=interval)))
+    with pytest.raises(CorruptError, match="keys out of order"):
+        list(table.items())
+
+
+# --- slices --------------------------------------------------------------------------------------------
+
+EXTENTS = st.tuples(st.just(0), st.just(FULL)) | st.tuples(st.integers(0, 2**62), st.integers(1, 2**62))
+
+
+@given(KEYS, st.lists(EXTENTS, max_size=6))
+def test_a_slice_key_decodes_to_itself(name: bytes, extents: list[tuple[int, int]]) -> None:
+    part = TensorSlice(tuple(extents))
+    key = encode_slice_key(name, part)
+    assert key[:1] == b"\x00"
+    assert decode_slice_key(key) == (name, part)
+    with pytest.raises(CorruptError):
+        decode_slice_key(key + b"\x00")
+    with pytest.raises(CorruptError):
+        decode_slice_key(key[:-1])
+
+
+@given(st.lists(EXTENTS, max_size=6))
+def test_a_slice_is_read_as_protobuf_reads_it(extents: list[tuple[int, int]]) -> None:
+    assert decode_slice(slice_proto(TensorSlice(tuple(extents)))) == TensorSlice(tuple(extents))
+
+
+def slice_proto(part: TensorSlice) -> bytes:
+    message = messages.TensorSliceProto()
+    for start, length in part.extents:
+        extent = message.extent.add(start=start)
+        if length != FULL:
+            extent.length = length
+    return message.SerializeToString()
+
+
+SHAPES = stn.array_shapes(min_dims=0, max_dims=4, min_side=1, max_side=6)
+
+
+@st.composite
+def tilings(draw: st.DrawFn) -> tuple[tuple[int, ...], list[TensorSlice]]:
+    """A shape and boxes that tile it: cut again and again in two, in any order."""
+    shape = draw(SHAPES)
+    boxes = [whole(shape)]
+    for _ in range(draw(st.integers(0, 8)) if shape else 0):
+        box = boxes.pop(draw(st.integers(0, len(boxes) - 1)))
+        axes = [axis for axis, (start, stop) in enumerate(box) if stop - start > 1]
+        if not axes:
+            boxes.append(box)
+            continue
+        axis = draw(st.sampled_from(axes))
+        start, stop = box[axis]
+        cut = draw(st.integers(start + 1, stop - 1))
+        boxes += [(*box[:axis], (start, cut), *box[axis + 1 :]), (*box[:axis], (cut, stop), *box[axis + 1 :])]
+    parts = []
+    for box in draw(st.permutations(boxes)):
+        extents = []
+        for (start, stop), size in zip(box, shape, strict=True):
+            explicit = (start, stop) != (0, size) or draw(st.booleans())
+            extents.append((start, stop - start) if explicit else (0, FULL))
+        parts.append(TensorSlice(tuple(extents)))
+    return shape, parts
+
+
+def numbered(shape: tuple[int, ...]) -> np.ndarray:
+    return np.arange(1, math.prod(shape) + 1, dtype=np.int32).reshape(shape)
+
+
+@given(tilings())
+def test_slices_that_tile_a_shape_make_up_the_array(
+    tiling: tuple[tuple[int, ...], list[TensorSlice]],
+) -> None:
+    shape, parts = tiling
+    array = numbered(shape)
+    got = assemble(
+        shape,
+        parts,
+        whole(shape),
+        lambda shape: np.zeros(shape, np.int32),
+        lambda part, wanted: array[within(wanted, whole(shape))],
+    )
+    np.testing.assert_array_equal(got, array)
+
+
+@given(tilings(), st.data())
+def test_a_slice_left_out_is_an_error(
+    tiling: tuple[tuple[int, ...], list[TensorSlice]], data: st.DataObject
+) -> None:
+    shape, parts = tiling
+    gone = parts.pop(data.draw(st.integers(0, len(parts) - 1)))
+    missing = math.prod(region_shape(gone.region(shape)))
+    with pytest.raises(CorruptError, match=rf"leave {missing} of {math.prod(shape)} elements uncovered"):
+        plan(shape, parts, whole(shape))
+    # All the others are still there to be read by themselves.
+    for part in parts:
+        assert [needed for needed, _ in plan(shape, parts, part.region(shape))] == [part]
+
+
+@given(tilings(), st.data())
+def test_a_slice_too_many_is_an_error(
+    tiling: tuple[tuple[int, ...], list[TensorSlice]], data: st.DataObject
+) -> None:
+    shape, parts = tiling
+    extents = []
+    for size in shape:
+        start = data.draw(st.integers(0, size - 1))
+        extents.append((start, data.draw(st.integers(1, size - start))))
+    parts.insert(data.draw(st.integers(0, len(parts))), TensorSlice(tuple(extents)))
+    with pytest.raises(CorruptError, match="overlap"):
+        plan(shape, parts, whole(shape))
+
+
+@given(tilings(), st.data())
+def test_a_slice_that_juts_out_is_an_error(
+    tiling: tuple[tuple[int, ...], list[TensorSlice]], data: st.DataObject
+) -> None:
+    shape, parts = tiling
+    assume(shape)
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    size = shape[axis]
+    wrong = data.draw(
+        st.sampled_from(
+            [(-1, 1), (0, size + 1), (size, 1), (0, 0), (0, -2), (1, FULL), (2**63 - 1, 2**63 - 1)]
+        )
+    )
+    extents = [*parts[0].extents]
+    extents[axis] = wrong
+    with pytest.raises(CorruptError, match="juts out"):
+        plan(shape, [TensorSlice(tuple(extents)), *parts[1:]], whole(shape))
+
+
+def sliced_bundle(name: str, array: np.ndarray, parts: list[TensorSlice]) -> tuple[bytes, bytes]:
+    """Index and data file of a bundle with one int32 tensor in slices."""
+    items = {
+        b"": HEADER,
+        name.encode(): encode_entry(dtype=3, shape=array.shape, slices=map(slice_proto, parts)),
+    }
+    content = b""
+    for part in parts:
+        stored = array[within(part.region(array.shape), whole(array.shape))]
+        items[encode_slice_key(name.encode(), part)] = encode_entry(
+            dtype=3, shape=stored.shape, offset=len(content), size=stored.nbytes, crc=crc32c(stored.tobytes())
+        )
+        content += stored.tobytes()
+    return encode_table(sorted(items.items())), content
+
+
+@st.composite
+def indices(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[object, ...]:
+    """Integers, slices with any step, and an ellipsis, as NumPy takes them."""
+    items: list[object] = []
+    for size in shape[: draw(st.integers(0, len(shape)))]:
+        bound = st.none() | st.integers(-size - 2, size + 2)
+        step = st.none() | st.integers(-3, 3).filter(bool)
+        items.append(
+            draw(
+                st.integers(-size, size - 1).map(lambda i: draw(st.sampled_from([i, np.int64(i)])))
+                | st.builds(slice, bound, bound, step)
+            )
+        )
+    if draw(st.booleans()):
+        # Before the ellipsis the items count from the first dimension, so that all stay where they fit.
+        items.append(...)
+    return tuple(items)
+
+
+@given(tilings(), st.data())
+def test_a_part_of_a_sliced_tensor_is_numpys(
+    tiling: tuple[tuple[int, ...], list[TensorSlice]], data: st.DataObject
+) -> None:
+    shape, parts = tiling
+    array = numbered(shape)
+    ckpt = open_bundle(*sliced_bundle("t", array, parts))
+    np.testing.assert_array_equal(ckpt["t"], array)
+    reader = ckpt.slice("t")
+    for _ in range(3):
+        index = data.draw(indices(shape))
+        got, expected = reader[index], np.asarray(array[index])
+        assert got.shape == expected.shape
+        assert got.dtype == expected.dtype
+        assert got.tolist() == expected.tolist()
+    if len(shape) > 1:
+        np.testing.assert_array_equal(reader[..., -1], array[..., -1])
+        np.testing.assert_array_equal(reader[0, ..., ::-1], array[0, ..., ::-1])
+
+
+@given(tilings())
+def test_a_sliced_tensor_is_one_name_and_its_entry_says_how_it_was_cut(
+    tiling: tuple[tuple[int, ...], list[TensorSlice]],
+) -> None:
+    shape, parts = tiling
+    ckpt = open_bundle(*sliced_bundle("t", numbered(shape), parts))
+    assert list(ckpt) == ["t"]
+    entry = ckpt.entries["t"]
+    assert (entry.shape, entry.slices, entry.nbytes) == (shape, tuple(parts), 4 * math.prod(shape))
+    assert ckpt.verify().problems == []
+
+
+# --- entries -------------------------------------------------------------------------------------------
+
+_OPTIONAL_FIELDS = {
+    "dtype": st.integers(0, 200).map(lambda value: encode_field(1, value)),
+    "shape": st.lists(st.integers(0, 1000) | st.just(2**20), max_size=4).map(
+        lambda shape: encode_field(
+            2, messages.TensorShapeProto(dim=[{"size": n} for n in shape]).SerializeToString()
+        )
+    ),
+    "shard": st.integers(0, 2**31 - 1).map(lambda value: encode_field(3, value)),
+    "offset": st.integers(0, 2**63 - 1).map(lambda value: encode_field(4, value)),
+    "size": st.integers(0, 2**63 - 1).map(lambda value: encode_field(5, value)),
+    "crc": st.binary(min_size=4, max_size=4).map(lambda value: b"\x35" + value),
+    "slice": st.lists(EXTENTS, max_size=3).map(
+        lambda extents: encode_field(7, slice_proto(TensorSlice(tuple(extents))))
+    ),
+}
+_NUMBERS = st.integers(8, 40) | st.just(2**29 - 1)
+_UNKNOWN_FIELDS = st.one_of(
+    st.builds(lambda number, value: encode_varint(number << 3) + encode_varint(value), _NUMBERS, UINT64),
+    st.builds(encode_field, _NUMBERS, st.binary(max_size=200)),
+    st.builds(
+        lambda number, value: encode_varint(number << 3 | 1) + value,
+        _NUMBERS,
+        st.binary(min_size=8, max_size=8) | st.just(b"\xff" * 8),
+    ),
+    st.builds(
+        lambda number, value: encode_varint(number << 3 | 5) + value,
+        _NUMBERS,
+        st.binary(min_size=4, max_size=4) | st.just(b"\xff" * 4),
+    ),
+)
+
+
+@given(st.lists(st.one_of(*_OPTIONAL_FIELDS.values(), _UNKNOWN_FIELDS), max_size=10))
+@example([])
+@example([b"\x41" + b"\xff" * 8])
+@example([b"\x45" + b"\xff" * 4])
+def test_an_entry_is_read_as_protobuf_reads_it(fields: list[bytes]) -> None:
+    value = b"".join(fields)
+    message = messages.BundleEntryProto.FromString(value)
+    shape = tuple(dim.size for dim in message.shape.dim)
+    assume(len(shape) <= 254 and math.prod(max(n, 1) for n in shape) < 2**63)
+    for data in (value, memoryview(value)):
+        entry = decode_entry("t", data)
+        assert entry.name == "t"
+        assert (entry.dtype.code, entry.shape) == (message.dtype, shape)
+        if message.slices:
+            assert (entry.shard, entry.offset, entry.crc32c) == (None, None, None)
+        else:
+            assert (entry.shard, entry.offset, entry.nbytes) == (
+                message.shard_id,
+                message.offset,
+                message.size,
+            )
+            assert entry.crc32c == unmask(message.crc32c)
+        assert entry.slices == tuple(
+            TensorSlice(tuple((e.start, e.length if e.HasField("length") else FULL) for e in part.extent))
+            for part in message.slices
+        )
+
+
+@given(st.lists(st.one_of(*_OPTIONAL_FIELDS.values(), _UNKNOWN_FIELDS), max_size=6).map(b"".join), st.data())
+def test_a_damaged_entry_is_an_entry_or_an_error(value: bytes, data: st.DataObject) -> None:
+    damaged = bytearray(value)
+    if damaged and data.draw(st.booleans()):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= data.draw(st.integers(1, 255))
+    if data.draw(st.booleans()):
+        del damaged[data.draw(st.integers(0, len(damaged))) :]
+    try:
+        entry = decode_entry("t", bytes(damaged))
+    except CorruptError:
+        return
+    assert all(n >= 0 for n in entry.shape)
+    assert entry.nbytes >= 0
+
+
+# --- raw bytes -----------------------------------------------------------------------------------------
+
+FIXED = [dtype for dtype in DTYPES.values() if dtype.storage is Storage.FIXED and dtype.name != "bool"]
+
+
+@given(st.sampled_from(FIXED), stn.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4), st.randoms())
+def test_bytes_of_either_order_are_the_same_array(dtype, shape: tuple[int, ...], rng: random.Random) -> None:
+    size = dtype.itemsize * math.prod(shape)
+    little = rng.randbytes(size)
+    word = dtype.itemsize // (2 if dtype.numpy.kind == "c" else 1)
+    big = b"".join(little[i : i + word][::-1] for i in range(0, size, word))
+    array = decode_raw(little, dtype, shape)
+    assert (array.shape, array.dtype, array.tobytes()) == (shape, dtype.numpy, little)
+    assert decode_raw(big, dtype, shape, big_endian=True).tobytes() == little
+    with pytest.raises(CkptfmtError):
+        decode_raw(little + b"\x00", dtype, shape)
+
+
+@pytest.mark.parametrize("name", ["int4", "uint4", "int2", "uint2"])
+def test_small_integers_are_the_low_bits_of_their_byte(name: str) -> None:
+    dtype = next(dtype for dtype in DTYPES.values() if dtype.name == name)
+    array = decode_raw(bytes(range(256)), dtype, (256,))
+    low = [byte % 2**dtype.bits for byte in range(256)]
+    half = 2 ** (dtype.bits - 1)
+    expected = [n - 2 * half if dtype.signed and n >= half else n for n in low]
+    assert array.astype(np.int64).tolist() == expected
+
+
+@settings(max_examples=30)
+@given(stn.arrays(np.float32, SHAPES))
+def test_regions_of_a_whole_tensor_are_numpys(array: np.ndarray) -> None:
+    data = array.tobytes()
+    index = encode_table(
+        [(b"", HEADER), (b"t", encode_entry(shape=array.shape, size=len(data), crc=crc32c(data)))]
+    )
+    reader = open_bundle(index, data).slice("t")
+    choices = [(0, slice(None), slice(None, None, -1), slice(1, None, 2))] * array.ndim
+    for item in itertools.islice(itertools.product(*choices), 20):
+        assert reader[item].tobytes() == np.asarray(array[item]).tobytes()

@@ -1,0 +1,84 @@
+"""Files in memory, and checkpoints opened from them: for damage at every byte, and to see what is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import ckptfmt
+from ckptfmt.checkpoint.bundle import Bundle
+from ckptfmt.checkpoint.prefix import CheckpointFiles
+from ckptfmt.checkpoint.slice_file import SliceFile
+from ckptfmt.errors import CheckpointNotFoundError, TruncatedError
+
+PREFIX = "nowhere/ckpt"
+"""A prefix of which no file lies on disk."""
+
+
+@dataclass
+class MemoryFile:
+    """A RandomAccessFile over bytes that notes what is read of it."""
+
+    name: str
+    content: bytes
+    reads: list[tuple[int, int]] = field(default_factory=list)
+    """Offset and size of each read, in order."""
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def read(self, offset: int, size: int) -> memoryview:
+        if offset < 0 or size < 0 or offset + size > self.size:
+            raise TruncatedError(
+                "file too short",
+                wanted=size,
+                available=max(0, self.size - max(offset, 0)),
+                file=self.name,
+                offset=offset,
+            )
+        self.reads.append((offset, size))
+        return memoryview(self.content)[offset : offset + size]
+
+    def release(self, offset: int, size: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class MemoryDisk:
+    """An opener over files given by path."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self.files = {path: MemoryFile(path, content) for path, content in files.items()}
+
+    def __call__(self, path: str) -> MemoryFile:
+        if path not in self.files:
+            raise CheckpointNotFoundError(f"{path}: no such file", tried=[path])
+        return self.files[path]
+
+
+def open_files(
+    files: Mapping[str, bytes], *, prefix: str = PREFIX, tables: Sequence[str] = (), verify: bool = True
+) -> ckptfmt.Checkpoint:
+    """Open the checkpoint of a prefix among files in memory: V1 if ``tables`` are given, else V2."""
+    disk = MemoryDisk(files)
+    if tables:
+        store: Bundle | SliceFile = SliceFile(CheckpointFiles(prefix, "v1", tuple(tables)), disk)
+    else:
+        store = Bundle(CheckpointFiles(prefix, "v2", (f"{prefix}.index",)), disk)
+    return ckptfmt.Checkpoint(store, verify=verify)
+
+
+def open_bundle(index: bytes, *shards: bytes, verify: bool = True) -> ckptfmt.Checkpoint:
+    """Open a V2 checkpoint of an index and its data files."""
+    count = max(len(shards), 1)
+    files = {f"{PREFIX}.data-{number:05d}-of-{count:05d}": content for number, content in enumerate(shards)}
+    return open_files({f"{PREFIX}.index": index, **files}, verify=verify)
+
+
+def open_tables(*tables: bytes) -> ckptfmt.Checkpoint:
+    """Open a V1 checkpoint of one table, or of several shards."""
+    files = {f"{PREFIX}-{i:05d}-of-{len(tables):05d}": table for i, table in enumerate(tables)}
+    return open_files(files, prefix=f"{PREFIX}-?????-of-{len(tables):05d}", tables=tuple(files))

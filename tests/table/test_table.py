@@ -1,0 +1,176 @@
+"""Tables: one key looked up, all keys listed, and how little is read for it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ckptfmt.errors import ChecksumError, CorruptError
+from ckptfmt.table import Table
+from ckptfmt.table.format import FOOTER_SIZE, TRAILER_SIZE
+from tests.support.memory_file import MemoryFile, open_bundle
+from tests.support.table_writer import (
+    HEADER,
+    RawBlock,
+    append_block,
+    encode_block,
+    encode_blocks,
+    encode_entry,
+    encode_footer,
+    encode_table,
+    separator,
+)
+
+NAMES = 100_000
+
+
+@pytest.fixture(scope="module")
+def large() -> bytes:
+    """An index of 100,000 names, of several blocks, as TensorFlow's writer cuts them."""
+    items = [(b"", HEADER)]
+    items += [
+        (b"layer_%06d/kernel" % i, encode_entry(shape=(1,), offset=4 * i, size=4)) for i in range(NAMES)
+    ]
+    return encode_table(items)
+
+
+@pytest.fixture
+def file(large: bytes) -> MemoryFile:
+    return MemoryFile("large", large)
+
+
+def test_opening_reads_the_footer_only(file: MemoryFile) -> None:
+    Table(file)
+    assert file.reads == [(file.size - FOOTER_SIZE, FOOTER_SIZE)]
+
+
+def test_looking_one_name_up_reads_footer_index_block_and_one_data_block(file: MemoryFile) -> None:
+    table = Table(file)
+    assert table.get(b"layer_054321/kernel") is not None
+    footer, index, data = file.reads
+    assert footer == (file.size - FOOTER_SIZE, FOOTER_SIZE)
+    assert index == (table.footer.index.offset, table.footer.index.size + TRAILER_SIZE)
+    assert data in [(handle.offset, handle.size + TRAILER_SIZE) for handle in table.handles]
+    assert len(table.handles) > 8
+    assert table.get(b"layer_054322/kernel") is not None
+    assert table.get(b"layer_054322/kerne") is None
+    assert len(file.reads) == 3
+
+
+def test_looking_one_tensor_up_reads_one_block_beyond_that_of_the_header(large: bytes) -> None:
+    ckpt = open_bundle(large, bytes(4 * NAMES))
+    index = ckpt._store.table.file
+    assert isinstance(index, MemoryFile)
+    # The footer, the index block, and the block of the header.
+    assert len(index.reads) == 3
+    assert ckpt.entries["layer_099999/kernel"].offset == 4 * 99999
+    assert len(index.reads) == 4
+    assert "layer_100000/kernel" not in ckpt
+    assert sum(size for _, size in index.reads) < len(large) / 4
+
+
+def test_listing_reads_each_block_once(file: MemoryFile) -> None:
+    table = Table(file)
+    assert sum(1 for _ in table.items()) == NAMES + 1
+    assert len(file.reads) == len(set(file.reads)) == 2 + len(table.handles)
+
+
+def test_listing_all_tensors_reads_each_block_once_more_than_opening(large: bytes) -> None:
+    ckpt = open_bundle(large)
+    index = ckpt._store.table.file
+    assert isinstance(index, MemoryFile)
+    opening = len(index.reads)
+    assert len(ckpt) == len(list(ckpt)) == NAMES
+    assert all(entry.shape == (1,) for entry in ckpt.entries.values())
+    assert "layer_000001/kernel" in ckpt
+    assert len(index.reads) == opening + len(ckpt._store.table.handles)
+
+
+def test_keys_before_between_and_behind_the_blocks_are_not_there(file: MemoryFile) -> None:
+    table = Table(file)
+    assert table.get(b"\x00") is None
+    assert table.get(b"m") is None
+    assert table.get(b"\xff" * 30) is None
+    for key in (b"layer_000000/kernel", b"layer_099999/kernel"):
+        assert table.get(key) is not None
+        assert table.get(key + b"\x00") is None
+    # Separators are no keys.
+    blocks = [next(iter(table.block(handle).items()))[0] for handle in table.handles]
+    for last, following in zip(table._index[0], blocks[1:], strict=False):
+        assert last < following
+        assert (table.get(last) is not None) == (last in dict(table.items()))
+
+
+def test_blocks_looked_up_lately_are_kept_but_not_all(file: MemoryFile) -> None:
+    table = Table(file)
+    for i in range(0, NAMES, 500):
+        assert table.get(b"layer_%06d/kernel" % i) is not None
+    assert len(file.reads) == 2 + len(table.handles)
+    assert len(table._kept) <= 8
+
+
+def test_many_threads_look_up_the_same(file: MemoryFile) -> None:
+    table = Table(file)
+    keys = [b"layer_%06d/kernel" % (i * 7919 % NAMES) for i in range(3000)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(table.get, keys))
+    expected = dict(Table(file).items())
+    assert found == [expected[key] for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("last", "following", "expected"),
+    [
+        (b"abc1", b"abd", b"abc1"),
+        (b"abc1", b"abz", b"abd"),
+        (b"ab", b"abz", b"ab"),
+        (b"z5", None, b"{"),
+        (b"w", None, b"x"),
+        (b"\xff\xff", None, b"\xff\xff"),
+    ],
+    ids=["next byte", "room between", "prefix", "end", "end of one byte", "no byte can grow"],
+)
+def test_separators_are_leveldbs(last: bytes, following: bytes | None, expected: bytes) -> None:
+    # The rule of FindShortestSeparator and FindShortSuccessor; it is the writer of these tests that is tested.
+    assert separator(last, following) == expected
+
+
+def test_a_damaged_block_spoils_only_what_lies_in_it(large: bytes) -> None:
+    handle = Table(MemoryFile("t", large)).handles[3]
+    damaged = bytearray(large)
+    damaged[handle.offset + 100] ^= 0x40
+    table = Table(MemoryFile("t", bytes(damaged)))
+    assert table.get(b"layer_000000/kernel") is not None
+    with pytest.raises(ChecksumError) as caught:
+        list(table.items())
+    assert (caught.value.file, caught.value.offset) == ("t", handle.offset)
+
+
+def test_blocks_out_of_order_are_an_error() -> None:
+    blocks = [
+        RawBlock(b"b", encode_block([(b"b", b"2")])),
+        RawBlock(b"a", encode_block([(b"a", b"1")])),
+    ]
+    with pytest.raises(CorruptError, match="keys out of order") as caught:
+        list(Table(MemoryFile("t", encode_blocks(blocks))).items())
+    assert caught.value.file == "t"
+    blocks = [RawBlock(b"c", encode_block([(b"b", b"2")])), RawBlock(b"d", encode_block([(b"a", b"1")]))]
+    with pytest.raises(CorruptError, match="keys out of order: b'a' after b'b'") as caught:
+        list(Table(MemoryFile("t", encode_blocks(blocks))).items())
+    assert caught.value.offset == len(encode_block([(b"b", b"2")])) + TRAILER_SIZE
+
+
+def test_a_table_without_blocks_is_empty() -> None:
+    table = Table(MemoryFile("t", encode_blocks([])))
+    assert list(table.items()) == []
+    assert table.get(b"") is None
+
+
+def test_an_index_block_that_names_no_handle_is_an_error() -> None:
+    file = bytearray()
+    metaindex = append_block(file, encode_block([]))
+    index = append_block(file, encode_block([(b"z", b"\x80")], 1))
+    with pytest.raises(CorruptError, match="varint") as caught:
+        Table(MemoryFile("t", bytes(file) + encode_footer(metaindex, index))).get(b"a")
+    assert caught.value.file == "t"
