@@ -10,6 +10,9 @@ from collections.abc import Mapping
 
 from ckptfmt.cli.text import one_line
 
+_PIECE = 1 << 16
+"""Characters written at a time."""
+
 
 def prepare_streams() -> None:
     """Let characters that an output's encoding does not have be escaped, not fail."""
@@ -25,7 +28,9 @@ def on_terminal() -> bool:
 
 def write(text: str) -> None:
     """Write text to stdout."""
-    sys.stdout.write(text)
+    # In pieces: unbuffered (python -u), a write cut short by a reader that goes away passes for a whole one.
+    for start in range(0, len(text), _PIECE):
+        sys.stdout.write(text[start : start + _PIECE])
 
 
 def write_json(document: Mapping[str, object]) -> None:
@@ -37,6 +42,7 @@ def note(message: str) -> None:
     """Tell the user something on stderr, on one line; data that is still buffered goes out before."""
     sys.stdout.flush()
     sys.stderr.write(f"{one_line(message)}\n")
+    sys.stderr.flush()
 
 
 def complain(message: str) -> None:

@@ -16,7 +16,10 @@ M = TypeVar("M", bound="Message")
 MAX_DEPTH = 100
 """Messages within messages that text may have: what protobuf itself reads and writes in binary."""
 
-_NESTING = re.compile(
+MAX_REASON = 400
+"""Characters of protobuf's error that are kept."""
+
+_STRING_OR_BRACKET = re.compile(
     r"""
       "[^"\\\n]*(?:\\.[^"\\\n]*)*"?     # a string, perhaps not closed: brackets in it do not count
     | '[^'\\\n]*(?:\\.[^'\\\n]*)*'?
@@ -25,6 +28,10 @@ _NESTING = re.compile(
     """,
     re.VERBOSE,
 )
+
+_BAD_ESCAPE = re.compile(r"""\\(?![abfnrtvxuU'"0-7])|\\[4-7][0-7]{2}""")
+
+_ESCAPE = re.compile(r"\\(?:(?P<short>u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*)|U(?P<long>[0-9A-Fa-f]{8})|.)")
 
 
 def parse_message(cls: type[M], data: bytes | memoryview, file: str) -> M:
@@ -56,13 +63,22 @@ def parse_text(cls: type[M], text: bytes | str, file: str) -> M:
     from google.protobuf import text_format
 
     try:
-        text = text if isinstance(text, str) else text.decode()
-    except UnicodeDecodeError as error:
+        # There and back: a str may hold surrogates, on which protobuf fails with a SystemError.
+        text = (text.encode() if isinstance(text, str) else text).decode()
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise _corrupt(cls, error, file, offset=error.start) from error
-    _check_depth(cls, text, file)
+    _check_text(cls, text, file)
+    if "\\u" in text or "\\U" in text:
+        text = _ESCAPE.sub(_octal, text)
     try:
         return text_format.Parse(text, cls(), descriptor_pool=descriptor_pool())
-    except (text_format.ParseError, RecursionError, ValueError, TypeError) as error:
+    except text_format.ParseError as error:
+        # Between place and reason it quotes the line, which may be the whole file.
+        number = error.GetLine() or 1
+        line = text.split("\n", number)[number - 1]
+        raise _corrupt(cls, str(error).replace(f" : '{line}': ", " : ", 1), file) from error
+    except (RecursionError, ValueError) as error:
+        # ValueError: a number with thousands of digits.
         raise _corrupt(cls, error, file) from error
 
 
@@ -82,22 +98,56 @@ def format_text(message: Message) -> str:
         return text_format.MessageToString(message, as_utf8=True, descriptor_pool=DescriptorPool())
 
 
-def _check_depth(cls: type[Message], text: str, file: str) -> None:
-    """Refuse deep text before a parser that recurses sees it."""
+def _check_text(cls: type[Message], text: str, file: str) -> None:
+    """Refuse what protobuf's parser does not take as an error.
+
+    It recurses, and it hands strings to a codec of Python's that warns of unknown escapes and
+    keeps them; TensorFlow's parser refuses these.
+    """
     depth = 0
-    for token in _NESTING.finditer(text):
-        if token[0] in "{<":
+    for token in _STRING_OR_BRACKET.finditer(text):
+        first, at = token[0][0], token.start()
+        if first in "{<":
             depth += 1
-        elif token[0] in "}>":
+            if depth > MAX_DEPTH:
+                raise _corrupt(cls, f"{_place(text, at)} : nested deeper than {MAX_DEPTH} messages", file)
+        elif first in "}>":
             depth -= 1
-        if depth > MAX_DEPTH:
-            line = text.count("\n", 0, token.start()) + 1
-            column = token.start() - text.rfind("\n", 0, token.start())
-            error = f"{line}:{column} : nested deeper than {MAX_DEPTH} messages"
-            raise _corrupt(cls, error, file)
+        elif first in "\"'" and "\\" in token[0]:
+            # Without the escaped backslashes, each backslash begins an escape.
+            escape = _BAD_ESCAPE.search(token[0].replace("\\\\", "  "))
+            if escape is not None:
+                at += escape.start()
+                raise _corrupt(cls, f"{_place(text, at)} : bad escape {text[at : at + 2]!r}", file)
+
+
+def _octal(escape: re.Match[str]) -> str:
+    """Spell an escaped code point as the escaped bytes of its UTF-8, which protobuf 4 knows too."""
+    try:
+        if escape["short"]:  # one or more: two may be the halves of one code point
+            char = bytes.fromhex(escape["short"].replace("\\u", "")[1:]).decode("utf-16-be")
+        elif escape["long"]:
+            char = chr(int(escape["long"], 16))
+        else:
+            return escape[0]
+        return "".join(f"\\{byte:03o}" for byte in char.encode())
+    except (ValueError, OverflowError):
+        return escape[0]  # no code point: left for the parser to refuse
+
+
+def _place(text: str, at: int) -> str:
+    """Line and column, as protobuf's parser writes them."""
+    line = text.count("\n", 0, at) + 1
+    column = at - text.rfind("\n", 0, at)
+    return f"{line}:{column}"
 
 
 def _corrupt(
     cls: type[Message], error: Exception | str, file: str, *, offset: int | None = None
 ) -> CorruptError:
-    return CorruptError(f"not a {cls.DESCRIPTOR.full_name} message: {error}", file=file, offset=offset)
+    reason = str(error)
+    if len(reason) > MAX_REASON:
+        reason = f"{reason[:MAX_REASON]} …"
+    # It may quote the file.
+    reason = "".join(char if char.isprintable() else repr(char)[1:-1] for char in reason)
+    return CorruptError(f"not a {cls.DESCRIPTOR.full_name} message: {reason}", file=file, offset=offset)

@@ -88,7 +88,7 @@ def test_a_wrong_name_in_json_has_close_ones(model: str) -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [[], ["list", "x"], ["ls"], ["ls", "x", "--sort", "colour"], ["show", "x"], ["verify", "x", "y"]],
+    [["list", "x"], ["ls"], ["ls", "x", "--sort", "colour"], ["show", "x"], ["verify", "x", "y"]],
     ids=str,
 )
 def test_wrong_usage(args: list[str]) -> None:
@@ -123,11 +123,7 @@ def test_too_little_memory_is_one_line(model: str, monkeypatch: pytest.MonkeyPat
     assert (result.exit_code, result.stderr) == (4, "ckptfmt: MemoryError\n")
 
 
-def test_a_bug_is_not_taken_for_a_finding(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(ckptfmt, "open", fail)
+def test_a_bug_is_not_taken_for_a_finding(model: str) -> None:
     program = "import sys, ckptfmt\nfrom ckptfmt.__main__ import main\nckptfmt.open = None\nmain()"
     result = subprocess.run(
         [sys.executable, "-c", program, "ls", model],

@@ -322,12 +322,13 @@ def test_a_long_list_is_aligned_without_rich() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no head")
-def test_a_reader_that_goes_away_is_no_error() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_away_is_no_error(unbuffered: str) -> None:
     process = subprocess.Popen(
         [*COMMAND, "ls", str(golden.load("many").path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(),
+        env=environment(PYTHONUNBUFFERED=unbuffered),
     )
     assert process.stdout is not None
     assert process.stderr is not None

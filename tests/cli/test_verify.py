@@ -108,9 +108,8 @@ def test_slices_that_leave_a_gap_are_damage_that_names_the_tensor() -> None:
     result = run("verify", golden.load("sliced_incomplete").path)
     assert result.exit_code == 3
     *problems, _ = result.stdout.splitlines()
-    assert all(
-        any(name in line for name in ("'hole'", "'no_end'", "'corner'", "tensor '")) for line in problems
-    )
+    assert len(problems) == 3
+    assert all("tensor '" in line for line in problems)
 
 
 def test_json_has_these_keys(model: str) -> None:

@@ -1,0 +1,315 @@
+"""Damage: every byte of small checkpoints flipped, every length cut; the right value or an error, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ckptfmt
+from ckptfmt.checkpoint.bundle import Bundle
+from ckptfmt.checkpoint.filenames import data_files
+from ckptfmt.checkpoint.prefix import CheckpointFiles, find_checkpoint
+from ckptfmt.errors import (
+    CheckpointNotFoundError,
+    ChecksumError,
+    CkptfmtError,
+    CorruptError,
+    TensorNotFoundError,
+    TruncatedError,
+)
+from ckptfmt.table import Table
+from ckptfmt.table.format import TRAILER_SIZE
+from tests.support.golden import GOLDEN, load
+from tests.support.memory_file import MemoryDisk, MemoryFile, open_files
+
+Value = Any
+"""What an array holds, so that two can be compared to the last bit."""
+
+FLIPS = (0xFF, 0x10)
+"""All bits of a byte, and one."""
+
+SMALL = 4000
+"""Of larger files every fifth byte is damaged, and cut off."""
+
+READS_A_FILE = 2000
+"""Around so many tensors of a file are read beside those that its damage concerns; verifying reads all, too."""
+
+
+def positions(content: bytes) -> range:
+    """Where to damage a file."""
+    return range(0, len(content), 1 if len(content) <= SMALL else 5)
+
+
+def value_of(array: np.ndarray) -> Value:
+    if array.dtype == object:
+        return (array.shape, [item_of(item) for item in array.flat])
+    return (array.shape, array.dtype, array.tobytes())
+
+
+def item_of(item: bytes | ckptfmt.Variant) -> Value:
+    if isinstance(item, bytes):
+        return item
+    return (item.type_name, item.metadata, [value_of(tensor) for tensor in item.tensors])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A golden checkpoint in memory."""
+
+    prefix: str
+    tables: tuple[str, ...]
+    """Of V1 its tables; empty for V2."""
+    files: dict[str, bytes]
+    values: dict[str, Value]
+    """The value of each tensor; those without one (missing or overlapping slices) are left out."""
+    names: list[str]
+    problems: list[ckptfmt.Problem]
+    """What verify() says of it undamaged."""
+
+    def open(self, path: str | None = None, content: bytes = b"") -> ckptfmt.Checkpoint:
+        """Open it, with another content of one file."""
+        files = self.files if path is None else {**self.files, path: content}
+        return open_files(files, prefix=self.prefix, tables=self.tables)
+
+    @property
+    def sorted_tables(self) -> list[str]:
+        """Paths of the files that are sorted tables."""
+        return list(self.tables) or [f"{self.prefix}.index"]
+
+    @property
+    def shards(self) -> list[str]:
+        """Paths of the data files."""
+        return [path for path in self.files if path not in self.sorted_tables]
+
+
+@cache
+def case_of(name: str) -> Case:
+    found = find_checkpoint(load(name).path)
+    paths = [*found.tables, *(data_files(found.prefix) if found.format == "v2" else ())]
+    files = {path: Path(path).read_bytes() for path in paths}
+    tables = found.tables if found.format == "v1" else ()
+    ckpt = open_files(files, prefix=found.prefix, tables=tables)
+    values = {}
+    for tensor in load(name).tensors.values():
+        if tensor.has_value:
+            # That this is what TensorFlow reads, tests/checkpoint/test_golden.py says.
+            values[tensor.name] = value_of(ckpt[tensor.name])
+    return Case(found.prefix, tables, files, values, list(ckpt), ckpt.verify().problems)
+
+
+CASES = [path.stem for path in sorted(GOLDEN.glob("*.json")) if path.stem != "many"]
+V2 = pytest.mark.parametrize("name", [name for name in CASES if not load(name).format == "v1"])
+ALL = pytest.mark.parametrize("name", CASES)
+
+
+def read_right(case: Case, ckpt: ckptfmt.Checkpoint, names: Iterable[str]) -> dict[str, CkptfmtError]:
+    """Read these tensors: each must be right or an error. Return the errors."""
+    errors = {}
+    for name in names:
+        try:
+            got = value_of(ckpt[name])
+        except TensorNotFoundError:
+            raise
+        except CkptfmtError as error:
+            assert str(error)
+            errors[name] = error
+        else:
+            assert got == case.values.get(name), f"wrong value of {name!r}"
+    return errors
+
+
+def verify_agrees(case: Case, ckpt: ckptfmt.Checkpoint, errors: Container[str]) -> bool:
+    """Whether verify() finds more than undamaged; it must do so where a tensor that was right is not."""
+    report = ckpt.verify()
+    if any(name in errors for name in case.values):
+        assert not report.ok, "verify() finds nothing where reading fails"
+    assert all(problem.message for problem in report.problems)
+    return report.problems != case.problems
+
+
+def is_noticed(case: Case, path: str, content: bytes) -> bool:
+    """Whether anything at all goes wrong with this content of a table; wrong values and names may not."""
+    try:
+        ckpt = case.open(path, content)
+    except CkptfmtError:
+        return True
+    try:
+        names = list(ckpt)
+    except CkptfmtError:
+        # Each tensor by itself may still be found, and must not be said to be missing.
+        read_right(case, case.open(path, content), list(case.values)[:: max(1, len(case.values) // 3)])
+        assert not case.open(path, content).verify().ok
+        return True
+    assert names == case.names
+    errors = read_right(case, ckpt, names)
+    return verify_agrees(case, ckpt, errors) or bool(errors.keys() & case.values.keys())
+
+
+@ALL
+def test_a_flipped_byte_of_a_table_is_found(name: str) -> None:
+    case = case_of(name)
+    for path in case.sorted_tables:
+        content = case.files[path]
+        table = Table(MemoryFile(path, content))
+        covered = bytearray(len(content))
+        for handle in (*table.handles, table.footer.index, table.footer.metaindex):
+            size = handle.size + TRAILER_SIZE
+            covered[handle.offset : handle.offset + size] = b"\x01" * size
+        for at in positions(content):
+            for bits in FLIPS:
+                damaged = bytearray(content)
+                damaged[at] ^= bits
+                try:
+                    noticed = is_noticed(case, path, bytes(damaged))
+                except Exception as error:
+                    raise AssertionError(f"byte {at} of {path} flipped by {bits}: {error!r}") from error
+                assert noticed or not covered[at], f"byte {at} of {path} flipped by {bits}: not noticed"
+
+
+@ALL
+def test_a_table_cut_short_does_not_open(name: str) -> None:
+    case = case_of(name)
+    for path in case.sorted_tables:
+        content = case.files[path]
+        for size in positions(content):
+            with pytest.raises(CorruptError):
+                list(case.open(path, content[:size]))
+
+
+class DataFile:
+    """One data file of a checkpoint, to be damaged again and again while the index stays open."""
+
+    def __init__(self, case: Case, path: str) -> None:
+        self.case = case
+        disk = MemoryDisk(case.files)
+        self._bundle = Bundle(CheckpointFiles(case.prefix, "v2", (f"{case.prefix}.index",)), disk)
+        self._file = disk.files[path]
+        self.content = case.files[path]
+        number = int(path.rpartition(".data-")[2][:5])
+        self.places = []
+        """Name, start and stop of each tensor, or slice of one, that is stored in the file."""
+        for name, entry in ckptfmt.Checkpoint(self._bundle).entries.items():
+            stored = [self._bundle.find_slice(entry, part) for part in entry.slices] or [entry]
+            for piece in stored:
+                if piece.shard == number and name in case.values:
+                    assert piece.offset is not None
+                    self.places.append((name, piece.offset, piece.offset + piece.nbytes))
+        self.step = positions(self.content).step * -(-len(self.content) * len(case.names) // READS_A_FILE)
+        """Every how many bytes of it all tensors are read."""
+
+    def with_content(self, content: bytes) -> ckptfmt.Checkpoint:
+        """The checkpoint with that content of the file; nothing has been read of it."""
+        self._file.content = content
+        return ckptfmt.Checkpoint(self._bundle)
+
+    def at(self, byte: int) -> set[str]:
+        """Names of the tensors that hold a byte."""
+        return {name for name, start, stop in self.places if start <= byte < stop}
+
+    def behind(self, byte: int) -> set[str]:
+        """Names of the tensors that hold a byte at that place or behind it."""
+        return {name for name, _, stop in self.places if stop > byte}
+
+
+@V2
+def test_a_flipped_byte_of_a_data_file_spoils_the_tensors_that_hold_it(name: str) -> None:
+    case = case_of(name)
+    for path in case.shards:
+        file = DataFile(case, path)
+        for at in positions(file.content):
+            concerned = file.at(at)
+            for bits in FLIPS:
+                damaged = bytearray(file.content)
+                damaged[at] ^= bits
+                ckpt = file.with_content(bytes(damaged))
+                try:
+                    assert read_right(case, ckpt, concerned).keys() == concerned
+                    if at % file.step == 0:
+                        errors = read_right(case, ckpt, case.names)
+                        assert errors.keys() & case.values.keys() == concerned
+                        assert verify_agrees(case, ckpt, errors) == bool(concerned) or case.problems
+                except Exception as error:
+                    raise AssertionError(f"byte {at} of {path} flipped by {bits}: {error!r}") from error
+
+
+@V2
+def test_a_data_file_cut_short_spoils_what_lies_behind_its_end(name: str) -> None:
+    case = case_of(name)
+    for path in case.shards:
+        file = DataFile(case, path)
+        for size in positions(file.content):
+            ckpt = file.with_content(file.content[:size])
+            lost = file.behind(size)
+            concerned = file.at(size) | file.at(size - 1)
+            errors = read_right(case, ckpt, concerned)
+            assert errors.keys() == concerned & lost, f"{path} cut to {size} bytes"
+            assert all(type(error) is TruncatedError for error in errors.values())
+            if size % file.step == 0:
+                errors = read_right(case, ckpt, case.names)
+                assert errors.keys() & case.values.keys() == lost, f"{path} cut to {size} bytes"
+                assert verify_agrees(case, ckpt, errors) == bool(lost) or case.problems
+
+
+@V2
+def test_bytes_behind_the_data_are_only_odd(name: str) -> None:
+    case = case_of(name)
+    for path in case.shards:
+        ckpt = case.open(path, case.files[path] + b"left behind")
+        assert read_right(case, ckpt, case.values) == {}
+        problems = [problem for problem in ckpt.verify().problems if problem not in case.problems]
+        assert [(p.severity, p.kind, p.file) for p in problems] == [("warning", "orphan", path)]
+
+
+@V2
+def test_a_missing_data_file_spoils_what_lies_in_it(name: str) -> None:
+    case = case_of(name)
+    for path in case.shards:
+        files = {other: content for other, content in case.files.items() if other != path}
+        ckpt = open_files(files, prefix=case.prefix)
+        assert list(ckpt) == case.names
+        errors = read_right(case, ckpt, case.values)
+        assert errors.keys() == DataFile(case, path).behind(-1)
+        assert {type(error) for error in errors.values()} <= {CheckpointNotFoundError}
+        report = ckpt.verify()
+        assert not report.ok
+        assert [problem.file for problem in report.problems if problem.kind == "missing"] == [path]
+
+
+def test_without_verifying_only_numbers_go_through_damaged() -> None:
+    # verify=False is the caller's choice; what has a structure of its own is checked all the same.
+    for name in ("dtypes", "strings", "variants"):
+        case = case_of(name)
+        (path,) = case.shards
+        for at in range(0, len(case.files[path]), 31):
+            damaged = bytearray(case.files[path])
+            damaged[at] ^= 0xFF
+            ckpt = open_files({**case.files, path: bytes(damaged)}, prefix=case.prefix, verify=False)
+            for name in ckpt:
+                try:
+                    same = value_of(ckpt[name]) == case.values[name]
+                except CorruptError as error:
+                    numbers = ckpt.entries[name].dtype.itemsize is not None
+                    assert not (numbers and isinstance(error, ChecksumError))
+                else:
+                    assert same or ckpt.entries[name].dtype.name != "variant"
+
+
+def test_each_block_of_a_large_index_is_checked() -> None:
+    case = case_of("many")
+    (path,) = case.sorted_tables
+    content = case.files[path]
+    table = Table(MemoryFile(path, content))
+    assert len(table.handles) > 2
+    for handle in (*table.handles, table.footer.index):
+        for at in (0, handle.size // 2, handle.size - 1, handle.size, handle.size + TRAILER_SIZE - 1):
+            damaged = bytearray(content)
+            damaged[handle.offset + at] ^= 0x01
+            with pytest.raises(ChecksumError) as caught:
+                list(case.open(path, bytes(damaged)))
+            assert (caught.value.file, caught.value.offset) == (path, handle.offset)
