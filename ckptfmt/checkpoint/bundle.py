@@ -234,7 +234,7 @@ class Bundle:
 
     def shard(self, number: int, needed_by: Entry) -> RandomAccessFile:
         """Return an open data file; CheckpointNotFoundError, naming the tensor too, where it is missing."""
-        path = shard_path(self.files.prefix, number, self.header.num_shards)
+        path = self.shard_path(number)
         try:
             with self._lock:
                 if self._closed:
@@ -246,6 +246,15 @@ class Bundle:
                 f"{self.header.num_shards} is not, with tensor {_label(needed_by)}",
                 tried=[path],
             ) from error
+
+    @property
+    def num_shards(self) -> int:
+        """Number of data files that the header claims."""
+        return self.header.num_shards
+
+    def shard_path(self, shard: int) -> str:
+        """Return the path of a data file, whether or not it is there."""
+        return shard_path(self.files.prefix, shard, self.header.num_shards)
 
     def close(self) -> None:
         """Let go of all files; arrays already read stay valid."""

@@ -7,8 +7,8 @@ import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from types import TracebackType
-from typing import Any, TypeAlias
+from types import EllipsisType, TracebackType
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.prefix import find_checkpoint
 from ckptfmt.checkpoint.slice_file import SliceFile
-from ckptfmt.checkpoint.slices import Region, TensorSlice, assemble, whole, within
+from ckptfmt.checkpoint.slices import Region, TensorSlice, assemble, intersect, whole, within
 from ckptfmt.checkpoint.verify import Progress, Report, verify_bundle, verify_slice_file
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CkptfmtError, CorruptError, TensorNotFoundError
@@ -32,7 +32,13 @@ MAX_THREADS = 8
 _COMPARED_NAMES = 20_000
 """A name not found is compared with at most this many, so that the error comes at once."""
 
-Index: TypeAlias = "int | slice | tuple[int | slice | Any, ...]"
+_SUGGESTED = 3
+"""Close matches that an error names."""
+
+VARIABLE_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+"""What ``tf.train.Checkpoint`` appends to the path of a variable."""
+
+Index: TypeAlias = "int | slice | EllipsisType | tuple[int | slice | EllipsisType, ...]"
 
 
 def open_checkpoint(
@@ -123,6 +129,15 @@ class Checkpoint(Mapping[str, Array]):
     def format(self) -> str:
         """``"v2"`` (index and data files) or ``"v1"``."""
         return self._store.files.format
+
+    @property
+    def num_shards(self) -> int:
+        """Number of data files, as the index says; of V1 the number of files there are."""
+        return self._store.num_shards
+
+    def shard_path(self, shard: int) -> str:
+        """Return the path of a data file by its number, whether or not it is there."""
+        return self._store.shard_path(shard)
 
     def __getitem__(self, name: str) -> Array:
         """Return a tensor as a read-only array.
@@ -267,6 +282,20 @@ class Checkpoint(Mapping[str, Array]):
             return self._read_stored(entry, None, partly=region != full)[within(region, full)]
         return self._assemble(entry, region, lambda shape: new_array(shape, entry.dtype))
 
+    def _is_covered(self, entry: Entry, region: Region) -> bool:
+        """Whether checksums are verified of all that reading ``region`` reads."""
+        if isinstance(self._store, SliceFile):
+            return True  # values lie in table blocks, whose checksums are always verified
+        if not self._verify or entry.dtype.itemsize is None:
+            return self._verify
+        if region == whole(entry.shape):
+            return True
+        taken = [
+            (piece, intersect(piece, region)) for piece in (part.region(entry.shape) for part in entry.slices)
+        ]
+        touched = [(piece, shared) for piece, shared in taken if shared is not None]
+        return bool(touched) and all(piece == shared for piece, shared in touched)
+
     def _assemble(self, entry: Entry, region: Region, new: Callable[[Shape], Array]) -> Array:
         def read(part: TensorSlice, wanted: Region) -> Array:
             stored = part.region(entry.shape)
@@ -284,7 +313,9 @@ class Checkpoint(Mapping[str, Array]):
     def _read_stored(self, entry: Entry, part: TensorSlice | None, *, partly: bool = False) -> Array:
         """Read what is stored as one piece; without its checksum where only part of it will be looked at."""
         mark = entry.name if part is None else (entry.name, part)
-        verify = self._verify and not partly and mark not in self._verified
+        # Of strings and variants all is read to find any, so all can be verified.
+        checkable = not partly or entry.dtype.itemsize is None
+        verify = self._verify and checkable and mark not in self._verified
         if part is None:
             array = self._store.read_whole(entry, verify=verify)
         else:
@@ -332,8 +363,7 @@ class SliceReader:
         TypeError
             An index that is neither integer, slice nor ellipsis.
         """
-        ranges = _ranges(index, self.shape, self.entry.name)
-        region = tuple(_bounds(r) if isinstance(r, range) else (r, r + 1) for r in ranges)
+        ranges, region = self._locate(index)
         array = self._checkpoint._read_region(self.entry, region)
         local = [
             0 if isinstance(r, int) else _shifted(r, start)
@@ -342,6 +372,19 @@ class SliceReader:
         # The ellipsis keeps a 0-d array from becoming a scalar.
         at = (*local, ...)
         return read_only(array[at])
+
+    def is_verified(self, index: Index) -> bool:
+        """Return whether the checksums of all that ``self[index]`` reads are verified.
+
+        They are where the index takes all of each stored piece that it touches, and in V1 checkpoints; not
+        where it takes part of a piece, nor in a checkpoint opened with ``verify=False``.
+        """
+        return self._checkpoint._is_covered(self.entry, self._locate(index)[1])
+
+    def _locate(self, index: Index) -> tuple[list[int | range], Region]:
+        """The positions that an index takes in each dimension, and the least region that holds them."""
+        ranges = _ranges(index, self.shape, self.entry.name)
+        return ranges, tuple(_bounds(r) if isinstance(r, range) else (r, r + 1) for r in ranges)
 
     def __repr__(self) -> str:
         return f"<SliceReader {self.entry.name!r} {self.dtype.name}{list(self.shape)}>"
@@ -363,7 +406,7 @@ def _ranges(index: Index, shape: Shape, name: str) -> list[int | range]:
             ranges.append(range(*item.indices(size)))
             continue
         try:
-            position = operator.index(item)
+            position = operator.index(item)  # type: ignore[arg-type]
         except TypeError:
             raise TypeError(
                 f"{name}: index {item!r} is neither an integer, a slice nor an ellipsis"
@@ -420,9 +463,13 @@ def _threaded(load: Callable[[Entry], Array], entries: Sequence[Entry], threads:
 
 
 def _close_matches(name: str, store: Bundle | SliceFile) -> list[str]:
-    """Names that look like ``name``, best first."""
+    """Names that end in ``name`` or look like it, best first; what TF2 appends to all names left aside."""
     try:
-        names = list(islice(store.names(), _COMPARED_NAMES))
+        names = {
+            known.removesuffix(VARIABLE_VALUE): known for known in islice(store.names(), _COMPARED_NAMES)
+        }
     except CorruptError:
         return []
-    return difflib.get_close_matches(name, names, n=3)
+    ends = [short for short in names if short.endswith(f"/{name}")]
+    alike = ends or difflib.get_close_matches(name.removesuffix(VARIABLE_VALUE), names, n=_SUGGESTED)
+    return [names[short] for short in alike[:_SUGGESTED]]

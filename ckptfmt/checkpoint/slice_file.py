@@ -132,6 +132,15 @@ class SliceFile:
             file=self.tables[self.directory[entry.name][0][0]].file.name,
         )
 
+    @property
+    def num_shards(self) -> int:
+        """Number of files that are there."""
+        return len(self.tables)
+
+    def shard_path(self, shard: int) -> str:
+        """Return the path of a file by its number among those that are there."""
+        return self.files.tables[shard]
+
     def close(self) -> None:
         """Let go of all files; arrays already read stay valid."""
         for table in self.tables:

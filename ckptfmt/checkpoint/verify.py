@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from ckptfmt.checkpoint.bundle import HEADER_KEY, Bundle
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
-from ckptfmt.checkpoint.prefix import shard_path, stale_shards
+from ckptfmt.checkpoint.prefix import stale_shards
 from ckptfmt.checkpoint.slice_file import META_KEY, SliceFile
 from ckptfmt.checkpoint.slices import encode_slice_key, plan, whole
 from ckptfmt.errors import (
@@ -110,7 +110,7 @@ def verify_bundle(bundle: Bundle, progress: Progress | None = None) -> Report:
             for part in entry.slices:
                 bundle.find_slice(entry, part)
         except CkptfmtError as error:
-            _note(report, error, entry.name)
+            _note(report, _named(error, entry.name, bundle.files.tables[0]), entry.name)
             spoiled.add(entry.name)
     entries.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
     total = report.bytes_checked + sum(entry.nbytes for entry in entries)
@@ -164,7 +164,7 @@ def _check_tensors(
             progress(report.bytes_checked, total)
     # One line for each data file that is not there, not one for each tensor in it.
     for shard, names in missing.items():
-        path = shard_path(bundle.files.prefix, shard, bundle.header.num_shards)
+        path = bundle.shard_path(shard)
         tensors = (
             f"tensor {names[0]!r}" if len(names) == 1 else f"{len(names)} tensors, the first {names[0]!r}"
         )
@@ -240,7 +240,7 @@ def verify_slice_file(store: SliceFile, progress: Progress | None = None) -> Rep
                 store.read_whole(entry)
             report.tensors_checked += 1
         except CkptfmtError as error:
-            _note(report, error, name)
+            _note(report, _named(error, name, store.files.tables[0]), name)
         for number, key in store.keys(name):
             unclaimed.pop((number, key), None)
     for number, key in unclaimed:
@@ -269,6 +269,13 @@ def _scan(table: Table, report: Report) -> Iterator[tuple[bytes, Buffer]]:
         except CorruptError as error:
             report.add("block", error.within(table.file.name, handle.offset))
         table.file.release(handle.offset, handle.size)
+
+
+def _named(error: CkptfmtError, name: str, file: str) -> CkptfmtError:
+    """The error, with the tensor and file it does not know of added."""
+    if isinstance(error, CorruptError) and error.file is None:
+        return CorruptError(f"tensor {name!r}: {error.what}", file=file)
+    return error
 
 
 def _note(report: Report, error: CkptfmtError, name: str) -> None:

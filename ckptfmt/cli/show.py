@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from itertools import islice
 from typing import Any
 
 import click
@@ -12,7 +10,7 @@ import numpy as np
 import ckptfmt
 from ckptfmt import Checkpoint, Entry, errors
 from ckptfmt.cli.failures import FAILURES, ExitCode, code_of, describe, message_of
-from ckptfmt.cli.index import Index, parse_index, takes_whole_pieces
+from ckptfmt.cli.index import Index, parse_index
 from ckptfmt.cli.options import json_option, path_argument
 from ckptfmt.cli.output import complain, write, write_json
 from ckptfmt.cli.statistics import Statistics, statistics
@@ -24,9 +22,6 @@ VARIABLE_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 MAX_SUGGESTED = 5
 """Names that an error suggests where a part of a name fits several."""
-
-MAX_COMPARED = 20_000
-"""Names that are looked at for such a suggestion, so that the error comes at once."""
 
 VERIFIED = "verified"
 WRONG = "wrong"
@@ -51,10 +46,10 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
       ckptfmt show training/ embedding --slice "0:4,:" --precision 3
       ckptfmt show training/ global_step --json | jq .values
 
-    JSON: {"prefix", "format", "name", "dtype", "shape", "bytes", "shard", "offset", "crc32c", "slices",
-    "slice", "checksum", "statistics", "values"}. "slice" is null or {"index", "shape"}; "checksum" is
-    "verified", "wrong" or "not checked"; "statistics" is null or {"min", "max", "mean", "std", "zeros",
-    "nan", "inf"}.
+    JSON: {"prefix", "format", "name", "dtype", "shape", "bytes", "shard", "file", "offset", "crc32c",
+    "slices", "slice", "checksum", "statistics", "values"}. "slice" is null or {"index", "shape"};
+    "checksum" is "verified", "wrong" or "not checked"; "statistics" is null or {"min", "max", "mean", "std",
+    "zeros", "nan", "inf"}.
     "values" is null where there are more than --threshold and --values is not given. Numbers are exact;
     "NaN", "Infinity" and "-Infinity" are strings, a complex number is [real, imaginary]. Bytes are text
     where they are UTF-8, else {"base64": ...}; a variant is {"type_name", "metadata", "tensors": [{"dtype",
@@ -139,7 +134,7 @@ def command(
             except FAILURES as error:
                 problem = error
         checksum = WRONG if isinstance(problem, errors.ChecksumError) else NOT_CHECKED
-        if array is not None and _is_verified(checkpoint, entry, index, verify=not no_verify):
+        if array is not None and checkpoint.slice(entry.name).is_verified(... if index is None else index):
             checksum = VERIFIED
         if as_json:
             full = array is not None and (values or array.size <= threshold)
@@ -153,7 +148,7 @@ def command(
                 document["error"] = describe(problem)
             write_json(document)
         else:
-            write(aligned(_lines(entry, index, array, checksum, numbers, precision)))
+            write(aligned(_lines(checkpoint, entry, index, array, checksum, numbers, precision)))
             if array is not None:
                 write(f"\n{values_text(array, options)}\n")
     if problem is not None:
@@ -172,14 +167,7 @@ def _find(checkpoint: Checkpoint, name: str) -> Entry:
     if len(found) == 1:
         return entries[found[0]]
     if not found:
-        try:
-            return entries[name]
-        except errors.TensorNotFoundError as error:
-            if error.close_matches:
-                raise
-        # Next to what a TensorFlow 2 checkpoint appends, names of few characters look like none.
-        short = [known.removesuffix(VARIABLE_VALUE) for known in islice(entries, MAX_COMPARED)]
-        found = difflib.get_close_matches(name, short)
+        return entries[name]
     raise errors.TensorNotFoundError(name, file=checkpoint.prefix, close_matches=found[:MAX_SUGGESTED])
 
 
@@ -196,13 +184,6 @@ def _read(checkpoint: Checkpoint, entry: Entry, index: Index | None) -> np.ndarr
         raise click.BadParameter(escape(str(error)), param_hint="'--slice'") from None
 
 
-def _is_verified(checkpoint: Checkpoint, entry: Entry, index: Index | None, *, verify: bool) -> bool:
-    """Whether a checksum covers the values read: in V1 files that of each table block always does."""
-    if checkpoint.format == "v1":
-        return True
-    return verify and (index is None or takes_whole_pieces(index, entry))
-
-
 # --- JSON --------------------------------------------------------------------------------------------------
 
 
@@ -215,6 +196,7 @@ def _document(checkpoint: Checkpoint, entry: Entry) -> dict[str, object]:
         "shape": entry.shape,
         "bytes": entry.nbytes,
         "shard": entry.shard,
+        "file": None if entry.shard is None else checkpoint.shard_path(entry.shard),
         "offset": entry.offset,
         "crc32c": entry.crc32c,
         "slices": [str(part) for part in entry.slices],
@@ -241,6 +223,7 @@ def _shape_of(array: np.ndarray[Any, Any] | None) -> tuple[int, ...] | None:
 
 
 def _lines(
+    checkpoint: Checkpoint,
     entry: Entry,
     index: Index | None,
     array: np.ndarray[Any, Any] | None,
@@ -256,7 +239,8 @@ def _lines(
         ("bytes", size),
     ]
     if entry.shard is not None:
-        lines.append(("shard", f"{entry.shard}"))
+        lines.append(("shard", f"{entry.shard} of {checkpoint.num_shards}"))
+        lines.append(("file", escape(checkpoint.shard_path(entry.shard))))
     if entry.offset is not None:
         lines.append(("offset", f"{entry.offset} (0x{entry.offset:x})"))
     if entry.crc32c is not None:

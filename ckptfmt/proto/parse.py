@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, TypeVar
 
 from ckptfmt.errors import CorruptError
@@ -123,16 +124,15 @@ def _check_text(cls: type[Message], text: str, file: str) -> None:
 
 def _octal(escape: re.Match[str]) -> str:
     """Spell an escaped code point as the escaped bytes of its UTF-8, which protobuf 4 knows too."""
-    try:
-        if escape["short"]:  # one or more: two may be the halves of one code point
-            char = bytes.fromhex(escape["short"].replace("\\u", "")[1:]).decode("utf-16-be")
-        elif escape["long"]:
-            char = chr(int(escape["long"], 16))
-        else:
-            return escape[0]
-        return "".join(f"\\{byte:03o}" for byte in char.encode())
-    except (ValueError, OverflowError):
-        return escape[0]  # no code point: left for the parser to refuse
+    if escape["short"]:  # one or more: two may be the halves of one code point
+        units = bytes.fromhex(escape["short"].replace("\\u", "")[1:])
+        char = units.decode("utf-16-be", "surrogatepass")
+    elif escape["long"] and int(escape["long"], 16) <= sys.maxunicode:
+        char = chr(int(escape["long"], 16))
+    else:
+        return escape[0]
+    # A half without the other gives bytes that are not UTF-8, which a string refuses.
+    return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogatepass"))
 
 
 def _place(text: str, at: int) -> str:

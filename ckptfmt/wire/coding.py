@@ -75,6 +75,8 @@ def decode_varints(data: Buffer, count: int) -> tuple[np.ndarray, int]:
         return window[:count].astype(np.uint64), count
     last = np.flatnonzero(window < 0x80)[:count]
     if len(last) < count:
+        if len(window) < len(data):
+            raise CorruptError(f"among {count} varints one is longer than {MAX_VARINT_BYTES} bytes", offset=0)
         raise TruncatedError(f"{count} varints", wanted=len(data) + 1, available=len(data), offset=0)
     first = np.concatenate(([0], last[:-1] + 1))
     lengths = last - first + 1

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.cli.index import parse_index, takes_whole_pieces
+from ckptfmt.cli.index import parse_index
 from ckptfmt.cli.statistics import statistics
 from ckptfmt.cli.values import PrintOptions, builtin, values_text
 from tests.cli.running import run, run_json
@@ -63,7 +63,8 @@ def test_metadata_statistics_and_values_are_shown(matrix: str) -> None:
         "dtype": "float32",
         "shape": "[20,10]",
         "bytes": "800",
-        "shard": "0",
+        "shard": "0 of 1",
+        "file": f"{matrix}.data-00000-of-00001",
         "offset": "0 (0x0)",
         "crc32c": f"0x{entry.crc32c:08x}",
         "checksum": "verified",
@@ -103,7 +104,8 @@ def test_without_values_none_is_read(damaged: str) -> None:
         "dtype": "float32",
         "shape": "[20,10]",
         "bytes": "800",
-        "shard": "0",
+        "shard": "0 of 1",
+        "file": f"{damaged}.data-00000-of-00001",
         "offset": "0 (0x0)",
         "crc32c": "0x" + f"{ckptfmt.open(damaged).entries['m'].crc32c:08x}",
         "checksum": "not checked",
@@ -142,7 +144,8 @@ def each(function: Callable[[Any], Any], values: Any) -> Any:
 def test_json_has_these_keys(matrix: str) -> None:
     shown = run_json("show", matrix, "m")
     assert list(shown) == [
-        *("prefix", "format", "name", "dtype", "shape", "bytes", "shard", "offset", "crc32c", "slices"),
+        *("prefix", "format", "name", "dtype", "shape", "bytes", "shard", "file", "offset", "crc32c"),
+        "slices",
         *("slice", "checksum", "statistics", "values"),
     ]
     assert shown["slice"] is None
@@ -238,14 +241,14 @@ def test_whether_a_slice_is_checked_is_what_the_library_does(tmp_path: Path) -> 
         spoiled = bytes(byte ^ 0x40 for byte in content) if ".data" in path.name else content
         (tmp_path / path.name).write_bytes(spoiled)
     with ckptfmt.open(tmp_path / source.path.name) as checkpoint:
-        entry = checkpoint.entries["pinwheel"]
+        reader = checkpoint.slice("pinwheel")
         ranges = [slice(a, b) for a in range(4) for b in range(4)]
         for index in itertools.product([*ranges, 0, -1, slice(None, None, -2)], repeat=2):
             try:
-                checkpoint.slice("pinwheel")[index]
+                reader[index]
             except ckptfmt.errors.ChecksumError:
                 continue
-            assert not takes_whole_pieces(index, entry), index
+            assert not reader.is_verified(index), index
 
 
 def test_a_v1_slice_is_always_checked_for_blocks_are() -> None:
@@ -306,7 +309,9 @@ def test_an_end_starts_at_a_slash() -> None:
 def test_a_wrong_name_gives_close_ones() -> None:
     result = run("show", KERAS, "save_conter")
     assert result.exit_code == 4
-    assert result.stderr.endswith("no tensor 'save_conter'; did you mean 'save_counter'?\n")
+    assert result.stderr.endswith(
+        "no tensor 'save_conter'; did you mean 'save_counter/.ATTRIBUTES/VARIABLE_VALUE'?\n"
+    )
 
 
 @pytest.mark.parametrize(
