@@ -15,18 +15,23 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ckptfmt
 from benchmarks.cases import IN_PROCESS, PROCESSES
 from benchmarks.inputs import FULL, SMALL, build
 
 ROOT = Path(__file__).parent.parent
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": ""}
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def _environ() -> dict[str, str]:
+    """TensorFlow on the CPU; modules compiled once, as those of an installed package are."""
+    return {key: value for key, value in (os.environ | QUIET).items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 
 def run_in_process(case: str, library: str, inputs: Path, runs: int) -> dict[str, Any]:
     """Times of a job in a new process that has imported the library."""
     command = [sys.executable, "-m", "benchmarks.measure", case, library, str(inputs), str(runs)]
-    environ = os.environ | QUIET
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environ)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=_environ())
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -34,12 +39,12 @@ def run_in_process(case: str, library: str, inputs: Path, runs: int) -> dict[str
 def run_process(command: list[str]) -> dict[str, Any]:
     """Time of a whole process."""
     start = time.perf_counter()
-    subprocess.run(command, capture_output=True, check=True, cwd=ROOT, env=os.environ | QUIET)
+    subprocess.run(command, capture_output=True, check=True, cwd=ROOT, env=_environ())
     return {"seconds": [time.perf_counter() - start], "private_bytes": None}
 
 
 def measure(inputs: Path, rounds: int, runs: int) -> dict[str, dict[str, dict[str, Any]]]:
-    """Case -> library -> its times; in each round every library has its turn, so that drift hits all alike."""
+    """Case -> library -> its times; each round gives every library its turn, so that drift hits all."""
     results: dict[str, dict[str, dict[str, Any]]] = {}
     for case, libraries in [*IN_PROCESS.items(), *PROCESSES.items()]:
         seconds: dict[str, list[float]] = {library: [] for library in libraries}
@@ -69,7 +74,7 @@ def environment() -> dict[str, Any]:
     """What the numbers depend on."""
     versions = {
         name: importlib.metadata.version(name)
-        for name in ("ckptfmt", "tensorflow", "safetensors", "numpy", "protobuf", "crc32c", "ml_dtypes")
+        for name in ("tensorflow", "safetensors", "numpy", "protobuf", "crc32c", "ml_dtypes")
     }
     return {
         "python": platform.python_version(),
@@ -77,6 +82,7 @@ def environment() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "system": platform.system(),
         "device": "CPU",
+        "ckptfmt": ckptfmt.__version__,
         **versions,
     }
 
@@ -105,6 +111,7 @@ def main() -> None:
     parser.add_argument("--inputs", type=Path, help="folder to keep the inputs in, for the next time")
     parser.add_argument("--output", type=Path, help="write results as OUTPUT.json and OUTPUT.md too")
     options = parser.parse_args()
+    os.environ.update(QUIET)
     with tempfile.TemporaryDirectory() as temporary:
         inputs = options.inputs or Path(temporary)
         build(inputs, SMALL if options.small else FULL)

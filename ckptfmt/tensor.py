@@ -302,7 +302,7 @@ def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
         if dtype.storage is Storage.STRING:
             zero[0] = b""
         try:
-            return np.broadcast_to(values if len(values) else zero, shape)
+            return np.broadcast_to((values if len(values) else zero).reshape(()), shape)
         except ValueError as error:
             raise UnsupportedError(f"NumPy has no array of shape {shape}: {error}") from error
     if elements * dtype.numpy.itemsize > limit:

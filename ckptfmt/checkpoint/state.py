@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from ckptfmt.checkpoint.filenames import INDEX_SUFFIX, existing_prefix, kind_of
 from ckptfmt.errors import CheckpointNotFoundError, CorruptError
 from ckptfmt.proto import messages
+from ckptfmt.proto.parse import parse_text
 from ckptfmt.wire.file import MappedFile
 
 STATE_FILE = "checkpoint"
@@ -158,24 +159,8 @@ def _parse(directory: str, filename: str) -> tuple[str, str, messages.Checkpoint
         data = bytes(file.read(0, file.size))
     finally:
         file.close()
-    return directory, filename, _parse_text(data, path)
-
-
-def _parse_text(data: bytes, path: str) -> messages.CheckpointState:
-    # Imported at first need: many a checkpoint is opened by its own path.
-    from google.protobuf import text_format
-
-    what = "not a CheckpointState in text format"
-    message = messages.CheckpointState()
-    try:
-        # Merge and not Parse, as TensorFlow does: of a field that is there twice the last one counts.
-        text_format.Merge(data.decode(), message)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise CorruptError(f"{what}: {line} : not UTF-8", file=path, offset=error.start) from error
-    except (text_format.ParseError, ValueError) as error:
-        raise CorruptError(f"{what}: {error}", file=path) from error
-    return message
+    # As in TensorFlow, of a field that is there twice the last one counts.
+    return directory, filename, parse_text(messages.CheckpointState, data, path, last_wins=True)
 
 
 def _checked(directory: str, filename: str, message: messages.CheckpointState) -> CheckpointState:

@@ -52,8 +52,10 @@ def parse_message(cls: type[M], data: bytes | memoryview, file: str) -> M:
         raise _corrupt(cls, error, file, offset=0) from error
 
 
-def parse_text(cls: type[M], text: bytes | str, file: str) -> M:
+def parse_text(cls: type[M], text: bytes | str, file: str, *, last_wins: bool = False) -> M:
     """Parse a message in text format (``.pbtxt``); unknown fields are errors.
+
+    A field given twice that can be there only once is an error too, unless ``last_wins``.
 
     Raises
     ------
@@ -67,12 +69,15 @@ def parse_text(cls: type[M], text: bytes | str, file: str) -> M:
         # There and back: a str may hold surrogates, on which protobuf fails with a SystemError.
         text = (text.encode() if isinstance(text, str) else text).decode()
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
-        raise _corrupt(cls, error, file, offset=error.start) from error
+        before = error.object[: error.start]
+        line = 1 + (before.count("\n") if isinstance(before, str) else before.count(b"\n"))
+        raise _corrupt(cls, f"{line} : not UTF-8", file, offset=error.start) from error
     _check_text(cls, text, file)
     if "\\u" in text or "\\U" in text:
         text = _ESCAPE.sub(_octal, text)
     try:
-        return text_format.Parse(text, cls(), descriptor_pool=descriptor_pool())
+        parse = text_format.Merge if last_wins else text_format.Parse
+        return parse(text, cls(), descriptor_pool=descriptor_pool())
     except text_format.ParseError as error:
         # Between place and reason it quotes the line, which may be the whole file.
         number = error.GetLine() or 1

@@ -77,7 +77,7 @@ def _message_class(message: Descriptor) -> type[Message]:
 
 @functools.cache
 def _load_once() -> tuple[DescriptorPool, list[FileDescriptor]]:
-    # protobuf takes longer to import than most programs that only read tensors need to run.
+    # Imported late: it takes tens of milliseconds, and who only reads tensors does without.
     from google.protobuf.descriptor_pb2 import FileDescriptorSet
     from google.protobuf.descriptor_pool import DescriptorPool
 

@@ -126,7 +126,7 @@ def test_what_does_not_parse_is_damaged(
 ) -> None:
     write(text)
     with pytest.raises(
-        CorruptError, match=f"not a CheckpointState in text format: {line}(:[0-9]+)? : "
+        CorruptError, match=f"not a tensorflow.CheckpointState message: {line}(:[0-9]+)? : "
     ) as caught:
         read_checkpoint_state("run")
     assert caught.value.file == os.path.join("run", "checkpoint")

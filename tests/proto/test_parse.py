@@ -178,10 +178,9 @@ def test_names_that_are_not_utf8_are_corrupt(data: bytes) -> None:
         parse_message(messages.NodeDef, data, "graph.pb")
 
 
-@pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 10_000])
-def test_deep_binary_is_corrupt(levels: int) -> None:
+def test_deep_binary_is_corrupt() -> None:
     with pytest.raises(CorruptError, match=r"^graph\.pb @0x0: ") as caught:
-        parse_message(messages.FullTypeDef, nested(levels), "graph.pb")
+        parse_message(messages.FullTypeDef, nested(10_000), "graph.pb")
     assert caught.value.file == "graph.pb"
 
 
