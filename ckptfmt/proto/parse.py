@@ -70,8 +70,8 @@ def parse_text(cls: type[M], text: bytes | str, file: str, *, last_wins: bool = 
         text = (text.encode() if isinstance(text, str) else text).decode()
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
         before = error.object[: error.start]
-        line = 1 + (before.count("\n") if isinstance(before, str) else before.count(b"\n"))
-        raise _corrupt(cls, f"{line} : not UTF-8", file, offset=error.start) from error
+        at = 1 + (before.count("\n") if isinstance(before, str) else before.count(b"\n"))
+        raise _corrupt(cls, f"{at} : not UTF-8", file, offset=error.start) from error
     _check_text(cls, text, file)
     if "\\u" in text or "\\U" in text:
         text = _ESCAPE.sub(_octal, text)
