@@ -1,0 +1,70 @@
+"""README and docs: every example runs, as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "examples" / "digits" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced code blocks of a language."""
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environ = os.environ | {"PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environ, encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_python_examples_run(page: Path) -> None:
+    # One process for a page: later blocks may use what earlier ones made.
+    code = "\n".join(blocks(page, "python"))
+    done = run([sys.executable, "-W", "error", "-c", code])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_shell_examples_run(page: Path) -> None:
+    pytest.importorskip("click", reason="the command line is an extra")
+    for line in "".join(blocks(page, "sh")).splitlines():
+        command = shlex.split(line, comments=True)
+        if command:
+            assert command[0] == "ckptfmt", line
+            done = run([sys.executable, "-m", *command])
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
+            assert done.stdout
+
+
+def test_readme_has_two_commands_and_the_first_lists_a_model_that_is_here() -> None:
+    commands = [line[2:] for block in blocks(ROOT / "README.md", "console") for line in block.splitlines()]
+    assert len(commands) == 2
+    install, listing = commands[0].split(" && ")
+    assert install.startswith("pip install '.")
+    done = run([sys.executable, "-m", *shlex.split(listing)])
+    assert done.returncode == 0
+    assert "_trainable_variables" in done.stdout
+    assert commands[1].endswith("pytest")
+    # Running the second one here would run this test again.
+
+
+def test_links_within_the_project_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
