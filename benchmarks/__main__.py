@@ -43,10 +43,12 @@ def run_process(command: list[str]) -> dict[str, Any]:
     return {"seconds": [time.perf_counter() - start], "private_bytes": None}
 
 
-def measure(inputs: Path, rounds: int, runs: int) -> dict[str, dict[str, dict[str, Any]]]:
+def measure(inputs: Path, rounds: int, runs: int, only: str) -> dict[str, dict[str, dict[str, Any]]]:
     """Case -> library -> its times; each round gives every library its turn, so that drift hits all."""
     results: dict[str, dict[str, dict[str, Any]]] = {}
     for case, libraries in [*IN_PROCESS.items(), *PROCESSES.items()]:
+        if only not in case:
+            continue
         seconds: dict[str, list[float]] = {library: [] for library in libraries}
         memory: dict[str, int | None] = dict.fromkeys(libraries)
         for _ in range(rounds):
@@ -108,6 +110,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="small inputs: seconds, to see that all runs")
     parser.add_argument("--rounds", type=int, default=3, help="how often each library has its turn (3)")
     parser.add_argument("--runs", type=int, default=3, help="timed runs in each turn (3)")
+    parser.add_argument("--case", default="", metavar="TEXT", help="only cases with this in their name")
     parser.add_argument("--inputs", type=Path, help="folder to keep the inputs in, for the next time")
     parser.add_argument("--output", type=Path, help="write results as OUTPUT.json and OUTPUT.md too")
     options = parser.parse_args()
@@ -115,7 +118,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         inputs = options.inputs or Path(temporary)
         build(inputs, SMALL if options.small else FULL)
-        results = measure(inputs, options.rounds, options.runs)
+        results = measure(inputs, options.rounds, options.runs, options.case)
     about = environment() | {"inputs": "small" if options.small else "full"}
     text = ", ".join(f"{key} {value}" for key, value in about.items()) + "\n\n" + table(results)
     print(text)
@@ -124,7 +127,7 @@ def main() -> None:
         options.output.with_suffix(".json").write_text(
             json.dumps({"environment": about, "cases": results}, indent=1)
         )
-        options.output.with_suffix(".md").write_text(text + "\n")
+        options.output.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
