@@ -39,6 +39,9 @@ MAX_RANK = 254
 MAX_FILLED_BYTES = 1 << 30
 """How far the last value of a TensorProto may be repeated; a few stored bytes can ask for any size."""
 
+MAX_FILL_RATIO = 256
+"""The same within variants, as a multiple of the stored bytes: one file can hold any number of these."""
+
 MAX_NESTING = 50
 """Variants in tensors in variants; protobuf itself stops at 100 messages, two of these a level."""
 
@@ -90,7 +93,20 @@ def new_array(shape: Shape, dtype: DType) -> Array:
     try:
         return np.empty(shape, dtype.numpy)
     except ValueError as error:
-        raise UnsupportedError(f"NumPy has no array of shape {shape}: {error}") from error
+        raise _no_such_array(shape, error) from error
+
+
+def _no_such_array(shape: Shape, error: ValueError) -> UnsupportedError:
+    return UnsupportedError(f"NumPy has no array of shape {list(shape)}: {error}")
+
+
+def check_shape(shape: Shape, dtype: DType) -> None:
+    """Raise UnsupportedError where NumPy has no array of that shape and dtype; nothing is allocated."""
+    try:
+        # Strides of zero: any size is only a number here.
+        np.broadcast_to(np.empty((), dtype.numpy), shape)
+    except ValueError as error:
+        raise _no_such_array(shape, error) from error
 
 
 def decode_raw(data: Buffer, dtype: DType, shape: Shape, *, big_endian: bool = False) -> Array:
@@ -115,7 +131,7 @@ def decode_raw(data: Buffer, dtype: DType, shape: Shape, *, big_endian: bool = F
         else:
             array = read_only(_extend_low_bits(np.frombuffer(data, np.uint8), dtype).reshape(shape))
     except ValueError as error:
-        raise UnsupportedError(f"NumPy has no array of shape {shape}: {error}") from error
+        raise _no_such_array(shape, error) from error
     if dtype.name == "bool" and array.size and int(np.max(array.view(np.uint8))) > 1:
         at = int(np.argmax(array.view(np.uint8).ravel() > 1))
         raise CorruptError(f"bool byte: got 0x{data[at]:02x}, want 0 or 1", offset=at)
@@ -304,7 +320,7 @@ def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
         try:
             return np.broadcast_to((values if len(values) else zero).reshape(()), shape)
         except ValueError as error:
-            raise UnsupportedError(f"NumPy has no array of shape {shape}: {error}") from error
+            raise _no_such_array(shape, error) from error
     if elements * dtype.numpy.itemsize > limit:
         raise LimitError(
             f"constant {dtype.name}{list(shape)} of {len(values)} values",
@@ -322,7 +338,7 @@ def shaped(values: Array, shape: Shape) -> Array:
     try:
         return read_only(values.reshape(shape))
     except ValueError as error:
-        raise UnsupportedError(f"NumPy has no array of shape {shape}: {error}") from error
+        raise _no_such_array(shape, error) from error
 
 
 def _decode_inline_strings(content: Buffer, count: int) -> Array:
@@ -356,7 +372,8 @@ def decode_variant(data: Buffer, *, nesting: int = 0) -> Variant:
         elif field.number == 2:
             metadata = bytes(field.content)
         elif field.number == 3:
-            tensors.append(decode_tensor_proto(field.content, nesting=nesting))
+            limit = MAX_FILL_RATIO * len(field.content)
+            tensors.append(decode_tensor_proto(field.content, limit=limit, nesting=nesting))
     return Variant(type_name, metadata, tuple(tensors))
 
 

@@ -22,10 +22,16 @@ from ckptfmt.checkpoint.slices import TensorSlice, decode_slice_key, encode_slic
 from ckptfmt.checkpoint.strings import check_strings, decode_strings, decode_variants
 from ckptfmt.checkpoint.version import check_version
 from ckptfmt.dtypes import Storage
-from ckptfmt.errors import CheckpointNotFoundError, ChecksumError, CorruptError, UnsupportedError
+from ckptfmt.errors import (
+    CheckpointNotFoundError,
+    ChecksumError,
+    CorruptError,
+    TruncatedError,
+    UnsupportedError,
+)
 from ckptfmt.table import Table
-from ckptfmt.tensor import Array, decode_raw, expected_size
-from ckptfmt.wire.coding import Buffer, decode_fields, to_signed
+from ckptfmt.tensor import Array, check_shape, decode_raw, expected_size
+from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
 from ckptfmt.wire.crc32c import crc32c
 from ckptfmt.wire.file import Opener, RandomAccessFile
 
@@ -46,17 +52,17 @@ class Header:
 def decode_header(value: Buffer) -> Header:
     """Return the header of a serialized BundleHeaderProto; UnsupportedError where it excludes this reader."""
     num_shards = endianness = 0
-    version = b""
+    version = []
     for field in decode_fields(value):
-        if field.number == 1:
+        if (field.number, field.wire_type) == (1, VARINT):
             num_shards = to_signed(field.value)
-        elif field.number == 2:
+        elif (field.number, field.wire_type) == (2, VARINT):
             endianness = field.value
-        elif field.number == 3:
-            version += bytes(field.content)
+        elif (field.number, field.wire_type) == (3, LENGTH_DELIMITED):
+            version.append(field.content)
     if endianness > 1:
         raise CorruptError(f"endianness of the bundle: got {endianness}, want 0 or 1")
-    check_version(version)
+    check_version(b"".join(version))
     return Header(num_shards, bool(endianness))
 
 
@@ -179,6 +185,8 @@ class Bundle:
             if verify and crc != entry.crc32c:
                 raise _mismatch(entry, crc)
             return array
+        except UnsupportedError as error:
+            raise UnsupportedError(f"{self._index_name}: tensor {_label(entry)}: {error}") from error
         except CorruptError as error:
             raise error.within(file.name, entry.offset or 0) from None
 
@@ -202,6 +210,7 @@ class Bundle:
                 file.release(offset + chunk, VERIFY_CHUNK)
             if crc != entry.crc32c:
                 raise _mismatch(entry, crc)
+            check_shape(entry.shape, entry.dtype)
             if entry.dtype.name == "bool":
                 decode_raw(data, entry.dtype, entry.shape)
         except CorruptError as error:
@@ -221,6 +230,14 @@ class Bundle:
         assert entry.shard is not None
         assert entry.offset is not None
         file = self._shards.get(entry.shard) or self.shard(entry.shard, entry)
+        if entry.offset + entry.nbytes > file.size:
+            raise TruncatedError(
+                f"tensor {_label(entry)}: file too short",
+                wanted=entry.nbytes,
+                available=max(0, file.size - entry.offset),
+                file=file.name,
+                offset=entry.offset,
+            )
         return file, file.read(entry.offset, entry.nbytes)
 
     def _check_storable(self, entry: Entry) -> None:

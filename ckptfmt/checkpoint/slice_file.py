@@ -93,13 +93,14 @@ class SliceFile:
         return merged._replace(nbytes=self._strings_nbytes(merged) if nbytes is None else nbytes)
 
     def _strings_nbytes(self, entry: Entry) -> int:
-        """Bytes of the strings of a tensor; the one thing of an entry that takes reading the values."""
-        parts = (
-            [self.read_slice(entry, part) for part in entry.slices]
-            if entry.slices
-            else [self.read_whole(entry)]
-        )
-        return sum(len(value) for part in parts for value in part.flat)
+        """Bytes of the strings of a tensor, which takes reading them; 0 where they are damaged."""
+        try:
+            if not entry.slices:
+                return sum(map(len, self.read_whole(entry).flat))
+            return sum(len(value) for part in entry.slices for value in self.read_slice(entry, part).flat)
+        except CorruptError:
+            # What is wrong is said when they are read; dtype and shape can be listed all the same.
+            return 0
 
     def keys(self, name: str) -> Iterator[tuple[int, bytes]]:
         """Iterate over the places of a tensor's values: the number of a file, and a key in its table."""

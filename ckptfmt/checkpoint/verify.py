@@ -21,6 +21,7 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.table import Table
+from ckptfmt.tensor import check_shape
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.file import RandomAccessFile
 
@@ -109,6 +110,7 @@ def verify_bundle(bundle: Bundle, progress: Progress | None = None) -> Report:
             plan(entry.shape, entry.slices, whole(entry.shape))
             for part in entry.slices:
                 bundle.find_slice(entry, part)
+            check_shape(entry.shape, entry.dtype)
         except CkptfmtError as error:
             _note(report, _named(error, entry.name, bundle.files.tables[0]), entry.name)
             spoiled.add(entry.name)
@@ -230,6 +232,8 @@ def verify_slice_file(store: SliceFile, progress: Progress | None = None) -> Rep
         report.problems.append(Problem("error", "missing", message, path))
     for name in names:
         try:
+            for place in store.keys(name):
+                unclaimed.pop(place, None)
             entry = store.find(name)
             assert entry is not None
             for part in entry.slices:
@@ -241,8 +245,6 @@ def verify_slice_file(store: SliceFile, progress: Progress | None = None) -> Rep
             report.tensors_checked += 1
         except CkptfmtError as error:
             _note(report, _named(error, name, store.files.tables[0]), name)
-        for number, key in store.keys(name):
-            unclaimed.pop((number, key), None)
     for number, key in unclaimed:
         report.warn("orphan", f"an entry belongs to no tensor: key {key!r}", store.tables[number].file.name)
     return report

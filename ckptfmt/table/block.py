@@ -16,16 +16,23 @@ from collections.abc import Iterator
 from ckptfmt.errors import CorruptError, TruncatedError
 from ckptfmt.wire.coding import Buffer, decode_varint
 
+MAX_STEPS = 256
+"""Entries that a look-up walks over before it decodes them all: writers put a restart point every 16."""
+
+MAX_EXPANSION = 64
+"""How many times larger than the block its keys may be in full: with a restart point every 16, 16 times."""
+
 
 class Block:
     """The decoded contents of one block. Offsets in its errors count from the block's first byte."""
 
-    __slots__ = ("_data", "_entries_end", "_num_restarts")
+    __slots__ = ("_data", "_decoded", "_entries_end", "_num_restarts")
 
     def __init__(self, data: Buffer) -> None:
         if len(data) < 4:
             raise TruncatedError("block", wanted=4, available=len(data), offset=0)
         self._data = data
+        self._decoded: dict[bytes, Buffer] | None = None
         self._num_restarts = int.from_bytes(data[-4:], "little")
         self._entries_end = len(data) - 4 * (self._num_restarts + 1)
         if self._entries_end < 0:
@@ -39,14 +46,20 @@ class Block:
 
     def get(self, key: bytes) -> Buffer | None:
         """Return the value of ``key``, found by its restart point, or None."""
-        for found, value in self._walk(self._restart_before(key), None):
+        if self._decoded is not None:
+            return self._decoded.get(key)
+        for steps, (found, value) in enumerate(self._walk(self._restart_before(key), None)):
             if found >= key:
                 return value if found == key else None
+            if steps > MAX_STEPS:
+                self._decoded = dict(self._walk(0, None))
+                return self._decoded.get(key)
         return None
 
     def _walk(self, pos: int, previous: bytes | None) -> Iterator[tuple[bytes, Buffer]]:
         data, end = self._data, self._entries_end
         key = b""
+        room = MAX_EXPANSION * len(data)
         while pos < end:
             start = pos
             try:
@@ -70,6 +83,12 @@ class Block:
             if previous is not None and key <= previous:
                 raise CorruptError(f"keys out of order: {key!r} after {previous!r}", offset=start)
             previous = key
+            room -= len(key)
+            if room < 0:
+                raise CorruptError(
+                    f"keys take more than {MAX_EXPANSION} times the {len(data)} bytes of their block",
+                    offset=start,
+                )
             yield key, data[key_end:value_end]
             pos = value_end
 

@@ -1,7 +1,7 @@
 """What TensorFlow 2.21 does with each kind of bad input, and what we do: one table.
 
-The cases, and TensorFlow's answers, were found by letting it read such files: first what the op RestoreV2 says,
-then ``tf.train.load_checkpoint`` where that differs. ABORT means that it ends the whole process.
+The cases, and TensorFlow's answers, were found by letting it read such files: first what RestoreV2 says, then
+``tf.train.load_checkpoint`` where that differs. ABORT means that it ends the whole process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from tests.hostile.test_hostile import (
     V1_KEY,
     block_with,
     extents,
-    objects,
     packed_strings,
     v1_data,
     v1_meta,
@@ -344,7 +343,7 @@ CASES = [
         "offset 2**63 - 1",
         "InvalidArgument, from the system",
         lambda: entry(encode_entry(shape=(2, 2), offset=2**63 - 1, size=16)),
-        (TruncatedError, "@0x7fffffffffffffff: file too short"),
+        (TruncatedError, "@0x7fffffffffffffff: tensor 'a': file too short"),
         goes_on=True,
     ),
     Case(

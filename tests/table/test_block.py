@@ -158,3 +158,21 @@ def test_a_block_without_restart_points_is_read_from_its_start() -> None:
     found = block(FIRST)
     assert found.get(b"abc") == b"1"
     assert found.get(b"abd") is None
+
+
+def test_without_restart_points_every_key_is_found_in_time() -> None:
+    # Walked from the start for each, these would take hours, not a moment.
+    items = [(f"key {i:06}".encode(), str(i).encode()) for i in range(100_000)]
+    block = Block(encode_block(items, restart_interval=len(items)))
+    assert all(block.get(key) == value for key, value in items)
+    assert block.get(b"key 0") is None
+
+
+def test_keys_that_grow_out_of_all_proportion_are_refused() -> None:
+    # Each key shares all of the one before: 100 kB of entries claim 200 MB of keys.
+    entries = b"".join(encode_varint(i) + b"\x01\x00" + b"a" for i in range(20_000))
+    block = Block(entries + bytes(4) + (1).to_bytes(4, "little"))
+    with pytest.raises(CorruptError, match="keys take more than 64 times the"):
+        list(block.items())
+    with pytest.raises(CorruptError, match="keys take more than 64 times the"):
+        block.get(b"b")

@@ -132,7 +132,7 @@ def test_many_threads_look_up_the_same(file: MemoryFile) -> None:
     ids=["next byte", "room between", "prefix", "end", "end of one byte", "no byte can grow"],
 )
 def test_separators_are_leveldbs(last: bytes, following: bytes | None, expected: bytes) -> None:
-    # The rule of FindShortestSeparator and FindShortSuccessor; it is the writer of these tests that is tested.
+    # FindShortestSeparator and FindShortSuccessor of LevelDB; it is the writer of these tests that is tested.
     assert separator(last, following) == expected
 
 
