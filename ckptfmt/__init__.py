@@ -10,9 +10,10 @@
 """
 
 from ckptfmt import compat, errors
-from ckptfmt.checkpoint.checkpoint import Checkpoint, SliceReader
+from ckptfmt.checkpoint.checkpoint import Checkpoint
 from ckptfmt.checkpoint.checkpoint import open_checkpoint as open  # noqa: A004  (users write ckptfmt.open)
 from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.checkpoint.slice_reader import SliceReader
 from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.state import CheckpointState, latest_checkpoint, read_checkpoint_state
 from ckptfmt.checkpoint.verify import Problem, Report

@@ -8,9 +8,11 @@ message object, so that packed numbers become arrays without a Python object for
 from __future__ import annotations
 
 import math
+import os
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
+from types import EllipsisType
 from typing import TypeAlias
 
 import numpy as np
@@ -31,6 +33,8 @@ from ckptfmt.wire.coding import (
 )
 
 Shape: TypeAlias = tuple[int, ...]
+Box: TypeAlias = "tuple[slice | EllipsisType, ...]"
+"""An index that takes a part of an array as a view: slices, and an ellipsis at the end."""
 Array: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"
 
 MAX_RANK = 254
@@ -89,15 +93,28 @@ def read_only(array: Array) -> Array:
 
 
 def new_array(shape: Shape, dtype: DType) -> Array:
-    """Return an uninitialised array; UnsupportedError where NumPy has no such shape."""
+    """Return an uninitialised array.
+
+    Raises UnsupportedError where NumPy has no such shape, LimitError where there is no memory for it.
+    """
     try:
         return np.empty(shape, dtype.numpy)
     except ValueError as error:
         raise _no_such_array(shape, error) from error
+    except MemoryError as error:
+        raise LimitError(
+            f"memory for {dtype.name}{list(shape)}",
+            limit=_memory_size(),
+            asked=math.prod(shape) * dtype.numpy.itemsize,
+        ) from error
 
 
-def _no_such_array(shape: Shape, error: ValueError) -> UnsupportedError:
-    return UnsupportedError(f"NumPy has no array of shape {list(shape)}: {error}")
+def _memory_size() -> int:
+    """Bytes of physical memory, or 0 where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0
 
 
 def check_shape(shape: Shape, dtype: DType) -> None:
@@ -109,11 +126,18 @@ def check_shape(shape: Shape, dtype: DType) -> None:
         raise _no_such_array(shape, error) from error
 
 
-def decode_raw(data: Buffer, dtype: DType, shape: Shape, *, big_endian: bool = False) -> Array:
+def _no_such_array(shape: Shape, error: ValueError) -> UnsupportedError:
+    return UnsupportedError(f"NumPy has no array of shape {list(shape)}: {error}")
+
+
+def decode_raw(
+    data: Buffer, dtype: DType, shape: Shape, *, big_endian: bool = False, at: Box | None = None
+) -> Array:
     """Return the array whose elements lie in ``data``, read-only bytes, in C order: a view if possible.
 
-    A copy is made only to swap bytes (files of the other byte order) and to sign-extend the types of less
-    than 8 bits. The view may be unaligned; NumPy copes, ``np.require(array, requirements="A")`` copies.
+    With ``at``, only that part of it, and no other byte is touched. A copy is made only to swap bytes (files
+    of the other byte order), to sign-extend the types of less than 8 bits, and of a bool that is neither 0
+    nor 1. The view may be unaligned; NumPy copes, ``np.require(array, requirements="A")`` copies.
     """
     itemsize = dtype.itemsize
     if itemsize is None:
@@ -124,18 +148,25 @@ def decode_raw(data: Buffer, dtype: DType, shape: Shape, *, big_endian: bool = F
             offset=0,
         )
     try:
-        if dtype.storage is _FIXED and (big_endian is _BIG_ENDIAN_HOST or itemsize == 1):
-            array: Array = np.ndarray(shape, dtype.numpy, data)
-        elif dtype.storage is _FIXED:
-            array = read_only(_swap_bytes(data, dtype.numpy).reshape(shape))
-        else:
-            array = read_only(_extend_low_bits(np.frombuffer(data, np.uint8), dtype).reshape(shape))
+        if dtype.storage is not _FIXED:
+            stored: Array = np.ndarray(shape, np.uint8, data)
+            return read_only(_extend_low_bits(stored if at is None else stored[at], dtype))
+        if big_endian is not _BIG_ENDIAN_HOST and itemsize > 1:
+            return read_only(_swap_bytes(data, dtype.numpy, shape, at, big_endian=big_endian))
+        array: Array = np.ndarray(shape, dtype.numpy, data)
     except ValueError as error:
         raise _no_such_array(shape, error) from error
-    if dtype.name == "bool" and array.size and int(np.max(array.view(np.uint8))) > 1:
-        at = int(np.argmax(array.view(np.uint8).ravel() > 1))
-        raise CorruptError(f"bool byte: got 0x{data[at]:02x}, want 0 or 1", offset=at)
-    return array
+    if at is not None:
+        array = array[at]
+    return _as_bools(array) if dtype.name == "bool" else array
+
+
+def _as_bools(array: Array) -> Array:
+    """The array itself, or where a byte is neither 0 nor 1 a copy, true where it is not 0, as in Python."""
+    stored = array.view(np.uint8)
+    if not stored.size or int(np.max(stored)) <= 1:
+        return array
+    return read_only(np.asarray(stored != 0))
 
 
 def _extend_low_bits(stored: Array, dtype: DType) -> Array:
@@ -144,14 +175,21 @@ def _extend_low_bits(stored: Array, dtype: DType) -> Array:
         values: Array = np.right_shift(np.left_shift(stored, unused).view(np.int8), unused)
     else:
         values = np.bitwise_and(stored, np.uint8(0xFF >> unused))
-    return values.view(dtype.numpy)
+    # NumPy's functions make a scalar of an array without dimensions.
+    return np.asarray(values).view(dtype.numpy)
 
 
-def _swap_bytes(data: Buffer, dtype: np.dtype[np.generic]) -> Array:
+def _swap_bytes(
+    data: Buffer, dtype: np.dtype[np.generic], shape: Shape, at: Box | None, *, big_endian: bool
+) -> Array:
     # As unsigned words: byteswap() of ml_dtypes types is not to be relied on. A complex number is two words.
-    word = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
-    swapped: Array = np.frombuffer(data, f"u{word}").byteswap().view(dtype)
-    return swapped
+    is_complex = dtype.kind == "c"
+    word = dtype.itemsize // 2 if is_complex else dtype.itemsize
+    stored: Array = np.ndarray(
+        (*shape, 2) if is_complex else shape, f"{'>' if big_endian else '<'}u{word}", data
+    )
+    values: Array = (stored if at is None else stored[at]).astype(f"u{word}", order="C").view(dtype)
+    return values[..., 0] if is_complex else values
 
 
 # --- TensorProto -----------------------------------------------------------------------------------------
@@ -183,7 +221,7 @@ VALUE_FIELDS: dict[str, tuple[int, str]] = {
 """Dtype -> number and encoding of the TensorProto field that holds its values one by one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Variant:
     """An element of a variant tensor: the saved state of a C++ object."""
 

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
-from ckptfmt.checkpoint.prefix import CheckpointFiles, shard_path
+from ckptfmt.checkpoint.filenames import shard_path
+from ckptfmt.checkpoint.prefix import CheckpointFiles
 from ckptfmt.checkpoint.slices import TensorSlice, decode_slice_key, encode_slice_key, region_shape
-from ckptfmt.checkpoint.strings import check_strings, decode_strings, decode_variants
+from ckptfmt.checkpoint.strings import check_strings, check_variants, decode_strings, decode_variants
 from ckptfmt.checkpoint.version import check_version
 from ckptfmt.dtypes import Storage
 from ckptfmt.errors import (
@@ -30,12 +31,15 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.table import Table
-from ckptfmt.tensor import Array, check_shape, decode_raw, expected_size
+from ckptfmt.tensor import Array, Box, check_shape, decode_raw, expected_size
 from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
 from ckptfmt.wire.crc32c import crc32c
 from ckptfmt.wire.file import Opener, RandomAccessFile
 
 HEADER_KEY = b""
+
+MAX_OPEN_SHARDS = 128
+"""Data files kept open: where a mapping costs a file descriptor, a process soon has no more."""
 
 VERIFY_CHUNK = 16 << 20
 """Bytes whose checksum is computed at a time while streaming; bounds the memory that verifying touches."""
@@ -130,7 +134,10 @@ class Bundle:
         if "directory" in self.__dict__ or name[:1] == "\x00":
             value = self.directory.get(name)
         else:
-            value = self.table.get(key_of(name)) if name else None
+            try:
+                value = self.table.get(key_of(name)) if name else None
+            except UnicodeEncodeError:
+                return None
         return None if value is None else self.decode_entry(name, value)
 
     def find_slice(self, entry: Entry, part: TensorSlice) -> Entry:
@@ -168,8 +175,8 @@ class Bundle:
 
     # --- values ------------------------------------------------------------------------------------------
 
-    def read_whole(self, entry: Entry, *, verify: bool) -> Array:
-        """Return the values stored under one entry, a read-only view where the dtype allows."""
+    def read_whole(self, entry: Entry, *, verify: bool, at: Box | None = None) -> Array:
+        """Return the values stored under one entry, or part of them: a read-only view if the dtype allows."""
         file, data = self._stored(entry)
         dtype, shape = entry.dtype, entry.shape
         try:
@@ -177,22 +184,22 @@ class Bundle:
                 # Before decoding: what that would find wrong in damaged bytes is not the cause.
                 if verify and (crc := crc32c(data)) != entry.crc32c:
                     raise _mismatch(entry, crc)
-                return decode_raw(data, dtype, shape, big_endian=self.header.big_endian)
+                return decode_raw(data, dtype, shape, big_endian=self.header.big_endian, at=at)
             if dtype.storage is Storage.STRING:
                 array, crc = decode_strings(data, shape, big_endian=self.header.big_endian)
             else:
                 array, crc = decode_variants(data, shape)
             if verify and crc != entry.crc32c:
                 raise _mismatch(entry, crc)
-            return array
+            return array if at is None else array[at]
         except UnsupportedError as error:
             raise UnsupportedError(f"{self._index_name}: tensor {_label(entry)}: {error}") from error
         except CorruptError as error:
             raise error.within(file.name, entry.offset or 0) from None
 
-    def read_slice(self, entry: Entry, part: TensorSlice, *, verify: bool) -> Array:
-        """Return one stored slice of a tensor."""
-        return self.read_whole(self.find_slice(entry, part), verify=verify)
+    def read_slice(self, entry: Entry, part: TensorSlice, *, verify: bool, at: Box | None = None) -> Array:
+        """Return one stored slice of a tensor, or part of it."""
+        return self.read_whole(self.find_slice(entry, part), verify=verify, at=at)
 
     def check(self, entry: Entry) -> None:
         """Verify the checksum of an entry's bytes in chunks, without keeping them in memory."""
@@ -201,18 +208,15 @@ class Bundle:
         start = crc = 0
         try:
             if entry.dtype.storage is Storage.STRING:
-                _, start, crc = check_strings(data, entry.shape, big_endian=self.header.big_endian)
+                start, crc = check_strings(data, entry.shape, big_endian=self.header.big_endian)
             elif entry.dtype.storage is Storage.VARIANT:
-                _, crc = decode_variants(data, entry.shape)
-                start = len(data)
+                start, crc = len(data), check_variants(data, entry.shape)
             for chunk in range(start, len(data), VERIFY_CHUNK):
                 crc = crc32c(data[chunk : chunk + VERIFY_CHUNK], crc)
                 file.release(offset + chunk, VERIFY_CHUNK)
             if crc != entry.crc32c:
                 raise _mismatch(entry, crc)
             check_shape(entry.shape, entry.dtype)
-            if entry.dtype.name == "bool":
-                decode_raw(data, entry.dtype, entry.shape)
         except CorruptError as error:
             raise error.within(file.name, offset) from None
 
@@ -256,7 +260,12 @@ class Bundle:
             with self._lock:
                 if self._closed:
                     raise ValueError(f"{self.files.prefix}: the checkpoint is closed")
-                return self._shards.setdefault(number, self._shards.get(number) or self._opener(path))
+                if number not in self._shards:
+                    if len(self._shards) >= MAX_OPEN_SHARDS:
+                        # Not closed: another thread may be about to read it. It goes with its last user.
+                        del self._shards[next(iter(self._shards))]
+                    self._shards[number] = self._opener(path)
+                return self._shards[number]
         except CheckpointNotFoundError as error:
             raise CheckpointNotFoundError(
                 f"{path}: no such file: {self._index_name} is there, shard {number} of "

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
-import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from types import EllipsisType, TracebackType
-from typing import TypeAlias
+from types import TracebackType
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.checkpoint.prefix import find_checkpoint
+from ckptfmt.checkpoint.prefix import CheckpointFiles, find_checkpoint
 from ckptfmt.checkpoint.slice_file import SliceFile
+from ckptfmt.checkpoint.slice_reader import SliceReader
 from ckptfmt.checkpoint.slices import Region, TensorSlice, assemble, intersect, whole, within
 from ckptfmt.checkpoint.verify import Progress, Report, verify_bundle, verify_slice_file
-from ckptfmt.dtypes import DType
 from ckptfmt.errors import CkptfmtError, CorruptError, TensorNotFoundError
 from ckptfmt.tensor import Array, Shape, new_array, read_only
-from ckptfmt.wire.file import MappedFile, Opener
+from ckptfmt.wire.file import MappedFile
 
 THREADED_FROM = 1 << 20
 """Tensors of this many bytes and more are read by several threads; for less, handing over costs more."""
@@ -29,7 +27,7 @@ THREADED_FROM = 1 << 20
 MAX_THREADS = 8
 """Threads used when the caller gives no number; a checksum soon needs all the memory bandwidth there is."""
 
-_COMPARED_NAMES = 20_000
+_COMPARED_NAMES = 1_000
 """A name not found is compared with at most this many, so that the error comes at once."""
 
 _SUGGESTED = 3
@@ -38,12 +36,8 @@ _SUGGESTED = 3
 VARIABLE_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 """What ``tf.train.Checkpoint`` appends to the path of a variable."""
 
-Index: TypeAlias = "int | slice | EllipsisType | tuple[int | slice | EllipsisType, ...]"
 
-
-def open_checkpoint(
-    path: str | os.PathLike[str], *, verify: bool = True, opener: Opener = MappedFile
-) -> Checkpoint:
+def open_checkpoint(path: str | os.PathLike[str], *, verify: bool = True) -> Checkpoint:
     """Open a TensorFlow checkpoint, V2 or V1, from any path that leads to it.
 
     Parameters
@@ -55,8 +49,6 @@ def open_checkpoint(
     verify
         Whether the checksum of a tensor's bytes is verified when it is first read. Those of the index are
         always verified.
-    opener
-        Opens a path for reading at any offset; to be replaced for files that are not local.
 
     Raises
     ------
@@ -67,9 +59,15 @@ def open_checkpoint(
     UnsupportedError
         The checkpoint excludes readers of this version.
     """
-    files = find_checkpoint(path)
-    store = Bundle(files, opener) if files.format == "v2" else SliceFile(files, opener)
+    return _open_files(find_checkpoint(path), verify)
+
+
+def _open_files(files: CheckpointFiles, verify: bool) -> Checkpoint:
+    store = Bundle(files, MappedFile) if files.format == "v2" else SliceFile(files, MappedFile)
     return Checkpoint(store, verify=verify)
+
+
+T = TypeVar("T")
 
 
 class Entries(Mapping[str, Entry]):
@@ -79,6 +77,8 @@ class Entries(Mapping[str, Entry]):
         self._store = store
 
     def __getitem__(self, name: str) -> Entry:
+        if not isinstance(name, str):
+            raise TypeError(f"name of a tensor: got {name!r}, want a str")
         entry = self._store.find(name)
         if entry is None:
             raise TensorNotFoundError(
@@ -158,6 +158,12 @@ class Checkpoint(Mapping[str, Array]):
         """
         return self._read(self.entries[name])
 
+    def get(self, name: str, default: T | None = None) -> Array | T | None:  # type: ignore[override]
+        """Return a tensor, or ``default`` where there is none of that name."""
+        if name not in self:
+            return default  # not by way of the error, which takes time to look for names that are alike
+        return self[name]
+
     def __contains__(self, name: object) -> bool:
         return name in self.entries
 
@@ -193,6 +199,8 @@ class Checkpoint(Mapping[str, Array]):
         ------
         ValueError
             An array of ``out`` has another shape or dtype, is not writable, or was not asked for.
+        TypeError
+            Something in ``out`` is no plain ndarray, or ``names`` is a string.
         TensorNotFoundError
             A name is not there; nothing has been read then.
         """
@@ -228,7 +236,12 @@ class Checkpoint(Mapping[str, Array]):
 
     def slice(self, name: str) -> SliceReader:
         """Return a reader of parts of one tensor: ``ckpt.slice("w")[10:20, :]`` reads only that."""
-        return SliceReader(self, self.entries[name])
+        entry = self.entries[name]
+        return SliceReader(
+            entry,
+            lambda region: self._read_region(entry, region),
+            lambda region: self._is_covered(entry, region),
+        )
 
     def verify(self, *, progress: Progress | None = None) -> Report:
         """Check every checksum, size and place in all files of the checkpoint; see :class:`Report`.
@@ -251,6 +264,10 @@ class Checkpoint(Mapping[str, Array]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Worker processes open the files anew.
+        return _open_files, (self._store.files, self._verify)
 
     # Comparing two checkpoints as mappings would read both whole and end in ambiguous arrays.
     __eq__ = object.__eq__
@@ -278,8 +295,7 @@ class Checkpoint(Mapping[str, Array]):
     def _read_region(self, entry: Entry, region: Region) -> Array:
         """Read the part of a tensor in ``region``, from as few of its slices as hold it."""
         if not entry.slices:
-            full = whole(entry.shape)
-            return self._read_stored(entry, None, partly=region != full)[within(region, full)]
+            return self._read_stored(entry, None, region)
         return self._assemble(entry, region, lambda shape: new_array(shape, entry.dtype))
 
     def _is_covered(self, entry: Entry, region: Region) -> bool:
@@ -297,12 +313,14 @@ class Checkpoint(Mapping[str, Array]):
         return bool(touched) and all(piece == shared for piece, shared in touched)
 
     def _assemble(self, entry: Entry, region: Region, new: Callable[[Shape], Array]) -> Array:
-        def read(part: TensorSlice, wanted: Region) -> Array:
-            stored = part.region(entry.shape)
-            return self._read_stored(entry, part, partly=wanted != stored)[within(wanted, stored)]
-
         try:
-            return assemble(entry.shape, entry.slices, region, new, read)
+            return assemble(
+                entry.shape,
+                entry.slices,
+                region,
+                new,
+                lambda part, wanted: self._read_stored(entry, part, wanted),
+            )
         except CorruptError as error:
             if error.file is not None:
                 raise
@@ -310,135 +328,34 @@ class Checkpoint(Mapping[str, Array]):
             lost = f"; missing: {', '.join(files.missing)}" if files.missing else ""
             raise CorruptError(f"tensor {entry.name!r}: {error.what}{lost}", file=files.tables[0]) from error
 
-    def _read_stored(self, entry: Entry, part: TensorSlice | None, *, partly: bool = False) -> Array:
-        """Read what is stored as one piece; without its checksum where only part of it will be looked at."""
+    def _read_stored(self, entry: Entry, part: TensorSlice | None, region: Region | None = None) -> Array:
+        """Read what is stored as one piece, or of it only ``region``, then without its checksum."""
+        at = None
+        if region is not None:
+            stored = whole(entry.shape) if part is None else part.region(entry.shape)
+            at = None if region == stored else within(region, stored)
         mark = entry.name if part is None else (entry.name, part)
         # Of strings and variants all is read to find any, so all can be verified.
-        checkable = not partly or entry.dtype.itemsize is None
+        checkable = at is None or entry.dtype.itemsize is None
         verify = self._verify and checkable and mark not in self._verified
         if part is None:
-            array = self._store.read_whole(entry, verify=verify)
+            array = self._store.read_whole(entry, verify=verify, at=at)
         else:
-            array = self._store.read_slice(entry, part, verify=verify)
+            array = self._store.read_slice(entry, part, verify=verify, at=at)
         if verify:
             self._verified.add(mark)
         return array
 
 
-class SliceReader:
-    """Reads parts of one tensor, with NumPy's indices: integers, slices with steps, an ellipsis.
-
-    Only the stored slices that meet the index are touched, and of a mapped tensor only the pages. A checksum
-    covers a stored piece as a whole, so it is verified where the index takes all of a piece, and not where it
-    takes part of one; read the whole tensor where that matters.
-    """
-
-    def __init__(self, checkpoint: Checkpoint, entry: Entry) -> None:
-        self._checkpoint = checkpoint
-        self.entry = entry
-        """What the index says of the tensor."""
-
-    @property
-    def shape(self) -> Shape:
-        """Shape of the whole tensor."""
-        return self.entry.shape
-
-    @property
-    def dtype(self) -> DType:
-        """Dtype of the tensor."""
-        return self.entry.dtype
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("a scalar has no length")
-        return self.shape[0]
-
-    def __getitem__(self, index: Index) -> Array:
-        """Return the part at ``index`` as a read-only array, as ``array[index]`` would be.
-
-        Raises
-        ------
-        IndexError
-            Too many indices, or an integer outside the tensor.
-        TypeError
-            An index that is neither integer, slice nor ellipsis.
-        """
-        ranges, region = self._locate(index)
-        array = self._checkpoint._read_region(self.entry, region)
-        local = [
-            0 if isinstance(r, int) else _shifted(r, start)
-            for r, (start, _) in zip(ranges, region, strict=True)
-        ]
-        # The ellipsis keeps a 0-d array from becoming a scalar.
-        at = (*local, ...)
-        return read_only(array[at])
-
-    def is_verified(self, index: Index) -> bool:
-        """Return whether the checksums of all that ``self[index]`` reads are verified.
-
-        They are where the index takes all of each stored piece that it touches, and in V1 checkpoints; not
-        where it takes part of a piece, nor in a checkpoint opened with ``verify=False``.
-        """
-        return self._checkpoint._is_covered(self.entry, self._locate(index)[1])
-
-    def _locate(self, index: Index) -> tuple[list[int | range], Region]:
-        """The positions that an index takes in each dimension, and the least region that holds them."""
-        ranges = _ranges(index, self.shape, self.entry.name)
-        return ranges, tuple(_bounds(r) if isinstance(r, range) else (r, r + 1) for r in ranges)
-
-    def __repr__(self) -> str:
-        return f"<SliceReader {self.entry.name!r} {self.dtype.name}{list(self.shape)}>"
-
-
-def _ranges(index: Index, shape: Shape, name: str) -> list[int | range]:
-    """For each dimension the positions taken: one, which drops the dimension, or a range of them."""
-    items = list(index) if isinstance(index, tuple) else [index]
-    given = sum(item is not Ellipsis for item in items)
-    if given > len(shape) or len(items) - given > 1:
-        raise IndexError(f"{name}: got {given} indices for a tensor of {len(shape)} dimensions")
-    if given == len(items):
-        items.append(Ellipsis)
-    at = next(i for i, item in enumerate(items) if item is Ellipsis)
-    items[at : at + 1] = [slice(None)] * (len(shape) - given)
-    ranges: list[int | range] = []
-    for axis, (item, size) in enumerate(zip(items, shape, strict=True)):
-        if isinstance(item, slice):
-            ranges.append(range(*item.indices(size)))
-            continue
-        try:
-            position = operator.index(item)  # type: ignore[arg-type]
-        except TypeError:
-            raise TypeError(
-                f"{name}: index {item!r} is neither an integer, a slice nor an ellipsis"
-            ) from None
-        if not -size <= position < size:
-            raise IndexError(f"{name}: index {position} is out of bounds for axis {axis} of size {size}")
-        ranges.append(position % size)
-    return ranges
-
-
-def _bounds(positions: range) -> tuple[int, int]:
-    """Start and stop of the least interval that holds the positions."""
-    if not positions:
-        return 0, 0
-    return min(positions[0], positions[-1]), max(positions[0], positions[-1]) + 1
-
-
-def _shifted(positions: range, start: int) -> slice:
-    """The slice that takes the positions out of an array that begins at ``start``."""
-    if not positions:
-        return slice(0, 0)
-    stop = positions[-1] - start + (1 if positions.step > 0 else -1)
-    return slice(positions[0] - start, stop if stop >= 0 else None, positions.step)
-
-
-def _check_targets(targets: Mapping[str, np.ndarray], entries: Iterable[Entry]) -> None:
+def _check_targets(targets: Mapping[str, Any], entries: Iterable[Entry]) -> None:
     """Raise where an array to fill cannot take the values of its tensor, or has none."""
     by_name = {entry.name: entry for entry in entries}
     for name, target in targets.items():
         entry = by_name.get(name)
         if entry is None:
             raise ValueError(f"out[{name!r}] is not among the names to read")
+        if not isinstance(target, np.ndarray) or isinstance(target, np.ma.MaskedArray):
+            raise TypeError(f"out[{name!r}]: got {type(target).__name__}, want a plain ndarray")
         if target.shape != entry.shape or target.dtype != entry.dtype.numpy:
             raise ValueError(
                 f"out[{name!r}]: got {target.dtype}{list(target.shape)}, "
@@ -464,12 +381,18 @@ def _threaded(load: Callable[[Entry], Array], entries: Sequence[Entry], threads:
 
 def _close_matches(name: str, store: Bundle | SliceFile) -> list[str]:
     """Names that end in ``name`` or look like it, best first; what TF2 appends to all names left aside."""
+    import difflib  # only errors need it
+
     try:
-        names = {
-            known.removesuffix(VARIABLE_VALUE): known for known in islice(store.names(), _COMPARED_NAMES)
-        }
+        names = {known.removesuffix(VARIABLE_VALUE): known for known in store.names()}
     except CorruptError:
         return []
-    ends = [short for short in names if short.endswith(f"/{name}")]
-    alike = ends or difflib.get_close_matches(name.removesuffix(VARIABLE_VALUE), names, n=_SUGGESTED)
-    return [names[short] for short in alike[:_SUGGESTED]]
+    short = name.removesuffix(VARIABLE_VALUE)
+    alike = [known for known in names if known.endswith(f"/{short}")]
+    if not alike:
+        # Comparing is slow: in a large checkpoint only with names that begin or end in the same way.
+        scope, _, last = short.rpartition("/")
+        near = (known for known in names if known.endswith(last) or (scope and known.startswith(scope)))
+        few = names if len(names) <= _COMPARED_NAMES else list(islice(near, _COMPARED_NAMES))
+        alike = difflib.get_close_matches(short, few, n=_SUGGESTED)
+    return [names[known] for known in alike[:_SUGGESTED]]

@@ -35,7 +35,10 @@ class Entry(NamedTuple):
     shape: Shape
     """Its full shape, also where it is stored in slices."""
     nbytes: int
-    """Bytes it takes in the data files, all slices together (of strings: with lengths and checksums)."""
+    """Bytes it takes in the data files, all slices together (of strings: with lengths and checksums).
+
+    In a V1 checkpoint, whose values are encoded one by one, what they take as an array; of strings what they
+    hold, and 0 where these are damaged."""
     shard: int | None
     """Number of the data file that holds it; None where slices may lie in several."""
     offset: int | None
@@ -52,11 +55,8 @@ def name_of(key: bytes) -> str:
 
 
 def key_of(name: str) -> bytes:
-    """Return the key of a name; a name with unpaired surrogates that no key decodes to has no key."""
-    try:
-        return name.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return name.encode("utf-8", "surrogatepass")
+    """Return the key of a name; UnicodeEncodeError where no key decodes to it (other lone surrogates)."""
+    return name.encode("utf-8", "surrogateescape")
 
 
 def decode_entry(name: str, value: Buffer) -> Entry:

@@ -18,12 +18,12 @@ from functools import cached_property
 
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.prefix import CheckpointFiles
-from ckptfmt.checkpoint.slices import TensorSlice, decode_slice, encode_slice_key, region_shape
+from ckptfmt.checkpoint.slices import FULL, TensorSlice, decode_slice, encode_slice_key, region_shape
 from ckptfmt.checkpoint.version import check_version
-from ckptfmt.dtypes import find_dtype
+from ckptfmt.dtypes import Storage, find_dtype
 from ckptfmt.errors import CorruptError, UnsupportedError
 from ckptfmt.table import Table
-from ckptfmt.tensor import Array, decode_shape, decode_values, expected_size, shaped
+from ckptfmt.tensor import Array, Box, decode_shape, decode_values, expected_size, shaped
 from ckptfmt.wire.coding import LENGTH_DELIMITED, Buffer, Field, decode_fields
 from ckptfmt.wire.file import Opener
 
@@ -90,7 +90,9 @@ class SliceFile:
         if merged.slices and merged.slices[0].covers_all() and len(merged.slices) == 1:
             merged = merged._replace(slices=())
         nbytes = expected_size(merged.dtype, merged.shape)
-        return merged._replace(nbytes=self._strings_nbytes(merged) if nbytes is None else nbytes)
+        if merged.dtype.storage is Storage.STRING:
+            nbytes = self._strings_nbytes(merged)
+        return merged._replace(nbytes=nbytes or 0)
 
     def _strings_nbytes(self, entry: Entry) -> int:
         """Bytes of the strings of a tensor, which takes reading them; 0 where they are damaged."""
@@ -110,24 +112,34 @@ class SliceFile:
 
     # --- values ------------------------------------------------------------------------------------------
 
-    def read_whole(self, entry: Entry, *, verify: bool = True) -> Array:
-        """Return a tensor stored whole; its checksum is that of its table block, always verified."""
-        return self.read_slice(entry, TensorSlice(((0, -1),) * len(entry.shape)))
+    def read_whole(self, entry: Entry, *, verify: bool = True, at: Box | None = None) -> Array:
+        """Return a tensor stored whole, or part; its checksum is that of its table block, always verified."""
+        return self.read_slice(entry, TensorSlice(((0, FULL),) * len(entry.shape)), at=at)
 
-    def read_slice(self, entry: Entry, part: TensorSlice, *, verify: bool = True) -> Array:
-        """Return one stored slice of a tensor: a view of the file where its dtype allows."""
+    def read_slice(
+        self, entry: Entry, part: TensorSlice, *, verify: bool = True, at: Box | None = None
+    ) -> Array:
+        """Return one stored slice of a tensor, or part of it: a view of the file where its dtype allows."""
+        label = f"tensor {entry.name!r}: slice {part}"
+        if entry.dtype.storage is Storage.NONE:
+            raise UnsupportedError(
+                f"{self.files.tables[0]}: {label}: values of dtype {entry.dtype.name} "
+                f"(code {entry.dtype.code}) are not supported"
+            )
         key = encode_slice_key(key_of(entry.name), part)
         shape = region_shape(part.region(entry.shape))
         for number, _ in self.directory[entry.name]:
+            file = self.tables[number].file.name
             value = self.tables[number].get(key)
             if value is None:
                 continue
             try:
-                return _decode_slice_data(value, entry, part, shape)
+                array = _decode_slice_data(value, entry, part, shape)
             except CorruptError as error:
-                raise CorruptError(
-                    f"tensor {entry.name!r}: slice {part}: {error.what}", file=self.tables[number].file.name
-                ) from error
+                raise CorruptError(f"{label}: {error.what}", file=file) from error
+            except UnsupportedError as error:
+                raise UnsupportedError(f"{file}: {label}: {error}") from error
+            return array if at is None else array[at]
         raise CorruptError(
             f"tensor {entry.name!r}: the values of slice {part} are not in the file",
             file=self.tables[self.directory[entry.name][0][0]].file.name,

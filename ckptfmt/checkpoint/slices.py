@@ -13,13 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import EllipsisType
 from typing import TypeAlias
 
 import numpy as np
 
 from ckptfmt.errors import CorruptError, LimitError
-from ckptfmt.tensor import Array, Shape
+from ckptfmt.tensor import Array, Box, Shape
 from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
 from ckptfmt.wire.ordered_code import (
     decode_snum,
@@ -133,7 +132,7 @@ def intersect(a: Region, b: Region) -> Region | None:
     return shared if all(start < stop for start, stop in shared) else None
 
 
-def within(region: Region, outer: Region) -> tuple[slice | EllipsisType, ...]:
+def within(region: Region, outer: Region) -> Box:
     """Return the index that takes ``region`` out of an array that holds ``outer``."""
     # The ellipsis keeps what is taken out of a 0-d array an array.
     return *(slice(a - c, b - c) for (a, b), (c, _) in zip(region, outer, strict=True)), ...

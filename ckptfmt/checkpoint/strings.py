@@ -25,52 +25,68 @@ from ckptfmt.wire.crc32c import crc32c, mask, unmask
 
 _UINT32_MAX = 0xFFFFFFFF
 
+LENGTHS_AT_ONCE = 1 << 18
+"""String lengths decoded at a time: a tensor of 20 million empty strings is verified in little memory."""
 
-def check_strings(data: Buffer, shape: Shape, *, big_endian: bool = False) -> tuple[np.ndarray, int, int]:
-    """Return the lengths of the strings, where the first begins, and the CRC up to there.
 
-    The lengths are checked against each other, their CRC and the size of ``data``; nothing is allocated for
-    what they claim.
+def check_strings(
+    data: Buffer, shape: Shape, *, big_endian: bool = False, keep: list[np.ndarray] | None = None
+) -> tuple[int, int]:
+    """Return where the first string begins, and the CRC up to there.
+
+    The lengths are checked against each other, their CRC and the size of ``data``, a chunk at a time: nothing
+    is allocated for what they claim. ``keep`` takes the chunks (uint64).
     """
     count = math.prod(shape)
     if not count and not len(data):
-        return np.empty(0, np.uint64), 0, 0
-    lengths, pos = decode_varints(data, count)
+        return 0, 0
+    if count > len(data):
+        raise TruncatedError(f"{count} varints", wanted=count, available=len(data), offset=0)
+    order: Literal["big", "little"] = "big" if big_endian else "little"
+    pos = total = crc = 0
+    for done in range(0, count, LENGTHS_AT_ONCE):
+        lengths, size = decode_varints(data[pos:], min(LENGTHS_AT_ONCE, count - done))
+        pos += size
+        if int(lengths.max()) <= _UINT32_MAX:
+            crc = crc32c(lengths.astype(">u4" if big_endian else "<u4").tobytes(), crc)
+            total += int(lengths.sum())
+        else:
+            for length in lengths.tolist():
+                crc = crc32c(length.to_bytes(4 if length <= _UINT32_MAX else 8, order), crc)
+                total += length
+        if keep is not None:
+            keep.append(lengths)
     start = pos + 4
     if start > len(data):
         raise TruncatedError("checksum of string lengths", wanted=start, available=len(data), offset=pos)
-    total = sum(lengths.tolist())
     if start + total != len(data):
         raise CorruptError(
             f"strings of {total} bytes in all: got {len(data) - start} bytes behind their lengths",
             offset=start,
         )
-    order: Literal["big", "little"] = "big" if big_endian else "little"
-    if total <= _UINT32_MAX:
-        words = lengths.astype(">u4" if big_endian else "<u4").tobytes()
-    else:
-        words = b"".join(n.to_bytes(4 if n <= _UINT32_MAX else 8, order) for n in lengths.tolist())
-    crc = crc32c(words)
     stored = bytes(data[pos:start])
     expected = unmask(int.from_bytes(stored, order))
     if crc != expected:
         raise ChecksumError("checksum of string lengths differs", stored=expected, computed=crc, offset=pos)
-    return lengths, start, crc32c(stored, crc)
+    return start, crc32c(stored, crc)
 
 
 def decode_strings(data: Buffer, shape: Shape, *, big_endian: bool = False) -> tuple[Array, int]:
     """Return an object array of ``bytes``, and the CRC to compare with the entry's."""
-    lengths, start, crc = check_strings(data, shape, big_endian=big_endian)
+    lengths = [np.empty(0, np.uint64)]
+    start, crc = check_strings(data, shape, big_endian=big_endian, keep=lengths)
     strings = data[start:]
-    return shaped(split_strings(strings, lengths), shape), crc32c(strings, crc)
+    return shaped(split_strings(strings, np.concatenate(lengths)), shape), crc32c(strings, crc)
 
 
-def decode_variants(data: Buffer, shape: Shape) -> tuple[Array, int]:
-    """Return an object array of :class:`~ckptfmt.tensor.Variant`, and the CRC to compare with the entry's."""
+def check_variants(data: Buffer, shape: Shape, *, keep: list[Buffer] | None = None) -> int:
+    """Verify the checksums inside, and return the CRC to compare with the entry's.
+
+    ``keep`` takes the serialized variants.
+    """
     count = math.prod(shape)
     if count > len(data):
         raise TruncatedError(f"{count} variants", wanted=count, available=len(data), offset=0)
-    values = np.empty(count, object)
     pos = crc = 0
     for i in range(count):
         size, start = decode_varint(data, pos)
@@ -89,7 +105,18 @@ def decode_variants(data: Buffer, shape: Shape) -> tuple[Array, int]:
             )
         crc = crc32c(stored, crc)
         pos += 4
-        values[i] = decode_variant(content)
+        if keep is not None:
+            keep.append(content)
     if pos != len(data):
         raise CorruptError(f"{len(data) - pos} bytes behind the last variant", offset=pos)
+    return crc
+
+
+def decode_variants(data: Buffer, shape: Shape) -> tuple[Array, int]:
+    """Return an object array of :class:`~ckptfmt.tensor.Variant`, and the CRC to compare with the entry's."""
+    contents: list[Buffer] = []
+    crc = check_variants(data, shape, keep=contents)
+    values = np.empty(len(contents), object)
+    for i, content in enumerate(contents):
+        values[i] = decode_variant(content)
     return shaped(values, shape), crc

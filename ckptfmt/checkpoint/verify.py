@@ -17,6 +17,7 @@ from ckptfmt.errors import (
     ChecksumError,
     CkptfmtError,
     CorruptError,
+    NotReadableError,
     TruncatedError,
     UnsupportedError,
 )
@@ -39,8 +40,8 @@ class Problem:
     severity: Literal["error", "warning"]
     """``error``: something cannot be read right. ``warning``: everything can, and yet this is odd."""
     kind: str
-    """Of errors ``block``, ``entry``, ``checksum``, ``truncated``, ``missing``, ``unsupported``, of warnings
-    ``overlap``, ``orphan`` or ``stale``."""
+    """Of errors ``block``, ``entry``, ``checksum``, ``truncated``, ``missing``, ``unreadable``,
+    ``unsupported``, of warnings ``overlap``, ``orphan`` or ``stale``."""
     message: str
     """What is wrong and where, in one line."""
     file: str | None = None
@@ -287,6 +288,7 @@ def _note(report: Report, error: CkptfmtError, name: str) -> None:
         (TruncatedError, "truncated"),
         (UnsupportedError, "unsupported"),
         (CheckpointNotFoundError, "missing"),
+        (NotReadableError, "unreadable"),
     )
     kind = next((kind for cls, kind in kinds if isinstance(error, cls)), "entry")
     report.add(kind, error, name)

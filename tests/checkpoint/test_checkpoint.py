@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import shutil
+import subprocess
+import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,15 +15,26 @@ import numpy as np
 import pytest
 
 import ckptfmt
+from ckptfmt.checkpoint.slices import encode_slice_key
+from ckptfmt.dtypes import DTYPES
 from ckptfmt.errors import (
     CheckpointNotFoundError,
     ChecksumError,
     CorruptError,
     TensorNotFoundError,
     TruncatedError,
+    UnsupportedError,
 )
+from ckptfmt.wire.crc32c import crc32c, mask
 from tests.support.golden import load
-from tests.support.table_writer import encode_bundle_index, encode_entry, write_bundle
+from tests.support.table_writer import (
+    encode_bundle_index,
+    encode_entry,
+    encode_field,
+    encode_header,
+    encode_table,
+    write_bundle,
+)
 
 
 @pytest.fixture
@@ -374,3 +389,206 @@ def test_a_missing_v1_shard_is_named(tmp_path: Path) -> None:
             ckpt[name]
     assert set(ckpt) <= set(names)
     assert any(ckpt[name] is not None for name in ckpt if name not in cut)
+
+
+def test_out_takes_arrays_of_any_memory_order() -> None:
+    golden = load("keras3")
+    ckpt = ckptfmt.open(golden.path)
+    name, entry = next((n, e) for n, e in ckpt.entries.items() if len(e.shape) == 2)
+    rows, columns = entry.shape
+    for out in (
+        np.empty(entry.shape, entry.dtype.numpy, order="F"),
+        np.empty((rows, 2 * columns), entry.dtype.numpy)[:, ::2],
+    ):
+        assert ckpt.read(out={name: out})[name] is out
+        np.testing.assert_array_equal(out, ckpt[name])
+    for wrong in ([[0.0]], np.ma.masked_all(entry.shape, entry.dtype.numpy)):
+        with pytest.raises(TypeError, match="want a plain ndarray"):
+            ckpt.read(out={name: wrong})  # type: ignore[dict-item]
+
+
+def test_it_travels_to_worker_processes(saver: ckptfmt.Checkpoint) -> None:
+    copy = pickle.loads(pickle.dumps(saver))
+    assert copy.prefix == saver.prefix
+    assert copy["global_step"] == saver["global_step"]
+
+
+def test_names_that_are_no_text_are_refused(saver: ckptfmt.Checkpoint) -> None:
+    for name in (b"global_step", 0, None):
+        with pytest.raises(TypeError, match="want a str"):
+            saver[name]  # type: ignore[index]
+        assert saver.get(name, "default") == "default"  # type: ignore[arg-type]
+    assert saver.get("globalstep") is None
+    assert saver.get("global_step") == saver["global_step"]
+
+
+def test_a_lone_surrogate_is_no_name_before_or_after_listing(tmp_path: Path) -> None:
+    # The bytes ed a0 80 would be that surrogate in UTF-8, if there were one; they are a name of their own.
+    (tmp_path / "c.index").write_bytes(
+        encode_table([(b"", encode_header()), (b"\xed\xa0\x80", encode_entry())])
+    )
+    ckpt = ckptfmt.open(tmp_path / "c")
+    assert "\ud800" not in ckpt
+    assert list(ckpt) == ["\udced\udca0\udc80"]
+    assert "\ud800" not in ckpt
+    assert "\udced\udca0\udc80" in ckpt
+
+
+def test_a_reader_of_slices_is_an_array_to_numpy(saver: ckptfmt.Checkpoint) -> None:
+    name = next(name for name, entry in saver.entries.items() if len(entry.shape) == 2)
+    reader = saver.slice(name)
+    assert reader.ndim == 2
+    np.testing.assert_array_equal(np.asarray(reader), saver[name])
+    assert np.array(reader, np.float64).dtype == np.float64
+    assert np.asarray(saver.slice("global_step")).shape == ()
+    with pytest.raises(TypeError, match="is a bool"):
+        reader[True]
+
+
+@pytest.mark.parametrize("big_endian", [False, True], ids=["little", "big"])
+@pytest.mark.parametrize(
+    "name", ["float32", "bool", "int4", "float4_e2m1fn", "bfloat16", "complex64", "int64"]
+)
+def test_a_part_is_read_without_the_rest(name: str, big_endian: bool, tmp_path: Path) -> None:
+    dtype = next(dtype for dtype in DTYPES.values() if dtype.name == name)
+    assert dtype.itemsize is not None
+    rows = 1 << 16
+    values = np.arange(rows * 256, dtype=np.uint32).astype(np.uint8) & (1 if name == "bool" else 7)
+    array = values.view(np.int8).astype(dtype.numpy).reshape(rows, 256)
+    word = dtype.itemsize // 2 if name == "complex64" else dtype.itemsize
+    data = array.view(np.uint8).reshape(-1, word)[:, :: -1 if big_endian else 1].tobytes()
+    entry = encode_entry(dtype=dtype.code, shape=array.shape, size=len(data), crc=crc32c(data))
+    header = encode_header(big_endian=big_endian)
+    (tmp_path / "c.index").write_bytes(encode_bundle_index({"w": entry}, header))
+    (tmp_path / "c.data-00000-of-00001").write_bytes(data)
+    ckpt = ckptfmt.open(tmp_path / "c")
+    assert ckpt["w"].tobytes() == array.tobytes()
+    tracemalloc.start()
+    part = ckpt.slice("w")[3:5, ::2]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert part.tobytes() == array[3:5, ::2].tobytes()
+    assert peak < 100_000
+
+
+def test_a_bool_that_is_neither_0_nor_1_is_true(tmp_path: Path) -> None:
+    data = bytes([0, 1, 2, 255])
+    entry = encode_entry(dtype=10, shape=(4,), size=4, crc=crc32c(data))
+    (tmp_path / "c.index").write_bytes(encode_bundle_index({"b": entry}))
+    (tmp_path / "c.data-00000-of-00001").write_bytes(data)
+    ckpt = ckptfmt.open(tmp_path / "c")
+    assert ckpt["b"].tobytes() == bytes([0, 1, 1, 1])
+    assert ckpt.slice("b")[2:].tobytes() == bytes([1, 1])
+    assert not ckpt["b"].flags.writeable
+    assert ckpt.verify().ok
+
+
+def test_variants_compare_and_hash_as_objects() -> None:
+    ckpt = ckptfmt.open(load("variants").path)
+    variants = [v for array in ckpt.values() for v in array.flat]
+    assert variants
+    assert len(set(variants)) == len(variants)
+    assert variants[0] == variants[0]
+
+
+def test_a_shard_the_system_refuses_is_not_called_damaged(tmp_path: Path) -> None:
+    path = copied("saver", tmp_path)
+    shard = next(path.parent.glob(f"{path.name}.data-*"))
+    shard.unlink()
+    shard.mkdir()
+    report = ckptfmt.open(path).verify()
+    assert not report.ok
+    assert {problem.kind for problem in report.problems} == {"unreadable"}
+
+
+MEASURED = """
+import resource, sys, ckptfmt
+ckpt = ckptfmt.open(sys.argv[1])
+list(ckpt)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+report = ckpt.verify()
+assert report.ok, report.problems
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: ru_maxrss in KiB, and pages given back")
+def test_verify_takes_little_memory_however_large_the_shards(tmp_path: Path) -> None:
+    size, strings = 256 << 20, 3_000_000
+    zeros = bytes(1 << 20)
+    crc = 0
+    with (tmp_path / "c.data-00000-of-00001").open("wb") as file:
+        for _ in range(size >> 20):
+            crc = crc32c(zeros, crc)
+        file.truncate(size)
+        # A great many empty strings: a byte each.
+        lengths = crc32c(bytes(4 * strings))
+        stored = mask(lengths).to_bytes(4, "little")
+        file.seek(size + strings)
+        file.write(stored)
+    entries = {
+        "w": encode_entry(dtype=4, shape=(size,), size=size, crc=crc),
+        "s": encode_entry(
+            dtype=7, shape=(strings,), offset=size, size=strings + 4, crc=crc32c(stored, lengths)
+        ),
+    }
+    (tmp_path / "c.index").write_bytes(encode_bundle_index(entries))
+    command = [sys.executable, "-c", MEASURED, str(tmp_path / "c")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 64 << 10, "KiB"
+
+
+MANY_SHARDS = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+import ckptfmt
+ckpt = ckptfmt.open(sys.argv[1])
+assert ckpt.verify().ok
+assert len(ckpt.read(copy=True)) == 300
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of the process")
+def test_more_shards_than_files_that_may_be_open(tmp_path: Path) -> None:
+    tensors = {f"t{i:03}": np.full(3, i, np.int32) for i in range(300)}
+    write_bundle(tmp_path / "c", tensors, num_shards=300)
+    command = [sys.executable, "-c", MANY_SHARDS, str(tmp_path / "c")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "values", "message"),
+    [
+        (20, encode_field(14, encode_field(3, b"handle")), "values of dtype resource"),
+        (99, b"", "values of dtype unknown_99"),
+        (0, b"", "values of dtype invalid"),
+    ],
+    ids=["resource", "unknown", "invalid"],
+)
+def test_v1_tensors_that_cannot_be_stored_are_listed_and_refused(
+    code: int, values: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "c").write_bytes(v1_scalar(code, values))
+    ckpt = ckptfmt.open(tmp_path / "c")
+    assert ckpt.entries["t"].dtype.code == code
+    with pytest.raises(UnsupportedError, match=f"tensor 't'.*{message}"):
+        ckpt["t"]
+    assert [problem.kind for problem in ckpt.verify().problems] == ["unsupported"]
+
+
+def test_v1_variants_read(tmp_path: Path) -> None:
+    (tmp_path / "c").write_bytes(v1_scalar(21, encode_field(15, encode_field(1, b"T"))))
+    ckpt = ckptfmt.open(tmp_path / "c")
+    assert ckpt.entries["t"].nbytes == 0
+    assert ckpt["t"].item().type_name == "T"
+    assert ckpt.verify().ok
+
+
+def v1_scalar(code: int, values: bytes) -> bytes:
+    """A V1 file of one scalar "t" of any dtype."""
+    meta = encode_field(1, b"t") + encode_field(2, b"") + encode_field(3, code) + encode_field(4, b"")
+    data = encode_field(1, b"t") + encode_field(2, b"") + encode_field(3, values)
+    key = encode_slice_key(b"t", ckptfmt.TensorSlice(()))
+    return encode_table([(b"", encode_field(1, encode_field(1, meta))), (key, encode_field(2, data))])

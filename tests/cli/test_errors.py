@@ -172,7 +172,9 @@ def test_a_full_disk_is_one_line(model: str) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_is_quiet(model: str) -> None:
     program = (
-        "import sys, time, ckptfmt\nfrom ckptfmt.__main__ import main\n"
+        "import signal, sys, time, ckptfmt\nfrom ckptfmt.__main__ import main\n"
+        # A process started in the background of a shell inherits that Ctrl-C is ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def wait(*args, **kwargs):\n    print('waiting', flush=True)\n    time.sleep(60)\n"
         "ckptfmt.open = wait\nmain()"
     )
