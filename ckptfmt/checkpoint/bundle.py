@@ -163,7 +163,7 @@ class Bundle:
         try:
             entry = decode_entry(name, value)
         except CorruptError as error:
-            raise CorruptError(f"tensor {name!r}: {error.what}", file=self._index_name) from error
+            raise CorruptError(f"entry of tensor {name!r}: {error.what}", file=self._index_name) from error
         if not entry.slices:
             return entry
         return entry._replace(nbytes=expected_size(entry.dtype, entry.shape) or self._sliced_nbytes(entry))

@@ -15,14 +15,13 @@ from typing import NamedTuple
 
 from ckptfmt.checkpoint.slices import TensorSlice, decode_slice
 from ckptfmt.dtypes import DType, find_dtype
-from ckptfmt.errors import CorruptError, TruncatedError
+from ckptfmt.errors import CorruptError
 from ckptfmt.tensor import Shape, decode_shape
-from ckptfmt.wire.coding import Buffer, decode_fields, decode_varint, field_size, to_signed
+from ckptfmt.wire.coding import Buffer, decode_fields, decode_varint, to_signed
 from ckptfmt.wire.crc32c import unmask
 
 # Tags of BundleEntryProto: field number << 3 | wire type.
 _DTYPE, _SHAPE, _SHARD, _OFFSET, _SIZE, _CRC, _SLICE = 0x08, 0x12, 0x18, 0x20, 0x28, 0x35, 0x3A
-_WITH_VARINT = frozenset((_DTYPE, _SHAPE, _SHARD, _OFFSET, _SIZE, _SLICE))
 
 
 class Entry(NamedTuple):
@@ -68,66 +67,56 @@ def decode_entry(name: str, value: Buffer) -> Entry:
         The value is not parseable, or says what no tensor can be: a negative place or size, a shape that
         TensorFlow cannot hold.
     """
-    shard = offset = size = masked = pos = 0
-    head = b""
-    more: list[Buffer] = []
-    slices: list[TensorSlice] = []
     end = len(value)
-    # Writers put dtype and shape first; both are decoded at once, and remembered, for few of them differ.
+    # As writers write it: fields in order, dtype and shape one byte of tag and one of length or code each.
     if end > 4 and value[0] == _DTYPE and value[2] == _SHAPE and value[1] < 0x80 and value[3] < 0x80:
+        shard = offset = size = 0
         pos = 4 + value[3]
         head = bytes(value[:pos])
-    try:
-        while pos < end:
-            start = pos
-            tag = value[pos]
-            if tag == _CRC:
-                pos += 5
-                masked = int.from_bytes(value[pos - 4 : pos], "little")
-                continue
-            number = value[pos + 1]
-            pos += 2
-            if number > 0x7F and tag in _WITH_VARINT:
-                number, pos = decode_varint(value, pos - 1)
-            if tag == _SIZE:
-                size = number
-            elif tag == _OFFSET:
-                offset = number
-            elif tag == _SHARD:
-                shard = number
-            elif tag == _DTYPE:
-                more.append(value[start:pos])
-            elif tag == _SHAPE:
-                pos += number
-                more.append(value[start:pos])
-            elif tag == _SLICE:
-                slices.append(decode_slice(value[pos : pos + number]))
-                pos += number
-            else:
-                # A field this version does not know.
-                pos = start + field_size(memoryview(value)[start:])
-    except IndexError:
-        pos = end + 1
-    if pos > end:
-        raise TruncatedError("entry", wanted=pos, available=end)
-    if (size | offset | shard) >> 63:
-        raise CorruptError(
-            f"negative shard {to_signed(shard)}, offset {to_signed(offset)} or size {to_signed(size)}"
-        )
-    dtype, shape = _decode_head(b"".join((head, *more)) if more else head)
+        if pos < end and value[pos] == _SHARD:
+            shard, pos = _decode_short(value, pos + 1)
+        if pos < end and value[pos] == _OFFSET:
+            offset, pos = _decode_short(value, pos + 1)
+        if pos < end and value[pos] == _SIZE:
+            size, pos = _decode_short(value, pos + 1)
+        if pos + 5 == end and value[pos] == _CRC and not (size | offset | shard) >> 63:
+            dtype, shape = _decode_head(head)
+            crc = unmask(int.from_bytes(value[pos + 1 :], "little"))
+            return Entry(name, dtype, shape, size, shard, offset, crc, ())
+    return _decode_in_any_order(name, value)
+
+
+def _decode_in_any_order(name: str, value: Buffer) -> Entry:
+    """The entry of any serialized BundleEntryProto, merged as protobuf does."""
+    numbers = dict.fromkeys((_DTYPE, _SHARD, _OFFSET, _SIZE, _CRC), 0)
+    shape: list[Buffer] = []
+    slices: list[TensorSlice] = []
+    for field in decode_fields(value):
+        tag = field.number << 3 | field.wire_type
+        if tag in numbers:
+            numbers[tag] = field.value
+        elif tag == _SHAPE:
+            shape.append(field.content)
+        elif tag == _SLICE:
+            slices.append(decode_slice(field.content))
+    dtype, dimensions = find_dtype(numbers[_DTYPE]), decode_shape(b"".join(shape))
     if slices:
         # The place is that of the first bundle merged, not of any data.
-        return Entry(name, dtype, shape, 0, None, None, None, tuple(slices))
-    return Entry(name, dtype, shape, size, shard, offset, unmask(masked), ())
+        return Entry(name, dtype, dimensions, 0, None, None, None, tuple(slices))
+    shard, offset, size = (to_signed(numbers[tag]) for tag in (_SHARD, _OFFSET, _SIZE))
+    if min(shard, offset, size) < 0:
+        raise CorruptError(f"negative shard {shard}, offset {offset} or size {size}")
+    return Entry(name, dtype, dimensions, size, shard, offset, unmask(numbers[_CRC]), ())
+
+
+def _decode_short(data: Buffer, pos: int) -> tuple[int, int]:
+    """A varint that is likely to be of one byte."""
+    if pos < len(data) and data[pos] < 0x80:
+        return data[pos], pos + 1
+    return decode_varint(data, pos)
 
 
 @lru_cache(maxsize=4096)
 def _decode_head(head: bytes) -> tuple[DType, Shape]:
-    """The dtype and shape that the first two fields of an entry say."""
-    dtype, shape = 0, bytearray()
-    for field in decode_fields(head):
-        if field.number == 1:
-            dtype = field.value
-        else:
-            shape += field.content
-    return find_dtype(dtype), decode_shape(bytes(shape))
+    """The dtype and shape that the first two fields of an entry say; few of them differ."""
+    return find_dtype(head[1]), decode_shape(head[4:])

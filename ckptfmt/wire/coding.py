@@ -121,11 +121,6 @@ def decode_fields(data: Buffer) -> Iterator[Field]:
         yield field
 
 
-def field_size(data: Buffer) -> int:
-    """Return how many bytes the first field of a serialized message takes, tag included."""
-    return _decode_field(data, 0)[1]
-
-
 def _decode_field(data: Buffer, start: int) -> tuple[Field, int]:
     """The field at ``start`` and the position behind it."""
     tag, pos = decode_varint(data, start)
