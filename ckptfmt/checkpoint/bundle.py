@@ -10,6 +10,7 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``.
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections.abc import Iterator
@@ -128,6 +129,10 @@ class Bundle:
 
     def __len__(self) -> int:
         return len(self.directory)
+
+    def entries(self) -> Iterator[Entry]:
+        """Iterate over the entries of all tensors, in the order of their names."""
+        return itertools.starmap(self.decode_entry, self.directory.items())
 
     def find(self, name: str) -> Entry | None:
         """Return the entry of a tensor, or None; without a listing so far, one block of the index is read."""

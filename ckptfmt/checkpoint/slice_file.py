@@ -61,10 +61,17 @@ class SliceFile:
     def __len__(self) -> int:
         return len(self.directory)
 
+    def entries(self) -> Iterator[Entry]:
+        """Iterate over the entries of all tensors, in the order of their names."""
+        return map(self._find_or_decode, self.directory)
+
     def find(self, name: str) -> Entry | None:
         """Return the entry of a tensor, or None."""
+        return self._find_or_decode(name) if name in self.directory else None
+
+    def _find_or_decode(self, name: str) -> Entry:
         entry = self._entries.get(name)
-        if entry is None and name in self.directory:
+        if entry is None:
             entry = self._entries[name] = self._decode_entry(name)
         return entry
 
