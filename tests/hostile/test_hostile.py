@@ -155,7 +155,11 @@ BAD_ENTRIES: dict[str, tuple[bytes, type[CkptfmtError], str]] = {
     "resource": (encode_entry(dtype=20, shape=(), size=8), UnsupportedError, "dtype resource"),
     "empty value": (b"", UnsupportedError, "dtype invalid"),
     "value of one byte": (b"\x08", CorruptError, "entry"),
-    "value that ends in its shape": (b"\x08\x01\x12\x7f\x12", CorruptError, "entry of .* field 2: want 127 bytes, got 1"),
+    "value that ends in its shape": (
+        b"\x08\x01\x12\x7f\x12",
+        CorruptError,
+        "entry of .* field 2: want 127 bytes, got 1",
+    ),
     "value of zeros": (bytes(20), CorruptError, "field number 0"),
     "value of 0xff": (b"\xff" * 30, CorruptError, "varint"),
     "varint of 11 bytes": (b"\x28" + b"\x80" * 10 + b"\x01", CorruptError, "longer than 10 bytes"),
