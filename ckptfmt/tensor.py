@@ -172,7 +172,9 @@ def _as_bools(array: Array) -> Array:
 def _extend_low_bits(stored: Array, dtype: DType) -> Array:
     unused = 8 - dtype.bits
     if dtype.signed:
-        values: Array = np.right_shift(np.left_shift(stored, unused).view(np.int8), unused)
+        # Counts of the same type: NumPy 1 would widen an array without dimensions to that of a Python int.
+        shifted = np.left_shift(stored, np.uint8(unused)).view(np.int8)
+        values: Array = np.right_shift(shifted, np.int8(unused))
     else:
         values = np.bitwise_and(stored, np.uint8(0xFF >> unused))
     # NumPy's functions make a scalar of an array without dimensions.
