@@ -17,12 +17,13 @@ from ckptfmt.checkpoint.slice_reader import SliceReader
 from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.state import CheckpointState, latest_checkpoint, read_checkpoint_state
 from ckptfmt.checkpoint.verify import Problem, Report
-from ckptfmt.dtypes import DType
+from ckptfmt.dtypes import DTYPES, DType
 from ckptfmt.tensor import ResourceHandle, Variant
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DTYPES",
     "Checkpoint",
     "CheckpointState",
     "DType",

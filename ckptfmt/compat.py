@@ -15,10 +15,13 @@ Arguments, return types and answers are those of TensorFlow 2.21, except where i
 - partitioned tensors of every dtype are put together, those of V1 checkpoints too;
 - :meth:`CheckpointReader.debug_string` lists a partitioned tensor once, not the encoded key of each slice.
 
-Dtypes are :class:`ckptfmt.DType`, with the ``name``, ``as_numpy_dtype`` and ``as_datatype_enum`` of
-``tf.DType``; they compare equal to each other, not to strings. Errors are those of :mod:`ckptfmt.errors`: a
-missing tensor is a KeyError, a missing checkpoint a FileNotFoundError, and in a directory, as in TensorFlow,
-a ValueError too.
+Dtypes are :class:`ckptfmt.DType`, with those attributes of ``tf.DType`` that readers ask for (``name``,
+``size``, ``as_numpy_dtype``, ``is_floating``, …). They compare equal to each other, to those of TensorFlow,
+to their names and to their NumPy dtypes. ``as_numpy_dtype`` of a quantised type is an integer type
+(``np.int8`` of ``qint8``), which is what its arrays have here; in TensorFlow it is a record of one integer.
+
+Errors are those of :mod:`ckptfmt.errors`: a missing tensor is a KeyError, a missing checkpoint a
+FileNotFoundError, and in a directory, as in TensorFlow, a ValueError too.
 """
 
 from __future__ import annotations

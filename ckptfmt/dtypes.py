@@ -34,7 +34,12 @@ class Storage(enum.Enum):
 
 @dataclass(frozen=True, eq=False)
 class DType:
-    """One TensorFlow dtype. There is one object for each, so that ``is`` and ``==`` agree."""
+    """One TensorFlow dtype.
+
+    It equals another of its code, the ``tf.DType`` of that code, its own name, and the NumPy dtype or scalar
+    type of :attr:`numpy`: ``dtype == "float32"``, ``dtype == np.float32``. It hashes as its name does. NumPy
+    takes it for a dtype: ``np.zeros(shape, dtype)``.
+    """
 
     code: int
     """Number in ``enum DataType``."""
@@ -68,15 +73,85 @@ class DType:
     def __reduce__(self) -> tuple[object, ...]:
         return find_dtype, (self.code,)
 
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if isinstance(other, DType):
+            return self.code == other.code
+        if isinstance(other, str):
+            return self.name == other
+        if isinstance(other, np.dtype):
+            return self.storage is not Storage.NONE and self.numpy == other
+        if isinstance(other, type):
+            # Not by np.dtype(other): it takes abstract types too, with a warning, and float for float64.
+            return self.storage is not Storage.NONE and other in (self.numpy.type, self.as_numpy_dtype)
+        code = getattr(other, "as_datatype_enum", None)
+        return self.code == code if isinstance(code, int) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """:attr:`numpy`, where NumPy looks for it when it wants a dtype; what is not storable has none."""
+        if self.storage is Storage.NONE:
+            raise AttributeError(f"dtype {self.name} (code {self.code}) has no NumPy dtype")
+        return self.numpy
+
+    __numpy_dtype__ = dtype
+    """The same since NumPy 2.4, which wants to look for ``dtype`` no longer some day."""
+
+    # --- under their names in tf.DType -----------------------------------------------------------------
+
     @property
     def as_numpy_dtype(self) -> type:
-        """The scalar type of :attr:`numpy`, ``object`` of strings, under its name in ``tf.DType``."""
+        """The scalar type of :attr:`numpy`, ``object`` of strings."""
         return object if self.numpy.hasobject else self.numpy.type
 
     @property
     def as_datatype_enum(self) -> int:
-        """:attr:`code`, under its name in ``tf.DType``."""
+        """:attr:`code`."""
         return self.code
+
+    @property
+    def base_dtype(self) -> DType:
+        """Of a reference the dtype referred to, else the dtype itself."""
+        return DTYPES.get(self.code - REF_OFFSET, self)
+
+    @property
+    def size(self) -> int:
+        """Bytes of an element in memory; 0 where elements vary in size."""
+        return self.base_dtype.itemsize or 0
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether elements are real floating-point numbers."""
+        return self.name.startswith(("float", "bfloat"))
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether elements are integers; quantised ones are not."""
+        return self.name.startswith(("int", "uint"))
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether elements are complex numbers."""
+        return self.name.startswith("complex")
+
+    @property
+    def is_bool(self) -> bool:
+        """Whether elements are truth values."""
+        return self.name.startswith("bool")
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether elements are quantised."""
+        return self.name.startswith(("qint", "quint"))
+
+    @property
+    def is_numpy_compatible(self) -> bool:
+        """Whether TensorFlow has a NumPy dtype for it; of variants it has none."""
+        return self.base_dtype.storage not in (Storage.NONE, Storage.VARIANT)
 
     def __repr__(self) -> str:
         return f"<DType {self.name}>"

@@ -62,6 +62,9 @@ class TestReader:
         }
         assert dtypes["w"].as_numpy_dtype is np.float32
         assert dtypes["w"].as_datatype_enum == 1
+        assert dtypes["w"] == np.float32
+        assert dtypes["w"] == "float32"
+        assert np.zeros(2, dtypes["w"]).dtype == np.float32
 
     def test_has_tensor(self, prefix: str) -> None:
         reader = compat.load_checkpoint(prefix)

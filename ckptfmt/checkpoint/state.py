@@ -28,7 +28,7 @@ from ckptfmt.wire.file import MappedFile
 STATE_FILE = "checkpoint"
 """Name of the state file, unless the program that saved chose another."""
 
-MAX_STATE_BYTES = 1 << 26
+MAX_STATE_BYTES = 1 << 22
 """A larger file is no state file, though it may be called like one."""
 
 _log = logging.getLogger(__name__)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import ckptfmt
 from ckptfmt import Checkpoint, Entry, errors
 from ckptfmt.cli.collapse import collapse
 from ckptfmt.cli.failures import ExitCode, code_of, describe, message_of
-from ckptfmt.cli.options import json_option, path_argument, size_value
+from ckptfmt.cli.options import dtype_globs, json_option, path_argument, size_value
 from ckptfmt.cli.output import complain, note, on_terminal, printable, write, write_json
 from ckptfmt.cli.table import LEFT, RIGHT, write_table
 from ckptfmt.cli.text import count_text, escape, shape_text, size_text
@@ -43,6 +44,63 @@ class BadRow(NamedTuple):
 
     name: str
     error: errors.CkptfmtError
+
+
+@dataclass
+class Totals:
+    """What the tensors listed add up to, counted as they pass."""
+
+    in_checkpoint: int
+    """Tensors that the checkpoint has, listed or not."""
+    tensors: int = 0
+    parameters: int = 0
+    """Elements of numbers."""
+    nbytes: int = 0
+    shards: set[int | None] = field(default_factory=set)
+    """Numbers of the data files; None among them where a tensor is stored in slices."""
+    bad: list[BadRow] = field(default_factory=list)
+    """The tensors whose entries cannot be read."""
+
+    def count(self, rows: Iterable[Row | BadRow]) -> Iterator[Row | BadRow]:
+        """Pass the rows on, and count them."""
+        for row in rows:
+            self.tensors += 1
+            if isinstance(row, BadRow):
+                self.bad.append(row)
+            else:
+                entry = row.entry
+                self.nbytes += entry.nbytes
+                self.shards.add(entry.shard)
+                if entry.dtype.itemsize is not None:
+                    self.parameters += math.prod(entry.shape)
+            yield row
+
+    @property
+    def num_shards(self) -> int | None:
+        """Number of data files; None where it is not known."""
+        return None if None in self.shards else len(self.shards)
+
+    def describe(self) -> dict[str, int | None]:
+        """Return the totals for JSON."""
+        return {
+            "tensors": self.tensors,
+            "in_checkpoint": self.in_checkpoint,
+            "unreadable": len(self.bad),
+            "parameters": self.parameters,
+            "bytes": self.nbytes,
+            "shards": self.num_shards,
+        }
+
+    def __str__(self) -> str:
+        tensors = count_text(self.tensors, "tensor")
+        if self.tensors != self.in_checkpoint:
+            tensors += f" of {self.in_checkpoint:,}"
+        parts = [tensors, count_text(self.parameters, "parameter"), size_text(self.nbytes)]
+        if self.num_shards is not None:
+            parts.append(count_text(self.num_shards, "shard"))
+        if self.bad:
+            parts.append(f"{len(self.bad):,} unreadable")
+        return ", ".join(parts)
 
 
 _SORT_KEYS: dict[str, Callable[[Row], Any]] = {
@@ -81,7 +139,12 @@ _SORT_KEYS: dict[str, Callable[[Row], Any]] = {
 )
 @click.option("--reverse", "-r", is_flag=True, help="Turn the order round.")
 @click.option(
-    "--dtype", "dtypes", multiple=True, metavar="DTYPE", help="Only these dtypes, e.g. float32 or 'int*'."
+    "--dtype",
+    "dtypes",
+    multiple=True,
+    metavar="DTYPE",
+    callback=dtype_globs,
+    help="Only these dtypes, e.g. float32 or 'int*'.",
 )
 @click.option(
     "--min-size", metavar="SIZE", callback=size_value, help="Only tensors of this many bytes, e.g. 1MiB."
@@ -106,6 +169,7 @@ def command(
 
     PATTERN is a glob over names, where * also matches slashes; with several, a tensor that matches any is
     listed, and where none matches, the exit code is 4. Quote patterns, so that the shell leaves them alone.
+    Where --dtype and --min-size leave nothing, stderr says so, and the exit code is 0.
 
     On a terminal this is a table with its totals below. Elsewhere it is one line for each tensor, without a
     title: name, dtype, shape ([3,4], of a scalar []) and bytes, separated by tabs; the totals go to stderr.
@@ -117,49 +181,67 @@ def command(
     exit code is 3.
     """
     with ckptfmt.open(path) as checkpoint:
-        rows, bad = _select(checkpoint, patterns, dtypes, min_size or 0)
-        totals = _totals(checkpoint, rows, bad)
-        listed = _arrange(_collapse(rows) if collapsed else rows, bad, sort, reverse)
+        totals = Totals(len(checkpoint))
+        rows = totals.count(_find(checkpoint, patterns, dtypes, min_size or 0))
+        if as_json or on_terminal() or sort != "name" or reverse or collapsed:
+            rows = iter(_arrange(list(rows), collapsed, sort, reverse))
+        # Else they come in the right order, and are written as they come: there may be a million.
         if as_json:
             write_json(
                 {
                     "prefix": checkpoint.prefix,
                     "format": checkpoint.format,
-                    "tensors": [_describe(row, collapsed) for row in listed],
-                    "totals": totals,
+                    "tensors": [_describe(row, collapsed) for row in rows],
+                    "totals": totals.describe(),
                 }
             )
         else:
-            _write(listed, with_slices, _totals_text(totals))
-    for row in bad:
-        complain(message_of(row.error))
-    return max((code_of(row.error) for row in bad), default=ExitCode.FINE)
+            _write(rows, with_slices, totals)
+    if totals.in_checkpoint and not totals.tensors:
+        complain("nothing left by the filters")
+    for bad in totals.bad:
+        complain(message_of(bad.error))
+    return max((code_of(bad.error) for bad in totals.bad), default=ExitCode.FINE)
 
 
-def _select(
+def _find(
     checkpoint: Checkpoint, patterns: Sequence[str], dtypes: Sequence[str], min_size: int
-) -> tuple[list[Row], list[BadRow]]:
-    """The tensors to list, and those of them whose entries are bad, both in the order of the checkpoint."""
+) -> Iterator[Row | BadRow]:
+    """Iterate over the tensors to list, in the order of the checkpoint: of names by their bytes."""
     entries = checkpoint.entries
-    names: Iterable[str] = entries
-    if patterns:
-        matches = _matcher(patterns)
-        names = [name for name in names if matches(name)]
-        if not names:
-            if len(patterns) == 1:
-                entries[patterns[0]]  # not there, and the error has what looks like it
-            raise errors.TensorNotFoundError(" ".join(patterns), file=checkpoint.prefix)
     has_dtype = _matcher(dtypes) if dtypes else None
-    rows, bad = [], []
-    for name in names:
+    found = not patterns
+    for name in filter(_matcher(patterns), entries) if patterns else entries:
+        found = True
         try:
             entry = entries[name]
         except errors.CkptfmtError as error:
-            bad.append(BadRow(name, error))
+            yield BadRow(name, error)
             continue
         if entry.nbytes >= min_size and (has_dtype is None or has_dtype(entry.dtype.name)):
-            rows.append(Row(name, entry, entry.nbytes))
-    return rows, bad
+            yield Row(name, entry, entry.nbytes)
+    if not found:
+        raise _no_match(checkpoint, patterns)
+
+
+def _no_match(checkpoint: Checkpoint, patterns: Sequence[str]) -> errors.TensorNotFoundError:
+    """The error of patterns that match no name: what may have been meant instead."""
+    first = patterns[0]
+    close: Sequence[str] = ()
+    if len(patterns) == 1:
+        try:
+            checkpoint.entries[first]
+        except errors.TensorNotFoundError as error:
+            close = error.close_matches
+    no_match = errors.TensorNotFoundError(" ".join(patterns), file=checkpoint.prefix, close_matches=close)
+    message = f"{checkpoint.prefix}: no tensor matches {' or '.join(map(repr, patterns))}"
+    plain = not set("".join(patterns)) & set("*?[")
+    if plain and (not close or any(first in name for name in checkpoint.entries)):
+        message += f"; patterns are globs: try {f'*{first}*'!r}"
+    if close:
+        message += f"; did you mean {' or '.join(map(repr, close))}?"
+    no_match.args = (message,)
+    return no_match
 
 
 def _matcher(patterns: Sequence[str]) -> Callable[[str], object]:
@@ -178,48 +260,24 @@ def _collapse(rows: Sequence[Row]) -> list[Row]:
     return collapsed
 
 
-def _arrange(rows: list[Row], bad: list[BadRow], sort: str, reverse: bool) -> list[Row | BadRow]:
+def _arrange(found: Sequence[Row | BadRow], collapsed: bool, sort: str, reverse: bool) -> list[Row | BadRow]:
     """All rows in the order asked for; the bad ones have only a name to be sorted by, else they come last."""
-    arranged: list[Row | BadRow]
-    if sort == "name":
-        # Names sort by their bytes, as in the file; where nothing is bad they already do.
-        arranged = sorted([*rows, *bad], key=_name_key) if bad else list(rows)
-        return arranged[::-1] if reverse else arranged
-    return [*sorted(rows, key=_SORT_KEYS[sort], reverse=reverse), *bad]
+    rows = [row for row in found if isinstance(row, Row)]
+    bad = [row for row in found if isinstance(row, BadRow)]
+    if collapsed:
+        rows = _collapse(rows)
+    if sort != "name":
+        return [*sorted(rows, key=_SORT_KEYS[sort], reverse=reverse), *bad]
+    # Names sort by their bytes, as in the file; where nothing is bad they already do.
+    arranged: list[Row | BadRow] = [*rows, *bad]
+    if bad:
+        arranged.sort(key=_name_key)
+    return arranged[::-1] if reverse else arranged
 
 
 def _name_key(row: Row | BadRow) -> bytes:
     name = row.names[0] if isinstance(row, Row) and row.names else row.name
     return name.encode("utf-8", "surrogateescape")
-
-
-def _totals(checkpoint: Checkpoint, rows: Sequence[Row], bad: Sequence[BadRow]) -> dict[str, int | None]:
-    entries = [row.entry for row in rows]
-    shards = {entry.shard for entry in entries}
-    return {
-        "tensors": len(rows) + len(bad),
-        "in_checkpoint": len(checkpoint),
-        "unreadable": len(bad),
-        "parameters": sum(math.prod(entry.shape) for entry in entries if entry.dtype.itemsize is not None),
-        "bytes": sum(entry.nbytes for entry in entries),
-        "shards": None if None in shards else len(shards),
-    }
-
-
-def _totals_text(totals: dict[str, int | None]) -> str:
-    tensors = count_text(totals["tensors"] or 0, "tensor")
-    if totals["tensors"] != totals["in_checkpoint"]:
-        tensors += f" of {totals['in_checkpoint']:,}"
-    parts = [
-        tensors,
-        count_text(totals["parameters"] or 0, "parameter"),
-        size_text(totals["bytes"] or 0),
-    ]
-    if totals["shards"] is not None:
-        parts.append(count_text(totals["shards"], "shard"))
-    if totals["unreadable"]:
-        parts.append(f"{totals['unreadable']:,} unreadable")
-    return ", ".join(parts)
 
 
 def _describe(row: Row | BadRow, collapsed: bool) -> dict[str, object]:
@@ -243,7 +301,7 @@ def _describe(row: Row | BadRow, collapsed: bool) -> dict[str, object]:
     return described
 
 
-def _write(rows: Sequence[Row | BadRow], with_slices: bool, totals: str) -> None:
+def _write(rows: Iterable[Row | BadRow], with_slices: bool, totals: Totals) -> None:
     """Write the rows as text: a table with the totals, or lines, and the totals to stderr."""
     times = printable(TIMES, "x")
     heads, sides = ["name", "dtype", "shape", "bytes"], [LEFT, LEFT, LEFT, RIGHT]
@@ -257,7 +315,7 @@ def _write(rows: Sequence[Row | BadRow], with_slices: bool, totals: str) -> None
     else:
         lines = ("\t".join(_cells(row, with_slices, times, str)) for row in rows)
         write_table(heads, sides, (), lines)
-        note(totals)
+        note(str(totals))
 
 
 def _cells(row: Row | BadRow, with_slices: bool, times: str, size: Callable[[int], str]) -> tuple[str, ...]:

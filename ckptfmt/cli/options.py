@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 
 import click
+
+from ckptfmt import DTYPES
 
 JSON = "ckptfmt.json"
 """Key of ``Context.meta``: whether the user asked for JSON, so that errors come in it too."""
@@ -46,3 +49,35 @@ def size_value(_: click.Context, __: click.Parameter, value: str | None) -> int 
         return parse_size(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+_OTHER_NAMES = {"float": "float32", "double": "float64", "half": "float16"}
+"""Dtypes that ``enum DataType`` names in another way."""
+
+
+def dtype_globs(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Click callback of options that take globs over dtype names; each must match some name there is."""
+    # What is no dtype is listed too: references, invalid, unknown_99.
+    known = [dtype.name for dtype in DTYPES.values()]
+    names = [
+        *known,
+        *(f"{name}_ref" for name in known),
+        "invalid",
+        *(f"unknown_{code}" for code in range(256)),
+    ]
+    for glob in value:
+        if not fnmatch.filter(names, glob):
+            raise click.BadParameter(f"no dtype matches {glob!r}{_hint(glob)}")
+    return value
+
+
+def _hint(glob: str) -> str:
+    """What a name of no dtype may have been meant for."""
+    import difflib  # only errors need it
+
+    short = glob.lower().removeprefix("dt_")
+    names = [dtype.name for dtype in DTYPES.values()]
+    close = [_OTHER_NAMES[short]] if short in _OTHER_NAMES else difflib.get_close_matches(short, names)
+    if close:
+        return f"; did you mean {' or '.join(map(repr, close))}?"
+    return "; write for example float32, bfloat16 or 'int*'"

@@ -6,12 +6,16 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from ckptfmt.cli.text import one_line
 
 _PIECE = 1 << 16
 """Characters written at a time."""
+
+_LINES = 1000
+"""Lines put together before they are written."""
 
 
 def prepare_streams() -> None:
@@ -31,6 +35,14 @@ def write(text: str) -> None:
     # In pieces: unbuffered (python -u), a write cut short by a reader that goes away passes for a whole one.
     for start in range(0, len(text), _PIECE):
         sys.stdout.write(text[start : start + _PIECE])
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Write lines to stdout as they come, so that never all of them are held."""
+    lines = iter(lines)
+    while batch := list(islice(lines, _LINES)):
+        batch.append("")
+        write("\n".join(batch))
 
 
 def write_json(document: Mapping[str, object]) -> None:

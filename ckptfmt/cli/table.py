@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from ckptfmt import errors
-from ckptfmt.cli.output import on_terminal, write
+from ckptfmt.cli.output import on_terminal, write, write_lines
 
 MAX_DRAWN = 1000
 """Rich takes a tenth of a millisecond for a cell; longer tables are aligned without it."""
@@ -26,10 +26,10 @@ def write_table(
     heads, sides, rows
         Titles, alignments (:data:`LEFT` or :data:`RIGHT`) and cells, safe to print, for a terminal.
     plain
-        The lines to write where stdout is no terminal.
+        The lines to write where stdout is no terminal, one after the other as they come.
     """
     if not on_terminal():
-        write("".join(f"{line}\n" for line in plain))
+        write_lines(plain)
     elif len(rows) > MAX_DRAWN:
         _align(heads, sides, rows)
     else:

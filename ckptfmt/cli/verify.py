@@ -34,10 +34,11 @@ def command(path: str, as_json: bool) -> int:
     """Check the checkpoint at PATH: every block and tensor checksum, every size against dtype and shape.
 
     Each problem is one line, "error: KIND: ..." or "warning: KIND: ..."; the last line is the summary. Errors
-    (block, entry, checksum, truncated, missing, unsupported) stop something from being read right, and the
-    exit code is 3, also where a data file is missing. Warnings (overlap: tensors share bytes; orphan: bytes
-    belong to no tensor; stale: a data file is not of this checkpoint) stop nothing; with nothing else the
-    exit code is 1.
+    (block, entry, checksum, truncated, missing, unreadable, unsupported) stop something from being read
+    right, and the exit code is 3, also where a data file is missing; it is 4 where all errors are
+    "unreadable": the operating system refuses a file, and what can be read is intact. Warnings (overlap:
+    tensors share bytes; orphan: bytes belong to no tensor; stale: a data file is not of this checkpoint) stop
+    nothing; with nothing else the exit code is 1.
 
     Files are streamed, so that memory stays small however large they are.
     """
@@ -62,8 +63,13 @@ def command(path: str, as_json: bool) -> int:
                 write(f"{_line(problem)}\n")
             write(f"{_summary(report, complete)}\n")
     if not complete:
-        return ExitCode.DAMAGED
+        return ExitCode.NOT_FOUND if _only_unreadable(report) else ExitCode.DAMAGED
     return ExitCode.FINDING if report.problems else ExitCode.FINE
+
+
+def _only_unreadable(report: Report) -> bool:
+    """Whether all errors are the operating system's: nothing is known to be damaged."""
+    return {problem.kind for problem in report.problems if problem.severity == "error"} == {"unreadable"}
 
 
 def _line(problem: Problem) -> str:
@@ -81,4 +87,5 @@ def _summary(report: Report, complete: bool) -> str:
         parts.append(count_text(failed, "error"))
     if len(report.problems) > failed:
         parts.append(count_text(len(report.problems) - failed, "warning"))
-    return f"{'fine' if complete else 'damaged'}: {', '.join(parts)}"
+    state = "fine" if complete else "not readable" if _only_unreadable(report) else "damaged"
+    return f"{state}: {', '.join(parts)}"

@@ -7,9 +7,12 @@ thread may read at any time. A remote file needs only to provide :class:`RandomA
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
+import stat
+import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from ckptfmt.errors import CheckpointNotFoundError, NotReadableError, TruncatedError
@@ -40,16 +43,37 @@ Opener: TypeAlias = Callable[[str], RandomAccessFile]
 """Opens a path; raises CheckpointNotFoundError or NotReadableError."""
 
 
+def _map(descriptor: int) -> mmap.mmap:
+    if sys.version_info >= (3, 13):
+        # Without a descriptor of its own, a mapping does not count against the limit of open files.
+        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ, trackfd=False)
+    return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+
+
 class MappedFile:
     """A local file mapped into memory: ``read`` returns views, and pages come in when they are touched."""
 
     def __init__(self, path: str) -> None:
         self.name = path
         try:
-            with Path(path).open("rb") as stream:
-                self.size = stream.seek(0, 2)
+            # Not to wait for a writer, should the path be that of a pipe.
+            descriptor = os.open(
+                path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+            )
+            try:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    is_directory = stat.S_ISDIR(status.st_mode)
+                    raise NotReadableError(
+                        path, os.strerror(errno.EISDIR) if is_directory else "not a regular file"
+                    )
+                self.size = status.st_size
                 # An empty file cannot be mapped.
-                self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if self.size else None
+                self._map = _map(descriptor) if self.size else None
+            finally:
+                os.close(descriptor)
+        except NotReadableError:
+            raise
         except FileNotFoundError as error:
             raise CheckpointNotFoundError(f"{path}: no such file", tried=[path]) from error
         except (OSError, ValueError) as error:

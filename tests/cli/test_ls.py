@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ckptfmt.checkpoint.checkpoint import Entries
+from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.cli import output
 from ckptfmt.cli.collapse import collapse
 from ckptfmt.cli.ls import TIMES
 from ckptfmt.cli.options import parse_size
@@ -86,6 +89,26 @@ def test_json_says_where_tensors_are(layers: str) -> None:
     }
 
 
+def test_lines_are_written_as_the_entries_are_read(layers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As many are held as are written at a time, however many there are.
+    monkeypatch.setattr(output, "_LINES", 3)
+    log: list[str] = []
+    find, write = Entries.__getitem__, output.write
+
+    def spy_read(entries: Entries, name: str) -> Entry:
+        log.append("read")
+        return find(entries, name)
+
+    def spy_write(text: str) -> None:
+        log.append("write")
+        write(text)
+
+    monkeypatch.setattr(Entries, "__getitem__", spy_read)
+    monkeypatch.setattr(output, "write", spy_write)
+    assert len(names(layers)) == 16
+    assert log == [*["read", "read", "read", "write"] * 5, "read", "write"]
+
+
 # --- choosing ----------------------------------------------------------------------------------------------
 
 
@@ -114,7 +137,26 @@ def test_the_totals_of_a_part_say_of_how_many(layers: str) -> None:
 def test_a_pattern_that_matches_nothing_is_not_found(layers: str) -> None:
     result = run("ls", layers, "layer_1/kernal")
     assert (result.exit_code, result.stdout) == (4, "")
-    assert "no tensor 'layer_1/kernal'; did you mean 'layer_1/kernel'" in result.stderr
+    assert "no tensor matches 'layer_1/kernal'; did you mean 'layer_1/kernel'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("patterns", "said"),
+    [
+        (["nope"], "no tensor matches 'nope'; patterns are globs: try '*nope*'"),
+        (["*nope*"], "no tensor matches '*nope*'"),
+        (["nope", "nor"], "no tensor matches 'nope' or 'nor'; patterns are globs: try '*nope*'"),
+        (["nope", "nor*"], "no tensor matches 'nope' or 'nor*'"),
+        (["layer_2"], "no tensor matches 'layer_2'; patterns are globs: try '*layer_2*'; did you mean "),
+    ],
+)
+def test_patterns_without_a_star_are_told_to_be_globs(layers: str, patterns: list[str], said: str) -> None:
+    result = run("ls", layers, *patterns)
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert result.stderr.startswith(f"ckptfmt: {layers}: {said}")
+    assert said.endswith(" ") or result.stderr.endswith(f"{said}\n")
+    error = run_json("ls", layers, *patterns, code=4)["error"]
+    assert (error["type"], error["name"]) == ("TensorNotFoundError", " ".join(patterns))
 
 
 def test_dtype_and_size_filter(layers: str) -> None:
@@ -124,9 +166,44 @@ def test_dtype_and_size_filter(layers: str) -> None:
 
 
 def test_nothing_left_by_a_filter_is_fine(layers: str) -> None:
-    result = run("ls", layers, "--min-size", "1GiB")
-    assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr.startswith("0 tensors of 16")
+    for filters in (["--min-size", "1GiB"], ["--dtype", "qint8"], ["*/kernel", "--dtype", "int*"]):
+        result = run("ls", layers, *filters)
+        assert (result.exit_code, result.stdout) == (0, "")
+        totals, hint = result.stderr.splitlines()
+        assert totals.startswith("0 tensors of 16")
+        assert hint == "ckptfmt: nothing left by the filters"
+        assert run_json("ls", layers, *filters)["tensors"] == []
+
+
+def test_where_something_is_left_or_nothing_was_there_no_filter_is_blamed(
+    layers: str, bad_entry: str, tmp_path: Path
+) -> None:
+    empty = write_bundle(tmp_path / "empty", {})
+    assert run("ls", empty).stderr == "0 tensors, 0 parameters, 0 B, 0 shards\n"
+    for path, dtype in ((layers, "int64"), (bad_entry, "qint8")):
+        assert "filters" not in run("ls", path, "--dtype", dtype).stderr
+
+
+@pytest.mark.parametrize(
+    ("glob", "said"),
+    [
+        ("floaty", "no dtype matches 'floaty'; did you mean 'float"),
+        ("float", "did you mean 'float32'?"),
+        ("DT_DOUBLE", "did you mean 'float64'?"),
+        ("Int32", "did you mean 'int32' or "),
+        ("f4", "no dtype matches 'f4'; write for example float32"),
+        ("", "no dtype matches ''"),
+    ],
+)
+def test_a_dtype_that_is_none_is_wrong_usage(layers: str, glob: str, said: str) -> None:
+    result = run("ls", layers, "--dtype", "int64", f"--dtype={glob}")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("glob", ["unknown_99", "unknown*", "float32_ref", "invalid", "[iu]nt?", "*"])
+def test_a_dtype_that_could_be_listed_is_none_wrong(layers: str, glob: str) -> None:
+    assert run("ls", layers, "--dtype", glob).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -240,6 +317,17 @@ def test_a_bad_entry_does_not_stop_the_list(bad_entry: str) -> None:
 def test_a_bad_entry_comes_last_where_it_has_nothing_to_be_sorted_by(bad_entry: str) -> None:
     result = run("ls", bad_entry, "--sort", "size", "--slices", "--collapse")
     assert result.stdout.splitlines()[-1] == "b\t?\t?\t?\t?"
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [([], "abc"), (["-r"], "cba"), (["--collapse"], "abc"), (["--sort", "size", "-r"], "acb")],
+)
+def test_a_bad_entry_has_its_place(bad_entry: str, options: list[str], names: str) -> None:
+    result = run("ls", bad_entry, *options)
+    assert [line[0] for line in result.stdout.splitlines()] == list(names)
+    assert len(result.stderr.splitlines()) == 2
+    assert [tensor["name"] for tensor in run_json("ls", bad_entry, *options, code=3)["tensors"]] == [*names]
 
 
 def test_a_bad_entry_in_json_has_its_error(bad_entry: str) -> None:

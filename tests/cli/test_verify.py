@@ -85,6 +85,45 @@ def test_a_missing_shard_is_damage_and_one_line(model: str) -> None:
     assert "damaged: 2 of 4 tensors intact" in result.stdout
 
 
+def refuse(path: str) -> None:
+    """Make the operating system refuse a file, to the superuser too."""
+    Path(path).unlink()
+    Path(path).mkdir()
+
+
+def test_a_file_that_the_system_refuses_is_not_readable_and_no_damage(model: str) -> None:
+    refuse(f"{model}.data-00001-of-00002")
+    result = run("verify", model)
+    assert result.exit_code == 4
+    *errors, summary = result.stdout.splitlines()
+    assert errors
+    assert all(line.startswith(f"error: unreadable: {model}.data-00001-of-00002") for line in errors)
+    assert summary.startswith("not readable: 2 of 4 tensors intact, ")
+    report = run_json("verify", model, code=4)
+    assert (report["ok"], {problem["kind"] for problem in report["problems"]}) == (False, {"unreadable"})
+
+
+def test_a_file_that_the_system_refuses_does_not_hide_damage(model: str) -> None:
+    refuse(f"{model}.data-00001-of-00002")
+    spoil(f"{model}.data-00000-of-00002", 70)
+    result = run("verify", model)
+    assert result.exit_code == 3
+    assert result.stdout.splitlines()[-1].startswith("damaged: 1 of 4 tensors intact, ")
+
+
+def test_warnings_beside_a_file_that_the_system_refuses_are_no_damage(model: str) -> None:
+    refuse(f"{model}.data-00001-of-00002")
+    path = Path(f"{model}.data-00000-of-00002")
+    path.write_bytes(path.read_bytes() + b"left over")
+    result = run("verify", model)
+    assert result.exit_code == 4
+    assert "warning: orphan: " in result.stdout
+
+
+def test_the_help_says_when_the_exit_code_is_that_of_no_damage() -> None:
+    assert 'it is 4 where all errors are "unreadable"' in " ".join(run("verify", "--help").stdout.split())
+
+
 def test_a_short_shard_is_damage(model: str) -> None:
     path = Path(f"{model}.data-00001-of-00002")
     path.write_bytes(path.read_bytes()[:-1])

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ckptfmt import compat
-from ckptfmt.dtypes import DTYPES, Storage
+from ckptfmt.dtypes import DTYPES, REF_OFFSET, Storage, find_dtype
 
 tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
 pytestmark = pytest.mark.tensorflow
@@ -90,14 +90,41 @@ def test_every_dtype(tmp_path: Path, shape: tuple[int, ...]) -> None:
     assert compat.load_checkpoint(path).debug_string() == theirs
 
 
-def test_dtypes_have_the_same_attributes(tmp_path: Path) -> None:
+def test_dtypes_of_a_checkpoint_equal_those_of_tensorflow(tmp_path: Path) -> None:
     path = save_v2(tmp_path / "ckpt", {dtype.name: make(dtype, ()) for dtype in SAVED})
+    ours = compat.load_checkpoint(path).get_variable_to_dtype_map()
     theirs = tf.train.load_checkpoint(path).get_variable_to_dtype_map()
-    for name, dtype in compat.load_checkpoint(path).get_variable_to_dtype_map().items():
-        assert dtype.name == theirs[name].name
-        assert dtype.as_datatype_enum == theirs[name].as_datatype_enum
-        if name not in QUANTISED:  # in TensorFlow records of one integer
-            assert dtype.as_numpy_dtype is theirs[name].as_numpy_dtype
+    assert ours == theirs
+    assert theirs == ours
+
+
+# References are 100 above their base.
+@pytest.mark.parametrize("code", [*DTYPES, *(REF_OFFSET + code for code in DTYPES)])
+def test_dtypes_have_the_same_attributes(code: int) -> None:
+    ours, theirs = find_dtype(code), tf.as_dtype(code)
+    for attribute in (
+        *("name", "as_datatype_enum", "size", "is_floating", "is_integer", "is_complex", "is_bool"),
+        *("is_quantized", "is_numpy_compatible"),
+    ):
+        assert getattr(ours, attribute) == getattr(theirs, attribute), attribute
+    assert ours.base_dtype.name == theirs.base_dtype.name
+    if ours.storage in (Storage.NONE, Storage.VARIANT):
+        return
+    if ours.is_quantized:  # in TensorFlow a record of one integer
+        assert [(ours.name, ours.as_numpy_dtype)] == theirs.as_numpy_dtype
+    else:
+        assert ours.as_numpy_dtype is theirs.as_numpy_dtype
+
+
+@pytest.mark.parametrize("code", [*DTYPES, 0, 99, 101])
+def test_dtypes_equal_that_of_tensorflow_and_no_other(code: int) -> None:
+    ours = find_dtype(code)
+    for other in (*DTYPES, 101):
+        theirs = tf.as_dtype(other)
+        assert (ours == theirs) is (code == other)
+        assert (theirs == ours) is (code == other)
+        assert (ours != theirs) is (code != other)
+        assert (theirs != ours) is (code != other)
 
 
 def test_names(tmp_path: Path) -> None:

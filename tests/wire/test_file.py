@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -137,3 +138,30 @@ def test_many_threads_read_without_a_shared_cursor(file: MappedFile) -> None:
     with ThreadPoolExecutor(8) as pool:
         views = pool.map(lambda offset: bytes(file.read(offset, 50)), offsets)
     assert all(view == CONTENT[o : o + 50] for o, view in zip(offsets, views, strict=True))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NotReadableError, match="not a regular file"):
+        MappedFile(str(tmp_path / "pipe"))
+
+
+def test_where_pages_cannot_be_given_back_nothing_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(mmap, "MADV_DONTNEED", raising=False)
+    (tmp_path / "f").write_bytes(bytes(3 * mmap.PAGESIZE))
+    file = MappedFile(str(tmp_path / "f"))
+    file.release(0, file.size)
+    assert bytes(file.read(0, file.size)) == bytes(3 * mmap.PAGESIZE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the descriptors of the process in /proc")
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="mmap keeps a descriptor before Python 3.13")
+def test_a_mapping_keeps_no_descriptor(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"content")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    files = [MappedFile(str(tmp_path / "f")) for _ in range(10)]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert all(file.read(0, 7) == b"content" for file in files)
