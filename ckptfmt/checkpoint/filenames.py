@@ -19,7 +19,9 @@ import errno
 import os
 import re
 import stat
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from ckptfmt.errors import NotReadableError
 
@@ -38,9 +40,46 @@ V1_PATTERN_SUFFIX = re.compile(r"-\?{5}-of-(\d{5}|\?{5})\Z")
 TEMPSTATE_SUFFIX = re.compile(r"\.tempstate\d+\Z")
 """The end of the name under which TensorFlow writes a file before it renames it."""
 
+MAX_QUOTED = 300
+"""Longer paths are shortened in error messages, if they come from a file."""
+
 # What stat says of a path that cannot be one: a file as a directory, a name too long, characters that
 # the file system does not allow ("?" on Windows).
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is in a directory, looked at once."""
+
+    files: list[str]
+    """Names of the files, in natural order."""
+    directories: list[str]
+    """Names of the directories, in natural order."""
+    data: dict[str, list[str]]
+    """The V2 data files by the name of their prefix: what follows it, as ``.data-00000-of-00001``."""
+    shards: dict[str, dict[str, list[str]]]
+    """The V1 shards by name and number of shards: what follows the name, as ``-00000-of-00002``."""
+
+
+ListDirectory: TypeAlias = Callable[[str], Listing]
+"""Lists a directory; whoever asks many times for the same one gives a function that remembers."""
+
+
+def list_directory(directory: str) -> Listing:
+    """Return what is in a directory, nothing where it is not there; NotReadableError where that is refused."""
+    files, directories = _scan(directory)
+    data: dict[str, list[str]] = {}
+    shards: dict[str, dict[str, list[str]]] = {}
+    for file in files:
+        match = DATA_SUFFIX.search(file)
+        if match:
+            data.setdefault(file[: match.start()], []).append(match[0])
+            continue
+        match = V1_SHARD_SUFFIX.search(file)
+        if match:
+            shards.setdefault(file[: match.start()], {}).setdefault(match[2], []).append(match[0])
+    return Listing(files, directories, data, shards)
 
 
 def shard_path(prefix: str, shard: int, num_shards: int) -> str:
@@ -48,37 +87,31 @@ def shard_path(prefix: str, shard: int, num_shards: int) -> str:
     return f"{prefix}.data-{shard:05d}-of-{num_shards:05d}"
 
 
-def data_files(prefix: str) -> list[str]:
+def data_files(prefix: str, look: ListDirectory = list_directory) -> list[str]:
     """Return the V2 data files of a prefix that are there, whatever number of shards their names give."""
     directory, name = os.path.split(prefix)
-    return [
-        os.path.join(directory, file)
-        for file in list_files(directory)
-        if file.startswith(name) and DATA_SUFFIX.fullmatch(file[len(name) :])
-    ]
+    return [prefix + suffix for suffix in look(directory).data.get(name, [])]
 
 
-def v1_shards(prefix: str) -> dict[str, list[str]]:
+def v1_shards(prefix: str, look: ListDirectory = list_directory) -> dict[str, list[str]]:
     """Return the files that a V1 prefix ``NAME-?????-of-NNNNN`` stands for, by the prefix with their number.
 
     More than one only where the number is given as ``?????``.
     """
-    suffix = V1_PATTERN_SUFFIX.search(prefix)
-    if suffix is None:
+    pattern = V1_PATTERN_SUFFIX.search(prefix)
+    if pattern is None:
         return {}
-    directory, name = os.path.split(prefix[: suffix.start()])
-    count = r"\d{5}" if suffix[1] == "?????" else suffix[1]
-    wanted = re.compile(rf"{re.escape(name)}-\d{{5}}-of-({count})")
-    found: dict[str, list[str]] = {}
-    for file in list_files(directory):
-        match = wanted.fullmatch(file)
-        if match:
-            key = f"{prefix[: suffix.start()]}-?????-of-{match[1]}"
-            found.setdefault(key, []).append(os.path.join(directory, file))
-    return found
+    base = prefix[: pattern.start()]
+    directory, name = os.path.split(base)
+    by_count = look(directory).shards.get(name, {})
+    return {
+        f"{base}-?????-of-{count}": [base + suffix for suffix in suffixes]
+        for count, suffixes in by_count.items()
+        if pattern[1] in ("?????", count)
+    }
 
 
-def existing_prefix(prefix: str) -> str | None:
+def existing_prefix(prefix: str, look: ListDirectory = list_directory) -> str | None:
     """Return the prefix whose files are there, by TensorFlow's rule but literally, or None.
 
     An index beside the prefix comes first, then a file of that very name (V1), then V1 shards. A prefix that
@@ -88,12 +121,19 @@ def existing_prefix(prefix: str) -> str | None:
         return prefix
     if kind_of(prefix) == "file":
         return prefix.removesuffix(INDEX_SUFFIX)
-    return prefix if v1_shards(prefix) else None
+    return prefix if v1_shards(prefix, look) else None
 
 
 def natural_order(name: str) -> list[tuple[str, int]]:
     """Return a sort key that puts ``ckpt-9`` before ``ckpt-10``."""
     return [(text, int(digits or 0)) for text, digits in re.findall(r"([^0-9]*)([0-9]*)", name)]
+
+
+def shortened(text: str) -> str:
+    """Return a path or its repr as errors quote it: one that a damaged file made up may be very long."""
+    if len(text) <= MAX_QUOTED:
+        return text
+    return f"{text[: MAX_QUOTED // 2]} … {text[-MAX_QUOTED // 2 :]} ({len(text)} characters)"
 
 
 def kind_of(path: str) -> Literal["file", "directory", "other"] | None:
@@ -109,31 +149,26 @@ def kind_of(path: str) -> Literal["file", "directory", "other"] | None:
     return "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
 
 
-def list_files(directory: str) -> list[str]:
-    """Return the names of the files in a directory, in natural order; none where it is not there."""
-    return _list(directory, directories=False)
-
-
-def list_directories(directory: str) -> list[str]:
-    """Return the names of the directories in a directory, in natural order; none where it is not there."""
-    return _list(directory, directories=True)
-
-
-def _list(directory: str, *, directories: bool) -> list[str]:
+def _scan(directory: str) -> tuple[list[str], list[str]]:
+    files: list[str] = []
+    directories: list[str] = []
     try:
         with os.scandir(directory or os.curdir) as entries:
-            names = [entry.name for entry in entries if _is_wanted(entry, directories)]
+            for entry in entries:
+                kind = _kind_of_entry(entry)
+                if kind is not None:
+                    (files if kind == "file" else directories).append(entry.name)
     except ValueError:
-        return []
+        return [], []
     except OSError as error:
         if error.errno in _NOT_THERE:
-            return []
+            return [], []
         raise NotReadableError(directory, error.strerror or str(error)) from error
-    return sorted(names, key=natural_order)
+    return sorted(files, key=natural_order), sorted(directories, key=natural_order)
 
 
-def _is_wanted(entry: os.DirEntry[str], directories: bool) -> bool:
+def _kind_of_entry(entry: os.DirEntry[str]) -> Literal["file", "directory"] | None:
     try:
-        return entry.is_dir() if directories else entry.is_file()
+        return "file" if entry.is_file() else "directory" if entry.is_dir() else None
     except OSError:
-        return False  # a link that leads nowhere or in a circle
+        return None  # a link that leads nowhere or in a circle

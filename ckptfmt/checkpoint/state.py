@@ -14,12 +14,20 @@ Paths are relative to the directory, or absolute as they were on the machine tha
 
 from __future__ import annotations
 
+import functools
 import logging
 import ntpath
 import os
 from dataclasses import dataclass
 
-from ckptfmt.checkpoint.filenames import INDEX_SUFFIX, existing_prefix, kind_of
+from ckptfmt.checkpoint.filenames import (
+    INDEX_SUFFIX,
+    ListDirectory,
+    existing_prefix,
+    kind_of,
+    list_directory,
+    shortened,
+)
 from ckptfmt.errors import CheckpointNotFoundError, CorruptError
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_text
@@ -64,7 +72,8 @@ class CheckpointState:
     @property
     def existing(self) -> tuple[str, ...]:
         """Prefixes of those of ``all_model_checkpoint_paths`` that are there, oldest first."""
-        prefixes = map(self.resolve, self.all_model_checkpoint_paths)
+        look = functools.cache(list_directory)
+        prefixes = (self._resolve(path, look) for path in self.all_model_checkpoint_paths)
         return tuple(prefix for prefix in prefixes if prefix is not None)
 
     def resolve(self, stored: str) -> str | None:
@@ -74,11 +83,14 @@ class CheckpointState:
         Where nothing is there its last part is looked for in the directory itself, so that a directory that
         was moved or copied from another machine still opens.
         """
+        return self._resolve(stored, list_directory)
+
+    def _resolve(self, stored: str, look: ListDirectory) -> str | None:
         for candidate in self.candidates(stored):
             # A state file that names a checkpoint called like itself is not that checkpoint.
             if candidate == self.path and kind_of(candidate + INDEX_SUFFIX) != "file":
                 continue
-            prefix = existing_prefix(candidate)
+            prefix = existing_prefix(candidate, look)
             if prefix is not None:
                 return prefix
         return None
@@ -127,8 +139,9 @@ def latest_checkpoint(directory: str | os.PathLike[str], latest_filename: str | 
         return None
     latest = state.latest
     if latest is None:
-        tried = ", ".join(state.candidates(state.model_checkpoint_path))
-        _log.warning("%s: %r is not there: tried %s", state.path, state.model_checkpoint_path, tried)
+        stored = state.model_checkpoint_path
+        tried = ", ".join(map(shortened, state.candidates(stored)))
+        _log.warning("%s: %s is not there: tried %s", state.path, shortened(repr(stored)), tried)
     return latest
 
 
@@ -155,7 +168,10 @@ def _parse(directory: str, filename: str) -> tuple[str, str, messages.Checkpoint
         return None  # deleted since
     try:
         if file.size > MAX_STATE_BYTES:
-            raise CorruptError(f"too large for a state file: got {file.size} bytes", file=path)
+            raise CorruptError(
+                f"too large for a state file: got {file.size} bytes, want at most {MAX_STATE_BYTES}",
+                file=path,
+            )
         data = bytes(file.read(0, file.size))
     finally:
         file.close()

@@ -43,11 +43,12 @@ Opener: TypeAlias = Callable[[str], RandomAccessFile]
 """Opens a path; raises CheckpointNotFoundError or NotReadableError."""
 
 
-def _map(descriptor: int) -> mmap.mmap:
+def _map(descriptor: int, size: int) -> mmap.mmap:
+    # With the size given, a file that shrank under the call is refused.
     if sys.version_info >= (3, 13):
         # Without a descriptor of its own, a mapping does not count against the limit of open files.
-        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ, trackfd=False)
-    return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ, trackfd=False)
+    return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
 
 
 class MappedFile:
@@ -69,7 +70,7 @@ class MappedFile:
                     )
                 self.size = status.st_size
                 # An empty file cannot be mapped.
-                self._map = _map(descriptor) if self.size else None
+                self._map = _map(descriptor, self.size) if self.size else None
             finally:
                 os.close(descriptor)
         except NotReadableError:
