@@ -11,7 +11,6 @@
 A prefix may hold anything a path can. It is kept as it was given: TensorFlow joins it as a string, and
 pathlib would drop ``./`` and doubled separators.
 """
-# ruff: noqa: PTH118
 
 from __future__ import annotations
 
@@ -67,15 +66,14 @@ ListDirectory: TypeAlias = Callable[[str], Listing]
 
 
 def list_directory(directory: str) -> Listing:
-    """Return what is in a directory, nothing where it is not there; NotReadableError where that is refused."""
-    files, directories = _scan(directory)
+    """Return what is in a directory, nothing where it is not there; NotReadableError where it is refused."""
+    files, directories = _list(directory)
     data: dict[str, list[str]] = {}
     shards: dict[str, dict[str, list[str]]] = {}
     for file in files:
         match = DATA_SUFFIX.search(file)
         if match:
             data.setdefault(file[: match.start()], []).append(match[0])
-            continue
         match = V1_SHARD_SUFFIX.search(file)
         if match:
             shards.setdefault(file[: match.start()], {}).setdefault(match[2], []).append(match[0])
@@ -149,7 +147,7 @@ def kind_of(path: str) -> Literal["file", "directory", "other"] | None:
     return "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
 
 
-def _scan(directory: str) -> tuple[list[str], list[str]]:
+def _list(directory: str) -> tuple[list[str], list[str]]:
     files: list[str] = []
     directories: list[str] = []
     try:

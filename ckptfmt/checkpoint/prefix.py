@@ -9,9 +9,10 @@ length-delimited field 1 is a V1 checkpoint (SavedTensorSlices); with anything e
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -22,15 +23,17 @@ from ckptfmt.checkpoint.filenames import (
     TEMPSTATE_SUFFIX,
     V1_PATTERN_SUFFIX,
     V1_SHARD_SUFFIX,
+    ListDirectory,
+    Listing,
     data_files,
     existing_prefix,
     kind_of,
-    list_directories,
-    list_files,
+    list_directory,
     natural_order,
+    shard_path,
+    shortened,
     v1_shards,
 )
-from ckptfmt.checkpoint.filenames import shard_path as shard_path
 from ckptfmt.checkpoint.sniff import HEAD_SIZE, TEXT_FILE, recognise
 from ckptfmt.checkpoint.state import STATE_FILE, CheckpointState, read_checkpoint_state
 from ckptfmt.errors import CheckpointNotFoundError, CorruptError, NotReadableError, UnsupportedError
@@ -50,6 +53,10 @@ MAX_LISTED = 10
 
 MAX_SUBDIRECTORIES = 100
 """Where a directory has no checkpoint, at most this many in it are looked at for a hint."""
+
+MAX_GUESSED = 1000
+"""For the hint at a path that is not there, at most this many files are opened whose neighbours do not tell
+that they belong to a checkpoint."""
 
 Format: TypeAlias = Literal["v2", "v1"]
 
@@ -75,7 +82,8 @@ def find_checkpoint(path: str | os.PathLike[str]) -> CheckpointFiles:
     literal ``name-?????-of-00002``; a ``checkpoint`` state file; a directory with one (its latest), or with
     one checkpoint; a SavedModel directory, its ``saved_model.pb`` or its ``variables`` folder. An index under
     another name opens too: its data shards are looked for under that name, less its suffixes one by one;
-    where there are none, names and shapes can still be listed.
+    where there are none, names and shapes can still be listed. A link to the index of another prefix leads to
+    that prefix where the data shards lie beside it and not beside the link.
 
     What is there is taken literally first; a missing data shard does not matter here. Nothing is expanded
     (``~``, ``*``), and a relative path stays relative.
@@ -153,12 +161,32 @@ def _prefix_of_neighbour(path: str) -> str | None:
     return path.removesuffix(META_SUFFIX) if path.endswith(META_SUFFIX) else None
 
 
-def _at_index(prefix: str) -> CheckpointFiles:
+def _at_index(prefix: str, look: ListDirectory = list_directory) -> CheckpointFiles:
     """The checkpoint of a file that is there and is called like the index of a prefix."""
     path = prefix + INDEX_SUFFIX
     if _table_format(path) == "v1":
         return CheckpointFiles(path, "v1", (path,))
-    return CheckpointFiles(prefix, "v2", (path,))
+    prefix = _linked_prefix(prefix, look) or prefix
+    return CheckpointFiles(prefix, "v2", (prefix + INDEX_SUFFIX,))
+
+
+def _linked_prefix(prefix: str, look: ListDirectory) -> str | None:
+    """The prefix whose index that of ``prefix`` is a link to, where the data files are only there."""
+    path = prefix + INDEX_SUFFIX
+    if not os.path.islink(path):  # noqa: PTH114
+        return None
+    target = os.path.realpath(path)
+    if not target.endswith(INDEX_SUFFIX):
+        return None
+    target = target.removesuffix(INDEX_SUFFIX)
+    directory = os.path.dirname(prefix)
+    if os.path.dirname(target) == os.path.realpath(directory or os.curdir):
+        # A link within a directory: the prefix stays relative, and the same by either name.
+        target = os.path.join(directory, os.path.basename(target))
+    try:
+        return None if data_files(prefix, look) else target if data_files(target, look) else None
+    except NotReadableError:
+        return None  # a directory that may not be listed: the names are taken as they are
 
 
 def _at_file(path: str, prefix: str | None) -> CheckpointFiles:
@@ -167,10 +195,10 @@ def _at_file(path: str, prefix: str | None) -> CheckpointFiles:
     if name in SAVED_MODEL_FILES:
         return _in_saved_model(directory)
     if _has_table_magic(path):
+        if path.endswith(INDEX_SUFFIX):
+            return _at_index(path.removesuffix(INDEX_SUFFIX))
         if _table_format(path) == "v1":
             return _v1_at(path)
-        if path.endswith(INDEX_SUFFIX):
-            return CheckpointFiles(path.removesuffix(INDEX_SUFFIX), "v2", (path,))
         return CheckpointFiles(_renamed_prefix(path), "v2", (path,))
     if prefix is not None:
         found = _v1_named(prefix)
@@ -184,10 +212,10 @@ def _at_file(path: str, prefix: str | None) -> CheckpointFiles:
     raise _no_table(path)
 
 
-def _renamed_prefix(path: str) -> str:
+def _renamed_prefix(path: str, look: ListDirectory = list_directory) -> str:
     """The prefix of an index that is not called like one: what its data shards are called, else its path."""
     candidate = path
-    while not data_files(candidate):
+    while not data_files(candidate, look):
         shorter = os.path.splitext(candidate)[0]  # noqa: PTH122
         if shorter == candidate:
             return path
@@ -195,13 +223,13 @@ def _renamed_prefix(path: str) -> str:
     return candidate
 
 
-def _v1_at(path: str) -> CheckpointFiles:
+def _v1_at(path: str, look: ListDirectory = list_directory) -> CheckpointFiles:
     """The V1 checkpoint that a file which is one, or one shard of it, belongs to."""
     suffix = V1_SHARD_SUFFIX.search(path)
     if suffix is None:
         return CheckpointFiles(path, "v1", (path,))
     prefix = f"{path[: suffix.start()]}-?????-of-{suffix[2]}"
-    return _v1_set(prefix, v1_shards(prefix).get(prefix, [path]))
+    return _v1_set(prefix, v1_shards(prefix, look).get(prefix, [path]))
 
 
 def _v1_set(prefix: str, paths: Sequence[str]) -> CheckpointFiles:
@@ -260,15 +288,15 @@ def _in_directory(directory: str) -> CheckpointFiles:
         )
     if scan.damaged:
         raise scan.damaged[0]
-    if any(name in SAVED_MODEL_FILES for name in scan.names):
+    if any(name in SAVED_MODEL_FILES for name in scan.listing.files):
         return _in_saved_model(directory)
-    hints = _orphans(directory, scan.names)
-    below = (os.path.join(directory, name) for name in list_directories(directory)[:MAX_SUBDIRECTORIES])
+    hints = _orphans(directory, scan.listing)
+    below = (os.path.join(directory, name) for name in scan.listing.directories[:MAX_SUBDIRECTORIES])
     homes = [path for path in below if _looks_like_home(path)]
     if homes:
         hints.append(f"look in {_some(homes)}")
     if not hints:
-        hints.append("none of its files is one" if scan.names else "it has no files")
+        hints.append("none of its files is one" if scan.listing.files else "it has no files")
     raise CheckpointNotFoundError(
         "; ".join([f"{directory}: no checkpoint in this directory", *hints]), tried=tried
     )
@@ -294,7 +322,7 @@ def _in_saved_model(directory: str) -> CheckpointFiles:
         return _at_index(prefix)
     folder = os.path.dirname(prefix)
     what = f"{directory or os.curdir}: a SavedModel without variables: {index} is not there"
-    raise CheckpointNotFoundError("; ".join([what, *_orphans(folder, list_files(folder))]), tried=[index])
+    raise CheckpointNotFoundError("; ".join([what, *_orphans(folder, list_directory(folder))]), tried=[index])
 
 
 def _latest_of(state: CheckpointState) -> CheckpointFiles:
@@ -312,13 +340,13 @@ def _latest_of(state: CheckpointState) -> CheckpointFiles:
     # The file may have been copied without the checkpoint. Which of the others to take is for the caller.
     scan = _scan(state.directory)
     candidates = state.candidates(state.model_checkpoint_path)
-    hints = _orphans(state.directory, scan.names)
+    hints = _orphans(state.directory, scan.listing)
     hints.append(
         f"what is there: {_some(scan.prefixes)}" if scan.prefixes else "no checkpoint lies beside it"
     )
     what = (
-        f"{state.path}: names {state.model_checkpoint_path!r} as the latest checkpoint, which is not there: "
-        f"tried {', '.join(candidates)}"
+        f"{state.path}: names {shortened(repr(state.model_checkpoint_path))} as the latest checkpoint, which "
+        f"is not there: tried {', '.join(map(shortened, candidates))}"
     )
     tried = [path for candidate in candidates for path in (candidate + INDEX_SUFFIX, candidate)]
     raise CheckpointNotFoundError("; ".join([what, *hints]), tried=tried)
@@ -328,8 +356,8 @@ def _latest_of(state: CheckpointState) -> CheckpointFiles:
 class _Scan:
     """What is in a directory."""
 
-    names: list[str]
-    """Names of all files."""
+    listing: Listing
+    """Names of all files, and which belong together."""
     checkpoints: list[CheckpointFiles]
     """The checkpoints, in natural order of their prefixes."""
     damaged: list[CorruptError]
@@ -340,45 +368,84 @@ class _Scan:
         return [files.prefix for files in self.checkpoints]
 
 
-def _scan(directory: str) -> _Scan:
-    names = list_files(directory)
+def _scan(directory: str, near: str | None = None) -> _Scan:
+    """Look for the checkpoints in a directory; given a name, for those that it may have been meant for.
+
+    For a name, not more than MAX_GUESSED files are opened whose neighbours do not tell what they are.
+    """
+    look = functools.cache(list_directory)
+    listing = look(directory)
     found: dict[str, CheckpointFiles] = {}
     renamed: list[CheckpointFiles] = []
     damaged: list[CorruptError] = []
-    for name in names:
+    seen: set[str] = set()
+    names = [
+        name
+        for name in listing.files
+        if not TEMPSTATE_SUFFIX.search(name) and _prefix_of_neighbour(name) is None
+    ]
+    for name in names if near is None else _guesses(names, listing, near):
         path = os.path.join(directory, name)
-        if TEMPSTATE_SUFFIX.search(name) or _prefix_of_neighbour(name) is not None:
+        if path in seen:
             continue
         prefix = path.removesuffix(INDEX_SUFFIX)
         try:
             if prefix != path:
-                files = _at_index(prefix)
+                files = _at_index(prefix, look)
             elif not _has_table_magic(path):
                 continue
             elif _table_format(path) == "v1":
-                files = _v1_at(path)
+                files = _v1_at(path, look)
             else:
-                renamed.append(CheckpointFiles(_renamed_prefix(path), "v2", (path,)))
+                renamed.append(CheckpointFiles(_renamed_prefix(path, look), "v2", (path,)))
                 continue
         except (CheckpointNotFoundError, NotReadableError):
             continue  # gone since, or not ours
         except (CorruptError, UnsupportedError) as error:
             # Other programs have files called .index too; data shards tell that this is meant.
-            if prefix == path or not data_files(prefix):
+            if prefix == path or not data_files(prefix, look):
                 if isinstance(error, CorruptError):
                     damaged.append(error)
                 continue
             files = CheckpointFiles(prefix, "v2", (path,))
         found[files.tables[0]] = files
+        seen.update(files.tables)  # the other shards of a V1 checkpoint tell nothing new
     # A copy of an index under another name (.bak) must not make a directory of one checkpoint ambiguous.
     checkpoints = sorted(found.values() or renamed, key=lambda files: natural_order(files.prefix))
-    return _Scan(names, checkpoints, damaged)
+    return _Scan(listing, checkpoints, damaged)
+
+
+def _guesses(names: Sequence[str], listing: Listing, near: str) -> list[str]:
+    """The names that may be meant: those with neighbours that tell, then those that begin like ``near``."""
+    files = set(listing.files)
+    likely: list[str] = []
+    others: list[str] = []
+    later: list[str] = []
+    for name in names:
+        shard = V1_SHARD_SUFFIX.search(name)
+        if shard is not None:
+            # The first of a set tells for all of them, unless it is damaged.
+            first = listing.shards[name[: shard.start()]][shard[2]][0]
+            (likely if shard[0] == first else later).append(name)
+        elif name + META_SUFFIX in files or name.removesuffix(INDEX_SUFFIX) in listing.data:
+            likely.append(name)
+        else:
+            others.append(name)
+    if len(others) > MAX_GUESSED:
+        others.sort(key=lambda name: -_common_length(name, near))
+    return likely + (others + later)[:MAX_GUESSED]
+
+
+def _common_length(one: str, other: str) -> int:
+    """How many characters two names begin with alike."""
+    pairs = zip(one, other, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def _looks_like_home(directory: str) -> bool:
     """Whether a directory seems to hold checkpoints; its files are not opened."""
     try:
-        names = list_files(directory)
+        names = list_directory(directory).files
     except NotReadableError:
         return False
     return any(name.endswith(INDEX_SUFFIX) or name in (STATE_FILE, *SAVED_MODEL_FILES) for name in names)
@@ -462,8 +529,8 @@ def _near_misses(path: str, wanted: str) -> list[str]:
         return [f"there is no directory {directory}"]
     if kind_of(path) == "other":
         return ["it is neither a file nor a directory"]
-    scan = _scan(directory)
-    hints = _orphans(directory, scan.names, only=name)
+    scan = _scan(directory, near=name)
+    hints = _orphans(directory, scan.listing, only=name)
     if wanted in scan.prefixes:
         return [*hints, f"{wanted} is there"]
     by_name = {os.path.basename(prefix): prefix for prefix in scan.prefixes}
@@ -475,17 +542,19 @@ def _near_misses(path: str, wanted: str) -> list[str]:
     return hints
 
 
-def _orphans(directory: str, names: Iterable[str], only: str | None = None) -> list[str]:
+def _orphans(directory: str, listing: Listing, only: str | None = None) -> list[str]:
     """What is there of checkpoints whose index is not, said for an error message."""
     parts: dict[str, list[str]] = {}
-    for name in names:
+    for name in listing.files:
         whole = TEMPSTATE_SUFFIX.sub("", name)
         prefix = _prefix_of_neighbour(whole) or whole.removesuffix(INDEX_SUFFIX)
         if prefix != whole and only in (None, prefix):
             parts.setdefault(prefix, []).append(name)
-    hints = []
+    hints: list[str] = []
     for prefix, files in parts.items():
-        if existing_prefix(os.path.join(directory, prefix)) is not None:
+        if len(hints) >= MAX_LISTED:
+            break
+        if existing_prefix(os.path.join(directory, prefix), lambda _: listing) is not None:
             continue
         index = prefix + INDEX_SUFFIX
         data = [name for name in files if DATA_SUFFIX.search(name)]

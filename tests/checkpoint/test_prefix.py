@@ -11,11 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import ckptfmt
+from ckptfmt.checkpoint import prefix as prefix_module
+from ckptfmt.checkpoint.filenames import shard_path
 from ckptfmt.checkpoint.prefix import (
+    MAX_GUESSED,
     CheckpointFiles,
     find_checkpoint,
     list_checkpoints,
-    shard_path,
     stale_shards,
 )
 from ckptfmt.errors import (
@@ -27,6 +30,7 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.wire.crc32c import crc32c, mask
+from ckptfmt.wire.file import MappedFile
 from tests.support.table_writer import RawBlock, encode_blocks, encode_table, encode_v1, write_bundle
 
 POSIX = os.name == "posix"
@@ -301,6 +305,13 @@ class TestStateFile:
             f"what is there: {base}ckpt-9, {base}ckpt-10"
         )
         assert error.tried == ("/old/ckpt-11.index", "/old/ckpt-11", f"{base}ckpt-11.index", f"{base}ckpt-11")
+
+    def test_a_very_long_path_is_shortened_where_it_is_quoted(self) -> None:
+        write_state("run", f'model_checkpoint_path: "{"x" * 100_000}"')
+        error = not_found("run")
+        assert len(str(error)) < 2000
+        assert "(100002 characters) as the latest checkpoint, which is not there" in str(error)
+        assert error.tried[1] == os.path.join("run", "x" * 100_000)
 
     def test_a_state_file_alone(self, folder: Path) -> None:
         Path("alone").mkdir()
@@ -724,6 +735,88 @@ class TestDamagedFiles:
         assert find_checkpoint("model") == v2("model")
 
 
+class TestManyFiles:
+    """Directories are listed once, and what cannot be meant is not opened."""
+
+    @pytest.fixture(autouse=True)
+    def directory(self) -> None:
+        Path("run").mkdir()
+
+    @pytest.fixture
+    def listed(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        scandir, paths = os.scandir, []
+        monkeypatch.setattr(os, "scandir", lambda path: (paths.append(path), scandir(path))[1])
+        return paths
+
+    @pytest.fixture
+    def opened(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        paths = []
+
+        def open_file(path: str) -> MappedFile:
+            paths.append(path)
+            return MappedFile(path)
+
+        monkeypatch.setattr(prefix_module, "MappedFile", open_file)
+        return paths
+
+    def test_damaged_indexes(self, listed: list[str]) -> None:
+        for step in range(50):
+            Path(f"run/{step}.index").write_bytes(b"damaged")
+            Path(f"run/{step}.data-00000-of-00001").touch()
+        assert len(list_checkpoints("run")) == 50
+        assert listed == ["run"]
+        listed.clear()
+        assert "50 checkpoints" in str(not_found("run"))
+        assert listed == ["run"]
+
+    def test_renamed_indexes(self, listed: list[str]) -> None:
+        write_bundle("run/a")
+        for i in range(20):
+            Path(f"run/a.{i}.x.y.z").write_bytes(Path("run/a.index").read_bytes())
+        Path("run/a.index").unlink()
+        assert {files.prefix for files in list_checkpoints("run")} == {os.path.join("run", "a")}
+        assert listed == ["run"]
+
+    def test_v1_shards(self, listed: list[str], opened: list[str]) -> None:
+        for shard in range(1, 51):
+            Path(f"run/w-{shard:05d}-of-00051").write_bytes(encode_v1())
+        (files,) = list_checkpoints("run")
+        assert (len(files.tables), files.missing) == (50, (os.path.join("run", "w-00000-of-00051"),))
+        assert listed == ["run"]
+        assert set(opened) == {os.path.join("run", "w-00001-of-00051")}
+
+    def test_a_damaged_first_v1_shard(self) -> None:
+        for shard in range(3):
+            Path(f"run/w-{shard:05d}-of-00003").write_bytes(encode_v1() if shard else b"damaged")
+        assert [len(files.tables) for files in list_checkpoints("run")] == [3]
+        prefix = os.path.join("run", "w-?????-of-00003")
+        assert str(not_found("run/typo")).endswith(f"what is there: {prefix}")
+
+    @pytest.mark.skipif(not ANY_BYTES, reason="a file name with question marks")
+    def test_graphs_of_v1_shards(self, listed: list[str]) -> None:
+        for i in range(20):
+            Path(f"run/w{i}-?????-of-00001.meta").touch()
+        error = str(not_found("run"))
+        assert error.count("holds only the graph") == 10
+        assert listed == ["run"]
+
+    def test_a_typo_among_unrelated_files(self, listed: list[str], opened: list[str]) -> None:
+        write_bundle("run/model.ckpt-10")
+        for i in range(MAX_GUESSED + 500):
+            Path(f"run/{i}.jpg").write_bytes(b"x" * 50)
+            Path(f"run/x-{i:05d}-of-99999").write_bytes(b"x" * 50)
+        Path("run/zmodel").write_bytes(encode_v1())
+        Path("run/zmodel.meta").touch()
+        Path("run/zother").write_bytes(encode_v1())
+        base = os.path.join("run", "")
+        assert str(not_found("run/model.ckpt-1")).endswith(f"; did you mean 'run{os.sep}model.ckpt-10'?")
+        assert listed == ["run", "run"]  # once for V1 shards of that name, once for what else is there
+        assert len(set(opened)) <= MAX_GUESSED + 3
+        assert f"{base}zother" not in opened
+        assert "zmodel'" in str(not_found("run/zmode"))
+        assert "zother'" in str(not_found("run/zothe"))
+
+
 @pytest.mark.skipif(not POSIX, reason="made with POSIX calls")
 class TestFileSystem:
     def test_links_are_followed(self) -> None:
@@ -731,8 +824,51 @@ class TestFileSystem:
         Path("link.index").symlink_to("real.index")
         Path("dir").mkdir()
         Path("dir/x.index").symlink_to("../real.index")
+        Path("link.data-00000-of-00001").symlink_to("real.data-00000-of-00001")
+        Path("dir/x.data-00000-of-00001").symlink_to("../real.data-00000-of-00001")
         assert find_checkpoint("link") == v2("link")
         assert find_checkpoint("dir") == v2(os.path.join("dir", "x"))
+
+    def test_a_link_to_an_index_leads_to_where_its_data_is(self, folder: Path) -> None:
+        Path("far").mkdir()
+        Path("dir").mkdir()
+        write_bundle("far/real")
+        Path("dir/best.index").symlink_to("../far/real.index")
+        target = v2(os.path.realpath(folder / "far/real"))
+        for path in ("dir/best", "dir/best.index", "dir/best.data-00000-of-00001", "dir"):
+            assert find_checkpoint(path) == target
+            assert ckptfmt.open(path)["w"].shape == (2, 3)
+        assert list_checkpoints("dir") == [target]
+        write_state("dir", 'model_checkpoint_path: "best"')
+        assert find_checkpoint("dir") == target
+
+    def test_a_link_in_the_same_directory_is_no_second_checkpoint(self) -> None:
+        write_bundle("real")
+        Path("best.index").symlink_to("real.index")
+        assert find_checkpoint("best") == v2("real")
+        assert find_checkpoint(".") == v2("./real")
+        assert find_checkpoint("./best.index") == v2("./real")
+
+    def test_a_link_whose_target_has_no_data_either_stays(self) -> None:
+        write_bundle("real")
+        Path("real.data-00000-of-00001").unlink()
+        Path("blob").write_bytes(Path("real.index").read_bytes())
+        Path("best.index").symlink_to("real.index")
+        Path("other.index").symlink_to("blob")
+        assert find_checkpoint("best") == v2("best")
+        assert find_checkpoint("other") == v2("other")
+
+    def test_a_link_in_a_directory_that_may_not_be_listed_stays(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_bundle("real")
+        Path("best.index").symlink_to("real.index")
+
+        def refuse(path: str) -> object:
+            raise PermissionError(13, "Permission denied", path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        assert find_checkpoint("best") == v2("best")
 
     def test_broken_and_circular_links_are_passed_over(self) -> None:
         write_bundle("a")
@@ -789,3 +925,10 @@ def test_stale_shards_are_the_data_files_of_another_number() -> None:
         Path(name).touch()
     assert stale_shards("m", 2) == ["m.data-00000-of-00001", "m.data-00002-of-00002"]
     assert stale_shards("nothing", 1) == []
+
+
+def test_stale_shards_of_a_prefix_with_a_doubled_separator() -> None:
+    Path("run").mkdir()
+    write_bundle("run/m", num_shards=2)
+    Path("run/m.data-00000-of-00001").touch()
+    assert stale_shards("run//m", 2) == ["run//m.data-00000-of-00001"]

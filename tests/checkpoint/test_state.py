@@ -151,7 +151,9 @@ def test_without_a_latest_path_both_functions_raise_as_tensorflow_does(text: str
 def test_a_file_too_large_is_not_read_into_memory() -> None:
     with Path("run/checkpoint").open("wb") as stream:
         stream.truncate(MAX_STATE_BYTES + 1)
-    with pytest.raises(CorruptError, match="too large for a state file: got 4194305 bytes"):
+    with pytest.raises(
+        CorruptError, match="too large for a state file: got 4194305 bytes, want at most 4194304"
+    ):
         read_checkpoint_state("run")
 
 
@@ -257,6 +259,30 @@ class TestLatest:
         assert [record.getMessage() for record in caplog.records] == [
             f"{base}checkpoint: '/old/ckpt-4' is not there: tried /old/ckpt-4, {base}ckpt-4"
         ]
+
+    def test_very_long_paths_are_shortened_where_they_are_quoted(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        write(f'model_checkpoint_path: "{"x" * 100_000}/end"')
+        with caplog.at_level(logging.WARNING, logger="ckptfmt"):
+            assert latest_checkpoint("run") is None
+        message = caplog.records[0].getMessage()
+        assert len(message) < 2000
+        assert "xxx … xxx" in message
+        assert "/end" in message
+        assert "(100006 characters)" in message
+
+    def test_many_patterns_are_looked_for_in_one_listing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        Path("run/new-00001-of-00002").write_bytes(encode_v1())
+        state = read(
+            'model_checkpoint_path: "ckpt-3"\n'
+            + 'all_model_checkpoint_paths: "new-?????-of-00002"\n' * 50
+            + 'all_model_checkpoint_paths: "old-?????-of-00002"\n' * 50
+        )
+        scandir, listed = os.scandir, []
+        monkeypatch.setattr(os, "scandir", lambda path: (listed.append(path), scandir(path))[1])
+        assert state.existing == (os.path.join("run", "new-?????-of-00002"),) * 50
+        assert listed == ["run"]
 
     def test_a_directory_is_no_checkpoint(self) -> None:
         Path("run/sub").mkdir()

@@ -147,6 +147,36 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
         MappedFile(str(tmp_path / "pipe"))
 
 
+def test_a_directory_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(NotReadableError, match=r"directory|denied"):
+        MappedFile(str(tmp_path))
+
+
+@pytest.mark.skipif(not Path("/dev/zero").is_char_device(), reason="no devices here")
+def test_a_device_is_refused() -> None:
+    with pytest.raises(NotReadableError, match=r"^/dev/zero: not a regular file$"):
+        MappedFile("/dev/zero")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be cut there")
+def test_a_file_that_shrinks_while_it_is_opened_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(CONTENT)
+    fstat = os.fstat
+
+    def fstat_then_shrink(descriptor: int) -> os.stat_result:
+        status = fstat(descriptor)
+        os.truncate(path, 10)
+        return status
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ckptfmt.wire.file.os.fstat", fstat_then_shrink)
+        with pytest.raises(NotReadableError, match="length"):
+            MappedFile(str(path))
+
+
 def test_where_pages_cannot_be_given_back_nothing_happens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
