@@ -140,9 +140,11 @@ class Bundle:
             value = self.directory.get(name)
         else:
             try:
-                value = self.table.get(key_of(name)) if name else None
+                key = key_of(name)
             except UnicodeEncodeError:
                 return None
+            # Escaped bytes that are UTF-8 together are the key of another name.
+            value = self.table.get(key) if key != HEADER_KEY and name_of(key) == name else None
         return None if value is None else self.decode_entry(name, value)
 
     def find_slice(self, entry: Entry, part: TensorSlice) -> Entry:

@@ -424,14 +424,15 @@ def test_names_that_are_no_text_are_refused(saver: ckptfmt.Checkpoint) -> None:
 
 def test_a_lone_surrogate_is_no_name_before_or_after_listing(tmp_path: Path) -> None:
     # The bytes ed a0 80 would be that surrogate in UTF-8, if there were one; they are a name of their own.
-    (tmp_path / "c.index").write_bytes(
-        encode_table([(b"", encode_header()), (b"\xed\xa0\x80", encode_entry())])
-    )
+    items = [(b"", encode_header()), (b"\xc3\xa9", encode_entry()), (b"\xed\xa0\x80", encode_entry())]
+    (tmp_path / "c.index").write_bytes(encode_table(items))
     ckpt = ckptfmt.open(tmp_path / "c")
-    assert "\ud800" not in ckpt
-    assert list(ckpt) == ["\udced\udca0\udc80"]
-    assert "\ud800" not in ckpt
-    assert "\udced\udca0\udc80" in ckpt
+    for _ in ("before", "after"):
+        assert "\ud800" not in ckpt
+        assert "\udcc3\udca9" not in ckpt
+        assert "\xe9" in ckpt
+        assert "\udced\udca0\udc80" in ckpt
+        assert list(ckpt) == ["\xe9", "\udced\udca0\udc80"]
 
 
 def test_a_reader_of_slices_is_an_array_to_numpy(saver: ckptfmt.Checkpoint) -> None:
