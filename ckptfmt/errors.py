@@ -12,6 +12,9 @@
     ├── CheckpointNotFoundError(CkptfmtError, FileNotFoundError)
     ├── NotReadableError(CkptfmtError, OSError)                the operating system refuses a file
     ├── TensorNotFoundError(CkptfmtError, KeyError)
+    ├── NameConflictError(CkptfmtError, ValueError)            one name for several tensors
+    ├── NotConsumedError(CkptfmtError, AssertionError)         a restore left something out
+    ├── PlanError(CkptfmtError, ValueError)                    a plan makes no sense, or does not fit the tensors
     └── GraphError(CkptfmtError, ValueError)
 
 So a caller writes either of::
@@ -28,7 +31,8 @@ Messages read ``file @0xOFFSET: what: got …, want …``; what they say is also
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 _C = TypeVar("_C", bound="CorruptError")
@@ -159,20 +163,63 @@ class NotReadableError(CkptfmtError, OSError):
         return str(self.args[0])
 
 
-class TensorNotFoundError(CkptfmtError, KeyError):
-    """No tensor, node or key of that name."""
+_LISTED = 20
+"""Names that a message lists; the error has all of them."""
 
-    def __init__(self, name: str, *, file: str, close_matches: Sequence[str] = ()) -> None:
-        hint = f"; did you mean {' or '.join(map(repr, close_matches))}?" if close_matches else ""
-        super().__init__(f"{file}: no tensor {name!r}{hint}")
+
+def _listed(names: Iterable[str]) -> str:
+    """Names, or what stands for them, in a message."""
+    shown = list(islice(names, _LISTED + 1))
+    return ", ".join(shown[:_LISTED]) + (", …" if len(shown) > _LISTED else "")
+
+
+class TensorNotFoundError(CkptfmtError, KeyError):
+    """No tensor, node or key of that name, or of several names."""
+
+    def __init__(
+        self, name: str, *, file: str, close_matches: Sequence[str] = (), names: Sequence[str] = ()
+    ) -> None:
+        self.names = tuple(names) or (name,)
+        """All the names that are not there."""
         self.name = name
-        """The name asked for."""
+        """The name asked for, of several the first."""
         self.close_matches = tuple(close_matches)
         """Names that are there and look alike, best first."""
+        count = f"{len(self.names)} tensors: " if len(self.names) > 1 else ""
+        hint = f"; did you mean {' or '.join(map(repr, close_matches))}?" if close_matches else ""
+        super().__init__(f"{file}: no tensor {count}{_listed(map(repr, self.names))}{hint}")
 
     def __str__(self) -> str:
         # KeyError would show the repr of its argument.
         return str(self.args[0])
+
+
+class NameConflictError(CkptfmtError, ValueError):
+    """One name would stand for several tensors, or for a tensor and for a scope of others."""
+
+    def __init__(self, what: str, *, names: Mapping[str, Sequence[str]]) -> None:
+        self.names = {name: tuple(claims) for name, claims in names.items()}
+        """Each such name, and what claims it."""
+        pairs = (f"{name!r} by {', '.join(map(repr, claims[:3]))}" for name, claims in self.names.items())
+        super().__init__(f"{what}: {_listed(pairs)}")
+
+
+class NotConsumedError(CkptfmtError, AssertionError):
+    """A restore left something out: tensors wanted that are not there, or do not fit, or tensors unused."""
+
+
+class PlanError(CkptfmtError, ValueError):
+    """A plan makes no sense, or does not fit the tensors it is applied to."""
+
+    def __init__(self, what: str, *, file: str | None = None, step: int | None = None) -> None:
+        self.what = what
+        """What is wrong, without the place."""
+        self.file = file
+        """The plan's file, or None where it has none."""
+        self.step = step
+        """Number of the step, from 1, or None where it is not about one."""
+        place = ": ".join([*([file] if file else []), *([f"step {step}"] if step is not None else [])])
+        super().__init__(f"{place}: {what}" if place else what)
 
 
 class GraphError(CkptfmtError, ValueError):
