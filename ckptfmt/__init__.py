@@ -13,9 +13,14 @@ from ckptfmt import compat, errors
 from ckptfmt.checkpoint.checkpoint import Checkpoint
 from ckptfmt.checkpoint.checkpoint import open_checkpoint as open  # noqa: A004  (users write ckptfmt.open)
 from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.checkpoint.names import flatten
+from ckptfmt.checkpoint.object_graph import Node, ObjectGraph
+from ckptfmt.checkpoint.plan import Plan, parse_plan, read_plan
+from ckptfmt.checkpoint.restore import Mismatch, Restored, RestoreReport, Spec
 from ckptfmt.checkpoint.slice_reader import SliceReader
 from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.state import CheckpointState, latest_checkpoint, read_checkpoint_state
+from ckptfmt.checkpoint.tensors import Tensors, View
 from ckptfmt.checkpoint.verify import Problem, Report
 from ckptfmt.dtypes import DTYPES, DType
 from ckptfmt.tensor import ResourceHandle, Variant
@@ -28,16 +33,28 @@ __all__ = [
     "CheckpointState",
     "DType",
     "Entry",
+    "Mismatch",
+    "Node",
+    "ObjectGraph",
+    "Plan",
     "Problem",
     "Report",
     "ResourceHandle",
+    "RestoreReport",
+    "Restored",
     "SliceReader",
+    "Spec",
     "TensorSlice",
+    "Tensors",
     "Variant",
+    "View",
     "__version__",
     "compat",
     "errors",
+    "flatten",
     "latest_checkpoint",
     "open",
+    "parse_plan",
     "read_checkpoint_state",
+    "read_plan",
 ]

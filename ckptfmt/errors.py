@@ -14,7 +14,7 @@
     ├── TensorNotFoundError(CkptfmtError, KeyError)
     ├── NameConflictError(CkptfmtError, ValueError)            one name for several tensors
     ├── NotConsumedError(CkptfmtError, AssertionError)         a restore left something out
-    ├── PlanError(CkptfmtError, ValueError)                    a plan makes no sense, or does not fit the tensors
+    ├── PlanError(CkptfmtError, ValueError)                    a plan makes no sense, or does not fit
     └── GraphError(CkptfmtError, ValueError)
 
 So a caller writes either of::
@@ -185,9 +185,9 @@ class TensorNotFoundError(CkptfmtError, KeyError):
         """The name asked for, of several the first."""
         self.close_matches = tuple(close_matches)
         """Names that are there and look alike, best first."""
-        count = f"{len(self.names)} tensors: " if len(self.names) > 1 else ""
+        noun = "tensor" if len(self.names) == 1 else f"tensors ({len(self.names)})"
         hint = f"; did you mean {' or '.join(map(repr, close_matches))}?" if close_matches else ""
-        super().__init__(f"{file}: no tensor {count}{_listed(map(repr, self.names))}{hint}")
+        super().__init__(f"{file}: no {noun} {_listed(map(repr, self.names))}{hint}")
 
     def __str__(self) -> str:
         # KeyError would show the repr of its argument.

@@ -15,7 +15,10 @@ from ckptfmt.errors import (
     GraphError,
     LimitError,
     MissingDependencyError,
+    NameConflictError,
+    NotConsumedError,
     NotReadableError,
+    PlanError,
     TensorNotFoundError,
     TruncatedError,
     UnsupportedError,
@@ -46,6 +49,18 @@ EXAMPLES: list[tuple[CkptfmtError, type[Exception], str]] = [
         KeyError,
         "ckpt: no tensor 'kernal'; did you mean 'kernel' or 'kernel_1'?",
     ),
+    (
+        TensorNotFoundError("a", file="ckpt", names=["a", "b"]),
+        KeyError,
+        "ckpt: no tensors (2) 'a', 'b'",
+    ),
+    (
+        NameConflictError("name of several tensors", names={"w": ["a", "b"]}),
+        ValueError,
+        "name of several tensors: 'w' by 'a', 'b'",
+    ),
+    (NotConsumedError("1 missing"), AssertionError, "1 missing"),
+    (PlanError("no verb", file="plan.toml", step=2), ValueError, "plan.toml: step 2: no verb"),
     (GraphError("no such node", node="w"), ValueError, "node 'w': no such node"),
 ]
 

@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
-from itertools import islice
-from types import TracebackType
-from typing import Any, TypeVar
+from functools import cached_property
 
 import numpy as np
 
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.checkpoint.model_variables import object_variables, scope_variables
+from ckptfmt.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
 from ckptfmt.checkpoint.prefix import CheckpointFiles, find_checkpoint
 from ckptfmt.checkpoint.slice_file import SliceFile
 from ckptfmt.checkpoint.slice_reader import SliceReader
 from ckptfmt.checkpoint.slices import Region, TensorSlice, assemble, intersect, whole, within
+from ckptfmt.checkpoint.tensors import Tensors, check_name, not_found
 from ckptfmt.checkpoint.verify import Progress, Report, verify_bundle, verify_slice_file
-from ckptfmt.errors import CkptfmtError, CorruptError, TensorNotFoundError
+from ckptfmt.errors import CorruptError
 from ckptfmt.tensor import Array, Shape, new_array, read_only
 from ckptfmt.wire.file import MappedFile
 
 THREADED_FROM = 1 << 20
 """Tensors of this many bytes and more are read by several threads; for less, handing over costs more."""
-
-MAX_THREADS = 8
-"""Threads used when the caller gives no number; a checksum soon needs all the memory bandwidth there is."""
-
-_COMPARED_NAMES = 1_000
-"""A name not found is compared with at most this many, so that the error comes at once."""
-
-_SUGGESTED = 3
-"""Close matches that an error names."""
-
-VARIABLE_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
-"""What ``tf.train.Checkpoint`` appends to the path of a variable."""
 
 
 def open_checkpoint(path: str | os.PathLike[str], *, verify: bool = True) -> Checkpoint:
@@ -67,9 +56,6 @@ def _open_files(files: CheckpointFiles, verify: bool) -> Checkpoint:
     return Checkpoint(store, verify=verify)
 
 
-T = TypeVar("T")
-
-
 class Entries(Mapping[str, Entry]):
     """The entries of a checkpoint by name: dtypes, shapes and places, without values."""
 
@@ -77,13 +63,10 @@ class Entries(Mapping[str, Entry]):
         self._store = store
 
     def __getitem__(self, name: str) -> Entry:
-        if not isinstance(name, str):
-            raise TypeError(f"name of a tensor: got {name!r}, want a str")
+        check_name(name)
         entry = self._store.find(name)
         if entry is None:
-            raise TensorNotFoundError(
-                name, file=self._store.files.prefix, close_matches=_close_matches(name, self._store)
-            )
+            raise not_found([name], self, self._store.files.prefix)
         return entry
 
     def __contains__(self, name: object) -> bool:
@@ -127,7 +110,7 @@ class _EntryItems(ItemsView[str, Entry]):
         return ((entry.name, entry) for entry in self._mapping._store.entries())
 
 
-class Checkpoint(Mapping[str, Array]):
+class Checkpoint(Tensors):
     """An open checkpoint: ``Mapping`` of tensor names, sorted by their bytes, to NumPy arrays.
 
     Nothing is read until it is asked for. Arrays are read-only; one stored whole is a view of the mapped
@@ -180,68 +163,23 @@ class Checkpoint(Mapping[str, Array]):
         """
         return self._read(self.entries[name])
 
-    def get(self, name: str, default: T | None = None) -> Array | T | None:  # type: ignore[override]
-        """Return a tensor, or ``default`` where there is none of that name."""
-        if name not in self:
-            return default  # not by way of the error, which takes time to look for names that are alike
-        return self[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.entries
+    def stored_name(self, name: str) -> str:
+        """Return the name itself; of views, what the checkpoint calls a tensor of theirs."""
+        self.entries[name]
+        return name
 
     def __iter__(self) -> Iterator[str]:
         return self._store.names()
 
-    def __len__(self) -> int:
-        return len(self._store)
-
-    def read(
-        self,
-        names: Iterable[str] | None = None,
-        *,
-        threads: int | None = None,
-        copy: bool = False,
-        out: Mapping[str, np.ndarray] | None = None,
+    def _load(
+        self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]
     ) -> dict[str, Array]:
-        """Return several tensors by name, in the order of ``names``.
-
-        Parameters
-        ----------
-        names
-            Which; all those in ``out`` or, without ``out``, all there are.
-        threads
-            How many threads read large tensors; the default is one for each processor, at most 8.
-        copy
-            Whether to return arrays that are writable and own their memory.
-        out
-            Arrays to fill, by name, of exactly the tensors' shapes and dtypes. They are what is returned for
-            these names.
-
-        Raises
-        ------
-        ValueError
-            An array of ``out`` has another shape or dtype, is not writable, or was not asked for.
-        TypeError
-            Something in ``out`` is no plain ndarray, or ``names`` is a string.
-        TensorNotFoundError
-            A name is not there; nothing has been read then.
-        """
-        if isinstance(names, str):
-            raise TypeError(f"names: got the string {names!r}, want a list of names")
-        targets = dict(out or {})
-        entries: Iterable[Entry]
-        if names is None and out is None:
-            wanted = list(self)
-            entries = self._store.entries()
-        else:
-            wanted = list(dict.fromkeys(targets if names is None else names))
-            entries = [self.entries[name] for name in wanted]
-            _check_targets(targets, entries)
-        if threads is None:
-            threads = min(MAX_THREADS, os.cpu_count() or 1)
+        entries: Iterable[Entry] = (
+            self._store.entries() if wanted is None else [self.entries[name] for name in wanted]
+        )
 
         def load(entry: Entry) -> Array:
-            return self._read(entry, copy=copy, out=targets.get(entry.name))
+            return self._read(entry, copy=copy, out=out.get(entry.name))
 
         arrays: dict[str, Array] = {}
         large = []
@@ -254,7 +192,7 @@ class Checkpoint(Mapping[str, Array]):
             return arrays
         large.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
         arrays.update(zip((entry.name for entry in large), _threaded(load, large, threads), strict=True))
-        return {name: arrays[name] for name in wanted}
+        return {name: arrays[name] for name in (self if wanted is None else wanted)}
 
     def slice(self, name: str) -> SliceReader:
         """Return a reader of parts of one tensor: ``ckpt.slice("w")[10:20, :]`` reads only that."""
@@ -279,28 +217,37 @@ class Checkpoint(Mapping[str, Array]):
         """Let go of the files. Arrays already returned stay valid."""
         self._store.close()
 
-    def __enter__(self) -> Checkpoint:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files anew.
         return _open_files, (self._store.files, self._verify)
 
-    # Comparing two checkpoints as mappings would read both whole and end in ambiguous arrays.
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    @cached_property
+    def object_graph(self) -> ObjectGraph | None:
+        """The objects that ``tf.train.Checkpoint`` saved, or None where something else wrote the names.
 
-    def __repr__(self) -> str:
-        try:
-            size = f"{len(self)} tensors"
-        except (CkptfmtError, ValueError):
-            size = "names not readable"
-        return f"<Checkpoint {self.prefix!r} {self.format}, {size}>"
+        Raises
+        ------
+        CorruptError
+            What the checkpoint has of them is damaged.
+        """
+        if OBJECT_GRAPH_KEY not in self:
+            return None
+        array = self[OBJECT_GRAPH_KEY]
+        if array.shape or array.dtype != object or not isinstance(data := array.item(), bytes):
+            raise CorruptError(
+                f"tensor {OBJECT_GRAPH_KEY!r}: got {self.entries[OBJECT_GRAPH_KEY].dtype.name}"
+                f"{list(array.shape)}, want string[]",
+                file=self._store.files.tables[0],
+            )
+        return ObjectGraph(data, list(self), self.prefix)
+
+    @cached_property
+    def _model_keys(self) -> frozenset[str]:
+        graph = self.object_graph
+        return scope_variables(self.entries) if graph is None else object_variables(graph)
+
+    def _model_names(self) -> frozenset[str]:
+        return self._model_keys
 
     def _read(self, entry: Entry, *, copy: bool = False, out: Array | None = None) -> Array:
         """Read a whole tensor; into ``out``, into memory of its own, or as a read-only array."""
@@ -369,24 +316,6 @@ class Checkpoint(Mapping[str, Array]):
         return array
 
 
-def _check_targets(targets: Mapping[str, Any], entries: Iterable[Entry]) -> None:
-    """Raise where an array to fill cannot take the values of its tensor, or has none."""
-    by_name = {entry.name: entry for entry in entries}
-    for name, target in targets.items():
-        entry = by_name.get(name)
-        if entry is None:
-            raise ValueError(f"out[{name!r}] is not among the names to read")
-        if not isinstance(target, np.ndarray) or isinstance(target, np.ma.MaskedArray):
-            raise TypeError(f"out[{name!r}]: got {type(target).__name__}, want a plain ndarray")
-        if target.shape != entry.shape or target.dtype != entry.dtype.numpy:
-            raise ValueError(
-                f"out[{name!r}]: got {target.dtype}{list(target.shape)}, "
-                f"want {entry.dtype.numpy}{list(entry.shape)}"
-            )
-        if not target.flags.writeable:
-            raise ValueError(f"out[{name!r}] is not writable")
-
-
 def _threaded(load: Callable[[Entry], Array], entries: Sequence[Entry], threads: int) -> list[Array]:
     """The arrays of several entries, loaded by as many threads; the first error ends it."""
     # Imported here: it takes longer than reading a small checkpoint, which has no use for it.
@@ -399,22 +328,3 @@ def _threaded(load: Callable[[Entry], Array], entries: Sequence[Entry], threads:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _close_matches(name: str, store: Bundle | SliceFile) -> list[str]:
-    """Names that end in ``name`` or look like it, best first; what TF2 appends to all names left aside."""
-    import difflib  # only errors need it
-
-    try:
-        names = {known.removesuffix(VARIABLE_VALUE): known for known in store.names()}
-    except CorruptError:
-        return []
-    short = name.removesuffix(VARIABLE_VALUE)
-    alike = [known for known in names if known.endswith(f"/{short}")]
-    if not alike:
-        # Comparing is slow: in a large checkpoint only with names that begin or end in the same way.
-        scope, _, last = short.rpartition("/")
-        near = (known for known in names if known.endswith(last) or (scope and known.startswith(scope)))
-        few = names if len(names) <= _COMPARED_NAMES else list(islice(near, _COMPARED_NAMES))
-        alike = difflib.get_close_matches(short, few, n=_SUGGESTED)
-    return [names[known] for known in alike[:_SUGGESTED]]

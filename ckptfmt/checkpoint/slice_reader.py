@@ -87,6 +87,10 @@ class SliceReader:
         """
         return self._is_covered(self._locate(index)[1])
 
+    def renamed(self, name: str) -> SliceReader:
+        """Return the same reader under another name."""
+        return SliceReader(self.entry._replace(name=name), self._read, self._is_covered)
+
     def _locate(self, index: Index) -> tuple[list[int | range], Region]:
         """The positions that an index takes in each dimension, and the least region that holds them."""
         ranges = _ranges(index, self.shape, self.entry.name)

@@ -17,6 +17,7 @@ from ckptfmt.cli.output import discard_output, prepare_streams
 VERBS = {
     "ls": "ckptfmt.cli.ls",
     "show": "ckptfmt.cli.show",
+    "tree": "ckptfmt.cli.tree",
     "verify": "ckptfmt.cli.verify",
 }
 """The module of each verb; its command is called ``command``. Imported when the verb is used."""
@@ -33,6 +34,7 @@ its "checkpoint" file names several), a SavedModel directory. No file is ever ch
   ckptfmt ls training/                          what is in it
   ckptfmt ls training/ 'encoder/*' --collapse   a part, repeated layers as one line
   ckptfmt show training/ dense/kernel           one tensor: place, statistics, values
+  ckptfmt tree training/                        objects or scopes, and what each adds up to
   ckptfmt verify training/                      is every byte intact?
 
 Data goes to stdout, messages go to stderr. Names are printed with control characters and other invisible

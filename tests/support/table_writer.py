@@ -197,9 +197,16 @@ def encode_bundle_index(
 
 
 def write_bundle(
-    prefix: Path | str, tensors: dict[str, np.ndarray] | None = None, num_shards: int = 1
+    prefix: Path | str,
+    tensors: dict[str, np.ndarray] | None = None,
+    num_shards: int = 1,
+    *,
+    strings: dict[str, bytes] | None = None,
 ) -> str:
-    """Write a V2 checkpoint, the tensors dealt out to its shards in turn; return the prefix."""
+    """Write a V2 checkpoint, the tensors dealt out to its shards in turn; return the prefix.
+
+    ``strings`` are string scalars, written to the first shard.
+    """
     tensors = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)} if tensors is None else tensors
     shards = [bytearray() for _ in range(num_shards)]
     entries = {}
@@ -214,6 +221,14 @@ def write_bundle(
             crc=crc32c(data),
         )
         shards[shard] += data
+    for name, text in (strings or {}).items():
+        length = encode_varint(len(text))
+        # FORMAT.md 2.6: lengths, the masked checksum of the lengths as uint32s, the bytes.
+        crc = crc32c(len(text).to_bytes(4, "little"))
+        data = length + mask(crc).to_bytes(4, "little") + text
+        crc = crc32c(text, crc32c(mask(crc).to_bytes(4, "little"), crc))
+        entries[name] = encode_entry(dtype=7, shape=(), offset=len(shards[0]), size=len(data), crc=crc)
+        shards[0] += data
     Path(f"{prefix}.index").write_bytes(encode_bundle_index(entries, encode_header(num_shards=num_shards)))
     for shard, contents in enumerate(shards):
         Path(f"{prefix}.data-{shard:05d}-of-{num_shards:05d}").write_bytes(contents)

@@ -1,0 +1,140 @@
+"""Model variables: what a checkpoint has of the model itself, apart from what training adds.
+
+Of a ``tf.train.Checkpoint`` the object graph tells (:func:`object_variables`). Kept is every variable that a
+path from the root leads to which passes
+
+- no optimizer: a node that has slot variables, that an edge called ``optimizer`` leads to, or that has both
+  an iteration counter and a hyperparameter below it (:data:`COUNTERS`, :data:`HYPERPARAMETERS`); but the
+  list of what it trains (:data:`TRAINED`) leads to the model's own variables, and is followed;
+- no edge to metrics (:data:`METRICS`);
+- at its end no edge called ``save_counter`` or ``global_step``.
+
+What is stored but is no variable is left out: tables, iterators, Python values, configurations.
+
+Of name-based checkpoints the names tell (:func:`scope_variables`). Left out are
+
+- counters and powers, by the last part of the name, with or without a number (:data:`BOOKKEEPING`);
+- slots and averages ``VARIABLE/SLOT``, also within a scope of the optimizer, ``SCOPE/VARIABLE/SLOT``, where
+  ``VARIABLE`` is itself in the checkpoint: of the names in :data:`SLOTS`, with or without a number, whatever
+  their shape; of other names directly below a variable, those of its shape and dtype;
+- the ``biased`` and ``local_step`` of a moving average or of a variable that is one;
+- scalars that lie in a scope which such slots show to be the optimizer's, but not among them: its
+  hyperparameters (``training/Adagrad/decay``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.checkpoint.names import AVERAGE, DEBIAS_SLOTS, VARIABLE_VALUE
+from ckptfmt.checkpoint.object_graph import ObjectGraph
+
+COUNTERS = frozenset({"iter", "iterations", "_iterations"})
+"""Edges from an optimizer to how many steps it has made."""
+
+HYPERPARAMETERS = frozenset(
+    {"learning_rate", "_learning_rate", "decay", "momentum", "beta_1", "beta_2", "rho", "_variables"}
+)
+"""Edges from an optimizer to its settings, or to all variables it has."""
+
+OPTIMIZERS = frozenset({"optimizer", "_optimizer"})
+"""Edges from a model to its optimizer."""
+
+TRAINED = frozenset({"_trainable_variables"})
+"""Edges from an optimizer to the list of what it trains, in Keras 3."""
+
+METRICS = frozenset({"metrics", "_metrics", "compiled_metrics", "_compile_metrics", "_loss_tracker"})
+"""Edges to the metrics of a model, whose variables are sums and counts."""
+
+EXTRA = frozenset({"save_counter", "global_step"})
+"""Edges to counters that belong to the checkpoint or to training."""
+
+BOOKKEEPING = frozenset({"global_step", "save_counter", "beta1_power", "beta2_power"})
+"""Last parts of names of counters and of powers that optimizers keep."""
+
+SLOTS = frozenset(
+    (
+        *("Adadelta", "Adagrad", "AdagradDA", "Adam", "AdamW", "Ftrl", "LAMB", "Momentum", "ProximalAdagrad"),
+        *("RMSProp", "SGD", "adam_m", "adam_v", "gradient_accumulator", "gradient_squared_accumulator"),
+        *("accumulator", "linear", "m", "v", "vhat", "momentum", "rms", "mg", "accum_grad", "accum_var"),
+        *("average", AVERAGE),
+    )
+)
+"""Names that TensorFlow's and Keras' optimizers, BERT's, and moving averages give to slots."""
+
+_NUMBERED = re.compile(r"_[0-9]+$")
+"""What TensorFlow appends to the second of a name."""
+
+
+def object_variables(graph: ObjectGraph) -> frozenset[str]:
+    """Return the keys of the model's variables in a ``tf.train.Checkpoint``."""
+    optimizers = _optimizers(graph)
+    keys: set[str] = set()
+    seen = {0}
+    queue = [graph.root]
+    for node in queue:
+        keys.update(key for key in node.keys if key.endswith(VARIABLE_VALUE))
+        in_optimizer = node.id in optimizers
+        for name, child in node.children.items():
+            if in_optimizer and name not in TRAINED:
+                continue
+            if child.id not in seen and name not in METRICS and name not in EXTRA:
+                seen.add(child.id)
+                queue.append(child)
+    return frozenset(keys)
+
+
+def _optimizers(graph: ObjectGraph) -> set[int]:
+    """Numbers of the nodes that are optimizers."""
+    found: set[int] = set()
+    for node in graph.nodes:
+        children = node.children
+        found.update(child.id for name, child in children.items() if name in OPTIMIZERS)
+        is_one = not children.keys().isdisjoint(COUNTERS) and not children.keys().isdisjoint(HYPERPARAMETERS)
+        if node.id and (is_one or node.slot_variables):
+            found.add(node.id)
+    return found
+
+
+def scope_variables(entries: Mapping[str, Entry]) -> frozenset[str]:
+    """Return the names of the model's variables in a name-based checkpoint."""
+    names = dict.fromkeys(entries)
+    extra: set[str] = set()
+    scopes: set[str] = set()
+    for name in names:
+        above, _, last = name.rpartition("/")
+        plain = _NUMBERED.sub("", last)
+        if plain in BOOKKEEPING:
+            extra.add(name)
+        elif above and (plain in SLOTS or last in DEBIAS_SLOTS):
+            variable = next((each for each in _ends(above) if each in names), None)
+            if variable is not None and (plain in SLOTS or _is_debiased(above, names)):
+                extra.add(name)
+                if plain in SLOTS and len(variable) < len(above):
+                    scopes.add(above[: -len(variable) - 1])
+        elif above in names and _is_alike(name, above, entries):
+            extra.add(name)
+    if scopes:
+        settings = (name for name in names if name.rpartition("/")[0] in scopes and name not in extra)
+        extra.update([name for name in settings if not entries[name].shape])
+    return frozenset(name for name in names if name not in extra)
+
+
+def _ends(path: str) -> Iterator[str]:
+    """A path, and what is left of it without its first scopes."""
+    while path:
+        yield path
+        path = path.partition("/")[2]
+
+
+def _is_debiased(average: str, names: Mapping[str, None]) -> bool:
+    """Whether all that belongs to an average with ``zero_debias`` is there."""
+    return all(f"{average}/{slot}" in names for slot in DEBIAS_SLOTS)
+
+
+def _is_alike(name: str, variable: str, entries: Mapping[str, Entry]) -> bool:
+    """Whether a tensor has the shape and dtype of the variable it lies below."""
+    one, other = entries[name], entries[variable]
+    return one.shape == other.shape and one.dtype == other.dtype and one.dtype.is_floating

@@ -1,0 +1,230 @@
+"""Names: which tensors are meant, and what they are called instead.
+
+A renaming is a dictionary *new name → name so far*, in the order of a listing; it is what views are made of.
+Nothing here reads a tensor.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeAlias
+
+from ckptfmt.errors import NameConflictError
+from ckptfmt.tensor import Array
+
+Pattern: TypeAlias = "str | re.Pattern[str]"
+"""A glob over the whole name, in which ``*`` also matches slashes, or a compiled regular expression, which
+is searched for."""
+
+Rule: TypeAlias = "tuple[Pattern, str | Callable[[re.Match[str]], str]]"
+"""A regular expression and what replaces each of its matches, as :func:`re.sub` takes them."""
+
+VARIABLE_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+"""What ``tf.train.Checkpoint`` appends to the path of a variable."""
+
+AVERAGE = "ExponentialMovingAverage"
+"""What ``tf.train.ExponentialMovingAverage`` appends to the name of a variable, unless it is given a name."""
+
+DEBIAS_SLOTS = ("biased", "local_step")
+"""Below a moving average with ``zero_debias``: the average still biased, and how often it was updated."""
+
+_COMPARED_NAMES = 1_000
+"""A name not found is compared with at most this many, so that the error comes at once."""
+
+_SUGGESTED = 3
+"""Close matches that an error names."""
+
+
+def matcher(patterns: Iterable[Pattern]) -> Callable[[str], object]:
+    """Return a function that tells whether any pattern matches; a name with brackets also matches itself."""
+    globs: list[str] = []
+    tests: list[Callable[[str], object]] = []
+    for pattern in patterns:
+        if isinstance(pattern, str):
+            globs.append(pattern)
+        elif isinstance(pattern, re.Pattern):
+            tests.append(pattern.search)
+        else:
+            raise TypeError(f"pattern: got {pattern!r}, want a glob or what re.compile returns")
+    if globs:
+        parts = (part for glob in globs for part in (fnmatch.translate(glob), re.escape(glob)))
+        tests.append(re.compile("|".join(f"(?:{part})" for part in parts)).fullmatch)
+    return tests[0] if len(tests) == 1 else lambda name: any(test(name) for test in tests)
+
+
+def selected(
+    names: Iterable[str], patterns: Sequence[Pattern], exclude: Sequence[Pattern] = ()
+) -> dict[str, str]:
+    """Return the names that match a pattern, of none given all, and none of ``exclude``."""
+    if patterns:
+        names = filter(matcher(patterns), names)
+    if exclude:
+        unwanted = matcher(exclude)
+        names = (name for name in names if not unwanted(name))
+    return {name: name for name in names}
+
+
+def renamed(names: Iterable[str], new_name: Callable[[str], str | None]) -> dict[str, str]:
+    """Return the renaming that a function makes of each name; None drops it.
+
+    Raises
+    ------
+    NameConflictError
+        Several names would become one.
+    TypeError
+        The function returns something else.
+    """
+    claims = []
+    for name in names:
+        new = new_name(name)
+        if new is None:
+            continue
+        if not isinstance(new, str):
+            raise TypeError(f"new name of {name!r}: got {new!r}, want a str, or None to drop it")
+        claims.append((new, name))
+    return unique(claims, "new name for several tensors")
+
+
+def by_rules(rules: Iterable[Rule]) -> Callable[[str], str]:
+    """Return the function that applies regular-expression rules one after the other, as ``re.sub`` does."""
+    compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
+
+    def new_name(name: str) -> str:
+        for pattern, replacement in compiled:
+            name = pattern.sub(replacement, name)
+        return name
+
+    return new_name
+
+
+def averaged(names: Collection[str], suffix: str = AVERAGE) -> dict[str, str]:
+    """Return the renaming by which variables are read from their moving averages.
+
+    As ``tf.train.ExponentialMovingAverage.variables_to_restore`` maps them: a variable ``NAME`` with a shadow
+    ``NAME/suffix`` is read from it, every other tensor from itself. The shadows are gone, and what belongs to
+    them (:data:`DEBIAS_SLOTS`). A name that ends so without a variable is the average of some other tensor,
+    a variable of its own, and stays.
+    """
+    names = names if isinstance(names, (dict, set, frozenset)) else dict.fromkeys(names)
+    end = f"/{suffix}"
+    shadows = {name for name in names if name.endswith(end) and name[: -len(end)] in names}
+    taken = shadows.union(f"{shadow}/{slot}" for shadow in shadows for slot in DEBIAS_SLOTS)
+    return {
+        name: shadow if (shadow := name + end) in shadows else name for name in names if name not in taken
+    }
+
+
+def unique(claims: Iterable[tuple[str, str]], what: str) -> dict[str, str]:
+    """Return (name, claimant) pairs as a dictionary; NameConflictError lists the names claimed twice."""
+    claims = list(claims)
+    renaming = dict(claims)
+    if len(renaming) < len(claims):
+        raise NameConflictError(what, names=conflicts(claims))
+    return renaming
+
+
+def conflicts(claims: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the names that several claim, with all their claimants."""
+    claimants: dict[str, list[str]] = {}
+    for name, claimant in claims:
+        claimants.setdefault(name, []).append(claimant)
+    return {name: several for name, several in claimants.items() if len(several) > 1}
+
+
+def nest(items: Iterable[tuple[str, Array]], separator: str = "/") -> dict[str, Any]:
+    """Return arrays as nested dictionaries, names split at each ``separator``; :func:`flatten` undoes it.
+
+    Raises
+    ------
+    NameConflictError
+        A name is both that of an array and a scope of others.
+    """
+    if not separator:
+        raise ValueError("separator: got '', want at least one character")
+    tree: dict[str, Any] = {}
+    clashes: dict[str, list[str]] = {}
+    for name, array in items:
+        *scopes, last = name.split(separator)
+        branch = tree
+        for depth, scope in enumerate(scopes, 1):
+            below = branch.setdefault(scope, {})
+            if not isinstance(below, dict):
+                above = separator.join(scopes[:depth])
+                clashes.setdefault(above, [above]).append(name)
+                break
+            branch = below
+        else:
+            if last in branch:
+                clashes.setdefault(name, [name]).append(f"{name}{separator}…")
+            branch[last] = array
+    if clashes:
+        raise NameConflictError("both a tensor and a scope", names=clashes)
+    return tree
+
+
+def flatten(tree: Mapping[str, Any], separator: str = "/") -> dict[str, Any]:
+    """Return nested mappings as one dictionary: ``{"a": {"b": x}}`` becomes ``{"a/b": x}``.
+
+    Everything that is no mapping is a value. The inverse of ``ckpt.nested()``; empty mappings vanish.
+
+    Raises
+    ------
+    NameConflictError
+        Two values get the same name.
+    TypeError
+        A key is not a string.
+    ValueError
+        A mapping contains itself.
+    """
+    flat: dict[str, Any] = {}
+    for path, value in _leaves(tree):
+        name = separator.join(path)
+        if name in flat:
+            raise NameConflictError("name of several values", names={name: [name, repr(path)]})
+        flat[name] = value
+    return flat
+
+
+def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value that is no mapping and the keys that lead to it; without recursion, however deep."""
+    path: list[str] = []
+    within = {id(tree)}
+    open_mappings = [(tree, iter(tree.items()))]
+    while open_mappings:
+        mapping, items = open_mappings[-1]
+        for key, value in items:
+            if not isinstance(key, str):
+                raise TypeError(f"key {key!r} below {'/'.join(path)!r}: want a str")
+            if not isinstance(value, Mapping):
+                yield (*path, key), value
+                continue
+            if id(value) in within:
+                raise ValueError(f"the mapping at {'/'.join([*path, key])!r} contains itself")
+            within.add(id(value))
+            open_mappings.append((value, iter(value.items())))
+            path.append(key)
+            break
+        else:
+            open_mappings.pop()
+            within.remove(id(mapping))
+            if path:
+                path.pop()
+
+
+def close_matches(name: str, known_names: Iterable[str]) -> list[str]:
+    """Return names that end in ``name`` or look like it, best first; what TF2 appends is left aside."""
+    import difflib  # only errors need it
+
+    names = {known.removesuffix(VARIABLE_VALUE): known for known in known_names}
+    short = name.removesuffix(VARIABLE_VALUE)
+    alike = [known for known in names if known.endswith(f"/{short}")]
+    if not alike:
+        # Comparing is slow: in a large checkpoint only with names that begin or end in the same way.
+        scope, _, last = short.rpartition("/")
+        near = (known for known in names if known.endswith(last) or (scope and known.startswith(scope)))
+        few = names if len(names) <= _COMPARED_NAMES else list(islice(near, _COMPARED_NAMES))
+        alike = difflib.get_close_matches(short, few, n=_SUGGESTED)
+    return [names[known] for known in alike[:_SUGGESTED]]

@@ -1,0 +1,558 @@
+"""Object graphs: what ``tf.train.Checkpoint`` says of the objects whose variables it saved.
+
+A checkpoint has it under one key, a serialized TrackableObjectGraph: nodes that refer to each other by
+number, the first the root. A node's attributes have the keys under which its values are stored::
+
+    key       escaped(name)/…/escaped(name)/.ATTRIBUTES/escaped(attribute)    names of edges from the root
+    slot key  VARIABLE/.OPTIMIZER_SLOT/OPTIMIZER/escaped(slot)/.ATTRIBUTES/VARIABLE_VALUE
+    escaped   "." becomes "..", "/" becomes ".S"
+
+A key takes the shortest path, the first found where several are as short; there may be more paths, shared
+nodes and cycles. Source: TensorFlow ``checkpoint/graph_view.py``, ``trackable/trackable_utils.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, overload
+
+from ckptfmt.checkpoint.names import VARIABLE_VALUE, close_matches
+from ckptfmt.errors import CorruptError, LimitError, TensorNotFoundError
+from ckptfmt.proto import messages
+from ckptfmt.proto.parse import parse_message
+
+OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+"""The key of the object graph itself, a string scalar."""
+
+ATTRIBUTES = "/.ATTRIBUTES/"
+SLOT = ".OPTIMIZER_SLOT"
+
+VIEWS = frozenset(
+    (
+        *("variables", "trainable_variables", "non_trainable_variables", "_variables", "_all_variables"),
+        *("_trainable_variables", "_non_trainable_variables", "keras_api", "optimizer", "_optimizer"),
+        *("layers", "losses", "metrics", "regularization_losses", "signatures"),
+    )
+)
+"""Edges by which Keras lists what other objects own, and to the optimizer, which lists all it trains."""
+
+MAX_DEPTH = 256
+"""Objects within each other for which short names are made; the names of a deeper chain would fill memory."""
+
+_ESCAPED = re.compile(r"\.([.S])")
+_UNESCAPED = {".": ".", "S": "/"}
+
+
+def escape(name: str) -> str:
+    """Return the name of an edge, an attribute or a slot as it stands in a key."""
+    return name.replace(".", "..").replace("/", ".S")
+
+
+def unescape(text: str) -> str:
+    """Return what a part of a key was before :func:`escape`; slashes between parts stay."""
+    return _ESCAPED.sub(lambda match: _UNESCAPED[match[1]], text)
+
+
+class Attribute(NamedTuple):
+    """Something of an object that is stored."""
+
+    name: str
+    """``VARIABLE_VALUE`` for a variable's value; others for tables, iterators, Python state."""
+    full_name: str
+    """What the variable was called in the program, without ``:0``; not unique, empty for other things."""
+    checkpoint_key: str
+    """The key as the graph has it; an object that stores several tensors has keys that begin so."""
+    keys: tuple[str, ...]
+    """The keys there are in the index, each of which belongs to one attribute only."""
+
+
+class RegisteredSaver(NamedTuple):
+    """The custom code that saved an object, in files of its own."""
+
+    name: str
+    """Name it is registered under."""
+    object_name: str
+    """What it calls the object."""
+
+
+class SlotVariable(NamedTuple):
+    """A variable that an optimizer keeps for another."""
+
+    optimizer: Node
+    variable: Node
+    """The variable it belongs to."""
+    name: str
+    """What the optimizer calls the slot: ``m``, ``v``, ``momentum``."""
+    node: Node
+    """The slot variable itself."""
+
+
+class Visit(NamedTuple):
+    """A step of a walk."""
+
+    depth: int
+    """Edges from where the walk began."""
+    name: str
+    """Name of the last edge, not escaped; of a slot variable ``SLOT/VARIABLE``."""
+    node: Node
+    first: bool
+    """Whether the node is met for the first time; else the walk does not go below it again."""
+    slot: SlotVariable | None = None
+    """Where the last edge is no child's: the slot of the optimizer before it."""
+
+    @property
+    def part(self) -> str:
+        """The name as it stands in a path, escaped."""
+        return escape(self.name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One object of an object graph."""
+
+    graph: ObjectGraph
+    id: int
+    """Its number, 0 for the root."""
+
+    @property
+    def path(self) -> str | None:
+        """The shortest path from the root, as in keys: ``model/layer-1/kernel``, ``""`` for the root.
+
+        Of a slot variable ``VARIABLE/.OPTIMIZER_SLOT/OPTIMIZER/SLOT``; None where nothing leads to the node.
+        """
+        path = self.graph._path(self.id)
+        if path is None and (slot := self.slot) is not None:
+            variable, optimizer = (self.graph._path(node.id) for node in (slot.variable, slot.optimizer))
+            if variable is not None and optimizer is not None:
+                path = f"{variable}/{SLOT}/{optimizer}/{escape(slot.name)}"
+        return path
+
+    @property
+    def children(self) -> Mapping[str, Node]:
+        """The objects it refers to, by the names it has for them."""
+        return {name: Node(self.graph, child) for name, child in self.graph._children[self.id]}
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """What is stored of it."""
+        graph = self.graph
+        return tuple(
+            Attribute(stored.name, stored.full_name, stored.checkpoint_key, graph._keys_of(self.id, at))
+            for at, stored in enumerate(graph._message.nodes[self.id].attributes)
+        )
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys in the index of all its attributes."""
+        return tuple(key for attribute in self.attributes for key in attribute.keys)
+
+    @property
+    def full_name(self) -> str | None:
+        """What the variable was called in the program, ``dense/kernel``; None where it is no variable."""
+        return self.graph._full_name(self.id)
+
+    @property
+    def slot_variables(self) -> tuple[SlotVariable, ...]:
+        """Of an optimizer: the variables it keeps for others."""
+        return tuple(map(self.graph._slot, self.graph._slots_by_optimizer.get(self.id, ())))
+
+    @property
+    def slots(self) -> tuple[SlotVariable, ...]:
+        """Of a variable: what optimizers keep for it."""
+        return tuple(map(self.graph._slot, self.graph._slots_by_variable.get(self.id, ())))
+
+    @property
+    def slot(self) -> SlotVariable | None:
+        """Of a slot variable: the optimizer and the variable it belongs to."""
+        slot = self.graph._slots_by_node.get(self.id)
+        return None if slot is None else self.graph._slot(slot)
+
+    @property
+    def registered_saver(self) -> RegisteredSaver | None:
+        """The custom code that saved it, or None."""
+        message = self.graph._message.nodes[self.id]
+        if not message.HasField("registered_saver"):
+            return None
+        return RegisteredSaver(message.registered_saver.name, message.registered_saver.object_name)
+
+    @property
+    def has_checkpoint_values(self) -> bool | None:
+        """Whether it or anything below it has values, as the writer says; older ones (None) do not."""
+        message = self.graph._message.nodes[self.id]
+        return message.has_checkpoint_values.value if message.HasField("has_checkpoint_values") else None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Node) and other.id == self.id and other.graph is self.graph
+
+    def __hash__(self) -> int:
+        return hash((id(self.graph), self.id))
+
+    def __repr__(self) -> str:
+        return f"<Node {self.id} {self.path!r}>"
+
+
+class _SlotIds(NamedTuple):
+    optimizer: int
+    variable: int
+    name: str
+    node: int
+
+
+class ObjectGraph:
+    """The objects whose variables a checkpoint has, and the names they have for each other.
+
+    Iterating gives every :class:`Node`: breadth first from the root, then those that only an optimizer's
+    slots lead to, then the rest. ``graph["model/dense/kernel"]`` is the node at a path.
+    """
+
+    def __init__(self, data: bytes, keys: Iterable[str], file: str) -> None:
+        """Decode a serialized TrackableObjectGraph beside the ``keys`` of its index.
+
+        Raises
+        ------
+        CorruptError
+            The bytes are no such message, it has no node, or a node refers to one that is not there.
+        """
+        self._file = file
+        self._message = parse_message(messages.TrackableObjectGraph, data, file)
+        self._index = keys if isinstance(keys, Sequence) else list(keys)
+        self._children: list[list[tuple[str, int]]] = []
+        self._children_by_name: dict[int, dict[str, int]] = {}  # of the nodes that paths were looked up in
+        self._slots_by_optimizer: dict[int, list[_SlotIds]] = {}
+        self._slots_by_variable: dict[int, list[_SlotIds]] = {}
+        self._slots_by_node: dict[int, _SlotIds] = {}
+        self._full_names: dict[int, str | None] = {}
+        count = len(self._message.nodes)
+        if not count:
+            raise self._corrupt("no nodes, want at least the root")
+        for number, node in enumerate(self._message.nodes):
+            children = [(child.local_name, child.node_id) for child in node.children]
+            for name, child in children:
+                if not 0 <= child < count:
+                    raise self._corrupt(f"node {number}: child {name!r} is node {child} of {count}")
+            self._children.append(children)
+            for slot in node.slot_variables:
+                self._add_slot(
+                    _SlotIds(
+                        number, slot.original_variable_node_id, slot.slot_name, slot.slot_variable_node_id
+                    ),
+                    count,
+                )
+
+    def _add_slot(self, slot: _SlotIds, count: int) -> None:
+        for node in (slot.variable, slot.node):
+            if not 0 <= node < count:
+                raise self._corrupt(
+                    f"node {slot.optimizer}: slot {slot.name!r} refers to node {node} of {count}"
+                )
+        self._slots_by_optimizer.setdefault(slot.optimizer, []).append(slot)
+        self._slots_by_variable.setdefault(slot.variable, []).append(slot)
+        self._slots_by_node.setdefault(slot.node, slot)
+
+    def _corrupt(self, what: str) -> CorruptError:
+        return CorruptError(f"object graph: {what}", file=self._file)
+
+    # --- nodes -------------------------------------------------------------------------------------------
+
+    @property
+    def root(self) -> Node:
+        """The object that was saved; all others hang on it."""
+        return Node(self, 0)
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """Every node by its number."""
+        return _Nodes(self)
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def __iter__(self) -> Iterator[Node]:
+        order = self._order
+        reached = set(order)
+        slots = [node for node in self._slots_by_node if node not in reached]
+        reached.update(slots)
+        rest = (number for number in range(len(self)) if number not in reached)
+        for numbers in (order, slots, rest):
+            for number in numbers:
+                yield Node(self, number)
+
+    def __getitem__(self, path: str) -> Node:
+        """Return the node at a path of names from the root, joined by slashes; ``""`` is the root.
+
+        Each name is escaped as in a key; one that is not is found too where it has no slash. Any path will
+        do, also one through a cycle, and the path of a slot variable.
+
+        Raises
+        ------
+        TensorNotFoundError
+            No node there; ``.close_matches`` has what the last object found has for names.
+        """
+        if not isinstance(path, str):
+            raise TypeError(f"path of an object: got {path!r}, want a str; nodes by number are in .nodes")
+        variable, cut, slot = path.partition(f"/{SLOT}/")
+        number, done = self._follow(variable)
+        if cut and number is not None:
+            owner, slash, name = slot.rpartition("/")
+            optimizer, _ = self._follow(owner)
+            for each in self._slots_by_variable.get(number, ()) if slash else ():
+                if each.optimizer == optimizer and each.name in (unescape(name), name):
+                    return Node(self, each.node)
+        elif number is not None:
+            return Node(self, number)
+        raise self._no_node(path, done)
+
+    def _follow(self, path: str) -> tuple[int | None, list[str]]:
+        """The node at a path, or None; and the names that were found."""
+        number = 0
+        done: list[str] = []
+        for part in path.split("/") if path else ():
+            children = self._children_by_name.get(number)
+            if children is None:
+                children = self._children_by_name[number] = dict(self._children[number])
+            found = children.get(unescape(part), children.get(part))
+            if found is None:
+                return None, done
+            number = found
+            done.append(part)
+        return number, done
+
+    def _no_node(self, path: str, done: Sequence[str]) -> TensorNotFoundError:
+        number, _ = self._follow("/".join(done))
+        wanted = path.split("/")[len(done) :]
+        close = []
+        if wanted and number is not None:
+            names = [escape(name) for name, _ in self._children[number][:1000]]
+            close = ["/".join([*done, *each.split("/")]) for each in close_matches(wanted[0], names)]
+        error = TensorNotFoundError(path, file=self._file, close_matches=close)
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        error.args = (f"{self._file}: no object at {path!r}{hint}",)
+        return error
+
+    def __contains__(self, path: object) -> bool:
+        """Whether a path leads to a node."""
+        if not isinstance(path, str):
+            return False
+        try:
+            self[path]
+        except TensorNotFoundError:
+            return False
+        return True
+
+    @cached_property
+    def _parents(self) -> dict[int, tuple[int, str]]:
+        """For each node that a path leads to: the node before it on the shortest, and the edge."""
+        parents: dict[int, tuple[int, str]] = {0: (0, "")}
+        queue = [0]
+        for number in queue:
+            for name, child in self._children[number]:
+                if child not in parents:
+                    parents[child] = number, name
+                    queue.append(child)
+        return parents
+
+    @property
+    def _order(self) -> Iterable[int]:
+        """The nodes that paths lead to, breadth first."""
+        return self._parents
+
+    def _path(self, number: int) -> str | None:
+        """The shortest path to a node, escaped."""
+        parents = self._parents
+        if number not in parents:
+            return None
+        names = []
+        while number:
+            number, name = parents[number]
+            names.append(escape(name))
+        return "/".join(reversed(names))
+
+    def _slot(self, slot: _SlotIds) -> SlotVariable:
+        return SlotVariable(
+            Node(self, slot.optimizer), Node(self, slot.variable), slot.name, Node(self, slot.node)
+        )
+
+    def walk(self, start: Node | None = None) -> Iterator[Visit]:
+        """Walk depth first from a node, by default the root, for people to read.
+
+        Edges that list what other objects own (:data:`VIEWS`) come after the others, so that a variable is
+        first met below the layer it belongs to; then, below an optimizer, its slot variables. What is met
+        again is told, with ``first`` false, and not entered.
+        """
+        begin = start or self.root
+        yield Visit(0, "", begin, True)
+        seen = {begin.id}
+        trail = [iter(self._edges(begin.id))]
+        while trail:
+            for name, number, slot in trail[-1]:
+                first = number not in seen
+                yield Visit(len(trail), name, Node(self, number), first, slot and self._slot(slot))
+                if first:
+                    seen.add(number)
+                    trail.append(iter(self._edges(number)))
+                    break
+            else:
+                trail.pop()
+
+    def _edges(self, number: int) -> Iterator[tuple[str, int, _SlotIds | None]]:
+        """Children in the order of a walk, then slot variables."""
+        children = self._children[number]
+        for name, child in sorted(children, key=lambda child: child[0] in VIEWS):
+            yield name, child, None
+        for slot in self._slots_by_optimizer.get(number, ()):
+            variable = self._full_name(slot.variable) or self._parents.get(slot.variable, (0, ""))[1]
+            yield f"{slot.name}/{variable}", slot.node, slot
+
+    def _full_name(self, number: int) -> str | None:
+        """What a node was called as a variable; asked for once for each of its slots."""
+        if number not in self._full_names:
+            named = [each for each in self._message.nodes[number].attributes if each.full_name]
+            values = [each.full_name for each in named if each.name == "VARIABLE_VALUE"]
+            first = named[0].full_name if named else None
+            self._full_names[number] = values[0] if values else first
+        return self._full_names[number]
+
+    # --- keys --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _claims(self) -> tuple[dict[str, int], dict[tuple[int, int], tuple[str, ...]], list[str]]:
+        """Keys → nodes; the keys of attributes that have not just their own; checkpoint keys not there."""
+        known = dict.fromkeys(self._index)
+        owners: dict[str, int] = {}
+        special: dict[tuple[int, int], tuple[str, ...]] = {}
+        inexact: list[tuple[str, int, int]] = []
+        for number, node in enumerate(self._message.nodes):
+            for at, attribute in enumerate(node.attributes):
+                key = attribute.checkpoint_key
+                if key not in known or key == OBJECT_GRAPH_KEY:
+                    inexact.append((key, number, at))
+                elif key in owners:
+                    special[number, at] = ()
+                else:
+                    owners[key] = number
+        if not inexact:
+            return owners, special, []
+        # A table or an iterator has one attribute, and keys that begin with its checkpoint key. Each key goes
+        # to the longest: what begins with "table_2" does not belong to "table". Sorted, a key comes after all
+        # that it begins with, and these are on the stack.
+        unowned = (key for key in known if key not in owners)
+        free = [key for key in unowned if f"{key.rpartition('/')[0]}/".endswith(ATTRIBUTES)]
+        taken: dict[str, list[str]] = {key: [] for key, _, _ in inexact}
+        stack: list[str] = []
+        for key in sorted([*free, *(key for key in taken if ATTRIBUTES in key)]):
+            while stack and not key.startswith(stack[-1]):
+                stack.pop()
+            if key in taken:
+                stack.append(key)
+            elif stack:
+                taken[stack[-1]].append(key)
+        absent = [key for key, keys in taken.items() if not keys]
+        for key, number, at in inexact:
+            special[number, at] = tuple(taken[key])
+            owners.update(dict.fromkeys(taken[key], number))
+            taken[key] = []  # of several nodes that claim a key the first has it
+        return owners, special, absent
+
+    def _keys_of(self, number: int, at: int) -> tuple[str, ...]:
+        special = self._claims[1].get((number, at))
+        if special is not None:
+            return special
+        return (self._message.nodes[number].attributes[at].checkpoint_key,)
+
+    def node_of(self, key: str) -> Node:
+        """Return the node stored under a key of the index; TensorNotFoundError where none is."""
+        number = self._claims[0].get(key)
+        if number is None:
+            raise TensorNotFoundError(key, file=self._file, close_matches=close_matches(key, self._claims[0]))
+        return Node(self, number)
+
+    @cached_property
+    def nodes_by_key(self) -> Mapping[str, Node]:
+        """The node of each key; where several nodes claim one, the first of them."""
+        return {key: Node(self, number) for key, number in self._claims[0].items()}
+
+    @cached_property
+    def keys_by_full_name(self) -> Mapping[str, tuple[str, ...]]:
+        """The keys of the variables of each full name; they need not be unique."""
+        owners = self._claims[0]
+        names: dict[str, list[str]] = {}
+        for number, node in enumerate(self._message.nodes):
+            for attribute in node.attributes:
+                name, key = attribute.full_name, attribute.checkpoint_key
+                if name and owners.get(key) == number:
+                    names.setdefault(name, []).append(key)
+        return {name: tuple(dict.fromkeys(keys)) for name, keys in names.items()}
+
+    @cached_property
+    def unreached(self) -> tuple[str, ...]:
+        """The keys of the index that belong to no node, but for that of the graph itself."""
+        owners = self._claims[0]
+        return tuple(key for key in self._index if key not in owners and key != OBJECT_GRAPH_KEY)
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The checkpoint keys that nodes name and the index does not have."""
+        return tuple(self._claims[2])
+
+    def short_names(self) -> dict[str, str]:
+        """Return for each key the path in it, unescaped; the attribute behind it if that is no variable's."""
+        names = {}
+        for key in self._claims[0]:
+            path, cut, attribute = key.rpartition(ATTRIBUTES)
+            if cut and path:
+                tail = "" if key.endswith(VARIABLE_VALUE) else f"/{attribute}"
+                names[key] = unescape(path) + tail
+        return names
+
+    def short_names_below(self, start: Node) -> dict[str, str]:
+        """Return for each key found below a node the names that lead there on a :meth:`walk`.
+
+        Raises LimitError where objects lie deeper than :data:`MAX_DEPTH`.
+        """
+        names = {}
+        trail: list[str] = []
+        for visit in self.walk(start):
+            if visit.depth > MAX_DEPTH:
+                raise LimitError(
+                    f"{self._file}: objects within each other", limit=MAX_DEPTH, asked=visit.depth
+                )
+            del trail[max(visit.depth - 1, 0) :]
+            if visit.depth:
+                trail.append(visit.name)
+            if visit.first and trail:
+                path = "/".join(trail)
+                for attribute in visit.node.attributes:
+                    for key in attribute.keys:
+                        is_variable = key.endswith(VARIABLE_VALUE)
+                        names[key] = path if is_variable else f"{path}/{key.rpartition('/')[2]}"
+        return names
+
+    def __repr__(self) -> str:
+        return f"<ObjectGraph of {self._file!r}, {len(self)} nodes>"
+
+
+class _Nodes(Sequence[Node]):
+    """The nodes of a graph by number, made when asked for."""
+
+    def __init__(self, graph: ObjectGraph) -> None:
+        self._graph = graph
+
+    @overload
+    def __getitem__(self, number: int) -> Node: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Node]: ...
+
+    def __getitem__(self, number: int | slice) -> Node | Sequence[Node]:
+        numbers = range(len(self._graph))[number]
+        return (
+            Node(self._graph, numbers)
+            if isinstance(numbers, int)
+            else [Node(self._graph, n) for n in numbers]
+        )
+
+    def __len__(self) -> int:
+        return len(self._graph)

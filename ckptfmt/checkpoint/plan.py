@@ -1,0 +1,693 @@
+r"""Plans: renames and transformations of tensors, as data in a TOML file.
+
+::
+
+    version = 1
+    rest = "keep"                               # what no step has touched: keep (default), drop or error
+
+    [[step]]
+    rename = '^bert/encoder/layer_(\d+)/'       # a regular expression, replaced wherever it is found
+    to = 'encoder/\1/'
+    [[step]]
+    [step.rename]                               # or a table of exact names, old = new
+    "global_step" = "step"
+    [[step]]
+    drop = '/Adam(_1)?$'
+    [[step]]
+    transpose = '/kernel$'
+    axes = [1, 0]                               # reversed where left out
+    [[step]]
+    reshape = '/attention/query/kernel$'
+    shape = [-1, 12, 64]
+    [[step]]
+    cast = '^encoder/'
+    dtype = "bfloat16"
+    [[step]]
+    split = '^(.*)/qkv$'                        # matches the whole name
+    into = ['\1/q', '\1/k', '\1/v']
+    axis = -1
+    sizes = [64, 64, 64]                        # equal parts where left out
+    [[step]]
+    concat = ['^(.*)/q$', '^(.*)/k$']           # each matches the whole name of one part; a single
+    into = '\1/qk'                              # pattern matches all, ordered by their numbers
+    axis = -1
+
+Steps are applied in order, to the tensors whose names match as the steps before have named them; the other
+tensors pass.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.checkpoint.steps import (
+    DTYPE_NAMES,
+    STEPS,
+    CastTo,
+    Claim,
+    Concat,
+    Drop,
+    Event,
+    Pattern,
+    Rename,
+    RenameTable,
+    Report,
+    Reshape,
+    Split,
+    Step,
+    Transpose,
+)
+from ckptfmt.checkpoint.transform import Expression, Place, Stored
+from ckptfmt.dtypes import DType
+from ckptfmt.errors import (
+    CkptfmtError,
+    MissingDependencyError,
+    NameConflictError,
+    NotReadableError,
+    PlanError,
+)
+from ckptfmt.tensor import Shape
+from ckptfmt.wire.file import MappedFile
+
+VERSION = 1
+"""The version of plans read and written here."""
+
+MAX_PLAN_BYTES = 1 << 28
+"""A larger file is no plan."""
+
+Rest: TypeAlias = Literal["keep", "drop", "error"]
+
+_REST = ("keep", "drop", "error")
+_KEYS = ("version", "rest", "step")
+
+
+class HasEntries(Protocol):
+    """A checkpoint, a view of one, or anything else that says what tensors it has."""
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """What is known of each tensor, by name."""
+
+
+class Fate(NamedTuple):
+    """What becomes of one tensor under a plan."""
+
+    source: str
+    """Its name."""
+    targets: tuple[str, ...]
+    """What it becomes, or becomes part of."""
+    steps: tuple[int, ...]
+    """Numbers of the steps that take it, from 1."""
+    dropped: bool
+    """Whether it, or a part of it, is left out."""
+
+    def __str__(self) -> str:
+        targets = ", ".join(map(repr, self.targets))
+        return f"{self.source!r} {self.fate}{': ' if targets else ''}{targets}"
+
+    @property
+    def fate(self) -> str:
+        """One word: ``kept``, ``changed``, ``dropped``, ``partly dropped`` or ``lost``."""
+        if self.dropped:
+            return "partly dropped" if self.targets else "dropped"
+        if not self.targets:
+            return "lost"
+        return "changed" if self.steps else "kept"
+
+
+class Finding(NamedTuple):
+    """What a plan gets wrong with some tensors, or what is worth knowing."""
+
+    severity: Literal["error", "note"]
+    step: int | None
+    """Number of the step, from 1; None where it is about the plan."""
+    message: str
+    names: tuple[str, ...]
+    """The tensors concerned."""
+
+    def __str__(self) -> str:
+        step = "" if self.step is None else f"step {self.step}: "
+        return f"{self.severity}: {step}{self.message}"
+
+
+@dataclass
+class _Run:
+    """A plan on its way through its steps."""
+
+    claims: dict[str, Claim]
+    """The tensors under the names they have by now."""
+    report: Report
+    dropped: list[Claim] = field(default_factory=list)
+    clashing: list[tuple[str, Claim]] = field(default_factory=list)
+    """Tensors whose name another one has taken."""
+
+    def apply(self, step: Step, place: Place) -> list[Event]:
+        """Apply a step, and return what it did."""
+        events = list(step.events(self.claims, place, self.report))
+        for event in events:
+            for name, claim in event.taken:
+                del self.claims[name]
+                if not event.made:
+                    self.dropped.append(claim)
+        clashes: dict[str, list[str]] = {}
+        made_of: dict[str, str] = {}
+        for event in events:
+            for name, claim in event.made:
+                source = event.taken[0][0]
+                if name in self.claims:
+                    clashes.setdefault(name, [made_of.get(name, name)]).append(source)
+                    self.clashing.append((name, claim))
+                elif not name:
+                    self.report(place.error(f"new name of {source!r}: got an empty one"), [source])
+                    self.clashing.append((name, claim))
+                else:
+                    self.claims[name] = claim
+                    made_of[name] = source
+        if clashes:
+            where = f"{place}: " if str(place) else ""
+            what = f"{where}several tensors would get one name"
+            self.report(NameConflictError(what, names=clashes), list(clashes))
+        return events
+
+    def leftovers(self) -> list[str]:
+        """The tensors that no step has taken."""
+        return [name for name, claim in self.claims.items() if not claim.touched]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps that rename and transform tensors; see :mod:`ckptfmt.checkpoint.plan` for what a file looks like.
+
+    Tensors are given as anything that has ``entries``: a checkpoint, or a view of one.
+    """
+
+    steps: tuple[Step, ...] = ()
+    """In the order they are applied."""
+    rest: Rest = "keep"
+    """What becomes of tensors that no step has touched."""
+    file: str | None = field(default=None, compare=False)
+    """The file it was read from."""
+    comment: str = field(default="", compare=False)
+    """Lines written at the end, not read back."""
+
+    def targets(self, entries: Mapping[str, Entry]) -> dict[str, Expression]:
+        """Return what the plan makes of tensors: an expression over their names for each new name.
+
+        Shapes and dtypes are not looked at; :meth:`Expression.spec` does so, and :meth:`lint` for all.
+
+        Raises
+        ------
+        NameConflictError
+            Several tensors would get one name.
+        PlanError
+            A concat misses a part, or ``rest="error"`` and no step has touched some tensors.
+        """
+        run = self._start(entries, _raise)
+        for number, step in enumerate(self.steps, 1):
+            run.apply(step, Place(self.file, number))
+        self._check_rest(run)
+        kept = self._kept(run)
+        kept.sort(key=lambda item: item[1].order)
+        return {name: claim.expression for name, claim in kept}
+
+    def dry_run(self, tensors: HasEntries) -> list[Fate]:
+        """Return what becomes of each tensor, in their order.
+
+        It shows plans that :meth:`lint` finds errors in, too.
+        """
+        run = self._start(tensors.entries, _ignore)
+        steps: dict[str, list[int]] = {name: [] for name in tensors.entries}
+        targets: dict[str, list[str]] = {name: [] for name in tensors.entries}
+        for number, step in enumerate(self.steps, 1):
+            for event in run.apply(step, Place(self.file, number)):
+                for _, claim in event.taken:
+                    for source in claim.expression.sources:
+                        if steps[source][-1:] != [number]:
+                            steps[source].append(number)
+        kept = self._kept(run)
+        for name, claim in sorted([*kept, *run.clashing], key=lambda item: item[1].order):
+            for source in claim.expression.sources:
+                targets[source].append(name)
+        gone = [claim.expression for claim in run.dropped]
+        if self.rest == "drop":
+            gone += [run.claims[name].expression for name in run.leftovers()]
+        dropped = {source for expression in gone for source in expression.sources}
+        return [
+            Fate(name, tuple(dict.fromkeys(targets[name])), tuple(steps[name]), name in dropped)
+            for name in tensors.entries
+        ]
+
+    def lint(self, tensors: HasEntries) -> list[Finding]:
+        """Return everything the plan gets wrong with these tensors, and what is worth knowing.
+
+        Errors: tensors used twice, names made twice, steps (other than drop) that match nothing, operations
+        that do not fit dtype or shape, parts that are missing, leftovers under ``rest="error"``. Notes: casts
+        that may change values, drops that match nothing, leftovers under ``rest="drop"``. With no error, each
+        tensor is used once or dropped, each name is made once, and everything can be read.
+        """
+        findings: list[Finding] = []
+        entries = tensors.entries
+
+        def keep(error: CkptfmtError, names: Sequence[str]) -> None:
+            what = error.what if isinstance(error, PlanError) else str(error)
+            findings.append(Finding("error", number, what, tuple(names)))
+
+        number: int | None = None
+        severity: Literal["error", "note"]
+        run = self._start(entries, keep)
+        for number, step in enumerate(self.steps, 1):
+            # A table is compared with the names before it is applied; of others it counts what they did.
+            table = step.names if isinstance(step, RenameTable) else {}
+            absent = [name for name in table if name not in run.claims]
+            events = run.apply(step, Place(None, number))
+            if absent:
+                message = f"{len(absent)} of {len(table)} names are not there: {_named(absent)}"
+                findings.append(Finding("error", number, message, tuple(absent)))
+            elif not events:
+                severity = "note" if isinstance(step, Drop) else "error"
+                findings.append(Finding(severity, number, f"{step} matches nothing", ()))
+            if isinstance(step, CastTo):
+                findings += _lossy(step, events, entries, number)
+        number = None
+        findings += _misfits(self._kept(run), entries)
+        leftovers = run.leftovers()
+        if leftovers and self.rest != "keep":
+            message = f"rest = {self.rest!r}: no step takes {_named(leftovers)}"
+            findings.append(
+                Finding("note" if self.rest == "drop" else "error", None, message, tuple(leftovers))
+            )
+        return findings
+
+    def inverted(self, tensors: HasEntries) -> Plan:
+        """Return the plan that makes these tensors again out of what this one makes of them.
+
+        Its names are concrete: it is an inverse for these tensors, not for others.
+
+        Raises
+        ------
+        PlanError
+            Something cannot be undone, all of which is listed: tensors dropped, casts that may have changed
+            values; or the plan does not fit these tensors.
+        NameConflictError
+            Several tensors would get one name.
+        """
+        entries = tensors.entries
+
+        def spec(expression: Expression) -> tuple[DType, Shape]:
+            return expression.spec(entries)
+
+        run = self._start(entries, _raise)
+        steps: list[Step] = []
+        problems: list[str] = []
+        for number, step in enumerate(self.steps, 1):
+            events = run.apply(step, Place(self.file, number))
+            for event in events:
+                for _, claim in event.made:
+                    claim.expression.spec(entries)
+            try:
+                steps[:0] = step.inverse(events, spec)
+            except PlanError as error:
+                problems.append(f"step {number}: {error.what}")
+        self._check_rest(run)
+        leftovers = run.leftovers()
+        if self.rest == "drop" and leftovers:
+            problems.append(f"rest = 'drop' leaves out {_named(leftovers)}")
+        if problems:
+            raise PlanError(f"no inverse: {'; '.join(problems)}", file=self.file)
+        return Plan(tuple(steps))
+
+    # --- as text -----------------------------------------------------------------------------------------
+
+    def to_toml(self) -> str:
+        """Return the plan as the text of a file; :func:`parse_plan` reads it back.
+
+        Raises PlanError where names cannot be written: those that are not UTF-8.
+        """
+        lines = [f"version = {VERSION}"]
+        if self.rest != "keep":
+            lines.append(f'rest = "{self.rest}"')
+        for step in self.steps:
+            lines += ["", *_comment_lines(step.comment), "[[step]]"]
+            if isinstance(step, RenameTable):
+                lines.append("[step.rename]")
+                for old, new in step.names.items():
+                    behind = " ".join(_comment_lines(step.comments.get(old, "").replace("\n", " ")))
+                    lines.append(f"{_basic(old)} = {_basic(new)}{'  ' if behind else ''}{behind}")
+            else:
+                lines += [f"{key} = {_value(value)}" for key, value in step.fields().items()]
+        if self.comment:
+            lines += ["", *_comment_lines(self.comment)]
+        text = "\n".join(lines) + "\n"
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            odd = [part for part in self._texts() if any("\ud800" <= char <= "\udfff" for char in part)]
+            raise PlanError(
+                f"names that are not UTF-8 cannot be written: {_named(odd)}", file=self.file
+            ) from None
+        return text
+
+    def _texts(self) -> Iterable[str]:
+        """Every name, pattern and replacement in it."""
+        for step in self.steps:
+            if isinstance(step, RenameTable):
+                yield from (text for pair in step.names.items() for text in pair)
+            else:
+                for value in step.fields().values():
+                    texts = value if isinstance(value, list) else [value]
+                    yield from (text for text in texts if isinstance(text, str))
+
+    def write(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the plan to a file, whole or not at all: beside, synced, then under its name.
+
+        Raises
+        ------
+        PlanError
+            There is a file already, and not ``overwrite``; or names cannot be written.
+        NotReadableError
+            The operating system refuses.
+        """
+        target = os.fspath(path)
+        data = self.to_toml().encode()
+        beside = f"{target}.{os.getpid()}.tmp"
+        try:
+            descriptor = os.open(
+                beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
+            )
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if not overwrite:
+                    # Takes the name, or fails: two writers cannot both find it free.
+                    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+                os.replace(beside, target)  # noqa: PTH105  (a path may be a string)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(beside)  # noqa: PTH108
+                raise
+        except FileExistsError:
+            raise PlanError(f"{target}: got a file that is there already, want a new one") from None
+        except (OSError, ValueError) as error:
+            # ValueError: the path holds a NUL.
+            raise NotReadableError(target, getattr(error, "strerror", None) or str(error)) from error
+
+    # --- its parts ---------------------------------------------------------------------------------------
+
+    def _start(self, entries: Mapping[str, Entry], report: Report) -> _Run:
+        claims = {name: Claim(Stored(name), (i,), touched=False) for i, name in enumerate(entries)}
+        return _Run(claims, report)
+
+    def _kept(self, run: _Run) -> list[tuple[str, Claim]]:
+        """The tensors there are at the end."""
+        return [item for item in run.claims.items() if self.rest != "drop" or item[1].touched]
+
+    def _check_rest(self, run: _Run) -> None:
+        leftovers = run.leftovers() if self.rest == "error" else []
+        if leftovers:
+            raise PlanError(f"rest = 'error': no step takes {_named(leftovers)}", file=self.file)
+
+
+def _raise(error: CkptfmtError, _: Sequence[str]) -> None:
+    raise error
+
+
+def _ignore(_: CkptfmtError, __: Sequence[str]) -> None:
+    """A dry run shows what it can."""
+
+
+def _lossy(
+    step: CastTo, events: Sequence[Event], entries: Mapping[str, Entry], number: int
+) -> Iterable[Finding]:
+    """Notes of the values that a cast may change."""
+    fitting = []
+    for event in events:
+        with suppress(PlanError):
+            event.made[0][1].expression.spec(entries)  # what does not fit is found at the end
+            fitting.append(event)
+    for dtype, names in step.lossy(fitting, lambda expression: expression.spec(entries)).items():
+        message = f"cast of {_named(names)} from {dtype.name} to {step.dtype.name} may change values"
+        yield Finding("note", number, message, tuple(names))
+
+
+def _misfits(kept: Sequence[tuple[str, Claim]], entries: Mapping[str, Entry]) -> list[Finding]:
+    """What cannot be read because an operation does not fit, each error once."""
+    found: dict[tuple[int | None, str], list[str]] = {}
+    for name, claim in kept:
+        try:
+            claim.expression.spec(entries)
+        except PlanError as error:
+            found.setdefault((error.step, error.what), []).append(name)
+    return [Finding("error", step, what, tuple(names)) for (step, what), names in found.items()]
+
+
+def _named(names: Sequence[str]) -> str:
+    """Names in a message."""
+    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+# --- writing TOML --------------------------------------------------------------------------------------
+
+_ESCAPES = {
+    **{code: f"\\u{code:04X}" for code in (*range(0x20), 0x7F)},
+    **{
+        ord(char): escape
+        for char, escape in zip(
+            '\b\t\n\f\r"\\', ("\\b", "\\t", "\\n", "\\f", "\\r", '\\"', "\\\\"), strict=True
+        )
+    },
+}
+
+
+def _basic(text: str) -> str:
+    """A string with escapes."""
+    return f'"{text.translate(_ESCAPES)}"'
+
+
+def _literal(text: str) -> str:
+    """A string without escapes, as patterns are best read, where it can be one."""
+    plain = "'" not in text and not any(ord(char) < 0x20 or ord(char) == 0x7F for char in text)
+    return f"'{text}'" if plain else _basic(text)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return _literal(value) if isinstance(value, str) else str(value)
+
+
+def _comment_lines(comment: str) -> list[str]:
+    """Text as comments, in which TOML has no control characters."""
+    lines = comment.split("\n") if comment else []
+    return [f"# {''.join(map(_in_comment, line))}".rstrip() for line in lines]
+
+
+def _in_comment(char: str) -> str:
+    code = ord(char)
+    if (code < 0x20 and char != "\t") or code == 0x7F:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if 0xD800 <= code <= 0xDFFF else char
+
+
+# --- reading TOML --------------------------------------------------------------------------------------
+
+
+def read_plan(path: str | os.PathLike[str]) -> Plan:
+    """Return the plan in a file.
+
+    Raises
+    ------
+    PlanError
+        The file is no TOML, or no plan: what, in which step.
+    CheckpointNotFoundError
+        There is no such file (a FileNotFoundError).
+    NotReadableError
+        The operating system refuses it.
+    """
+    name = os.fspath(path)
+    file = MappedFile(name)
+    try:
+        if file.size > MAX_PLAN_BYTES:
+            raise PlanError(
+                f"too large for a plan: got {file.size} bytes, want at most {MAX_PLAN_BYTES}", file=name
+            )
+        data = bytes(file.read(0, file.size))
+    finally:
+        file.close()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PlanError(f"not UTF-8 at byte {error.start}", file=name) from error
+    return parse_plan(text, name)
+
+
+def parse_plan(text: str, file: str | None = None) -> Plan:
+    """Return the plan that a text is, ``file`` being where errors say it comes from.
+
+    Raises
+    ------
+    PlanError
+        The text is no TOML, or no plan: what, in which step.
+    MissingDependencyError
+        On Python 3.10 TOML is read with ``tomli``, which is not installed.
+    """
+    try:
+        document = _toml().loads(text.replace("\r\n", "\n"))
+    except (ValueError, RecursionError) as error:
+        # ValueError: also a number of more digits than int() takes.
+        raise PlanError(f"no TOML: {str(error) or type(error).__name__}", file=file) from error
+    place = Place(file)
+    _check_keys(document, _KEYS, "a plan", place)
+    version = document.get("version")
+    if type(version) is not int or version != VERSION:
+        raise place.error(f"version: got {_shown(version)}, want {VERSION}")
+    rest = document.get("rest", "keep")
+    if rest not in _REST:
+        raise place.error(f"rest: got {_shown(rest)}, want {_any_of(_REST)}{_hint(rest, _REST)}")
+    tables = document.get("step", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise place.error(f"step: got {_shown(tables)}, want tables, each headed [[step]]")
+    steps = tuple(_parse_step(table, Place(file, number)) for number, table in enumerate(tables, 1))
+    return Plan(steps, rest, file)
+
+
+def _toml() -> Any:  # noqa: ANN401  (the module tomllib or tomli)
+    """The module that reads TOML."""
+    for module in ("tomllib", "tomli"):
+        with suppress(ModuleNotFoundError):
+            return importlib.import_module(module)
+    raise MissingDependencyError("tomli", "plans")
+
+
+_VERBS = {kind.verb: kind for kind in STEPS}
+
+
+def _parse_step(table: Mapping[str, object], place: Place) -> Step:
+    verbs = [verb for verb in _VERBS if verb in table]
+    if len(verbs) != 1:
+        known = (*_VERBS, *(key for kind in STEPS for key in kind.keys))
+        if not verbs:
+            _check_keys(table, known, "a step", place)
+        got = " and ".join(map(repr, verbs)) if verbs else f"the keys {list(table)}" if table else "none"
+        raise place.error(f"verb: got {got}, want exactly one of {_any_of(tuple(_VERBS))}")
+    (verb,) = verbs
+    kind = _VERBS[verb]
+    is_table = verb == "rename" and isinstance(table[verb], dict)
+    _check_keys(table, (verb,) if is_table else (verb, *kind.keys), verb, place)
+    step = _PARSERS[verb](_Fields(table, place))
+    wrong = step.check()
+    if wrong:
+        raise place.error(wrong)
+    return step
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """The keys of a step, each of the type it must be of."""
+
+    table: Mapping[str, object]
+    place: Place
+
+    def get(self, key: str) -> object:
+        if key not in self.table:
+            verb = next(verb for verb in _VERBS if verb in self.table)
+            raise self.place.error(f"{verb} without {key!r}")
+        return self.table[key]
+
+    def text(self, key: str) -> str:
+        value = self.get(key)
+        if not isinstance(value, str):
+            raise self._wrong(key, value, "a string")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self.get(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self._wrong(key, value, "a list of strings")
+        return tuple(value)
+
+    def integer(self, key: str) -> int:
+        value = self.get(key)
+        if type(value) is not int:
+            raise self._wrong(key, value, "an integer")
+        return value
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        value = self.get(key)
+        if not isinstance(value, list) or not all(type(item) is int for item in value):
+            raise self._wrong(key, value, "a list of integers")
+        return tuple(value)
+
+    def dtype(self, key: str) -> DType:
+        name = self.text(key)
+        if name not in DTYPE_NAMES:
+            hint = _hint(name, DTYPE_NAMES)
+            raise self.place.error(f"{key}: got {name!r}, want the name of a dtype, as 'float32'{hint}")
+        return DTYPE_NAMES[name]
+
+    def names(self, key: str) -> dict[str, str]:
+        value = self.get(key)
+        assert isinstance(value, dict)
+        for old, new in value.items():
+            if not isinstance(new, str):
+                hint = "; quote names that have dots" if isinstance(new, dict) else ""
+                raise self._wrong(f"{key}.{old!r}", new, f"a string{hint}")
+        return dict(value)
+
+    def optional(self, key: str) -> tuple[int, ...] | None:
+        return self.integers(key) if key in self.table else None
+
+    def _wrong(self, key: str, got: object, want: str) -> PlanError:
+        return self.place.error(f"{key}: got {_shown(got)}, want {want}")
+
+
+def _parse_rename(fields: _Fields) -> Step:
+    if isinstance(fields.table["rename"], dict):
+        return RenameTable(fields.names("rename"))
+    return Rename(Pattern(fields.text("rename")), fields.text("to"))
+
+
+_PARSERS: Mapping[str, Callable[[_Fields], Step]] = {
+    "rename": _parse_rename,
+    "drop": lambda f: Drop(Pattern(f.text("drop"))),
+    "transpose": lambda f: Transpose(Pattern(f.text("transpose")), f.optional("axes")),
+    "reshape": lambda f: Reshape(Pattern(f.text("reshape")), f.integers("shape")),
+    "cast": lambda f: CastTo(Pattern(f.text("cast")), f.dtype("dtype")),
+    "split": lambda f: Split(
+        Pattern(f.text("split")), f.texts("into"), f.integer("axis"), f.optional("sizes")
+    ),
+    "concat": lambda f: Concat(tuple(map(Pattern, f.texts("concat"))), f.text("into"), f.integer("axis")),
+}
+
+
+def _check_keys(table: Mapping[str, object], known: Iterable[str], what: str, place: Place) -> None:
+    known = tuple(known)
+    for key in table:
+        if key not in known:
+            wanted = f"{what} has {_any_of(known)}"
+            raise place.error(f"unknown key {_shown(key)}{_hint(key, known)}; {wanted}")
+
+
+def _hint(got: object, known: Iterable[str]) -> str:
+    """What a mistyped word may have been meant for."""
+    import difflib  # only errors need it
+
+    close = difflib.get_close_matches(got[:100], list(known), n=1) if isinstance(got, str) else []
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _any_of(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(map(repr, words[:-1])), repr(words[-1])]))
+
+
+def _shown(value: object) -> str:
+    """A value of a file in a message, not all of a long one."""
+    text = "none" if value is None else repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"

@@ -1,0 +1,237 @@
+"""Expressions: values as NumPy makes them, regions that read only what they need, what does not fit."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ckptfmt.checkpoint.slices import Region, whole, within
+from ckptfmt.checkpoint.steps import DTYPE_NAMES
+from ckptfmt.checkpoint.transform import (
+    MAX_DEPTH,
+    MAX_WEIGHT,
+    Cast,
+    Concatenated,
+    Expression,
+    Part,
+    Place,
+    Reshaped,
+    Stored,
+    Transposed,
+    is_castable,
+    is_exact,
+)
+from ckptfmt.dtypes import DTYPES
+from ckptfmt.errors import PlanError
+from tests.support.arrays import Arrays
+
+W = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+S = np.array([b"a", b"bc", b"", b"d"], object).reshape(2, 2)
+FLOAT32, INT64 = DTYPE_NAMES["float32"], DTYPE_NAMES["int64"]
+BFLOAT16 = DTYPE_NAMES["bfloat16"]
+
+
+@pytest.fixture
+def tensors() -> Arrays:
+    return Arrays(
+        {"w": W, "v": W + 100, "i": np.arange(6), "s": S, "0": np.float32(7), "e": np.zeros((0, 3))}
+    )
+
+
+EXPRESSIONS: dict[str, tuple[Expression, np.ndarray]] = {
+    "stored": (Stored("w"), W),
+    "transposed": (Transposed(Stored("w"), (2, 0, 1)), W.transpose(2, 0, 1)),
+    "reversed": (Transposed(Stored("w")), W.T),
+    "scalar": (Transposed(Stored("0")), np.float32(7)),
+    "reshaped": (Reshaped(Stored("w"), (4, -1)), W.reshape(4, 6)),
+    "reshaped after transposed": (Reshaped(Transposed(Stored("w")), (-1,)), W.T.reshape(-1)),
+    "scalar reshaped": (Reshaped(Stored("0"), (1, -1)), np.array([[7]], np.float32)),
+    "empty reshaped": (Reshaped(Stored("e"), (5, -1)), np.zeros((5, 0))),
+    "cast": (Cast(Stored("w"), BFLOAT16), W.astype(ml_dtypes.bfloat16)),
+    "middle part": (Part(Stored("w"), -1, 1, 3, (1, 3, 4)), W[:, :, 1:3]),
+    "half": (Part(Stored("w"), 2, 1, 2), W[:, :, 2:]),
+    "concatenated": (Concatenated((Stored("w"), Stored("v")), 1), np.concatenate([W, W + 100], 1)),
+    "alone": (Concatenated((Stored("w"),), 0), W),
+    "strings": (Transposed(Reshaped(Concatenated((Stored("s"), Stored("s")), 0), (2, 4))),
+                np.concatenate([S, S]).reshape(2, 4).T),
+    "string part": (Part(Stored("s"), 1, 0, 2), S[:, :1]),
+    "all of them": (
+        Concatenated(
+            (
+                Transposed(Part(Stored("w"), 1, 2, 3), (2, 1, 0)),
+                Cast(Cast(Transposed(Part(Stored("v"), 1, 0, 3), (2, 1, 0)), INT64), FLOAT32),
+            ),
+            -1,
+        ),
+        np.concatenate([W[:, 2:].transpose(2, 1, 0), (W + 100)[:, :1].transpose(2, 1, 0)], -1),
+    ),
+}  # fmt: skip
+
+
+def regions(shape: tuple[int, ...]) -> list[Region]:
+    """Every region of a small shape."""
+    bounds = [[(a, b) for a in range(n + 1) for b in range(a, n + 1)] for n in shape]
+    return list(itertools.product(*bounds))
+
+
+@pytest.mark.parametrize("case", EXPRESSIONS)
+def test_values_are_those_of_numpy_in_whole_and_in_any_region(case: str, tensors: Arrays) -> None:
+    expression, wanted = EXPRESSIONS[case]
+    got = tensors.value(expression)
+    assert got.dtype == wanted.dtype
+    np.testing.assert_array_equal(got, wanted)
+    assert not got.flags.writeable
+    assert expression.spec(tensors.entries)[1] == wanted.shape
+    for region in regions(wanted.shape):
+        part = tensors.value(expression, region)
+        assert isinstance(part, np.ndarray)
+        assert not part.flags.writeable
+        np.testing.assert_array_equal(part, wanted[within(region, whole(wanted.shape))])
+
+
+@pytest.mark.parametrize(
+    "case", ["stored", "transposed", "reversed", "reshaped", "middle part", "half", "alone"]
+)
+def test_views_share_memory_with_what_is_stored(case: str, tensors: Arrays) -> None:
+    assert np.shares_memory(tensors.value(EXPRESSIONS[case][0]), tensors.arrays["w"])
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in EXPRESSIONS if case != "strings" and "reshaped" not in case]
+)
+def test_a_region_fetches_no_more_elements_than_it_has(case: str, tensors: Arrays) -> None:
+    expression, wanted = EXPRESSIONS[case]
+    for region in regions(wanted.shape):
+        tensors.fetched.clear()
+        tensors.value(expression, region)
+        assert tensors.fetched_elements <= math.prod(stop - start for start, stop in region)
+
+
+def test_a_region_in_one_part_of_a_concat_does_not_touch_the_others(tensors: Arrays) -> None:
+    joined = Concatenated((Stored("w"), Stored("v")), 0)
+    part = tensors.value(joined, ((2, 4), (0, 3), (0, 4)))
+    assert [name for name, _ in tensors.fetched] == ["v"]
+    assert np.shares_memory(part, tensors.arrays["v"])
+
+
+def test_sources_are_each_stored_tensor_once() -> None:
+    joined = Concatenated((Stored("w"), Transposed(Stored("v")), Stored("w")), 0)
+    assert joined.sources == ("w", "v")
+
+
+MISFITS: dict[str, tuple[Expression, str]] = {
+    "too few axes": (Transposed(Stored("w"), (1, 0)), "permutation of the 3 axes"),
+    "axes twice": (Transposed(Stored("w"), (0, 0, 1)), "permutation"),
+    "elements": (Reshaped(Stored("w"), (5, 5)), "24 elements"),
+    "no divisor": (Reshaped(Stored("w"), (5, -1)), "24 elements"),
+    "unknown and zero": (Reshaped(Stored("e"), (0, -1)), "0 elements"),
+    "huge": (Reshaped(Stored("e"), (0, 1 << 62)), "0 elements"),
+    "many dimensions": (Reshaped(Stored("w"), (24, *[1] * 40)), "24 elements"),
+    "string cast": (Cast(Stored("s"), DTYPE_NAMES["float32"]), "numbers or bool"),
+    "cast to strings": (Cast(Stored("w"), DTYPE_NAMES["string"]), "numbers or bool"),
+    "cast to quantised": (Cast(Stored("i"), DTYPE_NAMES["qint32"]), "numbers or bool"),
+    "axis": (Part(Stored("w"), 3, 0, 2), "got axis 3"),
+    "axis below": (Part(Stored("w"), -4, 0, 2), "got axis -4"),
+    "scalar": (Part(Stored("0"), 0, 0, 1), "got axis 0"),
+    "unequal": (Part(Stored("w"), 1, 0, 2), "divisor of 3"),
+    "sizes": (Part(Stored("w"), 1, 0, 2, (0, 2, 4)), "add up to 4, want 3"),
+    "dtypes": (Concatenated((Stored("i"), Reshaped(Stored("w"), (-1,))), 0), "float32"),
+    "ranks": (Concatenated((Stored("w"), Reshaped(Stored("w"), (-1,))), 0), "a shape like"),
+    "shapes": (Concatenated((Stored("w"), Transposed(Stored("w"))), 0), "a shape like"),
+    "no axis": (Concatenated((Stored("w"), Stored("v")), 3), "got axis 3"),
+}
+
+
+@pytest.mark.parametrize("case", MISFITS)
+def test_what_does_not_fit_is_an_error_before_anything_is_read(case: str, tensors: Arrays) -> None:
+    expression, message = MISFITS[case]
+    for ask in (lambda: expression.spec(tensors.entries), lambda: tensors.value(expression)):
+        with pytest.raises(PlanError, match=message):
+            ask()
+    assert tensors.fetched == []
+
+
+def test_an_error_says_which_step_of_which_file(tensors: Arrays) -> None:
+    expression = Transposed(Stored("w"), (0,), Place("plan.toml", 3))
+    with pytest.raises(PlanError, match=r"^plan\.toml: step 3: transpose of 'w': got axes \[0\]") as caught:
+        expression.spec(tensors.entries)
+    assert (caught.value.file, caught.value.step) == ("plan.toml", 3)
+
+
+def test_too_many_operations_on_one_tensor_are_refused() -> None:
+    def pile(expression: Expression) -> None:
+        for _ in range(10_000):
+            expression = Transposed(expression)
+
+    with pytest.raises(PlanError, match=f"want at most {MAX_DEPTH}"):
+        pile(Stored("w"))
+
+
+def test_splitting_and_joining_over_and_over_is_refused_before_it_explodes() -> None:
+    def pile(expression: Expression) -> None:
+        for _ in range(100):
+            expression = Concatenated((Part(expression, 0, 0, 2), Part(expression, 0, 1, 2)), 0)
+
+    with pytest.raises(PlanError, match=f"want at most {MAX_WEIGHT}"):
+        pile(Stored("w"))
+
+
+# --- casts -----------------------------------------------------------------------------------------------
+
+NUMBERS = [dtype for dtype in DTYPES.values() if is_castable(dtype)]
+
+
+@pytest.mark.parametrize("old", NUMBERS, ids=lambda dtype: dtype.name)
+def test_every_dtype_of_numbers_casts_to_every_other(old: object) -> None:
+    tensors = Arrays({"w": np.array([0, 1, 1, 0], old.numpy)})
+    for new in NUMBERS:
+        got = tensors.value(Cast(Stored("w"), new))
+        assert got.dtype == new.numpy
+        assert got.astype(np.complex128 if new.is_complex else np.float64).tolist() == [0, 1, 1, 0]
+
+
+def test_casts_of_what_does_not_fit_are_silent_and_keep_the_real_part() -> None:
+    tensors = Arrays({"w": np.array([np.nan, np.inf, 1e300]), "c": np.array([1 + 2j, 3 - 1j])})
+    for name in ("int32", "float32", "bfloat16", "float16", "float8_e4m3fn", "bool"):
+        tensors.value(Cast(Stored("w"), DTYPE_NAMES[name]))
+    assert tensors.value(Cast(Stored("c"), BFLOAT16)).tolist() == [1, 3]
+    assert tensors.value(Cast(Stored("c"), DTYPE_NAMES["int8"])).tolist() == [1, 3]
+
+
+EXACT = [
+    *[("bfloat16", "float32"), ("float16", "float32"), ("float32", "float64"), ("int32", "float64")],
+    *[("uint8", "bfloat16"), ("bool", "int8"), ("float8_e5m2", "float16"), ("int4", "int8")],
+    *[("uint2", "uint4"), ("complex64", "complex128"), ("float32", "complex64"), ("qint8", "qint8")],
+]
+LOSSY = [
+    *[("float32", "bfloat16"), ("bfloat16", "float16"), ("float16", "bfloat16"), ("int64", "float64")],
+    *[("uint64", "float64"), ("int64", "complex128"), ("int32", "float32"), ("int8", "uint8")],
+    *[("uint16", "bfloat16"), ("float8_e5m2", "float8_e4m3fn"), ("float32", "int64"), ("int8", "bool")],
+    *[("float4_e2m1fn", "float8_e4m3fnuz"), ("string", "float32"), ("complex64", "float64")],
+]
+
+
+@pytest.mark.parametrize(("old", "new"), EXACT)
+def test_exact_casts(old: str, new: str) -> None:
+    assert is_exact(DTYPE_NAMES[old], DTYPE_NAMES[new])
+
+
+@pytest.mark.parametrize(("old", "new"), LOSSY)
+def test_lossy_casts(old: str, new: str) -> None:
+    assert not is_exact(DTYPE_NAMES[old], DTYPE_NAMES[new])
+
+
+@given(st.sampled_from([d for d in NUMBERS if d.storage.name == "FIXED"]), st.data())
+def test_an_exact_cast_and_back_gives_the_value(old: object, data: st.DataObject) -> None:
+    new = data.draw(st.sampled_from([dtype for dtype in NUMBERS if is_exact(old, dtype)]))
+    raw = data.draw(st.binary(min_size=old.numpy.itemsize, max_size=old.numpy.itemsize))
+    value = np.frombuffer(bytes(b & 1 for b in raw) if old.is_bool else raw, old.numpy)
+    tensors = Arrays({"w": value})
+    back = tensors.value(Cast(Cast(Stored("w"), new), old))
+    np.testing.assert_array_equal(back.astype(np.complex128), value.astype(np.complex128))
