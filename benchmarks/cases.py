@@ -7,9 +7,12 @@ far as the library itself touches it, except where the docstring says otherwise.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
+
+from ckptfmt import Checkpoint
 
 Job: TypeAlias = Callable[[Path], object]
 
@@ -69,6 +72,36 @@ def ckptfmt_many_read(inputs: Path) -> object:
     return ckptfmt.open(inputs / "many").read()
 
 
+def ckptfmt_objects_tree(inputs: Path) -> object:
+    import ckptfmt
+
+    graph = ckptfmt.open(inputs / "objects").object_graph
+    assert graph is not None
+    return [node.id for node in graph]
+
+
+def ckptfmt_many_names(inputs: Path) -> object:
+    import ckptfmt
+
+    return list(ckptfmt.open(inputs / "many"))
+
+
+@cache
+def _listed(path: Path) -> Checkpoint:
+    """A checkpoint that is open and has been listed, with its object graph where it has one."""
+    import ckptfmt
+
+    checkpoint = ckptfmt.open(path)
+    list(checkpoint)
+    assert (checkpoint.object_graph is None) == (path.name == "many")
+    return checkpoint
+
+
+def _view(make: Callable[[Checkpoint], object], name: str = "many") -> Job:
+    """The job of listing through a view what is open and listed already."""
+    return lambda inputs: list(make(_listed(inputs / name)))
+
+
 # --- TensorFlow -------------------------------------------------------------------------------------------
 
 
@@ -83,6 +116,12 @@ def tensorflow_many_list(inputs: Path) -> object:
     import tensorflow as tf
 
     return tf.train.load_checkpoint(str(inputs / "many")).get_variable_to_shape_map()
+
+
+def tensorflow_objects_tree(inputs: Path) -> object:
+    import tensorflow as tf
+
+    return tf.train.CheckpointView(str(inputs / "objects")).descendants()
 
 
 def tensorflow_many_lookup(inputs: Path) -> object:
@@ -129,6 +168,19 @@ def safetensors_many_read(inputs: Path) -> object:
 
 # --- the table --------------------------------------------------------------------------------------------
 
+VIEWS: dict[str, Callable[[Checkpoint], Iterable[str]]] = {
+    "renamed by rules": lambda ckpt: ckpt.renamed([(r"^model/layer_(\d+)/", r"encoder/\1/")]),
+    "renamed by a mapping": lambda ckpt: ckpt.renamed({f"new/{name}": name for name in ckpt}),
+    "select": lambda ckpt: ckpt.select("model/*", exclude="*/bias/*"),
+    "ema": lambda ckpt: ckpt.ema(),
+    "model_variables": lambda ckpt: ckpt.model_variables(),
+}
+OBJECT_VIEWS: dict[str, Callable[[Checkpoint], Iterable[str]]] = {
+    "by_object_path": lambda ckpt: ckpt.by_object_path(),
+    "by_full_name": lambda ckpt: ckpt.by_full_name(),
+    "model_variables": lambda ckpt: ckpt.model_variables(),
+}
+
 IN_PROCESS: dict[str, dict[str, Job]] = {
     "large: read as verified views": {
         "ckptfmt": ckptfmt_large_views,
@@ -151,6 +203,26 @@ IN_PROCESS: dict[str, dict[str, Job]] = {
         "ckptfmt": ckptfmt_many_lookup,
         "tensorflow": tensorflow_many_lookup,
         "safetensors": safetensors_many_lookup,
+    },
+    "objects: open and build the tree": {
+        "ckptfmt": ckptfmt_objects_tree,
+        "tensorflow": tensorflow_objects_tree,
+    },
+    **{
+        f"many: names through {view}, against opening and listing": {
+            "ckptfmt": _view(make),
+            "ckptfmt, opening": ckptfmt_many_names,
+            "tensorflow": tensorflow_many_list,
+        }
+        for view, make in VIEWS.items()
+    },
+    **{
+        f"objects: names through {view}, against opening and listing": {
+            "ckptfmt": _view(make, "objects"),
+            "ckptfmt, opening": ckptfmt_objects_tree,
+            "tensorflow": tensorflow_objects_tree,
+        }
+        for view, make in OBJECT_VIEWS.items()
     },
     "many: read all": {
         "ckptfmt": ckptfmt_many_read,

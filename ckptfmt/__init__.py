@@ -23,6 +23,7 @@ from ckptfmt.checkpoint.state import CheckpointState, latest_checkpoint, read_ch
 from ckptfmt.checkpoint.tensors import Tensors, View
 from ckptfmt.checkpoint.verify import Problem, Report
 from ckptfmt.dtypes import DTYPES, DType
+from ckptfmt.match import Match, match
 from ckptfmt.tensor import ResourceHandle, Variant
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ __all__ = [
     "CheckpointState",
     "DType",
     "Entry",
+    "Match",
     "Mismatch",
     "Node",
     "ObjectGraph",
@@ -53,6 +55,7 @@ __all__ = [
     "errors",
     "flatten",
     "latest_checkpoint",
+    "match",
     "open",
     "parse_plan",
     "read_checkpoint_state",

@@ -168,6 +168,9 @@ class Checkpoint(Tensors):
         self.entries[name]
         return name
 
+    def _stored(self) -> Mapping[str, str | None]:
+        return {name: name for name in self}
+
     def __iter__(self) -> Iterator[str]:
         return self._store.names()
 
@@ -239,7 +242,7 @@ class Checkpoint(Tensors):
                 f"{list(array.shape)}, want string[]",
                 file=self._store.files.tables[0],
             )
-        return ObjectGraph(data, list(self), self.prefix)
+        return ObjectGraph(data, self, self.prefix)
 
     @cached_property
     def _model_keys(self) -> frozenset[str]:

@@ -73,15 +73,16 @@ def object_variables(graph: ObjectGraph) -> frozenset[str]:
     optimizers = _optimizers(graph)
     keys: set[str] = set()
     seen = {0}
-    queue = [graph.root]
-    for node in queue:
-        keys.update(key for key in node.keys if key.endswith(VARIABLE_VALUE))
-        in_optimizer = node.id in optimizers
-        for name, child in node.children.items():
+    queue = [0]
+    for number in queue:
+        stored = graph.keys_by_node.get(number, ())
+        keys.update(key for key in stored if key.endswith(VARIABLE_VALUE))
+        in_optimizer = number in optimizers
+        for name, child in graph.edges(number):
             if in_optimizer and name not in TRAINED:
                 continue
-            if child.id not in seen and name not in METRICS and name not in EXTRA:
-                seen.add(child.id)
+            if child not in seen and name not in METRICS and name not in EXTRA:
+                seen.add(child)
                 queue.append(child)
     return frozenset(keys)
 
@@ -89,13 +90,13 @@ def object_variables(graph: ObjectGraph) -> frozenset[str]:
 def _optimizers(graph: ObjectGraph) -> set[int]:
     """Numbers of the nodes that are optimizers."""
     found: set[int] = set()
-    for node in graph.nodes:
-        children = node.children
-        found.update(child.id for name, child in children.items() if name in OPTIMIZERS)
-        is_one = not children.keys().isdisjoint(COUNTERS) and not children.keys().isdisjoint(HYPERPARAMETERS)
-        if node.id and (is_one or node.slot_variables):
-            found.add(node.id)
-    return found
+    for number in range(len(graph)):
+        edges = dict(graph.edges(number))
+        found.update(child for name, child in edges.items() if name in OPTIMIZERS)
+        is_one = not edges.keys().isdisjoint(COUNTERS) and not edges.keys().isdisjoint(HYPERPARAMETERS)
+        if number and is_one:
+            found.add(number)
+    return found.union(graph.optimizers)
 
 
 def scope_variables(entries: Mapping[str, Entry]) -> frozenset[str]:

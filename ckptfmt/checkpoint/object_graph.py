@@ -14,7 +14,7 @@ nodes and cycles. Source: TensorFlow ``checkpoint/graph_view.py``, ``trackable/t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, overload
@@ -53,7 +53,7 @@ def escape(name: str) -> str:
 
 def unescape(text: str) -> str:
     """Return what a part of a key was before :func:`escape`; slashes between parts stay."""
-    return _ESCAPED.sub(lambda match: _UNESCAPED[match[1]], text)
+    return _ESCAPED.sub(lambda match: _UNESCAPED[match[1]], text) if "." in text else text
 
 
 class Attribute(NamedTuple):
@@ -133,7 +133,7 @@ class Node:
     @property
     def children(self) -> Mapping[str, Node]:
         """The objects it refers to, by the names it has for them."""
-        return {name: Node(self.graph, child) for name, child in self.graph._children[self.id]}
+        return {name: Node(self.graph, child) for name, child in self.graph.edges(self.id)}
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
@@ -218,29 +218,30 @@ class ObjectGraph:
         """
         self._file = file
         self._message = parse_message(messages.TrackableObjectGraph, data, file)
-        self._index = keys if isinstance(keys, Sequence) else list(keys)
-        self._children: list[list[tuple[str, int]]] = []
-        self._children_by_name: dict[int, dict[str, int]] = {}  # of the nodes that paths were looked up in
+        self._names = keys
         self._slots_by_optimizer: dict[int, list[_SlotIds]] = {}
         self._slots_by_variable: dict[int, list[_SlotIds]] = {}
         self._slots_by_node: dict[int, _SlotIds] = {}
+        self._children_by_name: dict[int, dict[str, int]] = {}  # of the nodes that paths were looked up in
         self._full_names: dict[int, str | None] = {}
-        count = len(self._message.nodes)
+        self._child_ids: list[Sequence[int]] = []
+        """Numbers of each node's children; names are looked up in the message when they are wanted."""
+        nodes = self._message.nodes
+        count = len(nodes)
         if not count:
             raise self._corrupt("no nodes, want at least the root")
-        for number, node in enumerate(self._message.nodes):
-            children = [(child.local_name, child.node_id) for child in node.children]
-            for name, child in children:
-                if not 0 <= child < count:
-                    raise self._corrupt(f"node {number}: child {name!r} is node {child} of {count}")
-            self._children.append(children)
-            for slot in node.slot_variables:
-                self._add_slot(
-                    _SlotIds(
-                        number, slot.original_variable_node_id, slot.slot_name, slot.slot_variable_node_id
-                    ),
-                    count,
+        for number, node in enumerate(nodes):
+            # One empty tuple for all leaves: lists of 100,000 would keep the garbage collector busy.
+            children = [child.node_id for child in node.children] or ()
+            if children and not (min(children) >= 0 and max(children) < count):
+                child = next(each for each in node.children if not 0 <= each.node_id < count)
+                raise self._corrupt(
+                    f"node {number}: child {child.local_name!r} is node {child.node_id} of {count}"
                 )
+            self._child_ids.append(children)
+            for slot in node.slot_variables:
+                ids = slot.original_variable_node_id, slot.slot_name, slot.slot_variable_node_id
+                self._add_slot(_SlotIds(number, *ids), count)
 
     def _add_slot(self, slot: _SlotIds, count: int) -> None:
         for node in (slot.variable, slot.node):
@@ -268,15 +269,13 @@ class ObjectGraph:
         return _Nodes(self)
 
     def __len__(self) -> int:
-        return len(self._children)
+        return len(self._child_ids)
 
     def __iter__(self) -> Iterator[Node]:
-        order = self._order
-        reached = set(order)
+        reached = self._parents
         slots = [node for node in self._slots_by_node if node not in reached]
-        reached.update(slots)
-        rest = (number for number in range(len(self)) if number not in reached)
-        for numbers in (order, slots, rest):
+        rest = sorted(set(range(len(self))).difference(reached, slots))
+        for numbers in (reached, slots, rest):
             for number in numbers:
                 yield Node(self, number)
 
@@ -312,7 +311,7 @@ class ObjectGraph:
         for part in path.split("/") if path else ():
             children = self._children_by_name.get(number)
             if children is None:
-                children = self._children_by_name[number] = dict(self._children[number])
+                children = self._children_by_name[number] = dict(self.edges(number))
             found = children.get(unescape(part), children.get(part))
             if found is None:
                 return None, done
@@ -325,7 +324,7 @@ class ObjectGraph:
         wanted = path.split("/")[len(done) :]
         close = []
         if wanted and number is not None:
-            names = [escape(name) for name, _ in self._children[number][:1000]]
+            names = [escape(name) for name, _ in self.edges(number)[:1000]]
             close = ["/".join([*done, *each.split("/")]) for each in close_matches(wanted[0], names)]
         error = TensorNotFoundError(path, file=self._file, close_matches=close)
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
@@ -342,38 +341,62 @@ class ObjectGraph:
             return False
         return True
 
+    def edges(self, number: int) -> list[tuple[str, int]]:
+        """Return the names a node has for its children, and their numbers, without making nodes of them."""
+        children = self._child_ids[number]
+        if not children:
+            return []
+        names = (child.local_name for child in self._message.nodes[number].children)
+        return list(zip(names, children, strict=True))
+
     @cached_property
-    def _parents(self) -> dict[int, tuple[int, str]]:
-        """For each node that a path leads to: the node before it on the shortest, and the edge."""
-        parents: dict[int, tuple[int, str]] = {0: (0, "")}
+    def _parents(self) -> dict[int, int]:
+        """For each node that a path leads to, breadth first: the node before it on the shortest path."""
+        parents = {0: 0}
         queue = [0]
         for number in queue:
-            for name, child in self._children[number]:
+            for child in self._child_ids[number]:
                 if child not in parents:
-                    parents[child] = number, name
+                    parents[child] = number
                     queue.append(child)
         return parents
 
-    @property
-    def _order(self) -> Iterable[int]:
-        """The nodes that paths lead to, breadth first."""
-        return self._parents
+    @cached_property
+    def _positions(self) -> dict[int, int]:
+        """For each node that a path leads to: its place among the children of the node before it."""
+        positions: dict[int, int] = {}
+        for number in self._parents:
+            for at, child in enumerate(self._child_ids[number]):
+                if self._parents[child] == number:
+                    positions.setdefault(child, at)
+        return positions
+
+    def _last_name(self, number: int) -> str:
+        """The name of the last edge of the shortest path; empty for the root, and where no path leads."""
+        if not number or number not in self._parents:
+            return ""
+        above = self._message.nodes[self._parents[number]]
+        return str(above.children[self._positions[number]].local_name)
 
     def _path(self, number: int) -> str | None:
-        """The shortest path to a node, escaped."""
-        parents = self._parents
-        if number not in parents:
+        """The shortest path to a node, escaped; of edges between the same nodes the first."""
+        if number not in self._parents:
             return None
         names = []
         while number:
-            number, name = parents[number]
-            names.append(escape(name))
+            names.append(escape(self._last_name(number)))
+            number = self._parents[number]
         return "/".join(reversed(names))
 
     def _slot(self, slot: _SlotIds) -> SlotVariable:
         return SlotVariable(
             Node(self, slot.optimizer), Node(self, slot.variable), slot.name, Node(self, slot.node)
         )
+
+    @property
+    def optimizers(self) -> Collection[int]:
+        """Numbers of the nodes that keep slot variables for others."""
+        return self._slots_by_optimizer.keys()
 
     def walk(self, start: Node | None = None) -> Iterator[Visit]:
         """Walk depth first from a node, by default the root, for people to read.
@@ -385,25 +408,24 @@ class ObjectGraph:
         begin = start or self.root
         yield Visit(0, "", begin, True)
         seen = {begin.id}
-        trail = [iter(self._edges(begin.id))]
+        trail = [iter(self._ordered_edges(begin.id))]
         while trail:
             for name, number, slot in trail[-1]:
                 first = number not in seen
                 yield Visit(len(trail), name, Node(self, number), first, slot and self._slot(slot))
                 if first:
                     seen.add(number)
-                    trail.append(iter(self._edges(number)))
+                    trail.append(iter(self._ordered_edges(number)))
                     break
             else:
                 trail.pop()
 
-    def _edges(self, number: int) -> Iterator[tuple[str, int, _SlotIds | None]]:
+    def _ordered_edges(self, number: int) -> Iterator[tuple[str, int, _SlotIds | None]]:
         """Children in the order of a walk, then slot variables."""
-        children = self._children[number]
-        for name, child in sorted(children, key=lambda child: child[0] in VIEWS):
+        for name, child in sorted(self.edges(number), key=lambda edge: edge[0] in VIEWS):
             yield name, child, None
         for slot in self._slots_by_optimizer.get(number, ()):
-            variable = self._full_name(slot.variable) or self._parents.get(slot.variable, (0, ""))[1]
+            variable = self._full_name(slot.variable) or self._last_name(slot.variable)
             yield f"{slot.name}/{variable}", slot.node, slot
 
     def _full_name(self, number: int) -> str | None:
@@ -416,6 +438,11 @@ class ObjectGraph:
         return self._full_names[number]
 
     # --- keys --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _index(self) -> Sequence[str]:
+        """The keys of the index, listed when first needed: objects are found without them."""
+        return list(self._names)
 
     @cached_property
     def _claims(self) -> tuple[dict[str, int], dict[tuple[int, int], tuple[str, ...]], list[str]]:
@@ -475,6 +502,14 @@ class ObjectGraph:
         return {key: Node(self, number) for key, number in self._claims[0].items()}
 
     @cached_property
+    def keys_by_node(self) -> Mapping[int, Sequence[str]]:
+        """The keys of each node that has any, by its number."""
+        keys: dict[int, list[str]] = {}
+        for key, number in self._claims[0].items():
+            keys.setdefault(number, []).append(key)
+        return keys
+
+    @cached_property
     def keys_by_full_name(self) -> Mapping[str, tuple[str, ...]]:
         """The keys of the variables of each full name; they need not be unique."""
         owners = self._claims[0]
@@ -523,11 +558,10 @@ class ObjectGraph:
             if visit.depth:
                 trail.append(visit.name)
             if visit.first and trail:
-                path = "/".join(trail)
-                for attribute in visit.node.attributes:
-                    for key in attribute.keys:
-                        is_variable = key.endswith(VARIABLE_VALUE)
-                        names[key] = path if is_variable else f"{path}/{key.rpartition('/')[2]}"
+                for key in self.keys_by_node.get(visit.node.id, ()):
+                    path = "/".join(trail)
+                    is_variable = key.endswith(VARIABLE_VALUE)
+                    names[key] = path if is_variable else f"{path}/{key.rpartition('/')[2]}"
         return names
 
     def __repr__(self) -> str:

@@ -149,31 +149,43 @@ class _Run:
 
     def apply(self, step: Step, place: Place) -> list[Event]:
         """Apply a step, and return what it did."""
-        events = list(step.events(self.claims, place, self.report))
+        claims = self.claims
+        events = list(step.events(claims, place, self.report))
         for event in events:
             for name, claim in event.taken:
-                del self.claims[name]
+                del claims[name]
                 if not event.made:
                     self.dropped.append(claim)
-        clashes: dict[str, list[str]] = {}
-        made_of: dict[str, str] = {}
+        clashes = []
         for event in events:
             for name, claim in event.made:
-                source = event.taken[0][0]
-                if name in self.claims:
-                    clashes.setdefault(name, [made_of.get(name, name)]).append(source)
-                    self.clashing.append((name, claim))
-                elif not name:
-                    self.report(place.error(f"new name of {source!r}: got an empty one"), [source])
-                    self.clashing.append((name, claim))
+                if name and name not in claims:
+                    claims[name] = claim
+                    continue
+                self.clashing.append((name, claim))
+                if name:
+                    clashes.append(name)
                 else:
-                    self.claims[name] = claim
-                    made_of[name] = source
+                    source = event.taken[0][0]
+                    self.report(place.error(f"new name of {source!r}: got an empty one"), [source])
         if clashes:
             where = f"{place}: " if str(place) else ""
             what = f"{where}several tensors would get one name"
-            self.report(NameConflictError(what, names=clashes), list(clashes))
+            names = self._claimants(clashes, events)
+            self.report(NameConflictError(what, names=names), list(names))
         return events
+
+    def _claimants(self, clashes: Sequence[str], events: Sequence[Event]) -> dict[str, list[str]]:
+        """For each name made twice what claims it, under the names from before the step."""
+        claimants: dict[str, list[str]] = {name: [] for name in clashes}
+        makers = [(name, claim, event) for event in events for name, claim in event.made if name in claimants]
+        made = {id(claim) for _, claim, _ in makers}
+        for name in claimants:
+            if id(self.claims[name]) not in made:
+                claimants[name].append(name)
+        for name, _, event in makers:
+            claimants[name].append(event.taken[0][0])
+        return claimants
 
     def leftovers(self) -> list[str]:
         """The tensors that no step has taken."""

@@ -125,12 +125,17 @@ class Pattern:
             if search(name):
                 yield name, claim
 
-    def replaced_in(self, name: str, template: str) -> str | None:
-        """Return the name with what is found replaced; None where nothing is found."""
+    def replacements(self, claims: Claims, template: str) -> Iterator[tuple[str, Claim, str]]:
+        """Yield the tensors in whose names it is found, and these with what is found replaced."""
         if self.literal is not None:
-            return self._expanded(template, None) if name == self.literal else None
-        new, count = self.regex.subn(template, name)
-        return new if count else None
+            if self.literal in claims:
+                yield self.literal, claims[self.literal], self._expanded(template, None)
+            return
+        subn = self.regex.subn
+        for name, claim in claims.items():
+            new, count = subn(template, name)
+            if count:
+                yield name, claim, new
 
     def expansions(self, claims: Claims, templates: Sequence[str]) -> Iterator[tuple[str, Claim, list[str]]]:
         """Yield the tensors whose whole names it matches, and what the templates become for each."""
@@ -214,12 +219,8 @@ class Rename(Step):
         return self.pattern.check() or self.pattern.check_template(self.to)
 
     def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
-        literal = self.pattern.literal
-        names = claims if literal is None else filter(claims.__contains__, [literal])
-        for name in names:
-            new = self.pattern.replaced_in(name, self.to)
-            if new is not None:
-                yield _one_to_one(name, claims[name], new, claims[name].expression)
+        for name, claim, new in self.pattern.replacements(claims, self.to):
+            yield _one_to_one(name, claim, new, claim.expression)
 
     def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
         return _names_back(events)
@@ -550,7 +551,11 @@ DTYPE_NAMES = {dtype.name: dtype for dtype in DTYPES.values()}
 
 
 def _one_to_one(name: str, claim: Claim, new: str, expression: Expression) -> Event:
-    return Event(((name, claim),), ((new, Claim(expression, claim.order, True)),))
+    if expression is not claim.expression or not claim.touched:
+        made = Claim(expression, claim.order, True)
+    else:
+        made = claim
+    return Event(((name, claim),), ((new, made),))
 
 
 def _transformed(

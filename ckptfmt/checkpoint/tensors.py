@@ -70,6 +70,10 @@ class Tensors(Mapping[str, Array]):
         """Return what the checkpoint calls a tensor; None where a plan makes it out of others."""
 
     @abstractmethod
+    def _stored(self) -> Mapping[str, str | None]:
+        """The stored name of every tensor; see :meth:`stored_name`."""
+
+    @abstractmethod
     def slice(self, name: str) -> SliceReader:
         """Return a reader of parts of one tensor: ``ckpt.slice("w")[10:20, :]`` reads only that."""
 
@@ -187,12 +191,11 @@ class Tensors(Mapping[str, Array]):
         if missing is None:
             return arrays
         restored = Restored(arrays)
+        stored = self._stored()
         restored.report = RestoreReport(
-            {name: self.stored_name(name) or name for name in arrays},
+            {name: stored[name] or name for name in arrays},
             missing=absent,
-            unused=[
-                name for name in self if name not in arrays and self.stored_name(name) != OBJECT_GRAPH_KEY
-            ],
+            unused=[n for n, key in stored.items() if n not in arrays and key != OBJECT_GRAPH_KEY],
         )
         return restored
 
@@ -293,7 +296,7 @@ class Tensors(Mapping[str, Array]):
     def _only_model_variables(self) -> dict[str, str]:
         kept = self._model_names()
         # What a plan has made it was told to make.
-        return {name: name for name in self if (stored := self.stored_name(name)) is None or stored in kept}
+        return {name: name for name, stored in self._stored().items() if stored is None or stored in kept}
 
     def by_object_path(
         self, below: str | None = None, *, ambiguous: Literal["error", "key"] = "error"
@@ -348,17 +351,17 @@ class Tensors(Mapping[str, Array]):
         if ambiguous not in ("error", "key"):
             raise ValueError(f'ambiguous: got {ambiguous!r}, want "error" or "key"')
         claims = []
-        for name in self:
-            stored = self.stored_name(name)
+        for name, stored in self._stored().items():
             if stored == OBJECT_GRAPH_KEY:
                 continue
             new = None if stored is None else short.get(stored)
             if new is not None or rest:
                 claims.append((new or name, name))
-        clashes = naming.conflicts(claims)
+        clashes = naming.conflicts(claims) if len(dict(claims)) < len(claims) else {}
         if clashes and ambiguous == "error":
             raise NameConflictError('several tensors of one name (see ambiguous="key")', names=clashes)
-        claims = [(old if new in clashes else new, old) for new, old in claims]
+        if clashes:
+            claims = [(old if new in clashes else new, old) for new, old in claims]
         # A key may also be the short name of something else.
         return View(self, naming.unique(claims, "several tensors of one name"))
 
@@ -441,6 +444,10 @@ class View(Tensors):
     def stored_name(self, name: str) -> str | None:
         """Return what the checkpoint calls a tensor; None where a plan makes it out of others."""
         return self._parent.stored_name(self._viewed(name))
+
+    def _stored(self) -> Mapping[str, str | None]:
+        stored = self._parent._stored()
+        return {name: stored[viewed] for name, viewed in self.names.items()}
 
     def slice(self, name: str) -> SliceReader:
         """Return a reader of parts of one tensor."""
@@ -532,6 +539,10 @@ class PlanView(Tensors):
         """Return what the checkpoint calls a tensor that was only renamed; None of others."""
         target = self._target(name)
         return self._parent.stored_name(target.name) if isinstance(target, Stored) else None
+
+    def _stored(self) -> Mapping[str, str | None]:
+        stored = self._parent._stored()
+        return {n: stored[t.name] if isinstance(t, Stored) else None for n, t in self._targets.items()}
 
     def slice(self, name: str) -> SliceReader:
         """Return a reader of parts of one tensor; what was reshaped is read whole for any part."""

@@ -68,6 +68,8 @@ class Place(NamedTuple):
 class Expression(ABC):
     """An array made out of stored tensors; immutable, and lazy."""
 
+    __slots__ = ()
+
     @property
     @abstractmethod
     def sources(self) -> tuple[str, ...]:
@@ -90,7 +92,7 @@ class Expression(ABC):
         """The value, of what is known to fit."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stored(Expression):
     """A tensor as it is stored."""
 

@@ -16,6 +16,8 @@ from ckptfmt.cli.output import discard_output, prepare_streams
 
 VERBS = {
     "ls": "ckptfmt.cli.ls",
+    "match": "ckptfmt.cli.match",
+    "plan": "ckptfmt.cli.plan",
     "show": "ckptfmt.cli.show",
     "tree": "ckptfmt.cli.tree",
     "verify": "ckptfmt.cli.verify",
@@ -28,13 +30,15 @@ Look into TensorFlow checkpoints without TensorFlow.
 
 PATH is whatever leads to a checkpoint: its prefix (model.ckpt-1000), one of its files (.index,
 .data-00000-of-00002, .meta), a V1 checkpoint file, a directory with a checkpoint in it (the latest, where
-its "checkpoint" file names several), a SavedModel directory. No file is ever changed or created.
+its "checkpoint" file names several), a SavedModel directory. No file is ever changed.
 
 \b
   ckptfmt ls training/                          what is in it
   ckptfmt ls training/ 'encoder/*' --collapse   a part, repeated layers as one line
   ckptfmt show training/ dense/kernel           one tensor: place, statistics, values
   ckptfmt tree training/                        objects or scopes, and what each adds up to
+  ckptfmt plan training/ plan.toml              what a plan of renames and transforms makes of it
+  ckptfmt match training/ other/                how one checkpoint would restore into another
   ckptfmt verify training/                      is every byte intact?
 
 Data goes to stdout, messages go to stderr. Names are printed with control characters and other invisible
@@ -100,7 +104,7 @@ class App(click.Group):
     Exit codes:
       0    fine
       1    a finding that stops nothing (verify: only warnings)
-      2    wrong usage, or a package is missing
+      2    wrong usage, a plan that makes no sense, or a package is missing
       3    a file is damaged, or this version cannot read it
       4    not found, or not readable
       130  stopped with Ctrl-C

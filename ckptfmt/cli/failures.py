@@ -15,7 +15,7 @@ class ExitCode(enum.IntEnum):
     FINDING = 1
     """A difference, or a finding that stops nothing."""
     USAGE = 2
-    """The command line makes no sense, or needs a package that is not installed."""
+    """The command line or a plan makes no sense, or a package is needed that is not installed."""
     DAMAGED = 3
     """A file is damaged, or is nothing this version can read."""
     NOT_FOUND = 4
@@ -33,6 +33,7 @@ FAILURES = (errors.CkptfmtError, OSError, MemoryError)
 
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.MissingDependencyError, ExitCode.USAGE),
+    (errors.PlanError, ExitCode.USAGE),
     (errors.CheckpointNotFoundError, ExitCode.NOT_FOUND),
     (errors.NotReadableError, ExitCode.NOT_FOUND),
     (errors.TensorNotFoundError, ExitCode.NOT_FOUND),
@@ -42,7 +43,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
 )
 _FIELDS = (
     *("stored", "computed", "wanted", "available", "limit", "asked", "package", "extra"),
-    *("name", "close_matches", "tried", "node"),
+    *("name", "close_matches", "tried", "node", "step"),
 )
 
 

@@ -369,7 +369,7 @@ NO_STEPS = {
     "regex": ("drop = '('", r"'\(' is no regular expression"),
     "deep regex": ("drop = '" + "(" * 20_000 + "'", "is no regular expression"),
     "huge repeat": ("drop = 'a{99999999999999999999}'", "is no regular expression"),
-    "template group": (r"rename = 'a'" + "\n" + r"to = '\1'", r"is no replacement for 'a': invalid group reference"),
+    "template group": (r"rename = 'a'" + "\n" + r"to = '\1'", r"is no replacement for 'a': invalid group reference"),  # noqa: E501
     "template name": (r"rename = '^a$'" + "\n" + r"to = '\g<n>'", "is no replacement for"),
     "axes twice": ("transpose = 'a'\naxes = [0, 0]", r"axes: got \[0, 0\], want a permutation of 0 to 1"),
     "axes negative": ("transpose = 'a'\naxes = [-1, 0]", "want a permutation"),
@@ -378,7 +378,7 @@ NO_STEPS = {
     "two unknown": ("reshape = 'a'\nshape = [-1, -1]", "one of them -1 at most"),
     "below -1": ("reshape = 'a'\nshape = [-2]", "one of them -1 at most"),
     "no shape": ("reshape = 'a'", "reshape without 'shape'"),
-    "dtype": ("cast = 'a'\ndtype = 'flaot32'", "got 'flaot32', want the name of a dtype.*did you mean 'float32'"),
+    "dtype": ("cast = 'a'\ndtype = 'flaot32'", "got 'flaot32', want the name of a dtype.*did you mean 'float32'"),  # noqa: E501
     "dtype string": ("cast = 'a'\ndtype = 'string'", "got 'string', want one of numbers or bool"),
     "split without into": ("split = 'a'\naxis = 0", "split without 'into'"),
     "split into nothing": ("split = 'a'\ninto = []\naxis = 0", "into: got no names"),

@@ -234,4 +234,5 @@ def test_an_exact_cast_and_back_gives_the_value(old: object, data: st.DataObject
     value = np.frombuffer(bytes(b & 1 for b in raw) if old.is_bool else raw, old.numpy)
     tensors = Arrays({"w": value})
     back = tensors.value(Cast(Cast(Stored("w"), new), old))
-    np.testing.assert_array_equal(back.astype(np.complex128), value.astype(np.complex128))
+    with np.errstate(all="ignore"):  # signalling NaNs
+        np.testing.assert_array_equal(back.astype(np.complex128), value.astype(np.complex128))

@@ -61,9 +61,9 @@ def check_laws(graph: ObjectGraph, keys: Sequence[str]) -> None:
     assert not set(reached) & set(graph.unreached)
     assert set(graph.nodes_by_key) == set(reached)
     assert not stored & set(graph.absent)
-    for key, node in graph.nodes_by_key.items():
-        assert key in node.keys
-        assert graph.node_of(key) == node
+    for node in graph.nodes:
+        for key in node.keys:
+            assert graph.nodes_by_key[key] == graph.node_of(key) == node
 
     # Iteration: every node once.
     numbers = [node.id for node in graph]

@@ -1,0 +1,1 @@
+"""Graphs: what a ``.meta`` file says without being run."""

@@ -1,0 +1,343 @@
+"""Variables: what the Saver of a ``.meta`` file restores, and under which names.
+
+The names in a checkpoint are those that the Saver gives to its restore ops, not those of the variables::
+
+    restore_op_name → NoOp … → Assign(variable, value)
+                                      value ← Identity … ← RestoreV2:k    tensor_names[k], shape_and_slices[k]
+
+so that ``Saver({"renamed": v})`` comes out as it is stored, and so do partitioned variables, whose name is
+there once for each part. Of a graph exported without a Saver, TensorFlow restores the collection
+``variables``. Source: ``python/training/saver.py``, ``core/ops/io_ops.cc``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from ckptfmt.dtypes import DTYPES, REF_OFFSET, DType, find_dtype
+from ckptfmt.errors import CorruptError, GraphError
+from ckptfmt.proto import messages
+from ckptfmt.proto.parse import parse_message, parse_text
+from ckptfmt.tensor import decode_tensor_proto
+from ckptfmt.wire.coding import LENGTH_DELIMITED, decode_fields
+from ckptfmt.wire.file import MappedFile
+
+PartialShape: TypeAlias = "tuple[int | None, ...] | None"
+"""Sizes, None for one that is not known; None where not even their number is."""
+
+
+class SavedVariable(NamedTuple):
+    """What a graph says of a tensor in its checkpoint."""
+
+    dtype: DType
+    """Its dtype."""
+    shape: PartialShape
+    """Its full shape, also where it is saved in parts."""
+
+
+class _Output(NamedTuple):
+    """One output of a node: where an input comes from."""
+
+    node: messages.NodeDef
+    number: int
+
+
+class _Restored(NamedTuple):
+    """One tensor that a restore op reads."""
+
+    name: str
+    dtype: DType
+    full_shape: Sequence[int] | None
+    """What its slice says, None where it is read whole."""
+
+
+_VARIABLES = frozenset({"Variable", "VariableV2", "VarHandleOp"})
+_ASSIGNS = frozenset({"Assign", "AssignVariableOp"})
+_RESTORES = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
+_PASSING = frozenset({"Identity", "IdentityN", "Enter", "RefEnter", "RefIdentity"})
+"""Ops whose output k is their input k."""
+
+_TEXT_HEAD = 4096
+_NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+_TEXT_FIELD = re.compile(
+    rb"(?:\s|#[^\n]*\n)*(?:meta_info_def|graph_def|saver_def|collection_def|signature_def)\s*:?\s*[{<]"
+)
+_FIELDS = range(1, 8)
+_GRAPH_DEF = 2
+"""Number of the field that holds the graph, among those of MetaGraphDef."""
+_MAX_FIELDS = 1 << 20
+"""More than any MetaGraphDef has: a collection or a signature each."""
+_DIGITS = re.compile(r"[0-9]{1,19}")
+
+
+def read_saved_variables(path: str | os.PathLike[str]) -> dict[str, SavedVariable]:
+    """Return what the Saver of a ``.meta`` file, binary or text, would restore: name in the checkpoint first.
+
+    In the order in which it restores them.
+
+    Raises
+    ------
+    CorruptError
+        The file is no MetaGraphDef with a graph, or what it says of its variables contradicts itself.
+    GraphError
+        The graph has variables, and nothing says which of them are saved; or the names are computed when it
+        runs.
+    CheckpointNotFoundError, NotReadableError
+        There is no such file, or the system refuses it.
+    """
+    file = MappedFile(os.fspath(path))
+    try:
+        meta = parse_meta_graph(file.read(0, file.size), file.name)
+    finally:
+        file.close()
+    return saved_variables(meta, file.name)
+
+
+def is_meta_graph(data: memoryview) -> bool:
+    """Whether bytes seem to be a MetaGraphDef, serialized or as text; only their frame is looked at."""
+    head = bytes(data[:_TEXT_HEAD])
+    if not _NOT_TEXT.search(head):
+        return bool(_TEXT_FIELD.match(head))
+    has_graph = False
+    try:
+        for count, known in enumerate(decode_fields(data)):
+            if known.number not in _FIELDS or known.wire_type != LENGTH_DELIMITED or count > _MAX_FIELDS:
+                return False
+            has_graph |= known.number == _GRAPH_DEF
+    except CorruptError:
+        return False
+    return has_graph
+
+
+def parse_meta_graph(data: bytes | memoryview, file: str) -> messages.MetaGraphDef:
+    """Return the MetaGraphDef that bytes are, serialized or as text; CorruptError where they are none."""
+    # Serialized, its first fields hold a length or a tag below the space within a few bytes.
+    parse = parse_message if _NOT_TEXT.search(bytes(data[:_TEXT_HEAD])) else _parse_text
+    meta = parse(messages.MetaGraphDef, data, file)
+    if not meta.HasField("graph_def"):
+        raise CorruptError("not a MetaGraphDef: it has no graph", file=file)
+    return meta
+
+
+def _parse_text(
+    cls: type[messages.MetaGraphDef], data: bytes | memoryview, file: str
+) -> messages.MetaGraphDef:
+    return parse_text(cls, bytes(data), file)
+
+
+def saved_variables(meta: messages.MetaGraphDef, file: str) -> dict[str, SavedVariable]:
+    """Return what the Saver of a MetaGraphDef would restore; as :func:`read_saved_variables`."""
+    graph = _Graph(meta.graph_def, file)
+    variables = graph.restored_by(meta.saver_def.restore_op_name)
+    if variables:
+        return variables
+    if "variables" in meta.collection_def:
+        return _collected(meta.collection_def["variables"], graph)
+    if any(node.op in _VARIABLES for node in meta.graph_def.node):
+        raise GraphError(f"{file}: neither a Saver nor a collection says which variables are saved")
+    return {}
+
+
+class _Graph:
+    """The nodes of a graph by name."""
+
+    def __init__(self, graph: messages.GraphDef, file: str) -> None:
+        self.file = file
+        self._nodes = {node.name: node for node in graph.node}
+        self._sources: dict[tuple[str, int], _Output] = {}
+
+    def node(self, name: str) -> messages.NodeDef:
+        """Return a node by name; CorruptError where the graph has none."""
+        node = self._nodes.get(name)
+        if node is None:
+            raise CorruptError(f"graph has no node {name!r}", file=self.file)
+        return node
+
+    def input(self, node: messages.NodeDef, index: int) -> _Output:
+        """Return where an input of a node comes from, past the ops that only pass it on."""
+        name, output = self._reference(node, index)
+        passed = []
+        while (found := self._sources.get((name, output))) is None:
+            source = self.node(name)
+            if source.op not in _PASSING:
+                found = _Output(source, output)
+                break
+            # In this set until the end is known: the way may be long, and others come along it, too.
+            passed.append((name, output))
+            self._sources[name, output] = _Output(source, output)
+            name, output = self._reference(source, output if source.op == "IdentityN" else 0)
+        for at in passed:
+            self._sources[at] = found
+        return found
+
+    def _reference(self, node: messages.NodeDef, index: int) -> tuple[str, int]:
+        if index >= len(node.input) or node.input[index].startswith("^"):
+            raise CorruptError(f"node {node.name!r} ({node.op}) has no input {index}", file=self.file)
+        return _split_reference(node.input[index])
+
+    def restored_by(self, restore_op: str) -> dict[str, SavedVariable]:
+        """Return what a Saver's restore op restores; nothing where it leads to no op that restores."""
+        if not restore_op:
+            return {}
+        order = {}
+        assigned: dict[tuple[str, int], list[messages.NodeDef]] = {}
+        for node in self._leading_to(_split_reference(restore_op)[0]):
+            if node.op in _RESTORES:
+                order[node.name] = node
+            elif node.op in _ASSIGNS:
+                value = self.input(node, 1)
+                variable = self.input(node, 0).node
+                if value.node.op in _RESTORES and variable.op in _VARIABLES:
+                    assigned.setdefault((value.node.name, value.number), []).append(variable)
+        variables: dict[str, SavedVariable] = {}
+        for node in order.values():
+            for index, (name, dtype, full_shape) in enumerate(self._restores(node)):
+                shapes: list[PartialShape] = [None if full_shape is None else tuple(full_shape)]
+                if full_shape is None:
+                    shapes += map(_variable_shape, assigned.get((node.name, index), ()))
+                for shape in shapes:
+                    self._add(variables, name, SavedVariable(dtype, shape))
+        return variables
+
+    def _leading_to(self, name: str) -> Iterator[messages.NodeDef]:
+        """Every node that must run for a node, each once, in the order in which inputs name them."""
+        seen = {name}
+        waiting = [name]
+        while waiting:
+            node = self.node(waiting.pop())
+            yield node
+            names = [_split_reference(text)[0] for text in reversed(node.input)]
+            fresh = [name for name in dict.fromkeys(names) if name not in seen]
+            seen.update(fresh)
+            waiting += fresh
+
+    def _restores(self, node: messages.NodeDef) -> Iterator[_Restored]:
+        """What a restore op reads, by the number of its output."""
+        if node.op == "RestoreV2":
+            types = list(node.attr["dtypes"].list.type) if "dtypes" in node.attr else []
+        else:
+            types = [node.attr["dt"].type if "dt" in node.attr else 0]
+        names = self._strings(node, 1, len(types))
+        slices = self._strings(node, 2, len(types)) if node.op != "Restore" else [""] * len(types)
+        for name, code, part in zip(names, types, slices, strict=True):
+            yield _Restored(name, _base_dtype(code), self._full_shape(part) if part else None)
+
+    def _strings(self, node: messages.NodeDef, index: int, count: int) -> list[str]:
+        """The constant strings that an input of a node is, as many as are wanted."""
+        source = self.input(node, index).node
+        if source.op != "Const":
+            raise GraphError(f"{self.file}: input {index} is no constant but a {source.op}", node=node.name)
+        tensor = source.attr["value"].tensor if "value" in source.attr else messages.TensorProto()
+        shape = [dim.size for dim in tensor.tensor_shape.dim]
+        # Before decoding: a shape of a few bytes may ask for any number of strings.
+        fits = shape == [count] or (not shape and count == 1)
+        if tensor.dtype != messages.DataType.DT_STRING or not fits:
+            dtype = find_dtype(tensor.dtype).name
+            raise CorruptError(
+                f"constant {source.name!r}: got {dtype}{shape}, want {count} strings", file=self.file
+            )
+        try:
+            values = decode_tensor_proto(tensor.SerializeToString()).ravel().tolist()
+        except CorruptError as error:
+            raise error.within(self.file) from None
+        return [value.decode("utf-8", "surrogateescape") for value in values]
+
+    def _full_shape(self, text: str) -> tuple[int, ...]:
+        """The shape of the tensor of which a text such as ``4 1 0,2:0,1`` names a slice."""
+        *sizes, part = text.split(" ")
+        extents = [extent for extent in part.split(":") if extent]
+        if not sizes or len(extents) != len(sizes) or not all(map(_DIGITS.fullmatch, sizes)):
+            raise CorruptError(f"not a slice: {text[:100]!r}", file=self.file)
+        shape = tuple(map(int, sizes))
+        for extent, size in zip(extents, shape, strict=True):
+            numbers = extent.split(",")
+            if extent != "-" and (len(numbers) != 2 or not all(map(_DIGITS.fullmatch, numbers))):
+                raise CorruptError(f"not a slice: {text[:100]!r}", file=self.file)
+            if extent != "-" and not 0 < int(numbers[1]) <= size - int(numbers[0]):
+                raise CorruptError(f"slice juts out of its tensor: {text[:100]!r}", file=self.file)
+        return shape
+
+    def _add(self, variables: dict[str, SavedVariable], name: str, new: SavedVariable) -> None:
+        """Add what is known of a variable to what has been known of it."""
+        known = variables.get(name)
+        if known is not None:
+            shape = _merged(known.shape, new.shape)
+            if known.dtype != new.dtype or shape is _CONTRADICTION:
+                raise CorruptError(
+                    f"tensor {name!r} is restored as {known.dtype.name} of shape {known.shape} "
+                    f"and as {new.dtype.name} of shape {new.shape}",
+                    file=self.file,
+                )
+            new = SavedVariable(new.dtype, shape)
+        variables[name] = new
+
+    def collected(self, data: bytes, variables: dict[str, SavedVariable]) -> None:
+        """Add the variable of a serialized VariableDef."""
+        variable = parse_message(messages.VariableDef, data, self.file)
+        node = self.node(_split_reference(variable.variable_name)[0])
+        shape = _variable_shape(node)
+        name = node.name
+        if variable.save_slice_info_def.full_name:
+            name = variable.save_slice_info_def.full_name
+            shape = tuple(variable.save_slice_info_def.full_shape)
+        self._add(variables, name, SavedVariable(_variable_dtype(node), shape))
+
+
+def _collected(collection: messages.CollectionDef, graph: _Graph) -> dict[str, SavedVariable]:
+    """The variables of a collection, under the names that a Saver of all of them gives them."""
+    variables: dict[str, SavedVariable] = {}
+    for data in collection.bytes_list.value:
+        graph.collected(data, variables)
+    return variables
+
+
+def _split_reference(text: str) -> tuple[str, int]:
+    """Node and number of the output of ``name``, ``name:1`` or ``^name``."""
+    name, _, index = text.removeprefix("^").rpartition(":")
+    if name and _DIGITS.fullmatch(index):
+        return name, int(index)
+    return text.removeprefix("^"), 0
+
+
+def _base_dtype(code: int) -> DType:
+    """The dtype of a code, of a reference that which it refers to: ``Variable`` has such outputs."""
+    return DTYPES.get(code - REF_OFFSET) or find_dtype(code)
+
+
+def _variable_dtype(node: messages.NodeDef) -> DType:
+    return _base_dtype(node.attr["dtype"].type if "dtype" in node.attr else 0)
+
+
+def _variable_shape(node: messages.NodeDef) -> PartialShape:
+    """The shape of a variable as its node gives it."""
+    if "shape" not in node.attr or node.attr["shape"].WhichOneof("value") != "shape":
+        return None
+    shape = _partial_shape(node.attr["shape"].shape)
+    if node.op == "Variable" and shape == ():
+        # The first kind of variables wrote [] for a shape that is not known, too; what TensorFlow made of it
+        # stands beside it.
+        inferred = node.attr["_output_shapes"].list.shape if "_output_shapes" in node.attr else ()
+        return _partial_shape(inferred[0]) if inferred else None
+    return shape
+
+
+def _partial_shape(shape: messages.TensorShapeProto) -> PartialShape:
+    if shape.unknown_rank:
+        return None
+    return tuple(dim.size if dim.size >= 0 else None for dim in shape.dim)
+
+
+_CONTRADICTION = (-1,)
+"""In place of a shape: two that no tensor has both."""
+
+
+def _merged(a: PartialShape, b: PartialShape) -> PartialShape:
+    """The shape that is both, or :data:`_CONTRADICTION`."""
+    if a is None or b is None:
+        return b if a is None else a
+    if len(a) != len(b) or any(p != q and p is not None and q is not None for p, q in zip(a, b, strict=True)):
+        return _CONTRADICTION
+    return tuple(q if p is None else p for p, q in zip(a, b, strict=True))
