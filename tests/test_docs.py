@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.corpus import CORPUS
+
 ROOT = Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",
@@ -26,16 +28,28 @@ def blocks(page: Path, language: str) -> list[str]:
     )
 
 
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     environ = os.environ | {"PYTHONIOENCODING": "utf-8"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environ, encoding="utf-8")
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environ, encoding="utf-8")
+
+
+def folder_for(page: Path, folder: Path) -> Path:
+    """Where a page's code runs: here, or beside the checkpoint it names and the plan it shows."""
+    named = re.search("<!-- runs beside: ([a-z_]+) -->", page.read_text(encoding="utf-8"))
+    if named is None:
+        return ROOT
+    if not (CORPUS / named[1]).is_dir():
+        pytest.skip(f"{page.name} is about a checkpoint of the corpus, which is not at {CORPUS}")
+    (folder / named[1]).symlink_to(CORPUS / named[1])
+    (folder / "plan.toml").write_text("".join(blocks(page, "toml")), encoding="utf-8")
+    return folder
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_python_examples_run(page: Path) -> None:
+def test_python_examples_run(page: Path, tmp_path: Path) -> None:
     # One process for a page: later blocks may use what earlier ones made.
     code = "\n".join(blocks(page, "python"))
-    done = run([sys.executable, "-W", "error", "-c", code])
+    done = run([sys.executable, "-W", "error", "-c", code], folder_for(page, tmp_path))
     assert done.returncode == 0, done.stderr
 
 

@@ -60,7 +60,7 @@ class Match(RestoreReport):
         ``match(checkpoint.apply(plan), expected)`` matches all that is proposed. Its TOML says beside each
         name why it is there, and at its end what stays missing and unused.
         """
-        return plan_of(self, self.proposals)
+        return plan_of(self, self.stored, self.proposals)
 
 
 def match(checkpoint: Tensors | str | os.PathLike[str], expected: Expected) -> Match:

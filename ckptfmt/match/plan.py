@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ckptfmt.checkpoint.plan import Plan
 from ckptfmt.checkpoint.restore import RestoreReport
@@ -18,8 +18,11 @@ from ckptfmt.checkpoint.steps import (
 from ckptfmt.match.propose import Proposal
 
 
-def plan_of(report: RestoreReport, proposals: Sequence[Proposal]) -> Plan:
-    """Return the plan that does what is proposed, and renames what was found under another name."""
+def plan_of(report: RestoreReport, stored: Iterable[str], proposals: Sequence[Proposal]) -> Plan:
+    """Return the plan that does what is proposed, and renames what was found under another name.
+
+    ``stored`` are all names in the checkpoint: one that is in the way of a new name has to go.
+    """
     renames = {source: name for name, source in report.matched.items() if source != name}
     comments = dict.fromkeys(renames, "matched")
     for proposal in proposals:
@@ -27,11 +30,8 @@ def plan_of(report: RestoreReport, proposals: Sequence[Proposal]) -> Plan:
             renames[proposal.stored] = proposal.wanted
             comments[proposal.stored] = proposal.reason
     steps: list[Step] = []
-    in_the_way = set(renames.values()).intersection(report.unused).difference(renames)
-    steps += (
-        Drop(_exactly(name), comment="nobody wants it, and another gets its name")
-        for name in sorted(in_the_way)
-    )
+    in_the_way = set(renames.values()).intersection(stored).difference(renames)
+    steps += (Drop(_exactly(name), comment="another tensor gets its name") for name in sorted(in_the_way))
     if renames:
         steps.append(RenameTable(renames, comments, comment="name in the checkpoint = name wanted"))
     for proposal in proposals:

@@ -122,6 +122,16 @@ def test_the_plan_says_why_and_what_stays_missing(tmp_path: Path) -> None:
     assert "# still unused:\n#   'y'" in toml
 
 
+def test_what_is_in_the_way_of_a_new_name_is_dropped(tmp_path: Path) -> None:
+    stored = write(tmp_path / "a", {"a": (3, 7), "b": (2,)})
+    specs = ckptfmt.match(stored, stored).stored
+    # As two object graphs are paired that have other keys for the same object.
+    match = ckptfmt.Match({"b": "a"}, unused=["b"], stored=specs, wanted={"b": specs["a"]})
+    with ckptfmt.open(stored) as checkpoint:
+        view = checkpoint.apply(ckptfmt.parse_plan(match.propose().to_toml()))
+        assert {name: entry.shape for name, entry in view.entries.items()} == {"b": (3, 7)}
+
+
 def test_what_matches_needs_no_plan(tmp_path: Path) -> None:
     match = ckptfmt.match(write(tmp_path / "a", {"w": (2,)}), {"w": (2,)})
     assert match.proposals == ()
