@@ -362,3 +362,58 @@ def test_read_with_missing_error_reports_what_is_unused(ckpt: Checkpoint) -> Non
 
 def test_read_without_missing_is_a_plain_dictionary(ckpt: Checkpoint) -> None:
     assert type(ckpt.read(["b/w"])) is dict
+
+
+# --- plans -----------------------------------------------------------------------------------------------
+
+
+PLAN = r"""
+version = 1
+[[step]]
+drop = '/Adam|power$|global_step'
+[[step]]
+rename = '^a/'
+to = 'x/'
+[[step]]
+concat = ['^x/b$', '^x/bias$']
+into = 'x/both'
+axis = 0
+[[step]]
+cast = '^b/w$'
+dtype = "float64"
+"""
+
+
+def test_a_plan_is_a_view_that_reads_as_any_other(tmp_path: Path, ckpt: Checkpoint) -> None:
+    (tmp_path / "plan.toml").write_text(PLAN)
+    view = ckpt.apply(tmp_path / "plan.toml")
+    both = [*ckpt["a/b"], *ckpt["a/bias"]]
+    assert set(view) == {"x/both", "b/w", "c[0]"}
+    assert view["x/both"].tolist() == both
+    assert not view["x/both"].flags.writeable
+    assert view.entries["x/both"].shape == (4,)
+    assert view.entries["x/both"].nbytes == 16
+    assert view.entries["b/w"].dtype == "float64"
+    assert view.slice("x/both")[1:3].tolist() == both[1:3]
+    assert view.stored_name("c[0]") == "c[0]"
+    assert view.stored_name("x/both") is None
+    assert np.shares_memory(view["c[0]"], ckpt["c[0]"])
+    out = {"b/w": np.empty(2, np.float64), "c[0]": np.empty(2, np.float32)}
+    arrays = view.read(out=out)
+    assert arrays["b/w"] is out["b/w"]
+    assert arrays["c[0]"] is out["c[0]"]
+    assert out["b/w"].tolist() == ckpt["b/w"].tolist()
+    assert out["c[0]"].tolist() == ckpt["c[0]"].tolist()
+    assert view.read(copy=True)["x/both"].flags.writeable
+    assert list(view.select("x/*").renamed({"y": "x/both"})) == ["y"]
+    assert pickle.loads(pickle.dumps(view))["x/both"].tolist() == both
+    assert view.read(["no", "b/w"], missing="skip").report.missing == ["no"]
+
+
+def test_a_plan_that_does_not_fit_is_an_error_where_the_tensor_is_read(ckpt: Checkpoint) -> None:
+    plan = ckptfmt.parse_plan("version = 1\n[[step]]\nreshape = '^b/w$'\nshape = [3]\n")
+    view = ckpt.apply(plan)
+    assert view["a/b"].tolist() == ckpt["a/b"].tolist()
+    for read in (lambda: view["b/w"], lambda: view.entries["b/w"], lambda: view.slice("b/w")[0]):
+        with pytest.raises(errors.PlanError, match="step 1"):
+            read()
