@@ -25,7 +25,7 @@ Of name-based checkpoints the names tell (:func:`scope_variables`). Left out are
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.names import AVERAGE, DEBIAS_SLOTS, VARIABLE_VALUE
@@ -47,6 +47,9 @@ TRAINED = frozenset({"_trainable_variables"})
 
 METRICS = frozenset({"metrics", "_metrics", "compiled_metrics", "_compile_metrics", "_loss_tracker"})
 """Edges to the metrics of a model, whose variables are sums and counts."""
+
+_TELLING = COUNTERS | OPTIMIZERS
+_NONE: frozenset[str] = frozenset()
 
 EXTRA = frozenset({"save_counter", "global_step"})
 """Edges to counters that belong to the checkpoint or to training."""
@@ -70,7 +73,8 @@ _NUMBERED = re.compile(r"_[0-9]+$")
 
 def object_variables(graph: ObjectGraph) -> frozenset[str]:
     """Return the keys of the model's variables in a ``tf.train.Checkpoint``."""
-    optimizers = _optimizers(graph)
+    edges = [graph.edges(number) for number in range(len(graph))]
+    optimizers = _optimizers(edges).union(graph.optimizers)
     keys: set[str] = set()
     seen = {0}
     queue = [0]
@@ -78,7 +82,7 @@ def object_variables(graph: ObjectGraph) -> frozenset[str]:
         stored = graph.keys_by_node.get(number, ())
         keys.update(key for key in stored if key.endswith(VARIABLE_VALUE))
         in_optimizer = number in optimizers
-        for name, child in graph.edges(number):
+        for name, child in edges[number]:
             if in_optimizer and name not in TRAINED:
                 continue
             if child not in seen and name not in METRICS and name not in EXTRA:
@@ -87,16 +91,17 @@ def object_variables(graph: ObjectGraph) -> frozenset[str]:
     return frozenset(keys)
 
 
-def _optimizers(graph: ObjectGraph) -> set[int]:
-    """Numbers of the nodes that are optimizers."""
+def _optimizers(edges: Sequence[Sequence[tuple[str, int]]]) -> set[int]:
+    """Numbers of the nodes whose edges, or edges to them, tell that they are optimizers."""
     found: set[int] = set()
-    for number in range(len(graph)):
-        edges = dict(graph.edges(number))
-        found.update(child for name, child in edges.items() if name in OPTIMIZERS)
-        is_one = not edges.keys().isdisjoint(COUNTERS) and not edges.keys().isdisjoint(HYPERPARAMETERS)
-        if number and is_one:
+    for number, children in enumerate(edges):
+        names = {name for name, _ in children} if children else _NONE
+        if _TELLING.isdisjoint(names):
+            continue
+        found.update(child for name, child in children if name in OPTIMIZERS)
+        if number and not COUNTERS.isdisjoint(names) and not HYPERPARAMETERS.isdisjoint(names):
             found.add(number)
-    return found.union(graph.optimizers)
+    return found
 
 
 def scope_variables(entries: Mapping[str, Entry]) -> frozenset[str]:

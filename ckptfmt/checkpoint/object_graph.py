@@ -343,11 +343,9 @@ class ObjectGraph:
 
     def edges(self, number: int) -> list[tuple[str, int]]:
         """Return the names a node has for its children, and their numbers, without making nodes of them."""
-        children = self._child_ids[number]
-        if not children:
+        if not self._child_ids[number]:
             return []
-        names = (child.local_name for child in self._message.nodes[number].children)
-        return list(zip(names, children, strict=True))
+        return [(child.local_name, child.node_id) for child in self._message.nodes[number].children]
 
     @cached_property
     def _parents(self) -> dict[int, int]:
