@@ -31,6 +31,9 @@ AVERAGE = "ExponentialMovingAverage"
 DEBIAS_SLOTS = ("biased", "local_step")
 """Below a moving average with ``zero_debias``: the average still biased, and how often it was updated."""
 
+MAX_SCOPES = 64
+"""Scopes of a name that are tried, so that a name of a million slashes takes no million squared."""
+
 _COMPARED_NAMES = 1_000
 """A name not found is compared with at most this many, so that the error comes at once."""
 
@@ -107,14 +110,34 @@ def averaged(names: Collection[str], suffix: str = AVERAGE) -> dict[str, str]:
     ``NAME/suffix`` is read from it, every other tensor from itself. The shadows are gone, and what belongs to
     them (:data:`DEBIAS_SLOTS`). A name that ends so without a variable is the average of some other tensor,
     a variable of its own, and stays.
+
+    Made within a variable scope, the shadow of ``SCOPE/NAME`` is ``OUTER/SCOPE/NAME/suffix``. It is taken for
+    that where the variable has no other shadow and lies in a scope: one outside of all scopes may share the
+    last part of its name with a tensor that is averaged.
     """
     names = names if isinstance(names, (dict, set, frozenset)) else dict.fromkeys(names)
     end = f"/{suffix}"
-    shadows = {name for name in names if name.endswith(end) and name[: -len(end)] in names}
-    taken = shadows.union(f"{shadow}/{slot}" for shadow in shadows for slot in DEBIAS_SLOTS)
-    return {
-        name: shadow if (shadow := name + end) in shadows else name for name in names if name not in taken
-    }
+    above = [name[: -len(end)] for name in names if name.endswith(end)]
+    shadows = {variable: variable + end for variable in above if variable in names}
+    outer: dict[str, list[str]] = {}
+    for path in above:
+        variable = None if path in names else below_scopes(path, names)
+        if variable is not None and variable not in shadows:
+            outer.setdefault(variable, []).append(path + end)
+    shadows.update((variable, of[0]) for variable, of in outer.items() if len(of) == 1)
+    taken = {*shadows.values(), *(f"{shadow}/{slot}" for shadow in shadows.values() for slot in DEBIAS_SLOTS)}
+    return {name: shadows.get(name, name) for name in names if name not in taken}
+
+
+def below_scopes(path: str, names: Collection[str]) -> str | None:
+    """Return the name that a path is when its first scopes are left out, if one has a scope of its own."""
+    for _ in range(MAX_SCOPES):
+        path = path.partition("/")[2]
+        if "/" not in path:
+            break
+        if path in names:
+            return path
+    return None
 
 
 def unique(claims: Iterable[tuple[str, str]], what: str) -> dict[str, str]:

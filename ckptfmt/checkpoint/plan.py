@@ -33,7 +33,8 @@ r"""Plans: renames and transformations of tensors, as data in a TOML file.
     axis = -1
 
 Steps are applied in order, to the tensors whose names match as the steps before have named them; the other
-tensors pass.
+tensors pass. With ``rest = "drop"`` the name of a tensor that no step has touched so far is free: an average
+may be renamed to its variable, which then goes.
 """
 
 from __future__ import annotations
@@ -144,8 +145,31 @@ class _Run:
     """The tensors under the names they have by now."""
     report: Report
     dropped: list[Claim] = field(default_factory=list)
+    rest: Rest = "keep"
     clashing: list[tuple[str, Claim]] = field(default_factory=list)
     """Tensors whose name another one has taken."""
+    displaced: list[str] = field(default_factory=list)
+    """Tensors no step has taken, to be dropped, that have given way to others made under their names."""
+
+    def advance(self, step: Step, place: Place) -> None:
+        """Apply a step; nobody asks what it did."""
+        names = step.new_names(self.claims)
+        if names is None or not self._rename(names):
+            self.apply(step, place)
+
+    def _rename(self, names: Mapping[str, str]) -> bool:
+        """Give tensors new names, where there is no word to be said about it; return whether."""
+        claims = self.claims
+        if (
+            "" in (new_names := set(names.values()))
+            or len(new_names) < len(names)
+            or any(new in claims and new not in names for new in new_names)
+        ):
+            return False
+        moved = [(new, claims.pop(old)) for old, new in names.items()]
+        for new, claim in moved:
+            claims[new] = claim if claim.touched else Claim(claim.expression, claim.order, True)
+        return True
 
     def apply(self, step: Step, place: Place) -> list[Event]:
         """Apply a step, and return what it did."""
@@ -159,7 +183,7 @@ class _Run:
         clashes = []
         for event in events:
             for name, claim in event.made:
-                if name and name not in claims:
+                if name and (name not in claims or self._gives_way(name)):
                     claims[name] = claim
                     continue
                 self.clashing.append((name, claim))
@@ -187,9 +211,16 @@ class _Run:
             claimants[name].append(event.taken[0][0])
         return claimants
 
+    def _gives_way(self, name: str) -> bool:
+        """Whether a tensor is one to be dropped at the end; then its name is free already."""
+        if self.rest != "drop" or self.claims[name].touched:
+            return False
+        self.displaced.append(name)
+        return True
+
     def leftovers(self) -> list[str]:
         """The tensors that no step has taken."""
-        return [name for name, claim in self.claims.items() if not claim.touched]
+        return [*self.displaced, *(name for name, claim in self.claims.items() if not claim.touched)]
 
 
 @dataclass(frozen=True)
@@ -222,7 +253,7 @@ class Plan:
         """
         run = self._start(entries, _raise)
         for number, step in enumerate(self.steps, 1):
-            run.apply(step, Place(self.file, number))
+            run.advance(step, Place(self.file, number))
         self._check_rest(run)
         kept = self._kept(run)
         kept.sort(key=lambda item: item[1].order)
@@ -246,10 +277,9 @@ class Plan:
         for name, claim in sorted([*kept, *run.clashing], key=lambda item: item[1].order):
             for source in claim.expression.sources:
                 targets[source].append(name)
-        gone = [claim.expression for claim in run.dropped]
+        dropped = {source for claim in run.dropped for source in claim.expression.sources}
         if self.rest == "drop":
-            gone += [run.claims[name].expression for name in run.leftovers()]
-        dropped = {source for expression in gone for source in expression.sources}
+            dropped.update(run.leftovers())  # no step has taken them: they have the names they had
         return [
             Fate(name, tuple(dict.fromkeys(targets[name])), tuple(steps[name]), name in dropped)
             for name in tensors.entries
@@ -267,7 +297,8 @@ class Plan:
         entries = tensors.entries
 
         def keep(error: CkptfmtError, names: Sequence[str]) -> None:
-            what = error.what if isinstance(error, PlanError) else str(error)
+            # A finding says the step itself.
+            what = error.what if isinstance(error, PlanError) else str(error).removeprefix(f"step {number}: ")
             findings.append(Finding("error", number, what, tuple(names)))
 
         number: int | None = None
@@ -315,7 +346,7 @@ class Plan:
             return expression.spec(entries)
 
         run = self._start(entries, _raise)
-        steps: list[Step] = []
+        undoing: list[list[Step]] = []
         problems: list[str] = []
         for number, step in enumerate(self.steps, 1):
             events = run.apply(step, Place(self.file, number))
@@ -323,7 +354,7 @@ class Plan:
                 for _, claim in event.made:
                     claim.expression.spec(entries)
             try:
-                steps[:0] = step.inverse(events, spec)
+                undoing.append(step.inverse(events, spec))
             except PlanError as error:
                 problems.append(f"step {number}: {error.what}")
         self._check_rest(run)
@@ -332,7 +363,7 @@ class Plan:
             problems.append(f"rest = 'drop' leaves out {_named(leftovers)}")
         if problems:
             raise PlanError(f"no inverse: {'; '.join(problems)}", file=self.file)
-        return Plan(tuple(steps))
+        return Plan(tuple(step for steps in reversed(undoing) for step in steps))
 
     # --- as text -----------------------------------------------------------------------------------------
 
@@ -415,7 +446,7 @@ class Plan:
 
     def _start(self, entries: Mapping[str, Entry], report: Report) -> _Run:
         claims = {name: Claim(Stored(name), (i,), touched=False) for i, name in enumerate(entries)}
-        return _Run(claims, report)
+        return _Run(claims, report, rest=self.rest)
 
     def _kept(self, run: _Run) -> list[tuple[str, Claim]]:
         """The tensors there are at the end."""
@@ -625,6 +656,9 @@ class _Fields:
             raise self._wrong(key, value, "a list of strings")
         return tuple(value)
 
+    def text_or_texts(self, key: str) -> tuple[str, ...]:
+        return (self.text(key),) if isinstance(self.get(key), str) else self.texts(key)
+
     def integer(self, key: str) -> int:
         value = self.get(key)
         if type(value) is not int:
@@ -675,7 +709,9 @@ _PARSERS: Mapping[str, Callable[[_Fields], Step]] = {
     "split": lambda f: Split(
         Pattern(f.text("split")), f.texts("into"), f.integer("axis"), f.optional("sizes")
     ),
-    "concat": lambda f: Concat(tuple(map(Pattern, f.texts("concat"))), f.text("into"), f.integer("axis")),
+    "concat": lambda f: Concat(
+        tuple(map(Pattern, f.text_or_texts("concat"))), f.text("into"), f.integer("axis")
+    ),
 }
 
 

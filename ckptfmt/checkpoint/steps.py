@@ -38,6 +38,9 @@ _SPECIAL = frozenset(".^$*+?{}[]|()")
 
 _NUMBER = re.compile("[0-9]+")
 
+_DIGITS = 18
+"""Of longer numbers, which count nothing, int() would refuse the longest."""
+
 
 class Claim(NamedTuple):
     """A tensor on its way through a plan."""
@@ -197,6 +200,10 @@ class Step(ABC):
     def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:
         """Return the steps that undo what it did; PlanError where nothing can."""
 
+    def new_names(self, claims: Claims) -> Mapping[str, str] | None:
+        """Return the new names by old ones, where the step gives names and does nothing else; else None."""
+        return None
+
     def __str__(self) -> str:
         first, *rest = self.fields().items()
         return " ".join(f"{key} {value!r}" for key, value in (first, *rest))
@@ -218,9 +225,11 @@ class Rename(Step):
     def check(self) -> str | None:  # noqa: D102
         return self.pattern.check() or self.pattern.check_template(self.to)
 
+    def new_names(self, claims: Claims) -> Mapping[str, str]:  # noqa: D102
+        return {name: new for name, _, new in self.pattern.replacements(claims, self.to)}
+
     def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
-        for name, claim, new in self.pattern.replacements(claims, self.to):
-            yield _one_to_one(name, claim, new, claim.expression)
+        return _renamed(claims, self.new_names(claims))
 
     def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
         return _names_back(events)
@@ -243,11 +252,11 @@ class RenameTable(Step):
     def check(self) -> str | None:  # noqa: D102
         return None
 
+    def new_names(self, claims: Claims) -> Mapping[str, str]:  # noqa: D102
+        return {name: new for name, new in self.names.items() if name in claims}
+
     def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
-        for name, new in self.names.items():
-            claim = claims.get(name)
-            if claim is not None:
-                yield _one_to_one(name, claim, new, claim.expression)
+        return _renamed(claims, self.new_names(claims))
 
     def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
         return _names_back(events)
@@ -296,21 +305,30 @@ class Transpose(Step):
         return {"transpose": self.pattern.text, **axes}
 
     def check(self) -> str | None:  # noqa: D102
-        if self.axes is not None and set(self.axes) != set(range(len(self.axes))):
+        if self.axes is not None and sorted(self._from_front or ()) != list(range(len(self.axes))):
             return f"axes: got {list(self.axes)}, want a permutation of 0 to {len(self.axes) - 1}"
         return self.pattern.check()
 
     def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
+        axes = self._from_front
+
         def transposed(operand: Expression) -> Expression:
-            return Transposed(operand, self.axes, place)
+            return Transposed(operand, axes, place)
 
         return _transformed(self.pattern, claims, transposed, report)
 
     def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
         if not events:
             return []
-        axes = self.axes and tuple(sorted(range(len(self.axes)), key=self.axes.__getitem__))
-        return [Transpose(self.pattern, axes)]
+        axes = self._from_front
+        back = axes and tuple(sorted(range(len(axes)), key=axes.__getitem__))
+        return [Transpose(self.pattern, back)]
+
+    @property
+    def _from_front(self) -> tuple[int, ...] | None:
+        """The axes, those counted from the end counted from the front."""
+        rank = len(self.axes or ())
+        return self.axes and tuple(axis + rank if -rank <= axis < 0 else axis for axis in self.axes)
 
 
 @dataclass(frozen=True)
@@ -513,6 +531,9 @@ class Concat(Step):
         for target, parts in found.items():
             if len(self.patterns) == 1:
                 groups[target] = sorted(parts[0], key=_by_numbers)
+                gap = _gap(groups[target])
+                if gap:
+                    report(place.error(f"concat into {target!r} misses a part: {gap}"), groups.pop(target))
                 continue
             missing = [p.text for p, names in zip(self.patterns, parts, strict=True) if not names]
             several = [names for names in parts if len(names) > 1]
@@ -558,6 +579,12 @@ def _one_to_one(name: str, claim: Claim, new: str, expression: Expression) -> Ev
     return Event(((name, claim),), ((new, made),))
 
 
+def _renamed(claims: Claims, names: Mapping[str, str]) -> Iterator[Event]:
+    """What giving new names does."""
+    for name, new in names.items():
+        yield _one_to_one(name, claims[name], new, claims[name].expression)
+
+
 def _transformed(
     pattern: Pattern, claims: Claims, transform: Callable[[Expression], Expression], report: Report
 ) -> Iterator[Event]:
@@ -592,3 +619,17 @@ def _listed(events: Sequence[Event]) -> str:
 def _named(names: Sequence[str]) -> str:
     """Names in a message."""
     return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _gap(names: Sequence[str]) -> str | None:
+    """What is missing between names of which one number counts up; None where nothing is, or none does."""
+    numbers = [[int(digits[:_DIGITS]) for digits in _NUMBER.findall(name)] for name in names]
+    if len({len(each) for each in numbers}) != 1:
+        return None
+    counting = [column for column in zip(*numbers, strict=True) if len(set(column)) > 1]
+    if len(counting) != 1:
+        return None
+    for name, number, following in zip(names, counting[0], counting[0][1:], strict=False):
+        if following > number + 1:
+            return f"no number {number + 1} after {name!r}"
+    return None

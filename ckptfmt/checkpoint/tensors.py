@@ -30,7 +30,7 @@ from ckptfmt.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
 from ckptfmt.checkpoint.plan import Plan, read_plan
 from ckptfmt.checkpoint.restore import Restored, RestoreReport
 from ckptfmt.checkpoint.slice_reader import SliceReader
-from ckptfmt.checkpoint.slices import Region
+from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.checkpoint.transform import Expression, Stored
 from ckptfmt.errors import CkptfmtError, GraphError, NameConflictError, TensorNotFoundError
 from ckptfmt.tensor import Array, expected_size
@@ -533,7 +533,7 @@ class PlanView(Tensors):
 
         Raises what reading its sources raises, and PlanError where they do not fit the plan.
         """
-        return self._target(name).value(self._fetch, self._parent.entries)
+        return self._target(name).value(self._fetch_verified, self._parent.entries)
 
     def stored_name(self, name: str) -> str | None:
         """Return what the checkpoint calls a tensor that was only renamed; None of others."""
@@ -566,6 +566,16 @@ class PlanView(Tensors):
         if target is None:
             raise self._not_found([name])
         return target
+
+    def _fetch_verified(self, name: str, region: Region | None) -> Array:
+        """Read a tensor, or a region of it, cut from all of it where a part would not be verified."""
+        if region is None:
+            return self._parent[name]
+        index = tuple(builtins.slice(start, stop) for start, stop in region)
+        reader = self._parent.slice(name)
+        if reader.is_verified(index):
+            return reader[index]
+        return self._parent[name][within(region, whole(reader.shape))]
 
     def _fetch(self, name: str, region: Region | None) -> Array:
         if region is None:

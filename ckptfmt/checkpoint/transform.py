@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,7 +27,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.checkpoint.slices import Region, intersect, region_shape, whole, within
+from ckptfmt.checkpoint.slices import Region, region_shape, whole, within
 from ckptfmt.dtypes import DType, Storage
 from ckptfmt.errors import PlanError
 from ckptfmt.tensor import Array, Shape, new_array, read_only
@@ -66,7 +67,10 @@ class Place(NamedTuple):
 
 
 class Expression(ABC):
-    """An array made out of stored tensors; immutable, and lazy."""
+    """An array made out of stored tensors; immutable, and lazy.
+
+    It belongs to one checkpoint: the dtype and shape it finds there it remembers.
+    """
 
     __slots__ = ()
 
@@ -113,8 +117,23 @@ class Stored(Expression):
         return fetch(self.name, region)
 
 
+class _Made(Expression):
+    """What operations make. A tensor may have many parts, so what all of them ask is found once."""
+
+    def spec(self, entries: Entries) -> tuple[DType, Shape]:
+        """Return dtype and shape, found once; PlanError where the operation does not fit."""
+        known: tuple[DType, Shape] | None = self.__dict__.get("_spec")
+        if known is None:
+            known = self.__dict__["_spec"] = self._find_spec(entries)
+        return known
+
+    @abstractmethod
+    def _find_spec(self, entries: Entries) -> tuple[DType, Shape]:
+        """Dtype and shape; PlanError where the operation does not fit its operand."""
+
+
 @dataclass(frozen=True)
-class _Unary(Expression):
+class _Unary(_Made):
     """What is made of one other expression."""
 
     operand: Expression
@@ -146,7 +165,7 @@ class Transposed(_Unary):
     def _place(self) -> Place:
         return self.place
 
-    def spec(self, entries: Entries) -> tuple[DType, Shape]:
+    def _find_spec(self, entries: Entries) -> tuple[DType, Shape]:
         """Return dtype and shape; PlanError where the axes are not those of the operand."""
         dtype, shape = self.operand.spec(entries)
         if self.axes is None:
@@ -177,7 +196,7 @@ class Reshaped(_Unary):
     def _place(self) -> Place:
         return self.place
 
-    def spec(self, entries: Entries) -> tuple[DType, Shape]:
+    def _find_spec(self, entries: Entries) -> tuple[DType, Shape]:
         """Return dtype and shape; PlanError where the numbers of elements differ."""
         dtype, old = self.operand.spec(entries)
         count, known = math.prod(old), math.prod(size for size in self.shape if size != -1)
@@ -217,7 +236,7 @@ class Cast(_Unary):
     def _place(self) -> Place:
         return self.place
 
-    def spec(self, entries: Entries) -> tuple[DType, Shape]:
+    def _find_spec(self, entries: Entries) -> tuple[DType, Shape]:
         """Return dtype and shape; PlanError where either dtype is not of numbers or truth values."""
         old, shape = self.operand.spec(entries)
         if old != self.dtype and not (is_castable(old) and is_castable(self.dtype)):
@@ -270,7 +289,7 @@ class Part(_Unary):
             )
         return dtype, shape, axis, start, stop
 
-    def spec(self, entries: Entries) -> tuple[DType, Shape]:
+    def _find_spec(self, entries: Entries) -> tuple[DType, Shape]:
         """Return dtype and shape; PlanError where there is no such axis, or the sizes do not fit it."""
         dtype, shape, axis, start, stop = self._locate(entries)
         return dtype, (*shape[:axis], stop - start, *shape[axis + 1 :])
@@ -287,7 +306,7 @@ class Part(_Unary):
 
 
 @dataclass(frozen=True)
-class Concatenated(Expression):
+class Concatenated(_Made):
     """Several expressions, one after the other along an axis."""
 
     operands: tuple[Expression, ...]
@@ -304,12 +323,13 @@ class Concatenated(Expression):
         """The stored tensors of all operands."""
         return tuple(dict.fromkeys(name for operand in self.operands for name in operand.sources))
 
-    def _locate(self, entries: Entries) -> tuple[DType, Shape, int, list[Shape]]:
-        """Dtype and shape; the axis and the shapes of the operands."""
+    def _find_spec(self, entries: Entries) -> tuple[DType, Shape]:
+        """Dtype and shape; PlanError where dtypes or the other dimensions differ."""
         specs = [operand.spec(entries) for operand in self.operands]
         dtype, first = specs[0]
         what = f"concat of {_label(self.operands[0])}"
         axis = _axis(self.axis, first, what, self.place)
+        ends = []
         total = 0
         for operand, (other, shape) in zip(self.operands, specs, strict=True):
             if other != dtype or (*shape[:axis], -1, *shape[axis + 1 :]) != (
@@ -322,34 +342,36 @@ class Concatenated(Expression):
                     f"want {dtype.name} and a shape like {list(first)}"
                 )
             total += shape[axis]
-        shapes = [shape for _, shape in specs]
-        return dtype, (*first[:axis], total, *first[axis + 1 :]), axis, shapes
-
-    def spec(self, entries: Entries) -> tuple[DType, Shape]:
-        """Return dtype and shape; PlanError where dtypes or the other dimensions differ."""
-        return self._locate(entries)[:2]
+            ends.append(total)
+        self.__dict__["_ends"] = ends  # where each operand ends along the axis
+        return dtype, (*first[:axis], total, *first[axis + 1 :])
 
     def _evaluate(self, fetch: Fetch, entries: Entries, region: Region | None) -> Array:
-        dtype, shape, axis, shapes = self._locate(entries)
+        dtype, shape = self.spec(entries)
+        ends: list[int] = self.__dict__["_ends"]
+        axis = self.axis % len(shape)
         wanted = whole(shape) if region is None else region
+        low, high = wanted[axis]
         pieces: list[tuple[Expression, Region, Region]] = []
-        start = 0
-        for operand, size in zip(self.operands, shapes, strict=True):
-            held = list(whole(size))
-            held[axis] = start, start + size[axis]
-            shared = intersect(tuple(held), wanted)
-            if shared is not None:
-                inner = list(shared)
-                inner[axis] = shared[axis][0] - start, shared[axis][1] - start
-                pieces.append((operand, shared, tuple(inner)))
-            start += size[axis]
+        for number in range(bisect_right(ends, low), len(ends)):
+            start, stop = ends[number - 1] if number else 0, ends[number]
+            if start >= high:
+                break
+            shared, inner = list(wanted), list(wanted)
+            shared[axis] = max(start, low), min(stop, high)
+            inner[axis] = shared[axis][0] - start, shared[axis][1] - start
+            if all(first < last for first, last in shared):
+                pieces.append((self.operands[number], tuple(shared), tuple(inner)))
         if len(pieces) == 1:
             ((operand, _, inner_region),) = pieces
             return operand._evaluate(fetch, entries, inner_region)
-        out = new_array(region_shape(wanted), dtype)
-        for operand, shared, inner_region in pieces:
-            out[within(shared, wanted)] = operand._evaluate(fetch, entries, inner_region)
-        return read_only(out)
+        out = None
+        for operand, shared_region, inner_region in pieces:
+            piece = operand._evaluate(fetch, entries, inner_region)
+            # Not before something has been read, so that a claimed shape costs nothing.
+            out = new_array(region_shape(wanted), dtype) if out is None else out
+            out[within(shared_region, wanted)] = piece
+        return read_only(new_array(region_shape(wanted), dtype) if out is None else out)
 
 
 def _measure(expression: Expression, operands: tuple[Expression, ...], place: Place) -> None:

@@ -42,6 +42,14 @@ class Tally:
     graph: ObjectGraph | None = None
     """The objects that hold them, where the names are the keys of ``tf.train.Checkpoint``; of a view none."""
 
+    @property
+    def called(self) -> dict[str, str]:
+        """What people call the tensors of objects, by key: full name, or path where others have it."""
+        if self.graph is None:
+            return {}
+        full_names = self.graph.keys_by_full_name.items()
+        return self.graph.short_names() | {keys[0]: name for name, keys in full_names if len(keys) == 1}
+
 
 _BY_NAME = {dtype.name: dtype for dtype in DTYPES.values()}
 

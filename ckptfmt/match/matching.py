@@ -45,6 +45,10 @@ class Match(RestoreReport):
     """All that the checkpoint has."""
     wanted: Mapping[str, Spec] = field(default_factory=dict, repr=False)
     """All that is wanted."""
+    stored_as: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What people call some of what is stored: the full names of keys, by which proposals compare them."""
+    wanted_as: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The same of what is wanted."""
 
     @cached_property
     def proposals(self) -> tuple[Proposal, ...]:
@@ -52,7 +56,15 @@ class Match(RestoreReport):
         missing = {name: self.wanted[name] for name in self.missing}
         unused = {name: self.stored[name] for name in self.unused}
         misfits = {misfit.name: misfit for misfit in (*self.wrong_dtype, *self.wrong_shape)}
-        return tuple(propose(missing, unused, list(misfits.values())))
+        return tuple(
+            propose(
+                missing,
+                unused,
+                list(misfits.values()),
+                wanted_as=self.wanted_as,
+                stored_as=self.stored_as,
+            )
+        )
 
     def propose(self) -> Plan:
         """Return a plan for a person to review: :attr:`proposals`, and what matched under other names.
@@ -120,6 +132,8 @@ def match(checkpoint: Tensors | str | os.PathLike[str], expected: Expected) -> M
         wrong_dtype=wrong_dtype,
         stored=stored,
         wanted=wanted.specs,
+        stored_as=has.called,
+        wanted_as=wanted.called,
     )
 
 

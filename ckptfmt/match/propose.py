@@ -16,14 +16,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ckptfmt.checkpoint.names import VARIABLE_VALUE
 from ckptfmt.checkpoint.restore import Mismatch, Spec
 from ckptfmt.checkpoint.transform import is_castable
 from ckptfmt.dtypes import DType
-from ckptfmt.match.similarity import Template, Words, aligned, likeness, templates_of
+from ckptfmt.match.similarity import Template, Vocabulary, aligned, likeness, templates_of
 
 MAX_COMPARED = 200_000
 """Pairs of templates compared at most, a second or two; names beyond that go by order."""
@@ -64,16 +64,41 @@ class Proposal(NamedTuple):
 
 
 def propose(
-    missing: Mapping[str, Spec], unused: Mapping[str, Spec], misfits: Sequence[Mismatch]
+    missing: Mapping[str, Spec],
+    unused: Mapping[str, Spec],
+    misfits: Sequence[Mismatch],
+    *,
+    wanted_as: Mapping[str, str] | None = None,
+    stored_as: Mapping[str, str] | None = None,
 ) -> list[Proposal]:
-    """Return what may be meant, in the order of ``missing``; then what would make misfits fit."""
-    guesses = _Guesses(missing, unused)
+    """Return what may be meant, in the order of ``missing``; then what would make misfits fit.
+
+    ``wanted_as`` and ``stored_as`` have the names by which some are compared instead of their own.
+    """
+    wanted, stored = _compared(missing, wanted_as or {}), _compared(unused, stored_as or {})
+    guesses = _Guesses(
+        {name: missing[own] for name, own in wanted.items()},
+        {name: unused[own] for name, own in stored.items()},
+    )
     guesses.by_words()
     guesses.by_templates()
     guesses.by_shape()
     guesses.square_ones()
-    fixes = [fix for misfit in misfits if (fix := _fix(misfit)) is not None]
-    return [guesses.made[name] for name in missing if name in guesses.made] + fixes
+    made = {wanted[name]: guess for name, guess in guesses.made.items()}
+    found = [
+        made[own]._replace(wanted=own, stored=stored[made[own].stored]) for own in missing if own in made
+    ]
+    return found + [fix for misfit in misfits if (fix := _fix(misfit)) is not None]
+
+
+def _compared(names: Iterable[str], others: Mapping[str, str]) -> dict[str, str]:
+    """The name by which each is compared, and its own; of those that a plan can name."""
+    own = {name: name for name in names if _is_writable(name)}
+    if not others:
+        return own
+    counts = Counter(others.get(name, name) for name in own)
+    # A name that several would be compared by says nothing of any of them.
+    return {other if counts[other] == 1 else name: name for name in own for other in [others.get(name, name)]}
 
 
 class _Fit(NamedTuple):
@@ -148,10 +173,10 @@ class _Guesses:
     def __init__(self, missing: Mapping[str, Spec], unused: Mapping[str, Spec]) -> None:
         self.made: dict[str, Proposal] = {}
         """Name wanted → proposal."""
-        self._wanted = {name: spec for name, spec in missing.items() if _is_writable(name)}
-        self._stored = {name: unused[name] for name in sorted(filter(_is_writable, unused), key=_natural)}
+        self._wanted = dict(missing)
+        self._stored = {name: unused[name] for name in sorted(unused, key=_natural)}
         self._specs = self._stored.copy()
-        self._words: dict[str, Words] = {}
+        self._known = Vocabulary()
 
     def _propose(self, wanted: str, stored: str, fit: _Fit, why: str, score: float) -> None:
         reason = _reason(why, fit, self._stored[stored])
@@ -162,7 +187,7 @@ class _Guesses:
         """Pair names whose words and numbers are the same, where there is one of them on each side."""
         sides: list[dict[object, list[str]]] = [defaultdict(list), defaultdict(list)]
         for names, side in zip((self._wanted, self._stored), sides, strict=True):
-            for template in templates_of(names, self._words):
+            for template in templates_of(names, self._known):
                 for name, numbers in template.members.items():
                     side[template.words.all, numbers].append(name)
         for key, wanted in sides[0].items():
@@ -174,7 +199,7 @@ class _Guesses:
 
     def by_templates(self) -> None:
         """Pair names whose templates are alike, the most alike first."""
-        wanted, stored = (templates_of(names, self._words) for names in (self._wanted, self._stored))
+        wanted, stored = (templates_of(names, self._known) for names in (self._wanted, self._stored))
         scored = [
             (likeness(wanted[i].words, stored[j].words), i, j) for i, j in self._candidates(wanted, stored)
         ]
@@ -225,7 +250,7 @@ class _Guesses:
         for shape, left in here.items():
             right = there.get(shape, [])
             if len(left) == len(right) == 1:
-                score = likeness(self._words_of(left[0]), self._words_of(right[0]))
+                score = likeness(self._known.words(left[0]), self._known.words(right[0]))
                 fit = _fit(self._stored[right[0]], self._wanted[left[0]])
                 needed = MIN_LIKENESS if fit is not None and fit.cast is not None else HOPELESS
                 if fit is not None and (score >= needed or (fit.plain and math.prod(shape) > 1)):
@@ -270,11 +295,6 @@ class _Guesses:
         """The last parts of both names: ``kernel`` and ``weight``."""
         ends = [re.split(r"[/.]", name.removesuffix(VARIABLE_VALUE))[-1] for name in proposal[:2]]
         return ends[0], ends[1]
-
-    def _words_of(self, name: str) -> Words:
-        if name not in self._words:
-            self._words[name] = Words(name)
-        return self._words[name]
 
 
 def _is_exact(spec: Spec) -> bool:

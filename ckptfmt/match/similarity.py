@@ -153,10 +153,19 @@ def likeness(a: Words, b: Words) -> float:
         if a.before.get(word, 0) < count:
             left_b.append(word)
     # An abbreviation, or one word written as part of another.
-    for word in left_a:
-        if len(word) > 2 and any(len(w) > 2 and (w.startswith(word) or word.startswith(w)) for w in left_b):
-            shared += 0.7 * _weight(word)
+    if left_a and left_b:
+        shared += 0.7 * min(_begun(left_a, left_b), _begun(left_b, left_a))
     return min(1.0, 2 * shared / (a.weight + b.weight))
+
+
+def _begun(words: Sequence[str], others: Sequence[str]) -> float:
+    """What those words count that begin like one of the others, one of the two being a part of the other."""
+    long = tuple(word for word in others if len(word) > 2)
+    return sum(
+        _weight(word)
+        for word in words
+        if len(word) > 2 and (word.startswith(long) or any(other.startswith(word) for other in long))
+    )
 
 
 @dataclass
@@ -169,38 +178,58 @@ class Template:
     """Name → its numbers."""
 
 
-def templates_of(names: Iterable[str], known: dict[str, Words]) -> list[Template]:
-    """Return the templates of names, in the order in which names are first met.
+class Vocabulary:
+    """What has been found out about names, so that it is found out once."""
 
-    ``known`` has the words of templates met before, and is added to.
-    """
-    templates: dict[str, Template] = {}
+    def __init__(self) -> None:
+        self._words: dict[str, Words] = {}
+        self._split: dict[str, tuple[str, tuple[int, ...]]] = {}
+
+    def words(self, text: str) -> Words:
+        """Return the words of a name or a template."""
+        words = self._words.get(text)
+        if words is None:
+            words = self._words[text] = Words(text)
+        return words
+
+    def split(self, name: str) -> tuple[str, tuple[int, ...]]:
+        """Return the template of a name, and its numbers."""
+        split = self._split.get(name)
+        if split is None:
+            split = self._split[name] = _split(name)
+        return split
+
+
+def templates_of(names: Iterable[str], known: Vocabulary) -> list[Template]:
+    """Return the templates of names, in the order in which names are first met."""
+    templates: dict[tuple[str, int], Template] = {}
     for name in names:
-        text, numbers = _split(name)
-        template = templates.get(text)
+        text, numbers = known.split(name)
+        # With their count: a name may have "#" itself, and is a template of its own then.
+        template = templates.get((text, len(numbers)))
         if template is None:
-            if text not in known:
-                known[text] = Words(text)
-            template = templates[text] = Template(text, known[text])
+            template = templates[text, len(numbers)] = Template(text, known.words(text))
         template.members[name] = numbers
-    _join_firsts(templates)
+    _join_firsts({text: templates[text, count] for text, count in templates if text.count("#") == count})
     return [template for template in templates.values() if template.members]
 
 
 def _split(name: str) -> tuple[str, tuple[int, ...]]:
-    """The template of a name and its numbers."""
     end = name[-MAX_LENGTH:]
-    found = list(_NUMBER.finditer(end))[-_MAX_NUMBERS:]
+    found = _NUMBER.findall(end)
     if not found or "#" in name:
         return name, ()
-    begin = found[0].start()
+    if len(found) <= _MAX_NUMBERS and len(end) == len(name):
+        return _NUMBER.sub("#", name), tuple(map(int, found))
+    places = list(_NUMBER.finditer(end))[-_MAX_NUMBERS:]
+    begin = places[0].start()
     text = f"{name[: len(name) - len(end)]}{end[:begin]}{_NUMBER.sub('#', end[begin:])}"
-    return text, tuple(int(number[0]) for number in found)
+    return text, tuple(int(place[0]) for place in places)
 
 
 def _join_firsts(templates: Mapping[str, Template]) -> None:
     """Give the number 0 to names that TensorFlow gave none: ``dense/kernel`` goes with ``dense_1/kernel``."""
-    for text in sorted(templates, key=lambda text: text.count("#")):
+    for text in sorted((text for text in templates if "#" in text), key=lambda text: text.count("#")):
         template = templates[text]
         # Not at the end of a longer name: of "w/Adam" and "w/Adam_1" none is the first of its kind.
         ends = ("_#/", "_#.") if re.search(r"[/.]", text) else ("_#",)

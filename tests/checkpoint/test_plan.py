@@ -103,9 +103,40 @@ def test_every_transformation_has_numpys_values(tensors: Arrays) -> None:
 
 
 def test_one_pattern_joins_its_matches_by_their_numbers() -> None:
-    tensors = Arrays({f"w/part_{i}": np.array([i]) for i in (10, 9, 2, 0, 1, 100)})
-    made = plan(step(r"concat = ['^(.*)/part_\d+$']", r"into = '\1'", "axis = 0"))
-    assert applied(made, tensors)["w"].tolist() == [0, 1, 2, 9, 10, 100]
+    tensors = Arrays({f"w_2/part_{i}": np.array([i]) for i in (10, 9, 8, 11)})
+    for patterns in (r"['^(.*)/part_\d+$']", r"'^(.*)/part_\d+$'"):
+        made = plan(step(f"concat = {patterns}", r"into = '\1'", "axis = 0"))
+        assert applied(made, tensors)["w_2"].tolist() == [8, 9, 10, 11]
+
+
+def test_a_number_that_is_missing_among_the_parts_is_an_error() -> None:
+    tensors = Arrays({f"w_2/part_{i}_of_12": np.array([i]) for i in (8, 9, 11)})
+    made = plan(step(r"concat = ['^(.*)/part_\d+_of_12$']", r"into = '\1'", "axis = 0"))
+    with pytest.raises(PlanError, match=r"^step 1: concat into 'w_2' misses a part: no number 10 after"):
+        made.targets(tensors.entries)
+    assert "misses a part" in made.lint(tensors)[0].message
+
+
+def test_what_is_to_be_dropped_gives_way() -> None:
+    tensors = Arrays({"v": np.array([10.0]), "v/ExponentialMovingAverage": np.array([0.1]), "w": np.ones(1)})
+    average = step("rename = '/ExponentialMovingAverage$'", "to = ''")
+    with pytest.raises(NameConflictError, match="'v'"):
+        plan(average).targets(tensors.entries)
+    made = plan(average, rest="drop")
+    assert applied(made, tensors)["v"].tolist() == [0.1]
+    assert [fate.fate for fate in made.dry_run(tensors)] == ["dropped", "changed", "dropped"]
+    (note,) = made.lint(tensors)
+    assert (note.severity, note.names) == ("note", ("v", "w"))
+    with pytest.raises(PlanError, match="no inverse"):
+        made.inverted(tensors)
+
+
+def test_axes_are_counted_from_the_end_too() -> None:
+    tensors = Arrays({"w": np.arange(24).reshape(2, 3, 4)})
+    made = plan(step("transpose = 'w'", "axes = [-1, 0, 1]"))
+    np.testing.assert_array_equal(applied(made, tensors)["w"], tensors.arrays["w"].transpose(-1, 0, 1))
+    there = Arrays(applied(made, tensors))
+    np.testing.assert_array_equal(applied(made.inverted(tensors), there)["w"], tensors.arrays["w"])
 
 
 def test_what_a_split_makes_stands_where_the_source_stood(tensors: Arrays) -> None:
@@ -151,6 +182,7 @@ def test_a_name_made_twice_is_a_conflict_that_names_both(tensors: Arrays) -> Non
     assert caught.value.names["bert/kernel"] == ("bert/layer_0/kernel", "bert/layer_1/kernel")
     (finding,) = made.lint(tensors)
     assert finding.names == ("bert/kernel", "bert/kernel/Adam", "bert/qkv")
+    assert str(finding).startswith("error: step 1: several tensors would get one name")
     fates = {fate.source: fate for fate in made.dry_run(tensors)}
     assert fates["bert/layer_1/kernel"].targets == fates["bert/layer_0/kernel"].targets == ("bert/kernel",)
 
@@ -372,7 +404,8 @@ NO_STEPS = {
     "template group": (r"rename = 'a'" + "\n" + r"to = '\1'", r"is no replacement for 'a': invalid group reference"),  # noqa: E501
     "template name": (r"rename = '^a$'" + "\n" + r"to = '\g<n>'", "is no replacement for"),
     "axes twice": ("transpose = 'a'\naxes = [0, 0]", r"axes: got \[0, 0\], want a permutation of 0 to 1"),
-    "axes negative": ("transpose = 'a'\naxes = [-1, 0]", "want a permutation"),
+    "axes twice from the end": ("transpose = 'a'\naxes = [-1, 1]", "want a permutation"),
+    "axes beyond": ("transpose = 'a'\naxes = [-3, 0]", "want a permutation"),
     "axes floats": ("transpose = 'a'\naxes = [0.0]", "want a list of integers"),
     "axes bools": ("transpose = 'a'\naxes = [false]", "want a list of integers"),
     "two unknown": ("reshape = 'a'\nshape = [-1, -1]", "one of them -1 at most"),
@@ -386,7 +419,7 @@ NO_STEPS = {
     "sizes": ("split = 'a'\ninto = ['b', 'c']\naxis = 0\nsizes = [1]", "sizes: got 1, want 2"),
     "size below 0": ("split = 'a'\ninto = ['b', 'c']\naxis = 0\nsizes = [-1, 2]", "want none below 0"),
     "split template": ("split = 'a'\ninto = ['\\2']\naxis = 0", "is no replacement"),
-    "concat string": ("concat = 'a'\ninto = 'b'\naxis = 0", "concat: got 'a', want a list of strings"),
+    "concat number": ("concat = 1\ninto = 'b'\naxis = 0", "concat: got 1, want a list of strings"),
     "concat nothing": ("concat = []\ninto = 'b'\naxis = 0", "concat: got no patterns"),
     "concat template": ("concat = ['(a)', 'b']\ninto = '\\1'\naxis = 0", "is no replacement for 'b'"),
 }  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.checkpoint.steps import DTYPE_NAMES
 from ckptfmt.checkpoint.transform import (
@@ -171,6 +172,25 @@ def test_too_many_operations_on_one_tensor_are_refused() -> None:
 
     with pytest.raises(PlanError, match=f"want at most {MAX_DEPTH}"):
         pile(Stored("w"))
+
+
+def test_what_many_parts_ask_is_asked_once() -> None:
+    class Counted(dict[str, Entry]):
+        asked = 0
+
+        def __getitem__(self, name: str) -> Entry:
+            self.asked += 1
+            return super().__getitem__(name)
+
+    array = np.arange(4, dtype=np.float32)
+    entry = Entry("w", DTYPES[1], (4,), 16, 0, 0, 0, ())
+    entries = Counted(w=entry)
+    halves: Expression = Stored("w")
+    for _ in range(15):
+        halves = Concatenated((Part(halves, 0, 1, 2), Part(halves, 0, 0, 2)), 0)
+    value = halves.value(lambda _, region: array if region is None else array[slice(*region[0])], entries)
+    assert value.tolist() == [2, 3, 0, 1]  # turned round an odd number of times
+    assert entries.asked < 100
 
 
 def test_splitting_and_joining_over_and_over_is_refused_before_it_explodes() -> None:

@@ -417,3 +417,20 @@ def test_a_plan_that_does_not_fit_is_an_error_where_the_tensor_is_read(ckpt: Che
     for read in (lambda: view["b/w"], lambda: view.entries["b/w"], lambda: view.slice("b/w")[0]):
         with pytest.raises(errors.PlanError, match="step 1"):
             read()
+
+
+def test_parts_of_a_damaged_tensor_are_no_values_of_a_plan(tmp_path: Path) -> None:
+    ckpt = checkpoint(tmp_path, {"qkv": np.ones((2, 6))})
+    data = next(tmp_path.glob("*.data-*"))
+    content = bytearray(data.read_bytes())
+    content[5] ^= 0x40
+    data.write_bytes(content)
+    split = "version = 1\n[[step]]\nsplit = 'qkv'\ninto = ['q', 'k', 'v']\naxis = 1"
+    with ckpt.apply(ckptfmt.parse_plan(split)) as view:
+        for name in view:
+            with pytest.raises(errors.ChecksumError, match="'qkv'"):
+                view[name]
+        with pytest.raises(errors.ChecksumError, match="'qkv'"):
+            view.read()
+        # A part of it is read without a checksum, as of any tensor, and says so.
+        assert not view.slice("q").is_verified(...)

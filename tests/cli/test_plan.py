@@ -41,7 +41,9 @@ def test_each_tensor_is_a_line_with_its_fate_and_targets(model: str, plan: Path)
     result = run("plan", model, plan)
     assert result.exit_code == 0
     assert result.stdout == (
-        "layer_0/qk\tchanged\tblock/0/q\tblock/0/k\nlayer_1/w\tchanged\tblock/1/w\nw\\x1b\tkept\tw\\x1b\n"
+        "layer_0/qk\tchanged\tblock/0/q\tfloat32[2,2]\tblock/0/k\tfloat32[2,2]\n"
+        "layer_1/w\tchanged\tblock/1/w\tfloat32[2,4]\n"
+        "w\\x1b\tkept\tw\\x1b\tfloat32[2,4]\n"
     )
     assert result.stderr == "3 tensors: 2 changed, 1 kept\n"
 
@@ -54,6 +56,10 @@ def test_errors_and_notes_are_on_stderr_and_errors_are_exit_code_1(model: str, p
     result = run("plan", model, plan)
     assert result.exit_code == 1
     assert result.stderr.splitlines()[1].startswith("error: step 3: transpose of 'layer_1/w': got axes [0]")
+    assert result.stdout.splitlines()[1:] == [
+        "layer_1/w\tchanged\tblock/1/w\t?",
+        "w\\x1b\tkept\tw\\x1b\tfloat32[2,4]",
+    ]
 
 
 def test_what_is_no_plan_is_exit_code_2(model: str, plan: Path) -> None:
@@ -79,7 +85,10 @@ def test_json_has_these_keys(model: str, plan: Path) -> None:
     assert document["tensors"][0] == {
         "name": "layer_0/qk",
         "fate": "changed",
-        "targets": ["block/0/q", "block/0/k"],
+        "targets": [
+            {"name": "block/0/q", "dtype": "float32", "shape": [2, 2]},
+            {"name": "block/0/k", "dtype": "float32", "shape": [2, 2]},
+        ],
         "steps": [1, 2],
     }
     (finding,) = document["findings"]
@@ -124,5 +133,5 @@ def test_on_a_terminal_it_is_a_table(model: str, plan: Path) -> None:
     code, shown = on_terminal("plan", model, plan)
     assert code == 0
     assert "becomes" in shown
-    assert "block/0/q, block/0/k" in shown
+    assert "block/0/q float32[2,2], block/0/k float32[2,2]" in shown
     assert shown.splitlines()[-1] == "3 tensors: 2 changed, 1 kept"
