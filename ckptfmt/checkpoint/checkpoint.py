@@ -217,7 +217,10 @@ class Checkpoint(Tensors):
         return verify_slice_file(self._store, progress)
 
     def close(self) -> None:
-        """Let go of the files. Arrays already returned stay valid."""
+        """Let go of the files. Arrays already returned stay valid, and so does the object graph."""
+        graph = self.__dict__.get("object_graph")
+        if graph is not None:
+            graph.list_keys()
         self._store.close()
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -77,6 +77,7 @@ _NUMBERED = re.compile(r"_[0-9]+$")
 _PART = re.compile(r"(?:(?:(?:(?:p?a)?r)?t)?_)?[0-9]+")
 """The last letters of the name of a part of a variable."""
 
+
 def object_variables(graph: ObjectGraph) -> frozenset[str]:
     """Return the keys of the model's variables in a ``tf.train.Checkpoint``."""
     edges = [graph.edges(number) for number in range(len(graph))]
@@ -96,6 +97,7 @@ def object_variables(graph: ObjectGraph) -> frozenset[str]:
                 queue.append(child)
     return frozenset(keys)
 
+
 def _optimizers(edges: Sequence[Sequence[tuple[str, int]]]) -> set[int]:
     """Numbers of the nodes whose edges, or edges to them, tell that they are optimizers."""
     found: set[int] = set()
@@ -107,6 +109,7 @@ def _optimizers(edges: Sequence[Sequence[tuple[str, int]]]) -> set[int]:
         if number and not COUNTERS.isdisjoint(names) and not HYPERPARAMETERS.isdisjoint(names):
             found.add(number)
     return found
+
 
 def scope_variables(entries: Mapping[str, Entry]) -> frozenset[str]:
     """Return the names of the model's variables in a name-based checkpoint."""
@@ -141,17 +144,20 @@ def scope_variables(entries: Mapping[str, Entry]) -> frozenset[str]:
         extra.update([name for name in settings if not entries[name].shape])
     return frozenset(name for name in names if name not in extra)
 
+
 def _is_own_slot(name: str, own_slots: Set[tuple[str, str]], entries: Mapping[str, Entry]) -> bool:
     """Whether a tensor is to a variable outside of all scopes what others are to those within scopes."""
     above, _, last = name.rpartition("/")
     scope, slash, variable = above.rpartition("/")
     return (scope + slash, last) in own_slots and variable in entries and _is_alike(name, variable, entries)
 
+
 def _whole(path: str, names: Collection[str]) -> str | None:
     """The partitioned variable that a path names a part of, in the way of a slot made in a scope."""
     if not _PART.fullmatch(path.rpartition("/")[2]):
         return None
     return next((each for each in _beginnings(path) if each in names), None)
+
 
 def _beginnings(path: str) -> Iterator[str]:
     """The scopes that a path lies in, innermost first."""
@@ -161,6 +167,7 @@ def _beginnings(path: str) -> Iterator[str]:
             break
         yield path
 
+
 def _ends(path: str) -> Iterator[str]:
     """A path, and what is left of it without its first scopes."""
     for _ in range(MAX_SCOPES):
@@ -169,9 +176,11 @@ def _ends(path: str) -> Iterator[str]:
         yield path
         path = path.partition("/")[2]
 
+
 def _is_debiased(average: str, names: Mapping[str, None]) -> bool:
     """Whether all that belongs to an average with ``zero_debias`` is there."""
     return all(f"{average}/{slot}" in names for slot in DEBIAS_SLOTS)
+
 
 def _is_alike(name: str, variable: str, entries: Mapping[str, Entry]) -> bool:
     """Whether a tensor has the shape and dtype of the variable it lies below."""

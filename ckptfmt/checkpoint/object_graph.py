@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple, overload
 
 from ckptfmt.checkpoint.names import VARIABLE_VALUE, close_matches
-from ckptfmt.errors import CorruptError, LimitError, TensorNotFoundError
+from ckptfmt.errors import CkptfmtError, CorruptError, LimitError, TensorNotFoundError
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 
@@ -38,6 +40,9 @@ VIEWS = frozenset(
     )
 )
 """Edges by which Keras lists what other objects own, and to the optimizer, which lists all it trains."""
+
+KERAS_OPTIMIZER = frozenset(("_iterations", "_trainable_variables"))
+"""Edges of an optimizer of Keras 3, by which it is known whatever it is called: it has no slots."""
 
 MAX_DEPTH = 256
 """Objects within each other for which short names are made; the names of a deeper chain would fill memory."""
@@ -222,12 +227,15 @@ class ObjectGraph:
         self._slots_by_optimizer: dict[int, list[_SlotIds]] = {}
         self._slots_by_variable: dict[int, list[_SlotIds]] = {}
         self._slots_by_node: dict[int, _SlotIds] = {}
+        self._slots_by_name: dict[tuple[int, int, str], _SlotIds] = {}
         self._children_by_name: dict[int, dict[str, int]] = {}  # of the nodes that paths were looked up in
         self._full_names: dict[int, str | None] = {}
         self._child_ids: list[Sequence[int]] = []
         """Numbers of each node's children; names are looked up in the message when they are wanted."""
         nodes = self._message.nodes
         count = len(nodes)
+        # Reading all names to find optimizers takes long; few graphs need it.
+        self._has_keras_optimizers = all(name.encode() in data for name in KERAS_OPTIMIZER)
         if not count:
             raise self._corrupt("no nodes, want at least the root")
         for number, node in enumerate(nodes):
@@ -252,6 +260,7 @@ class ObjectGraph:
         self._slots_by_optimizer.setdefault(slot.optimizer, []).append(slot)
         self._slots_by_variable.setdefault(slot.variable, []).append(slot)
         self._slots_by_node.setdefault(slot.node, slot)
+        self._slots_by_name.setdefault((slot.variable, slot.optimizer, slot.name), slot)
 
     def _corrupt(self, what: str) -> CorruptError:
         return CorruptError(f"object graph: {what}", file=self._file)
@@ -297,9 +306,11 @@ class ObjectGraph:
         if cut and number is not None:
             owner, slash, name = slot.rpartition("/")
             optimizer, _ = self._follow(owner)
-            for each in self._slots_by_variable.get(number, ()) if slash else ():
-                if each.optimizer == optimizer and each.name in (unescape(name), name):
-                    return Node(self, each.node)
+            if slash and optimizer is not None:
+                for each in (unescape(name), name):
+                    found = self._slots_by_name.get((number, optimizer, each))
+                    if found is not None:
+                        return Node(self, found.node)
         elif number is not None:
             return Node(self, number)
         raise self._no_node(path, done)
@@ -399,32 +410,47 @@ class ObjectGraph:
     def walk(self, start: Node | None = None) -> Iterator[Visit]:
         """Walk depth first from a node, by default the root, for people to read.
 
-        Edges that list what other objects own (:data:`VIEWS`) come after the others, so that a variable is
-        first met below the layer it belongs to; then, below an optimizer, its slot variables. What is met
-        again is told, with ``first`` false, and not entered.
+        Edges that list what other objects own (:data:`VIEWS`, and an optimizer of Keras 3 by any name) come
+        after the others, so that a variable is first met below the layer it belongs to; then, below an
+        optimizer, its slot variables. What is met again is told, with ``first`` false, and not entered.
         """
-        begin = start or self.root
-        yield Visit(0, "", begin, True)
-        seen = {begin.id}
-        trail = [iter(self._ordered_edges(begin.id))]
+        number = 0 if start is None else start.id
+        seen = bytearray(len(self))
+        trail: list[Iterator[tuple[str, int, _SlotIds | None]]] = [iter([("", number, None)])]
         while trail:
             for name, number, slot in trail[-1]:
-                first = number not in seen
-                yield Visit(len(trail), name, Node(self, number), first, slot and self._slot(slot))
+                first = not seen[number]
+                yield Visit(len(trail) - 1, name, Node(self, number), first, slot and self._slot(slot))
                 if first:
-                    seen.add(number)
-                    trail.append(iter(self._ordered_edges(number)))
-                    break
+                    seen[number] = True
+                    if self._child_ids[number] or number in self._slots_by_optimizer:
+                        trail.append(self._ordered_edges(number))
+                        break
             else:
                 trail.pop()
 
     def _ordered_edges(self, number: int) -> Iterator[tuple[str, int, _SlotIds | None]]:
         """Children in the order of a walk, then slot variables."""
-        for name, child in sorted(self.edges(number), key=lambda edge: edge[0] in VIEWS):
-            yield name, child, None
-        for slot in self._slots_by_optimizer.get(number, ()):
-            variable = self._full_name(slot.variable) or self._last_name(slot.variable)
-            yield f"{slot.name}/{variable}", slot.node, slot
+        edges = self.edges(number)
+        if len(edges) > 1:
+            late = self._keras_optimizers
+            edges.sort(key=lambda edge: edge[0] in VIEWS or edge[1] in late)
+        slots = map(self._slot_edge, self._slots_by_optimizer.get(number, ()))
+        return chain(((name, child, None) for name, child in edges), slots)
+
+    @cached_property
+    def _keras_optimizers(self) -> Collection[int]:
+        if not self._has_keras_optimizers:
+            return ()
+        nodes = self._message.nodes
+        parents = (number for number, children in enumerate(self._child_ids) if children)
+        return {
+            n for n in parents if KERAS_OPTIMIZER.issubset(child.local_name for child in nodes[n].children)
+        }
+
+    def _slot_edge(self, slot: _SlotIds) -> tuple[str, int, _SlotIds]:
+        variable = self._full_name(slot.variable) or self._last_name(slot.variable)
+        return f"{slot.name}/{variable}", slot.node, slot
 
     def _full_name(self, number: int) -> str | None:
         """What a node was called as a variable; asked for once for each of its slots."""
@@ -441,6 +467,11 @@ class ObjectGraph:
     def _index(self) -> Sequence[str]:
         """The keys of the index, listed when first needed: objects are found without them."""
         return list(self._names)
+
+    def list_keys(self) -> None:
+        """List the keys of the index now, while it is open; where it is damaged, asking for keys says so."""
+        with suppress(CkptfmtError, ValueError):
+            self._index  # noqa: B018  (a cached property)
 
     @cached_property
     def _claims(self) -> tuple[dict[str, int], dict[tuple[int, int], tuple[str, ...]], list[str]]:

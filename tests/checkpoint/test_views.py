@@ -434,3 +434,29 @@ def test_parts_of_a_damaged_tensor_are_no_values_of_a_plan(tmp_path: Path) -> No
             view.read()
         # A part of it is read without a checksum, as of any tensor, and says so.
         assert not view.slice("q").is_verified(...)
+
+
+def test_an_object_graph_outlives_its_checkpoint() -> None:
+    with ckptfmt.open("examples/digits") as ckpt:
+        graph = ckpt.object_graph
+        keys = set(ckpt) - {OBJECT_GRAPH_KEY}
+    assert graph is not None
+    assert set(graph.nodes_by_key) == keys
+
+
+def test_a_walk_shows_weights_below_their_layers_whatever_the_optimizer_is_called(tmp_path: Path) -> None:
+    graph = encode_graph(
+        [
+            encode_node(children=[(1, "adam"), (2, "model")]),
+            encode_node(children=[(3, "_iterations"), (4, "_trainable_variables")]),
+            encode_node(children=[(5, "kernel")]),
+            encode_variable("adam/_iterations"),
+            encode_node(children=[(5, "0")]),
+            encode_variable("model/kernel"),
+        ]
+    )
+    ckpt = checkpoint(tmp_path, {f"adam/_iterations{VALUE}": 1, f"model/kernel{VALUE}": 2}, graph)
+    assert ckpt.object_graph is not None
+    full = [visit.name for visit in ckpt.object_graph.walk() if visit.first and visit.node.keys]
+    assert full == ["kernel", "_iterations"]
+    assert set(ckpt.by_object_path("")) == {"model/kernel", "adam/_iterations"}
