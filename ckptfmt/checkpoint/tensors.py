@@ -277,9 +277,9 @@ class Tensors(Mapping[str, Array]):
         """Return a view in which variables are read from their exponential moving averages.
 
         As ``tf.train.ExponentialMovingAverage.variables_to_restore`` maps them: ``w`` is read from
-        ``w/ExponentialMovingAverage`` where that is there, ``a/w`` also from the average made in an outer scope,
-        ``outer/a/w/ExponentialMovingAverage``; every other tensor is read from itself. The averages are
-        gone from the listing, with the ``biased`` and ``local_step`` below them; an average without a
+        ``w/ExponentialMovingAverage`` where that is there, ``a/w`` also from an average made in an outer
+        scope, ``outer/a/w/ExponentialMovingAverage``; every other tensor is read from itself. The averages
+        are gone from the listing, with the ``biased`` and ``local_step`` below them; an average without a
         variable, that of some other tensor, stays. ``suffix`` is the name the average was given.
 
         The keys of ``tf.train.Checkpoint`` have other forms: ``ckpt.by_full_name().ema()``.
