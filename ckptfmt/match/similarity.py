@@ -203,8 +203,13 @@ class Vocabulary:
 def templates_of(names: Iterable[str], known: Vocabulary) -> list[Template]:
     """Return the templates of names, in the order in which names are first met."""
     templates: dict[tuple[str, int], Template] = {}
+    met: set[tuple[str, tuple[int, ...]]] = set()
     for name in names:
-        text, numbers = known.split(name)
+        text, numbers = place = known.split(name)
+        if place in met:
+            # "layer_1" after "layer_01" is no member of the same template, but one of its own.
+            text, numbers = place = name, ()
+        met.add(place)
         # With their count: a name may have "#" itself, and is a template of its own then.
         template = templates.get((text, len(numbers)))
         if template is None:

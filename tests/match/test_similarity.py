@@ -66,6 +66,11 @@ def test_an_optimizers_slots_are_not_counted() -> None:
     assert len(members("w/Adam", "w/Adam_1")) == 2
 
 
+def test_numbers_written_with_zeros_before_them_are_numbers_once() -> None:
+    assert members("l_00", "l_01", "l_10") == [{"l_00": (0,), "l_01": (1,), "l_10": (10,)}]
+    assert members("l_01", "l_1", "l_001") == [{"l_01": (1,)}, {"l_1": ()}, {"l_001": ()}]
+
+
 def test_a_hash_sign_in_a_name_is_no_number() -> None:
     assert members("a#1", "a1#", "a11") == [{"a#1": ()}, {"a1#": ()}, {"a11": (11,)}]
 
