@@ -1,74 +1,36 @@
-r"""Plans: renames and transformations of tensors, as data in a TOML file.
+"""Plans: renames and transformations of tensors, as data.
 
-::
-
-    version = 1
-    rest = "keep"                               # what no step has touched: keep (default), drop or error
-
-    [[step]]
-    rename = '^bert/encoder/layer_(\d+)/'       # a regular expression, replaced wherever it is found
-    to = 'encoder/\1/'
-    [[step]]
-    [step.rename]                               # or a table of exact names, old = new
-    "global_step" = "step"
-    [[step]]
-    drop = '/Adam(_1)?$'
-    [[step]]
-    transpose = '/kernel$'
-    axes = [1, 0]                               # reversed where left out
-    [[step]]
-    reshape = '/attention/query/kernel$'
-    shape = [-1, 12, 64]
-    [[step]]
-    cast = '^encoder/'
-    dtype = "bfloat16"
-    [[step]]
-    split = '^(.*)/qkv$'                        # matches the whole name
-    into = ['\1/q', '\1/k', '\1/v']
-    axis = -1
-    sizes = [64, 64, 64]                        # equal parts where left out
-    [[step]]
-    concat = ['^(.*)/q$', '^(.*)/k$']           # each matches the whole name of one part; a single
-    into = '\1/qk'                              # pattern matches all, ordered by their numbers
-    axis = -1
-
-Steps are applied in order, to the tensors whose names match as the steps before have named them; the other
-tensors pass. With ``rest = "drop"`` the name of a tensor that no step has touched so far is free: an average
-may be renamed to its variable, which then goes.
+A plan is steps (:mod:`ckptfmt.checkpoint.steps`), written as TOML (:mod:`ckptfmt.checkpoint.plan_toml`, which
+shows every one). Steps are applied in order, to the tensors whose names match as the steps before have named
+them; the other tensors pass. With ``rest = "drop"`` the name of a tensor that no step has touched so far is
+free: an average may be renamed to its variable, which then goes.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol
 
+from ckptfmt.checkpoint import plan_toml
 from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.checkpoint.plan_toml import PlanText, Rest
 from ckptfmt.checkpoint.steps import (
-    DTYPE_NAMES,
-    STEPS,
     CastTo,
     Claim,
-    Concat,
     Drop,
     Event,
-    Pattern,
-    Rename,
     RenameTable,
     Report,
-    Reshape,
-    Split,
     Step,
-    Transpose,
+    named,
 )
 from ckptfmt.checkpoint.transform import Expression, Place, Stored
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import (
     CkptfmtError,
-    MissingDependencyError,
     NameConflictError,
     NotReadableError,
     PlanError,
@@ -76,16 +38,8 @@ from ckptfmt.errors import (
 from ckptfmt.tensor import Shape
 from ckptfmt.wire.file import MappedFile
 
-VERSION = 1
-"""The version of plans read and written here."""
-
 MAX_PLAN_BYTES = 1 << 28
 """A larger file is no plan."""
-
-Rest: TypeAlias = Literal["keep", "drop", "error"]
-
-_REST = ("keep", "drop", "error")
-_KEYS = ("version", "rest", "step")
 
 
 class HasEntries(Protocol):
@@ -225,7 +179,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps that rename and transform tensors; see :mod:`ckptfmt.checkpoint.plan` for what a file looks like.
+    """Steps that rename and transform tensors; see :mod:`ckptfmt.checkpoint.plan_toml` for the file.
 
     Tensors are given as anything that has ``entries``: a checkpoint, or a view of one.
     """
@@ -310,7 +264,7 @@ class Plan:
             absent = [name for name in table if name not in run.claims]
             events = run.apply(step, Place(None, number))
             if absent:
-                message = f"{len(absent)} of {len(table)} names are not there: {_named(absent)}"
+                message = f"{len(absent)} of {len(table)} names are not there: {named(absent)}"
                 findings.append(Finding("error", number, message, tuple(absent)))
             elif not events:
                 severity = "note" if isinstance(step, Drop) else "error"
@@ -321,7 +275,7 @@ class Plan:
         findings += _misfits(self._kept(run), entries)
         leftovers = run.leftovers()
         if leftovers and self.rest != "keep":
-            message = f"rest = {self.rest!r}: no step takes {_named(leftovers)}"
+            message = f"rest = {self.rest!r}: no step takes {named(leftovers)}"
             findings.append(
                 Finding("note" if self.rest == "drop" else "error", None, message, tuple(leftovers))
             )
@@ -360,7 +314,7 @@ class Plan:
         self._check_rest(run)
         leftovers = run.leftovers()
         if self.rest == "drop" and leftovers:
-            problems.append(f"rest = 'drop' leaves out {_named(leftovers)}")
+            problems.append(f"rest = 'drop' leaves out {named(leftovers)}")
         if problems:
             raise PlanError(f"no inverse: {'; '.join(problems)}", file=self.file)
         return Plan(tuple(step for steps in reversed(undoing) for step in steps))
@@ -372,39 +326,7 @@ class Plan:
 
         Raises PlanError where names cannot be written: those that are not UTF-8.
         """
-        lines = [f"version = {VERSION}"]
-        if self.rest != "keep":
-            lines.append(f'rest = "{self.rest}"')
-        for step in self.steps:
-            lines += ["", *_comment_lines(step.comment), "[[step]]"]
-            if isinstance(step, RenameTable):
-                lines.append("[step.rename]")
-                for old, new in step.names.items():
-                    behind = " ".join(_comment_lines(step.comments.get(old, "").replace("\n", " ")))
-                    lines.append(f"{_basic(old)} = {_basic(new)}{'  ' if behind else ''}{behind}")
-            else:
-                lines += [f"{key} = {_value(value)}" for key, value in step.fields().items()]
-        if self.comment:
-            lines += ["", *_comment_lines(self.comment)]
-        text = "\n".join(lines) + "\n"
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            odd = [part for part in self._texts() if any("\ud800" <= char <= "\udfff" for char in part)]
-            raise PlanError(
-                f"names that are not UTF-8 cannot be written: {_named(odd)}", file=self.file
-            ) from None
-        return text
-
-    def _texts(self) -> Iterable[str]:
-        """Every name, pattern and replacement in it."""
-        for step in self.steps:
-            if isinstance(step, RenameTable):
-                yield from (text for pair in step.names.items() for text in pair)
-            else:
-                for value in step.fields().values():
-                    texts = value if isinstance(value, list) else [value]
-                    yield from (text for text in texts if isinstance(text, str))
+        return plan_toml.written(PlanText(self.steps, self.rest, self.comment), self.file)
 
     def write(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the plan to a file, whole or not at all: beside, synced, then under its name.
@@ -455,7 +377,7 @@ class Plan:
     def _check_rest(self, run: _Run) -> None:
         leftovers = run.leftovers() if self.rest == "error" else []
         if leftovers:
-            raise PlanError(f"rest = 'error': no step takes {_named(leftovers)}", file=self.file)
+            raise PlanError(f"rest = 'error': no step takes {named(leftovers)}", file=self.file)
 
 
 def _raise(error: CkptfmtError, _: Sequence[str]) -> None:
@@ -476,7 +398,7 @@ def _lossy(
             event.made[0][1].expression.spec(entries)  # what does not fit is found at the end
             fitting.append(event)
     for dtype, names in step.lossy(fitting, lambda expression: expression.spec(entries)).items():
-        message = f"cast of {_named(names)} from {dtype.name} to {step.dtype.name} may change values"
+        message = f"cast of {named(names)} from {dtype.name} to {step.dtype.name} may change values"
         yield Finding("note", number, message, tuple(names))
 
 
@@ -489,57 +411,6 @@ def _misfits(kept: Sequence[tuple[str, Claim]], entries: Mapping[str, Entry]) ->
         except PlanError as error:
             found.setdefault((error.step, error.what), []).append(name)
     return [Finding("error", step, what, tuple(names)) for (step, what), names in found.items()]
-
-
-def _named(names: Sequence[str]) -> str:
-    """Names in a message."""
-    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-# --- writing TOML --------------------------------------------------------------------------------------
-
-_ESCAPES = {
-    **{code: f"\\u{code:04X}" for code in (*range(0x20), 0x7F)},
-    **{
-        ord(char): escape
-        for char, escape in zip(
-            '\b\t\n\f\r"\\', ("\\b", "\\t", "\\n", "\\f", "\\r", '\\"', "\\\\"), strict=True
-        )
-    },
-}
-
-
-def _basic(text: str) -> str:
-    """A string with escapes."""
-    return f'"{text.translate(_ESCAPES)}"'
-
-
-def _literal(text: str) -> str:
-    """A string without escapes, as patterns are best read, where it can be one."""
-    plain = "'" not in text and not any(ord(char) < 0x20 or ord(char) == 0x7F for char in text)
-    return f"'{text}'" if plain else _basic(text)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
-    return _literal(value) if isinstance(value, str) else str(value)
-
-
-def _comment_lines(comment: str) -> list[str]:
-    """Text as comments, in which TOML has no control characters."""
-    lines = comment.split("\n") if comment else []
-    return [f"# {''.join(map(_in_comment, line))}".rstrip() for line in lines]
-
-
-def _in_comment(char: str) -> str:
-    code = ord(char)
-    if (code < 0x20 and char != "\t") or code == 0x7F:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if 0xD800 <= code <= 0xDFFF else char
-
-
-# --- reading TOML --------------------------------------------------------------------------------------
 
 
 def read_plan(path: str | os.PathLike[str]) -> Plan:
@@ -581,161 +452,5 @@ def parse_plan(text: str, file: str | None = None) -> Plan:
     MissingDependencyError
         On Python 3.10 TOML is read with ``tomli``, which is not installed.
     """
-    try:
-        document = _toml().loads(text.replace("\r\n", "\n"))
-    except (ValueError, RecursionError) as error:
-        # ValueError: also a number of more digits than int() takes.
-        raise PlanError(f"no TOML: {str(error) or type(error).__name__}", file=file) from error
-    place = Place(file)
-    _check_keys(document, _KEYS, "a plan", place)
-    version = document.get("version")
-    if type(version) is not int or version != VERSION:
-        raise place.error(f"version: got {_shown(version)}, want {VERSION}")
-    rest = document.get("rest", "keep")
-    if rest not in _REST:
-        raise place.error(f"rest: got {_shown(rest)}, want {_any_of(_REST)}{_hint(rest, _REST)}")
-    tables = document.get("step", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise place.error(f"step: got {_shown(tables)}, want tables, each headed [[step]]")
-    steps = tuple(_parse_step(table, Place(file, number)) for number, table in enumerate(tables, 1))
-    return Plan(steps, rest, file)
-
-
-def _toml() -> Any:  # noqa: ANN401  (the module tomllib or tomli)
-    """The module that reads TOML."""
-    for module in ("tomllib", "tomli"):
-        with suppress(ModuleNotFoundError):
-            return importlib.import_module(module)
-    raise MissingDependencyError("tomli", "plans")
-
-
-_VERBS = {kind.verb: kind for kind in STEPS}
-
-
-def _parse_step(table: Mapping[str, object], place: Place) -> Step:
-    verbs = [verb for verb in _VERBS if verb in table]
-    if len(verbs) != 1:
-        known = (*_VERBS, *(key for kind in STEPS for key in kind.keys))
-        if not verbs:
-            _check_keys(table, known, "a step", place)
-        got = " and ".join(map(repr, verbs)) if verbs else f"the keys {list(table)}" if table else "none"
-        raise place.error(f"verb: got {got}, want exactly one of {_any_of(tuple(_VERBS))}")
-    (verb,) = verbs
-    kind = _VERBS[verb]
-    is_table = verb == "rename" and isinstance(table[verb], dict)
-    _check_keys(table, (verb,) if is_table else (verb, *kind.keys), verb, place)
-    step = _PARSERS[verb](_Fields(table, place))
-    wrong = step.check()
-    if wrong:
-        raise place.error(wrong)
-    return step
-
-
-@dataclass(frozen=True)
-class _Fields:
-    """The keys of a step, each of the type it must be of."""
-
-    table: Mapping[str, object]
-    place: Place
-
-    def get(self, key: str) -> object:
-        if key not in self.table:
-            verb = next(verb for verb in _VERBS if verb in self.table)
-            raise self.place.error(f"{verb} without {key!r}")
-        return self.table[key]
-
-    def text(self, key: str) -> str:
-        value = self.get(key)
-        if not isinstance(value, str):
-            raise self._wrong(key, value, "a string")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        value = self.get(key)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self._wrong(key, value, "a list of strings")
-        return tuple(value)
-
-    def text_or_texts(self, key: str) -> tuple[str, ...]:
-        return (self.text(key),) if isinstance(self.get(key), str) else self.texts(key)
-
-    def integer(self, key: str) -> int:
-        value = self.get(key)
-        if type(value) is not int:
-            raise self._wrong(key, value, "an integer")
-        return value
-
-    def integers(self, key: str) -> tuple[int, ...]:
-        value = self.get(key)
-        if not isinstance(value, list) or not all(type(item) is int for item in value):
-            raise self._wrong(key, value, "a list of integers")
-        return tuple(value)
-
-    def dtype(self, key: str) -> DType:
-        name = self.text(key)
-        if name not in DTYPE_NAMES:
-            hint = _hint(name, DTYPE_NAMES)
-            raise self.place.error(f"{key}: got {name!r}, want the name of a dtype, as 'float32'{hint}")
-        return DTYPE_NAMES[name]
-
-    def names(self, key: str) -> dict[str, str]:
-        value = self.get(key)
-        assert isinstance(value, dict)
-        for old, new in value.items():
-            if not isinstance(new, str):
-                hint = "; quote names that have dots" if isinstance(new, dict) else ""
-                raise self._wrong(f"{key}.{old!r}", new, f"a string{hint}")
-        return dict(value)
-
-    def optional(self, key: str) -> tuple[int, ...] | None:
-        return self.integers(key) if key in self.table else None
-
-    def _wrong(self, key: str, got: object, want: str) -> PlanError:
-        return self.place.error(f"{key}: got {_shown(got)}, want {want}")
-
-
-def _parse_rename(fields: _Fields) -> Step:
-    if isinstance(fields.table["rename"], dict):
-        return RenameTable(fields.names("rename"))
-    return Rename(Pattern(fields.text("rename")), fields.text("to"))
-
-
-_PARSERS: Mapping[str, Callable[[_Fields], Step]] = {
-    "rename": _parse_rename,
-    "drop": lambda f: Drop(Pattern(f.text("drop"))),
-    "transpose": lambda f: Transpose(Pattern(f.text("transpose")), f.optional("axes")),
-    "reshape": lambda f: Reshape(Pattern(f.text("reshape")), f.integers("shape")),
-    "cast": lambda f: CastTo(Pattern(f.text("cast")), f.dtype("dtype")),
-    "split": lambda f: Split(
-        Pattern(f.text("split")), f.texts("into"), f.integer("axis"), f.optional("sizes")
-    ),
-    "concat": lambda f: Concat(
-        tuple(map(Pattern, f.text_or_texts("concat"))), f.text("into"), f.integer("axis")
-    ),
-}
-
-
-def _check_keys(table: Mapping[str, object], known: Iterable[str], what: str, place: Place) -> None:
-    known = tuple(known)
-    for key in table:
-        if key not in known:
-            wanted = f"{what} has {_any_of(known)}"
-            raise place.error(f"unknown key {_shown(key)}{_hint(key, known)}; {wanted}")
-
-
-def _hint(got: object, known: Iterable[str]) -> str:
-    """What a mistyped word may have been meant for."""
-    import difflib  # only errors need it
-
-    close = difflib.get_close_matches(got[:100], list(known), n=1) if isinstance(got, str) else []
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _any_of(words: Sequence[str]) -> str:
-    return " or ".join(filter(None, [", ".join(map(repr, words[:-1])), repr(words[-1])]))
-
-
-def _shown(value: object) -> str:
-    """A value of a file in a message, not all of a long one."""
-    text = "none" if value is None else repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}…"
+    parsed = plan_toml.parsed(text, file)
+    return Plan(parsed.steps, parsed.rest, file)

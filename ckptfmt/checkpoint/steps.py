@@ -405,7 +405,7 @@ class CastTo(Step):
             dtypes = ", ".join(dtype.name for dtype in lossy)
             names = [name for group in lossy.values() for name in group]
             raise PlanError(
-                f"cast of {_named(names)} from {dtypes} to {self.dtype.name}: values may have changed"
+                f"cast of {named(names)} from {dtypes} to {self.dtype.name}: values may have changed"
             )
         dtypes_before = [spec(event.taken[0][1].expression)[0] for event in events]
         if len(set(dtypes_before)) == 1:
@@ -613,12 +613,12 @@ def _by_numbers(name: str) -> tuple[list[tuple[int, str]], str]:
 
 
 def _listed(events: Sequence[Event]) -> str:
-    return _named([name for event in events for name, _ in event.taken])
+    return named([name for event in events for name, _ in event.taken])
 
 
-def _named(names: Sequence[str]) -> str:
-    """Names in a message."""
-    return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def named(names: Sequence[str]) -> str:
+    """Return names as a message has them: not all of many."""
+    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _gap(names: Sequence[str]) -> str | None:

@@ -410,18 +410,18 @@ MAX_THREADS = 8
 _NOTHING: Array = np.empty(0)
 
 
-class View(Tensors):
-    """Tensors under names that stand for names of other Tensors."""
+class _Derived(Tensors):
+    """What views of other Tensors have in common: the files are those of what they view."""
 
-    def __init__(self, parent: Tensors, names: Mapping[str, str] | Callable[[], Mapping[str, str]]) -> None:
-        self._parent = parent
-        self._make_names = names
-        self.entries = _ViewEntries(self)
+    _parent: Tensors
 
-    @cached_property
-    def names(self) -> Mapping[str, str]:
-        """Each name here and the name it stands for in what is viewed."""
-        return self._make_names() if callable(self._make_names) else self._make_names
+    @abstractmethod
+    def _names(self) -> Mapping[str, object]:
+        """What the names here stand for."""
+
+    @abstractmethod
+    def _entry(self, name: str) -> Entry:
+        """What is known of a tensor, under its name here."""
 
     @property
     def prefix(self) -> str:
@@ -437,6 +437,49 @@ class View(Tensors):
     def object_graph(self) -> ObjectGraph | None:
         """The object graph of the checkpoint; its keys are those in the index."""
         return self._parent.object_graph
+
+    def close(self) -> None:
+        """Close the checkpoint. Arrays already returned stay valid."""
+        self._parent.close()
+
+    def _model_names(self) -> frozenset[str]:
+        return self._parent._model_names()
+
+
+class _DerivedEntries(Mapping[str, Entry]):
+    """The entries of a view, made as they are asked for."""
+
+    def __init__(self, view: _Derived) -> None:
+        self._view = view
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._view._entry(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._view._names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._view._names())
+
+    def __len__(self) -> int:
+        return len(self._view._names())
+
+    def __repr__(self) -> str:
+        return f"<Entries of {self._view!r}>"
+
+
+class View(_Derived):
+    """Tensors under names that stand for names of other Tensors."""
+
+    def __init__(self, parent: Tensors, names: Mapping[str, str] | Callable[[], Mapping[str, str]]) -> None:
+        self._parent = parent
+        self._make_names = names
+        self.entries = _DerivedEntries(self)
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Each name here and the name it stands for in what is viewed."""
+        return self._make_names() if callable(self._make_names) else self._make_names
 
     def __getitem__(self, name: str) -> Array:
         """Return a tensor as a read-only array; see :meth:`Checkpoint.__getitem__`."""
@@ -454,9 +497,11 @@ class View(Tensors):
         """Return a reader of parts of one tensor."""
         return self._parent.slice(self._viewed(name)).renamed(name)
 
-    def close(self) -> None:
-        """Close the checkpoint. Arrays already returned stay valid."""
-        self._parent.close()
+    def _names(self) -> Mapping[str, object]:
+        return self.names
+
+    def _entry(self, name: str) -> Entry:
+        return self._parent.entries[self._viewed(name)]._replace(name=name)
 
     def _viewed(self, name: str) -> str:
         check_name(name)
@@ -474,37 +519,11 @@ class View(Tensors):
         arrays = self._parent._load(viewed, threads=threads, copy=copy, out=target)
         return {name: arrays[old] for name, old in zip(names, viewed, strict=True)}
 
-    def _model_names(self) -> frozenset[str]:
-        return self._parent._model_names()
-
     def __reduce__(self) -> tuple[object, ...]:
         return View, (self._parent, dict(self.names))
 
 
-class _ViewEntries(Mapping[str, Entry]):
-    """The entries of a view: those of what is viewed, under the names here."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-
-    def __getitem__(self, name: str) -> Entry:
-        view = self._view
-        return view._parent.entries[view._viewed(name)]._replace(name=name)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._view.names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._view.names)
-
-    def __len__(self) -> int:
-        return len(self._view.names)
-
-    def __repr__(self) -> str:
-        return f"<Entries of {self._view!r}>"
-
-
-class PlanView(Tensors):
+class PlanView(_Derived):
     """What a plan makes of tensors, under the names it gives them."""
 
     def __init__(self, parent: Tensors, plan: Plan) -> None:
@@ -512,22 +531,7 @@ class PlanView(Tensors):
         self.plan = plan
         """The plan applied."""
         self._targets = plan.targets(parent.entries)
-        self.entries = _PlanEntries(self)
-
-    @property
-    def prefix(self) -> str:
-        """What TensorFlow calls the checkpoint."""
-        return self._parent.prefix
-
-    @property
-    def format(self) -> str:
-        """``"v2"`` or ``"v1"``."""
-        return self._parent.format
-
-    @property
-    def object_graph(self) -> ObjectGraph | None:
-        """The object graph of the checkpoint; its keys are those in the index."""
-        return self._parent.object_graph
+        self.entries = _DerivedEntries(self)
 
     def __getitem__(self, name: str) -> Array:
         """Return a tensor as a read-only array: a view where NumPy can make one.
@@ -557,9 +561,21 @@ class PlanView(Tensors):
             lambda _: False,
         )
 
-    def close(self) -> None:
-        """Close the checkpoint. Arrays already returned stay valid."""
-        self._parent.close()
+    def _names(self) -> Mapping[str, object]:
+        return self._targets
+
+    def _entry(self, name: str) -> Entry:
+        target = self._target(name)
+        entries = self._parent.entries
+        if isinstance(target, Stored):
+            return entries[target.name]._replace(name=name)
+        dtype, shape = target.spec(entries)
+        nbytes = expected_size(dtype, shape)
+        if nbytes is None:
+            # Of strings: what all the tensors take that it is made of.
+            nbytes = sum(entries[source].nbytes for source in target.sources)
+        # What is not stored as it is has no place in a file.
+        return Entry(name, dtype, shape, nbytes, None, None, None, ())
 
     def _target(self, name: str) -> Expression:
         check_name(name)
@@ -595,9 +611,6 @@ class PlanView(Tensors):
             for name in names
         }
 
-    def _model_names(self) -> frozenset[str]:
-        return self._parent._model_names()
-
     def __reduce__(self) -> tuple[object, ...]:
         return PlanView, (self._parent, self.plan)
 
@@ -608,37 +621,6 @@ def _into(array: Array, out: Array | None, copy: bool) -> Array:
         np.copyto(out, array)
         return out
     return array.copy() if copy else array
-
-
-class _PlanEntries(Mapping[str, Entry]):
-    """The entries of what a plan makes; what is not stored as it is has no place in a file."""
-
-    def __init__(self, view: PlanView) -> None:
-        self._view = view
-
-    def __getitem__(self, name: str) -> Entry:
-        view = self._view
-        target = view._target(name)
-        if isinstance(target, Stored):
-            return view._parent.entries[target.name]._replace(name=name)
-        dtype, shape = target.spec(view._parent.entries)
-        nbytes = expected_size(dtype, shape)
-        if nbytes is None:
-            # Of strings: what all the tensors take that it is made of.
-            nbytes = sum(view._parent.entries[source].nbytes for source in target.sources)
-        return Entry(name, dtype, shape, nbytes, None, None, None, ())
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._view._targets
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._view._targets)
-
-    def __len__(self) -> int:
-        return len(self._view._targets)
-
-    def __repr__(self) -> str:
-        return f"<Entries of {self._view!r}>"
 
 
 def not_found(absent: Sequence[str], known: Iterable[str], prefix: str) -> TensorNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import time
 from pathlib import Path
@@ -465,7 +466,7 @@ def test_without_a_toml_reader_the_error_says_what_to_install(monkeypatch: pytes
     def absent(name: str) -> None:
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(plan_module.importlib, "import_module", absent)
+    monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(MissingDependencyError, match=r"tomli: pip install 'ckptfmt\[plans\]'"):
         parse_plan("version = 1")
 

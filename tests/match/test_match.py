@@ -101,7 +101,7 @@ def test_nested_mappings_are_flattened(stored: str) -> None:
     assert ckptfmt.match(stored, nested).ok
 
 
-@pytest.mark.parametrize("wanted", [3, None, "shape", [3, "4"], object()], ids=repr)
+@pytest.mark.parametrize("wanted", [3, None, "shape", [3, "4"], object], ids=repr)
 def test_a_value_that_says_no_shape_is_an_error_that_names_it(stored: str, wanted: Any) -> None:
     with pytest.raises(TypeError, match="dense/kernel"):
         ckptfmt.match(stored, {"dense/kernel": wanted})
