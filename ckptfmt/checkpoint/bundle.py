@@ -13,7 +13,8 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Container, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,6 +42,9 @@ HEADER_KEY = b""
 
 MAX_OPEN_SHARDS = 128
 """Data files kept open: where a mapping costs a file descriptor, a process soon has no more."""
+
+LOOK_UP_BYTES = 1024
+"""As many bytes of an index are listed in the time of one look-up."""
 
 VERIFY_CHUNK = 16 << 20
 """Bytes whose checksum is computed at a time while streaming; bounds the memory that verifying touches."""
@@ -136,16 +140,30 @@ class Bundle:
 
     def find(self, name: str) -> Entry | None:
         """Return the entry of a tensor, or None; without a listing so far, one block of the index is read."""
-        if "directory" in self.__dict__ or name[:1] == "\x00":
-            value = self.directory.get(name)
-        else:
-            try:
-                key = key_of(name)
-            except UnicodeEncodeError:
-                return None
-            # Escaped bytes that are UTF-8 together are the key of another name.
-            value = self.table.get(key) if key != HEADER_KEY and name_of(key) == name else None
+        value = self._find_value(name)
         return None if value is None else self.decode_entry(name, value)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._find_value(name) is not None
+
+    def absent(self, names: Collection[str]) -> list[str]:
+        """Return those of many names that no tensor has."""
+        known: Container[str] = self
+        if len(names) * LOOK_UP_BYTES > self.table.file.size:
+            with suppress(CorruptError):  # there may be whole blocks that have all of them
+                known = self.directory
+        return [name for name in names if name not in known]
+
+    def _find_value(self, name: str) -> Buffer | None:
+        """The serialized entry of a tensor, whether or not it can be decoded."""
+        if "directory" in self.__dict__ or name[:1] == "\x00":
+            return self.directory.get(name)
+        try:
+            key = key_of(name)
+        except UnicodeEncodeError:
+            return None
+        # Escaped bytes that are UTF-8 together are the key of another name.
+        return self.table.get(key) if key != HEADER_KEY and name_of(key) == name else None
 
     def find_slice(self, entry: Entry, part: TensorSlice) -> Entry:
         """Return the entry of one slice of a tensor; CorruptError where it is missing or does not fit."""

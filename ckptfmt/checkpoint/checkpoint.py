@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from functools import cached_property
 
 import numpy as np
@@ -70,13 +70,8 @@ class Entries(Mapping[str, Entry]):
         return entry
 
     def __contains__(self, name: object) -> bool:
-        if not isinstance(name, str):
-            return False
-        try:
-            return self._store.find(name) is not None
-        except CorruptError:
-            # A tensor whose entry is damaged is there, and reading it says what is wrong with it.
-            return name in self._store.directory
+        # A tensor whose entry is damaged is there, and reading it says what is wrong with it.
+        return name in self._store
 
     def __iter__(self) -> Iterator[str]:
         return self._store.names()
@@ -167,6 +162,9 @@ class Checkpoint(Tensors):
         """Return the name itself; of views, what the checkpoint calls a tensor of theirs."""
         self.entries[name]
         return name
+
+    def _absent(self, names: Collection[str]) -> list[str]:
+        return self._store.absent(names)
 
     def _stored(self) -> Mapping[str, str | None]:
         return {name: name for name in self}

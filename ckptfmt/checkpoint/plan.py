@@ -19,7 +19,6 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.plan_toml import PlanText, Rest
 from ckptfmt.checkpoint.steps import (
     CastTo,
-    Claim,
     Drop,
     Event,
     RenameTable,
@@ -95,12 +94,16 @@ class Finding(NamedTuple):
 class _Run:
     """A plan on its way through its steps."""
 
-    claims: dict[str, Claim]
+    claims: dict[str, Expression]
     """The tensors under the names they have by now."""
+    order: dict[str, tuple[int, ...]]
+    """Sorts them as their sources were, and parts as they lie in what was split."""
     report: Report
-    dropped: list[Claim] = field(default_factory=list)
-    rest: Rest = "keep"
-    clashing: list[tuple[str, Claim]] = field(default_factory=list)
+    rest: Rest
+    touched: set[str] = field(default_factory=set)
+    """Those of them that any step has taken."""
+    dropped: list[Expression] = field(default_factory=list)
+    clashing: list[tuple[str, Expression]] = field(default_factory=list)
     """Tensors whose name another one has taken."""
     displaced: list[str] = field(default_factory=list)
     """Tensors no step has taken, to be dropped, that have given way to others made under their names."""
@@ -113,68 +116,74 @@ class _Run:
 
     def _rename(self, names: Mapping[str, str]) -> bool:
         """Give tensors new names, where there is no word to be said about it; return whether."""
-        claims = self.claims
-        if (
-            "" in (new_names := set(names.values()))
-            or len(new_names) < len(names)
-            or any(new in claims and new not in names for new in new_names)
-        ):
+        claims, order = self.claims, self.order
+        new_names = set(names.values())
+        if "" in new_names or len(new_names) < len(names):
             return False
-        moved = [(new, claims.pop(old)) for old, new in names.items()]
-        for new, claim in moved:
-            claims[new] = claim if claim.touched else Claim(claim.expression, claim.order, True)
+        if any(map(claims.__contains__, new_names.difference(names))):
+            return False
+        # All are taken before any is given, so that names can be swapped.
+        moved = [claims.pop(old) for old in names]
+        places = [order.pop(old) for old in names]
+        claims.update(zip(names.values(), moved, strict=True))
+        order.update(zip(names.values(), places, strict=True))
+        self.touched.difference_update(names)
+        self.touched |= new_names
         return True
 
     def apply(self, step: Step, place: Place) -> list[Event]:
         """Apply a step, and return what it did."""
         claims = self.claims
         events = list(step.events(claims, place, self.report))
-        for event in events:
-            for name, claim in event.taken:
+        taken = [tuple(name for name, _ in event.taken) for event in events]
+        places = []
+        for names in taken:
+            for name in names:
                 del claims[name]
-                if not event.made:
-                    self.dropped.append(claim)
-        clashes = []
-        for event in events:
-            for name, claim in event.made:
-                if name and (name not in claims or self._gives_way(name)):
-                    claims[name] = claim
-                    continue
-                self.clashing.append((name, claim))
-                if name:
-                    clashes.append(name)
+            # What is made of several stands where the first of them stood.
+            places.append(min(map(self.order.pop, names)))
+            self.touched.difference_update(names)
+        before = len(self.clashing)
+        fresh: set[str] = set()
+        makers: dict[str, list[str]] = {}  # under the names from before the step
+        for event, names, at in zip(events, taken, places, strict=True):
+            if not event.made:
+                self.dropped += (expression for _, expression in event.taken)
+            for number, (new, made) in enumerate(event.made):
+                if not new:
+                    self.report(place.error(f"new name of {names[0]!r}: got an empty one"), names[:1])
+                makers.setdefault(new, []).append(names[0])
+                if new and (new not in claims or self._gives_way(new)):
+                    claims[new] = made
+                    self.order[new] = (*at, number) if len(event.made) > 1 else at
+                    self.touched.add(new)
+                    fresh.add(new)
                 else:
-                    source = event.taken[0][0]
-                    self.report(place.error(f"new name of {source!r}: got an empty one"), [source])
+                    self.clashing.append((new, made))
+        clashes = {
+            new: [*([] if new in fresh else [new]), *makers[new]] for new, _ in self.clashing[before:] if new
+        }
         if clashes:
             where = f"{place}: " if str(place) else ""
             what = f"{where}several tensors would get one name"
-            names = self._claimants(clashes, events)
-            self.report(NameConflictError(what, names=names), list(names))
+            self.report(NameConflictError(what, names=clashes), list(clashes))
         return events
-
-    def _claimants(self, clashes: Sequence[str], events: Sequence[Event]) -> dict[str, list[str]]:
-        """For each name made twice what claims it, under the names from before the step."""
-        claimants: dict[str, list[str]] = {name: [] for name in clashes}
-        makers = [(name, claim, event) for event in events for name, claim in event.made if name in claimants]
-        made = {id(claim) for _, claim, _ in makers}
-        for name in claimants:
-            if id(self.claims[name]) not in made:
-                claimants[name].append(name)
-        for name, _, event in makers:
-            claimants[name].append(event.taken[0][0])
-        return claimants
 
     def _gives_way(self, name: str) -> bool:
         """Whether a tensor is one to be dropped at the end; then its name is free already."""
-        if self.rest != "drop" or self.claims[name].touched:
+        if self.rest != "drop" or name in self.touched:
             return False
         self.displaced.append(name)
         return True
 
+    def kept(self) -> dict[str, Expression]:
+        """The tensors there are at the end, in the order of their sources."""
+        names = self.claims if self.rest != "drop" else self.touched
+        return {name: self.claims[name] for name in sorted(names, key=self.order.__getitem__)}
+
     def leftovers(self) -> list[str]:
         """The tensors that no step has taken."""
-        return [*self.displaced, *(name for name, claim in self.claims.items() if not claim.touched)]
+        return [*self.displaced, *(name for name in self.claims if name not in self.touched)]
 
 
 @dataclass(frozen=True)
@@ -209,9 +218,7 @@ class Plan:
         for number, step in enumerate(self.steps, 1):
             run.advance(step, Place(self.file, number))
         self._check_rest(run)
-        kept = self._kept(run)
-        kept.sort(key=lambda item: item[1].order)
-        return {name: claim.expression for name, claim in kept}
+        return run.kept()
 
     def dry_run(self, tensors: HasEntries) -> list[Fate]:
         """Return what becomes of each tensor, in their order.
@@ -223,15 +230,14 @@ class Plan:
         targets: dict[str, list[str]] = {name: [] for name in tensors.entries}
         for number, step in enumerate(self.steps, 1):
             for event in run.apply(step, Place(self.file, number)):
-                for _, claim in event.taken:
-                    for source in claim.expression.sources:
+                for _, taken in event.taken:
+                    for source in taken.sources:
                         if steps[source][-1:] != [number]:
                             steps[source].append(number)
-        kept = self._kept(run)
-        for name, claim in sorted([*kept, *run.clashing], key=lambda item: item[1].order):
-            for source in claim.expression.sources:
+        for name, made in (*run.kept().items(), *run.clashing):
+            for source in made.sources:
                 targets[source].append(name)
-        dropped = {source for claim in run.dropped for source in claim.expression.sources}
+        dropped = {source for gone in run.dropped for source in gone.sources}
         if self.rest == "drop":
             dropped.update(run.leftovers())  # no step has taken them: they have the names they had
         return [
@@ -272,7 +278,7 @@ class Plan:
             if isinstance(step, CastTo):
                 findings += _lossy(step, events, entries, number)
         number = None
-        findings += _misfits(self._kept(run), entries)
+        findings += _misfits(run.kept(), entries)
         leftovers = run.leftovers()
         if leftovers and self.rest != "keep":
             message = f"rest = {self.rest!r}: no step takes {named(leftovers)}"
@@ -305,8 +311,8 @@ class Plan:
         for number, step in enumerate(self.steps, 1):
             events = run.apply(step, Place(self.file, number))
             for event in events:
-                for _, claim in event.made:
-                    claim.expression.spec(entries)
+                for _, made in event.made:
+                    made.spec(entries)
             try:
                 undoing.append(step.inverse(events, spec))
             except PlanError as error:
@@ -367,12 +373,8 @@ class Plan:
     # --- its parts ---------------------------------------------------------------------------------------
 
     def _start(self, entries: Mapping[str, Entry], report: Report) -> _Run:
-        claims = {name: Claim(Stored(name), (i,), touched=False) for i, name in enumerate(entries)}
-        return _Run(claims, report, rest=self.rest)
-
-    def _kept(self, run: _Run) -> list[tuple[str, Claim]]:
-        """The tensors there are at the end."""
-        return [item for item in run.claims.items() if self.rest != "drop" or item[1].touched]
+        claims: dict[str, Expression] = {name: Stored(name) for name in entries}
+        return _Run(claims, dict(zip(claims, zip(range(len(claims))))), report, self.rest)  # noqa: B905
 
     def _check_rest(self, run: _Run) -> None:
         leftovers = run.leftovers() if self.rest == "error" else []
@@ -395,19 +397,19 @@ def _lossy(
     fitting = []
     for event in events:
         with suppress(PlanError):
-            event.made[0][1].expression.spec(entries)  # what does not fit is found at the end
+            event.made[0][1].spec(entries)  # what does not fit is found at the end
             fitting.append(event)
     for dtype, names in step.lossy(fitting, lambda expression: expression.spec(entries)).items():
         message = f"cast of {named(names)} from {dtype.name} to {step.dtype.name} may change values"
         yield Finding("note", number, message, tuple(names))
 
 
-def _misfits(kept: Sequence[tuple[str, Claim]], entries: Mapping[str, Entry]) -> list[Finding]:
+def _misfits(kept: Mapping[str, Expression], entries: Mapping[str, Entry]) -> list[Finding]:
     """What cannot be read because an operation does not fit, each error once."""
     found: dict[tuple[int | None, str], list[str]] = {}
-    for name, claim in kept:
+    for name, made in kept.items():
         try:
-            claim.expression.spec(entries)
+            made.spec(entries)
         except PlanError as error:
             found.setdefault((error.step, error.what), []).append(name)
     return [Finding("error", step, what, tuple(names)) for (step, what), names in found.items()]

@@ -13,7 +13,7 @@ that takes every dimension in full. Source: TensorFlow ``core/util/tensor_slice_
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
@@ -68,6 +68,13 @@ class SliceFile:
     def find(self, name: str) -> Entry | None:
         """Return the entry of a tensor, or None."""
         return self._find_or_decode(name) if name in self.directory else None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.directory
+
+    def absent(self, names: Iterable[str]) -> list[str]:
+        """Return those of many names that no tensor has."""
+        return [name for name in names if name not in self.directory]
 
     def _find_or_decode(self, name: str) -> Entry:
         entry = self._entries.get(name)

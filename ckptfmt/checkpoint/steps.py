@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -42,17 +42,8 @@ _DIGITS = 18
 """Of longer numbers, which count nothing, int() would refuse the longest."""
 
 
-class Claim(NamedTuple):
-    """A tensor on its way through a plan."""
-
-    expression: Expression
-    order: tuple[int, ...]
-    """Sorts as the sources did, and parts as they lie in what was split."""
-    touched: bool
-    """Whether any step took it."""
-
-
-Claims: TypeAlias = "Mapping[str, Claim]"
+Claims: TypeAlias = "Mapping[str, Expression]"
+"""The tensors on their way through a plan, under the names they have by now."""
 Report: TypeAlias = "Callable[[CkptfmtError, Sequence[str]], None]"
 """Takes an error and the names it is about; raises it, or keeps it in a list."""
 SpecOf: TypeAlias = "Callable[[Expression], tuple[DType, Shape]]"
@@ -61,9 +52,9 @@ SpecOf: TypeAlias = "Callable[[Expression], tuple[DType, Shape]]"
 class Event(NamedTuple):
     """What a step does to tensors that belong together."""
 
-    taken: tuple[tuple[str, Claim], ...]
+    taken: tuple[tuple[str, Expression], ...]
     """The tensors it takes, under the names they had."""
-    made: tuple[tuple[str, Claim], ...]
+    made: tuple[tuple[str, Expression], ...]
     """Those it makes of them."""
 
 
@@ -117,41 +108,35 @@ class Pattern:
                 return f"{template!r} is no replacement for {self.text!r}: {error}"
         return None
 
-    def found_in(self, claims: Claims) -> Iterator[tuple[str, Claim]]:
-        """Yield the tensors in whose names it is found."""
-        if self.literal is not None:
-            if self.literal in claims:
-                yield self.literal, claims[self.literal]
-            return
-        search = self.regex.search
-        for name, claim in claims.items():
-            if search(name):
-                yield name, claim
+    def found_in(self, names: Collection[str]) -> Iterable[str]:
+        """Return the names it is found in."""
+        if self.literal is None:
+            return filter(self.regex.search, names)
+        return (self.literal,) if self.literal in names else ()
 
-    def replacements(self, claims: Claims, template: str) -> Iterator[tuple[str, Claim, str]]:
-        """Yield the tensors in whose names it is found, and these with what is found replaced."""
+    def replacements(self, names: Collection[str], template: str) -> Iterator[tuple[str, str]]:
+        """Yield the names it is found in, and these with what is found replaced."""
         if self.literal is not None:
-            if self.literal in claims:
-                yield self.literal, claims[self.literal], self._expanded(template, None)
+            if self.literal in names:
+                yield self.literal, self._expanded(template, None)
             return
         subn = self.regex.subn
-        for name, claim in claims.items():
+        for name in names:
             new, count = subn(template, name)
             if count:
-                yield name, claim, new
+                yield name, new
 
-    def expansions(self, claims: Claims, templates: Sequence[str]) -> Iterator[tuple[str, Claim, list[str]]]:
-        """Yield the tensors whose whole names it matches, and what the templates become for each."""
+    def expansions(self, names: Collection[str], templates: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+        """Yield the names that it matches whole, and what the templates become for each."""
         if self.literal is not None:
-            if self.literal in claims:
-                names = [self._expanded(template, None) for template in templates]
-                yield self.literal, claims[self.literal], names
+            if self.literal in names:
+                yield self.literal, [self._expanded(template, None) for template in templates]
             return
         match = self.regex.fullmatch
-        for name, claim in claims.items():
+        for name in names:
             found = match(name)
             if found:
-                yield name, claim, [self._expanded(template, found) for template in templates]
+                yield name, [self._expanded(template, found) for template in templates]
 
     def _expanded(self, template: str, found: re.Match[str] | None) -> str:
         if "\\" not in template:
@@ -226,7 +211,7 @@ class Rename(Step):
         return self.pattern.check() or self.pattern.check_template(self.to)
 
     def new_names(self, claims: Claims) -> Mapping[str, str]:  # noqa: D102
-        return {name: new for name, _, new in self.pattern.replacements(claims, self.to)}
+        return dict(self.pattern.replacements(claims, self.to))
 
     def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
         return _renamed(claims, self.new_names(claims))
@@ -280,8 +265,8 @@ class Drop(Step):
         return self.pattern.check()
 
     def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
-        for name, claim in self.pattern.found_in(claims):
-            yield Event(((name, claim),), ())
+        for name in self.pattern.found_in(claims):
+            yield Event(((name, claims[name]),), ())
 
     def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
         if events:
@@ -356,7 +341,7 @@ class Reshape(Step):
         return _transformed(self.pattern, claims, reshaped, report)
 
     def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
-        shapes = [spec(event.taken[0][1].expression)[1] for event in events]
+        shapes = [spec(event.taken[0][1])[1] for event in events]
         if len(set(shapes)) == 1:
             return [Reshape(self.pattern, shapes[0])]
         names = (event.taken[0][0] for event in events)
@@ -393,8 +378,8 @@ class CastTo(Step):
         """Return the names of what it may change the values of, by the dtype they had."""
         found: dict[DType, list[str]] = {}
         for event in events:
-            ((name, claim),) = event.taken
-            dtype = spec(claim.expression)[0]
+            ((name, expression),) = event.taken
+            dtype = spec(expression)[0]
             if not is_exact(dtype, self.dtype):
                 found.setdefault(dtype, []).append(name)
         return found
@@ -407,7 +392,7 @@ class CastTo(Step):
             raise PlanError(
                 f"cast of {named(names)} from {dtypes} to {self.dtype.name}: values may have changed"
             )
-        dtypes_before = [spec(event.taken[0][1].expression)[0] for event in events]
+        dtypes_before = [spec(event.taken[0][1])[0] for event in events]
         if len(set(dtypes_before)) == 1:
             return [CastTo(self.pattern, dtypes_before[0])]
         names_before = [event.taken[0][0] for event in events]
@@ -450,23 +435,16 @@ class Split(Step):
         if self.sizes is not None:
             ends = [0, *accumulate(self.sizes)]
             bounds = [(start, stop, ends[-1]) for start, stop in pairwise(ends)]
-        for name, claim, news in self.pattern.expansions(claims, self.into):
+        for name, news in self.pattern.expansions(claims, self.into):
+            whole = claims[name]
             try:
                 made = tuple(
-                    (
-                        new,
-                        Claim(
-                            Part(claim.expression, self.axis, i, count, bounds[i], place),
-                            (*claim.order, i),
-                            True,
-                        ),
-                    )
-                    for i, new in enumerate(news)
+                    (new, Part(whole, self.axis, i, count, bounds[i], place)) for i, new in enumerate(news)
                 )
             except PlanError as error:
                 report(error, [name])
                 made = ()
-            yield Event(((name, claim),), made)
+            yield Event(((name, whole),), made)
 
     def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
         steps: list[Step] = []
@@ -504,21 +482,21 @@ class Concat(Step):
         groups = self._groups(claims, place, report)
         for target, parts in groups.items():
             taken = tuple((name, claims[name]) for name in parts)
-            operands = tuple(claim.expression for _, claim in taken)
+            operands = tuple(expression for _, expression in taken)
             try:
                 expression: Expression = Concatenated(operands, self.axis, place)
             except PlanError as error:
                 report(error, list(parts))
                 yield Event(taken, ())
                 continue
-            yield Event(taken, ((target, Claim(expression, min(claim.order for _, claim in taken), True)),))
+            yield Event(taken, ((target, expression),))
 
     def _groups(self, claims: Claims, place: Place, report: Report) -> dict[str, list[str]]:
         """The names of the parts, in order, by what is made of them."""
         found: dict[str, list[list[str]]] = {}
         user: dict[str, str] = {}
         for number, pattern in enumerate(self.patterns):
-            for name, _, (target,) in pattern.expansions(claims, [self.into]):
+            for name, (target,) in pattern.expansions(claims, [self.into]):
                 if name in user:
                     what = f"{name!r} is used twice, for {user[name]!r} and for {target!r}"
                     report(place.error(what), [name])
@@ -559,7 +537,7 @@ class Concat(Step):
         for event in events:
             ((target, _),) = event.made
             into = tuple(exact_template(name) for name, _ in event.taken)
-            sizes = tuple(spec(claim.expression)[1][self.axis] for _, claim in event.taken)
+            sizes = tuple(spec(part)[1][self.axis] for _, part in event.taken)
             steps.append(Split(Pattern(exact_pattern(target)), into, self.axis, sizes))
         return steps
 
@@ -571,31 +549,23 @@ DTYPE_NAMES = {dtype.name: dtype for dtype in DTYPES.values()}
 """Dtypes as a plan names them."""
 
 
-def _one_to_one(name: str, claim: Claim, new: str, expression: Expression) -> Event:
-    if expression is not claim.expression or not claim.touched:
-        made = Claim(expression, claim.order, True)
-    else:
-        made = claim
-    return Event(((name, claim),), ((new, made),))
-
-
 def _renamed(claims: Claims, names: Mapping[str, str]) -> Iterator[Event]:
     """What giving new names does."""
     for name, new in names.items():
-        yield _one_to_one(name, claims[name], new, claims[name].expression)
+        yield Event(((name, claims[name]),), ((new, claims[name]),))
 
 
 def _transformed(
     pattern: Pattern, claims: Claims, transform: Callable[[Expression], Expression], report: Report
 ) -> Iterator[Event]:
     """What a transformation makes of the tensors a pattern is found in, under their names."""
-    for name, claim in pattern.found_in(claims):
+    for name in pattern.found_in(claims):
+        made = before = claims[name]
         try:
-            expression = transform(claim.expression)
+            made = transform(before)
         except PlanError as error:
             report(error, [name])
-            expression = claim.expression
-        yield _one_to_one(name, claim, name, expression)
+        yield Event(((name, before),), ((name, made),))
 
 
 def _names_back(events: Sequence[Event]) -> list[Step]:

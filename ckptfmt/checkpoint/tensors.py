@@ -16,7 +16,7 @@ import builtins
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
@@ -68,6 +68,10 @@ class Tensors(Mapping[str, Array]):
     @abstractmethod
     def stored_name(self, name: str) -> str | None:
         """Return what the checkpoint calls a tensor; None where a plan makes it out of others."""
+
+    @abstractmethod
+    def _absent(self, names: Collection[str]) -> list[str]:
+        """Return those of many names that no tensor has."""
 
     @abstractmethod
     def _stored(self) -> Mapping[str, str | None]:
@@ -177,7 +181,7 @@ class Tensors(Mapping[str, Array]):
             if names is None and out is None
             else list(dict.fromkeys(targets if names is None else names))
         )
-        absent = [name for name in wanted if name not in self] if wanted else []
+        absent = self._absent(wanted) if wanted else []
         if absent and missing != "skip":
             raise self._not_found(absent)
         if wanted is not None:
@@ -254,7 +258,7 @@ class Tensors(Mapping[str, Array]):
         return View(self, naming.renamed(self, names if callable(names) else naming.by_rules(names)))
 
     def _by_mapping(self, names: Mapping[str, str], keep_rest: bool) -> dict[str, str]:
-        absent = [name for name in names.values() if name not in self]
+        absent = self._absent(names.values())
         if absent:
             raise self._not_found(absent)
         stored = naming.unique(((old, new) for new, old in names.items()), "tensor under several new names")
@@ -437,6 +441,10 @@ class _Derived(Tensors):
     def object_graph(self) -> ObjectGraph | None:
         """The object graph of the checkpoint; its keys are those in the index."""
         return self._parent.object_graph
+
+    def _absent(self, names: Collection[str]) -> list[str]:
+        known = self._names()
+        return [name for name in names if name not in known]
 
     def close(self) -> None:
         """Close the checkpoint. Arrays already returned stay valid."""

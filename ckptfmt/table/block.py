@@ -16,8 +16,12 @@ from collections.abc import Iterator
 from ckptfmt.errors import CorruptError, TruncatedError
 from ckptfmt.wire.coding import Buffer, decode_varint
 
-MAX_STEPS = 256
-"""Entries that a look-up walks over before it decodes them all: writers put a restart point every 16."""
+MIN_ENTRY = 32
+"""Bytes that an entry is taken to have at least: look-ups that have walked over as many entries as the block
+may then hold have earned a decoding of it all."""
+
+MIN_STEPS = 256
+"""Entries walked over before that in any case: writers put a restart point every 16."""
 
 MAX_EXPANSION = 64
 """How many times larger than the block its keys may be in full: with a restart point every 16, 16 times."""
@@ -26,13 +30,14 @@ MAX_EXPANSION = 64
 class Block:
     """The decoded contents of one block. Offsets in its errors count from the block's first byte."""
 
-    __slots__ = ("_data", "_decoded", "_entries_end", "_num_restarts")
+    __slots__ = ("_data", "_decoded", "_entries_end", "_num_restarts", "_steps_left")
 
     def __init__(self, data: Buffer) -> None:
         if len(data) < 4:
             raise TruncatedError("block", wanted=4, available=len(data), offset=0)
         self._data = data
         self._decoded: dict[bytes, Buffer] | None = None
+        self._steps_left = max(MIN_STEPS, len(data) // MIN_ENTRY)
         self._num_restarts = int.from_bytes(data[-4:], "little")
         self._entries_end = len(data) - 4 * (self._num_restarts + 1)
         if self._entries_end < 0:
@@ -48,10 +53,11 @@ class Block:
         """Return the value of ``key``, found by its restart point, or None."""
         if self._decoded is not None:
             return self._decoded.get(key)
-        for steps, (found, value) in enumerate(self._walk(self._restart_before(key), None)):
+        for found, value in self._walk(self._restart_before(key), None):
             if found >= key:
                 return value if found == key else None
-            if steps > MAX_STEPS:
+            self._steps_left -= 1
+            if self._steps_left < 0:
                 self._decoded = dict(self._walk(0, None))
                 return self._decoded.get(key)
         return None

@@ -12,8 +12,8 @@ from ckptfmt.table.format import BlockHandle, decode_handle, read_block, read_fo
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.file import RandomAccessFile
 
-KEPT_BLOCKS = 8
-"""Decoded blocks kept for look-ups near each other."""
+KEPT_BLOCKS = 64
+"""Blocks kept for the next look-ups: those of 200,000 tensors, as TensorFlow writes them."""
 
 
 class Table:
@@ -57,7 +57,8 @@ class Table:
         if block is None:
             block = self.block(handle)
             if len(self._kept) >= KEPT_BLOCKS:
-                self._kept.clear()
+                # The oldest; list() is one step, where another thread may change it between two.
+                self._kept.pop(list(self._kept)[0], None)  # noqa: RUF015
             self._kept[handle] = block
         try:
             return block.get(key)

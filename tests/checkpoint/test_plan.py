@@ -188,6 +188,13 @@ def test_a_name_made_twice_is_a_conflict_that_names_both(tensors: Arrays) -> Non
     assert fates["bert/layer_1/kernel"].targets == fates["bert/layer_0/kernel"].targets == ("bert/kernel",)
 
 
+def test_what_one_step_makes_gives_way_to_nothing_else_it_makes(tensors: Arrays) -> None:
+    made = plan(step(r"rename = 'layer_\d/'", "to = ''"), rest="drop")
+    with pytest.raises(NameConflictError, match="bert/kernel"):
+        made.targets(tensors.entries)
+    assert [finding.severity for finding in made.lint(tensors)] == ["error", "note"]
+
+
 def test_a_name_that_another_tensor_has_is_a_conflict(tensors: Arrays) -> None:
     with pytest.raises(NameConflictError, match="'label' by 'label', 'global_step'"):
         plan(step("[step.rename]", "global_step = 'label'")).targets(tensors.entries)

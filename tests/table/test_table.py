@@ -102,8 +102,12 @@ def test_keys_before_between_and_behind_the_blocks_are_not_there(file: MemoryFil
         assert (table.get(last) is not None) == (last in dict(table.items()))
 
 
-def test_blocks_looked_up_lately_are_kept_but_not_all(file: MemoryFile) -> None:
+def test_blocks_looked_up_lately_are_kept_but_not_all(
+    file: MemoryFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ckptfmt.table.table.KEPT_BLOCKS", 8)
     table = Table(file)
+    assert len(table.handles) > 8
     for i in range(0, NAMES, 500):
         assert table.get(b"layer_%06d/kernel" % i) is not None
     assert len(file.reads) == 2 + len(table.handles)
