@@ -53,7 +53,6 @@ METRICS = frozenset({"metrics", "_metrics", "compiled_metrics", "_compile_metric
 """Edges to the metrics of a model, whose variables are sums and counts."""
 
 _TELLING = COUNTERS | OPTIMIZERS
-_NONE: frozenset[str] = frozenset()
 
 EXTRA = frozenset({"save_counter", "global_step"})
 """Edges to counters that belong to the checkpoint or to training."""
@@ -80,33 +79,34 @@ _PART = re.compile(r"(?:(?:(?:(?:p?a)?r)?t)?_)?[0-9]+")
 
 def object_variables(graph: ObjectGraph) -> frozenset[str]:
     """Return the keys of the model's variables in a ``tf.train.Checkpoint``."""
-    edges = [graph.edges(number) for number in range(len(graph))]
-    optimizers = _optimizers(edges).union(graph.optimizers)
-    keys: set[str] = set()
+    names = [graph.child_names(number) for number in range(len(graph))]
+    optimizers = _optimizers(graph, names).union(graph.optimizers)
     seen = {0}
     queue = [0]
     for number in queue:
-        stored = graph.keys_by_node.get(number, ())
-        keys.update(key for key in stored if key.endswith(VARIABLE_VALUE))
+        if not names[number]:
+            continue
         in_optimizer = number in optimizers
-        for name, child in edges[number]:
+        for name, child in zip(names[number], graph.child_ids(number), strict=True):
             if in_optimizer and name not in TRAINED:
                 continue
             if child not in seen and name not in METRICS and name not in EXTRA:
                 seen.add(child)
                 queue.append(child)
-    return frozenset(keys)
+    owners = graph.owners.items()
+    return frozenset(key for key, number in owners if number in seen and key.endswith(VARIABLE_VALUE))
 
 
-def _optimizers(edges: Sequence[Sequence[tuple[str, int]]]) -> set[int]:
+def _optimizers(graph: ObjectGraph, names: Sequence[Sequence[str]]) -> set[int]:
     """Numbers of the nodes whose edges, or edges to them, tell that they are optimizers."""
     found: set[int] = set()
-    for number, children in enumerate(edges):
-        names = {name for name, _ in children} if children else _NONE
-        if _TELLING.isdisjoint(names):
+    for number, here in enumerate(names):
+        if not here or _TELLING.isdisjoint(here):
             continue
-        found.update(child for name, child in children if name in OPTIMIZERS)
-        if number and not COUNTERS.isdisjoint(names) and not HYPERPARAMETERS.isdisjoint(names):
+        found.update(
+            child for name, child in zip(here, graph.child_ids(number), strict=True) if name in OPTIMIZERS
+        )
+        if number and not COUNTERS.isdisjoint(here) and not HYPERPARAMETERS.isdisjoint(here):
             found.add(number)
     return found
 

@@ -206,6 +206,19 @@ class _SlotIds(NamedTuple):
     node: int
 
 
+class _Claims(NamedTuple):
+    """Which key of an index belongs to which node of a graph."""
+
+    owners: dict[str, int]
+    """Key → number of its node."""
+    full_names: dict[str, str]
+    """Key → full name, where there is one."""
+    special: dict[tuple[int, int], tuple[str, ...]]
+    """Node and place of an attribute → its keys, where these are not just its own."""
+    absent: list[str]
+    """Checkpoint keys of nodes that are not there."""
+
+
 class ObjectGraph:
     """The objects whose variables a checkpoint has, and the names they have for each other.
 
@@ -354,9 +367,17 @@ class ObjectGraph:
 
     def edges(self, number: int) -> list[tuple[str, int]]:
         """Return the names a node has for its children, and their numbers, without making nodes of them."""
+        return list(zip(self.child_names(number), self._child_ids[number], strict=True))
+
+    def child_names(self, number: int) -> Sequence[str]:
+        """Return the names a node has for its children."""
         if not self._child_ids[number]:
-            return []
-        return [(child.local_name, child.node_id) for child in self._message.nodes[number].children]
+            return ()
+        return [child.local_name for child in self._message.nodes[number].children]
+
+    def child_ids(self, number: int) -> Sequence[int]:
+        """Return the numbers of the children of a node, in the order of their names."""
+        return self._child_ids[number]
 
     @cached_property
     def _parents(self) -> dict[int, int]:
@@ -474,27 +495,32 @@ class ObjectGraph:
             self._index  # noqa: B018  (a cached property)
 
     @cached_property
-    def _claims(self) -> tuple[dict[str, int], dict[tuple[int, int], tuple[str, ...]], list[str]]:
-        """Keys → nodes; the keys of attributes that have not just their own; checkpoint keys not there."""
-        known = dict.fromkeys(self._index)
+    def _claims(self) -> _Claims:
+        """Which key belongs to which node."""
+        unowned = dict.fromkeys(self._index)
+        unowned.pop(OBJECT_GRAPH_KEY, None)
         owners: dict[str, int] = {}
+        full_names: dict[str, str] = {}
         special: dict[tuple[int, int], tuple[str, ...]] = {}
         inexact: list[tuple[str, int, int]] = []
         for number, node in enumerate(self._message.nodes):
             for at, attribute in enumerate(node.attributes):
                 key = attribute.checkpoint_key
-                if key not in known or key == OBJECT_GRAPH_KEY:
-                    inexact.append((key, number, at))
+                if key in unowned:
+                    del unowned[key]
+                    owners[key] = number
+                    full_name = attribute.full_name
+                    if full_name:
+                        full_names[key] = full_name
                 elif key in owners:
                     special[number, at] = ()
                 else:
-                    owners[key] = number
+                    inexact.append((key, number, at))
         if not inexact:
-            return owners, special, []
+            return _Claims(owners, full_names, special, [])
         # A table or an iterator has one attribute, and keys that begin with its checkpoint key. Each key goes
         # to the longest: what begins with "table_2" does not belong to "table". Sorted, a key comes after all
         # that it begins with, and these are on the stack.
-        unowned = (key for key in known if key not in owners)
         free = [key for key in unowned if f"{key.rpartition('/')[0]}/".endswith(ATTRIBUTES)]
         taken: dict[str, list[str]] = {key: [] for key, _, _ in inexact}
         stack: list[str] = []
@@ -510,61 +536,71 @@ class ObjectGraph:
             special[number, at] = tuple(taken[key])
             owners.update(dict.fromkeys(taken[key], number))
             taken[key] = []  # of several nodes that claim a key the first has it
-        return owners, special, absent
+        return _Claims(owners, full_names, special, absent)
+
+    @property
+    def owners(self) -> Mapping[str, int]:
+        """The number of the node of each key; where several nodes claim one, the first of them."""
+        return self._claims.owners
+
+    @property
+    def full_names(self) -> Mapping[str, str]:
+        """The full name of the variable under each key that has one."""
+        return self._claims.full_names
 
     def _keys_of(self, number: int, at: int) -> tuple[str, ...]:
-        special = self._claims[1].get((number, at))
+        special = self._claims.special.get((number, at))
         if special is not None:
             return special
         return (self._message.nodes[number].attributes[at].checkpoint_key,)
 
     def node_of(self, key: str) -> Node:
         """Return the node stored under a key of the index; TensorNotFoundError where none is."""
-        number = self._claims[0].get(key)
+        number = self.owners.get(key)
         if number is None:
-            raise TensorNotFoundError(key, file=self._file, close_matches=close_matches(key, self._claims[0]))
+            raise TensorNotFoundError(key, file=self._file, close_matches=close_matches(key, self.owners))
         return Node(self, number)
 
     @cached_property
     def nodes_by_key(self) -> Mapping[str, Node]:
         """The node of each key; where several nodes claim one, the first of them."""
-        return {key: Node(self, number) for key, number in self._claims[0].items()}
+        return {key: Node(self, number) for key, number in self.owners.items()}
 
     @cached_property
     def keys_by_node(self) -> Mapping[int, Sequence[str]]:
         """The keys of each node that has any, by its number."""
         keys: dict[int, list[str]] = {}
-        for key, number in self._claims[0].items():
+        for key, number in self.owners.items():
             keys.setdefault(number, []).append(key)
         return keys
 
     @cached_property
     def keys_by_full_name(self) -> Mapping[str, tuple[str, ...]]:
         """The keys of the variables of each full name; they need not be unique."""
-        owners = self._claims[0]
-        names: dict[str, list[str]] = {}
-        for number, node in enumerate(self._message.nodes):
-            for attribute in node.attributes:
-                name, key = attribute.full_name, attribute.checkpoint_key
-                if name and owners.get(key) == number:
-                    names.setdefault(name, []).append(key)
-        return {name: tuple(dict.fromkeys(keys)) for name, keys in names.items()}
+        names: dict[str, tuple[str, ...]] = {}
+        several: dict[str, list[str]] = {}
+        for key, name in self.full_names.items():
+            if name in names:
+                several.setdefault(name, [*names[name]]).append(key)
+            else:
+                names[name] = (key,)
+        return names | {name: tuple(keys) for name, keys in several.items()}
 
     @cached_property
     def unreached(self) -> tuple[str, ...]:
         """The keys of the index that belong to no node, but for that of the graph itself."""
-        owners = self._claims[0]
+        owners = self.owners
         return tuple(key for key in self._index if key not in owners and key != OBJECT_GRAPH_KEY)
 
     @property
     def absent(self) -> tuple[str, ...]:
         """The checkpoint keys that nodes name and the index does not have."""
-        return tuple(self._claims[2])
+        return tuple(self._claims.absent)
 
     def short_names(self) -> dict[str, str]:
         """Return for each key the path in it, unescaped; the attribute behind it if that is no variable's."""
         names = {}
-        for key in self._claims[0]:
+        for key in self.owners:
             path, cut, attribute = key.rpartition(ATTRIBUTES)
             if cut and path:
                 tail = "" if key.endswith(VARIABLE_VALUE) else f"/{attribute}"

@@ -341,9 +341,7 @@ class Tensors(Mapping[str, Array]):
             A name stands for several tensors; names need not be unique. With ``ambiguous="key"`` these keep
             their keys.
         """
-        graph = self._require_graph()
-        full_names = {key: name for name, keys in graph.keys_by_full_name.items() for key in keys}
-        return self._by_short_names(full_names, rest=True, ambiguous=ambiguous)
+        return self._by_short_names(self._require_graph().full_names, rest=True, ambiguous=ambiguous)
 
     def _require_graph(self) -> ObjectGraph:
         graph = self.object_graph

@@ -196,7 +196,6 @@ def _by_full_name(
 def _to_full_name(
     graph: ObjectGraph, stored: Mapping[str, Spec], wanted: Mapping[str, Spec]
 ) -> Iterator[tuple[str, str]]:
-    full_names = {key: name for name, keys in graph.keys_by_full_name.items() for key in keys}
     for key in wanted:
         # A view may have the keys themselves.
-        yield key, key if key in stored else full_names.get(key, key)
+        yield key, key if key in stored else graph.full_names.get(key, key)
