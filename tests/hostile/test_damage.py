@@ -317,3 +317,20 @@ def test_each_block_of_a_large_index_is_checked() -> None:
             with pytest.raises(ChecksumError) as caught:
                 list(case.open(path, bytes(damaged)))
             assert (caught.value.file, caught.value.offset) == (path, handle.offset)
+
+
+def test_whole_blocks_of_a_damaged_index_are_read_by_one_name_or_by_many() -> None:
+    case = case_of("many")
+    (path,) = case.sorted_tables
+    table = Table(MemoryFile(path, case.files[path]))
+    handle = table.handles[-1]
+    lost = {key.decode() for key, _ in table.block(handle).items()}
+    names = [name for name in case.open(path, case.files[path]) if name not in lost]
+    damaged = bytearray(case.files[path])
+    damaged[handle.offset] ^= 0x01
+    ckpt = case.open(path, bytes(damaged))
+    assert names[0] in ckpt
+    assert list(ckpt.read(names)) == names
+    assert list(ckpt.renamed({f"new/{name}": name for name in names})) == [f"new/{name}" for name in names]
+    with pytest.raises(ChecksumError):
+        ckpt.read([*names, *lost])
