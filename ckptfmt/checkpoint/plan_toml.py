@@ -100,9 +100,14 @@ def written(plan: PlanText, file: str | None = None) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        odd = [part for part in _texts(plan.steps) if any("\ud800" <= char <= "\udfff" for char in part)]
+        odd = [part for part in _texts(plan.steps) if part and not is_writable(part)]
         raise PlanError(f"names that are not UTF-8 cannot be written: {named(odd)}", file=file) from None
     return text
+
+
+def is_writable(name: str) -> bool:
+    """Whether a plan can name a tensor: TOML is UTF-8, and an empty name is none."""
+    return bool(name) and not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _texts(steps: Iterable[Step]) -> Iterator[str]:

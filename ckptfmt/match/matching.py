@@ -187,8 +187,8 @@ def _by_full_name(
         keys = by_full_name.get(name, ())
         if name in stored:
             yield name, name
-        elif len(keys) == 1:
-            yield name, keys[0]
+        elif keys:
+            yield name, keys[-1]  # of several variables of one name TensorFlow restores the last
         else:
             yield name, name + VARIABLE_VALUE
 

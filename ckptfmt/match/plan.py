@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ckptfmt.checkpoint.plan import Plan
+from ckptfmt.checkpoint.plan_toml import is_writable
 from ckptfmt.checkpoint.restore import RestoreReport
 from ckptfmt.checkpoint.steps import (
     CastTo,
@@ -23,7 +24,11 @@ def plan_of(report: RestoreReport, stored: Iterable[str], proposals: Sequence[Pr
 
     ``stored`` are all names in the checkpoint: one that is in the way of a new name has to go.
     """
-    renames = {source: name for name, source in report.matched.items() if source != name}
+    renames: dict[str, str] = {}
+    for name, source in report.matched.items():
+        # One tensor gets one name, the first that is wanted of it.
+        if source != name and is_writable(source) and is_writable(name):
+            renames.setdefault(source, name)
     comments = dict.fromkeys(renames, "matched")
     for proposal in proposals:
         if proposal.stored != proposal.wanted:
@@ -39,19 +44,23 @@ def plan_of(report: RestoreReport, stored: Iterable[str], proposals: Sequence[Pr
             steps.append(Transpose(_exactly(proposal.wanted), comment=proposal.reason))
         if proposal.cast is not None:
             steps.append(CastTo(_exactly(proposal.wanted), proposal.cast, comment=proposal.reason))
-    return Plan(tuple(steps), comment=_left_over(report, proposals))
+    return Plan(tuple(steps), comment=_left_over(report, proposals, renames))
 
 
 def _exactly(name: str) -> Pattern:
     return Pattern(exact_pattern(name))
 
 
-def _left_over(report: RestoreReport, proposals: Sequence[Proposal]) -> str:
+def _left_over(report: RestoreReport, proposals: Sequence[Proposal], renames: Mapping[str, str]) -> str:
     """What the plan does nothing about, as lines of a comment."""
     made = {proposal.wanted for proposal in proposals}
     used = {proposal.stored for proposal in proposals}
     misfits = {misfit.name: misfit for misfit in (*report.wrong_shape, *report.wrong_dtype)}
+    matched = ((name, source) for name, source in report.matched.items() if source != name)
     parts = {
+        "matched, and not renamed here": [
+            f"{source!r} as {name!r}" for name, source in matched if renames.get(source) != name
+        ],
         "still missing": [repr(name) for name in report.missing if name not in made],
         "still of another shape or dtype": [str(each) for name, each in misfits.items() if name not in made],
         "still unused": [repr(name) for name in report.unused if name not in used],

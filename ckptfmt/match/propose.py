@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ckptfmt.checkpoint.names import VARIABLE_VALUE
+from ckptfmt.checkpoint.plan_toml import is_writable
 from ckptfmt.checkpoint.restore import Mismatch, Spec
 from ckptfmt.checkpoint.transform import is_castable
 from ckptfmt.dtypes import DType
@@ -93,7 +94,7 @@ def propose(
 
 def _compared(names: Iterable[str], others: Mapping[str, str]) -> dict[str, str]:
     """The name by which each is compared, and its own; of those that a plan can name."""
-    own = {name: name for name in names if _is_writable(name)}
+    own = {name: name for name in names if is_writable(name)}
     if not others:
         return own
     counts = Counter(others.get(name, name) for name in own)
@@ -138,7 +139,7 @@ def _sizes_fit(got: _Shape, want: _Shape | None) -> bool:
 def _fix(misfit: Mismatch) -> Proposal | None:
     """What would make a tensor of the right name fit."""
     fit = _fit(misfit.got, misfit.want)
-    if fit is None or not (_is_writable(misfit.name) and _is_writable(misfit.stored)):
+    if fit is None or not (is_writable(misfit.name) and is_writable(misfit.stored)):
         return None
     return Proposal(
         misfit.stored, misfit.name, _reason("found by name", fit, misfit.got), 1.0, fit.cast, fit.transpose
@@ -152,11 +153,6 @@ def _reason(why: str, fit: _Fit, got: Spec) -> str:
     if fit.cast is not None and got.dtype is not None:
         notes.append(f"{got.dtype.name} to {fit.cast.name}")
     return ", ".join(notes)
-
-
-def _is_writable(name: str) -> bool:
-    """Whether a plan can name it: TOML is UTF-8, and an empty name is none."""
-    return bool(name) and not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

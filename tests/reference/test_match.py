@@ -206,6 +206,18 @@ def test_a_savers_checkpoint_restores_into_objects_by_full_names(tmp_path: Path)
     assert back.restorable
 
 
+def test_of_several_variables_of_one_name_a_saver_takes_the_last(tmp_path: Path) -> None:
+    one, other = (tf.Variable([value, value], name="w") for value in (1.0, 2.0))
+    path = tf.train.Checkpoint(first=one, second=other).save(str(tmp_path / "objects"))
+    match = ckptfmt.match(path, {"w": (2,)})
+    with ckptfmt.open(path) as checkpoint:
+        ours = checkpoint[match.matched["w"]]
+    with tf.Graph().as_default(), v1.Session() as session:
+        w = v1.get_variable("w", [2])
+        v1.train.Saver([w]).restore(session, path)
+        np.testing.assert_array_equal(ours, session.run(w))
+
+
 # --- tf.compat.v1.train.Saver ----------------------------------------------------------------------------
 
 
