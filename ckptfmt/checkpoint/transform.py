@@ -420,7 +420,7 @@ def converted(array: Array, dtype: np.dtype[np.generic]) -> Array:
     if array.dtype.kind == "c" and dtype.kind != "c":
         array = array.real
     with np.errstate(all="ignore"):
-        if _is_extension(array.dtype) and dtype.kind != "f":
+        if _is_extension(array.dtype) and array.dtype != dtype:
             # Not every pair of ml_dtypes' types has a conversion; all of them fit into float32 exactly.
             array = array.astype(np.float32)
         if _is_extension(dtype) and array.dtype.kind == "c":

@@ -97,10 +97,14 @@ def test_every_transformation_has_numpys_values(tensors: Arrays) -> None:
     )
     assert made.lint(tensors) == []
     got = applied(made, tensors)
-    np.testing.assert_array_equal(got["bert/layer_0/kernel"], W.T.astype(np.float64), strict=True)
-    np.testing.assert_array_equal(got["bert/layer_1/kernel"], (W + 2).T.reshape(3, -1), strict=True)
-    np.testing.assert_array_equal(got["bert/layer_0/k"], W[:, 2:4] + 1, strict=True)
-    np.testing.assert_array_equal(got["bert/layer_1/vq"], W[:, [4, 5, 0, 1]] + 3, strict=True)
+    for name, wanted in {
+        "bert/layer_0/kernel": W.T.astype(np.float64),
+        "bert/layer_1/kernel": (W + 2).T.reshape(3, -1),
+        "bert/layer_0/k": W[:, 2:4] + 1,
+        "bert/layer_1/vq": W[:, [4, 5, 0, 1]] + 3,
+    }.items():
+        assert (got[name].shape, got[name].dtype) == (wanted.shape, wanted.dtype)
+        np.testing.assert_array_equal(got[name], wanted)
 
 
 def test_one_pattern_joins_its_matches_by_their_numbers() -> None:
