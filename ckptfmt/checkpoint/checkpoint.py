@@ -265,6 +265,14 @@ class Checkpoint(Tensors):
         array = self._assemble(entry, whole(entry.shape), new)
         return array if copy or out is not None else read_only(array)
 
+    def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
+        if region is None:
+            return self[name]
+        entry = self.entries[name]
+        if verified and self._verify and not self._is_covered(entry, region):
+            return self[name][within(region, whole(entry.shape))]
+        return read_only(self._read_region(entry, region))
+
     def _read_region(self, entry: Entry, region: Region) -> Array:
         """Read the part of a tensor in ``region``, from as few of its slices as hold it."""
         if not entry.slices:

@@ -37,6 +37,9 @@ MAX_SCOPES = 64
 _COMPARED_NAMES = 1_000
 """A name not found is compared with at most this many, so that the error comes at once."""
 
+_COMPARED_LENGTH = 500
+"""Names longer than this are not compared: that takes time with the square of their length."""
+
 _SUGGESTED = 3
 """Close matches that an error names."""
 
@@ -241,8 +244,10 @@ def close_matches(name: str, known_names: Iterable[str]) -> list[str]:
     """Return names that end in ``name`` or look like it, best first; what TF2 appends is left aside."""
     import difflib  # only errors need it
 
-    names = {known.removesuffix(VARIABLE_VALUE): known for known in known_names}
     short = name.removesuffix(VARIABLE_VALUE)
+    if len(short) > _COMPARED_LENGTH:
+        return []
+    names = {k.removesuffix(VARIABLE_VALUE): k for k in known_names if len(k) <= 2 * _COMPARED_LENGTH}
     alike = [known for known in names if known.endswith(f"/{short}")]
     if not alike:
         # Comparing is slow: in a large checkpoint only with names that begin or end in the same way.

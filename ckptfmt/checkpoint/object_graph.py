@@ -44,6 +44,9 @@ VIEWS = frozenset(
 KERAS_OPTIMIZER = frozenset(("_iterations", "_trainable_variables"))
 """Edges of an optimizer of Keras 3, by which it is known whatever it is called: it has no slots."""
 
+MAX_NAMES = 1 << 28
+"""Characters that the names which walks give to variables may have in all."""
+
 MAX_DEPTH = 256
 """Objects within each other for which short names are made; the names of a deeper chain would fill memory."""
 
@@ -610,9 +613,11 @@ class ObjectGraph:
     def short_names_below(self, start: Node) -> dict[str, str]:
         """Return for each key found below a node the names that lead there on a :meth:`walk`.
 
-        Raises LimitError where objects lie deeper than :data:`MAX_DEPTH`.
+        Raises LimitError where objects lie deeper than :data:`MAX_DEPTH`, or names are longer than
+        :data:`MAX_NAMES` in all.
         """
         names = {}
+        length = 0
         trail: list[str] = []
         for visit in self.walk(start):
             if visit.depth > MAX_DEPTH:
@@ -625,6 +630,9 @@ class ObjectGraph:
             if visit.first and trail:
                 for key in self.keys_by_node.get(visit.node.id, ()):
                     path = "/".join(trail)
+                    length += len(path)
+                    if length > MAX_NAMES:
+                        raise LimitError(f"{self._file}: characters of names", limit=MAX_NAMES, asked=length)
                     is_variable = key.endswith(VARIABLE_VALUE)
                     names[key] = path if is_variable else f"{path}/{key.rpartition('/')[2]}"
         return names

@@ -346,7 +346,7 @@ class Plan:
         """
         target = os.fspath(path)
         data = self.to_toml().encode()
-        beside = f"{target}.{os.getpid()}.tmp"
+        beside = f"{target}.{os.urandom(4).hex()}.tmp"
         try:
             descriptor = os.open(
                 beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666

@@ -39,7 +39,7 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeGuard, get_args
 
 from ckptfmt.checkpoint.steps import (
     DTYPE_NAMES,
@@ -247,13 +247,13 @@ class _Fields:
 
     def integer(self, key: str) -> int:
         value = self.get(key)
-        if type(value) is not int:
+        if not _is_integer(value):
             raise self._wrong(key, value, "an integer")
         return value
 
     def integers(self, key: str) -> tuple[int, ...]:
         value = self.get(key)
-        if not isinstance(value, list) or not all(type(item) is int for item in value):
+        if not isinstance(value, list) or not all(map(_is_integer, value)):
             raise self._wrong(key, value, "a list of integers")
         return tuple(value)
 
@@ -278,6 +278,11 @@ class _Fields:
 
     def _wrong(self, key: str, got: object, want: str) -> PlanError:
         return self.place.error(f"{key}: got {_shown(got)}, want {want}")
+
+
+def _is_integer(value: object) -> TypeGuard[int]:
+    """Whether a value is an integer of 64 bits, as TOML has them; hexadecimal ones are parsed at any size."""
+    return type(value) is int and -(1 << 63) <= value < 1 << 63
 
 
 def _parse_rename(fields: _Fields) -> Step:
@@ -323,5 +328,9 @@ def _any_of(words: Sequence[str]) -> str:
 
 def _shown(value: object) -> str:
     """A value of a file in a message, not all of a long one."""
-    text = "none" if value is None else repr(value)
+    try:
+        text = "none" if value is None else repr(value)
+    except (ValueError, RecursionError):
+        # An integer of more digits than Python writes, tables within tables.
+        text = f"a large {type(value).__name__}"
     return text if len(text) <= 100 else f"{text[:100]}…"

@@ -70,7 +70,7 @@ class SliceFile:
         return self._find_or_decode(name) if name in self.directory else None
 
     def __contains__(self, name: object) -> bool:
-        return name in self.directory
+        return isinstance(name, str) and name in self.directory
 
     def absent(self, names: Iterable[str]) -> list[str]:
         """Return those of many names that no tensor has."""

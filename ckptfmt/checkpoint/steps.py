@@ -94,7 +94,7 @@ class Pattern:
         if self.literal is None:
             try:
                 self.regex  # noqa: B018  (compiles it)
-            except (re.error, RecursionError, OverflowError) as error:
+            except (re.error, RecursionError, OverflowError, ValueError) as error:
                 return f"{self.text!r} is no regular expression: {str(error) or type(error).__name__}"
         return None
 

@@ -12,12 +12,11 @@ Views are lazy: they hold names, and read from what they view. They can be piled
 
 from __future__ import annotations
 
-import builtins
 import os
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
@@ -30,8 +29,8 @@ from ckptfmt.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
 from ckptfmt.checkpoint.plan import Plan, read_plan
 from ckptfmt.checkpoint.restore import Restored, RestoreReport
 from ckptfmt.checkpoint.slice_reader import SliceReader
-from ckptfmt.checkpoint.slices import Region, whole, within
-from ckptfmt.checkpoint.transform import Expression, Stored
+from ckptfmt.checkpoint.slices import Region
+from ckptfmt.checkpoint.transform import Expression, Reading, Stored
 from ckptfmt.errors import CkptfmtError, GraphError, NameConflictError, TensorNotFoundError
 from ckptfmt.tensor import Array, expected_size
 
@@ -80,6 +79,10 @@ class Tensors(Mapping[str, Array]):
     @abstractmethod
     def slice(self, name: str) -> SliceReader:
         """Return a reader of parts of one tensor: ``ckpt.slice("w")[10:20, :]`` reads only that."""
+
+    @abstractmethod
+    def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
+        """Read a tensor or a region of it; ``verified`` also where that takes reading more than it."""
 
     @abstractmethod
     def close(self) -> None:
@@ -181,6 +184,8 @@ class Tensors(Mapping[str, Array]):
             if names is None and out is None
             else list(dict.fromkeys(targets if names is None else names))
         )
+        for name in wanted or ():
+            check_name(name)
         absent = self._absent(wanted) if wanted else []
         if absent and missing != "skip":
             raise self._not_found(absent)
@@ -258,6 +263,8 @@ class Tensors(Mapping[str, Array]):
         return View(self, naming.renamed(self, names if callable(names) else naming.by_rules(names)))
 
     def _by_mapping(self, names: Mapping[str, str], keep_rest: bool) -> dict[str, str]:
+        for name in (*names, *names.values()):
+            check_name(name)
         absent = self._absent(names.values())
         if absent:
             raise self._not_found(absent)
@@ -462,7 +469,7 @@ class _DerivedEntries(Mapping[str, Entry]):
         return self._view._entry(name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._view._names()
+        return isinstance(name, str) and name in self._view._names()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._view._names())
@@ -498,6 +505,9 @@ class View(_Derived):
     def _stored(self) -> Mapping[str, str | None]:
         stored = self._parent._stored()
         return {name: stored[viewed] for name, viewed in self.names.items()}
+
+    def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
+        return self._parent._region(self._viewed(name), region, verified=verified)
 
     def slice(self, name: str) -> SliceReader:
         """Return a reader of parts of one tensor."""
@@ -544,7 +554,7 @@ class PlanView(_Derived):
 
         Raises what reading its sources raises, and PlanError where they do not fit the plan.
         """
-        return self._target(name).value(self._fetch_verified, self._parent.entries)
+        return self._region(name, None, verified=True)
 
     def stored_name(self, name: str) -> str | None:
         """Return what the checkpoint calls a tensor that was only renamed; None of others."""
@@ -562,7 +572,7 @@ class PlanView(_Derived):
             return self._parent.slice(target.name).renamed(name)
         return SliceReader(
             self.entries[name],
-            lambda region: target.value(self._fetch, self._parent.entries, region),
+            lambda region: self._region(name, region, verified=False),
             # Parts are read without checksums, and which parts the plan tells.
             lambda _: False,
         )
@@ -590,20 +600,11 @@ class PlanView(_Derived):
             raise self._not_found([name])
         return target
 
-    def _fetch_verified(self, name: str, region: Region | None) -> Array:
-        """Read a tensor, or a region of it, cut from all of it where a part would not be verified."""
-        if region is None:
-            return self._parent[name]
-        index = tuple(builtins.slice(start, stop) for start, stop in region)
-        reader = self._parent.slice(name)
-        if reader.is_verified(index):
-            return reader[index]
-        return self._parent[name][within(region, whole(reader.shape))]
+    def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
+        return self._target(name).value(self._reading(verified=verified), region)
 
-    def _fetch(self, name: str, region: Region | None) -> Array:
-        if region is None:
-            return self._parent[name]
-        return self._parent.slice(name)[tuple(builtins.slice(start, stop) for start, stop in region)]
+    def _reading(self, *, verified: bool) -> Reading:
+        return Reading(partial(self._parent._region, verified=verified), self._parent.entries)
 
     def _load(
         self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]
@@ -612,10 +613,12 @@ class PlanView(_Derived):
         plain = {n: t.name for n in names if isinstance(t := self._targets[n], Stored)}
         target = {plain[name]: array for name, array in out.items() if name in plain}
         stored = self._parent._load(list(plain.values()), threads=threads, copy=copy, out=target)
-        return {
-            name: stored[plain[name]] if name in plain else _into(self[name], out.get(name), copy)
-            for name in names
-        }
+        reading = self._reading(verified=True)
+
+        def load(name: str) -> Array:
+            return _into(self._target(name).value(reading), out.get(name), copy)
+
+        return {name: stored[plain[name]] if name in plain else load(name) for name in names}
 
     def __reduce__(self) -> tuple[object, ...]:
         return PlanView, (self._parent, self.plan)

@@ -66,6 +66,22 @@ class Place(NamedTuple):
         )
 
 
+class Reading:
+    """Where expressions find stored tensors, and what has been read of them."""
+
+    def __init__(self, fetch: Fetch, entries: Entries) -> None:
+        self.fetch = fetch
+        self.entries = entries
+        self._last: tuple[Expression, Array] | None = None
+
+    def whole(self, expression: Expression) -> Array:
+        """Return all of an expression; of the one asked for last, whose parts may be asked for, at once."""
+        if self._last is None or self._last[0] is not expression:
+            self._last = None  # not two at a time
+            self._last = expression, expression._evaluate(self, None)
+        return self._last[1]
+
+
 class Expression(ABC):
     """An array made out of stored tensors; immutable, and lazy.
 
@@ -83,16 +99,16 @@ class Expression(ABC):
     def spec(self, entries: Entries) -> tuple[DType, Shape]:
         """Return its dtype and shape; PlanError where an operation does not fit its operand."""
 
-    def value(self, fetch: Fetch, entries: Entries, region: Region | None = None) -> Array:
+    def value(self, reading: Reading, region: Region | None = None) -> Array:
         """Return it as a read-only array, or the part of it that a region takes.
 
         Raises PlanError, before anything is read, where an operation does not fit its operand.
         """
-        self.spec(entries)
-        return self._evaluate(fetch, entries, region)
+        self.spec(reading.entries)
+        return self._evaluate(reading, region)
 
     @abstractmethod
-    def _evaluate(self, fetch: Fetch, entries: Entries, region: Region | None) -> Array:
+    def _evaluate(self, reading: Reading, region: Region | None) -> Array:
         """The value, of what is known to fit."""
 
 
@@ -113,8 +129,8 @@ class Stored(Expression):
         entry = entries[self.name]
         return entry.dtype, entry.shape
 
-    def _evaluate(self, fetch: Fetch, entries: Entries, region: Region | None) -> Array:
-        return fetch(self.name, region)
+    def _evaluate(self, reading: Reading, region: Region | None) -> Array:
+        return reading.fetch(self.name, region)
 
 
 class _Made(Expression):
@@ -177,12 +193,12 @@ class Transposed(_Unary):
             )
         return dtype, tuple(shape[axis] for axis in self.axes)
 
-    def _evaluate(self, fetch: Fetch, entries: Entries, region: Region | None) -> Array:
+    def _evaluate(self, reading: Reading, region: Region | None) -> Array:
         inner = region
         if region is not None:
             axes = range(len(region))[::-1] if self.axes is None else self.axes
             inner = tuple(region[i] for i in np.argsort(axes).tolist())
-        return read_only(self.operand._evaluate(fetch, entries, inner).transpose(self.axes))
+        return read_only(self.operand._evaluate(reading, inner).transpose(self.axes))
 
 
 @dataclass(frozen=True)
@@ -215,9 +231,9 @@ class Reshaped(_Unary):
             )
         return dtype, shape
 
-    def _evaluate(self, fetch: Fetch, entries: Entries, region: Region | None) -> Array:
-        shape = self.spec(entries)[1]
-        array = self.operand._evaluate(fetch, entries, None).reshape(shape)
+    def _evaluate(self, reading: Reading, region: Region | None) -> Array:
+        shape = self.spec(reading.entries)[1]
+        array = reading.whole(self.operand).reshape(shape)
         return read_only(array if region is None else array[within(region, whole(shape))])
 
 
@@ -247,8 +263,8 @@ class Cast(_Unary):
             )
         return self.dtype, shape
 
-    def _evaluate(self, fetch: Fetch, entries: Entries, region: Region | None) -> Array:
-        array = self.operand._evaluate(fetch, entries, region)
+    def _evaluate(self, reading: Reading, region: Region | None) -> Array:
+        array = self.operand._evaluate(reading, region)
         return array if array.dtype == self.dtype.numpy else read_only(converted(array, self.dtype.numpy))
 
 
@@ -294,15 +310,15 @@ class Part(_Unary):
         dtype, shape, axis, start, stop = self._locate(entries)
         return dtype, (*shape[:axis], stop - start, *shape[axis + 1 :])
 
-    def _evaluate(self, fetch: Fetch, entries: Entries, region: Region | None) -> Array:
-        _, shape, axis, start, stop = self._locate(entries)
+    def _evaluate(self, reading: Reading, region: Region | None) -> Array:
+        _, shape, axis, start, stop = self._locate(reading.entries)
         if region is None:
             inner = list(whole(shape))
             inner[axis] = start, stop
         else:
             inner = list(region)
             inner[axis] = region[axis][0] + start, region[axis][1] + start
-        return self.operand._evaluate(fetch, entries, tuple(inner))
+        return self.operand._evaluate(reading, tuple(inner))
 
 
 @dataclass(frozen=True)
@@ -346,8 +362,8 @@ class Concatenated(_Made):
         self.__dict__["_ends"] = ends  # where each operand ends along the axis
         return dtype, (*first[:axis], total, *first[axis + 1 :])
 
-    def _evaluate(self, fetch: Fetch, entries: Entries, region: Region | None) -> Array:
-        dtype, shape = self.spec(entries)
+    def _evaluate(self, reading: Reading, region: Region | None) -> Array:
+        dtype, shape = self.spec(reading.entries)
         ends: list[int] = self.__dict__["_ends"]
         axis = self.axis % len(shape)
         wanted = whole(shape) if region is None else region
@@ -364,10 +380,10 @@ class Concatenated(_Made):
                 pieces.append((self.operands[number], tuple(shared), tuple(inner)))
         if len(pieces) == 1:
             ((operand, _, inner_region),) = pieces
-            return operand._evaluate(fetch, entries, inner_region)
+            return operand._evaluate(reading, inner_region)
         out = None
         for operand, shared_region, inner_region in pieces:
-            piece = operand._evaluate(fetch, entries, inner_region)
+            piece = operand._evaluate(reading, inner_region)
             # Not before something has been read, so that a claimed shape costs nothing.
             out = new_array(region_shape(wanted), dtype) if out is None else out
             out[within(shared_region, wanted)] = piece

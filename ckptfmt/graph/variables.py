@@ -243,7 +243,9 @@ class _Graph:
             values = decode_tensor_proto(tensor.SerializeToString()).ravel().tolist()
         except CorruptError as error:
             raise error.within(self.file) from None
-        return [value.decode("utf-8", "surrogateescape") for value in values]
+        # Each once: one value may stand for any number.
+        texts = {value: value.decode("utf-8", "surrogateescape") for value in values}
+        return [texts[value] for value in values]
 
     def _full_shape(self, text: str) -> tuple[int, ...]:
         """The shape of the tensor of which a text such as ``4 1 0,2:0,1`` names a slice."""

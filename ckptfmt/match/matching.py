@@ -55,7 +55,13 @@ class Match(RestoreReport):
         """What may be meant by what is missing or does not fit, in the order wanted: guesses to review."""
         missing = {name: self.wanted[name] for name in self.missing}
         unused = {name: self.stored[name] for name in self.unused}
-        misfits = {misfit.name: misfit for misfit in (*self.wrong_dtype, *self.wrong_shape)}
+        # A tensor can be made to fit one of those that want it, the first.
+        takers = {source: name for name, source in self.matched.items()}
+        misfits = {
+            misfit.name: misfit
+            for misfit in (*self.wrong_dtype, *self.wrong_shape)
+            if takers.setdefault(misfit.stored, misfit.name) == misfit.name
+        }
         return tuple(
             propose(
                 missing,

@@ -261,13 +261,15 @@ class _Guesses:
             if math.prod(shape) <= 1 or len(names) < 2:
                 continue
             left, right = _by_dtype(names, self._wanted), _by_dtype(there.get(shape, []), self._stored)
-            if None in left:
-                # Any dtype will do: then all together.
-                left, right = {None: names}, {None: there.get(shape, [])}
-            for dtype, some in left.items():
-                others = right.get(dtype, [])
-                if len(some) == len(others):
-                    yield from zip(some, others, strict=True)
+            any_dtype = left.pop(None, [])
+            for dtype, some in list(left.items()):
+                if len(some) == len(right.get(dtype, ())):
+                    yield from zip(some, right.pop(dtype), strict=True)
+                    del left[dtype]
+            # Those of which any dtype will do have what the others leave, when these all have theirs.
+            rest = [name for name in there.get(shape, ()) if self._stored[name].dtype in right]
+            if not left and len(any_dtype) == len(rest):
+                yield from zip(any_dtype, rest, strict=True)
 
     def square_ones(self) -> None:
         """Turn the axes of square matrices whose kind is turned wherever they are not square."""

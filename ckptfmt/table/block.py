@@ -11,7 +11,9 @@ can be found by bisection of the restarts. Source: LevelDB ``table/block.cc``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 from ckptfmt.errors import CorruptError, TruncatedError
 from ckptfmt.wire.coding import Buffer, decode_varint
@@ -45,6 +47,10 @@ class Block:
                 f"block of {len(data)} bytes claims {self._num_restarts} restart points", offset=len(data) - 4
             )
 
+    def __len__(self) -> int:
+        """Bytes of its contents."""
+        return len(self._data)
+
     def items(self, after: bytes | None = None) -> Iterator[tuple[bytes, Buffer]]:
         """Iterate over keys and values in order; the first key must be greater than ``after``."""
         return self._walk(0, after)
@@ -58,8 +64,10 @@ class Block:
                 return value if found == key else None
             self._steps_left -= 1
             if self._steps_left < 0:
-                self._decoded = dict(self._walk(0, None))
-                return self._decoded.get(key)
+                self._steps_left = sys.maxsize  # once: of a block that breaks off, its beginning can be read
+                with suppress(CorruptError):
+                    self._decoded = dict(self._walk(0, None))
+                    return self._decoded.get(key)
         return None
 
     def _walk(self, pos: int, previous: bytes | None) -> Iterator[tuple[bytes, Buffer]]:

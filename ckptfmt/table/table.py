@@ -12,8 +12,8 @@ from ckptfmt.table.format import BlockHandle, decode_handle, read_block, read_fo
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.file import RandomAccessFile
 
-KEPT_BLOCKS = 64
-"""Blocks kept for the next look-ups: those of 200,000 tensors, as TensorFlow writes them."""
+KEPT_BYTES = 16 << 20
+"""Blocks kept for the next look-ups, in all: those of 200,000 tensors, as TensorFlow writes them."""
 
 
 class Table:
@@ -56,14 +56,24 @@ class Table:
         block = self._kept.get(handle)
         if block is None:
             block = self.block(handle)
-            if len(self._kept) >= KEPT_BLOCKS:
-                # The oldest; list() is one step, where another thread may change it between two.
-                self._kept.pop(list(self._kept)[0], None)  # noqa: RUF015
-            self._kept[handle] = block
+            self._keep(handle, block)
         try:
             return block.get(key)
         except CorruptError as error:
             raise self._located(error, handle) from None
+
+    def _keep(self, handle: BlockHandle, block: Block) -> None:
+        """Keep a block for the next look-ups, and the oldest ones no longer."""
+        kept = list(self._kept.items())  # in one step: other threads look up, too
+        room = KEPT_BYTES - len(block)
+        held = sum(len(other) for _, other in kept)
+        for oldest, other in kept:
+            if held <= room:
+                break
+            self._kept.pop(oldest, None)
+            held -= len(other)
+        if room >= 0:
+            self._kept[handle] = block
 
     def items(self) -> Iterator[tuple[bytes, Buffer]]:
         """Iterate over all keys and values in key order; each block is read once."""

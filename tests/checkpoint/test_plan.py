@@ -538,3 +538,32 @@ def test_a_hundred_thousand_exact_renames_take_linear_time(kind: str) -> None:
     # Names times steps would be minutes.
     assert seconds(lambda: made.targets(entries)) < 10
     assert list(made.targets(entries)) == [f"new/{name}" for name in entries]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version = BIG",
+        "version = 1\nrest = BIG",
+        "version = 1\nrest" + ".a" * 3000 + " = 1",
+        "version = 1\n[[step]]\ntranspose = 'k'\naxes = [BIG]",
+        "version = 1\n[[step]]\nreshape = 'k'\nshape = [BIG]",
+        "version = 1\n[[step]]\nsplit = 'k'\ninto = ['a']\naxis = BIG",
+        "version = 1\n[[step]]\nsplit = 'k'\ninto = ['a']\naxis = 0\nsizes = [BIG]",
+        "version = 1\n[[step]]\nrename = 'a{" + "9" * 5000 + "}'\nto = ''",
+        "version = 1\n[[step]]\nrename" + ".a" * 3000 + " = 1",
+    ],
+    ids=range(9),
+)
+def test_numbers_and_tables_beyond_all_measure_are_errors_of_the_plan(text: str) -> None:
+    with pytest.raises(PlanError):
+        parse_plan(text.replace("BIG", "0x" + "f" * 6000))
+
+
+def test_what_a_writer_left_behind_is_in_nobodys_way(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    (tmp_path / "plan.toml.tmp").touch()
+    for left in range(3):
+        plan().write(path, overwrite=bool(left))
+    assert read_plan(path) == plan()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["plan.toml", "plan.toml.tmp"]

@@ -22,6 +22,7 @@ from ckptfmt.checkpoint.transform import (
     Expression,
     Part,
     Place,
+    Reading,
     Reshaped,
     Stored,
     Transposed,
@@ -188,7 +189,8 @@ def test_what_many_parts_ask_is_asked_once() -> None:
     halves: Expression = Stored("w")
     for _ in range(15):
         halves = Concatenated((Part(halves, 0, 1, 2), Part(halves, 0, 0, 2)), 0)
-    value = halves.value(lambda _, region: array if region is None else array[slice(*region[0])], entries)
+    reading = Reading(lambda _, region: array if region is None else array[slice(*region[0])], entries)
+    value = halves.value(reading)
     assert value.tolist() == [2, 3, 0, 1]  # turned round an odd number of times
     assert entries.asked < 100
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -460,3 +461,44 @@ def test_a_walk_shows_weights_below_their_layers_whatever_the_optimizer_is_calle
     full = [visit.name for visit in ckpt.object_graph.walk() if visit.first and visit.node.keys]
     assert full == ["kernel", "_iterations"]
     assert set(ckpt.by_object_path("")) == {"model/kernel", "adam/_iterations"}
+
+
+@pytest.mark.parametrize("view", ["checkpoint", "view", "plan"])
+def test_a_name_that_is_no_string_is_a_type_error(tmp_path: Path, view: str) -> None:
+    with ckptfmt.open(write_bundle(tmp_path / "c")) as ckpt:
+        made: Any = {"checkpoint": ckpt, "view": ckpt.select(), "plan": ckpt.apply(ckptfmt.Plan())}[view]
+        for use in (
+            lambda: made[1],
+            lambda: made.read([1]),
+            lambda: made.read([None], missing="skip"),
+            lambda: made.renamed({"x": 1}),
+            lambda: made.renamed({1: "w"}),
+            lambda: made.slice(1),
+        ):
+            with pytest.raises(TypeError, match="name of a tensor"):
+                use()
+        assert 1 not in made
+        assert [] not in made
+        assert made.get([]) is None
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_parts_of_what_a_plan_makes_are_read_as_parts(tmp_path: Path, verify: bool) -> None:
+    array = np.arange(400, dtype=np.int32).reshape(200, 2)
+    path = write_bundle(tmp_path / "c", {"w": array})
+    names = ", ".join(f"'w{i}'" for i in range(100))
+    split = f"[[step]]\nsplit = '^w$'\ninto = [{names}]\naxis = 0"
+    first = ckptfmt.parse_plan("version = 1\n[[step]]\ncast = 'w'\ndtype = 'int64'")
+    second = ckptfmt.parse_plan(f"version = 1\n[[step]]\nreshape = 'w'\nshape = [100, 4]\n{split}")
+    with ckptfmt.open(path, verify=verify) as ckpt:
+        asked: list[Any] = []
+        read = ckpt._region
+        ckpt._region = lambda name, region, **how: asked.append(region) or read(name, region, **how)  # type: ignore[method-assign]
+        made = ckpt.apply(first).apply(second).read()
+        assert asked == [None]  # all of it, once for all its parts
+        for i in range(100):
+            np.testing.assert_array_equal(made[f"w{i}"], array.reshape(100, 4)[i : i + 1])
+        asked.clear()
+        parts = ckpt.apply(first).apply(ckptfmt.parse_plan(f"version = 1\n{split}"))
+        np.testing.assert_array_equal(parts["w3"], array[6:8])
+        assert asked == [((6, 8), (0, 2))]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+
+import ckptfmt
 from ckptfmt.checkpoint.plan import parse_plan
 from ckptfmt.checkpoint.restore import RestoreReport
 from ckptfmt.match.plan import plan_of
 from ckptfmt.match.propose import Proposal
+from tests.support.table_writer import write_bundle
 
 
 def test_one_tensor_that_is_wanted_twice_gets_the_first_name() -> None:
@@ -33,3 +39,29 @@ def test_what_is_in_the_way_of_a_name_is_dropped_and_what_is_left_is_listed() ->
     plan = plan_of(report, ["old/w", "w", "w2"], [Proposal("old/w", "w", "same words", 1.0)])
     assert [step.verb for step in plan.steps] == ["drop", "rename"]
     assert plan.comment.splitlines() == ["still missing:", "  'v'", "still unused:", "  'w2'"]
+
+
+def test_a_tensor_is_made_to_fit_one_that_wants_it(tmp_path: Path) -> None:
+    path = write_bundle(tmp_path / "c", {"old": np.zeros((2, 3), np.float32)})
+    result = ckptfmt.match(path, {"old": ckptfmt.Spec(None, (3, 2))})
+    misfit = result.wrong_shape[0]
+    again = misfit._replace(name="other")
+    both = ckptfmt.Match(
+        {},
+        wrong_shape=[misfit, again],
+        stored=result.stored,
+        wanted=dict.fromkeys(("old", "other"), result.wanted["old"]),
+    )
+    assert [proposal.wanted for proposal in both.proposals] == ["old"]
+    assert "'other'" in both.propose().comment
+    with ckptfmt.open(path) as ckpt:
+        assert both.propose().lint(ckpt) == []
+
+
+def test_those_of_any_dtype_take_what_those_of_one_dtype_leave(tmp_path: Path) -> None:
+    path = write_bundle(tmp_path / "c", {"alpha": np.zeros(5, np.int64), "omega": np.zeros(5, np.float32)})
+    wanted = {"x": np.zeros(5, np.float32), "y": ckptfmt.Spec(None, (5,))}
+    result = ckptfmt.match(path, wanted)
+    assert {(p.stored, p.wanted) for p in result.proposals} == {("omega", "x"), ("alpha", "y")}
+    with ckptfmt.open(path) as ckpt:
+        assert ckptfmt.match(ckpt.apply(result.propose()), wanted).ok

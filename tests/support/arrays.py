@@ -8,7 +8,7 @@ import numpy as np
 
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, region_shape, whole, within
-from ckptfmt.checkpoint.transform import Expression
+from ckptfmt.checkpoint.transform import Expression, Reading
 from ckptfmt.dtypes import DTYPES
 
 _DTYPES = {
@@ -44,7 +44,7 @@ class Arrays:
         return sum(int(np.prod(region_shape(region))) for _, region in self.fetched)
 
     def value(self, expression: Expression, region: Region | None = None) -> np.ndarray:
-        return expression.value(self.fetch, self.entries, region)
+        return expression.value(Reading(self.fetch, self.entries), region)
 
     def applied(self, expressions: Mapping[str, Expression]) -> Arrays:
         """The tensors that expressions over these make."""

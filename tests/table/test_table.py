@@ -105,13 +105,14 @@ def test_keys_before_between_and_behind_the_blocks_are_not_there(file: MemoryFil
 def test_blocks_looked_up_lately_are_kept_but_not_all(
     file: MemoryFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ckptfmt.table.table.KEPT_BLOCKS", 8)
     table = Table(file)
+    room = 8 * max(handle.size for handle in table.handles)
+    monkeypatch.setattr("ckptfmt.table.table.KEPT_BYTES", room)
     assert len(table.handles) > 8
     for i in range(0, NAMES, 500):
         assert table.get(b"layer_%06d/kernel" % i) is not None
     assert len(file.reads) == 2 + len(table.handles)
-    assert len(table._kept) <= 8
+    assert 0 < sum(map(len, table._kept.values())) <= room
 
 
 def test_many_threads_look_up_the_same(file: MemoryFile) -> None:
@@ -178,3 +179,13 @@ def test_an_index_block_that_names_no_handle_is_an_error() -> None:
     with pytest.raises(CorruptError, match="varint") as caught:
         Table(MemoryFile("t", bytes(file) + encode_footer(metaindex, index))).get(b"a")
     assert caught.value.file == "t"
+
+
+def test_a_block_that_breaks_off_is_read_as_far_as_it_goes_however_often() -> None:
+    items = [(b"k%04d" % i, b"v") for i in range(2000)]
+    table = Table(MemoryFile("t", encode_table([*items[:1990], (b"a", b"v"), *items[1990:]])))
+    for _ in range(3):
+        for key, value in items[:1900:7]:
+            assert table.get(key) == value
+    with pytest.raises(CorruptError, match="out of order"):
+        list(table.items())
