@@ -29,7 +29,8 @@ Of name-based checkpoints the names tell (:func:`scope_variables`). Left out are
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.names import AVERAGE, DEBIAS_SLOTS, MAX_SCOPES, VARIABLE_VALUE, below_scopes
@@ -52,10 +53,10 @@ TRAINED = frozenset({"_trainable_variables"})
 METRICS = frozenset({"metrics", "_metrics", "compiled_metrics", "_compile_metrics", "_loss_tracker"})
 """Edges to the metrics of a model, whose variables are sums and counts."""
 
-_TELLING = COUNTERS | OPTIMIZERS
-
 EXTRA = frozenset({"save_counter", "global_step"})
 """Edges to counters that belong to the checkpoint or to training."""
+
+_TELLING = COUNTERS | OPTIMIZERS | METRICS | EXTRA
 
 BOOKKEEPING = frozenset({"global_step", "save_counter", "beta1_power", "beta2_power"})
 """Last parts of names of counters and of powers that optimizers keep."""
@@ -79,34 +80,31 @@ _PART = re.compile(r"(?:(?:(?:(?:p?a)?r)?t)?_)?[0-9]+")
 
 def object_variables(graph: ObjectGraph) -> frozenset[str]:
     """Return the keys of the model's variables in a ``tf.train.Checkpoint``."""
-    names = [graph.child_names(number) for number in range(len(graph))]
-    optimizers = _optimizers(graph, names).union(graph.optimizers)
+    names, starts = graph.edge_names()
+    telling = [at for at, name in enumerate(names) if name in _TELLING]
+    skipped = {at for at in telling if names[at] in METRICS or names[at] in EXTRA}
+    optimizers = _optimizers(graph, {bisect_right(starts, at) - 1 for at in telling}).union(graph.optimizers)
     seen = {0}
     queue = [0]
     for number in queue:
-        if not names[number]:
-            continue
-        in_optimizer = number in optimizers
-        for name, child in zip(names[number], graph.child_ids(number), strict=True):
-            if in_optimizer and name not in TRAINED:
-                continue
-            if child not in seen and name not in METRICS and name not in EXTRA:
+        children, start = graph.child_ids(number), starts[number]
+        is_optimizer = number in optimizers
+        for at, child in enumerate(children, start):
+            if child not in seen and at not in skipped and not (is_optimizer and names[at] not in TRAINED):
                 seen.add(child)
                 queue.append(child)
     owners = graph.owners.items()
     return frozenset(key for key, number in owners if number in seen and key.endswith(VARIABLE_VALUE))
 
 
-def _optimizers(graph: ObjectGraph, names: Sequence[Sequence[str]]) -> set[int]:
-    """Numbers of the nodes whose edges, or edges to them, tell that they are optimizers."""
+def _optimizers(graph: ObjectGraph, numbers: Iterable[int]) -> set[int]:
+    """Those of nodes, and of their children, that are optimizers, as their edges tell."""
     found: set[int] = set()
-    for number, here in enumerate(names):
-        if not here or _TELLING.isdisjoint(here):
-            continue
-        found.update(
-            child for name, child in zip(here, graph.child_ids(number), strict=True) if name in OPTIMIZERS
-        )
-        if number and not COUNTERS.isdisjoint(here) and not HYPERPARAMETERS.isdisjoint(here):
+    for number in numbers:
+        edges = graph.edges(number)
+        names = {name for name, _ in edges}
+        found.update(child for name, child in edges if name in OPTIMIZERS)
+        if number and not COUNTERS.isdisjoint(names) and not HYPERPARAMETERS.isdisjoint(names):
             found.add(number)
     return found
 

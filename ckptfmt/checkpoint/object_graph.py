@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import accumulate, chain
 from typing import NamedTuple, overload
 
 from ckptfmt.checkpoint.names import VARIABLE_VALUE, close_matches
@@ -370,13 +370,16 @@ class ObjectGraph:
 
     def edges(self, number: int) -> list[tuple[str, int]]:
         """Return the names a node has for its children, and their numbers, without making nodes of them."""
-        return list(zip(self.child_names(number), self._child_ids[number], strict=True))
-
-    def child_names(self, number: int) -> Sequence[str]:
-        """Return the names a node has for its children."""
         if not self._child_ids[number]:
-            return ()
-        return [child.local_name for child in self._message.nodes[number].children]
+            return []
+        return [(child.local_name, child.node_id) for child in self._message.nodes[number].children]
+
+    def edge_names(self) -> tuple[list[str], list[int]]:
+        """Return the names of all edges, node by node, and where among them those of each node begin."""
+        nodes = self._message.nodes
+        parents = (number for number, children in enumerate(self._child_ids) if children)
+        names = [child.local_name for number in parents for child in nodes[number].children]
+        return names, [0, *accumulate(map(len, self._child_ids))]
 
     def child_ids(self, number: int) -> Sequence[int]:
         """Return the numbers of the children of a node, in the order of their names."""

@@ -90,14 +90,18 @@ class Finding(NamedTuple):
         return f"{self.severity}: {step}{self.message}"
 
 
+def _as_tuple(place: int | tuple[int, ...]) -> tuple[int, ...]:
+    return place if isinstance(place, tuple) else (place,)
+
+
 @dataclass
 class _Run:
     """A plan on its way through its steps."""
 
     claims: dict[str, Expression]
     """The tensors under the names they have by now."""
-    order: dict[str, tuple[int, ...]]
-    """Sorts them as their sources were, and parts as they lie in what was split."""
+    order: dict[str, int | tuple[int, ...]]
+    """Sorts them as their sources were; parts have tuples, to sort as they lie in what was split."""
     report: Report
     rest: Rest
     touched: set[str] = field(default_factory=set)
@@ -141,7 +145,7 @@ class _Run:
             for name in names:
                 del claims[name]
             # What is made of several stands where the first of them stood.
-            places.append(min(map(self.order.pop, names)))
+            places.append(min(map(self.order.pop, names), key=_as_tuple))
             self.touched.difference_update(names)
         before = len(self.clashing)
         fresh: set[str] = set()
@@ -155,7 +159,7 @@ class _Run:
                 makers.setdefault(new, []).append(names[0])
                 if new and (new not in claims or self._gives_way(new)):
                     claims[new] = made
-                    self.order[new] = (*at, number) if len(event.made) > 1 else at
+                    self.order[new] = (*_as_tuple(at), number) if len(event.made) > 1 else at
                     self.touched.add(new)
                     fresh.add(new)
                 else:
@@ -179,6 +183,11 @@ class _Run:
     def kept(self) -> dict[str, Expression]:
         """The tensors there are at the end, in the order of their sources."""
         names = self.claims if self.rest != "drop" else self.touched
+        places = [(_as_tuple(self.order[name]), name) for name in names if type(self.order[name]) is tuple]
+        if places:
+            places += ((_as_tuple(self.order[name]), name) for name in names if type(self.order[name]) is int)
+            return {name: self.claims[name] for _, name in sorted(places)}
+        # Numbers alone, which all have that was not split, are sorted sooner.
         return {name: self.claims[name] for name in sorted(names, key=self.order.__getitem__)}
 
     def leftovers(self) -> list[str]:
@@ -374,7 +383,7 @@ class Plan:
 
     def _start(self, entries: Mapping[str, Entry], report: Report) -> _Run:
         claims: dict[str, Expression] = {name: Stored(name) for name in entries}
-        return _Run(claims, dict(zip(claims, zip(range(len(claims))))), report, self.rest)  # noqa: B905
+        return _Run(claims, dict(zip(claims, range(len(claims)), strict=True)), report, self.rest)
 
     def _check_rest(self, run: _Run) -> None:
         leftovers = run.leftovers() if self.rest == "error" else []

@@ -11,6 +11,7 @@ looked up, not searched for: a plan of many such steps takes time for its steps,
 from __future__ import annotations
 
 import re
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,9 @@ from ckptfmt.tensor import Shape
 _SPECIAL = frozenset(".^$*+?{}[]|()")
 
 _NUMBER = re.compile("[0-9]+")
+
+_GROUP = re.compile(r"\\([1-9])")
+_SIMPLE = re.compile(r"[^\\]*(?:\\[1-9](?![0-9])[^\\]*)+")
 
 _DIGITS = 18
 """Of longer numbers, which count nothing, int() would refuse the longest."""
@@ -114,17 +118,12 @@ class Pattern:
             return filter(self.regex.search, names)
         return (self.literal,) if self.literal in names else ()
 
-    def replacements(self, names: Collection[str], template: str) -> Iterator[tuple[str, str]]:
-        """Yield the names it is found in, and these with what is found replaced."""
+    def replacements(self, names: Collection[str], template: str) -> dict[str, str]:
+        """Return the names it is found in, and these with what is found replaced."""
         if self.literal is not None:
-            if self.literal in names:
-                yield self.literal, self._expanded(template, None)
-            return
-        subn = self.regex.subn
-        for name in names:
-            new, count = subn(template, name)
-            if count:
-                yield name, new
+            return {self.literal: self._expanded(template, None)} if self.literal in names else {}
+        subn, filled = self.regex.subn, _filled(template)
+        return {name: new for name in names for new, count in (subn(filled, name),) if count}
 
     def expansions(self, names: Collection[str], templates: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         """Yield the names that it matches whole, and what the templates become for each."""
@@ -147,6 +146,27 @@ class Pattern:
             found = re.compile(re.escape(self.literal)).fullmatch(self.literal)
             assert found is not None
         return found.expand(template)
+
+
+def _filled(template: str) -> str | Callable[[re.Match[str]], str]:
+    r"""The template of a replacement, or a function that does the same sooner.
+
+    Before Python 3.12 ``re`` fills templates in Python: text with ``\1`` to ``\9`` in it is filled here.
+    """
+    if sys.version_info >= (3, 12) or not _SIMPLE.fullmatch(template):
+        return template
+    texts = _GROUP.split(template)[::2]
+    groups = [int(number) for number in _GROUP.findall(template)]
+    if len(groups) == 1:
+        (before, after), (group,) = texts, groups
+        return lambda found: before + (found[group] or "") + after
+    first, *rest = texts
+    return lambda found: (
+        first
+        + "".join(
+            [part for group, text in zip(groups, rest, strict=True) for part in (found[group] or "", text)]
+        )
+    )
 
 
 def exact_pattern(name: str) -> str:
@@ -211,7 +231,7 @@ class Rename(Step):
         return self.pattern.check() or self.pattern.check_template(self.to)
 
     def new_names(self, claims: Claims) -> Mapping[str, str]:  # noqa: D102
-        return dict(self.pattern.replacements(claims, self.to))
+        return self.pattern.replacements(claims, self.to)
 
     def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
         return _renamed(claims, self.new_names(claims))

@@ -567,3 +567,15 @@ def test_what_a_writer_left_behind_is_in_nobodys_way(tmp_path: Path) -> None:
         plan().write(path, overwrite=bool(left))
     assert read_plan(path) == plan()
     assert sorted(each.name for each in tmp_path.iterdir()) == ["plan.toml", "plan.toml.tmp"]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [r"\1", r"a\1b", r"<\2|\1>", r"\3\1\1", r"x\g<1>y", r"\10", r"\\1", r"\n\1", "plain", ""],
+)
+def test_replacements_are_those_of_re(template: str) -> None:
+    regex = "(a+)(b)?((((((((c))))))))?"
+    names = ["aab/ab", "a", "abc-acc", "zzz"]
+    made = plan(step(f"rename = '{regex}'", f"to = '{template}x'"))
+    got = list(made.targets(Arrays(dict.fromkeys(names, np.zeros(1))).entries))
+    assert got == [re.sub(regex, template + "x", name) for name in names]
