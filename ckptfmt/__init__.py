@@ -23,8 +23,11 @@ from ckptfmt.checkpoint.state import CheckpointState, latest_checkpoint, read_ch
 from ckptfmt.checkpoint.tensors import Tensors, View
 from ckptfmt.checkpoint.verify import Problem, Report
 from ckptfmt.dtypes import DTYPES, DType
+from ckptfmt.graph.graph import Graph
+from ckptfmt.graph.meta_graph import MetaGraph
+from ckptfmt.graph.reading import read_graph, read_meta_graph
 from ckptfmt.match import Match, match
-from ckptfmt.tensor import ResourceHandle, Variant
+from ckptfmt.tensor.tensor_proto import ResourceHandle, Variant, to_array, to_proto
 
 __version__ = "0.1.0"
 
@@ -34,7 +37,9 @@ __all__ = [
     "CheckpointState",
     "DType",
     "Entry",
+    "Graph",
     "Match",
+    "MetaGraph",
     "Mismatch",
     "Node",
     "ObjectGraph",
@@ -59,5 +64,9 @@ __all__ = [
     "open",
     "parse_plan",
     "read_checkpoint_state",
+    "read_graph",
+    "read_meta_graph",
     "read_plan",
+    "to_array",
+    "to_proto",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -202,6 +203,21 @@ DTYPES: dict[int, DType] = {
 """Every dtype of TensorFlow 2.21 by its code."""
 
 
+BY_NAME = {dtype.name: dtype for dtype in DTYPES.values()}
+"""Every dtype by TensorFlow's name for it."""
+
+
+_PYTHON = {
+    bool: "bool",
+    int: "int32",
+    float: "float32",
+    complex: "complex128",
+    str: "string",
+    bytes: "string",
+}
+"""Python's types -> what TensorFlow takes them for."""
+
+
 @lru_cache(maxsize=256)
 def find_dtype(code: int) -> DType:
     """Return the dtype of a code.
@@ -215,3 +231,30 @@ def find_dtype(code: int) -> DType:
     base = DTYPES.get(code - REF_OFFSET)
     name = f"{base.name}_ref" if base else "invalid" if code == 0 else f"unknown_{code}"
     return DType(code, name, "object", Storage.NONE)
+
+
+def as_dtype(dtype: Any) -> DType:  # noqa: ANN401  (dtypes of any library)
+    """Return the dtype that TensorFlow, NumPy, JAX or PyTorch call so, or the one of a name or a code.
+
+    Raises TypeError where TensorFlow has none such.
+    """
+    if isinstance(dtype, DType):
+        return dtype
+    code = dtype if type(dtype) is int else getattr(dtype, "as_datatype_enum", None)
+    if isinstance(code, int):
+        return find_dtype(code)
+    if isinstance(dtype, type) and dtype in _PYTHON:
+        return BY_NAME[_PYTHON[dtype]]
+    text = dtype if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
+    if text in BY_NAME:
+        return BY_NAME[text]
+    try:
+        known = np.dtype(dtype)
+    except (TypeError, ValueError):
+        known = None
+    if known is not None and known.kind in "OSUT":
+        return BY_NAME["string"]
+    found = None if known is None else BY_NAME.get(known.name)
+    if found is None:
+        raise TypeError(f"dtype {text:.200} is none of TensorFlow's")
+    return found

@@ -177,7 +177,13 @@ class TensorNotFoundError(CkptfmtError, KeyError):
     """No tensor, node or key of that name, or of several names."""
 
     def __init__(
-        self, name: str, *, file: str, close_matches: Sequence[str] = (), names: Sequence[str] = ()
+        self,
+        name: str,
+        *,
+        file: str,
+        close_matches: Sequence[str] = (),
+        names: Sequence[str] = (),
+        noun: str = "tensor",
     ) -> None:
         self.names = tuple(names) or (name,)
         """All the names that are not there."""
@@ -185,7 +191,7 @@ class TensorNotFoundError(CkptfmtError, KeyError):
         """The name asked for, of several the first."""
         self.close_matches = tuple(close_matches)
         """Names that are there and look alike, best first."""
-        noun = "tensor" if len(self.names) == 1 else f"tensors ({len(self.names)})"
+        noun = noun if len(self.names) == 1 else f"{noun}s ({len(self.names)})"
         hint = f"; did you mean {' or '.join(map(repr, close_matches))}?" if close_matches else ""
         super().__init__(f"{file}: no {noun} {_listed(map(repr, self.names))}{hint}")
 

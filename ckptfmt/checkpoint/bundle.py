@@ -33,7 +33,7 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.table import Table
-from ckptfmt.tensor import Array, Box, check_shape, decode_raw, expected_size
+from ckptfmt.tensor.array import Array, Box, check_shape, decode_raw, expected_size
 from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
 from ckptfmt.wire.crc32c import crc32c
 from ckptfmt.wire.file import Opener, RandomAccessFile

@@ -19,7 +19,7 @@ from ckptfmt.checkpoint.slices import Region, TensorSlice, assemble, intersect, 
 from ckptfmt.checkpoint.tensors import Tensors, check_name, not_found
 from ckptfmt.checkpoint.verify import Progress, Report, verify_bundle, verify_slice_file
 from ckptfmt.errors import CorruptError
-from ckptfmt.tensor import Array, Shape, new_array, read_only
+from ckptfmt.tensor.array import Array, Shape, new_array, read_only
 from ckptfmt.wire.file import MappedFile
 
 THREADED_FROM = 1 << 20

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ckptfmt.checkpoint.slices import TensorSlice, decode_slice
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError
-from ckptfmt.tensor import Shape, decode_shape
+from ckptfmt.tensor.array import Shape, decode_shape
 from ckptfmt.wire.coding import Buffer, decode_fields, decode_varint, to_signed
 from ckptfmt.wire.crc32c import unmask
 

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from ckptfmt.errors import NameConflictError
-from ckptfmt.tensor import Array
+from ckptfmt.tensor.array import Array
 
 Pattern: TypeAlias = "str | re.Pattern[str]"
 """A glob over the whole name, in which ``*`` also matches slashes, or a compiled regular expression, which

@@ -34,7 +34,7 @@ from ckptfmt.errors import (
     NotReadableError,
     PlanError,
 )
-from ckptfmt.tensor import Shape
+from ckptfmt.tensor.array import Shape
 from ckptfmt.wire.file import MappedFile
 
 MAX_PLAN_BYTES = 1 << 28

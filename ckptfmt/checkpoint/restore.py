@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import NotConsumedError
-from ckptfmt.tensor import Array
+from ckptfmt.tensor.array import Array
 
 _SHOWN = 10
 """Names of each kind that an error lists."""

@@ -23,7 +23,8 @@ from ckptfmt.checkpoint.version import check_version
 from ckptfmt.dtypes import Storage, find_dtype
 from ckptfmt.errors import CorruptError, UnsupportedError
 from ckptfmt.table import Table
-from ckptfmt.tensor import Array, Box, decode_shape, decode_values, expected_size, shaped
+from ckptfmt.tensor.array import Array, Box, decode_shape, expected_size, shaped
+from ckptfmt.tensor.tensor_proto import decode_values
 from ckptfmt.wire.coding import LENGTH_DELIMITED, Buffer, Field, decode_fields
 from ckptfmt.wire.file import Opener
 

@@ -12,7 +12,7 @@ import numpy as np
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.dtypes import DType
-from ckptfmt.tensor import Array, Shape, read_only
+from ckptfmt.tensor.array import Array, Shape, read_only
 
 Index: TypeAlias = "int | slice | EllipsisType | tuple[int | slice | EllipsisType, ...]"
 

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ckptfmt.errors import CorruptError, LimitError
-from ckptfmt.tensor import Array, Box, Shape
+from ckptfmt.tensor.array import Array, Box, Shape
 from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
 from ckptfmt.wire.ordered_code import (
     decode_snum,

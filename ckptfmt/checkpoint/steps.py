@@ -33,7 +33,7 @@ from ckptfmt.checkpoint.transform import (
 )
 from ckptfmt.dtypes import DTYPES, DType
 from ckptfmt.errors import CkptfmtError, NameConflictError, PlanError
-from ckptfmt.tensor import Shape
+from ckptfmt.tensor.array import Shape
 
 _SPECIAL = frozenset(".^$*+?{}[]|()")
 

@@ -32,7 +32,7 @@ from ckptfmt.checkpoint.slice_reader import SliceReader
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.checkpoint.transform import Expression, Reading, Stored
 from ckptfmt.errors import CkptfmtError, GraphError, NameConflictError, TensorNotFoundError
-from ckptfmt.tensor import Array, expected_size
+from ckptfmt.tensor.array import Array, expected_size
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="Tensors")

@@ -30,7 +30,7 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, region_shape, whole, within
 from ckptfmt.dtypes import DType, Storage
 from ckptfmt.errors import PlanError
-from ckptfmt.tensor import Array, Shape, new_array, read_only
+from ckptfmt.tensor.array import Array, Shape, new_array, read_only
 
 Fetch: TypeAlias = "Callable[[str, Region | None], Array]"
 """Reads a stored tensor by name, or only a region of it."""

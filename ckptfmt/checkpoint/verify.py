@@ -22,7 +22,7 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.table import Table
-from ckptfmt.tensor import check_shape
+from ckptfmt.tensor.array import check_shape
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.file import RandomAccessFile
 

@@ -21,7 +21,7 @@ from ckptfmt.dtypes import DTYPES, REF_OFFSET, DType, find_dtype
 from ckptfmt.errors import CorruptError, GraphError
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message, parse_text
-from ckptfmt.tensor import decode_tensor_proto
+from ckptfmt.tensor.tensor_proto import decode_tensor_proto
 from ckptfmt.wire.coding import LENGTH_DELIMITED, decode_fields
 from ckptfmt.wire.file import MappedFile
 

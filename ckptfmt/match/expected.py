@@ -17,14 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from ckptfmt.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from ckptfmt.checkpoint.names import flatten
 from ckptfmt.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
 from ckptfmt.checkpoint.restore import Spec
 from ckptfmt.checkpoint.tensors import Tensors
-from ckptfmt.dtypes import DTYPES, DType, Storage, find_dtype
+from ckptfmt.dtypes import DType, Storage, as_dtype
 from ckptfmt.errors import CorruptError, MissingDependencyError, UnsupportedError
 from ckptfmt.graph.variables import is_meta_graph, read_saved_variables
 from ckptfmt.wire.file import MappedFile
@@ -50,8 +48,6 @@ class Tally:
         full_names = self.graph.keys_by_full_name.items()
         return self.graph.short_names() | {keys[0]: name for name, keys in full_names if len(keys) == 1}
 
-
-_BY_NAME = {dtype.name: dtype for dtype in DTYPES.values()}
 
 _SAFETENSORS = {
     "BOOL": "bool",
@@ -160,7 +156,7 @@ def _read_safetensors(path: str) -> dict[str, Spec]:
                 code = part.get_dtype()
                 if code not in _SAFETENSORS:
                     raise UnsupportedError(f"{path}: tensor {name!r} has dtype {code}, TensorFlow has not")
-                specs[name] = Spec(_BY_NAME[_SAFETENSORS[code]], tuple(part.get_shape()))
+                specs[name] = Spec(as_dtype(_SAFETENSORS[code]), tuple(part.get_shape()))
     except SafetensorError as error:
         raise CorruptError(f"not a safetensors file: {error}", file=path) from error
     return specs
@@ -193,22 +189,10 @@ def _shape(name: str, sizes: Any) -> tuple[int | None, ...] | None:  # noqa: ANN
 
 
 def _dtype(name: str, dtype: Any) -> DType:  # noqa: ANN401
-    """A dtype of any library: TensorFlow's, NumPy's, JAX's, PyTorch's, or a name."""
-    if isinstance(dtype, DType):
-        return dtype
-    code = getattr(dtype, "as_datatype_enum", None)
-    if isinstance(code, int):
-        return find_dtype(code).base_dtype
-    text = dtype if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
-    if text in _BY_NAME:
-        return _BY_NAME[text]
     try:
-        known = np.dtype(dtype)
-    except (TypeError, ValueError):
-        known = None
-    found = _BY_NAME["string"] if known is not None and known.kind in "OSUT" else None
-    if known is not None and found is None:
-        found = _BY_NAME.get(known.name)
-    if found is None or found.storage is Storage.NONE:
-        raise TypeError(f"{name!r}: dtype {text:.200} is none of TensorFlow's")
+        found = as_dtype(dtype).base_dtype
+    except TypeError as error:
+        raise TypeError(f"{name!r}: {error}") from None
+    if found.storage is Storage.NONE:
+        raise TypeError(f"{name!r}: dtype {found.name} is none of values")
     return found

@@ -30,7 +30,7 @@ from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.proto import messages
 from ckptfmt.table import Table
 from ckptfmt.table.block import Block
-from ckptfmt.tensor import decode_raw
+from ckptfmt.tensor.array import decode_raw
 from ckptfmt.wire.coding import decode_varint, decode_varints, encode_varint
 from ckptfmt.wire.crc32c import crc32c, mask, unmask
 from ckptfmt.wire.ordered_code import (

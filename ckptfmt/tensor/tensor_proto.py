@@ -1,4 +1,4 @@
-"""Tensors: stored bytes and TensorProto messages to NumPy arrays.
+"""TensorProto: tensors in graphs, attributes and V1 checkpoints, to arrays and from them.
 
 A TensorProto holds its elements either in ``tensor_content``, as they lie in memory, little-endian, or in the
 repeated field of its dtype (:data:`VALUE_FIELDS`). It is decoded from its serialized bytes, not from a
@@ -8,37 +8,36 @@ message object, so that packed numbers become arrays without a Python object for
 from __future__ import annotations
 
 import math
-import os
+import operator
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from types import EllipsisType
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 
-from ckptfmt.dtypes import DType, Storage, find_dtype
+from ckptfmt.dtypes import DType, Storage, as_dtype, find_dtype
 from ckptfmt.errors import CorruptError, LimitError, UnsupportedError
+from ckptfmt.proto import messages
+from ckptfmt.tensor.array import (
+    Array,
+    Shape,
+    decode_raw,
+    decode_shape,
+    extend_low_bits,
+    no_such_array,
+    shaped,
+)
 from ckptfmt.wire.coding import (
     FIXED32,
     FIXED64,
     LENGTH_DELIMITED,
-    VARINT,
     Buffer,
     Field,
     decode_fields,
     decode_integers,
     decode_varints,
-    to_signed,
 )
-
-Shape: TypeAlias = tuple[int, ...]
-Box: TypeAlias = "tuple[slice | EllipsisType, ...]"
-"""An index that takes a part of an array as a view: slices, and an ellipsis at the end."""
-Array: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"
-
-MAX_RANK = 254
-"""TensorFlow's TensorShape holds no more dimensions."""
 
 MAX_FILLED_BYTES = 1 << 30
 """How far the last value of a TensorProto may be repeated; a few stored bytes can ask for any size."""
@@ -48,153 +47,6 @@ MAX_FILL_RATIO = 256
 
 MAX_NESTING = 50
 """Variants in tensors in variants; protobuf itself stops at 100 messages, two of these a level."""
-
-_INT64_MAX = (1 << 63) - 1
-_FIXED = Storage.FIXED
-_BIG_ENDIAN_HOST = sys.byteorder == "big"
-
-
-@lru_cache(maxsize=4096)
-def decode_shape(data: bytes) -> Shape:
-    """Return the dimensions of a serialized TensorShapeProto.
-
-    Raises CorruptError where TensorFlow has no such shape: negative sizes, too many dimensions or elements.
-    ``unknown_rank`` is ignored, as TensorFlow does for stored tensors.
-    """
-    shape: list[int] = []
-    elements = 1
-    for field in decode_fields(data):
-        if (field.number, field.wire_type) != (2, LENGTH_DELIMITED):
-            continue
-        size = 0
-        for dim in decode_fields(field.content):
-            if (dim.number, dim.wire_type) == (1, VARINT):
-                size = to_signed(dim.value)
-        if size < 0:
-            raise CorruptError(f"dimension {len(shape)} of a shape is {size}")
-        elements *= size
-        if elements > _INT64_MAX:
-            raise CorruptError(f"shape {[*shape, size]} has more than 2**63 - 1 elements")
-        shape.append(size)
-    if len(shape) > MAX_RANK:
-        raise CorruptError(f"shape of {len(shape)} dimensions, TensorFlow has at most {MAX_RANK}")
-    return tuple(shape)
-
-
-def expected_size(dtype: DType, shape: Shape) -> int | None:
-    """Stored bytes of a tensor; None where the elements vary in size."""
-    return None if dtype.itemsize is None else math.prod(shape) * dtype.itemsize
-
-
-def read_only(array: Array) -> Array:
-    """Return the array, no longer writable."""
-    array.flags.writeable = False
-    return array
-
-
-def new_array(shape: Shape, dtype: DType) -> Array:
-    """Return an uninitialised array.
-
-    Raises UnsupportedError where NumPy has no such shape, LimitError where there is no memory for it.
-    """
-    try:
-        return np.empty(shape, dtype.numpy)
-    except ValueError as error:
-        raise _no_such_array(shape, error) from error
-    except MemoryError as error:
-        raise LimitError(
-            f"memory for {dtype.name}{list(shape)}",
-            limit=_memory_size(),
-            asked=math.prod(shape) * dtype.numpy.itemsize,
-        ) from error
-
-
-def _memory_size() -> int:
-    """Bytes of physical memory, or 0 where the system does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 0
-
-
-def check_shape(shape: Shape, dtype: DType) -> None:
-    """Raise UnsupportedError where NumPy has no array of that shape and dtype; nothing is allocated."""
-    try:
-        # Strides of zero: any size is only a number here.
-        np.broadcast_to(np.empty((), dtype.numpy), shape)
-    except ValueError as error:
-        raise _no_such_array(shape, error) from error
-
-
-def _no_such_array(shape: Shape, error: ValueError) -> UnsupportedError:
-    return UnsupportedError(f"NumPy has no array of shape {list(shape)}: {error}")
-
-
-def decode_raw(
-    data: Buffer, dtype: DType, shape: Shape, *, big_endian: bool = False, at: Box | None = None
-) -> Array:
-    """Return the array whose elements lie in ``data``, read-only bytes, in C order: a view if possible.
-
-    With ``at``, only that part of it, and no other byte is touched. A copy is made only to swap bytes (files
-    of the other byte order), to sign-extend the types of less than 8 bits, and of a bool that is neither 0
-    nor 1. The view may be unaligned; NumPy copes, ``np.require(array, requirements="A")`` copies.
-    """
-    itemsize = dtype.itemsize
-    if itemsize is None:
-        raise UnsupportedError(f"dtype {dtype.name} has no fixed-size elements")
-    if len(data) != itemsize * math.prod(shape):
-        raise CorruptError(
-            f"{dtype.name} of shape {list(shape)}: got {len(data)} bytes, want {itemsize * math.prod(shape)}",
-            offset=0,
-        )
-    try:
-        if dtype.storage is not _FIXED:
-            stored: Array = np.ndarray(shape, np.uint8, data)
-            return read_only(_extend_low_bits(stored if at is None else stored[at], dtype))
-        if big_endian is not _BIG_ENDIAN_HOST and itemsize > 1:
-            return read_only(_swap_bytes(data, dtype.numpy, shape, at, big_endian=big_endian))
-        array: Array = np.ndarray(shape, dtype.numpy, data)
-    except ValueError as error:
-        raise _no_such_array(shape, error) from error
-    if at is not None:
-        array = array[at]
-    return _as_bools(array) if dtype.name == "bool" else array
-
-
-def _as_bools(array: Array) -> Array:
-    """The array itself, or where a byte is neither 0 nor 1 a copy, true where it is not 0, as in Python."""
-    stored = array.view(np.uint8)
-    if not stored.size or int(np.max(stored)) <= 1:
-        return array
-    return read_only(np.asarray(stored != 0))
-
-
-def _extend_low_bits(stored: Array, dtype: DType) -> Array:
-    unused = 8 - dtype.bits
-    if dtype.signed:
-        # Counts of the same type: NumPy 1 would widen an array without dimensions to that of a Python int.
-        shifted = np.left_shift(stored, np.uint8(unused)).view(np.int8)
-        values: Array = np.right_shift(shifted, np.int8(unused))
-    else:
-        values = np.bitwise_and(stored, np.uint8(0xFF >> unused))
-    # NumPy's functions make a scalar of an array without dimensions.
-    return np.asarray(values).view(dtype.numpy)
-
-
-def _swap_bytes(
-    data: Buffer, dtype: np.dtype[np.generic], shape: Shape, at: Box | None, *, big_endian: bool
-) -> Array:
-    # As unsigned words: byteswap() of ml_dtypes types is not to be relied on. A complex number is two words.
-    is_complex = dtype.kind == "c"
-    word = dtype.itemsize // 2 if is_complex else dtype.itemsize
-    stored: Array = np.ndarray(
-        (*shape, 2) if is_complex else shape, f"{'>' if big_endian else '<'}u{word}", data
-    )
-    values: Array = (stored if at is None else stored[at]).astype(f"u{word}", order="C").view(dtype)
-    return values[..., 0] if is_complex else values
-
-
-# --- TensorProto -----------------------------------------------------------------------------------------
 
 _INT_VAL = (
     *("int32", "int16", "uint16", "int8", "uint8", "int4", "uint4", "int2", "uint2"),
@@ -249,6 +101,22 @@ class ResourceHandle:
     name: str
     hash_code: int
     type_name: str
+
+
+def to_array(tensor: messages.TensorProto | Buffer) -> Array:
+    """Return the array of a TensorProto, a message or serialized, read-only, as ``tf.make_ndarray`` does.
+
+    Strings are ``object`` arrays of bytes, elements of resource and variant tensors are
+    :class:`ResourceHandle` and :class:`Variant`. Errors are those of :func:`decode_tensor_proto`.
+    """
+    if not isinstance(tensor, messages.TensorProto):
+        return decode_tensor_proto(tensor)
+    dtype = find_dtype(tensor.dtype)
+    content = tensor.tensor_content
+    if content and dtype.itemsize is not None:
+        # Without serializing all of it anew.
+        return decode_raw(content, dtype, decode_shape(tensor.tensor_shape.SerializeToString()))
+    return decode_tensor_proto(tensor.SerializeToString())
 
 
 def decode_tensor_proto(data: Buffer, *, limit: int = MAX_FILLED_BYTES, nesting: int = 0) -> Array:
@@ -342,7 +210,7 @@ def _from_numbers(numbers: Array, dtype: DType, encoding: str) -> Array:
         parts = np.ascontiguousarray(numbers[: len(numbers) // 2 * 2], f"f{dtype.numpy.itemsize // 2}")
         return parts.view(dtype.numpy)
     if dtype.storage is Storage.LOW_BITS:
-        return _extend_low_bits(numbers.astype(np.uint8), dtype)
+        return extend_low_bits(numbers.astype(np.uint8), dtype)
     return numbers.astype(dtype.numpy, copy=False)
 
 
@@ -360,7 +228,7 @@ def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
         try:
             return np.broadcast_to((values if len(values) else zero).reshape(()), shape)
         except ValueError as error:
-            raise _no_such_array(shape, error) from error
+            raise no_such_array(shape, error) from error
     if elements * dtype.numpy.itemsize > limit:
         raise LimitError(
             f"constant {dtype.name}{list(shape)} of {len(values)} values",
@@ -371,14 +239,6 @@ def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
     filled[: len(values)] = values
     filled[len(values) :] = values[-1]
     return shaped(filled, shape)
-
-
-def shaped(values: Array, shape: Shape) -> Array:
-    """Return the values in that shape, read-only; UnsupportedError where NumPy has no such shape."""
-    try:
-        return read_only(values.reshape(shape))
-    except ValueError as error:
-        raise _no_such_array(shape, error) from error
 
 
 def _decode_inline_strings(content: Buffer, count: int) -> Array:
@@ -431,3 +291,169 @@ def _decode_resource(data: Buffer) -> ResourceHandle:
 def _require(field: Field, wire_type: int) -> None:
     if field.wire_type != wire_type:
         raise CorruptError(f"field {field.number}: got wire type {field.wire_type}, want {wire_type}")
+
+
+# --- arrays to TensorProto ---------------------------------------------------------------------------------
+
+_LISTED_ONE_BY_ONE = frozenset(
+    ("complex64", "complex128", "bool", "uint16", "int4", "uint4", "int2", "uint2")
+)
+"""Dtypes of a fixed size whose values TensorFlow never writes as ``tensor_content``."""
+
+MAX_CONTENT = 1 << 31
+"""Bytes that protobuf does not hold in one message."""
+
+
+def to_proto(
+    values: Any,  # noqa: ANN401  (whatever NumPy makes an array of)
+    dtype: Any = None,  # noqa: ANN401  (a dtype of any library)
+    shape: Iterable[int] | None = None,
+) -> messages.TensorProto:
+    """Return the TensorProto of an array, as ``tf.make_tensor_proto`` makes it.
+
+    Several numbers are ``tensor_content``; a single one, complex numbers, bools, strings, ``uint16`` and
+    integers of less than 8 bits are listed one by one. Source: TensorFlow's ``tensor_util.py``.
+
+    Parameters
+    ----------
+    values
+        An array, a scalar, or nested lists. Without a ``dtype`` Python floats become float32, and ints int32
+        where they fit. Arrays of :class:`Variant` or :class:`ResourceHandle` objects need theirs to be given.
+    dtype
+        The dtype, of any library or by name; quantised ones have to be given.
+    shape
+        The shape, where it is not that of the values; fewer values than elements repeat the last one when
+        they are read.
+
+    Raises
+    ------
+    TypeError
+        TensorFlow has no such dtype, or the values are not of the one given.
+    ValueError
+        More values than the shape has elements, nested lists of unequal lengths, or 2 GiB and more.
+    """
+    if isinstance(values, messages.TensorProto):
+        return values
+    wanted = None if dtype is None else as_dtype(dtype).base_dtype
+    array = _as_array(values, wanted)
+    known = wanted if wanted is not None else as_dtype(array.dtype)
+    sizes = array.shape if shape is None else tuple(map(operator.index, shape))
+    count = math.prod(sizes)
+    if array.size > count:
+        raise ValueError(f"too many values: got {array.size}, want at most {count} for shape {list(sizes)}")
+    proto = messages.TensorProto(dtype=known.code)
+    proto.tensor_shape.SetInParent()
+    for size in sizes:
+        proto.tensor_shape.dim.add(size=size)
+    is_content = known.itemsize is not None and known.name not in _LISTED_ONE_BY_ONE
+    if is_content and array.size == count and count > 1:
+        if array.nbytes >= MAX_CONTENT:
+            raise ValueError(f"{known.name}{list(sizes)}: got {array.nbytes} bytes, want less than 2 GiB")
+        proto.tensor_content = (array.byteswap() if sys.byteorder == "big" else array).tobytes()
+    else:
+        _list_values(proto, array.ravel(), known)
+    return proto
+
+
+def _as_array(values: Any, wanted: DType | None) -> Array:  # noqa: ANN401
+    """The values as an array, of the dtype wanted or else of the one TensorFlow gives Python's numbers."""
+    numpy = None if wanted is None else wanted.numpy
+    if wanted is not None and wanted.name in ("resource", "variant"):
+        return np.asarray(values, object)
+    if _is_array(values):
+        array = np.asarray(values)
+        return array if numpy is None or array.dtype == numpy else array.astype(numpy)
+    try:
+        natural: Array = np.array(values)
+        if natural.dtype.kind in "SU":
+            natural = np.array(values, object)  # NumPy's own strings end where zeros begin
+        if wanted is None:
+            return _narrowed(natural)
+        if natural.size and natural.dtype.kind not in _KINDS.get(np.dtype(numpy).kind, "biuf"):
+            raise TypeError(f"got values of {natural.dtype.name}, want {wanted.name}")
+        return np.array(values, numpy)
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
+
+
+_KINDS = {"b": "b", "i": "biu", "u": "biu", "f": "biuf", "c": "biufc", "O": "O", "V": "biuf"}
+"""Kind of a NumPy dtype -> kinds that Python's values may have for it."""
+
+
+def _narrowed(array: Array) -> Array:
+    if array.dtype == np.float64:
+        with np.errstate(over="ignore"):
+            return array.astype(np.float32)
+    if array.dtype == np.int64:
+        narrow = array.astype(np.int32)
+        return narrow if np.array_equal(narrow, array) else array
+    return array
+
+
+def _is_array(values: object) -> bool:
+    if callable(getattr(values, "__array__", None)) or hasattr(values, "__array_interface__"):
+        return True
+    return isinstance(values, (bytearray, memoryview))
+
+
+def _list_values(proto: messages.TensorProto, flat: Array, dtype: DType) -> None:
+    """Add values one by one to the field of their dtype."""
+    number, encoding = VALUE_FIELDS.get(dtype.name, (0, ""))
+    if not number:
+        raise TypeError(f"dtype {dtype.name} (code {dtype.code}) has no values")
+    if encoding == "bytes":
+        proto.float8_val = flat.view(np.uint8).tobytes()
+        return
+    values: list[Any]
+    if encoding == "string":
+        values = [_as_bytes(value) for value in flat]
+    elif encoding == "resource":
+        values = [_encode_resource(value) for value in flat]
+    elif encoding == "variant":
+        values = [_encode_variant(value) for value in flat]
+    elif encoding == "bits16":
+        values = flat.view(np.uint16).tolist()
+    elif flat.dtype.kind == "c":
+        values = flat.view(f"f{flat.dtype.itemsize // 2}").tolist()
+    elif dtype.storage is Storage.LOW_BITS:
+        values = flat.astype(np.int8).tolist()
+    else:
+        values = flat.tolist()
+    getattr(proto, proto.DESCRIPTOR.fields_by_number[number].name).extend(values)
+
+
+def _as_bytes(value: object) -> bytes:
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value)
+    if isinstance(value, str):
+        return value.encode()
+    raise TypeError(f"element of a string tensor: got {type(value).__name__}, want bytes or str")
+
+
+def _encode_resource(value: object) -> messages.ResourceHandleProto:
+    if not isinstance(value, ResourceHandle):
+        raise TypeError(f"element of a resource tensor: got {type(value).__name__}, want a ResourceHandle")
+    return messages.ResourceHandleProto(
+        device=value.device,
+        container=value.container,
+        name=value.name,
+        hash_code=value.hash_code,
+        maybe_type_name=value.type_name,
+    )
+
+
+def _encode_variant(value: object) -> messages.VariantTensorDataProto:
+    if not isinstance(value, Variant):
+        raise TypeError(f"element of a variant tensor: got {type(value).__name__}, want a Variant")
+    tensors = [to_proto(tensor, _dtype_of(tensor)) for tensor in value.tensors]
+    return messages.VariantTensorDataProto(
+        type_name=value.type_name, metadata=value.metadata, tensors=tensors
+    )
+
+
+def _dtype_of(array: Array) -> DType | None:
+    """The dtype of what a variant holds, where its elements and not NumPy's dtype tell."""
+    first = array.ravel()[:1].tolist() if array.dtype.hasobject else []
+    if first and isinstance(first[0], Variant):
+        return as_dtype("variant")
+    return as_dtype("resource") if first and isinstance(first[0], ResourceHandle) else None

@@ -1,0 +1,170 @@
+"""Collections: lists that a program kept beside its graph, by name.
+
+The kinds: names of nodes and tensors, numbers, serialized messages (``VariableDef`` of variables, others as
+bytes) and ``Any`` messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from ckptfmt.errors import CorruptError, TensorNotFoundError
+from ckptfmt.proto import messages
+from ckptfmt.proto.parse import parse_message
+
+VARIABLES = frozenset(
+    (
+        *("variables", "trainable_variables", "local_variables", "model_variables", "metric_variables"),
+        *("moving_average_variables", "concatenated_variables", "trainable_resource_variables"),
+        "_trainable_concatenated_variables",
+    )
+)
+"""Collections that TensorFlow itself keeps variables in."""
+
+
+class Partition(NamedTuple):
+    """Which part of a partitioned variable one is."""
+
+    full_name: str
+    """What the whole is called."""
+    full_shape: tuple[int, ...]
+    """Shape of the whole."""
+    offset: tuple[int, ...]
+    """Where the part begins in each dimension."""
+    shape: tuple[int, ...]
+    """Shape of the part."""
+
+
+class Variable(NamedTuple):
+    """What a program knew of one of its variables: a VariableDef."""
+
+    name: str
+    """The tensor, as ``w:0``."""
+    initializer: str
+    """The op that initialises it."""
+    snapshot: str
+    """The tensor that has its value, as ``w/read:0``."""
+    initial_value: str
+    """The tensor that it is initialised from; empty where that was not written."""
+    trainable: bool
+    """Whether training changes it. Old files do not say; the collection ``trainable_variables`` does."""
+    is_resource: bool
+    """Whether it is a resource, and not a reference."""
+    partition: Partition | None
+    """Which part of a whole it is, None where it is one."""
+    synchronization: str
+    """``auto``, ``none``, ``on_write`` or ``on_read``: how copies of it are kept alike."""
+    aggregation: str
+    """``none``, ``sum``, ``mean`` or ``only_first_replica``: how changes of copies are put together."""
+
+
+class Asset(NamedTuple):
+    """A file that a model needs."""
+
+    filename: str
+    """Its name, below the directory of assets."""
+    tensor: str
+    """The tensor, ``node:k``, that its path is fed to."""
+
+
+class AnyMessage(NamedTuple):
+    """A message of a kind not known here."""
+
+    type_url: str
+    """What says its kind."""
+    value: bytes
+    """Its bytes."""
+
+
+Item: TypeAlias = "str | bytes | int | float | Variable | Asset | AnyMessage"
+
+_SYNCHRONIZATION = ("auto", "none", "on_write", "on_read")
+_AGGREGATION = ("none", "sum", "mean", "only_first_replica")
+
+
+def decode_variable(data: bytes, file: str) -> Variable:
+    """Return the variable of a serialized VariableDef; CorruptError where it is none."""
+    known = parse_message(messages.VariableDef, data, file)
+    part = known.save_slice_info_def
+    partition = None
+    if known.HasField("save_slice_info_def"):
+        partition = Partition(
+            part.full_name, tuple(part.full_shape), tuple(part.var_offset), tuple(part.var_shape)
+        )
+    return Variable(
+        known.variable_name,
+        known.initializer_name,
+        known.snapshot_name,
+        known.initial_value_name,
+        known.trainable,
+        known.is_resource,
+        partition,
+        _word(_SYNCHRONIZATION, known.synchronization),
+        _word(_AGGREGATION, known.aggregation),
+    )
+
+
+def _word(words: tuple[str, ...], code: int) -> str:
+    return words[code] if 0 <= code < len(words) else f"unknown_{code}"
+
+
+def decode_asset(asset: messages.AssetFileDef) -> Asset:
+    """Return what an AssetFileDef says."""
+    return Asset(asset.filename, asset.tensor_info.name)
+
+
+class Collections(Mapping[str, tuple[Item, ...]]):
+    """The collections of a meta graph by name, decoded when they are asked for."""
+
+    def __init__(self, collections: Mapping[str, messages.CollectionDef], file: str) -> None:
+        self._messages = collections
+        self._file = file
+
+    def __getitem__(self, name: str) -> tuple[Item, ...]:
+        """Return a collection.
+
+        Raises
+        ------
+        TensorNotFoundError
+            There is none of that name (a KeyError).
+        CorruptError
+            What stands where a variable should is none.
+        """
+        if name not in self:
+            raise TensorNotFoundError(name, file=self._file, noun="collection")
+        collection = self._messages[name]
+        kind = collection.WhichOneof("kind")
+        if kind is None:
+            return ()
+        values = getattr(collection, kind).value
+        if kind == "bytes_list" and name in VARIABLES:
+            return tuple(decode_variable(value, self._file) for value in values)
+        if kind == "any_list":
+            return tuple(map(self._decode_any, values))
+        return tuple(values)
+
+    def _decode_any(self, message: Any) -> Item:  # noqa: ANN401  (protobuf's own Any)
+        if message.type_url.rpartition("/")[2] == "tensorflow.AssetFileDef":
+            return decode_asset(parse_message(messages.AssetFileDef, message.value, self._file))
+        return AnyMessage(message.type_url, message.value)
+
+    def variables(self, name: str) -> tuple[Variable, ...]:
+        """Return the variables of a collection, none where there is no such one."""
+        items = self.get(name, ())
+        variables = tuple(item for item in items if isinstance(item, Variable))
+        if len(variables) < len(items):
+            raise CorruptError(f"collection {name!r} has other things than variables", file=self._file)
+        return variables
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._messages))
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self._messages
+
+    def __repr__(self) -> str:
+        return f"<Collections {', '.join(self)}>"

@@ -1,0 +1,145 @@
+"""Functions: the bodies in a graph's library, and which calls which.
+
+A node calls a function by having its name for an operation, or by an attribute, as ``PartitionedCall``,
+``If``, ``While`` and gradients do. Walks are iterative: functions may call each other in circles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import NamedTuple
+
+from ckptfmt.dtypes import DType, find_dtype
+from ckptfmt.errors import CorruptError, TensorNotFoundError
+from ckptfmt.graph.attributes import Attributes
+from ckptfmt.graph.node import Node, Output, parse_function_output
+from ckptfmt.proto import messages
+
+
+class Argument(NamedTuple):
+    """A tensor that a function takes or returns."""
+
+    name: str
+    """Its name within the function."""
+    dtype: DType | None
+    """Its dtype; None where an attribute of the function says it."""
+
+
+class Function:
+    """One function of a library."""
+
+    def __init__(self, message: messages.FunctionDef) -> None:
+        self.message = message
+        """The FunctionDef."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.message.signature.name
+
+    @property
+    def inputs(self) -> tuple[Argument, ...]:
+        """What it takes, in order."""
+        return tuple(map(_argument, self.message.signature.input_arg))
+
+    @property
+    def outputs(self) -> tuple[Argument, ...]:
+        """What it returns, in order."""
+        return tuple(map(_argument, self.message.signature.output_arg))
+
+    @cached_property
+    def nodes(self) -> Mapping[str, Node]:
+        """The nodes of its body by name, in order."""
+        return {node.name: Node(node, in_function=True) for node in self.message.node_def}
+
+    @property
+    def returns(self) -> dict[str, Output]:
+        """For each output the tensor of the body, or the argument, that is returned."""
+        returned = self.message.ret
+        return {
+            argument.name: parse_function_output(returned[argument.name])
+            for argument in self.message.signature.output_arg
+            if argument.name in returned
+        }
+
+    @property
+    def control_outputs(self) -> dict[str, str]:
+        """Nodes that run whether or not anything returned needs them, by the names they are known by."""
+        return dict(sorted(self.message.control_ret.items()))
+
+    @property
+    def attributes(self) -> Attributes:
+        """Its attributes by name, as Python values."""
+        return Attributes(self.message.attr)
+
+    def __repr__(self) -> str:
+        inputs, outputs = (", ".join(a.name for a in side) for side in (self.inputs, self.outputs))
+        return f"<Function {self.name!r} ({inputs}) -> ({outputs}), {len(self.message.node_def)} nodes>"
+
+
+def _argument(message: messages.OpDef.ArgDef) -> Argument:
+    return Argument(message.name, find_dtype(message.type) if message.type else None)
+
+
+class Functions(Mapping[str, Function]):
+    """The functions of a library by name, in the order of the file."""
+
+    def __init__(self, library: messages.FunctionDefLibrary, file: str | None) -> None:
+        self._functions = {function.signature.name: function for function in library.function}
+        self._file = file
+        if len(self._functions) < len(library.function):
+            raise CorruptError("several functions have one name", file=file)
+        self.gradients: Mapping[str, str] = {
+            gradient.function_name: gradient.gradient_func for gradient in library.gradient
+        }
+        """Name of the function that is the gradient of another, where one is given."""
+
+    def __getitem__(self, name: str) -> Function:
+        """Return a function; TensorNotFoundError, a KeyError, where there is none of that name."""
+        function = self._functions.get(name)
+        if function is None:
+            raise TensorNotFoundError(name, file=self._file or "graph", noun="function")
+        return Function(function)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._functions)
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._functions
+
+    @cached_property
+    def calls(self) -> Mapping[str, frozenset[str]]:
+        """For each function the names of those that its body calls, also of those that are not here."""
+        return {name: self.called_by(function.node_def) for name, function in self._functions.items()}
+
+    def called_by(self, nodes: Iterable[messages.NodeDef]) -> frozenset[str]:
+        """Return the names of the functions that nodes call."""
+        called: set[str] = set()
+        for node in nodes:
+            if node.op in self._functions:
+                called.add(node.op)
+            for value in node.attr.values():
+                kind = value.WhichOneof("value")
+                if kind == "func":
+                    called.add(value.func.name)
+                elif kind == "list":
+                    called.update(call.name for call in value.list.func)
+        return frozenset(called)
+
+    def reached_from(self, names: Iterable[str]) -> frozenset[str]:
+        """Return functions of the library and all that they call, directly or not; others are left out."""
+        waiting = [name for name in names if name in self._functions]
+        reached = set(waiting)
+        while waiting:
+            for name in self.calls[waiting.pop()]:
+                if name in self._functions and name not in reached:
+                    reached.add(name)
+                    waiting.append(name)
+        return frozenset(reached)
+
+    def __repr__(self) -> str:
+        return f"<Functions, {len(self)}>"

@@ -1,0 +1,102 @@
+"""Nodes: one operation of a graph, where its inputs come from, and what else it says.
+
+::
+
+    input        in a graph                          in the body of a function
+    name         output 0 of a node                  an argument of the function
+    name:k       output k of a node
+    name:out:k                                       number k of the output "out" of a node
+    ^name        runs before: a control input        the same
+
+Source: TensorFlow ``core/framework/node_def_util.h``, ``core/framework/function.proto``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ckptfmt.graph.attributes import Attributes
+from ckptfmt.proto import messages
+
+_INDEX = re.compile(r"[0-9]{1,18}")
+
+
+class Output(NamedTuple):
+    """One output of a node: a tensor."""
+
+    node: str
+    """Name of the node; in the body of a function also of an argument."""
+    number: int = 0
+    """Which of its outputs, in a function's body which of those called :attr:`name`."""
+    name: str | None = None
+    """In the body of a function what the op calls the output; None of an argument, and in graphs."""
+
+    def __str__(self) -> str:
+        return ":".join([self.node, *([] if self.name is None else [self.name]), str(self.number)])
+
+
+def parse_output(text: str) -> Output:
+    """Return the output that ``name`` or ``name:k`` names in a graph; a ``^`` is left aside."""
+    text = text.removeprefix("^")
+    name, _, index = text.rpartition(":")
+    return Output(name, int(index)) if name and _INDEX.fullmatch(index) else Output(text)
+
+
+def parse_function_output(text: str) -> Output:
+    """Return the output that ``arg`` or ``name:out:k`` names in the body of a function."""
+    text = text.removeprefix("^")
+    node, _, rest = text.partition(":")
+    name, _, index = rest.rpartition(":")
+    return Output(node, int(index), name) if name and _INDEX.fullmatch(index) else parse_output(text)
+
+
+class Node:
+    """One node of a graph, or of the body of a function."""
+
+    __slots__ = ("in_function", "message")
+
+    def __init__(self, message: messages.NodeDef, *, in_function: bool = False) -> None:
+        self.message = message
+        """The NodeDef."""
+        self.in_function = in_function
+        """Whether it belongs to the body of a function, whose inputs are written otherwise."""
+
+    @property
+    def name(self) -> str:
+        """Its name, scopes separated by slashes."""
+        return self.message.name
+
+    @property
+    def op(self) -> str:
+        """Name of its operation, or of a function that it calls."""
+        return self.message.op
+
+    @property
+    def device(self) -> str:
+        """The device it was placed on; empty where none was asked for."""
+        return self.message.device
+
+    @property
+    def inputs(self) -> tuple[Output, ...]:
+        """The tensors it takes, in order, without control inputs."""
+        parse = parse_function_output if self.in_function else parse_output
+        return tuple(parse(text) for text in self.message.input if not text.startswith("^"))
+
+    @property
+    def control_inputs(self) -> tuple[str, ...]:
+        """Names of the nodes that run before it."""
+        return tuple(text[1:] for text in self.message.input if text.startswith("^"))
+
+    @property
+    def attributes(self) -> Attributes:
+        """Its attributes by name, as Python values."""
+        return Attributes(self.message.attr)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Node) and self.message == other.message
+
+    __hash__ = None  # type: ignore[assignment]  # messages change
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name!r} {self.op}>"

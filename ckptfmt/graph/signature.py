@@ -1,0 +1,94 @@
+"""Signatures: what a model is fed and what it returns, by names its users know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
+
+from ckptfmt.dtypes import DType, find_dtype
+from ckptfmt.graph.attributes import PartialShape, decode_shape
+from ckptfmt.proto import messages
+from ckptfmt.tensor.array import Array
+from ckptfmt.tensor.tensor_proto import to_array
+
+INIT_SIGNATURE = "__saved_model_init_op"
+"""The signature under which TensorFlow 2 hides the op that initialises a model; it is none to call."""
+
+
+class SparseTensor(NamedTuple):
+    """The three tensors that a sparse one is made of, each as ``node:k``."""
+
+    values: str
+    indices: str
+    dense_shape: str
+
+
+class CompositeTensor(NamedTuple):
+    """The tensors that a ragged or other composite one is made of."""
+
+    type_spec: messages.TypeSpecProto
+    """What kind it is."""
+    components: tuple[TensorInfo, ...]
+    """Its parts."""
+
+
+class TensorInfo(NamedTuple):
+    """What a signature says of one tensor."""
+
+    tensor: str | SparseTensor | CompositeTensor | None
+    """Where it is found in the graph: ``node:k``, or what it is made of; None where nothing says."""
+    dtype: DType
+    """Its dtype."""
+    shape: PartialShape
+    """Its shape; None in it for a size of any kind, None for any number of dimensions."""
+
+
+Infos: TypeAlias = "dict[str, TensorInfo]"
+
+
+class Signature(NamedTuple):
+    """One way to call a model."""
+
+    method: str
+    """What kind it is, as ``tensorflow/serving/predict``."""
+    inputs: Infos
+    """What it is fed, by name, sorted: the file has no order."""
+    outputs: Infos
+    """What it returns, by name, sorted."""
+    defaults: dict[str, Array]
+    """Values of inputs that may be left out."""
+
+
+def decode_signatures(signatures: Mapping[str, messages.SignatureDef]) -> dict[str, Signature]:
+    """Return the signatures of a meta graph that can be called, sorted by name."""
+    return {name: decode_signature(signatures[name]) for name in sorted(signatures) if name != INIT_SIGNATURE}
+
+
+def decode_signature(signature: messages.SignatureDef) -> Signature:
+    """Return what a SignatureDef says; CorruptError where a default is no tensor."""
+    defaults = signature.defaults
+    return Signature(
+        signature.method_name,
+        {name: decode_tensor_info(signature.inputs[name]) for name in sorted(signature.inputs)},
+        {name: decode_tensor_info(signature.outputs[name]) for name in sorted(signature.outputs)},
+        {name: to_array(defaults[name]) for name in sorted(defaults)},
+    )
+
+
+def decode_tensor_info(info: messages.TensorInfo) -> TensorInfo:
+    """Return what a TensorInfo says."""
+    kind = info.WhichOneof("encoding")
+    tensor: str | SparseTensor | CompositeTensor | None = None
+    if kind == "name":
+        tensor = info.name
+    elif kind == "coo_sparse":
+        parts = info.coo_sparse
+        tensor = SparseTensor(
+            parts.values_tensor_name, parts.indices_tensor_name, parts.dense_shape_tensor_name
+        )
+    elif kind == "composite_tensor":
+        composite = info.composite_tensor
+        components = tuple(map(decode_tensor_info, composite.components))
+        tensor = CompositeTensor(composite.type_spec, components)
+    shape = decode_shape(info.tensor_shape) if info.HasField("tensor_shape") else None
+    return TensorInfo(tensor, find_dtype(info.dtype), shape)
