@@ -15,18 +15,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from ckptfmt.dtypes import DTYPES, REF_OFFSET, DType, find_dtype
 from ckptfmt.errors import CorruptError, GraphError
+from ckptfmt.graph.attributes import PartialShape, decode_shape
+from ckptfmt.graph.node import parse_output
+from ckptfmt.graph.reading import read_meta_graph
 from ckptfmt.proto import messages
-from ckptfmt.proto.parse import parse_message, parse_text
+from ckptfmt.proto.parse import parse_message
 from ckptfmt.tensor.tensor_proto import decode_tensor_proto
-from ckptfmt.wire.coding import LENGTH_DELIMITED, decode_fields
-from ckptfmt.wire.file import MappedFile
-
-PartialShape: TypeAlias = "tuple[int | None, ...] | None"
-"""Sizes, None for one that is not known; None where not even their number is."""
 
 
 class SavedVariable(NamedTuple):
@@ -60,16 +58,6 @@ _RESTORES = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
 _PASSING = frozenset({"Identity", "IdentityN", "Enter", "RefEnter", "RefIdentity"})
 """Ops whose output k is their input k."""
 
-_TEXT_HEAD = 4096
-_NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
-_TEXT_FIELD = re.compile(
-    rb"(?:\s|#[^\n]*\n)*(?:meta_info_def|graph_def|saver_def|collection_def|signature_def)\s*:?\s*[{<]"
-)
-_FIELDS = range(1, 8)
-_GRAPH_DEF = 2
-"""Number of the field that holds the graph, among those of MetaGraphDef."""
-_MAX_FIELDS = 1 << 20
-"""More than any MetaGraphDef has: a collection or a signature each."""
 _DIGITS = re.compile(r"[0-9]{1,19}")
 
 
@@ -88,44 +76,10 @@ def read_saved_variables(path: str | os.PathLike[str]) -> dict[str, SavedVariabl
     CheckpointNotFoundError, NotReadableError
         There is no such file, or the system refuses it.
     """
-    file = MappedFile(os.fspath(path))
-    try:
-        meta = parse_meta_graph(file.read(0, file.size), file.name)
-    finally:
-        file.close()
-    return saved_variables(meta, file.name)
-
-
-def is_meta_graph(data: memoryview) -> bool:
-    """Whether bytes seem to be a MetaGraphDef, serialized or as text; only their frame is looked at."""
-    head = bytes(data[:_TEXT_HEAD])
-    if not _NOT_TEXT.search(head):
-        return bool(_TEXT_FIELD.match(head))
-    has_graph = False
-    try:
-        for count, known in enumerate(decode_fields(data)):
-            if known.number not in _FIELDS or known.wire_type != LENGTH_DELIMITED or count > _MAX_FIELDS:
-                return False
-            has_graph |= known.number == _GRAPH_DEF
-    except CorruptError:
-        return False
-    return has_graph
-
-
-def parse_meta_graph(data: bytes | memoryview, file: str) -> messages.MetaGraphDef:
-    """Return the MetaGraphDef that bytes are, serialized or as text; CorruptError where they are none."""
-    # Serialized, its first fields hold a length or a tag below the space within a few bytes.
-    parse = parse_message if _NOT_TEXT.search(bytes(data[:_TEXT_HEAD])) else _parse_text
-    meta = parse(messages.MetaGraphDef, data, file)
-    if not meta.HasField("graph_def"):
-        raise CorruptError("not a MetaGraphDef: it has no graph", file=file)
-    return meta
-
-
-def _parse_text(
-    cls: type[messages.MetaGraphDef], data: bytes | memoryview, file: str
-) -> messages.MetaGraphDef:
-    return parse_text(cls, bytes(data), file)
+    meta = read_meta_graph(path)
+    if not meta.message.HasField("graph_def"):
+        raise CorruptError("not a MetaGraphDef: it has no graph", file=meta.file)
+    return saved_variables(meta.message, meta.file)
 
 
 def saved_variables(meta: messages.MetaGraphDef, file: str) -> dict[str, SavedVariable]:
@@ -176,7 +130,7 @@ class _Graph:
     def _reference(self, node: messages.NodeDef, index: int) -> tuple[str, int]:
         if index >= len(node.input) or node.input[index].startswith("^"):
             raise CorruptError(f"node {node.name!r} ({node.op}) has no input {index}", file=self.file)
-        return _split_reference(node.input[index])
+        return parse_output(node.input[index])[:2]
 
     def restored_by(self, restore_op: str) -> dict[str, SavedVariable]:
         """Return what a Saver's restore op restores; nothing where it leads to no op that restores."""
@@ -184,7 +138,7 @@ class _Graph:
             return {}
         order = {}
         assigned: dict[tuple[str, int], list[messages.NodeDef]] = {}
-        for node in self._leading_to(_split_reference(restore_op)[0]):
+        for node in self._leading_to(parse_output(restore_op).node):
             if node.op in _RESTORES:
                 order[node.name] = node
             elif node.op in _ASSIGNS:
@@ -209,7 +163,7 @@ class _Graph:
         while waiting:
             node = self.node(waiting.pop())
             yield node
-            names = [_split_reference(text)[0] for text in reversed(node.input)]
+            names = [parse_output(text).node for text in reversed(node.input)]
             fresh = [name for name in dict.fromkeys(names) if name not in seen]
             seen.update(fresh)
             waiting += fresh
@@ -279,7 +233,7 @@ class _Graph:
     def collected(self, data: bytes, variables: dict[str, SavedVariable]) -> None:
         """Add the variable of a serialized VariableDef."""
         variable = parse_message(messages.VariableDef, data, self.file)
-        node = self.node(_split_reference(variable.variable_name)[0])
+        node = self.node(parse_output(variable.variable_name).node)
         shape = _variable_shape(node)
         name = node.name
         if variable.save_slice_info_def.full_name:
@@ -296,14 +250,6 @@ def _collected(collection: messages.CollectionDef, graph: _Graph) -> dict[str, S
     return variables
 
 
-def _split_reference(text: str) -> tuple[str, int]:
-    """Node and number of the output of ``name``, ``name:1`` or ``^name``."""
-    name, _, index = text.removeprefix("^").rpartition(":")
-    if name and _DIGITS.fullmatch(index):
-        return name, int(index)
-    return text.removeprefix("^"), 0
-
-
 def _base_dtype(code: int) -> DType:
     """The dtype of a code, of a reference that which it refers to: ``Variable`` has such outputs."""
     return DTYPES.get(code - REF_OFFSET) or find_dtype(code)
@@ -317,19 +263,13 @@ def _variable_shape(node: messages.NodeDef) -> PartialShape:
     """The shape of a variable as its node gives it."""
     if "shape" not in node.attr or node.attr["shape"].WhichOneof("value") != "shape":
         return None
-    shape = _partial_shape(node.attr["shape"].shape)
+    shape = decode_shape(node.attr["shape"].shape)
     if node.op == "Variable" and shape == ():
         # The first kind of variables wrote [] for a shape that is not known, too; what TensorFlow made of it
         # stands beside it.
         inferred = node.attr["_output_shapes"].list.shape if "_output_shapes" in node.attr else ()
-        return _partial_shape(inferred[0]) if inferred else None
+        return decode_shape(inferred[0]) if inferred else None
     return shape
-
-
-def _partial_shape(shape: messages.TensorShapeProto) -> PartialShape:
-    if shape.unknown_rank:
-        return None
-    return tuple(dim.size if dim.size >= 0 else None for dim in shape.dim)
 
 
 _CONTRADICTION = (-1,)

@@ -24,7 +24,8 @@ from ckptfmt.checkpoint.restore import Spec
 from ckptfmt.checkpoint.tensors import Tensors
 from ckptfmt.dtypes import DType, Storage, as_dtype
 from ckptfmt.errors import CorruptError, MissingDependencyError, UnsupportedError
-from ckptfmt.graph.variables import is_meta_graph, read_saved_variables
+from ckptfmt.graph.reading import Kind, kind_of
+from ckptfmt.graph.variables import read_saved_variables
 from ckptfmt.wire.file import MappedFile
 
 Expected: TypeAlias = "Tensors | str | os.PathLike[str] | Mapping[str, Any]"
@@ -113,7 +114,7 @@ def read_expected(expected: Expected) -> Tally:
         file = MappedFile(path)
         try:
             data = file.read(0, file.size)
-            is_safetensors, is_meta = _is_safetensors(data), is_meta_graph(data)
+            is_safetensors, is_meta = _is_safetensors(data), kind_of(data) is Kind.META_GRAPH
         finally:
             file.close()
         if is_safetensors:
