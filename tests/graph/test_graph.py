@@ -1,0 +1,383 @@
+"""Graphs without TensorFlow: what is told by content, walks, functions, and files made to abuse a reader."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ckptfmt
+from ckptfmt.errors import CkptfmtError, CorruptError, GraphError, LimitError, TensorNotFoundError
+from ckptfmt.graph.attributes import AttributeName, FunctionCall
+from ckptfmt.graph.node import Output
+from ckptfmt.graph.signature import CompositeTensor, SparseTensor
+from ckptfmt.proto import messages
+from ckptfmt.proto.parse import format_text
+
+
+def graph_def(*nodes: tuple[str, str, list[str]], producer: int = 24) -> messages.GraphDef:
+    graph = messages.GraphDef()
+    graph.versions.producer = producer
+    for name, op, inputs in nodes:
+        graph.node.add(name=name, op=op, input=inputs)
+    return graph
+
+
+def adder() -> messages.GraphDef:
+    graph = graph_def(
+        ("x", "Placeholder", []),
+        ("scope/c", "Const", []),
+        ("sum", "AddV2", ["x", "scope/c:0"]),
+        ("parts", "Split", ["scope/c", "sum"]),
+        ("last", "Identity", ["parts:1", "^x"]),
+        ("done", "NoOp", ["^last"]),
+    )
+    graph.node[1].attr["value"].tensor.CopyFrom(ckptfmt.to_proto([1.0, 2.0]))
+    graph.node[1].attr["dtype"].type = messages.DataType.DT_FLOAT
+    return graph
+
+
+# --- what a file holds -------------------------------------------------------------------------------------
+
+
+def meta_graph(*, tags: tuple[str, ...] = (), version: str = "1.15.0") -> messages.MetaGraphDef:
+    meta = messages.MetaGraphDef(graph_def=adder())
+    meta.meta_info_def.tags.extend(tags)
+    meta.meta_info_def.tensorflow_version = version
+    return meta
+
+
+def saved_model(*tags: tuple[str, ...]) -> messages.SavedModel:
+    graphs = [meta_graph(tags=each) for each in tags]
+    return messages.SavedModel(saved_model_schema_version=1, meta_graphs=graphs)
+
+
+@pytest.mark.parametrize("as_text", [False, True], ids=["binary", "text"])
+@pytest.mark.parametrize(
+    "message", [adder(), meta_graph(), saved_model(("serve",))], ids=["graph", "meta", "model"]
+)
+@pytest.mark.parametrize("name", ["a.pb", "b.pbtxt", "c.meta", "d"])
+def test_what_a_file_holds_is_told_by_its_content(tmp_path: Path, message, as_text: bool, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(format_text(message).encode() if as_text else message.SerializeToString())
+    assert ckptfmt.read_graph(path) == ckptfmt.Graph(adder())
+    if isinstance(message, messages.GraphDef):
+        with pytest.raises(CorruptError, match="read_graph"):
+            ckptfmt.read_meta_graph(path)
+    else:
+        assert ckptfmt.read_meta_graph(path).tensorflow_version == "1.15.0"
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        graph_def(("only", "NoOp", [])),
+        messages.GraphDef(node=[messages.NodeDef(name="only", op="NoOp")]),
+        messages.GraphDef(node=[messages.NodeDef(name="only", op="NoOp")], version=7),
+        messages.MetaGraphDef(
+            graph_def=messages.GraphDef(), meta_info_def=messages.MetaGraphDef.MetaInfoDef(tags=["x"])
+        ),
+    ],
+    ids=range(4),
+)
+def test_the_smallest_files_are_told_apart(tmp_path: Path, graph) -> None:
+    (tmp_path / "g").write_bytes(graph.SerializeToString())
+    want = graph if isinstance(graph, messages.GraphDef) else graph.graph_def
+    assert ckptfmt.read_graph(tmp_path / "g").message == want
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00", b"hello", b"\xff" * 100, b"\x0a\x02ab", b"node", b"node {", b"{}"]
+)
+def test_what_is_no_graph_is_corrupt(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "g").write_bytes(data)
+    for read in (ckptfmt.read_graph, ckptfmt.read_meta_graph):
+        with pytest.raises(CorruptError) as caught:
+            read(tmp_path / "g")
+        assert caught.value.file == str(tmp_path / "g")
+
+
+def test_a_saved_model_with_several_meta_graphs_wants_tags(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(
+        saved_model(("serve",), ("serve", "gpu"), ()).SerializeToString()
+    )
+    with pytest.raises(GraphError, match=r"got no tags, .*: serve; gpu, serve; \(none\)"):
+        ckptfmt.read_graph(tmp_path)
+    assert ckptfmt.read_meta_graph(tmp_path, tags=["gpu", "serve"]).tags == {"gpu", "serve"}
+    assert ckptfmt.read_meta_graph(tmp_path, tags="serve").tags == {"serve"}
+    with pytest.raises(GraphError, match="got the tags train"):
+        ckptfmt.read_graph(tmp_path, tags=["train"])
+    with pytest.raises(FileNotFoundError):
+        ckptfmt.read_graph(tmp_path / "none")
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_are_a_graph_or_an_error(data: bytes) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "g"
+        path.write_bytes(data)
+        try:
+            graph = ckptfmt.read_graph(path)
+        except CkptfmtError:
+            return
+        assert isinstance(graph, ckptfmt.Graph)
+
+
+# --- nodes and walks ---------------------------------------------------------------------------------------
+
+
+def test_nodes_say_where_their_inputs_come_from() -> None:
+    graph = ckptfmt.Graph(adder(), "g.pb")
+    node = graph["last"]
+    assert (node.name, node.op, node.device) == ("last", "Identity", "")
+    assert node.inputs == (Output("parts", 1),)
+    assert [(one.node, one.number) for one in graph["sum"].inputs] == [("x", 0), ("scope/c", 0)]
+    assert node.control_inputs == ("x",)
+    assert graph.tensor("parts:1") == graph["last"].inputs[0]
+    assert str(graph.tensor("x")) == "x:0"
+    assert [one.name for one in graph.inputs] == ["x"]
+    assert [one.name for one in graph.outputs] == []  # what is left is a NoOp
+    assert graph.ops["Const"] == 1
+    assert graph.versions == (24, 0, ())
+    with pytest.raises(
+        TensorNotFoundError, match=r"g\.pb: no node 'scope/d'; did you mean 'scope/c'"
+    ) as caught:
+        graph["scope/d"]
+    assert isinstance(caught.value, KeyError)
+    assert graph.get("scope/d") is None
+    with pytest.raises(KeyError):
+        graph.tensor("scope/d:0")
+
+
+def test_walks_visit_each_node_once_and_tolerate_loops() -> None:
+    message = adder()
+    message.node.add(name="back", op="NextIteration", input=["merge"])
+    message.node.add(name="merge", op="Merge", input=["sum", "back"])
+    graph = ckptfmt.Graph(message)
+    assert [node.name for node in graph.ancestors("merge:0")] == ["merge", "sum", "x", "scope/c", "back"]
+    assert [node.name for node in graph.ancestors(["last"], control=False)] == [
+        "last",
+        "parts",
+        "scope/c",
+        "sum",
+        "x",
+    ]
+    assert {node.name for node in graph.descendants("x")} == set(graph) - {"scope/c"}
+    assert [node.name for node in graph.consumers("scope/c")] == ["sum", "parts"]
+
+
+def test_a_hundred_thousand_nodes_deep_is_walked_in_linear_time() -> None:
+    count = 100_000
+    nodes = [("n0", "Const", []), *((f"n{i}", "Identity", [f"n{i - 1}"]) for i in range(1, count))]
+    graph = ckptfmt.Graph(graph_def(*nodes))  # type: ignore[arg-type]
+    start = time.perf_counter()
+    assert sum(1 for _ in graph.ancestors(f"n{count - 1}")) == count
+    assert sum(1 for _ in graph.descendants("n0")) == count
+    assert time.perf_counter() - start < 60
+
+
+def test_an_input_from_nowhere_is_found_by_the_walk() -> None:
+    graph = ckptfmt.Graph(graph_def(("a", "Identity", ["gone:3"])), "g.pb")
+    assert graph["a"].inputs == (Output("gone", 3),)
+    with pytest.raises(CorruptError, match=r"g\.pb: node 'a' \(Identity\) takes its input from 'gone'"):
+        list(graph.ancestors("a"))
+
+
+def test_two_nodes_of_one_name_are_damage() -> None:
+    with pytest.raises(CorruptError, match="2 nodes are named 'a'"):
+        ckptfmt.Graph(graph_def(("a", "NoOp", []), ("a", "NoOp", [])))
+
+
+# --- attributes and constants ------------------------------------------------------------------------------
+
+
+def test_attributes_are_pythons_values() -> None:
+    node = messages.NodeDef(name="n", op="Op")
+    node.attr["s"].s = b"x\xff"
+    node.attr["i"].i = -3
+    node.attr["f"].f = 0.5
+    node.attr["b"].b = True
+    node.attr["type"].type = messages.DataType.DT_BFLOAT16
+    node.attr["shape"].shape.dim.add(size=-1)
+    node.attr["shape"].shape.dim.add(size=3)
+    node.attr["unknown"].shape.unknown_rank = True
+    node.attr["tensor"].tensor.CopyFrom(ckptfmt.to_proto([1, 2]))
+    node.attr["call"].func.name = "f"
+    node.attr["call"].func.attr["T"].type = messages.DataType.DT_FLOAT
+    node.attr["name"].placeholder = "T"
+    node.attr["list"].list.i.extend([1, 2])
+    node.attr["types"].list.type.extend([1, 9])
+    node.attr["empty"].list.SetInParent()
+    node.attr["nothing"].SetInParent()
+    graph = ckptfmt.Graph(messages.GraphDef(node=[node]))
+    got = graph["n"].attributes
+    assert list(got) == sorted(node.attr)
+    assert (got["s"], got["i"], got["f"], got["b"], got["type"]) == (b"x\xff", -3, 0.5, True, "bfloat16")
+    assert got["shape"] == (None, 3)
+    assert got["unknown"] is got["nothing"] is None
+    np.testing.assert_array_equal(got["tensor"], np.array([1, 2], np.int32))  # type: ignore[arg-type]
+    call = got["call"]
+    assert isinstance(call, FunctionCall)
+    assert (call.name, call.attributes["T"]) == ("f", "float32")
+    assert got["name"] == AttributeName("T")
+    assert (got["list"], got["types"], got["empty"]) == ([1, 2], ["float32", "int64"], [])
+    assert got.get("none") is None
+
+
+def test_constants_are_a_store_of_tensors() -> None:
+    graph = ckptfmt.Graph(adder())
+    assert list(graph.constants) == ["scope/c"]
+    np.testing.assert_array_equal(graph.constants["scope/c"], np.array([1, 2], np.float32))
+    with pytest.raises(TensorNotFoundError, match="no constant 'x'"):
+        graph.constants["x"]
+
+
+def constant(tensor: messages.TensorProto) -> ckptfmt.Graph:
+    graph = graph_def(("c", "Const", []))
+    graph.node[0].attr["value"].tensor.CopyFrom(tensor)
+    return ckptfmt.Graph(graph, "g.pb")
+
+
+def test_a_constant_of_a_few_bytes_takes_no_memory_or_is_refused() -> None:
+    tensor = messages.TensorProto(dtype=1, float_val=[0.5])
+    tensor.tensor_shape.dim.add(size=1 << 40)
+    value = constant(tensor).constants["c"]
+    assert value.shape == (1 << 40,)
+    assert value[12345] == 0.5
+    tensor.float_val.append(1.5)
+    with pytest.raises(LimitError):
+        constant(tensor).constants["c"]
+
+
+def test_a_constant_that_cannot_be_decoded_is_an_error_that_names_it() -> None:
+    tensor = messages.TensorProto(dtype=1, tensor_content=b"123")
+    with pytest.raises(CorruptError, match=r"g\.pb: constant 'c': .*got 3 bytes, want 4"):
+        constant(tensor).constants["c"]
+    with pytest.raises(CorruptError, match="constant 'c' has no value"):
+        ckptfmt.Graph(graph_def(("c", "Const", []))).constants["c"]
+
+
+# --- functions ---------------------------------------------------------------------------------------------
+
+
+def library(**calls: list[str]) -> messages.GraphDef:
+    graph = graph_def(("start", "a", []))
+    for name, called in calls.items():
+        function = graph.library.function.add()
+        function.signature.name = name
+        function.signature.input_arg.add(name="x", type=1)
+        function.signature.output_arg.add(name="y", type_attr="T")
+        function.ret["y"] = "n0:z:1"
+        function.control_ret["side"] = "n0"
+        for i, other in enumerate(called):
+            node = function.node_def.add(
+                name=f"n{i}", op="PartitionedCall", input=["x", f"n{i}:out:0", "^n0"]
+            )
+            node.attr["f"].func.name = other
+    return graph
+
+
+def test_functions_say_what_they_take_and_return_and_call() -> None:
+    graph = ckptfmt.Graph(library(a=["b", "a"], b=["c", "elsewhere"], c=["b"], alone=[]))
+    function = graph.functions["a"]
+    assert [(one.name, one.dtype) for one in function.inputs] == [("x", "float32")]
+    assert [(one.name, one.dtype) for one in function.outputs] == [("y", None)]
+    assert function.returns == {"y": Output("n0", 1, "z")}
+    assert function.control_outputs == {"side": "n0"}
+    assert function.nodes["n1"].inputs == (Output("x"), Output("n1", 0, "out"))
+    assert str(function.nodes["n1"].inputs[1]) == "n1:out:0"
+    assert graph.functions.calls["b"] == {"c", "elsewhere"}
+    assert graph.functions.reached_from(["a"]) == {"a", "b", "c"}  # they call each other in circles
+    assert graph.functions.called_by(graph.message.node) == {"a"}
+    assert graph.custom_ops == {}
+    assert [node.name for node in graph.outputs] == ["start"]
+    with pytest.raises(TensorNotFoundError, match="no function 'd'"):
+        graph.functions["d"]
+
+
+def test_ops_that_tensorflow_has_not_are_custom() -> None:
+    graph = ckptfmt.Graph(graph_def(("a", "MyOwnOp", []), ("b", "AddV2", [])))
+    assert graph.custom_ops == {"MyOwnOp": 1}
+
+
+# --- meta graphs -------------------------------------------------------------------------------------------
+
+
+def test_signatures_have_all_three_encodings_and_defaults(tmp_path: Path) -> None:
+    meta = meta_graph(tags=("serve",))
+    signature = meta.signature_def["classify"]
+    signature.method_name = "tensorflow/serving/predict"
+    plain = signature.inputs["x"]
+    plain.name, plain.dtype = "x:0", 1
+    plain.tensor_shape.dim.add(size=-1)
+    sparse = signature.inputs["s"].coo_sparse
+    sparse.values_tensor_name, sparse.indices_tensor_name, sparse.dense_shape_tensor_name = (
+        "v:0",
+        "i:0",
+        "d:0",
+    )
+    ragged = signature.outputs["r"].composite_tensor
+    ragged.type_spec.type_spec_class_name = "RaggedTensorSpec"
+    ragged.components.add(name="r:0", dtype=9)
+    signature.defaults["x"].CopyFrom(ckptfmt.to_proto([1.0]))
+    meta.signature_def["__saved_model_init_op"].outputs["init"].name = "NoOp"
+    read = ckptfmt.MetaGraph(meta, "m")
+    assert list(read.signatures) == ["classify"]
+    got = read.signatures["classify"]
+    assert got.method == "tensorflow/serving/predict"
+    assert got.inputs["x"] == ("x:0", "float32", (None,))
+    assert got.inputs["s"].tensor == SparseTensor("v:0", "i:0", "d:0")
+    composite = got.outputs["r"].tensor
+    assert isinstance(composite, CompositeTensor)
+    assert composite.components[0] == ("r:0", "int64", None)
+    assert got.defaults["x"].tolist() == [1.0]
+
+
+def test_collections_are_decoded_and_unknown_ones_kept() -> None:
+    meta = meta_graph()
+    meta.collection_def["names"].node_list.value.extend(["a", "b:0"])
+    meta.collection_def["numbers"].int64_list.value.extend([1, -2])
+    meta.collection_def["floats"].float_list.value.append(0.5)
+    meta.collection_def["bytes"].bytes_list.value.append(b"\xff")
+    anything = meta.collection_def["any"].any_list.value.add()
+    anything.type_url, anything.value = "type.googleapis.com/my.Own", b"\x08\x01"
+    asset = meta.collection_def["saved_model_assets"].any_list.value.add()
+    asset.type_url = "type.googleapis.com/tensorflow.AssetFileDef"
+    asset.value = messages.AssetFileDef(
+        filename="vocab.txt", tensor_info=messages.TensorInfo(name="path:0")
+    ).SerializeToString()
+    variable = messages.VariableDef(variable_name="p/part_0:0", is_resource=True, trainable=True)
+    variable.save_slice_info_def.full_name = "p"
+    variable.save_slice_info_def.full_shape.extend([4, 1])
+    variable.save_slice_info_def.var_offset.extend([0, 0])
+    variable.save_slice_info_def.var_shape.extend([2, 1])
+    meta.collection_def["variables"].bytes_list.value.append(variable.SerializeToString())
+    meta.collection_def["local_variables"].bytes_list.value.append(b"\xff\xff")
+    got = ckptfmt.MetaGraph(meta, "m")
+    assert got.collections["names"] == ("a", "b:0")
+    assert got.collections["numbers"] == (1, -2)
+    assert got.collections["floats"] == (0.5,)
+    assert got.collections["bytes"] == (b"\xff",)
+    assert got.collections["any"] == (("type.googleapis.com/my.Own", b"\x08\x01"),)
+    assert got.collections["saved_model_assets"] == (("vocab.txt", "path:0"),)
+    (known,) = got.variables
+    assert (known.name, known.is_resource, known.trainable) == ("p/part_0:0", True, True)
+    assert known.partition == ("p", (4, 1), (0, 0), (2, 1))
+    assert got.trainable_variables == ()
+    with pytest.raises(CorruptError):
+        got.collections["local_variables"]
+    with pytest.raises(KeyError):
+        got.collections["none"]
+    assert got.saver is None
+    meta.saver_def.restore_op_name = "save/restore_all"
+    meta.saver_def.version = 2
+    saver = ckptfmt.MetaGraph(meta, "m").saver
+    assert saver is not None
+    assert (saver.restore_op, saver.version) == ("save/restore_all", "v2")
