@@ -31,11 +31,10 @@ from ckptfmt.dtypes import DType
 from ckptfmt.errors import (
     CkptfmtError,
     NameConflictError,
-    NotReadableError,
     PlanError,
 )
 from ckptfmt.tensor.array import Shape
-from ckptfmt.wire.file import MappedFile
+from ckptfmt.wire.file import MappedFile, write_file
 
 MAX_PLAN_BYTES = 1 << 28
 """A larger file is no plan."""
@@ -354,30 +353,10 @@ class Plan:
             The operating system refuses.
         """
         target = os.fspath(path)
-        data = self.to_toml().encode()
-        beside = f"{target}.{os.urandom(4).hex()}.tmp"
         try:
-            descriptor = os.open(
-                beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
-            )
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                if not overwrite:
-                    # Takes the name, or fails: two writers cannot both find it free.
-                    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-                os.replace(beside, target)  # noqa: PTH105  (a path may be a string)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(beside)  # noqa: PTH108
-                raise
-        except FileExistsError:
-            raise PlanError(f"{target}: got a file that is there already, want a new one") from None
-        except (OSError, ValueError) as error:
-            # ValueError: the path holds a NUL.
-            raise NotReadableError(target, getattr(error, "strerror", None) or str(error)) from error
+            write_file(target, self.to_toml().encode(), overwrite=overwrite)
+        except FileExistsError as error:
+            raise PlanError(str(error)) from None
 
     # --- its parts ---------------------------------------------------------------------------------------
 

@@ -5,22 +5,31 @@ Walks are iterative and visit each node once: graphs may have loops, and be as d
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ckptfmt.errors import CorruptError, TensorNotFoundError
+from ckptfmt.dtypes import DType, as_dtype
+from ckptfmt.errors import CorruptError, GraphError, TensorNotFoundError
+from ckptfmt.graph import prune
+from ckptfmt.graph import scope as scopes
 from ckptfmt.graph.constants import Constants
 from ckptfmt.graph.function import Functions
 from ckptfmt.graph.node import Node, Output, parse_output
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.proto import messages
+from ckptfmt.proto.parse import format_text
+from ckptfmt.wire.file import write_file
 
 PLACEHOLDERS = frozenset(("Placeholder", "PlaceholderV2", "PlaceholderWithDefault", "_Arg", "Arg"))
 """Ops that a value is fed to."""
+
+MAX_BYTES = (1 << 31) - 1
+"""Bytes that no message of protobuf has."""
 
 _COMPARED_NAMES = 1_000
 """A name that is not there is compared with at most this many."""
@@ -211,6 +220,132 @@ class Graph(Mapping[str, Node]):
                 )
             seen.update(fresh)
             waiting += reversed(fresh)
+
+    # --- surgery -----------------------------------------------------------------------------------------
+
+    def extract_subgraph(self, outputs: str | Iterable[str]) -> Graph:
+        """Return the nodes that outputs need, as ``tf.compat.v1.graph_util.extract_sub_graph`` does.
+
+        Raises GraphError where an output, CorruptError where something it needs is not there.
+        """
+        names = [outputs] if isinstance(outputs, str) else outputs
+        return self._new(prune.extract_subgraph(self.message, names, self.file))
+
+    def strip_unused(
+        self,
+        inputs: str | Sequence[str],
+        outputs: str | Iterable[str],
+        dtypes: Any = None,  # noqa: ANN401  (a dtype of any library, or a mapping of such)
+    ) -> Graph:
+        """Return the nodes between inputs, which become placeholders, and outputs.
+
+        Parameters
+        ----------
+        inputs, outputs
+            Names of nodes.
+        dtypes
+            The dtype of the placeholders: one for all, or a mapping by name. Left out, it is that of the
+            attribute ``dtype``, or ``T``, of the node that is replaced.
+
+        Raises
+        ------
+        GraphError
+            A node is not in the graph, or its dtype is not known.
+        """
+        names = [inputs] if isinstance(inputs, str) else list(inputs)
+        known = {
+            name: as_dtype(dtypes[name] if isinstance(dtypes, Mapping) else dtypes)
+            if dtypes is not None
+            else self._dtype(name)
+            for name in names
+            if name in self
+        }
+        ends = [outputs] if isinstance(outputs, str) else outputs
+        return self._new(prune.strip_unused(self.message, names, ends, known, self.file))
+
+    def _dtype(self, name: str) -> DType:
+        """The dtype of what a node puts out first, as its attributes tell."""
+        attributes = self[name].attributes
+        dtype = attributes.get("dtype", attributes.get("T"))
+        if not isinstance(dtype, DType):
+            raise GraphError("which dtype it has is not said: give dtypes", node=name)
+        return dtype
+
+    def remove_training_nodes(self, protected: str | Iterable[str] = ()) -> Graph:
+        """Return the graph without nodes that only hand on their input, but for the ``protected`` ones.
+
+        As ``tf.compat.v1.graph_util.remove_training_nodes``, which leaves out the library and the versions,
+        and inputs that come through ``CheckNumerics``; these stay.
+        """
+        names = [protected] if isinstance(protected, str) else protected
+        return self._new(prune.remove_training_nodes(self.message, names))
+
+    def clear_devices(self) -> Graph:
+        """Return the graph with no node placed on a device."""
+        return self._new(prune.clear_devices(self.message))
+
+    def prefixed(self, prefix: str) -> Graph:
+        """Return the graph with its nodes in a scope: ``prefixed("scope/")``, or without the slash."""
+        return self.imported(prefix)
+
+    def with_inputs(self, inputs: Mapping[str, str]) -> Graph:
+        """Return the graph with inputs taken from elsewhere: ``{"input:0": "new:0"}``."""
+        return self.imported("", inputs)
+
+    def imported(self, prefix: str, inputs: Mapping[str, str] | None = None) -> Graph:
+        """Return the graph as ``tf.import_graph_def(name=prefix, input_map=inputs)`` adds it to another one.
+
+        ``inputs`` has outputs of this graph, without the prefix, and what of the other one is taken in their
+        place. :meth:`merge` puts the two together.
+
+        Raises GraphError where what is to be replaced is not in the graph.
+        """
+        scope = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
+        return self._new(scopes.imported(self.message, scope, inputs or {}))
+
+    def merge(self, *others: Graph) -> Graph:
+        """Return one graph with the nodes and functions of this and other ones.
+
+        Raises NameConflictError where two have a node, or different functions, of one name.
+        """
+        ops = {name: op for graph in (self, *others) for name, op in graph._ops.items()}
+        return Graph(scopes.merged([graph.message for graph in (self, *others)]), None, ops)
+
+    def _new(self, message: messages.GraphDef) -> Graph:
+        return Graph(message, None, self._ops)
+
+    # --- as a file ---------------------------------------------------------------------------------------
+
+    def to_bytes(self) -> bytes:
+        """Return it serialized, the same bytes every time.
+
+        Raises GraphError where it takes 2 GiB or more, which protobuf does not write.
+        """
+        size = self.message.ByteSize()
+        if size >= MAX_BYTES:
+            raise GraphError(f"got {size} bytes, want less than {MAX_BYTES}, which protobuf can hold")
+        return self.message.SerializeToString(deterministic=True)
+
+    def to_text(self) -> str:
+        """Return it in protobuf's text format."""
+        return format_text(self.message)
+
+    def write(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a file, whole or not at all: as text where its name ends in ``.pbtxt``, else serialized.
+
+        Raises
+        ------
+        GraphError
+            There is a file already, and not ``overwrite``; or it takes 2 GiB or more.
+        NotReadableError
+            The operating system refuses.
+        """
+        target = os.fspath(path)
+        data = self.to_text().encode() if target.endswith(".pbtxt") else self.to_bytes()
+        try:
+            write_file(target, data, overwrite=overwrite)
+        except FileExistsError as error:
+            raise GraphError(str(error)) from None
 
     def __repr__(self) -> str:
         where = f" {self.file!r}" if self.file else ""

@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, TypeAlias
 
 from ckptfmt.errors import CheckpointNotFoundError, NotReadableError, TruncatedError
@@ -108,3 +109,36 @@ class MappedFile:
 
     def __repr__(self) -> str:
         return f"<MappedFile {self.name!r} {self.size} bytes>"
+
+
+def write_file(path: str, data: bytes, *, overwrite: bool) -> None:
+    """Write a file whole or not at all: beside, synced, then under its name.
+
+    Raises
+    ------
+    FileExistsError
+        There is one already, and not ``overwrite``.
+    NotReadableError
+        The operating system refuses.
+    """
+    beside = f"{path}.{os.urandom(4).hex()}.tmp"
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if not overwrite:
+                # Takes the name, or fails: two writers cannot both find it free.
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            os.replace(beside, path)  # noqa: PTH105  (a path may be a string)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(beside)  # noqa: PTH108
+            raise
+    except FileExistsError:
+        raise FileExistsError(f"{path}: got a file that is there already, want a new one") from None
+    except (OSError, ValueError) as error:
+        # ValueError: the path holds a NUL.
+        raise NotReadableError(path, getattr(error, "strerror", None) or str(error)) from error
