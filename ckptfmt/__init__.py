@@ -22,9 +22,11 @@ from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.state import CheckpointState, latest_checkpoint, read_checkpoint_state
 from ckptfmt.checkpoint.tensors import Tensors, View
 from ckptfmt.checkpoint.verify import Problem, Report
-from ckptfmt.dtypes import DTYPES, DType
+from ckptfmt.dtypes import DTYPES, DType, as_dtype
+from ckptfmt.graph.attributes import FunctionCall
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta_graph import MetaGraph
+from ckptfmt.graph.node import Node as GraphNode
 from ckptfmt.graph.reading import read_graph, read_meta_graph
 from ckptfmt.match import Match, match
 from ckptfmt.tensor.tensor_proto import ResourceHandle, Variant, to_array, to_proto
@@ -37,7 +39,9 @@ __all__ = [
     "CheckpointState",
     "DType",
     "Entry",
+    "FunctionCall",
     "Graph",
+    "GraphNode",
     "Match",
     "MetaGraph",
     "Mismatch",
@@ -56,6 +60,7 @@ __all__ = [
     "Variant",
     "View",
     "__version__",
+    "as_dtype",
     "compat",
     "errors",
     "flatten",

@@ -15,6 +15,7 @@ from ckptfmt.cli.options import JSON
 from ckptfmt.cli.output import discard_output, prepare_streams
 
 VERBS = {
+    "graph": "ckptfmt.cli.graph",
     "ls": "ckptfmt.cli.ls",
     "match": "ckptfmt.cli.match",
     "plan": "ckptfmt.cli.plan",
@@ -39,6 +40,7 @@ its "checkpoint" file names several), a SavedModel directory. No file is ever ch
   ckptfmt tree training/                        objects or scopes, and what each adds up to
   ckptfmt plan training/ plan.toml              what a plan of renames and transforms makes of it
   ckptfmt match training/ other/                how one checkpoint would restore into another
+  ckptfmt graph frozen.pb                       the nodes of a graph, its inputs, outputs and functions
   ckptfmt verify training/                      is every byte intact?
 
 Data goes to stdout, messages go to stderr. Names are printed with control characters and other invisible

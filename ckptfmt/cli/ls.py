@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -16,7 +14,7 @@ import ckptfmt
 from ckptfmt import Checkpoint, Entry, errors
 from ckptfmt.cli.collapse import collapse
 from ckptfmt.cli.failures import ExitCode, code_of, describe, message_of
-from ckptfmt.cli.options import dtype_globs, json_option, path_argument, size_value
+from ckptfmt.cli.options import dtype_globs, glob_matcher, json_option, path_argument, size_value
 from ckptfmt.cli.output import complain, note, on_terminal, printable, write, write_json
 from ckptfmt.cli.table import LEFT, RIGHT, write_table
 from ckptfmt.cli.text import count_text, escape, shape_text, size_text
@@ -209,9 +207,9 @@ def _find(
 ) -> Iterator[Row | BadRow]:
     """Iterate over the tensors to list, in the order of the checkpoint: of names by their bytes."""
     entries = checkpoint.entries
-    has_dtype = _matcher(dtypes) if dtypes else None
+    has_dtype = glob_matcher(dtypes) if dtypes else None
     found = not patterns
-    for name in filter(_matcher(patterns), entries) if patterns else entries:
+    for name in filter(glob_matcher(patterns), entries) if patterns else entries:
         found = True
         try:
             entry = entries[name]
@@ -242,12 +240,6 @@ def _no_match(checkpoint: Checkpoint, patterns: Sequence[str]) -> errors.TensorN
         message += f"; did you mean {' or '.join(map(repr, close))}?"
     no_match.args = (message,)
     return no_match
-
-
-def _matcher(patterns: Sequence[str]) -> Callable[[str], object]:
-    """A function that tells whether any of the globs matches; a name with brackets also matches itself."""
-    parts = (part for pattern in patterns for part in (fnmatch.translate(pattern), re.escape(pattern)))
-    return re.compile("|".join(f"(?:{part})" for part in parts)).fullmatch
 
 
 def _collapse(rows: Sequence[Row]) -> list[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -81,3 +82,9 @@ def _hint(glob: str) -> str:
     if close:
         return f"; did you mean {' or '.join(map(repr, close))}?"
     return "; write for example float32, bfloat16 or 'int*'"
+
+
+def glob_matcher(patterns: Sequence[str]) -> Callable[[str], object]:
+    """Return a function that tells whether any glob matches; a name with brackets also matches itself."""
+    parts = (part for pattern in patterns for part in (fnmatch.translate(pattern), re.escape(pattern)))
+    return re.compile("|".join(f"(?:{part})" for part in parts)).fullmatch

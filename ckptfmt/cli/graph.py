@@ -1,0 +1,311 @@
+"""``ckptfmt graph``: what is in a graph."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import click
+import numpy as np
+
+import ckptfmt
+from ckptfmt import DType, FunctionCall, Graph, GraphNode, errors
+from ckptfmt.cli.drawing import dot_lines, mermaid_lines
+from ckptfmt.cli.failures import ExitCode
+from ckptfmt.cli.options import glob_matcher, json_option, path_argument
+from ckptfmt.cli.output import on_terminal, write, write_json, write_lines
+from ckptfmt.cli.table import LEFT, RIGHT, write_table
+from ckptfmt.cli.text import aligned, count_text, escape, shape_text, size_text
+
+MAX_SHOWN = 1_000_000
+"""Elements of which some are shown; a constant of a few bytes can have any number."""
+
+MAX_LISTED = 20
+"""Inputs and outputs that a summary lists."""
+
+
+@click.command(
+    "graph",
+    short_help="Show what is in a graph.",
+    epilog="""\b
+    Examples:
+      ckptfmt graph frozen.pb
+      ckptfmt graph training/model.ckpt-1000.meta --nodes 'conv1/*'
+      ckptfmt graph saved_model/ --tags serve --functions
+      ckptfmt graph frozen.pb --to dot | dot -Tsvg > frozen.svg
+
+    JSON: {"file", "nodes", "producer", "min_consumer", "ops": {OP: COUNT}, "custom_ops": {OP: COUNT},
+    "inputs": [{"name", "dtype", "shape"}], "outputs": [NAME], "functions", "constants": {"count", "bytes"}};
+    with --nodes {"nodes": [{"name", "op", "device", "inputs", "control_inputs"}]}, with --node one of these
+    with its "attributes" as text, with --consts {"constants": [{"name", "dtype", "shape", "nbytes"}]}, with
+    --functions {"functions": [{"name", "inputs", "outputs", "nodes", "calls"}]}.
+    """,
+)
+@path_argument
+@click.option("--tags", metavar="TAG,TAG", help="Which meta graph of a SavedModel, where it has several.")
+@click.option("--nodes", "pattern", metavar="PATTERN", help="List the nodes whose names match a glob.")
+@click.option("--node", "name", metavar="NAME", help="Show one node with its attributes and who takes it.")
+@click.option("--consts", is_flag=True, help="List the constants: dtype, shape and size.")
+@click.option("--functions", is_flag=True, help="List the functions of the library.")
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(["pb", "pbtxt", "json", "dot", "mermaid"]),
+    help="Write the graph itself to stdout, in this form.",
+)
+@json_option
+def command(
+    path: str,
+    tags: str | None,
+    pattern: str | None,
+    name: str | None,
+    consts: bool,
+    functions: bool,
+    target: str | None,
+    as_json: bool,
+) -> int:
+    """Show what is in the graph at PATH, without TensorFlow and without running it.
+
+    PATH is a GraphDef or frozen graph, a .meta file or a SavedModel, serialized or as text, told apart by
+    what is in it, or the directory of a SavedModel.
+    """
+    chosen = [
+        option
+        for option, given in (
+            ("--nodes", pattern is not None),
+            ("--node", name is not None),
+            ("--consts", consts),
+            ("--functions", functions),
+            ("--to", target is not None),
+        )
+        if given
+    ]
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)}: only one of them at a time")
+    graph = ckptfmt.read_graph(path, tags=None if tags is None else filter(None, tags.split(",")))
+    if target is not None:
+        _write_as(graph, target)
+    elif pattern is not None:
+        _write_nodes(graph, pattern, as_json=as_json)
+    elif name is not None:
+        _write_node(graph, name, as_json=as_json)
+    elif consts:
+        _write_constants(graph, as_json=as_json)
+    elif functions:
+        _write_functions(graph, as_json=as_json)
+    else:
+        _write_summary(graph, as_json=as_json)
+    return ExitCode.FINE
+
+
+# --- the graph itself ------------------------------------------------------------------------------------
+
+
+def _write_as(graph: Graph, target: str) -> None:
+    if target == "pb":
+        if on_terminal():
+            raise click.UsageError("--to pb: a terminal cannot show it; redirect it to a file")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(graph.to_bytes())
+    elif target == "pbtxt":
+        write(graph.to_text())
+    elif target == "json":
+        from google.protobuf.json_format import MessageToJson
+
+        write(MessageToJson(graph.message, preserving_proto_field_name=True) + "\n")
+    else:
+        write_lines(dot_lines(graph) if target == "dot" else mermaid_lines(graph))
+
+
+# --- the summary -----------------------------------------------------------------------------------------
+
+
+def _write_summary(graph: Graph, *, as_json: bool) -> None:
+    versions = graph.versions
+    custom = graph.custom_ops
+    sizes = [row.nbytes for row in _constants(graph)]
+    inputs, outputs = graph.inputs, graph.outputs
+    if as_json:
+        write_json(
+            {
+                "file": graph.file,
+                "nodes": len(graph),
+                "producer": versions.producer,
+                "min_consumer": versions.min_consumer,
+                "ops": dict(graph.ops.most_common()),
+                "custom_ops": dict(custom),
+                "inputs": [_describe_input(node) for node in inputs],
+                "outputs": [node.name for node in outputs],
+                "functions": len(graph.functions),
+                "constants": {"count": len(sizes), "bytes": sum(sizes)},
+            }
+        )
+        return
+    rows = [
+        ("nodes", f"{len(graph):,}"),
+        ("constants", f"{len(sizes):,}, {size_text(sum(sizes))}"),
+        ("functions", f"{len(graph.functions):,}"),
+        ("versions", f"written by {versions.producer}, read by {versions.min_consumer} and later"),
+        *(("input", _input_text(node)) for node in inputs[:MAX_LISTED]),
+        *([("input", f"… {len(inputs)} in all")] if len(inputs) > MAX_LISTED else []),
+        *(("output", f"{escape(node.name)}  {escape(node.op)}") for node in outputs[:MAX_LISTED]),
+        *([("output", f"… {len(outputs)} in all")] if len(outputs) > MAX_LISTED else []),
+        *(("not TensorFlow's", f"{escape(op)}  {count}") for op, count in custom.items()),
+    ]
+    write(aligned(rows))
+    write("\n")
+    ops = [(f"{count:,}", escape(op)) for op, count in graph.ops.most_common()]
+    write_table(("count", "op"), (RIGHT, LEFT), ops, map("\t".join, ops))
+
+
+def _describe_input(node: GraphNode) -> dict[str, object]:
+    dtype, shape = node.attributes.get("dtype"), node.attributes.get("shape")
+    return {
+        "name": node.name,
+        "dtype": dtype.name if isinstance(dtype, DType) else None,
+        "shape": shape if isinstance(shape, tuple) else None,
+    }
+
+
+def _input_text(node: GraphNode) -> str:
+    known = _describe_input(node)
+    shape = known["shape"]
+    sizes = (
+        ",".join("?" if size is None else str(size) for size in shape) if isinstance(shape, tuple) else "?"
+    )
+    return f"{escape(node.name)}  {known['dtype'] or '?'}[{sizes}]"
+
+
+# --- nodes -----------------------------------------------------------------------------------------------
+
+
+def _describe(node: GraphNode) -> dict[str, object]:
+    return {
+        "name": node.name,
+        "op": node.op,
+        "device": node.device,
+        "inputs": [str(output) for output in node.inputs],
+        "control_inputs": list(node.control_inputs),
+    }
+
+
+def _input_names(node: GraphNode) -> str:
+    return ", ".join([*map(str, node.inputs), *(f"^{name}" for name in node.control_inputs)])
+
+
+def _write_nodes(graph: Graph, pattern: str, *, as_json: bool) -> None:
+    names = list(filter(glob_matcher([pattern]), graph))
+    if not names:
+        raise errors.TensorNotFoundError(pattern, file=graph.file or "graph", noun="node")
+    nodes = [graph[name] for name in names]
+    if as_json:
+        write_json({"nodes": [_describe(node) for node in nodes]})
+        return
+    rows = ((escape(node.name), escape(node.op), escape(_input_names(node))) for node in nodes)
+    _write_rows(("node", "op", "inputs"), (LEFT, LEFT, LEFT), rows)
+    if on_terminal():
+        write(f"{count_text(len(nodes), 'node')}\n")
+
+
+def _write_node(graph: Graph, name: str, *, as_json: bool) -> None:
+    node = graph[graph.tensor(name).node]
+    attributes = {key: _value_text(value) for key, value in node.attributes.items()}
+    takers = [taker.name for taker in graph.consumers(node.name)]
+    if as_json:
+        write_json({**_describe(node), "attributes": attributes, "consumers": takers})
+        return
+    rows = [
+        ("node", escape(node.name)),
+        ("op", escape(node.op)),
+        *([("device", escape(node.device))] if node.device else []),
+        *(("input", escape(str(output))) for output in node.inputs),
+        *(("after", escape(control)) for control in node.control_inputs),
+        *(("for", escape(taker)) for taker in takers),
+        *((escape(key), escape(text)) for key, text in attributes.items()),
+    ]
+    write(aligned(rows))
+
+
+def _value_text(value: object) -> str:
+    """A value of an attribute, not all of a large one."""
+    if isinstance(value, np.ndarray):
+        dtype = "string" if value.dtype.hasobject else value.dtype.name
+        shown = (
+            np.array2string(value, threshold=20, edgeitems=3).replace("\n", " ") if value.size < 1e6 else "…"
+        )
+        return f"{dtype}{shape_text(value.shape)} {shown}"
+    if isinstance(value, DType):
+        return value.name
+    if isinstance(value, list):
+        texts = [_value_text(each) for each in value[:MAX_LISTED]]
+        return f"[{', '.join(texts)}{', …' if len(value) > MAX_LISTED else ''}]"
+    if isinstance(value, FunctionCall):
+        return f"function {value.name}"
+    text = repr(value)
+    return text if len(text) <= 500 else f"{text[:500]}…"
+
+
+# --- constants and functions -----------------------------------------------------------------------------
+
+
+class ConstantRow(NamedTuple):
+    """A constant in a list."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+
+
+def _constants(graph: Graph) -> Iterator[ConstantRow]:
+    for name, node in graph.items():
+        if node.op == "Const":
+            tensor = node.message.attr["value"].tensor
+            shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+            yield ConstantRow(name, ckptfmt.as_dtype(tensor.dtype).name, shape, tensor.ByteSize())
+
+
+def _write_constants(graph: Graph, *, as_json: bool) -> None:
+    found = list(_constants(graph))
+    if as_json:
+        write_json({"constants": [row._asdict() for row in found]})
+        return
+    heads, sides = ("constant", "dtype", "shape", "size"), (LEFT, LEFT, LEFT, RIGHT)
+    size = size_text if on_terminal() else str
+    rows = ((escape(row.name), row.dtype, shape_text(row.shape), size(row.nbytes)) for row in found)
+    _write_rows(heads, sides, rows)
+
+
+def _write_functions(graph: Graph, *, as_json: bool) -> None:
+    functions = graph.functions
+    found = [
+        {
+            "name": name,
+            "inputs": [argument.name for argument in function.inputs],
+            "outputs": [argument.name for argument in function.outputs],
+            "nodes": len(function.nodes),
+            "calls": sorted(functions.calls[name]),
+        }
+        for name, function in functions.items()
+    ]
+    if as_json:
+        write_json({"functions": found})
+        return
+    rows = (
+        (
+            escape(name),
+            str(len(function.inputs)),
+            str(len(function.outputs)),
+            str(len(function.nodes)),
+            escape(", ".join(sorted(functions.calls[name]))),
+        )
+        for name, function in functions.items()
+    )
+    heads = ("function", "inputs", "outputs", "nodes", "calls")
+    _write_rows(heads, (LEFT, RIGHT, RIGHT, RIGHT, LEFT), rows)
+
+
+def _write_rows(heads: tuple[str, ...], sides: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    found = list(rows)
+    write_table(heads, sides, found, map("\t".join, found))
