@@ -24,6 +24,7 @@ from ckptfmt.checkpoint.tensors import Tensors, View
 from ckptfmt.checkpoint.verify import Problem, Report
 from ckptfmt.dtypes import DTYPES, DType, as_dtype
 from ckptfmt.graph.attributes import FunctionCall
+from ckptfmt.graph.freeze import freeze
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta_graph import MetaGraph
 from ckptfmt.graph.node import Node as GraphNode
@@ -64,6 +65,7 @@ __all__ = [
     "compat",
     "errors",
     "flatten",
+    "freeze",
     "latest_checkpoint",
     "match",
     "open",

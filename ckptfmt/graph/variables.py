@@ -15,16 +15,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ckptfmt.dtypes import DTYPES, REF_OFFSET, DType, find_dtype
 from ckptfmt.errors import CorruptError, GraphError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
-from ckptfmt.graph.node import parse_output
+from ckptfmt.graph.node import Output, parse_function_output, parse_output
 from ckptfmt.graph.reading import read_meta_graph
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.tensor.tensor_proto import decode_tensor_proto
+
+Region: TypeAlias = "tuple[tuple[int, int], ...]"
+"""Start and stop in each dimension."""
 
 
 class SavedVariable(NamedTuple):
@@ -34,6 +37,15 @@ class SavedVariable(NamedTuple):
     """Its dtype."""
     shape: PartialShape
     """Its full shape, also where it is saved in parts."""
+
+
+class Source(NamedTuple):
+    """What a variable is restored from."""
+
+    name: str
+    """The name in the checkpoint."""
+    region: Region | None
+    """The part of that tensor which it is, start and stop of each dimension; None for all of it."""
 
 
 class _Output(NamedTuple):
@@ -50,10 +62,15 @@ class _Restored(NamedTuple):
     dtype: DType
     full_shape: Sequence[int] | None
     """What its slice says, None where it is read whole."""
+    region: Region | None
+    """The slice itself."""
 
 
-_VARIABLES = frozenset({"Variable", "VariableV2", "VarHandleOp"})
+VARIABLE_OPS = frozenset({"Variable", "VariableV2", "VarHandleOp"})
+"""Ops that are variables: references of two kinds, and resources."""
+
 _ASSIGNS = frozenset({"Assign", "AssignVariableOp"})
+_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _RESTORES = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
 _PASSING = frozenset({"Identity", "IdentityN", "Enter", "RefEnter", "RefIdentity"})
 """Ops whose output k is their input k."""
@@ -90,7 +107,7 @@ def saved_variables(meta: messages.MetaGraphDef, file: str) -> dict[str, SavedVa
         return variables
     if "variables" in meta.collection_def:
         return _collected(meta.collection_def["variables"], graph)
-    if any(node.op in _VARIABLES for node in meta.graph_def.node):
+    if any(node.op in VARIABLE_OPS for node in meta.graph_def.node):
         raise GraphError(f"{file}: neither a Saver nor a collection says which variables are saved")
     return {}
 
@@ -98,8 +115,9 @@ def saved_variables(meta: messages.MetaGraphDef, file: str) -> dict[str, SavedVa
 class _Graph:
     """The nodes of a graph by name."""
 
-    def __init__(self, graph: messages.GraphDef, file: str) -> None:
+    def __init__(self, graph: messages.GraphDef, file: str, *, in_function: bool = False) -> None:
         self.file = file
+        self._parse = parse_function_output if in_function else parse_output
         self._nodes = {node.name: node for node in graph.node}
         self._sources: dict[tuple[str, int], _Output] = {}
 
@@ -127,10 +145,27 @@ class _Graph:
             self._sources[at] = found
         return found
 
+    def find(self, name: str) -> messages.NodeDef | None:
+        """Return a node by name, None where there is none."""
+        return self._nodes.get(name)
+
+    def origin(self, node: messages.NodeDef, index: int) -> Output:
+        """Return where an input comes from, past the ops that only pass it on: a node or an argument."""
+        name, number = self._reference(node, index)
+        seen = set()
+        while (source := self._nodes.get(name)) is not None and source.op in _PASSING and name not in seen:
+            seen.add(name)
+            name, number = self._reference(source, number if source.op == "IdentityN" else 0)
+        return Output(name, number)
+
+    def sources_of(self, node: messages.NodeDef) -> list[Source]:
+        """Return what a restore op reads, by the number of its output."""
+        return [Source(found.name, found.region) for found in self._restores(node)]
+
     def _reference(self, node: messages.NodeDef, index: int) -> tuple[str, int]:
         if index >= len(node.input) or node.input[index].startswith("^"):
             raise CorruptError(f"node {node.name!r} ({node.op}) has no input {index}", file=self.file)
-        return parse_output(node.input[index])[:2]
+        return self._parse(node.input[index])[:2]
 
     def restored_by(self, restore_op: str) -> dict[str, SavedVariable]:
         """Return what a Saver's restore op restores; nothing where it leads to no op that restores."""
@@ -138,17 +173,17 @@ class _Graph:
             return {}
         order = {}
         assigned: dict[tuple[str, int], list[messages.NodeDef]] = {}
-        for node in self._leading_to(parse_output(restore_op).node):
+        for node in self.leading_to(parse_output(restore_op).node):
             if node.op in _RESTORES:
                 order[node.name] = node
             elif node.op in _ASSIGNS:
                 value = self.input(node, 1)
                 variable = self.input(node, 0).node
-                if value.node.op in _RESTORES and variable.op in _VARIABLES:
+                if value.node.op in _RESTORES and variable.op in VARIABLE_OPS:
                     assigned.setdefault((value.node.name, value.number), []).append(variable)
         variables: dict[str, SavedVariable] = {}
         for node in order.values():
-            for index, (name, dtype, full_shape) in enumerate(self._restores(node)):
+            for index, (name, dtype, full_shape, _) in enumerate(self._restores(node)):
                 shapes: list[PartialShape] = [None if full_shape is None else tuple(full_shape)]
                 if full_shape is None:
                     shapes += map(_variable_shape, assigned.get((node.name, index), ()))
@@ -156,7 +191,7 @@ class _Graph:
                     self._add(variables, name, SavedVariable(dtype, shape))
         return variables
 
-    def _leading_to(self, name: str) -> Iterator[messages.NodeDef]:
+    def leading_to(self, name: str) -> Iterator[messages.NodeDef]:
         """Every node that must run for a node, each once, in the order in which inputs name them."""
         seen = {name}
         waiting = [name]
@@ -177,7 +212,8 @@ class _Graph:
         names = self._strings(node, 1, len(types))
         slices = self._strings(node, 2, len(types)) if node.op != "Restore" else [""] * len(types)
         for name, code, part in zip(names, types, slices, strict=True):
-            yield _Restored(name, _base_dtype(code), self._full_shape(part) if part else None)
+            shape, region = parse_slice(part, self.file) if part else (None, None)
+            yield _Restored(name, _base_dtype(code), shape, region)
 
     def _strings(self, node: messages.NodeDef, index: int, count: int) -> list[str]:
         """The constant strings that an input of a node is, as many as are wanted."""
@@ -200,21 +236,6 @@ class _Graph:
         # Each once: one value may stand for any number.
         texts = {value: value.decode("utf-8", "surrogateescape") for value in values}
         return [texts[value] for value in values]
-
-    def _full_shape(self, text: str) -> tuple[int, ...]:
-        """The shape of the tensor of which a text such as ``4 1 0,2:0,1`` names a slice."""
-        *sizes, part = text.split(" ")
-        extents = [extent for extent in part.split(":") if extent]
-        if not sizes or len(extents) != len(sizes) or not all(map(_DIGITS.fullmatch, sizes)):
-            raise CorruptError(f"not a slice: {text[:100]!r}", file=self.file)
-        shape = tuple(map(int, sizes))
-        for extent, size in zip(extents, shape, strict=True):
-            numbers = extent.split(",")
-            if extent != "-" and (len(numbers) != 2 or not all(map(_DIGITS.fullmatch, numbers))):
-                raise CorruptError(f"not a slice: {text[:100]!r}", file=self.file)
-            if extent != "-" and not 0 < int(numbers[1]) <= size - int(numbers[0]):
-                raise CorruptError(f"slice juts out of its tensor: {text[:100]!r}", file=self.file)
-        return shape
 
     def _add(self, variables: dict[str, SavedVariable], name: str, new: SavedVariable) -> None:
         """Add what is known of a variable to what has been known of it."""
@@ -283,3 +304,92 @@ def _merged(a: PartialShape, b: PartialShape) -> PartialShape:
     if len(a) != len(b) or any(p != q and p is not None and q is not None for p, q in zip(a, b, strict=True)):
         return _CONTRADICTION
     return tuple(q if p is None else p for p, q in zip(a, b, strict=True))
+
+
+def parse_slice(text: str, file: str) -> tuple[tuple[int, ...], Region]:
+    """Return the shape of a tensor and the part of it that a text such as ``4 1 0,2:0,1`` names.
+
+    Raises CorruptError where it is no such text, or the part juts out.
+    """
+    *sizes, part = text.split(" ")
+    extents = [extent for extent in part.split(":") if extent]
+    if not sizes or len(extents) != len(sizes) or not all(map(_DIGITS.fullmatch, sizes)):
+        raise CorruptError(f"not a slice: {text[:100]!r}", file=file)
+    shape = tuple(map(int, sizes))
+    region = []
+    for extent, size in zip(extents, shape, strict=True):
+        if extent == "-":
+            region.append((0, size))
+            continue
+        numbers = extent.split(",")
+        if len(numbers) != 2 or not all(map(_DIGITS.fullmatch, numbers)):
+            raise CorruptError(f"not a slice: {text[:100]!r}", file=file)
+        start, length = map(int, numbers)
+        if not 0 < length <= size - start:
+            raise CorruptError(f"slice juts out of its tensor: {text[:100]!r}", file=file)
+        region.append((start, start + length))
+    return shape, tuple(region)
+
+
+# --- from a variable to its tensor -----------------------------------------------------------------------
+
+
+def variable_sources(graph: messages.GraphDef, restore_op: str, file: str) -> dict[str, Source]:
+    """Return what each variable of a graph is restored from, by the name of its node.
+
+    Followed are the assignments of what restore ops read: those that ``restore_op`` runs, of TensorFlow 2
+    in the function that it calls; without one all in the graph. Variables that nothing restores are left out.
+
+    Raises
+    ------
+    CorruptError
+        The graph refers to what is not there.
+    GraphError
+        Names are not constants but computed.
+    """
+    nodes = _Graph(graph, file)
+    call = nodes.node(parse_output(restore_op).node) if restore_op else None
+    if call is not None and call.op in _CALLS:
+        return _sources_in_function(nodes, graph, call)
+    leading = graph.node if call is None else nodes.leading_to(call.name)
+    sources: dict[str, Source] = {}
+    known: dict[str, list[Source]] = {}
+    for node in leading:
+        if node.op not in _ASSIGNS:
+            continue
+        value, variable = nodes.input(node, 1), nodes.input(node, 0).node
+        if value.node.op in _RESTORES and variable.op in VARIABLE_OPS:
+            if value.node.name not in known:
+                known[value.node.name] = nodes.sources_of(value.node)
+            if value.number < len(known[value.node.name]):
+                sources[variable.name] = known[value.node.name][value.number]
+    return sources
+
+
+def _sources_in_function(
+    nodes: _Graph, graph: messages.GraphDef, call: messages.NodeDef
+) -> dict[str, Source]:
+    """What variables are restored from in the function that a restore op calls, which gets their handles."""
+    library = {function.signature.name: function for function in graph.library.function}
+    function = library.get(call.attr["f"].func.name if "f" in call.attr else "")
+    if function is None:
+        raise CorruptError(f"node {call.name!r} calls a function that is not in the library", file=nodes.file)
+    body = _Graph(messages.GraphDef(node=function.node_def), nodes.file, in_function=True)
+    arguments = {argument.name: i for i, argument in enumerate(function.signature.input_arg)}
+    sources: dict[str, Source] = {}
+    known: dict[str, list[Source]] = {}
+    for node in function.node_def:
+        if node.op not in _ASSIGNS:
+            continue
+        handle = body.origin(node, 0)
+        value = body.origin(node, 1)
+        restore = body.find(value.node)
+        if handle.node not in arguments or restore is None or restore.op not in _RESTORES:
+            continue
+        variable = nodes.input(call, arguments[handle.node]).node
+        if variable.op in VARIABLE_OPS:
+            if restore.name not in known:
+                known[restore.name] = body.sources_of(restore)
+            if value.number < len(known[restore.name]):
+                sources[variable.name] = known[restore.name][value.number]
+    return sources

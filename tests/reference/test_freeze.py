@@ -1,0 +1,262 @@
+"""Freezing beside TensorFlow: the same nodes, and the same numbers when TensorFlow runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ckptfmt
+from ckptfmt.errors import GraphError
+
+tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+v1 = tf.compat.v1
+X = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+
+
+def references() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w = v1.get_variable("w", [4, 3], use_resource=False)
+    b = v1.get_variable("b", [3], use_resource=False)
+    return tf.nn.softmax(x @ w + b, name="out")
+
+
+def resources() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    with v1.variable_scope("scope"):
+        w = v1.get_variable("w", [4, 3], use_resource=True)
+        b = v1.get_variable("b", [1], use_resource=True)
+    v1.get_variable("unused", [1000], use_resource=True)
+    return tf.identity(tf.nn.relu(x @ w) + b, name="out")
+
+
+def partitions() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    for resource in (False, True):
+        w = v1.get_variable(
+            f"w{resource}", [4, 3], partitioner=v1.fixed_size_partitioner(3), use_resource=resource
+        )
+        x = tf.pad(x @ w, [[0, 0], [0, 1]])
+    return tf.identity(x, name="out")
+
+
+def gathers() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    table = v1.get_variable("table", [10, 4], use_resource=True)
+    rows = tf.cast(tf.abs(x[:, 0]) * 3, tf.int64)
+    nd = tf.gather_nd(table, tf.stack([rows, rows % 4], 1))
+    return tf.add(tf.gather(table, rows) + x, nd[:, None], name="out")
+
+
+def conditions() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w = v1.get_variable("w", [4, 4], use_resource=True)
+    r = v1.get_variable("r", [4], use_resource=False)
+    y = tf.cond(tf.reduce_sum(x) > 0, lambda: x @ w + r, lambda: x @ tf.transpose(w) - r)
+    return tf.identity(y, name="out")
+
+
+def loops() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w = v1.get_variable("w", [4, 4], use_resource=True)
+    r = v1.get_variable("r", [4], use_resource=False)
+    _, y = tf.while_loop(lambda i, _: i < 3, lambda i, v: (i + 1, tf.tanh(v @ w + r)), [0, x])
+    return tf.identity(y, name="out")
+
+
+def batch_norm() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    mean = v1.get_variable("moving_mean", [4], use_resource=False)
+    variance = v1.get_variable("moving_variance", [4], use_resource=False)
+    gamma, beta = (v1.get_variable(name, [4], use_resource=True) for name in ("gamma", "beta"))
+    return tf.nn.batch_normalization(x, mean, tf.abs(variance), beta, gamma, 1e-3, "out") + 0.0
+
+
+PROGRAMS: dict[str, Callable[[], Any]] = {
+    program.__name__: program
+    for program in (references, resources, partitions, gathers, conditions, loops, batch_norm)
+}
+
+
+class Trained:
+    """A program that TensorFlow has run, saved and frozen."""
+
+    def __init__(self, program: Callable[[], Any], path: Path, *, saver: bool = True) -> None:
+        with tf.Graph().as_default(), v1.Session() as session:
+            self.output = program().op.name
+            v1.set_random_seed(7)
+            session.run(v1.global_variables_initializer())
+            self.prefix = v1.train.Saver().save(session, str(path / "model"))
+            self.value = session.run(f"{self.output}:0", {"x:0": X})
+            self.frozen = v1.graph_util.convert_variables_to_constants(
+                session, session.graph.as_graph_def(), [self.output]
+            )
+
+
+def run(graph: ckptfmt.Graph, output: str, x: Any = X, name: str = "x:0") -> Any:
+    definition = v1.GraphDef.FromString(graph.to_bytes())
+    with tf.Graph().as_default(), v1.Session() as session:
+        tf.import_graph_def(definition, name="")
+        return session.run(f"{output}:0", {name: x})
+
+
+@pytest.fixture(params=[1, 2], ids=["control flow 1", "control flow 2"])
+def control_flow(request: pytest.FixtureRequest) -> Any:
+    (v1.enable_control_flow_v2 if request.param == 2 else v1.disable_control_flow_v2)()
+    yield request.param
+    v1.enable_control_flow_v2()
+
+
+def described(node: Any) -> tuple[Any, ...]:
+    names = {key: value.SerializeToString(deterministic=True) for key, value in node.attr.items()}
+    return node.op, node.device, list(node.input), names
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_frozen_graph_is_tensorflows_and_gives_the_same_numbers(
+    name: str, control_flow: int, tmp_path: Path
+) -> None:
+    trained = Trained(PROGRAMS[name], tmp_path)
+    meta = ckptfmt.read_meta_graph(f"{trained.prefix}.meta")
+    with ckptfmt.open(trained.prefix) as checkpoint:
+        frozen = ckptfmt.freeze(meta, checkpoint, trained.output)
+    np.testing.assert_array_equal(run(frozen, trained.output), trained.value)
+    assert not {"VariableV2", "VarHandleOp", "ReadVariableOp", "ResourceGather"} & set(frozen.ops)
+    # A .meta file has shapes that the graph in memory has not.
+    for node in frozen.message.node:
+        node.attr.pop("_output_shapes", None)
+    want = {node.name: node for node in trained.frozen.node}
+    assert list(frozen) == [node.name for node in trained.frozen.node]
+    if not trained.frozen.library.function:
+        for node in frozen.message.node:
+            assert described(node) == described(want[node.name]), node.name
+
+
+def test_a_savers_names_and_averages_are_honoured(tmp_path: Path) -> None:
+    with tf.Graph().as_default(), v1.Session() as session:
+        v = v1.get_variable("v", [4], initializer=v1.constant_initializer(10.0), use_resource=False)
+        average = tf.train.ExponentialMovingAverage(0.9)
+        update = average.apply([v])
+        x = v1.placeholder(tf.float32, [None, 4], name="x")
+        tf.multiply(x, v, name="out")
+        session.run(v.initializer)  # the average begins with its value
+        session.run(v1.global_variables_initializer())
+        session.run(update)
+        path = v1.train.Saver().save(session, str(tmp_path / "plain"))
+        renamed = v1.train.Saver({"renamed": v}).save(session, str(tmp_path / "renamed"))
+        mean = session.run(average.average(v))
+    with ckptfmt.open(path) as checkpoint:
+        frozen = ckptfmt.freeze(ckptfmt.read_meta_graph(f"{path}.meta"), checkpoint.ema(), "out")
+    np.testing.assert_array_equal(frozen.constants["v"], mean)
+    with ckptfmt.open(renamed) as checkpoint:
+        assert list(checkpoint) == ["renamed"]
+        frozen = ckptfmt.freeze(ckptfmt.read_meta_graph(f"{renamed}.meta"), checkpoint, "out:0")
+    np.testing.assert_array_equal(run(frozen, "out"), X * np.float32(10))
+
+
+def test_the_tutorials_sum_is_three(tmp_path: Path) -> None:
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1_, v2_ = (
+            v1.Variable(tf.constant(float(i), shape=[1]), name=f"v{i}", use_resource=False) for i in (1, 2)
+        )
+        tf.add(v1_, v2_, name="add")
+        session.run(v1.global_variables_initializer())
+        path = v1.train.Saver().save(session, str(tmp_path / "model"))
+    with ckptfmt.open(path) as checkpoint:
+        frozen = ckptfmt.freeze(ckptfmt.read_meta_graph(f"{path}.meta"), checkpoint, ["add"])
+    frozen.write(tmp_path / "combined.pb")
+    definition = v1.GraphDef.FromString((tmp_path / "combined.pb").read_bytes())
+    with tf.Graph().as_default(), v1.Session() as session:
+        tf.import_graph_def(definition, name="")
+        assert session.run("add:0").tolist() == [3.0]
+
+
+def test_any_mapping_has_values_and_only_what_is_needed_is_read(tmp_path: Path) -> None:
+    trained = Trained(resources, tmp_path)
+    graph = ckptfmt.read_graph(f"{trained.prefix}.meta")  # without a Saver: the graph's assignments tell
+    with ckptfmt.open(trained.prefix) as checkpoint:
+        values = {name: checkpoint[name] for name in ("scope/w", "scope/b")}
+    frozen = ckptfmt.freeze(graph, values, trained.output)
+    np.testing.assert_array_equal(run(frozen, trained.output), trained.value)
+    with pytest.raises(GraphError, match="variable has no value") as caught:
+        ckptfmt.freeze(graph, {"scope/w": values["scope/w"]}, trained.output)
+    assert caught.value.node == "scope/b"
+    with pytest.raises(GraphError, match=r"got float32\[3,? ?\]?|want float32\[1\]"):
+        ckptfmt.freeze(graph, {**values, "scope/b": np.zeros(3, np.float32)}, trained.output)
+    with pytest.raises(GraphError, match="want float32"):
+        ckptfmt.freeze(graph, {**values, "scope/b": np.zeros(1)}, trained.output)
+    with pytest.raises(GraphError, match="did you mean 'out'"):
+        ckptfmt.freeze(graph, values, "outt")
+
+
+@pytest.mark.parametrize("resource", [False, True])
+def test_a_variable_written_on_the_way_is_an_error(resource: bool, tmp_path: Path) -> None:
+    with tf.Graph().as_default(), v1.Session() as session:
+        v = v1.get_variable("v", [2], use_resource=resource)
+        with tf.control_dependencies([v1.assign_add(v, [1.0, 1.0])]):
+            tf.identity(v.read_value() if resource else v * 1.0, name="out")
+        session.run(v1.global_variables_initializer())
+        path = v1.train.Saver().save(session, str(tmp_path / "model"))
+    with ckptfmt.open(path) as checkpoint, pytest.raises(GraphError, match="writes variable 'v'"):
+        ckptfmt.freeze(ckptfmt.read_meta_graph(f"{path}.meta"), checkpoint, "out")
+
+
+# --- SavedModels of TensorFlow 2 -------------------------------------------------------------------------
+
+
+class Layered(tf.Module):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = [tf.Variable(tf.random.normal([4, 4]), name="same") for _ in range(3)]
+        self.table = tf.Variable(tf.random.normal([10, 4]))
+
+    @tf.function
+    def inner(self, x: Any) -> Any:
+        for w in self.w:
+            x = tf.tanh(x @ w)
+        return x
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, "x")])
+    def __call__(self, x: Any) -> Any:
+        rows = tf.cast(tf.abs(x[:, 0]) * 3, tf.int32)
+        y = self.inner(x) + tf.gather(self.table, rows)
+        for _ in tf.range(3):
+            y = self.inner(y)
+        return {"y": tf.cond(tf.reduce_sum(y) > 0, lambda: y @ self.w[0], lambda: y @ self.w[1])}
+
+
+@pytest.mark.parametrize("kind", ["module", "keras"])
+def test_a_signature_of_tensorflow_2_freezes(kind: str, tmp_path: Path) -> None:
+    if kind == "module":
+        model = Layered()
+        tf.saved_model.save(model, str(tmp_path))
+    else:
+        model = tf.keras.Sequential(
+            [tf.keras.Input((4,)), tf.keras.layers.Dense(3, "relu"), tf.keras.layers.BatchNormalization()]
+        )
+        model.export(str(tmp_path), verbose=False)
+    meta = ckptfmt.read_meta_graph(tmp_path)
+    signature = meta.signatures["serving_default"]
+    ((input_name, info),) = signature.inputs.items()
+    (output,) = signature.outputs.values()
+    assert isinstance(info.tensor, str)
+    assert isinstance(output.tensor, str)
+    with ckptfmt.open(tmp_path) as checkpoint:
+        frozen = ckptfmt.freeze(meta, checkpoint, output.tensor)
+    loaded = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    ((_, want),) = loaded(**{input_name: tf.constant(X)}).items()
+    name, _, number = output.tensor.partition(":")
+    definition = v1.GraphDef.FromString(frozen.to_bytes())
+    with tf.Graph().as_default(), v1.Session() as session:
+        tf.import_graph_def(definition, name="")
+        got = session.run(f"{name}:{number}", {info.tensor: X})
+    np.testing.assert_array_equal(got, want.numpy())
