@@ -15,11 +15,13 @@ from ckptfmt.cli.options import JSON
 from ckptfmt.cli.output import discard_output, prepare_streams
 
 VERBS = {
+    "freeze": "ckptfmt.cli.freeze",
     "graph": "ckptfmt.cli.graph",
     "ls": "ckptfmt.cli.ls",
     "match": "ckptfmt.cli.match",
     "plan": "ckptfmt.cli.plan",
     "show": "ckptfmt.cli.show",
+    "subgraph": "ckptfmt.cli.subgraph",
     "tree": "ckptfmt.cli.tree",
     "verify": "ckptfmt.cli.verify",
 }
@@ -41,6 +43,8 @@ its "checkpoint" file names several), a SavedModel directory. No file is ever ch
   ckptfmt plan training/ plan.toml              what a plan of renames and transforms makes of it
   ckptfmt match training/ other/                how one checkpoint would restore into another
   ckptfmt graph frozen.pb                       the nodes of a graph, its inputs, outputs and functions
+  ckptfmt freeze training/ -o frozen.pb --outputs softmax     variables become constants
+  ckptfmt subgraph frozen.pb -o part.pb --outputs conv5       the part that outputs need
   ckptfmt verify training/                      is every byte intact?
 
 Data goes to stdout, messages go to stderr. Names are printed with control characters and other invisible

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import GraphError
+from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, GraphError
+from tests.support.corpus import CORPUS
+from tests.support.corpus import entries as corpus_entries
 
 tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
 pytestmark = [
@@ -260,3 +262,73 @@ def test_a_signature_of_tensorflow_2_freezes(kind: str, tmp_path: Path) -> None:
         tf.import_graph_def(definition, name="")
         got = session.run(f"{name}:{number}", {info.tensor: X})
     np.testing.assert_array_equal(got, want.numpy())
+
+
+# --- the corpus ------------------------------------------------------------------------------------------
+
+
+def some_value(info: Any) -> np.ndarray:
+    """A value for an input of a signature."""
+    shape = [2 if size in (None, -1) else size for size in info.shape or ()]
+    rng = np.random.default_rng(1)
+    if info.dtype.name == "string":
+        return np.full(shape, b"", object)
+    if info.dtype.is_floating:
+        return rng.normal(size=shape).astype(info.dtype.numpy)
+    return rng.integers(0, 2, shape).astype(info.dtype.numpy)
+
+
+def as_written() -> Any:
+    """Settings under which TensorFlow computes what the graph says; else it folds and fuses constants."""
+    config = v1.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    config.graph_options.optimizer_options.opt_level = -1
+    return config
+
+
+def open_variables(path: Path) -> Any:
+    try:
+        return ckptfmt.open(path)
+    except CheckpointNotFoundError:
+        return {}
+
+
+@pytest.mark.parametrize("entry", corpus_entries("saved_model"))
+def test_saved_models_of_the_corpus_give_the_same_numbers_frozen(entry: dict[str, Any]) -> None:
+    path = CORPUS / entry["path"]
+    try:
+        meta = ckptfmt.read_meta_graph(path)
+    except CkptfmtError as error:
+        pytest.skip(f"not one meta graph that can be read: {error}")
+    compared = 0
+    for signature in meta.signatures.values():
+        tensors = [info.tensor for info in (*signature.inputs.values(), *signature.outputs.values())]
+        if not signature.outputs or not all(isinstance(tensor, str) for tensor in tensors):
+            continue
+        feed = {info.tensor: some_value(info) for info in signature.inputs.values()}
+        fetch = [info.tensor for info in signature.outputs.values()]
+        with tf.Graph().as_default(), v1.Session(config=as_written()) as session:
+            try:
+                v1.saved_model.loader.load(session, list(meta.tags), str(path))
+                want = session.run(fetch, feed)
+            except (tf.errors.OpError, ValueError, TypeError, KeyError, OSError, RuntimeError):
+                continue  # TensorFlow itself does not run it, or not on such values
+        try:
+            frozen = ckptfmt.freeze(meta, open_variables(path), fetch)
+        except GraphError as error:
+            assert "writes variable" in str(error)  # noqa: PT017
+            continue
+        definition = v1.GraphDef.FromString(frozen.to_bytes())
+        feed = {name: value for name, value in feed.items() if name.split(":")[0] in frozen}
+        with tf.Graph().as_default(), v1.Session(config=as_written()) as session:
+            tf.import_graph_def(definition, name="")
+            try:
+                got = session.run(fetch, feed)
+            except tf.errors.FailedPreconditionError as error:
+                assert "able" in str(error)  # tables are filled by an op of their own  # noqa: PT017
+                continue
+        for one, other in zip(got, want, strict=True):
+            np.testing.assert_array_equal(one, other)
+        compared += 1
+    if not compared:
+        pytest.skip("no signature that TensorFlow runs on such values")

@@ -1,0 +1,114 @@
+"""``ckptfmt freeze``: a graph in which variables are constants."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+import ckptfmt
+from ckptfmt import MetaGraph, errors
+from ckptfmt.cli.failures import ExitCode
+from ckptfmt.cli.options import json_option, path_argument
+from ckptfmt.cli.output import note, write_json
+from ckptfmt.cli.text import count_text, size_text
+
+DEFAULT = "serving_default"
+"""The signature that is frozen where nothing is said."""
+
+
+@click.command(
+    "freeze",
+    short_help="Write a graph with its variables as constants.",
+    epilog="""\b
+    Examples:
+      ckptfmt freeze training/ -o frozen.pb --outputs softmax
+      ckptfmt freeze saved_model/ -o frozen.pb
+      ckptfmt freeze training/model.ckpt-1000 -o averaged.pbtxt --outputs logits,softmax --ema
+
+    JSON: {"file", "outputs", "nodes", "constants", "bytes"}.
+    """,
+)
+@path_argument
+@click.option("-o", "--output", "target", required=True, metavar="FILE", help="The file to write.")
+@click.option("--outputs", metavar="NAME,NAME", help="The nodes or tensors to compute.")
+@click.option("--signature", metavar="NAME", help=f"Freeze the outputs of a signature ({DEFAULT}).")
+@click.option("--tags", metavar="TAG,TAG", help="Which meta graph of a SavedModel, where it has several.")
+@click.option("--graph", "graph_path", metavar="FILE", help="The graph, where it is not PREFIX.meta.")
+@click.option("--ema", is_flag=True, help="Take exponential moving averages where variables have them.")
+@click.option("--overwrite", is_flag=True, help="Replace the file to write if it is there.")
+@json_option
+def command(
+    path: str,
+    target: str,
+    outputs: str | None,
+    signature: str | None,
+    tags: str | None,
+    graph_path: str | None,
+    ema: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Write the graph of the model at PATH with its variables as constants, without TensorFlow.
+
+    PATH is a SavedModel directory, or leads to a checkpoint beside which its .meta file lies. The file that
+    is written is text where its name ends in .pbtxt. Only what the outputs need is kept and read.
+    """
+    if outputs is not None and signature is not None:
+        raise click.UsageError("--outputs and --signature: only one of them at a time")
+    if os.path.lexists(target) and not overwrite:
+        raise click.UsageError(f"{target!r} is there already; see --overwrite")
+    with _opened(path, graph_path, None if tags is None else tags.split(",")) as (meta, variables):
+        wanted = _wanted(meta, outputs, signature)
+        values = variables.ema() if ema and isinstance(variables, ckptfmt.Tensors) else variables
+        frozen = ckptfmt.freeze(meta, values, wanted)
+    frozen.write(target, overwrite=overwrite)
+    size, count = os.path.getsize(target), frozen.ops["Const"]  # noqa: PTH202  (a path is a string here)
+    if as_json:
+        write_json(
+            {"file": target, "outputs": wanted, "nodes": len(frozen), "constants": count, "bytes": size}
+        )
+    else:
+        note(
+            f"{target}: {count_text(len(frozen), 'node')}, {count_text(count, 'constant')}, {size_text(size)}"
+        )
+    return ExitCode.FINE
+
+
+@contextmanager
+def _opened(
+    path: str, graph_path: str | None, tags: list[str] | None
+) -> Iterator[tuple[MetaGraph, Mapping[str, Any]]]:
+    """The meta graph of a model, and its variables."""
+    is_model = any(os.path.isfile(os.path.join(path, f"saved_model.{kind}")) for kind in ("pb", "pbtxt"))  # noqa: PTH113, PTH118
+    if is_model:
+        meta = ckptfmt.read_meta_graph(graph_path or path, tags=tags)
+        if not os.path.isdir(os.path.join(path, "variables")):  # noqa: PTH112, PTH118
+            yield meta, {}
+            return
+    with ckptfmt.open(path) as checkpoint:
+        if not is_model:
+            meta = ckptfmt.read_meta_graph(graph_path or f"{checkpoint.prefix}.meta", tags=tags)
+        yield meta, checkpoint
+
+
+def _wanted(meta: MetaGraph, outputs: str | None, signature: str | None) -> list[str]:
+    """The outputs to freeze."""
+    if outputs is not None:
+        return [name for name in outputs.split(",") if name]
+    signatures = meta.signatures
+    name = signature or DEFAULT
+    if name not in signatures:
+        there = ", ".join(map(repr, signatures)) or "none"
+        if signature is None:
+            raise click.UsageError(f"--outputs or --signature is needed; signatures: {there}")
+        raise errors.TensorNotFoundError(
+            name, file=meta.file, noun="signature", close_matches=[*signatures][:3]
+        )
+    tensors = [info.tensor for info in signatures[name].outputs.values()]
+    if not all(isinstance(tensor, str) for tensor in tensors):
+        raise click.UsageError(f"signature {name!r} has outputs of several tensors: name them with --outputs")
+    return [tensor for tensor in tensors if isinstance(tensor, str)]

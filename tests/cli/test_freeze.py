@@ -1,0 +1,119 @@
+"""``ckptfmt freeze`` and ``ckptfmt subgraph`` as their users see them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ckptfmt
+from ckptfmt.proto import messages
+from tests.cli.running import run, run_json
+from tests.support.table_writer import write_bundle
+
+V = np.array([10, 20], np.float32)
+
+
+def graph_def() -> messages.GraphDef:
+    graph = messages.GraphDef()
+    graph.versions.producer = 24
+    graph.node.add(name="x", op="Placeholder").attr["dtype"].type = 1
+    v = graph.node.add(name="v", op="VariableV2", device="/GPU:0")
+    v.attr["dtype"].type = 1
+    v.attr["shape"].shape.dim.add(size=2)
+    graph.node.add(name="v/read", op="Identity", input=["v"]).attr["T"].type = 1
+    graph.node.add(name="out", op="Mul", input=["x", "v/read"], device="/GPU:0").attr["T"].type = 1
+    graph.node.add(name="other", op="Neg", input=["x"]).attr["T"].type = 1
+    return graph
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    prefix = write_bundle(tmp_path / "model", {"v": V, "v/ExponentialMovingAverage": V + 1})
+    meta = messages.MetaGraphDef(graph_def=graph_def())
+    meta.meta_info_def.tensorflow_version = "1.15.0"
+    Path(f"{prefix}.meta").write_bytes(meta.SerializeToString())
+    return prefix
+
+
+def test_a_checkpoint_is_frozen_with_the_graph_beside_it(model: str, tmp_path: Path) -> None:
+    target = tmp_path / "frozen.pb"
+    result = run("freeze", model, "-o", target, "--outputs", "out:0")
+    assert result.exit_code == 0
+    assert result.stderr.startswith(f"{target}: 4 nodes, 1 constant, ")
+    frozen = ckptfmt.read_graph(target)
+    assert list(frozen) == ["x", "v", "v/read", "out"]
+    np.testing.assert_array_equal(frozen.constants["v"], V)
+    before = target.read_bytes()
+    assert run("freeze", model, "-o", target, "--outputs", "out").exit_code == 2
+    assert target.read_bytes() == before
+    document = run_json("freeze", model, "-o", target, "--outputs", "out", "--ema", "--overwrite")
+    assert document["constants"] == 1
+    assert document["bytes"] == target.stat().st_size
+    np.testing.assert_array_equal(ckptfmt.read_graph(target).constants["v"], V + 1)
+
+
+def test_a_graph_elsewhere_and_text_will_do(model: str, tmp_path: Path) -> None:
+    Path(f"{model}.meta").rename(tmp_path / "elsewhere.meta")
+    target = tmp_path / "frozen.pbtxt"
+    args = ["-o", target, "--outputs", "out"]
+    assert run("freeze", model, *args).exit_code == 4
+    assert run("freeze", model, *args, "--graph", tmp_path / "elsewhere.meta").exit_code == 0
+    assert 'op: "Const"' in target.read_text()
+
+
+def test_a_saved_model_is_frozen_by_its_signature(model: str, tmp_path: Path) -> None:
+    saved = messages.SavedModel(saved_model_schema_version=1)
+    meta = saved.meta_graphs.add(graph_def=graph_def())
+    meta.meta_info_def.tags.append("serve")
+    meta.signature_def["serving_default"].outputs["y"].name = "out:0"
+    meta.signature_def["negative"].outputs["y"].name = "other:0"
+    (tmp_path / "dir" / "variables").mkdir(parents=True)
+    (tmp_path / "dir" / "saved_model.pb").write_bytes(saved.SerializeToString())
+    write_bundle(tmp_path / "dir" / "variables" / "variables", {"v": V})
+    document = run_json("freeze", tmp_path / "dir", "-o", tmp_path / "a.pb")
+    assert document["outputs"] == ["out:0"]
+    document = run_json("freeze", tmp_path / "dir", "-o", tmp_path / "b.pb", "--signature", "negative")
+    assert (document["nodes"], document["constants"]) == (2, 0)
+    result = run("freeze", tmp_path / "dir", "-o", tmp_path / "c.pb", "--signature", "none")
+    assert result.exit_code == 4
+    assert "no signature 'none'; did you mean 'negative' or 'serving_default'?" in result.stderr
+
+
+def test_what_is_missing_is_told(model: str, tmp_path: Path) -> None:
+    target = tmp_path / "frozen.pb"
+    result = run("freeze", model, "-o", target)
+    assert result.exit_code == 2
+    assert "--outputs or --signature is needed; signatures: none" in result.stderr
+    result = run("freeze", model, "-o", target, "--outputs", "oud")
+    assert result.exit_code == 3
+    assert "'oud'" in result.stderr
+    assert "did you mean 'out'?" in result.stderr
+    write_bundle(model, {"w": V})
+    result = run("freeze", model, "-o", target, "--outputs", "out")
+    assert result.exit_code == 3
+    assert "node 'v': variable has no value" in result.stderr
+    assert not target.exists()
+
+
+def test_a_subgraph_is_what_outputs_need(tmp_path: Path) -> None:
+    path = tmp_path / "graph.pb"
+    path.write_bytes(graph_def().SerializeToString())
+    target = tmp_path / "part.pbtxt"
+    document = run_json("subgraph", path, "-o", target, "--outputs", "out")
+    assert (document["nodes"], document["of"]) == (4, 5)
+    result = run(
+        *("subgraph", path, "-o", target, "--outputs", "out:0", "--inputs", "v"),
+        *("--inference", "--clear-devices", "--overwrite"),
+    )
+    assert result.stderr == f"{target}: 3 nodes of 5\n"
+    part = ckptfmt.read_graph(target)
+    assert [(node.name, node.op, node.device) for node in part.values()] == [
+        ("x", "Placeholder", ""),
+        ("v", "Placeholder", ""),
+        ("out", "Mul", ""),
+    ]
+    assert part["out"].message.input == ["x", "v"]
+    assert run("subgraph", path, "-o", target, "--outputs", "out").exit_code == 2
+    assert run("subgraph", path, "-o", tmp_path / "z", "--outputs", "gone").exit_code == 4
