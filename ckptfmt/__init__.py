@@ -29,7 +29,9 @@ from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta_graph import MetaGraph
 from ckptfmt.graph.node import Node as GraphNode
 from ckptfmt.graph.reading import read_graph, read_meta_graph
+from ckptfmt.graph.signature import Signature, TensorInfo
 from ckptfmt.match import Match, match
+from ckptfmt.saved_model.saved_model import SavedModel, open_saved_model
 from ckptfmt.tensor.tensor_proto import ResourceHandle, Variant, to_array, to_proto
 
 __version__ = "0.1.0"
@@ -54,8 +56,11 @@ __all__ = [
     "ResourceHandle",
     "RestoreReport",
     "Restored",
+    "SavedModel",
+    "Signature",
     "SliceReader",
     "Spec",
+    "TensorInfo",
     "TensorSlice",
     "Tensors",
     "Variant",
@@ -69,6 +74,7 @@ __all__ = [
     "latest_checkpoint",
     "match",
     "open",
+    "open_saved_model",
     "parse_plan",
     "read_checkpoint_state",
     "read_graph",

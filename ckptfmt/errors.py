@@ -95,9 +95,9 @@ class ChecksumError(CorruptError):
             f"{what}: stored 0x{stored:08x}, computed 0x{computed:08x}", file=file, offset=offset
         )
         self.stored = stored
-        """The checksum in the file, unmasked CRC-32C."""
+        """The checksum in the file: a CRC-32C, unmasked, or in split SavedModels a HighwayHash."""
         self.computed = computed
-        """The CRC-32C of the bytes that are there."""
+        """The checksum of the bytes that are there."""
 
 
 class TruncatedError(CorruptError):

@@ -16,8 +16,8 @@ included; a chunk that begins with a block begins at the block header. The first
 signature chunk, the same in every file. The position of a record is the begin of its chunk plus its number in
 the chunk; padding makes each chunk at least as long as it has records, so no two records share one.
 
-The hash is HighwayHash-64 with a key of Riegeli's own. Source: Riegeli ``doc/riegeli_records_file_format.md``;
-HighwayHash ``highwayhash/hh_portable.h``.
+The hash is HighwayHash-64 with a key of Riegeli's own. Source: Riegeli
+``doc/riegeli_records_file_format.md``; HighwayHash ``highwayhash/hh_portable.h``.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ WITHOUT_RECORDS = frozenset([SIGNATURE_CHUNK, METADATA_CHUNK, PADDING_CHUNK])
 """Chunks that are skipped: they hold no records."""
 
 VERIFIED_SIZE = 16 << 20
-"""Bytes of data up to which a chunk's hash is verified unless the caller says otherwise: at about 13 MB/s this
-takes a second. Riegeli's writer closes a chunk at 1 MiB; a longer one is a single long record."""
+"""Bytes of data up to which a chunk's hash is verified unless the caller says otherwise: at about 13 MB/s
+more than a second. Riegeli's writer closes a chunk at 1 MiB; a longer one ends with a long record."""
 
 DECODED_LIMIT = 2 << 30
-"""Bytes that a compressed chunk may decode to unless the caller says otherwise: as many as a message may have."""
+"""Bytes that a compressed chunk may decode to unless the caller says otherwise: as many as a message."""
 
 _MASK64 = (1 << 64) - 1
 _MASK32 = (1 << 32) - 1
@@ -162,33 +162,34 @@ def _rotate_halves(word: int, count: int) -> int:
     return high << 32 | low
 
 
-def _brotli(data: Buffer, out: np.ndarray) -> int:
+# The library is imported when the first compressed chunk is met: files of this kind are rare.
+
+
+def _brotli(data: Buffer, out: memoryview) -> int:
     import cramjam
 
     return int(cramjam.brotli.decompress_into(data, out))
 
 
-def _zstd(data: Buffer, out: np.ndarray) -> int:
+def _zstd(data: Buffer, out: memoryview) -> int:
     import cramjam
 
     return int(cramjam.zstd.decompress_into(data, out))
 
 
-def _snappy(data: Buffer, out: np.ndarray) -> int:
+def _snappy(data: Buffer, out: memoryview) -> int:
     import cramjam
 
     return int(cramjam.snappy.decompress_raw_into(data, out))
 
 
 STORED = 0
-DECOMPRESSORS: dict[int, tuple[str, Callable[[Buffer, np.ndarray], int]]] = {
+DECOMPRESSORS: dict[int, tuple[str, Callable[[Buffer, memoryview], int]]] = {
     0x62: ("brotli", _brotli),
     0x73: ("snappy", _snappy),
     0x7A: ("zstd", _zstd),
 }
-"""Compression byte -> its name, and the function that decompresses into a buffer and returns the bytes written.
-
-The library is imported when the first compressed chunk is met: TensorFlow's files seldom are of this kind."""
+"""Compression byte -> its name, and the function that decompresses into a buffer and returns its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,16 +237,16 @@ def _possible_boundary(pos: int) -> int:
 class RiegeliFile:
     """A Riegeli/records file; opening it checks its signature.
 
-    What is read is verified: the hashes and distances of block headers, the hashes of chunk headers, and those of
-    the data of chunks as far as ``verify_up_to`` says.
+    What is read is verified: the hashes and distances of block headers, the hashes of chunk headers, and
+    those of the data of chunks as far as ``verify_up_to`` says.
 
     Parameters
     ----------
     file
         The file.
     verify_up_to
-        Bytes of data up to which a chunk's hash is verified; 0 leaves all data to the checks of the decompressor
-        and of the sizes. Headers are always verified.
+        Bytes of data up to which a chunk's hash is verified; 0 leaves all data to the checks of the
+        decompressor and of the sizes. Headers are always verified.
     limit
         Bytes that one compressed chunk may decode to; a LimitError says so where a file asks for more.
 
@@ -335,6 +336,9 @@ class RiegeliFile:
 
         Raises CorruptError where no record is.
         """
+        kept = self._kept
+        if kept is not None and 0 <= position - kept[0].begin < kept[0].num_records:
+            return kept[0]
         index = bisect_right(self._begins, position) - 1
         if index >= 0:
             chunk = self._read_header(self._begins[index])
@@ -347,12 +351,11 @@ class RiegeliFile:
 
         Raises the errors of :meth:`items`, and CorruptError where no record is.
         """
+        chunk = self.chunk_at(position)
         kept = self._kept
-        if kept is None or not kept[0].begin <= position < kept[0].begin + kept[0].num_records:
-            chunk = self.chunk_at(position)
+        if kept is None or kept[0] is not chunk:
             kept = self._kept = chunk, self._read_records(chunk)
-        chunk, records = kept
-        return records[position - chunk.begin]
+        return kept[1][position - chunk.begin]
 
     def _read_header(self, begin: int) -> Chunk:
         """The chunk at ``begin``, its header and the block headers in it verified."""
@@ -392,7 +395,7 @@ class RiegeliFile:
         self._verify("block header", stored, header[8:], block)
         if (back, on) != (block - begin, end - block):
             raise CorruptError(
-                f"block header: got a chunk from -{back} to +{on}, want from -{block - begin} to +{end - block}",
+                f"block header: got distances {back} and {on}, want {block - begin} and {end - block}",
                 file=self.file.name,
                 offset=block,
             )
@@ -405,7 +408,7 @@ class RiegeliFile:
             )
 
     def _read(self, pos: int, size: int) -> memoryview:
-        """``size`` bytes of a chunk from ``pos`` on without block headers: a view where none interrupts them."""
+        """``size`` bytes of a chunk from ``pos`` on, less block headers; a view where none is among them."""
         pieces = []
         while size:
             if pos % BLOCK_SIZE == 0:
@@ -477,11 +480,13 @@ def _decompress(compression: int, data: memoryview, what: str, least: int, most:
         return data
     name, decompress = DECOMPRESSORS[compression]
     # Pages that are not written to take no memory, whatever the size claimed.
-    out = np.empty(size, np.uint8)
+    out = np.empty(size, np.uint8).data
+    import cramjam
+
     try:
         written = decompress(data, out)
-    except Exception as error:  # the library's own, which is not imported here
+    except cramjam.DecompressionError as error:
         raise CorruptError(f"{what} of records: {name} data do not decompress: {error}", offset=0) from error
     if written != size:
         raise CorruptError(f"{what} of records: {name} data are of {written} bytes, want {size}", offset=0)
-    return memoryview(out).toreadonly()
+    return out.toreadonly()

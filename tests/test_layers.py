@@ -14,7 +14,7 @@ PACKAGE = Path(ckptfmt.__file__).parent
 LAYERS = [
     {"errors"},
     {"wire", "dtypes", "proto"},
-    {"table", "record", "tensor"},
+    {"table", "record", "riegeli", "tensor"},
     {"checkpoint", "graph", "events"},
     {"saved_model", "match"},
     {"compat"},

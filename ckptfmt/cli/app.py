@@ -19,6 +19,7 @@ VERBS = {
     "graph": "ckptfmt.cli.graph",
     "ls": "ckptfmt.cli.ls",
     "match": "ckptfmt.cli.match",
+    "model": "ckptfmt.cli.model",
     "plan": "ckptfmt.cli.plan",
     "show": "ckptfmt.cli.show",
     "subgraph": "ckptfmt.cli.subgraph",
@@ -43,6 +44,7 @@ its "checkpoint" file names several), a SavedModel directory. No file is ever ch
   ckptfmt plan training/ plan.toml              what a plan of renames and transforms makes of it
   ckptfmt match training/ other/                how one checkpoint would restore into another
   ckptfmt graph frozen.pb                       the nodes of a graph, its inputs, outputs and functions
+  ckptfmt model saved_model/                    signatures, variables, assets and functions
   ckptfmt freeze training/ -o frozen.pb --outputs softmax     variables become constants
   ckptfmt subgraph frozen.pb -o part.pb --outputs conv5       the part that outputs need
   ckptfmt verify training/                      is every byte intact?

@@ -101,6 +101,8 @@ def freeze(
     graph = meta_graph.graph if isinstance(meta_graph, MetaGraph) else meta_graph
     restore_op = meta_graph.message.saver_def.restore_op_name if isinstance(meta_graph, MetaGraph) else ""
     names = [outputs] if isinstance(outputs, str) else list(outputs)
+    if not names:
+        raise GraphError("got no outputs, want at least one")
     for name in names:
         if parse_output(name).node not in graph:
             raise GraphError(f"not in the graph{_hint(graph, name)}", node=parse_output(name).node)
@@ -134,7 +136,7 @@ def _value_of(node: messages.NodeDef, source: Source | None, variables: Mapping[
     """The value of a variable, of the dtype and shape that its node says."""
     key = node.name if source is None or source.name not in variables else source.name
     if key not in variables:
-        wanted = repr(key) if source is None else f"{source.name!r} or {node.name!r}"
+        wanted = " or ".join(map(repr, dict.fromkeys([*([] if source is None else [source.name]), key])))
         raise GraphError(f"variable has no value: the mapping has no {wanted}", node=node.name)
     array = np.asarray(variables[key]) if source is None or source.name != key else _part(source, variables)
     code = node.attr["dtype"].type

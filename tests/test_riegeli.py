@@ -1,0 +1,661 @@
+"""Riegeli/records: HighwayHash by its published vectors, files of Google's own writer, and hostile ones."""
+
+from __future__ import annotations
+
+import base64
+import random
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+import cramjam
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ckptfmt.errors import (
+    ChecksumError,
+    CkptfmtError,
+    CorruptError,
+    LimitError,
+    TruncatedError,
+    UnsupportedError,
+)
+from ckptfmt.riegeli import SIGNATURE, RiegeliFile, highway_hash64
+from tests.support.memory_file import MemoryFile
+from tests.support.table_writer import encode_varint
+
+# A writer, made from the format's description only: neither hash nor sizes are those of the reader.
+
+WORD = (1 << 64) - 1
+HALF = (1 << 32) - 1
+RIEGELI_KEY = (0x2F696C6567656952, 0x0A7364726F636572) * 2
+
+
+class PortableHash:
+    """HighwayHash-64 as ``hh_portable.h`` writes it down, word by word."""
+
+    def __init__(self, key: Sequence[int]) -> None:
+        self.mul0 = [0xDBE6D5D5FE4CCE2F, 0xA4093822299F31D0, 0x13198A2E03707344, 0x243F6A8885A308D3]
+        self.mul1 = [0x3BD39E10CB0EF593, 0xC0ACF169B5F18A8C, 0xBE5466CF34E90C6C, 0x452821E638D01377]
+        self.v0 = [a ^ b for a, b in zip(self.mul0, key, strict=True)]
+        self.v1 = [a ^ (b >> 32 | (b << 32 & WORD)) for a, b in zip(self.mul1, key, strict=True)]
+
+    def update(self, lanes: Sequence[int]) -> None:
+        for i in range(4):
+            self.v1[i] = (self.v1[i] + lanes[i] + self.mul0[i]) & WORD
+            self.mul0[i] ^= (self.v1[i] & HALF) * (self.v0[i] >> 32)
+            self.v0[i] = (self.v0[i] + self.mul1[i]) & WORD
+            self.mul1[i] ^= (self.v0[i] & HALF) * (self.v1[i] >> 32)
+        for to, of in ((self.v0, self.v1), (self.v1, self.v0)):
+            for i in (0, 2):
+                low, high = of[i], of[i + 1]
+                to[i] = (to[i] + self.zip0(high, low)) & WORD
+                to[i + 1] = (to[i + 1] + self.zip1(high, low)) & WORD
+
+    @staticmethod
+    def zip0(v1: int, v0: int) -> int:
+        return (
+            (((v0 & 0xFF000000) | (v1 & 0xFF00000000)) >> 24)
+            | (((v0 & 0xFF0000000000) | (v1 & 0xFF000000000000)) >> 16)
+            | (v0 & 0xFF0000)
+            | ((v0 & 0xFF00) << 32)
+            | ((v1 & 0xFF00000000000000) >> 8)
+            | (v0 << 56 & WORD)
+        )
+
+    @staticmethod
+    def zip1(v1: int, v0: int) -> int:
+        return (
+            (((v1 & 0xFF000000) | (v0 & 0xFF00000000)) >> 24)
+            | (v1 & 0xFF0000)
+            | ((v1 & 0xFF0000000000) >> 16)
+            | ((v1 & 0xFF00) << 24)
+            | ((v0 & 0xFF000000000000) >> 8)
+            | ((v1 & 0xFF) << 48)
+            | (v0 & 0xFF00000000000000)
+        )
+
+    def rest(self, data: bytes) -> None:
+        size = len(data)
+        packet = bytearray(32)
+        for i in range(4):
+            self.v0[i] = (self.v0[i] + (size << 32) + size) & WORD
+            low, high = self.v1[i] & HALF, self.v1[i] >> 32
+            low = (low << size | low >> (32 - size)) & HALF
+            high = (high << size | high >> (32 - size)) & HALF
+            self.v1[i] = high << 32 | low
+        packet[: size & ~3] = data[: size & ~3]
+        tail = data[size & ~3 :]
+        if size & 16:
+            packet[28:32] = data[size - 4 :]
+        elif tail:
+            packet[16], packet[17], packet[18] = tail[0], tail[len(tail) >> 1], tail[-1]
+        self.update(struct.unpack("<4Q", packet))
+
+    def digest(self) -> int:
+        for _ in range(4):
+            self.update([self.v0[i] >> 32 | (self.v0[i] << 32 & WORD) for i in (2, 3, 0, 1)])
+        return (self.v0[0] + self.v1[0] + self.mul0[0] + self.mul1[0]) & WORD
+
+
+def portable_hash(data: bytes, key: Sequence[int] = RIEGELI_KEY) -> int:
+    state = PortableHash(key)
+    whole = len(data) // 32 * 32
+    for lanes in struct.iter_unpack("<4Q", data[:whole]):
+        state.update(lanes)
+    if whole < len(data):
+        state.rest(data[whole:])
+    return state.digest()
+
+
+def with_hash(data: bytes) -> bytes:
+    return struct.pack("<Q", portable_hash(data)) + data
+
+
+BLOCK = 65536
+
+
+class Writer:
+    """Writes chunks; every number of a header can be given, to make it wrong."""
+
+    def __init__(self) -> None:
+        self.out = bytearray()
+        self.chunk(b"s", b"")
+
+    def chunk(
+        self,
+        kind: bytes,
+        data: bytes,
+        num_records: int = 0,
+        decoded: int = 0,
+        *,
+        size: int | None = None,
+        wrong_hash: bool = False,
+    ) -> int:
+        """Write a chunk, and return where it begins."""
+        begin = len(self.out)
+        header = struct.pack(
+            "<QQQQ",
+            len(data) if size is None else size,
+            portable_hash(data) ^ wrong_hash,
+            kind[0] | num_records << 8,
+            decoded,
+        )
+        content = with_hash(header) + data
+        places = list(self._pieces(begin, len(content)))
+        end = max(places[-1][0] + places[-1][1], begin + num_records)
+        if 1 <= end % BLOCK <= 24:
+            end += 25 - end % BLOCK
+        done = 0
+        for at, count in places:
+            self._pad_to(at, begin, end)
+            self.out += content[done : done + count]
+            done += count
+        self._pad_to(end, begin, end)
+        return begin
+
+    @staticmethod
+    def _pieces(at: int, size: int) -> Iterator[tuple[int, int]]:
+        while size:
+            if at % BLOCK == 0:
+                at += 24
+            count = min(size, BLOCK - at % BLOCK)
+            yield at, count
+            at += count
+            size -= count
+
+    def _pad_to(self, at: int, begin: int, end: int) -> None:
+        while len(self.out) < at:
+            if len(self.out) % BLOCK == 0:
+                block = len(self.out)
+                self.out += with_hash(struct.pack("<QQ", block - begin, end - block))
+            else:
+                self.out += bytes(min(at - len(self.out), -len(self.out) % BLOCK))
+
+    def records(self, records: Sequence[bytes], compression: str = "none") -> list[int]:
+        """Write a simple chunk, and return the positions of the records."""
+        begin = self.chunk(b"r", simple(records, compression), len(records), sum(map(len, records)))
+        return [begin + index for index in range(len(records))]
+
+
+COMPRESSORS = {
+    "none": (b"\0", None),
+    "brotli": (b"b", cramjam.brotli.compress),
+    "zstd": (b"z", cramjam.zstd.compress),
+    "snappy": (b"s", cramjam.snappy.compress_raw),
+}
+
+
+def packed(data: bytes, compression: str, claim: int | None = None) -> bytes:
+    _, compress = COMPRESSORS[compression]
+    if compress is None:
+        return data
+    return encode_varint(len(data) if claim is None else claim) + bytes(compress(data))
+
+
+def simple(records: Sequence[bytes], compression: str) -> bytes:
+    sizes = packed(b"".join(encode_varint(len(record)) for record in records), compression)
+    values = packed(b"".join(records), compression)
+    return COMPRESSORS[compression][0] + encode_varint(len(sizes)) + sizes + values
+
+
+def opened(content: bytes, **options: int) -> RiegeliFile:
+    return RiegeliFile(MemoryFile("some.cpb", bytes(content)), **options)
+
+
+def read(content: bytes, **options: int) -> list[bytes]:
+    return [bytes(record) for record in opened(content, **options).records()]
+
+
+# HighwayHash
+
+BYTES_KEY = struct.unpack("<4Q", bytes(range(32)))
+
+PUBLISHED = struct.unpack(
+    ">65Q",
+    bytes.fromhex(
+        "907a56de22c26e53 7eab43aac7cddd78 b8d0569ab0b53d62 5c6befab8a463d80 f205a46893007eda"
+        "2b8a1668e4a94541 bd4ccc325befca6f 4d02ae1738f59482 e1205108e55f3171 32d2644ec77a1584"
+        "f6e10acdb103a90b c3bbf4615b415c15 243cc2040063fa9c a89a58ce65e641ff 24b031a348455a23"
+        "40793f86a449f33b cfab3489f97eb832 19fe67d2c8c5c0e2 04dd90a69c565cc2 75d9518e2371c504"
+        "38ad9b1141d3dd16 0264432ccd8a70e0 a9db5a6288683390 d7b05492003f028c 205f615aea59e51e"
+        "eee0c89621052884 1bfc1a93a7284f4f 512175b5b70da91d f71f8976a0a2c639 ae093fef1f84e3e7"
+        "22ca92b01161860f 9fc7007ccf035a68 a0c964d9ecd580fc 2c90f73ca03181fc 185cf84e5691eb9e"
+        "4fc1f5ef2752aa9b f5b7391a5e0a33eb b9b84b83b4e96c9c 5e42fe712a5cd9b4 a150f2f90c3f97dc"
+        "7fa522d75e2d637d 181ad0cc0dffd32b 3889ed981e854028 fb4297e8c586ee2d 6d064a45bb28059c"
+        "90563609b3ec860c 7aa4fce94097c666 1326bac06b911e08 b926168d2b154f34 9919848945b1948d"
+        "a2a98fc534825ebe e9809095213ef0b6 582e5483707bc0e9 086e9414a88a6af5 ee86b98d20f6743d"
+        "f89b7ff609b1c0a7 4c7d9cc19e22c3e8 9a97005024562a6f 5dd41cf423e6ebef df13609c0468e227"
+        "6e0da4f64188155a b755ba4b50d7d4a1 887a3484647479bd ab8eebe9bf2139a0 75542c5d4cd2a6ff"
+    ),
+)
+"""Hashes of b"", b"\\x00", b"\\x00\\x01" … with the key of bytes 0 to 31: ``highwayhash_test.cc``."""
+
+
+@pytest.mark.parametrize("hasher", [highway_hash64, portable_hash], ids=["ours", "that of these tests"])
+def test_published_hashes(hasher) -> None:
+    found = [hasher(bytes(range(size)), BYTES_KEY) for size in range(65)]
+    assert found == list(PUBLISHED)
+    assert hasher(bytes(range(128, 161)), (1, 2, 3, 4)) == 0x53C516CCE478CAD7
+    assert hasher(b"\xff", (1, 2, 3, 4)) == 0x7858F24D2D79B2B2
+
+
+@given(st.binary(max_size=200))
+def test_hashes_are_those_of_the_portable_code(data: bytes) -> None:
+    assert highway_hash64(data) == highway_hash64(memoryview(data)) == portable_hash(data)
+
+
+def test_the_fixed_signature_has_right_hashes() -> None:
+    assert struct.unpack("<Q", SIGNATURE[:8])[0] == portable_hash(SIGNATURE[8:24])
+    assert struct.unpack("<Q", SIGNATURE[24:32])[0] == portable_hash(SIGNATURE[32:64])
+    assert Writer().out == SIGNATURE
+
+
+# Files of Google's writer
+
+WRITTEN = [b"", b"one", b"a record longer than a block\n" * 2500, b"four", b"five" * 20]
+"""What was given to it, two records in a chunk. It adds chunks of its own: sizes and offsets."""
+
+GOLDEN = {
+    "uncompressed": (
+        b"c-rmRO^B3r9Ki8sb|xDIhk>QokYIX8*{Bu-8J1jFB8m>{3kVgAkGs#>va|C%KF_RXCDD6Ohtz|xCLW|iNJbRCT@)9ENQCMdk"
+        b"wR@MODLXwVdt5H2RjLR_<Uga^ZS3FmwBE!&PU%Tzb^g!)zv|6C|`FTKQ*}Pv-96}_s{R|J$dnm*)$7o*M8-@JujcAS0BvhnP"
+        b"=BsA5PxfnD%t$V)wwFpcuEJ;*}p?syz1F-!CpJEbN}zJ9*%PzeZMe4_}q<2c@45mr7wRjYi{itk#TMo1?VWek*L%!rG>0JUY"
+        b"2V6h%=KMNt$*Q4~c{6h%=KMNt$*Q4~c{6h%=KMNt$*Q4~c{6h%=KMNt$*Q4~c{6h%=KMNt$*Q4~c{6h%=KMNt$*Q4~c{6h%="
+        b"KMNt$*Q4~c{6h%=KMNt$*Q4~c{6h%=KMNt$*Q4~c{6h%=KMNt$*Q4~c{6h%=KMNt$*Q4~c{6h%=KMNt$*Q4~c{6h%=KMNt$*"
+        b"Q4~c{6h%=KMNt$*Q4~c{6h%=KMNt$*Q4~c{6h%=KMNt$*QM{Y6f4Ke3+>XU(cHRgU%rEP#UXCb=q9}@@D2k#eilQirq9}@@D"
+        b"Bj0$Jf2R!scd^HIQPlx>pK7O1+$<2GxO!-?swBdXCBG-gTl!8#MbC;ev(IeXEttM`NfX>4o@5#np-<?c28RB%-g!RE`^KA<t"
+        b"2@Bp<3*F;PDNc(|9^*WE1a1^@09&8n&_|&Z7Ew*vz8-BphqB<Ho`RHa5l6t+6oOp10}NXgrmqQI<tx{ZrxFjU-INW;1F|WK;"
+        b"DQ%0ss<-&2mOM-P{7t@B4p)seo!=%KF%-&pn9`d=<|zRQQtFAsW8AN(T;000000000000000000000000000000000000000"
+        b"0000000000000000000000000000000xPwcp=Z3Csy?m@Y$NAcN_|T&l-v8?9=kodN;(gih)m^`*#m>B<dqS~Nsg(acTB`ne"
+        b"^78eM&&~e4<^QH@_2D?%``_Tijn3JX_X<xwG&`^+@k;;z000000000000000000000000000000000000000000000000000"
+        b"0000000000000000000000000Nh(Q0XnJii2"
+    ),
+    "brotli": (
+        b"c-rmJU1-&190&0K+5d3V$tguyx-*A`pcgt{P(1D>y;?QFCT4{p%rq$RWjhjRMx07BvKmG>Fv}cR7`ZuEGMCiB1C15c*2EVOV"
+        b"F?rSBE}*z=oEDR=c0>ly6NWgx%u&Zc)kxmcwX&p9ZtU9v^t2aiRO|1i}mju8a-V)A3ZT6ce^K_*%SQJd+`UR9RDzVW_pzG`="
+        b";*H;Lxh`nX+OIqw}XHl^qVUK^TTpW7*xio(bRnef!Dr6+a(LM;DfFy}13@+3S_1VmcKo7N^7y$FjZW;_<NWT>Pn(so0v_s>_"
+        b"R>J73vbeITEx>g%|t_s7o6rY9@6#@gTP?z&XHX!_it8}|;^{_yaLmVA3f^!^_W@2-2~T3uhJ_-xQzS}YNp8f2Tp=G3D>FfVA"
+        b"DmMb56G4)VSVcVVcZ#}j@y0tJpGWd8+#qmtMm@}pJ-`j0YOr8{GQf)!7t<b%1_?PjCw#1y4Ew?&n|JqnPkdDpTTlMVq@rv2?"
+        b"uYJGbRBL^C$C3rP`v(V(E$ABgcw+gMk80;!=~};f<Ic9a@)<LaobA7G_tV7#JKwKgd-anm4PWfp{Q2|!yFU2(x8TsMiNu$SV"
+        b"@t={UkN(*?|bltmM41h)rI0Jjko8oJ-Dvn+tvU8000000000000000000000000000000000000000000000000000000000"
+        b"0000000000000000000N}s4@N&)EH?D2^sg!p_bK}UF%3$}+_`)a`zM47q*=S-}CM@Rpr9zlYCMS24O}ml1Q#kNlez5J|L)A"
+        b"+gYK}IZJi6o0Vs**VWYfxQVyx9S000000000000000000000000000000000000000000000000000000000000000000000"
+        b"0000000002|@BRV+!Mfi"
+    ),
+    "zstd": (
+        b"c-rmJPiz!r7zf~)-IbQglBygqG+}FEs$_!{6SdXE9#j%eYtW0L%aq-gg<)r%?TR!)F_;K=Fc3pxJfOxHy<iMVjB==Q(Zp!<B"
+        b"u1N56NAMQCp{Fc`zO(ZXAeHlWxn4#^M3C)Ge_TTe4RhG{r;e9qI*60(Wm#FdSUUMUVZV*P4mCJcQI`S|Mb%FpT2AE{bXcAH!"
+        b"oc{xohv`-xktLCuh6$*)^HlKDcAKkh$TnVz#}`-W&u;y?So>i^nGpZMwXz`{<2hzwYeYarRnoi+eVNoh{bp+HJYvAb9_LF8A"
+        b"U2b`DBUgu%K@R7k74leAKZllpWuEzInR>V>E<87I5<4NN7iGz=b&kL(-^*FL%LvqM)m?i%inTX*94;z<3~H`C6Ppwv6@^<jH"
+        b"lxO$~lYA;KV20>w}_H;E2#+Hr^UAgpP<#6A#uXGz;9yoLM;KqCJN^_k&*W2iC=dP_<-8a`xbH8VUf$9EmFuVS`TguaE(rT2O"
+        b"wb|<U*5XVW)til^SskB>;%2qjh$`ioq}+a$@?_GgSEBS__ug!CrZRqK@j$I!Ne-0bWO{t-mg4^CnQ|jaqd2a{wdVfu(f)~*F"
+        b"`53O;o!<gTUlHU2TSY2Z(5^o$LIEJ`+m7|(8>ARZ+&ge1CKNU00000000000000000000000000000000000000000000000"
+        b"0000000000000000000000000000007|s=)!ZG3nwl;w$#gU_xjckL*H)tYT?IXH)r0c4xeg0xSVD?d8F5n&FAy|A7=&^=C5"
+        b"3P{>zJ>KlSfn=<trsryqL#bo@uBb<1de``t%Y{oL>y000000000000000000000000000000000000000000000000000000"
+        b"0000000000000000000000002~bAJMav%lZ"
+    ),
+    "snappy": (
+        b"c-rmPO=ui-7zg0l>@;0#76TPqF@dEBDu!UZsIg$dA{azgda?DeOuL&JoXm_fiI`BOAA+?9MTIK$AO$ZT{K8s9szj@ZAgw)U("
+        b"L*7$6sn@tgCI&Yac2)6dh+0*&%+P?yu-Z1Fmw9tdn-Ft-#>9zP})?U&wudA#uuJme7$#l@zu2p7v4FZ7s0=seDAmWc30-Eu9"
+        b"x$%<k#ocwcdC(@9WOh@_MnVuP+R$)oLwGI-kb(Pws16xbmfPYyRsy?kw6{`g=>aUsvfatq#M1BS*vV{i7?%qDJ1?k>>42oF+"
+        b"Rvd1L0`C}~8E?Qy!}ku^)hfryBRh=^PcIWQb#D<$BP4Z$b+@7XpS3{0l8`RSK8?^)b1@ypt>+wFSr#+$!8e0E*lZEZob*ZIO"
+        b"qC1^IA1Cvvab(X?lGz>Oh_2Cmg9{T8~`SO-8)31^=eeIb%?9N$lb*1?|)L&bjWfwQD*;=a%R@blE@W9SIoy}Us)O=_B){&V!"
+        b"N{TEkI^&a3Ty#dVsNI@LTmQ7d*7kHZX-E0o_!UEM7fF<5b0gEy<E<>pqd4xwQ^oZ7SZ&ktQ~PSOgUj7=`8+Z-*j!)v?E2)7y"
+        b"Zc{x^Ye?{H@Ruo-u=_R|Jlw0000000000000000000000000000000000000000000000000000000000000000000000000"
+        b"02EY#rM(+Bop-w(om$T%Ol{d}i;vFCNN9%6Z}R*0Fo9IrmLo?anv!7OM4nz4r6a;F*OVmYzCs{EJ5~Jq$g$W%S@ZhY!Yobys"
+        b"g0t54jvyZ?OVHvj+t000000000000000000000000000000000000000000000000000000000000000000000000000{O|q"
+        b"-T0xeE"
+    ),
+    "transpose": (
+        b"c-rmJU1*hc90%~{oaeN)PDiG$9G!y-8IDrZm>8RpIV>2&79lmKNK-RQ=9*K%EYF;<Ik#S<e91tD!SJG1kS|EN<q8~_SW+!p#"
+        b"S$vZD3A;<bZwn;F1qNti$0&5|MUIB@8!?a($ny1qOJ1&AZtPPeC7Db`MX+&59RKM4@~U4_-=pW`rw~xe>(ixrA2Q}zdf6KJ`"
+        b"64w&3&?|DVoV)_P%a>B6)KV#5SJ3tDrghcyHZ~NEnZ#*VV5IBk>>|hCzAvoaUELu9&>EI$Kh4YVP2^$BtglwYoPM$+Vh~i07"
+        b"rF(U}Fuj>KY-vCDAut9D*8vY<FTGpT(;@yfw;c;%f9-HTT3J+)(T`C!c#-`~;k&C&XzDKp0x2C<!ybnLw&vA-t=;h$wsulVS"
+        b"e&Wk14xzBWW)!tY6{3A`7aY1gMy25z;hS9m>@~R`5snyA<Aea_Z7WUnAc1v=sTlMHWe(S54II^$jd|S5egY=SZ{nJ|78e^H<"
+        b"k?U75w#df3g8Z-}lH3^tD^INNeX4B!<ke?`{96~7y>WHxcZqSSmUP&DFm>U9E5+qiMQ=aRkZg&jc5P`r)bQ4Up>x|`-+bGbL"
+        b"$%9ao&9mmvCgi%iie8s-ZYqAz4y|Z{p(8itSK0{r+(S5H4CRK@4b3r*`7^*oPX}l3t_76bnCW}m(s<T>!zklhMNz6GUNB-KY"
+        b"o5KyYE2X<`*X|J=hQc000000000000000000000000000000000000000000000000000000000000000000000000000009"
+        b"3h?>Eny+Wys&pL2O__I$WBwe{M<uS;iSb7x`6Yxz|}6B@%zo}McR6N$u)=c0w*_Wg2w`<ecMXa7B<UU+oY?gzVeuN}#h&YqK"
+        b"~oR`k~p}}te000000000000000000000000000000000000000000000000000000000000000000000000000008*U{RK)S"
+        b"$u$"
+    ),
+}
+"""Files of ``ArrayRecordWriter`` in array_record 0.8.6 (PyPI), which are Riegeli's chunks and blocks: zlib,
+base 85."""
+
+
+def golden(name: str) -> bytes:
+    return zlib.decompress(base64.b85decode(GOLDEN[name]))
+
+
+@pytest.mark.parametrize("name", ["uncompressed", "brotli", "zstd", "snappy"])
+def test_files_of_the_real_writer(name: str) -> None:
+    file = opened(golden(name))
+    assert [bytes(record) for record in file.records()][: len(WRITTEN)] == WRITTEN
+    chunks = list(file.chunks())
+    assert "".join(chr(chunk.type) for chunk in chunks) == "srrrrprp"
+    # By position, backwards.
+    positions = [chunk.begin + index for chunk in chunks for index in range(chunk.num_records)]
+    for position, record in reversed(list(zip(positions, WRITTEN, strict=False))):
+        assert bytes(file.record(position)) == record
+    assert file.last_position == positions[-1]
+
+
+@pytest.mark.parametrize("name", ["uncompressed", "brotli", "zstd", "snappy"])
+def test_our_writer_writes_what_the_real_one_writes(name: str) -> None:
+    # Compressed bytes depend on the compressor's version; all else is the same.
+    writer = Writer()
+    compression = {"uncompressed": "none"}.get(name, name)
+    for start in (0, 2, 4):
+        writer.records(WRITTEN[start : start + 2], compression)
+    if name == "uncompressed":
+        assert golden(name).startswith(writer.out)
+    assert read(writer.out) == WRITTEN
+
+
+def test_a_transposed_chunk_is_said_not_to_be_read() -> None:
+    with pytest.raises(UnsupportedError, match=r"some\.cpb @0x40: the records are in a transposed chunk"):
+        read(golden("transpose"))
+
+
+# Files of the writer above
+
+
+@pytest.mark.parametrize("compression", COMPRESSORS)
+@pytest.mark.parametrize("options", [{}, {"verify_up_to": 0}], ids=["verified", "headers verified"])
+def test_records_of_many_sizes(compression: str, options: dict[str, int]) -> None:
+    rng = random.Random(7)
+    groups = [
+        [],
+        [b""],
+        [b"", b"a", b"", b"bc"],
+        [rng.randbytes(200_000), b"x" * 70_000, b""],
+        [b"%d" % i for i in range(300)],
+    ]
+    writer, positions = Writer(), []
+    for group in groups:
+        positions += writer.records(group, compression)
+        writer.chunk(b"p", bytes(rng.randrange(300)))
+        writer.chunk(b"m", b"not looked at")
+        writer.chunk(b"s", b"")
+    records = [record for group in groups for record in group]
+    assert read(writer.out, **options) == records
+    file = opened(writer.out, **options)
+    assert [position for position, _ in file.items()] == positions
+    shuffled = list(zip(positions, records, strict=True))
+    rng.shuffle(shuffled)
+    for position, record in shuffled:
+        assert bytes(file.record(position)) == record
+    assert file.last_position == positions[-1]
+
+
+@pytest.mark.parametrize("behind", range(-70, 30))
+def test_block_headers_fall_anywhere(behind: int) -> None:
+    writer = Writer()
+    writer.records([bytes(BLOCK - 64 - 40 - 4 - 1 + behind)])
+    positions = writer.records([b"abc", b"defg"])
+    positions += writer.records([b"h" * 140_000])
+    file = opened(writer.out)
+    assert [bytes(file.record(position)) for position in positions] == [b"abc", b"defg", b"h" * 140_000]
+    assert len(list(file.records())) == 4
+
+
+def test_more_records_than_bytes_are_padded_for() -> None:
+    # Empty records compress to nothing, but each has a position of its own.
+    writer = Writer()
+    first = writer.records([b""] * 100_000, "brotli")
+    second = writer.records([b"end"])
+    assert second[0] > first[-1]
+    file = opened(writer.out)
+    assert len(list(file.records())) == 100_001
+    assert (bytes(file.record(first[-1])), bytes(file.record(second[0]))) == (b"", b"end")
+
+
+def test_a_stored_record_in_one_block_is_a_view() -> None:
+    writer = Writer()
+    (position,) = writer.records([b"seen, not copied"])
+    file = MemoryFile("some.cpb", bytes(writer.out))
+    assert RiegeliFile(file).record(position).obj is file.content
+
+
+def test_a_file_without_records_has_no_last_one() -> None:
+    assert read(SIGNATURE) == []
+    with pytest.raises(CorruptError, match="no records"):
+        _ = opened(SIGNATURE).last_position
+
+
+# Damage
+
+
+def small_file(compression: str) -> tuple[bytes, list[list[bytes]]]:
+    groups = [[b"first", b""], [b"second" * 9], [b"third"]]
+    writer = Writer()
+    for group in groups:
+        writer.records(group, compression)
+    return bytes(writer.out), groups
+
+
+@pytest.mark.parametrize("compression", COMPRESSORS)
+def test_every_flipped_bit_is_noticed(compression: str) -> None:
+    content, groups = small_file(compression)
+    records = [record for group in groups for record in group]
+    for at in range(len(content)):
+        for bit in range(8):
+            damaged = bytearray(content)
+            damaged[at] ^= 1 << bit
+            got = []
+            with pytest.raises(CorruptError) as caught:
+                got += opened(damaged).records()
+            assert [bytes(record) for record in got] == records[: len(got)]
+            assert caught.value.file == "some.cpb"
+            assert caught.value.offset is not None
+
+
+@pytest.mark.parametrize("compression", COMPRESSORS)
+def test_a_file_cut_short_has_the_records_of_whole_chunks(compression: str) -> None:
+    content, groups = small_file(compression)
+    ends = [chunk.end for chunk in opened(content).chunks()]
+    for size in range(len(content)):
+        if size in ends:
+            # No more than the writer could have stopped here; only the signature has to be there.
+            whole = groups[: ends.index(size)]
+            assert read(content[:size]) == [record for group in whole for record in group]
+        else:
+            with pytest.raises(TruncatedError) as caught:
+                read(content[:size])
+            assert caught.value.available < caught.value.wanted
+
+
+@pytest.mark.parametrize("name", ["uncompressed", "snappy"])
+def test_damage_in_a_real_file(name: str) -> None:
+    content = golden(name)
+    rng = random.Random(3)
+    chunks = list(opened(content).chunks())
+    padding = [range(chunk.begin + 40, chunk.end) for chunk in chunks if chr(chunk.type) == "p"]
+    for at in [*rng.sample(range(len(content)), 40), BLOCK, BLOCK + 8, BLOCK + 16, BLOCK + 23]:
+        damaged = bytearray(content)
+        damaged[at] ^= 0x10
+        try:
+            got = read(damaged)
+        except CorruptError:
+            continue
+        assert got == read(content)
+        assert any(at in places for places in padding)
+
+
+@given(st.binary(max_size=120), st.integers(0, 3))
+def test_any_bytes_behind_a_signature(data: bytes, kind: int) -> None:
+    writer = Writer()
+    if kind:
+        # In a chunk with right hashes, so that they are looked at.
+        writer.chunk(b"r", data, kind, kind * 3)
+        data = bytes(writer.out)[64:]
+    with suppress(CkptfmtError):
+        read(SIGNATURE + data)
+
+
+# Hostile files: right hashes, wrong numbers
+
+
+def one_chunk(data: bytes, num_records: int, decoded: int, kind: bytes = b"r") -> bytes:
+    writer = Writer()
+    writer.chunk(kind, data, num_records, decoded)
+    return bytes(writer.out)
+
+
+def of(sizes: bytes, values: bytes, compression: bytes = b"\0") -> bytes:
+    return compression + encode_varint(len(sizes)) + sizes + values
+
+
+def claims(compression: str, size: int) -> bytes:
+    """A chunk of one record of ten bytes, said to decompress to another size."""
+    sizes = packed(encode_varint(size), compression)
+    return of(sizes, packed(bytes(10), compression, size), COMPRESSORS[compression][0])
+
+
+BAD_CHUNKS = {
+    "no data": (one_chunk(b"", 1, 0), "simple chunk: want 1 bytes, got 0"),
+    "sizes behind the end": (one_chunk(b"\0\x05\x01a", 1, 1), "sizes of records: want 5 bytes, got 2"),
+    "sizes of 2**63": (one_chunk(b"\0" + encode_varint(2**63), 1, 1), "sizes of records: want 92233720"),
+    "no sizes": (one_chunk(of(b"", b"ab"), 1, 2), "sizes of records: got 0 bytes, want 1 to 10"),
+    "too many sizes": (one_chunk(of(b"\1\1\0", b"ab"), 2, 2), "sizes of 2 records: got 3 bytes, want 2"),
+    "too few sizes": (one_chunk(of(b"\x81\1", b"a" * 129), 2, 129), "2 varints"),
+    "sizes too large": (one_chunk(of(b"\1\2", b"ab"), 2, 2), "sizes of records: got 3 in all, want 2"),
+    "sizes that overflow": (
+        one_chunk(of(encode_varint(2**64 - 1) + b"\3", b"ab"), 2, 2),
+        "sizes of records: got 18446744073709551618 in all, want 2",
+    ),
+    "values too short": (one_chunk(of(b"\1\2", b"ab"), 2, 3), "values of records: got 2 bytes, want 3"),
+    "values too long": (one_chunk(of(b"\1\1", b"abc"), 2, 2), "values of records: got 3 bytes, want 2"),
+    "records in padding": (one_chunk(b"", 1, 0, b"p"), "chunk of type 'p': got 1 records, want 0"),
+    "records in metadata": (one_chunk(b"", 1, 0, b"m"), "chunk of type 'm': got 1 records, want 0"),
+    **{
+        f"{name} data that are none": (
+            one_chunk(of(b"\1\xff", b"\1\xff", COMPRESSORS[name][0]), 1, 1),
+            f"{name} data do not decompress",
+        )
+        for name in ("brotli", "zstd", "snappy")
+    },
+    **{
+        f"{name} {what} than said": (one_chunk(claims(name, size), 1, size), f"{name} data")
+        for name in ("brotli", "zstd", "snappy")
+        for what, size in (("less", 11), ("more", 9), ("gigabytes less", 2 << 30))
+    },
+    **{
+        f"{name} said to be more than the header has it": (
+            one_chunk(claims(name, 10).replace(packed(bytes(10), name), packed(bytes(10), name, 99)), 1, 10),
+            "values of records: got 99 bytes, want 10",
+        )
+        for name in ("brotli", "zstd", "snappy")
+    },
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_CHUNKS.values(), ids=BAD_CHUNKS)
+def test_bad_chunks_are_refused_with_their_place(content: bytes, message: str) -> None:
+    with pytest.raises(CorruptError, match=message) as caught:
+        read(content)
+    assert (caught.value.file, caught.value.offset) == ("some.cpb", 64)
+    assert str(caught.value).startswith("some.cpb @0x40: ")
+
+
+@pytest.mark.parametrize("compression", ["brotli", "zstd", "snappy"])
+def test_gigabytes_claimed_take_no_memory(compression: str) -> None:
+    resource = pytest.importorskip("resource", reason="the system does not tell")
+    content = one_chunk(claims(compression, 2 << 30), 1, 2 << 30)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CorruptError):
+        read(content)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
+@pytest.mark.parametrize("size", [2**16, 2**40, 2**63, 2**64 - 1])
+def test_a_chunk_longer_than_the_file(size: int) -> None:
+    writer = Writer()
+    writer.chunk(b"r", b"", 1, 0, size=size)
+    with pytest.raises(TruncatedError, match="chunk outside the file") as caught:
+        read(writer.out)
+    assert caught.value.offset == 64
+
+
+@pytest.mark.parametrize("count", [1000, 2**32, 2**56 - 1])
+def test_more_records_than_the_chunk_has_bytes(count: int) -> None:
+    header = struct.pack("<QQQQ", 0, portable_hash(b""), ord("r") | count << 8, 0)
+    with pytest.raises(TruncatedError, match="chunk outside the file"):
+        read(SIGNATURE + with_hash(header))
+
+
+def test_data_that_decompress_to_more_than_the_limit() -> None:
+    writer = Writer()
+    writer.records([bytes(10_000_000)], "brotli")
+    assert len(writer.out) < 1000
+    assert [len(record) for record in read(writer.out)] == [10_000_000]
+    with pytest.raises(LimitError, match=r"some\.cpb @0x40: bytes of a chunk") as caught:
+        read(writer.out, limit=9_999_999)
+    assert (caught.value.limit, caught.value.asked) == (9_999_999, 10_000_000)
+    assert read(writer.out, limit=10_000_000)
+
+
+def test_wrong_hashes_are_told() -> None:
+    writer = Writer()
+    writer.records([b"right"])
+    begin = writer.chunk(b"r", simple([b"wrong"], "none"), 1, 5, wrong_hash=True)
+    with pytest.raises(ChecksumError, match="chunk data hash mismatch: stored 0x") as caught:
+        read(writer.out)
+    assert caught.value.offset == begin
+    assert caught.value.stored ^ caught.value.computed == 1
+    # As the caller wishes.
+    assert read(writer.out, verify_up_to=0) == [b"right", b"wrong"]
+    assert read(writer.out, verify_up_to=7) == [b"right", b"wrong"]
+    with pytest.raises(ChecksumError):
+        read(writer.out, verify_up_to=8)
+
+
+def test_a_block_header_of_another_chunk_is_refused() -> None:
+    writer = Writer()
+    writer.records([bytes(BLOCK)])
+    for distances in ((BLOCK - 64, 10), (0, len(writer.out) - BLOCK), (WORD, WORD)):
+        content = bytearray(writer.out)
+        content[BLOCK : BLOCK + 24] = with_hash(struct.pack("<QQ", *distances))
+        with pytest.raises(CorruptError, match="block header: got distances") as caught:
+            read(content)
+        assert caught.value.offset == BLOCK
+
+
+@pytest.mark.parametrize("kind", [0, 1, 0x75, 0xFF])
+def test_chunks_and_compressions_of_later_versions(kind: int) -> None:
+    writer = Writer()
+    writer.chunk(bytes([kind]), b"")  # without records, it is skipped
+    writer.records([b"a"])
+    assert read(writer.out) == [b"a"]
+    writer.chunk(bytes([kind]), b"", 1)
+    with pytest.raises(UnsupportedError, match=f"records in a chunk of type 0x{kind:02x}"):
+        read(writer.out)
+    with pytest.raises(UnsupportedError, match=r"some\.cpb @0x40: compression 0x71"):
+        read(one_chunk(b"q\0", 1, 0))
+
+
+def test_no_record_where_none_is() -> None:
+    writer = Writer()
+    positions = writer.records([b"a", b"b"])
+    file = opened(writer.out)
+    for position in (0, 63, positions[-1] + 1, len(writer.out), 2**64 - 1):
+        with pytest.raises(CorruptError, match="no record at this position") as caught:
+            file.record(position)
+        assert caught.value.offset == position
+
+
+NOT_RIEGELI = {
+    "nothing": (b"", "too short to be a Riegeli/records file: want 64 bytes, got 0"),
+    "63 bytes": (SIGNATURE[:63], "too short"),
+    "a TFRecord": (struct.pack("<QI", 4, 0) + bytes(60), "not a Riegeli/records file: got signature 0400"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), NOT_RIEGELI.values(), ids=NOT_RIEGELI)
+def test_other_files_are_told(content: bytes, message: str) -> None:
+    with pytest.raises(CorruptError, match=message):
+        opened(content)
