@@ -33,7 +33,7 @@ from ckptfmt.graph.ops import known_ops
 from ckptfmt.graph.variables import VARIABLE_OPS, Source, variable_sources
 from ckptfmt.proto import messages
 from ckptfmt.tensor.array import Array
-from ckptfmt.tensor.tensor_proto import to_proto
+from ckptfmt.tensor.tensor_proto import fill_proto, to_proto
 
 _PASSING = frozenset(
     ("Identity", "Enter", "Exit", "NextIteration", "Switch", "_SwitchN", "RefEnter", "RefIdentity")
@@ -207,7 +207,7 @@ class _Freezer:
         node.Clear()
         node.name, node.op = name, "Const"
         node.attr["dtype"].type = dtype.code
-        node.attr["value"].tensor.CopyFrom(to_proto(array, dtype))
+        fill_proto(node.attr["value"].tensor, array, dtype, array.shape)
         value = _Value(name, dtype, array.shape)
         waiting = self._takers(None, name)
         while waiting:
@@ -304,6 +304,10 @@ class _Freezer:
         argument = place.number - first
         if argument < 0:
             return []
+        if argument >= len(node.attr[types].list.type):
+            raise GraphError(
+                f"has {len(node.attr[types].list.type)} dtypes, want more than {argument}", node=node.name
+            )
         node.attr[types].list.type[argument] = value.dtype.code
         is_loop = node.op.endswith("While")
         # Of a loop the outputs are what its arguments are.

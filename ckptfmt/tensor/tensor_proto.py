@@ -341,18 +341,25 @@ def to_proto(
     count = math.prod(sizes)
     if array.size > count:
         raise ValueError(f"too many values: got {array.size}, want at most {count} for shape {list(sizes)}")
-    proto = messages.TensorProto(dtype=known.code)
+    proto = messages.TensorProto()
+    fill_proto(proto, array, known, sizes)
+    return proto
+
+
+def fill_proto(proto: messages.TensorProto, array: Array, dtype: DType, shape: Shape) -> None:
+    """Make an empty TensorProto that of an array of a dtype, as :func:`to_proto` does."""
+    proto.dtype = dtype.code
     proto.tensor_shape.SetInParent()
-    for size in sizes:
+    for size in shape:
         proto.tensor_shape.dim.add(size=size)
-    is_content = known.itemsize is not None and known.name not in _LISTED_ONE_BY_ONE
+    count = math.prod(shape)
+    is_content = dtype.itemsize is not None and dtype.name not in _LISTED_ONE_BY_ONE
     if is_content and array.size == count and count > 1:
         if array.nbytes >= MAX_CONTENT:
-            raise ValueError(f"{known.name}{list(sizes)}: got {array.nbytes} bytes, want less than 2 GiB")
+            raise ValueError(f"{dtype.name}{list(shape)}: got {array.nbytes} bytes, want less than 2 GiB")
         proto.tensor_content = (array.byteswap() if sys.byteorder == "big" else array).tobytes()
     else:
-        _list_values(proto, array.ravel(), known)
-    return proto
+        _list_values(proto, array.ravel(), dtype)
 
 
 def _as_array(values: Any, wanted: DType | None) -> Array:  # noqa: ANN401

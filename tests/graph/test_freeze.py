@@ -1,0 +1,129 @@
+"""Freezing without TensorFlow: graphs that make no sense, and graphs made to take long."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+import ckptfmt
+from ckptfmt.errors import CorruptError, GraphError
+from ckptfmt.proto import messages
+
+W = {"v": np.array([1, 2], np.float32)}
+
+
+def graph_with(*nodes: tuple[str, str, list[str]], op: str = "VarHandleOp") -> messages.GraphDef:
+    graph = messages.GraphDef()
+    v = graph.node.add(name="v", op=op)
+    v.attr["dtype"].type = 1
+    v.attr["shape"].shape.dim.add(size=2)
+    for name, kind, inputs in nodes:
+        graph.node.add(name=name, op=kind, input=inputs)
+    return graph
+
+
+def call(graph: messages.GraphDef, name: str, function: str, inputs: list[str]) -> None:
+    node = graph.node.add(name=name, op="PartitionedCall", input=inputs)
+    node.attr["f"].func.name = function
+    node.attr["Tin"].list.type.extend([messages.DataType.DT_RESOURCE] * len(inputs))
+
+
+def function(graph: messages.GraphDef, name: str, calls: list[str]) -> messages.FunctionDef:
+    made = graph.library.function.add()
+    made.signature.name = name
+    made.signature.input_arg.add(name="a", type=messages.DataType.DT_RESOURCE)
+    for i, other in enumerate(calls):
+        node = made.node_def.add(name=f"n{i}", op="PartitionedCall", input=["a"])
+        node.attr["f"].func.name = other
+        node.attr["Tin"].list.type.append(messages.DataType.DT_RESOURCE)
+    read = made.node_def.add(name="read", op="ReadVariableOp", input=["a"])
+    read.attr["dtype"].type = 1
+    made.signature.output_arg.add(name="r", type=1)
+    made.ret["r"] = "read:value:0"
+    return made
+
+
+def test_a_variable_is_followed_into_functions_that_call_each_other() -> None:
+    graph = graph_with()
+    call(graph, "out", "__inference_f_12", ["v"])
+    function(graph, "__inference_f_12", ["g"])
+    function(graph, "g", ["__inference_f_12", "g"])
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert list(frozen.functions) == ["__inference_f_frozen_0", "g_frozen_1"]
+    inner = frozen.functions["g_frozen_1"]
+    assert inner.inputs[0].dtype == "float32"
+    assert inner.nodes["read"].op == "Identity"
+    assert str(inner.returns["r"]) == "read:output:0"
+    assert frozen.functions.calls["g_frozen_1"] == {"__inference_f_frozen_0", "g_frozen_1"}
+    assert frozen["out"].attributes["Tin"] == ["float32"]
+    np.testing.assert_array_equal(frozen.constants["v"], W["v"])
+
+
+def test_a_gather_in_a_function_is_frozen_too() -> None:
+    graph = graph_with()
+    call(graph, "out", "f", ["v"])
+    made = function(graph, "f", [])
+    gather = made.node_def.add(name="gather", op="ResourceGather", input=["a", "rows"])
+    gather.attr["dtype"].type = 1
+    gather.attr["Tindices"].type = messages.DataType.DT_INT64
+    made.ret["r"] = "gather:output:0"
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    nodes = frozen.functions["f_frozen_0"].nodes
+    assert nodes["gather"].op == "GatherV2"
+    assert list(nodes["gather"].message.input) == ["a", "rows", "gather/axis:output:0"]
+    assert nodes["gather/axis"].attributes["dtype"] == "int64"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([("out", "AssignVariableOp", ["v", "v"])], "AssignVariableOp writes variable 'v'"),
+        ([("out", "ResourceApplyGradientDescent", ["v", "v", "v"])], "writes variable"),
+        ([("out", "ResourceScatterNdUpdate", ["v", "v", "v"])], "writes variable"),
+        ([("out", "ResourceStridedSliceAssign", ["v"])], "writes variable"),
+    ],
+)
+def test_what_cannot_be_frozen_is_named(nodes: list[tuple[str, str, list[str]]], message: str) -> None:
+    with pytest.raises(GraphError, match=message) as caught:
+        ckptfmt.freeze(ckptfmt.Graph(graph_with(*nodes)), W, "out")
+    assert caught.value.node == "out"
+
+
+def test_calls_that_make_no_sense_are_errors() -> None:
+    graph = graph_with()
+    call(graph, "out", "gone", ["v"])
+    with pytest.raises(GraphError, match="'gone'"):
+        ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    function(graph, "gone", [])
+    graph.node[-1].input.append("v")
+    with pytest.raises(GraphError, match="has 1 dtypes"):
+        ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    graph.node[-1].attr["Tin"].list.type.append(1)
+    with pytest.raises(GraphError, match="has no argument 1"):
+        ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    with pytest.raises(CorruptError, match="'nowhere'"):
+        ckptfmt.freeze(ckptfmt.Graph(graph_with(("out", "Neg", ["nowhere"]))), W, "out")
+    with pytest.raises(GraphError, match="no outputs"):
+        ckptfmt.freeze(ckptfmt.Graph(graph), W, [])
+
+
+def test_a_long_way_and_a_loop_take_linear_time() -> None:
+    count = 50_000
+    chain = [(f"n{i}", "Identity", [f"n{i - 1}" if i else "v"]) for i in range(count)]
+    graph = graph_with(
+        *chain, ("back", "NextIteration", ["merge"]), ("merge", "Merge", ["v", "back"]), op="VariableV2"
+    )
+    for node in graph.node[1:]:
+        node.attr["T"].type = 1
+    start = time.perf_counter()
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, [f"n{count - 1}", "merge"])
+    assert time.perf_counter() - start < 60
+    assert frozen.ops["Const"] == 1
+
+
+def test_the_oldest_variables_are_frozen_too() -> None:
+    graph = graph_with(("out", "Identity", ["v"]), op="Variable")
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert frozen["v"].op == "Const"
