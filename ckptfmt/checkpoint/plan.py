@@ -354,7 +354,7 @@ class Plan:
         """
         target = os.fspath(path)
         try:
-            write_file(target, self.to_toml().encode(), overwrite=overwrite)
+            write_file(target, [self.to_toml().encode()], overwrite=overwrite)
         except FileExistsError as error:
             raise PlanError(str(error)) from None
 

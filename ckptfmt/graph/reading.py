@@ -26,8 +26,8 @@ from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta_graph import MetaGraph
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message, parse_text
-from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Field, decode_fields
-from ckptfmt.wire.file import MappedFile
+from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, Field, decode_fields
+from ckptfmt.wire.file import read_file
 
 M = TypeVar("M", bound="messages.GraphDef | messages.MetaGraphDef | messages.SavedModel")
 
@@ -61,14 +61,14 @@ _TEXT_FIELDS = {
 }
 
 
-def kind_of(data: memoryview) -> Kind | None:
+def kind_of(data: Buffer) -> Kind | None:
     """Return what bytes hold, serialized or as text, or None; only their frame is looked at."""
     head = bytes(data[:_HEAD])
     if is_text(head):
         first = _FIRST_FIELD.match(head)
         return None if first is None else _TEXT_FIELDS.get(first[1])
     try:
-        return _kind_of_fields(decode_fields(data))
+        return _kind_of_fields(decode_fields(memoryview(data)))
     except CorruptError:
         return None
 
@@ -152,19 +152,15 @@ def read_meta_graph(path: str | os.PathLike[str], *, tags: Iterable[str] | None 
     return _meta_graph(kind_of(data), data, name, tags)
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[str, memoryview]:
+def _read(path: str | os.PathLike[str]) -> tuple[str, bytes]:
     name = os.fspath(path)
     if os.path.isdir(name):  # noqa: PTH112 - pathlib fails on names that no system has
         found = (os.path.join(name, file) for file in SAVED_MODEL_FILES)  # noqa: PTH118
         name = next(filter(os.path.isfile, found), os.path.join(name, SAVED_MODEL_FILES[0]))  # noqa: PTH118
-    file = MappedFile(name)
-    try:
-        return name, file.read(0, file.size)
-    finally:
-        file.close()
+    return name, read_file(name)
 
 
-def _meta_graph(kind: Kind | None, data: memoryview, file: str, tags: Iterable[str] | None) -> MetaGraph:
+def _meta_graph(kind: Kind | None, data: bytes, file: str, tags: Iterable[str] | None) -> MetaGraph:
     if kind is Kind.META_GRAPH:
         return MetaGraph(_parse(messages.MetaGraphDef, data, file), file)
     if kind is Kind.SAVED_MODEL:
@@ -189,7 +185,7 @@ def choose(meta_graphs: list[MetaGraph], tags: Iterable[str] | None, file: str) 
     raise GraphError(f"{file}: got {got}, want those of one meta graph: {there}")
 
 
-def _parse(cls: type[M], data: memoryview, file: str) -> M:
-    if is_text(bytes(data[:_HEAD])):
-        return parse_text(cls, bytes(data), file)
+def _parse(cls: type[M], data: bytes, file: str) -> M:
+    if is_text(data[:_HEAD]):
+        return parse_text(cls, data, file)
     return parse_message(cls, data, file)

@@ -12,8 +12,8 @@ import mmap
 import os
 import stat
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol, TypeAlias
 
 from ckptfmt.errors import CheckpointNotFoundError, NotReadableError, TruncatedError
@@ -52,35 +52,46 @@ def _map(descriptor: int, size: int) -> mmap.mmap:
     return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
 
 
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[int, int]]:
+    """The descriptor of a regular file, open for as long as it is needed, and its size."""
+    try:
+        # Not to wait for a writer, should the path be that of a pipe.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                is_directory = stat.S_ISDIR(status.st_mode)
+                raise NotReadableError(
+                    path, os.strerror(errno.EISDIR) if is_directory else "not a regular file"
+                )
+            yield descriptor, status.st_size
+        finally:
+            os.close(descriptor)
+    except NotReadableError:
+        raise
+    except FileNotFoundError as error:
+        raise CheckpointNotFoundError(f"{path}: no such file", tried=[path]) from error
+    except (OSError, ValueError) as error:
+        # ValueError: the path holds a NUL, or the file shrank under the call.
+        raise NotReadableError(path, getattr(error, "strerror", None) or str(error)) from error
+
+
+def read_file(path: str) -> bytes:
+    """Return all bytes of a file that is needed as a whole; errors as of :class:`MappedFile`."""
+    with _opened(path) as (descriptor, size), os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read(size)
+
+
 class MappedFile:
     """A local file mapped into memory: ``read`` returns views, and pages come in when they are touched."""
 
     def __init__(self, path: str) -> None:
         self.name = path
-        try:
-            # Not to wait for a writer, should the path be that of a pipe.
-            descriptor = os.open(
-                path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-            )
-            try:
-                status = os.fstat(descriptor)
-                if not stat.S_ISREG(status.st_mode):
-                    is_directory = stat.S_ISDIR(status.st_mode)
-                    raise NotReadableError(
-                        path, os.strerror(errno.EISDIR) if is_directory else "not a regular file"
-                    )
-                self.size = status.st_size
-                # An empty file cannot be mapped.
-                self._map = _map(descriptor, self.size) if self.size else None
-            finally:
-                os.close(descriptor)
-        except NotReadableError:
-            raise
-        except FileNotFoundError as error:
-            raise CheckpointNotFoundError(f"{path}: no such file", tried=[path]) from error
-        except (OSError, ValueError) as error:
-            # ValueError: the path holds a NUL, or the file shrank under the call.
-            raise NotReadableError(path, getattr(error, "strerror", None) or str(error)) from error
+        with _opened(path) as (descriptor, size):
+            self.size = size
+            # An empty file cannot be mapped.
+            self._map = _map(descriptor, size) if size else None
         self._view: memoryview | None = memoryview(self._map if self._map is not None else b"")
 
     def read(self, offset: int, size: int) -> memoryview:
@@ -111,8 +122,8 @@ class MappedFile:
         return f"<MappedFile {self.name!r} {self.size} bytes>"
 
 
-def write_file(path: str, data: bytes, *, overwrite: bool) -> None:
-    """Write a file whole or not at all: beside, synced, then under its name.
+def write_file(path: str, pieces: Iterable[bytes], *, overwrite: bool) -> None:
+    """Write pieces to a file, whole or not at all: beside, synced, then under its name.
 
     Raises
     ------
@@ -126,7 +137,7 @@ def write_file(path: str, data: bytes, *, overwrite: bool) -> None:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
             if not overwrite:

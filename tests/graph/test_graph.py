@@ -381,3 +381,13 @@ def test_collections_are_decoded_and_unknown_ones_kept() -> None:
     saver = ckptfmt.MetaGraph(meta, "m").saver
     assert saver is not None
     assert (saver.restore_op, saver.version) == ("save/restore_all", "v2")
+
+
+def test_what_protobuf_cannot_hold_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = ckptfmt.Graph(adder())
+    assert graph.to_bytes() == graph.message.SerializeToString(deterministic=True)
+    monkeypatch.setattr("ckptfmt.graph.graph.MAX_BYTES", len(graph.to_bytes()))
+    for write in (graph.to_bytes, lambda: graph.write(tmp_path / "g.pb")):
+        with pytest.raises(GraphError, match="bytes or more"):
+            write()
+    assert list(tmp_path.iterdir()) == []
