@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol, TypeAlias
 
-from ckptfmt.errors import CheckpointNotFoundError, NotReadableError, TruncatedError
+from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, NotReadableError, TruncatedError
 
 
 class RandomAccessFile(Protocol):
@@ -148,6 +148,8 @@ def write_file(path: str, pieces: Iterable[bytes], *, overwrite: bool) -> None:
             with suppress(OSError):
                 os.unlink(beside)  # noqa: PTH108
             raise
+    except CkptfmtError:
+        raise  # of the pieces
     except FileExistsError:
         raise FileExistsError(f"{path}: got a file that is there already, want a new one") from None
     except (OSError, ValueError) as error:
