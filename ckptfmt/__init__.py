@@ -31,6 +31,7 @@ from ckptfmt.graph.node import Node as GraphNode
 from ckptfmt.graph.reading import read_graph, read_meta_graph
 from ckptfmt.graph.signature import Signature, TensorInfo
 from ckptfmt.match import Match, match
+from ckptfmt.saved_model.reach import Reach, reach, unreached
 from ckptfmt.saved_model.saved_model import SavedModel, open_saved_model
 from ckptfmt.tensor.tensor_proto import ResourceHandle, Variant, to_array, to_proto
 
@@ -52,6 +53,7 @@ __all__ = [
     "ObjectGraph",
     "Plan",
     "Problem",
+    "Reach",
     "Report",
     "ResourceHandle",
     "RestoreReport",
@@ -76,10 +78,12 @@ __all__ = [
     "open",
     "open_saved_model",
     "parse_plan",
+    "reach",
     "read_checkpoint_state",
     "read_graph",
     "read_meta_graph",
     "read_plan",
     "to_array",
     "to_proto",
+    "unreached",
 ]

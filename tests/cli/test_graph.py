@@ -10,6 +10,7 @@ import pytest
 import ckptfmt
 from ckptfmt.proto import messages
 from tests.cli.running import on_terminal, run, run_json
+from tests.support.table_writer import write_bundle
 
 
 @pytest.fixture
@@ -117,6 +118,14 @@ def test_wrong_use_and_wrong_files_are_told(model: Path, tmp_path: Path) -> None
     result = run("graph", tmp_path / "text")
     assert result.exit_code == 3
     assert "neither a GraphDef" in result.stderr
+
+
+def test_a_checkpoint_is_told_from_a_graph(tmp_path: Path) -> None:
+    prefix = write_bundle(tmp_path / "model")
+    for path in (prefix, f"{prefix}.index"):
+        result = run("graph", path)
+        assert result.exit_code == 3
+        assert "a checkpoint, no graph: see ckptfmt ls" in result.stderr
 
 
 def test_a_saved_model_is_chosen_by_its_tags(tmp_path: Path, model: Path) -> None:

@@ -182,6 +182,65 @@ def test_the_tutorials_sum_is_three(tmp_path: Path) -> None:
         assert session.run("add:0").tolist() == [3.0]
 
 
+def test_the_tutorials_sum_in_a_scope(tmp_path: Path) -> None:
+    with tf.Graph().as_default(), v1.Session() as session:
+        with tf.name_scope("input"):
+            v1.Variable(tf.constant(1.0, shape=[1]), name="v1", use_resource=False)
+            v1.Variable(tf.constant(2.0, shape=[1]), name="v2", use_resource=False)
+        tf.add(*v1.global_variables(), name="add")
+        session.run(v1.global_variables_initializer())
+        path = v1.train.Saver().save(session, str(tmp_path / "model"))
+    with ckptfmt.open(path) as checkpoint:
+        assert list(checkpoint) == ["input/v1", "input/v2"]
+        frozen = ckptfmt.freeze(ckptfmt.read_meta_graph(f"{path}.meta"), checkpoint, "add")
+    assert frozen.tensor("input/v2:0") == ("input/v2", 0, None)
+    assert frozen.constants["input/v2"].tolist() == [2.0]
+
+
+def test_the_tutorials_regression_goes_from_meta_and_checkpoint_to_one_file(tmp_path: Path) -> None:
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 4], name="x")
+        w = v1.Variable(tf.random.normal([4, 2], seed=1), name="W1", use_resource=False)
+        b = v1.Variable(tf.zeros([2]) + 0.5, name="B1", use_resource=False)
+        tf.add(tf.matmul(x, w), b, name="predictions")
+        session.run(v1.global_variables_initializer())
+        path = v1.train.Saver().save(session, str(tmp_path / "model"))
+        want = session.run("predictions:0", {"x:0": X})
+    with ckptfmt.open(path) as checkpoint:
+        frozen = ckptfmt.freeze(ckptfmt.read_meta_graph(f"{path}.meta"), checkpoint, ["predictions"])
+    frozen.write(tmp_path / "frozen.pb")
+    again = ckptfmt.read_graph(tmp_path / "frozen.pb")
+    assert set(again.constants) == {"W1", "B1"}
+    np.testing.assert_array_equal(run(again, "predictions"), want)
+
+
+def test_the_tutorials_softmax_with_tags_of_its_own(tmp_path: Path) -> None:
+    folder = str(tmp_path / "export")
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 4], name="myInput")
+        w = v1.get_variable("W", [4, 3], use_resource=False)
+        y = tf.nn.softmax(x @ w, name="myOutput")
+        session.run(v1.global_variables_initializer())
+        info = v1.saved_model.utils.build_tensor_info
+        signature = v1.saved_model.signature_def_utils.build_signature_def(
+            {"myInput": info(x)}, {"myOutput": info(y)}, "predict"
+        )
+        builder = v1.saved_model.Builder(folder)
+        builder.add_meta_graph_and_variables(session, ["mine", "own"], {"my_signature": signature})
+        builder.save()
+        want = session.run(y, {x: X})
+    with pytest.raises(GraphError, match="mine, own"):
+        ckptfmt.open_saved_model(folder, tags="serve")
+    with ckptfmt.open_saved_model(folder, tags=["own", "mine"]) as model:
+        found = model.signatures["my_signature"]
+        assert found.inputs["myInput"] == ("myInput:0", "float32", (None, 4))
+        assert found.method == "predict"
+        assert list(model.variables) == ["W"]
+        assert model.checkpoint is not None
+        frozen = ckptfmt.freeze(model.meta_graph, model.checkpoint, found.outputs["myOutput"].tensor)
+    np.testing.assert_array_equal(run(frozen, "myOutput", name="myInput:0"), want)
+
+
 def test_any_mapping_has_values_and_only_what_is_needed_is_read(tmp_path: Path) -> None:
     trained = Trained(resources, tmp_path)
     graph = ckptfmt.read_graph(f"{trained.prefix}.meta")  # without a Saver: the graph's assignments tell
