@@ -90,5 +90,5 @@ def decode_tensor_info(info: messages.TensorInfo) -> TensorInfo:
         composite = info.composite_tensor
         components = tuple(map(decode_tensor_info, composite.components))
         tensor = CompositeTensor(composite.type_spec, components)
-    shape = decode_shape(info.tensor_shape) if info.HasField("tensor_shape") else None
-    return TensorInfo(tensor, find_dtype(info.dtype), shape)
+    # A shape left out is that of a scalar, as TensorFlow shows it.
+    return TensorInfo(tensor, find_dtype(info.dtype), decode_shape(info.tensor_shape))

@@ -336,7 +336,7 @@ def test_signatures_have_all_three_encodings_and_defaults(tmp_path: Path) -> Non
     assert got.inputs["s"].tensor == SparseTensor("v:0", "i:0", "d:0")
     composite = got.outputs["r"].tensor
     assert isinstance(composite, CompositeTensor)
-    assert composite.components[0] == ("r:0", "int64", None)
+    assert composite.components[0] == ("r:0", "int64", ())
     assert got.defaults["x"].tolist() == [1.0]
 
 

@@ -203,3 +203,52 @@ def test_a_meta_graphs_variables_are_tensorflows(path: Path) -> None:
         assert saver.restore_op == theirs.saver_def.restore_op_name
         assert saver.sharded == theirs.saver_def.sharded
     assert meta.tensorflow_version == theirs.meta_info_def.tensorflow_version
+
+
+@pytest.mark.skipif(not GRAPHS, reason="the corpus is not here")
+def test_text_of_the_corpus_is_read_by_tensorflow_and_by_us_as_the_same(tmp_path: Path) -> None:
+    from google.protobuf import text_format
+
+    compared = 0
+    for path in GRAPHS:
+        if path.stat().st_size > 2_000_000:
+            continue
+        try:
+            graph = ckptfmt.read_graph(path)
+        except CkptfmtError:
+            continue
+        (tmp_path / "again.pbtxt").write_text(graph.to_text(), encoding="utf-8")
+        theirs = text_format.Parse(graph.to_text(), v1.GraphDef())
+        assert theirs == v1.GraphDef.FromString(graph.to_bytes())
+        assert ckptfmt.read_graph(tmp_path / "again.pbtxt") == graph
+        compared += 1
+    assert compared > 20
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not here")
+def test_signatures_are_those_that_saved_model_cli_shows() -> None:
+    from tensorflow.python.tools import saved_model_cli as cli
+    from tensorflow.python.tools import saved_model_utils
+
+    compared = 0
+    for path in sorted({each.parent for each in CORPUS.rglob("saved_model.pb")}):
+        for tags in saved_model_utils.get_saved_model_tag_sets(str(path)):
+            theirs = saved_model_utils.get_meta_graph_def(str(path), ",".join(tags))
+            ours = ckptfmt.open_saved_model(path, tags=tags).signatures
+            assert set(ours) == set(theirs.signature_def) - {"__saved_model_init_op"}
+            for name, signature in ours.items():
+                for infos, get in (
+                    (signature.inputs, cli._get_inputs_tensor_info_from_meta_graph_def),
+                    (signature.outputs, cli._get_outputs_tensor_info_from_meta_graph_def),
+                ):
+                    shown = get(theirs, name)
+                    assert set(infos) == set(shown)
+                    for key, info in infos.items():
+                        assert info.dtype.code == shown[key].dtype
+                        assert isinstance(info.tensor, str) == (shown[key].WhichOneof("encoding") == "name")
+                        assert info.tensor == shown[key].name or not isinstance(info.tensor, str)
+                        shape = tf.TensorShape(shown[key].tensor_shape)
+                        known = None if shape.rank is None else tuple(shape.as_list())
+                        assert info.shape == known
+                    compared += 1
+    assert compared > 50
