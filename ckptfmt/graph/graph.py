@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple
@@ -89,6 +88,8 @@ class Graph(Mapping[str, Node]):
     def _not_found(self, name: str) -> TensorNotFoundError:
         if not isinstance(name, str):
             raise TypeError(f"name of a node: got {name!r}, want a str")
+        from difflib import get_close_matches  # only errors need it
+
         names = self._nodes
         last = name.rpartition("/")[2]
         near = [known for known in names if known.endswith(last)] if len(names) > _COMPARED_NAMES else names

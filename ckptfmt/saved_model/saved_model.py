@@ -14,7 +14,6 @@ Nothing is executed, and what layers were is data here. Source: ``python/saved_m
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -391,6 +390,8 @@ class SavedModel:
         data = self._optional(name)
         if data is None:
             return ()
+        import json  # few models have layers
+
         file = os.path.join(self.directory, name)  # noqa: PTH118
         found = []
         for node in parse_message(keras_metadata.SavedMetadata, data, file).nodes:
