@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 import ckptfmt
 from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, CorruptError, GraphError
 from ckptfmt.graph.variables import SavedVariable, read_saved_variables
+from ckptfmt.proto import messages
 from ckptfmt.proto.messages import MetaGraphDef
 from tests.support import corpus
 
@@ -189,3 +191,26 @@ def test_damage_never_escapes_as_anything_but_our_errors(tmp_path_factory: Any, 
     except CkptfmtError:
         return
     assert all(isinstance(variable, SavedVariable) for variable in found.values())
+
+
+def test_one_long_name_that_stands_for_many_takes_no_memory_for_each(tmp_path: Path) -> None:
+    count, size = 2000, 100_000
+    meta = messages.MetaGraphDef()
+    names = meta.graph_def.node.add(name="names", op="Const").attr["value"].tensor
+    names.dtype = messages.DataType.DT_STRING
+    names.tensor_shape.dim.add(size=count)
+    names.string_val.append(b"n" * size)
+    slices = meta.graph_def.node.add(name="slices", op="Const").attr["value"].tensor
+    slices.CopyFrom(names)
+    slices.string_val[0] = b""
+    restore = meta.graph_def.node.add(name="restore", op="RestoreV2", input=["p", "names", "slices"])
+    restore.attr["dtypes"].list.type.extend([1] * count)
+    meta.graph_def.node.add(name="p", op="Placeholder")
+    meta.saver_def.restore_op_name = "restore"
+    (tmp_path / "m").write_bytes(meta.SerializeToString())
+    tracemalloc.start()
+    try:
+        assert len(read_saved_variables(tmp_path / "m")) == 1
+        assert tracemalloc.get_traced_memory()[1] < 20 * size  # not 2000 times
+    finally:
+        tracemalloc.stop()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptfmt import ObjectGraph
-from ckptfmt.errors import CkptfmtError, CorruptError
+from ckptfmt.errors import CkptfmtError, CorruptError, LimitError
 from ckptfmt.wire.crc32c import crc32c
 from tests.support import golden
 from tests.support.memory_file import open_bundle
@@ -248,3 +248,21 @@ def test_a_hundred_thousand_variables_of_one_full_name() -> None:
         keys = [f"v{i}/.ATTRIBUTES/VARIABLE_VALUE" for i in range(count)]
         graph = ObjectGraph(encode_graph(nodes), keys, "model")
         assert graph.keys_by_full_name == {"Variable": tuple(keys)}
+
+
+def test_long_names_on_the_way_to_many_variables_are_refused_before_they_fill_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ckptfmt.checkpoint.object_graph.MAX_NAMES", 1000)
+    keys = tuple(f"k{i}/.ATTRIBUTES/VARIABLE_VALUE" for i in range(20))
+    leaves = [encode_variable(f"k{i}") for i in range(20)]
+    graph = graph_of(
+        encode_node([(1, "x" * 80)]),
+        encode_node([(2 + i, f"v{i}") for i in range(20)]),
+        *leaves,
+        keys=keys,
+    )
+    with pytest.raises(LimitError, match="characters of names"):
+        graph.short_names_below(graph.root)
+    monkeypatch.undo()
+    assert len(graph.short_names_below(graph.root)) == 20
