@@ -22,15 +22,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-import numpy as np
-
 from ckptfmt.dtypes import DType, Storage, find_dtype
 from ckptfmt.errors import GraphError, TensorNotFoundError
 from ckptfmt.graph.graph import MAX_BYTES, Graph
 from ckptfmt.graph.meta_graph import MetaGraph
 from ckptfmt.graph.node import parse_function_output, parse_output
 from ckptfmt.graph.ops import known_ops
-from ckptfmt.graph.variables import VARIABLE_OPS, Source, variable_sources
+from ckptfmt.graph.variables import VARIABLE_OPS, Source, read_source, variable_sources
 from ckptfmt.proto import messages
 from ckptfmt.tensor.array import Array
 from ckptfmt.tensor.tensor_proto import fill_proto, to_proto
@@ -112,9 +110,10 @@ def freeze(
     frozen = messages.GraphDef()
     frozen.CopyFrom(kept.message)
     freezer = _Freezer(frozen)
+    chosen = _chosen(needed, sources, variables)
     size = 0
     for node in needed:
-        array = _value_of(node, sources.get(node.name), variables)
+        array = _value_of(node, chosen[node.name], variables)
         size += array.nbytes
         if size >= MAX_BYTES:
             raise GraphError(f"the constants take {size} bytes or more, want less than {MAX_BYTES}")
@@ -132,15 +131,28 @@ def _hint(graph: Graph, name: str) -> str:
     return ""
 
 
-def _value_of(node: messages.NodeDef, source: Source | None, variables: Mapping[str, Array]) -> Array:
+def _chosen(
+    needed: Iterable[messages.NodeDef], sources: Mapping[str, Source], variables: Mapping[str, Array]
+) -> dict[str, Source]:
+    """Which value each variable has: all by their names in the checkpoint, or all by those of their nodes.
+
+    Not some by one and some by the other: what a Saver renamed may be called as another variable is.
+    """
+    names = [node.name for node in needed]
+    saved = {name: sources.get(name, Source(name, None)) for name in names}
+    absent = [name for name, source in saved.items() if source.name not in variables]
+    if not absent:
+        return saved
+    if all(name in variables for name in names):
+        return {name: Source(name, None) for name in names}
+    wanted = " or ".join(map(repr, dict.fromkeys([saved[absent[0]].name, absent[0]])))
+    raise GraphError(f"variable has no value: the mapping has no {wanted}", node=absent[0])
+
+
+def _value_of(node: messages.NodeDef, source: Source, variables: Mapping[str, Array]) -> Array:
     """The value of a variable, of the dtype and shape that its node says."""
-    key = node.name if source is None or source.name not in variables else source.name
-    if key not in variables:
-        wanted = " or ".join(map(repr, dict.fromkeys([*([] if source is None else [source.name]), key])))
-        raise GraphError(f"variable has no value: the mapping has no {wanted}", node=node.name)
-    array = np.asarray(variables[key]) if source is None or source.name != key else _part(source, variables)
-    code = node.attr["dtype"].type
-    dtype = find_dtype(code).base_dtype
+    array = read_source(source, variables)
+    dtype = find_dtype(node.attr["dtype"].type).base_dtype
     known = node.attr["shape"].shape if "shape" in node.attr else messages.TensorShapeProto(unknown_rank=True)
     sizes = None if known.unknown_rank else [dim.size for dim in known.dim]
     fits = sizes is None or (
@@ -154,16 +166,6 @@ def _value_of(node: messages.NodeDef, source: Source | None, variables: Mapping[
             node=node.name,
         )
     return array
-
-
-def _part(source: Source, variables: Mapping[str, Array]) -> Array:
-    """All of a tensor, or the part of it that a partition is."""
-    if source.region is None:
-        return np.asarray(variables[source.name])
-    index = tuple(slice(start, stop) for start, stop in source.region)
-    # A checkpoint reads only the part.
-    reader = getattr(variables, "slice", None)
-    return np.asarray(variables[source.name][index] if reader is None else reader(source.name)[index])
 
 
 class _Body:

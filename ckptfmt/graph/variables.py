@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
+
+import numpy as np
 
 from ckptfmt.dtypes import DTYPES, REF_OFFSET, DType, find_dtype
 from ckptfmt.errors import CorruptError, GraphError
@@ -24,6 +26,7 @@ from ckptfmt.graph.node import Output, parse_function_output, parse_output
 from ckptfmt.graph.reading import read_meta_graph
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
+from ckptfmt.tensor.array import Array
 from ckptfmt.tensor.tensor_proto import decode_tensor_proto
 
 Region: TypeAlias = "tuple[tuple[int, int], ...]"
@@ -119,7 +122,8 @@ class _Graph:
         self.file = file
         self._parse = parse_function_output if in_function else parse_output
         self._nodes = {node.name: node for node in graph.node}
-        self._sources: dict[tuple[str, int], _Output] = {}
+        self._origins: dict[tuple[str, int], Output] = {}
+        self._restored: dict[str, list[_Restored]] = {}
 
     def node(self, name: str) -> messages.NodeDef:
         """Return a node by name; CorruptError where the graph has none."""
@@ -130,37 +134,40 @@ class _Graph:
 
     def input(self, node: messages.NodeDef, index: int) -> _Output:
         """Return where an input of a node comes from, past the ops that only pass it on."""
+        origin = self.origin(node, index)
+        return _Output(self.node(origin.node), origin.number)
+
+    def origin(self, node: messages.NodeDef, index: int) -> Output:
+        """Return the same by name: that of a node or, in a function, of an argument."""
         name, output = self._reference(node, index)
         passed = []
-        while (found := self._sources.get((name, output))) is None:
-            source = self.node(name)
-            if source.op not in _PASSING:
-                found = _Output(source, output)
+        while (found := self._origins.get((name, output))) is None:
+            source = self._nodes.get(name)
+            if source is None or source.op not in _PASSING:
+                found = Output(name, output)
                 break
             # In this set until the end is known: the way may be long, and others come along it, too.
             passed.append((name, output))
-            self._sources[name, output] = _Output(source, output)
+            self._origins[name, output] = Output(name, output)
             name, output = self._reference(source, output if source.op == "IdentityN" else 0)
         for at in passed:
-            self._sources[at] = found
+            self._origins[at] = found
         return found
 
-    def find(self, name: str) -> messages.NodeDef | None:
-        """Return a node by name, None where there is none."""
-        return self._nodes.get(name)
-
-    def origin(self, node: messages.NodeDef, index: int) -> Output:
-        """Return where an input comes from, past the ops that only pass it on: a node or an argument."""
-        name, number = self._reference(node, index)
-        seen = set()
-        while (source := self._nodes.get(name)) is not None and source.op in _PASSING and name not in seen:
-            seen.add(name)
-            name, number = self._reference(source, number if source.op == "IdentityN" else 0)
-        return Output(name, number)
-
-    def sources_of(self, node: messages.NodeDef) -> list[Source]:
-        """Return what a restore op reads, by the number of its output."""
-        return [Source(found.name, found.region) for found in self._restores(node)]
+    def assigned(self, nodes: Iterable[messages.NodeDef]) -> Iterator[tuple[str, Source]]:
+        """Yield where the variable of each assignment of what was restored comes from, and from what."""
+        for node in nodes:
+            if node.op not in _ASSIGNS:
+                continue
+            value = self.origin(node, 1)
+            restore = self._nodes.get(value.node)
+            if restore is None or restore.op not in _RESTORES:
+                continue
+            if restore.name not in self._restored:
+                self._restored[restore.name] = list(self._restores(restore))
+            found = self._restored[restore.name]
+            if value.number < len(found):
+                yield self.origin(node, 0).node, Source(found[value.number].name, found[value.number].region)
 
     def _reference(self, node: messages.NodeDef, index: int) -> tuple[str, int]:
         if index >= len(node.input) or node.input[index].startswith("^"):
@@ -350,46 +357,37 @@ def variable_sources(graph: messages.GraphDef, restore_op: str, file: str) -> di
     nodes = _Graph(graph, file)
     call = nodes.node(parse_output(restore_op).node) if restore_op else None
     if call is not None and call.op in _CALLS:
-        return _sources_in_function(nodes, graph, call)
-    leading = graph.node if call is None else nodes.leading_to(call.name)
-    sources: dict[str, Source] = {}
-    known: dict[str, list[Source]] = {}
-    for node in leading:
-        if node.op not in _ASSIGNS:
-            continue
-        value, variable = nodes.input(node, 1), nodes.input(node, 0).node
-        if value.node.op in _RESTORES and variable.op in VARIABLE_OPS:
-            if value.node.name not in known:
-                known[value.node.name] = nodes.sources_of(value.node)
-            if value.number < len(known[value.node.name]):
-                sources[variable.name] = known[value.node.name][value.number]
-    return sources
+        found = _assigned_in_function(nodes, graph, call)
+    else:
+        found = nodes.assigned(graph.node if call is None else nodes.leading_to(call.name))
+    return {name: source for name, source in found if nodes.node(name).op in VARIABLE_OPS}
 
 
-def _sources_in_function(
+def _assigned_in_function(
     nodes: _Graph, graph: messages.GraphDef, call: messages.NodeDef
-) -> dict[str, Source]:
-    """What variables are restored from in the function that a restore op calls, which gets their handles."""
+) -> Iterator[tuple[str, Source]]:
+    """What is assigned to the variables whose handles a restore op hands to the function that it calls."""
     library = {function.signature.name: function for function in graph.library.function}
     function = library.get(call.attr["f"].func.name if "f" in call.attr else "")
     if function is None:
         raise CorruptError(f"node {call.name!r} calls a function that is not in the library", file=nodes.file)
     body = _Graph(messages.GraphDef(node=function.node_def), nodes.file, in_function=True)
     arguments = {argument.name: i for i, argument in enumerate(function.signature.input_arg)}
-    sources: dict[str, Source] = {}
-    known: dict[str, list[Source]] = {}
-    for node in function.node_def:
-        if node.op not in _ASSIGNS:
-            continue
-        handle = body.origin(node, 0)
-        value = body.origin(node, 1)
-        restore = body.find(value.node)
-        if handle.node not in arguments or restore is None or restore.op not in _RESTORES:
-            continue
-        variable = nodes.input(call, arguments[handle.node]).node
-        if variable.op in VARIABLE_OPS:
-            if restore.name not in known:
-                known[restore.name] = body.sources_of(restore)
-            if value.number < len(known[restore.name]):
-                sources[variable.name] = known[restore.name][value.number]
-    return sources
+    for name, source in body.assigned(function.node_def):
+        if name in arguments:
+            yield nodes.origin(call, arguments[name]).node, source
+
+
+def read_source(source: Source, variables: Mapping[str, Array]) -> Array:
+    """Return the value of a variable out of the tensors it was saved in: all of one, or a part.
+
+    Of a checkpoint only the part is read where its checksum can be verified.
+    """
+    if source.region is None:
+        return np.asarray(variables[source.name])
+    index = tuple(slice(start, stop) for start, stop in source.region)
+    reader = getattr(variables, "slice", None)
+    part = None if reader is None else reader(source.name)
+    return np.asarray(
+        variables[source.name][index] if part is None or not part.is_verified(index) else part[index]
+    )

@@ -30,7 +30,7 @@ from ckptfmt.graph.collection import Asset
 from ckptfmt.graph.meta_graph import MetaGraph
 from ckptfmt.graph.reading import choose, is_text
 from ckptfmt.graph.signature import Signature
-from ckptfmt.graph.variables import VARIABLE_OPS, Source, variable_sources
+from ckptfmt.graph.variables import VARIABLE_OPS, Source, read_source, variable_sources
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import parse_message, parse_text
 from ckptfmt.saved_model.split import read_split
@@ -133,9 +133,7 @@ class ModelVariables(Mapping[str, Array]):
         source = self.sources.get(name)
         if source is None or self._checkpoint is None:
             raise TensorNotFoundError(name, file=self._file, noun="variable")
-        if source.region is None:
-            return self._checkpoint[source.name]
-        return self._checkpoint.slice(source.name)[tuple(slice(a, b) for a, b in source.region)]
+        return read_source(source, self._checkpoint)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.sources)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import time
 from pathlib import Path
@@ -562,11 +563,12 @@ def test_numbers_and_tables_beyond_all_measure_are_errors_of_the_plan(text: str)
 
 def test_what_a_writer_left_behind_is_in_nobodys_way(tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
-    (tmp_path / "plan.toml.tmp").touch()
+    left_behind = tmp_path / f"plan.toml.{os.getpid()}.tmp"
+    left_behind.touch()
     for left in range(3):
         plan().write(path, overwrite=bool(left))
     assert read_plan(path) == plan()
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["plan.toml", "plan.toml.tmp"]
+    assert sorted(tmp_path.iterdir()) == sorted([path, left_behind])
 
 
 @pytest.mark.parametrize(

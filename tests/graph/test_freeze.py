@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import CorruptError, GraphError
+from ckptfmt.errors import ChecksumError, CorruptError, GraphError
 from ckptfmt.proto import messages
+from tests.support.table_writer import write_bundle
 
 W = {"v": np.array([1, 2], np.float32)}
 
@@ -127,3 +129,44 @@ def test_the_oldest_variables_are_frozen_too() -> None:
     graph = graph_with(("out", "Identity", ["v"]), op="Variable")
     frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
     assert frozen["v"].op == "Const"
+
+
+def restored_as(names: dict[str, str], slices: str = "") -> messages.GraphDef:
+    """A graph in which each variable is restored from a tensor, and summed."""
+    graph = messages.GraphDef()
+    for op, values in (("names", list(names.values())), ("slices", [slices] * len(names))):
+        graph.node.add(name=op, op="Const").attr["value"].tensor.CopyFrom(ckptfmt.to_proto(values))
+    restore = graph.node.add(name="restore", op="RestoreV2", input=["p", "names", "slices"])
+    restore.attr["dtypes"].list.type.extend([1] * len(names))
+    graph.node.add(name="p", op="Placeholder")
+    for i, name in enumerate(names):
+        variable = graph.node.add(name=name, op="VarHandleOp")
+        variable.attr["dtype"].type = 1
+        variable.attr["shape"].shape.dim.add(size=2)
+        graph.node.add(name=f"assign{i}", op="AssignVariableOp", input=[name, f"restore:{i}"])
+        graph.node.add(name=f"read{i}", op="ReadVariableOp", input=[name]).attr["dtype"].type = 1
+    graph.node.add(name="out", op="AddN", input=[f"read{i}" for i in range(len(names))])
+    return graph
+
+
+def test_names_in_the_checkpoint_and_names_of_nodes_are_not_mixed() -> None:
+    graph = ckptfmt.Graph(restored_as({"a": "b", "b": "c"}))
+    one, two = np.ones(2, np.float32), np.full(2, 2, np.float32)
+    frozen = ckptfmt.freeze(graph, {"b": one, "c": two}, "out")
+    assert (frozen.constants["a"].tolist(), frozen.constants["b"].tolist()) == ([1, 1], [2, 2])
+    frozen = ckptfmt.freeze(graph, {"a": one, "b": two}, "out")
+    assert (frozen.constants["a"].tolist(), frozen.constants["b"].tolist()) == ([1, 1], [2, 2])
+    with pytest.raises(GraphError, match="no 'c' or 'b'") as caught:
+        ckptfmt.freeze(graph, {"b": one}, "out")
+    assert caught.value.node == "b"
+
+
+def test_a_part_of_a_damaged_tensor_is_not_frozen(tmp_path: Path) -> None:
+    prefix = write_bundle(tmp_path / "c", {"w": np.arange(4, dtype=np.float32)})
+    graph = ckptfmt.Graph(restored_as({"w/part_0": "w"}, "4 0,2"))
+    with ckptfmt.open(prefix) as checkpoint:
+        assert ckptfmt.freeze(graph, checkpoint, "out").constants["w/part_0"].tolist() == [0, 1]
+    shard = Path(f"{prefix}.data-00000-of-00001")
+    shard.write_bytes(b"\x01" + shard.read_bytes()[1:])
+    with ckptfmt.open(prefix) as checkpoint, pytest.raises(ChecksumError):
+        ckptfmt.freeze(graph, checkpoint, "out")
