@@ -387,7 +387,6 @@ def read_source(source: Source, variables: Mapping[str, Array]) -> Array:
         return np.asarray(variables[source.name])
     index = tuple(slice(start, stop) for start, stop in source.region)
     reader = getattr(variables, "slice", None)
-    part = None if reader is None else reader(source.name)
-    return np.asarray(
-        variables[source.name][index] if part is None or not part.is_verified(index) else part[index]
-    )
+    if reader is not None and (part := reader(source.name)).is_verified(index):
+        return np.asarray(part[index])
+    return np.asarray(variables[source.name][index])
