@@ -505,6 +505,15 @@ class ObjectGraph:
         """Which key belongs to which node."""
         unowned = dict.fromkeys(self._index)
         unowned.pop(OBJECT_GRAPH_KEY, None)
+        claims = [
+            (attribute.checkpoint_key, number, attribute.full_name)
+            for number, node in enumerate(self._message.nodes)
+            for attribute in node.attributes
+        ]
+        by_key = {key: number for key, number, _ in claims}
+        if len(by_key) == len(claims) and by_key.keys() <= unowned.keys():
+            # As nearly always: each attribute has one key, and no other has the same.
+            return _Claims(by_key, {key: name for key, _, name in claims if name}, {}, [])
         owners: dict[str, int] = {}
         full_names: dict[str, str] = {}
         special: dict[tuple[int, int], tuple[str, ...]] = {}
