@@ -6,10 +6,8 @@ import base64
 import random
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-import cramjam
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,181 +22,17 @@ from ckptfmt.errors import (
 )
 from ckptfmt.riegeli import SIGNATURE, RiegeliFile, highway_hash64
 from tests.support.memory_file import MemoryFile
+from tests.support.riegeli_writer import (
+    BLOCK,
+    COMPRESSORS,
+    WORD,
+    RiegeliWriter,
+    packed,
+    portable_hash,
+    simple,
+    with_hash,
+)
 from tests.support.table_writer import encode_varint
-
-# A writer, made from the format's description only: neither hash nor sizes are those of the reader.
-
-WORD = (1 << 64) - 1
-HALF = (1 << 32) - 1
-RIEGELI_KEY = (0x2F696C6567656952, 0x0A7364726F636572) * 2
-
-
-class PortableHash:
-    """HighwayHash-64 as ``hh_portable.h`` writes it down, word by word."""
-
-    def __init__(self, key: Sequence[int]) -> None:
-        self.mul0 = [0xDBE6D5D5FE4CCE2F, 0xA4093822299F31D0, 0x13198A2E03707344, 0x243F6A8885A308D3]
-        self.mul1 = [0x3BD39E10CB0EF593, 0xC0ACF169B5F18A8C, 0xBE5466CF34E90C6C, 0x452821E638D01377]
-        self.v0 = [a ^ b for a, b in zip(self.mul0, key, strict=True)]
-        self.v1 = [a ^ (b >> 32 | (b << 32 & WORD)) for a, b in zip(self.mul1, key, strict=True)]
-
-    def update(self, lanes: Sequence[int]) -> None:
-        for i in range(4):
-            self.v1[i] = (self.v1[i] + lanes[i] + self.mul0[i]) & WORD
-            self.mul0[i] ^= (self.v1[i] & HALF) * (self.v0[i] >> 32)
-            self.v0[i] = (self.v0[i] + self.mul1[i]) & WORD
-            self.mul1[i] ^= (self.v0[i] & HALF) * (self.v1[i] >> 32)
-        for to, of in ((self.v0, self.v1), (self.v1, self.v0)):
-            for i in (0, 2):
-                low, high = of[i], of[i + 1]
-                to[i] = (to[i] + self.zip0(high, low)) & WORD
-                to[i + 1] = (to[i + 1] + self.zip1(high, low)) & WORD
-
-    @staticmethod
-    def zip0(v1: int, v0: int) -> int:
-        return (
-            (((v0 & 0xFF000000) | (v1 & 0xFF00000000)) >> 24)
-            | (((v0 & 0xFF0000000000) | (v1 & 0xFF000000000000)) >> 16)
-            | (v0 & 0xFF0000)
-            | ((v0 & 0xFF00) << 32)
-            | ((v1 & 0xFF00000000000000) >> 8)
-            | (v0 << 56 & WORD)
-        )
-
-    @staticmethod
-    def zip1(v1: int, v0: int) -> int:
-        return (
-            (((v1 & 0xFF000000) | (v0 & 0xFF00000000)) >> 24)
-            | (v1 & 0xFF0000)
-            | ((v1 & 0xFF0000000000) >> 16)
-            | ((v1 & 0xFF00) << 24)
-            | ((v0 & 0xFF000000000000) >> 8)
-            | ((v1 & 0xFF) << 48)
-            | (v0 & 0xFF00000000000000)
-        )
-
-    def rest(self, data: bytes) -> None:
-        size = len(data)
-        packet = bytearray(32)
-        for i in range(4):
-            self.v0[i] = (self.v0[i] + (size << 32) + size) & WORD
-            low, high = self.v1[i] & HALF, self.v1[i] >> 32
-            low = (low << size | low >> (32 - size)) & HALF
-            high = (high << size | high >> (32 - size)) & HALF
-            self.v1[i] = high << 32 | low
-        packet[: size & ~3] = data[: size & ~3]
-        tail = data[size & ~3 :]
-        if size & 16:
-            packet[28:32] = data[size - 4 :]
-        elif tail:
-            packet[16], packet[17], packet[18] = tail[0], tail[len(tail) >> 1], tail[-1]
-        self.update(struct.unpack("<4Q", packet))
-
-    def digest(self) -> int:
-        for _ in range(4):
-            self.update([self.v0[i] >> 32 | (self.v0[i] << 32 & WORD) for i in (2, 3, 0, 1)])
-        return (self.v0[0] + self.v1[0] + self.mul0[0] + self.mul1[0]) & WORD
-
-
-def portable_hash(data: bytes, key: Sequence[int] = RIEGELI_KEY) -> int:
-    state = PortableHash(key)
-    whole = len(data) // 32 * 32
-    for lanes in struct.iter_unpack("<4Q", data[:whole]):
-        state.update(lanes)
-    if whole < len(data):
-        state.rest(data[whole:])
-    return state.digest()
-
-
-def with_hash(data: bytes) -> bytes:
-    return struct.pack("<Q", portable_hash(data)) + data
-
-
-BLOCK = 65536
-
-
-class Writer:
-    """Writes chunks; every number of a header can be given, to make it wrong."""
-
-    def __init__(self) -> None:
-        self.out = bytearray()
-        self.chunk(b"s", b"")
-
-    def chunk(
-        self,
-        kind: bytes,
-        data: bytes,
-        num_records: int = 0,
-        decoded: int = 0,
-        *,
-        size: int | None = None,
-        wrong_hash: bool = False,
-    ) -> int:
-        """Write a chunk, and return where it begins."""
-        begin = len(self.out)
-        header = struct.pack(
-            "<QQQQ",
-            len(data) if size is None else size,
-            portable_hash(data) ^ wrong_hash,
-            kind[0] | num_records << 8,
-            decoded,
-        )
-        content = with_hash(header) + data
-        places = list(self._pieces(begin, len(content)))
-        end = max(places[-1][0] + places[-1][1], begin + num_records)
-        if 1 <= end % BLOCK <= 24:
-            end += 25 - end % BLOCK
-        done = 0
-        for at, count in places:
-            self._pad_to(at, begin, end)
-            self.out += content[done : done + count]
-            done += count
-        self._pad_to(end, begin, end)
-        return begin
-
-    @staticmethod
-    def _pieces(at: int, size: int) -> Iterator[tuple[int, int]]:
-        while size:
-            if at % BLOCK == 0:
-                at += 24
-            count = min(size, BLOCK - at % BLOCK)
-            yield at, count
-            at += count
-            size -= count
-
-    def _pad_to(self, at: int, begin: int, end: int) -> None:
-        while len(self.out) < at:
-            if len(self.out) % BLOCK == 0:
-                block = len(self.out)
-                self.out += with_hash(struct.pack("<QQ", block - begin, end - block))
-            else:
-                self.out += bytes(min(at - len(self.out), -len(self.out) % BLOCK))
-
-    def records(self, records: Sequence[bytes], compression: str = "none") -> list[int]:
-        """Write a simple chunk, and return the positions of the records."""
-        begin = self.chunk(b"r", simple(records, compression), len(records), sum(map(len, records)))
-        return [begin + index for index in range(len(records))]
-
-
-COMPRESSORS = {
-    "none": (b"\0", None),
-    "brotli": (b"b", cramjam.brotli.compress),
-    "zstd": (b"z", cramjam.zstd.compress),
-    "snappy": (b"s", cramjam.snappy.compress_raw),
-}
-
-
-def packed(data: bytes, compression: str, claim: int | None = None) -> bytes:
-    _, compress = COMPRESSORS[compression]
-    if compress is None:
-        return data
-    return encode_varint(len(data) if claim is None else claim) + bytes(compress(data))
-
-
-def simple(records: Sequence[bytes], compression: str) -> bytes:
-    sizes = packed(b"".join(encode_varint(len(record)) for record in records), compression)
-    values = packed(b"".join(records), compression)
-    return COMPRESSORS[compression][0] + encode_varint(len(sizes)) + sizes + values
 
 
 def opened(content: bytes, **options: int) -> RiegeliFile:
@@ -250,7 +84,7 @@ def test_hashes_are_those_of_the_portable_code(data: bytes) -> None:
 def test_the_fixed_signature_has_right_hashes() -> None:
     assert struct.unpack("<Q", SIGNATURE[:8])[0] == portable_hash(SIGNATURE[8:24])
     assert struct.unpack("<Q", SIGNATURE[24:32])[0] == portable_hash(SIGNATURE[32:64])
-    assert Writer().out == SIGNATURE
+    assert RiegeliWriter().out == SIGNATURE
 
 
 # Files of Google's writer
@@ -347,7 +181,7 @@ def test_files_of_the_real_writer(name: str) -> None:
 @pytest.mark.parametrize("name", ["uncompressed", "brotli", "zstd", "snappy"])
 def test_our_writer_writes_what_the_real_one_writes(name: str) -> None:
     # Compressed bytes depend on the compressor's version; all else is the same.
-    writer = Writer()
+    writer = RiegeliWriter()
     compression = {"uncompressed": "none"}.get(name, name)
     for start in (0, 2, 4):
         writer.records(WRITTEN[start : start + 2], compression)
@@ -375,7 +209,7 @@ def test_records_of_many_sizes(compression: str, options: dict[str, int]) -> Non
         [rng.randbytes(200_000), b"x" * 70_000, b""],
         [b"%d" % i for i in range(300)],
     ]
-    writer, positions = Writer(), []
+    writer, positions = RiegeliWriter(), []
     for group in groups:
         positions += writer.records(group, compression)
         writer.chunk(b"p", bytes(rng.randrange(300)))
@@ -394,7 +228,7 @@ def test_records_of_many_sizes(compression: str, options: dict[str, int]) -> Non
 
 @pytest.mark.parametrize("behind", range(-70, 30))
 def test_block_headers_fall_anywhere(behind: int) -> None:
-    writer = Writer()
+    writer = RiegeliWriter()
     writer.records([bytes(BLOCK - 64 - 40 - 4 - 1 + behind)])
     positions = writer.records([b"abc", b"defg"])
     positions += writer.records([b"h" * 140_000])
@@ -405,7 +239,7 @@ def test_block_headers_fall_anywhere(behind: int) -> None:
 
 def test_more_records_than_bytes_are_padded_for() -> None:
     # Empty records compress to nothing, but each has a position of its own.
-    writer = Writer()
+    writer = RiegeliWriter()
     first = writer.records([b""] * 100_000, "brotli")
     second = writer.records([b"end"])
     assert second[0] > first[-1]
@@ -415,7 +249,7 @@ def test_more_records_than_bytes_are_padded_for() -> None:
 
 
 def test_a_stored_record_in_one_block_is_a_view() -> None:
-    writer = Writer()
+    writer = RiegeliWriter()
     (position,) = writer.records([b"seen, not copied"])
     file = MemoryFile("some.cpb", bytes(writer.out))
     assert RiegeliFile(file).record(position).obj is file.content
@@ -432,7 +266,7 @@ def test_a_file_without_records_has_no_last_one() -> None:
 
 def small_file(compression: str) -> tuple[bytes, list[list[bytes]]]:
     groups = [[b"first", b""], [b"second" * 9], [b"third"]]
-    writer = Writer()
+    writer = RiegeliWriter()
     for group in groups:
         writer.records(group, compression)
     return bytes(writer.out), groups
@@ -488,7 +322,7 @@ def test_damage_in_a_real_file(name: str) -> None:
 
 @given(st.binary(max_size=120), st.integers(0, 3))
 def test_any_bytes_behind_a_signature(data: bytes, kind: int) -> None:
-    writer = Writer()
+    writer = RiegeliWriter()
     if kind:
         # In a chunk with right hashes, so that they are looked at.
         writer.chunk(b"r", data, kind, kind * 3)
@@ -501,7 +335,7 @@ def test_any_bytes_behind_a_signature(data: bytes, kind: int) -> None:
 
 
 def one_chunk(data: bytes, num_records: int, decoded: int, kind: bytes = b"r") -> bytes:
-    writer = Writer()
+    writer = RiegeliWriter()
     writer.chunk(kind, data, num_records, decoded)
     return bytes(writer.out)
 
@@ -574,7 +408,7 @@ def test_gigabytes_claimed_take_no_memory(compression: str) -> None:
 
 @pytest.mark.parametrize("size", [2**16, 2**40, 2**63, 2**64 - 1])
 def test_a_chunk_longer_than_the_file(size: int) -> None:
-    writer = Writer()
+    writer = RiegeliWriter()
     writer.chunk(b"r", b"", 1, 0, size=size)
     with pytest.raises(TruncatedError, match="chunk outside the file") as caught:
         read(writer.out)
@@ -589,7 +423,7 @@ def test_more_records_than_the_chunk_has_bytes(count: int) -> None:
 
 
 def test_data_that_decompress_to_more_than_the_limit() -> None:
-    writer = Writer()
+    writer = RiegeliWriter()
     writer.records([bytes(10_000_000)], "brotli")
     assert len(writer.out) < 1000
     assert [len(record) for record in read(writer.out)] == [10_000_000]
@@ -600,7 +434,7 @@ def test_data_that_decompress_to_more_than_the_limit() -> None:
 
 
 def test_wrong_hashes_are_told() -> None:
-    writer = Writer()
+    writer = RiegeliWriter()
     writer.records([b"right"])
     begin = writer.chunk(b"r", simple([b"wrong"], "none"), 1, 5, wrong_hash=True)
     with pytest.raises(ChecksumError, match="chunk data hash mismatch: stored 0x") as caught:
@@ -615,7 +449,7 @@ def test_wrong_hashes_are_told() -> None:
 
 
 def test_a_block_header_of_another_chunk_is_refused() -> None:
-    writer = Writer()
+    writer = RiegeliWriter()
     writer.records([bytes(BLOCK)])
     for distances in ((BLOCK - 64, 10), (0, len(writer.out) - BLOCK), (WORD, WORD)):
         content = bytearray(writer.out)
@@ -627,7 +461,7 @@ def test_a_block_header_of_another_chunk_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", [0, 1, 0x75, 0xFF])
 def test_chunks_and_compressions_of_later_versions(kind: int) -> None:
-    writer = Writer()
+    writer = RiegeliWriter()
     writer.chunk(bytes([kind]), b"")  # without records, it is skipped
     writer.records([b"a"])
     assert read(writer.out) == [b"a"]
@@ -639,7 +473,7 @@ def test_chunks_and_compressions_of_later_versions(kind: int) -> None:
 
 
 def test_no_record_where_none_is() -> None:
-    writer = Writer()
+    writer = RiegeliWriter()
     positions = writer.records([b"a", b"b"])
     file = opened(writer.out)
     for position in (0, 63, positions[-1] + 1, len(writer.out), 2**64 - 1):

@@ -24,7 +24,7 @@ from ckptfmt.checkpoint.restore import Spec
 from ckptfmt.checkpoint.tensors import Tensors
 from ckptfmt.dtypes import DType, Storage, as_dtype
 from ckptfmt.errors import CorruptError, MissingDependencyError, UnsupportedError
-from ckptfmt.graph.reading import Kind, kind_of
+from ckptfmt.graph.message_file import Kind, kind_of
 from ckptfmt.graph.variables import read_saved_variables
 from ckptfmt.wire.file import MappedFile
 

@@ -27,21 +27,16 @@ from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CheckpointNotFoundError, CorruptError, TensorNotFoundError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.graph.collection import Asset
+from ckptfmt.graph.message_file import MessageFile
 from ckptfmt.graph.meta_graph import MetaGraph
-from ckptfmt.graph.reading import choose, is_text
+from ckptfmt.graph.reading import SAVED_MODEL_FILES, choose
 from ckptfmt.graph.signature import Signature
 from ckptfmt.graph.variables import VARIABLE_OPS, Source, read_source, variable_sources
 from ckptfmt.proto import keras_metadata, messages
-from ckptfmt.proto.parse import parse_message, parse_text
-from ckptfmt.saved_model.split import read_split
+from ckptfmt.proto.parse import parse_message
 from ckptfmt.saved_model.structured import Value, decode_value
 from ckptfmt.tensor.array import Array
 from ckptfmt.wire.file import MappedFile
-
-FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
-"""What the message is called, in the order in which they are looked for."""
-
-_HEAD = 4096
 
 
 class AssetFile(NamedTuple):
@@ -171,27 +166,15 @@ def open_saved_model(
         No meta graph has exactly these tags.
     """
     path = os.fspath(directory)
-    if os.path.basename(path) in FILES:  # noqa: PTH119
+    if os.path.basename(path) in SAVED_MODEL_FILES:  # noqa: PTH119
         names, path = [path], os.path.dirname(path) or os.curdir  # noqa: PTH120
     else:
-        names = [os.path.join(path, name) for name in FILES]  # noqa: PTH118
+        names = [os.path.join(path, name) for name in SAVED_MODEL_FILES]  # noqa: PTH118
     found = next(filter(os.path.isfile, names), None)
     if found is None:
         raise CheckpointNotFoundError(f"{path}: no SavedModel: tried {', '.join(names)}", tried=names)
-    return SavedModel(path, _read(found), found, tags)
-
-
-def _read(name: str) -> messages.SavedModel:
-    file = MappedFile(name)
-    try:
-        if name.endswith(".cpb"):
-            return read_split(file, messages.SavedModel)
-        data = file.read(0, file.size)
-        if is_text(bytes(data[:_HEAD])):
-            return parse_text(messages.SavedModel, bytes(data), name)
-        return parse_message(messages.SavedModel, data, name)
-    finally:
-        file.close()
+    with MessageFile(found) as file:
+        return SavedModel(path, file.parse(messages.SavedModel), found, tags)
 
 
 def _stored_objects(nodes: Sequence[messages.SavedObject], graph: ObjectGraph) -> dict[int, int]:

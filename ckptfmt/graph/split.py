@@ -49,44 +49,73 @@ MAX_EXPANSION = 64
 """How many times larger than its file they may be: weights hardly compress, so models stay far below it."""
 
 
-def read_split(file: RandomAccessFile, cls: type[M], *, limit: int | None = None) -> M:
-    """Return the message whose parts a split proto file holds.
+class SplitProto:
+    """An open split proto file."""
 
-    Parameters
-    ----------
-    file
-        The file, with the name ``*.cpb`` as TensorFlow has it.
-    cls
-        What it is merged into: for ``saved_model.cpb``, a SavedModel.
-    limit
-        Bytes that the parts may decode to; if not given, the greater of :data:`LEAST_LIMIT` and
-        :data:`MAX_EXPANSION` times the file.
+    def __init__(self, file: RandomAccessFile) -> None:
+        """Read the tree of a file, with the name ``*.cpb`` as TensorFlow has it.
 
-    Raises
-    ------
-    CorruptError
-        The file is no split proto, is damaged, or its parts do not fit the message.
-    UnsupportedError
-        It is of a later version, or its records are stored in a way not read here.
-    LimitError
-        The parts decode to more bytes than the limit.
-    """
-    if limit is None:
-        limit = max(LEAST_LIMIT, MAX_EXPANSION * file.size)
-    riegeli = RiegeliFile(file)
-    last = riegeli.last_position
-    metadata = parse_message(proto_splitter.ChunkMetadata, riegeli.record(last), file.name)
-    if not metadata.HasField("message"):
-        raise CorruptError("the last record is no metadata of a split proto", file=file.name, offset=last)
-    if metadata.version.join_version > JOIN_VERSION:
-        raise UnsupportedError(
-            f"{file.name}: split proto needs merging of version {metadata.version.join_version},"
-            f" here it is version {JOIN_VERSION}"
-        )
-    merger = _Merger(file.name, _read_chunks(riegeli, metadata.chunks, last, limit))
-    message = cls()
-    merger.merge(metadata.message, message, 0)
-    return message
+        Raises
+        ------
+        CorruptError
+            The file is no split proto, or is damaged.
+        UnsupportedError
+            It is of a later version, or its records are stored in a way not read here.
+        """
+        self._file = file
+        self._riegeli = RiegeliFile(file)
+        self._end = self._riegeli.last_position
+        record = self._riegeli.record(self._end)
+        self._metadata = parse_message(proto_splitter.ChunkMetadata, record, file.name)
+        if not self._metadata.HasField("message"):
+            raise CorruptError(
+                "the last record is no metadata of a split proto", file=file.name, offset=self._end
+            )
+        version = self._metadata.version.join_version
+        if version > JOIN_VERSION:
+            raise UnsupportedError(
+                f"{file.name}: split proto needs merging of version {version},"
+                f" here it is version {JOIN_VERSION}"
+            )
+
+    @property
+    def root(self) -> bytes:
+        """What of the message its parts are put into, serialized; errors as of :meth:`merge`."""
+        chunked, infos = self._metadata.message, self._metadata.chunks
+        if not chunked.HasField("chunk_index") or chunked.chunk_index >= len(infos):
+            return b""
+        info = infos[chunked.chunk_index]
+        (chunk,) = _read_chunks(self._riegeli, [info], self._end, self._limit(None)).values()
+        return chunk[1]
+
+    def merge(self, cls: type[M], *, limit: int | None = None) -> M:
+        """Return the message.
+
+        Parameters
+        ----------
+        cls
+            What it is merged into: for ``saved_model.cpb``, a SavedModel.
+        limit
+            Bytes that the parts may decode to; if not given, the greater of :data:`LEAST_LIMIT` and
+            :data:`MAX_EXPANSION` times the file.
+
+        Raises
+        ------
+        CorruptError
+            The file is damaged, or its parts do not fit the message.
+        UnsupportedError
+            Its records are stored in a way not read here.
+        LimitError
+            The parts decode to more bytes than the limit.
+        """
+        metadata = self._metadata
+        chunks = _read_chunks(self._riegeli, metadata.chunks, self._end, self._limit(limit))
+        message = cls()
+        _Merger(self._file.name, chunks).merge(metadata.message, message, 0)
+        return message
+
+    def _limit(self, limit: int | None) -> int:
+        return max(LEAST_LIMIT, MAX_EXPANSION * self._file.size) if limit is None else limit
 
 
 def _read_chunks(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import random
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -13,71 +12,36 @@ from types import ModuleType
 import pytest
 from google.protobuf.message import Message
 
+import ckptfmt
 from ckptfmt.errors import ChecksumError, CkptfmtError, CorruptError, LimitError, UnsupportedError
+from ckptfmt.graph.split import SplitProto
 from ckptfmt.proto.messages import AttrValue, DataType, FunctionDef, GraphDef, NodeDef, SavedModel
-from ckptfmt.proto.proto_splitter import ChunkedField, ChunkedMessage, ChunkInfo, ChunkMetadata, FieldIndex
+from ckptfmt.proto.proto_splitter import ChunkedMessage, ChunkInfo, ChunkMetadata, FieldIndex
 from ckptfmt.riegeli import RiegeliFile
-from ckptfmt.saved_model.split import read_split
 from ckptfmt.wire.file import MappedFile
 from tests.support.memory_file import MemoryFile
-from tests.test_riegeli import Writer
-
-Part = Message | bytes
-Step = int | str | tuple[int]
-
-
-class Split:
-    """Chunks and what goes where, as ``ComposableSplitter`` of TensorFlow's ``split.py`` collects them."""
-
-    def __init__(self, base: Message) -> None:
-        self.parts: list[Part] = [base]
-        self.message = ChunkedMessage(chunk_index=0)
-
-    def add(self, part: Part, *path: Step, within: ChunkedMessage | None = None) -> ChunkedField:
-        """Add a part at a path: numbers are fields, numbers in a tuple indices, text is a map key."""
-        parent = self.message if within is None else within
-        field = parent.chunked_fields.add(field_tag=[tag(step) for step in path])
-        field.message.chunk_index = len(self.parts)
-        self.parts.append(part)
-        return field
-
-    def metadata(self, offsets: Sequence[int]) -> ChunkMetadata:
-        metadata = ChunkMetadata(message=self.message)
-        metadata.version.splitter_version = 1
-        for part, offset in zip(self.parts, offsets, strict=True):
-            kind = ChunkInfo.BYTES if isinstance(part, bytes) else ChunkInfo.MESSAGE
-            metadata.chunks.add(type=kind, size=len(encoded(part)), offset=offset)
-        return metadata
-
-    def content(self, compression: str = "none", in_chunk: int = 1) -> bytes:
-        """The file, with so many records in a chunk of Riegeli's."""
-        writer = Writer()
-        records = [encoded(part) for part in self.parts]
-        offsets: list[int] = []
-        for start in range(0, len(records), in_chunk):
-            offsets += writer.records(records[start : start + in_chunk], compression)
-        writer.records([self.metadata(offsets).SerializeToString()], compression)
-        return bytes(writer.out)
-
-
-def tag(step: Step) -> FieldIndex:
-    if isinstance(step, str):
-        return FieldIndex(map_key=FieldIndex.MapKey(s=step))
-    return FieldIndex(field=step) if isinstance(step, int) else FieldIndex(index=step[0])
-
-
-def encoded(part: Part) -> bytes:
-    return part if isinstance(part, bytes) else part.SerializeToString()
+from tests.support.riegeli_writer import RiegeliWriter
+from tests.support.split_writer import (
+    ATTR,
+    CONTENT,
+    FUNCTION,
+    LIBRARY,
+    NAME,
+    NODE,
+    NODE_DEF,
+    OP,
+    TENSOR,
+    VERSIONS,
+    Split,
+    Step,
+    encoded,
+    split_saved_model,
+    tag,
+)
 
 
 def merged(content: bytes, cls: type[Message] = GraphDef, **options: int) -> Message:
-    return read_split(MemoryFile("some.cpb", content), cls, **options)
-
-
-NODE, LIBRARY, VERSIONS = 1, 2, 4  # fields of GraphDef
-FUNCTION, NODE_DEF = 1, 3  # of its library, of a function
-NAME, OP, ATTR = 1, 2, 5  # of NodeDef
-TENSOR, CONTENT = 8, 4  # of AttrValue, of TensorProto
+    return SplitProto(MemoryFile("some.cpb", content)).merge(cls, **options)
 
 
 def constant(name: str, content: bytes) -> NodeDef:
@@ -215,7 +179,7 @@ def test_a_damaged_file_is_refused(compression: str) -> None:
 def test_any_metadata() -> None:
     # Right hashes around wrong bytes: each byte of the metadata changed.
     split = split_example()
-    writer = Writer()
+    writer = RiegeliWriter()
     offsets = writer.records([encoded(part) for part in split.parts], "zstd")
     metadata = split.metadata(offsets).SerializeToString()
     before = bytes(writer.out)
@@ -237,7 +201,7 @@ def hostile(change) -> bytes:
     split = Split(GraphDef(node=[NodeDef(name="a"), NodeDef(name="b")]))
     split.add(b"Const", NODE, (0,), OP)
     split.add(NodeDef(op="NoOp"), NODE, (1,))
-    writer = Writer()
+    writer = RiegeliWriter()
     offsets = writer.records([encoded(part) for part in split.parts])
     metadata = split.metadata(offsets)
     change(metadata)
@@ -336,7 +300,7 @@ def test_parts_that_do_not_fit_are_refused(change, message: str) -> None:
 
 def test_the_metadata_are_no_chunk() -> None:
     split = Split(GraphDef())
-    writer = Writer()
+    writer = RiegeliWriter()
     offsets = writer.records([b""])
     metadata = split.metadata(offsets)
     metadata.chunks[0].offset = len(writer.out)
@@ -351,7 +315,7 @@ def test_a_chunk_that_is_no_message() -> None:
     split.add(b"\xff\xfe", NODE, (0,), NAME)
     with pytest.raises(CorruptError, match=r"tensorflow\.NodeDef\.name: 'utf-8' codec"):
         merged(split.content())
-    writer = Writer()
+    writer = RiegeliWriter()
     (offset,) = writer.records([b"\x0a\xff"])
     metadata = ChunkMetadata(message=ChunkedMessage(chunk_index=0))
     metadata.chunks.add(type=ChunkInfo.MESSAGE, size=2, offset=offset)
@@ -380,7 +344,7 @@ def test_trees_do_not_nest_without_end() -> None:
         for _ in range(depth):
             field = b"\x12" + encode_length(message) + message
             message = b"\x12" + encode_length(field) + field
-        writer = Writer()
+        writer = RiegeliWriter()
         writer.records([b"\x1a" + encode_length(message) + message])
         with suppress(CorruptError):
             assert merged(bytes(writer.out)) == GraphDef()
@@ -420,12 +384,12 @@ def test_many_parts_in_one_chunk_take_time_in_proportion() -> None:
 
 
 def test_files_that_are_no_split_protos() -> None:
-    writer = Writer()
+    writer = RiegeliWriter()
     writer.records([SavedModel(saved_model_schema_version=1).SerializeToString()])
     with pytest.raises(CorruptError, match="the last record is no metadata of a split proto"):
         merged(bytes(writer.out), SavedModel)
     with pytest.raises(CorruptError, match="no records"):
-        merged(bytes(Writer().out))
+        merged(bytes(RiegeliWriter().out))
     with pytest.raises(CorruptError, match="not a Riegeli/records file"):
         merged(SavedModel(saved_model_schema_version=1).SerializeToString() + bytes(64))
     writer.records([b"\xff"])
@@ -479,7 +443,7 @@ def test_a_split_saved_model_that_tensorflow_reads(
     path.write_bytes(content)
     whole.unlink()
 
-    assert read_split(MappedFile(str(path)), SavedModel) == original
+    assert SplitProto(MappedFile(str(path))).merge(SavedModel) == original
     found = FingerprintDef.FromString(fingerprinting.CreateFingerprintDef(str(tmp_path)))
     assert found.checkpoint_hash == wanted.checkpoint_hash
 
@@ -489,36 +453,39 @@ def test_a_split_saved_model_that_tensorflow_reads(
         damaged[chunk.end - 1] ^= 1
         path.write_bytes(damaged)
         with pytest.raises(ChecksumError) as ours:
-            read_split(MappedFile(str(path)), SavedModel)
+            SplitProto(MappedFile(str(path))).merge(SavedModel)
         with pytest.raises(fingerprinting.FingerprintException) as theirs:
             fingerprinting.CreateFingerprintDef(str(tmp_path))
         error = ours.value
         assert f"computed 0x{error.computed:016x}, stored 0x{error.stored:016x}" in str(theirs.value)
 
 
-def split_saved_model(model: SavedModel) -> Split:
-    """Take a model apart as SavedModelSplitter does: graph, library, functions, nodes and constants."""
-    split = Split(model)
-    at: tuple[Step, ...] = (2, (0,), 2)
-    graph = model.meta_graphs[0].graph_def
-    taken = copy.deepcopy(graph)
-    graph.Clear()
-    split.add(taken, *at)
-    library = copy.deepcopy(taken.library)
-    taken.ClearField("library")
-    split.add(library, *at, LIBRARY)
-    for number, function in enumerate(library.function):
-        for k, node in enumerate(function.node_def):
-            tensor = node.attr["value"].tensor if "value" in node.attr else None
-            if tensor is not None and len(tensor.tensor_content) > 1000:
-                value = tensor.tensor_content
-                tensor.ClearField("tensor_content")
-                path = (LIBRARY, FUNCTION, (number,), NODE_DEF, (k,), ATTR, "value", TENSOR, CONTENT)
-                split.add(value, *at, *path)
-        if number % 2:
-            split.add(copy.deepcopy(function), *at, LIBRARY, FUNCTION, (number,))
-            function.Clear()
-    middle = len(taken.node) // 2
-    split.add(GraphDef(node=taken.node[middle:]), *at)
-    del taken.node[middle:]
-    return split
+# Files told by their content
+
+
+@pytest.mark.parametrize("name", ["graph.cpb", "anything"])
+def test_a_split_graph_opens_as_a_graph(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(split_example().content("zstd"))
+    assert ckptfmt.read_graph(path).message == example()
+    with pytest.raises(CorruptError, match="not a MetaGraphDef but a GraphDef"):
+        ckptfmt.read_meta_graph(path)
+
+
+def test_a_split_saved_model_opens_as_a_graph(tmp_path: Path) -> None:
+    model = SavedModel(saved_model_schema_version=1)
+    model.meta_graphs.add().graph_def.CopyFrom(example())
+    model.meta_graphs[0].meta_info_def.tags.append("serve")
+    original = copy.deepcopy(model)
+    (tmp_path / "saved_model.cpb").write_bytes(split_saved_model(model).content("brotli"))
+    assert ckptfmt.read_graph(tmp_path).message == original.meta_graphs[0].graph_def
+    assert ckptfmt.read_graph(tmp_path / "saved_model.cpb", tags=["serve"]).message == example()
+    assert ckptfmt.read_meta_graph(tmp_path).message == original.meta_graphs[0]
+    assert ckptfmt.open_saved_model(tmp_path).message == original
+
+
+def test_a_split_message_of_another_kind(tmp_path: Path) -> None:
+    path = tmp_path / "other.cpb"
+    path.write_bytes(Split(ChunkInfo(size=3)).content())
+    with pytest.raises(CorruptError, match="neither a GraphDef"):
+        ckptfmt.read_graph(path)
