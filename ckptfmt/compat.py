@@ -34,9 +34,9 @@ from typing import Any, TypeAlias
 from ckptfmt.checkpoint import state as checkpoint_state
 from ckptfmt.checkpoint.checkpoint import open_checkpoint
 from ckptfmt.checkpoint.entry import Entry, name_of
-from ckptfmt.checkpoint.filenames import existing_prefix, kind_of
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CheckpointNotFoundError
+from ckptfmt.filenames import existing_prefix, kind_of
 from ckptfmt.proto import messages
 
 __all__ = [

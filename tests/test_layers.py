@@ -13,8 +13,9 @@ PACKAGE = Path(ckptfmt.__file__).parent
 
 LAYERS = [
     {"errors"},
-    {"wire", "dtypes", "proto"},
+    {"wire", "dtypes", "proto", "filenames"},
     {"table", "record", "riegeli", "tensor"},
+    {"kinds"},
     {"checkpoint", "graph", "events"},
     {"saved_model", "match"},
     {"compat"},

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
-from ckptfmt.checkpoint.filenames import shard_path
 from ckptfmt.checkpoint.prefix import CheckpointFiles
 from ckptfmt.checkpoint.slices import TensorSlice, decode_slice_key, encode_slice_key, region_shape
 from ckptfmt.checkpoint.strings import check_strings, check_variants, decode_strings, decode_variants
@@ -32,6 +31,7 @@ from ckptfmt.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from ckptfmt.filenames import shard_path
 from ckptfmt.table import Table
 from ckptfmt.tensor.array import Array, Box, check_shape, decode_raw, expected_size
 from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed

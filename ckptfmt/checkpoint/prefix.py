@@ -16,10 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ckptfmt.checkpoint.filenames import (
+from ckptfmt.checkpoint.state import STATE_FILE, CheckpointState, read_checkpoint_state
+from ckptfmt.errors import CheckpointNotFoundError, CorruptError, NotReadableError, UnsupportedError
+from ckptfmt.filenames import (
     DATA_SUFFIX,
     INDEX_SUFFIX,
     META_SUFFIX,
+    SAVED_MODEL_FILES,
     TEMPSTATE_SUFFIX,
     V1_PATTERN_SUFFIX,
     V1_SHARD_SUFFIX,
@@ -34,16 +37,11 @@ from ckptfmt.checkpoint.filenames import (
     shortened,
     v1_shards,
 )
-from ckptfmt.checkpoint.sniff import HEAD_SIZE, TEXT_FILE, recognise
-from ckptfmt.checkpoint.state import STATE_FILE, CheckpointState, read_checkpoint_state
-from ckptfmt.errors import CheckpointNotFoundError, CorruptError, NotReadableError, UnsupportedError
+from ckptfmt.kinds import HEAD_SIZE, TEXT_FILE, recognise
 from ckptfmt.table import Table
 from ckptfmt.table.format import FOOTER_SIZE, MAGIC_BYTES
 from ckptfmt.wire.coding import LENGTH_DELIMITED, decode_varint
 from ckptfmt.wire.file import MappedFile
-
-SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
-"""Names of the file that makes a directory a SavedModel."""
 
 SAVED_MODEL_PREFIX = os.path.join("variables", "variables")
 """Prefix of the variables of a SavedModel, in its directory."""

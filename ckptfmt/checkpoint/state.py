@@ -20,7 +20,8 @@ import ntpath
 import os
 from dataclasses import dataclass
 
-from ckptfmt.checkpoint.filenames import (
+from ckptfmt.errors import CheckpointNotFoundError, CorruptError
+from ckptfmt.filenames import (
     INDEX_SUFFIX,
     ListDirectory,
     existing_prefix,
@@ -28,7 +29,6 @@ from ckptfmt.checkpoint.filenames import (
     list_directory,
     shortened,
 )
-from ckptfmt.errors import CheckpointNotFoundError, CorruptError
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_text
 from ckptfmt.wire.file import MappedFile

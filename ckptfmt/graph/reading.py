@@ -6,13 +6,11 @@ import os
 from collections.abc import Iterable
 
 from ckptfmt.errors import CorruptError, GraphError
+from ckptfmt.filenames import SAVED_MODEL_FILES
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.message_file import Kind, MessageFile
 from ckptfmt.graph.meta_graph import MetaGraph
 from ckptfmt.proto import messages
-
-SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
-"""What the message of a SavedModel directory is called, in the order in which TensorFlow looks."""
 
 
 def read_graph(path: str | os.PathLike[str], *, tags: Iterable[str] | None = None) -> Graph:

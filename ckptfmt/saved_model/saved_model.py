@@ -25,11 +25,12 @@ from ckptfmt.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from ckptfmt.checkpoint.object_graph import ObjectGraph
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CheckpointNotFoundError, CorruptError, TensorNotFoundError
+from ckptfmt.filenames import SAVED_MODEL_FILES
 from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.graph.collection import Asset
 from ckptfmt.graph.message_file import MessageFile
 from ckptfmt.graph.meta_graph import MetaGraph
-from ckptfmt.graph.reading import SAVED_MODEL_FILES, choose
+from ckptfmt.graph.reading import choose
 from ckptfmt.graph.signature import Signature
 from ckptfmt.graph.variables import VARIABLE_OPS, Source, read_source, variable_sources
 from ckptfmt.proto import keras_metadata, messages

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 import ckptfmt
 from ckptfmt.checkpoint import prefix as prefix_module
-from ckptfmt.checkpoint.filenames import shard_path
 from ckptfmt.checkpoint.prefix import (
     MAX_GUESSED,
     CheckpointFiles,
@@ -29,6 +28,7 @@ from ckptfmt.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from ckptfmt.filenames import shard_path
 from ckptfmt.wire.crc32c import crc32c, mask
 from ckptfmt.wire.file import MappedFile
 from tests.support.table_writer import RawBlock, encode_blocks, encode_table, encode_v1, write_bundle

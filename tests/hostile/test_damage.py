@@ -13,7 +13,6 @@ import pytest
 
 import ckptfmt
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.filenames import data_files
 from ckptfmt.checkpoint.prefix import CheckpointFiles, find_checkpoint
 from ckptfmt.errors import (
     CheckpointNotFoundError,
@@ -23,6 +22,7 @@ from ckptfmt.errors import (
     TensorNotFoundError,
     TruncatedError,
 )
+from ckptfmt.filenames import data_files
 from ckptfmt.table import Table
 from ckptfmt.table.format import TRAILER_SIZE
 from tests.support.golden import GOLDEN, load

@@ -1,4 +1,4 @@
-"""How the files of a checkpoint are called.
+"""How the files of checkpoints and SavedModels are called.
 
 ::
 
@@ -38,6 +38,9 @@ V1_PATTERN_SUFFIX = re.compile(r"-\?{5}-of-(\d{5}|\?{5})\Z")
 
 TEMPSTATE_SUFFIX = re.compile(r"\.tempstate\d+\Z")
 """The end of the name under which TensorFlow writes a file before it renames it."""
+
+SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
+"""Names of the file that makes a directory a SavedModel, in the order in which TensorFlow looks."""
 
 MAX_QUOTED = 300
 """Longer paths are shortened in error messages, if they come from a file."""
