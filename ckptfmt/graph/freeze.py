@@ -12,9 +12,10 @@ Identity, Enter, Exit, Switch …          the same, of the dtype of the value
 calls, If, Case, While                   the same, and so in the functions they call, which get new names
 =======================================  ================================================================
 
-A value is followed from each variable along the edges that carry its handle, through functions too; every
-node that it meets is changed once. Unlike in TensorFlow, gathers in functions and the oldest kind of variable
-are converted, and what cannot be frozen is an error. Source: ``python/framework/convert_to_constants.py``.
+A value is followed from each variable along the edges that carry its handle, into functions and out of them
+again; every node that it meets is changed once. Unlike in TensorFlow, gathers in functions, handles that
+functions return and the oldest kind of variable are converted, and what cannot be frozen is an error.
+Source: ``python/framework/convert_to_constants.py``.
 """
 
 from __future__ import annotations
@@ -34,19 +35,33 @@ from ckptfmt.tensor.array import Array
 from ckptfmt.tensor.tensor_proto import fill_proto, to_proto
 
 _PASSING = frozenset(
-    ("Identity", "Enter", "Exit", "NextIteration", "Switch", "_SwitchN", "RefEnter", "RefIdentity")
+    (
+        *("Identity", "Enter", "Exit", "NextIteration", "Switch", "_SwitchN", "Merge"),
+        *("RefEnter", "RefIdentity"),
+    )
 )
 """Ops that hand a handle on; their dtype becomes that of the value."""
 
-_CALLS: Mapping[str, tuple[int, str, tuple[str, ...]]] = {
-    **dict.fromkeys(("PartitionedCall", "StatefulPartitionedCall"), (0, "Tin", ("f",))),
-    **dict.fromkeys(("If", "StatelessIf"), (1, "Tin", ("then_branch", "else_branch"))),
-    "Case": (1, "Tin", ("branches",)),
-    "StatelessCase": (1, "Tin", ("branches",)),
-    **dict.fromkeys(("While", "StatelessWhile"), (0, "T", ("body", "cond"))),
+
+class _Call(NamedTuple):
+    """An op that calls functions."""
+
+    first: int
+    """The first input that is an argument."""
+    takes: str
+    """The attribute that has the dtypes of the arguments."""
+    returns: str
+    """The attribute that has the dtypes of what is returned."""
+    functions: tuple[str, ...]
+    """The attributes that name functions."""
+
+
+_CALLS: Mapping[str, _Call] = {
+    **dict.fromkeys(("PartitionedCall", "StatefulPartitionedCall"), _Call(0, "Tin", "Tout", ("f",))),
+    **dict.fromkeys(("If", "StatelessIf"), _Call(1, "Tin", "Tout", ("then_branch", "else_branch"))),
+    **dict.fromkeys(("Case", "StatelessCase"), _Call(1, "Tin", "Tout", ("branches",))),
+    **dict.fromkeys(("While", "StatelessWhile"), _Call(0, "T", "T", ("body", "cond"))),
 }
-"""Op that calls functions -> the first input that is an argument, the attributes that hold the dtypes of the
-arguments, and those that name functions."""
 
 _HARMLESS = frozenset(("VarIsInitializedOp", "IsVariableInitialized"))
 _WRITING = ("Assign", "Scatter", "Apply", "Update", "CountUpTo", "DestroyResource")
@@ -58,17 +73,21 @@ class _Value(NamedTuple):
     variable: str
     dtype: DType
     shape: tuple[int, ...]
+    has_handle: bool
+    """Whether it takes the place of a handle, not of a reference, which ops take as a value too."""
 
 
 class _Place(NamedTuple):
-    """An input of a node, or an argument of a function: where a value is met."""
+    """Where a value is met: an input of a node, or what a function takes or returns."""
 
     body: str | None
     """The function, None for the graph."""
     node: str | None
-    """The node; None for an argument of the function."""
+    """The node; None for the function itself."""
     number: int
-    """Number of the input or of the argument."""
+    """Number of the input, of the argument or of what is returned."""
+    is_return: bool = False
+    """Whether it is what the function returns."""
 
 
 def freeze(
@@ -105,6 +124,7 @@ def freeze(
         if parse_output(name).node not in graph:
             raise GraphError(f"not in the graph{_hint(graph, name)}", node=parse_output(name).node)
     kept = graph.extract_subgraph(names)
+    _check_functions(kept)
     needed = [node for node in kept.message.node if node.op in VARIABLE_OPS]
     sources = variable_sources(graph.message, restore_op, graph.file or "graph") if needed else {}
     frozen = messages.GraphDef()
@@ -129,6 +149,16 @@ def _hint(graph: Graph, name: str) -> str:
         close = " or ".join(map(repr, error.close_matches))
         return f"; did you mean {close}?" if close else ""
     return ""
+
+
+def _check_functions(graph: Graph) -> None:
+    """Raise where a function that is called has a variable of its own, which no checkpoint knows."""
+    reached = graph.functions.reached_from(graph.functions.called_by(graph.message.node))
+    for name in graph.functions:
+        nodes = graph.functions[name].message.node_def if name in reached else ()
+        inner = next((node for node in nodes if node.op in VARIABLE_OPS), None)
+        if inner is not None:
+            raise GraphError(f"{inner.op} within function {name!r} cannot be frozen", node=inner.name)
 
 
 def _chosen(
@@ -176,11 +206,20 @@ class _Body:
         self.nodes = {node.name: node for node in nodes}
         self.takers: dict[str, list[tuple[str, int]]] = {}
         """Name of a node or of an argument -> the nodes that take any output of it, and at which input."""
-        parse = parse_output if function is None else parse_function_output
+        self.returned: dict[str, list[int]] = {}
+        """Name of a node or of an argument -> which of what the function returns are outputs of it."""
+        self.parse = parse_output if function is None else parse_function_output
         for node in self.nodes.values():
             for index, text in enumerate(node.input):
                 if not text.startswith("^"):
-                    self.takers.setdefault(parse(text).node, []).append((node.name, index))
+                    self.takers.setdefault(self.parse(text).node, []).append((node.name, index))
+        arguments = () if function is None else function.signature.output_arg
+        self.returns = [
+            function.ret[a.name] if function and a.name in function.ret else "" for a in arguments
+        ]
+        """What a function returns, as its body writes it."""
+        for index, text in enumerate(self.returns):
+            self.returned.setdefault(self.parse(text).node, []).append(index)
 
 
 class _Freezer:
@@ -192,7 +231,12 @@ class _Freezer:
         self._functions = {function.signature.name: function for function in graph.library.function}
         self._bodies: dict[str, _Body] = {}
         self._met: dict[_Place, _Value] = {}
+        self._waiting: list[tuple[_Place, _Value]] = []
         self._entered: dict[str, None] = {}
+        self._callers: dict[str, dict[tuple[str | None, str], None]] = {}
+        """Function that was entered -> where it was called: the body and the node."""
+        self._returned: dict[str, dict[int, _Value]] = {}
+        """Function -> which of what it returns are values."""
 
     def _body(self, name: str | None) -> _Body:
         if name is None:
@@ -205,57 +249,80 @@ class _Freezer:
     def freeze(self, variable: messages.NodeDef, array: Array) -> None:
         """Make a variable a constant."""
         name, dtype = variable.name, find_dtype(variable.attr["dtype"].type).base_dtype
+        has_handle = variable.op == "VarHandleOp"
         node = self._main.nodes[name]
         node.Clear()
         node.name, node.op = name, "Const"
         node.attr["dtype"].type = dtype.code
         fill_proto(node.attr["value"].tensor, array, dtype, array.shape)
-        value = _Value(name, dtype, array.shape)
-        waiting = self._takers(None, name)
-        while waiting:
-            place = waiting.pop()
+        value = _Value(name, dtype, array.shape, has_handle)
+        self._hand_on(None, name, value)
+        while self._waiting:
+            place, value = self._waiting.pop()
             if place not in self._met:
                 self._met[place] = value
-                waiting += self._meet(place, value)
-            elif self._met[place].dtype != dtype:
+                self._meet(place, value)
+            elif self._met[place].dtype != value.dtype:
                 raise GraphError(
-                    f"takes variables of several dtypes, {dtype.name} of {name!r} too", node=place.node
+                    f"takes variables of several dtypes, {value.dtype.name} of {value.variable!r} too",
+                    node=place.node or place.body,
                 )
 
-    def _takers(self, body: str | None, name: str) -> list[_Place]:
-        return [_Place(body, node, index) for node, index in self._body(body).takers.get(name, ())]
+    def _hand_on(self, name: str | None, node: str, value: _Value, number: int | None = None) -> None:
+        """Let those meet a value who take an output of a node or argument, or any of its outputs."""
+        body = self._body(name)
+        for taker, index in body.takers.get(node, ()):
+            if number in (None, self._number(body, body.nodes[taker].input[index])):
+                self._waiting.append((_Place(name, taker, index), value))
+        for index in body.returned.get(node, ()):
+            if number in (None, self._number(body, body.returns[index])):
+                self._waiting.append((_Place(name, None, index, is_return=True), value))
 
-    def _meet(self, place: _Place, value: _Value) -> list[_Place]:
-        """Change what takes a value in place of a handle; return what takes it next."""
+    def _number(self, body: _Body, text: str) -> int:
+        """Which of all outputs of a node is taken."""
+        output = body.parse(text)
+        node = body.nodes.get(output.node)
+        function = self._functions.get(node.op) if node is not None else None
+        if function is None or output.name is None:
+            return output.number
+        names = [argument.name for argument in function.signature.output_arg]
+        return names.index(output.name) if output.name in names else -1
+
+    def _meet(self, place: _Place, value: _Value) -> None:
+        """Change what takes a value in place of a handle, and hand it on."""
         body = self._body(place.body)
         if place.node is None:
-            return self._enter(place, value)
+            if place.is_return:
+                self._leave(place, value)
+            else:
+                self._enter(place, value)
+            return
         node = body.nodes[place.node]
         if node.op in _PASSING:
             node.attr["T"].type = value.dtype.code
             node.attr.pop("_output_shapes", None)
-            return self._takers(place.body, node.name)
-        if node.op == "ReadVariableOp":
+            # The second output of a Merge is a number.
+            self._hand_on(place.body, node.name, value, 0 if "Merge" in node.op else None)
+        elif node.op == "ReadVariableOp":
             self._read(node, body)
         elif node.op in ("ResourceGather", "ResourceGatherNd"):
             self._gather(node, body)
+        elif node.op in self._functions:
+            self._call_function(node.op, place, place.number, value)
         elif node.op in _CALLS:
-            return self._call(node, place, value)
+            self._call(node, place, value)
         elif node.op == "VariableShape":
             out = node.attr["out_type"].type or messages.DataType.DT_INT32
             _rebuild(node, "Shape", list(node.input[:1]), {"T": value.dtype.code, "out_type": out})
-        elif node.op in known_ops() and node.op not in _HARMLESS:
+        elif node.op not in _HARMLESS:
             self._check(node, place, value)
-        return []
 
     def _check(self, node: messages.NodeDef, place: _Place, value: _Value) -> None:
         """Raise where an op takes the variable itself, not its value."""
-        arguments = known_ops()[node.op].input_arg
+        known = known_ops().get(node.op)
+        arguments = known.input_arg if known else ()
         argument = arguments[min(place.number, len(arguments) - 1)] if arguments else None
-        takes_handle = argument is not None and (
-            argument.is_ref or argument.type == messages.DataType.DT_RESOURCE
-        )
-        if not takes_handle:
+        if not value.has_handle and not (argument is not None and argument.is_ref):
             return
         if any(word in node.op for word in _WRITING):
             raise GraphError(f"{node.op} writes variable {value.variable!r} on the way", node=node.name)
@@ -301,36 +368,74 @@ class _Freezer:
 
     # --- functions ---------------------------------------------------------------------------------------
 
-    def _call(self, node: messages.NodeDef, place: _Place, value: _Value) -> list[_Place]:
-        first, types, attributes = _CALLS[node.op]
-        argument = place.number - first
+    def _call(self, node: messages.NodeDef, place: _Place, value: _Value) -> None:
+        call = _CALLS[node.op]
+        argument = place.number - call.first
         if argument < 0:
-            return []
-        if argument >= len(node.attr[types].list.type):
-            raise GraphError(
-                f"has {len(node.attr[types].list.type)} dtypes, want more than {argument}", node=node.name
-            )
-        node.attr[types].list.type[argument] = value.dtype.code
-        is_loop = node.op.endswith("While")
-        # Of a loop the outputs are what its arguments are.
-        for name in ("output_shapes", "_output_shapes") if is_loop else ():
-            if name in node.attr and argument < len(node.attr[name].list.shape):
-                shape = node.attr[name].list.shape[argument]
+            return
+        self._set_type(node, call.takes, argument, value)
+        for attribute in call.functions:
+            given = node.attr[attribute]
+            for named in (given.func, *given.list.func) if given.HasField("func") else given.list.func:
+                self._call_function(named.name, place, argument, value)
+        if call.returns == call.takes:
+            # Of a loop the outputs are what its arguments are.
+            for shape in self._shapes(node, argument):
                 shape.Clear()
                 for size in value.shape:
                     shape.dim.add(size=size)
-        entered = []
-        for attribute in attributes:
-            given = node.attr[attribute]
-            for call in (given.func, *given.list.func) if given.HasField("func") else given.list.func:
-                if call.name not in self._functions:
-                    raise GraphError(f"calls {call.name!r}, which is not in the library", node=node.name)
-                entered.append(_Place(call.name, None, argument))
-                if is_loop and attribute == "body":
-                    self._functions[call.name].signature.output_arg[argument].type = value.dtype.code
-        return entered
+            self._hand_on(place.body, node.name, value, argument)
 
-    def _enter(self, place: _Place, value: _Value) -> list[_Place]:
+    def _call_function(self, name: str, place: _Place, argument: int, value: _Value) -> None:
+        """Let a function that a node calls meet a value."""
+        assert place.node is not None
+        if name not in self._functions:
+            raise GraphError(f"calls {name!r}, which is not in the library", node=place.node)
+        self._waiting.append((_Place(name, None, argument), value))
+        caller = (place.body, place.node)
+        callers = self._callers.setdefault(name, {})
+        if caller not in callers:
+            callers[caller] = None
+            # What it returns may have been met when another node called it.
+            for number, returned in self._returned.get(name, {}).items():
+                self._return(caller, number, returned)
+
+    def _leave(self, place: _Place, value: _Value) -> None:
+        """Make what a function returns a value."""
+        assert place.body is not None
+        argument = self._functions[place.body].signature.output_arg[place.number]
+        argument.type = value.dtype.code
+        argument.ClearField("handle_data")
+        self._returned.setdefault(place.body, {})[place.number] = value
+        for caller in self._callers[place.body]:
+            self._return(caller, place.number, value)
+
+    def _return(self, caller: tuple[str | None, str], number: int, value: _Value) -> None:
+        """Hand on what a node gets from the function that it calls."""
+        body, name = caller
+        node = self._body(body).nodes[name]
+        call = None if node.op in self._functions else _CALLS[node.op]
+        if call is not None:
+            if call.returns == call.takes:
+                return  # a loop, whose outputs its arguments tell
+            self._set_type(node, call.returns, number, value)
+        for shape in self._shapes(node, number):
+            _forget(shape)
+        self._hand_on(body, name, value, number)
+
+    def _set_type(self, node: messages.NodeDef, attribute: str, number: int, value: _Value) -> None:
+        types = node.attr[attribute].list.type
+        if number >= len(types):
+            raise GraphError(f"has {len(types)} dtypes, want more than {number}", node=node.name)
+        types[number] = value.dtype.code
+
+    def _shapes(self, node: messages.NodeDef, number: int) -> list[messages.TensorShapeProto]:
+        """What a node that calls says of the shape of an output."""
+        names = (name for name in ("output_shapes", "_output_shapes") if name in node.attr)
+        found = (node.attr[name].list.shape for name in names)
+        return [shapes[number] for shapes in found if number < len(shapes)]
+
+    def _enter(self, place: _Place, value: _Value) -> None:
         """Make the argument of a function a value."""
         assert place.body is not None
         function = self._functions[place.body]
@@ -347,7 +452,7 @@ class _Freezer:
         if "_output_shapes" in own:
             for shape in own["_output_shapes"].list.shape:
                 _forget(shape)
-        return self._takers(place.body, argument.name)
+        self._hand_on(place.body, argument.name, value)
 
     def rename_functions(self) -> None:
         """Give the functions that were changed new names, here and where they are called."""

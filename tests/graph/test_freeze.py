@@ -170,3 +170,46 @@ def test_a_part_of_a_damaged_tensor_is_not_frozen(tmp_path: Path) -> None:
     shard.write_bytes(b"\x01" + shard.read_bytes()[1:])
     with ckptfmt.open(prefix) as checkpoint, pytest.raises(ChecksumError):
         ckptfmt.freeze(graph, checkpoint, "out")
+
+
+def test_functions_that_hand_back_what_they_get_take_linear_time() -> None:
+    count = 3_000
+    graph = graph_with()
+    for i in range(count):
+        made = graph.library.function.add()
+        made.signature.name = f"f{i}"
+        made.signature.input_arg.add(name="a", type=messages.DataType.DT_RESOURCE)
+        made.signature.output_arg.add(name="r", type=messages.DataType.DT_RESOURCE)
+        # Each calls the next one twice, and the last one itself.
+        for k, taken in enumerate(("a", "n0:r:0")):
+            made.node_def.add(name=f"n{k}", op=f"f{min(i + 1, count - 1)}", input=[taken])
+        made.ret["r"] = "a" if i == count - 1 else "n1:r:0"
+    graph.node.add(name="n", op="f0", input=["v"])
+    read = graph.node.add(name="out", op="ReadVariableOp", input=["n"])
+    read.attr["dtype"].type = 1
+    start = time.perf_counter()
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert time.perf_counter() - start < 10
+    assert frozen["out"].op == "Identity"
+    assert {f.outputs[0].dtype for f in map(frozen.functions.__getitem__, frozen.functions)} == {"float32"}
+
+
+def test_a_variable_within_a_function_is_named() -> None:
+    graph = graph_with()
+    call(graph, "out", "f", ["v"])
+    inner = function(graph, "f", ["g"])
+    function(graph, "g", []).node_def.add(name="own", op="VarHandleOp")
+    with pytest.raises(GraphError, match="VarHandleOp within function 'g'") as caught:
+        ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert caught.value.node == "own"
+    del inner.node_def[0]  # no more called, it does no harm
+    assert "Const" in ckptfmt.freeze(ckptfmt.Graph(graph), W, "out").ops
+
+
+def test_what_takes_a_handle_and_is_not_known_is_named() -> None:
+    graph = graph_with(("out", "MyOwnOp", ["v"]))
+    with pytest.raises(GraphError, match="MyOwnOp of variable 'v' cannot be frozen"):
+        ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    # A reference is a value too.
+    graph = graph_with(("out", "MyOwnOp", ["v"]), op="VariableV2")
+    assert ckptfmt.freeze(ckptfmt.Graph(graph), W, "out").ops == {"Const": 1, "MyOwnOp": 1}

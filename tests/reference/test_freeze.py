@@ -89,19 +89,87 @@ PROGRAMS: dict[str, Callable[[], Any]] = {
 }
 
 
+def handle_of_a_condition() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    a, b, c = (v1.get_variable(name, [4, 4], use_resource=True) for name in "abc")
+    _, handle = tf.cond(tf.reduce_sum(x) > 0, lambda: (x, a.handle), lambda: (-x, b.handle))
+    read = tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32)
+    return tf.identity(x @ read @ c, name="out")
+
+
+def handle_of_a_loop() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w, r = (v1.get_variable(name, [4, 4], use_resource=True) for name in "wr")
+
+    def body(i: Any, y: Any, handle: Any, other: Any) -> Any:
+        read = tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32)
+        return i + 1, tf.ensure_shape(tf.tanh(y @ read), [None, 4]), handle, other
+
+    _, y, _, handle = tf.while_loop(lambda i, *_: i < 3, body, [0, x, w.handle, r.handle])
+    return tf.matmul(y, tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32), name="out")
+
+
+def handles_of_calls() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w, r = (v1.get_variable(name, [4, 4], use_resource=True) for name in "wr")
+
+    @tf.function(autograph=False)
+    def inner(a: Any, b: Any) -> Any:
+        return tf.constant(2.0), tf.identity(b), a
+
+    @tf.function(autograph=False)
+    def outer(a: Any, b: Any) -> Any:
+        scale, first, _ = inner(a, b)
+        _, _, second = inner(a, b)
+        return first, second, scale * tf.raw_ops.ReadVariableOp(resource=first, dtype=tf.float32)
+
+    first, second, third = outer(w.handle, r.handle)
+    reads = [tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32) for handle in (first, second)]
+    _, last, _ = inner(r.handle, w.handle)
+    reads += [third, tf.raw_ops.ReadVariableOp(resource=last, dtype=tf.float32)]
+    for read in reads:
+        x = tf.tanh(x @ read)
+    return tf.identity(x, name="out")
+
+
+def functions_as_ops() -> Any:
+    from tensorflow.python.framework import function
+
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w, r = (v1.get_variable(name, [4, 4], use_resource=True) for name in "wr")
+
+    @function.Defun(tf.float32, tf.resource, tf.resource)
+    def called(y: Any, first: Any, second: Any) -> Any:
+        read = tf.raw_ops.ReadVariableOp(resource=first, dtype=tf.float32)
+        return y @ read, tf.identity(second), tf.identity(first)
+
+    y, second, first = called(x, w.handle, r.handle)
+    for handle in (second, first):
+        y = y @ tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32)
+    return tf.identity(y, name="out")
+
+
+HANDLES: dict[str, Callable[[], Any]] = {
+    program.__name__: program
+    for program in (handle_of_a_condition, handle_of_a_loop, handles_of_calls, functions_as_ops)
+}
+"""What TensorFlow runs and does not freeze: handles that control flow and functions hand back."""
+
+
 class Trained:
     """A program that TensorFlow has run, saved and frozen."""
 
-    def __init__(self, program: Callable[[], Any], path: Path, *, saver: bool = True) -> None:
+    def __init__(self, program: Callable[[], Any], path: Path, *, freeze: bool = True) -> None:
         with tf.Graph().as_default(), v1.Session() as session:
             self.output = program().op.name
             v1.set_random_seed(7)
             session.run(v1.global_variables_initializer())
             self.prefix = v1.train.Saver().save(session, str(path / "model"))
             self.value = session.run(f"{self.output}:0", {"x:0": X})
-            self.frozen = v1.graph_util.convert_variables_to_constants(
-                session, session.graph.as_graph_def(), [self.output]
-            )
+            if freeze:
+                self.frozen = v1.graph_util.convert_variables_to_constants(
+                    session, session.graph.as_graph_def(), [self.output]
+                )
 
 
 def run(graph: ckptfmt.Graph, output: str, x: Any = X, name: str = "x:0") -> Any:
@@ -141,6 +209,15 @@ def test_a_frozen_graph_is_tensorflows_and_gives_the_same_numbers(
     if not trained.frozen.library.function:
         for node in frozen.message.node:
             assert described(node) == described(want[node.name]), node.name
+
+
+@pytest.mark.parametrize("name", HANDLES)
+def test_handles_are_followed_out_of_functions(name: str, control_flow: int, tmp_path: Path) -> None:
+    trained = Trained(HANDLES[name], tmp_path, freeze=False)
+    with ckptfmt.open(trained.prefix) as checkpoint:
+        frozen = ckptfmt.freeze(ckptfmt.read_meta_graph(f"{trained.prefix}.meta"), checkpoint, trained.output)
+    np.testing.assert_array_equal(run(frozen, trained.output), trained.value)
+    assert not {"VarHandleOp", "ReadVariableOp"} & set(frozen.ops)
 
 
 def test_a_savers_names_and_averages_are_honoured(tmp_path: Path) -> None:
