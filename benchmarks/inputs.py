@@ -1,13 +1,30 @@
-"""Seeded inputs of a fixed size, written by TensorFlow and safetensors with the same values."""
+"""Seeded inputs: ``python -m benchmarks.inputs FOLDER SIZE NAME ...`` writes those that are not there yet.
+
+Every input is a folder of its own, of the same bytes every time. Those that only TensorFlow can write say so;
+the others are written here, so that they are there where TensorFlow is not.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.bundle import BundleWriter, shard_paths, sync, write_npy, write_safetensors
+from benchmarks.case import missing_module
+from benchmarks.layout import COLUMNS, INPUT_FILE, many_names
+
+SEED = 2026
+PIECE = 1 << 22
+"""Values of the pieces in which large tensors are written: 16 MiB."""
+PARTS = 8
+"""Parts of a partitioned variable."""
 
 
 @dataclass(frozen=True)
@@ -15,26 +32,112 @@ class Sizes:
     """How large the inputs are."""
 
     large_tensors: int
-    large_elements: int
-    """float32 elements of each large tensor."""
-    many_tensors: int
+    large_values: int
+    """float32 values of each tensor of ``large``."""
+    huge_bytes: int
+    embedding_bytes: int
+    many: int
+    """Tensors of ``many``, of 16 float32 values each."""
+    million: int
+    """Tensors of ``million``, likewise."""
+    strings: int
+    """Elements of the string tensor."""
+    sliced_bytes: int
+    v1_tensors: int
+    checkpoints: int
+    """Checkpoints of ``training``."""
+    model_layers: int
+    """Layers of the models that are frozen and shown."""
+    model_width: int
 
 
-FULL = Sizes(large_tensors=16, large_elements=1 << 24, many_tensors=100_000)
-"""1 GiB in 16 tensors; an index of 100,000."""
-
-SMALL = Sizes(large_tensors=16, large_elements=1 << 16, many_tensors=2_000)
-"""Enough to see that everything runs."""
-
-
-def many_names(count: int) -> list[str]:
-    """Names such as a TF2 checkpoint of a deep model has."""
-    return [f"model/layer_{i // 100}/block_{i % 100}/kernel/.ATTRIBUTES/VARIABLE_VALUE" for i in range(count)]
+SIZES = {
+    "tiny": Sizes(4, 1 << 12, 1 << 18, 1 << 18, 300, 1_000, 200, 1 << 16, 20, 4, 3, 16),
+    "small": Sizes(16, 1 << 20, 1 << 28, 1 << 28, 10_000, 100_000, 20_000, 1 << 25, 1_000, 100, 10, 500),
+    "full": Sizes(
+        16, 1 << 24, 1 << 33, 1 << 32, 100_000, 1_000_000, 200_000, 1 << 28, 10_000, 1_000, 25, 1000
+    ),
+}
+"""tiny: to see that all runs, in seconds; small: a minute or two; full: what the targets are stated for."""
 
 
-def object_graph(keys: list[str]) -> bytes:
+@dataclass(frozen=True)
+class Input:
+    """How to write an input; ``write`` returns the bytes of its tensors."""
+
+    write: Callable[[Path, Sizes, np.random.Generator], int]
+    needs: tuple[str, ...] = ()
+    """Modules without which it cannot be written."""
+
+
+def values(rng: np.random.Generator, count: int) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield so many float32 values, in pieces that differ from each other."""
+    first = rng.standard_normal(min(count, PIECE), dtype=np.float32)
+    for number, start in enumerate(range(0, count, PIECE)):
+        yield first[: count - start] + np.float32(number)
+
+
+def _large(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    prefix = folder / "model"
+    with BundleWriter(prefix) as writer:
+        for number in range(sizes.large_tensors):
+            pieces = values(rng, sizes.large_values)
+            writer.add_pieces(f"tensor_{number:02d}", np.dtype("float32"), (sizes.large_values,), pieces)
+    (data,) = shard_paths(prefix)
+    write_safetensors(folder / "model.safetensors", writer, data)
+    write_npy(folder / "npy", writer, data)
+    return writer.nbytes
+
+
+def _huge(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    count = sizes.huge_bytes // 64
+    with BundleWriter(folder / "model") as writer:
+        for number in range(16):
+            writer.add_pieces(f"tensor_{number:02d}", np.dtype("float32"), (count,), values(rng, count))
+    return writer.nbytes
+
+
+def _embedding(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    prefix = folder / "model"
+    count = sizes.embedding_bytes // 4
+    with BundleWriter(prefix) as writer:
+        shape = (count // COLUMNS, COLUMNS)
+        writer.add_pieces("embedding", np.dtype("float32"), shape, values(rng, count))
+    (data,) = shard_paths(prefix)
+    write_safetensors(folder / "model.safetensors", writer, data)
+    write_npy(folder / "npy", writer, data)
+    return writer.nbytes
+
+
+def _small_tensors(prefix: Path, names: list[str], rng: np.random.Generator) -> BundleWriter:
+    arrays = rng.standard_normal((len(names), 4, 4), dtype=np.float32)
+    with BundleWriter(prefix) as writer:
+        for name, array in zip(names, arrays, strict=True):
+            writer.add(name, array)
+    return writer
+
+
+def _many(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    writer = _small_tensors(folder / "model", many_names(sizes.many), rng)
+    write_safetensors(folder / "model.safetensors", writer, *shard_paths(folder / "model"))
+    return writer.nbytes
+
+
+def _million(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    return _small_tensors(folder / "model", many_names(sizes.million), rng).nbytes
+
+
+def _training(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    """Many small checkpoints, such as a long training leaves."""
+    return sum(
+        _small_tensors(folder / f"model.ckpt-{step}", many_names(16), rng).nbytes
+        for step in range(sizes.checkpoints)
+    )
+
+
+def _object_graph(keys: list[str]) -> bytes:
     """The object graph of variables under these keys, breadth first, as ``tf.train.Checkpoint`` writes it."""
-    from tensorflow.core.protobuf import trackable_object_graph_pb2
+    from ckptfmt.proto.messages import TrackableObjectGraph
 
     tree: dict[str, Any] = {}
     for key in keys:
@@ -43,7 +146,7 @@ def object_graph(keys: list[str]) -> bytes:
         for part in path[:-1]:
             branch = branch.setdefault(part, {})
         branch[path[-1]] = key
-    graph = trackable_object_graph_pb2.TrackableObjectGraph()
+    graph = TrackableObjectGraph()
     graph.nodes.add()
     queue: list[tuple[int, Any]] = [(0, tree)]
     for number, branch in queue:
@@ -56,44 +159,162 @@ def object_graph(keys: list[str]) -> bytes:
             node.children.add(node_id=len(queue), local_name=name)
             queue.append((len(queue), below))
             graph.nodes.add()
-    serialized: bytes = graph.SerializeToString()
-    return serialized
+    return graph.SerializeToString()
 
 
-def build(directory: Path, sizes: Sizes) -> None:
-    """Write ``large``, ``many`` and ``objects`` as V2 checkpoints, the first two also as safetensors.
-
-    ``objects`` is a model of layers, blocks and kernels with its object graph, of about as many nodes as
-    ``many`` has tensors, half of them variables.
-
-    Does nothing where they are there already, of these sizes.
-    """
-    mark = directory / "sizes.json"
-    if mark.exists() and json.loads(mark.read_text()) == asdict(sizes):
-        return
+def _objects(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    """A model with its object graph: as many nodes as ``many`` has tensors, half of them variables."""
     import tensorflow as tf
-    from safetensors.numpy import save_file
 
-    directory.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(2026)
-    large = {
-        f"tensor_{i}": rng.standard_normal(sizes.large_elements, dtype=np.float32)
-        for i in range(sizes.large_tensors)
-    }
-    many = {name: rng.standard_normal((4, 4), dtype=np.float32) for name in many_names(sizes.many_tensors)}
-    for name, arrays in (("large", large), ("many", many)):
-        tf.raw_ops.SaveV2(
-            prefix=str(directory / name),
-            tensor_names=list(arrays),
-            shape_and_slices=[""] * len(arrays),
-            tensors=list(arrays.values()),
-        )
-        save_file(arrays, directory / f"{name}.safetensors")
-    kernels = dict(list(many.items())[: sizes.many_tensors // 2])
+    names = many_names(sizes.many)[: sizes.many // 2]
+    arrays = rng.standard_normal((len(names), 4, 4), dtype=np.float32)
     tf.raw_ops.SaveV2(
-        prefix=str(directory / "objects"),
-        tensor_names=[*kernels, "_CHECKPOINTABLE_OBJECT_GRAPH"],
-        shape_and_slices=[""] * (len(kernels) + 1),
-        tensors=[*kernels.values(), object_graph(list(kernels))],
+        prefix=str(folder / "model"),
+        tensor_names=[*names, "_CHECKPOINTABLE_OBJECT_GRAPH"],
+        shape_and_slices=[""] * (len(names) + 1),
+        tensors=[*arrays, _object_graph(names)],
     )
-    mark.write_text(json.dumps(asdict(sizes)))
+    return int(arrays.nbytes)
+
+
+def _strings(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    import tensorflow as tf
+
+    words = [rng.bytes(size).hex().encode() for size in rng.integers(4, 20, sizes.strings)]
+    tf.raw_ops.SaveV2(
+        prefix=str(folder / "model"), tensor_names=["words"], shape_and_slices=[""], tensors=[words]
+    )
+    return sum(map(len, words))
+
+
+def _sliced(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    """One variable in parts, as a partitioned one is saved."""
+    import tensorflow as tf
+
+    rows = sizes.sliced_bytes // (4 * COLUMNS)
+    array = rng.standard_normal((rows, COLUMNS), dtype=np.float32)
+    parts = np.array_split(array, PARTS)
+    starts = np.cumsum([0, *map(len, parts)])
+    tf.raw_ops.SaveV2(
+        prefix=str(folder / "model"),
+        tensor_names=["embedding"] * PARTS,
+        shape_and_slices=[
+            f"{rows} {COLUMNS} {start},{len(part)}:0,{COLUMNS}"
+            for start, part in zip(starts, parts, strict=False)
+        ],
+        tensors=parts,
+    )
+    return int(array.nbytes)
+
+
+def _v1(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    import tensorflow as tf
+
+    arrays = rng.standard_normal((sizes.v1_tensors, 32, 32), dtype=np.float32)
+    names = [f"layer_{i}/weights" for i in range(sizes.v1_tensors)]
+    tf.raw_ops.Save(filename=str(folder / "model.ckpt"), tensor_names=names, data=list(arrays))
+    return int(arrays.nbytes)
+
+
+def _model(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    """A model of TensorFlow 1, of both kinds of variables, with its checkpoint; and it frozen."""
+    import tensorflow as tf
+
+    import ckptfmt
+
+    v1 = tf.compat.v1
+    width = sizes.model_width
+    prefix = str(folder / "model")
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, width], name="x")
+        for i in range(sizes.model_layers):
+            w = v1.get_variable(f"layer_{i}/w", [width, width], use_resource=bool(i % 2))
+            x = tf.nn.relu(x @ w)
+            value = rng.standard_normal((width, width), dtype=np.float32)
+            # As a feed: a constant would stand in the graph.
+            session.run(w.initializer, {w.initial_value: value})
+        tf.identity(x, name="out")
+        v1.train.Saver().save(session, prefix)
+    with ckptfmt.open(prefix) as checkpoint:
+        meta_graph = ckptfmt.read_meta_graph(f"{prefix}.meta")
+        ckptfmt.freeze(meta_graph, checkpoint, ["out"]).write(folder / "frozen.pb", overwrite=True)
+    return 4 * width * width * sizes.model_layers
+
+
+def _saved_model(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    """A SavedModel of TensorFlow 2 with two signatures."""
+    import tensorflow as tf
+
+    width = 16
+
+    class Model(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = [
+                tf.Variable(rng.standard_normal((width, width), dtype=np.float32), name=f"layer_{i}")
+                for i in range(sizes.model_layers)
+            ]
+
+        @tf.function(input_signature=[tf.TensorSpec([None, width], tf.float32, "features")])  # type: ignore[untyped-decorator]
+        def predict(self, features: Any) -> Any:  # noqa: ANN401
+            for layer in self.layers:
+                features = tf.nn.relu(features @ layer)
+            return {"scores": tf.nn.softmax(features)}
+
+        @tf.function(input_signature=[tf.TensorSpec([None, width], tf.float32, "features")])  # type: ignore[untyped-decorator]
+        def embed(self, features: Any) -> Any:  # noqa: ANN401
+            return {"embedding": features @ self.layers[0]}
+
+    model = Model()
+    signatures = {"serving_default": model.predict, "embed": model.embed}
+    tf.saved_model.save(model, str(folder / "model"), signatures)
+    return 4 * width * width * sizes.model_layers
+
+
+INPUTS = {
+    "large": Input(_large),
+    "huge": Input(_huge),
+    "embedding": Input(_embedding),
+    "many": Input(_many),
+    "million": Input(_million),
+    "training": Input(_training),
+    "objects": Input(_objects, ("tensorflow",)),
+    "strings": Input(_strings, ("tensorflow",)),
+    "sliced": Input(_sliced, ("tensorflow",)),
+    "v1": Input(_v1, ("tensorflow",)),
+    "model": Input(_model, ("tensorflow",)),
+    "saved_model": Input(_saved_model, ("tensorflow",)),
+}
+"""Name -> how to write it."""
+
+
+def input_problem(name: str) -> str | None:
+    """Return why an input cannot be written here, None where it can."""
+    reasons = filter(None, map(missing_module, INPUTS[name].needs))
+    return next((f"the input {name!r} cannot be written: {reason}" for reason in reasons), None)
+
+
+def build(folder: Path, name: str, size: str) -> None:
+    """Write an input as ``folder/name``; does nothing where it is there already, of this size."""
+    sizes = SIZES[size]
+    target = folder / name
+    mark = target / INPUT_FILE
+    if mark.exists() and json.loads(mark.read_text())["sizes"] == asdict(sizes):
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    nbytes = INPUTS[name].write(target, sizes, np.random.default_rng([SEED, zlib.crc32(name.encode())]))
+    sync(target)
+    mark.write_text(json.dumps({"nbytes": nbytes, "sizes": asdict(sizes)}))
+
+
+def main() -> None:
+    folder, size, *names = sys.argv[1:]
+    for name in names:
+        problem = input_problem(name)
+        if problem is not None:
+            sys.exit(problem)
+        build(Path(folder), name, size)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,13 @@
-"""One measurement in its own process: ``python -m benchmarks.measure CASE LIBRARY INPUTS RUNS``.
+"""One measurement in a process of its own: ``python -m benchmarks.measure REQUEST``, which is JSON.
 
-Prints JSON: the seconds of each run, and what memory they took.
+The request has ``registry`` (a module with ``CASES``), ``case``, ``library``, ``inputs`` (a folder), ``mode``
+and ``runs``. The modes:
+
+warm    the first run is not timed; it warms the page cache, and whatever the library imports late
+cold    one run, the first in the process, with the files of the inputs dropped from the page cache
+memory  one run, the first in the process, watched
+
+Prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -11,42 +18,88 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from benchmarks.cases import IN_PROCESS, Prepared
+from benchmarks.case import Case, Job, module_of
+from benchmarks.layout import SHIPPED
+from benchmarks.memory import (
+    Sampler,
+    cached_share,
+    drop_pages,
+    forget_peak,
+    peak_bytes,
+    resident_bytes,
+    storage_bytes,
+)
+
+ROOT = Path(__file__).parent.parent
 
 
-def private_bytes() -> int | None:
-    """Private memory of this process, without pages of mapped files; None where the system does not tell."""
-    try:
-        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return None
-    sizes = dict(line.split(":", 1) for line in lines if ":" in line)
-    return 1024 * int(sizes["Private_Dirty"].split()[0])
+def files_of(case: Case, inputs: Path) -> list[Path]:
+    """Return all files of the inputs of a case."""
+    folders = [ROOT / "examples" / name if name == SHIPPED else inputs / name for name in case.inputs]
+    return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+
+
+def warm(job: Job, inputs: Path, runs: int) -> dict[str, Any]:
+    """Times of runs after the first."""
+    seconds = []
+    for _ in range(runs + 1):
+        given = job.ready(inputs)
+        gc.collect()
+        start = time.perf_counter()
+        result = job.run(given)
+        seconds.append(time.perf_counter() - start)
+        del result, given
+    return {"seconds": seconds[1:]}
+
+
+def cold(job: Job, inputs: Path, files: list[Path]) -> dict[str, Any]:
+    """Time of the first run, and what it read from storage."""
+    given = job.ready(inputs)
+    dropped = drop_pages(files)
+    cached = cached_share(files)
+    before = storage_bytes()
+    start = time.perf_counter()
+    job.run(given)
+    seconds = time.perf_counter() - start
+    after = storage_bytes()
+    read = None if before is None or after is None else after - before
+    return {"seconds": [seconds], "dropped": dropped, "cached": cached, "read_bytes": read}
+
+
+def memory(job: Job, inputs: Path) -> dict[str, Any]:
+    """The most memory that the first run takes, its result held to the end."""
+    given = job.ready(inputs)
+    gc.collect()
+    forget_peak()
+    before = resident_bytes()
+    with Sampler() as sampler:
+        result = job.run(given)
+    peak = peak_bytes()
+    del result
+    return {
+        "peak_rss": peak,
+        "rss_before": before,
+        "private": sampler.private,
+        "private_dirty": sampler.dirty,
+    }
 
 
 def main() -> None:
-    case, library, inputs, runs = sys.argv[1:]
-    job = IN_PROCESS[case][library]
-    if not isinstance(job, Prepared):
-        job = Prepared(Path, job)
-    importlib.import_module(library.split(",")[0])
-    seconds = []
-    # The first run warms the page cache and whatever the library imports late.
-    job.job(job.ready(Path(inputs)))
-    before = private_bytes()
-    held = 0
-    for _ in range(int(runs)):
-        given = job.ready(Path(inputs))
-        gc.collect()
-        start = time.perf_counter()
-        result = job.job(given)
-        seconds.append(time.perf_counter() - start)
-        after = private_bytes()
-        if before is not None and after is not None:
-            held = max(held, after - before)
-        del result, given
-    print(json.dumps({"seconds": seconds, "private_bytes": held if before is not None else None}))
+    request = json.loads(sys.argv[1])
+    case: Case = importlib.import_module(request["registry"]).CASES[request["case"]]
+    job = case.jobs[request["library"]]
+    assert isinstance(job, Job)
+    importlib.import_module(module_of(request["library"]))
+    inputs = Path(request["inputs"])
+    if request["mode"] == "warm":
+        result = warm(job, inputs, request["runs"])
+    elif request["mode"] == "cold":
+        result = cold(job, inputs, files_of(case, inputs))
+    else:
+        result = memory(job, inputs)
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

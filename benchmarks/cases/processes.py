@@ -1,0 +1,49 @@
+"""Whole processes: what a command takes from its start to its end."""
+
+from __future__ import annotations
+
+from benchmarks.case import Case, Command, Target
+
+_NAME = "optimizer/_trainable_variables/2/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def code(text: str) -> Command:
+    """The command of a line of Python."""
+    return Command(lambda inputs: ["-c", text])
+
+
+CASES: dict[str, Case] = {
+    "process: start to first tensor of a small checkpoint": Case(
+        ("digits",),
+        {
+            "ckptfmt": code(f"import ckptfmt; ckptfmt.open('examples/digits')['{_NAME}']"),
+            "tensorflow: load_checkpoint": code(
+                f"import tensorflow as tf; tf.train.load_checkpoint('examples/digits').get_tensor('{_NAME}')"
+            ),
+        },
+        (Target("times", 12, "tensorflow: load_checkpoint"),),
+    ),
+    "process: list a small checkpoint": Case(
+        ("digits",),
+        {
+            "ckptfmt": Command(lambda inputs: ["-m", "ckptfmt", "ls", "examples/digits"], needs="click"),
+            "tensorflow: list_variables": code(
+                "import tensorflow as tf\n"
+                "for name, shape in tf.train.list_variables('examples/digits'): print(name, shape)"
+            ),
+        },
+        (Target("times", 12, "tensorflow: list_variables"),),
+        note="ckptfmt is its command line: `ckptfmt ls`.",
+    ),
+    "process: import": Case(
+        ("digits",),
+        {
+            "ckptfmt": code("import ckptfmt"),
+            "numpy: alone": code("import numpy"),
+            "tensorflow": code("import tensorflow"),
+            "safetensors: with its numpy module": code("import safetensors.numpy"),
+            "python: nothing": code(""),
+        },
+        cold=False,
+    ),
+}

@@ -1,0 +1,261 @@
+"""Results as JSON and as Markdown: medians, spreads, ratios, targets beside what was reached."""
+
+# ruff: noqa: RUF001  (the sign of multiplication is meant)
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from benchmarks.case import Case, Command, Target
+from benchmarks.runner import CaseResult, Outcome
+
+OURS = "ckptfmt"
+NOT_MEASURED = "not measured"
+
+Document = dict[str, Any]
+
+
+# --- JSON -----------------------------------------------------------------------------------------------
+
+
+def document(about: Mapping[str, Any], cases: Mapping[str, tuple[Case, CaseResult]]) -> Document:
+    """Return everything as JSON has it."""
+    return {
+        "environment": dict(about),
+        "cases": {name: _case(case, result) for name, (case, result) in cases.items()},
+    }
+
+
+def _case(case: Case, result: CaseResult) -> Document:
+    return {
+        "inputs": list(case.inputs),
+        "input_bytes": result.nbytes,
+        "note": case.note,
+        "libraries": {library: _outcome(outcome) for library, outcome in result.libraries.items()},
+        "not_run": result.not_run,
+        "failed": result.failed,
+        "targets": [
+            {
+                "figure": target.figure,
+                "peer": target.peer,
+                "wanted": target.wanted,
+                "says": target.says,
+                "measured": measured(target, case, result),
+            }
+            for target in case.targets
+        ],
+    }
+
+
+def _outcome(outcome: Outcome) -> Document:
+    modes: Document = {}
+    for mode, reports in outcome.reports.items():
+        known = {key: value for key in reports[0] if (value := _largest(reports, key)) is not None}
+        modes[mode] = (_times(outcome.seconds(mode)) if mode != "memory" else {}) | known
+    return modes
+
+
+def _largest(reports: list[dict[str, Any]], key: str) -> Any:  # noqa: ANN401
+    found = [report[key] for report in reports if key != "seconds" and report.get(key) is not None]
+    return max(found, default=None)
+
+
+def _times(seconds: list[float]) -> Document:
+    quartiles = statistics.quantiles(seconds, method="inclusive") if len(seconds) > 1 else seconds * 3
+    return {
+        "median": statistics.median(seconds),
+        "min": min(seconds),
+        "max": max(seconds),
+        "lower_quartile": quartiles[0],
+        "upper_quartile": quartiles[2],
+        "runs": len(seconds),
+        "seconds": seconds,
+    }
+
+
+# --- targets --------------------------------------------------------------------------------------------
+
+
+def measured(target: Target, case: Case, result: CaseResult) -> float | None:
+    """Return the figure that a target is about, None where it was not measured."""
+    ours = result.libraries.get(OURS)
+    if ours is None:
+        return None
+    if target.figure in ("times", "rate"):
+        peer = result.libraries.get(target.peer or "")
+        if peer is None or not peer.seconds("warm") or not ours.seconds("warm"):
+            return None
+        times = statistics.median(peer.seconds("warm")) / statistics.median(ours.seconds("warm"))
+        if target.figure == "times":
+            return times
+        sizes = [result.nbytes.get(input_of(case, library)) for library in (OURS, target.peer or "")]
+        return None if None in sizes else times * float(sizes[0] or 0) / float(sizes[1] or 1)
+    if target.figure == "read":
+        return ours.figure("cold", "read_bytes")
+    if target.figure == "private":
+        return ours.figure("memory", "private")
+    peak, nbytes = ours.figure("memory", "peak_rss"), result.nbytes.get(case.inputs[0])
+    return None if peak is None or nbytes is None else peak / nbytes
+
+
+def input_of(case: Case, library: str) -> str:
+    """Return the name of the input that a library reads in a case."""
+    job = case.jobs[library]
+    return case.inputs[0] if isinstance(job, Command) or job.input is None else job.input
+
+
+def is_reached(target: Target, value: float) -> bool:
+    """Return whether a figure is as wanted."""
+    return value >= target.wanted if target.figure in ("times", "rate") else value <= target.wanted
+
+
+def _wanted(target: Target) -> str:
+    if target.figure in ("times", "rate"):
+        number = f"≥ {round(target.wanted, 2):,g} ×"
+    else:
+        number = f"≤ {target.wanted:g} ×" if target.figure == "peak" else f"≤ {_mib(target.wanted)} MiB"
+    return f"{number} ({target.says})" if target.says else number
+
+
+def _figure(target: Target, value: float | None) -> str:
+    if value is None:
+        return NOT_MEASURED
+    if target.figure in ("private", "read"):
+        return f"{_mib(value)} MiB"
+    return f"{value:,.2f} ×" if value < 100 else f"{value:,.0f} ×"
+
+
+_ABOUT = {
+    "times": "",
+    "rate": "bytes a second, beside ",
+    "private": "private memory",
+    "read": "read from storage, cold",
+    "peak": "peak resident memory, of the input's bytes",
+}
+
+
+# --- Markdown -------------------------------------------------------------------------------------------
+
+
+def markdown(about: Mapping[str, Any], cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
+    """Return the results as a page of Markdown."""
+    sections = [
+        "# Results",
+        environment_text(about),
+        "## What was to be reached",
+        "Ratios are of medians of warm runs: how many times longer the other took. Nothing asserts them, and "
+        "they are stated for inputs of full size.",
+        _targets(cases),
+        "## Warm",
+        "The library is imported, the files are in the page cache, and a first run is not counted. Whole "
+        "processes (marked *process*) are timed from start to end.",
+        _timings("warm", cases),
+        "## Cold",
+        "A new process each time, the inputs dropped from the page cache, and the first run counted.",
+        _timings("cold", cases),
+        "## Memory",
+        "Of a new process that does the job once. Peak: the most resident memory, with what imports took and "
+        "with mapped pages of files. Private: how far the memory that no other process has grew, pages of "
+        "files mapped by this process alone included, and of it what no file backs. In MiB.",
+        _memory(cases),
+    ]
+    gaps = _gaps(cases)
+    if gaps:
+        sections += ["## Not run", gaps]
+    notes = [f"- *{name}*: {case.note}" for name, (case, _) in cases.items() if case.note]
+    if notes:
+        sections += ["## Notes", "\n".join(notes)]
+    return "\n\n".join(sections) + "\n"
+
+
+def environment_text(about: Mapping[str, Any]) -> str:
+    """Return the environment as one line of Markdown."""
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about.items() if value is not None)
+
+
+def table(head: Iterable[str], align: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [list(head), list(align), *map(list, rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _targets(cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
+    rows = []
+    for name, (case, result) in cases.items():
+        for target in case.targets:
+            value = measured(target, case, result)
+            reached = "" if value is None else "yes" if is_reached(target, value) else "no"
+            beside = _ABOUT[target.figure] + (target.peer or "")
+            rows.append([name, beside, f"wanted {_wanted(target)}", _figure(target, value), reached])
+    head = ["case", "beside", "wanted", "measured", "reached"]
+    return (
+        table(head, ["---", "---", "---", "--:", "---"], rows) if rows else "No case with a target was run."
+    )
+
+
+def _timings(mode: str, cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
+    rows = []
+    for name, (case, result) in cases.items():
+        first = True
+        ours = result.libraries[OURS].seconds(mode) if OURS in result.libraries else []
+        for library, outcome in result.libraries.items():
+            seconds = outcome.seconds(mode)
+            if not seconds:
+                continue
+            median = statistics.median(seconds)
+            ratio = "" if library == OURS or not ours else _times_text(median / statistics.median(ours))
+            shown = f"*process* {library}" if isinstance(case.jobs[library], Command) else library
+            spread = f"{_ms(min(seconds))} to {_ms(max(seconds))}"
+            rate = _rate(result.nbytes.get(input_of(case, library)), median)
+            rows.append([name if first else "", shown, _ms(median), spread, str(len(seconds)), rate, ratio])
+            first = False
+    head = ["case", "library", "median, ms", "min to max, ms", "runs", "GiB/s", "ckptfmt is … × faster"]
+    return table(head, ["---", "---", *["--:"] * 5], rows) if rows else "No case was run so."
+
+
+def _memory(cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
+    rows = []
+    for name, (_, result) in cases.items():
+        first = True
+        for library, outcome in result.libraries.items():
+            if "memory" not in outcome.reports:
+                continue
+            figures = [outcome.figure("memory", key) for key in ("peak_rss", "private", "private_dirty")]
+            texts = [NOT_MEASURED if figure is None else _mib(figure) for figure in figures]
+            rows.append([name if first else "", library, *texts])
+            first = False
+    head = ["case", "library", "peak", "private", "of it no file's"]
+    return table(head, ["---", "---", "--:", "--:", "--:"], rows) if rows else "No case was run so."
+
+
+def _gaps(cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
+    rows = [
+        f"- *{name}*, {library}: {reason}"
+        for name, (_, result) in cases.items()
+        for library, reason in {
+            **result.not_run,
+            **{k: f"failed: {v}" for k, v in result.failed.items()},
+        }.items()
+    ]
+    return "\n".join(rows)
+
+
+def _ms(seconds: float) -> str:
+    milliseconds = 1e3 * seconds
+    return f"{milliseconds:,.0f}" if milliseconds >= 1000 else f"{milliseconds:.3g}"
+
+
+def _mib(nbytes: float) -> str:
+    mebibytes = nbytes / (1 << 20)
+    return f"{mebibytes:,.0f}" if mebibytes >= 100 else f"{mebibytes:.3g}"
+
+
+def _times_text(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2f}"
+
+
+def _rate(nbytes: int | None, seconds: float) -> str:
+    """GiB a second, where there are enough bytes for that to mean something."""
+    return f"{nbytes / seconds / (1 << 30):.2f}" if nbytes and nbytes >= 1 << 24 else ""
