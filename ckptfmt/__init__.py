@@ -30,6 +30,7 @@ from ckptfmt.graph.meta_graph import MetaGraph
 from ckptfmt.graph.node import Node as GraphNode
 from ckptfmt.graph.reading import read_graph, read_meta_graph
 from ckptfmt.graph.signature import Signature, TensorInfo
+from ckptfmt.graph.tensor import Tensor as GraphTensor
 from ckptfmt.match import Match, match
 from ckptfmt.saved_model.reach import Reach, reach, unreached
 from ckptfmt.saved_model.saved_model import SavedModel, open_saved_model
@@ -46,6 +47,7 @@ __all__ = [
     "FunctionCall",
     "Graph",
     "GraphNode",
+    "GraphTensor",
     "Match",
     "MetaGraph",
     "Mismatch",

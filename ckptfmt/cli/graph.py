@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import click
 import numpy as np
 
 import ckptfmt
-from ckptfmt import DType, FunctionCall, Graph, GraphNode, errors
+from ckptfmt import DType, FunctionCall, Graph, GraphNode, GraphTensor, errors
 from ckptfmt.cli.drawing import dot_lines, mermaid_lines
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import glob_matcher, json_option, path_argument
@@ -38,8 +39,9 @@ MAX_LISTED = 20
     JSON: {"file", "nodes", "producer", "min_consumer", "ops": {OP: COUNT}, "custom_ops": {OP: COUNT},
     "inputs": [{"name", "dtype", "shape"}], "outputs": [NAME], "functions", "constants": {"count", "bytes"}};
     with --nodes {"nodes": [{"name", "op", "device", "inputs", "control_inputs"}]}, with --node one of these
-    with its "attributes" as text, with --consts {"constants": [{"name", "dtype", "shape", "nbytes"}]}, with
-    --functions {"functions": [{"name", "inputs", "outputs", "nodes", "calls"}]}.
+    with "outputs": [{"name", "dtype", "shape"}], "attributes" as text and "consumers", with --consts
+    {"constants": [{"name", "dtype", "shape", "nbytes"}]}, with --functions {"functions": [{"name", "inputs",
+    "outputs", "nodes", "calls"}]}.
     """,
 )
 @path_argument
@@ -150,7 +152,9 @@ def _write_summary(graph: Graph, *, as_json: bool) -> None:
                 "min_consumer": versions.min_consumer,
                 "ops": dict(graph.ops.most_common()),
                 "custom_ops": dict(custom),
-                "inputs": [_describe_input(node) for node in inputs],
+                "inputs": [
+                    {**_describe_tensor(graph.tensor(node.name)), "name": node.name} for node in inputs
+                ],
                 "outputs": [node.name for node in outputs],
                 "functions": len(graph.functions),
                 "constants": {"count": len(sizes), "bytes": sum(sizes)},
@@ -162,7 +166,10 @@ def _write_summary(graph: Graph, *, as_json: bool) -> None:
         ("constants", f"{len(sizes):,}, {size_text(sum(sizes))}"),
         ("functions", f"{len(graph.functions):,}"),
         ("versions", f"written by {versions.producer}, read by {versions.min_consumer} and later"),
-        *(("input", _input_text(node)) for node in inputs[:MAX_LISTED]),
+        *(
+            ("input", f"{escape(node.name)}  {_kind_text(graph.tensor(node.name))}")
+            for node in inputs[:MAX_LISTED]
+        ),
         *([("input", f"… {len(inputs)} in all")] if len(inputs) > MAX_LISTED else []),
         *(("output", f"{escape(node.name)}  {escape(node.op)}") for node in outputs[:MAX_LISTED]),
         *([("output", f"… {len(outputs)} in all")] if len(outputs) > MAX_LISTED else []),
@@ -172,24 +179,6 @@ def _write_summary(graph: Graph, *, as_json: bool) -> None:
     write("\n")
     ops = [(f"{count:,}", escape(op)) for op, count in graph.ops.most_common()]
     write_table(("count", "op"), (RIGHT, LEFT), ops, map("\t".join, ops))
-
-
-def _describe_input(node: GraphNode) -> dict[str, object]:
-    dtype, shape = node.attributes.get("dtype"), node.attributes.get("shape")
-    return {
-        "name": node.name,
-        "dtype": dtype.name if isinstance(dtype, DType) else None,
-        "shape": shape if isinstance(shape, tuple) else None,
-    }
-
-
-def _input_text(node: GraphNode) -> str:
-    known = _describe_input(node)
-    shape = known["shape"]
-    sizes = (
-        ",".join("?" if size is None else str(size) for size in shape) if isinstance(shape, tuple) else "?"
-    )
-    return f"{escape(node.name)}  {known['dtype'] or '?'}[{sizes}]"
 
 
 # --- nodes -----------------------------------------------------------------------------------------------
@@ -224,11 +213,13 @@ def _write_nodes(graph: Graph, pattern: str, *, as_json: bool) -> None:
 
 
 def _write_node(graph: Graph, name: str, *, as_json: bool) -> None:
-    node = graph[graph.tensor(name).node]
+    node = graph[name.partition(":")[0]]
+    outputs = list(itertools.islice(graph.tensors(node.name), MAX_LISTED))
     attributes = {key: _value_text(value) for key, value in node.attributes.items()}
     takers = [taker.name for taker in graph.consumers(node.name)]
     if as_json:
-        write_json({**_describe(node), "attributes": attributes, "consumers": takers})
+        described = [_describe_tensor(tensor) for tensor in outputs]
+        write_json({**_describe(node), "outputs": described, "attributes": attributes, "consumers": takers})
         return
     rows = [
         ("node", escape(node.name)),
@@ -236,10 +227,20 @@ def _write_node(graph: Graph, name: str, *, as_json: bool) -> None:
         *([("device", escape(node.device))] if node.device else []),
         *(("input", escape(str(output))) for output in node.inputs),
         *(("after", escape(control)) for control in node.control_inputs),
+        *(("output", f"{escape(tensor.name)}  {_kind_text(tensor)}") for tensor in outputs),
         *(("for", escape(taker)) for taker in takers),
         *((escape(key), escape(text)) for key, text in attributes.items()),
     ]
     write(aligned(rows))
+
+
+def _describe_tensor(tensor: GraphTensor) -> dict[str, object]:
+    dtype = None if tensor.dtype is None else tensor.dtype.name
+    return {"name": tensor.name, "dtype": dtype, "shape": tensor.shape}
+
+
+def _kind_text(tensor: GraphTensor) -> str:
+    return f"{'?' if tensor.dtype is None else tensor.dtype.name}{shape_text(tensor.shape)}"
 
 
 def _value_text(value: object) -> str:

@@ -48,7 +48,7 @@ def command(
     if os.path.lexists(target) and not overwrite:
         raise click.UsageError(f"{target!r} is there already; see --overwrite")
     graph = ckptfmt.read_graph(path, tags=None if tags is None else tags.split(","))
-    wanted = [graph.tensor(name).node for name in outputs.split(",") if name]
+    wanted = [graph[name.partition(":")[0]].name for name in outputs.split(",") if name]
     if inputs is None:
         part = graph.extract_subgraph(wanted)
     else:

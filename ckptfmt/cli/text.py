@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -40,9 +40,11 @@ def _escape(char: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def shape_text(shape: tuple[int, ...]) -> str:
-    """Return a shape without spaces: ``[3,4]``, of a scalar ``[]``."""
-    return f"[{','.join(map(str, shape))}]"
+def shape_text(shape: Sequence[int | None] | None) -> str:
+    """Return a shape without spaces: ``[3,?]``, of a scalar ``[]``, where it is not known ``[…]``."""
+    if shape is None:
+        return "[…]"
+    return f"[{','.join('?' if size is None else str(size) for size in shape)}]"
 
 
 def size_text(size: int) -> str:

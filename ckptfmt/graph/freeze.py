@@ -144,7 +144,7 @@ def freeze(
 
 def _hint(graph: Graph, name: str) -> str:
     try:
-        graph.tensor(name)
+        graph[parse_output(name).node]
     except TensorNotFoundError as error:
         close = " or ".join(map(repr, error.close_matches))
         return f"; did you mean {close}?" if close else ""

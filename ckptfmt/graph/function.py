@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError, TensorNotFoundError
-from ckptfmt.graph.attributes import Attributes
+from ckptfmt.graph.attributes import Attributes, decode_shape
 from ckptfmt.graph.node import Node, Output, parse_function_output
+from ckptfmt.graph.ops import known_ops
+from ckptfmt.graph.tensor import NodeOutputs, Tensor
 from ckptfmt.proto import messages
 
 
@@ -29,9 +31,10 @@ class Argument(NamedTuple):
 class Function:
     """One function of a library."""
 
-    def __init__(self, message: messages.FunctionDef) -> None:
+    def __init__(self, message: messages.FunctionDef, library: Functions) -> None:
         self.message = message
         """The FunctionDef."""
+        self._library = library
 
     @property
     def name(self) -> str:
@@ -52,6 +55,31 @@ class Function:
     def nodes(self) -> Mapping[str, Node]:
         """The nodes of its body by name, in order."""
         return {node.name: Node(node, in_function=True) for node in self.message.node_def}
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the tensor ``argument``, or ``node:out:k`` of the body.
+
+        Raises TensorNotFoundError where there is none.
+        """
+        output = parse_function_output(name)
+        node = self.nodes.get(output.node)
+        found = None
+        if node is not None:
+            found = NodeOutputs(node, self._library.op(node.op)).find(output.number, output.name)
+        elif output.name is None and not output.number:
+            found = next((one for one in self._arguments() if one.name == output.node), None)
+        if found is None:
+            raise TensorNotFoundError(name, file=f"function {self.name}")
+        return found
+
+    def _arguments(self) -> Iterator[Tensor]:
+        shapes = self.message.attr["_input_shapes"].list.shape if "_input_shapes" in self.message.attr else ()
+        for number, argument in enumerate(self.inputs):
+            shape = decode_shape(shapes[number]) if number < len(shapes) else None
+            own = self.message.arg_attr[number].attr if number in self.message.arg_attr else {}
+            if shape is None and "_output_shapes" in own:
+                shape = next(map(decode_shape, own["_output_shapes"].list.shape), None)
+            yield Tensor(argument.name, None, 0, argument.dtype, shape)
 
     @property
     def returns(self) -> dict[str, Output]:
@@ -85,9 +113,16 @@ def _argument(message: messages.OpDef.ArgDef) -> Argument:
 class Functions(Mapping[str, Function]):
     """The functions of a library by name, in the order of the file."""
 
-    def __init__(self, library: messages.FunctionDefLibrary, file: str | None) -> None:
+    def __init__(
+        self,
+        library: messages.FunctionDefLibrary,
+        file: str | None,
+        ops: Mapping[str, messages.OpDef] | None = None,
+    ) -> None:
+        """Take a library; ``ops`` are definitions of operations that are not TensorFlow's own."""
         self._functions = {function.signature.name: function for function in library.function}
         self._file = file
+        self._ops = ops or {}
         if len(self._functions) < len(library.function):
             raise CorruptError("several functions have one name", file=file)
         self.gradients: Mapping[str, str] = {
@@ -100,7 +135,7 @@ class Functions(Mapping[str, Function]):
         function = self._functions.get(name)
         if function is None:
             raise TensorNotFoundError(name, file=self._file or "graph", noun="function")
-        return Function(function)
+        return Function(function, self)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._functions)
@@ -110,6 +145,13 @@ class Functions(Mapping[str, Function]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._functions
+
+    def op(self, name: str) -> messages.OpDef | None:
+        """Return the definition of an operation, which may be a function; None where it is not known."""
+        function = self._functions.get(name)
+        if function is not None:
+            return function.signature
+        return self._ops.get(name) or known_ops().get(name)
 
     @cached_property
     def calls(self) -> Mapping[str, frozenset[str]]:

@@ -18,8 +18,9 @@ from ckptfmt.graph import prune
 from ckptfmt.graph import scope as scopes
 from ckptfmt.graph.constants import Constants
 from ckptfmt.graph.function import Functions
-from ckptfmt.graph.node import Node, Output, parse_output
+from ckptfmt.graph.node import Node, parse_output
 from ckptfmt.graph.ops import known_ops
+from ckptfmt.graph.tensor import NodeOutputs, Tensor
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import format_text
 from ckptfmt.wire.coding import encode_varint
@@ -96,12 +97,24 @@ class Graph(Mapping[str, Node]):
         close = get_close_matches(name[:500], list(near)[:_COMPARED_NAMES])
         return TensorNotFoundError(name, file=self.file or "graph", noun="node", close_matches=close)
 
-    def tensor(self, name: str) -> Output:
-        """Return the output ``node:k``, of ``node`` output 0; TensorNotFoundError where there is none."""
-        output = parse_output(name)
-        if output.node not in self._nodes or name.startswith("^"):
-            raise self._not_found(output.node)
-        return output
+    def tensor(self, name: str) -> Tensor:
+        """Return the tensor ``node:k``, of ``node`` output 0.
+
+        Raises TensorNotFoundError where there is none, CorruptError where a node claims too many.
+        """
+        node, number, _ = parse_output(name)
+        found = None if name.startswith("^") else self._outputs(node).find(number)
+        if found is None:
+            raise TensorNotFoundError(name, file=self.file or "graph")
+        return found
+
+    def tensors(self, name: str) -> Iterator[Tensor]:
+        """Iterate over what a node puts out; nothing is known to come from an op that is not known."""
+        return iter(self._outputs(name))
+
+    def _outputs(self, name: str) -> NodeOutputs:
+        node = self[name]
+        return NodeOutputs(node, self.functions.op(node.op))
 
     # --- what is in it -----------------------------------------------------------------------------------
 
@@ -121,7 +134,7 @@ class Graph(Mapping[str, Node]):
     @cached_property
     def functions(self) -> Functions:
         """The functions of its library, by name."""
-        return Functions(self.message.library, self.file)
+        return Functions(self.message.library, self.file, self._ops)
 
     @property
     def custom_ops(self) -> Counter[str]:
@@ -154,9 +167,7 @@ class Graph(Mapping[str, Node]):
         )
 
     def _has_outputs(self, node: messages.NodeDef) -> bool:
-        if node.op in self.functions:
-            return bool(self.functions[node.op].outputs)
-        known = self._ops.get(node.op) or known_ops().get(node.op)
+        known = self.functions.op(node.op)
         return known is None or bool(known.output_arg)
 
     # --- walks -------------------------------------------------------------------------------------------
@@ -208,7 +219,7 @@ class Graph(Mapping[str, Node]):
         self, names: str | Iterable[str], following: Callable[[messages.NodeDef], Iterable[str]]
     ) -> Iterator[Node]:
         starts = [names] if isinstance(names, str) else names
-        waiting = [self.tensor(name).node for name in starts][::-1]
+        waiting = [self._start(name) for name in starts][::-1]
         seen = set(waiting)
         while waiting:
             node = self._nodes[waiting.pop()]
@@ -223,6 +234,13 @@ class Graph(Mapping[str, Node]):
             seen.update(fresh)
             waiting += reversed(fresh)
 
+    def _start(self, name: str) -> str:
+        """The node that is meant by its name, or by that of an output."""
+        node = parse_output(name).node
+        if node not in self._nodes:
+            raise self._not_found(node)
+        return node
+
     # --- surgery -----------------------------------------------------------------------------------------
 
     def extract_subgraph(self, outputs: str | Iterable[str]) -> Graph:
@@ -230,7 +248,7 @@ class Graph(Mapping[str, Node]):
 
         Raises GraphError where an output, CorruptError where something it needs is not there.
         """
-        names = [outputs] if isinstance(outputs, str) else outputs
+        names = _nodes_of(outputs)
         return self._new(prune.extract_subgraph(self.message, names, self.file))
 
     def strip_unused(
@@ -262,8 +280,7 @@ class Graph(Mapping[str, Node]):
             for name in names
             if name in self
         }
-        ends = [outputs] if isinstance(outputs, str) else outputs
-        return self._new(prune.strip_unused(self.message, names, ends, known, self.file))
+        return self._new(prune.strip_unused(self.message, names, _nodes_of(outputs), known, self.file))
 
     def _dtype(self, name: str) -> DType:
         """The dtype of what a node puts out first, as its attributes tell."""
@@ -279,8 +296,7 @@ class Graph(Mapping[str, Node]):
         As ``tf.compat.v1.graph_util.remove_training_nodes``, which leaves out the library and the versions,
         and inputs that come through ``CheckNumerics``; these stay.
         """
-        names = [protected] if isinstance(protected, str) else protected
-        return self._new(prune.remove_training_nodes(self.message, names))
+        return self._new(prune.remove_training_nodes(self.message, _nodes_of(protected)))
 
     def clear_devices(self) -> Graph:
         """Return the graph with no node placed on a device."""
@@ -373,3 +389,8 @@ class Graph(Mapping[str, Node]):
         return isinstance(other, Graph) and self.message == other.message
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _nodes_of(names: str | Iterable[str]) -> list[str]:
+    """The nodes that are named, by themselves or by one of their outputs."""
+    return [parse_output(name).node for name in ([names] if isinstance(names, str) else names)]

@@ -71,7 +71,9 @@ def test_nodes_are_listed_by_a_glob(model: Path) -> None:
 def test_one_node_is_shown_with_its_attributes_and_takers(model: Path) -> None:
     result = run("graph", model, "--node", "x:0")
     text = " ".join(result.stdout.split())
-    assert text == "node x op Placeholder for parts for out dtype float32 shape (None, 2)"
+    assert text == (
+        "node x op Placeholder output x:0 float32[?,2] for parts for out dtype float32 shape (None, 2)"
+    )
     document = run_json("graph", model, "--node", 'scope/w"\x1b')
     assert document["device"] == "/GPU:0"
     assert document["attributes"]["value"] == "float32[2] [1. 2.]"

@@ -38,6 +38,7 @@ def adder() -> messages.GraphDef:
     )
     graph.node[1].attr["value"].tensor.CopyFrom(ckptfmt.to_proto([1.0, 2.0]))
     graph.node[1].attr["dtype"].type = messages.DataType.DT_FLOAT
+    graph.node[3].attr["num_split"].i = 2
     return graph
 
 
@@ -140,8 +141,8 @@ def test_nodes_say_where_their_inputs_come_from() -> None:
     assert node.inputs == (Output("parts", 1),)
     assert [(one.node, one.number) for one in graph["sum"].inputs] == [("x", 0), ("scope/c", 0)]
     assert node.control_inputs == ("x",)
-    assert graph.tensor("parts:1") == graph["last"].inputs[0]
-    assert str(graph.tensor("x")) == "x:0"
+    assert (graph.tensor("parts:1").node, graph.tensor("parts:1").number) == (graph["parts"], 1)
+    assert graph.tensor("x").name == "x:0"
     assert [one.name for one in graph.inputs] == ["x"]
     assert [one.name for one in graph.outputs] == []  # what is left is a NoOp
     assert graph.ops["Const"] == 1
@@ -154,6 +155,67 @@ def test_nodes_say_where_their_inputs_come_from() -> None:
     assert graph.get("scope/d") is None
     with pytest.raises(KeyError):
         graph.tensor("scope/d:0")
+
+
+def test_tensors_have_the_dtype_and_shape_that_the_file_says() -> None:
+    message = adder()
+    message.node.add(name="own", op="NobodysOp")
+    copies = message.node.add(name="copies", op="IdentityN", input=["x", "own"])
+    copies.attr["T"].list.type.extend([1, 9])
+    copies.attr["_output_shapes"].list.shape.add(unknown_rank=True)
+    copies.attr["_output_shapes"].list.shape.add().dim.add(size=-1)
+    queued = message.node.add(name="parallel", op="ParallelConcat")
+    queued.attr["T"].type = 3
+    many = message.node.add(name="many", op="Split")
+    many.attr["num_split"].i = 1 << 19
+    many.attr["T"].type = 7
+    message.node.add(name="v", op="VariableV2").attr["dtype"].type = 1
+    graph = ckptfmt.Graph(message, "g.pb")
+    assert [(t.name, t.dtype, t.shape) for t in graph.tensors("copies")] == [
+        ("copies:0", "float32", None),
+        ("copies:1", "int64", (None,)),
+    ]
+    constant = graph.tensor("scope/c")
+    assert (constant.dtype, constant.shape) == ("float32", graph.constants["scope/c"].shape)
+    assert graph.tensor("parallel").dtype == "int32"
+    assert graph.tensor(f"many:{(1 << 19) - 1}").dtype == "string"
+    assert graph.tensor("v").dtype.code == 101
+    assert (graph.tensor("own:3").dtype, graph.tensor("own:3").shape) == (None, None)
+    assert list(graph.tensors("own")) == []
+    for absent in ("copies:2", f"many:{1 << 19}", "last:1", "^x", "v:1"):
+        with pytest.raises(TensorNotFoundError, match=r"g\.pb: no tensor"):
+            graph.tensor(absent)
+    for count in (-1, 1 << 62):
+        many.attr["num_split"].i = count
+        with pytest.raises(CorruptError, match=f"node 'many' \\(Split\\) has {count} outputs"):
+            list(ckptfmt.Graph(message).tensors("many"))
+
+
+def test_tensors_of_functions_are_arguments_and_what_nodes_call_their_outputs() -> None:
+    message = messages.GraphDef()
+    inner = message.library.function.add()
+    inner.signature.name = "inner"
+    inner.signature.output_arg.add(name="first", type=1)
+    inner.signature.output_arg.add(name="second", type=9)
+    outer = message.library.function.add()
+    outer.signature.name = "outer"
+    outer.signature.input_arg.add(name="a", type=3)
+    outer.arg_attr[0].attr["_output_shapes"].list.shape.add().dim.add(size=5)
+    outer.node_def.add(name="called", op="inner")
+    top = outer.node_def.add(name="top", op="TopKV2", input=["called:first:0", "a"])
+    top.attr["T"].type = 1
+    function = ckptfmt.Graph(message).functions["outer"]
+    named = {
+        text: function.tensor(text) for text in ("a", "called:second:0", "top:values:0", "top:indices:0")
+    }
+    assert [tensor.name for tensor in named.values()] == list(named)
+    assert [tensor.dtype for tensor in named.values()] == ["int32", "int64", "float32", "int32"]
+    assert [tensor.number for tensor in named.values()] == [0, 1, 0, 1]
+    assert named["a"].shape == (5,)
+    assert named["a"].node is None
+    for absent in ("b", "a:1", "called:third:0", "top:values:1"):
+        with pytest.raises(TensorNotFoundError, match="function outer: no tensor"):
+            function.tensor(absent)
 
 
 def test_walks_visit_each_node_once_and_tolerate_loops() -> None:

@@ -270,7 +270,7 @@ def test_the_tutorials_sum_in_a_scope(tmp_path: Path) -> None:
     with ckptfmt.open(path) as checkpoint:
         assert list(checkpoint) == ["input/v1", "input/v2"]
         frozen = ckptfmt.freeze(ckptfmt.read_meta_graph(f"{path}.meta"), checkpoint, "add")
-    assert frozen.tensor("input/v2:0") == ("input/v2", 0, None)
+    assert frozen.tensor("input/v2:0").node == frozen["input/v2"]
     assert frozen.constants["input/v2"].tolist() == [2.0]
 
 

@@ -77,6 +77,12 @@ def compare(ours: ckptfmt.Graph, theirs: Any) -> None:
         for name, value in node.attributes.items():
             if not name.startswith("_"):
                 assert same(value, op.get_attr(name)), (op.name, name)
+        tensors = list(ours.tensors(op.name))
+        assert [(one.name, one.dtype and one.dtype.code) for one in tensors] == [
+            (tensor.name, tensor.dtype.as_datatype_enum) for tensor in op.outputs
+        ]
+        for mine, tensor in zip(tensors, op.outputs, strict=True):
+            assert tensor.shape.is_compatible_with(tf.TensorShape(mine.shape)), mine
         takers = {taker.name for tensor in op.outputs for taker in tensor.consumers()}
         takers |= {other.name for other in operations if op in other.control_inputs}
         assert {taker.name for taker in ours.consumers(op.name)} == takers
