@@ -76,6 +76,8 @@ class Case:
     targets: tuple[Target, ...] = ()
     cold: bool = True
     """Whether to run it cold too: in a new process, its files not in the page cache."""
+    rate: bool = False
+    """Whether all of the input is read, so that bytes a second mean something."""
     note: str = ""
     """What to know when reading the numbers."""
 

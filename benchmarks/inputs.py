@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -61,11 +61,15 @@ SIZES = {
 """tiny: to see that all runs, in seconds; small: a minute or two; full: what the targets are stated for."""
 
 
+Writer: TypeAlias = Callable[[Path, Sizes, np.random.Generator], int]
+"""Writes an input to a folder; returns the bytes of its tensors."""
+
+
 @dataclass(frozen=True)
 class Input:
-    """How to write an input; ``write`` returns the bytes of its tensors."""
+    """How to write an input."""
 
-    write: Callable[[Path, Sizes, np.random.Generator], int]
+    write: Writer
     needs: tuple[str, ...] = ()
     """Modules without which it cannot be written."""
 
@@ -90,7 +94,12 @@ def _large(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
 
 
 def _huge(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
-    count = sizes.huge_bytes // 64
+    return _of_bytes(folder, sizes.huge_bytes, rng)
+
+
+def _of_bytes(folder: Path, nbytes: int, rng: np.random.Generator) -> int:
+    """16 tensors of so many bytes in all."""
+    count = nbytes // 64
     with BundleWriter(folder / "model") as writer:
         for number in range(16):
             writer.add_pieces(f"tensor_{number:02d}", np.dtype("float32"), (count,), values(rng, count))
@@ -288,9 +297,45 @@ INPUTS = {
 """Name -> how to write it."""
 
 
+# --- of one size each, for the scaling curves ---------------------------------------------------------------
+
+
+def _shards(number: int) -> Writer:
+    """``large`` in so many shards."""
+
+    def write(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+        with BundleWriter(folder / "model", number) as writer:
+            for tensor in range(16):
+                count = sizes.large_tensors * sizes.large_values // 16
+                writer.add_pieces(f"tensor_{tensor:02d}", np.dtype("float32"), (count,), values(rng, count))
+        return writer.nbytes
+
+    return write
+
+
+def _tensors(number: int) -> Writer:
+    """So many small tensors."""
+    return lambda folder, _, rng: _small_tensors(folder / "model", many_names(number), rng).nbytes
+
+
+def _bytes(number: int) -> Writer:
+    """So many bytes in 16 tensors."""
+    return lambda folder, _, rng: _of_bytes(folder, number, rng)
+
+
+SCALED = {"shards": _shards, "tensors": _tensors, "bytes": _bytes}
+"""Kind -> how to write an input that is named ``KIND-NUMBER``."""
+
+
+def find_input(name: str) -> Input:
+    """Return how to write an input."""
+    kind, dash, number = name.partition("-")
+    return Input(SCALED[kind](int(number))) if dash else INPUTS[name]
+
+
 def input_problem(name: str) -> str | None:
     """Return why an input cannot be written here, None where it can."""
-    reasons = filter(None, map(missing_module, INPUTS[name].needs))
+    reasons = filter(None, map(missing_module, find_input(name).needs))
     return next((f"the input {name!r} cannot be written: {reason}" for reason in reasons), None)
 
 
@@ -302,7 +347,7 @@ def build(folder: Path, name: str, size: str) -> None:
     if mark.exists() and json.loads(mark.read_text())["sizes"] == asdict(sizes):
         return
     target.mkdir(parents=True, exist_ok=True)
-    nbytes = INPUTS[name].write(target, sizes, np.random.default_rng([SEED, zlib.crc32(name.encode())]))
+    nbytes = find_input(name).write(target, sizes, np.random.default_rng([SEED, zlib.crc32(name.encode())]))
     sync(target)
     mark.write_text(json.dumps({"nbytes": nbytes, "sizes": asdict(sizes)}))
 

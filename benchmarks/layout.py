@@ -24,10 +24,10 @@ def many_names(count: int) -> list[str]:
 
 
 def middle_name(inputs: Path, name: str) -> str:
-    """Return a name from the middle of ``many`` or ``million``."""
-    return (
-        f"model/layer_{about(inputs, name)['sizes'][name] // 200}/block_50/kernel/.ATTRIBUTES/VARIABLE_VALUE"
-    )
+    """Return a name from the middle of ``many``, ``million`` or ``tensors-NUMBER``."""
+    number = name.partition("-")[2]
+    count = int(number) if number else about(inputs, name)["sizes"][name]
+    return f"model/layer_{count // 200}/block_50/kernel/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def about(inputs: Path, name: str) -> dict[str, Any]:

@@ -208,7 +208,7 @@ def _timings(mode: str, cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
             ratio = "" if library == OURS or not ours else _times_text(median / statistics.median(ours))
             shown = f"*process* {library}" if isinstance(case.jobs[library], Command) else library
             spread = f"{_ms(min(seconds))} to {_ms(max(seconds))}"
-            rate = _rate(result.nbytes.get(input_of(case, library)), median)
+            rate = _rate(result.nbytes.get(input_of(case, library)), median) if case.rate else ""
             rows.append([name if first else "", shown, _ms(median), spread, str(len(seconds)), rate, ratio])
             first = False
     head = ["case", "library", "median, ms", "min to max, ms", "runs", "GiB/s", "ckptfmt is … × faster"]

@@ -16,12 +16,16 @@ import pytest
 
 from benchmarks.case import Command, Job, Target, missing, missing_module, module_of
 from benchmarks.cases import CASES
-from benchmarks.inputs import INPUTS, SIZES, build, input_problem
+from benchmarks.inputs import INPUTS, SIZES, build, find_input, input_problem
 from benchmarks.layout import SHIPPED
 from benchmarks.report import is_reached
+from benchmarks.scaling import chosen
 
 ROOT = Path(__file__).parent.parent
-JOBS = [(name, library) for name, case in CASES.items() for library in case.jobs]
+SMALL = {"tensors": 1_000, "bytes": 1 << 20, "shards": 16, "threads": 2}
+CURVES = {f"{point.axis} {point.x}: {point.operation}": point.case for point in chosen(SMALL, SMALL)}
+ALL = CASES | CURVES
+JOBS = [(name, library) for name, case in ALL.items() for library in case.jobs]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -44,7 +48,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[pytest.Fixtu
 
     def prepare(request: pytest.FixtureRequest, name: str) -> Path:
         if name != SHIPPED:
-            for module in INPUTS[name].needs:
+            for module in find_input(name).needs:
                 needs(request, module)
             assert input_problem(name) is None
             build(folder, name, "tiny")
@@ -61,11 +65,11 @@ def test_every_job_of_every_case_runs(
     prepared: Callable[[pytest.FixtureRequest, str], Path],
 ) -> None:
     needs(request, module_of(library))
-    if (reason := missing(CASES[case], library)) is not None:
+    if (reason := missing(ALL[case], library)) is not None:
         pytest.skip(reason)
-    for name in CASES[case].inputs:
+    for name in ALL[case].inputs:
         inputs = prepared(request, name)
-    job = CASES[case].jobs[library]
+    job = ALL[case].jobs[library]
     if isinstance(job, Command):
         command = [sys.executable, *job.arguments(inputs)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
@@ -131,6 +135,23 @@ def test_a_run_has_medians_ratios_targets_and_what_was_not_run(tmp_path: Path) -
     assert page.strip() == done.stdout.strip()
     assert "wanted ≥ 0.8" in page
     assert "python: readinto" in page
+
+
+def test_scaling_curves_are_shown_and_plotted(tmp_path: Path) -> None:
+    output = tmp_path / "curves"
+    arguments = ["--size", "tiny", "--axes", "threads", "--max-threads", "1", "--rounds", "1", "--runs", "1"]
+    done = run("benchmarks.scaling", *arguments, "--output", str(output))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
+    assert [line["library"] for line in document["curves"]["threads"]] == [
+        *("ckptfmt", "crc32c: mapped file", "ckptfmt"),
+    ]
+    page = output.with_suffix(".md").read_text(encoding="utf-8")
+    assert "## By threads" in page
+    if missing_module("matplotlib") is None:
+        assert output.with_suffix(".svg").read_text(encoding="utf-8").startswith("<?xml")
+    else:
+        assert "No plot: matplotlib is not installed." in page
 
 
 def test_sizes_grow() -> None:

@@ -43,6 +43,7 @@ CASES: dict[str, Case] = {
     "sliced: open and read a partitioned variable": Case(
         ("sliced",),
         {"ckptfmt": Job(ckptfmt_read("sliced")), "tensorflow: get_tensor": Job(tensorflow_read("sliced"))},
+        rate=True,
     ),
     "v1: open and read all": Case(
         ("v1",), {"ckptfmt": Job(ckptfmt_v1), "tensorflow: get_tensor": Job(tensorflow_v1)}

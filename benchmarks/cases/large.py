@@ -276,6 +276,7 @@ CASES: dict[str, Case] = {
             Target("times", 0.8, "crc32c: mapped file, all threads"),
         ),
         note="safetensors and np.load verify nothing; np.load(mmap_mode) touches no value.",
+        rate=True,
     ),
     "large: read all, verified, as copies": Case(
         ("large",),
@@ -292,6 +293,7 @@ CASES: dict[str, Case] = {
             Target("times", 0.85, "numpy: memcpy into fresh memory"),
         ),
         note="Each copy owns its memory, which is fresh from the system.",
+        rate=True,
     ),
     "large: read all, verified, into warm buffers": Case(
         ("large",),
@@ -306,6 +308,7 @@ CASES: dict[str, Case] = {
         },
         (Target("times", 0.8, "python: readinto"),),
         note="The buffers are the caller's and their memory is there already.",
+        rate=True,
     ),
     "large: open and read one tensor": Case(
         ("large",),
@@ -325,6 +328,7 @@ CASES: dict[str, Case] = {
         },
         (Target("private", 64 << 20),),
         note="TensorFlow has no way to verify but to read everything.",
+        rate=True,
     ),
     "huge: verify": Case(
         ("huge", "large"),
@@ -337,5 +341,6 @@ CASES: dict[str, Case] = {
             Target("private", 64 << 20),
             Target("rate", 0.8, "ckptfmt: the large one", "rate within 20 %"),
         ),
+        rate=True,
     ),
 }

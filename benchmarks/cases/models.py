@@ -104,6 +104,7 @@ CASES: dict[str, Case] = {
         },
         (Target("times", 3, "tensorflow: session"), Target("peak", 2.2, says="of the weights")),
         note="Imports are not in the time, but in the peak. ckptfmt syncs what it writes to storage.",
+        rate=True,
     ),
     "model: read all constants of a frozen graph": Case(
         ("model",),
@@ -122,5 +123,6 @@ CASES: dict[str, Case] = {
             ),
         ),
         note="Wanted beside a parse that makes no arrays. All message classes are of one protobuf library.",
+        rate=True,
     ),
 }
