@@ -114,7 +114,12 @@ class TruncatedError(CorruptError):
 
 
 class UnsupportedError(CkptfmtError, NotImplementedError):
-    """Valid, as far as can be told, but not handled by this version."""
+    """Valid, as far as can be told, but not handled by this version, or not by what was asked."""
+
+    def __init__(self, what: str, *, file: str | None = None) -> None:
+        super().__init__(what)
+        self.file = file
+        """The file or directory, where the error is about one as a whole."""
 
 
 class LimitError(CkptfmtError, ValueError):

@@ -6,6 +6,7 @@
     PREFIX                                        V1 in one file
     NAME-SSSSS-of-NNNNN                           V1 in several: shard S of N; PREFIX is NAME-?????-of-NNNNN
     PREFIX.meta                                   the graph beside it; of a V1 checkpoint in shards NAME.meta
+    checkpoint                                    the state file: which checkpoints a directory has
     PATH.tempstateNUMBER                          a file whose writing did not end
 
 A prefix may hold anything a path can. It is kept as it was given: TensorFlow joins it as a string, and
@@ -35,6 +36,9 @@ V1_SHARD_SUFFIX = re.compile(r"-(\d{5})-of-(\d{5})\Z")
 
 V1_PATTERN_SUFFIX = re.compile(r"-\?{5}-of-(\d{5}|\?{5})\Z")
 """The end of the prefix of a V1 checkpoint in shards: not a pattern to a reader, but its name."""
+
+STATE_FILE = "checkpoint"
+"""Name of the state file, unless the program that saved chose another."""
 
 TEMPSTATE_SUFFIX = re.compile(r"\.tempstate\d+\Z")
 """The end of the name under which TensorFlow writes a file before it renames it."""

@@ -14,15 +14,21 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
-from ckptfmt.checkpoint.state import STATE_FILE, CheckpointState, read_checkpoint_state
-from ckptfmt.errors import CheckpointNotFoundError, CorruptError, NotReadableError, UnsupportedError
+from ckptfmt.checkpoint.state import CheckpointState, read_checkpoint_state
+from ckptfmt.errors import (
+    CheckpointNotFoundError,
+    CorruptError,
+    NotReadableError,
+    TruncatedError,
+    UnsupportedError,
+)
 from ckptfmt.filenames import (
     DATA_SUFFIX,
     INDEX_SUFFIX,
     META_SUFFIX,
     SAVED_MODEL_FILES,
+    STATE_FILE,
     TEMPSTATE_SUFFIX,
     V1_PATTERN_SUFFIX,
     V1_SHARD_SUFFIX,
@@ -37,10 +43,24 @@ from ckptfmt.filenames import (
     shortened,
     v1_shards,
 )
-from ckptfmt.kinds import HEAD_SIZE, TEXT_FILE, recognise
+from ckptfmt.kinds import (
+    EMPTY,
+    LFS_POINTER,
+    META_GRAPH,
+    SAVED_MODEL_DIRECTORY,
+    STATE,
+    TEXT_FILE,
+    Format,
+    Holds,
+    Kind,
+    checkpoint_format,
+    example_in,
+    has_table_magic,
+    misfit,
+    recognise,
+)
 from ckptfmt.table import Table
-from ckptfmt.table.format import FOOTER_SIZE, MAGIC_BYTES
-from ckptfmt.wire.coding import LENGTH_DELIMITED, decode_varint
+from ckptfmt.table.format import FOOTER_SIZE
 from ckptfmt.wire.file import MappedFile
 
 SAVED_MODEL_PREFIX = os.path.join("variables", "variables")
@@ -55,8 +75,6 @@ MAX_SUBDIRECTORIES = 100
 MAX_GUESSED = 1000
 """For the hint at a path that is not there, at most this many files are opened whose neighbours do not tell
 that they belong to a checkpoint."""
-
-Format: TypeAlias = Literal["v2", "v1"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +220,11 @@ def _at_file(path: str, prefix: str | None) -> CheckpointFiles:
         found = _v1_named(prefix)
         if found is not None:
             return found
+        kind = _recognise(path)
+        # Any bytes may be those of a data shard.
+        is_misnamed = path.endswith(META_SUFFIX) and kind not in (None, EMPTY)
+        if kind is LFS_POINTER or (is_misnamed and kind is not None and kind.holds is not Holds.META_GRAPH):
+            raise _no_table(path)
         raise _not_found(path, prefix)
     if _is_state(path):
         state = read_checkpoint_state(directory, name)
@@ -295,6 +318,8 @@ def _in_directory(directory: str) -> CheckpointFiles:
         hints.append(f"look in {_some(homes)}")
     if not hints:
         hints.append("none of its files is one" if scan.listing.files else "it has no files")
+        example = example_in(directory)
+        hints += [] if example is None else [example]
     raise CheckpointNotFoundError(
         "; ".join([f"{directory}: no checkpoint in this directory", *hints]), tried=tried
     )
@@ -320,7 +345,8 @@ def _in_saved_model(directory: str) -> CheckpointFiles:
         return _at_index(prefix)
     folder = os.path.dirname(prefix)
     what = f"{directory or os.curdir}: a SavedModel without variables: {index} is not there"
-    raise CheckpointNotFoundError("; ".join([what, *_orphans(folder, list_directory(folder))]), tried=[index])
+    hints = [*_orphans(folder, list_directory(folder)), SAVED_MODEL_DIRECTORY.remedy]
+    raise CheckpointNotFoundError("; ".join([what, *hints]), tried=[index])
 
 
 def _latest_of(state: CheckpointState) -> CheckpointFiles:
@@ -455,8 +481,7 @@ def _looks_like_home(directory: str) -> bool:
 def _has_table_magic(path: str) -> bool:
     file = MappedFile(path)
     try:
-        size = len(MAGIC_BYTES)
-        return file.size >= FOOTER_SIZE and file.read(file.size - size, size) == MAGIC_BYTES
+        return has_table_magic(file)
     finally:
         file.close()
 
@@ -467,25 +492,27 @@ def _table_format(path: str) -> Format:
         raise _no_table(path)
     file = MappedFile(path)
     try:
-        header = Table(file).get(b"")
-        if header is None:
-            raise CorruptError("a table without the empty key: not a checkpoint", file=path)
-        # All fields of a header may be left out.
-        tag = decode_varint(header, 0)[0] if len(header) else 0
+        found = checkpoint_format(Table(file))
     except CorruptError as error:
         raise error.within(path) from error.__cause__
     finally:
         file.close()
-    return "v1" if tag == 1 << 3 | LENGTH_DELIMITED else "v2"
+    if found is None:
+        raise CorruptError("a table without the empty key: not a checkpoint", file=path)
+    return found
 
 
 def _no_table(path: str) -> CorruptError | UnsupportedError:
     """The error for a file that is no table: what it seems to be instead."""
     file = MappedFile(path)
     try:
-        kind = recognise(bytes(file.read(0, min(file.size, HEAD_SIZE))), file.size)
+        kind = recognise(file)
+        if kind is EMPTY:
+            return TruncatedError(
+                f"an empty file, not {Holds.CHECKPOINT.value}", wanted=FOOTER_SIZE, available=0, file=path
+            )
         if kind is not None:
-            return UnsupportedError(f"{path}: {kind.what}, not a TensorFlow checkpoint: {kind.remedy}")
+            return misfit(path, kind, Holds.CHECKPOINT)
         Table(file)
     except CorruptError as error:
         return error
@@ -496,15 +523,16 @@ def _no_table(path: str) -> CorruptError | UnsupportedError:
 
 def _is_state(path: str) -> bool:
     """Whether a file that is no table is a state file, though programs may call it otherwise."""
+    kind = _recognise(path)
+    return kind is STATE or (os.path.basename(path) == STATE_FILE and kind in (None, EMPTY, TEXT_FILE))
+
+
+def _recognise(path: str) -> Kind | None:
     file = MappedFile(path)
     try:
-        head = bytes(file.read(0, min(file.size, HEAD_SIZE)))
-        kind = recognise(head, file.size)
+        return recognise(file)
     finally:
         file.close()
-    if os.path.basename(path) == STATE_FILE and kind in (None, TEXT_FILE):
-        return True
-    return re.search(rb"(?m)^\s*(all_)?model_checkpoint_paths?\s*:", head) is not None
 
 
 # --- near misses ------------------------------------------------------------------------------------------
@@ -549,6 +577,7 @@ def _orphans(directory: str, listing: Listing, only: str | None = None) -> list[
         if prefix != whole and only in (None, prefix):
             parts.setdefault(prefix, []).append(name)
     hints: list[str] = []
+    has_graph = False
     for prefix, files in parts.items():
         if len(hints) >= MAX_LISTED:
             break
@@ -561,9 +590,10 @@ def _orphans(directory: str, listing: Listing, only: str | None = None) -> list[
             hints.append(f"{_some(data)} {_be(data)} there, {index} is not")
         elif prefix + META_SUFFIX in files:
             hints.append(f"{prefix}{META_SUFFIX} is there, but holds only the graph: {index} is not there")
+            has_graph = True
         if unfinished:
             hints.append(f"{_some(unfinished)} {_be(unfinished)} there: a save that did not finish")
-    return hints[:MAX_LISTED]
+    return [*hints[:MAX_LISTED], *([META_GRAPH.remedy] if has_graph else [])]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from ckptfmt.errors import CheckpointNotFoundError, CorruptError
 from ckptfmt.filenames import (
     INDEX_SUFFIX,
+    STATE_FILE,
     ListDirectory,
     existing_prefix,
     kind_of,
@@ -32,9 +33,6 @@ from ckptfmt.filenames import (
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_text
 from ckptfmt.wire.file import MappedFile
-
-STATE_FILE = "checkpoint"
-"""Name of the state file, unless the program that saved chose another."""
 
 MAX_STATE_BYTES = 1 << 22
 """A larger file is no state file, though it may be called like one."""

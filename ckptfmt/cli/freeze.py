@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,9 @@ from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import json_option, path_argument
 from ckptfmt.cli.output import note, write_json
 from ckptfmt.cli.text import count_text, size_text
+
+_SHARDS = re.compile(r"-\?{5}-of-\d{5}\Z")
+"""The end of the prefix of a V1 checkpoint in shards; the graph beside it is called without."""
 
 DEFAULT = "serving_default"
 """The signature that is frozen where nothing is said."""
@@ -83,16 +87,28 @@ def _opened(
     path: str, graph_path: str | None, tags: list[str] | None
 ) -> Iterator[tuple[MetaGraph, Mapping[str, Any]]]:
     """The meta graph of a model, and its variables."""
-    is_model = any(os.path.isfile(os.path.join(path, f"saved_model.{kind}")) for kind in ("pb", "pbtxt"))  # noqa: PTH113, PTH118
-    if is_model:
-        meta = ckptfmt.read_meta_graph(graph_path or path, tags=tags)
-        if not os.path.isdir(os.path.join(path, "variables")):  # noqa: PTH112, PTH118
-            yield meta, {}
-            return
+    if _is_saved_model(path):
+        with ckptfmt.open_saved_model(path, tags=tags if graph_path is None else None) as model:
+            meta = model.meta_graph if graph_path is None else ckptfmt.read_meta_graph(graph_path, tags=tags)
+            yield meta, {} if model.checkpoint is None else model.checkpoint
+        return
     with ckptfmt.open(path) as checkpoint:
-        if not is_model:
-            meta = ckptfmt.read_meta_graph(graph_path or f"{checkpoint.prefix}.meta", tags=tags)
-        yield meta, checkpoint
+        beside = _SHARDS.sub("", checkpoint.prefix) + ".meta"
+        if graph_path is None and not os.path.isfile(beside):  # noqa: PTH113
+            raise errors.CheckpointNotFoundError(
+                f"{checkpoint.prefix}: a checkpoint without its graph: {beside} is not there; see --graph",
+                tried=[beside],
+            )
+        yield ckptfmt.read_meta_graph(graph_path or beside, tags=tags), checkpoint
+
+
+def _is_saved_model(path: str) -> bool:
+    """Whether a path is that of a SavedModel's directory, or of the file in it."""
+    names = [f"saved_model.{kind}" for kind in ("pb", "pbtxt", "cpb")]
+    return os.path.basename(path) in names or any(  # noqa: PTH119
+        os.path.isfile(os.path.join(path, name))  # noqa: PTH113, PTH118
+        for name in names
+    )
 
 
 def _wanted(meta: MetaGraph, outputs: str | None, signature: str | None) -> list[str]:

@@ -85,7 +85,7 @@ def command(
     ]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)}: only one of them at a time")
-    graph = _read(path, tags)
+    graph = ckptfmt.read_graph(path, tags=None if tags is None else filter(None, tags.split(",")))
     if target is not None:
         _write_as(graph, target)
     elif pattern is not None:
@@ -99,21 +99,6 @@ def command(
     else:
         _write_summary(graph, as_json=as_json)
     return ExitCode.FINE
-
-
-def _read(path: str, tags: str | None) -> Graph:
-    try:
-        return ckptfmt.read_graph(path, tags=None if tags is None else filter(None, tags.split(",")))
-    except (errors.CorruptError, errors.CheckpointNotFoundError):
-        try:
-            ckptfmt.open(path).close()
-        except errors.CkptfmtError:
-            known = False
-        else:
-            known = True
-        if known:
-            raise errors.UnsupportedError(f"{path}: a checkpoint, no graph: see ckptfmt ls") from None
-        raise
 
 
 # --- the graph itself ------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def command(path: str, tags: str | None, signature: str | None, as_json: bool) -
 
 def _describe(model: SavedModel, metas: list[MetaGraph], signature: str | None) -> dict[str, Any]:
     # Variables and assets are those of one meta graph; of several the first has them.
-    with ckptfmt.open_saved_model(model.directory, tags=metas[0].tags if metas else ()) as first:
+    with SavedModel(model.directory, model.message, model.file, metas[0].tags if metas else ()) as first:
         fingerprint = first.fingerprint
         return {
             "directory": model.directory,

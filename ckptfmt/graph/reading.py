@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from ckptfmt.errors import CorruptError, GraphError
-from ckptfmt.filenames import SAVED_MODEL_FILES
+from ckptfmt.errors import GraphError
 from ckptfmt.graph.graph import Graph
-from ckptfmt.graph.message_file import Kind, MessageFile
+from ckptfmt.graph.message_file import MessageFile, open_message
 from ckptfmt.graph.meta_graph import MetaGraph
+from ckptfmt.kinds import Holds
 from ckptfmt.proto import messages
 
 
@@ -26,45 +26,36 @@ def read_graph(path: str | os.PathLike[str], *, tags: Iterable[str] | None = Non
     Raises
     ------
     CorruptError
-        The file holds nothing of this kind.
+        The file is damaged, or holds nothing that is known.
+    UnsupportedError
+        The path leads to something else; the message says what it is, and what reads it.
     GraphError
         No meta graph of a SavedModel has these tags, or there are several and none were given.
     CheckpointNotFoundError, NotReadableError
         There is no such file, or the system refuses it.
     """
-    with _open(path) as file:
-        if file.kind is Kind.GRAPH:
+    with open_message(os.fspath(path), Holds.GRAPH) as file:
+        if file.holds is Holds.GRAPH:
             return Graph(file.parse(messages.GraphDef), file.name)
-        return _meta_graph(file, tags).graph
+        return _meta_graph(file, tags, Holds.GRAPH).graph
 
 
 def read_meta_graph(path: str | os.PathLike[str], *, tags: Iterable[str] | None = None) -> MetaGraph:
     """Return the meta graph in a file: a ``.meta`` file or a SavedModel, serialized or as text.
 
-    Parameters and errors are those of :func:`read_graph`; a GraphDef, which is none, is a CorruptError.
+    Parameters and errors are those of :func:`read_graph`; a GraphDef is something else.
     """
-    with _open(path) as file:
-        return _meta_graph(file, tags)
+    with open_message(os.fspath(path), Holds.META_GRAPH) as file:
+        return _meta_graph(file, tags, Holds.META_GRAPH)
 
 
-def _open(path: str | os.PathLike[str]) -> MessageFile:
-    name = os.fspath(path)
-    if os.path.isdir(name):  # noqa: PTH112 - pathlib fails on names that no system has
-        found = (os.path.join(name, file) for file in SAVED_MODEL_FILES)  # noqa: PTH118
-        name = next(filter(os.path.isfile, found), os.path.join(name, SAVED_MODEL_FILES[0]))  # noqa: PTH118
-    return MessageFile(name)
-
-
-def _meta_graph(file: MessageFile, tags: Iterable[str] | None) -> MetaGraph:
-    kind = file.kind
-    if kind is Kind.META_GRAPH:
+def _meta_graph(file: MessageFile, tags: Iterable[str] | None, wanted: Holds) -> MetaGraph:
+    if file.holds is Holds.META_GRAPH:
         return MetaGraph(file.parse(messages.MetaGraphDef), file.name)
-    if kind is Kind.SAVED_MODEL:
+    if file.holds is Holds.SAVED_MODEL:
         model = file.parse(messages.SavedModel)
         return choose([MetaGraph(meta, file.name) for meta in model.meta_graphs], tags, file.name)
-    if kind is Kind.GRAPH:
-        raise CorruptError("not a MetaGraphDef but a GraphDef: see read_graph", file=file.name)
-    raise CorruptError("neither a GraphDef, nor a MetaGraphDef or SavedModel", file=file.name, offset=0)
+    raise file.refusal(wanted)
 
 
 def choose(meta_graphs: list[MetaGraph], tags: Iterable[str] | None, file: str) -> MetaGraph:

@@ -24,8 +24,8 @@ from ckptfmt.checkpoint.restore import Spec
 from ckptfmt.checkpoint.tensors import Tensors
 from ckptfmt.dtypes import DType, Storage, as_dtype
 from ckptfmt.errors import CorruptError, MissingDependencyError, UnsupportedError
-from ckptfmt.graph.message_file import Kind, kind_of
 from ckptfmt.graph.variables import read_saved_variables
+from ckptfmt.kinds import SAFETENSORS, Holds, recognise
 from ckptfmt.wire.file import MappedFile
 
 Expected: TypeAlias = "Tensors | str | os.PathLike[str] | Mapping[str, Any]"
@@ -113,13 +113,12 @@ def read_expected(expected: Expected) -> Tally:
     if os.path.isfile(path):  # noqa: PTH113 - pathlib fails on names that no system has
         file = MappedFile(path)
         try:
-            data = file.read(0, file.size)
-            is_safetensors, is_meta = _is_safetensors(data), kind_of(data) is Kind.META_GRAPH
+            kind = recognise(file)
         finally:
             file.close()
-        if is_safetensors:
+        if kind is SAFETENSORS:
             return Tally(_read_safetensors(path))
-        if is_meta:
+        if kind is not None and kind.holds is Holds.META_GRAPH:
             variables = read_saved_variables(path).items()
             return Tally({name: Spec(known.dtype, known.shape) for name, known in variables})
     return read_stored(path)
@@ -137,11 +136,6 @@ def _tally(tensors: Tensors) -> Tally:
 
 
 # --- safetensors -----------------------------------------------------------------------------------------
-
-
-def _is_safetensors(data: memoryview) -> bool:
-    """Whether bytes begin with a length, little-endian, and as many bytes of JSON."""
-    return bytes(data[8:9]) == b"{" and 2 <= int.from_bytes(data[:8], "little") <= len(data) - 8
 
 
 def _read_safetensors(path: str) -> dict[str, Spec]:

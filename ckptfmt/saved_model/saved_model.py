@@ -24,15 +24,16 @@ from typing import Any, NamedTuple
 from ckptfmt.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from ckptfmt.checkpoint.object_graph import ObjectGraph
 from ckptfmt.dtypes import DType, find_dtype
-from ckptfmt.errors import CheckpointNotFoundError, CorruptError, TensorNotFoundError
+from ckptfmt.errors import CorruptError, TensorNotFoundError
 from ckptfmt.filenames import SAVED_MODEL_FILES
 from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.graph.collection import Asset
-from ckptfmt.graph.message_file import MessageFile
+from ckptfmt.graph.message_file import open_message
 from ckptfmt.graph.meta_graph import MetaGraph
 from ckptfmt.graph.reading import choose
 from ckptfmt.graph.signature import Signature
 from ckptfmt.graph.variables import VARIABLE_OPS, Source, read_source, variable_sources
+from ckptfmt.kinds import TEXT_FILE, Holds
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.saved_model.structured import Value, decode_value
@@ -153,7 +154,8 @@ def open_saved_model(
     Parameters
     ----------
     directory
-        The directory, or the ``saved_model.pb``, ``.pbtxt`` or ``.cpb`` in it.
+        The directory, or the file with the message in it: ``saved_model.pb``, ``.pbtxt`` or ``.cpb``, or of
+        another name.
     tags
         Which of its meta graphs, by all its tags; needed where it has several.
 
@@ -161,21 +163,26 @@ def open_saved_model(
     ------
     CheckpointNotFoundError
         There is no SavedModel.
+    UnsupportedError
+        The path leads to something else; the message says what it is, and what reads it.
     CorruptError
         The message is damaged, or none.
     GraphError
         No meta graph has exactly these tags.
     """
     path = os.fspath(directory)
-    if os.path.basename(path) in SAVED_MODEL_FILES:  # noqa: PTH119
-        names, path = [path], os.path.dirname(path) or os.curdir  # noqa: PTH120
-    else:
-        names = [os.path.join(path, name) for name in SAVED_MODEL_FILES]  # noqa: PTH118
-    found = next(filter(os.path.isfile, names), None)
-    if found is None:
-        raise CheckpointNotFoundError(f"{path}: no SavedModel: tried {', '.join(names)}", tried=names)
-    with MessageFile(found) as file:
-        return SavedModel(path, file.parse(messages.SavedModel), found, tags)
+    with open_message(path, Holds.SAVED_MODEL) as file:
+        # Where one is called so, and does not begin as one, parsing says what is wrong.
+        is_called_so = os.path.basename(file.name) in SAVED_MODEL_FILES  # noqa: PTH119
+        is_damaged = is_called_so and file.kind in (None, TEXT_FILE)
+        if file.holds is not Holds.SAVED_MODEL and not is_damaged:
+            raise file.refusal(Holds.SAVED_MODEL)
+        message = file.parse(messages.SavedModel)
+        if is_damaged and not message.meta_graphs:
+            raise file.refusal(Holds.SAVED_MODEL)
+    # Either the directory was given, or the file in it.
+    folder = path if path != file.name else os.path.dirname(path) or os.curdir  # noqa: PTH120
+    return SavedModel(folder, message, file.name, tags)
 
 
 def _stored_objects(nodes: Sequence[messages.SavedObject], graph: ObjectGraph) -> dict[int, int]:

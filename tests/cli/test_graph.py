@@ -119,15 +119,20 @@ def test_wrong_use_and_wrong_files_are_told(model: Path, tmp_path: Path) -> None
     (tmp_path / "text").write_text("hello")
     result = run("graph", tmp_path / "text")
     assert result.exit_code == 3
-    assert "neither a GraphDef" in result.stderr
+    assert "text: a text file, not a graph" in result.stderr
 
 
 def test_a_checkpoint_is_told_from_a_graph(tmp_path: Path) -> None:
     prefix = write_bundle(tmp_path / "model")
-    for path in (prefix, f"{prefix}.index"):
+    for path, noun in ((prefix, "prefix"), (f"{prefix}.index", "index")):
         result = run("graph", path)
         assert result.exit_code == 3
-        assert "a checkpoint, no graph: see ckptfmt ls" in result.stderr
+        said = f"ckptfmt: {path}: the {noun} of a checkpoint, not a graph: "
+        said += "ckptfmt.open reads it, 'ckptfmt ls' lists it"
+        assert result.stderr == f"{said}\n"
+        Path(f"{prefix}.meta").touch()
+        assert run("graph", path).stderr == f"{said}; its graph is in {prefix}.meta\n"
+        Path(f"{prefix}.meta").unlink()
 
 
 def test_a_saved_model_is_chosen_by_its_tags(tmp_path: Path, model: Path) -> None:
