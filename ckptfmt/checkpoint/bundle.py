@@ -10,14 +10,16 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``.
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
+from bisect import bisect_left
 from collections.abc import Collection, Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 
+from ckptfmt.checkpoint.columns import Columns
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
 from ckptfmt.checkpoint.prefix import CheckpointFiles
 from ckptfmt.checkpoint.slices import TensorSlice, decode_slice_key, encode_slice_key, region_shape
@@ -101,63 +103,92 @@ class Bundle:
     # --- names and entries -------------------------------------------------------------------------------
 
     @cached_property
-    def directory(self) -> dict[str, Buffer]:
-        """Every tensor's name and serialized entry, in key order; read in one pass over the index."""
-        items = self.table.items()
-        directory: dict[str, Buffer] = {}
-        slice_keys = []
-        for key, value in items:
-            if key[:1] == b"\x00":
-                slice_keys.append(key)
-            if key != HEADER_KEY:
-                directory[name_of(key)] = value
+    def columns(self) -> Columns:
+        """The entries of all tensors, in key order; read in one pass over the index."""
+        return self._columns(b"", None)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        """Row of each tensor by its name."""
+        return dict(zip(self.columns.names, range(len(self.columns)), strict=True))
+
+    def _columns(self, low: bytes, high: bytes | None) -> Columns:
+        """The entries of the tensors whose keys begin with ``low`` or follow it, and come before ``high``."""
+        columns = Columns(self.table.rows(low, high), self.decode_entry)
+        first = bisect_left(columns.names, low, key=key_of)
+        last = len(columns) if high is None else bisect_left(columns.names, high, key=key_of)
+        if not low and columns.names[:1] == [""]:
+            first = 1  # behind the header
+        columns.cut(first, last)
+        names = columns.names
+        unwanted = set()
         # Slices are hidden behind the tensor that lists them, and only there: a name may start with a zero.
         listed: dict[bytes, frozenset[TensorSlice]] = {}
-        for key in slice_keys:
+        # The keys of slices come first.
+        for row in takewhile(lambda row: names[row][:1] == "\0", range(len(names))):
             try:
-                name, part = decode_slice_key(key)
+                name, part = decode_slice_key(key_of(names[row]))
                 if name not in listed:
-                    descriptor = directory.get(name_of(name))
-                    entry = None if descriptor is None else decode_entry(name_of(name), descriptor)
+                    value = self.table.get(name)
+                    entry = None if value is None else self.decode_entry(name_of(name), bytes(value))
                     listed[name] = frozenset(entry.slices) if entry else frozenset()
             except CorruptError:
                 # No slice key, or a tensor whose entry is damaged: reading that one says so.
                 continue
             if part in listed[name]:
-                del directory[name_of(key)]
-        return directory
+                unwanted.add(row)
+        if unwanted:
+            columns.drop(unwanted)
+        return columns
 
     def names(self) -> Iterator[str]:
         """Iterate over the names of the tensors, sorted by their bytes."""
-        return iter(self.directory)
+        return iter(self.columns.names)
 
     def __len__(self) -> int:
-        return len(self.directory)
+        return len(self.columns)
+
+    def names_below(self, prefix: str) -> Iterator[str]:
+        """Iterate over the names that begin so; unless all are listed, only their blocks are read."""
+        if "columns" in self.__dict__ or prefix[:1] in ("", "\0"):
+            names = self.columns.names
+        else:
+            try:
+                key = key_of(prefix)
+            except UnicodeEncodeError:
+                return iter(())
+            names = self._columns(key, _behind(key)).names
+        return (name for name in names if name.startswith(prefix))
 
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries of all tensors, in the order of their names."""
-        return itertools.starmap(self.decode_entry, self.directory.items())
+        return iter(self.columns)
 
     def find(self, name: str) -> Entry | None:
         """Return the entry of a tensor, or None; without a listing so far, one block of the index is read."""
+        if "columns" in self.__dict__ or name[:1] == "\0":
+            row = self._rows.get(name)
+            return None if row is None else self.columns.entry(row)
         value = self._find_value(name)
         return None if value is None else self.decode_entry(name, value)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._find_value(name) is not None
+        if not isinstance(name, str):
+            return False
+        if "columns" in self.__dict__ or name[:1] == "\0":
+            return name in self._rows
+        return self._find_value(name) is not None
 
     def absent(self, names: Collection[str]) -> list[str]:
         """Return those of many names that no tensor has."""
         known: Container[str] = self
         if len(names) * LOOK_UP_BYTES > self.table.file.size:
             with suppress(CorruptError):  # there may be whole blocks that have all of them
-                known = self.directory
+                known = self._rows
         return [name for name in names if name not in known]
 
     def _find_value(self, name: str) -> Buffer | None:
         """The serialized entry of a tensor, whether or not it can be decoded."""
-        if "directory" in self.__dict__ or name[:1] == "\x00":
-            return self.directory.get(name)
         try:
             key = key_of(name)
         except UnicodeEncodeError:
@@ -314,6 +345,12 @@ class Bundle:
             self.table.file.close()
             for file in self._shards.values():
                 file.close()
+
+
+def _behind(prefix: bytes) -> bytes | None:
+    """The least key that is greater than all that begin so; None where there is none."""
+    short = prefix.rstrip(b"\xff")
+    return short[:-1] + bytes([short[-1] + 1]) if short else None
 
 
 def _label(entry: Entry) -> str:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from ckptfmt.checkpoint.bundle import Bundle
+from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.model_variables import object_variables, scope_variables
 from ckptfmt.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
@@ -56,7 +57,7 @@ def _open_files(files: CheckpointFiles, verify: bool) -> Checkpoint:
     return Checkpoint(store, verify=verify)
 
 
-class Entries(Mapping[str, Entry]):
+class StoredEntries(Entries):
     """The entries of a checkpoint by name: dtypes, shapes and places, without values."""
 
     def __init__(self, store: Bundle | SliceFile) -> None:
@@ -87,19 +88,25 @@ class Entries(Mapping[str, Entry]):
         """Return a view of names and entries, to iterate over them as fast as over :meth:`values`."""
         return _EntryItems(self)
 
+    def to_columns(self) -> dict[str, np.ndarray]:
+        """Return everything as columns; see :meth:`Entries.to_columns`."""
+        if isinstance(self._store, Bundle):
+            return self._store.columns.to_columns()
+        return super().to_columns()
+
     def __repr__(self) -> str:
         return f"<Entries of {self._store.files.prefix!r}>"
 
 
 class _EntryValues(ValuesView[Entry]):
-    _mapping: Entries
+    _mapping: StoredEntries
 
     def __iter__(self) -> Iterator[Entry]:
         return self._mapping._store.entries()
 
 
 class _EntryItems(ItemsView[str, Entry]):
-    _mapping: Entries
+    _mapping: StoredEntries
 
     def __iter__(self) -> Iterator[tuple[str, Entry]]:
         return ((entry.name, entry) for entry in self._mapping._store.entries())
@@ -117,7 +124,7 @@ class Checkpoint(Tensors):
         self._verify = verify
         # Names and slices whose checksum has been found right: it is verified on first read only.
         self._verified: set[str | tuple[str, TensorSlice]] = set()
-        self.entries = Entries(store)
+        self.entries = StoredEntries(store)
         """What the index says of each tensor, by name."""
 
     @property
@@ -171,6 +178,9 @@ class Checkpoint(Tensors):
 
     def __iter__(self) -> Iterator[str]:
         return self._store.names()
+
+    def _names_below(self, prefix: str) -> Iterator[str]:
+        return self._store.names_below(prefix)
 
     def _load(
         self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]

@@ -11,7 +11,7 @@ twice merge as protobuf merges them. A V1 checkpoint's meta message gives the sa
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ckptfmt.checkpoint.slices import TensorSlice, decode_slice
 from ckptfmt.dtypes import DType, find_dtype
@@ -21,7 +21,10 @@ from ckptfmt.wire.coding import Buffer, decode_fields, decode_varint, to_signed
 from ckptfmt.wire.crc32c import unmask
 
 # Tags of BundleEntryProto: field number << 3 | wire type.
-_DTYPE, _SHAPE, _SHARD, _OFFSET, _SIZE, _CRC, _SLICE = 0x08, 0x12, 0x18, 0x20, 0x28, 0x35, 0x3A
+DTYPE, SHAPE, SHARD, OFFSET, SIZE, CRC, SLICE = 0x08, 0x12, 0x18, 0x20, 0x28, 0x35, 0x3A
+
+Head: TypeAlias = "tuple[DType, Shape]"
+"""What the first two fields of an entry say, which few tensors have to themselves."""
 
 
 class Entry(NamedTuple):
@@ -69,18 +72,18 @@ def decode_entry(name: str, value: Buffer) -> Entry:
     """
     end = len(value)
     # As writers write it: fields in order, dtype and shape one byte of tag and one of length or code each.
-    if end > 4 and value[0] == _DTYPE and value[2] == _SHAPE and value[1] < 0x80 and value[3] < 0x80:
+    if end > 4 and value[0] == DTYPE and value[2] == SHAPE and value[1] < 0x80 and value[3] < 0x80:
         shard = offset = size = 0
         pos = 4 + value[3]
         head = bytes(value[:pos])
-        if pos < end and value[pos] == _SHARD:
+        if pos < end and value[pos] == SHARD:
             shard, pos = _decode_short(value, pos + 1)
-        if pos < end and value[pos] == _OFFSET:
+        if pos < end and value[pos] == OFFSET:
             offset, pos = _decode_short(value, pos + 1)
-        if pos < end and value[pos] == _SIZE:
+        if pos < end and value[pos] == SIZE:
             size, pos = _decode_short(value, pos + 1)
-        if pos + 5 == end and value[pos] == _CRC and not (size | offset | shard) >> 63:
-            dtype, shape = _decode_head(head)
+        if pos + 5 == end and value[pos] == CRC and not (size | offset | shard) >> 63:
+            dtype, shape = decode_head(head)
             crc = unmask(int.from_bytes(value[pos + 1 :], "little"))
             return Entry(name, dtype, shape, size, shard, offset, crc, ())
     return _decode_in_any_order(name, value)
@@ -88,25 +91,25 @@ def decode_entry(name: str, value: Buffer) -> Entry:
 
 def _decode_in_any_order(name: str, value: Buffer) -> Entry:
     """The entry of any serialized BundleEntryProto, merged as protobuf does."""
-    numbers = dict.fromkeys((_DTYPE, _SHARD, _OFFSET, _SIZE, _CRC), 0)
+    numbers = dict.fromkeys((DTYPE, SHARD, OFFSET, SIZE, CRC), 0)
     shape: list[Buffer] = []
     slices: list[TensorSlice] = []
     for field in decode_fields(value):
         tag = field.number << 3 | field.wire_type
         if tag in numbers:
             numbers[tag] = field.value
-        elif tag == _SHAPE:
+        elif tag == SHAPE:
             shape.append(field.content)
-        elif tag == _SLICE:
+        elif tag == SLICE:
             slices.append(decode_slice(field.content))
-    dtype, dimensions = find_dtype(numbers[_DTYPE]), decode_shape(b"".join(shape))
+    dtype, dimensions = find_dtype(numbers[DTYPE]), decode_shape(b"".join(shape))
     if slices:
         # The place is that of the first bundle merged, not of any data.
         return Entry(name, dtype, dimensions, 0, None, None, None, tuple(slices))
-    shard, offset, size = (to_signed(numbers[tag]) for tag in (_SHARD, _OFFSET, _SIZE))
+    shard, offset, size = (to_signed(numbers[tag]) for tag in (SHARD, OFFSET, SIZE))
     if min(shard, offset, size) < 0:
         raise CorruptError(f"negative shard {shard}, offset {offset} or size {size}")
-    return Entry(name, dtype, dimensions, size, shard, offset, unmask(numbers[_CRC]), ())
+    return Entry(name, dtype, dimensions, size, shard, offset, unmask(numbers[CRC]), ())
 
 
 def _decode_short(data: Buffer, pos: int) -> tuple[int, int]:
@@ -117,6 +120,6 @@ def _decode_short(data: Buffer, pos: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=4096)
-def _decode_head(head: bytes) -> tuple[DType, Shape]:
-    """The dtype and shape that the first two fields of an entry say; few of them differ."""
+def decode_head(head: bytes) -> Head:
+    """Return the dtype and shape of the first two fields of an entry, of one byte of tag and length each."""
     return find_dtype(head[1]), decode_shape(head[4:])

@@ -61,6 +61,17 @@ def matcher(patterns: Iterable[Pattern]) -> Callable[[str], object]:
     return tests[0] if len(tests) == 1 else lambda name: any(test(name) for test in tests)
 
 
+def literal_prefixes(patterns: Iterable[Pattern]) -> list[str]:
+    """Return how all names begin that patterns may match, none within another; ``""`` where nothing tells."""
+    globs = [pattern if isinstance(pattern, str) else "" for pattern in patterns] or [""]
+    prefixes: list[str] = []
+    # As names are sorted: by their bytes, which for all but lone surrogates is the order of the characters.
+    for prefix in sorted({re.split(r"[*?\[]", glob, maxsplit=1)[0] for glob in globs}):
+        if not prefixes or not prefix.startswith(prefixes[-1]):
+            prefixes.append(prefix)
+    return prefixes
+
+
 def selected(
     names: Iterable[str], patterns: Sequence[Pattern], exclude: Sequence[Pattern] = ()
 ) -> dict[str, str]:

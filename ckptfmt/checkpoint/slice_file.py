@@ -62,6 +62,10 @@ class SliceFile:
     def __len__(self) -> int:
         return len(self.directory)
 
+    def names_below(self, prefix: str) -> Iterator[str]:
+        """Iterate over the names that begin so."""
+        return (name for name in self.directory if name.startswith(prefix))
+
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries of all tensors, in the order of their names."""
         return map(self._find_or_decode, self.directory)

@@ -17,12 +17,14 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import chain
 from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 
 from ckptfmt.checkpoint import names as naming
+from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.names import Pattern, Rule
 from ckptfmt.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
@@ -41,7 +43,7 @@ Self = TypeVar("Self", bound="Tensors")
 class Tensors(Mapping[str, Array]):
     """Tensors by name, read when asked for: a checkpoint, or a view of one."""
 
-    entries: Mapping[str, Entry]
+    entries: Entries
     """What is known of each tensor without its values, by name."""
 
     # --- what each kind of Tensors says for itself -------------------------------------------------------
@@ -282,7 +284,17 @@ class Tensors(Mapping[str, Array]):
         """
         unwanted = (exclude,) if isinstance(exclude, (str, re.Pattern)) else tuple(exclude)
         naming.matcher((*patterns, *unwanted))  # what is no pattern is an error now, not at first use
-        return View(self, lambda: naming.selected(self, patterns, unwanted))
+        prefixes = naming.literal_prefixes(patterns)
+        return View(
+            self,
+            lambda: naming.selected(
+                chain.from_iterable(map(self._names_below, prefixes)), patterns, unwanted
+            ),
+        )
+
+    def _names_below(self, prefix: str) -> Iterator[str]:
+        """Iterate over the names that begin so, in their order."""
+        return (name for name in self if name.startswith(prefix))
 
     def ema(self, suffix: str = naming.AVERAGE) -> View:
         """Return a view in which variables are read from their exponential moving averages.
@@ -459,7 +471,7 @@ class _Derived(Tensors):
         return self._parent._model_names()
 
 
-class _DerivedEntries(Mapping[str, Entry]):
+class _DerivedEntries(Entries):
     """The entries of a view, made as they are asked for."""
 
     def __init__(self, view: _Derived) -> None:

@@ -209,7 +209,7 @@ def _find(
     entries = checkpoint.entries
     has_dtype = glob_matcher(dtypes) if dtypes else None
     found = not patterns
-    for name in filter(glob_matcher(patterns), entries) if patterns else entries:
+    for name in checkpoint.select(*patterns) if patterns else entries:
         found = True
         try:
             entry = entries[name]

@@ -6,17 +6,23 @@
     block:    entry …  restart offset uint32 …  num_restarts uint32
 
 ``shared`` bytes of the key are those of the previous entry's key; at a restart point it is 0, so that a key
-can be found by bisection of the restarts. Source: LevelDB ``table/block.cc``.
+can be found by bisection of the restarts, and so that the entries behind all restarts can be decoded abreast.
+Source: LevelDB ``table/block.cc``.
 """
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
 
 from ckptfmt.errors import CorruptError, TruncatedError
-from ckptfmt.wire.coding import Buffer, decode_varint
+from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints_at
 
 MIN_ENTRY = 32
 """Bytes that an entry is taken to have at least: look-ups that have walked over as many entries as the block
@@ -27,6 +33,33 @@ MIN_STEPS = 256
 
 MAX_EXPANSION = 64
 """How many times larger than the block its keys may be in full: with a restart point every 16, 16 times."""
+
+ABREAST = 8
+"""Restart points from which on it is faster to decode their entries abreast than one after the other."""
+
+MAX_ABREAST = 64
+"""Entries behind a restart point that are decoded abreast with those of others; writers put 16 there."""
+
+_MAX_LENGTH_BYTES = 4
+"""Bytes of the lengths of entries that are decoded abreast."""
+
+PADDING = 256
+"""Bytes that :attr:`Rows.window` has behind the block, for decoders that look ahead."""
+
+
+class Rows(NamedTuple):
+    """All entries of a block at once."""
+
+    keys: list[bytes]
+    """Their keys, in order."""
+    data: bytes
+    """The contents of the block."""
+    window: np.ndarray
+    """The same as an array of uint8, and :data:`PADDING` zeros behind it."""
+    begins: np.ndarray
+    """Where each value begins in them (int64)."""
+    ends: np.ndarray
+    """Where each value ends."""
 
 
 class Block:
@@ -53,24 +86,40 @@ class Block:
 
     def items(self, after: bytes | None = None) -> Iterator[tuple[bytes, Buffer]]:
         """Iterate over keys and values in order; the first key must be greater than ``after``."""
-        return self._walk(0, after)
+        return ((key, self._data[begin:end]) for key, begin, end in self._walk(0, after))
+
+    def rows(self, after: bytes | None = None) -> Rows:
+        """Return all entries; the first key must be greater than ``after``."""
+        data = bytes(self._data)
+        window = np.frombuffer(data + bytes(PADDING), np.uint8)
+        found = self._abreast(data, window)
+        if found is not None:
+            keys, begins, ends = found
+            in_order = all(map(operator.lt, keys, islice(keys, 1, None)))
+            if in_order and (after is None or not keys or keys[0] > after):
+                return Rows(keys, data, window, begins, ends)
+        # Entry by entry, which is right for any block, and says what is wrong with a damaged one.
+        walked = list(self._walk(0, after))
+        places = np.array([place for _, *place in walked], np.int64).reshape(-1, 2)
+        return Rows([key for key, _, _ in walked], data, window, places[:, 0], places[:, 1])
 
     def get(self, key: bytes) -> Buffer | None:
         """Return the value of ``key``, found by its restart point, or None."""
         if self._decoded is not None:
             return self._decoded.get(key)
-        for found, value in self._walk(self._restart_before(key), None):
+        for found, begin, end in self._walk(self._restart_before(key), None):
             if found >= key:
-                return value if found == key else None
+                return self._data[begin:end] if found == key else None
             self._steps_left -= 1
             if self._steps_left < 0:
                 self._steps_left = sys.maxsize  # once: of a block that breaks off, its beginning can be read
                 with suppress(CorruptError):
-                    self._decoded = dict(self._walk(0, None))
+                    self._decoded = dict(self.items())
                     return self._decoded.get(key)
         return None
 
-    def _walk(self, pos: int, previous: bytes | None) -> Iterator[tuple[bytes, Buffer]]:
+    def _walk(self, pos: int, previous: bytes | None) -> Iterator[tuple[bytes, int, int]]:
+        """The entries from a place on: each key, where its value begins and where it ends."""
         data, end = self._data, self._entries_end
         key = b""
         room = MAX_EXPANSION * len(data)
@@ -103,8 +152,51 @@ class Block:
                     f"keys take more than {MAX_EXPANSION} times the {len(data)} bytes of their block",
                     offset=start,
                 )
-            yield key, data[key_end:value_end]
+            yield key, key_end, value_end
             pos = value_end
+
+    def _abreast(self, data: bytes, window: np.ndarray) -> tuple[list[bytes], np.ndarray, np.ndarray] | None:
+        """Keys, begins and ends of all values, as a walk finds them; None where only a walk finds them.
+
+        The first entries behind all restart points are decoded at once, then the second ones …. Where each
+        run ends at the next restart point, a walk meets the same entries.
+        """
+        count, end = self._num_restarts, self._entries_end
+        if count < ABREAST:
+            return None
+        starts = np.frombuffer(data, "<u4", count, end).astype(np.int64)
+        stops = np.append(starts[1:], end)
+        if starts[0] or (starts >= stops).any():
+            return None
+        entries: list[tuple[np.ndarray, ...]] = []
+        runs, at = np.arange(count), starts
+        while runs.size:
+            lengths = []
+            for _ in range(3):
+                found = decode_varints_at(window, at, _MAX_LENGTH_BYTES)
+                if found is None:
+                    return None
+                length, at = found
+                lengths.append(length)
+            shared, non_shared, value_length = lengths
+            key_end = at + non_shared
+            value_end = key_end + value_length
+            entries.append((runs, shared, at, key_end, value_end))
+            behind = stops[runs]
+            if len(entries) > MAX_ABREAST or (value_end > behind).any():
+                return None
+            left = value_end < behind
+            runs, at = runs[left], value_end[left]
+        shared, key_begin, begins, ends = _in_order(entries, count)
+        sizes = shared + begins - key_begin
+        if (shared[1:] > sizes[:-1]).any() or shared[0] or int(sizes.sum()) > MAX_EXPANSION * len(data):
+            return None
+        keys = []
+        key = b""
+        for size, start, stop in zip(shared.tolist(), key_begin.tolist(), begins.tolist(), strict=True):
+            key = key[:size] + data[start:stop]
+            keys.append(key)
+        return keys, begins, ends
 
     def _restart_before(self, key: bytes) -> int:
         """The last restart point whose key is less than ``key``, or the first."""
@@ -132,3 +224,17 @@ class Block:
         if shared or pos + non_shared > self._entries_end:
             raise CorruptError("restart point is not at an entry with a whole key", offset=start)
         return bytes(self._data[pos : pos + non_shared])
+
+
+def _in_order(entries: list[tuple[np.ndarray, ...]], count: int) -> list[np.ndarray]:
+    """The columns of entries that were found run by run abreast, one run after the other."""
+    lengths = np.zeros(count, np.int64)
+    for runs, *_ in entries:
+        lengths[runs] += 1
+    firsts = np.cumsum(lengths) - lengths
+    columns = [np.empty(int(lengths.sum()), np.int64) for _ in entries[0][1:]]
+    for number, (runs, *found) in enumerate(entries):
+        at = firsts[runs] + number
+        for column, values in zip(columns, found, strict=True):
+            column[at] = values
+    return columns

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from ckptfmt.errors import CorruptError
-from ckptfmt.table.block import Block
+from ckptfmt.table.block import Block, Rows
 from ckptfmt.table.format import BlockHandle, decode_handle, read_block, read_footer
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.file import RandomAccessFile
@@ -86,6 +86,21 @@ class Table:
                     last = key
             except CorruptError as error:
                 raise self._located(error, handle) from None
+
+    def rows(self, low: bytes = b"", high: bytes | None = None) -> Iterator[Rows]:
+        """Iterate over the blocks that may have keys from ``low`` on and below ``high``, as their rows."""
+        separators, handles = self._index
+        first = bisect_left(separators, low)
+        last = len(handles) if high is None else bisect_left(separators, high) + 1
+        before: bytes | None = None
+        for handle in handles[first:last]:
+            block = self.block(handle)
+            try:
+                rows = block.rows(after=before)
+            except CorruptError as error:
+                raise self._located(error, handle) from None
+            before = rows.keys[-1] if rows.keys else before
+            yield rows
 
     def block(self, handle: BlockHandle) -> Block:
         """Read one block and verify its checksum."""

@@ -95,6 +95,30 @@ def decode_varints(data: Buffer, count: int) -> tuple[np.ndarray, int]:
     return values, int(last[-1]) + 1 if count else 0
 
 
+def decode_varints_at(
+    window: np.ndarray, at: np.ndarray, longest: int = MAX_VARINT_BYTES - 1
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the varints that begin at many positions of bytes (int64), and the positions behind them.
+
+    None where one is longer than ``longest`` bytes, of which 9 hold 63 bits. ``window`` (uint8) has at least
+    as many bytes behind each position: who calls pads it, and compares what is returned with the true end.
+    """
+    values = window[at].astype(np.int64)
+    behind = at + 1
+    more = np.flatnonzero(values >= 0x80)
+    if not more.size:
+        return values, behind
+    values[more] &= 0x7F
+    for i in range(1, longest):
+        groups = window[behind[more]].astype(np.int64)
+        behind[more] += 1
+        values[more] |= (groups & 0x7F) << 7 * i
+        more = more[groups >= 0x80]
+        if not more.size:
+            return values, behind
+    return None
+
+
 def to_signed(value: int) -> int:
     """Return the int64 (or sign-extended int32) whose two's complement a varint holds."""
     return value - (1 << 64) if value >> 63 else value

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ckptfmt.checkpoint.checkpoint import Entries
+from ckptfmt.checkpoint.checkpoint import StoredEntries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.cli import output
 from ckptfmt.cli.collapse import collapse
@@ -93,9 +93,9 @@ def test_lines_are_written_as_the_entries_are_read(layers: str, monkeypatch: pyt
     # As many are held as are written at a time, however many there are.
     monkeypatch.setattr(output, "_LINES", 3)
     log: list[str] = []
-    find, write = Entries.__getitem__, output.write
+    find, write = StoredEntries.__getitem__, output.write
 
-    def spy_read(entries: Entries, name: str) -> Entry:
+    def spy_read(entries: StoredEntries, name: str) -> Entry:
         log.append("read")
         return find(entries, name)
 
@@ -103,7 +103,7 @@ def test_lines_are_written_as_the_entries_are_read(layers: str, monkeypatch: pyt
         log.append("write")
         write(text)
 
-    monkeypatch.setattr(Entries, "__getitem__", spy_read)
+    monkeypatch.setattr(StoredEntries, "__getitem__", spy_read)
     monkeypatch.setattr(output, "write", spy_write)
     assert len(names(layers)) == 16
     assert log == [*["read", "read", "read", "write"] * 5, "read", "write"]

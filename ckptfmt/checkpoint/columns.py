@@ -1,0 +1,182 @@
+"""Columns: what an index says of many tensors, an array for each field and not an object for each tensor.
+
+Entries are decoded a block at a time, the same field of all of them at once, where they have the form in
+which TensorFlow writes them: every field once and in order, dtype and shape first. Others (tensors in slices,
+and whatever else means the same to protobuf) are kept as they are, and decoded when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import repeat
+from typing import TypeAlias
+
+import numpy as np
+
+from ckptfmt.checkpoint.entry import CRC, DTYPE, OFFSET, SHAPE, SHARD, SIZE, Entry, Head, decode_head
+from ckptfmt.errors import CorruptError
+from ckptfmt.table.block import Rows
+from ckptfmt.tensor.array import Shape
+from ckptfmt.wire.coding import decode_varints_at
+from ckptfmt.wire.crc32c import unmask
+
+Decoder: TypeAlias = Callable[[str, bytes], Entry]
+"""Returns the entry of a name and its serialized form."""
+
+_NUMBERS = 4
+"""Columns of integers: nbytes, shard, offset, crc32c."""
+
+_new_entry: Callable[[Iterable[object]], Entry] = partial(tuple.__new__, Entry)
+
+
+class Entries(Mapping[str, Entry]):
+    """What is known of each tensor without its values, by name."""
+
+    def to_columns(self) -> dict[str, np.ndarray]:
+        """Return everything as columns of equal length, for tables of other libraries.
+
+        ``name``, ``dtype`` (``"float32"``) and ``shape`` (tuples) are object arrays; ``nbytes``, ``shard``,
+        ``offset`` and ``crc32c`` (unmasked) int64, -1 where there is none: of slices, and in V1 checkpoints.
+        ``pandas.DataFrame(ckpt.entries.to_columns())`` makes a table of them.
+
+        Raises CorruptError where an entry is damaged.
+        """
+        return _to_columns(list(self.values()))
+
+
+def _to_columns(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
+    numbers = np.full((_NUMBERS, len(entries)), -1, np.int64)
+    for row, entry in enumerate(entries):
+        for column, number in enumerate((entry.nbytes, entry.shard, entry.offset, entry.crc32c)):
+            if number is not None:
+                numbers[column, row] = number
+    return _named(
+        [entry.name for entry in entries],
+        [entry.dtype.name for entry in entries],
+        [entry.shape for entry in entries],
+        numbers,
+    )
+
+
+def _named(
+    names: Sequence[str], dtypes: Sequence[str], shapes: Sequence[Shape], numbers: np.ndarray
+) -> dict[str, np.ndarray]:
+    objects = {"name": names, "dtype": dtypes, "shape": shapes}
+    # From an iterator: of a list of shapes NumPy would make an array of as many dimensions.
+    columns = {name: np.fromiter(values, object, len(names)) for name, values in objects.items()}
+    return columns | dict(zip(("nbytes", "shard", "offset", "crc32c"), numbers, strict=True))
+
+
+class Columns:
+    """The entries of many tensors, in the order of the index."""
+
+    def __init__(self, blocks: Iterable[Rows], decode: Decoder) -> None:
+        """Take the rows of blocks; ``decode`` is asked for entries of another than the usual form."""
+        self.names: list[str] = []
+        """What the tensors are called."""
+        self._decode = decode
+        self._heads: list[Head | None] = []
+        self._others: dict[int, bytes] = {}
+        """Row -> the entry of another form."""
+        numbers = [np.empty((_NUMBERS, 0), np.int64)]
+        known: dict[bytes, Head] = {}
+        for rows in blocks:
+            heads, found = _decode_rows(rows, known)
+            first = len(self.names)
+            for row in [row for row, head in enumerate(heads) if head is None]:
+                self._others[first + row] = rows.data[rows.begins[row] : rows.ends[row]]
+            # A loop of bytecodes: one call less for each name than entry.name_of.
+            self.names += [key.decode("utf-8", "surrogateescape") for key in rows.keys]
+            self._heads += heads
+            numbers.append(found)
+        self._numbers = np.concatenate(numbers, axis=1)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Iterate over the entries; CorruptError where one is damaged."""
+        start = 0
+        for other in sorted(self._others):
+            yield from self._plain(start, other)
+            yield self.entry(other)
+            start = other + 1
+        yield from self._plain(start, len(self))
+
+    def _plain(self, start: int, stop: int) -> Iterator[Entry]:
+        """The entries of rows of the usual form."""
+        heads = [head for head in self._heads[start:stop] if head is not None]
+        fields = zip(
+            self.names[start:stop],
+            [dtype for dtype, _ in heads],
+            [shape for _, shape in heads],
+            *self._numbers[:, start:stop].tolist(),
+            repeat(()),
+        )
+        return map(_new_entry, fields)
+
+    def entry(self, row: int) -> Entry:
+        """Return the entry of one row; CorruptError where it is damaged."""
+        head = self._heads[row]
+        if head is None:
+            return self._decode(self.names[row], self._others[row])
+        nbytes, shard, offset, crc = self._numbers[:, row].tolist()
+        return Entry(self.names[row], *head, nbytes, shard, offset, crc, ())
+
+    def to_columns(self) -> dict[str, np.ndarray]:
+        """Return the columns by name; see :meth:`Entries.to_columns`."""
+        others = {row: self.entry(row) for row in sorted(self._others)}
+        heads = [
+            (others[row].dtype, others[row].shape) if head is None else head
+            for row, head in enumerate(self._heads)
+        ]
+        numbers = self._numbers.copy()
+        numbers[:, list(others)] = list(_to_columns(list(others.values())).values())[3:]
+        return _named(self.names, [dtype.name for dtype, _ in heads], [shape for _, shape in heads], numbers)
+
+    def cut(self, start: int, stop: int) -> None:
+        """Keep the rows from ``start`` to ``stop`` only."""
+        self._others = {row - start: other for row, other in self._others.items() if start <= row < stop}
+        self.names = self.names[start:stop]
+        self._heads = self._heads[start:stop]
+        self._numbers = self._numbers[:, start:stop]
+
+    def drop(self, rows: Container[int]) -> None:
+        """Forget rows; those behind them move up."""
+        kept = [row for row in range(len(self)) if row not in rows]
+        self._others = {new: self._others[row] for new, row in enumerate(kept) if row in self._others}
+        self.names = [self.names[row] for row in kept]
+        self._heads = [self._heads[row] for row in kept]
+        self._numbers = self._numbers[:, kept]
+
+
+def _decode_rows(rows: Rows, known: dict[bytes, Head]) -> tuple[list[Head | None], np.ndarray]:
+    """Dtype and shape of each entry, None where it has another form; and its numbers, a row for each."""
+    window, begins, ends = rows.window, rows.begins, rows.ends
+    lengths = window[begins + 3]
+    plain = (ends - begins > 8) & (window[begins] == DTYPE) & (window[begins + 1] < 0x80)
+    plain &= (window[begins + 2] == SHAPE) & (lengths < 0x80)
+    shape_ends = at = begins + 4 + lengths
+    numbers = np.zeros((_NUMBERS, len(begins)), np.int64)
+    for column, tag in ((1, SHARD), (2, OFFSET), (0, SIZE)):
+        has = np.flatnonzero(plain & (at < ends) & (window[at] == tag))
+        found = decode_varints_at(window, at[has] + 1)
+        if found is None:
+            return [None] * len(begins), numbers
+        at = at.copy()
+        numbers[column, has], at[has] = found
+    plain &= (at + 5 == ends) & (window[at] == CRC)
+    stored = sum(window[at + 1 + i].astype(np.int64) << 8 * i for i in range(4))
+    numbers[3] = unmask(stored)
+    heads: list[Head | None] = []
+    places = zip(plain.tolist(), begins.tolist(), shape_ends.tolist(), strict=True)
+    for is_plain, begin, end in places:
+        stored_head = rows.data[begin:end]
+        head = known.get(stored_head) if is_plain else None
+        if head is None and is_plain:
+            with suppress(CorruptError):
+                head = known[stored_head] = decode_head(stored_head)
+        heads.append(head)
+    return heads, numbers

@@ -1,0 +1,190 @@
+"""Laws of columns: many entries decoded at once are what they are one by one, errors included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ckptfmt
+from ckptfmt.checkpoint.columns import Columns
+from ckptfmt.checkpoint.entry import decode_entry, name_of
+from ckptfmt.errors import CkptfmtError, CorruptError
+from ckptfmt.table import Table
+from ckptfmt.table.block import Block
+from tests.support.golden import GOLDEN
+from tests.support.memory_file import MemoryFile, open_bundle
+from tests.support.table_writer import (
+    HEADER,
+    encode_block,
+    encode_bundle_index,
+    encode_entry,
+    encode_field,
+    encode_table,
+)
+
+T = TypeVar("T")
+
+INT63 = st.integers(0, 2**63 - 1) | st.integers(0, 63).map(lambda bits: 2**bits - 1)
+UINT32 = st.integers(0, 2**32 - 1)
+USUAL = st.builds(
+    encode_entry,
+    dtype=st.sampled_from([1, 2, 3, 7, 9, 14, 23]),
+    shape=st.lists(st.integers(0, 300), max_size=4),
+    shard=st.integers(0, 300),
+    offset=INT63,
+    size=INT63,
+    crc=UINT32,
+)
+"""Entries as TensorFlow writes them; the shape may be of another size, which is found out when it is read."""
+
+UNUSUAL = st.one_of(
+    st.builds(encode_entry, dtype=st.just(1), offset=INT63),  # no checksum
+    st.builds(encode_entry, dtype=st.just(1), crc=UINT32, slices=st.just([b"", b""])),
+    st.builds(lambda a, b: a + b, USUAL, USUAL),  # fields twice
+    st.builds(lambda entry, number: encode_field(5, number) + entry, USUAL, INT63),  # out of order
+    st.builds(lambda entry: entry + encode_field(99, b"?"), USUAL),
+    st.builds(encode_entry, offset=st.just(2**64 - 1), crc=UINT32),  # negative
+    st.builds(encode_entry, shape=st.just([2**62, 4]), crc=UINT32),  # no such shape
+    st.binary(max_size=20),
+)
+VALUES = st.one_of(USUAL, USUAL, USUAL, UNUSUAL)
+KEYS = st.binary(min_size=1, max_size=12) | st.builds(lambda n: b"layer_%d/kernel" % n, st.integers(0, 999))
+ITEMS = st.dictionaries(KEYS, VALUES, min_size=20, max_size=60).map(lambda found: sorted(found.items()))
+
+
+def outcome(function: Callable[[], T]) -> T | tuple[type, str]:
+    try:
+        return function()
+    except CkptfmtError as error:
+        return type(error), str(error)
+
+
+def rows_of(block: Block, after: bytes | None) -> list[tuple[bytes, bytes]]:
+    rows = block.rows(after)
+    assert bytes(rows.window[: len(rows.data)]) == rows.data
+    return [
+        (key, rows.data[begin:end])
+        for key, begin, end in zip(rows.keys, rows.begins.tolist(), rows.ends.tolist(), strict=True)
+    ]
+
+
+@given(ITEMS, st.integers(1, 5), st.none() | KEYS)
+def test_all_rows_of_a_block_are_what_a_walk_finds(
+    items: list[tuple[bytes, bytes]], interval: int, after: bytes | None
+) -> None:
+    block = Block(encode_block(items, interval))
+    walked = outcome(lambda: list(block.items(after)))
+    assert outcome(lambda: rows_of(block, after)) == walked
+    if after is None:
+        assert walked == items
+
+
+@settings(max_examples=300)
+@given(ITEMS, st.integers(1, 5), st.data())
+def test_so_are_those_of_a_damaged_block(
+    items: list[tuple[bytes, bytes]], interval: int, data: st.DataObject
+) -> None:
+    damaged = bytearray(encode_block(items, interval))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[at] = data.draw(st.sampled_from([0, 1, 0x7F, 0x80, 0xFF]) | st.integers(0, 255))
+    if data.draw(st.booleans()):
+        del damaged[data.draw(st.integers(4, len(damaged))) :]
+    try:
+        block = Block(bytes(damaged))
+    except CorruptError:
+        return
+    assert outcome(lambda: rows_of(block, None)) == outcome(lambda: list(block.items()))
+
+
+@settings(max_examples=300)
+@given(ITEMS, st.integers(1, 40), st.sampled_from([100, 10_000]))
+def test_columns_hold_the_entries(items: list[tuple[bytes, bytes]], interval: int, block_size: int) -> None:
+    table = encode_table(items, block_size=block_size, restart_interval=interval)
+    columns = Columns(Table(MemoryFile("t", table)).rows(), decode_entry)
+    assert columns.names == [name_of(key) for key, _ in items]
+    one_by_one = [
+        outcome(lambda key=key, value=value: decode_entry(name_of(key), value)) for key, value in items
+    ]
+    assert [outcome(lambda row=row: columns.entry(row)) for row in range(len(columns))] == one_by_one
+    first_error = next((found for found in one_by_one if not isinstance(found, ckptfmt.Entry)), None)
+    assert outcome(lambda: list(columns)) == (first_error or one_by_one)
+
+
+@given(ITEMS, st.data())
+def test_rows_are_cut_and_dropped(items: list[tuple[bytes, bytes]], data: st.DataObject) -> None:
+    columns = Columns(Table(MemoryFile("t", encode_table(items))).rows(), decode_entry)
+    start = data.draw(st.integers(0, len(items)))
+    stop = data.draw(st.integers(start, len(items)))
+    columns.cut(start, stop)
+    dropped = data.draw(st.sets(st.integers(0, max(0, stop - start - 1))))
+    columns.drop(dropped)
+    left = [item for row, item in enumerate(items[start:stop]) if row not in dropped]
+    one_by_one = [
+        outcome(lambda key=key, value=value: decode_entry(name_of(key), value)) for key, value in left
+    ]
+    assert [outcome(lambda row=row: columns.entry(row)) for row in range(len(columns))] == one_by_one
+
+
+NAMES = st.lists(
+    st.sampled_from(["a", "b/", "\x7f", "é", "\udcc3", "\U0010ffff", "*", "["]), min_size=1, max_size=4
+)
+
+
+@given(st.sets(NAMES.map("".join), max_size=40), NAMES.map("".join))
+def test_names_that_begin_so_are_found_by_range(names: set[str], prefix: str) -> None:
+    items = sorted((name.encode("utf-8", "surrogateescape"), encode_entry(size=4, crc=0)) for name in names)
+    keys = {name_of(key) for key, _ in items}  # two bytes escaped one by one may be a character together
+    index = encode_table([(b"", HEADER), *items], block_size=50)
+    fresh, listed = open_bundle(index, b""), open_bundle(index, b"")
+    assert set(listed) == keys
+    want = [name for name in listed if name.startswith(prefix)]
+    assert list(fresh._names_below(prefix)) == list(listed._names_below(prefix)) == want
+    # As a glob, too: brackets and stars in it match what they match.
+    assert list(fresh.select(f"{prefix}*")) == list(listed.select(f"{prefix}*"))
+    assert set(want) <= set(listed.select(f"{prefix}*")) or set("*[") & set(prefix)
+
+
+def test_a_pattern_reads_only_the_blocks_that_may_match() -> None:
+    entry = encode_entry(shape=[1], size=4, crc=0)
+    index = encode_bundle_index({f"layer_{i:05d}/kernel": entry for i in range(20_000)}, block_size=2_000)
+    ckpt = open_bundle(index, bytes(4))
+    file = ckpt._store.table.file
+    assert isinstance(file, MemoryFile)
+    opening = len(file.reads)
+    found = ckpt.select("layer_0777?/*", "layer_12345/kernel")
+    assert list(found) == [*(f"layer_0777{i}/kernel" for i in range(10)), "layer_12345/kernel"]
+    assert [entry.shape for entry in found.entries.values()] == [(1,)] * 11
+    assert len(file.reads) - opening < 10
+    assert len(ckpt._store.table.handles) > 200
+
+
+# --- columns for others ------------------------------------------------------------------------------------
+
+
+def test_columns_say_what_entries_say() -> None:
+    for name in ("dtypes", "sliced_shapes", "strings", "v1_sliced", "sharded"):
+        with ckptfmt.open(GOLDEN / name) as ckpt:
+            for tensors in (ckpt, ckpt.select("*")):
+                columns = tensors.entries.to_columns()
+                entries = list(tensors.entries.values())
+                assert columns["name"].tolist() == [entry.name for entry in entries]
+                assert columns["dtype"].tolist() == [entry.dtype.name for entry in entries]
+                assert columns["shape"].tolist() == [entry.shape for entry in entries]
+                for field in ("nbytes", "shard", "offset", "crc32c"):
+                    known = [getattr(entry, field) for entry in entries]
+                    assert columns[field].dtype == np.int64
+                    assert columns[field].tolist() == [-1 if value is None else value for value in known]
+
+
+def test_columns_of_a_damaged_entry_are_an_error() -> None:
+    entries = {f"t{i}": encode_entry(size=4, crc=0) for i in range(200)}
+    ckpt = open_bundle(encode_bundle_index(entries | {"t7": b"\xff"}), b"")
+    with pytest.raises(CorruptError, match="entry of tensor 't7'"):
+        ckpt.entries.to_columns()
+    assert ckpt.entries["t8"].nbytes == 4
