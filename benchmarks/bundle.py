@@ -15,8 +15,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from ckptfmt.dtypes import Storage, as_dtype
 from ckptfmt.wire.crc32c import crc32c
-from tests.support.table_writer import DTYPE_CODES, encode_bundle_index, encode_entry, encode_header
+from tests.support.table_writer import encode_bundle_index, encode_entry, encode_header
 
 _SAFETENSORS = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64"}
 
@@ -46,8 +47,11 @@ class BundleWriter:
         """Where each tensor was written."""
 
     def add(self, name: str, array: np.ndarray[Any, Any]) -> None:
-        """Write a tensor to the shard that has least."""
-        self.add_pieces(name, array.dtype, array.shape, [array])
+        """Write a tensor of any dtype of numbers to the shard that has least."""
+        stored = array
+        if as_dtype(array.dtype).storage is Storage.LOW_BITS:
+            stored = array.view(np.uint8) & ((1 << as_dtype(array.dtype).bits) - 1)
+        self.add_pieces(name, array.dtype, array.shape, [stored])
 
     def add_pieces(
         self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], pieces: Iterable[np.ndarray[Any, Any]]
@@ -57,14 +61,14 @@ class BundleWriter:
         offset = self._ends[shard]
         crc = 0
         for piece in pieces:
-            data = np.ascontiguousarray(piece).data.cast("B")
+            data = np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data
             crc = crc32c(data, crc)
             self._shards[shard].write(data)
             self._ends[shard] += len(data)
         nbytes = self._ends[shard] - offset
         self.places[name] = _Place(dtype, shape, shard, offset, nbytes)
         self._entries[name] = encode_entry(
-            dtype=DTYPE_CODES[dtype], shape=shape, shard=shard, offset=offset, size=nbytes, crc=crc
+            dtype=as_dtype(dtype).code, shape=shape, shard=shard, offset=offset, size=nbytes, crc=crc
         )
 
     @property

@@ -11,14 +11,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
+import ml_dtypes
+import numpy as np
 import pytest
 
 from benchmarks.case import Command, Job, Target, missing, missing_module, module_of
 from benchmarks.cases import CASES
 from benchmarks.inputs import INPUTS, SIZES, build, find_input, input_problem
 from benchmarks.layout import SHIPPED
+from benchmarks.parity.result import Check, Report, same
 from benchmarks.report import is_reached
+from benchmarks.restore_parity import markdown as parity_page
 from benchmarks.scaling import chosen
 
 ROOT = Path(__file__).parent.parent
@@ -152,6 +157,53 @@ def test_scaling_curves_are_shown_and_plotted(tmp_path: Path) -> None:
         assert output.with_suffix(".svg").read_text(encoding="utf-8").startswith("<?xml")
     else:
         assert "No plot: matplotlib is not installed." in page
+
+
+@pytest.mark.tensorflow
+def test_what_a_session_restores_is_what_is_read(tensorflow: ModuleType, tmp_path: Path) -> None:
+    output = tmp_path / "parity"
+    arguments = ["--frameworks", "tensorflow", "--mebibytes", "1", "--rounds", "1", "--output", str(output)]
+    done = run("benchmarks.restore_parity", *arguments)
+    assert done.returncode == 0, done.stderr
+    (report,) = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))["reports"]
+    assert all(check["equal"] for check in report["checks"])
+    checked = {check["what"] for check in report["checks"]}
+    assert {"bfloat16, resource", "float32, partitioned reference", "string, resource"} <= checked
+    assert "float32, partitioned reference, its moving average" in checked
+    assert all(timing["seconds"] for timing in report["timings"])
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_what_frameworks_are_handed_is_what_is_read(framework: str, tmp_path: Path) -> None:
+    output = tmp_path / "parity"
+    arguments = ["--frameworks", framework, "--mebibytes", "1", "--rounds", "1", "--output", str(output)]
+    done = run("benchmarks.restore_parity", *arguments)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
+    if missing_module(framework) is None:
+        assert all(check["equal"] for check in document["reports"][0]["checks"])
+    else:
+        assert document["not_run"] == {framework: f"{framework} is not installed"}
+        assert f"- {framework}: {framework} is not installed" in done.stdout
+
+
+def test_arrays_are_the_same_only_bit_for_bit() -> None:
+    ours = np.array([1.0, np.nan, -0.0], np.float32)
+    assert same(ours.copy(), ours)
+    assert not same(np.array([1.0, np.nan, 0.0], np.float32), ours)
+    assert not same(ours.reshape(3, 1), ours)
+    assert not same(ours.astype(np.float64), ours)
+    low = np.array([0x0F, 0xF7], np.uint8)
+    assert same(low.view(ml_dtypes.int4), np.array([0xFF, 0x07], np.uint8).view(ml_dtypes.int4))
+    strings = np.array([b"a", b"a\0"], object)
+    assert same(strings.copy(), strings)
+    assert not same(np.array([b"a", b"a"], object), strings)
+
+
+def test_a_difference_is_shown() -> None:
+    report = Report("tensorflow", "2", "/GPU:0", [Check("float32, resource", False, 4, "Saver.restore")])
+    assert "tensorflow: float32, resource (Saver.restore)" in parity_page({}, [report], {})
+    assert Report.from_json(report.to_json()) == report
 
 
 def test_sizes_grow() -> None:
