@@ -14,9 +14,10 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.model_variables import object_variables, scope_variables
 from ckptfmt.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
 from ckptfmt.checkpoint.prefix import CheckpointFiles, find_checkpoint
+from ckptfmt.checkpoint.selection import Part, Selection, assemble
 from ckptfmt.checkpoint.slice_file import SliceFile
 from ckptfmt.checkpoint.slice_reader import SliceReader
-from ckptfmt.checkpoint.slices import Region, TensorSlice, assemble, intersect, whole, within
+from ckptfmt.checkpoint.slices import Region, TensorSlice, whole, within
 from ckptfmt.checkpoint.tensors import Tensors, check_name, not_found
 from ckptfmt.checkpoint.verify import Progress, Report, verify_bundle, verify_slice_file
 from ckptfmt.errors import CorruptError
@@ -210,8 +211,8 @@ class Checkpoint(Tensors):
         entry = self.entries[name]
         return SliceReader(
             entry,
-            lambda region: self._read_region(entry, region),
-            lambda region: self._is_covered(entry, region),
+            lambda selection: self._read_selection(entry, selection),
+            lambda selection: self._is_covered(entry, selection),
         )
 
     def verify(self, *, progress: Progress | None = None) -> Report:
@@ -272,45 +273,45 @@ class Checkpoint(Tensors):
                 return out
             return array.copy() if copy else array
         new = (lambda _: out) if out is not None else (lambda shape: new_array(shape, entry.dtype))
-        array = self._assemble(entry, whole(entry.shape), new)
+        array = self._assemble(entry, Selection.of(whole(entry.shape)), new)
         return array if copy or out is not None else read_only(array)
 
     def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
         if region is None:
             return self[name]
         entry = self.entries[name]
-        if verified and self._verify and not self._is_covered(entry, region):
+        selection = Selection.of(region)
+        if verified and self._verify and not self._is_covered(entry, selection):
             return self[name][within(region, whole(entry.shape))]
-        return read_only(self._read_region(entry, region))
+        return read_only(self._read_selection(entry, selection))
 
-    def _read_region(self, entry: Entry, region: Region) -> Array:
-        """Read the part of a tensor in ``region``, from as few of its slices as hold it."""
-        if not entry.slices:
-            return self._read_stored(entry, None, region)
-        return self._assemble(entry, region, lambda shape: new_array(shape, entry.dtype))
+    def _read_selection(self, entry: Entry, selection: Selection) -> Array:
+        """Read what a selection takes of a tensor, from as few of its slices as hold it."""
+        if entry.slices:
+            return self._assemble(entry, selection, lambda shape: new_array(shape, entry.dtype))
+        part = selection.within(whole(entry.shape))
+        if part is None:
+            return new_array(selection.shape, entry.dtype)  # of no elements
+        return self._read_stored(entry, None, part)
 
-    def _is_covered(self, entry: Entry, region: Region) -> bool:
-        """Whether checksums are verified of all that reading ``region`` reads."""
+    def _is_covered(self, entry: Entry, selection: Selection) -> bool:
+        """Whether checksums are verified of all that reading a selection reads."""
         if isinstance(self._store, SliceFile):
             return True  # values lie in table blocks, whose checksums are always verified
         if not self._verify or entry.dtype.itemsize is None:
             return self._verify
-        if region == whole(entry.shape):
-            return True
-        taken = [
-            (piece, intersect(piece, region)) for piece in (part.region(entry.shape) for part in entry.slices)
-        ]
-        touched = [(piece, shared) for piece, shared in taken if shared is not None]
-        return bool(touched) and all(piece == shared for piece, shared in touched)
+        stored = [part.region(entry.shape) for part in entry.slices] or [whole(entry.shape)]
+        parts = [part for part in map(selection.within, stored) if part is not None]
+        return bool(parts) and all(part.is_whole for part in parts)
 
-    def _assemble(self, entry: Entry, region: Region, new: Callable[[Shape], Array]) -> Array:
+    def _assemble(self, entry: Entry, selection: Selection, new: Callable[[Shape], Array]) -> Array:
         try:
             return assemble(
                 entry.shape,
                 entry.slices,
-                region,
+                selection,
                 new,
-                lambda part, wanted: self._read_stored(entry, part, wanted),
+                lambda stored, part: self._read_stored(entry, stored, part),
             )
         except CorruptError as error:
             if error.file is not None:
@@ -319,20 +320,17 @@ class Checkpoint(Tensors):
             lost = f"; missing: {', '.join(files.missing)}" if files.missing else ""
             raise CorruptError(f"tensor {entry.name!r}: {error.what}{lost}", file=files.tables[0]) from error
 
-    def _read_stored(self, entry: Entry, part: TensorSlice | None, region: Region | None = None) -> Array:
-        """Read what is stored as one piece, or of it only ``region``, then without its checksum."""
-        at = None
-        if region is not None:
-            stored = whole(entry.shape) if part is None else part.region(entry.shape)
-            at = None if region == stored else within(region, stored)
-        mark = entry.name if part is None else (entry.name, part)
+    def _read_stored(self, entry: Entry, stored: TensorSlice | None, part: Part | None = None) -> Array:
+        """Read what is stored as one piece, or only part of it, then without its checksum."""
+        at = None if part is None or part.is_whole else part.source
+        mark = entry.name if stored is None else (entry.name, stored)
         # Of strings and variants all is read to find any, so all can be verified.
         checkable = at is None or entry.dtype.itemsize is None
         verify = self._verify and checkable and mark not in self._verified
-        if part is None:
+        if stored is None:
             array = self._store.read_whole(entry, verify=verify, at=at)
         else:
-            array = self._store.read_slice(entry, part, verify=verify, at=at)
+            array = self._store.read_slice(entry, stored, verify=verify, at=at)
         if verify:
             self._verified.add(mark)
         return array

@@ -11,14 +11,14 @@ Source: TensorFlow ``core/util/saved_tensor_slice_util.cc``, ``core/framework/te
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from ckptfmt.errors import CorruptError, LimitError
-from ckptfmt.tensor.array import Array, Box, Shape
+from ckptfmt.tensor.array import Box, Shape
 from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
 from ckptfmt.wire.ordered_code import (
     decode_snum,
@@ -162,29 +162,6 @@ def plan(shape: Shape, slices: Sequence[TensorSlice], wanted: Region) -> list[tu
             + _first_gap(wanted, [region for _, region in needed])
         )
     return needed
-
-
-def assemble(
-    shape: Shape,
-    slices: Sequence[TensorSlice],
-    wanted: Region,
-    new: Callable[[Shape], Array],
-    read: Callable[[TensorSlice, Region], Array],
-) -> Array:
-    """Return the region ``wanted`` of a tensor, put together from the slices that meet it.
-
-    ``read`` gives the part of a stored slice that is asked of it; ``new`` gives the array to fill, asked for
-    only when all parts have been read, so that a claimed shape costs nothing.
-    """
-    parts = []
-    for part, region in plan(shape, slices, wanted):
-        shared = intersect(region, wanted)
-        assert shared is not None
-        parts.append((within(shared, wanted), read(part, shared)))
-    out = new(region_shape(wanted))
-    for at, values in parts:
-        out[at] = values
-    return out
 
 
 def _check_disjoint(slices: Sequence[TensorSlice], regions: Sequence[Region]) -> None:

@@ -30,6 +30,7 @@ from ckptfmt.checkpoint.names import Pattern, Rule
 from ckptfmt.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
 from ckptfmt.checkpoint.plan import Plan, read_plan
 from ckptfmt.checkpoint.restore import Restored, RestoreReport
+from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slice_reader import SliceReader
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.checkpoint.transform import Expression, Reading, Stored
@@ -584,7 +585,7 @@ class PlanView(_Derived):
             return self._parent.slice(target.name).renamed(name)
         return SliceReader(
             self.entries[name],
-            lambda region: self._region(name, region, verified=False),
+            lambda selection: self._selection(name, selection),
             # Parts are read without checksums, and which parts the plan tells.
             lambda _: False,
         )
@@ -614,6 +615,11 @@ class PlanView(_Derived):
 
     def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
         return self._target(name).value(self._reading(verified=verified), region)
+
+    def _selection(self, name: str, selection: Selection) -> Array:
+        array = self._region(name, selection.region, verified=False)
+        part = selection.within(selection.region)
+        return np.empty(selection.shape, array.dtype) if part is None else array[part.source]
 
     def _reading(self, *, verified: bool) -> Reading:
         return Reading(partial(self._parent._region, verified=verified), self._parent.entries)

@@ -22,8 +22,8 @@ from ckptfmt.wire.coding import (
 )
 
 Shape: TypeAlias = tuple[int, ...]
-Box: TypeAlias = "tuple[slice | EllipsisType, ...]"
-"""An index that takes a part of an array as a view: slices, and an ellipsis at the end."""
+Box: TypeAlias = "tuple[int | slice | np.ndarray | EllipsisType, ...]"
+"""An index that takes a part of an array, as a view but for lists; with an ellipsis at the end."""
 Array: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"
 
 MAX_RANK = 254

@@ -275,6 +275,10 @@ def test_slices_equal_numpys(case: str) -> None:
                     slice(5, 2),
                     (..., 0),
                     (slice(1, 3), ...),
+                    [1, 0, -1, 1],
+                    np.array([0, 1]),
+                    (np.arange(array.shape[0]) % 2 == 1, ...),
+                    (..., [-1, 0]),
                 ]
                 if array.ndim and min(array.shape) > 1
                 else []
@@ -298,6 +302,16 @@ def test_slices_refuse_what_numpy_refuses(saver: ckptfmt.Checkpoint) -> None:
         reader[0, 0, 0]
     with pytest.raises(TypeError, match="neither an integer"):
         reader["a"]
+    with pytest.raises(TypeError, match="axis 0: got an array of float64, want integers or bools"):
+        reader[[0.5]]
+    with pytest.raises(IndexError, match=f"axis 0: {rows} is out of bounds for size {rows}"):
+        reader[[0, rows]]
+    with pytest.raises(IndexError, match=f"got a mask of {rows + 1}, want {rows}"):
+        reader[[True] * (rows + 1)]
+    with pytest.raises(IndexError, match="several lists or masks"):
+        reader[[0], [0]]
+    with pytest.raises(IndexError, match="got an array of 2 dimensions, want one"):
+        reader[np.ones(reader.shape, bool)]
     with pytest.raises(TypeError, match="no length"):
         len(saver.slice("global_step"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
 from ckptfmt.checkpoint.entry import decode_entry, key_of, name_of
+from ckptfmt.checkpoint.selection import Part, Selection, assemble, select
 from ckptfmt.checkpoint.slices import (
     FULL,
     TensorSlice,
-    assemble,
     decode_slice,
     decode_slice_key,
     encode_slice_key,
@@ -262,11 +263,60 @@ def test_slices_that_tile_a_shape_make_up_the_array(
     got = assemble(
         shape,
         parts,
-        whole(shape),
+        Selection.of(whole(shape)),
         lambda shape: np.zeros(shape, np.int32),
-        lambda part, wanted: array[within(wanted, whole(shape))],
+        lambda stored, part: array[within(stored.region(shape), whole(shape))][part.source],
     )
     np.testing.assert_array_equal(got, array)
+
+
+def indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
+    """NumPy's indices of arrays, with a list of positions or a mask for one dimension at most."""
+    basic = stn.basic_indices(shape, allow_newaxis=False)
+    if not shape:
+        return basic
+
+    @st.composite
+    def listed(draw: st.DrawFn) -> Any:
+        axis = draw(st.integers(0, len(shape) - 1))
+        size = shape[axis]
+        mask = st.lists(st.booleans(), min_size=size, max_size=size)
+        positions = st.lists(st.integers(-size, size - 1), max_size=6)
+        chosen = draw(
+            st.one_of(mask, mask.map(np.array), positions, positions.map(lambda p: np.array(p, np.int32)))
+        )
+        items = [draw(st.slices(n) | st.integers(-n, n - 1)) for n in shape]
+        items[axis] = chosen
+        behind = draw(st.integers(axis + 1, len(shape)))
+        index = (*items[:behind], *([...] if draw(st.booleans()) else []))
+        return index if len(index) > 1 or draw(st.booleans()) else index[0]
+
+    return basic | listed()
+
+
+@given(tilings(), st.data())
+def test_any_index_of_slices_takes_what_numpy_takes(
+    tiling: tuple[tuple[int, ...], list[TensorSlice]], data: st.DataObject
+) -> None:
+    shape, parts = tiling
+    array = numbered(shape)
+    index = data.draw(indices(shape))
+    read = 0
+
+    def stored(piece: TensorSlice, part: Part) -> np.ndarray:
+        nonlocal read
+        values = array[within(piece.region(shape), whole(shape))]
+        read += values[part.source].size
+        assert not part.is_whole or values[part.source].shape == values.shape
+        return values[part.source]
+
+    selection, local = select(index, shape, "t")
+    got = assemble(shape, parts, selection, lambda shape: np.zeros(shape, np.int32), stored)[local]
+    want = np.asarray(array[index])
+    assert got.shape == want.shape
+    np.testing.assert_array_equal(got, want)
+    # No element is read that is not taken.
+    assert read == math.prod(selection.shape) == got.size
 
 
 @given(tilings(), st.data())
@@ -330,25 +380,6 @@ def sliced_bundle(name: str, array: np.ndarray, parts: list[TensorSlice]) -> tup
         )
         content += stored.tobytes()
     return encode_table(sorted(items.items())), content
-
-
-@st.composite
-def indices(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[object, ...]:
-    """Integers, slices with any step, and an ellipsis, as NumPy takes them."""
-    items: list[object] = []
-    for size in shape[: draw(st.integers(0, len(shape)))]:
-        bound = st.none() | st.integers(-size - 2, size + 2)
-        step = st.none() | st.integers(-3, 3).filter(bool)
-        items.append(
-            draw(
-                st.integers(-size, size - 1).map(lambda i: draw(st.sampled_from([i, np.int64(i)])))
-                | st.builds(slice, bound, bound, step)
-            )
-        )
-    if draw(st.booleans()):
-        # Before the ellipsis the items count from the first dimension, so that all stay where they fit.
-        items.append(...)
-    return tuple(items)
 
 
 @given(tilings(), st.data())
