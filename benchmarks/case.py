@@ -41,13 +41,14 @@ class Command:
     """A module that it needs beside that of the library."""
 
 
-Figure = Literal["times", "rate", "private", "peak", "read"]
+Figure = Literal["times", "rate", "private", "peak", "growth", "read"]
 """What a target is about:
 
 times    the median of a peer, divided by that of ckptfmt
 rate     bytes a second of ckptfmt, divided by those of a peer
 private  most private memory while the job ran, above that before it, in bytes
 peak     peak resident memory of the process, divided by the bytes of the input
+growth   how far it grew, imports left out, divided likewise
 read     bytes read from storage, the page cache being cold
 """
 

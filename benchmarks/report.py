@@ -97,7 +97,8 @@ def measured(target: Target, case: Case, result: CaseResult) -> float | None:
     if target.figure == "private":
         return ours.figure("memory", "private")
     peak, nbytes = ours.figure("memory", "peak_rss"), result.nbytes.get(case.inputs[0])
-    return None if peak is None or nbytes is None else peak / nbytes
+    before = ours.figure("memory", "rss_before") if target.figure == "growth" else 0
+    return None if peak is None or before is None or nbytes is None else (peak - before) / nbytes
 
 
 def input_of(case: Case, library: str) -> str:
@@ -115,7 +116,8 @@ def _wanted(target: Target) -> str:
     if target.figure in ("times", "rate"):
         number = f"≥ {round(target.wanted, 2):,g} ×"
     else:
-        number = f"≤ {target.wanted:g} ×" if target.figure == "peak" else f"≤ {_mib(target.wanted)} MiB"
+        is_bytes = target.figure in ("private", "read")
+        number = f"≤ {_mib(target.wanted)} MiB" if is_bytes else f"≤ {target.wanted:g} ×"
     return f"{number} ({target.says})" if target.says else number
 
 
@@ -132,7 +134,8 @@ _ABOUT = {
     "rate": "bytes a second, beside ",
     "private": "private memory",
     "read": "read from storage, cold",
-    "peak": "peak resident memory, of the input's bytes",
+    "peak": "peak resident memory of the process",
+    "growth": "peak resident memory, imports left out",
 }
 
 
@@ -153,7 +156,8 @@ def markdown(about: Mapping[str, Any], cases: Mapping[str, tuple[Case, CaseResul
         "processes (marked *process*) are timed from start to end.",
         _timings("warm", cases),
         "## Cold",
-        "A new process each time, the inputs dropped from the page cache, and the first run counted.",
+        "A new process each time, the inputs dropped from the page cache, and the first run counted."
+        + _not_dropped(cases),
         _timings("cold", cases),
         "## Memory",
         "Of a new process that does the job once. Peak: the most resident memory, with what imports took and "
@@ -228,6 +232,16 @@ def _memory(cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
             first = False
     head = ["case", "library", "peak", "private", "of it no file's"]
     return table(head, ["---", "---", "--:", "--:", "--:"], rows) if rows else "No case was run so."
+
+
+def _not_dropped(cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
+    """A warning where inputs stayed in the page cache."""
+    outcomes = [outcome for _, result in cases.values() for outcome in result.libraries.values()]
+    colds = [report for outcome in outcomes for report in outcome.reports.get("cold", [])]
+    if any(not report["dropped"] for report in colds):
+        return " **Here the page cache could not be dropped: what follows is not cold.**"
+    most = max((report["cached"] for report in colds if report.get("cached") is not None), default=0)
+    return f" Of some input {most:.0%} stayed in the page cache." if most > 0.005 else ""
 
 
 def _gaps(cases: Mapping[str, tuple[Case, CaseResult]]) -> str:

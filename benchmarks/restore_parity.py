@@ -1,9 +1,9 @@
 """``python -m benchmarks.restore_parity``: what frameworks have on a device is what ckptfmt reads.
 
-It is the same bit for bit, of every dtype that they take. TensorFlow saves variables on ``/GPU:0`` (``/CPU:0``
-where it sees none), restores them in a session, and reads them back; PyTorch and JAX are handed arrays by
-ckptfmt, and read them back. Exits with 1 where an array differs, or a framework failed; one that is not
-installed is listed as not run.
+It is the same bit for bit, of every dtype that they take. TensorFlow saves variables on ``/GPU:0``
+(``/CPU:0`` where it sees none), restores them in a session, and reads them back; PyTorch and JAX are handed
+arrays by ckptfmt, and read them back. Exits with 1 where an array differs, or a framework failed; one that is
+not installed is listed as not run.
 """
 
 # ruff: noqa: RUF001  (the sign of multiplication is meant)

@@ -106,9 +106,11 @@ def _measure(plan: Plan, name: str, case: Case, library: str, mode: str) -> dict
     if isinstance(job, Command):
         files = files_of(case, plan.inputs)
         command = [sys.executable, *job.arguments(plan.inputs)]
-        dropped = drop_pages(files) if mode == "cold" else False
-        seconds, peak, _ = run_process(command, plan.timeout)
-        return {"seconds": [seconds], "peak_rss": peak, "dropped": dropped}
+        dropped = drop_pages(files) if mode == "cold" else None
+        done = [run_process(command, plan.timeout) for _ in range(plan.runs if mode == "warm" else 1)]
+        peaks = [peak for _, peak, _ in done if peak is not None]
+        seconds = [each for each, _, _ in done]
+        return {"seconds": seconds, "peak_rss": max(peaks, default=None), "dropped": dropped}
     request = {
         "registry": plan.registry,
         "case": name,

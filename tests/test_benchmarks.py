@@ -99,6 +99,7 @@ def test_targets_are_bounds_from_below_of_speed_and_from_above_of_memory() -> No
     assert not is_reached(Target("times", 9, "tensorflow"), 8.9)
     assert is_reached(Target("private", 64 << 20), 1 << 20)
     assert not is_reached(Target("read", 1 << 20), 2 << 20)
+    assert not is_reached(Target("growth", 2.2), 2.3)
 
 
 def test_inputs_are_the_same_bytes_every_time(tmp_path: Path) -> None:

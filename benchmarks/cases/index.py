@@ -33,6 +33,24 @@ def ckptfmt_list(name: str) -> Callable[[Path], object]:
     return run
 
 
+def ckptfmt_columns(name: str) -> Callable[[Path], object]:
+    """The same, places too, as NumPy columns."""
+
+    def run(inputs: Path) -> object:
+        import ckptfmt
+
+        return ckptfmt.open(inputs / name / "model").entries.to_columns()
+
+    return run
+
+
+def ckptfmt_layer(inputs: Path) -> object:
+    """The names of one layer, by a pattern."""
+    import ckptfmt
+
+    return list(ckptfmt.open(inputs / "million" / "model").select("model/layer_1/*"))
+
+
 def ckptfmt_names(name: str) -> Callable[[Path], object]:
     def run(inputs: Path) -> object:
         import ckptfmt
@@ -85,6 +103,13 @@ def tensorflow_list(name: str) -> Callable[[Path], object]:
         return tf.train.load_checkpoint(str(inputs / name / "model")).get_variable_to_shape_map()
 
     return run
+
+
+def tensorflow_layer(inputs: Path) -> object:
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(inputs / "million" / "model"))
+    return [name for name in reader.get_variable_to_shape_map() if name.startswith("model/layer_1/")]
 
 
 def tensorflow_list_both(name: str) -> Callable[[Path], object]:
@@ -157,6 +182,7 @@ CASES: dict[str, Case] = {
         ("many",),
         {
             "ckptfmt": Job(ckptfmt_list("many")),
+            "ckptfmt: to_columns": Job(ckptfmt_columns("many")),
             "ckptfmt: names only": Job(ckptfmt_names("many")),
             "tensorflow: load_checkpoint, shape map": Job(tensorflow_list("many")),
             "tensorflow: load_checkpoint, both maps": Job(tensorflow_list_both("many")),
@@ -207,9 +233,17 @@ CASES: dict[str, Case] = {
         ("million",),
         {
             "ckptfmt": Job(ckptfmt_list("million")),
+            "ckptfmt: to_columns": Job(ckptfmt_columns("million")),
             "tensorflow: load_checkpoint, shape map": Job(tensorflow_list("million")),
         },
         cold=False,
+    ),
+    "million: open and list one layer": Case(
+        ("million",),
+        {
+            "ckptfmt": Job(ckptfmt_layer),
+            "tensorflow: load_checkpoint, shape map": Job(tensorflow_layer),
+        },
     ),
     "training: open and read every small checkpoint": Case(
         ("training",),

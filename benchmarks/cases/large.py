@@ -51,6 +51,16 @@ def ckptfmt_verify(name: str) -> Callable[[Path], object]:
     return run
 
 
+def ckptfmt_iterate(inputs: Path) -> object:
+    """Every tensor read, and let go before the next."""
+    import ckptfmt
+
+    total = 0
+    for array in ckptfmt.open(inputs / "huge" / "model").values():
+        total += array.nbytes
+    return total
+
+
 def ckptfmt_into(buffers: Buffers) -> object:
     import ckptfmt
 
@@ -79,6 +89,13 @@ def tensorflow_read(name: str = "large") -> Callable[[Path], object]:
         return [reader.get_tensor(key) for key in reader.get_variable_to_shape_map()]
 
     return run
+
+
+def tensorflow_iterate(inputs: Path) -> object:
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(inputs / "huge" / "model"))
+    return sum(reader.get_tensor(name).nbytes for name in reader.get_variable_to_shape_map())
 
 
 def tensorflow_read_one(inputs: Path) -> object:
@@ -341,6 +358,11 @@ CASES: dict[str, Case] = {
             Target("private", 64 << 20),
             Target("rate", 0.8, "ckptfmt: the large one", "rate within 20 %"),
         ),
+        rate=True,
+    ),
+    "huge: read one tensor after the other, verified, and keep none": Case(
+        ("huge",),
+        {"ckptfmt": Job(ckptfmt_iterate), "tensorflow: get_tensor": Job(tensorflow_iterate)},
         rate=True,
     ),
 }
