@@ -24,7 +24,7 @@ from ckptfmt.checkpoint.plan_toml import is_writable
 from ckptfmt.checkpoint.restore import Mismatch, Spec
 from ckptfmt.checkpoint.transform import is_castable
 from ckptfmt.dtypes import DType
-from ckptfmt.match.similarity import Template, Vocabulary, aligned, likeness, templates_of
+from ckptfmt.matching.similarity import Template, Vocabulary, aligned, likeness, templates_of
 
 MAX_COMPARED = 200_000
 """Pairs of templates compared at most, a second or two; names beyond that go by order."""

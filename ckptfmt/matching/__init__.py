@@ -1,4 +1,1 @@
 """Rehearsal of a restore: whether what is expected of a checkpoint is in it, and what may be meant if not."""
-
-from ckptfmt.match.matching import Match as Match
-from ckptfmt.match.matching import match as match

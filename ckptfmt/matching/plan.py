@@ -16,7 +16,7 @@ from ckptfmt.checkpoint.steps import (
     Transpose,
     exact_pattern,
 )
-from ckptfmt.match.propose import Proposal
+from ckptfmt.matching.propose import Proposal
 
 
 def plan_of(report: RestoreReport, stored: Iterable[str], proposals: Sequence[Proposal]) -> Plan:

@@ -28,10 +28,10 @@ from ckptfmt.checkpoint.object_graph import ObjectGraph
 from ckptfmt.checkpoint.plan import Plan
 from ckptfmt.checkpoint.restore import Mismatch, RestoreReport, Spec
 from ckptfmt.checkpoint.tensors import Tensors
-from ckptfmt.match.expected import Expected, Tally, read_expected, read_stored
-from ckptfmt.match.objects import pair_objects
-from ckptfmt.match.plan import plan_of
-from ckptfmt.match.propose import Proposal, propose
+from ckptfmt.matching.expected import Expected, Tally, read_expected, read_stored
+from ckptfmt.matching.objects import pair_objects
+from ckptfmt.matching.plan import plan_of
+from ckptfmt.matching.propose import Proposal, propose
 
 SAVE_COUNTER = f"save_counter{VARIABLE_VALUE}"
 """What ``tf.train.Checkpoint`` counts its saves with; it does not expect a Saver to have written it."""
