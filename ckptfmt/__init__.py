@@ -9,7 +9,10 @@
         kernel = ckpt["dense/kernel"]            # a NumPy array, checksum verified
 """
 
-from ckptfmt import compat, errors
+import importlib
+from typing import Any
+
+from ckptfmt import errors
 from ckptfmt.checkpoint.checkpoint import Checkpoint
 from ckptfmt.checkpoint.checkpoint import open_checkpoint as open  # noqa: A004  (users write ckptfmt.open)
 from ckptfmt.checkpoint.entry import Entry
@@ -23,17 +26,6 @@ from ckptfmt.checkpoint.state import CheckpointState, latest_checkpoint, read_ch
 from ckptfmt.checkpoint.tensors import Tensors, View
 from ckptfmt.checkpoint.verify import Problem, Report
 from ckptfmt.dtypes import DTYPES, DType, as_dtype
-from ckptfmt.graph.attributes import FunctionCall
-from ckptfmt.graph.freeze import freeze
-from ckptfmt.graph.graph import Graph
-from ckptfmt.graph.meta_graph import MetaGraph
-from ckptfmt.graph.node import Node as GraphNode
-from ckptfmt.graph.reading import read_graph, read_meta_graph
-from ckptfmt.graph.signature import Signature, TensorInfo
-from ckptfmt.graph.tensor import Tensor as GraphTensor
-from ckptfmt.match import Match, match
-from ckptfmt.saved_model.reach import Reach, reach, unreached
-from ckptfmt.saved_model.saved_model import SavedModel, open_saved_model
 from ckptfmt.tensor.tensor_proto import ResourceHandle, Variant, to_array, to_proto
 
 __version__ = "0.1.0"
@@ -89,3 +81,39 @@ __all__ = [
     "to_proto",
     "unreached",
 ]
+
+_LATER = {
+    "compat": "ckptfmt.compat",
+    "FunctionCall": "ckptfmt.graph.attributes:FunctionCall",
+    "freeze": "ckptfmt.graph.freeze:freeze",
+    "Graph": "ckptfmt.graph.graph:Graph",
+    "MetaGraph": "ckptfmt.graph.meta_graph:MetaGraph",
+    "GraphNode": "ckptfmt.graph.node:Node",
+    "read_graph": "ckptfmt.graph.reading:read_graph",
+    "read_meta_graph": "ckptfmt.graph.reading:read_meta_graph",
+    "Signature": "ckptfmt.graph.signature:Signature",
+    "TensorInfo": "ckptfmt.graph.signature:TensorInfo",
+    "GraphTensor": "ckptfmt.graph.tensor:Tensor",
+    "Match": "ckptfmt.matching.match:Match",
+    "match": "ckptfmt.matching.match:match",
+    "Reach": "ckptfmt.saved_model.reach:Reach",
+    "reach": "ckptfmt.saved_model.reach:reach",
+    "unreached": "ckptfmt.saved_model.reach:unreached",
+    "SavedModel": "ckptfmt.saved_model.saved_model:SavedModel",
+    "open_saved_model": "ckptfmt.saved_model.saved_model:open_saved_model",
+}
+"""Names whose modules a program that only reads checkpoints need not wait for: ``module:attribute``."""
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever the name stands for)
+    """Load what is asked for the first time (PEP 562)."""
+    module, _, attribute = _LATER.get(name, "").partition(":")
+    if not module:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    loaded = importlib.import_module(module)
+    value = globals()[name] = getattr(loaded, attribute) if attribute else loaded
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

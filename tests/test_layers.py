@@ -17,7 +17,7 @@ LAYERS = [
     {"table", "record", "riegeli", "tensor"},
     {"kinds"},
     {"checkpoint", "graph", "events"},
-    {"saved_model", "match"},
+    {"saved_model", "matching"},
     {"compat"},
     {""},  # ckptfmt/__init__.py: the public names
     {"cli"},

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import subprocess
 import sys
 import types
+from pathlib import Path
+
+import pytest
 
 import ckptfmt
 
@@ -30,12 +35,33 @@ def run(code: str) -> str:
 def test_all_is_what_is_exported() -> None:
     public = {
         name
-        for name, value in vars(ckptfmt).items()
+        for name in dir(ckptfmt)
         if not name.startswith("_")
-        and not (isinstance(value, types.ModuleType) and name not in ("compat", "errors"))
-    }
+        and not (isinstance(getattr(ckptfmt, name), types.ModuleType) and name not in ("compat", "errors"))
+    } - {"Any"}  # what annotations here need
     assert public | {"__version__"} == set(ckptfmt.__all__)
     assert len(ckptfmt.__all__) == len(set(ckptfmt.__all__))
+
+
+def test_type_checkers_are_told_of_the_same_names() -> None:
+    # The stub of the package: from MODULE import NAME as PUBLIC.
+    stub = ast.parse((Path(ckptfmt.__file__).parent / "__init__.pyi").read_text(encoding="utf-8"))
+    told = {}
+    for node in stub.body:
+        for alias in node.names if isinstance(node, ast.ImportFrom) else ():
+            module = importlib.import_module(node.module or "")
+            told[alias.asname] = getattr(module, alias.name, None) or importlib.import_module(
+                f"{node.module}.{alias.name}"
+            )
+    assert set(told) | {"__version__"} == set(ckptfmt.__all__)
+    for name, value in told.items():
+        assert getattr(ckptfmt, name) is value, name
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="module 'ckptfmt' has no attribute 'nothing'"):
+        ckptfmt.nothing  # noqa: B018
+    assert not hasattr(ckptfmt, "__wrapped__")
 
 
 def test_the_contract_is_kept() -> None:
@@ -70,6 +96,11 @@ def test_importing_loads_nothing_that_may_not_be_needed() -> None:
         "rich",
         "cramjam",
         "concurrent.futures.thread",
+        "logging",
+        "ckptfmt.compat",
+        "ckptfmt.graph.graph",
+        "ckptfmt.matching.match",
+        "ckptfmt.saved_model.saved_model",
         "google.protobuf.message",
     ):
         assert heavy not in loaded, heavy

@@ -8,7 +8,6 @@ length-delimited field 1 is a V1 checkpoint (SavedTensorSlices); with anything e
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import re
@@ -560,6 +559,8 @@ def _near_misses(path: str, wanted: str) -> list[str]:
     if wanted in scan.prefixes:
         return [*hints, f"{wanted} is there"]
     by_name = {os.path.basename(prefix): prefix for prefix in scan.prefixes}
+    import difflib  # only errors need it
+
     alike = [by_name[close] for close in difflib.get_close_matches(name, by_name)]
     if alike:
         hints.append(f"did you mean {' or '.join(map(repr, alike))}?")

@@ -15,7 +15,6 @@ Paths are relative to the directory, or absolute as they were on the machine tha
 from __future__ import annotations
 
 import functools
-import logging
 import ntpath
 import os
 from dataclasses import dataclass
@@ -36,8 +35,6 @@ from ckptfmt.wire.file import MappedFile
 
 MAX_STATE_BYTES = 1 << 22
 """A larger file is no state file, though it may be called like one."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +136,7 @@ def latest_checkpoint(directory: str | os.PathLike[str], latest_filename: str | 
     if latest is None:
         stored = state.model_checkpoint_path
         tried = ", ".join(map(shortened, state.candidates(stored)))
-        _log.warning("%s: %s is not there: tried %s", state.path, shortened(repr(stored)), tried)
+        _warn("%s: %s is not there: tried %s", state.path, shortened(repr(stored)), tried)
     return latest
 
 
@@ -150,7 +147,7 @@ def read_state_or_warn(
     try:
         found = _parse(os.fspath(directory), latest_filename or STATE_FILE)
     except CorruptError as error:
-        _log.warning("checkpoint state ignored: %s", error)
+        _warn("checkpoint state ignored: %s", error)
         return None
     return None if found is None else _checked(*found)
 
@@ -189,3 +186,9 @@ def _checked(directory: str, filename: str, message: messages.CheckpointState) -
     if not state.model_checkpoint_path:
         raise CorruptError("model_checkpoint_path: got none, want the path of a checkpoint", file=state.path)
     return state
+
+
+def _warn(message: str, *values: object) -> None:
+    import logging  # few directories give a reason to
+
+    logging.getLogger(__name__).warning(message, *values)

@@ -9,8 +9,8 @@ import numpy as np
 import ckptfmt
 from ckptfmt.checkpoint.plan import parse_plan
 from ckptfmt.checkpoint.restore import RestoreReport
-from ckptfmt.match.plan import plan_of
-from ckptfmt.match.propose import Proposal
+from ckptfmt.matching.plan import plan_of
+from ckptfmt.matching.propose import Proposal
 from tests.support.table_writer import write_bundle
 
 

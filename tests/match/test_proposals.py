@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ckptfmt.checkpoint.restore import Mismatch, Spec
 from ckptfmt.dtypes import DTYPES
-from ckptfmt.match.propose import Proposal, propose
+from ckptfmt.matching.propose import Proposal, propose
 
 FLOAT, HALF, STRING = DTYPES[1], DTYPES[19], DTYPES[7]
 

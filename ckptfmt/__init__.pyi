@@ -1,0 +1,104 @@
+# Public names and where they are; what __init__.py loads only when it is asked for, too.
+
+from ckptfmt import compat as compat
+from ckptfmt import errors as errors
+from ckptfmt.checkpoint.checkpoint import Checkpoint as Checkpoint
+from ckptfmt.checkpoint.checkpoint import open_checkpoint as open  # noqa: A004  (users write ckptfmt.open)
+from ckptfmt.checkpoint.entry import Entry as Entry
+from ckptfmt.checkpoint.names import flatten as flatten
+from ckptfmt.checkpoint.object_graph import Node as Node
+from ckptfmt.checkpoint.object_graph import ObjectGraph as ObjectGraph
+from ckptfmt.checkpoint.plan import Plan as Plan
+from ckptfmt.checkpoint.plan import parse_plan as parse_plan
+from ckptfmt.checkpoint.plan import read_plan as read_plan
+from ckptfmt.checkpoint.restore import Mismatch as Mismatch
+from ckptfmt.checkpoint.restore import Restored as Restored
+from ckptfmt.checkpoint.restore import RestoreReport as RestoreReport
+from ckptfmt.checkpoint.restore import Spec as Spec
+from ckptfmt.checkpoint.slice_reader import SliceReader as SliceReader
+from ckptfmt.checkpoint.slices import TensorSlice as TensorSlice
+from ckptfmt.checkpoint.state import CheckpointState as CheckpointState
+from ckptfmt.checkpoint.state import latest_checkpoint as latest_checkpoint
+from ckptfmt.checkpoint.state import read_checkpoint_state as read_checkpoint_state
+from ckptfmt.checkpoint.tensors import Tensors as Tensors
+from ckptfmt.checkpoint.tensors import View as View
+from ckptfmt.checkpoint.verify import Problem as Problem
+from ckptfmt.checkpoint.verify import Report as Report
+from ckptfmt.dtypes import DTYPES as DTYPES
+from ckptfmt.dtypes import DType as DType
+from ckptfmt.dtypes import as_dtype as as_dtype
+from ckptfmt.graph.attributes import FunctionCall as FunctionCall
+from ckptfmt.graph.freeze import freeze as freeze
+from ckptfmt.graph.graph import Graph as Graph
+from ckptfmt.graph.meta_graph import MetaGraph as MetaGraph
+from ckptfmt.graph.node import Node as GraphNode
+from ckptfmt.graph.reading import read_graph as read_graph
+from ckptfmt.graph.reading import read_meta_graph as read_meta_graph
+from ckptfmt.graph.signature import Signature as Signature
+from ckptfmt.graph.signature import TensorInfo as TensorInfo
+from ckptfmt.graph.tensor import Tensor as GraphTensor
+from ckptfmt.matching.match import Match as Match
+from ckptfmt.matching.match import match as match
+from ckptfmt.saved_model.reach import Reach as Reach
+from ckptfmt.saved_model.reach import reach as reach
+from ckptfmt.saved_model.reach import unreached as unreached
+from ckptfmt.saved_model.saved_model import SavedModel as SavedModel
+from ckptfmt.saved_model.saved_model import open_saved_model as open_saved_model
+from ckptfmt.tensor.tensor_proto import ResourceHandle as ResourceHandle
+from ckptfmt.tensor.tensor_proto import Variant as Variant
+from ckptfmt.tensor.tensor_proto import to_array as to_array
+from ckptfmt.tensor.tensor_proto import to_proto as to_proto
+
+__version__: str
+
+__all__ = [
+    "DTYPES",
+    "Checkpoint",
+    "CheckpointState",
+    "DType",
+    "Entry",
+    "FunctionCall",
+    "Graph",
+    "GraphNode",
+    "GraphTensor",
+    "Match",
+    "MetaGraph",
+    "Mismatch",
+    "Node",
+    "ObjectGraph",
+    "Plan",
+    "Problem",
+    "Reach",
+    "Report",
+    "ResourceHandle",
+    "RestoreReport",
+    "Restored",
+    "SavedModel",
+    "Signature",
+    "SliceReader",
+    "Spec",
+    "TensorInfo",
+    "TensorSlice",
+    "Tensors",
+    "Variant",
+    "View",
+    "__version__",
+    "as_dtype",
+    "compat",
+    "errors",
+    "flatten",
+    "freeze",
+    "latest_checkpoint",
+    "match",
+    "open",
+    "open_saved_model",
+    "parse_plan",
+    "reach",
+    "read_checkpoint_state",
+    "read_graph",
+    "read_meta_graph",
+    "read_plan",
+    "to_array",
+    "to_proto",
+    "unreached",
+]
