@@ -127,7 +127,9 @@ def write_npy(folder: Path, writer: BundleWriter, data: Path) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Have all files of a folder written to storage, so that their pages can be dropped."""
+    """Have all files of a folder written to storage, so that their pages can be dropped, where they can be."""
+    if not hasattr(os, "posix_fadvise"):
+        return
     for path in folder.rglob("*"):
         if path.is_file():
             descriptor = os.open(path, os.O_RDONLY)
