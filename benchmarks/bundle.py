@@ -127,7 +127,7 @@ def write_npy(folder: Path, writer: BundleWriter, data: Path) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Have all files of a folder written to storage, so that their pages can be dropped, where they can be."""
+    """Have all files of a folder written to storage, where their pages can be dropped after that."""
     if not hasattr(os, "posix_fadvise"):
         return
     for path in folder.rglob("*"):
