@@ -23,6 +23,7 @@ class MemoryFile:
     content: bytes
     reads: list[tuple[int, int]] = field(default_factory=list)
     """Offset and size of each read, in order."""
+    has_views: bool = True
 
     @property
     def size(self) -> int:
@@ -33,12 +34,18 @@ class MemoryFile:
             raise TruncatedError(
                 "file too short",
                 wanted=size,
-                available=max(0, self.size - max(offset, 0)),
+                available=max(0, self.size - offset) if offset >= 0 else 0,
                 file=self.name,
                 offset=offset,
             )
         self.reads.append((offset, size))
         return memoryview(self.content)[offset : offset + size]
+
+    def read_into(self, offset: int, out: memoryview) -> None:
+        out[:] = self.read(offset, out.nbytes)
+
+    def prefetch(self, offset: int, size: int) -> None:
+        pass
 
     def release(self, offset: int, size: int) -> None:
         pass

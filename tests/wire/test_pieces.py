@@ -102,7 +102,22 @@ def test_of_several_errors_that_of_the_first_item_is_raised(threads: int) -> Non
         with pytest.raises(ValueError, match=r"^20$"):
             in_threads(work, range(1000), threads)
         assert set(range(20)) <= set(done)
-        assert len(done) < 1000
+
+
+def test_after_an_error_nothing_new_is_begun() -> None:
+    done = []
+    barrier = threading.Barrier(2, timeout=10)
+
+    def work(item: int) -> None:
+        done.append(item)
+        barrier.wait()  # both are in it at once
+        if item == 0:
+            raise ValueError
+        time.sleep(0.5)
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        in_threads(work, range(1000), 2)
+    assert sorted(done) == [0, 1]
 
 
 def test_an_index_error_of_the_work_is_an_error() -> None:

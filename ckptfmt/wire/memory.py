@@ -1,0 +1,29 @@
+"""Memory for what files hold: asked for before it is filled, and refused with an error of this package."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from ckptfmt.errors import LimitError
+
+
+def new_buffer(size: int, what: str) -> memoryview:
+    """Return ``size`` writable bytes, uninitialised; LimitError, which says what for, where memory lacks.
+
+    NumPy asks the system for huge pages where they are large, which ``bytearray`` does not.
+    """
+    try:
+        return np.empty(size, np.uint8).data
+    except (MemoryError, ValueError, OverflowError) as error:
+        # ValueError, OverflowError: more than an address can tell.
+        raise LimitError(what, limit=memory_size(), asked=size) from error
+
+
+def memory_size() -> int:
+    """Return the bytes of physical memory, or 0 where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0
