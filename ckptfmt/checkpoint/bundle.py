@@ -11,6 +11,7 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``.
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from bisect import bisect_left
 from collections.abc import Collection, Container, Iterator
@@ -18,9 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
+from typing import NamedTuple
 
 from ckptfmt.checkpoint.columns import Columns
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
+from ckptfmt.checkpoint.gather import gather, prefetch
 from ckptfmt.checkpoint.prefix import CheckpointFiles
 from ckptfmt.checkpoint.slices import TensorSlice, decode_slice_key, encode_slice_key, region_shape
 from ckptfmt.checkpoint.strings import check_strings, check_variants, decode_strings, decode_variants
@@ -37,8 +40,9 @@ from ckptfmt.filenames import shard_path
 from ckptfmt.table import Table
 from ckptfmt.tensor.array import Array, Box, check_shape, decode_raw, expected_size
 from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
-from ckptfmt.wire.crc32c import crc32c
-from ckptfmt.wire.file import Opener, RandomAccessFile
+from ckptfmt.wire.crc32c import combine_all, crc32c_in_threads
+from ckptfmt.wire.file import Opener, RandomAccessFile, stream_crc
+from ckptfmt.wire.pieces import cut, default_threads, in_threads
 
 HEADER_KEY = b""
 
@@ -48,8 +52,17 @@ MAX_OPEN_SHARDS = 128
 LOOK_UP_BYTES = 1024
 """As many bytes of an index are listed in the time of one look-up."""
 
-VERIFY_CHUNK = 16 << 20
-"""Bytes whose checksum is computed at a time while streaming; bounds the memory that verifying touches."""
+
+class Place(NamedTuple):
+    """Where stored bytes lie."""
+
+    file: RandomAccessFile
+    offset: int
+    size: int
+
+    def read(self) -> memoryview:
+        """Return the bytes."""
+        return self.file.read(self.offset, self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +95,7 @@ class Bundle:
 
     def __init__(self, files: CheckpointFiles, opener: Opener) -> None:
         self.files = files
-        self._opener = opener
+        self.opener = opener
         self.table = Table(opener(files.tables[0]))
         self._index_name = files.tables[0]
         self._shards: dict[int, RandomAccessFile] = {}
@@ -233,12 +246,22 @@ class Bundle:
 
     def read_whole(self, entry: Entry, *, verify: bool, at: Box | None = None) -> Array:
         """Return the values stored under one entry, or part of them: a read-only view if the dtype allows."""
-        file, data = self._stored(entry)
+        place = self.place(entry)
+        if at is not None and self.is_plain(entry):
+            if not place.file.has_views:
+                return gather(place.file, place.offset, entry.dtype, entry.shape, at)
+            prefetch(place.file, place.offset, entry.dtype, entry.shape, at)
+        return self.decode(entry, place, place.read(), verify=verify, at=at)
+
+    def decode(
+        self, entry: Entry, place: Place, data: memoryview, *, verify: bool = False, at: Box | None = None
+    ) -> Array:
+        """Return the values, or part of them, in the bytes stored at a place."""
         dtype, shape = entry.dtype, entry.shape
         try:
             if dtype.itemsize is not None:
                 # Before decoding: what that would find wrong in damaged bytes is not the cause.
-                if verify and (crc := crc32c(data)) != entry.crc32c:
+                if verify and (crc := crc32c_in_threads(data)) != entry.crc32c:
                     raise _mismatch(entry, crc)
                 return decode_raw(data, dtype, shape, big_endian=self.header.big_endian, at=at)
             if dtype.storage is Storage.STRING:
@@ -251,33 +274,60 @@ class Bundle:
         except UnsupportedError as error:
             raise UnsupportedError(f"{self._index_name}: tensor {_label(entry)}: {error}") from error
         except CorruptError as error:
-            raise error.within(file.name, entry.offset or 0) from None
+            raise error.within(place.file.name, place.offset) from None
+
+    def compare(self, entry: Entry, place: Place, crc: int) -> None:
+        """Raise ChecksumError where a checksum is not that of the entry."""
+        if crc != entry.crc32c:
+            raise _mismatch(entry, crc).within(place.file.name, place.offset)
 
     def read_slice(self, entry: Entry, part: TensorSlice, *, verify: bool, at: Box | None = None) -> Array:
         """Return one stored slice of a tensor, or part of it."""
         return self.read_whole(self.find_slice(entry, part), verify=verify, at=at)
 
     def check(self, entry: Entry) -> None:
-        """Verify the checksum of an entry's bytes in chunks, without keeping them in memory."""
-        file, data = self._stored(entry)
-        offset = entry.offset or 0
-        start = crc = 0
+        """Verify the checksum of an entry's bytes, without keeping them in memory."""
+        place = self.place(entry)
         try:
-            if entry.dtype.storage is Storage.STRING:
-                start, crc = check_strings(data, entry.shape, big_endian=self.header.big_endian)
-            elif entry.dtype.storage is Storage.VARIANT:
-                start, crc = len(data), check_variants(data, entry.shape)
-            for chunk in range(start, len(data), VERIFY_CHUNK):
-                crc = crc32c(data[chunk : chunk + VERIFY_CHUNK], crc)
-                file.release(offset + chunk, VERIFY_CHUNK)
-            if crc != entry.crc32c:
-                raise _mismatch(entry, crc)
+            if entry.dtype.itemsize is None:
+                crc = self._check_decoded(entry, place)
+            else:
+                pieces = list(cut(place.offset, place.size))
+                crcs = in_threads(lambda piece: stream_crc(place.file, *piece), pieces, default_threads())
+                crc = combine_all(zip(crcs, (size for _, size in pieces), strict=True))
+            self.compare(entry, place, crc)
             check_shape(entry.shape, entry.dtype)
         except CorruptError as error:
-            raise error.within(file.name, offset) from None
+            raise error.within(place.file.name, place.offset) from None
 
-    def _stored(self, entry: Entry) -> tuple[RandomAccessFile, memoryview]:
-        """The data file of an entry, and its bytes there, of the size that dtype and shape want."""
+    def _check_decoded(self, entry: Entry, place: Place) -> int:
+        """The checksum of what has lengths and checksums of its own, which are verified."""
+        data = place.read()
+        if entry.dtype.storage is Storage.VARIANT:
+            return check_variants(data, entry.shape)
+        start, crc = check_strings(data, entry.shape, big_endian=self.header.big_endian)
+        return stream_crc(place.file, place.offset + start, place.size - start, crc)
+
+    def is_plain(self, entry: Entry) -> bool:
+        """Whether the stored bytes of a tensor are those of its array."""
+        dtype = entry.dtype
+        is_native = self.header.big_endian is (sys.byteorder == "big") or dtype.itemsize == 1
+        return not entry.slices and dtype.storage is Storage.FIXED and dtype.name != "bool" and is_native
+
+    @property
+    def has_views(self) -> bool:
+        """Whether arrays can be views of the files."""
+        return self.table.file.has_views
+
+    def release(self, entry: Entry) -> None:
+        """Let the system forget the bytes of a tensor."""
+        for stored in (self.find_slice(entry, part) for part in entry.slices) if entry.slices else (entry,):
+            assert stored.shard is not None
+            if stored.shard in self._shards:
+                self._shards[stored.shard].release(stored.offset or 0, stored.nbytes)
+
+    def place(self, entry: Entry) -> Place:
+        """Return where the values of an entry without slices lie, of the size that dtype and shape want."""
         dtype = entry.dtype
         if dtype.itemsize is None:
             self._check_storable(entry)
@@ -298,7 +348,7 @@ class Bundle:
                 file=file.name,
                 offset=entry.offset,
             )
-        return file, file.read(entry.offset, entry.nbytes)
+        return Place(file, entry.offset, entry.nbytes)
 
     def _check_storable(self, entry: Entry) -> None:
         """Raise where the elements are neither of a fixed size nor strings or variants that can be read."""
@@ -320,7 +370,7 @@ class Bundle:
                     if len(self._shards) >= MAX_OPEN_SHARDS:
                         # Not closed: another thread may be about to read it. It goes with its last user.
                         del self._shards[next(iter(self._shards))]
-                    self._shards[number] = self._opener(path)
+                    self._shards[number] = self.opener(path)
                 return self._shards[number]
         except CheckpointNotFoundError as error:
             raise CheckpointNotFoundError(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
+from ckptfmt.checkpoint.bulk import read_tensors
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
@@ -22,13 +24,15 @@ from ckptfmt.checkpoint.tensors import Tensors, check_name, not_found
 from ckptfmt.checkpoint.verify import Progress, Report, verify_bundle, verify_slice_file
 from ckptfmt.errors import CorruptError
 from ckptfmt.tensor.array import Array, Shape, new_array, read_only
-from ckptfmt.wire.file import MappedFile
+from ckptfmt.wire.file import Opener, opener_of
 
-THREADED_FROM = 1 << 20
-"""Tensors of this many bytes and more are read by several threads; for less, handing over costs more."""
+RELEASED_FROM = 1 << 20
+"""Tensors of this many bytes and more are forgotten behind an iteration over all."""
 
 
-def open_checkpoint(path: str | os.PathLike[str], *, verify: bool = True) -> Checkpoint:
+def open_checkpoint(
+    path: str | os.PathLike[str], *, verify: bool = True, backend: Literal["mmap", "pread"] = "mmap"
+) -> Checkpoint:
     """Open a TensorFlow checkpoint, V2 or V1, from any path that leads to it.
 
     Parameters
@@ -40,9 +44,15 @@ def open_checkpoint(path: str | os.PathLike[str], *, verify: bool = True) -> Che
     verify
         Whether the checksum of a tensor's bytes is verified when it is first read. Those of the index are
         always verified.
+    backend
+        How files are read: ``"mmap"`` maps them, so that arrays are views and nothing is copied;
+        ``"pread"`` reads them through descriptors into memory of the arrays' own, for network file systems,
+        address spaces too small for the files, and files that may be cut short meanwhile.
 
     Raises
     ------
+    ValueError
+        There is no such backend.
     CheckpointNotFoundError
         Nothing there, or several checkpoints and no state file; ``.tried`` has what was looked at.
     CorruptError
@@ -50,11 +60,12 @@ def open_checkpoint(path: str | os.PathLike[str], *, verify: bool = True) -> Che
     UnsupportedError
         The checkpoint excludes readers of this version.
     """
-    return _open_files(find_checkpoint(path), verify)
+    opener = opener_of(backend)
+    return _open_files(find_checkpoint(path), verify, opener)
 
 
-def _open_files(files: CheckpointFiles, verify: bool) -> Checkpoint:
-    store = Bundle(files, MappedFile) if files.format == "v2" else SliceFile(files, MappedFile)
+def _open_files(files: CheckpointFiles, verify: bool, opener: Opener) -> Checkpoint:
+    store = Bundle(files, opener) if files.format == "v2" else SliceFile(files, opener)
     return Checkpoint(store, verify=verify)
 
 
@@ -193,18 +204,18 @@ class Checkpoint(Tensors):
         def load(entry: Entry) -> Array:
             return self._read(entry, copy=copy, out=out.get(entry.name))
 
-        arrays: dict[str, Array] = {}
-        large = []
-        for entry in entries:
-            if threads > 1 and entry.nbytes >= THREADED_FROM:
-                large.append(entry)
-            else:
-                arrays[entry.name] = load(entry)
-        if not large:
-            return arrays
-        large.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
-        arrays.update(zip((entry.name for entry in large), _threaded(load, large, threads), strict=True))
-        return {name: arrays[name] for name in (self if wanted is None else wanted)}
+        if isinstance(self._store, SliceFile):
+            return {entry.name: load(entry) for entry in entries}
+
+        def to_verify(entry: Entry) -> bool:
+            return self._verify and entry.name not in self._verified
+
+        arrays = read_tensors(
+            self._store, entries, load, to_verify=to_verify, threads=threads, copy=copy, out=out
+        )
+        if self._verify:
+            self._verified.update(arrays)
+        return arrays
 
     def slice(self, name: str) -> SliceReader:
         """Return a reader of parts of one tensor: ``ckpt.slice("w")[10:20, :]`` reads only that."""
@@ -234,7 +245,7 @@ class Checkpoint(Tensors):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files anew.
-        return _open_files, (self._store.files, self._verify)
+        return _open_files, (self._store.files, self._verify, self._store.opener)
 
     @cached_property
     def object_graph(self) -> ObjectGraph | None:
@@ -260,6 +271,11 @@ class Checkpoint(Tensors):
     def _model_keys(self) -> frozenset[str]:
         graph = self.object_graph
         return scope_variables(self.entries) if graph is None else object_variables(graph)
+
+    def _release(self, name: str) -> None:
+        entry = self.entries[name]
+        if entry.nbytes >= RELEASED_FROM:
+            self._store.release(entry)
 
     def _model_names(self) -> frozenset[str]:
         return self._model_keys
@@ -334,17 +350,3 @@ class Checkpoint(Tensors):
         if verify:
             self._verified.add(mark)
         return array
-
-
-def _threaded(load: Callable[[Entry], Array], entries: Sequence[Entry], threads: int) -> list[Array]:
-    """The arrays of several entries, loaded by as many threads; the first error ends it."""
-    # Imported here: it takes longer than reading a small checkpoint, which has no use for it.
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(min(threads, len(entries))) as pool:
-        futures = [pool.submit(load, entry) for entry in entries]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise

@@ -36,6 +36,7 @@ class SliceFile:
 
     def __init__(self, files: CheckpointFiles, opener: Opener) -> None:
         self.files = files
+        self.opener = opener
         self.tables = [Table(opener(path)) for path in files.tables]
         self._entries: dict[str, Entry] = {}
 
@@ -163,6 +164,9 @@ class SliceFile:
             f"tensor {entry.name!r}: the values of slice {part} are not in the file",
             file=self.tables[self.directory[entry.name][0][0]].file.name,
         )
+
+    def release(self, entry: Entry) -> None:
+        """Let the system forget the bytes of a tensor: of these files, which are small, none."""
 
     @property
     def num_shards(self) -> int:

@@ -15,7 +15,16 @@ from __future__ import annotations
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    ItemsView,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
 from functools import cached_property, partial
 from itertools import chain
 from types import TracebackType
@@ -36,6 +45,7 @@ from ckptfmt.checkpoint.slices import Region
 from ckptfmt.checkpoint.transform import Expression, Reading, Stored
 from ckptfmt.errors import CkptfmtError, GraphError, NameConflictError, TensorNotFoundError
 from ckptfmt.tensor.array import Array, expected_size
+from ckptfmt.wire.pieces import default_threads
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="Tensors")
@@ -98,6 +108,10 @@ class Tensors(Mapping[str, Array]):
         """Read tensors that are there (None: all), into ``out`` where it has an array that fits."""
 
     @abstractmethod
+    def _release(self, name: str) -> None:
+        """Let the system forget the bytes of a tensor; touched again, they are read again."""
+
+    @abstractmethod
     def _model_names(self) -> frozenset[str]:
         """The names in the checkpoint that are the model's variables."""
 
@@ -111,6 +125,14 @@ class Tensors(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def values(self) -> ValuesView[Array]:
+        """Return a view of the arrays; iterating over it keeps in memory what the caller keeps."""
+        return _ArrayValues(self)
+
+    def items(self) -> ItemsView[str, Array]:
+        """Return a view of names and arrays; iterating over it keeps in memory what the caller keeps."""
+        return _ArrayItems(self)
 
     def get(self, name: str, default: T | None = None) -> Array | T | None:  # type: ignore[override]
         """Return a tensor, or ``default`` where there is none of that name."""
@@ -196,7 +218,7 @@ class Tensors(Mapping[str, Array]):
             _check_targets(targets, wanted, self.entries, absent)
             lost = set(absent)
             wanted = [name for name in wanted if name not in lost]
-        threads = min(MAX_THREADS, os.cpu_count() or 1) if threads is None else threads
+        threads = default_threads() if threads is None else threads
         arrays = self._load(
             wanted, threads=threads, copy=copy, out={n: targets[n] for n in wanted or () if n in targets}
         )
@@ -426,8 +448,21 @@ class Tensors(Mapping[str, Array]):
         return f"<{type(self).__name__} {self.prefix!r} {self.format}, {size}>"
 
 
-MAX_THREADS = 8
-"""Threads used when the caller gives no number; a checksum soon needs all the memory bandwidth there is."""
+class _ArrayItems(ItemsView[str, Array]):
+    _mapping: Tensors
+
+    def __iter__(self) -> Iterator[tuple[str, Array]]:
+        for name in self._mapping:
+            yield name, self._mapping[name]
+            self._mapping._release(name)
+
+
+class _ArrayValues(ValuesView[Array]):
+    _mapping: Tensors
+
+    def __iter__(self) -> Iterator[Array]:
+        return (array for _, array in self._mapping.items())
+
 
 _NOTHING: Array = np.empty(0)
 
@@ -470,6 +505,14 @@ class _Derived(Tensors):
 
     def _model_names(self) -> frozenset[str]:
         return self._parent._model_names()
+
+    def _release(self, name: str) -> None:
+        for source in self._sources(name):
+            self._parent._release(source)
+
+    @abstractmethod
+    def _sources(self, name: str) -> Iterable[str]:
+        """What of its parent a tensor is made of."""
 
 
 class _DerivedEntries(Entries):
@@ -531,6 +574,9 @@ class View(_Derived):
 
     def _entry(self, name: str) -> Entry:
         return self._parent.entries[self._viewed(name)]._replace(name=name)
+
+    def _sources(self, name: str) -> Iterable[str]:
+        return (self._viewed(name),)
 
     def _viewed(self, name: str) -> str:
         check_name(name)
@@ -605,6 +651,9 @@ class PlanView(_Derived):
             nbytes = sum(entries[source].nbytes for source in target.sources)
         # What is not stored as it is has no place in a file.
         return Entry(name, dtype, shape, nbytes, None, None, None, ())
+
+    def _sources(self, name: str) -> Iterable[str]:
+        return self._target(name).sources
 
     def _target(self, name: str) -> Expression:
         check_name(name)

@@ -20,7 +20,7 @@ from functools import cache, lru_cache
 
 from crc32c import crc32c as crc32c
 
-from ckptfmt.wire.pieces import PIECE, cut, in_threads
+from ckptfmt.wire.pieces import PIECE, cut, default_threads, in_threads
 
 _MASK_DELTA = 0xA282EAD8
 
@@ -65,13 +65,17 @@ def combine_all(pieces: Iterable[tuple[int, int]]) -> int:
     return crc
 
 
-def crc32c_in_threads(data: memoryview, threads: int) -> int:
+def crc32c_in_threads(data: memoryview, threads: int | None = None) -> int:
     """Return the CRC-32C of bytes, computed by up to ``threads`` threads, this one among them.
+
+    Without a number as many as :func:`ckptfmt.wire.pieces.default_threads` says.
 
     ``data`` has bytes for items; threads help from two pieces (8 MiB) on.
     """
-    if threads <= 1 or data.nbytes <= PIECE:
+    if data.nbytes <= PIECE or threads == 1:
         return crc32c(data)
+    if threads is None:
+        threads = default_threads()
     stretches = list(cut(0, data.nbytes))
     crcs = in_threads(lambda at: crc32c(data[at[0] : at[0] + at[1]]), stretches, threads)
     return combine_all(zip(crcs, (size for _, size in stretches), strict=True))

@@ -7,6 +7,7 @@ copying and checksums of pieces of this size do.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +15,9 @@ from typing import TypeVar
 
 PIECE = 4 << 20
 """Bytes of a piece: checksumming one takes 0.4 ms, starting a thread less than 0.1 ms."""
+
+MAX_THREADS = 8
+"""Threads used unless the caller says how many; checksums soon need all the memory bandwidth there is."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -30,6 +34,12 @@ def cut(offset: int, size: int) -> Iterator[tuple[int, int]]:
         border = stop - (stop - offset - 1) // PIECE * PIECE
         yield offset, border - offset
         offset = border
+
+
+def default_threads() -> int:
+    """Return how many threads work where nobody says how many: one for each processor this may use."""
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    return min(MAX_THREADS, len(usable))
 
 
 def in_threads(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> list[_R]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
+from ckptfmt.checkpoint import bulk
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.prefix import CheckpointFiles, find_checkpoint
 from ckptfmt.errors import (
@@ -25,6 +26,7 @@ from ckptfmt.errors import (
 from ckptfmt.filenames import data_files
 from ckptfmt.table import Table
 from ckptfmt.table.format import TRAILER_SIZE
+from ckptfmt.wire import pieces
 from tests.support.golden import GOLDEN, load
 from tests.support.memory_file import MemoryDisk, MemoryFile, open_files
 
@@ -39,6 +41,66 @@ SMALL = 4000
 
 READS_A_FILE = 2000
 """About so many tensors of a file are read beside those that its damage concerns."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to read a tensor."""
+
+    name: str
+    read: Callable[[ckptfmt.Checkpoint, str], np.ndarray]
+    has_views: bool = True
+    """Whether files are as if mapped, or as if read through descriptors."""
+    in_pieces: bool = False
+    """Whether tensors of any size are read in pieces by several threads, as large ones are."""
+    every: int = 11
+    """Every how many bytes of a data file are damaged."""
+
+
+def read_into(ckpt: ckptfmt.Checkpoint, name: str) -> np.ndarray:
+    entry = ckpt.entries[name]
+    out = np.empty(entry.shape, entry.dtype.numpy)
+    found = ckpt.read([name], out={name: out})[name]
+    assert found is out
+    return out
+
+
+def read_all(ckpt: ckptfmt.Checkpoint, name: str) -> np.ndarray:
+    """With all its neighbours, unless one of them is damaged."""
+    try:
+        return ckpt.read()[name]
+    except CkptfmtError:
+        return ckpt.read([name])[name]
+
+
+def read_copy(ckpt: ckptfmt.Checkpoint, name: str) -> np.ndarray:
+    array = ckpt.read([name], copy=True)[name]
+    assert array.flags.writeable
+    return array
+
+
+ONE = Way("one", lambda ckpt, name: ckpt[name], every=1)
+WAYS = [
+    ONE,
+    Way("one by a descriptor", lambda ckpt, name: ckpt[name], has_views=False),
+    Way("views in pieces", read_all, in_pieces=True),
+    Way("copies", read_copy),
+    Way("copies in pieces", read_copy, in_pieces=True),
+    Way("given memory", read_into),
+    Way("given memory in pieces", read_into, in_pieces=True),
+    Way("runs by a descriptor", read_all, has_views=False),
+    Way("pieces by a descriptor", read_all, has_views=False, in_pieces=True),
+    Way("given memory in pieces by a descriptor", read_into, has_views=False, in_pieces=True),
+]
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: way.name)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Way:
+    chosen: Way = request.param
+    if chosen.in_pieces:
+        monkeypatch.setattr(bulk, "LARGE", 0)
+        monkeypatch.setattr(pieces, "PIECE", 64)
+    return chosen
 
 
 def positions(content: bytes) -> range:
@@ -108,12 +170,14 @@ V2 = pytest.mark.parametrize("name", [name for name in CASES if load(name).forma
 ALL = pytest.mark.parametrize("name", CASES)
 
 
-def read_right(case: Case, ckpt: ckptfmt.Checkpoint, names: Iterable[str]) -> dict[str, CkptfmtError]:
+def read_right(
+    case: Case, ckpt: ckptfmt.Checkpoint, names: Iterable[str], way: Way = ONE
+) -> dict[str, CkptfmtError]:
     """Read these tensors: each must be right or an error. Return the errors."""
     errors = {}
     for name in names:
         try:
-            got = value_of(ckpt[name])
+            got = value_of(way.read(ckpt, name))
         except TensorNotFoundError:
             raise
         except CkptfmtError as error:
@@ -185,9 +249,9 @@ def test_a_table_cut_short_does_not_open(name: str) -> None:
 class DataFile:
     """One data file of a checkpoint, to be damaged again and again while the index stays open."""
 
-    def __init__(self, case: Case, path: str) -> None:
+    def __init__(self, case: Case, path: str, way: Way = ONE) -> None:
         self.case = case
-        disk = MemoryDisk(case.files)
+        disk = MemoryDisk(case.files, has_views=way.has_views)
         self._bundle = Bundle(CheckpointFiles(case.prefix, "v2", (f"{case.prefix}.index",)), disk)
         self._file = disk.files[path]
         self.content = case.files[path]
@@ -201,9 +265,9 @@ class DataFile:
                     assert piece.offset is not None
                     self.places.append((name, piece.offset, piece.offset + piece.nbytes))
         step = 1 if sum(len(case.files[shard]) for shard in case.shards) <= SMALL else 5
-        self.positions = range(0, len(self.content), step)
+        self.positions = range(0, len(self.content), step * way.every)
         """Bytes to damage."""
-        self.step = step * -(-len(self.content) * len(case.names) // READS_A_FILE)
+        self.step = step * way.every * -(-len(self.content) * len(case.names) // READS_A_FILE)
         """Every how many bytes of it all tensors are read."""
 
     def with_content(self, content: bytes) -> ckptfmt.Checkpoint:
@@ -221,10 +285,10 @@ class DataFile:
 
 
 @V2
-def test_a_flipped_byte_of_a_data_file_spoils_the_tensors_that_hold_it(name: str) -> None:
+def test_a_flipped_byte_of_a_data_file_spoils_the_tensors_that_hold_it(name: str, way: Way) -> None:
     case = case_of(name)
     for path in case.shards:
-        file = DataFile(case, path)
+        file = DataFile(case, path, way)
         for at in file.positions:
             concerned = file.at(at)
             for bits in FLIPS:
@@ -232,9 +296,9 @@ def test_a_flipped_byte_of_a_data_file_spoils_the_tensors_that_hold_it(name: str
                 damaged[at] ^= bits
                 ckpt = file.with_content(bytes(damaged))
                 try:
-                    assert read_right(case, ckpt, concerned).keys() == concerned
+                    assert read_right(case, ckpt, concerned, way).keys() == concerned
                     if at % file.step == 0:
-                        errors = read_right(case, ckpt, case.names)
+                        errors = read_right(case, ckpt, case.names, way)
                         assert errors.keys() & case.values.keys() == concerned
                         assert verify_agrees(case, ckpt, errors) == bool(concerned) or case.problems
                 except Exception as error:
@@ -242,19 +306,19 @@ def test_a_flipped_byte_of_a_data_file_spoils_the_tensors_that_hold_it(name: str
 
 
 @V2
-def test_a_data_file_cut_short_spoils_what_lies_behind_its_end(name: str) -> None:
+def test_a_data_file_cut_short_spoils_what_lies_behind_its_end(name: str, way: Way) -> None:
     case = case_of(name)
     for path in case.shards:
-        file = DataFile(case, path)
+        file = DataFile(case, path, way)
         for size in file.positions:
             ckpt = file.with_content(file.content[:size])
             lost = file.behind(size)
             concerned = file.at(size) | file.at(size - 1)
-            errors = read_right(case, ckpt, concerned)
+            errors = read_right(case, ckpt, concerned, way)
             assert errors.keys() == concerned & lost, f"{path} cut to {size} bytes"
             assert all(type(error) is TruncatedError for error in errors.values())
             if size % file.step == 0:
-                errors = read_right(case, ckpt, case.names)
+                errors = read_right(case, ckpt, case.names, way)
                 assert errors.keys() & case.values.keys() == lost, f"{path} cut to {size} bytes"
                 assert verify_agrees(case, ckpt, errors) == bool(lost) or case.problems
 
@@ -270,13 +334,13 @@ def test_bytes_behind_the_data_are_only_odd(name: str) -> None:
 
 
 @V2
-def test_a_missing_data_file_spoils_what_lies_in_it(name: str) -> None:
+def test_a_missing_data_file_spoils_what_lies_in_it(name: str, way: Way) -> None:
     case = case_of(name)
     for path in case.shards:
         files = {other: content for other, content in case.files.items() if other != path}
-        ckpt = open_files(files, prefix=case.prefix)
+        ckpt = open_files(files, prefix=case.prefix, has_views=way.has_views)
         assert list(ckpt) == case.names
-        errors = read_right(case, ckpt, case.values)
+        errors = read_right(case, ckpt, case.values, way)
         assert errors.keys() == DataFile(case, path).behind(-1)
         assert {type(error) for error in errors.values()} <= {CheckpointNotFoundError}
         report = ckpt.verify()

@@ -57,8 +57,8 @@ class MemoryFile:
 class MemoryDisk:
     """An opener over files given by path."""
 
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        self.files = {path: MemoryFile(path, content) for path, content in files.items()}
+    def __init__(self, files: Mapping[str, bytes], *, has_views: bool = True) -> None:
+        self.files = {path: MemoryFile(path, content, has_views=has_views) for path, content in files.items()}
 
     def __call__(self, path: str) -> MemoryFile:
         if path not in self.files:
@@ -67,10 +67,15 @@ class MemoryDisk:
 
 
 def open_files(
-    files: Mapping[str, bytes], *, prefix: str = PREFIX, tables: Sequence[str] = (), verify: bool = True
+    files: Mapping[str, bytes],
+    *,
+    prefix: str = PREFIX,
+    tables: Sequence[str] = (),
+    verify: bool = True,
+    has_views: bool = True,
 ) -> ckptfmt.Checkpoint:
     """Open the checkpoint of a prefix among files in memory: V1 if ``tables`` are given, else V2."""
-    disk = MemoryDisk(files)
+    disk = MemoryDisk(files, has_views=has_views)
     if tables:
         store: Bundle | SliceFile = SliceFile(CheckpointFiles(prefix, "v1", tuple(tables)), disk)
     else:

@@ -1,0 +1,205 @@
+"""Reading many tensors of a bundle: large ones in pieces by several threads, small ones as they lie together.
+
+::
+
+    large   pieces of all of them, in the order of the files; a thread takes one after the other, and passes
+            over its bytes once: copied, if they are copied, and checksummed while they are in the cache
+    small   one after the other, from the mapping; where there is none, those that lie together in one read
+    other   strings, tensors in slices, what must be decoded: each by one thread
+
+What is in flight beside the arrays themselves is a run of :data:`RUN_BYTES` of small tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ckptfmt.checkpoint.bundle import Bundle, Place
+from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.errors import CkptfmtError
+from ckptfmt.tensor.array import Array, new_array, read_only
+from ckptfmt.wire.crc32c import combine_all, crc32c
+from ckptfmt.wire.file import read_with_crc
+from ckptfmt.wire.pieces import cut, in_threads
+
+LARGE = 1 << 20
+"""Tensors of this many bytes and more are read by several threads; for less, handing over costs more."""
+
+RUN_BYTES = 4 << 20
+"""Bytes of small tensors that are read at once where files are not mapped."""
+
+RUN_GAP = 4096
+"""Bytes between two tensors that are read in vain rather than making two reads."""
+
+
+class _Large(NamedTuple):
+    """A large tensor whose stored bytes are those of its array."""
+
+    entry: Entry
+    place: Place
+    array: Array
+    """The array: a view of the file, or memory to fill."""
+    target: memoryview | None
+    """The bytes of the array, where they are to be filled."""
+    verify: bool
+
+
+def read_tensors(
+    bundle: Bundle,
+    entries: Iterable[Entry],
+    load: Callable[[Entry], Array],
+    *,
+    to_verify: Callable[[Entry], bool],
+    threads: int,
+    copy: bool,
+    out: Mapping[str, Array],
+) -> dict[str, Array]:
+    """Return the arrays of many tensors, in the order of ``entries``.
+
+    Parameters
+    ----------
+    entries
+        Of tensors that are there.
+    load
+        Reads any one of them.
+    to_verify
+        Whether the checksum of one that is stored whole is still to be verified.
+    threads, copy, out
+        As of :meth:`ckptfmt.Checkpoint.read`.
+
+    Raises what reading one of them raises; of several errors, one.
+    """
+    arrays: dict[str, Array] = {}
+    large: list[_Large] = []
+    small: list[Entry] = []
+    others: list[Entry] = []
+    for entry in entries:
+        if entry.nbytes < LARGE and not entry.slices:
+            small.append(entry)
+        elif bundle.is_plain(entry) and _fits(out.get(entry.name)):
+            large.append(_prepare(bundle, entry, to_verify(entry), copy=copy, out=out.get(entry.name)))
+        else:
+            others.append(entry)
+        arrays[entry.name] = _NOTHING  # for the order
+    if bundle.has_views or out:
+        _look_at(bundle, small)
+        for entry in small:
+            arrays[entry.name] = load(entry)
+    else:
+        for run in _runs(small):
+            arrays.update(_read_run(bundle, run, load, to_verify, copy=copy))
+    large.sort(key=lambda each: (each.entry.shard or 0, each.place.offset))
+    arrays.update(_read_large(bundle, large, threads))
+    others.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
+    arrays.update(zip((e.name for e in others), in_threads(load, others, threads), strict=True))
+    return arrays
+
+
+_NOTHING: Array = np.empty(0)
+
+
+def _fits(target: Array | None) -> bool:
+    """Whether stored bytes can be put into an array as they are."""
+    return target is None or bool(target.flags.c_contiguous)
+
+
+# --- large tensors ---------------------------------------------------------------------------------------
+
+
+def _prepare(bundle: Bundle, entry: Entry, verify: bool, *, copy: bool, out: Array | None) -> _Large:
+    place = bundle.place(entry)
+    if out is None and not copy and place.file.has_views:
+        return _Large(entry, place, bundle.decode(entry, place, place.read()), None, verify)
+    array = new_array(entry.shape, entry.dtype) if out is None else out
+    target = array.reshape(-1).view(np.uint8).data
+    if out is None and not copy:
+        read_only(array)
+    return _Large(entry, place, array, target, verify)
+
+
+def _read_large(bundle: Bundle, large: Sequence[_Large], threads: int) -> dict[str, Array]:
+    at_work = [each for each in large if each.verify or each.target]
+    pieces = [(each, piece) for each in at_work for piece in cut(0, each.place.size)]
+    crcs = iter(in_threads(_read_piece, pieces, threads))
+    for each in at_work:
+        crc = combine_all([(next(crcs), size) for _, size in cut(0, each.place.size)])
+        if each.verify:
+            bundle.compare(each.entry, each.place, crc)
+    return {each.entry.name: each.array for each in large}
+
+
+def _read_piece(item: tuple[_Large, tuple[int, int]]) -> int:
+    """Put a piece where it belongs, if anywhere; return its checksum if that is wanted."""
+    each, (start, size) = item
+    place = each.place
+    if each.target is None:
+        return crc32c(place.file.read(place.offset + start, size))
+    target = each.target[start : start + size]
+    if each.verify:
+        return read_with_crc(place.file, place.offset + start, target)
+    place.file.read_into(place.offset + start, target)
+    return 0
+
+
+# --- small tensors ---------------------------------------------------------------------------------------
+
+
+def _look_at(bundle: Bundle, entries: Sequence[Entry]) -> None:
+    """Find out whether mapped files have been cut short, which reading small tensors one by one does not."""
+    last: dict[int | None, Entry] = {}
+    for entry in entries:
+        known = last.get(entry.shard)
+        if known is None or (entry.offset or 0) > (known.offset or 0):
+            last[entry.shard] = entry
+    for entry in last.values():
+        try:
+            place = bundle.place(entry)
+        except CkptfmtError:
+            continue  # what is wrong with this one is said when it is its turn
+        place.file.read(0, place.offset + place.size)
+
+
+def _runs(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """Entries in the order of the files, those together that lie together."""
+    entries.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
+    run: list[Entry] = []
+    start = stop = 0
+    for entry in entries:
+        offset = entry.offset or 0
+        end = offset + entry.nbytes
+        if run and (run[0].shard != entry.shard or offset > stop + RUN_GAP or end > start + RUN_BYTES):
+            yield run
+            run = []
+        if not run:
+            start = stop = offset
+        run.append(entry)
+        stop = max(stop, end)
+    if run:
+        yield run
+
+
+def _read_run(
+    bundle: Bundle,
+    run: Sequence[Entry],
+    load: Callable[[Entry], Array],
+    to_verify: Callable[[Entry], bool],
+    *,
+    copy: bool,
+) -> dict[str, Array]:
+    """The arrays of small tensors that lie together, as views of what one read returns."""
+    try:
+        places = [bundle.place(entry) for entry in run]
+        start = places[0].offset
+        data = places[0].file.read(start, max(place.offset + place.size for place in places) - start)
+        arrays = {}
+        for entry, place in zip(run, places, strict=True):
+            stored = data[place.offset - start : place.offset - start + place.size]
+            array = bundle.decode(entry, place, stored, verify=to_verify(entry))
+            arrays[entry.name] = array.copy() if copy else array
+    except CkptfmtError:
+        # One by one, as if each had been asked for alone.
+        return {entry.name: load(entry) for entry in run}
+    return arrays

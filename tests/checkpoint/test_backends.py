@@ -1,0 +1,177 @@
+"""Files mapped or read through descriptors: the same checkpoints either way, small tensors and large."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+import ckptfmt
+from ckptfmt.checkpoint import bulk
+from ckptfmt.errors import ChecksumError, CkptfmtError, TruncatedError
+from tests.support.golden import GOLDEN, load
+from tests.support.memory_file import MemoryFile, open_files
+from tests.support.table_writer import write_bundle
+
+Backend = Literal["mmap", "pread"]
+BACKENDS = pytest.mark.parametrize("backend", ["mmap", "pread"])
+CASES = [path.stem for path in sorted(GOLDEN.glob("*.json"))]
+
+
+def readable(ckpt: ckptfmt.Checkpoint) -> dict[str, np.ndarray]:
+    """The tensors that can be read, one by one."""
+    found = {}
+    for name in ckpt:
+        try:
+            found[name] = ckpt[name]
+        except CkptfmtError:
+            continue
+    return found
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    if a.dtype == object:
+        return a.shape == b.shape and [str(x) for x in a.flat] == [str(x) for x in b.flat]
+    return (a.shape, a.dtype, a.tobytes()) == (b.shape, b.dtype, b.tobytes())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_checkpoints_read_the_same_through_descriptors(case: str) -> None:
+    path = load(case).path
+    mapped = ckptfmt.open(path)
+    with ckptfmt.open(path, backend="pread") as ckpt:
+        assert list(ckpt) == list(mapped)
+        wanted = readable(mapped)
+        assert list(readable(ckpt)) == list(wanted)
+        for fresh in (ckpt, ckptfmt.open(path, backend="pread"), pickle.loads(pickle.dumps(ckpt))):
+            for copy in (False, True):
+                found = fresh.read(wanted, copy=copy)
+                assert list(found) == list(wanted)
+                for name, array in found.items():
+                    assert same(array, wanted[name]), name
+                    assert array.flags.writeable is copy
+        for name, array in wanted.items():
+            for index in (..., (slice(None, None, 2), ...), ([0, -1], ...)):
+                if (array.ndim and array.shape[0]) or index is ...:
+                    assert same(ckpt.slice(name)[index], np.asarray(array[index])), (name, index)
+        assert ckpt.verify().problems == mapped.verify().problems
+
+
+def test_there_are_two_backends() -> None:
+    with pytest.raises(ValueError, match="backend: got 'http', want 'mmap' or 'pread'"):
+        ckptfmt.open(load("saver").path, backend="http")  # type: ignore[arg-type]
+
+
+@BACKENDS
+def test_arrays_outlive_the_checkpoint(backend: Backend, tmp_path: Path) -> None:
+    want = np.arange(1_000_000, dtype=np.float32)
+    write_bundle(tmp_path / "ckpt", {"large": want, "small": want[:3]})
+    with ckptfmt.open(tmp_path / "ckpt", backend=backend) as ckpt:
+        arrays = [*ckpt.read().values(), ckpt["large"], ckpt["small"], ckpt.slice("large")[5:]]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    for array, wanted in zip(arrays, (want, want[:3], want, want[:3], want[5:]), strict=True):
+        np.testing.assert_array_equal(array, wanted)
+    with pytest.raises(ValueError, match="closed"):
+        ckpt["large"]
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> dict[str, np.ndarray]:
+    """A checkpoint with tensors that are read in pieces by several threads."""
+    rng = np.random.default_rng(1)
+    arrays: dict[str, np.ndarray] = {
+        "a": rng.normal(size=(3_000_000,)).astype(np.float32),
+        "b": rng.integers(0, 9, (1 << 18, 3), np.int32),
+        "c": rng.normal(size=(700, 1000)),
+        "small": np.arange(5, dtype=np.int64),
+    }
+    write_bundle(tmp_path / "ckpt", arrays)
+    return arrays
+
+
+@BACKENDS
+@pytest.mark.parametrize("threads", [None, 1, 3])
+def test_large_tensors_are_read_in_pieces(
+    backend: Backend, threads: int | None, large: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    ckpt = ckptfmt.open(tmp_path / "ckpt", backend=backend)
+    views = ckpt.read(threads=threads)
+    copies = ckpt.read(threads=threads, copy=True)
+    fresh = ckptfmt.open(tmp_path / "ckpt", backend=backend)
+    fortran = np.asfortranarray(np.zeros((700, 1000)))
+    given: dict[str, np.ndarray] = {"a": np.zeros(3_000_000, np.float32), "c": fortran}
+    filled = fresh.read(["c", "b", "a"], threads=threads, out=given)
+    assert list(filled) == ["c", "b", "a"]
+    assert filled["a"] is given["a"]
+    assert filled["c"] is fortran
+    for found in (views, copies, filled):
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, large[name])
+    assert not any(array.flags.writeable for array in views.values())
+    assert all(array.flags.writeable for array in copies.values())
+    assert all(array.flags.owndata or array.base is not None for array in copies.values())
+
+
+@BACKENDS
+@pytest.mark.parametrize("how", [{}, {"copy": True}, {"out": True}, {"threads": 1}], ids=str)
+def test_one_wrong_byte_of_a_large_tensor_is_found(
+    backend: Backend, how: dict[str, Any], large: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    data = next(tmp_path.glob("*.data-*"))
+    content = bytearray(data.read_bytes())
+    at = content.index(large["a"].tobytes()[:64]) + 11_000_001
+    content[at] ^= 1
+    data.write_bytes(content)
+    ckpt = ckptfmt.open(tmp_path / "ckpt", backend=backend)
+    options = {"out": {name: np.empty_like(a) for name, a in large.items()}} if "out" in how else how
+    with pytest.raises(ChecksumError, match="tensor 'a'") as caught:
+        ckpt.read(**options)
+    assert caught.value.file == str(data)
+    with pytest.raises(ChecksumError, match="tensor 'a'"):
+        ckpt["a"]
+    assert not ckpt.verify().ok
+    # The others are as they were, and without verifying so is this one.
+    for name in ("b", "c", "small"):
+        np.testing.assert_array_equal(ckpt.read([name])[name], large[name])
+    unverified = ckptfmt.open(tmp_path / "ckpt", backend=backend, verify=False).read(**options)
+    assert np.flatnonzero(unverified["a"].view(np.uint8) != large["a"].view(np.uint8)).size == 1
+
+
+@BACKENDS
+def test_a_file_cut_short_while_it_is_open(
+    backend: Backend, large: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    ckpt = ckptfmt.open(tmp_path / "ckpt", backend=backend)
+    np.testing.assert_array_equal(ckpt["small"], large["small"])
+    data = next(tmp_path.glob("*.data-*"))
+    os.truncate(data, 5_000_000)
+    for read in (lambda: ckpt["a"], ckpt.read, lambda: ckpt.read(copy=True)):
+        with pytest.raises(TruncatedError, match="cut short") as caught:
+            read()
+        assert caught.value.file == str(data)
+
+
+def test_small_tensors_that_lie_together_are_read_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    arrays = {f"t{i:03}": np.full(10, i, np.int32) for i in range(500)}
+    write_bundle(tmp_path / "ckpt", arrays)
+    files = {str(path): path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(bulk, "RUN_BYTES", 4000)
+    ckpt = open_files(files, prefix=str(tmp_path / "ckpt"), has_views=False)
+    names = [name for name in arrays if name < "t100" or name > "t250"]
+    found = ckpt.read(names[::-1])
+    assert list(found) == names[::-1]
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, arrays[name])
+    file = ckpt._store.shard(0, ckpt.entries["t000"])
+    assert isinstance(file, MemoryFile)
+    # 100 and 249 tensors of 40 bytes, a hundred to a read, and nothing twice.
+    assert sorted(size for _, size in file.reads) == [4000 - 40 * 51, 4000, 4000, 4000]
+    with pytest.raises(ChecksumError):
+        open_files({**files, file.name: bytes(20_000)}, prefix=str(tmp_path / "ckpt"), has_views=False).read()
