@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -175,3 +177,27 @@ def test_small_tensors_that_lie_together_are_read_at_once(
     assert sorted(size for _, size in file.reads) == [4000 - 40 * 51, 4000, 4000, 4000]
     with pytest.raises(ChecksumError):
         open_files({**files, file.name: bytes(20_000)}, prefix=str(tmp_path / "ckpt"), has_views=False).read()
+
+
+WALK = """
+import sys, ckptfmt
+def resident():
+    return int(next(line for line in open("/proc/self/smaps_rollup") if line.startswith("Rss")).split()[1])
+ckpt = ckptfmt.open(sys.argv[1], backend=sys.argv[2])
+before = resident()
+most = 0
+for name, array in (ckpt if sys.argv[3] == "checkpoint" else ckpt.renamed([("^", "new/")])).items():
+    assert array.nbytes == 8 << 20 and not array.any()
+    most = max(most, resident() - before)
+print(most)
+"""
+
+
+@BACKENDS
+@pytest.mark.parametrize("what", ["checkpoint", "view"])
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="the system does not tell")
+def test_walking_through_a_checkpoint_keeps_nothing(backend: Backend, what: str, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "ckpt", {f"t{i:02}": np.zeros(2 << 20, np.float32) for i in range(24)})
+    arguments = [sys.executable, "-c", WALK, str(tmp_path / "ckpt"), backend, what]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 40_000  # of 192 MiB, and each tensor has 8
