@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ckptfmt.checkpoint.bulk import read_tensors
+from ckptfmt.checkpoint.bulk import LARGE, read_tensors
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
@@ -25,6 +25,7 @@ from ckptfmt.checkpoint.verify import Progress, Report, verify_bundle, verify_sl
 from ckptfmt.errors import CorruptError
 from ckptfmt.tensor.array import Array, Shape, new_array, read_only
 from ckptfmt.wire.file import Opener, opener_of
+from ckptfmt.wire.pieces import default_threads
 
 RELEASED_FROM = 1 << 20
 """Tensors of this many bytes and more are forgotten behind an iteration over all."""
@@ -175,7 +176,11 @@ class Checkpoint(Tensors):
         UnsupportedError
             The dtype has no stored values.
         """
-        return self._read(self.entries[name])
+        entry = self.entries[name]
+        if entry.nbytes >= LARGE and isinstance(self._store, Bundle) and not self._store.has_views:
+            # In pieces by several threads; where there are views, only the checksum takes time.
+            return self._load([name], threads=default_threads(), copy=False, out={})[name]
+        return self._read(entry)
 
     def stored_name(self, name: str) -> str:
         """Return the name itself; of views, what the checkpoint calls a tensor of theirs."""

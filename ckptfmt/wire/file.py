@@ -352,7 +352,7 @@ def opener_of(backend: str) -> Opener:
         raise ValueError(f"backend: got {backend!r}, want {' or '.join(map(repr, BACKENDS))}") from None
 
 
-def write_file(path: str, pieces: Iterable[bytes], *, overwrite: bool) -> None:
+def write_file(path: str, pieces: Iterable[bytes | memoryview], *, overwrite: bool) -> None:
     """Write pieces to a file, whole or not at all: beside, synced, then under its name.
 
     Raises
