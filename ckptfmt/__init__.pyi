@@ -39,11 +39,16 @@ from ckptfmt.graph.signature import TensorInfo as TensorInfo
 from ckptfmt.graph.tensor import Tensor as GraphTensor
 from ckptfmt.matching.match import Match as Match
 from ckptfmt.matching.match import match as match
+from ckptfmt.saved_model.functions import ConcreteFunction as ConcreteFunction
+from ckptfmt.saved_model.functions import ObjectFunction as ObjectFunction
 from ckptfmt.saved_model.reach import Reach as Reach
 from ckptfmt.saved_model.reach import reach as reach
 from ckptfmt.saved_model.reach import unreached as unreached
 from ckptfmt.saved_model.saved_model import SavedModel as SavedModel
 from ckptfmt.saved_model.saved_model import open_saved_model as open_saved_model
+from ckptfmt.saved_model.structured import NamedValues as NamedValues
+from ckptfmt.saved_model.structured import TensorSpec as TensorSpec
+from ckptfmt.saved_model.structured import TypeSpec as TypeSpec
 from ckptfmt.tensor.tensor_proto import ResourceHandle as ResourceHandle
 from ckptfmt.tensor.tensor_proto import Variant as Variant
 from ckptfmt.tensor.tensor_proto import to_array as to_array
@@ -55,6 +60,7 @@ __all__ = [
     "DTYPES",
     "Checkpoint",
     "CheckpointState",
+    "ConcreteFunction",
     "DType",
     "Entry",
     "FunctionCall",
@@ -64,7 +70,9 @@ __all__ = [
     "Match",
     "MetaGraph",
     "Mismatch",
+    "NamedValues",
     "Node",
+    "ObjectFunction",
     "ObjectGraph",
     "Plan",
     "Problem",
@@ -79,7 +87,9 @@ __all__ = [
     "Spec",
     "TensorInfo",
     "TensorSlice",
+    "TensorSpec",
     "Tensors",
+    "TypeSpec",
     "Variant",
     "View",
     "__version__",

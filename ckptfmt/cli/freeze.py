@@ -117,13 +117,9 @@ def _wanted(meta: MetaGraph, outputs: str | None, signature: str | None) -> list
         return [name for name in outputs.split(",") if name]
     signatures = meta.signatures
     name = signature or DEFAULT
-    if name not in signatures:
+    if signature is None and name not in signatures:
         there = ", ".join(map(repr, signatures)) or "none"
-        if signature is None:
-            raise click.UsageError(f"--outputs or --signature is needed; signatures: {there}")
-        raise errors.TensorNotFoundError(
-            name, file=meta.file, noun="signature", close_matches=[*signatures][:3]
-        )
+        raise click.UsageError(f"--outputs or --signature is needed; signatures: {there}")
     tensors = [info.tensor for info in signatures[name].outputs.values()]
     if not all(isinstance(tensor, str) for tensor in tensors):
         raise click.UsageError(f"signature {name!r} has outputs of several tensors: name them with --outputs")

@@ -123,6 +123,7 @@ class Functions(Mapping[str, Function]):
         self._functions = {function.signature.name: function for function in library.function}
         self._file = file
         self._ops = ops or {}
+        self._known_calls: dict[str, frozenset[str]] = {}
         if len(self._functions) < len(library.function):
             raise CorruptError("several functions have one name", file=file)
         self.gradients: Mapping[str, str] = {
@@ -156,7 +157,13 @@ class Functions(Mapping[str, Function]):
     @cached_property
     def calls(self) -> Mapping[str, frozenset[str]]:
         """For each function the names of those that its body calls, also of those that are not here."""
-        return {name: self.called_by(function.node_def) for name, function in self._functions.items()}
+        return {name: self._calls(name) for name in self._functions}
+
+    def _calls(self, name: str) -> frozenset[str]:
+        found = self._known_calls.get(name)
+        if found is None:
+            found = self._known_calls[name] = self.called_by(self._functions[name].node_def)
+        return found
 
     def called_by(self, nodes: Iterable[messages.NodeDef]) -> frozenset[str]:
         """Return the names of the functions that nodes call."""
@@ -177,7 +184,7 @@ class Functions(Mapping[str, Function]):
         waiting = [name for name in names if name in self._functions]
         reached = set(waiting)
         while waiting:
-            for name in self.calls[waiting.pop()]:
+            for name in self._calls(waiting.pop()):
                 if name in self._functions and name not in reached:
                     reached.add(name)
                     waiting.append(name)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ckptfmt.graph.collection import Asset, Collections, Variable, decode_asset
 from ckptfmt.graph.graph import Graph
-from ckptfmt.graph.signature import Signature, decode_signatures
+from ckptfmt.graph.signature import Signatures
 from ckptfmt.proto import messages
 
 
@@ -105,9 +105,9 @@ class MetaGraph:
         return self.collections.variables("trainable_variables")
 
     @property
-    def signatures(self) -> dict[str, Signature]:
+    def signatures(self) -> Signatures:
         """The ways to call it, by name."""
-        return decode_signatures(self.message.signature_def)
+        return Signatures(self.message.signature_def, self.file)
 
     @property
     def assets(self) -> tuple[Asset, ...]:

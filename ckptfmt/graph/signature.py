@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from ckptfmt.dtypes import DType, find_dtype
+from ckptfmt.errors import TensorNotFoundError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.proto import messages
 from ckptfmt.tensor.array import Array
@@ -59,9 +60,35 @@ class Signature(NamedTuple):
     """Values of inputs that may be left out."""
 
 
-def decode_signatures(signatures: Mapping[str, messages.SignatureDef]) -> dict[str, Signature]:
-    """Return the signatures of a meta graph that can be called, sorted by name."""
-    return {name: decode_signature(signatures[name]) for name in sorted(signatures) if name != INIT_SIGNATURE}
+class Signatures(Mapping[str, Signature]):
+    """The signatures of a meta graph that can be called, sorted by name, decoded when they are asked for."""
+
+    def __init__(self, stored: Mapping[str, messages.SignatureDef], file: str) -> None:
+        self._stored = stored
+        self._file = file
+
+    def __getitem__(self, name: str) -> Signature:
+        """Return a signature.
+
+        Raises TensorNotFoundError where there is none of that name, CorruptError where a default of it is no
+        tensor.
+        """
+        if name not in self:
+            close = list(self)[:5]
+            raise TensorNotFoundError(name, file=self._file, noun="signature", close_matches=close)
+        return decode_signature(self._stored[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in sorted(self._stored) if name != INIT_SIGNATURE)
+
+    def __len__(self) -> int:
+        return len(self._stored) - (INIT_SIGNATURE in self._stored)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name != INIT_SIGNATURE and name in self._stored
+
+    def __repr__(self) -> str:
+        return f"<Signatures {list(self)}>"
 
 
 def decode_signature(signature: messages.SignatureDef) -> Signature:

@@ -31,12 +31,12 @@ from ckptfmt.graph.collection import Asset
 from ckptfmt.graph.message_file import open_message
 from ckptfmt.graph.meta_graph import MetaGraph
 from ckptfmt.graph.reading import choose
-from ckptfmt.graph.signature import Signature
+from ckptfmt.graph.signature import Signatures
 from ckptfmt.graph.variables import VARIABLE_OPS, Source, read_source, variable_sources
 from ckptfmt.kinds import TEXT_FILE, Holds
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import parse_message
-from ckptfmt.saved_model.structured import Value, decode_value
+from ckptfmt.saved_model.functions import ConcreteFunctions, ObjectFunction, object_functions
 from ckptfmt.tensor.array import Array
 from ckptfmt.wire.file import MappedFile
 
@@ -83,19 +83,6 @@ class KerasLayer(NamedTuple):
     """What it was made with, where that is said."""
     metadata: Mapping[str, Any]
     """All that is said of it."""
-
-
-class ConcreteFunction(NamedTuple):
-    """A function of the model, for arguments of certain kinds."""
-
-    name: str
-    """Its name in the library of the graph."""
-    arguments: Value
-    """What it takes: positional and keyword arguments, nested as they were."""
-    returns: Value
-    """What it returns, nested."""
-    captures: tuple[int, ...]
-    """Numbers of the objects that it uses besides."""
 
 
 class ObjectVariable(NamedTuple):
@@ -237,6 +224,7 @@ class SavedModel:
         """The SavedModel message."""
         self.meta_graphs = tuple(MetaGraph(meta, file) for meta in message.meta_graphs)
         """All its meta graphs."""
+        self._wide: SavedModel | None = None
         self._tags = None if tags is None else frozenset([tags] if isinstance(tags, str) else tags)
         if tags is not None:
             self.meta_graph  # noqa: B018  (there must be one)
@@ -246,8 +234,15 @@ class SavedModel:
         """The meta graph that was asked for; GraphError where several are there and no tags were given."""
         return choose(list(self.meta_graphs), self._tags, self.file)
 
+    def narrowed(self, meta_graph: MetaGraph) -> SavedModel:
+        """Return the same model with only one of its meta graphs; both have one checkpoint."""
+        model = SavedModel(self.directory, self.message, self.file, None)
+        model.meta_graphs = (meta_graph,)
+        model._wide = self
+        return model
+
     @property
-    def signatures(self) -> dict[str, Signature]:
+    def signatures(self) -> Signatures:
         """The ways to call it, by name."""
         return self.meta_graph.signatures
 
@@ -256,6 +251,8 @@ class SavedModel:
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
         """The checkpoint with its variables, None where it has none."""
+        if self._wide is not None:
+            return self._wide.checkpoint
         prefix = os.path.join(self.directory, "variables", "variables")  # noqa: PTH118
         return open_checkpoint(prefix) if os.path.isfile(f"{prefix}.index") else None  # noqa: PTH113
 
@@ -299,18 +296,14 @@ class SavedModel:
     # --- functions ---------------------------------------------------------------------------------------
 
     @cached_property
-    def functions(self) -> dict[str, ConcreteFunction]:
+    def functions(self) -> ConcreteFunctions:
         """The concrete functions of a model of TensorFlow 2, by their names in the library."""
-        found = self.meta_graph.message.object_graph_def.concrete_functions
-        return {
-            name: ConcreteFunction(
-                name,
-                decode_value(found[name].canonicalized_input_signature),
-                decode_value(found[name].output_signature),
-                tuple(found[name].bound_inputs),
-            )
-            for name in sorted(found)
-        }
+        return ConcreteFunctions(self.meta_graph.message.object_graph_def.concrete_functions, self.file)
+
+    @cached_property
+    def object_functions(self) -> tuple[ObjectFunction, ...]:
+        """The functions of the objects of a model of TensorFlow 2: those of the model itself come first."""
+        return object_functions(self.meta_graph.message.object_graph_def)
 
     # --- files -------------------------------------------------------------------------------------------
 

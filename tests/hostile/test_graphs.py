@@ -90,10 +90,11 @@ def use_graph(path: Path) -> None:
 def use_model(path: Path) -> None:
     with ckptfmt.open_saved_model(path) as model:
         for use in (
-            lambda: model.signatures,
+            lambda: dict(model.signatures),
             lambda: dict(model.variables),
             lambda: model.object_variables,
-            lambda: model.functions,
+            lambda: dict(model.functions),
+            lambda: [(each.path, each.traces, each.parameters) for each in model.object_functions],
             lambda: model.assets,
             lambda: dict(model.meta_graph.collections),
             lambda: model.meta_graph.variables,

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import TensorNotFoundError
+from ckptfmt.errors import CorruptError, TensorNotFoundError
+from ckptfmt.proto import messages
+from ckptfmt.saved_model.reach import _needed
 from tests.support.corpus import CORPUS
 from tests.support.corpus import entries as corpus_entries
 
@@ -66,11 +68,15 @@ def test_each_signature_uses_its_own_variables_functions_and_assets(tmp_path: Pa
 @pytest.mark.parametrize("entry", corpus_entries("saved_model"))
 def test_what_is_used_and_what_is_not_are_all_there_is(entry: dict[str, Any]) -> None:
     try:
-        model = ckptfmt.open_saved_model(CORPUS / entry["path"])
-        signatures = model.signatures
+        whole = ckptfmt.open_saved_model(CORPUS / entry["path"])
     except ckptfmt.errors.CkptfmtError as error:
         pytest.skip(str(error))
-    used = [ckptfmt.reach(model, name) for name in signatures]
+    for meta in whole.meta_graphs:
+        check_reach(whole.narrowed(meta))
+
+
+def check_reach(model: ckptfmt.SavedModel) -> None:
+    used = [ckptfmt.reach(model, name) for name in model.signatures]
     rest = ckptfmt.unreached(model)
     assert {name for each in [*used, rest] for name in each.variables} == set(model.variables)
     assert not {name for each in used for name in each.variables} & set(rest.variables)
@@ -78,3 +84,51 @@ def test_what_is_used_and_what_is_not_are_all_there_is(entry: dict[str, Any]) ->
     assert {name for each in [*used, rest] for name in each.functions} == set(
         model.meta_graph.graph.functions
     )
+
+
+@pytest.mark.corpus
+@pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus at {CORPUS}; set CKPTFMT_CORPUS")
+def test_what_an_operation_of_others_loads_a_model_from_is_used() -> None:
+    with ckptfmt.open_saved_model(CORPUS / "tfdf_adult_rf") as model:
+        assert ckptfmt.reach(model, "serving_default").assets == ("done",)
+
+
+def graph_of(*nodes: tuple[str, str, list[str]]) -> messages.SavedModel:
+    saved = messages.SavedModel(saved_model_schema_version=1)
+    meta = saved.meta_graphs.add()
+    for name, op, inputs in nodes:
+        meta.graph_def.node.add(name=name, op=op, input=inputs)
+    meta.signature_def["s"].outputs["y"].name = "find:0"
+    meta.asset_file_def.add(filename="words").tensor_info.name = "path:0"
+    return saved
+
+
+@pytest.mark.parametrize("table", ["HashTable", "HashTableV2", "MutableDenseHashTable", "MutableHashTableV2"])
+def test_the_asset_that_fills_a_table_is_used_and_what_is_saved_with_it_is_not(
+    tmp_path: Path, table: str
+) -> None:
+    saved = graph_of(
+        ("table", table, []),
+        ("path", "Const", []),
+        ("find", "LookupTableFindV2", ["table", "key", "key"]),
+        ("key", "Const", []),
+        ("fill", "InitializeTableFromTextFileV2", ["table", "path"]),
+        ("v", "VarHandleOp", []),
+        ("restore", "RestoreAll", ["table", "v"]),
+        ("save", "SaveAll", ["table", "v"]),
+    )
+    saver = saved.meta_graphs[0].saver_def
+    saver.restore_op_name, saver.save_tensor_name = "restore", "save:0"
+    (tmp_path / "saved_model.pb").write_bytes(saved.SerializeToString())
+    model = ckptfmt.open_saved_model(tmp_path)
+    assert _needed(model, ["s"]) == {"find", "key", "table", "fill", "path"}
+    assert ckptfmt.reach(model, "s").assets == ("words",)
+    assert ckptfmt.unreached(model).assets == ()
+
+
+def test_an_output_that_is_not_in_the_graph_is_told(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(graph_of(("x", "Const", [])).SerializeToString())
+    model = ckptfmt.open_saved_model(tmp_path)
+    for use in (lambda: ckptfmt.reach(model, "s"), lambda: ckptfmt.unreached(model)):
+        with pytest.raises(CorruptError, match="signature 's' returns 'y' from 'find:0', which is not there"):
+            use()

@@ -1,0 +1,190 @@
+"""Functions of a model of TensorFlow 2: what its objects can be called with.
+
+::
+
+    object ── name ──> SavedFunction            a tf.function, and names of its traces
+                       SavedBareConcreteFunction   one trace
+    name of a trace ──> SavedConcreteFunction   what it takes, returns and captures
+                        FunctionDef             its body, in the library of the graph
+
+Each trace is for arguments of certain kinds. Source: ``python/saved_model/function_serialization.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain, repeat
+from typing import NamedTuple
+
+from ckptfmt.checkpoint.object_graph import escape
+from ckptfmt.errors import TensorNotFoundError
+from ckptfmt.proto import messages
+from ckptfmt.saved_model.structured import NamedValues, Value, decode_value
+
+MAX_PATH = 2000
+"""Longer paths are not made: a small file can nest objects so deep that all of them fill the memory."""
+
+
+class ConcreteFunction(NamedTuple):
+    """A function of the model, for arguments of certain kinds."""
+
+    name: str
+    """Its name in the library of the graph."""
+    arguments: Value
+    """What it takes: positional and keyword arguments, nested as they were."""
+    returns: Value
+    """What it returns, nested."""
+    captures: tuple[int, ...]
+    """Numbers of the objects that it uses besides."""
+
+    @property
+    def positional(self) -> tuple[Value, ...]:
+        """The positional arguments, in order."""
+        return self._sides()[0]
+
+    @property
+    def keywords(self) -> dict[str, Value]:
+        """The keyword arguments, by name."""
+        return self._sides()[1]
+
+    def _sides(self) -> tuple[tuple[Value, ...], dict[str, Value]]:
+        given = self.arguments
+        if isinstance(given, (tuple, list)) and len(given) == 2:
+            positional, keywords = given
+            if isinstance(positional, (tuple, list)) and isinstance(keywords, dict):
+                return tuple(positional), keywords
+        return (() if given is None else (given,)), {}
+
+
+class ConcreteFunctions(Mapping[str, ConcreteFunction]):
+    """The concrete functions of a model by their names in the library, sorted, decoded when asked for."""
+
+    def __init__(self, stored: Mapping[str, messages.SavedConcreteFunction], file: str) -> None:
+        self._stored = stored
+        self._file = file
+
+    def __getitem__(self, name: str) -> ConcreteFunction:
+        """Return a function.
+
+        Raises TensorNotFoundError where there is none of that name, CorruptError where its arguments are no
+        values.
+        """
+        if name not in self._stored:
+            raise TensorNotFoundError(name, file=self._file, noun="concrete function")
+        found = self._stored[name]
+        return ConcreteFunction(
+            name,
+            decode_value(found.canonicalized_input_signature),
+            decode_value(found.output_signature),
+            tuple(found.bound_inputs),
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._stored))
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self._stored
+
+    # Comparing would decode them all.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<ConcreteFunctions, {len(self)}>"
+
+
+class ObjectFunction:
+    """A function of an object of a model: what its users call, with one trace or several."""
+
+    def __init__(
+        self, node: int, path: str | None, aliases: tuple[str, ...], message: messages.SavedObject
+    ) -> None:
+        self.node = node
+        """Number of the function among the objects."""
+        self.path = path
+        """Where it hangs, as ``layer/call``, in the form of keys; None where that is too long to say."""
+        self.aliases = aliases
+        """Further names that the model itself has for it."""
+        self._message = message
+
+    @property
+    def traces(self) -> tuple[str, ...]:
+        """Names of its concrete functions, sorted."""
+        if self._message.WhichOneof("kind") == "function":
+            return tuple(sorted(self._message.function.concrete_functions))
+        name = self._message.bare_concrete_function.concrete_function_name
+        return (name,) if name else ()
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of its positional parameters, as far as they are said; CorruptError where they are no values.
+
+        What a method calls itself is left out.
+        """
+        if self._message.WhichOneof("kind") != "function":
+            return tuple(self._message.bare_concrete_function.argument_keywords)
+        spec = self._message.function.function_spec
+        said = decode_value(spec.fullargspec)
+        names = said.fields.get("args") if isinstance(said, NamedValues) else None
+        if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+            return ()
+        return tuple(names[1:] if spec.is_method else names)
+
+    def named(self, trace: ConcreteFunction) -> list[tuple[str | None, Value]]:
+        """Return the positional arguments of a trace, with names of parameters as far as they are known.
+
+        Raises CorruptError as :attr:`parameters` does.
+        """
+        names = self.parameters
+        given = trace.positional
+        if self._message.WhichOneof("kind") != "function" and len(names) != len(given):
+            names = ()  # those of the tensors, where arguments are nested
+        return list(zip(chain(names, repeat(None)), given, strict=False))
+
+    def __repr__(self) -> str:
+        return f"<ObjectFunction {self.path!r}, {len(self.traces)} traces>"
+
+
+def object_functions(graph: messages.SavedObjectGraph) -> tuple[ObjectFunction, ...]:
+    """Return the functions of objects, each once: the model's own by name, then as a walk meets them."""
+    objects = graph.nodes
+    if not objects:
+        return ()
+    own = sorted((child.local_name, child.node_id) for child in objects[0].children)
+    names: dict[int, list[str]] = {}
+    for name, child in own:
+        names.setdefault(child, []).append(name)
+    above: dict[int, tuple[int, str]] = {}  # object -> the one that it was met in, and its name there
+    functions: list[int] = []
+    queue, seen = [0], {0}
+    for number in queue:
+        children = ((child.local_name, child.node_id) for child in objects[number].children)
+        for name, child in children if number else own:
+            if child in seen or not 0 <= child < len(objects):
+                continue
+            seen.add(child)
+            above[child] = number, name
+            is_function = objects[child].WhichOneof("kind") in ("function", "bare_concrete_function")
+            (functions if is_function else queue).append(child)
+    return tuple(
+        ObjectFunction(
+            number, _path(number, above), tuple(map(escape, names.get(number, ())[1:])), objects[number]
+        )
+        for number in functions
+    )
+
+
+def _path(number: int, above: Mapping[int, tuple[int, str]]) -> str | None:
+    """The names on the way to an object, None where they are too long."""
+    parts: list[str] = []
+    length = 0
+    while number in above:
+        number, name = above[number]
+        length += 1 + len(name)
+        if length > MAX_PATH:
+            return None
+        parts.append(escape(name))
+    return "/".join(reversed(parts))
