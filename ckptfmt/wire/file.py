@@ -42,6 +42,11 @@ That takes 2 µs, as long as the checksum of 20 kB.
 _ASKED_AT_ONCE = 64 << 20
 """Bytes that the system is asked for in one call; some take no more than 2 GiB."""
 
+_AHEAD_AT_ONCE = 128 << 10
+"""Bytes that the system is told to read ahead in one call: Linux leaves out what is over its own measure
+for the device, of which this is the usual value.
+"""
+
 
 class RandomAccessFile(Protocol):
     """A file of a fixed size, read by offset."""
@@ -68,7 +73,11 @@ class RandomAccessFile(Protocol):
         """
 
     def prefetch(self, offset: int, size: int) -> None:
-        """Say that these bytes will be needed soon; does not wait for them, and never fails."""
+        """Say that these bytes will be needed soon; does not wait for them, and never fails.
+
+        Not free where they are in memory already: 3 µs for 128 KiB on Linux, which also reads them into
+        small pages that are slower to map and copy. Worth it for what the system would not guess.
+        """
 
     def release(self, offset: int, size: int) -> None:
         """Say that these bytes will not be needed soon; what was returned stays valid."""
@@ -216,7 +225,9 @@ class MappedFile:
     def prefetch(self, offset: int, size: int) -> None:
         """Have the system read these bytes ahead, where it can be told to."""
         start = max(0, offset) // mmap.PAGESIZE * mmap.PAGESIZE
-        self._advise("MADV_WILLNEED", start, min(offset + size, self.size))
+        stop = min(offset + size, self.size) if size > 0 else 0
+        for step in range(start, stop, _AHEAD_AT_ONCE):
+            self._advise("MADV_WILLNEED", step, min(step + _AHEAD_AT_ONCE, stop))
 
     def release(self, offset: int, size: int) -> None:
         """Drop the pages that lie wholly in these bytes; touched again, they come back from the file."""
@@ -325,9 +336,12 @@ class DescriptorFile:
     def prefetch(self, offset: int, size: int) -> None:
         """Have the system read these bytes ahead, where it can be told to."""
         descriptor = self._descriptor
-        if descriptor is not None and size > 0 and hasattr(os, "posix_fadvise"):
-            with suppress(OSError, OverflowError):
-                os.posix_fadvise(descriptor.number, offset, size, os.POSIX_FADV_WILLNEED)
+        stop = min(offset + size, self.size)
+        if descriptor is not None and hasattr(os, "posix_fadvise"):
+            with suppress(OSError):
+                for step in range(max(0, offset), stop, _AHEAD_AT_ONCE):
+                    length = min(_AHEAD_AT_ONCE, stop - step)
+                    os.posix_fadvise(descriptor.number, step, length, os.POSIX_FADV_WILLNEED)
 
     def release(self, offset: int, size: int) -> None:
         """Do nothing: this keeps no bytes, and those that the system keeps are for others too."""

@@ -392,6 +392,61 @@ def test_advice_that_is_refused_is_no_error(path: Path, monkeypatch: pytest.Monk
     file.release(0, file.size)
 
 
+@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="no advice here")
+@pytest.mark.parametrize(
+    ("offset", "size", "advised"),
+    [
+        (0, 10, [(0, 10)]),
+        (5000, 10, [(4096, 914)]),
+        (0, 1 << 30, [(0, 1 << 17), (1 << 17, 1 << 17)]),
+        (-10, 20, [(0, 10)]),
+        (1 << 30, 10, []),
+        (10, 0, []),
+    ],
+)
+def test_pages_are_asked_for_in_small_parts_of_the_file_only(
+    large: Path, monkeypatch: pytest.MonkeyPatch, offset: int, size: int, advised: list[tuple[int, int]]
+) -> None:
+    told = []
+
+    class Mapping:
+        def madvise(self, advice: int, *stretch: int) -> None:
+            assert advice == mmap.MADV_WILLNEED
+            told.append(stretch)
+
+    file = MappedFile(str(large))
+    monkeypatch.setattr(file, "_map", Mapping())
+    monkeypatch.setattr(mmap, "PAGESIZE", 4096)
+    file.prefetch(offset, size)
+    assert told == advised
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="no advice here")
+@pytest.mark.parametrize(
+    ("offset", "size", "advised"),
+    [
+        (5000, 10, [(5000, 10)]),
+        (0, 1 << 30, [(0, 1 << 17), (1 << 17, 1 << 17)]),
+        (-10, 20, [(0, 10)]),
+        (1 << 30, 10, []),
+        (10, 0, []),  # of no size would mean all of it
+    ],
+)
+def test_bytes_are_asked_for_in_small_parts_of_the_file_only(
+    large: Path, monkeypatch: pytest.MonkeyPatch, offset: int, size: int, advised: list[tuple[int, int]]
+) -> None:
+    told = []
+
+    def advise(_: int, offset: int, size: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_WILLNEED
+        told.append((offset, size))
+
+    file = DescriptorFile(str(large))
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    file.prefetch(offset, size)
+    assert told == advised
+
+
 @counts_descriptors
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="mmap keeps a descriptor before Python 3.13")
 def test_a_mapping_keeps_no_descriptor(path: Path) -> None:
