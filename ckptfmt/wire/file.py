@@ -218,7 +218,7 @@ class MappedFile:
             status = os.stat(self.name)  # noqa: PTH116  (half the time that Path takes)
         except OSError:
             return  # removed or renamed: what is mapped is there all the same
-        # By path, since since Python 3.13 mappings need no descriptor, of which a process has few.
+        # By path: from Python 3.13 on a mapping needs no descriptor, of which a process has few.
         if (status.st_dev, status.st_ino) == self._identity and offset + size > status.st_size:
             raise _shrank(self, offset, size, status.st_size - offset)
 
