@@ -12,6 +12,7 @@ What is in flight beside the arrays themselves is a run of :data:`RUN_BYTES` of 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -30,6 +31,12 @@ LARGE = 1 << 20
 
 RUN_BYTES = 4 << 20
 """Bytes of small tensors that are read at once where files are not mapped."""
+
+SLOW = 2e-3 / (4 << 20)
+"""Seconds for a byte from which on a piece is taken to come from storage: 2 GB/s and less."""
+
+AHEAD = 16 << 20
+"""Bytes that the system is asked to read ahead then."""
 
 RUN_GAP = 4096
 """Bytes between two tensors that are read in vain rather than making two reads."""
@@ -135,13 +142,19 @@ def _read_piece(item: tuple[_Large, tuple[int, int]]) -> int:
     """Put a piece where it belongs, if anywhere; return its checksum if that is wanted."""
     each, (start, size) = item
     place = each.place
+    before = time.perf_counter()
+    crc = 0
     if each.target is None:
-        return crc32c(place.file.read(place.offset + start, size))
-    target = each.target[start : start + size]
-    if each.verify:
-        return read_with_crc(place.file, place.offset + start, target)
-    place.file.read_into(place.offset + start, target)
-    return 0
+        crc = crc32c(place.file.read(place.offset + start, size))
+    elif each.verify:
+        crc = read_with_crc(place.file, place.offset + start, each.target[start : start + size])
+    else:
+        place.file.read_into(place.offset + start, each.target[start : start + size])
+    if time.perf_counter() - before > SLOW * size:
+        # From storage, not from the cache, where advice is in vain and costs time.
+        behind = start + size
+        place.file.prefetch(place.offset + behind, min(AHEAD, place.size - behind))
+    return crc
 
 
 # --- small tensors ---------------------------------------------------------------------------------------

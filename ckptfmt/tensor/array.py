@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from functools import lru_cache
 from types import EllipsisType
@@ -20,6 +19,7 @@ from ckptfmt.wire.coding import (
     decode_fields,
     to_signed,
 )
+from ckptfmt.wire.memory import memory_size
 
 Shape: TypeAlias = tuple[int, ...]
 Box: TypeAlias = "tuple[int | slice | np.ndarray | EllipsisType, ...]"
@@ -84,17 +84,9 @@ def new_array(shape: Shape, dtype: DType) -> Array:
     except MemoryError as error:
         raise LimitError(
             f"memory for {dtype.name}{list(shape)}",
-            limit=_memory_size(),
+            limit=memory_size(),
             asked=math.prod(shape) * dtype.numpy.itemsize,
         ) from error
-
-
-def _memory_size() -> int:
-    """Bytes of physical memory, or 0 where the system does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 0
 
 
 def check_shape(shape: Shape, dtype: DType) -> None:
