@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable
 
 import click
 import numpy as np
@@ -126,7 +125,7 @@ def _write_as(graph: Graph, target: str) -> None:
 def _write_summary(graph: Graph, *, as_json: bool) -> None:
     versions = graph.versions
     custom = graph.custom_ops
-    sizes = [row.nbytes for row in _constants(graph)]
+    sizes = [graph.constants.entry(name).nbytes for name in graph.constants]
     inputs, outputs = graph.inputs, graph.outputs
     if as_json:
         write_json(
@@ -250,31 +249,14 @@ def _value_text(value: object) -> str:
 # --- constants and functions -----------------------------------------------------------------------------
 
 
-class ConstantRow(NamedTuple):
-    """A constant in a list."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    nbytes: int
-
-
-def _constants(graph: Graph) -> Iterator[ConstantRow]:
-    for name, node in graph.items():
-        if node.op == "Const":
-            tensor = node.message.attr["value"].tensor
-            shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
-            yield ConstantRow(name, ckptfmt.as_dtype(tensor.dtype).name, shape, tensor.ByteSize())
-
-
 def _write_constants(graph: Graph, *, as_json: bool) -> None:
-    found = list(_constants(graph))
+    found = [graph.constants.entry(name) for name in graph.constants]
     if as_json:
-        write_json({"constants": [row._asdict() for row in found]})
+        write_json({"constants": [{**entry._asdict(), "dtype": entry.dtype.name} for entry in found]})
         return
     heads, sides = ("constant", "dtype", "shape", "size"), (LEFT, LEFT, LEFT, RIGHT)
     size = size_text if on_terminal() else str
-    rows = ((escape(row.name), row.dtype, shape_text(row.shape), size(row.nbytes)) for row in found)
+    rows = ((escape(one.name), one.dtype.name, shape_text(one.shape), size(one.nbytes)) for one in found)
     _write_rows(heads, sides, rows)
 
 

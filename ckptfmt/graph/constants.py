@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
+from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError, TensorNotFoundError
+from ckptfmt.graph.outline import Outline
+from ckptfmt.graph.tensor_content import content_size
 from ckptfmt.proto import messages
 from ckptfmt.tensor.array import Array
-from ckptfmt.tensor.tensor_proto import to_array
+from ckptfmt.tensor.tensor_proto import decode_content, to_array
+
+
+class ConstantEntry(NamedTuple):
+    """What is known of a constant without its value."""
+
+    name: str
+    """The name of its node."""
+    dtype: DType
+    """Its dtype."""
+    shape: tuple[int, ...]
+    """Its shape."""
+    nbytes: int
+    """Bytes that it takes in the file, as a serialized TensorProto."""
 
 
 class Constants(Mapping[str, Array]):
-    """The values of the constants among nodes, by the names of these, decoded when they are asked for."""
+    """The values of the constants among nodes, by the names of these, decoded when they are asked for.
 
-    def __init__(self, nodes: Mapping[str, messages.NodeDef], file: str | None) -> None:
+    Of a large constant every time the same memory, not a copy.
+    """
+
+    def __init__(self, nodes: Mapping[str, messages.NodeDef], outline: Outline, file: str | None) -> None:
         self._nodes = nodes
+        self._outline = outline
         self._file = file
 
     def __getitem__(self, name: str) -> Array:
@@ -29,15 +50,37 @@ class Constants(Mapping[str, Array]):
         LimitError
             A few stored bytes ask for more than a gigabyte.
         """
+        # First: what is no more beside the message is in it.
+        content = self._outline.content(name)
+        tensor = self._tensor(name)
+        if tensor is None:
+            raise CorruptError(f"constant {name!r} has no value", file=self._file)
+        try:
+            return to_array(tensor) if content is None else decode_content(tensor, content)
+        except CorruptError as error:
+            raise CorruptError(f"constant {name!r}: {error.what}", file=self._file) from error
+
+    def entry(self, name: str) -> ConstantEntry:
+        """Return what the file says of a constant, without decoding it; of one without a value nothing.
+
+        Raises TensorNotFoundError where there is no constant of that name.
+        """
+        content = self._outline.content(name)
+        tensor = self._tensor(name)
+        if tensor is None:
+            return ConstantEntry(name, find_dtype(0), (), 0)
+        shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+        nbytes = tensor.ByteSize() + (0 if content is None else content_size(len(content)))
+        return ConstantEntry(name, find_dtype(tensor.dtype), shape, nbytes)
+
+    def _tensor(self, name: str) -> messages.TensorProto | None:
+        """The tensor that is the value of a constant, perhaps without its content; None where it has none."""
         node = self._nodes.get(name)
         if node is None:
             raise TensorNotFoundError(name, file=self._file or "graph", noun="constant")
         if "value" not in node.attr or node.attr["value"].WhichOneof("value") != "tensor":
-            raise CorruptError(f"constant {name!r} has no value", file=self._file)
-        try:
-            return to_array(node.attr["value"].tensor)
-        except CorruptError as error:
-            raise CorruptError(f"constant {name!r}: {error.what}", file=self._file) from error
+            return None
+        return node.attr["value"].tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._nodes)

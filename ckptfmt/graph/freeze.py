@@ -21,18 +21,22 @@ Source: ``python/framework/convert_to_constants.py``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ckptfmt.dtypes import DType, Storage, find_dtype
 from ckptfmt.errors import GraphError, TensorNotFoundError
-from ckptfmt.graph.graph import MAX_BYTES, Graph
+from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta_graph import MetaGraph
 from ckptfmt.graph.node import parse_function_output, parse_output
 from ckptfmt.graph.ops import known_ops
+from ckptfmt.graph.outline import Outline
+from ckptfmt.graph.tensor_content import MAX_BYTES, is_large
 from ckptfmt.graph.variables import VARIABLE_OPS, Source, read_source, variable_sources
 from ckptfmt.proto import messages
 from ckptfmt.tensor.array import Array
-from ckptfmt.tensor.tensor_proto import fill_proto, to_proto
+from ckptfmt.tensor.tensor_proto import outline_proto, to_proto
 
 _PASSING = frozenset(
     (
@@ -102,7 +106,9 @@ def freeze(
         told by the constants of its Saver; without one, by its name.
     variables
         The values by name: a checkpoint, a view of one (``ckpt.ema()``), or any other mapping, by the names
-        in the checkpoint or by those of the nodes. Only those that the outputs need are read.
+        in the checkpoint or by those of the nodes. Only those that the outputs need are read. Large ones
+        that are read-only, as those of a checkpoint are, stay where they are: the files of a checkpoint
+        should not be changed in place before the graph is written.
     outputs
         Names of nodes, or of tensors (``softmax:0``).
 
@@ -125,13 +131,14 @@ def freeze(
             raise GraphError(f"not in the graph{_hint(graph, name)}", node=parse_output(name).node)
     kept = graph.extract_subgraph(names)
     _check_functions(kept)
-    needed = [node for node in kept.message.node if node.op in VARIABLE_OPS]
-    sources = variable_sources(graph.message, restore_op, graph.file or "graph") if needed else {}
     frozen = messages.GraphDef()
-    frozen.CopyFrom(kept.message)
-    freezer = _Freezer(frozen)
+    frozen.CopyFrom(kept._outline.message)
+    contents = kept._outline.by_name()
+    needed = [node for node in kept._outline.message.node if node.op in VARIABLE_OPS]
+    sources = variable_sources(graph._outline.message, restore_op, graph.file or "graph") if needed else {}
+    freezer = _Freezer(frozen, contents)
     chosen = _chosen(needed, sources, variables)
-    size = 0
+    size = sum(map(len, contents.values()))
     for node in needed:
         array = _value_of(node, chosen[node.name], variables)
         size += array.nbytes
@@ -139,7 +146,7 @@ def freeze(
             raise GraphError(f"the constants take {size} bytes or more, want less than {MAX_BYTES}")
         freezer.freeze(node, array)
     freezer.rename_functions()
-    return Graph(frozen, None, graph._ops)
+    return Graph(Outline.of(frozen, contents), None, graph._ops)
 
 
 def _hint(graph: Graph, name: str) -> str:
@@ -153,7 +160,7 @@ def _hint(graph: Graph, name: str) -> str:
 
 def _check_functions(graph: Graph) -> None:
     """Raise where a function that is called has a variable of its own, which no checkpoint knows."""
-    reached = graph.functions.reached_from(graph.functions.called_by(graph.message.node))
+    reached = graph.functions.reached_from(graph.functions.called_by(graph._outline.message.node))
     for name in graph.functions:
         nodes = graph.functions[name].message.node_def if name in reached else ()
         inner = next((node for node in nodes if node.op in VARIABLE_OPS), None)
@@ -198,6 +205,19 @@ def _value_of(node: messages.NodeDef, source: Source, variables: Mapping[str, Ar
     return array
 
 
+def _nobody_writes(array: Array) -> bool:
+    """Whether an array is read-only and what it is a view of, too, as far as that can be told."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return False
+        base = base.base
+    try:
+        return base is None or memoryview(base).readonly
+    except TypeError:
+        return False
+
+
 class _Body:
     """The nodes of a graph or of a function, and what takes which of their outputs."""
 
@@ -225,8 +245,10 @@ class _Body:
 class _Freezer:
     """Replaces variables in a graph, and follows their values."""
 
-    def __init__(self, graph: messages.GraphDef) -> None:
+    def __init__(self, graph: messages.GraphDef, contents: dict[str, memoryview]) -> None:
+        """Take a graph, and what becomes the contents of its large constants."""
         self._graph = graph
+        self._contents = contents
         self._main = _Body(graph.node, None)
         self._functions = {function.signature.name: function for function in graph.library.function}
         self._bodies: dict[str, _Body] = {}
@@ -254,7 +276,14 @@ class _Freezer:
         node.Clear()
         node.name, node.op = name, "Const"
         node.attr["dtype"].type = dtype.code
-        fill_proto(node.attr["value"].tensor, array, dtype, array.shape)
+        tensor = node.attr["value"].tensor
+        content = outline_proto(tensor, array, dtype, array.shape)
+        if content is not None and is_large(content.nbytes):
+            # No copy of what nobody can change, or was copied to stand in this order.
+            lasts = _nobody_writes(array) or not np.may_share_memory(content, array)
+            self._contents[name] = (content if lasts else content.copy()).data.toreadonly()
+        elif content is not None:
+            tensor.tensor_content = content.tobytes()
         value = _Value(name, dtype, array.shape, has_handle)
         self._hand_on(None, name, value)
         while self._waiting:

@@ -20,17 +20,16 @@ from ckptfmt.graph.constants import Constants
 from ckptfmt.graph.function import Functions
 from ckptfmt.graph.node import Node, parse_output
 from ckptfmt.graph.ops import known_ops
+from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.tensor import NodeOutputs, Tensor
+from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import format_text
-from ckptfmt.wire.coding import encode_varint
+from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.file import write_file
 
 PLACEHOLDERS = frozenset(("Placeholder", "PlaceholderV2", "PlaceholderWithDefault", "_Arg", "Arg"))
 """Ops that a value is fed to."""
-
-MAX_BYTES = (1 << 31) - 1
-"""Bytes that no message of protobuf has."""
 
 _COMPARED_NAMES = 1_000
 """A name that is not there is compared with at most this many."""
@@ -52,7 +51,7 @@ class Graph(Mapping[str, Node]):
 
     def __init__(
         self,
-        message: messages.GraphDef,
+        message: messages.GraphDef | Outline,
         file: str | None = None,
         ops: Mapping[str, messages.OpDef] | None = None,
     ) -> None:
@@ -60,8 +59,8 @@ class Graph(Mapping[str, Node]):
 
         Raises CorruptError where two nodes have one name.
         """
-        self.message = message
-        """The GraphDef. The graph shows what it had at first."""
+        self._outline = message if isinstance(message, Outline) else Outline(message)
+        message = self._outline.message
         self.file = file
         """The file it was read from."""
         self._ops = ops or {}
@@ -70,12 +69,26 @@ class Graph(Mapping[str, Node]):
             ((name, count),) = Counter(node.name for node in message.node).most_common(1)
             raise CorruptError(f"{count} nodes are named {name!r}", file=file)
 
+    @property
+    def message(self) -> messages.GraphDef:
+        """The GraphDef. The graph shows the nodes that it had at first.
+
+        Large constants lie beside it until somebody asks for it, or for the message of their node; then they
+        are copied into it. What is changed in it from then on is what is written; arrays that
+        :attr:`constants` returned before stay as they are.
+        """
+        self._outline.complete()
+        return self._outline.message
+
     def __getitem__(self, name: str) -> Node:
         """Return a node; TensorNotFoundError, a KeyError, where there is none of that name."""
         node = self._nodes.get(name)
         if node is None:
             raise self._not_found(name)
-        return Node(node)
+        return self._node(name, node)
+
+    def _node(self, name: str, node: messages.NodeDef) -> Node:
+        return Node(node, outline=None if self._outline.content(name) is None else self._outline)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._nodes)
@@ -121,20 +134,21 @@ class Graph(Mapping[str, Node]):
     @property
     def ops(self) -> Counter[str]:
         """How many nodes there are of each operation."""
-        return Counter(node.op for node in self.message.node)
+        return Counter(node.op for node in self._outline.message.node)
 
     @property
     def versions(self) -> Versions:
         """Which TensorFlow wrote it, and which can read it."""
-        versions = self.message.versions
+        message = self._outline.message
+        versions = message.versions
         return Versions(
-            versions.producer or self.message.version, versions.min_consumer, tuple(versions.bad_consumers)
+            versions.producer or message.version, versions.min_consumer, tuple(versions.bad_consumers)
         )
 
     @cached_property
     def functions(self) -> Functions:
         """The functions of its library, by name."""
-        return Functions(self.message.library, self.file, self._ops)
+        return Functions(self._outline.message.library, self.file, self._ops)
 
     @property
     def custom_ops(self) -> Counter[str]:
@@ -142,27 +156,28 @@ class Graph(Mapping[str, Node]):
 
         Nodes in the bodies of functions are counted too.
         """
-        bodies = (node for function in self.message.library.function for node in function.node_def)
-        every = (node.op for node in chain(self.message.node, bodies))
+        message = self._outline.message
+        bodies = (node for function in message.library.function for node in function.node_def)
+        every = (node.op for node in chain(message.node, bodies))
         return Counter(op for op in every if op not in known_ops() and op not in self.functions)
 
     @cached_property
     def constants(self) -> Constants:
         """The values of all constants, by the names of their nodes: a frozen graph as a store of tensors."""
         constants = {name: node for name, node in self._nodes.items() if node.op == "Const"}
-        return Constants(constants, self.file)
+        return Constants(constants, self._outline, self.file)
 
     @property
     def inputs(self) -> tuple[Node, ...]:
         """The nodes that values are fed to: placeholders."""
-        return tuple(Node(node) for node in self.message.node if node.op in PLACEHOLDERS)
+        return tuple(Node(node) for node in self._outline.message.node if node.op in PLACEHOLDERS)
 
     @property
     def outputs(self) -> tuple[Node, ...]:
         """The nodes that no other one needs, and that have something to fetch."""
         return tuple(
-            Node(node)
-            for node in self.message.node
+            self._node(node.name, node)
+            for node in self._outline.message.node
             if not self._consumers.get(node.name) and self._has_outputs(node)
         )
 
@@ -176,7 +191,7 @@ class Graph(Mapping[str, Node]):
     def _consumers(self) -> dict[str, list[str]]:
         """Names of the nodes that take an output of a node, or run after it, once each."""
         consumers: dict[str, list[str]] = {}
-        for node in self.message.node:
+        for node in self._outline.message.node:
             for name in dict.fromkeys(parse_output(text).node for text in node.input):
                 consumers.setdefault(name, []).append(node.name)
         return consumers
@@ -184,7 +199,7 @@ class Graph(Mapping[str, Node]):
     def consumers(self, name: str) -> tuple[Node, ...]:
         """Return the nodes that take an output of a node, or run after it."""
         self[name]  # it must be there
-        return tuple(Node(self._nodes[consumer]) for consumer in self._consumers.get(name, ()))
+        return tuple(self[consumer] for consumer in self._consumers.get(name, ()))
 
     def ancestors(self, names: str | Iterable[str], *, control: bool = True) -> Iterator[Node]:
         """Iterate over nodes, and all that is needed to run them, each once.
@@ -222,8 +237,9 @@ class Graph(Mapping[str, Node]):
         waiting = [self._start(name) for name in starts][::-1]
         seen = set(waiting)
         while waiting:
-            node = self._nodes[waiting.pop()]
-            yield Node(node)
+            name = waiting.pop()
+            node = self._nodes[name]
+            yield self._node(name, node)
             fresh = [name for name in dict.fromkeys(following(node)) if name not in seen]
             absent = next((name for name in fresh if name not in self._nodes), None)
             if absent is not None:
@@ -248,8 +264,8 @@ class Graph(Mapping[str, Node]):
 
         Raises GraphError where an output, CorruptError where something it needs is not there.
         """
-        names = _nodes_of(outputs)
-        return self._new(prune.extract_subgraph(self.message, names, self.file))
+        now = self._outline.snapshot()
+        return self._new(prune.extract_subgraph(now.message, _nodes_of(outputs), self.file), now.by_name())
 
     def strip_unused(
         self,
@@ -280,7 +296,9 @@ class Graph(Mapping[str, Node]):
             for name in names
             if name in self
         }
-        return self._new(prune.strip_unused(self.message, names, _nodes_of(outputs), known, self.file))
+        now = self._outline.snapshot()
+        stripped = prune.strip_unused(now.message, names, _nodes_of(outputs), known, self.file)
+        return self._new(stripped, now.by_name())
 
     def _dtype(self, name: str) -> DType:
         """The dtype of what a node puts out first, as its attributes tell."""
@@ -296,11 +314,13 @@ class Graph(Mapping[str, Node]):
         As ``tf.compat.v1.graph_util.remove_training_nodes``, which leaves out the library and the versions,
         and inputs that come through ``CheckNumerics``; these stay.
         """
-        return self._new(prune.remove_training_nodes(self.message, _nodes_of(protected)))
+        now = self._outline.snapshot()
+        return self._new(prune.remove_training_nodes(now.message, _nodes_of(protected)), now.by_name())
 
     def clear_devices(self) -> Graph:
         """Return the graph with no node placed on a device."""
-        return self._new(prune.clear_devices(self.message))
+        now = self._outline.snapshot()
+        return self._new(prune.clear_devices(now.message), now.by_name())
 
     def prefixed(self, prefix: str) -> Graph:
         """Return the graph with its nodes in a scope: ``prefixed("scope/")``, or without the slash."""
@@ -319,7 +339,8 @@ class Graph(Mapping[str, Node]):
         Raises GraphError where what is to be replaced is not in the graph.
         """
         scope = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
-        return self._new(scopes.imported(self.message, scope, inputs or {}))
+        now = self._outline.snapshot()
+        return self._new(scopes.imported(now.message, scope, inputs or {}), now.by_name(scope))
 
     def merge(self, *others: Graph) -> Graph:
         """Return one graph with the nodes and functions of this and other ones.
@@ -327,10 +348,13 @@ class Graph(Mapping[str, Node]):
         Raises NameConflictError where two have a node, or different functions, of one name.
         """
         ops = {name: op for graph in (self, *others) for name, op in graph._ops.items()}
-        return Graph(scopes.merged([graph.message for graph in (self, *others)]), None, ops)
+        now = [graph._outline.snapshot() for graph in (self, *others)]
+        message = scopes.merged([outline.message for outline in now])
+        contents = {name: content for outline in now for name, content in outline.by_name().items()}
+        return Graph(Outline.of(message, contents), None, ops)
 
-    def _new(self, message: messages.GraphDef) -> Graph:
-        return Graph(message, None, self._ops)
+    def _new(self, message: messages.GraphDef, contents: Mapping[str, memoryview]) -> Graph:
+        return Graph(Outline.of(message, contents), None, self._ops)
 
     # --- as a file ---------------------------------------------------------------------------------------
 
@@ -341,23 +365,20 @@ class Graph(Mapping[str, Node]):
         """
         return b"".join(self._pieces())
 
-    def _pieces(self) -> Iterator[bytes]:
-        """It serialized, node by node: so much at once takes protobuf several times as long."""
-        rest = messages.GraphDef(version=self.message.version)
+    def _pieces(self) -> Iterator[Buffer]:
+        """It serialized, in pieces."""
+        message = self._outline.message
+        rest = messages.GraphDef(version=message.version)
         for name in ("library", "versions"):
-            if self.message.HasField(name):
-                getattr(rest, name).CopyFrom(getattr(self.message, name))
+            if message.HasField(name):
+                getattr(rest, name).CopyFrom(getattr(message, name))
+        size = 0
         end = rest.SerializeToString(deterministic=True)
-        size = len(end)
-        for node in self.message.node:
-            data = node.SerializeToString(deterministic=True)
-            head = b"\x0a" + encode_varint(len(data))  # field 1
-            size += len(head) + len(data)
+        for piece in chain(self._outline.pieces(), [end]):
+            size += len(piece)
             if size >= MAX_BYTES:
                 raise GraphError(f"got {size} bytes or more, want less than {MAX_BYTES}, as protobuf has")
-            yield head
-            yield data
-        yield end
+            yield piece
 
     def to_text(self) -> str:
         """Return it in protobuf's text format."""
@@ -374,11 +395,16 @@ class Graph(Mapping[str, Node]):
             The operating system refuses.
         """
         target = os.fspath(path)
-        pieces = [self.to_text().encode()] if target.endswith(".pbtxt") else self._pieces()
+        pieces: Iterable[Buffer] = [self.to_text().encode()] if target.endswith(".pbtxt") else self._pieces()
         try:
             write_file(target, pieces, overwrite=overwrite)
         except FileExistsError as error:
             raise GraphError(str(error)) from None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Not the messages, whose classes pickle may not find.
+        ops = {name: op.SerializeToString() for name, op in self._ops.items()}
+        return _from_bytes, (self.message.SerializeToString(), self.file, ops)
 
     def __repr__(self) -> str:
         where = f" {self.file!r}" if self.file else ""
@@ -394,3 +420,8 @@ class Graph(Mapping[str, Node]):
 def _nodes_of(names: str | Iterable[str]) -> list[str]:
     """The nodes that are named, by themselves or by one of their outputs."""
     return [parse_output(name).node for name in ([names] if isinstance(names, str) else names)]
+
+
+def _from_bytes(data: bytes, file: str | None, ops: Mapping[str, bytes]) -> Graph:
+    known = {name: messages.OpDef.FromString(op) for name, op in ops.items()}
+    return Graph(messages.GraphDef.FromString(data), file, known)

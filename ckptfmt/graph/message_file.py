@@ -9,7 +9,9 @@ from typing import TypeVar
 
 from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, CorruptError
 from ckptfmt.filenames import SAVED_MODEL_FILES, kind_of
+from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.split import SplitProto
+from ckptfmt.graph.tensor_content import Span, take_out
 from ckptfmt.kinds import (
     HEAD_SIZE,
     SPLIT,
@@ -26,6 +28,7 @@ from ckptfmt.kinds import (
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message, parse_text
 from ckptfmt.wire.file import MappedFile
+from ckptfmt.wire.memory import new_buffer
 
 M = TypeVar("M", bound="messages.GraphDef | messages.MetaGraphDef | messages.SavedModel")
 
@@ -69,6 +72,25 @@ class MessageFile:
         if is_text(bytes(data[:HEAD_SIZE])):
             return parse_text(cls, bytes(data), self.name)
         return parse_message(cls, data, self.name)
+
+    def parse_outline(self) -> Outline:
+        """Return a GraphDef, large constants beside it in memory of their own; errors as of :meth:`parse`.
+
+        LimitError where there is no memory for these.
+        """
+        data = self._file.read(0, self._file.size)
+        if self._split is not None or is_text(bytes(data[:HEAD_SIZE])):
+            return Outline(self.parse(messages.GraphDef))
+        rest, spans = take_out(data)
+        message = parse_message(messages.GraphDef, rest, self.name)
+        return Outline(message, {number: self._copy(span) for number, span in spans.items()})
+
+    def _copy(self, span: Span) -> memoryview:
+        # Not a view of the file: graphs are changed and written where they were read, in any way.
+        out = new_buffer(span.size, f"{self.name}: memory for a constant")
+        self._file.read_into(span.offset, out)
+        self._file.release(span.offset, span.size)
+        return out.toreadonly()
 
     def refusal(self, wanted: Holds) -> CkptfmtError:
         """Return the error for a file that holds something else than was wanted."""

@@ -17,6 +17,7 @@ import re
 from typing import NamedTuple
 
 from ckptfmt.graph.attributes import Attributes
+from ckptfmt.graph.outline import Outline
 from ckptfmt.proto import messages
 
 _INDEX = re.compile(r"[0-9]{1,18}")
@@ -54,39 +55,49 @@ def parse_function_output(text: str) -> Output:
 class Node:
     """One node of a graph, or of the body of a function."""
 
-    __slots__ = ("in_function", "message")
+    __slots__ = ("_outline", "_outlined", "in_function")
 
-    def __init__(self, message: messages.NodeDef, *, in_function: bool = False) -> None:
-        self.message = message
-        """The NodeDef."""
+    def __init__(
+        self, message: messages.NodeDef, *, in_function: bool = False, outline: Outline | None = None
+    ) -> None:
+        """Take a NodeDef; one of an ``outline`` may be without the bytes of a large constant."""
         self.in_function = in_function
         """Whether it belongs to the body of a function, whose inputs are written otherwise."""
+        self._outlined = message
+        self._outline = outline
+
+    @property
+    def message(self) -> messages.NodeDef:
+        """The NodeDef."""
+        if self._outline is not None:
+            self._outline.complete(self._outlined.name)
+        return self._outlined
 
     @property
     def name(self) -> str:
         """Its name, scopes separated by slashes."""
-        return self.message.name
+        return self._outlined.name
 
     @property
     def op(self) -> str:
         """Name of its operation, or of a function that it calls."""
-        return self.message.op
+        return self._outlined.op
 
     @property
     def device(self) -> str:
         """The device it was placed on; empty where none was asked for."""
-        return self.message.device
+        return self._outlined.device
 
     @property
     def inputs(self) -> tuple[Output, ...]:
         """The tensors it takes, in order, without control inputs."""
         parse = parse_function_output if self.in_function else parse_output
-        return tuple(parse(text) for text in self.message.input if not text.startswith("^"))
+        return tuple(parse(text) for text in self._outlined.input if not text.startswith("^"))
 
     @property
     def control_inputs(self) -> tuple[str, ...]:
         """Names of the nodes that run before it."""
-        return tuple(text[1:] for text in self.message.input if text.startswith("^"))
+        return tuple(text[1:] for text in self._outlined.input if text.startswith("^"))
 
     @property
     def attributes(self) -> Attributes:
@@ -98,5 +109,13 @@ class Node:
 
     __hash__ = None  # type: ignore[assignment]  # messages change
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Not the message, whose class pickle may not find.
+        return _from_bytes, (self.message.SerializeToString(), self.in_function)
+
     def __repr__(self) -> str:
         return f"<Node {self.name!r} {self.op}>"
+
+
+def _from_bytes(data: bytes, in_function: bool) -> Node:
+    return Node(messages.NodeDef.FromString(data), in_function=in_function)

@@ -36,7 +36,7 @@ def read_graph(path: str | os.PathLike[str], *, tags: Iterable[str] | None = Non
     """
     with open_message(os.fspath(path), Holds.GRAPH) as file:
         if file.holds is Holds.GRAPH:
-            return Graph(file.parse(messages.GraphDef), file.name)
+            return Graph(file.parse_outline(), file.name)
         return _meta_graph(file, tags, Holds.GRAPH).graph
 
 

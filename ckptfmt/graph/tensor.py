@@ -63,7 +63,7 @@ class NodeOutputs:
         self._node = node
         self._outputs: list[_Outputs] | None = None
         if op is not None:
-            self._outputs = [_outputs(argument, node.message, op) for argument in op.output_arg]
+            self._outputs = [_outputs(argument, node._outlined, op) for argument in op.output_arg]
 
     def __iter__(self) -> Iterator[Tensor]:
         """Iterate over the tensors; none where the op is not known."""
@@ -96,7 +96,7 @@ class NodeOutputs:
         node = self._node
         within = node.in_function and name is not None
         text = f"{node.name}:{name}:{index}" if within else f"{node.name}:{number}"
-        return Tensor(text, node, number, find_dtype(code) if code else None, _shape(node.message, number))
+        return Tensor(text, node, number, find_dtype(code) if code else None, _shape(node._outlined, number))
 
 
 def _outputs(argument: messages.OpDef.ArgDef, node: messages.NodeDef, op: messages.OpDef) -> _Outputs:

@@ -111,12 +111,17 @@ def to_array(tensor: messages.TensorProto | Buffer) -> Array:
     """
     if not isinstance(tensor, messages.TensorProto):
         return decode_tensor_proto(tensor)
-    dtype = find_dtype(tensor.dtype)
     content = tensor.tensor_content
-    if content and dtype.itemsize is not None:
+    if content and find_dtype(tensor.dtype).itemsize is not None:
         # Without serializing all of it anew.
-        return decode_raw(content, dtype, decode_shape(tensor.tensor_shape.SerializeToString()))
+        return decode_content(tensor, content)
     return decode_tensor_proto(tensor.SerializeToString())
+
+
+def decode_content(tensor: messages.TensorProto, content: Buffer) -> Array:
+    """Return the array of a TensorProto of numbers whose ``tensor_content`` is given: read-only, a view."""
+    shape = decode_shape(tensor.tensor_shape.SerializeToString())
+    return decode_raw(content, find_dtype(tensor.dtype), shape)
 
 
 def decode_tensor_proto(data: Buffer, *, limit: int = MAX_FILLED_BYTES, nesting: int = 0) -> Array:
@@ -348,6 +353,18 @@ def to_proto(
 
 def fill_proto(proto: messages.TensorProto, array: Array, dtype: DType, shape: Shape) -> None:
     """Make an empty TensorProto that of an array of a dtype, as :func:`to_proto` does."""
+    content = outline_proto(proto, array, dtype, shape)
+    if content is not None:
+        proto.tensor_content = content.tobytes()
+
+
+def outline_proto(
+    proto: messages.TensorProto, array: Array, dtype: DType, shape: Shape
+) -> np.ndarray[tuple[int], np.dtype[np.uint8]] | None:
+    """Do the same, but for ``tensor_content``: return its bytes, a view of the array where they lie so in it.
+
+    None where values are listed one by one, as they are then.
+    """
     proto.dtype = dtype.code
     proto.tensor_shape.SetInParent()
     for size in shape:
@@ -357,9 +374,10 @@ def fill_proto(proto: messages.TensorProto, array: Array, dtype: DType, shape: S
     if is_content and array.size == count and count > 1:
         if array.nbytes >= MAX_CONTENT:
             raise ValueError(f"{dtype.name}{list(shape)}: got {array.nbytes} bytes, want less than 2 GiB")
-        proto.tensor_content = (array.byteswap() if sys.byteorder == "big" else array).tobytes()
-    else:
-        _list_values(proto, array.ravel(), dtype)
+        stored = array.byteswap() if sys.byteorder == "big" else array
+        return np.ascontiguousarray(stored).reshape(-1).view(np.uint8)
+    _list_values(proto, array.ravel(), dtype)
+    return None
 
 
 def _as_array(values: Any, wanted: DType | None) -> Array:  # noqa: ANN401
