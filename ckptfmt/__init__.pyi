@@ -39,6 +39,12 @@ from ckptfmt.graph.signature import TensorInfo as TensorInfo
 from ckptfmt.graph.tensor import Tensor as GraphTensor
 from ckptfmt.matching.match import Match as Match
 from ckptfmt.matching.match import match as match
+from ckptfmt.record.reader import Damage as Damage
+from ckptfmt.record.reader import Record as Record
+from ckptfmt.record.records import RecordIndex as RecordIndex
+from ckptfmt.record.records import Records as Records
+from ckptfmt.record.records import open_records as open_records
+from ckptfmt.record.writer import RecordWriter as RecordWriter
 from ckptfmt.saved_model.functions import ConcreteFunction as ConcreteFunction
 from ckptfmt.saved_model.functions import ObjectFunction as ObjectFunction
 from ckptfmt.saved_model.reach import Reach as Reach
@@ -62,6 +68,7 @@ __all__ = [
     "CheckpointState",
     "ConcreteFunction",
     "DType",
+    "Damage",
     "Entry",
     "FunctionCall",
     "Graph",
@@ -77,6 +84,10 @@ __all__ = [
     "Plan",
     "Problem",
     "Reach",
+    "Record",
+    "RecordIndex",
+    "RecordWriter",
+    "Records",
     "Report",
     "ResourceHandle",
     "RestoreReport",
@@ -101,6 +112,7 @@ __all__ = [
     "latest_checkpoint",
     "match",
     "open",
+    "open_records",
     "open_saved_model",
     "parse_plan",
     "reach",

@@ -27,6 +27,8 @@ So a caller writes either of::
         ...
 
 Messages read ``file @0xOFFSET: what: got …, want …``; what they say is also in fields.
+
+What does not stop reading is a warning: :class:`DamageWarning`.
 """
 
 from __future__ import annotations
@@ -231,6 +233,10 @@ class PlanError(CkptfmtError, ValueError):
         """Number of the step, from 1, or None where it is not about one."""
         place = ": ".join([*([file] if file else []), *([f"step {step}"] if step is not None else [])])
         super().__init__(f"{place}: {what}" if place else what)
+
+
+class DamageWarning(UserWarning):
+    """Part of a file of records is damaged and was skipped; its message says where and how much."""
 
 
 class GraphError(CkptfmtError, ValueError):

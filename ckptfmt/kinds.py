@@ -107,7 +107,7 @@ DIRECTORY = Kind("a directory of checkpoints", STATE.remedy, Holds.CHECKPOINT)
 TABLE = Kind("a sorted table, as LevelDB writes")
 
 EVENTS = Kind("a TensorBoard event file", "it holds summaries, as TensorBoard shows")
-RECORDS = Kind("a TFRecord file", "it holds records, as data sets do")
+RECORDS = Kind("a TFRecord file", "ckptfmt.open_records reads it")
 SAFETENSORS = Kind("a safetensors file", "safetensors reads it")
 TEXT_FILE = Kind("a text file")
 """Text of no kind known here."""

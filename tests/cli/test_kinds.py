@@ -228,7 +228,9 @@ CASES = {
         ("what Keras 2 stores of layers in a SavedModel, not", *OPEN_SAVED_MODEL),
     ),
     "events": Case(file("events.out", EVENT), ("a TensorBoard event file, not", "it holds summaries")),
-    "TFRecord": Case(file("train.tfrecord", record(b"data")), ("a TFRecord file, not", "it holds records")),
+    "TFRecord": Case(
+        file("train.tfrecord", record(b"data")), ("a TFRecord file, not", "ckptfmt.open_records reads it")
+    ),
     "HDF5": Case(file("model.h5", b"\x89HDF\r\n\x1a\n" + bytes(100)), ("an HDF5 file", "h5py reads it")),
     "npz": Case(
         file("a.npz", b"PK\x03\x04" + bytes(22) + b"\x09\0\0\0arr_0.npy" + bytes(50)),

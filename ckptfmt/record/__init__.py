@@ -1,0 +1,1 @@
+"""TFRecord files: records of bytes, each in a checksummed frame."""

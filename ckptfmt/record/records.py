@@ -1,0 +1,272 @@
+"""``open_records``: the records of files, one after the other, by number, or as they are written."""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias, overload
+
+import numpy as np
+
+from ckptfmt.errors import CheckpointNotFoundError, UnsupportedError
+from ckptfmt.filenames import natural_order
+from ckptfmt.record.frame import OVERHEAD
+from ckptfmt.record.reader import LIMIT, Batch, Damage, Record, RecordReader
+from ckptfmt.record.source import open_source
+from ckptfmt.wire.file import DescriptorFile, Opener, RandomAccessFile, opener_of
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+
+POLL = 1.0
+"""Seconds between two looks at a file that is being written."""
+
+
+def open_records(
+    path: PathLike | Iterable[PathLike],
+    *,
+    verify: bool = True,
+    strict: bool = False,
+    limit: int = LIMIT,
+    backend: str = "mmap",
+) -> Records:
+    """Open a TFRecord file, not compressed or with GZIP or ZLIB, which is told by its content.
+
+    Parameters
+    ----------
+    path
+        The file, a pattern (``train-*.tfrecord``, ``**`` for directories within), or several of these. The
+        files of a pattern are read in natural order: 9 before 10.
+    verify
+        Whether the checksums of the records' data are verified; those of their lengths always are.
+    strict
+        Whether damage, and a last record that is not all there, is raised. Else a damaged record is skipped:
+        reading goes on at the next frame whose length checksum holds, :attr:`Records.damage` has the place,
+        and a :class:`ckptfmt.errors.DamageWarning` tells it.
+    limit
+        Bytes of a compressed file that are decompressed without coming to the end of a record.
+    backend
+        ``"mmap"``, or ``"pread"`` for files that may be cut short while they are read.
+
+    Raises
+    ------
+    CheckpointNotFoundError, NotReadableError
+        There is no such file, or the system refuses it.
+    """
+    opener = opener_of(backend)
+    files = _expand([path] if isinstance(path, (str, os.PathLike)) else path)
+    for file in files:
+        opener(file).close()
+    return Records(files, opener, verify=verify, strict=strict, limit=limit)
+
+
+def _expand(paths: Iterable[PathLike]) -> list[str]:
+    files: list[str] = []
+    for each in paths:
+        path = os.fspath(each)
+        if glob.has_magic(path) and not os.path.lexists(path):
+            found = sorted(glob.glob(path, recursive=True), key=natural_order)  # noqa: PTH207  (paths are strings)
+            if not found:
+                raise CheckpointNotFoundError(f"{path}: no file matches this pattern", tried=[path])
+            files += [file for file in found if not os.path.isdir(file)]  # noqa: PTH112
+        else:
+            files.append(path)
+    return files
+
+
+class Records:
+    """The records of one or several files, to be iterated over; each iteration begins anew."""
+
+    def __init__(
+        self, files: Sequence[str], opener: Opener, *, verify: bool, strict: bool, limit: int
+    ) -> None:
+        self.files = tuple(files)
+        """The files, in the order in which they are read."""
+        self.damage: list[Damage] = []
+        """What the last iteration skipped so far."""
+        self._opener = opener
+        self._verify = verify
+        self._strict = strict
+        self._limit = limit
+
+    def _open(self, file: str, opener: Opener | None = None) -> RecordReader:
+        source = open_source(file, opener or self._opener)
+        reader = RecordReader(source, verify=self._verify, strict=self._strict, limit=self._limit)
+        reader.damage = self.damage
+        return reader
+
+    def __iter__(self) -> Iterator[Record]:
+        """Iterate over the records of all files.
+
+        Raises
+        ------
+        CorruptError
+            A file holds no records at all, or reading is strict and something is damaged.
+        LimitError
+            A compressed file decompresses to more than the limit without the end of a record.
+        """
+        self.damage = []
+        for file in self.files:
+            reader = self._open(file)
+            try:
+                yield from reader.records()
+            finally:
+                reader.source.close()
+
+    def scan(self) -> RecordIndex:
+        """Return an index of all records, by which each can be read on its own.
+
+        Only lengths are read and checked; damaged ones are skipped as in an iteration, damaged data are
+        found when they are read. UnsupportedError where a file is compressed.
+        """
+        self.damage = []
+        offsets, sizes, counts = [], [], []
+        for file in self.files:
+            reader = self._open(file)
+            try:
+                if reader.compression is not None:
+                    raise UnsupportedError(
+                        f"{file}: compressed with {reader.compression}: records can only be read in order",
+                        file=file,
+                    )
+                batches = list(_places(reader.batches(with_data=False)))
+            finally:
+                reader.source.close()
+            offsets += [places for places, _ in batches]
+            sizes += [lengths for _, lengths in batches]
+            counts.append(sum(len(places) for places, _ in batches))
+        return RecordIndex(self.files, counts, _joined(offsets), _joined(sizes), self._opener, self._verify)
+
+    def follow(
+        self, *, poll: float = POLL, timeout: float | None = None, stop: Callable[[], bool] | None = None
+    ) -> Iterator[Record]:
+        """Iterate over the records of the last file, and over those that are written meanwhile.
+
+        Parameters
+        ----------
+        poll
+            Seconds between two looks at the file.
+        timeout
+            Seconds without a new record after which this ends; None waits for ever.
+        stop
+            Asked before each wait whether to end.
+        """
+        self.damage = []
+        for file in self.files[:-1]:
+            reader = self._open(file)
+            yield from reader.records()
+            reader.source.close()
+        # A file that is being written may be cut short; and it cannot be strict about its end.
+        reader = self._open(self.files[-1], DescriptorFile)
+        patience = Patience(poll, timeout, stop)
+        try:
+            while True:
+                for record in reader.records():
+                    patience.renew()
+                    yield record
+                if not patience.wait():
+                    return
+                reader.source.refresh()
+        finally:
+            reader.source.close()
+
+    def __repr__(self) -> str:
+        shown = self.files[0] if len(self.files) == 1 else f"{len(self.files)} files"
+        return f"<Records {shown!r}>"
+
+
+class Patience:
+    """How long to wait for what somebody else writes."""
+
+    def __init__(self, poll: float, timeout: float | None, stop: Callable[[], bool] | None) -> None:
+        self._poll = poll
+        self._timeout = timeout
+        self._stop = stop
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin to wait anew: something has come."""
+        self._since = time.monotonic()
+
+    def wait(self) -> bool:
+        """Wait until it is time to look again; False where it is not worth it any more."""
+        if self._stop is not None and self._stop():
+            return False
+        if self._timeout is not None and time.monotonic() - self._since >= self._timeout:
+            return False
+        time.sleep(self._poll)
+        return True
+
+
+def _places(batches: Iterator[Batch]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Offset of each frame, and size of its data."""
+    for batch in batches:
+        yield batch.borders[:-1] + batch.base, batch.sizes
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.empty(0, np.int64), *parts])
+
+
+class RecordIndex(Sequence[Record]):
+    """Where the records of files lie: reads any of them by its number."""
+
+    def __init__(
+        self,
+        files: tuple[str, ...],
+        counts: list[int],
+        offsets: np.ndarray,
+        sizes: np.ndarray,
+        opener: Opener,
+        verify: bool,
+    ) -> None:
+        self.files = files
+        """The files."""
+        self.file_numbers = np.repeat(np.arange(len(counts)), counts)
+        """Of each record the number of its file (int64)."""
+        self.offsets = offsets
+        """Of each record where its frame begins in its file (int64)."""
+        self.sizes = sizes
+        """Of each record the bytes of its data (int64)."""
+        self._opener = opener
+        self._verify = verify
+        self._opened: dict[int, RandomAccessFile] = {}
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+        """Return a record, or those of a slice.
+
+        Raises ChecksumError where its data are damaged, TruncatedError where the file has been cut short.
+        """
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        offset, size = int(self.offsets[index]), int(self.sizes[index])
+        number = int(self.file_numbers[index])
+        file = self._opened.get(number)
+        if file is None:
+            file = self._opened[number] = self._opener(self.files[number])
+        data = file.read(offset, size + OVERHEAD)
+        batch = Batch(data, offset, np.array([0, len(data)], np.int64))
+        error = batch.check(0, file.name) if self._verify else None
+        if error is not None:
+            raise error
+        begin = int(batch.begins[0])
+        return Record(batch.data[begin : begin + size], offset, file.name)
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._opened.values():
+            file.close()
+        self._opened.clear()
+
+    def __repr__(self) -> str:
+        return f"<RecordIndex of {len(self)} records in {len(self.files)} files>"

@@ -1,0 +1,430 @@
+"""TFRecord files: framing, compression, random access, damage, and files that are being written."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import threading
+import warnings
+import zlib
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ckptfmt
+from ckptfmt.errors import (
+    CheckpointNotFoundError,
+    ChecksumError,
+    CorruptError,
+    DamageWarning,
+    LimitError,
+    NotReadableError,
+    TruncatedError,
+    UnsupportedError,
+)
+from ckptfmt.record import reader
+from ckptfmt.record.frame import decode_header, encode_frame, find_frames, find_header
+from ckptfmt.wire.crc32c import crc32c, mask
+from ckptfmt.wire.crc_rows import added_by, crc_of_words, mask_all
+
+HELLO = bytes.fromhex("0500000000000000 eab2043e 68656c6c6f bb1f1c19")
+"""The frame of ``hello`` as TensorFlow writes it."""
+
+
+def frame(data: bytes) -> bytes:
+    head, foot = encode_frame(data)
+    return head + data + foot
+
+
+def claim(length: int) -> bytes:
+    """A header whose checksum holds."""
+    head = struct.pack("<Q", length)
+    return head + struct.pack("<I", mask(crc32c(head)))
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def read(path: Path, **options: object) -> tuple[list[bytes], ckptfmt.Records]:
+    """The data of all records, damage not warned of."""
+    records = ckptfmt.open_records(path, **options)  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamageWarning)
+        return [record.data for record in records], records
+
+
+def test_a_frame_is_that_of_tensorflow() -> None:
+    assert frame(b"hello") == HELLO
+
+
+def test_records_are_read_with_their_offsets(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", HELLO + frame(b"") + HELLO)
+    records = list(ckptfmt.open_records(path))
+    assert [(r.data, r.offset, r.file) for r in records] == [
+        (b"hello", 0, str(path)),
+        (b"", 21, str(path)),
+        (b"hello", 37, str(path)),
+    ]
+
+
+def test_an_empty_file_has_no_records(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "r", b""))[0] == []
+
+
+@given(st.lists(st.integers(0, 300), max_size=60), st.integers(0, 3), st.integers(0, 40), st.booleans())
+def test_frames_are_found_as_a_walk_finds_them(
+    sizes: list[int], repeats: int, cut: int, damaged: bool
+) -> None:
+    content = b"".join(frame(bytes(size)) for size in sizes * (1 + 20 * repeats))
+    borders = [0, *np.cumsum([size + 16 for size in sizes * (1 + 20 * repeats)]).tolist()]
+    content = content[: max(0, len(content) - cut)]
+    end = max((b for b in borders if b <= len(content)), default=0)
+    if damaged and len(borders) > 4 and borders[-3] < len(content):
+        at = borders[len(borders) // 2]
+        content = content[:at] + b"\xff" + content[at + 1 :]
+        end = min(end, at)
+    found = find_frames(content, {})
+    assert found.borders.tolist() == [b for b in borders if b <= end]
+
+
+def test_headers_that_stop_repeating_are_noticed() -> None:
+    pieces = [frame(bytes(10)), frame(bytes(20))] * 500
+    for number in (200, 600, 999):
+        changed = list(pieces)
+        changed[number] = frame(bytes(11))
+        borders = np.cumsum([0, *map(len, changed)])
+        assert find_frames(b"".join(changed), {}).borders.tolist() == borders.tolist()
+        spoiled = bytearray(b"".join(pieces))
+        at = int(np.cumsum([0, *map(len, pieces)])[number])
+        spoiled[at + 9] ^= 1
+        assert find_frames(bytes(spoiled), {}).end == at
+
+
+@given(st.binary(max_size=200), st.binary(max_size=40))
+def test_the_next_header_is_found(junk: bytes, data: bytes) -> None:
+    content = junk + frame(data)
+    found = find_header(content, 0, len(content))
+    expected = next(
+        at
+        for at in range(len(content))
+        if (length := decode_header(content[at : at + 12])) is not None and length <= len(content)
+    )
+    assert found == expected
+
+
+@given(st.lists(st.binary(min_size=8, max_size=8), min_size=1, max_size=20))
+def test_checksums_of_many_are_those_of_each(words: list[bytes]) -> None:
+    crcs = crc_of_words(np.frombuffer(b"".join(words), "<u8"))
+    assert crcs.tolist() == [crc32c(word) for word in words]
+    assert mask_all(crcs).tolist() == [mask(crc32c(word)) for word in words]
+
+
+def test_what_a_byte_adds_to_a_checksum() -> None:
+    for following in (0, 1, 63, 64, 200, 1000):
+        zeros = bytes(following)
+        for byte in (0, 1, 200):
+            assert added_by(following)[byte] == crc32c(bytes([byte]) + zeros) ^ crc32c(b"\0" + zeros)
+
+
+# --- compression -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress], ids=["GZIP", "ZLIB"])
+def test_compression_is_told_by_content(tmp_path: Path, compress: object) -> None:
+    data = [bytes([i % 256]) * i for i in range(3000)]
+    content = compress(b"".join(map(frame, data)))  # type: ignore[operator]
+    assert read(write(tmp_path / "r", content))[0] == data
+    with pytest.raises(UnsupportedError, match=r"compressed with .*: records can only be read in order"):
+        ckptfmt.open_records(tmp_path / "r").scan()
+
+
+def test_gzip_files_one_behind_the_other_are_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", gzip.compress(HELLO) + gzip.compress(frame(b"x") + HELLO))
+    assert read(path)[0] == [b"hello", b"x", b"hello"]
+
+
+def test_a_frame_that_begins_like_a_compressed_file_is_a_frame(tmp_path: Path) -> None:
+    for length in (0x8B1F, 0x0178, 0x9C78):
+        data = bytes(length)
+        assert read(write(tmp_path / "r", frame(data)))[0] == [data]
+
+
+def test_a_compressed_file_cut_short_gives_what_is_there(tmp_path: Path) -> None:
+    data = [np.random.default_rng(i).bytes(100) for i in range(50)]
+    content = gzip.compress(b"".join(map(frame, data)))
+    found, records = read(write(tmp_path / "r", content[:3000]))
+    assert 0 < len(found) < 50
+    assert found == data[: len(found)]
+    assert records.damage == []
+
+
+def test_a_compressed_file_that_is_damaged_says_so(tmp_path: Path) -> None:
+    data = [np.random.default_rng(i).bytes(100) for i in range(50)]
+    content = bytearray(gzip.compress(b"".join(map(frame, data)), mtime=0))
+    content[-6] ^= 0xFF  # of the checksum of it all
+    path = write(tmp_path / "r", bytes(content))
+    found, records = read(path)
+    assert found == data
+    assert "do not decompress" in str(records.damage[0])
+    with pytest.raises(CorruptError, match="GZIP data do not decompress"):
+        list(ckptfmt.open_records(path, strict=True))
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress], ids=["GZIP", "ZLIB"])
+def test_bombs_are_bounded(tmp_path: Path, compress: object) -> None:
+    bomb = HELLO + claim(1 << 40) + bytes(30 << 20)
+    path = write(tmp_path / "r", compress(bomb))  # type: ignore[operator]
+    with pytest.raises(LimitError) as caught:
+        list(ckptfmt.open_records(path, limit=1 << 20))
+    assert (caught.value.limit, caught.value.asked) == (1 << 20, (1 << 40) + 16)
+    bomb = HELLO + bytes(30 << 20)
+    path = write(tmp_path / "r", compress(bomb))  # type: ignore[operator]
+    with pytest.raises(LimitError, match="bytes without a record"):
+        list(ckptfmt.open_records(path, limit=1 << 20))
+
+
+# --- several files -----------------------------------------------------------------------------------------
+
+
+def test_files_of_a_pattern_are_read_in_natural_order(tmp_path: Path) -> None:
+    for number in (10, 9, 1):
+        write(tmp_path / f"train-{number}.tfrecord", frame(b"%d" % number))
+    (tmp_path / "train-dir").mkdir()
+    records = ckptfmt.open_records(tmp_path / "train-*")
+    assert [record.data for record in records] == [b"1", b"9", b"10"]
+    index = records.scan()
+    assert [record.data for record in index] == [b"1", b"9", b"10"]
+    assert index.file_numbers.tolist() == [0, 1, 2]
+    both = ckptfmt.open_records([tmp_path / "train-9.tfrecord", tmp_path / "train-1.tfrecord"])
+    assert [record.data for record in both] == [b"9", b"1"]
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointNotFoundError):
+        ckptfmt.open_records(tmp_path / "nothing")
+    with pytest.raises(CheckpointNotFoundError, match="no file matches this pattern"):
+        ckptfmt.open_records(tmp_path / "*.tfrecord")
+    with pytest.raises(NotReadableError):
+        ckptfmt.open_records(tmp_path)
+    with pytest.raises(CorruptError, match="not a file of records"):
+        list(ckptfmt.open_records(write(tmp_path / "text", b"This is a text, and of some length.")))
+
+
+# --- random access -----------------------------------------------------------------------------------------
+
+
+def test_any_record_can_be_read_by_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "WINDOW", 256)
+    data = [bytes([i]) * (i * 7 % 400) for i in range(200)]
+    path = write(tmp_path / "r", b"".join(map(frame, data)))
+    assert read(path)[0] == data
+    index = ckptfmt.open_records(path).scan()
+    assert len(index) == 200
+    assert index.sizes.tolist() == list(map(len, data))
+    assert [index[i].data for i in range(200)] == data
+    assert index[-1].data == data[-1]
+    assert [record.data for record in index[10:20:3]] == data[10:20:3]
+    assert index[7].offset == index.offsets[7]
+    with pytest.raises(IndexError):
+        index[200]
+    index.close()
+
+
+def test_a_damaged_record_is_found_when_it_is_read(tmp_path: Path) -> None:
+    content = bytearray(HELLO * 3)
+    content[21 + 13] ^= 1
+    index = ckptfmt.open_records(write(tmp_path / "r", bytes(content))).scan()
+    assert index[2].data == b"hello"
+    with pytest.raises(ChecksumError, match="r @0x15: record checksum mismatch"):
+        index[1]
+
+
+# --- damage ------------------------------------------------------------------------------------------------
+
+DATA = [b"first", b"", b"third and longer", bytes(range(40)), b"last"]
+CONTENT = b"".join(map(frame, DATA))
+BORDERS = np.cumsum([0, *map(len, map(frame, DATA))]).tolist()
+
+
+@pytest.mark.parametrize("bits", [0xFF, 0x10, 0x01])
+def test_a_flipped_byte_loses_the_record_it_is_in_and_no_other(tmp_path: Path, bits: int) -> None:
+    for at in range(len(CONTENT)):
+        damaged = bytearray(CONTENT)
+        damaged[at] ^= bits
+        path = write(tmp_path / "r", bytes(damaged))
+        found, records = read(path)
+        lost = next(i for i in range(len(DATA)) if at < BORDERS[i + 1])
+        assert found == [*DATA[:lost], *DATA[lost + 1 :]], at
+        (damage,) = records.damage
+        assert (damage.file, damage.offset) == (str(path), BORDERS[lost])
+        assert damage.skipped == BORDERS[lost + 1] - BORDERS[lost]
+        assert isinstance(damage.error, ChecksumError)
+        with pytest.raises(ChecksumError) as caught:
+            list(ckptfmt.open_records(path, strict=True))
+        assert caught.value.offset == BORDERS[lost]
+
+
+def test_damage_is_warned_of(tmp_path: Path) -> None:
+    damaged = bytearray(CONTENT)
+    damaged[BORDERS[2] + 14] ^= 1
+    records = ckptfmt.open_records(write(tmp_path / "r", bytes(damaged)))
+    with pytest.warns(DamageWarning, match=r"r @0x25: record checksum mismatch: stored .*: 32 bytes skipped"):
+        assert len(list(records)) == 4
+
+
+def test_without_verifying_damaged_data_go_through(tmp_path: Path) -> None:
+    damaged = bytearray(CONTENT)
+    damaged[BORDERS[2] + 14] ^= 1
+    found, records = read(write(tmp_path / "r", bytes(damaged)), verify=False)
+    assert (len(found), records.damage) == (5, [])
+
+
+def test_every_truncation_gives_the_whole_records_that_are_there(tmp_path: Path) -> None:
+    for size in range(len(CONTENT)):
+        path = write(tmp_path / "r", CONTENT[:size])
+        whole = sum(border <= size for border in BORDERS[1:])
+        found, records = read(path)
+        assert (found, records.damage) == (DATA[:whole], [])
+        if size not in BORDERS:
+            with pytest.raises(TruncatedError):
+                list(ckptfmt.open_records(path, strict=True))
+
+
+def test_a_length_of_2_to_the_62_is_not_believed(tmp_path: Path) -> None:
+    for length in (1 << 62, (1 << 64) - 1, 1 << 32):
+        path = write(tmp_path / "r", HELLO + claim(length) + bytes(100))
+        assert read(path)[0] == [b"hello"]
+        with pytest.raises(TruncatedError) as caught:
+            list(ckptfmt.open_records(path, strict=True))
+        assert caught.value.wanted == length + 16
+
+
+def test_a_long_stretch_of_damage_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "WINDOW", 64)
+    for size in range(1, 300, 7):
+        path = write(tmp_path / "r", HELLO + b"\xee" * size + HELLO + b"\xee" * 20)
+        found, records = read(path)
+        assert found == [b"hello", b"hello"]
+        assert [(d.offset, d.skipped) for d in records.damage] == [(21, size), (42 + size, 20)]
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_records_or_an_error(content: bytes) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            found, _ = read(write(Path(folder, "r"), content))
+        except CorruptError:
+            return
+        assert len(content) < 12 or found or content[:2] == b"\x1f\x8b" or content[0] & 0xF == 8
+
+
+# --- files that are being written --------------------------------------------------------------------------
+
+
+def test_a_growing_file_is_followed(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", b"")
+    content = b"".join(map(frame, DATA * 3))
+
+    def grow() -> None:
+        with path.open("ab", buffering=0) as file:
+            for at in range(0, len(content), 11):
+                file.write(content[at : at + 11])
+
+    writer = threading.Thread(target=grow)
+    writer.start()
+    followed = ckptfmt.open_records(path).follow(poll=0.001, timeout=30)
+    assert [next(followed).data for _ in range(len(DATA) * 3)] == DATA * 3
+    writer.join()
+    followed.close()  # type: ignore[attr-defined]
+    assert [r.data for r in ckptfmt.open_records(path).follow(poll=0, timeout=0)] == DATA * 3
+    assert len(list(ckptfmt.open_records(path).follow(poll=0, stop=lambda: True))) == 15
+
+
+def test_a_followed_file_that_is_cut_short_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", CONTENT)
+    followed = ckptfmt.open_records(path).follow(poll=0)
+    assert [next(followed).data for _ in DATA] == DATA
+    path.write_bytes(HELLO)
+    with pytest.raises(TruncatedError, match="has been cut short while open"):
+        next(followed)
+
+
+def test_a_compressed_file_is_followed(tmp_path: Path) -> None:
+    with ckptfmt.RecordWriter(tmp_path / "r", compression="GZIP") as writer:
+        writer.write(b"one")
+        writer.flush()
+        followed = ckptfmt.open_records(tmp_path / "r").follow(poll=0.001, timeout=30)
+        assert next(followed).data == b"one"
+        writer.write(b"two")
+        writer.flush()
+        assert next(followed).data == b"two"
+        followed.close()  # type: ignore[attr-defined]
+
+
+# --- writing -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compression", [None, "GZIP", "ZLIB"])
+def test_what_is_written_is_read(tmp_path: Path, compression: object) -> None:
+    data = [*DATA, bytes(100_000)]
+    with ckptfmt.RecordWriter(tmp_path / "r", compression=compression) as writer:  # type: ignore[arg-type]
+        offsets = [writer.write(each) for each in data]
+        assert writer.position == offsets[-1] + 100_016
+    records = list(ckptfmt.open_records(tmp_path / "r", strict=True))
+    assert [(r.data, r.offset) for r in records] == list(zip(data, offsets, strict=True))
+
+
+def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", HELLO)
+    with pytest.raises(FileExistsError):
+        ckptfmt.RecordWriter(path)
+    assert path.read_bytes() == HELLO
+    with ckptfmt.RecordWriter(path, overwrite=True) as writer:
+        writer.write(memoryview(b"new"))
+    assert path.read_bytes() == frame(b"new")
+    with pytest.raises(ValueError, match="compression: got 'LZ4'"):
+        ckptfmt.RecordWriter(path, compression="LZ4")  # type: ignore[arg-type]
+    with pytest.raises(NotReadableError):
+        ckptfmt.RecordWriter(tmp_path / "no" / "folder")
+
+
+def test_appending_goes_on_behind_the_last_whole_record(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", HELLO + HELLO[:-1])
+    with ckptfmt.RecordWriter(path, append=True) as writer:
+        assert writer.write(b"x") == 21
+    assert path.read_bytes() == HELLO + frame(b"x")
+    with ckptfmt.RecordWriter(tmp_path / "new", append=True) as writer:
+        writer.write(b"hello")
+    assert (tmp_path / "new").read_bytes() == HELLO
+    for content in (HELLO + bytes(30), gzip.compress(HELLO)):
+        with pytest.raises(CorruptError):
+            ckptfmt.RecordWriter(write(path, content), append=True)
+        assert path.read_bytes() == content
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("compression", [None, "GZIP", "ZLIB"])
+def test_tensorflow_reads_and_writes_the_same(
+    tmp_path: Path, tensorflow: ModuleType, compression: object
+) -> None:
+    options = tensorflow.io.TFRecordOptions(compression_type=compression or "")
+    data = [*DATA, bytes(70_000)]
+    with tensorflow.io.TFRecordWriter(str(tmp_path / "tf"), options) as theirs:
+        for each in data:
+            theirs.write(each)
+    assert read(tmp_path / "tf", strict=True)[0] == data
+    with ckptfmt.RecordWriter(tmp_path / "own", compression=compression) as own:  # type: ignore[arg-type]
+        for each in data:
+            own.write(each)
+    if compression is None:
+        assert (tmp_path / "own").read_bytes() == (tmp_path / "tf").read_bytes()
+    dataset = tensorflow.data.TFRecordDataset(str(tmp_path / "own"), compression_type=compression or "")
+    assert [each.numpy() for each in dataset] == data
