@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from ckptfmt.errors import CorruptError
 from ckptfmt.graph.graph import Graph
@@ -39,13 +40,13 @@ def reach(model: SavedModel, signature: str) -> Reach:
     Raises TensorNotFoundError where there is no such signature, CorruptError where the graph refers to what
     is not there.
     """
-    return _reach(model, _needed(model, [signature]))
+    return _reach(model, _needed(model, signature))
 
 
 def unreached(model: SavedModel) -> Reach:
     """Return what no signature uses."""
     graph = model.meta_graph.graph
-    used = _reach(model, _needed(model, model.signatures))
+    used = _reach(model, set().union(*(_needed(model, name) for name in model.signatures)))
     variables, assets, functions = map(set, (used.variables, used.assets, used.functions))
     idle = tuple(name for name in model.variables if name not in variables)
     return Reach(
@@ -56,20 +57,17 @@ def unreached(model: SavedModel) -> Reach:
     )
 
 
-def _starts(model: SavedModel, signatures: Iterable[str]) -> dict[str, None]:
-    """Names of the nodes that put out what signatures return; CorruptError where one is not there."""
-    starts: dict[str, None] = {}
-    for name in signatures:
-        for key, info in model.signatures[name].outputs.items():
-            for tensor in _tensors(info):
-                node = parse_output(tensor).node
-                if node not in model.meta_graph.graph:
-                    raise CorruptError(
-                        f"signature {name!r} returns {key!r} from {tensor!r}, which is not there",
-                        file=model.file,
-                    )
-                starts[node] = None
-    return starts
+def _starts(model: SavedModel, signature: str) -> Iterator[str]:
+    """Names of the nodes that put out what a signature returns; CorruptError where one is not there."""
+    for key, info in model.signatures[signature].outputs.items():
+        for tensor in _tensors(info):
+            node = parse_output(tensor).node
+            if node not in model.meta_graph.graph:
+                raise CorruptError(
+                    f"signature {signature!r} returns {key!r} from {tensor!r}, which is not there",
+                    file=model.file,
+                )
+            yield node
 
 
 def _tensors(info: TensorInfo) -> Iterator[str]:
@@ -84,23 +82,65 @@ def _tensors(info: TensorInfo) -> Iterator[str]:
             yield from _tensors(component)
 
 
-def _needed(model: SavedModel, signatures: Iterable[str]) -> set[str]:
-    """Names of all nodes that must run for signatures, and of those that fill tables and the like."""
+class _Wiring:
+    """Which nodes of a model take from which: signatures are walked one by one, and share most of them."""
+
+    def __init__(self, model: SavedModel) -> None:
+        nodes = model.meta_graph.message.graph_def.node
+        self.ops = {node.name: node.op for node in nodes}
+        self.sources = {node.name: [_node_of(text) for text in node.input] for node in nodes}
+        self.takers: dict[str, list[str]] = {}
+        for name, sources in self.sources.items():
+            for source in sources:
+                self.takers.setdefault(source, []).append(name)
+        self.fills: dict[str, bool] = {}
+        """Whether an op makes something that others fill."""
+        self.needed: dict[str, set[str]] = {}
+        """What signatures need that were asked for, by name."""
+
+    def ancestors(self, starts: Iterable[str], graph: Graph) -> set[str]:
+        """Return the names of all nodes that must run for some; CorruptError where one is not there."""
+        waiting = list(starts)
+        seen = set(waiting)
+        while waiting:
+            for name in self.sources[waiting.pop()]:
+                if name not in seen:
+                    if name not in self.sources:
+                        list(graph.ancestors(seen))  # its error says who takes from what is not there
+                    seen.add(name)
+                    waiting.append(name)
+        return seen
+
+
+_WIRINGS: WeakKeyDictionary[SavedModel, _Wiring] = WeakKeyDictionary()
+
+
+def _node_of(text: str) -> str:
+    # Most inputs are names of nodes, as they stand.
+    return text if ":" not in text and text[:1] != "^" else parse_output(text).node
+
+
+def _needed(model: SavedModel, signature: str) -> set[str]:
+    """Names of all nodes that must run for a signature, and of those that fill tables and the like."""
+    wiring = _WIRINGS.get(model)
+    if wiring is None:
+        wiring = _WIRINGS[model] = _Wiring(model)
+    if signature in wiring.needed:
+        return wiring.needed[signature]
     graph, saver = model.meta_graph.graph, model.meta_graph.message.saver_def
     # A function that saves or restores takes all that is stored, and fills a table among that.
     savers = {parse_output(name).node for name in (saver.save_tensor_name, saver.restore_op_name)}
-    needed = dict.fromkeys(node.name for node in graph.ancestors(_starts(model, signatures)))
-    is_filled: dict[str, bool] = {}
+    needed = wiring.ancestors(_starts(model, signature), graph)
     filling: set[str] = set()
     for name in needed:
-        op = graph[name].op
-        if op not in is_filled:
-            is_filled[op] = _makes_resource(graph, op)
-        if is_filled[op]:
+        op = wiring.ops[name]
+        if op not in wiring.fills:
+            wiring.fills[op] = _makes_resource(graph, op)
+        if wiring.fills[op]:
             # What fills a table, from an asset or not, takes its handle, and is needed by nobody.
-            takers = (taker.name for taker in graph.consumers(name))
-            filling.update(taker for taker in takers if taker not in needed and taker not in savers)
-    return {*needed, *(node.name for node in graph.ancestors(filling))}
+            filling.update(wiring.takers.get(name, ()))
+    found = wiring.needed[signature] = needed | wiring.ancestors(filling - needed - savers, graph)
+    return found
 
 
 def _makes_resource(graph: Graph, op: str) -> bool:
@@ -117,12 +157,9 @@ def _reach(model: SavedModel, needed: set[str]) -> Reach:
     assets = tuple(
         asset.filename for asset in model.assets.values() if parse_output(asset.tensor).node in needed
     )
-    library = graph.functions
-    # Most graphs of TensorFlow 1 have no functions, and many nodes.
-    nodes = model.meta_graph.message.graph_def.node if library else ()
-    called = library.called_by(node for node in nodes if node.name in needed)
-    reached = library.reached_from(called)
-    functions = tuple(name for name in library if name in reached)
+    called = (other for name, others in model.calls.items() if name in needed for other in others)
+    reached = graph.functions.reached_from(called)
+    functions = tuple(name for name in graph.functions if name in reached)
     return Reach(variables, _nbytes(model, variables), assets, functions)
 
 

@@ -305,6 +305,15 @@ class SavedModel:
         """The functions of the objects of a model of TensorFlow 2: those of the model itself come first."""
         return object_functions(self.meta_graph.message.object_graph_def)
 
+    @cached_property
+    def calls(self) -> dict[str, frozenset[str]]:
+        """For each node of the graph that calls functions, their names."""
+        library = self.meta_graph.graph.functions
+        # Most graphs of TensorFlow 1 have no functions, and many nodes.
+        nodes = self.meta_graph.message.graph_def.node if library else ()
+        called = ((node.name, library.called_by([node])) for node in nodes)
+        return {name: names for name, names in called if names}
+
     # --- files -------------------------------------------------------------------------------------------
 
     @property

@@ -121,7 +121,7 @@ def test_the_asset_that_fills_a_table_is_used_and_what_is_saved_with_it_is_not(
     saver.restore_op_name, saver.save_tensor_name = "restore", "save:0"
     (tmp_path / "saved_model.pb").write_bytes(saved.SerializeToString())
     model = ckptfmt.open_saved_model(tmp_path)
-    assert _needed(model, ["s"]) == {"find", "key", "table", "fill", "path"}
+    assert _needed(model, "s") == {"find", "key", "table", "fill", "path"}
     assert ckptfmt.reach(model, "s").assets == ("words",)
     assert ckptfmt.unreached(model).assets == ()
 
