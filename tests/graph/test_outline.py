@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import ckptfmt
 from ckptfmt.dtypes import DTYPES
-from ckptfmt.errors import CkptfmtError, CorruptError
+from ckptfmt.errors import CkptfmtError
 from ckptfmt.graph.message_file import MessageFile
 from ckptfmt.graph.tensor_content import take_out
 from ckptfmt.proto import messages
@@ -192,7 +192,7 @@ def graphs(draw: st.DrawFn) -> bytes:
 
 
 @given(data=graphs(), size=st.sampled_from([1, 4]))
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_graph_is_what_protobuf_decodes(tmp_path: Path, data: bytes, size: int) -> None:
     path = tmp_path / "graph.pb"
     path.write_bytes(data)
@@ -202,17 +202,78 @@ def test_any_graph_is_what_protobuf_decodes(tmp_path: Path, data: bytes, size: i
         assert attempt(lambda: all_of(parse(path))) == want
 
 
-def test_a_node_that_is_cut_short_is_no_node(tmp_path: Path) -> None:
-    tensor = field(1, 1) + field(2, field(2, field(1, 1))) + field(4, b"abcd")
-    value = field(5, field(1, b"value") + field(2, field(8, tensor)))
-    data = field(1, field(1, b"n") + field(2, b"Const") + value + field(4, b"/GPU:0"))
-    path = tmp_path / "graph.pb"
-    with taken_from(1):
-        path.write_bytes(data)
-        assert beside(parse(path)) == {"n"}
-        path.write_bytes(data[:-1])
-        with pytest.raises(CorruptError):
-            parse(path)
+def constant(
+    *,
+    tensor: bytes = b"",
+    kind: bytes = b"",
+    entry: bytes = b"",
+    node: bytes = b"",
+    longer: str = "",
+) -> bytes:
+    """A graph of one constant, with further fields in its messages, or with a length in too many bytes."""
+
+    def inner(name: str, number: int, value: bytes) -> bytes:
+        return field(number, value, (0, 2 if name == longer else 0))
+
+    content = field(1, 1) + field(2, field(2, field(1, 1))) + inner("content", 4, b"abcd") + tensor
+    value = inner("value", 2, inner("tensor", 8, content) + kind)
+    attributes = inner("entry", 5, field(1, b"value") + value + entry)
+    return inner("node", 1, field(1, b"n") + field(2, b"Const") + attributes + node)
+
+
+DTYPE = field(5, field(1, b"dtype") + field(2, field(6, 1)))
+VALUE = field(5, field(1, b"value") + field(2, field(8, field(4, b"efgh"))))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        constant(),
+        constant(node=DTYPE + field(4, b"/GPU:0") + field(100, b"unknown")),
+        constant() + field(4, field(1, 24)),
+        constant(tensor=field(3, 1)),
+    ],
+    ids=["plain", "of a node with more", "of a graph with more", "with a version"],
+)
+def test_a_usual_constant_is_taken_out(tmp_path: Path, data: bytes) -> None:
+    with taken_from(4):
+        rest, spans = take_out(memoryview(data))
+        assert [data[span.offset : span.offset + span.size] for span in spans.values()] == [b"abcd"]
+        message = messages.GraphDef.FromString(bytes(rest))
+        message.node[0].attr["value"].tensor.tensor_content = b"abcd"
+        assert message == messages.GraphDef.FromString(data)
+
+
+OTHERWISE = {
+    **{
+        f"a long length of the {n}": constant(longer=n)
+        for n in ("node", "entry", "value", "tensor", "content")
+    },
+    "content twice": constant(tensor=field(4, b"efgh")),
+    "a long tag": constant(tensor=field(3, 1, (1, 0))),
+    "values listed too": constant(tensor=field(5, b"efgh")),
+    "a field not known": constant(tensor=field(100, b"unknown")),
+    "a dtype of another kind": constant(tensor=field(1, b"\x01")),
+    "two tensors": constant(kind=field(8, field(4, b"efgh"))),
+    "a number too": constant(kind=field(3, 1)),
+    "two values of an entry": constant(entry=field(2, field(8, field(4, b"efgh")))),
+    "two keys alike": constant(entry=field(1, b"value")),
+    "two keys": constant(entry=field(1, b"other")),
+    "two entries": constant(node=VALUE),
+    "two ops alike": constant(node=field(2, b"Const")),
+    "two ops": constant(node=field(2, b"Placeholder")),
+    "a node with a long tag": constant() + field(1, b"", (1, 0)),
+    "a group": constant() + b"\x0b\x0c",
+    "content cut": constant()[:-1],
+    "a node cut": constant(node=field(4, b"/GPU:0"))[:-1],
+    "a tag cut": constant() + b"\x0a",
+}
+
+
+@pytest.mark.parametrize("what", OTHERWISE)
+def test_what_is_written_otherwise_is_left_to_protobuf(what: str) -> None:
+    with taken_from(4):
+        assert take_out(memoryview(OTHERWISE[what])) == (OTHERWISE[what], {})
 
 
 def graph_of(*shapes: tuple[int, ...]) -> messages.GraphDef:
@@ -240,7 +301,7 @@ def test_every_damage_is_what_protobuf_makes_of_it(tmp_path: Path) -> None:
     data = graph_of((3,), (2, 2)).SerializeToString(deterministic=True)
     path = tmp_path / "graph.pb"
     for at in range(len(data)):
-        for flip in (0xFF, 0x01, 0x10, 0x02):
+        for flip in (0xFF, 0x01, 0x10):
             path.write_bytes(data[:at] + bytes([data[at] ^ flip]) + data[at + 1 :])
             with taken_from(MANY):
                 want = attempt(lambda: all_of(parse(path)))

@@ -83,9 +83,19 @@ def batch_norm() -> Any:
     return tf.nn.batch_normalization(x, mean, tf.abs(variance), beta, gamma, 1e-3, "out") + 0.0
 
 
+def large() -> Any:
+    """Variables of 64 KiB and more."""
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w = v1.get_variable("w", [4, 5000], use_resource=False)
+    partitioner = v1.fixed_size_partitioner(2, axis=1)
+    parts = v1.get_variable("parts", [5000, 40], partitioner=partitioner, use_resource=True)
+    half = v1.get_variable("half", [40, 1000], tf.bfloat16, use_resource=True)
+    return tf.identity(x @ w @ parts @ tf.cast(half, tf.float32), name="out")
+
+
 PROGRAMS: dict[str, Callable[[], Any]] = {
     program.__name__: program
-    for program in (references, resources, partitions, gathers, conditions, loops, batch_norm)
+    for program in (references, resources, partitions, gathers, conditions, loops, batch_norm, large)
 }
 
 
