@@ -32,6 +32,8 @@ _STRING_OR_BRACKET = re.compile(
 
 _BAD_ESCAPE = re.compile(r"""\\(?![abfnrtvxuU'"0-7])|\\[4-7][0-7]{2}""")
 
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+
 _ESCAPE = re.compile(r"\\(?:(?P<short>u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*)|U(?P<long>[0-9A-Fa-f]{8})|.)")
 
 
@@ -98,10 +100,12 @@ def format_text(message: Message) -> str:
     from google.protobuf.message import DecodeError
 
     try:
-        return text_format.MessageToString(message, as_utf8=True, descriptor_pool=descriptor_pool())
+        text = text_format.MessageToString(message, as_utf8=True, descriptor_pool=descriptor_pool())
     except (DecodeError, RecursionError, ValueError):
         # Something is wrong in an Any; a pool that knows no messages leaves them all as bytes.
-        return text_format.MessageToString(message, as_utf8=True, descriptor_pool=DescriptorPool())
+        text = text_format.MessageToString(message, as_utf8=True, descriptor_pool=DescriptorPool())
+    # In strings protobuf 4 leaves them as they are, and a file in which they are is not known for text.
+    return _CONTROL.sub(lambda found: f"\\{ord(found[0]):03o}", text)
 
 
 def _check_text(cls: type[Message], text: str, file: str) -> None:

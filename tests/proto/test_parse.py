@@ -125,6 +125,14 @@ def test_formatted_text_reads_back() -> None:
     assert encoded(parse_text(messages.MetaGraphDef, text, "x")) == encoded(meta)
 
 
+def test_formatted_text_has_no_control_characters() -> None:
+    node = messages.NodeDef(name="".join(map(chr, range(32))) + "\x7f1 é")
+    text = format_text(node)
+    assert text.replace("\n", "").isprintable()
+    assert text.count("\n") == 1
+    assert parse_text(messages.NodeDef, text, "x") == node
+
+
 def test_formatting_leaves_an_any_that_cannot_be_decoded_as_bytes() -> None:
     meta = messages.MetaGraphDef()
     meta.meta_info_def.any_info.type_url = "type.googleapis.com/tensorflow.GraphDef"
