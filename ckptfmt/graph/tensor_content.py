@@ -13,6 +13,7 @@ constant, damaged ones too, are left to protobuf.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from ckptfmt.dtypes import DTYPES
@@ -35,6 +36,9 @@ MAX_BYTES = (1 << 31) - 1
 
 NODE_TAG = encode_varint(1 << 3 | LENGTH_DELIMITED)
 """The tag of a node in a GraphDef: one byte."""
+
+_MOST_FIELDS = 100
+"""Fields of a node that are looked at; a constant has less than ten, or as many inputs as it runs after."""
 
 _CONTENT = 4
 """The number of ``tensor_content`` in a TensorProto."""
@@ -99,7 +103,7 @@ def split_node(node: bytes, size: int) -> tuple[bytes, bytes]:
 
     ``node`` is the constant without it, otherwise as it was taken out.
     """
-    path = _path_to_tensor(node, 0, len(node))
+    path = _path_to_tensor(node, _Field(1, LENGTH_DELIMITED, 0, 0, len(node)))
     assert path is not None
     inner = _head(_CONTENT, size)
     added = len(inner) + size
@@ -158,56 +162,60 @@ def _fields(data: Buffer, start: int, stop: int) -> Iterator[_Field]:
         yield _Field(number, wire_type, begin, content, pos)
 
 
+def _few(data: Buffer, outer: _Field, most: int) -> list[_Field] | None:
+    """The fields of the message in a field; None where there are more, of which there may be very many."""
+    fields = list(islice(_fields(data, outer.content, outer.stop), most + 1))
+    return fields if len(fields) <= most else None
+
+
 def _path_to_content(data: Buffer, node: _Field) -> list[_Field] | None:
     """A node and the fields in it, each in the one before, that lead to a large ``tensor_content``."""
-    path = _path_to_tensor(data, node.content, node.stop)
+    path = _path_to_tensor(data, node)
     if path is None:
         return None
-    fields = list(_fields(data, path[-1].content, path[-1].stop))
-    content = next((field for field in fields if field.number == _CONTENT), None)
+    content = _find_content(data, path[-1])
     if content is None or not is_large(content.stop - content.content):
         return None
     path = [node, *path, content]
     return path if all(map(_has_shortest_head, path)) else None
 
 
-def _path_to_tensor(data: Buffer, start: int, stop: int) -> list[_Field] | None:
-    """The fields in a node that lead to the tensor of a constant, if they are there and all is as usual."""
+def _path_to_tensor(data: Buffer, node: _Field) -> list[_Field] | None:
+    """The fields in a node that lead to the tensor of a constant, if they are there and written as usual."""
     ops = []
     values = []
-    for field in _fields(data, start, stop):
+    for field in _few(data, node, _MOST_FIELDS) or ():
         if field.number == 2:
-            ops.append(bytes(data[field.content : field.stop]))
+            ops.append(data[field.content : field.stop])
         elif field.number == 5:
-            inner = list(_fields(data, field.content, field.stop))
-            if any(key.number == 1 and data[key.content : key.stop] == b"value" for key in inner):
-                values.append([field, *inner])
+            pair = _few(data, field, 2)
+            if pair is None:
+                return None
+            if any(key.number == 1 and data[key.content : key.stop] == b"value" for key in pair):
+                values.append((field, pair))
     if ops != [b"Const"] or len(values) != 1:
         return None
-    entry, *inner = values[0]
-    if not _are(inner, (1, LENGTH_DELIMITED), (2, LENGTH_DELIMITED)):
+    entry, pair = values[0]
+    value = pair[-1]
+    kinds = _few(data, value, 1) if _are(pair, 1, 2) else None
+    return None if kinds is None or not _are(kinds, 8) else [entry, value, *kinds]
+
+
+def _are(fields: list[_Field], *numbers: int) -> bool:
+    """Whether these fields are there, in this order, all of them length-delimited."""
+    return [field[:2] for field in fields] == [(number, LENGTH_DELIMITED) for number in numbers]
+
+
+def _find_content(data: Buffer, tensor: _Field) -> _Field | None:
+    """The content of a tensor of elements of a fixed size; None where there is more than goes with it."""
+    found = _few(data, tensor, len(_TENSOR)) or []
+    fields = {field.number: field for field in found}
+    if len(fields) < len(found) or any(_TENSOR.get(f.number) != f.wire_type for f in found):
         return None
-    value = inner[1]
-    kinds = list(_fields(data, value.content, value.stop))
-    if not _are(kinds, (8, LENGTH_DELIMITED)) or not _is_usual(data, kinds[0]):
-        return None
-    return [entry, value, kinds[0]]
-
-
-def _are(fields: list[_Field], *wanted: tuple[int, int]) -> bool:
-    return [(field.number, field.wire_type) for field in fields] == list(wanted)
-
-
-def _is_usual(data: Buffer, tensor: _Field) -> bool:
-    """Whether a tensor of elements of a fixed size has nothing but what goes with ``tensor_content``."""
-    fields = list(_fields(data, tensor.content, tensor.stop))
-    numbers = {field.number: field for field in fields}
-    if len(numbers) < len(fields) or any(_TENSOR.get(f.number) != f.wire_type for f in fields):
-        return False
-    if any(data[field.start] >= 0x80 for field in fields):
-        return False  # a tag in more than its one byte: some protobufs do not know the field then
-    dtype = DTYPES.get(decode_varint(data, numbers[1].content)[0]) if 1 in numbers else None
-    return dtype is not None and dtype.itemsize is not None
+    if any(data[field.start] >= 0x80 for field in found):
+        return None  # a tag in more than its one byte: some protobufs do not know the field then
+    dtype = DTYPES.get(decode_varint(data, fields[1].content)[0]) if 1 in fields else None
+    return None if dtype is None or dtype.itemsize is None else fields.get(_CONTENT)
 
 
 def _has_shortest_head(field: _Field) -> bool:

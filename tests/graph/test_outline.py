@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -274,6 +275,30 @@ OTHERWISE = {
 def test_what_is_written_otherwise_is_left_to_protobuf(what: str) -> None:
     with taken_from(4):
         assert take_out(memoryview(OTHERWISE[what])) == (OTHERWISE[what], {})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        field(1, field(2, b"Const") + bytes.fromhex("5000") * (8 << 20)),
+        field(1, field(2, b"Const") + field(5, field(1, b"value") + bytes.fromhex("5000") * (8 << 20))),
+        constant(kind=bytes.fromhex("5000") * (8 << 20)),
+        constant(tensor=bytes.fromhex("2d0000803f") * (4 << 20)),
+    ],
+    ids=["node", "entry", "value", "tensor"],
+)
+def test_messages_of_very_many_fields_are_left_to_protobuf(data: bytes) -> None:
+    start = time.perf_counter()
+    assert take_out(memoryview(data))[1] == {}
+    assert time.perf_counter() - start < 1
+
+
+def test_a_constant_that_runs_after_very_many_nodes_is_one_too(tmp_path: Path) -> None:
+    message = graph_of((20_000,))
+    message.node[0].input.extend(["^n0"] * 1000)
+    graph = read(tmp_path / "g.pb", message)
+    assert not beside(graph)
+    assert all_of(graph) == all_of(ckptfmt.Graph(message))
 
 
 def graph_of(*shapes: tuple[int, ...]) -> messages.GraphDef:
