@@ -27,6 +27,19 @@ from ckptfmt.checkpoint.verify import Report as Report
 from ckptfmt.dtypes import DTYPES as DTYPES
 from ckptfmt.dtypes import DType as DType
 from ckptfmt.dtypes import as_dtype as as_dtype
+from ckptfmt.events.event_file import EventFile as EventFile
+from ckptfmt.events.event_file import RunMetadata as RunMetadata
+from ckptfmt.events.event_file import SessionLog as SessionLog
+from ckptfmt.events.event_file import open_events as open_events
+from ckptfmt.events.files import find_runs as find_runs
+from ckptfmt.events.hparams import HParams as HParams
+from ckptfmt.events.media import Audio as Audio
+from ckptfmt.events.media import Histogram as Histogram
+from ckptfmt.events.media import Image as Image
+from ckptfmt.events.series import Scalars as Scalars
+from ckptfmt.events.series import Series as Series
+from ckptfmt.events.series import Tags as Tags
+from ckptfmt.events.summaries import Metadata as SummaryMetadata
 from ckptfmt.graph.attributes import FunctionCall as FunctionCall
 from ckptfmt.graph.freeze import freeze as freeze
 from ckptfmt.graph.graph import Graph as Graph
@@ -64,16 +77,21 @@ __version__: str
 
 __all__ = [
     "DTYPES",
+    "Audio",
     "Checkpoint",
     "CheckpointState",
     "ConcreteFunction",
     "DType",
     "Damage",
     "Entry",
+    "EventFile",
     "FunctionCall",
     "Graph",
     "GraphNode",
     "GraphTensor",
+    "HParams",
+    "Histogram",
+    "Image",
     "Match",
     "MetaGraph",
     "Mismatch",
@@ -92,10 +110,16 @@ __all__ = [
     "ResourceHandle",
     "RestoreReport",
     "Restored",
+    "RunMetadata",
     "SavedModel",
+    "Scalars",
+    "Series",
+    "SessionLog",
     "Signature",
     "SliceReader",
     "Spec",
+    "SummaryMetadata",
+    "Tags",
     "TensorInfo",
     "TensorSlice",
     "TensorSpec",
@@ -107,11 +131,13 @@ __all__ = [
     "as_dtype",
     "compat",
     "errors",
+    "find_runs",
     "flatten",
     "freeze",
     "latest_checkpoint",
     "match",
     "open",
+    "open_events",
     "open_records",
     "open_saved_model",
     "parse_plan",

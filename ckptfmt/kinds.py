@@ -66,6 +66,7 @@ class Holds(Enum):
     GRAPH = "a graph"
     META_GRAPH = "a MetaGraphDef"
     SAVED_MODEL = "a SavedModel"
+    EVENTS = "a TensorBoard event file"
 
 
 class Kind(NamedTuple):
@@ -106,7 +107,9 @@ STATE = Kind(
 DIRECTORY = Kind("a directory of checkpoints", STATE.remedy, Holds.CHECKPOINT)
 TABLE = Kind("a sorted table, as LevelDB writes")
 
-EVENTS = Kind("a TensorBoard event file", "it holds summaries, as TensorBoard shows")
+EVENTS = Kind(
+    "a TensorBoard event file", "ckptfmt.open_events reads it, 'ckptfmt events' shows it", Holds.EVENTS
+)
 RECORDS = Kind("a TFRecord file", "ckptfmt.open_records reads it")
 SAFETENSORS = Kind("a safetensors file", "safetensors reads it")
 TEXT_FILE = Kind("a text file")

@@ -16,8 +16,8 @@ LAYERS = [
     {"wire", "dtypes", "proto", "filenames"},
     {"table", "record", "riegeli", "tensor"},
     {"kinds"},
-    {"checkpoint", "graph", "events"},
-    {"saved_model", "matching"},
+    {"checkpoint", "graph"},
+    {"saved_model", "matching", "events"},
     {"compat"},
     {""},  # ckptfmt/__init__.py: the public names
     {"cli"},

@@ -227,7 +227,9 @@ CASES = {
         file("keras_metadata.pb", KERAS.SerializeToString()),
         ("what Keras 2 stores of layers in a SavedModel, not", *OPEN_SAVED_MODEL),
     ),
-    "events": Case(file("events.out", EVENT), ("a TensorBoard event file, not", "it holds summaries")),
+    "events": Case(
+        file("events.out", EVENT), ("a TensorBoard event file, not", "ckptfmt.open_events reads it")
+    ),
     "TFRecord": Case(
         file("train.tfrecord", record(b"data")), ("a TFRecord file, not", "ckptfmt.open_records reads it")
     ),
@@ -273,7 +275,7 @@ CASES = {
     ),
     "events in a directory": Case(
         directory_of("events.out", EVENT),
-        ("in this directory", "events.out is a TensorBoard event file: it holds summaries"),
+        ("in this directory", "events.out is a TensorBoard event file: ckptfmt.open_events reads it"),
     ),
     "empty directory": Case(lambda folder: folder, ("in this directory",)),
     "nothing": Case(lambda folder: folder / "model", ("model: no ",)),
@@ -371,7 +373,10 @@ WRITTEN = {
     GOLDEN / "saved_model" / "model" / "assets" / "vocabulary.txt": ("a text file, not",),
     CORPUS / "cartpole_policy" / "fingerprint.pb": ("the fingerprint of a SavedModel", *OPEN_SAVED_MODEL),
     CORPUS / "tfdf_adult_rf" / "keras_metadata.pb": ("what Keras 2 stores", *OPEN_SAVED_MODEL),
-    CORPUS / "lingvo" / "events.out.tfevents.test": ("a TensorBoard event file", "it holds summaries"),
+    CORPUS / "lingvo" / "events.out.tfevents.test": (
+        "a TensorBoard event file",
+        "ckptfmt.open_events reads it",
+    ),
 }
 
 

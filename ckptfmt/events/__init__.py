@@ -1,0 +1,1 @@
+"""Event files: what training runs log, scalars first."""

@@ -1,0 +1,263 @@
+"""Forms: where in an event of scalars its numbers lie.
+
+A program logs the same few scalars again and again. Two of its events differ only in these bytes::
+
+    Event:        wall_time double, step varint, summary: value …
+    Value:        tag, and one of
+                    simple_value float                                (TensorFlow 1)
+                    tensor: DT_FLOAT of rank 0, 4 bytes of it         (TensorFlow 2)
+
+so that a form, found in one event field by field, tells all events of its length that are the same in all
+other bytes. An event of any other kind has no form, and is left to protobuf's decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from ckptfmt.dtypes import DTYPES
+from ckptfmt.errors import CorruptError
+from ckptfmt.proto import messages
+from ckptfmt.proto.parse import parse_message
+from ckptfmt.wire.coding import FIXED32, FIXED64, LENGTH_DELIMITED, VARINT, decode_varint
+from ckptfmt.wire.crc32c import crc32c
+from ckptfmt.wire.crc_rows import added_by
+
+MAX_SIZE = 4096
+"""Longer events have no form; they are few, or hold other things than scalars."""
+
+MAX_VALUES = 256
+"""Scalars that an event with a form may have."""
+
+MAX_STEP_BYTES = 9
+"""Bytes of a step, 63 bits; a negative one takes 10."""
+
+FLOAT = next(code for code, dtype in DTYPES.items() if dtype.name == "float32")
+
+
+class Place(NamedTuple):
+    """A scalar in an event."""
+
+    offset: int
+    """Of the 4 bytes of its value."""
+    is_tensor: bool
+
+
+@dataclass(frozen=True)
+class Form:
+    """Where the numbers of events of one length lie."""
+
+    size: int
+    """Bytes of such an event."""
+    wall_time: int | None
+    """Offset of the wall time; None where it is left out, and so 0."""
+    step: tuple[int, int] | None
+    """Offset and bytes of the step; None where it is left out, and so 0."""
+    values: tuple[Place, ...]
+    texts: tuple[tuple[int, int], ...]
+    """Begin and end of the tags and whatever else may be anything."""
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """The bits that are the same in all events of a layout (uint8)."""
+        mask = np.full(self.size, 0xFF, np.uint8)
+        if self.wall_time is not None:
+            mask[self.wall_time : self.wall_time + 8] = 0
+        if self.step is not None:
+            offset, size = self.step
+            mask[offset : offset + size] = 0x80  # whether the number goes on
+        for place in self.values:
+            mask[place.offset : place.offset + 4] = 0
+        return mask
+
+    @cached_property
+    def words(self) -> np.ndarray:
+        """The mask as words, bytes before it that do not count (uint64)."""
+        return as_words(self.mask)
+
+    @cached_property
+    def frame(self) -> np.ndarray:
+        """The bits that are the same in all events of this form: those of the mask without texts (uint64)."""
+        frame = self.mask.copy()
+        for begin, end in self.texts:
+            frame[begin:end] = 0
+        return as_words(frame)
+
+    @cached_property
+    def varying(self) -> list[tuple[int, int]]:
+        """The bytes that vary, and which of their bits do."""
+        return [(at, 0xFF ^ int(self.mask[at])) for at in np.flatnonzero(self.mask != 0xFF).tolist()]
+
+    def crcs(self, rows: np.ndarray) -> np.ndarray:
+        """Return what the varying bits of events, as rows of bytes, add to their CRC-32C."""
+        pad = rows.shape[1] - self.size
+        crcs = np.zeros(len(rows), np.uint32)
+        for at, bits in self.varying:
+            column = rows[:, pad + at]
+            crcs ^= added_by(self.size - 1 - at)[column if bits == 0xFF else column & bits]
+        return crcs
+
+    def steps(self, rows: np.ndarray) -> np.ndarray:
+        """Return the steps of events given as rows of bytes (int64)."""
+        steps = np.zeros(len(rows), np.int64)
+        if self.step is not None:
+            offset, size = self.step
+            pad = rows.shape[1] - self.size
+            for i in range(size):
+                steps |= (rows[:, pad + offset + i].astype(np.int64) & 0x7F) << 7 * i
+        return steps
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A form, and all that is not a number in it."""
+
+    form: Form
+    key: bytes
+    """The event, all that varies in it zero, as bytes of whole words."""
+    crc: int
+    """The CRC-32C of that."""
+    tags: tuple[str, ...]
+    """The tag of each value."""
+    metadata: tuple[bytes, ...]
+    """The serialized SummaryMetadata of each value, empty where it has none."""
+
+
+def as_words(row: np.ndarray) -> np.ndarray:
+    """Return bytes as words (uint64), with zeros before them to fill the first."""
+    padded = np.zeros(-(-len(row) // 8) * 8, np.uint8)
+    padded[len(padded) - len(row) :] = row
+    return padded.view("<u8")
+
+
+def layout_of(event: bytes) -> Layout | None:
+    """Return the layout of a serialized event, None where it is not one of scalars in their usual form."""
+    try:
+        return _layout_of(event)
+    except (CorruptError, UnicodeDecodeError):
+        return None
+
+
+class _Field(NamedTuple):
+    number: int
+    wire_type: int
+    begin: int
+    """Where the number or the content begins."""
+    end: int
+
+
+def _fields(data: bytes, pos: int, end: int) -> Iterator[_Field]:
+    """The fields between two places; CorruptError where they are none."""
+    while pos < end:
+        tag, pos = decode_varint(data, pos)
+        number, wire_type = tag >> 3, tag & 7
+        begin = pos
+        if wire_type == VARINT:
+            _, pos = decode_varint(data, pos)
+        elif wire_type == LENGTH_DELIMITED:
+            size, begin = decode_varint(data, pos)
+            pos = begin + size
+        elif wire_type in (FIXED32, FIXED64):
+            pos += 4 if wire_type == FIXED32 else 8
+        else:
+            raise CorruptError(f"wire type {wire_type}", offset=begin)
+        if pos > end or not 0 < number < 1 << 29:
+            raise CorruptError("field outside its message", offset=begin)
+        yield _Field(number, wire_type, begin, pos)
+
+
+def _layout_of(event: bytes) -> Layout | None:
+    found: dict[int, _Field] = {}
+    for field in _fields(event, 0, len(event)):
+        if (field.number, field.wire_type) not in _EVENT_FIELDS or field.number in found:
+            return None
+        found[field.number] = field
+    summary = found.get(5)
+    if summary is None:
+        return None
+    places: list[Place] = []
+    tags: list[str] = []
+    metadata: list[bytes] = []
+    texts: list[tuple[int, int]] = []
+    for field in _fields(event, summary.begin, summary.end):
+        value = _value(event, field) if (field.number, field.wire_type) == (1, LENGTH_DELIMITED) else None
+        if value is None or len(places) == MAX_VALUES:
+            return None
+        places.append(value[0])
+        tags.append(value[1])
+        metadata.append(value[2])
+        texts += value[3]
+    if not places:
+        return None
+    step = found.get(2)
+    if step is not None and step.end - step.begin > MAX_STEP_BYTES:
+        return None
+    form = Form(
+        len(event),
+        found[1].begin if 1 in found else None,
+        None if step is None else (step.begin, step.end - step.begin),
+        tuple(places),
+        tuple(texts),
+    )
+    fixed = np.frombuffer(event, np.uint8) & form.mask
+    return Layout(form, as_words(fixed).tobytes(), crc32c(fixed.tobytes()), tuple(tags), tuple(metadata))
+
+
+_EVENT_FIELDS = {(1, FIXED64), (2, VARINT), (5, LENGTH_DELIMITED)}
+_VALUE_FIELDS = {
+    (1, LENGTH_DELIMITED): "tag",
+    (2, FIXED32): "simple_value",
+    (7, LENGTH_DELIMITED): "node_name",
+    (8, LENGTH_DELIMITED): "tensor",
+    (9, LENGTH_DELIMITED): "metadata",
+}
+
+
+def _value(event: bytes, value: _Field) -> tuple[Place, str, bytes, list[tuple[int, int]]] | None:
+    """A Summary.Value of one scalar: its place, tag, metadata and texts."""
+    found: dict[str, _Field] = {}
+    for field in _fields(event, value.begin, value.end):
+        name = _VALUE_FIELDS.get((field.number, field.wire_type))
+        if name is None or name in found:
+            return None
+        found[name] = field
+    if "tag" not in found or ("simple_value" in found) == ("tensor" in found):
+        return None
+    if "node_name" in found:
+        event[found["node_name"].begin : found["node_name"].end].decode()
+    metadata = event[found["metadata"].begin : found["metadata"].end] if "metadata" in found else b""
+    if metadata:
+        parse_message(messages.SummaryMetadata, metadata, "")
+    texts = [found[name][2:] for name in ("tag", "node_name", "metadata") if name in found]
+    tag = event[found["tag"].begin : found["tag"].end].decode()
+    if "simple_value" in found:
+        return Place(found["simple_value"].begin, False), tag, metadata, texts
+    at = _scalar_in(event, found["tensor"])
+    return None if at is None else (Place(at, True), tag, metadata, texts)
+
+
+def _scalar_in(event: bytes, tensor: _Field) -> int | None:
+    """Where in a TensorProto the 4 bytes of its only float lie."""
+    found: dict[int, _Field] = {}
+    for field in _fields(event, tensor.begin, tensor.end):
+        if field.number in found:
+            return None
+        found[field.number] = field
+    dtype, shape = found.pop(1, None), found.pop(2, None)
+    if dtype is None or dtype.wire_type != VARINT or decode_varint(event, dtype.begin)[0] != FLOAT:
+        return None
+    if shape is not None and (shape.wire_type != LENGTH_DELIMITED or shape.begin != shape.end):
+        return None
+    version = found.pop(3, None)
+    if (version is not None and version.wire_type != VARINT) or len(found) != 1:
+        return None
+    ((number, field),) = found.items()
+    # tensor_content, float_val packed, float_val
+    is_float = field.wire_type == (LENGTH_DELIMITED if number == 4 else field.wire_type) and number in (4, 5)
+    is_float = is_float and field.wire_type in (LENGTH_DELIMITED, FIXED32)
+    return field.begin if is_float and field.end - field.begin == 4 else None

@@ -1,0 +1,120 @@
+"""Hyperparameters, as the plugin ``hparams`` of TensorBoard stores them in the metadata of three tags.
+
+::
+
+    HParamsPluginData:  1 version; one of 2 experiment, 3 session_start_info, 4 session_end_info
+    SessionStartInfo:   1 hparams map<string, Value>; 2 model_uri; 3 monitor_url; 4 group_name; 5 start double
+    SessionEndInfo:     1 status enum; 2 end double
+    Experiment:         6 name; 1 description; 2 user; 3 created double; 4 hparam_infos; 5 metric_infos
+    Value:              one of 1 null, 2 double, 3 string, 4 bool, 5 struct, 6 list
+
+Source: TensorBoard ``plugins/hparams/plugin_data.proto``, ``api.proto``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from ckptfmt.errors import CorruptError
+from ckptfmt.events.media import text_of
+from ckptfmt.wire.coding import FIXED64, LENGTH_DELIMITED, VARINT, Buffer, Field, decode_fields
+
+PLUGIN = "hparams"
+
+HParam: TypeAlias = float | str | bool | None
+
+_STATUS = {1: "success", 2: "failure", 3: "running"}
+
+
+@dataclass
+class HParams:
+    """The hyperparameters of a session, which as a rule is a run."""
+
+    values: dict[str, HParam] = field(default_factory=dict)
+    """The hyperparameters."""
+    group_name: str = ""
+    """Sessions of one group are trials with the same hyperparameters."""
+    model_uri: str = ""
+    monitor_url: str = ""
+    start_time: float | None = None
+    """When the session began, in seconds since 1970; None where that is not stored."""
+    end_time: float | None = None
+    status: str = ""
+    """How the session ended: ``success``, ``failure``, ``running``; empty where that is not stored."""
+    experiment: str = ""
+    """The name of the experiment."""
+    description: str = ""
+    metrics: list[str] = field(default_factory=list)
+    """The tags that the experiment compares."""
+
+
+def decode_hparams(contents: Iterable[bytes]) -> HParams:
+    """Return what the plugin stored; CorruptError where it is not its message."""
+    found = HParams()
+    for content in contents:
+        for part in decode_fields(content):
+            if part.wire_type == LENGTH_DELIMITED and part.number in _PARTS:
+                _PARTS[part.number](found, part.content)
+    return found
+
+
+def _start(found: HParams, data: Buffer) -> None:
+    for part in decode_fields(data):
+        if part.number == 1:
+            entry = {each.number: each for each in decode_fields(part.content)}
+            key = text_of(entry[1].content) if 1 in entry else ""
+            found.values[key] = _value(entry[2].content) if 2 in entry else None
+        elif part.number == 2:
+            found.model_uri = text_of(part.content)
+        elif part.number == 3:
+            found.monitor_url = text_of(part.content)
+        elif part.number == 4:
+            found.group_name = text_of(part.content)
+        elif part.number == 5:
+            found.start_time = _double(part)
+
+
+def _end(found: HParams, data: Buffer) -> None:
+    for part in decode_fields(data):
+        if part.number == 1:
+            found.status = _STATUS.get(part.value, "")
+        elif part.number == 2:
+            found.end_time = _double(part)
+
+
+def _experiment(found: HParams, data: Buffer) -> None:
+    for part in decode_fields(data):
+        if part.number == 6:
+            found.experiment = text_of(part.content)
+        elif part.number == 1:
+            found.description = text_of(part.content)
+        elif part.number == 5:
+            for info in decode_fields(part.content):
+                if info.number == 1:
+                    names = {each.number: text_of(each.content) for each in decode_fields(info.content)}
+                    found.metrics.append("/".join(filter(None, (names.get(1), names.get(2)))))
+
+
+_PARTS = {2: _experiment, 3: _start, 4: _end}
+
+
+def _value(data: Buffer) -> HParam:
+    value: HParam = None
+    for part in decode_fields(data):
+        if part.number == 2:
+            value = _double(part)
+        elif part.number == 3:
+            value = text_of(part.content)
+        elif part.number == 4 and part.wire_type == VARINT:
+            value = bool(part.value)
+    return value
+
+
+def _double(part: Field) -> float:
+    if part.wire_type != FIXED64:
+        raise CorruptError(f"hparams: field {part.number} has wire type {part.wire_type}, want {FIXED64}")
+    number: float = struct.unpack("<d", part.value.to_bytes(8, "little"))[0]
+    return number

@@ -1,0 +1,212 @@
+"""What summaries hold beside numbers: histograms, images, audio and text.
+
+TensorFlow 1 has a message for each; TensorFlow 2 writes tensors, and the plugin's name says what they are::
+
+    histograms   float[k, 3]: left edge, right edge and count of each bucket
+    images       string[2 + n]: width and height in digits, then n encoded images
+    audio        string[n, 2] or string[n]: an encoded clip, and its label
+    text         string of any shape
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ckptfmt.errors import CorruptError, LimitError, MissingDependencyError, UnsupportedError
+from ckptfmt.proto import messages
+from ckptfmt.tensor.tensor_proto import to_array
+
+MAX_PIXELS = 1 << 28
+"""Pixels of an image that are decoded unless the caller says otherwise; few bytes can ask for any number."""
+
+_FORMATS = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"GIF8", "gif"),
+    (b"BM", "bmp"),
+    (b"RIFF", "webp"),
+)
+"""How images begin."""
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """How values are distributed over buckets."""
+
+    left: np.ndarray
+    """Left edge of each bucket (float64)."""
+    right: np.ndarray
+    """Right edge of each bucket."""
+    counts: np.ndarray
+    """How many values are in each bucket; a right edge belongs to the next one."""
+    min: float
+    """The least value, as far as is stored: TensorFlow 2 stores no more than the edges."""
+    max: float
+    num: float
+    """How many values there are."""
+    sum: float | None
+    """Their sum; None where it is not stored, as in TensorFlow 2."""
+    sum_squares: float | None
+
+    def __repr__(self) -> str:
+        span = f"from {self.min:g} to {self.max:g}"
+        return f"<Histogram of {self.num:g} values in {len(self.counts)} buckets {span}>"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An encoded image."""
+
+    data: bytes
+    """Its bytes, as a file would hold them."""
+    format: str
+    """``png``, ``jpeg``, ``gif``, ``bmp``, ``webp``, told by the bytes; empty where they tell nothing."""
+    height: int
+    """In pixels, as the summary says."""
+    width: int
+    channels: int | None
+    """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; None where the summary does not say."""
+
+    def decode(self, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+        """Return the pixels, ``[height, width]`` or ``[height, width, channels]`` of uint8, through Pillow.
+
+        Raises
+        ------
+        MissingDependencyError
+            Pillow is not installed: ``ckptfmt[images]``.
+        CorruptError
+            The bytes are not an image that Pillow reads.
+        LimitError
+            The image has more than ``max_pixels``.
+        """
+        try:
+            from PIL import Image as Pillow
+        except ModuleNotFoundError:
+            raise MissingDependencyError("Pillow", "images") from None
+        try:
+            with Pillow.open(io.BytesIO(self.data)) as image:
+                pixels = image.width * image.height
+                if pixels > max_pixels:
+                    raise LimitError("image: pixels", limit=max_pixels, asked=pixels)
+                if image.mode == "P":
+                    return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
+                return np.asarray(image)
+        except LimitError:
+            raise
+        except Exception as error:  # whatever its decoders raise
+            raise CorruptError(f"image of {len(self.data)} bytes: {error}") from error
+
+    def __repr__(self) -> str:
+        size = f"{self.width} by {self.height}"
+        return f"<Image {self.format or 'unknown'} {size}, {len(self.data)} bytes>"
+
+
+@dataclass(frozen=True)
+class Audio:
+    """An encoded clip."""
+
+    data: bytes
+    """Its bytes, as a file would hold them: WAV, as a rule."""
+    content_type: str
+    """``audio/wav``, …; empty where it is not known."""
+    sample_rate: float | None
+    """In Hertz; None where it stands only in the bytes, as in TensorFlow 2."""
+    num_channels: int | None
+    length_frames: int | None
+    label: str = ""
+    """TensorFlow 2: a description."""
+
+    def __repr__(self) -> str:
+        return f"<Audio {self.content_type} {len(self.data)} bytes>"
+
+
+def format_of(data: bytes) -> str:
+    """Return the format of an encoded image, empty where it is none of those known."""
+    return next((name for magic, name in _FORMATS if data.startswith(magic)), "")
+
+
+def text_of(data: Any) -> str:  # noqa: ANN401  (bytes, or a NumPy element of them)
+    """Return bytes as text; those that are not UTF-8 as backslashes and digits."""
+    return bytes(data).decode("utf-8", "backslashreplace")
+
+
+def histogram_of(value: messages.Summary.Value) -> Histogram:
+    """Return the histogram that a value holds; CorruptError where it is none."""
+    if value.HasField("histo"):
+        histo = value.histo
+        right = np.array(histo.bucket_limit, np.float64)
+        counts = np.array(histo.bucket, np.float64)
+        if len(right) != len(counts):
+            raise CorruptError(
+                f"histogram: got {len(right)} limits, want as many as its {len(counts)} buckets"
+            )
+        left = np.concatenate([[-np.inf], right[:-1]]) if len(right) else right
+        return Histogram(left, right, counts, histo.min, histo.max, histo.num, histo.sum, histo.sum_squares)
+    buckets = np.asarray(to_array(value.tensor))
+    if buckets.ndim != 2 or buckets.shape[1] != 3 or buckets.dtype.kind != "f":
+        raise CorruptError(f"histogram: got {buckets.dtype}{list(buckets.shape)}, want numbers [k, 3]")
+    left, right, counts = buckets.astype(np.float64).T
+    low, high = (float(left[0]), float(right[-1])) if len(left) else (np.nan, np.nan)
+    return Histogram(left, right, counts, low, high, float(counts.sum()), None, None)
+
+
+def images_of(value: messages.Summary.Value) -> tuple[Image, ...]:
+    """Return the images that a value holds; CorruptError where they are none."""
+    if value.HasField("image"):
+        image = value.image
+        data = image.encoded_image_string
+        return (Image(data, format_of(data), image.height, image.width, image.colorspace or None),)
+    strings = _strings(value, "images")
+    if strings.ndim != 1 or len(strings) < 2:
+        raise CorruptError(f"images: got strings {list(strings.shape)}, want width, height and images")
+    try:
+        width, height = int(strings[0]), int(strings[1])
+    except ValueError as error:
+        raise CorruptError("images: width and height are no numbers") from error
+    return tuple(Image(data, format_of(data), height, width, None) for data in strings[2:].tolist())
+
+
+def audio_of(value: messages.Summary.Value) -> tuple[Audio, ...]:
+    """Return the clips that a value holds; CorruptError where they are none."""
+    if value.HasField("audio"):
+        clip = value.audio
+        return (
+            Audio(
+                clip.encoded_audio_string,
+                clip.content_type,
+                clip.sample_rate,
+                clip.num_channels,
+                clip.length_frames,
+            ),
+        )
+    strings = _strings(value, "audio")
+    if strings.ndim == 1:
+        strings = np.stack([strings, np.full(len(strings), b"", object)], axis=1)
+    if strings.ndim != 2 or strings.shape[1] != 2:
+        raise CorruptError(f"audio: got strings {list(strings.shape)}, want clips and labels")
+    return tuple(
+        Audio(data, "audio/wav" if data.startswith(b"RIFF") else "", None, None, None, text_of(label))
+        for data, label in strings.tolist()
+    )
+
+
+def texts_of(value: messages.Summary.Value) -> np.ndarray:
+    """Return the text that a value holds: an array of ``str`` objects of the tensor's shape."""
+    strings = _strings(value, "text")
+    texts = np.empty(strings.shape, object)
+    for index, data in np.ndenumerate(strings):
+        texts[index] = text_of(data)
+    return texts
+
+
+def _strings(value: messages.Summary.Value, what: str) -> np.ndarray:
+    if not value.HasField("tensor"):
+        raise CorruptError(f"{what}: got no tensor, want one of strings")
+    strings: np.ndarray = to_array(value.tensor)
+    if not strings.dtype.hasobject or not all(isinstance(item, bytes) for item in strings.flat):
+        raise UnsupportedError(f"{what}: got a tensor of {strings.dtype}, want one of strings")
+    return strings

@@ -1,0 +1,431 @@
+"""Event files: scalars as columns, and all that else is in them."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ckptfmt
+from ckptfmt.errors import (
+    CheckpointNotFoundError,
+    CorruptError,
+    MissingDependencyError,
+    TensorNotFoundError,
+    UnsupportedError,
+)
+from ckptfmt.events.form import layout_of
+from ckptfmt.proto import messages
+from ckptfmt.wire.coding import encode_varint
+from tests.support.corpus import CORPUS, entries, load_expected
+from tests.support.event_log import (
+    EVENTS,
+    VERSION,
+    frame,
+    open_quietly,
+    scalar,
+    scalars_by_columns,
+    scalars_by_protobuf,
+    tensor_scalar,
+    write_events,
+)
+
+# --- scalars -----------------------------------------------------------------------------------------------
+
+
+def test_scalars_are_columns(tmp_path: Path) -> None:
+    path = write_events(
+        tmp_path / "e.tfevents.1.h", [VERSION, *(scalar("loss", i / 2, 10 * i, 1e9 + i) for i in range(300))]
+    )
+    loss = ckptfmt.open_events(path).scalars["loss"]
+    assert (loss.steps.dtype, loss.wall_times.dtype, loss.values.dtype) == (np.int64, np.float64, np.float32)
+    assert loss.steps.tolist() == [10 * i for i in range(300)]
+    assert loss.wall_times.tolist() == [1e9 + i for i in range(300)]
+    assert loss.values.tolist() == [i / 2 for i in range(300)]
+    assert (loss[-1], loss[1:3], list(loss)[:2], len(loss)) == (149.5, [0.5, 1.0], [0.0, 0.5], 300)
+    assert not loss.values.flags.writeable
+
+
+def test_both_ways_to_write_scalars_are_one(tmp_path: Path) -> None:
+    events = [
+        VERSION,
+        *(tensor_scalar("a", i, i) for i in range(50)),
+        *(scalar("b", i, i) for i in range(50)),
+    ]
+    found = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", events))
+    assert found.tags == {"a": "scalars", "b": "scalars"}
+    assert np.array_equal(found.scalars["a"].values, found.scalars["b"].values)
+    assert found.scalars["a"].metadata.plugin == "scalars"
+
+
+def test_metadata_of_the_first_value_are_those_of_all(tmp_path: Path) -> None:
+    events = [tensor_scalar("loss", i, i) for i in range(100)]
+    for event in events[1:]:
+        event.summary.value[0].ClearField("metadata")
+    found = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", [VERSION, *events]))
+    assert found.scalars["loss"].steps.tolist() == list(range(100))
+
+
+def test_numbers_of_other_dtypes_are_scalars_too(tmp_path: Path) -> None:
+    events = [tensor_scalar("x", i, i) for i in range(6)]
+    for event in events[3:]:
+        event.summary.value[0].tensor.CopyFrom(ckptfmt.to_proto(np.float64(event.step) + 0.1))
+    series = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", events)).scalars["x"]
+    assert series.values.dtype == np.float64
+    assert series.values.tolist() == [0.0, 1.0, 2.0, 3.1, 4.1, 5.1]
+
+
+TAGS = ["loss", "acc", "ü/rate", "a" * 130]
+NUMBERS = st.one_of(st.floats(width=32), st.sampled_from([0.0, -0.0, float("nan"), float("inf")]))
+
+
+@st.composite
+def odd_events(draw: Any) -> bytes:
+    """Events that mean something to protobuf, written in any way."""
+    step = draw(st.one_of(st.integers(0, 300), st.integers(-(2**63), 2**63 - 1)))
+    event = messages.Event(step=step, wall_time=draw(st.sampled_from([0.0, 1.5, 1e9, float("nan")])))
+    for _ in range(draw(st.integers(1, 3))):
+        make = draw(st.sampled_from([scalar, tensor_scalar]))
+        value = make(draw(st.sampled_from(TAGS)), draw(NUMBERS), 0).summary.value[0]
+        kind = draw(st.integers(0, 9))
+        if value.HasField("tensor"):
+            if kind == 0:
+                value.ClearField("metadata")
+            elif kind == 1:
+                value.tensor.CopyFrom(ckptfmt.to_proto(np.float32(draw(NUMBERS))))
+            elif kind == 2:
+                value.tensor.CopyFrom(ckptfmt.to_proto(np.float32([1, 2])))
+                value.metadata.plugin_data.plugin_name = "other"
+                value.tag = "other"
+            elif kind == 3:
+                value.tensor.version_number = 7
+        elif kind == 4:
+            value.node_name = "node"
+        elif kind == 5:
+            value.ClearField("tag")
+        event.summary.value.add().CopyFrom(value)
+    data: bytes = event.SerializeToString()
+    odd = draw(st.integers(0, 12))
+    if odd == 0:
+        data += b"\x9a\x06\x03abc"  # an unknown field
+    elif odd == 1:
+        data += data  # merged: the numbers of the second, the values of both
+    elif odd == 2:
+        data = b"\x10\x05" + data  # a step that is written again
+    elif odd == 3:
+        data += b"\x10\x85\x80\x00"  # a step in more bytes than it needs
+    elif odd == 4:
+        data = data[:9] if len(data) > 9 and data[0] == 9 else data
+    return data
+
+
+@given(st.lists(odd_events(), max_size=12), st.integers(1, 6), st.booleans())
+def test_columns_are_what_protobuf_decodes(events: list[bytes], repeats: int, compressed: bool) -> None:
+    records = [record for record in events for _ in range(repeats)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_events(Path(folder, "e.tfevents"), records)
+        if compressed:
+            path.write_bytes(gzip.compress(path.read_bytes()))
+        found = ckptfmt.open_events(path)
+        wanted = scalars_by_protobuf([messages.Event.FromString(record) for record in records])
+        assert found.num_events == len(records)
+        got = scalars_by_columns(found)
+        for tag, rows in wanted.items():
+            if any(len(stored) != 4 for _, _, stored in rows):
+                continue  # of another dtype or shape: see above
+            assert got[tag] == rows
+        assert set(got) == set(wanted)
+
+
+@given(
+    st.lists(st.sampled_from(TAGS + [f"t{i}" for i in range(40)]), min_size=5, max_size=300), st.integers()
+)
+def test_any_mixture_of_tags_keeps_its_order(tags: list[str], seed: int) -> None:
+    random = np.random.default_rng(abs(seed))
+    events = [
+        (scalar if random.random() < 0.5 or tag.startswith("t") else tensor_scalar)(
+            tag, float(np.float32(random.normal())), int(random.integers(0, 40000)), float(random.random())
+        )
+        for tag in tags
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        found = ckptfmt.open_events(write_events(Path(folder, "e.tfevents"), [VERSION, *events]))
+        assert scalars_by_columns(found) == scalars_by_protobuf(events)
+        assert list(found.tags) == list(dict.fromkeys(tags))
+
+
+def test_forms_are_only_those_of_scalars() -> None:
+    event = scalar("loss", 1.0, 300, 5.0)
+    data = event.SerializeToString()
+    layout = layout_of(data)
+    assert layout is not None
+    assert layout.tags == ("loss",)
+    assert layout_of(VERSION.SerializeToString()) is None
+    assert layout_of(data[:-1]) is None
+    assert layout_of(b"") is None
+    assert layout_of(data + b"\x10\x05") is None  # a second step
+    assert layout_of(scalar("loss", 1.0, -1).SerializeToString()) is None
+    bad = data.replace(b"loss", b"lo\xff\xff")
+    assert layout_of(bad) is None
+
+
+# --- files -------------------------------------------------------------------------------------------------
+
+
+def test_files_of_a_run_are_read_in_time_order(tmp_path: Path) -> None:
+    names = [
+        "events.out.tfevents.999.host",
+        "events.out.tfevents.1000.host.12.9.v2",
+        "events.out.tfevents.1000.host.12.10.v2",
+        "events.out.tfevents.20000.host",
+    ]
+    for number, name in reversed(list(enumerate(names))):
+        write_events(tmp_path / name, [VERSION, scalar("x", number, number)])
+    (tmp_path / "notes.txt").write_text("no events")
+    events = ckptfmt.open_events(tmp_path)
+    assert [Path(file).name for file in events.files] == names
+    assert events.scalars["x"].steps.tolist() == [0, 1, 2, 3]
+    assert [event.step for event in events if event.HasField("summary")] == [0, 1, 2, 3]
+    assert [record.file for record in events.records()] == [f for f in events.files for _ in range(2)]
+
+
+def test_a_run_that_began_again_keeps_all_values() -> None:
+    loss = ckptfmt.open_events(EVENTS / "restarted").scalars["loss"]
+    assert loss.steps.tolist() == [0, 1, 2, 3, 4, 3, 4, 5, 6, 7]
+    assert loss.values.tolist() == [*(i / 8 for i in range(5)), *(3 + i / 8 for i in range(3, 8))]
+
+
+def test_runs_below_a_directory(tmp_path: Path) -> None:
+    for run in ("", "train", "eval/a"):
+        write_events(tmp_path / run / "events.out.tfevents.1.h", [VERSION])
+    assert ckptfmt.find_runs(tmp_path) == {
+        ".": str(tmp_path),
+        "eval/a": str(tmp_path / "eval" / "a"),
+        "train": str(tmp_path / "train"),
+    }
+    with pytest.raises(
+        CheckpointNotFoundError, match=r"no event file in this directory; it has 1 runs? .*: a"
+    ):
+        ckptfmt.open_events(tmp_path / "eval")
+    with pytest.raises(CheckpointNotFoundError):
+        ckptfmt.find_runs(tmp_path / "nothing")
+
+
+def test_what_is_no_event_file_is_called_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("this is a text of some length")
+    (tmp_path / "model.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    (tmp_path / "data.tfrecord").write_bytes(frame(b"example"))
+    with pytest.raises(
+        UnsupportedError, match=r"a TFRecord file, not a TensorBoard event file: .*open_records"
+    ):
+        ckptfmt.open_events(tmp_path / "data.tfrecord")
+    for name, what in (("text", "a text file"), ("model.h5", "an HDF5 file")):
+        with pytest.raises(UnsupportedError, match=what):
+            ckptfmt.open_events(tmp_path / name).gather()
+        with pytest.raises(UnsupportedError, match=what):
+            list(ckptfmt.open_events(tmp_path / name))
+    with pytest.raises(CheckpointNotFoundError):
+        ckptfmt.open_events(tmp_path / "nothing")
+    with pytest.raises(UnsupportedError, match=r"open_events reads it, 'ckptfmt events' shows it"):
+        ckptfmt.read_graph(write_events(tmp_path / "e", [VERSION]))
+
+
+def test_compressed_event_files_are_read(tmp_path: Path) -> None:
+    for path in EVENTS.glob("*/*"):
+        packed = tmp_path / path.name
+        packed.write_bytes(gzip.compress(path.read_bytes()))
+        plain, found = ckptfmt.open_events(path), ckptfmt.open_events(packed)
+        assert scalars_by_columns(found) == scalars_by_columns(plain)
+        assert found.tags == plain.tags
+        for tag, series in plain.tensors.items():
+            assert all(map(np.array_equal, series, found.tensors[tag]))
+        for tag, images in plain.images.items():
+            assert list(images) == list(found.images[tag])
+
+
+def test_a_tag_that_is_not_there(tmp_path: Path) -> None:
+    events = ckptfmt.open_events(EVENTS / "tf2")
+    with pytest.raises(TensorNotFoundError, match="no scalars 'los'; did you mean 'loss'"):
+        events.scalars["los"]
+    with pytest.raises(KeyError):
+        events.histograms["loss"]
+
+
+# --- other kinds -------------------------------------------------------------------------------------------
+
+
+def pixels(step: int) -> np.ndarray:
+    return (np.arange(2 * 3 * 4 * 3).reshape(2, 3, 4, 3) * (step + 1) % 256).astype(np.uint8)
+
+
+def test_every_kind_of_tensorflow_1() -> None:
+    events = ckptfmt.open_events(EVENTS / "tf1")
+    assert (events.version, events.writer) == ("brain.Event:2", "tensorflow.core.util.events_writer")
+    assert events.scalars["loss"].values.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    histogram = events.histograms["weights"][4]
+    assert (histogram.min, histogram.max, histogram.num, histogram.sum) == (0, 19, 20, 190)
+    assert histogram.counts.sum() == 20
+    assert (histogram.left[1:] == histogram.right[:-1]).all()
+    (image,) = events.images["pictures/image/1"][2]
+    assert (image.format, image.height, image.width, image.channels) == ("png", 3, 4, 3)
+    (clip,) = events.audio["sound/audio/0"][1]
+    assert (clip.content_type, clip.sample_rate, clip.num_channels, clip.length_frames) == (
+        "audio/wav",
+        8000,
+        1,
+        20,
+    )
+    assert clip.data.startswith(b"RIFF")
+    assert events.text["words"][1].item() == "0.250000"
+    assert events.tensors["matrix"][4].tolist() == [[1, 1], [1, 1]]
+    assert "x" in events.graphs[0]
+    assert "loss" in events.meta_graphs[0].graph
+    assert [(log.status, log.checkpoint_path) for log in events.session_logs] == [
+        ("START", ""),
+        ("CHECKPOINT", "ckpt-1"),
+        ("STOP", ""),
+    ]
+    assert [(each.tag, each.step) for each in events.run_metadata] == [("step1", 1)]
+    assert events.hparams is None
+
+
+def test_every_kind_of_tensorflow_2() -> None:
+    events = ckptfmt.open_events(EVENTS / "tf2")
+    assert events.scalars["accuracy"].values.tolist() == [1, 0.75, 0.5, 0.25, 0]
+    assert events.scalars["accuracy"].metadata.description == "of the **test** set"
+    histogram = events.histograms["weights"][4]
+    assert (histogram.min, histogram.max, histogram.num, histogram.sum) == (0, 76, 20, None)
+    assert len(histogram.counts) == 7
+    images = events.images["pictures"][2]
+    assert [(each.format, each.height, each.width) for each in images] == [("png", 3, 4)] * 2
+    assert [clip.content_type for clip in events.audio["sound"][1]] == ["audio/wav"] * 2
+    assert events.text["words"][1].item() == "1"
+    assert events.text["table"][2].tolist() == [["a", "b"], ["ü", "2"]]
+    assert events.tensors["matrix"][3].dtype == np.float64
+    assert events.tensors["number"][3] == np.float32(3)
+    assert events.tensors["number"].steps.tolist() == [0, 1, 2, 3, 4]
+    hparams = events.hparams
+    assert hparams is not None
+    assert hparams.values == {"units": 16.0, "rate": 0.5, "optimizer": "adam", "bias": True}
+    assert hparams.group_name == "trial"
+    assert [each.step for each in events.run_metadata] == [3]
+    assert len(events.graphs) == 1
+
+
+def test_images_are_decoded_through_pillow() -> None:
+    pytest.importorskip("PIL", reason="Pillow is not installed")
+    for case, tag in (("tf1", "pictures/image/0"), ("tf2", "pictures")):
+        for step, images in enumerate(ckptfmt.open_events(EVENTS / case).images[tag]):
+            assert np.array_equal(images[0].decode(), pixels(step)[0])
+    damaged = ckptfmt.Image(images[0].data[:40], "png", 3, 4, 3)
+    with pytest.raises(CorruptError, match="image of 40 bytes"):
+        damaged.decode()
+    with pytest.raises(ckptfmt.errors.LimitError):
+        images[0].decode(max_pixels=11)
+
+
+def test_without_pillow_images_are_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "PIL", None)
+    image = ckptfmt.open_events(EVENTS / "tf2").images["pictures"][0][0]
+    with pytest.raises(MissingDependencyError, match="images"):
+        image.decode()
+
+
+def test_summaries_that_are_not_what_their_plugin_says(tmp_path: Path) -> None:
+    event = messages.Event(step=1)
+    for plugin in ("histograms", "images", "audio", "text", "scalars"):
+        value = event.summary.value.add(tag=plugin)
+        value.metadata.plugin_data.plugin_name = plugin
+        value.tensor.CopyFrom(ckptfmt.to_proto(np.arange(3)))
+    events = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", [VERSION, event]))
+    for kind in ("histograms", "images", "audio", "text"):
+        with pytest.raises((CorruptError, UnsupportedError)):
+            getattr(events, kind)[kind][0]
+    with pytest.raises(CorruptError, match="want one number"):
+        events.scalars["scalars"]
+
+
+@pytest.mark.parametrize("entry", entries("events"))
+def test_files_of_other_people_hold_what_tensorflow_says(entry: dict[str, Any]) -> None:
+    expected = load_expected(entry["name"])
+    events = ckptfmt.open_events(CORPUS / entry["path"])
+    assert events.num_events == expected["events"]
+    assert events.version == expected["file_version"]
+    assert events.damage == []
+    whats = [event.WhichOneof("what") for event in events]
+    assert {what: whats.count(what) for what in set(whats) if what} == {
+        what: count for what, count in expected["what"].items() if what != "None"
+    }
+    kinds = events.tags
+    for tag, facts in expected["tags"].items():
+        series = getattr(events, kinds[tag])[tag]
+        if "values" in facts and kinds[tag] == "scalars" and facts["kinds"] == ["simple_value"]:
+            found = zip(series.steps.tolist(), series.values.tolist(), strict=True)
+            assert [[step, value] for step, value in found] == facts["values"]
+
+
+# --- files that are being written --------------------------------------------------------------------------
+
+
+def test_what_was_written_since_is_read(tmp_path: Path) -> None:
+    path = write_events(
+        tmp_path / "events.out.tfevents.1.h", [VERSION, *(scalar("x", i, i) for i in range(10))]
+    )
+    events = ckptfmt.open_events(tmp_path)
+    assert len(events.scalars["x"]) == 10
+    more = frame(scalar("x", 10, 10).SerializeToString())
+    with path.open("ab") as file:
+        file.write(more + more[:9])
+    assert events.refresh() == 1
+    assert events.tails == {str(path): 9}
+    with path.open("ab") as file:
+        file.write(more[9:])
+    write_events(tmp_path / "events.out.tfevents.2.h", [VERSION, tensor_scalar("y", 1, 1)])
+    assert events.refresh() == 3
+    assert events.scalars["x"].steps.tolist() == [*range(11), 10]
+    assert set(events.scalars) == {"x", "y"}
+    assert events.tails == {}
+    assert events.refresh() == 0
+
+
+def test_a_run_is_followed_through_its_files(tmp_path: Path) -> None:
+    first = write_events(tmp_path / "events.out.tfevents.1.h", [VERSION])
+
+    def write() -> None:
+        for number in range(3):
+            with first.open("ab") as file:
+                data = frame(scalar("x", number, number).SerializeToString())
+                file.write(data[:20])
+                file.flush()
+                file.write(data[20:])
+        write_events(tmp_path / "events.out.tfevents.2.h", [VERSION, scalar("x", 3, 3)])
+
+    followed = ckptfmt.open_events(tmp_path).follow(poll=0.001, timeout=30)
+    assert next(followed).file_version == "brain.Event:2"
+    writer = threading.Thread(target=write)
+    writer.start()
+    found = [next(followed) for _ in range(5)]
+    writer.join()
+    assert [event.step for event in found if event.HasField("summary")] == [0, 1, 2, 3]
+    followed.close()  # type: ignore[attr-defined]
+    assert len(list(ckptfmt.open_events(tmp_path).follow(poll=0, timeout=0))) == 6
+
+
+def test_events_without_numbers_are_at_zero(tmp_path: Path) -> None:
+    value = b"\x0a\x01x\x15" + struct.pack("<f", 2.5)
+    summary = b"\x0a" + encode_varint(len(value)) + value
+    event = b"\x2a" + encode_varint(len(summary)) + summary
+    series = open_quietly(write_events(tmp_path / "e.tfevents", [event] * 5)).scalars["x"]
+    assert (series.steps.tolist(), series.wall_times.tolist(), series.values.tolist()) == (
+        [0] * 5,
+        [0.0] * 5,
+        [2.5] * 5,
+    )

@@ -1,0 +1,212 @@
+"""Event files that are damaged, cut, or made to abuse a reader."""
+
+from __future__ import annotations
+
+import gzip
+import resource
+import struct
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ckptfmt
+from ckptfmt.errors import (
+    ChecksumError,
+    CkptfmtError,
+    CorruptError,
+    DamageWarning,
+    LimitError,
+    TruncatedError,
+)
+from ckptfmt.events import event_file
+from ckptfmt.proto import messages
+from ckptfmt.wire.coding import encode_varint
+from ckptfmt.wire.crc32c import crc32c, mask
+from tests.support.event_log import (
+    EVENTS,
+    VERSION,
+    frame,
+    open_quietly,
+    scalar,
+    scalars_by_columns,
+    scalars_by_protobuf,
+    tensor_scalar,
+    write_events,
+)
+
+EVENTS_OF_A_RUN = [
+    VERSION,
+    *(
+        make(tag, i + 0.5, 10 * i, 100.0 + i)
+        for i in range(4)
+        for tag, make in (("a", scalar), ("b", tensor_scalar))
+    ),
+]
+RECORDS = [frame(event.SerializeToString()) for event in EVENTS_OF_A_RUN]
+BORDERS = np.cumsum([0, *map(len, RECORDS)]).tolist()
+CONTENT = b"".join(RECORDS)
+
+
+def without(lost: int) -> list[messages.Event]:
+    return [event for i, event in enumerate(EVENTS_OF_A_RUN) if i != lost]
+
+
+@pytest.mark.parametrize("bits", [0xFF, 0x10, 0x01])
+def test_a_flipped_byte_loses_one_event_and_says_which(tmp_path: Path, bits: int) -> None:
+    path = tmp_path / "e.tfevents"
+    for at in range(len(CONTENT)):
+        damaged = bytearray(CONTENT)
+        damaged[at] ^= bits
+        path.write_bytes(damaged)
+        lost = next(i for i in range(len(RECORDS)) if at < BORDERS[i + 1])
+        events = open_quietly(path)
+        assert scalars_by_columns(events) == scalars_by_protobuf(without(lost)), at
+        (damage,) = events.damage
+        assert (damage.offset, damage.skipped) == (BORDERS[lost], len(RECORDS[lost]))
+        assert isinstance(damage.error, ChecksumError)
+        assert events.num_events == len(RECORDS) - 1
+        with pytest.raises(ChecksumError) as caught:
+            ckptfmt.open_events(path, strict=True).gather()
+        assert caught.value.offset == BORDERS[lost]
+
+
+def test_every_truncation_gives_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "e.tfevents"
+    for size in range(len(CONTENT)):
+        path.write_bytes(CONTENT[:size])
+        whole = sum(border <= size for border in BORDERS[1:])
+        events = ckptfmt.open_events(path)
+        assert scalars_by_columns(events) == scalars_by_protobuf(EVENTS_OF_A_RUN[:whole])
+        assert events.damage == []
+        left = size - BORDERS[whole]
+        assert events.tails == ({str(path): left} if left else {})
+        if left:
+            with pytest.raises(TruncatedError):
+                ckptfmt.open_events(path, strict=True).gather()
+
+
+@pytest.mark.parametrize("case", ["tf2", "restarted"])
+def test_a_flipped_byte_of_any_kind_of_event_is_right_or_an_error(tmp_path: Path, case: str) -> None:
+    source = sorted((EVENTS / case).iterdir())[0]
+    content = source.read_bytes()
+    whole = ckptfmt.open_events(source)
+    path = tmp_path / "e.tfevents"
+    step = 1 if len(content) < 1000 else 13
+    for at in range(0, len(content), step):
+        damaged = bytearray(content)
+        damaged[at] ^= 0x5A
+        path.write_bytes(damaged)
+        events = open_quietly(path)
+        assert len(events.damage) == 1
+        assert events.num_events == whole.num_events - 1
+
+
+def test_damage_in_many_events_alike_is_found(tmp_path: Path) -> None:
+    events = [VERSION, *(scalar("loss", i, i) for i in range(20_000))]
+    records = [frame(event.SerializeToString()) for event in events]
+    content = bytearray(b"".join(records))
+    borders = np.cumsum([0, *map(len, records)])
+    hit = [5, 77, 1000, 15_000, 19_999]
+    for number in hit:
+        content[borders[number] + 12 + 14] ^= 1
+    path = tmp_path / "e.tfevents"
+    path.write_bytes(content)
+    found = open_quietly(path)
+    assert [damage.offset for damage in found.damage] == [borders[number] for number in hit]
+    kept = [i for i in range(20_000) if i + 1 not in hit]
+    assert found.scalars["loss"].steps.tolist() == kept
+    assert open_quietly(path, verify=False).num_events > found.num_events
+
+
+def test_damage_is_warned_of_once_for_each_place(tmp_path: Path) -> None:
+    content = bytearray(CONTENT)
+    content[BORDERS[3] + 13] ^= 1
+    (tmp_path / "e.tfevents").write_bytes(content)
+    events = ckptfmt.open_events(tmp_path / "e.tfevents")
+    with pytest.warns(DamageWarning, match="record checksum mismatch"):
+        events.gather()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(events.damage) == 1
+
+
+def test_a_record_that_is_no_event_is_damage(tmp_path: Path) -> None:
+    bad = b"\x0a\xff\xff\xff\xff\x0f"
+    path = write_events(tmp_path / "e.tfevents", [VERSION, bad, *EVENTS_OF_A_RUN[1:]])
+    events = open_quietly(path)
+    assert scalars_by_columns(events) == scalars_by_protobuf(EVENTS_OF_A_RUN)
+    (damage,) = events.damage
+    assert "not a tensorflow.Event message" in str(damage)
+    assert (damage.offset, damage.skipped) == (BORDERS[1], len(bad) + 16)
+    with pytest.raises(CorruptError, match=r"not a tensorflow\.Event message"):
+        ckptfmt.open_events(path, strict=True).gather()
+
+
+def test_a_tag_that_is_not_utf_8_is_no_event(tmp_path: Path) -> None:
+    events = [scalar("loss", i, i).SerializeToString().replace(b"loss", b"lo\xffs") for i in range(20)]
+    found = open_quietly(write_events(tmp_path / "e.tfevents", [VERSION, *events, scalar("x", 1, 1)]))
+    assert (list(found.tags), len(found.damage)) == (["x"], 20)
+
+
+def test_a_length_of_2_to_the_62_is_where_the_file_ends(tmp_path: Path) -> None:
+    path = tmp_path / "e.tfevents"
+    for length in (1 << 62, (1 << 64) - 1, 1 << 40):
+        head = struct.pack("<Q", length)
+        path.write_bytes(CONTENT + head + struct.pack("<I", mask(crc32c(head))) + CONTENT)
+        events = ckptfmt.open_events(path)
+        assert scalars_by_columns(events) == scalars_by_protobuf(EVENTS_OF_A_RUN)
+        assert events.tails == {str(path): 12 + len(CONTENT)}
+
+
+def test_a_message_that_claims_more_than_is_there_is_no_event(tmp_path: Path) -> None:
+    for claim in (1 << 62, 1 << 31, 100):
+        event = b"\x2a" + encode_varint(claim) + b"\x0a\x02\x0a\x00"
+        found = open_quietly(write_events(tmp_path / "e.tfevents", [VERSION, *[event] * 5]))
+        assert len(found.damage) == 5
+
+
+def test_a_tensor_of_any_size_is_not_allocated(tmp_path: Path) -> None:
+    event = messages.Event(step=1)
+    value = event.summary.value.add(tag="x")
+    value.tensor.dtype = 1
+    value.tensor.tensor_shape.dim.add(size=1 << 40)
+    value.tensor.float_val.extend([1.0, 2.0])
+    events = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", [VERSION, event]))
+    with pytest.raises(CkptfmtError):
+        events.tensors["x"][0]
+
+
+def test_bombs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "e.tfevents"
+    path.write_bytes(gzip.compress(CONTENT + bytes(20 << 20)))
+    with pytest.raises(LimitError, match="bytes without a record"):
+        ckptfmt.open_events(path, limit=1 << 20).gather()
+    monkeypatch.setattr(event_file, "TOTAL_LIMIT", 8 << 20)
+    path.write_bytes(gzip.compress(frame(scalar("loss", 1, 1).SerializeToString()) * 400_000))
+    with pytest.raises(LimitError, match="bytes of a compressed file"):
+        ckptfmt.open_events(path).gather()
+
+
+def test_a_million_tags_take_bounded_time_and_memory(tmp_path: Path) -> None:
+    count = 1_000_000
+    path = tmp_path / "e.tfevents"
+    with path.open("wb") as file:
+        file.write(RECORDS[0])
+        for begin in range(0, count, 100_000):
+            file.write(
+                b"".join(
+                    frame(
+                        b"\x09" + bytes(8) + b"\x10\x01\x2a\x14\x0a\x12\x0a\x0b%011d\x15\x00\x00\x80\x3f" % i
+                    )
+                    for i in range(begin, begin + 100_000)
+                )
+            )
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    events = ckptfmt.open_events(path)
+    assert len(events.scalars) == count
+    assert events.scalars["00000999999"].values.tolist() == [1.0]
+    assert time.perf_counter() - started < 60
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20  # KiB

@@ -1,0 +1,108 @@
+"""Event files made by tests, and what is in them by protobuf's own decoding."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ckptfmt
+from ckptfmt.errors import DamageWarning
+from ckptfmt.proto import messages
+from ckptfmt.record.frame import encode_frame
+
+EVENTS = Path(__file__).parent.parent / "data" / "events"
+"""What TensorFlow wrote; see make_events."""
+
+VERSION = messages.Event(wall_time=1.5, file_version="brain.Event:2")
+
+
+def scalar(tag: str, value: float, step: int, wall_time: float = 0.0) -> messages.Event:
+    """An event of one scalar, as TensorFlow 1 writes it."""
+    event = messages.Event(wall_time=wall_time, step=step)
+    event.summary.value.add(tag=tag, simple_value=value)
+    return event
+
+
+def tensor_scalar(tag: str, value: float, step: int, wall_time: float = 0.0) -> messages.Event:
+    """An event of one scalar, as TensorFlow 2 writes it."""
+    event = messages.Event(wall_time=wall_time, step=step)
+    added = event.summary.value.add(tag=tag)
+    added.metadata.plugin_data.plugin_name = "scalars"
+    added.tensor.dtype = 1
+    added.tensor.tensor_shape.SetInParent()
+    added.tensor.tensor_content = struct.pack("<f", value)
+    return event
+
+
+def frame(data: bytes) -> bytes:
+    """A record."""
+    head, foot = encode_frame(data)
+    return head + data + foot
+
+
+def write_events(path: Path, events: Iterable[messages.Event | bytes]) -> Path:
+    """Write events, or records that are to pass for events."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = [event if isinstance(event, bytes) else event.SerializeToString() for event in events]
+    path.write_bytes(b"".join(map(frame, data)))
+    return path
+
+
+Found = dict[str, list[tuple[int, bytes, bytes]]]
+"""Tag -> step and the bytes of the wall time and of the value, to be compared to the last bit."""
+
+
+def float_bytes(number: float) -> bytes:
+    """A float32 with all its bits, whatever NaN it is."""
+    return np.float32(number).tobytes()
+
+
+def scalars_by_protobuf(events: Iterable[Any]) -> Found:
+    """The scalars of events, decoded one by one."""
+    found: Found = {}
+    plugins: dict[str, str] = {}
+    for event in events:
+        for value in event.summary.value:
+            if value.HasField("metadata"):
+                plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
+    for event in events:
+        for value in event.summary.value:
+            if value.HasField("simple_value"):
+                stored = float_bytes(value.simple_value)
+            elif value.HasField("tensor") and plugins.get(value.tag) == "scalars":
+                stored = np.asarray(ckptfmt.to_array(value.tensor.SerializeToString())).tobytes()
+            else:
+                continue
+            found.setdefault(value.tag, []).append(
+                (event.step, np.float64(event.wall_time).tobytes(), stored)
+            )
+    return found
+
+
+def scalars_by_columns(events: ckptfmt.EventFile) -> Found:
+    """The same, from the columns of an EventFile."""
+    return {
+        tag: list(
+            zip(
+                series.steps.tolist(),
+                [wall_time.tobytes() for wall_time in series.wall_times],
+                [value.tobytes() for value in series.values],
+                strict=True,
+            )
+        )
+        for tag, series in events.scalars.items()
+    }
+
+
+def open_quietly(path: Path, **options: Any) -> ckptfmt.EventFile:
+    """Open and read event files, damage not warned of."""
+    events = ckptfmt.open_events(path, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamageWarning)
+        events.gather()
+    return events
