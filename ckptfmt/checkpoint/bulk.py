@@ -71,7 +71,7 @@ def read_tensors(
     entries
         Of tensors that are there.
     load
-        Reads any one of them.
+        Reads any one of them, in one thread.
     to_verify
         Whether the checksum of one that is stored whole is still to be verified.
     threads, copy, out
@@ -91,13 +91,13 @@ def read_tensors(
         else:
             others.append(entry)
         arrays[entry.name] = _NOTHING  # for the order
-    if bundle.has_views or out:
+    if bundle.has_views:
         _look_at(bundle, small)
         for entry in small:
             arrays[entry.name] = load(entry)
     else:
         for run in _runs(small):
-            arrays.update(_read_run(bundle, run, load, to_verify, copy=copy))
+            arrays.update(_read_run(bundle, run, load, to_verify, copy=copy, out=out))
     large.sort(key=lambda each: (each.entry.shard or 0, each.place.offset))
     arrays.update(_read_large(bundle, large, threads))
     others.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
@@ -121,7 +121,8 @@ def _prepare(bundle: Bundle, entry: Entry, verify: bool, *, copy: bool, out: Arr
     if out is None and not copy and place.file.has_views:
         return _Large(entry, place, bundle.decode(entry, place, place.read()), None, verify)
     array = new_array(entry.shape, entry.dtype) if out is None else out
-    target = array.reshape(-1).view(np.uint8).data
+    # Not of a subclass: a matrix has two dimensions however it is reshaped.
+    target = np.asarray(array).reshape(-1).view(np.uint8).data
     if out is None and not copy:
         read_only(array)
     return _Large(entry, place, array, target, verify)
@@ -201,6 +202,7 @@ def _read_run(
     to_verify: Callable[[Entry], bool],
     *,
     copy: bool,
+    out: Mapping[str, Array],
 ) -> dict[str, Array]:
     """The arrays of small tensors that lie together, as views of what one read returns."""
     try:
@@ -211,7 +213,12 @@ def _read_run(
         for entry, place in zip(run, places, strict=True):
             stored = data[place.offset - start : place.offset - start + place.size]
             array = bundle.decode(entry, place, stored, verify=to_verify(entry))
-            arrays[entry.name] = array.copy() if copy else array
+            if entry.name in out:
+                np.copyto(out[entry.name], array)
+                array = out[entry.name]
+            elif copy:
+                array = array.copy()
+            arrays[entry.name] = array
     except CkptfmtError:
         # One by one, as if each had been asked for alone.
         return {entry.name: load(entry) for entry in run}

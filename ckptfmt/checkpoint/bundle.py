@@ -33,6 +33,7 @@ from ckptfmt.errors import (
     CheckpointNotFoundError,
     ChecksumError,
     CorruptError,
+    LimitError,
     TruncatedError,
     UnsupportedError,
 )
@@ -42,6 +43,7 @@ from ckptfmt.tensor.array import Array, Box, check_shape, decode_raw, expected_s
 from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
 from ckptfmt.wire.crc32c import combine_all, crc32c_in_threads
 from ckptfmt.wire.file import Opener, RandomAccessFile, stream_crc
+from ckptfmt.wire.memory import memory_size
 from ckptfmt.wire.pieces import cut, default_threads, in_threads
 
 HEADER_KEY = b""
@@ -127,7 +129,16 @@ class Bundle:
 
     def _columns(self, low: bytes, high: bytes | None) -> Columns:
         """The entries of the tensors whose keys begin with ``low`` or follow it, and come before ``high``."""
-        columns = Columns(self.table.rows(low, high), self.decode_entry)
+        try:
+            columns = Columns(self.table.rows(low, high), self.decode_entry)
+        except MemoryError as error:
+            # Compressed, names may take many times what the file does.
+            size = self.table.file.size
+            raise LimitError(
+                f"{self._index_name}: memory for the names in an index of {size} bytes",
+                limit=memory_size(),
+                asked=size,
+            ) from error
         first = bisect_left(columns.names, low, key=key_of)
         last = len(columns) if high is None else bisect_left(columns.names, high, key=key_of)
         if not low and columns.names[:1] == [""]:
@@ -235,7 +246,10 @@ class Bundle:
             raise CorruptError(f"entry of tensor {name!r}: {error.what}", file=self._index_name) from error
         if not entry.slices:
             return entry
-        return entry._replace(nbytes=expected_size(entry.dtype, entry.shape) or self._sliced_nbytes(entry))
+        nbytes = expected_size(entry.dtype, entry.shape) or self._sliced_nbytes(entry)
+        if nbytes >= 1 << 63:
+            raise CorruptError(f"entry of tensor {name!r}: it takes {nbytes} bytes", file=self._index_name)
+        return entry._replace(nbytes=nbytes)
 
     def _sliced_nbytes(self, entry: Entry) -> int:
         """Stored bytes of a tensor in slices whose elements vary in size."""
@@ -244,24 +258,33 @@ class Bundle:
 
     # --- values ------------------------------------------------------------------------------------------
 
-    def read_whole(self, entry: Entry, *, verify: bool, at: Box | None = None) -> Array:
+    def read_whole(
+        self, entry: Entry, *, verify: bool, at: Box | None = None, threads: int | None = None
+    ) -> Array:
         """Return the values stored under one entry, or part of them: a read-only view if the dtype allows."""
         place = self.place(entry)
         if at is not None and self.is_plain(entry):
             if not place.file.has_views:
                 return gather(place.file, place.offset, entry.dtype, entry.shape, at)
             prefetch(place.file, place.offset, entry.dtype, entry.shape, at)
-        return self.decode(entry, place, place.read(), verify=verify, at=at)
+        return self.decode(entry, place, place.read(), verify=verify, at=at, threads=threads)
 
     def decode(
-        self, entry: Entry, place: Place, data: memoryview, *, verify: bool = False, at: Box | None = None
+        self,
+        entry: Entry,
+        place: Place,
+        data: memoryview,
+        *,
+        verify: bool = False,
+        at: Box | None = None,
+        threads: int | None = None,
     ) -> Array:
         """Return the values, or part of them, in the bytes stored at a place."""
         dtype, shape = entry.dtype, entry.shape
         try:
             if dtype.itemsize is not None:
                 # Before decoding: what that would find wrong in damaged bytes is not the cause.
-                if verify and (crc := crc32c_in_threads(data)) != entry.crc32c:
+                if verify and (crc := crc32c_in_threads(data, threads)) != entry.crc32c:
                     raise _mismatch(entry, crc)
                 return decode_raw(data, dtype, shape, big_endian=self.header.big_endian, at=at)
             if dtype.storage is Storage.STRING:
@@ -281,9 +304,17 @@ class Bundle:
         if crc != entry.crc32c:
             raise _mismatch(entry, crc).within(place.file.name, place.offset)
 
-    def read_slice(self, entry: Entry, part: TensorSlice, *, verify: bool, at: Box | None = None) -> Array:
+    def read_slice(
+        self,
+        entry: Entry,
+        part: TensorSlice,
+        *,
+        verify: bool,
+        at: Box | None = None,
+        threads: int | None = None,
+    ) -> Array:
         """Return one stored slice of a tensor, or part of it."""
-        return self.read_whole(self.find_slice(entry, part), verify=verify, at=at)
+        return self.read_whole(self.find_slice(entry, part), verify=verify, at=at, threads=threads)
 
     def check(self, entry: Entry) -> None:
         """Verify the checksum of an entry's bytes, without keeping them in memory."""
@@ -323,8 +354,9 @@ class Bundle:
         """Let the system forget the bytes of a tensor."""
         for stored in (self.find_slice(entry, part) for part in entry.slices) if entry.slices else (entry,):
             assert stored.shard is not None
-            if stored.shard in self._shards:
-                self._shards[stored.shard].release(stored.offset or 0, stored.nbytes)
+            file = self._shards.get(stored.shard)
+            if file is not None:
+                file.release(stored.offset or 0, stored.nbytes)
 
     def place(self, entry: Entry) -> Place:
         """Return where the values of an entry without slices lie, of the size that dtype and shape want."""

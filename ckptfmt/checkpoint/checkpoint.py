@@ -129,7 +129,8 @@ class Checkpoint(Tensors):
     """An open checkpoint: ``Mapping`` of tensor names, sorted by their bytes, to NumPy arrays.
 
     Nothing is read until it is asked for. Arrays are read-only; one stored whole is a view of the mapped
-    file, which stays mapped while any array views it. May be used from many threads.
+    file, which stays mapped while any array views it, or with ``backend="pread"`` memory of its own, read and
+    verified anew each time. May be used from many threads.
     """
 
     def __init__(self, store: Bundle | SliceFile, *, verify: bool = True) -> None:
@@ -207,16 +208,19 @@ class Checkpoint(Tensors):
         )
 
         def load(entry: Entry) -> Array:
-            return self._read(entry, copy=copy, out=out.get(entry.name))
+            return self._read(entry, copy=copy, out=out.get(entry.name), threads=1)
 
         if isinstance(self._store, SliceFile):
             return {entry.name: load(entry) for entry in entries}
 
-        def to_verify(entry: Entry) -> bool:
-            return self._verify and entry.name not in self._verified
-
         arrays = read_tensors(
-            self._store, entries, load, to_verify=to_verify, threads=threads, copy=copy, out=out
+            self._store,
+            entries,
+            load,
+            to_verify=lambda entry: self._is_to_verify(entry.name),
+            threads=threads,
+            copy=copy,
+            out=out,
         )
         if self._verify:
             self._verified.update(arrays)
@@ -285,16 +289,22 @@ class Checkpoint(Tensors):
     def _model_names(self) -> frozenset[str]:
         return self._model_keys
 
-    def _read(self, entry: Entry, *, copy: bool = False, out: Array | None = None) -> Array:
+    def _is_to_verify(self, mark: str | tuple[str, TensorSlice]) -> bool:
+        """Whether a checksum is still to be verified; always where bytes are read anew each time."""
+        return self._verify and (mark not in self._verified or not self._store.has_views)
+
+    def _read(
+        self, entry: Entry, *, copy: bool = False, out: Array | None = None, threads: int | None = None
+    ) -> Array:
         """Read a whole tensor; into ``out``, into memory of its own, or as a read-only array."""
         if not entry.slices:
-            array = self._read_stored(entry, None)
+            array = self._read_stored(entry, None, threads=threads)
             if out is not None:
                 np.copyto(out, array)
                 return out
             return array.copy() if copy else array
         new = (lambda _: out) if out is not None else (lambda shape: new_array(shape, entry.dtype))
-        array = self._assemble(entry, Selection.of(whole(entry.shape)), new)
+        array = self._assemble(entry, Selection.of(whole(entry.shape)), new, threads)
         return array if copy or out is not None else read_only(array)
 
     def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
@@ -325,14 +335,20 @@ class Checkpoint(Tensors):
         parts = [part for part in map(selection.within, stored) if part is not None]
         return bool(parts) and all(part.is_whole for part in parts)
 
-    def _assemble(self, entry: Entry, selection: Selection, new: Callable[[Shape], Array]) -> Array:
+    def _assemble(
+        self,
+        entry: Entry,
+        selection: Selection,
+        new: Callable[[Shape], Array],
+        threads: int | None = None,
+    ) -> Array:
         try:
             return assemble(
                 entry.shape,
                 entry.slices,
                 selection,
                 new,
-                lambda stored, part: self._read_stored(entry, stored, part),
+                lambda stored, part: self._read_stored(entry, stored, part, threads=threads),
             )
         except CorruptError as error:
             if error.file is not None:
@@ -341,17 +357,24 @@ class Checkpoint(Tensors):
             lost = f"; missing: {', '.join(files.missing)}" if files.missing else ""
             raise CorruptError(f"tensor {entry.name!r}: {error.what}{lost}", file=files.tables[0]) from error
 
-    def _read_stored(self, entry: Entry, stored: TensorSlice | None, part: Part | None = None) -> Array:
+    def _read_stored(
+        self,
+        entry: Entry,
+        stored: TensorSlice | None,
+        part: Part | None = None,
+        *,
+        threads: int | None = None,
+    ) -> Array:
         """Read what is stored as one piece, or only part of it, then without its checksum."""
         at = None if part is None or part.is_whole else part.source
         mark = entry.name if stored is None else (entry.name, stored)
         # Of strings and variants all is read to find any, so all can be verified.
         checkable = at is None or entry.dtype.itemsize is None
-        verify = self._verify and checkable and mark not in self._verified
+        verify = checkable and self._is_to_verify(mark)
         if stored is None:
-            array = self._store.read_whole(entry, verify=verify, at=at)
+            array = self._store.read_whole(entry, verify=verify, at=at, threads=threads)
         else:
-            array = self._store.read_slice(entry, stored, verify=verify, at=at)
+            array = self._store.read_slice(entry, stored, verify=verify, at=at, threads=threads)
         if verify:
             self._verified.add(mark)
         return array

@@ -23,6 +23,9 @@ READ_BYTES = 4 << 20
 GAP_BYTES = 4096
 """Bytes between two rows that are read in vain rather than making two reads."""
 
+SPARE_BYTES = 64 << 10
+"""Bytes of each row that are read in vain rather than reading the rows one by one."""
+
 SORTED_AT_ONCE = 1 << 16
 """Positions that are looked at together."""
 
@@ -40,8 +43,15 @@ class _Rows(NamedTuple):
     """Which rows are taken."""
     width: int
     """Bytes of a row."""
+    span: int
+    """Bytes of a row from the first to the last that is taken of it."""
     is_all: bool
     """Whether all of each row is taken."""
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether reading the rest of each row would take longer than reading each by itself."""
+        return not self.is_all and (self.width > READ_BYTES or self.width - self.span > SPARE_BYTES)
 
     def runs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Iterate over rows that are read together: which of those taken, and their positions, sorted."""
@@ -84,7 +94,7 @@ def gather(file: RandomAccessFile, offset: int, dtype: DType, shape: Shape, at: 
     positions = rows.positions
     if rows.is_stretch:
         file.read_into(rows.stretch(positions[0], positions[-1])[0], out.reshape(-1).view(np.uint8).data)
-    elif rows.width > READ_BYTES and not rows.is_all:
+    elif rows.is_sparse:
         for row, position in enumerate(positions):
             out[row] = gather(file, rows.stretch(int(position), 0)[0], dtype, inner, inner_at)
     else:
@@ -127,7 +137,12 @@ def _rows(offset: int, dtype: DType, shape: Shape, taken: list[range | np.ndarra
         width //= size
         offset += int(each[0]) * width
     if not taken:
-        return _Rows(offset, 0, range(1), width, True)
-    inner = zip(taken[axis + 1 :], shape[axis + 1 :], strict=True)
-    is_all = all(isinstance(each, range) and len(each) == size for each, size in inner)
-    return _Rows(offset, axis, taken[axis], width // shape[axis], is_all)
+        return _Rows(offset, 0, range(1), width, width, True)
+    width //= shape[axis]
+    stride, span, is_all = width, dtype.itemsize or 0, True
+    for each, size in zip(taken[axis + 1 :], shape[axis + 1 :], strict=True):
+        stride //= size
+        is_all &= isinstance(each, range) and len(each) == size
+        first, last = (each[0], each[-1]) if isinstance(each, range) else (int(each.min()), int(each.max()))
+        span += (last - first) * stride
+    return _Rows(offset, axis, taken[axis], width, span, is_all)

@@ -16,7 +16,7 @@ from ckptfmt.tensor.array import Array, Box, Shape
 Positions: TypeAlias = "range | np.ndarray"
 """Positions along one dimension, none negative: upwards in equal steps, or any (int64)."""
 
-Axis: TypeAlias = "int | slice | list[Any] | np.ndarray"
+Axis: TypeAlias = "int | slice | Sequence[Any] | np.ndarray"
 Index: TypeAlias = "Axis | EllipsisType | tuple[Axis | EllipsisType, ...]"
 """What NumPy calls an index, of which one list or mask at most."""
 
@@ -61,7 +61,7 @@ class Selection:
         for taken, (start, stop) in zip(self.positions, region, strict=True):
             if isinstance(taken, range):
                 first = max(0, -((taken.start - start) // taken.step))
-                last = min(len(taken), -((taken.start - stop) // taken.step))
+                last = max(first, min(len(taken), -((taken.start - stop) // taken.step)))
                 met = taken[first:last]
                 if not met and start < stop:
                     return None
@@ -121,6 +121,7 @@ def select(index: Index, shape: Shape, name: str) -> tuple[Selection, Box]:
     if given == len(items):
         items.append(Ellipsis)
     at = next(i for i, item in enumerate(items) if item is Ellipsis)
+    is_empty = given == len(shape) and at < given
     items[at : at + 1] = [slice(None)] * (len(shape) - given)
     positions: list[Positions] = []
     local: list[Any] = []
@@ -129,7 +130,9 @@ def select(index: Index, shape: Shape, name: str) -> tuple[Selection, Box]:
             taken = range(*item.indices(size))
             positions.append(taken if taken.step > 0 else taken[::-1])
             local.append(slice(None, None, None if taken.step > 0 else -1))
-        elif isinstance(item, (list, np.ndarray)) and np.ndim(item):
+        elif isinstance(item, (list, tuple, range, np.ndarray)) and (
+            not isinstance(item, np.ndarray) or item.ndim
+        ):
             listed = _listed(item, size, f"{name}: index of axis {axis}")
             positions.append(listed)
             local.append(np.arange(len(listed)))
@@ -142,7 +145,9 @@ def select(index: Index, shape: Shape, name: str) -> tuple[Selection, Box]:
     if 0 not in [each for each in local if isinstance(each, int)]:
         # Without integers, which NumPy takes for lists then, a list leaves its dimension where it is.
         local = [slice(None) if isinstance(each, np.ndarray) else each for each in local]
-    return Selection(tuple(positions)), (*local, ...)
+    # An ellipsis that stands for no dimension still parts a list from an integer.
+    behind = at if is_empty else len(local)
+    return Selection(tuple(positions)), (*local[:behind], ..., *local[behind:])
 
 
 def _position(item: Any, size: int, axis: int, name: str) -> int:  # noqa: ANN401  (what users may give)
@@ -159,9 +164,12 @@ def _position(item: Any, size: int, axis: int, name: str) -> int:  # noqa: ANN40
     return position % size
 
 
-def _listed(item: list[Any] | np.ndarray, size: int, label: str) -> np.ndarray:
+def _listed(item: Sequence[Any] | np.ndarray, size: int, label: str) -> np.ndarray:
     """The positions in a list, or where a mask is true."""
-    found = np.asarray(item)
+    try:
+        found = np.asarray(item)
+    except ValueError as error:
+        raise TypeError(f"{label}: got {item!r:.100}, want a list of integers or bools") from error
     if found.ndim != 1:
         raise IndexError(f"{label}: got an array of {found.ndim} dimensions, want one")
     if found.dtype == bool:

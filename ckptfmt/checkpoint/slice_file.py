@@ -110,6 +110,8 @@ class SliceFile:
         if merged.slices and merged.slices[0].covers_all() and len(merged.slices) == 1:
             merged = merged._replace(slices=())
         nbytes = expected_size(merged.dtype, merged.shape)
+        if nbytes is not None and nbytes >= 1 << 63:
+            raise CorruptError(f"tensor {name!r} takes {nbytes} bytes", file=self.files.tables[0])
         if merged.dtype.storage is Storage.STRING:
             nbytes = self._strings_nbytes(merged)
         return merged._replace(nbytes=nbytes or 0)
@@ -132,12 +134,23 @@ class SliceFile:
 
     # --- values ------------------------------------------------------------------------------------------
 
-    def read_whole(self, entry: Entry, *, verify: bool = True, at: Box | None = None) -> Array:
+    has_views = True
+    """Of values that are decoded, and verified with the block that they lie in."""
+
+    def read_whole(
+        self, entry: Entry, *, verify: bool = True, at: Box | None = None, threads: int | None = None
+    ) -> Array:
         """Return a tensor stored whole, or part; its checksum is that of its table block, always verified."""
         return self.read_slice(entry, TensorSlice(((0, FULL),) * len(entry.shape)), at=at)
 
     def read_slice(
-        self, entry: Entry, part: TensorSlice, *, verify: bool = True, at: Box | None = None
+        self,
+        entry: Entry,
+        part: TensorSlice,
+        *,
+        verify: bool = True,
+        at: Box | None = None,
+        threads: int | None = None,
     ) -> Array:
         """Return one stored slice of a tensor, or part of it: a view of the file where its dtype allows."""
         label = f"tensor {entry.name!r}: slice {part}"

@@ -72,8 +72,8 @@ class Table:
                 break
             self._kept.pop(oldest, None)
             held -= len(other)
-        if room >= 0:
-            self._kept[handle] = block
+        # The newest one whatever its size: the next name may lie in it, too.
+        self._kept[handle] = block
 
     def items(self) -> Iterator[tuple[bytes, Buffer]]:
         """Iterate over all keys and values in key order; each block is read once."""

@@ -189,6 +189,8 @@ class MappedFile:
         with _opened(path) as (descriptor, status):
             self.size = status.st_size
             self._identity = status.st_dev, status.st_ino
+            # Whatever becomes the working directory.
+            self._path = os.path.abspath(path)  # noqa: PTH100
             # An empty file cannot be mapped.
             self._map = _map(path, descriptor, self.size) if self.size else None
         self._view: memoryview | None = memoryview(self._map if self._map is not None else b"")
@@ -215,7 +217,7 @@ class MappedFile:
 
     def _check_still_there(self, offset: int, size: int) -> None:
         try:
-            status = os.stat(self.name)  # noqa: PTH116  (half the time that Path takes)
+            status = os.stat(self._path)  # noqa: PTH116  (half the time that Path takes)
         except OSError:
             return  # removed or renamed: what is mapped is there all the same
         # By path: from Python 3.13 on a mapping needs no descriptor, of which a process has few.

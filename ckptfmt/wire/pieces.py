@@ -42,6 +42,19 @@ def default_threads() -> int:
     return min(MAX_THREADS, len(usable))
 
 
+def _join(helpers: Iterable[threading.Thread]) -> None:
+    """Wait for threads, also when interrupted meanwhile; the last interruption is raised afterwards."""
+    interruption: BaseException | None = None
+    for helper in helpers:
+        while helper.is_alive():
+            try:
+                helper.join()
+            except BaseException as error:
+                interruption = error
+    if interruption is not None:
+        raise interruption
+
+
 def in_threads(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> list[_R]:
     """Return ``work(item)`` of each item, in order, done by up to ``threads`` threads, this one among them.
 
@@ -78,8 +91,7 @@ def in_threads(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> l
     finally:
         # Interrupted or not, threads do not outlive the call.
         waiting.clear()
-        for helper in helpers:
-            helper.join()
+        _join(helpers)
     try:
         if errors:
             raise errors[min(errors)]

@@ -158,6 +158,56 @@ def test_a_file_cut_short_while_it_is_open(
         assert caught.value.file == str(data)
 
 
+def test_only_small_tensors_asked_for_are_read_into_given_memory(tmp_path: Path) -> None:
+    arrays = {"a": np.zeros(1_000_000, np.float32), "b": np.arange(4, dtype=np.float32)}
+    write_bundle(tmp_path / "ckpt", arrays)
+    files = {str(path): path.read_bytes() for path in tmp_path.iterdir()}
+    ckpt = open_files(files, prefix=str(tmp_path / "ckpt"), has_views=False)
+    out = np.zeros(4, np.float32)
+    assert ckpt.read(out={"b": out})["b"] is out
+    np.testing.assert_array_equal(out, arrays["b"])
+    file = ckpt._store.shard(0, ckpt.entries["b"])
+    assert isinstance(file, MemoryFile)
+    assert [size for _, size in file.reads] == [16]
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_any_array_of_the_right_form_can_be_given(large: dict[str, np.ndarray], tmp_path: Path) -> None:
+    out = np.asmatrix(np.zeros((700, 1000)))
+    with ckptfmt.open(tmp_path / "ckpt") as ckpt:
+        assert ckpt.read(out={"c": out})["c"] is out
+    np.testing.assert_array_equal(out, large["c"])
+
+
+def test_what_is_read_anew_is_verified_anew(large: dict[str, np.ndarray], tmp_path: Path) -> None:
+    ckpt = ckptfmt.open(tmp_path / "ckpt", backend="pread")
+    np.testing.assert_array_equal(ckpt["small"], large["small"])
+    np.testing.assert_array_equal(ckpt.read()["b"], large["b"])
+    data = next(tmp_path.glob("*.data-*"))
+    content = bytearray(data.read_bytes())
+    for name in ("small", "b"):
+        content[content.index(large[name].tobytes()[:40])] ^= 1
+    with data.open("r+b") as file:
+        file.write(content)
+    for name in ("small", "b"):
+        with pytest.raises(ChecksumError):
+            ckpt[name]
+        with pytest.raises(ChecksumError):
+            ckpt.read([name])
+
+
+def test_a_cut_is_noticed_from_another_directory(
+    large: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ckpt = ckptfmt.open("ckpt")
+    np.testing.assert_array_equal(ckpt["small"], large["small"])
+    os.truncate(next(tmp_path.glob("*.data-*")), 5000)
+    monkeypatch.chdir("/")
+    with pytest.raises(TruncatedError, match="cut short"):
+        ckpt["a"]
+
+
 def test_small_tensors_that_lie_together_are_read_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

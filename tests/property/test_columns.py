@@ -50,6 +50,7 @@ UNUSUAL = st.one_of(
     st.builds(lambda entry: entry + encode_field(99, b"?"), USUAL),
     st.builds(encode_entry, offset=st.just(2**64 - 1), crc=UINT32),  # negative
     st.builds(encode_entry, shape=st.just([2**62, 4]), crc=UINT32),  # no such shape
+    st.builds(encode_entry, dtype=st.just(18), shape=st.just([2**62]), slices=st.just([b"\n\x00"])),
     st.binary(max_size=20),
 )
 VALUES = st.one_of(USUAL, USUAL, USUAL, UNUSUAL)
@@ -180,6 +181,15 @@ def test_columns_say_what_entries_say() -> None:
                     known = [getattr(entry, field) for entry in entries]
                     assert columns[field].dtype == np.int64
                     assert columns[field].tolist() == [-1 if value is None else value for value in known]
+
+
+def test_a_tensor_in_slices_beyond_all_measure_is_an_error() -> None:
+    entries = {"t": encode_entry(dtype=18, shape=[1 << 62], slices=[b"\n\x00"])}
+    ckpt = open_bundle(encode_bundle_index(entries), b"")
+    for read in (lambda: ckpt.entries["t"], ckpt.entries.to_columns, lambda: ckpt["t"], ckpt.read):
+        with pytest.raises(CorruptError, match=r"'t': it takes 73786976294838206464 bytes"):
+            read()
+    assert not ckpt.verify().ok
 
 
 def test_columns_of_a_damaged_entry_are_an_error() -> None:

@@ -56,6 +56,7 @@ def test_any_part_is_numpys(part: tuple[np.ndarray, Any], gap: int, most: int, a
         patch.setattr(gathering, "GAP_BYTES", gap)
         patch.setattr(gathering, "READ_BYTES", most)
         patch.setattr(gathering, "SORTED_AT_ONCE", at_once)
+        patch.setattr(gathering, "SPARE_BYTES", gap)
         got = gather(file, len(BEFORE), as_dtype("int32"), array.shape, source.source)
     want = np.asarray(array[index])
     assert got[local].shape == want.shape
@@ -107,6 +108,15 @@ def test_little_of_long_rows_is_little() -> None:
         gather(file, len(BEFORE), as_dtype("int32"), array.shape, part), array[part]
     )
     assert sum(size for _, size in file.reads) == 2 * 10 * 4
+
+
+def test_a_column_of_long_rows_is_little() -> None:
+    array = np.arange(50 * 100_000, dtype=np.int32).reshape(50, 100_000)
+    file = stored(array)
+    part = (slice(None), slice(5, 6), ...)
+    got = gather(file, len(BEFORE), as_dtype("int32"), array.shape, part)
+    np.testing.assert_array_equal(got, array[part])
+    assert sum(size for _, size in file.reads) == 50 * 4
 
 
 def test_a_file_that_is_too_short_is_an_error() -> None:

@@ -288,7 +288,11 @@ def indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
         items = [draw(st.slices(n) | st.integers(-n, n - 1)) for n in shape]
         items[axis] = chosen
         behind = draw(st.integers(axis + 1, len(shape)))
-        index = (*items[:behind], *([...] if draw(st.booleans()) else []))
+        index = tuple(items[:behind])
+        if draw(st.booleans()):
+            # In front of all dimensions, behind them, or in between, where it may stand for none.
+            at = draw(st.integers(0, behind)) if behind == len(shape) else behind
+            index = (*index[:at], ..., *index[at:])
         return index if len(index) > 1 or draw(st.booleans()) else index[0]
 
     return basic | listed()
@@ -397,6 +401,9 @@ def test_a_part_of_a_sliced_tensor_is_numpys(
         assert got.shape == expected.shape
         assert got.dtype == expected.dtype
         assert got.tolist() == expected.tolist()
+    for part in parts:
+        # All of one piece, whatever the sizes of those before and behind.
+        assert reader.is_verified(tuple(slice(*bounds) for bounds in part.region(shape)))
     if len(shape) > 1:
         np.testing.assert_array_equal(reader[..., -1], array[..., -1])
         np.testing.assert_array_equal(reader[0, ..., ::-1], array[0, ..., ::-1])
