@@ -304,7 +304,8 @@ class Checkpoint(Tensors):
                 return out
             return array.copy() if copy else array
         new = (lambda _: out) if out is not None else (lambda shape: new_array(shape, entry.dtype))
-        array = self._assemble(entry, Selection.of(whole(entry.shape)), new, threads)
+        selection = Selection.of(whole(entry.shape))
+        array = self._assemble(entry, selection, new, own=copy or out is not None, threads=threads)
         return array if copy or out is not None else read_only(array)
 
     def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
@@ -319,7 +320,7 @@ class Checkpoint(Tensors):
     def _read_selection(self, entry: Entry, selection: Selection) -> Array:
         """Read what a selection takes of a tensor, from as few of its slices as hold it."""
         if entry.slices:
-            return self._assemble(entry, selection, lambda shape: new_array(shape, entry.dtype))
+            return self._assemble(entry, selection, lambda shape: new_array(shape, entry.dtype), own=False)
         part = selection.within(whole(entry.shape))
         if part is None:
             return new_array(selection.shape, entry.dtype)  # of no elements
@@ -340,6 +341,8 @@ class Checkpoint(Tensors):
         entry: Entry,
         selection: Selection,
         new: Callable[[Shape], Array],
+        *,
+        own: bool,
         threads: int | None = None,
     ) -> Array:
         try:
@@ -349,6 +352,7 @@ class Checkpoint(Tensors):
                 selection,
                 new,
                 lambda stored, part: self._read_stored(entry, stored, part, threads=threads),
+                own=own,
             )
         except CorruptError as error:
             if error.file is not None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -155,3 +158,20 @@ def test_an_error_keeps_nothing_in_memory_once_it_is_handled() -> None:
         assert alive() is None
     finally:
         gc.enable()
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+from ckptfmt.wire.pieces import in_threads
+threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    in_threads(time.sleep, [0.2, 1.2], 2)
+except KeyboardInterrupt:
+    print("interrupted", threading.active_count())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="interrupts are sent otherwise there")
+def test_threads_do_not_outlive_a_call_that_is_interrupted() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=True)
+    assert done.stdout == "interrupted 1\n"
