@@ -104,6 +104,7 @@ __all__ = [
     "to_array",
     "to_proto",
     "unreached",
+    "write_runs",
 ]
 
 _LATER = {
@@ -112,6 +113,7 @@ _LATER = {
     "RunMetadata": "ckptfmt.events.event_file:RunMetadata",
     "SessionLog": "ckptfmt.events.event_file:SessionLog",
     "open_events": "ckptfmt.events.event_file:open_events",
+    "write_runs": "ckptfmt.events.event_file:write_runs",
     "find_runs": "ckptfmt.events.files:find_runs",
     "HParams": "ckptfmt.events.hparams:HParams",
     "Audio": "ckptfmt.events.media:Audio",

@@ -31,6 +31,7 @@ from ckptfmt.events.event_file import EventFile as EventFile
 from ckptfmt.events.event_file import RunMetadata as RunMetadata
 from ckptfmt.events.event_file import SessionLog as SessionLog
 from ckptfmt.events.event_file import open_events as open_events
+from ckptfmt.events.event_file import write_runs as write_runs
 from ckptfmt.events.files import find_runs as find_runs
 from ckptfmt.events.hparams import HParams as HParams
 from ckptfmt.events.media import Audio as Audio
@@ -149,4 +150,5 @@ __all__ = [
     "to_array",
     "to_proto",
     "unreached",
+    "write_runs",
 ]

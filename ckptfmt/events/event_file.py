@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, CorruptError, LimitError
+from ckptfmt.events import export
 from ckptfmt.events.files import event_files, find_runs, is_event_file
 from ckptfmt.events.hparams import PLUGIN as HPARAMS
 from ckptfmt.events.hparams import HParams, decode_hparams
@@ -429,6 +430,48 @@ class EventFile:
             return None
         return decode_hparams(self._summaries.metadata(tag).content for tag in tags)
 
+    # --- tables ---------------------------------------------------------------------------------------------
+
+    def to_columns(self, *patterns: str, wide: bool = False) -> dict[str, np.ndarray]:
+        """Return scalars as columns: ``tag``, ``step``, ``wall_time``, ``value``, a row for each scalar.
+
+        Parameters
+        ----------
+        patterns
+            Globs over tags, where ``*`` also matches slashes; none stands for all.
+        wide
+            A row for each step and a column for each tag instead. Of several scalars of one tag at one step
+            it has the last one; a value that is missing is NaN.
+        """
+        return export.to_columns(self._table(patterns), wide=wide)
+
+    def to_arrow(self, *patterns: str, wide: bool = False) -> Any:  # noqa: ANN401  (pyarrow.Table)
+        """Return the same as a ``pyarrow.Table`` (``ckptfmt[arrow]``); a value that is missing is null."""
+        return export.to_arrow(self._table(patterns), wide=wide)
+
+    def to_pandas(self, *patterns: str, wide: bool = False) -> Any:  # noqa: ANN401  (pandas.DataFrame)
+        """Return the same as a ``pandas.DataFrame``, the wide one with the step as its index."""
+        return export.to_pandas(self._table(patterns), wide=wide)
+
+    def write(self, path: PathLike, *patterns: str, wide: bool = False, overwrite: bool = False) -> None:
+        """Write scalars to a ``.csv``, ``.jsonl``, ``.parquet`` or ``.arrow`` file, whole or not at all.
+
+        Parameters are those of :meth:`to_columns`. Rows are written as they are made, some thousand at once.
+
+        Raises
+        ------
+        ValueError
+            The name ends in none of these.
+        FileExistsError
+            There is such a file, and not ``overwrite``.
+        MissingDependencyError
+            Parquet and Arrow need pyarrow: ``ckptfmt[arrow]``.
+        """
+        export.write(self._table(patterns), path, wide=wide, overwrite=overwrite)
+
+    def _table(self, patterns: tuple[str, ...]) -> export.Runs:
+        return {None: export.select(self.scalars, patterns)}
+
     # --- what is not under tags ----------------------------------------------------------------------------
 
     def _of(self, what: str) -> list[_Other]:
@@ -614,6 +657,18 @@ def open_events(
         if not files:
             raise _no_events(path)
     return EventFile(path, files, opener, verify=verify, strict=strict, limit=limit)
+
+
+def write_runs(
+    runs: Mapping[str, EventFile],
+    path: PathLike,
+    *patterns: str,
+    wide: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Write the scalars of runs to one file, as :meth:`EventFile.write` does, with a column ``run``."""
+    table: export.Runs = {name: export.select(events.scalars, patterns) for name, events in runs.items()}
+    export.write(table, path, wide=wide, overwrite=overwrite)
 
 
 def _check_kind(path: str, opener: Opener) -> None:

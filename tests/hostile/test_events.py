@@ -90,7 +90,7 @@ def test_every_truncation_gives_what_is_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", ["tf2", "restarted"])
 def test_a_flipped_byte_of_any_kind_of_event_is_right_or_an_error(tmp_path: Path, case: str) -> None:
-    source = sorted((EVENTS / case).iterdir())[0]
+    source = min((EVENTS / case).iterdir())
     content = source.read_bytes()
     whole = ckptfmt.open_events(source)
     path = tmp_path / "e.tfevents"

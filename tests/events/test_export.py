@@ -1,0 +1,159 @@
+"""Scalars as tables: columns, CSV, JSON Lines, Parquet, Arrow, pandas."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ckptfmt
+from ckptfmt.errors import MissingDependencyError, NotReadableError
+from ckptfmt.events import export
+from tests.support.event_log import VERSION, scalar, write_events
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> ckptfmt.EventFile:
+    events = [
+        VERSION,
+        scalar("train/loss", 0.5, 1, 10),
+        scalar("lr", 0.25, 1, 10.5),
+        scalar("train/loss", NAN, 2, 11),
+        scalar("step", 7, 3, 12),
+        scalar("train/loss", float("inf"), 2, 12.5),
+        scalar("train/loss", 0.125, 0, 13),
+    ]
+    return ckptfmt.open_events(write_events(tmp_path / "events.out.tfevents.1.h", events))
+
+
+LONG = [
+    ("train/loss", 1, 10.0, 0.5),
+    ("train/loss", 2, 11.0, NAN),
+    ("train/loss", 2, 12.5, float("inf")),
+    ("train/loss", 0, 13.0, 0.125),
+    ("lr", 1, 10.5, 0.25),
+    ("step", 3, 12.0, 7.0),
+]
+
+
+def rows(columns: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return list(zip(*(column.tolist() for column in columns.values()), strict=True))
+
+
+def test_long_columns_have_a_row_for_each_scalar(run: ckptfmt.EventFile) -> None:
+    columns = run.to_columns()
+    assert list(columns) == ["tag", "step", "wall_time", "value"]
+    np.testing.assert_equal(rows(columns), LONG)
+    np.testing.assert_equal(rows(run.to_columns("train/*")), LONG[:4])
+    assert rows(run.to_columns("nothing")) == []
+
+
+def test_wide_columns_have_a_row_for_each_step(
+    run: ckptfmt.EventFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = {
+        "step": [0, 1, 2, 3],
+        "train/loss": [0.125, 0.5, float("inf"), NAN],
+        "lr": [NAN, 0.25, NAN, NAN],
+        "step (tag)": [NAN, NAN, NAN, 7],
+    }
+    for cells in (1 << 20, 7, 1):
+        monkeypatch.setattr(export, "CELLS_AT_ONCE", cells)
+        columns = run.to_columns(wide=True)
+        np.testing.assert_equal({name: column.tolist() for name, column in columns.items()}, wanted)
+
+
+def test_csv(run: ckptfmt.EventFile, tmp_path: Path) -> None:
+    run.write(tmp_path / "long.csv")
+    with (tmp_path / "long.csv").open(newline="") as file:
+        head, *body = csv.reader(file)
+    assert head == ["tag", "step", "wall_time", "value"]
+    np.testing.assert_equal([(t, int(s), float(w), float(v)) for t, s, w, v in body], LONG)
+    run.write(tmp_path / "wide.csv", wide=True)
+    assert (tmp_path / "wide.csv").read_text().splitlines()[:3] == [
+        "step,train/loss,lr,step (tag)",
+        "0,0.125,,",
+        "1,0.5,0.25,",
+    ]
+
+
+def test_json_lines(run: ckptfmt.EventFile, tmp_path: Path) -> None:
+    run.write(tmp_path / "r.jsonl", "train/*")
+    lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert lines[0] == {"tag": "train/loss", "step": 1, "wall_time": 10.0, "value": 0.5}
+    assert [line["value"] for line in lines] == [0.5, "NaN", "Infinity", 0.125]
+    run.write(tmp_path / "wide.jsonl", "lr", wide=True)
+    assert (tmp_path / "wide.jsonl").read_text() == '{"step": 1, "lr": 0.25}\n'
+
+
+@pytest.mark.parametrize("chunk", [1 << 16, 2])
+def test_arrow_and_parquet(
+    run: ckptfmt.EventFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(export, "ROWS_AT_ONCE", chunk)
+    table = run.to_arrow()
+    np.testing.assert_equal([tuple(row.values()) for row in table.to_pylist()], LONG)
+    assert table.schema.field("value").type == pyarrow.float32()
+    run.write(tmp_path / "r.parquet")
+    np.testing.assert_equal(
+        [tuple(row.values()) for row in parquet.read_table(tmp_path / "r.parquet").to_pylist()], LONG
+    )
+    run.write(tmp_path / "r.arrow")
+    with pyarrow.ipc.open_stream(str(tmp_path / "r.arrow")) as reader:
+        np.testing.assert_equal([tuple(row.values()) for row in reader.read_all().to_pylist()], LONG)
+    wide = run.to_arrow("train/*", "lr", wide=True).to_pydict()
+    assert wide["lr"] == [None, 0.25, None]
+    assert wide["train/loss"] == [0.125, 0.5, float("inf")]
+    assert run.to_arrow("nothing").num_rows == 0
+
+
+def test_pandas(run: ckptfmt.EventFile) -> None:
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = run.to_pandas()
+    assert list(frame.columns) == ["tag", "step", "wall_time", "value"]
+    assert frame[frame.tag == "lr"].value.tolist() == [0.25]
+    assert run.to_pandas(wide=True).loc[1, "lr"] == 0.25
+
+
+def test_several_runs_have_a_column_of_their_names(run: ckptfmt.EventFile, tmp_path: Path) -> None:
+    ckptfmt.write_runs({"a": run, "b": run}, tmp_path / "r.csv", "lr")
+    assert (tmp_path / "r.csv").read_text() == (
+        "run,tag,step,wall_time,value\na,lr,1,10.5,0.25\nb,lr,1,10.5,0.25\n"
+    )
+
+
+def test_what_is_there_is_left_alone(run: ckptfmt.EventFile, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    for suffix in export.FORMATS:
+        path = tmp_path / f"r{suffix}"
+        path.write_text("mine")
+        with pytest.raises(FileExistsError):
+            run.write(path)
+        assert path.read_text() == "mine"
+        run.write(path, overwrite=True)
+        assert path.read_bytes() != b"mine"
+        with pytest.raises(NotReadableError):
+            run.write(tmp_path / "no" / f"r{suffix}")
+    with pytest.raises(ValueError, match=r"got a name with the end '.xlsx', want one of .csv, .jsonl"):
+        run.write(tmp_path / "r.xlsx")
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_packages_that_are_not_there_are_named(
+    run: ckptfmt.EventFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package, extra in (("pyarrow", "arrow"), ("pandas", "pandas")):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(
+            MissingDependencyError, match=rf"needs {package}: pip install 'ckptfmt\[{extra}\]'"
+        ):
+            run.to_arrow() if package == "pyarrow" else run.to_pandas()
