@@ -15,6 +15,7 @@ from ckptfmt.cli.options import JSON
 from ckptfmt.cli.output import discard_output, prepare_streams
 
 VERBS = {
+    "events": "ckptfmt.cli.events",
     "freeze": "ckptfmt.cli.freeze",
     "graph": "ckptfmt.cli.graph",
     "ls": "ckptfmt.cli.ls",
@@ -48,6 +49,7 @@ its "checkpoint" file names several), a SavedModel directory. No file is ever ch
   ckptfmt freeze training/ -o frozen.pb --outputs softmax     variables become constants
   ckptfmt subgraph frozen.pb -o part.pb --outputs conv5       the part that outputs need
   ckptfmt verify training/                      is every byte intact?
+  ckptfmt events training/                      what training runs logged: tags, values, curves, export
 
 Data goes to stdout, messages go to stderr. Names are printed with control characters and other invisible
 characters escaped (\\x1b, \\u202e, a byte that is not UTF-8 as \\xff, a backslash as \\\\). With --json each

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -477,6 +478,12 @@ class EventFile:
     def _of(self, what: str) -> list[_Other]:
         self.gather()
         return [other for other in self._others if other.what == what]
+
+    @property
+    def others(self) -> dict[str, int]:
+        """How many events there are that are not of summaries, by what they are: ``graph_def`` and so on."""
+        self.gather()
+        return dict(Counter(other.what for other in self._others))
 
     @property
     def graphs(self) -> list[Graph]:
