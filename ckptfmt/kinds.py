@@ -310,8 +310,10 @@ def _is_keras_metadata(parts: Sequence[_Part]) -> bool:
 
 
 def _is_graph(parts: Sequence[_Part]) -> bool:
-    allowed = ((1, LENGTH_DELIMITED), (2, LENGTH_DELIMITED), (3, VARINT), (4, LENGTH_DELIMITED))
-    if any(part[:2] not in allowed or (part.number == 4 and _is_map(part)) for part in parts):
+    allowed = {1: LENGTH_DELIMITED, 2: LENGTH_DELIMITED, 3: VARINT, 4: LENGTH_DELIMITED, 5: LENGTH_DELIMITED}
+    if any(allowed.get(part.number) != part.wire_type for part in parts):
+        return False
+    if any(part.number in (4, 5) and _is_map(part) for part in parts):
         return False
     nodes = [part for part in parts if part.number == 1]
     return _is_node(nodes[0]) if nodes else any(part.number in (3, 4) for part in parts)

@@ -15,7 +15,7 @@ class ExitCode(enum.IntEnum):
     FINDING = 1
     """A difference, or a finding that stops nothing."""
     USAGE = 2
-    """The command line or a plan makes no sense, or a package is needed that is not installed."""
+    """The command line or a plan makes no sense, or not for this graph, or a package is not installed."""
     DAMAGED = 3
     """A file is damaged, or is nothing this version can read."""
     NOT_FOUND = 4
@@ -34,6 +34,7 @@ FAILURES = (errors.CkptfmtError, OSError, MemoryError)
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.MissingDependencyError, ExitCode.USAGE),
     (errors.PlanError, ExitCode.USAGE),
+    (errors.GraphError, ExitCode.USAGE),
     (errors.CheckpointNotFoundError, ExitCode.NOT_FOUND),
     (errors.NotReadableError, ExitCode.NOT_FOUND),
     (errors.TensorNotFoundError, ExitCode.NOT_FOUND),

@@ -103,12 +103,19 @@ def _opened(
 
 
 def _is_saved_model(path: str) -> bool:
-    """Whether a path is that of a SavedModel's directory, or of the file in it."""
-    names = [f"saved_model.{kind}" for kind in ("pb", "pbtxt", "cpb")]
-    return os.path.basename(path) in names or any(  # noqa: PTH119
-        os.path.isfile(os.path.join(path, name))  # noqa: PTH113, PTH118
-        for name in names
-    )
+    """Whether a path is that of a SavedModel's directory, or of the message in it."""
+    if os.path.isdir(path):  # noqa: PTH112
+        names = (f"saved_model.{kind}" for kind in ("pb", "pbtxt", "cpb"))
+        return any(os.path.isfile(os.path.join(path, name)) for name in names)  # noqa: PTH113, PTH118
+    if not os.path.isfile(path):  # noqa: PTH113
+        return False
+    try:
+        ckptfmt.open_saved_model(path).close()
+    except errors.UnsupportedError:
+        return False  # of another kind
+    except errors.GraphError:
+        return True
+    return True
 
 
 def _wanted(meta: MetaGraph, outputs: str | None, signature: str | None) -> list[str]:

@@ -48,6 +48,8 @@ def command(
     if os.path.lexists(target) and not overwrite:
         raise click.UsageError(f"{target!r} is there already; see --overwrite")
     graph = ckptfmt.read_graph(path, tags=None if tags is None else tags.split(","))
+    if not outputs.strip(","):
+        raise click.UsageError(f"--outputs {outputs!r}: want at least one name")
     wanted = [graph[name.partition(":")[0]].name for name in outputs.split(",") if name]
     if inputs is None:
         part = graph.extract_subgraph(wanted)

@@ -30,7 +30,7 @@ class ConstantEntry(NamedTuple):
 class Constants(Mapping[str, Array]):
     """The values of the constants among nodes, by the names of these, decoded when they are asked for.
 
-    Of a large constant every time the same memory, not a copy.
+    Of a large constant every time the same memory, not a copy, until the graph's message is asked for.
     """
 
     def __init__(self, nodes: Mapping[str, messages.NodeDef], outline: Outline, file: str | None) -> None:
@@ -65,12 +65,14 @@ class Constants(Mapping[str, Array]):
 
         Raises TensorNotFoundError where there is no constant of that name.
         """
-        content = self._outline.content(name)
         tensor = self._tensor(name)
         if tensor is None:
             return ConstantEntry(name, find_dtype(0), (), 0)
         shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
-        nbytes = tensor.ByteSize() + (0 if content is None else content_size(len(content)))
+        # In this order: what is put into the message meanwhile is not counted twice.
+        nbytes = tensor.ByteSize()
+        content = self._outline.content(name)
+        nbytes += 0 if content is None else content_size(len(content))
         return ConstantEntry(name, find_dtype(tensor.dtype), shape, nbytes)
 
     def _tensor(self, name: str) -> messages.TensorProto | None:

@@ -20,23 +20,27 @@ Source: ``python/framework/convert_to_constants.py``.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Mapping
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ckptfmt.dtypes import DType, Storage, find_dtype
 from ckptfmt.errors import GraphError, TensorNotFoundError
+from ckptfmt.graph.function import Functions
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta_graph import MetaGraph
-from ckptfmt.graph.node import parse_function_output, parse_output
+from ckptfmt.graph.node import Node, parse_function_output, parse_output
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.graph.outline import Outline
+from ckptfmt.graph.tensor import NodeOutputs
 from ckptfmt.graph.tensor_content import MAX_BYTES, is_large
 from ckptfmt.graph.variables import VARIABLE_OPS, Source, read_source, variable_sources
 from ckptfmt.proto import messages
 from ckptfmt.tensor.array import Array
-from ckptfmt.tensor.tensor_proto import outline_proto, to_proto
+from ckptfmt.tensor.tensor_proto import fill_proto, outline_proto, to_proto
 
 _PASSING = frozenset(
     (
@@ -67,7 +71,9 @@ _CALLS: Mapping[str, _Call] = {
     **dict.fromkeys(("While", "StatelessWhile"), _Call(0, "T", "T", ("body", "cond"))),
 }
 
-_HARMLESS = frozenset(("VarIsInitializedOp", "IsVariableInitialized"))
+_ASKING = frozenset(("VarIsInitializedOp", "IsVariableInitialized"))
+"""Ops that ask whether a variable has a value, which a constant has."""
+
 _WRITING = ("Assign", "Scatter", "Apply", "Update", "CountUpTo", "DestroyResource")
 
 
@@ -107,8 +113,8 @@ def freeze(
     variables
         The values by name: a checkpoint, a view of one (``ckpt.ema()``), or any other mapping, by the names
         in the checkpoint or by those of the nodes. Only those that the outputs need are read. Large ones
-        that are read-only, as those of a checkpoint are, stay where they are: the files of a checkpoint
-        should not be changed in place before the graph is written.
+        that lie in a mapped file, as those of a checkpoint do, stay there: it should not be changed in place
+        before the graph is written.
     outputs
         Names of nodes, or of tensors (``softmax:0``).
 
@@ -145,6 +151,7 @@ def freeze(
         if size >= MAX_BYTES:
             raise GraphError(f"the constants take {size} bytes or more, want less than {MAX_BYTES}")
         freezer.freeze(node, array)
+    freezer.check_functions()
     freezer.rename_functions()
     return Graph(Outline.of(frozen, contents), None, graph._ops)
 
@@ -206,16 +213,14 @@ def _value_of(node: messages.NodeDef, source: Source, variables: Mapping[str, Ar
 
 
 def _nobody_writes(array: Array) -> bool:
-    """Whether an array is read-only and what it is a view of, too, as far as that can be told."""
+    """Whether an array views bytes, or a mapping that cannot be written to.
+
+    Not so what owns its memory: it may be read-only for this view of it and not for others.
+    """
     base: Any = array
-    while isinstance(base, np.ndarray):
-        if base.flags.writeable:
-            return False
-        base = base.base
-    try:
-        return base is None or memoryview(base).readonly
-    except TypeError:
-        return False
+    while isinstance(base, (np.ndarray, memoryview)):
+        base = base.base if isinstance(base, np.ndarray) else base.obj
+    return isinstance(base, (bytes, mmap.mmap)) and memoryview(base).readonly
 
 
 class _Body:
@@ -254,7 +259,8 @@ class _Freezer:
         self._bodies: dict[str, _Body] = {}
         self._met: dict[_Place, _Value] = {}
         self._waiting: list[tuple[_Place, _Value]] = []
-        self._entered: dict[str, None] = {}
+        self._entered: dict[str, set[int]] = {}
+        """Function -> which of its arguments are values."""
         self._callers: dict[str, dict[tuple[str | None, str], None]] = {}
         """Function that was entered -> where it was called: the body and the node."""
         self._returned: dict[str, dict[int, _Value]] = {}
@@ -277,7 +283,10 @@ class _Freezer:
         node.name, node.op = name, "Const"
         node.attr["dtype"].type = dtype.code
         tensor = node.attr["value"].tensor
-        content = outline_proto(tensor, array, dtype, array.shape)
+        try:
+            content = outline_proto(tensor, array, dtype, array.shape)
+        except (TypeError, ValueError) as error:
+            raise GraphError(f"value of the variable: {error}", node=name) from error
         if content is not None and is_large(content.nbytes):
             # No copy of what nobody can change, or was copied to stand in this order.
             lasts = _nobody_writes(array) or not np.may_share_memory(content, array)
@@ -311,11 +320,12 @@ class _Freezer:
         """Which of all outputs of a node is taken."""
         output = body.parse(text)
         node = body.nodes.get(output.node)
-        function = self._functions.get(node.op) if node is not None else None
-        if function is None or output.name is None:
+        if node is None or output.name is None:
             return output.number
-        names = [argument.name for argument in function.signature.output_arg]
-        return names.index(output.name) if output.name in names else -1
+        function = self._functions.get(node.op)
+        op = function.signature if function is not None else known_ops().get(node.op)
+        found = NodeOutputs(Node(node, in_function=True), op).find(output.number, output.name)
+        return -1 if found is None else found.number
 
     def _meet(self, place: _Place, value: _Value) -> None:
         """Change what takes a value in place of a handle, and hand it on."""
@@ -343,7 +353,11 @@ class _Freezer:
         elif node.op == "VariableShape":
             out = node.attr["out_type"].type or messages.DataType.DT_INT32
             _rebuild(node, "Shape", list(node.input[:1]), {"T": value.dtype.code, "out_type": out})
-        elif node.op not in _HARMLESS:
+        elif node.op in _ASKING:
+            _rebuild(node, "Const", [], {"dtype": messages.DataType.DT_BOOL})
+            fill_proto(node.attr["value"].tensor, np.asarray(True), find_dtype(messages.DataType.DT_BOOL), ())
+            self._rename_output(body, node.name, "is_initialized", "output")
+        else:
             self._check(node, place, value)
 
     def _check(self, node: messages.NodeDef, place: _Place, value: _Value) -> None:
@@ -365,6 +379,12 @@ class _Freezer:
 
     def _gather(self, node: messages.NodeDef, body: _Body) -> None:
         dtype, indices = node.attr["dtype"].type, node.attr["Tindices"].type
+        if len(node.input) < 2 or indices not in (messages.DataType.DT_INT32, messages.DataType.DT_INT64):
+            raise GraphError(
+                f"{node.op}: got {len(node.input)} inputs and indices of {find_dtype(indices).name}, "
+                "want 2 and int32 or int64",
+                node=node.name,
+            )
         types = {"Tparams": dtype, "Tindices": indices}
         if node.op == "ResourceGatherNd":
             _rebuild(node, "GatherNd", list(node.input[:2]), types)
@@ -373,13 +393,15 @@ class _Freezer:
             raise GraphError(
                 f"ResourceGather with batch_dims {node.attr['batch_dims'].i} cannot be frozen", node=node.name
             )
-        axis_name = f"{node.name}/axis"
-        if axis_name not in body.nodes:
-            nodes = self._graph.node if body.function is None else body.function.node_def
-            axis = nodes.add(name=axis_name, op="Const")
-            axis.attr["dtype"].type = indices
-            axis.attr["value"].tensor.CopyFrom(to_proto(0, find_dtype(indices)))
-            body.nodes[axis_name] = axis
+        arguments = () if body.function is None else body.function.signature.input_arg
+        taken = {*body.nodes, *(argument.name for argument in arguments)}
+        names = (f"{node.name}/axis{suffix}" for suffix in chain([""], (f"_{n}" for n in count(1))))
+        axis_name = next(name for name in names if name not in taken)
+        nodes = self._graph.node if body.function is None else body.function.node_def
+        axis = nodes.add(name=axis_name, op="Const")
+        axis.attr["dtype"].type = indices
+        axis.attr["value"].tensor.CopyFrom(to_proto(0, find_dtype(indices)))
+        body.nodes[axis_name] = axis
         text = axis_name if body.function is None else f"{axis_name}:output:0"
         _rebuild(node, "GatherV2", [*node.input[:2], text], {**types, "Taxis": indices})
 
@@ -408,11 +430,9 @@ class _Freezer:
             for named in (given.func, *given.list.func) if given.HasField("func") else given.list.func:
                 self._call_function(named.name, place, argument, value)
         if call.returns == call.takes:
-            # Of a loop the outputs are what its arguments are.
+            # Of a loop the outputs are what its arguments are, but those of another call have another shape.
             for shape in self._shapes(node, argument):
-                shape.Clear()
-                for size in value.shape:
-                    shape.dim.add(size=size)
+                _forget(shape)
             self._hand_on(place.body, node.name, value, argument)
 
     def _call_function(self, name: str, place: _Place, argument: int, value: _Value) -> None:
@@ -468,7 +488,7 @@ class _Freezer:
         """Make the argument of a function a value."""
         assert place.body is not None
         function = self._functions[place.body]
-        self._entered[place.body] = None
+        self._entered.setdefault(place.body, set()).add(place.number)
         if place.number >= len(function.signature.input_arg):
             raise GraphError(f"function {place.body!r} has no argument {place.number}")
         argument = function.signature.input_arg[place.number]
@@ -482,6 +502,59 @@ class _Freezer:
             for shape in own["_output_shapes"].list.shape:
                 _forget(shape)
         self._hand_on(place.body, argument.name, value)
+
+    def check_functions(self) -> None:
+        """Raise where a function that was changed gets, or hands back, something else elsewhere.
+
+        Of a loop TensorFlow takes a handle that its body hands back for the one that it got.
+        """
+        for name, callers in self._callers.items():
+            for number, value in self._returned.get(name, {}).items():
+                taken = self._met.get(_Place(name, None, number))
+                loops = [node for node in map(self._node, callers) if node.op in ("While", "StatelessWhile")]
+                in_loop = any(node.attr["body"].func.name == name for node in loops)
+                if in_loop and (taken is None or taken.variable != value.variable):
+                    raise GraphError(
+                        f"the body {name!r} hands back variable {value.variable!r} in place of another",
+                        node=loops[0].name,
+                    )
+        bodies: list[str | None] = [None, *self._reached()]
+        for body in bodies:
+            for node in self._body(body).nodes.values():
+                self._check_call(body, node)
+
+    def _node(self, caller: tuple[str | None, str]) -> messages.NodeDef:
+        return self._body(caller[0]).nodes[caller[1]]
+
+    def _reached(self) -> list[str]:
+        """The functions that the graph calls, directly or not."""
+        functions = Functions(self._graph.library, None)
+        return sorted(functions.reached_from(functions.called_by(self._graph.node)))
+
+    def _check_call(self, body: str | None, node: messages.NodeDef) -> None:
+        call = _CALLS.get(node.op)
+        if node.op in self._functions:
+            first, called = 0, [node.op]
+        elif call is not None:
+            first = call.first
+            given = [node.attr[attribute] for attribute in call.functions]
+            called = [f.name for g in given for f in ((g.func,) if g.HasField("func") else g.list.func)]
+        else:
+            return
+        for name in called:
+            for place in self._entered.get(name, ()):
+                if _Place(body, node.name, first + place) not in self._met:
+                    raise GraphError(
+                        f"calls {name!r} with what is no variable, where another call has one", node=node.name
+                    )
+        if call is None or call.returns == call.takes:
+            return
+        numbers = [set(self._returned.get(name, ())) for name in called]
+        if any(found != numbers[0] for found in numbers):
+            raise GraphError(
+                f"one of {', '.join(map(repr, called))} hands back a variable, another does not",
+                node=node.name,
+            )
 
     def rename_functions(self) -> None:
         """Give the functions that were changed new names, here and where they are called."""
@@ -498,6 +571,12 @@ class _Freezer:
             self._functions[name].signature.name = new
         if not names:
             return
+        # What a gradient is of, and what it takes, is no more what it was.
+        kept = [
+            g for g in self._graph.library.gradient if not {g.function_name, g.gradient_func} & set(names)
+        ]
+        del self._graph.library.gradient[:]
+        self._graph.library.gradient.extend(kept)
         for nodes in (self._graph.node, *(f.node_def for f in self._functions.values())):
             for node in nodes:
                 node.op = names.get(node.op, node.op)

@@ -369,7 +369,7 @@ class Graph(Mapping[str, Node]):
         """It serialized, in pieces."""
         message = self._outline.message
         rest = messages.GraphDef(version=message.version)
-        for name in ("library", "versions"):
+        for name in ("library", "versions", "debug_info"):
             if message.HasField(name):
                 getattr(rest, name).CopyFrom(getattr(message, name))
         size = 0

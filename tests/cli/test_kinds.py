@@ -165,17 +165,17 @@ CASES = {
     "SavedModel called otherwise": Case(
         file("export.pb", saved_model().SerializeToString()),
         ("a SavedModel message, not a TensorFlow checkpoint", *OPEN_SAVED_MODEL),
-        (*GRAPH_VERBS, "model"),
+        (*GRAPH_VERBS, "model", "freeze"),
     ),
     "SavedModel text": Case(
         file("export.pbtxt", format_text(saved_model()).encode()),
         ("a SavedModel as text, not a TensorFlow checkpoint", *OPEN_SAVED_MODEL),
-        (*GRAPH_VERBS, "model"),
+        (*GRAPH_VERBS, "model", "freeze"),
     ),
     "split SavedModel": Case(
         file("export.cpb", Split(saved_model()).content()),
         ("a split message (.cpb), as a large SavedModel is stored, not", *OPEN_SAVED_MODEL),
-        (*GRAPH_VERBS, "model"),
+        (*GRAPH_VERBS, "model", "freeze"),
     ),
     "variables of a SavedModel": Case(
         model_variables,

@@ -213,3 +213,86 @@ def test_what_takes_a_handle_and_is_not_known_is_named() -> None:
     # A reference is a value too.
     graph = graph_with(("out", "MyOwnOp", ["v"]), op="VariableV2")
     assert ckptfmt.freeze(ckptfmt.Graph(graph), W, "out").ops == {"Const": 1, "MyOwnOp": 1}
+
+
+def test_a_loop_that_exchanges_handles_is_named() -> None:
+    graph = graph_with()
+    second = graph.node.add(name="w", op="VarHandleOp")
+    second.CopyFrom(graph.node[0])
+    second.name = "w"
+    for name in ("body", "cond"):
+        made = graph.library.function.add()
+        made.signature.name = name
+        for argument in "ab":
+            made.signature.input_arg.add(name=argument, type=messages.DataType.DT_RESOURCE)
+    body = graph.library.function[0]
+    for output, argument in zip("xy", "ba", strict=True):
+        body.signature.output_arg.add(name=output, type=messages.DataType.DT_RESOURCE)
+        body.ret[output] = argument
+    loop = graph.node.add(name="loop", op="While", input=["v", "w"])
+    loop.attr["body"].func.name, loop.attr["cond"].func.name = "body", "cond"
+    loop.attr["T"].list.type.extend([messages.DataType.DT_RESOURCE] * 2)
+    read = graph.node.add(name="out", op="ReadVariableOp", input=["loop:1"])
+    read.attr["dtype"].type = 1
+    values = {"v": W["v"], "w": W["v"] + 1}
+    with pytest.raises(GraphError, match=r"hands back variable '[vw]' in place of another") as caught:
+        ckptfmt.freeze(ckptfmt.Graph(graph), values, "out")
+    assert caught.value.node == "loop"
+    body.ret["x"], body.ret["y"] = "a", "b"
+    assert ckptfmt.freeze(ckptfmt.Graph(graph), values, "out")["out"].op == "Identity"
+
+
+def test_a_function_that_another_call_gives_something_else_is_named() -> None:
+    graph = graph_with()
+    call(graph, "out", "f", ["v"])
+    function(graph, "f", [])
+    graph.node.add(name="table", op="HashTableV2")
+    call(graph, "other", "f", ["table"])
+    graph.node.add(name="both", op="NoOp", input=["^out", "^other"])
+    assert "Const" in ckptfmt.freeze(ckptfmt.Graph(graph), W, "out").ops
+    with pytest.raises(GraphError, match="calls 'f' with what is no variable") as caught:
+        ckptfmt.freeze(ckptfmt.Graph(graph), W, "both")
+    assert caught.value.node == "other"
+
+
+def test_the_number_that_a_merge_in_a_function_puts_out_stays_one() -> None:
+    graph = graph_with()
+    made = graph.library.function.add()
+    made.signature.name = "f"
+    made.signature.input_arg.add(name="a", type=messages.DataType.DT_RESOURCE)
+    made.node_def.add(name="m", op="Merge", input=["a", "a"]).attr["N"].i = 2
+    made.node_def.add(name="i", op="Identity", input=["m:value_index:0"]).attr["T"].type = 3
+    made.node_def.add(name="r", op="ReadVariableOp", input=["m:output:0"]).attr["dtype"].type = 1
+    call(graph, "out", "f", ["v"])
+    nodes = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out").functions["f_frozen_0"].nodes
+    assert nodes["i"].attributes["T"] == "int32"
+    assert nodes["m"].attributes["T"] == nodes["r"].attributes["T"] == "float32"
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 20, 999])
+def test_a_gather_by_what_is_no_number_is_named(code: int) -> None:
+    graph = graph_with(("out", "ResourceGather", ["v", "v"]))
+    graph.node[1].attr["dtype"].type = 1
+    if code:
+        graph.node[1].attr["Tindices"].type = code
+    with pytest.raises(GraphError, match="want 2 and int32 or int64") as caught:
+        ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert caught.value.node == "out"
+
+
+def test_what_another_view_of_an_array_may_change_is_copied() -> None:
+    values = np.arange(100_000, dtype=np.float32)
+    graph = graph_with(("out", "Identity", ["v"]))
+    del graph.node[0].attr["shape"].shape.dim[0]
+    graph.node[0].attr["shape"].shape.unknown_rank = True
+    view = values[:]
+    values.flags.writeable = False
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), {"v": values}, "v")
+    view[:] = -1
+    assert frozen.constants["v"][5] == 5
+
+
+def test_debug_info_is_written() -> None:
+    graph = graph_with()
+    graph.debug_info.files.append("model.py")
+    assert messages.GraphDef.FromString(ckptfmt.Graph(graph).to_bytes()) == graph

@@ -159,11 +159,66 @@ def functions_as_ops() -> Any:
     return tf.identity(y, name="out")
 
 
+def loops_in_a_function_called_twice() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w, r = v1.get_variable("w", [4], use_resource=True), v1.get_variable("r", [2, 4], use_resource=True)
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.resource)])
+    def called(handle: Any) -> Any:
+        _, again = tf.while_loop(lambda i, _: i < 2, lambda i, h: (i + 1, h), [0, handle])
+        read = tf.raw_ops.ReadVariableOp(resource=again, dtype=tf.float32)
+        return tf.cast(tf.reduce_prod(tf.shape(read)), tf.float32) + tf.reduce_sum(read)
+
+    return tf.add(x * called(w.handle), called(r.handle), name="out")
+
+
+def questions() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w = v1.get_variable("w", [4], use_resource=True)
+
+    @tf.function(autograph=False)
+    def called(handle: Any) -> Any:
+        there = tf.raw_ops.VarIsInitializedOp(resource=handle)
+        return tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32), there
+
+    value, there = called(w.handle)
+    asked = tf.logical_and(there, tf.raw_ops.VarIsInitializedOp(resource=w.handle))
+    return tf.multiply(x * value, tf.cast(asked, tf.float32), name="out")
+
+
+def an_axis_of_that_name() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w = v1.get_variable("w", [4, 4], use_resource=True)
+    other = tf.constant(1, name="g/axis")
+    rows = tf.raw_ops.ResourceGather(resource=w.handle, indices=[0, 2], dtype=tf.float32, name="g")
+    return tf.add(tf.reduce_sum(x), rows * tf.cast(other, tf.float32), name="out")
+
+
+def a_function_with_a_gradient() -> Any:
+    from tensorflow.python.framework import function
+
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w = v1.get_variable("w", [4], use_resource=True)
+
+    @function.Defun(tf.float32, tf.float32)
+    def gradient(y: Any, dy: Any) -> Any:
+        return y * dy
+
+    @function.Defun(tf.float32, func_name="TimesW", grad_func=gradient)
+    def square(y: Any) -> Any:
+        return y * w.read_value()
+
+    return tf.identity(square(x), name="out")
+
+
 HANDLES: dict[str, Callable[[], Any]] = {
     program.__name__: program
-    for program in (handle_of_a_condition, handle_of_a_loop, handles_of_calls, functions_as_ops)
+    for program in (
+        *(handle_of_a_condition, handle_of_a_loop, handles_of_calls, functions_as_ops),
+        *(loops_in_a_function_called_twice, questions, an_axis_of_that_name, a_function_with_a_gradient),
+    )
 }
-"""What TensorFlow runs and does not freeze: handles that control flow and functions hand back."""
+"""What TensorFlow runs and does not freeze, or not right: handles that functions hand back, and more."""
 
 
 class Trained:
