@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, lru_cache
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -40,12 +40,19 @@ MAX_STEP_BYTES = 9
 FLOAT = next(code for code, dtype in DTYPES.items() if dtype.name == "float32")
 
 
+Span: TypeAlias = tuple[int, int]
+"""Where something begins and ends in an event."""
+
+
 class Place(NamedTuple):
     """A scalar in an event."""
 
     offset: int
     """Of the 4 bytes of its value."""
     is_tensor: bool
+    tag: Span
+    node_name: Span | None
+    metadata: Span | None
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,6 @@ class Form:
     step: tuple[int, int] | None
     """Offset and bytes of the step; None where it is left out, and so 0."""
     values: tuple[Place, ...]
-    texts: tuple[tuple[int, int], ...]
-    """Begin and end of the tags and whatever else may be anything."""
 
     @cached_property
     def mask(self) -> np.ndarray:
@@ -84,8 +89,9 @@ class Form:
     def frame(self) -> np.ndarray:
         """The bits that are the same in all events of this form: those of the mask without texts (uint64)."""
         frame = self.mask.copy()
-        for begin, end in self.texts:
-            frame[begin:end] = 0
+        for place in self.values:
+            for span in filter(None, (place.tag, place.node_name, place.metadata)):
+                frame[slice(*span)] = 0
         return as_words(frame)
 
     @cached_property
@@ -138,9 +144,34 @@ def as_words(row: np.ndarray) -> np.ndarray:
 def layout_of(event: bytes) -> Layout | None:
     """Return the layout of a serialized event, None where it is not one of scalars in their usual form."""
     try:
-        return _layout_of(event)
+        form = _form_of(event)
+    except CorruptError:
+        return None
+    return None if form is None else layout_in(form, event)
+
+
+def layout_in(form: Form, event: bytes) -> Layout | None:
+    """Return the layout of an event that has a form, None where a text in it is not valid."""
+    tags, metadata = [], []
+    try:
+        for place in form.values:
+            tags.append(event[slice(*place.tag)].decode())
+            if place.node_name is not None:
+                event[slice(*place.node_name)].decode()
+            stored = b"" if place.metadata is None else event[slice(*place.metadata)]
+            _check_metadata(stored)
+            metadata.append(stored)
     except (CorruptError, UnicodeDecodeError):
         return None
+    fixed = np.frombuffer(event, np.uint8) & form.mask
+    return Layout(form, as_words(fixed).tobytes(), crc32c(fixed.data), tuple(tags), tuple(metadata))
+
+
+@lru_cache(maxsize=1024)
+def _check_metadata(stored: bytes) -> None:
+    """Raise CorruptError where bytes are no SummaryMetadata."""
+    if stored:
+        parse_message(messages.SummaryMetadata, stored, "")
 
 
 class _Field(NamedTuple):
@@ -171,7 +202,7 @@ def _fields(data: bytes, pos: int, end: int) -> Iterator[_Field]:
         yield _Field(number, wire_type, begin, pos)
 
 
-def _layout_of(event: bytes) -> Layout | None:
+def _form_of(event: bytes) -> Form | None:
     found: dict[int, _Field] = {}
     for field in _fields(event, 0, len(event)):
         if (field.number, field.wire_type) not in _EVENT_FIELDS or field.number in found:
@@ -181,31 +212,20 @@ def _layout_of(event: bytes) -> Layout | None:
     if summary is None:
         return None
     places: list[Place] = []
-    tags: list[str] = []
-    metadata: list[bytes] = []
-    texts: list[tuple[int, int]] = []
     for field in _fields(event, summary.begin, summary.end):
-        value = _value(event, field) if (field.number, field.wire_type) == (1, LENGTH_DELIMITED) else None
-        if value is None or len(places) == MAX_VALUES:
+        place = _place(event, field) if (field.number, field.wire_type) == (1, LENGTH_DELIMITED) else None
+        if place is None or len(places) == MAX_VALUES:
             return None
-        places.append(value[0])
-        tags.append(value[1])
-        metadata.append(value[2])
-        texts += value[3]
-    if not places:
-        return None
+        places.append(place)
     step = found.get(2)
-    if step is not None and step.end - step.begin > MAX_STEP_BYTES:
+    if not places or (step is not None and step.end - step.begin > MAX_STEP_BYTES):
         return None
-    form = Form(
+    return Form(
         len(event),
         found[1].begin if 1 in found else None,
         None if step is None else (step.begin, step.end - step.begin),
         tuple(places),
-        tuple(texts),
     )
-    fixed = np.frombuffer(event, np.uint8) & form.mask
-    return Layout(form, as_words(fixed).tobytes(), crc32c(fixed.tobytes()), tuple(tags), tuple(metadata))
 
 
 _EVENT_FIELDS = {(1, FIXED64), (2, VARINT), (5, LENGTH_DELIMITED)}
@@ -218,8 +238,8 @@ _VALUE_FIELDS = {
 }
 
 
-def _value(event: bytes, value: _Field) -> tuple[Place, str, bytes, list[tuple[int, int]]] | None:
-    """A Summary.Value of one scalar: its place, tag, metadata and texts."""
+def _place(event: bytes, value: _Field) -> Place | None:
+    """Where the scalar of a Summary.Value is, None where it has none, or more than that."""
     found: dict[str, _Field] = {}
     for field in _fields(event, value.begin, value.end):
         name = _VALUE_FIELDS.get((field.number, field.wire_type))
@@ -228,17 +248,15 @@ def _value(event: bytes, value: _Field) -> tuple[Place, str, bytes, list[tuple[i
         found[name] = field
     if "tag" not in found or ("simple_value" in found) == ("tensor" in found):
         return None
-    if "node_name" in found:
-        event[found["node_name"].begin : found["node_name"].end].decode()
-    metadata = event[found["metadata"].begin : found["metadata"].end] if "metadata" in found else b""
-    if metadata:
-        parse_message(messages.SummaryMetadata, metadata, "")
-    texts = [found[name][2:] for name in ("tag", "node_name", "metadata") if name in found]
-    tag = event[found["tag"].begin : found["tag"].end].decode()
-    if "simple_value" in found:
-        return Place(found["simple_value"].begin, False), tag, metadata, texts
-    at = _scalar_in(event, found["tensor"])
-    return None if at is None else (Place(at, True), tag, metadata, texts)
+    tensor = found.get("tensor")
+    at = found["simple_value"].begin if tensor is None else _scalar_in(event, tensor)
+    if at is None:
+        return None
+    tag, node_name, metadata = (
+        (found[name].begin, found[name].end) if name in found else None
+        for name in ("tag", "node_name", "metadata")
+    )
+    return None if tag is None else Place(at, tensor is not None, tag, node_name, metadata)
 
 
 def _scalar_in(event: bytes, tensor: _Field) -> int | None:

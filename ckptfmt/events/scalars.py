@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ckptfmt.events.form import MAX_SIZE, Form, Layout, layout_of
+from ckptfmt.events.form import MAX_SIZE, Form, Layout, layout_in, layout_of
 from ckptfmt.record.reader import Batch
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.crc_rows import mask_all
@@ -154,8 +154,8 @@ class ScalarDecoder:
         missing, part = missing[alike], part[alike]
         # A new tag or two is found in all events at once; of many each event is looked up.
         while missing.size and len(known.layouts) < MAX_COMPARED and self._count < MAX_LAYOUTS:
-            found_there = layout_of(_record(batch, int(rows[left[missing[0]]])))
-            if found_there is None or found_there.form != known.form or found_there.key in known.numbers:
+            found_there = layout_in(known.form, _record(batch, int(rows[left[missing[0]]])))
+            if found_there is None or found_there.key in known.numbers:
                 missing, part = missing[1:], part[1:]
                 continue
             number = known.add(found_there)
@@ -174,8 +174,8 @@ class ScalarDecoder:
             if counts[key] >= MIN_ALIKE:
                 number = known.numbers.get(key, -1)
                 if number < 0 and self._count < MAX_LAYOUTS:
-                    layout_there = layout_of(_record(batch, int(rows[left[missing[i]]])))
-                    if layout_there is None or layout_there.form != known.form:
+                    layout_there = layout_in(known.form, _record(batch, int(rows[left[missing[i]]])))
+                    if layout_there is None:
                         counts[key] = 0  # and so for all others like it
                         continue
                     number = known.add(layout_there)

@@ -178,7 +178,7 @@ class Summaries:
         return self._merged[tag_id]
 
     def _merge(self, tag_id: int) -> Values:
-        parts = [self._one_by_one(tag_id)] if self._tags else []
+        parts = [part for part in [self._one_by_one(tag_id)] if part is not None]
         for columns, number, file in self._parts.get(tag_id, []):
             count = len(columns.steps)
             is_tensor = columns.layout.form.values[number].is_tensor
@@ -193,20 +193,24 @@ class Summaries:
                     columns.values[number],
                 )
             )
-        joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
+        joined = parts[0] if len(parts) == 1 else [np.concatenate(each) for each in zip(*parts, strict=True)]
         values = Values(*joined)
         places = values.places
         if (places[1:] < places[:-1]).any():
             values = values.select(np.lexsort((values.numbers, places)))
         return values
 
-    def _one_by_one(self, tag_id: int) -> tuple[np.ndarray, ...]:
+    def _one_by_one(self, tag_id: int) -> tuple[np.ndarray, ...] | None:
+        """Of a tag the values that came one by one, None where it has none of these."""
         if self._order is None:
             tags = np.array(self._tags, np.int32)
             order = np.argsort(tags, kind="stable")
-            self._order = order, tags[order]
-        order, tags = self._order
-        rows = order[np.searchsorted(tags, tag_id) : np.searchsorted(tags, tag_id, "right")]
+            counts = np.bincount(tags, minlength=len(self._ids))
+            self._order = order, np.concatenate([[0], np.cumsum(counts)])
+        order, borders = self._order
+        if tag_id + 1 >= len(borders) or borders[tag_id] == borders[tag_id + 1]:
+            return None
+        rows = order[borders[tag_id] : borders[tag_id + 1]]
         # Copied: an array that somebody views cannot grow.
         columns = zip(self._rows, _DTYPES, strict=True)
         return tuple(np.array([column[row] for row in rows.tolist()], dtype) for column, dtype in columns)
