@@ -5,6 +5,7 @@ Scalars are kept as columns; of everything else only the place is, and it is rea
 
 from __future__ import annotations
 
+import threading
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -122,7 +123,11 @@ class Summaries:
         self._rows: tuple[array[Any], ...] = tuple(array(code) for code in "qqibqdf")
         """Values that came one by one: of each what :class:`Values` has."""
         self._order: tuple[np.ndarray, np.ndarray] | None = None
-        self._merged: dict[int, Values] = {}
+        self._counts: dict[int, list[int]] = {}
+        """Of a tag how many simple values and floats came in columns."""
+        self._merged: dict[int, tuple[Values, int]] = {}
+        """Of a tag all its values, as they were asked for last, and how many of them came one by one."""
+        self._lock = threading.Lock()
 
     @property
     def tags(self) -> list[str]:
@@ -145,7 +150,8 @@ class Summaries:
             self._parts.setdefault(tag_id, []).append((columns, number, file))
             if metadata and tag_id not in self._metadata:
                 self._metadata[tag_id] = Metadata.of(messages.SummaryMetadata.FromString(metadata))
-            self._merged.pop(tag_id, None)
+            of_tag = self._counts.setdefault(tag_id, [0, 0])
+            of_tag[columns.layout.form.values[number].is_tensor] += len(columns.steps)
 
     def add_event(self, event: messages.Event, place: int, size: int) -> None:
         """Take the values of an event."""
@@ -167,19 +173,32 @@ class Summaries:
                 self._rows, (place, size, number, what, step, wall_time, scalar), strict=True
             ):
                 column.append(item)
-            self._merged.pop(tag_id, None)
         self._order = None
 
     def values(self, tag: str) -> Values:
         """Return the values of a tag, in the order in which they were written."""
         tag_id = self._ids[tag]
-        if tag_id not in self._merged:
-            self._merged[tag_id] = self._merge(tag_id)
-        return self._merged[tag_id]
+        with self._lock:
+            before, taken = self._merged.get(tag_id, (None, 0))
+            # What is merged is not kept twice.
+            parts = self._parts.pop(tag_id, [])
+            others = self._one_by_one(tag_id, taken)
+            if before is not None and not parts and others is None:
+                return before
+            values = self._merge(before, others, parts)
+            self._merged[tag_id] = values, taken + (0 if others is None else len(others[0]))
+            return values
 
-    def _merge(self, tag_id: int) -> Values:
-        parts = [part for part in [self._one_by_one(tag_id)] if part is not None]
-        for columns, number, file in self._parts.get(tag_id, []):
+    @staticmethod
+    def _merge(
+        before: Values | None,
+        others: tuple[np.ndarray, ...] | None,
+        columns_of_tag: list[tuple[Columns, int, int]],
+    ) -> Values:
+        parts = [] if others is None else [others]
+        if before is not None:
+            parts.append(tuple(getattr(before, name) for name in before.__dataclass_fields__))
+        for columns, number, file in columns_of_tag:
             count = len(columns.steps)
             is_tensor = columns.layout.form.values[number].is_tensor
             parts.append(
@@ -200,17 +219,17 @@ class Summaries:
             values = values.select(np.lexsort((values.numbers, places)))
         return values
 
-    def _one_by_one(self, tag_id: int) -> tuple[np.ndarray, ...] | None:
-        """Of a tag the values that came one by one, None where it has none of these."""
+    def _one_by_one(self, tag_id: int, taken: int) -> tuple[np.ndarray, ...] | None:
+        """Of a tag the values that came one by one but the first ones, None where it has none of these."""
         if self._order is None:
             tags = np.array(self._tags, np.int32)
             order = np.argsort(tags, kind="stable")
             counts = np.bincount(tags, minlength=len(self._ids))
             self._order = order, np.concatenate([[0], np.cumsum(counts)])
         order, borders = self._order
-        if tag_id + 1 >= len(borders) or borders[tag_id] == borders[tag_id + 1]:
+        if tag_id + 1 >= len(borders) or borders[tag_id] + taken == borders[tag_id + 1]:
             return None
-        rows = order[borders[tag_id] : borders[tag_id + 1]]
+        rows = order[borders[tag_id] + taken : borders[tag_id + 1]]
         # Copied: an array that somebody views cannot grow.
         columns = zip(self._rows, _DTYPES, strict=True)
         return tuple(np.array([column[row] for row in rows.tolist()], dtype) for column, dtype in columns)
@@ -224,9 +243,9 @@ class Summaries:
         )
         for tag, tag_id in self._ids.items():
             of_tag = counts[kinds * tag_id : kinds * (tag_id + 1)].copy()
-            for columns, number, _ in self._parts.get(tag_id, ()):
-                is_tensor = columns.layout.form.values[number].is_tensor
-                of_tag[What.FLOAT if is_tensor else What.SIMPLE] += len(columns.steps)
+            simple, floats = self._counts.get(tag_id, (0, 0))
+            of_tag[What.SIMPLE] += simple
+            of_tag[What.FLOAT] += floats
             for what in np.flatnonzero(of_tag).tolist():
                 yield tag, what, int(of_tag[what])
 
