@@ -42,8 +42,6 @@ class Columns(NamedTuple):
     layout: Layout
     offsets: np.ndarray
     """Of each where its frame begins in the file (int64)."""
-    sizes: np.ndarray
-    """Bytes of each (int64)."""
     steps: np.ndarray
     wall_times: np.ndarray
     values: list[np.ndarray]
@@ -237,7 +235,6 @@ class _Group(NamedTuple):
         steps = form.steps(words.view(np.uint8))
         values = [_numbers(data, _FLOAT, begins + place.offset) for place in form.values]
         offsets = batch.base + batch.borders[rows]
-        sizes = batch.sizes[rows]
         borders = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
         for start, stop in pairwise(borders):
             if start < stop:
@@ -246,7 +243,6 @@ class _Group(NamedTuple):
                     Columns(
                         layouts[int(numbers[start])],
                         offsets[part],
-                        sizes[part],
                         steps[part],
                         walls[part],
                         [each[part] for each in values],

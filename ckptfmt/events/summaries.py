@@ -105,7 +105,12 @@ class Values:
 
     def select(self, rows: np.ndarray) -> Values:
         """Return some of them."""
-        return Values(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+        columns = (getattr(self, name) for name in self.__dataclass_fields__)
+        count = int(np.count_nonzero(rows)) if rows.dtype == bool else len(rows)
+        # What is the same in all rows takes no memory.
+        return Values(
+            *(np.broadcast_to(each[:1], count) if each.strides == (0,) else each[rows] for each in columns)
+        )
 
 
 _DTYPES = (np.int64, np.int64, np.int32, np.int8, np.int64, np.float64, np.float32)
@@ -195,25 +200,26 @@ class Summaries:
         others: tuple[np.ndarray, ...] | None,
         columns_of_tag: list[tuple[Columns, int, int]],
     ) -> Values:
-        parts = [] if others is None else [others]
+        parts: list[tuple[np.ndarray | int, ...]] = [] if others is None else [others]
         if before is not None:
             parts.append(tuple(getattr(before, name) for name in before.__dataclass_fields__))
         for columns, number, file in columns_of_tag:
-            count = len(columns.steps)
-            is_tensor = columns.layout.form.values[number].is_tensor
+            form = columns.layout.form
             parts.append(
                 (
                     columns.offsets + (file << FILE_SHIFT),
-                    columns.sizes,
-                    np.full(count, number, np.int32),
-                    np.full(count, What.FLOAT if is_tensor else What.SIMPLE, np.int8),
+                    form.size,
+                    number,
+                    What.FLOAT if form.values[number].is_tensor else What.SIMPLE,
                     columns.steps,
                     columns.wall_times,
                     columns.values[number],
                 )
             )
-        joined = parts[0] if len(parts) == 1 else [np.concatenate(each) for each in zip(*parts, strict=True)]
-        values = Values(*joined)
+        parts.sort(key=lambda part: int(np.asarray(part[0])[0]))
+        counts = [len(np.asarray(part[0])) for part in parts]
+        columns_of_parts = zip(zip(*parts, strict=True), _DTYPES, strict=True)
+        values = Values(*(_joined(column, counts, dtype) for column, dtype in columns_of_parts))
         places = values.places
         if (places[1:] < places[:-1]).any():
             values = values.select(np.lexsort((values.numbers, places)))
@@ -248,6 +254,17 @@ class Summaries:
             of_tag[What.FLOAT] += floats
             for what in np.flatnonzero(of_tag).tolist():
                 yield tag, what, int(of_tag[what])
+
+
+def _joined(parts: tuple[np.ndarray | int, ...], counts: list[int], dtype: Any) -> np.ndarray:  # noqa: ANN401
+    """One column of its parts, of each an array or the number that is the same in all rows."""
+    if all(isinstance(part, int) and part == parts[0] for part in parts):
+        return np.broadcast_to(np.array(parts[0], dtype), sum(counts))
+    if len(parts) == 1:
+        return np.asarray(parts[0])
+    return np.concatenate(
+        [np.broadcast_to(np.asarray(part, dtype), count) for part, count in zip(parts, counts, strict=True)]
+    )
 
 
 def _float_of(tensor: messages.TensorProto) -> float | None:

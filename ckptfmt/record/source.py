@@ -85,7 +85,7 @@ class PlainSource:
         self.name = file.name
         self._file = file
         self._opener = opener
-        self._read_up_to = 0
+        self._read_up_to = self._released_up_to = 0
 
     @property
     def size(self) -> int:
@@ -101,7 +101,8 @@ class PlainSource:
         """Return up to ``size`` bytes; of any offset."""
         size = max(0, min(size, self._file.size - offset))
         data = bytes(self._file.read(offset, size)) if size else b""
-        self._file.release(self._read_up_to, offset - self._read_up_to)
+        self._file.release(self._released_up_to, offset - self._released_up_to)
+        self._released_up_to = max(offset, self._released_up_to)
         self._read_up_to = offset + size
         return data
 
