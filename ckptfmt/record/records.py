@@ -153,6 +153,8 @@ class Records:
             Asked before each wait whether to end.
         """
         self.damage = []
+        if not self.files:
+            return
         for file in self.files[:-1]:
             reader = self._open(file)
             yield from reader.records()

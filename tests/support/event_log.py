@@ -84,8 +84,8 @@ def scalars_by_protobuf(events: Iterable[Any]) -> Found:
     return found
 
 
-def scalars_by_columns(events: ckptfmt.EventFile) -> Found:
-    """The same, from the columns of an EventFile."""
+def scalars_by_columns(events: ckptfmt.EventFile, *tags: str) -> Found:
+    """The same, from the columns of an EventFile; of some tags, or of all."""
     return {
         tag: list(
             zip(
@@ -95,7 +95,8 @@ def scalars_by_columns(events: ckptfmt.EventFile) -> Found:
                 strict=True,
             )
         )
-        for tag, series in events.scalars.items()
+        for tag in tags or events.scalars
+        for series in [events.scalars[tag]]
     }
 
 
