@@ -71,13 +71,13 @@ def encode_frame(data: Buffer) -> tuple[bytes, bytes]:
     return length + mask(crc32c(length)).to_bytes(4, "little"), mask(crc32c(data)).to_bytes(4, "little")
 
 
-def decode_header(header: bytes) -> int | None:
+def decode_header(header: Buffer) -> int | None:
     """Return the length in the 12 bytes before the data, None where its checksum does not hold."""
     length, stored = _HEADER.unpack(header)
     return length if mask(crc32c(header[:8])) == stored else None
 
 
-def find_frames(data: bytes, known: dict[bytes, int]) -> Frames:
+def find_frames(data: Buffer, known: dict[bytes, int]) -> Frames:
     """Return the frames that lie whole in ``data``, up to the first header that does not hold.
 
     Only headers are checked. ``known`` keeps the length of headers seen before.
@@ -100,12 +100,14 @@ def find_frames(data: bytes, known: dict[bytes, int]) -> Frames:
     return Frames(np.concatenate(parts))
 
 
-def _walk(data: bytes, pos: int, count: int, known: dict[bytes, int]) -> tuple[list[int], int]:
+def _walk(data: Buffer, pos: int, count: int, known: dict[bytes, int]) -> tuple[list[int], int]:
     """Where up to ``count`` frames begin, and where the last one of them ends."""
     begins: list[int] = []
     last = len(data) - OVERHEAD
     while pos <= last and len(begins) < count:
         header = data[pos : pos + HEADER_SIZE]
+        if not isinstance(header, bytes):
+            header = bytes(header)  # what it is a view of may have no hash
         size = known.get(header)
         if size is None:
             size = decode_header(header)
@@ -121,7 +123,7 @@ def _walk(data: bytes, pos: int, count: int, known: dict[bytes, int]) -> tuple[l
     return begins, pos
 
 
-def _repeat(data: bytes, walked: list[int], pos: int) -> tuple[np.ndarray, int] | None:
+def _repeat(data: Buffer, walked: list[int], pos: int) -> tuple[np.ndarray, int] | None:
     """The frames from ``pos`` on whose headers repeat those of the last ones, and where they end."""
     lengths = np.diff([*walked[-2 * MAX_PERIOD :], pos]).tolist()
     for period in range(1, MAX_PERIOD + 1):

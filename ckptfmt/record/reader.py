@@ -37,6 +37,9 @@ from ckptfmt.wire.crc32c import crc32c, unmask
 WINDOW = 4 << 20
 """Bytes read at once; a longer record is read alone."""
 
+LARGE = 32 << 10
+"""Bytes of a record from which on it is not worth to copy some of them at once."""
+
 LIMIT = 2 << 30
 """Bytes of a compressed file without the end of a record that are read unless the caller says otherwise: as
 many as a message may have."""
@@ -144,6 +147,7 @@ class RecordReader:
         """What was skipped so far."""
         self._limit = limit
         self._has_ended = False
+        self._average = 0
         self._known: dict[bytes, int] = {}
 
     @property
@@ -171,13 +175,17 @@ class RecordReader:
         """
         source = self.source
         while True:
-            window = source.read(self.position, WINDOW)
-            data: Buffer = window
+            # Of large records a view: to copy them takes longer than to check them.
+            if self._average > LARGE and source.size is not None:
+                window: Buffer = source.view(self.position, min(WINDOW, source.size - self.position))
+            else:
+                window = source.read(self.position, WINDOW)
+            data = window
             frames = find_frames(window, self._known)
             if frames.end:
                 yield self._batch(data, frames.borders)
                 continue
-            header = window[:HEADER_SIZE]
+            header = bytes(window[:HEADER_SIZE])
             if len(header) < HEADER_SIZE:
                 return self._end(HEADER_SIZE, len(header))
             length = decode_header(header)
@@ -203,6 +211,7 @@ class RecordReader:
         batch = Batch(data, self.position, borders)
         self.position += int(borders[-1])
         self.count += len(batch)
+        self._average = int(borders[-1]) // len(batch)
         return batch
 
     def _end(self, wanted: int, available: int) -> None:

@@ -189,6 +189,18 @@ def test_bombs_are_bounded(tmp_path: Path, compress: object) -> None:
         list(ckptfmt.open_records(path, limit=1 << 20))
 
 
+@pytest.mark.parametrize("backend", ["mmap", "pread"])
+def test_large_records_are_read_as_small_ones(tmp_path: Path, backend: str) -> None:
+    data = [bytes([i]) * (reader.LARGE * (1 + i % 3) + i) for i in range(100)]
+    data += [b"small"] * 300 + [bytes(reader.WINDOW + 5)] + data[:50]
+    content = bytearray(b"".join(map(frame, data)))
+    path = write(tmp_path / "r", bytes(content))
+    assert read(path, backend=backend)[0] == data
+    content[200_000] ^= 1
+    found, records = read(write(path, bytes(content)), backend=backend)
+    assert (len(found), len(records.damage)) == (len(data) - 1, 1)
+
+
 # --- several files -----------------------------------------------------------------------------------------
 
 
