@@ -113,7 +113,7 @@ def test_what_is_not_there_is_told(model: Path, tmp_path: Path) -> None:
     assert list(run_json("model", model, "--signature", "predict")["meta_graphs"][0]["signatures"]) == [
         "predict"
     ]
-    assert run("model", model, "--tags", "train").exit_code == 3
+    assert run("model", model, "--tags", "train").exit_code == 2
     assert run("model", tmp_path / "none").exit_code == 4
     (model / "saved_model.pb").write_bytes(b"\x08\x01\x12\xff")
     assert run("model", model).exit_code == 3
