@@ -114,7 +114,7 @@ class App(click.Group):
     Exit codes:
       0    fine
       1    a finding that stops nothing (verify: only warnings)
-      2    wrong usage, a plan that makes no sense, or a package is missing
+      2    wrong usage, a plan or names that make no sense for this file, or a package is missing
       3    a file is damaged, or this version cannot read it
       4    not found, or not readable
       130  stopped with Ctrl-C
