@@ -53,6 +53,8 @@ def _to_columns(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
     numbers = np.full((_NUMBERS, len(entries)), -1, np.int64)
     for row, entry in enumerate(entries):
         for column, number in enumerate((entry.nbytes, entry.shard, entry.offset, entry.crc32c)):
+            if number is not None and number >= 1 << 63:
+                raise CorruptError(f"tensor {entry.name!r}: it takes {number} bytes")
             if number is not None:
                 numbers[column, row] = number
     return _named(

@@ -110,8 +110,6 @@ class SliceFile:
         if merged.slices and merged.slices[0].covers_all() and len(merged.slices) == 1:
             merged = merged._replace(slices=())
         nbytes = expected_size(merged.dtype, merged.shape)
-        if nbytes is not None and nbytes >= 1 << 63:
-            raise CorruptError(f"tensor {name!r} takes {nbytes} bytes", file=self.files.tables[0])
         if merged.dtype.storage is Storage.STRING:
             nbytes = self._strings_nbytes(merged)
         return merged._replace(nbytes=nbytes or 0)
