@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import pickle
 import shutil
 import subprocess
@@ -289,6 +290,18 @@ def test_slices_equal_numpys(case: str) -> None:
             assert got.dtype == expected.dtype
             assert got.tolist() == expected.tolist() or got.tobytes() == expected.tobytes()
             assert not got.flags.writeable
+
+
+def test_an_ellipsis_that_stands_for_no_dimension_parts_a_list_from_an_integer(tmp_path: Path) -> None:
+    # NumPy puts the list's dimension first then; of shape (3, 3, 1) the result has the same shape either way.
+    for shape in ((2, 4, 6), (3, 3, 1)):
+        array = np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
+        write_bundle(tmp_path / f"w{shape[0]}", {"w": array})
+        with ckptfmt.open(tmp_path / f"w{shape[0]}") as ckpt:
+            for index in ((slice(None), [2, 0, 1], ..., 0), ([1, 0], ..., 0, 0), ([1, 0], 0, 0, ...)):
+                got = ckpt.slice("w")[index]
+                assert got.shape == array[index].shape
+                np.testing.assert_array_equal(got, array[index])
 
 
 def test_slices_refuse_what_numpy_refuses(saver: ckptfmt.Checkpoint) -> None:
