@@ -296,3 +296,14 @@ def test_debug_info_is_written() -> None:
     graph = graph_with()
     graph.debug_info.files.append("model.py")
     assert messages.GraphDef.FromString(ckptfmt.Graph(graph).to_bytes()) == graph
+
+
+def test_only_gradients_of_functions_that_changed_are_left_out() -> None:
+    graph = graph_with()
+    call(graph, "out", "f", ["v"])
+    for name in ("f", "other", "slope"):
+        function(graph, name, [])
+    for name in ("f", "other"):
+        graph.library.gradient.add(function_name=name, gradient_func="slope")
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert frozen.functions.gradients == {"other": "slope"}

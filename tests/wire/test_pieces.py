@@ -163,15 +163,17 @@ def test_an_error_keeps_nothing_in_memory_once_it_is_handled() -> None:
 INTERRUPTED = """
 import os, signal, threading, time
 from ckptfmt.wire.pieces import in_threads
+def work(item):
+    time.sleep(0.2 if threading.current_thread() is threading.main_thread() else 1.2)
 threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
-    in_threads(time.sleep, [0.2, 1.2], 2)
+    in_threads(work, [1, 2], 2)
 except KeyboardInterrupt:
     print("interrupted", threading.active_count())
 """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="interrupts are sent otherwise there")
-def test_threads_do_not_outlive_a_call_that_is_interrupted() -> None:
+def test_threads_do_not_outlive_a_call_that_is_interrupted_while_it_waits() -> None:
     done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=True)
     assert done.stdout == "interrupted 1\n"
