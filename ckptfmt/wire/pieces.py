@@ -42,17 +42,34 @@ def default_threads() -> int:
     return min(MAX_THREADS, len(usable))
 
 
-def _join(helpers: Iterable[threading.Thread]) -> None:
-    """Wait for threads, also when interrupted meanwhile; the last interruption is raised afterwards."""
-    interruption: BaseException | None = None
-    for helper in helpers:
-        while helper.is_alive():
+class _Helper(threading.Thread):
+    """A thread that can be waited for whatever interrupts the waiting.
+
+    Before Python 3.13, a thread whose ``join`` was interrupted counts as ended while it still runs
+    (CPython issue 90882), hence the event.
+    """
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        super().__init__()
+        self._work = run
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._done.set()
+
+    def wait(self) -> BaseException | None:
+        """Wait until the thread has ended; return the last interruption meanwhile, if there was one."""
+        interruption: BaseException | None = None
+        while not self._done.is_set():
             try:
-                helper.join()
+                self._done.wait()
             except BaseException as error:
                 interruption = error
-    if interruption is not None:
-        raise interruption
+        self.join()
+        return interruption
 
 
 def in_threads(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> list[_R]:
@@ -78,10 +95,10 @@ def in_threads(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> l
                 waiting.clear()
 
     count = len(waiting)
-    helpers: list[threading.Thread] = []
+    helpers: list[_Helper] = []
     try:
         while len(helpers) < min(threads, count) - 1:
-            helper = threading.Thread(target=run)
+            helper = _Helper(run)
             try:
                 helper.start()
             except RuntimeError:
@@ -91,7 +108,9 @@ def in_threads(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> l
     finally:
         # Interrupted or not, threads do not outlive the call.
         waiting.clear()
-        _join(helpers)
+        interruptions = [helper.wait() for helper in helpers]
+        for interruption in filter(None, interruptions):
+            raise interruption
     try:
         if errors:
             raise errors[min(errors)]
