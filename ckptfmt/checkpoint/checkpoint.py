@@ -204,7 +204,7 @@ class Checkpoint(Tensors):
         self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]
     ) -> dict[str, Array]:
         entries: Iterable[Entry] = (
-            self._store.entries() if wanted is None else [self.entries[name] for name in wanted]
+            self._store.entries() if wanted is None else (self.entries[name] for name in wanted)
         )
 
         def load(entry: Entry) -> Array:
@@ -217,7 +217,7 @@ class Checkpoint(Tensors):
             self._store,
             entries,
             load,
-            to_verify=lambda entry: self._is_to_verify(entry.name),
+            to_verify=self._is_to_verify,
             threads=threads,
             copy=copy,
             out=out,

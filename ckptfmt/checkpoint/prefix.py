@@ -487,10 +487,10 @@ def _has_table_magic(path: str) -> bool:
 
 def _table_format(path: str) -> Format:
     """Whether a table is a V2 index or a V1 checkpoint."""
-    if not _has_table_magic(path):
-        raise _no_table(path)
     file = MappedFile(path)
     try:
+        if not has_table_magic(file):
+            raise _no_table(path)
         found = checkpoint_format(Table(file))
     except CorruptError as error:
         raise error.within(path) from error.__cause__

@@ -14,7 +14,9 @@ import pytest
 
 import ckptfmt
 from ckptfmt.checkpoint import bulk
-from ckptfmt.errors import ChecksumError, CkptfmtError, TruncatedError
+from ckptfmt.checkpoint.bundle import Bundle
+from ckptfmt.checkpoint.prefix import CheckpointFiles
+from ckptfmt.errors import ChecksumError, CkptfmtError, NotReadableError, TruncatedError
 from tests.support.golden import GOLDEN, load
 from tests.support.memory_file import MemoryFile, open_files
 from tests.support.table_writer import write_bundle
@@ -251,3 +253,50 @@ def test_walking_through_a_checkpoint_keeps_nothing(backend: Backend, what: str,
     arguments = [sys.executable, "-c", WALK, str(tmp_path / "ckpt"), backend, what]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 40_000  # of 192 MiB, and each tensor has 8
+
+
+@BACKENDS
+def test_however_many_tensors_come_back_in_the_order_of_their_names(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bulk, "AT_ONCE", 4)
+    # Small and large ones in turn, bools, and tensors without elements among them; one string.
+    kinds = (
+        np.arange(6, dtype=np.int32),
+        np.zeros((2, 0), np.float32),
+        np.array([True, False]),
+        np.arange(bulk.LARGE // 8, dtype=np.int64),
+    )
+    want = {f"n{number:02}": kinds[number % len(kinds)] for number in range(33)}
+    write_bundle(tmp_path / "ckpt", want, strings={"n40": b"text"})
+    want["n40"] = np.array(b"text", object)
+    with ckptfmt.open(tmp_path / "ckpt", backend=backend) as ckpt:
+        for names in (None, list(want)[::-1], list(want)[::2]):
+            for copy in (False, True):
+                found = ckpt.read(names, copy=copy)
+                assert list(found) == (names or list(want))
+                for name, array in found.items():
+                    assert same(array, want[name]), name
+                    assert array.flags.writeable is copy
+
+
+def test_what_lies_between_two_tensors_need_not_be_readable(tmp_path: Path) -> None:
+    class Refusing(MemoryFile):
+        def read(self, offset: int, size: int) -> memoryview:
+            if offset < 40 < offset + size:
+                raise NotReadableError(self.name, "Input/output error")
+            return super().read(offset, size)
+
+    want = {name: np.arange(4, dtype=np.int64) for name in "abc"}
+    write_bundle(tmp_path / "ckpt", want)
+    files = {str(path): path.read_bytes() for path in tmp_path.iterdir()}
+
+    def opener(path: str) -> MemoryFile:
+        return (Refusing if ".data" in path else MemoryFile)(path, files[path], has_views=False)
+
+    prefix = str(tmp_path / "ckpt")
+    ckpt = ckptfmt.Checkpoint(Bundle(CheckpointFiles(prefix, "v2", (f"{prefix}.index",)), opener))
+    found = ckpt.read(["a", "c"])
+    np.testing.assert_array_equal([found["a"], found["c"]], [want["a"], want["c"]])
+    with pytest.raises(NotReadableError, match="Input/output error"):
+        ckpt.read()

@@ -180,7 +180,13 @@ def encode_entry(
 
 # --- whole checkpoints ---------------------------------------------------------------------------------
 
-DTYPE_CODES = {np.dtype("float32"): 1, np.dtype("float64"): 2, np.dtype("int32"): 3, np.dtype("int64"): 9}
+DTYPE_CODES = {
+    np.dtype("float32"): 1,
+    np.dtype("float64"): 2,
+    np.dtype("int32"): 3,
+    np.dtype("int64"): 9,
+    np.dtype("bool"): 10,
+}
 """The dtypes that the two functions below write."""
 
 
