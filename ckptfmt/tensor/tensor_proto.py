@@ -7,6 +7,7 @@ message object, so that packed numbers become arrays without a Python object for
 
 from __future__ import annotations
 
+import io
 import math
 import operator
 import sys
@@ -47,6 +48,9 @@ MAX_FILL_RATIO = 256
 
 MAX_NESTING = 50
 """Variants in tensors in variants; protobuf itself stops at 100 messages, two of these a level."""
+
+STRINGS_AT_ONCE = 4096
+"""Strings taken out of a stretch at a time, of which a second copy is in memory meanwhile."""
 
 _INT_VAL = (
     *("int32", "int16", "uint16", "int8", "uint8", "int4", "uint4", "int2", "uint2"),
@@ -260,9 +264,13 @@ def split_strings(data: Buffer, lengths: np.ndarray) -> Array:
         raise CorruptError(f"strings of {total} bytes in all, got {len(data)} bytes", offset=0)
     values = np.empty(len(sizes), object)
     pos = 0
-    for i, size in enumerate(sizes):
-        values[i] = bytes(data[pos : pos + size])
-        pos += size
+    for start in range(0, len(sizes), STRINGS_AT_ONCE):
+        some = sizes[start : start + STRINGS_AT_ONCE]
+        end = pos + sum(some)
+        # A third of the time that slicing takes.
+        read = io.BytesIO(data[pos:end]).read
+        values[start : start + len(some)] = np.fromiter(map(read, some), object, len(some))
+        pos = end
     return values
 
 

@@ -26,11 +26,13 @@ from ckptfmt.checkpoint.slices import (
     whole,
     within,
 )
+from ckptfmt.checkpoint.strings import decode_strings
 from ckptfmt.dtypes import DTYPES, Storage
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.proto import messages
 from ckptfmt.table import Table
 from ckptfmt.table.block import Block
+from ckptfmt.tensor import tensor_proto
 from ckptfmt.tensor.array import decode_raw
 from ckptfmt.wire.coding import decode_varint, decode_varints, encode_varint
 from ckptfmt.wire.crc32c import crc32c, mask, unmask
@@ -123,6 +125,21 @@ def test_any_bytes_are_an_ordered_code_or_an_error(data: bytes) -> None:
             continue
         assert end <= len(data)
         assert decode(encode(value), 0)[0] == value
+
+
+# --- strings -------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.binary(max_size=300), max_size=12), st.integers(1, 5))
+def test_strings_come_back_however_many_are_taken_at_once(strings: list[bytes], at_once: int) -> None:
+    lengths = b"".join(map(encode_varint, map(len, strings)))
+    checked = np.array(list(map(len, strings)), "<u4").tobytes()
+    stored = mask(crc32c(checked)).to_bytes(4, "little") if strings else b""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tensor_proto, "STRINGS_AT_ONCE", at_once)
+        found, crc = decode_strings(memoryview(lengths + stored + b"".join(strings)), (len(strings),))
+    assert found.tolist() == strings
+    assert crc == crc32c(checked + stored + b"".join(strings))
 
 
 # --- names ---------------------------------------------------------------------------------------------
