@@ -116,9 +116,11 @@ def prefetch(file: RandomAccessFile, offset: int, dtype: DType, shape: Shape, at
     if not all(map(len, taken)):
         return
     rows = _rows(offset, dtype, shape, taken)
-    if rows.is_stretch and len(rows.positions) * rows.width > READ_BYTES:
-        return  # what is read in order is read ahead
-    if (rows.is_all or rows.width <= GAP_BYTES) and len(rows.positions) <= SORTED_AT_ONCE:
+    if rows.is_stretch:
+        offset, size = rows.stretch(rows.positions[0], rows.positions[-1])
+        if size <= READ_BYTES:  # of more, read in order, the system reads ahead
+            file.prefetch(offset, size)
+    elif (rows.is_all or rows.width <= GAP_BYTES) and len(rows.positions) <= SORTED_AT_ONCE:
         runs = list(rows.runs())
         for _, wanted in runs if len(runs) <= MAX_PREFETCHES else ():
             file.prefetch(*rows.stretch(int(wanted[0]), int(wanted[-1])))
