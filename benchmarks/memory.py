@@ -124,6 +124,23 @@ def drop_pages(files: Iterable[Path]) -> bool:
     return True
 
 
+def load_pages(files: Iterable[Path]) -> None:
+    """Bring files into the page cache as a program does that reads each once, in order.
+
+    How they came there decides how large the stretches are that the system maps at once, and so how fast a
+    mapped file is passed over: by up to a factor of two.
+    """
+    files = list(files)
+    drop_pages(files)
+    buffer = bytearray(1 << 20)
+    for path in files:
+        with path.open("rb", buffering=0) as file:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            while file.readinto(buffer):
+                pass
+
+
 def cached_share(files: Iterable[Path]) -> float | None:
     """Return which part of the pages of files is in the page cache, on Linux."""
     if sys.platform != "linux":

@@ -152,8 +152,8 @@ def markdown(about: Mapping[str, Any], cases: Mapping[str, tuple[Case, CaseResul
         "they are stated for inputs of full size.",
         _targets(cases),
         "## Warm",
-        "The library is imported, the files are in the page cache, and a first run is not counted. Whole "
-        "processes (marked *process*) are timed from start to end.",
+        "The library is imported, the files are in the page cache, read from start to end before the case, "
+        "and a first run is not counted. Whole processes (marked *process*) are timed from start to end.",
         _timings("warm", cases),
         "## Cold",
         "A new process each time, the inputs dropped from the page cache, and the first run counted."

@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.case import Case, Command, missing
 from benchmarks.environment import quiet_environ
 from benchmarks.measure import ROOT, files_of
-from benchmarks.memory import drop_pages
+from benchmarks.memory import drop_pages, load_pages
 
 MODES = ("warm", "cold", "memory")
 
@@ -81,7 +81,9 @@ def run_case(plan: Plan, name: str, case: Case) -> CaseResult:
             result.libraries[library] = Outcome()
         else:
             result.not_run[library] = reason
-    for mode, _ in _turns(plan, case):
+    for mode, number in _turns(plan, case):
+        if mode == "warm" and not number:
+            load_pages(files_of(case, plan.inputs))
         for library in list(result.libraries):
             try:
                 report = _measure(plan, name, case, library, mode)

@@ -21,6 +21,7 @@ from benchmarks.case import Command, Job, Target, missing, missing_module, modul
 from benchmarks.cases import CASES
 from benchmarks.inputs import INPUTS, SIZES, build, find_input, input_problem
 from benchmarks.layout import SHIPPED
+from benchmarks.memory import cached_share, drop_pages, load_pages
 from benchmarks.parity.result import Check, Report, same
 from benchmarks.report import is_reached
 from benchmarks.restore_parity import markdown as parity_page
@@ -119,6 +120,15 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", *arguments]
     environ = os.environ | {"PYTHONUTF8": "1"}
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environ)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell what is in its page cache")
+def test_files_are_in_the_page_cache_once_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(3_000_001))
+    drop_pages([path])
+    load_pages([path])
+    assert cached_share([path]) == 1
 
 
 def test_a_run_has_medians_ratios_targets_and_what_was_not_run(tmp_path: Path) -> None:
