@@ -1,4 +1,4 @@
-"""The reading functions of ``tf.train``, without TensorFlow.
+"""The reading functions of ``tf.train``, and ``summary_iterator``, without TensorFlow.
 
 Code that only reads checkpoints works by changing its import::
 
@@ -36,6 +36,7 @@ from ckptfmt.checkpoint.checkpoint import open_checkpoint
 from ckptfmt.checkpoint.entry import Entry, name_of
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CheckpointNotFoundError
+from ckptfmt.events.event_file import open_events
 from ckptfmt.filenames import existing_prefix, kind_of
 from ckptfmt.proto import messages
 
@@ -49,6 +50,7 @@ __all__ = [
     "list_variables",
     "load_checkpoint",
     "load_variable",
+    "summary_iterator",
 ]
 
 _Path: TypeAlias = "str | bytes | os.PathLike[str]"
@@ -211,6 +213,15 @@ def checkpoints_iterator(
             return
         if timeout_fn is not None and timeout_fn():
             return
+
+
+def summary_iterator(path: _Path) -> Iterator[messages.Event]:
+    """Iterate over the events of an event file, as ``tf.compat.v1.train.summary_iterator`` does.
+
+    A damaged event, at which TensorFlow raises, is skipped and warned of, see :func:`ckptfmt.open_events`;
+    ``ckptfmt.to_array(value.tensor)`` is what ``tf.make_ndarray`` makes of a tensor.
+    """
+    return iter(open_events(os.fsdecode(path)))
 
 
 def _wait_for_other(directory: str | os.PathLike[str], last: str | None, timeout: float | None) -> str | None:

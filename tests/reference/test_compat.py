@@ -219,6 +219,7 @@ def test_where_tensorflow_raises_a_value_error_so_do_we(tmp_path: Path) -> None:
         "checkpoints_iterator",
         "NewCheckpointReader",
         "checkpoint_exists",
+        "summary_iterator",
     ],
 )
 def test_functions_have_the_same_arguments(name: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
+from ckptfmt import compat
 from tests.support.corpus import CORPUS, load_manifest
 from tests.support.event_log import EVENTS, scalars_by_columns, scalars_by_protobuf
 
@@ -36,6 +37,21 @@ def test_events_are_those_of_summary_iterator(tensorflow: ModuleType, path: Path
     wanted = [event.SerializeToString(deterministic=True) for event in theirs(tensorflow, path)]
     assert [event.SerializeToString(deterministic=True) for event in ckptfmt.open_events(path)] == wanted
     assert ckptfmt.open_events(path).num_events == len(wanted)
+
+
+@pytest.mark.parametrize("path", FILES[:3])
+def test_code_that_used_summary_iterator_finds_the_same(tensorflow: ModuleType, path: Path) -> None:
+    def found(train: Any, to_array: Any) -> list[tuple[Any, ...]]:
+        return [
+            (event.step, event.wall_time, value.tag, to_array(value.tensor).tolist())
+            for event in train.summary_iterator(str(path))
+            for value in event.summary.value
+            if value.HasField("tensor")
+        ]
+
+    wanted = found(tensorflow.compat.v1.train, tensorflow.make_ndarray)
+    assert wanted
+    assert found(compat, ckptfmt.to_array) == wanted
 
 
 @pytest.mark.parametrize("path", FILES)
