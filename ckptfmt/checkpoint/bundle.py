@@ -25,7 +25,14 @@ from ckptfmt.checkpoint.columns import Columns
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
 from ckptfmt.checkpoint.gather import gather, prefetch
 from ckptfmt.checkpoint.prefix import CheckpointFiles
-from ckptfmt.checkpoint.slices import TensorSlice, decode_slice_key, encode_slice_key, region_shape
+from ckptfmt.checkpoint.slices import (
+    TensorSlice,
+    decode_slice_key,
+    encode_slice_key,
+    region_shape,
+    slice_key_end,
+    slice_key_start,
+)
 from ckptfmt.checkpoint.strings import check_strings, check_variants, decode_strings, decode_variants
 from ckptfmt.checkpoint.version import check_version
 from ckptfmt.dtypes import Storage
@@ -144,25 +151,9 @@ class Bundle:
         if not low and columns.names[:1] == [""]:
             first = 1  # behind the header
         columns.cut(first, last)
-        names = columns.names
-        unwanted = set()
-        # Slices are hidden behind the tensor that lists them, and only there: a name may start with a zero.
-        listed: dict[bytes, frozenset[TensorSlice]] = {}
-        # The keys of slices come first.
-        for row in takewhile(lambda row: names[row][:1] == "\0", range(len(names))):
-            try:
-                name, part = decode_slice_key(key_of(names[row]))
-                if name not in listed:
-                    value = self.table.get(name)
-                    entry = None if value is None else self.decode_entry(name_of(name), bytes(value))
-                    listed[name] = frozenset(entry.slices) if entry else frozenset()
-            except CorruptError:
-                # No slice key, or a tensor whose entry is damaged: reading that one says so.
-                continue
-            if part in listed[name]:
-                unwanted.add(row)
-        if unwanted:
-            columns.drop(unwanted)
+        slices = _rows_of_slices(columns)
+        if slices:
+            columns.drop(slices)
         return columns
 
     def names(self) -> Iterator[str]:
@@ -427,6 +418,28 @@ class Bundle:
             self.table.file.close()
             for file in self._shards.values():
                 file.close()
+
+
+def _rows_of_slices(columns: Columns) -> set[int]:
+    """The rows of slices; one whose name starts with a zero is that of a slice only if a tensor lists it."""
+    # They come first, in the order of the tensors.
+    keys = [key_of(name) for name in takewhile(lambda name: name[:1] == "\0", columns.names)]
+    rows = set()
+    ends: dict[tuple[TensorSlice, ...], frozenset[bytes]] = {}
+    row, stop = 0, len(keys)
+    for entry in columns.sliced() if keys else ():
+        wanted = ends.get(entry.slices)
+        if wanted is None:
+            wanted = ends[entry.slices] = frozenset(map(slice_key_end, entry.slices))
+        # Looked for among the keys there are, and not made: a long name times many slices is too much.
+        start = slice_key_start(key_of(entry.name))
+        while row < stop and keys[row] < start:
+            row += 1
+        while row < stop and keys[row].startswith(start):
+            if keys[row][len(start) :] in wanted:
+                rows.add(row)
+            row += 1
+    return rows
 
 
 def _behind(prefix: bytes) -> bytes | None:
