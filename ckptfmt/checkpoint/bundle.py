@@ -58,6 +58,12 @@ HEADER_KEY = b""
 MAX_OPEN_SHARDS = 128
 """Data files kept open: where a mapping costs a file descriptor, a process soon has no more."""
 
+LISTED_BYTES = 4 << 20
+"""Indexes of at most so many bytes, of 100,000 tensors, are listed to find what a wrong name may mean."""
+
+BYTES_AROUND = 512 << 10
+"""Of larger ones so much is listed before and behind where it would be: 15,000 names each."""
+
 LOOK_UP_BYTES = 1024
 """As many bytes of an index are listed in the time of one look-up."""
 
@@ -174,6 +180,22 @@ class Bundle:
                 return iter(())
             names = self._columns(key, _behind(key)).names
         return (name for name in names if name.startswith(prefix))
+
+    def names_near(self, name: str) -> Iterator[str]:
+        """Iterate over names among which one like ``name`` may be: all, or of a large index those around it.
+
+        All, too, where they have been listed.
+        """
+        if "columns" in self.__dict__ or self.table.file.size <= LISTED_BYTES:
+            yield from self.names()
+            return
+        try:
+            key = key_of(name)
+        except UnicodeEncodeError:
+            return
+        low, high = self.table.range_around(key, BYTES_AROUND)
+        # Not the keys of slices, whose tensors may lie elsewhere.
+        yield from self._columns(max(low, b"\1"), high).names
 
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries of all tensors, in the order of their names."""

@@ -80,7 +80,7 @@ class StoredEntries(Entries):
         check_name(name)
         entry = self._store.find(name)
         if entry is None:
-            raise not_found([name], self, self._store.files.prefix)
+            raise not_found([name], self._store.names_near(name), self._store.files.prefix)
         return entry
 
     def __contains__(self, name: object) -> bool:
@@ -199,6 +199,9 @@ class Checkpoint(Tensors):
 
     def _names_below(self, prefix: str) -> Iterator[str]:
         return self._store.names_below(prefix)
+
+    def _names_near(self, name: str) -> Iterator[str]:
+        return self._store.names_near(name)
 
     def _load(
         self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]

@@ -234,7 +234,7 @@ class Tensors(Mapping[str, Array]):
         return restored
 
     def _not_found(self, absent: Sequence[str]) -> TensorNotFoundError:
-        return not_found(absent, self, self.prefix)
+        return not_found(absent, self._names_near(absent[0]), self.prefix)
 
     def nested(self, separator: str = "/", *, copy: bool = False) -> dict[str, Any]:
         """Read everything into nested dictionaries, names split at each ``/``: a pytree for JAX and flax.
@@ -318,6 +318,10 @@ class Tensors(Mapping[str, Array]):
     def _names_below(self, prefix: str) -> Iterator[str]:
         """Iterate over the names that begin so, in their order."""
         return (name for name in self if name.startswith(prefix))
+
+    def _names_near(self, name: str) -> Iterator[str]:
+        """Iterate over names among which one like ``name`` may be."""
+        yield from self
 
     def ema(self, suffix: str = naming.AVERAGE) -> View:
         """Return a view in which variables are read from their exponential moving averages.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import pickle
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt import Checkpoint, RestoreReport, errors
+from ckptfmt.checkpoint.names import close_matches
 from ckptfmt.checkpoint.object_graph import OBJECT_GRAPH_KEY
 from tests.support.corpus import CORPUS, has_variables
 from tests.support.corpus import entries as corpus_entries
@@ -146,6 +149,48 @@ def test_a_name_that_a_view_does_not_have_is_an_error_with_its_close_matches(ckp
         view.entries["b/w"]
     with pytest.raises(TypeError):
         view[3]  # type: ignore[index]
+
+
+MANY_NAMES = [
+    f"model/layer_{layer}/{part}/{variable}{VALUE}"
+    for layer in range(1500)
+    for part in ("attention", "dense")
+    for variable in ("kernel", "bias")
+]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("model/layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("model/layer_1234/dense/kernal", "model/layer_1234/dense/kernel"),
+        (f"model/layer_1234/dense/kernal{VALUE}", "model/layer_1234/dense/kernel"),
+        ("model/layer_1234/dens/kernel", "model/layer_1234/dense/kernel"),
+        ("model/layr_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("modle/layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("my_model/layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("model/layer_1234/dense", None),
+        ("zzz", None),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_among_many_names_the_one_meant_is_found(wrong: str, meant: str | None, shuffled: bool) -> None:
+    names = random.Random(0).sample(MANY_NAMES, len(MANY_NAMES)) if shuffled else sorted(MANY_NAMES)
+    close = close_matches(wrong, names)
+    assert len(close) <= 3
+    assert meant is None or close[0] == meant + VALUE
+
+
+def test_few_of_a_million_names_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    monkeypatch.setattr(difflib, "get_close_matches", lambda _, names, n: compared.append(len(names)) or [])
+    names = [f"model/part_{i:06}/kernel" for i in range(1_000_000)]
+    for wrong in ("model/part_x00000/kernel", "modle/part_77/kernel", "model/part", "zzz"):
+        assert close_matches(wrong, names) == []
+    assert 0 < max(compared) <= 800
+    assert close_matches("part_999999/kernel", iter(names)) == ["model/part_999999/kernel"]
 
 
 def test_closing_a_view_closes_the_checkpoint(ckpt: Checkpoint) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ckptfmt
+from ckptfmt.checkpoint import bundle
 from ckptfmt.checkpoint.columns import Columns
 from ckptfmt.checkpoint.entry import decode_entry, name_of
 from ckptfmt.checkpoint.slices import FULL, TensorSlice, encode_slice_key
@@ -242,6 +243,39 @@ def test_a_pattern_reads_only_the_blocks_that_may_match() -> None:
     assert [entry.shape for entry in found.entries.values()] == [(1,)] * 11
     assert len(file.reads) - opening < 10
     assert len(ckpt._store.table.handles) > 200
+
+
+def test_a_wrong_name_reads_only_the_blocks_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "LISTED_BYTES", 100_000)
+    monkeypatch.setattr(bundle, "BYTES_AROUND", 5_000)
+    entry = encode_entry(shape=[1], size=4, crc=0)
+    part = TensorSlice(((0, 1),))
+    items = {b"layer_%05d/kernel" % i: entry for i in range(20_000)} | {b"a": sliced_entry([part])}
+    items[encode_slice_key(b"a", part)] = entry
+    index = encode_table([(b"", HEADER), *sorted(items.items())], block_size=2_000)
+    for name, meant in {
+        "layer_12345/kernal": "layer_12345/kernel",
+        "aa": "a",
+        "layer_00000": "layer_00000/kernel",
+        "layer_2": None,
+        "zzz": None,
+        "\ud800": None,
+    }.items():
+        ckpt = open_bundle(index, bytes(4))
+        file = ckpt._store.table.file
+        assert isinstance(file, MemoryFile)
+        opening = len(file.reads)
+        for read in (lambda ckpt=ckpt, name=name: ckpt[name], lambda ckpt=ckpt, name=name: ckpt.read([name])):
+            with pytest.raises(ckptfmt.errors.TensorNotFoundError) as caught:
+                read()
+            assert (meant in caught.value.close_matches) is (meant is not None)
+            assert not any("\0" in match for match in caught.value.close_matches)
+        assert len(file.reads) - opening < 40
+        assert len(ckpt._store.table.handles) > 200
+        # Those that are listed anyway are all looked at.
+        assert len(ckpt) == 20_001
+        with pytest.raises(ckptfmt.errors.TensorNotFoundError, match="did you mean 'layer_00777/kernel'"):
+            ckpt["x/layer_00777/kernel"]
 
 
 # --- columns for others ------------------------------------------------------------------------------------
