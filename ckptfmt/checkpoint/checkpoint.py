@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -232,11 +232,8 @@ class Checkpoint(Tensors):
     def slice(self, name: str) -> SliceReader:
         """Return a reader of parts of one tensor: ``ckpt.slice("w")[10:20, :]`` reads only that."""
         entry = self.entries[name]
-        return SliceReader(
-            entry,
-            lambda selection: self._read_selection(entry, selection),
-            lambda selection: self._is_covered(entry, selection),
-        )
+        # Methods and no lambdas, which cannot be pickled.
+        return SliceReader(entry, partial(self._read_selection, entry), partial(self._is_covered, entry))
 
     def verify(self, *, progress: Progress | None = None) -> Report:
         """Check every checksum, size and place in all files of the checkpoint; see :class:`Report`.

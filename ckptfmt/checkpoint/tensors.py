@@ -633,12 +633,7 @@ class PlanView(_Derived):
         target = self._target(name)
         if isinstance(target, Stored):
             return self._parent.slice(target.name).renamed(name)
-        return SliceReader(
-            self.entries[name],
-            lambda selection: self._selection(name, selection),
-            # Parts are read without checksums, and which parts the plan tells.
-            lambda _: False,
-        )
+        return SliceReader(self.entries[name], partial(self._selection, name), _is_not_covered)
 
     def _names(self) -> Mapping[str, object]:
         return self._targets
@@ -693,6 +688,11 @@ class PlanView(_Derived):
 
     def __reduce__(self) -> tuple[object, ...]:
         return PlanView, (self._parent, self.plan)
+
+
+def _is_not_covered(selection: Selection) -> bool:
+    """Whether checksums cover a selection of what a plan makes: the parts it tells are read without."""
+    return False
 
 
 def _into(array: Array, out: Array | None, copy: bool) -> Array:

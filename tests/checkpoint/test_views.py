@@ -440,7 +440,10 @@ def test_a_plan_is_a_view_that_reads_as_any_other(tmp_path: Path, ckpt: Checkpoi
     assert view.entries["x/both"].shape == (4,)
     assert view.entries["x/both"].nbytes == 16
     assert view.entries["b/w"].dtype == "float64"
-    assert view.slice("x/both")[1:3].tolist() == both[1:3]
+    for reader in (view.slice("x/both"), pickle.loads(pickle.dumps(view.slice("x/both")))):
+        assert (reader.name, reader.size, reader.nbytes) == ("x/both", 4, 16)
+        assert reader[1:3].tolist() == both[1:3]
+        assert not reader.is_verified(...)
     assert view.stored_name("c[0]") == "c[0]"
     assert view.stored_name("x/both") is None
     assert np.shares_memory(view["c[0]"], ckpt["c[0]"])
