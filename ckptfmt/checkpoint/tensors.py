@@ -542,7 +542,10 @@ class _DerivedEntries(Entries):
 
 
 class View(_Derived):
-    """Tensors under names that stand for names of other Tensors."""
+    """Tensors under names that stand for names of other Tensors.
+
+    Two names may stand for one tensor: each is then a tensor of its own, read by itself.
+    """
 
     def __init__(self, parent: Tensors, names: Mapping[str, str] | Callable[[], Mapping[str, str]]) -> None:
         self._parent = parent
@@ -593,10 +596,18 @@ class View(_Derived):
         self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]
     ) -> dict[str, Array]:
         names = list(self.names) if wanted is None else wanted
-        viewed = [self.names[name] for name in names]
-        target = {self.names[name]: array for name, array in out.items()}
-        arrays = self._parent._load(viewed, threads=threads, copy=copy, out=target)
-        return {name: arrays[old] for name, old in zip(names, viewed, strict=True)}
+        arrays: dict[str, Array] = {}
+        left = names
+        while left:
+            # One name for each tensor at a time: two names for one get an array each.
+            viewed: dict[str, str] = {}
+            for name in left:
+                viewed.setdefault(self.names[name], name)
+            target = {old: out[name] for old, name in viewed.items() if name in out}
+            loaded = self._parent._load(list(viewed), threads=threads, copy=copy, out=target)
+            arrays.update((name, loaded[old]) for old, name in viewed.items())
+            left = [name for name in left if name not in arrays]
+        return {name: arrays[name] for name in names}
 
     def __reduce__(self) -> tuple[object, ...]:
         return View, (self._parent, dict(self.names))

@@ -6,14 +6,15 @@ import difflib
 import pickle
 import random
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt import Checkpoint, RestoreReport, errors
+from ckptfmt import Checkpoint, RestoreReport, View, errors
 from ckptfmt.checkpoint.names import close_matches
 from ckptfmt.checkpoint.object_graph import OBJECT_GRAPH_KEY
 from tests.support.corpus import CORPUS, has_variables
@@ -149,6 +150,43 @@ def test_a_name_that_a_view_does_not_have_is_an_error_with_its_close_matches(ckp
         view.entries["b/w"]
     with pytest.raises(TypeError):
         view[3]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("backend", ["mmap", "pread"])
+def test_two_names_for_one_tensor_get_an_array_each(
+    tmp_path: Path, backend: Literal["mmap", "pread"]
+) -> None:
+    arrays = {"x": np.arange(300_000, dtype=np.float32), "y": np.float32([1, 2])}
+    opened = ckptfmt.open(write_bundle(tmp_path / "ckpt", arrays), backend=backend)
+    view = View(opened, {"a": "x", "c": "y", "b": "x", "d/e": "x"})
+    want = {name: arrays[old] for name, old in view.names.items()}
+
+    def check(got: Mapping[str, np.ndarray], names: str = "a c b d/e") -> None:
+        assert list(got) == names.split()
+        for name, array in got.items():
+            np.testing.assert_array_equal(array, want[name])
+
+    check(view)
+    check(dict(view.items()))
+    check(view.read())
+    check(view.read(["b", "c", "a"]), "b c a")
+    check(view.select("?"), "a c b")
+    check(ckptfmt.flatten(view.nested()))
+    check({name: view.slice(name)[...] for name in view})
+    # Arrays of one's own are nobody else's.
+    copies = view.read(copy=True)
+    check(copies)
+    copies["a"][:] = 0
+    np.testing.assert_array_equal(copies["b"], want["b"])
+    # Each array that is given is filled, and stays with its name.
+    for filled in ({"b"}, {"a"}, {"a", "b"}, {"a", "b", "d/e", "c"}):
+        out = {name: np.zeros_like(want[name]) for name in filled}
+        got = view.read(list(view), out=out)
+        check(got)
+        assert {name for name in got if got[name].flags.writeable} == filled
+        assert all(got[name] is out[name] for name in filled)
+    assert view.stored_name("b") == "x"
+    assert view.read(["a", "b"], missing="error").report.matched == {"a": "x", "b": "x"}
 
 
 MANY_NAMES = [
