@@ -142,16 +142,18 @@ class Bundle:
 
     def _columns(self, low: bytes, high: bytes | None) -> Columns:
         """The entries of the tensors whose keys begin with ``low`` or follow it, and come before ``high``."""
-        try:
-            columns = Columns(self.table.rows(low, high), self.decode_entry)
-        except MemoryError as error:
-            # Compressed, names may take many times what the file does.
-            size = self.table.file.size
-            raise LimitError(
-                f"{self._index_name}: memory for the names in an index of {size} bytes",
-                limit=memory_size(),
-                asked=size,
-            ) from error
+        with suppress(MemoryError):
+            return self._read_columns(low, high)
+        # Compressed, names may take many times what the file does. What was read of them has been let go.
+        size = self.table.file.size
+        raise LimitError(
+            f"{self._index_name}: memory for the names in an index of {size} bytes",
+            limit=memory_size(),
+            asked=size,
+        )
+
+    def _read_columns(self, low: bytes, high: bytes | None) -> Columns:
+        columns = Columns(self.table.rows(low, high), self.decode_entry)
         first = bisect_left(columns.names, low, key=key_of)
         last = len(columns) if high is None else bisect_left(columns.names, high, key=key_of)
         if not low and columns.names[:1] == [""]:
