@@ -244,7 +244,10 @@ class Bundle:
                 f"tensor {entry.name!r}: slice {part} is not in the index", file=self._index_name
             )
         found = self.decode_entry(name_of(key), value)
-        shape = region_shape(part.region(entry.shape))
+        try:
+            shape = region_shape(part.region(entry.shape))
+        except CorruptError as error:
+            raise CorruptError(f"tensor {entry.name!r}: {error.what}", file=self._index_name) from error
         if found.dtype != entry.dtype or found.shape != shape or found.slices:
             raise CorruptError(
                 f"tensor {entry.name!r}: slice {part}: got {found.dtype.name}{list(found.shape)}, "

@@ -332,7 +332,10 @@ class Checkpoint(Tensors):
             return True  # values lie in table blocks, whose checksums are always verified
         if not self._verify or entry.dtype.itemsize is None:
             return self._verify
-        stored = [part.region(entry.shape) for part in entry.slices] or [whole(entry.shape)]
+        try:
+            stored = [part.region(entry.shape) for part in entry.slices] or [whole(entry.shape)]
+        except CorruptError as error:
+            raise self._named(error, entry) from error
         parts = [part for part in map(selection.within, stored) if part is not None]
         return bool(parts) and all(part.is_whole for part in parts)
 
@@ -357,9 +360,13 @@ class Checkpoint(Tensors):
         except CorruptError as error:
             if error.file is not None:
                 raise
-            files = self._store.files
-            lost = f"; missing: {', '.join(files.missing)}" if files.missing else ""
-            raise CorruptError(f"tensor {entry.name!r}: {error.what}{lost}", file=files.tables[0]) from error
+            raise self._named(error, entry) from error
+
+    def _named(self, error: CorruptError, entry: Entry) -> CorruptError:
+        """What is wrong with the slices of a tensor, with its name and the file that lists them."""
+        files = self._store.files
+        lost = f"; missing: {', '.join(files.missing)}" if files.missing else ""
+        return CorruptError(f"tensor {entry.name!r}: {error.what}{lost}", file=files.tables[0])
 
     def _read_stored(
         self,

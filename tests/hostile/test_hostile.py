@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.checkpoint.slices import FULL, TensorSlice, encode_slice_key
+from ckptfmt.checkpoint.slices import FULL, TensorSlice, decode_slice, encode_slice_key
 from ckptfmt.errors import (
     CheckpointNotFoundError,
     CkptfmtError,
@@ -559,6 +559,26 @@ def test_a_bad_tensor_of_a_v1_file_spoils_only_itself(table: bytes, message: str
     report = ckpt.verify()
     assert {problem.name for problem in report.problems if problem.severity == "error"} == {"t"}
     assert report.tensors_checked == 1
+
+
+@pytest.mark.parametrize(
+    "part", [extents((1, 5), (0, FULL)), extents((0, 2)), extents((-1, 2), (0, 2))], ids=["out", "rank", "-1"]
+)
+def test_whether_a_slice_that_juts_out_is_verified_is_an_error_with_names(part: bytes) -> None:
+    found = decode_slice(part)
+    ckpt = open_items(
+        (encode_slice_key(b"bad", found), GOOD), (b"bad", encode_entry(shape=(2, 2), slices=[part]))
+    )
+    reader = ckpt.slice("bad")
+    for read in (
+        lambda: reader.is_verified(0),
+        lambda: reader[0],
+        lambda: ckpt._region("bad", ((0, 1), (0, 2)), verified=True),
+        lambda: ckpt._store.find_slice(reader.entry, found),
+    ):
+        with pytest.raises(CorruptError, match=r"tensor 'bad': slice .* (juts out|ranks differ)") as caught:
+            read()
+        assert caught.value.file == "nowhere/ckpt.index"
 
 
 BAD_V1_FILES: dict[str, tuple[bytes, type[CkptfmtError], str]] = {
