@@ -24,7 +24,7 @@ from ckptfmt.checkpoint.tensors import Tensors, check_name, not_found
 from ckptfmt.checkpoint.verify import Progress, Report, verify_bundle, verify_slice_file
 from ckptfmt.errors import CorruptError
 from ckptfmt.tensor.array import Array, Shape, new_array, read_only
-from ckptfmt.wire.file import Opener, opener_of
+from ckptfmt.wire.file import Opener, opener_of, working_directory
 from ckptfmt.wire.pieces import default_threads
 
 RELEASED_FROM = 1 << 20
@@ -61,7 +61,8 @@ def open_checkpoint(
     UnsupportedError
         The checkpoint excludes readers of this version.
     """
-    opener = opener_of(backend)
+    # Data files are opened when they are needed, wherever the working directory is by then.
+    opener = opener_of(backend, working_directory())
     return _open_files(find_checkpoint(path), verify, opener)
 
 
