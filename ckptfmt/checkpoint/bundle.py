@@ -25,7 +25,14 @@ from ckptfmt.checkpoint.columns import Columns
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
 from ckptfmt.checkpoint.gather import gather, prefetch
 from ckptfmt.checkpoint.prefix import CheckpointFiles
-from ckptfmt.checkpoint.slices import TensorSlice, decode_slice_key, encode_slice_key, region_shape
+from ckptfmt.checkpoint.slices import (
+    TensorSlice,
+    decode_slice_key,
+    encode_slice_key,
+    region_shape,
+    slice_key_end,
+    slice_key_start,
+)
 from ckptfmt.checkpoint.strings import check_strings, check_variants, decode_strings, decode_variants
 from ckptfmt.checkpoint.version import check_version
 from ckptfmt.dtypes import Storage
@@ -50,6 +57,12 @@ HEADER_KEY = b""
 
 MAX_OPEN_SHARDS = 128
 """Data files kept open: where a mapping costs a file descriptor, a process soon has no more."""
+
+LISTED_BYTES = 4 << 20
+"""Indexes of at most so many bytes, of 100,000 tensors, are listed to find what a wrong name may mean."""
+
+BYTES_AROUND = 512 << 10
+"""Of larger ones so much is listed before and behind where it would be: 15,000 names each."""
 
 LOOK_UP_BYTES = 1024
 """As many bytes of an index are listed in the time of one look-up."""
@@ -129,40 +142,26 @@ class Bundle:
 
     def _columns(self, low: bytes, high: bytes | None) -> Columns:
         """The entries of the tensors whose keys begin with ``low`` or follow it, and come before ``high``."""
-        try:
-            columns = Columns(self.table.rows(low, high), self.decode_entry)
-        except MemoryError as error:
-            # Compressed, names may take many times what the file does.
-            size = self.table.file.size
-            raise LimitError(
-                f"{self._index_name}: memory for the names in an index of {size} bytes",
-                limit=memory_size(),
-                asked=size,
-            ) from error
+        with suppress(MemoryError):
+            return self._read_columns(low, high)
+        # Compressed, names may take many times what the file does. What was read of them has been let go.
+        size = self.table.file.size
+        raise LimitError(
+            f"{self._index_name}: memory for the names in an index of {size} bytes",
+            limit=memory_size(),
+            asked=size,
+        )
+
+    def _read_columns(self, low: bytes, high: bytes | None) -> Columns:
+        columns = Columns(self.table.rows(low, high), self.decode_entry)
         first = bisect_left(columns.names, low, key=key_of)
         last = len(columns) if high is None else bisect_left(columns.names, high, key=key_of)
         if not low and columns.names[:1] == [""]:
             first = 1  # behind the header
         columns.cut(first, last)
-        names = columns.names
-        unwanted = set()
-        # Slices are hidden behind the tensor that lists them, and only there: a name may start with a zero.
-        listed: dict[bytes, frozenset[TensorSlice]] = {}
-        # The keys of slices come first.
-        for row in takewhile(lambda row: names[row][:1] == "\0", range(len(names))):
-            try:
-                name, part = decode_slice_key(key_of(names[row]))
-                if name not in listed:
-                    value = self.table.get(name)
-                    entry = None if value is None else self.decode_entry(name_of(name), bytes(value))
-                    listed[name] = frozenset(entry.slices) if entry else frozenset()
-            except CorruptError:
-                # No slice key, or a tensor whose entry is damaged: reading that one says so.
-                continue
-            if part in listed[name]:
-                unwanted.add(row)
-        if unwanted:
-            columns.drop(unwanted)
+        slices = _rows_of_slices(columns)
+        if slices:
+            columns.drop(slices)
         return columns
 
     def names(self) -> Iterator[str]:
@@ -183,6 +182,22 @@ class Bundle:
                 return iter(())
             names = self._columns(key, _behind(key)).names
         return (name for name in names if name.startswith(prefix))
+
+    def names_near(self, name: str) -> Iterator[str]:
+        """Iterate over names among which one like ``name`` may be: all, or of a large index those around it.
+
+        All, too, where they have been listed.
+        """
+        if "columns" in self.__dict__ or self.table.file.size <= LISTED_BYTES:
+            yield from self.names()
+            return
+        try:
+            key = key_of(name)
+        except UnicodeEncodeError:
+            return
+        low, high = self.table.range_around(key, BYTES_AROUND)
+        # Not the keys of slices, whose tensors may lie elsewhere.
+        yield from self._columns(max(low, b"\1"), high).names
 
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries of all tensors, in the order of their names."""
@@ -229,7 +244,10 @@ class Bundle:
                 f"tensor {entry.name!r}: slice {part} is not in the index", file=self._index_name
             )
         found = self.decode_entry(name_of(key), value)
-        shape = region_shape(part.region(entry.shape))
+        try:
+            shape = region_shape(part.region(entry.shape))
+        except CorruptError as error:
+            raise CorruptError(f"tensor {entry.name!r}: {error.what}", file=self._index_name) from error
         if found.dtype != entry.dtype or found.shape != shape or found.slices:
             raise CorruptError(
                 f"tensor {entry.name!r}: slice {part}: got {found.dtype.name}{list(found.shape)}, "
@@ -427,6 +445,28 @@ class Bundle:
             self.table.file.close()
             for file in self._shards.values():
                 file.close()
+
+
+def _rows_of_slices(columns: Columns) -> set[int]:
+    """The rows of slices; one whose name starts with a zero is that of a slice only if a tensor lists it."""
+    # They come first, in the order of the tensors.
+    keys = [key_of(name) for name in takewhile(lambda name: name[:1] == "\0", columns.names)]
+    rows = set()
+    ends: dict[tuple[TensorSlice, ...], frozenset[bytes]] = {}
+    row, stop = 0, len(keys)
+    for entry in columns.sliced() if keys else ():
+        wanted = ends.get(entry.slices)
+        if wanted is None:
+            wanted = ends[entry.slices] = frozenset(map(slice_key_end, entry.slices))
+        # Looked for among the keys there are, and not made: a long name times many slices is too much.
+        start = slice_key_start(key_of(entry.name))
+        while row < stop and keys[row] < start:
+            row += 1
+        while row < stop and keys[row].startswith(start):
+            if keys[row][len(start) :] in wanted:
+                rows.add(row)
+            row += 1
+    return rows
 
 
 def _behind(prefix: bytes) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -24,7 +24,7 @@ from ckptfmt.checkpoint.tensors import Tensors, check_name, not_found
 from ckptfmt.checkpoint.verify import Progress, Report, verify_bundle, verify_slice_file
 from ckptfmt.errors import CorruptError
 from ckptfmt.tensor.array import Array, Shape, new_array, read_only
-from ckptfmt.wire.file import Opener, opener_of
+from ckptfmt.wire.file import Opener, opener_of, working_directory
 from ckptfmt.wire.pieces import default_threads
 
 RELEASED_FROM = 1 << 20
@@ -61,7 +61,8 @@ def open_checkpoint(
     UnsupportedError
         The checkpoint excludes readers of this version.
     """
-    opener = opener_of(backend)
+    # Data files are opened when they are needed, wherever the working directory is by then.
+    opener = opener_of(backend, working_directory())
     return _open_files(find_checkpoint(path), verify, opener)
 
 
@@ -80,7 +81,7 @@ class StoredEntries(Entries):
         check_name(name)
         entry = self._store.find(name)
         if entry is None:
-            raise not_found([name], self, self._store.files.prefix)
+            raise not_found([name], self._store.names_near(name), self._store.files.prefix)
         return entry
 
     def __contains__(self, name: object) -> bool:
@@ -200,6 +201,9 @@ class Checkpoint(Tensors):
     def _names_below(self, prefix: str) -> Iterator[str]:
         return self._store.names_below(prefix)
 
+    def _names_near(self, name: str) -> Iterator[str]:
+        return self._store.names_near(name)
+
     def _load(
         self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]
     ) -> dict[str, Array]:
@@ -229,11 +233,8 @@ class Checkpoint(Tensors):
     def slice(self, name: str) -> SliceReader:
         """Return a reader of parts of one tensor: ``ckpt.slice("w")[10:20, :]`` reads only that."""
         entry = self.entries[name]
-        return SliceReader(
-            entry,
-            lambda selection: self._read_selection(entry, selection),
-            lambda selection: self._is_covered(entry, selection),
-        )
+        # Methods and no lambdas, which cannot be pickled.
+        return SliceReader(entry, partial(self._read_selection, entry), partial(self._is_covered, entry))
 
     def verify(self, *, progress: Progress | None = None) -> Report:
         """Check every checksum, size and place in all files of the checkpoint; see :class:`Report`.
@@ -332,7 +333,10 @@ class Checkpoint(Tensors):
             return True  # values lie in table blocks, whose checksums are always verified
         if not self._verify or entry.dtype.itemsize is None:
             return self._verify
-        stored = [part.region(entry.shape) for part in entry.slices] or [whole(entry.shape)]
+        try:
+            stored = [part.region(entry.shape) for part in entry.slices] or [whole(entry.shape)]
+        except CorruptError as error:
+            raise self._named(error, entry) from error
         parts = [part for part in map(selection.within, stored) if part is not None]
         return bool(parts) and all(part.is_whole for part in parts)
 
@@ -357,9 +361,13 @@ class Checkpoint(Tensors):
         except CorruptError as error:
             if error.file is not None:
                 raise
-            files = self._store.files
-            lost = f"; missing: {', '.join(files.missing)}" if files.missing else ""
-            raise CorruptError(f"tensor {entry.name!r}: {error.what}{lost}", file=files.tables[0]) from error
+            raise self._named(error, entry) from error
+
+    def _named(self, error: CorruptError, entry: Entry) -> CorruptError:
+        """What is wrong with the slices of a tensor, with its name and the file that lists them."""
+        files = self._store.files
+        lost = f"; missing: {', '.join(files.missing)}" if files.missing else ""
+        return CorruptError(f"tensor {entry.name!r}: {error.what}{lost}", file=files.tables[0])
 
     def _read_stored(
         self,

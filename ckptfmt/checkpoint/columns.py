@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ckptfmt.checkpoint.entry import CRC, DTYPE, OFFSET, SHAPE, SHARD, SIZE, Entry, Head, decode_head
+from ckptfmt.checkpoint.entry import CRC, DTYPE, OFFSET, SHAPE, SHARD, SIZE, SLICE, Entry, Head, decode_head
 from ckptfmt.errors import CorruptError
 from ckptfmt.table.block import Rows
 from ckptfmt.tensor.array import Shape
@@ -134,6 +134,16 @@ class Columns:
             return self._decode(self.names[row], self._others[row])
         nbytes, shard, offset, crc = self._numbers[:, row].tolist()
         return Entry(self.names[row], *head, nbytes, shard, offset, crc, ())
+
+    def sliced(self) -> Iterator[Entry]:
+        """Iterate over the entries of tensors in slices, without those that are damaged."""
+        for row, value in self._others.items():
+            # The tag's first byte is there, whether it is written in one byte or in more.
+            if SLICE in value or SLICE | 0x80 in value:
+                with suppress(CorruptError):  # reading that one says so
+                    entry = self.entry(row)
+                    if entry.slices:
+                        yield entry
 
     def to_columns(self) -> dict[str, np.ndarray]:
         """Return the columns by name; see :meth:`Entries.to_columns`."""

@@ -86,6 +86,13 @@ def decode_entry(name: str, value: Buffer) -> Entry:
             dtype, shape = decode_head(head)
             crc = unmask(int.from_bytes(value[pos + 1 :], "little"))
             return Entry(name, dtype, shape, size, shard, offset, crc, ())
+        slices = []
+        while pos + 1 < end and value[pos] == SLICE and value[pos + 1] < 0x80:
+            start, pos = pos + 2, pos + 2 + value[pos + 1]
+            slices.append(decode_slice(value[start:pos]))
+        if slices and pos == end:
+            # The place is that of the first bundle merged, not of any data.
+            return Entry(name, *decode_head(head), 0, None, None, None, tuple(slices))
     return _decode_in_any_order(name, value)
 
 
@@ -104,7 +111,6 @@ def _decode_in_any_order(name: str, value: Buffer) -> Entry:
             slices.append(decode_slice(field.content))
     dtype, dimensions = find_dtype(numbers[DTYPE]), decode_shape(b"".join(shape))
     if slices:
-        # The place is that of the first bundle merged, not of any data.
         return Entry(name, dtype, dimensions, 0, None, None, None, tuple(slices))
     shard, offset, size = (to_signed(numbers[tag]) for tag in (SHARD, OFFSET, SIZE))
     if min(shard, offset, size) < 0:

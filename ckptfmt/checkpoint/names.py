@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any, TypeAlias
 
 from ckptfmt.errors import NameConflictError
@@ -35,7 +35,11 @@ MAX_SCOPES = 64
 """Scopes of a name that are tried, so that a name of a million slashes takes no million squared."""
 
 _COMPARED_NAMES = 1_000
-"""A name not found is compared with at most this many, so that the error comes at once."""
+"""A name not found is compared with all that there are only where there are no more than this."""
+
+_NEAREST_NAMES = 200
+"""Of more names it is compared with so many that end as it does, and so many that begin so: those next to it
+in their order. The error comes at once then: in 0.2 s at a million names."""
 
 _COMPARED_LENGTH = 500
 """Names longer than this are not compared: that takes time with the square of their length."""
@@ -258,12 +262,41 @@ def close_matches(name: str, known_names: Iterable[str]) -> list[str]:
     short = name.removesuffix(VARIABLE_VALUE)
     if len(short) > _COMPARED_LENGTH:
         return []
-    names = {k.removesuffix(VARIABLE_VALUE): k for k in known_names if len(k) <= 2 * _COMPARED_LENGTH}
+    known = list(known_names)
+    if len(known) > _COMPARED_NAMES:
+        known = _nearest(short, known)
+    names = {k.removesuffix(VARIABLE_VALUE): k for k in known if len(k) <= 2 * _COMPARED_LENGTH}
     alike = [known for known in names if known.endswith(f"/{short}")]
     if not alike:
-        # Comparing is slow: in a large checkpoint only with names that begin or end in the same way.
-        scope, _, last = short.rpartition("/")
-        near = (known for known in names if known.endswith(last) or (scope and known.startswith(scope)))
-        few = names if len(names) <= _COMPARED_NAMES else list(islice(near, _COMPARED_NAMES))
-        alike = difflib.get_close_matches(short, few, n=_SUGGESTED)
+        alike = difflib.get_close_matches(short, names, n=_SUGGESTED)
     return [names[known] for known in alike[:_SUGGESTED]]
+
+
+def _nearest(short: str, known: list[str]) -> list[str]:
+    """Those of many names that may be meant by ``short``: found by their ends, for comparing is slow."""
+    scope, _, last = short.rpartition("/")
+    ending = _ending(last, known)
+    same = _ending(f"/{short}", ending)
+    if same:
+        return same[:_COMPARED_NAMES]
+    beginning = [name for name in known if name.startswith(scope)] if scope else known
+    near: dict[str, None] = {}
+    # Where what is wrong comes early, the one meant may be far away in their order: then it ends alike.
+    for names, end in ((ending, short), (beginning, last)):
+        near |= dict.fromkeys(_around(short, names) + _around(short, _ending(end[len(end) // 2 :], names)))
+    return list(near)
+
+
+def _ending(end: str, names: Iterable[str]) -> list[str]:
+    """Those names that end so, what TF2 appends left aside."""
+    ends = (end, end + VARIABLE_VALUE)
+    return [name for name in names if name.endswith(ends)]
+
+
+def _around(short: str, names: list[str]) -> list[str]:
+    """The names next to where ``short`` would be among them if they were sorted."""
+    if len(names) <= _NEAREST_NAMES:
+        return names
+    names = sorted(names)  # as most are already
+    middle = bisect_left(names, short)
+    return names[max(0, middle - _NEAREST_NAMES // 2) : middle + _NEAREST_NAMES // 2]

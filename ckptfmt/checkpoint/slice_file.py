@@ -67,6 +67,10 @@ class SliceFile:
         """Iterate over the names that begin so."""
         return (name for name in self.directory if name.startswith(prefix))
 
+    def names_near(self, name: str) -> Iterator[str]:
+        """Iterate over names among which one like ``name`` may be: all, which are in memory."""
+        return self.names()
+
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries of all tensors, in the order of their names."""
         return map(self._find_or_decode, self.directory)

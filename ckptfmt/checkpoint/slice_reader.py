@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ class SliceReader:
     where the file is mapped). A checksum covers a stored piece as a whole, so it is verified where the index
     takes all of a piece, and not where it takes part of one (:meth:`is_verified` tells); read the whole
     tensor where that matters.
+
+    One that is pickled opens the files anew, as a checkpoint does.
     """
 
     def __init__(
@@ -31,6 +34,11 @@ class SliceReader:
         self._is_covered = is_covered
 
     @property
+    def name(self) -> str:
+        """What the tensor is called here."""
+        return self.entry.name
+
+    @property
     def shape(self) -> Shape:
         """Shape of the whole tensor."""
         return self.entry.shape
@@ -39,6 +47,16 @@ class SliceReader:
     def ndim(self) -> int:
         """Number of dimensions of the whole tensor."""
         return len(self.entry.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the whole tensor."""
+        return math.prod(self.entry.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole tensor; of strings what they take in the data files."""
+        return self.entry.nbytes
 
     @property
     def dtype(self) -> DType:

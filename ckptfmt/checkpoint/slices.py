@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -44,6 +45,9 @@ MAX_COMPARED = 1 << 30
 _GAP_RANK = 32
 """Nor in more dimensions than any NumPy array has."""
 
+_REMEMBERED_BYTES = 128
+"""Serialized slices of at most this many bytes are decoded once: of five dimensions and more."""
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSlice:
@@ -74,6 +78,16 @@ class TensorSlice:
 
 def decode_slice(data: Buffer) -> TensorSlice:
     """Return the slice of a serialized TensorSliceProto; a length left out takes the dimension in full."""
+    # Variables that are cut alike have the same slices.
+    return _decode_slice_once(bytes(data)) if len(data) <= _REMEMBERED_BYTES else _decode_slice(data)
+
+
+@lru_cache(maxsize=4096)
+def _decode_slice_once(data: bytes) -> TensorSlice:
+    return _decode_slice(data)
+
+
+def _decode_slice(data: Buffer) -> TensorSlice:
     extents = []
     for field in decode_fields(data):
         if (field.number, field.wire_type) != (1, LENGTH_DELIMITED):
@@ -90,7 +104,17 @@ def decode_slice(data: Buffer) -> TensorSlice:
 
 def encode_slice_key(name: bytes, part: TensorSlice) -> bytes:
     """Return the key under which a slice of a tensor is stored."""
-    out = [encode_unum(0), encode_string(name), encode_unum(len(part.extents))]
+    return slice_key_start(name) + slice_key_end(part)
+
+
+def slice_key_start(name: bytes) -> bytes:
+    """Return how the keys of slices of this tensor begin, and of no other; they sort as the names do."""
+    return encode_unum(0) + encode_string(name)
+
+
+def slice_key_end(part: TensorSlice) -> bytes:
+    """Return how the key of a slice goes on behind :func:`slice_key_start`."""
+    out = [encode_unum(len(part.extents))]
     for start, length in part.extents:
         out += encode_snum(start), encode_snum(length)
     return b"".join(out)

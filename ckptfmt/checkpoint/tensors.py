@@ -234,7 +234,7 @@ class Tensors(Mapping[str, Array]):
         return restored
 
     def _not_found(self, absent: Sequence[str]) -> TensorNotFoundError:
-        return not_found(absent, self, self.prefix)
+        return not_found(absent, self._names_near(absent[0]), self.prefix)
 
     def nested(self, separator: str = "/", *, copy: bool = False) -> dict[str, Any]:
         """Read everything into nested dictionaries, names split at each ``/``: a pytree for JAX and flax.
@@ -318,6 +318,10 @@ class Tensors(Mapping[str, Array]):
     def _names_below(self, prefix: str) -> Iterator[str]:
         """Iterate over the names that begin so, in their order."""
         return (name for name in self if name.startswith(prefix))
+
+    def _names_near(self, name: str) -> Iterator[str]:
+        """Iterate over names among which one like ``name`` may be."""
+        yield from self
 
     def ema(self, suffix: str = naming.AVERAGE) -> View:
         """Return a view in which variables are read from their exponential moving averages.
@@ -538,7 +542,10 @@ class _DerivedEntries(Entries):
 
 
 class View(_Derived):
-    """Tensors under names that stand for names of other Tensors."""
+    """Tensors under names that stand for names of other Tensors.
+
+    Two names may stand for one tensor: each is then a tensor of its own, read by itself.
+    """
 
     def __init__(self, parent: Tensors, names: Mapping[str, str] | Callable[[], Mapping[str, str]]) -> None:
         self._parent = parent
@@ -589,10 +596,18 @@ class View(_Derived):
         self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]
     ) -> dict[str, Array]:
         names = list(self.names) if wanted is None else wanted
-        viewed = [self.names[name] for name in names]
-        target = {self.names[name]: array for name, array in out.items()}
-        arrays = self._parent._load(viewed, threads=threads, copy=copy, out=target)
-        return {name: arrays[old] for name, old in zip(names, viewed, strict=True)}
+        arrays: dict[str, Array] = {}
+        left = names
+        while left:
+            # One name for each tensor at a time: two names for one get an array each.
+            viewed: dict[str, str] = {}
+            for name in left:
+                viewed.setdefault(self.names[name], name)
+            target = {old: out[name] for old, name in viewed.items() if name in out}
+            loaded = self._parent._load(list(viewed), threads=threads, copy=copy, out=target)
+            arrays.update((name, loaded[old]) for old, name in viewed.items())
+            left = [name for name in left if name not in arrays]
+        return {name: arrays[name] for name in names}
 
     def __reduce__(self) -> tuple[object, ...]:
         return View, (self._parent, dict(self.names))
@@ -629,12 +644,7 @@ class PlanView(_Derived):
         target = self._target(name)
         if isinstance(target, Stored):
             return self._parent.slice(target.name).renamed(name)
-        return SliceReader(
-            self.entries[name],
-            lambda selection: self._selection(name, selection),
-            # Parts are read without checksums, and which parts the plan tells.
-            lambda _: False,
-        )
+        return SliceReader(self.entries[name], partial(self._selection, name), _is_not_covered)
 
     def _names(self) -> Mapping[str, object]:
         return self._targets
@@ -689,6 +699,11 @@ class PlanView(_Derived):
 
     def __reduce__(self) -> tuple[object, ...]:
         return PlanView, (self._parent, self.plan)
+
+
+def _is_not_covered(selection: Selection) -> bool:
+    """Whether checksums cover a selection of what a plan makes: the parts it tells are read without."""
+    return False
 
 
 def _into(array: Array, out: Array | None, copy: bool) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, groupby
 from typing import Literal, TypeAlias
@@ -17,6 +18,7 @@ from ckptfmt.errors import (
     ChecksumError,
     CkptfmtError,
     CorruptError,
+    LimitError,
     NotReadableError,
     TruncatedError,
     UnsupportedError,
@@ -25,6 +27,7 @@ from ckptfmt.table import Table
 from ckptfmt.tensor.array import check_shape
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.file import RandomAccessFile
+from ckptfmt.wire.memory import memory_size
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes checked so far and the bytes to check in all."""
@@ -91,7 +94,16 @@ class Report:
 
 
 def verify_bundle(bundle: Bundle, progress: Progress | None = None) -> Report:
-    """Check every block of the index, and the place, size, slices and checksum of every tensor."""
+    """Check every block of the index, and the place, size, slices and checksum of every tensor.
+
+    Raises LimitError where the names in the index take more memory than there is.
+    """
+    with suppress(MemoryError):
+        return _verify_bundle(bundle, progress)
+    raise _too_large([bundle.table])
+
+
+def _verify_bundle(bundle: Bundle, progress: Progress | None) -> Report:
     report = Report()
     entries: list[Entry] = []
     descriptors: list[Entry] = []
@@ -211,7 +223,23 @@ def _check_gap(file: RandomAccessFile, start: int, stop: int, report: Report) ->
 
 
 def verify_slice_file(store: SliceFile, progress: Progress | None = None) -> Report:
-    """Check every block of every file, and the slices and values of every tensor."""
+    """Check every block of every file, and the slices and values of every tensor.
+
+    Raises LimitError where the names in the files take more memory than there is.
+    """
+    with suppress(MemoryError):
+        return _verify_slice_file(store, progress)
+    raise _too_large(store.tables)
+
+
+def _too_large(tables: Sequence[Table]) -> LimitError:
+    """The error of tables for which memory did not suffice; made when what they took of it is let go."""
+    size = sum(table.file.size for table in tables)
+    what = f"{tables[0].file.name}: memory to verify what {size} bytes of tables hold"
+    return LimitError(what, limit=memory_size(), asked=size)
+
+
+def _verify_slice_file(store: SliceFile, progress: Progress | None) -> Report:
     report = Report()
     total = sum(table.file.size for table in store.tables)
     unclaimed: dict[tuple[int, bytes], None] = {}
@@ -271,6 +299,8 @@ def _scan(table: Table, report: Report) -> Iterator[tuple[bytes, Buffer]]:
             report.bytes_checked += handle.size
         except CorruptError as error:
             report.add("block", error.within(table.file.name, handle.offset))
+        except LimitError as error:
+            report.problems.append(Problem("error", "block", str(error), table.file.name, handle.offset))
         table.file.release(handle.offset, handle.size)
 
 

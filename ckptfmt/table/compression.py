@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ckptfmt.errors import CorruptError
 from ckptfmt.wire.coding import decode_varint
+from ckptfmt.wire.memory import new_buffer
 
 SNAPPY_MAX_RATIO = 32
 """No snappy element makes more than 64 bytes of 3, so no honest block grows by more than this."""
@@ -25,10 +26,13 @@ def _snappy(data: memoryview) -> memoryview:
     # Imported when the first compressed block is met: most files have none.
     import cramjam
 
+    # Into memory asked for here: where there is none, cramjam would end the process.
+    out = new_buffer(claimed, "memory for a snappy block")
     try:
-        return memoryview(cramjam.snappy.decompress_raw(data)).toreadonly()
+        cramjam.snappy.decompress_raw_into(data, out)
     except cramjam.DecompressionError as error:
         raise CorruptError(f"snappy block does not decompress: {error}", offset=0) from error
+    return out.toreadonly()
 
 
 DECOMPRESSORS: dict[int, Callable[[memoryview], memoryview]] = {

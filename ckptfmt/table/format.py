@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ckptfmt.errors import ChecksumError, CorruptError, TruncatedError
+from ckptfmt.errors import ChecksumError, CorruptError, LimitError, TruncatedError
 from ckptfmt.table.compression import DECOMPRESSORS
 from ckptfmt.wire.coding import Buffer, decode_varint
 from ckptfmt.wire.crc32c import crc32c, unmask
@@ -76,7 +76,10 @@ def read_footer(file: RandomAccessFile) -> Footer:
 
 
 def read_block(file: RandomAccessFile, handle: BlockHandle) -> Buffer:
-    """Return the contents of a block, its checksum verified, decompressed."""
+    """Return the contents of a block, its checksum verified, decompressed.
+
+    Raises CorruptError where they are damaged, LimitError where there is no memory to decompress them to.
+    """
     stored_size = handle.size + TRAILER_SIZE
     if handle.offset + stored_size > file.size:
         raise TruncatedError(
@@ -109,4 +112,7 @@ def read_block(file: RandomAccessFile, handle: BlockHandle) -> Buffer:
         contents = decompress(stored[: handle.size])
     except CorruptError as error:
         raise error.within(file.name, handle.offset) from error.__cause__
+    except LimitError as error:
+        what = f"{file.name} @0x{handle.offset:x}: memory for a compressed block of {handle.size} bytes"
+        raise LimitError(what, limit=error.limit, asked=error.asked) from error
     return bytes(contents) if len(contents) < COPY_BELOW else contents

@@ -102,6 +102,23 @@ class Table:
             before = rows.keys[-1] if rows.keys else before
             yield rows
 
+    def range_around(self, key: bytes, size: int) -> tuple[bytes, bytes | None]:
+        """Return a range of keys that takes ``size`` bytes of blocks before and behind ``key``.
+
+        It is the first of them, and one behind the last or None where nothing is; up to a block more.
+        """
+        separators, handles = self._index
+        first = last = bisect_left(separators, key)
+        room = size
+        while first > 0 and room > 0:
+            first -= 1
+            room -= handles[first].size
+        room = size
+        while last < len(handles) - 1 and room > 0:
+            last += 1
+            room -= handles[last].size
+        return separators[first - 1] if first else b"", separators[last] if last < len(handles) - 1 else None
+
     def block(self, handle: BlockHandle) -> Block:
         """Read one block and verify its checksum."""
         try:

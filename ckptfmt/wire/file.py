@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -120,11 +121,16 @@ def stream_crc(file: RandomAccessFile, offset: int, size: int, crc: int = 0) -> 
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
-    """The descriptor of a regular file, open for as long as it is needed, and its status."""
+def _opened(path: str, place: str | None = None) -> Iterator[tuple[int, os.stat_result]]:
+    """The descriptor of a regular file, open for as long as it is needed, and its status.
+
+    ``path`` is what errors name, ``place`` what is opened where that is another path.
+    """
     try:
         # Not to wait for a writer, should the path be that of a pipe.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(
+            place or path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        )
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
@@ -142,6 +148,21 @@ def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
     except (OSError, ValueError) as error:
         # ValueError: the path holds a NUL, or the file shrank under the call.
         raise NotReadableError(path, getattr(error, "strerror", None) or str(error)) from error
+
+
+def _place(path: str, directory: str) -> str:
+    """Where a path leads that counts from a directory, in place of the working directory."""
+    if not directory or directory == working_directory():
+        return path  # whoever may not look into all directories above it can open it so
+    return os.path.join(directory, path)  # noqa: PTH118
+
+
+def working_directory() -> str:
+    """Return the working directory; ``""`` where it is no more."""
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except OSError:
+        return ""
 
 
 def read_file(path: str) -> bytes:
@@ -184,13 +205,15 @@ class MappedFile:
 
     has_views = True
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, directory: str = "") -> None:
+        """Open a path, which counts from ``directory`` or, without one, from the working directory."""
         self.name = path
-        with _opened(path) as (descriptor, status):
+        place = _place(path, directory)
+        with _opened(path, place) as (descriptor, status):
             self.size = status.st_size
             self._identity = status.st_dev, status.st_ino
             # Whatever becomes the working directory.
-            self._path = os.path.abspath(path)  # noqa: PTH100
+            self._path = os.path.abspath(place)  # noqa: PTH100
             # An empty file cannot be mapped.
             self._map = _map(path, descriptor, self.size) if self.size else None
         self._view: memoryview | None = memoryview(self._map if self._map is not None else b"")
@@ -298,9 +321,10 @@ class DescriptorFile:
 
     has_views = False
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, directory: str = "") -> None:
+        """Open a path, which counts from ``directory`` or, without one, from the working directory."""
         self.name = path
-        with _opened(path) as (descriptor, status):
+        with _opened(path, _place(path, directory)) as (descriptor, status):
             self.size = status.st_size
             self._descriptor: _Descriptor | None = _Descriptor(os.dup(descriptor))
             if hasattr(os, "O_NONBLOCK"):
@@ -356,16 +380,21 @@ class DescriptorFile:
         return f"<DescriptorFile {self.name!r} {self.size} bytes>"
 
 
-BACKENDS: Mapping[str, Opener] = {"mmap": MappedFile, "pread": DescriptorFile}
+BACKENDS: Mapping[str, Callable[..., RandomAccessFile]] = {"mmap": MappedFile, "pread": DescriptorFile}
 """What opens local files, by the name under which users choose it."""
 
 
-def opener_of(backend: str) -> Opener:
-    """Return what opens files in a way of :data:`BACKENDS`; ValueError where there is no such way."""
+def opener_of(backend: str, directory: str = "") -> Opener:
+    """Return what opens files in a way of :data:`BACKENDS`; ValueError where there is no such way.
+
+    Paths count from ``directory`` or, without one, from what is the working directory when they are opened;
+    what errors name are the paths as they are.
+    """
     try:
-        return BACKENDS[backend]
+        opener = BACKENDS[backend]
     except KeyError:
         raise ValueError(f"backend: got {backend!r}, want {' or '.join(map(repr, BACKENDS))}") from None
+    return partial(opener, directory=directory) if directory else opener
 
 
 def write_file(path: str, pieces: Iterable[bytes | memoryview], *, overwrite: bool) -> None:

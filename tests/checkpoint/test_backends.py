@@ -71,6 +71,38 @@ def test_there_are_two_backends() -> None:
 
 
 @BACKENDS
+def test_data_files_are_found_from_another_working_directory(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    want = {"a": np.arange(6, dtype=np.float32), "b": np.arange(40_000, dtype=np.int32)}
+    for prefix in ("run/ckpt", "run/lost"):
+        write_bundle(tmp_path / prefix, want, num_shards=2)
+    (tmp_path / "run" / "lost.data-00001-of-00002").unlink()
+    monkeypatch.chdir(tmp_path)
+    ckpt, lost = (ckptfmt.open(prefix, backend=backend) for prefix in ("run/ckpt", "run/lost"))
+    sent = pickle.dumps(ckpt)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for each in (ckpt, pickle.loads(sent)):
+        assert each.prefix == "run/ckpt"
+        assert each.verify().problems == []
+        for name, array in want.items():
+            np.testing.assert_array_equal(each[name], array)
+    # What is missing, too short or closed goes by the path that was given.
+    with pytest.raises(CkptfmtError, match=r"^run/lost\.data-00001-of-00002: no such") as caught:
+        lost["b"]
+    assert isinstance(caught.value, ckptfmt.errors.CheckpointNotFoundError)
+    assert caught.value.tried == ("run/lost.data-00001-of-00002",)
+    fresh = pickle.loads(sent)
+    os.truncate(tmp_path / "run/ckpt.data-00001-of-00002", 7)
+    with pytest.raises(TruncatedError, match=r"^run/ckpt\.data-00001-of-00002 @0x0: "):
+        fresh["b"]
+    with pytest.raises(TruncatedError, match=r"^run/ckpt\.data-00001-of-00002 @0x0: "):
+        ckpt.read(["b"], copy=True)
+
+
+@BACKENDS
 def test_arrays_outlive_the_checkpoint(backend: Backend, tmp_path: Path) -> None:
     want = np.arange(1_000_000, dtype=np.float32)
     write_bundle(tmp_path / "ckpt", {"large": want, "small": want[:3]})

@@ -471,6 +471,20 @@ def test_a_reader_of_slices_is_an_array_to_numpy(saver: ckptfmt.Checkpoint) -> N
     assert np.asarray(saver.slice("global_step")).shape == ()
     with pytest.raises(TypeError, match="is a bool"):
         reader[True]
+    assert reader.name == name
+    assert (reader.size, reader.nbytes) == (saver[name].size, saver[name].nbytes)
+    assert (saver.slice("global_step").size, saver.slice("global_step").nbytes) == (1, 8)
+
+
+@pytest.mark.parametrize("case", ["saver", "sliced_shapes", "strings", "v1_sliced"])
+def test_a_reader_of_slices_can_be_sent_to_another_process(case: str) -> None:
+    with ckptfmt.open(load(case).path, backend="pread") as ckpt:
+        for name, array in ckpt.items():
+            for reader in (ckpt.slice(name), ckpt.renamed({"x": name}).slice("x")):
+                copy = pickle.loads(pickle.dumps(reader))
+                assert copy.entry == reader.entry
+                np.testing.assert_array_equal(copy[...], array)
+                assert copy.is_verified(...) == reader.is_verified(...)
 
 
 @pytest.mark.parametrize("big_endian", [False, True], ids=["little", "big"])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import pickle
+import random
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt import Checkpoint, RestoreReport, errors
+from ckptfmt import Checkpoint, RestoreReport, View, errors
+from ckptfmt.checkpoint.names import close_matches
 from ckptfmt.checkpoint.object_graph import OBJECT_GRAPH_KEY
 from tests.support.corpus import CORPUS, has_variables
 from tests.support.corpus import entries as corpus_entries
@@ -146,6 +150,85 @@ def test_a_name_that_a_view_does_not_have_is_an_error_with_its_close_matches(ckp
         view.entries["b/w"]
     with pytest.raises(TypeError):
         view[3]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("backend", ["mmap", "pread"])
+def test_two_names_for_one_tensor_get_an_array_each(
+    tmp_path: Path, backend: Literal["mmap", "pread"]
+) -> None:
+    arrays = {"x": np.arange(300_000, dtype=np.float32), "y": np.float32([1, 2])}
+    opened = ckptfmt.open(write_bundle(tmp_path / "ckpt", arrays), backend=backend)
+    view = View(opened, {"a": "x", "c": "y", "b": "x", "d/e": "x"})
+    want = {name: arrays[old] for name, old in view.names.items()}
+
+    def check(got: Mapping[str, np.ndarray], names: str = "a c b d/e") -> None:
+        assert list(got) == names.split()
+        for name, array in got.items():
+            np.testing.assert_array_equal(array, want[name])
+
+    check(view)
+    check(dict(view.items()))
+    check(view.read())
+    check(view.read(["b", "c", "a"]), "b c a")
+    check(view.select("?"), "a c b")
+    check(ckptfmt.flatten(view.nested()))
+    check({name: view.slice(name)[...] for name in view})
+    # Arrays of one's own are nobody else's.
+    copies = view.read(copy=True)
+    check(copies)
+    copies["a"][:] = 0
+    np.testing.assert_array_equal(copies["b"], want["b"])
+    # Each array that is given is filled, and stays with its name.
+    for filled in ({"b"}, {"a"}, {"a", "b"}, {"a", "b", "d/e", "c"}):
+        out = {name: np.zeros_like(want[name]) for name in filled}
+        got = view.read(list(view), out=out)
+        check(got)
+        assert {name for name in got if got[name].flags.writeable} == filled
+        assert all(got[name] is out[name] for name in filled)
+    assert view.stored_name("b") == "x"
+    assert view.read(["a", "b"], missing="error").report.matched == {"a": "x", "b": "x"}
+
+
+MANY_NAMES = [
+    f"model/layer_{layer}/{part}/{variable}{VALUE}"
+    for layer in range(1500)
+    for part in ("attention", "dense")
+    for variable in ("kernel", "bias")
+]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("model/layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("model/layer_1234/dense/kernal", "model/layer_1234/dense/kernel"),
+        (f"model/layer_1234/dense/kernal{VALUE}", "model/layer_1234/dense/kernel"),
+        ("model/layer_1234/dens/kernel", "model/layer_1234/dense/kernel"),
+        ("model/layr_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("modle/layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("my_model/layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("model/layer_1234/dense", None),
+        ("zzz", None),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_among_many_names_the_one_meant_is_found(wrong: str, meant: str | None, shuffled: bool) -> None:
+    names = random.Random(0).sample(MANY_NAMES, len(MANY_NAMES)) if shuffled else sorted(MANY_NAMES)
+    close = close_matches(wrong, names)
+    assert len(close) <= 3
+    assert meant is None or close[0] == meant + VALUE
+
+
+def test_few_of_a_million_names_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    monkeypatch.setattr(difflib, "get_close_matches", lambda _, names, n: compared.append(len(names)) or [])
+    names = [f"model/part_{i:06}/kernel" for i in range(1_000_000)]
+    for wrong in ("model/part_x00000/kernel", "modle/part_77/kernel", "model/part", "zzz"):
+        assert close_matches(wrong, names) == []
+    assert 0 < max(compared) <= 800
+    assert close_matches("part_999999/kernel", iter(names)) == ["model/part_999999/kernel"]
 
 
 def test_closing_a_view_closes_the_checkpoint(ckpt: Checkpoint) -> None:
@@ -395,7 +478,10 @@ def test_a_plan_is_a_view_that_reads_as_any_other(tmp_path: Path, ckpt: Checkpoi
     assert view.entries["x/both"].shape == (4,)
     assert view.entries["x/both"].nbytes == 16
     assert view.entries["b/w"].dtype == "float64"
-    assert view.slice("x/both")[1:3].tolist() == both[1:3]
+    for reader in (view.slice("x/both"), pickle.loads(pickle.dumps(view.slice("x/both")))):
+        assert (reader.name, reader.size, reader.nbytes) == ("x/both", 4, 16)
+        assert reader[1:3].tolist() == both[1:3]
+        assert not reader.is_verified(...)
     assert view.stored_name("c[0]") == "c[0]"
     assert view.stored_name("x/both") is None
     assert np.shares_memory(view["c[0]"], ckpt["c[0]"])

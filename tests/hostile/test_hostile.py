@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.checkpoint.slices import FULL, TensorSlice, encode_slice_key
+from ckptfmt.checkpoint.slices import FULL, TensorSlice, decode_slice, encode_slice_key
 from ckptfmt.errors import (
     CheckpointNotFoundError,
     CkptfmtError,
@@ -561,6 +561,26 @@ def test_a_bad_tensor_of_a_v1_file_spoils_only_itself(table: bytes, message: str
     assert report.tensors_checked == 1
 
 
+@pytest.mark.parametrize(
+    "part", [extents((1, 5), (0, FULL)), extents((0, 2)), extents((-1, 2), (0, 2))], ids=["out", "rank", "-1"]
+)
+def test_whether_a_slice_that_juts_out_is_verified_is_an_error_with_names(part: bytes) -> None:
+    found = decode_slice(part)
+    ckpt = open_items(
+        (encode_slice_key(b"bad", found), GOOD), (b"bad", encode_entry(shape=(2, 2), slices=[part]))
+    )
+    reader = ckpt.slice("bad")
+    for read in (
+        lambda: reader.is_verified(0),
+        lambda: reader[0],
+        lambda: ckpt._region("bad", ((0, 1), (0, 2)), verified=True),
+        lambda: ckpt._store.find_slice(reader.entry, found),
+    ):
+        with pytest.raises(CorruptError, match=r"tensor 'bad': slice .* (juts out|ranks differ)") as caught:
+            read()
+        assert caught.value.file == "nowhere/ckpt.index"
+
+
 BAD_V1_FILES: dict[str, tuple[bytes, type[CkptfmtError], str]] = {
     "no meta data": (encode_table([(V1_KEY, v1_data(TWO_FLOATS))]), CorruptError, "no meta data"),
     "meta data that is no message": (
@@ -768,3 +788,76 @@ def test_claims_take_no_memory() -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.startswith("refused")
+
+
+# 64 MB are left when the files are opened, and each of these is more: decompressed, as names, as entries.
+BOMBS = """
+import resource, sys
+import ckptfmt
+
+def outcome(read):
+    try:
+        return read()
+    except ckptfmt.errors.CkptfmtError as error:
+        return error
+
+paths = {kind: f"{sys.argv[1]}/{kind}" for kind in ("block", "names", "entries", "v1")}
+checkpoints = {kind: ckptfmt.open(path) for kind, path in paths.items()}
+with open("/proc/self/statm") as file:
+    limit = int(file.read().split()[0]) * resource.getpagesize() + (64 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+for kind, ckpt in checkpoints.items():
+    for _ in range(2):
+        found = outcome(ckpt.verify)
+        if isinstance(found, ckptfmt.errors.LimitError):
+            message = str(found)
+        else:
+            assert not found.ok, (kind, found)
+            message = found.problems[0].message
+        assert paths[kind] in message, (kind, message)
+    print(kind, type(found).__name__, message)
+for read in (lambda: list(checkpoints["block"]), lambda: checkpoints["block"]["y"]):
+    error = outcome(read)
+    assert isinstance(error, ckptfmt.errors.LimitError), error
+    assert paths["block"] in str(error), error
+"""
+
+
+def test_more_than_there_is_memory_for_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    pytest.importorskip("resource", reason="no limit of memory can be set on this system")
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("how much memory a process has is not told on this system")
+    # 64 zeros in 3 bytes: one byte as it is, and copies from one byte back.
+    copies = (128 << 20) // 64
+    zeros = encode_varint(1 + 64 * copies) + b"\0\0" + b"\xfe\1\0" * copies
+    header = RawBlock(b"\0", encode_block([(b"", HEADER)]))
+    long = [(b"%06d" % i + b"n" * 2_000, GOOD) for i in range(60_000)]
+    many = [(b"%07d" % i, GOOD) for i in range(400_000)]
+    metas = encode_field(1, encode_field(1, b"t") + encode_field(2, b"") + encode_field(3, 1)) * 10
+    files = {
+        "block.index": encode_blocks([header, RawBlock(b"z", zeros, 1)]),
+        "names.index": encode_table([(b"", HEADER), *long], compression="snappy"),
+        "entries.index": encode_table([(b"", HEADER), *many], compression="snappy"),
+        "v1": encode_blocks(
+            [RawBlock(b"\0", encode_block([(b"", encode_field(1, metas))])), RawBlock(b"z", zeros, 1)]
+        ),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-c", BOMBS, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={"OPENBLAS_NUM_THREADS": "1", "PATH": "", "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [
+        ["block", "Report"],
+        ["names", "LimitError"],
+        ["entries", "LimitError"],
+        ["v1", "Report"],
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ckptfmt
+from ckptfmt.checkpoint import bundle
 from ckptfmt.checkpoint.columns import Columns
 from ckptfmt.checkpoint.entry import decode_entry, name_of
+from ckptfmt.checkpoint.slices import FULL, TensorSlice, encode_slice_key
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.table import Table
 from ckptfmt.table.block import Block
@@ -151,6 +154,83 @@ def test_names_that_begin_so_are_found_by_range(names: set[str], prefix: str) ->
     assert set(want) <= set(listed.select(f"{prefix}*")) or set("*[") & set(prefix)
 
 
+PARTS = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(1, 2)) | st.just((0, FULL)), min_size=0, max_size=2
+).map(lambda extents: TensorSlice(tuple(extents)))
+OWNERS = st.lists(st.sampled_from([b"a", b"\x00", b"\x01", b"\xff", b"\xe2"]), min_size=1, max_size=3).map(
+    b"".join
+)
+
+
+def slice_proto(part: TensorSlice) -> bytes:
+    return b"".join(
+        encode_field(1, encode_field(1, start) + (b"" if length == FULL else encode_field(2, length)))
+        for start, length in part.extents
+    )
+
+
+def sliced_entry(parts: list[TensorSlice], dtype: int = 1) -> bytes:
+    return encode_entry(dtype=dtype, shape=[4], slices=map(slice_proto, parts))
+
+
+SLICED = st.builds(sliced_entry, st.lists(PARTS, min_size=1, max_size=3)) | PARTS.map(
+    # Its tag in two bytes, which nobody writes and protobuf reads.
+    lambda part: b"\x08\x01\xba\x00" + encode_field(7, slice_proto(part))[1:]
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.dictionaries(OWNERS, SLICED | USUAL | UNUSUAL, max_size=5),
+    st.dictionaries(st.tuples(OWNERS, PARTS), USUAL | UNUSUAL, max_size=8),
+    st.booleans(),
+)
+def test_slices_are_hidden_that_a_tensor_lists_and_only_they(
+    tensors: dict[bytes, bytes], slices: dict[tuple[bytes, TensorSlice], bytes], complete: bool
+) -> None:
+    if complete:
+        for name, value in tensors.items():
+            listed = outcome(lambda value=value: decode_entry("", value).slices)
+            parts = [part for part in listed if isinstance(part, TensorSlice)]
+            slices |= {(name, part): encode_entry(shape=[1], size=4, crc=0) for part in parts}
+    items = {encode_slice_key(*key): value for key, value in slices.items()} | tensors
+    ckpt = open_bundle(encode_table([(b"", HEADER), *sorted(items.items())], block_size=100), b"")
+    hidden = set()
+    for name, value in items.items():
+        entry = outcome(lambda name=name, value=value: ckpt._store.decode_entry(name_of(name), value))
+        if isinstance(entry, ckptfmt.Entry):
+            hidden |= {encode_slice_key(name, part) for part in entry.slices}
+    assert list(ckpt) == [name_of(name) for name in sorted(items) if name not in hidden]
+
+
+def test_tensors_in_slices_are_listed_in_one_pass() -> None:
+    parts = [TensorSlice(((i, 1),)) for i in range(4)]
+    items: dict[bytes, bytes] = {}
+    for name in (b"layer_%03d" % i for i in range(100)):
+        items |= {encode_slice_key(name, part): encode_entry(shape=[1], size=4, crc=0) for part in parts}
+        items[name] = sliced_entry(parts)
+    ckpt = open_bundle(encode_table([(b"", HEADER), *sorted(items.items())], block_size=1000), b"")
+    file = ckpt._store.table.file
+    assert isinstance(file, MemoryFile)
+    opening = len(file.reads)
+    assert len(list(ckpt)) == 100
+    assert len(file.reads) - opening == len(ckpt._store.table.handles) > 10
+
+
+def test_a_long_name_of_many_slices_is_listed_in_memory_of_its_size() -> None:
+    # The keys of these slices would take 4 GB.
+    parts = [TensorSlice(((i, 1),)) for i in range(4_000)]
+    name = b"n" * 1_000_000
+    items = {b"\0": b"", encode_slice_key(name, parts[7]): b"", name: sliced_entry(parts)}
+    ckpt = open_bundle(encode_table([(b"", HEADER), *items.items()]), b"")
+    tracemalloc.start()
+    try:
+        assert list(ckpt) == ["\0", name.decode()]
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_pattern_reads_only_the_blocks_that_may_match() -> None:
     entry = encode_entry(shape=[1], size=4, crc=0)
     index = encode_bundle_index({f"layer_{i:05d}/kernel": entry for i in range(20_000)}, block_size=2_000)
@@ -163,6 +243,39 @@ def test_a_pattern_reads_only_the_blocks_that_may_match() -> None:
     assert [entry.shape for entry in found.entries.values()] == [(1,)] * 11
     assert len(file.reads) - opening < 10
     assert len(ckpt._store.table.handles) > 200
+
+
+def test_a_wrong_name_reads_only_the_blocks_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "LISTED_BYTES", 100_000)
+    monkeypatch.setattr(bundle, "BYTES_AROUND", 5_000)
+    entry = encode_entry(shape=[1], size=4, crc=0)
+    part = TensorSlice(((0, 1),))
+    items = {b"layer_%05d/kernel" % i: entry for i in range(20_000)} | {b"a": sliced_entry([part])}
+    items[encode_slice_key(b"a", part)] = entry
+    index = encode_table([(b"", HEADER), *sorted(items.items())], block_size=2_000)
+    for name, meant in {
+        "layer_12345/kernal": "layer_12345/kernel",
+        "aa": "a",
+        "layer_00000": "layer_00000/kernel",
+        "layer_2": None,
+        "zzz": None,
+        "\ud800": None,
+    }.items():
+        ckpt = open_bundle(index, bytes(4))
+        file = ckpt._store.table.file
+        assert isinstance(file, MemoryFile)
+        opening = len(file.reads)
+        for read in (lambda ckpt=ckpt, name=name: ckpt[name], lambda ckpt=ckpt, name=name: ckpt.read([name])):
+            with pytest.raises(ckptfmt.errors.TensorNotFoundError) as caught:
+                read()
+            assert (meant in caught.value.close_matches) is (meant is not None)
+            assert not any("\0" in match for match in caught.value.close_matches)
+        assert len(file.reads) - opening < 40
+        assert len(ckpt._store.table.handles) > 200
+        # Those that are listed anyway are all looked at.
+        assert len(ckpt) == 20_001
+        with pytest.raises(ckptfmt.errors.TensorNotFoundError, match="did you mean 'layer_00777/kernel'"):
+            ckpt["x/layer_00777/kernel"]
 
 
 # --- columns for others ------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
-from ckptfmt.checkpoint.entry import decode_entry, key_of, name_of
+from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
 from ckptfmt.checkpoint.selection import Part, Selection, assemble, select
 from ckptfmt.checkpoint.slices import (
     FULL,
@@ -498,6 +498,33 @@ def test_an_entry_is_read_as_protobuf_reads_it(fields: list[bytes]) -> None:
             TensorSlice(tuple((e.start, e.length if e.HasField("length") else FULL) for e in part.extent))
             for part in message.slices
         )
+
+
+@given(
+    st.integers(0, 200),
+    st.lists(st.integers(0, 1000), max_size=3),
+    st.lists(st.lists(EXTENTS, max_size=3), max_size=4),
+    st.sampled_from([b"", b"", b"\x18\x01", b"\x28\x10", b"\x35abcd"]),
+    st.data(),
+)
+def test_an_entry_in_slices_is_read_as_one_in_any_order(
+    dtype: int, shape: list[int], parts: list[list[tuple[int, int]]], between: bytes, data: st.DataObject
+) -> None:
+    slices = b"".join(encode_field(7, slice_proto(TensorSlice(tuple(extents)))) for extents in parts)
+    value = bytearray(encode_entry(dtype=dtype or 1, shape=shape) + between + slices)
+    if data.draw(st.booleans()):
+        value[data.draw(st.integers(0, len(value) - 1))] ^= data.draw(st.integers(1, 255))
+    if data.draw(st.booleans()):
+        del value[data.draw(st.integers(0, len(value))) :]
+
+    def read(value: bytes) -> Entry | type[CkptfmtError]:
+        try:
+            return decode_entry("t", value)
+        except CkptfmtError as error:
+            return type(error)
+
+    # With a field that nobody knows in front it is not in the usual form.
+    assert read(bytes(value)) == read(encode_field(99, b"") + value)
 
 
 @given(st.lists(st.one_of(*_OPTIONAL_FIELDS.values(), _UNKNOWN_FIELDS), max_size=6).map(b"".join), st.data())

@@ -34,6 +34,7 @@ from ckptfmt.wire.file import (
     read_file,
     read_with_crc,
     stream_crc,
+    working_directory,
 )
 from tests.support.memory_file import MemoryFile
 
@@ -328,6 +329,31 @@ def test_a_backend_has_a_name() -> None:
     assert list(BACKENDS) == ["mmap", "pread"]
     with pytest.raises(ValueError, match=r"^backend: got 'read', want 'mmap' or 'pread'$"):
         opener_of("read")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_path_counts_from_a_directory(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    (tmp_path / "below").mkdir()
+    opener = opener_of(backend, str(tmp_path))
+    for directory in (tmp_path / "below", tmp_path):
+        monkeypatch.chdir(directory)
+        file = opener("a")
+        assert (file.name, bytes(file.read(0, 3))) == ("a", b"abc")
+        assert bytes(opener(str(tmp_path / "a")).read(0, 3)) == b"abc"
+        with pytest.raises(CheckpointNotFoundError, match="b: no such file"):
+            opener("b")
+        with pytest.raises(NotReadableError, match="below: "):
+            opener("below")
+    monkeypatch.chdir(tmp_path / "below")
+    try:
+        (tmp_path / "below").rmdir()
+    except OSError:
+        return  # not every system lets it go
+    assert working_directory() == ""
+    assert bytes(opener("a").read(0, 3)) == b"abc"
 
 
 # --- mapped files -------------------------------------------------------------------------------------------
