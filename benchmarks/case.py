@@ -30,6 +30,8 @@ class Job:
     """Gets the folder of inputs and makes ready what is not timed; done anew before every run."""
     input: str | None = None
     """The input that it reads, where that is not the first of the case."""
+    is_slow: bool = False
+    """Whether it takes so long that it has one warm run in all, its first."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Command:
     """A module that it needs beside that of the library."""
 
 
-Figure = Literal["times", "rate", "private", "peak", "growth", "read"]
+Figure = Literal["times", "rate", "private", "peak", "growth", "read", "speed"]
 """What a target is about:
 
 times    the median of a peer, divided by that of ckptfmt
@@ -50,6 +52,7 @@ private  most private memory while the job ran, above that before it, in bytes
 peak     peak resident memory of the process, divided by the bytes of the input
 growth   how far it grew, imports left out, divided likewise
 read     bytes read from storage, the page cache being cold
+speed    bytes a second of ckptfmt
 """
 
 

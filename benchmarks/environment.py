@@ -12,7 +12,7 @@ from typing import Any
 
 PACKAGES = (
     *("ckptfmt", "tensorflow", "safetensors", "numpy", "protobuf", "crc32c", "ml_dtypes"),
-    *("torch", "jax"),
+    *("tensorboard", "tbparse", "torch", "jax"),
 )
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
 """TensorFlow says less, and uses the CPU."""

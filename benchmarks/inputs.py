@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.bundle import BundleWriter, shard_paths, sync, write_npy, write_safetensors
 from benchmarks.case import missing_module
-from benchmarks.layout import COLUMNS, INPUT_FILE, many_names
+from benchmarks.layout import COLUMNS, EVENTS, INPUT_FILE, LOGS, RECORDS, many_names
 
 SEED = 2026
 PIECE = 1 << 22
@@ -49,20 +49,37 @@ class Sizes:
     model_layers: int
     """Layers of the models that are frozen and shown."""
     model_width: int
+    scalars: int
+    """Scalars of ``scalars``, of 10 tags."""
+    million_scalars: int
+    """Scalars of ``million_scalars``, likewise."""
+    tags: int
+    """Tags of ``tags``, of 20 scalars each."""
+    runs: int
+    """Runs of ``runs``, of 500 scalars each."""
+    records: int
+    """Records of ``records``, of 1 MiB each."""
 
 
 SIZES = {
-    "tiny": Sizes(4, 1 << 12, 1 << 18, 1 << 18, 300, 1_000, 200, 1 << 16, 20, 4, 3, 16),
-    "small": Sizes(16, 1 << 20, 1 << 28, 1 << 28, 10_000, 100_000, 20_000, 1 << 25, 1_000, 100, 10, 500),
+    "tiny": Sizes(
+        *(4, 1 << 12, 1 << 18, 1 << 18, 300, 1_000, 200, 1 << 16, 20, 4, 3, 16),
+        *(200, 1_000, 5, 2, 1),
+    ),
+    "small": Sizes(
+        *(16, 1 << 20, 1 << 28, 1 << 28, 10_000, 100_000, 20_000, 1 << 25, 1_000, 100, 10, 500),
+        *(20_000, 100_000, 1_000, 20, 128),
+    ),
     "full": Sizes(
-        16, 1 << 24, 1 << 33, 1 << 32, 100_000, 1_000_000, 200_000, 1 << 28, 10_000, 1_000, 25, 1000
+        *(16, 1 << 24, 1 << 33, 1 << 32, 100_000, 1_000_000, 200_000, 1 << 28, 10_000, 1_000, 25, 1000),
+        *(20_000, 1_000_000, 10_000, 200, 1_024),
     ),
 }
 """tiny: to see that all runs, in seconds; small: a minute or two; full: what the targets are stated for."""
 
 
 Writer: TypeAlias = Callable[[Path, Sizes, np.random.Generator], int]
-"""Writes an input to a folder; returns the bytes of its tensors."""
+"""Writes an input to a folder; returns the bytes of its tensors, records, or columns of scalars."""
 
 
 @dataclass(frozen=True)
@@ -280,6 +297,85 @@ def _saved_model(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
     return 4 * width * width * sizes.model_layers
 
 
+# --- event files and records --------------------------------------------------------------------------------
+
+METRICS = (
+    *("epoch_loss", "epoch_accuracy", "epoch_learning_rate", "evaluation_loss_vs_iterations"),
+    *("train/loss", "train/gradient_norm", "train/tokens_per_second"),
+    *("eval/loss", "eval/perplexity", "eval/bleu"),
+)
+"""Tags, as a training has them."""
+START = 1.7e9
+"""When a run began, in seconds since 1970."""
+RUN_STEPS = 50
+"""Steps of each run of ``runs``."""
+TAG_STEPS = 20
+"""Steps of ``tags``."""
+RECORD = 1 << 20
+"""Bytes of a record."""
+
+
+def _event_file(path: Path, tags: Sequence[str], steps: int, rng: np.random.Generator) -> int:
+    """Scalars as ``tf.summary.scalar`` writes them: in each step an event for each tag.
+
+    Returns the bytes of their columns: steps (int64), wall times (float64) and values (float32).
+    """
+    from ckptfmt import RecordWriter
+    from ckptfmt.proto.messages import Event
+
+    event = Event()
+    value = event.summary.value.add()
+    value.metadata.plugin_data.plugin_name = "scalars"
+    value.tensor.dtype = 1
+    value.tensor.tensor_shape.SetInParent()
+    wall_time = START
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with RecordWriter(path, overwrite=True) as writer:
+        writer.write(Event(wall_time=wall_time, file_version="brain.Event:2").SerializeToString())
+        for step in range(steps):
+            later = rng.exponential(0.01, len(tags)).tolist()
+            numbers = rng.standard_normal(len(tags), np.float32).astype("<f4").tobytes()
+            for number, tag in enumerate(tags):
+                wall_time += later[number]
+                event.wall_time = wall_time
+                event.step = step
+                value.tag = tag
+                value.tensor.tensor_content = numbers[4 * number : 4 * number + 4]
+                writer.write(event.SerializeToString())
+    return 20 * steps * len(tags)
+
+
+def _scalars(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    return _event_file(folder / EVENTS, METRICS, sizes.scalars // len(METRICS), rng)
+
+
+def _million_scalars(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    return _event_file(folder / EVENTS, METRICS, sizes.million_scalars // len(METRICS), rng)
+
+
+def _tags(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    tags = [f"layer_{number // 10}/metric_{number % 10}" for number in range(sizes.tags)]
+    return _event_file(folder / EVENTS, tags, TAG_STEPS, rng)
+
+
+def _runs(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    return sum(
+        _event_file(folder / LOGS / f"run_{number}" / EVENTS, METRICS, RUN_STEPS, rng)
+        for number in range(sizes.runs)
+    )
+
+
+def _records(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    from ckptfmt import RecordWriter
+
+    with RecordWriter(folder / RECORDS, overwrite=True) as writer:
+        for piece in values(rng, sizes.records * RECORD // 4):
+            data = piece.view(np.uint8).data
+            for start in range(0, len(data), RECORD):
+                writer.write(data[start : start + RECORD])
+    return sizes.records * RECORD
+
+
 INPUTS = {
     "large": Input(_large),
     "huge": Input(_huge),
@@ -293,6 +389,11 @@ INPUTS = {
     "v1": Input(_v1, ("tensorflow",)),
     "model": Input(_model, ("tensorflow",)),
     "saved_model": Input(_saved_model, ("tensorflow",)),
+    "scalars": Input(_scalars),
+    "million_scalars": Input(_million_scalars),
+    "tags": Input(_tags),
+    "runs": Input(_runs),
+    "records": Input(_records),
 }
 """Name -> how to write it."""
 

@@ -16,6 +16,16 @@ COLUMNS = 256
 """Of an embedding."""
 
 
+EVENTS = "events.out.tfevents.1700000000.host.1.0.v2"
+"""An event file, named as TensorFlow 2 does."""
+
+LOGS = "logs"
+"""The directory of runs."""
+
+RECORDS = "data.tfrecord"
+"""The file of records."""
+
+
 def many_names(count: int) -> list[str]:
     """Return names such as a TF2 checkpoint of a deep model has, sorted."""
     return sorted(

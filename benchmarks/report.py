@@ -92,6 +92,9 @@ def measured(target: Target, case: Case, result: CaseResult) -> float | None:
             return times
         sizes = [result.nbytes.get(input_of(case, library)) for library in (OURS, target.peer or "")]
         return None if None in sizes else times * float(sizes[0] or 0) / float(sizes[1] or 1)
+    if target.figure == "speed":
+        nbytes, seconds = result.nbytes.get(input_of(case, OURS)), ours.seconds("warm")
+        return None if nbytes is None or not seconds else nbytes / statistics.median(seconds)
     if target.figure == "read":
         return ours.figure("cold", "read_bytes")
     if target.figure == "private":
@@ -109,12 +112,14 @@ def input_of(case: Case, library: str) -> str:
 
 def is_reached(target: Target, value: float) -> bool:
     """Return whether a figure is as wanted."""
-    return value >= target.wanted if target.figure in ("times", "rate") else value <= target.wanted
+    return value >= target.wanted if target.figure in ("times", "rate", "speed") else value <= target.wanted
 
 
 def _wanted(target: Target) -> str:
     if target.figure in ("times", "rate"):
         number = f"≥ {round(target.wanted, 2):,g} ×"
+    elif target.figure == "speed":
+        number = f"≥ {target.wanted / 1e9:g} GB/s"
     else:
         is_bytes = target.figure in ("private", "read")
         number = f"≤ {_mib(target.wanted)} MiB" if is_bytes else f"≤ {target.wanted:g} ×"
@@ -126,6 +131,8 @@ def _figure(target: Target, value: float | None) -> str:
         return NOT_MEASURED
     if target.figure in ("private", "read"):
         return f"{_mib(value)} MiB"
+    if target.figure == "speed":
+        return f"{value / 1e9:.2f} GB/s"
     return f"{value:,.2f} ×" if value < 100 else f"{value:,.0f} ×"
 
 
@@ -136,6 +143,7 @@ _ABOUT = {
     "read": "read from storage, cold",
     "peak": "peak resident memory of the process",
     "growth": "peak resident memory, imports left out",
+    "speed": "bytes a second",
 }
 
 

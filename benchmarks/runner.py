@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.case import Case, Command, missing
+from benchmarks.case import Case, Command, Job, missing
 from benchmarks.environment import quiet_environ
 from benchmarks.measure import ROOT, files_of
 from benchmarks.memory import drop_pages, load_pages
@@ -73,7 +73,10 @@ class Plan:
 
 
 def run_case(plan: Plan, name: str, case: Case) -> CaseResult:
-    """Run one case; each round gives every library its turn, so that drift hits all."""
+    """Run one case; each round gives every library its turn, so that drift hits all.
+
+    Slow jobs have a turn in the first round only.
+    """
     result = CaseResult()
     for library in case.jobs:
         reason = missing(case, library)
@@ -85,6 +88,8 @@ def run_case(plan: Plan, name: str, case: Case) -> CaseResult:
         if mode == "warm" and not number:
             load_pages(files_of(case, plan.inputs))
         for library in list(result.libraries):
+            if number and _is_slow(case, library):
+                continue
             try:
                 report = _measure(plan, name, case, library, mode)
             except RunError as error:
@@ -101,6 +106,11 @@ def _turns(plan: Plan, case: Case) -> Iterator[tuple[str, int]]:
             continue
         for number in range(1 if mode == "memory" else plan.rounds):
             yield mode, number
+
+
+def _is_slow(case: Case, library: str) -> bool:
+    job = case.jobs[library]
+    return isinstance(job, Job) and job.is_slow
 
 
 def _measure(plan: Plan, name: str, case: Case, library: str, mode: str) -> dict[str, Any]:

@@ -12,19 +12,23 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-from benchmarks.case import Command, Job, Target, missing, missing_module, module_of
+from benchmarks import runner
+from benchmarks.case import Case, Command, Job, Target, missing, missing_module, module_of
 from benchmarks.cases import CASES
-from benchmarks.inputs import INPUTS, SIZES, build, find_input, input_problem
+from benchmarks.inputs import INPUTS, METRICS, SIZES, build, find_input, input_problem
 from benchmarks.layout import SHIPPED
+from benchmarks.measure import warm
 from benchmarks.memory import cached_share, drop_pages, load_pages
 from benchmarks.parity.result import Check, Report, same
-from benchmarks.report import is_reached
+from benchmarks.report import is_reached, markdown, measured
 from benchmarks.restore_parity import markdown as parity_page
+from benchmarks.runner import MODES, CaseResult, Outcome, Plan
 from benchmarks.scaling import chosen
 
 ROOT = Path(__file__).parent.parent
@@ -101,14 +105,71 @@ def test_targets_are_bounds_from_below_of_speed_and_from_above_of_memory() -> No
     assert is_reached(Target("private", 64 << 20), 1 << 20)
     assert not is_reached(Target("read", 1 << 20), 2 << 20)
     assert not is_reached(Target("growth", 2.2), 2.3)
+    assert is_reached(Target("speed", 1e9), 2e9)
+
+
+def test_a_speed_is_stated_in_bytes_a_second() -> None:
+    case = Case(("records",), {"ckptfmt": Job(len)}, (Target("speed", 1e9),))
+    result = CaseResult(
+        {"ckptfmt": Outcome({"warm": [{"seconds": [0.5, 2.0, 1.0]}]})}, nbytes={"records": 3 << 30}
+    )
+    assert measured(case.targets[0], case, result) == 3 << 30
+    assert "| bytes a second | wanted ≥ 1 GB/s | 3.22 GB/s | yes |" in markdown({}, {"name": (case, result)})
+    assert measured(case.targets[0], case, CaseResult({"ckptfmt": Outcome()})) is None
+
+
+def test_slow_jobs_are_run_once_in_each_mode(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runs: list[object] = []
+    assert len(warm(Job(runs.append), tmp_path, 3)["seconds"]) == 3
+    assert len(runs) == 4
+    assert len(warm(Job(runs.append, is_slow=True), tmp_path, 3)["seconds"]) == 1
+    assert len(runs) == 5
+    turns: list[tuple[str, str]] = []
+
+    def measure(plan: Plan, name: str, case: Case, library: str, mode: str) -> dict[str, object]:
+        turns.append((library, mode))
+        return {"seconds": [1.0]}
+
+    monkeypatch.setattr(runner, "_measure", measure)
+    case = Case(("large",), {"ckptfmt": Job(len), "python: slow": Job(len, is_slow=True)})
+    result = runner.run_case(Plan("", tmp_path, 3, 2), "name", case)
+    assert result.libraries["ckptfmt"].seconds("warm") == [1.0] * 3
+    assert result.libraries["python: slow"].seconds("warm") == [1.0]
+    assert [turns.count(("python: slow", mode)) for mode in MODES] == [1, 1, 1]
+
+
+SCALARS = CASES["events: 20,000 scalars into columns"]
+
+
+@pytest.mark.parametrize(
+    "library",
+    [library for library in SCALARS.jobs if "events only" not in library and "tbparse" not in library],
+)
+def test_other_readers_of_event_files_are_timed_at_the_same_work(
+    library: str,
+    request: pytest.FixtureRequest,
+    prepared: Callable[[pytest.FixtureRequest, str], Path],
+) -> None:
+    needs(request, module_of(library))
+    inputs = prepared(request, "scalars")
+    ours, job = SCALARS.jobs["ckptfmt"], SCALARS.jobs[library]
+    assert isinstance(ours, Job)
+    assert isinstance(job, Job)
+    expected: Any = ours.run(ours.ready(inputs))
+    found: Any = job.run(job.ready(inputs))
+    assert set(found) == set(expected) == set(METRICS)
+    for tag, columns in expected.items():
+        assert len(columns[0]) == SIZES["tiny"].scalars // len(METRICS)
+        for mine, theirs in zip(columns, found[tag], strict=True):
+            np.testing.assert_array_equal(mine, theirs)
 
 
 def test_inputs_are_the_same_bytes_every_time(tmp_path: Path) -> None:
-    for name in ("large", "many"):
+    for name in ("large", "many", "runs", "records"):
         for folder in ("a", "b"):
             build(tmp_path / folder, name, "tiny")
         files = sorted(path for path in (tmp_path / "a" / name).rglob("*") if path.is_file())
-        assert len(files) > 3
+        assert len(files) > 1
         for path in files:
             assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
         written = (tmp_path / "a" / name / "input.json").stat().st_mtime_ns

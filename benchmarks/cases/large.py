@@ -173,13 +173,13 @@ def numpy_load_one(inputs: Path) -> object:
 # --- the limits ---------------------------------------------------------------------------------------------
 
 
-def crc_of_mapped_file(threads: int, name: str = "large") -> Callable[[Path], object]:
-    """CRC-32C of the data file, mapped anew, in pieces that threads take in turn."""
+def crc_of_mapped_file(threads: int, name: str = "large", data: str = DATA) -> Callable[[Path], object]:
+    """CRC-32C of a data file, mapped anew, in pieces that threads take in turn."""
 
     def run(inputs: Path) -> object:
         from crc32c import crc32c
 
-        with (inputs / name / DATA).open("rb") as file:
+        with (inputs / name / data).open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         view = memoryview(mapped)
         pieces = [view[start : start + PIECE] for start in range(0, len(view), PIECE)]

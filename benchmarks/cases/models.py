@@ -12,14 +12,14 @@ from benchmarks.case import Case, Command, Job, Target
 
 
 @functools.cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
+def scratch_folder() -> tempfile.TemporaryDirectory[str]:
     """A folder that goes away with the process."""
     return tempfile.TemporaryDirectory()
 
 
 def model_and_target(inputs: Path) -> tuple[Path, Path]:
     """The model, and the file to freeze it to, which is not there yet."""
-    target = Path(_folder().name) / "frozen.pb"
+    target = Path(scratch_folder().name) / "frozen.pb"
     target.unlink(missing_ok=True)
     return inputs / "model" / "model", target
 
