@@ -12,7 +12,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.cli.curves import ASCII_BLOCKS, BLOCKS, MAX_POINTS, sparkline, thinned
-from ckptfmt.cli.events import gaps, restarts
+from ckptfmt.cli.runs import gaps, restarts
 from tests.cli.running import COMMAND, environment, on_terminal, run, run_json
 from tests.support.event_log import EVENTS, VERSION, frame, scalar, tensor_scalar, write_events
 
@@ -94,7 +94,7 @@ def test_export(logs: Path, tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == f"{target}: 40 scalars written\n"
     assert target.read_text().splitlines()[:2] == ["tag,step,wall_time,value", "loss,0,100.0,1.0"]
-    assert run("events", logs, "--export", target).exit_code == 4
+    assert run("events", logs, "--export", target).exit_code == 2
     assert run("events", logs, "--export", target, "--force", "--wide").exit_code == 0
     assert target.read_text().splitlines()[0] == "run,step,loss,odd\x1b[2J"
     assert run("events", logs, "--export", tmp_path / "run.xlsx").exit_code == 2
@@ -115,7 +115,7 @@ def test_plots(logs: Path, tmp_path: Path, suffix: str, begin: bytes) -> None:
     result = run("events", logs, "--plot", target)
     assert (result.exit_code, result.stderr) == (0, f"{target}: 4 curves drawn\n")
     assert target.read_bytes().startswith(begin)
-    assert run("events", logs, "--plot", target).exit_code == 4
+    assert run("events", logs, "--plot", target).exit_code == 2
     assert run("events", logs, "--plot", tmp_path / "x.pdf").exit_code == 2
 
 
