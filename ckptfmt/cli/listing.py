@@ -12,7 +12,7 @@ from ckptfmt import EventFile, HParams, Scalars
 from ckptfmt.cli.curves import ASCII_BLOCKS, BLOCKS, sparkline
 from ckptfmt.cli.failures import FAILURES, Problems, describe
 from ckptfmt.cli.output import note, on_terminal, printable, write, write_lines
-from ckptfmt.cli.runs import Found, Runs
+from ckptfmt.cli.runs import Found, Runs, place_of
 from ckptfmt.cli.table import LEFT, RIGHT, write_table
 from ckptfmt.cli.text import count_text, escape, shape_text
 from ckptfmt.cli.values import number_json, values_json
@@ -86,7 +86,7 @@ def _summarise(name: str, events: EventFile, problems: Problems) -> None:
     try:
         hparams = events.hparams
     except FAILURES as error:
-        problems.tell(error, events.path)
+        problems.tell(error, place_of(events))
         return
     if hparams is not None:
         values = ", ".join(f"{escape(key)}={escape(str(value))}" for key, value in hparams.values.items())
@@ -216,7 +216,7 @@ def _describe_run(name: str, events: EventFile, problems: Problems) -> dict[str,
     try:
         described["hparams"] = _describe_hparams(events.hparams)
     except FAILURES as error:
-        problems.tell(error, events.path)
+        problems.tell(error, place_of(events))
         described["error"] = describe(error)
     return described
 

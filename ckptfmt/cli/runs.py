@@ -52,7 +52,7 @@ class Found(NamedTuple):
     series: Any
     """Its values; None where they could not be had."""
     place: str
-    """The path of the run."""
+    """Where it is from, see :func:`place_of`."""
     error: BaseException | None = None
     """Why they could not."""
 
@@ -101,6 +101,11 @@ def find_places(path: str) -> dict[str, str]:
     return places
 
 
+def place_of(events: EventFile) -> str:
+    """Return what errors that name no file are said to be of: the file of a run, or its directory."""
+    return events.files[0] if len(events.files) == 1 else events.path
+
+
 def read_runs(path: str, problems: Problems) -> Runs:
     """Read the runs below a path; one of several that cannot be read is told, and the others are there."""
     places = find_places(path)
@@ -131,7 +136,7 @@ def find(runs: Runs, patterns: Sequence[str], problems: Problems) -> list[Found]
     matches = ckptfmt.name_matcher(patterns) if patterns else None
     found = []
     for run, by_tag in series.items():
-        place = runs.read[run].path
+        place = place_of(runs.read[run])
         for tag, of_kind in by_tag.items():
             for kind, mapping in of_kind.items() if matches is None or matches(tag) else ():
                 try:
