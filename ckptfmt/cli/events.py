@@ -50,8 +50,10 @@ def _with_suffix(value: str | None, suffixes: Sequence[str]) -> str | None:
     JSON: {"path", "runs": [{"run", "path", "files", "events", "version", "writer", "graphs", "meta_graphs",
     "hparams", "damage": [{"file", "offset", "skipped", "error"}], "incomplete": {FILE: BYTES}}], "tags":
     [{"run", "tag", "kind", "plugin", "count", "first_step", "last_step", "restarts", "gaps", "last"}]}; with
-    TAG each of its tags also has "steps", "wall_times" and, of scalars and text, "values". With --follow it
-    is one document for each value: {"tag", "step", "wall_time", "value"}.
+    TAG each of its tags also has "steps", "wall_times" and, of scalars and text, "values". A run or a tag
+    that cannot be read has "error" instead, one whose hyperparameters cannot be read besides; a text that
+    cannot be read is null. With --follow it is one document for each value: {"tag", "step", "wall_time",
+    "value"}.
     """,
 )
 @path_argument
@@ -78,7 +80,7 @@ def _with_suffix(value: str | None, suffixes: Sequence[str]) -> str | None:
 @click.option(
     "--timeout", type=click.FloatRange(0), help="With --follow: end after so many seconds without a value."
 )
-@click.option("--strict", is_flag=True, help="Stop at the first damage.")
+@click.option("--strict", is_flag=True, help="Stop at the first damage, or at a last event not all there.")
 @json_option
 def command(
     path: str,
@@ -97,15 +99,21 @@ def command(
     """Show what is in the event files at PATH: a file, the directory of a run, or one with runs below it.
 
     Without TAG all tags are listed: run, tag, kind, number of values, first and last step, and the last
-    value of scalars; then graphs, hyperparameters and damage. With TAG, which may be a glob, its values are:
-    step, wall time in seconds since 1970, value. On a terminal each tag has its curve and the last values;
-    elsewhere all are there, separated by tabs.
+    value of scalars; then graphs and hyperparameters. With TAG, a name or a glob where * also matches
+    slashes, its values are: step, wall time in seconds since 1970, value. On a terminal each tag has its
+    curve and the last values; elsewhere all are there, separated by tabs. A TAG that is not there is exit
+    code 4.
+
+    With --export, --plot and --images nothing is listed. All of them are checked before anything is written,
+    and what is there already is replaced only with --overwrite.
 
     A gap is a distance of steps more than 1.5 times the usual one; a restart is a step that is less than the
     one before.
 
-    What is damaged is skipped and told on stderr, and the exit code is 3. An event at the end that is not
-    all there, as while a program writes, is only mentioned.
+    What is damaged is skipped and told on stderr, also with --follow, and the exit code is 3; so is a run, a
+    tag or a value that cannot be read, and the others are there. With --strict the first of these ends the
+    command. An event at the end that is not all there, as while a program writes, is only mentioned, unless
+    --strict is given.
     """
     targets = Targets(export_path, wide, plot_path, images_path, overwrite)
     if following and targets:

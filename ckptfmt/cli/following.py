@@ -31,10 +31,11 @@ def follow(
     with _telling_damage(problems):
         for event in events.follow(poll=poll, timeout=timeout):
             for value in event.summary.value:
-                if value.HasField("metadata"):
-                    plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
+                # Most values do not say whose they are: the first one of the tag has.
+                own = value.metadata.plugin_data.plugin_name
+                first = plugins.setdefault(value.tag, own) if own else plugins.get(value.tag, "")
                 if matches is None or matches(value.tag):
-                    number = _scalar_of(value, plugins.get(value.tag, ""))
+                    number = _scalar_of(value, own or first)
                     if number is not None:
                         _write(value.tag, event, number, as_json=as_json)
             sys.stdout.flush()
@@ -73,7 +74,7 @@ def _write(tag: str, event: Any, number: float, *, as_json: bool) -> None:  # no
 
 
 def _scalar_of(value: Any, plugin: str) -> float | None:  # noqa: ANN401  (a Summary.Value)
-    """The scalar that a value is, if it is one: what its tag's first value says of the plugin counts."""
+    """The scalar that a value of a plugin is, if it is one."""
     if value.HasField("simple_value"):
         return float(value.simple_value)
     if plugin == "scalars" and value.HasField("tensor"):

@@ -17,6 +17,7 @@ import ckptfmt
 from ckptfmt.cli import progress
 from ckptfmt.cli.curves import ASCII_BLOCKS, BLOCKS, MAX_POINTS, sparkline, thinned
 from ckptfmt.cli.runs import gaps, restarts
+from ckptfmt.errors import UnsupportedError
 from tests.cli.running import COMMAND, environment, on_terminal, run, run_json
 from tests.support.event_log import EVENTS, VERSION, frame, scalar, tensor_scalar, write_events
 
@@ -299,11 +300,12 @@ def test_following_tells_damage(logs: Path) -> None:
 
 def test_following_shows_what_the_listing_calls_scalars(tmp_path: Path) -> None:
     events = [VERSION, scalar("layer[0]/w", 1, 0), tensor_scalar("loss", 2, 1)]
-    # Later values of a tag need not say whose they are.
+    # Later values of a tag need not say whose they are, and may say something else.
     events.append(tensor_scalar("loss", 3, 2))
     events[-1].summary.value[0].ClearField("metadata")
-    events.append(tensor_scalar("other", 4, 3))
-    events[-1].summary.value[0].metadata.plugin_data.plugin_name = "mine"
+    for tag in ("other", "loss"):
+        events.append(tensor_scalar(tag, 4, 3))
+        events[-1].summary.value[0].metadata.plugin_data.plugin_name = "mine"
     path = write_events(tmp_path / "e.tfevents", events)
     shown = run("events", path, "--follow", "--timeout", "0").stdout.splitlines()
     assert [line.split("\t")[0] for line in shown] == ["layer[0]/w", "loss", "loss"]
@@ -364,8 +366,8 @@ def test_hyperparameters_are_no_tags(logs: Path) -> None:
 
 
 @pytest.fixture
-def odd(tmp_path: Path) -> Path:
-    """Runs of which one is no event file, and one has values that are not what they should be."""
+def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Runs of which one cannot be read, and one has values that are not what they should be."""
     events = [VERSION, *(scalar("loss", i, i) for i in range(3)), scalar("h", 0, 0)]
     added = events[-1].summary.value[0]
     added.ClearField("simple_value")
@@ -379,9 +381,17 @@ def odd(tmp_path: Path) -> Path:
         value.tensor.CopyFrom(ckptfmt.to_proto(np.zeros(shape, np.float32)))
         events.append(event)
     write_events(tmp_path / "odd" / "a" / "events.out.tfevents.1.h", events)
-    (tmp_path / "odd" / "b").mkdir()
-    (tmp_path / "odd" / "b" / "events.out.tfevents.1.h").write_text("this is text, and not a log of events")
-    write_events(tmp_path / "odd" / "c" / "events.out.tfevents.1.h", [VERSION, scalar("loss", 1, 1)])
+    for name in "bc":
+        events = [VERSION, scalar("loss", 1, 1)]
+        write_events(tmp_path / "odd" / name / "events.out.tfevents.1.h", events)
+    gather = ckptfmt.EventFile.gather
+
+    def refused(self: ckptfmt.EventFile, progress: Any = None) -> None:
+        if self.path.endswith("b"):
+            raise UnsupportedError(f"{self.path}: not an event file", file=self.path)
+        gather(self, progress)
+
+    monkeypatch.setattr(ckptfmt.EventFile, "gather", refused)
     return tmp_path / "odd"
 
 
@@ -393,9 +403,9 @@ def test_what_cannot_be_read_is_told_and_the_rest_shown(odd: Path, tmp_path: Pat
         ["a", "h", "histograms", "3"],
         ["c", "loss", "scalars", "1"],
     ]
-    file_a, file_b = (odd / run / "events.out.tfevents.1.h" for run in "ab")
+    file_a = odd / "a" / "events.out.tfevents.1.h"
     first, *_, hparams, last = result.stderr.splitlines()
-    assert first == f"ckptfmt: {file_b}: a text file, not a TensorBoard event file"
+    assert first == f"ckptfmt: {odd / 'b'}: not an event file"
     assert (hparams.startswith(f"ckptfmt: {file_a}"), last) == (True, "c: 1 file, 2 events")
     document = run_json("events", odd, code=3)
     runs = {each["run"]: each for each in document["runs"]}
