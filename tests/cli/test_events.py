@@ -16,8 +16,10 @@ import pytest
 import ckptfmt
 from ckptfmt.cli import progress
 from ckptfmt.cli.curves import ASCII_BLOCKS, BLOCKS, MAX_POINTS, sparkline, thinned
+from ckptfmt.cli.exporting import EXPORTS
 from ckptfmt.cli.runs import gaps, restarts
 from ckptfmt.errors import UnsupportedError
+from ckptfmt.events import export
 from tests.cli.running import COMMAND, environment, on_terminal, run, run_json
 from tests.support.event_log import EVENTS, VERSION, frame, scalar, tensor_scalar, write_events
 
@@ -103,6 +105,10 @@ def test_export(logs: Path, tmp_path: Path) -> None:
     assert run("events", logs, "--export", target, "--force", "--wide").exit_code == 0
     assert target.read_text().splitlines()[0] == "run,step,loss,odd\x1b[2J"
     assert run("events", logs, "--export", tmp_path / "run.xlsx").exit_code == 2
+
+
+def test_tables_can_have_every_form_there_is() -> None:
+    assert EXPORTS == export.FORMATS
 
 
 def test_outputs_are_checked_before_anything_is_written(logs: Path, tmp_path: Path) -> None:
@@ -240,6 +246,26 @@ def test_images_that_are_there_are_left_alone(tmp_path: Path) -> None:
     assert (images / "b_00000_step0_0.png").read_text() == "mine"
     assert run("events", path, "--images", images, "--force").exit_code == 0
     assert (images / "b_00000_step0_0.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_image_that_appears_meanwhile_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_events(tmp_path / "e.tfevents", image_events("a"))
+    image = tmp_path / "images" / "a_00000_step0_0.png"
+    make = os.makedirs
+
+    def appear(*args: Any, **options: Any) -> None:
+        make(*args, **options)
+        image.write_text("mine")
+
+    monkeypatch.setattr(os, "makedirs", appear)
+    result = run("events", path, "--images", image.parent)
+    assert (result.exit_code, result.stderr) == (
+        4,
+        f"ckptfmt: {image}: got a file that is there already, want a new one\n",
+    )
+    assert image.read_text() == "mine"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")

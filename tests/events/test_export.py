@@ -271,6 +271,15 @@ def test_what_is_there_is_left_alone(run: ckptfmt.EventFile, tmp_path: Path) -> 
     assert not list(tmp_path.glob("*.tmp"))
 
 
+def test_no_table_is_made_for_a_file_that_is_there(
+    run: ckptfmt.EventFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(export, "chunks_of")
+    (tmp_path / "r.csv").write_text("mine")
+    with pytest.raises(FileExistsError, match="got a file that is there already, want a new one"):
+        run.write(tmp_path / "r.csv")
+
+
 def test_packages_that_are_not_there_are_named(
     run: ckptfmt.EventFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
