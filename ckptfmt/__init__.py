@@ -17,6 +17,7 @@ from ckptfmt.checkpoint.checkpoint import Checkpoint
 from ckptfmt.checkpoint.checkpoint import open_checkpoint as open  # noqa: A004  (users write ckptfmt.open)
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.names import flatten
+from ckptfmt.checkpoint.names import matcher as name_matcher
 from ckptfmt.checkpoint.object_graph import Node, ObjectGraph
 from ckptfmt.checkpoint.plan import Plan, parse_plan, read_plan
 from ckptfmt.checkpoint.restore import Mismatch, Restored, RestoreReport, Spec
@@ -27,6 +28,7 @@ from ckptfmt.checkpoint.tensors import Tensors, View
 from ckptfmt.checkpoint.verify import Problem, Report
 from ckptfmt.dtypes import DTYPES, DType, as_dtype
 from ckptfmt.tensor.tensor_proto import ResourceHandle, Variant, to_array, to_proto
+from ckptfmt.wire.file import write_file
 
 __version__ = "0.1.0"
 
@@ -91,6 +93,7 @@ __all__ = [
     "freeze",
     "latest_checkpoint",
     "match",
+    "name_matcher",
     "open",
     "open_events",
     "open_records",
@@ -104,6 +107,7 @@ __all__ = [
     "to_array",
     "to_proto",
     "unreached",
+    "write_file",
     "write_runs",
 ]
 
@@ -113,7 +117,7 @@ _LATER = {
     "RunMetadata": "ckptfmt.events.event_file:RunMetadata",
     "SessionLog": "ckptfmt.events.event_file:SessionLog",
     "open_events": "ckptfmt.events.event_file:open_events",
-    "write_runs": "ckptfmt.events.event_file:write_runs",
+    "write_runs": "ckptfmt.events.export:write_runs",
     "find_runs": "ckptfmt.events.files:find_runs",
     "HParams": "ckptfmt.events.hparams:HParams",
     "Audio": "ckptfmt.events.media:Audio",

@@ -6,6 +6,7 @@ from ckptfmt.checkpoint.checkpoint import Checkpoint as Checkpoint
 from ckptfmt.checkpoint.checkpoint import open_checkpoint as open  # noqa: A004  (users write ckptfmt.open)
 from ckptfmt.checkpoint.entry import Entry as Entry
 from ckptfmt.checkpoint.names import flatten as flatten
+from ckptfmt.checkpoint.names import matcher as name_matcher
 from ckptfmt.checkpoint.object_graph import Node as Node
 from ckptfmt.checkpoint.object_graph import ObjectGraph as ObjectGraph
 from ckptfmt.checkpoint.plan import Plan as Plan
@@ -31,7 +32,7 @@ from ckptfmt.events.event_file import EventFile as EventFile
 from ckptfmt.events.event_file import RunMetadata as RunMetadata
 from ckptfmt.events.event_file import SessionLog as SessionLog
 from ckptfmt.events.event_file import open_events as open_events
-from ckptfmt.events.event_file import write_runs as write_runs
+from ckptfmt.events.export import write_runs as write_runs
 from ckptfmt.events.files import find_runs as find_runs
 from ckptfmt.events.hparams import HParams as HParams
 from ckptfmt.events.media import Audio as Audio
@@ -73,6 +74,7 @@ from ckptfmt.tensor.tensor_proto import ResourceHandle as ResourceHandle
 from ckptfmt.tensor.tensor_proto import Variant as Variant
 from ckptfmt.tensor.tensor_proto import to_array as to_array
 from ckptfmt.tensor.tensor_proto import to_proto as to_proto
+from ckptfmt.wire.file import write_file as write_file
 
 __version__: str
 
@@ -137,6 +139,7 @@ __all__ = [
     "freeze",
     "latest_checkpoint",
     "match",
+    "name_matcher",
     "open",
     "open_events",
     "open_records",
@@ -150,5 +153,6 @@ __all__ = [
     "to_array",
     "to_proto",
     "unreached",
+    "write_file",
     "write_runs",
 ]

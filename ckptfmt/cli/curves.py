@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import html
 import io
-import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -26,7 +26,14 @@ WIDTH = 60
 """Characters of a sparkline."""
 
 MAX_POINTS = 20_000
-"""Points that are drawn of a curve: of each stretch of a longer one the least and the greatest value."""
+"""Points that are drawn of a curve: of each stretch of a longer one the least value, the greatest, and
+one that is not finite."""
+
+MAX_NAMED = 20
+"""Curves that the legend names; more would leave no room for them."""
+
+MAX_LABEL = 60
+"""Characters of a name that are shown."""
 
 PLOTS = (".png", ".svg", ".html")
 """Ends of names of files that pictures are written to."""
@@ -51,8 +58,8 @@ def sparkline(values: np.ndarray[Any, Any], blocks: str = BLOCKS, width: int = W
     return "".join(line)
 
 
-def plot(path: str, curves: Mapping[str, Scalars], title: str, *, overwrite: bool = False) -> None:
-    """Draw scalars over steps into a ``.png``, ``.svg`` or ``.html`` file.
+def picture(curves: Sequence[tuple[str, Scalars]], title: str, suffix: str) -> bytes:
+    """Draw scalars over steps, as a file of that suffix holds them: one of :data:`PLOTS`.
 
     An ``.html`` file holds the picture itself, and needs nothing from elsewhere.
 
@@ -60,8 +67,6 @@ def plot(path: str, curves: Mapping[str, Scalars], title: str, *, overwrite: boo
     ------
     MissingDependencyError
         matplotlib is not installed: ``ckptfmt[plot]``.
-    FileExistsError
-        There is a file already, and not ``overwrite``.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -69,44 +74,69 @@ def plot(path: str, curves: Mapping[str, Scalars], title: str, *, overwrite: boo
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise errors.MissingDependencyError("matplotlib", "plot") from None
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
-    for name, series in curves.items():
+    for _, series in curves:
         steps, values = thinned(series.steps, series.values)
-        # Its mark-up would be that of formulas.
-        axes.plot(steps, values, label=escape(name).replace("$", r"\$"), linewidth=1)
+        axes.plot(steps, values, linewidth=1)
     axes.set_xlabel("step")
     axes.grid(visible=True, alpha=0.3)
     if curves:
-        axes.legend(loc="best", fontsize="small")
-    axes.set_title(escape(title).replace("$", r"\$"))
-    picture = io.BytesIO()
+        _add_legend(axes, [name for name, _ in curves])
+    axes.set_title(_label(title))
+    drawn = io.BytesIO()
     canvas: Any = FigureCanvasSVG(figure) if suffix == ".svg" else FigureCanvasAgg(figure)
-    canvas.print_svg(picture) if suffix == ".svg" else canvas.print_png(picture)
-    data = picture.getvalue()
-    if suffix == ".html":
-        source = base64.b64encode(data).decode("ascii")
-        name = html.escape(escape(title))
-        data = (
-            f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{name}</title>\n'
-            f'<body><img alt="{name}" src="data:image/png;base64,{source}"></body></html>\n'
-        ).encode()
-    with open(path, "wb" if overwrite else "xb") as file:  # noqa: PTH123
-        file.write(data)
+    with warnings.catch_warnings():
+        # Of letters that its font has not, which are drawn as boxes, and of numbers near the largest ones.
+        warnings.simplefilter("ignore")
+        canvas.print_svg(drawn) if suffix == ".svg" else canvas.print_png(drawn)
+    return _page(title, drawn.getvalue()) if suffix == ".html" else drawn.getvalue()
+
+
+def _add_legend(axes: Any, names: Sequence[str]) -> None:  # noqa: ANN401  (matplotlib's Axes)
+    labels = [_label(name) for name in names[:MAX_NAMED]]
+    lines = axes.lines[: len(labels)]
+    if len(names) > len(labels):
+        labels.append(f"… {len(names) - len(labels):,} more")
+        lines = [*lines, *axes.plot([], [], " ")]
+    legend = axes.legend(lines, [" "] * len(labels), loc="best", fontsize="small")
+    # Given before, a name that begins with an underscore would be left out.
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.set_text(label)
+
+
+def _label(name: str) -> str:
+    """A name as the picture shows it: not too long, and its dollars no mark-up of formulas."""
+    shown = escape(name)
+    if len(shown) > MAX_LABEL:
+        shown = f"{shown[: MAX_LABEL // 2]}…{shown[-MAX_LABEL // 2 :]}"
+    return shown.replace("$", r"\$")
+
+
+def _page(title: str, picture: bytes) -> bytes:
+    name = html.escape(escape(title))
+    source = base64.b64encode(picture).decode("ascii")
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{name}</title>\n'
+        f'<body><img alt="{name}" src="data:image/png;base64,{source}"></body></html>\n'
+    ).encode()
 
 
 def thinned(
     steps: np.ndarray[Any, Any], values: np.ndarray[Any, Any]
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return the points of a curve that a picture can show."""
+    """Return the points of a curve that a picture can show, and those where it is broken."""
     if len(values) <= MAX_POINTS:
         return steps, values
-    borders = np.linspace(0, len(values), MAX_POINTS // 2 + 1).astype(int)
-    finite = np.where(np.isfinite(values), values, np.nan)
+    borders = np.linspace(0, len(values), MAX_POINTS // 3 + 1).astype(int)
+    is_finite = np.isfinite(values)
+    finite = np.where(is_finite, values, np.nan)
     rows = []
     for start, stop in pairwise(borders):
-        part = finite[start:stop]
-        if not np.isnan(part).all():
-            rows += sorted({start + int(np.nanargmin(part)), start + int(np.nanargmax(part))})
+        there = is_finite[start:stop]
+        kept = set() if there.all() else {start + int(np.argmin(there))}
+        if there.any():
+            part = finite[start:stop]
+            kept |= {start + int(np.nanargmin(part)), start + int(np.nanargmax(part))}
+        rows += sorted(kept)
     return steps[rows], values[rows]

@@ -78,3 +78,27 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
     if as_json:
         write_json({"error": describe(error)})
     return code_of(error)
+
+
+class Problems:
+    """What goes wrong with a part and leaves the rest to be shown: told at once, and in the exit code."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.strict = strict
+        """Whether the first one stops all."""
+        self.code = ExitCode.FINE
+        """What the command exits with."""
+
+    def tell(self, error: BaseException, place: str) -> None:
+        """Tell of one of :data:`FAILURES`, in a file or directory; raise it where this is strict."""
+        if self.strict:
+            raise error
+        message = message_of(error)
+        knows_place = getattr(error, "file", None) or place in message
+        complain(message if knows_place else f"{place}: {message}")
+        self.code = max(self.code, code_of(error))
+
+    def tell_damage(self, message: str) -> None:
+        """Tell of damage that was skipped."""
+        complain(message)
+        self.code = max(self.code, ExitCode.DAMAGED)

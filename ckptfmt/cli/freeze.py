@@ -13,7 +13,7 @@ import click
 import ckptfmt
 from ckptfmt import MetaGraph, errors
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import json_option, path_argument
+from ckptfmt.cli.options import check_target, json_option, overwrite_option, path_argument
 from ckptfmt.cli.output import note, write_json
 from ckptfmt.cli.text import count_text, size_text
 
@@ -43,7 +43,7 @@ DEFAULT = "serving_default"
 @click.option("--tags", metavar="TAG,TAG", help="Which meta graph of a SavedModel, where it has several.")
 @click.option("--graph", "graph_path", metavar="FILE", help="The graph, where it is not PREFIX.meta.")
 @click.option("--ema", is_flag=True, help="Take exponential moving averages where variables have them.")
-@click.option("--overwrite", is_flag=True, help="Replace the file to write if it is there.")
+@overwrite_option
 @json_option
 def command(
     path: str,
@@ -63,8 +63,7 @@ def command(
     """
     if outputs is not None and signature is not None:
         raise click.UsageError("--outputs and --signature: only one of them at a time")
-    if os.path.lexists(target) and not overwrite:
-        raise click.UsageError(f"{target!r} is there already; see --overwrite")
+    check_target(target, overwrite=overwrite)
     with _opened(path, graph_path, None if tags is None else tags.split(",")) as (meta, variables):
         wanted = _wanted(meta, outputs, signature)
         values = variables.ema() if ema and isinstance(variables, ckptfmt.Tensors) else variables

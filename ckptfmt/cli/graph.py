@@ -13,7 +13,7 @@ import ckptfmt
 from ckptfmt import DType, FunctionCall, Graph, GraphNode, GraphTensor, errors
 from ckptfmt.cli.drawing import dot_lines, mermaid_lines
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import glob_matcher, json_option, path_argument
+from ckptfmt.cli.options import json_option, path_argument
 from ckptfmt.cli.output import on_terminal, write, write_json, write_lines
 from ckptfmt.cli.table import LEFT, RIGHT, write_table
 from ckptfmt.cli.text import aligned, count_text, escape, shape_text, size_text
@@ -183,7 +183,7 @@ def _input_names(node: GraphNode) -> str:
 
 
 def _write_nodes(graph: Graph, pattern: str, *, as_json: bool) -> None:
-    names = list(filter(glob_matcher([pattern]), graph))
+    names = list(filter(ckptfmt.name_matcher([pattern]), graph))
     if not names:
         raise errors.TensorNotFoundError(pattern, file=graph.file or "graph", noun="node")
     nodes = [graph[name] for name in names]

@@ -14,7 +14,7 @@ import ckptfmt
 from ckptfmt import Checkpoint, Entry, errors
 from ckptfmt.cli.collapse import collapse
 from ckptfmt.cli.failures import ExitCode, code_of, describe, message_of
-from ckptfmt.cli.options import dtype_globs, glob_matcher, json_option, path_argument, size_value
+from ckptfmt.cli.options import dtype_globs, json_option, path_argument, size_value
 from ckptfmt.cli.output import complain, note, on_terminal, printable, write, write_json
 from ckptfmt.cli.table import LEFT, RIGHT, write_table
 from ckptfmt.cli.text import count_text, escape, shape_text, size_text
@@ -207,7 +207,7 @@ def _find(
 ) -> Iterator[Row | BadRow]:
     """Iterate over the tensors to list, in the order of the checkpoint: of names by their bytes."""
     entries = checkpoint.entries
-    has_dtype = glob_matcher(dtypes) if dtypes else None
+    has_dtype = ckptfmt.name_matcher(dtypes) if dtypes else None
     found = not patterns
     for name in checkpoint.select(*patterns) if patterns else entries:
         found = True

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
+import os
 import re
-from collections.abc import Callable, Sequence
 
 import click
 
-from ckptfmt import DTYPES
+from ckptfmt import DTYPES, errors
 
 JSON = "ckptfmt.json"
 """Key of ``Context.meta``: whether the user asked for JSON, so that errors come in it too."""
@@ -84,7 +85,17 @@ def _hint(glob: str) -> str:
     return "; write for example float32, bfloat16 or 'int*'"
 
 
-def glob_matcher(patterns: Sequence[str]) -> Callable[[str], object]:
-    """Return a function that tells whether any glob matches; a name with brackets also matches itself."""
-    parts = (part for pattern in patterns for part in (fnmatch.translate(pattern), re.escape(pattern)))
-    return re.compile("|".join(f"(?:{part})" for part in parts)).fullmatch
+overwrite_option = click.option(
+    "--overwrite", "--force", "overwrite", is_flag=True, help="Replace what is there of the files to write."
+)
+
+
+def check_target(target: str, *, overwrite: bool) -> None:
+    """Refuse, before any work is done, a file to write that is there already or that has no directory.
+
+    UsageError or NotReadableError; whoever writes the file looks again.
+    """
+    if not overwrite and os.path.lexists(target):
+        raise click.UsageError(f"{target!r} is there already; see --overwrite")
+    if not os.path.isdir(os.path.dirname(target) or "."):  # noqa: PTH112, PTH120  (a path is a string here)
+        raise errors.NotReadableError(target, os.strerror(errno.ENOENT))

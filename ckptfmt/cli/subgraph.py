@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 import ckptfmt
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import json_option, path_argument
+from ckptfmt.cli.options import check_target, json_option, overwrite_option, path_argument
 from ckptfmt.cli.output import note, write_json
 from ckptfmt.cli.text import count_text
 
@@ -31,7 +29,7 @@ from ckptfmt.cli.text import count_text
 @click.option("--inference", is_flag=True, help="Leave out nodes that only training needs, but no outputs.")
 @click.option("--clear-devices", is_flag=True, help="Place no node on a device.")
 @click.option("--tags", metavar="TAG,TAG", help="Which meta graph of a SavedModel, where it has several.")
-@click.option("--overwrite", is_flag=True, help="Replace the file to write if it is there.")
+@overwrite_option
 @json_option
 def command(
     path: str,
@@ -45,8 +43,7 @@ def command(
     as_json: bool,
 ) -> int:
     """Write the nodes of the graph at PATH that outputs need, as text where FILE ends in .pbtxt."""
-    if os.path.lexists(target) and not overwrite:
-        raise click.UsageError(f"{target!r} is there already; see --overwrite")
+    check_target(target, overwrite=overwrite)
     graph = ckptfmt.read_graph(path, tags=None if tags is None else tags.split(","))
     if not outputs.strip(","):
         raise click.UsageError(f"--outputs {outputs!r}: want at least one name")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
@@ -664,18 +664,6 @@ def open_events(
         if not files:
             raise _no_events(path)
     return EventFile(path, files, opener, verify=verify, strict=strict, limit=limit)
-
-
-def write_runs(
-    runs: Mapping[str, EventFile],
-    path: PathLike,
-    *patterns: str,
-    wide: bool = False,
-    overwrite: bool = False,
-) -> None:
-    """Write the scalars of runs to one file, as :meth:`EventFile.write` does, with a column ``run``."""
-    table: export.Runs = {name: export.select(events.scalars, patterns) for name, events in runs.items()}
-    export.write(table, path, wide=wide, overwrite=overwrite)
 
 
 def _check_kind(path: str, opener: Opener) -> None:

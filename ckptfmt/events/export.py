@@ -16,22 +16,24 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
-from ckptfmt.errors import MissingDependencyError, NotReadableError
+from ckptfmt.checkpoint.names import close_matches, matcher
+from ckptfmt.errors import MissingDependencyError, TensorNotFoundError
 from ckptfmt.events.series import Scalars
-from ckptfmt.wire.file import write_file
+from ckptfmt.wire.file import new_file
 
 ROWS_AT_ONCE = 1 << 16
 """Rows of a long table that are made at once."""
 
 CELLS_AT_ONCE = 1 << 20
 """Cells of a wide table that are made at once."""
+
+_HEADS = ("run", "step")
+"""Columns of a wide table that are of no tag."""
 
 Runs = Mapping[str | None, Mapping[str, Scalars]]
 """The scalars of runs by name; of a single one None, and there is no column for it."""
@@ -50,17 +52,57 @@ Chunk = dict[str, Column]
 
 
 def select(scalars: Mapping[str, Scalars], patterns: Sequence[str]) -> dict[str, Scalars]:
-    """Return the scalars whose tags match any of the globs; all where there are none."""
-    tags = [tag for tag in scalars if not patterns or any(fnmatchcase(tag, each) for each in patterns)]
+    """Return the scalars whose tags match any pattern, a glob or a tag as it is; all where there are none.
+
+    Raises TensorNotFoundError where a pattern matches nothing.
+    """
+    # Asked for as a tag, a pattern that matches none raises, and tells which are alike.
+    return {tag: scalars[tag] for tag in _unmatched(scalars, patterns)} or _matching(scalars, patterns)
+
+
+def _unmatched(tags: Iterable[str], patterns: Sequence[str]) -> Iterator[str]:
+    return (pattern for pattern in patterns if not any(map(matcher([pattern]), tags)))
+
+
+def _matching(scalars: Mapping[str, Scalars], patterns: Sequence[str]) -> dict[str, Scalars]:
+    tags = filter(matcher(patterns), scalars) if patterns else scalars
     return {tag: scalars[tag] for tag in tags}
 
 
+def column_names(tags: Iterable[str]) -> dict[str, str]:
+    """Return under which name each tag has its column: its own, unless another column is called so."""
+    names = {tag: tag for tag in tags}
+    for tag in _HEADS:
+        if tag in names:
+            name = f"{tag} (tag)"
+            while name in names:
+                name += " (tag)"
+            names[tag] = name
+    return names
+
+
+def column_types(runs: Runs, *, wide: bool) -> dict[str, np.dtype]:
+    """Return the columns of a table and their types: 64-bit numbers where any run has such."""
+    numbers: dict[str, np.dtype] = {}
+    for scalars in runs.values():
+        for tag, series in scalars.items():
+            numbers[tag] = np.promote_types(numbers.get(tag, np.float32), series.values.dtype)
+    text, step = np.dtype(object), np.dtype(np.int64)
+    types = {} if None in runs else {"run": text}
+    if wide:
+        names = column_names(numbers)
+        return {**types, "step": step, **{names[tag]: dtype for tag, dtype in numbers.items()}}
+    value = np.result_type(np.float32, *numbers.values())
+    return {**types, "tag": text, "step": step, "wall_time": np.dtype(np.float64), "value": value}
+
+
 def chunks_of(runs: Runs, *, wide: bool) -> Iterator[Chunk]:
-    """Iterate over a table, some rows at a time; all have the same columns."""
-    tags = list(dict.fromkeys(tag for scalars in runs.values() for tag in scalars))
+    """Iterate over a table, some rows at a time; all have the columns that :func:`column_types` tells."""
+    types = column_types(runs, wide=wide)
+    names = column_names(dict.fromkeys(tag for scalars in runs.values() for tag in scalars))
     for run, scalars in runs.items():
-        for chunk in _wide(scalars, tags) if wide else _long(scalars):
-            rows = len(next(iter(chunk.values())).values)
+        for chunk in _wide(scalars, names, types) if wide else _long(scalars):
+            rows = len(chunk["step"].values)
             yield chunk if run is None else {"run": Column(_repeated(run, rows)), **chunk}
 
 
@@ -83,23 +125,23 @@ def _long(scalars: Mapping[str, Scalars]) -> Iterator[Chunk]:
             }
 
 
-def _wide(scalars: Mapping[str, Scalars], tags: Sequence[str]) -> Iterator[Chunk]:
+def _wide(
+    scalars: Mapping[str, Scalars], names: Mapping[str, str], types: Mapping[str, np.dtype]
+) -> Iterator[Chunk]:
     last = {tag: _last_of_each_step(series) for tag, series in scalars.items()}
     steps = np.unique(np.concatenate([np.empty(0, np.int64), *(found[0] for found in last.values())]))
-    rows = max(1, CELLS_AT_ONCE // max(1, len(tags)))
+    rows = max(1, CELLS_AT_ONCE // max(1, len(names)))
     for start in range(0, len(steps), rows):
         block = steps[start : start + rows]
         chunk = {"step": Column(block)}
-        for tag in tags:
-            values, missing = np.full(len(block), np.nan), np.ones(len(block), bool)
+        for tag, name in names.items():
+            values, missing = np.full(len(block), np.nan, types[name]), np.ones(len(block), bool)
             if tag in last:
                 own, numbers = last[tag]
-                begin, end = np.searchsorted(own, [block[0], block[-1] + 1])
+                begin, end = np.searchsorted(own, block[0]), np.searchsorted(own, block[-1], "right")
                 at = np.searchsorted(block, own[begin:end])
-                values = values.astype(numbers.dtype)
                 values[at], missing[at] = numbers[begin:end], False
-            # A tag may be called as one of the columns.
-            chunk[tag if tag not in ("run", "step") else f"{tag} (tag)"] = Column(values, missing)
+            chunk[name] = Column(values, missing)
         yield chunk
 
 
@@ -116,12 +158,11 @@ def _last_of_each_step(series: Scalars) -> tuple[np.ndarray, np.ndarray]:
 
 def to_columns(runs: Runs, *, wide: bool) -> dict[str, np.ndarray]:
     """Return a table as columns; a value that is missing in the wide form is NaN."""
-    parts = list(chunks_of(runs, wide=wide))
-    if not parts:
-        heads = ("step",) if wide else ("tag", "step", "wall_time", "value")
-        dtypes = {"tag": object, "step": np.int64, "wall_time": np.float64, "value": np.float32}
-        return {name: np.empty(0, dtypes[name]) for name in heads}
-    return {name: np.concatenate([part[name].values for part in parts]) for name in parts[0]}
+    parts = {name: [np.empty(0, dtype)] for name, dtype in column_types(runs, wide=wide).items()}
+    for chunk in chunks_of(runs, wide=wide):
+        for name, column in chunk.items():
+            parts[name].append(column.values)
+    return {name: np.concatenate(found) for name, found in parts.items()}
 
 
 # --- text --------------------------------------------------------------------------------------------------
@@ -140,20 +181,20 @@ def _lists(chunk: Chunk) -> list[list[Any]]:
     return lists
 
 
-def _csv(chunks: Iterator[Chunk]) -> Iterator[bytes]:
-    first = True
-    for chunk in chunks:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        if first:
-            writer.writerow(chunk)
-            first = False
-        writer.writerows(zip(*_lists(chunk), strict=True))
-        yield text.getvalue().encode("utf-8", "backslashreplace")
+def _csv(runs: Runs, *, wide: bool) -> Iterator[bytes]:
+    yield _csv_rows([column_types(runs, wide=wide)])
+    for chunk in chunks_of(runs, wide=wide):
+        yield _csv_rows(zip(*_lists(chunk), strict=True))
 
 
-def _json_lines(chunks: Iterator[Chunk]) -> Iterator[bytes]:
-    for chunk in chunks:
+def _csv_rows(rows: Iterable[Iterable[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _json_lines(runs: Runs, *, wide: bool) -> Iterator[bytes]:
+    for chunk in chunks_of(runs, wide=wide):
         lines = []
         for row in zip(*_lists(chunk), strict=True):
             named = {name: _json(item) for name, item in zip(chunk, row, strict=True) if item is not None}
@@ -180,23 +221,16 @@ def _pyarrow() -> Any:  # noqa: ANN401  (a module without types)
 
 
 def _schema(arrow: Any, runs: Runs, *, wide: bool) -> Any:  # noqa: ANN401
-    """The types of all columns: 64-bit numbers where any run has such."""
-    dtypes: dict[str, Any] = {}
-    for scalars in runs.values():
-        for tag, series in scalars.items():
-            dtypes[tag] = np.promote_types(dtypes.get(tag, np.float32), series.values.dtype)
     text = arrow.dictionary(arrow.int32(), arrow.string())
-    fields = [("run", text)] if None not in runs else []
-    if wide:
-        fields.append(("step", arrow.int64()))
-        for tag, dtype in dtypes.items():
-            name = tag if tag not in ("run", "step") else f"{tag} (tag)"
-            fields.append((name, arrow.from_numpy_dtype(dtype)))
-    else:
-        value = np.result_type(np.float32, *dtypes.values())
-        fields += [("tag", text), ("step", arrow.int64()), ("wall_time", arrow.float64())]
-        fields.append(("value", arrow.from_numpy_dtype(value)))
-    return arrow.schema(fields)
+    return arrow.schema(
+        (_utf8(name), text if dtype.hasobject else arrow.from_numpy_dtype(dtype))
+        for name, dtype in column_types(runs, wide=wide).items()
+    )
+
+
+def _utf8(name: str) -> str:
+    """A name as text; what a path has that is none is escaped, as in CSV."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _batches(arrow: Any, schema: Any, runs: Runs, *, wide: bool) -> Iterator[Any]:  # noqa: ANN401
@@ -204,7 +238,8 @@ def _batches(arrow: Any, schema: Any, runs: Runs, *, wide: bool) -> Iterator[Any
         arrays = []
         for field, column in zip(schema, chunk.values(), strict=True):
             if column.values.dtype == object:
-                texts = arrow.array(column.values[:1])
+                # One text in all rows of a chunk.
+                texts = arrow.array([_utf8(column.values[0])])
                 numbers = arrow.array(np.zeros(len(column.values), np.int32))
                 arrays.append(arrow.DictionaryArray.from_arrays(numbers, texts))
             else:
@@ -235,29 +270,41 @@ def to_pandas(runs: Runs, *, wide: bool) -> Any:  # noqa: ANN401  (pandas.DataFr
     return frame.astype({name: "category" for name in ("run", "tag") if name in columns})
 
 
-def _write_arrow(path: str, runs: Runs, *, wide: bool) -> None:
+def _write_arrow(file: BinaryIO, runs: Runs, *, wide: bool) -> None:
     arrow = _pyarrow()
     schema = _schema(arrow, runs, wide=wide)
-    with arrow.OSFile(path, "wb") as sink, arrow.ipc.new_stream(sink, schema) as writer:
-        # A stream, which may change its dictionaries as it goes.
+    # A stream, which may change its dictionaries as it goes.
+    with arrow.ipc.new_stream(file, schema) as writer:
         for batch in _batches(arrow, schema, runs, wide=wide):
             writer.write_batch(batch)
 
 
-def _write_parquet(path: str, runs: Runs, *, wide: bool) -> None:
+def _write_parquet(file: BinaryIO, runs: Runs, *, wide: bool) -> None:
     arrow = _pyarrow()
     from pyarrow import parquet
 
     schema = _schema(arrow, runs, wide=wide)
-    with parquet.ParquetWriter(path, schema) as writer:
+    with parquet.ParquetWriter(file, schema) as writer:
         for batch in _batches(arrow, schema, runs, wide=wide):
             writer.write_batch(batch)
 
 
-_TEXTS: Mapping[str, Callable[[Iterator[Chunk]], Iterator[bytes]]] = {".csv": _csv, ".jsonl": _json_lines}
-_BINARIES = {".parquet": _write_parquet, ".arrow": _write_arrow}
+def _write_csv(file: BinaryIO, runs: Runs, *, wide: bool) -> None:
+    file.writelines(_csv(runs, wide=wide))
 
-FORMATS = (*_TEXTS, *_BINARIES)
+
+def _write_json_lines(file: BinaryIO, runs: Runs, *, wide: bool) -> None:
+    file.writelines(_json_lines(runs, wide=wide))
+
+
+_WRITERS: Mapping[str, Callable[..., None]] = {
+    ".csv": _write_csv,
+    ".jsonl": _write_json_lines,
+    ".parquet": _write_parquet,
+    ".arrow": _write_arrow,
+}
+
+FORMATS = tuple(_WRITERS)
 """The ends of names of files that tables can be written to."""
 
 
@@ -277,19 +324,35 @@ def write(runs: Runs, path: str | os.PathLike[str], *, wide: bool, overwrite: bo
     """
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
-    if suffix in _TEXTS:
-        write_file(path, _TEXTS[suffix](chunks_of(runs, wide=wide)), overwrite=overwrite)
-        return
-    if suffix not in _BINARIES:
+    if suffix not in _WRITERS:
         raise ValueError(f"{path}: got a name with the end {suffix!r}, want one of {', '.join(FORMATS)}")
-    if not overwrite and os.path.lexists(path):
-        raise FileExistsError(f"{path}: got a file that is there already, want a new one")
-    beside = f"{path}.{os.urandom(4).hex()}.tmp"
-    try:
-        _BINARIES[suffix](beside, runs, wide=wide)
-        os.replace(beside, path)  # noqa: PTH105
-    except OSError as error:
-        raise NotReadableError(path, error.strerror or str(error)) from error
-    finally:
-        with suppress(OSError):
-            os.unlink(beside)  # noqa: PTH108
+    with new_file(path, overwrite=overwrite) as file:
+        _WRITERS[suffix](file, runs, wide=wide)
+
+
+class Run(Protocol):
+    """What has scalars: an event file, or those of a run."""
+
+    @property
+    def scalars(self) -> Mapping[str, Scalars]:
+        """Scalars by tag."""
+
+
+def write_runs(
+    runs: Mapping[str, Run],
+    path: str | os.PathLike[str],
+    *patterns: str,
+    wide: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Write the scalars of runs to one file, as :meth:`EventFile.write` does, with a column ``run``.
+
+    A pattern need not match anything in each of the runs, only in one.
+    """
+    table = {name: run.scalars for name, run in runs.items()}
+    tags = dict.fromkeys(tag for scalars in table.values() for tag in scalars)
+    for pattern in _unmatched(tags, patterns):
+        close = close_matches(pattern, tags)
+        raise TensorNotFoundError(pattern, file=f"{len(runs)} runs", close_matches=close, noun="scalars")
+    chosen: Runs = {name: _matching(scalars, patterns) for name, scalars in table.items()}
+    write(chosen, path, wide=wide, overwrite=overwrite)

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 
@@ -397,8 +397,11 @@ def opener_of(backend: str, directory: str = "") -> Opener:
     return partial(opener, directory=directory) if directory else opener
 
 
-def write_file(path: str, pieces: Iterable[bytes | memoryview], *, overwrite: bool) -> None:
-    """Write pieces to a file, whole or not at all: beside, synced, then under its name.
+@contextmanager
+def new_file(path: str, *, overwrite: bool) -> Iterator[BinaryIO]:
+    """Open a file to write that is there whole or not at all: beside, synced, then under its name.
+
+    A link under that name is replaced, not followed.
 
     Raises
     ------
@@ -408,25 +411,36 @@ def write_file(path: str, pieces: Iterable[bytes | memoryview], *, overwrite: bo
         The operating system refuses.
     """
     beside = f"{path}.{os.urandom(4).hex()}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.writelines(pieces)
-                file.flush()
-                os.fsync(file.fileno())
-            if not overwrite:
-                # Takes the name, or fails: two writers cannot both find it free.
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-            os.replace(beside, path)  # noqa: PTH105  (a path may be a string)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(beside)  # noqa: PTH108
-            raise
-    except CkptfmtError:
-        raise  # of the pieces
-    except FileExistsError:
-        raise FileExistsError(f"{path}: got a file that is there already, want a new one") from None
+        descriptor = os.open(beside, flags, 0o666)
     except (OSError, ValueError) as error:
         # ValueError: the path holds a NUL.
         raise NotReadableError(path, getattr(error, "strerror", None) or str(error)) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if not overwrite and os.path.lexists(path):
+                raise FileExistsError  # before the work, not after it
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if not overwrite:
+            # Takes the name, or fails: two writers cannot both find it free.
+            os.close(os.open(path, flags, 0o666))
+        os.replace(beside, path)  # noqa: PTH105  (a path may be a string)
+    except CkptfmtError:
+        raise  # of what is written
+    except FileExistsError:
+        raise FileExistsError(f"{path}: got a file that is there already, want a new one") from None
+    except OSError as error:
+        raise NotReadableError(path, error.strerror or str(error)) from error
+    finally:
+        # Not there any more where all went well.
+        with suppress(OSError):
+            os.unlink(beside)  # noqa: PTH108
+
+
+def write_file(path: str, pieces: Iterable[bytes | memoryview], *, overwrite: bool) -> None:
+    """Write pieces to a file, whole or not at all; errors as of :func:`new_file`."""
+    with new_file(path, overwrite=overwrite) as file:
+        file.writelines(pieces)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import ckptfmt
+from ckptfmt.cli import progress
 from ckptfmt.cli.curves import ASCII_BLOCKS, BLOCKS, MAX_POINTS, sparkline, thinned
-from ckptfmt.cli.events import gaps, restarts
+from ckptfmt.cli.exporting import EXPORTS
+from ckptfmt.cli.runs import gaps, restarts
+from ckptfmt.errors import UnsupportedError
+from ckptfmt.events import export
 from tests.cli.running import COMMAND, environment, on_terminal, run, run_json
 from tests.support.event_log import EVENTS, VERSION, frame, scalar, tensor_scalar, write_events
 
@@ -94,10 +101,41 @@ def test_export(logs: Path, tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == f"{target}: 40 scalars written\n"
     assert target.read_text().splitlines()[:2] == ["tag,step,wall_time,value", "loss,0,100.0,1.0"]
-    assert run("events", logs, "--export", target).exit_code == 4
+    assert run("events", logs, "--export", target).exit_code == 2
     assert run("events", logs, "--export", target, "--force", "--wide").exit_code == 0
     assert target.read_text().splitlines()[0] == "run,step,loss,odd\x1b[2J"
     assert run("events", logs, "--export", tmp_path / "run.xlsx").exit_code == 2
+
+
+def test_tables_can_have_every_form_there_is() -> None:
+    assert EXPORTS == export.FORMATS
+
+
+def test_outputs_are_checked_before_anything_is_written(logs: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    (tmp_path / "out").mkdir()
+    table, plot, images = (tmp_path / "out" / name for name in ("x.csv", "x.png", "images"))
+    all_three = ("--export", table, "--plot", plot, "--images", images)
+    for there, code in ((plot, 2), (images, 2), (table, 2)):
+        there.write_text("mine")
+        result = run("events", logs, *all_three)
+        assert (result.exit_code, f"'{there}' is there already" in result.stderr) == (code, True)
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [there.name]
+        there.unlink()
+    nowhere = tmp_path / "no" / "x.png"
+    result = run("events", logs, "--export", table, "--plot", nowhere)
+    assert (result.exit_code, result.stderr) == (4, f"ckptfmt: {nowhere}: No such file or directory\n")
+    assert not table.exists()
+
+
+def test_nothing_is_written_where_a_package_is_missing(
+    logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    result = run("events", logs, "--export", tmp_path / "x.csv", "--plot", tmp_path / "x.png")
+    assert (result.exit_code, "ckptfmt[plot]" in result.stderr) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
 
 def test_export_to_parquet(logs: Path, tmp_path: Path) -> None:
@@ -115,8 +153,43 @@ def test_plots(logs: Path, tmp_path: Path, suffix: str, begin: bytes) -> None:
     result = run("events", logs, "--plot", target)
     assert (result.exit_code, result.stderr) == (0, f"{target}: 4 curves drawn\n")
     assert target.read_bytes().startswith(begin)
-    assert run("events", logs, "--plot", target).exit_code == 4
+    assert run("events", logs, "--plot", target).exit_code == 2
     assert run("events", logs, "--plot", tmp_path / "x.pdf").exit_code == 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_every_curve_is_named_as_far_as_there_is_room(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    names = ["_hidden", "損失", "a$b$", "x" * 500]
+    for count in (0, 100):
+        tags = [*names, *(f"layer{i}" for i in range(count))]
+        events = [VERSION, *(scalar(tag, step, step) for tag in tags for step in (0, 1, 2))]
+        events.append(scalar("_hidden", float("inf"), 3))
+        path = write_events(tmp_path / f"{count}.tfevents", events)
+        result = run("events", path, "--plot", tmp_path / f"{count}.svg")
+        assert result.stderr == f"{tmp_path / f'{count}.svg'}: {len(tags)} curves drawn\n"
+        drawn = (tmp_path / f"{count}.svg").read_text(encoding="utf-8")
+        assert "<!-- _hidden -->" in drawn
+        assert f"<!-- {'x' * 30}…{'x' * 30} -->" in drawn
+        assert ("<!-- … 84 more -->" in drawn) == bool(count)
+
+
+def test_a_plot_is_replaced_when_it_is_whole(
+    logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    target = tmp_path / "curves.png"
+    target.write_text("mine")
+
+    def fail(number: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        assert run("events", logs, "--plot", target, "--overwrite").exit_code == 4
+    assert target.read_text() == "mine"
+    assert run("events", logs, "--plot", target, "--overwrite").exit_code == 0
+    assert target.read_bytes().startswith(b"\x89PNG")
 
 
 def test_images_are_written(tmp_path: Path) -> None:
@@ -141,6 +214,70 @@ def test_a_tag_cannot_lead_out_of_the_directory(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert len(list((tmp_path / "a" / "b").iterdir())) == 5
     assert {path.name for path in tmp_path.iterdir()} == {"e.tfevents", "a"}
+
+
+def image_events(*tags: str) -> list[Any]:
+    events: list[Any] = [VERSION]
+    for tag in tags:
+        events.append(scalar("x", 0, 0))
+        events[-1].summary.value[0].tag = tag
+        events[-1].summary.value[0].image.encoded_image_string = b"\x89PNG\r\n\x1a\n"
+    return events
+
+
+def test_images_of_any_tags_have_names(tmp_path: Path) -> None:
+    tags = ["図" * 150, "図" * 151, *("!" * count for count in range(1, 300)), "A", "a", "__2", "\x00"]
+    path = write_events(tmp_path / "e.tfevents", image_events(*tags))
+    result = run("events", path, "--images", tmp_path / "images")
+    assert (result.exit_code, result.stderr) == (0, f"{tmp_path / 'images'}: {len(tags)} images written\n")
+    names = [file.name for file in (tmp_path / "images").iterdir()]
+    assert len({name.casefold() for name in names}) == len(tags)
+    assert all(len(name.encode()) < 200 for name in names)
+
+
+def test_images_that_are_there_are_left_alone(tmp_path: Path) -> None:
+    path = write_events(tmp_path / "e.tfevents", image_events("a", "b"))
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "b_00000_step0_0.png").write_text("mine")
+    result = run("events", path, "--images", images)
+    assert (result.exit_code, "is there already; see --overwrite" in result.stderr) == (2, True)
+    assert [file.name for file in images.iterdir()] == ["b_00000_step0_0.png"]
+    assert (images / "b_00000_step0_0.png").read_text() == "mine"
+    assert run("events", path, "--images", images, "--force").exit_code == 0
+    assert (images / "b_00000_step0_0.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_image_that_appears_meanwhile_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_events(tmp_path / "e.tfevents", image_events("a"))
+    image = tmp_path / "images" / "a_00000_step0_0.png"
+    make = os.makedirs
+
+    def appear(*args: Any, **options: Any) -> None:
+        make(*args, **options)
+        image.write_text("mine")
+
+    monkeypatch.setattr(os, "makedirs", appear)
+    result = run("events", path, "--images", image.parent)
+    assert (result.exit_code, result.stderr) == (
+        4,
+        f"ckptfmt: {image}: got a file that is there already, want a new one\n",
+    )
+    assert image.read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_links_are_replaced_not_followed(tmp_path: Path) -> None:
+    path = write_events(tmp_path / "e.tfevents", image_events("a"))
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a_00000_step0_0.png").symlink_to(tmp_path / "victim")
+    assert run("events", path, "--images", images).exit_code == 2
+    assert run("events", path, "--images", images, "--overwrite").exit_code == 0
+    assert not (tmp_path / "victim").exists()
+    assert not (images / "a_00000_step0_0.png").is_symlink()
 
 
 def test_following_shows_what_is_written(logs: Path) -> None:
@@ -174,6 +311,182 @@ def test_following_shows_what_is_written(logs: Path) -> None:
     assert run("events", logs, "--follow").exit_code == 2
 
 
+def test_following_tells_damage(logs: Path) -> None:
+    path = logs / "train" / "events.out.tfevents.1.h"
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    result = run("events", path, "loss", "--follow", "--timeout", "0")
+    assert result.exit_code == 3
+    assert len(result.stdout.splitlines()) == 39
+    assert result.stderr.count(f"ckptfmt: {path} @0x") == 1
+    assert "record checksum mismatch" in result.stderr
+    assert run("events", path, "--follow", "--timeout", "0", "--strict").exit_code == 3
+
+
+def test_following_shows_what_the_listing_calls_scalars(tmp_path: Path) -> None:
+    events = [VERSION, scalar("layer[0]/w", 1, 0), tensor_scalar("loss", 2, 1)]
+    # Later values of a tag need not say whose they are, and may say something else.
+    events.append(tensor_scalar("loss", 3, 2))
+    events[-1].summary.value[0].ClearField("metadata")
+    for tag in ("other", "loss"):
+        events.append(tensor_scalar(tag, 4, 3))
+        events[-1].summary.value[0].metadata.plugin_data.plugin_name = "mine"
+    path = write_events(tmp_path / "e.tfevents", events)
+    shown = run("events", path, "--follow", "--timeout", "0").stdout.splitlines()
+    assert [line.split("\t")[0] for line in shown] == ["layer[0]/w", "loss", "loss"]
+    assert run("events", path, "layer[0]/w", "--follow", "--timeout", "0").stdout.splitlines() == shown[:1]
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("--follow", "--export", "x.csv"), "--follow only shows"),
+        (("--follow", "--plot", "x.png"), "--follow only shows"),
+        (("--follow", "--images", "x"), "--follow only shows"),
+        (("--wide",), "--wide goes with --export"),
+        (("--wide", "--plot", "x.png"), "--wide goes with --export"),
+        (("--timeout", "1"), "--timeout goes with --follow"),
+        (("--poll", "1"), "--poll goes with --follow"),
+        (("--overwrite",), "--overwrite goes with --export, --plot or --images"),
+        (("--force", "--follow"), "--overwrite goes with --export, --plot or --images"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_options_that_would_do_nothing_are_refused(
+    logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("events", logs / "train", *args)
+    assert (result.exit_code, told in result.stderr) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
+
+
+def test_a_tag_with_brackets_is_shown_and_written(tmp_path: Path) -> None:
+    path = write_events(tmp_path / "e.tfevents", [VERSION, *(scalar("layer[0]/w", i, i) for i in range(5))])
+    assert len(run("events", path, "layer[0]/w").stdout.splitlines()) == 5
+    result = run("events", path, "layer[0]/w", "--export", tmp_path / "x.csv")
+    assert result.stderr == f"{tmp_path / 'x.csv'}: 5 scalars written\n"
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 6
+
+
+def test_each_pattern_matches_something(logs: Path, tmp_path: Path) -> None:
+    result = run("events", logs, "lo*", "los", "--export", tmp_path / "x.csv")
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert result.stderr == f"ckptfmt: {logs}: no tag 'los'; did you mean 'loss'?\n"
+    for option, target in (("--export", "x.csv"), ("--plot", "x.png")):
+        result = run("events", EVENTS / "tf2", "weights", option, tmp_path / target)
+        assert (result.exit_code, "no scalars 'weights'" in result.stderr) == (4, True)
+    result = run("events", logs, "loss", "--images", tmp_path / "images")
+    assert (result.exit_code, "no images 'loss'" in result.stderr) == (4, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
+    # Each output takes what it can.
+    both = ("--export", tmp_path / "x.csv", "--images", tmp_path / "images")
+    assert run("events", EVENTS / "tf2", "loss", "pictures", *both).exit_code == 0
+
+
+def test_hyperparameters_are_no_tags(logs: Path) -> None:
+    result = run("events", EVENTS / "tf2", "_hparams_/session_start_info")
+    assert (result.exit_code, "did you mean" in result.stderr) == (4, False)
+    assert "_hparams_" not in run("events", EVENTS / "tf2").stdout
+
+
+@pytest.fixture
+def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Runs of which one cannot be read, and one has values that are not what they should be."""
+    events = [VERSION, *(scalar("loss", i, i) for i in range(3)), scalar("h", 0, 0)]
+    added = events[-1].summary.value[0]
+    added.ClearField("simple_value")
+    added.metadata.plugin_data.plugin_name = "hparams"
+    added.metadata.plugin_data.content = b"\xff\xff\xff"
+    added.tag = "_hparams_/session_start_info"
+    for step, shape in ((4, (1, 3)), (5, ()), (6, (1, 3))):
+        event = tensor_scalar("h", 0, step)
+        value = event.summary.value[0]
+        value.metadata.plugin_data.plugin_name = "histograms"
+        value.tensor.CopyFrom(ckptfmt.to_proto(np.zeros(shape, np.float32)))
+        events.append(event)
+    write_events(tmp_path / "odd" / "a" / "events.out.tfevents.1.h", events)
+    for name in "bc":
+        events = [VERSION, scalar("loss", 1, 1)]
+        write_events(tmp_path / "odd" / name / "events.out.tfevents.1.h", events)
+    gather = ckptfmt.EventFile.gather
+
+    def refused(self: ckptfmt.EventFile, progress: Any = None) -> None:
+        if self.path.endswith("b"):
+            raise UnsupportedError(f"{self.path}: not an event file", file=self.path)
+        gather(self, progress)
+
+    monkeypatch.setattr(ckptfmt.EventFile, "gather", refused)
+    return tmp_path / "odd"
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_shown(odd: Path, tmp_path: Path) -> None:
+    result = run("events", odd)
+    assert result.exit_code == 3
+    assert [line.split("\t")[:4] for line in result.stdout.splitlines()] == [
+        ["a", "loss", "scalars", "3"],
+        ["a", "h", "histograms", "3"],
+        ["c", "loss", "scalars", "1"],
+    ]
+    file_a = odd / "a" / "events.out.tfevents.1.h"
+    first, *_, hparams, last = result.stderr.splitlines()
+    assert first == f"ckptfmt: {odd / 'b'}: not an event file"
+    assert (hparams.startswith(f"ckptfmt: {file_a}"), last) == (True, "c: 1 file, 2 events")
+    document = run_json("events", odd, code=3)
+    runs = {each["run"]: each for each in document["runs"]}
+    assert runs["b"] == {"run": "b", "path": str(odd / "b"), "error": runs["b"]["error"]}
+    assert runs["b"]["error"]["type"] == "UnsupportedError"
+    assert (runs["a"]["hparams"], runs["a"]["events"], "error" in runs["a"]) == (None, 8, True)
+    assert "error" not in runs["c"]
+    result = run("events", odd, "--export", tmp_path / "x.csv")
+    assert (result.exit_code, len((tmp_path / "x.csv").read_text().splitlines())) == (3, 5)
+
+
+def test_a_value_that_cannot_be_read_is_told_and_the_others_shown(odd: Path) -> None:
+    result = run("events", odd / "a", "h")
+    assert result.exit_code == 3
+    assert [line.split("\t")[4].split(" ")[0] for line in result.stdout.splitlines()] == [
+        "<Histogram",
+        "?",
+        "<Histogram",
+    ]
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"ckptfmt: {odd / 'a' / 'events.out.tfevents.1.h'}")
+    assert run("events", odd / "a", "loss").exit_code == 0
+
+
+def test_strict_stops_at_what_cannot_be_read(odd: Path) -> None:
+    for args in ((odd,), (odd / "a",), (odd / "a", "--json")):
+        result = run("events", *args, "--strict")
+        assert (result.exit_code, len(result.stderr.splitlines())) == (3, 1 if args != (odd / "a",) else 2)
+    assert run("events", odd / "a", "h", "--strict").stdout == ""
+
+
+def test_mappings_are_asked_for_once(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 0
+    scalars = ckptfmt.EventFile.scalars.fget  # type: ignore[attr-defined]
+
+    def counted(self: ckptfmt.EventFile) -> Any:
+        nonlocal count
+        count += 1
+        return scalars(self)
+
+    write_events(logs / "train" / "events.out.tfevents.2.h", [scalar(f"t{i}", 0, 0) for i in range(50)])
+    monkeypatch.setattr(ckptfmt.EventFile, "scalars", property(counted))
+    assert run("events", logs / "train").exit_code == 0
+    assert count == 1
+
+
+def test_reading_shows_progress(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[tuple[int, int]] = []
+    monkeypatch.setattr(progress.ProgressBar, "__call__", lambda _, *sizes: done.append(sizes))
+    assert run("events", logs).exit_code == 0
+    sizes = [path.stat().st_size for path in sorted(logs.glob("*/*"))]
+    assert {total for _, total in done} == set(sizes)
+    assert {(size, size) for size in sizes} <= set(done)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 def test_on_a_terminal(logs: Path) -> None:
     code, shown = on_terminal("events", logs / "train")
@@ -204,7 +517,21 @@ def test_long_curves_are_drawn_with_their_peaks() -> None:
     assert (shown.max(), shown.min()) == (9, -9)
 
 
+def test_long_curves_are_broken_where_they_are_not_finite() -> None:
+    values = np.zeros(100_000)
+    values[30_000], values[60_000] = np.inf, np.nan
+    values[80_000:] = np.nan
+    steps, shown = thinned(np.arange(100_000), values)
+    assert len(steps) <= MAX_POINTS
+    assert {30_000, 60_000} <= set(steps[~np.isfinite(shown)].tolist())
+    assert not np.isfinite(shown[steps >= 80_010]).any()
+
+
 def test_gaps_and_restarts() -> None:
     assert gaps(np.array([0, 10, 20, 50, 60])) == [[20, 50]]
     assert gaps(np.array([0, 10])) == []
+    assert gaps(np.array([0, 10, 20, 40])) == [[20, 40]]
+    assert gaps(np.array([0, 10, 20, 34])) == []
+    ends = [-(2**63), 0, 1, 2, 3, 2**63 - 1]
+    assert gaps(np.array(ends)) == [ends[:2], ends[-2:]]
     assert restarts(np.array([0, 1, 2, 1, 2])) == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import MissingDependencyError, NotReadableError
+from ckptfmt.errors import MissingDependencyError, NotReadableError, TensorNotFoundError
 from ckptfmt.events import export
 from tests.support.event_log import VERSION, scalar, write_events
 
@@ -52,7 +54,6 @@ def test_long_columns_have_a_row_for_each_scalar(run: ckptfmt.EventFile) -> None
     assert list(columns) == ["tag", "step", "wall_time", "value"]
     np.testing.assert_equal(rows(columns), LONG)
     np.testing.assert_equal(rows(run.to_columns("train/*")), LONG[:4])
-    assert rows(run.to_columns("nothing")) == []
 
 
 def test_wide_columns_have_a_row_for_each_step(
@@ -113,7 +114,6 @@ def test_arrow_and_parquet(
     wide = run.to_arrow("train/*", "lr", wide=True).to_pydict()
     assert wide["lr"] == [None, 0.25, None]
     assert wide["train/loss"] == [0.125, 0.5, float("inf")]
-    assert run.to_arrow("nothing").num_rows == 0
 
 
 def test_pandas(run: ckptfmt.EventFile) -> None:
@@ -131,6 +131,127 @@ def test_several_runs_have_a_column_of_their_names(run: ckptfmt.EventFile, tmp_p
     )
 
 
+def test_a_pattern_of_several_runs_need_not_match_in_each(tmp_path: Path) -> None:
+    runs = {
+        name: ckptfmt.open_events(write_events(tmp_path / f"{name}.tfevents", [VERSION, scalar(tag, 1, 0)]))
+        for name, tag in (("a", "loss"), ("b", "lr"))
+    }
+    ckptfmt.write_runs(runs, tmp_path / "r.csv", "lr", "l[o]ss", wide=True)
+    assert (tmp_path / "r.csv").read_text() == "run,step,loss,lr\na,0,1.0,\nb,0,,1.0\n"
+    with pytest.raises(
+        TensorNotFoundError, match=r"^2 runs: no scalars 'los'; did you mean 'loss'\?$"
+    ) as caught:
+        ckptfmt.write_runs(runs, tmp_path / "new.csv", "lr", "los")
+    assert (caught.value.name, caught.value.close_matches) == ("los", ("loss",))
+    assert not (tmp_path / "new.csv").exists()
+
+
+def test_a_tag_is_matched_as_it_is_or_by_a_glob(tmp_path: Path) -> None:
+    events = [VERSION, *(scalar(tag, 1, 0) for tag in ("layer[0]/w", "layer0/w", "lr"))]
+    run = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", events))
+    assert run.to_columns("layer[0]/w")["tag"].tolist() == ["layer[0]/w", "layer0/w"]
+    assert run.to_columns("layer?0]/w")["tag"].tolist() == ["layer[0]/w"]
+    assert len(run.to_columns()["tag"]) == 3
+
+
+@pytest.mark.parametrize("patterns", [("los",), ("lr", "los"), ("los", "lr")])
+def test_a_pattern_that_matches_nothing_is_an_error(
+    run: ckptfmt.EventFile, tmp_path: Path, patterns: tuple[str, ...]
+) -> None:
+    with pytest.raises(TensorNotFoundError, match=r"no scalars 'los'") as caught:
+        run.to_columns(*patterns)
+    assert caught.value.name == "los"
+    with pytest.raises(TensorNotFoundError):
+        run.write(tmp_path / "r.csv", *patterns)
+    assert not (tmp_path / "r.csv").exists()
+
+
+def test_wide_columns_hold_steps_at_the_ends_of_their_range(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [-(2**63), 0, 1, 2**63 - 1]
+    events = [VERSION, *(scalar("a", i, step) for i, step in enumerate(steps))]
+    run = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", events))
+    for cells in (1 << 20, 2, 1):
+        monkeypatch.setattr(export, "CELLS_AT_ONCE", cells)
+        columns = run.to_columns(wide=True)
+        assert columns["step"].tolist() == steps
+        assert columns["a"].tolist() == [0, 1, 2, 3]
+
+
+def test_wide_columns_are_called_each_in_its_own_way(tmp_path: Path) -> None:
+    tags = ["step", "step (tag)", "run", "run (tag)", "run (tag) (tag)"]
+    events = [VERSION, *(scalar(tag, i, 5) for i, tag in enumerate(tags))]
+    run = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", events))
+    wanted = {
+        "step": [5],
+        "step (tag) (tag)": [0],
+        "step (tag)": [1],
+        "run (tag) (tag) (tag)": [2],
+        "run (tag)": [3],
+        "run (tag) (tag)": [4],
+    }
+    columns = run.to_columns(wide=True)
+    assert {name: column.tolist() for name, column in columns.items()} == wanted
+    run.write(tmp_path / "r.csv", wide=True)
+    assert (tmp_path / "r.csv").read_text() == f"{','.join(wanted)}\n5,0.0,1.0,2.0,3.0,4.0\n"
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    assert run.to_arrow(wide=True).to_pydict() == wanted
+
+
+def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
+    run = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", [VERSION]))
+    assert {name: column.dtype.name for name, column in run.to_columns().items()} == {
+        "tag": "object",
+        "step": "int64",
+        "wall_time": "float64",
+        "value": "float32",
+    }
+    assert list(run.to_columns(wide=True)) == ["step"]
+    run.write(tmp_path / "r.csv")
+    assert (tmp_path / "r.csv").read_text() == "tag,step,wall_time,value\n"
+    ckptfmt.write_runs({"a": run}, tmp_path / "w.csv", wide=True)
+    assert (tmp_path / "w.csv").read_text() == "run,step\n"
+
+
+def test_names_that_are_no_text_are_escaped(run: ckptfmt.EventFile, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    ckptfmt.write_runs({"a\udcff": run}, tmp_path / "r.parquet", "lr")
+    assert parquet.read_table(tmp_path / "r.parquet").to_pydict()["run"] == ["a\\udcff"]
+
+
+def test_a_file_is_synced_before_it_takes_its_name(
+    run: ckptfmt.EventFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    done: list[str] = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: (done.append("sync"), sync(number)))
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append("replace"), replace(old, new)))
+    for suffix in export.FORMATS:
+        run.write(tmp_path / f"r{suffix}")
+    assert done == ["sync", "replace"] * 4
+
+
+def test_a_file_is_not_replaced_where_writing_fails(
+    run: ckptfmt.EventFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+
+    def fail(number: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    for suffix in export.FORMATS:
+        path = tmp_path / f"r{suffix}"
+        path.write_text("mine")
+        with pytest.raises(NotReadableError, match="No space left on device"):
+            run.write(path, overwrite=True)
+        assert path.read_text() == "mine"
+    assert not list(tmp_path.glob("*.tmp"))
+
+
 def test_what_is_there_is_left_alone(run: ckptfmt.EventFile, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     for suffix in export.FORMATS:
@@ -143,9 +264,20 @@ def test_what_is_there_is_left_alone(run: ckptfmt.EventFile, tmp_path: Path) -> 
         assert path.read_bytes() != b"mine"
         with pytest.raises(NotReadableError):
             run.write(tmp_path / "no" / f"r{suffix}")
+        with pytest.raises(NotReadableError):
+            run.write(f"{tmp_path}/a\0{suffix}")
     with pytest.raises(ValueError, match=r"got a name with the end '.xlsx', want one of .csv, .jsonl"):
         run.write(tmp_path / "r.xlsx")
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_no_table_is_made_for_a_file_that_is_there(
+    run: ckptfmt.EventFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(export, "chunks_of")
+    (tmp_path / "r.csv").write_text("mine")
+    with pytest.raises(FileExistsError, match="got a file that is there already, want a new one"):
+        run.write(tmp_path / "r.csv")
 
 
 def test_packages_that_are_not_there_are_named(
