@@ -303,11 +303,11 @@ def test_a_record_that_memory_does_not_hold_is_a_limit(
     size = 400 << 20
     path = tmp_path / "r"
     with gzip.open(path, "wb", 1) if is_compressed else path.open("wb") as file:
-        file.write(claim(size))  # type: ignore[arg-type]
+        file.write(claim(size))
         if is_compressed:
             for _ in range(size >> 20):
-                file.write(bytes(1 << 20))  # type: ignore[arg-type]
-            file.write(bytes(100))  # type: ignore[arg-type]
+                file.write(bytes(1 << 20))
+            file.write(bytes(100))
         else:
             file.truncate(size + 16)
     program = f"""
