@@ -288,7 +288,8 @@ class RecordReader:
         self.count += len(batch) - self._spoiled
         self._average = end // len(batch)
         self._has_records = True
-        self._window = min(4 * self._window, WINDOW)
+        if end >= self._window // 2:
+            self._window = min(4 * self._window, WINDOW)
         self.position = batch.base + end
         if self._resume is not None:
             self._go_on_at(self._resume)

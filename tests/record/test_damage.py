@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,23 @@ def test_a_record_behind_damage_that_is_being_written_is_a_tail(tmp_path: Path) 
     assert ([(d.offset, d.skipped) for d in reader.damage], reader.tail) == ([(len(CONTENT), 42)], 100)
 
 
+def test_a_record_that_is_being_written_behind_one_that_never_was_is_found(tmp_path: Path) -> None:
+    content = CONTENT + claim(5000) + b"begun" + frame(b"x" * 1000)
+    path = write(tmp_path / "r", content[:-600])
+    reader = reader_of(path)
+    assert (rest_of(reader), reader.damage) == (DATA, [])
+    path.write_bytes(content)
+    reader.source.refresh()
+    assert rest_of(reader) == [b"x" * 1000]
+    assert [(d.offset, d.skipped) for d in reader.damage] == [(len(CONTENT), 17)]
+
+
+def test_only_a_whole_frame_shows_that_a_length_is_wrong(tmp_path: Path) -> None:
+    tail = claim(5000) + claim(4) + b"dataXXXX" + frame(b"x")[:-1]
+    reader = reader_of(write(tmp_path / "r", CONTENT + tail))
+    assert (rest_of(reader), reader.damage, reader.tail) == (DATA, [], len(tail))
+
+
 def test_a_half_written_end_is_no_error_where_a_file_is_followed(tmp_path: Path) -> None:
     for compress in (bytes, gzip.compress):
         path = write(tmp_path / "r", compress(CONTENT + FRAMES[0])[:-5])
@@ -282,6 +300,59 @@ def test_damage_everywhere_takes_time_by_the_byte(tmp_path: Path, pair: bytes, c
     read(path)
     # They took 15 s where what follows was searched to its end for each damage.
     assert time.perf_counter() - started < 7
+
+
+class Counted(DescriptorFile):
+    """A file that knows how many bytes were asked of it."""
+
+    asked = 0
+
+    def read(self, offset: int, size: int) -> memoryview:
+        Counted.asked += size
+        return super().read(offset, size)
+
+
+class Interrupted(DescriptorFile):
+    """A file at whose second half somebody presses Ctrl-C once."""
+
+    left = 0
+
+    def read(self, offset: int, size: int) -> memoryview:
+        if offset + size > self.size // 2 and Interrupted.left:
+            Interrupted.left -= 1
+            raise KeyboardInterrupt
+        return super().read(offset, size)
+
+
+@PLAIN_OR_NOT
+def test_reading_that_was_interrupted_is_gone_on_with(tmp_path: Path, compress: object) -> None:
+    data = [np.random.default_rng(i).bytes(300_000) for i in range(40)]
+    path = write(tmp_path / "r", compress(b"".join(map(frame, data))))  # type: ignore[operator]
+    reader = RecordReader(open_source(str(path), Interrupted))
+    Interrupted.left = 1
+    found = {}
+    for _ in range(2):
+        with suppress(KeyboardInterrupt):
+            found.update((record.offset, record.data) for record in reader.records())
+    assert Interrupted.left == 0
+    assert list(found.values()) == data
+    assert (reader.count, reader.tail, reader.damage) == (40, 0, [])
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\xee" * 12, claim(1 << 40), claim(100_000)], ids=["lengths", "beyond", "within"]
+)
+def test_what_is_read_of_damage_goes_by_the_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
+) -> None:
+    monkeypatch.setattr(reading, "CHECKED", 0)
+    read_of_each = []
+    for count in (1000, 16_000):
+        path = write(tmp_path / "r", (frame(b"") + damage) * count)
+        monkeypatch.setattr(Counted, "asked", 0)
+        rest_of(RecordReader(open_source(str(path), Counted)))
+        read_of_each.append(Counted.asked / count)
+    assert read_of_each[1] < min(16_000, 2 * read_of_each[0])
 
 
 def test_zeros_at_the_end_are_passed_quickly(tmp_path: Path) -> None:

@@ -63,6 +63,11 @@ def test_a_file_that_is_replaced_is_read_from_its_beginning(tmp_path: Path, comp
         assert followed(path, partial(replace, path, content)) == DATA + OTHER[:count]
 
 
+def test_a_file_that_is_replaced_by_one_that_begins_alike_is_another_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", CONTENT)
+    assert followed(path, partial(replace, path, CONTENT + frame(b"new"))) == [*DATA, *DATA, b"new"]
+
+
 def test_a_file_that_is_written_anew_is_read_from_its_beginning(tmp_path: Path) -> None:
     path = write(tmp_path / "r", CONTENT)
     assert followed(path, lambda: path.write_bytes(frame(b"new"))) == [*DATA, b"new"]
