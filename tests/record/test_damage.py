@@ -330,7 +330,7 @@ def test_reading_that_was_interrupted_is_gone_on_with(tmp_path: Path, compress: 
     path = write(tmp_path / "r", compress(b"".join(map(frame, data))))  # type: ignore[operator]
     reader = RecordReader(open_source(str(path), Interrupted))
     Interrupted.left = 1
-    found = {}
+    found: dict[int, bytes] = {}
     for _ in range(2):
         with suppress(KeyboardInterrupt):
             found.update((record.offset, record.data) for record in reader.records())
@@ -340,7 +340,7 @@ def test_reading_that_was_interrupted_is_gone_on_with(tmp_path: Path, compress: 
 
 
 @pytest.mark.parametrize(
-    "damage", [b"\xee" * 12, claim(1 << 40), claim(100_000)], ids=["lengths", "beyond", "within"]
+    "damage", [b"\xee" * 12, claim(1 << 40), claim(100_001)], ids=["lengths", "beyond", "within"]
 )
 def test_what_is_read_of_damage_goes_by_the_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
