@@ -152,15 +152,25 @@ def _repeat(data: Buffer, walked: list[int], pos: int) -> tuple[np.ndarray, int]
 def find_header(data: bytes, start: int, longest: int) -> int | None:
     """Return the first offset from ``start`` on where a length stands whose checksum holds, or None.
 
-    ``longest`` is the longest record that may begin at the beginning of ``data``.
+    A length over ``longest`` is none.
+    """
+    found = find_headers(data, start, longest)
+    return int(found[0]) if found.size else None
+
+
+def find_headers(data: bytes, start: int, longest: int) -> np.ndarray:
+    """Return all offsets from ``start`` on where a length stands whose checksum holds (int64).
+
+    A length over ``longest`` is none.
     """
     count = len(data) - HEADER_SIZE + 1 - start
     if count <= 0:
-        return None
+        return np.empty(0, np.int64)
     words = np.ndarray((count,), _WORD, data, start, (1,))
-    likely = np.flatnonzero(words <= np.uint64(longest))
+    stored = np.ndarray((count,), _CRC, data, start + 8, (1,))
+    # Zeros, of which there may be many, are no header: the checksum of the length 0 is another one.
+    likely = np.flatnonzero((words <= np.uint64(longest)) & ((words | stored) != 0))
     if not likely.size:
-        return None
-    stored = np.ndarray((count,), _CRC, data, start + 8, (1,))[likely]
-    found = np.flatnonzero(mask_all(crc_of_words(words[likely])) == stored)
-    return start + int(likely[found[0]]) if found.size else None
+        return likely
+    found: np.ndarray = likely[mask_all(crc_of_words(words[likely])) == stored[likely]]
+    return found + start

@@ -29,20 +29,44 @@ from ckptfmt.record.frame import (
     decode_header,
     find_frames,
     find_header,
+    find_headers,
 )
 from ckptfmt.record.source import Compression, Source
 from ckptfmt.wire.coding import Buffer
-from ckptfmt.wire.crc32c import crc32c, unmask
+from ckptfmt.wire.crc32c import crc32c, mask, unmask
+from ckptfmt.wire.memory import memory_size
 
 WINDOW = 4 << 20
 """Bytes read at once; a longer record is read alone."""
 
+FIRST_WINDOW = 4 << 10
+"""Bytes read at once behind damage: where there is much of it, most of what is read would not be used."""
+
+FIRST_SEARCHED = 256
+"""Bytes behind damage that are searched first, and then four times as many each time."""
+
 LARGE = 32 << 10
 """Bytes of a record from which on it is not worth to copy some of them at once."""
 
-LIMIT = 2 << 30
-"""Bytes of a compressed file without the end of a record that are read unless the caller says otherwise: as
-many as a message may have."""
+LIMIT = 256 << 20
+"""Bytes of one record of a compressed file, or without any, unless the caller says otherwise."""
+
+LONGEST_TAIL = 2 << 30
+"""Bytes of a record that is taken for one still being written, where that is found behind damage: as many as
+a message may have."""
+
+CHECKED = 256 << 20
+"""Bytes whose checksum is computed to find frames in damaged records, with :data:`CHECKED_SHARE`: lengths
+made to abuse a reader would have all of a file checked for each of them."""
+
+CHECKED_SHARE = 16
+"""The same, for each byte of the file."""
+
+MAX_WARNINGS = 10
+"""Warnings of one file; of further damage only the count is told."""
+
+MAX_DAMAGE = 1 << 15
+"""Stretches noted of one file; the last one stands for all others."""
 
 
 class Record(NamedTuple):
@@ -57,8 +81,14 @@ class Record(NamedTuple):
 
     @property
     def data(self) -> bytes:
-        """Its bytes, copied where they are a view."""
-        return bytes(self.view)
+        """Its bytes, copied where they are a view; LimitError where memory lacks."""
+        try:
+            return bytes(self.view)
+        except MemoryError as error:
+            size = len(self.view)
+            raise LimitError(
+                f"{self.file}: memory for {size} bytes", limit=memory_size(), asked=size
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -69,9 +99,10 @@ class Damage:
     offset: int
     """Where it begins; see :attr:`Record.offset`."""
     skipped: int
-    """Bytes up to the next frame that was read, or to the end."""
+    """Bytes up to the next frame that was read, or to the end; where a file does not decompress, those that
+    had been decompressed: how many are lost behind them cannot be told."""
     error: CkptfmtError
-    """What is wrong there."""
+    """What is wrong there; its place is that of the damage."""
 
     def __str__(self) -> str:
         return f"{self.error}: {self.skipped} bytes skipped"
@@ -117,8 +148,21 @@ class Batch:
         )
 
 
+@dataclass(frozen=True)
+class _Lost:
+    """Damage behind which no frame has been found yet."""
+
+    start: int
+    error: CkptfmtError
+    at: int
+    """Where the search goes on; what lies before has no frame."""
+
+
 class RecordReader:
     """Reads the records of one file, forwards.
+
+    Where the file turns out to be another one than before (see :meth:`Source.refresh`), it is read from its
+    beginning.
 
     Parameters
     ----------
@@ -127,28 +171,50 @@ class RecordReader:
     verify
         Whether the checksums of data are verified by :meth:`records`; those of lengths always are.
     strict
-        Whether damage is raised; else it is noted in :attr:`damage`, warned of, and skipped.
+        Whether damage is raised; else it is noted in :attr:`damage`, warned of, and skipped. What is raised
+        is not passed: it is raised again when reading goes on.
+    growing
+        Whether the file may still be written, so that its half-written end is no damage for ``strict``.
     limit
-        Bytes of a compressed file without the end of a record that are read.
+        Bytes of one record of a compressed file, and of such a file without any record.
     """
 
     def __init__(
-        self, source: Source, *, verify: bool = True, strict: bool = False, limit: int = LIMIT
+        self,
+        source: Source,
+        *,
+        verify: bool = True,
+        strict: bool = False,
+        growing: bool = False,
+        limit: int = LIMIT,
     ) -> None:
         self.source = source
         self.name = source.name
         self.verify = verify
         self.strict = strict
+        self.growing = growing
         self.position = 0
-        """Behind the last record read."""
+        """Behind the last batch that was used: what was not all used is read again."""
         self.count = 0
         """Records read, damaged ones left out."""
         self.damage: list[Damage] = []
-        """What was skipped so far."""
+        """What was skipped so far. Where there is more than is noted, the last one stands for all others."""
         self._limit = limit
-        self._has_ended = False
-        self._average = 0
         self._known: dict[bytes, int] = {}
+        self._checked = self._untold = self._folded = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.position = 0
+        self._restarts = self.source.restarts
+        self._has_records = self._has_damage = self._is_open = False
+        self._is_damage_told = False
+        self._average = self._spoiled = self._noted_up_to = 0
+        self._window = WINDOW
+        self._lost: _Lost | None = None
+        self._resume: int | None = None
+        self._searched = (0, 0)
+        self._ended_at: tuple[int, int] | None = None
 
     @property
     def compression(self) -> Compression | None:
@@ -157,72 +223,145 @@ class RecordReader:
 
     @property
     def tail(self) -> int:
-        """Bytes behind the last whole record, as far as known: of a record that is still being written."""
-        return 0 if self.source.size is None else self.source.size - self.position
+        """Bytes behind the last whole record, as far as known: of a record that is still being written.
+
+        Of a compressed file that ends before its compressed data do, at least 1.
+        """
+        source = self.source
+        return max(0, source.end - self.position, 1 if source.is_cut else 0)
 
     def batches(self, *, with_data: bool = True) -> Iterator[Batch]:
         """Iterate over the whole frames from :attr:`position` on, some thousands at once.
 
-        What is at fault in the data of records is for the caller to find out, and to :meth:`report`. Not
-        ``with_data``, a record longer than :data:`WINDOW` is passed over without being read.
+        What is at fault in the data of records is for the caller to find out, and to :meth:`report_record`
+        before the next batch is asked for. Not ``with_data``, a record longer than :data:`WINDOW` is passed
+        over without being read.
 
         Raises
         ------
         CorruptError
-            A length is damaged, and reading is strict; or no record was found at all.
+            Reading is strict, and a length is damaged or the last record is not all there; or no record was
+            found at all.
         LimitError
-            A compressed file decompresses to more than the limit without a record in it.
+            A record of a compressed file is longer than the limit, or so much of it holds none; or memory
+            lacks.
         """
         source = self.source
-        while True:
+        if source.restarts != self._restarts:
+            self._begin()
+        if source.has_ended or self._ended_at == source.extent:
+            return
+        while self._lost is None or self._find_again():
             # Of large records a view: to copy them takes longer than to check them.
-            if self._average > LARGE and source.size is not None:
-                window: Buffer = source.view(self.position, min(WINDOW, source.size - self.position))
-            else:
-                window = source.read(self.position, WINDOW)
-            data = window
-            frames = find_frames(window, self._known)
+            read = source.view if self._average > LARGE else source.read
+            data: Buffer = read(self.position, min(self._window, WINDOW))
+            frames = find_frames(data, self._known)
             if frames.end:
-                yield self._batch(data, frames.borders)
+                yield from self._used(Batch(data, self.position, frames.borders))
                 continue
-            header = bytes(window[:HEADER_SIZE])
+            header = bytes(data[:HEADER_SIZE])
             if len(header) < HEADER_SIZE:
                 return self._end(HEADER_SIZE, len(header))
             length = decode_header(header)
             if length is None:
-                self._resynchronise(header)
+                self._lose(header)
                 continue
+            del data
             wanted = length + OVERHEAD
-            if source.size is not None:
-                available = source.size - self.position
-            elif wanted > self._limit:
-                place = f"{self.name} @0x{self.position:x}"
-                raise LimitError(f"{place}: record of a compressed file", limit=self._limit, asked=wanted)
-            else:
-                data = source.read(self.position, wanted)
-                available = len(data)
-            if wanted > available:
-                return self._end(wanted, available)
-            if source.size is not None:
-                data = source.view(self.position, wanted) if with_data else b""
-            yield self._batch(data, np.array([0, wanted], np.int64))
+            if source.size is None:
+                self._decompress(wanted)
+            if wanted > source.end - self.position:
+                if self._go_on_behind(wanted):
+                    continue
+                return self._end(wanted, source.end - self.position)
+            data = source.view(self.position, wanted) if with_data or source.size is None else b""
+            yield from self._used(Batch(data, self.position, np.array([0, wanted], np.int64)))
+            del data
+        # Nothing but damage is left.
+        self._end(0, 0)
 
-    def _batch(self, data: Buffer, borders: np.ndarray) -> Batch:
-        batch = Batch(data, self.position, borders)
-        self.position += int(borders[-1])
-        self.count += len(batch)
-        self._average = int(borders[-1]) // len(batch)
-        return batch
+    def _used(self, batch: Batch) -> Iterator[Batch]:
+        """Hand on a batch, and go on behind it once it was used."""
+        self._spoiled, self._resume = 0, None
+        yield batch
+        end = int(batch.borders[-1])
+        self.count += len(batch) - self._spoiled
+        self._average = end // len(batch)
+        self._has_records = True
+        if end >= self._window // 2:
+            self._window = min(4 * self._window, WINDOW)
+        self.position = batch.base + end
+        if self._resume is not None:
+            self._go_on_at(self._resume)
+
+    def _go_on_at(self, position: int) -> None:
+        self.position = position
+        self._window = FIRST_WINDOW
+
+    def _decompress(self, wanted: int) -> None:
+        """Have a record decompressed, as far as it is there; LimitError where it is too long."""
+        source = self.source
+        if wanted <= self._limit:
+            source.view(self.position, wanted)
+            return
+        # A length that no file of this size can hold is damage, or a file that is cut short.
+        if wanted > source.at_most:
+            source.view(self.position, self._limit)
+            if (
+                source.is_exhausted
+                or self._find_frame(self.position + HEADER_SIZE, source.end)[0] is not None
+            ):
+                return
+        raise LimitError(
+            f"{self.name} @0x{self.position:x}: record of a compressed file (limit= allows more)",
+            limit=self._limit,
+            asked=wanted,
+        )
+
+    def _go_on_behind(self, wanted: int) -> bool:
+        """Go on at a whole frame behind a record that reaches beyond the end; False where there is none.
+
+        A length that holds may still be wrong: it is what a writer leaves that was ended within a record,
+        when another one appends to the file. Without a frame behind it, the record is being written.
+        """
+        start, end = self.position, self.source.end
+        at = self._searched[1] if self._searched[0] == start else start + HEADER_SIZE
+        found, at = self._find_frame(max(at, start + HEADER_SIZE), end)
+        if found is None:
+            self._searched = start, at
+            return False
+        error = TruncatedError("record", wanted=wanted, available=end - start, file=self.name, offset=start)
+        self._skip(start, found - start, error)
+        self._go_on_at(found)
+        return True
 
     def _end(self, wanted: int, available: int) -> None:
         """Stop where a record is not all there, which is where a file that is being written ends."""
-        if self.source.error is not None and not self._has_ended:
-            self._has_ended = True
-            self._skip(self.position, available, self.source.error)
-        elif available and self.strict:
+        source = self.source
+        if source.error is not None:
+            if not self._is_damage_told:
+                self._is_open = False  # nothing more can come
+                source.error.offset = self.position
+                self._skip(self.position, available, source.error)
+                self._is_damage_told = True
+                self.position += available
+        elif self.strict and not self.growing and (available or source.is_cut):
+            what = f"{source.compression} data end within a record" if source.is_cut else "record"
             raise TruncatedError(
-                "record", wanted=wanted, available=available, file=self.name, offset=self.position
+                what if available else f"{source.compression} data, which end too early",
+                wanted=wanted if available else 1,
+                available=available,
+                file=self.name,
+                offset=self.position,
             )
+        self._has_come_to_an_end()
+
+    def _has_come_to_an_end(self) -> None:
+        self._ended_at = self.source.extent
+        if self._untold:
+            noun = "further stretch was" if self._untold == 1 else "further stretches were"
+            warnings.warn(f"{self.name}: {self._untold} {noun} skipped", DamageWarning, stacklevel=2)
+            self._untold = 0
 
     def records(self) -> Iterator[Record]:
         """Iterate over the records from :attr:`position` on; errors as of :meth:`batches`.
@@ -247,25 +386,138 @@ class RecordReader:
                         continue
                 yield Record(record, base + begin, name)
                 begin = end
+            # Not to hold a large one while the next is read.
+            del batch, data, record
 
     def report_record(self, batch: Batch, number: int, error: CkptfmtError | None = None) -> None:
-        """Note that a record is damaged and skipped, or raise that; without an error its checksum is."""
+        """Note that a record of the last batch is damaged and skipped, or raise that.
+
+        Without an error it is that of its checksum, if that does not match. Behind a record whose data do not
+        match, and behind which no frame begins, reading goes on at the next whole frame within it.
+        """
         error = error or batch.check(number, self.name)
         if error is None:
             return
         begin, end = batch.borders[number : number + 2].tolist()
-        self.count -= 1
-        self._skip(batch.base + begin, end - begin, error)
+        offset, size = batch.base + begin, end - begin
+        is_last = number == len(batch) - 1 and batch.base == self.position
+        if is_last and isinstance(error, ChecksumError) and not self.strict:
+            self._resume = self._frame_within(offset, size)
+            if self._resume is not None:
+                size = self._resume - offset
+        self._skip(offset, size, error)
+        self._spoil(batch.base)
 
-    def _skip(self, offset: int, size: int, error: CkptfmtError) -> None:
+    def report(self, record: Record, error: CkptfmtError) -> None:
+        """Note that the last record of :meth:`records` is damaged in what it says, or raise that."""
+        self._skip(record.offset, len(record.view) + OVERHEAD, error)
+        self._spoil(self.position)
+
+    def _spoil(self, base: int) -> None:
+        if base == self.position:
+            self._spoiled += 1
+        else:
+            self.count -= 1
+
+    def _frame_within(self, offset: int, size: int) -> int | None:
+        """Where a whole frame begins within a record whose data do not match, and whose length may be wrong.
+
+        None where the length is right: a frame begins behind the record, and none of those in it, which may
+        be records in a record, leads there.
+        """
+        if not self._may_check(size):
+            return None
+        end = offset + size
+        if self.source.size is None:
+            # What was decompressed is not forgotten.
+            header = bytes(self.source.view(offset, size + HEADER_SIZE)[size:])
+        else:
+            header = self.source.read(end, HEADER_SIZE)
+        found, _ = self._find_frame(offset + HEADER_SIZE, end)
+        if found is None:
+            return None
+        is_right = not header or (len(header) == HEADER_SIZE and decode_header(header) is not None)
+        return None if is_right and not self._leads_to(found, end) else found
+
+    def _leads_to(self, at: int, end: int) -> bool:
+        """Whether frames lie one behind the other up to a place."""
+        while at < end:
+            data = self.source.read(at, min(WINDOW, end - at))
+            step = find_frames(data, self._known).end
+            if not step:
+                length = decode_header(data[:HEADER_SIZE]) if len(data) >= HEADER_SIZE else None
+                if length is None:
+                    return False
+                step = length + OVERHEAD
+            at += step
+        return at == end
+
+    def _find_frame(self, start: int, stop: int) -> tuple[int | None, int]:
+        """Where the first whole frame begins whose data match, and where to look once there is more."""
+        at, step, resume = start, FIRST_SEARCHED, None
+        end = self.source.end
+        while stop - at >= OVERHEAD:
+            data = self.source.read(at, min(step, WINDOW, stop - at))
+            for place in find_headers(data, 0, self._longest(at)).tolist():
+                size = int.from_bytes(data[place : place + 8], "little")
+                if at + place + size + OVERHEAD > end:
+                    resume = at + place if resume is None else resume
+                elif self._may_check(size) and self._matches(at + place, size):
+                    return at + place, at + place
+            if len(data) < HEADER_SIZE:
+                break
+            at += len(data) - HEADER_SIZE + 1
+            step *= 4
+        return None, at if resume is None else resume
+
+    def _matches(self, offset: int, size: int) -> bool:
+        stop = offset + HEADER_SIZE + size
+        crc = self.source.crc(offset + HEADER_SIZE, size)
+        return mask(crc) == int.from_bytes(self.source.view(stop, FOOTER_SIZE), "little")
+
+    def _may_check(self, size: int) -> bool:
+        """Whether a checksum is to be computed that may be in vain; see :data:`CHECKED`."""
+        self._checked += size
+        return self._checked <= CHECKED + CHECKED_SHARE * self.source.end
+
+    def _longest(self, at: int) -> int:
+        """The longest record that may begin behind a place, of which not all need be there yet."""
+        size = self.source.size
+        return self._limit if size is None else max(size - at, LONGEST_TAIL)
+
+    def _skip(self, offset: int, size: int, error: CkptfmtError, *, is_open: bool = False) -> None:
+        """Note damage, or raise it; where it ``is_open``, this may be said again with another size."""
         if self.strict:
             raise error
+        self._has_damage = True
         damage = Damage(self.name, offset, size, error)
-        self.damage.append(damage)
-        warnings.warn(str(damage), DamageWarning, stacklevel=2)
+        if self._is_open:
+            self.damage[-1] = damage
+            self._is_open = is_open
+            return
+        if offset < self._noted_up_to:
+            return  # of a batch that is read again
+        self._noted_up_to = offset + 1
+        if len(self.damage) < MAX_DAMAGE:
+            self.damage.append(damage)
+            self._is_open = is_open
+        else:
+            self._fold(damage)
+        if len(self.damage) <= MAX_WARNINGS:
+            warnings.warn(str(damage), DamageWarning, stacklevel=2)
+        else:
+            self._untold += 1
 
-    def _resynchronise(self, header: bytes) -> None:
-        """Go on behind a header that does not hold, at the next one that does; else at the end."""
+    def _fold(self, damage: Damage) -> None:
+        """Let the last damage stand for one more."""
+        last = self.damage[-1]
+        self._folded += 1
+        what = f"{self._folded + 1} damaged stretches, of which this is the first"
+        error = CorruptError(what, file=self.name, offset=last.offset)
+        self.damage[-1] = Damage(self.name, last.offset, last.skipped + damage.skipped, error)
+
+    def _lose(self, header: bytes) -> None:
+        """Note that a header does not hold; raised where reading is strict."""
         start = self.position
         length, stored = int.from_bytes(header[:8], "little"), int.from_bytes(header[8:], "little")
         error = ChecksumError(
@@ -277,21 +529,41 @@ class RecordReader:
         )
         if self.strict:
             raise error
-        at = start + 1
+        self._lost = _Lost(start, error, start + 1)
+
+    def _find_again(self) -> bool:
+        """Go on at the next header that holds; False where there is none yet."""
+        lost = self._lost
+        assert lost is not None
+        source = self.source
+        at, step = lost.at, FIRST_SEARCHED
         while True:
-            data = self.source.read(at, WINDOW)
-            size = self.source.size
-            found = find_header(data, 0, self._limit if size is None else max(0, size - at - OVERHEAD))
-            if found is not None or len(data) < WINDOW:
-                break
-            at += WINDOW - HEADER_SIZE + 1
-            if size is None and at - start > self._limit:
+            if source.size is None and at - lost.start > self._limit:
                 raise LimitError(
-                    f"{self.name} @0x{start:x}: bytes without a record", limit=self._limit, asked=at - start
+                    f"{self.name} @0x{lost.start:x}: bytes without a record (limit= allows more)",
+                    limit=self._limit,
+                    asked=at - lost.start,
                 )
-        self.position = at + (len(data) if found is None else found)
-        if not self.count and not self.damage and found is None:
-            raise CorruptError(
-                "not a file of records: no length whose checksum holds", file=self.name, offset=0
-            )
-        self._skip(start, self.position - start, error)
+            asked = min(step, WINDOW)
+            data = source.read(at, asked)
+            found = find_header(data, 0, self._longest(at))
+            if found is not None or len(data) < asked:
+                break
+            at += asked - HEADER_SIZE + 1
+            step *= 4
+            self._lost = _Lost(lost.start, lost.error, at)
+        if found is None:
+            end = at + len(data)
+            if not self._has_records and not self._has_damage:
+                self._lost = None
+                raise CorruptError(
+                    "not a file of records: no length whose checksum holds", file=self.name, offset=0
+                )
+            self._lost = _Lost(lost.start, lost.error, max(at, end - HEADER_SIZE + 1))
+            self._skip(lost.start, end - lost.start, lost.error, is_open=True)
+            self.position = end
+            return False
+        self._lost = None
+        self._go_on_at(at + found)
+        self._skip(lost.start, self.position - lost.start, lost.error)
+        return True

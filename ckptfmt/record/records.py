@@ -22,6 +22,9 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 POLL = 1.0
 """Seconds between two looks at a file that is being written."""
 
+ASKED_EVERY = 0.1
+"""Seconds after which a wait asks whether to end."""
+
 
 def open_records(
     path: PathLike | Iterable[PathLike],
@@ -43,9 +46,10 @@ def open_records(
     strict
         Whether damage, and a last record that is not all there, is raised. Else a damaged record is skipped:
         reading goes on at the next frame whose length checksum holds, :attr:`Records.damage` has the place,
-        and a :class:`ckptfmt.errors.DamageWarning` tells it.
+        and a :class:`ckptfmt.errors.DamageWarning` tells it. The checksum of a compressed file stands at its
+        end: that it does not match is told when all records have been returned.
     limit
-        Bytes of a compressed file that are decompressed without coming to the end of a record.
+        Bytes that one record of a compressed file may have, or a stretch of it without any.
     backend
         ``"mmap"``, or ``"pread"`` for files that may be cut short while they are read.
 
@@ -83,17 +87,33 @@ class Records:
     ) -> None:
         self.files = tuple(files)
         """The files, in the order in which they are read."""
-        self.damage: list[Damage] = []
-        """What the last iteration skipped so far."""
+        self._damage: list[list[Damage]] = []
         self._opener = opener
         self._verify = verify
         self._strict = strict
         self._limit = limit
 
-    def _open(self, file: str, opener: Opener | None = None) -> RecordReader:
-        source = open_source(file, opener or self._opener)
-        reader = RecordReader(source, verify=self._verify, strict=self._strict, limit=self._limit)
-        reader.damage = self.damage
+    @property
+    def damage(self) -> list[Damage]:
+        """What was skipped so far in the iteration, or scan, that was begun last."""
+        return [damage for each in self._damage for damage in each]
+
+    def _open(
+        self,
+        file: str,
+        found: list[list[Damage]],
+        opener: Opener | None = None,
+        *,
+        growing: bool = False,
+    ) -> RecordReader:
+        reader = RecordReader(
+            open_source(file, opener or self._opener),
+            verify=self._verify,
+            strict=self._strict,
+            growing=growing,
+            limit=self._limit,
+        )
+        found.append(reader.damage)
         return reader
 
     def __iter__(self) -> Iterator[Record]:
@@ -104,15 +124,20 @@ class Records:
         CorruptError
             A file holds no records at all, or reading is strict and something is damaged.
         LimitError
-            A compressed file decompresses to more than the limit without the end of a record.
+            A compressed file decompresses to more than the limit without the end of a record, or memory
+            lacks.
         """
-        self.damage = []
+        found: list[list[Damage]] = []
+        self._damage = found
         for file in self.files:
-            reader = self._open(file)
-            try:
-                yield from reader.records()
-            finally:
-                reader.source.close()
+            yield from self._records_of(file, found)
+
+    def _records_of(self, file: str, found: list[list[Damage]]) -> Iterator[Record]:
+        reader = self._open(file, found)
+        try:
+            yield from reader.records()
+        finally:
+            reader.source.close()
 
     def scan(self) -> RecordIndex:
         """Return an index of all records, by which each can be read on its own.
@@ -120,10 +145,11 @@ class Records:
         Only lengths are read and checked; damaged ones are skipped as in an iteration, damaged data are
         found when they are read. UnsupportedError where a file is compressed.
         """
-        self.damage = []
+        found: list[list[Damage]] = []
+        self._damage = found
         offsets, sizes, counts = [], [], []
         for file in self.files:
-            reader = self._open(file)
+            reader = self._open(file, found)
             try:
                 if reader.compression is not None:
                     raise UnsupportedError(
@@ -141,7 +167,11 @@ class Records:
     def follow(
         self, *, poll: float = POLL, timeout: float | None = None, stop: Callable[[], bool] | None = None
     ) -> Iterator[Record]:
-        """Iterate over the records of the last file, and over those that are written meanwhile.
+        """Iterate over the records of the files, and over those that are written to the last one meanwhile.
+
+        Strict or not, the last file may end within a record. Where it is replaced, or is smaller than it was,
+        it is read from its beginning; where it is gone, and does not come back until the next look, this
+        ends.
 
         Parameters
         ----------
@@ -150,26 +180,28 @@ class Records:
         timeout
             Seconds without a new record after which this ends; None waits for ever.
         stop
-            Asked before each wait whether to end.
+            Asked while waiting, several times a second, whether to end.
         """
-        self.damage = []
+        found: list[list[Damage]] = []
+        self._damage = found
         if not self.files:
             return
         for file in self.files[:-1]:
-            reader = self._open(file)
-            yield from reader.records()
-            reader.source.close()
-        # A file that is being written may be cut short; and it cannot be strict about its end.
-        reader = self._open(self.files[-1], DescriptorFile)
+            yield from self._records_of(file, found)
+        # A file that is being written may be cut short.
+        reader = self._open(self.files[-1], found, DescriptorFile, growing=True)
         patience = Patience(poll, timeout, stop)
         try:
             while True:
                 for record in reader.records():
                     patience.renew()
                     yield record
+                was_gone = reader.source.is_gone
                 if not patience.wait():
                     return
                 reader.source.refresh()
+                if was_gone and reader.source.is_gone:
+                    return
         finally:
             reader.source.close()
 
@@ -185,19 +217,32 @@ class Patience:
         self._poll = poll
         self._timeout = timeout
         self._stop = stop
-        self.renew()
+        self._since: float | None = None
 
     def renew(self) -> None:
         """Begin to wait anew: something has come."""
-        self._since = time.monotonic()
+        self._since = None
 
     def wait(self) -> bool:
-        """Wait until it is time to look again; False where it is not worth it any more."""
+        """Wait until it is time to look again; False where it is not worth it any more.
+
+        Time counts from the first look at which nothing more came: what the caller does with what has come
+        may take as long as it likes. At the end of the time there is a last look.
+        """
         if self._stop is not None and self._stop():
             return False
-        if self._timeout is not None and time.monotonic() - self._since >= self._timeout:
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        elif self._timeout is not None and now - self._since >= self._timeout:
             return False
-        time.sleep(self._poll)
+        until = now + self._poll
+        if self._timeout is not None:
+            until = min(until, self._since + self._timeout)
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(left if self._stop is None else min(left, ASKED_EVERY))
+            if self._stop is not None and until > time.monotonic() and self._stop():
+                return False
         return True
 
 

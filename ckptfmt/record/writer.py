@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import warnings
 import zlib
+from contextlib import suppress
 from types import TracebackType
+from typing import TypeAlias
 
 from ckptfmt.errors import CorruptError, DamageWarning, NotReadableError
-from ckptfmt.record.frame import encode_frame
+from ckptfmt.record.frame import HEADER_SIZE, encode_frame
 from ckptfmt.record.reader import RecordReader
-from ckptfmt.record.source import Compression, open_source
-from ckptfmt.wire.coding import Buffer
+from ckptfmt.record.source import WBITS, Compression, open_source
+from ckptfmt.wire.crc32c import crc32c, mask
 from ckptfmt.wire.file import DescriptorFile
 
-_WBITS: dict[Compression, int] = {"GZIP": 31, "ZLIB": 15}
+Data: TypeAlias = bytes | bytearray | memoryview
+"""What can be written; arrays too, in C order."""
+
+LENGTH_SIZE = 8
+"""Bytes of a length, before its checksum."""
+
+LONGEST_BEGUN = 1 << 32
+"""A length that no record has: bytes that would be one are not the beginning of a frame."""
 
 
 class RecordWriter:
@@ -33,16 +44,18 @@ class RecordWriter:
         Whether to go on behind the records of a file that is there. It must not be compressed; a last record
         that is not all there is cut off.
     overwrite
-        Whether to replace a file that is there.
+        Whether to replace a file that is there. That happens when the writer is closed; until then, and where
+        an exception ends the ``with`` block, the file is what it was.
 
     Raises
     ------
     FileExistsError
         There is one already, and neither ``append`` nor ``overwrite``.
     CorruptError
-        The file to append to is damaged.
+        The file to append to is damaged, or not one of records.
     NotReadableError
-        The system refuses.
+        The system refuses. :meth:`write`, :meth:`flush` and :meth:`close` raise it too, where a disk is full
+        for example; nothing can be written then any more, and the last records may not be all there.
     """
 
     def __init__(
@@ -57,17 +70,23 @@ class RecordWriter:
         """The path."""
         self.position = 0
         """Where the next frame begins, before compression."""
-        if compression is not None and compression not in _WBITS:
+        if compression is not None and compression not in WBITS:
             raise ValueError(f"compression: got {compression!r}, want None, 'GZIP' or 'ZLIB'")
         if append and (compression is not None or overwrite):
             raise ValueError("append: want neither compression nor overwrite with it")
-        self._deflater = zlib.compressobj(wbits=_WBITS[compression]) if compression is not None else None
+        self._deflater = zlib.compressobj(wbits=WBITS[compression]) if compression is not None else None
+        self._beside: str | None = None
+        self._error: NotReadableError | None = None
         if append and os.path.exists(self.name):  # noqa: PTH110
             self.position = _end_of(self.name)
-        mode = "r+b" if self.position else "wb" if overwrite or append else "xb"
+            mode = "r+b"
+        else:
+            mode = "xb"
         try:
-            self._file = open(self.name, mode)  # noqa: SIM115, PTH123  (closed by close)
-            if self.position:
+            path = self._path(overwrite=overwrite)
+            mode = "wb" if overwrite and path == self.name else mode
+            self._file = open(path, mode)  # noqa: SIM115, PTH123  (closed by close)
+            if mode == "r+b":
                 self._file.truncate(self.position)
                 self._file.seek(self.position)
         except FileExistsError:
@@ -75,34 +94,107 @@ class RecordWriter:
         except (OSError, ValueError) as error:
             raise NotReadableError(self.name, getattr(error, "strerror", None) or str(error)) from error
 
-    def write(self, data: Buffer) -> int:
-        """Write one record, and return where its frame begins (before compression)."""
-        view = memoryview(data).cast("B")
+    def _path(self, *, overwrite: bool) -> str:
+        """Where to write: beside a file that is to be replaced."""
+        if not overwrite:
+            return self.name
+        # Where a link leads to, so that it stays one.
+        self._replaced = os.path.realpath(self.name)
+        try:
+            status = os.stat(self._replaced)  # noqa: PTH116
+        except FileNotFoundError:
+            return self.name
+        if not stat.S_ISREG(status.st_mode):
+            return self.name  # a device or a pipe
+        self._beside = f"{self._replaced}.{os.urandom(4).hex()}.tmp"
+        return self._beside
+
+    def write(self, data: Data) -> int:
+        """Write one record, and return where its frame begins (before compression).
+
+        Raises NotReadableError where the system refuses, ValueError where the writer is closed.
+        """
+        view = memoryview(data)
+        # Other layouts than that of bytes cannot be cast, nor can those of no items.
+        view = view.cast("B") if view.c_contiguous and view.nbytes else memoryview(view.tobytes())
         head, foot = encode_frame(view)
+        self._check_open()
         begin = self.position
         for piece in (head, view, foot):
             self._write(piece if self._deflater is None else self._deflater.compress(piece))
         self.position += len(head) + len(view) + len(foot)
         return begin
 
-    def _write(self, data: Buffer) -> None:
+    def _check_open(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._file.closed:
+            raise ValueError(f"{self.name}: the writer is closed")
+
+    def _write(self, data: bytes | memoryview) -> None:
         try:
             self._file.write(data)
         except OSError as error:
-            raise NotReadableError(self.name, error.strerror or str(error)) from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> NotReadableError:
+        """What is raised from now on, since nobody knows how much of a record is in the file."""
+        self._error = NotReadableError(self.name, error.strerror or str(error))
+        return self._error
 
     def flush(self) -> None:
-        """Hand all that was written to the system, so that other processes can read it."""
+        """Hand all that was written to the system, so that others can read it; errors as of :meth:`write`."""
+        self._check_open()
         if self._deflater is not None:
             self._write(self._deflater.flush(zlib.Z_SYNC_FLUSH))
-        self._file.flush()
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise self._failed(error) from error
 
     def close(self) -> None:
-        """Write what is left, and close the file."""
-        if not self._file.closed:
-            if self._deflater is not None:
-                self._write(self._deflater.flush())
+        """Write what is left, see that it is on the disk, and close the file.
+
+        Raises NotReadableError where the system refuses; the file is closed all the same, and one that was to
+        be replaced is not.
+        """
+        if self._file.closed:
+            return
+        try:
+            if self._error is None:
+                if self._deflater is not None:
+                    self._write(self._deflater.flush())
+                self._file.flush()
+                self._sync()
+                self._file.close()
+                if self._beside is not None:
+                    os.replace(self._beside, self._replaced)  # noqa: PTH105
+                    self._beside = None
+        except OSError as error:
+            if isinstance(error, NotReadableError):
+                raise
+            raise self._failed(error) from error
+        finally:
+            self._discard()
+
+    def _sync(self) -> None:
+        if self._beside is not None:
+            os.chmod(self._beside, stat.S_IMODE(os.stat(self._replaced).st_mode))  # noqa: PTH101, PTH116
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            # A pipe or a device has nothing to sync.
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
+                raise
+
+    def _discard(self) -> None:
+        """Close the file, without an error, and remove it where it was to replace another one."""
+        with suppress(OSError):
             self._file.close()
+        if self._beside is not None:
+            with suppress(OSError):
+                os.unlink(self._beside)  # noqa: PTH108
+            self._beside = None
 
     def __enter__(self) -> RecordWriter:
         return self
@@ -110,7 +202,14 @@ class RecordWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if kind is None:
+            self.close()
+        elif self._beside is not None:
+            self._discard()
+        else:
+            # What ended the block is told, not what follows from it.
+            with suppress(NotReadableError):
+                self.close()
 
 
 def _end_of(path: str) -> int:
@@ -127,6 +226,20 @@ def _end_of(path: str) -> int:
                 pass
         if reader.damage and reader.damage[-1].offset + reader.damage[-1].skipped == source.size:
             raise reader.damage[-1].error
+        if not _is_begun(source.read(0, HEADER_SIZE)):
+            raise CorruptError("not a file of records: it does not begin with a length", file=path, offset=0)
         return reader.position
     finally:
         source.close()
+
+
+def _is_begun(head: bytes) -> bool:
+    """Whether bytes at the beginning of a file may be of a header that is not all there, or are whole.
+
+    Less than a length is not taken for one: any file of a few bytes could be.
+    """
+    if not head or len(head) == HEADER_SIZE:
+        return True  # what is whole has been read
+    length, stored = head[:LENGTH_SIZE], head[LENGTH_SIZE:]
+    is_length = len(length) == LENGTH_SIZE and int.from_bytes(length, "little") < LONGEST_BEGUN
+    return is_length and mask(crc32c(length)).to_bytes(4, "little").startswith(stored)

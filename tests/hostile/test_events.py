@@ -151,14 +151,36 @@ def test_a_tag_that_is_not_utf_8_is_no_event(tmp_path: Path) -> None:
     assert (list(found.tags), len(found.damage)) == (["x"], 20)
 
 
+def claim(length: int) -> bytes:
+    """A header whose checksum holds."""
+    head = struct.pack("<Q", length)
+    return head + struct.pack("<I", mask(crc32c(head)))
+
+
 def test_a_length_of_2_to_the_62_is_where_the_file_ends(tmp_path: Path) -> None:
     path = tmp_path / "e.tfevents"
     for length in (1 << 62, (1 << 64) - 1, 1 << 40):
-        head = struct.pack("<Q", length)
-        path.write_bytes(CONTENT + head + struct.pack("<I", mask(crc32c(head))) + CONTENT)
+        path.write_bytes(CONTENT + claim(length) + CONTENT[: BORDERS[1] - 1])
         events = ckptfmt.open_events(path)
         assert scalars_by_columns(events) == scalars_by_protobuf(EVENTS_OF_A_RUN)
-        assert events.tails == {str(path): 12 + len(CONTENT)}
+        assert events.damage == []
+        assert events.tails == {str(path): 12 + BORDERS[1] - 1}
+
+
+@pytest.mark.parametrize("length", [1 << 62, (1 << 64) - 1, 1 << 40, 1000, 200])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_events_behind_a_length_that_is_wrong_are_read(tmp_path: Path, length: int, compress: object) -> None:
+    """A program that is ended while it writes an event leaves that when another one appends to the file."""
+    path = tmp_path / "e.tfevents"
+    path.write_bytes(compress(CONTENT + claim(length) + b"begun" + CONTENT))  # type: ignore[operator]
+    events = open_quietly(path)
+    assert scalars_by_columns(events) == scalars_by_protobuf(EVENTS_OF_A_RUN * 2)
+    assert [(damage.offset, damage.skipped) for damage in events.damage] == [(len(CONTENT), 17)]
+    assert (events.tails, events.num_events) == ({}, 2 * len(EVENTS_OF_A_RUN))
+    for _ in range(2):
+        with pytest.raises(CorruptError) as caught:
+            ckptfmt.open_events(path, strict=True).gather()
+        assert caught.value.offset == len(CONTENT)
 
 
 def test_a_message_that_claims_more_than_is_there_is_no_event(tmp_path: Path) -> None:

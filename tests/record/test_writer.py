@@ -1,0 +1,122 @@
+"""Writing records where that fails, and into files that are somebody's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ckptfmt
+from ckptfmt.errors import CorruptError, NotReadableError
+from tests.record.test_record import HELLO, claim, frame, write
+
+FULL = "/dev/full"
+COMPRESSIONS = pytest.mark.parametrize("compression", [None, "GZIP", "ZLIB"])
+
+
+def interrupt(path: str | Path) -> None:
+    """Write something over a file, and end the block with an exception."""
+    with ckptfmt.RecordWriter(path, overwrite=True) as writer:
+        writer.write(b"hello")
+        raise ZeroDivisionError
+
+
+def write_and_flush(writer: ckptfmt.RecordWriter, data: bytes) -> None:
+    writer.write(data)
+    writer.flush()
+
+
+@pytest.mark.skipif(not Path(FULL).exists(), reason="the system has no disk that is always full")
+@COMPRESSIONS
+def test_a_full_disk_is_an_error_of_this_package(compression: object) -> None:
+    for size in (1, 10_000_000):
+        writer = ckptfmt.RecordWriter(FULL, overwrite=True, compression=compression)  # type: ignore[arg-type]
+        with pytest.raises(NotReadableError, match=f"{FULL}: No space left on device"):
+            write_and_flush(writer, os.urandom(size))
+        # What is in the file nobody knows: nothing can be written behind it.
+        for again in (writer.flush, lambda writer=writer: writer.write(b"x")):
+            with pytest.raises(NotReadableError, match="No space left"):
+                again()
+        writer.close()
+    with pytest.raises(NotReadableError, match="No space left"):  # noqa: SIM117
+        with ckptfmt.RecordWriter(FULL, overwrite=True, compression=compression) as writer:  # type: ignore[arg-type]
+            writer.write(b"x")
+    with pytest.raises(ZeroDivisionError):
+        interrupt(FULL)
+    assert sorted(Path("/dev").glob("full*")) == [Path(FULL)]
+
+
+@COMPRESSIONS
+def test_nothing_is_written_once_it_was_closed(tmp_path: Path, compression: object) -> None:
+    writer = ckptfmt.RecordWriter(tmp_path / "r", compression=compression)  # type: ignore[arg-type]
+    writer.write(b"x")
+    writer.close()
+    writer.close()
+    content = (tmp_path / "r").read_bytes()
+    for call in (writer.flush, lambda: writer.write(b"y")):
+        with pytest.raises(ValueError, match="the writer is closed"):
+            call()
+    assert (writer.position, (tmp_path / "r").read_bytes()) == (17, content)
+
+
+def test_all_kinds_of_bytes_can_be_written(tmp_path: Path) -> None:
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    with ckptfmt.RecordWriter(tmp_path / "r") as writer:
+        writer.write(bytearray(b"bytes"))
+        writer.write(array.data)
+        writer.write(array[:, ::2].data)
+        writer.write(array[:0].data)
+        with pytest.raises(TypeError):
+            writer.write("text")  # type: ignore[arg-type]
+    found = [record.data for record in ckptfmt.open_records(tmp_path / "r", strict=True)]
+    assert found == [b"bytes", array.tobytes(), array[:, ::2].tobytes(), b""]
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello", b"x", b"12345678", b"123456789ab", HELLO[:8] + b"\0", b"text" * 9]
+)
+def test_a_file_of_something_else_is_not_appended_to(tmp_path: Path, content: bytes) -> None:
+    path = write(tmp_path / "notes.txt", content)
+    with pytest.raises(CorruptError, match=r"notes\.txt @0x0: .*not a file of records"):
+        ckptfmt.RecordWriter(path, append=True)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("begun", [b"", HELLO[:8], HELLO[:10], HELLO[:12], HELLO[:20], claim(100) + b"x"])
+def test_a_first_record_that_was_begun_is_written_over(tmp_path: Path, begun: bytes) -> None:
+    path = write(tmp_path / "r", begun)
+    with ckptfmt.RecordWriter(path, append=True) as writer:
+        assert writer.write(b"new") == 0
+    assert path.read_bytes() == frame(b"new")
+
+
+def test_appending_behind_damage_goes_on_at_the_end(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", HELLO + claim(1000) + b"begun" + HELLO)
+    with ckptfmt.RecordWriter(path, append=True) as writer:
+        writer.write(b"new")
+    assert path.read_bytes() == HELLO + claim(1000) + b"begun" + HELLO + frame(b"new")
+
+
+def test_a_file_is_replaced_when_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", HELLO)
+    path.chmod(0o640)
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    with pytest.raises(ZeroDivisionError):
+        interrupt(link)
+    assert path.read_bytes() == HELLO
+    assert sorted(tmp_path.iterdir()) == [link, path]
+    with ckptfmt.RecordWriter(link, overwrite=True) as writer:
+        writer.write(b"new")
+        assert path.read_bytes() == HELLO
+    assert (path.read_bytes(), link.is_symlink()) == (frame(b"new"), True)
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert sorted(tmp_path.iterdir()) == [link, path]
+
+
+def test_what_was_written_before_an_exception_is_kept_in_a_new_file(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        interrupt(tmp_path / "r")
+    assert (tmp_path / "r").read_bytes() == HELLO
