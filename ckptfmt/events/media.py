@@ -160,7 +160,7 @@ def images_of(value: messages.Summary.Value) -> tuple[Image, ...]:
         image = value.image
         data = image.encoded_image_string
         return (Image(data, format_of(data), image.height, image.width, image.colorspace or None),)
-    strings = _strings(value, "images")
+    strings = strings_of(value, "images")
     if strings.ndim != 1 or len(strings) < 2:
         raise CorruptError(f"images: got strings {list(strings.shape)}, want width, height and images")
     try:
@@ -183,7 +183,7 @@ def audio_of(value: messages.Summary.Value) -> tuple[Audio, ...]:
                 clip.length_frames,
             ),
         )
-    strings = _strings(value, "audio")
+    strings = strings_of(value, "audio")
     if strings.ndim == 1:
         strings = np.stack([strings, np.full(len(strings), b"", object)], axis=1)
     if strings.ndim != 2 or strings.shape[1] != 2:
@@ -196,14 +196,15 @@ def audio_of(value: messages.Summary.Value) -> tuple[Audio, ...]:
 
 def texts_of(value: messages.Summary.Value) -> np.ndarray:
     """Return the text that a value holds: an array of ``str`` objects of the tensor's shape."""
-    strings = _strings(value, "text")
+    strings = strings_of(value, "text")
     texts = np.empty(strings.shape, object)
     for index, data in np.ndenumerate(strings):
         texts[index] = text_of(data)
     return texts
 
 
-def _strings(value: messages.Summary.Value, what: str) -> np.ndarray:
+def strings_of(value: messages.Summary.Value, what: str) -> np.ndarray:
+    """Return the strings that a value holds (objects); an error says what they were to be."""
     if not value.HasField("tensor"):
         raise CorruptError(f"{what}: got no tensor, want one of strings")
     strings: np.ndarray = to_array(value.tensor)

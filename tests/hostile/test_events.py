@@ -21,7 +21,6 @@ from ckptfmt.errors import (
     LimitError,
     TruncatedError,
 )
-from ckptfmt.events import event_file
 from ckptfmt.proto import messages
 from ckptfmt.wire.coding import encode_varint
 from ckptfmt.wire.crc32c import crc32c, mask
@@ -253,15 +252,46 @@ def readable(events: ckptfmt.EventFile, tag: str) -> bool:
     return True
 
 
-def test_bombs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bombs_are_bounded(tmp_path: Path) -> None:
     path = tmp_path / "e.tfevents"
     path.write_bytes(gzip.compress(CONTENT + bytes(20 << 20)))
     with pytest.raises(LimitError, match="bytes without a record"):
         ckptfmt.open_events(path, limit=1 << 20).gather()
-    monkeypatch.setattr(event_file, "TOTAL_LIMIT", 8 << 20)
-    path.write_bytes(gzip.compress(frame(scalar("loss", 1, 1).SerializeToString()) * 400_000))
-    with pytest.raises(LimitError, match="bytes of a compressed file"):
+
+
+def pictures(count: int) -> bytes:
+    """Events that all have something to be asked for."""
+    event = messages.Event(step=1)
+    event.summary.value.add(tag="x").image.encoded_image_string = b"\0" * 100
+    return frame(event.SerializeToString()) * count
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(frame(scalar("loss", 1, 1).SerializeToString()) * 6_000_000, id="scalars"),
+        pytest.param(pictures(1_200_000), id="images"),
+        pytest.param(frame(b"") * 17_500_000, id="empty events"),
+    ],
+)
+def test_few_bytes_do_not_become_any_number_of_events(tmp_path: Path, content: bytes) -> None:
+    resource = pytest.importorskip("resource", reason="the system does not tell how much memory was used")
+    path = tmp_path / "e.tfevents"
+    path.write_bytes(gzip.compress(content, 1))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(LimitError, match="in memory of what is in compressed files") as caught:
         ckptfmt.open_events(path).gather()
+    assert caught.value.limit == 256 << 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600 << 10  # KiB
+    del content
+
+
+def test_a_limit_that_is_raised_reads_more(tmp_path: Path) -> None:
+    path = tmp_path / "e.tfevents"
+    path.write_bytes(gzip.compress(pictures(1000)))
+    with pytest.raises(LimitError):
+        ckptfmt.open_events(path, limit=100_000).gather()
+    assert len(ckptfmt.open_events(path, limit=1_000_000).images["x"]) == 1000
 
 
 def test_a_million_tags_take_bounded_time_and_memory(tmp_path: Path) -> None:
