@@ -22,7 +22,7 @@ from ckptfmt.errors import (
     LimitError,
     TruncatedError,
 )
-from ckptfmt.events.event import Other, decode_event, decode_events
+from ckptfmt.events.event import Other, decode_events, decode_some
 from ckptfmt.events.files import event_files
 from ckptfmt.events.place import MAX_FILES, Store, place_of, read_head
 from ckptfmt.events.scalars import ScalarDecoder
@@ -40,8 +40,10 @@ T = TypeVar("T")
 LIMIT = 256 << 20
 """Bytes in memory that compressed event files may ask for unless the caller says otherwise."""
 
-EVENT_SIZE = 16
-"""Bytes that an event of a compressed file counts for at least: few bytes decompress to many events."""
+EVENT_SIZE = 64
+"""Bytes that an event of a compressed file counts for where it is decoded alone, so that not any number of
+empty ones is: few bytes decompress to many.
+"""
 
 KEPT_SIZE = 200
 """Bytes in memory of an event that is kept, without its own."""
@@ -333,12 +335,11 @@ class Run:
         columns, others, damaged = self._decoder.decode(batch)
         faults: dict[int, CkptfmtError | None] = dict.fromkeys(damaged)
         is_compressed = reader.compression is not None
-        memory = EVENT_SIZE * len(batch)
+        memory = EVENT_SIZE * len(others)
         for each in columns:
             memory += ROW_SIZE * self.summaries.add_columns(each, file)
         borders = batch.borders
-        for number in others:
-            event = decode_event(reader, batch, number)
+        for number, event in decode_some(reader, batch, others):
             if isinstance(event, CkptfmtError):
                 faults[number] = event
                 continue
