@@ -111,6 +111,18 @@ class _OfLayouts:
         """Layouts with metadata of which no event has come."""
 
 
+class _State:
+    """What was gathered: in tables, and what has come since."""
+
+    def __init__(self, tables: list[_Table]) -> None:
+        self.tables = tables
+        self.parts: list[_Part] = []
+        self.tags = array("i")
+        self.rows: tuple[array[Any], ...] = tuple(array(code) for code in _ARRAYS)
+        """Values that came one by one: of each what :class:`Values` has."""
+        self.has_doubles = False
+
+
 class Summaries:
     """The values of all tags."""
 
@@ -121,15 +133,7 @@ class Summaries:
         self._more: dict[tuple[int, str], tuple[int, Metadata]] = {}
         """The same of its other plugins."""
         self._layouts: WeakKeyDictionary[Layouts, _OfLayouts] = WeakKeyDictionary()
-        self._parts: list[_Part] = []
-        self._one_by_one()
-        self._tables: list[_Table] = []
-
-    def _one_by_one(self) -> None:
-        self._tags = array("i")
-        self._rows: tuple[array[Any], ...] = tuple(array(code) for code in _ARRAYS)
-        """Values that came one by one: of each what :class:`Values` has."""
-        self._has_doubles = False
+        self._state = _State([])
 
     # --- gathering -----------------------------------------------------------------------------------------
 
@@ -159,7 +163,7 @@ class Summaries:
         is_one = len(layouts.items) == 1
         for number, scalars in enumerate(columns.values):
             tags, codes = of_layouts.tags[number], of_layouts.codes[number]
-            self._parts.append(
+            self._state.parts.append(
                 _Part(
                     tags[0] if is_one else np.array(tags, np.int32)[columns.numbers],
                     (
@@ -202,7 +206,7 @@ class Summaries:
 
     def add_event(self, event: messages.Event, place: int, size: int) -> bool:
         """Take the values of an event; return whether one of them is to be read again."""
-        step, wall_time = event.step, event.wall_time
+        step, wall_time, state = event.step, event.wall_time, self._state
         is_kept = False
         for number, value in enumerate(event.summary.value):
             tag_id = self._id(value.tag)
@@ -213,10 +217,10 @@ class Summaries:
                 self._add_metadata(tag_id, metadata, place)
             what, scalar = number_in(value)
             is_kept |= what in KEPT
-            self._has_doubles |= what is What.NUMBER
-            self._tags.append(tag_id)
+            state.has_doubles |= what is What.NUMBER
+            state.tags.append(tag_id)
             row = (code_of(what, plugin), number, size, place, step, wall_time, scalar)
-            for column, item in zip(self._rows, row, strict=True):
+            for column, item in zip(state.rows, row, strict=True):
                 column.append(item)
         return is_kept
 
@@ -234,22 +238,23 @@ class Summaries:
 
     def _sorted(self) -> list[_Table]:
         """All that was gathered, in tables."""
-        if self._tags:
-            columns = [np.array(each, dtype) for each, dtype in zip(self._rows, _DTYPES, strict=True)]
-            if self._has_doubles:
-                columns[-1] = np.array(self._rows[-1])
-            self._parts.append(_Part(np.array(self._tags, np.int32), tuple(columns)))
-            self._one_by_one()
-        if self._parts:
-            tables = self._tables
-            rows = sum(map(_rows_of, self._parts))
+        state = self._state
+        parts, tables = list(state.parts), list(state.tables)
+        if state.tags:
+            columns = [np.array(each, dtype) for each, dtype in zip(state.rows, _DTYPES, strict=True)]
+            if state.has_doubles:
+                columns[-1] = np.array(state.rows[-1])
+            parts.append(_Part(np.array(state.tags, np.int32), tuple(columns)))
+        if parts:
+            rows = sum(map(_rows_of, parts))
             while tables and len(tables[-1].tags) < MERGED_FROM * rows:
                 table = tables.pop()
                 rows += len(table.tags)
-                self._parts.insert(0, _Part(table.tags, table.rows))
-            parts, self._parts = self._parts, []
+                parts.insert(0, _Part(table.tags, table.rows))
             tables.append(_table(parts, rows, len(self._ids)))
-        return self._tables
+            # At one stroke: somebody may interrupt this.
+            self._state = _State(tables)
+        return self._state.tables
 
     def codes(self) -> Iterator[tuple[str, list[int]]]:
         """Iterate over all tags in the order of their first values, with the codes that these have."""
@@ -322,7 +327,6 @@ def _table(parts: list[_Part], rows: int, tags: int) -> _Table:
         for column, values in zip(columns, part.values, strict=True):
             column[at:end] = values
         at = end
-    del parts[:]
     if (numbers[1:] < numbers[:-1]).any():
         # Of 16-bit numbers a sort that goes through them twice.
         order = np.argsort(numbers.astype(np.uint16) if tags <= 1 << 16 else numbers, kind="stable")

@@ -66,11 +66,13 @@ def test_what_is_interrupted_and_asked_for_again_is_complete(tmp_path: Path) -> 
         tmp_path / "events.out.tfevents.1.h", (scalar(f"t{i % tags}", i, i, 1.0 + i) for i in range(count))
     )
     interruptions = 0
-    for number in range(12):
+    for number in range(14):
         events = ckptfmt.open_events(path)
         with interrupted_after(0.004 + 0.006 * number):
             try:
                 events.gather()
+                for tag in events.tags:
+                    assert len(events.scalars[tag])
             except KeyboardInterrupt:
                 interruptions += 1
         assert events.num_events == count

@@ -27,6 +27,7 @@ from ckptfmt.wire.crc32c import crc32c, mask
 from tests.support.event_log import (
     EVENTS,
     VERSION,
+    assert_same_scalars,
     frame,
     open_quietly,
     scalar,
@@ -211,15 +212,7 @@ def test_events_whose_checksums_hold_may_say_anything(tmp_path: Path, case: str)
         read_all(events)
         decoded = [event for event in map(decode, changed) if event is not None]
         assert events.num_events == len(decoded)
-        wanted = rows_by_protobuf(decoded)
-        got = scalars_by_columns(events)
-        # What is stored in other dtypes than float32 is compared as a number.
-        assert set(got) == set(wanted)
-        for tag, rows in wanted.items():
-            series = events.scalars[tag]
-            assert [(step, wall) for step, wall, _ in rows] == [(step, wall) for step, wall, _ in got[tag]]
-            numbers = np.array([number for _, _, number in rows]).astype(series.values.dtype)
-            assert numbers.tobytes() == series.values.tobytes()
+        assert_same_scalars(events, decoded)
 
 
 def decode(data: bytes) -> messages.Event | None:
@@ -227,31 +220,6 @@ def decode(data: bytes) -> messages.Event | None:
         return messages.Event.FromString(bytes(data))
     except Exception:
         return None
-
-
-def rows_by_protobuf(events: list[messages.Event]) -> dict[str, list[tuple[int, bytes, float]]]:
-    """The scalars of events, decoded one by one: step, bytes of the wall time, value."""
-    plugins: dict[str, str] = {}
-    for event in events:
-        for value in event.summary.value:
-            if value.HasField("metadata"):
-                plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
-    rows: dict[str, list[tuple[int, bytes, float]]] = {}
-    for event in events:
-        for value in event.summary.value:
-            plugin = value.metadata.plugin_data.plugin_name or plugins.get(value.tag, "")
-            number: float | None = None
-            if value.HasField("simple_value"):
-                number = value.simple_value
-            elif value.HasField("tensor") and plugin == "scalars":
-                with suppress(CkptfmtError):
-                    array = ckptfmt.to_array(value.tensor)
-                    if array.size == 1 and array.dtype.kind not in "Oc":
-                        number = float(array.reshape(-1)[0])
-            if number is not None:
-                wall = np.float64(event.wall_time).tobytes()
-                rows.setdefault(value.tag, []).append((event.step, wall, number))
-    return rows
 
 
 def test_bombs_are_bounded(tmp_path: Path) -> None:
