@@ -1,41 +1,23 @@
-"""Runs: the event files of one program, read in order, as far as they have been written.
-
-A file is open only while it is read. What was read of it is remembered with its first bytes, by which a file
-that has been replaced is told from one that has grown.
-"""
-# ruff: noqa: PTH116 -- a path is a string, see filenames
+"""Runs: the event files of one program, read in order, and what is gathered of them."""
 
 from __future__ import annotations
 
-import os
 import threading
-import warnings
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, suppress
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
-from ckptfmt.errors import (
-    CheckpointNotFoundError,
-    CkptfmtError,
-    CorruptError,
-    DamageWarning,
-    LimitError,
-    TruncatedError,
-)
-from ckptfmt.events.event import Other, decode_events, decode_some
+from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, LimitError
+from ckptfmt.events.event import Other, decode_some
 from ckptfmt.events.files import event_files
-from ckptfmt.events.place import MAX_FILES, Store, place_of, read_head
+from ckptfmt.events.log_file import LogFile, size_of
+from ckptfmt.events.place import MAX_FILES, Store, place_of
 from ckptfmt.events.scalars import ScalarDecoder
 from ckptfmt.events.summaries import ROW_SIZE, Summaries
 from ckptfmt.filenames import kind_of
-from ckptfmt.kinds import Holds, refusal
 from ckptfmt.proto import messages
-from ckptfmt.record.reader import Batch, Damage, Record, RecordReader
+from ckptfmt.record.reader import Batch, Record, RecordReader
 from ckptfmt.record.records import Patience
-from ckptfmt.record.source import open_source
 from ckptfmt.wire.file import DescriptorFile, Opener
-
-T = TypeVar("T")
 
 LIMIT = 256 << 20
 """Bytes in memory that compressed event files may ask for unless the caller says otherwise."""
@@ -50,143 +32,6 @@ KEPT_SIZE = 200
 
 _READ_AGAIN = ("graph_def", "meta_graph_def", "tagged_run_metadata", "session_log")
 """Events that are not of summaries and that can be asked for."""
-
-
-class LogFile:
-    """One event file, read forwards as it grows.
-
-    Parameters
-    ----------
-    is_alone
-        Whether this file was asked for by its own path: that it is no event file is an error then, else it is
-        damage, of all its bytes.
-    is_followed
-        Whether more is waited for: a strict reader does not raise what is not all there yet.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        opener: Opener,
-        *,
-        verify: bool,
-        strict: bool,
-        limit: int,
-        is_alone: bool,
-        is_followed: bool = False,
-    ) -> None:
-        self.name = name
-        self.head = b""
-        """The first bytes of the file when it was read last."""
-        self.reader: RecordReader | None = None
-        """What reads it; None before it is read, and where it is no event file."""
-        self.tail = 0
-        """Bytes behind the last whole event."""
-        self._stray: Damage | None = None
-        self._opener = opener
-        self._verify = verify
-        self._strict = strict
-        self._limit = limit
-        self.is_alone = is_alone
-        self._is_followed = is_followed
-        self._status: tuple[int, ...] | None = None
-
-    @property
-    def count(self) -> int:
-        """Events read so far."""
-        return 0 if self.reader is None else self.reader.count
-
-    @property
-    def damage(self) -> list[Damage]:
-        """What was skipped so far."""
-        found = [] if self.reader is None else self.reader.damage
-        return found if self._stray is None else [*found, self._stray]
-
-    def is_changed(self) -> bool:
-        """Whether there may be more to read; not where the file is gone, which is one that has ended."""
-        now = _status_of(self.name)
-        return self._status is None or (now is not None and now != self._status)
-
-    def is_replaced(self) -> bool:
-        """Whether there is another file by now, or this one is shorter than it was."""
-        now, before = _status_of(self.name), self._status
-        if now is None or before is None or now == before:
-            return False
-        return now[:2] != before[:2] or now[2] < before[2] or self._read_head()[: len(self.head)] != self.head
-
-    def _read_head(self) -> bytes:
-        try:
-            file = self._opener(self.name)
-        except CheckpointNotFoundError:
-            return self.head  # gone meanwhile
-        try:
-            return read_head(file)
-        finally:
-            file.close()
-
-    def batches(self) -> Generator[Batch, None, None]:
-        """Iterate over what is there and was not read before; errors as of :meth:`RecordReader.batches`.
-
-        UnsupportedError where the file is no event file and stands alone, or reading is strict.
-        """
-        reader = self._open()
-        yield from self._guarded(reader, reader.batches())
-
-    def records(self) -> Iterator[Record]:
-        """Iterate over the records of what was not read before; errors as of :meth:`batches`."""
-        reader = self._open()
-        yield from self._guarded(reader, reader.records())
-
-    def events(self) -> Iterator[messages.Event]:
-        """Iterate over the messages of what was not read before; errors as of :meth:`batches`."""
-        reader = self._open()
-        yield from decode_events(reader, self._guarded(reader, reader.batches()))
-
-    def _open(self) -> RecordReader:
-        """Open the file where reading goes on."""
-        # Looked at before it is read: what is written meanwhile is found the next time.
-        self._status = _status_of(self.name)
-        self.head, self._stray = self._read_head(), None
-        if self.reader is None:
-            source = open_source(self.name, self._opener)
-            self.reader = RecordReader(source, verify=self._verify, strict=self._strict, limit=self._limit)
-        else:
-            self.reader.source.refresh()
-        return self.reader
-
-    def _guarded(self, reader: RecordReader, items: Iterator[T]) -> Iterator[T]:
-        """Pass on what is read, and close the file behind it; where nothing can be read say what it is."""
-        is_first = not reader.position
-        try:
-            for item in items:
-                is_first = False
-                yield item
-        except TruncatedError as error:
-            if not self._is_followed or error.offset != reader.position:
-                raise
-        except CorruptError as error:
-            if not is_first or error.offset != 0 or type(error) is not CorruptError:
-                raise
-            self._refuse(refusal(self.name, Holds.EVENTS), error)
-        finally:
-            self.tail = 0 if self.reader is None else reader.tail
-            reader.source.close()
-
-    def _refuse(self, refused: CkptfmtError, error: CorruptError) -> None:
-        """Say what the file is instead of one of events."""
-        if self.is_alone or self._strict:
-            raise refused from error
-        self.reader = None
-        self._stray = Damage(self.name, 0, self._status[2] if self._status else 0, refused)
-        warnings.warn(str(self._stray), DamageWarning, stacklevel=2)
-
-
-def _status_of(name: str) -> tuple[int, ...] | None:
-    """What tells whether a file is another one or has grown: device, number, size, time; None if gone."""
-    with suppress(OSError, ValueError):
-        found = os.stat(name)
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-    return None
 
 
 class Run:
@@ -304,7 +149,7 @@ class Run:
                 raise LimitError(f"{self.path}: event files", limit=MAX_FILES, asked=len(self.names))
             new = self.names[len(self.files) :]
             self.files += [self._file(name, self._opener) for name in new]
-            sizes = [(_status_of(file.name) or (0, 0, 0))[2] for file in self.files]
+            sizes = [size_of(file.name) for file in self.files]
             for number, file in enumerate(self.files):
                 if file.is_changed():
                     self._read_file(number, file, sizes, progress)
