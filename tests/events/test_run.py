@@ -103,6 +103,10 @@ def test_an_error_of_the_progress_function_leaves_nothing_half_read(tmp_path: Pa
     assert events.scalars["x"].steps.tolist() == list(range(200))
     assert events.num_events == 202
     assert calls == 2
+    told: list[tuple[int, int]] = []
+    ckptfmt.open_events(tmp_path).gather(lambda *each: told.append(each))
+    sizes = [path.stat().st_size for path in sorted(tmp_path.iterdir())]
+    assert told == [(sizes[0], sum(sizes)), (sum(sizes), sum(sizes))]
 
 
 def test_strict_raises_each_time(tmp_path: Path) -> None:
