@@ -36,7 +36,7 @@ from ckptfmt.checkpoint.checkpoint import open_checkpoint
 from ckptfmt.checkpoint.entry import Entry, name_of
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CheckpointNotFoundError
-from ckptfmt.events.event_file import open_events
+from ckptfmt.events.open import open_events
 from ckptfmt.filenames import existing_prefix, kind_of
 from ckptfmt.proto import messages
 

@@ -1,91 +1,47 @@
-"""``open_events``: the event files of a run, as data."""
+"""``EventFile``: the event files of a run, as data."""
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
 
-from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, CorruptError, LimitError
+from ckptfmt.errors import CkptfmtError, TensorNotFoundError
 from ckptfmt.events import export
-from ckptfmt.events.files import event_files, find_runs, is_event_file
-from ckptfmt.events.hparams import PLUGIN as HPARAMS
+from ckptfmt.events.event import Other, RunMetadata, SessionLog
+from ckptfmt.events.form import FLOAT
 from ckptfmt.events.hparams import HParams, decode_hparams
-from ckptfmt.events.media import Audio, Histogram, Image, audio_of, histogram_of, images_of, texts_of
-from ckptfmt.events.scalars import ScalarDecoder
+from ckptfmt.events.kinds import HPARAMS, KINDS, What, kind_of_value, what_of
+from ckptfmt.events.media import (
+    Audio,
+    Histogram,
+    Image,
+    audio_of,
+    histogram_of,
+    images_of,
+    strings_of,
+    texts_of,
+)
+from ckptfmt.events.place import Store
+from ckptfmt.events.run import Run
 from ckptfmt.events.series import Scalars, Series, Tags
-from ckptfmt.events.summaries import FILE_SHIFT, Summaries, Values, What
-from ckptfmt.filenames import kind_of
+from ckptfmt.events.summaries import Values
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta_graph import MetaGraph
-from ckptfmt.kinds import RECORDS, Holds, misfit, recognise, refusal
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
-from ckptfmt.record.frame import HEADER_SIZE
-from ckptfmt.record.reader import LIMIT, Batch, Damage, Record, RecordReader
+from ckptfmt.record.reader import Damage, Record
 from ckptfmt.record.records import POLL, PathLike, Patience
-from ckptfmt.record.source import compression_of, open_source
 from ckptfmt.tensor.tensor_proto import to_array
-from ckptfmt.wire.file import DescriptorFile, Opener, RandomAccessFile, opener_of
+from ckptfmt.wire.file import Opener
 
 T = TypeVar("T")
 
-TOTAL_LIMIT = 16 << 30
-"""Bytes that compressed event files may decompress to; TensorFlow does not write such files."""
-
 _RUN_METADATA = ("graph_run_metadata", "graph_run_metadata_graph")
 """Plugins whose tensors are RunMetadata messages."""
-
-KINDS = ("scalars", "histograms", "images", "audio", "text", "hparams", "tensors")
-"""What a tag may be of."""
-
-_KIND_OF_PLUGIN = {name: name for name in ("scalars", "histograms", "images", "audio", "text", "hparams")}
-_KIND_OF_WHAT = {
-    What.SIMPLE: "scalars",
-    What.HISTOGRAM: "histograms",
-    What.IMAGE: "images",
-    What.AUDIO: "audio",
-}
-
-
-@dataclass(frozen=True)
-class SessionLog:
-    """A program says that it begins or ends, or that it has written a checkpoint."""
-
-    step: int
-    wall_time: float
-    status: str
-    """``START``, ``STOP``, ``CHECKPOINT``, ``STATUS_UNSPECIFIED``, or a number."""
-    checkpoint_path: str
-    message: str
-
-
-@dataclass(frozen=True)
-class RunMetadata:
-    """What was measured of one step."""
-
-    tag: str
-    step: int
-    wall_time: float
-    data: bytes
-    """The serialized RunMetadata message."""
-
-
-@dataclass(frozen=True)
-class _Other:
-    """An event that is not of summaries."""
-
-    what: str
-    step: int
-    wall_time: float
-    place: int
-    size: int
 
 
 class EventFile:
@@ -93,6 +49,10 @@ class EventFile:
 
     All that is under tags is gathered when it is asked for the first time, scalars as columns and of all else
     only the place. Iterating gives the ``Event`` messages one after the other, and gathers nothing.
+
+    An error while this gathers, Ctrl-C included, leaves nothing gathered: whatever is asked for next begins
+    anew, and raises the same error again if it is still there. Values that are read when they are asked for
+    are those that were gathered: CorruptError where the file has been replaced since.
     """
 
     def __init__(
@@ -100,84 +60,35 @@ class EventFile:
     ) -> None:
         self.path = path
         """The path that was opened."""
-        self._files = files
-        self._opener = opener
-        self._verify = verify
-        self._strict = strict
-        self._limit = limit
-        self._lock = threading.RLock()
-        self._begin()
-
-    def _begin(self) -> None:
-        self._readers: list[RecordReader] = []
-        self._opened: dict[int, RandomAccessFile] = {}
-        self._kept: dict[int, bytes] = {}
-        self._decoder = ScalarDecoder(verify=self._verify)
-        self._summaries = Summaries()
-        self._others: list[_Other] = []
-        self._kinds: dict[str, dict[str, list[What]]] | None = None
-        self._last: tuple[int, messages.Event] | None = None
-        self._is_gathered = False
-        self._version = self._writer = ""
+        self._run = Run(path, files, opener, verify=verify, strict=strict, limit=limit)
+        self._views: dict[str, Any] = {}
+        """What was made of all that is gathered, by its name."""
+        self._generation = -1
 
     # --- events, one after the other -----------------------------------------------------------------------
 
     @property
     def files(self) -> tuple[str, ...]:
         """The event files, in the order in which they were begun."""
-        return tuple(self._files)
+        return tuple(self._run.names)
 
     def records(self) -> Iterator[Record]:
         """Iterate over the records of all files, each an ``Event`` message, with their offsets.
 
         Damage is skipped and warned of, unless this is strict; errors as of :meth:`Records.__iter__`.
         """
-        for file in self.files:
-            reader = self._reader(file, self._opener)
-            try:
-                yield from _refusing(reader.records(), file)
-            finally:
-                reader.source.close()
+        return self._run.records()
 
     def __iter__(self) -> Iterator[messages.Event]:
         """Iterate over the ``Event`` messages of all files, as TensorFlow's ``summary_iterator`` does."""
-        for file in self.files:
-            reader = self._reader(file, self._opener)
-            try:
-                for batch in _refusing(reader.batches(), file):
-                    yield from self._events(reader, batch)
-            finally:
-                reader.source.close()
-
-    def _reader(self, file: str, opener: Opener) -> RecordReader:
-        return RecordReader(
-            open_source(file, opener), verify=self._verify, strict=self._strict, limit=self._limit
-        )
-
-    def _events(self, reader: RecordReader, batch: Batch) -> Iterator[messages.Event]:
-        for number in range(len(batch)):
-            event = self._event(reader, batch, number)
-            if isinstance(event, CkptfmtError):
-                reader.report_record(batch, number, event)
-            else:
-                yield event
-
-    def _event(self, reader: RecordReader, batch: Batch, number: int) -> messages.Event | CkptfmtError:
-        """A record as a message, or what is wrong with it."""
-        error = batch.check(number, reader.name) if self._verify else None
-        if error is not None:
-            return error
-        begin, size = int(batch.begins[number]), int(batch.sizes[number])
-        try:
-            return parse_message(messages.Event, batch.data[begin : begin + size], reader.name)
-        except CorruptError as damaged:
-            damaged.offset = batch.base + begin - HEADER_SIZE
-            return damaged
+        return self._run.events()
 
     def follow(
         self, *, poll: float = POLL, timeout: float | None = None, stop: Callable[[], bool] | None = None
     ) -> Iterator[messages.Event]:
         """Iterate over the events, and over those that are written meanwhile, in new files too.
+
+        A file that is removed has ended; one that is replaced is read from its beginning.
 
         Parameters
         ----------
@@ -188,30 +99,7 @@ class EventFile:
         stop
             Asked before each wait whether to end.
         """
-        patience = Patience(poll, timeout, stop)
-        files = list(self._files)
-        readers = [self._reader(file, DescriptorFile) for file in files]
-        try:
-            while True:
-                for reader in readers:
-                    for batch in reader.batches():
-                        patience.renew()
-                        yield from self._events(reader, batch)
-                if not patience.wait():
-                    return
-                for reader in readers:
-                    reader.source.refresh()
-                for file in self._new_files(files):
-                    files.append(file)
-                    readers.append(self._reader(file, DescriptorFile))
-        finally:
-            for reader in readers:
-                reader.source.close()
-
-    def _new_files(self, known: list[str]) -> list[str]:
-        if kind_of(self.path) != "directory":
-            return []
-        return [file for file in event_files(self.path) if file not in known]
+        return self._run.follow(Patience(poll, timeout, stop))
 
     # --- what is under tags --------------------------------------------------------------------------------
 
@@ -230,206 +118,172 @@ class EventFile:
         LimitError
             A compressed file decompresses to too much.
         """
-        with self._lock:
-            if not self._is_gathered:
-                self._gather(progress)
-                self._is_gathered = True
+        self._run.gather(progress)
 
     def refresh(self) -> int:
-        """Read what has been written since, in new files too; return how many events that are."""
-        with self._lock:
-            before = self.num_events
-            for reader in self._readers:
-                reader.source.refresh()
-            for file in self._opened.values():
-                file.close()
-            self._opened.clear()
-            self._files += self._new_files(self._files)
-            self._gather(None)
-            return self.num_events - before
+        """Read what has been written since, in new files too; return how many events that are.
 
-    def _gather(self, progress: Callable[[int, int], object] | None) -> None:
-        self._kinds = None
-        self._readers += [self._reader(file, self._opener) for file in self._files[len(self._readers) :]]
-        totals = [reader.source.progress[1] for reader in self._readers]
-        for number, reader in enumerate(self._readers):
-            for batch in _refusing(reader.batches(), reader.name):
-                self._take(number, reader, batch)
-                if progress is not None:
-                    progress(sum(totals[:number]) + reader.source.progress[0], sum(totals))
-
-    def _take(self, file: int, reader: RecordReader, batch: Batch) -> None:
-        columns, others, damaged = self._decoder.decode(batch)
-        faults: dict[int, CkptfmtError | None] = dict.fromkeys(damaged)
-        is_compressed = reader.compression is not None
-        if is_compressed and batch.base + len(batch.data) > TOTAL_LIMIT:
-            raise _too_much(reader.name, batch.base + len(batch.data))
-        # In the order of the file, so that tags are, and what comes first of each.
-        columns.sort(key=lambda each: int(each.offsets[0]), reverse=True)
-        borders = batch.borders
-        for number in others:
-            offset = batch.base + int(borders[number])
-            while columns and columns[-1].offsets[0] < offset:
-                self._summaries.add_columns(columns.pop(), file)
-            event = self._event(reader, batch, number)
-            if isinstance(event, CkptfmtError):
-                faults[number] = event
-                continue
-            size = int(batch.sizes[number])
-            place = (file << FILE_SHIFT) + offset
-            self._take_event(event, place, size)
-            if is_compressed:
-                begin = int(batch.begins[number])
-                self._kept[place] = bytes(batch.data[begin : begin + size])
-        while columns:
-            self._summaries.add_columns(columns.pop(), file)
-        for number in sorted(faults):
-            reader.report_record(batch, number, faults[number])
-
-    def _take_event(self, event: messages.Event, place: int, size: int) -> None:
-        what = event.WhichOneof("what")
-        if what == "summary":
-            self._summaries.add_event(event, place, size)
-        elif what == "file_version":
-            self._version = self._version or event.file_version
-            self._writer = self._writer or event.source_metadata.writer
-        elif what is not None:
-            self._others.append(_Other(what, event.step, event.wall_time, place, size))
+        Where a file has been replaced, or one is there by now that was begun before others, all is gathered
+        anew. Of a file that was removed what was read stays. Mappings and series that were taken out before
+        do not change, but for a mapping's values, which are those of now.
+        """
+        return self._run.refresh()
 
     @property
     def version(self) -> str:
         """What the first event says of the format: ``brain.Event:2``."""
         self.gather()
-        return self._version
+        return self._run.version
 
     @property
     def writer(self) -> str:
         """The program that wrote the files, where it says so."""
         self.gather()
-        return self._writer
+        return self._run.writer
 
     @property
     def num_events(self) -> int:
         """How many events there are, damaged ones left out."""
         self.gather()
-        return sum(reader.count for reader in self._readers)
+        return self._run.num_events
 
     @property
     def damage(self) -> list[Damage]:
-        """What was skipped because it is damaged."""
+        """What was skipped because it is damaged; in a directory also files that are no event files."""
         self.gather()
-        return [damage for reader in self._readers for damage in reader.damage]
+        return [damage for file in self._run.files for damage in file.damage]
 
     @property
     def tails(self) -> dict[str, int]:
         """The files whose last event is not all there, as while they are written; and how much of it is."""
         self.gather()
-        return {reader.name: reader.tail for reader in self._readers if reader.tail}
+        return {file.name: file.tail for file in self._run.files if file.tail}
 
     @property
     def tags(self) -> dict[str, str]:
-        """All tags, each with its kind: ``scalars``, ``histograms``, ``images``, …; of several the first."""
+        """All tags, each with its kind: ``scalars``, ``histograms``, ``images``, …; of several the first.
+
+        ``getattr(events, kind)[tag]`` has its values. Tags that only tell hyperparameters are not among them:
+        see :attr:`hparams`. The same dict until there is more: not to be changed.
+        """
+        return self._view("tags", self._make_tags)
+
+    def _make_tags(self) -> dict[str, str]:
         found = self._by_kind()
         kinds = {tag: kind for kind in reversed(KINDS) for tag in found[kind]}
-        return {tag: kinds[tag] for tag in self._summaries.tags if tag in kinds}
+        return {tag: kinds[tag] for tag, _ in self._run.summaries.codes() if tag in kinds}
 
-    def _by_kind(self) -> dict[str, dict[str, list[What]]]:
-        """The tags of each kind, and what values they have that are of it."""
-        self.gather()
-        with self._lock:
-            if self._kinds is None:
-                found: dict[str, dict[str, list[What]]] = {kind: {} for kind in KINDS}
-                for tag, number, _ in self._summaries.counts():
-                    what = What(number)
-                    kind = _KIND_OF_WHAT.get(what)
-                    if kind is None:
-                        plugin = self._summaries.metadata(tag).plugin
-                        kind = _KIND_OF_PLUGIN.get(plugin, "tensors")
-                        if what in (What.NOTHING, What.OLD_HISTOGRAM) and kind != HPARAMS:
-                            continue
-                    found[kind].setdefault(tag, []).append(what)
-                self._kinds = found
-            return self._kinds
+    def _view(self, name: str, make: Callable[[], T]) -> T:
+        """What is made of all that is gathered, made once until there is more."""
+        with self._run.lock:
+            self.gather()
+            if self._generation != self._run.generation:
+                self._views.clear()
+                self._generation = self._run.generation
+            if name not in self._views:
+                self._views[name] = make()
+            found: T = self._views[name]
+            return found
 
-    def _series(self, kind: str, tag: str) -> Values:
-        values = self._summaries.values(tag)
-        wanted = self._by_kind()[kind][tag]
-        is_wanted = values.what == wanted[0]
-        for what in wanted[1:]:
-            is_wanted |= values.what == what
-        return values if is_wanted.all() else values.select(is_wanted)
+    def _by_kind(self) -> dict[str, dict[str, list[int] | None]]:
+        """The tags of each kind, with the codes of those of their values that are of it; None of all."""
+        return self._view("by kind", self._make_by_kind)
 
-    def _tags(self, kind: str, noun: str, read: Callable[[messages.Summary.Value], T]) -> Tags[Series[T]]:
+    def _make_by_kind(self) -> dict[str, dict[str, list[int] | None]]:
+        found: dict[str, dict[str, list[int] | None]] = {kind: {} for kind in (*KINDS, HPARAMS)}
+        summaries = self._run.summaries
+        for tag, codes in summaries.codes():
+            plugin = summaries.metadata(tag).plugin
+            kinds = [kind_of_value(code, plugin) for code in codes]
+            for kind in kinds:
+                if kind is not None and tag not in found[kind]:
+                    of_kind = [code for code, other in zip(codes, kinds, strict=True) if other == kind]
+                    found[kind][tag] = None if len(of_kind) == len(codes) else of_kind
+        return found
+
+    def _values(self, kind: str, tag: str) -> Values:
+        with self._run.lock:
+            tags = self._by_kind()[kind]
+            if tag not in tags:
+                # Of a mapping that was taken out before all was gathered anew.
+                raise TensorNotFoundError(tag, file=self.path, noun=kind)
+            values = self._run.summaries.values(tag)
+            codes = tags[tag]
+        return values if codes is None else values.select(np.isin(values.codes, codes))
+
+    def _tags(self, kind: str, read: Callable[[messages.Summary.Value], T]) -> Tags[Series[T]]:
         def make(tag: str) -> Series[T]:
+            with self._run.lock:
+                values, store = self._values(kind, tag), self._run.store
+                metadata = self._run.summaries.metadata(tag, kind)
+            what = f"{kind} {tag!r}"
             return Series(
                 tag,
-                self._summaries.metadata(tag),
-                self._series(kind, tag),
-                lambda values, number: read(self._value(values, number)),
+                metadata,
+                values,
+                lambda values, number: _read_value(store, values, number, what, read),
             )
 
-        return Tags(list(self._by_kind()[kind]), make, noun, self.path)
+        return self._view(kind, lambda: Tags(self._by_kind()[kind], make, kind, self.path))
 
     @property
     def scalars(self) -> Tags[Scalars]:
         """Scalars by tag: ``events.scalars["loss"].steps``, ``.wall_times`` and ``.values`` are columns."""
-        return Tags(list(self._by_kind()["scalars"]), self._scalars, "scalars", self.path)
+        return self._view(
+            "scalars", lambda: Tags(self._by_kind()["scalars"], self._scalars, "scalars", self.path)
+        )
 
     def _scalars(self, tag: str) -> Scalars:
-        values = self._series("scalars", tag)
+        with self._run.lock:
+            values = self._values("scalars", tag)
+            metadata = self._run.summaries.metadata(tag, "scalars")
         column = values.scalars
-        rows = np.flatnonzero(values.what == What.TENSOR).tolist()
-        if rows:
-            # Of other dtypes than TensorFlow writes.
-            column = column.astype(np.float64)
-            for row in rows:
-                column[row] = _number_of(self._value(values, row))
-        metadata = self._summaries.metadata(tag)
-        return Scalars(tag, metadata, values, lambda _, number: float(column[number]), column)
+        if column.dtype != np.float32 and not any(map(_is_number, np.unique(values.codes).tolist())):
+            # Others are of another type, not these.
+            column = column.astype(np.float32)
+        return Scalars(tag, metadata, values, _number_of, column)
 
     @property
     def histograms(self) -> Tags[Series[Histogram]]:
         """Histograms by tag."""
-        return self._tags("histograms", "histograms", histogram_of)
+        return self._tags("histograms", histogram_of)
 
     @property
     def images(self) -> Tags[Series[tuple[Image, ...]]]:
         """Images by tag: of each step one or several, encoded."""
-        return self._tags("images", "images", images_of)
+        return self._tags("images", images_of)
 
     @property
     def audio(self) -> Tags[Series[tuple[Audio, ...]]]:
         """Audio by tag: of each step one or several clips, encoded."""
-        return self._tags("audio", "audio", audio_of)
+        return self._tags("audio", audio_of)
 
     @property
     def text(self) -> Tags[Series[np.ndarray]]:
         """Text by tag: of each step an array of ``str`` objects, of a single text of shape ``()``."""
-        return self._tags("text", "text", texts_of)
+        return self._tags("text", texts_of)
 
     @property
     def tensors(self) -> Tags[Series[np.ndarray]]:
         """Tensors by tag, those that are none of the other kinds; ``metadata.plugin`` says whose they are."""
-
-        def make(tag: str) -> Series[np.ndarray]:
-            metadata = self._summaries.metadata(tag)
-            return Series(tag, metadata, self._series("tensors", tag), self._tensor)
-
-        return Tags(list(self._by_kind()["tensors"]), make, "tensors", self.path)
-
-    def _tensor(self, values: Values, number: int) -> np.ndarray:
-        if values.what[number] == What.FLOAT:
-            return np.array(values.scalars[number])
-        tensor: np.ndarray = to_array(self._value(values, number).tensor)
-        return tensor
+        return self._tags("tensors", _tensor_of)
 
     @property
     def hparams(self) -> HParams | None:
         """The hyperparameters of the run, None where none were logged; CorruptError if damaged."""
-        tags = self._by_kind()[HPARAMS]
-        if not tags:
+        with self._run.lock:
+            tags = self._by_kind()[HPARAMS]
+            found = [(tag, *self._run.summaries.metadata_at(tag, HPARAMS)) for tag in tags]
+            store = self._run.store
+        if not found:
             return None
-        return decode_hparams(self._summaries.metadata(tag).content for tag in tags)
+        hparams = HParams()
+        for tag, place, metadata in found:
+            try:
+                decode_hparams(metadata.content, hparams)
+            except CkptfmtError as error:
+                raise store.at(error, place, f"hparams {tag!r}") from error.__cause__
+        return hparams
 
     # --- tables ---------------------------------------------------------------------------------------------
 
@@ -475,114 +329,74 @@ class EventFile:
 
     # --- what is not under tags ----------------------------------------------------------------------------
 
-    def _of(self, what: str) -> list[_Other]:
-        self.gather()
-        return [other for other in self._others if other.what == what]
+    def _of(self, what: str, read: Callable[[Other, messages.Event, str], T]) -> list[tuple[int, T]]:
+        """What is read of the events that say one thing, with their places."""
+        with self._run.lock:
+            self.gather()
+            found = [other for other in self._run.others if other.what == what]
+            store = self._run.store
+        return [(other.place, _read_other(store, other, read)) for other in found]
 
     @property
     def others(self) -> dict[str, int]:
         """How many events there are that are not of summaries, by what they are: ``graph_def`` and so on."""
         self.gather()
-        return dict(Counter(other.what for other in self._others))
+        return dict(Counter(other.what for other in self._run.others))
 
     @property
     def graphs(self) -> list[Graph]:
         """The graphs that were logged, as :func:`ckptfmt.read_graph` has them; CorruptError if damaged."""
-        return [
-            Graph(
-                parse_message(messages.GraphDef, self._read(each).graph_def, self._name(each)),
-                self._name(each),
-            )
-            for each in self._of("graph_def")
-        ]
+
+        def read(_: Other, event: messages.Event, name: str) -> Graph:
+            return Graph(parse_message(messages.GraphDef, event.graph_def, name), name)
+
+        return [graph for _, graph in self._of("graph_def", read)]
 
     @property
     def meta_graphs(self) -> list[MetaGraph]:
         """The meta graphs that were logged, as :func:`ckptfmt.read_meta_graph` returns them."""
-        return [
-            MetaGraph(
-                parse_message(messages.MetaGraphDef, self._read(each).meta_graph_def, self._name(each)),
-                self._name(each),
-            )
-            for each in self._of("meta_graph_def")
-        ]
+
+        def read(_: Other, event: messages.Event, name: str) -> MetaGraph:
+            return MetaGraph(parse_message(messages.MetaGraphDef, event.meta_graph_def, name), name)
+
+        return [graph for _, graph in self._of("meta_graph_def", read)]
 
     @property
     def run_metadata(self) -> list[RunMetadata]:
-        """What was measured of steps, in the order in which it was written."""
-        found = [
-            (each.place, RunMetadata(message.tag, each.step, each.wall_time, message.run_metadata))
-            for each in self._of("tagged_run_metadata")
-            for message in [self._read(each).tagged_run_metadata]
-        ]
-        for tag in self._by_kind()["tensors"]:
-            if self._summaries.metadata(tag).plugin in _RUN_METADATA:
-                series = self.tensors[tag]
-                places = self._series("tensors", tag).places.tolist()
-                found += [
-                    (
-                        place,
-                        RunMetadata(tag, int(step), float(wall), b"".join(array.reshape(-1)[:1].tolist())),
-                    )
-                    for place, array, step, wall in zip(
-                        places, series, series.steps, series.wall_times, strict=True
-                    )
-                ]
+        """What was measured of steps, in the order in which it was written; CorruptError if damaged."""
+
+        def read(other: Other, event: messages.Event, _: str) -> RunMetadata:
+            logged = event.tagged_run_metadata
+            return RunMetadata(logged.tag, other.step, other.wall_time, logged.run_metadata)
+
+        found = self._of("tagged_run_metadata", read)
+        series = self._tags("tensors", _tensor_of)
+        for tag in series:
+            with self._run.lock:
+                values, store = self._values("tensors", tag), self._run.store
+                plugin = self._run.summaries.metadata(tag, "tensors").plugin
+            if plugin in _RUN_METADATA:
+                for number, place in enumerate(values.places.tolist()):
+                    data = _read_value(store, values, number, f"run metadata {tag!r}", _data_of)
+                    step, wall = int(values.steps[number]), float(values.wall_times[number])
+                    found.append((place, RunMetadata(tag, step, wall, data)))
         return [metadata for _, metadata in sorted(found, key=lambda each: each[0])]
 
     @property
     def session_logs(self) -> list[SessionLog]:
         """When the program began and ended, and which checkpoints it wrote."""
         names = {number: name for name, number in messages.SessionLog.SessionStatus.items()}
-        return [
-            SessionLog(
-                each.step,
-                each.wall_time,
-                names.get(log.status, str(log.status)),
-                log.checkpoint_path,
-                log.msg,
-            )
-            for each in self._of("session_log")
-            for log in [self._read(each).session_log]
-        ]
 
-    # --- reading again -------------------------------------------------------------------------------------
+        def read(other: Other, event: messages.Event, _: str) -> SessionLog:
+            log = event.session_log
+            status = names.get(log.status, str(log.status))
+            return SessionLog(other.step, other.wall_time, status, log.checkpoint_path, log.msg)
 
-    def _name(self, other: _Other) -> str:
-        return self._files[other.place >> FILE_SHIFT]
-
-    def _read(self, other: _Other) -> messages.Event:
-        return self._event_at(other.place, other.size)
-
-    def _value(self, values: Values, number: int) -> messages.Summary.Value:
-        event = self._event_at(int(values.places[number]), int(values.sizes[number]))
-        return event.summary.value[int(values.numbers[number])]
-
-    def _event_at(self, place: int, size: int) -> messages.Event:
-        """The event at a place; of those asked for in turn that are one and the same it is decoded once."""
-        last = self._last
-        if last is not None and last[0] == place:
-            return last[1]
-        file, offset = place >> FILE_SHIFT, place & ((1 << FILE_SHIFT) - 1)
-        name = self._files[file]
-        data = self._kept.get(place)
-        if data is None:
-            opened = self._opened.get(file)
-            if opened is None:
-                opened = self._opened[file] = self._opener(name)
-            data = bytes(opened.read(offset + HEADER_SIZE, size))
-        event = parse_message(messages.Event, data, name)
-        self._last = place, event
-        return event
+        return [log for _, log in self._of("session_log", read)]
 
     def close(self) -> None:
         """Close the files; what has been gathered stays."""
-        with self._lock:
-            for file in self._opened.values():
-                file.close()
-            self._opened.clear()
-            for reader in self._readers:
-                reader.source.close()
+        self._run.close()
 
     def __enter__(self) -> EventFile:
         return self
@@ -593,93 +407,48 @@ class EventFile:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<EventFile {self.path!r} of {len(self._files)} files>"
+        return f"<EventFile {self.path!r} of {len(self.files)} files>"
 
 
-def _number_of(value: messages.Summary.Value) -> float:
-    """A scalar that is stored as a tensor."""
-    array = to_array(value.tensor)
-    if array.size != 1 or array.dtype.hasobject:
-        raise CorruptError(f"scalar {value.tag!r}: got {array.dtype}{list(array.shape)}, want one number")
-    return float(array.reshape(-1)[0])
-
-
-def _too_much(file: str, asked: int) -> LimitError:
-    return LimitError(f"{file}: bytes of a compressed file", limit=TOTAL_LIMIT, asked=asked)
-
-
-def _refusing(items: Iterator[T], file: str) -> Iterator[T]:
-    """Pass on what is read of a file; where nothing can be, say what the file is instead."""
-    first = True
+def _read_value(
+    store: Store, values: Values, number: int, what: str, read: Callable[[messages.Summary.Value], T]
+) -> T:
+    """Read a value again; an error says where it is."""
+    place = int(values.places[number])
     try:
-        for item in items:
-            first = False
-            yield item
-    except CorruptError as error:
-        if first and error.offset == 0 and type(error) is CorruptError:
-            raise refusal(file, Holds.EVENTS) from error
-        raise
+        if what_of(int(values.codes[number])) == What.FLOAT:
+            # It is known, and of a compressed file nothing else is.
+            value = messages.Summary.Value()
+            value.tensor.dtype = FLOAT
+            value.tensor.float_val.append(float(values.scalars[number]))
+            return read(value)
+        event = store.event(place, int(values.sizes[number]))
+        return read(event.summary.value[int(values.numbers[number])])
+    except CkptfmtError as error:
+        raise store.at(error, place, what) from error.__cause__
 
 
-def open_events(
-    path: PathLike,
-    *,
-    verify: bool = True,
-    strict: bool = False,
-    limit: int = LIMIT,
-    backend: str = "mmap",
-) -> EventFile:
-    """Open an event file, or all those of a run.
-
-    Parameters
-    ----------
-    path
-        An event file, compressed or not, or the directory of a run: its event files are read in the order in
-        which they were begun. Directories in it are runs of their own, see :func:`ckptfmt.find_runs`.
-    verify
-        Whether the checksums of events are verified; those of their lengths always are.
-    strict
-        Whether damage, and a last event that is not all there, is raised. Else what is damaged is skipped,
-        told by :attr:`EventFile.damage` and warned of (:class:`ckptfmt.errors.DamageWarning`).
-    limit
-        Bytes of a compressed file that are decompressed without coming to the end of an event.
-    backend
-        ``"mmap"``, or ``"pread"`` for files that may be cut short while they are read.
-
-    Raises
-    ------
-    CheckpointNotFoundError
-        There is no such file, or no event file in the directory.
-    UnsupportedError
-        The file is of another kind; the message says what it is, and what reads it.
-    NotReadableError
-        The system refuses.
-    """
-    path, opener = os.fspath(path), opener_of(backend)
-    if kind_of(path) != "directory":
-        _check_kind(path, opener)
-        files = [path]
-    else:
-        files = event_files(path)
-        if not files:
-            raise _no_events(path)
-    return EventFile(path, files, opener, verify=verify, strict=strict, limit=limit)
-
-
-def _check_kind(path: str, opener: Opener) -> None:
-    """Refuse a file of records that are no events."""
-    file = opener(path)
+def _read_other(store: Store, other: Other, read: Callable[[Other, messages.Event, str], T]) -> T:
+    """Read an event again; an error says where it is."""
     try:
-        if compression_of(file) is None and not is_event_file(path) and recognise(file) is RECORDS:
-            raise misfit(path, RECORDS, Holds.EVENTS)
-    finally:
-        file.close()
+        return read(other, store.event(other.place, other.size), store.name(other.place))
+    except CkptfmtError as error:
+        raise store.at(error, other.place, other.what) from error.__cause__
 
 
-def _no_events(directory: str) -> CheckpointNotFoundError:
-    runs = list(find_runs(directory))
-    what = f"{directory}: no event file in this directory"
-    if runs:
-        shown = ", ".join(runs[:10]) + (", …" if len(runs) > 10 else "")
-        what += f"; it has {len(runs)} runs in it (ckptfmt.find_runs): {shown}"
-    return CheckpointNotFoundError(what, tried=[directory])
+def _is_number(code: int) -> bool:
+    return what_of(code) == What.NUMBER
+
+
+def _number_of(values: Values, number: int) -> float:
+    return float(values.scalars[number])
+
+
+def _tensor_of(value: messages.Summary.Value) -> np.ndarray:
+    tensor: np.ndarray = to_array(value.tensor)
+    return tensor
+
+
+def _data_of(value: messages.Summary.Value) -> bytes:
+    """The message that a tensor of strings holds first."""
+    return b"".join(strings_of(value, "run metadata").reshape(-1)[:1].tolist())

@@ -119,8 +119,7 @@ class Form:
         return steps
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """A form, and all that is not a number in it."""
 
     form: Form
@@ -152,6 +151,12 @@ def layout_of(event: bytes) -> Layout | None:
 
 def layout_in(form: Form, event: bytes) -> Layout | None:
     """Return the layout of an event that has a form, None where a text in it is not valid."""
+    return layout_of_key(form, as_words(np.frombuffer(event, np.uint8) & form.mask).tobytes())
+
+
+def layout_of_key(form: Form, key: bytes) -> Layout | None:
+    """Return the layout that has a key: an event with zeros for what varies; None as of :func:`layout_in`."""
+    event = key[len(key) - form.size :]
     tags, metadata = [], []
     try:
         for place in form.values:
@@ -163,8 +168,7 @@ def layout_in(form: Form, event: bytes) -> Layout | None:
             metadata.append(stored)
     except (CorruptError, UnicodeDecodeError):
         return None
-    fixed = np.frombuffer(event, np.uint8) & form.mask
-    return Layout(form, as_words(fixed).tobytes(), crc32c(fixed.data), tuple(tags), tuple(metadata))
+    return Layout(form, key, crc32c(event), tuple(tags), tuple(metadata))
 
 
 @lru_cache(maxsize=1024)

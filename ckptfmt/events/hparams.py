@@ -14,7 +14,6 @@ Source: TensorBoard ``plugins/hparams/plugin_data.proto``, ``api.proto``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -22,9 +21,10 @@ from ckptfmt.errors import CorruptError
 from ckptfmt.events.media import text_of
 from ckptfmt.wire.coding import FIXED64, LENGTH_DELIMITED, VARINT, Buffer, Field, decode_fields
 
-PLUGIN = "hparams"
+HParam: TypeAlias = "float | str | bool | list[HParam] | dict[str, HParam] | None"
 
-HParam: TypeAlias = float | str | bool | None
+MAX_NESTING = 50
+"""Lists and structs in each other; protobuf itself stops at 100 messages, two of these a level."""
 
 _STATUS = {1: "success", 2: "failure", 3: "running"}
 
@@ -34,7 +34,7 @@ class HParams:
     """The hyperparameters of a session, which as a rule is a run."""
 
     values: dict[str, HParam] = field(default_factory=dict)
-    """The hyperparameters."""
+    """The hyperparameters: numbers, texts, truth values, None, and lists and dicts of these."""
     group_name: str = ""
     """Sessions of one group are trials with the same hyperparameters."""
     model_uri: str = ""
@@ -51,22 +51,18 @@ class HParams:
     """The tags that the experiment compares."""
 
 
-def decode_hparams(contents: Iterable[bytes]) -> HParams:
-    """Return what the plugin stored; CorruptError where it is not its message."""
-    found = HParams()
-    for content in contents:
-        for part in decode_fields(content):
-            if part.wire_type == LENGTH_DELIMITED and part.number in _PARTS:
-                _PARTS[part.number](found, part.content)
-    return found
+def decode_hparams(content: bytes, found: HParams) -> None:
+    """Add what the plugin stored with one tag; CorruptError where it is not its message."""
+    for part in decode_fields(content):
+        if part.wire_type == LENGTH_DELIMITED and part.number in _PARTS:
+            _PARTS[part.number](found, part.content)
 
 
 def _start(found: HParams, data: Buffer) -> None:
     for part in decode_fields(data):
         if part.number == 1:
-            entry = {each.number: each for each in decode_fields(part.content)}
-            key = text_of(entry[1].content) if 1 in entry else ""
-            found.values[key] = _value(entry[2].content) if 2 in entry else None
+            key, value = _entry(part.content, 0)
+            found.values[key] = value
         elif part.number == 2:
             found.model_uri = text_of(part.content)
         elif part.number == 3:
@@ -101,7 +97,16 @@ def _experiment(found: HParams, data: Buffer) -> None:
 _PARTS = {2: _experiment, 3: _start, 4: _end}
 
 
-def _value(data: Buffer) -> HParam:
+def _entry(data: Buffer, depth: int) -> tuple[str, HParam]:
+    """An entry of a map."""
+    entry = {each.number: each for each in decode_fields(data)}
+    key = text_of(entry[1].content) if 1 in entry else ""
+    return key, _value(entry[2].content, depth) if 2 in entry else None
+
+
+def _value(data: Buffer, depth: int) -> HParam:
+    if depth > MAX_NESTING:
+        raise CorruptError(f"hparams: values nested deeper than {MAX_NESTING}")
     value: HParam = None
     for part in decode_fields(data):
         if part.number == 2:
@@ -110,6 +115,12 @@ def _value(data: Buffer) -> HParam:
             value = text_of(part.content)
         elif part.number == 4 and part.wire_type == VARINT:
             value = bool(part.value)
+        elif part.number == 5:
+            fields = [each for each in decode_fields(part.content) if each.number == 1]
+            value = dict(_entry(each.content, depth + 1) for each in fields)
+        elif part.number == 6:
+            items = [each for each in decode_fields(part.content) if each.number == 1]
+            value = [_value(each.content, depth + 1) for each in items]
     return value
 
 

@@ -11,6 +11,8 @@ TensorFlow 1 has a message for each; TensorFlow 2 writes tensors, and the plugin
 from __future__ import annotations
 
 import io
+import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +74,9 @@ class Image:
     """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; None where the summary does not say."""
 
     def decode(self, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """Return the pixels, ``[height, width]`` or ``[height, width, channels]`` of uint8, through Pillow.
+        """Return the pixels, ``[height, width]`` or ``[height, width, channels]``, through Pillow.
+
+        They are uint8; of grey images with 16 bits a pixel uint16, of those with one bit bool.
 
         Raises
         ------
@@ -81,22 +85,33 @@ class Image:
         CorruptError
             The bytes are not an image that Pillow reads.
         LimitError
-            The image has more than ``max_pixels``.
+            The image has more than ``max_pixels``, or more than Pillow decodes: twice its own
+            ``PIL.Image.MAX_IMAGE_PIXELS``, which counts for a whole process and is left as it is.
         """
         try:
             from PIL import Image as Pillow
         except ModuleNotFoundError:
             raise MissingDependencyError("Pillow", "images") from None
         try:
-            with Pillow.open(io.BytesIO(self.data)) as image:
-                pixels = image.width * image.height
-                if pixels > max_pixels:
-                    raise LimitError("image: pixels", limit=max_pixels, asked=pixels)
-                if image.mode == "P":
-                    return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
-                return np.asarray(image)
+            with warnings.catch_warnings():
+                # Of half of what it refuses; here the caller's limit counts.
+                warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+                with Pillow.open(io.BytesIO(self.data)) as image:
+                    pixels = image.width * image.height
+                    if pixels > max_pixels:
+                        raise LimitError("image: pixels", limit=max_pixels, asked=pixels)
+                    if image.mode == "P":
+                        return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
+                    return np.asarray(image)
         except LimitError:
             raise
+        except Pillow.DecompressionBombError as error:
+            # It refuses while it opens, and tells the number only in words.
+            limit = min(max_pixels, 2 * (Pillow.MAX_IMAGE_PIXELS or 0))
+            found = re.search(r"\((\d+) pixels", str(error))
+            raise LimitError(
+                "image: pixels", limit=limit, asked=int(found[1]) if found else limit + 1
+            ) from error
         except Exception as error:  # whatever its decoders raise
             raise CorruptError(f"image of {len(self.data)} bytes: {error}") from error
 
@@ -160,7 +175,7 @@ def images_of(value: messages.Summary.Value) -> tuple[Image, ...]:
         image = value.image
         data = image.encoded_image_string
         return (Image(data, format_of(data), image.height, image.width, image.colorspace or None),)
-    strings = _strings(value, "images")
+    strings = strings_of(value, "images")
     if strings.ndim != 1 or len(strings) < 2:
         raise CorruptError(f"images: got strings {list(strings.shape)}, want width, height and images")
     try:
@@ -183,7 +198,7 @@ def audio_of(value: messages.Summary.Value) -> tuple[Audio, ...]:
                 clip.length_frames,
             ),
         )
-    strings = _strings(value, "audio")
+    strings = strings_of(value, "audio")
     if strings.ndim == 1:
         strings = np.stack([strings, np.full(len(strings), b"", object)], axis=1)
     if strings.ndim != 2 or strings.shape[1] != 2:
@@ -196,14 +211,15 @@ def audio_of(value: messages.Summary.Value) -> tuple[Audio, ...]:
 
 def texts_of(value: messages.Summary.Value) -> np.ndarray:
     """Return the text that a value holds: an array of ``str`` objects of the tensor's shape."""
-    strings = _strings(value, "text")
+    strings = strings_of(value, "text")
     texts = np.empty(strings.shape, object)
     for index, data in np.ndenumerate(strings):
         texts[index] = text_of(data)
     return texts
 
 
-def _strings(value: messages.Summary.Value, what: str) -> np.ndarray:
+def strings_of(value: messages.Summary.Value, what: str) -> np.ndarray:
+    """Return the strings that a value holds (objects); an error says what they were to be."""
     if not value.HasField("tensor"):
         raise CorruptError(f"{what}: got no tensor, want one of strings")
     strings: np.ndarray = to_array(value.tensor)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from array import array
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ckptfmt.events.form import MAX_SIZE, Form, Layout, layout_in, layout_of
+from ckptfmt.events.form import MAX_SIZE, Form, Layout, layout_in, layout_of, layout_of_key
 from ckptfmt.record.reader import Batch
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.crc_rows import mask_all
@@ -18,7 +17,10 @@ MIN_ROWS = 3
 """Events of one length in a batch from which on it is asked for their form."""
 
 MIN_ALIKE = 2
-"""Events of one layout in a batch that make it worth keeping."""
+"""Events of one length in a batch that make it worth to look for a form."""
+
+MAX_FORMS = 16
+"""Forms of one length that are kept: each is compared with all events of that length."""
 
 MAX_LAYOUTS = 1 << 16
 """Layouts kept; a program that has more logs most tags once."""
@@ -36,33 +38,41 @@ _FLOAT = np.dtype("<f4")
 _DOUBLE = np.dtype("<f8")
 
 
-class Columns(NamedTuple):
-    """Events of one layout, in the order of the file."""
-
-    layout: Layout
-    offsets: np.ndarray
-    """Of each where its frame begins in the file (int64)."""
-    steps: np.ndarray
-    wall_times: np.ndarray
-    values: list[np.ndarray]
-    """For each value of the layout, that of each event (float32)."""
-
-
-@dataclass
-class _Known:
+@dataclass(eq=False)
+class Layouts:
     """A form, and the layouts of it that were met."""
 
     form: Form
     pattern: np.ndarray
     """The bytes of an event that has it, as words."""
-    layouts: list[Layout] = field(default_factory=list)
+    items: list[Layout] = field(default_factory=list)
     numbers: dict[bytes, int] = field(default_factory=dict)
     """The number of each layout, by its key."""
+    crcs: array[int] = field(default_factory=lambda: array("I"))
+    """The CRC-32C of each."""
+    is_idle: bool = False
+    """Whether the last batch with events of this length had none of this form."""
 
     def add(self, layout: Layout) -> int:
-        number = self.numbers[layout.key] = len(self.layouts)
-        self.layouts.append(layout)
+        """Keep a layout; return its number."""
+        number = self.numbers[layout.key] = len(self.items)
+        self.items.append(layout)
+        self.crcs.append(layout.crc)
         return number
+
+
+class Columns(NamedTuple):
+    """Events of one form, in the order of the file."""
+
+    layouts: Layouts
+    numbers: np.ndarray
+    """Of each the number of its layout (int64)."""
+    offsets: np.ndarray
+    """Of each where its frame begins in the file (int64)."""
+    steps: np.ndarray
+    wall_times: np.ndarray
+    values: list[np.ndarray]
+    """For each value of the form, that of each event (float32)."""
 
 
 class ScalarDecoder:
@@ -70,7 +80,7 @@ class ScalarDecoder:
 
     def __init__(self, *, verify: bool) -> None:
         self._verify = verify
-        self._forms: dict[int, list[_Known]] = {}
+        self._forms: dict[int, list[Layouts]] = {}
         self._count = 0
 
     def decode(self, batch: Batch) -> tuple[list[Columns], list[int], list[int]]:
@@ -97,13 +107,18 @@ class ScalarDecoder:
         """The records of one size that have a form that is kept, form by form, and all others."""
         words = _rows_of(batch, rows, size)
         known = self._forms.setdefault(size, [])
+        if len(known) == MAX_FORMS and known[-1].is_idle:
+            # Make room: the one that was used last stands first.
+            self._count -= len(known.pop().items)
         groups: list[_Group] = []
         others: list[int] = []
         left = np.arange(len(rows))
         tried = 0
         while left.size:
             if tried == len(known):
-                if left.size < MIN_ALIKE or len(others) == MAX_FAILURES or self._count >= MAX_LAYOUTS:
+                if left.size < MIN_ALIKE or len(others) == MAX_FAILURES:
+                    break
+                if tried == MAX_FORMS or self._count >= MAX_LAYOUTS:
                     break
                 layout = layout_of(_record(batch, int(rows[left[0]])))
                 if layout is None or any(each.form == layout.form for each in known):
@@ -111,13 +126,14 @@ class ScalarDecoder:
                     others.append(int(left[0]))
                     left = left[1:]
                     continue
-                known.append(_Known(layout.form, np.frombuffer(layout.key, _WORD)))
+                known.append(Layouts(layout.form, np.frombuffer(layout.key, _WORD)))
                 known[-1].add(layout)
                 self._count += 1
             each = known[tried]
             numbers = self._match(each, batch, rows, words, left)
             found = numbers >= 0
-            if tried and found.any():
+            each.is_idle = not found.any()
+            if tried and not each.is_idle:
                 # The next events are likely to have the same.
                 known.insert(0, known.pop(tried))
             tried += 1
@@ -133,13 +149,13 @@ class ScalarDecoder:
         return groups, rows[np.concatenate([np.array(others, np.int64), left])]
 
     def _match(
-        self, known: _Known, batch: Batch, rows: np.ndarray, words: np.ndarray, left: np.ndarray
+        self, known: Layouts, batch: Batch, rows: np.ndarray, words: np.ndarray, left: np.ndarray
     ) -> np.ndarray:
         """The number of the layout of each record that is left, -1 where it is of none that is kept."""
         numbers = np.full(len(left), -1, np.int64)
         missing = np.arange(len(left))
         part = words if left.size == len(words) else words[left]
-        for number, layout in enumerate(known.layouts[:MAX_COMPARED]):
+        for number, layout in enumerate(known.items[:MAX_COMPARED]):
             same = _equal(part, known.form.words, np.frombuffer(layout.key, _WORD))
             if same.all():
                 numbers[missing] = number
@@ -151,7 +167,7 @@ class ScalarDecoder:
         alike = _equal(part, frame, known.pattern & frame)
         missing, part = missing[alike], part[alike]
         # A new tag or two is found in all events at once; of many each event is looked up.
-        while missing.size and len(known.layouts) < MAX_COMPARED and self._count < MAX_LAYOUTS:
+        while missing.size and len(known.items) < MAX_COMPARED and self._count < MAX_LAYOUTS:
             found_there = layout_in(known.form, _record(batch, int(rows[left[missing[0]]])))
             if found_there is None or found_there.key in known.numbers:
                 missing, part = missing[1:], part[1:]
@@ -164,21 +180,20 @@ class ScalarDecoder:
         if not missing.size:
             return numbers
         keys = _as_bytes(part & known.form.words)
-        found = [known.numbers.get(key, -1) for key in keys]
-        unknown = [i for i, number in enumerate(found) if number < 0]
-        counts = Counter(keys[i] for i in unknown)
-        for i in unknown:
+        known_numbers = known.numbers
+        found = [known_numbers.get(key, -1) for key in keys]
+        refused: set[bytes] = set()
+        for i in [i for i, number in enumerate(found) if number < 0]:
             key = keys[i]
-            if counts[key] >= MIN_ALIKE:
-                number = known.numbers.get(key, -1)
-                if number < 0 and self._count < MAX_LAYOUTS:
-                    layout_there = layout_in(known.form, _record(batch, int(rows[left[missing[i]]])))
-                    if layout_there is None:
-                        counts[key] = 0  # and so for all others like it
-                        continue
-                    number = known.add(layout_there)
-                    self._count += 1
-                found[i] = number
+            number = known_numbers.get(key, -1)
+            if number < 0 and self._count < MAX_LAYOUTS and key not in refused:
+                layout_there = layout_of_key(known.form, key)
+                if layout_there is None:
+                    refused.add(key)
+                    continue
+                number = known.add(layout_there)
+                self._count += 1
+            found[i] = number
         numbers[missing] = found
         return numbers
 
@@ -197,7 +212,7 @@ def _equal(rows: np.ndarray, mask: np.ndarray, pattern: np.ndarray) -> np.ndarra
 class _Group(NamedTuple):
     """Records of one form."""
 
-    known: _Known
+    layouts: Layouts
     rows: np.ndarray
     """Their numbers in the batch."""
     words: np.ndarray
@@ -206,48 +221,36 @@ class _Group(NamedTuple):
     """The layout of each."""
 
     def decode(self, batch: Batch, columns: list[Columns], *, verify: bool) -> np.ndarray:
-        """Append their columns, one for each layout; return the numbers of those that are damaged."""
-        form = self.known.form
-        rows, numbers, words = self.rows, self.numbers, self.words
-        layouts = self.known.layouts
+        """Append their columns; return the numbers of those that are damaged."""
+        layouts, rows, words, numbers = self
+        form = layouts.form
         data = batch.data
         damaged = rows[:0]
         if verify:
             crcs = form.crcs(words.view(np.uint8))
-            if len(layouts) == 1:
-                crcs ^= np.uint32(layouts[0].crc)
+            if len(layouts.items) == 1:
+                crcs ^= np.uint32(layouts.crcs[0])
             else:
-                crcs ^= np.array([layout.crc for layout in layouts], np.uint32)[numbers]
+                crcs ^= np.array(layouts.crcs, np.uint32)[numbers]
             at = batch.begins[rows] + form.size
             intact = mask_all(crcs) == _numbers(data, _CRC, at)
             if not intact.all():
                 damaged = rows[~intact]
                 rows, numbers, words = rows[intact], numbers[intact], words[intact]
-        if (numbers != numbers[:1]).any():
-            order = np.argsort(numbers, kind="stable")
-            rows, numbers, words = rows[order], numbers[order], words[order]
-        begins = batch.begins[rows]
-        walls = (
-            np.zeros(len(rows))
-            if form.wall_time is None
-            else _numbers(data, _DOUBLE, begins + form.wall_time)
-        )
-        steps = form.steps(words.view(np.uint8))
-        values = [_numbers(data, _FLOAT, begins + place.offset) for place in form.values]
-        offsets = batch.base + batch.borders[rows]
-        borders = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
-        for start, stop in pairwise(borders):
-            if start < stop:
-                part = slice(start, stop)
-                columns.append(
-                    Columns(
-                        layouts[int(numbers[start])],
-                        offsets[part],
-                        steps[part],
-                        walls[part],
-                        [each[part] for each in values],
-                    )
+        if rows.size:
+            begins = batch.begins[rows]
+            columns.append(
+                Columns(
+                    layouts,
+                    numbers,
+                    batch.base + batch.borders[rows],
+                    form.steps(words.view(np.uint8)),
+                    np.zeros(len(rows))
+                    if form.wall_time is None
+                    else _numbers(data, _DOUBLE, begins + form.wall_time),
+                    [_numbers(data, _FLOAT, begins + place.offset) for place in form.values],
                 )
+            )
         return damaged
 
 

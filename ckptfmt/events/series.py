@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Generic, TypeVar, overload
 
@@ -72,6 +72,8 @@ class Scalars(Series[float]):
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
+    if not array.flags.writeable:
+        return array
     view: np.ndarray = array.view()
     view.flags.writeable = False
     return view
@@ -80,7 +82,7 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 class Tags(Mapping[str, S], Generic[S]):
     """The series of one kind, by tag."""
 
-    def __init__(self, names: Sequence[str], make: Callable[[str], S], noun: str, file: str) -> None:
+    def __init__(self, names: Iterable[str], make: Callable[[str], S], noun: str, file: str) -> None:
         self._names = dict.fromkeys(names)
         self._make = make
         self._noun = noun

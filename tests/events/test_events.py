@@ -6,6 +6,7 @@ import gzip
 import struct
 import tempfile
 import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import ckptfmt
 from ckptfmt.errors import (
     CheckpointNotFoundError,
     CorruptError,
+    LimitError,
     MissingDependencyError,
     TensorNotFoundError,
     UnsupportedError,
@@ -29,6 +31,7 @@ from tests.support.corpus import CORPUS, entries, load_expected
 from tests.support.event_log import (
     EVENTS,
     VERSION,
+    assert_same_scalars,
     frame,
     open_quietly,
     scalar,
@@ -103,10 +106,11 @@ def odd_events(draw: Any) -> bytes:
                 value.tensor.CopyFrom(ckptfmt.to_proto(np.float32(draw(NUMBERS))))
             elif kind == 2:
                 value.tensor.CopyFrom(ckptfmt.to_proto(np.float32([1, 2])))
-                value.metadata.plugin_data.plugin_name = "other"
-                value.tag = "other"
+                value.metadata.plugin_data.plugin_name = draw(st.sampled_from(["other", "scalars", "text"]))
             elif kind == 3:
                 value.tensor.version_number = 7
+            elif kind == 4:
+                value.tensor.CopyFrom(ckptfmt.to_proto(np.float64(draw(NUMBERS)) + 0.1))
         elif kind == 4:
             value.node_name = "node"
         elif kind == 5:
@@ -135,14 +139,8 @@ def test_columns_are_what_protobuf_decodes(events: list[bytes], repeats: int, co
         if compressed:
             path.write_bytes(gzip.compress(path.read_bytes()))
         found = ckptfmt.open_events(path)
-        wanted = scalars_by_protobuf([messages.Event.FromString(record) for record in records])
         assert found.num_events == len(records)
-        got = scalars_by_columns(found)
-        for tag, rows in wanted.items():
-            if any(len(stored) != 4 for _, _, stored in rows):
-                continue  # of another dtype or shape: see above
-            assert got[tag] == rows
-        assert set(got) == set(wanted)
+        assert_same_scalars(found, [messages.Event.FromString(record) for record in records])
 
 
 @given(
@@ -332,6 +330,32 @@ def test_images_are_decoded_through_pillow() -> None:
         images[0].decode(max_pixels=11)
 
 
+def png(width: int, height: int) -> bytes:
+    """A black image of one bit a pixel."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows = zlib.compress(bytes((1 + -(-width // 8)) * height), 1)
+    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_limits_of_images_are_those_that_are_told() -> None:
+    pillow = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    # More than Pillow warns of, which here are errors.
+    image = ckptfmt.Image(png(10_000, 9_000), "png", 9_000, 10_000, 1)
+    pixels = image.decode()
+    assert (pixels.shape, pixels.dtype) == ((9_000, 10_000), bool)
+    with pytest.raises(LimitError) as caught:
+        image.decode(max_pixels=1000)
+    assert (caught.value.limit, caught.value.asked) == (1000, 90_000_000)
+    large = ckptfmt.Image(png(14_000, 14_000), "png", 14_000, 14_000, 1)
+    with pytest.raises(LimitError) as caught:
+        large.decode(max_pixels=1 << 30)
+    assert (caught.value.limit, caught.value.asked) == (2 * pillow.MAX_IMAGE_PIXELS, 14_000 * 14_000)
+
+
 def test_without_pillow_images_are_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
     image = ckptfmt.open_events(EVENTS / "tf2").images["pictures"][0][0]
@@ -349,8 +373,220 @@ def test_summaries_that_are_not_what_their_plugin_says(tmp_path: Path) -> None:
     for kind in ("histograms", "images", "audio", "text"):
         with pytest.raises((CorruptError, UnsupportedError)):
             getattr(events, kind)[kind][0]
-    with pytest.raises(CorruptError, match="want one number"):
-        events.scalars["scalars"]
+    assert events.tags["scalars"] == "tensors"
+    assert events.tensors["scalars"][0].tolist() == [0, 1, 2]
+
+
+def summary(tag: str, tensor: Any, plugin: str, step: int = 1) -> messages.Event:
+    """An event of one tensor."""
+    event = messages.Event(step=step, wall_time=float(step))
+    value = event.summary.value.add(tag=tag)
+    if plugin:
+        value.metadata.plugin_data.plugin_name = plugin
+    value.tensor.CopyFrom(ckptfmt.to_proto(tensor))
+    return event
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param(np.float32([1, 2]), id="two numbers"),
+        pytest.param(np.array(b"text", object), id="a string"),
+        pytest.param(np.complex64(1 + 2j), id="a complex number"),
+        pytest.param(np.zeros((0,), np.float32), id="none"),
+    ],
+)
+def test_a_scalar_that_is_no_number_is_a_tensor(tmp_path: Path, odd: Any) -> None:
+    events = [*(tensor_scalar("loss", i, i) for i in range(5)), summary("loss", odd, "scalars", 5)]
+    events += [tensor_scalar("loss", 6, 6), summary("odd", odd, "scalars")]
+    found = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", [VERSION, *events]))
+    assert found.tags == {"loss": "scalars", "odd": "tensors"}
+    assert found.scalars["loss"].steps.tolist() == [0, 1, 2, 3, 4, 6]
+    assert found.scalars["loss"].values.dtype == np.float32
+    assert len(found.to_columns()["value"]) == 6
+    assert found.tensors["loss"].steps.tolist() == [5]
+    assert np.array_equal(found.tensors["loss"][0], odd)
+    assert np.array_equal(found.tensors["odd"][0], odd)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_tag_that_changes_its_kind_has_all_its_values(tmp_path: Path, compressed: bool) -> None:
+    buckets = np.array([[0, 1, 5], [1, 2, 6]], np.float64)
+    events = [VERSION]
+    for i in range(6):
+        events += [tensor_scalar("kind", i, i), summary("kind", buckets * (i + 1), "histograms", i)]
+        events += [summary("kind", np.float32(i), "other", i), summary("none", np.float32(i), "", i)]
+        events += [scalar("none", i + 0.5, i)]
+    path = write_events(tmp_path / "e.tfevents", events)
+    if compressed:
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    found = ckptfmt.open_events(path)
+    assert found.tags == {"kind": "scalars", "none": "scalars"}
+    assert found.scalars["kind"].values.tolist() == [0, 1, 2, 3, 4, 5]
+    assert [histogram.counts.tolist() for histogram in found.histograms["kind"]] == [
+        [5 * i, 6 * i] for i in range(1, 7)
+    ]
+    assert [value.item() for value in found.tensors["kind"]] == [0, 1, 2, 3, 4, 5]
+    assert found.scalars["none"].values.tolist() == [i + 0.5 for i in range(6)]
+    assert [value.item() for value in found.tensors["none"]] == [0, 1, 2, 3, 4, 5]
+    metadata = [getattr(found, kind)["kind"].metadata.plugin for kind in ("scalars", "histograms", "tensors")]
+    assert metadata[:2] == ["scalars", "histograms"]
+    for tag, kind in found.tags.items():
+        assert getattr(found, kind)[tag].tag == tag
+
+
+def test_what_is_said_to_be_of_a_plugin_and_is_a_number_is_an_error_of_its_own(tmp_path: Path) -> None:
+    events = [summary("x", np.float32(i), "histograms", i) for i in range(10)]
+    for compress in (bytes, gzip.compress):
+        path = tmp_path / "e.tfevents"
+        path.write_bytes(compress(write_events(path, [VERSION, *events]).read_bytes()))
+        series = ckptfmt.open_events(path).histograms["x"]
+        assert len(series) == 10
+        with pytest.raises(CorruptError, match=r"histograms 'x': histogram: got float32\[\]"):
+            series[3]
+
+
+def test_errors_of_values_say_where_they_are(tmp_path: Path) -> None:
+    good = np.zeros((2, 3))
+    events = [VERSION, summary("h", good, "histograms"), summary("h", np.float32([1, 2]), "histograms")]
+    events += [
+        summary("words", np.float32([1, 2]), "text"),
+        summary("m", np.float32([1]), "graph_run_metadata"),
+    ]
+    events.append(messages.Event(graph_def=b"\xff\xff"))
+    path = write_events(tmp_path / "e.tfevents", events)
+    offsets = np.cumsum([0, *(len(event.SerializeToString()) + 16 for event in events)]).tolist()
+    found = ckptfmt.open_events(path)
+    assert len(found.histograms["h"][0].counts) == 2
+    with pytest.raises(CorruptError, match="histograms 'h': histogram: got float32") as caught:
+        found.histograms["h"][1]
+    assert (caught.value.file, caught.value.offset) == (str(path), offsets[2])
+    with pytest.raises(UnsupportedError, match=f"@0x{offsets[3]:x}: text 'words': text: got") as unsupported:
+        found.text["words"][0]
+    assert unsupported.value.file == str(path)
+    with pytest.raises(
+        UnsupportedError, match=f"@0x{offsets[4]:x}: run metadata 'm': .* want one of strings"
+    ):
+        _ = found.run_metadata
+    with pytest.raises(CorruptError, match=r"graph_def: not a tensorflow\.GraphDef") as caught:
+        _ = found.graphs
+    assert (caught.value.file, caught.value.offset) == (str(path), offsets[5])
+
+
+def test_tags_are_in_the_order_of_their_first_values(tmp_path: Path) -> None:
+    """Whatever way they are decoded: of one form, alone, or several in an event."""
+    events = [VERSION, summary("z", np.float32([1, 2]), "other")]
+    for i in range(20):
+        events += [scalar("bb", i, i), scalar("a", i, i), tensor_scalar("c", i, i)]
+        both = scalar("y", i, i)
+        both.summary.value.add(tag="x", simple_value=i)
+        events.append(both)
+    found = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", events))
+    assert list(found.tags) == ["z", "bb", "a", "c", "y", "x"]
+    assert list(found.scalars) == ["bb", "a", "c", "y", "x"]
+
+
+def test_run_metadata_are_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
+    events = [VERSION]
+    for i in range(3):
+        events.append(messages.Event(step=2 * i))
+        events[-1].tagged_run_metadata.tag = f"old{i}"
+        events[-1].tagged_run_metadata.run_metadata = b"%d" % i
+        data = np.array([b"%d" % (10 + i)], object)
+        events.append(summary("new", data, "graph_run_metadata", 2 * i + 1))
+    found = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", events)).run_metadata
+    assert [(each.tag, each.step, each.data) for each in found] == [
+        ("old0", 0, b"0"),
+        ("new", 1, b"10"),
+        ("old1", 2, b"1"),
+        ("new", 3, b"11"),
+        ("old2", 4, b"2"),
+        ("new", 5, b"12"),
+    ]
+
+
+# --- hyperparameters ---------------------------------------------------------------------------------------
+
+
+def field(number: int, data: bytes) -> bytes:
+    return encode_varint(number << 3 | 2) + encode_varint(len(data)) + data
+
+
+def hparams_event(tag: str, content: bytes) -> messages.Event:
+    event = messages.Event()
+    value = event.summary.value.add(tag=tag)
+    value.metadata.plugin_data.plugin_name = "hparams"
+    value.metadata.plugin_data.content = content
+    return event
+
+
+def number(value: float) -> bytes:
+    return b"\x11" + struct.pack("<d", value)
+
+
+def test_all_that_is_said_of_hyperparameters(tmp_path: Path) -> None:
+    layers = field(6, field(1, number(64)) + field(1, number(32)) + field(1, field(3, b"out")))
+    nested = field(5, field(1, field(1, b"rate") + field(2, number(0.5))) + field(1, field(1, b"decay")))
+    session = (
+        field(1, field(1, b"layers") + field(2, layers))
+        + field(1, field(1, b"optimizer") + field(2, nested))
+        + field(1, field(1, b"nothing") + field(2, b"\x08\x00"))
+        + field(2, b"model")
+        + field(3, b"url")
+        + field(4, b"group")
+        + b"\x29"
+        + struct.pack("<d", 12.5)
+    )
+    end = b"\x08\x02\x11" + struct.pack("<d", 99.5)
+    experiment = (
+        field(6, b"name")
+        + field(1, b"what it is for")
+        + field(5, field(1, field(1, b"eval") + field(2, b"loss")))
+        + field(5, field(1, field(2, b"accuracy")))
+    )
+    events = [
+        hparams_event("_hparams_/experiment", field(2, experiment)),
+        hparams_event("_hparams_/session_start_info", field(3, session)),
+        hparams_event("_hparams_/session_end_info", field(4, end)),
+        scalar("loss", 1, 1),
+    ]
+    found = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", [VERSION, *events]))
+    assert found.tags == {"loss": "scalars"}
+    hparams = found.hparams
+    assert hparams is not None
+    assert hparams.values == {
+        "layers": [64.0, 32.0, "out"],
+        "optimizer": {"rate": 0.5, "decay": None},
+        "nothing": None,
+    }
+    assert (hparams.group_name, hparams.model_uri, hparams.monitor_url) == ("group", "model", "url")
+    assert (hparams.start_time, hparams.end_time, hparams.status) == (12.5, 99.5, "failure")
+    assert (hparams.experiment, hparams.description) == ("name", "what it is for")
+    assert hparams.metrics == ["eval/loss", "accuracy"]
+
+
+def test_damaged_hyperparameters_spoil_only_themselves(tmp_path: Path) -> None:
+    events = [VERSION, *(scalar("loss", i, i) for i in range(5))]
+    offset = sum(len(event.SerializeToString()) + 16 for event in events)
+    events.append(hparams_event("_hparams_/session_start_info", b"\x1a\x05\xff"))
+    path = write_events(tmp_path / "e.tfevents", events)
+    found = ckptfmt.open_events(path)
+    assert found.tags == {"loss": "scalars"}
+    assert len(found.to_columns()["step"]) == 5
+    for _ in range(2):
+        with pytest.raises(CorruptError, match="hparams '_hparams_/session_start_info'") as caught:
+            _ = found.hparams
+        assert (caught.value.file, caught.value.offset) == (str(path), offset)
+
+
+def test_hyperparameters_that_nest_without_end_are_refused(tmp_path: Path) -> None:
+    value = number(1)
+    for _ in range(2000):
+        value = field(6, field(1, value))
+    content = field(3, field(1, field(1, b"x") + field(2, value)))
+    found = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", [hparams_event("h", content)]))
+    with pytest.raises(CorruptError, match="nested deeper"):
+        _ = found.hparams
 
 
 @pytest.mark.parametrize("entry", entries("events"))

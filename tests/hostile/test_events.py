@@ -21,13 +21,13 @@ from ckptfmt.errors import (
     LimitError,
     TruncatedError,
 )
-from ckptfmt.events import event_file
 from ckptfmt.proto import messages
 from ckptfmt.wire.coding import encode_varint
 from ckptfmt.wire.crc32c import crc32c, mask
 from tests.support.event_log import (
     EVENTS,
     VERSION,
+    assert_same_scalars,
     frame,
     open_quietly,
     scalar,
@@ -234,18 +234,7 @@ def test_events_whose_checksums_hold_may_say_anything(tmp_path: Path, case: str)
         read_all(events)
         decoded = [event for event in map(decode, changed) if event is not None]
         assert events.num_events == len(decoded)
-        wanted = {
-            (tag, step, wall)
-            for tag, rows in scalars_by_protobuf(decoded_without_tensors(decoded)).items()
-            for step, wall, _ in rows
-        }
-        got = {
-            (tag, step, wall)
-            for tag in events.scalars
-            if readable(events, tag)
-            for step, wall, _ in scalars_by_columns(events, tag)[tag]
-        }
-        assert wanted <= got | {row for row in wanted if not readable(events, row[0])}
+        assert_same_scalars(events, decoded)
 
 
 def decode(data: bytes) -> messages.Event | None:
@@ -255,35 +244,73 @@ def decode(data: bytes) -> messages.Event | None:
         return None
 
 
-def decoded_without_tensors(events: list[messages.Event]) -> list[messages.Event]:
-    """The events with their simple values only."""
-    kept = []
-    for event in events:
-        copy = messages.Event(step=event.step, wall_time=event.wall_time)
-        for value in event.summary.value:
-            if value.HasField("simple_value"):
-                copy.summary.value.add(tag=value.tag, simple_value=value.simple_value)
-        kept.append(copy)
-    return kept
-
-
-def readable(events: ckptfmt.EventFile, tag: str) -> bool:
-    try:
-        events.scalars[tag]
-    except CkptfmtError:
-        return False
-    return True
-
-
-def test_bombs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bombs_are_bounded(tmp_path: Path) -> None:
     path = tmp_path / "e.tfevents"
     path.write_bytes(gzip.compress(CONTENT + bytes(20 << 20)))
     with pytest.raises(LimitError, match="bytes without a record"):
         ckptfmt.open_events(path, limit=1 << 20).gather()
-    monkeypatch.setattr(event_file, "TOTAL_LIMIT", 8 << 20)
-    path.write_bytes(gzip.compress(frame(scalar("loss", 1, 1).SerializeToString()) * 400_000))
-    with pytest.raises(LimitError, match="bytes of a compressed file"):
+
+
+def pictures(count: int) -> bytes:
+    """Events that all have something to be asked for."""
+    event = messages.Event(step=1)
+    event.summary.value.add(tag="x").image.encoded_image_string = b"\0" * 100
+    return frame(event.SerializeToString()) * count
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(frame(scalar("loss", 1, 1).SerializeToString()) * 6_000_000, id="scalars"),
+        pytest.param(pictures(1_200_000), id="images"),
+        pytest.param(frame(b"") * 4_500_000, id="empty events"),
+    ],
+)
+def test_few_bytes_do_not_become_any_number_of_events(tmp_path: Path, content: bytes) -> None:
+    resource = pytest.importorskip("resource", reason="the system does not tell how much memory was used")
+    path = tmp_path / "e.tfevents"
+    path.write_bytes(gzip.compress(content, 1))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(LimitError, match="in memory of what is in compressed files") as caught:
         ckptfmt.open_events(path).gather()
+    assert caught.value.limit == 256 << 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600 << 10  # KiB
+    del content
+
+
+def test_a_limit_that_is_raised_reads_more(tmp_path: Path) -> None:
+    path = tmp_path / "e.tfevents"
+    path.write_bytes(gzip.compress(pictures(1000)))
+    with pytest.raises(LimitError):
+        ckptfmt.open_events(path, limit=100_000).gather()
+    assert len(ckptfmt.open_events(path, limit=1_000_000).images["x"]) == 1000
+
+
+def test_any_number_of_forms_of_one_length_are_read_in_time(tmp_path: Path) -> None:
+    """Four tags of 60 letters in all, cut in all ways: events of one length, and none like the other."""
+    cuts = [(a, b, c) for a in range(1, 57) for b in range(1, 58 - a) for c in range(1, 59 - a - b)]
+    np.random.default_rng(1).shuffle(cuts)
+    events = []
+    for a, b, c in cuts[:15_000]:
+        event = messages.Event(step=1, wall_time=1.0)
+        for size in (a, b, c, 60 - a - b - c):
+            event.summary.value.add(tag="x" * size, simple_value=size)
+        events.append(event)
+    path = write_events(tmp_path / "e.tfevents", [VERSION, *events])
+    started = time.perf_counter()
+    found = ckptfmt.open_events(path)
+    assert scalars_by_columns(found) == scalars_by_protobuf(events)
+    assert time.perf_counter() - started < 10
+
+
+def test_of_many_tags_each_is_found_at_once(tmp_path: Path) -> None:
+    count = 20_000
+    path = write_events(tmp_path / "e.tfevents", [VERSION, *(scalar(f"tag{i}", i, i) for i in range(count))])
+    events = ckptfmt.open_events(path)
+    started = time.perf_counter()
+    for tag in events.tags:
+        assert len(getattr(events, events.tags[tag])[tag]) == 1
+    assert time.perf_counter() - started < 10
 
 
 def test_a_million_tags_take_bounded_time_and_memory(tmp_path: Path) -> None:

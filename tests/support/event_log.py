@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import ckptfmt
-from ckptfmt.errors import DamageWarning
+from ckptfmt.errors import CkptfmtError, DamageWarning
 from ckptfmt.proto import messages
 from ckptfmt.record.frame import encode_frame
 
@@ -82,6 +83,43 @@ def scalars_by_protobuf(events: Iterable[Any]) -> Found:
                 (event.step, np.float64(event.wall_time).tobytes(), stored)
             )
     return found
+
+
+def assert_same_scalars(found: ckptfmt.EventFile, events: Iterable[Any]) -> None:
+    """Whatever dtypes they are stored in, scalars are what protobuf decodes, in the order of the file."""
+    wanted = numbers_by_protobuf(list(events))
+    assert set(found.scalars) == set(wanted)
+    for tag, rows in wanted.items():
+        series = found.scalars[tag]
+        assert series.steps.tolist() == [step for step, _, _ in rows]
+        assert [wall.tobytes() for wall in series.wall_times] == [wall for _, wall, _ in rows]
+        numbers = np.array([number for _, _, number in rows]).astype(series.values.dtype)
+        assert numbers.tobytes() == series.values.tobytes()
+
+
+def numbers_by_protobuf(events: list[Any]) -> dict[str, list[tuple[int, bytes, float]]]:
+    """The scalars of events, decoded one by one: step, bytes of the wall time, value."""
+    plugins: dict[str, str] = {}
+    for event in events:
+        for value in event.summary.value:
+            if value.HasField("metadata"):
+                plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
+    rows: dict[str, list[tuple[int, bytes, float]]] = {}
+    for event in events:
+        for value in event.summary.value:
+            plugin = value.metadata.plugin_data.plugin_name or plugins.get(value.tag, "")
+            number: float | None = None
+            if value.HasField("simple_value"):
+                number = value.simple_value
+            elif value.HasField("tensor") and plugin == "scalars":
+                with suppress(CkptfmtError):
+                    array = ckptfmt.to_array(value.tensor)
+                    if array.size == 1 and array.dtype.kind not in "Oc":
+                        number = float(array.reshape(-1)[0])
+            if number is not None:
+                wall = np.float64(event.wall_time).tobytes()
+                rows.setdefault(value.tag, []).append((event.step, wall, number))
+    return rows
 
 
 def scalars_by_columns(events: ckptfmt.EventFile, *tags: str) -> Found:

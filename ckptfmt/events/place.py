@@ -1,0 +1,144 @@
+"""Places: where in the files of a run an event is, and reading it again when it is asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from ckptfmt.errors import CkptfmtError, CorruptError, LimitError
+from ckptfmt.proto import messages
+from ckptfmt.proto.parse import parse_message
+from ckptfmt.record.frame import HEADER_SIZE, OVERHEAD, decode_header
+from ckptfmt.record.reader import Batch
+from ckptfmt.wire.file import Opener, RandomAccessFile
+
+OFFSET_BITS = 44
+"""A place is the number of a file, above these bits, and an offset in it: 16 TiB, as ext4 has."""
+
+MAX_FILES = 1 << 63 - OFFSET_BITS
+"""Files of a run."""
+
+MAX_OPEN = 4
+"""Files that are kept open for what is asked for next."""
+
+HEAD_SIZE = 4096
+"""As many first bytes tell whether a file is still the one that was read: they say when it was begun."""
+
+E = TypeVar("E", bound=CkptfmtError)
+
+
+def place_of(file: int, offset: int) -> int:
+    """Return the place of the frame that begins at an offset of a file, given by its number."""
+    return (file << OFFSET_BITS) + offset
+
+
+def file_and_offset(place: int) -> tuple[int, int]:
+    """Return the number of the file and the offset of a place."""
+    return place >> OFFSET_BITS, place & ((1 << OFFSET_BITS) - 1)
+
+
+def read_head(file: RandomAccessFile) -> bytes:
+    """Return the first bytes of a file, up to :data:`HEAD_SIZE`."""
+    return bytes(file.read(0, min(file.size, HEAD_SIZE)))
+
+
+class Store:
+    """The events of the files of a run, read again by their places; those of compressed files are kept.
+
+    Parameters
+    ----------
+    files
+        The files by number; more may be put behind them.
+    head_of
+        Returns the first bytes of a file as they were when it was read, by its number.
+    verify
+        Whether checksums are verified.
+    """
+
+    def __init__(
+        self, files: list[str], head_of: Callable[[int], bytes], opener: Opener, *, verify: bool
+    ) -> None:
+        self._files = files
+        self._head_of = head_of
+        self._opener = opener
+        self._verify = verify
+        self._kept: dict[int, bytes] = {}
+        self._open: OrderedDict[int, RandomAccessFile] = OrderedDict()
+        self._last: tuple[int, messages.Event] | None = None
+        self._lock = threading.Lock()
+
+    def keep(self, place: int, data: bytes) -> None:
+        """Keep an event that cannot be read again by its offset."""
+        self._kept[place] = data
+
+    def event(self, place: int, size: int) -> messages.Event:
+        """Return the event at a place; asked for again at once it is not decoded again.
+
+        CorruptError where another event is there now than when it was read.
+        """
+        last = self._last
+        if last is not None and last[0] == place:
+            return last[1]
+        number, offset = file_and_offset(place)
+        data = self._kept.get(place)
+        if data is None:
+            data = self._read(number, offset, size)
+        event = parse_message(messages.Event, data, self._files[number])
+        self._last = place, event
+        return event
+
+    def _read(self, number: int, offset: int, size: int) -> bytes:
+        name = self._files[number]
+        with self._lock:
+            file = self._open.pop(number, None)
+            if file is None:
+                file = self._opener(name)
+                head = self._head_of(number)
+                if read_head(file)[: len(head)] != head:
+                    file.close()
+                    raise CorruptError("the file has been replaced since it was read", file=name, offset=0)
+            self._open[number] = file
+            while len(self._open) > MAX_OPEN:
+                self._open.popitem(last=False)[1].close()
+            frame = file.read(offset, size + OVERHEAD)
+        if decode_header(frame[:HEADER_SIZE]) != size:
+            raise CorruptError("the event that was read here is here no more", file=name, offset=offset)
+        if self._verify:
+            error = Batch(frame, offset, np.array([0, len(frame)], np.int64)).check(0, name)
+            if error is not None:
+                raise error
+        return bytes(frame[HEADER_SIZE : HEADER_SIZE + size])
+
+    def name(self, place: int) -> str:
+        """Return the file that a place is in."""
+        return self._files[file_and_offset(place)[0]]
+
+    def at(self, error: E, place: int, what: str) -> E:
+        """Say in an error of what was read which file, which offset and what it is about; returns it."""
+        number, offset = file_and_offset(place)
+        return placed(error, self._files[number], offset, what)
+
+    def close(self) -> None:
+        """Close the files; they are opened again where they are needed."""
+        with self._lock:
+            for file in self._open.values():
+                file.close()
+            self._open.clear()
+
+
+def placed(error: E, file: str, offset: int, what: str) -> E:
+    """Say in an error which file, which offset and what it is about; returns it."""
+    if isinstance(error, CorruptError):
+        if error.file is None or error.offset in (None, 0):
+            error.file, error.offset = file, offset
+        error.what = f"{what}: {error.what}"
+    else:
+        text = error.args[0] if error.args else ""
+        error.args = (f"{file} @0x{offset:x}: {what}: {text}", *error.args[1:])
+        if not isinstance(error, LimitError):
+            error.file = file  # type: ignore[attr-defined]
+    return error
