@@ -296,6 +296,21 @@ def test_columns_say_what_entries_say() -> None:
                     assert columns[field].tolist() == [-1 if value is None else value for value in known]
 
 
+def test_tables_of_other_libraries_take_columns() -> None:
+    with ckptfmt.open(GOLDEN / "sliced_shapes") as ckpt:
+        columns, entries = ckpt.entries.to_columns(), list(ckpt.entries.values())
+    wanted = {"name": [e.name for e in entries], "nbytes": [e.nbytes for e in entries]}
+    shapes = [e.shape for e in entries]
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame(columns)
+    assert {name: frame[name].tolist() for name in wanted} == wanted
+    assert frame["shape"].tolist() == shapes
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    table = pyarrow.table(columns)
+    assert {name: table[name].to_pylist() for name in wanted} == wanted
+    assert list(map(tuple, table["shape"].to_pylist())) == shapes
+
+
 def test_a_tensor_in_slices_beyond_all_measure_is_an_error() -> None:
     entries = {"t": encode_entry(dtype=18, shape=[1 << 62], slices=[b"\n\x00"])}
     ckpt = open_bundle(encode_bundle_index(entries), b"")
