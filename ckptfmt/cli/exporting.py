@@ -146,16 +146,21 @@ def _head(stem: str, row: int, step: int) -> str:
 
 
 def _write_images(target: str, stems: dict[str, Found], problems: Problems, *, overwrite: bool) -> int:
-    try:
-        os.makedirs(target, exist_ok=True)
-    except (OSError, ValueError) as error:
-        # ValueError: the path holds a NUL.
-        raise errors.NotReadableError(target, getattr(error, "strerror", None) or str(error)) from error
     count = 0
     for name, data in _images(stems, problems):
+        if not count:
+            _make_directory(target)
         ckptfmt.write_file(os.path.join(target, name), [data], overwrite=overwrite)
         count += 1
     return count
+
+
+def _make_directory(path: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+    except (OSError, ValueError) as error:
+        # ValueError: the path holds a NUL.
+        raise errors.NotReadableError(path, getattr(error, "strerror", None) or str(error)) from error
 
 
 def _images(stems: dict[str, Found], problems: Problems) -> Iterator[tuple[str, bytes]]:

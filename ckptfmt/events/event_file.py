@@ -124,7 +124,7 @@ class EventFile:
         """Read what has been written since, in new files too; return how many events that are.
 
         Where a file has been replaced, or one is there by now that was begun before others, all is gathered
-        anew. Of a file that was removed what was read stays. Mappings and series that were taken out before
+        anew; else what was read of a file that is gone stays. Mappings and series that were taken out before
         do not change, but for a mapping's values, which are those of now.
         """
         return self._run.refresh()
@@ -333,15 +333,19 @@ class EventFile:
         """What is read of the events that say one thing, with their places."""
         with self._run.lock:
             self.gather()
-            found = [other for other in self._run.others if other.what == what]
+            found = [other for other in self._others() if other.what == what]
             store = self._run.store
         return [(other.place, _read_other(store, other, read)) for other in found]
+
+    def _others(self) -> list[Other]:
+        """In the order of the files, whenever they were read."""
+        return sorted(self._run.others, key=lambda other: other.place)
 
     @property
     def others(self) -> dict[str, int]:
         """How many events there are that are not of summaries, by what they are: ``graph_def`` and so on."""
         self.gather()
-        return dict(Counter(other.what for other in self._run.others))
+        return dict(Counter(other.what for other in self._others()))
 
     @property
     def graphs(self) -> list[Graph]:

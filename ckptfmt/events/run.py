@@ -124,15 +124,21 @@ class Run:
         """Read all files, unless that has been done; after an error nothing is gathered."""
         with self.lock:
             if not self._is_gathered:
+                if self.files:
+                    # Interrupted, and again before all had been forgotten.
+                    self._begin(self.names)
                 self._read(progress)
 
     def refresh(self) -> int:
-        """Read what has been written since; return how many events that are."""
+        """Read what has been written since; return how many events that are.
+
+        Where a file has been replaced or cut short all that is there is read anew.
+        """
         with self.lock:
             self.gather()
             before = self.num_events
-            listed = self._listed()
-            added = [name for name in listed if name not in set(self.names)]
+            listed, known = self._listed(), set(self.names)
+            added = [name for name in listed if name not in known]
             is_replaced = any(file.is_replaced() for file in self.files)
             if is_replaced or (added and listed[-len(added) :] != added):
                 # Places are in the order of the files, and no event is to be there twice.
@@ -144,6 +150,9 @@ class Run:
             return max(0, self.num_events - before)
 
     def _read(self, progress: Callable[[int, int], object] | None) -> None:
+        self._is_gathered = False
+        # Opened again they are as long as they are by then.
+        self.store.close()
         try:
             if len(self.names) > MAX_FILES:
                 raise LimitError(f"{self.path}: event files", limit=MAX_FILES, asked=len(self.names))
@@ -157,7 +166,6 @@ class Run:
             self._is_gathered = True
         except BaseException:
             # Of a batch that was taken in part nobody can tell which part.
-            self.close()
             self._begin(self.names)
             raise
 

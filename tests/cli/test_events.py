@@ -216,6 +216,12 @@ def test_a_tag_cannot_lead_out_of_the_directory(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"e.tfevents", "a"}
 
 
+def test_without_images_there_is_no_directory(tmp_path: Path) -> None:
+    write_events(tmp_path / "e.tfevents", [VERSION, scalar("x", 0, 1)])
+    result = run("events", tmp_path / "e.tfevents", "--images", tmp_path / "a")
+    assert (result.exit_code, not (tmp_path / "a").exists()) == (0, True)
+
+
 def image_events(*tags: str) -> list[Any]:
     events: list[Any] = [VERSION]
     for tag in tags:

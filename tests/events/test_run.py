@@ -17,6 +17,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import ChecksumError, CkptfmtError, CorruptError, DamageWarning, UnsupportedError
+from ckptfmt.events.run import Run
 from ckptfmt.proto import messages
 from tests.support.event_log import (
     VERSION,
@@ -257,6 +258,57 @@ def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path, count: int) -> No
     assert list(events.tags) == ["new"]
     with pytest.raises(KeyError):
         old["x"]
+
+
+@pytest.mark.parametrize("backend", ["mmap", "pread"])
+def test_values_can_be_read_whenever_they_were_written(backend: Any, tmp_path: Path) -> None:
+    path = write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, picture("p", b"first", 0)])
+    events = ckptfmt.open_events(path, backend=backend)
+    assert events.images["p"][0][0].data == b"first"
+    for step in range(1, 4):
+        append(path, picture("p", b"%d" % step, step))
+        assert events.refresh() == 1
+        series = events.images["p"]
+        assert [images[0].data for images in series] == [b"first", *(b"%d" % n for n in range(1, step + 1))]
+
+
+def test_to_be_interrupted_twice_leaves_nothing_half_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log(tmp_path / "events.out.tfevents.1.h", range(100))
+    log(tmp_path / "events.out.tfevents.2.h", range(100, 200))
+    events = ckptfmt.open_events(tmp_path)
+    begin, told = Run._begin, []
+
+    def interrupt(*_: object) -> None:
+        monkeypatch.setattr(Run, "_begin", begin)
+        raise KeyboardInterrupt
+
+    def progress(done: int, total: int) -> None:
+        told.append(done)
+        if len(told) == 2:
+            # The second time while what was read is forgotten.
+            monkeypatch.setattr(Run, "_begin", interrupt)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        events.gather(progress)
+    assert events.scalars["x"].steps.tolist() == list(range(200))
+    assert events.num_events == 202
+    assert events.refresh() == 0
+
+
+def test_what_is_under_no_tag_is_in_the_order_of_the_files(tmp_path: Path) -> None:
+    def session(path: str) -> messages.Event:
+        return messages.Event(session_log=messages.SessionLog(checkpoint_path=path))
+
+    first = write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, session("a")])
+    write_events(tmp_path / "events.out.tfevents.2.h", [VERSION, session("c")])
+    events = ckptfmt.open_events(tmp_path)
+    assert [log.checkpoint_path for log in events.session_logs] == ["a", "c"]
+    append(first, session("b"))
+    assert events.refresh() == 1
+    assert [log.checkpoint_path for log in events.session_logs] == ["a", "b", "c"]
 
 
 def test_a_mapping_taken_out_before_has_the_values_of_now(tmp_path: Path) -> None:

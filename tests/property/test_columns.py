@@ -297,7 +297,7 @@ def test_columns_say_what_entries_say() -> None:
 
 
 def test_tables_of_other_libraries_take_columns() -> None:
-    with ckptfmt.open(GOLDEN / "sliced_shapes") as ckpt:
+    with ckptfmt.open(GOLDEN / "dtypes") as ckpt:
         columns, entries = ckpt.entries.to_columns(), list(ckpt.entries.values())
     wanted = {"name": [e.name for e in entries], "nbytes": [e.nbytes for e in entries]}
     shapes = [e.shape for e in entries]
