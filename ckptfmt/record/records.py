@@ -170,7 +170,8 @@ class Records:
         """Iterate over the records of the files, and over those that are written to the last one meanwhile.
 
         Strict or not, the last file may end within a record. Where it is replaced, or is smaller than it was,
-        it is read from its beginning; where it is gone, and does not come back until the next look, this
+        or shows that a record is one whose parts had been taken for records, it is read from its beginning;
+        where it is gone, and does not come back until the next look, this
         ends.
 
         Parameters
