@@ -75,6 +75,11 @@ class LogFile:
         return 0 if self.reader is None else self.reader.count
 
     @property
+    def restarts(self) -> int:
+        """How often it was read from its beginning again: some of its events have been told twice."""
+        return 0 if self.reader is None else self.reader.restarts
+
+    @property
     def damage(self) -> list[Damage]:
         """What was skipped so far."""
         found = [] if self.reader is None else self.reader.damage

@@ -147,6 +147,10 @@ class Run:
             else:
                 self.names += added
             self._read(None)
+            if any(file.restarts for file in self.files):
+                # What was gathered of such a file is there twice, or was never there.
+                self._begin(self.names)
+                self._read(None)
             return max(0, self.num_events - before)
 
     def _read(self, progress: Callable[[int, int], object] | None) -> None:

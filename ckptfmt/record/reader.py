@@ -6,6 +6,7 @@ before the record that is not all there, and goes on from there when it is asked
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,6 +62,9 @@ made to abuse a reader would have all of a file checked for each of them."""
 
 CHECKED_SHARE = 16
 """The same, for each byte of the file."""
+
+MAX_CHOICES = 1 << 10
+"""Places remembered where reading went on as a file that grows may show to be wrong."""
 
 MAX_WARNINGS = 10
 """Warnings of one file; of further damage only the count is told."""
@@ -158,11 +162,49 @@ class _Lost:
     """Where the search goes on; what lies before has no frame."""
 
 
+@dataclass
+class _Walk:
+    """How far frames were followed from one that lies in a record of which not all is there."""
+
+    at: int
+    is_lost: bool = False
+    """Whether no frame begins there, nor between there and the last one."""
+
+
+@dataclass
+class _Choice:
+    """Where reading went on at a record that was not taken, as far as could be told by what was there."""
+
+    start: int
+    size: int
+    """Bytes of its frame, as its length has them."""
+    place: int
+    """Where reading went on."""
+    due: float
+    """Where the file has to end for another choice to be possible."""
+    walk: _Walk | None = None
+    """Of a record of which not all was there: what lies behind the place."""
+
+
+class _Found(NamedTuple):
+    """What a search for frames has found."""
+
+    place: int | None
+    """Where the first whole frame begins whose data match."""
+    pending: int | None
+    """Where the first header before it stands whose record reaches beyond the end."""
+    due: float
+    """Where the first of these records ends."""
+    resume: int
+    """Where to search once there is more."""
+
+
 class RecordReader:
     """Reads the records of one file, forwards.
 
     Where the file turns out to be another one than before (see :meth:`Source.refresh`), it is read from its
-    beginning.
+    beginning. So it is where a file that has grown shows that a record is one which had been given up, since
+    it was not all there and frames lay in it: see :attr:`restarts`.
 
     Parameters
     ----------
@@ -199,6 +241,8 @@ class RecordReader:
         """Records read, damaged ones left out."""
         self.damage: list[Damage] = []
         """What was skipped so far. Where there is more than is noted, the last one stands for all others."""
+        self.restarts = 0
+        """How often the file was read from its beginning again."""
         self._limit = limit
         self._known: dict[bytes, int] = {}
         self._checked = self._untold = self._folded = 0
@@ -214,6 +258,10 @@ class RecordReader:
         self._lost: _Lost | None = None
         self._resume: int | None = None
         self._searched = (0, 0)
+        self._walked: _Walk | None = None
+        self._walked_from = 0
+        self._choices: dict[int, _Choice] = {}
+        self._judged_at: tuple[int, int] | None = None
         self._ended_at: tuple[int, int] | None = None
 
     @property
@@ -248,9 +296,16 @@ class RecordReader:
         """
         source = self.source
         if source.restarts != self._restarts:
+            self.restarts += 1
             self._begin()
         if source.has_ended or self._ended_at == source.extent:
             return
+        if self._is_chosen_otherwise():
+            # The same file: what was said of it does not hold any more.
+            self.restarts += 1
+            self.damage.clear()
+            self.count = self._untold = self._folded = 0
+            self._begin()
         while self._lost is None or self._find_again():
             # Of large records a view: to copy them takes longer than to check them.
             read = source.view if self._average > LARGE else source.read
@@ -309,7 +364,7 @@ class RecordReader:
             source.view(self.position, self._limit)
             if (
                 source.is_exhausted
-                or self._find_frame(self.position + HEADER_SIZE, source.end)[0] is not None
+                or self._find_frame(self.position + HEADER_SIZE, source.end).place is not None
             ):
                 return
         raise LimitError(
@@ -324,16 +379,109 @@ class RecordReader:
         A length that holds may still be wrong: it is what a writer leaves that was ended within a record,
         when another one appends to the file. Without a frame behind it, the record is being written.
         """
-        start, end = self.position, self.source.end
-        at = self._searched[1] if self._searched[0] == start else start + HEADER_SIZE
-        found, at = self._find_frame(max(at, start + HEADER_SIZE), end)
-        if found is None:
-            self._searched = start, at
+        choice = self._behind_cut(self.position, wanted)
+        if choice is None:
             return False
-        error = TruncatedError("record", wanted=wanted, available=end - start, file=self.name, offset=start)
-        self._skip(start, found - start, error)
-        self._go_on_at(found)
+        start, place = self.position, choice.place
+        self._skip(start, place - start, self._cut_short(start, wanted, place))
+        self._remember(choice)
+        self._go_on_at(place)
         return True
+
+    def _cut_short(self, start: int, wanted: int, place: int) -> TruncatedError:
+        """What is wrong with a record within which reading goes on, all the same how much is behind it."""
+        return TruncatedError("record", wanted=wanted, available=place - start, file=self.name, offset=start)
+
+    def _behind_cut(self, start: int, wanted: int) -> _Choice | None:
+        """Where to go on at a record that reaches beyond the end; None where it may be being written.
+
+        Frames in it may be its own: such records are in it, with what else it holds. Those of another writer
+        lead to the end, or to a frame that is being written.
+        """
+        at = self._searched[1] if self._searched[0] == start else start + HEADER_SIZE
+        found = self._find_frame(at, self.source.end)
+        self._searched = start, found.resume
+        if found.place is None:
+            return None
+        walk = None
+        if wanted <= LONGEST_TAIL:
+            walk = self._walked
+            if walk is None or self._walked_from != found.place:
+                walk = _Walk(found.place)
+            self._walked, self._walked_from = walk, found.place
+            if not self._leads_on(walk):
+                return None
+            self._walked = None
+        # More than the limit is not decompressed to look again.
+        is_readable = self.source.size is not None or wanted <= self._limit
+        due = min(found.due, start + wanted) if is_readable else found.due
+        return _Choice(start, wanted, found.place, due, walk)
+
+    def _leads_on(self, walk: _Walk) -> bool:
+        """Whether the last frame that is there leads to the end, or to one that is being written."""
+        source, step = self.source, FIRST_SEARCHED
+        while source.end - walk.at >= HEADER_SIZE:
+            data = source.read(walk.at, min(step, WINDOW))
+            if not self._may_check(len(data)):
+                return True
+            step *= 4
+            if walk.is_lost:
+                place = find_header(data, 0, LONGEST_TAIL)
+                walk.is_lost = place is None
+                walk.at += len(data) - HEADER_SIZE + 1 if place is None else place
+                continue
+            passed = find_frames(data, self._known).end
+            if not passed:
+                length = decode_header(data[:HEADER_SIZE])
+                if length is None:
+                    walk.is_lost, step = True, FIRST_SEARCHED
+                    continue
+                passed = length + OVERHEAD
+                if walk.at + passed > source.end:
+                    return True
+                step = FIRST_SEARCHED
+            walk.at += passed
+        return not walk.is_lost
+
+    def _remember(self, choice: _Choice) -> None:
+        """Remember a choice that may turn out to be wrong when the file has grown."""
+        is_open = choice.due < math.inf or choice.walk is not None
+        if is_open and (len(self._choices) < MAX_CHOICES or choice.start in self._choices):
+            self._choices[choice.start] = choice
+        else:
+            self._choices.pop(choice.start, None)
+
+    def _is_chosen_otherwise(self) -> bool:
+        """Whether the file has grown so that reading would have gone on elsewhere.
+
+        A record that was given up may be all there by now.
+        """
+        source = self.source
+        if not self._choices or self._judged_at == source.extent:
+            return False
+        while source.size is None and source.read(source.end, WINDOW):
+            pass  # decompressed up to the end, and forgotten
+        for choice in tuple(self._choices.values()):
+            if source.end >= choice.due:
+                self._walked, self._walked_from = choice.walk, choice.place
+                new = self._judge(choice.start, choice.size)
+                if new is None or new.place != choice.place:
+                    return True
+                self._remember(new)
+            elif choice.walk is not None and not self._leads_on(choice.walk):
+                return True
+        self._judged_at = source.extent
+        return False
+
+    def _judge(self, start: int, size: int) -> _Choice | None:
+        """Where to go on at a record that was not taken; None where it is to be read."""
+        if self.source.end < start + size:
+            return self._behind_cut(start, size)
+        if self.source.size is None and size > self._limit:
+            return None  # reading says so
+        if not self.verify or (self._may_check(size) and self._matches(start, size - OVERHEAD)):
+            return None
+        return self._behind_spoiled(start, size)
 
     def _end(self, wanted: int, available: int) -> None:
         """Stop where a record is not all there, which is where a file that is being written ends."""
@@ -392,8 +540,8 @@ class RecordReader:
     def report_record(self, batch: Batch, number: int, error: CkptfmtError | None = None) -> None:
         """Note that a record of the last batch is damaged and skipped, or raise that.
 
-        Without an error it is that of its checksum, if that does not match. Behind a record whose data do not
-        match, and behind which no frame begins, reading goes on at the next whole frame within it.
+        Without an error it is that of its checksum, if that does not match. At a record whose data do not
+        match, and behind which no frame begins, reading goes on at the next frame within it.
         """
         error = error or batch.check(number, self.name)
         if error is None:
@@ -402,9 +550,12 @@ class RecordReader:
         offset, size = batch.base + begin, end - begin
         is_last = number == len(batch) - 1 and batch.base == self.position
         if is_last and isinstance(error, ChecksumError) and not self.strict:
-            self._resume = self._frame_within(offset, size)
-            if self._resume is not None:
-                size = self._resume - offset
+            choice = self._behind_spoiled(offset, size)
+            self._remember(choice)
+            if choice.place != offset + size:
+                self._resume = choice.place
+                error = self._cut_short(offset, size, choice.place)
+                size = choice.place - offset
         self._skip(offset, size, error)
         self._spoil(batch.base)
 
@@ -419,25 +570,31 @@ class RecordReader:
         else:
             self.count -= 1
 
-    def _frame_within(self, offset: int, size: int) -> int | None:
-        """Where a whole frame begins within a record whose data do not match, and whose length may be wrong.
+    def _behind_spoiled(self, offset: int, size: int) -> _Choice:
+        """Where to go on at a record that is all there and whose data do not match: its length may be wrong.
 
-        None where the length is right: a frame begins behind the record, and none of those in it, which may
-        be records in a record, leads there.
+        Behind it where the length is right: a frame begins there, or the file ends there and none of the
+        frames in it, which may be records in a record, leads to the end. Else at the next frame within it,
+        which may be one that is being written.
         """
-        if not self._may_check(size):
-            return None
-        end = offset + size
-        if self.source.size is None:
+        source, end = self.source, offset + size
+        if source.size is None:
             # What was decompressed is not forgotten.
-            header = bytes(self.source.view(offset, size + HEADER_SIZE)[size:])
+            header = bytes(source.view(offset, size + HEADER_SIZE)[size:])
         else:
-            header = self.source.read(end, HEADER_SIZE)
-        found, _ = self._find_frame(offset + HEADER_SIZE, end)
-        if found is None:
-            return None
-        is_right = not header or (len(header) == HEADER_SIZE and decode_header(header) is not None)
-        return None if is_right and not self._leads_to(found, end) else found
+            header = bytes(source.view(end, HEADER_SIZE))
+        is_right = len(header) == HEADER_SIZE and decode_header(header) is not None
+        # Shorter ones are read with those behind them, which have been used.
+        if (is_right and size <= WINDOW) or not self._may_check(size):
+            return _Choice(offset, size, end, math.inf)
+        found = self._find_frame(offset + HEADER_SIZE, end)
+        place = found.place
+        if place is None:
+            place = None if is_right else found.pending
+        elif (is_right or not header) and not self._leads_to(place, end):
+            place = None
+        due = found.due if len(header) == HEADER_SIZE else source.end + 1
+        return _Choice(offset, size, end if place is None else place, due)
 
     def _leads_to(self, at: int, end: int) -> bool:
         """Whether frames lie one behind the other up to a place."""
@@ -452,23 +609,26 @@ class RecordReader:
             at += step
         return at == end
 
-    def _find_frame(self, start: int, stop: int) -> tuple[int | None, int]:
-        """Where the first whole frame begins whose data match, and where to look once there is more."""
-        at, step, resume = start, FIRST_SEARCHED, None
-        end = self.source.end
+    def _find_frame(self, start: int, stop: int) -> _Found:
+        """Find the first whole frame whose data match, and those before it of which not all is there."""
+        at, step, pending, due = start, FIRST_SEARCHED, None, math.inf
+        source = self.source
         while stop - at >= OVERHEAD:
-            data = self.source.read(at, min(step, WINDOW, stop - at))
+            data = source.read(at, min(step, WINDOW, stop - at))
             for place in find_headers(data, 0, self._longest(at)).tolist():
                 size = int.from_bytes(data[place : place + 8], "little")
-                if at + place + size + OVERHEAD > end:
-                    resume = at + place if resume is None else resume
-                elif self._may_check(size) and self._matches(at + place, size):
-                    return at + place, at + place
+                begin, end = at + place, at + place + size + OVERHEAD
+                if end > source.end and source.size is None and end - start <= self._limit:
+                    source.view(start, end - start)  # as much as there is of it
+                if end > source.end:
+                    pending, due = begin if pending is None else pending, min(due, end)
+                elif self._may_check(size) and self._matches(begin, size):
+                    return _Found(begin, pending, due, begin if pending is None else pending)
             if len(data) < HEADER_SIZE:
                 break
             at += len(data) - HEADER_SIZE + 1
             step *= 4
-        return None, at if resume is None else resume
+        return _Found(None, pending, due, at if pending is None else pending)
 
     def _matches(self, offset: int, size: int) -> bool:
         stop = offset + HEADER_SIZE + size

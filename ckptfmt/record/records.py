@@ -10,9 +10,9 @@ from typing import TypeAlias, overload
 
 import numpy as np
 
-from ckptfmt.errors import CheckpointNotFoundError, UnsupportedError
+from ckptfmt.errors import CheckpointNotFoundError, CorruptError, UnsupportedError
 from ckptfmt.filenames import natural_order
-from ckptfmt.record.frame import OVERHEAD
+from ckptfmt.record.frame import HEADER_SIZE, OVERHEAD, decode_header
 from ckptfmt.record.reader import LIMIT, Batch, Damage, Record, RecordReader
 from ckptfmt.record.source import open_source
 from ckptfmt.wire.file import DescriptorFile, Opener, RandomAccessFile, opener_of
@@ -170,8 +170,8 @@ class Records:
         """Iterate over the records of the files, and over those that are written to the last one meanwhile.
 
         Strict or not, the last file may end within a record. Where it is replaced, or is smaller than it was,
-        it is read from its beginning; where it is gone, and does not come back until the next look, this
-        ends.
+        or shows that a record is one whose parts had been taken for records, it is read from its beginning;
+        where it is gone, and does not come back until the next look, this ends.
 
         Parameters
         ----------
@@ -292,7 +292,8 @@ class RecordIndex(Sequence[Record]):
     def __getitem__(self, index: int | slice) -> Record | list[Record]:
         """Return a record, or those of a slice.
 
-        Raises ChecksumError where its data are damaged, TruncatedError where the file has been cut short.
+        Raises ChecksumError where its data are damaged, TruncatedError where the file has been cut short,
+        CorruptError where the record is not there any more, since the file was replaced for example.
         """
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
@@ -302,6 +303,10 @@ class RecordIndex(Sequence[Record]):
         if file is None:
             file = self._opened[number] = self._opener(self.files[number])
         data = file.read(offset, size + OVERHEAD)
+        if decode_header(data[:HEADER_SIZE]) != size:
+            raise CorruptError(
+                "the record that was found here is here no more", file=file.name, offset=offset
+            )
         batch = Batch(data, offset, np.array([0, len(data)], np.int64))
         error = batch.check(0, file.name) if self._verify else None
         if error is not None:

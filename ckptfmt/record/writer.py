@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import warnings
+import weakref
 import zlib
 from contextlib import suppress
 from types import TracebackType
@@ -45,7 +46,7 @@ class RecordWriter:
         that is not all there is cut off.
     overwrite
         Whether to replace a file that is there. That happens when the writer is closed; until then, and where
-        an exception ends the ``with`` block, the file is what it was.
+        an exception ends the ``with`` block, or the writer is never closed, the file is what it was.
 
     Raises
     ------
@@ -76,6 +77,7 @@ class RecordWriter:
             raise ValueError("append: want neither compression nor overwrite with it")
         self._deflater = zlib.compressobj(wbits=WBITS[compression]) if compression is not None else None
         self._beside: str | None = None
+        self._remains: weakref.finalize[[str, int], RecordWriter] | None = None
         self._error: NotReadableError | None = None
         if append and os.path.exists(self.name):  # noqa: PTH110
             self.position = _end_of(self.name)
@@ -85,7 +87,11 @@ class RecordWriter:
         try:
             path = self._path(overwrite=overwrite)
             mode = "wb" if overwrite and path == self.name else mode
+            if append and mode == "xb":
+                path = os.path.realpath(path)  # a link may lead to a file that is to be made
             self._file = open(path, mode)  # noqa: SIM115, PTH123  (closed by close)
+            if self._beside is not None:
+                self._remains = weakref.finalize(self, _remove, self._beside, os.getpid())
             if mode == "r+b":
                 self._file.truncate(self.position)
                 self._file.seek(self.position)
@@ -106,7 +112,9 @@ class RecordWriter:
             return self.name
         if not stat.S_ISREG(status.st_mode):
             return self.name  # a device or a pipe
-        self._beside = f"{self._replaced}.{os.urandom(4).hex()}.tmp"
+        # A short name, since with that of the file it may be longer than the system allows.
+        directory = os.path.dirname(self._replaced)  # noqa: PTH120
+        self._beside = os.path.join(directory, f".{os.urandom(8).hex()}.tmp")  # noqa: PTH118
         return self._beside
 
     def write(self, data: Data) -> int:
@@ -170,6 +178,7 @@ class RecordWriter:
                 if self._beside is not None:
                     os.replace(self._beside, self._replaced)  # noqa: PTH105
                     self._beside = None
+                    self._forget()
         except OSError as error:
             if isinstance(error, NotReadableError):
                 raise
@@ -195,6 +204,13 @@ class RecordWriter:
             with suppress(OSError):
                 os.unlink(self._beside)  # noqa: PTH108
             self._beside = None
+            self._forget()
+
+    def _forget(self) -> None:
+        """There is nothing left that would have to be removed."""
+        if self._remains is not None:
+            self._remains.detach()
+            self._remains = None
 
     def __enter__(self) -> RecordWriter:
         return self
@@ -210,6 +226,13 @@ class RecordWriter:
             # What ended the block is told, not what follows from it.
             with suppress(NotReadableError):
                 self.close()
+
+
+def _remove(path: str, process: int) -> None:
+    """Remove what a writer has left that was never closed, unless it is that of another process."""
+    if os.getpid() == process:
+        with suppress(OSError):
+            os.unlink(path)  # noqa: PTH108
 
 
 def _end_of(path: str) -> int:

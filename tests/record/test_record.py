@@ -274,6 +274,17 @@ def test_a_damaged_record_is_found_when_it_is_read(tmp_path: Path) -> None:
         index[1]
 
 
+@pytest.mark.parametrize("backend", ["mmap", "pread"])
+def test_an_index_knows_when_the_file_is_another_one(tmp_path: Path, backend: str) -> None:
+    path = write(tmp_path / "r", HELLO * 20)
+    index = ckptfmt.open_records(path, verify=False, backend=backend).scan()
+    write(tmp_path / "new", frame(b"something else" * 50)).replace(path)
+    for number in (0, 3):
+        with pytest.raises(CorruptError, match=f"r @0x{21 * number:x}: the record .* is here no more"):
+            index[number]
+    index.close()
+
+
 # --- damage ------------------------------------------------------------------------------------------------
 
 DATA = [b"first", b"", b"third and longer", bytes(range(40)), b"last"]

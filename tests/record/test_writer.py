@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +122,33 @@ def test_what_was_written_before_an_exception_is_kept_in_a_new_file(tmp_path: Pa
     with pytest.raises(ZeroDivisionError):
         interrupt(tmp_path / "r")
     assert (tmp_path / "r").read_bytes() == HELLO
+
+
+def test_a_file_with_a_long_name_is_replaced(tmp_path: Path) -> None:
+    path = write(tmp_path / ("e" * 250), HELLO)
+    with ckptfmt.RecordWriter(path, overwrite=True) as writer:
+        writer.write(b"new")
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [frame(b"new")]
+
+
+def test_a_writer_that_is_never_closed_leaves_nothing_beside(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", HELLO)
+    writer = ckptfmt.RecordWriter(path, overwrite=True)
+    writer.write(b"new")
+    assert len(list(tmp_path.iterdir())) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        del writer
+        gc.collect()
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == HELLO
+
+
+def test_appending_makes_the_file_that_a_link_leads_to(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("r")
+    for data in (b"1", b"2"):
+        with ckptfmt.RecordWriter(link, append=True) as writer:
+            writer.write(data)
+    assert link.is_symlink()
+    assert (tmp_path / "r").read_bytes() == frame(b"1") + frame(b"2")
