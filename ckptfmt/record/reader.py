@@ -278,6 +278,10 @@ class RecordReader:
         source = self.source
         return max(0, source.end - self.position, 1 if source.is_cut else 0)
 
+    def find_in_tail(self) -> int | None:
+        """Return where in the tail a whole record stands: within one that is being written, or behind it."""
+        return self._find_frame(self.position + 1, self.source.end).place
+
     def batches(self, *, with_data: bool = True) -> Iterator[Batch]:
         """Iterate over the whole frames from :attr:`position` on, some thousands at once.
 

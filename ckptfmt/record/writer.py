@@ -43,7 +43,7 @@ class RecordWriter:
         None, ``"GZIP"`` or ``"ZLIB"``, as TensorFlow's ``TFRecordOptions`` has them.
     append
         Whether to go on behind the records of a file that is there. It must not be compressed; a last record
-        that is not all there is cut off.
+        that is not all there is cut off, unless whole records stand in what would be.
     overwrite
         Whether to replace a file that is there. That happens when the writer is closed; until then, and where
         an exception ends the ``with`` block, or the writer is never closed, the file is what it was.
@@ -251,6 +251,10 @@ def _end_of(path: str) -> int:
             raise reader.damage[-1].error
         if not _is_begun(source.read(0, HEADER_SIZE)):
             raise CorruptError("not a file of records: it does not begin with a length", file=path, offset=0)
+        if (place := reader.find_in_tail()) is not None:
+            # Records behind one that was begun, or within it: nobody can tell, and they would be lost.
+            what = f"cannot be appended to: in what stands behind the last record there is one @0x{place:x}"
+            raise CorruptError(what, file=path, offset=reader.position)
         return reader.position
     finally:
         source.close()

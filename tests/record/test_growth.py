@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import DamageWarning, TruncatedError
+from ckptfmt.errors import CorruptError, DamageWarning, TruncatedError
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.record.source import open_source
 from ckptfmt.wire.file import DescriptorFile
@@ -142,11 +142,14 @@ def test_frames_that_were_taken_for_records_are_given_back(tmp_path: Path) -> No
     assert len(list(followed)) == 2 * len(DATA) + 1
 
 
-def test_a_record_that_is_being_written_is_cut_off_with_what_is_in_it(tmp_path: Path) -> None:
-    path = write(tmp_path / "r", CONTENT + NESTED[:-100])
-    with ckptfmt.RecordWriter(path, append=True) as writer:
-        writer.write(b"new")
-    assert path.read_bytes() == CONTENT + frame(b"new")
+@pytest.mark.parametrize("behind", [NESTED[:-100], NESTED[:-100] + b"\1" * 20])
+def test_nothing_is_appended_where_records_would_be_cut_off(behind: bytes, tmp_path: Path) -> None:
+    path = write(tmp_path / "r", CONTENT + behind)
+    with pytest.raises(
+        CorruptError, match=f"r @0x{len(CONTENT):x}: cannot be appended to: .* there is one @0x"
+    ):
+        ckptfmt.RecordWriter(path, append=True)
+    assert path.read_bytes() == CONTENT + behind
 
 
 def test_damage_is_the_same_whether_the_record_would_end_in_the_file(tmp_path: Path) -> None:
