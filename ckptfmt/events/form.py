@@ -13,7 +13,6 @@ other bytes. An event of any other kind has no form, and is left to protobuf's d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple, TypeAlias
@@ -24,7 +23,15 @@ from ckptfmt.dtypes import DTYPES
 from ckptfmt.errors import CorruptError
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
-from ckptfmt.wire.coding import FIXED32, FIXED64, LENGTH_DELIMITED, VARINT, decode_varint
+from ckptfmt.wire.coding import (
+    FIXED32,
+    FIXED64,
+    LENGTH_DELIMITED,
+    VARINT,
+    FieldPlace,
+    decode_varint,
+    find_fields,
+)
 from ckptfmt.wire.crc32c import crc32c
 from ckptfmt.wire.crc_rows import added_by
 
@@ -178,37 +185,9 @@ def _check_metadata(stored: bytes) -> None:
         parse_message(messages.SummaryMetadata, stored, "")
 
 
-class _Field(NamedTuple):
-    number: int
-    wire_type: int
-    begin: int
-    """Where the number or the content begins."""
-    end: int
-
-
-def _fields(data: bytes, pos: int, end: int) -> Iterator[_Field]:
-    """The fields between two places; CorruptError where they are none."""
-    while pos < end:
-        tag, pos = decode_varint(data, pos)
-        number, wire_type = tag >> 3, tag & 7
-        begin = pos
-        if wire_type == VARINT:
-            _, pos = decode_varint(data, pos)
-        elif wire_type == LENGTH_DELIMITED:
-            size, begin = decode_varint(data, pos)
-            pos = begin + size
-        elif wire_type in (FIXED32, FIXED64):
-            pos += 4 if wire_type == FIXED32 else 8
-        else:
-            raise CorruptError(f"wire type {wire_type}", offset=begin)
-        if pos > end or not 0 < number < 1 << 29:
-            raise CorruptError("field outside its message", offset=begin)
-        yield _Field(number, wire_type, begin, pos)
-
-
 def _form_of(event: bytes) -> Form | None:
-    found: dict[int, _Field] = {}
-    for field in _fields(event, 0, len(event)):
+    found: dict[int, FieldPlace] = {}
+    for field in find_fields(event, 0, len(event)):
         if (field.number, field.wire_type) not in _EVENT_FIELDS or field.number in found:
             return None
         found[field.number] = field
@@ -216,18 +195,18 @@ def _form_of(event: bytes) -> Form | None:
     if summary is None:
         return None
     places: list[Place] = []
-    for field in _fields(event, summary.begin, summary.end):
+    for field in find_fields(event, summary.content, summary.stop):
         place = _place(event, field) if (field.number, field.wire_type) == (1, LENGTH_DELIMITED) else None
         if place is None or len(places) == MAX_VALUES:
             return None
         places.append(place)
     step = found.get(2)
-    if not places or (step is not None and step.end - step.begin > MAX_STEP_BYTES):
+    if not places or (step is not None and step.stop - step.content > MAX_STEP_BYTES):
         return None
     return Form(
         len(event),
-        found[1].begin if 1 in found else None,
-        None if step is None else (step.begin, step.end - step.begin),
+        found[1].content if 1 in found else None,
+        None if step is None else (step.content, step.stop - step.content),
         tuple(places),
     )
 
@@ -242,10 +221,10 @@ _VALUE_FIELDS = {
 }
 
 
-def _place(event: bytes, value: _Field) -> Place | None:
+def _place(event: bytes, value: FieldPlace) -> Place | None:
     """Where the scalar of a Summary.Value is, None where it has none, or more than that."""
-    found: dict[str, _Field] = {}
-    for field in _fields(event, value.begin, value.end):
+    found: dict[str, FieldPlace] = {}
+    for field in find_fields(event, value.content, value.stop):
         name = _VALUE_FIELDS.get((field.number, field.wire_type))
         if name is None or name in found:
             return None
@@ -253,27 +232,27 @@ def _place(event: bytes, value: _Field) -> Place | None:
     if "tag" not in found or ("simple_value" in found) == ("tensor" in found):
         return None
     tensor = found.get("tensor")
-    at = found["simple_value"].begin if tensor is None else _scalar_in(event, tensor)
+    at = found["simple_value"].content if tensor is None else _scalar_in(event, tensor)
     if at is None:
         return None
     tag, node_name, metadata = (
-        (found[name].begin, found[name].end) if name in found else None
+        (found[name].content, found[name].stop) if name in found else None
         for name in ("tag", "node_name", "metadata")
     )
     return None if tag is None else Place(at, tensor is not None, tag, node_name, metadata)
 
 
-def _scalar_in(event: bytes, tensor: _Field) -> int | None:
+def _scalar_in(event: bytes, tensor: FieldPlace) -> int | None:
     """Where in a TensorProto the 4 bytes of its only float lie."""
-    found: dict[int, _Field] = {}
-    for field in _fields(event, tensor.begin, tensor.end):
+    found: dict[int, FieldPlace] = {}
+    for field in find_fields(event, tensor.content, tensor.stop):
         if field.number in found:
             return None
         found[field.number] = field
     dtype, shape = found.pop(1, None), found.pop(2, None)
-    if dtype is None or dtype.wire_type != VARINT or decode_varint(event, dtype.begin)[0] != FLOAT:
+    if dtype is None or dtype.wire_type != VARINT or decode_varint(event, dtype.content)[0] != FLOAT:
         return None
-    if shape is not None and (shape.wire_type != LENGTH_DELIMITED or shape.begin != shape.end):
+    if shape is not None and (shape.wire_type != LENGTH_DELIMITED or shape.content != shape.stop):
         return None
     version = found.pop(3, None)
     if (version is not None and version.wire_type != VARINT) or len(found) != 1:
@@ -282,4 +261,4 @@ def _scalar_in(event: bytes, tensor: _Field) -> int | None:
     # tensor_content, float_val packed, float_val
     is_float = field.wire_type == (LENGTH_DELIMITED if number == 4 else field.wire_type) and number in (4, 5)
     is_float = is_float and field.wire_type in (LENGTH_DELIMITED, FIXED32)
-    return field.begin if is_float and field.end - field.begin == 4 else None
+    return field.content if is_float and field.stop - field.content == 4 else None

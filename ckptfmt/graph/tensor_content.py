@@ -19,13 +19,13 @@ from typing import NamedTuple
 from ckptfmt.dtypes import DTYPES
 from ckptfmt.errors import CorruptError, TruncatedError
 from ckptfmt.wire.coding import (
-    FIXED32,
-    FIXED64,
     LENGTH_DELIMITED,
     VARINT,
     Buffer,
+    FieldPlace,
     decode_varint,
     encode_varint,
+    find_fields,
 )
 
 TAKEN_FROM = 64 << 10
@@ -52,17 +52,6 @@ class Span(NamedTuple):
 
     offset: int
     size: int
-
-
-class _Field(NamedTuple):
-    """Where a field of a message lies, and what it holds."""
-
-    number: int
-    wire_type: int
-    start: int
-    content: int
-    """Where its value begins."""
-    stop: int
 
 
 def is_large(size: int) -> bool:
@@ -103,7 +92,7 @@ def split_node(node: bytes, size: int) -> tuple[bytes, bytes]:
 
     ``node`` is the constant without it, otherwise as it was taken out.
     """
-    path = _path_to_tensor(node, _Field(1, LENGTH_DELIMITED, 0, 0, len(node)))
+    path = _path_to_tensor(node, FieldPlace(1, LENGTH_DELIMITED, 0, 0, len(node)))
     assert path is not None
     inner = _head(_CONTENT, size)
     added = len(inner) + size
@@ -116,14 +105,14 @@ def split_node(node: bytes, size: int) -> tuple[bytes, bytes]:
     return node[:behind] + inner, node[path[-1].stop :]
 
 
-def _large_nodes(data: memoryview) -> Iterator[tuple[int, _Field]]:
+def _large_nodes(data: memoryview) -> Iterator[tuple[int, FieldPlace]]:
     """The nodes that may hold a large constant, with their numbers among all; only tags are looked at."""
     pos, index, last = 0, 0, len(data) - 1
     (node_tag,), large = NODE_TAG, TAKEN_FROM
     while pos < last:
         start = pos
         if data[pos] != node_tag:
-            field = next(_fields(data, pos, len(data)))
+            field = next(find_fields(data, pos, len(data)))
             if field.number == 1:
                 raise CorruptError("a node written otherwise", offset=pos)  # protobufs differ in what it is
             pos = field.stop
@@ -134,41 +123,19 @@ def _large_nodes(data: memoryview) -> Iterator[tuple[int, _Field]]:
             size, content = decode_varint(data, pos + 1)
         pos = content + size
         if size >= large:
-            yield index, _Field(1, LENGTH_DELIMITED, start, content, pos)
+            yield index, FieldPlace(1, LENGTH_DELIMITED, start, content, pos)
         index += 1
     if pos != len(data):
         raise TruncatedError("message", wanted=pos, available=len(data), offset=0)
 
 
-def _fields(data: Buffer, start: int, stop: int) -> Iterator[_Field]:
-    """The fields of a message; CorruptError where there is something else."""
-    pos = start
-    while pos < stop:
-        begin = pos
-        tag, pos = decode_varint(data, pos)
-        number, wire_type = tag >> 3, tag & 7
-        content = pos
-        if wire_type == VARINT:
-            _, pos = decode_varint(data, pos)
-        elif wire_type == LENGTH_DELIMITED:
-            size, content = decode_varint(data, pos)
-            pos = content + size
-        elif wire_type in (FIXED32, FIXED64):
-            pos += 4 if wire_type == FIXED32 else 8
-        else:
-            raise CorruptError(f"field {number} has wire type {wire_type}", offset=begin)
-        if pos > stop:
-            raise TruncatedError(f"field {number}", wanted=pos, available=stop, offset=begin)
-        yield _Field(number, wire_type, begin, content, pos)
-
-
-def _few(data: Buffer, outer: _Field, most: int) -> list[_Field] | None:
+def _few(data: Buffer, outer: FieldPlace, most: int) -> list[FieldPlace] | None:
     """The fields of the message in a field; None where there are more, of which there may be very many."""
-    fields = list(islice(_fields(data, outer.content, outer.stop), most + 1))
+    fields = list(islice(find_fields(data, outer.content, outer.stop), most + 1))
     return fields if len(fields) <= most else None
 
 
-def _path_to_content(data: Buffer, node: _Field) -> list[_Field] | None:
+def _path_to_content(data: Buffer, node: FieldPlace) -> list[FieldPlace] | None:
     """A node and the fields in it, each in the one before, that lead to a large ``tensor_content``."""
     path = _path_to_tensor(data, node)
     if path is None:
@@ -180,7 +147,7 @@ def _path_to_content(data: Buffer, node: _Field) -> list[_Field] | None:
     return path if all(map(_has_shortest_head, path)) else None
 
 
-def _path_to_tensor(data: Buffer, node: _Field) -> list[_Field] | None:
+def _path_to_tensor(data: Buffer, node: FieldPlace) -> list[FieldPlace] | None:
     """The fields in a node that lead to the tensor of a constant, if they are there and written as usual."""
     ops = []
     values = []
@@ -201,12 +168,12 @@ def _path_to_tensor(data: Buffer, node: _Field) -> list[_Field] | None:
     return None if kinds is None or not _are(kinds, 8) else [entry, value, *kinds]
 
 
-def _are(fields: list[_Field], *numbers: int) -> bool:
+def _are(fields: list[FieldPlace], *numbers: int) -> bool:
     """Whether these fields are there, in this order, all of them length-delimited."""
     return [field[:2] for field in fields] == [(number, LENGTH_DELIMITED) for number in numbers]
 
 
-def _find_content(data: Buffer, tensor: _Field) -> _Field | None:
+def _find_content(data: Buffer, tensor: FieldPlace) -> FieldPlace | None:
     """The content of a tensor of elements of a fixed size; None where there is more than goes with it."""
     found = _few(data, tensor, len(_TENSOR)) or []
     fields = {field.number: field for field in found}
@@ -218,7 +185,7 @@ def _find_content(data: Buffer, tensor: _Field) -> _Field | None:
     return None if dtype is None or dtype.itemsize is None else fields.get(_CONTENT)
 
 
-def _has_shortest_head(field: _Field) -> bool:
+def _has_shortest_head(field: FieldPlace) -> bool:
     """Whether tag and length are written in no more bytes than they need; longer ones protobuf may refuse."""
     return field.content - field.start == len(_head(field.number, field.stop - field.content))
 
@@ -228,7 +195,7 @@ def _head(number: int, size: int) -> bytes:
     return encode_varint(number << 3 | LENGTH_DELIMITED) + encode_varint(size)
 
 
-def _without_last(data: memoryview, path: list[_Field]) -> bytes:
+def _without_last(data: memoryview, path: list[FieldPlace]) -> bytes:
     """The first field of a path, of which each lies in the one before, without the last of them."""
     rest = b""
     inner = path[-1]

@@ -168,6 +168,48 @@ def _decode_field(data: Buffer, start: int) -> tuple[Field, int]:
     return Field(number, wire_type, int.from_bytes(content, "little"), b""), pos + size
 
 
+class FieldPlace(NamedTuple):
+    """Where one field of a serialized message lies."""
+
+    number: int
+    """Field number."""
+    wire_type: int
+    """VARINT, FIXED64, LENGTH_DELIMITED or FIXED32."""
+    start: int
+    """Where it begins."""
+    content: int
+    """Where its number begins, or behind the length what it holds."""
+    stop: int
+    """Where it ends."""
+
+
+def find_fields(data: Buffer, start: int, stop: int) -> Iterator[FieldPlace]:
+    """Iterate over the places of the fields between two positions of bytes; nothing is copied.
+
+    Raises CorruptError where what stands there is no message.
+    """
+    pos = start
+    while pos < stop:
+        begin = pos
+        tag, pos = decode_varint(data, pos)
+        number, wire_type = tag >> 3, tag & 7
+        if not 0 < number < 1 << 29:
+            raise CorruptError(f"field number {number}", offset=begin)
+        content = pos
+        if wire_type == VARINT:
+            _, pos = decode_varint(data, pos)
+        elif wire_type == LENGTH_DELIMITED:
+            size, content = decode_varint(data, pos)
+            pos = content + size
+        elif wire_type in _FIXED_SIZES:
+            pos += _FIXED_SIZES[wire_type]
+        else:
+            raise CorruptError(f"field {number} has wire type {wire_type}", offset=begin)
+        if pos > stop:
+            raise TruncatedError(f"field {number}", wanted=pos, available=stop, offset=begin)
+        yield FieldPlace(number, wire_type, begin, content, pos)
+
+
 def decode_integers(field: Field) -> np.ndarray:
     """Return the integers (uint64) of one occurrence of a repeated varint field: packed many, or one."""
     if field.wire_type == VARINT:

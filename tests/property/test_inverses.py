@@ -34,7 +34,17 @@ from ckptfmt.table import Table
 from ckptfmt.table.block import Block
 from ckptfmt.tensor import tensor_proto
 from ckptfmt.tensor.array import decode_raw
-from ckptfmt.wire.coding import decode_varint, decode_varints, encode_varint
+from ckptfmt.wire.coding import (
+    FIXED32,
+    FIXED64,
+    LENGTH_DELIMITED,
+    VARINT,
+    decode_fields,
+    decode_varint,
+    decode_varints,
+    encode_varint,
+    find_fields,
+)
 from ckptfmt.wire.crc32c import crc32c, mask, unmask
 from ckptfmt.wire.ordered_code import (
     decode_snum,
@@ -125,6 +135,58 @@ def test_any_bytes_are_an_ordered_code_or_an_error(data: bytes) -> None:
             continue
         assert end <= len(data)
         assert decode(encode(value), 0)[0] == value
+
+
+# --- fields --------------------------------------------------------------------------------------------
+
+FIELD = st.tuples(st.integers(1, 20), st.sampled_from([VARINT, FIXED64, LENGTH_DELIMITED, FIXED32]))
+SIZES = {FIXED64: 8, FIXED32: 4}
+
+
+@st.composite
+def messages_of_fields(draw: st.DrawFn) -> bytes:
+    """Messages, some of them with a wrong byte or cut short."""
+    data = b""
+    for number, wire_type in draw(st.lists(FIELD, max_size=5)):
+        data += encode_varint(number << 3 | wire_type)
+        if wire_type == VARINT:
+            data += encode_varint(draw(UINT64))
+        else:
+            size = SIZES.get(wire_type, draw(st.integers(0, 200)))
+            data += (encode_varint(size) if wire_type == LENGTH_DELIMITED else b"") + bytes(size)
+    if draw(st.booleans()):
+        return data
+    return data[: draw(st.integers(0, len(data)))] + draw(st.binary(max_size=3))
+
+
+@given(messages_of_fields(), st.binary(max_size=3), st.binary(max_size=3))
+def test_the_places_of_fields_are_those_of_what_they_hold(data: bytes, before: bytes, behind: bytes) -> None:
+    start, stop = len(before), len(before) + len(data)
+    places, fields = [], []
+    try:
+        fields += decode_fields(data)
+    except CorruptError:
+        fields.append(None)
+    whole = before + data + behind
+    try:
+        places += find_fields(whole, start, stop)
+    except CorruptError:
+        places.append(None)
+    assert len(places) == len(fields)
+    at = start
+    for place, field in zip(places, fields, strict=True):
+        assert (place is None) == (field is None)
+        if place is None or field is None:
+            break
+        assert (place.start, place.number, place.wire_type) == (at, field.number, field.wire_type)
+        at = place.stop
+        content = whole[place.content : place.stop]
+        if field.wire_type == LENGTH_DELIMITED:
+            assert content == bytes(field.content)
+        elif field.wire_type == VARINT:
+            assert decode_varint(content, 0)[0] == field.value
+        else:
+            assert int.from_bytes(content, "little") == field.value
 
 
 # --- strings -------------------------------------------------------------------------------------------
