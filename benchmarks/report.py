@@ -122,7 +122,7 @@ def _wanted(target: Target) -> str:
         number = f"≥ {target.wanted / 1e9:g} GB/s"
     else:
         is_bytes = target.figure in ("private", "read")
-        number = f"≤ {_mib(target.wanted)} MiB" if is_bytes else f"≤ {target.wanted:g} ×"
+        number = f"≤ {mib_text(target.wanted)} MiB" if is_bytes else f"≤ {target.wanted:g} ×"
     return f"{number} ({target.says})" if target.says else number
 
 
@@ -130,7 +130,7 @@ def _figure(target: Target, value: float | None) -> str:
     if value is None:
         return NOT_MEASURED
     if target.figure in ("private", "read"):
-        return f"{_mib(value)} MiB"
+        return f"{mib_text(value)} MiB"
     if target.figure == "speed":
         return f"{value / 1e9:.2f} GB/s"
     return f"{value:,.2f} ×" if value < 100 else f"{value:,.0f} ×"
@@ -219,9 +219,11 @@ def _timings(mode: str, cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
             median = statistics.median(seconds)
             ratio = "" if library == OURS or not ours else _times_text(median / statistics.median(ours))
             shown = f"*process* {library}" if isinstance(case.jobs[library], Command) else library
-            spread = f"{_ms(min(seconds))} to {_ms(max(seconds))}"
+            spread = f"{ms_text(min(seconds))} to {ms_text(max(seconds))}"
             rate = _rate(result.nbytes.get(input_of(case, library)), median) if case.rate else ""
-            rows.append([name if first else "", shown, _ms(median), spread, str(len(seconds)), rate, ratio])
+            rows.append(
+                [name if first else "", shown, ms_text(median), spread, str(len(seconds)), rate, ratio]
+            )
             first = False
     head = ["case", "library", "median, ms", "min to max, ms", "runs", "GiB/s", "ckptfmt is … × faster"]
     return table(head, ["---", "---", *["--:"] * 5], rows) if rows else "No case was run so."
@@ -235,7 +237,7 @@ def _memory(cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
             if "memory" not in outcome.reports:
                 continue
             figures = [outcome.figure("memory", key) for key in ("peak_rss", "private", "private_dirty")]
-            texts = [NOT_MEASURED if figure is None else _mib(figure) for figure in figures]
+            texts = [NOT_MEASURED if figure is None else mib_text(figure) for figure in figures]
             rows.append([name if first else "", library, *texts])
             first = False
     head = ["case", "library", "peak", "private", "of it no file's"]
@@ -264,12 +266,14 @@ def _gaps(cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
     return "\n".join(rows)
 
 
-def _ms(seconds: float) -> str:
+def ms_text(seconds: float) -> str:
+    """Return a time in milliseconds, as tables have it."""
     milliseconds = 1e3 * seconds
     return f"{milliseconds:,.0f}" if milliseconds >= 1000 else f"{milliseconds:.3g}"
 
 
-def _mib(nbytes: float) -> str:
+def mib_text(nbytes: float) -> str:
+    """Return a size in MiB, as tables have it."""
     mebibytes = nbytes / (1 << 20)
     return f"{mebibytes:,.0f}" if mebibytes >= 100 else f"{mebibytes:.3g}"
 

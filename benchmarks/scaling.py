@@ -35,7 +35,7 @@ from benchmarks.cases.large import (
 )
 from benchmarks.environment import environment
 from benchmarks.plot import plot
-from benchmarks.report import environment_text, table
+from benchmarks.report import environment_text, mib_text, ms_text, table
 from benchmarks.runner import CaseResult, Plan, run_case
 
 SHARDS = (1, 2, 4, 8, 16)
@@ -168,7 +168,7 @@ def markdown(facts: Mapping[str, Any], curves: Curves, gaps: Mapping[str, str], 
         xs = sorted({x for line in lines.values() for x in line})
         rows = []
         for (operation, library), line in lines.items():
-            times = [f"{1e3 * line[x]['median']:,.3g}" if x in line else "" for x in xs]
+            times = [ms_text(line[x]["median"]) if x in line else "" for x in xs]
             rows.append([operation, library, *times, _growth(line)])
         head = ["operation", "library", *(x_text(axis, x) for x in xs), "growth at the end"]
         sections += [f"## By {axis}", table(head, ["---", "---", *["--:"] * (len(xs) + 1)], rows)]
@@ -180,7 +180,7 @@ def markdown(facts: Mapping[str, Any], curves: Curves, gaps: Mapping[str, str], 
 def _growth(line: Mapping[int, Mapping[str, Any]]) -> str:
     x = max(line)
     growth = line[x]["private_dirty"]
-    return "not measured" if growth is None else f"{growth / (1 << 20):.3g} MiB"
+    return "not measured" if growth is None else f"{mib_text(growth)} MiB"
 
 
 def x_text(axis: str, x: int) -> str:
