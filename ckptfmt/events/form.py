@@ -9,13 +9,17 @@ A program logs the same few scalars again and again. Two of its events differ on
 
 so that a form, found in one event field by field, tells all events of its length that are the same in all
 other bytes. An event of any other kind has no form, and is left to protobuf's decoder.
+
+Events of one length are compared and decoded together, as rows of 8-byte words::
+
+    row:          bytes that do not count, to fill the first word; event; masked CRC-32C of it uint32
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -23,6 +27,7 @@ from ckptfmt.dtypes import DTYPES
 from ckptfmt.errors import CorruptError
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
+from ckptfmt.record.frame import FOOTER_SIZE
 from ckptfmt.wire.coding import (
     FIXED32,
     FIXED64,
@@ -75,55 +80,91 @@ class Form:
     values: tuple[Place, ...]
 
     @cached_property
-    def mask(self) -> np.ndarray:
-        """The bits that are the same in all events of a layout (uint8)."""
-        mask = np.full(self.size, 0xFF, np.uint8)
+    def _numbers(self) -> list[Span]:
+        """Where the bytes that vary are."""
+        spans = [(place.offset, place.offset + 4) for place in self.values]
         if self.wall_time is not None:
-            mask[self.wall_time : self.wall_time + 8] = 0
+            spans.append((self.wall_time, self.wall_time + 8))
+        if self.step is not None:
+            spans.append((self.step[0], sum(self.step)))
+        return spans
+
+    @cached_property
+    def _mask(self) -> bytearray:
+        """The bits that are the same in all events of a layout."""
+        mask = bytearray(b"\xff") * self.size
+        for start, stop in self._numbers:
+            mask[start:stop] = bytes(stop - start)
         if self.step is not None:
             offset, size = self.step
-            mask[offset : offset + size] = 0x80  # whether the number goes on
-        for place in self.values:
-            mask[place.offset : place.offset + 4] = 0
+            mask[offset : offset + size] = b"\x80" * size  # whether the number goes on
         return mask
 
     @cached_property
+    def _texts(self) -> list[Span]:
+        """Where the texts are."""
+        spans = [span for place in self.values for span in (place.tag, place.node_name, place.metadata)]
+        return [span for span in spans if span is not None]
+
+    @cached_property
     def words(self) -> np.ndarray:
-        """The mask as words, bytes before it that do not count (uint64)."""
-        return as_words(self.mask)
+        """The bits of a row that are the same in all events of a layout (uint64)."""
+        return as_row(self._mask)
 
     @cached_property
     def frame(self) -> np.ndarray:
-        """The bits that are the same in all events of this form: those of the mask without texts (uint64)."""
-        frame = self.mask.copy()
-        for place in self.values:
-            for span in filter(None, (place.tag, place.node_name, place.metadata)):
-                frame[slice(*span)] = 0
-        return as_words(frame)
+        """Those that are the same for all layouts of this form: without texts (uint64)."""
+        frame = self._mask.copy()
+        for start, stop in self._texts:
+            frame[start:stop] = bytes(stop - start)
+        return as_row(frame)
 
     @cached_property
-    def varying(self) -> list[tuple[int, int]]:
-        """The bytes that vary, and which of their bits do."""
-        return [(at, 0xFF ^ int(self.mask[at])) for at in np.flatnonzero(self.mask != 0xFF).tolist()]
+    def texts(self) -> slice:
+        """The words of a row in which layouts of this form may differ."""
+        padding = _padding(self.size)
+        start, stop = min(start for start, _ in self._texts), max(stop for _, stop in self._texts)
+        return slice((padding + start) // 8, -(-(padding + stop) // 8))
+
+    @cached_property
+    def _unchanged(self) -> int:
+        """What bits that are the same in bytes that vary add to a CRC-32C: those by which a step goes on."""
+        added = 0
+        offset, size = self.step or (0, 1)
+        for at in range(offset, offset + size - 1):
+            added ^= int(added_by(self.size - 1 - at)[0x80])
+        return added
 
     def crcs(self, rows: np.ndarray) -> np.ndarray:
-        """Return what the varying bits of events, as rows of bytes, add to their CRC-32C."""
-        pad = rows.shape[1] - self.size
-        crcs = np.zeros(len(rows), np.uint32)
-        for at, bits in self.varying:
-            column = rows[:, pad + at]
-            crcs ^= added_by(self.size - 1 - at)[column if bits == 0xFF else column & bits]
+        """Return what the varying bits of events, given as rows of words, add to their CRC-32C (uint32)."""
+        crcs = np.full(len(rows), self._unchanged, np.uint32)
+        added = np.empty_like(crcs)
+        columns = rows.view(np.uint8).T[_padding(self.size) :]
+        for start, stop in self._numbers:
+            # Indexes as NumPy wants them, and an array to fill: a third of the time of table[column].
+            places = columns[start:stop].astype(np.intp, order="C")
+            for following, column in zip(range(self.size - 1 - start, -1, -1), places, strict=False):
+                added_by(following).take(column, out=added, mode="wrap")
+                crcs ^= added
         return crcs
 
     def steps(self, rows: np.ndarray) -> np.ndarray:
-        """Return the steps of events given as rows of bytes (int64)."""
-        steps = np.zeros(len(rows), np.int64)
-        if self.step is not None:
-            offset, size = self.step
-            pad = rows.shape[1] - self.size
-            for i in range(size):
-                steps |= (rows[:, pad + offset + i].astype(np.int64) & 0x7F) << 7 * i
+        """Return the steps of events given as rows of words (int64)."""
+        if self.step is None:
+            return np.zeros(len(rows), np.int64)
+        offset, size = self.step
+        columns = rows.view(np.uint8).T[_padding(self.size) + offset :]
+        steps = columns[size - 1].astype(np.int64)
+        for column in columns[size - 2 :: -1] if size > 1 else ():
+            steps <<= 7
+            steps |= column & 0x7F
         return steps
+
+    def numbers(self, rows: np.ndarray, dtype: np.dtype[Any], offset: int) -> np.ndarray:
+        """Return the numbers at an offset of events given as rows of words; the last is the checksum."""
+        at = _padding(self.size) + offset
+        numbers: np.ndarray = np.ndarray((len(rows),), dtype, rows, at, (8 * rows.shape[1],))
+        return numbers.copy()
 
 
 class Layout(NamedTuple):
@@ -131,7 +172,7 @@ class Layout(NamedTuple):
 
     form: Form
     key: bytes
-    """The event, all that varies in it zero, as bytes of whole words."""
+    """The event as a row, all that varies in it zero."""
     crc: int
     """The CRC-32C of that."""
     tags: tuple[str, ...]
@@ -140,11 +181,15 @@ class Layout(NamedTuple):
     """The serialized SummaryMetadata of each value, empty where it has none."""
 
 
-def as_words(row: np.ndarray) -> np.ndarray:
-    """Return bytes as words (uint64), with zeros before them to fill the first."""
-    padded = np.zeros(-(-len(row) // 8) * 8, np.uint8)
-    padded[len(padded) - len(row) :] = row
-    return padded.view("<u8")
+def _padding(size: int) -> int:
+    """Bytes before an event in its row."""
+    return -(size + FOOTER_SIZE) % 8
+
+
+def as_row(event: bytes | bytearray) -> np.ndarray:
+    """Return the bytes of an event as a row (uint64), with zeros for what else is in it."""
+    row: np.ndarray = np.frombuffer(b"".join((bytes(_padding(len(event))), event, bytes(FOOTER_SIZE))), "<u8")
+    return row
 
 
 def layout_of(event: bytes) -> Layout | None:
@@ -158,12 +203,12 @@ def layout_of(event: bytes) -> Layout | None:
 
 def layout_in(form: Form, event: bytes) -> Layout | None:
     """Return the layout of an event that has a form, None where a text in it is not valid."""
-    return layout_of_key(form, as_words(np.frombuffer(event, np.uint8) & form.mask).tobytes())
+    return layout_of_key(form, (as_row(event) & form.words).tobytes())
 
 
 def layout_of_key(form: Form, key: bytes) -> Layout | None:
     """Return the layout that has a key: an event with zeros for what varies; None as of :func:`layout_in`."""
-    event = key[len(key) - form.size :]
+    event = key[_padding(form.size) : -FOOTER_SIZE]
     tags, metadata = [], []
     try:
         for place in form.values:

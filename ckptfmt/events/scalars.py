@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ckptfmt.events.form import MAX_SIZE, Form, Layout, layout_in, layout_of, layout_of_key
+from ckptfmt.record.frame import FOOTER_SIZE
 from ckptfmt.record.reader import Batch
-from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.crc_rows import mask_all
 
 MIN_ROWS = 3
@@ -130,56 +130,54 @@ class ScalarDecoder:
                 known[-1].add(layout)
                 self._count += 1
             each = known[tried]
-            numbers = self._match(each, batch, rows, words, left)
+            part = words if left.size == len(rows) else words[left]
+            numbers = self._match(each, batch, rows, left, part)
             found = numbers >= 0
-            each.is_idle = not found.any()
-            if tried and not each.is_idle:
+            count = np.count_nonzero(found)
+            each.is_idle = not count
+            if tried and count:
                 # The next events are likely to have the same.
                 known.insert(0, known.pop(tried))
             tried += 1
-            if found.all():
-                places, left = left, left[:0]
-            else:
-                places, numbers, left = left[found], numbers[found], left[~found]
-            if places.size:
-                everything = places.size == len(rows)
-                groups.append(_Group(each, rows[places], words if everything else words[places], numbers))
+            if count == left.size:
+                groups.append(_Group(each, rows[left], part, numbers))
+                left = left[:0]
+            elif count:
+                groups.append(_Group(each, rows[left[found]], part[found], numbers[found]))
+                left = left[~found]
         if not known:
             del self._forms[size]
         return groups, rows[np.concatenate([np.array(others, np.int64), left])]
 
     def _match(
-        self, known: Layouts, batch: Batch, rows: np.ndarray, words: np.ndarray, left: np.ndarray
+        self, known: Layouts, batch: Batch, rows: np.ndarray, left: np.ndarray, words: np.ndarray
     ) -> np.ndarray:
         """The number of the layout of each record that is left, -1 where it is of none that is kept."""
+        form = known.form
         numbers = np.full(len(left), -1, np.int64)
-        missing = np.arange(len(left))
-        part = words if left.size == len(words) else words[left]
-        for number, layout in enumerate(known.items[:MAX_COMPARED]):
-            same = _equal(part, known.form.words, np.frombuffer(layout.key, _WORD))
-            if same.all():
-                numbers[missing] = number
-                return numbers
-            numbers[missing[same]] = number
-            missing, part = missing[~same], part[~same]
-        # Of other tags, but of this form: the rest is the same.
-        frame = known.form.frame
-        alike = _equal(part, frame, known.pattern & frame)
-        missing, part = missing[alike], part[alike]
-        # A new tag or two is found in all events at once; of many each event is looked up.
-        while missing.size and len(known.items) < MAX_COMPARED and self._count < MAX_LAYOUTS:
-            found_there = layout_in(known.form, _record(batch, int(rows[left[missing[0]]])))
-            if found_there is None or found_there.key in known.numbers:
-                missing, part = missing[1:], part[1:]
-                continue
-            number = known.add(found_there)
-            self._count += 1
-            same = _equal(part, known.form.words, np.frombuffer(found_there.key, _WORD))
-            numbers[missing[same]] = number
-            missing, part = missing[~same], part[~same]
-        if not missing.size:
+        columns = np.ascontiguousarray(words.T)
+        is_open = _equal(columns, form.frame, known.pattern & form.frame)
+        count = np.count_nonzero(is_open)
+        # A few tags are found in all events at once; of many each event is looked up.
+        number = 0
+        while count and number < MAX_COMPARED:
+            if number == len(known.items):
+                layout = layout_in(form, _record(batch, int(rows[left[is_open.argmax()]])))
+                if layout is None or layout.key in known.numbers or self._count >= MAX_LAYOUTS:
+                    break
+                known.add(layout)
+                self._count += 1
+            pattern = np.frombuffer(known.items[number].key, _WORD)[form.texts]
+            same = _equal(columns[form.texts], form.words[form.texts], pattern)
+            same &= is_open
+            numbers[same] = number
+            is_open ^= same
+            count -= np.count_nonzero(same)
+            number += 1
+        if not count:
             return numbers
-        keys = _as_bytes(part & known.form.words)
+        missing = np.flatnonzero(is_open)
+        keys = _as_bytes(words[missing] & form.words)
         known_numbers = known.numbers
         found = [known_numbers.get(key, -1) for key in keys]
         refused: set[bytes] = set()
@@ -187,7 +185,7 @@ class ScalarDecoder:
             key = keys[i]
             number = known_numbers.get(key, -1)
             if number < 0 and self._count < MAX_LAYOUTS and key not in refused:
-                layout_there = layout_of_key(known.form, key)
+                layout_there = layout_of_key(form, key)
                 if layout_there is None:
                     refused.add(key)
                     continue
@@ -198,14 +196,9 @@ class ScalarDecoder:
         return numbers
 
 
-def _equal(rows: np.ndarray, mask: np.ndarray, pattern: np.ndarray) -> np.ndarray:
-    """Which rows of words have the bits of a pattern, those of the mask."""
-    same = np.ones(len(rows), bool)
-    for column, (bits, wanted) in enumerate(zip(mask.tolist(), pattern.tolist(), strict=True)):
-        if bits == _ALL_BITS:
-            same &= rows[:, column] == wanted
-        elif bits:
-            same &= rows[:, column] & bits == wanted
+def _equal(columns: np.ndarray, mask: np.ndarray, pattern: np.ndarray) -> np.ndarray:
+    """Which rows, given as columns of words, have the bits of a pattern, those of the mask."""
+    same: np.ndarray = (columns & mask[:, None] == pattern[:, None]).all(axis=0)
     return same
 
 
@@ -224,31 +217,28 @@ class _Group(NamedTuple):
         """Append their columns; return the numbers of those that are damaged."""
         layouts, rows, words, numbers = self
         form = layouts.form
-        data = batch.data
         damaged = rows[:0]
         if verify:
-            crcs = form.crcs(words.view(np.uint8))
+            crcs = form.crcs(words)
             if len(layouts.items) == 1:
                 crcs ^= np.uint32(layouts.crcs[0])
             else:
                 crcs ^= np.array(layouts.crcs, np.uint32)[numbers]
-            at = batch.begins[rows] + form.size
-            intact = mask_all(crcs) == _numbers(data, _CRC, at)
+            intact = mask_all(crcs) == form.numbers(words, _CRC, form.size)
             if not intact.all():
                 damaged = rows[~intact]
                 rows, numbers, words = rows[intact], numbers[intact], words[intact]
         if rows.size:
-            begins = batch.begins[rows]
             columns.append(
                 Columns(
                     layouts,
                     numbers,
                     batch.base + batch.borders[rows],
-                    form.steps(words.view(np.uint8)),
+                    form.steps(words),
                     np.zeros(len(rows))
                     if form.wall_time is None
-                    else _numbers(data, _DOUBLE, begins + form.wall_time),
-                    [_numbers(data, _FLOAT, begins + place.offset) for place in form.values],
+                    else form.numbers(words, _DOUBLE, form.wall_time),
+                    [form.numbers(words, _FLOAT, place.offset) for place in form.values],
                 )
             )
         return damaged
@@ -260,21 +250,14 @@ def _record(batch: Batch, number: int) -> bytes:
 
 
 def _rows_of(batch: Batch, rows: np.ndarray, size: int) -> np.ndarray:
-    """The bytes of records of one size as rows of words; what stands before them fills the first."""
-    width = -(-size // 8) * 8
+    """Records of one size as rows of words, see :mod:`ckptfmt.events.form`; before them is what comes."""
+    width = -(-(size + FOOTER_SIZE) // 8) * 8
     data = batch.data
+    # As bytes, which have no alignment that would have to be seen to.
     items = np.ndarray((len(data) - width + 1,), f"V{width}", data, 0, (1,))
     # Never before the beginning: a header stands before each.
-    found: np.ndarray = items[batch.begins[rows] - (width - size)]
+    found: np.ndarray = items[batch.borders[rows + 1] - width]
     return found.view("<u8").reshape(len(rows), width // 8)
-
-
-def _numbers(data: Buffer, dtype: np.dtype[Any], at: np.ndarray) -> np.ndarray:
-    """The numbers that begin at some bytes."""
-    # As bytes, which have no alignment that would have to be seen to.
-    items = np.ndarray((len(data) - dtype.itemsize + 1,), f"V{dtype.itemsize}", data, 0, (1,))
-    found: np.ndarray = items[at]
-    return found.view(dtype)
 
 
 def _as_bytes(words: np.ndarray) -> list[bytes]:

@@ -195,7 +195,9 @@ class Summaries:
 
     def _see(self, layouts: Layouts, of_layouts: _OfLayouts, numbers: np.ndarray, places: np.ndarray) -> None:
         """Take the metadata of layouts that come for the first time."""
-        for at, row in zip(*(each.tolist() for each in np.unique(numbers, return_index=True)), strict=True):
+        is_one = len(layouts.items) == 1
+        met, rows = ([0], [0]) if is_one else map(np.ndarray.tolist, np.unique(numbers, return_index=True))
+        for at, row in zip(met, rows, strict=True):
             if at in of_layouts.unseen:
                 of_layouts.unseen.remove(at)
                 for number, stored in enumerate(layouts.items[at].metadata):
@@ -312,10 +314,16 @@ def _rows_of(part: _Part) -> int:
     return len(np.asarray(part.values[3]))  # places are never the same in all rows
 
 
+def _order(part: _Part) -> tuple[int, int]:
+    """By tag where it has one, and by the place where it begins."""
+    places: Any = part.values[3]
+    return part.tags if isinstance(part.tags, int) else -1, int(places[0])
+
+
 def _table(parts: list[_Part], rows: int, tags: int) -> _Table:
     """A table of all rows of parts."""
-    # Parts of one tag each are in order then.
-    parts.sort(key=lambda part: part.tags if isinstance(part.tags, int) else -1)
+    # Parts of one tag each are in order then, and of most others the values of each tag.
+    parts.sort(key=_order)
     numbers = np.empty(rows, np.int32)
     columns = [np.empty(rows, dtype) for dtype in _DTYPES]
     if any(np.asarray(part.values[-1]).dtype == np.float64 for part in parts):
