@@ -171,7 +171,11 @@ class EventFile:
     def _make_tags(self) -> dict[str, str]:
         found = self._by_kind()
         kinds = {tag: kind for kind in reversed(KINDS) for tag in found[kind]}
-        return {tag: kinds[tag] for tag, _ in self._run.summaries.codes() if tag in kinds}
+        return {tag: kinds[tag] for tag, _ in self._codes() if tag in kinds}
+
+    def _codes(self) -> list[tuple[str, list[int]]]:
+        """All tags in the order of their first values, with the codes of these."""
+        return self._view("codes", lambda: list(self._run.summaries.codes()))
 
     def _view(self, name: str, make: Callable[[], T]) -> T:
         """What is made of all that is gathered, made once until there is more."""
@@ -192,7 +196,7 @@ class EventFile:
     def _make_by_kind(self) -> dict[str, dict[str, list[int] | None]]:
         found: dict[str, dict[str, list[int] | None]] = {kind: {} for kind in (*KINDS, HPARAMS)}
         summaries = self._run.summaries
-        for tag, codes in summaries.codes():
+        for tag, codes in self._codes():
             plugin = summaries.metadata(tag).plugin
             kinds = [kind_of_value(code, plugin) for code in codes]
             for kind in kinds:

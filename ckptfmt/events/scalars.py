@@ -1,4 +1,7 @@
-"""Scalars of many events at once: events of one form are decoded together, an array for each number."""
+"""Scalars of many events at once: events of one form are decoded together, an array for each number.
+
+In this file the *size* of an event is that of what is behind its stamp.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,19 @@ from typing import NamedTuple
 import numpy as np
 
 from ckptfmt.events.form import MAX_SIZE, Form, Layout, layout_in, layout_of, layout_of_key
+from ckptfmt.events.stamp import Stamps, stamps_of
 from ckptfmt.record.frame import FOOTER_SIZE
 from ckptfmt.record.reader import Batch
-from ckptfmt.wire.crc_rows import mask_all
+from ckptfmt.wire.crc_rows import crc_before, mask_all
 
 MIN_ROWS = 3
-"""Events of one length in a batch from which on it is asked for their form."""
+"""Events of one size in a batch from which on it is asked for their form."""
 
 MIN_ALIKE = 2
-"""Events of one length in a batch that make it worth to look for a form."""
+"""Events of one size in a batch that make it worth to look for a form."""
 
 MAX_FORMS = 16
-"""Forms of one length that are kept: each is compared with all events of that length."""
+"""Forms of one size that are kept: each is compared with all events of that size."""
 
 MAX_LAYOUTS = 1 << 16
 """Layouts kept; a program that has more logs most tags once."""
@@ -29,13 +33,9 @@ MAX_COMPARED = 4
 """Layouts that are tried one by one; more are looked up by their bytes."""
 
 MAX_FAILURES = 4
-"""Events of one length without a form after which no more of these are asked for one."""
+"""Events of one size without a form after which no more of these are asked for one."""
 
-_ALL_BITS = (1 << 64) - 1
 _WORD = np.dtype("<u8")
-_CRC = np.dtype("<u4")
-_FLOAT = np.dtype("<f4")
-_DOUBLE = np.dtype("<f8")
 
 
 @dataclass(eq=False)
@@ -44,14 +44,14 @@ class Layouts:
 
     form: Form
     pattern: np.ndarray
-    """The bytes of an event that has it, as words."""
+    """The key of a layout that has it, as words."""
     items: list[Layout] = field(default_factory=list)
     numbers: dict[bytes, int] = field(default_factory=dict)
     """The number of each layout, by its key."""
     crcs: array[int] = field(default_factory=lambda: array("I"))
     """The CRC-32C of each."""
     is_idle: bool = False
-    """Whether the last batch with events of this length had none of this form."""
+    """Whether the last batch with events of this size had none of this form."""
 
     def add(self, layout: Layout) -> int:
         """Keep a layout; return its number."""
@@ -69,6 +69,8 @@ class Columns(NamedTuple):
     """Of each the number of its layout (int64)."""
     offsets: np.ndarray
     """Of each where its frame begins in the file (int64)."""
+    sizes: np.ndarray
+    """Bytes of each record (int64)."""
     steps: np.ndarray
     wall_times: np.ndarray
     values: list[np.ndarray]
@@ -91,7 +93,10 @@ class ScalarDecoder:
         columns: list[Columns] = []
         others: list[np.ndarray] = []
         damaged: list[np.ndarray] = []
-        sizes = np.minimum(batch.sizes, MAX_SIZE + 1).astype(np.uint16)
+        stamps = stamps_of(batch)
+        contents = np.where(stamps.sizes > 0, batch.sizes - stamps.sizes, 0)
+        sizes = contents.clip(0, MAX_SIZE + 1).astype(np.uint16)
+        crcs = stamps.crcs() if self._verify else None
         # Of 16-bit numbers a sort that goes through them twice.
         order = np.argsort(sizes, kind="stable")
         borders = np.flatnonzero(np.diff(sizes[order])) + 1
@@ -99,7 +104,7 @@ class ScalarDecoder:
             size = int(sizes[rows[0]]) if rows.size else 0
             if 0 < size <= MAX_SIZE and (rows.size >= MIN_ROWS or size in self._forms):
                 groups, rows = self._groups(batch, rows, size)
-                damaged += [group.decode(batch, columns, verify=self._verify) for group in groups]
+                damaged += [group.decode(batch, stamps, crcs, columns) for group in groups]
             others.append(rows)
         return columns, _sorted(others), _sorted(damaged)
 
@@ -120,7 +125,7 @@ class ScalarDecoder:
                     break
                 if tried == MAX_FORMS or self._count >= MAX_LAYOUTS:
                     break
-                layout = layout_of(_record(batch, int(rows[left[0]])))
+                layout = layout_of(_content(batch, int(rows[left[0]]), size))
                 if layout is None or any(each.form == layout.form for each in known):
                     # Not one of scalars, or one of a layout of which there are too few.
                     others.append(int(left[0]))
@@ -162,7 +167,7 @@ class ScalarDecoder:
         number = 0
         while count and number < MAX_COMPARED:
             if number == len(known.items):
-                layout = layout_in(form, _record(batch, int(rows[left[is_open.argmax()]])))
+                layout = layout_in(form, _content(batch, int(rows[left[is_open.argmax()]]), form.size))
                 if layout is None or layout.key in known.numbers or self._count >= MAX_LAYOUTS:
                     break
                 known.add(layout)
@@ -213,18 +218,24 @@ class _Group(NamedTuple):
     numbers: np.ndarray
     """The layout of each."""
 
-    def decode(self, batch: Batch, columns: list[Columns], *, verify: bool) -> np.ndarray:
-        """Append their columns; return the numbers of those that are damaged."""
+    def decode(
+        self, batch: Batch, stamps: Stamps, crcs: np.ndarray | None, columns: list[Columns]
+    ) -> np.ndarray:
+        """Append their columns; return the numbers of those that are damaged.
+
+        ``crcs`` are those of all stamps; None where nothing is to be verified.
+        """
         layouts, rows, words, numbers = self
         form = layouts.form
         damaged = rows[:0]
-        if verify:
-            crcs = form.crcs(words)
+        if crcs is not None:
+            computed = crc_before(crcs[rows], form.size)
+            computed ^= form.crcs(words)
             if len(layouts.items) == 1:
-                crcs ^= np.uint32(layouts.crcs[0])
+                computed ^= np.uint32(layouts.crcs[0])
             else:
-                crcs ^= np.array(layouts.crcs, np.uint32)[numbers]
-            intact = mask_all(crcs) == form.numbers(words, _CRC, form.size)
+                computed ^= np.array(layouts.crcs, np.uint32)[numbers]
+            intact = mask_all(computed) == form.stored_crcs(words)
             if not intact.all():
                 damaged = rows[~intact]
                 rows, numbers, words = rows[intact], numbers[intact], words[intact]
@@ -234,28 +245,28 @@ class _Group(NamedTuple):
                     layouts,
                     numbers,
                     batch.base + batch.borders[rows],
-                    form.steps(words),
-                    np.zeros(len(rows))
-                    if form.wall_time is None
-                    else form.numbers(words, _DOUBLE, form.wall_time),
-                    [form.numbers(words, _FLOAT, place.offset) for place in form.values],
+                    batch.sizes[rows],
+                    stamps.steps[rows],
+                    stamps.wall_times[rows],
+                    [form.floats(words, place) for place in form.values],
                 )
             )
         return damaged
 
 
-def _record(batch: Batch, number: int) -> bytes:
-    begin = int(batch.begins[number])
-    return bytes(batch.data[begin : begin + int(batch.sizes[number])])
+def _content(batch: Batch, number: int, size: int) -> bytes:
+    """What is behind the stamp of a record."""
+    stop = int(batch.borders[number + 1]) - FOOTER_SIZE
+    return bytes(batch.data[stop - size : stop])
 
 
 def _rows_of(batch: Batch, rows: np.ndarray, size: int) -> np.ndarray:
-    """Records of one size as rows of words, see :mod:`ckptfmt.events.form`; before them is what comes."""
+    """Events of one size as rows of words, see :mod:`ckptfmt.events.form`."""
     width = -(-(size + FOOTER_SIZE) // 8) * 8
     data = batch.data
     # As bytes, which have no alignment that would have to be seen to.
     items = np.ndarray((len(data) - width + 1,), f"V{width}", data, 0, (1,))
-    # Never before the beginning: a header stands before each.
+    # Never before the beginning: a header and a stamp stand before each.
     found: np.ndarray = items[batch.borders[rows + 1] - width]
     return found.view("<u8").reshape(len(rows), width // 8)
 

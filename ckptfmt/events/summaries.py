@@ -169,7 +169,7 @@ class Summaries:
                     (
                         codes[0] if is_one else np.array(codes, np.int8)[columns.numbers],
                         number,
-                        layouts.form.size,
+                        columns.sizes,
                         places,
                         columns.steps,
                         columns.wall_times,

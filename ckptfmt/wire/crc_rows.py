@@ -38,12 +38,49 @@ def added_by(following: int) -> np.ndarray:
     return _tables[following]
 
 
+def add_bytes(crcs: np.ndarray, columns: np.ndarray, following: int) -> None:
+    """Turn the CRCs of strings (uint32) into those of strings that have other bytes where these have zeros.
+
+    Parameters
+    ----------
+    crcs
+        The CRC of each string.
+    columns
+        The bytes: an array of uint8, a row for each place and a column for each string.
+    following
+        How many bytes follow the last place.
+    """
+    # The indexes as NumPy wants them, and an array to fill: a third of the time of table[column].
+    places, added = np.empty(len(crcs), np.intp), np.empty_like(crcs)
+    for after, column in zip(range(following + len(columns) - 1, -1, -1), columns, strict=False):
+        places[:] = column
+        added_by(after).take(places, out=added, mode="wrap")
+        crcs ^= added
+
+
+def crc_before(crcs: np.ndarray, following: int) -> np.ndarray:
+    """Return what strings add to the CRC of themselves and what follows, ``following`` bytes, at least 4.
+
+    The CRC of both together is this, combined by exclusive or with the CRC of what follows.
+    """
+    # A CRC is the state before what follows: as if its bytes were there instead of the first four.
+    found = np.zeros(len(crcs), np.uint32)
+    add_bytes(found, _bytes_of(crcs, "<u4"), following - 4)
+    return found
+
+
 def crc_of_words(words: np.ndarray) -> np.ndarray:
     """Return the CRC-32C of the 8 little-endian bytes of each word (uint64)."""
     crcs = np.full(len(words), crc32c(bytes(8)), np.uint32)
-    for place, column in enumerate(words.astype("<u8", copy=False).view(np.uint8).reshape(-1, 8).T):
-        crcs ^= added_by(7 - place)[column]
+    add_bytes(crcs, _bytes_of(words, "<u8"), 0)
     return crcs
+
+
+def _bytes_of(numbers: np.ndarray, dtype: str) -> np.ndarray:
+    """The bytes of numbers, a row for each place."""
+    stored = numbers.astype(dtype, copy=False)
+    columns: np.ndarray = stored.view(np.uint8).reshape(-1, stored.itemsize).T
+    return columns
 
 
 def mask_all(crcs: np.ndarray) -> np.ndarray:

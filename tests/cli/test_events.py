@@ -309,7 +309,7 @@ def test_following_shows_what_is_written(logs: Path) -> None:
         assert json.loads(process.stdout.readline()) == {
             "tag": "loss",
             "step": 400,
-            "wall_time": 0.0,
+            "wall_time": 1.5,
             "value": "NaN",
         }
         process.terminate()

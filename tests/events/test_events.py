@@ -25,8 +25,11 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.events.form import layout_of
+from ckptfmt.events.stamp import stamps_of
 from ckptfmt.proto import messages
+from ckptfmt.record.reader import Batch
 from ckptfmt.wire.coding import encode_varint
+from ckptfmt.wire.crc32c import crc32c
 from tests.support.corpus import CORPUS, entries, load_expected
 from tests.support.event_log import (
     EVENTS,
@@ -160,17 +163,69 @@ def test_any_mixture_of_tags_keeps_its_order(tags: list[str], seed: int) -> None
         assert list(found.tags) == list(dict.fromkeys(tags))
 
 
+STEPS = [0, 1, 127, 128, 300, 2**14 - 1, 2**14, 2**31, 2**49, 2**56 - 1, 2**56, 2**63 - 1, -1, -(2**63)]
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_steps_of_any_size_are_those_of_protobuf(tmp_path: Path, verify: bool) -> None:
+    steps = [step for step in STEPS for _ in range(5)]
+    events = [scalar("loss", i / 8, step, 1e9 + i) for i, step in enumerate(steps)]
+    path = write_events(tmp_path / "e.tfevents", events)
+    found = ckptfmt.open_events(path, verify=verify).scalars["loss"]
+    assert found.steps.tolist() == steps
+    assert found.wall_times.tolist() == [1e9 + i for i in range(len(steps))]
+    assert found.values.tolist() == [i / 8 for i in range(len(steps))]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(width=64),
+            st.one_of(st.integers(0, 2**56 - 1), st.sampled_from(STEPS)),
+            st.integers(1, 10),
+            st.sampled_from([b"", b"*\x00", bytes(20)]),
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_stamps_are_what_events_begin_with(stamps: list[tuple[float, int, int, bytes]]) -> None:
+    # A step may take more bytes than it needs.
+    pieces = [
+        b"\x09" + struct.pack("<d", wall_time) + (b"\x10" + _long_varint(step, size) if step else b"")
+        for wall_time, step, size, _ in stamps
+    ]
+    records = [piece + stamp[3] for piece, stamp in zip(pieces, stamps, strict=True)]
+    frames = [frame(record) for record in records]
+    found = stamps_of(Batch(b"".join(frames), 0, np.cumsum([0, *map(len, frames)])))
+    crcs = found.crcs()
+    for i, (wall_time, step, _, _) in enumerate(stamps):
+        is_usual = len(pieces[i]) <= 18 and len(records[i]) >= 14
+        assert found.sizes[i] == (len(pieces[i]) if is_usual else 0)
+        if is_usual:
+            assert found.steps[i] == step
+            assert np.array_equal(found.wall_times[i], wall_time, equal_nan=True)
+            assert crcs[i] == crc32c(pieces[i])
+
+
+def _long_varint(number: int, size: int) -> bytes:
+    """A varint of at least some bytes."""
+    short = encode_varint(number % 2**64)
+    more = size - len(short)
+    return short if more <= 0 else short[:-1] + bytes([short[-1] | 0x80]) + b"\x80" * (more - 1) + b"\0"
+
+
 def test_forms_are_only_those_of_scalars() -> None:
-    event = scalar("loss", 1.0, 300, 5.0)
-    data = event.SerializeToString()
+    data = scalar("loss", 1.0, 0, 0.0).SerializeToString()
+    assert data[:1] == b"*"  # neither a wall time nor a step
     layout = layout_of(data)
     assert layout is not None
     assert layout.tags == ("loss",)
     assert layout_of(VERSION.SerializeToString()) is None
     assert layout_of(data[:-1]) is None
     assert layout_of(b"") is None
-    assert layout_of(data + b"\x10\x05") is None  # a second step
-    assert layout_of(scalar("loss", 1.0, -1).SerializeToString()) is None
+    assert layout_of(data + b"\x10\x05") is None  # a step behind it
+    assert layout_of(data + data) is None
     bad = data.replace(b"loss", b"lo\xff\xff")
     assert layout_of(bad) is None
 

@@ -29,7 +29,7 @@ from ckptfmt.errors import (
 from ckptfmt.record import reader
 from ckptfmt.record.frame import decode_header, encode_frame, find_frames, find_header
 from ckptfmt.wire.crc32c import crc32c, mask
-from ckptfmt.wire.crc_rows import added_by, crc_of_words, mask_all
+from ckptfmt.wire.crc_rows import added_by, crc_before, crc_of_words, mask_all
 
 HELLO = bytes.fromhex("0500000000000000 eab2043e 68656c6c6f bb1f1c19")
 """The frame of ``hello`` as TensorFlow writes it."""
@@ -123,6 +123,14 @@ def test_checksums_of_many_are_those_of_each(words: list[bytes]) -> None:
     crcs = crc_of_words(np.frombuffer(b"".join(words), "<u8"))
     assert crcs.tolist() == [crc32c(word) for word in words]
     assert mask_all(crcs).tolist() == [mask(crc32c(word)) for word in words]
+
+
+@given(
+    st.lists(st.binary(min_size=5, max_size=5), min_size=1, max_size=20), st.binary(min_size=4, max_size=99)
+)
+def test_checksums_of_two_parts_are_combined(first: list[bytes], second: bytes) -> None:
+    crcs = crc_before(np.array([crc32c(part) for part in first], np.uint32), len(second))
+    assert (crcs ^ np.uint32(crc32c(second))).tolist() == [crc32c(part + second) for part in first]
 
 
 def test_what_a_byte_adds_to_a_checksum() -> None:

@@ -22,14 +22,14 @@ EVENTS = Path(__file__).parent.parent / "data" / "events"
 VERSION = messages.Event(wall_time=1.5, file_version="brain.Event:2")
 
 
-def scalar(tag: str, value: float, step: int, wall_time: float = 0.0) -> messages.Event:
+def scalar(tag: str, value: float, step: int, wall_time: float = 1.5) -> messages.Event:
     """An event of one scalar, as TensorFlow 1 writes it."""
     event = messages.Event(wall_time=wall_time, step=step)
     event.summary.value.add(tag=tag, simple_value=value)
     return event
 
 
-def tensor_scalar(tag: str, value: float, step: int, wall_time: float = 0.0) -> messages.Event:
+def tensor_scalar(tag: str, value: float, step: int, wall_time: float = 1.5) -> messages.Event:
     """An event of one scalar, as TensorFlow 2 writes it."""
     event = messages.Event(wall_time=wall_time, step=step)
     added = event.summary.value.add(tag=tag)
