@@ -113,7 +113,7 @@ __all__ = [
 
 _LATER = {
     "compat": "ckptfmt.compat",
-    "RunMetadata": "ckptfmt.events.event:RunMetadata",
+    "RunMetadata": "ckptfmt.events.run_metadata:RunMetadata",
     "SessionLog": "ckptfmt.events.event:SessionLog",
     "EventFile": "ckptfmt.events.event_file:EventFile",
     "write_runs": "ckptfmt.events.export:write_runs",

@@ -28,7 +28,6 @@ from ckptfmt.checkpoint.verify import Report as Report
 from ckptfmt.dtypes import DTYPES as DTYPES
 from ckptfmt.dtypes import DType as DType
 from ckptfmt.dtypes import as_dtype as as_dtype
-from ckptfmt.events.event import RunMetadata as RunMetadata
 from ckptfmt.events.event import SessionLog as SessionLog
 from ckptfmt.events.event_file import EventFile as EventFile
 from ckptfmt.events.export import write_runs as write_runs
@@ -38,6 +37,7 @@ from ckptfmt.events.media import Audio as Audio
 from ckptfmt.events.media import Histogram as Histogram
 from ckptfmt.events.media import Image as Image
 from ckptfmt.events.open import open_events as open_events
+from ckptfmt.events.run_metadata import RunMetadata as RunMetadata
 from ckptfmt.events.series import Scalars as Scalars
 from ckptfmt.events.series import Series as Series
 from ckptfmt.events.series import Tags as Tags

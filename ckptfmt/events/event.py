@@ -26,17 +26,6 @@ class SessionLog:
 
 
 @dataclass(frozen=True)
-class RunMetadata:
-    """What was measured of one step."""
-
-    tag: str
-    step: int
-    wall_time: float
-    data: bytes
-    """The serialized RunMetadata message."""
-
-
-@dataclass(frozen=True)
 class Other:
     """An event that is not of summaries."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ckptfmt.errors import CkptfmtError, TensorNotFoundError
 from ckptfmt.events import export
-from ckptfmt.events.event import Other, RunMetadata, SessionLog
+from ckptfmt.events.event import Other, SessionLog
 from ckptfmt.events.form import FLOAT
 from ckptfmt.events.hparams import HParams, decode_hparams
 from ckptfmt.events.kinds import HPARAMS, KINDS, What, kind_of_value, what_of
@@ -27,6 +27,7 @@ from ckptfmt.events.media import (
 )
 from ckptfmt.events.place import Store
 from ckptfmt.events.run import Run
+from ckptfmt.events.run_metadata import RunMetadata
 from ckptfmt.events.series import Scalars, Series, Tags
 from ckptfmt.events.summaries import Values
 from ckptfmt.graph.graph import Graph
@@ -373,9 +374,11 @@ class EventFile:
     def run_metadata(self) -> list[RunMetadata]:
         """What was measured of steps, in the order in which it was written; CorruptError if damaged."""
 
-        def read(other: Other, event: messages.Event, _: str) -> RunMetadata:
+        def read(other: Other, event: messages.Event, name: str) -> RunMetadata:
             logged = event.tagged_run_metadata
-            return RunMetadata(logged.tag, other.step, other.wall_time, logged.run_metadata)
+            data = logged.run_metadata
+            message = parse_message(messages.RunMetadata, data, name)
+            return RunMetadata(logged.tag, other.step, other.wall_time, data, message)
 
         found = self._of("tagged_run_metadata", read)
         series = self._tags("tensors", _tensor_of)
@@ -385,9 +388,10 @@ class EventFile:
                 plugin = self._run.summaries.metadata(tag, "tensors").plugin
             if plugin in _RUN_METADATA:
                 for number, place in enumerate(values.places.tolist()):
-                    data = _read_value(store, values, number, f"run metadata {tag!r}", _data_of)
+                    what = f"run metadata {tag!r}"
+                    data, message = _read_value(store, values, number, what, _run_metadata_of)
                     step, wall = int(values.steps[number]), float(values.wall_times[number])
-                    found.append((place, RunMetadata(tag, step, wall, data)))
+                    found.append((place, RunMetadata(tag, step, wall, data, message)))
         return [metadata for _, metadata in sorted(found, key=lambda each: each[0])]
 
     @property
@@ -457,6 +461,7 @@ def _tensor_of(value: messages.Summary.Value) -> np.ndarray:
     return tensor
 
 
-def _data_of(value: messages.Summary.Value) -> bytes:
-    """The message that a tensor of strings holds first."""
-    return b"".join(strings_of(value, "run metadata").reshape(-1)[:1].tolist())
+def _run_metadata_of(value: messages.Summary.Value) -> tuple[bytes, messages.RunMetadata]:
+    """The message that a tensor of strings holds first, as bytes too."""
+    data = b"".join(strings_of(value, "run metadata").reshape(-1)[:1].tolist())
+    return data, parse_message(messages.RunMetadata, data, "")

@@ -70,7 +70,7 @@ class Columns(NamedTuple):
     offsets: np.ndarray
     """Of each where its frame begins in the file (int64)."""
     sizes: np.ndarray
-    """Bytes of each record (int64)."""
+    """Bytes of each record (uint32)."""
     steps: np.ndarray
     wall_times: np.ndarray
     values: list[np.ndarray]
@@ -245,7 +245,7 @@ class _Group(NamedTuple):
                     layouts,
                     numbers,
                     batch.base + batch.borders[rows],
-                    batch.sizes[rows],
+                    batch.sizes[rows].astype(np.uint32),
                     stamps.steps[rows],
                     stamps.wall_times[rows],
                     [form.floats(words, place) for place in form.values],

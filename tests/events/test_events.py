@@ -346,7 +346,17 @@ def test_every_kind_of_tensorflow_1() -> None:
         ("CHECKPOINT", "ckpt-1"),
         ("STOP", ""),
     ]
-    assert [(each.tag, each.step) for each in events.run_metadata] == [("step1", 1)]
+    (metadata,) = events.run_metadata
+    assert (metadata.tag, metadata.step) == ("step1", 1)
+    (device,) = metadata.message.step_stats.dev_stats
+    columns = metadata.to_columns()
+    assert columns["node"].tolist() == [node.node_name for node in device.node_stats]
+    assert {"pictures", "loss"} <= set(columns["node"])
+    assert set(columns["device"]) == {device.device}
+    assert all(label.startswith(node) for node, label in zip(columns["node"], columns["label"], strict=True))
+    ends = [node.all_start_micros + node.all_end_rel_micros for node in device.node_stats]
+    assert (columns["start_micros"] + columns["duration_micros"]).tolist() == ends
+    assert (abs(columns["duration_nanos"] / 1000 - columns["duration_micros"]) <= 1).all()
     assert events.hparams is None
 
 
@@ -369,7 +379,10 @@ def test_every_kind_of_tensorflow_2() -> None:
     assert hparams is not None
     assert hparams.values == {"units": 16.0, "rate": 0.5, "optimizer": "adam", "bias": True}
     assert hparams.group_name == "trial"
-    assert [each.step for each in events.run_metadata] == [3]
+    (metadata,) = events.run_metadata
+    assert metadata.step == 3
+    assert len(metadata.message.function_graphs)
+    assert not metadata.to_columns()["node"].size
     assert len(events.graphs) == 1
 
 
@@ -541,23 +554,42 @@ def test_tags_are_in_the_order_of_their_first_values(tmp_path: Path) -> None:
     assert list(found.scalars) == ["bb", "a", "c", "y", "x"]
 
 
+def session(version: int) -> bytes:
+    """Serialized run metadata that tell which they are."""
+    return messages.RunMetadata(
+        session_metadata=messages.SessionMetadata(version=version)
+    ).SerializeToString()
+
+
 def test_run_metadata_are_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
     events = [VERSION]
     for i in range(3):
         events.append(messages.Event(step=2 * i))
         events[-1].tagged_run_metadata.tag = f"old{i}"
-        events[-1].tagged_run_metadata.run_metadata = b"%d" % i
-        data = np.array([b"%d" % (10 + i)], object)
+        events[-1].tagged_run_metadata.run_metadata = session(i)
+        data = np.array([session(10 + i)], object)
         events.append(summary("new", data, "graph_run_metadata", 2 * i + 1))
     found = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", events)).run_metadata
-    assert [(each.tag, each.step, each.data) for each in found] == [
-        ("old0", 0, b"0"),
-        ("new", 1, b"10"),
-        ("old1", 2, b"1"),
-        ("new", 3, b"11"),
-        ("old2", 4, b"2"),
-        ("new", 5, b"12"),
+    assert [(each.tag, each.step, each.message.session_metadata.version) for each in found] == [
+        ("old0", 0, 0),
+        ("new", 1, 10),
+        ("old1", 2, 1),
+        ("new", 3, 11),
+        ("old2", 4, 2),
+        ("new", 5, 12),
     ]
+    assert [each.data for each in found[1::2]] == [session(10 + i) for i in range(3)]
+
+
+@pytest.mark.parametrize("is_old", [True, False], ids=["event", "tensor"])
+def test_damaged_run_metadata_say_where_they_are(tmp_path: Path, is_old: bool) -> None:
+    event = summary("m", np.array([b"\xff"], object), "graph_run_metadata")
+    if is_old:
+        event = messages.Event(tagged_run_metadata=messages.TaggedRunMetadata(run_metadata=b"\xff"))
+    path = write_events(tmp_path / "e.tfevents", [VERSION, event])
+    with pytest.raises(CorruptError, match=r"not a tensorflow\.RunMetadata message") as caught:
+        _ = ckptfmt.open_events(path).run_metadata
+    assert (caught.value.file, caught.value.offset) == (str(path), len(VERSION.SerializeToString()) + 16)
 
 
 # --- hyperparameters ---------------------------------------------------------------------------------------

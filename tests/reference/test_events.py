@@ -151,6 +151,7 @@ def test_run_metadata_is_the_message(tensorflow: ModuleType) -> None:
         metadata = tensorflow.compat.v1.RunMetadata.FromString(found.data)
         assert metadata.ByteSize() == len(found.data)
         assert (len(metadata.step_stats.dev_stats) > 0) == (case == "tf1")
+        assert str(found.message) == str(metadata)
 
 
 def test_graphs_are_those_that_were_written(tensorflow: ModuleType) -> None:
