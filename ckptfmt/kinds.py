@@ -395,12 +395,16 @@ def refusal(path: str, wanted: Holds) -> CkptfmtError:
 
     UnsupportedError where it is of a known kind, else CorruptError.
     """
-    kind = recognise_path(path)
+    return refusal_of(recognise_path(path), path, wanted)
+
+
+def refusal_of(kind: Kind | None, name: str, wanted: Holds) -> CkptfmtError:
+    """Return the same for what is of a kind, None of none that is known, whatever it is called."""
     if kind is None:
-        return CorruptError(f"not {wanted.value}, nor of another kind that is known here", file=path)
+        return CorruptError(f"not {wanted.value}, nor of another kind that is known here", file=name)
     if kind is EMPTY:
-        return CorruptError(f"an empty file, not {wanted.value}", file=path)
-    return misfit(path, kind, wanted)
+        return CorruptError(f"an empty file, not {wanted.value}", file=name)
+    return misfit(name, kind, wanted)
 
 
 def misfit(path: str, kind: Kind, wanted: Holds) -> UnsupportedError:

@@ -7,7 +7,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TypeVar
 
-from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, CorruptError
+from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError
 from ckptfmt.filenames import SAVED_MODEL_FILES, kind_of
 from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.split import SplitProto
@@ -24,10 +24,12 @@ from ckptfmt.kinds import (
     recognise_message,
     recognise_path,
     refusal,
+    refusal_of,
 )
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message, parse_text
-from ckptfmt.wire.file import MappedFile
+from ckptfmt.wire.coding import Buffer
+from ckptfmt.wire.file import MappedFile, MemoryFile, RandomAccessFile
 from ckptfmt.wire.memory import new_buffer
 
 M = TypeVar("M", bound="messages.GraphDef | messages.MetaGraphDef | messages.SavedModel")
@@ -36,11 +38,11 @@ M = TypeVar("M", bound="messages.GraphDef | messages.MetaGraphDef | messages.Sav
 class MessageFile:
     """An open file of one message."""
 
-    def __init__(self, path: str) -> None:
-        """Open a file; CheckpointNotFoundError where there is none, NotReadableError where it is refused."""
-        self.name = path
+    def __init__(self, file: RandomAccessFile) -> None:
+        """Take over a file."""
+        self.name = file.name
         """The path."""
-        self._file = MappedFile(path)
+        self._file = file
 
     @cached_property
     def _stored(self) -> Kind | None:
@@ -94,11 +96,10 @@ class MessageFile:
 
     def refusal(self, wanted: Holds) -> CkptfmtError:
         """Return the error for a file that holds something else than was wanted."""
-        if self._split is None:
+        if self._split is None and not isinstance(self._file, MemoryFile):
+            # By its path, which tells more.
             return refusal(self.name, wanted)
-        if self.kind is None:
-            return CorruptError("neither a GraphDef, nor a MetaGraphDef or SavedModel", file=self.name)
-        return misfit(self.name, self.kind, wanted)
+        return refusal_of(self.kind, self.name, wanted)
 
     def __enter__(self) -> MessageFile:
         return self
@@ -109,8 +110,8 @@ class MessageFile:
         self._file.close()
 
 
-def open_message(path: str, wanted: Holds) -> MessageFile:
-    """Open a file, or the one that makes a directory a SavedModel.
+def open_message(source: str | os.PathLike[str] | Buffer, wanted: Holds) -> MessageFile:
+    """Open a file, or the one that makes a directory a SavedModel, or what such a file holds.
 
     Raises
     ------
@@ -121,18 +122,21 @@ def open_message(path: str, wanted: Holds) -> MessageFile:
     NotReadableError
         The system refuses it.
     """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return MessageFile(MemoryFile(source))
+    path = os.fspath(source)
     there = kind_of(path)
     if there == "file":
-        return MessageFile(path)
+        return MessageFile(MappedFile(path))
     tried = [os.path.join(path, name) for name in SAVED_MODEL_FILES]  # noqa: PTH118 - a path is a string here
     found = next((file for file in tried if kind_of(file) == "file"), None)
     if found is not None:
-        return MessageFile(found)
+        return MessageFile(MappedFile(found))
     kind = recognise_path(path)
     if kind is not None:
         raise misfit(path, kind, wanted)
     if there != "directory":
-        return MessageFile(path)  # its error says why not
+        return MessageFile(MappedFile(path))  # its error says why not
     example = example_in(path)
     what = f"{path}: no SavedModel in this directory: tried {', '.join(tried)}"
     raise CheckpointNotFoundError("; ".join(filter(None, [what, example])), tried=tried)

@@ -11,15 +11,17 @@ from ckptfmt.graph.message_file import MessageFile, open_message
 from ckptfmt.graph.meta_graph import MetaGraph
 from ckptfmt.kinds import Holds
 from ckptfmt.proto import messages
+from ckptfmt.wire.coding import Buffer
 
 
-def read_graph(path: str | os.PathLike[str], *, tags: Iterable[str] | None = None) -> Graph:
+def read_graph(path: str | os.PathLike[str] | Buffer, *, tags: Iterable[str] | None = None) -> Graph:
     """Return the graph in a file: a GraphDef, a MetaGraphDef or a SavedModel, serialized or as text.
 
     Parameters
     ----------
     path
-        The file; what it holds is told by its content. Or the directory of a SavedModel.
+        The file; what it holds is told by its content. Or the directory of a SavedModel. Or what
+        such a file holds, as ``bytes``: the ``graph_def`` of an event, for one.
     tags
         Which meta graph of a SavedModel; needed where it has several.
 
@@ -34,18 +36,18 @@ def read_graph(path: str | os.PathLike[str], *, tags: Iterable[str] | None = Non
     CheckpointNotFoundError, NotReadableError
         There is no such file, or the system refuses it.
     """
-    with open_message(os.fspath(path), Holds.GRAPH) as file:
+    with open_message(path, Holds.GRAPH) as file:
         if file.holds is Holds.GRAPH:
             return Graph(file.parse_outline(), file.name)
         return _meta_graph(file, tags, Holds.GRAPH).graph
 
 
-def read_meta_graph(path: str | os.PathLike[str], *, tags: Iterable[str] | None = None) -> MetaGraph:
+def read_meta_graph(path: str | os.PathLike[str] | Buffer, *, tags: Iterable[str] | None = None) -> MetaGraph:
     """Return the meta graph in a file: a ``.meta`` file or a SavedModel, serialized or as text.
 
     Parameters and errors are those of :func:`read_graph`; a GraphDef is something else.
     """
-    with open_message(os.fspath(path), Holds.META_GRAPH) as file:
+    with open_message(path, Holds.META_GRAPH) as file:
         return _meta_graph(file, tags, Holds.META_GRAPH)
 
 

@@ -22,6 +22,7 @@ from typing import BinaryIO, Protocol, TypeAlias
 import numpy as np
 
 from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, NotReadableError, TruncatedError
+from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.crc32c import crc32c
 from ckptfmt.wire.memory import new_buffer
 
@@ -310,6 +311,36 @@ class _Descriptor:
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
         with suppress(OSError):
             close(self.number)
+
+
+class MemoryFile:
+    """Bytes in memory, read as a file is."""
+
+    has_views = True
+
+    def __init__(self, data: Buffer, name: str = "<bytes>") -> None:
+        """Take bytes, which nobody may change, and what errors call them."""
+        self.name = name
+        self._view = memoryview(data).cast("B").toreadonly()
+        self.size = self._view.nbytes
+
+    def read(self, offset: int, size: int) -> memoryview:
+        """Return a read-only view of ``size`` bytes at ``offset``; no copy is made."""
+        _check_bounds(self, offset, size)
+        return self._view[offset : offset + size]
+
+    def read_into(self, offset: int, out: memoryview) -> None:
+        """Copy ``out.nbytes`` bytes at ``offset`` into ``out``."""
+        out.cast("B")[:] = self.read(offset, out.nbytes)
+
+    def prefetch(self, offset: int, size: int) -> None:
+        """Do nothing: they are there."""
+
+    def release(self, offset: int, size: int) -> None:
+        """Do nothing: they are the caller's."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class DescriptorFile:

@@ -71,13 +71,17 @@ def saved_model(*tags: tuple[str, ...]) -> messages.SavedModel:
 @pytest.mark.parametrize("name", ["a.pb", "b.pbtxt", "c.meta", "d"])
 def test_what_a_file_holds_is_told_by_its_content(tmp_path: Path, message, as_text: bool, name: str) -> None:
     path = tmp_path / name
-    path.write_bytes(format_text(message).encode() if as_text else message.SerializeToString())
-    assert ckptfmt.read_graph(path) == ckptfmt.Graph(adder())
-    if isinstance(message, messages.GraphDef):
-        with pytest.raises(UnsupportedError, match=r"a GraphDef.*, not a MetaGraphDef: ckptfmt\.read_graph"):
-            ckptfmt.read_meta_graph(path)
-    else:
-        assert ckptfmt.read_meta_graph(path).tensorflow_version == "1.15.0"
+    data = format_text(message).encode() if as_text else message.SerializeToString()
+    path.write_bytes(data)
+    for each in (path, str(path), data, memoryview(data), bytearray(data)):
+        assert ckptfmt.read_graph(each) == ckptfmt.Graph(adder())
+        if isinstance(message, messages.GraphDef):
+            with pytest.raises(
+                UnsupportedError, match=r"a GraphDef.*, not a MetaGraphDef: ckptfmt\.read_graph"
+            ):
+                ckptfmt.read_meta_graph(each)
+        else:
+            assert ckptfmt.read_meta_graph(each).tensorflow_version == "1.15.0"
 
 
 @pytest.mark.parametrize(
@@ -107,6 +111,8 @@ def test_what_is_no_graph_is_refused(tmp_path: Path, data: bytes) -> None:
         with pytest.raises((CorruptError, UnsupportedError)) as caught:
             read(tmp_path / "g")
         assert caught.value.file == str(tmp_path / "g")
+        with pytest.raises(type(caught.value), match=r"^<bytes>"):
+            read(data)
 
 
 def test_a_saved_model_with_several_meta_graphs_wants_tags(tmp_path: Path) -> None:
@@ -134,8 +140,11 @@ def test_any_bytes_are_a_graph_or_an_error(data: bytes) -> None:
         try:
             graph = ckptfmt.read_graph(path)
         except CkptfmtError:
+            with pytest.raises(CkptfmtError):
+                ckptfmt.read_graph(data)
             return
         assert isinstance(graph, ckptfmt.Graph)
+        assert ckptfmt.read_graph(data) == graph
 
 
 # --- nodes and walks ---------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 import ckptfmt
 from ckptfmt.dtypes import DTYPES
 from ckptfmt.errors import CkptfmtError
-from ckptfmt.graph.message_file import MessageFile
+from ckptfmt.graph.message_file import open_message
 from ckptfmt.graph.tensor_content import take_out
+from ckptfmt.kinds import Holds
 from ckptfmt.proto import messages
 
 MANY = 1 << 40
@@ -37,7 +38,7 @@ def taken_from(size: int) -> Iterator[None]:
 
 def parse(path: Path) -> ckptfmt.Graph:
     """The graph in a file, whatever it looks like."""
-    with MessageFile(str(path)) as file:
+    with open_message(path, Holds.GRAPH) as file:
         return ckptfmt.Graph(file.parse_outline(), file.name)
 
 
