@@ -20,6 +20,9 @@ from ckptfmt.wire.crc_rows import crc_before, mask_all
 MIN_ROWS = 3
 """Events of one size in a batch from which on it is asked for their form."""
 
+MIN_BATCH = 8
+"""Records of a batch from which on it is worth to look at all of them at once."""
+
 MIN_ALIKE = 2
 """Events of one size in a batch that make it worth to look for a form."""
 
@@ -90,11 +93,13 @@ class ScalarDecoder:
 
         Records that are among the others are not verified.
         """
+        if len(batch) < MIN_BATCH:
+            return [], list(range(len(batch))), []
         columns: list[Columns] = []
         others: list[np.ndarray] = []
         damaged: list[np.ndarray] = []
         stamps = stamps_of(batch)
-        contents = np.where(stamps.sizes > 0, batch.sizes - stamps.sizes, 0)
+        contents = np.where(stamps.sizes >= 0, batch.sizes - stamps.sizes, 0)
         sizes = contents.clip(0, MAX_SIZE + 1).astype(np.uint16)
         crcs = stamps.crcs() if self._verify else None
         # Of 16-bit numbers a sort that goes through them twice.

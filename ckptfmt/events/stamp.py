@@ -1,8 +1,8 @@
 """Stamps: when events were written and at which step, of many events at once.
 
-An event begins with both where its fields are in their order, as every writer of events stores them::
+An event begins with both where its fields are in their order, as TensorFlow and protobuf store them::
 
-    stamp:        0x09, wall_time double; 0x10, step varint, both left out where the step is 0
+    stamp:        0x09, wall_time double; 0x10, step varint; each left out where it is 0
 
 so that what an event says, which is behind its stamp, begins where its step ends.
 """
@@ -26,6 +26,9 @@ _ROW = np.dtype({
 })  # fmt: skip
 """What may be a stamp; of a step the bytes that it can have if it is below 2**56."""
 
+_STEP_AT = 9
+"""Where in such a row a step begins, and an event without a wall time."""
+
 MIN_SIZE = 14
 """Bytes of an event from which on such a row is in its frame."""
 
@@ -34,27 +37,32 @@ class Stamps(NamedTuple):
     """The stamps of all records of a batch."""
 
     rows: np.ndarray
-    """The bytes with each (uint8, 18 columns)."""
+    """The bytes with each (uint8, 18 columns); where the wall time is left out others instead."""
+    has_wall_time: np.ndarray
+    """Whether it is not left out."""
     sizes: np.ndarray
-    """Bytes of each, 0 where a record has none in its usual form (int64)."""
+    """Bytes of each, -1 where a record has none in its usual form (int64)."""
     wall_times: np.ndarray
     """Wall times, in seconds since 1970 (float64)."""
     steps: np.ndarray
     """Steps (int64)."""
 
     def crcs(self) -> np.ndarray:
-        """Return the CRC-32C of each (uint32)."""
+        """Return the CRC-32C of each, 0 where there is none (uint32)."""
         crcs = np.zeros(len(self.rows), np.uint32)
-        for size in np.flatnonzero(np.bincount(self.sizes)).tolist():
-            if not size:
-                continue
-            numbers = np.flatnonzero(self.sizes == size)
-            columns = (self.rows if len(numbers) == len(self.rows) else self.rows[numbers]).T
-            zeros = bytes([_WALL_TIME, *bytes(8), _STEP, *bytes(8)])[:size]
-            found = np.full(len(numbers), crc32c(zeros), np.uint32)
-            add_bytes(found, columns[1:9], size - 9)
-            add_bytes(found, columns[10:size], 0)
-            crcs[numbers] = found
+        for has_wall_time in (True, False):
+            alike = self.has_wall_time == has_wall_time
+            for size in np.flatnonzero(np.bincount(self.sizes[alike & (self.sizes > 0)])).tolist():
+                numbers = np.flatnonzero(alike & (self.sizes == size))
+                columns = (self.rows if len(numbers) == len(self.rows) else self.rows[numbers]).T
+                zeros = bytes([_WALL_TIME, *bytes(8)]) if has_wall_time else b""
+                step = size - len(zeros)
+                zeros += bytes([_STEP, *bytes(8)])[:step]
+                found = np.full(len(numbers), crc32c(zeros), np.uint32)
+                if has_wall_time:
+                    add_bytes(found, columns[1:_STEP_AT], step)
+                add_bytes(found, columns[_STEP_AT + 1 : _STEP_AT + step], 0)
+                crcs[numbers] = found
         return crcs
 
 
@@ -65,19 +73,25 @@ def stamps_of(batch: Batch) -> Stamps:
     if len(data) < _ROW.itemsize:
         is_there[:] = False
         data = bytes(_ROW.itemsize)
+    begins = np.where(is_there, batch.begins, 0)
+    has_wall_time = np.frombuffer(data, np.uint8)[begins] == _WALL_TIME
+    # A header stands before each.
+    begins[is_there & ~has_wall_time] -= _STEP_AT
     # As bytes, which have no alignment that would have to be seen to.
     items = np.ndarray((len(data) - _ROW.itemsize + 1,), f"V{_ROW.itemsize}", data, 0, (1,))
-    found: np.ndarray = items[np.where(is_there, batch.begins, 0)]
+    found: np.ndarray = items[begins]
     rows = found.view(_ROW)
-    steps, sizes = _varints(rows["step"].copy())
     has_step = rows["second"] == _STEP
-    is_there &= rows["first"] == _WALL_TIME
+    steps, sizes = _varints(rows["step"].copy())
     is_there &= (sizes > 0) | ~has_step
+    sizes += 1
+    sizes[~has_step] = 0
+    sizes[has_wall_time] += _STEP_AT
+    sizes[~is_there] = -1
     steps[~has_step] = 0
-    sizes += 10
-    sizes[~has_step] = 9
-    sizes[~is_there] = 0
-    return Stamps(found.view(np.uint8).reshape(-1, _ROW.itemsize), sizes, rows["wall_time"].copy(), steps)
+    wall_times = rows["wall_time"].copy()
+    wall_times[~has_wall_time] = 0
+    return Stamps(found.view(np.uint8).reshape(-1, _ROW.itemsize), has_wall_time, sizes, wall_times, steps)
 
 
 def _varints(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

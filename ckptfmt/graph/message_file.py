@@ -28,7 +28,6 @@ from ckptfmt.kinds import (
 )
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message, parse_text
-from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.file import MappedFile, MemoryFile, RandomAccessFile
 from ckptfmt.wire.memory import new_buffer
 
@@ -41,7 +40,7 @@ class MessageFile:
     def __init__(self, file: RandomAccessFile) -> None:
         """Take over a file."""
         self.name = file.name
-        """The path."""
+        """The path, or what errors call bytes."""
         self._file = file
 
     @cached_property
@@ -110,7 +109,9 @@ class MessageFile:
         self._file.close()
 
 
-def open_message(source: str | os.PathLike[str] | Buffer, wanted: Holds) -> MessageFile:
+def open_message(
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview, wanted: Holds
+) -> MessageFile:
     """Open a file, or the one that makes a directory a SavedModel, or what such a file holds.
 
     Raises

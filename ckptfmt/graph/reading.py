@@ -11,17 +11,18 @@ from ckptfmt.graph.message_file import MessageFile, open_message
 from ckptfmt.graph.meta_graph import MetaGraph
 from ckptfmt.kinds import Holds
 from ckptfmt.proto import messages
-from ckptfmt.wire.coding import Buffer
 
 
-def read_graph(path: str | os.PathLike[str] | Buffer, *, tags: Iterable[str] | None = None) -> Graph:
+def read_graph(
+    path: str | os.PathLike[str] | bytes | bytearray | memoryview, *, tags: Iterable[str] | None = None
+) -> Graph:
     """Return the graph in a file: a GraphDef, a MetaGraphDef or a SavedModel, serialized or as text.
 
     Parameters
     ----------
     path
         The file; what it holds is told by its content. Or the directory of a SavedModel. Or what
-        such a file holds, as ``bytes``: the ``graph_def`` of an event, for one.
+        such a file holds, as bytes, which are never a path: the ``graph_def`` of an event, for one.
     tags
         Which meta graph of a SavedModel; needed where it has several.
 
@@ -42,7 +43,9 @@ def read_graph(path: str | os.PathLike[str] | Buffer, *, tags: Iterable[str] | N
         return _meta_graph(file, tags, Holds.GRAPH).graph
 
 
-def read_meta_graph(path: str | os.PathLike[str] | Buffer, *, tags: Iterable[str] | None = None) -> MetaGraph:
+def read_meta_graph(
+    path: str | os.PathLike[str] | bytes | bytearray | memoryview, *, tags: Iterable[str] | None = None
+) -> MetaGraph:
     """Return the meta graph in a file: a ``.meta`` file or a SavedModel, serialized or as text.
 
     Parameters and errors are those of :func:`read_graph`; a GraphDef is something else.

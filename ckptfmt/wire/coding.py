@@ -23,6 +23,9 @@ Buffer: TypeAlias = bytes | memoryview
 
 MAX_VARINT_BYTES = 10
 
+MAX_SHORT_VARINT = 5
+"""Bytes of a tag or a length: protobuf takes no longer ones."""
+
 VARINT = 0
 FIXED64 = 1
 LENGTH_DELIMITED = 2
@@ -193,13 +196,15 @@ def find_fields(data: Buffer, start: int, stop: int) -> Iterator[FieldPlace]:
         begin = pos
         tag, pos = decode_varint(data, pos)
         number, wire_type = tag >> 3, tag & 7
-        if not 0 < number < 1 << 29:
-            raise CorruptError(f"field number {number}", offset=begin)
+        if not 0 < number < 1 << 29 or pos - begin > MAX_SHORT_VARINT:
+            raise CorruptError(f"field number {number} in {pos - begin} bytes", offset=begin)
         content = pos
         if wire_type == VARINT:
             _, pos = decode_varint(data, pos)
         elif wire_type == LENGTH_DELIMITED:
             size, content = decode_varint(data, pos)
+            if content - pos > MAX_SHORT_VARINT:
+                raise CorruptError(f"length of field {number} in {content - pos} bytes", offset=begin)
             pos = content + size
         elif wire_type in _FIXED_SIZES:
             pos += _FIXED_SIZES[wire_type]

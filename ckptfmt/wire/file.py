@@ -22,7 +22,6 @@ from typing import BinaryIO, Protocol, TypeAlias
 import numpy as np
 
 from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, NotReadableError, TruncatedError
-from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.crc32c import crc32c
 from ckptfmt.wire.memory import new_buffer
 
@@ -316,13 +315,16 @@ class _Descriptor:
 class MemoryFile:
     """Bytes in memory, read as a file is."""
 
-    has_views = True
+    has_views: bool = True
 
-    def __init__(self, data: Buffer, name: str = "<bytes>") -> None:
-        """Take bytes, which nobody may change, and what errors call them."""
+    def __init__(self, data: bytes | bytearray | memoryview, name: str = "<bytes>") -> None:
+        """Take bytes, which nobody may change while they are read, and what errors call them."""
         self.name = name
-        self._view = memoryview(data).cast("B").toreadonly()
-        self.size = self._view.nbytes
+        view = memoryview(data)
+        if not view.c_contiguous or not view.nbytes:
+            view = memoryview(view.tobytes())
+        self._view = view.cast("B").toreadonly()
+        self.size = view.nbytes
 
     def read(self, offset: int, size: int) -> memoryview:
         """Return a read-only view of ``size`` bytes at ``offset``; no copy is made."""

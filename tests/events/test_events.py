@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,6 +79,53 @@ def test_metadata_of_the_first_value_are_those_of_all(tmp_path: Path) -> None:
         event.summary.value[0].ClearField("metadata")
     found = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", [VERSION, *events]))
     assert found.scalars["loss"].steps.tolist() == list(range(100))
+
+
+def test_every_tag_of_a_form_has_its_metadata(tmp_path: Path) -> None:
+    events = []
+    for i in range(20):
+        event = tensor_scalar("ab"[i % 2], i, i)
+        event.summary.value[0].metadata.display_name = f"name {i % 2}"
+        events.append(event)
+    found = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", events)).scalars
+    assert [found[tag].metadata.display_name for tag in "ab"] == ["name 0", "name 1"]
+
+
+@pytest.mark.parametrize("data", [b"", b"0", b"\x09", b"\x10\x05"], ids=repr)
+def test_files_of_one_short_record(tmp_path: Path, data: bytes) -> None:
+    for count in (1, 10):
+        path = tmp_path / f"{count}.tfevents"
+        path.write_bytes(frame(data) * count)
+        found = open_quietly(path)
+        is_event = data in (b"", b"\x10\x05")
+        assert found.num_events == count * is_event
+        assert len(found.damage) == count * (not is_event)
+        assert not found.tags
+
+
+def test_events_of_any_length_are_those_of_protobuf(tmp_path: Path) -> None:
+    """Lengths that are the same modulo 65,536 too."""
+    short, long = "t" * 100, "t" * (100 + (1 << 16))
+    events = [scalar(tag, i, i) for i in range(10) for tag in (short, long, "t" * 4080, "t" * 4200)]
+    found = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", events))
+    assert_same_scalars(found, events)
+    assert list(found.tags) == [short, long, "t" * 4080, "t" * 4200]
+
+
+@pytest.mark.parametrize("size", [5, 6, 10])
+@pytest.mark.parametrize("count", [1, 20])
+def test_longer_lengths_than_protobuf_takes_are_damage(tmp_path: Path, size: int, count: int) -> None:
+    """Whether one event is written so, or many are."""
+    plain = scalar("abc", 1, 3).SerializeToString()
+    at = plain.index(b"*") + 1
+    event = plain[:at] + _long_varint(plain[at], size) + plain[at + 1 :]
+    path = write_events(tmp_path / "e.tfevents", [VERSION, *[event] * count])
+    try:
+        messages.Event.FromString(event)
+    except DecodeError:
+        assert open_quietly(path).num_events == 1
+    else:
+        assert ckptfmt.open_events(path).scalars["abc"].values.tolist() == [1] * count
 
 
 def test_numbers_of_other_dtypes_are_scalars_too(tmp_path: Path) -> None:
@@ -167,32 +215,35 @@ STEPS = [0, 1, 127, 128, 300, 2**14 - 1, 2**14, 2**31, 2**49, 2**56 - 1, 2**56, 
 
 
 @pytest.mark.parametrize("verify", [True, False])
-def test_steps_of_any_size_are_those_of_protobuf(tmp_path: Path, verify: bool) -> None:
+@pytest.mark.parametrize("begin", [0, 1e9])
+def test_steps_of_any_size_are_those_of_protobuf(tmp_path: Path, verify: bool, begin: float) -> None:
     steps = [step for step in STEPS for _ in range(5)]
-    events = [scalar("loss", i / 8, step, 1e9 + i) for i, step in enumerate(steps)]
+    wall_times = [begin + i * bool(begin) for i in range(len(steps))]
+    events = [scalar("loss", i / 8, *stamp) for i, stamp in enumerate(zip(steps, wall_times, strict=True))]
     path = write_events(tmp_path / "e.tfevents", events)
     found = ckptfmt.open_events(path, verify=verify).scalars["loss"]
     assert found.steps.tolist() == steps
-    assert found.wall_times.tolist() == [1e9 + i for i in range(len(steps))]
+    assert found.wall_times.tolist() == wall_times
     assert found.values.tolist() == [i / 8 for i in range(len(steps))]
 
 
 @given(
     st.lists(
         st.tuples(
-            st.floats(width=64),
+            st.one_of(st.just(0), st.floats(width=64)),
             st.one_of(st.integers(0, 2**56 - 1), st.sampled_from(STEPS)),
             st.integers(1, 10),
-            st.sampled_from([b"", b"*\x00", bytes(20)]),
+            st.sampled_from([b"", b"*\x00", b"*" * 20]),
         ),
         min_size=1,
         max_size=20,
     )
 )
 def test_stamps_are_what_events_begin_with(stamps: list[tuple[float, int, int, bytes]]) -> None:
-    # A step may take more bytes than it needs.
+    # Left out where they are 0; a step may take more bytes than it needs.
     pieces = [
-        b"\x09" + struct.pack("<d", wall_time) + (b"\x10" + _long_varint(step, size) if step else b"")
+        (b"\x09" + struct.pack("<d", wall_time) if wall_time else b"")
+        + (b"\x10" + _long_varint(step, size) if step else b"")
         for wall_time, step, size, _ in stamps
     ]
     records = [piece + stamp[3] for piece, stamp in zip(pieces, stamps, strict=True)]
@@ -200,8 +251,9 @@ def test_stamps_are_what_events_begin_with(stamps: list[tuple[float, int, int, b
     found = stamps_of(Batch(b"".join(frames), 0, np.cumsum([0, *map(len, frames)])))
     crcs = found.crcs()
     for i, (wall_time, step, _, _) in enumerate(stamps):
-        is_usual = len(pieces[i]) <= 18 and len(records[i]) >= 14
-        assert found.sizes[i] == (len(pieces[i]) if is_usual else 0)
+        step_size = len(pieces[i]) - (9 if wall_time else 0)
+        is_usual = step_size <= 9 and len(records[i]) >= 14
+        assert found.sizes[i] == (len(pieces[i]) if is_usual else -1)
         if is_usual:
             assert found.steps[i] == step
             assert np.array_equal(found.wall_times[i], wall_time, equal_nan=True)
@@ -356,6 +408,12 @@ def test_every_kind_of_tensorflow_1() -> None:
     assert all(label.startswith(node) for node, label in zip(columns["node"], columns["label"], strict=True))
     ends = [node.all_start_micros + node.all_end_rel_micros for node in device.node_stats]
     assert (columns["start_micros"] + columns["duration_micros"]).tolist() == ends
+    assert columns["thread"].tolist() == [node.thread_id for node in device.node_stats]
+    assert [column.dtype for column in columns.values()] == [
+        *[object] * 3,
+        np.uint32,
+        *[np.int64] * 3,
+    ]
     assert (abs(columns["duration_nanos"] / 1000 - columns["duration_micros"]) <= 1).all()
     assert events.hparams is None
 

@@ -73,7 +73,9 @@ def test_what_a_file_holds_is_told_by_its_content(tmp_path: Path, message, as_te
     path = tmp_path / name
     data = format_text(message).encode() if as_text else message.SerializeToString()
     path.write_bytes(data)
-    for each in (path, str(path), data, memoryview(data), bytearray(data)):
+    strided = bytearray(2 * len(data))
+    strided[::2] = data
+    for each in (path, str(path), data, bytearray(data), memoryview(data), memoryview(strided)[::2]):
         assert ckptfmt.read_graph(each) == ckptfmt.Graph(adder())
         if isinstance(message, messages.GraphDef):
             with pytest.raises(

@@ -3,55 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import ckptfmt
+import ckptfmt.wire.file
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.prefix import CheckpointFiles
 from ckptfmt.checkpoint.slice_file import SliceFile
-from ckptfmt.errors import CheckpointNotFoundError, TruncatedError
+from ckptfmt.errors import CheckpointNotFoundError
 
 PREFIX = "nowhere/ckpt"
 """A prefix of which no file lies on disk."""
 
 
-@dataclass
-class MemoryFile:
-    """A RandomAccessFile over bytes that notes what is read of it."""
+class MemoryFile(ckptfmt.wire.file.MemoryFile):
+    """A file in memory that notes what is read of it."""
 
-    name: str
-    content: bytes
-    reads: list[tuple[int, int]] = field(default_factory=list)
-    """Offset and size of each read, in order."""
-    has_views: bool = True
-
-    @property
-    def size(self) -> int:
-        return len(self.content)
+    def __init__(self, name: str, content: bytes, *, has_views: bool = True) -> None:
+        super().__init__(content, name)
+        self.content = content
+        self.has_views = has_views
+        self.reads: list[tuple[int, int]] = []
+        """Offset and size of each read, in order."""
 
     def read(self, offset: int, size: int) -> memoryview:
-        if offset < 0 or size < 0 or offset + size > self.size:
-            raise TruncatedError(
-                "file too short",
-                wanted=size,
-                available=max(0, self.size - offset) if offset >= 0 else 0,
-                file=self.name,
-                offset=offset,
-            )
+        found = super().read(offset, size)
         self.reads.append((offset, size))
-        return memoryview(self.content)[offset : offset + size]
-
-    def read_into(self, offset: int, out: memoryview) -> None:
-        out[:] = self.read(offset, out.nbytes)
-
-    def prefetch(self, offset: int, size: int) -> None:
-        pass
-
-    def release(self, offset: int, size: int) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+        return found
 
 
 class MemoryDisk:
