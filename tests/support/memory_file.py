@@ -16,14 +16,23 @@ PREFIX = "nowhere/ckpt"
 
 
 class MemoryFile(ckptfmt.wire.file.MemoryFile):
-    """A file in memory that notes what is read of it."""
+    """A file in memory that notes what is read of it, and whose content can be another."""
 
     def __init__(self, name: str, content: bytes, *, has_views: bool = True) -> None:
         super().__init__(content, name)
-        self.content = content
+        self._content = content
         self.has_views = has_views
         self.reads: list[tuple[int, int]] = []
         """Offset and size of each read, in order."""
+
+    @property
+    def content(self) -> bytes:
+        return self._content
+
+    @content.setter
+    def content(self, content: bytes) -> None:
+        super().__init__(content, self.name)
+        self._content = content
 
     def read(self, offset: int, size: int) -> memoryview:
         found = super().read(offset, size)
