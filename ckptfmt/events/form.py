@@ -150,10 +150,10 @@ def _padding(size: int) -> int:
     return -(size + FOOTER_SIZE) % 8
 
 
-def as_row(event: bytes | bytearray) -> np.ndarray:
-    """Return the bytes of an event as a row (uint64), with zeros for what else is in it."""
-    row: np.ndarray = np.frombuffer(b"".join((bytes(_padding(len(event))), event, bytes(FOOTER_SIZE))), "<u8")
-    return row
+def as_row(content: bytes | bytearray) -> np.ndarray:
+    """Return what is behind the stamp of an event as a row (uint64), with zeros for what else is in it."""
+    row = b"".join((bytes(_padding(len(content))), content, bytes(FOOTER_SIZE)))
+    return np.frombuffer(row, "<u8")
 
 
 def layout_of(content: bytes) -> Layout | None:

@@ -50,7 +50,7 @@ def add_bytes(crcs: np.ndarray, columns: np.ndarray, following: int) -> None:
     following
         How many bytes follow the last place.
     """
-    # The indexes as NumPy wants them, and an array to fill: a third of the time of table[column].
+    # The indexes as NumPy wants them, and an array to fill: faster than table[column].
     places, added = np.empty(len(crcs), np.intp), np.empty_like(crcs)
     for after, column in zip(range(following + len(columns) - 1, -1, -1), columns, strict=False):
         places[:] = column
