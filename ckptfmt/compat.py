@@ -167,7 +167,7 @@ def get_checkpoint_state(
         return None
 
     def place(stored: str) -> str:
-        return state.resolve(stored) or os.path.join(state.directory, stored)  # noqa: PTH118  (as TensorFlow joins)
+        return state.resolve(stored) or os.path.join(state.directory, stored)
 
     return messages.CheckpointState(
         model_checkpoint_path=place(state.model_checkpoint_path),

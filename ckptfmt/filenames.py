@@ -144,7 +144,7 @@ def shortened(text: str) -> str:
 def kind_of(path: str) -> Literal["file", "directory", "other"] | None:
     """Return what is at a path, or None; NotReadableError where the system does not tell."""
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116
+        mode = os.stat(path).st_mode
     except ValueError:
         return None  # a NUL in the path
     except OSError as error:

@@ -15,7 +15,6 @@ field  GraphDef            MetaGraphDef             SavedModel
 5-7                        signature_def …
 =====  ==================  =======================  ==================
 """
-# ruff: noqa: PTH118, PTH119, PTH120 -- a path is a string, see filenames
 
 from __future__ import annotations
 

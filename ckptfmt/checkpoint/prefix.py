@@ -4,7 +4,6 @@ What a file is, is told by what is in it. A sorted table whose value for the emp
 length-delimited field 1 is a V1 checkpoint (SavedTensorSlices); with anything else, a V2 index
 (BundleHeaderProto, whose field 1 is a number). Names only lead from one file to its neighbours.
 """
-# ruff: noqa: PTH118, PTH119, PTH120 -- a prefix is a string, see filenames
 
 from __future__ import annotations
 
@@ -188,7 +187,7 @@ def _at_index(prefix: str, look: ListDirectory = list_directory) -> CheckpointFi
 def _linked_prefix(prefix: str, look: ListDirectory) -> str | None:
     """The prefix whose index that of ``prefix`` is a link to, where the data files are only there."""
     path = prefix + INDEX_SUFFIX
-    if not os.path.islink(path):  # noqa: PTH114
+    if not os.path.islink(path):
         return None
     target = os.path.realpath(path)
     if not target.endswith(INDEX_SUFFIX):
@@ -236,7 +235,7 @@ def _renamed_prefix(path: str, look: ListDirectory = list_directory) -> str:
     """The prefix of an index that is not called like one: what its data shards are called, else its path."""
     candidate = path
     while not data_files(candidate, look):
-        shorter = os.path.splitext(candidate)[0]  # noqa: PTH122
+        shorter = os.path.splitext(candidate)[0]
         if shorter == candidate:
             return path
         candidate = shorter

@@ -10,7 +10,6 @@ It is a CheckpointState message in protobuf's text format::
 
 Paths are relative to the directory, or absolute as they were on the machine that wrote them.
 """
-# ruff: noqa: PTH118, PTH119 -- a prefix is a string, see filenames
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """What runs logged, written to files: scalars as a table and as a picture, and images."""
-# ruff: noqa: PTH103, PTH112, PTH118, PTH122, PTH208 -- a path is a string here
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def command(
         values = variables.ema() if ema and isinstance(variables, ckptfmt.Tensors) else variables
         frozen = ckptfmt.freeze(meta, values, wanted)
     frozen.write(target, overwrite=overwrite)
-    size, count = os.path.getsize(target), frozen.ops["Const"]  # noqa: PTH202  (a path is a string here)
+    size, count = os.path.getsize(target), frozen.ops["Const"]
     if as_json:
         write_json(
             {"file": target, "outputs": wanted, "nodes": len(frozen), "constants": count, "bytes": size}
@@ -93,7 +93,7 @@ def _opened(
         return
     with ckptfmt.open(path) as checkpoint:
         beside = _SHARDS.sub("", checkpoint.prefix) + ".meta"
-        if graph_path is None and not os.path.isfile(beside):  # noqa: PTH113
+        if graph_path is None and not os.path.isfile(beside):
             raise errors.CheckpointNotFoundError(
                 f"{checkpoint.prefix}: a checkpoint without its graph: {beside} is not there; see --graph",
                 tried=[beside],
@@ -103,10 +103,10 @@ def _opened(
 
 def _is_saved_model(path: str) -> bool:
     """Whether a path is that of a SavedModel's directory, or of the message in it."""
-    if os.path.isdir(path):  # noqa: PTH112
+    if os.path.isdir(path):
         names = (f"saved_model.{kind}" for kind in ("pb", "pbtxt", "cpb"))
-        return any(os.path.isfile(os.path.join(path, name)) for name in names)  # noqa: PTH113, PTH118
-    if not os.path.isfile(path):  # noqa: PTH113
+        return any(os.path.isfile(os.path.join(path, name)) for name in names)
+    if not os.path.isfile(path):
         return False
     try:
         ckptfmt.open_saved_model(path).close()

@@ -97,5 +97,5 @@ def check_target(target: str, *, overwrite: bool) -> None:
     """
     if not overwrite and os.path.lexists(target):
         raise click.UsageError(f"{target!r} is there already; see --overwrite")
-    if not os.path.isdir(os.path.dirname(target) or "."):  # noqa: PTH112, PTH120  (a path is a string here)
+    if not os.path.isdir(os.path.dirname(target) or "."):
         raise errors.NotReadableError(target, os.strerror(errno.ENOENT))

@@ -323,7 +323,7 @@ def write(runs: Runs, path: str | os.PathLike[str], *, wide: bool, overwrite: bo
         The system refuses.
     """
     path = os.fspath(path)
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    suffix = os.path.splitext(path)[1].lower()
     if suffix not in _WRITERS:
         raise ValueError(f"{path}: got a name with the end {suffix!r}, want one of {', '.join(FORMATS)}")
     with new_file(path, overwrite=overwrite) as file:

@@ -6,7 +6,6 @@
     events.out.tfevents.SECONDS.HOST.PID.NUMBER.v2     TensorFlow 2
     events.out.tfevents.SECONDS.HOST.PID.NUMBER        PyTorch
 """
-# ruff: noqa: PTH118 -- a path is a string, see filenames
 
 from __future__ import annotations
 

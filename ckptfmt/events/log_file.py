@@ -3,7 +3,6 @@
 A file is open only while it is read. What was read of it is remembered with its first bytes, by which a file
 that has been replaced is told from one that has grown.
 """
-# ruff: noqa: PTH116 -- a path is a string, see filenames
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def open_message(
     there = kind_of(path)
     if there == "file":
         return MessageFile(MappedFile(path))
-    tried = [os.path.join(path, name) for name in SAVED_MODEL_FILES]  # noqa: PTH118 - a path is a string here
+    tried = [os.path.join(path, name) for name in SAVED_MODEL_FILES]
     found = next((file for file in tried if kind_of(file) == "file"), None)
     if found is not None:
         return MessageFile(MappedFile(found))

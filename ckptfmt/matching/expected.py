@@ -110,7 +110,7 @@ def read_expected(expected: Expected) -> Tally:
     if not isinstance(expected, (str, os.PathLike)):
         raise TypeError(f"expected: got {type(expected).__name__}, want a path, a checkpoint or a mapping")
     path = os.fspath(expected)
-    if os.path.isfile(path):  # noqa: PTH113 - pathlib fails on names that no system has
+    if os.path.isfile(path):
         file = MappedFile(path)
         try:
             kind = recognise(file)

@@ -70,10 +70,10 @@ def _expand(paths: Iterable[PathLike]) -> list[str]:
     for each in paths:
         path = os.fspath(each)
         if glob.has_magic(path) and not os.path.lexists(path):
-            found = sorted(glob.glob(path, recursive=True), key=natural_order)  # noqa: PTH207  (paths are strings)
+            found = sorted(glob.glob(path, recursive=True), key=natural_order)
             if not found:
                 raise CheckpointNotFoundError(f"{path}: no file matches this pattern", tried=[path])
-            files += [file for file in found if not os.path.isdir(file)]  # noqa: PTH112
+            files += [file for file in found if not os.path.isdir(file)]
         else:
             files.append(path)
     return files

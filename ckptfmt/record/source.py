@@ -218,7 +218,7 @@ def compression_of(file: RandomAccessFile) -> Compression | None:
 def _identity_of(path: str) -> tuple[int, int, int] | None:
     """What tells a file from another one of its name, and its size; None where there is none on disk."""
     try:
-        status = os.stat(path)  # noqa: PTH116  (paths are strings)
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino, status.st_size

@@ -79,7 +79,7 @@ class RecordWriter:
         self._beside: str | None = None
         self._remains: weakref.finalize[[str, int], RecordWriter] | None = None
         self._error: NotReadableError | None = None
-        if append and os.path.exists(self.name):  # noqa: PTH110
+        if append and os.path.exists(self.name):
             self.position = _end_of(self.name)
             mode = "r+b"
         else:
@@ -89,7 +89,7 @@ class RecordWriter:
             mode = "wb" if overwrite and path == self.name else mode
             if append and mode == "xb":
                 path = os.path.realpath(path)  # a link may lead to a file that is to be made
-            self._file = open(path, mode)  # noqa: SIM115, PTH123  (closed by close)
+            self._file = open(path, mode)  # noqa: SIM115  (closed by close)
             if self._beside is not None:
                 self._remains = weakref.finalize(self, _remove, self._beside, os.getpid())
             if mode == "r+b":
@@ -107,14 +107,14 @@ class RecordWriter:
         # Where a link leads to, so that it stays one.
         self._replaced = os.path.realpath(self.name)
         try:
-            status = os.stat(self._replaced)  # noqa: PTH116
+            status = os.stat(self._replaced)
         except FileNotFoundError:
             return self.name
         if not stat.S_ISREG(status.st_mode):
             return self.name  # a device or a pipe
         # A short name, since with that of the file it may be longer than the system allows.
-        directory = os.path.dirname(self._replaced)  # noqa: PTH120
-        self._beside = os.path.join(directory, f".{os.urandom(8).hex()}.tmp")  # noqa: PTH118
+        directory = os.path.dirname(self._replaced)
+        self._beside = os.path.join(directory, f".{os.urandom(8).hex()}.tmp")
         return self._beside
 
     def write(self, data: Data) -> int:
@@ -176,7 +176,7 @@ class RecordWriter:
                 self._sync()
                 self._file.close()
                 if self._beside is not None:
-                    os.replace(self._beside, self._replaced)  # noqa: PTH105
+                    os.replace(self._beside, self._replaced)
                     self._beside = None
                     self._forget()
         except OSError as error:
@@ -188,7 +188,7 @@ class RecordWriter:
 
     def _sync(self) -> None:
         if self._beside is not None:
-            os.chmod(self._beside, stat.S_IMODE(os.stat(self._replaced).st_mode))  # noqa: PTH101, PTH116
+            os.chmod(self._beside, stat.S_IMODE(os.stat(self._replaced).st_mode))
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -202,7 +202,7 @@ class RecordWriter:
             self._file.close()
         if self._beside is not None:
             with suppress(OSError):
-                os.unlink(self._beside)  # noqa: PTH108
+                os.unlink(self._beside)
             self._beside = None
             self._forget()
 
@@ -232,7 +232,7 @@ def _remove(path: str, process: int) -> None:
     """Remove what a writer has left that was never closed, unless it is that of another process."""
     if os.getpid() == process:
         with suppress(OSError):
-            os.unlink(path)  # noqa: PTH108
+            os.unlink(path)
 
 
 def _end_of(path: str) -> int:

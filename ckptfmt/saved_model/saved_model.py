@@ -160,7 +160,7 @@ def open_saved_model(
     path = os.fspath(directory)
     with open_message(path, Holds.SAVED_MODEL) as file:
         # Where one is called so, and does not begin as one, parsing says what is wrong.
-        is_called_so = os.path.basename(file.name) in SAVED_MODEL_FILES  # noqa: PTH119
+        is_called_so = os.path.basename(file.name) in SAVED_MODEL_FILES
         is_damaged = is_called_so and file.kind in (None, TEXT_FILE)
         if file.holds is not Holds.SAVED_MODEL and not is_damaged:
             raise file.refusal(Holds.SAVED_MODEL)
@@ -168,7 +168,7 @@ def open_saved_model(
         if is_damaged and not message.meta_graphs:
             raise file.refusal(Holds.SAVED_MODEL)
     # Either the directory was given, or the file in it.
-    folder = path if path != file.name else os.path.dirname(path) or os.curdir  # noqa: PTH120
+    folder = path if path != file.name else os.path.dirname(path) or os.curdir
     return SavedModel(folder, message, file.name, tags)
 
 
@@ -253,8 +253,8 @@ class SavedModel:
         """The checkpoint with its variables, None where it has none."""
         if self._wide is not None:
             return self._wide.checkpoint
-        prefix = os.path.join(self.directory, "variables", "variables")  # noqa: PTH118
-        return open_checkpoint(prefix) if os.path.isfile(f"{prefix}.index") else None  # noqa: PTH113
+        prefix = os.path.join(self.directory, "variables", "variables")
+        return open_checkpoint(prefix) if os.path.isfile(f"{prefix}.index") else None
 
     @cached_property
     def variables(self) -> ModelVariables:
@@ -328,8 +328,8 @@ class SavedModel:
             assets = [item for item in legacy if isinstance(item, Asset)]
         found = {}
         for asset in assets:
-            path = os.path.join(self.directory, "assets", *self._safe(asset.filename))  # noqa: PTH118
-            found[asset.filename] = AssetFile(asset.filename, asset.tensor, path, os.path.isfile(path))  # noqa: PTH113
+            path = os.path.join(self.directory, "assets", *self._safe(asset.filename))
+            found[asset.filename] = AssetFile(asset.filename, asset.tensor, path, os.path.isfile(path))
         return found
 
     def _safe(self, filename: str) -> tuple[str, ...]:
@@ -350,8 +350,8 @@ class SavedModel:
     @property
     def assets_extra(self) -> dict[str, str]:
         """The files in ``assets.extra``, which the user put there: path by name."""
-        base = os.path.join(self.directory, "assets.extra")  # noqa: PTH118
-        paths = (os.path.join(folder, name) for folder, _, names in os.walk(base) for name in names)  # noqa: PTH118
+        base = os.path.join(self.directory, "assets.extra")
+        paths = (os.path.join(folder, name) for folder, _, names in os.walk(base) for name in names)
         return {os.path.relpath(path, base).replace(os.sep, "/"): path for path in sorted(paths)}
 
     @property
@@ -360,7 +360,7 @@ class SavedModel:
         data = self._optional("fingerprint.pb")
         if data is None:
             return None
-        found = parse_message(messages.FingerprintDef, data, os.path.join(self.directory, "fingerprint.pb"))  # noqa: PTH118
+        found = parse_message(messages.FingerprintDef, data, os.path.join(self.directory, "fingerprint.pb"))
         return Fingerprint(
             found.saved_model_checksum,
             found.graph_def_program_hash,
@@ -383,7 +383,7 @@ class SavedModel:
             return ()
         import json  # few models have layers
 
-        file = os.path.join(self.directory, name)  # noqa: PTH118
+        file = os.path.join(self.directory, name)
         found = []
         for node in parse_message(keras_metadata.SavedMetadata, data, file).nodes:
             try:
@@ -406,8 +406,8 @@ class SavedModel:
         return tuple(found)
 
     def _optional(self, name: str) -> bytes | None:
-        path = os.path.join(self.directory, name)  # noqa: PTH118
-        if not os.path.isfile(path):  # noqa: PTH113
+        path = os.path.join(self.directory, name)
+        if not os.path.isfile(path):
             return None
         file = MappedFile(path)
         try:

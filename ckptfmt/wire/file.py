@@ -154,13 +154,13 @@ def _place(path: str, directory: str) -> str:
     """Where a path leads that counts from a directory, in place of the working directory."""
     if not directory or directory == working_directory():
         return path  # whoever may not look into all directories above it can open it so
-    return os.path.join(directory, path)  # noqa: PTH118
+    return os.path.join(directory, path)
 
 
 def working_directory() -> str:
     """Return the working directory; ``""`` where it is no more."""
     try:
-        return os.getcwd()  # noqa: PTH109
+        return os.getcwd()
     except OSError:
         return ""
 
@@ -213,7 +213,7 @@ class MappedFile:
             self.size = status.st_size
             self._identity = status.st_dev, status.st_ino
             # Whatever becomes the working directory.
-            self._path = os.path.abspath(place)  # noqa: PTH100
+            self._path = os.path.abspath(place)
             # An empty file cannot be mapped.
             self._map = _map(path, descriptor, self.size) if self.size else None
         self._view: memoryview | None = memoryview(self._map if self._map is not None else b"")
@@ -240,7 +240,7 @@ class MappedFile:
 
     def _check_still_there(self, offset: int, size: int) -> None:
         try:
-            status = os.stat(self._path)  # noqa: PTH116  (half the time that Path takes)
+            status = os.stat(self._path)
         except OSError:
             return  # removed or renamed: what is mapped is there all the same
         # By path: from Python 3.13 on a mapping needs no descriptor, of which a process has few.
@@ -460,7 +460,7 @@ def new_file(path: str, *, overwrite: bool) -> Iterator[BinaryIO]:
         if not overwrite:
             # Takes the name, or fails: two writers cannot both find it free.
             os.close(os.open(path, flags, 0o666))
-        os.replace(beside, path)  # noqa: PTH105  (a path may be a string)
+        os.replace(beside, path)
     except CkptfmtError:
         raise  # of what is written
     except FileExistsError:
@@ -470,7 +470,7 @@ def new_file(path: str, *, overwrite: bool) -> Iterator[BinaryIO]:
     finally:
         # Not there any more where all went well.
         with suppress(OSError):
-            os.unlink(beside)  # noqa: PTH108
+            os.unlink(beside)
 
 
 def write_file(path: str, pieces: Iterable[bytes | memoryview], *, overwrite: bool) -> None:

@@ -1,4 +1,3 @@
-# ruff: noqa: PTH118 -- what is tested are strings as TensorFlow joins them
 from __future__ import annotations
 
 import logging

@@ -309,8 +309,8 @@ def check_said(args: list[object], path: Path | str, says: tuple[str, ...]) -> N
     assert result.stdout == "" or args[0] == "verify"
     said = result.stdout + result.stderr
     assert len(result.stderr.splitlines()) <= 1
-    if os.path.basename(path) != "saved_model.pb":  # noqa: PTH119 - of these, the directory is named
-        assert os.path.basename(path) in said  # noqa: PTH119
+    if os.path.basename(path) != "saved_model.pb":
+        assert os.path.basename(path) in said
     for words in says:
         assert words in said
     assert run_json(*args, code=result.exit_code)["error"]["message"] in said

@@ -143,7 +143,7 @@ def test_a_file_that_was_closed_in_the_middle_is_gone_on_with(tmp_path: Path, ba
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not list open files")
 def test_closed_files_are_not_open(tmp_path: Path) -> None:
     path = write(tmp_path / "r", CONTENT + b"tail")
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    before = len(os.listdir("/proc/self/fd"))
     readers = [reader_of(path) for _ in range(5)]
     for reader in readers:
         rest_of(reader)
@@ -151,7 +151,7 @@ def test_closed_files_are_not_open(tmp_path: Path) -> None:
         # Nothing is new, so that nothing is opened.
         reader.source.refresh()
         assert rest_of(reader) == []
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_how_a_file_is_compressed_is_told_when_there_is_enough_of_it(tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
 """State files: TensorFlow writes them, then TensorFlow and this package read them."""
-# ruff: noqa: PTH118 -- what is tested are strings as TensorFlow joins them
 
 from __future__ import annotations
 
@@ -112,7 +111,7 @@ def test_savers(folder: Path, write_version: int, sharded: bool, directory: str,
     # Moved to where TensorFlow finds only what is relative.
     shutil.move(directory, "elsewhere")
     found = ckptfmt.latest_checkpoint("elsewhere")
-    assert found == os.path.join("elsewhere", os.path.basename(latest))  # noqa: PTH119
+    assert found == os.path.join("elsewhere", os.path.basename(latest))
     assert tf.train.latest_checkpoint("elsewhere") == (found if relative or directory == "run" else None)
     np.testing.assert_array_equal(ckptfmt.open("elsewhere")["v"], np.arange(4.0))
 
