@@ -13,22 +13,22 @@ import importlib
 from typing import Any
 
 from ckptfmt import errors
-from ckptfmt.checkpoint.checkpoint import Checkpoint
-from ckptfmt.checkpoint.checkpoint import open_checkpoint as open  # noqa: A004  (users write ckptfmt.open)
+from ckptfmt.arrays.tensor_proto import ResourceHandle, Variant, to_array, to_proto
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.names import flatten
 from ckptfmt.checkpoint.names import matcher as name_matcher
-from ckptfmt.checkpoint.object_graph import Node, ObjectGraph
-from ckptfmt.checkpoint.plan import Plan, parse_plan, read_plan
-from ckptfmt.checkpoint.restore import Mismatch, Restored, RestoreReport, Spec
-from ckptfmt.checkpoint.slice_reader import SliceReader
 from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.state import CheckpointState, latest_checkpoint, read_checkpoint_state
-from ckptfmt.checkpoint.tensors import Tensors, View
-from ckptfmt.checkpoint.verify import Problem, Report
 from ckptfmt.dtypes import DTYPES, DType, as_dtype
-from ckptfmt.tensor.tensor_proto import ResourceHandle, Variant, to_array, to_proto
-from ckptfmt.wire.file import write_file
+from ckptfmt.integrity.verify import Problem, Report
+from ckptfmt.object_graph.object_graph import Node, ObjectGraph
+from ckptfmt.plans.plan import Plan, parse_plan, read_plan
+from ckptfmt.storage.file import write_file
+from ckptfmt.tensors.checkpoint import Checkpoint
+from ckptfmt.tensors.checkpoint import open_checkpoint as open  # noqa: A004  (users write ckptfmt.open)
+from ckptfmt.tensors.restore import Mismatch, Restored, RestoreReport, Spec
+from ckptfmt.tensors.slice_reader import SliceReader
+from ckptfmt.tensors.tensors import Tensors, View
 
 __version__ = "0.1.0"
 
@@ -115,9 +115,9 @@ _LATER = {
     "compat": "ckptfmt.compat",
     "RunMetadata": "ckptfmt.events.run_metadata:RunMetadata",
     "SessionLog": "ckptfmt.events.event:SessionLog",
-    "EventFile": "ckptfmt.events.event_file:EventFile",
+    "EventFile": "ckptfmt.events.event_log:EventFile",
     "write_runs": "ckptfmt.events.export:write_runs",
-    "find_runs": "ckptfmt.events.files:find_runs",
+    "find_runs": "ckptfmt.events.find:find_runs",
     "HParams": "ckptfmt.events.hparams:HParams",
     "Audio": "ckptfmt.events.media:Audio",
     "Histogram": "ckptfmt.events.media:Histogram",
@@ -126,19 +126,19 @@ _LATER = {
     "Scalars": "ckptfmt.events.series:Scalars",
     "Series": "ckptfmt.events.series:Series",
     "Tags": "ckptfmt.events.series:Tags",
-    "SummaryMetadata": "ckptfmt.events.summaries:Metadata",
+    "SummaryMetadata": "ckptfmt.events.tag_table:Metadata",
     "FunctionCall": "ckptfmt.graph.attributes:FunctionCall",
-    "freeze": "ckptfmt.graph.freeze:freeze",
+    "freeze": "ckptfmt.graph.freeze.freeze:freeze",
     "Graph": "ckptfmt.graph.graph:Graph",
-    "MetaGraph": "ckptfmt.graph.meta_graph:MetaGraph",
+    "MetaGraph": "ckptfmt.graph.meta.meta_graph:MetaGraph",
     "GraphNode": "ckptfmt.graph.node:Node",
-    "read_graph": "ckptfmt.graph.reading:read_graph",
-    "read_meta_graph": "ckptfmt.graph.reading:read_meta_graph",
-    "Signature": "ckptfmt.graph.signature:Signature",
-    "TensorInfo": "ckptfmt.graph.signature:TensorInfo",
+    "read_graph": "ckptfmt.graph.read.read:read_graph",
+    "read_meta_graph": "ckptfmt.graph.read.read:read_meta_graph",
+    "Signature": "ckptfmt.graph.meta.signature:Signature",
+    "TensorInfo": "ckptfmt.graph.meta.signature:TensorInfo",
     "GraphTensor": "ckptfmt.graph.tensor:Tensor",
-    "Match": "ckptfmt.matching.match:Match",
-    "match": "ckptfmt.matching.match:match",
+    "Match": "ckptfmt.compare.match:Match",
+    "match": "ckptfmt.compare.match:match",
     "Damage": "ckptfmt.record.reader:Damage",
     "Record": "ckptfmt.record.reader:Record",
     "RecordIndex": "ckptfmt.record.records:RecordIndex",

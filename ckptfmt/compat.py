@@ -32,13 +32,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from ckptfmt.checkpoint import state as checkpoint_state
-from ckptfmt.checkpoint.checkpoint import open_checkpoint
 from ckptfmt.checkpoint.entry import Entry, name_of
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CheckpointNotFoundError
 from ckptfmt.events.open import open_events
 from ckptfmt.filenames import existing_prefix, kind_of
 from ckptfmt.proto import messages
+from ckptfmt.tensors.checkpoint import open_checkpoint
 
 __all__ = [
     "CheckpointReader",

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfmt import kinds
-from ckptfmt.kinds import EVENTS, Holds, Kind, recognise, recognise_message, recognise_path
+from ckptfmt.filetype import kinds
+from ckptfmt.filetype.kinds import EVENTS, Holds, Kind, recognise, recognise_message, recognise_path
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import format_text
 from tests.support.corpus import CORPUS, entries

@@ -12,12 +12,15 @@ import ckptfmt
 PACKAGE = Path(ckptfmt.__file__).parent
 
 LAYERS = [
-    {"errors"},
-    {"wire", "dtypes", "proto", "filenames"},
-    {"table", "record", "riegeli", "tensor"},
-    {"kinds"},
+    {"errors", "dtypes", "text"},
+    {"wire", "proto"},
+    {"storage", "arrays", "tabular"},
+    {"table", "record", "riegeli", "object_graph", "filenames"},
+    {"filetype"},
     {"checkpoint", "graph"},
-    {"saved_model", "matching", "events"},
+    {"plans", "integrity", "events"},
+    {"tensors"},
+    {"saved_model", "compare"},
     {"compat"},
     {""},  # ckptfmt/__init__.py: the public names
     {"cli"},

@@ -99,7 +99,7 @@ def test_importing_loads_nothing_that_may_not_be_needed() -> None:
         "logging",
         "ckptfmt.compat",
         "ckptfmt.graph.graph",
-        "ckptfmt.matching.match",
+        "ckptfmt.compare.match",
         "ckptfmt.saved_model.saved_model",
         "google.protobuf.message",
     ):

@@ -20,7 +20,7 @@ from ckptfmt.errors import (
     TruncatedError,
     UnsupportedError,
 )
-from ckptfmt.riegeli import SIGNATURE, RiegeliFile, highway_hash64
+from ckptfmt.riegeli.file import SIGNATURE, RiegeliFile, highway_hash64
 from tests.support.memory_file import MemoryFile
 from tests.support.riegeli_writer import (
     BLOCK,

@@ -21,13 +21,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ckptfmt.arrays.array import Array, Shape, check_shape, expected_size, new_array, read_only
 from ckptfmt.checkpoint.bundle import Bundle, Place
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.errors import NotReadableError, UnsupportedError
-from ckptfmt.tensor.array import Array, Shape, check_shape, expected_size, new_array, read_only
+from ckptfmt.storage.file import read_with_crc
 from ckptfmt.wire.crc32c import combine_all, crc32c
-from ckptfmt.wire.file import read_with_crc
-from ckptfmt.wire.pieces import cut, in_threads
+from ckptfmt.wire.threads import cut, in_threads
 
 LARGE = 1 << 20
 """Tensors of this many bytes and more are read by several threads; for less, handing over costs more."""

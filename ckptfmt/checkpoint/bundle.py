@@ -21,10 +21,11 @@ from functools import cached_property
 from itertools import takewhile
 from typing import NamedTuple
 
+from ckptfmt.arrays.array import Array, Box, check_shape, decode_raw, expected_size
 from ckptfmt.checkpoint.columns import Columns
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
+from ckptfmt.checkpoint.find import CheckpointFiles
 from ckptfmt.checkpoint.gather import gather, prefetch
-from ckptfmt.checkpoint.prefix import CheckpointFiles
 from ckptfmt.checkpoint.slices import (
     TensorSlice,
     decode_slice_key,
@@ -45,13 +46,12 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.filenames import shard_path
+from ckptfmt.storage.file import Opener, RandomAccessFile, stream_crc
 from ckptfmt.table import Table
-from ckptfmt.tensor.array import Array, Box, check_shape, decode_raw, expected_size
+from ckptfmt.wire.buffers import memory_size
 from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
 from ckptfmt.wire.crc32c import combine_all, crc32c_in_threads
-from ckptfmt.wire.file import Opener, RandomAccessFile, stream_crc
-from ckptfmt.wire.memory import memory_size
-from ckptfmt.wire.pieces import cut, default_threads, in_threads
+from ckptfmt.wire.threads import cut, default_threads, in_threads
 
 HEADER_KEY = b""
 

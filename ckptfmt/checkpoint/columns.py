@@ -18,10 +18,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from ckptfmt.arrays.array import Shape
 from ckptfmt.checkpoint.entry import CRC, DTYPE, OFFSET, SHAPE, SHARD, SIZE, SLICE, Entry, Head, decode_head
 from ckptfmt.errors import CorruptError
 from ckptfmt.table.block import Rows
-from ckptfmt.tensor.array import Shape
 from ckptfmt.wire.coding import decode_varints_at
 from ckptfmt.wire.crc32c import unmask
 

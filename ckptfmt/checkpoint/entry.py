@@ -13,10 +13,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
+from ckptfmt.arrays.array import Shape, decode_shape
 from ckptfmt.checkpoint.slices import TensorSlice, decode_slice
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError
-from ckptfmt.tensor.array import Shape, decode_shape
 from ckptfmt.wire.coding import Buffer, decode_fields, decode_varint, to_signed
 from ckptfmt.wire.crc32c import unmask
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ckptfmt.arrays.array import Array, Box, Shape, new_array, read_only
 from ckptfmt.dtypes import DType
-from ckptfmt.tensor.array import Array, Box, Shape, new_array, read_only
-from ckptfmt.wire.file import RandomAccessFile
+from ckptfmt.storage.file import RandomAccessFile
 
 READ_BYTES = 4 << 20
 """Bytes that are read at once; of longer rows, of which not all is taken, only parts are read."""

@@ -12,8 +12,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from ckptfmt.arrays.array import Array
 from ckptfmt.errors import NameConflictError
-from ckptfmt.tensor.array import Array
 
 Pattern: TypeAlias = "str | re.Pattern[str]"
 """A glob over the whole name, in which ``*`` also matches slashes, or a compiled regular expression, which

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from ckptfmt.arrays.array import Array, Box, Shape
 from ckptfmt.checkpoint.slices import Region, TensorSlice, plan
-from ckptfmt.tensor.array import Array, Box, Shape
 
 Positions: TypeAlias = "range | np.ndarray"
 """Positions along one dimension, none negative: upwards in equal steps, or any (int64)."""

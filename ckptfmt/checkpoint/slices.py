@@ -18,8 +18,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from ckptfmt.arrays.array import Box, Shape
 from ckptfmt.errors import CorruptError, LimitError
-from ckptfmt.tensor.array import Box, Shape
 from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
 from ckptfmt.wire.ordered_code import (
     decode_snum,

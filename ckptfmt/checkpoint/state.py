@@ -30,7 +30,7 @@ from ckptfmt.filenames import (
 )
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_text
-from ckptfmt.wire.file import MappedFile
+from ckptfmt.storage.file import MappedFile
 
 MAX_STATE_BYTES = 1 << 22
 """A larger file is no state file, though it may be called like one."""

@@ -12,20 +12,20 @@ import click
 from ckptfmt import __version__
 from ckptfmt.cli.failures import FAILURES, ExitCode, report
 from ckptfmt.cli.options import JSON
-from ckptfmt.cli.output import discard_output, prepare_streams
+from ckptfmt.cli.render.output import discard_output, prepare_streams
 
 VERBS = {
-    "events": "ckptfmt.cli.events",
-    "freeze": "ckptfmt.cli.freeze",
-    "graph": "ckptfmt.cli.graph",
-    "ls": "ckptfmt.cli.ls",
-    "match": "ckptfmt.cli.match",
-    "model": "ckptfmt.cli.model",
-    "plan": "ckptfmt.cli.plan",
-    "show": "ckptfmt.cli.show",
-    "subgraph": "ckptfmt.cli.subgraph",
-    "tree": "ckptfmt.cli.tree",
-    "verify": "ckptfmt.cli.verify",
+    "events": "ckptfmt.cli.verbs.events.command",
+    "freeze": "ckptfmt.cli.verbs.freeze",
+    "graph": "ckptfmt.cli.verbs.graph",
+    "ls": "ckptfmt.cli.verbs.ls",
+    "match": "ckptfmt.cli.verbs.match",
+    "model": "ckptfmt.cli.verbs.model",
+    "plan": "ckptfmt.cli.verbs.plan",
+    "show": "ckptfmt.cli.verbs.show",
+    "subgraph": "ckptfmt.cli.verbs.subgraph",
+    "tree": "ckptfmt.cli.verbs.tree",
+    "verify": "ckptfmt.cli.verbs.verify",
 }
 """The module of each verb; its command is called ``command``. Imported when the verb is used."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 from ckptfmt import errors
-from ckptfmt.cli.output import complain, write_json
+from ckptfmt.cli.render.output import complain, write_json
 
 
 class ExitCode(enum.IntEnum):

@@ -24,7 +24,7 @@ import numpy as np
 from ckptfmt.checkpoint.names import close_matches, matcher
 from ckptfmt.errors import MissingDependencyError, TensorNotFoundError
 from ckptfmt.events.series import Scalars
-from ckptfmt.wire.file import new_file
+from ckptfmt.storage.file import new_file
 
 ROWS_AT_ONCE = 1 << 16
 """Rows of a long table that are made at once."""

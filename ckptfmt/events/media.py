@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from ckptfmt.arrays.tensor_proto import to_array
 from ckptfmt.errors import CorruptError, LimitError, MissingDependencyError, UnsupportedError
 from ckptfmt.proto import messages
-from ckptfmt.tensor.tensor_proto import to_array
 
 MAX_PIXELS = 1 << 28
 """Pixels of an image that are decoded unless the caller says otherwise; few bytes can ask for any number."""

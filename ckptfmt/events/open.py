@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 from ckptfmt.errors import CheckpointNotFoundError
-from ckptfmt.events.event_file import EventFile
-from ckptfmt.events.files import event_files, find_runs, is_event_file
-from ckptfmt.events.run import LIMIT
+from ckptfmt.events.event_log import EventFile
+from ckptfmt.events.find import event_files, find_runs, is_event_file
+from ckptfmt.events.gather import LIMIT
 from ckptfmt.filenames import kind_of
-from ckptfmt.kinds import RECORDS, Holds, misfit, recognise
+from ckptfmt.filetype.kinds import RECORDS, Holds, misfit, recognise
+from ckptfmt.record.input import compression_of
 from ckptfmt.record.records import PathLike
-from ckptfmt.record.source import compression_of
-from ckptfmt.wire.file import Opener, opener_of
+from ckptfmt.storage.file import Opener, opener_of
 
 
 def open_events(

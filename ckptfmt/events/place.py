@@ -14,7 +14,7 @@ from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.record.frame import HEADER_SIZE, OVERHEAD, decode_header
 from ckptfmt.record.reader import Batch
-from ckptfmt.wire.file import Opener, RandomAccessFile
+from ckptfmt.storage.file import Opener, RandomAccessFile
 
 OFFSET_BITS = 44
 """A place is the number of a file, above these bits, and an offset in it: 16 TiB, as ext4 has."""

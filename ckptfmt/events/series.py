@@ -9,7 +9,7 @@ from typing import Generic, TypeVar, overload
 import numpy as np
 
 from ckptfmt.errors import TensorNotFoundError
-from ckptfmt.events.summaries import Metadata, Values
+from ckptfmt.events.tag_table import Metadata, Values
 
 T = TypeVar("T")
 S = TypeVar("S")

@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ckptfmt.arrays.array import Array
+from ckptfmt.arrays.tensor_proto import to_array
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError
 from ckptfmt.proto import messages
-from ckptfmt.tensor.array import Array
-from ckptfmt.tensor.tensor_proto import to_array
 
 PartialShape: TypeAlias = "tuple[int | None, ...] | None"
 """Sizes, None for one that is not known; None where not even their number is."""

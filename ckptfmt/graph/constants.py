@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from ckptfmt.arrays.array import Array
+from ckptfmt.arrays.tensor_proto import decode_content, to_array
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError, TensorNotFoundError
 from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.tensor_content import content_size
 from ckptfmt.proto import messages
-from ckptfmt.tensor.array import Array
-from ckptfmt.tensor.tensor_proto import decode_content, to_array
 
 
 class ConstantEntry(NamedTuple):

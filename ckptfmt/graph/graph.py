@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from ckptfmt.dtypes import DType, as_dtype
 from ckptfmt.errors import CorruptError, GraphError, TensorNotFoundError
+from ckptfmt.graph import merge as scopes
 from ckptfmt.graph import prune
-from ckptfmt.graph import scope as scopes
 from ckptfmt.graph.constants import Constants
 from ckptfmt.graph.function import Functions
 from ckptfmt.graph.node import Node, parse_output
@@ -25,8 +25,8 @@ from ckptfmt.graph.tensor import NodeOutputs, Tensor
 from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import format_text
+from ckptfmt.storage.file import write_file
 from ckptfmt.wire.coding import Buffer
-from ckptfmt.wire.file import write_file
 
 PLACEHOLDERS = frozenset(("Placeholder", "PlaceholderV2", "PlaceholderWithDefault", "_Arg", "Arg"))
 """Ops that a value is fed to."""

@@ -32,10 +32,10 @@ from ckptfmt.record.frame import (
     find_header,
     find_headers,
 )
-from ckptfmt.record.source import Compression, Source
+from ckptfmt.record.input import Compression, Source
+from ckptfmt.wire.buffers import memory_size
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.crc32c import crc32c, mask, unmask
-from ckptfmt.wire.memory import memory_size
 
 WINDOW = 4 << 20
 """Bytes read at once; a longer record is read alone."""

@@ -13,9 +13,9 @@ import numpy as np
 from ckptfmt.errors import CheckpointNotFoundError, CorruptError, UnsupportedError
 from ckptfmt.filenames import natural_order
 from ckptfmt.record.frame import HEADER_SIZE, OVERHEAD, decode_header
+from ckptfmt.record.input import open_source
 from ckptfmt.record.reader import LIMIT, Batch, Damage, Record, RecordReader
-from ckptfmt.record.source import open_source
-from ckptfmt.wire.file import DescriptorFile, Opener, RandomAccessFile, opener_of
+from ckptfmt.storage.file import DescriptorFile, Opener, RandomAccessFile, opener_of
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 

@@ -14,10 +14,10 @@ from typing import TypeAlias
 
 from ckptfmt.errors import CorruptError, DamageWarning, NotReadableError
 from ckptfmt.record.frame import HEADER_SIZE, encode_frame
+from ckptfmt.record.input import WBITS, Compression, open_source
 from ckptfmt.record.reader import RecordReader
-from ckptfmt.record.source import WBITS, Compression, open_source
+from ckptfmt.storage.file import DescriptorFile
 from ckptfmt.wire.crc32c import crc32c, mask
-from ckptfmt.wire.file import DescriptorFile
 
 Data: TypeAlias = bytes | bytearray | memoryview
 """What can be written; arrays too, in C order."""

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, repeat
 from typing import NamedTuple
 
-from ckptfmt.checkpoint.object_graph import escape
 from ckptfmt.errors import TensorNotFoundError
+from ckptfmt.object_graph.object_graph import escape
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.structured import NamedValues, Value, decode_value
 

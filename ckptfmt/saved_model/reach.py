@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary
 
 from ckptfmt.errors import CorruptError
 from ckptfmt.graph.graph import Graph
+from ckptfmt.graph.meta.signature import CompositeTensor, SparseTensor, TensorInfo
+from ckptfmt.graph.meta.variables import VARIABLE_OPS
 from ckptfmt.graph.node import parse_output
-from ckptfmt.graph.signature import CompositeTensor, SparseTensor, TensorInfo
-from ckptfmt.graph.variables import VARIABLE_OPS
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.saved_model import SavedModel
 

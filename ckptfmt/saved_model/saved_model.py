@@ -21,24 +21,24 @@ from pathlib import PurePosixPath, PureWindowsPath
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from ckptfmt.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from ckptfmt.checkpoint.object_graph import ObjectGraph
+from ckptfmt.arrays.array import Array
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError, TensorNotFoundError
 from ckptfmt.filenames import SAVED_MODEL_FILES
+from ckptfmt.filetype.kinds import TEXT_FILE, Holds
 from ckptfmt.graph.attributes import PartialShape, decode_shape
-from ckptfmt.graph.collection import Asset
-from ckptfmt.graph.message_file import open_message
-from ckptfmt.graph.meta_graph import MetaGraph
-from ckptfmt.graph.reading import choose
-from ckptfmt.graph.signature import Signatures
-from ckptfmt.graph.variables import VARIABLE_OPS, Source, read_source, variable_sources
-from ckptfmt.kinds import TEXT_FILE, Holds
+from ckptfmt.graph.meta.collection import Asset
+from ckptfmt.graph.meta.meta_graph import MetaGraph
+from ckptfmt.graph.meta.signature import Signatures
+from ckptfmt.graph.meta.variables import VARIABLE_OPS, Source, read_source, variable_sources
+from ckptfmt.graph.read.message_file import open_message
+from ckptfmt.graph.read.read import choose
+from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.saved_model.functions import ConcreteFunctions, ObjectFunction, object_functions
-from ckptfmt.tensor.array import Array
-from ckptfmt.wire.file import MappedFile
+from ckptfmt.storage.file import MappedFile
+from ckptfmt.tensors.checkpoint import Checkpoint, open_checkpoint
 
 
 class AssetFile(NamedTuple):

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
+from ckptfmt.arrays.array import Array
+from ckptfmt.arrays.tensor_proto import to_array
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.proto import messages
-from ckptfmt.tensor.array import Array
-from ckptfmt.tensor.tensor_proto import to_array
 
 Value: TypeAlias = Any
 """What the table above says; nested to any depth."""

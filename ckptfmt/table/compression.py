@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ckptfmt.errors import CorruptError
+from ckptfmt.wire.buffers import new_buffer
 from ckptfmt.wire.coding import decode_varint
-from ckptfmt.wire.memory import new_buffer
 
 SNAPPY_MAX_RATIO = 32
 """No snappy element makes more than 64 bytes of 3, so no honest block grows by more than this."""

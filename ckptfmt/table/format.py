@@ -14,10 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ckptfmt.errors import ChecksumError, CorruptError, LimitError, TruncatedError
+from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.table.compression import DECOMPRESSORS
 from ckptfmt.wire.coding import Buffer, decode_varint
 from ckptfmt.wire.crc32c import crc32c, unmask
-from ckptfmt.wire.file import RandomAccessFile
 
 FOOTER_SIZE = 48
 MAGIC = 0xDB4775248B80FB57

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from ckptfmt.errors import CorruptError
+from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.table.block import Block, Rows
 from ckptfmt.table.format import BlockHandle, decode_handle, read_block, read_footer
 from ckptfmt.wire.coding import Buffer
-from ckptfmt.wire.file import RandomAccessFile
 
 KEPT_BYTES = 16 << 20
 """Blocks kept for the next look-ups, in all: those of 200,000 tensors, as TensorFlow writes them."""

@@ -20,7 +20,7 @@ from functools import cache, lru_cache
 
 from crc32c import crc32c as crc32c
 
-from ckptfmt.wire.pieces import PIECE, cut, default_threads, in_threads
+from ckptfmt.wire.threads import PIECE, cut, default_threads, in_threads
 
 _MASK_DELTA = 0xA282EAD8
 
@@ -68,7 +68,7 @@ def combine_all(pieces: Iterable[tuple[int, int]]) -> int:
 def crc32c_in_threads(data: memoryview, threads: int | None = None) -> int:
     """Return the CRC-32C of bytes, computed by up to ``threads`` threads, this one among them.
 
-    Without a number as many as :func:`ckptfmt.wire.pieces.default_threads` says.
+    Without a number as many as :func:`ckptfmt.wire.threads.default_threads` says.
 
     ``data`` has bytes for items; threads help from two pieces (8 MiB) on.
     """

@@ -15,7 +15,7 @@ import pytest
 import ckptfmt
 from ckptfmt.checkpoint import bulk
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.prefix import CheckpointFiles
+from ckptfmt.checkpoint.find import CheckpointFiles
 from ckptfmt.errors import ChecksumError, CkptfmtError, NotReadableError, TruncatedError
 from tests.support.golden import GOLDEN, load
 from tests.support.memory_file import MemoryFile, open_files

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import ckptfmt
 from ckptfmt import Node, ObjectGraph
-from ckptfmt.checkpoint.object_graph import escape, unescape
 from ckptfmt.errors import CorruptError, TensorNotFoundError
+from ckptfmt.object_graph.object_graph import escape, unescape
 from tests.support import golden
 from tests.support.corpus import CHECKPOINT_KINDS, CORPUS, entries, has_variables
 from tests.support.object_graph import check_laws, encode_graph, encode_node, encode_variable

@@ -11,9 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ckptfmt.checkpoint import plan as plan_module
-from ckptfmt.checkpoint.plan import Fate, Finding, Plan, parse_plan, read_plan
-from ckptfmt.checkpoint.steps import Pattern, Rename, RenameTable, exact_pattern
 from ckptfmt.errors import (
     CheckpointNotFoundError,
     MissingDependencyError,
@@ -21,6 +18,9 @@ from ckptfmt.errors import (
     NotReadableError,
     PlanError,
 )
+from ckptfmt.plans import plan as plan_module
+from ckptfmt.plans.plan import Fate, Finding, Plan, parse_plan, read_plan
+from ckptfmt.plans.steps import Pattern, Rename, RenameTable, exact_pattern
 from tests.support.arrays import Arrays
 
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ckptfmt
-from ckptfmt.checkpoint import prefix as prefix_module
-from ckptfmt.checkpoint.prefix import (
+from ckptfmt.checkpoint import find as prefix_module
+from ckptfmt.checkpoint.find import (
     MAX_GUESSED,
     CheckpointFiles,
     find_checkpoint,
@@ -28,8 +28,8 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.filenames import shard_path
+from ckptfmt.storage.file import MappedFile
 from ckptfmt.wire.crc32c import crc32c, mask
-from ckptfmt.wire.file import MappedFile
 from tests.support.table_writer import RawBlock, encode_blocks, encode_table, encode_v1, write_bundle
 
 POSIX = os.name == "posix"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ckptfmt.checkpoint.prefix import find_checkpoint, list_checkpoints
+from ckptfmt.checkpoint.find import find_checkpoint, list_checkpoints
 from ckptfmt.checkpoint.state import latest_checkpoint, read_checkpoint_state
 from ckptfmt.errors import CheckpointNotFoundError, UnsupportedError
 from tests.support.corpus import CORPUS, entries, has_variables, load_manifest

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, whole, within
-from ckptfmt.checkpoint.steps import DTYPE_NAMES
-from ckptfmt.checkpoint.transform import (
+from ckptfmt.dtypes import DTYPES
+from ckptfmt.errors import PlanError
+from ckptfmt.plans.expressions import (
     MAX_DEPTH,
     MAX_WEIGHT,
     Cast,
@@ -29,8 +30,7 @@ from ckptfmt.checkpoint.transform import (
     is_castable,
     is_exact,
 )
-from ckptfmt.dtypes import DTYPES
-from ckptfmt.errors import PlanError
+from ckptfmt.plans.steps import DTYPE_NAMES
 from tests.support.arrays import Arrays
 
 W = np.arange(24, dtype=np.float32).reshape(2, 3, 4)

@@ -16,7 +16,7 @@ import pytest
 import ckptfmt
 from ckptfmt import Checkpoint, RestoreReport, View, errors
 from ckptfmt.checkpoint.names import close_matches
-from ckptfmt.checkpoint.object_graph import OBJECT_GRAPH_KEY
+from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY
 from tests.support.corpus import CORPUS, has_variables
 from tests.support.corpus import entries as corpus_entries
 from tests.support.golden import GOLDEN

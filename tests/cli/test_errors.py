@@ -15,7 +15,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.cli import app as application
-from ckptfmt.cli.text import escape, one_line, size_text
+from ckptfmt.cli.render.text import escape, one_line, size_text
 from tests.cli.running import COMMAND, environment, run, run_json, spawn
 from tests.support import golden
 from tests.support.table_writer import write_bundle
@@ -203,7 +203,8 @@ def test_without_click_one_line_says_what_to_install() -> None:
 
 
 def test_without_rich_a_terminal_is_told_what_to_install(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ckptfmt.cli import ls, table
+    from ckptfmt.cli.render import table
+    from ckptfmt.cli.verbs import ls
 
     monkeypatch.setitem(sys.modules, "rich.console", None)
     for module in (ls, table):

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.cli import progress
-from ckptfmt.cli.curves import ASCII_BLOCKS, BLOCKS, MAX_POINTS, sparkline, thinned
-from ckptfmt.cli.exporting import EXPORTS
-from ckptfmt.cli.runs import gaps, restarts
+from ckptfmt.cli.render import progress
+from ckptfmt.cli.render.curves import ASCII_BLOCKS, BLOCKS, MAX_POINTS, sparkline, thinned
+from ckptfmt.cli.verbs.events.export import EXPORTS
+from ckptfmt.cli.verbs.events.runs import gaps, restarts
 from ckptfmt.errors import UnsupportedError
 from ckptfmt.events import export
 from tests.cli.running import COMMAND, environment, on_terminal, run, run_json

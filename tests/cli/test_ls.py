@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ckptfmt.checkpoint.checkpoint import StoredEntries
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.cli import output
-from ckptfmt.cli.collapse import collapse
-from ckptfmt.cli.ls import TIMES
 from ckptfmt.cli.options import parse_size
+from ckptfmt.cli.render import output
+from ckptfmt.cli.render.collapse import collapse
+from ckptfmt.cli.verbs.ls import TIMES
+from ckptfmt.tensors.checkpoint import StoredEntries
 from tests.cli.running import COMMAND, environment, on_terminal, run, run_json, spawn
 from tests.support import golden
 from tests.support.table_writer import encode_bundle_index, encode_entry, write_bundle
@@ -440,7 +440,7 @@ def test_rich_is_not_imported_off_a_terminal(layers: str) -> None:
     program = (
         "import sys; from ckptfmt.cli.app import app\n"
         f"app.main(['ls', {layers!r}], standalone_mode=False)\n"
-        "unused = {'rich', 'ckptfmt.cli.show', 'ckptfmt.cli.verify'}\n"
+        "unused = {'rich', 'ckptfmt.cli.verbs.show', 'ckptfmt.cli.verbs.verify'}\n"
         "print(sorted(unused & sys.modules.keys()), file=sys.stderr)"
     )
     result = subprocess.run(

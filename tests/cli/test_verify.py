@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ckptfmt.cli import progress
+from ckptfmt.cli.render import progress
 from tests.cli.running import on_terminal, run, run_json, spawn
 from tests.support import golden
 from tests.support.table_writer import write_bundle

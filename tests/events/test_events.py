@@ -25,8 +25,8 @@ from ckptfmt.errors import (
     TensorNotFoundError,
     UnsupportedError,
 )
-from ckptfmt.events.form import layout_of
-from ckptfmt.events.stamp import stamps_of
+from ckptfmt.events.scalars.header import stamps_of
+from ckptfmt.events.scalars.template import layout_of
 from ckptfmt.proto import messages
 from ckptfmt.record.reader import Batch
 from ckptfmt.wire.coding import encode_varint

@@ -17,7 +17,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import ChecksumError, CkptfmtError, CorruptError, DamageWarning, UnsupportedError
-from ckptfmt.events.run import Run
+from ckptfmt.events.gather import Run
 from ckptfmt.proto import messages
 from tests.support.event_log import (
     VERSION,

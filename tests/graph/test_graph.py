@@ -20,8 +20,8 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.graph.attributes import AttributeName, FunctionCall
+from ckptfmt.graph.meta.signature import CompositeTensor, SparseTensor
 from ckptfmt.graph.node import Output
-from ckptfmt.graph.signature import CompositeTensor, SparseTensor
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import format_text
 

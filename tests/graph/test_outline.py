@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 import ckptfmt
 from ckptfmt.dtypes import DTYPES
 from ckptfmt.errors import CkptfmtError
-from ckptfmt.graph.message_file import open_message
+from ckptfmt.filetype.kinds import Holds
+from ckptfmt.graph.read.message_file import open_message
 from ckptfmt.graph.tensor_content import take_out
-from ckptfmt.kinds import Holds
 from ckptfmt.proto import messages
 
 MANY = 1 << 40

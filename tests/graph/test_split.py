@@ -14,11 +14,11 @@ from google.protobuf.message import Message
 
 import ckptfmt
 from ckptfmt.errors import ChecksumError, CkptfmtError, CorruptError, LimitError, UnsupportedError
-from ckptfmt.graph.split import SplitProto
 from ckptfmt.proto.messages import AttrValue, DataType, FunctionDef, GraphDef, NodeDef, SavedModel
 from ckptfmt.proto.proto_splitter import ChunkedMessage, ChunkInfo, ChunkMetadata, FieldIndex
-from ckptfmt.riegeli import RiegeliFile
-from ckptfmt.wire.file import MappedFile
+from ckptfmt.riegeli.file import RiegeliFile
+from ckptfmt.riegeli.split_message import SplitProto
+from ckptfmt.storage.file import MappedFile
 from tests.support.memory_file import MemoryFile
 from tests.support.riegeli_writer import RiegeliWriter
 from tests.support.split_writer import (

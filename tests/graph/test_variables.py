@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import ckptfmt
 from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, CorruptError, GraphError
-from ckptfmt.graph.variables import SavedVariable, read_saved_variables
+from ckptfmt.graph.meta.variables import SavedVariable, read_saved_variables
 from ckptfmt.proto import messages
 from ckptfmt.proto.messages import MetaGraphDef
 from tests.support import corpus

@@ -14,7 +14,7 @@ import pytest
 import ckptfmt
 from ckptfmt.checkpoint import bulk
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.prefix import CheckpointFiles, find_checkpoint
+from ckptfmt.checkpoint.find import CheckpointFiles, find_checkpoint
 from ckptfmt.errors import (
     CheckpointNotFoundError,
     ChecksumError,
@@ -26,7 +26,7 @@ from ckptfmt.errors import (
 from ckptfmt.filenames import data_files
 from ckptfmt.table import Table
 from ckptfmt.table.format import TRAILER_SIZE
-from ckptfmt.wire import pieces
+from ckptfmt.wire import threads as pieces
 from tests.support.golden import GOLDEN, load
 from tests.support.memory_file import MemoryDisk, MemoryFile, open_files
 

@@ -253,7 +253,7 @@ def test_a_hundred_thousand_variables_of_one_full_name() -> None:
 def test_long_names_on_the_way_to_many_variables_are_refused_before_they_fill_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ckptfmt.checkpoint.object_graph.MAX_NAMES", 1000)
+    monkeypatch.setattr("ckptfmt.object_graph.object_graph.MAX_NAMES", 1000)
     keys = tuple(f"k{i}/.ATTRIBUTES/VARIABLE_VALUE" for i in range(20))
     leaves = [encode_variable(f"k{i}") for i in range(20)]
     graph = graph_of(

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 import ckptfmt
-from ckptfmt.checkpoint.plan import parse_plan
-from ckptfmt.checkpoint.restore import RestoreReport
-from ckptfmt.matching.plan import plan_of
-from ckptfmt.matching.propose import Proposal
+from ckptfmt.compare.propose import Proposal
+from ckptfmt.compare.proposed_plan import plan_of
+from ckptfmt.plans.plan import parse_plan
+from ckptfmt.tensors.restore import RestoreReport
 from tests.support.table_writer import write_bundle
 
 

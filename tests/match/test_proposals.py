@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfmt.checkpoint.restore import Mismatch, Spec
+from ckptfmt.compare.propose import Proposal, propose
 from ckptfmt.dtypes import DTYPES
-from ckptfmt.matching.propose import Proposal, propose
+from ckptfmt.tensors.restore import Mismatch, Spec
 
 FLOAT, HALF, STRING = DTYPES[1], DTYPES[19], DTYPES[7]
 

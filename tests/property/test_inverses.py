@@ -13,6 +13,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
+from ckptfmt.arrays import tensor_proto
+from ckptfmt.arrays.array import decode_raw
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
 from ckptfmt.checkpoint.selection import Part, Selection, assemble, select
 from ckptfmt.checkpoint.slices import (
@@ -32,8 +34,6 @@ from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.proto import messages
 from ckptfmt.table import Table
 from ckptfmt.table.block import Block
-from ckptfmt.tensor import tensor_proto
-from ckptfmt.tensor.array import decode_raw
 from ckptfmt.wire.coding import (
     FIXED32,
     FIXED64,

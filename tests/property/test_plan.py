@@ -12,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ckptfmt.checkpoint.plan import Finding, Plan, parse_plan
-from ckptfmt.checkpoint.steps import (
+from ckptfmt.errors import CkptfmtError, NameConflictError, PlanError
+from ckptfmt.plans.expressions import is_castable, is_exact
+from ckptfmt.plans.plan import Finding, Plan, parse_plan
+from ckptfmt.plans.steps import (
     DTYPE_NAMES,
     STEPS,
     CastTo,
@@ -29,8 +31,6 @@ from ckptfmt.checkpoint.steps import (
     exact_pattern,
     exact_template,
 )
-from ckptfmt.checkpoint.transform import is_castable, is_exact
-from ckptfmt.errors import CkptfmtError, NameConflictError, PlanError
 from tests.support.arrays import Arrays
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8) | st.text(

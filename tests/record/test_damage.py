@@ -17,9 +17,9 @@ import pytest
 import ckptfmt
 from ckptfmt.errors import ChecksumError, CorruptError, DamageWarning, TruncatedError
 from ckptfmt.record import reader as reading
+from ckptfmt.record.input import open_source
 from ckptfmt.record.reader import RecordReader
-from ckptfmt.record.source import open_source
-from ckptfmt.wire.file import DescriptorFile
+from ckptfmt.storage.file import DescriptorFile
 from tests.record.test_record import claim, frame, read, write
 
 DATA = [b"record %d" % number * (1 + number % 3) for number in range(50)]

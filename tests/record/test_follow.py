@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import ckptfmt
+from ckptfmt.record.input import open_source
 from ckptfmt.record.reader import RecordReader
-from ckptfmt.record.source import open_source
-from ckptfmt.wire.file import BACKENDS
+from ckptfmt.storage.file import BACKENDS
 from tests.record.test_record import frame, write
 
 DATA = [b"record %d" % number for number in range(20)]

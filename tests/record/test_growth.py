@@ -11,9 +11,9 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import CorruptError, DamageWarning, TruncatedError
+from ckptfmt.record.input import open_source
 from ckptfmt.record.reader import RecordReader
-from ckptfmt.record.source import open_source
-from ckptfmt.wire.file import DescriptorFile
+from ckptfmt.storage.file import DescriptorFile
 from tests.record.test_record import claim, frame, write
 from tests.support.event_log import VERSION, open_quietly, scalar, tensor_scalar, write_events
 

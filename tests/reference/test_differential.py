@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
 import ckptfmt
+from ckptfmt.arrays.tensor_proto import decode_tensor_proto
 from ckptfmt.checkpoint.entry import name_of
 from ckptfmt.dtypes import DTYPES, DType, Storage
 from ckptfmt.errors import CkptfmtError
 from ckptfmt.proto.messages import TensorProto, TensorShapeProto
-from ckptfmt.tensor.tensor_proto import decode_tensor_proto
 
 tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
 pytestmark = pytest.mark.tensorflow

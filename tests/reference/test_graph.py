@@ -12,7 +12,7 @@ import pytest
 import ckptfmt
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CkptfmtError
-from ckptfmt.graph.collection import Variable
+from ckptfmt.graph.meta.collection import Variable
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.proto import messages
 from tests.support.corpus import CORPUS

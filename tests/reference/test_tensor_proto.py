@@ -134,7 +134,7 @@ def test_any_array_comes_back_and_is_what_tensorflow_reads(data: st.DataObject) 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not here")
 def test_every_constant_of_every_graph_is_what_tensorflow_reads() -> None:
     from ckptfmt.errors import CkptfmtError
-    from ckptfmt.graph.reading import read_graph
+    from ckptfmt.graph.read.read import read_graph
 
     count = 0
     for path in sorted(CORPUS.rglob("*")):

@@ -10,7 +10,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, CorruptError, GraphError
-from ckptfmt.graph.variables import VARIABLE_OPS
+from ckptfmt.graph.meta.variables import VARIABLE_OPS
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.saved_model.structured import NamedValues, TensorSpec, TypeSpec, decode_value
 from tests.support.corpus import CORPUS

@@ -8,8 +8,8 @@ import numpy as np
 
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, region_shape, whole, within
-from ckptfmt.checkpoint.transform import Expression, Reading
 from ckptfmt.dtypes import DTYPES
+from ckptfmt.plans.expressions import Expression, Reading
 
 _DTYPES = {
     dtype.numpy: dtype

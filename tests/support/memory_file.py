@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import ckptfmt
-import ckptfmt.wire.file
+import ckptfmt.storage.file
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.prefix import CheckpointFiles
-from ckptfmt.checkpoint.slice_file import SliceFile
+from ckptfmt.checkpoint.find import CheckpointFiles
+from ckptfmt.checkpoint.v1 import SliceFile
 from ckptfmt.errors import CheckpointNotFoundError
 
 PREFIX = "nowhere/ckpt"
 """A prefix of which no file lies on disk."""
 
 
-class MemoryFile(ckptfmt.wire.file.MemoryFile):
+class MemoryFile(ckptfmt.storage.file.MemoryFile):
     """A file in memory that notes what is read of it, and whose content can be another."""
 
     def __init__(self, name: str, content: bytes, *, has_views: bool = True) -> None:

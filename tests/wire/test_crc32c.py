@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptfmt.wire.crc32c import combine, combine_all, crc32c, crc32c_in_threads, mask, unmask
-from ckptfmt.wire.pieces import PIECE
+from ckptfmt.wire.threads import PIECE
 
 # RFC 3720, appendix B.4, "CRC Examples"; there in the order in which the bytes are sent.
 RFC_3720 = {

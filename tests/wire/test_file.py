@@ -19,10 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import ckptfmt.wire.file
+import ckptfmt.storage.file
 from ckptfmt.errors import CheckpointNotFoundError, LimitError, NotReadableError, TruncatedError
-from ckptfmt.wire.crc32c import crc32c
-from ckptfmt.wire.file import (
+from ckptfmt.storage.file import (
     BACKENDS,
     GUARDED_FROM,
     STREAMED_AT_ONCE,
@@ -36,6 +35,7 @@ from ckptfmt.wire.file import (
     stream_crc,
     working_directory,
 )
+from ckptfmt.wire.crc32c import crc32c
 from tests.support.memory_file import MemoryFile
 
 CONTENT = bytes(range(256)) * 64
@@ -244,8 +244,8 @@ def test_the_checksum_is_that_of_what_was_read(
     file = WAYS[way](lasting)
     out = bytearray(stop - start)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ckptfmt.wire.file, "COPIED_AT_ONCE", chunk)
-        patch.setattr(ckptfmt.wire.file, "STREAMED_AT_ONCE", chunk)
+        patch.setattr(ckptfmt.storage.file, "COPIED_AT_ONCE", chunk)
+        patch.setattr(ckptfmt.storage.file, "STREAMED_AT_ONCE", chunk)
         assert read_with_crc(file, start, memoryview(out)) == crc32c(content)
         assert out == content
         assert stream_crc(file, start, stop - start, crc32c(before)) == crc32c(before + content)
@@ -376,7 +376,7 @@ def test_what_cannot_be_mapped_may_be_read_otherwise(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("ckptfmt.wire.file.mmap.mmap", refuse)
+        patch.setattr("ckptfmt.storage.file.mmap.mmap", refuse)
         with pytest.raises(NotReadableError, match=r"file: cannot be mapped \(.*\): try backend='pread'$"):
             MappedFile(str(path))
         assert bytes(DescriptorFile(str(path)).read(0, 3)) == CONTENT[:3]
@@ -387,7 +387,7 @@ def test_too_many_open_files_are_called_so(path: Path, monkeypatch: pytest.Monke
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ckptfmt.wire.file.mmap.mmap", refuse)
+        patch.setattr("ckptfmt.storage.file.mmap.mmap", refuse)
         with pytest.raises(NotReadableError, match=r"file: Too many open files$"):
             MappedFile(str(path))
 
@@ -516,7 +516,7 @@ def test_a_file_closed_during_a_read_is_closed_after_it(
 ) -> None:
     """Its descriptor may be that of another file in no time."""
     file = DescriptorFile(str(path))
-    read_into = ckptfmt.wire.file._Descriptor.read_into
+    read_into = ckptfmt.storage.file._Descriptor.read_into
     others = []
 
     def close_then_read(descriptor: Any, offset: int, out: memoryview) -> int:
@@ -525,7 +525,7 @@ def test_a_file_closed_during_a_read_is_closed_after_it(
         return read_into(descriptor, offset, out[:5000])
 
     (tmp_path / "other").write_bytes(bytes(len(CONTENT)))
-    monkeypatch.setattr("ckptfmt.wire.file._Descriptor.read_into", close_then_read)
+    monkeypatch.setattr("ckptfmt.storage.file._Descriptor.read_into", close_then_read)
     assert bytes(file.read(0, file.size)) == CONTENT
     assert len(others) == 4
     with pytest.raises(ValueError, match="closed"):
@@ -549,7 +549,7 @@ def test_short_reads_are_gone_on_with(path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_no_more_is_asked_for_at_once_than_systems_give(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = DescriptorFile(str(path))
-    monkeypatch.setattr(ckptfmt.wire.file, "_ASKED_AT_ONCE", 100)
+    monkeypatch.setattr(ckptfmt.storage.file, "_ASKED_AT_ONCE", 100)
     assert bytes(file.read(5, 2505)) == CONTENT[5:2510]
 
 
@@ -610,7 +610,7 @@ def test_a_file_that_shrinks_while_it_is_mapped_first_is_refused(
         return status
 
     with monkeypatch.context() as patch:
-        patch.setattr("ckptfmt.wire.file.os.fstat", fstat_then_shrink)
+        patch.setattr("ckptfmt.storage.file.os.fstat", fstat_then_shrink)
         with pytest.raises(NotReadableError, match="length"):
             MappedFile(str(path))
 
@@ -668,8 +668,8 @@ def test_a_cut_between_two_chunks_is_noticed(
         os.truncate(large, GUARDED_FROM + 100)
         return 0
 
-    monkeypatch.setattr(ckptfmt.wire.file, "COPIED_AT_ONCE", GUARDED_FROM)
-    monkeypatch.setattr(ckptfmt.wire.file, "crc32c", crc_then_shrink)
+    monkeypatch.setattr(ckptfmt.storage.file, "COPIED_AT_ONCE", GUARDED_FROM)
+    monkeypatch.setattr(ckptfmt.storage.file, "crc32c", crc_then_shrink)
     file = opener(str(large))
     with pytest.raises(TruncatedError, match="cut short while open") as caught:
         read_with_crc(file, 0, memoryview(bytearray(len(LARGE))))

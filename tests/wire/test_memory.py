@@ -7,7 +7,7 @@ import os
 import pytest
 
 from ckptfmt.errors import LimitError
-from ckptfmt.wire.memory import memory_size, new_buffer
+from ckptfmt.wire.buffers import memory_size, new_buffer
 
 
 @pytest.mark.parametrize("size", [0, 1, 5 << 20])

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfmt.wire.pieces import PIECE, cut, in_threads
+from ckptfmt.wire.threads import PIECE, cut, in_threads
 
 
 @given(st.integers(0, 2**40), st.integers(0, 64 * PIECE))
@@ -162,7 +162,7 @@ def test_an_error_keeps_nothing_in_memory_once_it_is_handled() -> None:
 
 INTERRUPTED = """
 import os, signal, threading, time
-from ckptfmt.wire.pieces import in_threads
+from ckptfmt.wire.threads import in_threads
 def work(item):
     time.sleep(0.2 if threading.current_thread() is threading.main_thread() else 1.2)
 threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT)).start()

@@ -1,0 +1,1 @@
+"""Raw bytes and TensorProto messages to NumPy arrays, and back."""

@@ -1,0 +1,253 @@
+"""Slice files: V1 checkpoints, one table that holds both meta data and values, or several ("shards").
+
+::
+
+    ""          -> SavedTensorSlices { 1 meta: SavedTensorSliceMeta { 1 tensor …, 2 versions } }
+    slice key   -> SavedTensorSlices { 2 data: SavedSlice { 1 name, 2 slice, 3 data: TensorProto } }
+    SavedSliceMeta (a tensor):         1 name   2 shape   3 type   4 slice …
+
+The TensorProto has neither dtype nor shape; both come from the meta data. A tensor stored whole is one slice
+that takes every dimension in full. Source: TensorFlow ``core/util/tensor_slice_writer.cc``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+
+from ckptfmt.arrays.array import Array, Box, decode_shape, expected_size, shaped
+from ckptfmt.arrays.tensor_proto import decode_values
+from ckptfmt.checkpoint.entry import Entry, key_of, name_of
+from ckptfmt.checkpoint.find import CheckpointFiles
+from ckptfmt.checkpoint.slices import FULL, TensorSlice, decode_slice, encode_slice_key, region_shape
+from ckptfmt.checkpoint.version import check_version
+from ckptfmt.dtypes import Storage, find_dtype
+from ckptfmt.errors import CorruptError, UnsupportedError
+from ckptfmt.storage.file import Opener
+from ckptfmt.table import Table
+from ckptfmt.wire.coding import LENGTH_DELIMITED, Buffer, Field, decode_fields
+
+META_KEY = b""
+
+
+class SliceFile:
+    """A V1 checkpoint: entries by name, and the values of each slice. Files are numbered as shards."""
+
+    def __init__(self, files: CheckpointFiles, opener: Opener) -> None:
+        self.files = files
+        self.opener = opener
+        self.tables = [Table(opener(path)) for path in files.tables]
+        self._entries: dict[str, Entry] = {}
+
+    # --- names and entries -------------------------------------------------------------------------------
+
+    @cached_property
+    def directory(self) -> dict[str, list[tuple[int, Buffer]]]:
+        """For each tensor's name, in key order, its meta data in each file that holds slices of it."""
+        found: dict[bytes, list[tuple[int, Buffer]]] = {}
+        for number, table in enumerate(self.tables):
+            try:
+                for name, meta in _decode_meta(table.get(META_KEY)):
+                    found.setdefault(name, []).append((number, meta))
+            except CorruptError as error:
+                raise error.within(table.file.name) from None
+            except UnsupportedError as error:
+                raise UnsupportedError(f"{table.file.name}: {error}") from None
+        return {name_of(key): found[key] for key in sorted(found)}
+
+    def names(self) -> Iterator[str]:
+        """Iterate over the names of the tensors, sorted by their bytes."""
+        return iter(self.directory)
+
+    def __len__(self) -> int:
+        return len(self.directory)
+
+    def names_below(self, prefix: str) -> Iterator[str]:
+        """Iterate over the names that begin so."""
+        return (name for name in self.directory if name.startswith(prefix))
+
+    def names_near(self, name: str) -> Iterator[str]:
+        """Iterate over names among which one like ``name`` may be: all, which are in memory."""
+        return self.names()
+
+    def entries(self) -> Iterator[Entry]:
+        """Iterate over the entries of all tensors, in the order of their names."""
+        return map(self._find_or_decode, self.directory)
+
+    def find(self, name: str) -> Entry | None:
+        """Return the entry of a tensor, or None."""
+        return self._find_or_decode(name) if name in self.directory else None
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self.directory
+
+    def absent(self, names: Iterable[str]) -> list[str]:
+        """Return those of many names that no tensor has."""
+        return [name for name in names if name not in self.directory]
+
+    def _find_or_decode(self, name: str) -> Entry:
+        entry = self._entries.get(name)
+        if entry is None:
+            entry = self._entries[name] = self._decode_entry(name)
+        return entry
+
+    def _decode_entry(self, name: str) -> Entry:
+        merged: Entry | None = None
+        for number, meta in self.directory[name]:
+            file = self.tables[number].file.name
+            try:
+                found = _decode_slice_meta(name, number, meta)
+            except CorruptError as error:
+                raise CorruptError(f"tensor {name!r}: {error.what}", file=file) from error
+            if merged is None:
+                merged = found
+                continue
+            if (found.dtype, found.shape) != (merged.dtype, merged.shape):
+                raise CorruptError(
+                    f"tensor {name!r}: got {found.dtype.name}{list(found.shape)} in this file, "
+                    f"want {merged.dtype.name}{list(merged.shape)} as in {self.tables[0].file.name}",
+                    file=file,
+                )
+            merged = merged._replace(shard=None, slices=merged.slices + found.slices)
+        assert merged is not None
+        if merged.slices and merged.slices[0].covers_all() and len(merged.slices) == 1:
+            merged = merged._replace(slices=())
+        nbytes = expected_size(merged.dtype, merged.shape)
+        if merged.dtype.storage is Storage.STRING:
+            nbytes = self._strings_nbytes(merged)
+        return merged._replace(nbytes=nbytes or 0)
+
+    def _strings_nbytes(self, entry: Entry) -> int:
+        """Bytes of the strings of a tensor, which takes reading them; 0 where they are damaged."""
+        try:
+            if not entry.slices:
+                return sum(map(len, self.read_whole(entry).flat))
+            return sum(len(value) for part in entry.slices for value in self.read_slice(entry, part).flat)
+        except CorruptError:
+            # What is wrong is said when they are read; dtype and shape can be listed all the same.
+            return 0
+
+    def keys(self, name: str) -> Iterator[tuple[int, bytes]]:
+        """Iterate over the places of a tensor's values: the number of a file, and a key in its table."""
+        for number, meta in self.directory[name]:
+            for part in _decode_slice_meta(name, number, meta).slices:
+                yield number, encode_slice_key(key_of(name), part)
+
+    # --- values ------------------------------------------------------------------------------------------
+
+    has_views = True
+    """Of values that are decoded, and verified with the block that they lie in."""
+
+    def read_whole(
+        self, entry: Entry, *, verify: bool = True, at: Box | None = None, threads: int | None = None
+    ) -> Array:
+        """Return a tensor stored whole, or part; its checksum is that of its table block, always verified."""
+        return self.read_slice(entry, TensorSlice(((0, FULL),) * len(entry.shape)), at=at)
+
+    def read_slice(
+        self,
+        entry: Entry,
+        part: TensorSlice,
+        *,
+        verify: bool = True,
+        at: Box | None = None,
+        threads: int | None = None,
+    ) -> Array:
+        """Return one stored slice of a tensor, or part of it: a view of the file where its dtype allows."""
+        label = f"tensor {entry.name!r}: slice {part}"
+        if entry.dtype.storage is Storage.NONE:
+            raise UnsupportedError(
+                f"{self.files.tables[0]}: {label}: values of dtype {entry.dtype.name} "
+                f"(code {entry.dtype.code}) are not supported"
+            )
+        key = encode_slice_key(key_of(entry.name), part)
+        shape = region_shape(part.region(entry.shape))
+        for number, _ in self.directory[entry.name]:
+            file = self.tables[number].file.name
+            value = self.tables[number].get(key)
+            if value is None:
+                continue
+            try:
+                array = _decode_slice_data(value, entry, part, shape)
+            except CorruptError as error:
+                raise CorruptError(f"{label}: {error.what}", file=file) from error
+            except UnsupportedError as error:
+                raise UnsupportedError(f"{file}: {label}: {error}") from error
+            return array if at is None else array[at]
+        raise CorruptError(
+            f"tensor {entry.name!r}: the values of slice {part} are not in the file",
+            file=self.tables[self.directory[entry.name][0][0]].file.name,
+        )
+
+    def release(self, entry: Entry) -> None:
+        """Let the system forget the bytes of a tensor: of these files, which are small, none."""
+
+    @property
+    def num_shards(self) -> int:
+        """Number of files that are there."""
+        return len(self.tables)
+
+    def shard_path(self, shard: int) -> str:
+        """Return the path of a file by its number among those that are there."""
+        return self.files.tables[shard]
+
+    def close(self) -> None:
+        """Let go of all files; arrays already read stay valid."""
+        for table in self.tables:
+            table.file.close()
+
+
+def _decode_meta(value: Buffer | None) -> Iterator[tuple[bytes, Buffer]]:
+    """Names and serialized SavedSliceMeta of the tensors that a meta entry lists."""
+    if value is None:
+        raise CorruptError("no meta data: the table has no entry with the empty key")
+    for field in decode_fields(value):
+        if (field.number, field.wire_type) != (1, LENGTH_DELIMITED):
+            continue
+        for part in decode_fields(field.content):
+            if part.wire_type != LENGTH_DELIMITED:
+                continue
+            if part.number == 1:
+                names = [bytes(f.content) for f in decode_fields(part.content) if f.number == 1]
+                yield names[-1] if names else b"", part.content
+            elif part.number == 2:
+                check_version(part.content)
+
+
+def _decode_slice_meta(name: str, number: int, meta: Buffer) -> Entry:
+    """The entry that one file gives for a tensor, with its slices in that file."""
+    dtype, shape, slices = 0, b"", []
+    for field in decode_fields(meta):
+        if field.number == 2:
+            shape += bytes(field.content)
+        elif field.number == 3:
+            dtype = field.value
+        elif field.number == 4:
+            slices.append(decode_slice(field.content))
+    return Entry(name, find_dtype(dtype), decode_shape(shape), 0, number, None, None, tuple(slices))
+
+
+def _decode_slice_data(value: Buffer, entry: Entry, part: TensorSlice, shape: tuple[int, ...]) -> Array:
+    """The values in a serialized SavedTensorSlices, which must be those of this slice."""
+    name = b""
+    stored: TensorSlice | None = None
+    values: list[Field] = []
+    for field in decode_fields(value):
+        if (field.number, field.wire_type) != (2, LENGTH_DELIMITED):
+            continue
+        for member in decode_fields(field.content):
+            if member.number == 1:
+                name = bytes(member.content)
+            elif member.number == 2:
+                stored = decode_slice(member.content)
+            elif member.number == 3:
+                values += decode_fields(member.content)
+    if name != key_of(entry.name) or stored != part:
+        raise CorruptError(f"holds the values of {name_of(name)!r}, slice {stored}")
+    array = decode_values(values, entry.dtype)
+    # No repeated last value here: a V1 slice lists every element.
+    wanted = math.prod(shape)
+    if len(array) != wanted:
+        raise CorruptError(f"got {len(array)} values, want {wanted} for {entry.dtype.name}{list(shape)}")
+    return shaped(array, shape)

@@ -1,0 +1,294 @@
+"""``ckptfmt graph``: what is in a graph."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterable
+
+import click
+import numpy as np
+
+import ckptfmt
+from ckptfmt import DType, FunctionCall, Graph, GraphNode, GraphTensor, errors
+from ckptfmt.cli.failures import ExitCode
+from ckptfmt.cli.options import json_option, path_argument
+from ckptfmt.cli.render.diagram import dot_lines, mermaid_lines
+from ckptfmt.cli.render.output import on_terminal, write, write_json, write_lines
+from ckptfmt.cli.render.table import LEFT, RIGHT, write_table
+from ckptfmt.cli.render.text import aligned, count_text, escape, shape_text, size_text
+
+MAX_SHOWN = 1_000_000
+"""Elements of which some are shown; a constant of a few bytes can have any number."""
+
+MAX_LISTED = 20
+"""Inputs and outputs that a summary lists."""
+
+
+@click.command(
+    "graph",
+    short_help="Show what is in a graph.",
+    epilog="""\b
+    Examples:
+      ckptfmt graph frozen.pb
+      ckptfmt graph training/model.ckpt-1000.meta --nodes 'conv1/*'
+      ckptfmt graph saved_model/ --tags serve --functions
+      ckptfmt graph frozen.pb --to dot | dot -Tsvg > frozen.svg
+
+    JSON: {"file", "nodes", "producer", "min_consumer", "ops": {OP: COUNT}, "custom_ops": {OP: COUNT},
+    "inputs": [{"name", "dtype", "shape"}], "outputs": [NAME], "functions", "constants": {"count", "bytes"}};
+    with --nodes {"nodes": [{"name", "op", "device", "inputs", "control_inputs"}]}, with --node one of these
+    with "outputs": [{"name", "dtype", "shape"}], "attributes" as text and "consumers", with --consts
+    {"constants": [{"name", "dtype", "shape", "nbytes"}]}, with --functions {"functions": [{"name", "inputs",
+    "outputs", "nodes", "calls"}]}.
+    """,
+)
+@path_argument
+@click.option("--tags", metavar="TAG,TAG", help="Which meta graph of a SavedModel, where it has several.")
+@click.option("--nodes", "pattern", metavar="PATTERN", help="List the nodes whose names match a glob.")
+@click.option("--node", "name", metavar="NAME", help="Show one node with its attributes and who takes it.")
+@click.option("--consts", is_flag=True, help="List the constants: dtype, shape and size.")
+@click.option("--functions", is_flag=True, help="List the functions of the library.")
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(["pb", "pbtxt", "json", "dot", "mermaid"]),
+    help="Write the graph itself to stdout, in this form.",
+)
+@json_option
+def command(
+    path: str,
+    tags: str | None,
+    pattern: str | None,
+    name: str | None,
+    consts: bool,
+    functions: bool,
+    target: str | None,
+    as_json: bool,
+) -> int:
+    """Show what is in the graph at PATH, without TensorFlow and without running it.
+
+    PATH is a GraphDef or frozen graph, a .meta file or a SavedModel, serialized or as text, told apart by
+    what is in it, or the directory of a SavedModel.
+    """
+    chosen = [
+        option
+        for option, given in (
+            ("--nodes", pattern is not None),
+            ("--node", name is not None),
+            ("--consts", consts),
+            ("--functions", functions),
+            ("--to", target is not None),
+        )
+        if given
+    ]
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)}: only one of them at a time")
+    graph = ckptfmt.read_graph(path, tags=None if tags is None else filter(None, tags.split(",")))
+    if target is not None:
+        _write_as(graph, target)
+    elif pattern is not None:
+        _write_nodes(graph, pattern, as_json=as_json)
+    elif name is not None:
+        _write_node(graph, name, as_json=as_json)
+    elif consts:
+        _write_constants(graph, as_json=as_json)
+    elif functions:
+        _write_functions(graph, as_json=as_json)
+    else:
+        _write_summary(graph, as_json=as_json)
+    return ExitCode.FINE
+
+
+# --- the graph itself ------------------------------------------------------------------------------------
+
+
+def _write_as(graph: Graph, target: str) -> None:
+    if target == "pb":
+        if on_terminal():
+            raise click.UsageError("--to pb: a terminal cannot show it; redirect it to a file")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(graph.to_bytes())
+    elif target == "pbtxt":
+        write(graph.to_text())
+    elif target == "json":
+        from google.protobuf.json_format import MessageToJson
+
+        write(MessageToJson(graph.message, preserving_proto_field_name=True) + "\n")
+    else:
+        write_lines(dot_lines(graph) if target == "dot" else mermaid_lines(graph))
+
+
+# --- the summary -----------------------------------------------------------------------------------------
+
+
+def _write_summary(graph: Graph, *, as_json: bool) -> None:
+    versions = graph.versions
+    custom = graph.custom_ops
+    sizes = [graph.constants.entry(name).nbytes for name in graph.constants]
+    inputs, outputs = graph.inputs, graph.outputs
+    if as_json:
+        write_json(
+            {
+                "file": graph.file,
+                "nodes": len(graph),
+                "producer": versions.producer,
+                "min_consumer": versions.min_consumer,
+                "ops": dict(graph.ops.most_common()),
+                "custom_ops": dict(custom),
+                "inputs": [
+                    {**_describe_tensor(graph.tensor(node.name)), "name": node.name} for node in inputs
+                ],
+                "outputs": [node.name for node in outputs],
+                "functions": len(graph.functions),
+                "constants": {"count": len(sizes), "bytes": sum(sizes)},
+            }
+        )
+        return
+    rows = [
+        ("nodes", f"{len(graph):,}"),
+        ("constants", f"{len(sizes):,}, {size_text(sum(sizes))}"),
+        ("functions", f"{len(graph.functions):,}"),
+        ("versions", f"written by {versions.producer}, read by {versions.min_consumer} and later"),
+        *(
+            ("input", f"{escape(node.name)}  {_kind_text(graph.tensor(node.name))}")
+            for node in inputs[:MAX_LISTED]
+        ),
+        *([("input", f"… {len(inputs)} in all")] if len(inputs) > MAX_LISTED else []),
+        *(("output", f"{escape(node.name)}  {escape(node.op)}") for node in outputs[:MAX_LISTED]),
+        *([("output", f"… {len(outputs)} in all")] if len(outputs) > MAX_LISTED else []),
+        *(("not TensorFlow's", f"{escape(op)}  {count}") for op, count in custom.items()),
+    ]
+    write(aligned(rows))
+    write("\n")
+    ops = [(f"{count:,}", escape(op)) for op, count in graph.ops.most_common()]
+    write_table(("count", "op"), (RIGHT, LEFT), ops, map("\t".join, ops))
+
+
+# --- nodes -----------------------------------------------------------------------------------------------
+
+
+def _describe(node: GraphNode) -> dict[str, object]:
+    return {
+        "name": node.name,
+        "op": node.op,
+        "device": node.device,
+        "inputs": [str(output) for output in node.inputs],
+        "control_inputs": list(node.control_inputs),
+    }
+
+
+def _input_names(node: GraphNode) -> str:
+    return ", ".join([*map(str, node.inputs), *(f"^{name}" for name in node.control_inputs)])
+
+
+def _write_nodes(graph: Graph, pattern: str, *, as_json: bool) -> None:
+    names = list(filter(ckptfmt.name_matcher([pattern]), graph))
+    if not names:
+        raise errors.TensorNotFoundError(pattern, file=graph.file or "graph", noun="node")
+    nodes = [graph[name] for name in names]
+    if as_json:
+        write_json({"nodes": [_describe(node) for node in nodes]})
+        return
+    rows = ((escape(node.name), escape(node.op), escape(_input_names(node))) for node in nodes)
+    _write_rows(("node", "op", "inputs"), (LEFT, LEFT, LEFT), rows)
+    if on_terminal():
+        write(f"{count_text(len(nodes), 'node')}\n")
+
+
+def _write_node(graph: Graph, name: str, *, as_json: bool) -> None:
+    node = graph[name.partition(":")[0]]
+    outputs = list(itertools.islice(graph.tensors(node.name), MAX_LISTED))
+    attributes = {key: _value_text(value) for key, value in node.attributes.items()}
+    takers = [taker.name for taker in graph.consumers(node.name)]
+    if as_json:
+        described = [_describe_tensor(tensor) for tensor in outputs]
+        write_json({**_describe(node), "outputs": described, "attributes": attributes, "consumers": takers})
+        return
+    rows = [
+        ("node", escape(node.name)),
+        ("op", escape(node.op)),
+        *([("device", escape(node.device))] if node.device else []),
+        *(("input", escape(str(output))) for output in node.inputs),
+        *(("after", escape(control)) for control in node.control_inputs),
+        *(("output", f"{escape(tensor.name)}  {_kind_text(tensor)}") for tensor in outputs),
+        *(("for", escape(taker)) for taker in takers),
+        *((escape(key), escape(text)) for key, text in attributes.items()),
+    ]
+    write(aligned(rows))
+
+
+def _describe_tensor(tensor: GraphTensor) -> dict[str, object]:
+    dtype = None if tensor.dtype is None else tensor.dtype.name
+    return {"name": tensor.name, "dtype": dtype, "shape": tensor.shape}
+
+
+def _kind_text(tensor: GraphTensor) -> str:
+    return f"{'?' if tensor.dtype is None else tensor.dtype.name}{shape_text(tensor.shape)}"
+
+
+def _value_text(value: object) -> str:
+    """A value of an attribute, not all of a large one."""
+    if isinstance(value, np.ndarray):
+        dtype = "string" if value.dtype.hasobject else value.dtype.name
+        shown = (
+            np.array2string(value, threshold=20, edgeitems=3).replace("\n", " ") if value.size < 1e6 else "…"
+        )
+        return f"{dtype}{shape_text(value.shape)} {shown}"
+    if isinstance(value, DType):
+        return value.name
+    if isinstance(value, list):
+        texts = [_value_text(each) for each in value[:MAX_LISTED]]
+        return f"[{', '.join(texts)}{', …' if len(value) > MAX_LISTED else ''}]"
+    if isinstance(value, FunctionCall):
+        return f"function {value.name}"
+    text = repr(value)
+    return text if len(text) <= 500 else f"{text[:500]}…"
+
+
+# --- constants and functions -----------------------------------------------------------------------------
+
+
+def _write_constants(graph: Graph, *, as_json: bool) -> None:
+    found = [graph.constants.entry(name) for name in graph.constants]
+    if as_json:
+        write_json({"constants": [{**entry._asdict(), "dtype": entry.dtype.name} for entry in found]})
+        return
+    heads, sides = ("constant", "dtype", "shape", "size"), (LEFT, LEFT, LEFT, RIGHT)
+    size = size_text if on_terminal() else str
+    rows = ((escape(one.name), one.dtype.name, shape_text(one.shape), size(one.nbytes)) for one in found)
+    _write_rows(heads, sides, rows)
+
+
+def _write_functions(graph: Graph, *, as_json: bool) -> None:
+    functions = graph.functions
+    found = [
+        {
+            "name": name,
+            "inputs": [argument.name for argument in function.inputs],
+            "outputs": [argument.name for argument in function.outputs],
+            "nodes": len(function.nodes),
+            "calls": sorted(functions.calls[name]),
+        }
+        for name, function in functions.items()
+    ]
+    if as_json:
+        write_json({"functions": found})
+        return
+    rows = (
+        (
+            escape(name),
+            str(len(function.inputs)),
+            str(len(function.outputs)),
+            str(len(function.nodes)),
+            escape(", ".join(sorted(functions.calls[name]))),
+        )
+        for name, function in functions.items()
+    )
+    heads = ("function", "inputs", "outputs", "nodes", "calls")
+    _write_rows(heads, (LEFT, RIGHT, RIGHT, RIGHT, LEFT), rows)
+
+
+def _write_rows(heads: tuple[str, ...], sides: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    found = list(rows)
+    write_table(heads, sides, found, map("\t".join, found))

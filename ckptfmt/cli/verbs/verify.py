@@ -1,0 +1,91 @@
+"""``ckptfmt verify``: whether every byte of a checkpoint is intact."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+import ckptfmt
+from ckptfmt import Problem, Report
+from ckptfmt.cli.failures import ExitCode
+from ckptfmt.cli.options import json_option, path_argument
+from ckptfmt.cli.render.output import write, write_json
+from ckptfmt.cli.render.progress import ProgressBar
+from ckptfmt.cli.render.text import count_text, one_line, size_text
+
+
+@click.command(
+    "verify",
+    short_help="Check every checksum, size and place.",
+    epilog="""\b
+    Examples:
+      ckptfmt verify training/
+      ckptfmt verify model.ckpt-1000 --json | jq '.problems[] | select(.severity == "error") | .name'
+
+    JSON: {"prefix", "format", "ok", "tensors", "tensors_checked", "bytes_checked", "problems": [{"severity",
+    "kind", "message", "file", "offset", "name"}]}. "ok" is true where every tensor was checked and is intact,
+    warnings or not; "file", "offset" and "name" are null where a problem has none.
+    """,
+)
+@path_argument
+@json_option
+def command(path: str, as_json: bool) -> int:
+    """Check the checkpoint at PATH: every block and tensor checksum, every size against dtype and shape.
+
+    Each problem is one line, "error: KIND: ..." or "warning: KIND: ..."; the last line is the summary. Errors
+    (block, entry, checksum, truncated, missing, unreadable, unsupported) stop something from being read
+    right, and the exit code is 3, also where a data file is missing; it is 4 where all errors are
+    "unreadable": the operating system refuses a file, and what can be read is intact. Warnings (overlap:
+    tensors share bytes; orphan: bytes belong to no tensor; stale: a data file is not of this checkpoint) stop
+    nothing; with nothing else the exit code is 1.
+
+    Files are streamed, so that memory stays small however large they are.
+    """
+    with ckptfmt.open(path) as checkpoint:
+        with ProgressBar("verifying") as progress:
+            report = checkpoint.verify(progress=progress)
+        complete = report.ok and report.tensors_checked == report.tensors
+        if as_json:
+            write_json(
+                {
+                    "prefix": checkpoint.prefix,
+                    "format": checkpoint.format,
+                    "ok": complete,
+                    "tensors": report.tensors,
+                    "tensors_checked": report.tensors_checked,
+                    "bytes_checked": report.bytes_checked,
+                    "problems": [asdict(problem) for problem in report.problems],
+                }
+            )
+        else:
+            for problem in report.problems:
+                write(f"{_line(problem)}\n")
+            write(f"{_summary(report, complete)}\n")
+    if not complete:
+        return ExitCode.NOT_FOUND if _only_unreadable(report) else ExitCode.DAMAGED
+    return ExitCode.FINDING if report.problems else ExitCode.FINE
+
+
+def _only_unreadable(report: Report) -> bool:
+    """Whether all errors are the operating system's: nothing is known to be damaged."""
+    return {problem.kind for problem in report.problems if problem.severity == "error"} == {"unreadable"}
+
+
+def _line(problem: Problem) -> str:
+    message = problem.message
+    if problem.name is not None and repr(problem.name) not in message:
+        message = f"tensor {problem.name!r}: {message}"
+    return f"{problem.severity}: {problem.kind}: {one_line(message)}"
+
+
+def _summary(report: Report, complete: bool) -> str:
+    checked = f"{report.tensors_checked:,} of {count_text(report.tensors, 'tensor')} intact"
+    parts = [checked, f"{size_text(report.bytes_checked)} checked"]
+    failed = sum(problem.severity == "error" for problem in report.problems)
+    if failed:
+        parts.append(count_text(failed, "error"))
+    if len(report.problems) > failed:
+        parts.append(count_text(len(report.problems) - failed, "warning"))
+    state = "fine" if complete else "not readable" if _only_unreadable(report) else "damaged"
+    return f"{state}: {', '.join(parts)}"

@@ -1,0 +1,1 @@
+"""Comparing tensors: how one checkpoint would restore into another."""

@@ -1,0 +1,62 @@
+"""The plan that proposals make: for a person to review, with the reason beside each name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ckptfmt.compare.propose import Proposal
+from ckptfmt.plans.plan import Plan
+from ckptfmt.plans.steps import CastTo, Drop, Pattern, RenameTable, Step, Transpose, exact_pattern
+from ckptfmt.plans.toml import is_writable
+from ckptfmt.tensors.restore import RestoreReport
+
+
+def plan_of(report: RestoreReport, stored: Iterable[str], proposals: Sequence[Proposal]) -> Plan:
+    """Return the plan that does what is proposed, and renames what was found under another name.
+
+    ``stored`` are all names in the checkpoint: one that is in the way of a new name has to go.
+    """
+    renames: dict[str, str] = {}
+    for name, source in report.matched.items():
+        # One tensor gets one name, the first that is wanted of it.
+        if source != name and is_writable(source) and is_writable(name):
+            renames.setdefault(source, name)
+    comments = dict.fromkeys(renames, "matched")
+    for proposal in proposals:
+        if proposal.stored != proposal.wanted:
+            renames[proposal.stored] = proposal.wanted
+            comments[proposal.stored] = proposal.reason
+    steps: list[Step] = []
+    in_the_way = set(renames.values()).intersection(stored).difference(renames)
+    steps += (Drop(_exactly(name), comment="another tensor gets its name") for name in sorted(in_the_way))
+    if renames:
+        steps.append(RenameTable(renames, comments, comment="name in the checkpoint = name wanted"))
+    for proposal in proposals:
+        if proposal.transpose:
+            steps.append(Transpose(_exactly(proposal.wanted), comment=proposal.reason))
+        if proposal.cast is not None:
+            steps.append(CastTo(_exactly(proposal.wanted), proposal.cast, comment=proposal.reason))
+    return Plan(tuple(steps), comment=_left_over(report, proposals, renames))
+
+
+def _exactly(name: str) -> Pattern:
+    return Pattern(exact_pattern(name))
+
+
+def _left_over(report: RestoreReport, proposals: Sequence[Proposal], renames: Mapping[str, str]) -> str:
+    """What the plan does nothing about, as lines of a comment."""
+    made = {proposal.wanted for proposal in proposals}
+    used = {proposal.stored for proposal in proposals}
+    misfits = {misfit.name: misfit for misfit in (*report.wrong_shape, *report.wrong_dtype)}
+    matched = ((name, source) for name, source in report.matched.items() if source != name)
+    parts = {
+        "matched, and not renamed here": [
+            f"{source!r} as {name!r}" for name, source in matched if renames.get(source) != name
+        ],
+        "still missing": [repr(name) for name in report.missing if name not in made],
+        "still of another shape or dtype": [str(each) for name, each in misfits.items() if name not in made],
+        "still unused": [repr(name) for name in report.unused if name not in used],
+    }
+    return "\n".join(
+        line for what, names in parts.items() if names for line in (f"{what}:", *(f"  {n}" for n in names))
+    )

@@ -1,0 +1,1 @@
+"""Decoding many scalar events at once, as rows of bytes."""

@@ -1,0 +1,355 @@
+"""Summaries: what event files say under each tag, gathered as they are read.
+
+Each value is a row of a table: where it was read, its step and wall time, and its number where it is one; all
+else is read when it is asked for. What was gathered lies in the order in which it was read, scalars of one
+form together. When a tag is asked for it is sorted, by tags and then by places, and a tag is a slice of it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ckptfmt.events.classify import KEPT, What, code_of, number_in
+from ckptfmt.events.place import place_of
+from ckptfmt.events.scalars.decoder import Columns, Layouts
+from ckptfmt.proto import messages
+
+MERGED_FROM = 4
+"""A table is merged with the one before unless that has this many times its rows."""
+
+ROW_SIZE = 45
+"""Bytes of a row."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What the first value of a tag says of all of them."""
+
+    plugin: str = ""
+    """The plugin of TensorBoard that shows them: ``scalars``, ``histograms``, ``images``, ``text``, …"""
+    content: bytes = b""
+    """What the plugin stores here."""
+    display_name: str = ""
+    description: str = ""
+    data_class: int = 0
+    """1 for scalars, 2 for tensors, 3 for sequences of blobs, 0 where it does not say."""
+
+    @classmethod
+    def of(cls, message: messages.SummaryMetadata) -> Metadata:
+        """Return the metadata of a message."""
+        plugin = message.plugin_data
+        return cls(
+            plugin.plugin_name,
+            plugin.content,
+            message.display_name,
+            message.summary_description,
+            message.data_class,
+        )
+
+
+NO_METADATA = Metadata()
+
+
+class Values(NamedTuple):
+    """Values of one tag, in the order in which they were written."""
+
+    codes: np.ndarray
+    """What each holds, and the plugin that it names: :func:`ckptfmt.events.classify.code_of` (int8)."""
+    numbers: np.ndarray
+    """Which value of its event it is (int32)."""
+    sizes: np.ndarray
+    """Bytes of its record (uint32)."""
+    places: np.ndarray
+    """The place of its record (int64)."""
+    steps: np.ndarray
+    """Its step (int64)."""
+    wall_times: np.ndarray
+    """When it was written, in seconds since 1970 (float64)."""
+    scalars: np.ndarray
+    """Its number, where it is one (float32, or float64 where one of them is of another dtype)."""
+
+    def select(self, rows: np.ndarray) -> Values:
+        """Return some of them."""
+        return Values(*(column[rows] for column in self))
+
+
+class _Part(NamedTuple):
+    """Rows as they were gathered: the columns of :class:`Values`, or what is the same in all rows."""
+
+    tags: np.ndarray | int
+    values: tuple[np.ndarray | int, ...]
+
+
+class _Table(NamedTuple):
+    """Rows by tag, and those of each tag by place."""
+
+    tags: np.ndarray
+    """The number of the tag of each row (int32)."""
+    borders: np.ndarray
+    """Where the rows of each tag begin, and where the last ones end (int64)."""
+    rows: Values
+
+
+_DTYPES = (np.int8, np.int32, np.uint32, np.int64, np.int64, np.float64, np.float32)
+_ARRAYS = "biIqqdd"
+
+
+class _OfLayouts:
+    """What values of each layout of a form are: for each value an array over the layouts."""
+
+    def __init__(self, count: int) -> None:
+        self.tags = [array("i") for _ in range(count)]
+        self.codes = [array("b") for _ in range(count)]
+        self.unseen: set[int] = set()
+        """Layouts with metadata of which no event has come."""
+
+
+class _State:
+    """What was gathered: in tables, and what has come since."""
+
+    def __init__(self, tables: list[_Table]) -> None:
+        self.tables = tables
+        self.parts: list[_Part] = []
+        self.tags = array("i")
+        self.rows: tuple[array[Any], ...] = tuple(array(code) for code in _ARRAYS)
+        """Values that came one by one: of each what :class:`Values` has."""
+        self.has_doubles = False
+
+
+class Summaries:
+    """The values of all tags."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}
+        self._metadata: dict[int, tuple[int, Metadata]] = {}
+        """Of a tag the first metadata, and the place of the event with it."""
+        self._more: dict[tuple[int, str], tuple[int, Metadata]] = {}
+        """The same of its other plugins."""
+        self._layouts: WeakKeyDictionary[Layouts, _OfLayouts] = WeakKeyDictionary()
+        self._state = _State([])
+
+    # --- gathering -----------------------------------------------------------------------------------------
+
+    def _id(self, tag: str) -> int:
+        return self._ids.setdefault(tag, len(self._ids))
+
+    def _add_metadata(self, tag_id: int, metadata: Metadata, place: int) -> None:
+        first = self._metadata.get(tag_id)
+        if first is None or place < first[0]:
+            self._metadata[tag_id] = place, metadata
+        if first is not None and first[1].plugin != metadata.plugin:
+            for at, each in (first, (place, metadata)):
+                known = self._more.get((tag_id, each.plugin))
+                if known is None or at < known[0]:
+                    self._more[tag_id, each.plugin] = at, each
+
+    def add_columns(self, columns: Columns, file: int) -> int:
+        """Take the scalars of events of one form; return how many rows that are."""
+        layouts = columns.layouts
+        places = columns.offsets + place_of(file, 0)
+        of_layouts = self._layouts.get(layouts)
+        if of_layouts is None:
+            of_layouts = self._layouts[layouts] = _OfLayouts(len(layouts.form.values))
+        self._add_layouts(layouts, of_layouts)
+        if of_layouts.unseen:
+            self._see(layouts, of_layouts, columns.numbers, places)
+        is_one = len(layouts.items) == 1
+        for number, scalars in enumerate(columns.values):
+            tags, codes = of_layouts.tags[number], of_layouts.codes[number]
+            self._state.parts.append(
+                _Part(
+                    tags[0] if is_one else np.array(tags, np.int32)[columns.numbers],
+                    (
+                        codes[0] if is_one else np.array(codes, np.int8)[columns.numbers],
+                        number,
+                        columns.sizes,
+                        places,
+                        columns.steps,
+                        columns.wall_times,
+                        scalars,
+                    ),
+                )
+            )
+        return len(places) * len(columns.values)
+
+    def _add_layouts(self, layouts: Layouts, of_layouts: _OfLayouts) -> None:
+        """Number the tags of layouts that are new."""
+        begin = len(of_layouts.tags[0])
+        for at, layout in enumerate(layouts.items[begin:], begin):
+            for number, place in enumerate(layout.form.values):
+                stored = layout.metadata[number]
+                what = What.FLOAT if place.is_tensor else What.SIMPLE
+                of_layouts.tags[number].append(self._id(layout.tags[number]))
+                of_layouts.codes[number].append(
+                    code_of(what, _metadata_in(stored).plugin) if stored else what
+                )
+                if stored:
+                    of_layouts.unseen.add(at)
+
+    def _see(self, layouts: Layouts, of_layouts: _OfLayouts, numbers: np.ndarray, places: np.ndarray) -> None:
+        """Take the metadata of layouts that come for the first time."""
+        is_one = len(layouts.items) == 1
+        met, rows = ([0], [0]) if is_one else map(np.ndarray.tolist, np.unique(numbers, return_index=True))
+        for at, row in zip(met, rows, strict=True):
+            if at in of_layouts.unseen:
+                of_layouts.unseen.remove(at)
+                for number, stored in enumerate(layouts.items[at].metadata):
+                    if stored:
+                        self._add_metadata(
+                            of_layouts.tags[number][at], _metadata_in(stored), int(places[row])
+                        )
+
+    def add_event(self, event: messages.Event, place: int, size: int) -> bool:
+        """Take the values of an event; return whether one of them is to be read again."""
+        step, wall_time, state = event.step, event.wall_time, self._state
+        is_kept = False
+        for number, value in enumerate(event.summary.value):
+            tag_id = self._id(value.tag)
+            plugin = ""
+            if value.HasField("metadata"):
+                metadata = _metadata_in(value.metadata.SerializeToString())
+                plugin = metadata.plugin
+                self._add_metadata(tag_id, metadata, place)
+            what, scalar = number_in(value)
+            is_kept |= what in KEPT
+            state.has_doubles |= what is What.NUMBER
+            state.tags.append(tag_id)
+            row = (code_of(what, plugin), number, size, place, step, wall_time, scalar)
+            for column, item in zip(state.rows, row, strict=True):
+                column.append(item)
+        return is_kept
+
+    # --- asking --------------------------------------------------------------------------------------------
+
+    def metadata(self, tag: str, plugin: str | None = None) -> Metadata:
+        """Return what the first value of a tag that has metadata says; of those of a plugin, if there are."""
+        return self.metadata_at(tag, plugin)[1]
+
+    def metadata_at(self, tag: str, plugin: str | None = None) -> tuple[int, Metadata]:
+        """Return the same with the place of the event that says so."""
+        tag_id = self._ids[tag]
+        found = None if plugin is None else self._more.get((tag_id, plugin))
+        return found or self._metadata.get(tag_id, (0, NO_METADATA))
+
+    def _sorted(self) -> list[_Table]:
+        """All that was gathered, in tables."""
+        state = self._state
+        parts, tables = list(state.parts), list(state.tables)
+        if state.tags:
+            columns = [np.array(each, dtype) for each, dtype in zip(state.rows, _DTYPES, strict=True)]
+            if state.has_doubles:
+                columns[-1] = np.array(state.rows[-1])
+            parts.append(_Part(np.array(state.tags, np.int32), tuple(columns)))
+        if parts:
+            rows = sum(map(_rows_of, parts))
+            while tables and len(tables[-1].tags) < MERGED_FROM * rows:
+                table = tables.pop()
+                rows += len(table.tags)
+                parts.insert(0, _Part(table.tags, table.rows))
+            tables.append(_table(parts, rows, len(self._ids)))
+            # At one stroke: somebody may interrupt this.
+            self._state = _State(tables)
+        return self._state.tables
+
+    def codes(self) -> Iterator[tuple[str, list[int]]]:
+        """Iterate over all tags in the order of their first values, with the codes that these have."""
+        count = len(self._ids)
+        pairs = [np.empty(0, np.int64)]
+        place, number = np.full(count, np.iinfo(np.int64).max), np.zeros(count, np.int64)
+        for table in self._sorted():
+            both = (table.tags.astype(np.int64) << 7) | table.rows.codes
+            changes = np.flatnonzero(both[1:] != both[:-1]) + 1
+            pairs.append(np.unique(both[np.concatenate([[0], changes])]))
+            firsts = table.borders[:-1]
+            ids = np.flatnonzero(table.borders[1:] > firsts)
+            firsts = firsts[ids]
+            places = table.rows.places[firsts]
+            is_first = places < place[ids]
+            ids, firsts = ids[is_first], firsts[is_first]
+            place[ids], number[ids] = table.rows.places[firsts], table.rows.numbers[firsts]
+        rank = np.empty(count, np.int64)
+        rank[np.lexsort((number, place))] = np.arange(count)
+        found = np.unique(np.concatenate(pairs))
+        ids = found >> 7
+        order = np.argsort(rank[ids], kind="stable")
+        names = list(self._ids)
+        ids, codes = ids[order], (found[order] & 127).tolist()
+        starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]])[: len(ids)])
+        for tag_id, start, stop in zip(
+            ids[starts].tolist(), starts.tolist(), [*starts[1:].tolist(), len(ids)], strict=False
+        ):
+            yield names[tag_id], codes[start:stop]
+
+    def values(self, tag: str) -> Values:
+        """Return the values of a tag, in the order in which they were written."""
+        tag_id = self._ids[tag]
+        parts = []
+        for table in self._sorted():
+            if tag_id < len(table.borders) - 1:
+                start, stop = int(table.borders[tag_id]), int(table.borders[tag_id + 1])
+                if start < stop:
+                    parts.append(Values(*[column[start:stop] for column in table.rows]))
+        if len(parts) == 1:
+            return parts[0]
+        values = Values(*map(np.concatenate, zip(*parts, strict=True)))
+        if (values.places[1:] < values.places[:-1]).any():
+            values = values.select(np.lexsort((values.numbers, values.places)))
+        return values
+
+
+@lru_cache(maxsize=1024)
+def _metadata_in(stored: bytes) -> Metadata:
+    """Metadata that are valid."""
+    return Metadata.of(messages.SummaryMetadata.FromString(stored))
+
+
+def _rows_of(part: _Part) -> int:
+    return len(np.asarray(part.values[3]))  # places are never the same in all rows
+
+
+def _order(part: _Part) -> tuple[int, int]:
+    """By tag where it has one, and by the place where it begins."""
+    places: Any = part.values[3]
+    return part.tags if isinstance(part.tags, int) else -1, int(places[0])
+
+
+def _table(parts: list[_Part], rows: int, tags: int) -> _Table:
+    """A table of all rows of parts."""
+    # Parts of one tag each are in order then, and of most others the values of each tag.
+    parts.sort(key=_order)
+    numbers = np.empty(rows, np.int32)
+    columns = [np.empty(rows, dtype) for dtype in _DTYPES]
+    if any(np.asarray(part.values[-1]).dtype == np.float64 for part in parts):
+        columns[-1] = np.empty(rows, np.float64)
+    at = 0
+    for part in parts:
+        end = at + _rows_of(part)
+        numbers[at:end] = part.tags
+        for column, values in zip(columns, part.values, strict=True):
+            column[at:end] = values
+        at = end
+    if (numbers[1:] < numbers[:-1]).any():
+        # Of 16-bit numbers a sort that goes through them twice.
+        order = np.argsort(numbers.astype(np.uint16) if tags <= 1 << 16 else numbers, kind="stable")
+        numbers = numbers[order]
+        for i, column in enumerate(columns):
+            columns[i] = column[order]
+    places: Any = columns[3]
+    late = np.flatnonzero((places[1:] < places[:-1]) & (numbers[1:] == numbers[:-1]))
+    if late.size:
+        wrong = np.zeros(tags, bool)
+        wrong[numbers[late]] = True
+        at_fault = np.flatnonzero(wrong[numbers])
+        order = at_fault[np.lexsort((columns[1][at_fault], places[at_fault], numbers[at_fault]))]
+        for column in columns:
+            column[at_fault] = column[order]
+    for column in columns:
+        column.flags.writeable = False
+    return _Table(numbers, np.searchsorted(numbers, np.arange(tags + 1)), Values(*columns))

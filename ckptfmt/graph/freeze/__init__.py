@@ -1,0 +1,1 @@
+"""Freezing: a graph from a graph, its variables replaced by constants."""

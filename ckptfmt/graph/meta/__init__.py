@@ -1,0 +1,1 @@
+"""What a MetaGraphDef holds beside its graph: signatures, collections, the Saver."""

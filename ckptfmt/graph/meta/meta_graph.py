@@ -1,0 +1,119 @@
+"""Meta graphs: a graph with what its program knew of it, as ``.meta`` files and SavedModels hold it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+from ckptfmt.graph.graph import Graph
+from ckptfmt.graph.meta.collection import Asset, Collections, Variable, decode_asset
+from ckptfmt.graph.meta.signature import Signatures
+from ckptfmt.proto import messages
+
+
+class Saver(NamedTuple):
+    """How a program saved its variables: a SaverDef."""
+
+    filename_tensor: str
+    """The tensor that the path is fed to."""
+    save_tensor: str
+    """The tensor to fetch to save."""
+    restore_op: str
+    """The op to run to restore."""
+    version: str
+    """The format of checkpoints: ``v2``, ``v1`` or ``legacy``."""
+    sharded: bool
+    """Whether each device writes files of its own."""
+    max_to_keep: int
+    """How many checkpoints are kept; 0 keeps all."""
+    keep_checkpoint_every_n_hours: float
+    """How often one is kept for good, in hours."""
+
+
+_FORMATS = ("legacy", "v1", "v2")
+
+
+class MetaGraph:
+    """A graph, its collections, signatures, assets and Saver."""
+
+    def __init__(self, message: messages.MetaGraphDef, file: str) -> None:
+        self.message = message
+        """The MetaGraphDef."""
+        self.file = file
+        """The file it was read from."""
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Its graph."""
+        return Graph(self.message.graph_def, self.file, self.stripped_ops)
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """What it is for, in a SavedModel: ``serve``, ``train``, ``gpu`` …; a ``.meta`` file has none."""
+        return frozenset(self.message.meta_info_def.tags)
+
+    @property
+    def tensorflow_version(self) -> str:
+        """Which TensorFlow wrote it, as ``2.21.0``; empty where it does not say."""
+        return self.message.meta_info_def.tensorflow_version
+
+    @property
+    def tensorflow_git_version(self) -> str:
+        """Which commit of TensorFlow wrote it; empty where it does not say."""
+        return self.message.meta_info_def.tensorflow_git_version
+
+    @property
+    def stripped_default_attrs(self) -> bool:
+        """Whether attributes that have their op's default were left out."""
+        return self.message.meta_info_def.stripped_default_attrs
+
+    @property
+    def stripped_ops(self) -> dict[str, messages.OpDef]:
+        """The definitions of the ops that the graph uses, by name, as far as they were written."""
+        return {op.name: op for op in self.message.meta_info_def.stripped_op_list.op}
+
+    @property
+    def saver(self) -> Saver | None:
+        """How variables are saved; None where that was not written."""
+        if not self.message.HasField("saver_def"):
+            return None
+        saver = self.message.saver_def
+        version = saver.version
+        return Saver(
+            saver.filename_tensor_name,
+            saver.save_tensor_name,
+            saver.restore_op_name,
+            _FORMATS[version] if 0 <= version < len(_FORMATS) else f"unknown_{version}",
+            saver.sharded,
+            saver.max_to_keep,
+            saver.keep_checkpoint_every_n_hours,
+        )
+
+    @cached_property
+    def collections(self) -> Collections:
+        """Lists that the program kept, by name: variables, losses, queue runners …."""
+        return Collections(self.message.collection_def, self.file)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """The variables of the collection ``variables``; SavedModels of TensorFlow 2 have none."""
+        return self.collections.variables("variables")
+
+    @property
+    def trainable_variables(self) -> tuple[Variable, ...]:
+        """The variables of the collection ``trainable_variables``."""
+        return self.collections.variables("trainable_variables")
+
+    @property
+    def signatures(self) -> Signatures:
+        """The ways to call it, by name."""
+        return Signatures(self.message.signature_def, self.file)
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        """The files it needs, as a SavedModel lists them."""
+        return tuple(map(decode_asset, self.message.asset_file_def))
+
+    def __repr__(self) -> str:
+        tags = f" [{', '.join(sorted(self.tags))}]" if self.tags else ""
+        return f"<MetaGraph {self.file!r}{tags}, {len(self.message.graph_def.node)} nodes>"

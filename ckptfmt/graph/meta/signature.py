@@ -1,0 +1,121 @@
+"""Signatures: what a model is fed and what it returns, by names its users know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, TypeAlias
+
+from ckptfmt.arrays.array import Array
+from ckptfmt.arrays.tensor_proto import to_array
+from ckptfmt.dtypes import DType, find_dtype
+from ckptfmt.errors import TensorNotFoundError
+from ckptfmt.graph.attributes import PartialShape, decode_shape
+from ckptfmt.proto import messages
+
+INIT_SIGNATURE = "__saved_model_init_op"
+"""The signature under which TensorFlow 2 hides the op that initialises a model; it is none to call."""
+
+
+class SparseTensor(NamedTuple):
+    """The three tensors that a sparse one is made of, each as ``node:k``."""
+
+    values: str
+    indices: str
+    dense_shape: str
+
+
+class CompositeTensor(NamedTuple):
+    """The tensors that a ragged or other composite one is made of."""
+
+    type_spec: messages.TypeSpecProto
+    """What kind it is."""
+    components: tuple[TensorInfo, ...]
+    """Its parts."""
+
+
+class TensorInfo(NamedTuple):
+    """What a signature says of one tensor."""
+
+    tensor: str | SparseTensor | CompositeTensor | None
+    """Where it is found in the graph: ``node:k``, or what it is made of; None where nothing says."""
+    dtype: DType
+    """Its dtype."""
+    shape: PartialShape
+    """Its shape; None in it for a size of any kind, None for any number of dimensions."""
+
+
+Infos: TypeAlias = "dict[str, TensorInfo]"
+
+
+class Signature(NamedTuple):
+    """One way to call a model."""
+
+    method: str
+    """What kind it is, as ``tensorflow/serving/predict``."""
+    inputs: Infos
+    """What it is fed, by name, sorted: the file has no order."""
+    outputs: Infos
+    """What it returns, by name, sorted."""
+    defaults: dict[str, Array]
+    """Values of inputs that may be left out."""
+
+
+class Signatures(Mapping[str, Signature]):
+    """The signatures of a meta graph that can be called, sorted by name, decoded when they are asked for."""
+
+    def __init__(self, stored: Mapping[str, messages.SignatureDef], file: str) -> None:
+        self._stored = stored
+        self._file = file
+
+    def __getitem__(self, name: str) -> Signature:
+        """Return a signature.
+
+        Raises TensorNotFoundError where there is none of that name, CorruptError where a default of it is no
+        tensor.
+        """
+        if name not in self:
+            close = list(self)[:5]
+            raise TensorNotFoundError(name, file=self._file, noun="signature", close_matches=close)
+        return decode_signature(self._stored[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in sorted(self._stored) if name != INIT_SIGNATURE)
+
+    def __len__(self) -> int:
+        return len(self._stored) - (INIT_SIGNATURE in self._stored)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name != INIT_SIGNATURE and name in self._stored
+
+    def __repr__(self) -> str:
+        return f"<Signatures {list(self)}>"
+
+
+def decode_signature(signature: messages.SignatureDef) -> Signature:
+    """Return what a SignatureDef says; CorruptError where a default is no tensor."""
+    defaults = signature.defaults
+    return Signature(
+        signature.method_name,
+        {name: decode_tensor_info(signature.inputs[name]) for name in sorted(signature.inputs)},
+        {name: decode_tensor_info(signature.outputs[name]) for name in sorted(signature.outputs)},
+        {name: to_array(defaults[name]) for name in sorted(defaults)},
+    )
+
+
+def decode_tensor_info(info: messages.TensorInfo) -> TensorInfo:
+    """Return what a TensorInfo says."""
+    kind = info.WhichOneof("encoding")
+    tensor: str | SparseTensor | CompositeTensor | None = None
+    if kind == "name":
+        tensor = info.name
+    elif kind == "coo_sparse":
+        parts = info.coo_sparse
+        tensor = SparseTensor(
+            parts.values_tensor_name, parts.indices_tensor_name, parts.dense_shape_tensor_name
+        )
+    elif kind == "composite_tensor":
+        composite = info.composite_tensor
+        components = tuple(map(decode_tensor_info, composite.components))
+        tensor = CompositeTensor(composite.type_spec, components)
+    # A shape left out is that of a scalar, as TensorFlow shows it.
+    return TensorInfo(tensor, find_dtype(info.dtype), decode_shape(info.tensor_shape))

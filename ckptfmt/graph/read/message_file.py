@@ -1,0 +1,143 @@
+"""Files of one message: GraphDef, MetaGraphDef or SavedModel, serialized, as text or split."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from types import TracebackType
+from typing import TypeVar
+
+from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError
+from ckptfmt.filenames import SAVED_MODEL_FILES, kind_of
+from ckptfmt.filetype.kinds import (
+    HEAD_SIZE,
+    SPLIT,
+    Holds,
+    Kind,
+    example_in,
+    is_text,
+    misfit,
+    recognise,
+    recognise_message,
+    recognise_path,
+    refusal,
+    refusal_of,
+)
+from ckptfmt.graph.outline import Outline
+from ckptfmt.graph.tensor_content import Span, take_out
+from ckptfmt.proto import messages
+from ckptfmt.proto.parse import parse_message, parse_text
+from ckptfmt.riegeli.split_message import SplitProto
+from ckptfmt.storage.file import MappedFile, MemoryFile, RandomAccessFile
+from ckptfmt.wire.buffers import new_buffer
+
+M = TypeVar("M", bound="messages.GraphDef | messages.MetaGraphDef | messages.SavedModel")
+
+
+class MessageFile:
+    """An open file of one message."""
+
+    def __init__(self, file: RandomAccessFile) -> None:
+        """Take over a file."""
+        self.name = file.name
+        """The path, or what errors call bytes."""
+        self._file = file
+
+    @cached_property
+    def _stored(self) -> Kind | None:
+        return recognise(self._file)
+
+    @cached_property
+    def _split(self) -> SplitProto | None:
+        return SplitProto(self._file) if self._stored is SPLIT else None
+
+    @property
+    def kind(self) -> Kind | None:
+        """What it seems to hold, None if nothing that is known; of a split one as its first part tells.
+
+        Raises CorruptError, UnsupportedError where it is a split one that cannot be read.
+        """
+        return self._stored if self._split is None else recognise_message(self._split.root)
+
+    @property
+    def holds(self) -> Holds | None:
+        """Which of what is read here it seems to hold; errors as of :attr:`kind`."""
+        kind = self.kind
+        return None if kind is None else kind.holds
+
+    def parse(self, cls: type[M]) -> M:
+        """Return the message; CorruptError where the file is damaged, or holds another."""
+        if self._split is not None:
+            return self._split.merge(cls)
+        data = self._file.read(0, self._file.size)
+        if is_text(bytes(data[:HEAD_SIZE])):
+            return parse_text(cls, bytes(data), self.name)
+        return parse_message(cls, data, self.name)
+
+    def parse_outline(self) -> Outline:
+        """Return a GraphDef, large constants beside it in memory of their own; errors as of :meth:`parse`.
+
+        LimitError where there is no memory for these.
+        """
+        data = self._file.read(0, self._file.size)
+        if self._split is not None or is_text(bytes(data[:HEAD_SIZE])):
+            return Outline(self.parse(messages.GraphDef))
+        rest, spans = take_out(data)
+        message = parse_message(messages.GraphDef, rest, self.name)
+        return Outline(message, {number: self._copy(span) for number, span in spans.items()})
+
+    def _copy(self, span: Span) -> memoryview:
+        # Not a view of the file: graphs are changed and written where they were read, in any way.
+        out = new_buffer(span.size, f"{self.name}: memory for a constant")
+        self._file.read_into(span.offset, out)
+        self._file.release(span.offset, span.size)
+        return out.toreadonly()
+
+    def refusal(self, wanted: Holds) -> CkptfmtError:
+        """Return the error for a file that holds something else than was wanted."""
+        if self._split is None and not isinstance(self._file, MemoryFile):
+            # By its path, which tells more.
+            return refusal(self.name, wanted)
+        return refusal_of(self.kind, self.name, wanted)
+
+    def __enter__(self) -> MessageFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def open_message(
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview, wanted: Holds
+) -> MessageFile:
+    """Open a file, or the one that makes a directory a SavedModel, or what such a file holds.
+
+    Raises
+    ------
+    CheckpointNotFoundError
+        There is none; ``.tried`` has the paths looked at.
+    UnsupportedError
+        The path leads to a directory of checkpoints, or is the prefix of one.
+    NotReadableError
+        The system refuses it.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return MessageFile(MemoryFile(source))
+    path = os.fspath(source)
+    there = kind_of(path)
+    if there == "file":
+        return MessageFile(MappedFile(path))
+    tried = [os.path.join(path, name) for name in SAVED_MODEL_FILES]
+    found = next((file for file in tried if kind_of(file) == "file"), None)
+    if found is not None:
+        return MessageFile(MappedFile(found))
+    kind = recognise_path(path)
+    if kind is not None:
+        raise misfit(path, kind, wanted)
+    if there != "directory":
+        return MessageFile(MappedFile(path))  # its error says why not
+    example = example_in(path)
+    what = f"{path}: no SavedModel in this directory: tried {', '.join(tried)}"
+    raise CheckpointNotFoundError("; ".join(filter(None, [what, example])), tried=tried)

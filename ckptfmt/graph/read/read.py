@@ -1,0 +1,77 @@
+"""Reading graphs, from a GraphDef, a MetaGraphDef or a SavedModel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from ckptfmt.errors import GraphError
+from ckptfmt.filetype.kinds import Holds
+from ckptfmt.graph.graph import Graph
+from ckptfmt.graph.meta.meta_graph import MetaGraph
+from ckptfmt.graph.read.message_file import MessageFile, open_message
+from ckptfmt.proto import messages
+
+
+def read_graph(
+    path: str | os.PathLike[str] | bytes | bytearray | memoryview, *, tags: Iterable[str] | None = None
+) -> Graph:
+    """Return the graph in a file: a GraphDef, a MetaGraphDef or a SavedModel, serialized or as text.
+
+    Parameters
+    ----------
+    path
+        The file; what it holds is told by its content. Or the directory of a SavedModel. Or what
+        such a file holds, as bytes, which are never a path: the ``graph_def`` of an event, for one.
+    tags
+        Which meta graph of a SavedModel; needed where it has several.
+
+    Raises
+    ------
+    CorruptError
+        The file is damaged, or holds nothing that is known.
+    UnsupportedError
+        The path leads to something else; the message says what it is, and what reads it.
+    GraphError
+        No meta graph of a SavedModel has these tags, or there are several and none were given.
+    CheckpointNotFoundError, NotReadableError
+        There is no such file, or the system refuses it.
+    """
+    with open_message(path, Holds.GRAPH) as file:
+        if file.holds is Holds.GRAPH:
+            return Graph(file.parse_outline(), file.name)
+        return _meta_graph(file, tags, Holds.GRAPH).graph
+
+
+def read_meta_graph(
+    path: str | os.PathLike[str] | bytes | bytearray | memoryview, *, tags: Iterable[str] | None = None
+) -> MetaGraph:
+    """Return the meta graph in a file: a ``.meta`` file or a SavedModel, serialized or as text.
+
+    Parameters and errors are those of :func:`read_graph`; a GraphDef is something else.
+    """
+    with open_message(path, Holds.META_GRAPH) as file:
+        return _meta_graph(file, tags, Holds.META_GRAPH)
+
+
+def _meta_graph(file: MessageFile, tags: Iterable[str] | None, wanted: Holds) -> MetaGraph:
+    if file.holds is Holds.META_GRAPH:
+        return MetaGraph(file.parse(messages.MetaGraphDef), file.name)
+    if file.holds is Holds.SAVED_MODEL:
+        model = file.parse(messages.SavedModel)
+        return choose([MetaGraph(meta, file.name) for meta in model.meta_graphs], tags, file.name)
+    raise file.refusal(wanted)
+
+
+def choose(meta_graphs: list[MetaGraph], tags: Iterable[str] | None, file: str) -> MetaGraph:
+    """Return the meta graph that has exactly these tags; without tags the only one there is.
+
+    Raises GraphError, which lists the tags there are.
+    """
+    wanted = None if tags is None else frozenset([tags] if isinstance(tags, str) else tags)
+    fitting = [meta for meta in meta_graphs if wanted is None or meta.tags == wanted]
+    if len(fitting) == 1:
+        return fitting[0]
+    there = "; ".join(", ".join(sorted(meta.tags)) or "(none)" for meta in meta_graphs) or "none at all"
+    got = "no tags" if wanted is None else f"the tags {', '.join(sorted(wanted)) or '(none)'}"
+    raise GraphError(f"{file}: got {got}, want those of one meta graph: {there}")

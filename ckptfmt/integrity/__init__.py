@@ -1,0 +1,1 @@
+"""Judging files: which bytes of a checkpoint are intact."""

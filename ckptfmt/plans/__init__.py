@@ -1,0 +1,1 @@
+"""Plans: renames and transforms as data, read from TOML or built in code."""

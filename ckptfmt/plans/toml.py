@@ -1,0 +1,336 @@
+r"""The text of a plan: TOML.
+
+::
+
+    version = 1
+    rest = "keep"                               # what no step has touched: keep (default), drop or error
+
+    [[step]]
+    rename = '^bert/encoder/layer_(\d+)/'       # a regular expression, replaced wherever it is found
+    to = 'encoder/\1/'
+    [[step]]
+    [step.rename]                               # or a table of exact names, old = new
+    "global_step" = "step"
+    [[step]]
+    drop = '/Adam(_1)?$'
+    [[step]]
+    transpose = '/kernel$'
+    axes = [1, 0]                               # reversed where left out
+    [[step]]
+    reshape = '/attention/query/kernel$'
+    shape = [-1, 12, 64]
+    [[step]]
+    cast = '^encoder/'
+    dtype = "bfloat16"
+    [[step]]
+    split = '^(.*)/qkv$'                        # matches the whole name
+    into = ['\1/q', '\1/k', '\1/v']
+    axis = -1
+    sizes = [64, 64, 64]                        # equal parts where left out
+    [[step]]
+    concat = ['^(.*)/q$', '^(.*)/k$']           # each matches the whole name of one part; a single
+    into = '\1/qk'                              # pattern matches all, ordered by their numbers
+    axis = -1
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeGuard, get_args
+
+from ckptfmt.dtypes import DType
+from ckptfmt.errors import MissingDependencyError, PlanError
+from ckptfmt.plans.expressions import Place
+from ckptfmt.plans.steps import (
+    DTYPE_NAMES,
+    STEPS,
+    CastTo,
+    Concat,
+    Drop,
+    Pattern,
+    Rename,
+    RenameTable,
+    Reshape,
+    Split,
+    Step,
+    Transpose,
+    named,
+)
+
+VERSION = 1
+"""The version of plans read and written here."""
+
+Rest: TypeAlias = Literal["keep", "drop", "error"]
+
+_REST = get_args(Rest)
+_KEYS = ("version", "rest", "step")
+
+
+class PlanText(NamedTuple):
+    """What the text of a plan says."""
+
+    steps: tuple[Step, ...]
+    rest: Rest = "keep"
+    comment: str = ""
+
+
+# --- writing ---------------------------------------------------------------------------------------------
+
+
+def written(plan: PlanText, file: str | None = None) -> str:
+    """Return the text of a plan; PlanError, about ``file``, where its names are not UTF-8."""
+    lines = [f"version = {VERSION}"]
+    if plan.rest != "keep":
+        lines.append(f'rest = "{plan.rest}"')
+    for step in plan.steps:
+        lines += ["", *_comment_lines(step.comment), "[[step]]"]
+        if isinstance(step, RenameTable):
+            lines.append("[step.rename]")
+            for old, new in step.names.items():
+                behind = " ".join(_comment_lines(step.comments.get(old, "").replace("\n", " ")))
+                lines.append(f"{_basic(old)} = {_basic(new)}{'  ' if behind else ''}{behind}")
+        else:
+            lines += [f"{key} = {_value(value)}" for key, value in step.fields().items()]
+    if plan.comment:
+        lines += ["", *_comment_lines(plan.comment)]
+    text = "\n".join(lines) + "\n"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        odd = [part for part in _texts(plan.steps) if part and not is_writable(part)]
+        raise PlanError(f"names that are not UTF-8 cannot be written: {named(odd)}", file=file) from None
+    return text
+
+
+def is_writable(name: str) -> bool:
+    """Whether a plan can name a tensor: TOML is UTF-8, and an empty name is none."""
+    return bool(name) and not any("\ud800" <= char <= "\udfff" for char in name)
+
+
+def _texts(steps: Iterable[Step]) -> Iterator[str]:
+    """Every name, pattern and replacement in them."""
+    for step in steps:
+        if isinstance(step, RenameTable):
+            yield from (text for pair in step.names.items() for text in pair)
+        else:
+            for value in step.fields().values():
+                texts = value if isinstance(value, list) else [value]
+                yield from (text for text in texts if isinstance(text, str))
+
+
+_ESCAPES = {
+    **{code: f"\\u{code:04X}" for code in (*range(0x20), 0x7F)},
+    **{
+        ord(char): escape
+        for char, escape in zip(
+            '\b\t\n\f\r"\\', ("\\b", "\\t", "\\n", "\\f", "\\r", '\\"', "\\\\"), strict=True
+        )
+    },
+}
+
+
+def _basic(text: str) -> str:
+    """A string with escapes."""
+    return f'"{text.translate(_ESCAPES)}"'
+
+
+def _literal(text: str) -> str:
+    """A string without escapes, as patterns are best read, where it can be one."""
+    plain = "'" not in text and not any(ord(char) < 0x20 or ord(char) == 0x7F for char in text)
+    return f"'{text}'" if plain else _basic(text)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return _literal(value) if isinstance(value, str) else str(value)
+
+
+def _comment_lines(comment: str) -> list[str]:
+    """Text as comments, in which TOML has no control characters."""
+    lines = comment.split("\n") if comment else []
+    return [f"# {''.join(map(_in_comment, line))}".rstrip() for line in lines]
+
+
+def _in_comment(char: str) -> str:
+    code = ord(char)
+    if (code < 0x20 and char != "\t") or code == 0x7F:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if 0xD800 <= code <= 0xDFFF else char
+
+
+# --- reading ---------------------------------------------------------------------------------------------
+
+
+def parsed(text: str, file: str | None = None) -> PlanText:
+    """Return what the text of a plan says; errors as of :func:`ckptfmt.parse_plan`."""
+    try:
+        document = _toml().loads(text.replace("\r\n", "\n"))
+    except (ValueError, RecursionError) as error:
+        # ValueError: also a number of more digits than int() takes.
+        raise PlanError(f"no TOML: {str(error) or type(error).__name__}", file=file) from error
+    place = Place(file)
+    _check_keys(document, _KEYS, "a plan", place)
+    version = document.get("version")
+    if type(version) is not int or version != VERSION:
+        raise place.error(f"version: got {_shown(version)}, want {VERSION}")
+    rest = document.get("rest", "keep")
+    if rest not in _REST:
+        raise place.error(f"rest: got {_shown(rest)}, want {_any_of(_REST)}{_hint(rest, _REST)}")
+    tables = document.get("step", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise place.error(f"step: got {_shown(tables)}, want tables, each headed [[step]]")
+    steps = tuple(_parse_step(table, Place(file, number)) for number, table in enumerate(tables, 1))
+    return PlanText(steps, rest)
+
+
+def _toml() -> Any:  # noqa: ANN401  (the module tomllib or tomli)
+    """The module that reads TOML."""
+    for module in ("tomllib", "tomli"):
+        with suppress(ModuleNotFoundError):
+            return importlib.import_module(module)
+    raise MissingDependencyError("tomli", "plans")
+
+
+_VERBS = {kind.verb: kind for kind in STEPS}
+
+
+def _parse_step(table: Mapping[str, object], place: Place) -> Step:
+    verbs = [verb for verb in _VERBS if verb in table]
+    if len(verbs) != 1:
+        known = (*_VERBS, *(key for kind in STEPS for key in kind.keys))
+        if not verbs:
+            _check_keys(table, known, "a step", place)
+        got = " and ".join(map(repr, verbs)) if verbs else f"the keys {list(table)}" if table else "none"
+        raise place.error(f"verb: got {got}, want exactly one of {_any_of(tuple(_VERBS))}")
+    (verb,) = verbs
+    kind = _VERBS[verb]
+    is_table = verb == "rename" and isinstance(table[verb], dict)
+    _check_keys(table, (verb,) if is_table else (verb, *kind.keys), verb, place)
+    step = _PARSERS[verb](_Fields(table, place))
+    wrong = step.check()
+    if wrong:
+        raise place.error(wrong)
+    return step
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """The keys of a step, each of the type it must be of."""
+
+    table: Mapping[str, object]
+    place: Place
+
+    def get(self, key: str) -> object:
+        if key not in self.table:
+            verb = next(verb for verb in _VERBS if verb in self.table)
+            raise self.place.error(f"{verb} without {key!r}")
+        return self.table[key]
+
+    def text(self, key: str) -> str:
+        value = self.get(key)
+        if not isinstance(value, str):
+            raise self._wrong(key, value, "a string")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self.get(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self._wrong(key, value, "a list of strings")
+        return tuple(value)
+
+    def text_or_texts(self, key: str) -> tuple[str, ...]:
+        return (self.text(key),) if isinstance(self.get(key), str) else self.texts(key)
+
+    def integer(self, key: str) -> int:
+        value = self.get(key)
+        if not _is_integer(value):
+            raise self._wrong(key, value, "an integer")
+        return value
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        value = self.get(key)
+        if not isinstance(value, list) or not all(map(_is_integer, value)):
+            raise self._wrong(key, value, "a list of integers")
+        return tuple(value)
+
+    def dtype(self, key: str) -> DType:
+        name = self.text(key)
+        if name not in DTYPE_NAMES:
+            hint = _hint(name, DTYPE_NAMES)
+            raise self.place.error(f"{key}: got {name!r}, want the name of a dtype, as 'float32'{hint}")
+        return DTYPE_NAMES[name]
+
+    def names(self, key: str) -> dict[str, str]:
+        value = self.get(key)
+        assert isinstance(value, dict)
+        for old, new in value.items():
+            if not isinstance(new, str):
+                hint = "; quote names that have dots" if isinstance(new, dict) else ""
+                raise self._wrong(f"{key}.{old!r}", new, f"a string{hint}")
+        return dict(value)
+
+    def optional(self, key: str) -> tuple[int, ...] | None:
+        return self.integers(key) if key in self.table else None
+
+    def _wrong(self, key: str, got: object, want: str) -> PlanError:
+        return self.place.error(f"{key}: got {_shown(got)}, want {want}")
+
+
+def _is_integer(value: object) -> TypeGuard[int]:
+    """Whether a value is an integer of 64 bits, as TOML has them; hexadecimal ones are parsed at any size."""
+    return type(value) is int and -(1 << 63) <= value < 1 << 63
+
+
+def _parse_rename(fields: _Fields) -> Step:
+    if isinstance(fields.table["rename"], dict):
+        return RenameTable(fields.names("rename"))
+    return Rename(Pattern(fields.text("rename")), fields.text("to"))
+
+
+_PARSERS: Mapping[str, Callable[[_Fields], Step]] = {
+    "rename": _parse_rename,
+    "drop": lambda f: Drop(Pattern(f.text("drop"))),
+    "transpose": lambda f: Transpose(Pattern(f.text("transpose")), f.optional("axes")),
+    "reshape": lambda f: Reshape(Pattern(f.text("reshape")), f.integers("shape")),
+    "cast": lambda f: CastTo(Pattern(f.text("cast")), f.dtype("dtype")),
+    "split": lambda f: Split(
+        Pattern(f.text("split")), f.texts("into"), f.integer("axis"), f.optional("sizes")
+    ),
+    "concat": lambda f: Concat(
+        tuple(map(Pattern, f.text_or_texts("concat"))), f.text("into"), f.integer("axis")
+    ),
+}
+
+
+def _check_keys(table: Mapping[str, object], known: Iterable[str], what: str, place: Place) -> None:
+    known = tuple(known)
+    for key in table:
+        if key not in known:
+            wanted = f"{what} has {_any_of(known)}"
+            raise place.error(f"unknown key {_shown(key)}{_hint(key, known)}; {wanted}")
+
+
+def _hint(got: object, known: Iterable[str]) -> str:
+    """What a mistyped word may have been meant for."""
+    import difflib  # only errors need it
+
+    close = difflib.get_close_matches(got[:100], list(known), n=1) if isinstance(got, str) else []
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _any_of(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(map(repr, words[:-1])), repr(words[-1])]))
+
+
+def _shown(value: object) -> str:
+    """A value of a file in a message, not all of a long one."""
+    try:
+        text = "none" if value is None else repr(value)
+    except (ValueError, RecursionError):
+        # An integer of more digits than Python writes, tables within tables.
+        text = f"a large {type(value).__name__}"
+    return text if len(text) <= 100 else f"{text[:100]}…"

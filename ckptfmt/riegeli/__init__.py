@@ -1,0 +1,1 @@
+"""Riegeli records, and the split messages stored in them."""

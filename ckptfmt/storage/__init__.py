@@ -1,0 +1,1 @@
+"""Files: what a path is, how it is listed, read and written."""

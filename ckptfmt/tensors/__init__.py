@@ -1,0 +1,1 @@
+"""What users hold: tensors by name, of a checkpoint or a view of one."""

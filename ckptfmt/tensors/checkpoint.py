@@ -1,0 +1,392 @@
+"""A checkpoint as users see it: a mapping of names to arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from functools import cached_property, partial
+from typing import Literal
+
+import numpy as np
+
+from ckptfmt.arrays.array import Array, Shape, new_array, read_only
+from ckptfmt.checkpoint.bulk import LARGE, read_tensors
+from ckptfmt.checkpoint.bundle import Bundle
+from ckptfmt.checkpoint.columns import Entries
+from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.checkpoint.find import CheckpointFiles, find_checkpoint
+from ckptfmt.checkpoint.selection import Part, Selection, assemble
+from ckptfmt.checkpoint.slices import Region, TensorSlice, whole, within
+from ckptfmt.checkpoint.v1 import SliceFile
+from ckptfmt.errors import CorruptError
+from ckptfmt.integrity.verify import Progress, Report, verify_bundle, verify_slice_file
+from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
+from ckptfmt.storage.file import Opener, opener_of, working_directory
+from ckptfmt.tensors.model_variables import object_variables, scope_variables
+from ckptfmt.tensors.slice_reader import SliceReader
+from ckptfmt.tensors.tensors import Tensors, check_name, not_found
+from ckptfmt.wire.threads import default_threads
+
+RELEASED_FROM = 1 << 20
+"""Tensors of this many bytes and more are forgotten behind an iteration over all."""
+
+
+def open_checkpoint(
+    path: str | os.PathLike[str], *, verify: bool = True, backend: Literal["mmap", "pread"] = "mmap"
+) -> Checkpoint:
+    """Open a TensorFlow checkpoint, V2 or V1, from any path that leads to it.
+
+    Parameters
+    ----------
+    path
+        A prefix (``model.ckpt-1000``), one of its files (``.index``, ``.data-00000-of-00002``, ``.meta``),
+        a V1 file, a ``checkpoint`` state file, a directory of one checkpoint or with a state file (the latest
+        is opened), a SavedModel directory or its ``variables`` folder.
+    verify
+        Whether the checksum of a tensor's bytes is verified when it is first read. Those of the index are
+        always verified.
+    backend
+        How files are read: ``"mmap"`` maps them, so that arrays are views and nothing is copied;
+        ``"pread"`` reads them through descriptors into memory of the arrays' own, for network file systems,
+        address spaces too small for the files, and files that may be cut short meanwhile.
+
+    Raises
+    ------
+    ValueError
+        There is no such backend.
+    CheckpointNotFoundError
+        Nothing there, or several checkpoints and no state file; ``.tried`` has what was looked at.
+    CorruptError
+        The file is not a checkpoint, or its index is damaged.
+    UnsupportedError
+        The checkpoint excludes readers of this version.
+    """
+    # Data files are opened when they are needed, wherever the working directory is by then.
+    opener = opener_of(backend, working_directory())
+    return _open_files(find_checkpoint(path), verify, opener)
+
+
+def _open_files(files: CheckpointFiles, verify: bool, opener: Opener) -> Checkpoint:
+    store = Bundle(files, opener) if files.format == "v2" else SliceFile(files, opener)
+    return Checkpoint(store, verify=verify)
+
+
+class StoredEntries(Entries):
+    """The entries of a checkpoint by name: dtypes, shapes and places, without values."""
+
+    def __init__(self, store: Bundle | SliceFile) -> None:
+        self._store = store
+
+    def __getitem__(self, name: str) -> Entry:
+        check_name(name)
+        entry = self._store.find(name)
+        if entry is None:
+            raise not_found([name], self._store.names_near(name), self._store.files.prefix)
+        return entry
+
+    def __contains__(self, name: object) -> bool:
+        # A tensor whose entry is damaged is there, and reading it says what is wrong with it.
+        return name in self._store
+
+    def __iter__(self) -> Iterator[str]:
+        return self._store.names()
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def values(self) -> ValuesView[Entry]:
+        """Return a view of the entries: to iterate over them is faster than to ask for each by name."""
+        return _EntryValues(self)
+
+    def items(self) -> ItemsView[str, Entry]:
+        """Return a view of names and entries, to iterate over them as fast as over :meth:`values`."""
+        return _EntryItems(self)
+
+    def to_columns(self) -> dict[str, np.ndarray]:
+        """Return everything as columns; see :meth:`Entries.to_columns`."""
+        if isinstance(self._store, Bundle):
+            return self._store.columns.to_columns()
+        return super().to_columns()
+
+    def __repr__(self) -> str:
+        return f"<Entries of {self._store.files.prefix!r}>"
+
+
+class _EntryValues(ValuesView[Entry]):
+    _mapping: StoredEntries
+
+    def __iter__(self) -> Iterator[Entry]:
+        return self._mapping._store.entries()
+
+
+class _EntryItems(ItemsView[str, Entry]):
+    _mapping: StoredEntries
+
+    def __iter__(self) -> Iterator[tuple[str, Entry]]:
+        return ((entry.name, entry) for entry in self._mapping._store.entries())
+
+
+class Checkpoint(Tensors):
+    """An open checkpoint: ``Mapping`` of tensor names, sorted by their bytes, to NumPy arrays.
+
+    Nothing is read until it is asked for. Arrays are read-only; one stored whole is a view of the mapped
+    file, which stays mapped while any array views it, or with ``backend="pread"`` memory of its own, read and
+    verified anew each time. May be used from many threads.
+    """
+
+    def __init__(self, store: Bundle | SliceFile, *, verify: bool = True) -> None:
+        self._store = store
+        self._verify = verify
+        # Names and slices whose checksum has been found right: it is verified on first read only.
+        self._verified: set[str | tuple[str, TensorSlice]] = set()
+        self.entries = StoredEntries(store)
+        """What the index says of each tensor, by name."""
+
+    @property
+    def prefix(self) -> str:
+        """What TensorFlow calls the checkpoint, e.g. ``dir/model.ckpt-1000``."""
+        return self._store.files.prefix
+
+    @property
+    def format(self) -> str:
+        """``"v2"`` (index and data files) or ``"v1"``."""
+        return self._store.files.format
+
+    @property
+    def num_shards(self) -> int:
+        """Number of data files, as the index says; of V1 the number of files there are."""
+        return self._store.num_shards
+
+    def shard_path(self, shard: int) -> str:
+        """Return the path of a data file by its number, whether or not it is there."""
+        return self._store.shard_path(shard)
+
+    def __getitem__(self, name: str) -> Array:
+        """Return a tensor as a read-only array.
+
+        Numbers have the NumPy or ml_dtypes type of the dtype, quantised ones their integer type; strings are
+        an object array of ``bytes``, variants one of :class:`~ckptfmt.tensor.Variant`. A scalar has shape ().
+
+        Raises
+        ------
+        TensorNotFoundError
+            No tensor of that name; ``.close_matches`` has likely ones.
+        ChecksumError, CorruptError, TruncatedError
+            The stored bytes are damaged.
+        CheckpointNotFoundError
+            The data file that holds it is missing.
+        UnsupportedError
+            The dtype has no stored values.
+        """
+        entry = self.entries[name]
+        if entry.nbytes >= LARGE and isinstance(self._store, Bundle) and not self._store.has_views:
+            # In pieces by several threads; where there are views, only the checksum takes time.
+            return self._load([name], threads=default_threads(), copy=False, out={})[name]
+        return self._read(entry)
+
+    def stored_name(self, name: str) -> str:
+        """Return the name itself; of views, what the checkpoint calls a tensor of theirs."""
+        self.entries[name]
+        return name
+
+    def _absent(self, names: Collection[str]) -> list[str]:
+        return self._store.absent(names)
+
+    def _stored(self) -> Mapping[str, str | None]:
+        return {name: name for name in self}
+
+    def __iter__(self) -> Iterator[str]:
+        return self._store.names()
+
+    def _names_below(self, prefix: str) -> Iterator[str]:
+        return self._store.names_below(prefix)
+
+    def _names_near(self, name: str) -> Iterator[str]:
+        return self._store.names_near(name)
+
+    def _load(
+        self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        entries: Iterable[Entry] = (
+            self._store.entries() if wanted is None else (self.entries[name] for name in wanted)
+        )
+
+        def load(entry: Entry) -> Array:
+            return self._read(entry, copy=copy, out=out.get(entry.name), threads=1)
+
+        if isinstance(self._store, SliceFile):
+            return {entry.name: load(entry) for entry in entries}
+
+        arrays = read_tensors(
+            self._store,
+            entries,
+            load,
+            to_verify=self._is_to_verify,
+            threads=threads,
+            copy=copy,
+            out=out,
+        )
+        if self._verify:
+            self._verified.update(arrays)
+        return arrays
+
+    def slice(self, name: str) -> SliceReader:
+        """Return a reader of parts of one tensor: ``ckpt.slice("w")[10:20, :]`` reads only that."""
+        entry = self.entries[name]
+        # Methods and no lambdas, which cannot be pickled.
+        return SliceReader(entry, partial(self._read_selection, entry), partial(self._is_covered, entry))
+
+    def verify(self, *, progress: Progress | None = None) -> Report:
+        """Check every checksum, size and place in all files of the checkpoint; see :class:`Report`.
+
+        Files are streamed: memory stays bounded however large they are. ``progress`` is called with the
+        bytes checked so far and those to check in all.
+        """
+        if isinstance(self._store, Bundle):
+            return verify_bundle(self._store, progress)
+        return verify_slice_file(self._store, progress)
+
+    def close(self) -> None:
+        """Let go of the files. Arrays already returned stay valid, and so does the object graph."""
+        graph = self.__dict__.get("object_graph")
+        if graph is not None:
+            graph.list_keys()
+        self._store.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Worker processes open the files anew.
+        return _open_files, (self._store.files, self._verify, self._store.opener)
+
+    @cached_property
+    def object_graph(self) -> ObjectGraph | None:
+        """The objects that ``tf.train.Checkpoint`` saved, or None where something else wrote the names.
+
+        Raises
+        ------
+        CorruptError
+            What the checkpoint has of them is damaged.
+        """
+        if OBJECT_GRAPH_KEY not in self:
+            return None
+        array = self[OBJECT_GRAPH_KEY]
+        if array.shape or array.dtype != object or not isinstance(data := array.item(), bytes):
+            raise CorruptError(
+                f"tensor {OBJECT_GRAPH_KEY!r}: got {self.entries[OBJECT_GRAPH_KEY].dtype.name}"
+                f"{list(array.shape)}, want string[]",
+                file=self._store.files.tables[0],
+            )
+        return ObjectGraph(data, self, self.prefix)
+
+    @cached_property
+    def _model_keys(self) -> frozenset[str]:
+        graph = self.object_graph
+        return scope_variables(self.entries) if graph is None else object_variables(graph)
+
+    def _release(self, name: str) -> None:
+        entry = self.entries[name]
+        if entry.nbytes >= RELEASED_FROM:
+            self._store.release(entry)
+
+    def _model_names(self) -> frozenset[str]:
+        return self._model_keys
+
+    def _is_to_verify(self, mark: str | tuple[str, TensorSlice]) -> bool:
+        """Whether a checksum is still to be verified; always where bytes are read anew each time."""
+        return self._verify and (mark not in self._verified or not self._store.has_views)
+
+    def _read(
+        self, entry: Entry, *, copy: bool = False, out: Array | None = None, threads: int | None = None
+    ) -> Array:
+        """Read a whole tensor; into ``out``, into memory of its own, or as a read-only array."""
+        if not entry.slices:
+            array = self._read_stored(entry, None, threads=threads)
+            if out is not None:
+                np.copyto(out, array)
+                return out
+            return array.copy() if copy else array
+        new = (lambda _: out) if out is not None else (lambda shape: new_array(shape, entry.dtype))
+        selection = Selection.of(whole(entry.shape))
+        array = self._assemble(entry, selection, new, own=copy or out is not None, threads=threads)
+        return array if copy or out is not None else read_only(array)
+
+    def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
+        if region is None:
+            return self[name]
+        entry = self.entries[name]
+        selection = Selection.of(region)
+        if verified and self._verify and not self._is_covered(entry, selection):
+            return self[name][within(region, whole(entry.shape))]
+        return read_only(self._read_selection(entry, selection))
+
+    def _read_selection(self, entry: Entry, selection: Selection) -> Array:
+        """Read what a selection takes of a tensor, from as few of its slices as hold it."""
+        if entry.slices:
+            return self._assemble(entry, selection, lambda shape: new_array(shape, entry.dtype), own=False)
+        part = selection.within(whole(entry.shape))
+        if part is None:
+            return new_array(selection.shape, entry.dtype)  # of no elements
+        return self._read_stored(entry, None, part)
+
+    def _is_covered(self, entry: Entry, selection: Selection) -> bool:
+        """Whether checksums are verified of all that reading a selection reads."""
+        if isinstance(self._store, SliceFile):
+            return True  # values lie in table blocks, whose checksums are always verified
+        if not self._verify or entry.dtype.itemsize is None:
+            return self._verify
+        try:
+            stored = [part.region(entry.shape) for part in entry.slices] or [whole(entry.shape)]
+        except CorruptError as error:
+            raise self._named(error, entry) from error
+        parts = [part for part in map(selection.within, stored) if part is not None]
+        return bool(parts) and all(part.is_whole for part in parts)
+
+    def _assemble(
+        self,
+        entry: Entry,
+        selection: Selection,
+        new: Callable[[Shape], Array],
+        *,
+        own: bool,
+        threads: int | None = None,
+    ) -> Array:
+        try:
+            return assemble(
+                entry.shape,
+                entry.slices,
+                selection,
+                new,
+                lambda stored, part: self._read_stored(entry, stored, part, threads=threads),
+                own=own,
+            )
+        except CorruptError as error:
+            if error.file is not None:
+                raise
+            raise self._named(error, entry) from error
+
+    def _named(self, error: CorruptError, entry: Entry) -> CorruptError:
+        """What is wrong with the slices of a tensor, with its name and the file that lists them."""
+        files = self._store.files
+        lost = f"; missing: {', '.join(files.missing)}" if files.missing else ""
+        return CorruptError(f"tensor {entry.name!r}: {error.what}{lost}", file=files.tables[0])
+
+    def _read_stored(
+        self,
+        entry: Entry,
+        stored: TensorSlice | None,
+        part: Part | None = None,
+        *,
+        threads: int | None = None,
+    ) -> Array:
+        """Read what is stored as one piece, or only part of it, then without its checksum."""
+        at = None if part is None or part.is_whole else part.source
+        mark = entry.name if stored is None else (entry.name, stored)
+        # Of strings and variants all is read to find any, so all can be verified.
+        checkable = at is None or entry.dtype.itemsize is None
+        verify = checkable and self._is_to_verify(mark)
+        if stored is None:
+            array = self._store.read_whole(entry, verify=verify, at=at, threads=threads)
+        else:
+            array = self._store.read_slice(entry, stored, verify=verify, at=at, threads=threads)
+        if verify:
+            self._verified.add(mark)
+        return array

@@ -1,0 +1,105 @@
+"""Reading part of a tensor by a NumPy index."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ckptfmt.arrays.array import Array, Shape, read_only
+from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.checkpoint.selection import Index, Selection, select
+from ckptfmt.dtypes import DType
+
+
+class SliceReader:
+    """Reads parts of one tensor by NumPy's indices: integers, slices with steps, lists, masks, an ellipsis.
+
+    Only the stored slices that meet the index are touched, and of them only the bytes it takes (as pages,
+    where the file is mapped). A checksum covers a stored piece as a whole, so it is verified where the index
+    takes all of a piece, and not where it takes part of one (:meth:`is_verified` tells); read the whole
+    tensor where that matters.
+
+    One that is pickled opens the files anew, as a checkpoint does.
+    """
+
+    def __init__(
+        self, entry: Entry, read: Callable[[Selection], Array], is_covered: Callable[[Selection], bool]
+    ) -> None:
+        self.entry = entry
+        """What the index says of the tensor."""
+        self._read = read
+        self._is_covered = is_covered
+
+    @property
+    def name(self) -> str:
+        """What the tensor is called here."""
+        return self.entry.name
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the whole tensor."""
+        return self.entry.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions of the whole tensor."""
+        return len(self.entry.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the whole tensor."""
+        return math.prod(self.entry.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole tensor; of strings what they take in the data files."""
+        return self.entry.nbytes
+
+    @property
+    def dtype(self) -> DType:
+        """Dtype of the tensor."""
+        return self.entry.dtype
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a scalar has no length")
+        return self.shape[0]
+
+    def __getitem__(self, index: Index) -> Array:
+        """Return the part at ``index`` as a read-only array, as ``array[index]`` would be.
+
+        One list of positions, or mask of bools, at most is taken, for one dimension.
+
+        Raises
+        ------
+        IndexError
+            Too many indices, one outside the tensor, a mask of another size, or several lists.
+        TypeError
+            An index that is neither integer, slice, list, mask nor ellipsis.
+        """
+        selection, local = select(index, self.shape, self.entry.name)
+        return read_only(self._read(selection)[local])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:  # noqa: ANN401  (as NumPy calls it)
+        """Return the whole tensor: ``np.asarray(reader)``."""
+        array = self[...]
+        wanted = array.dtype if dtype is None else np.dtype(dtype)
+        return array.astype(wanted, copy=bool(copy) or wanted != array.dtype)
+
+    def is_verified(self, index: Index) -> bool:
+        """Return whether the checksums of all that ``self[index]`` reads are verified.
+
+        They are where the index takes all of each stored piece that it touches, and in V1 checkpoints; not
+        where it takes part of a piece, nor in a checkpoint opened with ``verify=False``.
+        """
+        return self._is_covered(select(index, self.shape, self.entry.name)[0])
+
+    def renamed(self, name: str) -> SliceReader:
+        """Return the same reader under another name."""
+        return SliceReader(self.entry._replace(name=name), self._read, self._is_covered)
+
+    def __repr__(self) -> str:
+        return f"<SliceReader {self.entry.name!r} {self.dtype.name}{list(self.shape)}>"
