@@ -15,20 +15,20 @@ from typing import Any
 from ckptfmt import errors
 from ckptfmt.arrays.tensor_proto import ResourceHandle, Variant, to_array, to_proto
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.checkpoint.names import flatten
-from ckptfmt.checkpoint.names import matcher as name_matcher
 from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.state import CheckpointState, latest_checkpoint, read_checkpoint_state
 from ckptfmt.dtypes import DTYPES, DType, as_dtype
 from ckptfmt.integrity.verify import Problem, Report
 from ckptfmt.object_graph.object_graph import Node, ObjectGraph
 from ckptfmt.plans.plan import Plan, parse_plan, read_plan
-from ckptfmt.storage.file import write_file
+from ckptfmt.storage.output import write_file
 from ckptfmt.tensors.checkpoint import Checkpoint
 from ckptfmt.tensors.checkpoint import open_checkpoint as open  # noqa: A004  (users write ckptfmt.open)
+from ckptfmt.tensors.nesting import flatten
 from ckptfmt.tensors.restore import Mismatch, Restored, RestoreReport, Spec
 from ckptfmt.tensors.slice_reader import SliceReader
 from ckptfmt.tensors.tensors import Tensors, View
+from ckptfmt.text.patterns import matcher as name_matcher
 
 __version__ = "0.1.0"
 

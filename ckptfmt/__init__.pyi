@@ -7,8 +7,6 @@ from ckptfmt.arrays.tensor_proto import Variant as Variant
 from ckptfmt.arrays.tensor_proto import to_array as to_array
 from ckptfmt.arrays.tensor_proto import to_proto as to_proto
 from ckptfmt.checkpoint.entry import Entry as Entry
-from ckptfmt.checkpoint.names import flatten as flatten
-from ckptfmt.checkpoint.names import matcher as name_matcher
 from ckptfmt.checkpoint.slices import TensorSlice as TensorSlice
 from ckptfmt.checkpoint.state import CheckpointState as CheckpointState
 from ckptfmt.checkpoint.state import latest_checkpoint as latest_checkpoint
@@ -65,9 +63,10 @@ from ckptfmt.saved_model.saved_model import open_saved_model as open_saved_model
 from ckptfmt.saved_model.structured import NamedValues as NamedValues
 from ckptfmt.saved_model.structured import TensorSpec as TensorSpec
 from ckptfmt.saved_model.structured import TypeSpec as TypeSpec
-from ckptfmt.storage.file import write_file as write_file
+from ckptfmt.storage.output import write_file as write_file
 from ckptfmt.tensors.checkpoint import Checkpoint as Checkpoint
 from ckptfmt.tensors.checkpoint import open_checkpoint as open  # noqa: A004  (users write ckptfmt.open)
+from ckptfmt.tensors.nesting import flatten as flatten
 from ckptfmt.tensors.restore import Mismatch as Mismatch
 from ckptfmt.tensors.restore import Restored as Restored
 from ckptfmt.tensors.restore import RestoreReport as RestoreReport
@@ -75,6 +74,7 @@ from ckptfmt.tensors.restore import Spec as Spec
 from ckptfmt.tensors.slice_reader import SliceReader as SliceReader
 from ckptfmt.tensors.tensors import Tensors as Tensors
 from ckptfmt.tensors.tensors import View as View
+from ckptfmt.text.patterns import matcher as name_matcher
 
 __version__: str
 

@@ -32,12 +32,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from ckptfmt.checkpoint import state as checkpoint_state
+from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.entry import Entry, name_of
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CheckpointNotFoundError
 from ckptfmt.events.open import open_events
-from ckptfmt.filenames import existing_prefix, kind_of
 from ckptfmt.proto import messages
+from ckptfmt.storage.local import LOCAL
 from ckptfmt.tensors.checkpoint import open_checkpoint
 
 __all__ = [
@@ -117,9 +118,9 @@ def load_checkpoint(ckpt_dir_or_file: _Path) -> CheckpointReader:
     try:
         return CheckpointReader(ckpt_dir_or_file)
     except CheckpointNotFoundError as error:
-        if kind_of(os.fsdecode(ckpt_dir_or_file)) != "directory":
+        if LOCAL.path_type(os.fsdecode(ckpt_dir_or_file)) != "directory":
             raise
-        raise NoCheckpointInDirectoryError(*error.args, tried=error.tried) from error
+        raise NoCheckpointInDirectoryError(error.what, file=error.file, tried=error.tried) from error
 
 
 def NewCheckpointReader(filepattern: _Path) -> CheckpointReader:  # noqa: N802  (its name in TensorFlow)
@@ -139,7 +140,7 @@ def load_variable(ckpt_dir_or_file: _Path, name: str) -> Any:  # noqa: ANN401  (
 
 def checkpoint_exists(checkpoint_prefix: _Path) -> bool:
     """Return whether a prefix has a V2 index or V1 files; data files are not looked at."""
-    return existing_prefix(os.fsdecode(checkpoint_prefix)) is not None
+    return Directories(LOCAL).existing_prefix(os.fsdecode(checkpoint_prefix)) is not None
 
 
 def latest_checkpoint(
@@ -162,7 +163,7 @@ def get_checkpoint_state(
     CorruptError
         The file names no latest checkpoint; in TensorFlow a ValueError, which this is too.
     """
-    state = checkpoint_state.read_state_or_warn(checkpoint_dir, latest_filename)
+    state = checkpoint_state.read_state_or_warn(LOCAL, os.fspath(checkpoint_dir), latest_filename)
     if state is None:
         return None
 

@@ -9,13 +9,17 @@
     ├── UnsupportedError(CkptfmtError, NotImplementedError)    valid, but not handled here
     ├── LimitError(CkptfmtError, ValueError)                   a file asks for more than the caller allows
     ├── MissingDependencyError(CkptfmtError, ImportError)      an optional package is not installed
-    ├── CheckpointNotFoundError(CkptfmtError, FileNotFoundError)
-    ├── NotReadableError(CkptfmtError, OSError)                the operating system refuses a file
-    ├── TensorNotFoundError(CkptfmtError, KeyError)
+    ├── PathNotFoundError(CkptfmtError, FileNotFoundError)     no file or directory at a path
+    │   └── CheckpointNotFoundError                            no checkpoint, or not all of its files
+    ├── AlreadyExistsError(CkptfmtError, FileExistsError)      a writer would replace a file
+    ├── NotReadableError(CkptfmtError, OSError)                the operating system refuses to read a file
+    ├── NotWritableError(CkptfmtError, OSError)                the operating system refuses to write a file
+    ├── NameNotFoundError(CkptfmtError, KeyError)              no node, tag, signature … of that name
+    │   └── TensorNotFoundError                                no tensor of that name
     ├── NameConflictError(CkptfmtError, ValueError)            one name for several tensors
     ├── NotConsumedError(CkptfmtError, AssertionError)         a restore left something out
     ├── PlanError(CkptfmtError, ValueError)                    a plan makes no sense, or does not fit
-    └── GraphError(CkptfmtError, ValueError)
+    └── GraphError(CkptfmtError, ValueError)                   a graph is not what an operation needs
 
 So a caller writes either of::
 
@@ -26,42 +30,31 @@ So a caller writes either of::
     except KeyError as error:                       # or Python's own family
         ...
 
-Messages read ``file @0xOFFSET: what: got …, want …``; what they say is also in fields.
+Every error has ``.what``, ``.file`` and ``.offset``, and its message is made of them:
+``file @0xOFFSET: what: got …, want …``. Other values that a message mentions are fields too.
 
-What does not stop reading is a warning: :class:`DamageWarning`.
+Damage that does not stop reading is a warning: :class:`DamageWarning`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-_C = TypeVar("_C", bound="CorruptError")
+from ckptfmt.text.closest import did_you_mean
+from ckptfmt.text.quoting import listed
+
+_E = TypeVar("_E", bound="CkptfmtError")
+
+_LISTED = 20
+"""Names that a message lists; the error has all of them."""
 
 
 class CkptfmtError(Exception):
-    """Base class of every error of this package."""
+    """Base class of every error of this package.
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # The default rebuilds an exception as cls(*args), which does not fit the signatures below;
-        # worker processes need errors that survive pickling.
-        return _rebuild, (type(self), self.args, self.__dict__)
-
-
-def _rebuild(cls: type[CkptfmtError], args: tuple[object, ...], state: dict[str, object]) -> CkptfmtError:
-    """Make an unpickled error, without calling its ``__init__``."""
-    error = cls.__new__(cls)
-    error.args = args
-    error.__dict__.update(state)
-    return error
-
-
-class CorruptError(CkptfmtError, ValueError):
-    """Bytes of a file break its format.
-
-    Decoders that see only bytes raise it with an offset relative to these bytes; whoever knows
-    where they came from adds that with :meth:`within`.
+    Code that sees only bytes raises an error with an offset relative to them, or without any; the caller who
+    knows where the bytes come from adds that with :meth:`at`.
     """
 
     def __init__(self, what: str, *, file: str | None = None, offset: int | None = None) -> None:
@@ -69,15 +62,28 @@ class CorruptError(CkptfmtError, ValueError):
         self.what = what
         """What is wrong, without the place."""
         self.file = file
-        """The file, or None where only bytes were given."""
+        """The file or directory, or None if the error is not about one or only bytes were given."""
         self.offset = offset
-        """Byte offset in the file, or None where the error has no single place."""
+        """Byte offset in the file, or None if the error has no single place."""
 
-    def within(self: _C, file: str, base: int = 0) -> _C:
-        """Place the error in ``file``, its offset so far counted from byte ``base``; returns itself."""
+    def at(self: _E, file: str, base: int | None = None, *, label: str = "") -> _E:
+        """Place the error in a file, unless it knows its file already; return the error itself.
+
+        Parameters
+        ----------
+        file
+            The file that the bytes come from.
+        base
+            Offset in the file of the first of these bytes, which the error counts from. None if that is not
+            known: the error then has no offset.
+        label
+            What the bytes are, put in front of :attr:`what`.
+        """
         if self.file is None:
             self.file = file
-            self.offset = base + (self.offset or 0)
+            self.offset = None if base is None else base + (self.offset or 0)
+        if label:
+            self.what = f"{label}: {self.what}"
         return self
 
     def __str__(self) -> str:
@@ -86,9 +92,29 @@ class CorruptError(CkptfmtError, ValueError):
             place += f"{' ' if place else ''}@0x{self.offset:x}"
         return f"{place}: {self.what}" if place else self.what
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The default rebuilds an exception as cls(*args), which does not fit the signatures below;
+        # worker processes need errors that survive pickling.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(cls: type[CkptfmtError], args: tuple[object, ...], state: dict[str, object]) -> CkptfmtError:
+    """Make an unpickled error without calling its ``__init__``."""
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class CorruptError(CkptfmtError, ValueError):
+    """Bytes of a file break its format."""
+
 
 class ChecksumError(CorruptError):
-    """A stored checksum is not that of the bytes it covers."""
+    """A stored checksum differs from the one computed over the bytes it covers."""
 
     def __init__(
         self, what: str, *, stored: int, computed: int, file: str | None = None, offset: int | None = None
@@ -99,11 +125,11 @@ class ChecksumError(CorruptError):
         self.stored = stored
         """The checksum in the file: a CRC-32C, unmasked, or in split SavedModels a HighwayHash."""
         self.computed = computed
-        """The checksum of the bytes that are there."""
+        """The checksum of the bytes in the file."""
 
 
 class TruncatedError(CorruptError):
-    """A file or a structure in it ends before what it announces."""
+    """A file, or a structure in it, ends before it should."""
 
     def __init__(
         self, what: str, *, wanted: int, available: int, file: str | None = None, offset: int | None = None
@@ -112,23 +138,20 @@ class TruncatedError(CorruptError):
         self.wanted = wanted
         """Bytes needed."""
         self.available = available
-        """Bytes there."""
+        """Bytes there are."""
 
 
 class UnsupportedError(CkptfmtError, NotImplementedError):
-    """Valid, as far as can be told, but not handled by this version, or not by what was asked."""
-
-    def __init__(self, what: str, *, file: str | None = None) -> None:
-        super().__init__(what)
-        self.file = file
-        """The file or directory, where the error is about one as a whole."""
+    """Valid, as far as can be told, but this version, or the function that was called, does not handle it."""
 
 
 class LimitError(CkptfmtError, ValueError):
-    """A file asks for more than the caller allows."""
+    """A file asks for more than the caller allows, or than there is memory for."""
 
-    def __init__(self, what: str, *, limit: int, asked: int) -> None:
-        super().__init__(f"{what}: asks for {asked}, the limit is {limit}")
+    def __init__(
+        self, what: str, *, limit: int, asked: int, file: str | None = None, offset: int | None = None
+    ) -> None:
+        super().__init__(f"{what}: asks for {asked}, the limit is {limit}", file=file, offset=offset)
         self.limit = limit
         """What is allowed."""
         self.asked = asked
@@ -146,42 +169,67 @@ class MissingDependencyError(CkptfmtError, ImportError):
         """The extra of ckptfmt that installs it."""
 
 
-class CheckpointNotFoundError(CkptfmtError, FileNotFoundError):
-    """No checkpoint, or no file of one, where it was looked for."""
+class PathNotFoundError(CkptfmtError, FileNotFoundError):
+    """There is no file or directory at a path."""
 
-    def __init__(self, what: str, *, tried: Sequence[str] = ()) -> None:
-        super().__init__(what)
-        self.tried = tuple(tried)
+    def __init__(self, what: str, *, file: str | None = None, tried: Sequence[str] = ()) -> None:
+        super().__init__(what, file=file)
+        self.tried = tuple(tried) or (() if file is None else (file,))
         """The paths that were looked at, in that order."""
 
-    def __str__(self) -> str:
-        return str(self.args[0])
+
+class CheckpointNotFoundError(PathNotFoundError):
+    """There is no checkpoint at a path, or one of its files is missing."""
+
+
+class AlreadyExistsError(CkptfmtError, FileExistsError):
+    """A writer would replace a file, and the caller did not allow that."""
+
+    def __init__(self, file: str, what: str = "file exists (pass overwrite=True to replace it)") -> None:
+        super().__init__(what, file=file)
 
 
 class NotReadableError(CkptfmtError, OSError):
     """The operating system refuses to open or read a file (permissions, I/O errors)."""
 
     def __init__(self, file: str, reason: str) -> None:
-        super().__init__(f"{file}: {reason}")
-        self.file = file
-        """The file."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
+        super().__init__(reason, file=file)
 
 
-_LISTED = 20
-"""Names that a message lists; the error has all of them."""
+class NotWritableError(CkptfmtError, OSError):
+    """The operating system refuses to write a file (permissions, no such directory, a full disk)."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(reason, file=file)
 
 
-def _listed(names: Iterable[str]) -> str:
-    """Names, or what stands for them, in a message."""
-    shown = list(islice(names, _LISTED + 1))
-    return ", ".join(shown[:_LISTED]) + (", …" if len(shown) > _LISTED else "")
+class NameNotFoundError(CkptfmtError, KeyError):
+    """Nothing of that name: a tensor, node, tag, signature, function …; or of several names."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        file: str,
+        noun: str,
+        close_matches: Sequence[str] = (),
+        names: Sequence[str] = (),
+        what: str | None = None,
+    ) -> None:
+        self.names = tuple(names) or (name,)
+        """All the names that were not found."""
+        self.name = name
+        """The name asked for, the first if there were several."""
+        self.close_matches = tuple(close_matches)
+        """Existing names that look alike, best first."""
+        if what is None:
+            nouns = noun if len(self.names) == 1 else f"{noun}s ({len(self.names)})"
+            what = f"no {nouns} {listed(self.names, _LISTED)}"
+        super().__init__(f"{what}{did_you_mean(close_matches)}", file=file)
 
 
-class TensorNotFoundError(CkptfmtError, KeyError):
-    """No tensor, node or key of that name, or of several names."""
+class TensorNotFoundError(NameNotFoundError):
+    """No tensor of that name, or of several names."""
 
     def __init__(
         self,
@@ -191,20 +239,9 @@ class TensorNotFoundError(CkptfmtError, KeyError):
         close_matches: Sequence[str] = (),
         names: Sequence[str] = (),
         noun: str = "tensor",
+        what: str | None = None,
     ) -> None:
-        self.names = tuple(names) or (name,)
-        """All the names that are not there."""
-        self.name = name
-        """The name asked for, of several the first."""
-        self.close_matches = tuple(close_matches)
-        """Names that are there and look alike, best first."""
-        noun = noun if len(self.names) == 1 else f"{noun}s ({len(self.names)})"
-        hint = f"; did you mean {' or '.join(map(repr, close_matches))}?" if close_matches else ""
-        super().__init__(f"{file}: no {noun} {_listed(map(repr, self.names))}{hint}")
-
-    def __str__(self) -> str:
-        # KeyError would show the repr of its argument.
-        return str(self.args[0])
+        super().__init__(name, file=file, noun=noun, close_matches=close_matches, names=names, what=what)
 
 
 class NameConflictError(CkptfmtError, ValueError):
@@ -213,36 +250,35 @@ class NameConflictError(CkptfmtError, ValueError):
     def __init__(self, what: str, *, names: Mapping[str, Sequence[str]]) -> None:
         self.names = {name: tuple(claims) for name, claims in names.items()}
         """Each such name, and what claims it."""
-        pairs = (f"{name!r} by {', '.join(map(repr, claims[:3]))}" for name, claims in self.names.items())
-        super().__init__(f"{what}: {_listed(pairs)}")
+        pairs = [f"{name!r} by {', '.join(map(repr, claims[:3]))}" for name, claims in self.names.items()]
+        super().__init__(f"{what}: {listed(pairs, _LISTED, quote=str)}")
 
 
 class NotConsumedError(CkptfmtError, AssertionError):
-    """A restore left something out: tensors wanted that are not there, or do not fit, or tensors unused."""
+    """A restore left something out: tensors wanted but missing or unfit, or tensors unused."""
 
 
 class PlanError(CkptfmtError, ValueError):
     """A plan makes no sense, or does not fit the tensors it is applied to."""
 
     def __init__(self, what: str, *, file: str | None = None, step: int | None = None) -> None:
-        self.what = what
-        """What is wrong, without the place."""
-        self.file = file
-        """The plan's file, or None where it has none."""
+        super().__init__(what, file=file)
         self.step = step
-        """Number of the step, from 1, or None where it is not about one."""
-        place = ": ".join([*([file] if file else []), *([f"step {step}"] if step is not None else [])])
-        super().__init__(f"{place}: {what}" if place else what)
+        """Number of the step, from 1, or None if the error is not about one."""
 
-
-class DamageWarning(UserWarning):
-    """Part of a file of records is damaged and was skipped; its message says where and how much."""
+    def __str__(self) -> str:
+        step = [] if self.step is None else [f"step {self.step}"]
+        return ": ".join([*([self.file] if self.file else []), *step, self.what])
 
 
 class GraphError(CkptfmtError, ValueError):
     """A graph is not what the operation needs."""
 
-    def __init__(self, what: str, *, node: str | None = None) -> None:
-        super().__init__(what if node is None else f"node {node!r}: {what}")
+    def __init__(self, what: str, *, node: str | None = None, file: str | None = None) -> None:
+        super().__init__(what if node is None else f"node {node!r}: {what}", file=file)
         self.node = node
         """Name of the node concerned, or None."""
+
+
+class DamageWarning(UserWarning):
+    """Part of a file of records is damaged and was skipped; its message says where and how much."""

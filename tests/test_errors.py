@@ -8,6 +8,7 @@ import pytest
 
 from ckptfmt import errors
 from ckptfmt.errors import (
+    AlreadyExistsError,
     CheckpointNotFoundError,
     ChecksumError,
     CkptfmtError,
@@ -16,8 +17,11 @@ from ckptfmt.errors import (
     LimitError,
     MissingDependencyError,
     NameConflictError,
+    NameNotFoundError,
     NotConsumedError,
     NotReadableError,
+    NotWritableError,
+    PathNotFoundError,
     PlanError,
     TensorNotFoundError,
     TruncatedError,
@@ -43,7 +47,15 @@ EXAMPLES: list[tuple[CkptfmtError, type[Exception], str]] = [
     (LimitError("constant", limit=1, asked=2), ValueError, "constant: asks for 2, the limit is 1"),
     (MissingDependencyError("click", "cli"), ImportError, "this needs click: pip install 'ckptfmt[cli]'"),
     (CheckpointNotFoundError("nothing there", tried=["a", "b"]), FileNotFoundError, "nothing there"),
+    (PathNotFoundError("no such file", file="a"), FileNotFoundError, "a: no such file"),
+    (AlreadyExistsError("f"), FileExistsError, "f: file exists (pass overwrite=True to replace it)"),
     (NotReadableError("f", "Permission denied"), OSError, "f: Permission denied"),
+    (NotWritableError("f", "No space left on device"), OSError, "f: No space left on device"),
+    (
+        NameNotFoundError("los", file="run", noun="tag", close_matches=["loss"]),
+        KeyError,
+        "run: no tag 'los'; did you mean 'loss'?",
+    ),
     (
         TensorNotFoundError("kernal", file="ckpt", close_matches=["kernel", "kernel_1"]),
         KeyError,
@@ -102,7 +114,7 @@ def test_every_error_is_tried_here() -> None:
 
 def test_a_place_is_added_once() -> None:
     error = CorruptError("bad byte", offset=3)
-    assert error.within("f", 0x10) is error
+    assert error.at("f", 0x10) is error
     assert (error.file, error.offset) == ("f", 0x13)
-    error.within("g", 0x100)
+    error.at("g", 0x100)
     assert (error.file, error.offset) == ("f", 0x13)

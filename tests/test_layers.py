@@ -12,7 +12,8 @@ import ckptfmt
 PACKAGE = Path(ckptfmt.__file__).parent
 
 LAYERS = [
-    {"errors", "dtypes", "text"},
+    {"text"},
+    {"errors", "dtypes"},
     {"wire", "proto"},
     {"storage", "arrays", "tabular"},
     {"table", "record", "riegeli", "object_graph", "filenames"},

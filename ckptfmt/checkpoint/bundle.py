@@ -24,7 +24,7 @@ from typing import NamedTuple
 from ckptfmt.arrays.array import Array, Box, check_shape, decode_raw, expected_size
 from ckptfmt.checkpoint.columns import Columns
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
-from ckptfmt.checkpoint.find import CheckpointFiles
+from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.gather import gather, prefetch
 from ckptfmt.checkpoint.slices import (
     TensorSlice,
@@ -42,11 +42,13 @@ from ckptfmt.errors import (
     ChecksumError,
     CorruptError,
     LimitError,
+    PathNotFoundError,
     TruncatedError,
     UnsupportedError,
 )
 from ckptfmt.filenames import shard_path
-from ckptfmt.storage.file import Opener, RandomAccessFile, stream_crc
+from ckptfmt.storage.file import RandomAccessFile, stream_crc
+from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 from ckptfmt.wire.buffers import memory_size
 from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
@@ -108,10 +110,10 @@ def decode_header(value: Buffer) -> Header:
 class Bundle:
     """A V2 checkpoint: entries by name, and the values of each whole tensor or slice."""
 
-    def __init__(self, files: CheckpointFiles, opener: Opener) -> None:
+    def __init__(self, files: CheckpointFiles, fs: Filesystem) -> None:
         self.files = files
-        self.opener = opener
-        self.table = Table(opener(files.tables[0]))
+        self.fs = fs
+        self.table = Table(fs.open(files.tables[0]))
         self._index_name = files.tables[0]
         self._shards: dict[int, RandomAccessFile] = {}
         self._lock = threading.Lock()
@@ -124,9 +126,9 @@ class Bundle:
         try:
             self.header = decode_header(value)
         except CorruptError as error:
-            raise error.within(self._index_name) from None
+            raise error.at(self._index_name, 0) from None
         except UnsupportedError as error:
-            raise UnsupportedError(f"{self._index_name}: {error}") from None
+            raise error.at(self._index_name) from None
 
     # --- names and entries -------------------------------------------------------------------------------
 
@@ -147,9 +149,10 @@ class Bundle:
         # Compressed, names may take many times what the file does. What was read of them has been let go.
         size = self.table.file.size
         raise LimitError(
-            f"{self._index_name}: memory for the names in an index of {size} bytes",
+            f"memory for the names in an index of {size} bytes",
             limit=memory_size(),
             asked=size,
+            file=self._index_name,
         )
 
     def _read_columns(self, low: bytes, high: bytes | None) -> Columns:
@@ -247,7 +250,7 @@ class Bundle:
         try:
             shape = region_shape(part.region(entry.shape))
         except CorruptError as error:
-            raise CorruptError(f"tensor {entry.name!r}: {error.what}", file=self._index_name) from error
+            raise error.at(self._index_name, label=f"tensor {entry.name!r}") from None
         if found.dtype != entry.dtype or found.shape != shape or found.slices:
             raise CorruptError(
                 f"tensor {entry.name!r}: slice {part}: got {found.dtype.name}{list(found.shape)}, "
@@ -261,7 +264,7 @@ class Bundle:
         try:
             entry = decode_entry(name, value)
         except CorruptError as error:
-            raise CorruptError(f"entry of tensor {name!r}: {error.what}", file=self._index_name) from error
+            raise error.at(self._index_name, label=f"entry of tensor {name!r}") from None
         if not entry.slices:
             return entry
         nbytes = expected_size(entry.dtype, entry.shape) or self._sliced_nbytes(entry)
@@ -313,14 +316,14 @@ class Bundle:
                 raise _mismatch(entry, crc)
             return array if at is None else array[at]
         except UnsupportedError as error:
-            raise UnsupportedError(f"{self._index_name}: tensor {_label(entry)}: {error}") from error
+            raise error.at(self._index_name, label=f"tensor {_label(entry)}") from None
         except CorruptError as error:
-            raise error.within(place.file.name, place.offset) from None
+            raise error.at(place.file.name, place.offset) from None
 
     def compare(self, entry: Entry, place: Place, crc: int) -> None:
         """Raise ChecksumError where a checksum is not that of the entry."""
         if crc != entry.crc32c:
-            raise _mismatch(entry, crc).within(place.file.name, place.offset)
+            raise _mismatch(entry, crc).at(place.file.name, place.offset)
 
     def read_slice(
         self,
@@ -347,7 +350,7 @@ class Bundle:
             self.compare(entry, place, crc)
             check_shape(entry.shape, entry.dtype)
         except CorruptError as error:
-            raise error.within(place.file.name, place.offset) from None
+            raise error.at(place.file.name, place.offset) from None
 
     def _check_decoded(self, entry: Entry, place: Place) -> int:
         """The checksum of what has lengths and checksums of its own, which are verified."""
@@ -405,8 +408,9 @@ class Bundle:
         order = " in big-endian order" if self.header.big_endian else ""
         if entry.dtype.storage is Storage.NONE or (entry.dtype.storage is Storage.VARIANT and order):
             raise UnsupportedError(
-                f"{self._index_name}: tensor {_label(entry)}: values of dtype {entry.dtype.name} "
-                f"(code {entry.dtype.code}){order} are not supported"
+                f"tensor {_label(entry)}: values of dtype {entry.dtype.name} "
+                f"(code {entry.dtype.code}){order} are not supported",
+                file=self._index_name,
             )
 
     def shard(self, number: int, needed_by: Entry) -> RandomAccessFile:
@@ -420,13 +424,13 @@ class Bundle:
                     if len(self._shards) >= MAX_OPEN_SHARDS:
                         # Not closed: another thread may be about to read it. It goes with its last user.
                         del self._shards[next(iter(self._shards))]
-                    self._shards[number] = self.opener(path)
+                    self._shards[number] = self.fs.open(path)
                 return self._shards[number]
-        except CheckpointNotFoundError as error:
+        except PathNotFoundError as error:
             raise CheckpointNotFoundError(
-                f"{path}: no such file: {self._index_name} is there, shard {number} of "
+                f"no such file: {self._index_name} is there, shard {number} of "
                 f"{self.header.num_shards} is not, with tensor {_label(needed_by)}",
-                tried=[path],
+                file=path,
             ) from error
 
     @property

@@ -13,24 +13,18 @@ Paths are relative to the directory, or absolute as they were on the machine tha
 
 from __future__ import annotations
 
-import functools
 import ntpath
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ckptfmt.errors import CheckpointNotFoundError, CorruptError
-from ckptfmt.filenames import (
-    INDEX_SUFFIX,
-    STATE_FILE,
-    ListDirectory,
-    existing_prefix,
-    kind_of,
-    list_directory,
-    shortened,
-)
+from ckptfmt.checkpoint.directory import Directories
+from ckptfmt.errors import CorruptError, PathNotFoundError
+from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_text
-from ckptfmt.storage.file import MappedFile
+from ckptfmt.storage.filesystem import Filesystem, read_small_file
+from ckptfmt.storage.local import LOCAL, filesystem_of
+from ckptfmt.text.quoting import shortened
 
 MAX_STATE_BYTES = 1 << 22
 """A larger file is no state file, though it may be called like one."""
@@ -52,6 +46,8 @@ class CheckpointState:
     """When the last checkpoint to be kept for good was written; 0.0 where the file does not say."""
     filename: str = STATE_FILE
     """Name of the state file."""
+    fs: Filesystem = field(default=LOCAL, repr=False, compare=False)
+    """Where all of it lies."""
 
     @property
     def path(self) -> str:
@@ -66,7 +62,7 @@ class CheckpointState:
     @property
     def existing(self) -> tuple[str, ...]:
         """Prefixes of those of ``all_model_checkpoint_paths`` that are there, oldest first."""
-        look = functools.cache(list_directory)
+        look = Directories(self.fs)
         prefixes = (self._resolve(path, look) for path in self.all_model_checkpoint_paths)
         return tuple(prefix for prefix in prefixes if prefix is not None)
 
@@ -77,14 +73,14 @@ class CheckpointState:
         Where nothing is there its last part is looked for in the directory itself, so that a directory that
         was moved or copied from another machine still opens.
         """
-        return self._resolve(stored, list_directory)
+        return self._resolve(stored, Directories(self.fs))
 
-    def _resolve(self, stored: str, look: ListDirectory) -> str | None:
+    def _resolve(self, stored: str, look: Directories) -> str | None:
         for candidate in self.candidates(stored):
             # A state file that names a checkpoint called like itself is not that checkpoint.
-            if candidate == self.path and kind_of(candidate + INDEX_SUFFIX) != "file":
+            if candidate == self.path and self.fs.path_type(candidate + INDEX_SUFFIX) != "file":
                 continue
-            prefix = existing_prefix(candidate, look)
+            prefix = look.existing_prefix(candidate)
             if prefix is not None:
                 return prefix
         return None
@@ -97,7 +93,11 @@ class CheckpointState:
 
 
 def read_checkpoint_state(
-    directory: str | os.PathLike[str], latest_filename: str = STATE_FILE
+    directory: str | os.PathLike[str],
+    latest_filename: str = STATE_FILE,
+    *,
+    backend: str = "mmap",
+    fs: Filesystem | None = None,
 ) -> CheckpointState | None:
     """Return what the state file of a directory says, or None where it has none.
 
@@ -109,11 +109,22 @@ def read_checkpoint_state(
     NotReadableError
         The operating system refuses it.
     """
-    found = _parse(os.fspath(directory), latest_filename)
-    return None if found is None else _checked(*found)
+    return read_state(filesystem_of(backend, fs), os.fspath(directory), latest_filename)
 
 
-def latest_checkpoint(directory: str | os.PathLike[str], latest_filename: str | None = None) -> str | None:
+def read_state(fs: Filesystem, directory: str, filename: str = STATE_FILE) -> CheckpointState | None:
+    """Return what the state file of a directory says; see :func:`read_checkpoint_state`."""
+    message = _parse(fs, directory, filename)
+    return None if message is None else _checked(fs, directory, filename, message)
+
+
+def latest_checkpoint(
+    directory: str | os.PathLike[str],
+    latest_filename: str | None = None,
+    *,
+    backend: str = "mmap",
+    fs: Filesystem | None = None,
+) -> str | None:
     """Return the prefix of the latest checkpoint that the state file of a directory names, or None.
 
     None, as in TensorFlow, where there is no state file, where it does not parse, and where the checkpoint it
@@ -128,7 +139,7 @@ def latest_checkpoint(directory: str | os.PathLike[str], latest_filename: str | 
     NotReadableError
         The operating system refuses it.
     """
-    state = read_state_or_warn(directory, latest_filename)
+    state = read_state_or_warn(filesystem_of(backend, fs), os.fspath(directory), latest_filename)
     if state is None:
         return None
     latest = state.latest
@@ -139,41 +150,33 @@ def latest_checkpoint(directory: str | os.PathLike[str], latest_filename: str | 
     return latest
 
 
-def read_state_or_warn(
-    directory: str | os.PathLike[str], latest_filename: str | None = None
-) -> CheckpointState | None:
+def read_state_or_warn(fs: Filesystem, directory: str, filename: str | None = None) -> CheckpointState | None:
     """Return what the state file of a directory says; None, with a warning logged, if it does not parse."""
+    filename = filename or STATE_FILE
     try:
-        found = _parse(os.fspath(directory), latest_filename or STATE_FILE)
+        message = _parse(fs, directory, filename)
     except CorruptError as error:
         _warn("checkpoint state ignored: %s", error)
         return None
-    return None if found is None else _checked(*found)
+    return None if message is None else _checked(fs, directory, filename, message)
 
 
-def _parse(directory: str, filename: str) -> tuple[str, str, messages.CheckpointState] | None:
+def _parse(fs: Filesystem, directory: str, filename: str) -> messages.CheckpointState | None:
     path = os.path.join(directory, filename)
     # People also call a directory of checkpoints "checkpoint".
-    if kind_of(path) != "file":
+    if fs.path_type(path) != "file":
         return None
     try:
-        file = MappedFile(path)
-    except CheckpointNotFoundError:
+        data = read_small_file(fs, path, limit=MAX_STATE_BYTES, what="a state file")
+    except PathNotFoundError:
         return None  # deleted since
-    try:
-        if file.size > MAX_STATE_BYTES:
-            raise CorruptError(
-                f"too large for a state file: got {file.size} bytes, want at most {MAX_STATE_BYTES}",
-                file=path,
-            )
-        data = bytes(file.read(0, file.size))
-    finally:
-        file.close()
-    # As in TensorFlow, of a field that is there twice the last one counts.
-    return directory, filename, parse_text(messages.CheckpointState, data, path, last_wins=True)
+    # As in TensorFlow, the last occurrence of a repeated field counts.
+    return parse_text(messages.CheckpointState, data, path, last_wins=True)
 
 
-def _checked(directory: str, filename: str, message: messages.CheckpointState) -> CheckpointState:
+def _checked(
+    fs: Filesystem, directory: str, filename: str, message: messages.CheckpointState
+) -> CheckpointState:
     state = CheckpointState(
         directory=directory,
         model_checkpoint_path=message.model_checkpoint_path,
@@ -181,6 +184,7 @@ def _checked(directory: str, filename: str, message: messages.CheckpointState) -
         all_model_checkpoint_timestamps=tuple(message.all_model_checkpoint_timestamps),
         last_preserved_timestamp=message.last_preserved_timestamp,
         filename=filename,
+        fs=fs,
     )
     if not state.model_checkpoint_path:
         raise CorruptError("model_checkpoint_path: got none, want the path of a checkpoint", file=state.path)

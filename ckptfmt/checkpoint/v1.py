@@ -19,12 +19,12 @@ from functools import cached_property
 from ckptfmt.arrays.array import Array, Box, decode_shape, expected_size, shaped
 from ckptfmt.arrays.tensor_proto import decode_values
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
-from ckptfmt.checkpoint.find import CheckpointFiles
+from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.slices import FULL, TensorSlice, decode_slice, encode_slice_key, region_shape
 from ckptfmt.checkpoint.version import check_version
 from ckptfmt.dtypes import Storage, find_dtype
 from ckptfmt.errors import CorruptError, UnsupportedError
-from ckptfmt.storage.file import Opener
+from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 from ckptfmt.wire.coding import LENGTH_DELIMITED, Buffer, Field, decode_fields
 
@@ -34,10 +34,10 @@ META_KEY = b""
 class SliceFile:
     """A V1 checkpoint: entries by name, and the values of each slice. Files are numbered as shards."""
 
-    def __init__(self, files: CheckpointFiles, opener: Opener) -> None:
+    def __init__(self, files: CheckpointFiles, fs: Filesystem) -> None:
         self.files = files
-        self.opener = opener
-        self.tables = [Table(opener(path)) for path in files.tables]
+        self.fs = fs
+        self.tables = [Table(fs.open(path)) for path in files.tables]
         self._entries: dict[str, Entry] = {}
 
     # --- names and entries -------------------------------------------------------------------------------
@@ -51,9 +51,9 @@ class SliceFile:
                 for name, meta in _decode_meta(table.get(META_KEY)):
                     found.setdefault(name, []).append((number, meta))
             except CorruptError as error:
-                raise error.within(table.file.name) from None
+                raise error.at(table.file.name, 0) from None
             except UnsupportedError as error:
-                raise UnsupportedError(f"{table.file.name}: {error}") from None
+                raise error.at(table.file.name) from None
         return {name_of(key): found[key] for key in sorted(found)}
 
     def names(self) -> Iterator[str]:
@@ -99,7 +99,7 @@ class SliceFile:
             try:
                 found = _decode_slice_meta(name, number, meta)
             except CorruptError as error:
-                raise CorruptError(f"tensor {name!r}: {error.what}", file=file) from error
+                raise error.at(file, label=f"tensor {name!r}") from None
             if merged is None:
                 merged = found
                 continue
@@ -158,8 +158,8 @@ class SliceFile:
         label = f"tensor {entry.name!r}: slice {part}"
         if entry.dtype.storage is Storage.NONE:
             raise UnsupportedError(
-                f"{self.files.tables[0]}: {label}: values of dtype {entry.dtype.name} "
-                f"(code {entry.dtype.code}) are not supported"
+                f"{label}: values of dtype {entry.dtype.name} (code {entry.dtype.code}) are not supported",
+                file=self.files.tables[0],
             )
         key = encode_slice_key(key_of(entry.name), part)
         shape = region_shape(part.region(entry.shape))
@@ -170,10 +170,8 @@ class SliceFile:
                 continue
             try:
                 array = _decode_slice_data(value, entry, part, shape)
-            except CorruptError as error:
-                raise CorruptError(f"{label}: {error.what}", file=file) from error
-            except UnsupportedError as error:
-                raise UnsupportedError(f"{file}: {label}: {error}") from error
+            except (CorruptError, UnsupportedError) as error:
+                raise error.at(file, label=label) from None
             return array if at is None else array[at]
         raise CorruptError(
             f"tensor {entry.name!r}: the values of slice {part} are not in the file",

@@ -13,18 +13,19 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ckptfmt.checkpoint.names import flatten
 from ckptfmt.dtypes import DType, Storage, as_dtype
 from ckptfmt.errors import CorruptError, MissingDependencyError, UnsupportedError
-from ckptfmt.filetype.kinds import SAFETENSORS, Holds, recognise
+from ckptfmt.filetype.kinds import SAFETENSORS, Holds, recognise_file
 from ckptfmt.graph.meta.variables import read_saved_variables
 from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
-from ckptfmt.storage.file import MappedFile
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.local import LocalFilesystem
 from ckptfmt.tensors.checkpoint import Checkpoint, open_checkpoint
+from ckptfmt.tensors.nesting import flatten
 from ckptfmt.tensors.restore import Spec
 from ckptfmt.tensors.tensors import Tensors
 
@@ -72,22 +73,22 @@ _SAFETENSORS = {
 
 
 @contextmanager
-def opened(checkpoint: Tensors | str | os.PathLike[str]) -> Iterator[Tensors]:
+def opened(checkpoint: Tensors | str | os.PathLike[str], fs: Filesystem) -> Iterator[Tensors]:
     """A checkpoint as it is given, or open for as long as it is needed."""
     if isinstance(checkpoint, Tensors):
         yield checkpoint
     else:
-        with open_checkpoint(checkpoint) as tensors:
+        with open_checkpoint(checkpoint, fs=fs) as tensors:
             yield tensors
 
 
-def read_stored(checkpoint: Tensors | str | os.PathLike[str]) -> Tally:
+def read_stored(checkpoint: Tensors | str | os.PathLike[str], fs: Filesystem) -> Tally:
     """Return what a checkpoint or a view has."""
-    with opened(checkpoint) as tensors:
+    with opened(checkpoint, fs) as tensors:
         return _tally(tensors)
 
 
-def read_expected(expected: Expected) -> Tally:
+def read_expected(expected: Expected, fs: Filesystem) -> Tally:
     """Return what is expected.
 
     Raises
@@ -98,7 +99,7 @@ def read_expected(expected: Expected) -> Tally:
         Two values of a nested mapping get the same name.
     MissingDependencyError
         It is a safetensors file, and ``safetensors`` is not installed.
-    CorruptError, UnsupportedError, CheckpointNotFoundError, NotReadableError
+    CorruptError, UnsupportedError, PathNotFoundError, NotReadableError
         What a path leads to cannot be read.
     GraphError
         A graph does not say which variables are saved.
@@ -110,18 +111,14 @@ def read_expected(expected: Expected) -> Tally:
     if not isinstance(expected, (str, os.PathLike)):
         raise TypeError(f"expected: got {type(expected).__name__}, want a path, a checkpoint or a mapping")
     path = os.fspath(expected)
-    if os.path.isfile(path):
-        file = MappedFile(path)
-        try:
-            kind = recognise(file)
-        finally:
-            file.close()
+    if fs.path_type(path) == "file":
+        kind = recognise_file(fs, path)
         if kind is SAFETENSORS:
-            return Tally(_read_safetensors(path))
+            return Tally(_read_safetensors(fs, path))
         if kind is not None and kind.holds is Holds.META_GRAPH:
-            variables = read_saved_variables(path).items()
+            variables = read_saved_variables(path, fs=fs).items()
             return Tally({name: Spec(known.dtype, known.shape) for name, known in variables})
-    return read_stored(path)
+    return read_stored(path, fs)
 
 
 def _tally(tensors: Tensors) -> Tally:
@@ -138,23 +135,38 @@ def _tally(tensors: Tensors) -> Tally:
 # --- safetensors -----------------------------------------------------------------------------------------
 
 
-def _read_safetensors(path: str) -> dict[str, Spec]:
+def _read_safetensors(fs: Filesystem, path: str) -> dict[str, Spec]:
     try:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
     except ImportError:
         raise MissingDependencyError("safetensors", "safetensors") from None
     specs = {}
     try:
-        with safe_open(path, framework="np") as file:
-            for name in file.keys():  # noqa: SIM118 - it is no mapping
-                part = file.get_slice(name)
-                code = part.get_dtype()
-                if code not in _SAFETENSORS:
-                    raise UnsupportedError(f"{path}: tensor {name!r} has dtype {code}, TensorFlow has not")
-                specs[name] = Spec(as_dtype(_SAFETENSORS[code]), tuple(part.get_shape()))
+        for name, code, shape in _safetensors_header(fs, path):
+            if code not in _SAFETENSORS:
+                raise UnsupportedError(f"tensor {name!r} has dtype {code}, TensorFlow has not", file=path)
+            specs[name] = Spec(as_dtype(_SAFETENSORS[code]), shape)
     except SafetensorError as error:
         raise CorruptError(f"not a safetensors file: {error}", file=path) from error
     return specs
+
+
+def _safetensors_header(fs: Filesystem, path: str) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """Name, dtype and shape of each tensor.
+
+    The library maps local files itself. Of other files, and of those not to be mapped, it wants all bytes.
+    """
+    import safetensors
+
+    if fs == LocalFilesystem(directory=getattr(fs, "directory", "")):
+        with safetensors.safe_open(os.path.join(fs.directory, path), framework="np") as file:
+            for name in file.keys():  # noqa: SIM118 - it is not a mapping
+                part = file.get_slice(name)
+                yield name, part.get_dtype(), tuple(part.get_shape())
+        return
+    with closing(fs.open(path)) as source:
+        for name, found in safetensors.deserialize(bytes(source.read(0, source.size))):  # type: ignore[no-untyped-call]
+            yield name, found["dtype"], tuple(found["shape"])
 
 
 # --- values of mappings ----------------------------------------------------------------------------------

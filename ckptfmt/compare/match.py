@@ -23,13 +23,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ckptfmt.checkpoint.names import VARIABLE_VALUE
 from ckptfmt.compare.expected import Expected, Tally, read_expected, read_stored
 from ckptfmt.compare.objects import pair_objects
 from ckptfmt.compare.propose import Proposal, propose
 from ckptfmt.compare.proposed_plan import plan_of
+from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.plans.plan import Plan
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.local import filesystem_of
 from ckptfmt.tensors.restore import Mismatch, RestoreReport, Spec
 from ckptfmt.tensors.tensors import Tensors
 
@@ -81,7 +83,13 @@ class Match(RestoreReport):
         return plan_of(self, self.stored, self.proposals)
 
 
-def match(checkpoint: Tensors | str | os.PathLike[str], expected: Expected) -> Match:
+def match(
+    checkpoint: Tensors | str | os.PathLike[str],
+    expected: Expected,
+    *,
+    backend: str = "mmap",
+    fs: Filesystem | None = None,
+) -> Match:
     """Tell how a checkpoint meets what is wanted from it, as TensorFlow's partial restore would.
 
     Parameters
@@ -94,6 +102,8 @@ def match(checkpoint: Tensors | str | os.PathLike[str], expected: Expected) -> M
         Saver restores) or of a safetensors file, told apart by what is in them; or a mapping, nested or not,
         of names to arrays, to specs (anything with ``.shape`` and ``.dtype``, a size None where any will do)
         or to shapes, tuples or lists, of any dtype.
+    backend, fs
+        How the files at paths are read, and where they lie: see :func:`ckptfmt.open`.
 
     Returns
     -------
@@ -109,7 +119,8 @@ def match(checkpoint: Tensors | str | os.PathLike[str], expected: Expected) -> M
     CkptfmtError
         A file is missing, damaged, or not of these kinds.
     """
-    has, wanted = read_stored(checkpoint), read_expected(expected)
+    fs = filesystem_of(backend, fs)
+    has, wanted = read_stored(checkpoint, fs), read_expected(expected, fs)
     stored = has.specs
     pairs = _pair(has.graph, stored, wanted)
     matched: dict[str, str] = {}

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ckptfmt.checkpoint.names import VARIABLE_VALUE
+from ckptfmt.object_graph.keys import VARIABLE_VALUE
 
 MAX_WORDS = 32
 """Words of a name that are compared, the last ones: what tells tensors apart stands at the end."""

@@ -6,25 +6,23 @@ that has been replaced is told from one that has grown.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Generator, Iterator
-from contextlib import suppress
 from typing import TypeVar
 
 from ckptfmt.errors import (
-    CheckpointNotFoundError,
     CkptfmtError,
     CorruptError,
     DamageWarning,
+    PathNotFoundError,
 )
 from ckptfmt.events.event import decode_events
 from ckptfmt.events.place import read_head
 from ckptfmt.filetype.kinds import Holds, refusal
 from ckptfmt.proto import messages
-from ckptfmt.record.input import open_source
+from ckptfmt.record.input import Source
 from ckptfmt.record.reader import Batch, Damage, Record, RecordReader
-from ckptfmt.storage.file import Opener
+from ckptfmt.storage.filesystem import FileStatus, Filesystem
 
 T = TypeVar("T")
 
@@ -44,7 +42,7 @@ class LogFile:
     def __init__(
         self,
         name: str,
-        opener: Opener,
+        fs: Filesystem,
         *,
         verify: bool,
         strict: bool,
@@ -60,13 +58,13 @@ class LogFile:
         self.tail = 0
         """Bytes behind the last whole event."""
         self._stray: Damage | None = None
-        self._opener = opener
+        self._fs = fs
         self._verify = verify
         self._strict = strict
         self._limit = limit
         self.is_alone = is_alone
         self._is_followed = is_followed
-        self._status: tuple[int, ...] | None = None
+        self._status: FileStatus | None = None
 
     @property
     def count(self) -> int:
@@ -86,20 +84,24 @@ class LogFile:
 
     def is_changed(self) -> bool:
         """Whether there may be more to read; not where the file is gone, which is one that has ended."""
-        now = _status_of(self.name)
+        now = self._fs.status(self.name)
         return self._status is None or (now is not None and now != self._status)
 
     def is_replaced(self) -> bool:
         """Whether there is another file by now, or this one is shorter than it was."""
-        now, before = _status_of(self.name), self._status
+        now, before = self._fs.status(self.name), self._status
         if now is None or before is None or now == before:
             return False
-        return now[:2] != before[:2] or now[2] < before[2] or self._read_head()[: len(self.head)] != self.head
+        return (
+            now.identity != before.identity
+            or now.size < before.size
+            or self._read_head()[: len(self.head)] != self.head
+        )
 
     def _read_head(self) -> bytes:
         try:
-            file = self._opener(self.name)
-        except CheckpointNotFoundError:
+            file = self._fs.open(self.name, changing=self._is_followed)
+        except PathNotFoundError:
             return self.head  # gone meanwhile
         try:
             return read_head(file)
@@ -127,10 +129,10 @@ class LogFile:
     def _open(self) -> RecordReader:
         """Open the file where reading goes on."""
         # Looked at before it is read: what is written meanwhile is found the next time.
-        self._status = _status_of(self.name)
+        self._status = self._fs.status(self.name)
         self.head, self._stray = self._read_head(), None
         if self.reader is None:
-            source = open_source(self.name, self._opener)
+            source = Source(self.name, self._fs, changing=self._is_followed)
             self.reader = RecordReader(
                 source,
                 verify=self._verify,
@@ -152,7 +154,7 @@ class LogFile:
         except CorruptError as error:
             if not is_first or error.offset != 0 or type(error) is not CorruptError:
                 raise
-            self._refuse(refusal(self.name, Holds.EVENTS), error)
+            self._refuse(refusal(self._fs, self.name, Holds.EVENTS), error)
         finally:
             self.tail = 0 if self.reader is None else reader.tail
             reader.source.close()
@@ -162,19 +164,5 @@ class LogFile:
         if self.is_alone or self._strict:
             raise refused from error
         self.reader = None
-        self._stray = Damage(self.name, 0, self._status[2] if self._status else 0, refused)
+        self._stray = Damage(self.name, 0, self._status.size if self._status else 0, refused)
         warnings.warn(str(self._stray), DamageWarning, stacklevel=2)
-
-
-def _status_of(name: str) -> tuple[int, ...] | None:
-    """What tells whether a file is another one or has grown: device, number, size, time; None if gone."""
-    with suppress(OSError, ValueError):
-        found = os.stat(name)
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-    return None
-
-
-def size_of(name: str) -> int:
-    """Return the bytes of a file, 0 where it is gone."""
-    status = _status_of(name)
-    return 0 if status is None else status[2]

@@ -37,7 +37,7 @@ from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.record.reader import Damage, Record
 from ckptfmt.record.records import POLL, PathLike, Patience
-from ckptfmt.storage.file import Opener
+from ckptfmt.storage.filesystem import Filesystem
 
 T = TypeVar("T")
 
@@ -57,11 +57,11 @@ class EventFile:
     """
 
     def __init__(
-        self, path: str, files: list[str], opener: Opener, *, verify: bool, strict: bool, limit: int
+        self, path: str, files: list[str], fs: Filesystem, *, verify: bool, strict: bool, limit: int
     ) -> None:
         self.path = path
         """The path that was opened."""
-        self._run = Run(path, files, opener, verify=verify, strict=strict, limit=limit)
+        self._run = Run(path, files, fs, verify=verify, strict=strict, limit=limit)
         self._views: dict[str, Any] = {}
         """What was made of all that is gathered, by its name."""
         self._generation = -1

@@ -17,14 +17,15 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ckptfmt.checkpoint.names import close_matches, matcher
 from ckptfmt.errors import MissingDependencyError, TensorNotFoundError
 from ckptfmt.events.series import Scalars
-from ckptfmt.storage.file import new_file
+from ckptfmt.storage.output import Output, OutputFile, OutputStream
+from ckptfmt.text.closest import closest_names
+from ckptfmt.text.patterns import matcher
 
 ROWS_AT_ONCE = 1 << 16
 """Rows of a long table that are made at once."""
@@ -270,31 +271,31 @@ def to_pandas(runs: Runs, *, wide: bool) -> Any:  # noqa: ANN401  (pandas.DataFr
     return frame.astype({name: "category" for name in ("run", "tag") if name in columns})
 
 
-def _write_arrow(file: BinaryIO, runs: Runs, *, wide: bool) -> None:
+def _write_arrow(file: Output, runs: Runs, *, wide: bool) -> None:
     arrow = _pyarrow()
     schema = _schema(arrow, runs, wide=wide)
     # A stream, which may change its dictionaries as it goes.
-    with arrow.ipc.new_stream(file, schema) as writer:
+    with arrow.ipc.new_stream(OutputStream(file), schema) as writer:
         for batch in _batches(arrow, schema, runs, wide=wide):
             writer.write_batch(batch)
 
 
-def _write_parquet(file: BinaryIO, runs: Runs, *, wide: bool) -> None:
+def _write_parquet(file: Output, runs: Runs, *, wide: bool) -> None:
     arrow = _pyarrow()
     from pyarrow import parquet
 
     schema = _schema(arrow, runs, wide=wide)
-    with parquet.ParquetWriter(file, schema) as writer:
+    with parquet.ParquetWriter(OutputStream(file), schema) as writer:
         for batch in _batches(arrow, schema, runs, wide=wide):
             writer.write_batch(batch)
 
 
-def _write_csv(file: BinaryIO, runs: Runs, *, wide: bool) -> None:
-    file.writelines(_csv(runs, wide=wide))
+def _write_csv(file: Output, runs: Runs, *, wide: bool) -> None:
+    file.write_all(_csv(runs, wide=wide))
 
 
-def _write_json_lines(file: BinaryIO, runs: Runs, *, wide: bool) -> None:
-    file.writelines(_json_lines(runs, wide=wide))
+def _write_json_lines(file: Output, runs: Runs, *, wide: bool) -> None:
+    file.write_all(_json_lines(runs, wide=wide))
 
 
 _WRITERS: Mapping[str, Callable[..., None]] = {
@@ -315,18 +316,18 @@ def write(runs: Runs, path: str | os.PathLike[str], *, wide: bool, overwrite: bo
     ------
     ValueError
         The end of the name is none of :data:`FORMATS`.
-    FileExistsError
+    AlreadyExistsError
         There is a file already, and not ``overwrite``.
     MissingDependencyError
         The format needs pyarrow.
-    NotReadableError
+    NotWritableError
         The system refuses.
     """
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in _WRITERS:
         raise ValueError(f"{path}: got a name with the end {suffix!r}, want one of {', '.join(FORMATS)}")
-    with new_file(path, overwrite=overwrite) as file:
+    with OutputFile(path, overwrite=overwrite) as file:
         _WRITERS[suffix](file, runs, wide=wide)
 
 
@@ -352,7 +353,7 @@ def write_runs(
     table = {name: run.scalars for name, run in runs.items()}
     tags = dict.fromkeys(tag for scalars in table.values() for tag in scalars)
     for pattern in _unmatched(tags, patterns):
-        close = close_matches(pattern, tags)
+        close = closest_names(pattern, tags)
         raise TensorNotFoundError(pattern, file=f"{len(runs)} runs", close_matches=close, noun="scalars")
     chosen: Runs = {name: _matching(scalars, patterns) for name, scalars in table.items()}
     write(chosen, path, wide=wide, overwrite=overwrite)

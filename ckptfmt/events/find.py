@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import re
 
-from ckptfmt.errors import CheckpointNotFoundError
-from ckptfmt.filenames import kind_of, list_directory, natural_order
+from ckptfmt.errors import PathNotFoundError
+from ckptfmt.storage.filesystem import Filesystem, natural_order, walk
+from ckptfmt.storage.local import filesystem_of
 
 _SECONDS = re.compile(r"tfevents\.(\d{1,18})")
 
@@ -29,13 +30,15 @@ def time_order(name: str) -> tuple[int, list[tuple[str, int]]]:
     return int(found[1]) if found else 0, natural_order(name)
 
 
-def event_files(directory: str) -> list[str]:
+def event_files(fs: Filesystem, directory: str) -> list[str]:
     """Return the event files that lie in a directory, in the order in which they were begun."""
-    names = sorted(filter(is_event_file, list_directory(directory).files), key=time_order)
+    names = sorted(filter(is_event_file, fs.list_directory(directory).files), key=time_order)
     return [os.path.join(directory, name) for name in names]
 
 
-def find_runs(path: str | os.PathLike[str]) -> dict[str, str]:
+def find_runs(
+    path: str | os.PathLike[str], *, backend: str = "mmap", fs: Filesystem | None = None
+) -> dict[str, str]:
     """Return the runs below a directory by name: the directories that event files lie in.
 
     The name is the path from there, ``.`` for the directory itself, as TensorBoard has it. A path to an event
@@ -43,18 +46,17 @@ def find_runs(path: str | os.PathLike[str]) -> dict[str, str]:
 
     Raises
     ------
-    CheckpointNotFoundError
+    PathNotFoundError
         There is nothing at this path.
     """
-    path = os.fspath(path)
-    there = kind_of(path)
+    path, fs = os.fspath(path), filesystem_of(backend, fs)
+    there = fs.path_type(path)
     if there == "file":
         return {".": path}
     if there is None:
-        raise CheckpointNotFoundError(f"{path}: no such file or directory", tried=[path])
+        raise PathNotFoundError("no such file or directory", file=path)
     runs = {}
-    for directory, folders, files in os.walk(path):
-        folders.sort(key=natural_order)
-        if any(map(is_event_file, files)):
+    for directory, listing in walk(fs, path):
+        if any(map(is_event_file, listing.files)):
             runs[os.path.relpath(directory, path).replace(os.sep, "/")] = directory
     return runs

@@ -6,18 +6,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, LimitError
+from ckptfmt.errors import CkptfmtError, LimitError, PathNotFoundError
 from ckptfmt.events.event import Other, decode_some
-from ckptfmt.events.event_file import LogFile, size_of
+from ckptfmt.events.event_file import LogFile
 from ckptfmt.events.find import event_files
 from ckptfmt.events.place import MAX_FILES, Store, place_of
 from ckptfmt.events.scalars.decoder import ScalarDecoder
 from ckptfmt.events.tag_table import ROW_SIZE, Summaries
-from ckptfmt.filenames import kind_of
 from ckptfmt.proto import messages
 from ckptfmt.record.reader import Batch, Record, RecordReader
 from ckptfmt.record.records import Patience
-from ckptfmt.storage.file import DescriptorFile, Opener
+from ckptfmt.storage.filesystem import Filesystem
 
 LIMIT = 256 << 20
 """Bytes in memory that compressed event files may ask for unless the caller says otherwise."""
@@ -38,13 +37,13 @@ class Run:
     """The event files of a run, and what was gathered of them."""
 
     def __init__(
-        self, path: str, files: list[str], opener: Opener, *, verify: bool, strict: bool, limit: int
+        self, path: str, files: list[str], fs: Filesystem, *, verify: bool, strict: bool, limit: int
     ) -> None:
         self.path = path
         self.lock = threading.RLock()
         self.generation = 0
         """Changes whenever there is something else to be found."""
-        self._opener = opener
+        self._fs = fs
         self._verify = verify
         self._strict = strict
         self._limit = limit
@@ -55,7 +54,7 @@ class Run:
         self.names = names
         self.files: list[LogFile] = []
         files = self.files
-        self.store = Store(names, lambda number: files[number].head, self._opener, verify=self._verify)
+        self.store = Store(names, lambda number: files[number].head, self._fs, verify=self._verify)
         self.summaries = Summaries()
         self.others: list[Other] = []
         self.version = self.writer = ""
@@ -64,10 +63,10 @@ class Run:
         self._is_gathered = False
         self.generation += 1
 
-    def _file(self, name: str, opener: Opener, *, is_followed: bool = False) -> LogFile:
+    def _file(self, name: str, *, is_followed: bool = False) -> LogFile:
         return LogFile(
             name,
-            opener,
+            self._fs,
             verify=self._verify,
             strict=self._strict,
             limit=self._limit,
@@ -80,43 +79,40 @@ class Run:
     def records(self) -> Iterator[Record]:
         """Iterate over the records of all files."""
         for name in tuple(self.names):
-            yield from self._file(name, self._opener).records()
+            yield from self._file(name).records()
 
     def events(self) -> Iterator[messages.Event]:
         """Iterate over the messages of all files."""
         for name in tuple(self.names):
-            yield from self._file(name, self._opener).events()
+            yield from self._file(name).events()
 
     def follow(self, patience: Patience) -> Iterator[messages.Event]:
         """Iterate over the messages of all files, and over those that are written meanwhile."""
-        files = [self._file(name, DescriptorFile, is_followed=True) for name in self.names]
+        files = [self._file(name, is_followed=True) for name in self.names]
         while True:
             found = False
             for number, file in enumerate(files):
                 if file.is_replaced():
-                    file = files[number] = self._file(file.name, DescriptorFile, is_followed=True)
+                    file = files[number] = self._file(file.name, is_followed=True)
                 if not file.is_changed():
                     continue
                 try:
                     for event in file.events():
                         found = True
                         yield event
-                except CheckpointNotFoundError:
+                except PathNotFoundError:
                     continue  # it is gone: so it has ended
             if found:
                 patience.renew()
             if not patience.wait():
                 return
             known = {file.name for file in files}
-            files += [
-                self._file(name, DescriptorFile, is_followed=True)
-                for name in self._listed()
-                if name not in known
-            ]
+            files += [self._file(name, is_followed=True) for name in self._listed() if name not in known]
 
     def _listed(self) -> list[str]:
         """The event files that are there now."""
-        return event_files(self.path) if kind_of(self.path) == "directory" else list(self.names)
+        is_directory = self._fs.path_type(self.path) == "directory"
+        return event_files(self._fs, self.path) if is_directory else list(self.names)
 
     # --- gathered ------------------------------------------------------------------------------------------
 
@@ -159,10 +155,10 @@ class Run:
         self.store.close()
         try:
             if len(self.names) > MAX_FILES:
-                raise LimitError(f"{self.path}: event files", limit=MAX_FILES, asked=len(self.names))
+                raise LimitError("event files", limit=MAX_FILES, asked=len(self.names), file=self.path)
             new = self.names[len(self.files) :]
-            self.files += [self._file(name, self._opener) for name in new]
-            sizes = [size_of(file.name) for file in self.files]
+            self.files += [self._file(name) for name in new]
+            sizes = [self._size_of(file.name) for file in self.files]
             for number, file in enumerate(self.files):
                 if file.is_changed():
                     self._read_file(number, file, sizes, progress)
@@ -172,6 +168,10 @@ class Run:
             # Of a batch that was taken in part nobody can tell which part.
             self._begin(self.names)
             raise
+
+    def _size_of(self, name: str) -> int:
+        status = self._fs.status(name)
+        return 0 if status is None else status.size
 
     def _read_file(
         self, number: int, file: LogFile, sizes: list[int], progress: Callable[[int, int], object] | None
@@ -183,7 +183,7 @@ class Run:
                     self._take(number, file.reader, batch)
                     if progress is not None:
                         progress(sum(sizes[:number]) + file.reader.source.progress[0], sum(sizes))
-        except CheckpointNotFoundError:
+        except PathNotFoundError:
             # Of a directory it was listed and then removed.
             if file.is_alone:
                 raise
@@ -220,8 +220,8 @@ class Run:
         """Count what a compressed file asks for: few bytes can ask for any number."""
         self._memory += memory
         if self._memory > self._limit:
-            what = f"{name}: bytes in memory of what is in compressed files"
-            raise LimitError(what, limit=self._limit, asked=self._memory)
+            what = "bytes in memory of what is in compressed files"
+            raise LimitError(what, limit=self._limit, asked=self._memory, file=name)
 
     def _take_event(self, event: messages.Event, place: int, size: int) -> bool:
         """Take what an event says; return whether it is to be read again."""

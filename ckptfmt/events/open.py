@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 
-from ckptfmt.errors import CheckpointNotFoundError
+from ckptfmt.errors import PathNotFoundError
 from ckptfmt.events.event_log import EventFile
 from ckptfmt.events.find import event_files, find_runs, is_event_file
 from ckptfmt.events.gather import LIMIT
-from ckptfmt.filenames import kind_of
 from ckptfmt.filetype.kinds import RECORDS, Holds, misfit, recognise
 from ckptfmt.record.input import compression_of
 from ckptfmt.record.records import PathLike
-from ckptfmt.storage.file import Opener, opener_of
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.local import filesystem_of
+from ckptfmt.text.quoting import listed
 
 
 def open_events(
@@ -22,6 +24,7 @@ def open_events(
     strict: bool = False,
     limit: int = LIMIT,
     backend: str = "mmap",
+    fs: Filesystem | None = None,
 ) -> EventFile:
     """Open an event file, or all those of a run.
 
@@ -41,41 +44,39 @@ def open_events(
         Bytes in memory that compressed files may ask for: those of an event, and all that is gathered.
     backend
         ``"mmap"``, or ``"pread"`` for files that may be cut short while they are read.
+    fs
+        The file system that the path leads into, if it is not this machine's.
 
     Raises
     ------
-    CheckpointNotFoundError
+    PathNotFoundError
         There is no such file, or no event file in the directory.
     UnsupportedError
         The file is of another kind; the message says what it is, and what reads it.
     NotReadableError
         The system refuses.
     """
-    path, opener = os.fspath(path), opener_of(backend)
-    if kind_of(path) != "directory":
-        _check_kind(path, opener)
+    path, fs = os.fspath(path), filesystem_of(backend, fs)
+    if fs.path_type(path) != "directory":
+        _check_kind(path, fs)
         files = [path]
     else:
-        files = event_files(path)
+        files = event_files(fs, path)
         if not files:
-            raise _no_events(path)
-    return EventFile(path, files, opener, verify=verify, strict=strict, limit=limit)
+            raise _no_events(path, fs)
+    return EventFile(path, files, fs, verify=verify, strict=strict, limit=limit)
 
 
-def _check_kind(path: str, opener: Opener) -> None:
+def _check_kind(path: str, fs: Filesystem) -> None:
     """Refuse a file of records that are no events."""
-    file = opener(path)
-    try:
+    with closing(fs.open(path)) as file:
         if compression_of(file) is None and not is_event_file(path) and recognise(file) is RECORDS:
             raise misfit(path, RECORDS, Holds.EVENTS)
-    finally:
-        file.close()
 
 
-def _no_events(directory: str) -> CheckpointNotFoundError:
-    runs = list(find_runs(directory))
-    what = f"{directory}: no event file in this directory"
+def _no_events(directory: str, fs: Filesystem) -> PathNotFoundError:
+    runs = list(find_runs(directory, fs=fs))
+    what = "no event file in this directory"
     if runs:
-        shown = ", ".join(runs[:10]) + (", …" if len(runs) > 10 else "")
-        what += f"; it has {len(runs)} runs in it (ckptfmt.find_runs): {shown}"
-    return CheckpointNotFoundError(what, tried=[directory])
+        what += f"; it has {len(runs)} runs in it (ckptfmt.find_runs): {listed(runs, 10, quote=str)}"
+    return PathNotFoundError(what, file=directory)

@@ -9,12 +9,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from ckptfmt.errors import CkptfmtError, CorruptError, LimitError
+from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.record.frame import HEADER_SIZE, OVERHEAD, decode_header
 from ckptfmt.record.reader import Batch
-from ckptfmt.storage.file import Opener, RandomAccessFile
+from ckptfmt.storage.file import RandomAccessFile
+from ckptfmt.storage.filesystem import Filesystem
 
 OFFSET_BITS = 44
 """A place is the number of a file, above these bits, and an offset in it: 16 TiB, as ext4 has."""
@@ -60,11 +61,11 @@ class Store:
     """
 
     def __init__(
-        self, files: list[str], head_of: Callable[[int], bytes], opener: Opener, *, verify: bool
+        self, files: list[str], head_of: Callable[[int], bytes], fs: Filesystem, *, verify: bool
     ) -> None:
         self._files = files
         self._head_of = head_of
-        self._opener = opener
+        self._fs = fs
         self._verify = verify
         self._kept: dict[int, bytes] = {}
         self._open: OrderedDict[int, RandomAccessFile] = OrderedDict()
@@ -96,7 +97,7 @@ class Store:
         with self._lock:
             file = self._open.pop(number, None)
             if file is None:
-                file = self._opener(name)
+                file = self._fs.open(name)
                 head = self._head_of(number)
                 if read_head(file)[: len(head)] != head:
                     file.close()
@@ -106,7 +107,8 @@ class Store:
                 self._open.popitem(last=False)[1].close()
             frame = file.read(offset, size + OVERHEAD)
         if decode_header(frame[:HEADER_SIZE]) != size:
-            raise CorruptError("the event that was read here is here no more", file=name, offset=offset)
+            what = "no event at this offset any more: the file changed after it was read"
+            raise CorruptError(what, file=name, offset=offset)
         if self._verify:
             error = Batch(frame, offset, np.array([0, len(frame)], np.int64)).check(0, name)
             if error is not None:
@@ -132,13 +134,6 @@ class Store:
 
 def placed(error: E, file: str, offset: int, what: str) -> E:
     """Say in an error which file, which offset and what it is about; returns it."""
-    if isinstance(error, CorruptError):
-        if error.file is None or error.offset in (None, 0):
-            error.file, error.offset = file, offset
-        error.what = f"{what}: {error.what}"
-    else:
-        text = error.args[0] if error.args else ""
-        error.args = (f"{file} @0x{offset:x}: {what}: {text}", *error.args[1:])
-        if not isinstance(error, LimitError):
-            error.file = file  # type: ignore[attr-defined]
-    return error
+    if error.file is None or error.offset in (None, 0):
+        error.file, error.offset = file, offset
+    return error.at(file, label=what)

@@ -22,7 +22,7 @@ import codecs
 import os
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from enum import Enum
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -35,12 +35,11 @@ from ckptfmt.filenames import (
     STATE_FILE,
     V1_PATTERN_SUFFIX,
     V1_SHARD_SUFFIX,
-    kind_of,
-    list_directory,
-    v1_shards,
+    CheckpointNames,
 )
 from ckptfmt.riegeli.file import SIGNATURE
-from ckptfmt.storage.file import MappedFile, RandomAccessFile
+from ckptfmt.storage.file import RandomAccessFile
+from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 from ckptfmt.table.format import FOOTER_SIZE, MAGIC_BYTES
 from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_varint
@@ -193,6 +192,12 @@ def recognise(file: RandomAccessFile) -> Kind | None:
     if has_table_magic(file):
         return _recognise_table(file)
     return recognise_message(file.read(0, file.size))
+
+
+def recognise_file(fs: Filesystem, path: str) -> Kind | None:
+    """Return what a file seems to be; see :func:`recognise`."""
+    with closing(fs.open(path)) as file:
+        return recognise(file)
 
 
 def recognise_message(data: Buffer) -> Kind | None:
@@ -365,83 +370,85 @@ _MESSAGES: tuple[tuple[Kind, Callable[[Sequence[_Part]], bool]], ...] = (
 # --- paths -----------------------------------------------------------------------------------------------
 
 
-def recognise_path(path: str) -> Kind | None:
+def recognise_path(fs: Filesystem, path: str) -> Kind | None:
     """Return what a path leads to: a file, a directory, or no file but the prefix of a checkpoint."""
-    there = kind_of(path)
-    if there == "directory":
-        return _recognise_directory(path)
-    if there == "file":
-        if DATA_SUFFIX.search(path):
-            return DATA
-        file = MappedFile(path)
-        try:
-            return recognise(file)
-        finally:
-            file.close()
-    return PREFIX if there is None and (kind_of(path + INDEX_SUFFIX) or v1_shards(path)) else None
+    path_type = fs.path_type(path)
+    if path_type == "directory":
+        return _recognise_directory(fs.list_directory(path).files)
+    if path_type == "file":
+        return DATA if DATA_SUFFIX.search(path) else recognise_file(fs, path)
+    return PREFIX if path_type is None and _is_prefix(fs, path) else None
 
 
-def _recognise_directory(path: str) -> Kind | None:
-    files = list_directory(path).files
+def _is_prefix(fs: Filesystem, path: str) -> bool:
+    if fs.path_type(path + INDEX_SUFFIX) is not None:
+        return True
+    if V1_PATTERN_SUFFIX.search(path) is None:
+        return False
+    directory, name = os.path.split(path)
+    return bool(CheckpointNames.of(fs.list_directory(directory).files).v1_shards(name))
+
+
+def _recognise_directory(files: Sequence[str]) -> Kind | None:
     if any(name in SAVED_MODEL_FILES for name in files):
         return SAVED_MODEL_DIRECTORY
     has_checkpoint = any(name == STATE_FILE or name.endswith(INDEX_SUFFIX) for name in files)
     return DIRECTORY if has_checkpoint else None
 
 
-def refusal(path: str, wanted: Holds) -> CkptfmtError:
+def refusal(fs: Filesystem, path: str, wanted: Holds) -> CkptfmtError:
     """Return the error for a path where something was wanted that is not there: what is, and what reads it.
 
     UnsupportedError where it is of a known kind, else CorruptError.
     """
-    return refusal_of(recognise_path(path), path, wanted)
+    return refusal_of(recognise_path(fs, path), path, wanted, fs)
 
 
-def refusal_of(kind: Kind | None, name: str, wanted: Holds) -> CkptfmtError:
+def refusal_of(kind: Kind | None, name: str, wanted: Holds, fs: Filesystem | None = None) -> CkptfmtError:
     """Return the same for what is of a kind, None of none that is known, whatever it is called."""
     if kind is None:
         return CorruptError(f"not {wanted.value}, nor of another kind that is known here", file=name)
     if kind is EMPTY:
         return CorruptError(f"an empty file, not {wanted.value}", file=name)
-    return misfit(name, kind, wanted)
+    return misfit(name, kind, wanted, fs)
 
 
-def misfit(path: str, kind: Kind, wanted: Holds) -> UnsupportedError:
+def misfit(path: str, kind: Kind, wanted: Holds, fs: Filesystem | None = None) -> UnsupportedError:
     """Return the error for a path that leads to something of one kind where another was wanted."""
     # What reads it where it is well is not the remedy for what has just refused it.
     hints = [kind.remedy] if kind.remedy and kind.holds is not wanted else []
-    if wanted is not Holds.CHECKPOINT and kind.holds is Holds.CHECKPOINT:
-        hints += _whereabouts(path)
-    what = f"{path}: {kind.what}, not {wanted.value}"
+    if fs is not None and wanted is not Holds.CHECKPOINT and kind.holds is Holds.CHECKPOINT:
+        hints += _whereabouts(fs, path)
+    what = f"{kind.what}, not {wanted.value}"
     return UnsupportedError(": ".join([what, *(["; ".join(hints)] if hints else [])]), file=path)
 
 
-def _whereabouts(path: str) -> list[str]:
+def _whereabouts(fs: Filesystem, path: str) -> list[str]:
     """Where the graph of a checkpoint is, said for an error message."""
     base = path.removesuffix(INDEX_SUFFIX)
     for suffix in (DATA_SUFFIX, V1_SHARD_SUFFIX, V1_PATTERN_SUFFIX):
         found = suffix.search(base)
         base = base if found is None else base[: found.start()]
-    if kind_of(base + META_SUFFIX) == "file":
+    if fs.path_type(base + META_SUFFIX) == "file":
         return [f"its graph is in {base}{META_SUFFIX}"]
-    directory = path if kind_of(path) == "directory" else os.path.dirname(path)
+    directory = path if fs.path_type(path) == "directory" else os.path.dirname(path)
     above, name = os.path.split(directory.rstrip(os.sep))
-    if name == "variables" and any(kind_of(os.path.join(above, file)) for file in SAVED_MODEL_FILES):
+    if name == "variables" and any(fs.path_type(os.path.join(above, file)) for file in SAVED_MODEL_FILES):
         return [f"its graph is in the SavedModel {above or os.curdir}"]
     if directory == path or os.path.basename(path) == STATE_FILE:
-        graphs = [file for file in list_directory(directory).files if file.endswith(META_SUFFIX)]
+        graphs = [file for file in fs.list_directory(directory).files if file.endswith(META_SUFFIX)]
         # The last in natural order is, as a rule, the latest.
         return [f"a graph is in {os.path.join(directory, graphs[-1])}"] if graphs else []
     return []
 
 
-def example_in(directory: str) -> str | None:
+def example_in(fs: Filesystem, directory: str) -> str | None:
     """Return a sentence on a file in a directory that is known, best one that is read here; None if none."""
     found: list[tuple[bool, str]] = []
-    for name in list_directory(directory).files[:MAX_EXAMPLES]:
+    for name in fs.list_directory(directory).files[:MAX_EXAMPLES]:
         path = os.path.join(directory, name)
         with suppress(CkptfmtError):
-            kind = recognise_path(path)
+            kind = recognise_path(fs, path)
             if kind is not None and kind.remedy:
                 found.append((kind.holds is None, f"{path} is {kind.what}: {kind.remedy}"))
     return min(found, key=lambda each: each[0])[1] if found else None

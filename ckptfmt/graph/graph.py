@@ -25,7 +25,7 @@ from ckptfmt.graph.tensor import NodeOutputs, Tensor
 from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import format_text
-from ckptfmt.storage.file import write_file
+from ckptfmt.storage.output import write_file
 from ckptfmt.wire.coding import Buffer
 
 PLACEHOLDERS = frozenset(("Placeholder", "PlaceholderV2", "PlaceholderWithDefault", "_Arg", "Arg"))
@@ -389,17 +389,16 @@ class Graph(Mapping[str, Node]):
 
         Raises
         ------
+        AlreadyExistsError
+            There is a file already, and not ``overwrite``.
         GraphError
-            There is a file already, and not ``overwrite``; or it takes 2 GiB or more.
-        NotReadableError
+            It takes 2 GiB or more.
+        NotWritableError
             The operating system refuses.
         """
         target = os.fspath(path)
         pieces: Iterable[Buffer] = [self.to_text().encode()] if target.endswith(".pbtxt") else self._pieces()
-        try:
-            write_file(target, pieces, overwrite=overwrite)
-        except FileExistsError as error:
-            raise GraphError(str(error)) from None
+        write_file(target, pieces, overwrite=overwrite)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Not the messages, whose classes pickle may not find.

@@ -11,16 +11,16 @@ from typing import Literal, TypeAlias
 from ckptfmt.arrays.array import check_shape
 from ckptfmt.checkpoint.bundle import HEADER_KEY, Bundle
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
-from ckptfmt.checkpoint.find import stale_shards
+from ckptfmt.checkpoint.files import stale_shards
 from ckptfmt.checkpoint.slices import encode_slice_key, plan, whole
 from ckptfmt.checkpoint.v1 import META_KEY, SliceFile
 from ckptfmt.errors import (
-    CheckpointNotFoundError,
     ChecksumError,
     CkptfmtError,
     CorruptError,
     LimitError,
     NotReadableError,
+    PathNotFoundError,
     TruncatedError,
     UnsupportedError,
 )
@@ -82,7 +82,7 @@ class Report:
 
     def add(self, kind: str, error: CkptfmtError, name: str | None = None) -> None:
         """Note an error that stops something from being read."""
-        place = (getattr(error, "file", None), getattr(error, "offset", None))
+        place = (error.file, error.offset)
         self.problems.append(Problem("error", kind, str(error), *place, name))
 
     def warn(
@@ -131,7 +131,7 @@ def _verify_bundle(bundle: Bundle, progress: Progress | None) -> Report:
     total = report.bytes_checked + sum(entry.nbytes for entry in entries)
     spoiled |= _check_tensors(bundle, entries, owners, total, report, progress)
     _check_places(bundle, entries, report)
-    for path in stale_shards(bundle.files.prefix, bundle.header.num_shards):
+    for path in stale_shards(bundle.fs, bundle.files.prefix, bundle.header.num_shards):
         report.warn("stale", f"not one of the {bundle.header.num_shards} data files of this checkpoint", path)
     names = (
         {owners.get(entry.name, entry.name) for entry in entries}
@@ -168,7 +168,7 @@ def _check_tensors(
         try:
             bundle.check(entry)
             report.bytes_checked += entry.nbytes
-        except CheckpointNotFoundError:
+        except PathNotFoundError:
             assert entry.shard is not None
             missing.setdefault(entry.shard, []).append(name)
             spoiled.add(name)
@@ -235,8 +235,8 @@ def verify_slice_file(store: SliceFile, progress: Progress | None = None) -> Rep
 def _too_large(tables: Sequence[Table]) -> LimitError:
     """The error of tables for which memory did not suffice; made when what they took of it is let go."""
     size = sum(table.file.size for table in tables)
-    what = f"{tables[0].file.name}: memory to verify what {size} bytes of tables hold"
-    return LimitError(what, limit=memory_size(), asked=size)
+    what = f"memory to verify what {size} bytes of tables hold"
+    return LimitError(what, limit=memory_size(), asked=size, file=tables[0].file.name)
 
 
 def _verify_slice_file(store: SliceFile, progress: Progress | None) -> Report:
@@ -298,7 +298,7 @@ def _scan(table: Table, report: Report) -> Iterator[tuple[bytes, Buffer]]:
                 last = key
             report.bytes_checked += handle.size
         except CorruptError as error:
-            report.add("block", error.within(table.file.name, handle.offset))
+            report.add("block", error.at(table.file.name, handle.offset))
         except LimitError as error:
             report.problems.append(Problem("error", "block", str(error), table.file.name, handle.offset))
         table.file.release(handle.offset, handle.size)
@@ -317,7 +317,7 @@ def _note(report: Report, error: CkptfmtError, name: str) -> None:
         (ChecksumError, "checksum"),
         (TruncatedError, "truncated"),
         (UnsupportedError, "unsupported"),
-        (CheckpointNotFoundError, "missing"),
+        (PathNotFoundError, "missing"),
         (NotReadableError, "unreadable"),
     )
     kind = next((kind for cls, kind in kinds if isinstance(error, cls)), "entry")

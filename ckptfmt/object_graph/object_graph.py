@@ -21,10 +21,11 @@ from functools import cached_property
 from itertools import accumulate, chain
 from typing import NamedTuple, overload
 
-from ckptfmt.checkpoint.names import VARIABLE_VALUE, close_matches
-from ckptfmt.errors import CkptfmtError, CorruptError, LimitError, TensorNotFoundError
+from ckptfmt.errors import CkptfmtError, CorruptError, LimitError, NameNotFoundError, TensorNotFoundError
+from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
+from ckptfmt.text.closest import closest_names
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 """The key of the object graph itself, a string scalar."""
@@ -346,17 +347,18 @@ class ObjectGraph:
             done.append(part)
         return number, done
 
-    def _no_node(self, path: str, done: Sequence[str]) -> TensorNotFoundError:
+    def _no_node(self, path: str, done: Sequence[str]) -> NameNotFoundError:
         number, _ = self._follow("/".join(done))
         wanted = path.split("/")[len(done) :]
         close = []
         if wanted and number is not None:
             names = [escape(name) for name, _ in self.edges(number)[:1000]]
-            close = ["/".join([*done, *each.split("/")]) for each in close_matches(wanted[0], names)]
-        error = TensorNotFoundError(path, file=self._file, close_matches=close)
-        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        error.args = (f"{self._file}: no object at {path!r}{hint}",)
-        return error
+            close = [
+                "/".join([*done, *each.split("/")])
+                for each in closest_names(wanted[0], names, ending=VARIABLE_VALUE)
+            ]
+        what = f"no object at {path!r}"
+        return NameNotFoundError(path, file=self._file, noun="object", close_matches=close, what=what)
 
     def __contains__(self, path: object) -> bool:
         """Whether a path leads to a node."""
@@ -573,7 +575,9 @@ class ObjectGraph:
         """Return the node stored under a key of the index; TensorNotFoundError where none is."""
         number = self.owners.get(key)
         if number is None:
-            raise TensorNotFoundError(key, file=self._file, close_matches=close_matches(key, self.owners))
+            raise TensorNotFoundError(
+                key, file=self._file, close_matches=closest_names(key, self.owners, ending=VARIABLE_VALUE)
+            )
         return Node(self, number)
 
     @cached_property
@@ -633,9 +637,8 @@ class ObjectGraph:
         trail: list[str] = []
         for visit in self.walk(start):
             if visit.depth > MAX_DEPTH:
-                raise LimitError(
-                    f"{self._file}: objects within each other", limit=MAX_DEPTH, asked=visit.depth
-                )
+                what = "objects within each other"
+                raise LimitError(what, limit=MAX_DEPTH, asked=visit.depth, file=self._file)
             del trail[max(visit.depth - 1, 0) :]
             if visit.depth:
                 trail.append(visit.name)
@@ -644,7 +647,8 @@ class ObjectGraph:
                     path = "/".join(trail)
                     length += len(path)
                     if length > MAX_NAMES:
-                        raise LimitError(f"{self._file}: characters of names", limit=MAX_NAMES, asked=length)
+                        what = "characters of names"
+                        raise LimitError(what, limit=MAX_NAMES, asked=length, file=self._file)
                     is_variable = key.endswith(VARIABLE_VALUE)
                     names[key] = path if is_variable else f"{path}/{key.rpartition('/')[2]}"
         return names

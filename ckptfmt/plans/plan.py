@@ -19,6 +19,7 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import (
     CkptfmtError,
+    CorruptError,
     NameConflictError,
     PlanError,
 )
@@ -26,7 +27,9 @@ from ckptfmt.plans import toml as plan_toml
 from ckptfmt.plans.expressions import Expression, Place, Stored
 from ckptfmt.plans.steps import CastTo, Drop, Event, RenameTable, Report, Step, named
 from ckptfmt.plans.toml import PlanText, Rest
-from ckptfmt.storage.file import MappedFile, write_file
+from ckptfmt.storage.filesystem import Filesystem, read_small_file
+from ckptfmt.storage.local import filesystem_of
+from ckptfmt.storage.output import write_file
 
 MAX_PLAN_BYTES = 1 << 28
 """A larger file is no plan."""
@@ -339,16 +342,14 @@ class Plan:
 
         Raises
         ------
+        AlreadyExistsError
+            There is a file already, and not ``overwrite``.
         PlanError
-            There is a file already, and not ``overwrite``; or names cannot be written.
-        NotReadableError
+            Names cannot be written.
+        NotWritableError
             The operating system refuses.
         """
-        target = os.fspath(path)
-        try:
-            write_file(target, [self.to_toml().encode()], overwrite=overwrite)
-        except FileExistsError as error:
-            raise PlanError(str(error)) from None
+        write_file(os.fspath(path), [self.to_toml().encode()], overwrite=overwrite)
 
     # --- its parts ---------------------------------------------------------------------------------------
 
@@ -395,28 +396,23 @@ def _misfits(kept: Mapping[str, Expression], entries: Mapping[str, Entry]) -> li
     return [Finding("error", step, what, tuple(names)) for (step, what), names in found.items()]
 
 
-def read_plan(path: str | os.PathLike[str]) -> Plan:
+def read_plan(path: str | os.PathLike[str], *, backend: str = "mmap", fs: Filesystem | None = None) -> Plan:
     """Return the plan in a file.
 
     Raises
     ------
     PlanError
         The file is no TOML, or no plan: what, in which step.
-    CheckpointNotFoundError
+    PathNotFoundError
         There is no such file (a FileNotFoundError).
     NotReadableError
         The operating system refuses it.
     """
     name = os.fspath(path)
-    file = MappedFile(name)
     try:
-        if file.size > MAX_PLAN_BYTES:
-            raise PlanError(
-                f"too large for a plan: got {file.size} bytes, want at most {MAX_PLAN_BYTES}", file=name
-            )
-        data = bytes(file.read(0, file.size))
-    finally:
-        file.close()
+        data = read_small_file(filesystem_of(backend, fs), name, limit=MAX_PLAN_BYTES, what="a plan")
+    except CorruptError as error:
+        raise PlanError(error.what, file=name) from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

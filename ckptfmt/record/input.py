@@ -7,13 +7,13 @@ and what is at its beginning decompresses. Offsets in it are those of what it de
 
 from __future__ import annotations
 
-import os
 import zlib
 from typing import Literal, TypeAlias
 
-from ckptfmt.errors import CheckpointNotFoundError, CorruptError, LimitError
+from ckptfmt.errors import CorruptError, LimitError, PathNotFoundError
 from ckptfmt.record.frame import HEADER_SIZE, decode_header
-from ckptfmt.storage.file import Opener, RandomAccessFile
+from ckptfmt.storage.file import RandomAccessFile
+from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.wire.buffers import memory_size
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.crc32c import crc32c
@@ -45,14 +45,19 @@ class Source:
     ----------
     path
         The file.
-    opener
-        What opens it; its errors are those of opening a source.
+    fs
+        Where it lies.
+    changing
+        Whether it may be cut short while it is read, by whoever writes it.
+
+    Raises PathNotFoundError if there is no such file, NotReadableError if the system refuses it.
     """
 
-    def __init__(self, path: str, opener: Opener) -> None:
-        self._opener = opener
-        self._identity = _identity_of(path)
-        self._file = opener(path)
+    def __init__(self, path: str, fs: Filesystem, *, changing: bool = False) -> None:
+        self._fs = fs
+        self._changing = changing
+        self._status = fs.status(path)
+        self._file = fs.open(path, changing=changing)
         self._is_open = True
         self._is_closed = False
         self.name = self._file.name
@@ -158,32 +163,33 @@ class Source:
         if self._is_closed:
             raise ValueError(f"{self.name}: the file is closed")
         if not self._is_open:
-            self._file = self._opener(self.name)
+            self._file = self._fs.open(self.name, changing=self._changing)
             self._is_open = True
 
     def refresh(self) -> None:
         """Look whether the file has grown, and go on reading it where it has been closed.
 
         A file that is smaller now, or has been replaced, is read from its beginning: see :attr:`restarts`.
-        One that is not there any more has ended: see :attr:`is_gone`. Other errors are those of the opener.
+        One that is not there any more has ended: see :attr:`is_gone`. Errors are those of opening it.
         """
-        identity = _identity_of(self.name)
-        if identity is not None and identity == self._identity and identity[2] == self._file.size:
+        status = self._fs.status(self.name)
+        # The time of the last change does not count: only size and first bytes tell what is to be read.
+        if status is not None and status[:2] == (self._status or ())[:2] and status.size == self._file.size:
             # Nothing new: opened again only where something is still to be read.
             self._is_closed = self.is_gone = False
             return
         try:
-            file = self._opener(self.name)
-        except CheckpointNotFoundError:
+            file = self._fs.open(self.name, changing=self._changing)
+        except PathNotFoundError:
             self.is_gone = True
             return
-        is_same = identity is None or self._identity is None or identity[:2] == self._identity[:2]
+        is_same = status is None or self._status is None or status.identity == self._status.identity
         if is_same and file.size >= self._file.size:
             is_same = bytes(file.read(0, len(self._head))) == self._head
         else:
             is_same = False
         self._file.close()
-        self._file, self._identity = file, identity
+        self._file, self._status = file, status
         self._is_open, self._is_closed, self.is_gone = True, False, False
         if not is_same:
             self.restarts += 1
@@ -205,23 +211,9 @@ class Source:
         self._is_open, self._is_closed = False, True
 
 
-def open_source(path: str, opener: Opener) -> Source:
-    """Open a file of records; errors are those of the opener."""
-    return Source(path, opener)
-
-
 def compression_of(file: RandomAccessFile) -> Compression | None:
     """Return how a file of records is compressed, None where it is not, told by its beginning."""
     return _told_by_content(file)[0]
-
-
-def _identity_of(path: str) -> tuple[int, int, int] | None:
-    """What tells a file from another one of its name, and its size; None where there is none on disk."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino, status.st_size
 
 
 def _told_by_content(file: RandomAccessFile) -> tuple[Compression | None, bool]:
@@ -254,7 +246,7 @@ def _told_by_content(file: RandomAccessFile) -> tuple[Compression | None, bool]:
 
 
 def _no_memory(name: str, size: int) -> LimitError:
-    return LimitError(f"{name}: memory for {size} bytes", limit=memory_size(), asked=size)
+    return LimitError(f"memory for {size} bytes", limit=memory_size(), asked=size, file=name)
 
 
 class _Inflated:

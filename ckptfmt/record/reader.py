@@ -90,9 +90,8 @@ class Record(NamedTuple):
             return bytes(self.view)
         except MemoryError as error:
             size = len(self.view)
-            raise LimitError(
-                f"{self.file}: memory for {size} bytes", limit=memory_size(), asked=size
-            ) from error
+            what = f"memory for {size} bytes"
+            raise LimitError(what, limit=memory_size(), asked=size, file=self.file) from error
 
 
 @dataclass(frozen=True)
@@ -372,7 +371,9 @@ class RecordReader:
             ):
                 return
         raise LimitError(
-            f"{self.name} @0x{self.position:x}: record of a compressed file (limit= allows more)",
+            "record of a compressed file (limit= allows more)",
+            file=self.name,
+            offset=self.position,
             limit=self._limit,
             asked=wanted,
         )
@@ -704,7 +705,9 @@ class RecordReader:
         while True:
             if source.size is None and at - lost.start > self._limit:
                 raise LimitError(
-                    f"{self.name} @0x{lost.start:x}: bytes without a record (limit= allows more)",
+                    "bytes without a record (limit= allows more)",
+                    file=self.name,
+                    offset=lost.start,
                     limit=self._limit,
                     asked=at - lost.start,
                 )

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import glob
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias, overload
 
 import numpy as np
 
-from ckptfmt.errors import CheckpointNotFoundError, CorruptError, UnsupportedError
-from ckptfmt.filenames import natural_order
+from ckptfmt.errors import CorruptError, PathNotFoundError, UnsupportedError
 from ckptfmt.record.frame import HEADER_SIZE, OVERHEAD, decode_header
-from ckptfmt.record.input import open_source
+from ckptfmt.record.input import Source
 from ckptfmt.record.reader import LIMIT, Batch, Damage, Record, RecordReader
-from ckptfmt.storage.file import DescriptorFile, Opener, RandomAccessFile, opener_of
+from ckptfmt.storage.file import RandomAccessFile
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.local import filesystem_of
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
+
+_HAS_MAGIC = re.compile(r"[*?\[]")
+"""What makes a path a pattern, if nothing of that very name exists."""
 
 POLL = 1.0
 """Seconds between two looks at a file that is being written."""
@@ -33,6 +37,7 @@ def open_records(
     strict: bool = False,
     limit: int = LIMIT,
     backend: str = "mmap",
+    fs: Filesystem | None = None,
 ) -> Records:
     """Open a TFRecord file, not compressed or with GZIP or ZLIB, which is told by its content.
 
@@ -52,28 +57,30 @@ def open_records(
         Bytes that one record of a compressed file may have, or a stretch of it without any.
     backend
         ``"mmap"``, or ``"pread"`` for files that may be cut short while they are read.
+    fs
+        The file system that the paths lead into, if it is not this machine's.
 
     Raises
     ------
-    CheckpointNotFoundError, NotReadableError
+    PathNotFoundError, NotReadableError
         There is no such file, or the system refuses it.
     """
-    opener = opener_of(backend)
-    files = _expand([path] if isinstance(path, (str, os.PathLike)) else path)
+    fs = filesystem_of(backend, fs)
+    files = _expand([path] if isinstance(path, (str, os.PathLike)) else path, fs)
     for file in files:
-        opener(file).close()
-    return Records(files, opener, verify=verify, strict=strict, limit=limit)
+        fs.open(file).close()
+    return Records(files, fs, verify=verify, strict=strict, limit=limit)
 
 
-def _expand(paths: Iterable[PathLike]) -> list[str]:
+def _expand(paths: Iterable[PathLike], fs: Filesystem) -> list[str]:
     files: list[str] = []
     for each in paths:
         path = os.fspath(each)
-        if glob.has_magic(path) and not os.path.lexists(path):
-            found = sorted(glob.glob(path, recursive=True), key=natural_order)
+        if _HAS_MAGIC.search(path) and fs.path_type(path) is None:
+            found = fs.glob(path)
             if not found:
-                raise CheckpointNotFoundError(f"{path}: no file matches this pattern", tried=[path])
-            files += [file for file in found if not os.path.isdir(file)]
+                raise PathNotFoundError("no file matches this pattern", file=path)
+            files += found
         else:
             files.append(path)
     return files
@@ -83,12 +90,12 @@ class Records:
     """The records of one or several files, to be iterated over; each iteration begins anew."""
 
     def __init__(
-        self, files: Sequence[str], opener: Opener, *, verify: bool, strict: bool, limit: int
+        self, files: Sequence[str], fs: Filesystem, *, verify: bool, strict: bool, limit: int
     ) -> None:
         self.files = tuple(files)
         """The files, in the order in which they are read."""
         self._damage: list[list[Damage]] = []
-        self._opener = opener
+        self._fs = fs
         self._verify = verify
         self._strict = strict
         self._limit = limit
@@ -98,16 +105,9 @@ class Records:
         """What was skipped so far in the iteration, or scan, that was begun last."""
         return [damage for each in self._damage for damage in each]
 
-    def _open(
-        self,
-        file: str,
-        found: list[list[Damage]],
-        opener: Opener | None = None,
-        *,
-        growing: bool = False,
-    ) -> RecordReader:
+    def _open(self, file: str, found: list[list[Damage]], *, growing: bool = False) -> RecordReader:
         reader = RecordReader(
-            open_source(file, opener or self._opener),
+            Source(file, self._fs, changing=growing),
             verify=self._verify,
             strict=self._strict,
             growing=growing,
@@ -153,7 +153,7 @@ class Records:
             try:
                 if reader.compression is not None:
                     raise UnsupportedError(
-                        f"{file}: compressed with {reader.compression}: records can only be read in order",
+                        f"compressed with {reader.compression}: records can only be read in order",
                         file=file,
                     )
                 batches = list(_places(reader.batches(with_data=False)))
@@ -162,7 +162,7 @@ class Records:
             offsets += [places for places, _ in batches]
             sizes += [lengths for _, lengths in batches]
             counts.append(sum(len(places) for places, _ in batches))
-        return RecordIndex(self.files, counts, _joined(offsets), _joined(sizes), self._opener, self._verify)
+        return RecordIndex(self.files, counts, _joined(offsets), _joined(sizes), self._fs, self._verify)
 
     def follow(
         self, *, poll: float = POLL, timeout: float | None = None, stop: Callable[[], bool] | None = None
@@ -188,8 +188,7 @@ class Records:
             return
         for file in self.files[:-1]:
             yield from self._records_of(file, found)
-        # A file that is being written may be cut short.
-        reader = self._open(self.files[-1], found, DescriptorFile, growing=True)
+        reader = self._open(self.files[-1], found, growing=True)
         patience = Patience(poll, timeout, stop)
         try:
             while True:
@@ -265,7 +264,7 @@ class RecordIndex(Sequence[Record]):
         counts: list[int],
         offsets: np.ndarray,
         sizes: np.ndarray,
-        opener: Opener,
+        fs: Filesystem,
         verify: bool,
     ) -> None:
         self.files = files
@@ -276,7 +275,7 @@ class RecordIndex(Sequence[Record]):
         """Of each record where its frame begins in its file (int64)."""
         self.sizes = sizes
         """Of each record the bytes of its data (int64)."""
-        self._opener = opener
+        self._fs = fs
         self._verify = verify
         self._opened: dict[int, RandomAccessFile] = {}
 
@@ -301,12 +300,11 @@ class RecordIndex(Sequence[Record]):
         number = int(self.file_numbers[index])
         file = self._opened.get(number)
         if file is None:
-            file = self._opened[number] = self._opener(self.files[number])
+            file = self._opened[number] = self._fs.open(self.files[number])
         data = file.read(offset, size + OVERHEAD)
         if decode_header(data[:HEADER_SIZE]) != size:
-            raise CorruptError(
-                "the record that was found here is here no more", file=file.name, offset=offset
-            )
+            what = "no record at this offset any more: the file changed after scan()"
+            raise CorruptError(what, file=file.name, offset=offset)
         batch = Batch(data, offset, np.array([0, len(data)], np.int64))
         error = batch.check(0, file.name) if self._verify else None
         if error is not None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import warnings
-import weakref
 import zlib
 from contextlib import suppress
 from types import TracebackType
 from typing import TypeAlias
 
-from ckptfmt.errors import CorruptError, DamageWarning, NotReadableError
+from ckptfmt.errors import CorruptError, DamageWarning, NotWritableError
 from ckptfmt.record.frame import HEADER_SIZE, encode_frame
-from ckptfmt.record.input import WBITS, Compression, open_source
+from ckptfmt.record.input import WBITS, Compression, Source
 from ckptfmt.record.reader import RecordReader
-from ckptfmt.storage.file import DescriptorFile
+from ckptfmt.storage.local import LOCAL, LocalFilesystem
+from ckptfmt.storage.output import GrowingFile, OutputFile
 from ckptfmt.wire.crc32c import crc32c, mask
 
 Data: TypeAlias = bytes | bytearray | memoryview
@@ -32,31 +30,31 @@ LONGEST_BEGUN = 1 << 32
 class RecordWriter:
     """Writes records to a file, which anybody may read meanwhile; a context manager.
 
-    A record is in the file when it was flushed or the writer closed. Should the program end before that,
+    A record is in the file after a flush, or when the writer is closed. Should the program end before that,
     what is there can be read up to the last whole record, and appended to.
 
     Parameters
     ----------
     path
-        The file.
+        The file. A link is written through; a device or a pipe is written to as it is.
     compression
         None, ``"GZIP"`` or ``"ZLIB"``, as TensorFlow's ``TFRecordOptions`` has them.
     append
-        Whether to go on behind the records of a file that is there. It must not be compressed; a last record
-        that is not all there is cut off, unless whole records stand in what would be.
+        Whether to go on after the records of an existing file. It must not be compressed; an incomplete last
+        record is cut off, unless whole records follow in its bytes.
     overwrite
-        Whether to replace a file that is there. That happens when the writer is closed; until then, and where
-        an exception ends the ``with`` block, or the writer is never closed, the file is what it was.
+        Whether to replace an existing file. That happens when the writer is closed; until then, and if
+        an exception ends the ``with`` block, or the writer is never closed, the file stays as it was.
 
     Raises
     ------
-    FileExistsError
-        There is one already, and neither ``append`` nor ``overwrite``.
+    AlreadyExistsError
+        The file exists, and neither ``append`` nor ``overwrite`` is given.
     CorruptError
         The file to append to is damaged, or not one of records.
-    NotReadableError
-        The system refuses. :meth:`write`, :meth:`flush` and :meth:`close` raise it too, where a disk is full
-        for example; nothing can be written then any more, and the last records may not be all there.
+    NotWritableError
+        The system refuses. :meth:`write`, :meth:`flush` and :meth:`close` raise it too, if a disk is full
+        for example; nothing can be written after that, and the last records may be incomplete.
     """
 
     def __init__(
@@ -76,141 +74,54 @@ class RecordWriter:
         if append and (compression is not None or overwrite):
             raise ValueError("append: want neither compression nor overwrite with it")
         self._deflater = zlib.compressobj(wbits=WBITS[compression]) if compression is not None else None
-        self._beside: str | None = None
-        self._remains: weakref.finalize[[str, int], RecordWriter] | None = None
-        self._error: NotReadableError | None = None
-        if append and os.path.exists(self.name):
-            self.position = _end_of(self.name)
-            mode = "r+b"
+        exists = LOCAL.path_type(self.name) is not None
+        self._output: OutputFile | GrowingFile
+        if append:
+            self.position = _end_of(self.name) if exists else 0
+            self._output = GrowingFile(self.name, append_at=self.position)
+        elif overwrite and exists:
+            self._output = OutputFile(self.name, overwrite=True)
         else:
-            mode = "xb"
-        try:
-            path = self._path(overwrite=overwrite)
-            mode = "wb" if overwrite and path == self.name else mode
-            if append and mode == "xb":
-                path = os.path.realpath(path)  # a link may lead to a file that is to be made
-            self._file = open(path, mode)  # noqa: SIM115  (closed by close)
-            if self._beside is not None:
-                self._remains = weakref.finalize(self, _remove, self._beside, os.getpid())
-            if mode == "r+b":
-                self._file.truncate(self.position)
-                self._file.seek(self.position)
-        except FileExistsError:
-            raise FileExistsError(f"{self.name}: got a file that is there already, want a new one") from None
-        except (OSError, ValueError) as error:
-            raise NotReadableError(self.name, getattr(error, "strerror", None) or str(error)) from error
-
-    def _path(self, *, overwrite: bool) -> str:
-        """Where to write: beside a file that is to be replaced."""
-        if not overwrite:
-            return self.name
-        # Where a link leads to, so that it stays one.
-        self._replaced = os.path.realpath(self.name)
-        try:
-            status = os.stat(self._replaced)
-        except FileNotFoundError:
-            return self.name
-        if not stat.S_ISREG(status.st_mode):
-            return self.name  # a device or a pipe
-        # A short name, since with that of the file it may be longer than the system allows.
-        directory = os.path.dirname(self._replaced)
-        self._beside = os.path.join(directory, f".{os.urandom(8).hex()}.tmp")
-        return self._beside
+            self._output = GrowingFile(self.name)
 
     def write(self, data: Data) -> int:
         """Write one record, and return where its frame begins (before compression).
 
-        Raises NotReadableError where the system refuses, ValueError where the writer is closed.
+        Raises NotWritableError if the system refuses, ValueError if the writer is closed.
         """
         view = memoryview(data)
         # Other layouts than that of bytes cannot be cast, nor can those of no items.
         view = view.cast("B") if view.c_contiguous and view.nbytes else memoryview(view.tobytes())
         head, foot = encode_frame(view)
-        self._check_open()
+        self._output.check_open()
         begin = self.position
         for piece in (head, view, foot):
-            self._write(piece if self._deflater is None else self._deflater.compress(piece))
+            self._output.write(piece if self._deflater is None else self._deflater.compress(piece))
         self.position += len(head) + len(view) + len(foot)
         return begin
 
-    def _check_open(self) -> None:
-        if self._error is not None:
-            raise self._error
-        if self._file.closed:
-            raise ValueError(f"{self.name}: the writer is closed")
-
-    def _write(self, data: bytes | memoryview) -> None:
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: OSError) -> NotReadableError:
-        """What is raised from now on, since nobody knows how much of a record is in the file."""
-        self._error = NotReadableError(self.name, error.strerror or str(error))
-        return self._error
-
     def flush(self) -> None:
-        """Hand all that was written to the system, so that others can read it; errors as of :meth:`write`."""
-        self._check_open()
+        """Hand everything written to the system, so that others can read it; errors as of :meth:`write`."""
+        self._output.check_open()
         if self._deflater is not None:
-            self._write(self._deflater.flush(zlib.Z_SYNC_FLUSH))
-        try:
-            self._file.flush()
-        except OSError as error:
-            raise self._failed(error) from error
+            self._output.write(self._deflater.flush(zlib.Z_SYNC_FLUSH))
+        self._output.flush()
 
     def close(self) -> None:
-        """Write what is left, see that it is on the disk, and close the file.
+        """Write what is left, make sure that it is on the disk, and close the file.
 
-        Raises NotReadableError where the system refuses; the file is closed all the same, and one that was to
+        Raises NotWritableError if the system refuses; the file is closed all the same, and one that was to
         be replaced is not.
         """
-        if self._file.closed:
+        if self._output.is_closed:
             return
         try:
-            if self._error is None:
+            if not self._output.has_failed:
                 if self._deflater is not None:
-                    self._write(self._deflater.flush())
-                self._file.flush()
-                self._sync()
-                self._file.close()
-                if self._beside is not None:
-                    os.replace(self._beside, self._replaced)
-                    self._beside = None
-                    self._forget()
-        except OSError as error:
-            if isinstance(error, NotReadableError):
-                raise
-            raise self._failed(error) from error
+                    self._output.write(self._deflater.flush())
+                self._output.commit()
         finally:
-            self._discard()
-
-    def _sync(self) -> None:
-        if self._beside is not None:
-            os.chmod(self._beside, stat.S_IMODE(os.stat(self._replaced).st_mode))
-        try:
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            # A pipe or a device has nothing to sync.
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
-                raise
-
-    def _discard(self) -> None:
-        """Close the file, without an error, and remove it where it was to replace another one."""
-        with suppress(OSError):
-            self._file.close()
-        if self._beside is not None:
-            with suppress(OSError):
-                os.unlink(self._beside)
-            self._beside = None
-            self._forget()
-
-    def _forget(self) -> None:
-        """There is nothing left that would have to be removed."""
-        if self._remains is not None:
-            self._remains.detach()
-            self._remains = None
+            self._output.discard()
 
     def __enter__(self) -> RecordWriter:
         return self
@@ -220,24 +131,17 @@ class RecordWriter:
     ) -> None:
         if kind is None:
             self.close()
-        elif self._beside is not None:
-            self._discard()
+        elif isinstance(self._output, OutputFile):
+            self._output.discard()
         else:
-            # What ended the block is told, not what follows from it.
-            with suppress(NotReadableError):
+            # What ended the block is raised, not what follows from it.
+            with suppress(NotWritableError):
                 self.close()
-
-
-def _remove(path: str, process: int) -> None:
-    """Remove what a writer has left that was never closed, unless it is that of another process."""
-    if os.getpid() == process:
-        with suppress(OSError):
-            os.unlink(path)
 
 
 def _end_of(path: str) -> int:
     """Where the last whole record of a file ends."""
-    source = open_source(path, DescriptorFile)
+    source = Source(path, LocalFilesystem("pread"))
     try:
         if source.compression is not None:
             raise CorruptError(f"compressed with {source.compression}: cannot be appended to", file=path)
@@ -252,8 +156,8 @@ def _end_of(path: str) -> int:
         if not _is_begun(source.read(0, HEADER_SIZE)):
             raise CorruptError("not a file of records: it does not begin with a length", file=path, offset=0)
         if (place := reader.find_in_tail()) is not None:
-            # Records behind one that was begun, or within it: nobody can tell, and they would be lost.
-            what = f"cannot be appended to: in what stands behind the last record there is one @0x{place:x}"
+            # Records after an incomplete one, or within it: nobody can tell, and they would be lost.
+            what = f"refusing to append: a complete record at 0x{place:x} follows the damaged tail"
             raise CorruptError(what, file=path, offset=reader.position)
         return reader.position
     finally:

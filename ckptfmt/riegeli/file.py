@@ -31,7 +31,14 @@ from functools import cached_property
 
 import numpy as np
 
-from ckptfmt.errors import ChecksumError, CorruptError, LimitError, TruncatedError, UnsupportedError
+from ckptfmt.errors import (
+    ChecksumError,
+    CkptfmtError,
+    CorruptError,
+    LimitError,
+    TruncatedError,
+    UnsupportedError,
+)
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.wire.coding import MAX_VARINT_BYTES, Buffer, decode_varint, decode_varints
 
@@ -421,30 +428,30 @@ class RiegeliFile:
 
     def _read_records(self, chunk: Chunk) -> _Records:
         """The records of a chunk, verified as far as wanted and decompressed."""
-        place = f"{self.file.name} @0x{chunk.begin:x}"
-        if chunk.type == TRANSPOSED_CHUNK:
-            raise UnsupportedError(f"{place}: the records are in a transposed chunk, which is not read yet")
         if chunk.type != SIMPLE_CHUNK:
-            raise UnsupportedError(f"{place}: records in a chunk of type 0x{chunk.type:02x}")
+            what = f"records in a chunk of type 0x{chunk.type:02x}"
+            if chunk.type == TRANSPOSED_CHUNK:
+                what = "the records are in a transposed chunk, which is not read yet"
+            raise UnsupportedError(what, file=self.file.name, offset=chunk.begin)
         data = self._read(_behind(chunk.begin, CHUNK_HEADER_SIZE), chunk.data_size)
         if len(data) <= self._verify_up_to:
             self._verify("chunk data", chunk.data_hash, data, chunk.begin)
         try:
-            return self._decode_simple(chunk, data, place)
-        except CorruptError as error:
+            return self._decode_simple(chunk, data)
+        except CkptfmtError as error:
             # Offsets in compressed data would say little: the chunk is the place.
             error.offset = 0
-            raise error.within(self.file.name, chunk.begin) from error.__cause__
+            raise error.at(self.file.name, chunk.begin) from error.__cause__
 
-    def _decode_simple(self, chunk: Chunk, data: memoryview, place: str) -> _Records:
+    def _decode_simple(self, chunk: Chunk, data: memoryview) -> _Records:
         if not data:
             raise TruncatedError("simple chunk", wanted=1, available=0)
         compression = data[0]
         if compression != STORED:
             if compression not in DECOMPRESSORS:
-                raise UnsupportedError(f"{place}: compression 0x{compression:02x}")
+                raise UnsupportedError(f"compression 0x{compression:02x}")
             if chunk.decoded_size > self._limit:
-                raise LimitError(f"{place}: bytes of a chunk", limit=self._limit, asked=chunk.decoded_size)
+                raise LimitError("bytes of a chunk", limit=self._limit, asked=chunk.decoded_size)
         size, pos = decode_varint(data, 1)
         if size > len(data) - pos:
             raise TruncatedError("sizes of records", wanted=size, available=len(data) - pos)

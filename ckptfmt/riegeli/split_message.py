@@ -74,8 +74,8 @@ class SplitProto:
         version = self._metadata.version.join_version
         if version > JOIN_VERSION:
             raise UnsupportedError(
-                f"{file.name}: split proto needs merging of version {version},"
-                f" here it is version {JOIN_VERSION}"
+                f"split proto needs merging of version {version}, here it is version {JOIN_VERSION}",
+                file=file.name,
             )
 
     @property
@@ -137,7 +137,7 @@ def _read_chunks(
             begin = stored.begin
             decoded += stored.decoded_size
             if decoded > limit:
-                raise LimitError(f"{name}: bytes of a split proto", limit=limit, asked=decoded)
+                raise LimitError("bytes of a split proto", limit=limit, asked=decoded, file=name)
         record = riegeli.record(used)
         if len(record) != info.size:
             raise CorruptError(

@@ -33,11 +33,13 @@ from ckptfmt.graph.meta.signature import Signatures
 from ckptfmt.graph.meta.variables import VARIABLE_OPS, Source, read_source, variable_sources
 from ckptfmt.graph.read.message_file import open_message
 from ckptfmt.graph.read.read import choose
+from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.saved_model.functions import ConcreteFunctions, ObjectFunction, object_functions
-from ckptfmt.storage.file import MappedFile
+from ckptfmt.storage.filesystem import Filesystem, read_small_file, walk
+from ckptfmt.storage.local import filesystem_of
 from ckptfmt.tensors.checkpoint import Checkpoint, open_checkpoint
 
 
@@ -134,7 +136,11 @@ class ModelVariables(Mapping[str, Array]):
 
 
 def open_saved_model(
-    directory: str | os.PathLike[str], *, tags: str | Iterable[str] | None = None
+    directory: str | os.PathLike[str],
+    *,
+    tags: str | Iterable[str] | None = None,
+    backend: str = "mmap",
+    fs: Filesystem | None = None,
 ) -> SavedModel:
     """Open the SavedModel in a directory.
 
@@ -144,11 +150,13 @@ def open_saved_model(
         The directory, or the file with the message in it: ``saved_model.pb``, ``.pbtxt`` or ``.cpb``, or of
         another name.
     tags
-        Which of its meta graphs, by all its tags; needed where it has several.
+        Which of its meta graphs, by all its tags; needed if it has several.
+    backend, fs
+        How files are read, and where they lie: see :func:`ckptfmt.open`.
 
     Raises
     ------
-    CheckpointNotFoundError
+    PathNotFoundError
         There is no SavedModel.
     UnsupportedError
         The path leads to something else; the message says what it is, and what reads it.
@@ -157,8 +165,8 @@ def open_saved_model(
     GraphError
         No meta graph has exactly these tags.
     """
-    path = os.fspath(directory)
-    with open_message(path, Holds.SAVED_MODEL) as file:
+    path, fs = os.fspath(directory), filesystem_of(backend, fs)
+    with open_message(path, Holds.SAVED_MODEL, fs) as file:
         # Where one is called so, and does not begin as one, parsing says what is wrong.
         is_called_so = os.path.basename(file.name) in SAVED_MODEL_FILES
         is_damaged = is_called_so and file.kind in (None, TEXT_FILE)
@@ -169,7 +177,7 @@ def open_saved_model(
             raise file.refusal(Holds.SAVED_MODEL)
     # Either the directory was given, or the file in it.
     folder = path if path != file.name else os.path.dirname(path) or os.curdir
-    return SavedModel(folder, message, file.name, tags)
+    return SavedModel(folder, message, file.name, tags, fs)
 
 
 def _stored_objects(nodes: Sequence[messages.SavedObject], graph: ObjectGraph) -> dict[int, int]:
@@ -214,7 +222,12 @@ class SavedModel:
     """An open SavedModel; properties read what they need when they are asked for."""
 
     def __init__(
-        self, directory: str, message: messages.SavedModel, file: str, tags: str | Iterable[str] | None
+        self,
+        directory: str,
+        message: messages.SavedModel,
+        file: str,
+        tags: str | Iterable[str] | None,
+        fs: Filesystem,
     ) -> None:
         self.directory = directory
         """The directory."""
@@ -224,6 +237,7 @@ class SavedModel:
         """The SavedModel message."""
         self.meta_graphs = tuple(MetaGraph(meta, file) for meta in message.meta_graphs)
         """All its meta graphs."""
+        self._fs = fs
         self._wide: SavedModel | None = None
         self._tags = None if tags is None else frozenset([tags] if isinstance(tags, str) else tags)
         if tags is not None:
@@ -236,7 +250,7 @@ class SavedModel:
 
     def narrowed(self, meta_graph: MetaGraph) -> SavedModel:
         """Return the same model with only one of its meta graphs; both have one checkpoint."""
-        model = SavedModel(self.directory, self.message, self.file, None)
+        model = SavedModel(self.directory, self.message, self.file, None, self._fs)
         model.meta_graphs = (meta_graph,)
         model._wide = self
         return model
@@ -254,7 +268,9 @@ class SavedModel:
         if self._wide is not None:
             return self._wide.checkpoint
         prefix = os.path.join(self.directory, "variables", "variables")
-        return open_checkpoint(prefix) if os.path.isfile(f"{prefix}.index") else None
+        if self._fs.path_type(f"{prefix}.index") != "file":
+            return None
+        return open_checkpoint(prefix, fs=self._fs)
 
     @cached_property
     def variables(self) -> ModelVariables:
@@ -329,7 +345,9 @@ class SavedModel:
         found = {}
         for asset in assets:
             path = os.path.join(self.directory, "assets", *self._safe(asset.filename))
-            found[asset.filename] = AssetFile(asset.filename, asset.tensor, path, os.path.isfile(path))
+            found[asset.filename] = AssetFile(
+                asset.filename, asset.tensor, path, self._fs.path_type(path) == "file"
+            )
         return found
 
     def _safe(self, filename: str) -> tuple[str, ...]:
@@ -351,7 +369,7 @@ class SavedModel:
     def assets_extra(self) -> dict[str, str]:
         """The files in ``assets.extra``, which the user put there: path by name."""
         base = os.path.join(self.directory, "assets.extra")
-        paths = (os.path.join(folder, name) for folder, _, names in os.walk(base) for name in names)
+        paths = (os.path.join(folder, name) for folder, found in walk(self._fs, base) for name in found.files)
         return {os.path.relpath(path, base).replace(os.sep, "/"): path for path in sorted(paths)}
 
     @property
@@ -407,13 +425,9 @@ class SavedModel:
 
     def _optional(self, name: str) -> bytes | None:
         path = os.path.join(self.directory, name)
-        if not os.path.isfile(path):
+        if self._fs.path_type(path) != "file":
             return None
-        file = MappedFile(path)
-        try:
-            return bytes(file.read(0, file.size))
-        finally:
-            file.close()
+        return read_small_file(self._fs, path, limit=MAX_BYTES, what=name)
 
     # --- the context -------------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ def read_footer(file: RandomAccessFile) -> Footer:
         metaindex, pos = decode_handle(data, 0)
         index, pos = decode_handle(data, pos)
     except CorruptError as error:
-        raise error.within(file.name, start) from None
+        raise error.at(file.name, start) from None
     return Footer(metaindex, index)
 
 
@@ -111,8 +111,13 @@ def read_block(file: RandomAccessFile, handle: BlockHandle) -> Buffer:
     try:
         contents = decompress(stored[: handle.size])
     except CorruptError as error:
-        raise error.within(file.name, handle.offset) from error.__cause__
+        raise error.at(file.name, handle.offset) from error.__cause__
     except LimitError as error:
-        what = f"{file.name} @0x{handle.offset:x}: memory for a compressed block of {handle.size} bytes"
-        raise LimitError(what, limit=error.limit, asked=error.asked) from error
+        raise LimitError(
+            f"memory for a compressed block of {handle.size} bytes",
+            limit=error.limit,
+            asked=error.asked,
+            file=file.name,
+            offset=handle.offset,
+        ) from error
     return bytes(contents) if len(contents) < COPY_BELOW else contents

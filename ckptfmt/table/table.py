@@ -127,4 +127,4 @@ class Table:
             raise self._located(error, handle) from error.__cause__
 
     def _located(self, error: CorruptError, handle: BlockHandle) -> CorruptError:
-        return error.within(self.file.name, handle.offset)
+        return error.at(self.file.name, handle.offset)

@@ -14,14 +14,16 @@ from ckptfmt.checkpoint.bulk import LARGE, read_tensors
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.checkpoint.find import CheckpointFiles, find_checkpoint
+from ckptfmt.checkpoint.files import CheckpointFiles
+from ckptfmt.checkpoint.find import find_checkpoint
 from ckptfmt.checkpoint.selection import Part, Selection, assemble
 from ckptfmt.checkpoint.slices import Region, TensorSlice, whole, within
 from ckptfmt.checkpoint.v1 import SliceFile
 from ckptfmt.errors import CorruptError
 from ckptfmt.integrity.verify import Progress, Report, verify_bundle, verify_slice_file
 from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
-from ckptfmt.storage.file import Opener, opener_of, working_directory
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.local import filesystem_of
 from ckptfmt.tensors.model_variables import object_variables, scope_variables
 from ckptfmt.tensors.slice_reader import SliceReader
 from ckptfmt.tensors.tensors import Tensors, check_name, not_found
@@ -32,7 +34,11 @@ RELEASED_FROM = 1 << 20
 
 
 def open_checkpoint(
-    path: str | os.PathLike[str], *, verify: bool = True, backend: Literal["mmap", "pread"] = "mmap"
+    path: str | os.PathLike[str],
+    *,
+    verify: bool = True,
+    backend: Literal["mmap", "pread"] = "mmap",
+    fs: Filesystem | None = None,
 ) -> Checkpoint:
     """Open a TensorFlow checkpoint, V2 or V1, from any path that leads to it.
 
@@ -49,6 +55,8 @@ def open_checkpoint(
         How files are read: ``"mmap"`` maps them, so that arrays are views and nothing is copied;
         ``"pread"`` reads them through descriptors into memory of the arrays' own, for network file systems,
         address spaces too small for the files, and files that may be cut short meanwhile.
+    fs
+        The file system that the path leads into, if it is not this machine's.
 
     Raises
     ------
@@ -61,13 +69,12 @@ def open_checkpoint(
     UnsupportedError
         The checkpoint excludes readers of this version.
     """
-    # Data files are opened when they are needed, wherever the working directory is by then.
-    opener = opener_of(backend, working_directory())
-    return _open_files(find_checkpoint(path), verify, opener)
+    fs = filesystem_of(backend, fs)
+    return _open_files(find_checkpoint(path, fs), verify, fs)
 
 
-def _open_files(files: CheckpointFiles, verify: bool, opener: Opener) -> Checkpoint:
-    store = Bundle(files, opener) if files.format == "v2" else SliceFile(files, opener)
+def _open_files(files: CheckpointFiles, verify: bool, fs: Filesystem) -> Checkpoint:
+    store = Bundle(files, fs) if files.format == "v2" else SliceFile(files, fs)
     return Checkpoint(store, verify=verify)
 
 
@@ -255,7 +262,7 @@ class Checkpoint(Tensors):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files anew.
-        return _open_files, (self._store.files, self._verify, self._store.opener)
+        return _open_files, (self._store.files, self._verify, self._store.fs)
 
     @cached_property
     def object_graph(self) -> ObjectGraph | None:

@@ -33,8 +33,9 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.checkpoint.names import AVERAGE, DEBIAS_SLOTS, MAX_SCOPES, VARIABLE_VALUE, below_scopes
+from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.object_graph.object_graph import ObjectGraph
+from ckptfmt.tensors.renaming import AVERAGE, DEBIAS_SLOTS, MAX_SCOPES, below_scopes
 
 COUNTERS = frozenset({"iter", "iterations", "_iterations"})
 """Edges from an optimizer to how many steps it has made."""

@@ -33,18 +33,22 @@ from typing import Any, Literal, TypeVar, overload
 import numpy as np
 
 from ckptfmt.arrays.array import Array, expected_size
-from ckptfmt.checkpoint import names as naming
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.checkpoint.names import Pattern, Rule
 from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.errors import CkptfmtError, GraphError, NameConflictError, TensorNotFoundError
+from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
 from ckptfmt.plans.expressions import Expression, Reading, Stored
 from ckptfmt.plans.plan import Plan, read_plan
+from ckptfmt.tensors import renaming
+from ckptfmt.tensors.nesting import nest
+from ckptfmt.tensors.renaming import Rule
 from ckptfmt.tensors.restore import Restored, RestoreReport
 from ckptfmt.tensors.slice_reader import SliceReader
+from ckptfmt.text.closest import closest_names
+from ckptfmt.text.patterns import Pattern, literal_prefixes, matcher
 from ckptfmt.wire.threads import default_threads
 
 T = TypeVar("T")
@@ -248,8 +252,8 @@ class Tensors(Mapping[str, Array]):
             A name is both that of a tensor and a scope of others, as ``w`` and ``w/Adam`` are: see
             :meth:`model_variables`.
         """
-        naming.nest(((name, _NOTHING) for name in self), separator)  # what is wrong with names comes first
-        return naming.nest(self.read(copy=copy).items(), separator)
+        nest(((name, _NOTHING) for name in self), separator)  # what is wrong with names comes first
+        return nest(self.read(copy=copy).items(), separator)
 
     # --- views -------------------------------------------------------------------------------------------
 
@@ -285,7 +289,7 @@ class Tensors(Mapping[str, Array]):
             raise ValueError("keep_rest: rules and functions say themselves what becomes of each name")
         if isinstance(names, str):
             raise TypeError(f"names: got the string {names!r}, want a mapping, rules or a function")
-        return View(self, naming.renamed(self, names if callable(names) else naming.by_rules(names)))
+        return View(self, renaming.renamed(self, names if callable(names) else renaming.by_rules(names)))
 
     def _by_mapping(self, names: Mapping[str, str], keep_rest: bool) -> dict[str, str]:
         for name in (*names, *names.values()):
@@ -293,11 +297,11 @@ class Tensors(Mapping[str, Array]):
         absent = self._absent(names.values())
         if absent:
             raise self._not_found(absent)
-        stored = naming.unique(((old, new) for new, old in names.items()), "tensor under several new names")
+        stored = renaming.unique(((old, new) for new, old in names.items()), "tensor under several new names")
         if not keep_rest:
             return dict(names)
         rest = [(name, name) for name in self if name not in stored]
-        return naming.unique([*names.items(), *rest], "new name for several tensors")
+        return renaming.unique([*names.items(), *rest], "new name for several tensors")
 
     def select(self, *patterns: Pattern, exclude: Pattern | Iterable[Pattern] = ()) -> View:
         """Return a view of the tensors that match any pattern (all, where none is given) and no ``exclude``.
@@ -306,11 +310,11 @@ class Tensors(Mapping[str, Array]):
         also matches itself. What ``re.compile`` returns is searched for anywhere in the name.
         """
         unwanted = (exclude,) if isinstance(exclude, (str, re.Pattern)) else tuple(exclude)
-        naming.matcher((*patterns, *unwanted))  # what is no pattern is an error now, not at first use
-        prefixes = naming.literal_prefixes(patterns)
+        matcher((*patterns, *unwanted))  # what is no pattern is an error now, not at first use
+        prefixes = literal_prefixes(patterns)
         return View(
             self,
-            lambda: naming.selected(
+            lambda: renaming.selected(
                 chain.from_iterable(map(self._names_below, prefixes)), patterns, unwanted
             ),
         )
@@ -323,7 +327,7 @@ class Tensors(Mapping[str, Array]):
         """Iterate over names among which one like ``name`` may be."""
         yield from self
 
-    def ema(self, suffix: str = naming.AVERAGE) -> View:
+    def ema(self, suffix: str = renaming.AVERAGE) -> View:
         """Return a view in which variables are read from their exponential moving averages.
 
         As ``tf.train.ExponentialMovingAverage.variables_to_restore`` maps them: ``w`` is read from
@@ -334,7 +338,7 @@ class Tensors(Mapping[str, Array]):
 
         The keys of ``tf.train.Checkpoint`` have other forms: ``ckpt.by_full_name().ema()``.
         """
-        return View(self, lambda: naming.averaged(dict.fromkeys(self), suffix))
+        return View(self, lambda: renaming.averaged(dict.fromkeys(self), suffix))
 
     def model_variables(self) -> View:
         """Return a view of the model's variables, without what training adds.
@@ -406,13 +410,13 @@ class Tensors(Mapping[str, Array]):
             new = None if stored is None else short.get(stored)
             if new is not None or rest:
                 claims.append((new or name, name))
-        clashes = naming.conflicts(claims) if len(dict(claims)) < len(claims) else {}
+        clashes = renaming.conflicts(claims) if len(dict(claims)) < len(claims) else {}
         if clashes and ambiguous == "error":
             raise NameConflictError('several tensors of one name (see ambiguous="key")', names=clashes)
         if clashes:
             claims = [(old if new in clashes else new, old) for new, old in claims]
         # A key may also be the short name of something else.
-        return View(self, naming.unique(claims, "several tensors of one name"))
+        return View(self, renaming.unique(claims, "several tensors of one name"))
 
     def apply(self, plan: Plan | str | os.PathLike[str]) -> PlanView:
         """Return a view of what a plan, or a plan file, makes of the tensors: renamed, dropped, transformed.
@@ -719,7 +723,7 @@ def not_found(absent: Sequence[str], known: Iterable[str], prefix: str) -> Tenso
     close: Sequence[str] = ()
     if len(absent) == 1:
         try:
-            close = naming.close_matches(absent[0], known)
+            close = closest_names(absent[0], known, ending=VARIABLE_VALUE)
         except CkptfmtError:
             close = ()  # names that cannot be read are no hint, and not what was asked about
     return TensorNotFoundError(absent[0], file=prefix, close_matches=close, names=absent)

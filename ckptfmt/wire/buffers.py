@@ -9,7 +9,7 @@ import numpy as np
 from ckptfmt.errors import LimitError
 
 
-def new_buffer(size: int, what: str) -> memoryview:
+def new_buffer(size: int, what: str, file: str | None = None) -> memoryview:
     """Return ``size`` writable bytes, uninitialised; LimitError, which says what for, where memory lacks.
 
     NumPy asks the system for huge pages where they are large, which ``bytearray`` does not.
@@ -18,7 +18,7 @@ def new_buffer(size: int, what: str) -> memoryview:
         return np.empty(size, np.uint8).data
     except (MemoryError, ValueError, OverflowError) as error:
         # ValueError, OverflowError: more than an address can tell.
-        raise LimitError(what, limit=memory_size(), asked=size) from error
+        raise LimitError(what, limit=memory_size(), asked=size, file=file) from error
 
 
 def memory_size() -> int:

@@ -163,7 +163,7 @@ def test_a_file_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ckptfmt.storage.file.os.open", refuse)
+        patch.setattr("ckptfmt.storage.local.os.open", refuse)
         for function in (read_checkpoint_state, latest_checkpoint):
             with pytest.raises(NotReadableError, match="Permission denied"):
                 function("run")
@@ -176,7 +176,7 @@ def test_a_file_that_goes_away_meanwhile(monkeypatch: pytest.MonkeyPatch) -> Non
         raise FileNotFoundError(2, "No such file or directory")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ckptfmt.storage.file.os.open", vanish)
+        patch.setattr("ckptfmt.storage.local.os.open", vanish)
         assert read_checkpoint_state("run") is None
 
 

@@ -16,8 +16,8 @@ import pytest
 import ckptfmt
 from ckptfmt.cli import app as application
 from ckptfmt.cli.render.text import escape, one_line, size_text
-from tests.cli.running import COMMAND, environment, run, run_json, spawn
 from tests.support import golden
+from tests.support.command_line import COMMAND, environment, run, run_json, spawn
 from tests.support.table_writer import write_bundle
 
 VERBS = [["ls"], ["show", "w"], ["verify"]]

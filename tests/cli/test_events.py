@@ -20,7 +20,7 @@ from ckptfmt.cli.verbs.events.export import EXPORTS
 from ckptfmt.cli.verbs.events.runs import gaps, restarts
 from ckptfmt.errors import UnsupportedError
 from ckptfmt.events import export
-from tests.cli.running import COMMAND, environment, on_terminal, run, run_json
+from tests.support.command_line import COMMAND, environment, on_terminal, run, run_json
 from tests.support.event_log import EVENTS, VERSION, frame, scalar, tensor_scalar, write_events
 
 
@@ -268,22 +268,22 @@ def test_an_image_that_appears_meanwhile_is_left_alone(
     monkeypatch.setattr(os, "makedirs", appear)
     result = run("events", path, "--images", image.parent)
     assert (result.exit_code, result.stderr) == (
-        4,
-        f"ckptfmt: {image}: got a file that is there already, want a new one\n",
+        2,
+        f"ckptfmt: {image}: file exists (pass overwrite=True to replace it)\n",
     )
     assert image.read_text() == "mine"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_links_are_replaced_not_followed(tmp_path: Path) -> None:
+def test_links_are_written_through(tmp_path: Path) -> None:
     path = write_events(tmp_path / "e.tfevents", image_events("a"))
     images = tmp_path / "images"
     images.mkdir()
     (images / "a_00000_step0_0.png").symlink_to(tmp_path / "victim")
     assert run("events", path, "--images", images).exit_code == 2
     assert run("events", path, "--images", images, "--overwrite").exit_code == 0
-    assert not (tmp_path / "victim").exists()
-    assert not (images / "a_00000_step0_0.png").is_symlink()
+    assert (images / "a_00000_step0_0.png").is_symlink()
+    assert (tmp_path / "victim").read_bytes().startswith(b"\x89PNG")
 
 
 def test_following_shows_what_is_written(logs: Path) -> None:
@@ -420,7 +420,7 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def refused(self: ckptfmt.EventFile, progress: Any = None) -> None:
         if self.path.endswith("b"):
-            raise UnsupportedError(f"{self.path}: not an event file", file=self.path)
+            raise UnsupportedError("not an event file", file=self.path)
         gather(self, progress)
 
     monkeypatch.setattr(ckptfmt.EventFile, "gather", refused)

@@ -9,7 +9,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.proto import messages
-from tests.cli.running import run, run_json
+from tests.support.command_line import run, run_json
 from tests.support.table_writer import write_bundle
 
 V = np.array([10, 20], np.float32)

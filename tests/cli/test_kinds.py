@@ -15,7 +15,7 @@ from ckptfmt.errors import CkptfmtError, UnsupportedError
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import format_text
 from ckptfmt.wire.crc32c import crc32c, mask
-from tests.cli.running import run, run_json
+from tests.support.command_line import run, run_json
 from tests.support.corpus import CORPUS
 from tests.support.golden import GOLDEN
 from tests.support.split_writer import Split

@@ -15,8 +15,8 @@ from ckptfmt.cli.render import output
 from ckptfmt.cli.render.collapse import collapse
 from ckptfmt.cli.verbs.ls import TIMES
 from ckptfmt.tensors.checkpoint import StoredEntries
-from tests.cli.running import COMMAND, environment, on_terminal, run, run_json, spawn
 from tests.support import golden
+from tests.support.command_line import COMMAND, environment, on_terminal, run, run_json, spawn
 from tests.support.table_writer import encode_bundle_index, encode_entry, write_bundle
 
 needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from tests.cli.running import on_terminal, run, run_json
+from tests.support.command_line import on_terminal, run, run_json
 from tests.support.table_writer import write_bundle
 
 FLOATS = {"dense/kernel": (3, 4), "dense/bias": (4,), "step": ()}

@@ -18,7 +18,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.proto import keras_metadata, messages
-from tests.cli.running import run, run_json
+from tests.support.command_line import run, run_json
 from tests.support.corpus import CORPUS
 from tests.support.corpus import entries as corpus_entries
 from tests.support.golden import GOLDEN

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from tests.cli.running import on_terminal, run, run_json
+from tests.support.command_line import on_terminal, run, run_json
 from tests.support.table_writer import write_bundle
 
 PLAN = r"""
@@ -111,7 +111,7 @@ def test_the_inverse_is_written_and_undoes_the_plan(model: str, plan: Path, tmp_
 def test_the_inverse_is_never_written_over_a_file(model: str, plan: Path) -> None:
     result = run("plan", model, plan, "--invert", plan)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == f"ckptfmt: {plan}: got a file that is there already, want a new one\n"
+    assert result.stderr == f"ckptfmt: {plan}: file exists (pass overwrite=True to replace it)\n"
     assert plan.read_text() == PLAN
 
 

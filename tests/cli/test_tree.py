@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from tests.cli.running import on_terminal, run, run_json
 from tests.support import golden
+from tests.support.command_line import on_terminal, run, run_json
 from tests.support.corpus import CHECKPOINT_KINDS, CORPUS, entries, has_variables
 from tests.support.object_graph import encode_graph, encode_node, encode_variable
 from tests.support.table_writer import encode_bundle_index, encode_entry, write_bundle
@@ -220,7 +220,7 @@ def test_a_damaged_entry_is_a_question_mark(tmp_path: Path) -> None:
     assert result.stdout.splitlines()[1:3] == ["|-- a  ?", "|-- b  float32 [2]  8 B"]
     assert result.stderr.startswith("ckptfmt: ")
     tree = run_json("tree", path, code=3)
-    assert tree["nodes"][1]["error"]["type"] == "CorruptError"
+    assert tree["nodes"][1]["error"]["type"] == "TruncatedError"
     assert tree["totals"]["unreadable"] == 1
 
 

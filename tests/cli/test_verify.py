@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ckptfmt.cli.render import progress
-from tests.cli.running import on_terminal, run, run_json, spawn
 from tests.support import golden
+from tests.support.command_line import on_terminal, run, run_json, spawn
 from tests.support.table_writer import write_bundle
 
 

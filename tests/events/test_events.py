@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 import ckptfmt
 from ckptfmt.errors import (
-    CheckpointNotFoundError,
     CorruptError,
     LimitError,
     MissingDependencyError,
+    PathNotFoundError,
     TensorNotFoundError,
     UnsupportedError,
 )
@@ -316,11 +316,9 @@ def test_runs_below_a_directory(tmp_path: Path) -> None:
         "eval/a": str(tmp_path / "eval" / "a"),
         "train": str(tmp_path / "train"),
     }
-    with pytest.raises(
-        CheckpointNotFoundError, match=r"no event file in this directory; it has 1 runs? .*: a"
-    ):
+    with pytest.raises(PathNotFoundError, match=r"no event file in this directory; it has 1 runs? .*: a"):
         ckptfmt.open_events(tmp_path / "eval")
-    with pytest.raises(CheckpointNotFoundError):
+    with pytest.raises(PathNotFoundError):
         ckptfmt.find_runs(tmp_path / "nothing")
 
 
@@ -337,7 +335,7 @@ def test_what_is_no_event_file_is_called_what_it_is(tmp_path: Path) -> None:
             ckptfmt.open_events(tmp_path / name).gather()
         with pytest.raises(UnsupportedError, match=what):
             list(ckptfmt.open_events(tmp_path / name))
-    with pytest.raises(CheckpointNotFoundError):
+    with pytest.raises(PathNotFoundError):
         ckptfmt.open_events(tmp_path / "nothing")
     with pytest.raises(UnsupportedError, match=r"open_events reads it, 'ckptfmt events' shows it"):
         ckptfmt.read_graph(write_events(tmp_path / "e", [VERSION]))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import MissingDependencyError, NotReadableError, TensorNotFoundError
+from ckptfmt.errors import MissingDependencyError, NotWritableError, TensorNotFoundError
 from ckptfmt.events import export
 from tests.support.event_log import VERSION, scalar, write_events
 
@@ -226,12 +226,15 @@ def test_a_file_is_synced_before_it_takes_its_name(
 ) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     done: list[str] = []
-    sync, replace = os.fsync, os.replace
+    sync, link, replace = os.fsync, os.link, os.replace
     monkeypatch.setattr(os, "fsync", lambda number: (done.append("sync"), sync(number)))
-    monkeypatch.setattr(os, "replace", lambda old, new: (done.append("replace"), replace(old, new)))
+    monkeypatch.setattr(os, "link", lambda old, new: (done.append("name"), link(old, new)))
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append("name"), replace(old, new)))
     for suffix in export.FORMATS:
         run.write(tmp_path / f"r{suffix}")
-    assert done == ["sync", "replace"] * 4
+        run.write(tmp_path / f"r{suffix}", overwrite=True)
+    # The file, its name, the directory.
+    assert done == ["sync", "name", "sync"] * 8
 
 
 def test_a_file_is_not_replaced_where_writing_fails(
@@ -246,7 +249,7 @@ def test_a_file_is_not_replaced_where_writing_fails(
     for suffix in export.FORMATS:
         path = tmp_path / f"r{suffix}"
         path.write_text("mine")
-        with pytest.raises(NotReadableError, match="No space left on device"):
+        with pytest.raises(NotWritableError, match="No space left on device"):
             run.write(path, overwrite=True)
         assert path.read_text() == "mine"
     assert not list(tmp_path.glob("*.tmp"))
@@ -262,9 +265,9 @@ def test_what_is_there_is_left_alone(run: ckptfmt.EventFile, tmp_path: Path) -> 
         assert path.read_text() == "mine"
         run.write(path, overwrite=True)
         assert path.read_bytes() != b"mine"
-        with pytest.raises(NotReadableError):
+        with pytest.raises(NotWritableError):
             run.write(tmp_path / "no" / f"r{suffix}")
-        with pytest.raises(NotReadableError):
+        with pytest.raises(NotWritableError):
             run.write(f"{tmp_path}/a\0{suffix}")
     with pytest.raises(ValueError, match=r"got a name with the end '.xlsx', want one of .csv, .jsonl"):
         run.write(tmp_path / "r.xlsx")
@@ -276,7 +279,7 @@ def test_no_table_is_made_for_a_file_that_is_there(
 ) -> None:
     monkeypatch.delattr(export, "chunks_of")
     (tmp_path / "r.csv").write_text("mine")
-    with pytest.raises(FileExistsError, match="got a file that is there already, want a new one"):
+    with pytest.raises(FileExistsError, match="file exists"):
         run.write(tmp_path / "r.csv")
 
 

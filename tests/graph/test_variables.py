@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ckptfmt
-from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, CorruptError, GraphError
+from ckptfmt.errors import CkptfmtError, CorruptError, GraphError, PathNotFoundError
 from ckptfmt.graph.meta.variables import SavedVariable, read_saved_variables
 from ckptfmt.proto import messages
 from ckptfmt.proto.messages import MetaGraphDef
@@ -171,7 +171,7 @@ def test_a_long_chain_is_followed_without_recursion(tmp_path: Path) -> None:
 
 
 def test_no_file_is_not_found(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointNotFoundError):
+    with pytest.raises(PathNotFoundError):
         read_saved_variables(tmp_path / "none")
 
 

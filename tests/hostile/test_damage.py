@@ -14,7 +14,9 @@ import pytest
 import ckptfmt
 from ckptfmt.checkpoint import bulk
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.find import CheckpointFiles, find_checkpoint
+from ckptfmt.checkpoint.directory import Directories
+from ckptfmt.checkpoint.files import CheckpointFiles
+from ckptfmt.checkpoint.find import find_checkpoint
 from ckptfmt.errors import (
     CheckpointNotFoundError,
     ChecksumError,
@@ -23,12 +25,12 @@ from ckptfmt.errors import (
     TensorNotFoundError,
     TruncatedError,
 )
-from ckptfmt.filenames import data_files
+from ckptfmt.storage.local import LOCAL
 from ckptfmt.table import Table
 from ckptfmt.table.format import TRAILER_SIZE
 from ckptfmt.wire import threads as pieces
 from tests.support.golden import GOLDEN, load
-from tests.support.memory_file import MemoryDisk, MemoryFile, open_files
+from tests.support.memory_filesystem import MemoryFile, MemoryFilesystem, open_files
 
 Value = Any
 """What an array holds, so that two can be compared to the last bit."""
@@ -153,7 +155,7 @@ class Case:
 @cache
 def case_of(name: str) -> Case:
     found = find_checkpoint(load(name).path)
-    paths = [*found.tables, *(data_files(found.prefix) if found.format == "v2" else ())]
+    paths = [*found.tables, *(Directories(LOCAL).data_files(found.prefix) if found.format == "v2" else ())]
     files = {path: Path(path).read_bytes() for path in paths}
     tables = found.tables if found.format == "v1" else ()
     ckpt = open_files(files, prefix=found.prefix, tables=tables)
@@ -251,7 +253,7 @@ class DataFile:
 
     def __init__(self, case: Case, path: str, way: Way = ONE) -> None:
         self.case = case
-        disk = MemoryDisk(case.files, has_views=way.has_views)
+        disk = MemoryFilesystem(case.files, has_views=way.has_views)
         self._bundle = Bundle(CheckpointFiles(case.prefix, "v2", (f"{case.prefix}.index",)), disk)
         self._file = disk.files[path]
         self.content = case.files[path]

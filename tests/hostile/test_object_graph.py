@@ -14,7 +14,7 @@ from ckptfmt import ObjectGraph
 from ckptfmt.errors import CkptfmtError, CorruptError, LimitError
 from ckptfmt.wire.crc32c import crc32c
 from tests.support import golden
-from tests.support.memory_file import open_bundle
+from tests.support.memory_filesystem import open_bundle
 from tests.support.object_graph import check_laws, encode_graph, encode_node, encode_variable
 from tests.support.table_writer import encode_bundle_index, encode_entry, encode_field
 

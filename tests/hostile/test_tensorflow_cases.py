@@ -36,7 +36,7 @@ from tests.hostile.test_hostile import (
     v1_meta,
     v1_table,
 )
-from tests.support.memory_file import PREFIX, open_bundle, open_files, open_tables
+from tests.support.memory_filesystem import PREFIX, open_bundle, open_files, open_tables
 from tests.support.table_writer import (
     HEADER,
     RawBlock,

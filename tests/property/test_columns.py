@@ -20,7 +20,7 @@ from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.table import Table
 from ckptfmt.table.block import Block
 from tests.support.golden import GOLDEN
-from tests.support.memory_file import MemoryFile, open_bundle
+from tests.support.memory_filesystem import MemoryFile, open_bundle
 from tests.support.table_writer import (
     HEADER,
     encode_block,

@@ -17,7 +17,7 @@ from ckptfmt.checkpoint.selection import select
 from ckptfmt.checkpoint.slices import whole
 from ckptfmt.dtypes import as_dtype
 from ckptfmt.errors import TruncatedError
-from tests.support.memory_file import MemoryFile
+from tests.support.memory_filesystem import MemoryFile
 
 BEFORE = b"before!"
 

@@ -17,9 +17,9 @@ import pytest
 import ckptfmt
 from ckptfmt.errors import ChecksumError, CorruptError, DamageWarning, TruncatedError
 from ckptfmt.record import reader as reading
-from ckptfmt.record.input import open_source
+from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
-from ckptfmt.storage.file import DescriptorFile
+from ckptfmt.storage.local import DescriptorFile, LocalFilesystem
 from tests.record.test_record import claim, frame, read, write
 
 DATA = [b"record %d" % number * (1 + number % 3) for number in range(50)]
@@ -36,7 +36,7 @@ def places(records: ckptfmt.Records) -> list[tuple[int, int]]:
 
 
 def reader_of(path: Path, **options: bool) -> RecordReader:
-    return RecordReader(open_source(str(path), DescriptorFile), **options)
+    return RecordReader(Source(str(path), LocalFilesystem("pread")), **options)
 
 
 def rest_of(reader: RecordReader) -> list[bytes]:
@@ -324,11 +324,22 @@ class Interrupted(DescriptorFile):
         return super().read(offset, size)
 
 
+class Opening(LocalFilesystem):
+    """The file system of this machine, whose files are of another class."""
+
+    def __init__(self, file: type[DescriptorFile]) -> None:
+        super().__init__()
+        object.__setattr__(self, "_file", file)
+
+    def open(self, path: str, *, changing: bool = False) -> DescriptorFile:
+        return self._file(path)  # type: ignore[attr-defined, no-any-return]
+
+
 @PLAIN_OR_NOT
 def test_reading_that_was_interrupted_is_gone_on_with(tmp_path: Path, compress: object) -> None:
     data = [np.random.default_rng(i).bytes(300_000) for i in range(40)]
     path = write(tmp_path / "r", compress(b"".join(map(frame, data))))  # type: ignore[operator]
-    reader = RecordReader(open_source(str(path), Interrupted))
+    reader = RecordReader(Source(str(path), Opening(Interrupted)))
     Interrupted.left = 1
     found: dict[int, bytes] = {}
     for _ in range(2):
@@ -350,7 +361,7 @@ def test_what_is_read_of_damage_goes_by_the_byte(
     for count in (1000, 16_000):
         path = write(tmp_path / "r", (frame(b"") + damage) * count)
         monkeypatch.setattr(Counted, "asked", 0)
-        rest_of(RecordReader(open_source(str(path), Counted)))
+        rest_of(RecordReader(Source(str(path), Opening(Counted))))
         read_of_each.append(Counted.asked / count)
     assert read_of_each[1] < min(16_000, 2 * read_of_each[0])
 

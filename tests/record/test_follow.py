@@ -13,20 +13,20 @@ from pathlib import Path
 import pytest
 
 import ckptfmt
-from ckptfmt.record.input import open_source
+from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
-from ckptfmt.storage.file import BACKENDS
+from ckptfmt.storage.local import LocalFilesystem
 from tests.record.test_record import frame, write
 
 DATA = [b"record %d" % number for number in range(20)]
 CONTENT = b"".join(map(frame, DATA))
 OTHER = [b"other record %d" % number for number in range(60)]
 
-BOTH = pytest.mark.parametrize("backend", BACKENDS)
+BOTH = pytest.mark.parametrize("backend", ["mmap", "pread"])
 
 
 def reader_of(path: Path, backend: str = "pread") -> RecordReader:
-    return RecordReader(open_source(str(path), BACKENDS[backend]))
+    return RecordReader(Source(str(path), LocalFilesystem(backend)))
 
 
 def rest_of(reader: RecordReader) -> list[bytes]:

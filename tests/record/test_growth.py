@@ -11,9 +11,9 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import CorruptError, DamageWarning, TruncatedError
-from ckptfmt.record.input import open_source
+from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
-from ckptfmt.storage.file import DescriptorFile
+from ckptfmt.storage.local import LocalFilesystem
 from tests.record.test_record import claim, frame, write
 from tests.support.event_log import VERSION, open_quietly, scalar, tensor_scalar, write_events
 
@@ -27,7 +27,7 @@ class Growing:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.reader = RecordReader(open_source(str(path), DescriptorFile))
+        self.reader = RecordReader(Source(str(path), LocalFilesystem("pread")))
         self.records: list[tuple[int, bytes]] = []
 
     def look(self) -> None:
@@ -146,7 +146,7 @@ def test_frames_that_were_taken_for_records_are_given_back(tmp_path: Path) -> No
 def test_nothing_is_appended_where_records_would_be_cut_off(behind: bytes, tmp_path: Path) -> None:
     path = write(tmp_path / "r", CONTENT + behind)
     with pytest.raises(
-        CorruptError, match=f"r @0x{len(CONTENT):x}: cannot be appended to: .* there is one @0x"
+        CorruptError, match=f"r @0x{len(CONTENT):x}: refusing to append: a complete record at 0x"
     ):
         ckptfmt.RecordWriter(path, append=True)
     assert path.read_bytes() == CONTENT + behind

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import CorruptError, NotReadableError
+from ckptfmt.errors import CorruptError, NotWritableError
 from tests.record.test_record import HELLO, claim, frame, write
 
 FULL = "/dev/full"
@@ -35,14 +35,14 @@ def write_and_flush(writer: ckptfmt.RecordWriter, data: bytes) -> None:
 def test_a_full_disk_is_an_error_of_this_package(compression: object) -> None:
     for size in (1, 10_000_000):
         writer = ckptfmt.RecordWriter(FULL, overwrite=True, compression=compression)  # type: ignore[arg-type]
-        with pytest.raises(NotReadableError, match=f"{FULL}: No space left on device"):
+        with pytest.raises(NotWritableError, match=f"{FULL}: No space left on device"):
             write_and_flush(writer, os.urandom(size))
         # What is in the file nobody knows: nothing can be written behind it.
         for again in (writer.flush, lambda writer=writer: writer.write(b"x")):
-            with pytest.raises(NotReadableError, match="No space left"):
+            with pytest.raises(NotWritableError, match="No space left"):
                 again()
         writer.close()
-    with pytest.raises(NotReadableError, match="No space left"):  # noqa: SIM117
+    with pytest.raises(NotWritableError, match="No space left"):  # noqa: SIM117
         with ckptfmt.RecordWriter(FULL, overwrite=True, compression=compression) as writer:  # type: ignore[arg-type]
             writer.write(b"x")
     with pytest.raises(ZeroDivisionError):

@@ -150,7 +150,7 @@ def test_what_is_written_tensorflow_reads(definition: Any, tmp_path: Path, name:
     else:
         assert v1.GraphDef.FromString(path.read_bytes()) == definition
     assert ckptfmt.read_graph(path) == graph
-    with pytest.raises(GraphError, match="there already"):
+    with pytest.raises(FileExistsError, match="file exists"):
         graph.write(path)
     before = path.read_bytes()
     graph.write(path, overwrite=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, CorruptError, GraphError
+from ckptfmt.errors import CkptfmtError, CorruptError, GraphError, PathNotFoundError
 from ckptfmt.graph.meta.variables import VARIABLE_OPS
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.saved_model.structured import NamedValues, TensorSpec, TypeSpec, decode_value
@@ -86,7 +86,7 @@ def test_meta_graphs_are_chosen_by_all_their_tags(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_one_says_what_was_tried(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointNotFoundError, match=r"saved_model\.cpb") as caught:
+    with pytest.raises(PathNotFoundError, match=r"saved_model\.cpb") as caught:
         ckptfmt.open_saved_model(tmp_path)
     assert len(caught.value.tried) == 3
     (tmp_path / "saved_model.pbtxt").write_text("nonsense {")

@@ -9,7 +9,7 @@ from ckptfmt.errors import ChecksumError, CorruptError, TruncatedError
 from ckptfmt.table import Table
 from ckptfmt.table.format import BlockHandle, Footer, decode_handle, read_block, read_footer
 from ckptfmt.wire.crc32c import crc32c, mask
-from tests.support.memory_file import MemoryFile, open_bundle
+from tests.support.memory_filesystem import MemoryFile, open_bundle
 from tests.support.table_writer import (
     RawBlock,
     append_block,

@@ -9,7 +9,7 @@ import pytest
 from ckptfmt.errors import ChecksumError, CorruptError
 from ckptfmt.table import Table
 from ckptfmt.table.format import FOOTER_SIZE, TRAILER_SIZE
-from tests.support.memory_file import MemoryFile, open_bundle
+from tests.support.memory_filesystem import MemoryFile, open_bundle
 from tests.support.table_writer import (
     HEADER,
     RawBlock,

@@ -95,7 +95,8 @@ def _opened(
         beside = _SHARDS.sub("", checkpoint.prefix) + ".meta"
         if graph_path is None and not os.path.isfile(beside):
             raise errors.CheckpointNotFoundError(
-                f"{checkpoint.prefix}: a checkpoint without its graph: {beside} is not there; see --graph",
+                f"a checkpoint without its graph: {beside} is not there; see --graph",
+                file=checkpoint.prefix,
                 tried=[beside],
             )
         yield ckptfmt.read_meta_graph(graph_path or beside, tags=tags), checkpoint

@@ -231,15 +231,13 @@ def _no_match(checkpoint: Checkpoint, patterns: Sequence[str]) -> errors.TensorN
             checkpoint.entries[first]
         except errors.TensorNotFoundError as error:
             close = error.close_matches
-    no_match = errors.TensorNotFoundError(" ".join(patterns), file=checkpoint.prefix, close_matches=close)
-    message = f"{checkpoint.prefix}: no tensor matches {' or '.join(map(repr, patterns))}"
+    what = f"no tensor matches {' or '.join(map(repr, patterns))}"
     plain = not set("".join(patterns)) & set("*?[")
     if plain and (not close or any(first in name for name in checkpoint.entries)):
-        message += f"; patterns are globs: try {f'*{first}*'!r}"
-    if close:
-        message += f"; did you mean {' or '.join(map(repr, close))}?"
-    no_match.args = (message,)
-    return no_match
+        what += f"; patterns are globs: try {f'*{first}*'!r}"
+    return errors.TensorNotFoundError(
+        " ".join(patterns), file=checkpoint.prefix, close_matches=close, what=what
+    )
 
 
 def _collapse(rows: Sequence[Row]) -> list[Row]:

@@ -63,7 +63,7 @@ def command(path: str, plan_path: str, inverse_path: str | None, as_json: bool) 
     plan = ckptfmt.read_plan(plan_path)
     if inverse_path is not None and Path(inverse_path).exists():
         # Before anything is shown; the writer looks again.
-        raise errors.PlanError(f"{inverse_path}: got a file that is there already, want a new one")
+        raise errors.AlreadyExistsError(inverse_path)
     with ckptfmt.open(path) as checkpoint:
         findings = plan.lint(checkpoint)
         fates = plan.dry_run(checkpoint)

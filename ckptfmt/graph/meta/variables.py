@@ -28,6 +28,7 @@ from ckptfmt.graph.node import Output, parse_function_output, parse_output
 from ckptfmt.graph.read.read import read_meta_graph
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
+from ckptfmt.storage.filesystem import Filesystem
 
 Region: TypeAlias = "tuple[tuple[int, int], ...]"
 """Start and stop in each dimension."""
@@ -81,7 +82,9 @@ _PASSING = frozenset({"Identity", "IdentityN", "Enter", "RefEnter", "RefIdentity
 _DIGITS = re.compile(r"[0-9]{1,19}")
 
 
-def read_saved_variables(path: str | os.PathLike[str]) -> dict[str, SavedVariable]:
+def read_saved_variables(
+    path: str | os.PathLike[str], *, fs: Filesystem | None = None
+) -> dict[str, SavedVariable]:
     """Return what the Saver of a ``.meta`` file, binary or text, would restore: name in the checkpoint first.
 
     In the order in which it restores them.
@@ -93,10 +96,10 @@ def read_saved_variables(path: str | os.PathLike[str]) -> dict[str, SavedVariabl
     GraphError
         The graph has variables, and nothing says which of them are saved; or the names are computed when it
         runs.
-    CheckpointNotFoundError, NotReadableError
+    PathNotFoundError, NotReadableError
         There is no such file, or the system refuses it.
     """
-    meta = read_meta_graph(path)
+    meta = read_meta_graph(path, fs=fs)
     if not meta.message.HasField("graph_def"):
         raise CorruptError("not a MetaGraphDef: it has no graph", file=meta.file)
     return saved_variables(meta.message, meta.file)
@@ -111,7 +114,7 @@ def saved_variables(meta: messages.MetaGraphDef, file: str) -> dict[str, SavedVa
     if "variables" in meta.collection_def:
         return _collected(meta.collection_def["variables"], graph)
     if any(node.op in VARIABLE_OPS for node in meta.graph_def.node):
-        raise GraphError(f"{file}: neither a Saver nor a collection says which variables are saved")
+        raise GraphError("neither a Saver nor a collection says which variables are saved", file=file)
     return {}
 
 
@@ -226,7 +229,8 @@ class _Graph:
         """The constant strings that an input of a node is, as many as are wanted."""
         source = self.input(node, index).node
         if source.op != "Const":
-            raise GraphError(f"{self.file}: input {index} is no constant but a {source.op}", node=node.name)
+            what = f"input {index} is not a constant but a {source.op}"
+            raise GraphError(what, node=node.name, file=self.file)
         tensor = source.attr["value"].tensor if "value" in source.attr else messages.TensorProto()
         shape = [dim.size for dim in tensor.tensor_shape.dim]
         # Before decoding: a shape of a few bytes may ask for any number of strings.
@@ -239,7 +243,7 @@ class _Graph:
         try:
             values = decode_tensor_proto(tensor.SerializeToString()).ravel().tolist()
         except CorruptError as error:
-            raise error.within(self.file) from None
+            raise error.at(self.file, 0) from None
         # Each once: one value may stand for any number.
         texts = {value: value.decode("utf-8", "surrogateescape") for value in values}
         return [texts[value] for value in values]

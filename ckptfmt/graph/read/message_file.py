@@ -7,8 +7,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import TypeVar
 
-from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError
-from ckptfmt.filenames import SAVED_MODEL_FILES, kind_of
+from ckptfmt.errors import CkptfmtError, PathNotFoundError
+from ckptfmt.filenames import SAVED_MODEL_FILES
 from ckptfmt.filetype.kinds import (
     HEAD_SIZE,
     SPLIT,
@@ -28,7 +28,10 @@ from ckptfmt.graph.tensor_content import Span, take_out
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message, parse_text
 from ckptfmt.riegeli.split_message import SplitProto
-from ckptfmt.storage.file import MappedFile, MemoryFile, RandomAccessFile
+from ckptfmt.storage.file import RandomAccessFile
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.in_memory import MemoryFile
+from ckptfmt.storage.local import LOCAL
 from ckptfmt.wire.buffers import new_buffer
 
 M = TypeVar("M", bound="messages.GraphDef | messages.MetaGraphDef | messages.SavedModel")
@@ -37,11 +40,12 @@ M = TypeVar("M", bound="messages.GraphDef | messages.MetaGraphDef | messages.Sav
 class MessageFile:
     """An open file of one message."""
 
-    def __init__(self, file: RandomAccessFile) -> None:
-        """Take over a file."""
+    def __init__(self, file: RandomAccessFile, fs: Filesystem | None) -> None:
+        """Take over a file, which lies in a file system unless it is bytes in memory."""
         self.name = file.name
         """The path, or what errors call bytes."""
         self._file = file
+        self._fs = fs
 
     @cached_property
     def _stored(self) -> Kind | None:
@@ -88,16 +92,16 @@ class MessageFile:
 
     def _copy(self, span: Span) -> memoryview:
         # Not a view of the file: graphs are changed and written where they were read, in any way.
-        out = new_buffer(span.size, f"{self.name}: memory for a constant")
+        out = new_buffer(span.size, "memory for a constant", self.name)
         self._file.read_into(span.offset, out)
         self._file.release(span.offset, span.size)
         return out.toreadonly()
 
     def refusal(self, wanted: Holds) -> CkptfmtError:
         """Return the error for a file that holds something else than was wanted."""
-        if self._split is None and not isinstance(self._file, MemoryFile):
+        if self._split is None and self._fs is not None:
             # By its path, which tells more.
-            return refusal(self.name, wanted)
+            return refusal(self._fs, self.name, wanted)
         return refusal_of(self.kind, self.name, wanted)
 
     def __enter__(self) -> MessageFile:
@@ -110,13 +114,13 @@ class MessageFile:
 
 
 def open_message(
-    source: str | os.PathLike[str] | bytes | bytearray | memoryview, wanted: Holds
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview, wanted: Holds, fs: Filesystem = LOCAL
 ) -> MessageFile:
     """Open a file, or the one that makes a directory a SavedModel, or what such a file holds.
 
     Raises
     ------
-    CheckpointNotFoundError
+    PathNotFoundError
         There is none; ``.tried`` has the paths looked at.
     UnsupportedError
         The path leads to a directory of checkpoints, or is the prefix of one.
@@ -124,20 +128,20 @@ def open_message(
         The system refuses it.
     """
     if isinstance(source, bytes | bytearray | memoryview):
-        return MessageFile(MemoryFile(source))
+        return MessageFile(MemoryFile(source), None)
     path = os.fspath(source)
-    there = kind_of(path)
+    there = fs.path_type(path)
     if there == "file":
-        return MessageFile(MappedFile(path))
+        return MessageFile(fs.open(path), fs)
     tried = [os.path.join(path, name) for name in SAVED_MODEL_FILES]
-    found = next((file for file in tried if kind_of(file) == "file"), None)
+    found = next((file for file in tried if fs.path_type(file) == "file"), None)
     if found is not None:
-        return MessageFile(MappedFile(found))
-    kind = recognise_path(path)
+        return MessageFile(fs.open(found), fs)
+    kind = recognise_path(fs, path)
     if kind is not None:
-        raise misfit(path, kind, wanted)
+        raise misfit(path, kind, wanted, fs)
     if there != "directory":
-        return MessageFile(MappedFile(path))  # its error says why not
-    example = example_in(path)
-    what = f"{path}: no SavedModel in this directory: tried {', '.join(tried)}"
-    raise CheckpointNotFoundError("; ".join(filter(None, [what, example])), tried=tried)
+        return MessageFile(fs.open(path), fs)  # its error says why not
+    example = example_in(fs, path)
+    what = f"no SavedModel in this directory: tried {', '.join(tried)}"
+    raise PathNotFoundError("; ".join(filter(None, [what, example])), file=path, tried=tried)

@@ -11,10 +11,16 @@ from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.read.message_file import MessageFile, open_message
 from ckptfmt.proto import messages
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.local import filesystem_of
 
 
 def read_graph(
-    path: str | os.PathLike[str] | bytes | bytearray | memoryview, *, tags: Iterable[str] | None = None
+    path: str | os.PathLike[str] | bytes | bytearray | memoryview,
+    *,
+    tags: Iterable[str] | None = None,
+    backend: str = "mmap",
+    fs: Filesystem | None = None,
 ) -> Graph:
     """Return the graph in a file: a GraphDef, a MetaGraphDef or a SavedModel, serialized or as text.
 
@@ -24,7 +30,9 @@ def read_graph(
         The file; what it holds is told by its content. Or the directory of a SavedModel. Or what
         such a file holds, as bytes, which are never a path: the ``graph_def`` of an event, for one.
     tags
-        Which meta graph of a SavedModel; needed where it has several.
+        Which meta graph of a SavedModel; needed if it has several.
+    backend, fs
+        How files are read, and where they lie: see :func:`ckptfmt.open`.
 
     Raises
     ------
@@ -34,23 +42,27 @@ def read_graph(
         The path leads to something else; the message says what it is, and what reads it.
     GraphError
         No meta graph of a SavedModel has these tags, or there are several and none were given.
-    CheckpointNotFoundError, NotReadableError
+    PathNotFoundError, NotReadableError
         There is no such file, or the system refuses it.
     """
-    with open_message(path, Holds.GRAPH) as file:
+    with open_message(path, Holds.GRAPH, filesystem_of(backend, fs)) as file:
         if file.holds is Holds.GRAPH:
             return Graph(file.parse_outline(), file.name)
         return _meta_graph(file, tags, Holds.GRAPH).graph
 
 
 def read_meta_graph(
-    path: str | os.PathLike[str] | bytes | bytearray | memoryview, *, tags: Iterable[str] | None = None
+    path: str | os.PathLike[str] | bytes | bytearray | memoryview,
+    *,
+    tags: Iterable[str] | None = None,
+    backend: str = "mmap",
+    fs: Filesystem | None = None,
 ) -> MetaGraph:
     """Return the meta graph in a file: a ``.meta`` file or a SavedModel, serialized or as text.
 
     Parameters and errors are those of :func:`read_graph`; a GraphDef is something else.
     """
-    with open_message(path, Holds.META_GRAPH) as file:
+    with open_message(path, Holds.META_GRAPH, filesystem_of(backend, fs)) as file:
         return _meta_graph(file, tags, Holds.META_GRAPH)
 
 
@@ -74,4 +86,4 @@ def choose(meta_graphs: list[MetaGraph], tags: Iterable[str] | None, file: str) 
         return fitting[0]
     there = "; ".join(", ".join(sorted(meta.tags)) or "(none)" for meta in meta_graphs) or "none at all"
     got = "no tags" if wanted is None else f"the tags {', '.join(sorted(wanted)) or '(none)'}"
-    raise GraphError(f"{file}: got {got}, want those of one meta graph: {there}")
+    raise GraphError(f"got {got}, want those of one meta graph: {there}", file=file)

@@ -92,12 +92,10 @@ def restarts(steps: np.ndarray[Any, Any]) -> int:
 
 
 def find_places(path: str) -> dict[str, str]:
-    """Return where the runs below a path are, by name; CheckpointNotFoundError where there are none."""
+    """Return where the runs below a path are, by name; PathNotFoundError where there are none."""
     places = ckptfmt.find_runs(path)
     if not places:
-        raise errors.CheckpointNotFoundError(
-            f"{path}: no event file in this directory or below", tried=[path]
-        )
+        raise errors.PathNotFoundError("no event file in this directory or below", file=path)
     return places
 
 

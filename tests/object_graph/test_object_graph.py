@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import ckptfmt
 from ckptfmt import Node, ObjectGraph
-from ckptfmt.errors import CorruptError, TensorNotFoundError
+from ckptfmt.errors import CorruptError, NameNotFoundError
 from ckptfmt.object_graph.object_graph import escape, unescape
 from tests.support import golden
 from tests.support.corpus import CHECKPOINT_KINDS, CORPUS, entries, has_variables
@@ -191,7 +191,7 @@ def test_layers_come_before_the_lists_of_their_variables() -> None:
 
 def test_a_path_that_leads_nowhere_is_not_found_with_a_hint() -> None:
     graph = of_case("object")
-    with pytest.raises(TensorNotFoundError, match=r"no object at 'tower/kernal'.*'tower/kernel'") as caught:
+    with pytest.raises(NameNotFoundError, match=r"no object at 'tower/kernal'.*'tower/kernel'") as caught:
         graph["tower/kernal"]
     assert caught.value.close_matches == ("tower/kernel",)
     assert "tower/kernal" not in graph
@@ -199,7 +199,7 @@ def test_a_path_that_leads_nowhere_is_not_found_with_a_hint() -> None:
 
 
 def test_a_key_of_no_node_is_not_found() -> None:
-    with pytest.raises(TensorNotFoundError, match="nothing"):
+    with pytest.raises(NameNotFoundError, match="nothing"):
         of_case("object").node_of("nothing")
 
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from ckptfmt.checkpoint.find import find_checkpoint, list_checkpoints
+from ckptfmt.checkpoint.directory import Directories
+from ckptfmt.checkpoint.find import find_checkpoint
+from ckptfmt.checkpoint.scan import scan
 from ckptfmt.checkpoint.state import latest_checkpoint, read_checkpoint_state
 from ckptfmt.errors import CheckpointNotFoundError, UnsupportedError
+from ckptfmt.storage.local import LOCAL
 from tests.support.corpus import CORPUS, entries, has_variables, load_manifest
 
 
@@ -43,7 +46,7 @@ def test_every_path_leads_to_the_checkpoint(entry: dict[str, Any]) -> None:
     assert found[0].format == ("v1" if entry["kind"] == "checkpoint_v1" else "v2")
     assert all(Path(table).is_file() for table in found[0].tables)
     assert not found[0].missing
-    assert found[0] in list_checkpoints(Path(found[0].prefix).parent)
+    assert found[0] in scan(Directories(LOCAL), str(Path(found[0].prefix).parent)).checkpoints
 
 
 def _directories(kind: str) -> list[Path]:
@@ -54,7 +57,7 @@ def _directories(kind: str) -> list[Path]:
 @pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus at {CORPUS}; set CKPTFMT_CORPUS")
 def test_every_directory_leads_to_its_only_or_latest_checkpoint() -> None:
     for directory in {*_directories("bundle_v2"), *_directories("checkpoint_v1")}:
-        there = list_checkpoints(directory)
+        there = scan(Directories(LOCAL), str(directory)).checkpoints
         state = read_checkpoint_state(directory)
         if state is not None:
             latest = latest_checkpoint(directory)

@@ -10,9 +10,10 @@ import mmap
 import os
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -20,23 +21,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ckptfmt.storage.file
-from ckptfmt.errors import CheckpointNotFoundError, LimitError, NotReadableError, TruncatedError
-from ckptfmt.storage.file import (
+import ckptfmt.storage.local
+from ckptfmt.errors import LimitError, NotReadableError, PathNotFoundError, TruncatedError
+from ckptfmt.storage.file import STREAMED_AT_ONCE, RandomAccessFile, read_with_crc, stream_crc
+from ckptfmt.storage.local import (
     BACKENDS,
     GUARDED_FROM,
-    STREAMED_AT_ONCE,
     DescriptorFile,
+    LocalFilesystem,
     MappedFile,
-    Opener,
-    RandomAccessFile,
-    opener_of,
-    read_file,
-    read_with_crc,
-    stream_crc,
+    filesystem_of,
     working_directory,
 )
 from ckptfmt.wire.crc32c import crc32c
-from tests.support.memory_file import MemoryFile
+from tests.support.memory_filesystem import MemoryFile
 
 CONTENT = bytes(range(256)) * 64
 
@@ -47,9 +45,11 @@ WAYS = {
     "mmap": MappedFile,
     "pread": DescriptorFile,
     "one cursor": DescriptorFile,
-    "memory": lambda path: MemoryFile(path, read_file(path)),
+    "memory": lambda path: MemoryFile(path, Path(path).read_bytes()),
 }
 """Every kind of file; "one cursor" where the system does not read by offset."""
+
+Opener: TypeAlias = Callable[[str], RandomAccessFile]
 
 LOCAL = [way for way in WAYS if way != "memory"]
 
@@ -273,7 +273,7 @@ def test_of_what_is_streamed_little_is_read_at_once() -> None:
 
 def test_a_missing_file_is_not_found(opener: Opener, tmp_path: Path) -> None:
     path = str(tmp_path / "missing")
-    with pytest.raises(CheckpointNotFoundError, match="no such file") as caught:
+    with pytest.raises(PathNotFoundError, match="no such file") as caught:
         opener(path)
     assert caught.value.tried == (path,)
     assert isinstance(caught.value, FileNotFoundError)
@@ -318,17 +318,15 @@ def test_a_device_is_refused(opener: Opener) -> None:
 def test_what_cannot_be_opened_leaves_no_descriptor(opener: Opener, tmp_path: Path) -> None:
     before = open_descriptors()
     for path in (tmp_path, tmp_path / "missing"):
-        with pytest.raises((NotReadableError, CheckpointNotFoundError)):
+        with pytest.raises((NotReadableError, PathNotFoundError)):
             opener(str(path))
     assert open_descriptors() == before
 
 
 def test_a_backend_has_a_name() -> None:
-    assert opener_of("mmap") is MappedFile
-    assert opener_of("pread") is DescriptorFile
     assert list(BACKENDS) == ["mmap", "pread"]
     with pytest.raises(ValueError, match=r"^backend: got 'read', want 'mmap' or 'pread'$"):
-        opener_of("read")
+        filesystem_of("read")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -337,13 +335,13 @@ def test_a_path_counts_from_a_directory(
 ) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     (tmp_path / "below").mkdir()
-    opener = opener_of(backend, str(tmp_path))
+    opener = LocalFilesystem(backend, str(tmp_path)).open
     for directory in (tmp_path / "below", tmp_path):
         monkeypatch.chdir(directory)
         file = opener("a")
         assert (file.name, bytes(file.read(0, 3))) == ("a", b"abc")
         assert bytes(opener(str(tmp_path / "a")).read(0, 3)) == b"abc"
-        with pytest.raises(CheckpointNotFoundError, match="b: no such file"):
+        with pytest.raises(PathNotFoundError, match="b: no such file"):
             opener("b")
         with pytest.raises(NotReadableError, match="below: "):
             opener("below")
@@ -376,7 +374,7 @@ def test_what_cannot_be_mapped_may_be_read_otherwise(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("ckptfmt.storage.file.mmap.mmap", refuse)
+        patch.setattr("ckptfmt.storage.local.mmap.mmap", refuse)
         with pytest.raises(NotReadableError, match=r"file: cannot be mapped \(.*\): try backend='pread'$"):
             MappedFile(str(path))
         assert bytes(DescriptorFile(str(path)).read(0, 3)) == CONTENT[:3]
@@ -387,7 +385,7 @@ def test_too_many_open_files_are_called_so(path: Path, monkeypatch: pytest.Monke
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ckptfmt.storage.file.mmap.mmap", refuse)
+        patch.setattr("ckptfmt.storage.local.mmap.mmap", refuse)
         with pytest.raises(NotReadableError, match=r"file: Too many open files$"):
             MappedFile(str(path))
 
@@ -516,7 +514,7 @@ def test_a_file_closed_during_a_read_is_closed_after_it(
 ) -> None:
     """Its descriptor may be that of another file in no time."""
     file = DescriptorFile(str(path))
-    read_into = ckptfmt.storage.file._Descriptor.read_into
+    read_into = ckptfmt.storage.local._Descriptor.read_into
     others = []
 
     def close_then_read(descriptor: Any, offset: int, out: memoryview) -> int:
@@ -525,7 +523,7 @@ def test_a_file_closed_during_a_read_is_closed_after_it(
         return read_into(descriptor, offset, out[:5000])
 
     (tmp_path / "other").write_bytes(bytes(len(CONTENT)))
-    monkeypatch.setattr("ckptfmt.storage.file._Descriptor.read_into", close_then_read)
+    monkeypatch.setattr("ckptfmt.storage.local._Descriptor.read_into", close_then_read)
     assert bytes(file.read(0, file.size)) == CONTENT
     assert len(others) == 4
     with pytest.raises(ValueError, match="closed"):
@@ -549,7 +547,7 @@ def test_short_reads_are_gone_on_with(path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_no_more_is_asked_for_at_once_than_systems_give(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = DescriptorFile(str(path))
-    monkeypatch.setattr(ckptfmt.storage.file, "_ASKED_AT_ONCE", 100)
+    monkeypatch.setattr(ckptfmt.storage.local, "_ASKED_AT_ONCE", 100)
     assert bytes(file.read(5, 2505)) == CONTENT[5:2510]
 
 
@@ -610,7 +608,7 @@ def test_a_file_that_shrinks_while_it_is_mapped_first_is_refused(
         return status
 
     with monkeypatch.context() as patch:
-        patch.setattr("ckptfmt.storage.file.os.fstat", fstat_then_shrink)
+        patch.setattr("ckptfmt.storage.local.os.fstat", fstat_then_shrink)
         with pytest.raises(NotReadableError, match="length"):
             MappedFile(str(path))
 

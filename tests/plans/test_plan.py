@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from ckptfmt.errors import (
-    CheckpointNotFoundError,
     MissingDependencyError,
     NameConflictError,
     NotReadableError,
+    NotWritableError,
+    PathNotFoundError,
     PlanError,
 )
 from ckptfmt.plans import plan as plan_module
@@ -455,7 +456,7 @@ def test_a_plan_is_read_from_a_file(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_plan(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointNotFoundError, match=r"nothing\.toml"):
+    with pytest.raises(PathNotFoundError, match=r"nothing\.toml"):
         read_plan(tmp_path / "nothing.toml")
     with pytest.raises(NotReadableError):
         read_plan(tmp_path)
@@ -502,7 +503,7 @@ def test_names_that_are_not_utf8_cannot_be_written() -> None:
 def test_a_plan_is_never_written_over_a_file(tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
     plan(step("drop = 'a'")).write(path)
-    with pytest.raises(PlanError, match="is there already"):
+    with pytest.raises(FileExistsError, match="file exists"):
         plan().write(path)
     assert read_plan(path) == plan(step("drop = 'a'"))
     plan().write(path, overwrite=True)
@@ -511,10 +512,10 @@ def test_a_plan_is_never_written_over_a_file(tmp_path: Path) -> None:
 
 
 def test_where_a_plan_cannot_be_written_nothing_is_left(tmp_path: Path) -> None:
-    with pytest.raises(NotReadableError, match="nowhere"):
+    with pytest.raises(NotWritableError, match="nowhere"):
         plan().write(tmp_path / "nowhere" / "plan.toml")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(NotReadableError):
+    with pytest.raises(NotWritableError):
         plan().write(tmp_path / "folder", overwrite=True)
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 

@@ -15,10 +15,10 @@ import pytest
 import ckptfmt
 from ckptfmt.checkpoint import bulk
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.find import CheckpointFiles
+from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.errors import ChecksumError, CkptfmtError, NotReadableError, TruncatedError
 from tests.support.golden import GOLDEN, load
-from tests.support.memory_file import MemoryFile, open_files
+from tests.support.memory_filesystem import MemoryFile, MemoryFilesystem, open_files
 from tests.support.table_writer import write_bundle
 
 Backend = Literal["mmap", "pread"]
@@ -323,11 +323,12 @@ def test_what_lies_between_two_tensors_need_not_be_readable(tmp_path: Path) -> N
     write_bundle(tmp_path / "ckpt", want)
     files = {str(path): path.read_bytes() for path in tmp_path.iterdir()}
 
-    def opener(path: str) -> MemoryFile:
-        return (Refusing if ".data" in path else MemoryFile)(path, files[path], has_views=False)
-
+    fs = MemoryFilesystem(files, has_views=False)
+    for path, content in files.items():
+        if ".data" in path:
+            fs.files[path] = Refusing(path, content, has_views=False)
     prefix = str(tmp_path / "ckpt")
-    ckpt = ckptfmt.Checkpoint(Bundle(CheckpointFiles(prefix, "v2", (f"{prefix}.index",)), opener))
+    ckpt = ckptfmt.Checkpoint(Bundle(CheckpointFiles(prefix, "v2", (f"{prefix}.index",)), fs))
     found = ckpt.read(["a", "c"])
     np.testing.assert_array_equal([found["a"], found["c"]], [want["a"], want["c"]])
     with pytest.raises(NotReadableError, match="Input/output error"):

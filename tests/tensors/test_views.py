@@ -15,8 +15,9 @@ import pytest
 
 import ckptfmt
 from ckptfmt import Checkpoint, RestoreReport, View, errors
-from ckptfmt.checkpoint.names import close_matches
+from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY
+from ckptfmt.text.closest import closest_names
 from tests.support.corpus import CORPUS, has_variables
 from tests.support.corpus import entries as corpus_entries
 from tests.support.golden import GOLDEN
@@ -141,7 +142,7 @@ def test_views_pile_up_in_any_order(ckpt: Checkpoint) -> None:
     assert list(pickle.loads(pickle.dumps(view))) == list(view)
 
 
-def test_a_name_that_a_view_does_not_have_is_an_error_with_its_close_matches(ckpt: Checkpoint) -> None:
+def test_a_name_that_a_view_does_not_have_is_an_error_with_its_closest_names(ckpt: Checkpoint) -> None:
     view = ckpt.renamed({"kernel": "b/w"})
     with pytest.raises(errors.TensorNotFoundError) as caught:
         view["kernal"]
@@ -216,7 +217,7 @@ MANY_NAMES = [
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_among_many_names_the_one_meant_is_found(wrong: str, meant: str | None, shuffled: bool) -> None:
     names = random.Random(0).sample(MANY_NAMES, len(MANY_NAMES)) if shuffled else sorted(MANY_NAMES)
-    close = close_matches(wrong, names)
+    close = closest_names(wrong, names, ending=VARIABLE_VALUE)
     assert len(close) <= 3
     assert meant is None or close[0] == meant + VALUE
 
@@ -226,9 +227,11 @@ def test_few_of_a_million_names_are_compared(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(difflib, "get_close_matches", lambda _, names, n: compared.append(len(names)) or [])
     names = [f"model/part_{i:06}/kernel" for i in range(1_000_000)]
     for wrong in ("model/part_x00000/kernel", "modle/part_77/kernel", "model/part", "zzz"):
-        assert close_matches(wrong, names) == []
+        assert closest_names(wrong, names, ending=VARIABLE_VALUE) == []
     assert 0 < max(compared) <= 800
-    assert close_matches("part_999999/kernel", iter(names)) == ["model/part_999999/kernel"]
+    assert closest_names("part_999999/kernel", iter(names), ending=VARIABLE_VALUE) == [
+        "model/part_999999/kernel"
+    ]
 
 
 def test_closing_a_view_closes_the_checkpoint(ckpt: Checkpoint) -> None:
@@ -330,7 +333,7 @@ def test_by_object_path_below_an_object_names_variables_as_the_object_has_them()
                 *("3/gamma", "3/beta", "3/moving_mean", "3/moving_variance"),
             )
         }
-        with pytest.raises(errors.TensorNotFoundError, match="did you mean 'model'"):
+        with pytest.raises(errors.NameNotFoundError, match="did you mean 'model'"):
             ckpt.by_object_path("modell")
 
 

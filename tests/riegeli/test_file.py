@@ -21,7 +21,7 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.riegeli.file import SIGNATURE, RiegeliFile, highway_hash64
-from tests.support.memory_file import MemoryFile
+from tests.support.memory_filesystem import MemoryFile
 from tests.support.riegeli_writer import (
     BLOCK,
     COMPRESSORS,

@@ -13,9 +13,10 @@ from ckptfmt.filetype import kinds
 from ckptfmt.filetype.kinds import EVENTS, Holds, Kind, recognise, recognise_message, recognise_path
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import format_text
+from ckptfmt.storage.local import LOCAL
 from tests.support.corpus import CORPUS, entries
 from tests.support.golden import GOLDEN
-from tests.support.memory_file import MemoryFile
+from tests.support.memory_filesystem import MemoryFile
 
 WANTED = {
     "frozen_graph": Holds.GRAPH,
@@ -33,19 +34,19 @@ def kind_of(data: bytes) -> Kind | None:
 
 @pytest.mark.parametrize("entry", entries(*WANTED, "events"))
 def test_every_file_of_the_corpus_is_what_it_is(entry: dict[str, Any]) -> None:
-    kind = recognise_path(str(CORPUS / entry["path"]))
+    kind = recognise_path(LOCAL, str(CORPUS / entry["path"]))
     assert kind is not None
     assert kind is EVENTS if entry["kind"] == "events" else kind.holds is WANTED[entry["kind"]]
     if entry["kind"] == "saved_model":
         (message,) = (CORPUS / entry["path"]).glob("saved_model.pb*")
-        kind = recognise_path(str(message))
+        kind = recognise_path(LOCAL, str(message))
         assert kind is not None
         assert kind.holds is Holds.SAVED_MODEL
 
 
 def test_every_golden_file_is_of_a_checkpoint_or_beside_one() -> None:
     for path in GOLDEN.rglob("*"):
-        kind = recognise_path(str(path))
+        kind = recognise_path(LOCAL, str(path))
         suffix = path.suffix
         if suffix == ".meta":
             assert kind is kinds.META_GRAPH
@@ -131,7 +132,7 @@ def test_other_messages_are_none_of_these(tmp_path: Path) -> None:
     for data in (event.SerializeToString(), objects.SerializeToString(), example, bytes(100), b"\xff" * 100):
         assert kind_of(data) is None
     (tmp_path / "debug_info").write_bytes(b"\x0a\x0b/usr/lib/x.py\x12\x00")
-    assert recognise_path(str(tmp_path / "debug_info")) is None
+    assert recognise_path(LOCAL, str(tmp_path / "debug_info")) is None
 
 
 def test_the_name_of_a_node_is_no_magic_number() -> None:

@@ -1,0 +1,56 @@
+"""Directories of checkpoints: which files lie beside each other, each directory listed once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from ckptfmt.filenames import INDEX_SUFFIX, V1_PATTERN_SUFFIX, CheckpointNames
+from ckptfmt.storage.filesystem import Filesystem, Listing
+
+
+@dataclass(frozen=True)
+class Directories:
+    """Directories of a file system as they were when they were first looked at.
+
+    A search asks many times for what lies in the same directory, and a remote one takes long to list.
+    """
+
+    fs: Filesystem
+    _seen: dict[str, tuple[Listing, CheckpointNames]] = field(default_factory=dict)
+
+    def __getitem__(self, directory: str) -> tuple[Listing, CheckpointNames]:
+        """Return what lies in a directory, nothing if it does not exist; NotReadableError if refused."""
+        found = self._seen.get(directory)
+        if found is None:
+            listing = self.fs.list_directory(directory)
+            found = self._seen[directory] = listing, CheckpointNames.of(listing.files)
+        return found
+
+    def data_files(self, prefix: str) -> list[str]:
+        """Return the V2 data files of a prefix, whatever number of shards their names give."""
+        directory, name = os.path.split(prefix)
+        return [prefix + suffix for suffix in self[directory][1].data.get(name, [])]
+
+    def v1_shards(self, prefix: str) -> dict[str, list[str]]:
+        """Return the files of a V1 prefix ``NAME-?????-of-NNNNN``; see :meth:`CheckpointNames.v1_shards`."""
+        if V1_PATTERN_SUFFIX.search(prefix) is None:
+            return {}
+        directory, name = os.path.split(prefix)
+        parent = prefix[: len(prefix) - len(name)]
+        return {
+            parent + found: [parent + file for file in files]
+            for found, files in self[directory][1].v1_shards(name).items()
+        }
+
+    def existing_prefix(self, prefix: str) -> str | None:
+        """Return the prefix whose files exist, by TensorFlow's rule but literally, or None.
+
+        An index beside the prefix comes first, then a file of that very name (V1), then V1 shards. A prefix
+        that was given as the path of its index loses the suffix.
+        """
+        if self.fs.path_type(prefix + INDEX_SUFFIX) == "file":
+            return prefix
+        if self.fs.path_type(prefix) == "file":
+            return prefix.removesuffix(INDEX_SUFFIX)
+        return prefix if self.v1_shards(prefix) else None

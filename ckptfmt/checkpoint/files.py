@@ -1,0 +1,194 @@
+"""The files of one checkpoint, and how one of them leads to the others.
+
+What a file is, is told by what is in it: a sorted table whose value for the empty key begins with a
+length-delimited field 1 is a V1 checkpoint (SavedTensorSlices); with anything else it is a V2 index
+(BundleHeaderProto, whose field 1 is a number). Names only lead from one file to its neighbours.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from ckptfmt.checkpoint.directory import Directories
+from ckptfmt.errors import (
+    CheckpointNotFoundError,
+    CorruptError,
+    NotReadableError,
+    TruncatedError,
+    UnsupportedError,
+)
+from ckptfmt.filenames import (
+    DATA_SUFFIX,
+    INDEX_SUFFIX,
+    META_SUFFIX,
+    V1_PATTERN_SUFFIX,
+    V1_SHARD_SUFFIX,
+    shard_path,
+)
+from ckptfmt.filetype.kinds import EMPTY, Format, Holds, checkpoint_format, has_table_magic, misfit, recognise
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.table import Table
+from ckptfmt.table.format import FOOTER_SIZE
+from ckptfmt.text.quoting import listed
+
+MAX_LISTED = 10
+"""Error messages name at most this many checkpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFiles:
+    """The files of one checkpoint."""
+
+    prefix: str
+    """What TensorFlow calls it: ``dir/model.ckpt-1000``; of V1 in shards ``dir/name-?????-of-00002``."""
+    format: Format
+    """``"v2"`` (an index and data files) or ``"v1"`` (tables)."""
+    tables: tuple[str, ...]
+    """Of V2 the index, in general ``prefix + ".index"``; of V1 the table, or its shards that are there."""
+    missing: tuple[str, ...] = ()
+    """V1 shards that the names of the others announce and that are not there: what they hold is not known."""
+
+
+def stale_shards(fs: Filesystem, prefix: str, num_shards: int) -> list[str]:
+    """Return the data files of a prefix that are there but are none of its ``num_shards`` shards."""
+    own = re.compile(rf"\.data-(\d+)-of-{num_shards:05d}")
+    stale = []
+    for path in Directories(fs).data_files(prefix):
+        match = own.fullmatch(path[len(prefix) :])
+        if (
+            match is None
+            or path != shard_path(prefix, int(match[1]), num_shards)
+            or int(match[1]) >= num_shards
+        ):
+            stale.append(path)
+    return stale
+
+
+# --- neighbours ---
+
+
+def prefix_of_neighbour(path: str) -> str | None:
+    """The prefix of a path that is called like a data shard or a graph beside a checkpoint."""
+    data = DATA_SUFFIX.search(path)
+    if data is not None:
+        return path[: data.start()]
+    return path.removesuffix(META_SUFFIX) if path.endswith(META_SUFFIX) else None
+
+
+def files_at_index(look: Directories, prefix: str) -> CheckpointFiles:
+    """The checkpoint of a file that is there and is called like the index of a prefix."""
+    path = prefix + INDEX_SUFFIX
+    if table_format(look.fs, path) == "v1":
+        return CheckpointFiles(path, "v1", (path,))
+    prefix = _linked_prefix(look, prefix) or prefix
+    return CheckpointFiles(prefix, "v2", (prefix + INDEX_SUFFIX,))
+
+
+def _linked_prefix(look: Directories, prefix: str) -> str | None:
+    """The prefix whose index that of ``prefix`` is a link to, where the data files are only there."""
+    path = prefix + INDEX_SUFFIX
+    target = look.fs.link_target(path)
+    if target is None or not target.endswith(INDEX_SUFFIX):
+        return None
+    target = target.removesuffix(INDEX_SUFFIX)
+    directory = os.path.dirname(prefix)
+    home = look.fs.status(directory or os.curdir)
+    beside = look.fs.status(os.path.dirname(target))
+    if home is not None and beside is not None and home.identity == beside.identity:
+        # A link within a directory: the prefix stays relative, and the same by either name.
+        target = os.path.join(directory, os.path.basename(target))
+    try:
+        return None if look.data_files(prefix) else target if look.data_files(target) else None
+    except NotReadableError:
+        return None  # a directory that may not be listed: the names are taken as they are
+
+
+def renamed_prefix(look: Directories, path: str) -> str:
+    """The prefix of an index that is not called like one: what its data shards are called, else its path."""
+    candidate = path
+    while not look.data_files(candidate):
+        shorter = os.path.splitext(candidate)[0]
+        if shorter == candidate:
+            return path
+        candidate = shorter
+    return candidate
+
+
+def files_at_v1(look: Directories, path: str) -> CheckpointFiles:
+    """The V1 checkpoint that a file which is one, or one shard of it, belongs to."""
+    suffix = V1_SHARD_SUFFIX.search(path)
+    if suffix is None:
+        return CheckpointFiles(path, "v1", (path,))
+    prefix = f"{path[: suffix.start()]}-?????-of-{suffix[2]}"
+    return _v1_set(prefix, look.v1_shards(prefix).get(prefix, [path]))
+
+
+def _v1_set(prefix: str, paths: Sequence[str]) -> CheckpointFiles:
+    base, _, count = prefix.rpartition("-?????-of-")
+    announced = (f"{base}-{shard:05d}-of-{count}" for shard in range(int(count)))
+    there = set(paths)
+    return CheckpointFiles(prefix, "v1", tuple(paths), tuple(path for path in announced if path not in there))
+
+
+def v1_files_named(look: Directories, prefix: str) -> CheckpointFiles | None:
+    """The V1 checkpoint of a prefix: a file, the literal pattern of shards, or what stands before that."""
+    if look.fs.path_type(prefix) == "file":
+        is_v1 = is_table(look.fs, prefix) and table_format(look.fs, prefix) == "v1"
+        return files_at_v1(look, prefix) if is_v1 else None
+    named = V1_PATTERN_SUFFIX.search(prefix) is not None
+    sets = look.v1_shards(prefix if named else f"{prefix}-?????-of-?????")
+    if not named:
+        # Shards of something else (data sets are called like this too) matter only if they were meant.
+        sets = {key: paths for key, paths in sets.items() if is_table(look.fs, paths[0])}
+    if len(sets) > 1:
+        names = listed(sets, MAX_LISTED, quote=str)
+        raise CheckpointNotFoundError(
+            f"{len(sets)} checkpoints have this name; name one: {names}", file=prefix, tried=list(sets)
+        )
+    for key, paths in sets.items():
+        if table_format(look.fs, paths[0]) == "v1":
+            return _v1_set(key, paths)
+    return None
+
+
+# --- contents ---
+
+
+def is_table(fs: Filesystem, path: str) -> bool:
+    """Return whether a file ends as a sorted table does."""
+    with closing(fs.open(path)) as file:
+        return has_table_magic(file)
+
+
+def table_format(fs: Filesystem, path: str) -> Format:
+    """Whether a table is a V2 index or a V1 checkpoint."""
+    with closing(fs.open(path)) as file:
+        if not has_table_magic(file):
+            raise not_a_table(fs, path)
+        try:
+            found = checkpoint_format(Table(file))
+        except CorruptError as error:
+            raise error.at(path) from error.__cause__
+    if found is None:
+        raise CorruptError("a table without the empty key: not a checkpoint", file=path)
+    return found
+
+
+def not_a_table(fs: Filesystem, path: str) -> CorruptError | UnsupportedError:
+    """The error for a file that is no table: what it seems to be instead."""
+    with closing(fs.open(path)) as file:
+        kind = recognise(file)
+        if kind is EMPTY:
+            what = f"an empty file, not {Holds.CHECKPOINT.value}"
+            return TruncatedError(what, wanted=FOOTER_SIZE, available=0, file=path)
+        if kind is not None:
+            return misfit(path, kind, Holds.CHECKPOINT)
+        try:
+            Table(file)
+        except CorruptError as error:
+            return error
+    return CorruptError("not a table when it was first looked at", file=path)

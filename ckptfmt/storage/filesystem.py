@@ -1,0 +1,116 @@
+"""File systems: what a path is, what lies in a directory, and files to read and to write.
+
+Every question about a path goes through a :class:`Filesystem`, so that readers do not know where files lie.
+The one of this machine is :class:`ckptfmt.storage.local.LocalFilesystem`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+from ckptfmt.errors import CorruptError, NotReadableError
+from ckptfmt.storage.file import RandomAccessFile
+from ckptfmt.storage.output import Output
+
+PathType: TypeAlias = Literal["file", "directory", "other"]
+
+
+class Listing(NamedTuple):
+    """What lies in a directory, as it was when it was looked at."""
+
+    files: list[str]
+    """Names of the files, in natural order."""
+    directories: list[str]
+    """Names of the directories, in natural order."""
+
+
+class FileStatus(NamedTuple):
+    """What tells whether a file has grown, or whether there is another one at its path."""
+
+    identity: tuple[int, ...]
+    """The same for as long as the file exists, whatever is written to it; other files have another."""
+    size: int
+    """Bytes in the file."""
+    changed: int
+    """When it was last written: larger each time, in whatever unit."""
+
+
+class Filesystem(Protocol):
+    """Where files lie, and how they are reached.
+
+    A value: threads may share it, and it can be pickled if openers are to work in other processes. Relative
+    paths are the file system's to resolve; nothing here changes a path that a user gave.
+    """
+
+    def path_type(self, path: str) -> PathType | None:
+        """Return what is at a path, following links; None if nothing is.
+
+        Raises NotReadableError if the system does not tell.
+        """
+
+    def status(self, path: str) -> FileStatus | None:
+        """Return what tells a file from another one or a longer one; None if the system does not tell."""
+
+    def link_target(self, path: str) -> str | None:
+        """Return the absolute path that a link leads to in the end; None if the path is not a link."""
+
+    def list_directory(self, directory: str) -> Listing:
+        """Return what is in a directory, nothing if it does not exist.
+
+        Raises NotReadableError if the system refuses to list it.
+        """
+
+    def glob(self, pattern: str) -> list[str]:
+        """Return the files that match a pattern, ``**`` for directories within, in natural order."""
+
+    def open(self, path: str, *, changing: bool = False) -> RandomAccessFile:
+        """Open a file to read; ``changing`` says that it may be replaced or cut short while it is open.
+
+        Raises PathNotFoundError if there is none, NotReadableError if the system refuses.
+        """
+
+    def create(self, path: str, *, overwrite: bool = False) -> Output:
+        """Begin a new file, or a new version of one, which appears under its name when it is whole.
+
+        Raises AlreadyExistsError if there is one and not ``overwrite``, NotWritableError if the system
+        refuses.
+        """
+
+
+def natural_order(name: str) -> list[tuple[str, int]]:
+    """Return a sort key that puts ``ckpt-9`` before ``ckpt-10``."""
+    return [(text, int(digits or 0)) for text, digits in re.findall(r"([^0-9]*)([0-9]*)", name)]
+
+
+def walk(fs: Filesystem, directory: str) -> Iterator[tuple[str, Listing]]:
+    """Iterate over a directory and those below it, each with what is in it, parents first.
+
+    Links to directories are not followed, and directories that the system refuses to list are passed over.
+    """
+    waiting = [directory]
+    while waiting:
+        path = waiting.pop()
+        listing = Listing([], [])
+        with suppress(NotReadableError):
+            listing = fs.list_directory(path)
+        yield path, listing
+        below = (os.path.join(path, name) for name in reversed(listing.directories))
+        waiting += [each for each in below if fs.link_target(each) is None]
+
+
+def read_small_file(fs: Filesystem, path: str, *, limit: int, what: str) -> bytes:
+    """Return all bytes of a file that is small by nature.
+
+    Raises CorruptError if it is larger than ``limit`` bytes, and so not ``what`` it should be;
+    PathNotFoundError and NotReadableError as :meth:`Filesystem.open` does.
+    """
+    with closing(fs.open(path)) as file:
+        if file.size > limit:
+            raise CorruptError(
+                f"too large for {what}: got {file.size} bytes, want at most {limit}", file=path
+            )
+        return bytes(file.read(0, file.size))

@@ -1,0 +1,38 @@
+"""Bytes in memory, read as a file is."""
+
+from __future__ import annotations
+
+from ckptfmt.storage.file import check_bounds
+
+
+class MemoryFile:
+    """Bytes in memory, read as a file is."""
+
+    has_views: bool = True
+
+    def __init__(self, data: bytes | bytearray | memoryview, name: str = "<bytes>") -> None:
+        """Take bytes, which nobody may change while they are read, and what errors call them."""
+        self.name = name
+        view = memoryview(data)
+        if not view.c_contiguous or not view.nbytes:
+            view = memoryview(view.tobytes())
+        self._view = view.cast("B").toreadonly()
+        self.size = view.nbytes
+
+    def read(self, offset: int, size: int) -> memoryview:
+        """Return a read-only view of ``size`` bytes at ``offset``; no copy is made."""
+        check_bounds(self, offset, size)
+        return self._view[offset : offset + size]
+
+    def read_into(self, offset: int, out: memoryview) -> None:
+        """Copy ``out.nbytes`` bytes at ``offset`` into ``out``."""
+        out.cast("B")[:] = self.read(offset, out.nbytes)
+
+    def prefetch(self, offset: int, size: int) -> None:
+        """Do nothing: they are there."""
+
+    def release(self, offset: int, size: int) -> None:
+        """Do nothing: they are the caller's."""
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,390 @@
+"""Files to write: the one place where this package creates any.
+
+::
+
+    OutputFile      beside the file, synced, then renamed       a file that is whole or not there
+    GrowingFile     in place                                    a log that others read while it is written
+
+Rules for both: a link is written through, so that it stays a link, and counts as a file even if it leads
+nowhere; the mode of a replaced file is kept; a device or a pipe is written to and never replaced. Killed at
+any moment, an :class:`OutputFile` leaves under its name what was there before or the whole new file. What
+may stay is the file beside it, ``.HEX.tmp``.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import stat
+import weakref
+from abc import abstractmethod
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, BinaryIO, Protocol, TypeAlias, TypeVar
+
+from ckptfmt.errors import AlreadyExistsError, NotWritableError
+
+Data: TypeAlias = "bytes | bytearray | memoryview"
+
+_O = TypeVar("_O", bound="Output")
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
+_DESCRIPTOR = re.compile(r"/dev/(?:(stdout|stderr)|fd/(\d{1,9}))")
+"""Paths of this process's open descriptors."""
+
+_NOTHING_TO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EROFS}
+"""What ``fsync`` says of pipes and devices."""
+
+_NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""What ``link`` says on file systems without hard links (FAT, some network ones)."""
+
+
+class Output(Protocol):
+    """A file being written; a context manager that commits it, or discards it after an exception."""
+
+    @property
+    def name(self) -> str:
+        """What errors call the file: its path."""
+
+    @abstractmethod
+    def write(self, data: Data) -> None:
+        """Write bytes; NotWritableError if the system refuses, and from then on."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Hand what was written to the system; errors as of :meth:`write`."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Finish the file: sync it and give it its name.
+
+        Raises AlreadyExistsError if somebody else took the name meanwhile, NotWritableError if the system
+        refuses; nothing that was there is changed then.
+        """
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Give up; nothing that was there is changed. Does nothing after :meth:`commit`."""
+
+    def write_all(self, pieces: Iterable[Data]) -> None:
+        """Write one piece after the other; errors as of :meth:`write`, and those of the iterable."""
+        for piece in pieces:
+            self.write(piece)
+
+    def __enter__(self: _O) -> _O:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.discard()
+
+
+class _LocalOutput(Output):
+    """What both kinds of local files have in common: a stream, and the first error."""
+
+    _file: BinaryIO
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._error: NotWritableError | None = None
+
+    @property
+    def name(self) -> str:
+        """What errors call the file: its path."""
+        return self._name
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was committed or discarded."""
+        return self._file.closed
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the system refused something, so that nothing more can be written."""
+        return self._error is not None
+
+    def write(self, data: Data) -> None:
+        """Write bytes; NotWritableError if the system refuses, and from then on."""
+        self.check_open()
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def flush(self) -> None:
+        """Hand what was written to the system; errors as of :meth:`write`."""
+        self.check_open()
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def check_open(self) -> None:
+        """Raise what :meth:`write` would: NotWritableError after a failure, ValueError once it is closed."""
+        if self._error is not None:
+            raise self._error
+        if self._file.closed:
+            raise ValueError(f"{self.name}: the writer is closed")
+
+    def _failed(self, error: OSError) -> NotWritableError:
+        """Return what is raised from now on: nobody knows how much of the last piece is in the file."""
+        self._error = _refused(self.name, error)
+        return self._error
+
+    def _sync(self) -> None:
+        self._file.flush()
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            if error.errno not in _NOTHING_TO_SYNC:
+                raise
+
+    def _close(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+
+
+class OutputFile(_LocalOutput):
+    """A file that appears under its name when it is whole.
+
+    Parameters
+    ----------
+    path
+        The file. A link is written through. A device or a pipe is written to as it is.
+    overwrite
+        Whether a file that is there may be replaced.
+    name
+        What errors call it, if that is not ``path``.
+
+    Raises
+    ------
+    AlreadyExistsError
+        There is a file, and not ``overwrite``.
+    NotWritableError
+        The system refuses.
+    """
+
+    def __init__(self, path: str, *, overwrite: bool = False, name: str | None = None) -> None:
+        super().__init__(path if name is None else name)
+        self._overwrite = overwrite
+        self._beside: str | None = None
+        try:
+            special = _open_special(path)
+            if special is not None:
+                self._file = special
+                return
+            self._target = os.path.realpath(path)
+            if not overwrite and os.path.lexists(path):
+                raise AlreadyExistsError(self.name)  # before the work, not after it
+            # A short name: made of the file's own, it might be longer than the system allows.
+            beside = os.path.join(os.path.dirname(self._target), f".{os.urandom(8).hex()}.tmp")
+            self._file = os.fdopen(os.open(beside, _CREATE, 0o666), "wb")
+            self._beside = beside
+        except (OSError, ValueError) as error:
+            if isinstance(error, AlreadyExistsError):
+                raise
+            # ValueError: the path holds a NUL.
+            raise _refused(self.name, error) from error
+        # Should nobody commit or discard it.
+        self._remains = weakref.finalize(self, _remove, self._beside, os.getpid())
+
+    def commit(self) -> None:
+        """Finish the file: sync it and give it its name.
+
+        Raises AlreadyExistsError if somebody else took the name meanwhile, NotWritableError if the system
+        refuses; nothing that was there is changed then.
+        """
+        if self._file.closed:
+            return
+        try:
+            self.check_open()
+            self._sync()
+            self._file.close()
+            if self._beside is not None:
+                self._rename(self._beside)
+        except FileExistsError as error:
+            raise AlreadyExistsError(self.name) from error
+        except OSError as error:
+            raise error if isinstance(error, NotWritableError) else self._failed(error) from error
+        finally:
+            self.discard()
+
+    def _rename(self, beside: str) -> None:
+        if self._overwrite:
+            mode = _mode_of(self._target)
+            if mode is not None:
+                os.chmod(beside, stat.S_IMODE(mode))
+            os.replace(beside, self._target)
+        else:
+            _rename_to_free_name(beside, self._target)
+        _sync_directory(os.path.dirname(self._target))
+
+    def discard(self) -> None:
+        """Give up; nothing that was there is changed. Does nothing after :meth:`commit`."""
+        self._close()
+        if self._beside is not None:
+            with suppress(OSError):
+                os.unlink(self._beside)  # gone already if all went well
+            self._beside = None
+            self._remains.detach()
+
+
+class GrowingFile(_LocalOutput):
+    """A file written in place, which others may read meanwhile; what was written stays, however it ends.
+
+    Parameters
+    ----------
+    path
+        The file. A link is written through. A device or a pipe is written to as it is.
+    append_at
+        Offset at which the file is cut off and written from there on; without it the file must be new.
+
+    Raises AlreadyExistsError, NotWritableError as :class:`OutputFile` does.
+    """
+
+    def __init__(self, path: str, *, append_at: int | None = None) -> None:
+        super().__init__(path)
+        try:
+            special = _open_special(path)
+            if special is not None:
+                self._file = special
+            elif append_at is None:
+                self._file = os.fdopen(os.open(path, _CREATE, 0o666), "wb")
+            else:
+                self._file = os.fdopen(os.open(path, _CREATE & ~os.O_EXCL, 0o666), "wb")
+                self._file.truncate(append_at)
+                self._file.seek(append_at)
+        except FileExistsError as error:
+            raise AlreadyExistsError(self.name) from error
+        except (OSError, ValueError) as error:
+            raise _refused(self.name, error) from error
+
+    def commit(self) -> None:
+        """Sync the file and close it, which happens even if the system refuses to sync: NotWritableError."""
+        if self._file.closed:
+            return
+        try:
+            self.check_open()
+            self._sync()
+            self._file.close()
+        except OSError as error:
+            raise error if isinstance(error, NotWritableError) else self._failed(error) from error
+        finally:
+            self._close()
+
+    def discard(self) -> None:
+        """Close the file; what was written stays."""
+        self._close()
+
+
+class OutputStream(io.RawIOBase):
+    """A file object over an :class:`Output`, for libraries that write to nothing else."""
+
+    def __init__(self, output: Output) -> None:
+        """Take an output, which whoever began it commits."""
+        self._output = output
+        self._position = 0
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, data: Any) -> int:  # noqa: ANN401  (any buffer, as file objects take them)
+        """Write bytes; errors as of :meth:`Output.write`."""
+        view = memoryview(data).cast("B")
+        self._output.write(view)
+        self._position += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self._position
+
+
+def write_file(path: str, pieces: Iterable[Data], *, overwrite: bool = False) -> None:
+    """Write pieces to a local file, whole or not at all; errors as of :class:`OutputFile`."""
+    with OutputFile(path, overwrite=overwrite) as file:
+        file.write_all(pieces)
+
+
+def _refused(name: str, error: OSError | ValueError) -> NotWritableError:
+    return NotWritableError(name, getattr(error, "strerror", None) or str(error))
+
+
+def _mode_of(path: str) -> int | None:
+    """Type and permissions of what is at a path, None if nothing is."""
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+
+
+def is_special(path: str) -> bool:
+    """Return whether what is at a path is written to as it is: a device, a pipe, an open descriptor."""
+    if _DESCRIPTOR.fullmatch(path):
+        return True
+    mode = _mode_of(path)
+    return mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _open_special(path: str) -> BinaryIO | None:
+    """Open what is neither created nor replaced, None if that is not what the path leads to.
+
+    Descriptors are duplicated: opened anew, a file that the shell appends to would be written from its start.
+    """
+    found = _DESCRIPTOR.fullmatch(path)
+    if found:
+        number = {"stdout": 1, "stderr": 2}.get(found[1]) if found[1] else int(found[2])
+        assert number is not None
+        return os.fdopen(os.dup(number), "wb")
+    mode = _mode_of(path)
+    if mode is not None and stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if mode is None or stat.S_ISREG(mode):
+        return None
+    return os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0)), "wb")
+
+
+def _rename_to_free_name(beside: str, target: str) -> None:
+    """Give a file a name that nothing has; FileExistsError if something has.
+
+    ``rename`` would replace what is there, and taking the name first would leave an empty file should the
+    process be killed. A hard link takes the name and fails if it is taken, in one step.
+    """
+    if os.name == "nt":
+        os.rename(beside, target)  # refuses to replace
+        return
+    try:
+        os.link(beside, target)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # Two writers at the same moment may both find the name free here; neither leaves half a file.
+        if os.path.lexists(target):
+            raise FileExistsError from error
+        os.replace(beside, target)
+
+
+def _sync_directory(directory: str) -> None:
+    """Put a new name on the disk too; not every system can."""
+    with suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove(path: str, process: int) -> None:
+    """Remove what a writer left that was neither committed nor discarded, in the process that made it."""
+    if os.getpid() == process:
+        with suppress(OSError):
+            os.unlink(path)

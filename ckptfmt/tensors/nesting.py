@@ -1,0 +1,89 @@
+"""Nested dictionaries of arrays, as JAX has them, from names with separators, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ckptfmt.arrays.array import Array
+from ckptfmt.errors import NameConflictError
+
+
+def nest(items: Iterable[tuple[str, Array]], separator: str = "/") -> dict[str, Any]:
+    """Return arrays as nested dictionaries, names split at each ``separator``; :func:`flatten` undoes it.
+
+    Raises
+    ------
+    NameConflictError
+        A name is both that of an array and a scope of others.
+    """
+    if not separator:
+        raise ValueError("separator: got '', want at least one character")
+    tree: dict[str, Any] = {}
+    clashes: dict[str, list[str]] = {}
+    for name, array in items:
+        *scopes, last = name.split(separator)
+        branch = tree
+        for depth, scope in enumerate(scopes, 1):
+            below = branch.setdefault(scope, {})
+            if not isinstance(below, dict):
+                above = separator.join(scopes[:depth])
+                clashes.setdefault(above, [above]).append(name)
+                break
+            branch = below
+        else:
+            if last in branch:
+                clashes.setdefault(name, [name]).append(f"{name}{separator}…")
+            branch[last] = array
+    if clashes:
+        raise NameConflictError("both a tensor and a scope", names=clashes)
+    return tree
+
+
+def flatten(tree: Mapping[str, Any], separator: str = "/") -> dict[str, Any]:
+    """Return nested mappings as one dictionary: ``{"a": {"b": x}}`` becomes ``{"a/b": x}``.
+
+    Everything that is no mapping is a value. The inverse of ``ckpt.nested()``; empty mappings vanish.
+
+    Raises
+    ------
+    NameConflictError
+        Two values get the same name.
+    TypeError
+        A key is not a string.
+    ValueError
+        A mapping contains itself.
+    """
+    flat: dict[str, Any] = {}
+    for path, value in _leaves(tree):
+        name = separator.join(path)
+        if name in flat:
+            raise NameConflictError("name of several values", names={name: [name, repr(path)]})
+        flat[name] = value
+    return flat
+
+
+def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value that is no mapping and the keys that lead to it; without recursion, however deep."""
+    path: list[str] = []
+    within = {id(tree)}
+    open_mappings = [(tree, iter(tree.items()))]
+    while open_mappings:
+        mapping, items = open_mappings[-1]
+        for key, value in items:
+            if not isinstance(key, str):
+                raise TypeError(f"key {key!r} below {'/'.join(path)!r}: want a str")
+            if not isinstance(value, Mapping):
+                yield (*path, key), value
+                continue
+            if id(value) in within:
+                raise ValueError(f"the mapping at {'/'.join([*path, key])!r} contains itself")
+            within.add(id(value))
+            open_mappings.append((value, iter(value.items())))
+            path.append(key)
+            break
+        else:
+            open_mappings.pop()
+            within.remove(id(mapping))
+            if path:
+                path.pop()

@@ -1,0 +1,1 @@
+"""Text: patterns over names, near names, and names in messages."""

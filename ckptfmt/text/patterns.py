@@ -1,0 +1,40 @@
+"""Patterns over names: globs and regular expressions."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+Pattern: TypeAlias = "str | re.Pattern[str]"
+"""A glob over the whole name, in which ``*`` also matches slashes, or a compiled regular expression, which
+is searched for."""
+
+
+def matcher(patterns: Iterable[Pattern]) -> Callable[[str], object]:
+    """Return a function that tells whether any pattern matches; a name with brackets also matches itself."""
+    globs: list[str] = []
+    tests: list[Callable[[str], object]] = []
+    for pattern in patterns:
+        if isinstance(pattern, str):
+            globs.append(pattern)
+        elif isinstance(pattern, re.Pattern):
+            tests.append(pattern.search)
+        else:
+            raise TypeError(f"pattern: got {pattern!r}, want a glob or what re.compile returns")
+    if globs:
+        parts = (part for glob in globs for part in (fnmatch.translate(glob), re.escape(glob)))
+        tests.append(re.compile("|".join(f"(?:{part})" for part in parts)).fullmatch)
+    return tests[0] if len(tests) == 1 else lambda name: any(test(name) for test in tests)
+
+
+def literal_prefixes(patterns: Iterable[Pattern]) -> list[str]:
+    """Return how all names begin that patterns may match, none within another; ``""`` where nothing tells."""
+    globs = [pattern if isinstance(pattern, str) else "" for pattern in patterns] or [""]
+    prefixes: list[str] = []
+    # As names are sorted: by their bytes, which for all but lone surrogates is the order of the characters.
+    for prefix in sorted({re.split(r"[*?\[]", glob, maxsplit=1)[0] for glob in globs}):
+        if not prefixes or not prefix.startswith(prefixes[-1]):
+            prefixes.append(prefix)
+    return prefixes

@@ -1,0 +1,171 @@
+"""A file system in memory, and checkpoints opened from it: for damage at every byte, to see what is read, and
+to show that no reader reaches around its file system."""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+import ckptfmt
+import ckptfmt.storage.in_memory
+from ckptfmt.checkpoint.bundle import Bundle
+from ckptfmt.checkpoint.files import CheckpointFiles
+from ckptfmt.checkpoint.v1 import SliceFile
+from ckptfmt.errors import AlreadyExistsError, NotReadableError, PathNotFoundError
+from ckptfmt.storage.filesystem import FileStatus, Listing, PathType, natural_order
+from ckptfmt.storage.output import Output
+
+PREFIX = "nowhere/ckpt"
+"""A prefix of which no file lies on disk."""
+
+
+class MemoryFile(ckptfmt.storage.in_memory.MemoryFile):
+    """A file in memory that notes what is read of it, and whose content can be another."""
+
+    def __init__(self, name: str, content: bytes, *, has_views: bool = True) -> None:
+        super().__init__(content, name)
+        self._content = content
+        self.has_views = has_views
+        self.reads: list[tuple[int, int]] = []
+        """Offset and size of each read, in order."""
+
+    @property
+    def content(self) -> bytes:
+        return self._content
+
+    @content.setter
+    def content(self, content: bytes) -> None:
+        super().__init__(content, self.name)
+        self._content = content
+
+    def read(self, offset: int, size: int) -> memoryview:
+        found = super().read(offset, size)
+        self.reads.append((offset, size))
+        return found
+
+
+class MemoryOutput(Output):
+    """A file being written into a :class:`MemoryFilesystem`."""
+
+    def __init__(self, fs: MemoryFilesystem, path: str) -> None:
+        self._fs = fs
+        self._name = path
+        self._data = io.BytesIO()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._data.write(data)
+
+    def flush(self) -> None:
+        pass
+
+    def commit(self) -> None:
+        self._fs.write(self._name, self._data.getvalue())
+
+    def discard(self) -> None:
+        pass
+
+
+class MemoryFilesystem:
+    """Files by path; directories are what their paths say. Neither local nor mapped.
+
+    Like a remote one, it resolves nothing: a path is a key, ``.`` and ``//`` apart.
+    """
+
+    def __init__(self, files: Mapping[str, bytes] = {}, *, has_views: bool = True) -> None:
+        self._has_views = has_views
+        self.files: dict[str, MemoryFile] = {}
+        self._written = 0
+        self._status: dict[str, FileStatus] = {}
+        for path, content in files.items():
+            self.write(path, content)
+
+    @staticmethod
+    def _key(path: str) -> str:
+        return os.path.normpath(path) if path else "."
+
+    def write(self, path: str, content: bytes) -> None:
+        """Put a file at a path; written again and longer it counts as the same file, grown."""
+        key = self._key(path)
+        self._written += 1
+        before = self._status.get(key)
+        is_grown = before is not None and content.startswith(self.files[key].content)
+        identity = before.identity if before is not None and is_grown else (self._written,)
+        self._status[key] = FileStatus(identity, len(content), self._written)
+        self.files[key] = MemoryFile(path, content, has_views=self._has_views)
+
+    def remove(self, path: str) -> None:
+        del self.files[self._key(path)], self._status[self._key(path)]
+
+    def _below(self, directory: str) -> Iterable[str]:
+        key = self._key(directory)
+        start = "" if key == "." else key.rstrip("/") + "/"
+        return (path[len(start) :] for path in self.files if path.startswith(start))
+
+    def path_type(self, path: str) -> PathType | None:
+        if self._key(path) in self.files:
+            return "file"
+        return "directory" if any(True for _ in self._below(path)) else None
+
+    def status(self, path: str) -> FileStatus | None:
+        return self._status.get(self._key(path))
+
+    def link_target(self, path: str) -> str | None:
+        return None
+
+    def list_directory(self, directory: str) -> Listing:
+        names = [name.partition("/") for name in self._below(directory)]
+        files = {name for name, slash, _ in names if not slash}
+        directories = {name for name, slash, _ in names if slash}
+        return Listing(sorted(files, key=natural_order), sorted(directories, key=natural_order))
+
+    def glob(self, pattern: str) -> list[str]:
+        return sorted(fnmatch.filter(self.files, pattern), key=natural_order)
+
+    def open(self, path: str, *, changing: bool = False) -> MemoryFile:
+        file = self.files.get(self._key(path))
+        if file is None:
+            if self.path_type(path) == "directory":
+                raise NotReadableError(path, "Is a directory")
+            raise PathNotFoundError("no such file", file=path)
+        return file
+
+    def create(self, path: str, *, overwrite: bool = False) -> MemoryOutput:
+        if not overwrite and self.path_type(path) is not None:
+            raise AlreadyExistsError(path)
+        return MemoryOutput(self, path)
+
+
+def open_files(
+    files: Mapping[str, bytes],
+    *,
+    prefix: str = PREFIX,
+    tables: Sequence[str] = (),
+    verify: bool = True,
+    has_views: bool = True,
+) -> ckptfmt.Checkpoint:
+    """Open the checkpoint of a prefix among files in memory: V1 if ``tables`` are given, else V2."""
+    fs = MemoryFilesystem(files, has_views=has_views)
+    if tables:
+        store: Bundle | SliceFile = SliceFile(CheckpointFiles(prefix, "v1", tuple(tables)), fs)
+    else:
+        store = Bundle(CheckpointFiles(prefix, "v2", (f"{prefix}.index",)), fs)
+    return ckptfmt.Checkpoint(store, verify=verify)
+
+
+def open_bundle(index: bytes, *shards: bytes, verify: bool = True) -> ckptfmt.Checkpoint:
+    """Open a V2 checkpoint of an index and its data files."""
+    count = max(len(shards), 1)
+    files = {f"{PREFIX}.data-{number:05d}-of-{count:05d}": content for number, content in enumerate(shards)}
+    return open_files({f"{PREFIX}.index": index, **files}, verify=verify)
+
+
+def open_tables(*tables: bytes) -> ckptfmt.Checkpoint:
+    """Open a V1 checkpoint of one table, or of several shards."""
+    files = {f"{PREFIX}-{i:05d}-of-{len(tables):05d}": table for i, table in enumerate(tables)}
+    return open_files(files, prefix=f"{PREFIX}-?????-of-{len(tables):05d}", tables=tuple(files))
