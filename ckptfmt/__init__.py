@@ -19,7 +19,7 @@ from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.state import CheckpointState, latest_checkpoint, read_checkpoint_state
 from ckptfmt.dtypes import DTYPES, DType, as_dtype
 from ckptfmt.integrity.verify import Problem, Report
-from ckptfmt.object_graph.object_graph import Node, ObjectGraph
+from ckptfmt.object_graph.object_graph import ObjectGraph, ObjectNode
 from ckptfmt.plans.plan import Plan, parse_plan, read_plan
 from ckptfmt.storage.output import write_file
 from ckptfmt.tensors.checkpoint import Checkpoint
@@ -41,7 +41,7 @@ __all__ = [
     "DType",
     "Damage",
     "Entry",
-    "EventFile",
+    "EventLog",
     "FunctionCall",
     "Graph",
     "GraphNode",
@@ -53,9 +53,9 @@ __all__ = [
     "MetaGraph",
     "Mismatch",
     "NamedValues",
-    "Node",
     "ObjectFunction",
     "ObjectGraph",
+    "ObjectNode",
     "Plan",
     "Problem",
     "Reach",
@@ -115,7 +115,7 @@ _LATER = {
     "compat": "ckptfmt.compat",
     "RunMetadata": "ckptfmt.events.run_metadata:RunMetadata",
     "SessionLog": "ckptfmt.events.event:SessionLog",
-    "EventFile": "ckptfmt.events.event_log:EventFile",
+    "EventLog": "ckptfmt.events.event_log:EventLog",
     "write_runs": "ckptfmt.events.export:write_runs",
     "find_runs": "ckptfmt.events.find:find_runs",
     "HParams": "ckptfmt.events.hparams:HParams",
@@ -126,17 +126,17 @@ _LATER = {
     "Scalars": "ckptfmt.events.series:Scalars",
     "Series": "ckptfmt.events.series:Series",
     "Tags": "ckptfmt.events.series:Tags",
-    "SummaryMetadata": "ckptfmt.events.tag_table:Metadata",
+    "SummaryMetadata": "ckptfmt.events.tag_table:SummaryMetadata",
     "FunctionCall": "ckptfmt.graph.attributes:FunctionCall",
     "freeze": "ckptfmt.graph.freeze.freeze:freeze",
     "Graph": "ckptfmt.graph.graph:Graph",
     "MetaGraph": "ckptfmt.graph.meta.meta_graph:MetaGraph",
-    "GraphNode": "ckptfmt.graph.node:Node",
+    "GraphNode": "ckptfmt.graph.node:GraphNode",
     "read_graph": "ckptfmt.graph.read.read:read_graph",
     "read_meta_graph": "ckptfmt.graph.read.read:read_meta_graph",
     "Signature": "ckptfmt.graph.meta.signature:Signature",
     "TensorInfo": "ckptfmt.graph.meta.signature:TensorInfo",
-    "GraphTensor": "ckptfmt.graph.tensor:Tensor",
+    "GraphTensor": "ckptfmt.graph.tensor:GraphTensor",
     "Match": "ckptfmt.compare.match:Match",
     "match": "ckptfmt.compare.match:match",
     "Damage": "ckptfmt.record.reader:Damage",

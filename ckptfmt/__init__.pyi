@@ -17,7 +17,7 @@ from ckptfmt.dtypes import DTYPES as DTYPES
 from ckptfmt.dtypes import DType as DType
 from ckptfmt.dtypes import as_dtype as as_dtype
 from ckptfmt.events.event import SessionLog as SessionLog
-from ckptfmt.events.event_log import EventFile as EventFile
+from ckptfmt.events.event_log import EventLog as EventLog
 from ckptfmt.events.export import write_runs as write_runs
 from ckptfmt.events.find import find_runs as find_runs
 from ckptfmt.events.hparams import HParams as HParams
@@ -29,21 +29,21 @@ from ckptfmt.events.run_metadata import RunMetadata as RunMetadata
 from ckptfmt.events.series import Scalars as Scalars
 from ckptfmt.events.series import Series as Series
 from ckptfmt.events.series import Tags as Tags
-from ckptfmt.events.tag_table import Metadata as SummaryMetadata
+from ckptfmt.events.tag_table import SummaryMetadata as SummaryMetadata
 from ckptfmt.graph.attributes import FunctionCall as FunctionCall
 from ckptfmt.graph.freeze.freeze import freeze as freeze
 from ckptfmt.graph.graph import Graph as Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph as MetaGraph
 from ckptfmt.graph.meta.signature import Signature as Signature
 from ckptfmt.graph.meta.signature import TensorInfo as TensorInfo
-from ckptfmt.graph.node import Node as GraphNode
+from ckptfmt.graph.node import GraphNode as GraphNode
 from ckptfmt.graph.read.read import read_graph as read_graph
 from ckptfmt.graph.read.read import read_meta_graph as read_meta_graph
-from ckptfmt.graph.tensor import Tensor as GraphTensor
+from ckptfmt.graph.tensor import GraphTensor as GraphTensor
 from ckptfmt.integrity.verify import Problem as Problem
 from ckptfmt.integrity.verify import Report as Report
-from ckptfmt.object_graph.object_graph import Node as Node
 from ckptfmt.object_graph.object_graph import ObjectGraph as ObjectGraph
+from ckptfmt.object_graph.object_graph import ObjectNode as ObjectNode
 from ckptfmt.plans.plan import Plan as Plan
 from ckptfmt.plans.plan import parse_plan as parse_plan
 from ckptfmt.plans.plan import read_plan as read_plan
@@ -87,7 +87,7 @@ __all__ = [
     "DType",
     "Damage",
     "Entry",
-    "EventFile",
+    "EventLog",
     "FunctionCall",
     "Graph",
     "GraphNode",
@@ -99,9 +99,9 @@ __all__ = [
     "MetaGraph",
     "Mismatch",
     "NamedValues",
-    "Node",
     "ObjectFunction",
     "ObjectGraph",
+    "ObjectNode",
     "Plan",
     "Problem",
     "Reach",

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ckptfmt.object_graph.object_graph import Attribute, Node, ObjectGraph
+from ckptfmt.object_graph.object_graph import Attribute, ObjectGraph, ObjectNode
 
 
 class Pairs(NamedTuple):
@@ -30,15 +30,15 @@ def pair_objects(stored: ObjectGraph, wanted: ObjectGraph) -> Pairs:
 
 class _Walk:
     def __init__(self, stored: ObjectGraph, wanted: ObjectGraph) -> None:
-        self._targets: dict[int, Node] = {stored.root.id: wanted.root}
+        self._targets: dict[int, ObjectNode] = {stored.root.id: wanted.root}
         """Number of a stored node → the object it is restored to."""
         self._queue = deque([stored.root])
         self._restored: set[int] = set()
         self._pairs = Pairs({}, set())
         # An object may be met by many; what it has is looked up once.
-        self._children: dict[int, Mapping[str, Node]] = {}
+        self._children: dict[int, Mapping[str, ObjectNode]] = {}
         self._attributes: dict[int, dict[str, Attribute]] = {}
-        self._slots: dict[int, dict[tuple[int, str], Node]] = {}
+        self._slots: dict[int, dict[tuple[int, str], ObjectNode]] = {}
 
     def run(self) -> Pairs:
         while self._queue:
@@ -58,13 +58,13 @@ class _Walk:
                     self._bind(slot.node, self._slots_of(target).get((variable.id, slot.name)))
         return self._pairs
 
-    def _bind(self, node: Node, target: Node | None) -> None:
+    def _bind(self, node: ObjectNode, target: ObjectNode | None) -> None:
         """Restore a node to an object, unless it has one."""
         if target is not None and node.id not in self._targets:
             self._targets[node.id] = target
             self._queue.append(node)
 
-    def _restore(self, node: Node, target: Node) -> None:
+    def _restore(self, node: ObjectNode, target: ObjectNode) -> None:
         """Pair the values of a node with those of its object, which takes those of the first node only."""
         wanted = self._attributes_of(target)
         first = target.id not in self._restored
@@ -82,17 +82,17 @@ class _Walk:
                     if found is not None:
                         self._pairs.stored_for.setdefault(key, found)
 
-    def _children_of(self, target: Node) -> Mapping[str, Node]:
+    def _children_of(self, target: ObjectNode) -> Mapping[str, ObjectNode]:
         if target.id not in self._children:
             self._children[target.id] = target.children
         return self._children[target.id]
 
-    def _attributes_of(self, target: Node) -> dict[str, Attribute]:
+    def _attributes_of(self, target: ObjectNode) -> dict[str, Attribute]:
         if target.id not in self._attributes:
             self._attributes[target.id] = {attribute.name: attribute for attribute in target.attributes}
         return self._attributes[target.id]
 
-    def _slots_of(self, optimizer: Node) -> dict[tuple[int, str], Node]:
+    def _slots_of(self, optimizer: ObjectNode) -> dict[tuple[int, str], ObjectNode]:
         if optimizer.id not in self._slots:
             self._slots[optimizer.id] = {
                 (slot.variable.id, slot.name): slot.node for slot in optimizer.slot_variables

@@ -27,7 +27,7 @@ from ckptfmt.storage.filesystem import FileStatus, Filesystem
 T = TypeVar("T")
 
 
-class LogFile:
+class EventFile:
     """One event file, read forwards as it grows.
 
     Parameters

@@ -1,4 +1,4 @@
-"""``EventFile``: the event files of a run, as data."""
+"""``EventLog``: the event files of a run, as data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ckptfmt.arrays.tensor_proto import to_array
-from ckptfmt.errors import CkptfmtError, TensorNotFoundError
+from ckptfmt.errors import CkptfmtError, NameNotFoundError
 from ckptfmt.events import export
 from ckptfmt.events.classify import HPARAMS, KINDS, What, kind_of_value, what_of
 from ckptfmt.events.event import Other, SessionLog
@@ -45,7 +45,7 @@ _RUN_METADATA = ("graph_run_metadata", "graph_run_metadata_graph")
 """Plugins whose tensors are RunMetadata messages."""
 
 
-class EventFile:
+class EventLog:
     """The event files of one run.
 
     All that is under tags is gathered when it is asked for the first time, scalars as columns and of all else
@@ -211,7 +211,7 @@ class EventFile:
             tags = self._by_kind()[kind]
             if tag not in tags:
                 # Of a mapping that was taken out before all was gathered anew.
-                raise TensorNotFoundError(tag, file=self.path, noun=kind)
+                raise NameNotFoundError(tag, file=self.path, noun=kind)
             values = self._run.summaries.values(tag)
             codes = tags[tag]
         return values if codes is None else values.select(np.isin(values.codes, codes))
@@ -410,7 +410,7 @@ class EventFile:
         """Close the files; what has been gathered stays."""
         self._run.close()
 
-    def __enter__(self) -> EventFile:
+    def __enter__(self) -> EventLog:
         return self
 
     def __exit__(
@@ -419,7 +419,7 @@ class EventFile:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<EventFile {self.path!r} of {len(self.files)} files>"
+        return f"<EventLog {self.path!r} of {len(self.files)} files>"
 
 
 def _read_value(

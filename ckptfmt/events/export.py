@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ckptfmt.errors import MissingDependencyError, TensorNotFoundError
+from ckptfmt.errors import MissingDependencyError, NameNotFoundError
 from ckptfmt.events.series import Scalars
 from ckptfmt.storage.output import Output, OutputFile, OutputStream
 from ckptfmt.text.closest import closest_names
@@ -55,7 +55,7 @@ Chunk = dict[str, Column]
 def select(scalars: Mapping[str, Scalars], patterns: Sequence[str]) -> dict[str, Scalars]:
     """Return the scalars whose tags match any pattern, a glob or a tag as it is; all where there are none.
 
-    Raises TensorNotFoundError where a pattern matches nothing.
+    Raises NameNotFoundError where a pattern matches nothing.
     """
     # Asked for as a tag, a pattern that matches none raises, and tells which are alike.
     return {tag: scalars[tag] for tag in _unmatched(scalars, patterns)} or _matching(scalars, patterns)
@@ -346,7 +346,7 @@ def write_runs(
     wide: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Write the scalars of runs to one file, as :meth:`EventFile.write` does, with a column ``run``.
+    """Write the scalars of runs to one file, as :meth:`EventLog.write` does, with a column ``run``.
 
     A pattern need not match anything in each of the runs, only in one.
     """
@@ -354,6 +354,6 @@ def write_runs(
     tags = dict.fromkeys(tag for scalars in table.values() for tag in scalars)
     for pattern in _unmatched(tags, patterns):
         close = closest_names(pattern, tags)
-        raise TensorNotFoundError(pattern, file=f"{len(runs)} runs", close_matches=close, noun="scalars")
+        raise NameNotFoundError(pattern, file=f"{len(runs)} runs", close_matches=close, noun="scalars")
     chosen: Runs = {name: _matching(scalars, patterns) for name, scalars in table.items()}
     write(chosen, path, wide=wide, overwrite=overwrite)

@@ -8,7 +8,7 @@ from contextlib import closing
 
 from ckptfmt.errors import CkptfmtError, LimitError, PathNotFoundError
 from ckptfmt.events.event import Other, decode_some
-from ckptfmt.events.event_file import LogFile
+from ckptfmt.events.event_file import EventFile
 from ckptfmt.events.find import event_files
 from ckptfmt.events.place import MAX_FILES, Store, place_of
 from ckptfmt.events.scalars.decoder import ScalarDecoder
@@ -52,7 +52,7 @@ class Run:
     def _begin(self, names: list[str]) -> None:
         """Forget what was gathered."""
         self.names = names
-        self.files: list[LogFile] = []
+        self.files: list[EventFile] = []
         files = self.files
         self.store = Store(names, lambda number: files[number].head, self._fs, verify=self._verify)
         self.summaries = Summaries()
@@ -63,8 +63,8 @@ class Run:
         self._is_gathered = False
         self.generation += 1
 
-    def _file(self, name: str, *, is_followed: bool = False) -> LogFile:
-        return LogFile(
+    def _file(self, name: str, *, is_followed: bool = False) -> EventFile:
+        return EventFile(
             name,
             self._fs,
             verify=self._verify,
@@ -174,7 +174,7 @@ class Run:
         return 0 if status is None else status.size
 
     def _read_file(
-        self, number: int, file: LogFile, sizes: list[int], progress: Callable[[int, int], object] | None
+        self, number: int, file: EventFile, sizes: list[int], progress: Callable[[int, int], object] | None
     ) -> None:
         try:
             with closing(file.batches()) as batches:

@@ -6,7 +6,7 @@ import os
 from contextlib import closing
 
 from ckptfmt.errors import PathNotFoundError
-from ckptfmt.events.event_log import EventFile
+from ckptfmt.events.event_log import EventLog
 from ckptfmt.events.find import event_files, find_runs, is_event_file
 from ckptfmt.events.gather import LIMIT
 from ckptfmt.filetype.kinds import RECORDS, Holds, misfit, recognise
@@ -25,7 +25,7 @@ def open_events(
     limit: int = LIMIT,
     backend: str = "mmap",
     fs: Filesystem | None = None,
-) -> EventFile:
+) -> EventLog:
     """Open an event file, or all those of a run.
 
     Parameters
@@ -38,7 +38,7 @@ def open_events(
         Whether the checksums of events are verified; those of their lengths always are.
     strict
         Whether damage, and a last event that is not all there, is raised, each time anew. Else what is
-        damaged is skipped, told by :attr:`EventFile.damage` and warned of
+        damaged is skipped, told by :attr:`EventLog.damage` and warned of
         (:class:`ckptfmt.errors.DamageWarning`).
     limit
         Bytes in memory that compressed files may ask for: those of an event, and all that is gathered.
@@ -64,7 +64,7 @@ def open_events(
         files = event_files(fs, path)
         if not files:
             raise _no_events(path, fs)
-    return EventFile(path, files, fs, verify=verify, strict=strict, limit=limit)
+    return EventLog(path, files, fs, verify=verify, strict=strict, limit=limit)
 
 
 def _check_kind(path: str, fs: Filesystem) -> None:

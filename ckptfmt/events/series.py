@@ -8,8 +8,8 @@ from typing import Generic, TypeVar, overload
 
 import numpy as np
 
-from ckptfmt.errors import TensorNotFoundError
-from ckptfmt.events.tag_table import Metadata, Values
+from ckptfmt.errors import NameNotFoundError
+from ckptfmt.events.tag_table import SummaryMetadata, Values
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -19,7 +19,7 @@ class Series(Sequence[T], Generic[T]):
     """The values under one tag, in the order in which they were written; each is read when asked for."""
 
     def __init__(
-        self, tag: str, metadata: Metadata, values: Values, read: Callable[[Values, int], T]
+        self, tag: str, metadata: SummaryMetadata, values: Values, read: Callable[[Values, int], T]
     ) -> None:
         self.tag = tag
         """The tag."""
@@ -58,7 +58,7 @@ class Scalars(Series[float]):
     def __init__(
         self,
         tag: str,
-        metadata: Metadata,
+        metadata: SummaryMetadata,
         values: Values,
         read: Callable[[Values, int], float],
         column: np.ndarray,
@@ -89,10 +89,10 @@ class Tags(Mapping[str, S], Generic[S]):
         self._file = file
 
     def __getitem__(self, tag: str) -> S:
-        """Return the series of a tag; TensorNotFoundError, a KeyError, where there is none of this kind."""
+        """Return the series of a tag; NameNotFoundError, a KeyError, where there is none of this kind."""
         if tag not in self._names:
             close = get_close_matches(tag, self._names, 3)
-            raise TensorNotFoundError(tag, file=self._file, close_matches=close, noun=self._noun)
+            raise NameNotFoundError(tag, file=self._file, close_matches=close, noun=self._noun)
         return self._make(tag)
 
     def __iter__(self) -> Iterator[str]:

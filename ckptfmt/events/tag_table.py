@@ -29,7 +29,7 @@ ROW_SIZE = 45
 
 
 @dataclass(frozen=True)
-class Metadata:
+class SummaryMetadata:
     """What the first value of a tag says of all of them."""
 
     plugin: str = ""
@@ -42,7 +42,7 @@ class Metadata:
     """1 for scalars, 2 for tensors, 3 for sequences of blobs, 0 where it does not say."""
 
     @classmethod
-    def of(cls, message: messages.SummaryMetadata) -> Metadata:
+    def of(cls, message: messages.SummaryMetadata) -> SummaryMetadata:
         """Return the metadata of a message."""
         plugin = message.plugin_data
         return cls(
@@ -54,7 +54,7 @@ class Metadata:
         )
 
 
-NO_METADATA = Metadata()
+NO_METADATA = SummaryMetadata()
 
 
 class Values(NamedTuple):
@@ -128,9 +128,9 @@ class Summaries:
 
     def __init__(self) -> None:
         self._ids: dict[str, int] = {}
-        self._metadata: dict[int, tuple[int, Metadata]] = {}
+        self._metadata: dict[int, tuple[int, SummaryMetadata]] = {}
         """Of a tag the first metadata, and the place of the event with it."""
-        self._more: dict[tuple[int, str], tuple[int, Metadata]] = {}
+        self._more: dict[tuple[int, str], tuple[int, SummaryMetadata]] = {}
         """The same of its other plugins."""
         self._layouts: WeakKeyDictionary[Layouts, _OfLayouts] = WeakKeyDictionary()
         self._state = _State([])
@@ -140,7 +140,7 @@ class Summaries:
     def _id(self, tag: str) -> int:
         return self._ids.setdefault(tag, len(self._ids))
 
-    def _add_metadata(self, tag_id: int, metadata: Metadata, place: int) -> None:
+    def _add_metadata(self, tag_id: int, metadata: SummaryMetadata, place: int) -> None:
         first = self._metadata.get(tag_id)
         if first is None or place < first[0]:
             self._metadata[tag_id] = place, metadata
@@ -228,11 +228,11 @@ class Summaries:
 
     # --- asking --------------------------------------------------------------------------------------------
 
-    def metadata(self, tag: str, plugin: str | None = None) -> Metadata:
+    def metadata(self, tag: str, plugin: str | None = None) -> SummaryMetadata:
         """Return what the first value of a tag that has metadata says; of those of a plugin, if there are."""
         return self.metadata_at(tag, plugin)[1]
 
-    def metadata_at(self, tag: str, plugin: str | None = None) -> tuple[int, Metadata]:
+    def metadata_at(self, tag: str, plugin: str | None = None) -> tuple[int, SummaryMetadata]:
         """Return the same with the place of the event that says so."""
         tag_id = self._ids[tag]
         found = None if plugin is None else self._more.get((tag_id, plugin))
@@ -305,9 +305,9 @@ class Summaries:
 
 
 @lru_cache(maxsize=1024)
-def _metadata_in(stored: bytes) -> Metadata:
-    """Metadata that are valid."""
-    return Metadata.of(messages.SummaryMetadata.FromString(stored))
+def _metadata_in(stored: bytes) -> SummaryMetadata:
+    """SummaryMetadata that are valid."""
+    return SummaryMetadata.of(messages.SummaryMetadata.FromString(stored))
 
 
 def _rows_of(part: _Part) -> int:

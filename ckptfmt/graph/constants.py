@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.tensor_proto import decode_content, to_array
 from ckptfmt.dtypes import DType, find_dtype
-from ckptfmt.errors import CorruptError, TensorNotFoundError
+from ckptfmt.errors import CorruptError, NameNotFoundError
 from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.tensor_content import content_size
 from ckptfmt.proto import messages
@@ -43,7 +43,7 @@ class Constants(Mapping[str, Array]):
 
         Raises
         ------
-        TensorNotFoundError
+        NameNotFoundError
             There is no constant of that name (a KeyError).
         CorruptError
             The constant has no value, or one that cannot be decoded.
@@ -63,7 +63,7 @@ class Constants(Mapping[str, Array]):
     def entry(self, name: str) -> ConstantEntry:
         """Return what the file says of a constant, without decoding it; of one without a value nothing.
 
-        Raises TensorNotFoundError where there is no constant of that name.
+        Raises NameNotFoundError where there is no constant of that name.
         """
         tensor = self._tensor(name)
         if tensor is None:
@@ -79,7 +79,7 @@ class Constants(Mapping[str, Array]):
         """The tensor that is the value of a constant, perhaps without its content; None where it has none."""
         node = self._nodes.get(name)
         if node is None:
-            raise TensorNotFoundError(name, file=self._file or "graph", noun="constant")
+            raise NameNotFoundError(name, file=self._file or "graph", noun="constant")
         if "value" not in node.attr or node.attr["value"].WhichOneof("value") != "tensor":
             return None
         return node.attr["value"].tensor

@@ -11,11 +11,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ckptfmt.dtypes import DType, find_dtype
-from ckptfmt.errors import CorruptError, TensorNotFoundError
+from ckptfmt.errors import CorruptError, NameNotFoundError, TensorNotFoundError
 from ckptfmt.graph.attributes import Attributes, decode_shape
-from ckptfmt.graph.node import Node, Output, parse_function_output
+from ckptfmt.graph.node import GraphNode, Output, parse_function_output
 from ckptfmt.graph.ops import known_ops
-from ckptfmt.graph.tensor import NodeOutputs, Tensor
+from ckptfmt.graph.tensor import GraphTensor, NodeOutputs
 from ckptfmt.proto import messages
 
 
@@ -52,11 +52,11 @@ class Function:
         return tuple(map(_argument, self.message.signature.output_arg))
 
     @cached_property
-    def nodes(self) -> Mapping[str, Node]:
+    def nodes(self) -> Mapping[str, GraphNode]:
         """The nodes of its body by name, in order."""
-        return {node.name: Node(node, in_function=True) for node in self.message.node_def}
+        return {node.name: GraphNode(node, in_function=True) for node in self.message.node_def}
 
-    def tensor(self, name: str) -> Tensor:
+    def tensor(self, name: str) -> GraphTensor:
         """Return the tensor ``argument``, or ``node:out:k`` of the body.
 
         Raises TensorNotFoundError where there is none.
@@ -72,14 +72,14 @@ class Function:
             raise TensorNotFoundError(name, file=f"function {self.name}")
         return found
 
-    def _arguments(self) -> Iterator[Tensor]:
+    def _arguments(self) -> Iterator[GraphTensor]:
         shapes = self.message.attr["_input_shapes"].list.shape if "_input_shapes" in self.message.attr else ()
         for number, argument in enumerate(self.inputs):
             shape = decode_shape(shapes[number]) if number < len(shapes) else None
             own = self.message.arg_attr[number].attr if number in self.message.arg_attr else {}
             if shape is None and "_output_shapes" in own:
                 shape = next(map(decode_shape, own["_output_shapes"].list.shape), None)
-            yield Tensor(argument.name, None, 0, argument.dtype, shape)
+            yield GraphTensor(argument.name, None, 0, argument.dtype, shape)
 
     @property
     def returns(self) -> dict[str, Output]:
@@ -132,10 +132,10 @@ class Functions(Mapping[str, Function]):
         """Name of the function that is the gradient of another, where one is given."""
 
     def __getitem__(self, name: str) -> Function:
-        """Return a function; TensorNotFoundError, a KeyError, where there is none of that name."""
+        """Return a function; NameNotFoundError, a KeyError, where there is none of that name."""
         function = self._functions.get(name)
         if function is None:
-            raise TensorNotFoundError(name, file=self._file or "graph", noun="function")
+            raise NameNotFoundError(name, file=self._file or "graph", noun="function")
         return Function(function, self)
 
     def __iter__(self) -> Iterator[str]:

@@ -13,15 +13,15 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from ckptfmt.dtypes import DType, as_dtype
-from ckptfmt.errors import CorruptError, GraphError, TensorNotFoundError
+from ckptfmt.errors import CorruptError, GraphError, NameNotFoundError, TensorNotFoundError
 from ckptfmt.graph import merge as scopes
 from ckptfmt.graph import prune
 from ckptfmt.graph.constants import Constants
 from ckptfmt.graph.function import Functions
-from ckptfmt.graph.node import Node, parse_output
+from ckptfmt.graph.node import GraphNode, parse_output
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.graph.outline import Outline
-from ckptfmt.graph.tensor import NodeOutputs, Tensor
+from ckptfmt.graph.tensor import GraphTensor, NodeOutputs
 from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import format_text
@@ -46,7 +46,7 @@ class Versions(NamedTuple):
     """Versions that must not."""
 
 
-class Graph(Mapping[str, Node]):
+class Graph(Mapping[str, GraphNode]):
     """The nodes of a graph by name, in the order of the file."""
 
     def __init__(
@@ -80,15 +80,15 @@ class Graph(Mapping[str, Node]):
         self._outline.complete()
         return self._outline.message
 
-    def __getitem__(self, name: str) -> Node:
-        """Return a node; TensorNotFoundError, a KeyError, where there is none of that name."""
+    def __getitem__(self, name: str) -> GraphNode:
+        """Return a node; NameNotFoundError, a KeyError, where there is none of that name."""
         node = self._nodes.get(name)
         if node is None:
             raise self._not_found(name)
         return self._node(name, node)
 
-    def _node(self, name: str, node: messages.NodeDef) -> Node:
-        return Node(node, outline=None if self._outline.content(name) is None else self._outline)
+    def _node(self, name: str, node: messages.NodeDef) -> GraphNode:
+        return GraphNode(node, outline=None if self._outline.content(name) is None else self._outline)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._nodes)
@@ -99,7 +99,7 @@ class Graph(Mapping[str, Node]):
     def __contains__(self, name: object) -> bool:
         return name in self._nodes
 
-    def _not_found(self, name: str) -> TensorNotFoundError:
+    def _not_found(self, name: str) -> NameNotFoundError:
         if not isinstance(name, str):
             raise TypeError(f"name of a node: got {name!r}, want a str")
         from difflib import get_close_matches  # only errors need it
@@ -108,9 +108,9 @@ class Graph(Mapping[str, Node]):
         last = name.rpartition("/")[2]
         near = [known for known in names if known.endswith(last)] if len(names) > _COMPARED_NAMES else names
         close = get_close_matches(name[:500], list(near)[:_COMPARED_NAMES])
-        return TensorNotFoundError(name, file=self.file or "graph", noun="node", close_matches=close)
+        return NameNotFoundError(name, file=self.file or "graph", noun="node", close_matches=close)
 
-    def tensor(self, name: str) -> Tensor:
+    def tensor(self, name: str) -> GraphTensor:
         """Return the tensor ``node:k``, of ``node`` output 0.
 
         Raises TensorNotFoundError where there is none, CorruptError where a node claims too many.
@@ -121,7 +121,7 @@ class Graph(Mapping[str, Node]):
             raise TensorNotFoundError(name, file=self.file or "graph")
         return found
 
-    def tensors(self, name: str) -> Iterator[Tensor]:
+    def tensors(self, name: str) -> Iterator[GraphTensor]:
         """Iterate over what a node puts out; nothing is known to come from an op that is not known."""
         return iter(self._outputs(name))
 
@@ -168,12 +168,12 @@ class Graph(Mapping[str, Node]):
         return Constants(constants, self._outline, self.file)
 
     @property
-    def inputs(self) -> tuple[Node, ...]:
+    def inputs(self) -> tuple[GraphNode, ...]:
         """The nodes that values are fed to: placeholders."""
-        return tuple(Node(node) for node in self._outline.message.node if node.op in PLACEHOLDERS)
+        return tuple(GraphNode(node) for node in self._outline.message.node if node.op in PLACEHOLDERS)
 
     @property
-    def outputs(self) -> tuple[Node, ...]:
+    def outputs(self) -> tuple[GraphNode, ...]:
         """The nodes that no other one needs, and that have something to fetch."""
         return tuple(
             self._node(node.name, node)
@@ -196,12 +196,12 @@ class Graph(Mapping[str, Node]):
                 consumers.setdefault(name, []).append(node.name)
         return consumers
 
-    def consumers(self, name: str) -> tuple[Node, ...]:
+    def consumers(self, name: str) -> tuple[GraphNode, ...]:
         """Return the nodes that take an output of a node, or run after it."""
         self[name]  # it must be there
         return tuple(self[consumer] for consumer in self._consumers.get(name, ()))
 
-    def ancestors(self, names: str | Iterable[str], *, control: bool = True) -> Iterator[Node]:
+    def ancestors(self, names: str | Iterable[str], *, control: bool = True) -> Iterator[GraphNode]:
         """Iterate over nodes, and all that is needed to run them, each once.
 
         Parameters
@@ -226,13 +226,13 @@ class Graph(Mapping[str, Node]):
 
         return self._walk(names, needed)
 
-    def descendants(self, names: str | Iterable[str]) -> Iterator[Node]:
+    def descendants(self, names: str | Iterable[str]) -> Iterator[GraphNode]:
         """Iterate over nodes, and all that need them, each once; as :meth:`ancestors`."""
         return self._walk(names, lambda node: self._consumers.get(node.name, ()))
 
     def _walk(
         self, names: str | Iterable[str], following: Callable[[messages.NodeDef], Iterable[str]]
-    ) -> Iterator[Node]:
+    ) -> Iterator[GraphNode]:
         starts = [names] if isinstance(names, str) else names
         waiting = [self._start(name) for name in starts][::-1]
         seen = set(waiting)

@@ -52,7 +52,7 @@ def parse_function_output(text: str) -> Output:
     return Output(node, int(index), name) if name and _INDEX.fullmatch(index) else parse_output(text)
 
 
-class Node:
+class GraphNode:
     """One node of a graph, or of the body of a function."""
 
     __slots__ = ("_outline", "_outlined", "in_function")
@@ -105,7 +105,7 @@ class Node:
         return Attributes(self.message.attr)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Node) and self.message == other.message
+        return isinstance(other, GraphNode) and self.message == other.message
 
     __hash__ = None  # type: ignore[assignment]  # messages change
 
@@ -114,8 +114,8 @@ class Node:
         return _from_bytes, (self.message.SerializeToString(), self.in_function)
 
     def __repr__(self) -> str:
-        return f"<Node {self.name!r} {self.op}>"
+        return f"<GraphNode {self.name!r} {self.op}>"
 
 
-def _from_bytes(data: bytes, in_function: bool) -> Node:
-    return Node(messages.NodeDef.FromString(data), in_function=in_function)
+def _from_bytes(data: bytes, in_function: bool) -> GraphNode:
+    return GraphNode(messages.NodeDef.FromString(data), in_function=in_function)

@@ -69,7 +69,7 @@ class Outline:
     def pieces(self) -> Iterator[Buffer]:
         """Iterate over pieces of the nodes, serialized as fields of a GraphDef.
 
-        Node by node: all at once takes protobuf several times as long.
+        GraphNode by node: all at once takes protobuf several times as long.
         """
         for number, node in enumerate(self.message.node):
             if self._contents:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
-from ckptfmt.graph.node import Node
+from ckptfmt.graph.node import GraphNode
 from ckptfmt.proto import messages
 
 REFERENCE = 100
@@ -26,12 +26,12 @@ _SHAPED = frozenset(("Placeholder", "PlaceholderV2", "PlaceholderWithDefault", "
 """Ops whose attribute ``shape`` is that of what they put out."""
 
 
-class Tensor(NamedTuple):
+class GraphTensor(NamedTuple):
     """A tensor of a graph or of the body of a function; its value is not known, but for constants."""
 
     name: str
     """``node:k``, in the body of a function ``node:out:k``."""
-    node: Node | None
+    node: GraphNode | None
     """The node that puts it out; None for an argument of a function."""
     number: int
     """Which of the node's outputs it is, all counted."""
@@ -59,13 +59,13 @@ class _Outputs(NamedTuple):
 class NodeOutputs:
     """What one node puts out."""
 
-    def __init__(self, node: Node, op: messages.OpDef | None) -> None:
+    def __init__(self, node: GraphNode, op: messages.OpDef | None) -> None:
         self._node = node
         self._outputs: list[_Outputs] | None = None
         if op is not None:
             self._outputs = [_outputs(argument, node._outlined, op) for argument in op.output_arg]
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[GraphTensor]:
         """Iterate over the tensors; none where the op is not known."""
         number = 0
         for output in self._outputs or ():
@@ -76,7 +76,7 @@ class NodeOutputs:
     def __len__(self) -> int:
         return sum(output.size for output in self._outputs or ())
 
-    def find(self, number: int, name: str | None = None) -> Tensor | None:
+    def find(self, number: int, name: str | None = None) -> GraphTensor | None:
         """Return an output, of those called ``name`` if given; None where there is none of that number.
 
         Where the op is not known, there is one of any number.
@@ -92,11 +92,13 @@ class NodeOutputs:
             before += output.size
         return None
 
-    def _tensor(self, number: int, name: str | None, index: int, code: int) -> Tensor:
+    def _tensor(self, number: int, name: str | None, index: int, code: int) -> GraphTensor:
         node = self._node
         within = node.in_function and name is not None
         text = f"{node.name}:{name}:{index}" if within else f"{node.name}:{number}"
-        return Tensor(text, node, number, find_dtype(code) if code else None, _shape(node._outlined, number))
+        return GraphTensor(
+            text, node, number, find_dtype(code) if code else None, _shape(node._outlined, number)
+        )
 
 
 def _outputs(argument: messages.OpDef.ArgDef, node: messages.NodeDef, op: messages.OpDef) -> _Outputs:

@@ -21,7 +21,7 @@ from functools import cached_property
 from itertools import accumulate, chain
 from typing import NamedTuple, overload
 
-from ckptfmt.errors import CkptfmtError, CorruptError, LimitError, NameNotFoundError, TensorNotFoundError
+from ckptfmt.errors import CkptfmtError, CorruptError, LimitError, NameNotFoundError
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
@@ -90,12 +90,12 @@ class RegisteredSaver(NamedTuple):
 class SlotVariable(NamedTuple):
     """A variable that an optimizer keeps for another."""
 
-    optimizer: Node
-    variable: Node
+    optimizer: ObjectNode
+    variable: ObjectNode
     """The variable it belongs to."""
     name: str
     """What the optimizer calls the slot: ``m``, ``v``, ``momentum``."""
-    node: Node
+    node: ObjectNode
     """The slot variable itself."""
 
 
@@ -106,7 +106,7 @@ class Visit(NamedTuple):
     """Edges from where the walk began."""
     name: str
     """Name of the last edge, not escaped; of a slot variable ``SLOT/VARIABLE``."""
-    node: Node
+    node: ObjectNode
     first: bool
     """Whether the node is met for the first time; else the walk does not go below it again."""
     slot: SlotVariable | None = None
@@ -119,7 +119,7 @@ class Visit(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class ObjectNode:
     """One object of an object graph."""
 
     graph: ObjectGraph
@@ -140,9 +140,9 @@ class Node:
         return path
 
     @property
-    def children(self) -> Mapping[str, Node]:
+    def children(self) -> Mapping[str, ObjectNode]:
         """The objects it refers to, by the names it has for them."""
-        return {name: Node(self.graph, child) for name, child in self.graph.edges(self.id)}
+        return {name: ObjectNode(self.graph, child) for name, child in self.graph.edges(self.id)}
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
@@ -194,13 +194,13 @@ class Node:
         return message.has_checkpoint_values.value if message.HasField("has_checkpoint_values") else None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Node) and other.id == self.id and other.graph is self.graph
+        return isinstance(other, ObjectNode) and other.id == self.id and other.graph is self.graph
 
     def __hash__(self) -> int:
         return hash((id(self.graph), self.id))
 
     def __repr__(self) -> str:
-        return f"<Node {self.id} {self.path!r}>"
+        return f"<ObjectNode {self.id} {self.path!r}>"
 
 
 class _SlotIds(NamedTuple):
@@ -218,7 +218,7 @@ class _Claims(NamedTuple):
     full_names: dict[str, str]
     """Key → full name, where there is one."""
     special: dict[tuple[int, int], tuple[str, ...]]
-    """Node and place of an attribute → its keys, where these are not just its own."""
+    """ObjectNode and place of an attribute → its keys, where these are not just its own."""
     absent: list[str]
     """Checkpoint keys of nodes that are not there."""
 
@@ -226,8 +226,8 @@ class _Claims(NamedTuple):
 class ObjectGraph:
     """The objects whose variables a checkpoint has, and the names they have for each other.
 
-    Iterating gives every :class:`Node`: breadth first from the root, then those that only an optimizer's
-    slots lead to, then the rest. ``graph["model/dense/kernel"]`` is the node at a path.
+    Iterating gives every :class:`ObjectNode`: breadth first from the root, then those that only an
+    optimizer's slots lead to, then the rest. ``graph["model/dense/kernel"]`` is the node at a path.
     """
 
     def __init__(self, data: bytes, keys: Iterable[str], file: str) -> None:
@@ -285,27 +285,27 @@ class ObjectGraph:
     # --- nodes -------------------------------------------------------------------------------------------
 
     @property
-    def root(self) -> Node:
+    def root(self) -> ObjectNode:
         """The object that was saved; all others hang on it."""
-        return Node(self, 0)
+        return ObjectNode(self, 0)
 
     @property
-    def nodes(self) -> Sequence[Node]:
+    def nodes(self) -> Sequence[ObjectNode]:
         """Every node by its number."""
         return _Nodes(self)
 
     def __len__(self) -> int:
         return len(self._child_ids)
 
-    def __iter__(self) -> Iterator[Node]:
+    def __iter__(self) -> Iterator[ObjectNode]:
         reached = self._parents
         slots = [node for node in self._slots_by_node if node not in reached]
         rest = sorted(set(range(len(self))).difference(reached, slots))
         for numbers in (reached, slots, rest):
             for number in numbers:
-                yield Node(self, number)
+                yield ObjectNode(self, number)
 
-    def __getitem__(self, path: str) -> Node:
+    def __getitem__(self, path: str) -> ObjectNode:
         """Return the node at a path of names from the root, joined by slashes; ``""`` is the root.
 
         Each name is escaped as in a key; one that is not is found too where it has no slash. Any path will
@@ -313,7 +313,7 @@ class ObjectGraph:
 
         Raises
         ------
-        TensorNotFoundError
+        NameNotFoundError
             No node there; ``.close_matches`` has what the last object found has for names.
         """
         if not isinstance(path, str):
@@ -327,9 +327,9 @@ class ObjectGraph:
                 for each in (unescape(name), name):
                     found = self._slots_by_name.get((number, optimizer, each))
                     if found is not None:
-                        return Node(self, found.node)
+                        return ObjectNode(self, found.node)
         elif number is not None:
-            return Node(self, number)
+            return ObjectNode(self, number)
         raise self._no_node(path, done)
 
     def _follow(self, path: str) -> tuple[int | None, list[str]]:
@@ -366,7 +366,7 @@ class ObjectGraph:
             return False
         try:
             self[path]
-        except TensorNotFoundError:
+        except NameNotFoundError:
             return False
         return True
 
@@ -428,7 +428,10 @@ class ObjectGraph:
 
     def _slot(self, slot: _SlotIds) -> SlotVariable:
         return SlotVariable(
-            Node(self, slot.optimizer), Node(self, slot.variable), slot.name, Node(self, slot.node)
+            ObjectNode(self, slot.optimizer),
+            ObjectNode(self, slot.variable),
+            slot.name,
+            ObjectNode(self, slot.node),
         )
 
     @property
@@ -436,7 +439,7 @@ class ObjectGraph:
         """Numbers of the nodes that keep slot variables for others."""
         return self._slots_by_optimizer.keys()
 
-    def walk(self, start: Node | None = None) -> Iterator[Visit]:
+    def walk(self, start: ObjectNode | None = None) -> Iterator[Visit]:
         """Walk depth first from a node, by default the root, for people to read.
 
         Edges that list what other objects own (:data:`VIEWS`, and an optimizer of Keras 3 by any name) come
@@ -449,7 +452,7 @@ class ObjectGraph:
         while trail:
             for name, number, slot in trail[-1]:
                 first = not seen[number]
-                yield Visit(len(trail) - 1, name, Node(self, number), first, slot and self._slot(slot))
+                yield Visit(len(trail) - 1, name, ObjectNode(self, number), first, slot and self._slot(slot))
                 if first:
                     seen[number] = True
                     if self._child_ids[number] or number in self._slots_by_optimizer:
@@ -571,19 +574,18 @@ class ObjectGraph:
             return special
         return (self._message.nodes[number].attributes[at].checkpoint_key,)
 
-    def node_of(self, key: str) -> Node:
-        """Return the node stored under a key of the index; TensorNotFoundError where none is."""
+    def node_of(self, key: str) -> ObjectNode:
+        """Return the node stored under a key of the index; NameNotFoundError where none is."""
         number = self.owners.get(key)
         if number is None:
-            raise TensorNotFoundError(
-                key, file=self._file, close_matches=closest_names(key, self.owners, ending=VARIABLE_VALUE)
-            )
-        return Node(self, number)
+            close = closest_names(key, self.owners, ending=VARIABLE_VALUE)
+            raise NameNotFoundError(key, file=self._file, noun="key", close_matches=close)
+        return ObjectNode(self, number)
 
     @cached_property
-    def nodes_by_key(self) -> Mapping[str, Node]:
+    def nodes_by_key(self) -> Mapping[str, ObjectNode]:
         """The node of each key; where several nodes claim one, the first of them."""
-        return {key: Node(self, number) for key, number in self.owners.items()}
+        return {key: ObjectNode(self, number) for key, number in self.owners.items()}
 
     @cached_property
     def keys_by_node(self) -> Mapping[int, Sequence[str]]:
@@ -626,7 +628,7 @@ class ObjectGraph:
                 names[key] = unescape(path) + tail
         return names
 
-    def short_names_below(self, start: Node) -> dict[str, str]:
+    def short_names_below(self, start: ObjectNode) -> dict[str, str]:
         """Return for each key found below a node the names that lead there on a :meth:`walk`.
 
         Raises LimitError where objects lie deeper than :data:`MAX_DEPTH`, or names are longer than
@@ -657,24 +659,24 @@ class ObjectGraph:
         return f"<ObjectGraph of {self._file!r}, {len(self)} nodes>"
 
 
-class _Nodes(Sequence[Node]):
+class _Nodes(Sequence[ObjectNode]):
     """The nodes of a graph by number, made when asked for."""
 
     def __init__(self, graph: ObjectGraph) -> None:
         self._graph = graph
 
     @overload
-    def __getitem__(self, number: int) -> Node: ...
+    def __getitem__(self, number: int) -> ObjectNode: ...
 
     @overload
-    def __getitem__(self, number: slice) -> Sequence[Node]: ...
+    def __getitem__(self, number: slice) -> Sequence[ObjectNode]: ...
 
-    def __getitem__(self, number: int | slice) -> Node | Sequence[Node]:
+    def __getitem__(self, number: int | slice) -> ObjectNode | Sequence[ObjectNode]:
         numbers = range(len(self._graph))[number]
         return (
-            Node(self._graph, numbers)
+            ObjectNode(self._graph, numbers)
             if isinstance(numbers, int)
-            else [Node(self._graph, n) for n in numbers]
+            else [ObjectNode(self._graph, n) for n in numbers]
         )
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, repeat
 from typing import NamedTuple
 
-from ckptfmt.errors import TensorNotFoundError
+from ckptfmt.errors import NameNotFoundError
 from ckptfmt.object_graph.object_graph import escape
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.structured import NamedValues, Value, decode_value
@@ -66,11 +66,11 @@ class ConcreteFunctions(Mapping[str, ConcreteFunction]):
     def __getitem__(self, name: str) -> ConcreteFunction:
         """Return a function.
 
-        Raises TensorNotFoundError where there is none of that name, CorruptError where its arguments are no
+        Raises NameNotFoundError where there is none of that name, CorruptError where its arguments are no
         values.
         """
         if name not in self._stored:
-            raise TensorNotFoundError(name, file=self._file, noun="concrete function")
+            raise NameNotFoundError(name, file=self._file, noun="concrete function")
         found = self._stored[name]
         return ConcreteFunction(
             name,

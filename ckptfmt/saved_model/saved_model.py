@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.dtypes import DType, find_dtype
-from ckptfmt.errors import CorruptError, TensorNotFoundError
+from ckptfmt.errors import CorruptError, NameNotFoundError
 from ckptfmt.filenames import SAVED_MODEL_FILES
 from ckptfmt.filetype.kinds import TEXT_FILE, Holds
 from ckptfmt.graph.attributes import PartialShape, decode_shape
@@ -113,12 +113,12 @@ class ModelVariables(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         """Return the value of a variable.
 
-        Raises TensorNotFoundError where the graph has none of that name that is saved, or the checkpoint does
+        Raises NameNotFoundError where the graph has none of that name that is saved, or the checkpoint does
         not have it; and what reading the checkpoint raises.
         """
         source = self.sources.get(name)
         if source is None or self._checkpoint is None:
-            raise TensorNotFoundError(name, file=self._file, noun="variable")
+            raise NameNotFoundError(name, file=self._file, noun="variable")
         return read_source(source, self._checkpoint)
 
     def __iter__(self) -> Iterator[str]:

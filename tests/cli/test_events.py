@@ -416,14 +416,14 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in "bc":
         events = [VERSION, scalar("loss", 1, 1)]
         write_events(tmp_path / "odd" / name / "events.out.tfevents.1.h", events)
-    gather = ckptfmt.EventFile.gather
+    gather = ckptfmt.EventLog.gather
 
-    def refused(self: ckptfmt.EventFile, progress: Any = None) -> None:
+    def refused(self: ckptfmt.EventLog, progress: Any = None) -> None:
         if self.path.endswith("b"):
             raise UnsupportedError("not an event file", file=self.path)
         gather(self, progress)
 
-    monkeypatch.setattr(ckptfmt.EventFile, "gather", refused)
+    monkeypatch.setattr(ckptfmt.EventLog, "gather", refused)
     return tmp_path / "odd"
 
 
@@ -471,15 +471,15 @@ def test_strict_stops_at_what_cannot_be_read(odd: Path) -> None:
 
 def test_mappings_are_asked_for_once(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 0
-    scalars = ckptfmt.EventFile.scalars.fget  # type: ignore[attr-defined]
+    scalars = ckptfmt.EventLog.scalars.fget  # type: ignore[attr-defined]
 
-    def counted(self: ckptfmt.EventFile) -> Any:
+    def counted(self: ckptfmt.EventLog) -> Any:
         nonlocal count
         count += 1
         return scalars(self)
 
     write_events(logs / "train" / "events.out.tfevents.2.h", [scalar(f"t{i}", 0, 0) for i in range(50)])
-    monkeypatch.setattr(ckptfmt.EventFile, "scalars", property(counted))
+    monkeypatch.setattr(ckptfmt.EventLog, "scalars", property(counted))
     assert run("events", logs / "train").exit_code == 0
     assert count == 1
 

@@ -21,8 +21,8 @@ from ckptfmt.errors import (
     CorruptError,
     LimitError,
     MissingDependencyError,
+    NameNotFoundError,
     PathNotFoundError,
-    TensorNotFoundError,
     UnsupportedError,
 )
 from ckptfmt.events.scalars.header import stamps_of
@@ -356,7 +356,7 @@ def test_compressed_event_files_are_read(tmp_path: Path) -> None:
 
 def test_a_tag_that_is_not_there(tmp_path: Path) -> None:
     events = ckptfmt.open_events(EVENTS / "tf2")
-    with pytest.raises(TensorNotFoundError, match="no scalars 'los'; did you mean 'loss'"):
+    with pytest.raises(NameNotFoundError, match="no scalars 'los'; did you mean 'loss'"):
         events.scalars["los"]
     with pytest.raises(KeyError):
         events.histograms["loss"]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import MissingDependencyError, NotWritableError, TensorNotFoundError
+from ckptfmt.errors import MissingDependencyError, NameNotFoundError, NotWritableError
 from ckptfmt.events import export
 from tests.support.event_log import VERSION, scalar, write_events
 
@@ -22,7 +22,7 @@ NAN = float("nan")
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> ckptfmt.EventFile:
+def run(tmp_path: Path) -> ckptfmt.EventLog:
     events = [
         VERSION,
         scalar("train/loss", 0.5, 1, 10),
@@ -49,7 +49,7 @@ def rows(columns: dict[str, Any]) -> list[tuple[Any, ...]]:
     return list(zip(*(column.tolist() for column in columns.values()), strict=True))
 
 
-def test_long_columns_have_a_row_for_each_scalar(run: ckptfmt.EventFile) -> None:
+def test_long_columns_have_a_row_for_each_scalar(run: ckptfmt.EventLog) -> None:
     columns = run.to_columns()
     assert list(columns) == ["tag", "step", "wall_time", "value"]
     np.testing.assert_equal(rows(columns), LONG)
@@ -57,7 +57,7 @@ def test_long_columns_have_a_row_for_each_scalar(run: ckptfmt.EventFile) -> None
 
 
 def test_wide_columns_have_a_row_for_each_step(
-    run: ckptfmt.EventFile, monkeypatch: pytest.MonkeyPatch
+    run: ckptfmt.EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = {
         "step": [0, 1, 2, 3],
@@ -71,7 +71,7 @@ def test_wide_columns_have_a_row_for_each_step(
         np.testing.assert_equal({name: column.tolist() for name, column in columns.items()}, wanted)
 
 
-def test_csv(run: ckptfmt.EventFile, tmp_path: Path) -> None:
+def test_csv(run: ckptfmt.EventLog, tmp_path: Path) -> None:
     run.write(tmp_path / "long.csv")
     with (tmp_path / "long.csv").open(newline="") as file:
         head, *body = csv.reader(file)
@@ -85,7 +85,7 @@ def test_csv(run: ckptfmt.EventFile, tmp_path: Path) -> None:
     ]
 
 
-def test_json_lines(run: ckptfmt.EventFile, tmp_path: Path) -> None:
+def test_json_lines(run: ckptfmt.EventLog, tmp_path: Path) -> None:
     run.write(tmp_path / "r.jsonl", "train/*")
     lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert lines[0] == {"tag": "train/loss", "step": 1, "wall_time": 10.0, "value": 0.5}
@@ -96,7 +96,7 @@ def test_json_lines(run: ckptfmt.EventFile, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("chunk", [1 << 16, 2])
 def test_arrow_and_parquet(
-    run: ckptfmt.EventFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+    run: ckptfmt.EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -116,7 +116,7 @@ def test_arrow_and_parquet(
     assert wide["train/loss"] == [0.125, 0.5, float("inf")]
 
 
-def test_pandas(run: ckptfmt.EventFile) -> None:
+def test_pandas(run: ckptfmt.EventLog) -> None:
     pytest.importorskip("pandas", reason="pandas is not installed")
     frame = run.to_pandas()
     assert list(frame.columns) == ["tag", "step", "wall_time", "value"]
@@ -124,7 +124,7 @@ def test_pandas(run: ckptfmt.EventFile) -> None:
     assert run.to_pandas(wide=True).loc[1, "lr"] == 0.25
 
 
-def test_several_runs_have_a_column_of_their_names(run: ckptfmt.EventFile, tmp_path: Path) -> None:
+def test_several_runs_have_a_column_of_their_names(run: ckptfmt.EventLog, tmp_path: Path) -> None:
     ckptfmt.write_runs({"a": run, "b": run}, tmp_path / "r.csv", "lr")
     assert (tmp_path / "r.csv").read_text() == (
         "run,tag,step,wall_time,value\na,lr,1,10.5,0.25\nb,lr,1,10.5,0.25\n"
@@ -139,7 +139,7 @@ def test_a_pattern_of_several_runs_need_not_match_in_each(tmp_path: Path) -> Non
     ckptfmt.write_runs(runs, tmp_path / "r.csv", "lr", "l[o]ss", wide=True)
     assert (tmp_path / "r.csv").read_text() == "run,step,loss,lr\na,0,1.0,\nb,0,,1.0\n"
     with pytest.raises(
-        TensorNotFoundError, match=r"^2 runs: no scalars 'los'; did you mean 'loss'\?$"
+        NameNotFoundError, match=r"^2 runs: no scalars 'los'; did you mean 'loss'\?$"
     ) as caught:
         ckptfmt.write_runs(runs, tmp_path / "new.csv", "lr", "los")
     assert (caught.value.name, caught.value.close_matches) == ("los", ("loss",))
@@ -156,12 +156,12 @@ def test_a_tag_is_matched_as_it_is_or_by_a_glob(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("patterns", [("los",), ("lr", "los"), ("los", "lr")])
 def test_a_pattern_that_matches_nothing_is_an_error(
-    run: ckptfmt.EventFile, tmp_path: Path, patterns: tuple[str, ...]
+    run: ckptfmt.EventLog, tmp_path: Path, patterns: tuple[str, ...]
 ) -> None:
-    with pytest.raises(TensorNotFoundError, match=r"no scalars 'los'") as caught:
+    with pytest.raises(NameNotFoundError, match=r"no scalars 'los'") as caught:
         run.to_columns(*patterns)
     assert caught.value.name == "los"
-    with pytest.raises(TensorNotFoundError):
+    with pytest.raises(NameNotFoundError):
         run.write(tmp_path / "r.csv", *patterns)
     assert not (tmp_path / "r.csv").exists()
 
@@ -214,7 +214,7 @@ def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     assert (tmp_path / "w.csv").read_text() == "run,step\n"
 
 
-def test_names_that_are_no_text_are_escaped(run: ckptfmt.EventFile, tmp_path: Path) -> None:
+def test_names_that_are_no_text_are_escaped(run: ckptfmt.EventLog, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     parquet = pytest.importorskip("pyarrow.parquet")
     ckptfmt.write_runs({"a\udcff": run}, tmp_path / "r.parquet", "lr")
@@ -222,7 +222,7 @@ def test_names_that_are_no_text_are_escaped(run: ckptfmt.EventFile, tmp_path: Pa
 
 
 def test_a_file_is_synced_before_it_takes_its_name(
-    run: ckptfmt.EventFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: ckptfmt.EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     done: list[str] = []
@@ -238,7 +238,7 @@ def test_a_file_is_synced_before_it_takes_its_name(
 
 
 def test_a_file_is_not_replaced_where_writing_fails(
-    run: ckptfmt.EventFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: ckptfmt.EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
@@ -255,7 +255,7 @@ def test_a_file_is_not_replaced_where_writing_fails(
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_what_is_there_is_left_alone(run: ckptfmt.EventFile, tmp_path: Path) -> None:
+def test_what_is_there_is_left_alone(run: ckptfmt.EventLog, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     for suffix in export.FORMATS:
         path = tmp_path / f"r{suffix}"
@@ -275,7 +275,7 @@ def test_what_is_there_is_left_alone(run: ckptfmt.EventFile, tmp_path: Path) -> 
 
 
 def test_no_table_is_made_for_a_file_that_is_there(
-    run: ckptfmt.EventFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: ckptfmt.EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(export, "chunks_of")
     (tmp_path / "r.csv").write_text("mine")
@@ -284,7 +284,7 @@ def test_no_table_is_made_for_a_file_that_is_there(
 
 
 def test_packages_that_are_not_there_are_named(
-    run: ckptfmt.EventFile, monkeypatch: pytest.MonkeyPatch
+    run: ckptfmt.EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for package, extra in (("pyarrow", "arrow"), ("pandas", "pandas")):
         monkeypatch.setitem(sys.modules, package, None)

@@ -16,7 +16,7 @@ from ckptfmt.errors import (
     CorruptError,
     GraphError,
     LimitError,
-    TensorNotFoundError,
+    NameNotFoundError,
     UnsupportedError,
 )
 from ckptfmt.graph.attributes import AttributeName, FunctionCall
@@ -166,7 +166,7 @@ def test_nodes_say_where_their_inputs_come_from() -> None:
     assert graph.ops["Const"] == 1
     assert graph.versions == (24, 0, ())
     with pytest.raises(
-        TensorNotFoundError, match=r"g\.pb: no node 'scope/d'; did you mean 'scope/c'"
+        NameNotFoundError, match=r"g\.pb: no node 'scope/d'; did you mean 'scope/c'"
     ) as caught:
         graph["scope/d"]
     assert isinstance(caught.value, KeyError)
@@ -201,7 +201,7 @@ def test_tensors_have_the_dtype_and_shape_that_the_file_says() -> None:
     assert (graph.tensor("own:3").dtype, graph.tensor("own:3").shape) == (None, None)
     assert list(graph.tensors("own")) == []
     for absent in ("copies:2", f"many:{1 << 19}", "last:1", "^x", "v:1"):
-        with pytest.raises(TensorNotFoundError, match=r"g\.pb: no tensor"):
+        with pytest.raises(NameNotFoundError, match=r"g\.pb: no tensor"):
             graph.tensor(absent)
     for count in (-1, 1 << 62):
         many.attr["num_split"].i = count
@@ -232,7 +232,7 @@ def test_tensors_of_functions_are_arguments_and_what_nodes_call_their_outputs() 
     assert named["a"].shape == (5,)
     assert named["a"].node is None
     for absent in ("b", "a:1", "called:third:0", "top:values:1"):
-        with pytest.raises(TensorNotFoundError, match="function outer: no tensor"):
+        with pytest.raises(NameNotFoundError, match="function outer: no tensor"):
             function.tensor(absent)
 
 
@@ -315,7 +315,7 @@ def test_constants_are_a_store_of_tensors() -> None:
     graph = ckptfmt.Graph(adder())
     assert list(graph.constants) == ["scope/c"]
     np.testing.assert_array_equal(graph.constants["scope/c"], np.array([1, 2], np.float32))
-    with pytest.raises(TensorNotFoundError, match="no constant 'x'"):
+    with pytest.raises(NameNotFoundError, match="no constant 'x'"):
         graph.constants["x"]
 
 
@@ -378,7 +378,7 @@ def test_functions_say_what_they_take_and_return_and_call() -> None:
     assert graph.functions.called_by(graph.message.node) == {"a"}
     assert graph.custom_ops == {}
     assert [node.name for node in graph.outputs] == ["start"]
-    with pytest.raises(TensorNotFoundError, match="no function 'd'"):
+    with pytest.raises(NameNotFoundError, match="no function 'd'"):
         graph.functions["d"]
 
 

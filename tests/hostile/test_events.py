@@ -204,7 +204,7 @@ def test_a_tensor_of_any_size_is_not_allocated(tmp_path: Path) -> None:
 KINDS = ("scalars", "histograms", "images", "audio", "text", "tensors")
 
 
-def read_all(events: ckptfmt.EventFile) -> None:
+def read_all(events: ckptfmt.EventLog) -> None:
     """Ask for everything; each is right or an error of this package."""
     for kind in KINDS:
         tags = getattr(events, kind)

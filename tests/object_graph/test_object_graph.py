@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ckptfmt
-from ckptfmt import Node, ObjectGraph
+from ckptfmt import ObjectGraph, ObjectNode
 from ckptfmt.errors import CorruptError, NameNotFoundError
 from ckptfmt.object_graph.object_graph import escape, unescape
 from tests.support import golden
@@ -174,7 +174,7 @@ def test_layers_come_before_the_lists_of_their_variables() -> None:
     # In Keras 3 the keys go by way of the optimizer; people look for a kernel below its layer.
     graph = of_case("keras3")
     trail: list[str] = []
-    places: dict[Node, str] = {}
+    places: dict[ObjectNode, str] = {}
     for visit in graph.walk():
         del trail[max(visit.depth - 1, 0) :]
         if visit.depth:

@@ -582,6 +582,10 @@ def test_an_entry_in_slices_is_read_as_one_in_any_order(
     def read(value: bytes) -> Entry | type[CkptfmtError]:
         try:
             return decode_entry("t", value)
+        except CorruptError:
+            return (
+                CorruptError  # cut short or otherwise wrong: the two ways may notice different faults first
+            )
         except CkptfmtError as error:
             return type(error)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import GraphError, TensorNotFoundError
+from ckptfmt.errors import GraphError, NameNotFoundError
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.functions import MAX_PATH, ConcreteFunction, object_functions
 from tests.support.golden import GOLDEN
@@ -29,7 +29,7 @@ def test_concrete_functions_are_decoded_when_they_are_asked_for() -> None:
         assert list(functions[wrapper.traces[0]].keywords) == ["x"]
         assert len(trace.captures) == 2
         assert 3 not in functions
-        with pytest.raises(TensorNotFoundError, match="no concrete function 'g'"):
+        with pytest.raises(NameNotFoundError, match="no concrete function 'g'"):
             functions["g"]
 
 
@@ -95,5 +95,5 @@ def test_signatures_are_a_mapping() -> None:
         assert "__saved_model_init_op" in model.meta_graph.message.signature_def
         assert "__saved_model_init_op" not in signatures
         assert signatures == dict(signatures)
-        with pytest.raises(TensorNotFoundError, match="no signature 'x'; did you mean 'serving_default'"):
+        with pytest.raises(NameNotFoundError, match="no signature 'x'; did you mean 'serving_default'"):
             signatures["x"]

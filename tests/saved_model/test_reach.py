@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import CorruptError, TensorNotFoundError
+from ckptfmt.errors import CorruptError, NameNotFoundError
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.reach import _needed
 from tests.support.corpus import CORPUS
@@ -61,7 +61,7 @@ def test_each_signature_uses_its_own_variables_functions_and_assets(tmp_path: Pa
     assert any("first" in name for name in first.functions)
     assert not any("first" in name for name in second.functions)
     assert any("restore" in name for name in rest.functions)
-    with pytest.raises(TensorNotFoundError, match="no signature 'third'; did you mean 'first' or 'second'"):
+    with pytest.raises(NameNotFoundError, match="no signature 'third'; did you mean 'first' or 'second'"):
         ckptfmt.reach(model, "third")
 
 

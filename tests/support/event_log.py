@@ -85,7 +85,7 @@ def scalars_by_protobuf(events: Iterable[Any]) -> Found:
     return found
 
 
-def assert_same_scalars(found: ckptfmt.EventFile, events: Iterable[Any]) -> None:
+def assert_same_scalars(found: ckptfmt.EventLog, events: Iterable[Any]) -> None:
     """Whatever dtypes they are stored in, scalars are what protobuf decodes, in the order of the file."""
     wanted = numbers_by_protobuf(list(events))
     assert set(found.scalars) == set(wanted)
@@ -122,8 +122,8 @@ def numbers_by_protobuf(events: list[Any]) -> dict[str, list[tuple[int, bytes, f
     return rows
 
 
-def scalars_by_columns(events: ckptfmt.EventFile, *tags: str) -> Found:
-    """The same, from the columns of an EventFile; of some tags, or of all."""
+def scalars_by_columns(events: ckptfmt.EventLog, *tags: str) -> Found:
+    """The same, from the columns of an EventLog; of some tags, or of all."""
     return {
         tag: list(
             zip(
@@ -138,7 +138,7 @@ def scalars_by_columns(events: ckptfmt.EventFile, *tags: str) -> Found:
     }
 
 
-def open_quietly(path: Path, **options: Any) -> ckptfmt.EventFile:
+def open_quietly(path: Path, **options: Any) -> ckptfmt.EventLog:
     """Open and read event files, damage not warned of."""
     events = ckptfmt.open_events(path, **options)
     with warnings.catch_warnings():

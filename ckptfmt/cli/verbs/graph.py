@@ -185,7 +185,7 @@ def _input_names(node: GraphNode) -> str:
 def _write_nodes(graph: Graph, pattern: str, *, as_json: bool) -> None:
     names = list(filter(ckptfmt.name_matcher([pattern]), graph))
     if not names:
-        raise errors.TensorNotFoundError(pattern, file=graph.file or "graph", noun="node")
+        raise errors.NameNotFoundError(pattern, file=graph.file or "graph", noun="node")
     nodes = [graph[name] for name in names]
     if as_json:
         write_json({"nodes": [_describe(node) for node in nodes]})

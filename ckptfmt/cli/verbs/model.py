@@ -74,7 +74,7 @@ def command(path: str, tags: str | None, signature: str | None, every: bool, as_
         metas = [model.meta_graph] if tags is not None else list(model.meta_graphs)
         there = sorted({name for meta in metas for name in meta.signatures})
         if signature is not None and signature not in there:
-            raise errors.TensorNotFoundError(signature, file=path, noun="signature", close_matches=there[:5])
+            raise errors.NameNotFoundError(signature, file=path, noun="signature", close_matches=there[:5])
         listing = Listing(model, signature, every=every or as_json)
         document = listing.describe(metas)
     if as_json:

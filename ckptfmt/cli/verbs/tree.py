@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import click
 
 import ckptfmt
-from ckptfmt import Checkpoint, Entry, Node, ObjectGraph, errors
+from ckptfmt import Checkpoint, Entry, ObjectGraph, ObjectNode, errors
 from ckptfmt.cli.failures import ExitCode, code_of, describe, message_of
 from ckptfmt.cli.options import json_option, path_argument
 from ckptfmt.cli.render.output import complain, note, write_json
@@ -45,7 +45,7 @@ class Row:
     """Not escaped."""
     part: str = ""
     """The name as it stands in a path."""
-    node: Node | None = None
+    node: ObjectNode | None = None
     is_slot: bool = False
     """Whether the line above it is its optimizer."""
     target: Row | None = None
@@ -75,7 +75,9 @@ class Tree:
         self._places: dict[int, Row] = {}
         """Where each object is shown in full, by its number."""
 
-    def add(self, above: Row | None, name: str, part: str | None = None, *, node: Node | None = None) -> Row:
+    def add(
+        self, above: Row | None, name: str, part: str | None = None, *, node: ObjectNode | None = None
+    ) -> Row:
         """Append a line."""
         row = Row(len(self.rows), above, name, name if part is None else part, node)
         row.depth = above.depth + 1 if above else 0
@@ -152,7 +154,7 @@ class Tree:
         """Whether no object has the tensor, or one that no other object leads to."""
         return key in unreached or key in graph.nodes_by_key
 
-    def _hold_object(self, row: Row, node: Node) -> None:
+    def _hold_object(self, row: Row, node: ObjectNode) -> None:
         attributes = node.attributes
         row.lost = sum(not attribute.keys for attribute in attributes)
         keys = [key for attribute in attributes for key in attribute.keys]
@@ -208,7 +210,7 @@ class Tree:
             at = at.above
         return "/".join(reversed(parts))
 
-    def _slot_path(self, node: Node) -> str | None:
+    def _slot_path(self, node: ObjectNode) -> str | None:
         """The path of a slot variable, where its variable and optimizer are not too deep: none is deeper."""
         slot = node.slot
         ends = (slot.variable, slot.optimizer) if slot is not None else ()

@@ -30,12 +30,12 @@ import numpy as np
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.tensor_proto import fill_proto, outline_proto, to_proto
 from ckptfmt.dtypes import DType, Storage, find_dtype
-from ckptfmt.errors import GraphError, TensorNotFoundError
+from ckptfmt.errors import GraphError, NameNotFoundError
 from ckptfmt.graph.function import Functions
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.variables import VARIABLE_OPS, Source, read_source, variable_sources
-from ckptfmt.graph.node import Node, parse_function_output, parse_output
+from ckptfmt.graph.node import GraphNode, parse_function_output, parse_output
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.tensor import NodeOutputs
@@ -159,7 +159,7 @@ def freeze(
 def _hint(graph: Graph, name: str) -> str:
     try:
         graph[parse_output(name).node]
-    except TensorNotFoundError as error:
+    except NameNotFoundError as error:
         close = " or ".join(map(repr, error.close_matches))
         return f"; did you mean {close}?" if close else ""
     return ""
@@ -324,7 +324,7 @@ class _Freezer:
             return output.number
         function = self._functions.get(node.op)
         op = function.signature if function is not None else known_ops().get(node.op)
-        found = NodeOutputs(Node(node, in_function=True), op).find(output.number, output.name)
+        found = NodeOutputs(GraphNode(node, in_function=True), op).find(output.number, output.name)
         return -1 if found is None else found.number
 
     def _meet(self, place: _Place, value: _Value) -> None:

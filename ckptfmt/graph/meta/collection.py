@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from ckptfmt.errors import CorruptError, TensorNotFoundError
+from ckptfmt.errors import CorruptError, NameNotFoundError
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 
@@ -126,13 +126,13 @@ class Collections(Mapping[str, tuple[Item, ...]]):
 
         Raises
         ------
-        TensorNotFoundError
+        NameNotFoundError
             There is none of that name (a KeyError).
         CorruptError
             What stands where a variable should is none.
         """
         if name not in self:
-            raise TensorNotFoundError(name, file=self._file, noun="collection")
+            raise NameNotFoundError(name, file=self._file, noun="collection")
         collection = self._messages[name]
         kind = collection.WhichOneof("kind")
         if kind is None:

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.tensor_proto import to_array
 from ckptfmt.dtypes import DType, find_dtype
-from ckptfmt.errors import TensorNotFoundError
+from ckptfmt.errors import NameNotFoundError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.proto import messages
 
@@ -70,12 +70,12 @@ class Signatures(Mapping[str, Signature]):
     def __getitem__(self, name: str) -> Signature:
         """Return a signature.
 
-        Raises TensorNotFoundError where there is none of that name, CorruptError where a default of it is no
+        Raises NameNotFoundError where there is none of that name, CorruptError where a default of it is no
         tensor.
         """
         if name not in self:
             close = list(self)[:5]
-            raise TensorNotFoundError(name, file=self._file, noun="signature", close_matches=close)
+            raise NameNotFoundError(name, file=self._file, noun="signature", close_matches=close)
         return decode_signature(self._stored[name])
 
     def __iter__(self) -> Iterator[str]:

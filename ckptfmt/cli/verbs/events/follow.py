@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 import ckptfmt
-from ckptfmt import EventFile, errors
+from ckptfmt import EventLog, errors
 from ckptfmt.cli.failures import Problems
 from ckptfmt.cli.render.output import write, write_json
 from ckptfmt.cli.render.text import escape
@@ -17,7 +17,7 @@ from ckptfmt.cli.render.values import number_json
 
 
 def follow(
-    events: EventFile,
+    events: EventLog,
     patterns: Sequence[str],
     problems: Problems,
     *,

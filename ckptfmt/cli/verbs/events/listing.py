@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ckptfmt import EventFile, HParams, Scalars
+from ckptfmt import EventLog, HParams, Scalars
 from ckptfmt.cli.failures import FAILURES, Problems, describe
 from ckptfmt.cli.render.curves import ASCII_BLOCKS, BLOCKS, sparkline
 from ckptfmt.cli.render.output import note, on_terminal, printable, write, write_lines
@@ -76,7 +76,7 @@ def _odd(facts: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _summarise(name: str, events: EventFile, problems: Problems) -> None:
+def _summarise(name: str, events: EventLog, problems: Problems) -> None:
     """What is not under tags, on stderr."""
     parts = [count_text(len(events.files), "file"), count_text(events.num_events, "event")]
     for what, noun in (("graph_def", "graph"), ("meta_graph_def", "meta graph")):
@@ -196,7 +196,7 @@ def _describe_values(each: Found, problems: Problems) -> dict[str, object]:
     return described
 
 
-def _describe_run(name: str, events: EventFile, problems: Problems) -> dict[str, object]:
+def _describe_run(name: str, events: EventLog, problems: Problems) -> dict[str, object]:
     described: dict[str, object] = {
         "run": name,
         "path": events.path,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import ckptfmt
-from ckptfmt import EventFile, Scalars, errors
+from ckptfmt import EventLog, Scalars, errors
 from ckptfmt.cli.failures import FAILURES, Problems, describe
 from ckptfmt.cli.render.progress import ProgressBar
 from ckptfmt.cli.render.values import number_json
@@ -32,7 +32,7 @@ class Runs(NamedTuple):
     """The runs below a path."""
 
     path: str
-    read: dict[str, EventFile]
+    read: dict[str, EventLog]
     """By name those that could be read."""
     unread: dict[str, tuple[str, BaseException]]
     """By name where the others are, and why they could not."""
@@ -99,7 +99,7 @@ def find_places(path: str) -> dict[str, str]:
     return places
 
 
-def place_of(events: EventFile) -> str:
+def place_of(events: EventLog) -> str:
     """Return what errors that name no file are said to be of: the file of a run, or its directory."""
     return events.files[0] if len(events.files) == 1 else events.path
 
@@ -127,7 +127,7 @@ def find(runs: Runs, patterns: Sequence[str], problems: Problems) -> list[Found]
     """Return the tags that match any pattern, all where there are none.
 
     A tag that holds values of several kinds is there for each. One whose values cannot be had is told.
-    TensorNotFoundError where a pattern matches nothing.
+    NameNotFoundError where a pattern matches nothing.
     """
     series = {run: _by_tag(events) for run, events in runs.read.items()}
     check_patterns(runs.path, [tag for by_tag in series.values() for tag in by_tag], patterns, "tag")
@@ -145,7 +145,7 @@ def find(runs: Runs, patterns: Sequence[str], problems: Problems) -> list[Found]
     return found
 
 
-def _by_tag(events: EventFile) -> dict[str, dict[str, Mapping[str, Any]]]:
+def _by_tag(events: EventLog) -> dict[str, dict[str, Mapping[str, Any]]]:
     """Of each tag, in the order in which they came, the mappings by kind that it is in."""
     by_tag: dict[str, dict[str, Mapping[str, Any]]] = {tag: {} for tag in events.tags}
     for kind in KINDS:
@@ -157,8 +157,8 @@ def _by_tag(events: EventFile) -> dict[str, dict[str, Mapping[str, Any]]]:
 
 
 def check_patterns(path: str, names: Sequence[str], patterns: Sequence[str], noun: str) -> None:
-    """Raise TensorNotFoundError where a pattern matches none of the names."""
+    """Raise NameNotFoundError where a pattern matches none of the names."""
     for pattern in patterns:
         if not any(map(ckptfmt.name_matcher([pattern]), names)):
             close = get_close_matches(pattern, islice(dict.fromkeys(names), MAX_COMPARED), 3)
-            raise errors.TensorNotFoundError(pattern, file=path, close_matches=close, noun=noun)
+            raise errors.NameNotFoundError(pattern, file=path, close_matches=close, noun=noun)
