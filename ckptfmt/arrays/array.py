@@ -13,13 +13,8 @@ import numpy as np
 from ckptfmt.dtypes import DType, Storage
 from ckptfmt.errors import CorruptError, LimitError, UnsupportedError
 from ckptfmt.wire.buffers import memory_size
-from ckptfmt.wire.coding import (
-    LENGTH_DELIMITED,
-    VARINT,
-    Buffer,
-    decode_fields,
-    to_signed,
-)
+from ckptfmt.wire.coding import Buffer, to_signed
+from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, decode_fields
 
 Shape: TypeAlias = tuple[int, ...]
 Box: TypeAlias = "tuple[int | slice | np.ndarray | EllipsisType, ...]"

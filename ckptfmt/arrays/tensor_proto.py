@@ -29,16 +29,8 @@ from ckptfmt.arrays.array import (
 from ckptfmt.dtypes import DType, Storage, as_dtype, find_dtype
 from ckptfmt.errors import CorruptError, LimitError, UnsupportedError
 from ckptfmt.proto import messages
-from ckptfmt.wire.coding import (
-    FIXED32,
-    FIXED64,
-    LENGTH_DELIMITED,
-    Buffer,
-    Field,
-    decode_fields,
-    decode_integers,
-    decode_varints,
-)
+from ckptfmt.wire.coding import Buffer, decode_varints
+from ckptfmt.wire.fields import FIXED32, FIXED64, LENGTH_DELIMITED, Field, decode_fields, decode_integers
 
 MAX_FILLED_BYTES = 1 << 30
 """How far the last value of a TensorProto may be repeated; a few stored bytes can ask for any size."""

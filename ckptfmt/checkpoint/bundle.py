@@ -51,8 +51,9 @@ from ckptfmt.storage.file import RandomAccessFile, stream_crc
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 from ckptfmt.wire.buffers import memory_size
-from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
+from ckptfmt.wire.coding import Buffer, to_signed
 from ckptfmt.wire.crc32c import combine_all, crc32c_in_threads
+from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, decode_fields
 from ckptfmt.wire.threads import cut, default_threads, in_threads
 
 HEADER_KEY = b""

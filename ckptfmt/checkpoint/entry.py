@@ -17,8 +17,9 @@ from ckptfmt.arrays.array import Shape, decode_shape
 from ckptfmt.checkpoint.slices import TensorSlice, decode_slice
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError
-from ckptfmt.wire.coding import Buffer, decode_fields, decode_varint, to_signed
+from ckptfmt.wire.coding import Buffer, decode_varint, to_signed
 from ckptfmt.wire.crc32c import unmask
+from ckptfmt.wire.fields import decode_fields
 
 # Tags of BundleEntryProto: field number << 3 | wire type.
 DTYPE, SHAPE, SHARD, OFFSET, SIZE, CRC, SLICE = 0x08, 0x12, 0x18, 0x20, 0x28, 0x35, 0x3A

@@ -20,7 +20,8 @@ import numpy as np
 
 from ckptfmt.arrays.array import Box, Shape
 from ckptfmt.errors import CorruptError, LimitError
-from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_fields, to_signed
+from ckptfmt.wire.coding import Buffer, to_signed
+from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, decode_fields
 from ckptfmt.wire.ordered_code import (
     decode_snum,
     decode_string,

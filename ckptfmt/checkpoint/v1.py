@@ -26,7 +26,8 @@ from ckptfmt.dtypes import Storage, find_dtype
 from ckptfmt.errors import CorruptError, UnsupportedError
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
-from ckptfmt.wire.coding import LENGTH_DELIMITED, Buffer, Field, decode_fields
+from ckptfmt.wire.coding import Buffer
+from ckptfmt.wire.fields import LENGTH_DELIMITED, Field, decode_fields
 
 META_KEY = b""
 

@@ -10,7 +10,8 @@ Source: TensorFlow ``core/framework/versions.cc``, ``CheckVersions``.
 from __future__ import annotations
 
 from ckptfmt.errors import UnsupportedError
-from ckptfmt.wire.coding import Buffer, decode_fields, decode_integers, to_signed
+from ckptfmt.wire.coding import Buffer, to_signed
+from ckptfmt.wire.fields import decode_fields, decode_integers
 
 CONSUMER_VERSION = 1
 """The checkpoint version this reader understands, as TensorFlow 2.21 does (kTensorBundleVersion)."""

@@ -19,7 +19,8 @@ from typing import TypeAlias
 
 from ckptfmt.errors import CorruptError
 from ckptfmt.events.media import text_of
-from ckptfmt.wire.coding import FIXED64, LENGTH_DELIMITED, VARINT, Buffer, Field, decode_fields
+from ckptfmt.wire.coding import Buffer
+from ckptfmt.wire.fields import FIXED64, LENGTH_DELIMITED, VARINT, Field, decode_fields
 
 HParam: TypeAlias = "float | str | bool | list[HParam] | dict[str, HParam] | None"
 

@@ -24,9 +24,10 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from enum import Enum
+from itertools import islice
 from typing import Literal, NamedTuple, TypeAlias
 
-from ckptfmt.errors import CkptfmtError, CorruptError, TruncatedError, UnsupportedError
+from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.filenames import (
     DATA_SUFFIX,
     INDEX_SUFFIX,
@@ -42,8 +43,9 @@ from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 from ckptfmt.table.format import FOOTER_SIZE, MAGIC_BYTES
-from ckptfmt.wire.coding import LENGTH_DELIMITED, VARINT, Buffer, decode_varint
+from ckptfmt.wire.coding import Buffer, decode_varint
 from ckptfmt.wire.crc32c import crc32c, mask
+from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, find_fields
 
 HEAD_SIZE = 4096
 """As many first bytes of a file tell what it is, if it is no message."""
@@ -268,19 +270,12 @@ class _Part(NamedTuple):
 def _parts(data: Buffer) -> list[_Part]:
     """The first fields of a message, the last perhaps cut short; none where the bytes are no message."""
     parts: list[_Part] = []
-    pos = 0
     try:
-        while pos < len(data) and len(parts) < MAX_PARTS:
-            tag, pos = decode_varint(data, pos)
-            number, wire_type = tag >> 3, tag & 7
-            if not number or wire_type not in (VARINT, LENGTH_DELIMITED):
+        for field in islice(find_fields(data, may_be_cut=True), MAX_PARTS):
+            if field.wire_type not in (VARINT, LENGTH_DELIMITED):
                 return []  # none of the messages here has another
-            value, pos = decode_varint(data, pos)
-            end = pos + value if wire_type == LENGTH_DELIMITED else pos
-            parts.append(_Part(number, wire_type, data[pos:end]))
-            pos = end
-    except TruncatedError:
-        pass
+            content = data[field.content : field.stop] if field.wire_type == LENGTH_DELIMITED else b""
+            parts.append(_Part(field.number, field.wire_type, content))
     except CorruptError:
         return []
     return parts

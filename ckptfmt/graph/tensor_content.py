@@ -18,15 +18,8 @@ from typing import NamedTuple
 
 from ckptfmt.dtypes import DTYPES
 from ckptfmt.errors import CorruptError, TruncatedError
-from ckptfmt.wire.coding import (
-    LENGTH_DELIMITED,
-    VARINT,
-    Buffer,
-    FieldPlace,
-    decode_varint,
-    encode_varint,
-    find_fields,
-)
+from ckptfmt.wire.coding import Buffer, decode_varint, encode_varint
+from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, FieldPlace, find_fields
 
 TAKEN_FROM = 64 << 10
 """Bytes of a constant from which on it is taken out: far more than it costs to look for them."""

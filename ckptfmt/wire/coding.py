@@ -1,18 +1,14 @@
-"""Variable-length integers and the fields of protobuf messages.
+"""Variable-length integers.
 
 A varint holds 7 bits a byte, lowest group first, the top bit set on all bytes but the last; 64 bits take at
-most 10 bytes. A field is a varint tag (``number << 3 | wire type``) and a value::
-
-    wire type 0  varint          1  8 bytes, little-endian
-              2  varint length, bytes       5  4 bytes, little-endian
+most 10 bytes.
 
 Offsets in the errors raised here count from the start of the bytes given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,15 +18,6 @@ Buffer: TypeAlias = bytes | memoryview
 """Bytes that can be indexed and sliced without a copy."""
 
 MAX_VARINT_BYTES = 10
-
-MAX_SHORT_VARINT = 5
-"""Bytes of a tag or a length: protobuf takes no longer ones."""
-
-VARINT = 0
-FIXED64 = 1
-LENGTH_DELIMITED = 2
-FIXED32 = 5
-_FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
 
 
 def encode_varint(value: int) -> bytes:
@@ -125,106 +112,3 @@ def decode_varints_at(
 def to_signed(value: int) -> int:
     """Return the int64 (or sign-extended int32) whose two's complement a varint holds."""
     return value - (1 << 64) if value >> 63 else value
-
-
-class Field(NamedTuple):
-    """One field of a serialized message."""
-
-    number: int
-    """Field number."""
-    wire_type: int
-    """VARINT, FIXED64, LENGTH_DELIMITED or FIXED32."""
-    value: int
-    """The unsigned number; the length where the field is length-delimited."""
-    content: Buffer
-    """The bytes of a length-delimited field, else empty."""
-
-
-def decode_fields(data: Buffer) -> Iterator[Field]:
-    """Iterate over the fields of a serialized message, in file order, without copying their bytes."""
-    pos, end = 0, len(data)
-    while pos < end:
-        field, pos = _decode_field(data, pos)
-        yield field
-
-
-def _decode_field(data: Buffer, start: int) -> tuple[Field, int]:
-    """The field at ``start`` and the position behind it."""
-    tag, pos = decode_varint(data, start)
-    number, wire_type = tag >> 3, tag & 7
-    if not 0 < number < 1 << 29:
-        raise CorruptError(f"field number {number}", offset=start)
-    if wire_type == VARINT:
-        value, pos = decode_varint(data, pos)
-        return Field(number, wire_type, value, b""), pos
-    if wire_type == LENGTH_DELIMITED:
-        size, pos = decode_varint(data, pos)
-    elif wire_type in _FIXED_SIZES:
-        size = _FIXED_SIZES[wire_type]
-    else:
-        raise CorruptError(f"field {number} has wire type {wire_type}", offset=start)
-    if size > len(data) - pos:
-        raise TruncatedError(f"field {number}", wanted=size, available=len(data) - pos, offset=pos)
-    content = data[pos : pos + size]
-    if wire_type == LENGTH_DELIMITED:
-        return Field(number, wire_type, size, content), pos + size
-    return Field(number, wire_type, int.from_bytes(content, "little"), b""), pos + size
-
-
-class FieldPlace(NamedTuple):
-    """Where one field of a serialized message lies."""
-
-    number: int
-    """Field number."""
-    wire_type: int
-    """VARINT, FIXED64, LENGTH_DELIMITED or FIXED32."""
-    start: int
-    """Where it begins."""
-    content: int
-    """Where its number begins, or behind the length what it holds."""
-    stop: int
-    """Where it ends."""
-
-
-def find_fields(data: Buffer, start: int, stop: int) -> Iterator[FieldPlace]:
-    """Iterate over the places of the fields between two positions of bytes; nothing is copied.
-
-    Raises CorruptError where what stands there is no message.
-    """
-    pos = start
-    while pos < stop:
-        begin = pos
-        tag, pos = decode_varint(data, pos)
-        number, wire_type = tag >> 3, tag & 7
-        if not 0 < number < 1 << 29 or pos - begin > MAX_SHORT_VARINT:
-            raise CorruptError(f"field number {number} in {pos - begin} bytes", offset=begin)
-        content = pos
-        if wire_type == VARINT:
-            _, pos = decode_varint(data, pos)
-        elif wire_type == LENGTH_DELIMITED:
-            size, content = decode_varint(data, pos)
-            if content - pos > MAX_SHORT_VARINT:
-                raise CorruptError(f"length of field {number} in {content - pos} bytes", offset=begin)
-            pos = content + size
-        elif wire_type in _FIXED_SIZES:
-            pos += _FIXED_SIZES[wire_type]
-        else:
-            raise CorruptError(f"field {number} has wire type {wire_type}", offset=begin)
-        if pos > stop:
-            raise TruncatedError(f"field {number}", wanted=pos, available=stop, offset=begin)
-        yield FieldPlace(number, wire_type, begin, content, pos)
-
-
-def decode_integers(field: Field) -> np.ndarray:
-    """Return the integers (uint64) of one occurrence of a repeated varint field: packed many, or one."""
-    if field.wire_type == VARINT:
-        return np.array([field.value], np.uint64)
-    if field.wire_type != LENGTH_DELIMITED:
-        raise CorruptError(f"field {field.number}: got wire type {field.wire_type}, want {VARINT}")
-    # A varint ends with its one byte below 0x80.
-    content = field.content
-    count = int(np.count_nonzero(np.frombuffer(content, np.uint8) < 0x80))
-    values, end = decode_varints(content, count)
-    if end != len(content):
-        raise TruncatedError("packed varint", wanted=len(content) + 1, available=len(content))
-    return values

@@ -34,18 +34,9 @@ from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.proto import messages
 from ckptfmt.table import Table
 from ckptfmt.table.block import Block
-from ckptfmt.wire.coding import (
-    FIXED32,
-    FIXED64,
-    LENGTH_DELIMITED,
-    VARINT,
-    decode_fields,
-    decode_varint,
-    decode_varints,
-    encode_varint,
-    find_fields,
-)
+from ckptfmt.wire.coding import decode_varint, decode_varints, encode_varint
 from ckptfmt.wire.crc32c import crc32c, mask, unmask
+from ckptfmt.wire.fields import FIXED32, FIXED64, LENGTH_DELIMITED, VARINT, decode_fields, find_fields
 from ckptfmt.wire.ordered_code import (
     decode_snum,
     decode_string,

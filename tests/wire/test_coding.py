@@ -1,4 +1,4 @@
-"""Varints and the fields of messages, by the rules of the protobuf encoding."""
+"""Varints, by the rules of the protobuf encoding."""
 
 from __future__ import annotations
 
@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 
 from ckptfmt.errors import CorruptError, TruncatedError
-from ckptfmt.wire.coding import (
-    Field,
-    decode_fields,
-    decode_integers,
-    decode_varint,
-    decode_varints,
-    encode_varint,
-    to_signed,
-)
+from ckptfmt.wire.coding import decode_varint, decode_varints, encode_varint, to_signed
 
 # 1, 150 and 300 are the examples of protobuf's own documentation of its encoding.
 VARINTS = {
@@ -86,59 +78,3 @@ def test_no_varints_take_no_bytes() -> None:
 )
 def test_the_upper_half_is_negative(unsigned: int, signed: int) -> None:
     assert to_signed(unsigned) == signed
-
-
-# Examples of protobuf's documentation of its encoding: an int, a string, a nested message.
-FIELDS = {
-    "varint": ("089601", Field(1, 0, 150, b"")),
-    "string": ("120774657374696e67", Field(2, 2, 7, b"testing")),
-    "message": ("1a03089601", Field(3, 2, 3, bytes.fromhex("089601"))),
-    "fixed32": ("35d9c69c43", Field(6, 5, 0x439CC6D9, b"")),
-    "fixed64": ("31000000000000f03f", Field(6, 1, 0x3FF0000000000000, b"")),
-    "field number of two bytes": ("a80105", Field(21, 0, 5, b"")),
-    "the largest field number": ("f8ffffff0f01", Field(2**29 - 1, 0, 1, b"")),
-}
-
-
-@pytest.mark.parametrize(("code", "field"), FIELDS.values(), ids=FIELDS)
-def test_fields_are_protobufs(code: str, field: Field) -> None:
-    data = bytes.fromhex(code)
-    assert list(decode_fields(data)) == [field]
-    assert list(decode_fields(memoryview(data * 2))) == [field, field]
-
-
-BAD_FIELDS = {
-    "field number 0": ("0001", "field number 0", 2),
-    "field number of 30 bits": ("808080801001", "field number 536870912", 2),
-    "group": ("0b0c", "field 1 has wire type 3", 2),
-    "wire type 7": ("0f", "field 1 has wire type 7", 2),
-    "no value": ("08", "varint", 3),
-    "string longer than the message": ("12077465", "field 2: want 7 bytes, got 2", 4),
-    "string of 2**64 - 1 bytes": ("12ffffffffffffffffff01", "want 18446744073709551615 bytes", 13),
-    "fixed32 cut": ("35000000", "field 6: want 4 bytes, got 3", 3),
-    "fixed64 cut": ("3100000000", "field 6: want 8 bytes, got 4", 3),
-}
-
-
-@pytest.mark.parametrize(("code", "message", "offset"), BAD_FIELDS.values(), ids=BAD_FIELDS)
-def test_bad_fields_are_refused_with_their_place(code: str, message: str, offset: int) -> None:
-    with pytest.raises(CorruptError, match=message) as caught:
-        list(decode_fields(bytes.fromhex("0801" + code)))
-    assert caught.value.offset == offset
-
-
-def test_integers_are_read_packed_or_one_by_one() -> None:
-    packed, alone = decode_fields(bytes.fromhex("3a06 03 8e02 9ea705 3805"))
-    assert decode_integers(packed).tolist() == [3, 270, 86942]
-    assert decode_integers(alone).tolist() == [5]
-    assert decode_integers(Field(7, 2, 0, b"")).tolist() == []
-
-
-def test_packed_integers_that_end_within_one_are_refused() -> None:
-    with pytest.raises(TruncatedError, match="packed varint"):
-        decode_integers(Field(7, 2, 3, b"\x01\x02\x80"))
-
-
-def test_integers_of_a_fixed_size_are_refused() -> None:
-    with pytest.raises(CorruptError, match="field 7: got wire type 5, want 0"):
-        decode_integers(Field(7, 5, 1, b""))

@@ -30,16 +30,10 @@ from ckptfmt.errors import CorruptError
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.record.frame import FOOTER_SIZE
-from ckptfmt.wire.coding import (
-    FIXED32,
-    LENGTH_DELIMITED,
-    VARINT,
-    FieldPlace,
-    decode_varint,
-    find_fields,
-)
+from ckptfmt.wire.coding import decode_varint
 from ckptfmt.wire.crc32c import crc32c
 from ckptfmt.wire.crc_rows import add_bytes
+from ckptfmt.wire.fields import FIXED32, LENGTH_DELIMITED, VARINT, FieldPlace, find_fields
 
 MAX_SIZE = 4096
 """Events with more behind their stamps have no form; they are few, or hold other things than scalars."""
