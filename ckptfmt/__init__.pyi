@@ -1,7 +1,8 @@
-# Public names and where they are; what __init__.py loads only when it is asked for, too.
+# Written by tests/support/make_stub.py from the table in __init__.py.
 
 from ckptfmt import compat as compat
 from ckptfmt import errors as errors
+from ckptfmt import types as types
 from ckptfmt.arrays.tensor_proto import ResourceHandle as ResourceHandle
 from ckptfmt.arrays.tensor_proto import Variant as Variant
 from ckptfmt.arrays.tensor_proto import to_array as to_array
@@ -65,11 +66,11 @@ from ckptfmt.saved_model.structured import TensorSpec as TensorSpec
 from ckptfmt.saved_model.structured import TypeSpec as TypeSpec
 from ckptfmt.storage.output import write_file as write_file
 from ckptfmt.tensors.checkpoint import Checkpoint as Checkpoint
-from ckptfmt.tensors.checkpoint import open_checkpoint as open  # noqa: A004  (users write ckptfmt.open)
+from ckptfmt.tensors.checkpoint import open_checkpoint as open
 from ckptfmt.tensors.nesting import flatten as flatten
 from ckptfmt.tensors.restore import Mismatch as Mismatch
-from ckptfmt.tensors.restore import Restored as Restored
 from ckptfmt.tensors.restore import RestoreReport as RestoreReport
+from ckptfmt.tensors.restore import Restored as Restored
 from ckptfmt.tensors.restore import Spec as Spec
 from ckptfmt.tensors.slice_reader import SliceReader as SliceReader
 from ckptfmt.tensors.tensors import Tensors as Tensors
@@ -79,11 +80,11 @@ from ckptfmt.text.patterns import matcher as name_matcher
 __version__: str
 
 __all__ = [
-    "DTYPES",
     "Audio",
     "Checkpoint",
     "CheckpointState",
     "ConcreteFunction",
+    "DTYPES",
     "DType",
     "Damage",
     "Entry",
@@ -152,6 +153,7 @@ __all__ = [
     "read_plan",
     "to_array",
     "to_proto",
+    "types",
     "unreached",
     "write_file",
     "write_runs",

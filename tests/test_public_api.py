@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
-import importlib
+import inspect
+import operator
 import subprocess
 import sys
 import types
-from pathlib import Path
+import typing
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 import ckptfmt
+from tests.support import make_stub
 
 CONTRACT = {
     "Checkpoint",
@@ -33,29 +36,82 @@ def run(code: str) -> str:
 
 
 def test_all_is_what_is_exported() -> None:
-    public = {
-        name
-        for name in dir(ckptfmt)
-        if not name.startswith("_")
-        and not (isinstance(getattr(ckptfmt, name), types.ModuleType) and name not in ("compat", "errors"))
-    } - {"Any"}  # what annotations here need
-    assert public | {"__version__"} == set(ckptfmt.__all__)
-    assert len(ckptfmt.__all__) == len(set(ckptfmt.__all__))
+    assert set(ckptfmt.__all__) <= set(dir(ckptfmt))
+    for name in ckptfmt.__all__:
+        assert getattr(ckptfmt, name) is not None, name
 
 
 def test_type_checkers_are_told_of_the_same_names() -> None:
-    # The stub of the package: from MODULE import NAME as PUBLIC.
-    stub = ast.parse((Path(ckptfmt.__file__).parent / "__init__.pyi").read_text(encoding="utf-8"))
-    told = {}
-    for node in stub.body:
-        for alias in node.names if isinstance(node, ast.ImportFrom) else ():
-            module = importlib.import_module(node.module or "")
-            told[alias.asname] = getattr(module, alias.name, None) or importlib.import_module(
-                f"{node.module}.{alias.name}"
-            )
-    assert set(told) | {"__version__"} == set(ckptfmt.__all__)
-    for name, value in told.items():
-        assert getattr(ckptfmt, name) is value, name
+    assert make_stub.STUB.read_text(encoding="utf-8") == make_stub.stub(), (
+        "run python -m tests.support.make_stub"
+    )
+
+
+@pytest.mark.parametrize(("old", "new"), ckptfmt._RENAMED.items())
+def test_old_names_warn(old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"ckptfmt.{old} is now ckptfmt.{new}"):
+        value = getattr(ckptfmt, old)
+    assert value == operator.attrgetter(new)(ckptfmt)
+    assert old not in ckptfmt.__all__
+
+
+def public_members(cls: type) -> Iterator[object]:
+    """The public methods and properties of a class of this package, inherited ones too, as functions."""
+    for base in cls.__mro__:
+        for name, member in vars(base).items() if base.__module__.startswith("ckptfmt.") else ():
+            if not name.startswith("_") or name == "__getitem__":
+                yield getattr(member, "fget", None) or getattr(member, "func", None) or unwrap(member)
+
+
+def unwrap(member: object) -> object:
+    return getattr(member, "__func__", member)  # of class and static methods
+
+
+def classes_in(
+    annotation: object, scope: Mapping[str, object], seen: frozenset[object] = frozenset()
+) -> Iterator[type]:
+    """The classes of this package that an annotation names, within others and by aliases too."""
+    if isinstance(annotation, str):
+        names = [
+            node.id for node in ast.walk(ast.parse(annotation, mode="eval")) if isinstance(node, ast.Name)
+        ]
+        for value in (scope.get(name) for name in names if annotation not in seen):
+            yield from classes_in(value, scope, seen | {annotation})
+    elif isinstance(annotation, type) and str(annotation.__module__).startswith("ckptfmt."):
+        yield annotation
+    for part in filter(None, (typing.get_origin(annotation), *typing.get_args(annotation))):
+        yield from classes_in(part, scope, seen)
+
+
+def annotations(value: object) -> Iterator[tuple[object, Mapping[str, object]]]:
+    """What a function returns, what the methods of a class return and its fields are, with their globals."""
+    if isinstance(value, type):
+        scope = vars(sys.modules[value.__module__])
+        yield from (
+            (hint, scope) for name, hint in inspect.get_annotations(value).items() if not name.startswith("_")
+        )
+    for member in public_members(value) if isinstance(value, type) else [unwrap(value)]:
+        if isinstance(member, types.FunctionType):
+            yield member.__annotations__.get("return"), member.__globals__
+
+
+def returned_classes() -> set[type]:
+    """Every class that public functions and methods return, or that a field of such a class has."""
+    found: set[type] = set()
+    waiting = [getattr(ckptfmt, name) for name in ckptfmt.__all__]
+    while waiting:
+        new = {cls for hint, scope in annotations(waiting.pop()) for cls in classes_in(hint, scope)} - found
+        found |= new
+        waiting += new
+    return found
+
+
+def test_every_class_that_is_returned_can_be_imported() -> None:
+    importable = {value for value in vars(ckptfmt.types).values() if isinstance(value, type)}
+    messages = {cls for cls in returned_classes() if cls.__module__.startswith("ckptfmt.proto")}
+    assert {
+        f"{cls.__module__}.{cls.__qualname__}" for cls in returned_classes() - importable - messages
+    } == set()
 
 
 def test_a_name_that_is_not_there() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import fnmatch
-import os
 import re
 
 import click
 
 from ckptfmt import DTYPES, errors
+from ckptfmt.storage import output
 
 JSON = "ckptfmt.json"
 """Key of ``Context.meta``: whether the user asked for JSON, so that errors come in it too."""
@@ -93,9 +92,9 @@ overwrite_option = click.option(
 def check_target(target: str, *, overwrite: bool) -> None:
     """Refuse, before any work is done, a file to write that is there already or that has no directory.
 
-    UsageError or NotReadableError; whoever writes the file looks again.
+    UsageError or NotWritableError; whoever writes the file looks again.
     """
-    if not overwrite and os.path.lexists(target):
-        raise click.UsageError(f"{target!r} is there already; see --overwrite")
-    if not os.path.isdir(os.path.dirname(target) or "."):
-        raise errors.NotReadableError(target, os.strerror(errno.ENOENT))
+    try:
+        output.check_target(target, overwrite=overwrite)
+    except errors.AlreadyExistsError:
+        raise click.UsageError(f"{target!r} exists; pass --overwrite to replace it") from None

@@ -331,7 +331,7 @@ def write(runs: Runs, path: str | os.PathLike[str], *, wide: bool, overwrite: bo
         _WRITERS[suffix](file, runs, wide=wide)
 
 
-class Run(Protocol):
+class HasScalars(Protocol):
     """What has scalars: an event file, or those of a run."""
 
     @property
@@ -340,7 +340,7 @@ class Run(Protocol):
 
 
 def write_runs(
-    runs: Mapping[str, Run],
+    runs: Mapping[str, HasScalars],
     path: str | os.PathLike[str],
     *patterns: str,
     wide: bool = False,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError, NameNotFoundError, TensorNotFoundError
 from ckptfmt.graph.attributes import Attributes, decode_shape
-from ckptfmt.graph.node import GraphNode, Output, parse_function_output
+from ckptfmt.graph.node import GraphNode, OutputName, parse_function_output
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.graph.tensor import GraphTensor, NodeOutputs
 from ckptfmt.proto import messages
@@ -82,7 +82,7 @@ class Function:
             yield GraphTensor(argument.name, None, 0, argument.dtype, shape)
 
     @property
-    def returns(self) -> dict[str, Output]:
+    def returns(self) -> dict[str, OutputName]:
         """For each output the tensor of the body, or the argument, that is returned."""
         returned = self.message.ret
         return {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ckptfmt.errors import GraphError, NameConflictError
-from ckptfmt.graph.node import Output, parse_output
+from ckptfmt.graph.node import OutputName, parse_output
 from ckptfmt.graph.prune import COLOCATION
 from ckptfmt.proto import messages
 
@@ -22,7 +22,7 @@ def imported(graph: messages.GraphDef, prefix: str, inputs: Mapping[str, str]) -
     Raises GraphError where what is to be replaced is not in the graph.
     """
     names = {node.name for node in graph.node}
-    outputs: dict[Output, str] = {}
+    outputs: dict[OutputName, str] = {}
     controls: dict[str, str] = {}
     for old, new in inputs.items():
         output = parse_output(old)
@@ -52,7 +52,7 @@ def imported(graph: messages.GraphDef, prefix: str, inputs: Mapping[str, str]) -
     return result
 
 
-def _written(output: Output) -> str:
+def _written(output: OutputName) -> str:
     """An input as TensorFlow writes it: of output 0 the node's name alone."""
     return output.node if output.number == 0 else f"{output.node}:{output.number}"
 

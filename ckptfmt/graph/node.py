@@ -23,7 +23,7 @@ from ckptfmt.proto import messages
 _INDEX = re.compile(r"[0-9]{1,18}")
 
 
-class Output(NamedTuple):
+class OutputName(NamedTuple):
     """One output of a node: a tensor."""
 
     node: str
@@ -37,19 +37,19 @@ class Output(NamedTuple):
         return ":".join([self.node, *([] if self.name is None else [self.name]), str(self.number)])
 
 
-def parse_output(text: str) -> Output:
+def parse_output(text: str) -> OutputName:
     """Return the output that ``name`` or ``name:k`` names in a graph; a ``^`` is left aside."""
     text = text.removeprefix("^")
     name, _, index = text.rpartition(":")
-    return Output(name, int(index)) if name and _INDEX.fullmatch(index) else Output(text)
+    return OutputName(name, int(index)) if name and _INDEX.fullmatch(index) else OutputName(text)
 
 
-def parse_function_output(text: str) -> Output:
+def parse_function_output(text: str) -> OutputName:
     """Return the output that ``arg`` or ``name:out:k`` names in the body of a function."""
     text = text.removeprefix("^")
     node, _, rest = text.partition(":")
     name, _, index = rest.rpartition(":")
-    return Output(node, int(index), name) if name and _INDEX.fullmatch(index) else parse_output(text)
+    return OutputName(node, int(index), name) if name and _INDEX.fullmatch(index) else parse_output(text)
 
 
 class GraphNode:
@@ -89,7 +89,7 @@ class GraphNode:
         return self._outlined.device
 
     @property
-    def inputs(self) -> tuple[Output, ...]:
+    def inputs(self) -> tuple[OutputName, ...]:
         """The tensors it takes, in order, without control inputs."""
         parse = parse_function_output if self.in_function else parse_output
         return tuple(parse(text) for text in self._outlined.input if not text.startswith("^"))

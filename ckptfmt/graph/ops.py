@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 
 from ckptfmt.proto import messages
 
@@ -15,5 +15,6 @@ from ckptfmt.proto import messages
 @lru_cache(maxsize=1)
 def known_ops() -> Mapping[str, messages.OpDef]:
     """Return the definition of every op of TensorFlow 2.21 by its name."""
-    data = Path(__file__).with_name("ops.binpb").read_bytes()
+    data = pkgutil.get_data("ckptfmt.graph", "ops.binpb")
+    assert data is not None
     return {op.name: op for op in messages.OpList.FromString(data).op}

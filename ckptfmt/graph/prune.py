@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CorruptError, GraphError
-from ckptfmt.graph.node import Output, parse_output
+from ckptfmt.graph.node import OutputName, parse_output
 from ckptfmt.proto import messages
 
 COLOCATION = b"loc:@"
@@ -107,7 +107,7 @@ def remove_training_nodes(graph: messages.GraphDef, protected: Iterable[str]) ->
 
     def source(text: str) -> str:
         passed = set()
-        while (output := parse_output(text)) == Output(output.node) and output.node in gone:
+        while (output := parse_output(text)) == OutputName(output.node) and output.node in gone:
             if output.node in passed:
                 break  # nodes that hand on each other's value
             passed.add(output.node)

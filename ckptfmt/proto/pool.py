@@ -9,9 +9,9 @@ beside this module come from ``python protos/compile.py``.
 from __future__ import annotations
 
 import functools
+import pkgutil
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def _load_once() -> tuple[DescriptorPool, list[FileDescriptor]]:
     from google.protobuf.descriptor_pool import DescriptorPool
 
     pool = DescriptorPool()
-    compiled = FileDescriptorSet.FromString(Path(__file__).with_name("descriptors.binpb").read_bytes())
+    data = pkgutil.get_data("ckptfmt.proto", "descriptors.binpb")
+    assert data is not None
+    compiled = FileDescriptorSet.FromString(data)
     return pool, [pool.AddSerializedFile(file.SerializeToString()) for file in compiled.file]
 
 

@@ -6,6 +6,7 @@ them with ``read_into(offset, out)``. There is no shared cursor, so any thread m
 
 from __future__ import annotations
 
+import mmap
 from typing import Protocol
 
 from ckptfmt.errors import TruncatedError
@@ -95,3 +96,8 @@ def check_bounds(file: RandomAccessFile, offset: int, size: int) -> None:
         raise TruncatedError(
             "file too short", wanted=size, available=available, file=file.name, offset=offset
         )
+
+
+def is_mapping(base: object) -> bool:
+    """Return whether an object is a mapped file."""
+    return isinstance(base, mmap.mmap)

@@ -309,6 +309,33 @@ class OutputStream(io.RawIOBase):
         return self._position
 
 
+def check_target(path: str, *, overwrite: bool) -> None:
+    """Raise what :class:`OutputFile` would, before any work is done for a file that cannot be written.
+
+    Raises AlreadyExistsError if there is a file and not ``overwrite``, NotWritableError if there is no
+    directory for it.
+    """
+    if is_special(path):
+        return
+    if not overwrite and os.path.lexists(path):
+        raise AlreadyExistsError(path)
+    if not os.path.isdir(os.path.dirname(os.path.realpath(path))):
+        raise NotWritableError(path, os.strerror(errno.ENOENT))
+
+
+def make_directory(path: str) -> None:
+    """Make a directory and those above it, if they do not exist; NotWritableError if the system refuses."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise _refused(path, error) from error
+
+
+def open_null() -> int:
+    """Return a descriptor of the device that swallows what is written to it."""
+    return os.open(os.devnull, os.O_WRONLY)
+
+
 def write_file(path: str, pieces: Iterable[Data], *, overwrite: bool = False) -> None:
     """Write pieces to a local file, whole or not at all; errors as of :class:`OutputFile`."""
     with OutputFile(path, overwrite=overwrite) as file:

@@ -119,7 +119,7 @@ def test_outputs_are_checked_before_anything_is_written(logs: Path, tmp_path: Pa
     for there, code in ((plot, 2), (images, 2), (table, 2)):
         there.write_text("mine")
         result = run("events", logs, *all_three)
-        assert (result.exit_code, f"'{there}' is there already" in result.stderr) == (code, True)
+        assert (result.exit_code, f"'{there}' exists" in result.stderr) == (code, True)
         assert [path.name for path in (tmp_path / "out").iterdir()] == [there.name]
         there.unlink()
     nowhere = tmp_path / "no" / "x.png"
@@ -247,7 +247,7 @@ def test_images_that_are_there_are_left_alone(tmp_path: Path) -> None:
     images.mkdir()
     (images / "b_00000_step0_0.png").write_text("mine")
     result = run("events", path, "--images", images)
-    assert (result.exit_code, "is there already; see --overwrite" in result.stderr) == (2, True)
+    assert (result.exit_code, "exists; pass --overwrite" in result.stderr) == (2, True)
     assert [file.name for file in images.iterdir()] == ["b_00000_step0_0.png"]
     assert (images / "b_00000_step0_0.png").read_text() == "mine"
     assert run("events", path, "--images", images, "--force").exit_code == 0

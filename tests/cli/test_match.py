@@ -88,7 +88,7 @@ def test_a_plan_that_is_there_is_not_overwritten(model: str, tmp_path: Path) -> 
     plan.write_text("mine")
     result = run("match", model, model, "--propose", plan)
     assert result.exit_code == 2
-    assert "is there already" in result.stderr
+    assert "exists" in result.stderr
     assert plan.read_text() == "mine"
 
 

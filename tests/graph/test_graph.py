@@ -21,7 +21,7 @@ from ckptfmt.errors import (
 )
 from ckptfmt.graph.attributes import AttributeName, FunctionCall
 from ckptfmt.graph.meta.signature import CompositeTensor, SparseTensor
-from ckptfmt.graph.node import Output
+from ckptfmt.graph.node import OutputName
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import format_text
 
@@ -156,7 +156,7 @@ def test_nodes_say_where_their_inputs_come_from() -> None:
     graph = ckptfmt.Graph(adder(), "g.pb")
     node = graph["last"]
     assert (node.name, node.op, node.device) == ("last", "Identity", "")
-    assert node.inputs == (Output("parts", 1),)
+    assert node.inputs == (OutputName("parts", 1),)
     assert [(one.node, one.number) for one in graph["sum"].inputs] == [("x", 0), ("scope/c", 0)]
     assert node.control_inputs == ("x",)
     assert (graph.tensor("parts:1").node, graph.tensor("parts:1").number) == (graph["parts"], 1)
@@ -265,7 +265,7 @@ def test_a_hundred_thousand_nodes_deep_is_walked_in_linear_time() -> None:
 
 def test_an_input_from_nowhere_is_found_by_the_walk() -> None:
     graph = ckptfmt.Graph(graph_def(("a", "Identity", ["gone:3"])), "g.pb")
-    assert graph["a"].inputs == (Output("gone", 3),)
+    assert graph["a"].inputs == (OutputName("gone", 3),)
     with pytest.raises(CorruptError, match=r"g\.pb: node 'a' \(Identity\) takes its input from 'gone'"):
         list(graph.ancestors("a"))
 
@@ -369,9 +369,9 @@ def test_functions_say_what_they_take_and_return_and_call() -> None:
     function = graph.functions["a"]
     assert [(one.name, one.dtype) for one in function.inputs] == [("x", "float32")]
     assert [(one.name, one.dtype) for one in function.outputs] == [("y", None)]
-    assert function.returns == {"y": Output("n0", 1, "z")}
+    assert function.returns == {"y": OutputName("n0", 1, "z")}
     assert function.control_outputs == {"side": "n0"}
-    assert function.nodes["n1"].inputs == (Output("x"), Output("n1", 0, "out"))
+    assert function.nodes["n1"].inputs == (OutputName("x"), OutputName("n1", 0, "out"))
     assert str(function.nodes["n1"].inputs[1]) == "n1:out:0"
     assert graph.functions.calls["b"] == {"c", "elsewhere"}
     assert graph.functions.reached_from(["a"]) == {"a", "b", "c"}  # they call each other in circles

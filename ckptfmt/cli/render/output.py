@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from ckptfmt.cli.render.text import one_line
+from ckptfmt.storage.output import open_null
 
 _PIECE = 1 << 16
 """Characters written at a time."""
@@ -73,7 +74,7 @@ def printable(text: str, fallback: str) -> str:
 
 def discard_output() -> None:
     """Send what is still to be written to nowhere, so that Python's last flush does not fail again."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
+    devnull = open_null()
     try:
         for stream in (sys.stdout, sys.stderr):
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import check_target, json_option, overwrite_option, path_argument
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import count_text, size_text
+from ckptfmt.filenames import SAVED_MODEL_FILES
+from ckptfmt.storage.local import LOCAL
 
 _SHARDS = re.compile(r"-\?{5}-of-\d{5}\Z")
 """The end of the prefix of a V1 checkpoint in shards; the graph beside it is called without."""
@@ -69,7 +70,8 @@ def command(
         values = variables.ema() if ema and isinstance(variables, ckptfmt.Tensors) else variables
         frozen = ckptfmt.freeze(meta, values, wanted)
     frozen.write(target, overwrite=overwrite)
-    size, count = os.path.getsize(target), frozen.ops["Const"]
+    status = LOCAL.status(target)
+    size, count = 0 if status is None else status.size, frozen.ops["Const"]
     if as_json:
         write_json(
             {"file": target, "outputs": wanted, "nodes": len(frozen), "constants": count, "bytes": size}
@@ -93,7 +95,7 @@ def _opened(
         return
     with ckptfmt.open(path) as checkpoint:
         beside = _SHARDS.sub("", checkpoint.prefix) + ".meta"
-        if graph_path is None and not os.path.isfile(beside):
+        if graph_path is None and LOCAL.path_type(beside) != "file":
             raise errors.CheckpointNotFoundError(
                 f"a checkpoint without its graph: {beside} is not there; see --graph",
                 file=checkpoint.prefix,
@@ -104,10 +106,10 @@ def _opened(
 
 def _is_saved_model(path: str) -> bool:
     """Whether a path is that of a SavedModel's directory, or of the message in it."""
-    if os.path.isdir(path):
-        names = (f"saved_model.{kind}" for kind in ("pb", "pbtxt", "cpb"))
-        return any(os.path.isfile(os.path.join(path, name)) for name in names)
-    if not os.path.isfile(path):
+    path_type = LOCAL.path_type(path)
+    if path_type == "directory":
+        return any(name in SAVED_MODEL_FILES for name in LOCAL.list_directory(path).files)
+    if path_type != "file":
         return False
     try:
         ckptfmt.open_saved_model(path).close()

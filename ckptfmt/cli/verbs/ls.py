@@ -25,7 +25,7 @@ UNKNOWN = "?"
 """What is shown of a tensor whose entry cannot be read."""
 
 
-class Row(NamedTuple):
+class TensorRow(NamedTuple):
     """One line of the listing: a tensor, or several alike."""
 
     name: str
@@ -59,7 +59,7 @@ class Totals:
     bad: list[BadRow] = field(default_factory=list)
     """The tensors whose entries cannot be read."""
 
-    def count(self, rows: Iterable[Row | BadRow]) -> Iterator[Row | BadRow]:
+    def count(self, rows: Iterable[TensorRow | BadRow]) -> Iterator[TensorRow | BadRow]:
         """Pass the rows on, and count them."""
         for row in rows:
             self.tensors += 1
@@ -101,7 +101,7 @@ class Totals:
         return ", ".join(parts)
 
 
-_SORT_KEYS: dict[str, Callable[[Row], Any]] = {
+_SORT_KEYS: dict[str, Callable[[TensorRow], Any]] = {
     "size": lambda row: -row.nbytes,
     "dtype": attrgetter("entry.dtype.name"),
     "shape": lambda row: (len(row.entry.shape), row.entry.shape),
@@ -204,7 +204,7 @@ def command(
 
 def _find(
     checkpoint: Checkpoint, patterns: Sequence[str], dtypes: Sequence[str], min_size: int
-) -> Iterator[Row | BadRow]:
+) -> Iterator[TensorRow | BadRow]:
     """Iterate over the tensors to list, in the order of the checkpoint: of names by their bytes."""
     entries = checkpoint.entries
     has_dtype = ckptfmt.name_matcher(dtypes) if dtypes else None
@@ -217,7 +217,7 @@ def _find(
             yield BadRow(name, error)
             continue
         if entry.nbytes >= min_size and (has_dtype is None or has_dtype(entry.dtype.name)):
-            yield Row(name, entry, entry.nbytes)
+            yield TensorRow(name, entry, entry.nbytes)
     if not found:
         raise _no_match(checkpoint, patterns)
 
@@ -240,37 +240,39 @@ def _no_match(checkpoint: Checkpoint, patterns: Sequence[str]) -> errors.TensorN
     )
 
 
-def _collapse(rows: Sequence[Row]) -> list[Row]:
+def _collapse(rows: Sequence[TensorRow]) -> list[TensorRow]:
     """The rows with those made one that are alike but for a number in the name."""
     collapsed = []
     for name, at in collapse([(row.name, (row.entry.dtype, row.entry.shape)) for row in rows]):
         members = [rows[i] for i in at]
         names = tuple(row.name for row in members) if len(members) > 1 else ()
-        collapsed.append(Row(name, members[0].entry, sum(row.nbytes for row in members), names))
+        collapsed.append(TensorRow(name, members[0].entry, sum(row.nbytes for row in members), names))
     return collapsed
 
 
-def _arrange(found: Sequence[Row | BadRow], collapsed: bool, sort: str, reverse: bool) -> list[Row | BadRow]:
+def _arrange(
+    found: Sequence[TensorRow | BadRow], collapsed: bool, sort: str, reverse: bool
+) -> list[TensorRow | BadRow]:
     """All rows in the order asked for; the bad ones have only a name to be sorted by, else they come last."""
-    rows = [row for row in found if isinstance(row, Row)]
+    rows = [row for row in found if isinstance(row, TensorRow)]
     bad = [row for row in found if isinstance(row, BadRow)]
     if collapsed:
         rows = _collapse(rows)
     if sort != "name":
         return [*sorted(rows, key=_SORT_KEYS[sort], reverse=reverse), *bad]
     # Names sort by their bytes, as in the file; where nothing is bad they already do.
-    arranged: list[Row | BadRow] = [*rows, *bad]
+    arranged: list[TensorRow | BadRow] = [*rows, *bad]
     if bad:
         arranged.sort(key=_name_key)
     return arranged[::-1] if reverse else arranged
 
 
-def _name_key(row: Row | BadRow) -> bytes:
-    name = row.names[0] if isinstance(row, Row) and row.names else row.name
+def _name_key(row: TensorRow | BadRow) -> bytes:
+    name = row.names[0] if isinstance(row, TensorRow) and row.names else row.name
     return name.encode("utf-8", "surrogateescape")
 
 
-def _describe(row: Row | BadRow, collapsed: bool) -> dict[str, object]:
+def _describe(row: TensorRow | BadRow, collapsed: bool) -> dict[str, object]:
     """A row for JSON."""
     if isinstance(row, BadRow):
         return {"name": row.name, "error": describe(row.error)}
@@ -291,7 +293,7 @@ def _describe(row: Row | BadRow, collapsed: bool) -> dict[str, object]:
     return described
 
 
-def _write(rows: Iterable[Row | BadRow], with_slices: bool, totals: Totals) -> None:
+def _write(rows: Iterable[TensorRow | BadRow], with_slices: bool, totals: Totals) -> None:
     """Write the rows as text: a table with the totals, or lines, and the totals to stderr."""
     times = printable(TIMES, "x")
     heads, sides = ["name", "dtype", "shape", "bytes"], [LEFT, LEFT, LEFT, RIGHT]
@@ -308,7 +310,9 @@ def _write(rows: Iterable[Row | BadRow], with_slices: bool, totals: Totals) -> N
         note(str(totals))
 
 
-def _cells(row: Row | BadRow, with_slices: bool, times: str, size: Callable[[int], str]) -> tuple[str, ...]:
+def _cells(
+    row: TensorRow | BadRow, with_slices: bool, times: str, size: Callable[[int], str]
+) -> tuple[str, ...]:
     if isinstance(row, BadRow):
         return (escape(row.name), *[UNKNOWN] * (4 if with_slices else 3))
     name = escape(row.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,12 +14,13 @@ from ckptfmt.cli.options import json_option
 from ckptfmt.cli.render.output import note, on_terminal, write, write_json
 from ckptfmt.cli.render.table import LEFT, write_table
 from ckptfmt.cli.render.text import escape
+from ckptfmt.storage.local import LOCAL
 
 NOTHING = "-"
 """What is shown for a tensor that only one side has."""
 
 
-class Row(NamedTuple):
+class FindingRow(NamedTuple):
     """A tensor that does not match."""
 
     kind: str
@@ -87,8 +87,8 @@ def command(path: str, expected: str, plan_path: str | None, expect_partial: boo
     "name <- name in the checkpoint". The exit code is 1 where there is any line, but with --expect-partial
     not for unused ones.
     """
-    if plan_path is not None and os.path.lexists(plan_path):
-        raise click.UsageError(f"--propose: {plan_path!r} is there already, and is not overwritten")
+    if plan_path is not None and LOCAL.path_type(plan_path) is not None:
+        raise click.UsageError(f"--propose: {plan_path!r} exists and is not overwritten")
     result = ckptfmt.match(path, expected)
     ok = result.restorable if expect_partial else result.ok
     rows = list(_rows(result))
@@ -120,17 +120,17 @@ def _left(result: Match) -> int:
     return len(wanted.difference(proposal.wanted for proposal in result.proposals))
 
 
-def _rows(result: Match) -> Iterator[Row]:
+def _rows(result: Match) -> Iterator[FindingRow]:
     for name in result.missing:
-        yield Row("missing", name, None, result.wanted[name])
+        yield FindingRow("missing", name, None, result.wanted[name])
     misfits: tuple[tuple[str, Mismatch], ...] = (
         *(("shape", misfit) for misfit in result.wrong_shape),
         *(("dtype", misfit) for misfit in result.wrong_dtype),
     )
     for kind, misfit in misfits:
-        yield Row(kind, misfit.name, misfit.got, misfit.want, misfit.stored)
+        yield FindingRow(kind, misfit.name, misfit.got, misfit.want, misfit.stored)
     for name in result.unused:
-        yield Row("unused", name, result.stored[name], None, name)
+        yield FindingRow("unused", name, result.stored[name], None, name)
 
 
 def _totals(result: Match) -> dict[str, int]:
@@ -143,7 +143,7 @@ def _totals(result: Match) -> dict[str, int]:
     }
 
 
-def _write(rows: list[Row], totals: dict[str, int]) -> None:
+def _write(rows: list[FindingRow], totals: dict[str, int]) -> None:
     summary = ", ".join(f"{count:,} {kind}" for kind, count in totals.items() if count or kind == "matched")
     if on_terminal():
         if rows:

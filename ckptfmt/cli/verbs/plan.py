@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
-from pathlib import Path
 
 import click
 
@@ -16,6 +15,7 @@ from ckptfmt.cli.options import json_option, path_argument
 from ckptfmt.cli.render.output import note, on_terminal, write, write_json
 from ckptfmt.cli.render.table import LEFT, write_table
 from ckptfmt.cli.render.text import count_text, escape
+from ckptfmt.storage.local import LOCAL
 
 _NOTHING = "-"
 """What stands for no target."""
@@ -61,7 +61,7 @@ def command(path: str, plan_path: str, inverse_path: str | None, as_json: bool) 
     like. The exit code is 1 where there are errors, and 2 where PLAN.toml is no plan.
     """
     plan = ckptfmt.read_plan(plan_path)
-    if inverse_path is not None and Path(inverse_path).exists():
+    if inverse_path is not None and LOCAL.path_type(inverse_path) is not None:
         # Before anything is shown; the writer looks again.
         raise errors.AlreadyExistsError(inverse_path)
     with ckptfmt.open(path) as checkpoint:

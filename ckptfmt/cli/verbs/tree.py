@@ -36,11 +36,11 @@ OUTSIDE = "(in no object)"
 
 
 @dataclass(slots=True, eq=False)
-class Row:
+class TreeRow:
     """One line of the tree: an object or a scope, a tensor, or a reference to a line above."""
 
     number: int
-    above: Row | None
+    above: TreeRow | None
     name: str
     """Not escaped."""
     part: str = ""
@@ -48,7 +48,7 @@ class Row:
     node: ObjectNode | None = None
     is_slot: bool = False
     """Whether the line above it is its optimizer."""
-    target: Row | None = None
+    target: TreeRow | None = None
     """Where it is shown in full, if not here."""
     keys: list[str] = field(default_factory=list)
     """Tensors of its own, in full and counted here."""
@@ -69,22 +69,22 @@ class Tree:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
-        self.rows: list[Row] = []
+        self.rows: list[TreeRow] = []
         self.entries: dict[str, Entry | errors.CkptfmtError] = {}
         """Of each tensor its entry, or why there is none."""
-        self._places: dict[int, Row] = {}
+        self._places: dict[int, TreeRow] = {}
         """Where each object is shown in full, by its number."""
 
     def add(
-        self, above: Row | None, name: str, part: str | None = None, *, node: ObjectNode | None = None
-    ) -> Row:
+        self, above: TreeRow | None, name: str, part: str | None = None, *, node: ObjectNode | None = None
+    ) -> TreeRow:
         """Append a line."""
-        row = Row(len(self.rows), above, name, name if part is None else part, node)
+        row = TreeRow(len(self.rows), above, name, name if part is None else part, node)
         row.depth = above.depth + 1 if above else 0
         self.rows.append(row)
         return row
 
-    def hold(self, row: Row, keys: Iterable[str]) -> None:
+    def hold(self, row: TreeRow, keys: Iterable[str]) -> None:
         """Give a line tensors of its own; each is counted where it is met first."""
         for key in keys:
             if key in self.entries:
@@ -102,7 +102,7 @@ class Tree:
 
     def finish(self) -> None:
         """Add up the totals, once all lines are there, and find what leads to something stored."""
-        references: dict[int, list[Row]] = {}
+        references: dict[int, list[TreeRow]] = {}
         for row in reversed(self.rows):
             if row.target is not None:
                 references.setdefault(row.target.number, []).append(row)
@@ -124,7 +124,7 @@ class Tree:
 
     def add_objects(self, graph: ObjectGraph) -> None:
         """Add what a walk over the objects meets; then the tensors that it does not."""
-        trail: list[Row] = []
+        trail: list[TreeRow] = []
         for visit in graph.walk():
             del trail[visit.depth :]
             above = trail[-1] if trail else None
@@ -154,7 +154,7 @@ class Tree:
         """Whether no object has the tensor, or one that no other object leads to."""
         return key in unreached or key in graph.nodes_by_key
 
-    def _hold_object(self, row: Row, node: ObjectNode) -> None:
+    def _hold_object(self, row: TreeRow, node: ObjectNode) -> None:
         attributes = node.attributes
         row.lost = sum(not attribute.keys for attribute in attributes)
         keys = [key for attribute in attributes for key in attribute.keys]
@@ -187,7 +187,7 @@ class Tree:
 
     # --- paths -------------------------------------------------------------------------------------------
 
-    def path(self, row: Row) -> str | None:
+    def path(self, row: TreeRow) -> str | None:
         """The names from the root to a line, as in keys; None where it has none, or one too long to show."""
         if row.depth > MAX_DEPTH:
             return None
@@ -195,7 +195,7 @@ class Tree:
             return self._slot_path(row.node)
         parts: list[str] = []
         length = 0
-        at: Row | None = row
+        at: TreeRow | None = row
         while at is not None and at.above is not None:
             if at.is_slot and at.node is not None:
                 before = self._slot_path(at.node)
@@ -314,11 +314,11 @@ def command(path: str, depth: int | None, with_unused: bool, as_json: bool) -> i
     return max(map(code_of, damage), default=ExitCode.FINE)
 
 
-def _saver(row: Row) -> bool:
+def _saver(row: TreeRow) -> bool:
     return row.node is not None and row.target is None and row.node.registered_saver is not None
 
 
-def _branches(tree: Tree, rows: Sequence[Row]) -> Iterator[Branch]:
+def _branches(tree: Tree, rows: Sequence[TreeRow]) -> Iterator[Branch]:
     """The lines as text."""
     parents = {row.above.number for row in tree.rows if row.above is not None and row.tensors}
     for row in rows:
@@ -326,7 +326,7 @@ def _branches(tree: Tree, rows: Sequence[Row]) -> Iterator[Branch]:
         yield Branch(row.depth, escape(row.name) or '""', details)
 
 
-def _details(tree: Tree, row: Row, *, has_totals: bool) -> Iterator[str]:
+def _details(tree: Tree, row: TreeRow, *, has_totals: bool) -> Iterator[str]:
     if row.target is not None:
         path = tree.path(row.target)
         yield f"-> {UNKNOWN if path is None else escape(path) or '(root)'}"
@@ -351,7 +351,7 @@ def _details(tree: Tree, row: Row, *, has_totals: bool) -> Iterator[str]:
         yield f"({tensors}, {parameters}, {size_text(row.nbytes)})"
 
 
-def _describe(tree: Tree, row: Row) -> dict[str, object]:
+def _describe(tree: Tree, row: TreeRow) -> dict[str, object]:
     """A line for JSON."""
     node, target = row.node, row.target
     entry = tree.entries[row.keys[0]] if row.keys else None

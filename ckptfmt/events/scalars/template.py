@@ -48,7 +48,7 @@ Span: TypeAlias = tuple[int, int]
 """Where something begins and ends in an event."""
 
 
-class Place(NamedTuple):
+class ValuePlace(NamedTuple):
     """A scalar in an event."""
 
     offset: int
@@ -65,7 +65,7 @@ class Form:
 
     size: int
     """Bytes behind the stamp of such an event."""
-    values: tuple[Place, ...]
+    values: tuple[ValuePlace, ...]
 
     @cached_property
     def _mask(self) -> bytearray:
@@ -110,7 +110,7 @@ class Form:
             add_bytes(crcs, columns[start : start + 4], self.size - place.offset - 4)
         return crcs
 
-    def floats(self, rows: np.ndarray, place: Place) -> np.ndarray:
+    def floats(self, rows: np.ndarray, place: ValuePlace) -> np.ndarray:
         """Return a value of all events given as rows of words (float32)."""
         return _column(rows, "<f4", _padding(self.size) + place.offset)
 
@@ -195,7 +195,7 @@ def _form_of(content: bytes) -> Form | None:
     fields = list(find_fields(content, 0, len(content)))
     if [(field.number, field.wire_type) for field in fields] != [(5, LENGTH_DELIMITED)]:
         return None
-    places: list[Place] = []
+    places: list[ValuePlace] = []
     for field in find_fields(content, fields[0].content, fields[0].stop):
         place = _place(content, field) if (field.number, field.wire_type) == (1, LENGTH_DELIMITED) else None
         if place is None or len(places) == MAX_VALUES:
@@ -213,7 +213,7 @@ _VALUE_FIELDS = {
 }
 
 
-def _place(content: bytes, value: FieldPlace) -> Place | None:
+def _place(content: bytes, value: FieldPlace) -> ValuePlace | None:
     """Where the scalar of a Summary.Value is, None where it has none, or more than that."""
     found: dict[str, FieldPlace] = {}
     for field in find_fields(content, value.content, value.stop):
@@ -231,7 +231,7 @@ def _place(content: bytes, value: FieldPlace) -> Place | None:
         (found[name].content, found[name].stop) if name in found else None
         for name in ("tag", "node_name", "metadata")
     )
-    return None if tag is None else Place(at, tensor is not None, tag, node_name, metadata)
+    return None if tag is None else ValuePlace(at, tensor is not None, tag, node_name, metadata)
 
 
 def _scalar_in(content: bytes, tensor: FieldPlace) -> int | None:

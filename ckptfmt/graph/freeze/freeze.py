@@ -20,7 +20,6 @@ Source: ``python/framework/convert_to_constants.py``.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable, Mapping
 from itertools import chain, count
 from typing import Any, NamedTuple
@@ -41,6 +40,7 @@ from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.tensor import NodeOutputs
 from ckptfmt.graph.tensor_content import MAX_BYTES, is_large
 from ckptfmt.proto import messages
+from ckptfmt.storage.file import is_mapping
 
 _PASSING = frozenset(
     (
@@ -220,7 +220,7 @@ def _nobody_writes(array: Array) -> bool:
     base: Any = array
     while isinstance(base, (np.ndarray, memoryview)):
         base = base.base if isinstance(base, np.ndarray) else base.obj
-    return isinstance(base, (bytes, mmap.mmap)) and memoryview(base).readonly
+    return (isinstance(base, bytes) or is_mapping(base)) and memoryview(base).readonly
 
 
 class _Body:

@@ -12,7 +12,6 @@ there once for each part. Of a graph exported without a Saver, TensorFlow restor
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
@@ -24,11 +23,9 @@ from ckptfmt.arrays.tensor_proto import decode_tensor_proto
 from ckptfmt.dtypes import DTYPES, REF_OFFSET, DType, find_dtype
 from ckptfmt.errors import CorruptError, GraphError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
-from ckptfmt.graph.node import Output, parse_function_output, parse_output
-from ckptfmt.graph.read.read import read_meta_graph
+from ckptfmt.graph.node import OutputName, parse_function_output, parse_output
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
-from ckptfmt.storage.filesystem import Filesystem
 
 Region: TypeAlias = "tuple[tuple[int, int], ...]"
 """Start and stop in each dimension."""
@@ -82,29 +79,6 @@ _PASSING = frozenset({"Identity", "IdentityN", "Enter", "RefEnter", "RefIdentity
 _DIGITS = re.compile(r"[0-9]{1,19}")
 
 
-def read_saved_variables(
-    path: str | os.PathLike[str], *, fs: Filesystem | None = None
-) -> dict[str, SavedVariable]:
-    """Return what the Saver of a ``.meta`` file, binary or text, would restore: name in the checkpoint first.
-
-    In the order in which it restores them.
-
-    Raises
-    ------
-    CorruptError
-        The file is no MetaGraphDef with a graph, or what it says of its variables contradicts itself.
-    GraphError
-        The graph has variables, and nothing says which of them are saved; or the names are computed when it
-        runs.
-    PathNotFoundError, NotReadableError
-        There is no such file, or the system refuses it.
-    """
-    meta = read_meta_graph(path, fs=fs)
-    if not meta.message.HasField("graph_def"):
-        raise CorruptError("not a MetaGraphDef: it has no graph", file=meta.file)
-    return saved_variables(meta.message, meta.file)
-
-
 def saved_variables(meta: messages.MetaGraphDef, file: str) -> dict[str, SavedVariable]:
     """Return what the Saver of a MetaGraphDef would restore; as :func:`read_saved_variables`."""
     graph = _Graph(meta.graph_def, file)
@@ -125,7 +99,7 @@ class _Graph:
         self.file = file
         self._parse = parse_function_output if in_function else parse_output
         self._nodes = {node.name: node for node in graph.node}
-        self._origins: dict[tuple[str, int], Output] = {}
+        self._origins: dict[tuple[str, int], OutputName] = {}
         self._restored: dict[str, list[_Restored]] = {}
 
     def node(self, name: str) -> messages.NodeDef:
@@ -140,18 +114,18 @@ class _Graph:
         origin = self.origin(node, index)
         return _Output(self.node(origin.node), origin.number)
 
-    def origin(self, node: messages.NodeDef, index: int) -> Output:
+    def origin(self, node: messages.NodeDef, index: int) -> OutputName:
         """Return the same by name: that of a node or, in a function, of an argument."""
         name, output = self._reference(node, index)
         passed = []
         while (found := self._origins.get((name, output))) is None:
             source = self._nodes.get(name)
             if source is None or source.op not in _PASSING:
-                found = Output(name, output)
+                found = OutputName(name, output)
                 break
             # In this set until the end is known: the way may be long, and others come along it, too.
             passed.append((name, output))
-            self._origins[name, output] = Output(name, output)
+            self._origins[name, output] = OutputName(name, output)
             name, output = self._reference(source, output if source.op == "IdentityN" else 0)
         for at in passed:
             self._origins[at] = found

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 import click
 
 import ckptfmt
-from ckptfmt import Scalars, errors
+from ckptfmt import Scalars
 from ckptfmt.cli.failures import FAILURES, Problems
 from ckptfmt.cli.options import check_target
 from ckptfmt.cli.render.curves import picture
 from ckptfmt.cli.render.output import note
 from ckptfmt.cli.render.text import count_text
 from ckptfmt.cli.verbs.events.runs import Found, Runs, check_patterns
+from ckptfmt.storage.local import LOCAL
+from ckptfmt.storage.output import make_directory
 
 EXPORTS = (".csv", ".jsonl", ".parquet", ".arrow")
 """Ends of names of files that tables are written to."""
@@ -47,8 +49,8 @@ class Targets:
         for target in (self.table, self.plot):
             if target is not None:
                 check_target(target, overwrite=self.overwrite)
-        if self.images is not None and os.path.lexists(self.images) and not os.path.isdir(self.images):
-            raise click.UsageError(f"{self.images!r} is there already, and no directory")
+        if self.images is not None and LOCAL.path_type(self.images) not in (None, "directory"):
+            raise click.UsageError(f"{self.images!r} exists and is not a directory")
 
 
 def write_targets(
@@ -132,7 +134,7 @@ def _stems(found: Sequence[Found]) -> dict[str, Found]:
 
 def _check_images(target: str, stems: dict[str, Found]) -> None:
     """Refuse to write images of which there are some in the directory."""
-    there = {name.rpartition("_")[0]: name for name in os.listdir(target)} if os.path.isdir(target) else {}
+    there = {name.rpartition("_")[0]: name for name in LOCAL.list_directory(target).files}
     for stem, each in stems.items():
         for row, step in enumerate(each.series.steps.tolist() if there else ()):
             if (known := there.get(_head(stem, row, step))) is not None:
@@ -148,18 +150,10 @@ def _write_images(target: str, stems: dict[str, Found], problems: Problems, *, o
     count = 0
     for name, data in _images(stems, problems):
         if not count:
-            _make_directory(target)
+            make_directory(target)
         ckptfmt.write_file(os.path.join(target, name), [data], overwrite=overwrite)
         count += 1
     return count
-
-
-def _make_directory(path: str) -> None:
-    try:
-        os.makedirs(path, exist_ok=True)
-    except (OSError, ValueError) as error:
-        # ValueError: the path holds a NUL.
-        raise errors.NotReadableError(path, getattr(error, "strerror", None) or str(error)) from error
 
 
 def _images(stems: dict[str, Found], problems: Problems) -> Iterator[tuple[str, bytes]]:

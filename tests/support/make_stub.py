@@ -1,0 +1,30 @@
+"""The stub of the package, which tells type checkers the public names; written from the table in __init__.py.
+
+python -m tests.support.make_stub
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ckptfmt
+
+STUB = Path(ckptfmt.__file__).with_suffix(".pyi")
+
+
+def stub() -> str:
+    """The text of the stub."""
+    imports = []
+    for public, place in ckptfmt._PUBLIC.items():
+        module, _, name = place.partition(":")
+        if not name:
+            module, _, name = module.rpartition(".")
+        imports.append(f"from {module} import {name} as {public}")
+    names = "".join(f'    "{name}",\n' for name in ckptfmt.__all__)
+    head = "# Written by tests/support/make_stub.py from the table in __init__.py."
+    text = "\n".join([head, "", *sorted(imports)])
+    return f"{text}\n\n__version__: str\n\n__all__ = [\n{names}]\n"
+
+
+if __name__ == "__main__":
+    STUB.write_text(stub(), encoding="utf-8")
