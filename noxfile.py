@@ -7,14 +7,17 @@ import nox
 nox.options.sessions = ["tests", "oldest", "newest", "lint"]
 nox.options.error_on_missing_interpreters = False
 
-# Without TensorFlow, so that every session is a minute; its tests say that they are skipped.
-TEST_TOOLS = ("pytest>=8", "hypothesis>=6.100")
+PROJECT = nox.project.load_toml("pyproject.toml")["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 
-OLDEST = (
-    *("numpy==1.23.2", "protobuf==4.25.0", "crc32c==2.7", "ml_dtypes==0.5.0", "cramjam==2.8.0"),
-    *("click==8.1.0", "rich==13.0.0", "safetensors==0.4.0"),
-    "tomli==2.0.0; python_version < '3.11'",
-)
+# Without TensorFlow, so that every session is a minute; its tests say that they are skipped.
+TEST_TOOLS = [tool for tool in EXTRAS["test"] if tool.startswith(("pytest", "hypothesis"))]
+
+OLDEST = [
+    requirement.replace(">=", "==", 1)
+    for requirement in [*PROJECT["dependencies"], *EXTRAS["cli"], *EXTRAS["plans"], *EXTRAS["safetensors"]]
+    if not requirement.startswith("ckptfmt")
+]
 """The lower bounds of pyproject.toml."""
 
 
@@ -50,14 +53,14 @@ def newest(session: nox.Session) -> None:
 @nox.session
 def core(session: nox.Session) -> None:
     """Run what needs no extra, with no extra installed."""
-    session.install(".", "pytest>=8", "hypothesis>=6.100")
+    session.install(".", *TEST_TOOLS)
     session.run("pytest", "--ignore=tests/cli", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
-    session.install("-e", ".[cli]", "ruff>=0.8", "mypy>=1.13", "types-protobuf")
+    session.install("-e", ".[cli]", *(tool for tool in EXTRAS["test"] if tool.startswith(("ruff", "mypy", "types-"))))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")

@@ -313,6 +313,7 @@ def test_of_many_tags_each_is_found_at_once(tmp_path: Path) -> None:
     assert time.perf_counter() - started < 10
 
 
+@pytest.mark.scale
 def test_a_million_tags_take_bounded_time_and_memory(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource", reason="the system does not tell how much memory was used")
     count = 1_000_000

@@ -185,6 +185,7 @@ def test_slot_variables_may_belong_to_each_other() -> None:
 # --- what is large -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.scale
 def test_a_chain_of_a_million_objects() -> None:
     with in_bounded_time():
         nodes = [encode_node([(i + 1, "n")]) for i in range(MILLION - 1)]
@@ -198,6 +199,7 @@ def test_a_chain_of_a_million_objects() -> None:
         assert graph.unreached == ()
 
 
+@pytest.mark.scale
 def test_a_million_children() -> None:
     with in_bounded_time():
         root = encode_node([(i, f"c{i}") for i in range(1, MILLION)])
