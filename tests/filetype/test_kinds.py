@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptfmt.filetype import kinds
-from ckptfmt.filetype.kinds import EVENTS, Holds, Kind, recognise, recognise_message, recognise_path
+from ckptfmt.filetype.content import recognise
+from ckptfmt.filetype.kinds import EVENTS, Holds, Kind
+from ckptfmt.filetype.messages import recognise_message
+from ckptfmt.filetype.paths import recognise_path
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import format_text
 from ckptfmt.storage.local import LOCAL
