@@ -1,23 +1,18 @@
-"""Any kind of file given to any verb: it does its work, or says what the file is and what reads it."""
+"""A file of every kind, made on the spot: what it is, what errors say of it, and which verbs read it."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pytest
 
-import ckptfmt
-from ckptfmt.errors import CkptfmtError, UnsupportedError
+from ckptfmt.filetype import kinds
+from ckptfmt.filetype.kinds import Kind
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import format_text
 from ckptfmt.wire.crc32c import crc32c, mask
-from tests.support.command_line import run, run_json
-from tests.support.corpus import CORPUS
-from tests.support.golden import GOLDEN
 from tests.support.split_writer import Split
 from tests.support.table_writer import encode_table, encode_v1, write_bundle
 
@@ -31,17 +26,19 @@ READ_META_GRAPH = ("ckptfmt.read_meta_graph ", "'ckptfmt graph'")
 OPEN_SAVED_MODEL = ("ckptfmt.open_saved_model ", "'ckptfmt model'")
 
 
-class Case(NamedTuple):
-    """A kind of file."""
+class Sample(NamedTuple):
+    """A file of some kind."""
 
     make: Callable[[Path], Path | str]
-    """Makes one in an empty directory, and returns its path."""
+    """Makes it in an empty directory, and returns its path."""
+    kind: Kind | None
+    """What it is, going by its path."""
     says: tuple[str, ...]
-    """What each verb that does not read it says: what it is, and what reads it."""
+    """What each verb that does not read it says, besides the file's name: what it is, and what reads it."""
     verbs: tuple[str, ...] = ()
-    """The verbs that do."""
+    """The verbs that read it."""
     freeze: tuple[str, ...] = ()
-    """What ``freeze`` says, where it wants more than others."""
+    """What ``freeze`` says instead, since it wants more than other verbs."""
 
 
 def graph_def() -> messages.GraphDef:
@@ -122,284 +119,204 @@ KERAS = keras_metadata.SavedMetadata()
 KERAS.nodes.add(node_path="root", identifier="_tf_keras_model", metadata="{}")
 KERAS.nodes.add(node_id=1, node_path="root.layer-0", identifier="_tf_keras_layer", metadata="{}")
 
-CASES = {
-    "GraphDef": Case(
+SAMPLES = {
+    "GraphDef": Sample(
         file("frozen.pb", graph_def().SerializeToString()),
+        kinds.GRAPH,
         ("a GraphDef (a graph, perhaps frozen), not", *READ_GRAPH),
         GRAPH_VERBS,
     ),
-    "GraphDef cut short": Case(
+    "GraphDef cut short": Sample(
         file("frozen.pb", graph_def().SerializeToString()[:-5]),
+        kinds.GRAPH,
         ("frozen.pb", "GraphDef"),
     ),
-    "GraphDef text": Case(
+    "GraphDef text": Sample(
         file("graph.pbtxt", format_text(graph_def()).encode()),
+        kinds.GRAPH_TEXT,
         ("a GraphDef as text, not", *READ_GRAPH),
         GRAPH_VERBS,
     ),
-    "MetaGraphDef": Case(
+    "MetaGraphDef": Sample(
         file("graph.pb", meta_graph().SerializeToString()),
+        kinds.META_GRAPH,
         ("a MetaGraphDef (.meta), not", *READ_META_GRAPH),
         (*GRAPH_VERBS, "match with"),
     ),
-    "MetaGraphDef text": Case(
+    "MetaGraphDef text": Sample(
         file("graph.txt", format_text(meta_graph()).encode()),
+        kinds.META_GRAPH_TEXT,
         ("a MetaGraphDef as text, not", *READ_META_GRAPH),
         (*GRAPH_VERBS, "match with"),
     ),
-    ".meta alone": Case(
+    ".meta alone": Sample(
         file("model.meta", meta_graph().SerializeToString()),
+        kinds.META_GRAPH,
         ("MetaGraphDef", "model.index is not there", *READ_META_GRAPH),
         (*GRAPH_VERBS, "match with"),
     ),
-    "SavedModel directory": Case(
+    "SavedModel directory": Sample(
         model_directory,
+        kinds.SAVED_MODEL_DIRECTORY,
         ("a SavedModel without variables", "variables.index is not there", *OPEN_SAVED_MODEL),
         (*GRAPH_VERBS, "model", "freeze"),
     ),
-    "saved_model.pb": Case(
+    "saved_model.pb": Sample(
         lambda folder: model_directory(folder) / "saved_model.pb",
+        kinds.SAVED_MODEL,
         ("a SavedModel without variables", "variables.index is not there", *OPEN_SAVED_MODEL),
         (*GRAPH_VERBS, "model", "freeze"),
     ),
-    "SavedModel called otherwise": Case(
+    "SavedModel under another name": Sample(
         file("export.pb", saved_model().SerializeToString()),
+        kinds.SAVED_MODEL,
         ("a SavedModel message, not a TensorFlow checkpoint", *OPEN_SAVED_MODEL),
         (*GRAPH_VERBS, "model", "freeze"),
     ),
-    "SavedModel text": Case(
+    "SavedModel text": Sample(
         file("export.pbtxt", format_text(saved_model()).encode()),
+        kinds.SAVED_MODEL_TEXT,
         ("a SavedModel as text, not a TensorFlow checkpoint", *OPEN_SAVED_MODEL),
         (*GRAPH_VERBS, "model", "freeze"),
     ),
-    "split SavedModel": Case(
+    "split SavedModel": Sample(
         file("export.cpb", Split(saved_model()).content()),
+        kinds.SPLIT,
         ("a split message (.cpb), as a large SavedModel is stored, not", *OPEN_SAVED_MODEL),
         (*GRAPH_VERBS, "model", "freeze"),
     ),
-    "variables of a SavedModel": Case(
+    "variables of a SavedModel": Sample(
         model_variables,
+        kinds.DIRECTORY,
         ("variables: a", "checkpoint", "variables"),
         CHECKPOINT_VERBS,
     ),
-    "prefix": Case(
+    "prefix": Sample(
         checkpoint(""),
+        kinds.PREFIX,
         ("the prefix of a checkpoint, not", *OPEN),
         CHECKPOINT_VERBS,
         freeze=("model: a checkpoint without its graph: ", "model.meta is not there; see --graph"),
     ),
-    "prefix with graph": Case(
+    "prefix with graph": Sample(
         checkpoint("", meta=True),
+        kinds.PREFIX,
         ("the prefix of a checkpoint, not", *OPEN, "its graph is in", "model.meta"),
         (*CHECKPOINT_VERBS, "freeze"),
     ),
-    "index": Case(
+    "index": Sample(
         checkpoint(".index", meta=True),
+        kinds.INDEX,
         ("the index of a checkpoint, not", *OPEN, "its graph is in", "model.meta"),
         (*CHECKPOINT_VERBS, "freeze"),
     ),
-    "data shard": Case(
+    "data shard": Sample(
         checkpoint(".data-00000-of-00001", meta=True),
+        kinds.DATA,
         ("a data shard of a checkpoint", *OPEN, "its graph is in", "model.meta"),
         (*CHECKPOINT_VERBS, "freeze"),
     ),
-    "V1 checkpoint": Case(
+    "V1 checkpoint": Sample(
         file("model", encode_v1()),
+        kinds.V1,
         ("a V1 checkpoint, not", *OPEN),
         CHECKPOINT_VERBS,
         freeze=("model: a checkpoint without its graph: ", "model.meta is not there; see --graph"),
     ),
-    "state file": Case(
+    "state file": Sample(
         state_file,
+        kinds.STATE,
         ("a checkpoint state file, not", *OPEN, "a graph is in", "model.meta"),
         (*CHECKPOINT_VERBS, "freeze"),
     ),
-    "training directory": Case(
+    "training directory": Sample(
         state_directory,
+        kinds.DIRECTORY,
         ("a directory of checkpoints, not", *OPEN, "a graph is in", "model.meta"),
         (*CHECKPOINT_VERBS, "freeze"),
     ),
-    "fingerprint": Case(
+    "fingerprint": Sample(
         file("fingerprint.pb", FINGERPRINT.SerializeToString()),
+        kinds.FINGERPRINT,
         ("the fingerprint of a SavedModel, not", *OPEN_SAVED_MODEL),
     ),
-    "Keras metadata": Case(
+    "Keras metadata": Sample(
         file("keras_metadata.pb", KERAS.SerializeToString()),
-        ("what Keras 2 stores of layers in a SavedModel, not", *OPEN_SAVED_MODEL),
+        kinds.KERAS_METADATA,
+        ("the Keras 2 metadata of a SavedModel, not", *OPEN_SAVED_MODEL),
     ),
-    "events": Case(
-        file("events.out", EVENT), ("a TensorBoard event file, not", "ckptfmt.open_events reads it")
+    "events": Sample(
+        file("events.out", EVENT),
+        kinds.EVENTS,
+        ("a TensorBoard event file, not", "ckptfmt.open_events reads it"),
     ),
-    "TFRecord": Case(
-        file("train.tfrecord", record(b"data")), ("a TFRecord file, not", "ckptfmt.open_records reads it")
+    "TFRecord": Sample(
+        file("train.tfrecord", record(b"data")),
+        kinds.RECORDS,
+        ("a TFRecord file, not", "ckptfmt.open_records reads it"),
     ),
-    "HDF5": Case(file("model.h5", b"\x89HDF\r\n\x1a\n" + bytes(100)), ("an HDF5 file", "h5py reads it")),
-    "npz": Case(
+    "HDF5": Sample(
+        file("model.h5", b"\x89HDF\r\n\x1a\n" + bytes(100)), kinds.HDF5, ("an HDF5 file", "h5py reads it")
+    ),
+    "npz": Sample(
         file("a.npz", b"PK\x03\x04" + bytes(22) + b"\x09\0\0\0arr_0.npy" + bytes(50)),
+        kinds.NPZ,
         ("a NumPy .npz archive, not", "numpy.load reads it"),
     ),
-    "zip": Case(
+    "zip": Sample(
         file("a.zip", b"PK\x03\x04" + bytes(22) + b"\x09\0\0\0model.pb/" + bytes(50)),
+        kinds.ZIP,
         ("a zip archive, not", "unpack it first"),
     ),
-    "pickle": Case(file("a.pt", b"\x80\x04\x95" + bytes(50)), ("a Python pickle", "runs code")),
-    "ONNX": Case(
+    "pickle": Sample(
+        file("a.pt", b"\x80\x04\x95" + bytes(50)), kinds.PICKLE, ("a Python pickle", "runs code")
+    ),
+    "ONNX": Sample(
         file("a.onnx", b"\x08\x08\x12\x07pytorch\x3a\x03\x0a\x01x\x42\x02\x10\x11"),
+        kinds.ONNX,
         ("an ONNX model, not", "onnx reads it"),
     ),
-    "TFLite": Case(file("a.tflite", b"\x1c\0\0\0TFL3" + bytes(99)), ("a TensorFlow Lite model, not",)),
-    "HTML": Case(file("model.pb", b"<!DOCTYPE html><html></html>"), ("an HTML page, not", "went wrong")),
-    "LFS pointer": Case(
+    "TFLite": Sample(
+        file("a.tflite", b"\x1c\0\0\0TFL3" + bytes(99)), kinds.TFLITE, ("a TensorFlow Lite model, not",)
+    ),
+    "HTML": Sample(
+        file("model.pb", b"<!DOCTYPE html><html></html>"), kinds.HTML, ("an HTML page, not", "went wrong")
+    ),
+    "LFS pointer": Sample(
         file("model.pb", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"),
+        kinds.LFS_POINTER,
         ("a Git LFS pointer, not the file it stands for", "run 'git lfs pull'"),
     ),
-    "LFS pointer for a .meta": Case(
+    "LFS pointer for a .meta": Sample(
         file("model.meta", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"),
+        kinds.LFS_POINTER,
         ("a Git LFS pointer, not the file it stands for", "run 'git lfs pull'"),
     ),
-    "LFS pointer for a data shard": Case(
+    "LFS pointer for a data shard": Sample(
         file("model.data-00000-of-00001", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n"),
+        kinds.DATA,
         ("model.data-00000-of-00001",),
     ),
-    "JSON": Case(file("model.json", b'{"weightsManifest": []}'), ("a JSON file, not",)),
-    "text": Case(file("labels.txt", b"cat\ndog\n"), ("a text file, not",)),
-    "LevelDB": Case(
+    "JSON": Sample(file("model.json", b'{"weightsManifest": []}'), kinds.JSON, ("a JSON file, not",)),
+    "text": Sample(file("labels.txt", b"cat\ndog\n"), kinds.TEXT_FILE, ("a text file, not",)),
+    "LevelDB": Sample(
         file("000005.ldb", encode_table([(b"key", b"value")])),
+        kinds.TABLE,
         ("000005.ldb", "a"),
     ),
-    "empty": Case(file("model.pb", b""), ("model.pb", "an empty file, not")),
-    "noise": Case(file("noise.bin", bytes(range(1, 255))), ("noise.bin", "not a")),
-    "frozen graphs in a directory": Case(
+    "empty": Sample(file("model.pb", b""), kinds.EMPTY, ("model.pb", "an empty file, not")),
+    "noise": Sample(file("noise.bin", bytes(range(1, 255))), None, ("noise.bin", "not a")),
+    "frozen graphs in a directory": Sample(
         directory_of("frozen.pb", graph_def().SerializeToString()),
+        None,
         ("in this directory", "frozen.pb is a GraphDef", *READ_GRAPH),
     ),
-    "events in a directory": Case(
+    "events in a directory": Sample(
         directory_of("events.out", EVENT),
+        None,
         ("in this directory", "events.out is a TensorBoard event file: ckptfmt.open_events reads it"),
     ),
-    "empty directory": Case(lambda folder: folder, ("in this directory",)),
-    "nothing": Case(lambda folder: folder / "model", ("model: no ",)),
-}
-"""By name; a message names the file besides what is said here."""
-
-SAFETENSORS = (20).to_bytes(8, "little") + b'{"__metadata__":{}}  '
-
-
-def arguments(verb: str, path: Path | str, elsewhere: Path) -> list[object]:
-    """A command line that gives a path to a verb."""
-    if verb == "show":
-        return [verb, path, "w"]
-    if verb == "plan":
-        plan = elsewhere / "plan.toml"
-        plan.write_text("version = 1\n")
-        return [verb, path, plan]
-    if verb == "match":
-        return [verb, path, write_bundle(elsewhere / "other")]
-    if verb == "match with":
-        return ["match", write_bundle(elsewhere / "other"), path]
-    if verb in ("freeze", "subgraph"):
-        return [verb, path, "-o", elsewhere / "out.pb", "--outputs", "out"]
-    return [verb, path]
-
-
-def check_said(args: list[object], path: Path | str, says: tuple[str, ...]) -> None:
-    """Check that a verb refuses a path, says why on one line, and has written nothing."""
-    result = run(*args)
-    assert result.exit_code in (3, 4), result.output
-    assert result.stdout == "" or args[0] == "verify"
-    said = result.stdout + result.stderr
-    assert len(result.stderr.splitlines()) <= 1
-    if os.path.basename(path) != "saved_model.pb":
-        assert os.path.basename(path) in said
-    for words in says:
-        assert words in said
-    assert run_json(*args, code=result.exit_code)["error"]["message"] in said
-
-
-@pytest.mark.parametrize("verb", ALL_VERBS)
-@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-def test_a_verb_does_its_work_or_says_which_does(case: Case, verb: str, tmp_path: Path) -> None:
-    folder, elsewhere = tmp_path / "given", tmp_path / "elsewhere"
-    folder.mkdir()
-    elsewhere.mkdir()
-    path = case.make(folder)
-    args = arguments(verb, path, elsewhere)
-    if verb in case.verbs:
-        assert run(*args).exit_code in ((0, 1, 4) if verb == "show" or "match" in verb else (0,))
-        return
-    says = case.freeze if verb == "freeze" and case.freeze else case.says
-    if case is CASES[".meta alone"]:  # the way to a checkpoint leads over its name
-        says = tuple(words for words in says if (words == "MetaGraphDef") is (verb == "model"))[:1]
-    check_said(args, path, says)
-
-
-READERS = {
-    "open": ckptfmt.open,
-    "read_graph": ckptfmt.read_graph,
-    "read_meta_graph": ckptfmt.read_meta_graph,
-    "open_saved_model": ckptfmt.open_saved_model,
+    "empty directory": Sample(lambda folder: folder, None, ("in this directory",)),
+    "nothing": Sample(lambda folder: folder / "model", None, ("model: no ",)),
 }
 """By name."""
-
-
-@pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-def test_a_function_reads_a_file_or_says_which_does(case: Case, reader: str, tmp_path: Path) -> None:
-    path = case.make(tmp_path)
-    error: CkptfmtError | None = None
-    try:
-        READERS[reader](path)
-    except CkptfmtError as caught:
-        error = caught
-    if error is not None:
-        assert str(tmp_path) in str(error)
-    if isinstance(error, UnsupportedError):
-        assert error.file == str(path)
-        # Nobody is sent back to what has just refused the file.
-        assert f": ckptfmt.{reader} reads it," not in str(error)
-
-
-@pytest.mark.parametrize("verb", [verb for verb in ALL_VERBS if verb != "match with"])
-def test_safetensors_are_read_by_their_own_package(verb: str, tmp_path: Path) -> None:
-    (tmp_path / "model.safetensors").write_bytes(SAFETENSORS)
-    path = tmp_path / "model.safetensors"
-    check_said(arguments(verb, path, tmp_path), path, ("a safetensors file, not", "safetensors reads it"))
-
-
-# --- files that other programs wrote ---------------------------------------------------------------------
-
-WRITTEN = {
-    GOLDEN / "saved_model" / "model" / "fingerprint.pb": ("the fingerprint of a", *OPEN_SAVED_MODEL),
-    GOLDEN / "saved_model" / "model" / "assets" / "vocabulary.txt": ("a text file, not",),
-    CORPUS / "cartpole_policy" / "fingerprint.pb": ("the fingerprint of a SavedModel", *OPEN_SAVED_MODEL),
-    CORPUS / "tfdf_adult_rf" / "keras_metadata.pb": ("what Keras 2 stores", *OPEN_SAVED_MODEL),
-    CORPUS / "lingvo" / "events.out.tfevents.test": (
-        "a TensorBoard event file",
-        "ckptfmt.open_events reads it",
-    ),
-}
-
-
-@pytest.mark.parametrize("verb", [verb for verb in ALL_VERBS if verb != "match with"])
-@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
-def test_real_files_are_told(path: Path, verb: str, tmp_path: Path) -> None:
-    if not path.exists():
-        pytest.skip(f"no corpus at {CORPUS}; set CKPTFMT_CORPUS")
-    check_said(arguments(verb, path, tmp_path), path, WRITTEN[path])
-
-
-@pytest.mark.parametrize("verb", [*GRAPH_VERBS, "model"])
-@pytest.mark.parametrize("name", ["v1_saver", "saver", "v1_sharded", "keras3", "partitioned_variable"])
-def test_real_checkpoints_are_told_from_graphs(name: str, verb: str, tmp_path: Path) -> None:
-    for path in sorted((GOLDEN / name).iterdir()):
-        if path.suffix == ".meta":
-            assert verb == "model" or run(*arguments("graph", path, tmp_path)).exit_code == 0
-        else:
-            check_said(arguments(verb, path, tmp_path), path, ("checkpoint", *OPEN))
-
-
-def test_the_variables_of_a_saved_model_lead_to_it(tmp_path: Path) -> None:
-    folder = model_variables(tmp_path)
-    for path in (folder, folder / "variables", folder / "variables.index"):
-        for verb in ("graph", "model"):
-            assert run(verb, path).stderr.endswith(f"; its graph is in the SavedModel {tmp_path}\n")
