@@ -18,13 +18,13 @@ VERBS = {
     "events": "ckptfmt.cli.verbs.events.command",
     "freeze": "ckptfmt.cli.verbs.freeze",
     "graph": "ckptfmt.cli.verbs.graph",
-    "ls": "ckptfmt.cli.verbs.ls",
+    "ls": "ckptfmt.cli.verbs.ls.command",
     "match": "ckptfmt.cli.verbs.match",
-    "model": "ckptfmt.cli.verbs.model",
+    "model": "ckptfmt.cli.verbs.model.command",
     "plan": "ckptfmt.cli.verbs.plan",
     "show": "ckptfmt.cli.verbs.show",
     "subgraph": "ckptfmt.cli.verbs.subgraph",
-    "tree": "ckptfmt.cli.verbs.tree",
+    "tree": "ckptfmt.cli.verbs.tree.command",
     "verify": "ckptfmt.cli.verbs.verify",
 }
 """The module of each verb; its command is called ``command``. Imported when the verb is used."""

@@ -204,10 +204,10 @@ def test_without_click_one_line_says_what_to_install() -> None:
 
 def test_without_rich_a_terminal_is_told_what_to_install(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from ckptfmt.cli.render import table
-    from ckptfmt.cli.verbs import ls
+    from ckptfmt.cli.verbs.ls import command
 
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    for module in (ls, table):
+    for module in (command, table):
         monkeypatch.setattr(module, "on_terminal", lambda: True)
     result = run("ls", model)
     assert result.exit_code == 2

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.cli.collapse import collapse
 from ckptfmt.cli.options import parse_size
 from ckptfmt.cli.render import output
-from ckptfmt.cli.render.collapse import collapse
-from ckptfmt.cli.verbs.ls import TIMES
+from ckptfmt.cli.verbs.ls.command import TIMES
 from ckptfmt.tensors.checkpoint import StoredEntries
 from tests.support import golden
 from tests.support.command_line import COMMAND, environment, on_terminal, run, run_json, spawn
@@ -171,7 +171,7 @@ def test_nothing_left_by_a_filter_is_fine(layers: str) -> None:
         assert (result.exit_code, result.stdout) == (0, "")
         totals, hint = result.stderr.splitlines()
         assert totals.startswith("0 tensors of 16")
-        assert hint == "ckptfmt: nothing left by the filters"
+        assert hint == "ckptfmt: no tensor passes the filters"
         assert run_json("ls", layers, *filters)["tensors"] == []
 
 
@@ -190,7 +190,7 @@ def test_where_something_is_left_or_nothing_was_there_no_filter_is_blamed(
         ("floaty", "no dtype matches 'floaty'; did you mean 'float"),
         ("float", "did you mean 'float32'?"),
         ("DT_DOUBLE", "did you mean 'float64'?"),
-        ("Int32", "did you mean 'int32' or "),
+        ("Int32", "did you mean 'int32'?"),
         ("f4", "no dtype matches 'f4'; write for example float32"),
         ("", "no dtype matches ''"),
     ],
@@ -226,7 +226,7 @@ def test_sizes_are_read_as_other_tools_read_them(text: str, size: int) -> None:
 def test_what_is_no_size_is_wrong_usage(layers: str, text: str) -> None:
     result = run("ls", layers, f"--min-size={text}")
     assert result.exit_code == 2
-    assert "is no size; write for example" in result.stderr
+    assert "is not a size; write for example" in result.stderr
 
 
 # --- order -------------------------------------------------------------------------------------------------

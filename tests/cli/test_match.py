@@ -83,13 +83,20 @@ def test_a_plan_is_proposed_that_makes_it_match(model: str, tmp_path: Path) -> N
         assert ckptfmt.match(checkpoint.apply(ckptfmt.read_plan(plan)), other).ok
 
 
-def test_a_plan_that_is_there_is_not_overwritten(model: str, tmp_path: Path) -> None:
+def test_a_proposed_plan_replaces_a_file_only_with_overwrite(model: str, tmp_path: Path) -> None:
     plan = tmp_path / "plan.toml"
     plan.write_text("mine")
     result = run("match", model, model, "--propose", plan)
-    assert result.exit_code == 2
-    assert "exists" in result.stderr
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"ckptfmt: {plan}: file exists; pass --overwrite to replace it\n"
     assert plan.read_text() == "mine"
+    assert run("match", model, model, "--propose", plan, "--overwrite").exit_code == 0
+    assert plan.read_text() != "mine"
+
+
+def test_overwrite_needs_a_plan_to_propose(model: str) -> None:
+    result = run("match", model, model, "--overwrite")
+    assert (result.exit_code, "--overwrite goes with --propose" in result.stderr) == (2, True)
 
 
 def test_names_are_safe_to_print(model: str, tmp_path: Path) -> None:

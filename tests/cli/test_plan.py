@@ -108,11 +108,18 @@ def test_the_inverse_is_written_and_undoes_the_plan(model: str, plan: Path, tmp_
             assert back[name].tobytes() == array.tobytes()
 
 
-def test_the_inverse_is_never_written_over_a_file(model: str, plan: Path) -> None:
+def test_the_inverse_replaces_a_file_only_with_overwrite(model: str, plan: Path) -> None:
     result = run("plan", model, plan, "--invert", plan)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == f"ckptfmt: {plan}: file exists (pass overwrite=True to replace it)\n"
+    assert result.stderr == f"ckptfmt: {plan}: file exists; pass --overwrite to replace it\n"
     assert plan.read_text() == PLAN
+    assert run("plan", model, plan, "--invert", plan, "--overwrite").exit_code == 0
+    assert plan.read_text() != PLAN
+
+
+def test_overwrite_needs_an_inverse(model: str, plan: Path) -> None:
+    result = run("plan", model, plan, "--overwrite")
+    assert (result.exit_code, "--overwrite goes with --invert" in result.stderr) == (2, True)
 
 
 def test_without_an_inverse_nothing_is_written(model: str, plan: Path, tmp_path: Path) -> None:

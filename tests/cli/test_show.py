@@ -15,8 +15,8 @@ import pytest
 
 import ckptfmt
 from ckptfmt.cli.index import parse_index
-from ckptfmt.cli.render.statistics import statistics
 from ckptfmt.cli.render.values import PrintOptions, builtin, values_text
+from ckptfmt.cli.statistics import statistics
 from tests.support import golden
 from tests.support.command_line import run, run_json
 from tests.support.table_writer import write_bundle

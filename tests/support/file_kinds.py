@@ -196,7 +196,7 @@ SAMPLES = {
         kinds.PREFIX,
         ("the prefix of a checkpoint, not", *OPEN),
         CHECKPOINT_VERBS,
-        freeze=("model: a checkpoint without its graph: ", "model.meta is not there; see --graph"),
+        freeze=("model: a checkpoint without its graph: ", "model.meta is missing; pass --graph"),
     ),
     "prefix with graph": Sample(
         checkpoint("", meta=True),
@@ -221,7 +221,7 @@ SAMPLES = {
         kinds.V1,
         ("a V1 checkpoint, not", *OPEN),
         CHECKPOINT_VERBS,
-        freeze=("model: a checkpoint without its graph: ", "model.meta is not there; see --graph"),
+        freeze=("model: a checkpoint without its graph: ", "model.meta is missing; pass --graph"),
     ),
     "state file": Sample(
         state_file,

@@ -1,7 +1,8 @@
-"""``ckptfmt show``: one tensor, its place, statistics and values."""
+"""``ckptfmt show``: one tensor, with its place, statistics and values."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -10,18 +11,16 @@ import numpy as np
 import ckptfmt
 from ckptfmt import Checkpoint, Entry, errors
 from ckptfmt.cli.failures import FAILURES, ExitCode, code_of, describe, message_of
-from ckptfmt.cli.index import Index, parse_index
+from ckptfmt.cli.index import Index, index_text, parse_index
 from ckptfmt.cli.options import json_option, path_argument
 from ckptfmt.cli.render.output import complain, write, write_json
-from ckptfmt.cli.render.statistics import Statistics, statistics
 from ckptfmt.cli.render.text import aligned, escape, shape_text, size_text
 from ckptfmt.cli.render.values import PrintOptions, number_json, values_json, values_text
-
-VARIABLE_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
-"""What tf.train.Checkpoint appends to the path of a variable."""
+from ckptfmt.cli.statistics import Statistics, statistics
+from ckptfmt.object_graph.keys import VARIABLE_VALUE
 
 MAX_SUGGESTED = 5
-"""Names that an error suggests where a part of a name fits several."""
+"""Names that an error suggests if part of a name fits several."""
 
 VERIFIED = "verified"
 WRONG = "wrong"
@@ -50,10 +49,10 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
     "slices", "slice", "checksum", "statistics", "values"}. "slice" is null or {"index", "shape"};
     "checksum" is "verified", "wrong" or "not checked"; "statistics" is null or {"min", "max", "mean", "std",
     "zeros", "nan", "inf"}.
-    "values" is null where there are more than --threshold and --values is not given. Numbers are exact;
+    "values" is null if there are more than --threshold and --values is not given. Numbers are exact;
     "NaN", "Infinity" and "-Infinity" are strings, a complex number is [real, imaginary]. Bytes are text
-    where they are UTF-8, else {"base64": ...}; a variant is {"type_name", "metadata", "tensors": [{"dtype",
-    "shape"}]}. Where the values cannot be read, "error" is added and the rest is still there.
+    if they are UTF-8, else {"base64": ...}; a variant is {"type_name", "metadata", "tensors": [{"dtype",
+    "shape"}]}. If the values cannot be read, "error" is added and the other keys stay.
     """,
 )
 @path_argument
@@ -63,116 +62,206 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
     "index",
     metavar="INDEX",
     callback=_index_value,
-    help='Read a part only: "0:4,:", "-1", "...,::2".',
+    help='Read only a part: "0:4,:", "-1", "...,::2".',
 )
 @click.option(
     "--values/--no-values",
-    "values",
+    "with_values",
     default=None,
-    help="All values, however many and long; or none, reading only the index. [default: a summary]",
+    help="Show all values in full, or read none, only the index. [default: a summary]",
 )
 @click.option("--no-stats", is_flag=True, help="Compute no statistics.")
-@click.option("--no-verify", is_flag=True, help="Read the values of a tensor whose checksum is wrong.")
+@click.option("--no-verify", is_flag=True, help="Show the values even if the checksum is wrong.")
 @click.option(
-    "--precision", type=click.IntRange(0, 100), default=8, show_default=True, help="Digits behind the point."
+    "--precision",
+    type=click.IntRange(0, 100),
+    default=8,
+    show_default=True,
+    help="Digits after the decimal point.",
 )
 @click.option(
     "--threshold",
     type=click.IntRange(0),
     default=1000,
     show_default=True,
-    help="Summarise more elements than this.",
+    help="Summarise arrays of more elements than this.",
 )
 @click.option(
     "--edgeitems",
     type=click.IntRange(1),
     default=3,
     show_default=True,
-    help="Elements at each end of a summary.",
+    help="Elements shown at each end of a summarised dimension.",
 )
 @click.option(
-    "--linewidth", type=click.IntRange(1), default=75, show_default=True, help="Characters of a line."
+    "--linewidth", type=click.IntRange(1), default=75, show_default=True, help="Characters in a line."
 )
 @json_option
 def command(
     path: str,
     name: str,
     index: Index | None,
-    values: bool | None,
+    with_values: bool | None,
     no_stats: bool,
     no_verify: bool,
-    precision: int,
-    threshold: int,
-    edgeitems: int,
-    linewidth: int,
     as_json: bool,
+    **printing: int,
 ) -> int:
     r"""Show the tensor NAME of the checkpoint at PATH.
 
-    NAME may be the end of a name, from a slash on, and without /.ATTRIBUTES/VARIABLE_VALUE, where that fits
-    one tensor only; or a name as ckptfmt ls prints it, with escapes.
+    NAME may also be the end of a name, from a slash on, or a name without /.ATTRIBUTES/VARIABLE_VALUE, if
+    only one tensor fits; or a name as ckptfmt ls prints it, with escapes.
 
     The values are printed as NumPy prints them, strings quoted and escaped. Minimum, maximum, mean and
     standard deviation are those of the finite elements.
 
-    The checksum of the stored bytes is verified, and where it is wrong the values are not shown and the exit
-    code is 3. A checksum covers all of a stored piece (the tensor, or one of its slices): with --slice that
-    takes part of one it is not checked, and this says so.
+    The checksum of the stored bytes is verified; if it is wrong, the values are not shown and the exit code
+    is 3. A checksum covers a whole stored piece (the tensor, or one of its slices), so with --slice a piece
+    that is read only in part is not checked, and the output says so.
     """
-    options = PrintOptions(precision, threshold, edgeitems, linewidth)
-    if values:
-        options = PrintOptions(precision, None, edgeitems, linewidth, None)
+    options = PrintOptions(**printing)
+    if with_values:
+        options = replace(options, threshold=None, characters=None)
     with ckptfmt.open(path, verify=not no_verify) as checkpoint:
         entry = _find(checkpoint, name)
-        array: np.ndarray[Any, Any] | None = None
-        problem: BaseException | None = None
-        numbers: Statistics | None = None
-        if values is not False:
-            try:
-                array = _read(checkpoint, entry, index)
-                numbers = None if no_stats else statistics(array)
-            except FAILURES as error:
-                problem = error
-        checksum = WRONG if isinstance(problem, errors.ChecksumError) else NOT_CHECKED
-        if array is not None and checkpoint.slice(entry.name).is_verified(... if index is None else index):
-            checksum = VERIFIED
-        if as_json:
-            full = array is not None and (values or array.size <= threshold)
-            document = _document(checkpoint, entry) | {
-                "slice": None if index is None else {"index": _index_text(index), "shape": _shape_of(array)},
-                "checksum": checksum,
-                "statistics": None if numbers is None else _statistics_json(numbers),
-                "values": values_json(array) if full and array is not None else None,
-            }
-            if problem is not None:
-                document["error"] = describe(problem)
-            write_json(document)
-        else:
-            write(aligned(_lines(checkpoint, entry, index, array, checksum, numbers, precision)))
-            if array is not None:
-                write(f"\n{values_text(array, options)}\n")
-    if problem is not None:
-        complain(message_of(problem))
-        return code_of(problem)
+        shown = _build(
+            checkpoint, entry, index, with_values=with_values is not False, with_statistics=not no_stats
+        )
+    if as_json:
+        write_json(shown.to_json(options.threshold))
+    else:
+        write(shown.to_text(options))
+    if shown.problem is not None:
+        complain(message_of(shown.problem))
+        return code_of(shown.problem)
     return ExitCode.FINE
 
 
 def _find(checkpoint: Checkpoint, name: str) -> Entry:
-    """The entry of a tensor by its name, its name as printed, or the end of its name."""
+    """Return the entry of a tensor by its name, its name as printed, or the end of its name."""
     entries = checkpoint.entries
     if name in entries:
         return entries[name]
-    found = [known for known in entries if name in (escape(known), known.removesuffix(VARIABLE_VALUE))]
-    found = found or [known for known in entries if _ends_with(known, name)]
-    if len(found) == 1:
-        return entries[found[0]]
-    if not found:
-        return entries[name]
-    raise errors.TensorNotFoundError(name, file=checkpoint.prefix, close_matches=found[:MAX_SUGGESTED])
+    known = [each for each in entries if name in (escape(each), each.removesuffix(VARIABLE_VALUE))]
+    known = known or [each for each in entries if _ends_with(each, name)]
+    if len(known) == 1:
+        return entries[known[0]]
+    if not known:
+        return entries[name]  # raises the error that suggests close names
+    raise errors.TensorNotFoundError(name, file=checkpoint.prefix, close_matches=known[:MAX_SUGGESTED])
 
 
 def _ends_with(known: str, name: str) -> bool:
     return any(f"/{text}".endswith(f"/{name}") for text in (known, known.removesuffix(VARIABLE_VALUE)))
+
+
+# --- what is shown -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ShownTensor:
+    """What is known of a tensor, and as much of its values as could be read."""
+
+    prefix: str
+    format: str
+    num_shards: int
+    entry: Entry
+    file: str | None
+    """The data file; None if the tensor is stored in slices."""
+    index: Index | None
+    """The part that was asked for; None for all of it."""
+    array: np.ndarray[Any, Any] | None = None
+    """The values; None if they were not asked for or could not be read."""
+    statistics: Statistics | None = None
+    checksum: str = NOT_CHECKED
+    problem: BaseException | None = None
+    """Why the values could not be read."""
+
+    def to_json(self, threshold: int | None) -> dict[str, object]:
+        """Return the document of ``--json``, with no more values than ``threshold``."""
+        entry, array = self.entry, self.array
+        is_full = array is not None and (threshold is None or array.size <= threshold)
+        document: dict[str, object] = {
+            "prefix": self.prefix,
+            "format": self.format,
+            "name": entry.name,
+            "dtype": entry.dtype.name,
+            "shape": entry.shape,
+            "bytes": entry.nbytes,
+            "shard": entry.shard,
+            "file": self.file,
+            "offset": entry.offset,
+            "crc32c": entry.crc32c,
+            "slices": [str(part) for part in entry.slices],
+            "slice": None if self.index is None else _slice_json(self.index, array),
+            "checksum": self.checksum,
+            "statistics": None if self.statistics is None else _statistics_json(self.statistics),
+            "values": values_json(array) if array is not None and is_full else None,
+        }
+        if self.problem is not None:
+            document["error"] = describe(self.problem)
+        return document
+
+    def to_text(self, options: PrintOptions) -> str:
+        """Return labelled lines, and after an empty one the values."""
+        lines = [*self._entry_lines(), *self._part_lines(), ("checksum", self._checksum_text())]
+        if self.statistics is not None:
+            lines += _statistics_lines(self.statistics, options.precision)
+        values = "" if self.array is None else f"\n{values_text(self.array, options)}\n"
+        return aligned(lines) + values
+
+    def _entry_lines(self) -> list[tuple[str, str]]:
+        entry = self.entry
+        lines = [
+            ("name", escape(entry.name)),
+            ("dtype", entry.dtype.name),
+            ("shape", shape_text(entry.shape)),
+            ("bytes", f"{entry.nbytes}" + (f" ({size_text(entry.nbytes)})" if entry.nbytes >= 1024 else "")),
+        ]
+        if entry.shard is not None and self.file is not None:
+            lines += [("shard", f"{entry.shard} of {self.num_shards}"), ("file", escape(self.file))]
+        if entry.offset is not None:
+            lines.append(("offset", f"{entry.offset} (0x{entry.offset:x})"))
+        if entry.crc32c is not None:
+            lines.append(("crc32c", f"0x{entry.crc32c:08x}"))
+        if entry.slices:
+            lines.append(("slices", f"{len(entry.slices)}: {' '.join(map(str, entry.slices))}"))
+        return lines
+
+    def _part_lines(self) -> list[tuple[str, str]]:
+        if self.index is None:
+            return []
+        part = [] if self.array is None else [("part", shape_text(self.array.shape))]
+        return [("slice", index_text(self.index)), *part]
+
+    def _checksum_text(self) -> str:
+        if self.checksum == NOT_CHECKED and self.index is not None and self.array is not None:
+            return f"{NOT_CHECKED}: it covers more than this slice"
+        return self.checksum
+
+
+def _build(
+    checkpoint: Checkpoint, entry: Entry, index: Index | None, *, with_values: bool, with_statistics: bool
+) -> ShownTensor:
+    """Read a tensor, or part of it; if that fails, what is returned says why."""
+    shown = ShownTensor(
+        checkpoint.prefix,
+        checkpoint.format,
+        checkpoint.num_shards,
+        entry,
+        None if entry.shard is None else checkpoint.shard_path(entry.shard),
+        index,
+    )
+    if not with_values:
+        return shown
+    try:
+        array = _read(checkpoint, entry, index)
+        numbers = statistics(array) if with_statistics else None
+    except FAILURES as error:
+        is_wrong = isinstance(error, errors.ChecksumError)
+        return replace(shown, problem=error, checksum=WRONG if is_wrong else NOT_CHECKED)
+    is_verified = checkpoint.slice(entry.name).is_verified(... if index is None else index)
+    return replace(shown, array=array, statistics=numbers, checksum=VERIFIED if is_verified else NOT_CHECKED)
 
 
 def _read(checkpoint: Checkpoint, entry: Entry, index: Index | None) -> np.ndarray[Any, Any]:
@@ -184,23 +273,8 @@ def _read(checkpoint: Checkpoint, entry: Entry, index: Index | None) -> np.ndarr
         raise click.BadParameter(escape(str(error)), param_hint="'--slice'") from None
 
 
-# --- JSON --------------------------------------------------------------------------------------------------
-
-
-def _document(checkpoint: Checkpoint, entry: Entry) -> dict[str, object]:
-    return {
-        "prefix": checkpoint.prefix,
-        "format": checkpoint.format,
-        "name": entry.name,
-        "dtype": entry.dtype.name,
-        "shape": entry.shape,
-        "bytes": entry.nbytes,
-        "shard": entry.shard,
-        "file": None if entry.shard is None else checkpoint.shard_path(entry.shard),
-        "offset": entry.offset,
-        "crc32c": entry.crc32c,
-        "slices": [str(part) for part in entry.slices],
-    }
+def _slice_json(index: Index, array: np.ndarray[Any, Any] | None) -> dict[str, object]:
+    return {"index": index_text(index), "shape": None if array is None else array.shape}
 
 
 def _statistics_json(numbers: Statistics) -> dict[str, object]:
@@ -213,48 +287,6 @@ def _statistics_json(numbers: Statistics) -> dict[str, object]:
         "nan": numbers.nan,
         "inf": numbers.inf,
     }
-
-
-def _shape_of(array: np.ndarray[Any, Any] | None) -> tuple[int, ...] | None:
-    return None if array is None else array.shape
-
-
-# --- text --------------------------------------------------------------------------------------------------
-
-
-def _lines(
-    checkpoint: Checkpoint,
-    entry: Entry,
-    index: Index | None,
-    array: np.ndarray[Any, Any] | None,
-    checksum: str,
-    numbers: Statistics | None,
-    precision: int,
-) -> list[tuple[str, str]]:
-    size = f"{entry.nbytes}" + (f" ({size_text(entry.nbytes)})" if entry.nbytes >= 1024 else "")
-    lines = [
-        ("name", escape(entry.name)),
-        ("dtype", entry.dtype.name),
-        ("shape", shape_text(entry.shape)),
-        ("bytes", size),
-    ]
-    if entry.shard is not None:
-        lines.append(("shard", f"{entry.shard} of {checkpoint.num_shards}"))
-        lines.append(("file", escape(checkpoint.shard_path(entry.shard))))
-    if entry.offset is not None:
-        lines.append(("offset", f"{entry.offset} (0x{entry.offset:x})"))
-    if entry.crc32c is not None:
-        lines.append(("crc32c", f"0x{entry.crc32c:08x}"))
-    if entry.slices:
-        lines.append(("slices", f"{len(entry.slices)}: {' '.join(map(str, entry.slices))}"))
-    if index is not None:
-        lines.append(("slice", _index_text(index)))
-    if index is not None and array is not None:
-        lines.append(("part", shape_text(array.shape)))
-    if checksum == NOT_CHECKED and index is not None and array is not None:
-        checksum += ": it covers more than this slice"
-    lines.append(("checksum", checksum))
-    return lines if numbers is None else lines + _statistics_lines(numbers, precision)
 
 
 def _statistics_lines(numbers: Statistics, precision: int) -> list[tuple[str, str]]:
@@ -270,19 +302,3 @@ def _statistics_lines(numbers: Statistics, precision: int) -> list[tuple[str, st
 
 def _number_text(value: complex, precision: int) -> str:
     return f"{value}" if isinstance(value, int) else f"{value:.{max(precision, 1)}g}"
-
-
-def _index_text(index: Index) -> str:
-    """The index in its shortest form, as NumPy's brackets take it."""
-    return f"[{','.join(map(_item_text, index))}]"
-
-
-def _item_text(item: object) -> str:
-    if isinstance(item, slice):
-        step = "" if item.step is None else f":{item.step}"
-        return f"{_or_nothing(item.start)}:{_or_nothing(item.stop)}{step}"
-    return "..." if item is Ellipsis else f"{item}"
-
-
-def _or_nothing(value: object) -> str:
-    return "" if value is None else f"{value}"
