@@ -91,7 +91,7 @@ def test_json_says_where_tensors_are(layers: str) -> None:
 
 def test_lines_are_written_as_the_entries_are_read(layers: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # As many are held as are written at a time, however many there are.
-    monkeypatch.setattr(output, "_LINES", 3)
+    monkeypatch.setattr(output, "_BATCH", 3)
     log: list[str] = []
     find, write = StoredEntries.__getitem__, output.write
 
