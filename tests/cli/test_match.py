@@ -24,7 +24,7 @@ def model(tmp_path: Path) -> str:
     return write(tmp_path / "model", FLOATS)
 
 
-def test_the_same_is_fine(model: str) -> None:
+def test_a_checkpoint_matches_itself(model: str) -> None:
     result = run("match", model, model)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "3 matched\n")
 
@@ -47,7 +47,7 @@ def test_another_dtype_is_a_line(model: str, tmp_path: Path) -> None:
     assert "dtype\tstep\tfloat32[]\tfloat64[]" in result.stdout.splitlines()
 
 
-def test_unused_tensors_are_fine_where_a_part_is_expected(model: str, tmp_path: Path) -> None:
+def test_unused_tensors_are_fine_with_expect_partial(model: str, tmp_path: Path) -> None:
     part = write(tmp_path / "part", {"dense/bias": (4,)})
     assert run("match", model, part).exit_code == 1
     assert run("match", model, part, "--expect-partial").exit_code == 0

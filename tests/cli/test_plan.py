@@ -62,7 +62,7 @@ def test_errors_and_notes_are_on_stderr_and_errors_are_exit_code_1(model: str, p
     ]
 
 
-def test_what_is_no_plan_is_exit_code_2(model: str, plan: Path) -> None:
+def test_a_file_that_is_not_a_plan_is_exit_code_2(model: str, plan: Path) -> None:
     plan.write_text("version = 1\n[[step]]\ndorp = 'a'")
     result = run("plan", model, plan)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -71,7 +71,7 @@ def test_what_is_no_plan_is_exit_code_2(model: str, plan: Path) -> None:
     assert (error["type"], error["file"], error["step"]) == ("PlanError", str(plan), 1)
 
 
-def test_no_file_is_exit_code_4(model: str, tmp_path: Path) -> None:
+def test_a_missing_file_is_exit_code_4(model: str, tmp_path: Path) -> None:
     result = run("plan", model, tmp_path / "nothing.toml")
     assert result.exit_code == 4
     assert result.stderr == f"ckptfmt: {tmp_path / 'nothing.toml'}: no such file\n"

@@ -95,7 +95,7 @@ WRITTEN = {
 
 @pytest.mark.parametrize("verb", [verb for verb in ALL_VERBS if verb != "match with"])
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
-def test_real_files_are_told(path: Path, verb: str, tmp_path: Path) -> None:
+def test_real_files_are_recognised(path: Path, verb: str, tmp_path: Path) -> None:
     if not path.exists():
         pytest.skip(f"no corpus at {CORPUS}; set CKPTFMT_CORPUS")
     check_said(arguments(verb, path, tmp_path), path, WRITTEN[path])
@@ -103,7 +103,7 @@ def test_real_files_are_told(path: Path, verb: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", [*GRAPH_VERBS, "model"])
 @pytest.mark.parametrize("name", ["v1_saver", "saver", "v1_sharded", "keras3", "partitioned_variable"])
-def test_real_checkpoints_are_told_from_graphs(name: str, verb: str, tmp_path: Path) -> None:
+def test_real_checkpoints_are_not_taken_for_graphs(name: str, verb: str, tmp_path: Path) -> None:
     for path in sorted((GOLDEN / name).iterdir()):
         if path.suffix == ".meta":
             assert verb == "model" or run(*arguments("graph", path, tmp_path)).exit_code == 0
@@ -111,7 +111,7 @@ def test_real_checkpoints_are_told_from_graphs(name: str, verb: str, tmp_path: P
             check_said(arguments(verb, path, tmp_path), path, ("checkpoint", *OPEN))
 
 
-def test_the_variables_of_a_saved_model_lead_to_it(tmp_path: Path) -> None:
+def test_the_error_for_variables_names_their_saved_model(tmp_path: Path) -> None:
     folder = model_variables(tmp_path)
     for path in (folder, folder / "variables", folder / "variables.index"):
         for verb in ("graph", "model"):

@@ -58,21 +58,21 @@ MESSAGES = {
 
 
 @pytest.mark.parametrize("name", MESSAGES)
-def test_a_message_is_told_as_far_as_it_is_there(name: str) -> None:
+def test_a_message_that_is_cut_short_is_recognised(name: str) -> None:
     message, wanted = MESSAGES[name]
     data = message.SerializeToString(deterministic=True)
     assert recognise_message(data) is wanted
     assert recognise_message(memoryview(data)) is wanted
     found = [kind_of(data[:size]) for size in range(1, len(data))]
     first = found.index(wanted) if wanted in found else len(found)
-    # Cut to a few bytes it may be many things, from some size on it is what it was.
+    # Cut to a few bytes it may be many things; from some size on it is recognised.
     assert first < 40 or name in ("library", "meta without info")
     others = {kind.what for kind in found[first:] if kind not in (wanted, None)}  # type: ignore[union-attr]
     assert not others or name in ("library", "meta without info")
 
 
 @pytest.mark.parametrize("name", ["graph", "meta", "model"])
-def test_text_is_told_as_the_message_is(name: str) -> None:
+def test_text_is_recognised_like_the_message(name: str) -> None:
     message, wanted = MESSAGES[name]
     for before in ("", "\n# by hand\n\n", "\ufeff"):
         kind = recognise_message(f"{before}{format_text(message)}".encode())
