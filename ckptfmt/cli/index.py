@@ -9,6 +9,7 @@ from typing import TypeAlias
 Index: TypeAlias = "tuple[int | slice | EllipsisType, ...]"
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
+"""As many digits as a 64-bit integer has."""
 
 
 def parse_index(text: str) -> Index:

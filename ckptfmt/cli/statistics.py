@@ -49,6 +49,7 @@ def statistics(array: np.ndarray[Any, Any]) -> Statistics | None:
     maximum: Any = None
     with np.errstate(all="ignore"):
         for chunk in np.nditer(array, ("external_loop", "buffered", "zerosize_ok"), buffersize=_CHUNK):
+            # Booleans as 0 and 1, and dtypes of ml_dtypes in wider ones that NumPy's functions take.
             values: np.ndarray[Any, Any] = builtin(np.asarray(chunk))
             zeros += values.size - int(np.count_nonzero(values))
             if values.dtype.kind in "fc":
@@ -63,6 +64,7 @@ def statistics(array: np.ndarray[Any, Any]) -> Statistics | None:
                 least, greatest = values.min().item(), values.max().item()
                 minimum = least if minimum is None else min(minimum, least)
                 maximum = greatest if maximum is None else max(maximum, greatest)
+            # Sums in 64 bits: float16 would overflow, and int8 too.
             wide = values.astype(np.complex128 if values.dtype.kind == "c" else np.float64)
             chunk_mean = wide.mean().item()
             delta = chunk_mean - mean

@@ -41,13 +41,13 @@ _MAGICS: tuple[tuple[re.Pattern[bytes], Kind], ...] = tuple(
         (rb"version https://git-lfs", LFS_POINTER),
         (rb"\x89HDF\r\n\x1a\n", HDF5),
         (rb"\x93NUMPY", NPY),
-        (rb"..\0\0TFL3", TFLITE),
+        (rb"..\0\0TFL3", TFLITE),  # a FlatBuffer: the offset of its root, then its identifier
         (rb"\x1f\x8b", GZIP),
         (rb"BZh", BZIP2),
         (rb"\xfd7zXZ\x00", XZ),
         (rb"\x28\xb5\x2f\xfd", ZSTANDARD),
-        (rb".{257}ustar", TAR),
-        (rb"\x80[\x02-\x05]", PICKLE),
+        (rb".{257}ustar", TAR),  # after the first member's name, mode, owner, size …
+        (rb"\x80[\x02-\x05]", PICKLE),  # the opcode PROTO, then the protocol; older ones have no header
         (re.escape(SIGNATURE), SPLIT),
     )
 )

@@ -43,7 +43,7 @@ def recognise_message(data: Buffer) -> Kind | None:
     head = bytes(data[:HEAD_SIZE])
     if is_text(head):
         return recognise_text(head)
-    fields = _first_fields(memoryview(data))
+    fields = _first_fields(memoryview(data))  # so that nested messages are views, not copies
     return next((kind for kind, matches in _MESSAGES if matches(fields)), None) if fields else None
 
 
@@ -71,6 +71,7 @@ def _first_fields(data: Buffer) -> list[_Field]:
 
 
 def _is_saved_model(fields: Sequence[_Field]) -> bool:
+    # The schema version comes first, once; only meta graphs follow.
     return fields[0][:2] == (1, VARINT) and all(field[:2] == (2, LENGTH_DELIMITED) for field in fields[1:])
 
 
@@ -103,7 +104,9 @@ def _is_graph(fields: Sequence[_Field]) -> bool:
     if any(allowed.get(field.number) != field.wire_type for field in fields):
         return False
     if any(field.number in (4, 5) and _is_map_entry(field) for field in fields):
-        return False  # a collection of a meta graph
+        return False  # a collection or a signature of a meta graph
+    # Every node looks alike, so the first one tells. Without nodes, a library alone (field 2) may as well be
+    # the graph_def of a meta graph; a version says that it is not.
     nodes = [field for field in fields if field.number == 1]
     return _is_node(nodes[0]) if nodes else any(field.number in (3, 4) for field in fields)
 
@@ -114,10 +117,11 @@ def _is_meta_graph(fields: Sequence[_Field]) -> bool:
             return False
         if field.number == 4 and not _is_map_entry(field):
             return False  # the versions of a graph
+    # Field 1 once is a MetaInfoDef, if it looks like one; several are the nodes of a graph.
     infos = [field for field in fields if field.number == 1]
     if infos:
         return len(infos) == 1 and _is_meta_info(infos[0])
-    # A graph_def alone may as well be the library of a GraphDef.
+    # A graph_def alone (field 2) may as well be the library of a GraphDef.
     return any(field.number != 2 for field in fields)
 
 

@@ -69,6 +69,7 @@ def _graph_of(fs: Filesystem, path: str) -> list[str]:
         base = base if match is None else base[: match.start()]
     if fs.path_type(base + META_SUFFIX) == "file":
         return [f"its graph is in {base}{META_SUFFIX}"]
+    # Not beside it: it may belong to a SavedModel, or be one of many checkpoints in a training directory.
     directory = path if fs.path_type(path) == "directory" else os.path.dirname(path)
     parent, name = os.path.split(directory.rstrip(os.sep))
     if name == "variables" and any(fs.path_type(os.path.join(parent, file)) for file in SAVED_MODEL_FILES):

@@ -30,7 +30,8 @@ _TEXTS: tuple[tuple[re.Pattern[bytes], Kind], ...] = (
         META_GRAPH_TEXT,
     ),
     (re.compile(rb"(?:saved_model_schema_version|meta_graphs)\s*[:{<]"), SAVED_MODEL_TEXT),
-    (re.compile(rb"\{\s*(\"|\})"), JSON),
+    (re.compile(rb"\{\s*(\"|\})"), JSON),  # an empty object, or its first key
+    # Anywhere in the head, since the fields of a state file come in any order.
     (re.compile(rb"(?m:.*?^\s*(?:all_)?model_checkpoint_paths?\s*:)", re.DOTALL), STATE),
 )
 """How a text begins, after space and comments. The first pattern that matches counts."""

@@ -77,6 +77,7 @@ def _text(value: Any, path: str | None) -> str:  # noqa: ANN401  (any JSON)
         return f"'{escape(value)}'" if isinstance(value, str) else repr(value)
     kind = value[KIND]
     if kind == "tensor":
+        # Exporters name a tensor after its parameter, or after the last part of its path.
         is_known = path is None or value["name"] in ("", path, path.rpartition("/")[2])
         own = "" if is_known else f" as {escape(value['name'])}"
         bounds = " within bounds" if "minimum" in value else ""

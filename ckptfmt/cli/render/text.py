@@ -35,13 +35,14 @@ def _escape(char: str) -> str:
     code = ord(char)
     if char in _SHORT:
         return _SHORT[char]
-    if 0xDC80 <= code <= 0xDCFF:
+    if 0xDC80 <= code <= 0xDCFF:  # what Python's surrogateescape makes of the bytes 0x80 to 0xff
         return f"\\x{code - 0xDC00:02x}"
     if code < 0x80:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+# A listing of a million tensors has few different shapes.
 @lru_cache(maxsize=4096)
 def shape_text(shape: Sequence[int | None] | None) -> str:
     """Return a shape without spaces: ``[3,?]``, or ``[]`` for a scalar, or ``[…]`` if it is not known."""

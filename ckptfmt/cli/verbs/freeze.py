@@ -71,11 +71,12 @@ def command(
     """
     if outputs is not None and signature is not None:
         raise click.UsageError("--outputs and --signature: pass only one of them")
-    check_target(target, overwrite=overwrite)
+    check_target(target, overwrite=overwrite)  # before the work, which may take minutes
     with _opened(path, graph_path, tags) as (meta, variables):
         wanted = _outputs_of(meta, signature) if outputs is None else outputs
         values = variables.ema() if ema and isinstance(variables, ckptfmt.Tensors) else variables
         frozen = ckptfmt.freeze(meta, values, wanted)
+    # Its constants keep the files mapped that they are views of, though the checkpoint is closed.
     frozen.write(target, overwrite=overwrite)
     status = LOCAL.status(target)
     size, constants = 0 if status is None else status.size, frozen.ops["Const"]
@@ -95,6 +96,7 @@ def _opened(
 ) -> Iterator[tuple[MetaGraph, Mapping[str, Any]]]:
     """Open a model: its meta graph, and its variables."""
     if _is_saved_model(path):
+        # Tags choose the meta graph in the file that the graph comes from: --graph, or the SavedModel.
         with ckptfmt.open_saved_model(path, tags=tags if graph_path is None else None) as model:
             meta = model.meta_graph if graph_path is None else ckptfmt.read_meta_graph(graph_path, tags=tags)
             yield meta, {} if model.checkpoint is None else model.checkpoint

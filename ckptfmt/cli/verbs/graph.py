@@ -112,7 +112,7 @@ def _write_graph(graph: Graph, target: str) -> None:
     if target == "pb":
         if on_terminal():
             raise click.UsageError("--to pb: a terminal cannot show it; redirect it to a file")
-        sys.stdout.flush()
+        sys.stdout.flush()  # bytes go past the text layer and its buffer
         sys.stdout.buffer.write(graph.to_bytes())
     elif target == "pbtxt":
         write(graph.to_text())

@@ -68,7 +68,7 @@ def command(path: str, plan_path: str, inverse_path: str | None, overwrite: bool
         raise click.UsageError("--overwrite goes with --invert")
     plan = ckptfmt.read_plan(plan_path)
     if inverse_path is not None:
-        check_target(inverse_path, overwrite=overwrite)
+        check_target(inverse_path, overwrite=overwrite)  # before anything is shown
     with ckptfmt.open(path) as checkpoint:
         preview = _build(plan, checkpoint)
         if inverse_path is not None and preview.ok:
@@ -136,6 +136,7 @@ def _build(plan: Plan, checkpoint: Checkpoint) -> PlanPreview:
 
 def _specs(plan: Plan, entries: Mapping[str, Entry]) -> dict[str, Spec]:
     """Return the dtypes and shapes of the plan's targets, as far as it fits."""
+    # The first error: the plan does not fit as a whole. The second: it cannot make one of the targets.
     specs = {}
     with suppress(errors.PlanError, errors.NameConflictError):
         for name, target in plan.targets(entries).items():

@@ -155,6 +155,7 @@ class TreeView:
 
     def branches(self) -> Iterator[Branch]:
         """Iterate over the lines as text."""
+        # Of all lines, shown or not: a line keeps its totals if what is below it is cut off.
         rows = self.tree.rows
         parents = {row.parent.number for row in rows if row.parent is not None and row.tensors}
         for row in self.rows:
@@ -171,6 +172,7 @@ def _details(tree: Tree, row: TreeRow, *, has_totals: bool) -> Iterator[str]:
         return
     for key in row.keys:
         entry = tree.entries[key]
+        # Scopes have no attributes: their tensors are variables.
         attribute = key.rpartition("/")[2] if row.node is not None else VALUE
         if attribute != VALUE:
             yield escape(attribute)

@@ -125,6 +125,7 @@ class Tree:
             row = self.add(parent, name, visit.part, node=visit.node)
             row.is_slot = visit.slot is not None
             trail.append(row)
+            # The walk leads to an object once for each that refers to it; the first time it is shown in full.
             if visit.first:
                 self._places[visit.node.id] = row
                 self._hold_object(row, visit.node)
