@@ -112,6 +112,9 @@ def test_the_inverse_replaces_a_file_only_with_overwrite(model: str, plan: Path)
     result = run("plan", model, plan, "--invert", plan)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == f"ckptfmt: {plan}: file exists; pass --overwrite to replace it\n"
+    error = run_json("plan", model, plan, "--invert", plan, code=2)["error"]
+    assert (error["type"], error["file"]) == ("AlreadyExistsError", str(plan))
+    assert error["message"] == f"{plan}: file exists; pass --overwrite to replace it"
     assert plan.read_text() == PLAN
     assert run("plan", model, plan, "--invert", plan, "--overwrite").exit_code == 0
     assert plan.read_text() != PLAN
