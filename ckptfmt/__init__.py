@@ -77,7 +77,6 @@ _PUBLIC = {
     "freeze": "ckptfmt.graph.freeze.freeze:freeze",
     "latest_checkpoint": "ckptfmt.checkpoint.state:latest_checkpoint",
     "match": "ckptfmt.compare.match:match",
-    "name_matcher": "ckptfmt.text.patterns:matcher",
     "open": "ckptfmt.tensors.checkpoint:open_checkpoint",
     "open_events": "ckptfmt.events.open:open_events",
     "open_records": "ckptfmt.record.records:open_records",
@@ -92,7 +91,6 @@ _PUBLIC = {
     "to_proto": "ckptfmt.arrays.tensor_proto:to_proto",
     "types": "ckptfmt.types",
     "unreached": "ckptfmt.saved_model.reach:unreached",
-    "write_file": "ckptfmt.storage.output:write_file",
     "write_runs": "ckptfmt.events.export:write_runs",
 }
 """Every public name and where it is defined, ``module:attribute``.
@@ -104,8 +102,10 @@ does not use. Type checkers read ``__init__.pyi``: ``python -m tests.support.mak
 _RENAMED = {
     "EventFile": "EventLog",
     "Node": "ObjectNode",
+    "name_matcher": "ckptfmt.text.patterns:matcher",
+    "write_file": "ckptfmt.storage.output:write_file",
 }
-"""Old names, which warn, and what they are called now."""
+"""Old names, which warn, and what they are now: a public name, or ``module:attribute`` if none."""
 
 __all__ = sorted([*_PUBLIC, "__version__"])
 
@@ -114,14 +114,20 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever the name stands fo
     """Load a name that is asked for the first time (PEP 562)."""
     if name in _RENAMED:
         new = _RENAMED[name]
-        warnings.warn(f"ckptfmt.{name} is now ckptfmt.{new}", DeprecationWarning, stacklevel=2)
-        return __getattr__(new)
-    module, _, attribute = _PUBLIC.get(name, "").partition(":")
-    if not module:
+        shown = new.replace(":", ".") if ":" in new else f"ckptfmt.{new}"
+        warnings.warn(f"ckptfmt.{name} is now {shown}", DeprecationWarning, stacklevel=2)
+        return _load(new) if ":" in new else __getattr__(new)
+    if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    loaded = importlib.import_module(module)
-    value = globals()[name] = getattr(loaded, attribute) if attribute else loaded
+    value = globals()[name] = _load(_PUBLIC[name])
     return value
+
+
+def _load(place: str) -> Any:  # noqa: ANN401  (whatever is there)
+    """Import what ``module`` or ``module:attribute`` names."""
+    module, _, attribute = place.partition(":")
+    loaded = importlib.import_module(module)
+    return getattr(loaded, attribute) if attribute else loaded
 
 
 def __dir__() -> list[str]:

@@ -64,7 +64,6 @@ from ckptfmt.saved_model.saved_model import open_saved_model as open_saved_model
 from ckptfmt.saved_model.structured import NamedValues as NamedValues
 from ckptfmt.saved_model.structured import TensorSpec as TensorSpec
 from ckptfmt.saved_model.structured import TypeSpec as TypeSpec
-from ckptfmt.storage.output import write_file as write_file
 from ckptfmt.tensors.checkpoint import Checkpoint as Checkpoint
 from ckptfmt.tensors.checkpoint import open_checkpoint as open
 from ckptfmt.tensors.nesting import flatten as flatten
@@ -75,7 +74,6 @@ from ckptfmt.tensors.restore import Spec as Spec
 from ckptfmt.tensors.slice_reader import SliceReader as SliceReader
 from ckptfmt.tensors.tensors import Tensors as Tensors
 from ckptfmt.tensors.tensors import View as View
-from ckptfmt.text.patterns import matcher as name_matcher
 
 __version__: str
 
@@ -140,7 +138,6 @@ __all__ = [
     "freeze",
     "latest_checkpoint",
     "match",
-    "name_matcher",
     "open",
     "open_events",
     "open_records",
@@ -155,6 +152,5 @@ __all__ = [
     "to_proto",
     "types",
     "unreached",
-    "write_file",
     "write_runs",
 ]

@@ -8,7 +8,7 @@ from typing import NoReturn
 try:
     from ckptfmt.cli.app import app
 except ModuleNotFoundError as error:
-    # Only what the extra installs is optional; anything else missing is a broken installation.
+    # Only what the extra installs is optional; if anything else is missing, the installation is broken.
     if error.name != "click":
         raise
     INSTALLED = False
@@ -16,7 +16,7 @@ else:
     INSTALLED = True
 
 USAGE = 2
-"""Exit code where the command cannot be run as it was asked for."""
+"""Exit code of a command that cannot be run as it was given."""
 
 
 def main() -> NoReturn:

@@ -29,7 +29,10 @@ from ckptfmt.filenames import (
     V1_SHARD_SUFFIX,
     shard_path,
 )
-from ckptfmt.filetype.kinds import EMPTY, Format, Holds, checkpoint_format, has_table_magic, misfit, recognise
+from ckptfmt.filetype.content import recognise
+from ckptfmt.filetype.kinds import EMPTY, Holds
+from ckptfmt.filetype.refusal import misfit
+from ckptfmt.filetype.tables import Format, checkpoint_format, has_table_magic
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 from ckptfmt.table.format import FOOTER_SIZE

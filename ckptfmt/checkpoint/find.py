@@ -29,6 +29,8 @@ from ckptfmt.filenames import (
     STATE_FILE,
     TEMPSTATE_SUFFIX,
 )
+from ckptfmt.filetype.advice import ADVICE
+from ckptfmt.filetype.content import recognise_file
 from ckptfmt.filetype.kinds import (
     EMPTY,
     LFS_POINTER,
@@ -37,9 +39,8 @@ from ckptfmt.filetype.kinds import (
     STATE,
     TEXT_FILE,
     Holds,
-    example_in,
-    recognise_file,
 )
+from ckptfmt.filetype.refusal import example_in
 from ckptfmt.storage.filesystem import Filesystem, Listing
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.text.closest import closest_names
@@ -204,7 +205,7 @@ def _in_saved_model(look: Directories, directory: str) -> CheckpointFiles:
         return files_at_index(look, prefix)
     folder = os.path.dirname(prefix)
     what = f"a SavedModel without variables: {index} is not there"
-    hints = [*_orphans(look, folder, look[folder][0]), SAVED_MODEL_DIRECTORY.remedy]
+    hints = [*_orphans(look, folder, look[folder][0]), ADVICE[SAVED_MODEL_DIRECTORY]]
     raise CheckpointNotFoundError("; ".join([what, *hints]), file=directory or os.curdir, tried=[index])
 
 
@@ -301,7 +302,7 @@ def _orphans(look: Directories, directory: str, listing: Listing, only: str | No
             has_graph = True
         if unfinished:
             hints.append(f"{_listed(unfinished)} {_be(unfinished)} there: a save that did not finish")
-    return [*hints[:MAX_LISTED], *([META_GRAPH.remedy] if has_graph else [])]
+    return [*hints[:MAX_LISTED], *([ADVICE[META_GRAPH]] if has_graph else [])]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The command group: finds the module of a verb when it is used, and turns failures into exit codes."""
+"""The command group: imports the module of a verb when it is used, and turns failures into exit codes."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ VERBS = {
     "events": "ckptfmt.cli.verbs.events.command",
     "freeze": "ckptfmt.cli.verbs.freeze",
     "graph": "ckptfmt.cli.verbs.graph",
-    "ls": "ckptfmt.cli.verbs.ls",
+    "ls": "ckptfmt.cli.verbs.ls.command",
     "match": "ckptfmt.cli.verbs.match",
-    "model": "ckptfmt.cli.verbs.model",
+    "model": "ckptfmt.cli.verbs.model.command",
     "plan": "ckptfmt.cli.verbs.plan",
-    "show": "ckptfmt.cli.verbs.show",
+    "show": "ckptfmt.cli.verbs.show.command",
     "subgraph": "ckptfmt.cli.verbs.subgraph",
-    "tree": "ckptfmt.cli.verbs.tree",
+    "tree": "ckptfmt.cli.verbs.tree.command",
     "verify": "ckptfmt.cli.verbs.verify",
 }
-"""The module of each verb; its command is called ``command``. Imported when the verb is used."""
+"""The module of each verb, imported when the verb is used; its ``command`` is the click command."""
 
 
 HELP = """\
 Look into TensorFlow checkpoints without TensorFlow.
 
-PATH is whatever leads to a checkpoint: its prefix (model.ckpt-1000), one of its files (.index,
-.data-00000-of-00002, .meta), a V1 checkpoint file, a directory with a checkpoint in it (the latest, where
-its "checkpoint" file names several), a SavedModel directory. No file is ever changed.
+PATH is anything that leads to a checkpoint: its prefix (model.ckpt-1000), one of its files (.index,
+.data-00000-of-00002, .meta), a V1 checkpoint file, a directory with a checkpoint in it (the latest, if
+its "checkpoint" file names several), or a SavedModel directory. No checkpoint is ever changed.
 
 \b
-  ckptfmt ls training/                          what is in it
-  ckptfmt ls training/ 'encoder/*' --collapse   a part, repeated layers as one line
+  ckptfmt ls training/                          its tensors
+  ckptfmt ls training/ 'encoder/*' --collapse   some of them, repeated layers as one line
   ckptfmt show training/ dense/kernel           one tensor: place, statistics, values
-  ckptfmt tree training/                        objects or scopes, and what each adds up to
+  ckptfmt tree training/                        its objects or scopes, and what each adds up to
   ckptfmt plan training/ plan.toml              what a plan of renames and transforms makes of it
   ckptfmt match training/ other/                how one checkpoint would restore into another
+  ckptfmt verify training/                      is every byte intact?
   ckptfmt graph frozen.pb                       the nodes of a graph, its inputs, outputs and functions
   ckptfmt model saved_model/                    signatures, variables, assets and functions
-  ckptfmt freeze training/ -o frozen.pb --outputs softmax     variables become constants
-  ckptfmt subgraph frozen.pb -o part.pb --outputs conv5       the part that outputs need
-  ckptfmt verify training/                      is every byte intact?
+  ckptfmt freeze training/ -o frozen.pb --outputs softmax     a graph with its variables as constants
+  ckptfmt subgraph frozen.pb -o part.pb --outputs conv5       the part of a graph that outputs need
   ckptfmt events training/                      what training runs logged: tags, values, curves, export
 
-Data goes to stdout, messages go to stderr. Names are printed with control characters and other invisible
-characters escaped (\\x1b, \\u202e, a byte that is not UTF-8 as \\xff, a backslash as \\\\). With --json each
-verb writes one JSON document; if the verb fails, that is
-{"error": {"type", "message", "file", "offset", …}}, and stderr has the message as always.
+Data goes to stdout, messages go to stderr. In names, control characters and other invisible characters are
+escaped (\\x1b, \\u202e, a byte that is not UTF-8 as \\xff, a backslash as \\\\). With --json each verb writes
+one JSON document; if the verb fails, that is {"error": {"type", "message", "file", "offset", …}}, and stderr
+still has the message.
 """
 
 
@@ -82,7 +82,7 @@ class App(click.Group):
             discard_output()
             code = ExitCode.BROKEN_PIPE
         except OSError:
-            # The data could not be written, and that has been said.
+            # Writing the data failed, and a message has said so.
             discard_output()
             code = ExitCode.NOT_FOUND
         except KeyboardInterrupt:
@@ -100,7 +100,7 @@ class App(click.Group):
         except FAILURES as error:
             return report(error, as_json=ctx.meta.get(JSON, False))
         except Exception:
-            # Not with 1, Python's own choice: that means a finding here.
+            # Not exit code 1, Python's own choice, which means a finding here.
             traceback.print_exc()
             return ExitCode.INTERNAL
         return code
@@ -113,8 +113,8 @@ class App(click.Group):
     epilog="""\b
     Exit codes:
       0    fine
-      1    a finding that stops nothing (verify: only warnings)
-      2    wrong usage, a plan or names that make no sense for this file, or a package is missing
+      1    a finding: a difference (match), a plan with errors (plan), nothing but warnings (verify)
+      2    wrong usage, a plan or names that do not fit the file, or a package is missing
       3    a file is damaged, or this version cannot read it
       4    not found, or not readable
       130  stopped with Ctrl-C

@@ -1,4 +1,4 @@
-"""Failures: exit codes, and errors as one line or as JSON."""
+"""Failures: the exit codes, and errors as one line of text or as JSON."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ class ExitCode(enum.IntEnum):
     FINDING = 1
     """A difference, or a finding that stops nothing."""
     USAGE = 2
-    """The command line or a plan makes no sense, or not for this graph, or a package is not installed."""
+    """The command line, or a plan or name that does not fit the file, or a package that is not installed."""
     DAMAGED = 3
-    """A file is damaged, or is nothing this version can read."""
+    """A file is damaged, or not one that this version can read."""
     NOT_FOUND = 4
-    """Not found, or not readable."""
+    """A file or a name does not exist, or the system refuses a file."""
     INTERNAL = 70
     """A bug of this program (``EX_SOFTWARE``)."""
     INTERRUPTED = 130
     """Stopped with Ctrl-C, as shells report it."""
     BROKEN_PIPE = 141
-    """Nobody reads the output any more, as shells report it of programs stopped by SIGPIPE."""
+    """The reader of the output went away, as shells report it after SIGPIPE."""
 
 
 FAILURES = (errors.CkptfmtError, OSError, MemoryError)
-"""What may go wrong without being a bug."""
+"""Errors that are no bug: the message is enough for the user."""
 
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.MissingDependencyError, ExitCode.USAGE),
@@ -44,10 +44,13 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (OSError, ExitCode.NOT_FOUND),
     (MemoryError, ExitCode.NOT_FOUND),
 )
+"""Exit code of each class of errors. The first that fits counts: subclasses stand before their bases."""
+
 _FIELDS = (
     *("stored", "computed", "wanted", "available", "limit", "asked", "package", "extra"),
     *("name", "close_matches", "tried", "node", "step"),
 )
+"""Attributes of errors that JSON shows, if an error has them."""
 
 
 def code_of(error: BaseException) -> ExitCode:
@@ -56,14 +59,17 @@ def code_of(error: BaseException) -> ExitCode:
 
 
 def message_of(error: BaseException) -> str:
-    """Return what an error says; where Python raised it, in the form of this package's own."""
+    """Return what an error says, in the form of this package's own errors also if Python raised it."""
+    if isinstance(error, errors.AlreadyExistsError):
+        # The library advises an argument of Python; on the command line it is an option.
+        return f"{error.file}: file exists; pass --overwrite to replace it"
     if isinstance(error, OSError) and not isinstance(error, errors.CkptfmtError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return str(error) or type(error).__name__
 
 
 def describe(error: BaseException) -> dict[str, object]:
-    """Return an error for JSON: type, message, file and offset, and whatever else it knows."""
+    """Return an error for JSON: type, message, file, offset, and the other values that it carries."""
     fields: dict[str, object] = {
         "type": type(error).__name__,
         "message": message_of(error),
@@ -75,7 +81,7 @@ def describe(error: BaseException) -> dict[str, object]:
 
 
 def report(error: BaseException, *, as_json: bool) -> ExitCode:
-    """Tell the user of a failure, on one line of stderr and with ``--json`` also on stdout."""
+    """Report a failure on one line of stderr, and with ``--json`` also on stdout; return its exit code."""
     complain(message_of(error))
     if as_json:
         write_json({"error": describe(error)})
@@ -83,16 +89,16 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
 
 
 class Problems:
-    """What goes wrong with a part and leaves the rest to be shown: told at once, and in the exit code."""
+    """Failures of parts, while the rest is still shown: each is told at once, the exit code at the end."""
 
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict
-        """Whether the first one stops all."""
+        """Whether the first failure ends the command."""
         self.code = ExitCode.FINE
-        """What the command exits with."""
+        """The exit code of the command: of several failures the highest."""
 
     def tell(self, error: BaseException, place: str) -> None:
-        """Tell of one of :data:`FAILURES`, in a file or directory; raise it where this is strict."""
+        """Tell of one of :data:`FAILURES` in a file or directory, or raise it if this is strict."""
         if self.strict:
             raise error
         message = message_of(error)
@@ -101,6 +107,6 @@ class Problems:
         self.code = max(self.code, code_of(error))
 
     def tell_damage(self, message: str) -> None:
-        """Tell of damage that was skipped."""
+        """Tell of damage that a reader skipped."""
         complain(message)
         self.code = max(self.code, ExitCode.DAMAGED)

@@ -9,15 +9,13 @@ from typing import TypeAlias
 Index: TypeAlias = "tuple[int | slice | EllipsisType, ...]"
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
+"""As many digits as a 64-bit integer has."""
 
 
 def parse_index(text: str) -> Index:
     """Return the index that a text means: integers, slices and an ellipsis, separated by commas.
 
-    Raises
-    ------
-    ValueError
-        It means none.
+    Raises ValueError if the text is not an index.
     """
     inner = text.strip()
     if inner.startswith("[") and inner.endswith("]"):
@@ -39,3 +37,15 @@ def _parse_item(item: str, text: str) -> int | slice | EllipsisType:
     if step == 0:
         raise ValueError(f"{item!r} in {text!r}: the step is zero")
     return slice(start, stop, step)
+
+
+def index_text(index: Index) -> str:
+    """Return the shortest text that means an index, in brackets: ``[0:4,:]``."""
+    return f"[{','.join(map(_item_text, index))}]"
+
+
+def _item_text(item: int | slice | EllipsisType) -> str:
+    if not isinstance(item, slice):
+        return "..." if item is Ellipsis else f"{item}"
+    start, stop, step = ("" if part is None else f"{part}" for part in (item.start, item.stop, item.step))
+    return f"{start}:{stop}:{step}" if step else f"{start}:{stop}"

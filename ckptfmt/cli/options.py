@@ -7,11 +7,12 @@ import re
 
 import click
 
-from ckptfmt import DTYPES, errors
-from ckptfmt.storage import output
+from ckptfmt.dtypes import BY_NAME, find_dtype
+from ckptfmt.proto import messages
+from ckptfmt.text.closest import closest_names, did_you_mean
 
 JSON = "ckptfmt.json"
-"""Key of ``Context.meta``: whether the user asked for JSON, so that errors come in it too."""
+"""Key of ``Context.meta``: whether the user asked for JSON, in which errors are written too."""
 
 _SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([kmgtp]?)(i?)(b?)", re.IGNORECASE)
 
@@ -27,17 +28,21 @@ json_option = click.option(
     "as_json",
     is_flag=True,
     callback=_remember_json,
-    help="Write one JSON document instead of text. See the keys below.",
+    help="Write one JSON document instead of text; its keys are below.",
 )
 
 
 def parse_size(text: str) -> int:
-    """Return a number of bytes: ``4096``, ``1.5MiB``, ``64k`` (K, KiB: 1024; KB: 1000). Else ValueError."""
+    """Return a number of bytes: ``4096``, ``1.5MiB``, ``64k``. K and KiB are 1024, KB is 1000.
+
+    Raises ValueError if the text is not a size.
+    """
     match = _SIZE.fullmatch(text.strip())
     if match is None or (match[3] and not match[2]):
-        raise ValueError(f"{text!r} is no size; write for example 4096, 64K, 1.5MiB or 2GB")
+        raise ValueError(f"{text!r} is not a size; write for example 4096, 64K, 1.5MiB or 2GB")
     base = 1000 if match[2] and match[4] and not match[3] else 1024
     power = " kmgtp".index(match[2].lower() or " ")
+    # Without a point it stays an integer: a float would round sizes above 2**53.
     number = float(match[1]) if "." in match[1] else int(match[1])
     return int(number * base**power)
 
@@ -52,49 +57,36 @@ def size_value(_: click.Context, __: click.Parameter, value: str | None) -> int 
         raise click.BadParameter(str(error)) from None
 
 
-_OTHER_NAMES = {"float": "float32", "double": "float64", "half": "float16"}
-"""Dtypes that ``enum DataType`` names in another way."""
+def comma_separated(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
+    """Click callback of options that take names separated by commas; empty ones are left out."""
+    return None if value is None else [name for name in value.split(",") if name]
 
 
 def dtype_globs(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Click callback of options that take globs over dtype names; each must match some name there is."""
-    # What is no dtype is listed too: references, invalid, unknown_99.
-    known = [dtype.name for dtype in DTYPES.values()]
-    names = [
-        *known,
-        *(f"{name}_ref" for name in known),
-        "invalid",
-        *(f"unknown_{code}" for code in range(256)),
-    ]
+    """Click callback of options that take globs over dtype names; each must match some dtype's name."""
+    # A listing also shows codes that are no dtype: references, invalid, unknown_99.
+    names = {find_dtype(code).name for code in range(256)} if value else set()
     for glob in value:
         if not fnmatch.filter(names, glob):
-            raise click.BadParameter(f"no dtype matches {glob!r}{_hint(glob)}")
+            raise click.BadParameter(f"no dtype matches {glob!r}{_dtype_hint(glob)}")
     return value
 
 
-def _hint(glob: str) -> str:
-    """What a name of no dtype may have been meant for."""
-    import difflib  # only errors need it
-
+def _dtype_hint(glob: str) -> str:
+    """Return what to write instead of a glob that matches no dtype, as the end of an error message."""
     short = glob.lower().removeprefix("dt_")
-    names = [dtype.name for dtype in DTYPES.values()]
-    close = [_OTHER_NAMES[short]] if short in _OTHER_NAMES else difflib.get_close_matches(short, names)
-    if close:
-        return f"; did you mean {' or '.join(map(repr, close))}?"
-    return "; write for example float32, bfloat16 or 'int*'"
+    # TensorFlow's enum has other names for some: DT_FLOAT is float32.
+    code = dict(messages.DataType.items()).get(f"DT_{short.upper()}")
+    close = closest_names(short, BY_NAME) if code is None else [find_dtype(code).name]
+    return did_you_mean(close) or "; write for example float32, bfloat16 or 'int*'"
 
 
-overwrite_option = click.option(
-    "--overwrite", "--force", "overwrite", is_flag=True, help="Replace what is there of the files to write."
+tags_option = click.option(
+    "--tags",
+    metavar="TAG,TAG",
+    callback=comma_separated,
+    help="Take the meta graph with exactly these tags, if a SavedModel has several.",
 )
-
-
-def check_target(target: str, *, overwrite: bool) -> None:
-    """Refuse, before any work is done, a file to write that is there already or that has no directory.
-
-    UsageError or NotWritableError; whoever writes the file looks again.
-    """
-    try:
-        output.check_target(target, overwrite=overwrite)
-    except errors.AlreadyExistsError:
-        raise click.UsageError(f"{target!r} exists; pass --overwrite to replace it") from None
+overwrite_option = click.option(
+    "--overwrite", "--force", "overwrite", is_flag=True, help="Replace files that already exist."
+)

@@ -19,7 +19,8 @@ from typing import Any, TypeAlias
 
 from ckptfmt.dtypes import DType, Storage, as_dtype
 from ckptfmt.errors import CorruptError, MissingDependencyError, UnsupportedError
-from ckptfmt.filetype.kinds import SAFETENSORS, Holds, recognise_file
+from ckptfmt.filetype.content import recognise_file
+from ckptfmt.filetype.kinds import SAFETENSORS, Holds
 from ckptfmt.graph.read.saved_variables import read_saved_variables
 from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem

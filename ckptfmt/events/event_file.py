@@ -18,7 +18,8 @@ from ckptfmt.errors import (
 )
 from ckptfmt.events.event import decode_events
 from ckptfmt.events.place import read_head
-from ckptfmt.filetype.kinds import Holds, refusal
+from ckptfmt.filetype.kinds import Holds
+from ckptfmt.filetype.refusal import refusal
 from ckptfmt.proto import messages
 from ckptfmt.record.input import Source
 from ckptfmt.record.reader import Batch, Damage, Record, RecordReader

@@ -9,7 +9,9 @@ from ckptfmt.errors import PathNotFoundError
 from ckptfmt.events.event_log import EventLog
 from ckptfmt.events.find import event_files, find_runs, is_event_file
 from ckptfmt.events.gather import LIMIT
-from ckptfmt.filetype.kinds import RECORDS, Holds, misfit, recognise
+from ckptfmt.filetype.content import recognise
+from ckptfmt.filetype.kinds import RECORDS, Holds
+from ckptfmt.filetype.refusal import misfit
 from ckptfmt.record.input import compression_of
 from ckptfmt.record.records import PathLike
 from ckptfmt.storage.filesystem import Filesystem

@@ -33,7 +33,7 @@ def call(verb: list[str], path: object) -> list[str]:
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb[0])
-def test_no_checkpoint_is_not_found(verb: list[str], tmp_path: Path) -> None:
+def test_a_path_without_a_checkpoint_is_not_found(verb: list[str], tmp_path: Path) -> None:
     result = run(*call(verb, tmp_path / "nothing"))
     assert (result.exit_code, result.stdout) == (4, "")
     (line,) = result.stderr.splitlines()
@@ -42,7 +42,7 @@ def test_no_checkpoint_is_not_found(verb: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb[0])
-def test_a_damaged_index_is_damage(verb: list[str], model: str) -> None:
+def test_a_damaged_index_is_reported_as_damage(verb: list[str], model: str) -> None:
     path = Path(f"{model}.index")
     content = bytearray(path.read_bytes())
     content[3] ^= 0xFF
@@ -63,14 +63,14 @@ def test_a_file_of_another_kind_is_refused(verb: list[str], tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="permissions do not bind this user")
-def test_a_file_that_may_not_be_read_is_not_readable(model: str) -> None:
+def test_a_file_without_read_permission_is_not_readable(model: str) -> None:
     Path(f"{model}.index").chmod(0)
     result = run("ls", model)
     assert result.exit_code == 4
     assert "Permission denied" in result.stderr
 
 
-def test_errors_in_json_are_a_document_and_a_line(tmp_path: Path) -> None:
+def test_with_json_an_error_is_a_document_and_a_line(tmp_path: Path) -> None:
     result = run("ls", tmp_path / "nothing", "--json")
     assert len(result.stderr.splitlines()) == 1
     error = run_json("ls", tmp_path / "nothing", code=4)["error"]
@@ -80,7 +80,7 @@ def test_errors_in_json_are_a_document_and_a_line(tmp_path: Path) -> None:
     assert f"ckptfmt: {error['message']}\n" == result.stderr
 
 
-def test_a_wrong_name_in_json_has_close_ones(model: str) -> None:
+def test_with_json_a_wrong_name_comes_with_close_matches(model: str) -> None:
     error = run_json("show", golden.load("keras3").path, "save_conter", code=4)["error"]
     assert (error["type"], error["name"]) == ("TensorNotFoundError", "save_conter")
     assert error["close_matches"] == ["save_counter/.ATTRIBUTES/VARIABLE_VALUE"]
@@ -123,7 +123,7 @@ def test_too_little_memory_is_one_line(model: str, monkeypatch: pytest.MonkeyPat
     assert (result.exit_code, result.stderr) == (4, "ckptfmt: MemoryError\n")
 
 
-def test_a_bug_is_not_taken_for_a_finding(model: str) -> None:
+def test_a_bug_has_an_exit_code_of_its_own(model: str) -> None:
     program = "import sys, ckptfmt\nfrom ckptfmt.__main__ import main\nckptfmt.open = None\nmain()"
     result = subprocess.run(
         [sys.executable, "-c", program, "ls", model],
@@ -149,7 +149,7 @@ def test_exit_codes_are_those_of_the_process(model: str, tmp_path: Path) -> None
     assert spawn("verify", model).returncode == 1
 
 
-def test_data_and_talk_go_separate_ways(model: str) -> None:
+def test_data_and_messages_go_to_different_streams(model: str) -> None:
     result = spawn("ls", model)
     assert result.stdout == "w\tfloat32\t[16]\t64\n"
     assert result.stderr == "1 tensor, 16 parameters, 64 B, 1 shard\n"
@@ -202,12 +202,12 @@ def test_without_click_one_line_says_what_to_install() -> None:
     assert result.stderr == "ckptfmt: the command line needs click: pip install 'ckptfmt[cli]'\n"
 
 
-def test_without_rich_a_terminal_is_told_what_to_install(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_rich_one_line_says_what_to_install(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from ckptfmt.cli.render import table
-    from ckptfmt.cli.verbs import ls
+    from ckptfmt.cli.verbs.ls import command
 
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    for module in (ls, table):
+    for module in (command, table):
         monkeypatch.setattr(module, "on_terminal", lambda: True)
     result = run("ls", model)
     assert result.exit_code == 2
@@ -217,7 +217,7 @@ def test_without_rich_a_terminal_is_told_what_to_install(model: str, monkeypatch
 # --- help --------------------------------------------------------------------------------------------------
 
 
-def test_the_version_is_that_of_the_package() -> None:
+def test_the_version_is_the_version_of_the_package() -> None:
     assert run("--version").stdout == f"ckptfmt {ckptfmt.__version__}\n"
 
 

@@ -54,7 +54,7 @@ def test_a_checkpoint_is_frozen_with_the_graph_beside_it(model: str, tmp_path: P
     np.testing.assert_array_equal(ckptfmt.read_graph(target).constants["v"], V + 1)
 
 
-def test_a_graph_elsewhere_and_text_will_do(model: str, tmp_path: Path) -> None:
+def test_the_graph_may_lie_elsewhere_and_the_result_may_be_text(model: str, tmp_path: Path) -> None:
     Path(f"{model}.meta").rename(tmp_path / "elsewhere.meta")
     target = tmp_path / "frozen.pbtxt"
     args = ["-o", target, "--outputs", "out"]
@@ -81,7 +81,7 @@ def test_a_saved_model_is_frozen_by_its_signature(model: str, tmp_path: Path) ->
     assert "no signature 'none'; did you mean 'negative' or 'serving_default'?" in result.stderr
 
 
-def test_what_is_missing_is_told(model: str, tmp_path: Path) -> None:
+def test_errors_say_what_is_missing(model: str, tmp_path: Path) -> None:
     target = tmp_path / "frozen.pb"
     result = run("freeze", model, "-o", target)
     assert result.exit_code == 2

@@ -68,7 +68,7 @@ def test_nodes_are_listed_by_a_glob(model: Path) -> None:
     assert "no node 'none*'" in missing.stderr
 
 
-def test_one_node_is_shown_with_its_attributes_and_takers(model: Path) -> None:
+def test_one_node_is_shown_with_its_attributes_and_consumers(model: Path) -> None:
     result = run("graph", model, "--node", "x:0")
     text = " ".join(result.stdout.split())
     assert text == (
@@ -113,7 +113,7 @@ def test_a_graph_as_bytes_is_the_graph(model: Path) -> None:
     assert done.stdout == model.read_bytes()
 
 
-def test_wrong_use_and_wrong_files_are_told(model: Path, tmp_path: Path) -> None:
+def test_wrong_usage_and_wrong_files_are_errors(model: Path, tmp_path: Path) -> None:
     assert run("graph", model, "--consts", "--functions").exit_code == 2
     assert run("graph", tmp_path / "none").exit_code == 4
     (tmp_path / "text").write_text("hello")
@@ -122,7 +122,7 @@ def test_wrong_use_and_wrong_files_are_told(model: Path, tmp_path: Path) -> None
     assert "text: a text file, not a graph" in result.stderr
 
 
-def test_a_checkpoint_is_told_from_a_graph(tmp_path: Path) -> None:
+def test_a_checkpoint_is_not_taken_for_a_graph(tmp_path: Path) -> None:
     prefix = write_bundle(tmp_path / "model")
     for path, noun in ((prefix, "prefix"), (f"{prefix}.index", "index")):
         result = run("graph", path)

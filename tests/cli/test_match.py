@@ -24,7 +24,7 @@ def model(tmp_path: Path) -> str:
     return write(tmp_path / "model", FLOATS)
 
 
-def test_the_same_is_fine(model: str) -> None:
+def test_a_checkpoint_matches_itself(model: str) -> None:
     result = run("match", model, model)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "3 matched\n")
 
@@ -47,7 +47,7 @@ def test_another_dtype_is_a_line(model: str, tmp_path: Path) -> None:
     assert "dtype\tstep\tfloat32[]\tfloat64[]" in result.stdout.splitlines()
 
 
-def test_unused_tensors_are_fine_where_a_part_is_expected(model: str, tmp_path: Path) -> None:
+def test_unused_tensors_are_fine_with_expect_partial(model: str, tmp_path: Path) -> None:
     part = write(tmp_path / "part", {"dense/bias": (4,)})
     assert run("match", model, part).exit_code == 1
     assert run("match", model, part, "--expect-partial").exit_code == 0
@@ -83,13 +83,20 @@ def test_a_plan_is_proposed_that_makes_it_match(model: str, tmp_path: Path) -> N
         assert ckptfmt.match(checkpoint.apply(ckptfmt.read_plan(plan)), other).ok
 
 
-def test_a_plan_that_is_there_is_not_overwritten(model: str, tmp_path: Path) -> None:
+def test_a_proposed_plan_replaces_a_file_only_with_overwrite(model: str, tmp_path: Path) -> None:
     plan = tmp_path / "plan.toml"
     plan.write_text("mine")
     result = run("match", model, model, "--propose", plan)
-    assert result.exit_code == 2
-    assert "exists" in result.stderr
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"ckptfmt: {plan}: file exists; pass --overwrite to replace it\n"
     assert plan.read_text() == "mine"
+    assert run("match", model, model, "--propose", plan, "--overwrite").exit_code == 0
+    assert plan.read_text() != "mine"
+
+
+def test_overwrite_needs_a_plan_to_propose(model: str) -> None:
+    result = run("match", model, model, "--overwrite")
+    assert (result.exit_code, "--overwrite goes with --propose" in result.stderr) == (2, True)
 
 
 def test_names_are_safe_to_print(model: str, tmp_path: Path) -> None:

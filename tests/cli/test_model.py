@@ -84,7 +84,7 @@ def test_everything_in_the_directory_is_shown(model: Path) -> None:
     assert "init" not in result.stdout
 
 
-def test_json_has_all_of_it(model: Path) -> None:
+def test_json_has_everything(model: Path) -> None:
     document = run_json("model", model, "--tags", "gpu,serve")
     (meta,) = document["meta_graphs"]
     assert (meta["tags"], meta["nodes"]) == (["gpu", "serve"], 7)
@@ -106,7 +106,7 @@ def test_json_has_all_of_it(model: Path) -> None:
     assert document["fingerprint"] is None
 
 
-def test_what_is_not_there_is_told(model: Path, tmp_path: Path) -> None:
+def test_missing_signatures_tags_and_files_are_errors(model: Path, tmp_path: Path) -> None:
     result = run("model", model, "--signature", "none")
     assert result.exit_code == 4
     assert "no signature 'none'; did you mean 'predict'?" in result.stderr
@@ -128,7 +128,7 @@ def lines_of(*args: object, code: int = 0) -> list[str]:
     return [" ".join(line.split()) for line in result.stdout.splitlines()]
 
 
-def test_what_a_signature_uses_is_shown_and_what_none_does() -> None:
+def test_what_signatures_use_and_what_none_uses_is_shown() -> None:
     lines = lines_of(GOLDEN_MODEL)
     assert "uses 2 variables of 36 B, 2 functions" in lines
     assert "unused 1 variable of 8 B, 1 asset, 2 functions" in lines
@@ -296,7 +296,7 @@ def test_a_long_chain_of_objects_is_walked_in_little_memory(objects) -> None:
 
 
 def parts(document: Any, path: str = "") -> Iterator[str]:
-    """Where in a document an error stands for a part."""
+    """The places in a document at which an error stands for a part."""
     if isinstance(document, dict):
         if set(document) == {"error"}:
             yield path
@@ -402,11 +402,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
         "layer 'root': no JSON",
     ),
 }
-"""What is damaged, the parts that are then not there, and what is said."""
+"""A change that damages the model, the parts that are then missing, and the error."""
 
 
 @pytest.mark.parametrize("case", DAMAGE.values(), ids=list(DAMAGE))
-def test_what_cannot_be_read_hides_nothing_else(
+def test_a_part_that_cannot_be_read_does_not_hide_others(
     model: Path, case: tuple[Callable[[Path], None], list[str], str]
 ) -> None:
     change, missing, said = case
@@ -423,7 +423,7 @@ def test_what_cannot_be_read_hides_nothing_else(
     assert any(line.startswith("v float32[2]") for line in lines) or "/variables/0" in missing
 
 
-def test_variables_that_are_not_there_are_listed_as_the_graph_declares_them(model: Path) -> None:
+def test_missing_variables_are_listed_as_the_graph_declares_them(model: Path) -> None:
     for path in (model / "variables").iterdir():
         path.unlink()
     document = run_json("model", model)
@@ -438,14 +438,14 @@ def test_variables_that_are_not_there_are_listed_as_the_graph_declares_them(mode
     assert "v float32[2] <- stored\\x1b MISSING" in lines_of(model)
 
 
-def test_meta_graphs_of_the_same_tags_and_none_at_all_are_listed(model: Path) -> None:
+def test_meta_graphs_with_the_same_tags_and_with_none_are_listed(model: Path) -> None:
     edit(model, lambda meta: meta.meta_info_def.tags.__delitem__(slice(1, None)))
     assert [meta["tags"] for meta in run_json("model", model)["meta_graphs"]] == [["serve"], ["serve"]]
     (model / "saved_model.pb").write_bytes(b"\x08\x01")
     assert run_json("model", model)["meta_graphs"] == []
 
 
-def test_assets_beside_operations_of_others_are_not_called_unused(model: Path) -> None:
+def test_assets_beside_custom_operations_are_not_called_unused(model: Path) -> None:
     edit(model, lambda meta: meta.graph_def.node.add(name="own", op="MyOwnOp") and None)
     assert run_json("model", model)["assets"][0]["used"] is None
     assert "asset: words.txt -> a:0 MISSING" in lines_of(model)
@@ -468,7 +468,7 @@ def test_a_damaged_model_is_listed_or_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("entry", corpus_entries("saved_model"))
 def test_every_model_of_the_corpus_is_listed(entry: dict[str, Any]) -> None:
     path = CORPUS / entry["path"]
-    if entry["name"] == "reviews_pbtxt":  # TensorFlow refuses it, too
+    if entry["name"] == "reviews_pbtxt":  # TensorFlow refuses it too
         assert run("model", path).exit_code == 3
         return
     document = run_json("model", path)
@@ -520,7 +520,7 @@ def tensors_in(value: Any) -> Iterator[tuple[str, str, str]]:
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("entry", corpus_entries("saved_model"))
-def test_all_that_saved_model_cli_shows_is_shown(entry: dict[str, Any], tensorflow: ModuleType) -> None:
+def test_whatever_saved_model_cli_shows_is_shown(entry: dict[str, Any], tensorflow: ModuleType) -> None:
     path = CORPUS / entry["path"]
     try:
         theirs = shown_by_tensorflow(tensorflow, path)

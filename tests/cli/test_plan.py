@@ -62,7 +62,7 @@ def test_errors_and_notes_are_on_stderr_and_errors_are_exit_code_1(model: str, p
     ]
 
 
-def test_what_is_no_plan_is_exit_code_2(model: str, plan: Path) -> None:
+def test_a_file_that_is_not_a_plan_is_exit_code_2(model: str, plan: Path) -> None:
     plan.write_text("version = 1\n[[step]]\ndorp = 'a'")
     result = run("plan", model, plan)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -71,7 +71,7 @@ def test_what_is_no_plan_is_exit_code_2(model: str, plan: Path) -> None:
     assert (error["type"], error["file"], error["step"]) == ("PlanError", str(plan), 1)
 
 
-def test_no_file_is_exit_code_4(model: str, tmp_path: Path) -> None:
+def test_a_missing_file_is_exit_code_4(model: str, tmp_path: Path) -> None:
     result = run("plan", model, tmp_path / "nothing.toml")
     assert result.exit_code == 4
     assert result.stderr == f"ckptfmt: {tmp_path / 'nothing.toml'}: no such file\n"
@@ -108,11 +108,21 @@ def test_the_inverse_is_written_and_undoes_the_plan(model: str, plan: Path, tmp_
             assert back[name].tobytes() == array.tobytes()
 
 
-def test_the_inverse_is_never_written_over_a_file(model: str, plan: Path) -> None:
+def test_the_inverse_replaces_a_file_only_with_overwrite(model: str, plan: Path) -> None:
     result = run("plan", model, plan, "--invert", plan)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == f"ckptfmt: {plan}: file exists (pass overwrite=True to replace it)\n"
+    assert result.stderr == f"ckptfmt: {plan}: file exists; pass --overwrite to replace it\n"
+    error = run_json("plan", model, plan, "--invert", plan, code=2)["error"]
+    assert (error["type"], error["file"]) == ("AlreadyExistsError", str(plan))
+    assert error["message"] == f"{plan}: file exists; pass --overwrite to replace it"
     assert plan.read_text() == PLAN
+    assert run("plan", model, plan, "--invert", plan, "--overwrite").exit_code == 0
+    assert plan.read_text() != PLAN
+
+
+def test_overwrite_needs_an_inverse(model: str, plan: Path) -> None:
+    result = run("plan", model, plan, "--overwrite")
+    assert (result.exit_code, "--overwrite goes with --invert" in result.stderr) == (2, True)
 
 
 def test_without_an_inverse_nothing_is_written(model: str, plan: Path, tmp_path: Path) -> None:

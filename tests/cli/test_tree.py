@@ -126,7 +126,7 @@ def test_a_variable_is_shown_in_full_below_its_layer() -> None:
     assert "optimizer  -> model/optimizer" in shown
 
 
-def test_things_that_are_no_variables_are_named() -> None:
+def test_attributes_other_than_variables_are_named() -> None:
     shown = [line.lstrip("|` -") for line in lines(golden.load("object").path)]
     assert "python  py_state  string []  17 B" in shown
     at = shown.index("table  (2 tensors, 1 parameter, 16 B)")
@@ -158,7 +158,7 @@ def test_json_says_what_a_variable_is() -> None:
     assert rows["v"]["slot"] is rows["v"]["reference"] is rows["opt"]["dtype"] is None
 
 
-def test_what_has_nothing_stored_is_hidden_unless_asked_for() -> None:
+def test_objects_without_tensors_are_hidden_unless_asked_for() -> None:
     path = golden.load("saved_model").path
     short, whole = run("tree", path), run("tree", path, "--all")
     hidden = len(whole.stdout.splitlines()) - len(short.stdout.splitlines())
@@ -195,7 +195,7 @@ def test_tensors_of_no_object_come_at_the_end(tmp_path: Path) -> None:
     assert check_totals(path)["unreached"] == ["stray"]
 
 
-def test_registered_savers_and_what_is_absent_are_told(tmp_path: Path) -> None:
+def test_registered_savers_and_absent_tensors_are_shown(tmp_path: Path) -> None:
     nodes = [
         encode_node([(1, "a"), (2, "b")]),
         encode_node(saver=("Custom>S", "a\x1b")),
@@ -231,7 +231,7 @@ def test_a_damaged_graph_is_an_error(tmp_path: Path) -> None:
     assert "child 'far' is node 7 of 1" in result.stderr
 
 
-def test_nothing_there_is_not_found(tmp_path: Path) -> None:
+def test_a_missing_path_is_not_found(tmp_path: Path) -> None:
     assert run("tree", tmp_path / "none").exit_code == 4
 
 
@@ -255,7 +255,7 @@ def test_a_checkpoint_without_objects_has_scopes() -> None:
     assert (rows["layer"]["keys"], rows["layer"]["tensors"]) == ([], 6)
 
 
-def test_scopes_are_whole_also_where_names_sort_between(tmp_path: Path) -> None:
+def test_scopes_are_whole_even_if_names_sort_between(tmp_path: Path) -> None:
     # "a-b" comes after "a" and before "a/c".
     path = write_bundle(tmp_path / "model", {name: np.zeros(1, np.float32) for name in ("a", "a-b", "a/c")})
     assert [line.partition("  float32")[0] for line in lines(path)[1:]] == ["|-- a", "|   `-- c", "`-- a-b"]
@@ -294,7 +294,7 @@ def test_a_chain_of_objects_is_cut(tmp_path: Path) -> None:
     assert run("tree", path, "--depth", 1001).exit_code == 2
 
 
-def test_a_reference_to_what_is_too_deep_has_no_path(tmp_path: Path) -> None:
+def test_a_reference_to_an_object_too_deep_has_no_path(tmp_path: Path) -> None:
     count = 2000
     chain = [encode_node([(i + 1, "n"), (count, "variables")]) for i in range(count)]
     path = write_objects(tmp_path, [*chain, encode_variable("end")], **{f"end{VALUE}": b""})

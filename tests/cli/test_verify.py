@@ -26,7 +26,7 @@ def spoil(path: str, at: int) -> None:
     Path(path).write_bytes(content)
 
 
-def test_what_is_intact_is_fine(model: str) -> None:
+def test_an_intact_checkpoint_is_fine(model: str) -> None:
     result = run("verify", model)
     assert result.exit_code == 0
     assert result.stdout.startswith("fine: 4 of 4 tensors intact, ")
@@ -75,7 +75,7 @@ def test_each_problem_is_one_line(model: str) -> None:
     assert [line.split(":")[:2] for line in result.stdout.splitlines()[:-1]] == [["error", " checksum"]] * 3
 
 
-def test_a_missing_shard_is_damage_and_one_line(model: str) -> None:
+def test_a_missing_shard_is_damage_on_one_line(model: str) -> None:
     Path(f"{model}.data-00001-of-00002").unlink()
     result = run("verify", model)
     assert result.exit_code == 3
@@ -91,7 +91,7 @@ def refuse(path: str) -> None:
     Path(path).mkdir()
 
 
-def test_a_file_that_the_system_refuses_is_not_readable_and_no_damage(model: str) -> None:
+def test_a_file_that_the_system_refuses_is_unreadable_not_damaged(model: str) -> None:
     refuse(f"{model}.data-00001-of-00002")
     result = run("verify", model)
     assert result.exit_code == 4
@@ -112,7 +112,7 @@ def test_a_file_that_the_system_refuses_does_not_hide_damage(model: str) -> None
     assert result.stdout.splitlines()[-1].startswith("damaged: 1 of 4 tensors intact, ")
 
 
-def test_warnings_beside_a_file_that_the_system_refuses_are_no_damage(model: str) -> None:
+def test_warnings_beside_a_file_that_the_system_refuses_are_not_damage(model: str) -> None:
     refuse(f"{model}.data-00001-of-00002")
     path = Path(f"{model}.data-00000-of-00002")
     path.write_bytes(path.read_bytes() + b"left over")
@@ -121,8 +121,8 @@ def test_warnings_beside_a_file_that_the_system_refuses_are_no_damage(model: str
     assert "warning: orphan: " in result.stdout
 
 
-def test_the_help_says_when_the_exit_code_is_that_of_no_damage() -> None:
-    assert 'it is 4 where all errors are "unreadable"' in " ".join(run("verify", "--help").stdout.split())
+def test_the_help_says_when_the_exit_code_is_4() -> None:
+    assert 'It is 4 if all errors are "unreadable"' in " ".join(run("verify", "--help").stdout.split())
 
 
 def test_a_short_shard_is_damage(model: str) -> None:
@@ -191,14 +191,14 @@ def test_off_a_terminal_there_is_no_progress_bar(model: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
-def test_what_is_fast_shows_no_progress_bar(model: str) -> None:
+def test_fast_work_shows_no_progress_bar(model: str) -> None:
     code, shown = on_terminal("verify", model)
     assert code == 0
     assert shown.startswith("fine: 4 of 4")
     assert "\x1b" not in shown
 
 
-def test_on_a_terminal_what_is_slow_shows_a_bar_on_stderr(
+def test_on_a_terminal_slow_work_shows_a_bar_on_stderr(
     model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress, "DELAY", 0)

@@ -1,4 +1,4 @@
-"""What functions of a SavedModel take and return, as JSON and, made of that, as text."""
+"""Calls: what functions of a SavedModel take and return, as JSON, and as text made from that."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ckptfmt.cli.render.text import escape, shape_text
 from ckptfmt.cli.render.values import number_json, values_json
 
 KIND = "kind"
-"""Key that tells what an object in JSON is, where it is no dict of the model's."""
+"""Key that tells what an object in JSON stands for."""
 
 MAX_VALUES = 1000
-"""Of larger arrays the values are left out."""
+"""Elements; the values of larger arrays are left out."""
 
 
 def describe_value(value: object) -> object:
@@ -66,13 +66,18 @@ def _labelled_text(name: str | None, value: object) -> str:
 
 
 def _text(value: Any, path: str | None) -> str:  # noqa: ANN401  (any JSON)
-    """A described value; ``path`` is what it is known by already, None where nobody asks for its name."""
+    """Return a described value as text.
+
+    ``path`` is the name that stands before it already, so that a tensor's own name is shown only if it is
+    another; None if names do not matter.
+    """
     if isinstance(value, list):
         return f"[{_items_text(enumerate(value), path)}]"
     if not isinstance(value, dict):
         return f"'{escape(value)}'" if isinstance(value, str) else repr(value)
     kind = value[KIND]
     if kind == "tensor":
+        # Exporters name a tensor after its parameter, or after the last part of its path.
         is_known = path is None or value["name"] in ("", path, path.rpartition("/")[2])
         own = "" if is_known else f" as {escape(value['name'])}"
         bounds = " within bounds" if "minimum" in value else ""

@@ -1,4 +1,4 @@
-"""Drawings: a graph as text that Graphviz or Mermaid draws."""
+"""Diagrams: a graph as text that Graphviz or Mermaid draws."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ckptfmt.cli.render.text import escape
 
 
 def dot_lines(graph: Graph) -> Iterator[str]:
-    """Return the lines of a DOT file: data flows along solid edges, control along dotted ones."""
+    """Iterate over the lines of a DOT file: data flows along solid edges, control along dotted ones."""
     yield "digraph {"
     yield "  rankdir=BT; node [shape=box, fontname=Helvetica];"
     for name, node in graph.items():
@@ -23,13 +23,17 @@ def dot_lines(graph: Graph) -> Iterator[str]:
 
 
 def _quoted(*lines: str) -> str:
-    """Lines as one quoted string, in which backslashes escape."""
+    """Return lines as one quoted string of DOT, in which backslashes escape."""
     escaped = (escape(line).replace("\\", "\\\\").replace('"', '\\"') for line in lines)
     return '"' + "\\n".join(escaped) + '"'
 
 
 def mermaid_lines(graph: Graph) -> Iterator[str]:
-    """Return the lines of a Mermaid flow chart; nodes are numbered, since names may have any characters."""
+    """Iterate over the lines of a Mermaid flow chart.
+
+    Nodes are numbered, since their names may have any characters. Edges from nodes that are not in the graph
+    are left out.
+    """
     numbers = {name: number for number, name in enumerate(graph)}
     yield "flowchart BT"
     for name, node in graph.items():
@@ -45,5 +49,5 @@ def mermaid_lines(graph: Graph) -> Iterator[str]:
 
 
 def _entities(text: str) -> str:
-    """Text in which no character has a meaning to Mermaid."""
+    """Return a text in which no character has a meaning to Mermaid."""
     return "".join(c if c.isalnum() or c in " _-./:" else f"#{ord(c)};" for c in escape(text))

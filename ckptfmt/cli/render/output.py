@@ -1,4 +1,4 @@
-"""Where output goes: data to stdout, talk to stderr."""
+"""Output streams: data goes to stdout, messages go to stderr."""
 
 from __future__ import annotations
 
@@ -15,56 +15,56 @@ from ckptfmt.storage.output import open_null
 _PIECE = 1 << 16
 """Characters written at a time."""
 
-_LINES = 1000
-"""Lines put together before they are written."""
+_BATCH = 1000
+"""Lines that are joined before they are written."""
 
 
 def prepare_streams() -> None:
-    """Let characters that an output's encoding does not have be escaped, not fail."""
+    """Escape characters that the encoding of an output does not have, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def on_terminal() -> bool:
-    """Whether data goes to a terminal, where a person reads it."""
+    """Return whether data goes to a terminal, where a person reads it."""
     return sys.stdout.isatty()
 
 
 def write(text: str) -> None:
     """Write text to stdout."""
-    # In pieces: unbuffered (python -u), a write cut short by a reader that goes away passes for a whole one.
+    # In pieces: with python -u, a write that is cut short because the reader went away counts as complete.
     for start in range(0, len(text), _PIECE):
         sys.stdout.write(text[start : start + _PIECE])
 
 
 def write_lines(lines: Iterable[str]) -> None:
-    """Write lines to stdout as they come, so that never all of them are held."""
+    """Write lines to stdout as they come, so that they never are all in memory."""
     lines = iter(lines)
-    while batch := list(islice(lines, _LINES)):
+    while batch := list(islice(lines, _BATCH)):
         batch.append("")
         write("\n".join(batch))
 
 
 def write_json(document: Mapping[str, object]) -> None:
-    """Write one JSON document to stdout, in ASCII: on one line for programs, indented on a terminal."""
+    """Write one JSON document to stdout, in ASCII: indented on a terminal, else on one line."""
     write(json.dumps(document, indent=2 if on_terminal() else None, allow_nan=False) + "\n")
 
 
 def note(message: str) -> None:
-    """Tell the user something on stderr, on one line; data that is still buffered goes out before."""
-    sys.stdout.flush()
+    """Write a message to stderr, on one line."""
+    sys.stdout.flush()  # so that the data written before it also appear before it
     sys.stderr.write(f"{one_line(message)}\n")
     sys.stderr.flush()
 
 
 def complain(message: str) -> None:
-    """Tell the user what went wrong, on one line of stderr that says who speaks."""
+    """Write to stderr what went wrong, on one line that begins with the program's name."""
     note(f"ckptfmt: {message}")
 
 
 def printable(text: str, fallback: str) -> str:
-    """Return ``text`` where the encoding of stdout has it, else ``fallback``."""
+    """Return ``text`` if the encoding of stdout has its characters, else ``fallback``."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -73,7 +73,7 @@ def printable(text: str, fallback: str) -> str:
 
 
 def discard_output() -> None:
-    """Send what is still to be written to nowhere, so that Python's last flush does not fail again."""
+    """Discard what is still buffered, so that Python's last flush does not fail again."""
     devnull = open_null()
     try:
         for stream in (sys.stdout, sys.stderr):

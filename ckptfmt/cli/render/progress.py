@@ -12,20 +12,23 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 DELAY = 0.5
-"""Seconds after which a bar appears; what is done sooner needs none, nor the time to import rich."""
+"""Seconds after which a bar appears. Work that is done sooner needs no bar, nor the time to import rich."""
 
 INTERVAL = 0.05
 """Seconds between two updates."""
 
 
 class ProgressBar:
-    """Shows bytes done on stderr if that is a terminal; a context manager, called as ``verify`` calls it."""
+    """Shows on stderr, if that is a terminal, how many bytes are done.
+
+    A context manager, and a function such as ``Checkpoint.verify`` takes as ``progress``.
+    """
 
     def __init__(self, label: str) -> None:
         self._label = label
         self._next = time.monotonic() + DELAY
         self._bar: tuple[Progress, TaskID] | None = None
-        # Without rich there is no bar: nobody waits for it to verify a file.
+        # Without rich there is no bar, which is no reason to fail.
         self._enabled = sys.stderr.isatty() and find_spec("rich") is not None
 
     def __call__(self, done: int, total: int) -> None:

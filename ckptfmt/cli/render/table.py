@@ -1,4 +1,4 @@
-"""Tables: drawn by rich on a terminal, tab-separated everywhere else."""
+"""Tables: drawn by rich on a terminal, tab-separated lines everywhere else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ckptfmt import errors
 from ckptfmt.cli.render.output import on_terminal, write, write_lines
 
 MAX_DRAWN = 1000
-"""Rich takes a tenth of a millisecond for a cell; longer tables are aligned without it."""
+"""Longer tables are aligned without rich, which takes a tenth of a millisecond for a cell."""
 
 RIGHT = ">"
 LEFT = "<"
@@ -19,18 +19,25 @@ LEFT = "<"
 def write_table(
     heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[str]], plain: Iterable[str]
 ) -> None:
-    """Write a table to stdout.
+    """Write a table to stdout: drawn on a terminal as by :func:`draw_table`, else the lines in ``plain``.
+
+    The lines are written as they come.
+    """
+    if on_terminal():
+        draw_table(heads, sides, rows)
+    else:
+        write_lines(plain)
+
+
+def draw_table(heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a table to a terminal.
 
     Parameters
     ----------
     heads, sides, rows
-        Titles, alignments (:data:`LEFT` or :data:`RIGHT`) and cells, safe to print, for a terminal.
-    plain
-        The lines to write where stdout is no terminal, one after the other as they come.
+        Titles, alignments (:data:`LEFT` or :data:`RIGHT`) and cells, safe to print.
     """
-    if not on_terminal():
-        write_lines(plain)
-    elif len(rows) > MAX_DRAWN:
+    if len(rows) > MAX_DRAWN:
         _align(heads, sides, rows)
     else:
         _draw(heads, sides, rows)
@@ -52,11 +59,12 @@ def _draw(heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[st
         raise errors.MissingDependencyError("rich", "cli") from None
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, (head, side) in enumerate(zip(heads, sides, strict=True)):
+        # The first column has the names, which may be longer than a line; the others stay whole.
         table.add_column(
             head, justify="right" if side == RIGHT else "left", overflow="fold", no_wrap=number > 0
         )
     for row in rows:
         # As Text: brackets in a name are no markup.
         table.add_row(*map(Text, row))
-    # NO_COLOR means no colour; take the bold titles for colour, too.
+    # NO_COLOR asks for no colour; bold titles are left out with it.
     Console(file=sys.stdout, color_system=None if os.environ.get("NO_COLOR") else "auto").print(table)

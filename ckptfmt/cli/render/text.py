@@ -1,4 +1,4 @@
-"""Text for people: what a file says, made safe to print, and sizes."""
+"""Text for people: names made safe to print, shapes, sizes and counts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def escape(text: str) -> str:
     r"""Return the text with everything escaped that does not print as itself.
 
     Control characters, bidirectional and other invisible ones, odd spaces and unpaired surrogates become
-    ``\t``, ``\x1b``, ``\u202e``; a byte that is not UTF-8, which the library keeps as a surrogate, ``\xff``.
-    A backslash is doubled, so that two names never look the same.
+    ``\t``, ``\x1b``, ``\u202e``. A byte that is not UTF-8, which the library keeps as a surrogate, becomes
+    ``\xff``. A backslash is doubled, so that two names never look the same.
     """
     if text.isprintable() and "\\" not in text:
         return text
@@ -22,7 +22,10 @@ def escape(text: str) -> str:
 
 
 def one_line(message: str) -> str:
-    """Return a message on one line and safe to print; what it quotes has been escaped by ``repr`` already."""
+    """Return a message on one line and safe to print.
+
+    Backslashes stay: names in messages are quoted with ``repr``, which has escaped them.
+    """
     if message.isprintable():
         return message
     return "".join(c if c.isprintable() else _escape(c) for c in message)
@@ -32,16 +35,17 @@ def _escape(char: str) -> str:
     code = ord(char)
     if char in _SHORT:
         return _SHORT[char]
-    if 0xDC80 <= code <= 0xDCFF:
+    if 0xDC80 <= code <= 0xDCFF:  # what Python's surrogateescape makes of the bytes 0x80 to 0xff
         return f"\\x{code - 0xDC00:02x}"
     if code < 0x80:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+# A listing of a million tensors has few different shapes.
 @lru_cache(maxsize=4096)
 def shape_text(shape: Sequence[int | None] | None) -> str:
-    """Return a shape without spaces: ``[3,?]``, of a scalar ``[]``, where it is not known ``[…]``."""
+    """Return a shape without spaces: ``[3,?]``, or ``[]`` for a scalar, or ``[…]`` if it is not known."""
     if shape is None:
         return "[…]"
     return f"[{','.join('?' if size is None else str(size) for size in shape)}]"
@@ -65,7 +69,7 @@ def count_text(count: int, noun: str) -> str:
 
 
 def aligned(rows: Iterable[tuple[str, str]]) -> str:
-    """Return labels and texts as lines, the texts below each other."""
+    """Return labels and texts as lines, with the texts in one column."""
     rows = list(rows)
     width = max(len(label) for label, _ in rows)
     return "".join(f"{label:<{width}}  {text}".rstrip() + "\n" for label, text in rows)

@@ -14,22 +14,23 @@ from ckptfmt.cli.render.table import MAX_DRAWN
 if TYPE_CHECKING:
     from rich.console import Console
 
-GUIDE = 4
-"""Columns that each level is moved to the right."""
+INDENT = 4
+"""Columns by which each level is moved to the right."""
 
 
 class Branch(NamedTuple):
-    """One line of a tree, below the last one before it that is one level higher."""
+    """One line of a tree. Its parent is the last line before it that is one level higher."""
 
     depth: int
     """Level, 0 for the root."""
     name: str
-    """Safe to print, as the details."""
+    """Safe to print."""
     details: str
+    """What stands after the name, safe to print."""
 
 
 def write_branches(branches: Sequence[Branch]) -> None:
-    """Write a tree to stdout, its lines given from top to bottom, the root first."""
+    """Write a tree to stdout; its lines are given from top to bottom, the root first."""
     if not on_terminal() or len(branches) > MAX_DRAWN:
         write_lines(_plain(branches))
         return
@@ -38,17 +39,17 @@ def write_branches(branches: Sequence[Branch]) -> None:
         from rich.console import Console
     except ModuleNotFoundError:
         raise errors.MissingDependencyError("rich", "cli") from None
-    # NO_COLOR means no colour; take bold and dim for colour, too.
+    # NO_COLOR asks for no colour; bold and dim are left out with it.
     console = Console(file=sys.stdout, color_system=None if os.environ.get("NO_COLOR") else "auto")
-    if GUIDE * max(branch.depth for branch in branches) > console.width // 2:
-        write_lines(_plain(branches))  # rich would have no room left to put names in
+    if INDENT * max(branch.depth for branch in branches) > console.width // 2:
+        write_lines(_plain(branches))  # rich would have no room left for the names
     else:
         _draw(branches, console)
 
 
 def _plain(branches: Sequence[Branch]) -> Iterator[str]:
-    """The lines in ASCII."""
-    guides = [""]
+    """Iterate over the lines in ASCII."""
+    guides = [""]  # for each level down to the current one, what its lines begin with
     for branch, is_last in zip(branches, _last_ones(branches), strict=True):
         depth = branch.depth
         text = f"{branch.name}  {branch.details}".rstrip()
@@ -61,17 +62,21 @@ def _plain(branches: Sequence[Branch]) -> Iterator[str]:
 
 
 def _last_ones(branches: Sequence[Branch]) -> list[bool]:
-    """For each branch whether it is the last one of those it hangs with."""
-    answers = []
-    follows: list[bool] = []  # for each level whether another one comes below
+    """Return for each branch whether it is the last child of its parent.
+
+    One pass from the bottom up: a branch is the last child if no branch of its level has been met since the
+    last one that is higher.
+    """
+    is_last = []
+    has_later: list[bool] = []  # for each level, whether a branch further down has the same parent
     for branch in reversed(branches):
         depth = branch.depth
-        del follows[depth + 1 :]
-        follows += [False] * (depth + 1 - len(follows))
-        answers.append(not follows[depth])
-        follows[depth] = True
-    answers.reverse()
-    return answers
+        del has_later[depth + 1 :]
+        has_later += [False] * (depth + 1 - len(has_later))
+        is_last.append(not has_later[depth])
+        has_later[depth] = True
+    is_last.reverse()
+    return is_last
 
 
 def _draw(branches: Sequence[Branch], console: Console) -> None:

@@ -1,4 +1,4 @@
-"""The values of a tensor, as text and as JSON."""
+"""Values of a tensor, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _NONFINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 @dataclass(frozen=True, slots=True)
 class PrintOptions:
-    """How values are printed; all but ``characters`` as in :func:`numpy.set_printoptions`."""
+    """How values are printed: as in :func:`numpy.set_printoptions`, besides ``characters``."""
 
     precision: int = 8
     threshold: int | None = 1000
-    """Arrays of more elements are summarised; None: none are."""
+    """Arrays of more elements are summarised; None for no array."""
     edgeitems: int = 3
     linewidth: int = 75
     characters: int | None = 200
-    """How much of a string is shown; None: all."""
+    """Characters of a string that are shown; None for all."""
 
 
 def builtin(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the array in a dtype that NumPy itself has; those of ml_dtypes fit into larger ones exactly."""
+    """Return the array in a dtype of NumPy's own; values of ml_dtypes fit exactly into larger ones."""
     if array.dtype.kind == "b":
         return array.view(np.uint8)
     if np.issubdtype(array.dtype, np.number):
@@ -62,7 +62,11 @@ def values_text(array: np.ndarray[Any, Any], options: PrintOptions) -> str:
 
 
 def _edges(array: np.ndarray[Any, Any], edgeitems: int) -> np.ndarray[Any, Any]:
-    """The elements that a summary shows, and in each dimension it shortens one more that it leaves out."""
+    """Return the elements that a summary shows, and one more in each dimension that it shortens.
+
+    NumPy then prints the same summary, of an array small enough to convert: the extra element makes it write
+    the dots.
+    """
     for axis, size in enumerate(array.shape):
         if size > 2 * edgeitems:
             ends = [*range(edgeitems + 1), *range(size - edgeitems, size)]
@@ -71,7 +75,7 @@ def _edges(array: np.ndarray[Any, Any], edgeitems: int) -> np.ndarray[Any, Any]:
 
 
 def _element_text(value: object, characters: int | None) -> str:
-    """An element that is no number."""
+    """Return an element that is not a number."""
     if isinstance(value, bytes):
         return quote(value, characters)
     if isinstance(value, Variant):
@@ -82,7 +86,7 @@ def _element_text(value: object, characters: int | None) -> str:
 
 
 def _dtype_name(array: np.ndarray[Any, Any]) -> str:
-    """The dtype of a tensor in a variant; of objects that of the first one."""
+    """Return the dtype of a tensor in a variant; for objects, what the first one is."""
     if not array.dtype.hasobject:
         return str(array.dtype)
     first = next(iter(array.flat), b"")
@@ -90,7 +94,8 @@ def _dtype_name(array: np.ndarray[Any, Any]) -> str:
 
 
 def quote(value: bytes, characters: int | None = None) -> str:
-    """Return bytes as quoted and escaped text, cut after so many characters."""
+    """Return bytes as quoted and escaped text, cut after ``characters``."""
+    # A character of UTF-8 has at most four bytes.
     head = value if characters is None else value[: 4 * characters + 4]
     text = head.decode("utf-8", "surrogateescape")[:characters]
     quoted = '"' + escape(text).replace('"', '\\"') + '"'
@@ -103,7 +108,7 @@ def quote(value: bytes, characters: int | None = None) -> str:
 
 
 def values_json(array: np.ndarray[Any, Any]) -> object:
-    """Return the values as nested lists, of a scalar as one value; see ``ckptfmt show --help``."""
+    """Return the values as nested lists, or one value for a scalar; see ``ckptfmt show --help``."""
     if array.dtype.hasobject:
         return _map(_element_json, array.tolist())
     if array.dtype.kind != "b":
@@ -117,7 +122,7 @@ def values_json(array: np.ndarray[Any, Any]) -> object:
 
 
 def number_json(value: object) -> object:
-    """Return a number for JSON, which has neither NaN nor infinity: these as strings; complex as a pair."""
+    """Return a number for JSON: NaN and infinities as strings, complex numbers as pairs."""
     if isinstance(value, complex):
         return [number_json(value.real), number_json(value.imag)]
     if isinstance(value, float) and not math.isfinite(value):
@@ -144,7 +149,7 @@ def _element_json(value: object) -> object:
 
 
 def bytes_json(value: bytes) -> object:
-    """Return bytes for JSON: text where they are UTF-8, else ``{"base64": …}``."""
+    """Return bytes for JSON: text if they are UTF-8, else ``{"base64": …}``."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

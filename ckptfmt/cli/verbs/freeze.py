@@ -1,8 +1,8 @@
-"""``ckptfmt freeze``: a graph in which variables are constants."""
+"""``ckptfmt freeze``: a graph whose variables have become constants."""
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,17 +12,18 @@ import click
 import ckptfmt
 from ckptfmt import MetaGraph, errors
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import check_target, json_option, overwrite_option, path_argument
+from ckptfmt.cli.options import comma_separated, json_option, overwrite_option, path_argument, tags_option
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import count_text, size_text
-from ckptfmt.filenames import SAVED_MODEL_FILES
+from ckptfmt.filenames import META_SUFFIX, SAVED_MODEL_FILES, V1_PATTERN_SUFFIX
+from ckptfmt.filetype.kinds import SPLIT, Holds
+from ckptfmt.filetype.paths import recognise_path
 from ckptfmt.storage.local import LOCAL
+from ckptfmt.storage.output import check_target
+from ckptfmt.text.quoting import listed
 
-_SHARDS = re.compile(r"-\?{5}-of-\d{5}\Z")
-"""The end of the prefix of a V1 checkpoint in shards; the graph beside it is called without."""
-
-DEFAULT = "serving_default"
-"""The signature that is frozen where nothing is said."""
+DEFAULT_SIGNATURE = "serving_default"
+"""The signature that is frozen unless the user names outputs or a signature."""
 
 
 @click.command(
@@ -39,19 +40,25 @@ DEFAULT = "serving_default"
 )
 @path_argument
 @click.option("-o", "--output", "target", required=True, metavar="FILE", help="The file to write.")
-@click.option("--outputs", metavar="NAME,NAME", help="The nodes or tensors to compute.")
-@click.option("--signature", metavar="NAME", help=f"Freeze the outputs of a signature ({DEFAULT}).")
-@click.option("--tags", metavar="TAG,TAG", help="Which meta graph of a SavedModel, where it has several.")
-@click.option("--graph", "graph_path", metavar="FILE", help="The graph, where it is not PREFIX.meta.")
-@click.option("--ema", is_flag=True, help="Take exponential moving averages where variables have them.")
+@click.option(
+    "--outputs", metavar="NAME,NAME", callback=comma_separated, help="The nodes or tensors to compute."
+)
+@click.option(
+    "--signature",
+    metavar="NAME",
+    help=f"Compute the outputs of this signature. [default: {DEFAULT_SIGNATURE}]",
+)
+@tags_option
+@click.option("--graph", "graph_path", metavar="FILE", help="Take the graph from this file, not PREFIX.meta.")
+@click.option("--ema", is_flag=True, help="Use the exponential moving averages of variables that have them.")
 @overwrite_option
 @json_option
 def command(
     path: str,
     target: str,
-    outputs: str | None,
+    outputs: list[str] | None,
     signature: str | None,
-    tags: str | None,
+    tags: list[str] | None,
     graph_path: str | None,
     ema: bool,
     overwrite: bool,
@@ -59,27 +66,27 @@ def command(
 ) -> int:
     """Write the graph of the model at PATH with its variables as constants, without TensorFlow.
 
-    PATH is a SavedModel directory, or leads to a checkpoint beside which its .meta file lies. The file that
-    is written is text where its name ends in .pbtxt. Only what the outputs need is kept and read.
+    PATH is a SavedModel directory, or leads to a checkpoint that has its .meta file beside it. The graph is
+    written as text if the name of its file ends in .pbtxt. Only what the outputs need is kept and read.
     """
     if outputs is not None and signature is not None:
-        raise click.UsageError("--outputs and --signature: only one of them at a time")
-    check_target(target, overwrite=overwrite)
-    with _opened(path, graph_path, None if tags is None else tags.split(",")) as (meta, variables):
-        wanted = _wanted(meta, outputs, signature)
+        raise click.UsageError("--outputs and --signature: pass only one of them")
+    check_target(target, overwrite=overwrite)  # before the work, which may take minutes
+    with _opened(path, graph_path, tags) as (meta, variables):
+        wanted = _outputs_of(meta, signature) if outputs is None else outputs
         values = variables.ema() if ema and isinstance(variables, ckptfmt.Tensors) else variables
         frozen = ckptfmt.freeze(meta, values, wanted)
+    # Its constants keep the files mapped that they are views of, though the checkpoint is closed.
     frozen.write(target, overwrite=overwrite)
     status = LOCAL.status(target)
-    size, count = 0 if status is None else status.size, frozen.ops["Const"]
+    size, constants = 0 if status is None else status.size, frozen.ops["Const"]
     if as_json:
         write_json(
-            {"file": target, "outputs": wanted, "nodes": len(frozen), "constants": count, "bytes": size}
+            {"file": target, "outputs": wanted, "nodes": len(frozen), "constants": constants, "bytes": size}
         )
     else:
-        note(
-            f"{target}: {count_text(len(frozen), 'node')}, {count_text(count, 'constant')}, {size_text(size)}"
-        )
+        counts = f"{count_text(len(frozen), 'node')}, {count_text(constants, 'constant')}"
+        note(f"{target}: {counts}, {size_text(size)}")
     return ExitCode.FINE
 
 
@@ -87,17 +94,18 @@ def command(
 def _opened(
     path: str, graph_path: str | None, tags: list[str] | None
 ) -> Iterator[tuple[MetaGraph, Mapping[str, Any]]]:
-    """The meta graph of a model, and its variables."""
+    """Open a model: its meta graph, and its variables."""
     if _is_saved_model(path):
+        # Tags choose the meta graph in the file that the graph comes from: --graph, or the SavedModel.
         with ckptfmt.open_saved_model(path, tags=tags if graph_path is None else None) as model:
             meta = model.meta_graph if graph_path is None else ckptfmt.read_meta_graph(graph_path, tags=tags)
             yield meta, {} if model.checkpoint is None else model.checkpoint
         return
     with ckptfmt.open(path) as checkpoint:
-        beside = _SHARDS.sub("", checkpoint.prefix) + ".meta"
+        beside = V1_PATTERN_SUFFIX.sub("", checkpoint.prefix) + META_SUFFIX
         if graph_path is None and LOCAL.path_type(beside) != "file":
             raise errors.CheckpointNotFoundError(
-                f"a checkpoint without its graph: {beside} is not there; see --graph",
+                f"a checkpoint without its graph: {beside} is missing; pass --graph",
                 file=checkpoint.prefix,
                 tried=[beside],
             )
@@ -105,31 +113,24 @@ def _opened(
 
 
 def _is_saved_model(path: str) -> bool:
-    """Whether a path is that of a SavedModel's directory, or of the message in it."""
-    path_type = LOCAL.path_type(path)
-    if path_type == "directory":
-        return any(name in SAVED_MODEL_FILES for name in LOCAL.list_directory(path).files)
-    if path_type != "file":
-        return False
-    try:
-        ckptfmt.open_saved_model(path).close()
-    except errors.UnsupportedError:
-        return False  # of another kind
-    except errors.GraphError:
+    """Return whether a path leads to a SavedModel: its directory, or the message in it, even if damaged."""
+    if LOCAL.path_type(path) == "file" and os.path.basename(path) in SAVED_MODEL_FILES:
         return True
-    return True
+    kind = recognise_path(LOCAL, path)
+    return kind is not None and (kind is SPLIT or kind.holds is Holds.SAVED_MODEL)
 
 
-def _wanted(meta: MetaGraph, outputs: str | None, signature: str | None) -> list[str]:
-    """The outputs to freeze."""
-    if outputs is not None:
-        return [name for name in outputs.split(",") if name]
+def _outputs_of(meta: MetaGraph, signature: str | None) -> list[str]:
+    """Return the tensors that a signature computes."""
     signatures = meta.signatures
-    name = signature or DEFAULT
+    name = signature or DEFAULT_SIGNATURE
     if signature is None and name not in signatures:
-        there = ", ".join(map(repr, signatures)) or "none"
-        raise click.UsageError(f"--outputs or --signature is needed; signatures: {there}")
+        known = listed(signatures, 20) or "none"
+        raise click.UsageError(f"--outputs or --signature is needed; signatures: {known}")
     tensors = [info.tensor for info in signatures[name].outputs.values()]
-    if not all(isinstance(tensor, str) for tensor in tensors):
-        raise click.UsageError(f"signature {name!r} has outputs of several tensors: name them with --outputs")
-    return [tensor for tensor in tensors if isinstance(tensor, str)]
+    names = [tensor for tensor in tensors if isinstance(tensor, str)]
+    if len(names) < len(tensors):
+        raise click.UsageError(
+            f"signature {name!r} has sparse or composite outputs: name their tensors with --outputs"
+        )
+    return names

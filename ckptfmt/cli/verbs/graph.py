@@ -12,17 +12,22 @@ import numpy as np
 import ckptfmt
 from ckptfmt import DType, FunctionCall, Graph, GraphNode, GraphTensor, errors
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import json_option, path_argument
+from ckptfmt.cli.options import json_option, path_argument, tags_option
 from ckptfmt.cli.render.diagram import dot_lines, mermaid_lines
 from ckptfmt.cli.render.output import on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, RIGHT, write_table
 from ckptfmt.cli.render.text import aligned, count_text, escape, shape_text, size_text
-
-MAX_SHOWN = 1_000_000
-"""Elements of which some are shown; a constant of a few bytes can have any number."""
+from ckptfmt.text.closest import closest_names
+from ckptfmt.text.patterns import matcher
 
 MAX_LISTED = 20
-"""Inputs and outputs that a summary lists."""
+"""Inputs, outputs and items of a list that a summary shows."""
+
+MAX_CHARACTERS = 500
+"""Characters of an attribute's value that are shown."""
+
+MAX_ELEMENTS = 1_000_000
+"""Larger arrays in attributes are not shown: a constant of a few bytes can have any number of elements."""
 
 
 @click.command(
@@ -44,9 +49,9 @@ MAX_LISTED = 20
     """,
 )
 @path_argument
-@click.option("--tags", metavar="TAG,TAG", help="Which meta graph of a SavedModel, where it has several.")
+@tags_option
 @click.option("--nodes", "pattern", metavar="PATTERN", help="List the nodes whose names match a glob.")
-@click.option("--node", "name", metavar="NAME", help="Show one node with its attributes and who takes it.")
+@click.option("--node", "name", metavar="NAME", help="Show one node: its attributes, and the nodes it feeds.")
 @click.option("--consts", is_flag=True, help="List the constants: dtype, shape and size.")
 @click.option("--functions", is_flag=True, help="List the functions of the library.")
 @click.option(
@@ -58,7 +63,7 @@ MAX_LISTED = 20
 @json_option
 def command(
     path: str,
-    tags: str | None,
+    tags: list[str] | None,
     pattern: str | None,
     name: str | None,
     consts: bool,
@@ -68,8 +73,8 @@ def command(
 ) -> int:
     """Show what is in the graph at PATH, without TensorFlow and without running it.
 
-    PATH is a GraphDef or frozen graph, a .meta file or a SavedModel, serialized or as text, told apart by
-    what is in it, or the directory of a SavedModel.
+    PATH is a GraphDef or frozen graph, a .meta file or a SavedModel, serialized or as text, or the directory
+    of a SavedModel. The content of a file tells which it is.
     """
     chosen = [
         option
@@ -83,10 +88,10 @@ def command(
         if given
     ]
     if len(chosen) > 1:
-        raise click.UsageError(f"{' and '.join(chosen)}: only one of them at a time")
-    graph = ckptfmt.read_graph(path, tags=None if tags is None else filter(None, tags.split(",")))
+        raise click.UsageError(f"{' and '.join(chosen)}: pass only one of them")
+    graph = ckptfmt.read_graph(path, tags=tags)
     if target is not None:
-        _write_as(graph, target)
+        _write_graph(graph, target)
     elif pattern is not None:
         _write_nodes(graph, pattern, as_json=as_json)
     elif name is not None:
@@ -103,11 +108,11 @@ def command(
 # --- the graph itself ------------------------------------------------------------------------------------
 
 
-def _write_as(graph: Graph, target: str) -> None:
+def _write_graph(graph: Graph, target: str) -> None:
     if target == "pb":
         if on_terminal():
             raise click.UsageError("--to pb: a terminal cannot show it; redirect it to a file")
-        sys.stdout.flush()
+        sys.stdout.flush()  # bytes go past the text layer and its buffer
         sys.stdout.buffer.write(graph.to_bytes())
     elif target == "pbtxt":
         write(graph.to_text())
@@ -123,52 +128,53 @@ def _write_as(graph: Graph, target: str) -> None:
 
 
 def _write_summary(graph: Graph, *, as_json: bool) -> None:
-    versions = graph.versions
-    custom = graph.custom_ops
     sizes = [graph.constants.entry(name).nbytes for name in graph.constants]
-    inputs, outputs = graph.inputs, graph.outputs
     if as_json:
-        write_json(
-            {
-                "file": graph.file,
-                "nodes": len(graph),
-                "producer": versions.producer,
-                "min_consumer": versions.min_consumer,
-                "ops": dict(graph.ops.most_common()),
-                "custom_ops": dict(custom),
-                "inputs": [
-                    {**_describe_tensor(graph.tensor(node.name)), "name": node.name} for node in inputs
-                ],
-                "outputs": [node.name for node in outputs],
-                "functions": len(graph.functions),
-                "constants": {"count": len(sizes), "bytes": sum(sizes)},
-            }
-        )
+        write_json(_summary_json(graph, sizes))
         return
-    rows = [
-        ("nodes", f"{len(graph):,}"),
-        ("constants", f"{len(sizes):,}, {size_text(sum(sizes))}"),
-        ("functions", f"{len(graph.functions):,}"),
-        ("versions", f"written by {versions.producer}, read by {versions.min_consumer} and later"),
-        *(
-            ("input", f"{escape(node.name)}  {_kind_text(graph.tensor(node.name))}")
-            for node in inputs[:MAX_LISTED]
-        ),
-        *([("input", f"… {len(inputs)} in all")] if len(inputs) > MAX_LISTED else []),
-        *(("output", f"{escape(node.name)}  {escape(node.op)}") for node in outputs[:MAX_LISTED]),
-        *([("output", f"… {len(outputs)} in all")] if len(outputs) > MAX_LISTED else []),
-        *(("not TensorFlow's", f"{escape(op)}  {count}") for op, count in custom.items()),
-    ]
-    write(aligned(rows))
+    write(aligned(_summary_lines(graph, sizes)))
     write("\n")
     ops = [(f"{count:,}", escape(op)) for op, count in graph.ops.most_common()]
     write_table(("count", "op"), (RIGHT, LEFT), ops, map("\t".join, ops))
 
 
+def _summary_json(graph: Graph, sizes: list[int]) -> dict[str, object]:
+    return {
+        "file": graph.file,
+        "nodes": len(graph),
+        "producer": graph.versions.producer,
+        "min_consumer": graph.versions.min_consumer,
+        "ops": dict(graph.ops.most_common()),
+        "custom_ops": dict(graph.custom_ops),
+        "inputs": [{**_describe_tensor(graph.tensor(node.name)), "name": node.name} for node in graph.inputs],
+        "outputs": [node.name for node in graph.outputs],
+        "functions": len(graph.functions),
+        "constants": {"count": len(sizes), "bytes": sum(sizes)},
+    }
+
+
+def _summary_lines(graph: Graph, sizes: list[int]) -> list[tuple[str, str]]:
+    versions, inputs, outputs = graph.versions, graph.inputs, graph.outputs
+    return [
+        ("nodes", f"{len(graph):,}"),
+        ("constants", f"{len(sizes):,}, {size_text(sum(sizes))}"),
+        ("functions", f"{len(graph.functions):,}"),
+        ("versions", f"written by {versions.producer}, read by {versions.min_consumer} and later"),
+        *(
+            ("input", f"{escape(node.name)}  {_type_text(graph.tensor(node.name))}")
+            for node in inputs[:MAX_LISTED]
+        ),
+        *([("input", f"… {len(inputs)} in all")] if len(inputs) > MAX_LISTED else []),
+        *(("output", f"{escape(node.name)}  {escape(node.op)}") for node in outputs[:MAX_LISTED]),
+        *([("output", f"… {len(outputs)} in all")] if len(outputs) > MAX_LISTED else []),
+        *(("not TensorFlow's", f"{escape(op)}  {count}") for op, count in graph.custom_ops.items()),
+    ]
+
+
 # --- nodes -----------------------------------------------------------------------------------------------
 
 
-def _describe(node: GraphNode) -> dict[str, object]:
+def _describe_node(node: GraphNode) -> dict[str, object]:
     return {
         "name": node.name,
         "op": node.op,
@@ -183,12 +189,12 @@ def _input_names(node: GraphNode) -> str:
 
 
 def _write_nodes(graph: Graph, pattern: str, *, as_json: bool) -> None:
-    names = list(filter(ckptfmt.name_matcher([pattern]), graph))
-    if not names:
-        raise errors.NameNotFoundError(pattern, file=graph.file or "graph", noun="node")
-    nodes = [graph[name] for name in names]
+    nodes = [graph[name] for name in filter(matcher([pattern]), graph)]
+    if not nodes:
+        close = closest_names(pattern, graph)
+        raise errors.NameNotFoundError(pattern, file=graph.file or "graph", noun="node", close_matches=close)
     if as_json:
-        write_json({"nodes": [_describe(node) for node in nodes]})
+        write_json({"nodes": [_describe_node(node) for node in nodes]})
         return
     rows = ((escape(node.name), escape(node.op), escape(_input_names(node))) for node in nodes)
     _write_rows(("node", "op", "inputs"), (LEFT, LEFT, LEFT), rows)
@@ -200,10 +206,16 @@ def _write_node(graph: Graph, name: str, *, as_json: bool) -> None:
     node = graph[name.partition(":")[0]]
     outputs = list(itertools.islice(graph.tensors(node.name), MAX_LISTED))
     attributes = {key: _value_text(value) for key, value in node.attributes.items()}
-    takers = [taker.name for taker in graph.consumers(node.name)]
+    consumers = [consumer.name for consumer in graph.consumers(node.name)]
     if as_json:
-        described = [_describe_tensor(tensor) for tensor in outputs]
-        write_json({**_describe(node), "outputs": described, "attributes": attributes, "consumers": takers})
+        write_json(
+            {
+                **_describe_node(node),
+                "outputs": [_describe_tensor(tensor) for tensor in outputs],
+                "attributes": attributes,
+                "consumers": consumers,
+            }
+        )
         return
     rows = [
         ("node", escape(node.name)),
@@ -211,8 +223,8 @@ def _write_node(graph: Graph, name: str, *, as_json: bool) -> None:
         *([("device", escape(node.device))] if node.device else []),
         *(("input", escape(str(output))) for output in node.inputs),
         *(("after", escape(control)) for control in node.control_inputs),
-        *(("output", f"{escape(tensor.name)}  {_kind_text(tensor)}") for tensor in outputs),
-        *(("for", escape(taker)) for taker in takers),
+        *(("output", f"{escape(tensor.name)}  {_type_text(tensor)}") for tensor in outputs),
+        *(("for", escape(consumer)) for consumer in consumers),
         *((escape(key), escape(text)) for key, text in attributes.items()),
     ]
     write(aligned(rows))
@@ -223,18 +235,14 @@ def _describe_tensor(tensor: GraphTensor) -> dict[str, object]:
     return {"name": tensor.name, "dtype": dtype, "shape": tensor.shape}
 
 
-def _kind_text(tensor: GraphTensor) -> str:
+def _type_text(tensor: GraphTensor) -> str:
     return f"{'?' if tensor.dtype is None else tensor.dtype.name}{shape_text(tensor.shape)}"
 
 
 def _value_text(value: object) -> str:
-    """A value of an attribute, not all of a large one."""
+    """Return the value of an attribute, shortened if it is long."""
     if isinstance(value, np.ndarray):
-        dtype = "string" if value.dtype.hasobject else value.dtype.name
-        shown = (
-            np.array2string(value, threshold=20, edgeitems=3).replace("\n", " ") if value.size < 1e6 else "…"
-        )
-        return f"{dtype}{shape_text(value.shape)} {shown}"
+        return _array_text(value)
     if isinstance(value, DType):
         return value.name
     if isinstance(value, list):
@@ -243,37 +251,45 @@ def _value_text(value: object) -> str:
     if isinstance(value, FunctionCall):
         return f"function {value.name}"
     text = repr(value)
-    return text if len(text) <= 500 else f"{text[:500]}…"
+    return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]}…"
+
+
+def _array_text(array: np.ndarray) -> str:
+    dtype = "string" if array.dtype.hasobject else array.dtype.name
+    is_small = array.size < MAX_ELEMENTS
+    values = np.array2string(array, threshold=20, edgeitems=3).replace("\n", " ") if is_small else "…"
+    return f"{dtype}{shape_text(array.shape)} {values}"
 
 
 # --- constants and functions -----------------------------------------------------------------------------
 
 
 def _write_constants(graph: Graph, *, as_json: bool) -> None:
-    found = [graph.constants.entry(name) for name in graph.constants]
+    entries = [graph.constants.entry(name) for name in graph.constants]
     if as_json:
-        write_json({"constants": [{**entry._asdict(), "dtype": entry.dtype.name} for entry in found]})
+        write_json({"constants": [{**entry._asdict(), "dtype": entry.dtype.name} for entry in entries]})
         return
-    heads, sides = ("constant", "dtype", "shape", "size"), (LEFT, LEFT, LEFT, RIGHT)
     size = size_text if on_terminal() else str
-    rows = ((escape(one.name), one.dtype.name, shape_text(one.shape), size(one.nbytes)) for one in found)
-    _write_rows(heads, sides, rows)
+    rows = (
+        (escape(each.name), each.dtype.name, shape_text(each.shape), size(each.nbytes)) for each in entries
+    )
+    _write_rows(("constant", "dtype", "shape", "size"), (LEFT, LEFT, LEFT, RIGHT), rows)
 
 
 def _write_functions(graph: Graph, *, as_json: bool) -> None:
-    functions = graph.functions
-    found = [
+    calls = graph.functions.calls
+    functions = [
         {
             "name": name,
             "inputs": [argument.name for argument in function.inputs],
             "outputs": [argument.name for argument in function.outputs],
             "nodes": len(function.nodes),
-            "calls": sorted(functions.calls[name]),
+            "calls": sorted(calls[name]),
         }
-        for name, function in functions.items()
+        for name, function in graph.functions.items()
     ]
     if as_json:
-        write_json({"functions": found})
+        write_json({"functions": functions})
         return
     rows = (
         (
@@ -281,14 +297,14 @@ def _write_functions(graph: Graph, *, as_json: bool) -> None:
             str(len(function.inputs)),
             str(len(function.outputs)),
             str(len(function.nodes)),
-            escape(", ".join(sorted(functions.calls[name]))),
+            escape(", ".join(sorted(calls[name]))),
         )
-        for name, function in functions.items()
+        for name, function in graph.functions.items()
     )
     heads = ("function", "inputs", "outputs", "nodes", "calls")
     _write_rows(heads, (LEFT, RIGHT, RIGHT, RIGHT, LEFT), rows)
 
 
 def _write_rows(heads: tuple[str, ...], sides: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    found = list(rows)
-    write_table(heads, sides, found, map("\t".join, found))
+    cells = list(rows)
+    write_table(heads, sides, cells, map("\t".join, cells))

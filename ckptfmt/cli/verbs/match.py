@@ -1,8 +1,8 @@
-"""``ckptfmt match``: whether a checkpoint has what somebody wants from it."""
+"""``ckptfmt match``: how one checkpoint would restore into another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import click
@@ -10,18 +10,18 @@ import click
 import ckptfmt
 from ckptfmt import Match, Mismatch, Spec
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import json_option
-from ckptfmt.cli.render.output import note, on_terminal, write, write_json
-from ckptfmt.cli.render.table import LEFT, write_table
+from ckptfmt.cli.options import json_option, overwrite_option
+from ckptfmt.cli.render.output import note, on_terminal, write, write_json, write_lines
+from ckptfmt.cli.render.table import LEFT, draw_table
 from ckptfmt.cli.render.text import escape
-from ckptfmt.storage.local import LOCAL
+from ckptfmt.storage.output import check_target
 
 NOTHING = "-"
-"""What is shown for a tensor that only one side has."""
+"""Stands for the side that does not have a tensor."""
 
 
-class FindingRow(NamedTuple):
-    """A tensor that does not match."""
+class MismatchRow(NamedTuple):
+    """One line: a tensor that does not match."""
 
     kind: str
     """``missing``, ``unused``, ``shape`` or ``dtype``."""
@@ -31,17 +31,17 @@ class FindingRow(NamedTuple):
     want: Spec | None
     """What is wanted."""
     stored: str | None = None
-    """The name in the checkpoint, where it has the tensor."""
+    """The name in the checkpoint; None if it does not have the tensor."""
 
     def cells(self) -> tuple[str, ...]:
-        """Return the columns of its line."""
+        """Return the columns of the line."""
         name = escape(self.name)
         if self.stored not in (None, self.name):
             name += f" <- {escape(self.stored or '')}"
-        return self.kind, name, _text(self.got), _text(self.want)
+        return self.kind, name, _spec_text(self.got), _spec_text(self.want)
 
     def describe(self) -> dict[str, object]:
-        """Return it for JSON."""
+        """Return the row for JSON."""
         specs = {"got": self.got, "want": self.want}
         return {"kind": self.kind, "name": self.name, "stored": self.stored} | {
             side: spec and {"dtype": spec.dtype and spec.dtype.name, "shape": spec.shape}
@@ -49,9 +49,13 @@ class FindingRow(NamedTuple):
         }
 
 
+def _spec_text(spec: Spec | None) -> str:
+    return NOTHING if spec is None else str(spec)
+
+
 @click.command(
     "match",
-    short_help="Compare a checkpoint with what is wanted from it.",
+    short_help="Show how one checkpoint would restore into another.",
     epilog="""\b
     Examples:
       ckptfmt match training/ other-run/
@@ -60,8 +64,8 @@ class FindingRow(NamedTuple):
 
     JSON: {"matched": {WANTED: STORED}, "mismatches": [{"kind", "name", "stored", "got": {"dtype", "shape"},
     "want": {"dtype", "shape"}}], "totals": {"matched", "missing", "shape", "dtype", "unused"}, "ok"}.
-    "stored" and "got" are null of what is missing, "want" of what is unused; a dtype, a shape or a size is
-    null where any will do. "ok" is what the exit code says.
+    "stored" and "got" are null for a missing tensor, "want" for an unused one; a dtype, a shape or a size is
+    null if any will do. "ok" is true if the exit code is 0.
     """,
 )
 @click.argument("path", metavar="CHECKPOINT")
@@ -70,67 +74,62 @@ class FindingRow(NamedTuple):
     "--propose",
     "plan_path",
     metavar="FILE",
-    help="Write a plan (TOML) of likely renames, casts and transpositions to a new file, for you to review.",
+    help="Write a plan (TOML) of likely renames, casts and transpositions to a file, for you to review.",
 )
-@click.option("--expect-partial", is_flag=True, help="Tensors that are left unused are fine.")
+@overwrite_option
+@click.option("--expect-partial", is_flag=True, help="Accept unused tensors.")
 @json_option
-def command(path: str, expected: str, plan_path: str | None, expect_partial: bool, as_json: bool) -> int:
-    """Tell how CHECKPOINT meets EXPECTED, as a restore by TensorFlow would, without reading a tensor.
+def command(
+    path: str, expected: str, plan_path: str | None, overwrite: bool, expect_partial: bool, as_json: bool
+) -> int:
+    """Show how CHECKPOINT would restore into EXPECTED in TensorFlow, without reading a tensor.
 
     EXPECTED is another checkpoint, a .meta file (the variables that its Saver restores) or a safetensors
-    file, told apart by what is in them. Two checkpoints of tf.train.Checkpoint are compared object by object,
-    whatever their keys; else names count.
+    file; its content tells which. Two checkpoints of tf.train.Checkpoint are compared object by object,
+    whatever their keys; any others are compared by name.
 
-    Each tensor that does not match is one line: kind (missing, shape, dtype, unused), name, what the
-    checkpoint has and what is wanted; off a terminal separated by tabs, the summary then goes to stderr. One
-    wrong in shape and dtype has two lines. Where it is found under another name, that follows as
-    "name <- name in the checkpoint". The exit code is 1 where there is any line, but with --expect-partial
-    not for unused ones.
+    Each line is one tensor that does not match: kind (missing, shape, dtype, unused), name, what the
+    checkpoint has and what is wanted. A tensor of the wrong shape and the wrong dtype has two lines. If it
+    has another name in the checkpoint, that follows as "name <- name in the checkpoint". Off a terminal the
+    columns are separated by tabs, and the summary goes to stderr. The exit code is 1 if there is any line;
+    with --expect-partial, lines of unused tensors do not count.
     """
-    if plan_path is not None and LOCAL.path_type(plan_path) is not None:
-        raise click.UsageError(f"--propose: {plan_path!r} exists and is not overwritten")
+    if overwrite and plan_path is None:
+        raise click.UsageError("--overwrite goes with --propose")
+    if plan_path is not None:
+        check_target(plan_path, overwrite=overwrite)
     result = ckptfmt.match(path, expected)
     ok = result.restorable if expect_partial else result.ok
-    rows = list(_rows(result))
-    totals = _totals(result)
     if as_json:
-        write_json(
-            {
-                "matched": dict(result.matched),
-                "mismatches": [row.describe() for row in rows],
-                "totals": totals,
-                "ok": ok,
-            }
-        )
+        write_json(_to_json(result, ok=ok))
     else:
-        _write(rows, totals)
+        _write_text(result)
     if plan_path is not None:
-        plan = result.propose()
-        plan.write(plan_path)
+        result.propose().write(plan_path, overwrite=overwrite)
         proposed = len(result.proposals)
-        note(
-            f"{plan_path}: {proposed:,} of {proposed + _left(result):,} proposed; review it before it is used"
-        )
+        total = proposed + _without_proposal(result)
+        note(f"{plan_path}: {proposed:,} of {total:,} proposed; review it before you use it")
     return ExitCode.FINE if ok else ExitCode.FINDING
 
 
-def _left(result: Match) -> int:
-    """How many tensors that are missing or wrong have no proposal."""
+def _without_proposal(result: Match) -> int:
+    """Return how many missing or mismatched tensors have no proposal."""
     wanted = {*result.missing, *(misfit.name for misfit in (*result.wrong_shape, *result.wrong_dtype))}
     return len(wanted.difference(proposal.wanted for proposal in result.proposals))
 
 
-def _rows(result: Match) -> Iterator[FindingRow]:
+def _rows(result: Match) -> Iterator[MismatchRow]:
     for name in result.missing:
-        yield FindingRow("missing", name, None, result.wanted[name])
-    misfits: tuple[tuple[str, Mismatch], ...] = (
-        *(("shape", misfit) for misfit in result.wrong_shape),
-        *(("dtype", misfit) for misfit in result.wrong_dtype),
+        yield MismatchRow("missing", name, None, result.wanted[name])
+    misfits: tuple[tuple[str, Sequence[Mismatch]], ...] = (
+        ("shape", result.wrong_shape),
+        ("dtype", result.wrong_dtype),
     )
-    for kind, misfit in misfits:
-        yield FindingRow(kind, misfit.name, misfit.got, misfit.want, misfit.stored)
+    for kind, misfits_of_kind in misfits:
+        for misfit in misfits_of_kind:
+            yield MismatchRow(kind, misfit.name, misfit.got, misfit.want, misfit.stored)
     for name in result.unused:
-        yield FindingRow("unused", name, result.stored[name], None, name)
+        yield MismatchRow("unused", name, result.stored[name], None, name)
 
 
 def _totals(result: Match) -> dict[str, int]:
@@ -143,17 +142,24 @@ def _totals(result: Match) -> dict[str, int]:
     }
 
 
-def _write(rows: list[FindingRow], totals: dict[str, int]) -> None:
-    summary = ", ".join(f"{count:,} {kind}" for kind, count in totals.items() if count or kind == "matched")
+def _to_json(result: Match, *, ok: bool) -> dict[str, object]:
+    return {
+        "matched": dict(result.matched),
+        "mismatches": [row.describe() for row in _rows(result)],
+        "totals": _totals(result),
+        "ok": ok,
+    }
+
+
+def _write_text(result: Match) -> None:
+    """Write a table and the summary on a terminal, else lines, and the summary to stderr."""
+    counts = _totals(result).items()
+    summary = ", ".join(f"{count:,} {kind}" for kind, count in counts if count or kind == "matched")
+    rows = [row.cells() for row in _rows(result)]
     if on_terminal():
         if rows:
-            heads = ("kind", "name", "got", "want")
-            write_table(heads, [LEFT] * len(heads), [row.cells() for row in rows], ())
+            draw_table(("kind", "name", "got", "want"), (LEFT, LEFT, LEFT, LEFT), rows)
         write(f"{summary}\n")
     else:
-        write_table((), (), (), ("\t".join(row.cells()) for row in rows))
+        write_lines(map("\t".join, rows))
         note(summary)
-
-
-def _text(spec: Spec | None) -> str:
-    return NOTHING if spec is None else str(spec)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 
 import click
 
 import ckptfmt
-from ckptfmt import Entry, Plan, Spec, errors
+from ckptfmt import Checkpoint, Entry, Plan, Spec, errors
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import json_option, path_argument
-from ckptfmt.cli.render.output import note, on_terminal, write, write_json
-from ckptfmt.cli.render.table import LEFT, write_table
+from ckptfmt.cli.options import json_option, overwrite_option, path_argument
+from ckptfmt.cli.render.output import note, on_terminal, write, write_json, write_lines
+from ckptfmt.cli.render.table import LEFT, draw_table
 from ckptfmt.cli.render.text import count_text, escape
-from ckptfmt.storage.local import LOCAL
+from ckptfmt.plans.plan import Fate, Finding
+from ckptfmt.storage.output import check_target
 
 _NOTHING = "-"
-"""What stands for no target."""
+"""Stands for the targets of a tensor that has none."""
 
 _UNKNOWN = "?"
-"""What stands for the dtype and shape of what cannot be made."""
+"""Stands for the dtype and shape of a target that the plan cannot make."""
 
 
 @click.command(
@@ -34,9 +37,9 @@ _UNKNOWN = "?"
       ckptfmt plan training/ to_flax.toml --invert back.toml
 
     JSON: {"prefix", "format", "ok", "tensors": [{"name", "fate", "targets": [{"name", "dtype", "shape"}],
-    "steps"}], "findings": [{"severity", "step", "message", "names"}]}. "ok" is true where no finding is an
-    error; "steps" are numbers from 1; "step" is null where a finding is about the plan as a whole, "dtype"
-    and "shape" where the plan does not fit.
+    "steps"}], "findings": [{"severity", "step", "message", "names"}]}. "ok" is true if no finding is an
+    error; "steps" are numbers from 1; "step" is null if a finding is about the plan as a whole, "dtype" and
+    "shape" if the plan does not fit.
     """,
 )
 @path_argument
@@ -45,75 +48,95 @@ _UNKNOWN = "?"
     "--invert",
     "inverse_path",
     metavar="OUT.toml",
-    help="Write the plan that undoes PLAN.toml for this checkpoint. A file is never overwritten.",
+    help="Write the plan that undoes PLAN.toml for this checkpoint.",
 )
+@overwrite_option
 @json_option
-def command(path: str, plan_path: str, inverse_path: str | None, as_json: bool) -> int:
+def command(path: str, plan_path: str, inverse_path: str | None, overwrite: bool, as_json: bool) -> int:
     """Show what the plan in the file PLAN.toml would make of each tensor of the checkpoint at PATH.
 
-    One line for each tensor: its name, its fate (kept, changed, dropped, partly dropped, or lost where the
-    plan is wrong), and of what it becomes or becomes part of the names, each followed by dtype and shape
-    (float32[3,4], or ? where the plan does not fit); all separated by tabs off a terminal. Nothing is read
-    but the index, and nothing of the checkpoint is changed.
+    Each line is one tensor: its name, its fate (kept, changed, dropped, partly dropped, or lost if the plan
+    is wrong), and the tensors it becomes or becomes part of, each followed by its dtype and shape
+    (float32[3,4], or ? if the plan does not fit); off a terminal these are separated by tabs. Only the index
+    is read, and the checkpoint is never changed.
 
-    What is wrong follows on stderr, one finding a line: "error: ..." where tensors are used twice, names are
-    made twice, a step matches nothing or does not fit; "note: ..." where casts may change values and the
-    like. The exit code is 1 where there are errors, and 2 where PLAN.toml is no plan.
+    Findings follow on stderr, one a line: "error: ..." if tensors are used twice, names are made twice, or a
+    step matches nothing or does not fit; "note: ..." if, for example, a cast may change values. The exit
+    code is 1 if there are errors, and 2 if PLAN.toml is not a plan.
     """
+    if overwrite and inverse_path is None:
+        raise click.UsageError("--overwrite goes with --invert")
     plan = ckptfmt.read_plan(plan_path)
-    if inverse_path is not None and LOCAL.path_type(inverse_path) is not None:
-        # Before anything is shown; the writer looks again.
-        raise errors.AlreadyExistsError(inverse_path)
-    with ckptfmt.open(path) as checkpoint:
-        findings = plan.lint(checkpoint)
-        fates = plan.dry_run(checkpoint)
-        specs = _specs(plan, dict(checkpoint.entries.items()))  # all at once is faster than one by one
-        failed = sum(finding.severity == "error" for finding in findings)
-        if inverse_path is not None and not failed:
-            plan.inverted(checkpoint).write(inverse_path)
-        if as_json:
-            write_json(
-                {
-                    "prefix": checkpoint.prefix,
-                    "format": checkpoint.format,
-                    "ok": not failed,
-                    "tensors": [
-                        {
-                            "name": fate.source,
-                            "fate": fate.fate,
-                            "targets": [_describe(name, specs.get(name)) for name in fate.targets],
-                            "steps": fate.steps,
-                        }
-                        for fate in fates
-                    ],
-                    "findings": [finding._asdict() for finding in findings],
-                }
-            )
-            return ExitCode.FINDING if failed else ExitCode.FINE
-    if on_terminal():
-        drawn = [
-            (
-                escape(fate.source),
-                fate.fate,
-                ", ".join(map(" ".join, _cells(fate.targets, specs))) or _NOTHING,
-            )
-            for fate in fates
-        ]
-        write_table(["tensor", "fate", "becomes"], [LEFT, LEFT, LEFT], drawn, ())
-        write(f"{_summary([fate.fate for fate in fates])}\n")
-    else:
-        rows = ((escape(fate.source), fate.fate, *chain(*_cells(fate.targets, specs))) for fate in fates)
-        write_table((), (), (), map("\t".join, rows))
-        note(_summary([fate.fate for fate in fates]))
-    for finding in findings:
-        note(str(finding))
     if inverse_path is not None:
-        note(f"{inverse_path}: {'not written: the plan has errors' if failed else 'written'}")
-    return ExitCode.FINDING if failed else ExitCode.FINE
+        check_target(inverse_path, overwrite=overwrite)  # before anything is shown
+    with ckptfmt.open(path) as checkpoint:
+        preview = _build(plan, checkpoint)
+        if inverse_path is not None and preview.ok:
+            plan.inverted(checkpoint).write(inverse_path, overwrite=overwrite)
+    if as_json:
+        write_json(preview.to_json())
+    else:
+        _write_text(preview)
+        if inverse_path is not None:
+            note(f"{inverse_path}: {'written' if preview.ok else 'not written: the plan has errors'}")
+    return ExitCode.FINE if preview.ok else ExitCode.FINDING
+
+
+@dataclass(frozen=True)
+class PlanPreview:
+    """What a plan would make of a checkpoint."""
+
+    prefix: str
+    format: str
+    fates: Sequence[Fate]
+    specs: Mapping[str, Spec]
+    """Dtype and shape of each target; without the targets that the plan cannot make."""
+    findings: Sequence[Finding]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no finding is an error."""
+        return all(finding.severity != "error" for finding in self.findings)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the document of ``--json``."""
+        return {
+            "prefix": self.prefix,
+            "format": self.format,
+            "ok": self.ok,
+            "tensors": [
+                {
+                    "name": fate.source,
+                    "fate": fate.fate,
+                    "targets": [_describe(name, self.specs.get(name)) for name in fate.targets],
+                    "steps": fate.steps,
+                }
+                for fate in self.fates
+            ],
+            "findings": [finding._asdict() for finding in self.findings],
+        }
+
+    def cells(self, fate: Fate) -> Iterator[tuple[str, str]]:
+        """Iterate over the targets of a tensor: the name of each, and its dtype and shape."""
+        return ((escape(name), str(self.specs.get(name, _UNKNOWN))) for name in fate.targets)
+
+    def __str__(self) -> str:
+        """How many tensors meet which fate."""
+        counts = Counter(fate.fate for fate in self.fates)
+        parts = [f"{count:,} {fate}" for fate, count in counts.items()]
+        return ": ".join(filter(None, [count_text(len(self.fates), "tensor"), ", ".join(parts)]))
+
+
+def _build(plan: Plan, checkpoint: Checkpoint) -> PlanPreview:
+    findings = plan.lint(checkpoint)
+    fates = plan.dry_run(checkpoint)
+    specs = _specs(plan, dict(checkpoint.entries.items()))  # all entries at once: faster than one by one
+    return PlanPreview(checkpoint.prefix, checkpoint.format, fates, specs, findings)
 
 
 def _specs(plan: Plan, entries: Mapping[str, Entry]) -> dict[str, Spec]:
-    """The dtypes and shapes of what the plan makes, as far as it fits."""
+    """Return the dtypes and shapes of the plan's targets, as far as it fits."""
+    # The first error: the plan does not fit as a whole. The second: it cannot make one of the targets.
     specs = {}
     with suppress(errors.PlanError, errors.NameConflictError):
         for name, target in plan.targets(entries).items():
@@ -122,19 +145,25 @@ def _specs(plan: Plan, entries: Mapping[str, Entry]) -> dict[str, Spec]:
     return specs
 
 
-def _cells(targets: Sequence[str], specs: Mapping[str, Spec]) -> Iterator[tuple[str, str]]:
-    """For each target its name, and its dtype and shape."""
-    return ((escape(name), str(specs.get(name, _UNKNOWN))) for name in targets)
-
-
 def _describe(name: str, spec: Spec | None) -> dict[str, object]:
-    """A target for JSON."""
+    """Return a target for JSON."""
     dtype = None if spec is None or spec.dtype is None else spec.dtype.name
     return {"name": name, "dtype": dtype, "shape": None if spec is None else spec.shape}
 
 
-def _summary(fates: Sequence[str]) -> str:
-    """How many tensors have which fate."""
-    counts = {fate: fates.count(fate) for fate in dict.fromkeys(fates)}
-    parts = [f"{count:,} {fate}" for fate, count in counts.items()]
-    return ": ".join(filter(None, [count_text(len(fates), "tensor"), ", ".join(parts)]))
+def _write_text(preview: PlanPreview) -> None:
+    """Write a table and the summary on a terminal, else lines, and the summary to stderr; then findings."""
+    fates = preview.fates
+    if on_terminal():
+        rows = [
+            (escape(fate.source), fate.fate, ", ".join(map(" ".join, preview.cells(fate))) or _NOTHING)
+            for fate in fates
+        ]
+        draw_table(["tensor", "fate", "becomes"], [LEFT, LEFT, LEFT], rows)
+        write(f"{preview}\n")
+    else:
+        lines = ((escape(fate.source), fate.fate, *chain(*preview.cells(fate))) for fate in fates)
+        write_lines(map("\t".join, lines))
+        note(str(preview))
+    for finding in preview.findings:
+        note(str(finding))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 import ckptfmt
-from ckptfmt import Problem, Report
+from ckptfmt import Checkpoint, Problem, Report
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import json_option, path_argument
 from ckptfmt.cli.render.output import write, write_json
@@ -24,8 +24,8 @@ from ckptfmt.cli.render.text import count_text, one_line, size_text
       ckptfmt verify model.ckpt-1000 --json | jq '.problems[] | select(.severity == "error") | .name'
 
     JSON: {"prefix", "format", "ok", "tensors", "tensors_checked", "bytes_checked", "problems": [{"severity",
-    "kind", "message", "file", "offset", "name"}]}. "ok" is true where every tensor was checked and is intact,
-    warnings or not; "file", "offset" and "name" are null where a problem has none.
+    "kind", "message", "file", "offset", "name"}]}. "ok" is true if every tensor was checked and is intact,
+    whatever the warnings; "file", "offset" and "name" are null if a problem has none.
     """,
 )
 @path_argument
@@ -33,42 +33,51 @@ from ckptfmt.cli.render.text import count_text, one_line, size_text
 def command(path: str, as_json: bool) -> int:
     """Check the checkpoint at PATH: every block and tensor checksum, every size against dtype and shape.
 
-    Each problem is one line, "error: KIND: ..." or "warning: KIND: ..."; the last line is the summary. Errors
-    (block, entry, checksum, truncated, missing, unreadable, unsupported) stop something from being read
-    right, and the exit code is 3, also where a data file is missing; it is 4 where all errors are
-    "unreadable": the operating system refuses a file, and what can be read is intact. Warnings (overlap:
-    tensors share bytes; orphan: bytes belong to no tensor; stale: a data file is not of this checkpoint) stop
-    nothing; with nothing else the exit code is 1.
+    Each problem is one line, "error: KIND: ..." or "warning: KIND: ..."; the last line is the summary.
 
-    Files are streamed, so that memory stays small however large they are.
+    An error (block, entry, checksum, truncated, missing, unreadable, unsupported) means that something cannot
+    be read, or not correctly, and the exit code is 3. It is 4 if all errors are "unreadable": the operating
+    system refuses a file, and everything else is intact.
+
+    A warning (overlap: tensors share bytes; orphan: bytes belong to no tensor; stale: a data file is not part
+    of this checkpoint) does not keep anything from being read. With warnings alone the exit code is 1.
+
+    Files are streamed: memory stays small, however large they are.
     """
     with ckptfmt.open(path) as checkpoint:
         with ProgressBar("verifying") as progress:
             report = checkpoint.verify(progress=progress)
-        complete = report.ok and report.tensors_checked == report.tensors
-        if as_json:
-            write_json(
-                {
-                    "prefix": checkpoint.prefix,
-                    "format": checkpoint.format,
-                    "ok": complete,
-                    "tensors": report.tensors,
-                    "tensors_checked": report.tensors_checked,
-                    "bytes_checked": report.bytes_checked,
-                    "problems": [asdict(problem) for problem in report.problems],
-                }
-            )
-        else:
-            for problem in report.problems:
-                write(f"{_line(problem)}\n")
-            write(f"{_summary(report, complete)}\n")
-    if not complete:
+        document = _to_json(checkpoint, report)
+    if as_json:
+        write_json(document)
+    else:
+        for problem in report.problems:
+            write(f"{_line(problem)}\n")
+        write(f"{_summary(report)}\n")
+    if not _is_complete(report):
         return ExitCode.NOT_FOUND if _only_unreadable(report) else ExitCode.DAMAGED
     return ExitCode.FINDING if report.problems else ExitCode.FINE
 
 
+def _to_json(checkpoint: Checkpoint, report: Report) -> dict[str, object]:
+    return {
+        "prefix": checkpoint.prefix,
+        "format": checkpoint.format,
+        "ok": _is_complete(report),
+        "tensors": report.tensors,
+        "tensors_checked": report.tensors_checked,
+        "bytes_checked": report.bytes_checked,
+        "problems": [asdict(problem) for problem in report.problems],
+    }
+
+
+def _is_complete(report: Report) -> bool:
+    """Return whether every tensor was checked and is intact: what was not checked does not count as fine."""
+    return report.ok and report.tensors_checked == report.tensors
+
+
 def _only_unreadable(report: Report) -> bool:
-    """Whether all errors are the operating system's: nothing is known to be damaged."""
+    """Return whether all errors are the operating system's, so that nothing is known to be damaged."""
     return {problem.kind for problem in report.problems if problem.severity == "error"} == {"unreadable"}
 
 
@@ -79,7 +88,7 @@ def _line(problem: Problem) -> str:
     return f"{problem.severity}: {problem.kind}: {one_line(message)}"
 
 
-def _summary(report: Report, complete: bool) -> str:
+def _summary(report: Report) -> str:
     checked = f"{report.tensors_checked:,} of {count_text(report.tensors, 'tensor')} intact"
     parts = [checked, f"{size_text(report.bytes_checked)} checked"]
     failed = sum(problem.severity == "error" for problem in report.problems)
@@ -87,5 +96,5 @@ def _summary(report: Report, complete: bool) -> str:
         parts.append(count_text(failed, "error"))
     if len(report.problems) > failed:
         parts.append(count_text(len(report.problems) - failed, "warning"))
-    state = "fine" if complete else "not readable" if _only_unreadable(report) else "damaged"
+    state = "fine" if _is_complete(report) else "not readable" if _only_unreadable(report) else "damaged"
     return f"{state}: {', '.join(parts)}"

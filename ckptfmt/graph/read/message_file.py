@@ -9,20 +9,12 @@ from typing import TypeVar
 
 from ckptfmt.errors import CkptfmtError, PathNotFoundError
 from ckptfmt.filenames import SAVED_MODEL_FILES
-from ckptfmt.filetype.kinds import (
-    HEAD_SIZE,
-    SPLIT,
-    Holds,
-    Kind,
-    example_in,
-    is_text,
-    misfit,
-    recognise,
-    recognise_message,
-    recognise_path,
-    refusal,
-    refusal_of,
-)
+from ckptfmt.filetype.content import recognise
+from ckptfmt.filetype.kinds import SPLIT, Holds, Kind
+from ckptfmt.filetype.messages import recognise_message
+from ckptfmt.filetype.paths import recognise_path
+from ckptfmt.filetype.refusal import example_in, misfit, refusal, refusal_of
+from ckptfmt.filetype.texts import HEAD_SIZE, is_text
 from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.tensor_content import Span, take_out
 from ckptfmt.proto import messages

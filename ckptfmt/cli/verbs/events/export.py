@@ -12,13 +12,13 @@ import click
 import ckptfmt
 from ckptfmt import Scalars
 from ckptfmt.cli.failures import FAILURES, Problems
-from ckptfmt.cli.options import check_target
 from ckptfmt.cli.render.curves import picture
 from ckptfmt.cli.render.output import note
 from ckptfmt.cli.render.text import count_text
 from ckptfmt.cli.verbs.events.runs import Found, Runs, check_patterns
 from ckptfmt.storage.local import LOCAL
-from ckptfmt.storage.output import make_directory
+from ckptfmt.storage.output import check_target, make_directory, write_file
+from ckptfmt.text.patterns import matcher
 
 EXPORTS = (".csv", ".jsonl", ".parquet", ".arrow")
 """Ends of names of files that tables are written to."""
@@ -79,7 +79,7 @@ def write_targets(
             what = count_text(sum(len(series) for _, series in curves), "scalar")
         note(f"{targets.table}: {what} written")
     if targets.plot is not None and drawn is not None:
-        ckptfmt.write_file(targets.plot, [drawn], overwrite=targets.overwrite)
+        write_file(targets.plot, [drawn], overwrite=targets.overwrite)
         note(f"{targets.plot}: {count_text(len(curves), 'curve')} drawn")
     if targets.images is not None:
         count = _write_images(targets.images, stems, problems, overwrite=targets.overwrite)
@@ -89,7 +89,7 @@ def write_targets(
 def _of_kind(kind: str, path: str, found: Sequence[Found], patterns: Sequence[str]) -> list[str]:
     """Return the patterns that match tags of a kind; TensorNotFoundError where none of them does."""
     tags = [each.tag for each in found if each.kind == kind]
-    matching = [pattern for pattern in patterns if any(map(ckptfmt.name_matcher([pattern]), tags))]
+    matching = [pattern for pattern in patterns if any(map(matcher([pattern]), tags))]
     if not matching:
         check_patterns(path, tags, patterns, kind)
     return matching
@@ -151,7 +151,7 @@ def _write_images(target: str, stems: dict[str, Found], problems: Problems, *, o
     for name, data in _images(stems, problems):
         if not count:
             make_directory(target)
-        ckptfmt.write_file(os.path.join(target, name), [data], overwrite=overwrite)
+        write_file(os.path.join(target, name), [data], overwrite=overwrite)
         count += 1
     return count
 

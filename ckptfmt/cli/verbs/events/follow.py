@@ -14,6 +14,7 @@ from ckptfmt.cli.failures import Problems
 from ckptfmt.cli.render.output import write, write_json
 from ckptfmt.cli.render.text import escape
 from ckptfmt.cli.render.values import number_json
+from ckptfmt.text.patterns import matcher
 
 
 def follow(
@@ -26,7 +27,7 @@ def follow(
     as_json: bool,
 ) -> None:
     """Show the scalars of a run, and those that are written meanwhile; damage is told as it is met."""
-    matches = ckptfmt.name_matcher(patterns) if patterns else None
+    matches = matcher(patterns) if patterns else None
     plugins: dict[str, str] = {}
     with _telling_damage(problems):
         for event in events.follow(poll=poll, timeout=timeout):

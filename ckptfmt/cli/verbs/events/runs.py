@@ -14,6 +14,7 @@ from ckptfmt import EventLog, Scalars, errors
 from ckptfmt.cli.failures import FAILURES, Problems, describe
 from ckptfmt.cli.render.progress import ProgressBar
 from ckptfmt.cli.render.values import number_json
+from ckptfmt.text.patterns import matcher
 
 KINDS = ("scalars", "histograms", "images", "audio", "text", "tensors")
 """What tags are of; hyperparameters belong to a run, though they are stored under tags."""
@@ -131,7 +132,7 @@ def find(runs: Runs, patterns: Sequence[str], problems: Problems) -> list[Found]
     """
     series = {run: _by_tag(events) for run, events in runs.read.items()}
     check_patterns(runs.path, [tag for by_tag in series.values() for tag in by_tag], patterns, "tag")
-    matches = ckptfmt.name_matcher(patterns) if patterns else None
+    matches = matcher(patterns) if patterns else None
     found = []
     for run, by_tag in series.items():
         place = place_of(runs.read[run])
@@ -159,6 +160,6 @@ def _by_tag(events: EventLog) -> dict[str, dict[str, Mapping[str, Any]]]:
 def check_patterns(path: str, names: Sequence[str], patterns: Sequence[str], noun: str) -> None:
     """Raise NameNotFoundError where a pattern matches none of the names."""
     for pattern in patterns:
-        if not any(map(ckptfmt.name_matcher([pattern]), names)):
+        if not any(map(matcher([pattern]), names)):
             close = get_close_matches(pattern, islice(dict.fromkeys(names), MAX_COMPARED), 3)
             raise errors.NameNotFoundError(pattern, file=path, close_matches=close, noun=noun)

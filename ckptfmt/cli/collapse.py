@@ -1,4 +1,4 @@
-"""Repeated layers: names alike but for a number in one place."""
+"""Repeated layers: names that differ only by a number in one place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 _NUMBER = re.compile(r"[0-9]+")
 
 MAX_PLACES = 32
-"""Numbers of a name that are looked at, so that a name of a million numbers takes no million squared."""
+"""Numbers of a name that are looked at. A name of a million numbers would have a million keys as long."""
 
 _K = TypeVar("_K", bound=Hashable)
 
@@ -18,10 +18,12 @@ _K = TypeVar("_K", bound=Hashable)
 def collapse(items: Sequence[tuple[str, _K]]) -> list[tuple[str, list[int]]]:
     """Return the groups that names fall into, each as its name and the positions of its members.
 
-    Two items are alike where their second parts are equal and their names differ in one number; the group is
-    called by the name with ``#`` for it. With several numbers in a name, the one that makes the largest group
-    is taken, of equals the leftmost. Groups stand where their first members stood.
+    Two items are alike if their second parts are equal and their names differ in one number. The name of a
+    group has ``#`` for that number. A name with several numbers joins the largest group that any of them
+    makes, the leftmost if several are as large. Groups stand where their first members stood.
     """
+    # Each number of a name is a place at which it could be collapsed: the name around it is a key, and the
+    # names that share a key would be one group. First count the keys, then let each name choose its largest.
     sizes = Counter(key for item in items for key in _keys(*item))
     groups: dict[Hashable, list[int]] = {}
     for position, item in enumerate(items):
@@ -34,8 +36,8 @@ def collapse(items: Sequence[tuple[str, _K]]) -> list[tuple[str, list[int]]]:
 
 
 def _keys(name: str, kind: _K) -> Iterator[tuple[str, str, _K]]:
-    """For each number in a name: what is before, what is behind, and the kind."""
-    for count, match in enumerate(_NUMBER.finditer(name)):
-        if count == MAX_PLACES:
+    """Iterate over the numbers of a name: what stands before and after each, and the kind."""
+    for place, match in enumerate(_NUMBER.finditer(name)):
+        if place == MAX_PLACES:
             return
         yield name[: match.start()], name[match.end() :], kind

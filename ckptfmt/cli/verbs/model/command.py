@@ -1,0 +1,85 @@
+"""``ckptfmt model``: what is in a SavedModel."""
+
+from __future__ import annotations
+
+import click
+
+import ckptfmt
+from ckptfmt import errors
+from ckptfmt.cli.failures import ExitCode
+from ckptfmt.cli.options import comma_separated, json_option, path_argument
+from ckptfmt.cli.render.model import model_lines
+from ckptfmt.cli.render.output import note, write_json, write_lines
+from ckptfmt.cli.render.text import count_text
+from ckptfmt.cli.verbs.model.document import ModelDocument
+from ckptfmt.text.closest import closest_names
+
+
+@click.command(
+    "model",
+    short_help="Show what is in a SavedModel.",
+    epilog="""\b
+    Examples:
+      ckptfmt model training/export/1700000000
+      ckptfmt model saved_model/ --signature serving_default
+      ckptfmt model saved_model/ --tags serve,gpu --json
+      ckptfmt model saved_model/ --json | jq '.meta_graphs[].unreached.variables'
+
+    JSON: {"directory", "meta_graphs": [...], "variables": [{"name", "key", "dtype", "shape", "nbytes",
+    "stored", "used"}], "assets": [{"filename", "tensor", "exists", "used"}], "assets_extra", "fingerprint",
+    "keras_layers": [{"path", "class_name"}]}, and for each meta graph {"tags", "tensorflow_version", "nodes",
+    "functions", "ops": {OP: COUNT}, "signatures": {NAME: {"method", "inputs": {NAME: {"tensor", "dtype",
+    "shape"}}, "outputs", "defaults", "reach"}}, "unreached", "object_functions": [{"path", "aliases", "node",
+    "parameters", "traces"}], "concrete_functions": {TRACE: {"arguments": [{"name", "value"}],
+    "keyword_arguments": {NAME: VALUE}, "outputs": VALUE, "captures"}}}.
+
+    A "tensor" is "node:k", or a list if it is sparse or composite and has several; "shape" has null for what
+    is not known. "functions" is how many the library has, "ops" counts the nodes in their bodies too.
+    "reach" and "unreached" are {"variables", "bytes", "assets", "functions"}: what a signature uses, and what
+    no signature uses; "bytes" is null if the checkpoint is missing. "used" says whether any signature uses
+    it, and is null if that is not known or there are no signatures; "stored" whether the checkpoint has it.
+    "traces" are concrete functions, one for each kind of arguments. A VALUE is null, true, a number, a string
+    or a list as it is, else an object with "kind": "tensor" with "name", "dtype" and "shape", "tuple", "dict"
+    or "named_tuple" with "items", "type_spec" with "name" and "state", "dtype", or "array".
+
+    A part that cannot be read is {"error": {"type", "message", "file", "offset", ...}}, and a list of parts
+    then has this as its only item; the exit code is 3, or 4 if the system refuses a file.
+    """,
+)
+@path_argument
+@click.option(
+    "--tags",
+    metavar="TAG,TAG",
+    callback=comma_separated,
+    help="Show only the meta graph with exactly these tags.",
+)
+@click.option("--signature", metavar="NAME", help="Show only this signature.")
+@click.option("--functions", "every", is_flag=True, help="Show the functions of all objects.")
+@json_option
+def command(path: str, tags: list[str] | None, signature: str | None, every: bool, as_json: bool) -> int:
+    """Show what is in the SavedModel at PATH, a directory or the file in it, without running it.
+
+    For each meta graph: its tags, operations and signatures, what of the model each signature uses, what none
+    uses, and the functions that the model can be called with, for each kind of arguments. Then variables with
+    the keys of the checkpoint that they are restored from, assets, the layers of Keras 2, and the
+    fingerprint.
+
+    If a part cannot be read, the reason stands in its place.
+    """
+    with ckptfmt.open_saved_model(path, tags=tags) as model:
+        metas = [model.meta_graph] if tags is not None else list(model.meta_graphs)
+        known = sorted({name for meta in metas for name in meta.signatures})
+        if signature is not None and signature not in known:
+            close = closest_names(signature, known) or known[:5]
+            raise errors.NameNotFoundError(signature, file=path, noun="signature", close_matches=close)
+        document = ModelDocument(model, signature, every=every or as_json)
+        described = document.describe(metas)
+    if as_json:
+        write_json(described)
+    else:
+        write_lines(model_lines(described))
+        if document.hidden:
+            note(f"{count_text(document.hidden, 'function')} of other objects not shown; see --functions")
+    if any(isinstance(error, errors.NotReadableError) for error in document.failures):
+        return ExitCode.NOT_FOUND
+    return ExitCode.DAMAGED if document.failures else ExitCode.FINE

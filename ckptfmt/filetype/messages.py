@@ -1,0 +1,161 @@
+"""Messages: which message some bytes are, serialized or as text.
+
+Graphs, meta graphs and SavedModels have no magic number. They are told apart by their fields:
+
+=====  ==================  =======================  ==================
+field  GraphDef            MetaGraphDef             SavedModel
+=====  ==================  =======================  ==================
+1      node, many          meta_info_def, one       schema, a number
+2      library             graph_def                meta_graphs
+3      version, a number   saver_def
+4      versions            collection_def: a map
+5-7                        signature_def …
+=====  ==================  =======================  ==================
+
+Only the first fields are looked at, and of a nested message only its own first fields, so that the answer
+costs the same for a graph of a gigabyte and survives damage further on. The last field may be cut short.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from ckptfmt.errors import CorruptError
+from ckptfmt.filetype.kinds import FINGERPRINT, GRAPH, KERAS_METADATA, META_GRAPH, ONNX, SAVED_MODEL, Kind
+from ckptfmt.filetype.texts import HEAD_SIZE, is_text, recognise_text
+from ckptfmt.wire.coding import Buffer
+from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, find_fields
+
+MAX_FIELDS = 100
+"""Number of first fields that tell which message it is."""
+
+_OP = re.compile(rb"[A-Za-z_][A-Za-z0-9_.>\-/]*")
+"""Name of an operation or a function."""
+
+
+def recognise_message(data: Buffer) -> Kind | None:
+    """Return which message bytes hold, serialized or as text, or None."""
+    if not len(data):
+        return None
+    head = bytes(data[:HEAD_SIZE])
+    if is_text(head):
+        return recognise_text(head)
+    fields = _first_fields(memoryview(data))  # so that nested messages are views, not copies
+    return next((kind for kind, matches in _MESSAGES if matches(fields)), None) if fields else None
+
+
+class _Field(NamedTuple):
+    """A field of a message."""
+
+    number: int
+    wire_type: int
+    content: Buffer
+    """The bytes of a length-delimited field, as many as there are; empty for a number."""
+
+
+def _first_fields(data: Buffer) -> list[_Field]:
+    """Return the first fields of a message, the last perhaps cut short; none if the bytes are no message."""
+    fields: list[_Field] = []
+    try:
+        for field in islice(find_fields(data, may_be_cut=True), MAX_FIELDS):
+            if field.wire_type not in (VARINT, LENGTH_DELIMITED):
+                return []  # no message recognised here has fields of another type
+            content = data[field.content : field.stop] if field.wire_type == LENGTH_DELIMITED else b""
+            fields.append(_Field(field.number, field.wire_type, content))
+    except CorruptError:
+        return []
+    return fields
+
+
+def _is_saved_model(fields: Sequence[_Field]) -> bool:
+    # The schema version comes first, once; only meta graphs follow.
+    return fields[0][:2] == (1, VARINT) and all(field[:2] == (2, LENGTH_DELIMITED) for field in fields[1:])
+
+
+def _is_fingerprint(fields: Sequence[_Field]) -> bool:
+    """FingerprintDef: hashes 1 to 5, which are numbers, a version 6, and later a UUID 7 in decimal digits."""
+    numbers = [field.number for field in fields]
+    return (
+        numbers[0] <= 5 < numbers[-1] <= 7
+        and all(field.wire_type == (VARINT if field.number <= 5 else LENGTH_DELIMITED) for field in fields)
+        and all(bytes(field.content).isdigit() for field in fields if field.number == 7)
+    )
+
+
+def _is_onnx(fields: Sequence[_Field]) -> bool:
+    """ModelProto of ONNX: its version is a number, its graph is field 7."""
+    tags = {field[:2] for field in fields}
+    return (1, VARINT) in tags and (7, LENGTH_DELIMITED) in tags
+
+
+def _is_keras_metadata(fields: Sequence[_Field]) -> bool:
+    """SavedMetadata: objects that say in field 4 which kind of Keras object they are."""
+    if fields[0][:2] != (1, LENGTH_DELIMITED):
+        return False
+    inner = _first_fields(fields[0].content)
+    return any(field.number == 4 and bytes(field.content[:9]) == b"_tf_keras" for field in inner)
+
+
+def _is_graph(fields: Sequence[_Field]) -> bool:
+    allowed = {1: LENGTH_DELIMITED, 2: LENGTH_DELIMITED, 3: VARINT, 4: LENGTH_DELIMITED, 5: LENGTH_DELIMITED}
+    if any(allowed.get(field.number) != field.wire_type for field in fields):
+        return False
+    if any(field.number in (4, 5) and _is_map_entry(field) for field in fields):
+        return False  # a collection or a signature of a meta graph
+    # Every node looks alike, so the first one tells. Without nodes, a library alone (field 2) may as well be
+    # the graph_def of a meta graph; a version says that it is not.
+    nodes = [field for field in fields if field.number == 1]
+    return _is_node(nodes[0]) if nodes else any(field.number in (3, 4) for field in fields)
+
+
+def _is_meta_graph(fields: Sequence[_Field]) -> bool:
+    for field in fields:
+        if field.number > 7 or field.wire_type != LENGTH_DELIMITED:
+            return False
+        if field.number == 4 and not _is_map_entry(field):
+            return False  # the versions of a graph
+    # Field 1 once is a MetaInfoDef, if it looks like one; several are the nodes of a graph.
+    infos = [field for field in fields if field.number == 1]
+    if infos:
+        return len(infos) == 1 and _is_meta_info(infos[0])
+    # A graph_def alone (field 2) may as well be the library of a GraphDef.
+    return any(field.number != 2 for field in fields)
+
+
+def _is_map_entry(field: _Field) -> bool:
+    """Whether a field holds an entry of a map, which begins with its key; a VersionDef has a number there."""
+    return bytes(field.content[:1]) == b"\n"
+
+
+def _is_node(field: _Field) -> bool:
+    """Whether a field holds a NodeDef: it has an op, where a MetaInfoDef has a list of definitions."""
+    inner = {each.number: each for each in _first_fields(field.content) if each.wire_type == LENGTH_DELIMITED}
+    return 2 in inner and _OP.fullmatch(bytes(inner[2].content)) is not None
+
+
+def _is_meta_info(field: _Field) -> bool:
+    """Whether a field holds a MetaInfoDef: a bool 7, texts in fields 1, 4, 5 and 6, and most fields once."""
+    inner = _first_fields(field.content)
+    if not inner:
+        return not field.content
+    numbers = [each.number for each in inner]
+    return (
+        all(each.wire_type == (VARINT if each.number == 7 else LENGTH_DELIMITED) for each in inner)
+        and set(numbers) <= set(range(1, 9))
+        and all(numbers.count(number) <= 1 for number in (1, 2, 3, 5, 6, 7))
+        and all(is_text(bytes(each.content[:HEAD_SIZE])) for each in inner if each.number in (1, 4, 5, 6))
+    )
+
+
+_MESSAGES: tuple[tuple[Kind, Callable[[Sequence[_Field]], bool]], ...] = (
+    (SAVED_MODEL, _is_saved_model),
+    (FINGERPRINT, _is_fingerprint),
+    (ONNX, _is_onnx),
+    (KERAS_METADATA, _is_keras_metadata),
+    (GRAPH, _is_graph),
+    (META_GRAPH, _is_meta_graph),
+)
+"""Messages and their tests, the strictest first: the first that says yes counts."""
