@@ -1,30 +1,34 @@
-"""Reading many tensors of a bundle: large ones in pieces by several threads, small ones as they lie together.
+"""Reading many tensors: large ones in pieces by several threads, small ones together with their neighbours.
 
 ::
 
-    large   pieces of all of them, in the order of the files; a thread takes one after the other, and passes
-            over its bytes once: copied, if they are copied, and checksummed while they are in the cache
-    small   one after the other, from the mapping; where there is none, those that lie together in one read
-    other   strings, tensors in slices, what must be decoded: each by one thread
+    large   cut into pieces, in the order of the files; threads take one piece after the other and pass over
+    its
+            bytes once: copied, if they are to be copied, and checksummed while they are in the cache
+    small   one after the other from the mapped file; without a mapping, neighbours in one read
+    other   strings, tensors in slices, whatever has to be decoded: each by one thread
 
-What is in flight beside the arrays themselves is a run of :data:`RUN_BYTES` of small tensors.
+So one tensor of 20 GB keeps all processors busy, and 100,000 small ones cost little more than their bytes.
+Apart from the arrays, at most a run of :data:`RUN_BYTES` of small tensors is in memory.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
-from ckptfmt.arrays.array import Array, Shape, check_shape, expected_size, new_array, read_only
-from ckptfmt.checkpoint.bundle import Bundle, Place
+from ckptfmt.arrays.array import Array, new_array, read_only
+from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.errors import NotReadableError, UnsupportedError
+from ckptfmt.checkpoint.reading import read_tensor
+from ckptfmt.checkpoint.store import Store
+from ckptfmt.checkpoint.stored import StoredBytes, decode_run
+from ckptfmt.errors import NotReadableError
 from ckptfmt.storage.file import read_with_crc
 from ckptfmt.wire.crc32c import combine_all, crc32c
 from ckptfmt.wire.threads import cut, in_threads
@@ -33,58 +37,48 @@ LARGE = 1 << 20
 """Tensors of this many bytes and more are read by several threads; for less, handing over costs more."""
 
 RUN_BYTES = 4 << 20
-"""Bytes of small tensors that are read at once where files are not mapped."""
+"""Bytes of small tensors that are read at once from files that are not mapped."""
 
 SLOW = 2e-3 / (4 << 20)
-"""Seconds for a byte from which on a piece is taken to come from storage: 2 GB/s and less."""
+"""Seconds a byte from which on a piece counts as read from storage: 2 GB/s and less."""
 
 AHEAD = 16 << 20
-"""Bytes that the system is asked to read ahead then."""
+"""Bytes that the system is then asked to read ahead."""
 
 AT_ONCE = 4096
-"""Entries of small tensors that are held at once. More would outlive Python's collections of garbage, which
-take a quarter of the time then."""
+"""Entries of small tensors that are held at once.
+
+More of them would survive Python's garbage collections, which then take a quarter of the time.
+"""
 
 RUN_GAP = 4096
-"""Bytes between two tensors that are read in vain rather than making two reads."""
+"""Bytes between two tensors that are read in vain to save a read."""
 
-
-class _Large(NamedTuple):
-    """A large tensor whose stored bytes are those of its array."""
-
-    entry: Entry
-    place: Place
-    array: Array
-    """The array: a view of the file, or memory to fill."""
-    target: memoryview | None
-    """The bytes of the array, where they are to be filled."""
-    verify: bool
+_PENDING: Array = np.empty(0)
+"""Stands in the result for a tensor not yet read, so that the order is that of the entries."""
 
 
 def read_tensors(
-    bundle: Bundle,
+    store: Store,
     entries: Iterable[Entry],
-    load: Callable[[Entry], Array],
+    checks: Checks,
     *,
-    to_verify: Callable[[str], bool],
     threads: int,
     copy: bool,
     out: Mapping[str, Array],
 ) -> dict[str, Array]:
-    """Return the arrays of many tensors, in the order of ``entries``.
+    """Return the arrays of many tensors by name, in the order of ``entries``.
 
     Parameters
     ----------
-    entries
-        Of tensors that are there.
-    load
-        Reads any one of them, in one thread.
-    to_verify
-        Whether the checksum of one that is stored whole, given its name, is still to be verified.
-    threads, copy, out
-        As of :meth:`ckptfmt.Checkpoint.read`.
+    threads
+        How many threads read large tensors and those that have to be decoded.
+    copy
+        Whether arrays are writable and own their memory.
+    out
+        Arrays to fill, by name, of the tensors' shapes and dtypes.
 
-    Raises what reading one of them raises; of several errors, one.
+    Raises what reading one of them raises; if several fail, the error of one.
     """
     arrays: dict[str, Array] = {}
     large: list[_Large] = []
@@ -92,79 +86,95 @@ def read_tensors(
     others: list[Entry] = []
 
     def read_small() -> None:
-        limits = (math.inf, math.inf) if bundle.has_views else (RUN_BYTES, RUN_GAP)
+        limits = (math.inf, math.inf) if store.has_views else (RUN_BYTES, RUN_GAP)
         for run in _runs(small, *limits):
-            arrays.update(_read_run(bundle, run, load, to_verify, copy=copy, out=out))
+            arrays.update(_read_run(store, run, checks, copy=copy, out=out))
         small.clear()
 
     for entry in entries:
-        arrays[entry.name] = _NOTHING  # for the order
-        if entry.nbytes < LARGE and not entry.slices:
+        arrays[entry.name] = _PENDING
+        if entry.offset is None:
+            others.append(entry)  # in slices, or encoded in a table
+        elif entry.nbytes < LARGE:
             small.append(entry)
             if len(small) == AT_ONCE:
                 read_small()
-        elif bundle.is_plain(entry) and _fits(out.get(entry.name)):
-            large.append(_prepare(bundle, entry, to_verify(entry.name), copy=copy, out=out.get(entry.name)))
+        elif (target := _prepare(store, entry, checks, copy=copy, out=out.get(entry.name))) is not None:
+            large.append(target)
         else:
             others.append(entry)
     read_small()
-    large.sort(key=lambda each: (each.entry.shard or 0, each.place.offset))
-    arrays.update(_read_large(bundle, large, threads))
+    large.sort(key=lambda each: (each.stored.entry.shard or 0, each.stored.offset))
+    arrays.update(_read_large(large, threads))
     others.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
-    arrays.update(zip((e.name for e in others), in_threads(load, others, threads), strict=True))
+
+    def read_other(entry: Entry) -> Array:
+        return read_tensor(store, entry, checks, copy=copy, out=out.get(entry.name), threads=1)
+
+    arrays.update(zip((e.name for e in others), in_threads(read_other, others, threads), strict=True))
+    checks.done(arrays)
     return arrays
-
-
-_NOTHING: Array = np.empty(0)
-
-
-def _fits(target: Array | None) -> bool:
-    """Whether stored bytes can be put into an array as they are."""
-    return target is None or bool(target.flags.c_contiguous)
 
 
 # --- large tensors ---------------------------------------------------------------------------------------
 
 
-def _prepare(bundle: Bundle, entry: Entry, verify: bool, *, copy: bool, out: Array | None) -> _Large:
-    place = bundle.place(entry)
-    if out is None and not copy and place.file.has_views:
-        return _Large(entry, place, bundle.decode(entry, place, place.read()), None, verify)
+class _Large(NamedTuple):
+    """A large tensor whose stored bytes are those of its array."""
+
+    stored: StoredBytes
+    array: Array
+    """The array: a view of the file, or memory to fill."""
+    target: memoryview | None
+    """The bytes of the array if they are to be filled."""
+    verify: bool
+
+
+def _prepare(store: Store, entry: Entry, checks: Checks, *, copy: bool, out: Array | None) -> _Large | None:
+    """Get the array of a large tensor ready to be filled or verified; None if its bytes must be decoded."""
+    if out is not None and not out.flags.c_contiguous:
+        return None
+    stored = store.locate(entry)
+    if stored is None or not stored.order.is_plain(entry):
+        return None
+    verify = checks.is_due(entry.name)
+    if out is None and not copy and stored.file.has_views:
+        return _Large(stored, stored.decode(stored.read()), None, verify)
     array = new_array(entry.shape, entry.dtype) if out is None else out
-    # Not of a subclass: a matrix has two dimensions however it is reshaped.
+    # As a plain ndarray: a np.matrix has two dimensions however it is reshaped.
     target = np.asarray(array).reshape(-1).view(np.uint8).data
     if out is None and not copy:
         read_only(array)
-    return _Large(entry, place, array, target, verify)
+    return _Large(stored, array, target, verify)
 
 
-def _read_large(bundle: Bundle, large: Sequence[_Large], threads: int) -> dict[str, Array]:
+def _read_large(large: Sequence[_Large], threads: int) -> dict[str, Array]:
     at_work = [each for each in large if each.verify or each.target]
-    pieces = [(each, piece) for each in at_work for piece in cut(0, each.place.size)]
+    pieces = [(each, piece) for each in at_work for piece in cut(0, each.stored.size)]
     crcs = iter(in_threads(_read_piece, pieces, threads))
     for each in at_work:
-        crc = combine_all([(next(crcs), size) for _, size in cut(0, each.place.size)])
+        crc = combine_all([(next(crcs), size) for _, size in cut(0, each.stored.size)])
         if each.verify:
-            bundle.compare(each.entry, each.place, crc)
-    return {each.entry.name: each.array for each in large}
+            each.stored.compare(crc)
+    return {each.stored.entry.name: each.array for each in large}
 
 
 def _read_piece(item: tuple[_Large, tuple[int, int]]) -> int:
-    """Put a piece where it belongs, if anywhere; return its checksum if that is wanted."""
+    """Fill the piece of the array, if it is to be filled; return the piece's checksum, if it is wanted."""
     each, (start, size) = item
-    place = each.place
+    file, offset = each.stored.file, each.stored.offset + start
     before = time.perf_counter()
     crc = 0
     if each.target is None:
-        crc = crc32c(place.file.read(place.offset + start, size))
+        crc = crc32c(file.read(offset, size))
     elif each.verify:
-        crc = read_with_crc(place.file, place.offset + start, each.target[start : start + size])
+        crc = read_with_crc(file, offset, each.target[start : start + size])
     else:
-        place.file.read_into(place.offset + start, each.target[start : start + size])
+        file.read_into(offset, each.target[start : start + size])
     if time.perf_counter() - before > SLOW * size:
-        # From storage, not from the cache, where advice is in vain and costs time.
-        behind = start + size
-        place.file.prefetch(place.offset + behind, min(AHEAD, place.size - behind))
+        # The bytes came from storage. For bytes in the cache, advice would be in vain and costs time.
+        rest = each.stored.size - start - size
+        file.prefetch(offset + size, min(AHEAD, rest))
     return crc
 
 
@@ -172,9 +182,9 @@ def _read_piece(item: tuple[_Large, tuple[int, int]]) -> int:
 
 
 def _runs(entries: list[Entry], limit: float, gap: float) -> Iterator[list[Entry]]:
-    """Entries in the order of the files, those together that lie together.
+    """Group entries, in the order of the files, into runs of neighbours that one read covers.
 
-    A run is of up to ``limit`` bytes, with up to ``gap`` bytes between two tensors.
+    A run covers up to ``limit`` bytes, with up to ``gap`` unused bytes between two tensors.
     """
     entries.sort(key=attrgetter("shard", "offset"))
     run: list[Entry] = []
@@ -195,45 +205,33 @@ def _runs(entries: list[Entry], limit: float, gap: float) -> Iterator[list[Entry
 
 
 def _read_run(
-    bundle: Bundle,
-    run: Sequence[Entry],
-    load: Callable[[Entry], Array],
-    to_verify: Callable[[str], bool],
-    *,
-    copy: bool,
-    out: Mapping[str, Array],
+    store: Store, run: Sequence[Entry], checks: Checks, *, copy: bool, out: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """The arrays of small tensors that lie together, as views of what one read returns."""
-    file = bundle.place(run[0]).file
-    # Mapped, what lies before them costs nothing, and a longer read is surer to see a file cut short.
-    start = 0 if file.has_views else run[0].offset or 0
+    """Read the small tensors of a run with one read, and view its bytes as their arrays."""
+
+    def locate(entry: Entry) -> StoredBytes:
+        stored = store.locate(entry)
+        assert stored is not None
+        return stored
+
+    first = locate(run[0])
+    # From a mapped file, bytes before the run cost nothing, and a longer read is surer to notice a file cut
+    # short.
+    start = 0 if first.file.has_views else first.offset
     stop = max((entry.offset or 0) + entry.nbytes for entry in run)
-    if stop > file.size:
+    if stop > first.file.size:
         for entry in run:
-            bundle.place(entry)  # raises, and says which it is
+            locate(entry)  # raises for the one that does not fit
     try:
-        data = file.read(start, stop - start)
+        data = first.file.read(start, stop - start)
     except NotReadableError:
-        # What lies between two of them, perhaps.
-        return {entry.name: load(entry) for entry in run}
-    layouts: dict[tuple[int, Shape], _Layout] = {}
+        # Perhaps only the bytes between two tensors cannot be read.
+        return {e.name: read_tensor(store, e, checks, copy=copy, out=out.get(e.name), threads=1) for e in run}
     arrays: dict[str, Array] = {}
-    # Little is called here for each: with 100,000 tensors every call is seen.
-    for entry in run:
-        name, dtype, shape, nbytes, _, offset, crc, _ = entry
-        assert offset is not None
-        at = offset - start
-        key = dtype.code, shape
-        layout = layouts.get(key)
-        if layout is None:
-            layout = layouts[key] = _layout(bundle, entry)
-        if layout.dtype is None or nbytes != layout.nbytes:
-            place = bundle.place(entry)
-            array = bundle.decode(entry, place, data[at : at + nbytes], verify=to_verify(name))
-        else:
-            if to_verify(name) and (computed := crc32c(data[at : at + nbytes])) != crc:
-                bundle.compare(entry, bundle.place(entry), computed)
-            array = np.ndarray(shape, layout.dtype, data, at)
+    for entry, array in zip(
+        run, decode_run(run, data, start, first.order, locate, checks.is_due), strict=True
+    ):
+        name = entry.name
         if name in out:
             np.copyto(out[name], array)
             array = out[name]
@@ -241,19 +239,3 @@ def _read_run(
             array = array.copy()
         arrays[name] = array
     return arrays
-
-
-class _Layout(NamedTuple):
-    """How the tensors of one dtype and shape lie in a file."""
-
-    dtype: np.dtype[np.generic] | None
-    """Of the array that has their bytes as they are; None where there is no such array."""
-    nbytes: int
-
-
-def _layout(bundle: Bundle, entry: Entry) -> _Layout:
-    if bundle.is_plain(entry):
-        with suppress(UnsupportedError):  # of which decoding says whose shape it is
-            check_shape(entry.shape, entry.dtype)
-            return _Layout(entry.dtype.numpy, expected_size(entry.dtype, entry.shape) or 0)
-    return _Layout(None, 0)

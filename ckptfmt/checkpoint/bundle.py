@@ -11,7 +11,6 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``.
 from __future__ import annotations
 
 import math
-import sys
 import threading
 from bisect import bisect_left
 from collections.abc import Collection, Container, Iterator
@@ -19,27 +18,26 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
-from typing import NamedTuple
 
-from ckptfmt.arrays.array import Array, Box, check_shape, decode_raw, expected_size
+import numpy as np
+
+from ckptfmt.arrays.array import Array, Box, expected_size
 from ckptfmt.checkpoint.columns import Columns
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.gather import gather, prefetch
 from ckptfmt.checkpoint.slices import (
     TensorSlice,
-    decode_slice_key,
     encode_slice_key,
     region_shape,
     slice_key_end,
     slice_key_start,
 )
-from ckptfmt.checkpoint.strings import check_strings, check_variants, decode_strings, decode_variants
+from ckptfmt.checkpoint.stored import ByteOrder, StoredBytes, label_of
 from ckptfmt.checkpoint.version import check_version
 from ckptfmt.dtypes import Storage
 from ckptfmt.errors import (
     CheckpointNotFoundError,
-    ChecksumError,
     CorruptError,
     LimitError,
     PathNotFoundError,
@@ -47,14 +45,12 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.filenames import shard_path
-from ckptfmt.storage.file import RandomAccessFile, stream_crc
+from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 from ckptfmt.wire.buffers import memory_size
 from ckptfmt.wire.coding import Buffer, to_signed
-from ckptfmt.wire.crc32c import combine_all, crc32c_in_threads
 from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, decode_fields
-from ckptfmt.wire.threads import cut, default_threads, in_threads
 
 HEADER_KEY = b""
 
@@ -69,18 +65,6 @@ BYTES_AROUND = 512 << 10
 
 LOOK_UP_BYTES = 1024
 """As many bytes of an index are listed in the time of one look-up."""
-
-
-class Place(NamedTuple):
-    """Where stored bytes lie."""
-
-    file: RandomAccessFile
-    offset: int
-    size: int
-
-    def read(self) -> memoryview:
-        """Return the bytes."""
-        return self.file.read(self.offset, self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +103,7 @@ class Bundle:
         self._shards: dict[int, RandomAccessFile] = {}
         self._lock = threading.Lock()
         self._closed = False
+        self._listed: Columns | None = None
         value = self.table.get(HEADER_KEY)
         if value is None:
             raise CorruptError(
@@ -126,6 +111,7 @@ class Bundle:
             )
         try:
             self.header = decode_header(value)
+            self._order = ByteOrder(self.header.big_endian, self._index_name)
         except CorruptError as error:
             raise error.at(self._index_name, 0) from None
         except UnsupportedError as error:
@@ -133,10 +119,13 @@ class Bundle:
 
     # --- names and entries -------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def columns(self) -> Columns:
-        """The entries of all tensors, in key order; read in one pass over the index."""
-        return self._columns(b"", None)
+        """The entries of all tensors, in key order; read in one pass over the index when first asked for."""
+        columns = self._listed
+        if columns is None:
+            columns = self._listed = self._columns(b"", None)
+        return columns
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -177,7 +166,7 @@ class Bundle:
 
     def names_below(self, prefix: str) -> Iterator[str]:
         """Iterate over the names that begin so; unless all are listed, only their blocks are read."""
-        if "columns" in self.__dict__ or prefix[:1] in ("", "\0"):
+        if self._listed is not None or prefix[:1] in ("", "\0"):
             names = self.columns.names
         else:
             try:
@@ -192,7 +181,7 @@ class Bundle:
 
         All, too, where they have been listed.
         """
-        if "columns" in self.__dict__ or self.table.file.size <= LISTED_BYTES:
+        if self._listed is not None or self.table.file.size <= LISTED_BYTES:
             yield from self.names()
             return
         try:
@@ -207,9 +196,18 @@ class Bundle:
         """Iterate over the entries of all tensors, in the order of their names."""
         return iter(self.columns)
 
+    def to_columns(self) -> dict[str, np.ndarray]:
+        """Return all entries as columns; see :meth:`ckptfmt.checkpoint.columns.Entries.to_columns`."""
+        return self.columns.to_columns()
+
+    @property
+    def tables(self) -> tuple[Table]:
+        """The index."""
+        return (self.table,)
+
     def find(self, name: str) -> Entry | None:
         """Return the entry of a tensor, or None; without a listing so far, one block of the index is read."""
-        if "columns" in self.__dict__ or name[:1] == "\0":
+        if self._listed is not None or name[:1] == "\0":
             row = self._rows.get(name)
             return None if row is None else self.columns.entry(row)
         value = self._find_value(name)
@@ -218,7 +216,7 @@ class Bundle:
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
             return False
-        if "columns" in self.__dict__ or name[:1] == "\0":
+        if self._listed is not None or name[:1] == "\0":
             return name in self._rows
         return self._find_value(name) is not None
 
@@ -278,94 +276,27 @@ class Bundle:
         values = (self.table.get(encode_slice_key(key_of(entry.name), part)) for part in entry.slices)
         return sum(decode_entry("", value).nbytes for value in values if value is not None)
 
-    # --- values ------------------------------------------------------------------------------------------
+    # --- bytes -------------------------------------------------------------------------------------------
 
-    def read_whole(
-        self, entry: Entry, *, verify: bool, at: Box | None = None, threads: int | None = None
-    ) -> Array:
-        """Return the values stored under one entry, or part of them: a read-only view if the dtype allows."""
-        place = self.place(entry)
-        if at is not None and self.is_plain(entry):
-            if not place.file.has_views:
-                return gather(place.file, place.offset, entry.dtype, entry.shape, at)
-            prefetch(place.file, place.offset, entry.dtype, entry.shape, at)
-        return self.decode(entry, place, place.read(), verify=verify, at=at, threads=threads)
-
-    def decode(
+    def read_piece(
         self,
         entry: Entry,
-        place: Place,
-        data: memoryview,
-        *,
-        verify: bool = False,
-        at: Box | None = None,
-        threads: int | None = None,
-    ) -> Array:
-        """Return the values, or part of them, in the bytes stored at a place."""
-        dtype, shape = entry.dtype, entry.shape
-        try:
-            if dtype.itemsize is not None:
-                # Before decoding: what that would find wrong in damaged bytes is not the cause.
-                if verify and (crc := crc32c_in_threads(data, threads)) != entry.crc32c:
-                    raise _mismatch(entry, crc)
-                return decode_raw(data, dtype, shape, big_endian=self.header.big_endian, at=at)
-            if dtype.storage is Storage.STRING:
-                array, crc = decode_strings(data, shape, big_endian=self.header.big_endian)
-            else:
-                array, crc = decode_variants(data, shape)
-            if verify and crc != entry.crc32c:
-                raise _mismatch(entry, crc)
-            return array if at is None else array[at]
-        except UnsupportedError as error:
-            raise error.at(self._index_name, label=f"tensor {_label(entry)}") from None
-        except CorruptError as error:
-            raise error.at(place.file.name, place.offset) from None
-
-    def compare(self, entry: Entry, place: Place, crc: int) -> None:
-        """Raise ChecksumError where a checksum is not that of the entry."""
-        if crc != entry.crc32c:
-            raise _mismatch(entry, crc).at(place.file.name, place.offset)
-
-    def read_slice(
-        self,
-        entry: Entry,
-        part: TensorSlice,
+        part: TensorSlice | None,
         *,
         verify: bool,
         at: Box | None = None,
         threads: int | None = None,
     ) -> Array:
-        """Return one stored slice of a tensor, or part of it."""
-        return self.read_whole(self.find_slice(entry, part), verify=verify, at=at, threads=threads)
+        """Return a tensor stored whole or one slice of it, read-only; see :class:`Store`."""
+        stored = self.locate(entry if part is None else self.find_slice(entry, part))
+        if at is not None and self._order.is_plain(stored.entry):
+            dtype, shape = stored.entry.dtype, stored.entry.shape
+            if not stored.file.has_views:
+                return gather(stored.file, stored.offset, dtype, shape, at)
+            prefetch(stored.file, stored.offset, dtype, shape, at)
+        return stored.decode(stored.read(), verify=verify, at=at, threads=threads)
 
-    def check(self, entry: Entry) -> None:
-        """Verify the checksum of an entry's bytes, without keeping them in memory."""
-        place = self.place(entry)
-        try:
-            if entry.dtype.itemsize is None:
-                crc = self._check_decoded(entry, place)
-            else:
-                pieces = list(cut(place.offset, place.size))
-                crcs = in_threads(lambda piece: stream_crc(place.file, *piece), pieces, default_threads())
-                crc = combine_all(zip(crcs, (size for _, size in pieces), strict=True))
-            self.compare(entry, place, crc)
-            check_shape(entry.shape, entry.dtype)
-        except CorruptError as error:
-            raise error.at(place.file.name, place.offset) from None
-
-    def _check_decoded(self, entry: Entry, place: Place) -> int:
-        """The checksum of what has lengths and checksums of its own, which are verified."""
-        data = place.read()
-        if entry.dtype.storage is Storage.VARIANT:
-            return check_variants(data, entry.shape)
-        start, crc = check_strings(data, entry.shape, big_endian=self.header.big_endian)
-        return stream_crc(place.file, place.offset + start, place.size - start, crc)
-
-    def is_plain(self, entry: Entry) -> bool:
-        """Whether the stored bytes of a tensor are those of its array."""
-        dtype = entry.dtype
-        is_native = self.header.big_endian is (sys.byteorder == "big") or dtype.itemsize == 1
-        return not entry.slices and dtype.storage is Storage.FIXED and dtype.name != "bool" and is_native
+    has_checked_values = False
 
     @property
     def has_views(self) -> bool:
@@ -380,14 +311,26 @@ class Bundle:
             if file is not None:
                 file.release(stored.offset or 0, stored.nbytes)
 
-    def place(self, entry: Entry) -> Place:
-        """Return where the values of an entry without slices lie, of the size that dtype and shape want."""
+    def locate(self, entry: Entry) -> StoredBytes:
+        """Return where the bytes of an entry lie: of a tensor stored whole, or of a slice.
+
+        Raises
+        ------
+        CorruptError
+            The index gives them another size than dtype and shape do.
+        TruncatedError
+            The data file is too short.
+        CheckpointNotFoundError
+            It is missing; the message names the tensor too.
+        UnsupportedError
+            The dtype has no stored values.
+        """
         dtype = entry.dtype
         if dtype.itemsize is None:
             self._check_storable(entry)
         elif entry.nbytes != dtype.itemsize * math.prod(entry.shape):
             raise CorruptError(
-                f"tensor {_label(entry)}: size in the index: got {entry.nbytes} bytes, "
+                f"tensor {label_of(entry)}: size in the index: got {entry.nbytes} bytes, "
                 f"want {expected_size(dtype, entry.shape)} for {dtype.name}{list(entry.shape)}",
                 file=self._index_name,
             )
@@ -396,20 +339,20 @@ class Bundle:
         file = self._shards.get(entry.shard) or self.shard(entry.shard, entry)
         if entry.offset + entry.nbytes > file.size:
             raise TruncatedError(
-                f"tensor {_label(entry)}: file too short",
+                f"tensor {label_of(entry)}: file too short",
                 wanted=entry.nbytes,
                 available=max(0, file.size - entry.offset),
                 file=file.name,
                 offset=entry.offset,
             )
-        return Place(file, entry.offset, entry.nbytes)
+        return StoredBytes(entry, file, entry.offset, entry.nbytes, self._order)
 
     def _check_storable(self, entry: Entry) -> None:
         """Raise where the elements are neither of a fixed size nor strings or variants that can be read."""
         order = " in big-endian order" if self.header.big_endian else ""
         if entry.dtype.storage is Storage.NONE or (entry.dtype.storage is Storage.VARIANT and order):
             raise UnsupportedError(
-                f"tensor {_label(entry)}: values of dtype {entry.dtype.name} "
+                f"tensor {label_of(entry)}: values of dtype {entry.dtype.name} "
                 f"(code {entry.dtype.code}){order} are not supported",
                 file=self._index_name,
             )
@@ -430,7 +373,7 @@ class Bundle:
         except PathNotFoundError as error:
             raise CheckpointNotFoundError(
                 f"no such file: {self._index_name} is there, shard {number} of "
-                f"{self.header.num_shards} is not, with tensor {_label(needed_by)}",
+                f"{self.header.num_shards} is not, with tensor {label_of(needed_by)}",
                 file=path,
             ) from error
 
@@ -478,18 +421,3 @@ def _behind(prefix: bytes) -> bytes | None:
     """The least key that is greater than all that begin so; None where there is none."""
     short = prefix.rstrip(b"\xff")
     return short[:-1] + bytes([short[-1] + 1]) if short else None
-
-
-def _label(entry: Entry) -> str:
-    """What errors call a tensor: its name, and the slice where the entry is that of one."""
-    try:
-        name, part = decode_slice_key(key_of(entry.name))
-    except CorruptError:
-        return repr(entry.name)
-    return f"{name_of(name)!r}, slice {part}"
-
-
-def _mismatch(entry: Entry, computed: int) -> ChecksumError:
-    return ChecksumError(
-        f"tensor {_label(entry)}: checksum mismatch", stored=entry.crc32c or 0, computed=computed
-    )

@@ -49,10 +49,11 @@ class Entries(Mapping[str, Entry]):
 
         Raises CorruptError where an entry is damaged.
         """
-        return _to_columns(list(self.values()))
+        return columns_of(list(self.values()))
 
 
-def _to_columns(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
+def columns_of(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
+    """Return entries as columns; see :meth:`Entries.to_columns`."""
     numbers = np.full((_NUMBERS, len(entries)), -1, np.int64)
     for row, entry in enumerate(entries):
         for column, number in enumerate((entry.nbytes, entry.shard, entry.offset, entry.crc32c)):
@@ -153,7 +154,7 @@ class Columns:
             for row, head in enumerate(self._heads)
         ]
         numbers = self._numbers.copy()
-        numbers[:, list(others)] = list(_to_columns(list(others.values())).values())[3:]
+        numbers[:, list(others)] = list(columns_of(list(others.values())).values())[3:]
         return _named(self.names, [dtype.name for dtype, _ in heads], [shape for _, shape in heads], numbers)
 
     def cut(self, start: int, stop: int) -> None:

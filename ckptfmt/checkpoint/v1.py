@@ -16,8 +16,11 @@ import math
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
+import numpy as np
+
 from ckptfmt.arrays.array import Array, Box, decode_shape, expected_size, shaped
 from ckptfmt.arrays.tensor_proto import decode_values
+from ckptfmt.checkpoint.columns import columns_of
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.slices import FULL, TensorSlice, decode_slice, encode_slice_key, region_shape
@@ -32,7 +35,7 @@ from ckptfmt.wire.fields import LENGTH_DELIMITED, Field, decode_fields
 META_KEY = b""
 
 
-class SliceFile:
+class V1Store:
     """A V1 checkpoint: entries by name, and the values of each slice. Files are numbered as shards."""
 
     def __init__(self, files: CheckpointFiles, fs: Filesystem) -> None:
@@ -75,6 +78,10 @@ class SliceFile:
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries of all tensors, in the order of their names."""
         return map(self._find_or_decode, self.directory)
+
+    def to_columns(self) -> dict[str, np.ndarray]:
+        """Return all entries as columns; see :meth:`ckptfmt.checkpoint.columns.Entries.to_columns`."""
+        return columns_of(list(self.entries()))
 
     def find(self, name: str) -> Entry | None:
         """Return the entry of a tensor, or None."""
@@ -123,8 +130,8 @@ class SliceFile:
         """Bytes of the strings of a tensor, which takes reading them; 0 where they are damaged."""
         try:
             if not entry.slices:
-                return sum(map(len, self.read_whole(entry).flat))
-            return sum(len(value) for part in entry.slices for value in self.read_slice(entry, part).flat)
+                return sum(map(len, self.read_piece(entry, None).flat))
+            return sum(len(value) for part in entry.slices for value in self.read_piece(entry, part).flat)
         except CorruptError:
             # What is wrong is said when they are read; dtype and shape can be listed all the same.
             return 0
@@ -140,22 +147,27 @@ class SliceFile:
     has_views = True
     """Of values that are decoded, and verified with the block that they lie in."""
 
-    def read_whole(
-        self, entry: Entry, *, verify: bool = True, at: Box | None = None, threads: int | None = None
-    ) -> Array:
-        """Return a tensor stored whole, or part; its checksum is that of its table block, always verified."""
-        return self.read_slice(entry, TensorSlice(((0, FULL),) * len(entry.shape)), at=at)
+    has_checked_values = True
 
-    def read_slice(
+    def locate(self, entry: Entry) -> None:
+        """Return None: values are encoded in table blocks."""
+        return
+
+    def read_piece(
         self,
         entry: Entry,
-        part: TensorSlice,
+        part: TensorSlice | None,
         *,
         verify: bool = True,
         at: Box | None = None,
         threads: int | None = None,
     ) -> Array:
-        """Return one stored slice of a tensor, or part of it: a view of the file where its dtype allows."""
+        """Return a tensor stored whole or one slice of it, read-only: a view of the file if possible.
+
+        The checksum of its table block is always verified.
+        """
+        if part is None:
+            part = TensorSlice(((0, FULL),) * len(entry.shape))
         label = f"tensor {entry.name!r}: slice {part}"
         if entry.dtype.storage is Storage.NONE:
             raise UnsupportedError(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, groupby
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from ckptfmt.arrays.array import check_shape
 from ckptfmt.checkpoint.bundle import HEADER_KEY, Bundle
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.files import stale_shards
 from ckptfmt.checkpoint.slices import encode_slice_key, plan, whole
-from ckptfmt.checkpoint.v1 import META_KEY, SliceFile
+from ckptfmt.checkpoint.store import Store
+from ckptfmt.checkpoint.v1 import META_KEY, V1Store
 from ckptfmt.errors import (
     ChecksumError,
     CkptfmtError,
@@ -93,17 +94,20 @@ class Report:
         self.problems.append(Problem("warning", kind, f"{place}: {message}", file, offset, name))
 
 
-def verify_bundle(bundle: Bundle, progress: Progress | None = None) -> Report:
-    """Check every block of the index, and the place, size, slices and checksum of every tensor.
+def verify_store(store: Store, progress: Progress | None = None) -> Report:
+    """Check every checksum, size and place in the files of a checkpoint.
 
-    Raises LimitError where the names in the index take more memory than there is.
+    ``progress`` is called with the bytes checked so far and those to check in all. Files are streamed: memory
+    stays bounded however large they are. Raises LimitError if there is not enough for the names.
     """
     with suppress(MemoryError):
-        return _verify_bundle(bundle, progress)
-    raise _too_large([bundle.table])
+        # A store knows its format, and the format which checks it needs.
+        return _VERIFIERS[store.files.format](store, progress)
+    raise _too_large(store.tables)
 
 
 def _verify_bundle(bundle: Bundle, progress: Progress | None) -> Report:
+    """Check every block of the index, and the place, size, slices and checksum of every tensor."""
     report = Report()
     entries: list[Entry] = []
     descriptors: list[Entry] = []
@@ -125,7 +129,7 @@ def _verify_bundle(bundle: Bundle, progress: Progress | None) -> Report:
                 bundle.find_slice(entry, part)
             check_shape(entry.shape, entry.dtype)
         except CkptfmtError as error:
-            _note(report, _named(error, entry.name, bundle.files.tables[0]), entry.name)
+            _note(report, error.at(bundle.files.tables[0], label=_label(error, entry.name)), entry.name)
             spoiled.add(entry.name)
     entries.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
     total = report.bytes_checked + sum(entry.nbytes for entry in entries)
@@ -166,7 +170,7 @@ def _check_tensors(
     for entry in entries:
         name = owners.get(entry.name, entry.name)
         try:
-            bundle.check(entry)
+            bundle.locate(entry).check()
             report.bytes_checked += entry.nbytes
         except PathNotFoundError:
             assert entry.shard is not None
@@ -222,16 +226,6 @@ def _check_gap(file: RandomAccessFile, start: int, stop: int, report: Report) ->
         report.warn("orphan", f"{stop - start} bytes belong to no tensor", file.name, start)
 
 
-def verify_slice_file(store: SliceFile, progress: Progress | None = None) -> Report:
-    """Check every block of every file, and the slices and values of every tensor.
-
-    Raises LimitError where the names in the files take more memory than there is.
-    """
-    with suppress(MemoryError):
-        return _verify_slice_file(store, progress)
-    raise _too_large(store.tables)
-
-
 def _too_large(tables: Sequence[Table]) -> LimitError:
     """The error of tables for which memory did not suffice; made when what they took of it is let go."""
     size = sum(table.file.size for table in tables)
@@ -239,7 +233,8 @@ def _too_large(tables: Sequence[Table]) -> LimitError:
     return LimitError(what, limit=memory_size(), asked=size, file=tables[0].file.name)
 
 
-def _verify_slice_file(store: SliceFile, progress: Progress | None) -> Report:
+def _verify_v1(store: V1Store, progress: Progress | None) -> Report:
+    """Check every block of every file, and the slices and values of every tensor."""
     report = Report()
     total = sum(table.file.size for table in store.tables)
     unclaimed: dict[tuple[int, bytes], None] = {}
@@ -266,14 +261,14 @@ def _verify_slice_file(store: SliceFile, progress: Progress | None) -> Report:
             entry = store.find(name)
             assert entry is not None
             for part in entry.slices:
-                store.read_slice(entry, part)
+                store.read_piece(entry, part)
             if entry.slices:
                 plan(entry.shape, entry.slices, whole(entry.shape))
             else:
-                store.read_whole(entry)
+                store.read_piece(entry, None)
             report.tensors_checked += 1
         except CkptfmtError as error:
-            _note(report, _named(error, name, store.files.tables[0]), name)
+            _note(report, error.at(store.files.tables[0], label=_label(error, name)), name)
     for number, key in unclaimed:
         report.warn("orphan", f"an entry belongs to no tensor: key {key!r}", store.tables[number].file.name)
     return report
@@ -304,11 +299,9 @@ def _scan(table: Table, report: Report) -> Iterator[tuple[bytes, Buffer]]:
         table.file.release(handle.offset, handle.size)
 
 
-def _named(error: CkptfmtError, name: str, file: str) -> CkptfmtError:
-    """The error, with the tensor and file it does not know of added."""
-    if isinstance(error, CorruptError) and error.file is None:
-        return CorruptError(f"tensor {name!r}: {error.what}", file=file)
-    return error
+def _label(error: CkptfmtError, name: str) -> str:
+    """The label of an error about a tensor: none if it knows its file, since then it names the tensor too."""
+    return "" if error.file is not None else f"tensor {name!r}"
 
 
 def _note(report: Report, error: CkptfmtError, name: str) -> None:
@@ -322,3 +315,7 @@ def _note(report: Report, error: CkptfmtError, name: str) -> None:
     )
     kind = next((kind for cls, kind in kinds if isinstance(error, cls)), "entry")
     report.add(kind, error, name)
+
+
+_VERIFIERS: Mapping[str, Callable[[Any, Progress | None], Report]] = {"v2": _verify_bundle, "v1": _verify_v1}
+"""What verifies a store of each format."""

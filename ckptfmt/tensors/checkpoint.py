@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
-from ckptfmt.arrays.array import Array, Shape, new_array, read_only
+from ckptfmt.arrays.array import Array, read_only
 from ckptfmt.checkpoint.bulk import LARGE, read_tensors
 from ckptfmt.checkpoint.bundle import Bundle
+from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.find import find_checkpoint
-from ckptfmt.checkpoint.selection import Part, Selection, assemble
-from ckptfmt.checkpoint.slices import Region, TensorSlice, whole, within
-from ckptfmt.checkpoint.v1 import SliceFile
+from ckptfmt.checkpoint.reading import is_verified, read_selection, read_tensor
+from ckptfmt.checkpoint.selection import Selection
+from ckptfmt.checkpoint.slices import Region, whole, within
+from ckptfmt.checkpoint.store import Store
+from ckptfmt.checkpoint.v1 import V1Store
 from ckptfmt.errors import CorruptError
-from ckptfmt.integrity.verify import Progress, Report, verify_bundle, verify_slice_file
+from ckptfmt.integrity.verify import Progress, Report, verify_store
 from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
+from ckptfmt.tensors.mapping import check_name, not_found
 from ckptfmt.tensors.model_variables import object_variables, scope_variables
 from ckptfmt.tensors.slice_reader import SliceReader
-from ckptfmt.tensors.tensors import Tensors, check_name, not_found
+from ckptfmt.tensors.tensors import Tensors
 from ckptfmt.wire.threads import default_threads
 
 RELEASED_FROM = 1 << 20
@@ -73,15 +77,18 @@ def open_checkpoint(
     return _open_files(find_checkpoint(path, fs), verify, fs)
 
 
+_STORES: Mapping[str, Callable[[CheckpointFiles, Filesystem], Store]] = {"v2": Bundle, "v1": V1Store}
+"""What reads the files of each format."""
+
+
 def _open_files(files: CheckpointFiles, verify: bool, fs: Filesystem) -> Checkpoint:
-    store = Bundle(files, fs) if files.format == "v2" else SliceFile(files, fs)
-    return Checkpoint(store, verify=verify)
+    return Checkpoint(_STORES[files.format](files, fs), verify=verify)
 
 
 class StoredEntries(Entries):
     """The entries of a checkpoint by name: dtypes, shapes and places, without values."""
 
-    def __init__(self, store: Bundle | SliceFile) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     def __getitem__(self, name: str) -> Entry:
@@ -111,9 +118,7 @@ class StoredEntries(Entries):
 
     def to_columns(self) -> dict[str, np.ndarray]:
         """Return everything as columns; see :meth:`Entries.to_columns`."""
-        if isinstance(self._store, Bundle):
-            return self._store.columns.to_columns()
-        return super().to_columns()
+        return self._store.to_columns()
 
     def __repr__(self) -> str:
         return f"<Entries of {self._store.files.prefix!r}>"
@@ -141,11 +146,9 @@ class Checkpoint(Tensors):
     verified anew each time. May be used from many threads.
     """
 
-    def __init__(self, store: Bundle | SliceFile, *, verify: bool = True) -> None:
+    def __init__(self, store: Store, *, verify: bool = True) -> None:
         self._store = store
-        self._verify = verify
-        # Names and slices whose checksum has been found right: it is verified on first read only.
-        self._verified: set[str | tuple[str, TensorSlice]] = set()
+        self._checks = Checks(enabled=verify, once=store.has_views)
         self.entries = StoredEntries(store)
         """What the index says of each tensor, by name."""
 
@@ -186,10 +189,10 @@ class Checkpoint(Tensors):
             The dtype has no stored values.
         """
         entry = self.entries[name]
-        if entry.nbytes >= LARGE and isinstance(self._store, Bundle) and not self._store.has_views:
-            # In pieces by several threads; where there are views, only the checksum takes time.
+        if entry.nbytes >= LARGE and not self._store.has_views:
+            # In pieces by several threads. A view only has its checksum verified, which is quick.
             return self._load([name], threads=default_threads(), copy=False, out={})[name]
-        return self._read(entry)
+        return read_tensor(self._store, entry, self._checks)
 
     def stored_name(self, name: str) -> str:
         """Return the name itself; of views, what the checkpoint calls a tensor of theirs."""
@@ -218,30 +221,11 @@ class Checkpoint(Tensors):
             self._store.entries() if wanted is None else (self.entries[name] for name in wanted)
         )
 
-        def load(entry: Entry) -> Array:
-            return self._read(entry, copy=copy, out=out.get(entry.name), threads=1)
-
-        if isinstance(self._store, SliceFile):
-            return {entry.name: load(entry) for entry in entries}
-
-        arrays = read_tensors(
-            self._store,
-            entries,
-            load,
-            to_verify=self._is_to_verify,
-            threads=threads,
-            copy=copy,
-            out=out,
-        )
-        if self._verify:
-            self._verified.update(arrays)
-        return arrays
+        return read_tensors(self._store, entries, self._checks, threads=threads, copy=copy, out=out)
 
     def slice(self, name: str) -> SliceReader:
         """Return a reader of parts of one tensor: ``ckpt.slice("w")[10:20, :]`` reads only that."""
-        entry = self.entries[name]
-        # Methods and no lambdas, which cannot be pickled.
-        return SliceReader(entry, partial(self._read_selection, entry), partial(self._is_covered, entry))
+        return SliceReader(self.entries[name], self, name)
 
     def verify(self, *, progress: Progress | None = None) -> Report:
         """Check every checksum, size and place in all files of the checkpoint; see :class:`Report`.
@@ -249,9 +233,7 @@ class Checkpoint(Tensors):
         Files are streamed: memory stays bounded however large they are. ``progress`` is called with the
         bytes checked so far and those to check in all.
         """
-        if isinstance(self._store, Bundle):
-            return verify_bundle(self._store, progress)
-        return verify_slice_file(self._store, progress)
+        return verify_store(self._store, progress)
 
     def close(self) -> None:
         """Let go of the files. Arrays already returned stay valid, and so does the object graph."""
@@ -262,7 +244,7 @@ class Checkpoint(Tensors):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files anew.
-        return _open_files, (self._store.files, self._verify, self._store.fs)
+        return _open_files, (self._store.files, self._checks.enabled, self._store.fs)
 
     @cached_property
     def object_graph(self) -> ObjectGraph | None:
@@ -297,103 +279,16 @@ class Checkpoint(Tensors):
     def _model_names(self) -> frozenset[str]:
         return self._model_keys
 
-    def _is_to_verify(self, mark: str | tuple[str, TensorSlice]) -> bool:
-        """Whether a checksum is still to be verified; always where bytes are read anew each time."""
-        return self._verify and (mark not in self._verified or not self._store.has_views)
-
-    def _read(
-        self, entry: Entry, *, copy: bool = False, out: Array | None = None, threads: int | None = None
-    ) -> Array:
-        """Read a whole tensor; into ``out``, into memory of its own, or as a read-only array."""
-        if not entry.slices:
-            array = self._read_stored(entry, None, threads=threads)
-            if out is not None:
-                np.copyto(out, array)
-                return out
-            return array.copy() if copy else array
-        new = (lambda _: out) if out is not None else (lambda shape: new_array(shape, entry.dtype))
-        selection = Selection.of(whole(entry.shape))
-        array = self._assemble(entry, selection, new, own=copy or out is not None, threads=threads)
-        return array if copy or out is not None else read_only(array)
-
     def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
         if region is None:
             return self[name]
-        entry = self.entries[name]
         selection = Selection.of(region)
-        if verified and self._verify and not self._is_covered(entry, selection):
-            return self[name][within(region, whole(entry.shape))]
-        return read_only(self._read_selection(entry, selection))
+        if verified and self._checks.enabled and not self._is_verified(name, selection):
+            return self[name][within(region, whole(self.entries[name].shape))]
+        return read_only(self._selection(name, selection))
 
-    def _read_selection(self, entry: Entry, selection: Selection) -> Array:
-        """Read what a selection takes of a tensor, from as few of its slices as hold it."""
-        if entry.slices:
-            return self._assemble(entry, selection, lambda shape: new_array(shape, entry.dtype), own=False)
-        part = selection.within(whole(entry.shape))
-        if part is None:
-            return new_array(selection.shape, entry.dtype)  # of no elements
-        return self._read_stored(entry, None, part)
+    def _selection(self, name: str, selection: Selection) -> Array:
+        return read_selection(self._store, self.entries[name], selection, self._checks)
 
-    def _is_covered(self, entry: Entry, selection: Selection) -> bool:
-        """Whether checksums are verified of all that reading a selection reads."""
-        if isinstance(self._store, SliceFile):
-            return True  # values lie in table blocks, whose checksums are always verified
-        if not self._verify or entry.dtype.itemsize is None:
-            return self._verify
-        try:
-            stored = [part.region(entry.shape) for part in entry.slices] or [whole(entry.shape)]
-        except CorruptError as error:
-            raise self._named(error, entry) from error
-        parts = [part for part in map(selection.within, stored) if part is not None]
-        return bool(parts) and all(part.is_whole for part in parts)
-
-    def _assemble(
-        self,
-        entry: Entry,
-        selection: Selection,
-        new: Callable[[Shape], Array],
-        *,
-        own: bool,
-        threads: int | None = None,
-    ) -> Array:
-        try:
-            return assemble(
-                entry.shape,
-                entry.slices,
-                selection,
-                new,
-                lambda stored, part: self._read_stored(entry, stored, part, threads=threads),
-                own=own,
-            )
-        except CorruptError as error:
-            if error.file is not None:
-                raise
-            raise self._named(error, entry) from error
-
-    def _named(self, error: CorruptError, entry: Entry) -> CorruptError:
-        """What is wrong with the slices of a tensor, with its name and the file that lists them."""
-        files = self._store.files
-        lost = f"; missing: {', '.join(files.missing)}" if files.missing else ""
-        return CorruptError(f"tensor {entry.name!r}: {error.what}{lost}", file=files.tables[0])
-
-    def _read_stored(
-        self,
-        entry: Entry,
-        stored: TensorSlice | None,
-        part: Part | None = None,
-        *,
-        threads: int | None = None,
-    ) -> Array:
-        """Read what is stored as one piece, or only part of it, then without its checksum."""
-        at = None if part is None or part.is_whole else part.source
-        mark = entry.name if stored is None else (entry.name, stored)
-        # Of strings and variants all is read to find any, so all can be verified.
-        checkable = at is None or entry.dtype.itemsize is None
-        verify = checkable and self._is_to_verify(mark)
-        if stored is None:
-            array = self._store.read_whole(entry, verify=verify, at=at, threads=threads)
-        else:
-            array = self._store.read_slice(entry, stored, verify=verify, at=at, threads=threads)
-        if verify:
-            self._verified.add(mark)
-        return array
+    def _is_verified(self, name: str, selection: Selection) -> bool:
+        return is_verified(self._store, self.entries[name], selection, self._checks)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,6 +11,16 @@ from ckptfmt.arrays.array import Array, Shape, read_only
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Index, Selection, select
 from ckptfmt.dtypes import DType
+
+
+class SliceSource(Protocol):
+    """Tensors that a :class:`SliceReader` reads from."""
+
+    def _selection(self, name: str, selection: Selection) -> Array:
+        """Return what a selection takes of a tensor; checksums of partly taken pieces are not verified."""
+
+    def _is_verified(self, name: str, selection: Selection) -> bool:
+        """Return whether reading a selection verifies the checksums of everything that it reads."""
 
 
 class SliceReader:
@@ -25,13 +34,11 @@ class SliceReader:
     One that is pickled opens the files anew, as a checkpoint does.
     """
 
-    def __init__(
-        self, entry: Entry, read: Callable[[Selection], Array], is_covered: Callable[[Selection], bool]
-    ) -> None:
+    def __init__(self, entry: Entry, source: SliceSource, name: str) -> None:
         self.entry = entry
         """What the index says of the tensor."""
-        self._read = read
-        self._is_covered = is_covered
+        self._source = source
+        self._source_name = name
 
     @property
     def name(self) -> str:
@@ -81,7 +88,7 @@ class SliceReader:
             An index that is neither integer, slice, list, mask nor ellipsis.
         """
         selection, local = select(index, self.shape, self.entry.name)
-        return read_only(self._read(selection)[local])
+        return read_only(self._source._selection(self._source_name, selection)[local])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:  # noqa: ANN401  (as NumPy calls it)
         """Return the whole tensor: ``np.asarray(reader)``."""
@@ -95,11 +102,11 @@ class SliceReader:
         They are where the index takes all of each stored piece that it touches, and in V1 checkpoints; not
         where it takes part of a piece, nor in a checkpoint opened with ``verify=False``.
         """
-        return self._is_covered(select(index, self.shape, self.entry.name)[0])
+        return self._source._is_verified(self._source_name, select(index, self.shape, self.entry.name)[0])
 
     def renamed(self, name: str) -> SliceReader:
         """Return the same reader under another name."""
-        return SliceReader(self.entry._replace(name=name), self._read, self._is_covered)
+        return SliceReader(self.entry._replace(name=name), self._source, self._source_name)
 
     def __repr__(self) -> str:
         return f"<SliceReader {self.entry.name!r} {self.dtype.name}{list(self.shape)}>"

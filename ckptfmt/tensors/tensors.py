@@ -18,17 +18,14 @@ from abc import abstractmethod
 from collections.abc import (
     Callable,
     Collection,
-    ItemsView,
     Iterable,
     Iterator,
     Mapping,
     Sequence,
-    ValuesView,
 )
 from functools import cached_property, partial
 from itertools import chain
-from types import TracebackType
-from typing import Any, Literal, TypeVar, overload
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -37,225 +34,22 @@ from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region
-from ckptfmt.errors import CkptfmtError, GraphError, NameConflictError, TensorNotFoundError
-from ckptfmt.object_graph.keys import VARIABLE_VALUE
+from ckptfmt.errors import GraphError, NameConflictError
 from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
 from ckptfmt.plans.expressions import Expression, Reading, Stored
 from ckptfmt.plans.plan import Plan, read_plan
 from ckptfmt.tensors import renaming
-from ckptfmt.tensors.nesting import nest
+from ckptfmt.tensors.mapping import TensorMapping, check_name
 from ckptfmt.tensors.renaming import Rule
-from ckptfmt.tensors.restore import Restored, RestoreReport
 from ckptfmt.tensors.slice_reader import SliceReader
-from ckptfmt.text.closest import closest_names
 from ckptfmt.text.patterns import Pattern, literal_prefixes, matcher
-from ckptfmt.wire.threads import default_threads
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="Tensors")
 
 
-class Tensors(Mapping[str, Array]):
-    """Tensors by name, read when asked for: a checkpoint, or a view of one."""
-
-    entries: Entries
-    """What is known of each tensor without its values, by name."""
-
-    # --- what each kind of Tensors says for itself -------------------------------------------------------
-
-    @property
-    @abstractmethod
-    def prefix(self) -> str:
-        """What TensorFlow calls the checkpoint, e.g. ``dir/model.ckpt-1000``."""
-
-    @property
-    @abstractmethod
-    def format(self) -> str:
-        """``"v2"`` (index and data files) or ``"v1"``."""
-
-    @property
-    @abstractmethod
-    def object_graph(self) -> ObjectGraph | None:
-        """The objects that ``tf.train.Checkpoint`` saved, or None where something else wrote the names.
-
-        Of a view that of the checkpoint: its keys are those in the index.
-        """
-
-    @abstractmethod
-    def stored_name(self, name: str) -> str | None:
-        """Return what the checkpoint calls a tensor; None where a plan makes it out of others."""
-
-    @abstractmethod
-    def _absent(self, names: Collection[str]) -> list[str]:
-        """Return those of many names that no tensor has."""
-
-    @abstractmethod
-    def _stored(self) -> Mapping[str, str | None]:
-        """The stored name of every tensor; see :meth:`stored_name`."""
-
-    @abstractmethod
-    def slice(self, name: str) -> SliceReader:
-        """Return a reader of parts of one tensor: ``ckpt.slice("w")[10:20, :]`` reads only that."""
-
-    @abstractmethod
-    def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
-        """Read a tensor or a region of it; ``verified`` also where that takes reading more than it."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of the files. Arrays already returned stay valid."""
-
-    @abstractmethod
-    def _load(
-        self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]
-    ) -> dict[str, Array]:
-        """Read tensors that are there (None: all), into ``out`` where it has an array that fits."""
-
-    @abstractmethod
-    def _release(self, name: str) -> None:
-        """Let the system forget the bytes of a tensor; touched again, they are read again."""
-
-    @abstractmethod
-    def _model_names(self) -> frozenset[str]:
-        """The names in the checkpoint that are the model's variables."""
-
-    # --- reading -----------------------------------------------------------------------------------------
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.entries
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.entries)
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def values(self) -> ValuesView[Array]:
-        """Return a view of the arrays; iterating over it keeps in memory what the caller keeps."""
-        return _ArrayValues(self)
-
-    def items(self) -> ItemsView[str, Array]:
-        """Return a view of names and arrays; iterating over it keeps in memory what the caller keeps."""
-        return _ArrayItems(self)
-
-    def get(self, name: str, default: T | None = None) -> Array | T | None:  # type: ignore[override]
-        """Return a tensor, or ``default`` where there is none of that name."""
-        if name not in self:
-            return default  # not by way of the error, which takes time to look for names that are alike
-        return self[name]
-
-    @overload
-    def read(
-        self,
-        names: Iterable[str] | None = None,
-        *,
-        missing: None = None,
-        threads: int | None = None,
-        copy: bool = False,
-        out: Mapping[str, np.ndarray] | None = None,
-    ) -> dict[str, Array]: ...
-
-    @overload
-    def read(
-        self,
-        names: Iterable[str] | None = None,
-        *,
-        missing: Literal["error", "skip"],
-        threads: int | None = None,
-        copy: bool = False,
-        out: Mapping[str, np.ndarray] | None = None,
-    ) -> Restored: ...
-
-    def read(
-        self,
-        names: Iterable[str] | None = None,
-        *,
-        missing: Literal["error", "skip"] | None = None,
-        threads: int | None = None,
-        copy: bool = False,
-        out: Mapping[str, np.ndarray] | None = None,
-    ) -> dict[str, Array]:
-        """Return several tensors by name, in the order of ``names``.
-
-        Parameters
-        ----------
-        names
-            Which; all those in ``out`` or, without ``out``, all there are.
-        missing
-            What to do about names that are not there: ``"error"``, also where nothing is given, or
-            ``"skip"``. Where it is given, the dictionary is a :class:`Restored`, whose ``report``
-            says what was matched, missing and left unused:
-            ``ckpt.read(names, missing="skip").report.assert_consumed()``.
-        threads
-            How many threads read large tensors; the default is one for each processor, at most 8.
-        copy
-            Whether to return arrays that are writable and own their memory.
-        out
-            Arrays to fill, by name, of exactly the tensors' shapes and dtypes. They are what is returned for
-            these names.
-
-        Raises
-        ------
-        ValueError
-            An array of ``out`` has another shape or dtype, is not writable, or was not asked for.
-        TypeError
-            Something in ``out`` is no plain ndarray, or ``names`` is a string.
-        TensorNotFoundError
-            Names are not there, ``.names``; nothing has been read then.
-        """
-        if isinstance(names, str):
-            raise TypeError(f"names: got the string {names!r}, want a list of names")
-        if missing not in (None, "error", "skip"):
-            raise ValueError(f'missing: got {missing!r}, want "error" or "skip"')
-        targets = dict(out or {})
-        wanted = (
-            None
-            if names is None and out is None
-            else list(dict.fromkeys(targets if names is None else names))
-        )
-        for name in wanted or ():
-            check_name(name)
-        absent = self._absent(wanted) if wanted else []
-        if absent and missing != "skip":
-            raise self._not_found(absent)
-        if wanted is not None:
-            _check_targets(targets, wanted, self.entries, absent)
-            lost = set(absent)
-            wanted = [name for name in wanted if name not in lost]
-        threads = default_threads() if threads is None else threads
-        arrays = self._load(
-            wanted, threads=threads, copy=copy, out={n: targets[n] for n in wanted or () if n in targets}
-        )
-        if missing is None:
-            return arrays
-        restored = Restored(arrays)
-        stored = self._stored()
-        restored.report = RestoreReport(
-            {name: stored[name] or name for name in arrays},
-            missing=absent,
-            unused=[n for n, key in stored.items() if n not in arrays and key != OBJECT_GRAPH_KEY],
-        )
-        return restored
-
-    def _not_found(self, absent: Sequence[str]) -> TensorNotFoundError:
-        return not_found(absent, self._names_near(absent[0]), self.prefix)
-
-    def nested(self, separator: str = "/", *, copy: bool = False) -> dict[str, Any]:
-        """Read everything into nested dictionaries, names split at each ``/``: a pytree for JAX and flax.
-
-        :func:`ckptfmt.flatten` is the inverse. Arrays are as :meth:`read` returns them, read-only views where
-        the tensors are stored whole, unless ``copy``.
-
-        Raises
-        ------
-        NameConflictError
-            A name is both that of a tensor and a scope of others, as ``w`` and ``w/Adam`` are: see
-            :meth:`model_variables`.
-        """
-        nest(((name, _NOTHING) for name in self), separator)  # what is wrong with names comes first
-        return nest(self.read(copy=copy).items(), separator)
-
-    # --- views -------------------------------------------------------------------------------------------
+class Tensors(TensorMapping):
+    """Tensors by name, read when asked for, and the views of them: a checkpoint, or a view of one."""
 
     def renamed(
         self,
@@ -318,14 +112,6 @@ class Tensors(Mapping[str, Array]):
                 chain.from_iterable(map(self._names_below, prefixes)), patterns, unwanted
             ),
         )
-
-    def _names_below(self, prefix: str) -> Iterator[str]:
-        """Iterate over the names that begin so, in their order."""
-        return (name for name in self if name.startswith(prefix))
-
-    def _names_near(self, name: str) -> Iterator[str]:
-        """Iterate over names among which one like ``name`` may be."""
-        yield from self
 
     def ema(self, suffix: str = renaming.AVERAGE) -> View:
         """Return a view in which variables are read from their exponential moving averages.
@@ -434,46 +220,6 @@ class Tensors(Mapping[str, Array]):
         """
         return PlanView(self, plan if isinstance(plan, Plan) else read_plan(plan))
 
-    # --- the context -------------------------------------------------------------------------------------
-
-    def __enter__(self: Self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    # Comparing two checkpoints as mappings would read both whole and end in ambiguous arrays.
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-    def __repr__(self) -> str:
-        try:
-            size = f"{len(self)} tensors"
-        except (CkptfmtError, ValueError):
-            size = "names not readable"
-        return f"<{type(self).__name__} {self.prefix!r} {self.format}, {size}>"
-
-
-class _ArrayItems(ItemsView[str, Array]):
-    _mapping: Tensors
-
-    def __iter__(self) -> Iterator[tuple[str, Array]]:
-        for name in self._mapping:
-            yield name, self._mapping[name]
-            self._mapping._release(name)
-
-
-class _ArrayValues(ValuesView[Array]):
-    _mapping: Tensors
-
-    def __iter__(self) -> Iterator[Array]:
-        return (array for _, array in self._mapping.items())
-
-
-_NOTHING: Array = np.empty(0)
-
 
 class _Derived(Tensors):
     """What views of other Tensors have in common: the files are those of what they view."""
@@ -576,6 +322,12 @@ class View(_Derived):
     def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
         return self._parent._region(self._viewed(name), region, verified=verified)
 
+    def _selection(self, name: str, selection: Selection) -> Array:
+        return self._parent._selection(self._viewed(name), selection)
+
+    def _is_verified(self, name: str, selection: Selection) -> bool:
+        return self._parent._is_verified(self._viewed(name), selection)
+
     def slice(self, name: str) -> SliceReader:
         """Return a reader of parts of one tensor."""
         return self._parent.slice(self._viewed(name)).renamed(name)
@@ -648,7 +400,7 @@ class PlanView(_Derived):
         target = self._target(name)
         if isinstance(target, Stored):
             return self._parent.slice(target.name).renamed(name)
-        return SliceReader(self.entries[name], partial(self._selection, name), _is_not_covered)
+        return SliceReader(self.entries[name], self, name)
 
     def _names(self) -> Mapping[str, object]:
         return self._targets
@@ -684,6 +436,9 @@ class PlanView(_Derived):
         part = selection.within(selection.region)
         return np.empty(selection.shape, array.dtype) if part is None else array[part.source]
 
+    def _is_verified(self, name: str, selection: Selection) -> bool:
+        return False  # the parts of what a plan makes are read without their checksums
+
     def _reading(self, *, verified: bool) -> Reading:
         return Reading(partial(self._parent._region, verified=verified), self._parent.entries)
 
@@ -705,55 +460,9 @@ class PlanView(_Derived):
         return PlanView, (self._parent, self.plan)
 
 
-def _is_not_covered(selection: Selection) -> bool:
-    """Whether checksums cover a selection of what a plan makes: the parts it tells are read without."""
-    return False
-
-
 def _into(array: Array, out: Array | None, copy: bool) -> Array:
     """An array in ``out``, as a copy, or as it is."""
     if out is not None:
         np.copyto(out, array)
         return out
     return array.copy() if copy else array
-
-
-def not_found(absent: Sequence[str], known: Iterable[str], prefix: str) -> TensorNotFoundError:
-    """Return the error of names that are not there; of a single one with those that are alike."""
-    close: Sequence[str] = ()
-    if len(absent) == 1:
-        try:
-            close = closest_names(absent[0], known, ending=VARIABLE_VALUE)
-        except CkptfmtError:
-            close = ()  # names that cannot be read are no hint, and not what was asked about
-    return TensorNotFoundError(absent[0], file=prefix, close_matches=close, names=absent)
-
-
-def check_name(name: object) -> None:
-    """Raise TypeError where a name is no string."""
-    if not isinstance(name, str):
-        raise TypeError(f"name of a tensor: got {name!r}, want a str")
-
-
-def _check_targets(
-    targets: Mapping[str, Any], wanted: Iterable[str], entries: Mapping[str, Entry], absent: Sequence[str]
-) -> None:
-    """Raise where an array to fill cannot take the values of its tensor, or was not asked for."""
-    if not targets:
-        return
-    asked = set(wanted)
-    for name, target in targets.items():
-        if name not in asked:
-            raise ValueError(f"out[{name!r}] is not among the names to read")
-        if not isinstance(target, np.ndarray) or isinstance(target, np.ma.MaskedArray):
-            raise TypeError(f"out[{name!r}]: got {type(target).__name__}, want a plain ndarray")
-        if name in absent:
-            continue
-        entry = entries[name]
-        if target.shape != entry.shape or target.dtype != entry.dtype.numpy:
-            raise ValueError(
-                f"out[{name!r}]: got {target.dtype}{list(target.shape)}, "
-                f"want {entry.dtype.numpy}{list(entry.shape)}"
-            )
-        if not target.flags.writeable:
-            raise ValueError(f"out[{name!r}] is not writable")

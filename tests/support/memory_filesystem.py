@@ -12,7 +12,8 @@ import ckptfmt
 import ckptfmt.storage.in_memory
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.files import CheckpointFiles
-from ckptfmt.checkpoint.v1 import SliceFile
+from ckptfmt.checkpoint.store import Store
+from ckptfmt.checkpoint.v1 import V1Store
 from ckptfmt.errors import AlreadyExistsError, NotReadableError, PathNotFoundError
 from ckptfmt.storage.filesystem import FileStatus, Listing, PathType, natural_order
 from ckptfmt.storage.output import Output
@@ -152,7 +153,7 @@ def open_files(
     """Open the checkpoint of a prefix among files in memory: V1 if ``tables`` are given, else V2."""
     fs = MemoryFilesystem(files, has_views=has_views)
     if tables:
-        store: Bundle | SliceFile = SliceFile(CheckpointFiles(prefix, "v1", tuple(tables)), fs)
+        store: Store = V1Store(CheckpointFiles(prefix, "v1", tuple(tables)), fs)
     else:
         store = Bundle(CheckpointFiles(prefix, "v2", (f"{prefix}.index",)), fs)
     return ckptfmt.Checkpoint(store, verify=verify)

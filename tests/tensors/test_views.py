@@ -172,7 +172,7 @@ def test_two_names_for_one_tensor_get_an_array_each(
     check(view.read())
     check(view.read(["b", "c", "a"]), "b c a")
     check(view.select("?"), "a c b")
-    check(ckptfmt.flatten(view.nested()))
+    check(ckptfmt.flatten(view.to_nested()))
     check({name: view.slice(name)[...] for name in view})
     # Arrays of one's own are nobody else's.
     copies = view.read(copy=True)
@@ -187,7 +187,7 @@ def test_two_names_for_one_tensor_get_an_array_each(
         assert {name for name in got if got[name].flags.writeable} == filled
         assert all(got[name] is out[name] for name in filled)
     assert view.stored_name("b") == "x"
-    assert view.read(["a", "b"], missing="error").report.matched == {"a": "x", "b": "x"}
+    assert view.restore(["a", "b"]).report.matched == {"a": "x", "b": "x"}
 
 
 MANY_NAMES = [
@@ -392,7 +392,7 @@ def test_views_of_the_corpus_keep_names_apart_and_lose_nothing(entry: dict[str, 
 
 
 def test_nested_is_plain_dictionaries_and_flatten_undoes_it(ckpt: Checkpoint) -> None:
-    tree = ckpt.model_variables().nested()
+    tree = ckpt.model_variables().to_nested()
     assert type(tree["a"]) is dict
     assert tree["a"]["b"].tolist() == ckpt["a/b"].tolist()
     flat = ckptfmt.flatten(tree)
@@ -402,7 +402,7 @@ def test_nested_is_plain_dictionaries_and_flatten_undoes_it(ckpt: Checkpoint) ->
 
 def test_nested_refuses_a_name_that_is_also_a_scope(ckpt: Checkpoint) -> None:
     with pytest.raises(errors.NameConflictError) as caught:
-        ckpt.nested()
+        ckpt.to_nested()
     assert list(caught.value.names) == ["b/w"]
     assert caught.value.names["b/w"][:2] == ("b/w", "b/w/Adam")
 
@@ -421,8 +421,8 @@ def test_flatten_refuses_what_has_no_single_name() -> None:
 # --- partial restore -------------------------------------------------------------------------------------
 
 
-def test_read_with_missing_skip_attaches_the_report(ckpt: Checkpoint) -> None:
-    restored = ckpt.read(["b/w", "no", "a/b", "neither"], missing="skip")
+def test_a_restore_attaches_the_report(ckpt: Checkpoint) -> None:
+    restored = ckpt.restore(["b/w", "no", "a/b", "neither"])
     assert list(restored) == ["b/w", "a/b"]
     report = restored.report
     assert isinstance(report, RestoreReport)
@@ -434,17 +434,32 @@ def test_read_with_missing_skip_attaches_the_report(ckpt: Checkpoint) -> None:
         report.assert_existing_objects_matched()
 
 
-def test_read_with_missing_error_reports_what_is_unused(ckpt: Checkpoint) -> None:
-    report = ckpt.read(["b/w"], missing="error").report
+def test_a_restore_reports_what_is_unused(ckpt: Checkpoint) -> None:
+    report = ckpt.restore(["b/w"]).report
     report.assert_existing_objects_matched()
     with pytest.raises(errors.NotConsumedError, match="8 unused"):
         report.assert_consumed()
-    ckpt.read(missing="error").report.assert_consumed()
-    with pytest.raises(errors.TensorNotFoundError) as caught:
+    ckpt.restore().report.assert_consumed()
+
+
+def test_read_with_missing_warns_and_is_a_restore(ckpt: Checkpoint) -> None:
+    with pytest.warns(DeprecationWarning, match=r"is now restore\(\)"):
+        restored: Any = ckpt.read(["b/w", "no"], missing="skip")
+    assert (list(restored), restored.report.missing) == (["b/w"], ["no"])
+    with (
+        pytest.warns(DeprecationWarning, match="restore"),
+        pytest.raises(errors.TensorNotFoundError) as caught,
+    ):
         ckpt.read(["b/w", "no", "neither"], missing="error")
     assert caught.value.names == ("no", "neither")
     with pytest.raises(ValueError, match="missing"):
-        ckpt.read(["b/w"], missing="ignore")  # type: ignore[call-overload]
+        ckpt.read(["b/w"], missing="ignore")  # type: ignore[arg-type]
+
+
+def test_nested_warns_and_is_to_nested(ckpt: Checkpoint) -> None:
+    with pytest.warns(DeprecationWarning, match=r"is now to_nested\(\)"):
+        tree = ckpt.select("a/b").nested()
+    assert list(tree) == ["a"]
 
 
 def test_read_without_missing_is_a_plain_dictionary(ckpt: Checkpoint) -> None:
@@ -497,7 +512,7 @@ def test_a_plan_is_a_view_that_reads_as_any_other(tmp_path: Path, ckpt: Checkpoi
     assert view.read(copy=True)["x/both"].flags.writeable
     assert list(view.select("x/*").renamed({"y": "x/both"})) == ["y"]
     assert pickle.loads(pickle.dumps(view))["x/both"].tolist() == both
-    assert view.read(["no", "b/w"], missing="skip").report.missing == ["no"]
+    assert view.restore(["no", "b/w"]).report.missing == ["no"]
 
 
 def test_a_plan_that_does_not_fit_is_an_error_where_the_tensor_is_read(ckpt: Checkpoint) -> None:
@@ -559,7 +574,7 @@ def test_a_name_that_is_no_string_is_a_type_error(tmp_path: Path, view: str) -> 
         for use in (
             lambda: made[1],
             lambda: made.read([1]),
-            lambda: made.read([None], missing="skip"),
+            lambda: made.restore([None]),
             lambda: made.renamed({"x": 1}),
             lambda: made.renamed({1: "w"}),
             lambda: made.slice(1),

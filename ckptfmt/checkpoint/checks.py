@@ -1,0 +1,38 @@
+"""Checksums: which stored pieces still have to be verified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from ckptfmt.checkpoint.slices import TensorSlice
+
+Piece: TypeAlias = "str | tuple[str, TensorSlice]"
+"""What one checksum covers: a tensor stored whole, by name, or one slice of a tensor."""
+
+
+class Checks:
+    """The checksums of a checkpoint: each is verified when its bytes are first read.
+
+    Parameters
+    ----------
+    enabled
+        Whether checksums are verified at all.
+    once
+        Whether bytes found intact stay so, as those of a mapped file do. Bytes that are read anew each time
+        are verified each time.
+    """
+
+    def __init__(self, *, enabled: bool, once: bool) -> None:
+        self.enabled = enabled
+        self._once = once
+        self._done: set[Piece] = set()
+
+    def is_due(self, piece: Piece) -> bool:
+        """Return whether a checksum has to be verified when the piece is read."""
+        return self.enabled and (piece not in self._done or not self._once)
+
+    def done(self, pieces: Iterable[Piece]) -> None:
+        """Remember that the checksums of these pieces have been verified."""
+        if self.enabled and self._once:
+            self._done.update(pieces)

@@ -1,0 +1,364 @@
+"""Tensors by name: a mapping whose values are read when they are asked for."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import (
+    Collection,
+    ItemsView,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from ckptfmt.arrays.array import Array
+from ckptfmt.checkpoint.columns import Entries
+from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.checkpoint.selection import Selection
+from ckptfmt.checkpoint.slices import Region
+from ckptfmt.errors import CkptfmtError, TensorNotFoundError
+from ckptfmt.object_graph.keys import VARIABLE_VALUE
+from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
+from ckptfmt.tensors.nesting import nest
+from ckptfmt.tensors.restore import Restored, RestoreReport
+from ckptfmt.tensors.slice_reader import SliceReader
+from ckptfmt.text.closest import closest_names
+from ckptfmt.wire.threads import default_threads
+
+T = TypeVar("T")
+Self = TypeVar("Self", bound="TensorMapping")
+
+
+class TensorMapping(Mapping[str, Array]):
+    """Tensors by name, read when asked for: a checkpoint, or a view of one."""
+
+    entries: Entries
+    """What is known of each tensor without its values, by name."""
+
+    # --- what each kind of Tensors says for itself -------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def prefix(self) -> str:
+        """What TensorFlow calls the checkpoint, e.g. ``dir/model.ckpt-1000``."""
+
+    @property
+    @abstractmethod
+    def format(self) -> str:
+        """``"v2"`` (index and data files) or ``"v1"``."""
+
+    @property
+    @abstractmethod
+    def object_graph(self) -> ObjectGraph | None:
+        """The objects that ``tf.train.Checkpoint`` saved, or None where something else wrote the names.
+
+        Of a view that of the checkpoint: its keys are those in the index.
+        """
+
+    @abstractmethod
+    def stored_name(self, name: str) -> str | None:
+        """Return what the checkpoint calls a tensor; None where a plan makes it out of others."""
+
+    @abstractmethod
+    def _absent(self, names: Collection[str]) -> list[str]:
+        """Return those of many names that no tensor has."""
+
+    @abstractmethod
+    def _stored(self) -> Mapping[str, str | None]:
+        """The stored name of every tensor; see :meth:`stored_name`."""
+
+    @abstractmethod
+    def slice(self, name: str) -> SliceReader:
+        """Return a reader of parts of one tensor: ``ckpt.slice("w")[10:20, :]`` reads only that."""
+
+    @abstractmethod
+    def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
+        """Read a tensor or a region of it; ``verified`` also where that takes reading more than it."""
+
+    @abstractmethod
+    def _selection(self, name: str, selection: Selection) -> Array:
+        """Read what a selection takes of a tensor; see :class:`SliceSource`."""
+
+    @abstractmethod
+    def _is_verified(self, name: str, selection: Selection) -> bool:
+        """Whether reading a selection verifies all that it reads; see :class:`SliceSource`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the files. Arrays already returned stay valid."""
+
+    @abstractmethod
+    def _load(
+        self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """Read tensors that are there (None: all), into ``out`` where it has an array that fits."""
+
+    @abstractmethod
+    def _release(self, name: str) -> None:
+        """Let the system forget the bytes of a tensor; touched again, they are read again."""
+
+    @abstractmethod
+    def _model_names(self) -> frozenset[str]:
+        """The names in the checkpoint that are the model's variables."""
+
+    def _names_below(self, prefix: str) -> Iterator[str]:
+        """Iterate over the names that begin so, in their order."""
+        return (name for name in self if name.startswith(prefix))
+
+    def _names_near(self, name: str) -> Iterator[str]:
+        """Iterate over names among which one like ``name`` may be."""
+        yield from self
+
+    # --- reading -----------------------------------------------------------------------------------------
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def values(self) -> ValuesView[Array]:
+        """Return a view of the arrays; iterating over it keeps in memory what the caller keeps."""
+        return _ArrayValues(self)
+
+    def items(self) -> ItemsView[str, Array]:
+        """Return a view of names and arrays; iterating over it keeps in memory what the caller keeps."""
+        return _ArrayItems(self)
+
+    def get(self, name: str, default: T | None = None) -> Array | T | None:  # type: ignore[override]
+        """Return a tensor, or ``default`` where there is none of that name."""
+        if name not in self:
+            return default  # not by way of the error, which takes time to look for names that are alike
+        return self[name]
+
+    def read(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        threads: int | None = None,
+        copy: bool = False,
+        out: Mapping[str, np.ndarray] | None = None,
+        missing: Literal["error", "skip"] | None = None,
+    ) -> dict[str, Array]:
+        """Return several tensors by name, in the order of ``names``.
+
+        Parameters
+        ----------
+        names
+            Which; all those in ``out`` or, without ``out``, all tensors.
+        threads
+            How many threads read large tensors; by default one for each processor, at most 8.
+        copy
+            Whether to return arrays that are writable and own their memory.
+        out
+            Arrays to fill, by name, of exactly the tensors' shapes and dtypes. They are what is returned for
+            these names.
+        missing
+            Deprecated: :meth:`restore` reads the names that exist and reports the others.
+
+        Raises
+        ------
+        ValueError
+            An array of ``out`` has another shape or dtype, is not writable, or was not asked for.
+        TypeError
+            Something in ``out`` is not a plain ndarray, or ``names`` is a string.
+        TensorNotFoundError
+            There are no tensors of some names, ``.names``; nothing has been read.
+        """
+        if missing is not None:
+            _warn_of_missing(missing)
+            return self._restore(names, threads, copy, out, strict=missing == "error")
+        wanted, targets = _asked_for(names, out)
+        absent = self._absent(wanted) if wanted else []
+        if absent:
+            raise self._not_found(absent)
+        return self._read_known(wanted, targets, absent, threads, copy)
+
+    def restore(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        threads: int | None = None,
+        copy: bool = False,
+        out: Mapping[str, np.ndarray] | None = None,
+    ) -> Restored:
+        """Return those of several tensors that exist, and a report of what matched, is missing or unused.
+
+        As a partial restore in TensorFlow: ``ckpt.restore(names).report.assert_consumed()``. Parameters and
+        errors are those of :meth:`read`, but for names without a tensor, which are in ``.report.missing``.
+        """
+        return self._restore(names, threads, copy, out, strict=False)
+
+    def _restore(
+        self,
+        names: Iterable[str] | None,
+        threads: int | None,
+        copy: bool,
+        out: Mapping[str, np.ndarray] | None,
+        *,
+        strict: bool,
+    ) -> Restored:
+        wanted, targets = _asked_for(names, out)
+        absent = self._absent(wanted) if wanted else []
+        if absent and strict:
+            raise self._not_found(absent)
+        restored = Restored(self._read_known(wanted, targets, absent, threads, copy))
+        stored = self._stored()
+        restored.report = RestoreReport(
+            {name: stored[name] or name for name in restored},
+            missing=absent,
+            unused=[n for n, key in stored.items() if n not in restored and key != OBJECT_GRAPH_KEY],
+        )
+        return restored
+
+    def _read_known(
+        self,
+        wanted: list[str] | None,
+        targets: dict[str, np.ndarray],
+        absent: Sequence[str],
+        threads: int | None,
+        copy: bool,
+    ) -> dict[str, Array]:
+        """Read the tensors asked for except the absent ones; all of them if None."""
+        if wanted is not None:
+            _check_targets(targets, wanted, self.entries, absent)
+            lost = set(absent)
+            wanted = [name for name in wanted if name not in lost]
+        threads = default_threads() if threads is None else threads
+        out = {name: targets[name] for name in wanted or () if name in targets}
+        return self._load(wanted, threads=threads, copy=copy, out=out)
+
+    def _not_found(self, absent: Sequence[str]) -> TensorNotFoundError:
+        return not_found(absent, self._names_near(absent[0]), self.prefix)
+
+    def to_nested(self, separator: str = "/", *, copy: bool = False) -> dict[str, Any]:
+        """Read everything into nested dictionaries, names split at each ``/``: a pytree for JAX and flax.
+
+        :func:`ckptfmt.flatten` is the inverse. Arrays are as :meth:`read` returns them, read-only views where
+        the tensors are stored whole, unless ``copy``.
+
+        Raises
+        ------
+        NameConflictError
+            A name is both that of a tensor and a scope of others, as ``w`` and ``w/Adam`` are: see
+            :meth:`model_variables`.
+        """
+        nest(((name, np.empty(0)) for name in self), separator)  # what is wrong with names comes first
+        return nest(self.read(copy=copy).items(), separator)
+
+    def nested(self, separator: str = "/", *, copy: bool = False) -> dict[str, Any]:
+        """Return :meth:`to_nested`, under its old name."""
+        warnings.warn("nested() is now to_nested()", DeprecationWarning, stacklevel=2)
+        return self.to_nested(separator, copy=copy)
+
+    # --- the context -------------------------------------------------------------------------------------
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Comparing two checkpoints as mappings would read both whole and end in ambiguous arrays.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        try:
+            size = f"{len(self)} tensors"
+        except (CkptfmtError, ValueError):
+            size = "names not readable"
+        return f"<{type(self).__name__} {self.prefix!r} {self.format}, {size}>"
+
+
+class _ArrayItems(ItemsView[str, Array]):
+    _mapping: TensorMapping
+
+    def __iter__(self) -> Iterator[tuple[str, Array]]:
+        for name in self._mapping:
+            yield name, self._mapping[name]
+            self._mapping._release(name)
+
+
+class _ArrayValues(ValuesView[Array]):
+    _mapping: TensorMapping
+
+    def __iter__(self) -> Iterator[Array]:
+        return (array for _, array in self._mapping.items())
+
+
+_NOTHING: Array = np.empty(0)
+
+
+def _asked_for(
+    names: Iterable[str] | None, out: Mapping[str, np.ndarray] | None
+) -> tuple[list[str] | None, dict[str, np.ndarray]]:
+    """The names to read, each once, None for all; and the arrays to fill."""
+    if isinstance(names, str):
+        raise TypeError(f"names: got the string {names!r}, want a list of names")
+    targets = dict(out or {})
+    if names is None and out is None:
+        return None, targets
+    wanted = list(dict.fromkeys(targets if names is None else names))
+    for name in wanted:
+        check_name(name)
+    return wanted, targets
+
+
+def _warn_of_missing(missing: object) -> None:
+    if missing not in ("error", "skip"):
+        raise ValueError(f'missing: got {missing!r}, want "error" or "skip"')
+    warnings.warn("read(missing=…) is now restore()", DeprecationWarning, stacklevel=3)
+
+
+def not_found(absent: Sequence[str], known: Iterable[str], prefix: str) -> TensorNotFoundError:
+    """Return the error of names that are not there; of a single one with those that are alike."""
+    close: Sequence[str] = ()
+    if len(absent) == 1:
+        try:
+            close = closest_names(absent[0], known, ending=VARIABLE_VALUE)
+        except CkptfmtError:
+            close = ()  # names that cannot be read are no hint, and not what was asked about
+    return TensorNotFoundError(absent[0], file=prefix, close_matches=close, names=absent)
+
+
+def check_name(name: object) -> None:
+    """Raise TypeError where a name is no string."""
+    if not isinstance(name, str):
+        raise TypeError(f"name of a tensor: got {name!r}, want a str")
+
+
+def _check_targets(
+    targets: Mapping[str, Any], wanted: Iterable[str], entries: Mapping[str, Entry], absent: Sequence[str]
+) -> None:
+    """Raise where an array to fill cannot take the values of its tensor, or was not asked for."""
+    if not targets:
+        return
+    asked = set(wanted)
+    for name, target in targets.items():
+        if name not in asked:
+            raise ValueError(f"out[{name!r}] is not among the names to read")
+        if not isinstance(target, np.ndarray) or isinstance(target, np.ma.MaskedArray):
+            raise TypeError(f"out[{name!r}]: got {type(target).__name__}, want a plain ndarray")
+        if name in absent:
+            continue
+        entry = entries[name]
+        if target.shape != entry.shape or target.dtype != entry.dtype.numpy:
+            raise ValueError(
+                f"out[{name!r}]: got {target.dtype}{list(target.shape)}, "
+                f"want {entry.dtype.numpy}{list(entry.shape)}"
+            )
+        if not target.flags.writeable:
+            raise ValueError(f"out[{name!r}] is not writable")
