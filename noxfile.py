@@ -60,7 +60,9 @@ def core(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
-    session.install("-e", ".[cli]", *(tool for tool in EXTRAS["test"] if tool.startswith(("ruff", "mypy", "types-"))))
+    session.install(
+        "-e", ".[cli]", *(tool for tool in EXTRAS["test"] if tool.startswith(("ruff", "mypy", "types-")))
+    )
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")

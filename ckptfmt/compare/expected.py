@@ -22,7 +22,8 @@ from ckptfmt.errors import CorruptError, MissingDependencyError, UnsupportedErro
 from ckptfmt.filetype.content import recognise_file
 from ckptfmt.filetype.kinds import SAFETENSORS, Holds
 from ckptfmt.graph.read.saved_variables import read_saved_variables
-from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
+from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LocalFilesystem
 from ckptfmt.tensors.checkpoint import Checkpoint, open_checkpoint

@@ -1,68 +1,38 @@
 """Object graphs: what ``tf.train.Checkpoint`` says of the objects whose variables it saved.
 
-A checkpoint has it under one key, a serialized TrackableObjectGraph: nodes that refer to each other by
-number, the first the root. A node's attributes have the keys under which its values are stored::
+A checkpoint has a graph under one key, a serialized TrackableObjectGraph: nodes that refer to each other by
+number, the first of them the root. A node's attributes name the keys under which its values are stored. What
+can be asked of the graph is in modules of their own, which know nodes by number only; here they become
+objects::
 
-    key       escaped(name)/…/escaped(name)/.ATTRIBUTES/escaped(attribute)    names of edges from the root
-    slot key  VARIABLE/.OPTIMIZER_SLOT/OPTIMIZER/escaped(slot)/.ATTRIBUTES/VARIABLE_VALUE
-    escaped   "." becomes "..", "/" becomes ".S"
-
-A key takes the shortest path, the first found where several are as short; there may be more paths, shared
-nodes and cycles. Source: TensorFlow ``checkpoint/graph_view.py``, ``trackable/trackable_utils.py``.
+    edges     children and slots of each node      paths     the shortest path to each node
+    claims    the keys of each node                walk      the order in which people read a model
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, chain
 from typing import NamedTuple, overload
 
-from ckptfmt.errors import CkptfmtError, CorruptError, LimitError, NameNotFoundError
-from ckptfmt.object_graph.keys import VARIABLE_VALUE
-from ckptfmt.proto import messages
-from ckptfmt.proto.parse import parse_message
+from ckptfmt.errors import CkptfmtError, LimitError, NameNotFoundError
+from ckptfmt.object_graph.claims import Claims, find_claims
+from ckptfmt.object_graph.edges import Edges, Slot
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE, escape, short_name
+from ckptfmt.object_graph.paths import Paths
+from ckptfmt.object_graph.walk import walk
 from ckptfmt.text.closest import closest_names
-
-OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
-"""The key of the object graph itself, a string scalar."""
-
-ATTRIBUTES = "/.ATTRIBUTES/"
-SLOT = ".OPTIMIZER_SLOT"
-
-VIEWS = frozenset(
-    (
-        *("variables", "trainable_variables", "non_trainable_variables", "_variables", "_all_variables"),
-        *("_trainable_variables", "_non_trainable_variables", "keras_api", "optimizer", "_optimizer"),
-        *("layers", "losses", "metrics", "regularization_losses", "signatures"),
-    )
-)
-"""Edges by which Keras lists what other objects own, and to the optimizer, which lists all it trains."""
-
-KERAS_OPTIMIZER = frozenset(("_iterations", "_trainable_variables"))
-"""Edges of an optimizer of Keras 3, by which it is known whatever it is called: it has no slots."""
 
 MAX_NAMES = 1 << 28
 """Characters that the names which walks give to variables may have in all."""
 
 MAX_DEPTH = 256
-"""Objects within each other for which short names are made; the names of a deeper chain would fill memory."""
+"""Depth up to which objects get short names; the names of a deeper chain would fill memory."""
 
-_ESCAPED = re.compile(r"\.([.S])")
-_UNESCAPED = {".": ".", "S": "/"}
-
-
-def escape(name: str) -> str:
-    """Return the name of an edge, an attribute or a slot as it stands in a key."""
-    return name.replace(".", "..").replace("/", ".S")
-
-
-def unescape(text: str) -> str:
-    """Return what a part of a key was before :func:`escape`; slashes between parts stay."""
-    return _ESCAPED.sub(lambda match: _UNESCAPED[match[1]], text) if "." in text else text
+_MAX_LISTED = 1000
+"""Children among which a near name is looked for."""
 
 
 class Attribute(NamedTuple):
@@ -110,7 +80,7 @@ class Visit(NamedTuple):
     first: bool
     """Whether the node is met for the first time; else the walk does not go below it again."""
     slot: SlotVariable | None = None
-    """Where the last edge is no child's: the slot of the optimizer before it."""
+    """The slot, if the last edge leads from an optimizer to a slot variable."""
 
     @property
     def part(self) -> str:
@@ -130,19 +100,14 @@ class ObjectNode:
     def path(self) -> str | None:
         """The shortest path from the root, as in keys: ``model/layer-1/kernel``, ``""`` for the root.
 
-        Of a slot variable ``VARIABLE/.OPTIMIZER_SLOT/OPTIMIZER/SLOT``; None where nothing leads to the node.
+        Of a slot variable ``VARIABLE/.OPTIMIZER_SLOT/OPTIMIZER/SLOT``. None if nothing leads to the node.
         """
-        path = self.graph._path(self.id)
-        if path is None and (slot := self.slot) is not None:
-            variable, optimizer = (self.graph._path(node.id) for node in (slot.variable, slot.optimizer))
-            if variable is not None and optimizer is not None:
-                path = f"{variable}/{SLOT}/{optimizer}/{escape(slot.name)}"
-        return path
+        return self.graph._paths.path_or_slot(self.id)
 
     @property
     def children(self) -> Mapping[str, ObjectNode]:
         """The objects it refers to, by the names it has for them."""
-        return {name: ObjectNode(self.graph, child) for name, child in self.graph.edges(self.id)}
+        return {name: ObjectNode(self.graph, child) for name, child in self.graph._edges.of(self.id)}
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
@@ -150,7 +115,7 @@ class ObjectNode:
         graph = self.graph
         return tuple(
             Attribute(stored.name, stored.full_name, stored.checkpoint_key, graph._keys_of(self.id, at))
-            for at, stored in enumerate(graph._message.nodes[self.id].attributes)
+            for at, stored in enumerate(graph._edges.message.nodes[self.id].attributes)
         )
 
     @property
@@ -160,37 +125,37 @@ class ObjectNode:
 
     @property
     def full_name(self) -> str | None:
-        """What the variable was called in the program, ``dense/kernel``; None where it is no variable."""
-        return self.graph._full_name(self.id)
+        """What the variable was called in the program, ``dense/kernel``; None if it is not a variable."""
+        return self.graph._edges.full_name(self.id)
 
     @property
     def slot_variables(self) -> tuple[SlotVariable, ...]:
         """Of an optimizer: the variables it keeps for others."""
-        return tuple(map(self.graph._slot, self.graph._slots_by_optimizer.get(self.id, ())))
+        return tuple(map(self.graph._slot, self.graph._edges.slots_by_optimizer.get(self.id, ())))
 
     @property
     def slots(self) -> tuple[SlotVariable, ...]:
         """Of a variable: what optimizers keep for it."""
-        return tuple(map(self.graph._slot, self.graph._slots_by_variable.get(self.id, ())))
+        return tuple(map(self.graph._slot, self.graph._edges.slots_by_variable.get(self.id, ())))
 
     @property
     def slot(self) -> SlotVariable | None:
         """Of a slot variable: the optimizer and the variable it belongs to."""
-        slot = self.graph._slots_by_node.get(self.id)
+        slot = self.graph._edges.slots_by_node.get(self.id)
         return None if slot is None else self.graph._slot(slot)
 
     @property
     def registered_saver(self) -> RegisteredSaver | None:
         """The custom code that saved it, or None."""
-        message = self.graph._message.nodes[self.id]
+        message = self.graph._edges.message.nodes[self.id]
         if not message.HasField("registered_saver"):
             return None
         return RegisteredSaver(message.registered_saver.name, message.registered_saver.object_name)
 
     @property
     def has_checkpoint_values(self) -> bool | None:
-        """Whether it or anything below it has values, as the writer says; older ones (None) do not."""
-        message = self.graph._message.nodes[self.id]
+        """Whether it or anything below it has values, as the writer says; None if the writer is too old to say."""
+        message = self.graph._edges.message.nodes[self.id]
         return message.has_checkpoint_values.value if message.HasField("has_checkpoint_values") else None
 
     def __eq__(self, other: object) -> bool:
@@ -201,26 +166,6 @@ class ObjectNode:
 
     def __repr__(self) -> str:
         return f"<ObjectNode {self.id} {self.path!r}>"
-
-
-class _SlotIds(NamedTuple):
-    optimizer: int
-    variable: int
-    name: str
-    node: int
-
-
-class _Claims(NamedTuple):
-    """Which key of an index belongs to which node of a graph."""
-
-    owners: dict[str, int]
-    """Key → number of its node."""
-    full_names: dict[str, str]
-    """Key → full name, where there is one."""
-    special: dict[tuple[int, int], tuple[str, ...]]
-    """ObjectNode and place of an attribute → its keys, where these are not just its own."""
-    absent: list[str]
-    """Checkpoint keys of nodes that are not there."""
 
 
 class ObjectGraph:
@@ -236,51 +181,12 @@ class ObjectGraph:
         Raises
         ------
         CorruptError
-            The bytes are no such message, it has no node, or a node refers to one that is not there.
+            The bytes are not such a message, it has no node, or a node refers to one that does not exist.
         """
         self._file = file
-        self._message = parse_message(messages.TrackableObjectGraph, data, file)
-        self._names = keys
-        self._slots_by_optimizer: dict[int, list[_SlotIds]] = {}
-        self._slots_by_variable: dict[int, list[_SlotIds]] = {}
-        self._slots_by_node: dict[int, _SlotIds] = {}
-        self._slots_by_name: dict[tuple[int, int, str], _SlotIds] = {}
-        self._children_by_name: dict[int, dict[str, int]] = {}  # of the nodes that paths were looked up in
-        self._full_names: dict[int, str | None] = {}
-        self._child_ids: list[Sequence[int]] = []
-        """Numbers of each node's children; names are looked up in the message when they are wanted."""
-        nodes = self._message.nodes
-        count = len(nodes)
-        # Reading all names to find optimizers takes long; few graphs need it.
-        self._has_keras_optimizers = all(name.encode() in data for name in KERAS_OPTIMIZER)
-        if not count:
-            raise self._corrupt("no nodes, want at least the root")
-        for number, node in enumerate(nodes):
-            # One empty tuple for all leaves: lists of 100,000 would keep the garbage collector busy.
-            children = [child.node_id for child in node.children] or ()
-            if children and not (min(children) >= 0 and max(children) < count):
-                child = next(each for each in node.children if not 0 <= each.node_id < count)
-                raise self._corrupt(
-                    f"node {number}: child {child.local_name!r} is node {child.node_id} of {count}"
-                )
-            self._child_ids.append(children)
-            for slot in node.slot_variables:
-                ids = slot.original_variable_node_id, slot.slot_name, slot.slot_variable_node_id
-                self._add_slot(_SlotIds(number, *ids), count)
-
-    def _add_slot(self, slot: _SlotIds, count: int) -> None:
-        for node in (slot.variable, slot.node):
-            if not 0 <= node < count:
-                raise self._corrupt(
-                    f"node {slot.optimizer}: slot {slot.name!r} refers to node {node} of {count}"
-                )
-        self._slots_by_optimizer.setdefault(slot.optimizer, []).append(slot)
-        self._slots_by_variable.setdefault(slot.variable, []).append(slot)
-        self._slots_by_node.setdefault(slot.node, slot)
-        self._slots_by_name.setdefault((slot.variable, slot.optimizer, slot.name), slot)
-
-    def _corrupt(self, what: str) -> CorruptError:
-        return CorruptError(f"object graph: {what}", file=self._file)
+        self._keys = keys
+        self._edges = Edges(data, file)
+        self._paths = Paths(self._edges)
 
     # --- nodes -------------------------------------------------------------------------------------------
 
@@ -295,11 +201,11 @@ class ObjectGraph:
         return _Nodes(self)
 
     def __len__(self) -> int:
-        return len(self._child_ids)
+        return len(self._edges)
 
     def __iter__(self) -> Iterator[ObjectNode]:
-        reached = self._parents
-        slots = [node for node in self._slots_by_node if node not in reached]
+        reached = self._paths.parents
+        slots = [node for node in self._edges.slots_by_node if node not in reached]
         rest = sorted(set(range(len(self))).difference(reached, slots))
         for numbers in (reached, slots, rest):
             for number in numbers:
@@ -308,259 +214,90 @@ class ObjectGraph:
     def __getitem__(self, path: str) -> ObjectNode:
         """Return the node at a path of names from the root, joined by slashes; ``""`` is the root.
 
-        Each name is escaped as in a key; one that is not is found too where it has no slash. Any path will
-        do, also one through a cycle, and the path of a slot variable.
+        Each name is escaped as in a key, or plain if it has no slash. Any path leads to its node, also one
+        through a cycle, and the path of a slot variable.
 
         Raises
         ------
         NameNotFoundError
-            No node there; ``.close_matches`` has what the last object found has for names.
+            No node is there; ``.close_matches`` has names of the last object that was found.
         """
         if not isinstance(path, str):
             raise TypeError(f"path of an object: got {path!r}, want a str; nodes by number are in .nodes")
-        variable, cut, slot = path.partition(f"/{SLOT}/")
-        number, done = self._follow(variable)
-        if cut and number is not None:
-            owner, slash, name = slot.rpartition("/")
-            optimizer, _ = self._follow(owner)
-            if slash and optimizer is not None:
-                for each in (unescape(name), name):
-                    found = self._slots_by_name.get((number, optimizer, each))
-                    if found is not None:
-                        return ObjectNode(self, found.node)
-        elif number is not None:
-            return ObjectNode(self, number)
-        raise self._no_node(path, done)
+        number = self._paths.find(path)
+        if number is None:
+            raise self._no_node(path)
+        return ObjectNode(self, number)
 
-    def _follow(self, path: str) -> tuple[int | None, list[str]]:
-        """The node at a path, or None; and the names that were found."""
-        number = 0
-        done: list[str] = []
-        for part in path.split("/") if path else ():
-            children = self._children_by_name.get(number)
-            if children is None:
-                children = self._children_by_name[number] = dict(self.edges(number))
-            found = children.get(unescape(part), children.get(part))
-            if found is None:
-                return None, done
-            number = found
-            done.append(part)
-        return number, done
-
-    def _no_node(self, path: str, done: Sequence[str]) -> NameNotFoundError:
-        number, _ = self._follow("/".join(done))
+    def _no_node(self, path: str) -> NameNotFoundError:
+        _, done = self._paths.follow(path)
+        number, _ = self._paths.follow("/".join(done))
         wanted = path.split("/")[len(done) :]
-        close = []
+        close: list[str] = []
         if wanted and number is not None:
-            names = [escape(name) for name, _ in self.edges(number)[:1000]]
-            close = [
-                "/".join([*done, *each.split("/")])
-                for each in closest_names(wanted[0], names, ending=VARIABLE_VALUE)
-            ]
+            names = [escape(name) for name, _ in self._edges.of(number)[:_MAX_LISTED]]
+            close = ["/".join([*done, *name.split("/")]) for name in closest_names(wanted[0], names)]
         what = f"no object at {path!r}"
         return NameNotFoundError(path, file=self._file, noun="object", close_matches=close, what=what)
 
     def __contains__(self, path: object) -> bool:
         """Whether a path leads to a node."""
-        if not isinstance(path, str):
-            return False
-        try:
-            self[path]
-        except NameNotFoundError:
-            return False
-        return True
+        return isinstance(path, str) and self._paths.find(path) is not None
 
     def edges(self, number: int) -> list[tuple[str, int]]:
         """Return the names a node has for its children, and their numbers, without making nodes of them."""
-        if not self._child_ids[number]:
-            return []
-        return [(child.local_name, child.node_id) for child in self._message.nodes[number].children]
+        return self._edges.of(number)
 
     def edge_names(self) -> tuple[list[str], list[int]]:
         """Return the names of all edges, node by node, and where among them those of each node begin."""
-        nodes = self._message.nodes
-        parents = (number for number, children in enumerate(self._child_ids) if children)
-        names = [child.local_name for number in parents for child in nodes[number].children]
-        return names, [0, *accumulate(map(len, self._child_ids))]
+        return self._edges.names()
 
     def child_ids(self, number: int) -> Sequence[int]:
         """Return the numbers of the children of a node, in the order of their names."""
-        return self._child_ids[number]
-
-    @cached_property
-    def _parents(self) -> dict[int, int]:
-        """For each node that a path leads to, breadth first: the node before it on the shortest path."""
-        parents = {0: 0}
-        queue = [0]
-        for number in queue:
-            for child in self._child_ids[number]:
-                if child not in parents:
-                    parents[child] = number
-                    queue.append(child)
-        return parents
-
-    @cached_property
-    def _positions(self) -> dict[int, int]:
-        """For each node that a path leads to: its place among the children of the node before it."""
-        positions: dict[int, int] = {}
-        for number in self._parents:
-            for at, child in enumerate(self._child_ids[number]):
-                if self._parents[child] == number:
-                    positions.setdefault(child, at)
-        return positions
-
-    def _last_name(self, number: int) -> str:
-        """The name of the last edge of the shortest path; empty for the root, and where no path leads."""
-        if not number or number not in self._parents:
-            return ""
-        above = self._message.nodes[self._parents[number]]
-        return str(above.children[self._positions[number]].local_name)
-
-    def _path(self, number: int) -> str | None:
-        """The shortest path to a node, escaped; of edges between the same nodes the first."""
-        if number not in self._parents:
-            return None
-        names = []
-        while number:
-            names.append(escape(self._last_name(number)))
-            number = self._parents[number]
-        return "/".join(reversed(names))
-
-    def _slot(self, slot: _SlotIds) -> SlotVariable:
-        return SlotVariable(
-            ObjectNode(self, slot.optimizer),
-            ObjectNode(self, slot.variable),
-            slot.name,
-            ObjectNode(self, slot.node),
-        )
+        return self._edges.children[number]
 
     @property
     def optimizers(self) -> Collection[int]:
         """Numbers of the nodes that keep slot variables for others."""
-        return self._slots_by_optimizer.keys()
+        return self._edges.slots_by_optimizer.keys()
+
+    def _slot(self, slot: Slot) -> SlotVariable:
+        optimizer, variable, node = (
+            ObjectNode(self, number) for number in (slot.optimizer, slot.variable, slot.node)
+        )
+        return SlotVariable(optimizer, variable, slot.name, node)
 
     def walk(self, start: ObjectNode | None = None) -> Iterator[Visit]:
-        """Walk depth first from a node, by default the root, for people to read.
+        """Walk depth first from a node, by default the root, in the order in which people read a model.
 
-        Edges that list what other objects own (:data:`VIEWS`, and an optimizer of Keras 3 by any name) come
-        after the others, so that a variable is first met below the layer it belongs to; then, below an
-        optimizer, its slot variables. What is met again is told, with ``first`` false, and not entered.
+        Edges that only list what other objects own (:data:`ckptfmt.object_graph.walk.VIEWS`, and an optimizer
+        of Keras 3 under any name) come after the others, so that a variable is first met below the layer it
+        belongs to. The slot variables of an optimizer come after its children. A node that is met again is
+        told, with ``first`` false, and not entered.
         """
-        number = 0 if start is None else start.id
-        seen = bytearray(len(self))
-        trail: list[Iterator[tuple[str, int, _SlotIds | None]]] = [iter([("", number, None)])]
-        while trail:
-            for name, number, slot in trail[-1]:
-                first = not seen[number]
-                yield Visit(len(trail) - 1, name, ObjectNode(self, number), first, slot and self._slot(slot))
-                if first:
-                    seen[number] = True
-                    if self._child_ids[number] or number in self._slots_by_optimizer:
-                        trail.append(self._ordered_edges(number))
-                        break
-            else:
-                trail.pop()
-
-    def _ordered_edges(self, number: int) -> Iterator[tuple[str, int, _SlotIds | None]]:
-        """Children in the order of a walk, then slot variables."""
-        edges = self.edges(number)
-        if len(edges) > 1:
-            late = self._keras_optimizers
-            edges.sort(key=lambda edge: edge[0] in VIEWS or edge[1] in late)
-        slots = map(self._slot_edge, self._slots_by_optimizer.get(number, ()))
-        return chain(((name, child, None) for name, child in edges), slots)
-
-    @cached_property
-    def _keras_optimizers(self) -> Collection[int]:
-        if not self._has_keras_optimizers:
-            return ()
-        nodes = self._message.nodes
-        parents = (number for number, children in enumerate(self._child_ids) if children)
-        return {
-            n for n in parents if KERAS_OPTIMIZER.issubset(child.local_name for child in nodes[n].children)
-        }
-
-    def _slot_edge(self, slot: _SlotIds) -> tuple[str, int, _SlotIds]:
-        variable = self._full_name(slot.variable) or self._last_name(slot.variable)
-        return f"{slot.name}/{variable}", slot.node, slot
-
-    def _full_name(self, number: int) -> str | None:
-        """What a node was called as a variable; asked for once for each of its slots."""
-        if number not in self._full_names:
-            named = [each for each in self._message.nodes[number].attributes if each.full_name]
-            values = [each.full_name for each in named if each.name == "VARIABLE_VALUE"]
-            first = named[0].full_name if named else None
-            self._full_names[number] = values[0] if values else first
-        return self._full_names[number]
+        for step in walk(self._edges, self._paths, 0 if start is None else start.id):
+            slot = None if step.slot is None else self._slot(step.slot)
+            yield Visit(step.depth, step.name, ObjectNode(self, step.number), step.first, slot)
 
     # --- keys --------------------------------------------------------------------------------------------
 
     @cached_property
     def _index(self) -> Sequence[str]:
         """The keys of the index, listed when first needed: objects are found without them."""
-        return list(self._names)
+        return list(self._keys)
 
     def list_keys(self) -> None:
-        """List the keys of the index now, while it is open; where it is damaged, asking for keys says so."""
+        """List the keys of the index now, while it is open; if it is damaged, asking for keys says so."""
         with suppress(CkptfmtError, ValueError):
             self._index  # noqa: B018  (a cached property)
 
     @cached_property
-    def _claims(self) -> _Claims:
-        """Which key belongs to which node."""
-        unowned = dict.fromkeys(self._index)
-        unowned.pop(OBJECT_GRAPH_KEY, None)
-        claims = [
-            (attribute.checkpoint_key, number, attribute.full_name)
-            for number, node in enumerate(self._message.nodes)
-            for attribute in node.attributes
-        ]
-        by_key = {key: number for key, number, _ in claims}
-        if len(by_key) == len(claims) and by_key.keys() <= unowned.keys():
-            # As nearly always: each attribute has one key, and no other has the same.
-            return _Claims(by_key, {key: name for key, _, name in claims if name}, {}, [])
-        owners: dict[str, int] = {}
-        full_names: dict[str, str] = {}
-        special: dict[tuple[int, int], tuple[str, ...]] = {}
-        inexact: list[tuple[str, int, int]] = []
-        for number, node in enumerate(self._message.nodes):
-            for at, attribute in enumerate(node.attributes):
-                key = attribute.checkpoint_key
-                if key in unowned:
-                    del unowned[key]
-                    owners[key] = number
-                    full_name = attribute.full_name
-                    if full_name:
-                        full_names[key] = full_name
-                elif key in owners:
-                    special[number, at] = ()
-                else:
-                    inexact.append((key, number, at))
-        if not inexact:
-            return _Claims(owners, full_names, special, [])
-        # A table or an iterator has one attribute, and keys that begin with its checkpoint key. Each key goes
-        # to the longest: what begins with "table_2" does not belong to "table". Sorted, a key comes after all
-        # that it begins with, and these are on the stack.
-        free = [key for key in unowned if f"{key.rpartition('/')[0]}/".endswith(ATTRIBUTES)]
-        taken: dict[str, list[str]] = {key: [] for key, _, _ in inexact}
-        stack: list[str] = []
-        for key in sorted([*free, *(key for key in taken if ATTRIBUTES in key)]):
-            while stack and not key.startswith(stack[-1]):
-                stack.pop()
-            if key in taken:
-                stack.append(key)
-            elif stack:
-                taken[stack[-1]].append(key)
-        absent = [key for key, keys in taken.items() if not keys]
-        for key, number, at in inexact:
-            special[number, at] = tuple(taken[key])
-            owners.update(dict.fromkeys(taken[key], number))
-            taken[key] = []  # of several nodes that claim a key the first has it
-        return _Claims(owners, full_names, special, absent)
+    def _claims(self) -> Claims:
+        return find_claims(self._edges.message.nodes, (key for key in self._index if key != OBJECT_GRAPH_KEY))
 
     @property
     def owners(self) -> Mapping[str, int]:
-        """The number of the node of each key; where several nodes claim one, the first of them."""
+        """The number of the node of each key; if several nodes claim a key, the first of them."""
         return self._claims.owners
 
     @property
@@ -568,14 +305,14 @@ class ObjectGraph:
         """The full name of the variable under each key that has one."""
         return self._claims.full_names
 
-    def _keys_of(self, number: int, at: int) -> tuple[str, ...]:
-        special = self._claims.special.get((number, at))
+    def _keys_of(self, number: int, attribute: int) -> tuple[str, ...]:
+        special = self._claims.special.get((number, attribute))
         if special is not None:
             return special
-        return (self._message.nodes[number].attributes[at].checkpoint_key,)
+        return (self._edges.message.nodes[number].attributes[attribute].checkpoint_key,)
 
     def node_of(self, key: str) -> ObjectNode:
-        """Return the node stored under a key of the index; NameNotFoundError where none is."""
+        """Return the node stored under a key of the index; NameNotFoundError if no node is."""
         number = self.owners.get(key)
         if number is None:
             close = closest_names(key, self.owners, ending=VARIABLE_VALUE)
@@ -584,7 +321,7 @@ class ObjectGraph:
 
     @cached_property
     def nodes_by_key(self) -> Mapping[str, ObjectNode]:
-        """The node of each key; where several nodes claim one, the first of them."""
+        """The node of each key; if several nodes claim a key, the first of them."""
         return {key: ObjectNode(self, number) for key, number in self.owners.items()}
 
     @cached_property
@@ -597,8 +334,9 @@ class ObjectGraph:
 
     @cached_property
     def keys_by_full_name(self) -> Mapping[str, tuple[str, ...]]:
-        """The keys of the variables of each full name; they need not be unique."""
+        """The keys of the variables of each full name; full names need not be unique."""
         names: dict[str, tuple[str, ...]] = {}
+        # Lists only for names that several variables have: of 100,000 names few are.
         several: dict[str, list[str]] = {}
         for key, name in self.full_names.items():
             if name in names:
@@ -609,7 +347,7 @@ class ObjectGraph:
 
     @cached_property
     def unreached(self) -> tuple[str, ...]:
-        """The keys of the index that belong to no node, but for that of the graph itself."""
+        """The keys of the index that belong to no node, except that of the graph itself."""
         owners = self.owners
         return tuple(key for key in self._index if key not in owners and key != OBJECT_GRAPH_KEY)
 
@@ -619,33 +357,28 @@ class ObjectGraph:
         return tuple(self._claims.absent)
 
     def short_names(self) -> dict[str, str]:
-        """Return for each key the path in it, unescaped; the attribute behind it if that is no variable's."""
-        names = {}
-        for key in self.owners:
-            path, cut, attribute = key.rpartition(ATTRIBUTES)
-            if cut and path:
-                tail = "" if key.endswith(VARIABLE_VALUE) else f"/{attribute}"
-                names[key] = unescape(path) + tail
-        return names
+        """Return for each key the path in it, unescaped, and its attribute unless that is a variable's value."""
+        names = ((key, short_name(key)) for key in self.owners)
+        return {key: name for key, name in names if name is not None}
 
     def short_names_below(self, start: ObjectNode) -> dict[str, str]:
         """Return for each key found below a node the names that lead there on a :meth:`walk`.
 
-        Raises LimitError where objects lie deeper than :data:`MAX_DEPTH`, or names are longer than
+        Raises LimitError if objects lie deeper than :data:`MAX_DEPTH`, or names are longer than
         :data:`MAX_NAMES` in all.
         """
         names = {}
         length = 0
         trail: list[str] = []
-        for visit in self.walk(start):
-            if visit.depth > MAX_DEPTH:
+        for step in walk(self._edges, self._paths, start.id):
+            if step.depth > MAX_DEPTH:
                 what = "objects within each other"
-                raise LimitError(what, limit=MAX_DEPTH, asked=visit.depth, file=self._file)
-            del trail[max(visit.depth - 1, 0) :]
-            if visit.depth:
-                trail.append(visit.name)
-            if visit.first and trail:
-                for key in self.keys_by_node.get(visit.node.id, ()):
+                raise LimitError(what, limit=MAX_DEPTH, asked=step.depth, file=self._file)
+            del trail[max(step.depth - 1, 0) :]
+            if step.depth:
+                trail.append(step.name)
+            if step.first and trail:
+                for key in self.keys_by_node.get(step.number, ()):
                     path = "/".join(trail)
                     length += len(path)
                     if length > MAX_NAMES:

@@ -17,7 +17,7 @@ from itertools import chain, repeat
 from typing import NamedTuple
 
 from ckptfmt.errors import NameNotFoundError
-from ckptfmt.object_graph.object_graph import escape
+from ckptfmt.object_graph.keys import escape
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.structured import NamedValues, Value, decode_value
 

@@ -24,7 +24,8 @@ from ckptfmt.checkpoint.store import Store
 from ckptfmt.checkpoint.v1 import V1Store
 from ckptfmt.errors import CorruptError
 from ckptfmt.integrity.verify import Progress, Report, verify_store
-from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
+from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.tensors.mapping import check_name, not_found

@@ -24,8 +24,8 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.errors import CkptfmtError, TensorNotFoundError
-from ckptfmt.object_graph.keys import VARIABLE_VALUE
-from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE
+from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.tensors.nesting import nest
 from ckptfmt.tensors.restore import Restored, RestoreReport
 from ckptfmt.tensors.slice_reader import SliceReader

@@ -35,7 +35,8 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.errors import GraphError, NameConflictError
-from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
+from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.plans.expressions import Expression, Reading, Stored
 from ckptfmt.plans.plan import Plan, read_plan
 from ckptfmt.tensors import renaming

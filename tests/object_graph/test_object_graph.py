@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import ckptfmt
 from ckptfmt import ObjectGraph, ObjectNode
 from ckptfmt.errors import CorruptError, NameNotFoundError
-from ckptfmt.object_graph.object_graph import escape, unescape
+from ckptfmt.object_graph.keys import escape, unescape
 from tests.support import golden
 from tests.support.corpus import CHECKPOINT_KINDS, CORPUS, entries, has_variables
 from tests.support.object_graph import check_laws, encode_graph, encode_node, encode_variable

@@ -15,8 +15,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt import Checkpoint, RestoreReport, View, errors
-from ckptfmt.object_graph.keys import VARIABLE_VALUE
-from ckptfmt.object_graph.object_graph import OBJECT_GRAPH_KEY
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE
 from ckptfmt.text.closest import closest_names
 from tests.support.corpus import CORPUS, has_variables
 from tests.support.corpus import entries as corpus_entries

@@ -1,0 +1,123 @@
+"""Claims: which key of the index belongs to which object.
+
+Every attribute of a node names a checkpoint key. Nearly always that is a key of the index, and no other
+attribute names it: :func:`exact_claims`. The rest is:
+
+- several nodes that name one key: the first has it, :func:`shared_claims`;
+- tables, iterators and other objects that store several tensors under keys that begin with the one they name:
+  each such key belongs to the longest that it begins with, :func:`prefix_claims`;
+- keys that no tensor has, since the object stored nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ckptfmt.object_graph.keys import ATTRIBUTES
+from ckptfmt.proto import messages
+
+
+class Claim(NamedTuple):
+    """A key that an attribute of a node names."""
+
+    key: str
+    number: int
+    """The node."""
+    attribute: int
+    """Which of its attributes."""
+
+
+@dataclass
+class Claims:
+    """Which key of an index belongs to which node of a graph."""
+
+    owners: dict[str, int] = field(default_factory=dict)
+    """Number of the node that each key belongs to."""
+    full_names: dict[str, str] = field(default_factory=dict)
+    """Full name of the variable under each key that has one."""
+    special: dict[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
+    """Keys of an attribute, by node and attribute, if they are not just the one that it names."""
+    absent: list[str] = field(default_factory=list)
+    """Keys that attributes name and under which nothing is stored."""
+
+
+def find_claims(
+    nodes: Iterable[messages.TrackableObjectGraph.TrackableObject], index: Iterable[str]
+) -> Claims:
+    """Return which of the keys in an index belong to which nodes.
+
+    Takes linear time, but for sorting the keys that no attribute names exactly.
+    """
+    unowned = dict.fromkeys(index)
+    claims = exact_claims(nodes, unowned)
+    return claims if claims is not None else shared_claims(nodes, unowned)
+
+
+def exact_claims(
+    nodes: Iterable[messages.TrackableObjectGraph.TrackableObject], index: dict[str, None]
+) -> Claims | None:
+    """Return the claims if each attribute names a key of its own that exists; None if they are not so simple."""
+    named = [
+        (attribute.checkpoint_key, number, attribute.full_name)
+        for number, node in enumerate(nodes)
+        for attribute in node.attributes
+    ]
+    owners = {key: number for key, number, _ in named}
+    if len(owners) < len(named) or not owners.keys() <= index.keys():
+        return None
+    return Claims(owners, {key: name for key, _, name in named if name})
+
+
+def shared_claims(
+    nodes: Iterable[messages.TrackableObjectGraph.TrackableObject], unowned: dict[str, None]
+) -> Claims:
+    """Return the claims of any graph; ``unowned`` loses the keys that are named exactly.
+
+    Of several attributes that name one key, the first has it and the others have none.
+    """
+    claims = Claims()
+    inexact: list[Claim] = []
+    for number, node in enumerate(nodes):
+        for at, attribute in enumerate(node.attributes):
+            key = attribute.checkpoint_key
+            if key in unowned:
+                del unowned[key]
+                claims.owners[key] = number
+                if attribute.full_name:
+                    claims.full_names[key] = attribute.full_name
+            elif key in claims.owners:
+                claims.special[number, at] = ()
+            else:
+                inexact.append(Claim(key, number, at))
+    if not inexact:
+        return claims
+    taken = prefix_claims({claim.key for claim in inexact}, unowned)
+    claims.absent = [key for key in dict.fromkeys(claim.key for claim in inexact) if not taken[key]]
+    for claim in inexact:
+        keys = taken[claim.key]
+        claims.special[claim.number, claim.attribute] = tuple(keys)
+        claims.owners.update(dict.fromkeys(keys, claim.number))
+        taken[claim.key] = []  # the first of several nodes that name a key has it
+    return claims
+
+
+def prefix_claims(named: Iterable[str], unowned: Iterable[str]) -> dict[str, list[str]]:
+    """Return, for each key that is named but not stored, the stored keys that begin with it.
+
+    A stored key goes to the longest: "table_2-keys" does not belong to "table". In sorted order a key comes
+    after all that it begins with, and these are on a stack, each beginning with the one below it; so one pass
+    over the sorted keys finds the longest at the top. Keys of other forms than an object's belong to none.
+    """
+    taken: dict[str, list[str]] = {key: [] for key in named}
+    free = [key for key in unowned if f"{key.rpartition('/')[0]}/".endswith(ATTRIBUTES)]
+    stack: list[str] = []
+    for key in sorted([*free, *(key for key in taken if ATTRIBUTES in key)]):
+        while stack and not key.startswith(stack[-1]):
+            stack.pop()
+        if key in taken:
+            stack.append(key)
+        elif stack:
+            taken[stack[-1]].append(key)
+    return taken
