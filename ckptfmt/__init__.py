@@ -11,6 +11,7 @@
 Public names are here, and in :mod:`ckptfmt.types` the classes of what they return.
 """
 
+import functools
 import importlib
 import warnings
 from typing import Any
@@ -82,7 +83,6 @@ _PUBLIC = {
     "open_records": "ckptfmt.record.records:open_records",
     "open_saved_model": "ckptfmt.saved_model.saved_model:open_saved_model",
     "parse_plan": "ckptfmt.plans.plan:parse_plan",
-    "reach": "ckptfmt.saved_model.reach:reach",
     "read_checkpoint_state": "ckptfmt.checkpoint.state:read_checkpoint_state",
     "read_graph": "ckptfmt.graph.read.read:read_graph",
     "read_meta_graph": "ckptfmt.graph.read.read:read_meta_graph",
@@ -90,7 +90,6 @@ _PUBLIC = {
     "to_array": "ckptfmt.arrays.tensor_proto:to_array",
     "to_proto": "ckptfmt.arrays.tensor_proto:to_proto",
     "types": "ckptfmt.types",
-    "unreached": "ckptfmt.saved_model.reach:unreached",
     "write_runs": "ckptfmt.events.export:write_runs",
 }
 """Every public name and where it is defined, ``module:attribute``.
@@ -102,10 +101,12 @@ does not use. Type checkers read ``__init__.pyi``: ``python -m tests.support.mak
 _RENAMED = {
     "EventFile": "EventLog",
     "Node": "ObjectNode",
+    "reach": "SavedModel.reach",
+    "unreached": "SavedModel.unreached",
     "name_matcher": "ckptfmt.text.patterns:matcher",
     "write_file": "ckptfmt.storage.output:write_file",
 }
-"""Old names, which warn, and what they are now: a public name, or ``module:attribute`` if none."""
+"""Old names, which warn, and what they are now: a public name or a method of one, or ``module:attribute``."""
 
 __all__ = sorted([*_PUBLIC, "__version__"])
 
@@ -116,7 +117,10 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever the name stands fo
         new = _RENAMED[name]
         shown = new.replace(":", ".") if ":" in new else f"ckptfmt.{new}"
         warnings.warn(f"ckptfmt.{name} is now {shown}", DeprecationWarning, stacklevel=2)
-        return _load(new) if ":" in new else __getattr__(new)
+        if ":" in new:
+            return _load(new)
+        first, *rest = new.split(".")
+        return functools.reduce(getattr, rest, __getattr__(first))
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = _load(_PUBLIC[name])

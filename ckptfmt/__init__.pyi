@@ -57,8 +57,6 @@ from ckptfmt.record.writer import RecordWriter as RecordWriter
 from ckptfmt.saved_model.functions import ConcreteFunction as ConcreteFunction
 from ckptfmt.saved_model.functions import ObjectFunction as ObjectFunction
 from ckptfmt.saved_model.reach import Reach as Reach
-from ckptfmt.saved_model.reach import reach as reach
-from ckptfmt.saved_model.reach import unreached as unreached
 from ckptfmt.saved_model.saved_model import SavedModel as SavedModel
 from ckptfmt.saved_model.saved_model import open_saved_model as open_saved_model
 from ckptfmt.saved_model.structured import NamedValues as NamedValues
@@ -143,7 +141,6 @@ __all__ = [
     "open_records",
     "open_saved_model",
     "parse_plan",
-    "reach",
     "read_checkpoint_state",
     "read_graph",
     "read_meta_graph",
@@ -151,6 +148,5 @@ __all__ = [
     "to_array",
     "to_proto",
     "types",
-    "unreached",
     "write_runs",
 ]

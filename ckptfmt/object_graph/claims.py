@@ -11,12 +11,15 @@ attribute names it: :func:`exact_claims`. The rest is:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ckptfmt.object_graph.keys import ATTRIBUTES
 from ckptfmt.proto import messages
+
+Objects: TypeAlias = "Sequence[messages.TrackableObjectGraph.TrackableObject]"
+"""The nodes of a graph, in the order of their numbers."""
 
 
 class Claim(NamedTuple):
@@ -43,9 +46,7 @@ class Claims:
     """Keys that attributes name and under which nothing is stored."""
 
 
-def find_claims(
-    nodes: Iterable[messages.TrackableObjectGraph.TrackableObject], index: Iterable[str]
-) -> Claims:
+def find_claims(nodes: Objects, index: Iterable[str]) -> Claims:
     """Return which of the keys in an index belong to which nodes.
 
     Takes linear time, but for sorting the keys that no attribute names exactly.
@@ -55,10 +56,8 @@ def find_claims(
     return claims if claims is not None else shared_claims(nodes, unowned)
 
 
-def exact_claims(
-    nodes: Iterable[messages.TrackableObjectGraph.TrackableObject], index: dict[str, None]
-) -> Claims | None:
-    """Return the claims if each attribute names a key of its own that exists; None if they are not so simple."""
+def exact_claims(nodes: Objects, index: dict[str, None]) -> Claims | None:
+    """Return the claims if each attribute names a key of its own that exists, else None."""
     named = [
         (attribute.checkpoint_key, number, attribute.full_name)
         for number, node in enumerate(nodes)
@@ -70,9 +69,7 @@ def exact_claims(
     return Claims(owners, {key: name for key, _, name in named if name})
 
 
-def shared_claims(
-    nodes: Iterable[messages.TrackableObjectGraph.TrackableObject], unowned: dict[str, None]
-) -> Claims:
+def shared_claims(nodes: Objects, unowned: dict[str, None]) -> Claims:
     """Return the claims of any graph; ``unowned`` loses the keys that are named exactly.
 
     Of several attributes that name one key, the first has it and the others have none.

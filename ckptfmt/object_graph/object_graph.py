@@ -154,7 +154,7 @@ class ObjectNode:
 
     @property
     def has_checkpoint_values(self) -> bool | None:
-        """Whether it or anything below it has values, as the writer says; None if the writer is too old to say."""
+        """Whether it or anything below it has values; None if the writer is too old to say."""
         message = self.graph._edges.message.nodes[self.id]
         return message.has_checkpoint_values.value if message.HasField("has_checkpoint_values") else None
 
@@ -357,7 +357,7 @@ class ObjectGraph:
         return tuple(self._claims.absent)
 
     def short_names(self) -> dict[str, str]:
-        """Return for each key the path in it, unescaped, and its attribute unless that is a variable's value."""
+        """Return the short name of each key: see :func:`ckptfmt.object_graph.keys.short_name`."""
         names = ((key, short_name(key)) for key in self.owners)
         return {key: name for key, name in names if name is not None}
 

@@ -15,124 +15,29 @@ Nothing is executed, and what layers were is data here. Source: ``python/saved_m
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from functools import cached_property
-from pathlib import PurePosixPath, PureWindowsPath
 from types import TracebackType
-from typing import Any, NamedTuple
 
-from ckptfmt.arrays.array import Array
-from ckptfmt.dtypes import DType, find_dtype
-from ckptfmt.errors import CorruptError, NameNotFoundError
 from ckptfmt.filenames import SAVED_MODEL_FILES
 from ckptfmt.filetype.kinds import TEXT_FILE, Holds
-from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.graph.meta.collection import Asset
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.signature import Signatures
-from ckptfmt.graph.meta.variables import VARIABLE_OPS, Source, read_source, variable_sources
+from ckptfmt.graph.meta.variables import VARIABLE_OPS, variable_sources
 from ckptfmt.graph.read.message_file import open_message
 from ckptfmt.graph.read.read import choose
 from ckptfmt.graph.tensor_content import MAX_BYTES
-from ckptfmt.object_graph.object_graph import ObjectGraph
-from ckptfmt.proto import keras_metadata, messages
-from ckptfmt.proto.parse import parse_message
+from ckptfmt.proto import messages
+from ckptfmt.saved_model.assets import ASSETS_EXTRA, AssetFile, asset_path
+from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE, Fingerprint, decode_fingerprint
 from ckptfmt.saved_model.functions import ConcreteFunctions, ObjectFunction, object_functions
+from ckptfmt.saved_model.keras_layers import KERAS_METADATA_FILE, KerasLayer, decode_keras_layers
+from ckptfmt.saved_model.reach import Reach, Usage
+from ckptfmt.saved_model.variables import ModelVariables, ObjectVariable, object_variables
 from ckptfmt.storage.filesystem import Filesystem, read_small_file, walk
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.tensors.checkpoint import Checkpoint, open_checkpoint
-
-
-class AssetFile(NamedTuple):
-    """A file that a graph reads."""
-
-    filename: str
-    """Its name below ``assets``."""
-    tensor: str
-    """The tensor, ``node:k``, that its path is fed to."""
-    path: str
-    """Where it lies."""
-    exists: bool
-    """Whether it is there."""
-
-
-class Fingerprint(NamedTuple):
-    """Hashes that tell one export from another."""
-
-    saved_model_checksum: int
-    graph_def_program_hash: int
-    signature_def_hash: int
-    saved_object_graph_hash: int
-    checkpoint_hash: int
-    producer: int
-    """Version of what computed them."""
-    uuid: str
-    """A random number of this export."""
-
-
-class KerasLayer(NamedTuple):
-    """A model, layer or metric, as Keras 2 describes it."""
-
-    node: int
-    """Number of its object."""
-    path: str
-    """Where it hangs, as ``root.layer-0``."""
-    identifier: str
-    """What kind of thing it is, as ``_tf_keras_layer``."""
-    class_name: str | None
-    """Name of its class, where that is said."""
-    config: Mapping[str, Any] | None
-    """What it was made with, where that is said."""
-    metadata: Mapping[str, Any]
-    """All that is said of it."""
-
-
-class ObjectVariable(NamedTuple):
-    """A variable among the objects of a model of TensorFlow 2."""
-
-    node: int
-    """Number of the object, here and in the checkpoint."""
-    name: str
-    """Its name; several may have it."""
-    dtype: DType
-    shape: PartialShape
-    trainable: bool
-    key: str | None
-    """Its key in the checkpoint; None where the checkpoint has it not."""
-
-
-class ModelVariables(Mapping[str, Array]):
-    """The variables of a graph, by the names of their nodes, read when they are asked for."""
-
-    def __init__(self, sources: Mapping[str, Source], checkpoint: Checkpoint | None, file: str) -> None:
-        self.sources = sources
-        """What of the checkpoint each one is."""
-        self._checkpoint = checkpoint
-        self._file = file
-
-    def __getitem__(self, name: str) -> Array:
-        """Return the value of a variable.
-
-        Raises NameNotFoundError where the graph has none of that name that is saved, or the checkpoint does
-        not have it; and what reading the checkpoint raises.
-        """
-        source = self.sources.get(name)
-        if source is None or self._checkpoint is None:
-            raise NameNotFoundError(name, file=self._file, noun="variable")
-        return read_source(source, self._checkpoint)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.sources)
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    # Comparing would read them all.
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-    def __repr__(self) -> str:
-        return f"<ModelVariables, {len(self)}>"
 
 
 def open_saved_model(
@@ -178,44 +83,6 @@ def open_saved_model(
     # Either the directory was given, or the file in it.
     folder = path if path != file.name else os.path.dirname(path) or os.curdir
     return SavedModel(folder, message, file.name, tags, fs)
-
-
-def _stored_objects(nodes: Sequence[messages.SavedObject], graph: ObjectGraph) -> dict[int, int]:
-    """Number of each object of a model -> number of the object in the checkpoint that is restored to it."""
-    stored: dict[int, int] = {}
-    fresh = [(0, 0)] if nodes else []
-    while fresh:
-        queue = []
-        for number, other in fresh:
-            if number not in stored and 0 <= number < len(nodes):
-                stored[number] = other
-                queue.append(number)
-        for number in queue:
-            names = dict(graph.edges(stored[number]))
-            for child in nodes[number].children:
-                if (
-                    child.local_name in names
-                    and child.node_id not in stored
-                    and 0 <= child.node_id < len(nodes)
-                ):
-                    stored[child.node_id] = names[child.local_name]
-                    queue.append(child.node_id)
-        # Slots when all that they may belong to have been met.
-        fresh = [pair for number in queue for pair in _stored_slots(nodes[number], number, stored, graph)]
-    return stored
-
-
-def _stored_slots(
-    node: messages.SavedObject, number: int, stored: Mapping[int, int], graph: ObjectGraph
-) -> Iterator[tuple[int, int]]:
-    """The slot variables of an optimizer, and the objects that are restored to them."""
-    if not node.slot_variables:
-        return
-    slots = {(s.variable.id, s.name): s.node.id for s in graph.nodes[stored[number]].slot_variables}
-    for slot in node.slot_variables:
-        other = slots.get((stored.get(slot.original_variable_node_id, -1), slot.slot_name))
-        if other is not None:
-            yield slot.slot_variable_node_id, other
 
 
 class SavedModel:
@@ -290,24 +157,28 @@ class SavedModel:
         """
         nodes = self.meta_graph.message.object_graph_def.nodes
         graph = None if self.checkpoint is None else self.checkpoint.object_graph
-        stored = {} if graph is None else _stored_objects(nodes, graph)
-        found = []
-        for number, node in enumerate(nodes):
-            if node.WhichOneof("kind") != "variable":
-                continue
-            known = node.variable
-            keys = graph.nodes[stored[number]].keys if graph is not None and number in stored else ()
-            found.append(
-                ObjectVariable(
-                    number,
-                    known.name,
-                    find_dtype(known.dtype),
-                    decode_shape(known.shape),
-                    known.trainable,
-                    keys[0] if keys else None,
-                )
-            )
-        return tuple(found)
+        return object_variables(nodes, graph)
+
+    # --- usage -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _usage(self) -> Usage:
+        entries = {} if self.checkpoint is None else self.checkpoint.entries
+        return Usage(self.meta_graph, self.variables.sources, self.assets, self.calls, entries)
+
+    def reach(self, signature: str) -> Reach:
+        """Return what a signature uses: what its outputs need, and the files that fill the tables among that.
+
+        A variable that is handed to a function which is called counts, whether or not its body uses it.
+
+        Raises NameNotFoundError if there is no such signature, CorruptError if the graph refers to something
+        that does not exist.
+        """
+        return self._usage.reach(signature)
+
+    def unreached(self) -> Reach:
+        """Return what no signature uses; errors as of :meth:`reach`."""
+        return self._usage.unreached()
 
     # --- functions ---------------------------------------------------------------------------------------
 
@@ -344,49 +215,25 @@ class SavedModel:
             assets = [item for item in legacy if isinstance(item, Asset)]
         found = {}
         for asset in assets:
-            path = os.path.join(self.directory, "assets", *self._safe(asset.filename))
+            path = asset_path(self.directory, asset.filename, self.file)
             found[asset.filename] = AssetFile(
                 asset.filename, asset.tensor, path, self._fs.path_type(path) == "file"
             )
         return found
 
-    def _safe(self, filename: str) -> tuple[str, ...]:
-        """The parts of a name that stays within its directory, on any system."""
-        parts = PurePosixPath(filename).parts
-        windows = PureWindowsPath(filename)
-        if (
-            not parts
-            or "\x00" in filename
-            or filename.startswith("/")
-            or windows.drive
-            or windows.root
-            or ".." in (*parts, *windows.parts)
-        ):
-            raise CorruptError(f"asset {filename!r} leads out of the model", file=self.file)
-        return parts
-
     @property
     def assets_extra(self) -> dict[str, str]:
         """The files in ``assets.extra``, which the user put there: path by name."""
-        base = os.path.join(self.directory, "assets.extra")
+        base = os.path.join(self.directory, ASSETS_EXTRA)
         paths = (os.path.join(folder, name) for folder, found in walk(self._fs, base) for name in found.files)
         return {os.path.relpath(path, base).replace(os.sep, "/"): path for path in sorted(paths)}
 
     @property
     def fingerprint(self) -> Fingerprint | None:
         """Hashes of the export, None where there are none."""
-        data = self._optional("fingerprint.pb")
-        if data is None:
-            return None
-        found = parse_message(messages.FingerprintDef, data, os.path.join(self.directory, "fingerprint.pb"))
-        return Fingerprint(
-            found.saved_model_checksum,
-            found.graph_def_program_hash,
-            found.signature_def_hash,
-            found.saved_object_graph_hash,
-            found.checkpoint_hash,
-            found.version.producer,
-            found.uuid,
+        data = self._optional(FINGERPRINT_FILE)
+        return (
+            None if data is None else decode_fingerprint(data, os.path.join(self.directory, FINGERPRINT_FILE))
         )
 
     @property
@@ -395,33 +242,10 @@ class SavedModel:
 
         Raises CorruptError where a description is no JSON.
         """
-        name = "keras_metadata.pb"
-        data = self._optional(name)
+        data = self._optional(KERAS_METADATA_FILE)
         if data is None:
             return ()
-        import json  # few models have layers
-
-        file = os.path.join(self.directory, name)
-        found = []
-        for node in parse_message(keras_metadata.SavedMetadata, data, file).nodes:
-            try:
-                metadata = json.loads(node.metadata) if node.metadata else {}
-            except (ValueError, RecursionError) as error:
-                raise CorruptError(f"layer {node.node_path!r}: no JSON: {error}", file=file) from error
-            metadata = metadata if isinstance(metadata, dict) else {}
-            config = metadata.get("config")
-            class_name = metadata.get("class_name")
-            found.append(
-                KerasLayer(
-                    node.node_id,
-                    node.node_path,
-                    node.identifier,
-                    class_name if isinstance(class_name, str) else None,
-                    config if isinstance(config, dict) else None,
-                    metadata,
-                )
-            )
-        return tuple(found)
+        return decode_keras_layers(data, os.path.join(self.directory, KERAS_METADATA_FILE))
 
     def _optional(self, name: str) -> bytes | None:
         path = os.path.join(self.directory, name)

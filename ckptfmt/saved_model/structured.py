@@ -16,6 +16,7 @@ StructuredValue                value
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from ckptfmt.arrays.array import Array
@@ -63,33 +64,44 @@ class NamedValues(NamedTuple):
 
 
 def decode_value(value: messages.StructuredValue, depth: int = 0) -> Value:
-    """Return what a StructuredValue holds; CorruptError where it is nested too deep or holds no tensor."""
+    """Return what a StructuredValue holds; CorruptError if it is nested too deep or a tensor is damaged."""
     if depth > MAX_DEPTH:
         raise CorruptError(f"values nested more than {MAX_DEPTH} deep")
     kind = value.WhichOneof("kind")
-    if kind is None or kind == "none_value":
-        return None
-    held = getattr(value, kind)
-    if kind in ("float64_value", "int64_value", "string_value", "bool_value"):
-        return held
-    if kind == "tensor_shape_value":
-        return decode_shape(held)
-    if kind == "tensor_dtype_value":
-        return find_dtype(held)
-    if kind == "tensor_spec_value":
-        return TensorSpec(held.name, find_dtype(held.dtype), decode_shape(held.shape))
-    if kind == "bounded_tensor_spec_value":
-        low, high = to_array(held.minimum), to_array(held.maximum)
-        return TensorSpec(held.name, find_dtype(held.dtype), decode_shape(held.shape), low, high)
-    if kind == "type_spec_value":
-        return TypeSpec(held.type_spec_class_name, decode_value(held.type_state, depth + 1))
-    if kind == "list_value":
-        return [decode_value(each, depth + 1) for each in held.values]
-    if kind == "tuple_value":
-        return tuple(decode_value(each, depth + 1) for each in held.values)
-    if kind == "dict_value":
-        return {key: decode_value(held.fields[key], depth + 1) for key in sorted(held.fields)}
-    if kind == "named_tuple_value":
-        fields = {pair.key: decode_value(pair.value, depth + 1) for pair in held.values}
-        return NamedValues(held.name, fields)
-    return to_array(held)
+    return None if kind is None else _DECODERS[kind](getattr(value, kind), depth + 1)
+
+
+def _decode_spec(held: messages.TensorSpecProto) -> TensorSpec:
+    return TensorSpec(held.name, find_dtype(held.dtype), decode_shape(held.shape))
+
+
+def _decode_bounded_spec(held: messages.BoundedTensorSpecProto) -> TensorSpec:
+    low, high = to_array(held.minimum), to_array(held.maximum)
+    return TensorSpec(held.name, find_dtype(held.dtype), decode_shape(held.shape), low, high)
+
+
+_DECODERS: Mapping[str, Callable[[Any, int], Value]] = {
+    "none_value": lambda held, depth: None,
+    "float64_value": lambda held, depth: held,
+    "int64_value": lambda held, depth: held,
+    "string_value": lambda held, depth: held,
+    "bool_value": lambda held, depth: held,
+    "tensor_shape_value": lambda held, depth: decode_shape(held),
+    "tensor_dtype_value": lambda held, depth: find_dtype(held),
+    "tensor_spec_value": lambda held, depth: _decode_spec(held),
+    "bounded_tensor_spec_value": lambda held, depth: _decode_bounded_spec(held),
+    "type_spec_value": lambda held, depth: TypeSpec(
+        held.type_spec_class_name, decode_value(held.type_state, depth)
+    ),
+    "list_value": lambda held, depth: [decode_value(each, depth) for each in held.values],
+    "tuple_value": lambda held, depth: tuple(decode_value(each, depth) for each in held.values),
+    "dict_value": lambda held, depth: {
+        key: decode_value(held.fields[key], depth) for key in sorted(held.fields)
+    },
+    "named_tuple_value": lambda held, depth: NamedValues(
+        held.name, {pair.key: decode_value(pair.value, depth) for pair in held.values}
+    ),
+    "tensor_value": lambda held, depth: to_array(held),
+    "numpy_value": lambda held, depth: to_array(held),
+}
+"""What decodes each kind of value, given the depth of the values within it."""

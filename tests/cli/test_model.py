@@ -345,14 +345,14 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     "input of a node": (
         lambda folder: edit(folder, break_input),
         [f"{FIRST}/signatures/predict/reach", f"{FIRST}/unreached"],
-        "takes its input from 'gone', which is not there",
+        "takes its input from 'gone', which does not exist",
     ),
     "output of a signature": (
         lambda folder: edit(
             folder, lambda meta: setattr(meta.signature_def["other"].outputs["y"], "name", "gone:0")
         ),
         [f"{FIRST}/signatures/other/reach", f"{FIRST}/unreached"],
-        "signature 'other' returns 'y' from 'gone:0', which is not there",
+        "signature 'other' returns 'y' from 'gone:0', which does not exist",
     ),
     "default": (
         lambda folder: edit(
@@ -399,7 +399,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
             and None
         ),
         ["/keras_layers/0"],
-        "layer 'root': no JSON",
+        "layer 'root': not JSON",
     ),
 }
 """A change that damages the model, the parts that are then missing, and the error."""

@@ -10,7 +10,6 @@ import pytest
 import ckptfmt
 from ckptfmt.errors import CorruptError, NameNotFoundError
 from ckptfmt.proto import messages
-from ckptfmt.saved_model.reach import _needed
 from tests.support.corpus import CORPUS
 from tests.support.corpus import entries as corpus_entries
 
@@ -49,9 +48,9 @@ def test_each_signature_uses_its_own_variables_functions_and_assets(tmp_path: Pa
     )
     with ckptfmt.open_saved_model(tmp_path / "model") as model:
         first, second, rest = (
-            ckptfmt.reach(model, "first"),
-            ckptfmt.reach(model, "second"),
-            ckptfmt.unreached(model),
+            model.reach("first"),
+            model.reach("second"),
+            model.unreached(),
         )
     assert (len(first.variables), first.nbytes, first.assets) == (1, 40, ())
     assert (len(second.variables), second.nbytes, second.assets) == (1, 12, ("words.txt",))
@@ -62,7 +61,7 @@ def test_each_signature_uses_its_own_variables_functions_and_assets(tmp_path: Pa
     assert not any("first" in name for name in second.functions)
     assert any("restore" in name for name in rest.functions)
     with pytest.raises(NameNotFoundError, match="no signature 'third'; did you mean 'first' or 'second'"):
-        ckptfmt.reach(model, "third")
+        model.reach("third")
 
 
 @pytest.mark.parametrize("entry", corpus_entries("saved_model"))
@@ -76,8 +75,8 @@ def test_what_is_used_and_what_is_not_are_all_there_is(entry: dict[str, Any]) ->
 
 
 def check_reach(model: ckptfmt.SavedModel) -> None:
-    used = [ckptfmt.reach(model, name) for name in model.signatures]
-    rest = ckptfmt.unreached(model)
+    used = [model.reach(name) for name in model.signatures]
+    rest = model.unreached()
     assert {name for each in [*used, rest] for name in each.variables} == set(model.variables)
     assert not {name for each in used for name in each.variables} & set(rest.variables)
     assert {name for each in [*used, rest] for name in each.assets} == set(model.assets)
@@ -90,7 +89,7 @@ def check_reach(model: ckptfmt.SavedModel) -> None:
 @pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus at {CORPUS}; set CKPTFMT_CORPUS")
 def test_what_an_operation_of_others_loads_a_model_from_is_used() -> None:
     with ckptfmt.open_saved_model(CORPUS / "tfdf_adult_rf") as model:
-        assert ckptfmt.reach(model, "serving_default").assets == ("done",)
+        assert model.reach("serving_default").assets == ("done",)
 
 
 def graph_of(*nodes: tuple[str, str, list[str]]) -> messages.SavedModel:
@@ -121,14 +120,14 @@ def test_the_asset_that_fills_a_table_is_used_and_what_is_saved_with_it_is_not(
     saver.restore_op_name, saver.save_tensor_name = "restore", "save:0"
     (tmp_path / "saved_model.pb").write_bytes(saved.SerializeToString())
     model = ckptfmt.open_saved_model(tmp_path)
-    assert _needed(model, "s") == {"find", "key", "table", "fill", "path"}
-    assert ckptfmt.reach(model, "s").assets == ("words",)
-    assert ckptfmt.unreached(model).assets == ()
+    assert model._usage.needed("s") == {"find", "key", "table", "fill", "path"}
+    assert model.reach("s").assets == ("words",)
+    assert model.unreached().assets == ()
 
 
 def test_an_output_that_is_not_in_the_graph_is_told(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(graph_of(("x", "Const", [])).SerializeToString())
     model = ckptfmt.open_saved_model(tmp_path)
-    for use in (lambda: ckptfmt.reach(model, "s"), lambda: ckptfmt.unreached(model)):
-        with pytest.raises(CorruptError, match="signature 's' returns 'y' from 'find:0', which is not there"):
+    for use in (lambda: model.reach("s"), lambda: model.unreached()):
+        with pytest.raises(CorruptError, match="signature 's' returns 'y' from 'find:0', which does not exist"):
             use()

@@ -143,7 +143,7 @@ def test_fingerprints_and_layers_are_data(tmp_path: Path) -> None:
     assert (layer.node, layer.class_name, layer.config) == (3, "Dense", {"units": 4})
     layers.nodes[0].metadata = "{"
     (tmp_path / "keras_metadata.pb").write_bytes(layers.SerializeToString())
-    with pytest.raises(CorruptError, match="no JSON"):
+    with pytest.raises(CorruptError, match="not JSON"):
         model.keras_layers  # noqa: B018
 
 

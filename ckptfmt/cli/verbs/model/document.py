@@ -93,7 +93,7 @@ class ModelDocument:
         }
 
     def _unreached(self, model: SavedModel) -> dict[str, Any]:
-        unreached = ckptfmt.unreached(model)
+        unreached = model.unreached()
         if model.signatures:
             self._note_used("variables", model.variables, unreached.variables)
             # Custom operations may read files beside the one that they are given: with any in the graph, an
@@ -175,7 +175,7 @@ def _tensor_names(info: TensorInfo) -> Any:  # noqa: ANN401  (a name, or names)
 
 
 def _reach(model: SavedModel, signature: str) -> dict[str, Any]:
-    return _describe_reach(model, ckptfmt.reach(model, signature))
+    return _describe_reach(model, model.reach(signature))
 
 
 def _describe_reach(model: SavedModel, reach: ckptfmt.Reach) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""Assets: files that a model's graph reads, in the directory ``assets``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import NamedTuple
+
+from ckptfmt.errors import CorruptError
+
+ASSETS = "assets"
+"""The directory of the files that a graph reads."""
+
+ASSETS_EXTRA = "assets.extra"
+"""The directory of files that the user put there."""
+
+
+class AssetFile(NamedTuple):
+    """A file that a graph reads."""
+
+    filename: str
+    """Its name below ``assets``."""
+    tensor: str
+    """The tensor, ``node:k``, that its path is fed to."""
+    path: str
+    """Where it lies."""
+    exists: bool
+    """Whether it is there."""
+
+
+def asset_path(directory: str, filename: str, file: str) -> str:
+    """Return where an asset of a model lies.
+
+    Raises CorruptError if the name leads out of the directory, on any system: a model may come from anywhere,
+    and its assets may be copied.
+    """
+    parts = PurePosixPath(filename).parts
+    windows = PureWindowsPath(filename)
+    if (
+        not parts
+        or "\x00" in filename
+        or filename.startswith("/")
+        or windows.drive
+        or windows.root
+        or ".." in (*parts, *windows.parts)
+    ):
+        raise CorruptError(f"asset {filename!r} leads out of the model", file=file)
+    return os.path.join(directory, ASSETS, *parts)

@@ -1,0 +1,39 @@
+"""The fingerprint of a SavedModel: hashes that tell one export from another."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ckptfmt.proto import messages
+from ckptfmt.proto.parse import parse_message
+
+FINGERPRINT_FILE = "fingerprint.pb"
+"""Where TensorFlow writes it, in the directory of a SavedModel."""
+
+
+class Fingerprint(NamedTuple):
+    """Hashes that tell one export from another."""
+
+    saved_model_checksum: int
+    graph_def_program_hash: int
+    signature_def_hash: int
+    saved_object_graph_hash: int
+    checkpoint_hash: int
+    producer: int
+    """Version of what computed them."""
+    uuid: str
+    """A random number of this export."""
+
+
+def decode_fingerprint(data: bytes, file: str) -> Fingerprint:
+    """Return a serialized FingerprintDef; CorruptError if it is not one."""
+    message = parse_message(messages.FingerprintDef, data, file)
+    return Fingerprint(
+        message.saved_model_checksum,
+        message.graph_def_program_hash,
+        message.signature_def_hash,
+        message.saved_object_graph_hash,
+        message.checkpoint_hash,
+        message.version.producer,
+        message.uuid,
+    )

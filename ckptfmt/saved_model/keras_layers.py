@@ -1,0 +1,54 @@
+"""The layers of a model of Keras 2, as data: its SavedModel describes each one in JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ckptfmt.errors import CorruptError
+from ckptfmt.proto import keras_metadata
+from ckptfmt.proto.parse import parse_message
+
+KERAS_METADATA_FILE = "keras_metadata.pb"
+"""Where Keras 2 describes the layers, in the directory of a SavedModel."""
+
+
+class KerasLayer(NamedTuple):
+    """A model, layer or metric, as Keras 2 describes it."""
+
+    node: int
+    """Number of its object."""
+    path: str
+    """Where it hangs, as ``root.layer-0``."""
+    identifier: str
+    """What kind of thing it is, as ``_tf_keras_layer``."""
+    class_name: str | None
+    """Name of its class, where that is said."""
+    config: Mapping[str, Any] | None
+    """What it was made with, where that is said."""
+    metadata: Mapping[str, Any]
+    """All that is said of it."""
+
+
+def decode_keras_layers(data: bytes, file: str) -> tuple[KerasLayer, ...]:
+    """Return the layers in a serialized SavedMetadata; CorruptError if a description is not JSON."""
+    layers = []
+    for node in parse_message(keras_metadata.SavedMetadata, data, file).nodes:
+        try:
+            metadata = json.loads(node.metadata) if node.metadata else {}
+        except (ValueError, RecursionError) as error:
+            raise CorruptError(f"layer {node.node_path!r}: not JSON: {error}", file=file) from error
+        metadata = metadata if isinstance(metadata, dict) else {}
+        config, class_name = metadata.get("config"), metadata.get("class_name")
+        layers.append(
+            KerasLayer(
+                node.node_id,
+                node.node_path,
+                node.identifier,
+                class_name if isinstance(class_name, str) else None,
+                config if isinstance(config, dict) else None,
+                metadata,
+            )
+        )
+    return tuple(layers)

@@ -1,0 +1,123 @@
+"""Variables of a SavedModel: those of its graph, and those among its objects.
+
+A graph's variables are nodes, and the graph's Saver says which tensor each is restored from. In TensorFlow 2
+the model also has objects, saved with the names they have for each other, and so has its checkpoint: walked
+together, they tell which key each variable is stored under.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from ckptfmt.arrays.array import Array
+from ckptfmt.dtypes import DType, find_dtype
+from ckptfmt.errors import NameNotFoundError
+from ckptfmt.graph.attributes import PartialShape, decode_shape
+from ckptfmt.graph.meta.variables import Source, read_source
+from ckptfmt.object_graph.object_graph import ObjectGraph
+from ckptfmt.proto import messages
+from ckptfmt.tensors.checkpoint import Checkpoint
+
+
+class ModelVariables(Mapping[str, Array]):
+    """The variables of a graph, by the names of their nodes, read when they are asked for."""
+
+    def __init__(self, sources: Mapping[str, Source], checkpoint: Checkpoint | None, file: str) -> None:
+        self.sources = sources
+        """What of the checkpoint each one is."""
+        self._checkpoint = checkpoint
+        self._file = file
+
+    def __getitem__(self, name: str) -> Array:
+        """Return the value of a variable.
+
+        Raises NameNotFoundError where the graph has none of that name that is saved, or the checkpoint does
+        not have it; and what reading the checkpoint raises.
+        """
+        source = self.sources.get(name)
+        if source is None or self._checkpoint is None:
+            raise NameNotFoundError(name, file=self._file, noun="variable")
+        return read_source(source, self._checkpoint)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.sources)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    # Comparing would read them all.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<ModelVariables, {len(self)}>"
+
+
+class ObjectVariable(NamedTuple):
+    """A variable among the objects of a model of TensorFlow 2."""
+
+    node: int
+    """Number of the object, here and in the checkpoint."""
+    name: str
+    """Its name; several may have it."""
+    dtype: DType
+    shape: PartialShape
+    trainable: bool
+    key: str | None
+    """Its key in the checkpoint; None where the checkpoint has it not."""
+
+
+def object_variables(
+    nodes: Sequence[messages.SavedObject], graph: ObjectGraph | None
+) -> tuple[ObjectVariable, ...]:
+    """Return the variables among the objects of a model, with their keys in the graph of its checkpoint."""
+    stored = {} if graph is None else stored_objects(nodes, graph)
+    variables = []
+    for number, node in enumerate(nodes):
+        if node.WhichOneof("kind") != "variable":
+            continue
+        known = node.variable
+        keys = graph.nodes[stored[number]].keys if graph is not None and number in stored else ()
+        dtype, shape = find_dtype(known.dtype), decode_shape(known.shape)
+        key = keys[0] if keys else None
+        variables.append(ObjectVariable(number, known.name, dtype, shape, known.trainable, key))
+    return tuple(variables)
+
+
+def stored_objects(nodes: Sequence[messages.SavedObject], graph: ObjectGraph) -> dict[int, int]:
+    """Number of each object of a model -> number of the object in the checkpoint that is restored to it."""
+    stored: dict[int, int] = {}
+    fresh = [(0, 0)] if nodes else []
+    while fresh:
+        queue = []
+        for number, other in fresh:
+            if number not in stored and 0 <= number < len(nodes):
+                stored[number] = other
+                queue.append(number)
+        for number in queue:
+            names = dict(graph.edges(stored[number]))
+            for child in nodes[number].children:
+                if (
+                    child.local_name in names
+                    and child.node_id not in stored
+                    and 0 <= child.node_id < len(nodes)
+                ):
+                    stored[child.node_id] = names[child.local_name]
+                    queue.append(child.node_id)
+        # Slots when all that they may belong to have been met.
+        fresh = [pair for number in queue for pair in _stored_slots(nodes[number], number, stored, graph)]
+    return stored
+
+
+def _stored_slots(
+    node: messages.SavedObject, number: int, stored: Mapping[int, int], graph: ObjectGraph
+) -> Iterator[tuple[int, int]]:
+    """The slot variables of an optimizer, and the objects that are restored to them."""
+    if not node.slot_variables:
+        return
+    slots = {(s.variable.id, s.name): s.node.id for s in graph.nodes[stored[number]].slot_variables}
+    for slot in node.slot_variables:
+        other = slots.get((stored.get(slot.original_variable_node_id, -1), slot.slot_name))
+        if other is not None:
+            yield slot.slot_variable_node_id, other
