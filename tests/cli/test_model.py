@@ -345,7 +345,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     "input of a node": (
         lambda folder: edit(folder, break_input),
         [f"{FIRST}/signatures/predict/reach", f"{FIRST}/unreached"],
-        "takes its input from 'gone', which does not exist",
+        "takes its input from 'gone', which is not there",
     ),
     "output of a signature": (
         lambda folder: edit(
