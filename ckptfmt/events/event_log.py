@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ckptfmt.arrays.tensor_proto import to_array
+from ckptfmt.arrays.decode import to_array
 from ckptfmt.errors import CkptfmtError, NameNotFoundError
 from ckptfmt.events import export
 from ckptfmt.events.classify import HPARAMS, KINDS, What, kind_of_value, what_of

@@ -13,8 +13,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
-from ckptfmt.arrays import tensor_proto
-from ckptfmt.arrays.array import decode_raw
+import ckptfmt.arrays.strings
+from ckptfmt.arrays.raw import decode_raw
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
 from ckptfmt.checkpoint.selection import Part, Selection, assemble, select
 from ckptfmt.checkpoint.slices import (
@@ -189,7 +189,7 @@ def test_strings_come_back_however_many_are_taken_at_once(strings: list[bytes], 
     checked = np.array(list(map(len, strings)), "<u4").tobytes()
     stored = mask(crc32c(checked)).to_bytes(4, "little") if strings else b""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tensor_proto, "STRINGS_AT_ONCE", at_once)
+        patch.setattr(ckptfmt.arrays.strings, "STRINGS_AT_ONCE", at_once)
         found, crc = decode_strings(memoryview(lengths + stored + b"".join(strings)), (len(strings),))
     assert found.tolist() == strings
     assert crc == crc32c(checked + stored + b"".join(strings))
