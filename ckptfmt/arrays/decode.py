@@ -60,8 +60,8 @@ def decode_tensor_proto(data: Buffer, *, limit: int = MAX_FILLED_BYTES, nesting:
     """Return the array of a serialized TensorProto, read-only.
 
     As in TensorFlow, the last value is repeated if there are fewer values than elements, no values mean
-    zeros, and surplus values are dropped. Values that fill the shape are a view of ``data`` if their encoding
-    allows it; one value repeated takes no memory.
+    zeros, and surplus values are dropped. Values that fill the shape are a view of ``data``, a memoryview, if
+    their encoding allows it; one value repeated takes no memory.
 
     Raises
     ------
@@ -89,9 +89,8 @@ def decode_tensor_proto(data: Buffer, *, limit: int = MAX_FILLED_BYTES, nesting:
     shape = decode_shape(bytes(shape_bytes))
     if not len(content):
         return _fill(decode_values(values, dtype, nesting=nesting), dtype, shape, limit)
-    if dtype.storage is Storage.STRING:
-        lengths, pos = decode_varints(content, math.prod(shape))
-        return shaped(split_strings(content[pos:], lengths), shape)
+    if dtype.numpy.hasobject:
+        return shaped(_decode_objects(content, dtype, math.prod(shape), nesting), shape)
     return decode_raw(content, dtype, shape)
 
 
@@ -136,6 +135,23 @@ def decode_variant(data: Buffer, *, nesting: int = 0) -> Variant:
             limit = MAX_FILL_RATIO * len(field.content)
             tensors.append(decode_tensor_proto(field.content, limit=limit, nesting=nesting))
     return Variant(type_name, metadata, tuple(tensors))
+
+
+def _decode_objects(content: Buffer, dtype: DType, count: int, nesting: int) -> Array:
+    """Return the values in the ``tensor_content`` of what are not numbers: all lengths, then all values.
+
+    Source: TensorFlow ``core/framework/tensor.cc``, ``AsProtoTensorContent``.
+    """
+    known = VALUE_FIELDS.get(dtype.name)
+    if known is None:
+        raise UnsupportedError(f"dtype {dtype.name} (code {dtype.code}) has no values")
+    lengths, pos = decode_varints(content, count)
+    strings = split_strings(content[pos:], lengths)
+    if dtype.storage is Storage.STRING:
+        return strings
+    values = np.empty(count, object)
+    values[:] = [_decode_object(known.encoding, string, nesting) for string in strings]
+    return values
 
 
 def _decode_object(encoding: Encoding, content: Buffer, nesting: int) -> bytes | ResourceHandle | Variant:

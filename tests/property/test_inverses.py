@@ -617,16 +617,6 @@ def test_bytes_of_either_order_are_the_same_array(dtype, shape: tuple[int, ...],
         decode_raw(little + b"\x00", dtype, shape)
 
 
-@pytest.mark.parametrize("name", ["int4", "uint4", "int2", "uint2"])
-def test_small_integers_are_the_low_bits_of_their_byte(name: str) -> None:
-    dtype = next(dtype for dtype in DTYPES.values() if dtype.name == name)
-    array = decode_raw(bytes(range(256)), dtype, (256,))
-    low = [byte % 2**dtype.bits for byte in range(256)]
-    half = 2 ** (dtype.bits - 1)
-    expected = [n - 2 * half if dtype.signed and n >= half else n for n in low]
-    assert array.astype(np.int64).tolist() == expected
-
-
 @settings(max_examples=30)
 @given(stn.arrays(np.float32, SHAPES))
 def test_regions_of_a_whole_tensor_are_numpys(array: np.ndarray) -> None:
