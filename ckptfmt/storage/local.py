@@ -69,8 +69,9 @@ def _opened(path: str, full_path: str) -> Iterator[tuple[int, os.stat_result]]:
 
 def _resolve(path: str, directory: str) -> str:
     """Return the path to open for one that counts from a directory, or from the working directory."""
-    if not directory or directory == working_directory():
-        # A process can open a relative path even if it may not enter all the directories above.
+    if not path or not directory or directory == working_directory():
+        # A process can open a relative path even if it may not enter all the directories above. An empty path
+        # leads nowhere, and must not lead to the directory.
         return path
     return os.path.join(directory, path)
 
