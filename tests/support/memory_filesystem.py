@@ -92,7 +92,8 @@ class MemoryFilesystem:
 
     @staticmethod
     def _key(path: str) -> str:
-        return os.path.normpath(path) if path else "."
+        scheme, colon, rest = path.rpartition("://")
+        return scheme + colon + os.path.normpath(rest)
 
     def write(self, path: str, content: bytes) -> None:
         """Put a file at a path. If it begins with what the path held, it counts as the same file, grown."""
@@ -130,7 +131,7 @@ class MemoryFilesystem:
         return Listing(sorted(files, key=natural_order), sorted(directories, key=natural_order))
 
     def glob(self, pattern: str) -> list[str]:
-        test = _translate(os.path.normpath(pattern))
+        test = _translate(self._key(pattern))
         return sorted(filter(test.fullmatch, self.files), key=natural_order)
 
     def open(self, path: str, *, changing: bool = False) -> MemoryFile:
@@ -148,9 +149,9 @@ class MemoryFilesystem:
 
 
 def _translate(pattern: str) -> re.Pattern[str]:
-    """The regular expression of a glob over paths: ``**/`` is any number of directories, ``*`` holds no slash.
+    """The regular expression of a glob over paths.
 
-    Neither matches a dot at the beginning of a name.
+    ``**/`` is any number of directories, ``*`` holds no slash; neither matches a dot that begins a name.
     """
     parts = re.split(r"(\*\*/|\*|\?)", pattern)
     known = {"**/": r"(?:[^/.][^/]*/)*", "*": r"(?!(?<![^/])\.)[^/]*", "?": r"(?!(?<![^/])\.)[^/]"}
