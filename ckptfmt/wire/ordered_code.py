@@ -1,10 +1,13 @@
-"""Ordered code: integers and strings as bytes that sort like them. Keys of tensor slices are made of it.
+"""Ordered code: integers and strings as bytes that sort like them, of which keys of tensor slices are made.
 
 ::
 
     unum   k uint8, the value in k bytes, big-endian (k = 0 for 0)
     str    each byte, but 00 as 00 ff and ff as ff 00; ended by 00 01
     snum   two's complement in L bytes, big-endian, its top L bits inverted; L = bits // 7 + 1
+
+The top bits of an snum tell its length: a positive one begins with L ones and a zero, a negative one with L
+zeros and a one. Longer positive numbers so sort after shorter ones, longer negative numbers before them.
 
 Source: TensorFlow, ``tensorflow/core/lib/strings/ordered_code.cc``.
 """
@@ -28,7 +31,7 @@ def encode_unum(value: int) -> bytes:
 
 
 def decode_unum(data: Buffer, pos: int) -> tuple[int, int]:
-    """Return the unsigned integer at ``pos`` and the position behind it."""
+    """Return the unsigned integer at ``pos`` and the position after it."""
     size = _take(data, pos, 1)[0]
     if size > 8:
         raise CorruptError(f"ordered integer of {size} bytes", offset=pos)
@@ -41,7 +44,7 @@ def encode_string(value: bytes) -> bytes:
 
 
 def decode_string(data: Buffer, pos: int) -> tuple[bytes, int]:
-    """Return the byte string at ``pos`` and the position behind it."""
+    """Return the byte string at ``pos`` and the position after it."""
     out = bytearray()
     start = pos
     while True:
@@ -55,7 +58,7 @@ def decode_string(data: Buffer, pos: int) -> tuple[bytes, int]:
         if pair == _STRING_END:
             return bytes(out), pos
         if pair not in (b"\x00\xff", b"\xff\x00"):
-            raise CorruptError(f"ordered string has the escape {pair.hex()}", offset=start)
+            raise CorruptError(f"ordered string: unknown escape {pair.hex()}", offset=start)
         out.append(pair[0])
 
 
@@ -67,11 +70,11 @@ def encode_snum(value: int) -> bytes:
 
 
 def decode_snum(data: Buffer, pos: int) -> tuple[int, int]:
-    """Return the signed integer at ``pos`` and the position behind it."""
+    """Return the signed integer at ``pos`` and the position after it."""
+    # The length lies in the first 11 bits at most, which are in two bytes, if the number has as many.
     first = int.from_bytes(bytes([_take(data, pos, 1)[0], *data[pos + 1 : pos + 2]]).ljust(2, b"\x00"), "big")
     if first < 0x8000:
-        # Negative: the size is counted in zeros.
-        first ^= 0xFFFF
+        first ^= 0xFFFF  # negative: the length is the number of leading zeros, not ones
     size = 16 - (first ^ 0xFFFF).bit_length()
     if size > MAX_SNUM_BYTES:
         raise CorruptError(f"ordered integer of {size} bytes", offset=pos)
@@ -85,11 +88,12 @@ def decode_snum(data: Buffer, pos: int) -> tuple[int, int]:
 
 
 def _magnitude(value: int) -> int:
+    """Return the number whose bits are those of a two's complement without its sign."""
     return value if value >= 0 else ~value
 
 
 def _header(size: int) -> int:
-    """The top ``size`` bits of ``size`` bytes."""
+    """Return the top ``size`` bits of ``size`` bytes."""
     return ((1 << size) - 1) << (7 * size)
 
 
