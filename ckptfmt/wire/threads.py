@@ -26,8 +26,8 @@ _R = TypeVar("_R")
 def cut(offset: int, size: int) -> Iterator[tuple[int, int]]:
     """Iterate over the pieces of a range of bytes: offset and size of each.
 
-    All but the first have :data:`PIECE` bytes, so that :func:`ckptfmt.wire.crc32c.combine` always uses the same
-    factor: that depends on the size of what follows.
+    All but the first have :data:`PIECE` bytes, so that :func:`ckptfmt.wire.crc32c.combine` always uses the
+    same factor, which depends on the size of what follows.
     """
     stop = offset + size
     while offset < stop:

@@ -138,7 +138,7 @@ def test_the_first_key_follows_the_block_before() -> None:
 
 
 BAD_RESTARTS = {
-    "behind the entries": 10_000,
+    "after the entries": 10_000,
     "2**32 - 1": 2**32 - 1,
     "amid an entry with a shared key": len(FIRST),
     "at no entry": len(FIRST) + 1,

@@ -118,7 +118,7 @@ def test_a_footer_of_endless_varints_is_refused() -> None:
 
 
 HANDLES = {
-    "just behind the file": (BlockHandle(247, 0), 4),
+    "just after the file": (BlockHandle(247, 0), 4),
     "into the end": (BlockHandle(0, 247), 251),
     "offset 2**63": (BlockHandle(2**63, 10), 0),
     "offset and size 2**64 - 1": (BlockHandle(2**64 - 1, 2**64 - 1), 0),
@@ -211,7 +211,7 @@ def test_bytes_between_blocks_are_not_looked_at() -> None:
     data = append_block(file, encode_block([(b"a", b"1")]))
     file += b"junk between"
     metaindex = append_block(file, encode_block([]))
-    index = append_block(file, encode_block([(b"b", data + b"junk behind the handle")], 1))
+    index = append_block(file, encode_block([(b"b", data + b"junk after the handle")], 1))
     file += b"junk before the footer" + encode_footer(metaindex, index)
     assert list(Table(MemoryFile("t", bytes(file))).items()) == [(b"a", b"1")]
 
