@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 Pattern: TypeAlias = "str | re.Pattern[str]"
-"""A glob over the whole name, in which ``*`` also matches slashes, or a compiled regular expression, which
-is searched for."""
+"""A glob over the whole name, in which ``*`` also matches slashes, or a compiled regular expression, which is
+searched for anywhere in it."""
 
 
 def matcher(patterns: Iterable[Pattern]) -> Callable[[str], object]:
@@ -35,8 +35,8 @@ def matcher(patterns: Iterable[Pattern]) -> Callable[[str], object]:
 def literal_prefixes(patterns: Iterable[Pattern]) -> list[str]:
     """Return the prefixes of all names that the patterns can match, sorted, none a prefix of another.
 
-    With them, only a part of a sorted table needs to be read. The only prefix is ``""`` if a pattern can match
-    names with any beginning, as regular expressions can.
+    With them, only a part of a sorted table needs to be read. If a pattern can match names of any beginning,
+    as regular expressions can, the only prefix is ``""``.
     """
     globs = [pattern if isinstance(pattern, str) else "" for pattern in patterns] or [""]
     prefixes: list[str] = []
