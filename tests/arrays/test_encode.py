@@ -111,7 +111,7 @@ def fields(proto: TensorProto) -> dict[str, Any]:
         ([1], "variant", "element of a variant tensor: got int, want a Variant"),
         ([1], "resource", "element of a resource tensor: got int, want a ResourceHandle"),
         (["a"], 99, r"dtype unknown_99 \(code 99\) has no values"),
-        ([1], "float31", "dtype float31 is none of TensorFlow's"),
+        ([1], "float31", "dtype: got float31, want one of TensorFlow's"),
     ],
 )
 def test_values_of_another_kind_are_refused(values: Any, dtype: Any, message: str) -> None:
