@@ -77,6 +77,7 @@ class Block:
             raise TruncatedError("block", wanted=4, available=len(data), offset=0)
         self._data = data
         self._decoded: dict[bytes, Buffer] | None = None
+        # What look-ups may still walk over before all of the block is decoded; see get().
         self._steps_left = max(MIN_STEPS, len(data) // MIN_ENTRY)
         self._num_restarts = int.from_bytes(data[-4:], "little")
         self._entries_end = len(data) - 4 * (self._num_restarts + 1)
@@ -135,6 +136,7 @@ class Block:
         """
         data, end = self._data, self._entries_end
         key = b""
+        # Keys in full can take far more memory than the block: each entry may repeat all of a long key.
         room = MAX_EXPANSION * len(data)
         while pos < end:
             start = pos
@@ -147,6 +149,7 @@ class Block:
                     non_shared, pos = decode_varint(data, pos)
                     value_len, pos = decode_varint(data, pos)
             except IndexError:
+                # Lengths read from the restart array are found below; these lie beyond the block.
                 raise TruncatedError("entry", wanted=3, available=end - start, offset=start) from None
             key_end = pos + non_shared
             value_end = key_end + value_len
@@ -183,10 +186,14 @@ class Block:
         count, end = self._num_restarts, self._entries_end
         if count < MIN_RUNS:
             return None
+        # Runs must follow one another from the first byte to the last, none of them empty.
         starts = np.frombuffer(data, "<u4", count, end).astype(np.int64)
         stops = np.append(starts[1:], end)
         if starts[0] or (starts >= stops).any():
             return None
+        # One step decodes the next entry of each run that has one left. ``runs`` are the numbers of these runs
+        # and ``at`` the positions they have reached, all before ``end``. The three lengths that are read there
+        # may reach beyond it, into the padding of the window.
         entries: list[tuple[np.ndarray, ...]] = []
         runs, at = np.arange(count), starts
         while runs.size:
@@ -206,6 +213,7 @@ class Block:
                 return None
             goes_on = value_end < run_end
             runs, at = runs[goes_on], value_end[goes_on]
+        # What a walk checks for each entry: it shares no more than the previous key has, and keys stay small.
         shared, key_begin, begins, ends = _in_order(entries, count)
         sizes = shared + begins - key_begin
         if (shared[1:] > sizes[:-1]).any() or shared[0] or int(sizes.sum()) > MAX_EXPANSION * len(data):
@@ -219,6 +227,7 @@ class Block:
 
     def _restart_before(self, key: bytes) -> int:
         """Return the position of the last restart point whose key is less than ``key``, or of the first."""
+        # The key at ``low`` is less than ``key``, unless ``low`` is 0; keys after ``high`` are not.
         low, high = 0, max(self._num_restarts - 1, 0)
         while low < high:
             middle = (low + high + 1) // 2
@@ -229,6 +238,7 @@ class Block:
         return self._restart(low) if self._num_restarts else 0
 
     def _restart(self, index: int) -> int:
+        """Return the position of a restart point."""
         at = self._entries_end + 4 * index
         offset = int.from_bytes(self._data[at : at + 4], "little")
         if offset > self._entries_end:
@@ -236,6 +246,7 @@ class Block:
         return offset
 
     def _restart_key(self, index: int) -> bytes:
+        """Return the key at a restart point."""
         start = self._restart(index)
         shared, pos = decode_varint(self._data, start)
         non_shared, pos = decode_varint(self._data, pos)

@@ -80,6 +80,7 @@ def read_block(file: RandomAccessFile, handle: BlockHandle) -> Buffer:
 
     Raises CorruptError if they are damaged, LimitError if there is no memory to decompress them.
     """
+    # A handle is as trustworthy as the index block that holds it: bounds first, then checksum, then type.
     stored_size = handle.size + TRAILER_SIZE
     if handle.offset + stored_size > file.size:
         raise TruncatedError(
@@ -90,6 +91,7 @@ def read_block(file: RandomAccessFile, handle: BlockHandle) -> Buffer:
             offset=handle.offset,
         )
     stored = file.read(handle.offset, stored_size)
+    # The checksum covers the stored bytes and the type, so that nothing is decompressed that is damaged.
     computed = crc32c(stored[:-4])
     expected = unmask(int.from_bytes(stored[-4:], "little"))
     if computed != expected:

@@ -49,6 +49,7 @@ class Table:
 
     def get(self, key: bytes) -> Buffer | None:
         """Return the value of ``key``, or None; reads at most one data block."""
+        # The keys of a block are greater than the separator before it and at most its own.
         separators, handles = self._index
         position = bisect_left(separators, key)
         if position == len(handles):
@@ -68,7 +69,7 @@ class Table:
         kept = list(self._kept.items())  # a copy made in one step: other threads change the dict
         room = KEPT_BYTES - len(block)
         held = sum(len(other) for _, other in kept)
-        for oldest, other in kept:
+        for oldest, other in kept:  # a dict keeps the order in which keys were added
             if held <= room:
                 break
             self._kept.pop(oldest, None)
@@ -93,7 +94,7 @@ class Table:
         separators, handles = self._index
         first = bisect_left(separators, low)
         last = len(handles) if high is None else bisect_left(separators, high) + 1
-        before: bytes | None = None
+        before: bytes | None = None  # the last key so far: order is checked across blocks too
         for handle in handles[first:last]:
             block = self.block(handle)
             try:
@@ -111,6 +112,7 @@ class Table:
         """
         separators, handles = self._index
         first = last = bisect_left(separators, key)
+        # Blocks are added one by one, first before the key's own block, then after it. Stored sizes count.
         room = size
         while first > 0 and room > 0:
             first -= 1

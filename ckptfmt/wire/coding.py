@@ -35,6 +35,7 @@ def decode_varint(data: Buffer, pos: int) -> tuple[int, int]:
     start = pos
     value = shift = 0
     try:
+        # The end of the data is found by indexing it: a test for each byte would cost more.
         while True:
             byte = data[pos]
             pos += 1
@@ -67,6 +68,7 @@ def decode_varints(data: Buffer, count: int) -> tuple[np.ndarray, int]:
         return window[:count].astype(np.uint64), count  # all of one byte, as most lengths are
     last = np.flatnonzero(window < 0x80)[:count]
     if len(last) < count:
+        # The window has room for ``count`` varints of the greatest length.
         if len(window) < len(data):
             raise CorruptError(f"one of {count} varints is longer than {MAX_VARINT_BYTES} bytes", offset=0)
         raise TruncatedError(f"{count} varints", wanted=len(data) + 1, available=len(data), offset=0)
@@ -76,6 +78,7 @@ def decode_varints(data: Buffer, count: int) -> tuple[np.ndarray, int]:
     if longest > MAX_VARINT_BYTES:
         at = int(first[int(lengths.argmax())])
         raise CorruptError(f"varint longer than {MAX_VARINT_BYTES} bytes", offset=at)
+    # Step i adds byte i of every varint that has one; few have many.
     values = np.zeros(count, np.uint64)
     for i in range(longest):
         longer = np.flatnonzero(lengths > i)
@@ -97,6 +100,7 @@ def decode_varints_at(
     (uint8) must have ``longest`` bytes from each position on: the caller pads it, and compares the positions
     that are returned with the true end.
     """
+    # As in decode_varints, byte by byte over those that go on; here each has its own position.
     values = window[at].astype(np.int64)
     ends = at + 1
     more = np.flatnonzero(values >= 0x80)
@@ -114,5 +118,5 @@ def decode_varints_at(
 
 
 def to_signed(value: int) -> int:
-    """Return the int64 (or sign-extended int32) whose two's complement a varint holds."""
+    """Return the int64 whose two's complement a varint holds; an int32 is stored sign-extended."""
     return value - (1 << 64) if value >> 63 else value

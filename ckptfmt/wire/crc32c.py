@@ -107,6 +107,7 @@ def _squares() -> tuple[int, ...]:
 @lru_cache(maxsize=64)
 def _shift(size: int) -> int:
     """Return the factor by which ``size`` bytes that follow multiply a CRC: x^(8 · size)."""
+    # Square and multiply, with squares computed once: at most 31 products whatever the size.
     exponent = 8 * size % _ORDER
     power = _ONE
     for k, square in enumerate(_squares()):

@@ -70,6 +70,7 @@ def _walk(data: Buffer, pos: int, end: int, may_be_cut: bool) -> Iterator[tuple[
             if tag >= 0x80:
                 tag, content = decode_varint(data, begin)
             number, wire_type = tag >> 3, tag & 7
+            # A longer encoding of a small number is refused too, as protobuf does.
             if not 0 < number < 1 << 29 or content - begin > MAX_SHORT_VARINT:
                 what = f"field number {number} in a tag of {content - begin} bytes"
                 raise CorruptError(what, offset=begin)
@@ -93,6 +94,7 @@ def _walk(data: Buffer, pos: int, end: int, may_be_cut: bool) -> Iterator[tuple[
             if may_be_cut:
                 return
             raise
+        # One check for all kinds of value. Until here a length has only moved a position.
         if pos > end:
             if not may_be_cut:
                 available = max(0, end - content)
@@ -134,7 +136,7 @@ def decode_integers(field: Field) -> np.ndarray:
         return np.array([field.value], np.uint64)
     if field.wire_type != LENGTH_DELIMITED:
         raise CorruptError(f"field {field.number}: got wire type {field.wire_type}, want {VARINT}")
-    # A varint ends with its one byte below 0x80.
+    # Each varint ends with its only byte below 0x80, so counting these tells how many there are.
     content = field.content
     count = int(np.count_nonzero(np.frombuffer(content, np.uint8) < 0x80))
     values, end = decode_varints(content, count)

@@ -40,6 +40,8 @@ def decode_unum(data: Buffer, pos: int) -> tuple[int, int]:
 
 def encode_string(value: bytes) -> bytes:
     """Return the code of a byte string."""
+    # 00 is escaped so that the end, 00 01, sorts before any continuation; ff, so that no string begins like
+    # TensorFlow's code for infinity, ff ff.
     return _ESCAPED.sub(lambda match: bytes([match[0][0], match[0][0] ^ 0xFF]), value) + _STRING_END
 
 
@@ -64,6 +66,7 @@ def decode_string(data: Buffer, pos: int) -> tuple[bytes, int]:
 
 def encode_snum(value: int) -> bytes:
     """Return the code of an integer in ``[-2**63, 2**63)``."""
+    # Of 8 L bits, L tell the length and one ends them, which leaves 7 L - 1 for the number.
     size = _magnitude(value).bit_length() // 7 + 1
     bits = 8 * size
     return ((value & (1 << bits) - 1) ^ _header(size)).to_bytes(size, "big")
@@ -80,6 +83,7 @@ def decode_snum(data: Buffer, pos: int) -> tuple[int, int]:
         raise CorruptError(f"ordered integer of {size} bytes", offset=pos)
     bits = 8 * size
     value = int.from_bytes(_take(data, pos, size), "big") ^ _header(size)
+    # With the header inverted back it is a plain two's complement.
     if value >> bits - 1:
         value -= 1 << bits
     if not -(1 << 63) <= value < 1 << 63:

@@ -78,6 +78,8 @@ def in_threads(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> l
     After an error no new item is begun. Among several errors, that of the first item is raised: all items
     before it were begun before it, and are done, so that the error does not depend on chance.
     """
+    # Every thread takes the next item when it is free, so that slow items delay only themselves. A deque's
+    # popleft is one step, and needs no lock.
     waiting = deque(enumerate(items))
     results: dict[int, _R] = {}
     errors: dict[int, BaseException] = {}
