@@ -116,6 +116,7 @@ def decode_values(fields: list[Field], dtype: DType, *, nesting: int = 0) -> Arr
         # Not a repeated field: the last occurrence counts.
         content = chunks[-1].content if chunks else b""
         return decode_raw(content, dtype, (len(content),))
+    # Packed fields, of which there is nearly always one, are decoded as a whole.
     parts = [_decode_numbers(field, encoding) for field in chunks]
     numbers = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.empty(0, np.uint64)
     return _from_numbers(numbers, dtype, encoding)
@@ -201,7 +202,7 @@ def _require(field: Field, wire_type: int) -> None:
 def _from_numbers(numbers: Array, dtype: DType, encoding: Encoding) -> Array:
     """Return the values that stored numbers stand for."""
     if encoding == "bits16":
-        return numbers.astype(np.uint16).view(dtype.numpy)
+        return numbers.astype(np.uint16).view(dtype.numpy)  # upper bits are dropped, as in TensorFlow
     if dtype.numpy.kind == "c":
         # Real and imaginary parts alternate; a lone real part is dropped.
         parts = np.ascontiguousarray(numbers[: len(numbers) // 2 * 2], f"f{dtype.numpy.itemsize // 2}")
@@ -215,13 +216,15 @@ def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
     """Return the array of ``shape`` whose elements are ``values``, the last one repeated."""
     elements = math.prod(shape)
     if len(values) >= elements:
-        return shaped(values[:elements], shape)
+        return shaped(values[:elements], shape)  # a view
     if len(values) <= 1:
         # One value with strides of zero: a shape of any size costs nothing, so no limit applies.
         try:
             return np.broadcast_to((values if len(values) else _zero(dtype)).reshape(()), shape)
         except ValueError as error:
             raise no_such_array(shape, error) from error
+    # Several values and then the last one again and again: this takes memory, which the file does not have to
+    # pay for.
     if elements * dtype.numpy.itemsize > limit:
         raise LimitError(
             f"constant {dtype.name}{list(shape)} of {len(values)} values",

@@ -97,6 +97,7 @@ def outline_proto(
     if is_content and array.size == count and count > 1:
         if array.nbytes >= MAX_CONTENT:
             raise ValueError(f"{dtype.name}{list(shape)}: got {array.nbytes} bytes, want less than 2 GiB")
+        # The content is little-endian whatever the machine.
         stored = array.byteswap() if sys.byteorder == "big" else array
         return np.ascontiguousarray(stored).reshape(-1).view(np.uint8)
     _list_values(proto, array.ravel(), dtype)
@@ -162,9 +163,10 @@ def _list_values(proto: messages.TensorProto, flat: Array, dtype: DType) -> None
     elif encoding == "bits16":
         values = flat.view(np.uint16).tolist()
     elif flat.dtype.kind == "c":
+        # Real and imaginary parts alternate.
         values = flat.view(f"f{flat.dtype.itemsize // 2}").tolist()
     elif dtype.storage is Storage.LOW_BITS:
-        values = flat.astype(np.int8).tolist()
+        values = flat.astype(np.int8).tolist()  # ml_dtypes scalars are not ints for protobuf
     else:
         values = flat.tolist()
     getattr(proto, proto.DESCRIPTOR.fields_by_number[number].name).extend(values)

@@ -142,6 +142,7 @@ class _LocalOutput(Output):
         return self._error
 
     def _sync(self) -> None:
+        """Bring what was written to the disk, so that it outlasts a power cut."""
         self._file.flush()
         try:
             os.fsync(self._file.fileno())
@@ -150,6 +151,7 @@ class _LocalOutput(Output):
                 raise
 
     def _close(self) -> None:
+        # Closing flushes, which after an error fails again; the descriptor is closed all the same.
         with suppress(OSError):
             self._file.close()
 
@@ -217,13 +219,14 @@ class OutputFile(_LocalOutput):
         except FileExistsError as error:
             raise AlreadyExistsError(self.name) from error
         except OSError as error:
+            # NotWritableError, an OSError too, is that of an earlier write.
             raise error if isinstance(error, NotWritableError) else self._failed(error) from error
         finally:
-            self.discard()
+            self.discard()  # whatever happened, the file beside goes
 
     def _rename(self, beside: str) -> None:
         if self._overwrite:
-            os.replace(beside, self._target)
+            os.replace(beside, self._target)  # atomic; readers that have the old file open keep it
         else:
             _rename_to_free_name(beside, self._target)
         _sync_directory(self._target)

@@ -160,6 +160,7 @@ class Block:
             if shared > len(key):
                 raise CorruptError(f"entry shares {shared} bytes with a key of {len(key)}", offset=start)
             key = key[:shared] + data[pos:key_end]
+            # Look-ups bisect, so an order that is wrong would hide entries.
             if previous is not None and key <= previous:
                 raise CorruptError(f"keys out of order: {key!r} after {previous!r}", offset=start)
             previous = key
@@ -191,8 +192,8 @@ class Block:
         stops = np.append(starts[1:], end)
         if starts[0] or (starts >= stops).any():
             return None
-        # One step decodes the next entry of each run that has one left. ``runs`` are the numbers of these runs
-        # and ``at`` the positions they have reached, all before ``end``. The three lengths that are read there
+        # One step decodes the next entry of each run that has one left. ``runs`` are the numbers of these
+        # runs and ``at`` the positions they have reached, all before ``end``. The three lengths read there
         # may reach beyond it, into the padding of the window.
         entries: list[tuple[np.ndarray, ...]] = []
         runs, at = np.arange(count), starts
@@ -218,6 +219,7 @@ class Block:
         sizes = shared + begins - key_begin
         if (shared[1:] > sizes[:-1]).any() or shared[0] or int(sizes.sum()) > MAX_EXPANSION * len(data):
             return None
+        # Slices of bytes in a plain loop: faster than anything that NumPy has for strings of any length.
         keys = []
         key = b""
         for size, start, stop in zip(shared.tolist(), key_begin.tolist(), begins.tolist(), strict=True):
@@ -262,10 +264,10 @@ def _in_order(entries: list[tuple[np.ndarray, ...]], count: int) -> list[np.ndar
     Each item of ``entries`` is a step: which runs have an entry in it, and a column for each of its numbers.
     An entry's place in the result is that of its run's first entry plus the number of the step.
     """
-    lengths = np.zeros(count, np.int64)
+    lengths = np.zeros(count, np.int64)  # entries of each run
     for runs, *_ in entries:
         lengths[runs] += 1
-    firsts = np.cumsum(lengths) - lengths
+    firsts = np.cumsum(lengths) - lengths  # number of each run's first entry
     columns = [np.empty(int(lengths.sum()), np.int64) for _ in entries[0][1:]]
     for step, (runs, *numbers) in enumerate(entries):
         at = firsts[runs] + step
