@@ -30,7 +30,7 @@ A caller can catch either::
     except KeyError as error:                       # or Python's own family
         ...
 
-Every error has ``.what``, ``.file`` and ``.offset``, of which its message is made:
+Every error has ``.what``, ``.file`` and ``.offset``, and its message consists of them:
 ``file @0xOFFSET: what: got …, want …``. Other values that a message mentions are fields too.
 
 Damage that does not stop reading is a warning: :class:`DamageWarning`.

@@ -116,7 +116,7 @@ def decode_values(fields: list[Field], dtype: DType, *, nesting: int = 0) -> Arr
         # Not a repeated field: the last occurrence counts.
         content = chunks[-1].content if chunks else b""
         return decode_raw(content, dtype, (len(content),))
-    # Packed fields, of which there is nearly always one, are decoded as a whole.
+    # Nearly always there is one packed field, which is decoded as a whole.
     parts = [_decode_numbers(field, encoding) for field in chunks]
     numbers = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.empty(0, np.uint64)
     return _from_numbers(numbers, dtype, encoding)

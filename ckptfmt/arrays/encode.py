@@ -166,7 +166,7 @@ def _list_values(proto: messages.TensorProto, flat: Array, dtype: DType) -> None
         # Real and imaginary parts alternate.
         values = flat.view(f"f{flat.dtype.itemsize // 2}").tolist()
     elif dtype.storage is Storage.LOW_BITS:
-        values = flat.astype(np.int8).tolist()  # ml_dtypes scalars are not ints for protobuf
+        values = flat.astype(np.int8).tolist()
     else:
         values = flat.tolist()
     getattr(proto, proto.DESCRIPTOR.fields_by_number[number].name).extend(values)

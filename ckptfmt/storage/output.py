@@ -411,8 +411,8 @@ def _rename_to_free_name(beside: str, target: str) -> None:
     """Give a file a name that nothing has; FileExistsError if something has.
 
     ``rename`` would replace what has it, and taking the name first would leave an empty file should the
-    process be killed. A hard link takes the name or fails, in one step; killed after it, the file has two
-    names, of which ``.HEX.tmp`` is of no use.
+    process be killed. A hard link takes the name or fails, in one step. If the process is killed after that,
+    the file has both names.
     """
     if os.name == "nt":
         os.rename(beside, target)  # refuses to replace

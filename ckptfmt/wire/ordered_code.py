@@ -1,4 +1,4 @@
-"""Ordered code: integers and strings as bytes that sort like them, of which keys of tensor slices are made.
+"""Ordered code: integers and strings as bytes that sort like them. Keys of tensor slices consist of it.
 
 ::
 

@@ -60,7 +60,7 @@ def test_a_directory_is_listed_in_natural_order(made: Made) -> None:
     assert fs.list_directory(f"{top}/below") == Listing(["one"], ["deep"])
 
 
-def test_what_is_not_a_directory_is_an_empty_one(made: Made) -> None:
+def test_a_missing_directory_lists_as_empty(made: Made) -> None:
     fs, top = made
     for path in ("missing", "ckpt-9.index", "a\0b"):
         assert fs.list_directory(f"{top}/{path}") == Listing([], [])
@@ -92,7 +92,7 @@ def test_a_file_is_opened_read_and_named_as_it_was_given(made: Made) -> None:
         file.close()
 
 
-def test_what_cannot_be_opened_says_so(made: Made) -> None:
+def test_a_file_that_cannot_be_opened_is_an_error(made: Made) -> None:
     fs, top = made
     with pytest.raises(PathNotFoundError, match=r"no such file$") as missing:
         fs.open(f"{top}/missing")
@@ -247,7 +247,7 @@ def test_a_file_system_can_be_pickled(anchored: LocalFilesystem) -> None:
 
 
 @posix
-def test_links_are_followed_and_told(anchored: LocalFilesystem, tmp_path: Path) -> None:
+def test_links_are_followed_and_their_targets_known(anchored: LocalFilesystem, tmp_path: Path) -> None:
     top = tmp_path / "top"
     (top / "link").symlink_to("below/file")
     (top / "chain").symlink_to("link")
@@ -295,7 +295,7 @@ CALLS: dict[str, Call] = {
 
 
 @pytest.mark.parametrize("function", CALLS)
-def test_what_the_system_refuses_is_not_readable(monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+def test_a_refusal_of_the_system_is_not_readable(monkeypatch: pytest.MonkeyPatch, function: str) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EACCES, "Permission denied")
 

@@ -215,7 +215,7 @@ def test_a_name_that_is_taken_meanwhile_is_left_alone(
 
 
 @posix
-def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_hard_links_suffices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse_links(monkeypatch, errno.EPERM)
     write_file(str(tmp_path / "new"), [b"new"])
     assert (tmp_path / "new").read_bytes() == b"new"
@@ -599,7 +599,7 @@ def test_the_name_of_a_log_is_synced_too(
     assert synced == [(tmp_path / "log").stat().st_ino, tmp_path.stat().st_ino]
 
 
-def test_what_cannot_be_synced_is_written_all_the_same(
+def test_a_file_that_cannot_be_synced_is_still_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: int) -> None:
@@ -703,7 +703,7 @@ def test_a_log_can_be_read_while_it_is_written(tmp_path: Path) -> None:
         file.write(b"x")
 
 
-def test_what_was_written_to_a_log_stays(tmp_path: Path) -> None:
+def test_an_interrupted_log_keeps_what_was_written(tmp_path: Path) -> None:
     path = tmp_path / "log"
     file = GrowingFile(str(path))
     with pytest.raises(KeyboardInterrupt):
@@ -712,7 +712,7 @@ def test_what_was_written_to_a_log_stays(tmp_path: Path) -> None:
     assert file.is_closed
 
 
-def test_a_log_is_cut_off_and_gone_on_with(path: Path) -> None:
+def test_a_log_is_cut_off_and_continued(path: Path) -> None:
     with GrowingFile(str(path), append_at=2) as file:
         assert path.read_bytes() == b"ol"
         file.write(b"new")
@@ -753,7 +753,7 @@ def test_a_stream_passes_errors_on(tmp_path: Path) -> None:
         stream.write(b"x")
 
 
-def test_what_is_written_to_null_is_gone() -> None:
+def test_the_null_device_swallows_bytes() -> None:
     descriptor = open_null()
     try:
         assert os.write(descriptor, b"x") == 1

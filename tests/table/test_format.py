@@ -97,14 +97,14 @@ def test_a_handle_is_two_varints() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 47])
-def test_a_file_shorter_than_a_footer_is_no_table(size: int) -> None:
+def test_a_file_shorter_than_a_footer_is_not_a_table(size: int) -> None:
     with pytest.raises(TruncatedError, match="too short to be a table") as caught:
         read_footer(MemoryFile("short", bytes(size)))
     error = caught.value
     assert (error.file, error.wanted, error.available) == ("short", 48, size)
 
 
-def test_a_file_without_the_magic_is_no_table() -> None:
+def test_a_file_without_the_magic_is_not_a_table() -> None:
     with pytest.raises(CorruptError, match=r"not a table: got magic 0{16}, want 57fb808b247547db") as caught:
         read_footer(MemoryFile("zeros", bytes(100)))
     assert (caught.value.file, caught.value.offset) == ("zeros", 92)
@@ -206,7 +206,7 @@ def test_bad_snappy_is_refused(stored: bytes, message: str) -> None:
     assert caught.value.file == "t"
 
 
-def test_bytes_between_blocks_are_not_looked_at() -> None:
+def test_bytes_between_blocks_are_not_read() -> None:
     file = bytearray(b"junk before")
     data = append_block(file, encode_block([(b"a", b"1")]))
     file += b"junk between"
