@@ -18,7 +18,10 @@ from typing import Any
 
 import pytest
 
+import ckptfmt
 from ckptfmt.errors import AlreadyExistsError, NotWritableError
+from ckptfmt.plans.plan import Plan
+from ckptfmt.proto import messages
 from ckptfmt.storage.output import (
     GrowingFile,
     Output,
@@ -759,3 +762,53 @@ def test_the_null_device_swallows_bytes() -> None:
         assert os.write(descriptor, b"x") == 1
     finally:
         os.close(descriptor)
+
+
+# --- every writer of the package ----------------------------------------------------------------------------
+
+
+def write_records(path: str, overwrite: bool) -> None:
+    with ckptfmt.RecordWriter(path, overwrite=overwrite) as writer:
+        writer.write(b"record")
+
+
+def write_graph(path: str, overwrite: bool) -> None:
+    graph = messages.GraphDef()
+    graph.node.add(name="x", op="NoOp")
+    ckptfmt.read_graph(graph.SerializeToString()).write(path, overwrite=overwrite)
+
+
+PACKAGE_WRITERS: dict[str, Callable[[str, bool], None]] = {
+    "bytes": lambda path, overwrite: write_file(path, [b"x"], overwrite=overwrite),
+    "records": write_records,
+    "a graph": write_graph,
+    "a plan": lambda path, overwrite: Plan(()).write(path, overwrite=overwrite),
+}
+
+
+@posix
+@pytest.mark.parametrize("write", PACKAGE_WRITERS.values(), ids=PACKAGE_WRITERS)
+def test_every_writer_follows_the_same_rules(path: Path, write: Callable[[str, bool], None]) -> None:
+    path.chmod(0o640)
+    link, nowhere = path.with_name("link"), path.with_name("nowhere")
+    link.symlink_to("file")
+    nowhere.symlink_to("new")
+    for target in (path, link, nowhere):
+        with pytest.raises(AlreadyExistsError, match=f"{target.name}: file exists"):
+            write(str(target), False)
+    assert path.read_bytes() == b"old"
+    write(str(link), True)
+    content = path.read_bytes()
+    assert content != b"old"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    write(str(nowhere), True)
+    assert (path.parent / "new").read_bytes() == content
+    write(str(path), True)
+    assert link.is_symlink()
+    assert nowhere.is_symlink()
+    write(os.devnull, False)
+    assert names(path.parent) == ["file", "link", "new", "nowhere"]
+    with pytest.raises(NotWritableError, match=r"No such file or directory$"):
+        write(f"{path.parent}/missing/file", True)
+    with pytest.raises(NotWritableError, match=r"Is a directory$"):
+        write(str(path.parent), True)
