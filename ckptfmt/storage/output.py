@@ -193,9 +193,9 @@ class OutputFile(_LocalOutput):
             self._beside = beside
             # From the start, so that nobody can read meanwhile what only the owner of the old file could.
             _copy_mode(target, beside)
+        except AlreadyExistsError:
+            raise
         except (OSError, ValueError) as error:
-            if isinstance(error, AlreadyExistsError):
-                raise
             # ValueError: the path holds a NUL.
             raise _refused(self.name, error) from error
         # Should nobody commit or discard it.
@@ -216,11 +216,12 @@ class OutputFile(_LocalOutput):
             self._file.close()
             if self._beside is not None:
                 self._rename(self._beside)
+        except NotWritableError:
+            raise  # the error of an earlier write
         except FileExistsError as error:
             raise AlreadyExistsError(self.name) from error
         except OSError as error:
-            # NotWritableError, an OSError too, is that of an earlier write.
-            raise error if isinstance(error, NotWritableError) else self._failed(error) from error
+            raise self._failed(error) from error
         finally:
             self.discard()  # whatever happened, the file beside goes
 
@@ -265,6 +266,8 @@ class GrowingFile(_LocalOutput):
             self._file = os.fdopen(os.open(path, flags, 0o666), "wb")
             if append_at is not None:
                 self._cut_off(append_at)
+        except AlreadyExistsError:
+            raise
         except FileExistsError as error:
             raise AlreadyExistsError(self.name) from error
         except (OSError, ValueError) as error:
@@ -286,8 +289,10 @@ class GrowingFile(_LocalOutput):
             self.check_open()
             self._sync()
             self._file.close()
+        except NotWritableError:
+            raise  # the error of an earlier write
         except OSError as error:
-            raise error if isinstance(error, NotWritableError) else self._failed(error) from error
+            raise self._failed(error) from error
         finally:
             self._close()
         if self._target is not None:
@@ -332,9 +337,9 @@ def check_target(path: str, *, overwrite: bool) -> None:
         target = _find_target(path, path, overwrite=overwrite)
         if target is not None and not os.path.isdir(os.path.dirname(target)):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    except AlreadyExistsError:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, AlreadyExistsError):
-            raise
         raise _refused(path, error) from error
 
 

@@ -442,6 +442,7 @@ def test_a_full_disk_is_an_error(writer: Callable[[str], Any], size: int) -> Non
     with pytest.raises(NotWritableError, match=r"^/dev/full: No space left on device$") as caught, file:
         file.write(bytes(size))
     assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__.errno == errno.ENOSPC
     assert caught.value.file == "/dev/full"
     assert file.is_closed
     assert file.has_failed
