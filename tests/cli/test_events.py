@@ -21,7 +21,8 @@ from ckptfmt.cli.verbs.events.runs import gaps, restarts
 from ckptfmt.errors import UnsupportedError
 from ckptfmt.events import export
 from tests.support.command_line import COMMAND, environment, on_terminal, run, run_json
-from tests.support.event_log import EVENTS, VERSION, frame, scalar, tensor_scalar, write_events
+from tests.support.event_log import EVENTS, VERSION, scalar, tensor_scalar, write_events
+from tests.support.records import frame
 
 
 @pytest.fixture

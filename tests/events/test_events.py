@@ -36,7 +36,6 @@ from tests.support.event_log import (
     EVENTS,
     VERSION,
     assert_same_scalars,
-    frame,
     open_quietly,
     scalar,
     scalars_by_columns,
@@ -44,6 +43,7 @@ from tests.support.event_log import (
     tensor_scalar,
     write_events,
 )
+from tests.support.records import frame
 
 # --- scalars -----------------------------------------------------------------------------------------------
 

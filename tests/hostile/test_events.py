@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import struct
 import time
 import warnings
 from contextlib import suppress
@@ -23,12 +22,10 @@ from ckptfmt.errors import (
 )
 from ckptfmt.proto import messages
 from ckptfmt.wire.coding import encode_varint
-from ckptfmt.wire.crc32c import crc32c, mask
 from tests.support.event_log import (
     EVENTS,
     VERSION,
     assert_same_scalars,
-    frame,
     open_quietly,
     scalar,
     scalars_by_columns,
@@ -36,6 +33,7 @@ from tests.support.event_log import (
     tensor_scalar,
     write_events,
 )
+from tests.support.records import claim, frame
 
 EVENTS_OF_A_RUN = [
     VERSION,
@@ -151,12 +149,6 @@ def test_a_tag_that_is_not_utf_8_is_no_event(tmp_path: Path) -> None:
     assert (list(found.tags), len(found.damage)) == (["x"], 20)
 
 
-def claim(length: int) -> bytes:
-    """A header whose checksum holds."""
-    head = struct.pack("<Q", length)
-    return head + struct.pack("<I", mask(crc32c(head)))
-
-
 def test_a_length_of_2_to_the_62_is_where_the_file_ends(tmp_path: Path) -> None:
     path = tmp_path / "e.tfevents"
     for length in (1 << 62, (1 << 64) - 1, 1 << 40):
@@ -184,8 +176,8 @@ def test_events_behind_a_length_that_is_wrong_are_read(tmp_path: Path, length: i
 
 
 def test_a_message_that_claims_more_than_is_there_is_no_event(tmp_path: Path) -> None:
-    for claim in (1 << 62, 1 << 31, 100):
-        event = b"\x2a" + encode_varint(claim) + b"\x0a\x02\x0a\x00"
+    for length in (1 << 62, 1 << 31, 100):
+        event = b"\x2a" + encode_varint(length) + b"\x0a\x02\x0a\x00"
         found = open_quietly(write_events(tmp_path / "e.tfevents", [VERSION, *[event] * 5]))
         assert len(found.damage) == 5
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import struct
 import threading
-import warnings
 import zlib
 from pathlib import Path
 from types import ModuleType
@@ -28,36 +26,10 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.record import reader
-from ckptfmt.record.frame import decode_header, encode_frame, find_frames, find_header
+from ckptfmt.record.frame import decode_header, find_frames, find_header
 from ckptfmt.wire.crc32c import crc32c, mask
 from ckptfmt.wire.crc_rows import added_by, crc_before, crc_of_words, mask_all
-
-HELLO = bytes.fromhex("0500000000000000 eab2043e 68656c6c6f bb1f1c19")
-"""The frame of ``hello`` as TensorFlow writes it."""
-
-
-def frame(data: bytes) -> bytes:
-    head, foot = encode_frame(data)
-    return head + data + foot
-
-
-def claim(length: int) -> bytes:
-    """A header whose checksum holds."""
-    head = struct.pack("<Q", length)
-    return head + struct.pack("<I", mask(crc32c(head)))
-
-
-def write(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    return path
-
-
-def read(path: Path, **options: object) -> tuple[list[bytes], ckptfmt.Records]:
-    """The data of all records, damage not warned of."""
-    records = ckptfmt.open_records(path, **options)  # type: ignore[arg-type]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DamageWarning)
-        return [record.data for record in records], records
+from tests.support.records import HELLO, claim, frame, read, write
 
 
 def test_a_frame_is_that_of_tensorflow() -> None:

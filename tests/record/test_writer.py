@@ -12,7 +12,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import CorruptError, NotWritableError
-from tests.record.test_record import HELLO, claim, frame, write
+from tests.support.records import HELLO, claim, frame, write
 
 FULL = "/dev/full"
 COMPRESSIONS = pytest.mark.parametrize("compression", [None, "GZIP", "ZLIB"])
