@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import warnings
 from types import ModuleType
@@ -24,3 +25,13 @@ def tensorflow() -> ModuleType:
         # What its own imports warn of is not ours to fix.
         warnings.simplefilter("ignore")
         return pytest.importorskip("tensorflow", reason="TensorFlow is not installed")  # type: ignore[no-any-return]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what has been imported by now out of later garbage collections.
+
+    TensorFlow, hypothesis and the tests themselves are millions of objects. A full collection visits all of
+    them, and a test that builds a large graph of objects starts many collections.
+    """
+    gc.collect()
+    gc.freeze()
