@@ -193,7 +193,7 @@ ALL = pytest.mark.parametrize("name", CASES)
 def read_right(
     case: Case, ckpt: ckptfmt.Checkpoint, names: Iterable[str], way: Way = ONE
 ) -> dict[str, CkptfmtError]:
-    """Read tensors, each of which must be right or an error; return the errors."""
+    """Read tensors, every one of them right or an error; return the errors."""
     read = way.reader(ckpt)
     errors = {}
     for name in names:
@@ -292,7 +292,7 @@ class DataFile:
         """The distance between the offsets whose damage is followed by reading all tensors."""
 
     def with_content(self, content: bytes) -> ckptfmt.Checkpoint:
-        """The checkpoint with other content in the file, nothing of which has been read."""
+        """Return the checkpoint with other content in the file, none of it read yet."""
         self._file.content = content
         return ckptfmt.Checkpoint(self._bundle)
 

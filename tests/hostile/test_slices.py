@@ -20,7 +20,7 @@ SECONDS = 60
 
 
 def open_slices(shape: tuple[int, ...], parts: list[bytes]) -> ckptfmt.Checkpoint:
-    """Open a bundle whose tensor "bad" lists these slices, none of which is in the index."""
+    """Open a bundle whose tensor "bad" lists these slices, though the index holds none of them."""
     return open_entry(encode_entry(shape=shape, slices=parts))
 
 

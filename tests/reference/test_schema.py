@@ -29,7 +29,7 @@ FILES = {
 }
 
 NOT_SHIPPED = {"proto_splitter/chunk"}
-"""Files of which TensorFlow's wheel has no descriptor; they follow its sources."""
+"""Files without a descriptor in TensorFlow's wheel; they follow its sources."""
 
 PARTS = {"tensorflow/run_metadata": "config"}
 """Files that hold only some messages of one of TensorFlow's files -> its name."""
