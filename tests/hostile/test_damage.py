@@ -39,7 +39,7 @@ FLIPS = (0xFF, 0x10)
 """Masks that flip all bits of a byte, and a single one."""
 
 SMALL = 4000
-"""In tables, or data files together, of more bytes than this only every fifth byte is damaged or cut at."""
+"""Tables of more bytes are damaged and cut at every fifth byte only; so are data files of more in all."""
 
 READS_A_FILE = 2000
 """About how many tensors are read, over all damage to a file, besides those that the damage hits."""
@@ -51,11 +51,11 @@ Reader = Callable[[str], np.ndarray]
 
 @dataclass(frozen=True)
 class Way:
-    """A way to read a tensor."""
+    """A way to read tensors."""
 
     name: str
     reader: Callable[[ckptfmt.Checkpoint], Reader]
-    """Makes what reads the tensors of a checkpoint."""
+    """Returns the reader of a checkpoint."""
     has_views: bool = True
     """Whether files behave as if mapped, or as if read through descriptors."""
     in_pieces: bool = False

@@ -167,6 +167,8 @@ def test_verify_reports_a_bad_entry_and_does_not_raise(value: bytes) -> None:
 
 # --- strings and variants --------------------------------------------------------------------------------
 
+HUGE_TENSOR = encode_field(1, 1) + encode_field(2, encode_shape((2**40, 2**30)))
+
 BAD_OBJECTS: dict[str, tuple[int, bytes, tuple[int, ...], str]] = {
     "string of 2**62": (
         7,
@@ -220,9 +222,7 @@ BAD_OBJECTS: dict[str, tuple[int, bytes, tuple[int, ...], str]] = {
     ),
     "variant of a tensor of 2**70 elements": (
         21,
-        encode_variants(encode_field(3, encode_field(1, 1) + encode_field(2, encode_shape((2**40, 2**30)))))[
-            0
-        ],
+        encode_variants(encode_field(3, HUGE_TENSOR))[0],
         (),
         "more than 2..63 - 1 elements",
     ),
