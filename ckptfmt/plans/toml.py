@@ -39,31 +39,30 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeGuard, get_args
+from typing import Any, NamedTuple, TypeGuard, get_args
 
-from ckptfmt.dtypes import DType
+from ckptfmt.dtypes import BY_NAME, DType
 from ckptfmt.errors import MissingDependencyError, PlanError
-from ckptfmt.plans.expressions import Place
+from ckptfmt.plans.expressions import StepPlace
+from ckptfmt.plans.pattern import Pattern
+from ckptfmt.plans.state import Rest
 from ckptfmt.plans.steps import (
-    DTYPE_NAMES,
     STEPS,
     CastTo,
     Concat,
     Drop,
-    Pattern,
     Rename,
     RenameTable,
     Reshape,
     Split,
     Step,
     Transpose,
-    named,
 )
+from ckptfmt.text.closest import closest_names, did_you_mean
+from ckptfmt.text.quoting import listed
 
 VERSION = 1
 """The version of plans read and written here."""
-
-Rest: TypeAlias = Literal["keep", "drop", "error"]
 
 _REST = get_args(Rest)
 _KEYS = ("version", "rest", "step")
@@ -80,7 +79,7 @@ class PlanText(NamedTuple):
 # --- writing ---------------------------------------------------------------------------------------------
 
 
-def written(plan: PlanText, file: str | None = None) -> str:
+def format_plan(plan: PlanText, file: str | None = None) -> str:
     """Return the text of a plan; PlanError, about ``file``, where its names are not UTF-8."""
     lines = [f"version = {VERSION}"]
     if plan.rest != "keep":
@@ -101,7 +100,7 @@ def written(plan: PlanText, file: str | None = None) -> str:
         text.encode()
     except UnicodeEncodeError:
         odd = [part for part in _texts(plan.steps) if part and not is_writable(part)]
-        raise PlanError(f"names that are not UTF-8 cannot be written: {named(odd)}", file=file) from None
+        raise PlanError(f"names that are not UTF-8 cannot be written: {listed(odd)}", file=file) from None
     return text
 
 
@@ -165,14 +164,14 @@ def _in_comment(char: str) -> str:
 # --- reading ---------------------------------------------------------------------------------------------
 
 
-def parsed(text: str, file: str | None = None) -> PlanText:
-    """Return what the text of a plan says; errors as of :func:`ckptfmt.parse_plan`."""
+def parse_plan(text: str, file: str | None = None) -> PlanText:
+    """Return what the text of a plan says; errors as of :meth:`Plan.parse`."""
     try:
         document = _toml().loads(text.replace("\r\n", "\n"))
     except (ValueError, RecursionError) as error:
         # ValueError: also a number of more digits than int() takes.
         raise PlanError(f"no TOML: {str(error) or type(error).__name__}", file=file) from error
-    place = Place(file)
+    place = StepPlace(file)
     _check_keys(document, _KEYS, "a plan", place)
     version = document.get("version")
     if type(version) is not int or version != VERSION:
@@ -183,7 +182,7 @@ def parsed(text: str, file: str | None = None) -> PlanText:
     tables = document.get("step", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise place.error(f"step: got {_shown(tables)}, want tables, each headed [[step]]")
-    steps = tuple(_parse_step(table, Place(file, number)) for number, table in enumerate(tables, 1))
+    steps = tuple(_parse_step(table, StepPlace(file, number)) for number, table in enumerate(tables, 1))
     return PlanText(steps, rest)
 
 
@@ -198,7 +197,7 @@ def _toml() -> Any:  # noqa: ANN401  (the module tomllib or tomli)
 _VERBS = {kind.verb: kind for kind in STEPS}
 
 
-def _parse_step(table: Mapping[str, object], place: Place) -> Step:
+def _parse_step(table: Mapping[str, object], place: StepPlace) -> Step:
     verbs = [verb for verb in _VERBS if verb in table]
     if len(verbs) != 1:
         known = (*_VERBS, *(key for kind in STEPS for key in kind.keys))
@@ -222,7 +221,7 @@ class _Fields:
     """The keys of a step, each of the type it must be of."""
 
     table: Mapping[str, object]
-    place: Place
+    place: StepPlace
 
     def get(self, key: str) -> object:
         if key not in self.table:
@@ -259,10 +258,10 @@ class _Fields:
 
     def dtype(self, key: str) -> DType:
         name = self.text(key)
-        if name not in DTYPE_NAMES:
-            hint = _hint(name, DTYPE_NAMES)
+        if name not in BY_NAME:
+            hint = _hint(name, BY_NAME)
             raise self.place.error(f"{key}: got {name!r}, want the name of a dtype, as 'float32'{hint}")
-        return DTYPE_NAMES[name]
+        return BY_NAME[name]
 
     def names(self, key: str) -> dict[str, str]:
         value = self.get(key)
@@ -306,7 +305,7 @@ _PARSERS: Mapping[str, Callable[[_Fields], Step]] = {
 }
 
 
-def _check_keys(table: Mapping[str, object], known: Iterable[str], what: str, place: Place) -> None:
+def _check_keys(table: Mapping[str, object], known: Iterable[str], what: str, place: StepPlace) -> None:
     known = tuple(known)
     for key in table:
         if key not in known:
@@ -316,10 +315,7 @@ def _check_keys(table: Mapping[str, object], known: Iterable[str], what: str, pl
 
 def _hint(got: object, known: Iterable[str]) -> str:
     """What a mistyped word may have been meant for."""
-    import difflib  # only errors need it
-
-    close = difflib.get_close_matches(got[:100], list(known), n=1) if isinstance(got, str) else []
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return did_you_mean(closest_names(got, known, count=1)) if isinstance(got, str) else ""
 
 
 def _any_of(words: Sequence[str]) -> str:

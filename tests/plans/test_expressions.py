@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, whole, within
-from ckptfmt.dtypes import DTYPES
+from ckptfmt.dtypes import BY_NAME, DTYPES
 from ckptfmt.errors import PlanError
+from ckptfmt.plans.casts import is_castable, is_exact
 from ckptfmt.plans.expressions import (
     MAX_DEPTH,
     MAX_WEIGHT,
@@ -22,21 +23,18 @@ from ckptfmt.plans.expressions import (
     Concatenated,
     Expression,
     Part,
-    Place,
     Reading,
     Reshaped,
+    StepPlace,
     Stored,
     Transposed,
-    is_castable,
-    is_exact,
 )
-from ckptfmt.plans.steps import DTYPE_NAMES
 from tests.support.arrays import Arrays
 
 W = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 S = np.array([b"a", b"bc", b"", b"d"], object).reshape(2, 2)
-FLOAT32, INT64 = DTYPE_NAMES["float32"], DTYPE_NAMES["int64"]
-BFLOAT16 = DTYPE_NAMES["bfloat16"]
+FLOAT32, INT64 = BY_NAME["float32"], BY_NAME["int64"]
+BFLOAT16 = BY_NAME["bfloat16"]
 
 
 @pytest.fixture
@@ -135,9 +133,9 @@ MISFITS: dict[str, tuple[Expression, str]] = {
     "unknown and zero": (Reshaped(Stored("e"), (0, -1)), "0 elements"),
     "huge": (Reshaped(Stored("e"), (0, 1 << 62)), "0 elements"),
     "many dimensions": (Reshaped(Stored("w"), (24, *[1] * 40)), "24 elements"),
-    "string cast": (Cast(Stored("s"), DTYPE_NAMES["float32"]), "numbers or bool"),
-    "cast to strings": (Cast(Stored("w"), DTYPE_NAMES["string"]), "numbers or bool"),
-    "cast to quantised": (Cast(Stored("i"), DTYPE_NAMES["qint32"]), "numbers or bool"),
+    "string cast": (Cast(Stored("s"), BY_NAME["float32"]), "numbers or bool"),
+    "cast to strings": (Cast(Stored("w"), BY_NAME["string"]), "numbers or bool"),
+    "cast to quantised": (Cast(Stored("i"), BY_NAME["qint32"]), "numbers or bool"),
     "axis": (Part(Stored("w"), 3, 0, 2), "got axis 3"),
     "axis below": (Part(Stored("w"), -4, 0, 2), "got axis -4"),
     "scalar": (Part(Stored("0"), 0, 0, 1), "got axis 0"),
@@ -160,7 +158,7 @@ def test_what_does_not_fit_is_an_error_before_anything_is_read(case: str, tensor
 
 
 def test_an_error_says_which_step_of_which_file(tensors: Arrays) -> None:
-    expression = Transposed(Stored("w"), (0,), Place("plan.toml", 3))
+    expression = Transposed(Stored("w"), (0,), place=StepPlace("plan.toml", 3))
     with pytest.raises(PlanError, match=r"^plan\.toml: step 3: transpose of 'w': got axes \[0\]") as caught:
         expression.spec(tensors.entries)
     assert (caught.value.file, caught.value.step) == ("plan.toml", 3)
@@ -221,9 +219,9 @@ def test_every_dtype_of_numbers_casts_to_every_other(old: object) -> None:
 def test_casts_of_what_does_not_fit_are_silent_and_keep_the_real_part() -> None:
     tensors = Arrays({"w": np.array([np.nan, np.inf, 1e300]), "c": np.array([1 + 2j, 3 - 1j])})
     for name in ("int32", "float32", "bfloat16", "float16", "float8_e4m3fn", "bool"):
-        tensors.value(Cast(Stored("w"), DTYPE_NAMES[name]))
+        tensors.value(Cast(Stored("w"), BY_NAME[name]))
     assert tensors.value(Cast(Stored("c"), BFLOAT16)).tolist() == [1, 3]
-    assert tensors.value(Cast(Stored("c"), DTYPE_NAMES["int8"])).tolist() == [1, 3]
+    assert tensors.value(Cast(Stored("c"), BY_NAME["int8"])).tolist() == [1, 3]
 
 
 EXACT = [
@@ -241,12 +239,12 @@ LOSSY = [
 
 @pytest.mark.parametrize(("old", "new"), EXACT)
 def test_exact_casts(old: str, new: str) -> None:
-    assert is_exact(DTYPE_NAMES[old], DTYPE_NAMES[new])
+    assert is_exact(BY_NAME[old], BY_NAME[new])
 
 
 @pytest.mark.parametrize(("old", "new"), LOSSY)
 def test_lossy_casts(old: str, new: str) -> None:
-    assert not is_exact(DTYPE_NAMES[old], DTYPE_NAMES[new])
+    assert not is_exact(BY_NAME[old], BY_NAME[new])
 
 
 @given(st.sampled_from([d for d in NUMBERS if d.storage.name == "FIXED"]), st.data())

@@ -20,8 +20,10 @@ from ckptfmt.errors import (
     PlanError,
 )
 from ckptfmt.plans import plan as plan_module
-from ckptfmt.plans.plan import Fate, Finding, Plan, parse_plan, read_plan
-from ckptfmt.plans.steps import Pattern, Rename, RenameTable, exact_pattern
+from ckptfmt.plans.lint import Finding
+from ckptfmt.plans.pattern import Pattern, exact_pattern
+from ckptfmt.plans.plan import Fate, Plan
+from ckptfmt.plans.steps import Rename, RenameTable
 from tests.support.arrays import Arrays
 
 
@@ -30,7 +32,7 @@ def step(*lines: str) -> str:
 
 
 def plan(*steps: str, rest: str = "keep", file: str | None = None) -> Plan:
-    return parse_plan("\n".join(["version = 1", f'rest = "{rest}"', *steps]), file)
+    return Plan.parse("\n".join(["version = 1", f'rest = "{rest}"', *steps]), file)
 
 
 W = np.arange(12, dtype=np.float32).reshape(2, 6)
@@ -312,7 +314,7 @@ def test_the_inverse_gives_names_dtypes_shapes_and_values_back(tensors: Arrays) 
     )
     assert made.lint(tensors) == []
     moved = tensors.applied(made.targets(tensors.entries))
-    back = parse_plan(made.inverted(tensors).to_toml())
+    back = Plan.parse(made.inverted(tensors).to_toml())
     # Back to float32, which not every complex64 would survive.
     assert [finding.severity for finding in back.lint(moved)] == ["note"]
     assert_same(moved.applied(back.targets(moved.entries)), tensors)
@@ -396,7 +398,7 @@ NO_PLANS = {
 def test_no_plan(case: str) -> None:
     text, message = NO_PLANS[case]
     with pytest.raises(PlanError, match=message) as caught:
-        parse_plan(text, "p.toml")
+        Plan.parse(text, "p.toml")
     assert str(caught.value).startswith("p.toml: ")
 
 
@@ -451,28 +453,28 @@ def test_no_step(case: str) -> None:
 def test_a_plan_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
     path.write_bytes(b"\xef\xbb\xbfversion = 1\r\n[[step]]\r\ndrop = 'a'\r\n")
-    assert read_plan(path) == plan(step("drop = 'a'"))
-    assert read_plan(path).file == str(path)
+    assert Plan.read(path) == plan(step("drop = 'a'"))
+    assert Plan.read(path).file == str(path)
 
 
 def test_files_that_are_no_plan(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError, match=r"nothing\.toml"):
-        read_plan(tmp_path / "nothing.toml")
+        Plan.read(tmp_path / "nothing.toml")
     with pytest.raises(NotReadableError):
-        read_plan(tmp_path)
+        Plan.read(tmp_path)
     (tmp_path / "latin.toml").write_bytes(b"# caf\xe9")
     with pytest.raises(PlanError, match=r"latin\.toml: not UTF-8 at byte 5"):
-        read_plan(tmp_path / "latin.toml")
+        Plan.read(tmp_path / "latin.toml")
     (tmp_path / "empty.toml").touch()
     with pytest.raises(PlanError, match="version: got none"):
-        read_plan(tmp_path / "empty.toml")
+        Plan.read(tmp_path / "empty.toml")
 
 
 def test_a_file_too_large_is_no_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_module, "MAX_PLAN_BYTES", 10)
     (tmp_path / "plan.toml").write_text("version = 1\n")
     with pytest.raises(PlanError, match="got 12 bytes, want at most 10"):
-        read_plan(tmp_path / "plan.toml")
+        Plan.read(tmp_path / "plan.toml")
 
 
 def test_without_a_toml_reader_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -481,7 +483,7 @@ def test_without_a_toml_reader_the_error_says_what_to_install(monkeypatch: pytes
 
     monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(MissingDependencyError, match=r"tomli: pip install 'ckptfmt\[plans\]'"):
-        parse_plan("version = 1")
+        Plan.parse("version = 1")
 
 
 def test_comments_are_written_and_not_read() -> None:
@@ -491,7 +493,7 @@ def test_comments_are_written_and_not_read() -> None:
     assert "# proposed\n# by match\n[[step]]\n[step.rename]\n" in text
     assert '"a" = "b"  # same shape\\x7f\n"c" = "d"\n' in text
     assert text.endswith("\n# missing: z\n")
-    assert parse_plan(text) == made
+    assert Plan.parse(text) == made
 
 
 def test_names_that_are_not_utf8_cannot_be_written() -> None:
@@ -505,9 +507,9 @@ def test_a_plan_is_never_written_over_a_file(tmp_path: Path) -> None:
     plan(step("drop = 'a'")).write(path)
     with pytest.raises(FileExistsError, match="file exists"):
         plan().write(path)
-    assert read_plan(path) == plan(step("drop = 'a'"))
+    assert Plan.read(path) == plan(step("drop = 'a'"))
     plan().write(path, overwrite=True)
-    assert read_plan(path) == plan()
+    assert Plan.read(path) == plan()
     assert [entry.name for entry in tmp_path.iterdir()] == ["plan.toml"]
 
 
@@ -559,7 +561,7 @@ def test_a_hundred_thousand_exact_renames_take_linear_time(kind: str) -> None:
 )
 def test_numbers_and_tables_beyond_all_measure_are_errors_of_the_plan(text: str) -> None:
     with pytest.raises(PlanError):
-        parse_plan(text.replace("BIG", "0x" + "f" * 6000))
+        Plan.parse(text.replace("BIG", "0x" + "f" * 6000))
 
 
 def test_what_a_writer_left_behind_is_in_nobodys_way(tmp_path: Path) -> None:
@@ -568,7 +570,7 @@ def test_what_a_writer_left_behind_is_in_nobodys_way(tmp_path: Path) -> None:
     left_behind.touch()
     for left in range(3):
         plan().write(path, overwrite=bool(left))
-    assert read_plan(path) == plan()
+    assert Plan.read(path) == plan()
     assert sorted(tmp_path.iterdir()) == sorted([path, left_behind])
 
 
