@@ -98,7 +98,7 @@ class Changes:
 
 
 class Step(ABC):
-    """One step of a plan: a frozen dataclass for each verb, whose fields are the keys of the step in a file."""
+    """One step of a plan: a frozen dataclass for each verb; its fields are the keys of the step in a file."""
 
     verb: ClassVar[str]
     """What the step is called in a plan."""
