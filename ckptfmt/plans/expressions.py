@@ -173,15 +173,15 @@ class _Layout(NamedTuple):
     axis: int = 0
     """The axis of a split or a concat, counted from the front."""
     bounds: Sequence[int] = ()
-    """Positions on that axis: where a part starts and stops; where each operand of a concat stops."""
+    """Positions on that axis: start and stop of a part, or the stop of each operand of a concat."""
 
 
 @dataclass(frozen=True)
 class Operation(Expression):
     """What an operation makes of other expressions.
 
-    A tensor may be split into many parts, each of which asks for the layout of all below it: it is found once
-    and kept.
+    Many parts may be made of one tensor, and all of them ask for its layout, so an operation finds its layout
+    once and keeps it.
     """
 
     place: StepPlace = field(default=_NOWHERE, repr=False, compare=False, kw_only=True)

@@ -45,7 +45,7 @@ def lint_steps(steps: Iterable[Step], rest: Rest, entries: Mapping[str, Entry]) 
         changes = state.apply(step, StepPlace(None, number))
         if absent:
             assert isinstance(step, RenameTable)
-            message = f"{len(absent)} of {len(step.names)} names are not there: {listed(absent)}"
+            message = f"no tensor for {len(absent)} of {len(step.names)} names: {listed(absent)}"
             findings.append(Finding("error", number, message, tuple(absent)))
         elif not changes.taken:
             severity: Literal["error", "note"] = "note" if isinstance(step, Drop) else "error"

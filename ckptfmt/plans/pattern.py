@@ -58,7 +58,7 @@ class Pattern:
             try:
                 self.regex  # noqa: B018  (compiles it)
             except (re.error, RecursionError, OverflowError, ValueError) as error:
-                return f"{self.text!r} is no regular expression: {str(error) or type(error).__name__}"
+                return f"{self.text!r} is not a regular expression: {str(error) or type(error).__name__}"
         return None
 
     def check_template(self, template: str) -> str | None:
@@ -68,7 +68,7 @@ class Pattern:
                 # The template is parsed before anything is searched for.
                 self.regex.sub(template, "")
             except (re.error, IndexError, ValueError) as error:
-                return f"{template!r} is no replacement for {self.text!r}: {error}"
+                return f"{template!r} is not a replacement for {self.text!r}: {error}"
         return None
 
     def found_in(self, names: Collection[str]) -> Iterable[str]:

@@ -215,8 +215,8 @@ class Plan:
         Raises
         ------
         PlanError
-            Something cannot be undone, all of which is listed: dropped tensors, casts that may have changed
-            values; or the plan does not fit these tensors.
+            Dropped tensors, or casts that may have changed values, cannot be undone; the message lists all of
+            them. Or the plan does not fit these tensors.
         NameConflictError
             Several tensors would get one name.
         """

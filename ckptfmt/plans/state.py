@@ -114,15 +114,14 @@ class PlanState:
 
 
 def _orders_made(changes: Changes, orders: Sequence[Order]) -> Iterable[Order]:
-    """Return where the tensors made stand, given where those taken stood."""
+    """Return the order of the tensors made, given that of the tensors taken."""
     return orders if changes.sizes is None else _orders_of_groups(changes.sizes, orders)
 
 
 def _orders_of_groups(sizes: Iterable[tuple[int, int]], orders: Sequence[Order]) -> Iterator[Order]:
-    """Yield where the tensors made by each change stand.
+    """Yield the order of the tensors that each change makes.
 
-    What is made of several tensors stands where the first of them stood; several that are made of one stand
-    there too, one after the other.
+    A tensor made of several takes the place of the first of them; several made of one share its place.
     """
     at = 0
     for takes, makes in sizes:

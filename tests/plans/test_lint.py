@@ -13,7 +13,7 @@ from tests.support.plans import plan, step
 
 MISFITS = {
     "nothing matches": (step("rename = '^gpt/'", "to = ''"), "matches nothing", ()),
-    "name not there": (step("[step.rename]", "a = 'b'", "label = 'c'"), "1 of 2 names are not there", ("a",)),
+    "name not there": (step("[step.rename]", "a = 'b'", "label = 'c'"), "no tensor for 1 of 2 names", ("a",)),
     "empty name": (step("rename = '^label$'", "to = ''"), "got an empty one", ("label",)),
     "part missing": (
         step(r"concat = ['^(.*_\d)/kernel$', '^(.*_0)/qkv$']", r"into = '\1/all'", "axis = 0"),

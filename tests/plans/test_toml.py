@@ -13,9 +13,9 @@ from ckptfmt.plans.steps import Rename, RenameTable
 from tests.support.plans import plan, step
 
 NO_PLANS = {
-    "no toml": ("version = = 1", "no TOML: "),
-    "deep": ("version = " + "[" * 100_000, "no TOML: "),
-    "huge number": ("version = " + "1" * 10_000, "no TOML: |version: got 1111"),
+    "no toml": ("version = = 1", "not TOML: "),
+    "deep": ("version = " + "[" * 100_000, "not TOML: "),
+    "huge number": ("version = " + "1" * 10_000, "not TOML: |version: got 1111"),
     "no version": ("", "version: got none, want 1"),
     "other version": ("version = 2", "version: got 2, want 1"),
     "version true": ("version = true", "version: got True, want 1"),
@@ -49,11 +49,11 @@ NO_STEPS = {
     "table of numbers": ("[step.rename]\na = 1", "rename.'a': got 1, want a string"),
     "dotted name": ("[step.rename]\na.b = 'c'", "quote names that have dots"),
     "wrong type": ("drop = 1", "drop: got 1, want a string"),
-    "regex": ("drop = '('", r"'\(' is no regular expression"),
-    "deep regex": ("drop = '" + "(" * 20_000 + "'", "is no regular expression"),
-    "huge repeat": ("drop = 'a{99999999999999999999}'", "is no regular expression"),
-    "template group": (r"rename = 'a'" + "\n" + r"to = '\1'", r"is no replacement for 'a': invalid group reference"),  # noqa: E501
-    "template name": (r"rename = '^a$'" + "\n" + r"to = '\g<n>'", "is no replacement for"),
+    "regex": ("drop = '('", r"'\(' is not a regular expression"),
+    "deep regex": ("drop = '" + "(" * 20_000 + "'", "is not a regular expression"),
+    "huge repeat": ("drop = 'a{99999999999999999999}'", "is not a regular expression"),
+    "template group": (r"rename = 'a'" + "\n" + r"to = '\1'", r"is not a replacement for 'a': invalid group reference"),  # noqa: E501
+    "template name": (r"rename = '^a$'" + "\n" + r"to = '\g<n>'", "is not a replacement for"),
     "axes twice": ("transpose = 'a'\naxes = [0, 0]", r"axes: got \[0, 0\], want a permutation of 0 to 1"),
     "axes twice from the end": ("transpose = 'a'\naxes = [-1, 1]", "want a permutation"),
     "axes beyond": ("transpose = 'a'\naxes = [-3, 0]", "want a permutation"),
@@ -69,10 +69,10 @@ NO_STEPS = {
     "split without axis": ("split = 'a'\ninto = ['b']", "split without 'axis'"),
     "sizes": ("split = 'a'\ninto = ['b', 'c']\naxis = 0\nsizes = [1]", "sizes: got 1, want 2"),
     "size below 0": ("split = 'a'\ninto = ['b', 'c']\naxis = 0\nsizes = [-1, 2]", "want none below 0"),
-    "split template": ("split = 'a'\ninto = ['\\2']\naxis = 0", "is no replacement"),
+    "split template": ("split = 'a'\ninto = ['\\2']\naxis = 0", "is not a replacement"),
     "concat number": ("concat = 1\ninto = 'b'\naxis = 0", "concat: got 1, want a list of strings"),
     "concat nothing": ("concat = []\ninto = 'b'\naxis = 0", "concat: got no patterns"),
-    "concat template": ("concat = ['(a)', 'b']\ninto = '\\1'\naxis = 0", "is no replacement for 'b'"),
+    "concat template": ("concat = ['(a)', 'b']\ninto = '\\1'\naxis = 0", "is not a replacement for 'b'"),
 }  # fmt: skip
 
 

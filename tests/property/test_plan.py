@@ -224,5 +224,5 @@ def _errors(plan: Plan, tensors: Arrays) -> list[Finding]:
         for finding in plan.lint(tensors)
         if finding.severity == "error"
         and not finding.message.endswith(" matches nothing")
-        and " names are not there: " not in finding.message
+        and "no tensor for " not in finding.message
     ]
