@@ -281,6 +281,7 @@ class Transposed(_Unary):
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
         inner = region
         if region is not None:
+            # Axis i of the result is axis axes[i] of the operand; the operand's region takes the way back.
             axes = range(len(region))[::-1] if self.axes is None else self.axes
             inner = tuple(region[i] for i in np.argsort(axes).tolist())
         return read_only(self.operand._evaluate(reading, inner).transpose(self.axes))
@@ -297,6 +298,7 @@ class Reshaped(_Unary):
         dtype, old = self.operand.spec(entries)
         count, known = math.prod(old), math.prod(size for size in self.shape if size != -1)
         shape = self.shape
+        # A -1 next to a 0 is undetermined: it stays, and is refused below.
         if -1 in shape and known and count % known == 0:
             shape = tuple(count // known if size == -1 else size for size in shape)
         # An empty array fits any shape with a 0 in it, so the other sizes need a bound of their own.
@@ -314,6 +316,7 @@ class Reshaped(_Unary):
 
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
         shape = self._layout(reading.entries).shape
+        # A box of the result is no box of the operand, so all of it is needed.
         array = reading.whole(self.operand).reshape(shape)
         return read_only(array if region is None else array[within(region, whole(shape))])
 
@@ -322,7 +325,7 @@ class Reshaped(_Unary):
 class Cast(_Unary):
     """The elements of an expression in another dtype, converted as NumPy does.
 
-    A cast of complex numbers to real ones keeps the real part. Quantized numbers cannot be cast: a checkpoint
+    A cast of complex numbers to real ones keeps the real part. Quantised numbers cannot be cast: a checkpoint
     does not say what they mean.
     """
 
@@ -395,6 +398,7 @@ class Concatenated(Operation):
         return self.operands
 
     def _find_layout(self, entries: Entries) -> _Layout:
+        # The first operand sets dtype, rank and all sizes but the one along the axis.
         specs = [operand.spec(entries) for operand in self.operands]
         dtype, first = specs[0]
         what = f"concat of {self._label}"
@@ -415,6 +419,7 @@ class Concatenated(Operation):
         wanted = whole(shape) if region is None else region
         pieces = self._pieces(reading.entries, wanted)
         if len(pieces) == 1:
+            # No copy, and so a view of the stored bytes if the operand is one.
             ((operand, _, inner),) = pieces
             return operand._evaluate(reading, inner)
         out = None

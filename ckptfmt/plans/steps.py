@@ -454,6 +454,9 @@ class Concat(Step):
 
     def _groups(self, current: Current, place: StepPlace, on_error: OnError) -> dict[str, list[str]]:
         """Return the names of the parts, in order, by the name of what is made of them."""
+        # Each pattern must match one tensor for every target, except that a single pattern matches all the
+        # parts of a target. A target that misses a part is left out, so that a checkpoint of which a shard is
+        # missing is never concatenated into something shorter.
         groups = {}
         for target, parts in self._matches(current, place, on_error).items():
             if len(self.patterns) == 1:
@@ -480,6 +483,8 @@ class Concat(Step):
 
     def _matches(self, current: Current, place: StepPlace, on_error: OnError) -> dict[str, list[list[str]]]:
         """Return the names that each pattern matches, by the name of what is made of them."""
+        # The template of the target is filled from every match, so that parts find one another by what their
+        # names share: '^(.*)/q$' and '^(.*)/k$' meet in the target '\1/qk' of the same layer.
         matches: dict[str, list[list[str]]] = {}
         target_of: dict[str, str] = {}
         for number, pattern in enumerate(self.patterns):
@@ -501,6 +506,7 @@ class Concat(Step):
             ((target, _),) = change.made
             into = tuple(exact_template(name) for name, _ in change.taken)
             sizes = tuple(spec(part)[1][self.axis] for _, part in change.taken)
+            # With sizes, even if the parts are equal: the split then refuses a tensor that is not this one.
             steps.append(Split(Pattern(exact_pattern(target)), into, self.axis, sizes))
         return steps
 
@@ -525,6 +531,8 @@ def _by_numbers(name: str) -> tuple[list[tuple[int, str]], str]:
 
 def _gap(names: Sequence[str]) -> str | None:
     """Return what is missing among names in which one number counts up, None if nothing is or none does."""
+    # Of the numbers in names like layer_2/part_7_of_12 exactly one should differ from name to name; only then
+    # can a hole in it be told from a choice of the writer.
     numbers = [[int(digits[:_DIGITS]) for digits in _NUMBER.findall(name)] for name in names]
     if len({len(each) for each in numbers}) != 1:
         return None
