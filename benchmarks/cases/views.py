@@ -35,9 +35,9 @@ def listed(name: str) -> Callable[[Path], Any]:
 
 
 def planned(ckpt: Any) -> Iterable[str]:  # noqa: ANN401
-    from ckptfmt import parse_plan
+    from ckptfmt import Plan
 
-    names: Iterable[str] = ckpt.apply(parse_plan(PLAN))
+    names: Iterable[str] = ckpt.apply(Plan.parse(PLAN))
     return names
 
 

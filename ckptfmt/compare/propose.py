@@ -22,7 +22,7 @@ from typing import NamedTuple
 from ckptfmt.compare.similarity import Template, Vocabulary, aligned, likeness, templates_of
 from ckptfmt.dtypes import DType
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
-from ckptfmt.plans.expressions import is_castable
+from ckptfmt.plans.casts import is_castable
 from ckptfmt.plans.toml import is_writable
 from ckptfmt.tensors.restore import Mismatch, Spec
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ckptfmt.compare.propose import Proposal
+from ckptfmt.plans.pattern import Pattern, exact_pattern
 from ckptfmt.plans.plan import Plan
-from ckptfmt.plans.steps import CastTo, Drop, Pattern, RenameTable, Step, Transpose, exact_pattern
+from ckptfmt.plans.steps import CastTo, Drop, RenameTable, Step, Transpose
 from ckptfmt.plans.toml import is_writable
 from ckptfmt.tensors.restore import RestoreReport
 

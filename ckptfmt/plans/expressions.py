@@ -1,17 +1,18 @@
-"""Expressions: arrays made out of stored tensors, evaluated when they are read.
+"""Expressions: arrays computed from stored tensors when they are read.
 
 ::
 
     Expression
-    ├── Stored           a tensor as it is stored
-    ├── Transposed       its axes in another order          a view
-    ├── Reshaped         its elements in another shape      a view where NumPy can
-    ├── Cast             its elements in another dtype      a copy
-    ├── Part             what a split makes of it           a view
-    └── Concatenated     several of them, one after the other along an axis
+    ├── Stored              a tensor as it is stored
+    └── Operation           what a step of a plan makes of other expressions
+        ├── Transposed      axes in another order            a view
+        ├── Reshaped        elements in another shape        a view if NumPy can make one
+        ├── Cast            elements in another dtype        a copy
+        ├── Part            one part of a split              a view
+        └── Concatenated    several joined along an axis     a copy, unless one of them is all there is
 
-The region asked of an expression is translated to regions of what it is made of, so that reading a part
-reads a part; only a reshape needs all of its operand.
+An expression knows its dtype and shape without reading anything. Reading a region of it reads only regions of
+its operands, down to the stored tensors; only a reshape needs its whole operand.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property
+from itertools import accumulate
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -30,45 +32,51 @@ from ckptfmt.arrays.array import Array, new_array, read_only
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, region_shape, whole, within
-from ckptfmt.dtypes import DType, Storage
-from ckptfmt.errors import PlanError
+from ckptfmt.dtypes import DType
+from ckptfmt.errors import NameConflictError, PlanError
+from ckptfmt.plans.casts import converted, is_castable
 
 Fetch: TypeAlias = "Callable[[str, Region | None], Array]"
 """Reads a stored tensor by name, or only a region of it."""
 
 Entries: TypeAlias = "Mapping[str, Entry]"
+"""Dtype and shape of the stored tensors, by name."""
 
 MAX_DEPTH = 128
-"""Operations that may be piled up on one tensor; evaluation recurses over them."""
+"""Operations between a result and what is stored; evaluation recurses over them."""
 
 MAX_WEIGHT = 1 << 20
-"""Stored tensors, each as often as it is used, that one expression may be made of."""
+"""Stored tensors that one expression is made of, each counted as often as it is used."""
 
 MAX_RANK = 32
-"""Dimensions that NumPy 1 gives an array."""
+"""Dimensions that NumPy 1 allows."""
 
 _MAX_ELEMENTS = 1 << 59
-"""Of 16 bytes each, what a 64-bit address can reach."""
+"""Elements, of 16 bytes each, that a 64-bit address space holds."""
 
 
-class Place(NamedTuple):
-    """Where in a plan an operation stands, for errors."""
+class StepPlace(NamedTuple):
+    """The place of a step, for errors: its plan's file, and its number from 1."""
 
     file: str | None = None
     step: int | None = None
 
     def error(self, what: str) -> PlanError:
-        """Return the error of something wrong here."""
+        """Return an error placed here."""
         return PlanError(what, file=self.file, step=self.step)
 
-    def __str__(self) -> str:
-        return ": ".join(
-            [*([self.file] if self.file else []), *([f"step {self.step}"] if self.step is not None else [])]
-        )
+    def conflict(self, what: str, names: Mapping[str, Sequence[str]]) -> NameConflictError:
+        """Return an error placed here about names that several tensors claim."""
+        step = "" if self.step is None else f"step {self.step}: "
+        error = NameConflictError(f"{step}{what}", names=names)
+        return error if self.file is None else error.at(self.file)
+
+
+_NOWHERE = StepPlace()
 
 
 class Reading:
-    """Where expressions find stored tensors, and what has been read of them."""
+    """Reads stored tensors for expressions, and keeps the last whole value."""
 
     def __init__(self, fetch: Fetch, entries: Entries) -> None:
         self.fetch = fetch
@@ -76,17 +84,20 @@ class Reading:
         self._last: tuple[Expression, Array] | None = None
 
     def whole(self, expression: Expression) -> Array:
-        """Return all of an expression; of the one asked for last, whose parts may be asked for, at once."""
+        """Return the whole value of an expression, cached if it was the last one asked for.
+
+        Regions of a reshape are often read in turn, and each needs all of its operand.
+        """
         if self._last is None or self._last[0] is not expression:
-            self._last = None  # not two at a time
+            self._last = None  # free the old value before the new one is made
             self._last = expression, expression._evaluate(self, None)
         return self._last[1]
 
 
 class Expression(ABC):
-    """An array made out of stored tensors; immutable, and lazy.
+    """An array computed from stored tensors: immutable and lazy.
 
-    It belongs to one checkpoint: the dtype and shape it finds there it remembers.
+    It belongs to one checkpoint, whose dtypes and shapes it may remember.
     """
 
     __slots__ = ()
@@ -94,23 +105,33 @@ class Expression(ABC):
     @property
     @abstractmethod
     def sources(self) -> tuple[str, ...]:
-        """The stored tensors it is made of, each once."""
+        """The stored tensors that it is made of, each once."""
+
+    @property
+    @abstractmethod
+    def depth(self) -> int:
+        """The most operations between it and a stored tensor."""
+
+    @property
+    @abstractmethod
+    def weight(self) -> int:
+        """How many stored tensors it reads, each counted as often as it is used."""
 
     @abstractmethod
     def spec(self, entries: Entries) -> tuple[DType, Shape]:
-        """Return its dtype and shape; PlanError where an operation does not fit its operand."""
+        """Return its dtype and shape; PlanError if an operation does not fit its operand."""
 
     def value(self, reading: Reading, region: Region | None = None) -> Array:
-        """Return it as a read-only array, or the part of it that a region takes.
+        """Return it, or a region of it, as a read-only array.
 
-        Raises PlanError, before anything is read, where an operation does not fit its operand.
+        Raises PlanError, before anything is read, if an operation does not fit its operand.
         """
         self.spec(reading.entries)
         return self._evaluate(reading, region)
 
     @abstractmethod
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
-        """The value, of what is known to fit."""
+        """Return the value of an expression whose operations are known to fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +146,16 @@ class Stored(Expression):
         """The tensor itself."""
         return (self.name,)
 
+    @property
+    def depth(self) -> int:
+        """No operations."""
+        return 0
+
+    @property
+    def weight(self) -> int:
+        """One tensor."""
+        return 1
+
     def spec(self, entries: Entries) -> tuple[DType, Shape]:
         """Return dtype and shape as the index has them."""
         entry = entries[self.name]
@@ -134,41 +165,99 @@ class Stored(Expression):
         return reading.fetch(self.name, region)
 
 
-class _Made(Expression):
-    """What operations make. A tensor may have many parts, so what all of them ask is found once."""
+class _Layout(NamedTuple):
+    """What is known of the result of an operation before it is computed."""
 
-    def spec(self, entries: Entries) -> tuple[DType, Shape]:
-        """Return dtype and shape, found once; PlanError where the operation does not fit."""
-        known: tuple[DType, Shape] | None = self.__dict__.get("_spec")
-        if known is None:
-            known = self.__dict__["_spec"] = self._find_spec(entries)
-        return known
-
-    @abstractmethod
-    def _find_spec(self, entries: Entries) -> tuple[DType, Shape]:
-        """Dtype and shape; PlanError where the operation does not fit its operand."""
+    dtype: DType
+    shape: Shape
+    axis: int = 0
+    """The axis of a split or a concat, counted from the front."""
+    bounds: Sequence[int] = ()
+    """Positions on that axis: start and stop of a part, or the stop of each operand of a concat."""
 
 
 @dataclass(frozen=True)
-class _Unary(_Made):
-    """What is made of one other expression."""
+class Operation(Expression):
+    """What an operation makes of other expressions.
 
-    operand: Expression
-    depth: int = field(init=False, repr=False, compare=False)
-    """Operations between it and what is stored."""
-    weight: int = field(init=False, repr=False, compare=False)
-    """How many stored tensors it reads, each counted as often as it is used."""
+    Many parts may be made of one tensor, and all of them ask for its layout, so an operation finds its layout
+    once and keeps it.
+    """
+
+    place: StepPlace = field(default=_NOWHERE, repr=False, compare=False, kw_only=True)
+    """The step that made it."""
+    _layouts: list[_Layout] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The layout, once it is known. A list, because a frozen dataclass cannot be assigned to."""
 
     def __post_init__(self) -> None:
-        _measure(self, (self.operand,), self._place())
+        # Checked when a plan is applied, so that nothing deep or wide exists to be recursed over.
+        if self.depth > MAX_DEPTH:
+            raise self.place.error(f"{self._label}: got {self.depth} operations, want at most {MAX_DEPTH}")
+        if self.weight > MAX_WEIGHT:
+            raise self.place.error(f"{self._label}: made of {self.weight} tensors, want at most {MAX_WEIGHT}")
 
-    def _place(self) -> Place:
-        return Place()
+    @abstractmethod
+    def _operands(self) -> tuple[Expression, ...]:
+        """The expressions that it is made of."""
+
+    @abstractmethod
+    def _find_layout(self, entries: Entries) -> _Layout:
+        """Return the layout; PlanError if the operation does not fit its operands."""
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The stored tensors of the operand."""
-        return self.operand.sources
+        """The stored tensors of all operands."""
+        operands = self._operands()
+        if len(operands) == 1:
+            return operands[0].sources
+        return tuple(dict.fromkeys(name for operand in operands for name in operand.sources))
+
+    @cached_property
+    def depth(self) -> int:
+        """One operation more than the deepest operand."""
+        return 1 + max(operand.depth for operand in self._operands())
+
+    @cached_property
+    def weight(self) -> int:
+        """The sum of the operands."""
+        return sum(operand.weight for operand in self._operands())
+
+    def spec(self, entries: Entries) -> tuple[DType, Shape]:
+        """Return dtype and shape; PlanError if an operation does not fit its operand."""
+        layout = self._layout(entries)
+        return layout.dtype, layout.shape
+
+    def _layout(self, entries: Entries) -> _Layout:
+        if not self._layouts:
+            self._layouts.append(self._find_layout(entries))
+        return self._layouts[0]
+
+    @property
+    def _label(self) -> str:
+        """What messages call it: the first tensor that it is made of."""
+        expression: Expression = self
+        while isinstance(expression, Operation):
+            expression = expression._operands()[0]
+        assert isinstance(expression, Stored)
+        return repr(expression.name)
+
+    def _axis_of(self, axis: int, shape: Shape, what: str) -> int:
+        """Return an axis counted from the front; PlanError if the shape has no such axis."""
+        if not -len(shape) <= axis < len(shape):
+            raise self.place.error(
+                f"{what}: got axis {axis}, want one of the {len(shape)} of shape {list(shape)}"
+            )
+        return axis % len(shape)
+
+
+@dataclass(frozen=True)
+class _Unary(Operation):
+    """What an operation makes of one other expression."""
+
+    operand: Expression
+
+    def _operands(self) -> tuple[Expression, ...]:
+        return (self.operand,)
 
 
 @dataclass(frozen=True)
@@ -176,27 +265,23 @@ class Transposed(_Unary):
     """An expression with its axes in another order, as ``np.transpose`` orders them."""
 
     axes: tuple[int, ...] | None = None
-    """For each axis which one of the operand it is; None reverses them."""
-    place: Place = field(default=Place(), repr=False, compare=False)
+    """For each axis, which one of the operand it is; None reverses them."""
 
-    def _place(self) -> Place:
-        return self.place
-
-    def _find_spec(self, entries: Entries) -> tuple[DType, Shape]:
-        """Return dtype and shape; PlanError where the axes are not those of the operand."""
+    def _find_layout(self, entries: Entries) -> _Layout:
         dtype, shape = self.operand.spec(entries)
         if self.axes is None:
-            return dtype, shape[::-1]
+            return _Layout(dtype, shape[::-1])
         if sorted(self.axes) != list(range(len(shape))):
             raise self.place.error(
-                f"transpose of {_label(self)}: got axes {list(self.axes)}, "
+                f"transpose of {self._label}: got axes {list(self.axes)}, "
                 f"want a permutation of the {len(shape)} axes of shape {list(shape)}"
             )
-        return dtype, tuple(shape[axis] for axis in self.axes)
+        return _Layout(dtype, tuple(shape[axis] for axis in self.axes))
 
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
         inner = region
         if region is not None:
+            # Axis i of the result is axis axes[i] of the operand; the operand's region takes the way back.
             axes = range(len(region))[::-1] if self.axes is None else self.axes
             inner = tuple(region[i] for i in np.argsort(axes).tolist())
         return read_only(self.operand._evaluate(reading, inner).transpose(self.axes))
@@ -207,19 +292,16 @@ class Reshaped(_Unary):
     """The elements of an expression, in C order, in another shape."""
 
     shape: tuple[int, ...] = ()
-    """The shape; one dimension may be -1, what the number of elements leaves for it."""
-    place: Place = field(default=Place(), repr=False, compare=False)
+    """The shape; one dimension may be -1 and is then computed from the number of elements."""
 
-    def _place(self) -> Place:
-        return self.place
-
-    def _find_spec(self, entries: Entries) -> tuple[DType, Shape]:
-        """Return dtype and shape; PlanError where the numbers of elements differ."""
+    def _find_layout(self, entries: Entries) -> _Layout:
         dtype, old = self.operand.spec(entries)
         count, known = math.prod(old), math.prod(size for size in self.shape if size != -1)
         shape = self.shape
+        # A -1 next to a 0 is undetermined: it stays, and is refused below.
         if -1 in shape and known and count % known == 0:
             shape = tuple(count // known if size == -1 else size for size in shape)
+        # An empty array fits any shape with a 0 in it, so the other sizes need a bound of their own.
         if (
             min(shape, default=0) < 0
             or len(shape) > MAX_RANK
@@ -227,13 +309,14 @@ class Reshaped(_Unary):
             or math.prod(size or 1 for size in shape) > _MAX_ELEMENTS
         ):
             raise self.place.error(
-                f"reshape of {_label(self)}: got shape {list(self.shape)}, "
+                f"reshape of {self._label}: got shape {list(self.shape)}, "
                 f"want one of the {count} elements of shape {list(old)}"
             )
-        return dtype, shape
+        return _Layout(dtype, shape)
 
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
-        shape = self.spec(reading.entries)[1]
+        shape = self._layout(reading.entries).shape
+        # A box of the result is no box of the operand, so all of it is needed.
         array = reading.whole(self.operand).reshape(shape)
         return read_only(array if region is None else array[within(region, whole(shape))])
 
@@ -242,27 +325,22 @@ class Reshaped(_Unary):
 class Cast(_Unary):
     """The elements of an expression in another dtype, converted as NumPy does.
 
-    Of complex numbers cast to real ones the real part is kept. Quantised numbers are not cast: what they mean
-    is not in the checkpoint.
+    A cast of complex numbers to real ones keeps the real part. Quantised numbers cannot be cast: a checkpoint
+    does not say what they mean.
     """
 
     dtype: DType
     """The dtype to cast to."""
-    place: Place = field(default=Place(), repr=False, compare=False)
 
-    def _place(self) -> Place:
-        return self.place
-
-    def _find_spec(self, entries: Entries) -> tuple[DType, Shape]:
-        """Return dtype and shape; PlanError where either dtype is not of numbers or truth values."""
+    def _find_layout(self, entries: Entries) -> _Layout:
         old, shape = self.operand.spec(entries)
         if old != self.dtype and not (is_castable(old) and is_castable(self.dtype)):
             odd = self.dtype if is_castable(old) else old
             raise self.place.error(
-                f"cast of {_label(self)} from {old.name} to {self.dtype.name}: "
+                f"cast of {self._label} from {old.name} to {self.dtype.name}: "
                 f"got {odd.name}, want a dtype of numbers or bool"
             )
-        return self.dtype, shape
+        return _Layout(self.dtype, shape)
 
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
         array = self.operand._evaluate(reading, region)
@@ -279,99 +357,90 @@ class Part(_Unary):
     count: int
     """Of how many."""
     bounds: tuple[int, int, int] | None = None
-    """Where it starts and stops, and the size the axis must have; None where all parts are alike."""
-    place: Place = field(default=Place(), repr=False, compare=False)
+    """Where the part starts and stops, and the size that the axis must have; None for parts of equal size."""
 
-    def _place(self) -> Place:
-        return self.place
-
-    def _locate(self, entries: Entries) -> tuple[DType, Shape, int, int, int]:
-        """Of the operand dtype and shape; the axis, and where on it the part starts and stops."""
+    def _find_layout(self, entries: Entries) -> _Layout:
         dtype, shape = self.operand.spec(entries)
-        axis = _axis(self.axis, shape, f"split of {_label(self)}", self.place)
+        axis = self._axis_of(self.axis, shape, f"split of {self._label}")
         size = shape[axis]
         if self.bounds is None:
             if size % self.count:
                 raise self.place.error(
-                    f"split of {_label(self)}: got {self.count} equal parts, "
+                    f"split of {self._label}: got {self.count} equal parts, "
                     f"want a divisor of {size}, axis {self.axis} of shape {list(shape)}"
                 )
             each = size // self.count
-            return dtype, shape, axis, self.index * each, (self.index + 1) * each
-        start, stop, total = self.bounds
-        if total != size:
-            raise self.place.error(
-                f"split of {_label(self)}: got sizes that add up to {total}, "
-                f"want {size}, axis {self.axis} of shape {list(shape)}"
-            )
-        return dtype, shape, axis, start, stop
-
-    def _find_spec(self, entries: Entries) -> tuple[DType, Shape]:
-        """Return dtype and shape; PlanError where there is no such axis, or the sizes do not fit it."""
-        dtype, shape, axis, start, stop = self._locate(entries)
-        return dtype, (*shape[:axis], stop - start, *shape[axis + 1 :])
+            start, stop = self.index * each, (self.index + 1) * each
+        else:
+            start, stop, total = self.bounds
+            if total != size:
+                raise self.place.error(
+                    f"split of {self._label}: got sizes that add up to {total}, "
+                    f"want {size}, axis {self.axis} of shape {list(shape)}"
+                )
+        return _Layout(dtype, (*shape[:axis], stop - start, *shape[axis + 1 :]), axis, (start, stop))
 
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
-        _, shape, axis, start, stop = self._locate(reading.entries)
-        if region is None:
-            inner = list(whole(shape))
-            inner[axis] = start, stop
-        else:
-            inner = list(region)
-            inner[axis] = region[axis][0] + start, region[axis][1] + start
+        _, shape, axis, (start, _) = self._layout(reading.entries)
+        inner = list(whole(shape) if region is None else region)
+        inner[axis] = inner[axis][0] + start, inner[axis][1] + start
         return self.operand._evaluate(reading, tuple(inner))
 
 
 @dataclass(frozen=True)
-class Concatenated(_Made):
+class Concatenated(Operation):
     """Several expressions, one after the other along an axis."""
 
     operands: tuple[Expression, ...]
     axis: int
-    place: Place = field(default=Place(), repr=False, compare=False)
-    depth: int = field(init=False, repr=False, compare=False)
-    weight: int = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        _measure(self, self.operands, self.place)
+    def _operands(self) -> tuple[Expression, ...]:
+        return self.operands
 
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The stored tensors of all operands."""
-        return tuple(dict.fromkeys(name for operand in self.operands for name in operand.sources))
-
-    def _find_spec(self, entries: Entries) -> tuple[DType, Shape]:
-        """Dtype and shape; PlanError where dtypes or the other dimensions differ."""
+    def _find_layout(self, entries: Entries) -> _Layout:
+        # The first operand sets dtype, rank and all sizes but the one along the axis.
         specs = [operand.spec(entries) for operand in self.operands]
         dtype, first = specs[0]
-        what = f"concat of {_label(self.operands[0])}"
-        axis = _axis(self.axis, first, what, self.place)
-        ends = []
-        total = 0
+        what = f"concat of {self._label}"
+        axis = self._axis_of(self.axis, first, what)
         for operand, (other, shape) in zip(self.operands, specs, strict=True):
-            if other != dtype or (*shape[:axis], -1, *shape[axis + 1 :]) != (
-                *first[:axis],
-                -1,
-                *first[axis + 1 :],
+            if (other, len(shape)) != (dtype, len(first)) or any(
+                size != like for i, (size, like) in enumerate(zip(shape, first, strict=True)) if i != axis
             ):
                 raise self.place.error(
-                    f"{what} and {_label(operand)} along axis {self.axis}: got {other.name}{list(shape)}, "
+                    f"{what} and {_label_of(operand)} along axis {self.axis}: got {other.name}{list(shape)}, "
                     f"want {dtype.name} and a shape like {list(first)}"
                 )
-            total += shape[axis]
-            ends.append(total)
-        self.__dict__["_ends"] = ends  # where each operand ends along the axis
-        return dtype, (*first[:axis], total, *first[axis + 1 :])
+        stops = list(accumulate(shape[axis] for _, shape in specs))
+        return _Layout(dtype, (*first[:axis], stops[-1], *first[axis + 1 :]), axis, stops)
 
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
-        dtype, shape = self.spec(reading.entries)
-        ends: list[int] = self.__dict__["_ends"]
-        axis = self.axis % len(shape)
+        dtype, shape, _, _ = self._layout(reading.entries)
         wanted = whole(shape) if region is None else region
+        pieces = self._pieces(reading.entries, wanted)
+        if len(pieces) == 1:
+            # No copy, and so a view of the stored bytes if the operand is one.
+            ((operand, _, inner),) = pieces
+            return operand._evaluate(reading, inner)
+        out = None
+        for operand, shared, inner in pieces:
+            piece = operand._evaluate(reading, inner)
+            # Memory is asked for after something has been read, so that a claimed shape costs nothing.
+            out = new_array(region_shape(wanted), dtype) if out is None else out
+            out[within(shared, wanted)] = piece
+        return read_only(new_array(region_shape(wanted), dtype) if out is None else out)
+
+    def _pieces(self, entries: Entries, wanted: Region) -> list[tuple[Expression, Region, Region]]:
+        """Return the operands that a region touches, each with its share of the region.
+
+        A share is given twice: as a region of the result, and as one of the operand.
+        """
+        _, _, axis, stops = self._layout(entries)
         low, high = wanted[axis]
         pieces: list[tuple[Expression, Region, Region]] = []
-        for number in range(bisect_right(ends, low), len(ends)):
-            start, stop = ends[number - 1] if number else 0, ends[number]
+        # From the operand that the region begins in; a region may touch few of very many.
+        for number in range(bisect_right(stops, low), len(stops)):
+            start, stop = stops[number - 1] if number else 0, stops[number]
             if start >= high:
                 break
             shared, inner = list(wanted), list(wanted)
@@ -379,109 +448,8 @@ class Concatenated(_Made):
             inner[axis] = shared[axis][0] - start, shared[axis][1] - start
             if all(first < last for first, last in shared):
                 pieces.append((self.operands[number], tuple(shared), tuple(inner)))
-        if len(pieces) == 1:
-            ((operand, _, inner_region),) = pieces
-            return operand._evaluate(reading, inner_region)
-        out = None
-        for operand, shared_region, inner_region in pieces:
-            piece = operand._evaluate(reading, inner_region)
-            # Not before something has been read, so that a claimed shape costs nothing.
-            out = new_array(region_shape(wanted), dtype) if out is None else out
-            out[within(shared_region, wanted)] = piece
-        return read_only(new_array(region_shape(wanted), dtype) if out is None else out)
+        return pieces
 
 
-def _measure(expression: Expression, operands: tuple[Expression, ...], place: Place) -> None:
-    """Set depth and weight; PlanError where evaluating it would take too much."""
-    # What is stored, of which there are many, has neither.
-    depth = 1 + max(getattr(operand, "depth", 0) for operand in operands)
-    weight = sum(getattr(operand, "weight", 1) for operand in operands)
-    if depth > MAX_DEPTH:
-        raise place.error(f"{_label(operands[0])}: got {depth} operations, want at most {MAX_DEPTH}")
-    if weight > MAX_WEIGHT:
-        raise place.error(f"{_label(operands[0])}: made of {weight} tensors, want at most {MAX_WEIGHT}")
-    # A frozen dataclass sets what it computes this way.
-    object.__setattr__(expression, "depth", depth)
-    object.__setattr__(expression, "weight", weight)
-
-
-def _label(expression: Expression) -> str:
-    """What messages call an expression: the first tensor it is made of."""
-    while not isinstance(expression, Stored):
-        expression = expression.operands[0] if isinstance(expression, Concatenated) else _operand(expression)
-    return repr(expression.name)
-
-
-def _operand(expression: Expression) -> Expression:
-    assert isinstance(expression, _Unary)
-    return expression.operand
-
-
-def _axis(axis: int, shape: Shape, what: str, place: Place) -> int:
-    """The axis counted from the front; PlanError where there is none such."""
-    if not -len(shape) <= axis < len(shape):
-        raise place.error(f"{what}: got axis {axis}, want one of the {len(shape)} of shape {list(shape)}")
-    return axis % len(shape)
-
-
-# --- casts ---------------------------------------------------------------------------------------------
-
-
-def is_castable(dtype: DType) -> bool:
-    """Return whether elements are numbers or truth values that NumPy converts."""
-    return dtype.storage in (Storage.FIXED, Storage.LOW_BITS) and not dtype.is_quantized
-
-
-def converted(array: Array, dtype: np.dtype[np.generic]) -> Array:
-    """Return a copy of an array in another dtype; what does not fit becomes what NumPy makes of it."""
-    if array.dtype.kind == "c" and dtype.kind != "c":
-        array = array.real
-    with np.errstate(all="ignore"):
-        if _is_extension(array.dtype) and array.dtype != dtype:
-            # Not every pair of ml_dtypes' types has a conversion; all of them fit into float32 exactly.
-            array = array.astype(np.float32)
-        if _is_extension(dtype) and array.dtype.kind == "c":
-            array = array.real
-        return array.astype(dtype)
-
-
-def _is_extension(dtype: np.dtype[np.generic]) -> bool:
-    """Whether a dtype is one of ml_dtypes'."""
-    return dtype.type.__module__.startswith("ml_dtypes")
-
-
-@lru_cache(maxsize=1024)
-def is_exact(old: DType, new: DType) -> bool:
-    """Return whether every value of a dtype is a value of another, so that a cast can be undone."""
-    if old == new:
-        return True
-    if not (is_castable(old) and is_castable(new)):
-        return False
-    a, b = old.numpy, new.numpy
-    if a.itemsize > 2:
-        # Their values are too many to try. NumPy takes 64-bit integers to fit into float64.
-        return (
-            not _is_extension(b)
-            and bool(np.can_cast(a, b, "safe"))
-            and not (a.kind in "iu" and a.itemsize == 8 and b.kind in "fc")
-        )
-    values = _all_values(old)
-    result = converted(values, b)
-    if b.kind == "c":
-        result = result.real
-    # All values of small dtypes fit into float64; the other ones' are compared where they came from these.
-    wanted, got = (converted(x, np.dtype(np.float64)) for x in (values, result))
-    same = (wanted == got) & (np.signbit(wanted) == np.signbit(got))
-    return bool((same | (np.isnan(wanted) & np.isnan(got))).all())
-
-
-def _all_values(dtype: DType) -> Array:
-    """Every value of a dtype of at most two bytes."""
-    if dtype.is_bool:
-        return np.array([False, True])
-    bits = dtype.bits or 8 * dtype.numpy.itemsize
-    codes = np.arange(1 << bits).astype(np.uint8 if bits <= 8 else np.uint16)
-    if dtype.signed:
-        # Two's complement: the sign fills the byte.
-        codes[1 << (bits - 1) :] |= np.uint8(256 - (1 << bits))
-    return codes.view(dtype.numpy)
+def _label_of(expression: Expression) -> str:
+    return expression._label if isinstance(expression, Operation) else repr(expression.sources[0])

@@ -1,221 +1,195 @@
-r"""Steps: what a plan does, one verb each.
+"""Steps: what a plan does, one class for each verb.
 
-A step takes tensors by the names that the steps before it gave them, and gives back what it makes of them:
-:class:`Event` by :class:`Event`, one for each tensor or group of tensors, so that everything else (names made
-twice, what became of a source, how to undo it) follows from what steps tell.
-
-A pattern that is a literal between ``^`` and ``$``, ``^dense/kernel$``, stands for exactly that name and is
-looked up, not searched for: a plan of many such steps takes time for its steps, not for steps times names.
+A step takes tensors by their current names, those that earlier steps gave them, and makes others of them. It
+says what it did as :class:`Changes`, and everything else follows from that: which names clash, what became of
+a tensor, how to undo the step.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, repeat
 from typing import ClassVar, NamedTuple, TypeAlias
 
 from ckptfmt.arrays.shape import Shape
-from ckptfmt.dtypes import DTYPES, DType
-from ckptfmt.errors import CkptfmtError, NameConflictError, PlanError
+from ckptfmt.dtypes import DType
+from ckptfmt.errors import CkptfmtError, PlanError
+from ckptfmt.plans.casts import is_castable, is_exact
 from ckptfmt.plans.expressions import (
     MAX_RANK,
     Cast,
     Concatenated,
     Expression,
     Part,
-    Place,
     Reshaped,
+    StepPlace,
     Transposed,
-    is_castable,
-    is_exact,
 )
-
-_SPECIAL = frozenset(".^$*+?{}[]|()")
+from ckptfmt.plans.pattern import Pattern, exact_pattern, exact_template
+from ckptfmt.text.quoting import listed
 
 _NUMBER = re.compile("[0-9]+")
 
-_GROUP = re.compile(r"\\([1-9])")
-_SIMPLE = re.compile(r"[^\\]*(?:\\[1-9](?![0-9])[^\\]*)+")
-
 _DIGITS = 18
-"""Of longer numbers, which count nothing, int() would refuse the longest."""
+"""Digits of a number in a name that are compared; int() refuses the longest numbers."""
 
+Current: TypeAlias = "Mapping[str, Expression]"
+"""The tensors on their way through a plan, by their current names."""
 
-Claims: TypeAlias = "Mapping[str, Expression]"
-"""The tensors on their way through a plan, under the names they have by now."""
-Report: TypeAlias = "Callable[[CkptfmtError, Sequence[str]], None]"
+OnError: TypeAlias = "Callable[[CkptfmtError, Sequence[str]], None]"
 """Takes an error and the names it is about; raises it, or keeps it in a list."""
+
 SpecOf: TypeAlias = "Callable[[Expression], tuple[DType, Shape]]"
+"""Returns dtype and shape of an expression."""
 
 
-class Event(NamedTuple):
-    """What a step does to tensors that belong together."""
+class Change(NamedTuple):
+    """What a step does to tensors that belong together, by their names before and after it."""
 
     taken: tuple[tuple[str, Expression], ...]
-    """The tensors it takes, under the names they had."""
+    """The tensors that it takes."""
     made: tuple[tuple[str, Expression], ...]
-    """Those it makes of them."""
+    """The tensors that it makes of them."""
 
 
 @dataclass(frozen=True)
-class Pattern:
-    """A regular expression, or the one name that a literal between ``^`` and ``$`` stands for."""
+class Changes:
+    """What a step does to all the tensors that it takes.
 
-    text: str
-
-    @cached_property
-    def literal(self) -> str | None:
-        """The name that is meant, or None where it takes a search."""
-        if len(self.text) < 2 or self.text[0] != "^" or self.text[-1] != "$":
-            return None
-        inner = self.text[1:-1]
-        if "\\" not in inner:
-            return None if _SPECIAL.intersection(inner) else inner
-        chars = []
-        characters = iter(inner)
-        for char in characters:
-            if char == "\\":
-                char = next(characters, "a")
-                if char.isalnum():
-                    return None  # a class, a group, or the $ itself escaped
-            elif char in _SPECIAL:
-                return None
-            chars.append(char)
-        return "".join(chars)
-
-    @cached_property
-    def regex(self) -> re.Pattern[str]:
-        """The compiled regular expression."""
-        return re.compile(self.text)
-
-    def check(self) -> str | None:
-        """Return what is wrong with it, or None."""
-        if self.literal is None:
-            try:
-                self.regex  # noqa: B018  (compiles it)
-            except (re.error, RecursionError, OverflowError, ValueError) as error:
-                return f"{self.text!r} is no regular expression: {str(error) or type(error).__name__}"
-        return None
-
-    def check_template(self, template: str) -> str | None:
-        """Return what is wrong with a replacement for it, or None."""
-        if "\\" in template:
-            try:
-                # Whether or not there is a match, the template is parsed first.
-                self.regex.sub(template, "")
-            except (re.error, IndexError, ValueError) as error:
-                return f"{template!r} is no replacement for {self.text!r}: {error}"
-        return None
-
-    def found_in(self, names: Collection[str]) -> Iterable[str]:
-        """Return the names it is found in."""
-        if self.literal is None:
-            return filter(self.regex.search, names)
-        return (self.literal,) if self.literal in names else ()
-
-    def replacements(self, names: Collection[str], template: str) -> dict[str, str]:
-        """Return the names it is found in, and these with what is found replaced."""
-        if self.literal is not None:
-            return {self.literal: self._expanded(template, None)} if self.literal in names else {}
-        subn, filled = self.regex.subn, _filled(template)
-        return {name: new for name in names for new, count in (subn(filled, name),) if count}
-
-    def expansions(self, names: Collection[str], templates: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-        """Yield the names that it matches whole, and what the templates become for each."""
-        if self.literal is not None:
-            if self.literal in names:
-                yield self.literal, [self._expanded(template, None) for template in templates]
-            return
-        match = self.regex.fullmatch
-        for name in names:
-            found = match(name)
-            if found:
-                yield name, [self._expanded(template, found) for template in templates]
-
-    def _expanded(self, template: str, found: re.Match[str] | None) -> str:
-        if "\\" not in template:
-            return template
-        if found is None:
-            assert self.literal is not None
-            # A literal has no groups but itself, \g<0>.
-            found = re.compile(re.escape(self.literal)).fullmatch(self.literal)
-            assert found is not None
-        return found.expand(template)
-
-
-def _filled(template: str) -> str | Callable[[re.Match[str]], str]:
-    r"""The template of a replacement, or a function that does the same sooner.
-
-    Before Python 3.12 ``re`` fills templates in Python: text with ``\1`` to ``\9`` in it is filled here.
+    A checkpoint may have a million tensors, so the changes are kept in columns; :meth:`__iter__` gives them
+    one by one.
     """
-    if sys.version_info >= (3, 12) or not _SIMPLE.fullmatch(template):
-        return template
-    texts = _GROUP.split(template)[::2]
-    groups = [int(number) for number in _GROUP.findall(template)]
-    if len(groups) == 1:
-        (before, after), (group,) = texts, groups
-        return lambda found: before + (found[group] or "") + after
-    first, *rest = texts
-    return lambda found: (
-        first
-        + "".join(
-            [part for group, text in zip(groups, rest, strict=True) for part in (found[group] or "", text)]
-        )
-    )
+
+    taken: Mapping[str, Expression]
+    """The tensors taken, by their names before the step, change after change."""
+    names: Sequence[str]
+    """The names of the tensors made."""
+    made: Sequence[Expression]
+    """The tensors made."""
+    sizes: Sequence[tuple[int, int]] | None = None
+    """How many tensors each change takes and makes; None if every change takes one and makes one."""
+
+    def __iter__(self) -> Iterator[Change]:
+        taken = iter(self.taken.items())
+        made = zip(self.names, self.made, strict=True)
+        for takes, makes in repeat((1, 1), len(self.taken)) if self.sizes is None else self.sizes:
+            yield Change(tuple(next(taken) for _ in range(takes)), tuple(next(made) for _ in range(makes)))
+
+    @classmethod
+    def of(cls, changes: Iterable[Change]) -> Changes:
+        """Return changes given one by one in columns."""
+        taken: dict[str, Expression] = {}
+        names: list[str] = []
+        made: list[Expression] = []
+        sizes: list[tuple[int, int]] = []
+        for change in changes:
+            taken.update(change.taken)
+            for name, expression in change.made:
+                names.append(name)
+                made.append(expression)
+            sizes.append((len(change.taken), len(change.made)))
+        return cls(taken, names, made, sizes)
 
 
-def exact_pattern(name: str) -> str:
-    """Return the pattern that stands for one name."""
-    return f"^{re.escape(name)}$"
-
-
-def exact_template(name: str) -> str:
-    """Return the replacement that gives one name."""
-    return name.replace("\\", "\\\\")
+# --- what all steps have -----------------------------------------------------------------------------------
 
 
 class Step(ABC):
-    """One step of a plan; each kind is a frozen dataclass."""
+    """One step of a plan: a frozen dataclass for each verb; its fields are the keys of the step in a file."""
 
     verb: ClassVar[str]
-    """What it is called in a plan."""
+    """What the step is called in a plan."""
+    subject: ClassVar[str] = "pattern"
+    """The field that is the value of the verb: which tensors the step takes."""
     keys: ClassVar[tuple[str, ...]] = ()
-    """The keys it has beside its verb."""
+    """The keys that stand beside the verb, which are fields of the same name."""
     comment: str
-    """Lines written above it, not read back."""
+    """Lines written above the step in a file; not read back."""
 
-    @abstractmethod
     def fields(self) -> dict[str, object]:
         """Return its keys and values in a plan, the verb first."""
+        values = {key: getattr(self, key) for key in self.keys}
+        given = {key: _plain(value) for key, value in values.items() if value is not None}
+        return {self.verb: _plain(getattr(self, self.subject)), **given}
 
     @abstractmethod
     def check(self) -> str | None:
-        """Return what makes no sense in it, or None."""
+        """Return what makes no sense in the step, whatever the tensors, or None."""
 
     @abstractmethod
-    def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:
-        """Yield what it does to the tensors there are."""
+    def changes(self, current: Current, place: StepPlace, on_error: OnError) -> Changes:
+        """Return what the step does to the current tensors."""
 
     @abstractmethod
-    def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:
-        """Return the steps that undo what it did; PlanError where nothing can."""
-
-    def new_names(self, claims: Claims) -> Mapping[str, str] | None:
-        """Return the new names by old ones, where the step gives names and does nothing else; else None."""
-        return None
+    def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
+        """Return the steps that undo changes made by this one; PlanError if that is not possible."""
 
     def __str__(self) -> str:
         first, *rest = self.fields().items()
         return " ".join(f"{key} {value!r}" for key, value in (first, *rest))
 
 
+def _plain(value: object) -> object:
+    """Return the value of a field as a plan file has it: text, numbers, lists and tables."""
+    if isinstance(value, Pattern):
+        return value.text
+    if isinstance(value, DType):
+        return value.name
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+class _Renaming(Step):
+    """A step that changes names and nothing else."""
+
+    @abstractmethod
+    def new_names(self, current: Current) -> Mapping[str, str]:
+        """Return new names by current ones."""
+
+    def changes(self, current: Current, place: StepPlace, on_error: OnError) -> Changes:
+        """Return the same tensors under new names."""
+        names = self.new_names(current)
+        taken = {name: current[name] for name in names}
+        return Changes(taken, list(names.values()), list(taken.values()))
+
+    def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
+        """Return a table of the old names by the new ones."""
+        pairs = zip(changes.names, changes.taken, strict=True)
+        back = {new: old for new, old in pairs if new != old}
+        return [RenameTable(back)] if back else []
+
+
+class _Transformation(Step):
+    """A step that changes each tensor that its pattern is found in, and no name."""
+
+    pattern: Pattern
+
+    @abstractmethod
+    def _apply(self, operand: Expression, place: StepPlace) -> Expression:
+        """Return what becomes of one tensor; PlanError if the expression gets too deep."""
+
+    def changes(self, current: Current, place: StepPlace, on_error: OnError) -> Changes:
+        """Return the transformed tensors under the names they have."""
+        taken = {name: current[name] for name in self.pattern.found_in(current)}
+        made = []
+        for name, operand in taken.items():
+            try:
+                made.append(self._apply(operand, place))
+            except PlanError as error:
+                on_error(error, [name])
+                made.append(operand)
+        return Changes(taken, list(taken), made)
+
+
+# --- the verbs ---------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
-class Rename(Step):
+class Rename(_Renaming):
     """Replaces what a regular expression finds in names, as ``re.sub`` does."""
 
     verb = "rename"
@@ -224,47 +198,34 @@ class Rename(Step):
     to: str
     comment: str = field(default="", compare=False)
 
-    def fields(self) -> dict[str, object]:  # noqa: D102
-        return {"rename": self.pattern.text, "to": self.to}
-
-    def check(self) -> str | None:  # noqa: D102
+    def check(self) -> str | None:
+        """Return what is wrong with the pattern or the replacement."""
         return self.pattern.check() or self.pattern.check_template(self.to)
 
-    def new_names(self, claims: Claims) -> Mapping[str, str]:  # noqa: D102
-        return self.pattern.replacements(claims, self.to)
-
-    def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
-        return _renamed(claims, self.new_names(claims))
-
-    def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
-        return _names_back(events)
+    def new_names(self, current: Current) -> Mapping[str, str]:
+        """Return the names that the pattern is found in, with its matches replaced."""
+        return self.pattern.replacements(current, self.to)
 
 
 @dataclass(frozen=True)
-class RenameTable(Step):
+class RenameTable(_Renaming):
     """Renames tensors one by one."""
 
     verb = "rename"
+    subject = "names"
     names: Mapping[str, str]
     """New names by old ones."""
     comments: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Text written behind a pair, by its old name; not read back."""
+    """Text written after a pair in a file, by its old name; not read back."""
     comment: str = field(default="", compare=False)
 
-    def fields(self) -> dict[str, object]:  # noqa: D102
-        return {"rename": dict(self.names)}
-
-    def check(self) -> str | None:  # noqa: D102
+    def check(self) -> str | None:
+        """Return None: a table always makes sense."""
         return None
 
-    def new_names(self, claims: Claims) -> Mapping[str, str]:  # noqa: D102
-        return {name: new for name, new in self.names.items() if name in claims}
-
-    def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
-        return _renamed(claims, self.new_names(claims))
-
-    def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
-        return _names_back(events)
+    def new_names(self, current: Current) -> Mapping[str, str]:
+        """Return the pairs of the table whose tensor exists."""
+        return {name: new for name, new in self.names.items() if name in current}
 
     def __str__(self) -> str:
         return f"rename of {len(self.names)} names"
@@ -278,52 +239,45 @@ class Drop(Step):
     pattern: Pattern
     comment: str = field(default="", compare=False)
 
-    def fields(self) -> dict[str, object]:  # noqa: D102
-        return {"drop": self.pattern.text}
-
-    def check(self) -> str | None:  # noqa: D102
+    def check(self) -> str | None:
+        """Return what is wrong with the pattern."""
         return self.pattern.check()
 
-    def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
-        for name in self.pattern.found_in(claims):
-            yield Event(((name, claims[name]),), ())
+    def changes(self, current: Current, place: StepPlace, on_error: OnError) -> Changes:
+        """Return the tensors that the pattern is found in as taken, and nothing as made."""
+        taken = {name: current[name] for name in self.pattern.found_in(current)}
+        return Changes(taken, (), (), [(1, 0)] * len(taken))
 
-    def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
-        if events:
-            raise PlanError(f"drop of {_listed(events)}: what is dropped is gone")
+    def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
+        """Return no steps if nothing was dropped; otherwise PlanError."""
+        if changes.taken:
+            raise PlanError(f"drop of {listed(changes.taken)}: what is dropped is gone")
         return []
 
 
 @dataclass(frozen=True)
-class Transpose(Step):
+class Transpose(_Transformation):
     """Puts axes in another order."""
 
     verb = "transpose"
     keys = ("axes",)
     pattern: Pattern
     axes: tuple[int, ...] | None = None
-    """None reverses them."""
+    """For each axis, which one it was; None reverses them."""
     comment: str = field(default="", compare=False)
 
-    def fields(self) -> dict[str, object]:  # noqa: D102
-        axes = {} if self.axes is None else {"axes": list(self.axes)}
-        return {"transpose": self.pattern.text, **axes}
-
-    def check(self) -> str | None:  # noqa: D102
+    def check(self) -> str | None:
+        """Return what is wrong if the axes are not a permutation."""
         if self.axes is not None and sorted(self._from_front or ()) != list(range(len(self.axes))):
             return f"axes: got {list(self.axes)}, want a permutation of 0 to {len(self.axes) - 1}"
         return self.pattern.check()
 
-    def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
-        axes = self._from_front
+    def _apply(self, operand: Expression, place: StepPlace) -> Expression:
+        return Transposed(operand, self._from_front, place=place)
 
-        def transposed(operand: Expression) -> Expression:
-            return Transposed(operand, axes, place)
-
-        return _transformed(self.pattern, claims, transposed, report)
-
-    def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
-        if not events:
+    def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
+        """Return the transpose with the inverse permutation."""
+        if not changes.taken:
             return []
         axes = self._from_front
         back = axes and tuple(sorted(range(len(axes)), key=axes.__getitem__))
@@ -331,14 +285,14 @@ class Transpose(Step):
 
     @property
     def _from_front(self) -> tuple[int, ...] | None:
-        """The axes, those counted from the end counted from the front."""
+        """The axes, all of them counted from the front."""
         rank = len(self.axes or ())
         return self.axes and tuple(axis + rank if -rank <= axis < 0 else axis for axis in self.axes)
 
 
 @dataclass(frozen=True)
-class Reshape(Step):
-    """Gives elements another shape."""
+class Reshape(_Transformation):
+    """Gives tensors another shape."""
 
     verb = "reshape"
     keys = ("shape",)
@@ -346,32 +300,24 @@ class Reshape(Step):
     shape: tuple[int, ...]
     comment: str = field(default="", compare=False)
 
-    def fields(self) -> dict[str, object]:  # noqa: D102
-        return {"reshape": self.pattern.text, "shape": list(self.shape)}
-
-    def check(self) -> str | None:  # noqa: D102
+    def check(self) -> str | None:
+        """Return what is wrong if the sizes cannot be a shape."""
         if min(self.shape, default=0) < -1 or self.shape.count(-1) > 1 or len(self.shape) > MAX_RANK:
             return f"shape: got {list(self.shape)}, want at most {MAX_RANK} sizes, one of them -1 at most"
         return self.pattern.check()
 
-    def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
-        def reshaped(operand: Expression) -> Expression:
-            return Reshaped(operand, self.shape, place)
+    def _apply(self, operand: Expression, place: StepPlace) -> Expression:
+        return Reshaped(operand, self.shape, place=place)
 
-        return _transformed(self.pattern, claims, reshaped, report)
-
-    def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
-        shapes = [spec(event.taken[0][1])[1] for event in events]
-        if len(set(shapes)) == 1:
-            return [Reshape(self.pattern, shapes[0])]
-        names = (event.taken[0][0] for event in events)
-        return [
-            Reshape(Pattern(exact_pattern(name)), shape) for name, shape in zip(names, shapes, strict=True)
-        ]
+    def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
+        """Return a reshape to the old shape, or one for each tensor if their shapes differed."""
+        shapes = [spec(operand)[1] for operand in changes.taken.values()]
+        patterns = _patterns_back(self.pattern, changes, shapes)
+        return [Reshape(pattern, shape) for pattern, shape in zip(patterns, shapes, strict=False)]
 
 
 @dataclass(frozen=True)
-class CastTo(Step):
+class CastTo(_Transformation):
     """Converts elements to another dtype."""
 
     verb = "cast"
@@ -380,46 +326,36 @@ class CastTo(Step):
     dtype: DType
     comment: str = field(default="", compare=False)
 
-    def fields(self) -> dict[str, object]:  # noqa: D102
-        return {"cast": self.pattern.text, "dtype": self.dtype.name}
-
-    def check(self) -> str | None:  # noqa: D102
+    def check(self) -> str | None:
+        """Return what is wrong if the dtype is not one of numbers."""
         if not is_castable(self.dtype):
             return f"dtype: got {self.dtype.name!r}, want one of numbers or bool"
         return self.pattern.check()
 
-    def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
-        def cast(operand: Expression) -> Expression:
-            return Cast(operand, self.dtype, place)
+    def _apply(self, operand: Expression, place: StepPlace) -> Expression:
+        return Cast(operand, self.dtype, place=place)
 
-        return _transformed(self.pattern, claims, cast, report)
-
-    def lossy(self, events: Sequence[Event], spec: SpecOf) -> dict[DType, list[str]]:
-        """Return the names of what it may change the values of, by the dtype they had."""
-        found: dict[DType, list[str]] = {}
-        for event in events:
-            ((name, expression),) = event.taken
-            dtype = spec(expression)[0]
+    def lossy(self, taken: Mapping[str, Expression], spec: SpecOf) -> dict[DType, list[str]]:
+        """Return the names of tensors whose values the cast may change, by the dtype they had."""
+        names: dict[DType, list[str]] = {}
+        for name, operand in taken.items():
+            dtype = spec(operand)[0]
             if not is_exact(dtype, self.dtype):
-                found.setdefault(dtype, []).append(name)
-        return found
+                names.setdefault(dtype, []).append(name)
+        return names
 
-    def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
-        lossy = self.lossy(events, spec)
+    def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
+        """Return a cast to the old dtype, or one for each tensor if their dtypes differed."""
+        lossy = self.lossy(changes.taken, spec)
         if lossy:
-            dtypes = ", ".join(dtype.name for dtype in lossy)
+            olds = ", ".join(dtype.name for dtype in lossy)
             names = [name for group in lossy.values() for name in group]
             raise PlanError(
-                f"cast of {named(names)} from {dtypes} to {self.dtype.name}: values may have changed"
+                f"cast of {listed(names)} from {olds} to {self.dtype.name}: values may have changed"
             )
-        dtypes_before = [spec(event.taken[0][1])[0] for event in events]
-        if len(set(dtypes_before)) == 1:
-            return [CastTo(self.pattern, dtypes_before[0])]
-        names_before = [event.taken[0][0] for event in events]
-        return [
-            CastTo(Pattern(exact_pattern(name)), dtype)
-            for name, dtype in zip(names_before, dtypes_before, strict=True)
-        ]
+        dtypes = [spec(operand)[0] for operand in changes.taken.values()]
+        patterns = _patterns_back(self.pattern, changes, dtypes)
+        return [CastTo(pattern, dtype) for pattern, dtype in zip(patterns, dtypes, strict=False)]
 
 
 @dataclass(frozen=True)
@@ -432,14 +368,11 @@ class Split(Step):
     into: tuple[str, ...]
     axis: int
     sizes: tuple[int, ...] | None = None
-    """None for parts of one size."""
+    """The size of each part along the axis; None for parts of equal size."""
     comment: str = field(default="", compare=False)
 
-    def fields(self) -> dict[str, object]:  # noqa: D102
-        sizes = {} if self.sizes is None else {"sizes": list(self.sizes)}
-        return {"split": self.pattern.text, "into": list(self.into), "axis": self.axis, **sizes}
-
-    def check(self) -> str | None:  # noqa: D102
+    def check(self) -> str | None:
+        """Return what is wrong with the names, the sizes or the pattern."""
         if not self.into:
             return "into: got no names, want one for each part"
         if self.sizes is not None and len(self.sizes) != len(self.into):
@@ -449,28 +382,34 @@ class Split(Step):
         wrong = self.pattern.check()
         return wrong or next(filter(None, map(self.pattern.check_template, self.into)), None)
 
-    def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
+    def changes(self, current: Current, place: StepPlace, on_error: OnError) -> Changes:
+        """Return the parts of each tensor that the pattern matches as a whole."""
+        return Changes.of(self._changes(current, place, on_error))
+
+    def _changes(self, current: Current, place: StepPlace, on_error: OnError) -> Iterator[Change]:
         count = len(self.into)
         bounds: list[tuple[int, int, int] | None] = [None] * count
         if self.sizes is not None:
             ends = [0, *accumulate(self.sizes)]
             bounds = [(start, stop, ends[-1]) for start, stop in pairwise(ends)]
-        for name, news in self.pattern.expansions(claims, self.into):
-            whole = claims[name]
+        for name, parts in self.pattern.expansions(current, self.into):
+            whole = current[name]
             try:
                 made = tuple(
-                    (new, Part(whole, self.axis, i, count, bounds[i], place)) for i, new in enumerate(news)
+                    (part, Part(whole, self.axis, i, count, bounds[i], place=place))
+                    for i, part in enumerate(parts)
                 )
             except PlanError as error:
-                report(error, [name])
+                on_error(error, [name])
                 made = ()
-            yield Event(((name, whole),), made)
+            yield Change(((name, whole),), made)
 
-    def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
+    def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
+        """Return a concat of the parts for each tensor."""
         steps: list[Step] = []
-        for event in events:
-            parts = tuple(Pattern(exact_pattern(name)) for name, _ in event.made)
-            steps.append(Concat(parts, exact_template(event.taken[0][0]), self.axis))
+        for change in changes:
+            parts = tuple(Pattern(exact_pattern(name)) for name, _ in change.made)
+            steps.append(Concat(parts, exact_template(change.taken[0][0]), self.axis))
         return steps
 
 
@@ -479,17 +418,16 @@ class Concat(Step):
     """Puts tensors together along an axis."""
 
     verb = "concat"
+    subject = "patterns"
     keys = ("into", "axis")
     patterns: tuple[Pattern, ...]
-    """One for each part; a single one matches all parts, ordered by the numbers in their names."""
+    """One for each part; a single one matches all parts, which are ordered by the numbers in their names."""
     into: str
     axis: int
     comment: str = field(default="", compare=False)
 
-    def fields(self) -> dict[str, object]:  # noqa: D102
-        return {"concat": [p.text for p in self.patterns], "into": self.into, "axis": self.axis}
-
-    def check(self) -> str | None:  # noqa: D102
+    def check(self) -> str | None:
+        """Return what is wrong with the patterns or the new name."""
         if not self.patterns:
             return "concat: got no patterns, want one for each part"
         for pattern in self.patterns:
@@ -498,121 +436,103 @@ class Concat(Step):
                 return wrong
         return None
 
-    def events(self, claims: Claims, place: Place, report: Report) -> Iterator[Event]:  # noqa: D102
-        groups = self._groups(claims, place, report)
-        for target, parts in groups.items():
-            taken = tuple((name, claims[name]) for name in parts)
+    def changes(self, current: Current, place: StepPlace, on_error: OnError) -> Changes:
+        """Return one tensor for each name that the patterns' matches give to their parts."""
+        return Changes.of(self._changes(current, place, on_error))
+
+    def _changes(self, current: Current, place: StepPlace, on_error: OnError) -> Iterator[Change]:
+        for target, names in self._groups(current, place, on_error).items():
+            taken = tuple((name, current[name]) for name in names)
             operands = tuple(expression for _, expression in taken)
             try:
-                expression: Expression = Concatenated(operands, self.axis, place)
+                joined = Concatenated(operands, self.axis, place=place)
             except PlanError as error:
-                report(error, list(parts))
-                yield Event(taken, ())
+                on_error(error, list(names))
+                yield Change(taken, ())
                 continue
-            yield Event(taken, ((target, expression),))
+            yield Change(taken, ((target, joined),))
 
-    def _groups(self, claims: Claims, place: Place, report: Report) -> dict[str, list[str]]:
-        """The names of the parts, in order, by what is made of them."""
-        found: dict[str, list[list[str]]] = {}
-        user: dict[str, str] = {}
-        for number, pattern in enumerate(self.patterns):
-            for name, (target,) in pattern.expansions(claims, [self.into]):
-                if name in user:
-                    what = f"{name!r} is used twice, for {user[name]!r} and for {target!r}"
-                    report(place.error(what), [name])
-                    continue
-                user[name] = target
-                if target not in found:
-                    found[target] = [[] for _ in self.patterns]
-                found[target][number].append(name)
+    def _groups(self, current: Current, place: StepPlace, on_error: OnError) -> dict[str, list[str]]:
+        """Return the names of the parts, in order, by the name of what is made of them."""
+        # Each pattern must match one tensor for every target, except that a single pattern matches all the
+        # parts of a target. A target that misses a part is left out, so that a checkpoint of which a shard is
+        # missing is never concatenated into something shorter.
         groups = {}
-        for target, parts in found.items():
+        for target, parts in self._matches(current, place, on_error).items():
             if len(self.patterns) == 1:
-                groups[target] = sorted(parts[0], key=_by_numbers)
-                gap = _gap(groups[target])
+                names = sorted(parts[0], key=_by_numbers)
+                gap = _gap(names)
                 if gap:
-                    report(place.error(f"concat into {target!r} misses a part: {gap}"), groups.pop(target))
+                    on_error(place.error(f"concat into {target!r} misses a part: {gap}"), names)
+                else:
+                    groups[target] = names
                 continue
             missing = [p.text for p, names in zip(self.patterns, parts, strict=True) if not names]
             several = [names for names in parts if len(names) > 1]
             if missing:
                 wanted = ", ".join(map(repr, missing[:3]))
-                report(
+                on_error(
                     place.error(f"concat into {target!r} misses a part: nothing matches {wanted}"), [target]
                 )
             elif several:
-                report(
-                    NameConflictError(
-                        f"{place}{': ' if str(place) else ''}several tensors for one part of a concat",
-                        names={target: several[0]},
-                    ),
-                    [target],
-                )
+                what = "several tensors for one part of a concat"
+                on_error(place.conflict(what, {target: several[0]}), [target])
             else:
                 groups[target] = [name for (name,) in parts]
         return groups
 
-    def inverse(self, events: Sequence[Event], spec: SpecOf) -> list[Step]:  # noqa: D102
+    def _matches(self, current: Current, place: StepPlace, on_error: OnError) -> dict[str, list[list[str]]]:
+        """Return the names that each pattern matches, by the name of what is made of them."""
+        # The template of the target is filled from every match, so that parts find one another by what their
+        # names share: '^(.*)/q$' and '^(.*)/k$' meet in the target '\1/qk' of the same layer.
+        matches: dict[str, list[list[str]]] = {}
+        target_of: dict[str, str] = {}
+        for number, pattern in enumerate(self.patterns):
+            for name, (target,) in pattern.expansions(current, [self.into]):
+                if name in target_of:
+                    what = f"{name!r} is used twice, for {target_of[name]!r} and for {target!r}"
+                    on_error(place.error(what), [name])
+                    continue
+                target_of[name] = target
+                if target not in matches:
+                    matches[target] = [[] for _ in self.patterns]
+                matches[target][number].append(name)
+        return matches
+
+    def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
+        """Return a split into the parts for each tensor."""
         steps: list[Step] = []
-        for event in events:
-            ((target, _),) = event.made
-            into = tuple(exact_template(name) for name, _ in event.taken)
-            sizes = tuple(spec(part)[1][self.axis] for _, part in event.taken)
+        for change in changes:
+            ((target, _),) = change.made
+            into = tuple(exact_template(name) for name, _ in change.taken)
+            sizes = tuple(spec(part)[1][self.axis] for _, part in change.taken)
+            # With sizes, even if the parts are equal: the split then refuses a tensor that is not this one.
             steps.append(Split(Pattern(exact_pattern(target)), into, self.axis, sizes))
         return steps
 
 
 STEPS: tuple[type[Step], ...] = (Rename, Drop, Transpose, Reshape, CastTo, Split, Concat)
-"""One for each verb, in the order of the documentation."""
-
-DTYPE_NAMES = {dtype.name: dtype for dtype in DTYPES.values()}
-"""Dtypes as a plan names them."""
+"""One class for each verb, in the order of the documentation."""
 
 
-def _renamed(claims: Claims, names: Mapping[str, str]) -> Iterator[Event]:
-    """What giving new names does."""
-    for name, new in names.items():
-        yield Event(((name, claims[name]),), ((new, claims[name]),))
-
-
-def _transformed(
-    pattern: Pattern, claims: Claims, transform: Callable[[Expression], Expression], report: Report
-) -> Iterator[Event]:
-    """What a transformation makes of the tensors a pattern is found in, under their names."""
-    for name in pattern.found_in(claims):
-        made = before = claims[name]
-        try:
-            made = transform(before)
-        except PlanError as error:
-            report(error, [name])
-        yield Event(((name, before),), ((name, made),))
-
-
-def _names_back(events: Sequence[Event]) -> list[Step]:
-    """The table that takes back a renaming."""
-    pairs = ((event.made[0][0], event.taken[0][0]) for event in events)
-    back = {new: old for new, old in pairs if new != old}
-    return [RenameTable(back)] if back else []
+def _patterns_back(pattern: Pattern, changes: Changes, olds: Sequence[object]) -> list[Pattern]:
+    """Return the patterns of the steps that give old values back, one step if all values are the same."""
+    if len(set(olds)) == 1:
+        return [pattern]
+    return [Pattern(exact_pattern(name)) for name in changes.taken]
 
 
 def _by_numbers(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Sorts names by the numbers in them."""
-    # Leading zeros aside, a number of more digits is larger; int() refuses very long ones.
+    """Return a sort key that compares names by the numbers in them."""
+    # Without leading zeros, the number with more digits is larger; int() refuses very long ones.
     numbers = (digits.lstrip("0") for digits in _NUMBER.findall(name))
     return [(len(digits), digits) for digits in numbers], name
 
 
-def _listed(events: Sequence[Event]) -> str:
-    return named([name for event in events for name, _ in event.taken])
-
-
-def named(names: Sequence[str]) -> str:
-    """Return names as a message has them: not all of many."""
-    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
 def _gap(names: Sequence[str]) -> str | None:
-    """What is missing between names of which one number counts up; None where nothing is, or none does."""
+    """Return what is missing among names in which one number counts up, None if nothing is or none does."""
+    # Of the numbers in names like layer_2/part_7_of_12 exactly one should differ from name to name; only then
+    # can a hole in it be told from a choice of the writer.
     numbers = [[int(digits[:_DIGITS]) for digits in _NUMBER.findall(name)] for name in names]
     if len({len(each) for each in numbers}) != 1:
         return None

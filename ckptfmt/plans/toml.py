@@ -1,4 +1,4 @@
-r"""The text of a plan: TOML.
+r"""Plans as TOML: the text of a plan file, parsed and written.
 
 ::
 
@@ -6,7 +6,7 @@ r"""The text of a plan: TOML.
     rest = "keep"                               # what no step has touched: keep (default), drop or error
 
     [[step]]
-    rename = '^bert/encoder/layer_(\d+)/'       # a regular expression, replaced wherever it is found
+    rename = '^bert/encoder/layer_(\d+)/'       # a regular expression; all its matches are replaced
     to = 'encoder/\1/'
     [[step]]
     [step.rename]                               # or a table of exact names, old = new
@@ -15,7 +15,7 @@ r"""The text of a plan: TOML.
     drop = '/Adam(_1)?$'
     [[step]]
     transpose = '/kernel$'
-    axes = [1, 0]                               # reversed where left out
+    axes = [1, 0]                               # without axes: reversed
     [[step]]
     reshape = '/attention/query/kernel$'
     shape = [-1, 12, 64]
@@ -26,11 +26,14 @@ r"""The text of a plan: TOML.
     split = '^(.*)/qkv$'                        # matches the whole name
     into = ['\1/q', '\1/k', '\1/v']
     axis = -1
-    sizes = [64, 64, 64]                        # equal parts where left out
+    sizes = [64, 64, 64]                        # without sizes: equal parts
     [[step]]
     concat = ['^(.*)/q$', '^(.*)/k$']           # each matches the whole name of one part; a single
     into = '\1/qk'                              # pattern matches all, ordered by their numbers
     axis = -1
+
+Every key is checked for its type and every step for sense, so that errors name the step and suggest what was
+meant. What fits the tensors of a checkpoint is for :meth:`Plan.lint` to say.
 """
 
 from __future__ import annotations
@@ -39,38 +42,37 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeGuard, get_args
+from typing import Any, NamedTuple, TypeGuard, get_args
 
-from ckptfmt.dtypes import DType
+from ckptfmt.dtypes import BY_NAME, DType
 from ckptfmt.errors import MissingDependencyError, PlanError
-from ckptfmt.plans.expressions import Place
+from ckptfmt.plans.expressions import StepPlace
+from ckptfmt.plans.pattern import Pattern
+from ckptfmt.plans.state import Rest
 from ckptfmt.plans.steps import (
-    DTYPE_NAMES,
     STEPS,
     CastTo,
     Concat,
     Drop,
-    Pattern,
     Rename,
     RenameTable,
     Reshape,
     Split,
     Step,
     Transpose,
-    named,
 )
+from ckptfmt.text.closest import closest_names, did_you_mean
+from ckptfmt.text.quoting import listed, shortened
 
 VERSION = 1
 """The version of plans read and written here."""
-
-Rest: TypeAlias = Literal["keep", "drop", "error"]
 
 _REST = get_args(Rest)
 _KEYS = ("version", "rest", "step")
 
 
 class PlanText(NamedTuple):
-    """What the text of a plan says."""
+    """What the text of a plan holds."""
 
     steps: tuple[Step, ...]
     rest: Rest = "keep"
@@ -80,8 +82,8 @@ class PlanText(NamedTuple):
 # --- writing ---------------------------------------------------------------------------------------------
 
 
-def written(plan: PlanText, file: str | None = None) -> str:
-    """Return the text of a plan; PlanError, about ``file``, where its names are not UTF-8."""
+def format_plan(plan: PlanText, file: str | None = None) -> str:
+    """Return the text of a plan; PlanError, about ``file``, if a name is not UTF-8."""
     lines = [f"version = {VERSION}"]
     if plan.rest != "keep":
         lines.append(f'rest = "{plan.rest}"')
@@ -90,8 +92,8 @@ def written(plan: PlanText, file: str | None = None) -> str:
         if isinstance(step, RenameTable):
             lines.append("[step.rename]")
             for old, new in step.names.items():
-                behind = " ".join(_comment_lines(step.comments.get(old, "").replace("\n", " ")))
-                lines.append(f"{_basic(old)} = {_basic(new)}{'  ' if behind else ''}{behind}")
+                comment = " ".join(_comment_lines(step.comments.get(old, "").replace("\n", " ")))
+                lines.append(f"{_basic(old)} = {_basic(new)}{'  ' if comment else ''}{comment}")
         else:
             lines += [f"{key} = {_value(value)}" for key, value in step.fields().items()]
     if plan.comment:
@@ -101,17 +103,17 @@ def written(plan: PlanText, file: str | None = None) -> str:
         text.encode()
     except UnicodeEncodeError:
         odd = [part for part in _texts(plan.steps) if part and not is_writable(part)]
-        raise PlanError(f"names that are not UTF-8 cannot be written: {named(odd)}", file=file) from None
+        raise PlanError(f"names that are not UTF-8 cannot be written: {listed(odd)}", file=file) from None
     return text
 
 
 def is_writable(name: str) -> bool:
-    """Whether a plan can name a tensor: TOML is UTF-8, and an empty name is none."""
+    """Return whether a plan can have a name for a tensor: TOML is UTF-8, and no new name is empty."""
     return bool(name) and not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _texts(steps: Iterable[Step]) -> Iterator[str]:
-    """Every name, pattern and replacement in them."""
+    """Yield every name, pattern and template of some steps."""
     for step in steps:
         if isinstance(step, RenameTable):
             yield from (text for pair in step.names.items() for text in pair)
@@ -133,12 +135,12 @@ _ESCAPES = {
 
 
 def _basic(text: str) -> str:
-    """A string with escapes."""
+    """Return a TOML string with escapes."""
     return f'"{text.translate(_ESCAPES)}"'
 
 
 def _literal(text: str) -> str:
-    """A string without escapes, as patterns are best read, where it can be one."""
+    """Return a TOML string without escapes, in which patterns are readable, if the text allows it."""
     plain = "'" not in text and not any(ord(char) < 0x20 or ord(char) == 0x7F for char in text)
     return f"'{text}'" if plain else _basic(text)
 
@@ -150,7 +152,7 @@ def _value(value: object) -> str:
 
 
 def _comment_lines(comment: str) -> list[str]:
-    """Text as comments, in which TOML has no control characters."""
+    """Return text as comment lines, with escapes for the control characters that TOML forbids there."""
     lines = comment.split("\n") if comment else []
     return [f"# {''.join(map(_in_comment, line))}".rstrip() for line in lines]
 
@@ -165,14 +167,14 @@ def _in_comment(char: str) -> str:
 # --- reading ---------------------------------------------------------------------------------------------
 
 
-def parsed(text: str, file: str | None = None) -> PlanText:
-    """Return what the text of a plan says; errors as of :func:`ckptfmt.parse_plan`."""
+def parse_plan(text: str, file: str | None = None) -> PlanText:
+    """Return what the text of a plan holds; raises as :meth:`Plan.parse` does."""
     try:
         document = _toml().loads(text.replace("\r\n", "\n"))
     except (ValueError, RecursionError) as error:
-        # ValueError: also a number of more digits than int() takes.
-        raise PlanError(f"no TOML: {str(error) or type(error).__name__}", file=file) from error
-    place = Place(file)
+        # ValueError covers TOMLDecodeError, and numbers with more digits than int() accepts.
+        raise PlanError(f"not TOML: {str(error) or type(error).__name__}", file=file) from error
+    place = StepPlace(file)
     _check_keys(document, _KEYS, "a plan", place)
     version = document.get("version")
     if type(version) is not int or version != VERSION:
@@ -183,12 +185,12 @@ def parsed(text: str, file: str | None = None) -> PlanText:
     tables = document.get("step", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise place.error(f"step: got {_shown(tables)}, want tables, each headed [[step]]")
-    steps = tuple(_parse_step(table, Place(file, number)) for number, table in enumerate(tables, 1))
+    steps = tuple(_parse_step(table, StepPlace(file, number)) for number, table in enumerate(tables, 1))
     return PlanText(steps, rest)
 
 
 def _toml() -> Any:  # noqa: ANN401  (the module tomllib or tomli)
-    """The module that reads TOML."""
+    """Return the module that reads TOML."""
     for module in ("tomllib", "tomli"):
         with suppress(ModuleNotFoundError):
             return importlib.import_module(module)
@@ -198,7 +200,7 @@ def _toml() -> Any:  # noqa: ANN401  (the module tomllib or tomli)
 _VERBS = {kind.verb: kind for kind in STEPS}
 
 
-def _parse_step(table: Mapping[str, object], place: Place) -> Step:
+def _parse_step(table: Mapping[str, object], place: StepPlace) -> Step:
     verbs = [verb for verb in _VERBS if verb in table]
     if len(verbs) != 1:
         known = (*_VERBS, *(key for kind in STEPS for key in kind.keys))
@@ -219,10 +221,10 @@ def _parse_step(table: Mapping[str, object], place: Place) -> Step:
 
 @dataclass(frozen=True)
 class _Fields:
-    """The keys of a step, each of the type it must be of."""
+    """The keys of a step, each returned as the type it must have."""
 
     table: Mapping[str, object]
-    place: Place
+    place: StepPlace
 
     def get(self, key: str) -> object:
         if key not in self.table:
@@ -259,10 +261,10 @@ class _Fields:
 
     def dtype(self, key: str) -> DType:
         name = self.text(key)
-        if name not in DTYPE_NAMES:
-            hint = _hint(name, DTYPE_NAMES)
+        if name not in BY_NAME:
+            hint = _hint(name, BY_NAME)
             raise self.place.error(f"{key}: got {name!r}, want the name of a dtype, as 'float32'{hint}")
-        return DTYPE_NAMES[name]
+        return BY_NAME[name]
 
     def names(self, key: str) -> dict[str, str]:
         value = self.get(key)
@@ -281,7 +283,7 @@ class _Fields:
 
 
 def _is_integer(value: object) -> TypeGuard[int]:
-    """Whether a value is an integer of 64 bits, as TOML has them; hexadecimal ones are parsed at any size."""
+    """Return whether a value is an integer of 64 bits, as TOML has them; tomllib parses larger ones too."""
     return type(value) is int and -(1 << 63) <= value < 1 << 63
 
 
@@ -306,7 +308,7 @@ _PARSERS: Mapping[str, Callable[[_Fields], Step]] = {
 }
 
 
-def _check_keys(table: Mapping[str, object], known: Iterable[str], what: str, place: Place) -> None:
+def _check_keys(table: Mapping[str, object], known: Iterable[str], what: str, place: StepPlace) -> None:
     known = tuple(known)
     for key in table:
         if key not in known:
@@ -315,11 +317,8 @@ def _check_keys(table: Mapping[str, object], known: Iterable[str], what: str, pl
 
 
 def _hint(got: object, known: Iterable[str]) -> str:
-    """What a mistyped word may have been meant for."""
-    import difflib  # only errors need it
-
-    close = difflib.get_close_matches(got[:100], list(known), n=1) if isinstance(got, str) else []
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """Return a suggestion for a mistyped word, as the end of a message."""
+    return did_you_mean(closest_names(got, known, count=1)) if isinstance(got, str) else ""
 
 
 def _any_of(words: Sequence[str]) -> str:
@@ -327,10 +326,10 @@ def _any_of(words: Sequence[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value of a file in a message, not all of a long one."""
+    """Return a value of the file as messages show it."""
     try:
         text = "none" if value is None else repr(value)
     except (ValueError, RecursionError):
-        # An integer of more digits than Python writes, tables within tables.
+        # An integer with more digits than Python prints, or tables nested too deep.
         text = f"a large {type(value).__name__}"
-    return text if len(text) <= 100 else f"{text[:100]}…"
+    return shortened(text, 100)

@@ -39,7 +39,7 @@ from ckptfmt.errors import GraphError, NameConflictError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.plans.expressions import Expression, Reading, Stored
-from ckptfmt.plans.plan import Plan, read_plan
+from ckptfmt.plans.plan import Plan
 from ckptfmt.tensors import renaming
 from ckptfmt.tensors.mapping import TensorMapping, check_name
 from ckptfmt.tensors.renaming import Rule
@@ -220,7 +220,7 @@ class Tensors(TensorMapping):
         NameConflictError
             Several tensors would get one name.
         """
-        return PlanView(self, plan if isinstance(plan, Plan) else read_plan(plan))
+        return PlanView(self, plan if isinstance(plan, Plan) else Plan.read(plan))
 
 
 class _Derived(Tensors):

@@ -80,7 +80,7 @@ def test_a_plan_is_proposed_that_makes_it_match(model: str, tmp_path: Path) -> N
     assert result.exit_code == 1
     assert "2 of 2 proposed" in result.stderr
     with ckptfmt.open(model) as checkpoint:
-        assert ckptfmt.match(checkpoint.apply(ckptfmt.read_plan(plan)), other).ok
+        assert ckptfmt.match(checkpoint.apply(ckptfmt.Plan.read(plan)), other).ok
 
 
 def test_a_proposed_plan_replaces_a_file_only_with_overwrite(model: str, tmp_path: Path) -> None:

@@ -101,8 +101,8 @@ def test_the_inverse_is_written_and_undoes_the_plan(model: str, plan: Path, tmp_
     result = run("plan", model, plan, "--invert", out)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, f"{out}: written")
     with ckptfmt.open(model) as checkpoint:
-        view = checkpoint.apply(ckptfmt.read_plan(plan))
-        back = view.apply(ckptfmt.read_plan(out))
+        view = checkpoint.apply(ckptfmt.Plan.read(plan))
+        back = view.apply(ckptfmt.Plan.read(out))
         assert list(back) == list(checkpoint)
         for name, array in checkpoint.items():
             assert back[name].tobytes() == array.tobytes()

@@ -30,7 +30,7 @@ def write(path: Path, shapes: dict[str, Any]) -> str:
 def check_round_trip(stored: str, expected: dict[str, Any]) -> tuple[ckptfmt.Match, ckptfmt.Match]:
     """Match, apply the plan as its TOML says, and match again: all that was proposed does."""
     before = ckptfmt.match(stored, expected)
-    plan = ckptfmt.parse_plan(before.propose().to_toml())
+    plan = ckptfmt.Plan.parse(before.propose().to_toml())
     assert plan == before.propose()
     with ckptfmt.open(stored) as checkpoint:
         after = ckptfmt.match(checkpoint.apply(plan), expected)
@@ -128,7 +128,7 @@ def test_what_is_in_the_way_of_a_new_name_is_dropped(tmp_path: Path) -> None:
     # As two object graphs are paired that have other keys for the same object.
     match = ckptfmt.Match({"b": "a"}, unused=["b"], stored=specs, wanted={"b": specs["a"]})
     with ckptfmt.open(stored) as checkpoint:
-        view = checkpoint.apply(ckptfmt.parse_plan(match.propose().to_toml()))
+        view = checkpoint.apply(ckptfmt.Plan.parse(match.propose().to_toml()))
         assert {name: entry.shape for name, entry in view.entries.items()} == {"b": (3, 7)}
 
 

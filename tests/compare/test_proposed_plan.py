@@ -9,7 +9,7 @@ import numpy as np
 import ckptfmt
 from ckptfmt.compare.propose import Proposal
 from ckptfmt.compare.proposed_plan import plan_of
-from ckptfmt.plans.plan import parse_plan
+from ckptfmt.plans.plan import Plan
 from ckptfmt.tensors.restore import RestoreReport
 from tests.support.table_writer import write_bundle
 
@@ -18,7 +18,7 @@ def test_one_tensor_that_is_wanted_twice_gets_the_first_name() -> None:
     plan = plan_of(
         RestoreReport({"left": "shared", "right": "shared", "same": "same"}), ["shared", "same"], ()
     )
-    assert parse_plan(plan.to_toml()).steps == plan.steps
+    assert Plan.parse(plan.to_toml()).steps == plan.steps
     (step,) = plan.steps
     assert step.fields() == {"rename": {"shared": "left"}}
     assert "'shared' as 'right'" in plan.comment
@@ -28,7 +28,7 @@ def test_names_that_toml_cannot_have_are_left_out_and_said() -> None:
     report = RestoreReport({"a": "x\udc80", "b\udcff": "y", "c": "z"})
     plan = plan_of(report, ["x\udc80", "y", "z"], ())
     text = plan.to_toml()
-    (step,) = parse_plan(text).steps
+    (step,) = Plan.parse(text).steps
     assert step.fields() == {"rename": {"z": "c"}}
     assert r"'x\udc80' as 'a'" in text
     assert r"'y' as 'b\udcff'" in text

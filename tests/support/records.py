@@ -1,4 +1,4 @@
-"""Records made and read by tests."""
+"""Records and files of them, made byte by byte."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ HELLO = bytes.fromhex("0500000000000000 eab2043e 68656c6c6f bb1f1c19")
 
 
 def frame(data: bytes) -> bytes:
-    """Return a record as it is stored: its header, the data and the checksum of the data."""
+    """A record."""
     head, foot = encode_frame(data)
     return head + data + foot
 
 
 def claim(length: int) -> bytes:
-    """Return the header of a record that claims this length, with a valid checksum."""
+    """A header whose checksum matches, of a record that need not follow."""
     head = struct.pack("<Q", length)
     return head + struct.pack("<I", mask(crc32c(head)))
 
 
 def write(path: Path, content: bytes) -> Path:
-    """Write a file and return its path."""
     path.write_bytes(content)
     return path
 
 
 def read(path: Path, **options: object) -> tuple[list[bytes], ckptfmt.Records]:
-    """Return the data of all records, and the records; warnings of damage are ignored."""
+    """The data of all records, read without warnings of damage, and what they were read with."""
     records = ckptfmt.open_records(path, **options)  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamageWarning)

@@ -515,7 +515,7 @@ def test_a_plan_is_a_view_that_reads_as_any_other(tmp_path: Path, ckpt: Checkpoi
 
 
 def test_a_plan_that_does_not_fit_is_an_error_where_the_tensor_is_read(ckpt: Checkpoint) -> None:
-    plan = ckptfmt.parse_plan("version = 1\n[[step]]\nreshape = '^b/w$'\nshape = [3]\n")
+    plan = ckptfmt.Plan.parse("version = 1\n[[step]]\nreshape = '^b/w$'\nshape = [3]\n")
     view = ckpt.apply(plan)
     assert view["a/b"].tolist() == ckpt["a/b"].tolist()
     for read in (lambda: view["b/w"], lambda: view.entries["b/w"], lambda: view.slice("b/w")[0]):
@@ -530,7 +530,7 @@ def test_parts_of_a_damaged_tensor_are_no_values_of_a_plan(tmp_path: Path) -> No
     content[5] ^= 0x40
     data.write_bytes(content)
     split = "version = 1\n[[step]]\nsplit = 'qkv'\ninto = ['q', 'k', 'v']\naxis = 1"
-    with ckpt.apply(ckptfmt.parse_plan(split)) as view:
+    with ckpt.apply(ckptfmt.Plan.parse(split)) as view:
         for name in view:
             with pytest.raises(errors.ChecksumError, match="'qkv'"):
                 view[name]
@@ -591,8 +591,8 @@ def test_parts_of_what_a_plan_makes_are_read_as_parts(tmp_path: Path, verify: bo
     path = write_bundle(tmp_path / "c", {"w": array})
     names = ", ".join(f"'w{i}'" for i in range(100))
     split = f"[[step]]\nsplit = '^w$'\ninto = [{names}]\naxis = 0"
-    first = ckptfmt.parse_plan("version = 1\n[[step]]\ncast = 'w'\ndtype = 'int64'")
-    second = ckptfmt.parse_plan(f"version = 1\n[[step]]\nreshape = 'w'\nshape = [100, 4]\n{split}")
+    first = ckptfmt.Plan.parse("version = 1\n[[step]]\ncast = 'w'\ndtype = 'int64'")
+    second = ckptfmt.Plan.parse(f"version = 1\n[[step]]\nreshape = 'w'\nshape = [100, 4]\n{split}")
     with ckptfmt.open(path, verify=verify) as ckpt:
         asked: list[Any] = []
         read = ckpt._region
@@ -602,6 +602,6 @@ def test_parts_of_what_a_plan_makes_are_read_as_parts(tmp_path: Path, verify: bo
         for i in range(100):
             np.testing.assert_array_equal(made[f"w{i}"], array.reshape(100, 4)[i : i + 1])
         asked.clear()
-        parts = ckpt.apply(first).apply(ckptfmt.parse_plan(f"version = 1\n{split}"))
+        parts = ckpt.apply(first).apply(ckptfmt.Plan.parse(f"version = 1\n{split}"))
         np.testing.assert_array_equal(parts["w3"], array[6:8])
         assert asked == [((6, 8), (0, 2))]

@@ -17,7 +17,8 @@ from ckptfmt.cli.options import json_option, overwrite_option, path_argument
 from ckptfmt.cli.render.output import note, on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, draw_table
 from ckptfmt.cli.render.text import count_text, escape
-from ckptfmt.plans.plan import Fate, Finding
+from ckptfmt.plans.lint import Finding
+from ckptfmt.plans.plan import Fate
 from ckptfmt.storage.output import check_target
 
 _NOTHING = "-"
@@ -66,7 +67,7 @@ def command(path: str, plan_path: str, inverse_path: str | None, overwrite: bool
     """
     if overwrite and inverse_path is None:
         raise click.UsageError("--overwrite goes with --invert")
-    plan = ckptfmt.read_plan(plan_path)
+    plan = ckptfmt.Plan.read(plan_path)
     if inverse_path is not None:
         check_target(inverse_path, overwrite=overwrite)  # before anything is shown
     with ckptfmt.open(path) as checkpoint:

@@ -1,0 +1,94 @@
+"""Applying steps one by one: what each changes, and the tensors that there are after it."""
+
+from __future__ import annotations
+
+from ckptfmt.errors import CkptfmtError
+from ckptfmt.plans.expressions import StepPlace, Stored
+from ckptfmt.plans.pattern import Pattern
+from ckptfmt.plans.state import PlanState, Rest
+from ckptfmt.plans.steps import Change, Changes, Concat, Drop, Rename, RenameTable, Split, Step, Transpose
+
+NAMES = ["a", "b", "c", "d"]
+
+
+def state_after(*steps: Step, rest: Rest = "keep") -> tuple[PlanState, list[Changes], list[str]]:
+    errors: list[str] = []
+
+    def keep(error: CkptfmtError, names: object) -> None:
+        errors.append(f"{error} {names}")
+
+    state = PlanState(NAMES, rest, keep)
+    changes = [state.apply(step, StepPlace("p.toml", number)) for number, step in enumerate(steps, 1)]
+    return state, changes, errors
+
+
+def test_a_rename_takes_and_makes_the_same_tensors() -> None:
+    state, (changes,), errors = state_after(Rename(Pattern("^[ab]$"), r"n/\g<0>"))
+    assert list(changes) == [
+        Change((("a", Stored("a")),), (("n/a", Stored("a")),)),
+        Change((("b", Stored("b")),), (("n/b", Stored("b")),)),
+    ]
+    assert list(state.kept()) == ["n/a", "n/b", "c", "d"]
+    assert state.leftovers() == ["c", "d"]
+    assert errors == []
+
+
+def test_a_drop_makes_nothing() -> None:
+    state, (changes,), _ = state_after(Drop(Pattern("[bc]")))
+    assert [(len(change.taken), len(change.made)) for change in changes] == [(1, 0)] * 2
+    assert state.dropped == [Stored("b"), Stored("c")]
+    assert list(state.kept()) == ["a", "d"]
+
+
+def test_changes_given_one_by_one_are_told_one_by_one() -> None:
+    given = [
+        Change((("a", Stored("a")),), (("x", Stored("a")), ("y", Stored("a")))),
+        Change((("b", Stored("b")), ("c", Stored("c"))), (("z", Stored("b")),)),
+        Change((("d", Stored("d")),), ()),
+    ]
+    assert list(Changes.of(given)) == given
+
+
+def test_names_can_be_passed_round() -> None:
+    table = {"a": "b", "b": "c", "c": "a"}
+    state, _, errors = state_after(RenameTable(table))
+    assert {name: made.sources for name, made in state.current.items()} == {
+        "d": ("d",), "b": ("a",), "c": ("b",), "a": ("c",),
+    }  # fmt: skip
+    assert list(state.kept()) == ["b", "c", "a", "d"]
+    assert errors == []
+
+
+def test_parts_stand_where_the_whole_stood_and_a_concat_where_its_first_part_did() -> None:
+    steps: list[Step] = [
+        Split(Pattern("b"), ("z", "y", "x"), 0),
+        Split(Pattern("y"), ("y1", "y2"), 0),
+        Concat((Pattern("d"), Pattern("x")), "joined", 0),
+    ]
+    state, _, _ = state_after(*steps[:2])
+    assert list(state.kept()) == ["a", "z", "y1", "y2", "x", "c", "d"]
+    state, _, _ = state_after(*steps)
+    assert list(state.kept()) == ["a", "z", "y1", "y2", "joined", "c"]
+
+
+def test_a_name_that_two_would_get_is_reported_with_both() -> None:
+    state, _, (error,) = state_after(RenameTable({"a": "n", "b": "n", "c": "d"}))
+    assert error == (
+        "p.toml: step 1: several tensors would get one name: 'n' by 'a', 'b', 'd' by 'd', 'c' ['n', 'd']"
+    )
+    assert state.clashing == [("n", Stored("b")), ("d", Stored("c"))]
+    assert {name: made.sources for name, made in state.current.items()} == {"n": ("a",), "d": ("d",)}
+
+
+def test_an_empty_name_is_reported_and_the_step_goes_on() -> None:
+    state, _, (error,) = state_after(RenameTable({"a": "", "b": "n"}))
+    assert error == "p.toml: step 1: new name of 'a': got an empty one ['a']"
+    assert list(state.kept()) == ["n", "c", "d"]
+
+
+def test_only_what_no_step_has_touched_gives_way() -> None:
+    state, _, errors = state_after(RenameTable({"a": "b"}), rest="drop")
+    assert (errors, list(state.kept()), state.leftovers()) == ([], ["b"], ["b", "c", "d"])
+    state, _, errors = state_after(Transpose(Pattern("b")), RenameTable({"a": "b"}), rest="drop")
+    assert len(errors) == 1
+    assert list(state.kept()) == ["b"]
