@@ -11,10 +11,12 @@ import math
 from enum import IntEnum
 
 from ckptfmt.arrays.tensor_proto import to_array
-from ckptfmt.dtypes import DTYPES
+from ckptfmt.dtypes import DTYPES, as_dtype
 from ckptfmt.errors import CkptfmtError
-from ckptfmt.events.scalars.template import FLOAT
 from ckptfmt.proto import messages
+
+FLOAT = as_dtype("float32").code
+"""The dtype of scalars, as messages have it."""
 
 KINDS = ("scalars", "histograms", "images", "audio", "text", "tensors")
 """What a tag may be of, and where its values are found."""

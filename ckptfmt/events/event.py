@@ -79,8 +79,7 @@ def decode_some(
 def _fault(record: bytes, file: str, offset: int) -> CorruptError:
     """What is wrong with a record that is no event."""
     try:
-        parse_message(messages.Event, record, file)
+        parse_message(messages.Event, record, file, offset)
     except CorruptError as damaged:
-        damaged.offset = offset
         return damaged
     return CorruptError("not a tensorflow.Event message", file=file, offset=offset)

@@ -17,7 +17,7 @@ from ckptfmt.errors import (
     PathNotFoundError,
 )
 from ckptfmt.events.event import decode_events
-from ckptfmt.events.place import read_head
+from ckptfmt.events.store import read_head
 from ckptfmt.filetype.kinds import Holds
 from ckptfmt.filetype.refusal import refusal
 from ckptfmt.proto import messages

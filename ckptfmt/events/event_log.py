@@ -12,9 +12,9 @@ import numpy as np
 from ckptfmt.arrays.tensor_proto import to_array
 from ckptfmt.errors import CkptfmtError, NameNotFoundError
 from ckptfmt.events import export
-from ckptfmt.events.classify import HPARAMS, KINDS, What, kind_of_value, what_of
+from ckptfmt.events.classify import FLOAT, HPARAMS, KINDS, What, kind_of_value, what_of
 from ckptfmt.events.event import Other, SessionLog
-from ckptfmt.events.gather import Run
+from ckptfmt.events.gather import GatheredRun
 from ckptfmt.events.hparams import HParams, decode_hparams
 from ckptfmt.events.media import (
     Audio,
@@ -26,10 +26,9 @@ from ckptfmt.events.media import (
     strings_of,
     texts_of,
 )
-from ckptfmt.events.place import Store
 from ckptfmt.events.run_metadata import RunMetadata
-from ckptfmt.events.scalars.template import FLOAT
 from ckptfmt.events.series import Scalars, Series, Tags
+from ckptfmt.events.store import EventStore
 from ckptfmt.events.tag_table import Values
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
@@ -61,7 +60,7 @@ class EventLog:
     ) -> None:
         self.path = path
         """The path that was opened."""
-        self._run = Run(path, files, fs, verify=verify, strict=strict, limit=limit)
+        self._run = GatheredRun(path, files, fs, verify=verify, strict=strict, limit=limit)
         self._views: dict[str, Any] = {}
         """What was made of all that is gathered, by its name."""
         self._generation = -1
@@ -357,7 +356,7 @@ class EventLog:
         """The graphs that were logged, as :func:`ckptfmt.read_graph` has them; CorruptError if damaged."""
 
         def read(_: Other, event: messages.Event, name: str) -> Graph:
-            return Graph(parse_message(messages.GraphDef, event.graph_def, name), name)
+            return Graph(parse_message(messages.GraphDef, event.graph_def, None), name)
 
         return [graph for _, graph in self._of("graph_def", read)]
 
@@ -366,7 +365,7 @@ class EventLog:
         """The meta graphs that were logged, as :func:`ckptfmt.read_meta_graph` returns them."""
 
         def read(_: Other, event: messages.Event, name: str) -> MetaGraph:
-            return MetaGraph(parse_message(messages.MetaGraphDef, event.meta_graph_def, name), name)
+            return MetaGraph(parse_message(messages.MetaGraphDef, event.meta_graph_def, None), name)
 
         return [graph for _, graph in self._of("meta_graph_def", read)]
 
@@ -377,7 +376,7 @@ class EventLog:
         def read(other: Other, event: messages.Event, name: str) -> RunMetadata:
             logged = event.tagged_run_metadata
             data = logged.run_metadata
-            message = parse_message(messages.RunMetadata, data, name)
+            message = parse_message(messages.RunMetadata, data, None)
             return RunMetadata(logged.tag, other.step, other.wall_time, data, message)
 
         found = self._of("tagged_run_metadata", read)
@@ -423,7 +422,7 @@ class EventLog:
 
 
 def _read_value(
-    store: Store, values: Values, number: int, what: str, read: Callable[[messages.Summary.Value], T]
+    store: EventStore, values: Values, number: int, what: str, read: Callable[[messages.Summary.Value], T]
 ) -> T:
     """Read a value again; an error says where it is."""
     place = int(values.places[number])
@@ -440,7 +439,7 @@ def _read_value(
         raise store.at(error, place, what) from error.__cause__
 
 
-def _read_other(store: Store, other: Other, read: Callable[[Other, messages.Event, str], T]) -> T:
+def _read_other(store: EventStore, other: Other, read: Callable[[Other, messages.Event, str], T]) -> T:
     """Read an event again; an error says where it is."""
     try:
         return read(other, store.event(other.place, other.size), store.name(other.place))
@@ -464,4 +463,4 @@ def _tensor_of(value: messages.Summary.Value) -> np.ndarray:
 def _run_metadata_of(value: messages.Summary.Value) -> tuple[bytes, messages.RunMetadata]:
     """The message that a tensor of strings holds first, as bytes too."""
     data = b"".join(strings_of(value, "run metadata").reshape(-1)[:1].tolist())
-    return data, parse_message(messages.RunMetadata, data, "")
+    return data, parse_message(messages.RunMetadata, data, None)

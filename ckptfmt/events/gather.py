@@ -10,9 +10,10 @@ from ckptfmt.errors import CkptfmtError, LimitError, PathNotFoundError
 from ckptfmt.events.event import Other, decode_some
 from ckptfmt.events.event_file import EventFile
 from ckptfmt.events.find import event_files
-from ckptfmt.events.place import MAX_FILES, Store, place_of
+from ckptfmt.events.location import MAX_FILES, pack
 from ckptfmt.events.scalars.decoder import ScalarDecoder
-from ckptfmt.events.tag_table import ROW_SIZE, Summaries
+from ckptfmt.events.store import EventStore
+from ckptfmt.events.tag_table import ROW_SIZE, TagTable
 from ckptfmt.proto import messages
 from ckptfmt.record.reader import Batch, Record, RecordReader
 from ckptfmt.record.records import Patience
@@ -33,7 +34,7 @@ _READ_AGAIN = ("graph_def", "meta_graph_def", "tagged_run_metadata", "session_lo
 """Events that are not of summaries and that can be asked for."""
 
 
-class Run:
+class GatheredRun:
     """The event files of a run, and what was gathered of them."""
 
     def __init__(
@@ -54,8 +55,8 @@ class Run:
         self.names = names
         self.files: list[EventFile] = []
         files = self.files
-        self.store = Store(names, lambda number: files[number].head, self._fs, verify=self._verify)
-        self.summaries = Summaries()
+        self.store = EventStore(names, lambda number: files[number].head, self._fs, verify=self._verify)
+        self.summaries = TagTable()
         self.others: list[Other] = []
         self.version = self.writer = ""
         self._decoder = ScalarDecoder(verify=self._verify)
@@ -201,7 +202,7 @@ class Run:
                 faults[number] = event
                 continue
             size = int(batch.sizes[number])
-            place = place_of(file, batch.base + int(borders[number]))
+            place = pack(file, batch.base + int(borders[number]))
             is_kept = self._take_event(event, place, size)
             if is_compressed:
                 memory += ROW_SIZE * len(event.summary.value)

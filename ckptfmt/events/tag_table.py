@@ -1,24 +1,25 @@
-"""Summaries: what event files say under each tag, gathered as they are read.
+"""The table of tags: what event files say under each tag, gathered as they are read.
 
-Each value is a row of a table: where it was read, its step and wall time, and its number where it is one; all
-else is read when it is asked for. What was gathered lies in the order in which it was read, scalars of one
-form together. When a tag is asked for it is sorted, by tags and then by places, and a tag is a slice of it.
+Each value is a row: where it was read, its step and wall time, and its number if it is one; everything else
+is read when it is asked for. Rows are gathered in the order in which they are read, scalars of one template
+together. When a tag is asked for, they are sorted by tags and then by location, and a tag is a slice of them.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ckptfmt.events.classify import KEPT, What, code_of, number_in
-from ckptfmt.events.place import place_of
-from ckptfmt.events.scalars.decoder import Columns, Layouts
+from ckptfmt.events.location import pack
+from ckptfmt.events.scalars.cache import KnownTemplate
+from ckptfmt.events.scalars.decoder import ScalarColumns
 from ckptfmt.proto import messages
 
 MERGED_FROM = 4
@@ -67,13 +68,13 @@ class Values(NamedTuple):
     sizes: np.ndarray
     """Bytes of its record (uint32)."""
     places: np.ndarray
-    """The place of its record (int64)."""
+    """The location of its record: :func:`ckptfmt.events.location.pack` (int64)."""
     steps: np.ndarray
     """Its step (int64)."""
     wall_times: np.ndarray
     """When it was written, in seconds since 1970 (float64)."""
     scalars: np.ndarray
-    """Its number, where it is one (float32, or float64 where one of them is of another dtype)."""
+    """Its number if it is one (float32, or float64 if one of them is of another dtype)."""
 
     def select(self, rows: np.ndarray) -> Values:
         """Return some of them."""
@@ -81,14 +82,63 @@ class Values(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Rows as they were gathered: the columns of :class:`Values`, or what is the same in all rows."""
+    """Rows as they were gathered: the columns of :class:`Values`, or one number that all rows have."""
 
     tags: np.ndarray | int
-    values: tuple[np.ndarray | int, ...]
+    codes: np.ndarray | int
+    numbers: np.ndarray | int
+    sizes: np.ndarray
+    places: np.ndarray
+    steps: np.ndarray
+    wall_times: np.ndarray
+    scalars: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """A sort key: by tag if all rows have one, and by the location of the first row."""
+        return self.tags if isinstance(self.tags, int) else -1, int(self.places[0])
+
+
+_DTYPES: Mapping[str, type[np.generic]] = {
+    "codes": np.int8,
+    "numbers": np.int32,
+    "sizes": np.uint32,
+    "places": np.int64,
+    "steps": np.int64,
+    "wall_times": np.float64,
+    "scalars": np.float32,
+}
+"""Types of the columns of :class:`Values`."""
+
+
+class _Pending:
+    """Values that came one by one, column by column; typed arrays take a tenth of what lists would."""
+
+    def __init__(self) -> None:
+        self.tags = array("i")
+        self.codes = array("b")
+        self.numbers = array("i")
+        self.sizes = array("I")
+        self.places = array("q")
+        self.steps = array("q")
+        self.wall_times = array("d")
+        self.scalars = array("d")
+        self.has_doubles = False
+        """Whether a scalar is not a float32."""
+
+    def to_part(self) -> _Part:
+        """Return them as rows."""
+        columns = {name: np.array(getattr(self, name), dtype) for name, dtype in _DTYPES.items()}
+        if self.has_doubles:
+            columns["scalars"] = np.array(self.scalars)
+        return _Part(np.array(self.tags, np.int32), **columns)
 
 
 class _Table(NamedTuple):
-    """Rows by tag, and those of each tag by place."""
+    """Rows by tag, and those of each tag by location."""
 
     tags: np.ndarray
     """The number of the tag of each row (int32)."""
@@ -97,18 +147,14 @@ class _Table(NamedTuple):
     rows: Values
 
 
-_DTYPES = (np.int8, np.int32, np.uint32, np.int64, np.int64, np.float64, np.float32)
-_ARRAYS = "biIqqdd"
-
-
-class _OfLayouts:
-    """What values of each layout of a form are: for each value an array over the layouts."""
+class _LayoutTags:
+    """Tag and code of each scalar of a template, per layout: for each scalar an array over the layouts."""
 
     def __init__(self, count: int) -> None:
         self.tags = [array("i") for _ in range(count)]
         self.codes = [array("b") for _ in range(count)]
         self.unseen: set[int] = set()
-        """Layouts with metadata of which no event has come."""
+        """Layouts with metadata of which no event has come yet."""
 
 
 class _State:
@@ -117,13 +163,10 @@ class _State:
     def __init__(self, tables: list[_Table]) -> None:
         self.tables = tables
         self.parts: list[_Part] = []
-        self.tags = array("i")
-        self.rows: tuple[array[Any], ...] = tuple(array(code) for code in _ARRAYS)
-        """Values that came one by one: of each what :class:`Values` has."""
-        self.has_doubles = False
+        self.pending = _Pending()
 
 
-class Summaries:
+class TagTable:
     """The values of all tags."""
 
     def __init__(self) -> None:
@@ -132,7 +175,7 @@ class Summaries:
         """Of a tag the first metadata, and the place of the event with it."""
         self._more: dict[tuple[int, str], tuple[int, SummaryMetadata]] = {}
         """The same of its other plugins."""
-        self._layouts: WeakKeyDictionary[Layouts, _OfLayouts] = WeakKeyDictionary()
+        self._layout_tags: WeakKeyDictionary[KnownTemplate, _LayoutTags] = WeakKeyDictionary()
         self._state = _State([])
 
     # --- gathering -----------------------------------------------------------------------------------------
@@ -150,42 +193,40 @@ class Summaries:
                 if known is None or at < known[0]:
                     self._more[tag_id, each.plugin] = at, each
 
-    def add_columns(self, columns: Columns, file: int) -> int:
-        """Take the scalars of events of one form; return how many rows that are."""
-        layouts = columns.layouts
-        places = columns.offsets + place_of(file, 0)
-        of_layouts = self._layouts.get(layouts)
+    def add_columns(self, columns: ScalarColumns, file: int) -> int:
+        """Take the scalars of events of one template; return how many rows that are."""
+        known = columns.known
+        places = columns.offsets + pack(file, 0)
+        of_layouts = self._layout_tags.get(known)
         if of_layouts is None:
-            of_layouts = self._layouts[layouts] = _OfLayouts(len(layouts.form.values))
-        self._add_layouts(layouts, of_layouts)
+            of_layouts = self._layout_tags[known] = _LayoutTags(len(known.template.scalars))
+        self._add_layouts(known, of_layouts)
         if of_layouts.unseen:
-            self._see(layouts, of_layouts, columns.numbers, places)
-        is_one = len(layouts.items) == 1
+            self._see(known, of_layouts, columns.layouts, places)
+        is_one = len(known.layouts) == 1
         for number, scalars in enumerate(columns.values):
             tags, codes = of_layouts.tags[number], of_layouts.codes[number]
             self._state.parts.append(
                 _Part(
-                    tags[0] if is_one else np.array(tags, np.int32)[columns.numbers],
-                    (
-                        codes[0] if is_one else np.array(codes, np.int8)[columns.numbers],
-                        number,
-                        columns.sizes,
-                        places,
-                        columns.steps,
-                        columns.wall_times,
-                        scalars,
-                    ),
+                    tags=tags[0] if is_one else np.array(tags, np.int32)[columns.layouts],
+                    codes=codes[0] if is_one else np.array(codes, np.int8)[columns.layouts],
+                    numbers=number,
+                    sizes=columns.sizes,
+                    places=places,
+                    steps=columns.steps,
+                    wall_times=columns.wall_times,
+                    scalars=scalars,
                 )
             )
         return len(places) * len(columns.values)
 
-    def _add_layouts(self, layouts: Layouts, of_layouts: _OfLayouts) -> None:
+    def _add_layouts(self, known: KnownTemplate, of_layouts: _LayoutTags) -> None:
         """Number the tags of layouts that are new."""
         begin = len(of_layouts.tags[0])
-        for at, layout in enumerate(layouts.items[begin:], begin):
-            for number, place in enumerate(layout.form.values):
+        for at, layout in enumerate(known.layouts[begin:], begin):
+            for number, scalar in enumerate(layout.template.scalars):
                 stored = layout.metadata[number]
-                what = What.FLOAT if place.is_tensor else What.SIMPLE
+                what = What.FLOAT if scalar.is_tensor else What.SIMPLE
                 of_layouts.tags[number].append(self._id(layout.tags[number]))
                 of_layouts.codes[number].append(
                     code_of(what, _metadata_in(stored).plugin) if stored else what
@@ -193,14 +234,16 @@ class Summaries:
                 if stored:
                     of_layouts.unseen.add(at)
 
-    def _see(self, layouts: Layouts, of_layouts: _OfLayouts, numbers: np.ndarray, places: np.ndarray) -> None:
+    def _see(
+        self, known: KnownTemplate, of_layouts: _LayoutTags, numbers: np.ndarray, places: np.ndarray
+    ) -> None:
         """Take the metadata of layouts that come for the first time."""
-        is_one = len(layouts.items) == 1
+        is_one = len(known.layouts) == 1
         met, rows = ([0], [0]) if is_one else map(np.ndarray.tolist, np.unique(numbers, return_index=True))
         for at, row in zip(met, rows, strict=True):
             if at in of_layouts.unseen:
                 of_layouts.unseen.remove(at)
-                for number, stored in enumerate(layouts.items[at].metadata):
+                for number, stored in enumerate(known.layouts[at].metadata):
                     if stored:
                         self._add_metadata(
                             of_layouts.tags[number][at], _metadata_in(stored), int(places[row])
@@ -208,7 +251,7 @@ class Summaries:
 
     def add_event(self, event: messages.Event, place: int, size: int) -> bool:
         """Take the values of an event; return whether one of them is to be read again."""
-        step, wall_time, state = event.step, event.wall_time, self._state
+        step, wall_time, pending = event.step, event.wall_time, self._state.pending
         is_kept = False
         for number, value in enumerate(event.summary.value):
             tag_id = self._id(value.tag)
@@ -219,11 +262,15 @@ class Summaries:
                 self._add_metadata(tag_id, metadata, place)
             what, scalar = number_in(value)
             is_kept |= what in KEPT
-            state.has_doubles |= what is What.NUMBER
-            state.tags.append(tag_id)
-            row = (code_of(what, plugin), number, size, place, step, wall_time, scalar)
-            for column, item in zip(state.rows, row, strict=True):
-                column.append(item)
+            pending.has_doubles |= what is What.NUMBER
+            pending.tags.append(tag_id)
+            pending.codes.append(code_of(what, plugin))
+            pending.numbers.append(number)
+            pending.sizes.append(size)
+            pending.places.append(place)
+            pending.steps.append(step)
+            pending.wall_times.append(wall_time)
+            pending.scalars.append(scalar)
         return is_kept
 
     # --- asking --------------------------------------------------------------------------------------------
@@ -242,17 +289,14 @@ class Summaries:
         """All that was gathered, in tables."""
         state = self._state
         parts, tables = list(state.parts), list(state.tables)
-        if state.tags:
-            columns = [np.array(each, dtype) for each, dtype in zip(state.rows, _DTYPES, strict=True)]
-            if state.has_doubles:
-                columns[-1] = np.array(state.rows[-1])
-            parts.append(_Part(np.array(state.tags, np.int32), tuple(columns)))
+        if state.pending.tags:
+            parts.append(state.pending.to_part())
         if parts:
-            rows = sum(map(_rows_of, parts))
+            rows = sum(map(len, parts))
             while tables and len(tables[-1].tags) < MERGED_FROM * rows:
                 table = tables.pop()
                 rows += len(table.tags)
-                parts.insert(0, _Part(table.tags, table.rows))
+                parts.insert(0, _Part(table.tags, *table.rows))
             tables.append(_table(parts, rows, len(self._ids)))
             # At one stroke: somebody may interrupt this.
             self._state = _State(tables)
@@ -310,46 +354,45 @@ def _metadata_in(stored: bytes) -> SummaryMetadata:
     return SummaryMetadata.of(messages.SummaryMetadata.FromString(stored))
 
 
-def _rows_of(part: _Part) -> int:
-    return len(np.asarray(part.values[3]))  # places are never the same in all rows
-
-
-def _order(part: _Part) -> tuple[int, int]:
-    """By tag where it has one, and by the place where it begins."""
-    places: Any = part.values[3]
-    return part.tags if isinstance(part.tags, int) else -1, int(places[0])
-
-
 def _table(parts: list[_Part], rows: int, tags: int) -> _Table:
-    """A table of all rows of parts."""
+    """Return a table of all rows of parts."""
     # Parts of one tag each are in order then, and of most others the values of each tag.
-    parts.sort(key=_order)
+    parts.sort(key=lambda part: part.order)
     numbers = np.empty(rows, np.int32)
-    columns = [np.empty(rows, dtype) for dtype in _DTYPES]
-    if any(np.asarray(part.values[-1]).dtype == np.float64 for part in parts):
-        columns[-1] = np.empty(rows, np.float64)
-    at = 0
+    columns = {name: np.empty(rows, dtype) for name, dtype in _DTYPES.items()}
+    if any(part.scalars.dtype == np.float64 for part in parts):
+        columns["scalars"] = np.empty(rows, np.float64)
+    start = 0
     for part in parts:
-        end = at + _rows_of(part)
-        numbers[at:end] = part.tags
-        for column, values in zip(columns, part.values, strict=True):
-            column[at:end] = values
-        at = end
+        stop = start + len(part)
+        numbers[start:stop] = part.tags
+        for name, column in columns.items():
+            column[start:stop] = getattr(part, name)
+        start = stop
     if (numbers[1:] < numbers[:-1]).any():
-        # Of 16-bit numbers a sort that goes through them twice.
+        # As 16-bit numbers if possible, which a radix sort orders in two passes.
         order = np.argsort(numbers.astype(np.uint16) if tags <= 1 << 16 else numbers, kind="stable")
         numbers = numbers[order]
-        for i, column in enumerate(columns):
-            columns[i] = column[order]
-    places: Any = columns[3]
-    late = np.flatnonzero((places[1:] < places[:-1]) & (numbers[1:] == numbers[:-1]))
-    if late.size:
-        wrong = np.zeros(tags, bool)
-        wrong[numbers[late]] = True
-        at_fault = np.flatnonzero(wrong[numbers])
-        order = at_fault[np.lexsort((columns[1][at_fault], places[at_fault], numbers[at_fault]))]
-        for column in columns:
-            column[at_fault] = column[order]
-    for column in columns:
+        columns = {name: column[order] for name, column in columns.items()}
+    _sort_late_rows(numbers, columns, tags)
+    for column in columns.values():
         column.flags.writeable = False
-    return _Table(numbers, np.searchsorted(numbers, np.arange(tags + 1)), Values(*columns))
+    return _Table(numbers, np.searchsorted(numbers, np.arange(tags + 1)), Values(**columns))
+
+
+def _sort_late_rows(numbers: np.ndarray, columns: dict[str, np.ndarray], tags: int) -> None:
+    """Sort the rows of tags of which one was gathered after others that were written later.
+
+    Events decoded alone come after those decoded together, so that a few tags may be out of order: only their
+    rows are sorted, in place.
+    """
+    places = columns["places"]
+    late = np.flatnonzero((places[1:] < places[:-1]) & (numbers[1:] == numbers[:-1]))
+    if not late.size:
+        return
+    wrong = np.zeros(tags, bool)
+    wrong[numbers[late]] = True
+    rows = np.flatnonzero(wrong[numbers])
+    order = rows[np.lexsort((columns["numbers"][rows], places[rows], numbers[rows]))]
+    for column in columns.values():
+        column[rows] = column[order]

@@ -25,8 +25,8 @@ from ckptfmt.errors import (
     PathNotFoundError,
     UnsupportedError,
 )
-from ckptfmt.events.scalars.header import stamps_of
-from ckptfmt.events.scalars.template import layout_of
+from ckptfmt.events.scalars.header import decode_headers
+from ckptfmt.events.scalars.template import find_layout
 from ckptfmt.proto import messages
 from ckptfmt.record.reader import Batch
 from ckptfmt.wire.coding import encode_varint
@@ -248,7 +248,7 @@ def test_stamps_are_what_events_begin_with(stamps: list[tuple[float, int, int, b
     ]
     records = [piece + stamp[3] for piece, stamp in zip(pieces, stamps, strict=True)]
     frames = [frame(record) for record in records]
-    found = stamps_of(Batch(b"".join(frames), 0, np.cumsum([0, *map(len, frames)])))
+    found = decode_headers(Batch(b"".join(frames), 0, np.cumsum([0, *map(len, frames)])))
     crcs = found.crcs()
     for i, (wall_time, step, _, _) in enumerate(stamps):
         step_size = len(pieces[i]) - (9 if wall_time else 0)
@@ -270,16 +270,16 @@ def _long_varint(number: int, size: int) -> bytes:
 def test_forms_are_only_those_of_scalars() -> None:
     data = scalar("loss", 1.0, 0, 0.0).SerializeToString()
     assert data[:1] == b"*"  # neither a wall time nor a step
-    layout = layout_of(data)
+    layout = find_layout(data)
     assert layout is not None
     assert layout.tags == ("loss",)
-    assert layout_of(VERSION.SerializeToString()) is None
-    assert layout_of(data[:-1]) is None
-    assert layout_of(b"") is None
-    assert layout_of(data + b"\x10\x05") is None  # a step behind it
-    assert layout_of(data + data) is None
+    assert find_layout(VERSION.SerializeToString()) is None
+    assert find_layout(data[:-1]) is None
+    assert find_layout(b"") is None
+    assert find_layout(data + b"\x10\x05") is None  # a step behind it
+    assert find_layout(data + data) is None
     bad = data.replace(b"loss", b"lo\xff\xff")
-    assert layout_of(bad) is None
+    assert find_layout(bad) is None
 
 
 # --- files -------------------------------------------------------------------------------------------------

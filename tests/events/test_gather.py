@@ -17,7 +17,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import ChecksumError, CkptfmtError, CorruptError, DamageWarning, UnsupportedError
-from ckptfmt.events.gather import Run
+from ckptfmt.events.gather import GatheredRun
 from ckptfmt.proto import messages
 from tests.support.event_log import (
     VERSION,
@@ -278,17 +278,17 @@ def test_to_be_interrupted_twice_leaves_nothing_half_read(
     log(tmp_path / "events.out.tfevents.1.h", range(100))
     log(tmp_path / "events.out.tfevents.2.h", range(100, 200))
     events = ckptfmt.open_events(tmp_path)
-    begin, told = Run._begin, []
+    begin, told = GatheredRun._begin, []
 
     def interrupt(*_: object) -> None:
-        monkeypatch.setattr(Run, "_begin", begin)
+        monkeypatch.setattr(GatheredRun, "_begin", begin)
         raise KeyboardInterrupt
 
     def progress(done: int, total: int) -> None:
         told.append(done)
         if len(told) == 2:
             # The second time while what was read is forgotten.
-            monkeypatch.setattr(Run, "_begin", interrupt)
+            monkeypatch.setattr(GatheredRun, "_begin", interrupt)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -129,5 +129,7 @@ def test_an_output_that_is_not_in_the_graph_is_told(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(graph_of(("x", "Const", [])).SerializeToString())
     model = ckptfmt.open_saved_model(tmp_path)
     for use in (lambda: model.reach("s"), lambda: model.unreached()):
-        with pytest.raises(CorruptError, match="signature 's' returns 'y' from 'find:0', which does not exist"):
+        with pytest.raises(
+            CorruptError, match="signature 's' returns 'y' from 'find:0', which does not exist"
+        ):
             use()

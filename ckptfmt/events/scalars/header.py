@@ -1,10 +1,10 @@
-"""Stamps: when events were written and at which step, of many events at once.
+"""Headers: when events were written and at which step, for many events at once.
 
-An event begins with both where its fields are in their order, as TensorFlow and protobuf store them::
+An event begins with both if its fields are in order, as TensorFlow and protobuf write them::
 
-    stamp:        0x09, wall_time double; 0x10, step varint; each left out where it is 0
+    header:       0x09, wall_time double; 0x10, step varint; each left out if it is 0
 
-so that what an event says, which is behind its stamp, begins where its step ends.
+What the event says, its *body*, begins after its header.
 """
 
 from __future__ import annotations
@@ -24,31 +24,35 @@ _ROW = np.dtype({
     "offsets": [0, 1, 9, 10],
     "itemsize": 18,
 })  # fmt: skip
-"""What may be a stamp; of a step the bytes that it can have if it is below 2**56."""
+"""A header with both fields, as far as a step below 2**56 can reach."""
 
 _STEP_AT = 9
-"""Where in such a row a step begins, and an event without a wall time."""
+"""Where in such a row the step begins; an event without a wall time begins there."""
 
 MIN_SIZE = 14
-"""Bytes of an event from which on such a row is in its frame."""
+"""Bytes of an event from which on such a row lies within its frame, with the frame's header and footer."""
 
 
-class Stamps(NamedTuple):
-    """The stamps of all records of a batch."""
+class EventHeaders(NamedTuple):
+    """The headers of all records of a batch."""
 
     rows: np.ndarray
-    """The bytes with each (uint8, 18 columns); where the wall time is left out others instead."""
+    """The bytes of each (uint8, 18 columns); of one without a wall time, other bytes in place of that."""
     has_wall_time: np.ndarray
-    """Whether it is not left out."""
+    """Whether the wall time is stored (bool)."""
     sizes: np.ndarray
-    """Bytes of each, -1 where a record has none in its usual form (int64)."""
+    """Bytes of each, -1 if a record does not begin with a header of the usual form (int64)."""
     wall_times: np.ndarray
     """Wall times, in seconds since 1970 (float64)."""
     steps: np.ndarray
     """Steps (int64)."""
 
     def crcs(self) -> np.ndarray:
-        """Return the CRC-32C of each, 0 where there is none (uint32)."""
+        """Return the CRC-32C of each header, 0 if there is none (uint32).
+
+        Headers of one size have the same two tags, so the CRC of one with zeros for numbers serves for all,
+        and the numbers are added column by column.
+        """
         crcs = np.zeros(len(self.rows), np.uint32)
         for has_wall_time in (True, False):
             alike = self.has_wall_time == has_wall_time
@@ -58,48 +62,52 @@ class Stamps(NamedTuple):
                 zeros = bytes([_WALL_TIME, *bytes(8)]) if has_wall_time else b""
                 step = size - len(zeros)
                 zeros += bytes([_STEP, *bytes(8)])[:step]
-                found = np.full(len(numbers), crc32c(zeros), np.uint32)
+                computed = np.full(len(numbers), crc32c(zeros), np.uint32)
                 if has_wall_time:
-                    add_bytes(found, columns[1:_STEP_AT], step)
-                add_bytes(found, columns[_STEP_AT + 1 : _STEP_AT + step], 0)
-                crcs[numbers] = found
+                    add_bytes(computed, columns[1:_STEP_AT], step)
+                add_bytes(computed, columns[_STEP_AT + 1 : _STEP_AT + step], 0)
+                crcs[numbers] = computed
         return crcs
 
 
-def stamps_of(batch: Batch) -> Stamps:
-    """Return the stamps of the records of a batch."""
+def decode_headers(batch: Batch) -> EventHeaders:
+    """Return the headers of the records of a batch."""
     data = batch.data
-    is_there = batch.sizes >= MIN_SIZE
+    is_usual = batch.sizes >= MIN_SIZE
     if len(data) < _ROW.itemsize:
-        is_there[:] = False
+        is_usual[:] = False
         data = bytes(_ROW.itemsize)
-    begins = np.where(is_there, batch.begins, 0)
+    begins = np.where(is_usual, batch.begins, 0)
     has_wall_time = np.frombuffer(data, np.uint8)[begins] == _WALL_TIME
-    # A header stands before each.
-    begins[is_there & ~has_wall_time] -= _STEP_AT
-    # As bytes, which have no alignment that would have to be seen to.
+    # The row of an event without a wall time begins earlier, in the frame's header: never before the data.
+    begins[is_usual & ~has_wall_time] -= _STEP_AT
+    # Gathered as raw bytes, which have no alignment to respect.
     items = np.ndarray((len(data) - _ROW.itemsize + 1,), f"V{_ROW.itemsize}", data, 0, (1,))
-    found: np.ndarray = items[begins]
-    rows = found.view(_ROW)
+    gathered: np.ndarray = items[begins]
+    rows = gathered.view(_ROW)
     has_step = rows["second"] == _STEP
-    steps, sizes = _varints(rows["step"].copy())
-    is_there &= (sizes > 0) | ~has_step
+    steps, sizes = _decode_varints(rows["step"].copy())
+    is_usual &= (sizes > 0) | ~has_step
     sizes += 1
     sizes[~has_step] = 0
     sizes[has_wall_time] += _STEP_AT
-    sizes[~is_there] = -1
+    sizes[~is_usual] = -1
     steps[~has_step] = 0
     wall_times = rows["wall_time"].copy()
     wall_times[~has_wall_time] = 0
-    return Stamps(found.view(np.uint8).reshape(-1, _ROW.itemsize), has_wall_time, sizes, wall_times, steps)
+    raw = gathered.view(np.uint8).reshape(-1, _ROW.itemsize)
+    return EventHeaders(raw, has_wall_time, sizes, wall_times, steps)
 
 
-def _varints(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The varints that 8 bytes begin with (int64), and their sizes; 0 of those that are longer."""
+def _decode_varints(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The varints that 8 bytes each begin with (int64), and their sizes; size 0 for longer ones.
+
+    The first byte below 0x80 ends a varint: its lowest clear top bit. 7 bits of each byte before it are
+    brought together, then 14 of each two, then 28 of each four: six operations on whole arrays instead of a
+    loop over bytes.
+    """
     last = ~words & np.uint64(0x8080808080808080)
     last &= -last
-    # The lowest of these bits ends the number; 7 bits of each byte before it are brought together, then 14
-    # of each two, then 28 of each four.
     words &= last - np.uint64(1)
     words = words & 0x007F007F007F007F | (words & 0x7F007F007F007F00) >> 1
     words = words & 0x00003FFF00003FFF | (words & 0x3FFF00003FFF0000) >> 2

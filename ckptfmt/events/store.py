@@ -1,4 +1,4 @@
-"""Places: where in the files of a run an event is, and reading it again when it is asked for."""
+"""The store of a run: its events, read again by their locations."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ from typing import TypeVar
 import numpy as np
 
 from ckptfmt.errors import CkptfmtError, CorruptError
+from ckptfmt.events.location import unpack
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.record.frame import HEADER_SIZE, OVERHEAD, decode_header
 from ckptfmt.record.reader import Batch
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
-
-OFFSET_BITS = 44
-"""A place is the number of a file, above these bits, and an offset in it: 16 TiB, as ext4 has."""
-
-MAX_FILES = 1 << 63 - OFFSET_BITS
-"""Files of a run."""
 
 MAX_OPEN = 4
 """Files that are kept open for what is asked for next."""
@@ -32,22 +27,12 @@ HEAD_SIZE = 4096
 E = TypeVar("E", bound=CkptfmtError)
 
 
-def place_of(file: int, offset: int) -> int:
-    """Return the place of the frame that begins at an offset of a file, given by its number."""
-    return (file << OFFSET_BITS) + offset
-
-
-def file_and_offset(place: int) -> tuple[int, int]:
-    """Return the number of the file and the offset of a place."""
-    return place >> OFFSET_BITS, place & ((1 << OFFSET_BITS) - 1)
-
-
 def read_head(file: RandomAccessFile) -> bytes:
     """Return the first bytes of a file, up to :data:`HEAD_SIZE`."""
     return bytes(file.read(0, min(file.size, HEAD_SIZE)))
 
 
-class Store:
+class EventStore:
     """The events of the files of a run, read again by their places; those of compressed files are kept.
 
     Parameters
@@ -84,11 +69,11 @@ class Store:
         last = self._last
         if last is not None and last[0] == place:
             return last[1]
-        number, offset = file_and_offset(place)
+        number, offset = unpack(place)
         data = self._kept.get(place)
         if data is None:
             data = self._read(number, offset, size)
-        event = parse_message(messages.Event, data, self._files[number])
+        event = parse_message(messages.Event, data, self._files[number], offset)
         self._last = place, event
         return event
 
@@ -116,13 +101,17 @@ class Store:
         return bytes(frame[HEADER_SIZE : HEADER_SIZE + size])
 
     def name(self, place: int) -> str:
-        """Return the file that a place is in."""
-        return self._files[file_and_offset(place)[0]]
+        """Return the file that a location is in."""
+        return self._files[unpack(place)[0]]
 
     def at(self, error: E, place: int, what: str) -> E:
-        """Say in an error of what was read which file, which offset and what it is about; returns it."""
-        number, offset = file_and_offset(place)
-        return placed(error, self._files[number], offset, what)
+        """Say in an error about a value which file and offset it was read from; return it.
+
+        Decoders see parts of an event, so that their offsets count from places unknown in the file: the error
+        is at the event.
+        """
+        number, offset = unpack(place)
+        return error.at(self._files[number], offset, label=what, relative=False)
 
     def close(self) -> None:
         """Close the files; they are opened again where they are needed."""
@@ -130,10 +119,3 @@ class Store:
             for file in self._open.values():
                 file.close()
             self._open.clear()
-
-
-def placed(error: E, file: str, offset: int, what: str) -> E:
-    """Say in an error which file, which offset and what it is about; returns it."""
-    if error.file is None or error.offset in (None, 0):
-        error.file, error.offset = file, offset
-    return error.at(file, label=what)
