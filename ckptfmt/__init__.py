@@ -90,7 +90,7 @@ _PUBLIC = {
     "to_array": "ckptfmt.arrays.tensor_proto:to_array",
     "to_proto": "ckptfmt.arrays.tensor_proto:to_proto",
     "types": "ckptfmt.types",
-    "write_runs": "ckptfmt.events.export:write_runs",
+    "write_runs": "ckptfmt.events.scalar_table:write_runs",
 }
 """Every public name and where it is defined, ``module:attribute``.
 

@@ -19,7 +19,6 @@ from ckptfmt.dtypes import DType as DType
 from ckptfmt.dtypes import as_dtype as as_dtype
 from ckptfmt.events.event import SessionLog as SessionLog
 from ckptfmt.events.event_log import EventLog as EventLog
-from ckptfmt.events.export import write_runs as write_runs
 from ckptfmt.events.find import find_runs as find_runs
 from ckptfmt.events.hparams import HParams as HParams
 from ckptfmt.events.media import Audio as Audio
@@ -27,6 +26,7 @@ from ckptfmt.events.media import Histogram as Histogram
 from ckptfmt.events.media import Image as Image
 from ckptfmt.events.open import open_events as open_events
 from ckptfmt.events.run_metadata import RunMetadata as RunMetadata
+from ckptfmt.events.scalar_table import write_runs as write_runs
 from ckptfmt.events.series import Scalars as Scalars
 from ckptfmt.events.series import Series as Series
 from ckptfmt.events.series import Tags as Tags

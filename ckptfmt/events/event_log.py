@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -11,7 +12,6 @@ import numpy as np
 
 from ckptfmt.arrays.tensor_proto import to_array
 from ckptfmt.errors import CkptfmtError, NameNotFoundError
-from ckptfmt.events import export
 from ckptfmt.events.classify import FLOAT, HPARAMS, KINDS, What, kind_of_value, what_of
 from ckptfmt.events.event import Other, SessionLog
 from ckptfmt.events.gather import GatheredRun
@@ -27,6 +27,7 @@ from ckptfmt.events.media import (
     texts_of,
 )
 from ckptfmt.events.run_metadata import RunMetadata
+from ckptfmt.events.scalar_table import scalar_table, select
 from ckptfmt.events.series import Scalars, Series, Tags
 from ckptfmt.events.store import EventStore
 from ckptfmt.events.tag_table import Values
@@ -37,6 +38,9 @@ from ckptfmt.proto.parse import parse_message
 from ckptfmt.record.reader import Damage, Record
 from ckptfmt.record.records import POLL, PathLike, Patience
 from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.tabular.arrow import to_arrow, to_pandas
+from ckptfmt.tabular.table import Table
+from ckptfmt.tabular.write import write_table
 
 T = TypeVar("T")
 
@@ -302,15 +306,16 @@ class EventLog:
             A row for each step and a column for each tag instead. Of several scalars of one tag at one step
             it has the last one; a value that is missing is NaN.
         """
-        return export.to_columns(self._table(patterns), wide=wide)
+        return self._table(patterns, wide=wide).to_columns()
 
     def to_arrow(self, *patterns: str, wide: bool = False) -> Any:  # noqa: ANN401  (pyarrow.Table)
         """Return the same as a ``pyarrow.Table`` (``ckptfmt[arrow]``); a value that is missing is null."""
-        return export.to_arrow(self._table(patterns), wide=wide)
+        return to_arrow(self._table(patterns, wide=wide))
 
     def to_pandas(self, *patterns: str, wide: bool = False) -> Any:  # noqa: ANN401  (pandas.DataFrame)
         """Return the same as a ``pandas.DataFrame``, the wide one with the step as its index."""
-        return export.to_pandas(self._table(patterns), wide=wide)
+        frame = to_pandas(self._table(patterns, wide=wide))
+        return frame.set_index("step") if wide else frame.astype({"tag": "category"})
 
     def write(self, path: PathLike, *patterns: str, wide: bool = False, overwrite: bool = False) -> None:
         """Write scalars to a ``.csv``, ``.jsonl``, ``.parquet`` or ``.arrow`` file, whole or not at all.
@@ -326,10 +331,10 @@ class EventLog:
         MissingDependencyError
             Parquet and Arrow need pyarrow: ``ckptfmt[arrow]``.
         """
-        export.write(self._table(patterns), path, wide=wide, overwrite=overwrite)
+        write_table(self._table(patterns, wide=wide), os.fspath(path), overwrite=overwrite)
 
-    def _table(self, patterns: tuple[str, ...]) -> export.Runs:
-        return {None: export.select(self.scalars, patterns)}
+    def _table(self, patterns: tuple[str, ...], *, wide: bool) -> Table:
+        return scalar_table({None: select(self.scalars, patterns)}, wide=wide)
 
     # --- what is not under tags ----------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import MissingDependencyError, NameNotFoundError, NotWritableError
-from ckptfmt.events import export
+from ckptfmt.events import scalar_table
+from ckptfmt.tabular.write import FORMATS
 from tests.support.event_log import VERSION, scalar, write_events
 
 NAN = float("nan")
@@ -66,7 +67,7 @@ def test_wide_columns_have_a_row_for_each_step(
         "step (tag)": [NAN, NAN, NAN, 7],
     }
     for cells in (1 << 20, 7, 1):
-        monkeypatch.setattr(export, "CELLS_AT_ONCE", cells)
+        monkeypatch.setattr(scalar_table, "CELLS_AT_ONCE", cells)
         columns = run.to_columns(wide=True)
         np.testing.assert_equal({name: column.tolist() for name, column in columns.items()}, wanted)
 
@@ -100,7 +101,7 @@ def test_arrow_and_parquet(
 ) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr(export, "ROWS_AT_ONCE", chunk)
+    monkeypatch.setattr(scalar_table, "ROWS_AT_ONCE", chunk)
     table = run.to_arrow()
     np.testing.assert_equal([tuple(row.values()) for row in table.to_pylist()], LONG)
     assert table.schema.field("value").type == pyarrow.float32()
@@ -173,7 +174,7 @@ def test_wide_columns_hold_steps_at_the_ends_of_their_range(
     events = [VERSION, *(scalar("a", i, step) for i, step in enumerate(steps))]
     run = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", events))
     for cells in (1 << 20, 2, 1):
-        monkeypatch.setattr(export, "CELLS_AT_ONCE", cells)
+        monkeypatch.setattr(scalar_table, "CELLS_AT_ONCE", cells)
         columns = run.to_columns(wide=True)
         assert columns["step"].tolist() == steps
         assert columns["a"].tolist() == [0, 1, 2, 3]
@@ -230,14 +231,14 @@ def test_a_file_is_synced_before_it_takes_its_name(
     monkeypatch.setattr(os, "fsync", lambda number: (done.append("sync"), sync(number)))
     monkeypatch.setattr(os, "link", lambda old, new: (done.append("name"), link(old, new)))
     monkeypatch.setattr(os, "replace", lambda old, new: (done.append("name"), replace(old, new)))
-    for suffix in export.FORMATS:
+    for suffix in FORMATS:
         run.write(tmp_path / f"r{suffix}")
         run.write(tmp_path / f"r{suffix}", overwrite=True)
     # The file, its name, the directory.
     assert done == ["sync", "name", "sync"] * 8
 
 
-def test_a_file_is_not_replaced_where_writing_fails(
+def test_a_file_is_not_replaced_when_writing_fails(
     run: ckptfmt.EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
@@ -246,7 +247,7 @@ def test_a_file_is_not_replaced_where_writing_fails(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", fail)
-    for suffix in export.FORMATS:
+    for suffix in FORMATS:
         path = tmp_path / f"r{suffix}"
         path.write_text("mine")
         with pytest.raises(NotWritableError, match="No space left on device"):
@@ -255,9 +256,9 @@ def test_a_file_is_not_replaced_where_writing_fails(
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_what_is_there_is_left_alone(run: ckptfmt.EventLog, tmp_path: Path) -> None:
+def test_files_that_exist_are_left_alone(run: ckptfmt.EventLog, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    for suffix in export.FORMATS:
+    for suffix in FORMATS:
         path = tmp_path / f"r{suffix}"
         path.write_text("mine")
         with pytest.raises(FileExistsError):
@@ -269,21 +270,21 @@ def test_what_is_there_is_left_alone(run: ckptfmt.EventLog, tmp_path: Path) -> N
             run.write(tmp_path / "no" / f"r{suffix}")
         with pytest.raises(NotWritableError):
             run.write(f"{tmp_path}/a\0{suffix}")
-    with pytest.raises(ValueError, match=r"got a name with the end '.xlsx', want one of .csv, .jsonl"):
+    with pytest.raises(ValueError, match=r"got a name ending in '.xlsx', want one of .csv, .jsonl"):
         run.write(tmp_path / "r.xlsx")
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_no_table_is_made_for_a_file_that_is_there(
+def test_no_table_is_made_for_a_file_that_exists(
     run: ckptfmt.EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(export, "chunks_of")
+    monkeypatch.delattr(scalar_table, "_long_chunks")
     (tmp_path / "r.csv").write_text("mine")
     with pytest.raises(FileExistsError, match="file exists"):
         run.write(tmp_path / "r.csv")
 
 
-def test_packages_that_are_not_there_are_named(
+def test_missing_packages_are_named(
     run: ckptfmt.EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for package, extra in (("pyarrow", "arrow"), ("pandas", "pandas")):
