@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 from ckptfmt.errors import CorruptError, DamageWarning, NotWritableError
 from ckptfmt.record.frame import HEADER_SIZE, encode_frame
-from ckptfmt.record.input import WBITS, Compression, Source
+from ckptfmt.record.inflate import WBITS, Compression
+from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.local import LOCAL, LocalFilesystem
 from ckptfmt.storage.output import GrowingFile, OutputFile

@@ -20,8 +20,8 @@ from ckptfmt.events.scalars.template import (
     layout_of,
     layout_of_key,
 )
+from ckptfmt.record.batch import Batch
 from ckptfmt.record.frame import FOOTER_SIZE
-from ckptfmt.record.reader import Batch
 from ckptfmt.wire.crc_rows import crc_before, mask_all
 
 MIN_ROWS = 3
