@@ -21,7 +21,7 @@ from ckptfmt.record import recovery
 from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.local import DescriptorFile, LocalFilesystem
-from tests.record.test_record import claim, frame, read, write
+from tests.support.records import claim, frame, read, write
 
 DATA = [b"record %d" % number * (1 + number % 3) for number in range(50)]
 FRAMES = [frame(data) for data in DATA]
