@@ -1,7 +1,7 @@
-"""Batches: whole frames that follow one another, as they come out of a file; and the records in them.
+"""Batches of frames, the form in which records come out of a file.
 
-A batch is one stretch of bytes with the borders of the frames in it. Whoever decodes many small records works
-on the stretch as a whole; whoever wants records cuts it.
+A batch is a stretch of bytes and the borders of the frames in it. A decoder of many small records works on
+the whole stretch at once; cut at its borders, it gives records one by one.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ class Record(NamedTuple):
     """A record of a file."""
 
     view: Buffer
-    """Its bytes; a view of the mapped file if it is large."""
+    """Its data; a view of the mapped file if they are large."""
     offset: int
-    """Where its frame begins in the file, or in what a compressed file decompresses to."""
+    """Where its frame begins in the file; in a compressed file, in the decompressed bytes."""
     file: str
     """The file."""
 
     @property
     def data(self) -> bytes:
-        """Its bytes, copied if they are a view. Raises LimitError if memory lacks."""
+        """Its data as bytes, a copy if :attr:`view` is a view. Raises LimitError if memory runs out."""
         try:
             return bytes(self.view)
         except MemoryError as error:
@@ -42,30 +42,30 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """Frames that follow one another; their data are not verified yet."""
+    """Frames that follow one another, not verified yet."""
 
     data: Buffer
-    """Bytes that hold all of them."""
+    """Bytes that hold all the frames."""
     base: int
     """Offset of these bytes in the file."""
     borders: np.ndarray
-    """Where in the bytes each frame begins and, last, where the last one ends (int64)."""
+    """Where each frame begins in the bytes, and where the last one ends (int64)."""
 
     @cached_property
     def begins(self) -> np.ndarray:
-        """Where in the bytes the data of each record begin (int64)."""
+        """Where the data of each record begin in the bytes (int64)."""
         return self.borders[:-1] + HEADER_SIZE
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        """Bytes of the data of each record (int64)."""
+        """Number of data bytes of each record (int64)."""
         return np.diff(self.borders) - OVERHEAD
 
     def __len__(self) -> int:
         return len(self.borders) - 1
 
     def check(self, number: int, file: str) -> ChecksumError | None:
-        """Return the error of a record whose data do not match their checksum, None if they do."""
+        """Return the error if the data of record ``number`` do not match their checksum, else None."""
         begin, end = int(self.borders[number]) + HEADER_SIZE, int(self.borders[number + 1]) - FOOTER_SIZE
         computed = crc32c(memoryview(self.data)[begin:end])
         stored = unmask(int.from_bytes(self.data[end : end + FOOTER_SIZE], "little"))

@@ -1,7 +1,7 @@
-"""Damage: the stretches of one file that were skipped, listed and told.
+"""The log of damage: which stretches of a file were skipped, and who has been told.
 
-A hostile file can be damaged everywhere, so both the list and the warnings have a bound. A callback has none:
-it is given every stretch, and decides itself what to do about many.
+A hostile file can be damaged everywhere, so the list and the warnings are both bounded. A callback is not: it
+gets every stretch, and decides for itself how many are too many.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TypeAlias
 from ckptfmt.errors import CkptfmtError, CorruptError, DamageWarning
 
 MAX_DAMAGE = 1 << 15
-"""Stretches that are listed for one file; the last one stands for all others."""
+"""Stretches listed for one file; the last one stands for all that follow."""
 
 MAX_WARNINGS = 10
-"""Warnings of one file; further stretches are only counted."""
+"""Warnings issued for one file; further stretches are only counted."""
 
 
 @dataclass(frozen=True)
@@ -28,59 +28,59 @@ class Damage:
     offset: int
     """Where it begins; see :attr:`Record.offset`."""
     skipped: int
-    """Bytes up to the next frame that was read, or to the end. If a file does not decompress, the bytes that
-    had been decompressed after the last record: nobody knows how many are lost after them."""
+    """Bytes up to the next frame that was read, or to the end. If a file does not decompress, these are the
+    bytes decompressed since the last record; how many are lost after them is unknown."""
     error: CkptfmtError
-    """What is wrong; its place is that of the damage."""
+    """What is wrong, placed at :attr:`offset`."""
 
     def __str__(self) -> str:
         return f"{self.error}: {self.skipped} bytes skipped"
 
 
 OnDamage: TypeAlias = Callable[[Damage], object]
-"""Takes each stretch of damage when it is found, instead of the warning."""
+"""Called with each stretch of damage as it is found, in place of a warning."""
 
 
 class DamageLog:
-    """The damage of one file, as it is found.
+    """The damage of one file, noted in the order of the file.
 
-    Stretches are noted in the order of the file. A stretch at the end of a file that grows is *open*: the
-    next note replaces it, because it is the same stretch with more of it known.
+    A stretch that reaches the end of a growing file is *open*: it may turn out to be longer, so the next note
+    replaces it.
 
     Parameters
     ----------
     file
         The file.
     on_damage
-        Called with each stretch; without it each of the first :data:`MAX_WARNINGS` is warned of.
+        Called with each stretch; without it, warnings are issued for the first :data:`MAX_WARNINGS`.
     """
 
     def __init__(self, file: str, on_damage: OnDamage | None = None) -> None:
         self._file = file
         self._on_damage = on_damage
         self.stretches: list[Damage] = []
-        """What is noted. It stays the same list, which others may hold."""
+        """The damage so far; always the same list, so that others may hold on to it."""
         self._folded = 0
-        """Stretches that the last one in the list stands for, besides itself."""
-        self._untold = 0
-        """Stretches that were neither warned of nor counted in a warning."""
+        """Stretches that the last one of a full list stands for, besides itself."""
+        self._unreported = 0
+        """Stretches that no warning has mentioned yet."""
         self.begin()
 
     def begin(self) -> None:
-        """Expect stretches from the beginning of the file again; what is noted stays."""
+        """Start over at the beginning of the file; what has been noted stays."""
         self.is_damaged = False
-        """Whether anything has been noted since the beginning."""
+        """Whether anything has been noted since :meth:`begin`."""
         self._noted_up_to = 0
         self._is_open = False
 
     def clear(self) -> None:
-        """Forget what is noted: it does not hold any more."""
+        """Start over, and forget what has been noted: it no longer holds."""
         self.stretches.clear()
-        self._folded = self._untold = 0
+        self._folded = self._unreported = 0
         self.begin()
 
     def note(self, offset: int, skipped: int, error: CkptfmtError, *, is_open: bool = False) -> None:
-        """Note a stretch, and tell of it unless it replaces an open one."""
+        """Note a stretch, and report it unless it replaces an open one."""
         self.is_damaged = True
         damage = Damage(self._file, offset, skipped, error)
         if self._is_open:
@@ -88,38 +88,38 @@ class DamageLog:
             self._is_open = is_open
             return
         if offset < self._noted_up_to:
-            return  # in a batch that is read a second time
+            return  # noted before: an abandoned batch is read again
         self._noted_up_to = offset + 1
         if len(self.stretches) < MAX_DAMAGE:
             self.stretches.append(damage)
             self._is_open = is_open
         else:
             self._fold(damage)
-        self._tell(damage)
+        self._report(damage)
 
     def close(self) -> None:
-        """Let an open stretch be as long as it is: no more of the file can be read."""
+        """Keep an open stretch as it is: nothing more of the file can be read."""
         self._is_open = False
 
     def _fold(self, damage: Damage) -> None:
-        """Let the last stretch stand for one more."""
+        """Let the last stretch stand for one more, and for its bytes."""
         last = self.stretches[-1]
         self._folded += 1
-        what = f"{self._folded + 1} damaged stretches, of which this is the first"
+        what = f"the first of {self._folded + 1} damaged stretches"
         error = CorruptError(what, file=self._file, offset=last.offset)
         self.stretches[-1] = Damage(self._file, last.offset, last.skipped + damage.skipped, error)
 
-    def _tell(self, damage: Damage) -> None:
+    def _report(self, damage: Damage) -> None:
         if self._on_damage is not None:
             self._on_damage(damage)
         elif len(self.stretches) <= MAX_WARNINGS:
             warnings.warn(str(damage), DamageWarning, stacklevel=2)
         else:
-            self._untold += 1
+            self._unreported += 1
 
-    def tell_rest(self) -> None:
-        """Warn once of all stretches that were one too many for a warning of their own."""
-        if self._untold:
-            noun = "further stretch was" if self._untold == 1 else "further stretches were"
-            warnings.warn(f"{self._file}: {self._untold} {noun} skipped", DamageWarning, stacklevel=2)
-            self._untold = 0
+    def report_rest(self) -> None:
+        """Warn once about all the stretches that got no warning of their own."""
+        if self._unreported:
+            noun = "further stretch was" if self._unreported == 1 else "further stretches were"
+            warnings.warn(f"{self._file}: {self._unreported} {noun} skipped", DamageWarning, stacklevel=2)
+            self._unreported = 0

@@ -1,4 +1,4 @@
-"""Following a file that somebody else writes: how long to wait for more of it."""
+"""Following a file while another program writes it: how long to wait for more."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ POLL = 1.0
 """Seconds between two looks at a file that is being written."""
 
 ASKED_EVERY = 0.1
-"""Seconds after which a wait asks whether to end."""
+"""Seconds between two calls of ``stop`` during a wait."""
 
 
 class Patience:
-    """How long to wait for what somebody else writes.
+    """How long to wait for what another program writes.
 
     Parameters
     ----------
     poll
         Seconds between two looks.
     timeout
-        Seconds without anything new after which to give up; None waits for ever.
+        Seconds without anything new after which to give up; None waits forever.
     stop
-        Asked while waiting, several times a second, whether to give up.
+        Called several times a second during a wait; a true result gives up.
     """
 
     def __init__(self, poll: float, timeout: float | None, stop: Callable[[], bool] | None) -> None:
@@ -32,14 +32,14 @@ class Patience:
         self._since: float | None = None
 
     def renew(self) -> None:
-        """Begin to wait anew: something has come."""
+        """Start the timeout over: something new has come."""
         self._since = None
 
     def wait(self) -> bool:
         """Wait until it is time to look again; return False to give up.
 
-        Time counts from the first look at which nothing new was found: what the caller does with what has
-        come may take as long as it likes. When the time is up there is a last look.
+        The timeout counts from the first look that finds nothing new, so the caller may take any time over
+        what has come. When it is up, there is one last look.
         """
         if self._stop is not None and self._stop():
             return False

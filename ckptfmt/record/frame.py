@@ -1,12 +1,12 @@
-"""Frames: what a file of records is made of, and where frames begin in given bytes.
+"""Frames: the bytes around each record, and finding frames in a buffer.
 
 ::
 
     frame:  length uint64 | masked CRC-32C of these 8 bytes uint32 | data | masked CRC-32C of the data uint32
 
 Frames follow one another without padding, and nothing marks where one begins: a frame is found by walking
-from the one before, or, after damage, by trying every offset. The length is believed only if its checksum
-matches; bytes that are no header pass for one once in 2^32. Source: TensorFlow ``lib/io/record_writer.cc``.
+from the one before or, after damage, by trying every offset. A length is believed only if its checksum
+matches, which random bytes do once in 2^32. Source: TensorFlow ``lib/io/record_writer.cc``.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ OVERHEAD = HEADER_SIZE + FOOTER_SIZE
 """Bytes of a frame without its data."""
 
 MAX_KNOWN = 4096
-"""Headers that are kept: writers of small records use few lengths."""
+"""Headers whose length is cached: writers of small records use few lengths."""
 
 PROBE = 64
-"""Frames walked before their lengths are checked for a period."""
+"""Frames to walk before looking for a period in their lengths."""
 
 MAX_PROBE = 4096
-"""The same, after many checks have found none."""
+"""The same, once many looks have found none."""
 
 MAX_PERIOD = 24
-"""Frames that may repeat together: a program writes the same summaries in every step."""
+"""Longest period looked for: a program writes the same few summaries in every step."""
 
 MIN_REPEATS = 8
-"""Repetitions from which on comparing all headers at once is faster than walking."""
+"""Repetitions that make comparing all headers at once worth it."""
 
 _HEADER = struct.Struct("<QI")
 _WORD = np.dtype("<u8")
@@ -57,18 +57,18 @@ def decode_header(header: Buffer) -> int | None:
 
 
 def find_frames(data: Buffer, known: dict[bytes, int]) -> np.ndarray:
-    """Return the borders of the whole frames at the beginning of ``data`` (int64).
+    """Return the borders of the whole frames at the start of ``data`` (int64).
 
-    A border is where a frame begins; the last one is where the last frame ends, so that there is one border
-    more than there are frames. Frames end before the first header that does not match its checksum, or whose
-    record is not all in ``data``. The data of records are not looked at.
+    Frame ``i`` lies between borders ``i`` and ``i + 1``; without any frame the result is ``[0]``. The walk
+    ends at the first header whose checksum does not match or whose record does not fit in ``data``. Only
+    headers are checked, not the data of records.
 
-    ``known`` keeps the length of headers seen before, by their bytes, between calls.
+    ``known`` caches lengths by the bytes of their header, between calls.
     """
-    # A header costs 0.3 µs in Python, as much as the checksum of a kilobyte. Programs write records of few
-    # sizes in an order that repeats, so frames are walked only until the sizes of the last ones repeat with
-    # some period; then NumPy compares all headers that would follow with those one period before. A file
-    # whose sizes never repeat pays for the checks, which get rarer by half each time.
+    # A header costs 0.3 µs in Python, as much as the checksum of a kilobyte. But programs write records of
+    # few sizes in an order that repeats. So frames are walked only until the last lengths show a period;
+    # NumPy then compares all the headers that should follow with those one period earlier. A file without a
+    # period pays for looking, half as often after each look.
     pos, probe = 0, PROBE
     parts: list[np.ndarray] = []
     while True:
@@ -94,7 +94,7 @@ def _walk(data: Buffer, pos: int, count: int, known: dict[bytes, int]) -> tuple[
     while pos <= last and len(begins) < count:
         header = data[pos : pos + HEADER_SIZE]
         if not isinstance(header, bytes):
-            header = bytes(header)  # a view of memory that can change has no hash
+            header = bytes(header)  # a memoryview of mutable memory cannot be hashed
         size = known.get(header)
         if size is None:
             size = decode_header(header)
@@ -111,9 +111,9 @@ def _walk(data: Buffer, pos: int, count: int, known: dict[bytes, int]) -> tuple[
 
 
 def _repeat(data: Buffer, walked: list[int], pos: int) -> tuple[np.ndarray, int] | None:
-    """Return where the frames from ``pos`` on begin whose headers repeat the last ones, and where they end.
+    """Return where frames from ``pos`` on begin whose headers repeat the last ones, and where they end.
 
-    None if the sizes of the last frames have no period, or too few frames repeat them.
+    None if the last lengths have no period, or too few frames repeat it.
     """
     lengths = np.diff([*walked[-2 * MAX_PERIOD :], pos]).tolist()
     for period in range(1, MAX_PERIOD + 1):
@@ -126,8 +126,8 @@ def _repeat(data: Buffer, walked: list[int], pos: int) -> tuple[np.ndarray, int]
     repeats = (len(data) - pos) // stride
     if repeats < MIN_REPEATS:
         return None
-    # One column of the period after another: as long as the headers of a column equal the one before them,
-    # which is known to hold, they need no checksum of their own. The first that differs ends the repetition.
+    # Every stride-th header, for each place in the period: headers equal to one that is known to match need
+    # no checksum of their own, and the first that differs ends the repetition.
     for offset in pattern[:-1].tolist():
         header = pos + offset - stride
         for dtype, at in ((_WORD, 0), (_CRC, 8)):
@@ -148,18 +148,18 @@ def find_header(data: bytes, start: int, longest: int) -> int | None:
 
 
 def find_headers(data: bytes, start: int, longest: int) -> np.ndarray:
-    """Return every offset from ``start`` on at which a header matches its checksum (int64).
+    """Return every offset from ``start`` on with a header that matches its checksum (int64).
 
-    Headers of records longer than ``longest`` are left out.
+    Headers of records longer than ``longest`` do not count.
     """
     count = len(data) - HEADER_SIZE + 1 - start
     if count <= 0:
         return np.empty(0, np.int64)
-    # Both columns overlap themselves: one word, and one checksum, for each offset. Almost all words are too
-    # large for a length, which leaves few checksums to compute.
+    # Overlapping views, with a stride of one byte: the length and the checksum at every offset. Most are too
+    # large to be a length, so few checksums are left to compute.
     words = np.ndarray((count,), _WORD, data, start, (1,))
     stored = np.ndarray((count,), _CRC, data, start + 8, (1,))
-    # Zeros, of which a file may have many, are not a header: the length 0 has another checksum.
+    # A run of zeros, which is common, is not a header: the checksum of length 0 is not 0.
     likely = np.flatnonzero((words <= np.uint64(longest)) & ((words | stored) != 0))
     if not likely.size:
         return likely

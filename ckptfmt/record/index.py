@@ -1,4 +1,4 @@
-"""An index of records: where each lies in its file, to read any of them by its number."""
+"""An index of records: where each one lies, so that any can be read by its number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ckptfmt.storage.filesystem import Filesystem
 
 
 class RecordIndex(Sequence[Record]):
-    """The records of some files, each read when it is asked for by its number."""
+    """The records of some files by number, each read when it is asked for."""
 
     def __init__(
         self,
@@ -29,11 +29,11 @@ class RecordIndex(Sequence[Record]):
         self.files = files
         """The files."""
         self.file_numbers = np.repeat(np.arange(len(counts)), counts)
-        """The number of the file of each record, from 0 (int64)."""
+        """For each record, the number of its file in :attr:`files` (int64)."""
         self.offsets = offsets
-        """Where the frame of each record begins in its file (int64)."""
+        """For each record, where its frame begins in its file (int64)."""
         self.sizes = sizes
-        """Bytes of the data of each record (int64)."""
+        """For each record, the number of its data bytes (int64)."""
         self._fs = fs
         self._verify = verify
         self._opened: dict[int, RandomAccessFile] = {}
@@ -51,7 +51,7 @@ class RecordIndex(Sequence[Record]):
         """Return a record, or those of a slice.
 
         Raises ChecksumError if its data are damaged, TruncatedError if the file has been cut short,
-        CorruptError if it does not hold the record any more, having been replaced for example.
+        CorruptError if the file no longer has the record at this place, because it was replaced for example.
         """
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]

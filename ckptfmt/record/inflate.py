@@ -1,4 +1,4 @@
-"""Inflate: what a file compressed as a whole decompresses to, read forwards."""
+"""The decompressed bytes of a file that is compressed as a whole, read forwards."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ COMPRESSED_AT_ONCE = 1 << 18
 """Bytes of a compressed file read at once, and decompressed at once."""
 
 MAX_RATIO = 1032
-"""Bytes that one byte of deflated data stands for at most: a match of 258 bytes takes 2 bits."""
+"""Most bytes that one byte of deflated data can stand for: a match of 258 bytes takes 2 bits."""
 
 WBITS: dict[Compression, int] = {"GZIP": 31, "ZLIB": 15}
-"""How zlib is told which of its formats to read or write."""
+"""The ``wbits`` by which zlib is told the format."""
 
 
 class InflatedStream:
-    """What a compressed file decompresses to.
+    """What a compressed file decompresses to; offsets are those of the decompressed bytes.
 
-    Offsets are those of the decompressed bytes. A stretch of them is in memory, from ``_base`` on. Reading
-    further on forgets what lies before the offset asked for, so that memory holds what one call asks for and
-    a little more; reading further back decompresses the file from its beginning again.
+    A stretch of the bytes is in memory, from ``_base`` on. Reading ahead drops everything before the offset
+    asked for, so that memory holds little more than one call asks for; reading back decompresses the file
+    from its start again.
 
-    The file may grow: :meth:`view` takes it as it is by then, and what follows is decompressed where the last
-    call stopped.
+    The file may grow: :meth:`view` takes it as it is now, and goes on where the last call stopped.
     """
 
     def __init__(self, compression: Compression) -> None:
@@ -38,33 +37,33 @@ class InflatedStream:
 
     def _begin(self) -> None:
         self.fault: str | None = None
-        """What is wrong with the compressed data, after which nothing more can be decompressed."""
+        """What is wrong with the compressed data; nothing more can be decompressed after that."""
         self.input_at = 0
-        """Bytes of the file that have been read."""
+        """Bytes of the file read so far."""
         self._inflater = zlib.decompressobj(WBITS[self._compression])
-        self._pending = b""  # input that has been read and not been taken
+        self._pending = b""  # input that was read and not consumed
         self._base = 0
         self._data = bytearray()  # never resized once there are views of it
-        self._dry_at = -1  # size of the file when all of it had been decompressed
+        self._dry_at = -1  # size of the file when all of it was decompressed
 
     @property
     def end(self) -> int:
-        """Bytes that have been decompressed."""
+        """Bytes decompressed so far."""
         return self._base + len(self._data)
 
     @property
     def is_cut(self) -> bool:
-        """Whether the compressed data have not come to their end."""
+        """Whether the compressed data, as far as they were read, do not end."""
         return self.fault is None and not self._inflater.eof
 
     def is_exhausted(self, size: int) -> bool:
-        """Return whether nothing is left to decompress of a file of ``size`` bytes."""
+        """Return whether a file of ``size`` bytes has nothing left to decompress."""
         return self.fault is not None or self._dry_at == size
 
     def view(self, file: RandomAccessFile, offset: int, size: int) -> memoryview:
-        """Return up to ``size`` bytes from ``offset`` on, fewer if there are no more.
+        """Return ``size`` bytes from ``offset`` on, or as many as there are.
 
-        Raises LimitError if memory lacks.
+        Raises LimitError if memory runs out.
         """
         if self.end < offset + size or offset < self._base:
             try:
@@ -72,8 +71,8 @@ class InflatedStream:
                     self._begin()
                 self._fill(file, offset, size)
             except BaseException as error:
-                # Input that was taken and output that was not kept, after Ctrl-C too, cannot be put back:
-                # only a new beginning leaves the stream whole.
+                # An interruption (Ctrl-C, no memory) leaves input consumed and its output lost. Starting over
+                # is the only way back to a consistent stream.
                 self._begin()
                 if isinstance(error, MemoryError):
                     raise no_memory(file.name, size) from error
@@ -82,9 +81,9 @@ class InflatedStream:
         return memoryview(self._data)[at : at + size].toreadonly()
 
     def _fill(self, file: RandomAccessFile, offset: int, size: int) -> None:
-        """Decompress up to ``offset + size``, and forget what lies before ``offset``.
+        """Decompress up to ``offset + size``, and drop what lies before ``offset``.
 
-        The bytes go into memory of their own: there may be views of what was there.
+        The bytes go into a new buffer, because callers may hold views of the old one.
         """
         output = self._inflate(file)
         if not output:
@@ -106,7 +105,7 @@ class InflatedStream:
             self._dry_at = file.size
 
     def _inflate(self, file: RandomAccessFile) -> bytes:
-        """Decompress some more; nothing if nothing is left, or :attr:`fault` says why."""
+        """Decompress a little more; return nothing at the end of the file, or if there is a :attr:`fault`."""
         while self.fault is None:
             if not self._pending:
                 size = min(COMPRESSED_AT_ONCE, file.size - self.input_at)
@@ -116,12 +115,12 @@ class InflatedStream:
                 elif self._inflater.eof:
                     return b""
             if self._inflater.eof:
-                # Compressed data may follow one another in one file (RFC 1952, section 2.2).
+                # One file may hold several compressed members (RFC 1952, section 2.2).
                 self._inflater = zlib.decompressobj(WBITS[self._compression])
             before = self._inflater.copy()
             has_input = bool(self._pending)
             try:
-                # Without input too: zlib may hold back output of the last one.
+                # Even without input, zlib may hold output back that did not fit in the last call.
                 output = self._inflater.decompress(self._pending, COMPRESSED_AT_ONCE)
             except zlib.error as error:
                 self._inflater = before
@@ -137,9 +136,9 @@ class InflatedStream:
         return b""
 
     def _salvage(self) -> tuple[bytes, int]:
-        """Decompress the pending input byte by byte, up to the one that is damaged.
+        """Decompress the pending input byte by byte up to the damage.
 
-        Returns the output, and how many bytes of the input it took.
+        Return the output, and how many bytes of input it took.
         """
         output = bytearray()
         for at, byte in enumerate(self._pending):
@@ -151,5 +150,5 @@ class InflatedStream:
 
 
 def no_memory(name: str, size: int) -> LimitError:
-    """Return the error of a file whose bytes memory does not hold."""
+    """Return the error for ``size`` bytes of a file that do not fit in memory."""
     return LimitError(f"memory for {size} bytes", limit=memory_size(), asked=size, file=name)

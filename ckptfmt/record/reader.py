@@ -1,12 +1,12 @@
-"""The reader of one file of records: forwards, batch by batch, past what is damaged.
+"""The reader of one file of records, which goes forwards and skips what is damaged.
 
-It ties four things together, each of which stands alone: the bytes come from a
-:class:`~ckptfmt.record.input.Source`, frames are found in them by :func:`~ckptfmt.record.frame.find_frames`,
-:class:`~ckptfmt.record.recovery.Recovery` says where to go on after damage, and a
-:class:`~ckptfmt.record.damage.DamageLog` keeps what was skipped. Here are the position and the loop.
+It ties together four parts that know nothing of one another's work: a :class:`~ckptfmt.record.input.Source`
+gives bytes, :func:`~ckptfmt.record.frame.find_frames` finds the frames in them,
+:class:`~ckptfmt.record.recovery.Recovery` decides where to resume after damage, and a
+:class:`~ckptfmt.record.damage.DamageLog` keeps what was skipped. The reader adds the position and the loop.
 
-A file may still be written. Reading then stops before a record that is not complete, and goes on there when
-it is asked again.
+A file may still be being written. The reader then stops before a record that is not complete, and goes on
+from there when it is asked again.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.crc32c import crc32c, unmask
 
 FIRST_WINDOW = 4 << 10
-"""Bytes read at once after damage: if there is much of it, most of a larger window would not be used."""
+"""Bytes read at once right after damage: where there is much, most of a larger window would be wasted."""
 
 LARGE = 32 << 10
-"""Average size from which on records are viewed: copying some of them at once does not pay any more."""
+"""Average record size above which records are viewed instead of copied some at a time."""
 
 LIMIT = 256 << 20
-"""Bytes of one record of a compressed file, or of a stretch without any, unless the caller says otherwise."""
+"""Bytes allowed by default for one record of a compressed file, or for a stretch of it without any."""
 
 
 class RecordReader:
     """Reads the records of one file, forwards.
 
-    Reading begins again at the beginning of the file, which :attr:`restarts` counts, if another file is found
-    under its name (see :meth:`Source.refresh`), or if the file has grown so that a record turns out to be
-    valid that had been skipped as incomplete (see :mod:`ckptfmt.record.recovery`).
+    Reading restarts at the beginning, which :attr:`restarts` counts, if the file was replaced by another one
+    (see :meth:`Source.refresh`), or if new bytes show that a record skipped as incomplete is valid (see
+    :mod:`ckptfmt.record.recovery`).
 
     Parameters
     ----------
@@ -49,14 +49,14 @@ class RecordReader:
     verify
         Whether :meth:`records` verifies the checksums of data; those of lengths are always verified.
     strict
-        Whether damage is raised; else it is noted, told and skipped. What is raised is not passed: it is
-        raised again when reading goes on.
+        Whether damage is raised instead of being noted, reported and skipped. The position does not move, so
+        that reading on raises the same error again.
     growing
-        Whether the file may still be written, so that an incomplete end is not damage for ``strict``.
+        Whether the file may still be being written, so that ``strict`` accepts an incomplete last record.
     limit
-        Bytes of one record of a compressed file, and of a stretch of it without any record.
+        Bytes allowed for one record of a compressed file, and for a stretch of it without any.
     on_damage
-        Called with each stretch of damage, instead of a warning.
+        Called with each stretch of damage, in place of a warning.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class RecordReader:
         self.strict = strict
         self.growing = growing
         self.position = 0
-        """Where reading goes on: after the last batch that was used to its end."""
+        """Where reading goes on. A batch that the caller abandons is read again."""
         self.count = 0
-        """Records read, without damaged ones."""
+        """Records read, except damaged ones."""
         self.restarts = 0
-        """How often the file was read from its beginning again."""
+        """How often reading restarted at the beginning."""
         self._limit = limit
         self._known: dict[bytes, int] = {}
         self._recovery = Recovery(source, verify=verify, limit=limit)
@@ -88,13 +88,13 @@ class RecordReader:
     def _begin(self) -> None:
         self.position = 0
         self._source_restarts = self.source.restarts
-        self._ended_at: tuple[int, int] | None = None  # extent of the source when all of it had been read
+        self._ended_at: tuple[int, int] | None = None  # the source when all of it had been read
         self._has_records = False
-        self._is_fault_told = False  # that of compressed data
+        self._is_fault_told = False  # whether the damage of compressed data was noted
         self._gap: Gap | None = None
         self._window = WINDOW
-        self._average = 0  # bytes of a frame in the last batch
-        # Of the batch in hand: how many of its records are damaged, and where to go on instead of after it.
+        self._average = 0  # bytes per frame in the last batch
+        # About the batch in the hands of the caller: its damaged records, and where to go on if not after it.
         self._spoiled = 0
         self._resume_at: int | None = None
         self._log.begin()
@@ -112,12 +112,12 @@ class RecordReader:
 
     @property
     def damage(self) -> list[Damage]:
-        """What was skipped so far, always the same list; see :data:`~ckptfmt.record.damage.MAX_DAMAGE`."""
+        """What was skipped so far, always the same list."""
         return self._log.stretches
 
     @property
     def tail(self) -> int:
-        """Bytes after the last whole record, as far as known: those of a record that is still being written.
+        """Bytes after the last whole record, those of a record that is being written.
 
         At least 1 if a compressed file ends before its compressed data do.
         """
@@ -125,28 +125,28 @@ class RecordReader:
         return max(0, source.end - self.position, 1 if source.is_cut else 0)
 
     def find_in_tail(self) -> int | None:
-        """Return where in the tail a whole record stands, in one that is being written or after it."""
+        """Return where a whole record begins in the tail, None if none does."""
         return self._recovery.find_frame(self.position + 1, self.source.end).place
 
     # --- frames --------------------------------------------------------------------------------------------
 
     def batches(self, *, with_data: bool = True) -> Iterator[Batch]:
-        """Iterate over the whole frames from :attr:`position` on, some thousands at once.
+        """Iterate over the whole frames from :attr:`position` on, thousands at a time.
 
-        The data of records are not verified: the caller does so, and calls :meth:`report_record` for those
-        that are damaged before the next batch is asked for. A batch counts as used when the next one is asked
-        for; if that never happens, it is read again.
+        The data of records are not verified. The caller does that, and calls :meth:`report_record` for
+        damaged ones before asking for the next batch. Asking for it also marks the batch as used; a batch
+        that is never marked is read again.
 
-        Without ``with_data``, a record longer than :data:`WINDOW` is passed over without being read.
+        With ``with_data=False``, a record longer than :data:`WINDOW` is skipped without reading its data.
 
         Raises
         ------
         CorruptError
-            Reading is strict, and a length is damaged or the last record is not complete; or the file has no
-            records at all.
+            The file has no records at all; or reading is strict, and a length is damaged or the last record
+            is incomplete.
         LimitError
-            A record of a compressed file is longer than the limit, or so much of it has none; or memory
-            lacks.
+            A record of a compressed file is longer than the limit, or a stretch of it without records is; or
+            memory runs out.
         """
         source = self.source
         if source.restarts != self._source_restarts:
@@ -155,20 +155,21 @@ class RecordReader:
         if source.has_ended or self._ended_at == source.extent:
             return
         if self._recovery.is_disproved():
-            # The same file, of which what was said does not hold any more.
+            # The same file, but what was returned and noted no longer holds.
             self.restarts += 1
             self.count = 0
             self._log.clear()
             self._begin()
         while self._gap is None or self._cross_gap():
-            # Large records are viewed: copying them takes longer than checking them.
+            # Copying small records is cheaper than a view of each; copying large ones costs more than their
+            # checksum.
             read = source.view if self._average > LARGE else source.read
             data: Buffer = read(self.position, min(self._window, WINDOW))
             borders = find_frames(data, self._known)
             if len(borders) > 1:
                 yield from self._used(Batch(data, self.position, borders))
                 continue
-            # No frame is whole in the window: the record is damaged, longer than the window, or not complete.
+            # No whole frame at this position: the record is damaged, longer than the window, or incomplete.
             header = bytes(data[:HEADER_SIZE])
             if len(header) < HEADER_SIZE:
                 return self._stop(HEADER_SIZE, len(header))
@@ -191,7 +192,7 @@ class RecordReader:
         self._stop(0, 0)
 
     def _used(self, batch: Batch) -> Iterator[Batch]:
-        """Hand on a batch, and go on after it once it was used."""
+        """Yield a batch, and once it was used go on after it."""
         self._spoiled, self._resume_at = 0, None
         yield batch
         end = int(batch.borders[-1])
@@ -205,13 +206,13 @@ class RecordReader:
             self._resume(self._resume_at)
 
     def _decompress(self, size: int) -> None:
-        """Have a record decompressed, as far as there is of it; LimitError if it is too long."""
+        """Decompress a record as far as it exists; LimitError if it is longer than the limit."""
         source = self.source
         if size <= self._limit:
             source.view(self.position, size)
             return
-        # A length that no file of this size can hold is damage, or the file is cut short: more than the limit
-        # need not be decompressed to tell, if a frame comes before it or the file ends.
+        # A length that a file of this size cannot hold is either damaged or cut short. That is for recovery
+        # to decide, if decompressing up to the limit shows the end of the file or a frame within the record.
         if size > source.at_most:
             source.view(self.position, self._limit)
             if (
@@ -220,7 +221,7 @@ class RecordReader:
             ):
                 return
         raise LimitError(
-            "record of a compressed file (limit= allows more)",
+            "record of a compressed file (pass a larger limit= to read it)",
             file=self.name,
             offset=self.position,
             limit=self._limit,
@@ -228,7 +229,7 @@ class RecordReader:
         )
 
     def _stop(self, wanted: int, available: int) -> None:
-        """Stop where a record is not complete, which is where a file that is being written ends."""
+        """Stop at an incomplete record, which is how a file ends that is being written."""
         source = self.source
         error = source.error
         if error is not None:
@@ -240,14 +241,14 @@ class RecordReader:
         elif self.strict and not self.growing and (available or source.is_cut):
             what = f"{source.compression} data end within a record" if source.is_cut else "record"
             raise TruncatedError(
-                what if available else f"{source.compression} data, which end too early",
+                what if available else f"{source.compression} data are cut short",
                 wanted=wanted if available else 1,
                 available=available,
                 file=self.name,
                 offset=self.position,
             )
         self._ended_at = source.extent
-        self._log.tell_rest()
+        self._log.report_rest()
 
     # --- records -------------------------------------------------------------------------------------------
 
@@ -266,7 +267,7 @@ class RecordReader:
                 record = data[begin + HEADER_SIZE : stop]
                 if self.verify:
                     crc = crc32c(record)
-                    # mask(), without the call, which takes as long as the checksum of a small record.
+                    # mask() inlined: the call would cost as much as the checksum of a small record.
                     stored = ((crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF).to_bytes(4, "little")
                     if stored != data[stop:end]:
                         self.report_record(batch, number)
@@ -274,16 +275,16 @@ class RecordReader:
                         continue
                 yield Record(record, base + begin, name)
                 begin = end
-            # Not to hold a large one while the next is read.
+            # Release a large record before the next one is read.
             del batch, data, record
 
     # --- damage --------------------------------------------------------------------------------------------
 
     def report_record(self, batch: Batch, number: int, error: CkptfmtError | None = None) -> None:
-        """Note that a record of the last batch is damaged and skipped, or raise that if reading is strict.
+        """Note that a record of the last batch is damaged and skipped; raise the error if reading is strict.
 
-        Without an error it is that of its checksum; if that matches, nothing is noted. After a record whose
-        data do not match, and which no frame follows, reading goes on at the next frame within it.
+        Without ``error`` the checksum decides: nothing is noted if it matches. If no frame follows a record
+        whose data do not match, reading may go on at a frame within it.
         """
         error = error or batch.check(number, self.name)
         if error is None:
@@ -302,19 +303,19 @@ class RecordReader:
         self._spoil(batch.base)
 
     def report(self, record: Record, error: CkptfmtError) -> None:
-        """Note that the last record of :meth:`records` makes no sense, or raise that if reading is strict."""
+        """Note that the content of the last record of :meth:`records` is wrong; raise that if strict."""
         self._skip(record.offset, len(record.view) + OVERHEAD, error)
         self._spoil(self.position)
 
     def _spoil(self, base: int) -> None:
-        """Leave a record of the batch at ``base`` out of the count."""
+        """Take a record of the batch at ``base`` out of the count."""
         if base == self.position:
-            self._spoiled += 1  # the batch in hand, which has not been counted yet
+            self._spoiled += 1  # its batch has not been counted yet
         else:
             self.count -= 1
 
     def _pass_cut_record(self, size: int) -> bool:
-        """Go on within a record that reaches beyond the end; False if it may be being written."""
+        """Go on within a record that extends beyond the end; return False if it may be being written."""
         start = self.position
         detour = self._recovery.after_cut(start, size)
         if detour is None:
@@ -326,13 +327,13 @@ class RecordReader:
         return True
 
     def _cut_short(self, start: int, size: int, resume_at: int) -> TruncatedError:
-        """The error of a record in which reading goes on, the same however much follows there."""
+        """The error of a record given up at ``resume_at``, whatever follows there."""
         return TruncatedError(
             "record", wanted=size, available=resume_at - start, file=self.name, offset=start
         )
 
     def _enter_gap(self, header: bytes) -> None:
-        """Look for the next header after one that does not match; raise that if reading is strict."""
+        """Begin to look for the next header after one that does not match; raise that if strict."""
         start = self.position
         length, stored = int.from_bytes(header[:8], "little"), int.from_bytes(header[8:], "little")
         error = ChecksumError(
@@ -347,7 +348,7 @@ class RecordReader:
         self._gap = Gap(start, error, start + 1)
 
     def _cross_gap(self) -> bool:
-        """Go on at the next header that matches; False if there is none yet."""
+        """Go on at the next header that matches; return False if there is none yet."""
         gap = self._gap
         assert gap is not None
         place = self._recovery.find_header(gap)
@@ -358,19 +359,19 @@ class RecordReader:
             return True
         if not self._has_records and not self._log.is_damaged:
             self._gap = None
-            what = "not a file of records: no length whose checksum holds"
+            what = "not a file of records: no length matches its checksum"
             raise CorruptError(what, file=self.name, offset=0)
         self._skip(gap.start, gap.end - gap.start, gap.error, is_open=True)
         self.position = gap.end
         return False
 
     def _resume(self, position: int) -> None:
-        """Go on after damage, of which there may be more."""
+        """Go on after damage, with a small window because more damage may follow."""
         self.position = position
         self._window = FIRST_WINDOW
 
     def _skip(self, offset: int, size: int, error: CkptfmtError, *, is_open: bool = False) -> None:
-        """Raise an error if reading is strict, else note what is skipped for it."""
+        """Raise the error if reading is strict, else note the bytes skipped because of it."""
         if self.strict:
             raise error
         self._log.note(offset, size, error, is_open=is_open)

@@ -1,4 +1,4 @@
-"""The records of files: iterated over, indexed, or followed as they are written."""
+"""``open_records``: the records of one or more files, to iterate over, index, or follow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ckptfmt.storage.local import filesystem_of
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
 _HAS_MAGIC = re.compile(r"[*?\[]")
-"""What makes a path a pattern, if nothing of that very name exists."""
+"""What makes a path a pattern, unless a file of exactly that name exists."""
 
 
 def open_records(
@@ -35,34 +35,34 @@ def open_records(
     fs: Filesystem | None = None,
     on_damage: OnDamage | None = None,
 ) -> Records:
-    """Open a TFRecord file, uncompressed or with GZIP or ZLIB, which its content tells.
+    """Open TFRecord files, uncompressed or compressed with GZIP or ZLIB, as their content says.
 
     Parameters
     ----------
     path
-        The file, a pattern (``train-*.tfrecord``, ``**`` for directories within), or several of these. The
-        files of a pattern are read in natural order: 9 before 10.
+        A file, a pattern (``train-*.tfrecord``, ``**`` for directories within), or several of these. The
+        files that match a pattern are read in natural order, 9 before 10.
     verify
         Whether the checksums of the records' data are verified; those of their lengths always are.
     strict
-        Whether damage, and an incomplete last record, is raised. Else a damaged record is skipped: reading
-        goes on at the next frame whose length matches its checksum, :attr:`Records.damage` lists the place,
-        and a :class:`ckptfmt.errors.DamageWarning` tells it. The checksum of a compressed file comes last:
-        that it does not match is told when all records have been returned.
+        Whether damage, or an incomplete last record, is raised. Otherwise damaged records are skipped:
+        reading goes on at the next frame, :attr:`Records.damage` lists the place, and a
+        :class:`ckptfmt.errors.DamageWarning` reports it. The checksum of a compressed file stands at its
+        end, so a mismatch is reported after all records have been returned.
     limit
-        Bytes that one record of a compressed file may have, or a stretch of it without any.
+        Bytes allowed for one record of a compressed file, and for a stretch of it without any.
     backend
         ``"mmap"``, or ``"pread"`` for files that may be cut short while they are read.
     fs
         The file system that the paths lead into, if it is not this machine's.
     on_damage
-        Called with the :class:`Damage` of each stretch that is skipped, when it is found, instead of the
-        warning. There are at most some warnings for one file, but the callback is given every stretch.
+        Called with the :class:`Damage` of each stretch that is skipped, in place of the warning. Warnings
+        stop after the first few of a file; the callback gets every stretch.
 
     Raises
     ------
     PathNotFoundError, NotReadableError
-        There is no such file, or the system refuses it.
+        A file does not exist, no file matches a pattern, or the system refuses to open one.
     """
     fs = filesystem_of(backend, fs)
     files = _expand([path] if isinstance(path, (str, os.PathLike)) else path, fs)
@@ -86,7 +86,7 @@ def _expand(paths: Iterable[PathLike], fs: Filesystem) -> list[str]:
 
 
 class Records:
-    """The records of one or several files, to be iterated over; each iteration begins anew."""
+    """The records of one or more files; each iteration starts from the first."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Records:
         self.files = tuple(files)
         """The files, in the order in which they are read."""
         self._damage: list[list[Damage]] = []
-        """The damage of each file, in the iteration that was begun last."""
+        """The damage of each file read in the last iteration."""
         self._fs = fs
         self._verify = verify
         self._strict = strict
@@ -110,7 +110,7 @@ class Records:
 
     @property
     def damage(self) -> list[Damage]:
-        """What was skipped so far in the iteration, or scan, that was begun last."""
+        """What was skipped so far in the iteration, or scan, that was started last."""
         return [damage for each in self._damage for damage in each]
 
     def __iter__(self) -> Iterator[Record]:
@@ -119,10 +119,9 @@ class Records:
         Raises
         ------
         CorruptError
-            A file holds no records at all, or reading is strict and something is damaged.
+            A file has no records at all, or reading is strict and something is damaged.
         LimitError
-            A compressed file decompresses to more than the limit without the end of a record, or memory
-            lacks.
+            A record of a compressed file is longer than the limit, or memory runs out.
         """
         damage: list[list[Damage]] = []
         self._damage = damage
@@ -130,10 +129,10 @@ class Records:
             yield from self._records_of(self._open(file, damage))
 
     def scan(self) -> RecordIndex:
-        """Return an index of all records, by which each can be read on its own.
+        """Return an index of all records, to read any of them by number.
 
-        Only lengths are read and checked. Damaged lengths are skipped as in an iteration; damaged data are
-        found when they are read. Raises UnsupportedError if a file is compressed.
+        Only lengths are read and checked. Damaged ones are skipped as in an iteration; damaged data are
+        found when a record is read. Raises UnsupportedError if a file is compressed.
         """
         damage: list[list[Damage]] = []
         self._damage = damage
@@ -164,22 +163,22 @@ class Records:
         stop: Callable[[], bool] | None = None,
         on_damage: OnDamage | None = None,
     ) -> Iterator[Record]:
-        """Iterate over the records of the files, and over those that are written to the last one meanwhile.
+        """Iterate over the records of the files, and then over those that are being written to the last one.
 
-        Strict or not, the last file may end within a record. It is read from its beginning if it is replaced,
-        or is smaller than it was, or shows that a record is valid whose parts had been taken for records. If
-        it is missing, at two looks in a row, this ends.
+        The last file may end within a record, even if reading is strict. It is read again from its beginning
+        if it is replaced or cut short, or if new bytes show that what had been taken for records is the data
+        of one. The iteration ends if the file is missing at two looks in a row.
 
         Parameters
         ----------
         poll
             Seconds between two looks at the file.
         timeout
-            Seconds without a new record after which this ends; None waits for ever.
+            Seconds without a new record after which the iteration ends; None waits forever.
         stop
-            Asked while waiting, several times a second, whether to end.
+            Called several times a second while waiting; a true result ends the iteration.
         on_damage
-            Called with each stretch of damage, as in :func:`open_records`, instead of what was given there.
+            Called with each stretch of damage, in place of what was passed to :func:`open_records`.
         """
         damage: list[list[Damage]] = []
         self._damage = damage
@@ -211,7 +210,7 @@ class Records:
         *,
         growing: bool = False,
     ) -> RecordReader:
-        """Return a reader of one file, whose damage becomes the last item of a list."""
+        """Return a reader of one file, whose damage is added to the list."""
         reader = RecordReader(
             Source(file, self._fs, changing=growing),
             verify=self._verify,
@@ -224,7 +223,7 @@ class Records:
         return reader
 
     def _records_of(self, reader: RecordReader) -> Iterator[Record]:
-        """Iterate over the records of one file, and close it."""
+        """Iterate over the records of one file, then close it."""
         try:
             yield from reader.records()
         finally:

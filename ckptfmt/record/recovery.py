@@ -1,31 +1,31 @@
-"""Recovery: where reading goes on at a record that cannot be read.
+"""The recovery policy: where to resume reading after a record that cannot be read.
 
-====================================  =========================================================
-what is wrong                         where reading goes on
-====================================  =========================================================
+====================================  ========================================================
+problem                               resume
+====================================  ========================================================
 the header does not match             at the next header that does
-the record reaches beyond the end     at a whole frame within it, if that leads to the end of the
-                                      file; else nowhere: the record is still being written
-the data do not match                 after it, if a frame begins there; else at the next frame
-                                      within it
-====================================  =========================================================
+the record extends beyond the end     at a whole frame within it, if frames lead from there to
+                                      the end; otherwise wait: the record is being written
+the data do not match                 after it, if a frame begins there; otherwise at the next
+                                      frame within it
+====================================  ========================================================
 
-A header that matches may be useless all the same. A writer that is killed leaves the beginning of a record;
-when another one appends to the file, its frames lie in the bytes that the header claims. But frames in a
-record may also be its own data: records hold records. The two are told apart by where the frames lead. Those
-of another writer go on to the end of the file, or to a frame that is being written; those that are data stop
-where the record does.
+A header that matches may still be useless. A writer that is killed leaves the beginning of a record; when
+another writer appends to the file, its frames lie in the bytes that the header claims. But frames within a
+record may also be its own data, since records can hold records. What tells them apart is where they lead:
+the frames of another writer go on to the end of the file, or to a frame being written, while frames that are
+data stop where the record does.
 
-**Files that grow.** What the bytes say today, more bytes may disprove: a record that was given up is complete
-by now and its data match, or the frames that led to the end do not any more. So each :class:`Detour` that was
-taken on incomplete evidence is remembered with the size of the file that would settle it. Once the file has
-that size the question is asked again; a different answer means that reading must begin again
-(:meth:`Recovery.is_disproved`). Invariant, which the tests check on thousands of files: a file read in steps
-as it grows gives the same records and the same damage as the whole file read at once.
+**Growing files.** More bytes may disprove what the bytes say today: a record that was given up may become
+complete, with matching data, or frames that led to the end may stop. So every :class:`Detour` taken on
+incomplete evidence is remembered, together with the file size that would settle it. At that size the question
+is asked again, and another answer means that the file has to be read again from its beginning
+(:meth:`Recovery.is_disproved`). The invariant, which tests check on thousands of files: reading a file in
+steps as it grows gives the same records and the same damage as reading the whole file at once.
 
-**Cost.** A search reads little at first, 256 bytes, and four times as much each time: most frames are near.
-What is searched, followed or checksummed to no avail counts against a budget of 16 bytes for each byte of
-the file (:data:`CHECKED`), because headers made for it would send every search to the end of the file.
+**Cost.** A search reads 256 bytes first and then four times as many each time, because most frames are near.
+Bytes that are searched, followed or checksummed in vain count against a budget of 16 bytes for each byte of
+the file (:data:`CHECKED`): headers crafted for it would otherwise send every search to the end of the file.
 """
 
 from __future__ import annotations
@@ -48,90 +48,90 @@ from ckptfmt.record.input import Source
 from ckptfmt.wire.crc32c import mask
 
 WINDOW = 4 << 20
-"""Bytes that are read at once, by a search and by the reader; a longer record is read alone."""
+"""Bytes read at once, by a search or by the reader; a longer record is read alone."""
 
 FIRST_SEARCHED = 256
-"""Bytes that a search reads first; then four times as many each time."""
+"""Bytes that a search reads first, and then four times as many each time."""
 
 LONGEST_TAIL = 2 << 30
-"""Bytes of a record that is believed to be still being written: as many as a protobuf message may have."""
+"""Longest record that is believed to be still being written; no protobuf message is longer."""
 
 CHECKED = 256 << 20
-"""Bytes that may be looked at in vain, with :data:`CHECKED_SHARE`, to find frames in damaged records: lengths
-made to abuse a reader would have all of a file checked for each of them."""
+"""Bytes that may be looked at in vain, besides :data:`CHECKED_SHARE`, to find frames in damaged records.
+Without a bound, each of many crafted lengths could have the whole file checked."""
 
 CHECKED_SHARE = 16
-"""The same, for each byte of the file."""
+"""Further bytes for each byte of the file."""
 
 MAX_DETOURS = 1 << 10
-"""Detours that are remembered because the file may grow and disprove them."""
+"""Detours remembered because a growing file may disprove them."""
 
 
 @dataclass
 class Gap:
-    """A stretch without a header, from one on that does not match."""
+    """A stretch without a header that matches, still being searched."""
 
     start: int
     error: ChecksumError
-    """What is wrong at the start."""
+    """What is wrong with the header at the start."""
     at: int
-    """Where the search goes on; no header begins before."""
+    """Where the search goes on; no header begins before that."""
     end: int = 0
-    """Where the bytes end that have been searched so far without success."""
+    """Where the searched bytes end, if the search came to the end of the file."""
 
 
 @dataclass
 class Trail:
-    """How far frames were followed from one that lies in a record of which not all exists."""
+    """How far frames have been followed from one that lies within an incomplete record."""
 
     origin: int
     at: int
     is_lost: bool = False
-    """Whether no frame begins at :attr:`at`, nor between there and the last frame that was followed."""
+    """Whether the last frame was followed by something else, and no header has been found since."""
 
 
 @dataclass
 class Detour:
-    """Where reading goes on at a record that is not read, as far as today's bytes tell."""
+    """A decision to resume elsewhere instead of reading a record, on the evidence of today's bytes."""
 
     start: int
     """Where the record begins."""
     size: int
-    """Bytes of its frame, if its header is right."""
+    """Bytes of its frame, according to its header."""
     resume_at: int
-    """Where reading goes on."""
+    """Where reading resumes."""
     due: float
-    """The size of the file from which on another answer is possible; infinite if none is."""
+    """The file size at which the decision has to be made again; infinite if it is final."""
     trail: Trail | None = None
-    """What follows :attr:`resume_at`, if the record reaches beyond the end."""
+    """The frames from :attr:`resume_at` on, if the decision depends on where they lead."""
 
 
 class FrameSearch(NamedTuple):
-    """What a search for whole frames has come to."""
+    """The result of a search for a whole frame."""
 
     place: int | None
-    """Where the first whole frame begins whose data match."""
+    """Where the first whole frame with matching data begins, None if there is none."""
     pending: int | None
-    """Where the first header before it stands whose record reaches beyond the end."""
+    """The first header before it whose record extends beyond the end."""
     due: float
-    """Where the first of these records ends."""
+    """The least file size at which one of these records is complete; infinite without any."""
     resume_at: int
-    """Where to search once there is more."""
+    """Where to go on searching when the file has grown."""
 
 
 class Recovery:
-    """Decides where reading goes on in one file, and remembers what it was not sure of.
+    """Decides where to resume reading in one file, and remembers decisions that may turn out wrong.
 
-    It reads from the source and changes nothing else: what is skipped, and the position, are the reader's.
+    It only reads from the source; the position, and the damage that is noted, are the reader's.
 
     Parameters
     ----------
     source
         The file.
     verify
-        Whether data must match their checksum for a record to be read.
+        Whether a record is read only if its data match their checksum.
     limit
-        Bytes of one record of a compressed file: more is not decompressed to look for frames.
+        Bytes of one record of a compressed file; no more is decompressed to look for frames.
     """
 
     def __init__(self, source: Source, *, verify: bool, limit: int) -> None:
@@ -143,27 +143,28 @@ class Recovery:
         self.begin()
 
     def begin(self) -> None:
-        """Forget all detours: the file is read from its beginning again."""
+        """Forget all detours, because the file is read from its beginning again."""
         self._detours: dict[int, Detour] = {}
-        self._settled_at: tuple[int, int] | None = None  # extent of the source when no detour was disproved
-        # How far the last record at the end was searched, so that looking again searches only what is new.
+        self._settled_at: tuple[int, int] | None = None  # the source when all detours still held
+        # The start of the incomplete record at the end, how far it was searched and where its frames lead, so
+        # that another look at a growing file costs only what is new.
         self._searched = (0, 0)
         self._trail: Trail | None = None
 
     # --- the header does not match -------------------------------------------------------------------------
 
     def find_header(self, gap: Gap) -> int | None:
-        """Return where the next header after a gap begins; None if there is none yet.
+        """Return where the next matching header after a gap begins, None if there is none yet.
 
-        The gap is told how far it is searched, so that the search goes on there when the file has grown.
+        The gap keeps how far it was searched, so the next call goes on from there.
 
-        Raises LimitError if more of a compressed file than the limit has no header.
+        Raises LimitError if a stretch of a compressed file without a header is longer than the limit.
         """
         source, step = self._source, FIRST_SEARCHED
         while True:
             if source.size is None and gap.at - gap.start > self._limit:
                 raise LimitError(
-                    "bytes without a record (limit= allows more)",
+                    "bytes without a record (pass a larger limit= to search on)",
                     file=source.name,
                     offset=gap.start,
                     limit=self._limit,
@@ -176,19 +177,19 @@ class Recovery:
                 return gap.at + place
             if len(data) < asked:
                 gap.end = gap.at + len(data)
-                # The last bytes may be the beginning of a header.
+                # A header may begin in the last bytes.
                 gap.at = max(gap.at, gap.end - HEADER_SIZE + 1)
                 return None
             gap.at += asked - HEADER_SIZE + 1
             step *= 4
 
-    # --- the record reaches beyond the end -----------------------------------------------------------------
+    # --- the record extends beyond the end -----------------------------------------------------------------
 
     def after_cut(self, start: int, size: int) -> Detour | None:
-        """Return where to go on at a record that reaches beyond the end; None if it may be being written.
+        """Return the detour around a record that extends beyond the end, None if it may be being written.
 
-        It is given up if a whole frame lies in it and the frames from there on lead to the end. A record of
-        more than :data:`LONGEST_TAIL` bytes is given up for any whole frame: nobody is writing it.
+        The record is given up if frames within it lead to the end of the file. One that claims more than
+        :data:`LONGEST_TAIL` bytes is given up for any whole frame, because nobody is writing it.
         """
         at = self._searched[1] if self._searched[0] == start else start + HEADER_SIZE
         search = self.find_frame(at, self._source.end)
@@ -204,16 +205,16 @@ class Recovery:
             if not self._leads_to_the_end(trail):
                 return None
             self._trail = None
-        # The record itself may be complete one day, unless it is too long to be decompressed and looked at.
+        # The record may yet become complete; one longer than the limit is not decompressed to find out.
         is_readable = self._source.size is not None or size <= self._limit
         due = min(search.due, start + size) if is_readable else search.due
         return Detour(start, size, search.place, due, trail)
 
     def _leads_to_the_end(self, trail: Trail) -> bool:
-        """Follow frames as far as they go; return whether they lead to the end, or to one being written.
+        """Follow frames as far as they go; return whether they lead to the end, or to a frame being written.
 
-        Where a frame is damaged the trail goes on at the next header. What remains is whether the last frame
-        of all is followed by bytes that are none.
+        Bytes in between that are not a frame are passed over up to the next header. What counts is whether
+        there are such bytes after the last frame.
         """
         source, step = self._source, FIRST_SEARCHED
         while source.end - trail.at >= HEADER_SIZE:
@@ -232,7 +233,7 @@ class Recovery:
                 if length is None:
                     trail.is_lost, step = True, FIRST_SEARCHED
                     continue
-                # A frame longer than what was read is passed over without being read.
+                # A frame longer than what was read is followed without reading all of it.
                 passed = length + OVERHEAD
                 if trail.at + passed > source.end:
                     return True
@@ -243,22 +244,22 @@ class Recovery:
     # --- the data do not match -----------------------------------------------------------------------------
 
     def after_spoiled(self, start: int, size: int) -> Detour:
-        """Return where to go on at a record that is complete and whose data do not match.
+        """Return where to resume at a complete record whose data do not match.
 
         Either its data are damaged, or its length is wrong. The length is believed if a frame begins after
-        the record or the file ends there, unless frames within the record lead exactly up to its end: these
-        are records then, and the length is what a killed writer left. Without a length to believe, reading
-        goes on at the next frame within, even one that is being written.
+        the record or the file ends there, unless frames within the record lead up to exactly its end: then
+        those are records, and the length is what a killed writer left. If the length is not believed,
+        reading resumes at the next frame within the record, even one that is being written.
         """
         source, end = self._source, start + size
         if source.size is None:
-            # Together with the record: the source forgets what lies before an offset that is asked for.
+            # Ask for the record and the header together: the source drops what lies before an offset.
             header = bytes(source.view(start, size + HEADER_SIZE)[size:])
         else:
             header = bytes(source.view(end, HEADER_SIZE))
         is_followed = len(header) == HEADER_SIZE and decode_header(header) is not None
-        # A record shorter than a window is read in one batch with the frames after it, which are used before
-        # anybody asks; that it is the last of its batch because the window ended there must not matter.
+        # In general a record shorter than a window shares its batch with the frames after it, and these have
+        # been used by now. If it is the last of its batch because the window ends there, treat it the same.
         if (is_followed and size <= WINDOW) or not self._may_spend(size):
             return Detour(start, size, end, math.inf)
         search = self.find_frame(start + HEADER_SIZE, end)
@@ -271,7 +272,7 @@ class Recovery:
         return Detour(start, size, end if place is None else place, due)
 
     def _leads_to(self, at: int, end: int) -> bool:
-        """Return whether frames follow one another from a place up to exactly another one."""
+        """Return whether frames follow one another from ``at`` up to exactly ``end``."""
         while at < end:
             data = self._source.read(at, min(WINDOW, end - at))
             step = int(find_frames(data, self._known)[-1])
@@ -286,7 +287,7 @@ class Recovery:
     # --- when the file has grown ---------------------------------------------------------------------------
 
     def remember(self, detour: Detour) -> None:
-        """Remember a detour that was taken, if more of the file may disprove it."""
+        """Remember a detour that was taken, unless it is final."""
         is_open = detour.due < math.inf or detour.trail is not None
         if is_open and (len(self._detours) < MAX_DETOURS or detour.start in self._detours):
             self._detours[detour.start] = detour
@@ -294,12 +295,12 @@ class Recovery:
             self._detours.pop(detour.start, None)
 
     def is_disproved(self) -> bool:
-        """Return whether the file has grown so that a detour would not be taken now, or lead elsewhere."""
+        """Return whether the file has grown so that some detour would not be taken now, or lead elsewhere."""
         source = self._source
         if not self._detours or self._settled_at == source.extent:
             return False
         while source.size is None and source.read(source.end, WINDOW):
-            pass  # decompressed up to the end, and forgotten
+            pass  # decompress up to the end, keeping nothing
         for detour in tuple(self._detours.values()):
             if source.end >= detour.due:
                 self._trail = detour.trail
@@ -313,11 +314,11 @@ class Recovery:
         return False
 
     def _decide_again(self, start: int, size: int) -> Detour | None:
-        """Return the detour at a record that was not read; None if it is to be read, or waited for, now."""
+        """Return the detour around a record; None if it should be read, or waited for, after all."""
         if self._source.end < start + size:
             return self.after_cut(start, size)
         if self._source.size is None and size > self._limit:
-            return None  # reading it raises the LimitError
+            return None  # reading it raises LimitError
         if not self._verify or (self._may_spend(size) and self._matches(start, size - OVERHEAD)):
             return None
         return self.after_spoiled(start, size)
@@ -325,9 +326,9 @@ class Recovery:
     # --- searching -----------------------------------------------------------------------------------------
 
     def find_frame(self, start: int, stop: int) -> FrameSearch:
-        """Find the first whole frame whose data match, and before it headers of records that are cut.
+        """Search for the first whole frame with matching data.
 
-        Data must match, because any record may contain 12 bytes that are a header.
+        A header is not enough: the data of a damaged record may contain one by design.
         """
         at, step, pending, due = start, FIRST_SEARCHED, None, math.inf
         source = self._source
@@ -337,7 +338,7 @@ class Recovery:
                 size = int.from_bytes(data[place : place + 8], "little")
                 begin, end = at + place, at + place + size + OVERHEAD
                 if end > source.end and source.size is None and end - start <= self._limit:
-                    source.view(start, end - start)  # decompresses as much of it as there is
+                    source.view(start, end - start)  # decompress as much of it as exists
                 if end > source.end:
                     pending, due = begin if pending is None else pending, min(due, end)
                 elif self._may_spend(size) and self._matches(begin, size):
@@ -349,17 +350,17 @@ class Recovery:
         return FrameSearch(None, pending, due, at if pending is None else pending)
 
     def _matches(self, offset: int, size: int) -> bool:
-        """Return whether the data of a frame that is complete match their checksum."""
+        """Return whether the data of a complete frame match their checksum."""
         stop = offset + HEADER_SIZE + size
         crc = self._source.crc(offset + HEADER_SIZE, size)
         return mask(crc) == int.from_bytes(self._source.view(stop, FOOTER_SIZE), "little")
 
     def _may_spend(self, size: int) -> bool:
-        """Count bytes that are looked at, perhaps in vain; return whether they are within :data:`CHECKED`."""
+        """Charge bytes to the budget of :data:`CHECKED`; return whether it is not used up."""
         self._checked += size
         return self._checked <= CHECKED + CHECKED_SHARE * self._source.end
 
     def _longest(self, at: int) -> int:
-        """Return the longest record that may begin at a place or after it; not all of it need exist yet."""
+        """Return the longest record to expect from ``at`` on; it need not be complete yet."""
         size = self._source.size
         return self._limit if size is None else max(size - at, LONGEST_TAIL)

@@ -37,7 +37,7 @@ def test_a_callback_is_given_every_stretch_and_nothing_is_warned_of() -> None:
         warnings.simplefilter("error")
         for offset in range(100):
             log.note(offset, 1, ERROR)
-        log.tell_rest()
+        log.report_rest()
     assert told == log.stretches
     assert len(told) == 100
 
@@ -90,8 +90,8 @@ def test_warnings_have_a_bound_and_the_rest_is_counted(monkeypatch: pytest.Monke
         warnings.simplefilter("always")
         for offset in range(5):
             log.note(offset, 1, ERROR)
-        log.tell_rest()
-        log.tell_rest()
+        log.report_rest()
+        log.report_rest()
     assert len(told) == 3
     assert str(told[-1].message) == "r: 3 further stretches were skipped"
 
@@ -104,7 +104,7 @@ def test_the_list_has_a_bound_and_no_byte_is_left_out(monkeypatch: pytest.Monkey
     assert len(log.stretches) == 3
     assert sum(damage.skipped for damage in log.stretches) == 100
     assert log.stretches[-1].offset == 2
-    assert "8 damaged stretches" in str(log.stretches[-1])
+    assert "first of 8 damaged stretches" in str(log.stretches[-1])
 
 
 # --- where users give the callback -------------------------------------------------------------------------
