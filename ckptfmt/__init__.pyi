@@ -48,9 +48,9 @@ from ckptfmt.object_graph.object_graph import ObjectNode as ObjectNode
 from ckptfmt.plans.plan import Plan as Plan
 from ckptfmt.plans.plan import parse_plan as parse_plan
 from ckptfmt.plans.plan import read_plan as read_plan
-from ckptfmt.record.reader import Damage as Damage
-from ckptfmt.record.reader import Record as Record
-from ckptfmt.record.records import RecordIndex as RecordIndex
+from ckptfmt.record.batch import Record as Record
+from ckptfmt.record.damage import Damage as Damage
+from ckptfmt.record.index import RecordIndex as RecordIndex
 from ckptfmt.record.records import Records as Records
 from ckptfmt.record.records import open_records as open_records
 from ckptfmt.record.writer import RecordWriter as RecordWriter

@@ -61,9 +61,9 @@ from ckptfmt.plans.plan import Finding as Finding
 from ckptfmt.plans.plan import Plan as Plan
 from ckptfmt.plans.steps import Event as Event
 from ckptfmt.plans.steps import Step as Step
-from ckptfmt.record.reader import Damage as Damage
-from ckptfmt.record.reader import Record as Record
-from ckptfmt.record.records import RecordIndex as RecordIndex
+from ckptfmt.record.batch import Record as Record
+from ckptfmt.record.damage import Damage as Damage
+from ckptfmt.record.index import RecordIndex as RecordIndex
 from ckptfmt.record.records import Records as Records
 from ckptfmt.record.writer import RecordWriter as RecordWriter
 from ckptfmt.saved_model.assets import AssetFile as AssetFile

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
+from ckptfmt.record.batch import Batch
 from ckptfmt.record.frame import FOOTER_SIZE, HEADER_SIZE
-from ckptfmt.record.reader import Batch, RecordReader
+from ckptfmt.record.reader import RecordReader
 from ckptfmt.wire.crc32c import crc32c
 
 

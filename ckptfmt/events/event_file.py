@@ -21,8 +21,10 @@ from ckptfmt.events.store import read_head
 from ckptfmt.filetype.kinds import Holds
 from ckptfmt.filetype.refusal import refusal
 from ckptfmt.proto import messages
+from ckptfmt.record.batch import Batch, Record
+from ckptfmt.record.damage import Damage
 from ckptfmt.record.input import Source
-from ckptfmt.record.reader import Batch, Damage, Record, RecordReader
+from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.filesystem import FileStatus, Filesystem
 
 T = TypeVar("T")

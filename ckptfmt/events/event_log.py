@@ -35,8 +35,10 @@ from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
-from ckptfmt.record.reader import Damage, Record
-from ckptfmt.record.records import POLL, PathLike, Patience
+from ckptfmt.record.batch import Record
+from ckptfmt.record.damage import Damage
+from ckptfmt.record.follow import POLL, Patience
+from ckptfmt.record.records import PathLike
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tabular.arrow import to_arrow, to_pandas
 from ckptfmt.tabular.table import Table

@@ -15,8 +15,9 @@ from ckptfmt.events.scalars.decoder import ScalarDecoder
 from ckptfmt.events.store import EventStore
 from ckptfmt.events.tag_table import ROW_SIZE, TagTable
 from ckptfmt.proto import messages
-from ckptfmt.record.reader import Batch, Record, RecordReader
-from ckptfmt.record.records import Patience
+from ckptfmt.record.batch import Batch, Record
+from ckptfmt.record.follow import Patience
+from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.filesystem import Filesystem
 
 LIMIT = 256 << 20

@@ -13,8 +13,8 @@ from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.events.location import unpack
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
+from ckptfmt.record.batch import Batch
 from ckptfmt.record.frame import HEADER_SIZE, OVERHEAD, decode_header
-from ckptfmt.record.reader import Batch
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
 

@@ -1,16 +1,17 @@
-"""Frames: how records lie one behind the other, and where they go on behind a damaged one.
+"""Frames: the bytes around each record, and finding frames in a buffer.
 
 ::
 
     frame:  length uint64 | masked CRC-32C of these 8 bytes uint32 | data | masked CRC-32C of the data uint32
 
-The length is believed only where its checksum holds. Source: TensorFlow ``lib/io/record_writer.cc``.
+Frames follow one another without padding, and nothing marks where one begins: a frame is found by walking
+from the one before or, after damage, by trying every offset. A length is believed only if its checksum
+matches, which random bytes do once in 2^32. Source: TensorFlow ``lib/io/record_writer.cc``.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 import numpy as np
 
@@ -24,90 +25,76 @@ OVERHEAD = HEADER_SIZE + FOOTER_SIZE
 """Bytes of a frame without its data."""
 
 MAX_KNOWN = 4096
-"""Headers that are kept: writers of small records use few lengths."""
+"""Headers whose length is cached: writers of small records use few lengths."""
 
 PROBE = 64
-"""Frames walked over before it is asked whether their lengths repeat."""
+"""Frames to walk before looking for a period in their lengths."""
 
 MAX_PROBE = 4096
-"""The same, where they have often been found not to."""
+"""The same, once many looks have found none."""
 
 MAX_PERIOD = 24
-"""Frames that may repeat together: a program writes the same summaries in every step."""
+"""Longest period looked for: a program writes the same few summaries in every step."""
 
 MIN_REPEATS = 8
-"""Repetitions that make it worth to compare all headers at once."""
+"""Repetitions that make comparing all headers at once worth it."""
 
 _HEADER = struct.Struct("<QI")
 _WORD = np.dtype("<u8")
 _CRC = np.dtype("<u4")
 
 
-class Frames(NamedTuple):
-    """The whole frames at the beginning of some bytes."""
-
-    borders: np.ndarray
-    """Where each begins and, last, where the last one ends (int64)."""
-
-    @property
-    def begins(self) -> np.ndarray:
-        """Where the data of each begin."""
-        return self.borders[:-1] + HEADER_SIZE
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """Bytes of the data of each."""
-        return np.diff(self.borders) - OVERHEAD
-
-    @property
-    def end(self) -> int:
-        """Behind the last whole frame."""
-        return int(self.borders[-1])
-
-
 def encode_frame(data: Buffer) -> tuple[bytes, bytes]:
-    """Return what stands before and behind the data of a record."""
+    """Return the header and the footer that enclose the data of a record."""
     length = len(data).to_bytes(8, "little")
     return length + mask(crc32c(length)).to_bytes(4, "little"), mask(crc32c(data)).to_bytes(4, "little")
 
 
 def decode_header(header: Buffer) -> int | None:
-    """Return the length in the 12 bytes before the data, None where its checksum does not hold."""
+    """Return the length in a 12-byte header, None if its checksum does not match."""
     length, stored = _HEADER.unpack(header)
     return length if mask(crc32c(header[:8])) == stored else None
 
 
-def find_frames(data: Buffer, known: dict[bytes, int]) -> Frames:
-    """Return the frames that lie whole in ``data``, up to the first header that does not hold.
+def find_frames(data: Buffer, known: dict[bytes, int]) -> np.ndarray:
+    """Return the borders of the whole frames at the start of ``data`` (int64).
 
-    Only headers are checked. ``known`` keeps the length of headers seen before.
+    Frame ``i`` lies between borders ``i`` and ``i + 1``; without any frame the result is ``[0]``. The walk
+    ends at the first header whose checksum does not match or whose record does not fit in ``data``. Only
+    headers are checked, not the data of records.
+
+    ``known`` caches lengths by the bytes of their header, between calls.
     """
-    pos, patience = 0, PROBE
+    # A header costs 0.3 µs in Python, as much as the checksum of a kilobyte. But programs write records of
+    # few sizes in an order that repeats. So frames are walked only until the last lengths show a period;
+    # NumPy then compares all the headers that should follow with those one period earlier. A file without a
+    # period pays for looking, half as often after each look.
+    pos, probe = 0, PROBE
     parts: list[np.ndarray] = []
     while True:
-        walked, pos = _walk(data, pos, patience, known)
+        walked, pos = _walk(data, pos, probe, known)
         parts.append(np.array(walked, np.int64))
-        if len(walked) < patience:
+        if len(walked) < probe:
             break
         repeated = _repeat(data, walked, pos)
         if repeated is None:
-            patience = min(2 * patience, MAX_PROBE)
+            probe = min(2 * probe, MAX_PROBE)
         else:
             borders, pos = repeated
             parts.append(borders)
-            patience = PROBE
+            probe = PROBE
     parts.append(np.array([pos], np.int64))
-    return Frames(np.concatenate(parts))
+    return np.concatenate(parts)
 
 
 def _walk(data: Buffer, pos: int, count: int, known: dict[bytes, int]) -> tuple[list[int], int]:
-    """Where up to ``count`` frames begin, and where the last one of them ends."""
+    """Return where up to ``count`` frames begin, and where the last of them ends."""
     begins: list[int] = []
     last = len(data) - OVERHEAD
     while pos <= last and len(begins) < count:
         header = data[pos : pos + HEADER_SIZE]
         if not isinstance(header, bytes):
-            header = bytes(header)  # what it is a view of may have no hash
+            header = bytes(header)  # a memoryview of mutable memory cannot be hashed
         size = known.get(header)
         if size is None:
             size = decode_header(header)
@@ -124,7 +111,10 @@ def _walk(data: Buffer, pos: int, count: int, known: dict[bytes, int]) -> tuple[
 
 
 def _repeat(data: Buffer, walked: list[int], pos: int) -> tuple[np.ndarray, int] | None:
-    """The frames from ``pos`` on whose headers repeat those of the last ones, and where they end."""
+    """Return where frames from ``pos`` on begin whose headers repeat the last ones, and where they end.
+
+    None if the last lengths have no period, or too few frames repeat it.
+    """
     lengths = np.diff([*walked[-2 * MAX_PERIOD :], pos]).tolist()
     for period in range(1, MAX_PERIOD + 1):
         if lengths[-period:] == lengths[-2 * period : -period]:
@@ -136,8 +126,10 @@ def _repeat(data: Buffer, walked: list[int], pos: int) -> tuple[np.ndarray, int]
     repeats = (len(data) - pos) // stride
     if repeats < MIN_REPEATS:
         return None
+    # Every stride-th header, for each place in the period: headers equal to one that is known to match need
+    # no checksum of their own, and the first that differs ends the repetition.
     for offset in pattern[:-1].tolist():
-        header = pos + offset - stride  # of the same frame a period before, which holds
+        header = pos + offset - stride
         for dtype, at in ((_WORD, 0), (_CRC, 8)):
             column = np.ndarray((repeats,), dtype, data, pos + offset + at, (stride,))
             same = column == np.frombuffer(data, dtype, 1, header + at)[0]
@@ -150,27 +142,26 @@ def _repeat(data: Buffer, walked: list[int], pos: int) -> tuple[np.ndarray, int]
 
 
 def find_header(data: bytes, start: int, longest: int) -> int | None:
-    """Return the first offset from ``start`` on where a length stands whose checksum holds, or None.
-
-    A length over ``longest`` is none.
-    """
-    found = find_headers(data, start, longest)
-    return int(found[0]) if found.size else None
+    """Return the first of :func:`find_headers`, None if there is none."""
+    headers = find_headers(data, start, longest)
+    return int(headers[0]) if headers.size else None
 
 
 def find_headers(data: bytes, start: int, longest: int) -> np.ndarray:
-    """Return all offsets from ``start`` on where a length stands whose checksum holds (int64).
+    """Return every offset from ``start`` on with a header that matches its checksum (int64).
 
-    A length over ``longest`` is none.
+    Headers of records longer than ``longest`` do not count.
     """
     count = len(data) - HEADER_SIZE + 1 - start
     if count <= 0:
         return np.empty(0, np.int64)
+    # Overlapping views, with a stride of one byte: the length and the checksum at every offset. Most are too
+    # large to be a length, so few checksums are left to compute.
     words = np.ndarray((count,), _WORD, data, start, (1,))
     stored = np.ndarray((count,), _CRC, data, start + 8, (1,))
-    # Zeros, of which there may be many, are no header: the checksum of the length 0 is another one.
+    # A run of zeros, which is common, is not a header: the checksum of length 0 is not 0.
     likely = np.flatnonzero((words <= np.uint64(longest)) & ((words | stored) != 0))
     if not likely.size:
         return likely
-    found: np.ndarray = likely[mask_all(crc_of_words(words[likely])) == stored[likely]]
-    return found + start
+    headers: np.ndarray = likely[mask_all(crc_of_words(words[likely])) == stored[likely]]
+    return headers + start

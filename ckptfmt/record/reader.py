@@ -1,223 +1,62 @@
-"""Reading one file of records: batches of whole frames, and what to do where they are damaged.
+"""The reader of one file of records, which goes forwards and skips what is damaged.
 
-A reader goes forwards and remembers where it is: at the end of a file that is still being written it stops
-before the record that is not all there, and goes on from there when it is asked again.
+It ties together four parts that know nothing of one another's work: a :class:`~ckptfmt.record.input.Source`
+gives bytes, :func:`~ckptfmt.record.frame.find_frames` finds the frames in them,
+:class:`~ckptfmt.record.recovery.Recovery` decides where to resume after damage, and a
+:class:`~ckptfmt.record.damage.DamageLog` keeps what was skipped. The reader adds the position and the loop.
+
+A file may still be being written. The reader then stops before a record that is not complete, and goes on
+from there when it is asked again.
 """
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
-from ckptfmt.errors import (
-    ChecksumError,
-    CkptfmtError,
-    CorruptError,
-    DamageWarning,
-    LimitError,
-    TruncatedError,
-)
-from ckptfmt.record.frame import (
-    FOOTER_SIZE,
-    HEADER_SIZE,
-    OVERHEAD,
-    decode_header,
-    find_frames,
-    find_header,
-    find_headers,
-)
-from ckptfmt.record.input import Compression, Source
-from ckptfmt.wire.buffers import memory_size
+from ckptfmt.errors import ChecksumError, CkptfmtError, CorruptError, LimitError, TruncatedError
+from ckptfmt.record.batch import Batch, Record
+from ckptfmt.record.damage import Damage, DamageLog, OnDamage
+from ckptfmt.record.frame import FOOTER_SIZE, HEADER_SIZE, OVERHEAD, decode_header, find_frames
+from ckptfmt.record.inflate import Compression
+from ckptfmt.record.input import Source
+from ckptfmt.record.recovery import WINDOW, Gap, Recovery
 from ckptfmt.wire.coding import Buffer
-from ckptfmt.wire.crc32c import crc32c, mask, unmask
-
-WINDOW = 4 << 20
-"""Bytes read at once; a longer record is read alone."""
+from ckptfmt.wire.crc32c import crc32c, unmask
 
 FIRST_WINDOW = 4 << 10
-"""Bytes read at once behind damage: where there is much of it, most of what is read would not be used."""
-
-FIRST_SEARCHED = 256
-"""Bytes behind damage that are searched first, and then four times as many each time."""
+"""Bytes read at once right after damage: where there is much, most of a larger window would be wasted."""
 
 LARGE = 32 << 10
-"""Bytes of a record from which on it is not worth to copy some of them at once."""
+"""Average record size above which records are viewed instead of copied some at a time."""
 
 LIMIT = 256 << 20
-"""Bytes of one record of a compressed file, or without any, unless the caller says otherwise."""
-
-LONGEST_TAIL = 2 << 30
-"""Bytes of a record that is taken for one still being written, where that is found behind damage: as many as
-a message may have."""
-
-CHECKED = 256 << 20
-"""Bytes whose checksum is computed to find frames in damaged records, with :data:`CHECKED_SHARE`: lengths
-made to abuse a reader would have all of a file checked for each of them."""
-
-CHECKED_SHARE = 16
-"""The same, for each byte of the file."""
-
-MAX_CHOICES = 1 << 10
-"""Places remembered where reading went on as a file that grows may show to be wrong."""
-
-MAX_WARNINGS = 10
-"""Warnings of one file; of further damage only the count is told."""
-
-MAX_DAMAGE = 1 << 15
-"""Stretches noted of one file; the last one stands for all others."""
-
-
-class Record(NamedTuple):
-    """A record of a file."""
-
-    view: Buffer
-    """Its bytes: of a large one a view of the mapped file."""
-    offset: int
-    """Where its frame begins in the file; in a compressed one, in what it decompresses to."""
-    file: str
-    """The file."""
-
-    @property
-    def data(self) -> bytes:
-        """Its bytes, copied where they are a view; LimitError where memory lacks."""
-        try:
-            return bytes(self.view)
-        except MemoryError as error:
-            size = len(self.view)
-            what = f"memory for {size} bytes"
-            raise LimitError(what, limit=memory_size(), asked=size, file=self.file) from error
-
-
-@dataclass(frozen=True)
-class Damage:
-    """A stretch of a file that was skipped because it is damaged."""
-
-    file: str
-    offset: int
-    """Where it begins; see :attr:`Record.offset`."""
-    skipped: int
-    """Bytes up to the next frame that was read, or to the end; where a file does not decompress, those that
-    had been decompressed: how many are lost behind them cannot be told."""
-    error: CkptfmtError
-    """What is wrong there; its place is that of the damage."""
-
-    def __str__(self) -> str:
-        return f"{self.error}: {self.skipped} bytes skipped"
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Frames that lie one behind the other, their data not yet verified."""
-
-    data: Buffer
-    """Bytes with all of them."""
-    base: int
-    """Offset of these bytes in the file."""
-    borders: np.ndarray
-    """Where in the bytes each frame begins, and where the last one ends (int64)."""
-
-    @cached_property
-    def begins(self) -> np.ndarray:
-        """Where in the bytes the data of each record begin."""
-        return self.borders[:-1] + HEADER_SIZE
-
-    @cached_property
-    def sizes(self) -> np.ndarray:
-        """Bytes of the data of each record."""
-        return np.diff(self.borders) - OVERHEAD
-
-    def __len__(self) -> int:
-        return len(self.borders) - 1
-
-    def check(self, number: int, file: str) -> ChecksumError | None:
-        """Return what is wrong with the data of one record, if anything is."""
-        begin, end = int(self.borders[number]) + HEADER_SIZE, int(self.borders[number + 1]) - FOOTER_SIZE
-        computed = crc32c(memoryview(self.data)[begin:end])
-        stored = unmask(int.from_bytes(self.data[end : end + FOOTER_SIZE], "little"))
-        if computed == stored:
-            return None
-        return ChecksumError(
-            "record checksum mismatch",
-            stored=stored,
-            computed=computed,
-            file=file,
-            offset=self.base + begin - HEADER_SIZE,
-        )
-
-
-@dataclass(frozen=True)
-class _Lost:
-    """Damage behind which no frame has been found yet."""
-
-    start: int
-    error: CkptfmtError
-    at: int
-    """Where the search goes on; what lies before has no frame."""
-
-
-@dataclass
-class _Walk:
-    """How far frames were followed from one that lies in a record of which not all is there."""
-
-    at: int
-    is_lost: bool = False
-    """Whether no frame begins there, nor between there and the last one."""
-
-
-@dataclass
-class _Choice:
-    """Where reading went on at a record that was not taken, as far as could be told by what was there."""
-
-    start: int
-    size: int
-    """Bytes of its frame, as its length has them."""
-    place: int
-    """Where reading went on."""
-    due: float
-    """Where the file has to end for another choice to be possible."""
-    walk: _Walk | None = None
-    """Of a record of which not all was there: what lies behind the place."""
-
-
-class _Found(NamedTuple):
-    """What a search for frames has found."""
-
-    place: int | None
-    """Where the first whole frame begins whose data match."""
-    pending: int | None
-    """Where the first header before it stands whose record reaches beyond the end."""
-    due: float
-    """Where the first of these records ends."""
-    resume: int
-    """Where to search once there is more."""
+"""Bytes allowed by default for one record of a compressed file, or for a stretch of it without any."""
 
 
 class RecordReader:
     """Reads the records of one file, forwards.
 
-    Where the file turns out to be another one than before (see :meth:`Source.refresh`), it is read from its
-    beginning. So it is where a file that has grown shows that a record is one which had been given up, since
-    it was not all there and frames lay in it: see :attr:`restarts`.
+    Reading restarts at the beginning, which :attr:`restarts` counts, if the file was replaced by another one
+    (see :meth:`Source.refresh`), or if new bytes show that a record skipped as incomplete is valid (see
+    :mod:`ckptfmt.record.recovery`).
 
     Parameters
     ----------
     source
         The file.
     verify
-        Whether the checksums of data are verified by :meth:`records`; those of lengths always are.
+        Whether :meth:`records` verifies the checksums of data; those of lengths are always verified.
     strict
-        Whether damage is raised; else it is noted in :attr:`damage`, warned of, and skipped. What is raised
-        is not passed: it is raised again when reading goes on.
+        Whether damage is raised instead of being noted, reported and skipped. The position does not move, so
+        that reading on raises the same error again.
     growing
-        Whether the file may still be written, so that its half-written end is no damage for ``strict``.
+        Whether the file may still be being written, so that ``strict`` accepts an incomplete last record.
     limit
-        Bytes of one record of a compressed file, and of such a file without any record.
+        Bytes allowed for one record of a compressed file, and for a stretch of it without any.
+    on_damage
+        Called with each stretch of damage, in place of a warning.
     """
 
     def __init__(
@@ -228,40 +67,43 @@ class RecordReader:
         strict: bool = False,
         growing: bool = False,
         limit: int = LIMIT,
+        on_damage: OnDamage | None = None,
     ) -> None:
         self.source = source
-        self.name = source.name
         self.verify = verify
         self.strict = strict
         self.growing = growing
         self.position = 0
-        """Behind the last batch that was used: what was not all used is read again."""
+        """Where reading goes on. A batch that the caller abandons is read again."""
         self.count = 0
-        """Records read, damaged ones left out."""
-        self.damage: list[Damage] = []
-        """What was skipped so far. Where there is more than is noted, the last one stands for all others."""
+        """Records read, except damaged ones."""
         self.restarts = 0
-        """How often the file was read from its beginning again."""
+        """How often reading restarted at the beginning."""
         self._limit = limit
         self._known: dict[bytes, int] = {}
-        self._checked = self._untold = self._folded = 0
+        self._recovery = Recovery(source, verify=verify, limit=limit)
+        self._log = DamageLog(source.name, on_damage)
         self._begin()
 
     def _begin(self) -> None:
         self.position = 0
-        self._restarts = self.source.restarts
-        self._has_records = self._has_damage = self._is_open = False
-        self._is_damage_told = False
-        self._average = self._spoiled = self._noted_up_to = 0
+        self._source_restarts = self.source.restarts
+        self._ended_at: tuple[int, int] | None = None  # the source when all of it had been read
+        self._has_records = False
+        self._is_fault_told = False  # whether the damage of compressed data was noted
+        self._gap: Gap | None = None
         self._window = WINDOW
-        self._lost: _Lost | None = None
-        self._resume: int | None = None
-        self._searched = (0, 0)
-        self._walked: _Walk | None = None
-        self._walked_from = 0
-        self._choices: dict[int, _Choice] = {}
-        self._judged_at: tuple[int, int] | None = None
-        self._ended_at: tuple[int, int] | None = None
+        self._average = 0  # bytes per frame in the last batch
+        # About the batch in the hands of the caller: its damaged records, and where to go on if not after it.
+        self._spoiled = 0
+        self._resume_at: int | None = None
+        self._log.begin()
+        self._recovery.begin()
+
+    @property
+    def name(self) -> str:
+        """The file."""
+        return self.source.name
 
     @property
     def compression(self) -> Compression | None:
@@ -269,78 +111,89 @@ class RecordReader:
         return self.source.compression
 
     @property
-    def tail(self) -> int:
-        """Bytes behind the last whole record, as far as known: of a record that is still being written.
+    def damage(self) -> list[Damage]:
+        """What was skipped so far, always the same list."""
+        return self._log.stretches
 
-        Of a compressed file that ends before its compressed data do, at least 1.
+    @property
+    def tail(self) -> int:
+        """Bytes after the last whole record, those of a record that is being written.
+
+        At least 1 if a compressed file ends before its compressed data do.
         """
         source = self.source
         return max(0, source.end - self.position, 1 if source.is_cut else 0)
 
     def find_in_tail(self) -> int | None:
-        """Return where in the tail a whole record stands: within one that is being written, or behind it."""
-        return self._find_frame(self.position + 1, self.source.end).place
+        """Return where a whole record begins in the tail, None if none does."""
+        return self._recovery.find_frame(self.position + 1, self.source.end).place
+
+    # --- frames --------------------------------------------------------------------------------------------
 
     def batches(self, *, with_data: bool = True) -> Iterator[Batch]:
-        """Iterate over the whole frames from :attr:`position` on, some thousands at once.
+        """Iterate over the whole frames from :attr:`position` on, thousands at a time.
 
-        What is at fault in the data of records is for the caller to find out, and to :meth:`report_record`
-        before the next batch is asked for. Not ``with_data``, a record longer than :data:`WINDOW` is passed
-        over without being read.
+        The data of records are not verified. The caller does that, and calls :meth:`report_record` for
+        damaged ones before asking for the next batch. Asking for it also marks the batch as used; a batch
+        that is never marked is read again.
+
+        With ``with_data=False``, a record longer than :data:`WINDOW` is skipped without reading its data.
 
         Raises
         ------
         CorruptError
-            Reading is strict, and a length is damaged or the last record is not all there; or no record was
-            found at all.
+            The file has no records at all; or reading is strict, and a length is damaged or the last record
+            is incomplete.
         LimitError
-            A record of a compressed file is longer than the limit, or so much of it holds none; or memory
-            lacks.
+            A record of a compressed file is longer than the limit, or a stretch of it without records is; or
+            memory runs out.
         """
         source = self.source
-        if source.restarts != self._restarts:
+        if source.restarts != self._source_restarts:
             self.restarts += 1
             self._begin()
         if source.has_ended or self._ended_at == source.extent:
             return
-        if self._is_chosen_otherwise():
-            # The same file: what was said of it does not hold any more.
+        if self._recovery.is_disproved():
+            # The same file, but what was returned and noted no longer holds.
             self.restarts += 1
-            self.damage.clear()
-            self.count = self._untold = self._folded = 0
+            self.count = 0
+            self._log.clear()
             self._begin()
-        while self._lost is None or self._find_again():
-            # Of large records a view: to copy them takes longer than to check them.
+        while self._gap is None or self._cross_gap():
+            # Copying small records is cheaper than a view of each; copying large ones costs more than their
+            # checksum.
             read = source.view if self._average > LARGE else source.read
             data: Buffer = read(self.position, min(self._window, WINDOW))
-            frames = find_frames(data, self._known)
-            if frames.end:
-                yield from self._used(Batch(data, self.position, frames.borders))
+            borders = find_frames(data, self._known)
+            if len(borders) > 1:
+                yield from self._used(Batch(data, self.position, borders))
                 continue
+            # No whole frame at this position: the record is damaged, longer than the window, or incomplete.
             header = bytes(data[:HEADER_SIZE])
             if len(header) < HEADER_SIZE:
-                return self._end(HEADER_SIZE, len(header))
+                return self._stop(HEADER_SIZE, len(header))
             length = decode_header(header)
             if length is None:
-                self._lose(header)
+                self._enter_gap(header)
                 continue
             del data
-            wanted = length + OVERHEAD
+            size = length + OVERHEAD
             if source.size is None:
-                self._decompress(wanted)
-            if wanted > source.end - self.position:
-                if self._go_on_behind(wanted):
+                self._decompress(size)
+            if size > source.end - self.position:
+                if self._pass_cut_record(size):
                     continue
-                return self._end(wanted, source.end - self.position)
-            data = source.view(self.position, wanted) if with_data or source.size is None else b""
-            yield from self._used(Batch(data, self.position, np.array([0, wanted], np.int64)))
+                return self._stop(size, source.end - self.position)
+            data = source.view(self.position, size) if with_data or source.size is None else b""
+            yield from self._used(Batch(data, self.position, np.array([0, size], np.int64)))
             del data
         # Nothing but damage is left.
-        self._end(0, 0)
+        self._stop(0, 0)
 
     def _used(self, batch: Batch) -> Iterator[Batch]:
-        """Hand on a batch, and go on behind it once it was used."""
-        self._spoiled, self._resume = 0, None
+        """Yield a batch, and once it was used go on after it."""
+        self._spoiled, self._resume_at = 0, None
         yield batch
         end = int(batch.borders[-1])
         self.count += len(batch) - self._spoiled
@@ -349,177 +202,60 @@ class RecordReader:
         if end >= self._window // 2:
             self._window = min(4 * self._window, WINDOW)
         self.position = batch.base + end
-        if self._resume is not None:
-            self._go_on_at(self._resume)
+        if self._resume_at is not None:
+            self._resume(self._resume_at)
 
-    def _go_on_at(self, position: int) -> None:
-        self.position = position
-        self._window = FIRST_WINDOW
-
-    def _decompress(self, wanted: int) -> None:
-        """Have a record decompressed, as far as it is there; LimitError where it is too long."""
+    def _decompress(self, size: int) -> None:
+        """Decompress a record as far as it exists; LimitError if it is longer than the limit."""
         source = self.source
-        if wanted <= self._limit:
-            source.view(self.position, wanted)
+        if size <= self._limit:
+            source.view(self.position, size)
             return
-        # A length that no file of this size can hold is damage, or a file that is cut short.
-        if wanted > source.at_most:
+        # A length that a file of this size cannot hold is either damaged or cut short. That is for recovery
+        # to decide, if decompressing up to the limit shows the end of the file or a frame within the record.
+        if size > source.at_most:
             source.view(self.position, self._limit)
             if (
                 source.is_exhausted
-                or self._find_frame(self.position + HEADER_SIZE, source.end).place is not None
+                or self._recovery.find_frame(self.position + HEADER_SIZE, source.end).place is not None
             ):
                 return
         raise LimitError(
-            "record of a compressed file (limit= allows more)",
+            "record of a compressed file (pass a larger limit= to read it)",
             file=self.name,
             offset=self.position,
             limit=self._limit,
-            asked=wanted,
+            asked=size,
         )
 
-    def _go_on_behind(self, wanted: int) -> bool:
-        """Go on at a whole frame behind a record that reaches beyond the end; False where there is none.
-
-        A length that holds may still be wrong: it is what a writer leaves that was ended within a record,
-        when another one appends to the file. Without a frame behind it, the record is being written.
-        """
-        choice = self._behind_cut(self.position, wanted)
-        if choice is None:
-            return False
-        start, place = self.position, choice.place
-        self._skip(start, place - start, self._cut_short(start, wanted, place))
-        self._remember(choice)
-        self._go_on_at(place)
-        return True
-
-    def _cut_short(self, start: int, wanted: int, place: int) -> TruncatedError:
-        """What is wrong with a record within which reading goes on, all the same how much is behind it."""
-        return TruncatedError("record", wanted=wanted, available=place - start, file=self.name, offset=start)
-
-    def _behind_cut(self, start: int, wanted: int) -> _Choice | None:
-        """Where to go on at a record that reaches beyond the end; None where it may be being written.
-
-        Frames in it may be its own: such records are in it, with what else it holds. Those of another writer
-        lead to the end, or to a frame that is being written.
-        """
-        at = self._searched[1] if self._searched[0] == start else start + HEADER_SIZE
-        found = self._find_frame(at, self.source.end)
-        self._searched = start, found.resume
-        if found.place is None:
-            return None
-        walk = None
-        if wanted <= LONGEST_TAIL:
-            walk = self._walked
-            if walk is None or self._walked_from != found.place:
-                walk = _Walk(found.place)
-            self._walked, self._walked_from = walk, found.place
-            if not self._leads_on(walk):
-                return None
-            self._walked = None
-        # More than the limit is not decompressed to look again.
-        is_readable = self.source.size is not None or wanted <= self._limit
-        due = min(found.due, start + wanted) if is_readable else found.due
-        return _Choice(start, wanted, found.place, due, walk)
-
-    def _leads_on(self, walk: _Walk) -> bool:
-        """Whether the last frame that is there leads to the end, or to one that is being written."""
-        source, step = self.source, FIRST_SEARCHED
-        while source.end - walk.at >= HEADER_SIZE:
-            data = source.read(walk.at, min(step, WINDOW))
-            if not self._may_check(len(data)):
-                return True
-            step *= 4
-            if walk.is_lost:
-                place = find_header(data, 0, LONGEST_TAIL)
-                walk.is_lost = place is None
-                walk.at += len(data) - HEADER_SIZE + 1 if place is None else place
-                continue
-            passed = find_frames(data, self._known).end
-            if not passed:
-                length = decode_header(data[:HEADER_SIZE])
-                if length is None:
-                    walk.is_lost, step = True, FIRST_SEARCHED
-                    continue
-                passed = length + OVERHEAD
-                if walk.at + passed > source.end:
-                    return True
-                step = FIRST_SEARCHED
-            walk.at += passed
-        return not walk.is_lost
-
-    def _remember(self, choice: _Choice) -> None:
-        """Remember a choice that may turn out to be wrong when the file has grown."""
-        is_open = choice.due < math.inf or choice.walk is not None
-        if is_open and (len(self._choices) < MAX_CHOICES or choice.start in self._choices):
-            self._choices[choice.start] = choice
-        else:
-            self._choices.pop(choice.start, None)
-
-    def _is_chosen_otherwise(self) -> bool:
-        """Whether the file has grown so that reading would have gone on elsewhere.
-
-        A record that was given up may be all there by now.
-        """
+    def _stop(self, wanted: int, available: int) -> None:
+        """Stop at an incomplete record, which is how a file ends that is being written."""
         source = self.source
-        if not self._choices or self._judged_at == source.extent:
-            return False
-        while source.size is None and source.read(source.end, WINDOW):
-            pass  # decompressed up to the end, and forgotten
-        for choice in tuple(self._choices.values()):
-            if source.end >= choice.due:
-                self._walked, self._walked_from = choice.walk, choice.place
-                new = self._judge(choice.start, choice.size)
-                if new is None or new.place != choice.place:
-                    return True
-                self._remember(new)
-            elif choice.walk is not None and not self._leads_on(choice.walk):
-                return True
-        self._judged_at = source.extent
-        return False
-
-    def _judge(self, start: int, size: int) -> _Choice | None:
-        """Where to go on at a record that was not taken; None where it is to be read."""
-        if self.source.end < start + size:
-            return self._behind_cut(start, size)
-        if self.source.size is None and size > self._limit:
-            return None  # reading says so
-        if not self.verify or (self._may_check(size) and self._matches(start, size - OVERHEAD)):
-            return None
-        return self._behind_spoiled(start, size)
-
-    def _end(self, wanted: int, available: int) -> None:
-        """Stop where a record is not all there, which is where a file that is being written ends."""
-        source = self.source
-        if source.error is not None:
-            if not self._is_damage_told:
-                self._is_open = False  # nothing more can come
-                source.error.offset = self.position
-                self._skip(self.position, available, source.error)
-                self._is_damage_told = True
+        error = source.error
+        if error is not None:
+            if not self._is_fault_told:
+                self._log.close()
+                self._skip(self.position, available, error.at(self.name, self.position))
+                self._is_fault_told = True
                 self.position += available
         elif self.strict and not self.growing and (available or source.is_cut):
             what = f"{source.compression} data end within a record" if source.is_cut else "record"
             raise TruncatedError(
-                what if available else f"{source.compression} data, which end too early",
+                what if available else f"{source.compression} data are cut short",
                 wanted=wanted if available else 1,
                 available=available,
                 file=self.name,
                 offset=self.position,
             )
-        self._has_come_to_an_end()
+        self._ended_at = source.extent
+        self._log.report_rest()
 
-    def _has_come_to_an_end(self) -> None:
-        self._ended_at = self.source.extent
-        if self._untold:
-            noun = "further stretch was" if self._untold == 1 else "further stretches were"
-            warnings.warn(f"{self.name}: {self._untold} {noun} skipped", DamageWarning, stacklevel=2)
-            self._untold = 0
+    # --- records -------------------------------------------------------------------------------------------
 
     def records(self) -> Iterator[Record]:
         """Iterate over the records from :attr:`position` on; errors as of :meth:`batches`.
 
-        A record whose data do not match their checksum is skipped, or raised where reading is strict.
+        A record whose data do not match their checksum is skipped, or raised if reading is strict.
         """
         name = self.name
         for batch in self.batches():
@@ -531,7 +267,7 @@ class RecordReader:
                 record = data[begin + HEADER_SIZE : stop]
                 if self.verify:
                     crc = crc32c(record)
-                    # The same as mask(), without a call.
+                    # mask() inlined: the call would cost as much as the checksum of a small record.
                     stored = ((crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF).to_bytes(4, "little")
                     if stored != data[stop:end]:
                         self.report_record(batch, number)
@@ -539,14 +275,16 @@ class RecordReader:
                         continue
                 yield Record(record, base + begin, name)
                 begin = end
-            # Not to hold a large one while the next is read.
+            # Release a large record before the next one is read.
             del batch, data, record
 
-    def report_record(self, batch: Batch, number: int, error: CkptfmtError | None = None) -> None:
-        """Note that a record of the last batch is damaged and skipped, or raise that.
+    # --- damage --------------------------------------------------------------------------------------------
 
-        Without an error it is that of its checksum, if that does not match. At a record whose data do not
-        match, and behind which no frame begins, reading goes on at the next frame within it.
+    def report_record(self, batch: Batch, number: int, error: CkptfmtError | None = None) -> None:
+        """Note that a record of the last batch is damaged and skipped; raise the error if reading is strict.
+
+        Without ``error`` the checksum decides: nothing is noted if it matches. If no frame follows a record
+        whose data do not match, reading may go on at a frame within it.
         """
         error = error or batch.check(number, self.name)
         if error is None:
@@ -555,134 +293,47 @@ class RecordReader:
         offset, size = batch.base + begin, end - begin
         is_last = number == len(batch) - 1 and batch.base == self.position
         if is_last and isinstance(error, ChecksumError) and not self.strict:
-            choice = self._behind_spoiled(offset, size)
-            self._remember(choice)
-            if choice.place != offset + size:
-                self._resume = choice.place
-                error = self._cut_short(offset, size, choice.place)
-                size = choice.place - offset
+            detour = self._recovery.after_spoiled(offset, size)
+            self._recovery.remember(detour)
+            if detour.resume_at != offset + size:
+                self._resume_at = detour.resume_at
+                error = self._cut_short(offset, size, detour.resume_at)
+                size = detour.resume_at - offset
         self._skip(offset, size, error)
         self._spoil(batch.base)
 
     def report(self, record: Record, error: CkptfmtError) -> None:
-        """Note that the last record of :meth:`records` is damaged in what it says, or raise that."""
+        """Note that the content of the last record of :meth:`records` is wrong; raise that if strict."""
         self._skip(record.offset, len(record.view) + OVERHEAD, error)
         self._spoil(self.position)
 
     def _spoil(self, base: int) -> None:
+        """Take a record of the batch at ``base`` out of the count."""
         if base == self.position:
-            self._spoiled += 1
+            self._spoiled += 1  # its batch has not been counted yet
         else:
             self.count -= 1
 
-    def _behind_spoiled(self, offset: int, size: int) -> _Choice:
-        """Where to go on at a record that is all there and whose data do not match: its length may be wrong.
+    def _pass_cut_record(self, size: int) -> bool:
+        """Go on within a record that extends beyond the end; return False if it may be being written."""
+        start = self.position
+        detour = self._recovery.after_cut(start, size)
+        if detour is None:
+            return False
+        place = detour.resume_at
+        self._skip(start, place - start, self._cut_short(start, size, place))
+        self._recovery.remember(detour)
+        self._resume(place)
+        return True
 
-        Behind it where the length is right: a frame begins there, or the file ends there and none of the
-        frames in it, which may be records in a record, leads to the end. Else at the next frame within it,
-        which may be one that is being written.
-        """
-        source, end = self.source, offset + size
-        if source.size is None:
-            # What was decompressed is not forgotten.
-            header = bytes(source.view(offset, size + HEADER_SIZE)[size:])
-        else:
-            header = bytes(source.view(end, HEADER_SIZE))
-        is_right = len(header) == HEADER_SIZE and decode_header(header) is not None
-        # Shorter ones are read with those behind them, which have been used.
-        if (is_right and size <= WINDOW) or not self._may_check(size):
-            return _Choice(offset, size, end, math.inf)
-        found = self._find_frame(offset + HEADER_SIZE, end)
-        place = found.place
-        if place is None:
-            place = None if is_right else found.pending
-        elif (is_right or not header) and not self._leads_to(place, end):
-            place = None
-        due = found.due if len(header) == HEADER_SIZE else source.end + 1
-        return _Choice(offset, size, end if place is None else place, due)
+    def _cut_short(self, start: int, size: int, resume_at: int) -> TruncatedError:
+        """The error of a record given up at ``resume_at``, whatever follows there."""
+        return TruncatedError(
+            "record", wanted=size, available=resume_at - start, file=self.name, offset=start
+        )
 
-    def _leads_to(self, at: int, end: int) -> bool:
-        """Whether frames lie one behind the other up to a place."""
-        while at < end:
-            data = self.source.read(at, min(WINDOW, end - at))
-            step = find_frames(data, self._known).end
-            if not step:
-                length = decode_header(data[:HEADER_SIZE]) if len(data) >= HEADER_SIZE else None
-                if length is None:
-                    return False
-                step = length + OVERHEAD
-            at += step
-        return at == end
-
-    def _find_frame(self, start: int, stop: int) -> _Found:
-        """Find the first whole frame whose data match, and those before it of which not all is there."""
-        at, step, pending, due = start, FIRST_SEARCHED, None, math.inf
-        source = self.source
-        while stop - at >= OVERHEAD:
-            data = source.read(at, min(step, WINDOW, stop - at))
-            for place in find_headers(data, 0, self._longest(at)).tolist():
-                size = int.from_bytes(data[place : place + 8], "little")
-                begin, end = at + place, at + place + size + OVERHEAD
-                if end > source.end and source.size is None and end - start <= self._limit:
-                    source.view(start, end - start)  # as much as there is of it
-                if end > source.end:
-                    pending, due = begin if pending is None else pending, min(due, end)
-                elif self._may_check(size) and self._matches(begin, size):
-                    return _Found(begin, pending, due, begin if pending is None else pending)
-            if len(data) < HEADER_SIZE:
-                break
-            at += len(data) - HEADER_SIZE + 1
-            step *= 4
-        return _Found(None, pending, due, at if pending is None else pending)
-
-    def _matches(self, offset: int, size: int) -> bool:
-        stop = offset + HEADER_SIZE + size
-        crc = self.source.crc(offset + HEADER_SIZE, size)
-        return mask(crc) == int.from_bytes(self.source.view(stop, FOOTER_SIZE), "little")
-
-    def _may_check(self, size: int) -> bool:
-        """Whether a checksum is to be computed that may be in vain; see :data:`CHECKED`."""
-        self._checked += size
-        return self._checked <= CHECKED + CHECKED_SHARE * self.source.end
-
-    def _longest(self, at: int) -> int:
-        """The longest record that may begin behind a place, of which not all need be there yet."""
-        size = self.source.size
-        return self._limit if size is None else max(size - at, LONGEST_TAIL)
-
-    def _skip(self, offset: int, size: int, error: CkptfmtError, *, is_open: bool = False) -> None:
-        """Note damage, or raise it; where it ``is_open``, this may be said again with another size."""
-        if self.strict:
-            raise error
-        self._has_damage = True
-        damage = Damage(self.name, offset, size, error)
-        if self._is_open:
-            self.damage[-1] = damage
-            self._is_open = is_open
-            return
-        if offset < self._noted_up_to:
-            return  # of a batch that is read again
-        self._noted_up_to = offset + 1
-        if len(self.damage) < MAX_DAMAGE:
-            self.damage.append(damage)
-            self._is_open = is_open
-        else:
-            self._fold(damage)
-        if len(self.damage) <= MAX_WARNINGS:
-            warnings.warn(str(damage), DamageWarning, stacklevel=2)
-        else:
-            self._untold += 1
-
-    def _fold(self, damage: Damage) -> None:
-        """Let the last damage stand for one more."""
-        last = self.damage[-1]
-        self._folded += 1
-        what = f"{self._folded + 1} damaged stretches, of which this is the first"
-        error = CorruptError(what, file=self.name, offset=last.offset)
-        self.damage[-1] = Damage(self.name, last.offset, last.skipped + damage.skipped, error)
-
-    def _lose(self, header: bytes) -> None:
-        """Note that a header does not hold; raised where reading is strict."""
+    def _enter_gap(self, header: bytes) -> None:
+        """Begin to look for the next header after one that does not match; raise that if strict."""
         start = self.position
         length, stored = int.from_bytes(header[:8], "little"), int.from_bytes(header[8:], "little")
         error = ChecksumError(
@@ -694,43 +345,33 @@ class RecordReader:
         )
         if self.strict:
             raise error
-        self._lost = _Lost(start, error, start + 1)
+        self._gap = Gap(start, error, start + 1)
 
-    def _find_again(self) -> bool:
-        """Go on at the next header that holds; False where there is none yet."""
-        lost = self._lost
-        assert lost is not None
-        source = self.source
-        at, step = lost.at, FIRST_SEARCHED
-        while True:
-            if source.size is None and at - lost.start > self._limit:
-                raise LimitError(
-                    "bytes without a record (limit= allows more)",
-                    file=self.name,
-                    offset=lost.start,
-                    limit=self._limit,
-                    asked=at - lost.start,
-                )
-            asked = min(step, WINDOW)
-            data = source.read(at, asked)
-            found = find_header(data, 0, self._longest(at))
-            if found is not None or len(data) < asked:
-                break
-            at += asked - HEADER_SIZE + 1
-            step *= 4
-            self._lost = _Lost(lost.start, lost.error, at)
-        if found is None:
-            end = at + len(data)
-            if not self._has_records and not self._has_damage:
-                self._lost = None
-                raise CorruptError(
-                    "not a file of records: no length whose checksum holds", file=self.name, offset=0
-                )
-            self._lost = _Lost(lost.start, lost.error, max(at, end - HEADER_SIZE + 1))
-            self._skip(lost.start, end - lost.start, lost.error, is_open=True)
-            self.position = end
-            return False
-        self._lost = None
-        self._go_on_at(at + found)
-        self._skip(lost.start, self.position - lost.start, lost.error)
-        return True
+    def _cross_gap(self) -> bool:
+        """Go on at the next header that matches; return False if there is none yet."""
+        gap = self._gap
+        assert gap is not None
+        place = self._recovery.find_header(gap)
+        if place is not None:
+            self._gap = None
+            self._resume(place)
+            self._skip(gap.start, place - gap.start, gap.error)
+            return True
+        if not self._has_records and not self._log.is_damaged:
+            self._gap = None
+            what = "not a file of records: no length matches its checksum"
+            raise CorruptError(what, file=self.name, offset=0)
+        self._skip(gap.start, gap.end - gap.start, gap.error, is_open=True)
+        self.position = gap.end
+        return False
+
+    def _resume(self, position: int) -> None:
+        """Go on after damage, with a small window because more damage may follow."""
+        self.position = position
+        self._window = FIRST_WINDOW
+
+    def _skip(self, offset: int, size: int, error: CkptfmtError, *, is_open: bool = False) -> None:
+        """Raise the error if reading is strict, else note the bytes skipped because of it."""
+        if self.strict:
+            raise error
+        self._log.note(offset, size, error, is_open=is_open)

@@ -1,4 +1,4 @@
-"""Writing TFRecord files, frame by frame as TensorFlow does."""
+"""``RecordWriter``: TFRecord files, written frame by frame as TensorFlow writes them."""
 
 from __future__ import annotations
 
@@ -11,49 +11,50 @@ from typing import TypeAlias
 
 from ckptfmt.errors import CorruptError, DamageWarning, NotWritableError
 from ckptfmt.record.frame import HEADER_SIZE, encode_frame
-from ckptfmt.record.input import WBITS, Compression, Source
+from ckptfmt.record.inflate import WBITS, Compression
+from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.local import LOCAL, LocalFilesystem
 from ckptfmt.storage.output import GrowingFile, OutputFile
 from ckptfmt.wire.crc32c import crc32c, mask
 
 Data: TypeAlias = bytes | bytearray | memoryview
-"""What can be written; arrays too, in C order."""
+"""What can be written: bytes, or the ``data`` of an array, which is written in C order."""
 
 LENGTH_SIZE = 8
-"""Bytes of a length, before its checksum."""
+"""Bytes of a length, without its checksum."""
 
 LONGEST_BEGUN = 1 << 32
-"""A length that no record has: bytes that would be one are not the beginning of a frame."""
+"""No record is this long: a first word of this size or more is not the beginning of a frame."""
 
 
 class RecordWriter:
-    """Writes records to a file, which anybody may read meanwhile; a context manager.
+    """Writes records to a file, which others may read meanwhile; a context manager.
 
-    A record is in the file after a flush, or when the writer is closed. Should the program end before that,
-    what is there can be read up to the last whole record, and appended to.
+    Records are in the file after :meth:`flush` or :meth:`close`. If the program dies before that, the file
+    can be read up to the last whole record, and appended to.
 
     Parameters
     ----------
     path
-        The file. A link is written through; a device or a pipe is written to as it is.
+        The file. A link is written through; a device or a pipe is written to directly.
     compression
-        None, ``"GZIP"`` or ``"ZLIB"``, as TensorFlow's ``TFRecordOptions`` has them.
+        None, ``"GZIP"`` or ``"ZLIB"``, as in TensorFlow's ``TFRecordOptions``.
     append
-        Whether to go on after the records of an existing file. It must not be compressed; an incomplete last
-        record is cut off, unless whole records follow in its bytes.
+        Whether to write after the records of an existing file, which must not be compressed. An incomplete
+        last record is cut off, unless whole records follow within its bytes.
     overwrite
-        Whether to replace an existing file. That happens when the writer is closed; until then, and if
-        an exception ends the ``with`` block, or the writer is never closed, the file stays as it was.
+        Whether to replace an existing file, which happens when the writer is closed. The file stays as it was
+        until then, and for good if an exception ends the ``with`` block or the writer is never closed.
 
     Raises
     ------
     AlreadyExistsError
         The file exists, and neither ``append`` nor ``overwrite`` is given.
     CorruptError
-        The file to append to is damaged, or not one of records.
+        The file to append to is damaged, or is not a file of records.
     NotWritableError
-        The system refuses. :meth:`write`, :meth:`flush` and :meth:`close` raise it too, if a disk is full
+        The system refuses. :meth:`write`, :meth:`flush` and :meth:`close` raise it too, when the disk is full
         for example; nothing can be written after that, and the last records may be incomplete.
     """
 
@@ -68,11 +69,11 @@ class RecordWriter:
         self.name = os.fspath(path)
         """The path."""
         self.position = 0
-        """Where the next frame begins, before compression."""
+        """Offset of the next frame, before compression."""
         if compression is not None and compression not in WBITS:
             raise ValueError(f"compression: got {compression!r}, want None, 'GZIP' or 'ZLIB'")
         if append and (compression is not None or overwrite):
-            raise ValueError("append: want neither compression nor overwrite with it")
+            raise ValueError("append: got compression= or overwrite= as well, want append alone")
         self._deflater = zlib.compressobj(wbits=WBITS[compression]) if compression is not None else None
         exists = LOCAL.path_type(self.name) is not None
         self._output: OutputFile | GrowingFile
@@ -85,12 +86,12 @@ class RecordWriter:
             self._output = GrowingFile(self.name)
 
     def write(self, data: Data) -> int:
-        """Write one record, and return where its frame begins (before compression).
+        """Write one record, and return the offset of its frame before compression.
 
         Raises NotWritableError if the system refuses, ValueError if the writer is closed.
         """
         view = memoryview(data)
-        # Other layouts than that of bytes cannot be cast, nor can those of no items.
+        # Only C-contiguous memory can be cast to bytes, and not if it is empty.
         view = view.cast("B") if view.c_contiguous and view.nbytes else memoryview(view.tobytes())
         head, foot = encode_frame(view)
         self._output.check_open()
@@ -101,17 +102,17 @@ class RecordWriter:
         return begin
 
     def flush(self) -> None:
-        """Hand everything written to the system, so that others can read it; errors as of :meth:`write`."""
+        """Hand what was written to the system, so that others can read it; raises as :meth:`write` does."""
         self._output.check_open()
         if self._deflater is not None:
             self._output.write(self._deflater.flush(zlib.Z_SYNC_FLUSH))
         self._output.flush()
 
     def close(self) -> None:
-        """Write what is left, make sure that it is on the disk, and close the file.
+        """Write what is left, sync it to disk, and close the file.
 
-        Raises NotWritableError if the system refuses; the file is closed all the same, and one that was to
-        be replaced is not.
+        Raises NotWritableError if the system refuses. The file is closed even so, and a file that was to be
+        replaced is left as it was.
         """
         if self._output.is_closed:
             return
@@ -134,29 +135,30 @@ class RecordWriter:
         elif isinstance(self._output, OutputFile):
             self._output.discard()
         else:
-            # What ended the block is raised, not what follows from it.
+            # The exception that ended the block matters more than one from closing.
             with suppress(NotWritableError):
                 self.close()
 
 
 def _end_of(path: str) -> int:
-    """Where the last whole record of a file ends."""
+    """Return where the last whole record of a file ends, for another one to be appended there."""
     source = Source(path, LocalFilesystem("pread"))
     try:
         if source.compression is not None:
-            raise CorruptError(f"compressed with {source.compression}: cannot be appended to", file=path)
+            raise CorruptError(f"cannot append to a file compressed with {source.compression}", file=path)
         reader = RecordReader(source)
         with warnings.catch_warnings():
-            # What is damaged before stays so; a length that is damaged at the end would be cut off.
+            # Damage in the middle of the file stays as it is, and is nothing to warn about here.
             warnings.simplefilter("ignore", DamageWarning)
             for _ in reader.batches(with_data=False):
                 pass
+        # Nobody can tell what the damaged end of a file holds, so nothing is written after it.
         if reader.damage and reader.damage[-1].offset + reader.damage[-1].skipped == source.size:
             raise reader.damage[-1].error
         if not _is_begun(source.read(0, HEADER_SIZE)):
             raise CorruptError("not a file of records: it does not begin with a length", file=path, offset=0)
         if (place := reader.find_in_tail()) is not None:
-            # Records after an incomplete one, or within it: nobody can tell, and they would be lost.
+            # Whether that record lies in the incomplete one or after it, cutting the tail off would lose it.
             what = f"refusing to append: a complete record at 0x{place:x} follows the damaged tail"
             raise CorruptError(what, file=path, offset=reader.position)
         return reader.position
@@ -165,12 +167,12 @@ def _end_of(path: str) -> int:
 
 
 def _is_begun(head: bytes) -> bool:
-    """Whether bytes at the beginning of a file may be of a header that is not all there, or are whole.
+    """Whether the first bytes of a file are a whole header, or may be the beginning of one.
 
-    Less than a length is not taken for one: any file of a few bytes could be.
+    Fewer bytes than a length do not count as one: they could come from any small file.
     """
     if not head or len(head) == HEADER_SIZE:
-        return True  # what is whole has been read
+        return True  # reading has checked a whole header
     length, stored = head[:LENGTH_SIZE], head[LENGTH_SIZE:]
     is_length = len(length) == LENGTH_SIZE and int.from_bytes(length, "little") < LONGEST_BEGUN
     return is_length and mask(crc32c(length)).to_bytes(4, "little").startswith(stored)

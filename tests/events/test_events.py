@@ -28,7 +28,7 @@ from ckptfmt.errors import (
 from ckptfmt.events.scalars.header import decode_headers
 from ckptfmt.events.scalars.template import find_layout
 from ckptfmt.proto import messages
-from ckptfmt.record.reader import Batch
+from ckptfmt.record.batch import Batch
 from ckptfmt.wire.coding import encode_varint
 from ckptfmt.wire.crc32c import crc32c
 from tests.support.corpus import CORPUS, entries, load_expected

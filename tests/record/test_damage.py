@@ -16,11 +16,12 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import ChecksumError, CorruptError, DamageWarning, TruncatedError
-from ckptfmt.record import reader as reading
+from ckptfmt.record import damage as damage_log
+from ckptfmt.record import recovery
 from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.local import DescriptorFile, LocalFilesystem
-from tests.record.test_record import claim, frame, read, write
+from tests.support.records import claim, frame, read, write
 
 DATA = [b"record %d" % number * (1 + number % 3) for number in range(50)]
 FRAMES = [frame(data) for data in DATA]
@@ -268,17 +269,17 @@ def test_warnings_of_one_file_are_few_and_counted(tmp_path: Path) -> None:
     with pytest.warns(DamageWarning) as told:
         assert len(list(records)) == 50
     assert len(records.damage) == 50
-    assert len(told) == reading.MAX_WARNINGS + 1
+    assert len(told) == damage_log.MAX_WARNINGS + 1
     assert str(told[-1].message) == f"{path}: 40 further stretches were skipped"
 
 
 def test_damage_without_end_is_noted_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_DAMAGE", 5)
+    monkeypatch.setattr(damage_log, "MAX_DAMAGE", 5)
     found, records = read(write(tmp_path / "r", b"".join(each + b"\xee" * 12 for each in FRAMES)))
     assert found == DATA
     assert len(records.damage) == 5
     assert sum(damage.skipped for damage in records.damage) == 50 * 12
-    assert "46 damaged stretches, of which this is the first" in str(records.damage[-1])
+    assert "the first of 46 damaged stretches" in str(records.damage[-1])
 
 
 @pytest.mark.parametrize(
@@ -356,7 +357,7 @@ def test_reading_that_was_interrupted_is_gone_on_with(tmp_path: Path, compress: 
 def test_what_is_read_of_damage_goes_by_the_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
 ) -> None:
-    monkeypatch.setattr(reading, "CHECKED", 0)
+    monkeypatch.setattr(recovery, "CHECKED", 0)
     read_of_each = []
     for count in (1000, 16_000):
         path = write(tmp_path / "r", (frame(b"") + damage) * count)

@@ -16,7 +16,7 @@ import ckptfmt
 from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.local import LocalFilesystem
-from tests.record.test_record import frame, write
+from tests.support.records import frame, write
 
 DATA = [b"record %d" % number for number in range(20)]
 CONTENT = b"".join(map(frame, DATA))

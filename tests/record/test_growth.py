@@ -14,8 +14,8 @@ from ckptfmt.errors import CorruptError, DamageWarning, TruncatedError
 from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.local import LocalFilesystem
-from tests.record.test_record import claim, frame, write
 from tests.support.event_log import VERSION, open_quietly, scalar, tensor_scalar, write_events
+from tests.support.records import claim, frame, write
 
 DATA = [b"record %d" % number * (1 + number % 3) for number in range(8)]
 CONTENT = b"".join(map(frame, DATA))

@@ -1,8 +1,9 @@
-"""Writing records where that fails, and into files that are somebody's."""
+"""Writing records: what is written is read; and writing that fails, or into existing files."""
 
 from __future__ import annotations
 
 import gc
+import gzip
 import os
 import warnings
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import CorruptError, NotWritableError
-from tests.record.test_record import HELLO, claim, frame, write
+from tests.support.records import HELLO, claim, frame, write
 
 FULL = "/dev/full"
 COMPRESSIONS = pytest.mark.parametrize("compression", [None, "GZIP", "ZLIB"])
@@ -28,6 +29,44 @@ def interrupt(path: str | Path) -> None:
 def write_and_flush(writer: ckptfmt.RecordWriter, data: bytes) -> None:
     writer.write(data)
     writer.flush()
+
+
+@pytest.mark.parametrize("compression", [None, "GZIP", "ZLIB"])
+def test_what_is_written_is_read(tmp_path: Path, compression: object) -> None:
+    data = [b"first", b"", bytes(range(40)), bytes(100_000)]
+    with ckptfmt.RecordWriter(tmp_path / "r", compression=compression) as writer:  # type: ignore[arg-type]
+        offsets = [writer.write(each) for each in data]
+        assert writer.position == offsets[-1] + 100_016
+    records = list(ckptfmt.open_records(tmp_path / "r", strict=True))
+    assert [(r.data, r.offset) for r in records] == list(zip(data, offsets, strict=True))
+
+
+def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", HELLO)
+    with pytest.raises(FileExistsError):
+        ckptfmt.RecordWriter(path)
+    assert path.read_bytes() == HELLO
+    with ckptfmt.RecordWriter(path, overwrite=True) as writer:
+        writer.write(memoryview(b"new"))
+    assert path.read_bytes() == frame(b"new")
+    with pytest.raises(ValueError, match="compression: got 'LZ4'"):
+        ckptfmt.RecordWriter(path, compression="LZ4")  # type: ignore[arg-type]
+    with pytest.raises(NotWritableError):
+        ckptfmt.RecordWriter(tmp_path / "no" / "folder")
+
+
+def test_appending_goes_on_behind_the_last_whole_record(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", HELLO + HELLO[:-1])
+    with ckptfmt.RecordWriter(path, append=True) as writer:
+        assert writer.write(b"x") == 21
+    assert path.read_bytes() == HELLO + frame(b"x")
+    with ckptfmt.RecordWriter(tmp_path / "new", append=True) as writer:
+        writer.write(b"hello")
+    assert (tmp_path / "new").read_bytes() == HELLO
+    for content in (HELLO + bytes(30), gzip.compress(HELLO)):
+        with pytest.raises(CorruptError):
+            ckptfmt.RecordWriter(write(path, content), append=True)
+        assert path.read_bytes() == content
 
 
 @pytest.mark.skipif(not Path(FULL).exists(), reason="the system has no disk that is always full")

@@ -14,7 +14,7 @@ import numpy as np
 import ckptfmt
 from ckptfmt.errors import CkptfmtError, DamageWarning
 from ckptfmt.proto import messages
-from ckptfmt.record.frame import encode_frame
+from tests.support.records import frame
 
 EVENTS = Path(__file__).parent.parent / "data" / "events"
 """What TensorFlow wrote; see make_events."""
@@ -38,12 +38,6 @@ def tensor_scalar(tag: str, value: float, step: int, wall_time: float = 1.5) -> 
     added.tensor.tensor_shape.SetInParent()
     added.tensor.tensor_content = struct.pack("<f", value)
     return event
-
-
-def frame(data: bytes) -> bytes:
-    """A record."""
-    head, foot = encode_frame(data)
-    return head + data + foot
 
 
 def write_events(path: Path, events: Iterable[messages.Event | bytes]) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 from ckptfmt.events.scalars.cache import Group, KnownTemplate, TemplateCache
 from ckptfmt.events.scalars.header import EventHeaders, decode_headers
 from ckptfmt.events.scalars.template import MAX_SIZE
-from ckptfmt.record.reader import Batch
+from ckptfmt.record.batch import Batch
 from ckptfmt.wire.crc_rows import crc_before, mask_all
 
 MIN_BATCH = 8

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ckptfmt.record.reader import Batch
+from ckptfmt.record.batch import Batch
 from ckptfmt.wire.crc32c import crc32c
 from ckptfmt.wire.crc_rows import add_bytes
 

@@ -1,11 +1,9 @@
-"""TFRecord files: framing, compression, random access, damage, and files that are being written."""
+"""Files of records: compressed, several, damaged, and being written."""
 
 from __future__ import annotations
 
 import gzip
-import struct
 import threading
-import warnings
 import zlib
 from pathlib import Path
 from types import ModuleType
@@ -22,46 +20,12 @@ from ckptfmt.errors import (
     DamageWarning,
     LimitError,
     NotReadableError,
-    NotWritableError,
     PathNotFoundError,
     TruncatedError,
     UnsupportedError,
 )
-from ckptfmt.record import reader
-from ckptfmt.record.frame import decode_header, encode_frame, find_frames, find_header
-from ckptfmt.wire.crc32c import crc32c, mask
-from ckptfmt.wire.crc_rows import added_by, crc_before, crc_of_words, mask_all
-
-HELLO = bytes.fromhex("0500000000000000 eab2043e 68656c6c6f bb1f1c19")
-"""The frame of ``hello`` as TensorFlow writes it."""
-
-
-def frame(data: bytes) -> bytes:
-    head, foot = encode_frame(data)
-    return head + data + foot
-
-
-def claim(length: int) -> bytes:
-    """A header whose checksum holds."""
-    head = struct.pack("<Q", length)
-    return head + struct.pack("<I", mask(crc32c(head)))
-
-
-def write(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    return path
-
-
-def read(path: Path, **options: object) -> tuple[list[bytes], ckptfmt.Records]:
-    """The data of all records, damage not warned of."""
-    records = ckptfmt.open_records(path, **options)  # type: ignore[arg-type]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DamageWarning)
-        return [record.data for record in records], records
-
-
-def test_a_frame_is_that_of_tensorflow() -> None:
-    assert frame(b"hello") == HELLO
+from ckptfmt.record import reader, recovery
+from tests.support.records import HELLO, claim, frame, read, write
 
 
 def test_records_are_read_with_their_offsets(tmp_path: Path) -> None:
@@ -76,69 +40,6 @@ def test_records_are_read_with_their_offsets(tmp_path: Path) -> None:
 
 def test_an_empty_file_has_no_records(tmp_path: Path) -> None:
     assert read(write(tmp_path / "r", b""))[0] == []
-
-
-@given(st.lists(st.integers(0, 300), max_size=60), st.integers(0, 3), st.integers(0, 40), st.booleans())
-def test_frames_are_found_as_a_walk_finds_them(
-    sizes: list[int], repeats: int, cut: int, damaged: bool
-) -> None:
-    content = b"".join(frame(bytes(size)) for size in sizes * (1 + 20 * repeats))
-    borders = [0, *np.cumsum([size + 16 for size in sizes * (1 + 20 * repeats)]).tolist()]
-    content = content[: max(0, len(content) - cut)]
-    end = max((b for b in borders if b <= len(content)), default=0)
-    if damaged and len(borders) > 4 and borders[-3] < len(content):
-        at = borders[len(borders) // 2]
-        content = content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :]
-        end = min(end, at)
-    found = find_frames(content, {})
-    assert found.borders.tolist() == [b for b in borders if b <= end]
-
-
-def test_headers_that_stop_repeating_are_noticed() -> None:
-    pieces = [frame(bytes(10)), frame(bytes(20))] * 500
-    for number in (200, 600, 999):
-        changed = list(pieces)
-        changed[number] = frame(bytes(11))
-        borders = np.cumsum([0, *map(len, changed)])
-        assert find_frames(b"".join(changed), {}).borders.tolist() == borders.tolist()
-        spoiled = bytearray(b"".join(pieces))
-        at = int(np.cumsum([0, *map(len, pieces)])[number])
-        spoiled[at + 9] ^= 1
-        assert find_frames(bytes(spoiled), {}).end == at
-
-
-@given(st.binary(max_size=200), st.binary(max_size=40))
-def test_the_next_header_is_found(junk: bytes, data: bytes) -> None:
-    content = junk + frame(data)
-    found = find_header(content, 0, len(content))
-    expected = next(
-        at
-        for at in range(len(content))
-        if (length := decode_header(content[at : at + 12])) is not None and length <= len(content)
-    )
-    assert found == expected
-
-
-@given(st.lists(st.binary(min_size=8, max_size=8), min_size=1, max_size=20))
-def test_checksums_of_many_are_those_of_each(words: list[bytes]) -> None:
-    crcs = crc_of_words(np.frombuffer(b"".join(words), "<u8"))
-    assert crcs.tolist() == [crc32c(word) for word in words]
-    assert mask_all(crcs).tolist() == [mask(crc32c(word)) for word in words]
-
-
-@given(
-    st.lists(st.binary(min_size=5, max_size=5), min_size=1, max_size=20), st.binary(min_size=4, max_size=99)
-)
-def test_checksums_of_two_parts_are_combined(first: list[bytes], second: bytes) -> None:
-    crcs = crc_before(np.array([crc32c(part) for part in first], np.uint32), len(second))
-    assert (crcs ^ np.uint32(crc32c(second))).tolist() == [crc32c(part + second) for part in first]
-
-
-def test_what_a_byte_adds_to_a_checksum() -> None:
-    for following in (0, 1, 63, 64, 200, 1000):
-        zeros = bytes(following)
-        for byte in (0, 1, 200):
-            assert added_by(following)[byte] == crc32c(bytes([byte]) + zeros) ^ crc32c(b"\0" + zeros)
 
 
 # --- compression -------------------------------------------------------------------------------------------
@@ -208,7 +109,9 @@ def test_the_bound_of_a_record_is_one_that_memory_has(tmp_path: Path) -> None:
     # Of what does not compress there has to be enough that it could be the beginning of so much.
     content = claim(300 << 20) + np.random.default_rng(0).bytes(400_000)
     path = write(tmp_path / "r", gzip.compress(content))
-    with pytest.raises(LimitError, match=r"record of a compressed file \(limit= allows more\)") as caught:
+    with pytest.raises(
+        LimitError, match=r"record of a compressed file \(pass a larger limit= to read it\)"
+    ) as caught:
         list(ckptfmt.open_records(path))
     assert caught.value.limit == 256 << 20
     data = bytes(20 << 20)
@@ -252,46 +155,6 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         ckptfmt.open_records(tmp_path)
     with pytest.raises(CorruptError, match="not a file of records"):
         list(ckptfmt.open_records(write(tmp_path / "text", b"This is a text, and of some length.")))
-
-
-# --- random access -----------------------------------------------------------------------------------------
-
-
-def test_any_record_can_be_read_by_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "WINDOW", 256)
-    data = [bytes([i]) * (i * 7 % 400) for i in range(200)]
-    path = write(tmp_path / "r", b"".join(map(frame, data)))
-    assert read(path)[0] == data
-    index = ckptfmt.open_records(path).scan()
-    assert len(index) == 200
-    assert index.sizes.tolist() == list(map(len, data))
-    assert [index[i].data for i in range(200)] == data
-    assert index[-1].data == data[-1]
-    assert [record.data for record in index[10:20:3]] == data[10:20:3]
-    assert index[7].offset == index.offsets[7]
-    with pytest.raises(IndexError):
-        index[200]
-    index.close()
-
-
-def test_a_damaged_record_is_found_when_it_is_read(tmp_path: Path) -> None:
-    content = bytearray(HELLO * 3)
-    content[21 + 13] ^= 1
-    index = ckptfmt.open_records(write(tmp_path / "r", bytes(content))).scan()
-    assert index[2].data == b"hello"
-    with pytest.raises(ChecksumError, match="r @0x15: record checksum mismatch"):
-        index[1]
-
-
-@pytest.mark.parametrize("backend", ["mmap", "pread"])
-def test_an_index_knows_when_the_file_is_another_one(tmp_path: Path, backend: str) -> None:
-    path = write(tmp_path / "r", HELLO * 20)
-    index = ckptfmt.open_records(path, verify=False, backend=backend).scan()
-    write(tmp_path / "new", frame(b"something else" * 50)).replace(path)
-    for number in (0, 3):
-        with pytest.raises(CorruptError, match=f"r @0x{21 * number:x}: no record at this offset any more"):
-            index[number]
-    index.close()
 
 
 # --- damage ------------------------------------------------------------------------------------------------
@@ -355,7 +218,8 @@ def test_a_length_of_2_to_the_62_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_a_long_stretch_of_damage_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "WINDOW", 64)
+    for module in (reader, recovery):
+        monkeypatch.setattr(module, "WINDOW", 64)
     for size in range(1, 300, 7):
         path = write(tmp_path / "r", HELLO + b"\xee" * size + HELLO + b"\xee" * 20)
         found, records = read(path)
@@ -407,47 +271,6 @@ def test_a_compressed_file_is_followed(tmp_path: Path) -> None:
         writer.flush()
         assert next(followed).data == b"two"
         followed.close()  # type: ignore[attr-defined]
-
-
-# --- writing -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("compression", [None, "GZIP", "ZLIB"])
-def test_what_is_written_is_read(tmp_path: Path, compression: object) -> None:
-    data = [*DATA, bytes(100_000)]
-    with ckptfmt.RecordWriter(tmp_path / "r", compression=compression) as writer:  # type: ignore[arg-type]
-        offsets = [writer.write(each) for each in data]
-        assert writer.position == offsets[-1] + 100_016
-    records = list(ckptfmt.open_records(tmp_path / "r", strict=True))
-    assert [(r.data, r.offset) for r in records] == list(zip(data, offsets, strict=True))
-
-
-def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
-    path = write(tmp_path / "r", HELLO)
-    with pytest.raises(FileExistsError):
-        ckptfmt.RecordWriter(path)
-    assert path.read_bytes() == HELLO
-    with ckptfmt.RecordWriter(path, overwrite=True) as writer:
-        writer.write(memoryview(b"new"))
-    assert path.read_bytes() == frame(b"new")
-    with pytest.raises(ValueError, match="compression: got 'LZ4'"):
-        ckptfmt.RecordWriter(path, compression="LZ4")  # type: ignore[arg-type]
-    with pytest.raises(NotWritableError):
-        ckptfmt.RecordWriter(tmp_path / "no" / "folder")
-
-
-def test_appending_goes_on_behind_the_last_whole_record(tmp_path: Path) -> None:
-    path = write(tmp_path / "r", HELLO + HELLO[:-1])
-    with ckptfmt.RecordWriter(path, append=True) as writer:
-        assert writer.write(b"x") == 21
-    assert path.read_bytes() == HELLO + frame(b"x")
-    with ckptfmt.RecordWriter(tmp_path / "new", append=True) as writer:
-        writer.write(b"hello")
-    assert (tmp_path / "new").read_bytes() == HELLO
-    for content in (HELLO + bytes(30), gzip.compress(HELLO)):
-        with pytest.raises(CorruptError):
-            ckptfmt.RecordWriter(write(path, content), append=True)
-        assert path.read_bytes() == content
 
 
 @pytest.mark.tensorflow

@@ -1,0 +1,80 @@
+"""An index of records: where each one lies, so that any can be read by its number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
+
+from ckptfmt.errors import CorruptError
+from ckptfmt.record.batch import Batch, Record
+from ckptfmt.record.frame import HEADER_SIZE, OVERHEAD, decode_header
+from ckptfmt.storage.file import RandomAccessFile
+from ckptfmt.storage.filesystem import Filesystem
+
+
+class RecordIndex(Sequence[Record]):
+    """The records of some files by number, each read when it is asked for."""
+
+    def __init__(
+        self,
+        files: tuple[str, ...],
+        counts: list[int],
+        offsets: np.ndarray,
+        sizes: np.ndarray,
+        fs: Filesystem,
+        verify: bool,
+    ) -> None:
+        self.files = files
+        """The files."""
+        self.file_numbers = np.repeat(np.arange(len(counts)), counts)
+        """For each record, the number of its file in :attr:`files` (int64)."""
+        self.offsets = offsets
+        """For each record, where its frame begins in its file (int64)."""
+        self.sizes = sizes
+        """For each record, the number of its data bytes (int64)."""
+        self._fs = fs
+        self._verify = verify
+        self._opened: dict[int, RandomAccessFile] = {}
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+        """Return a record, or those of a slice.
+
+        Raises ChecksumError if its data are damaged, TruncatedError if the file has been cut short,
+        CorruptError if the file no longer has the record at this place, because it was replaced for example.
+        """
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        offset, size = int(self.offsets[index]), int(self.sizes[index])
+        number = int(self.file_numbers[index])
+        file = self._opened.get(number)
+        if file is None:
+            file = self._opened[number] = self._fs.open(self.files[number])
+        data = file.read(offset, size + OVERHEAD)
+        if decode_header(data[:HEADER_SIZE]) != size:
+            what = "no record at this offset any more: the file changed after scan()"
+            raise CorruptError(what, file=file.name, offset=offset)
+        batch = Batch(data, offset, np.array([0, len(data)], np.int64))
+        error = batch.check(0, file.name) if self._verify else None
+        if error is not None:
+            raise error
+        return Record(data[HEADER_SIZE : HEADER_SIZE + size], offset, file.name)
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._opened.values():
+            file.close()
+        self._opened.clear()
+
+    def __repr__(self) -> str:
+        return f"<RecordIndex of {len(self)} records in {len(self.files)} files>"
