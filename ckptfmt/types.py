@@ -24,7 +24,7 @@ from ckptfmt.events.run_metadata import RunMetadata as RunMetadata
 from ckptfmt.events.series import Scalars as Scalars
 from ckptfmt.events.series import Series as Series
 from ckptfmt.events.series import Tags as Tags
-from ckptfmt.events.tag_table import SummaryMetadata as SummaryMetadata
+from ckptfmt.events.summary_metadata import SummaryMetadata as SummaryMetadata
 from ckptfmt.graph.attributes import AttributeName as AttributeName
 from ckptfmt.graph.attributes import Attributes as Attributes
 from ckptfmt.graph.attributes import FunctionCall as FunctionCall

@@ -1,9 +1,9 @@
-"""Locations: a file of a run and an offset in it as one integer, which a column holds and which sorts."""
+"""Locations: the number of a file and an offset in it as one integer, which sorts and fits into a column."""
 
 from __future__ import annotations
 
 OFFSET_BITS = 44
-"""The number of the file is above these bits, an offset in it below: 16 TiB, as ext4 has."""
+"""Bits of the offset, below those of the file's number: 16 TiB, the largest file on ext4."""
 
 MAX_FILES = 1 << 63 - OFFSET_BITS
 """Files of a run."""

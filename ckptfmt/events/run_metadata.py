@@ -1,4 +1,4 @@
-"""Run metadata: what a program measured of one step, where it was told to trace it."""
+"""Run metadata: what a program measured while it traced a step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ckptfmt.proto import messages
 
 @dataclass(frozen=True)
 class RunMetadata:
-    """What was measured of one step, or the graphs that ran in it."""
+    """The measurements of one step, or the graphs that ran in it."""
 
     tag: str
     step: int
@@ -23,14 +23,14 @@ class RunMetadata:
     """The message: ``step_stats``, ``cost_graph``, ``partition_graphs``, ``function_graphs``."""
 
     def to_columns(self) -> dict[str, np.ndarray]:
-        """Return what each node took in this step: a row for each time that it ran.
+        """Return how long each node took: a row for each time that it ran.
 
         Returns
         -------
         dict
             ``device``, ``node``, ``label`` (objects, ``str``), ``thread`` (uint32), ``start_micros`` (int64,
-            microseconds since 1970), ``duration_micros`` and ``duration_nanos`` (int64) from its start until
-            its end; the last one is 0 where the program did not measure it so finely.
+            microseconds since 1970), ``duration_micros`` and ``duration_nanos`` (int64) from its start to its
+            end. ``duration_nanos`` is 0 if the program did not measure nanoseconds.
         """
         rows = [
             (device.device, node)

@@ -19,7 +19,7 @@ import numpy as np
 
 from ckptfmt.errors import NameNotFoundError
 from ckptfmt.events.series import Scalars
-from ckptfmt.tabular.table import Chunk, Column, Table, text_column
+from ckptfmt.tabular.column_table import Chunk, Column, ColumnTable, text_column
 from ckptfmt.tabular.write import write_table
 from ckptfmt.text.closest import closest_names
 from ckptfmt.text.patterns import matcher
@@ -34,7 +34,7 @@ _INDEX = ("run", "step")
 """Columns of a wide table that are not tags."""
 
 Runs: TypeAlias = Mapping[str | None, Mapping[str, Scalars]]
-"""The scalars of runs by name. The name None stands for the only run: the table has no column ``run`` then."""
+"""The scalars of runs by name. A table of the single run None has no column ``run``."""
 
 
 class HasScalars(Protocol):
@@ -86,7 +86,7 @@ def _matching(scalars: Mapping[str, Scalars], patterns: Sequence[str]) -> dict[s
     return {tag: scalars[tag] for tag in tags}
 
 
-def scalar_table(runs: Runs, *, wide: bool) -> Table:
+def scalar_table(runs: Runs, *, wide: bool) -> ColumnTable:
     """Return the scalars of runs as a table."""
     dtypes: dict[str, np.dtype] = {}
     for scalars in runs.values():
@@ -111,7 +111,7 @@ def scalar_table(runs: Runs, *, wide: bool) -> Table:
                 rows = len(chunk["step"].values)
                 yield chunk if run is None else {"run": text_column(run, rows), **chunk}
 
-    return Table(types, chunks)
+    return ColumnTable(types, chunks)
 
 
 def _column_names(tags: Iterable[str]) -> dict[str, str]:

@@ -19,10 +19,11 @@ from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
 
 MAX_OPEN = 4
-"""Files that are kept open for what is asked for next."""
+"""Files kept open for the next request."""
 
 HEAD_SIZE = 4096
-"""As many first bytes tell whether a file is still the one that was read: they say when it was begun."""
+"""First bytes that are compared to tell whether a file is still the one that was read. They hold the time at
+which it was begun."""
 
 E = TypeVar("E", bound=CkptfmtError)
 
@@ -33,14 +34,16 @@ def read_head(file: RandomAccessFile) -> bytes:
 
 
 class EventStore:
-    """The events of the files of a run, read again by their places; those of compressed files are kept.
+    """The events of a run, read again by their locations.
+
+    Events of compressed files cannot be read by offset, so their bytes are kept in memory.
 
     Parameters
     ----------
     files
-        The files by number; more may be put behind them.
+        The files by number. The caller may append more.
     head_of
-        Returns the first bytes of a file as they were when it was read, by its number.
+        Returns the first bytes of a file, given by its number, as they were when the file was read.
     verify
         Whether checksums are verified.
     """
@@ -53,28 +56,31 @@ class EventStore:
         self._fs = fs
         self._verify = verify
         self._kept: dict[int, bytes] = {}
+        """The bytes of events of compressed files, by location."""
         self._open: OrderedDict[int, RandomAccessFile] = OrderedDict()
+        """Open files by number, the one used last at the end."""
         self._last: tuple[int, messages.Event] | None = None
         self._lock = threading.Lock()
 
-    def keep(self, place: int, data: bytes) -> None:
-        """Keep an event that cannot be read again by its offset."""
-        self._kept[place] = data
+    def keep(self, location: int, data: bytes) -> None:
+        """Keep the bytes of an event of a compressed file."""
+        self._kept[location] = data
 
-    def event(self, place: int, size: int) -> messages.Event:
-        """Return the event at a place; asked for again at once it is not decoded again.
+    def event(self, location: int, size: int) -> messages.Event:
+        """Return the event at a location, whose record has ``size`` bytes.
 
-        CorruptError where another event is there now than when it was read.
+        The last event stays decoded: the values of one event are usually asked for one after the other.
+        CorruptError if the file has changed since it was read.
         """
         last = self._last
-        if last is not None and last[0] == place:
+        if last is not None and last[0] == location:
             return last[1]
-        number, offset = unpack(place)
-        data = self._kept.get(place)
+        number, offset = unpack(location)
+        data = self._kept.get(location)
         if data is None:
             data = self._read(number, offset, size)
         event = parse_message(messages.Event, data, self._files[number], offset)
-        self._last = place, event
+        self._last = location, event
         return event
 
     def _read(self, number: int, offset: int, size: int) -> bytes:
@@ -86,13 +92,13 @@ class EventStore:
                 head = self._head_of(number)
                 if read_head(file)[: len(head)] != head:
                     file.close()
-                    raise CorruptError("the file has been replaced since it was read", file=name, offset=0)
+                    raise CorruptError("the file was replaced after it was read", file=name, offset=0)
             self._open[number] = file
             while len(self._open) > MAX_OPEN:
                 self._open.popitem(last=False)[1].close()
             frame = file.read(offset, size + OVERHEAD)
         if decode_header(frame[:HEADER_SIZE]) != size:
-            what = "no event at this offset any more: the file changed after it was read"
+            what = "the event is no longer at this offset: the file changed after it was read"
             raise CorruptError(what, file=name, offset=offset)
         if self._verify:
             error = Batch(frame, offset, np.array([0, len(frame)], np.int64)).check(0, name)
@@ -100,21 +106,21 @@ class EventStore:
                 raise error
         return bytes(frame[HEADER_SIZE : HEADER_SIZE + size])
 
-    def name(self, place: int) -> str:
+    def name(self, location: int) -> str:
         """Return the file that a location is in."""
-        return self._files[unpack(place)[0]]
+        return self._files[unpack(location)[0]]
 
-    def at(self, error: E, place: int, what: str) -> E:
-        """Say in an error about a value which file and offset it was read from; return it.
+    def at(self, error: E, location: int, what: str) -> E:
+        """Place an error about a value at the event that holds it, and return it.
 
-        Decoders see parts of an event, so that their offsets count from places unknown in the file: the error
-        is at the event.
+        Decoders see parts of an event. Their offsets do not count from the event's beginning, so the offset
+        of the event replaces them.
         """
-        number, offset = unpack(place)
+        number, offset = unpack(location)
         return error.at(self._files[number], offset, label=what, relative=False)
 
     def close(self) -> None:
-        """Close the files; they are opened again where they are needed."""
+        """Close the files; they are opened again when needed."""
         with self._lock:
             for file in self._open.values():
                 file.close()

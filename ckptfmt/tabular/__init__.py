@@ -1,1 +1,1 @@
-"""Tables: columns of NumPy arrays, made some rows at a time, to files and to the tables of other libraries."""
+"""Tables of columns, made some rows at a time, and their way into files and into other libraries."""

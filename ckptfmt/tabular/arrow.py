@@ -9,10 +9,10 @@ import numpy as np
 
 from ckptfmt.errors import MissingDependencyError
 from ckptfmt.storage.output import Output, OutputStream
-from ckptfmt.tabular.table import Table
+from ckptfmt.tabular.column_table import ColumnTable
 
 
-def to_arrow(table: Table) -> Any:  # noqa: ANN401  (pyarrow.Table)
+def to_arrow(table: ColumnTable) -> Any:  # noqa: ANN401  (pyarrow.Table)
     """Return a table as a ``pyarrow.Table``, its texts as dictionaries; a missing value is null.
 
     Raises MissingDependencyError without pyarrow.
@@ -22,7 +22,7 @@ def to_arrow(table: Table) -> Any:  # noqa: ANN401  (pyarrow.Table)
     return arrow.Table.from_batches(_batches(arrow, schema, table), schema=schema).unify_dictionaries()
 
 
-def to_pandas(table: Table) -> Any:  # noqa: ANN401  (pandas.DataFrame)
+def to_pandas(table: ColumnTable) -> Any:  # noqa: ANN401  (pandas.DataFrame)
     """Return a table as a ``pandas.DataFrame``; MissingDependencyError without pandas."""
     try:
         import pandas
@@ -31,7 +31,7 @@ def to_pandas(table: Table) -> Any:  # noqa: ANN401  (pandas.DataFrame)
     return pandas.DataFrame(table.to_columns())
 
 
-def write_arrow(file: Output, table: Table) -> None:
+def write_arrow(file: Output, table: ColumnTable) -> None:
     """Write a table in Arrow's streaming format; MissingDependencyError without pyarrow."""
     arrow = _pyarrow()
     schema = _schema(arrow, table)
@@ -41,7 +41,7 @@ def write_arrow(file: Output, table: Table) -> None:
             writer.write_batch(batch)
 
 
-def write_parquet(file: Output, table: Table) -> None:
+def write_parquet(file: Output, table: ColumnTable) -> None:
     """Write a table as Parquet; MissingDependencyError without pyarrow."""
     arrow = _pyarrow()
     from pyarrow import parquet
@@ -60,7 +60,7 @@ def _pyarrow() -> Any:  # noqa: ANN401  (a module without types)
     return pyarrow
 
 
-def _schema(arrow: Any, table: Table) -> Any:  # noqa: ANN401
+def _schema(arrow: Any, table: ColumnTable) -> Any:  # noqa: ANN401
     text = arrow.dictionary(arrow.int32(), arrow.string())
     return arrow.schema(
         (_utf8(name), text if dtype.hasobject else arrow.from_numpy_dtype(dtype))
@@ -68,7 +68,7 @@ def _schema(arrow: Any, table: Table) -> Any:  # noqa: ANN401
     )
 
 
-def _batches(arrow: Any, schema: Any, table: Table) -> Iterator[Any]:  # noqa: ANN401
+def _batches(arrow: Any, schema: Any, table: ColumnTable) -> Iterator[Any]:  # noqa: ANN401
     for chunk in table.chunks():
         arrays = []
         for field, column in zip(schema, chunk.values(), strict=True):
@@ -89,7 +89,9 @@ def _dictionary(arrow: Any, texts: np.ndarray) -> Any:  # noqa: ANN401
         rows = np.zeros(len(texts), np.int32)
     else:
         rows = np.fromiter((numbers.setdefault(text, len(numbers)) for text in texts), np.int32, len(texts))
-    return arrow.DictionaryArray.from_arrays(arrow.array(rows), arrow.array([_utf8(text) for text in numbers]))
+    return arrow.DictionaryArray.from_arrays(
+        arrow.array(rows), arrow.array([_utf8(text) for text in numbers])
+    )
 
 
 def _utf8(text: str) -> str:

@@ -8,10 +8,10 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 
-from ckptfmt.tabular.table import Chunk, Table
+from ckptfmt.tabular.column_table import Chunk, ColumnTable
 
 
-def encode_csv(table: Table) -> Iterator[bytes]:
+def encode_csv(table: ColumnTable) -> Iterator[bytes]:
     """Iterate over a table as CSV with a row of names; a missing value is empty."""
     yield _csv_rows([table.types])
     for chunk in table.chunks():
@@ -24,7 +24,7 @@ def _csv_rows(rows: Iterable[Iterable[object]]) -> bytes:
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def encode_json_lines(table: Table) -> Iterator[bytes]:
+def encode_json_lines(table: ColumnTable) -> Iterator[bytes]:
     """Iterate over a table as JSON Lines; a missing value has no key in the object of its row."""
     for chunk in table.chunks():
         lines = []

@@ -1,4 +1,4 @@
-"""Writing tables to files, whose format is told by the end of their names."""
+"""Writing tables to files in the format that the ending of the name says."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 
 from ckptfmt.storage.output import Output, OutputFile
 from ckptfmt.tabular.arrow import write_arrow, write_parquet
-from ckptfmt.tabular.table import Table
+from ckptfmt.tabular.column_table import ColumnTable
 from ckptfmt.tabular.text import encode_csv, encode_json_lines
 
-_WRITERS: Mapping[str, Callable[[Output, Table], None]] = {
+_WRITERS: Mapping[str, Callable[[Output, ColumnTable], None]] = {
     ".csv": lambda file, table: file.write_all(encode_csv(table)),
     ".jsonl": lambda file, table: file.write_all(encode_json_lines(table)),
     ".parquet": write_parquet,
@@ -18,10 +18,10 @@ _WRITERS: Mapping[str, Callable[[Output, Table], None]] = {
 }
 
 FORMATS = tuple(_WRITERS)
-"""The ends of names of files that tables can be written to."""
+"""Endings of the names of files that tables can be written to."""
 
 
-def write_table(table: Table, path: str, *, overwrite: bool) -> None:
+def write_table(table: ColumnTable, path: str, *, overwrite: bool) -> None:
     """Write a table to a file, whole or not at all; rows are written as they are made.
 
     Raises
@@ -29,11 +29,11 @@ def write_table(table: Table, path: str, *, overwrite: bool) -> None:
     ValueError
         The name does not end in one of :data:`FORMATS`.
     AlreadyExistsError
-        The file exists, and ``overwrite`` is not given.
+        The file exists, and ``overwrite`` is false.
     MissingDependencyError
         The format needs pyarrow.
     NotWritableError
-        The system refuses.
+        The operating system refuses to write the file.
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in _WRITERS:

@@ -316,7 +316,7 @@ def test_runs_below_a_directory(tmp_path: Path) -> None:
         "eval/a": str(tmp_path / "eval" / "a"),
         "train": str(tmp_path / "train"),
     }
-    with pytest.raises(PathNotFoundError, match=r"no event file in this directory; it has 1 runs? .*: a"):
+    with pytest.raises(PathNotFoundError, match=r"no event file in this directory, but in 1 below it .*: a"):
         ckptfmt.open_events(tmp_path / "eval")
     with pytest.raises(PathNotFoundError):
         ckptfmt.find_runs(tmp_path / "nothing")

@@ -226,7 +226,7 @@ def test_a_value_of_a_file_that_was_replaced_is_an_error(tmp_path: Path) -> None
     # Each record as long as before, so that only what it says tells.
     write_events(other, [messages.Event(wall_time=2, file_version="brain.Event:2"), picture("x", b"new", 1)])
     other.replace(path)
-    with pytest.raises(CorruptError, match=r"images 'x': the file has been replaced") as caught:
+    with pytest.raises(CorruptError, match=r"images 'x': the file was replaced") as caught:
         series[0]
     assert caught.value.file == str(path)
     assert events.refresh() == 2

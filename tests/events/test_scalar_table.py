@@ -284,9 +284,7 @@ def test_no_table_is_made_for_a_file_that_exists(
         run.write(tmp_path / "r.csv")
 
 
-def test_missing_packages_are_named(
-    run: ckptfmt.EventLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_packages_are_named(run: ckptfmt.EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     for package, extra in (("pyarrow", "arrow"), ("pandas", "pandas")):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ckptfmt.events.scalars.template import EventTemplate, Layout, find_layout, layout_of, layout_of_key
+from ckptfmt.record.batch import Batch
 from ckptfmt.record.frame import FOOTER_SIZE
-from ckptfmt.record.reader import Batch
 
 MIN_ALIKE = 2
 """Bodies of one size left in a batch that make it worth to look for a template."""

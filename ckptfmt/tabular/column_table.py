@@ -1,4 +1,4 @@
-"""A table: names and types of columns, and rows that come in chunks, so that none but a chunk is in memory."""
+"""A table: names and dtypes of columns, and rows in chunks, of which only one is in memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Chunk: TypeAlias = Mapping[str, Column]
 
 
 @dataclass(frozen=True)
-class Table:
+class ColumnTable:
     """Columns by name.
 
     Text columns have dtype ``object`` and hold ``str``; all others hold numbers.
