@@ -3,10 +3,10 @@
 from ckptfmt import compat as compat
 from ckptfmt import errors as errors
 from ckptfmt import types as types
-from ckptfmt.arrays.tensor_proto import ResourceHandle as ResourceHandle
-from ckptfmt.arrays.tensor_proto import Variant as Variant
-from ckptfmt.arrays.tensor_proto import to_array as to_array
-from ckptfmt.arrays.tensor_proto import to_proto as to_proto
+from ckptfmt.arrays.decode import to_array as to_array
+from ckptfmt.arrays.encode import to_proto as to_proto
+from ckptfmt.arrays.values import ResourceHandle as ResourceHandle
+from ckptfmt.arrays.values import Variant as Variant
 from ckptfmt.checkpoint.entry import Entry as Entry
 from ckptfmt.checkpoint.slices import TensorSlice as TensorSlice
 from ckptfmt.checkpoint.state import CheckpointState as CheckpointState

@@ -1,8 +1,7 @@
 """DataType codes of TensorFlow: their names, NumPy dtypes and stored sizes.
 
-The codes are those of ``enum DataType`` (``protos/types.proto``), the names those of
-``tf.as_dtype(code).name``. Codes 101 to 133 (``DT_*_REF``) are base + 100; they name references in old
-graphs and are never stored.
+Codes are those of ``enum DataType`` (``protos/types.proto``), names those of ``tf.as_dtype(code).name``.
+Codes 101 to 133 (``DT_*_REF``) are base + 100: references in old graphs, which are never stored.
 """
 
 from __future__ import annotations
@@ -15,31 +14,31 @@ from typing import Any
 import numpy as np
 
 REF_OFFSET = 100
-"""A reference dtype's code is that of its base plus this."""
+"""The code of a reference minus that of its base."""
 
 
 class Storage(enum.Enum):
     """How the elements of a dtype lie in a bundle."""
 
     FIXED = "fixed"
-    """Each element as many bytes as NumPy's, in C order."""
+    """The bytes of a NumPy array in C order."""
     LOW_BITS = "low bits"
-    """One byte an element, the value in its low bits, the upper bits zero."""
+    """One byte for each element, its value in the low bits, the upper bits zero."""
     STRING = "string"
-    """Lengths, a checksum, then the bytes of all elements."""
+    """The lengths of all elements, a checksum, then their bytes."""
     VARIANT = "variant"
     """A serialized VariantTensorDataProto for each element."""
     NONE = "none"
-    """Not storable: a handle to something that lived in a process, or a code not known here."""
+    """Not storable: a handle to something that lived in a process, or an unknown code."""
 
 
 @dataclass(frozen=True, eq=False)
 class DType:
     """One TensorFlow dtype.
 
-    It equals another of its code, the ``tf.DType`` of that code, its own name, and the NumPy dtype or scalar
-    type of :attr:`numpy`: ``dtype == "float32"``, ``dtype == np.float32``. It hashes as its name does. NumPy
-    takes it for a dtype: ``np.zeros(shape, dtype)``.
+    It equals its name, the NumPy dtype and scalar type of :attr:`numpy`, and any dtype of the same code, also
+    a ``tf.DType``: ``dtype == "float32"``, ``dtype == np.float32``. It hashes as its name does. NumPy accepts
+    it as a dtype: ``np.zeros(shape, dtype)``.
     """
 
     code: int
@@ -50,17 +49,17 @@ class DType:
     """Name of the NumPy or ml_dtypes type of :attr:`numpy`."""
     storage: Storage = Storage.FIXED
     bits: int = 0
-    """Significant bits of an element where ``storage`` is LOW_BITS, else 0."""
+    """Significant bits of an element if ``storage`` is LOW_BITS, else 0."""
     signed: bool = False
-    """Whether the uppermost of these bits is a two's complement sign."""
+    """Whether the uppermost of these bits is a sign, in two's complement."""
 
     @cached_property
     def numpy(self) -> np.dtype[np.generic]:
-        """The NumPy dtype of arrays; quantised types are their integer, strings ``object``."""
+        """The NumPy dtype of arrays: the integer of quantised types, ``object`` for strings."""
         if self.numpy_name == "object" or hasattr(np, self.numpy_name):
             dtype: np.dtype[np.generic] = np.dtype(self.numpy_name)
         else:
-            # Imported at first need: float and integer checkpoints, nearly all there are, do without it.
+            # Imported at first need: nearly all checkpoints hold floats and integers that NumPy has.
             import ml_dtypes
 
             dtype = np.dtype(getattr(ml_dtypes, self.numpy_name))
@@ -68,7 +67,7 @@ class DType:
 
     @cached_property
     def itemsize(self) -> int | None:
-        """Stored bytes of an element; None where elements vary in size or cannot be stored."""
+        """Stored bytes of an element; None if elements vary in size or cannot be stored."""
         return self.numpy.itemsize if self.storage in (Storage.FIXED, Storage.LOW_BITS) else None
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -84,7 +83,7 @@ class DType:
         if isinstance(other, np.dtype):
             return self.storage is not Storage.NONE and self.numpy == other
         if isinstance(other, type):
-            # Not by np.dtype(other): it takes abstract types too, with a warning, and float for float64.
+            # Not np.dtype(other): that accepts abstract types, with a warning, and takes float for float64.
             return self.storage is not Storage.NONE and other in (self.numpy.type, self.as_numpy_dtype)
         code = getattr(other, "as_datatype_enum", None)
         return self.code == code if isinstance(code, int) else NotImplemented
@@ -94,19 +93,19 @@ class DType:
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """:attr:`numpy`, where NumPy looks for it when it wants a dtype; what is not storable has none."""
+        """:attr:`numpy`, under the name that NumPy looks for; AttributeError if it is not storable."""
         if self.storage is Storage.NONE:
             raise AttributeError(f"dtype {self.name} (code {self.code}) has no NumPy dtype")
         return self.numpy
 
     __numpy_dtype__ = dtype
-    """The same since NumPy 2.4, which wants to look for ``dtype`` no longer some day."""
+    """The same for NumPy 2.4 and later, which deprecates looking for ``dtype``."""
 
     # --- under their names in tf.DType -----------------------------------------------------------------
 
     @property
     def as_numpy_dtype(self) -> type:
-        """The scalar type of :attr:`numpy`, ``object`` of strings."""
+        """The scalar type of :attr:`numpy`, ``object`` for strings."""
         return object if self.numpy.hasobject else self.numpy.type
 
     @property
@@ -116,12 +115,12 @@ class DType:
 
     @property
     def base_dtype(self) -> DType:
-        """Of a reference the dtype referred to, else the dtype itself."""
+        """The dtype that a reference refers to, else the dtype itself."""
         return DTYPES.get(self.code - REF_OFFSET, self)
 
     @property
     def size(self) -> int:
-        """Bytes of an element in memory; 0 where elements vary in size."""
+        """Bytes of an element in memory; 0 if elements vary in size."""
         return self.base_dtype.itemsize or 0
 
     @property
@@ -151,7 +150,7 @@ class DType:
 
     @property
     def is_numpy_compatible(self) -> bool:
-        """Whether TensorFlow has a NumPy dtype for it; of variants it has none."""
+        """Whether TensorFlow has a NumPy dtype for it: it has none for variants and handles."""
         return self.base_dtype.storage not in (Storage.NONE, Storage.VARIANT)
 
     def __repr__(self) -> str:
@@ -222,8 +221,8 @@ _PYTHON = {
 def find_dtype(code: int) -> DType:
     """Return the dtype of a code.
 
-    A code not known here (invalid, a reference, or newer than TensorFlow 2.21) gives a dtype whose
-    ``storage`` is NONE, so that a listing can show it; reading its values is refused.
+    An unknown code (invalid, a reference, or newer than TensorFlow 2.21) gives a dtype whose ``storage`` is
+    NONE, so that listings can show it; reading its values is refused.
     """
     dtype = DTYPES.get(code)
     if dtype is not None:
@@ -234,9 +233,9 @@ def find_dtype(code: int) -> DType:
 
 
 def as_dtype(dtype: Any) -> DType:  # noqa: ANN401  (dtypes of any library)
-    """Return the dtype that TensorFlow, NumPy, JAX or PyTorch call so, or the one of a name or a code.
+    """Return the dtype for a dtype of TensorFlow, NumPy, JAX or PyTorch, a type of Python, a name or a code.
 
-    Raises TypeError where TensorFlow has none such.
+    Raises TypeError if TensorFlow has no such dtype.
     """
     if isinstance(dtype, DType):
         return dtype
@@ -254,7 +253,7 @@ def as_dtype(dtype: Any) -> DType:  # noqa: ANN401  (dtypes of any library)
         known = None
     if known is not None and known.kind in "OSUT":
         return BY_NAME["string"]
-    found = None if known is None else BY_NAME.get(known.name)
-    if found is None:
-        raise TypeError(f"dtype {text:.200} is none of TensorFlow's")
-    return found
+    by_name = None if known is None else BY_NAME.get(known.name)
+    if by_name is None:
+        raise TypeError(f"dtype: got {text:.200}, want one of TensorFlow's")
+    return by_name

@@ -7,21 +7,21 @@
     │   ├── ChecksumError                                      stored and computed checksums differ
     │   └── TruncatedError                                     the file ends before the format does
     ├── UnsupportedError(CkptfmtError, NotImplementedError)    valid, but not handled here
-    ├── LimitError(CkptfmtError, ValueError)                   a file asks for more than the caller allows
+    ├── LimitError(CkptfmtError, ValueError)                   a file asks for too much memory or work
     ├── MissingDependencyError(CkptfmtError, ImportError)      an optional package is not installed
     ├── PathNotFoundError(CkptfmtError, FileNotFoundError)     no file or directory at a path
     │   └── CheckpointNotFoundError                            no checkpoint, or not all of its files
     ├── AlreadyExistsError(CkptfmtError, FileExistsError)      a writer would replace a file
     ├── NotReadableError(CkptfmtError, OSError)                the operating system refuses to read a file
     ├── NotWritableError(CkptfmtError, OSError)                the operating system refuses to write a file
-    ├── NameNotFoundError(CkptfmtError, KeyError)              no node, tag, signature … of that name
+    ├── NameNotFoundError(CkptfmtError, KeyError)              no node, tag, signature, … of that name
     │   └── TensorNotFoundError                                no tensor of that name
     ├── NameConflictError(CkptfmtError, ValueError)            one name for several tensors
     ├── NotConsumedError(CkptfmtError, AssertionError)         a restore left something out
     ├── PlanError(CkptfmtError, ValueError)                    a plan makes no sense, or does not fit
     └── GraphError(CkptfmtError, ValueError)                   a graph is not what an operation needs
 
-So a caller writes either of::
+A caller can catch either::
 
     try:
         weights = ckptfmt.open(path)["dense/kernel"]
@@ -30,7 +30,7 @@ So a caller writes either of::
     except KeyError as error:                       # or Python's own family
         ...
 
-Every error has ``.what``, ``.file`` and ``.offset``, and its message is made of them:
+Every error has ``.what``, ``.file`` and ``.offset``, and its message consists of them:
 ``file @0xOFFSET: what: got …, want …``. Other values that a message mentions are fields too.
 
 Damage that does not stop reading is a warning: :class:`DamageWarning`.
@@ -47,37 +47,37 @@ from ckptfmt.text.quoting import listed
 _E = TypeVar("_E", bound="CkptfmtError")
 
 _LISTED = 20
-"""Names that a message lists; the error has all of them."""
+"""Names that a message lists. The error itself has all of them."""
 
 
 class CkptfmtError(Exception):
     """Base class of every error of this package.
 
-    Code that sees only bytes raises an error with an offset relative to them, or without any; the caller who
+    Code that sees only bytes raises an error with an offset relative to them, or with none. The caller who
     knows where the bytes come from adds that with :meth:`at`.
     """
 
     def __init__(self, what: str, *, file: str | None = None, offset: int | None = None) -> None:
         super().__init__(what)
         self.what = what
-        """What is wrong, without the place."""
+        """What is wrong, without where."""
         self.file = file
-        """The file or directory, or None if the error is not about one or only bytes were given."""
+        """The file or directory; None if the error is not about one, or only bytes were given."""
         self.offset = offset
-        """Byte offset in the file, or None if the error has no single place."""
+        """Byte offset in the file; None if the error has no single place."""
 
     def at(self: _E, file: str, base: int | None = None, *, label: str = "", relative: bool = True) -> _E:
-        """Place the error in a file, unless it knows its file already; return the error itself.
+        """Place the error in a file, and return the error itself; one that has a file keeps its place.
 
         Parameters
         ----------
         file
             The file that the bytes come from.
         base
-            Offset in the file of the first of these bytes, which the error counts from. None if that is not
-            known: the error then has no offset.
+            Offset in the file of the first of these bytes, from which the error counts. None if that is not
+            known: the error then loses its offset.
         label
-            What the bytes are, put in front of :attr:`what`.
+            What the bytes are, put before :attr:`what` in any case.
         relative
             Whether the error's own offset counts from ``base``. False if it counts in something decoded from
             these bytes: the error is then at ``base``.
@@ -100,8 +100,8 @@ class CkptfmtError(Exception):
         return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        # The default rebuilds an exception as cls(*args), which does not fit the signatures below;
-        # worker processes need errors that survive pickling.
+        # The default rebuilds an exception as cls(*args), which does not fit the signatures below; errors of
+        # worker processes arrive pickled.
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
@@ -114,7 +114,7 @@ def _rebuild(cls: type[CkptfmtError], args: tuple[object, ...], state: dict[str,
 
 
 class CorruptError(CkptfmtError, ValueError):
-    """Bytes of a file break its format."""
+    """The bytes of a file break its format."""
 
 
 class ChecksumError(CorruptError):
@@ -127,9 +127,9 @@ class ChecksumError(CorruptError):
             f"{what}: stored 0x{stored:08x}, computed 0x{computed:08x}", file=file, offset=offset
         )
         self.stored = stored
-        """The checksum in the file: a CRC-32C, unmasked, or in split SavedModels a HighwayHash."""
+        """The checksum in the file: an unmasked CRC-32C or, in split SavedModels, a HighwayHash."""
         self.computed = computed
-        """The checksum of the bytes in the file."""
+        """The checksum computed from the bytes it covers."""
 
 
 class TruncatedError(CorruptError):
@@ -140,17 +140,17 @@ class TruncatedError(CorruptError):
     ) -> None:
         super().__init__(f"{what}: want {wanted} bytes, got {available}", file=file, offset=offset)
         self.wanted = wanted
-        """Bytes needed."""
+        """Bytes needed from the offset on."""
         self.available = available
-        """Bytes there are."""
+        """Bytes that exist from there on."""
 
 
 class UnsupportedError(CkptfmtError, NotImplementedError):
-    """Valid, as far as can be told, but this version, or the function that was called, does not handle it."""
+    """Valid as far as can be told, but not handled by this version or by the function that was called."""
 
 
 class LimitError(CkptfmtError, ValueError):
-    """A file asks for more than the caller allows, or than there is memory for."""
+    """A file asks for more than a limit allows, or for more memory than there is."""
 
     def __init__(
         self, what: str, *, limit: int, asked: int, file: str | None = None, offset: int | None = None
@@ -174,16 +174,16 @@ class MissingDependencyError(CkptfmtError, ImportError):
 
 
 class PathNotFoundError(CkptfmtError, FileNotFoundError):
-    """There is no file or directory at a path."""
+    """A file or directory does not exist."""
 
     def __init__(self, what: str, *, file: str | None = None, tried: Sequence[str] = ()) -> None:
         super().__init__(what, file=file)
         self.tried = tuple(tried) or (() if file is None else (file,))
-        """The paths that were looked at, in that order."""
+        """The paths that were tried, in that order."""
 
 
 class CheckpointNotFoundError(PathNotFoundError):
-    """There is no checkpoint at a path, or one of its files is missing."""
+    """A path does not lead to a checkpoint, or one of the checkpoint's files is missing."""
 
 
 class AlreadyExistsError(CkptfmtError, FileExistsError):
@@ -194,21 +194,21 @@ class AlreadyExistsError(CkptfmtError, FileExistsError):
 
 
 class NotReadableError(CkptfmtError, OSError):
-    """The operating system refuses to open or read a file (permissions, I/O errors)."""
+    """The operating system refuses to open or read a file: permissions, I/O errors, a directory, a pipe."""
 
     def __init__(self, file: str, reason: str) -> None:
         super().__init__(reason, file=file)
 
 
 class NotWritableError(CkptfmtError, OSError):
-    """The operating system refuses to write a file (permissions, no such directory, a full disk)."""
+    """The operating system refuses to write a file: permissions, a missing directory, a full disk."""
 
     def __init__(self, file: str, reason: str) -> None:
         super().__init__(reason, file=file)
 
 
 class NameNotFoundError(CkptfmtError, KeyError):
-    """Nothing of that name: a tensor, node, tag, signature, function …; or of several names."""
+    """Nothing has that name, or those names: no node, tag, signature, function, …."""
 
     def __init__(
         self,
@@ -223,9 +223,9 @@ class NameNotFoundError(CkptfmtError, KeyError):
         self.names = tuple(names) or (name,)
         """All the names that were not found."""
         self.name = name
-        """The name asked for, the first if there were several."""
+        """The name asked for, or the first of several."""
         self.close_matches = tuple(close_matches)
-        """Existing names that look alike, best first."""
+        """Existing names that look like it, best first."""
         if what is None:
             nouns = noun if len(self.names) == 1 else f"{noun}s ({len(self.names)})"
             what = f"no {nouns} {listed(self.names, _LISTED)}"
@@ -233,7 +233,7 @@ class NameNotFoundError(CkptfmtError, KeyError):
 
 
 class TensorNotFoundError(NameNotFoundError):
-    """No tensor of that name, or of several names."""
+    """No tensor has that name, or those names."""
 
     def __init__(
         self,
@@ -253,13 +253,13 @@ class NameConflictError(CkptfmtError, ValueError):
 
     def __init__(self, what: str, *, names: Mapping[str, Sequence[str]]) -> None:
         self.names = {name: tuple(claims) for name, claims in names.items()}
-        """Each such name, and what claims it."""
+        """Each such name, and all that claim it."""
         pairs = [f"{name!r} by {', '.join(map(repr, claims[:3]))}" for name, claims in self.names.items()]
         super().__init__(f"{what}: {listed(pairs, _LISTED, quote=str)}")
 
 
 class NotConsumedError(CkptfmtError, AssertionError):
-    """A restore left something out: tensors wanted but missing or unfit, or tensors unused."""
+    """A restore left something out: tensors that are missing, do not fit, or are unused."""
 
 
 class PlanError(CkptfmtError, ValueError):
@@ -268,7 +268,7 @@ class PlanError(CkptfmtError, ValueError):
     def __init__(self, what: str, *, file: str | None = None, step: int | None = None) -> None:
         super().__init__(what, file=file)
         self.step = step
-        """Number of the step, from 1, or None if the error is not about one."""
+        """Number of the step, from 1; None if the error is not about one."""
 
     def __str__(self) -> str:
         step = [] if self.step is None else [f"step {self.step}"]
@@ -276,13 +276,13 @@ class PlanError(CkptfmtError, ValueError):
 
 
 class GraphError(CkptfmtError, ValueError):
-    """A graph is not what the operation needs."""
+    """A graph does not have what the operation needs."""
 
     def __init__(self, what: str, *, node: str | None = None, file: str | None = None) -> None:
         super().__init__(what if node is None else f"node {node!r}: {what}", file=file)
         self.node = node
-        """Name of the node concerned, or None."""
+        """Name of the node concerned; None if the error is not about one."""
 
 
 class DamageWarning(UserWarning):
-    """Part of a file of records is damaged and was skipped; its message says where and how much."""
+    """A damaged part of a file of records was skipped; the message says where and how much."""

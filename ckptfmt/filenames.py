@@ -5,12 +5,12 @@
     PREFIX.index  PREFIX.data-SSSSS-of-NNNNN      V2: the index, and data shard S of N
     PREFIX                                        V1 in one file
     NAME-SSSSS-of-NNNNN                           V1 in several: shard S of N; PREFIX is NAME-?????-of-NNNNN
-    PREFIX.meta                                   the graph beside it; of a V1 checkpoint in shards NAME.meta
+    PREFIX.meta                                   the graph; NAME.meta for a V1 checkpoint in shards
     checkpoint                                    the state file: which checkpoints a directory has
-    PATH.tempstateNUMBER                          a file whose writing did not end
+    PATH.tempstateNUMBER                          a file that was not written to its end
 
-A prefix may hold anything a path can. It is kept as it was given: TensorFlow joins it as a string, and
-pathlib would drop ``./`` and doubled separators. Nothing here looks at a disk.
+A prefix may hold any characters that a path may. It is kept as it was given: TensorFlow appends to it as to
+any string, whereas pathlib would drop ``./`` and doubled separators. Nothing here looks at a disk.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ V1_SHARD_SUFFIX = re.compile(r"-(\d{5})-of-(\d{5})\Z")
 """The end of the name of one shard of a V1 checkpoint."""
 
 V1_PATTERN_SUFFIX = re.compile(r"-\?{5}-of-(\d{5}|\?{5})\Z")
-"""The end of the prefix of a V1 checkpoint in shards: to a reader a name, not a pattern."""
+"""The end of the prefix of a V1 checkpoint in shards: a name for readers, not a pattern."""
 
 STATE_FILE = "checkpoint"
-"""Name of the state file, unless the program that saved chose another."""
+"""Name of the state file, unless the program that wrote it chose another."""
 
 TEMPSTATE_SUFFIX = re.compile(r"\.tempstate\d+\Z")
 """The end of the name under which TensorFlow writes a file before it renames it."""
 
 SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
-"""Names of the file that makes a directory a SavedModel, in the order in which TensorFlow looks."""
+"""Names of the file that makes a directory a SavedModel, in the order in which TensorFlow tries them."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointNames:
-    """Names of files of one directory, grouped by the checkpoints that they belong to."""
+    """Names of files in one directory, grouped by the checkpoints they belong to."""
 
     data: dict[str, list[str]]
-    """V2 data files by prefix: what follows it, as ``.data-00000-of-00001``."""
+    """Prefix -> the ends of the names of its V2 data files, such as ``.data-00000-of-00001``."""
     shards: dict[str, dict[str, list[str]]]
-    """V1 shards by name and number of shards: what follows the name, as ``-00000-of-00002``."""
+    """Name -> number of shards -> the ends of the names of its V1 shards, such as ``-00000-of-00002``."""
 
     @classmethod
     def of(cls, files: Iterable[str]) -> CheckpointNames:
-        """Group names; those of other files are left out."""
+        """Group names of files; other files are left out."""
         data: dict[str, list[str]] = {}
         shards: dict[str, dict[str, list[str]]] = {}
         for file in files:
@@ -65,9 +65,9 @@ class CheckpointNames:
         return cls(data, shards)
 
     def v1_shards(self, name: str) -> dict[str, list[str]]:
-        """Return the shards of a V1 prefix ``NAME-?????-of-NNNNN``, by the prefix with their number.
+        """Return the shards of a V1 prefix ``NAME-?????-of-NNNNN`` by prefix.
 
-        Several only if the number is given as ``?????``.
+        There are several prefixes only if the number of shards is given as ``?????``, which stands for any.
         """
         pattern = V1_PATTERN_SUFFIX.search(name)
         if pattern is None:

@@ -3,8 +3,8 @@
 Those that programs make themselves are in :mod:`ckptfmt` too.
 """
 
-from ckptfmt.arrays.tensor_proto import ResourceHandle as ResourceHandle
-from ckptfmt.arrays.tensor_proto import Variant as Variant
+from ckptfmt.arrays.values import ResourceHandle as ResourceHandle
+from ckptfmt.arrays.values import Variant as Variant
 from ckptfmt.checkpoint.columns import Entries as Entries
 from ckptfmt.checkpoint.entry import Entry as Entry
 from ckptfmt.checkpoint.slices import TensorSlice as TensorSlice

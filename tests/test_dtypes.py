@@ -1,4 +1,4 @@
-"""Dtypes compare with what names the same dtype elsewhere, and NumPy takes them for dtypes."""
+"""Dtypes equal other names of the same dtype, and NumPy accepts them as dtypes."""
 
 # ruff: noqa: SIM300  (which side a dtype stands on is what is tested)
 from __future__ import annotations
@@ -23,7 +23,7 @@ all_stored = pytest.mark.parametrize("dtype", STORED, ids=lambda dtype: dtype.na
 @pytest.mark.parametrize(
     "other", ["float32", np.float32, np.dtype("f4"), find_dtype(1), SimpleNamespace(as_datatype_enum=1)]
 )
-def test_what_names_the_same_dtype_is_equal(other: object) -> None:
+def test_names_of_the_same_dtype_are_equal(other: object) -> None:
     assert FLOAT32 == other
     assert not FLOAT32 != other  # noqa: SIM202  (both operators)
     if not isinstance(other, SimpleNamespace):
@@ -37,7 +37,7 @@ def test_what_names_the_same_dtype_is_equal(other: object) -> None:
         *(SimpleNamespace(as_datatype_enum=2), SimpleNamespace(as_datatype_enum="1")),
     ],
 )
-def test_what_names_another_dtype_is_not(other: object) -> None:
+def test_names_of_other_dtypes_are_not(other: object) -> None:
     assert FLOAT32 != other
     assert other != FLOAT32
 
@@ -46,7 +46,7 @@ def test_what_names_another_dtype_is_not(other: object) -> None:
     "other",
     [None, 1, 1.5, b"float32", object(), [], {}, ..., int, float, np.floating, np.generic, np.float32(1), np],
 )
-def test_what_is_no_dtype_is_unequal_without_error_or_warning(other: object) -> None:
+def test_other_objects_are_unequal_without_error_or_warning(other: object) -> None:
     assert (FLOAT32 == other) in (False, np.False_)
     assert (other == FLOAT32) in (False, np.False_)
 
@@ -99,7 +99,7 @@ def test_dtypes_not_kept_are_equal_by_their_code() -> None:
 
 
 @all_stored
-def test_numpy_takes_it_for_a_dtype(dtype: DType) -> None:
+def test_numpy_accepts_it_as_a_dtype(dtype: DType) -> None:
     assert np.dtype(dtype) == dtype.numpy
     made: list[np.ndarray[Any, Any]] = [
         np.zeros((2, 3), dtype),
@@ -112,7 +112,7 @@ def test_numpy_takes_it_for_a_dtype(dtype: DType) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 20, 99, 101])
-def test_what_is_not_stored_is_no_dtype_for_numpy(code: int) -> None:
+def test_numpy_does_not_accept_dtypes_that_are_not_stored(code: int) -> None:
     with pytest.raises(TypeError):
         np.zeros(3, find_dtype(code))
     assert not hasattr(find_dtype(code), "dtype")

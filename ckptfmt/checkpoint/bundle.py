@@ -21,7 +21,8 @@ from itertools import takewhile
 
 import numpy as np
 
-from ckptfmt.arrays.array import Array, Box, expected_size
+from ckptfmt.arrays.array import Array, Box
+from ckptfmt.arrays.shape import expected_size
 from ckptfmt.checkpoint.columns import Columns
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
 from ckptfmt.checkpoint.files import CheckpointFiles

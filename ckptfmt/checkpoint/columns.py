@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ckptfmt.arrays.array import Shape
+from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.entry import CRC, DTYPE, OFFSET, SHAPE, SHARD, SIZE, SLICE, Entry, Head, decode_head
 from ckptfmt.errors import CorruptError
 from ckptfmt.table.block import Rows

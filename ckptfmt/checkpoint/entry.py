@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from ckptfmt.arrays.array import Shape, decode_shape
+from ckptfmt.arrays.shape import Shape, decode_shape
 from ckptfmt.checkpoint.slices import TensorSlice, decode_slice
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError

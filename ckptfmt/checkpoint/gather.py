@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ckptfmt.arrays.array import Array, Box, Shape, new_array, read_only
+from ckptfmt.arrays.array import Array, Box, new_array, read_only
+from ckptfmt.arrays.shape import Shape
 from ckptfmt.dtypes import DType
 from ckptfmt.storage.file import RandomAccessFile
 

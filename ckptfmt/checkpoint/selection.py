@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ckptfmt.arrays.array import Array, Box, Shape
+from ckptfmt.arrays.array import Array, Box
+from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.slices import Region, TensorSlice, plan
 
 Positions: TypeAlias = "range | np.ndarray"

@@ -18,7 +18,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ckptfmt.arrays.array import Box, Shape
+from ckptfmt.arrays.array import Box
+from ckptfmt.arrays.shape import Shape
 from ckptfmt.errors import CorruptError, LimitError
 from ckptfmt.wire.coding import Buffer, to_signed
 from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, decode_fields

@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ckptfmt.arrays.array import Array, Box, Shape, check_shape, decode_raw, expected_size
+from ckptfmt.arrays.array import Array, Box
+from ckptfmt.arrays.raw import decode_raw
+from ckptfmt.arrays.shape import Shape, check_shape, expected_size
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.slices import decode_slice_key
 from ckptfmt.checkpoint.strings import check_strings, check_variants, decode_strings, decode_variants

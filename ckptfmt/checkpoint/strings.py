@@ -18,8 +18,10 @@ from typing import Literal
 
 import numpy as np
 
-from ckptfmt.arrays.array import Array, Shape, shaped
-from ckptfmt.arrays.tensor_proto import decode_variant, split_strings
+from ckptfmt.arrays.array import Array, shaped
+from ckptfmt.arrays.decode import decode_variant
+from ckptfmt.arrays.shape import Shape
+from ckptfmt.arrays.strings import split_strings
 from ckptfmt.errors import ChecksumError, CorruptError, TruncatedError
 from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints
 from ckptfmt.wire.crc32c import crc32c, mask, unmask

@@ -18,8 +18,9 @@ from functools import cached_property
 
 import numpy as np
 
-from ckptfmt.arrays.array import Array, Box, decode_shape, expected_size, shaped
-from ckptfmt.arrays.tensor_proto import decode_values
+from ckptfmt.arrays.array import Array, Box, shaped
+from ckptfmt.arrays.decode import decode_values
+from ckptfmt.arrays.shape import decode_shape, expected_size
 from ckptfmt.checkpoint.columns import columns_of
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.files import CheckpointFiles

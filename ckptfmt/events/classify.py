@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from enum import IntEnum
 
-from ckptfmt.arrays.tensor_proto import to_array
+from ckptfmt.arrays.decode import to_array
 from ckptfmt.dtypes import DTYPES, as_dtype
 from ckptfmt.errors import CkptfmtError
 from ckptfmt.proto import messages

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ckptfmt.arrays.tensor_proto import to_array
+from ckptfmt.arrays.decode import to_array
 from ckptfmt.errors import CkptfmtError, NameNotFoundError, PathNotFoundError
 from ckptfmt.events.classify import FLOAT, HPARAMS, KINDS, Content, content_of, kind_of_value
 from ckptfmt.events.event import OtherEvent, SessionLog

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ckptfmt.arrays.tensor_proto import to_array
+from ckptfmt.arrays.decode import to_array
 from ckptfmt.errors import CorruptError, LimitError, MissingDependencyError, UnsupportedError
 from ckptfmt.proto import messages
 

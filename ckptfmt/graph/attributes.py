@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ckptfmt.arrays.array import Array
-from ckptfmt.arrays.tensor_proto import to_array
+from ckptfmt.arrays.decode import to_array
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError
 from ckptfmt.proto import messages

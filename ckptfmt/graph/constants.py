@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ckptfmt.arrays.array import Array
-from ckptfmt.arrays.tensor_proto import decode_content, to_array
+from ckptfmt.arrays.decode import decode_content, to_array
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError, NameNotFoundError
 from ckptfmt.graph.outline import Outline

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain, groupby
 from typing import Any, Literal, TypeAlias
 
-from ckptfmt.arrays.array import check_shape
+from ckptfmt.arrays.shape import check_shape
 from ckptfmt.checkpoint.bundle import HEADER_KEY, Bundle
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.files import stale_shards

@@ -26,7 +26,8 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ckptfmt.arrays.array import Array, Shape, new_array, read_only
+from ckptfmt.arrays.array import Array, new_array, read_only
+from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, region_shape, whole, within
 from ckptfmt.dtypes import DType, Storage

@@ -19,7 +19,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import ClassVar, NamedTuple, TypeAlias
 
-from ckptfmt.arrays.array import Shape
+from ckptfmt.arrays.shape import Shape
 from ckptfmt.dtypes import DTYPES, DType
 from ckptfmt.errors import CkptfmtError, NameConflictError, PlanError
 from ckptfmt.plans.expressions import (

@@ -80,7 +80,7 @@ class RecordWriter:
         if append:
             self.position = _end_of(self.name) if exists else 0
             self._output = GrowingFile(self.name, append_at=self.position)
-        elif overwrite and exists:
+        elif overwrite and (exists or LOCAL.link_target(self.name) is not None):
             self._output = OutputFile(self.name, overwrite=True)
         else:
             self._output = GrowingFile(self.name)

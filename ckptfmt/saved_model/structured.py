@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from ckptfmt.arrays.array import Array
-from ckptfmt.arrays.tensor_proto import to_array
+from ckptfmt.arrays.decode import to_array
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError
 from ckptfmt.graph.attributes import PartialShape, decode_shape

@@ -1,7 +1,7 @@
 """Files read by offset.
 
-Everything above asks for bytes with ``read(offset, size)`` and gets a view, or has them put where it wants
-them with ``read_into(offset, out)``. There is no shared cursor, so any thread may read at any time.
+Readers ask for bytes with ``read(offset, size)``, which returns a view, or have them put into memory of their
+own with ``read_into(offset, out)``. There is no shared cursor, so any thread may read at any time.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from ckptfmt.errors import TruncatedError
 from ckptfmt.wire.crc32c import crc32c
 
 COPIED_AT_ONCE = 2 << 20
-"""Bytes copied before their checksum is computed: they are still in the cache then.
+"""Bytes copied before their checksum is computed, while they are still in the cache.
 
-Not less: from 1 MiB or so on, C libraries copy without reading the destination first.
+Not fewer: from about 1 MiB on, C libraries copy without first reading the destination.
 """
 
 STREAMED_AT_ONCE = 1 << 20
-"""Bytes in memory of a stretch of which only the checksum is wanted."""
+"""Bytes in memory at a time when only the checksum of a stretch is wanted."""
 
 
 class RandomAccessFile(Protocol):
@@ -35,36 +35,36 @@ class RandomAccessFile(Protocol):
 
     @property
     def has_views(self) -> bool:
-        """Whether what ``read`` returns is there already, and takes no memory and no time."""
+        """Whether ``read`` returns views of memory that exists anyway, at no cost in time or memory."""
 
     def read(self, offset: int, size: int) -> memoryview:
-        """Return ``size`` read-only bytes at ``offset``; TruncatedError where the file does not hold them."""
+        """Return ``size`` read-only bytes at ``offset``; TruncatedError if the file does not hold them."""
 
     def read_into(self, offset: int, out: memoryview) -> None:
-        """Fill ``out``, writable bytes, from ``offset`` on; TruncatedError where the file has fewer.
+        """Fill ``out``, writable bytes, from ``offset`` on; TruncatedError if the file has fewer.
 
         After an error ``out`` may be filled in part.
         """
 
     def prefetch(self, offset: int, size: int) -> None:
-        """Say that these bytes will be needed soon; does not wait for them, and never fails.
+        """Tell the system that these bytes will be needed soon; does not wait for them, and never fails.
 
-        Not free where they are in memory already: 3 µs for 128 KiB on Linux, which also reads them into
-        small pages that are slower to map and copy. Worth it for what the system would not guess.
+        Not free if they are in memory already: 3 µs for 128 KiB on Linux, which also reads them into small
+        pages that are slower to map and copy. Worth it for reads that the system would not guess.
         """
 
     def release(self, offset: int, size: int) -> None:
-        """Say that these bytes will not be needed soon; what was returned stays valid."""
+        """Tell the system that these bytes will not be needed soon; what was returned stays valid."""
 
     def close(self) -> None:
-        """Let go of the file; views already returned stay valid."""
+        """Close the file; views already returned stay valid."""
 
 
 def read_with_crc(file: RandomAccessFile, offset: int, out: memoryview) -> int:
-    """Fill ``out``, writable bytes, from ``offset`` on, and return the CRC-32C of what is in it then.
+    """Fill ``out``, writable bytes, from ``offset`` on, and return the CRC-32C of its new content.
 
-    Memory is passed once: the checksum is that of ``out``, computed while it is in the cache. Errors as of
-    :meth:`RandomAccessFile.read_into`.
+    Memory is passed over once: the checksum of each part is computed while it is in the cache, from ``out``
+    and not from the file, which might change in between. Errors as of :meth:`RandomAccessFile.read_into`.
     """
     crc = 0
     for start in range(0, out.nbytes, COPIED_AT_ONCE):
@@ -81,7 +81,7 @@ def stream_crc(file: RandomAccessFile, offset: int, size: int, crc: int = 0) -> 
     """
     stop = offset + size
     while offset < stop:
-        # Up to a border of pages, so that they can be released whole.
+        # Up to a multiple of the page size, so that whole pages can be released.
         border = min(offset - offset % STREAMED_AT_ONCE + STREAMED_AT_ONCE, stop)
         crc = crc32c(file.read(offset, border - offset), crc)
         file.release(offset, border - offset)
@@ -99,5 +99,5 @@ def check_bounds(file: RandomAccessFile, offset: int, size: int) -> None:
 
 
 def is_mapping(base: object) -> bool:
-    """Return whether an object is a mapped file."""
+    """Return whether an object is the mapping under views of a mapped file."""
     return isinstance(base, mmap.mmap)

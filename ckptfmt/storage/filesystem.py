@@ -1,7 +1,7 @@
-"""File systems: what a path is, what lies in a directory, and files to read and to write.
+"""File systems: what a path is, what a directory holds, and files to read and to write.
 
 Every question about a path goes through a :class:`Filesystem`, so that readers do not know where files lie.
-The one of this machine is :class:`ckptfmt.storage.local.LocalFilesystem`.
+That of this machine is :class:`ckptfmt.storage.local.LocalFilesystem`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PathType: TypeAlias = Literal["file", "directory", "other"]
 
 
 class Listing(NamedTuple):
-    """What lies in a directory, as it was when it was looked at."""
+    """What a directory held when it was listed."""
 
     files: list[str]
     """Names of the files, in natural order."""
@@ -29,55 +29,56 @@ class Listing(NamedTuple):
 
 
 class FileStatus(NamedTuple):
-    """What tells whether a file has grown, or whether there is another one at its path."""
+    """What tells a file that has grown from one that has been replaced."""
 
     identity: tuple[int, ...]
-    """The same for as long as the file exists, whatever is written to it; other files have another."""
+    """The same for as long as the file exists, whatever is written to it; different for every other file."""
     size: int
     """Bytes in the file."""
     changed: int
-    """When it was last written: larger each time, in whatever unit."""
+    """When it was last written, in any unit: larger each time."""
 
 
 class Filesystem(Protocol):
     """Where files lie, and how they are reached.
 
-    A value: threads may share it, and it can be pickled if openers are to work in other processes. Relative
-    paths are the file system's to resolve; nothing here changes a path that a user gave.
+    It is a value: threads may share it, and it can be pickled if openers are to work in other processes.
+    It resolves relative paths itself: readers join names to a path with ``os.path.join`` and never change the
+    part that the user gave.
     """
 
     def path_type(self, path: str) -> PathType | None:
         """Return what is at a path, following links; None if nothing is.
 
-        Raises NotReadableError if the system does not tell.
+        Raises NotReadableError if the system refuses to tell.
         """
 
     def status(self, path: str) -> FileStatus | None:
-        """Return what tells a file from another one or a longer one; None if the system does not tell."""
+        """Return what tells a file from its successors; None if it is missing or the system refuses."""
 
     def link_target(self, path: str) -> str | None:
-        """Return the absolute path that a link leads to in the end; None if the path is not a link."""
+        """Return the absolute path at the end of a chain of links; None if the path is not a link."""
 
     def list_directory(self, directory: str) -> Listing:
-        """Return what is in a directory, nothing if it does not exist.
+        """Return what is in a directory; an empty listing if it does not exist.
 
         Raises NotReadableError if the system refuses to list it.
         """
 
     def glob(self, pattern: str) -> list[str]:
-        """Return the files that match a pattern, ``**`` for directories within, in natural order."""
+        """Return the files that match a pattern, in natural order; ``**`` means directories at any depth."""
 
     def open(self, path: str, *, changing: bool = False) -> RandomAccessFile:
         """Open a file to read; ``changing`` says that it may be replaced or cut short while it is open.
 
-        Raises PathNotFoundError if there is none, NotReadableError if the system refuses.
+        Raises PathNotFoundError if it does not exist, NotReadableError if the system refuses.
         """
 
     def create(self, path: str, *, overwrite: bool = False) -> Output:
         """Begin a new file, or a new version of one, which appears under its name when it is whole.
 
-        Raises AlreadyExistsError if there is one and not ``overwrite``, NotWritableError if the system
-        refuses.
+        Raises AlreadyExistsError if the file exists and ``overwrite`` is not given, NotWritableError if the
+        system refuses.
         """
 
 
@@ -87,11 +88,12 @@ def natural_order(name: str) -> list[tuple[str, int]]:
 
 
 def walk(fs: Filesystem, directory: str) -> Iterator[tuple[str, Listing]]:
-    """Iterate over a directory and those below it, each with what is in it, parents first.
+    """Iterate over a directory and those below it, each with its listing, parents first.
 
-    Links to directories are not followed, and directories that the system refuses to list are passed over.
+    Links to directories are not followed, so that the walk ends. A directory that the system refuses to list
+    counts as empty.
     """
-    waiting = [directory]
+    waiting = [directory]  # a stack, the next directory last: no recursion, however deep they are nested
     while waiting:
         path = waiting.pop()
         listing = Listing([], [])
@@ -105,7 +107,7 @@ def walk(fs: Filesystem, directory: str) -> Iterator[tuple[str, Listing]]:
 def read_small_file(fs: Filesystem, path: str, *, limit: int, what: str) -> bytes:
     """Return all bytes of a file that is small by nature.
 
-    Raises CorruptError if it is larger than ``limit`` bytes, and so not ``what`` it should be;
+    Raises CorruptError if it has more than ``limit`` bytes, too many to be ``what`` it should be;
     PathNotFoundError and NotReadableError as :meth:`Filesystem.open` does.
     """
     with closing(fs.open(path)) as file:

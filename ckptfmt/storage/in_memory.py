@@ -11,9 +11,10 @@ class MemoryFile:
     has_views: bool = True
 
     def __init__(self, data: bytes | bytearray | memoryview, name: str = "<bytes>") -> None:
-        """Take bytes, which nobody may change while they are read, and what errors call them."""
+        """Take bytes, which nobody may change while they are read, and a name for errors."""
         self.name = name
         view = memoryview(data)
+        # Neither memory with gaps nor arrays without elements can be cast to bytes.
         if not view.c_contiguous or not view.nbytes:
             view = memoryview(view.tobytes())
         self._view = view.cast("B").toreadonly()
@@ -29,10 +30,10 @@ class MemoryFile:
         out.cast("B")[:] = self.read(offset, out.nbytes)
 
     def prefetch(self, offset: int, size: int) -> None:
-        """Do nothing: they are there."""
+        """Do nothing: the bytes are in memory."""
 
     def release(self, offset: int, size: int) -> None:
-        """Do nothing: they are the caller's."""
+        """Do nothing: the bytes are the caller's."""
 
     def close(self) -> None:
         """Do nothing."""

@@ -22,30 +22,31 @@ from ckptfmt.storage.output import OutputFile
 from ckptfmt.wire.buffers import new_buffer
 
 GUARDED_FROM = 64 << 10
-"""Reads of a mapped file of this many bytes and more first look whether it has been cut short.
+"""Reads of a mapped file of this many bytes and more first check whether it has been cut short.
 
-That takes 2 µs, as long as the checksum of 20 kB.
+The check takes 2 µs, as long as the checksum of 20 kB.
 """
 
 _ASKED_AT_ONCE = 64 << 20
-"""Bytes that the system is asked for in one call; some take no more than 2 GiB."""
+"""Bytes that the system is asked for in one call; some refuse more than 2 GiB."""
 
 _AHEAD_AT_ONCE = 128 << 10
-"""Bytes that the system is told to read ahead in one call: Linux leaves out what is over its own measure
-for the device, of which this is the usual value.
+"""Bytes that the system is told to read ahead in one call.
+
+Linux ignores whatever exceeds its own read-ahead size of the device, which is usually this.
 """
 
 
 @contextmanager
-def _opened(path: str, place: str | None = None) -> Iterator[tuple[int, os.stat_result]]:
-    """The descriptor of a regular file, open for as long as it is needed, and its status.
+def _opened(path: str, full_path: str) -> Iterator[tuple[int, os.stat_result]]:
+    """Open a regular file for the length of a block, which gets its descriptor and status.
 
-    ``path`` is what errors name, ``place`` what is opened where that is another path.
+    ``path`` is what errors name, ``full_path`` what is opened.
     """
     try:
-        # Not to wait for a writer, should the path be that of a pipe.
+        # O_NONBLOCK: if the path is that of a pipe, opening it would wait for a writer.
         descriptor = os.open(
-            place or path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+            full_path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         )
         try:
             status = os.fstat(descriptor)
@@ -66,10 +67,12 @@ def _opened(path: str, place: str | None = None) -> Iterator[tuple[int, os.stat_
         raise NotReadableError(path, getattr(error, "strerror", None) or str(error)) from error
 
 
-def _place(path: str, directory: str) -> str:
-    """Where a path leads that counts from a directory, in place of the working directory."""
-    if not directory or directory == working_directory():
-        return path  # whoever may not look into all directories above it can open it so
+def _resolve(path: str, directory: str) -> str:
+    """Return the path to open for one that counts from a directory, or from the working directory."""
+    if not path or not directory or directory == working_directory():
+        # A process can open a relative path even if it may not enter all the directories above. An empty path
+        # leads nowhere, and must not lead to the directory.
+        return path
     return os.path.join(directory, path)
 
 
@@ -98,24 +101,24 @@ def _shrank(file: RandomAccessFile, offset: int, wanted: int, available: int) ->
 class MappedFile:
     """A local file mapped into memory: ``read`` returns views, and pages come in when they are touched.
 
-    Nobody should cut a mapped file short. A read of 64 KiB or more finds out that somebody has, as long as
-    the file goes by the same path, and raises TruncatedError. What cannot be guarded are smaller reads,
-    views already returned and the moments while bytes are copied or checked: to touch what is no more in
-    the file ends the process (SIGBUS on POSIX; Windows lets nobody cut a mapped file). Where files change
-    under their readers, :class:`DescriptorFile` is safe.
+    Nobody should cut a mapped file short: touching a page that the file no longer has kills the process
+    (SIGBUS on POSIX; Windows lets nobody cut a mapped file). A read of 64 KiB or more notices a cut, as long
+    as the file has the same path, and raises TruncatedError. Smaller reads, views already returned, and the
+    moments while bytes are copied or checked cannot be guarded. If files change under their readers,
+    :class:`DescriptorFile` is safe.
     """
 
     has_views = True
 
     def __init__(self, path: str, directory: str = "") -> None:
-        """Open a path, which counts from ``directory`` or, without one, from the working directory."""
+        """Open a path, which counts from ``directory``, or from the working directory if that is empty."""
         self.name = path
-        place = _place(path, directory)
-        with _opened(path, place) as (descriptor, status):
+        full_path = _resolve(path, directory)
+        with _opened(path, full_path) as (descriptor, status):
             self.size = status.st_size
             self._identity = status.st_dev, status.st_ino
-            # Whatever becomes the working directory.
-            self._path = os.path.abspath(place)
+            # Absolute, for the checks after a change of the working directory.
+            self._path = os.path.abspath(full_path)
             # An empty file cannot be mapped.
             self._map = _map(path, descriptor, self.size) if self.size else None
         self._view: memoryview | None = memoryview(self._map if self._map is not None else b"")
@@ -137,39 +140,39 @@ class MappedFile:
         """
         view = self.read(offset, out.nbytes)
         if view:
-            # Other than by assignment to ``out``, other threads run meanwhile.
+            # Unlike an assignment to ``out``, this lets other threads run meanwhile.
             np.copyto(np.frombuffer(out, np.uint8), np.frombuffer(view, np.uint8))
 
     def _check_still_there(self, offset: int, size: int) -> None:
         try:
             status = os.stat(self._path)
         except OSError:
-            return  # removed or renamed: what is mapped is there all the same
-        # By path: from Python 3.13 on a mapping needs no descriptor, of which a process has few.
+            return  # removed or renamed, which leaves the mapping whole
+        # By path, not by descriptor: since Python 3.13 a mapping keeps none, and a process has few of them.
         if (status.st_dev, status.st_ino) == self._identity and offset + size > status.st_size:
             raise _shrank(self, offset, size, status.st_size - offset)
 
     def prefetch(self, offset: int, size: int) -> None:
-        """Have the system read these bytes ahead, where it can be told to."""
+        """Have the system read these bytes ahead, if it can be told to."""
         start = max(0, offset) // mmap.PAGESIZE * mmap.PAGESIZE
         stop = min(offset + size, self.size) if size > 0 else 0
         for step in range(start, stop, _AHEAD_AT_ONCE):
             self._advise("MADV_WILLNEED", step, min(step + _AHEAD_AT_ONCE, stop))
 
     def release(self, offset: int, size: int) -> None:
-        """Drop the pages that lie wholly in these bytes; touched again, they come back from the file."""
+        """Drop the pages that lie wholly within these bytes; touched again, they come back from the file."""
         start = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
         self._advise("MADV_DONTNEED", start, min(offset + size, self.size) // mmap.PAGESIZE * mmap.PAGESIZE)
 
     def _advise(self, advice: str, start: int, stop: int) -> None:
         mapping = self._map
         if mapping is not None and start < stop and hasattr(mmap, advice):
-            # Refused of memory that is locked, and by some sandboxes.
+            # The system refuses it for locked memory, and some sandboxes refuse it altogether.
             with suppress(OSError):
                 mapping.madvise(getattr(mmap, advice), start, stop - start)
 
     def close(self) -> None:
-        """Forget the mapping; it goes away with the last array that views it."""
+        """Drop the mapping, which the last array that views it unmaps."""
         self._view = self._map = None
 
     def __repr__(self) -> str:
@@ -177,32 +180,39 @@ class MappedFile:
 
 
 def _map(path: str, descriptor: int, size: int) -> mmap.mmap:
+    """Map a file; NotReadableError, which names the other backend, if it cannot be mapped."""
     try:
-        # With the size given, a file that shrank under the call is refused.
+        # Given the size, mmap refuses a file that has shrunk since it was asked for.
         if sys.version_info >= (3, 13):
-            # Without a descriptor of its own, a mapping does not count against the limit of open files.
+            # Without a descriptor of its own, a mapping does not count towards the limit of open files.
             return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ, trackfd=False)
         return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
     except (OSError, OverflowError) as error:
         if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
-            raise
-        # A file system without mappings, or more than the address space or a limit on it has room for.
+            raise  # too many open files: the other backend needs a descriptor too
+        # A file system without mappings, or a file larger than the address space or a limit on it.
         reason = getattr(error, "strerror", None) or str(error)
         raise NotReadableError(path, f"cannot be mapped ({reason}): try backend='pread'") from error
 
 
 class _Descriptor:
-    """An open file descriptor, closed with its last user: a read in another thread keeps it."""
+    """An open file descriptor, closed with its last user, such as a read in another thread.
+
+    Closed while a read runs, its number could be that of another file a moment later.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self._lock = threading.Lock()
 
     def read_into(self, offset: int, out: memoryview) -> int:
-        """Read as many bytes as the system gives at once, at most all; 0 where the file ends."""
+        """Read up to ``out.nbytes`` bytes, as many as the system gives at once, and return how many.
+
+        That is 0 at the end of the file.
+        """
         if hasattr(os, "preadv"):
             return os.preadv(self.number, [out], offset)
-        # Windows; there is one cursor.
+        # Windows has one cursor for each descriptor.
         with self._lock:
             os.lseek(self.number, offset, os.SEEK_SET)
             data = os.read(self.number, out.nbytes)
@@ -217,24 +227,24 @@ class _Descriptor:
 class DescriptorFile:
     """A local file read through its descriptor: each ``read`` returns memory of its own.
 
-    For file systems that cannot map, or map badly, address spaces too small for the files, and files that
-    may change while they are read: one that was cut short is a TruncatedError, wherever that happens.
+    For file systems that cannot map files or do so badly, address spaces smaller than the files, and files
+    that may change while they are read: if one is cut short, any read beyond its end raises TruncatedError.
     """
 
     has_views = False
 
     def __init__(self, path: str, directory: str = "") -> None:
-        """Open a path, which counts from ``directory`` or, without one, from the working directory."""
+        """Open a path, which counts from ``directory``, or from the working directory if that is empty."""
         self.name = path
-        with _opened(path, _place(path, directory)) as (descriptor, status):
+        with _opened(path, _resolve(path, directory)) as (descriptor, status):
             self.size = status.st_size
             self._descriptor: _Descriptor | None = _Descriptor(os.dup(descriptor))
             if hasattr(os, "O_NONBLOCK"):
-                # A file system may take it at its word.
+                # A file system may obey the flag of os.open, and refuse reads that would wait.
                 os.set_blocking(descriptor, True)
 
     def read(self, offset: int, size: int) -> memoryview:
-        """Return ``size`` read-only bytes at ``offset``, in new memory; LimitError where there is none."""
+        """Return ``size`` read-only bytes at ``offset``, in new memory; LimitError if that is short."""
         self._open_descriptor()
         check_bounds(self, offset, size)
         out = new_buffer(size, f"memory for {size} bytes", self.name)
@@ -242,7 +252,7 @@ class DescriptorFile:
         return out.toreadonly()
 
     def read_into(self, offset: int, out: memoryview) -> None:
-        """Read ``out.nbytes`` bytes at ``offset`` straight into ``out``; NotReadableError where it fails."""
+        """Read ``out.nbytes`` bytes at ``offset`` into ``out``; NotReadableError if the disk fails."""
         descriptor = self._open_descriptor()
         check_bounds(self, offset, out.nbytes)
         done = 0
@@ -262,7 +272,7 @@ class DescriptorFile:
         return descriptor
 
     def prefetch(self, offset: int, size: int) -> None:
-        """Have the system read these bytes ahead, where it can be told to."""
+        """Have the system read these bytes ahead, if it can be told to."""
         descriptor = self._descriptor
         stop = min(offset + size, self.size)
         if descriptor is not None and hasattr(os, "posix_fadvise"):
@@ -272,25 +282,25 @@ class DescriptorFile:
                     os.posix_fadvise(descriptor.number, step, length, os.POSIX_FADV_WILLNEED)
 
     def release(self, offset: int, size: int) -> None:
-        """Do nothing: this keeps no bytes, and those that the system keeps are for others too."""
+        """Do nothing: nothing is kept here, and what the system keeps serves other processes too."""
 
     def close(self) -> None:
-        """Close the descriptor, or let the last read that is under way do so."""
+        """Close the descriptor, or let the last running read close it."""
         self._descriptor = None
 
     def __repr__(self) -> str:
         return f"<DescriptorFile {self.name!r} {self.size} bytes>"
 
 
-# What stat says of a path that cannot be one: a file as a directory, a name too long, characters that
-# the file system does not allow ("?" on Windows).
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
+"""Errors for a path at which nothing can be: it is missing, leads through a file, has too long a name, or has
+characters that the file system does not allow (``?`` on Windows)."""
 
 BACKENDS: Mapping[str, Callable[[str, str], RandomAccessFile]] = {
     "mmap": MappedFile,
     "pread": DescriptorFile,
 }
-"""What opens local files, by the name that users choose."""
+"""Name that users choose -> what opens a local file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,26 +310,26 @@ class LocalFilesystem:
     backend: str = "mmap"
     """How files are read, a key of :data:`BACKENDS`."""
     directory: str = ""
-    """What relative paths count from; without one, the working directory at the time of each call. Errors
-    name paths as they were given."""
+    """What relative paths count from; if empty, the working directory at the time of each call. Errors name
+    paths as they were given."""
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise ValueError(f"backend: got {self.backend!r}, want {' or '.join(map(repr, BACKENDS))}")
 
     def anchored(self) -> LocalFilesystem:
-        """Return this file system with relative paths counted from today's working directory for good."""
+        """Return this file system with the present working directory as its directory, unless it has one."""
         return self if self.directory else replace(self, directory=working_directory())
 
     def path_type(self, path: str) -> PathType | None:
         """Return what is at a path, following links; None if nothing is.
 
-        Raises NotReadableError if the system does not tell.
+        Raises NotReadableError if the system refuses to tell.
         """
         try:
-            mode = os.stat(_place(path, self.directory)).st_mode
+            mode = os.stat(_resolve(path, self.directory)).st_mode
         except ValueError:
-            return None  # a NUL in the path
+            return None  # the path holds a NUL
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return None
@@ -327,33 +337,34 @@ class LocalFilesystem:
         return "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
 
     def status(self, path: str) -> FileStatus | None:
-        """Return what tells a file from another one or a longer one; None if the system does not tell."""
+        """Return what tells a file from its successors; None if it is missing or the system refuses."""
         try:
-            found = os.stat(_place(path, self.directory))
+            status = os.stat(_resolve(path, self.directory))
         except (OSError, ValueError):
             return None
-        return FileStatus((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
+        return FileStatus((status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
 
     def link_target(self, path: str) -> str | None:
-        """Return the absolute path that a link leads to in the end; None if the path is not a link."""
-        place = _place(path, self.directory)
-        return os.path.realpath(place) if os.path.islink(place) else None
+        """Return the absolute path at the end of a chain of links; None if the path is not a link."""
+        full_path = _resolve(path, self.directory)
+        return os.path.realpath(full_path) if os.path.islink(full_path) else None
 
     def list_directory(self, directory: str) -> Listing:
-        """Return what is in a directory, nothing if it does not exist.
+        """Return what is in a directory; an empty listing if it does not exist.
 
         Raises NotReadableError if the system refuses to list it.
         """
+        directory = directory or os.curdir
         files: list[str] = []
         directories: list[str] = []
         try:
-            with os.scandir(_place(directory or os.curdir, self.directory)) as entries:
+            with os.scandir(_resolve(directory, self.directory)) as entries:
                 for entry in entries:
                     names = _names_of_kind(entry, files, directories)
                     if names is not None:
                         names.append(entry.name)
         except ValueError:
-            return Listing([], [])
+            return Listing([], [])  # the path holds a NUL
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return Listing([], [])
@@ -361,48 +372,47 @@ class LocalFilesystem:
         return Listing(sorted(files, key=natural_order), sorted(directories, key=natural_order))
 
     def glob(self, pattern: str) -> list[str]:
-        """Return the files that match a pattern, ``**`` for directories within, in natural order."""
-        root = self.directory or None
-        found = glob.glob(pattern, recursive=True, root_dir=root)
-        return sorted((path for path in found if self.path_type(path) != "directory"), key=natural_order)
+        """Return the files that match a pattern, in natural order; ``**`` means directories at any depth."""
+        paths = glob.glob(pattern, recursive=True, root_dir=self.directory or None)
+        return sorted((path for path in paths if self.path_type(path) != "directory"), key=natural_order)
 
     def open(self, path: str, *, changing: bool = False) -> RandomAccessFile:
         """Open a file to read.
 
-        Raises PathNotFoundError if there is none, NotReadableError if the system refuses.
+        Raises PathNotFoundError if it does not exist, NotReadableError if the system refuses.
         """
-        # A mapped file must not be cut short by whoever writes it.
+        # Whoever changes a file may cut it short, which a mapping does not survive.
         return BACKENDS["pread" if changing else self.backend](path, self.directory)
 
     def create(self, path: str, *, overwrite: bool = False) -> OutputFile:
         """Begin a new file, or a new version of one; see :class:`~ckptfmt.storage.output.OutputFile`."""
-        return OutputFile(_place(path, self.directory), overwrite=overwrite, name=path)
+        return OutputFile(_resolve(path, self.directory), overwrite=overwrite, name=path)
 
 
 LOCAL = LocalFilesystem()
-"""The file system of this machine, files mapped."""
+"""The file system of this machine; files are mapped."""
 
 
 def _names_of_kind(entry: os.DirEntry[str], files: list[str], directories: list[str]) -> list[str] | None:
-    """Return which of two lists an entry of a directory belongs to."""
+    """Return the list that an entry of a directory belongs to; None for pipes, devices and broken links."""
     try:
         return files if entry.is_file() else directories if entry.is_dir() else None
     except OSError:
-        return None  # a link that leads nowhere or in a circle
+        return None  # a link that leads back to itself
 
 
 def filesystem_of(backend: str = "mmap", fs: Filesystem | None = None) -> Filesystem:
     """Return the file system that an opener reads from: the one given, else this machine's.
 
-    Paths given now are opened later too, whatever the working directory is by then.
+    It is anchored, so that files found now can be opened after a change of the working directory.
 
     Raises
     ------
     ValueError
-        There is no such backend, or one was given with a file system, which has ways of its own.
+        There is no such backend, or one was given together with a file system, which has its own.
     """
     if fs is None:
         return LocalFilesystem(backend).anchored()
     if backend != "mmap":
-        raise ValueError(f"backend: got {backend!r} and a file system, want one of them")
+        raise ValueError(f"backend: got {backend!r} and a file system, want only one of them")
     return fs

@@ -2,13 +2,15 @@
 
 ::
 
-    OutputFile      beside the file, synced, then renamed       a file that is whole or not there
+    OutputFile      beside the file, synced, then renamed       a file that appears whole or not at all
     GrowingFile     in place                                    a log that others read while it is written
 
-Rules for both: a link is written through, so that it stays a link, and counts as a file even if it leads
-nowhere; the mode of a replaced file is kept; a device or a pipe is written to and never replaced. Killed at
-any moment, an :class:`OutputFile` leaves under its name what was there before or the whole new file. What
-may stay is the file beside it, ``.HEX.tmp``.
+Both follow the same rules. A symbolic link is written through, so that it stays a link; one that leads
+nowhere counts as a file, which is replaced only with ``overwrite``. A replaced file keeps its mode. A device,
+a pipe or an open descriptor is written to and never replaced.
+
+Whenever the process is killed, the name of an :class:`OutputFile` holds what it held before or the whole new
+file. What may remain is the file beside it, ``.HEX.tmp``: nobody else knows whether its writer still runs.
 """
 
 from __future__ import annotations
@@ -33,14 +35,14 @@ _O = TypeVar("_O", bound="Output")
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
-_DESCRIPTOR = re.compile(r"/dev/(?:(stdout|stderr)|fd/(\d{1,9}))")
+_DESCRIPTOR = re.compile(r"/dev/(stdout|stderr)|(?:/dev|/proc/self)/fd/(\d{1,9})")
 """Paths of this process's open descriptors."""
 
 _NOTHING_TO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EROFS}
-"""What ``fsync`` says of pipes and devices."""
+"""Errors of ``fsync`` on pipes and devices, which keep nothing."""
 
 _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-"""What ``link`` says on file systems without hard links (FAT, some network ones)."""
+"""Errors of ``link`` on file systems without hard links (FAT, some network ones)."""
 
 
 class Output(Protocol):
@@ -63,12 +65,12 @@ class Output(Protocol):
         """Finish the file: sync it and give it its name.
 
         Raises AlreadyExistsError if somebody else took the name meanwhile, NotWritableError if the system
-        refuses; nothing that was there is changed then.
+        refuses; what the name held stays unchanged then.
         """
 
     @abstractmethod
     def discard(self) -> None:
-        """Give up; nothing that was there is changed. Does nothing after :meth:`commit`."""
+        """Give up, and leave what the name holds unchanged. Does nothing after :meth:`commit`."""
 
     def write_all(self, pieces: Iterable[Data]) -> None:
         """Write one piece after the other; errors as of :meth:`write`, and those of the iterable."""
@@ -88,7 +90,7 @@ class Output(Protocol):
 
 
 class _LocalOutput(Output):
-    """What both kinds of local files have in common: a stream, and the first error."""
+    """What both kinds of local files share: a stream, and the first error."""
 
     _file: BinaryIO
 
@@ -135,11 +137,12 @@ class _LocalOutput(Output):
             raise ValueError(f"{self.name}: the writer is closed")
 
     def _failed(self, error: OSError) -> NotWritableError:
-        """Return what is raised from now on: nobody knows how much of the last piece is in the file."""
+        """Return the error that is raised from now on: how much of the last piece is written is not known."""
         self._error = _refused(self.name, error)
         return self._error
 
     def _sync(self) -> None:
+        """Bring what was written to the disk, so that it outlasts a power cut."""
         self._file.flush()
         try:
             os.fsync(self._file.fileno())
@@ -148,6 +151,7 @@ class _LocalOutput(Output):
                 raise
 
     def _close(self) -> None:
+        # Closing flushes, which after an error fails again; the descriptor is closed all the same.
         with suppress(OSError):
             self._file.close()
 
@@ -158,16 +162,16 @@ class OutputFile(_LocalOutput):
     Parameters
     ----------
     path
-        The file. A link is written through. A device or a pipe is written to as it is.
+        The file. A symbolic link is written through; a device or a pipe is written to as it is.
     overwrite
-        Whether a file that is there may be replaced.
+        Whether an existing file may be replaced.
     name
-        What errors call it, if that is not ``path``.
+        What errors call the file, if not ``path``.
 
     Raises
     ------
     AlreadyExistsError
-        There is a file, and not ``overwrite``.
+        The file exists, and ``overwrite`` is not given.
     NotWritableError
         The system refuses.
     """
@@ -177,20 +181,21 @@ class OutputFile(_LocalOutput):
         self._overwrite = overwrite
         self._beside: str | None = None
         try:
-            special = _open_special(path)
-            if special is not None:
-                self._file = special
+            # An existing file is refused before all the work; commit() looks again.
+            target = _find_target(path, self.name, overwrite=overwrite)
+            if target is None:
+                self._file = _open_special(path)
                 return
-            self._target = os.path.realpath(path)
-            if not overwrite and os.path.lexists(path):
-                raise AlreadyExistsError(self.name)  # before the work, not after it
-            # A short name: made of the file's own, it might be longer than the system allows.
-            beside = os.path.join(os.path.dirname(self._target), f".{os.urandom(8).hex()}.tmp")
+            self._target = target
+            # A name of its own: one made of the file's might be longer than the system allows.
+            beside = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.tmp")
             self._file = os.fdopen(os.open(beside, _CREATE, 0o666), "wb")
             self._beside = beside
+            # From the start, so that nobody can read meanwhile what only the owner of the old file could.
+            _copy_mode(target, beside)
+        except AlreadyExistsError:
+            raise
         except (OSError, ValueError) as error:
-            if isinstance(error, AlreadyExistsError):
-                raise
             # ValueError: the path holds a NUL.
             raise _refused(self.name, error) from error
         # Should nobody commit or discard it.
@@ -200,39 +205,39 @@ class OutputFile(_LocalOutput):
         """Finish the file: sync it and give it its name.
 
         Raises AlreadyExistsError if somebody else took the name meanwhile, NotWritableError if the system
-        refuses; nothing that was there is changed then.
+        refuses; what the name held stays unchanged then.
         """
         if self._file.closed:
             return
         try:
             self.check_open()
+            # Content first, then its name: after a power cut a synced name without content is an empty file.
             self._sync()
             self._file.close()
             if self._beside is not None:
                 self._rename(self._beside)
+        except NotWritableError:
+            raise  # the error of an earlier write
         except FileExistsError as error:
             raise AlreadyExistsError(self.name) from error
         except OSError as error:
-            raise error if isinstance(error, NotWritableError) else self._failed(error) from error
+            raise self._failed(error) from error
         finally:
-            self.discard()
+            self.discard()  # whatever happened, the file beside goes
 
     def _rename(self, beside: str) -> None:
         if self._overwrite:
-            mode = _mode_of(self._target)
-            if mode is not None:
-                os.chmod(beside, stat.S_IMODE(mode))
-            os.replace(beside, self._target)
+            os.replace(beside, self._target)  # atomic; readers that have the old file open keep it
         else:
             _rename_to_free_name(beside, self._target)
-        _sync_directory(os.path.dirname(self._target))
+        _sync_directory(self._target)
 
     def discard(self) -> None:
-        """Give up; nothing that was there is changed. Does nothing after :meth:`commit`."""
+        """Give up, and leave what the name holds unchanged. Does nothing after :meth:`commit`."""
         self._close()
         if self._beside is not None:
             with suppress(OSError):
-                os.unlink(self._beside)  # gone already if all went well
+                os.unlink(self._beside)  # no longer there after a rename
             self._beside = None
             self._remains.detach()
 
@@ -243,9 +248,9 @@ class GrowingFile(_LocalOutput):
     Parameters
     ----------
     path
-        The file. A link is written through. A device or a pipe is written to as it is.
+        The file. A symbolic link is written through; a device or a pipe is written to as it is.
     append_at
-        Offset at which the file is cut off and written from there on; without it the file must be new.
+        Offset at which an existing file is cut off and written from there on. None if the file must be new.
 
     Raises AlreadyExistsError, NotWritableError as :class:`OutputFile` does.
     """
@@ -253,19 +258,28 @@ class GrowingFile(_LocalOutput):
     def __init__(self, path: str, *, append_at: int | None = None) -> None:
         super().__init__(path)
         try:
-            special = _open_special(path)
-            if special is not None:
-                self._file = special
-            elif append_at is None:
-                self._file = os.fdopen(os.open(path, _CREATE, 0o666), "wb")
-            else:
-                self._file = os.fdopen(os.open(path, _CREATE & ~os.O_EXCL, 0o666), "wb")
-                self._file.truncate(append_at)
-                self._file.seek(append_at)
+            self._target = _find_target(path, path, overwrite=append_at is not None)
+            if self._target is None:
+                self._file = _open_special(path)
+                return
+            flags = _CREATE if append_at is None else _CREATE & ~os.O_EXCL
+            self._file = os.fdopen(os.open(path, flags, 0o666), "wb")
+            if append_at is not None:
+                self._cut_off(append_at)
+        except AlreadyExistsError:
+            raise
         except FileExistsError as error:
             raise AlreadyExistsError(self.name) from error
         except (OSError, ValueError) as error:
             raise _refused(self.name, error) from error
+
+    def _cut_off(self, offset: int) -> None:
+        try:
+            self._file.truncate(offset)
+            self._file.seek(offset)
+        except OSError:
+            self._close()
+            raise
 
     def commit(self) -> None:
         """Sync the file and close it, which happens even if the system refuses to sync: NotWritableError."""
@@ -275,10 +289,14 @@ class GrowingFile(_LocalOutput):
             self.check_open()
             self._sync()
             self._file.close()
+        except NotWritableError:
+            raise  # the error of an earlier write
         except OSError as error:
-            raise error if isinstance(error, NotWritableError) else self._failed(error) from error
+            raise self._failed(error) from error
         finally:
             self._close()
+        if self._target is not None:
+            _sync_directory(self._target)
 
     def discard(self) -> None:
         """Close the file; what was written stays."""
@@ -312,15 +330,17 @@ class OutputStream(io.RawIOBase):
 def check_target(path: str, *, overwrite: bool) -> None:
     """Raise what :class:`OutputFile` would, before any work is done for a file that cannot be written.
 
-    Raises AlreadyExistsError if there is a file and not ``overwrite``, NotWritableError if there is no
-    directory for it.
+    Raises AlreadyExistsError if the file exists and ``overwrite`` is not given, NotWritableError if it is a
+    directory, or there is no directory for it.
     """
-    if is_special(path):
-        return
-    if not overwrite and os.path.lexists(path):
-        raise AlreadyExistsError(path)
-    if not os.path.isdir(os.path.dirname(os.path.realpath(path))):
-        raise NotWritableError(path, os.strerror(errno.ENOENT))
+    try:
+        target = _find_target(path, path, overwrite=overwrite)
+        if target is not None and not os.path.isdir(os.path.dirname(target)):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    except AlreadyExistsError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _refused(path, error) from error
 
 
 def make_directory(path: str) -> None:
@@ -346,45 +366,58 @@ def _refused(name: str, error: OSError | ValueError) -> NotWritableError:
     return NotWritableError(name, getattr(error, "strerror", None) or str(error))
 
 
+def _find_target(path: str, name: str, *, overwrite: bool) -> str | None:
+    """Return the file that a path leads to, None if it leads to what is written to as it is.
+
+    Raises AlreadyExistsError, or OSError and ValueError as the system does.
+    """
+    if _DESCRIPTOR.fullmatch(path):
+        return None
+    mode = _mode_of(path)
+    if mode is not None and stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if mode is not None and not stat.S_ISREG(mode):
+        return None
+    if os.path.basename(path) in ("", os.curdir, os.pardir):
+        # realpath() would make a file's name of that of a directory that does not exist.
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    if not overwrite and os.path.lexists(path):
+        raise AlreadyExistsError(name)
+    return os.path.realpath(path)
+
+
 def _mode_of(path: str) -> int | None:
-    """Type and permissions of what is at a path, None if nothing is."""
+    """Return type and permissions of what a path leads to, None if that is nothing."""
     try:
         return os.stat(path).st_mode
     except FileNotFoundError:
         return None
 
 
-def is_special(path: str) -> bool:
-    """Return whether what is at a path is written to as it is: a device, a pipe, an open descriptor."""
-    if _DESCRIPTOR.fullmatch(path):
-        return True
-    mode = _mode_of(path)
-    return mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
-
-
-def _open_special(path: str) -> BinaryIO | None:
-    """Open what is neither created nor replaced, None if that is not what the path leads to.
+def _open_special(path: str) -> BinaryIO:
+    """Open what is neither created nor replaced.
 
     Descriptors are duplicated: opened anew, a file that the shell appends to would be written from its start.
     """
-    found = _DESCRIPTOR.fullmatch(path)
-    if found:
-        number = {"stdout": 1, "stderr": 2}.get(found[1]) if found[1] else int(found[2])
-        assert number is not None
-        return os.fdopen(os.dup(number), "wb")
-    mode = _mode_of(path)
-    if mode is not None and stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if mode is None or stat.S_ISREG(mode):
-        return None
-    return os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0)), "wb")
+    match = _DESCRIPTOR.fullmatch(path)
+    if match is None:
+        return os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0)), "wb")
+    number = {"stdout": 1, "stderr": 2}[match[1]] if match[1] else int(match[2])
+    return os.fdopen(os.dup(number), "wb")
+
+
+def _copy_mode(source: str, target: str) -> None:
+    """Give a file the permissions of another one, if that exists and the file system has permissions."""
+    with suppress(OSError):
+        os.chmod(target, stat.S_IMODE(os.stat(source).st_mode))
 
 
 def _rename_to_free_name(beside: str, target: str) -> None:
     """Give a file a name that nothing has; FileExistsError if something has.
 
-    ``rename`` would replace what is there, and taking the name first would leave an empty file should the
-    process be killed. A hard link takes the name and fails if it is taken, in one step.
+    ``rename`` would replace what has it, and taking the name first would leave an empty file should the
+    process be killed. A hard link takes the name or fails, in one step. If the process is killed after that,
+    the file has both names.
     """
     if os.name == "nt":
         os.rename(beside, target)  # refuses to replace
@@ -400,10 +433,10 @@ def _rename_to_free_name(beside: str, target: str) -> None:
         os.replace(beside, target)
 
 
-def _sync_directory(directory: str) -> None:
-    """Put a new name on the disk too; not every system can."""
+def _sync_directory(path: str) -> None:
+    """Put the name of a file on the disk too; not every system can."""
     with suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
+        descriptor = os.open(os.path.dirname(path), os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
@@ -411,7 +444,7 @@ def _sync_directory(directory: str) -> None:
 
 
 def _remove(path: str, process: int) -> None:
-    """Remove what a writer left that was neither committed nor discarded, in the process that made it."""
+    """Remove the file beside of a writer that nobody committed or discarded, unless in a forked process."""
     if os.getpid() == process:
         with suppress(OSError):
             os.unlink(path)

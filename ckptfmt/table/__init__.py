@@ -4,7 +4,8 @@
 
     data block · trailer   …   metaindex block · trailer   index block · trailer   footer, 48 bytes
 
-``format`` finds and checks blocks, ``block`` decodes what is in one, ``table`` finds a key among them.
+``format`` finds and checks blocks, ``compression`` unpacks them, ``block`` decodes the entries of one, and
+``table`` finds a key among them.
 """
 
 from ckptfmt.table.table import Table as Table

@@ -5,9 +5,9 @@
     entry:    shared varint | non_shared varint | value_len varint | key[shared:] | value
     block:    entry …  restart offset uint32 …  num_restarts uint32
 
-``shared`` bytes of the key are those of the previous entry's key; at a restart point it is 0, so that a key
-can be found by bisection of the restarts, and so that the entries behind all restarts can be decoded abreast.
-Source: LevelDB ``table/block.cc``.
+A key begins with ``shared`` bytes of the previous entry's key. At a restart point ``shared`` is 0, so that
+the key can be read without those before it: this allows a bisection of the restart points, and decoding the
+entries that follow each of them side by side. Source: LevelDB ``table/block.cc``.
 """
 
 from __future__ import annotations
@@ -25,26 +25,31 @@ from ckptfmt.errors import CorruptError, TruncatedError
 from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints_at
 
 MIN_ENTRY = 32
-"""Bytes that an entry is taken to have at least: look-ups that have walked over as many entries as the block
-may then hold have earned a decoding of it all."""
+"""Bytes that an entry is assumed to take at least.
+
+Once look-ups have walked over as many entries as the block may then hold, it is worth decoding as a whole.
+"""
 
 MIN_STEPS = 256
-"""Entries walked over before that in any case: writers put a restart point every 16."""
+"""Entries walked over before that in any case; writers put a restart point every 16."""
 
 MAX_EXPANSION = 64
-"""How many times larger than the block its keys may be in full: with a restart point every 16, 16 times."""
+"""How many times larger than the block its keys may be in full.
 
-ABREAST = 8
-"""Restart points from which on it is faster to decode their entries abreast than one after the other."""
+With a restart point every 16 entries they are 16 times larger at most; a hostile block would fill memory.
+"""
 
-MAX_ABREAST = 64
-"""Entries behind a restart point that are decoded abreast with those of others; writers put 16 there."""
+MIN_RUNS = 8
+"""Restart points from which on decoding side by side is faster than entry by entry."""
+
+MAX_RUN = 64
+"""The most entries between two restart points for decoding side by side; writers put 16 there."""
 
 _MAX_LENGTH_BYTES = 4
-"""Bytes of the lengths of entries that are decoded abreast."""
+"""The most bytes of a length in an entry for decoding side by side: sums of them then fit an int64."""
 
 PADDING = 256
-"""Bytes that :attr:`Rows.window` has behind the block, for decoders that look ahead."""
+"""Bytes that :attr:`Rows.window` has after the block, for decoders that look ahead."""
 
 
 class Rows(NamedTuple):
@@ -55,9 +60,9 @@ class Rows(NamedTuple):
     data: bytes
     """The contents of the block."""
     window: np.ndarray
-    """The same as an array of uint8, and :data:`PADDING` zeros behind it."""
+    """The same as an array of uint8, followed by :data:`PADDING` zeros."""
     begins: np.ndarray
-    """Where each value begins in them (int64)."""
+    """Where each value begins in the contents (int64)."""
     ends: np.ndarray
     """Where each value ends."""
 
@@ -72,6 +77,7 @@ class Block:
             raise TruncatedError("block", wanted=4, available=len(data), offset=0)
         self._data = data
         self._decoded: dict[bytes, Buffer] | None = None
+        # What look-ups may still walk over before all of the block is decoded; see get().
         self._steps_left = max(MIN_STEPS, len(data) // MIN_ENTRY)
         self._num_restarts = int.from_bytes(data[-4:], "little")
         self._entries_end = len(data) - 4 * (self._num_restarts + 1)
@@ -81,7 +87,7 @@ class Block:
             )
 
     def __len__(self) -> int:
-        """Bytes of its contents."""
+        """Return the bytes of its contents."""
         return len(self._data)
 
     def items(self, after: bytes | None = None) -> Iterator[tuple[bytes, Buffer]]:
@@ -92,40 +98,50 @@ class Block:
         """Return all entries; the first key must be greater than ``after``."""
         data = bytes(self._data)
         window = np.frombuffer(data + bytes(PADDING), np.uint8)
-        found = self._abreast(data, window)
-        if found is not None:
-            keys, begins, ends = found
+        decoded = self._side_by_side(data, window)
+        if decoded is not None:
+            keys, begins, ends = decoded
             in_order = all(map(operator.lt, keys, islice(keys, 1, None)))
             if in_order and (after is None or not keys or keys[0] > after):
                 return Rows(keys, data, window, begins, ends)
-        # Entry by entry, which is right for any block, and says what is wrong with a damaged one.
+        # Entry by entry, which is right for every block, and names the fault of a damaged one.
         walked = list(self._walk(0, after))
         places = np.array([place for _, *place in walked], np.int64).reshape(-1, 2)
         return Rows([key for key, _, _ in walked], data, window, places[:, 0], places[:, 1])
 
     def get(self, key: bytes) -> Buffer | None:
-        """Return the value of ``key``, found by its restart point, or None."""
+        """Return the value of ``key``, or None.
+
+        It is found by a bisection of the restart points and a walk from there. After many look-ups all of the
+        block is decoded into a dict: one look-up of a few keys stays cheap, and many cost no more than that.
+        """
         if self._decoded is not None:
             return self._decoded.get(key)
-        for found, begin, end in self._walk(self._restart_before(key), None):
-            if found >= key:
-                return self._data[begin:end] if found == key else None
+        for other, begin, end in self._walk(self._restart_before(key), None):
+            if other >= key:
+                return self._data[begin:end] if other == key else None
             self._steps_left -= 1
             if self._steps_left < 0:
-                self._steps_left = sys.maxsize  # once: of a block that breaks off, its beginning can be read
+                # Only once: if the block is damaged, its sound entries are still found by walks.
+                self._steps_left = sys.maxsize
                 with suppress(CorruptError):
                     self._decoded = dict(self.items())
                     return self._decoded.get(key)
         return None
 
     def _walk(self, pos: int, previous: bytes | None) -> Iterator[tuple[bytes, int, int]]:
-        """The entries from a place on: each key, where its value begins and where it ends."""
+        """Iterate over the entries from a position on: key, and where its value begins and ends.
+
+        The keys must be in order, the first one greater than ``previous``.
+        """
         data, end = self._data, self._entries_end
         key = b""
+        # Keys in full can take far more memory than the block: each entry may repeat all of a long key.
         room = MAX_EXPANSION * len(data)
         while pos < end:
             start = pos
             try:
+                # Nearly all lengths have one byte; if not, all three are decoded anew.
                 shared, non_shared, value_len = data[pos], data[pos + 1], data[pos + 2]
                 pos += 3
                 if shared > 0x7F or non_shared > 0x7F or value_len > 0x7F:
@@ -133,6 +149,7 @@ class Block:
                     non_shared, pos = decode_varint(data, pos)
                     value_len, pos = decode_varint(data, pos)
             except IndexError:
+                # Lengths read from the restart array are found below; these lie beyond the block.
                 raise TruncatedError("entry", wanted=3, available=end - start, offset=start) from None
             key_end = pos + non_shared
             value_end = key_end + value_len
@@ -143,6 +160,7 @@ class Block:
             if shared > len(key):
                 raise CorruptError(f"entry shares {shared} bytes with a key of {len(key)}", offset=start)
             key = key[:shared] + data[pos:key_end]
+            # Look-ups bisect, so an order that is wrong would hide entries.
             if previous is not None and key <= previous:
                 raise CorruptError(f"keys out of order: {key!r} after {previous!r}", offset=start)
             previous = key
@@ -155,42 +173,53 @@ class Block:
             yield key, key_end, value_end
             pos = value_end
 
-    def _abreast(self, data: bytes, window: np.ndarray) -> tuple[list[bytes], np.ndarray, np.ndarray] | None:
-        """Keys, begins and ends of all values, as a walk finds them; None where only a walk finds them.
+    def _side_by_side(
+        self, data: bytes, window: np.ndarray
+    ) -> tuple[list[bytes], np.ndarray, np.ndarray] | None:
+        """Return the keys, and where the values begin and end; None if only a walk can tell.
 
-        The first entries behind all restart points are decoded at once, then the second ones …. Where each
-        run ends at the next restart point, a walk meets the same entries.
+        A run is the entries from one restart point to the next. The first entries of all runs are decoded
+        together by NumPy, then the second ones …, as many steps as the longest run has entries. If each run
+        ends exactly at the next restart point, a walk would meet the same entries. Whatever is unusual or
+        damaged returns None, so that nothing here has to raise. Only the keys, each made of the one before,
+        take a loop over entries.
         """
         count, end = self._num_restarts, self._entries_end
-        if count < ABREAST:
+        if count < MIN_RUNS:
             return None
+        # Runs must follow one another from the first byte to the last, none of them empty.
         starts = np.frombuffer(data, "<u4", count, end).astype(np.int64)
         stops = np.append(starts[1:], end)
         if starts[0] or (starts >= stops).any():
             return None
+        # One step decodes the next entry of each run that has one left. ``runs`` are the numbers of these
+        # runs and ``at`` the positions they have reached, all before ``end``. The three lengths read there
+        # may reach beyond it, into the padding of the window.
         entries: list[tuple[np.ndarray, ...]] = []
         runs, at = np.arange(count), starts
         while runs.size:
             lengths = []
             for _ in range(3):
-                found = decode_varints_at(window, at, _MAX_LENGTH_BYTES)
-                if found is None:
+                decoded = decode_varints_at(window, at, _MAX_LENGTH_BYTES)
+                if decoded is None:
                     return None
-                length, at = found
+                length, at = decoded
                 lengths.append(length)
             shared, non_shared, value_length = lengths
             key_end = at + non_shared
             value_end = key_end + value_length
             entries.append((runs, shared, at, key_end, value_end))
-            behind = stops[runs]
-            if len(entries) > MAX_ABREAST or (value_end > behind).any():
+            run_end = stops[runs]
+            if len(entries) > MAX_RUN or (value_end > run_end).any():
                 return None
-            left = value_end < behind
-            runs, at = runs[left], value_end[left]
+            goes_on = value_end < run_end
+            runs, at = runs[goes_on], value_end[goes_on]
+        # What a walk checks for each entry: it shares no more than the previous key has, and keys stay small.
         shared, key_begin, begins, ends = _in_order(entries, count)
         sizes = shared + begins - key_begin
         if (shared[1:] > sizes[:-1]).any() or shared[0] or int(sizes.sum()) > MAX_EXPANSION * len(data):
             return None
+        # Slices of bytes in a plain loop: faster than anything that NumPy has for strings of any length.
         keys = []
         key = b""
         for size, start, stop in zip(shared.tolist(), key_begin.tolist(), begins.tolist(), strict=True):
@@ -199,7 +228,8 @@ class Block:
         return keys, begins, ends
 
     def _restart_before(self, key: bytes) -> int:
-        """The last restart point whose key is less than ``key``, or the first."""
+        """Return the position of the last restart point whose key is less than ``key``, or of the first."""
+        # The key at ``low`` is less than ``key``, unless ``low`` is 0; keys after ``high`` are not.
         low, high = 0, max(self._num_restarts - 1, 0)
         while low < high:
             middle = (low + high + 1) // 2
@@ -210,13 +240,15 @@ class Block:
         return self._restart(low) if self._num_restarts else 0
 
     def _restart(self, index: int) -> int:
+        """Return the position of a restart point."""
         at = self._entries_end + 4 * index
         offset = int.from_bytes(self._data[at : at + 4], "little")
         if offset > self._entries_end:
-            raise CorruptError(f"restart point at {offset} behind the entries", offset=at)
+            raise CorruptError(f"restart point at {offset}, after the end of the entries", offset=at)
         return offset
 
     def _restart_key(self, index: int) -> bytes:
+        """Return the key at a restart point."""
         start = self._restart(index)
         shared, pos = decode_varint(self._data, start)
         non_shared, pos = decode_varint(self._data, pos)
@@ -227,14 +259,18 @@ class Block:
 
 
 def _in_order(entries: list[tuple[np.ndarray, ...]], count: int) -> list[np.ndarray]:
-    """The columns of entries that were found run by run abreast, one run after the other."""
-    lengths = np.zeros(count, np.int64)
+    """Return the columns of entries that were decoded side by side, one run after another.
+
+    Each item of ``entries`` is a step: which runs have an entry in it, and a column for each of its numbers.
+    An entry's place in the result is that of its run's first entry plus the number of the step.
+    """
+    lengths = np.zeros(count, np.int64)  # entries of each run
     for runs, *_ in entries:
         lengths[runs] += 1
-    firsts = np.cumsum(lengths) - lengths
+    firsts = np.cumsum(lengths) - lengths  # number of each run's first entry
     columns = [np.empty(int(lengths.sum()), np.int64) for _ in entries[0][1:]]
-    for number, (runs, *found) in enumerate(entries):
-        at = firsts[runs] + number
-        for column, values in zip(columns, found, strict=True):
+    for step, (runs, *numbers) in enumerate(entries):
+        at = firsts[runs] + step
+        for column, values in zip(columns, numbers, strict=True):
             column[at] = values
     return columns

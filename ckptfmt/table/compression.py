@@ -1,4 +1,4 @@
-"""Block types: how the bytes of a table block are stored."""
+"""Block types: how the contents of a table block are stored, plainly or compressed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ckptfmt.wire.buffers import new_buffer
 from ckptfmt.wire.coding import decode_varint
 
 SNAPPY_MAX_RATIO = 32
-"""No snappy element makes more than 64 bytes of 3, so no honest block grows by more than this."""
+"""A snappy block never grows by more: its densest element makes 64 bytes of 3."""
 
 
 def _stored(data: memoryview) -> memoryview:
@@ -17,17 +17,18 @@ def _stored(data: memoryview) -> memoryview:
 
 
 def _snappy(data: memoryview) -> memoryview:
-    # The claimed length is checked before anything is allocated for it.
+    """Decompress a snappy block: the length of its contents as a varint, then elements."""
+    # The length is compared with what snappy can make of the data before memory is allocated for it.
     claimed, _ = decode_varint(data, 0)
     if claimed > SNAPPY_MAX_RATIO * len(data):
         raise CorruptError(
             f"snappy block of {len(data)} bytes claims to hold {claimed}, more than snappy can", offset=0
         )
-    # Imported when the first compressed block is met: most files have none.
+    # Most files have no compressed block.
     import cramjam
 
-    # Into memory asked for here: where there is none, cramjam would end the process.
-    out = new_buffer(claimed, "memory for a snappy block")
+    # Into memory allocated here: if cramjam's own allocation fails, it ends the process.
+    out = new_buffer(claimed, f"memory for a snappy block of {len(data)} bytes")
     try:
         cramjam.snappy.decompress_raw_into(data, out)
     except cramjam.DecompressionError as error:

@@ -22,7 +22,7 @@ from ckptfmt.wire.crc32c import crc32c, unmask
 FOOTER_SIZE = 48
 MAGIC = 0xDB4775248B80FB57
 MAGIC_BYTES = MAGIC.to_bytes(8, "little")
-TRAILER_SIZE = 5  # 1-byte type and 32-bit CRC
+TRAILER_SIZE = 5  # block type uint8, CRC uint32
 
 COPY_BELOW = 1 << 20
 """Blocks smaller than this many bytes are copied out of the file: ``bytes`` are decoded faster than views."""
@@ -47,14 +47,14 @@ class Footer:
 
 
 def decode_handle(data: Buffer, pos: int) -> tuple[BlockHandle, int]:
-    """Return the block handle at ``pos`` and the position behind it."""
+    """Return the block handle at ``pos`` and the position after it."""
     offset, pos = decode_varint(data, pos)
     size, pos = decode_varint(data, pos)
     return BlockHandle(offset, size), pos
 
 
 def read_footer(file: RandomAccessFile) -> Footer:
-    """Read the footer; CorruptError says so where the file is no table at all."""
+    """Read the footer; CorruptError if the file is not a table."""
     if file.size < FOOTER_SIZE:
         raise TruncatedError(
             "too short to be a table", wanted=FOOTER_SIZE, available=file.size, file=file.name, offset=0
@@ -76,10 +76,11 @@ def read_footer(file: RandomAccessFile) -> Footer:
 
 
 def read_block(file: RandomAccessFile, handle: BlockHandle) -> Buffer:
-    """Return the contents of a block, its checksum verified, decompressed.
+    """Return the contents of a block, verified and decompressed.
 
-    Raises CorruptError where they are damaged, LimitError where there is no memory to decompress them to.
+    Raises CorruptError if they are damaged, LimitError if there is no memory to decompress them.
     """
+    # A handle is as trustworthy as the index block that holds it: bounds first, then checksum, then type.
     stored_size = handle.size + TRAILER_SIZE
     if handle.offset + stored_size > file.size:
         raise TruncatedError(
@@ -90,6 +91,7 @@ def read_block(file: RandomAccessFile, handle: BlockHandle) -> Buffer:
             offset=handle.offset,
         )
     stored = file.read(handle.offset, stored_size)
+    # The checksum covers the stored bytes and the type, so that nothing is decompressed that is damaged.
     computed = crc32c(stored[:-4])
     expected = unmask(int.from_bytes(stored[-4:], "little"))
     if computed != expected:
@@ -110,14 +112,6 @@ def read_block(file: RandomAccessFile, handle: BlockHandle) -> Buffer:
         )
     try:
         contents = decompress(stored[: handle.size])
-    except CorruptError as error:
+    except (CorruptError, LimitError) as error:
         raise error.at(file.name, handle.offset) from error.__cause__
-    except LimitError as error:
-        raise LimitError(
-            f"memory for a compressed block of {handle.size} bytes",
-            limit=error.limit,
-            asked=error.asked,
-            file=file.name,
-            offset=handle.offset,
-        ) from error
     return bytes(contents) if len(contents) < COPY_BELOW else contents

@@ -13,14 +13,15 @@ from ckptfmt.table.format import BlockHandle, decode_handle, read_block, read_fo
 from ckptfmt.wire.coding import Buffer
 
 KEPT_BYTES = 16 << 20
-"""Blocks kept for the next look-ups, in all: those of 200,000 tensors, as TensorFlow writes them."""
+"""Bytes of blocks kept for the next look-ups: those of 200,000 tensors, as TensorFlow writes them."""
 
 
 class Table:
     """A sorted string table.
 
-    Opening reads the footer; the index block is read at first need, a data block each time a key in it is
-    looked up, and every block's checksum is verified.
+    Opening it reads the footer, the first look-up the index block. A look-up reads one data block, unless it
+    is among the blocks kept. The checksum of every block is verified. Errors have the file and an offset; in
+    a compressed block, that counts decompressed bytes from the first byte of the block.
     """
 
     def __init__(self, file: RandomAccessFile) -> None:
@@ -30,7 +31,7 @@ class Table:
 
     @cached_property
     def _index(self) -> tuple[list[bytes], list[BlockHandle]]:
-        """For each data block a key not less than its last, and its handle."""
+        """For each data block, a key not less than its last one (its separator) and its handle."""
         separators, handles = [], []
         index = self.block(self.footer.index)
         try:
@@ -38,7 +39,7 @@ class Table:
                 separators.append(separator)
                 handles.append(decode_handle(value, 0)[0])
         except CorruptError as error:
-            raise self._located(error, self.footer.index) from None
+            raise error.at(self.file.name, self.footer.index.offset) from None
         return separators, handles
 
     @property
@@ -48,6 +49,7 @@ class Table:
 
     def get(self, key: bytes) -> Buffer | None:
         """Return the value of ``key``, or None; reads at most one data block."""
+        # The keys of a block are greater than the separator before it and at most its own.
         separators, handles = self._index
         position = bisect_left(separators, key)
         if position == len(handles):
@@ -60,19 +62,19 @@ class Table:
         try:
             return block.get(key)
         except CorruptError as error:
-            raise self._located(error, handle) from None
+            raise error.at(self.file.name, handle.offset) from None
 
     def _keep(self, handle: BlockHandle, block: Block) -> None:
-        """Keep a block for the next look-ups, and the oldest ones no longer."""
-        kept = list(self._kept.items())  # in one step: other threads look up, too
+        """Keep a block for the next look-ups, and drop the oldest ones that exceed KEPT_BYTES with it."""
+        kept = list(self._kept.items())  # a copy made in one step: other threads change the dict
         room = KEPT_BYTES - len(block)
         held = sum(len(other) for _, other in kept)
-        for oldest, other in kept:
+        for oldest, other in kept:  # a dict keeps the order in which keys were added
             if held <= room:
                 break
             self._kept.pop(oldest, None)
             held -= len(other)
-        # The newest one whatever its size: the next name may lie in it, too.
+        # Even if it is larger than KEPT_BYTES: the next name is probably in it too.
         self._kept[handle] = block
 
     def items(self) -> Iterator[tuple[bytes, Buffer]]:
@@ -85,30 +87,32 @@ class Table:
                     yield key, value
                     last = key
             except CorruptError as error:
-                raise self._located(error, handle) from None
+                raise error.at(self.file.name, handle.offset) from None
 
     def rows(self, low: bytes = b"", high: bytes | None = None) -> Iterator[Rows]:
-        """Iterate over the blocks that may have keys from ``low`` on and below ``high``, as their rows."""
+        """Iterate over the rows of each block that may have keys from ``low`` on and below ``high``."""
         separators, handles = self._index
         first = bisect_left(separators, low)
         last = len(handles) if high is None else bisect_left(separators, high) + 1
-        before: bytes | None = None
+        before: bytes | None = None  # the last key so far: order is checked across blocks too
         for handle in handles[first:last]:
             block = self.block(handle)
             try:
                 rows = block.rows(after=before)
             except CorruptError as error:
-                raise self._located(error, handle) from None
+                raise error.at(self.file.name, handle.offset) from None
             before = rows.keys[-1] if rows.keys else before
             yield rows
 
     def range_around(self, key: bytes, size: int) -> tuple[bytes, bytes | None]:
-        """Return a range of keys that takes ``size`` bytes of blocks before and behind ``key``.
+        """Return a range of keys whose blocks have ``size`` bytes before ``key`` and as many after it.
 
-        It is the first of them, and one behind the last or None where nothing is; up to a block more.
+        The range is its first key, and the key at which it ends or None for the end of the table. It is made
+        of whole blocks, and so may be a block larger on each side.
         """
         separators, handles = self._index
         first = last = bisect_left(separators, key)
+        # Blocks are added one by one, first before the key's own block, then after it. Stored sizes count.
         room = size
         while first > 0 and room > 0:
             first -= 1
@@ -124,7 +128,4 @@ class Table:
         try:
             return Block(read_block(self.file, handle))
         except CorruptError as error:
-            raise self._located(error, handle) from error.__cause__
-
-    def _located(self, error: CorruptError, handle: BlockHandle) -> CorruptError:
-        return error.at(self.file.name, handle.offset)
+            raise error.at(self.file.name, handle.offset) from error.__cause__

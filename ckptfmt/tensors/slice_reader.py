@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ckptfmt.arrays.array import Array, Shape, read_only
+from ckptfmt.arrays.array import Array, read_only
+from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Index, Selection, select
 from ckptfmt.dtypes import DType

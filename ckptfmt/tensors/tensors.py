@@ -29,7 +29,8 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from ckptfmt.arrays.array import Array, expected_size
+from ckptfmt.arrays.array import Array
+from ckptfmt.arrays.shape import expected_size
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Selection

@@ -1,8 +1,8 @@
-"""Near names: what somebody who asked for a name that does not exist may have meant.
+"""Near names: what a user who asked for a name that does not exist may have meant.
 
-Comparing is slow: time grows with the product of two lengths, for every name there is. So one name is
-compared with about a thousand others at most: of more, with those that share its end or its beginning and
-are next to it in sorted order. Among a million names an answer takes 0.2 s.
+A comparison takes time that grows with the product of both lengths, so a name is compared with about a
+thousand others at most. If there are more, those that share its end or its beginning are sorted, and only the
+nearest in that order are compared. An answer among a million names takes 0.2 s.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 _COMPARED_NAMES = 1_000
-"""Up to this many names, the name is compared with all of them."""
+"""Number of names up to which a name is compared with all of them."""
 
 _NEIGHBOURS = 200
-"""Names on both sides that the name is compared with in each sorted selection of more names."""
+"""Names that a name is compared with in a sorted list: half of them before its place, half after."""
 
 _COMPARED_LENGTH = 500
-"""Longer names are not compared."""
+"""Characters of the longest name that is compared."""
 
 _SUGGESTED = 3
 """Names that an error suggests."""
@@ -26,17 +26,18 @@ _SUGGESTED = 3
 def closest_names(name: str, known: Iterable[str], *, ending: str = "", count: int = _SUGGESTED) -> list[str]:
     """Return up to ``count`` known names that end in ``name`` or look like it, best first.
 
-    ``ending`` is a suffix that names may have and that says nothing about them; it is not compared.
+    ``ending`` is a suffix that many names have and users leave out; it is not compared.
     """
     import difflib  # only errors need it
 
     short = name.removesuffix(ending)
     if len(short) > _COMPARED_LENGTH:
         return []
-    listed = list(known)
-    if len(listed) > _COMPARED_NAMES:
-        listed = _near(short, listed, ending)
-    names = {each.removesuffix(ending): each for each in listed if len(each) <= 2 * _COMPARED_LENGTH}
+    candidates = list(known)
+    if len(candidates) > _COMPARED_NAMES:
+        candidates = _near(short, candidates, ending)
+    names = {each.removesuffix(ending): each for each in candidates if len(each) <= 2 * _COMPARED_LENGTH}
+    # A name without its first scopes is a likelier mistake than any typo.
     alike = [each for each in names if each.endswith(f"/{short}")]
     if not alike:
         alike = difflib.get_close_matches(short, names, n=count)
@@ -49,7 +50,12 @@ def did_you_mean(names: Sequence[str]) -> str:
 
 
 def _near(short: str, known: list[str], ending: str) -> list[str]:
-    """Select the few of many names that are worth comparing with ``short``."""
+    """Select the few of many names that are worth comparing with ``short``.
+
+    A typo late in a name leaves it next to the right one in sorted order; a typo early in it does not, but
+    then both share their second half, and names with that half are sorted on their own. Either is looked for
+    among the names with the same last part, then among those of the same scope.
+    """
     scope, _, last = short.rpartition("/")
     same_end = _ending_in(last, known, ending)
     same_path = _ending_in(f"/{short}", same_end, ending)
@@ -57,8 +63,6 @@ def _near(short: str, known: list[str], ending: str) -> list[str]:
         return same_path[:_COMPARED_NAMES]
     same_scope = [name for name in known if name.startswith(scope)] if scope else known
     near: dict[str, None] = {}
-    # A typo early in the name moves it far away in sorted order: names that share its second half are sorted
-    # on their own.
     for names, end in ((same_end, short), (same_scope, last)):
         second_half = _ending_in(end[len(end) // 2 :], names, ending)
         near |= dict.fromkeys(_neighbours(short, names) + _neighbours(short, second_half))
@@ -71,7 +75,7 @@ def _ending_in(end: str, names: Iterable[str], ending: str) -> list[str]:
 
 
 def _neighbours(short: str, names: list[str]) -> list[str]:
-    """Return the names around the place that ``short`` would have among them in sorted order."""
+    """Return the names around the place where ``short`` would be in sorted order."""
     if len(names) <= _NEIGHBOURS:
         return names
     names = sorted(names)  # cheap: most listings are sorted already

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 Pattern: TypeAlias = "str | re.Pattern[str]"
-"""A glob over the whole name, in which ``*`` also matches slashes, or a compiled regular expression, which
-is searched for."""
+"""A glob over the whole name, in which ``*`` also matches slashes, or a compiled regular expression, which is
+searched for anywhere in it."""
 
 
 def matcher(patterns: Iterable[Pattern]) -> Callable[[str], object]:
-    """Return a function that tells whether any pattern matches; a name with brackets also matches itself."""
+    """Return a function that tells whether a name matches any pattern; TypeError if one is not a pattern.
+
+    A glob also matches the name equal to it, so that names with brackets can be given as they are.
+    """
     globs: list[str] = []
     tests: list[Callable[[str], object]] = []
     for pattern in patterns:
@@ -30,10 +33,14 @@ def matcher(patterns: Iterable[Pattern]) -> Callable[[str], object]:
 
 
 def literal_prefixes(patterns: Iterable[Pattern]) -> list[str]:
-    """Return how all names begin that patterns may match, none within another; ``""`` where nothing tells."""
+    """Return the prefixes of all names that the patterns can match, sorted, none a prefix of another.
+
+    With them, only a part of a sorted table needs to be read. If a pattern can match names of any beginning,
+    as regular expressions can, the only prefix is ``""``.
+    """
     globs = [pattern if isinstance(pattern, str) else "" for pattern in patterns] or [""]
     prefixes: list[str] = []
-    # As names are sorted: by their bytes, which for all but lone surrogates is the order of the characters.
+    # In the order of the names: UTF-8 sorts by code points, as str does, except for lone surrogates.
     for prefix in sorted({re.split(r"[*?\[]", glob, maxsplit=1)[0] for glob in globs}):
         if not prefixes or not prefix.startswith(prefixes[-1]):
             prefixes.append(prefix)

@@ -1,6 +1,6 @@
-"""Names and texts in messages: the first few of many, and no more than a line of each.
+"""Names and texts in messages: the first few of many, and a line of each at most.
 
-A damaged or hostile file can make a name as long as it likes; a message that quotes it stays readable.
+A damaged or hostile file can have names of any length and number; messages that quote them stay readable.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection
 from itertools import islice
 
 _LISTED = 5
-"""Names that a message lists unless told otherwise."""
+"""Names that a message lists unless the caller says how many."""
 
 _QUOTED_LENGTH = 300
-"""Longer texts are shortened in messages."""
+"""Characters of the longest text that messages quote whole."""
 
 
 def listed(names: Collection[str], most: int = _LISTED, *, quote: Callable[[str], str] = repr) -> str:
@@ -23,7 +23,7 @@ def listed(names: Collection[str], most: int = _LISTED, *, quote: Callable[[str]
 
 
 def shortened(text: str, length: int = _QUOTED_LENGTH) -> str:
-    """Return a text as messages quote it: whole, or its beginning and its end with its length."""
+    """Return a text as messages quote it: whole, or its beginning, its end and its length."""
     if len(text) <= length:
         return text
     return f"{text[: length // 2]} … {text[-length // 2 :]} ({len(text)} characters)"

@@ -1,1 +1,1 @@
-"""Bytes and numbers: random-access files, variable-length integers, checksums."""
+"""Bytes and numbers: varints, message fields, checksums, ordered keys, threads; nothing here knows files."""

@@ -1,4 +1,4 @@
-"""Memory for what files hold: asked for before it is filled, and refused with an error of this package."""
+"""Memory for data of a size that a file states: too much of it is an error of this package."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from ckptfmt.errors import LimitError
 
 
 def new_buffer(size: int, what: str, file: str | None = None) -> memoryview:
-    """Return ``size`` writable bytes, uninitialised; LimitError, which says what for, where memory lacks.
+    """Return ``size`` writable bytes, uninitialised; LimitError, which says ``what`` for, if memory is short.
 
-    NumPy asks the system for huge pages where they are large, which ``bytearray`` does not.
+    They come from NumPy, which asks the system for huge pages for large arrays, unlike ``bytearray``.
     """
     try:
         return np.empty(size, np.uint8).data
     except (MemoryError, ValueError, OverflowError) as error:
-        # ValueError, OverflowError: more than an address can tell.
+        # ValueError, OverflowError: more than the address space.
         raise LimitError(what, limit=memory_size(), asked=size, file=file) from error
 
 
 def memory_size() -> int:
-    """Return the bytes of physical memory, or 0 where the system does not tell."""
+    """Return the bytes of physical memory, or 0 if the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -1,9 +1,9 @@
 """Variable-length integers.
 
-A varint holds 7 bits a byte, lowest group first, the top bit set on all bytes but the last; 64 bits take at
-most 10 bytes.
+A varint holds 7 bits in each byte, the lowest first, with the top bit set in all bytes but the last; 64 bits
+take at most 10 bytes.
 
-Offsets in the errors raised here count from the start of the bytes given.
+Offsets in errors count from the start of the bytes given.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ def encode_varint(value: int) -> bytes:
 
 
 def decode_varint(data: Buffer, pos: int) -> tuple[int, int]:
-    """Return the varint at ``pos`` and the position behind it."""
+    """Return the varint at ``pos`` and the position after it."""
     start = pos
     value = shift = 0
     try:
+        # The end of the data is found by indexing it: a test for each byte would cost more.
         while True:
             byte = data[pos]
             pos += 1
@@ -54,19 +55,22 @@ def decode_varint(data: Buffer, pos: int) -> tuple[int, int]:
 
 
 def decode_varints(data: Buffer, count: int) -> tuple[np.ndarray, int]:
-    """Return the first ``count`` varints of ``data`` (uint64) and the position behind them.
+    """Return the first ``count`` varints of ``data`` (uint64) and the position after them.
 
-    All at once: the work is a few NumPy operations however many there are.
+    They are decoded together, by a few NumPy operations however many there are: a varint ends with its byte
+    below 0x80, which gives the places of all; then their first bytes are added up, their second ones, ….
     """
     if count > len(data):
         raise TruncatedError(f"{count} varints", wanted=count, available=len(data), offset=0)
+    # No more than they can take: the data may go on for gigabytes.
     window = np.frombuffer(data, np.uint8, count=min(len(data), count * MAX_VARINT_BYTES))
     if not (window[:count] & 0x80).any():
-        return window[:count].astype(np.uint64), count
+        return window[:count].astype(np.uint64), count  # all of one byte, as most lengths are
     last = np.flatnonzero(window < 0x80)[:count]
     if len(last) < count:
+        # The window has room for ``count`` varints of the greatest length.
         if len(window) < len(data):
-            raise CorruptError(f"among {count} varints one is longer than {MAX_VARINT_BYTES} bytes", offset=0)
+            raise CorruptError(f"one of {count} varints is longer than {MAX_VARINT_BYTES} bytes", offset=0)
         raise TruncatedError(f"{count} varints", wanted=len(data) + 1, available=len(data), offset=0)
     first = np.concatenate(([0], last[:-1] + 1))
     lengths = last - first + 1
@@ -74,10 +78,12 @@ def decode_varints(data: Buffer, count: int) -> tuple[np.ndarray, int]:
     if longest > MAX_VARINT_BYTES:
         at = int(first[int(lengths.argmax())])
         raise CorruptError(f"varint longer than {MAX_VARINT_BYTES} bytes", offset=at)
+    # Step i adds byte i of every varint that has one; few have many.
     values = np.zeros(count, np.uint64)
     for i in range(longest):
         longer = np.flatnonzero(lengths > i)
         groups = window[first[longer] + i]
+        # The tenth byte holds the 64th bit alone.
         if i == MAX_VARINT_BYTES - 1 and (groups > 1).any():
             at = int(first[longer[int((groups > 1).argmax())]])
             raise CorruptError("varint exceeds 64 bits", offset=at)
@@ -88,27 +94,29 @@ def decode_varints(data: Buffer, count: int) -> tuple[np.ndarray, int]:
 def decode_varints_at(
     window: np.ndarray, at: np.ndarray, longest: int = MAX_VARINT_BYTES - 1
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the varints that begin at many positions of bytes (int64), and the positions behind them.
+    """Return the varints that begin at many positions of bytes (int64), and the positions after them.
 
-    None where one is longer than ``longest`` bytes, of which 9 hold 63 bits. ``window`` (uint8) has at least
-    as many bytes behind each position: who calls pads it, and compares what is returned with the true end.
+    None if one is longer than ``longest`` bytes; 9 bytes hold 63 bits, all that an int64 can take. ``window``
+    (uint8) must have ``longest`` bytes from each position on: the caller pads it, and compares the positions
+    that are returned with the true end.
     """
+    # As in decode_varints, byte by byte over those that go on; here each has its own position.
     values = window[at].astype(np.int64)
-    behind = at + 1
+    ends = at + 1
     more = np.flatnonzero(values >= 0x80)
     if not more.size:
-        return values, behind
+        return values, ends
     values[more] &= 0x7F
     for i in range(1, longest):
-        groups = window[behind[more]].astype(np.int64)
-        behind[more] += 1
+        groups = window[ends[more]].astype(np.int64)
+        ends[more] += 1
         values[more] |= (groups & 0x7F) << 7 * i
         more = more[groups >= 0x80]
         if not more.size:
-            return values, behind
+            return values, ends
     return None
 
 
 def to_signed(value: int) -> int:
-    """Return the int64 (or sign-extended int32) whose two's complement a varint holds."""
+    """Return the int64 whose two's complement a varint holds; an int32 is stored sign-extended."""
     return value - (1 << 64) if value >> 63 else value

@@ -1,8 +1,9 @@
 """CRC-32C of many byte strings of one length at once.
 
-A CRC is linear over GF(2) but for a constant: two strings of one length that differ in a few places have
-CRCs that differ by what each of these bytes adds, which depends on its difference and on how many bytes
-follow it. So the CRC of one string and a table look-up for each place that varies give those of all others.
+Apart from a constant, a CRC is linear over GF(2): for strings of one length, ``crc(a) ^ crc(b)`` depends only
+on ``a ^ b``, and is the exclusive or of what each byte of that adds. What a byte adds depends on its value
+and on how many bytes follow it, so there is a table of 256 entries for each number of following bytes. From
+the CRC of one string, with zeros in the places that vary, those of all others take one look-up a place.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ import numpy as np
 from ckptfmt.wire.crc32c import crc32c
 
 _STEP = 64
-"""Tables made together."""
+"""Tables made at a time."""
 
 _lock = threading.Lock()
 _tables: list[np.ndarray] = []
 
 
 def _first_table() -> np.ndarray:
+    """Return what each value of the last byte adds, compared with a zero there."""
     zero = crc32c(b"\0")
     return np.array([crc32c(bytes([byte])) ^ zero for byte in range(256)], np.uint32)
 
 
 def added_by(following: int) -> np.ndarray:
-    """Return what each value of a byte adds to a CRC where ``following`` others follow it (uint32)."""
+    """Return what each value of a byte adds to a CRC if ``following`` others follow it (uint32)."""
+    # Each table comes from the one before it: one more zero byte passes through the CRC. Tables are only ever
+    # appended, so that readers need no lock.
     while len(_tables) <= following:
         with _lock:
             if not _tables:
@@ -39,34 +43,38 @@ def added_by(following: int) -> np.ndarray:
 
 
 def add_bytes(crcs: np.ndarray, columns: np.ndarray, following: int) -> None:
-    """Turn the CRCs of strings (uint32) into those of strings that have other bytes where these have zeros.
+    """Change the CRCs of strings (uint32) to those of the strings with bytes put in the place of zeros.
 
     Parameters
     ----------
     crcs
-        The CRC of each string.
+        The CRC of each string with zeros there; changed in place.
     columns
-        The bytes: an array of uint8, a row for each place and a column for each string.
+        The bytes: an array of uint8 with a row for each place and a column for each string. The places follow
+        one another.
     following
-        How many bytes follow the last place.
+        Number of bytes after the last place.
     """
-    # The indexes as NumPy wants them, and an array to fill: faster than table[column].
-    places, added = np.empty(len(crcs), np.intp), np.empty_like(crcs)
+    # Indices of NumPy's own type and a given output are faster than table[column]; "wrap" skips the check of
+    # bounds, which a byte cannot exceed.
+    indices, added = np.empty(len(crcs), np.intp), np.empty_like(crcs)
     for after, column in zip(range(following + len(columns) - 1, -1, -1), columns, strict=False):
-        places[:] = column
-        added_by(after).take(places, out=added, mode="wrap")
+        indices[:] = column
+        added_by(after).take(indices, out=added, mode="wrap")
         crcs ^= added
 
 
 def crc_before(crcs: np.ndarray, following: int) -> np.ndarray:
-    """Return what strings add to the CRC of themselves and what follows, ``following`` bytes, at least 4.
+    """Return what strings, given by their CRCs, add to the CRC of themselves and ``following`` bytes more.
 
-    The CRC of both together is this, combined by exclusive or with the CRC of what follows.
+    ``following`` is at least 4. The CRC of both together is the exclusive or of this and the CRC of what
+    follows.
     """
-    # A CRC is the state before what follows: as if its bytes were there instead of the first four.
-    found = np.zeros(len(crcs), np.uint32)
-    add_bytes(found, _bytes_of(crcs, "<u4"), following - 4)
-    return found
+    # The CRC of what came before is the state that the rest is added to, byte by byte: it has the effect of
+    # its four bytes added to the first four that follow.
+    added = np.zeros(len(crcs), np.uint32)
+    add_bytes(added, _bytes_of(crcs, "<u4"), following - 4)
+    return added
 
 
 def crc_of_words(words: np.ndarray) -> np.ndarray:
@@ -77,7 +85,7 @@ def crc_of_words(words: np.ndarray) -> np.ndarray:
 
 
 def _bytes_of(numbers: np.ndarray, dtype: str) -> np.ndarray:
-    """The bytes of numbers, a row for each place."""
+    """Return the bytes of numbers, a row for each place."""
     stored = numbers.astype(dtype, copy=False)
     columns: np.ndarray = stored.view(np.uint8).reshape(-1, stored.itemsize).T
     return columns

@@ -1,13 +1,15 @@
 """The fields of serialized protobuf messages, found without a schema and without copying their bytes.
 
-A field is a varint tag (``number << 3 | wire type``) and a value::
+A field is a varint tag, ``number << 3 | wire type``, and a value::
 
-    wire type 0  varint          1  8 bytes, little-endian
-              2  varint length, bytes       5  4 bytes, little-endian
+    wire type 0   varint
+              1   8 bytes, little-endian
+              2   varint length, bytes
+              5   4 bytes, little-endian
 
-What protobuf refuses is refused here: field numbers out of range, tags and lengths of more than 5 bytes,
-groups (wire types 3 and 4), values that end after their message. Offsets in the errors raised here count
-from the start of the bytes given.
+The walk is as strict as protobuf: it refuses field numbers out of range, tags and lengths of more than
+5 bytes, and values that end after their message. It also refuses groups (wire types 3 and 4), which no
+message of TensorFlow has. Offsets in errors count from the start of the bytes given.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from ckptfmt.errors import CorruptError, TruncatedError
 from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints
 
 MAX_SHORT_VARINT = 5
-"""Bytes of a tag or a length: protobuf takes no longer ones."""
+"""The most bytes of a tag or a length that protobuf takes."""
 
 VARINT = 0
 FIXED64 = 1
@@ -31,18 +33,18 @@ _FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
 
 
 class FieldPlace(NamedTuple):
-    """Where one field of a serialized message lies."""
+    """Where one field of a serialized message lies: positions in the bytes that were given."""
 
     number: int
     """Field number."""
     wire_type: int
     """VARINT, FIXED64, LENGTH_DELIMITED or FIXED32."""
     start: int
-    """Where it begins."""
+    """First byte of its tag."""
     content: int
-    """Where its number begins, or behind the length what it holds."""
+    """First byte of its value, after the length if it has one."""
     stop: int
-    """Where it ends."""
+    """First byte after it."""
 
 
 def find_fields(
@@ -50,8 +52,8 @@ def find_fields(
 ) -> Iterator[FieldPlace]:
     """Iterate over the places of the fields between two positions of bytes, in file order.
 
-    If the data ``may_be_cut``, as the beginning of a file is, the last field may end after them: it counts as
-    ending there, and is left out if not even its length is there.
+    If the data ``may_be_cut``, like the beginning of a file, the last field may end after them: it counts as
+    ending there, and is left out if its tag or its length is incomplete.
 
     Raises CorruptError if the bytes are not a message.
     """
@@ -59,17 +61,19 @@ def find_fields(
 
 
 def _walk(data: Buffer, pos: int, end: int, may_be_cut: bool) -> Iterator[tuple[int, int, int, int, int]]:
-    """The places of fields as plain tuples, which take less time to make."""
+    """Iterate over the places of fields as plain tuples, which are made faster than named ones."""
     while pos < end:
         begin = pos
         try:
-            # Nearly all tags and lengths are of one byte: spelt out, that takes half the time.
+            # Nearly all tags and lengths have one byte: without calls, these take half the time.
             tag, content = data[begin], begin + 1
             if tag >= 0x80:
                 tag, content = decode_varint(data, begin)
             number, wire_type = tag >> 3, tag & 7
+            # A longer encoding of a small number is refused too, as protobuf does.
             if not 0 < number < 1 << 29 or content - begin > MAX_SHORT_VARINT:
-                raise CorruptError(f"field number {number} in {content - begin} bytes", offset=begin)
+                what = f"field number {number} in a tag of {content - begin} bytes"
+                raise CorruptError(what, offset=begin)
             if wire_type == VARINT:
                 _, pos = decode_varint(data, content)
             elif wire_type == LENGTH_DELIMITED:
@@ -79,7 +83,8 @@ def _walk(data: Buffer, pos: int, end: int, may_be_cut: bool) -> Iterator[tuple[
                 else:
                     size, content = decode_varint(data, at)
                     if content - at > MAX_SHORT_VARINT:
-                        raise CorruptError(f"length of field {number} in {content - at} bytes", offset=begin)
+                        what = f"field {number}: length of {content - at} bytes"
+                        raise CorruptError(what, offset=begin)
                 pos = content + size
             elif wire_type in _FIXED_SIZES:
                 pos = content + _FIXED_SIZES[wire_type]
@@ -89,10 +94,13 @@ def _walk(data: Buffer, pos: int, end: int, may_be_cut: bool) -> Iterator[tuple[
             if may_be_cut:
                 return
             raise
+        # One check for all kinds of value. Until here a length has only moved a position.
         if pos > end:
             if not may_be_cut:
-                what = f"field {number}"
-                raise TruncatedError(what, wanted=pos - content, available=end - content, offset=content)
+                available = max(0, end - content)
+                raise TruncatedError(
+                    f"field {number}", wanted=pos - content, available=available, offset=content
+                )
             pos = end
         yield number, wire_type, begin, content, pos
 
@@ -105,7 +113,7 @@ class Field(NamedTuple):
     wire_type: int
     """VARINT, FIXED64, LENGTH_DELIMITED or FIXED32."""
     value: int
-    """The unsigned number; the length where the field is length-delimited."""
+    """The unsigned number, or the length of a length-delimited field."""
     content: Buffer
     """The bytes of a length-delimited field, else empty."""
 
@@ -128,7 +136,7 @@ def decode_integers(field: Field) -> np.ndarray:
         return np.array([field.value], np.uint64)
     if field.wire_type != LENGTH_DELIMITED:
         raise CorruptError(f"field {field.number}: got wire type {field.wire_type}, want {VARINT}")
-    # A varint ends with its one byte below 0x80.
+    # Each varint ends with its only byte below 0x80, so counting these tells how many there are.
     content = field.content
     count = int(np.count_nonzero(np.frombuffer(content, np.uint8) < 0x80))
     values, end = decode_varints(content, count)

@@ -98,8 +98,8 @@ def use_model(path: Path) -> None:
             lambda: model.assets,
             lambda: dict(model.meta_graph.collections),
             lambda: model.meta_graph.variables,
-            lambda: ckptfmt.reach(model, "s"),
-            lambda: ckptfmt.unreached(model),
+            lambda: model.reach("s"),
+            lambda: model.unreached(),
         ):
             try_(use)
 

@@ -127,7 +127,7 @@ BAD_ENTRIES: dict[str, tuple[bytes, type[CkptfmtError], str]] = {
     "negative dimension": (
         encode_entry(shape=(2, -5), size=16),
         CorruptError,
-        "dimension 1 of a shape is -5",
+        "dimension 1 of a shape: got -5, want at least 0",
     ),
     "2**63 elements": (encode_entry(shape=(2**32, 2**31)), CorruptError, "more than 2..63 - 1 elements"),
     "2**80 elements": (encode_entry(shape=(2**40, 2**40)), CorruptError, "more than 2..63 - 1 elements"),
@@ -524,7 +524,7 @@ def v1_table(
 
 
 BAD_V1: dict[str, tuple[bytes, str]] = {
-    "dim -5": (v1_table(v1_meta(shape=(-5,))), "dimension 0 of a shape is -5"),
+    "dim -5": (v1_table(v1_meta(shape=(-5,))), "dimension 0 of a shape: got -5, want at least 0"),
     "dim 2**62": (v1_table(v1_meta(shape=(2**62,))), "got 2 values, want 4611686018427387904"),
     "2**80 elements": (v1_table(v1_meta(shape=(2**40, 2**40))), "more than 2..63 - 1 elements"),
     "slice out of the shape": (v1_table(v1_meta(slices=(extents((1, 5)),))), "slice 1,5 juts out of shape"),
@@ -533,7 +533,10 @@ BAD_V1: dict[str, tuple[bytes, str]] = {
     "too many values": (v1_table(data=v1_data(TWO_FLOATS * 2)), "got 4 values, want 2"),
     "no values": (v1_table(data=v1_data(b"")), "got 0 values, want 2"),
     "values of another dtype": (v1_table(v1_meta(dtype=3)), "got 0 values, want 2 for int32"),
-    "half a float": (v1_table(data=v1_data(encode_field(5, b"1234567"))), "7 bytes of 4-byte numbers"),
+    "half a float": (
+        v1_table(data=v1_data(encode_field(5, b"1234567"))),
+        "got 7 bytes, want a multiple of 4",
+    ),
     "values of another tensor": (v1_table(data=v1_data(TWO_FLOATS, b"x")), "holds the values of 'x'"),
     "values of another slice": (
         v1_table(data=v1_data(TWO_FLOATS, part=extents((0, 2)))),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
 import ckptfmt
-from ckptfmt.arrays.tensor_proto import decode_tensor_proto
+from ckptfmt.arrays.decode import decode_tensor_proto
 from ckptfmt.checkpoint.entry import name_of
 from ckptfmt.dtypes import DTYPES, DType, Storage
 from ckptfmt.errors import CkptfmtError

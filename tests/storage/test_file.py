@@ -47,7 +47,7 @@ WAYS = {
     "one cursor": DescriptorFile,
     "memory": lambda path: MemoryFile(path, Path(path).read_bytes()),
 }
-"""Every kind of file; "one cursor" where the system does not read by offset."""
+"""Every kind of file; "one cursor" is a system that cannot read by offset."""
 
 Opener: TypeAlias = Callable[[str], RandomAccessFile]
 
@@ -147,7 +147,7 @@ def test_reads_outside_the_file_say_what_is_there(
 @pytest.mark.parametrize(
     ("offset", "size", "available"), [case for case in OUTSIDE if 0 <= case[1] < 2**20], ids=str
 )
-def test_what_cannot_be_filled_is_left_as_it_is(
+def test_a_read_that_fails_leaves_the_memory_as_it_was(
     file: RandomAccessFile, offset: int, size: int, available: int
 ) -> None:
     memory = bytearray(b"?" * size)
@@ -236,7 +236,7 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> str:
     before=st.binary(max_size=5),
     chunk=st.sampled_from([1000, mmap.PAGESIZE, 1 << 20]),
 )
-def test_the_checksum_is_that_of_what_was_read(
+def test_the_checksum_is_of_the_bytes_that_were_read(
     lasting: str, way: str, ends: tuple[int, int], before: bytes, chunk: int
 ) -> None:
     start, stop = sorted(ends)
@@ -258,7 +258,7 @@ def test_checksums_beyond_the_end_are_refused(file: RandomAccessFile) -> None:
         stream_crc(file, 0, file.size + 1)
 
 
-def test_of_what_is_streamed_little_is_read_at_once() -> None:
+def test_streaming_reads_little_at_a_time() -> None:
     file = MemoryFile("f", bytes(3 * STREAMED_AT_ONCE))
     stream_crc(file, 100, file.size - 150)
     assert [size for _, size in file.reads] == [
@@ -268,7 +268,7 @@ def test_of_what_is_streamed_little_is_read_at_once() -> None:
     ]
 
 
-# --- what cannot be opened ----------------------------------------------------------------------------------
+# --- files that cannot be opened ---------------------------------------------------------------------------
 
 
 def test_a_missing_file_is_not_found(opener: Opener, tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_a_device_is_refused(opener: Opener) -> None:
 
 
 @counts_descriptors
-def test_what_cannot_be_opened_leaves_no_descriptor(opener: Opener, tmp_path: Path) -> None:
+def test_a_failed_open_leaves_no_descriptor(opener: Opener, tmp_path: Path) -> None:
     before = open_descriptors()
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises((NotReadableError, PathNotFoundError)):
@@ -367,7 +367,7 @@ def test_two_reads_of_the_same_mapped_bytes_share_memory(path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENODEV, "No such device"), OverflowError("too large to convert")], ids=repr
 )
-def test_what_cannot_be_mapped_may_be_read_otherwise(
+def test_a_file_that_cannot_be_mapped_names_the_other_backend(
     path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -380,7 +380,7 @@ def test_what_cannot_be_mapped_may_be_read_otherwise(
         assert bytes(DescriptorFile(str(path)).read(0, 3)) == CONTENT[:3]
 
 
-def test_too_many_open_files_are_called_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_open_files_are_reported_as_such(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
@@ -390,7 +390,7 @@ def test_too_many_open_files_are_called_so(path: Path, monkeypatch: pytest.Monke
             MappedFile(str(path))
 
 
-def test_where_no_advice_can_be_given_nothing_happens(
+def test_without_advice_to_the_system_nothing_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(mmap, "MADV_DONTNEED", raising=False)
@@ -405,7 +405,7 @@ def test_where_no_advice_can_be_given_nothing_happens(
 
 
 @pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="no advice here")
-def test_advice_that_is_refused_is_no_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_advice_is_not_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Locked:
         def madvise(self, *_: int) -> None:
             raise OSError(errno.EINVAL, "Invalid argument")
@@ -512,7 +512,7 @@ def test_a_file_that_is_dropped_leaves_no_descriptor(path: Path) -> None:
 def test_a_file_closed_during_a_read_is_closed_after_it(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its descriptor may be that of another file in no time."""
+    """Closed at once, its descriptor could be that of another file before the read ends."""
     file = DescriptorFile(str(path))
     read_into = ckptfmt.storage.local._Descriptor.read_into
     others = []
@@ -531,7 +531,7 @@ def test_a_file_closed_during_a_read_is_closed_after_it(
 
 
 @pytest.mark.skipif(not hasattr(os, "preadv"), reason="no reads by offset here")
-def test_short_reads_are_gone_on_with(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_reads_are_continued(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     preadv = os.preadv
 
@@ -633,7 +633,7 @@ def test_bytes_that_were_cut_off_are_an_error(opener: Opener, large: Path) -> No
 
 
 @can_cut
-def test_of_bytes_behind_the_cut_none_is_there(opener: Opener, large: Path) -> None:
+def test_bytes_after_the_cut_are_all_missing(opener: Opener, large: Path) -> None:
     file = opener(str(large))
     os.truncate(large, 10)
     with pytest.raises(TruncatedError, match=r"cut short while open: want 65536 bytes, got 0$"):

@@ -1,11 +1,14 @@
-"""A file system in memory, and checkpoints opened from it: for damage at every byte, to see what is read, and
-to show that no reader reaches around its file system."""
+"""A file system in memory, and checkpoints opened from it.
+
+With them tests damage every byte of a file, see what is read of it, and show that readers do not reach around
+their file system.
+"""
 
 from __future__ import annotations
 
-import fnmatch
 import io
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import ckptfmt
@@ -19,11 +22,11 @@ from ckptfmt.storage.filesystem import FileStatus, Listing, PathType, natural_or
 from ckptfmt.storage.output import Output
 
 PREFIX = "nowhere/ckpt"
-"""A prefix of which no file lies on disk."""
+"""A prefix whose files exist nowhere on disk."""
 
 
 class MemoryFile(ckptfmt.storage.in_memory.MemoryFile):
-    """A file in memory that notes what is read of it, and whose content can be another."""
+    """A file in memory that notes what is read of it, and whose content can be replaced."""
 
     def __init__(self, name: str, content: bytes, *, has_views: bool = True) -> None:
         super().__init__(content, name)
@@ -73,9 +76,10 @@ class MemoryOutput(Output):
 
 
 class MemoryFilesystem:
-    """Files by path; directories are what their paths say. Neither local nor mapped.
+    """Files by path, neither local nor mapped; a directory exists if a file lies in it.
 
-    Like a remote one, it resolves nothing: a path is a key, ``.`` and ``//`` apart.
+    As on remote storage, there are no links and no working directory: a path is a key, except for ``.`` and
+    ``//``.
     """
 
     def __init__(self, files: Mapping[str, bytes] = {}, *, has_views: bool = True) -> None:
@@ -88,10 +92,11 @@ class MemoryFilesystem:
 
     @staticmethod
     def _key(path: str) -> str:
-        return os.path.normpath(path) if path else "."
+        scheme, colon, rest = path.rpartition("://")
+        return scheme + colon + os.path.normpath(rest)
 
     def write(self, path: str, content: bytes) -> None:
-        """Put a file at a path; written again and longer it counts as the same file, grown."""
+        """Put a file at a path. If it begins with what the path held, it counts as the same file, grown."""
         key = self._key(path)
         self._written += 1
         before = self._status.get(key)
@@ -126,7 +131,8 @@ class MemoryFilesystem:
         return Listing(sorted(files, key=natural_order), sorted(directories, key=natural_order))
 
     def glob(self, pattern: str) -> list[str]:
-        return sorted(fnmatch.filter(self.files, pattern), key=natural_order)
+        test = _translate(self._key(pattern))
+        return sorted(filter(test.fullmatch, self.files), key=natural_order)
 
     def open(self, path: str, *, changing: bool = False) -> MemoryFile:
         file = self.files.get(self._key(path))
@@ -140,6 +146,17 @@ class MemoryFilesystem:
         if not overwrite and self.path_type(path) is not None:
             raise AlreadyExistsError(path)
         return MemoryOutput(self, path)
+
+
+def _translate(pattern: str) -> re.Pattern[str]:
+    """The regular expression of a glob over paths.
+
+    ``**/`` is any number of directories, ``*`` holds no slash; neither matches a dot that begins a name.
+    """
+    parts = re.split(r"(\*\*/|\*|\?)", pattern)
+    known = {"**/": r"(?:[^/.][^/]*/)*", "*": r"(?!(?<![^/])\.)[^/]*", "?": r"(?!(?<![^/])\.)[^/]"}
+    assert "[" not in pattern, "sets of characters are not needed here"
+    return re.compile("".join(known.get(part, re.escape(part)) for part in parts))
 
 
 def open_files(

@@ -33,7 +33,7 @@ def test_a_shared_prefix_need_not_be_the_longest() -> None:
 
 
 def test_a_block_without_entries_is_empty() -> None:
-    # What every metaindex block of TensorFlow is.
+    # Every metaindex block that TensorFlow writes.
     empty = Block(bytes.fromhex("0000000001000000"))
     assert list(empty.items()) == []
     assert empty.get(b"a") is None
@@ -60,7 +60,7 @@ def test_every_key_is_found_by_its_restart_point(interval: int) -> None:
 
 
 def test_a_look_up_decodes_from_the_restart_point_only() -> None:
-    # Bytes before the restart point are no entries at all, and are not looked at.
+    # Bytes before the restart point are not entries, and are not read.
     junk = b"\xff" * 50
     entries = entry(0, b"a", b"1") + junk
     found = block(entries + entry(0, b"m", b"2") + entry(1, b"n", b"3"), 0, len(entries))
@@ -138,7 +138,7 @@ def test_the_first_key_follows_the_block_before() -> None:
 
 
 BAD_RESTARTS = {
-    "behind the entries": 10_000,
+    "after the entries": 10_000,
     "2**32 - 1": 2**32 - 1,
     "amid an entry with a shared key": len(FIRST),
     "at no entry": len(FIRST) + 1,
@@ -146,7 +146,7 @@ BAD_RESTARTS = {
 
 
 @pytest.mark.parametrize("restart", BAD_RESTARTS.values(), ids=BAD_RESTARTS)
-def test_bad_restart_points_are_refused_where_they_are_used(restart: int) -> None:
+def test_bad_restart_points_are_refused_when_they_are_used(restart: int) -> None:
     entries = FIRST + entry(2, b"d", b"\xff" * 20)
     found = block(entries, 0, restart)
     assert len(list(found.items())) == 2

@@ -97,14 +97,14 @@ def test_a_handle_is_two_varints() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 47])
-def test_a_file_shorter_than_a_footer_is_no_table(size: int) -> None:
+def test_a_file_shorter_than_a_footer_is_not_a_table(size: int) -> None:
     with pytest.raises(TruncatedError, match="too short to be a table") as caught:
         read_footer(MemoryFile("short", bytes(size)))
     error = caught.value
     assert (error.file, error.wanted, error.available) == ("short", 48, size)
 
 
-def test_a_file_without_the_magic_is_no_table() -> None:
+def test_a_file_without_the_magic_is_not_a_table() -> None:
     with pytest.raises(CorruptError, match=r"not a table: got magic 0{16}, want 57fb808b247547db") as caught:
         read_footer(MemoryFile("zeros", bytes(100)))
     assert (caught.value.file, caught.value.offset) == ("zeros", 92)
@@ -118,7 +118,7 @@ def test_a_footer_of_endless_varints_is_refused() -> None:
 
 
 HANDLES = {
-    "just behind the file": (BlockHandle(247, 0), 4),
+    "just after the file": (BlockHandle(247, 0), 4),
     "into the end": (BlockHandle(0, 247), 251),
     "offset 2**63": (BlockHandle(2**63, 10), 0),
     "offset and size 2**64 - 1": (BlockHandle(2**64 - 1, 2**64 - 1), 0),
@@ -206,12 +206,12 @@ def test_bad_snappy_is_refused(stored: bytes, message: str) -> None:
     assert caught.value.file == "t"
 
 
-def test_bytes_between_blocks_are_not_looked_at() -> None:
+def test_bytes_between_blocks_are_not_read() -> None:
     file = bytearray(b"junk before")
     data = append_block(file, encode_block([(b"a", b"1")]))
     file += b"junk between"
     metaindex = append_block(file, encode_block([]))
-    index = append_block(file, encode_block([(b"b", data + b"junk behind the handle")], 1))
+    index = append_block(file, encode_block([(b"b", data + b"junk after the handle")], 1))
     file += b"junk before the footer" + encode_footer(metaindex, index)
     assert list(Table(MemoryFile("t", bytes(file))).items()) == [(b"a", b"1")]
 

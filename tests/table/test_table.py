@@ -87,7 +87,7 @@ def test_listing_all_tensors_reads_each_block_once_more_than_opening(large: byte
     assert len(index.reads) == opening + len(ckpt._store.table.handles)
 
 
-def test_keys_before_between_and_behind_the_blocks_are_not_there(file: MemoryFile) -> None:
+def test_keys_before_between_and_after_the_blocks_are_missing(file: MemoryFile) -> None:
     table = Table(file)
     assert table.get(b"\x00") is None
     assert table.get(b"m") is None
@@ -95,7 +95,7 @@ def test_keys_before_between_and_behind_the_blocks_are_not_there(file: MemoryFil
     for key in (b"layer_000000/kernel", b"layer_099999/kernel"):
         assert table.get(key) is not None
         assert table.get(key + b"\x00") is None
-    # Separators are no keys.
+    # Separators are not keys.
     blocks = [next(iter(table.block(handle).items()))[0] for handle in table.handles]
     for last, following in zip(table._index[0], blocks[1:], strict=False):
         assert last < following
@@ -141,7 +141,7 @@ def test_separators_are_leveldbs(last: bytes, following: bytes | None, expected:
     assert separator(last, following) == expected
 
 
-def test_a_damaged_block_spoils_only_what_lies_in_it(large: bytes) -> None:
+def test_a_damaged_block_spoils_only_its_own_keys(large: bytes) -> None:
     handle = Table(MemoryFile("t", large)).handles[3]
     damaged = bytearray(large)
     damaged[handle.offset + 100] ^= 0x40
@@ -172,7 +172,7 @@ def test_a_table_without_blocks_is_empty() -> None:
     assert table.get(b"") is None
 
 
-def test_an_index_block_that_names_no_handle_is_an_error() -> None:
+def test_an_index_entry_without_a_handle_is_an_error() -> None:
     file = bytearray()
     metaindex = append_block(file, encode_block([]))
     index = append_block(file, encode_block([(b"z", b"\x80")], 1))
@@ -181,7 +181,7 @@ def test_an_index_block_that_names_no_handle_is_an_error() -> None:
     assert caught.value.file == "t"
 
 
-def test_a_block_that_breaks_off_is_read_as_far_as_it_goes_however_often() -> None:
+def test_a_block_that_breaks_off_is_read_up_to_there_however_often() -> None:
     items = [(b"k%04d" % i, b"v") for i in range(2000)]
     table = Table(MemoryFile("t", encode_table([*items[:1990], (b"a", b"v"), *items[1990:]])))
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Memory that is not there is an error of this package."""
+"""Too little memory is an error of this package."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_more_than_there_is_is_refused(size: int) -> None:
     assert caught.value.limit == memory_size()
 
 
-def test_the_size_of_the_memory_is_unknown_where_the_system_does_not_tell(
+def test_the_size_of_memory_is_0_if_the_system_does_not_tell(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert memory_size() == 0 or memory_size() > 1 << 24

@@ -33,7 +33,7 @@ BAD_FIELDS = {
     "wire type 7": ("0f", "field 1 has wire type 7", 2),
     "no value": ("08", "varint", 3),
     "string longer than the message": ("12077465", "field 2: want 7 bytes, got 2", 4),
-    "string of 2**64 - 1 bytes": ("12ffffffffffffffffff01", "length of field 2 in 10 bytes", 2),
+    "string of 2**64 - 1 bytes": ("12ffffffffffffffffff01", "field 2: length of 10 bytes", 2),
     "fixed32 cut": ("35000000", "field 6: want 4 bytes, got 3", 3),
     "fixed64 cut": ("3100000000", "field 6: want 8 bytes, got 4", 3),
 }

@@ -18,7 +18,7 @@ from ckptfmt.wire.threads import PIECE, cut, in_threads
 
 
 @given(st.integers(0, 2**40), st.integers(0, 64 * PIECE))
-def test_pieces_lie_behind_one_another_and_all_but_the_first_are_whole(offset: int, size: int) -> None:
+def test_pieces_follow_one_another_and_all_but_the_first_are_full(offset: int, size: int) -> None:
     at = offset
     pieces = list(cut(offset, size))
     for start, length in pieces:
@@ -40,7 +40,7 @@ def test_pieces_lie_behind_one_another_and_all_but_the_first_are_whole(offset: i
         (3 * PIECE, [PIECE] * 3),
     ],
 )
-def test_the_first_piece_is_what_is_left_of_whole_ones(size: int, sizes: list[int]) -> None:
+def test_the_first_piece_is_the_remainder(size: int, sizes: list[int]) -> None:
     assert [length for _, length in cut(12345, size)] == sizes
 
 
@@ -76,7 +76,7 @@ def test_one_thread_starts_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     assert in_threads(str, [5], 8) == ["5"]
 
 
-def test_where_no_thread_can_be_started_this_one_does_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_thread_does_it_all_if_no_other_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
     start = threading.Thread.start
 
@@ -91,7 +91,7 @@ def test_where_no_thread_can_be_started_this_one_does_it_all(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
-def test_of_several_errors_that_of_the_first_item_is_raised(threads: int) -> None:
+def test_the_error_of_the_first_item_is_raised(threads: int) -> None:
     done = []
 
     def work(item: int) -> None:
@@ -107,7 +107,7 @@ def test_of_several_errors_that_of_the_first_item_is_raised(threads: int) -> Non
         assert set(range(20)) <= set(done)
 
 
-def test_after_an_error_nothing_new_is_begun() -> None:
+def test_after_an_error_no_new_item_is_begun() -> None:
     done = []
     barrier = threading.Barrier(2, timeout=10)
 

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ckptfmt.arrays.array import Array
-from ckptfmt.arrays.tensor_proto import fill_proto, outline_proto, to_proto
+from ckptfmt.arrays.encode import fill_proto, outline_proto, to_proto
 from ckptfmt.dtypes import DType, Storage, find_dtype
 from ckptfmt.errors import GraphError, NameNotFoundError
 from ckptfmt.graph.function import Functions

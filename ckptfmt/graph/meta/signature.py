@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from ckptfmt.arrays.array import Array
-from ckptfmt.arrays.tensor_proto import to_array
+from ckptfmt.arrays.decode import to_array
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import NameNotFoundError
 from ckptfmt.graph.attributes import PartialShape, decode_shape

@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from ckptfmt.arrays.array import Array
-from ckptfmt.arrays.tensor_proto import decode_tensor_proto
+from ckptfmt.arrays.decode import decode_tensor_proto
 from ckptfmt.dtypes import DTYPES, REF_OFFSET, DType, find_dtype
 from ckptfmt.errors import CorruptError, GraphError
 from ckptfmt.graph.attributes import PartialShape, decode_shape

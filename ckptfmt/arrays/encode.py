@@ -1,0 +1,209 @@
+"""Arrays to TensorProto, as ``tf.make_tensor_proto`` makes it. Source: TensorFlow ``tensor_util.py``."""
+
+from __future__ import annotations
+
+import math
+import operator
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ckptfmt.arrays.array import Array
+from ckptfmt.arrays.shape import Shape
+from ckptfmt.arrays.value_fields import VALUE_FIELDS
+from ckptfmt.arrays.values import ResourceHandle, Variant
+from ckptfmt.dtypes import DType, Storage, as_dtype
+from ckptfmt.proto import messages
+
+MAX_CONTENT = 1 << 31
+"""Bytes of ``tensor_content`` from which on protobuf refuses the message."""
+
+_LISTED_ONE_BY_ONE = frozenset(
+    ("complex64", "complex128", "bool", "uint16", "int4", "uint4", "int2", "uint2")
+)
+"""Dtypes of a fixed size whose values TensorFlow never writes as ``tensor_content``."""
+
+_ACCEPTED_KINDS = {"b": "b", "i": "biu", "u": "biu", "f": "biuf", "c": "biufc", "O": "O", "V": "biuf"}
+"""Kind of a NumPy dtype -> kinds that Python's values may have for it."""
+
+
+def to_proto(
+    values: Any,  # noqa: ANN401  (whatever NumPy makes an array of)
+    dtype: Any = None,  # noqa: ANN401  (a dtype of any library)
+    shape: Iterable[int] | None = None,
+) -> messages.TensorProto:
+    """Return the TensorProto of an array, as ``tf.make_tensor_proto`` makes it.
+
+    Several numbers are ``tensor_content``; a single one, complex numbers, bools, strings, ``uint16`` and
+    integers of less than 8 bits are listed one by one.
+
+    Parameters
+    ----------
+    values
+        An array, a scalar, or nested lists. Without a ``dtype`` Python's floats become float32, and its ints
+        int32 if they fit. Arrays of :class:`~ckptfmt.Variant` and :class:`~ckptfmt.ResourceHandle` objects
+        need theirs to be given.
+    dtype
+        The dtype, of any library or by name. Quantised ones have to be given.
+    shape
+        The shape, if not that of the values. If it has more elements than there are values, readers repeat
+        the last value.
+
+    Raises
+    ------
+    TypeError
+        TensorFlow has no such dtype, or the values are not of the one given.
+    ValueError
+        There are more values than the shape has elements, nested lists differ in length, or the values take
+        2 GiB or more.
+    """
+    if isinstance(values, messages.TensorProto):
+        return values
+    wanted = None if dtype is None else as_dtype(dtype).base_dtype
+    array = _as_array(values, wanted)
+    known = wanted if wanted is not None else as_dtype(array.dtype)
+    sizes = array.shape if shape is None else tuple(map(operator.index, shape))
+    count = math.prod(sizes)
+    if array.size > count:
+        raise ValueError(f"too many values: got {array.size}, want at most {count} for shape {list(sizes)}")
+    proto = messages.TensorProto()
+    fill_proto(proto, array, known, sizes)
+    return proto
+
+
+def fill_proto(proto: messages.TensorProto, array: Array, dtype: DType, shape: Shape) -> None:
+    """Turn an empty TensorProto into that of an array of a dtype, as :func:`to_proto` does."""
+    content = outline_proto(proto, array, dtype, shape)
+    if content is not None:
+        proto.tensor_content = content.tobytes()
+
+
+def outline_proto(
+    proto: messages.TensorProto, array: Array, dtype: DType, shape: Shape
+) -> np.ndarray[tuple[int], np.dtype[np.uint8]] | None:
+    """Fill an empty TensorProto except for ``tensor_content``, and return the bytes of that.
+
+    So gigabytes can be written to a file without a copy in a message: the bytes are a view of the array if
+    it holds them in that order. None if the values are listed one by one; the message is complete then.
+    """
+    proto.dtype = dtype.code
+    proto.tensor_shape.SetInParent()
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    count = math.prod(shape)
+    is_content = dtype.itemsize is not None and dtype.name not in _LISTED_ONE_BY_ONE
+    if is_content and array.size == count and count > 1:
+        if array.nbytes >= MAX_CONTENT:
+            raise ValueError(f"{dtype.name}{list(shape)}: got {array.nbytes} bytes, want less than 2 GiB")
+        # The content is little-endian whatever the machine.
+        stored = array.byteswap() if sys.byteorder == "big" else array
+        return np.ascontiguousarray(stored).reshape(-1).view(np.uint8)
+    _list_values(proto, array.ravel(), dtype)
+    return None
+
+
+def _as_array(values: Any, wanted: DType | None) -> Array:  # noqa: ANN401
+    """Return the values as an array of the dtype wanted, or of the one TensorFlow gives Python's numbers."""
+    numpy = None if wanted is None else wanted.numpy
+    if wanted is not None and wanted.name in ("resource", "variant"):
+        return np.asarray(values, object)
+    if _is_array(values):
+        array = np.asarray(values)
+        return array if numpy is None or array.dtype == numpy else array.astype(numpy)
+    try:
+        natural: Array = np.array(values)
+        if natural.dtype.kind in "SU":
+            natural = np.array(values, object)  # NumPy's own strings end where zeros begin
+        if wanted is None:
+            return _narrowed(natural)
+        # NumPy would convert nearly anything to nearly anything: 1.5 to an int, "1" to a float.
+        if natural.size and natural.dtype.kind not in _ACCEPTED_KINDS.get(np.dtype(numpy).kind, "biuf"):
+            raise TypeError(f"got values of {natural.dtype.name}, want {wanted.name}")
+        return np.array(values, numpy)
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
+
+
+def _narrowed(array: Array) -> Array:
+    """Return an array of Python's numbers in the dtype that TensorFlow gives them."""
+    if array.dtype == np.float64:
+        with np.errstate(over="ignore"):  # 1e300 becomes infinite, as in TensorFlow
+            return array.astype(np.float32)
+    if array.dtype == np.int64:
+        narrow = array.astype(np.int32)
+        return narrow if np.array_equal(narrow, array) else array
+    return array
+
+
+def _is_array(values: object) -> bool:
+    """Return whether values have a dtype of their own, which is kept, unlike Python's numbers and lists."""
+    if callable(getattr(values, "__array__", None)) or hasattr(values, "__array_interface__"):
+        return True
+    return isinstance(values, (bytearray, memoryview))
+
+
+def _list_values(proto: messages.TensorProto, flat: Array, dtype: DType) -> None:
+    """Add values one by one to the field of their dtype."""
+    known = VALUE_FIELDS.get(dtype.name)
+    if known is None:
+        raise TypeError(f"dtype {dtype.name} (code {dtype.code}) has no values")
+    number, encoding = known
+    if encoding == "bytes":
+        proto.float8_val = flat.view(np.uint8).tobytes()
+        return
+    values: list[Any]
+    if encoding == "string":
+        values = [_as_bytes(value) for value in flat]
+    elif encoding == "resource":
+        values = [_encode_resource(value) for value in flat]
+    elif encoding == "variant":
+        values = [_encode_variant(value) for value in flat]
+    elif encoding == "bits16":
+        values = flat.view(np.uint16).tolist()
+    elif flat.dtype.kind == "c":
+        # Real and imaginary parts alternate.
+        values = flat.view(f"f{flat.dtype.itemsize // 2}").tolist()
+    elif dtype.storage is Storage.LOW_BITS:
+        values = flat.astype(np.int8).tolist()
+    else:
+        values = flat.tolist()
+    getattr(proto, proto.DESCRIPTOR.fields_by_number[number].name).extend(values)
+
+
+def _as_bytes(value: object) -> bytes:
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value)
+    if isinstance(value, str):
+        return value.encode()
+    raise TypeError(f"element of a string tensor: got {type(value).__name__}, want bytes or str")
+
+
+def _encode_resource(value: object) -> messages.ResourceHandleProto:
+    if not isinstance(value, ResourceHandle):
+        raise TypeError(f"element of a resource tensor: got {type(value).__name__}, want a ResourceHandle")
+    return messages.ResourceHandleProto(
+        device=value.device,
+        container=value.container,
+        name=value.name,
+        hash_code=value.hash_code,
+        maybe_type_name=value.type_name,
+    )
+
+
+def _encode_variant(value: object) -> messages.VariantTensorDataProto:
+    if not isinstance(value, Variant):
+        raise TypeError(f"element of a variant tensor: got {type(value).__name__}, want a Variant")
+    tensors = [to_proto(tensor, _dtype_of(tensor)) for tensor in value.tensors]
+    return messages.VariantTensorDataProto(
+        type_name=value.type_name, metadata=value.metadata, tensors=tensors
+    )
+
+
+def _dtype_of(array: Array) -> DType | None:
+    """Return the dtype of a tensor in a variant, if its elements tell it and not NumPy's dtype."""
+    first = array.ravel()[:1].tolist() if array.dtype.hasobject else []
+    if first and isinstance(first[0], Variant):
+        return as_dtype("variant")
+    return as_dtype("resource") if first and isinstance(first[0], ResourceHandle) else None
