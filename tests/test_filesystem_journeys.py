@@ -423,7 +423,7 @@ def test_runs_are_found_and_their_events_read(world: World) -> None:
         for tags in (events.images, events.audio, events.histograms, events.text, events.tensors):
             assert all(value is not None for series in tags.values() for value in series)
         assert events.damage == []
-    with pytest.raises(PathNotFoundError, match="3 runs"):
+    with pytest.raises(PathNotFoundError, match="in 3 below it"):
         ckptfmt.open_events(world.path("events"), **world.options)
     for find in (ckptfmt.find_runs, ckptfmt.open_events):
         with pytest.raises(PathNotFoundError):

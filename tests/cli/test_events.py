@@ -16,7 +16,7 @@ import pytest
 import ckptfmt
 from ckptfmt.cli.render import progress
 from ckptfmt.cli.render.curves import ASCII_BLOCKS, BLOCKS, MAX_POINTS, sparkline, thinned
-from ckptfmt.cli.verbs.events.runs import gaps, restarts
+from ckptfmt.cli.verbs.events.steps import gaps, restarts
 from ckptfmt.errors import UnsupportedError
 from ckptfmt.tabular.write import FORMATS
 from tests.support.command_line import COMMAND, environment, on_terminal, run, run_json
@@ -85,7 +85,7 @@ def test_damage_is_told_with_its_place(logs: Path) -> None:
     result = run("events", logs / "train", "loss")
     assert result.exit_code == 3
     assert len(result.stdout.splitlines()) == 39
-    assert "the last event is not all there (5 B of it)" in result.stderr
+    assert "the last event is incomplete (5 B of it)" in result.stderr
     assert "record checksum mismatch" in result.stderr
     assert "bytes skipped" in result.stderr
     document = run_json("events", logs / "train", code=3)
