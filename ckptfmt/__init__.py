@@ -57,7 +57,7 @@ _PUBLIC = {
     "SavedModel": "ckptfmt.saved_model.saved_model:SavedModel",
     "Scalars": "ckptfmt.events.series:Scalars",
     "Series": "ckptfmt.events.series:Series",
-    "SessionLog": "ckptfmt.events.event:SessionLog",
+    "SessionLog": "ckptfmt.events.other_events:SessionLog",
     "Signature": "ckptfmt.graph.meta.signature:Signature",
     "SliceReader": "ckptfmt.tensors.slice_reader:SliceReader",
     "Spec": "ckptfmt.tensors.restore:Spec",

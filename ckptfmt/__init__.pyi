@@ -17,7 +17,6 @@ from ckptfmt.compare.match import match as match
 from ckptfmt.dtypes import DTYPES as DTYPES
 from ckptfmt.dtypes import DType as DType
 from ckptfmt.dtypes import as_dtype as as_dtype
-from ckptfmt.events.event import SessionLog as SessionLog
 from ckptfmt.events.event_log import EventLog as EventLog
 from ckptfmt.events.event_log import open_events as open_events
 from ckptfmt.events.find import find_runs as find_runs
@@ -25,6 +24,7 @@ from ckptfmt.events.hparams import HParams as HParams
 from ckptfmt.events.media import Audio as Audio
 from ckptfmt.events.media import Histogram as Histogram
 from ckptfmt.events.media import Image as Image
+from ckptfmt.events.other_events import SessionLog as SessionLog
 from ckptfmt.events.run_metadata import RunMetadata as RunMetadata
 from ckptfmt.events.scalar_table import write_runs as write_runs
 from ckptfmt.events.series import Scalars as Scalars

@@ -14,12 +14,12 @@ from ckptfmt.compare.propose import Proposal as Proposal
 from ckptfmt.dtypes import DType as DType
 from ckptfmt.dtypes import Storage as Storage
 from ckptfmt.errors import CkptfmtError as CkptfmtError
-from ckptfmt.events.event import SessionLog as SessionLog
 from ckptfmt.events.event_log import EventLog as EventLog
 from ckptfmt.events.hparams import HParams as HParams
 from ckptfmt.events.media import Audio as Audio
 from ckptfmt.events.media import Histogram as Histogram
 from ckptfmt.events.media import Image as Image
+from ckptfmt.events.other_events import SessionLog as SessionLog
 from ckptfmt.events.run_metadata import RunMetadata as RunMetadata
 from ckptfmt.events.series import Scalars as Scalars
 from ckptfmt.events.series import Series as Series

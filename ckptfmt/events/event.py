@@ -1,9 +1,8 @@
-"""Events: records decoded as messages, and the events that are not summaries."""
+"""Events: records decoded as messages, one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.proto import messages
@@ -12,33 +11,6 @@ from ckptfmt.record.batch import Batch
 from ckptfmt.record.frame import FOOTER_SIZE, HEADER_SIZE
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.wire.crc32c import crc32c
-
-
-@dataclass(frozen=True)
-class SessionLog:
-    """A note that a program began, ended, or wrote a checkpoint."""
-
-    step: int
-    wall_time: float
-    """When it was logged, in seconds since 1970."""
-    status: str
-    """``START``, ``STOP``, ``CHECKPOINT``, ``STATUS_UNSPECIFIED``, or a number."""
-    checkpoint_path: str
-    message: str
-
-
-@dataclass(frozen=True)
-class OtherEvent:
-    """An event that is not a summary: what it holds, and where to read it again."""
-
-    what: str
-    """The field of ``Event.what`` that is set: ``graph_def``, ``session_log``, …"""
-    step: int
-    wall_time: float
-    location: int
-    """See :mod:`ckptfmt.events.location`."""
-    size: int
-    """Bytes of its record."""
 
 
 def decode_events(reader: RecordReader, batches: Iterable[Batch]) -> Iterator[messages.Event]:

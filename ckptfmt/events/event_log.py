@@ -7,39 +7,28 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ckptfmt.arrays.decode import to_array
-from ckptfmt.errors import CkptfmtError, NameNotFoundError, PathNotFoundError
-from ckptfmt.events.classify import FLOAT, HPARAMS, KINDS, Content, content_of, kind_of_value
-from ckptfmt.events.event import OtherEvent, SessionLog
+from ckptfmt.errors import PathNotFoundError
+from ckptfmt.events.classify import HPARAMS
 from ckptfmt.events.find import event_files, find_runs, is_event_file
 from ckptfmt.events.gather import LIMIT, GatheredRun
-from ckptfmt.events.hparams import HParams, decode_hparams
-from ckptfmt.events.media import (
-    Audio,
-    Histogram,
-    Image,
-    audio_of,
-    histogram_of,
-    images_of,
-    strings_of,
-    texts_of,
-)
-from ckptfmt.events.run_metadata import RunMetadata
+from ckptfmt.events.hparams import HParams, read_hparams
+from ckptfmt.events.media import Audio, Histogram, Image, audio_of, histogram_of, images_of, texts_of
+from ckptfmt.events.other_events import SessionLog, read_graphs, read_meta_graphs, read_session_logs
+from ckptfmt.events.run_metadata import PLUGINS, RunMetadata, read_logged_events, read_logged_tensors
 from ckptfmt.events.scalar_table import scalar_table, select
 from ckptfmt.events.series import Scalars, Series, Tags
-from ckptfmt.events.store import EventStore
-from ckptfmt.events.values import Values
+from ckptfmt.events.tag_index import TagIndex
 from ckptfmt.filetype.content import recognise
 from ckptfmt.filetype.kinds import RECORDS, Holds
 from ckptfmt.filetype.refusal import misfit
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.proto import messages
-from ckptfmt.proto.parse import parse_message
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
 from ckptfmt.record.follow import POLL, Patience
@@ -51,11 +40,6 @@ from ckptfmt.tabular.arrow import to_arrow, to_pandas
 from ckptfmt.tabular.column_table import ColumnTable
 from ckptfmt.tabular.write import write_table
 from ckptfmt.text.quoting import listed
-
-T = TypeVar("T")
-
-_RUN_METADATA_PLUGINS = ("graph_run_metadata", "graph_run_metadata_graph")
-"""Plugins whose tensors are RunMetadata messages."""
 
 
 def open_events(
@@ -153,9 +137,7 @@ class EventLog:
         self._run = GatheredRun(
             path, files, fs, verify=verify, strict=strict, limit=limit, on_damage=on_damage
         )
-        self._views: dict[str, Any] = {}
-        """What was derived from all that is gathered, by name."""
-        self._generation = -1
+        self._tags = TagIndex(self._run)
 
     # --- event by event ------------------------------------------------------------------------------------
 
@@ -265,128 +247,46 @@ class EventLog:
         ``getattr(events, kind)[tag]`` has the values. Tags that only describe hyperparameters are not listed:
         see :attr:`hparams`. The dict is shared until more is gathered, so do not change it.
         """
-        return self._view("tags", self._make_tags)
-
-    def _make_tags(self) -> dict[str, str]:
-        by_kind = self._by_kind()
-        kinds = {tag: kind for kind in reversed(KINDS) for tag in by_kind[kind]}
-        return {tag: kinds[tag] for tag, _ in self._codes() if tag in kinds}
-
-    def _codes(self) -> list[tuple[str, list[int]]]:
-        """Return all tags in the order of their first values, with the codes of their values."""
-        return self._view("codes", lambda: list(self._run.summaries.codes()))
-
-    def _view(self, name: str, make: Callable[[], T]) -> T:
-        """Return something derived from all that is gathered; it is made once until more is gathered."""
-        with self._run.lock:
-            self.gather()
-            if self._generation != self._run.generation:
-                self._views.clear()
-                self._generation = self._run.generation
-            if name not in self._views:
-                self._views[name] = make()
-            view: T = self._views[name]
-            return view
-
-    def _by_kind(self) -> dict[str, dict[str, list[int] | None]]:
-        """Return the tags of each kind, each with the codes of its values of that kind; None if all are."""
-        return self._view("by kind", self._make_by_kind)
-
-    def _make_by_kind(self) -> dict[str, dict[str, list[int] | None]]:
-        by_kind: dict[str, dict[str, list[int] | None]] = {kind: {} for kind in (*KINDS, HPARAMS)}
-        summaries = self._run.summaries
-        for tag, codes in self._codes():
-            plugin = summaries.metadata(tag).plugin
-            kinds = [kind_of_value(code, plugin) for code in codes]
-            for kind in kinds:
-                if kind is not None and tag not in by_kind[kind]:
-                    of_kind = [code for code, other in zip(codes, kinds, strict=True) if other == kind]
-                    by_kind[kind][tag] = None if len(of_kind) == len(codes) else of_kind
-        return by_kind
-
-    def _values(self, kind: str, tag: str) -> Values:
-        with self._run.lock:
-            tags = self._by_kind()[kind]
-            if tag not in tags:
-                # The mapping was taken before everything was gathered anew, and the tag is gone.
-                raise NameNotFoundError(tag, file=self.path, noun=kind)
-            values = self._run.summaries.values(tag)
-            codes = tags[tag]
-        return values if codes is None else values.select(np.isin(values.codes, codes))
-
-    def _tags(self, kind: str, read: Callable[[messages.Summary.Value], T]) -> Tags[Series[T]]:
-        def make(tag: str) -> Series[T]:
-            with self._run.lock:
-                values, store = self._values(kind, tag), self._run.store
-                metadata = self._run.summaries.metadata(tag, kind)
-            what = f"{kind} {tag!r}"
-            return Series(
-                tag,
-                metadata,
-                values,
-                lambda values, number: _read_value(store, values, number, what, read),
-            )
-
-        return self._view(kind, lambda: Tags(self._by_kind()[kind], make, kind, self.path))
+        return self._tags.tags
 
     @property
     def scalars(self) -> Tags[Scalars]:
         """Scalars by tag: ``events.scalars["loss"].steps``, ``.wall_times`` and ``.values`` are columns."""
-        return self._view(
-            "scalars", lambda: Tags(self._by_kind()["scalars"], self._scalars, "scalars", self.path)
-        )
-
-    def _scalars(self, tag: str) -> Scalars:
-        with self._run.lock:
-            values = self._values("scalars", tag)
-            metadata = self._run.summaries.metadata(tag, "scalars")
-        column = values.scalars
-        if column.dtype != np.float32 and not any(map(_is_number, np.unique(values.codes).tolist())):
-            # The table is float64 because of other tags; this one has only float32 values.
-            column = column.astype(np.float32)
-        return Scalars(tag, metadata, values, _number_of, column)
+        return self._tags.scalars()
 
     @property
     def histograms(self) -> Tags[Series[Histogram]]:
         """Histograms by tag."""
-        return self._tags("histograms", histogram_of)
+        return self._tags.series("histograms", histogram_of)
 
     @property
     def images(self) -> Tags[Series[tuple[Image, ...]]]:
         """Images by tag: a tuple of encoded images for each step."""
-        return self._tags("images", images_of)
+        return self._tags.series("images", images_of)
 
     @property
     def audio(self) -> Tags[Series[tuple[Audio, ...]]]:
         """Audio by tag: a tuple of encoded clips for each step."""
-        return self._tags("audio", audio_of)
+        return self._tags.series("audio", audio_of)
 
     @property
     def text(self) -> Tags[Series[np.ndarray]]:
         """Text by tag: an array of ``str`` objects for each step, of shape ``()`` for a single text."""
-        return self._tags("text", texts_of)
+        return self._tags.series("text", texts_of)
 
     @property
     def tensors(self) -> Tags[Series[np.ndarray]]:
         """Tensors of no other kind by tag; ``metadata.plugin`` names the plugin that logged them."""
-        return self._tags("tensors", _tensor_of)
+        return self._tags.series("tensors", _tensor_of)
 
     @property
     def hparams(self) -> HParams | None:
         """The hyperparameters of the run; None if none were logged, CorruptError if they are damaged."""
         with self._run.lock:
-            tags = self._by_kind()[HPARAMS]
-            stored = [(tag, *self._run.summaries.metadata_at(tag, HPARAMS)) for tag in tags]
+            tags = self._tags.of_kind(HPARAMS)
+            stored = [(tag, *self._run.tag_table.metadata_at(tag, HPARAMS)) for tag in tags]
             store = self._run.store
-        if not stored:
-            return None
-        hparams = HParams()
-        for tag, location, metadata in stored:
-            try:
-                decode_hparams(metadata.content, hparams)
-            except CkptfmtError as error:
-                raise store.at(error, location, f"hparams {tag!r}") from error.__cause__
-        return hparams
+        return read_hparams(stored, store) if stored else None
 
     # --- tables ---------------------------------------------------------------------------------------------
 
@@ -433,43 +333,21 @@ class EventLog:
 
     # --- events other than summaries -----------------------------------------------------------------------
 
-    def _read_others(
-        self, what: str, read: Callable[[OtherEvent, messages.Event, str], T]
-    ) -> list[tuple[int, T]]:
-        """Return what is read from the events of one kind, with their locations."""
-        with self._run.lock:
-            self.gather()
-            others = [other for other in self._others() if other.what == what]
-            store = self._run.store
-        return [(other.location, _read_other(store, other, read)) for other in others]
-
-    def _others(self) -> list[OtherEvent]:
-        """Return events other than summaries in the order of the files, in whatever order they were read."""
-        return sorted(self._run.others, key=lambda other: other.location)
-
     @property
     def others(self) -> dict[str, int]:
         """Number of events other than summaries, by what they hold: ``graph_def``, ``session_log``, …."""
         self.gather()
-        return dict(Counter(other.what for other in self._others()))
+        return dict(Counter(other.what for other in self._run.ordered_others()))
 
     @property
     def graphs(self) -> list[Graph]:
         """The logged graphs, as :func:`ckptfmt.read_graph` returns them; CorruptError if one is damaged."""
-
-        def read(_: OtherEvent, event: messages.Event, name: str) -> Graph:
-            return Graph(parse_message(messages.GraphDef, event.graph_def, None), name)
-
-        return [graph for _, graph in self._read_others("graph_def", read)]
+        return read_graphs(*self._run.others_of("graph_def"))
 
     @property
     def meta_graphs(self) -> list[MetaGraph]:
         """The logged meta graphs, as :func:`ckptfmt.read_meta_graph` returns them."""
-
-        def read(_: OtherEvent, event: messages.Event, name: str) -> MetaGraph:
-            return MetaGraph(parse_message(messages.MetaGraphDef, event.meta_graph_def, None), name)
-
-        return [graph for _, graph in self._read_others("meta_graph_def", read)]
+        return read_meta_graphs(*self._run.others_of("meta_graph_def"))
 
     @property
     def run_metadata(self) -> list[RunMetadata]:
@@ -477,37 +355,17 @@ class EventLog:
 
         TensorFlow 1 writes them as events of their own, TensorFlow 2 as tensors of two plugins.
         """
-
-        def read(other: OtherEvent, event: messages.Event, name: str) -> RunMetadata:
-            logged = event.tagged_run_metadata
-            data = logged.run_metadata
-            message = parse_message(messages.RunMetadata, data, None)
-            return RunMetadata(logged.tag, other.step, other.wall_time, data, message)
-
-        located = self._read_others("tagged_run_metadata", read)
-        for tag in self.tensors:
-            with self._run.lock:
-                values, store = self._values("tensors", tag), self._run.store
-                plugin = self._run.summaries.metadata(tag, "tensors").plugin
-            if plugin in _RUN_METADATA_PLUGINS:
-                for number, location in enumerate(values.locations.tolist()):
-                    what = f"run metadata {tag!r}"
-                    data, message = _read_value(store, values, number, what, _run_metadata_of)
-                    step, wall_time = int(values.steps[number]), float(values.wall_times[number])
-                    located.append((location, RunMetadata(tag, step, wall_time, data, message)))
+        located = read_logged_events(*self._run.others_of("tagged_run_metadata"))
+        for tag in self._tags.of_kind("tensors"):
+            values, metadata, store = self._tags.values("tensors", tag)
+            if metadata.plugin in PLUGINS:
+                located += read_logged_tensors(tag, values, store)
         return [metadata for _, metadata in sorted(located, key=lambda each: each[0])]
 
     @property
     def session_logs(self) -> list[SessionLog]:
         """When the program began and ended, and which checkpoints it wrote."""
-        names = {number: name for name, number in messages.SessionLog.SessionStatus.items()}
-
-        def read(other: OtherEvent, event: messages.Event, _: str) -> SessionLog:
-            log = event.session_log
-            status = names.get(log.status, str(log.status))
-            return SessionLog(other.step, other.wall_time, status, log.checkpoint_path, log.msg)
-
-        return [log for _, log in self._read_others("session_log", read)]
+        return read_session_logs(*self._run.others_of("session_log"))
 
     def close(self) -> None:
         """Close the files; what was gathered stays."""
@@ -525,48 +383,6 @@ class EventLog:
         return f"<EventLog {self.path!r} of {len(self.files)} files>"
 
 
-def _read_value(
-    store: EventStore, values: Values, number: int, what: str, read: Callable[[messages.Summary.Value], T]
-) -> T:
-    """Read a value from its file again; an error says where it is."""
-    location = int(values.locations[number])
-    try:
-        if content_of(int(values.codes[number])) is Content.FLOAT:
-            # The number itself is known, and events of compressed files that hold only numbers are not kept.
-            value = messages.Summary.Value()
-            value.tensor.dtype = FLOAT
-            value.tensor.float_val.append(float(values.scalars[number]))
-            return read(value)
-        event = store.event(location, int(values.sizes[number]))
-        return read(event.summary.value[int(values.numbers[number])])
-    except CkptfmtError as error:
-        raise store.at(error, location, what) from error.__cause__
-
-
-def _read_other(
-    store: EventStore, other: OtherEvent, read: Callable[[OtherEvent, messages.Event, str], T]
-) -> T:
-    """Read an event from its file again; an error says where it is."""
-    try:
-        return read(other, store.event(other.location, other.size), store.name(other.location))
-    except CkptfmtError as error:
-        raise store.at(error, other.location, other.what) from error.__cause__
-
-
-def _is_number(code: int) -> bool:
-    return content_of(code) is Content.NUMBER
-
-
-def _number_of(values: Values, number: int) -> float:
-    return float(values.scalars[number])
-
-
 def _tensor_of(value: messages.Summary.Value) -> np.ndarray:
     tensor: np.ndarray = to_array(value.tensor)
     return tensor
-
-
-def _run_metadata_of(value: messages.Summary.Value) -> tuple[bytes, messages.RunMetadata]:
-    """Return the message in the first element of a string tensor, as bytes and decoded."""
-    data = b"".join(strings_of(value, "run metadata").reshape(-1)[:1].tolist())
-    return data, parse_message(messages.RunMetadata, data, None)

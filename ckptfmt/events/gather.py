@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from ckptfmt.errors import CkptfmtError, LimitError, PathNotFoundError
-from ckptfmt.events.event import OtherEvent, decode_some
+from ckptfmt.events.event import decode_some
 from ckptfmt.events.event_file import EventFile
 from ckptfmt.events.find import event_files
 from ckptfmt.events.location import MAX_FILES, pack
+from ckptfmt.events.other_events import READABLE, OtherEvent
 from ckptfmt.events.scalars.decoder import ScalarDecoder
 from ckptfmt.events.store import EventStore
 from ckptfmt.events.tag_table import TagTable
@@ -37,9 +38,6 @@ bytes could hold any number of empty events."""
 
 KEPT_SIZE = 200
 """Bytes in memory of a kept event, besides those of the event itself."""
-
-_READABLE = ("graph_def", "meta_graph_def", "tagged_run_metadata", "session_log")
-"""Events other than summaries that can be asked for."""
 
 
 class GatheredRun:
@@ -73,7 +71,7 @@ class GatheredRun:
         self.files: list[EventFile] = []
         files = self.files
         self.store = EventStore(names, lambda number: files[number].head, self._fs, verify=self._verify)
-        self.summaries = TagTable()
+        self.tag_table = TagTable()
         self.others: list[OtherEvent] = []
         self.version = self.writer = ""
         self._decoder = ScalarDecoder(verify=self._verify)
@@ -136,6 +134,24 @@ class GatheredRun:
         """Return the event files that exist now."""
         is_directory = self._fs.path_type(self.path) == "directory"
         return event_files(self._fs, self.path) if is_directory else list(self.names)
+
+    # --- what was gathered ---------------------------------------------------------------------------------
+
+    @property
+    def num_events(self) -> int:
+        """Number of events gathered."""
+        return sum(file.count for file in self.files)
+
+    def ordered_others(self) -> list[OtherEvent]:
+        """Return the events other than summaries in the order of the files."""
+        # Not the order in which they were read: a file may grow after the next one was begun.
+        return sorted(self.others, key=lambda other: other.location)
+
+    def others_of(self, what: str) -> tuple[list[OtherEvent], EventStore]:
+        """Return the events other than summaries of one kind, and the store that reads them again."""
+        with self.lock:
+            self.gather()
+            return [other for other in self.ordered_others() if other.what == what], self.store
 
     # --- gathering -----------------------------------------------------------------------------------------
 
@@ -221,7 +237,7 @@ class GatheredRun:
         is_compressed = reader.compression is not None
         memory = EVENT_SIZE * len(others)
         for each in columns:
-            memory += ROW_SIZE * self.summaries.add_columns(each, file)
+            memory += ROW_SIZE * self.tag_table.add_columns(each, file)
         borders = batch.borders
         for number, event in decode_some(reader, batch, others):
             if isinstance(event, CkptfmtError):
@@ -254,18 +270,13 @@ class GatheredRun:
         """Take one event; return whether it may have to be read again."""
         what = event.WhichOneof("what")
         if what == "summary":
-            return self.summaries.add_event(event, location, size)
+            return self.tag_table.add_event(event, location, size)
         if what == "file_version":
             self.version = self.version or event.file_version
             self.writer = self.writer or event.source_metadata.writer
         elif what is not None:
             self.others.append(OtherEvent(what, event.step, event.wall_time, location, size))
-        return what in _READABLE
-
-    @property
-    def num_events(self) -> int:
-        """Number of events gathered."""
-        return sum(file.count for file in self.files)
+        return what in READABLE
 
     def close(self) -> None:
         """Close the files; what was gathered stays."""

@@ -14,11 +14,14 @@ Source: TensorBoard ``plugins/hparams/plugin_data.proto``, ``api.proto``.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ckptfmt.errors import CorruptError
+from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.events.media import text_of
+from ckptfmt.events.store import EventStore
+from ckptfmt.events.summary_metadata import SummaryMetadata
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.fields import FIXED64, LENGTH_DELIMITED, VARINT, Field, decode_fields
 
@@ -52,8 +55,22 @@ class HParams:
     """The tags that the experiment compares."""
 
 
-def decode_hparams(content: bytes, hparams: HParams) -> None:
-    """Add what the plugin stored with one tag; CorruptError if it is not the plugin's message."""
+def read_hparams(stored: Iterable[tuple[str, int, SummaryMetadata]], store: EventStore) -> HParams:
+    """Return the hyperparameters in the metadata of tags, given with tags and locations.
+
+    CorruptError if one is not the plugin's message; it is placed at the event that holds it.
+    """
+    hparams = HParams()
+    for tag, location, metadata in stored:
+        try:
+            _add_content(hparams, metadata.content)
+        except CkptfmtError as error:
+            raise store.at(error, location, f"hparams {tag!r}") from error.__cause__
+    return hparams
+
+
+def _add_content(hparams: HParams, content: bytes) -> None:
+    """Add what the plugin stored with one tag."""
     for part in decode_fields(content):
         if part.wire_type == LENGTH_DELIMITED and part.number in _PARTS:
             _PARTS[part.number](hparams, part.content)

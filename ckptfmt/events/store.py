@@ -10,7 +10,9 @@ from typing import TypeVar
 import numpy as np
 
 from ckptfmt.errors import CkptfmtError, CorruptError
+from ckptfmt.events.classify import FLOAT, Content, content_of
 from ckptfmt.events.location import unpack
+from ckptfmt.events.values import Values
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.record.batch import Batch
@@ -26,6 +28,7 @@ HEAD_SIZE = 4096
 which it was begun."""
 
 E = TypeVar("E", bound=CkptfmtError)
+T = TypeVar("T")
 
 
 def read_head(file: RandomAccessFile) -> bytes:
@@ -105,6 +108,30 @@ class EventStore:
             if error is not None:
                 raise error
         return bytes(frame[HEADER_SIZE : HEADER_SIZE + size])
+
+    def read(self, location: int, size: int, what: str, decode: Callable[[messages.Event], T]) -> T:
+        """Return what is decoded from an event, read again; see :meth:`at` for errors."""
+        try:
+            return decode(self.event(location, size))
+        except CkptfmtError as error:
+            raise self.at(error, location, what) from error.__cause__
+
+    def read_value(
+        self, values: Values, row: int, what: str, decode: Callable[[messages.Summary.Value], T]
+    ) -> T:
+        """Return what is decoded from a value, read again; see :meth:`at` for errors."""
+        location, number = int(values.locations[row]), int(values.numbers[row])
+        if content_of(int(values.codes[row])) is not Content.FLOAT:
+            size = int(values.sizes[row])
+            return self.read(location, size, what, lambda event: decode(event.summary.value[number]))
+        # The number itself is known, and events of compressed files that hold only numbers are not kept.
+        value = messages.Summary.Value()
+        value.tensor.dtype = FLOAT
+        value.tensor.float_val.append(float(values.scalars[row]))
+        try:
+            return decode(value)
+        except CkptfmtError as error:
+            raise self.at(error, location, what) from error.__cause__
 
     def name(self, location: int) -> str:
         """Return the file that a location is in."""
