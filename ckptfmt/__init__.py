@@ -90,7 +90,6 @@ _PUBLIC = {
     "to_array": "ckptfmt.arrays.decode:to_array",
     "to_proto": "ckptfmt.arrays.encode:to_proto",
     "types": "ckptfmt.types",
-    "write_runs": "ckptfmt.events.scalar_table:write_runs",
 }
 """Every public name and where it is defined, ``module:attribute``.
 
@@ -105,6 +104,7 @@ _RENAMED = {
     "unreached": "SavedModel.unreached",
     "name_matcher": "ckptfmt.text.patterns:matcher",
     "write_file": "ckptfmt.storage.output:write_file",
+    "write_runs": "ckptfmt.events.scalar_table:write_runs",
 }
 """Old names, which warn, and what they are now: a public name or a method of one, or ``module:attribute``."""
 

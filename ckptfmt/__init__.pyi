@@ -26,7 +26,6 @@ from ckptfmt.events.media import Histogram as Histogram
 from ckptfmt.events.media import Image as Image
 from ckptfmt.events.other_events import SessionLog as SessionLog
 from ckptfmt.events.run_metadata import RunMetadata as RunMetadata
-from ckptfmt.events.scalar_table import write_runs as write_runs
 from ckptfmt.events.series import Scalars as Scalars
 from ckptfmt.events.series import Series as Series
 from ckptfmt.events.series import Tags as Tags
@@ -148,5 +147,4 @@ __all__ = [
     "to_array",
     "to_proto",
     "types",
-    "write_runs",
 ]

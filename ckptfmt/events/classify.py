@@ -127,3 +127,10 @@ def content_and_number(value: messages.Summary.Value) -> tuple[Content, float]:
         return content, 0.0
     is_float = tensor.dtype == FLOAT and not array.shape and not shape.unknown_rank
     return (Content.FLOAT if is_float else Content.NUMBER), float(array.reshape(-1)[0])
+
+
+def scalar_of(value: messages.Summary.Value, plugin: str) -> float | None:
+    """Return the number of a value of kind ``scalars``, given the plugin of its tag; None for other kinds."""
+    content, number = content_and_number(value)
+    code = code_of(content, value.metadata.plugin_data.plugin_name)
+    return number if kind_of_value(code, plugin) == "scalars" else None

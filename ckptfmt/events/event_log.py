@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -312,7 +313,9 @@ class EventLog:
         frame = to_pandas(self._table(patterns, wide=wide))
         return frame.set_index("step") if wide else frame.astype({"tag": "category"})
 
-    def write(self, path: PathLike, *patterns: str, wide: bool = False, overwrite: bool = False) -> None:
+    def write_scalars(
+        self, path: PathLike, *patterns: str, wide: bool = False, overwrite: bool = False
+    ) -> None:
         """Write scalars to a ``.csv``, ``.jsonl``, ``.parquet`` or ``.arrow`` file, whole or not at all.
 
         Parameters are those of :meth:`to_columns`. Rows are written as they are made, some thousand at once.
@@ -327,6 +330,11 @@ class EventLog:
             Parquet and Arrow need pyarrow: ``ckptfmt[arrow]``.
         """
         write_table(self._table(patterns, wide=wide), os.fspath(path), overwrite=overwrite)
+
+    def write(self, path: PathLike, *patterns: str, wide: bool = False, overwrite: bool = False) -> None:
+        """Write scalars: the old name of :meth:`write_scalars`, which warns."""
+        warnings.warn("EventLog.write is now EventLog.write_scalars", DeprecationWarning, stacklevel=2)
+        self.write_scalars(path, *patterns, wide=wide, overwrite=overwrite)
 
     def _table(self, patterns: tuple[str, ...], *, wide: bool) -> ColumnTable:
         return scalar_table({None: select(self.scalars, patterns)}, wide=wide)

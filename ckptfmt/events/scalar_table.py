@@ -52,7 +52,7 @@ def write_runs(
     wide: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Write the scalars of runs to one file, as :meth:`EventLog.write` does, with a column ``run``.
+    """Write the scalars of runs to one file, as :meth:`EventLog.write_scalars` does, with a column ``run``.
 
     Each pattern must match a tag of at least one run. Errors are those of
     :func:`ckptfmt.tabular.write.write_table`, and NameNotFoundError if a pattern matches nothing.

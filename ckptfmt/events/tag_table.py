@@ -15,7 +15,6 @@ import numpy as np
 
 from ckptfmt.events.classify import KEPT, Content, code_of, content_and_number
 from ckptfmt.events.location import pack
-from ckptfmt.events.scalars.cache import KnownTemplate
 from ckptfmt.events.scalars.decoder import ScalarColumns
 from ckptfmt.events.summary_metadata import NO_METADATA, SummaryMetadata, decode_metadata
 from ckptfmt.events.values import PendingRows, RowBlock, Values, ValueTable, merge_rows
@@ -56,7 +55,8 @@ class TagTable:
         """The first metadata of each tag, and the location of the event with it."""
         self._metadata_of_plugins: dict[tuple[int, str], tuple[int, SummaryMetadata]] = {}
         """The same by plugin, for tags with several of them."""
-        self._layout_tags: WeakKeyDictionary[KnownTemplate, _LayoutTags] = WeakKeyDictionary()
+        self._layout_tags: WeakKeyDictionary[object, _LayoutTags] = WeakKeyDictionary()
+        """By template; the decoder forgets templates, and these go with them."""
         self._state = _State([])
 
     # --- gathering -----------------------------------------------------------------------------------------
@@ -86,9 +86,9 @@ class TagTable:
         layout_tags = self._layout_tags.get(known)
         if layout_tags is None:
             layout_tags = self._layout_tags[known] = _LayoutTags(len(known.template.scalars))
-        self._number_layouts(known, layout_tags)
+        self._number_layouts(columns, layout_tags)
         if layout_tags.unseen:
-            self._add_metadata_of_layouts(known, layout_tags, columns.layouts, locations)
+            self._add_metadata_of_layouts(columns, layout_tags, locations)
         is_one = len(known.layouts) == 1
         for number, scalars in enumerate(columns.values):
             tags, codes = layout_tags.tags[number], layout_tags.codes[number]
@@ -106,10 +106,10 @@ class TagTable:
             )
         return len(locations) * len(columns.values)
 
-    def _number_layouts(self, known: KnownTemplate, layout_tags: _LayoutTags) -> None:
+    def _number_layouts(self, columns: ScalarColumns, layout_tags: _LayoutTags) -> None:
         """Number the tags of layouts that are new."""
         begin = len(layout_tags.tags[0])
-        for index, layout in enumerate(known.layouts[begin:], begin):
+        for index, layout in enumerate(columns.known.layouts[begin:], begin):
             for number, scalar in enumerate(layout.template.scalars):
                 stored = layout.metadata[number]
                 content = Content.FLOAT if scalar.is_tensor else Content.SIMPLE
@@ -120,13 +120,14 @@ class TagTable:
                     layout_tags.unseen.add(index)
 
     def _add_metadata_of_layouts(
-        self, known: KnownTemplate, layout_tags: _LayoutTags, layouts: np.ndarray, locations: np.ndarray
+        self, columns: ScalarColumns, layout_tags: _LayoutTags, locations: np.ndarray
     ) -> None:
         """Add the metadata of layouts that come for the first time, with the location of the event."""
+        known = columns.known
         if len(known.layouts) == 1:
             met, rows = [0], [0]
         else:
-            met, rows = map(np.ndarray.tolist, np.unique(layouts, return_index=True))
+            met, rows = map(np.ndarray.tolist, np.unique(columns.layouts, return_index=True))
         for index, row in zip(met, rows, strict=True):
             if index in layout_tags.unseen:
                 layout_tags.unseen.remove(index)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import click
 
-import ckptfmt
 from ckptfmt import Scalars
 from ckptfmt.cli.failures import FAILURES, Problems
 from ckptfmt.cli.render.curves import picture
 from ckptfmt.cli.render.output import note
 from ckptfmt.cli.render.text import count_text
 from ckptfmt.cli.verbs.events.runs import Runs, TagEntry, check_patterns
+from ckptfmt.events.scalar_table import write_runs
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.storage.output import check_target, make_directory, write_file
 from ckptfmt.text.patterns import matcher
@@ -96,10 +96,10 @@ def _patterns_of_kind(
 
 def _write_table(target: str, runs: Runs, patterns: Sequence[str], *, wide: bool, overwrite: bool) -> None:
     if runs.are_several:
-        ckptfmt.write_runs(runs.read, target, *patterns, wide=wide, overwrite=overwrite)
+        write_runs(runs.read, target, *patterns, wide=wide, overwrite=overwrite)
     else:
         (events,) = runs.read.values()
-        events.write(target, *patterns, wide=wide, overwrite=overwrite)
+        events.write_scalars(target, *patterns, wide=wide, overwrite=overwrite)
 
 
 def _drawn(target: str, curves: Sequence[tuple[str, Scalars]]) -> bytes:
