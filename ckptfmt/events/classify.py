@@ -19,7 +19,7 @@ FLOAT = as_dtype("float32").code
 """The dtype of scalars, as messages store it."""
 
 KINDS = ("scalars", "histograms", "images", "audio", "text", "tensors")
-"""The kinds of tags, each of which is a property of an event log."""
+"""The kinds of tags; each is the name of a property of an event log."""
 
 HPARAMS = "hparams"
 """The plugin that stores hyperparameters in the metadata of tags, which have no values."""
@@ -29,6 +29,7 @@ _OTHER_PLUGIN = len(_PLUGINS) + 1
 _NUMBER_OF_PLUGIN = {"": 0, **{name: number for number, name in enumerate(_PLUGINS, 1)}}
 
 _PLUGIN_SHIFT = 4
+"""The content of a value takes the lower bits of its code, the plugin the others."""
 
 
 class Content(IntEnum):
@@ -94,11 +95,13 @@ def kind_of_value(code: int, plugin: str) -> str | None:
     content = content_of(code)
     if content in _KIND_OF_CONTENT:
         return _KIND_OF_CONTENT[content]
+    # A code of plugin 0 comes from a value that names none.
     number = code >> _PLUGIN_SHIFT or _NUMBER_OF_PLUGIN.get(plugin, _OTHER_PLUGIN)
     kind = _PLUGINS[number - 1] if 0 < number < _OTHER_PLUGIN else "tensors"
     if kind == HPARAMS:
         return HPARAMS
     if content in (Content.NOTHING, Content.OLD_HISTOGRAM):
+        # There is nothing to return, whatever the plugin.
         return None
     return "tensors" if kind == "scalars" and content is Content.TENSOR else kind
 
@@ -115,6 +118,7 @@ def content_and_number(value: messages.Summary.Value) -> tuple[Content, float]:
     # The shape comes first: decoding a large tensor only to count its elements would cost its size.
     if shape.dim and math.prod(dim.size for dim in shape.dim) != 1:
         return content, 0.0
+    # Strings and complex numbers do not fit into a column of floats.
     dtype = DTYPES.get(tensor.dtype)
     if dtype is None or dtype.numpy.hasobject or dtype.name.startswith("complex"):
         return content, 0.0
@@ -125,6 +129,7 @@ def content_and_number(value: messages.Summary.Value) -> tuple[Content, float]:
         return content, 0.0
     if array.size != 1:
         return content, 0.0
+    # Only what can be made again from the number is not kept: see Content.FLOAT in EventStore.read_value().
     is_float = tensor.dtype == FLOAT and not array.shape and not shape.unknown_rank
     return (Content.FLOAT if is_float else Content.NUMBER), float(array.reshape(-1)[0])
 

@@ -122,11 +122,13 @@ class GatheredRun:
                         is_any_new = True
                         yield event
                 except PathNotFoundError:
-                    continue  # deleted, so it has ended
+                    # It was deleted, so it has ended.
+                    continue
             if is_any_new:
                 patience.renew()
             if not patience.wait():
                 return
+            # New files come last, even one begun before a known one, whose events were returned already.
             known = {file.name for file in files}
             files += [followed(name) for name in self._listed() if name not in known]
 
@@ -176,7 +178,7 @@ class GatheredRun:
             added = [name for name in listed if name not in known]
             is_replaced = any(file.is_replaced() for file in self.files)
             if is_replaced or (added and listed[-len(added) :] != added):
-                # Locations sort by the order of the files, and no event may be gathered twice.
+                # Read all again: locations sort by the order of files, and no event may be gathered twice.
                 self._begin(listed)
                 before = 0 if is_replaced else before
             else:
@@ -195,6 +197,7 @@ class GatheredRun:
         try:
             if len(self.names) > MAX_FILES:
                 raise LimitError("event files", limit=MAX_FILES, asked=len(self.names), file=self.path)
+            # Files that were read go on where they ended; of those without a change, nothing is read.
             new = self.names[len(self.files) :]
             self.files += [self._file(name) for name in new]
             sizes = [self._size_of(file.name) for file in self.files]
@@ -233,7 +236,10 @@ class GatheredRun:
         Both find damaged events; they are reported at the end, in the order of the file.
         """
         columns, others, damaged = self._decoder.decode(batch)
+        # By number; None for a checksum that differs, which the reader states when it reports the record.
         errors: dict[int, CkptfmtError | None] = dict.fromkeys(damaged)
+        # A few compressed bytes may hold any number of events, so these are charged for their memory. The
+        # events of other files are bounded by the size of the file.
         is_compressed = reader.compression is not None
         memory = EVENT_SIZE * len(others)
         for each in columns:

@@ -147,6 +147,7 @@ def _wide_chunks(
     A block has as many rows as fit into CELLS_AT_ONCE, so that a run of many tags does not need a matrix of
     all steps by all tags.
     """
+    # Two columns for each tag, sorted by step, so that a block is a slice of each.
     last = {tag: _last_of_each_step(series) for tag, series in scalars.items()}
     steps = np.unique(np.concatenate([np.empty(0, np.int64), *(tag_steps for tag_steps, _ in last.values())]))
     rows = max(1, CELLS_AT_ONCE // max(1, len(names)))
@@ -159,8 +160,9 @@ def _wide_chunks(
                 tag_steps, values = last[tag]
                 begin = np.searchsorted(tag_steps, block[0])
                 end = np.searchsorted(tag_steps, block[-1], "right")
-                at = np.searchsorted(block, tag_steps[begin:end])
-                column[at], missing[at] = values[begin:end], False
+                # Every step of a tag is a step of the table, so each is found exactly.
+                rows_of_tag = np.searchsorted(block, tag_steps[begin:end])
+                column[rows_of_tag], missing[rows_of_tag] = values[begin:end], False
             chunk[name] = Column(column, missing)
         yield chunk
 
@@ -168,6 +170,7 @@ def _wide_chunks(
 def _last_of_each_step(series: Scalars) -> tuple[np.ndarray, np.ndarray]:
     """Return the different steps in order, and the value written last at each."""
     steps, values = series.steps, series.values
+    # A run without restarts, which is the usual one, needs no sort.
     if (steps[1:] > steps[:-1]).all():
         return steps, values
     # The sort is stable: values of one step stay in the order in which they were written.

@@ -75,6 +75,7 @@ class EventStore:
         The last event stays decoded: the values of one event are usually asked for one after the other.
         CorruptError if the file has changed since it was read.
         """
+        # One attribute is read and written whole, so threads need no lock here.
         last = self._last
         if last is not None and last[0] == location:
             return last[1]
@@ -91,6 +92,7 @@ class EventStore:
         with self._lock:
             file = self._open.pop(number, None)
             if file is None:
+                # A file that is opened again may be another one by now. Offsets in that mean nothing.
                 file = self._fs.open(name)
                 head = self._head_of(number)
                 if read_head(file)[: len(head)] != head:
@@ -99,7 +101,9 @@ class EventStore:
             self._open[number] = file
             while len(self._open) > MAX_OPEN:
                 self._open.popitem(last=False)[1].close()
+            # Read under the lock: another thread may close the file to open one of its own.
             frame = file.read(offset, size + OVERHEAD)
+        # A file with the same head may still have been written anew from there on.
         if decode_header(frame[:HEADER_SIZE]) != size:
             what = "the event is no longer at this offset: the file changed after it was read"
             raise CorruptError(what, file=name, offset=offset)

@@ -34,7 +34,7 @@ class _LayoutTags:
         self.tags = [array("i") for _ in range(count)]
         self.codes = [array("b") for _ in range(count)]
         self.unseen: set[int] = set()
-        """Layouts with metadata, of which no event has come yet."""
+        """Layouts with metadata that no intact event has had yet."""
 
 
 class _State:
@@ -65,11 +65,12 @@ class TagTable:
         return self._ids.setdefault(tag, len(self._ids))
 
     def _add_metadata(self, tag_id: int, metadata: SummaryMetadata, location: int) -> None:
-        # Events do not come in the order of the file: the location decides which metadata are the first.
+        # Scalars of a batch come before its other events: the location decides which metadata are the first.
         first = self._metadata.get(tag_id)
         if first is None or location < first[0]:
             self._metadata[tag_id] = location, metadata
         if first is not None and first[1].plugin != metadata.plugin:
+            # The tag has several plugins. What it had first counts for the plugin of that, too.
             for at, each in (first, (location, metadata)):
                 known = self._metadata_of_plugins.get((tag_id, each.plugin))
                 if known is None or at < known[0]:
@@ -89,6 +90,7 @@ class TagTable:
         self._number_layouts(columns, layout_tags)
         if layout_tags.unseen:
             self._add_metadata_of_layouts(columns, layout_tags, locations)
+        # As a rule a template has one layout, and then all rows of a scalar have one tag.
         is_one = len(known.layouts) == 1
         for number, scalars in enumerate(columns.values):
             tags, codes = layout_tags.tags[number], layout_tags.codes[number]
@@ -108,6 +110,7 @@ class TagTable:
 
     def _number_layouts(self, columns: ScalarColumns, layout_tags: _LayoutTags) -> None:
         """Number the tags of layouts that are new."""
+        # The decoder only appends layouts, so those that were numbered are a prefix of the list.
         begin = len(layout_tags.tags[0])
         for index, layout in enumerate(columns.known.layouts[begin:], begin):
             for number, scalar in enumerate(layout.template.scalars):
@@ -124,6 +127,7 @@ class TagTable:
     ) -> None:
         """Add the metadata of layouts that come for the first time, with the location of the event."""
         known = columns.known
+        # A layout may be known before an event with it comes: the first one may have been damaged.
         if len(known.layouts) == 1:
             met, rows = [0], [0]
         else:
@@ -180,6 +184,7 @@ class TagTable:
             blocks.append(state.pending.to_block())
         if blocks:
             rows = sum(map(len, blocks))
+            # Each table that stays is at least MERGED_BELOW times as long as the next one, so there are few.
             while tables and len(tables[-1].tags) < MERGED_BELOW * rows:
                 table = tables.pop()
                 rows += len(table.tags)
@@ -192,29 +197,32 @@ class TagTable:
     def codes(self) -> Iterator[tuple[str, list[int]]]:
         """Iterate over all tags in the order of their first values, with the different codes of each.
 
-        A tag and a code are packed into one number, so that one ``np.unique`` over the places in a table
-        where the number changes finds the pairs. The cost is that of a few passes over the rows, without a
-        loop over tags.
+        The cost is a few passes over the rows, without a loop over tags: a run may have a million of them.
         """
         count = len(self._ids)
         pairs = [np.empty(0, np.int64)]
         location = np.full(count, np.iinfo(np.int64).max)  # of the first value of each tag, and
         number = np.zeros(count, np.int64)  # its index in the event
         for table in self._sorted():
+            # A tag and a code as one number. The rows are sorted by tag, and few neighbours differ in their
+            # codes, so all pairs are among the few rows where the number changes.
             packed = (table.tags.astype(np.int64) << _CODE_BITS) | table.rows.codes
             changes = np.flatnonzero(packed[1:] != packed[:-1]) + 1
             pairs.append(np.unique(packed[np.concatenate([[0], changes])]))
+            # The rows of a tag are sorted by location, so its first row is its first value in this table.
             firsts = table.borders[:-1]
             ids = np.flatnonzero(table.borders[1:] > firsts)
             firsts = firsts[ids]
             is_first = table.rows.locations[firsts] < location[ids]
             ids, firsts = ids[is_first], firsts[is_first]
             location[ids], number[ids] = table.rows.locations[firsts], table.rows.numbers[firsts]
+        # Sort the pairs by the rank of their tags among all first values.
         rank = np.empty(count, np.int64)
         rank[np.lexsort((number, location))] = np.arange(count)
         unique = np.unique(np.concatenate(pairs))
         unique = unique[np.argsort(rank[unique >> _CODE_BITS], kind="stable")]
         ids, codes = unique >> _CODE_BITS, (unique & ((1 << _CODE_BITS) - 1)).tolist()
+        # Cut the codes where the tag changes.
         names = list(self._ids)
         starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]])[: len(ids)])
         for tag_id, start, stop in zip(
@@ -229,6 +237,7 @@ class TagTable:
         if len(parts) == 1:
             return parts[0]
         values = Values(*map(np.concatenate, zip(*parts, strict=True)))
+        # A later table has earlier values only if an older file has grown.
         if (values.locations[1:] < values.locations[:-1]).any():
             values = values.select(np.lexsort((values.numbers, values.locations)))
         return values

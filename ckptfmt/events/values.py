@@ -130,6 +130,7 @@ def merge_rows(blocks: Sequence[RowBlock], tag_count: int) -> ValueTable:
     blocks = sorted(blocks, key=lambda block: block.order)
     count = sum(map(len, blocks))
     tags = np.empty(count, np.int32)
+    # Columns are filled block by block, so that a number that stands for a column is never spread out before.
     columns = {name: np.empty(count, dtype) for name, dtype in _DTYPES.items()}
     if any(block.scalars.dtype == np.float64 for block in blocks):
         columns["scalars"] = np.empty(count, np.float64)
@@ -141,7 +142,7 @@ def merge_rows(blocks: Sequence[RowBlock], tag_count: int) -> ValueTable:
             column[start:stop] = getattr(block, name)
         start = stop
     if (tags[1:] < tags[:-1]).any():
-        # As 16-bit numbers if possible, which a radix sort orders in two passes.
+        # NumPy sorts 16-bit numbers by radix, in two passes.
         order = np.argsort(tags.astype(np.uint16) if tag_count <= 1 << 16 else tags, kind="stable")
         tags = tags[order]
         columns = {name: column[order] for name, column in columns.items()}

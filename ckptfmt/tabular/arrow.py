@@ -35,7 +35,8 @@ def write_arrow(file: Output, table: ColumnTable) -> None:
     """Write a table in Arrow's streaming format; MissingDependencyError without pyarrow."""
     arrow = _pyarrow()
     schema = _schema(arrow, table)
-    # A stream, unlike a file of Arrow's, may change its dictionaries as it goes.
+    # A stream may change its dictionaries from batch to batch, unlike a file in Arrow's other format, so the
+    # texts need not be known before the first row is written.
     with arrow.ipc.new_stream(OutputStream(file), schema) as writer:
         for batch in _batches(arrow, schema, table):
             writer.write_batch(batch)
@@ -81,10 +82,10 @@ def _batches(arrow: Any, schema: Any, table: ColumnTable) -> Iterator[Any]:  # n
 
 
 def _dictionary(arrow: Any, texts: np.ndarray) -> Any:  # noqa: ANN401
-    """Return texts, few of which are different, as a dictionary and indices into it."""
+    """Return texts, most of them repeated, as a dictionary and indices into it."""
     numbers: dict[str, int] = {}
     if texts.strides == (0,):
-        # One text in all rows: see text_column().
+        # One text in all rows, without a look at each: see text_column().
         numbers[texts[0]] = 0
         rows = np.zeros(len(texts), np.int32)
     else:
@@ -95,5 +96,5 @@ def _dictionary(arrow: Any, texts: np.ndarray) -> Any:  # noqa: ANN401
 
 
 def _utf8(text: str) -> str:
-    """Return a text with what is not Unicode in it, such as parts of paths, escaped as in CSV."""
+    """Return a text with everything escaped that is not Unicode, as in CSV: a path may have any bytes."""
     return text.encode("utf-8", "backslashreplace").decode()

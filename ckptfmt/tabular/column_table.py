@@ -1,4 +1,4 @@
-"""A table: names and dtypes of columns, and rows in chunks, of which only one is in memory."""
+"""A table: names and dtypes of columns, and rows in chunks, only one of them in memory at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Column(NamedTuple):
 
     values: np.ndarray
     missing: np.ndarray | None = None
-    """Which values are missing (bool); None if none is. A missing number is stored as NaN or 0."""
+    """Which values are missing (bool), or None if all exist. A missing number is stored as NaN or 0."""
 
     def to_list(self) -> list[object]:
         """Return the values as Python objects, None for a missing one."""
@@ -38,7 +38,7 @@ class ColumnTable:
     types: Mapping[str, np.dtype]
     """Dtype of each column, in order."""
     chunks: Callable[[], Iterator[Chunk]]
-    """Makes the rows anew each time."""
+    """Returns the rows from the first one on; can be called any number of times."""
 
     def to_columns(self) -> dict[str, np.ndarray]:
         """Return all rows; a missing value is NaN."""
@@ -51,4 +51,5 @@ class ColumnTable:
 
 def text_column(text: str, rows: int) -> Column:
     """Return a column of one text in all rows, without a copy for each row: its stride is 0."""
+    # Writers tell this case by its stride.
     return Column(np.broadcast_to(np.array(text, object), rows))

@@ -19,6 +19,7 @@ def encode_csv(table: ColumnTable) -> Iterator[bytes]:
 
 
 def _csv_rows(rows: Iterable[Iterable[object]]) -> bytes:
+    # A lone surrogate, which a path may have for a byte that is not UTF-8, is escaped instead of failing.
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8", "backslashreplace")

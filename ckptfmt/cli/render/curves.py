@@ -26,8 +26,8 @@ WIDTH = 60
 """Characters of a sparkline."""
 
 MAX_POINTS = 20_000
-"""Points drawn of a curve. A longer one is drawn with the least and the greatest value of each stretch, and one
-that is not finite."""
+"""Points drawn of a curve. A longer one is drawn with the least and the greatest value of each stretch, and
+one that is not finite."""
 
 MAX_NAMED = 20
 """Curves named in the legend; more names would leave no room for the curves."""

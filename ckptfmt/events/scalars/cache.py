@@ -22,19 +22,20 @@ from ckptfmt.record.batch import Batch
 from ckptfmt.record.frame import FOOTER_SIZE
 
 MIN_ALIKE = 2
-"""Bodies of one size left in a batch that make it worth to look for a template."""
+"""A template is looked for if at least this many bodies of one size are left in a batch."""
 
 MAX_TEMPLATES = 16
-"""Templates of one size that are kept: each is compared with all bodies of that size."""
+"""Templates kept for one size. Each is compared with all bodies of that size that fit none before it."""
 
 MAX_LAYOUTS = 1 << 16
-"""Layouts kept; a program that has more logs most tags once."""
+"""Layouts kept in all, which bounds the memory. A program with more layouts logs most of its tags once."""
 
 MAX_COMPARED = 4
-"""Layouts that are compared with all rows, one by one; more are looked up by the bytes of each row."""
+"""Layouts of a template that are compared with all rows, in a pass over them each. Rows of other layouts are
+looked up by their bytes, which costs a hash of each."""
 
 MAX_FAILURES = 4
-"""Bodies of one size without a template after which no more of these are tried."""
+"""Bodies of one size in a batch without a template after which the rest is left to protobuf."""
 
 _WORD = np.dtype("<u8")
 
@@ -112,12 +113,18 @@ class TemplateCache:
         return size in self._by_size
 
     def match(self, batch: Batch, records: np.ndarray, size: int) -> tuple[list[Group], np.ndarray]:
-        """Return the records with bodies of one size grouped by template, and the numbers of all others."""
+        """Return the records with bodies of one size grouped by template, and the numbers of all others.
+
+        The templates of the size are tried in the order of the list on the rows still left. When all were
+        tried, the first body left either brings a new template, which is tried next, or counts as a failure.
+        So the loop ends after MAX_TEMPLATES + MAX_FAILURES rounds at most.
+        """
         bodies = _Bodies(batch, size, records)
         rows = bodies.rows()
         known = self._by_size.setdefault(size, [])
         if len(known) == MAX_TEMPLATES and known[-1].is_idle:
-            # Make room. The template used last is first, so the last one has been idle longest.
+            # Make room, or a size with many templates early in a file would never learn later ones. The
+            # template used last is first, so the last one has been idle longest.
             self._count -= len(known.pop().layouts)
         groups: list[Group] = []
         failures: list[int] = []
@@ -138,7 +145,8 @@ class TemplateCache:
             count = np.count_nonzero(fits)
             template.is_idle = not count
             if tried and count:
-                known.insert(0, known.pop(tried))  # the next bodies are likely to fit it too
+                # Move it to the front: the next bodies are likely to fit it too.
+                known.insert(0, known.pop(tried))
             tried += 1
             if count == left.size:
                 groups.append(Group(template, records[left], part, layouts))
@@ -147,6 +155,7 @@ class TemplateCache:
                 groups.append(Group(template, records[left[fits]], part[fits], layouts[fits]))
                 left = left[~fits]
         if not known:
+            # Sizes without a template are not remembered: there may be thousands of them.
             del self._by_size[size]
         return groups, records[np.concatenate([np.array(failures, np.int64), left])]
 
@@ -176,6 +185,7 @@ class TemplateCache:
         """
         template = known.template
         numbers = np.full(len(rows), -1, np.int64)
+        # Word by word for all rows is several times as fast as row by row, so that the transpose pays.
         columns = np.ascontiguousarray(rows.T)
         is_open = _equal(columns, template.structure_bits, known.pattern & template.structure_bits)
         count = np.count_nonzero(is_open)
@@ -187,9 +197,11 @@ class TemplateCache:
                     break
                 known.add(layout)
                 self._count += 1
+            # The rows have the structure already, so only the words with texts need to be compared.
             texts = template.text_words
             pattern = np.frombuffer(known.layouts[number].key, _WORD)[texts]
             same = _equal(columns[texts], template.constant_bits[texts], pattern)
+            # A row stays open until it fits a layout.
             same &= is_open
             numbers[same] = number
             is_open ^= same
@@ -206,7 +218,8 @@ class TemplateCache:
         refused: set[bytes] = set()
         for i in [i for i, number in enumerate(numbers) if number < 0]:
             key = keys[i]
-            number = known.numbers.get(key, -1)  # it may have been added for an earlier row
+            # It may have been added for an earlier row.
+            number = known.numbers.get(key, -1)
             if number < 0 and self._count < MAX_LAYOUTS and key not in refused:
                 layout = layout_of_key(known.template, key)
                 if layout is None:
@@ -219,11 +232,12 @@ class TemplateCache:
 
 
 def _equal(columns: np.ndarray, mask: np.ndarray, pattern: np.ndarray) -> np.ndarray:
-    """Which rows, given as columns of words, equal a pattern in the bits of a mask."""
+    """Return which rows, given as columns of words, equal a pattern in the bits of a mask (bool)."""
     same: np.ndarray = (columns & mask[:, None] == pattern[:, None]).all(axis=0)
     return same
 
 
 def _as_bytes(rows: np.ndarray) -> list[bytes]:
+    """Return each row as bytes, to be looked up by."""
     data, width = rows.tobytes(), 8 * rows.shape[1]
     return [data[at : at + width] for at in range(0, len(data), width)]

@@ -13,7 +13,7 @@ from ckptfmt.record.batch import Batch
 from ckptfmt.wire.crc_rows import crc_before, mask_all
 
 MIN_BATCH = 8
-"""Records of a batch from which on it is worth looking at all of them at once."""
+"""Records of the smallest batch decoded as arrays. For fewer, calls of NumPy cost more than protobuf."""
 
 MIN_ROWS = 3
 """Events of one size in a batch from which on a template is looked for."""
@@ -56,8 +56,10 @@ class ScalarDecoder:
         others: list[np.ndarray] = []
         damaged: list[np.ndarray] = []
         headers = decode_headers(batch)
+        # The size of each body, 0 for records without a usual header. It is negative if the step of a record
+        # does not end in it.
         bodies = np.where(headers.sizes >= 0, batch.sizes - headers.sizes, 0)
-        # As 16-bit numbers, which a radix sort orders in two passes.
+        # Group by size. NumPy sorts 16-bit numbers by radix, in two passes; all larger sizes count as one.
         sizes = bodies.clip(0, MAX_SIZE + 1).astype(np.uint16)
         crcs = headers.crcs() if self._verify else None
         order = np.argsort(sizes, kind="stable")
@@ -80,14 +82,15 @@ def _decode(
 ) -> np.ndarray:
     """Append the columns of a group; return the numbers of its damaged records.
 
-    The checksum of an event is put together from that of its header, of its layout with zeros for scalars,
-    and of what the scalars add: no byte is looked at twice. ``crcs`` are those of all headers, None to verify
-    nothing.
+    ``crcs`` are those of all headers, None to verify nothing.
     """
     known, records, rows, layouts = group
     template = known.template
     damaged = records[:0]
     if crcs is not None:
+        # CRCs are linear: that of an event is the exclusive or of what its header, its layout with zeros for
+        # scalars, and its scalars add. The layout's part is known, so the constant bytes, which are most of
+        # them, are read once to be compared and never to be summed.
         computed = crc_before(crcs[records], template.size)
         computed ^= template.scalar_crcs(rows)
         if len(known.layouts) == 1:

@@ -30,14 +30,15 @@ _STEP_AT = 9
 """Where in such a row the step begins; an event without a wall time begins there."""
 
 MIN_SIZE = 14
-"""Bytes of an event from which on such a row lies within its frame, with the frame's header and footer."""
+"""Bytes of the smallest event whose row lies in its frame: 4 bytes after the event are its checksum. Smaller
+ones are left to protobuf."""
 
 
 class EventHeaders(NamedTuple):
     """The headers of all records of a batch."""
 
     rows: np.ndarray
-    """The bytes of each (uint8, 18 columns); of one without a wall time, other bytes in place of that."""
+    """The bytes of each (uint8, 18 columns). A header without a wall time has other bytes in its place."""
     has_wall_time: np.ndarray
     """Whether the wall time is stored (bool)."""
     sizes: np.ndarray
@@ -48,32 +49,38 @@ class EventHeaders(NamedTuple):
     """Steps (int64)."""
 
     def crcs(self) -> np.ndarray:
-        """Return the CRC-32C of each header, 0 if there is none (uint32).
+        """Return the CRC-32C of each header, 0 for records without one (uint32).
 
         Headers of one size have the same two tags, so the CRC of one with zeros for numbers serves for all,
         and the numbers are added column by column.
         """
         crcs = np.zeros(len(self.rows), np.uint32)
+        # A batch has few sizes of headers: with or without a wall time, and steps of one to eight bytes.
         for has_wall_time in (True, False):
             alike = self.has_wall_time == has_wall_time
             for size in np.flatnonzero(np.bincount(self.sizes[alike & (self.sizes > 0)])).tolist():
-                numbers = np.flatnonzero(alike & (self.sizes == size))
-                columns = (self.rows if len(numbers) == len(self.rows) else self.rows[numbers]).T
+                records = np.flatnonzero(alike & (self.sizes == size))
+                columns = (self.rows if len(records) == len(self.rows) else self.rows[records]).T
                 zeros = bytes([_WALL_TIME, *bytes(8)]) if has_wall_time else b""
-                step = size - len(zeros)
-                zeros += bytes([_STEP, *bytes(8)])[:step]
-                computed = np.full(len(numbers), crc32c(zeros), np.uint32)
+                step_size = size - len(zeros)
+                zeros += bytes([_STEP, *bytes(8)])[:step_size]
+                computed = np.full(len(records), crc32c(zeros), np.uint32)
                 if has_wall_time:
-                    add_bytes(computed, columns[1:_STEP_AT], step)
-                add_bytes(computed, columns[_STEP_AT + 1 : _STEP_AT + step], 0)
-                crcs[numbers] = computed
+                    add_bytes(computed, columns[1:_STEP_AT], step_size)
+                add_bytes(computed, columns[_STEP_AT + 1 : _STEP_AT + step_size], 0)
+                crcs[records] = computed
         return crcs
 
 
 def decode_headers(batch: Batch) -> EventHeaders:
-    """Return the headers of the records of a batch."""
+    """Return the headers of the records of a batch.
+
+    All records are decoded as if they began with a header; what is not one is found out on the way and gets
+    the size -1, without a branch for a single record.
+    """
     data = batch.data
     is_usual = batch.sizes >= MIN_SIZE
+    # The rows are looked up in an array over all of the data, which must have room for one.
     if len(data) < _ROW.itemsize:
         is_usual[:] = False
         data = bytes(_ROW.itemsize)
@@ -86,8 +93,10 @@ def decode_headers(batch: Batch) -> EventHeaders:
     gathered: np.ndarray = items[begins]
     rows = gathered.view(_ROW)
     has_step = rows["second"] == _STEP
+    # A step of nine bytes or more does not end in the row. Its size is 0 here, and the header is not usual.
     steps, sizes = _decode_varints(rows["step"].copy())
     is_usual &= (sizes > 0) | ~has_step
+    # From the size of the step's varint to that of the header: with its tag, and with the wall time.
     sizes += 1
     sizes[~has_step] = 0
     sizes[has_wall_time] += _STEP_AT
@@ -100,16 +109,19 @@ def decode_headers(batch: Batch) -> EventHeaders:
 
 
 def _decode_varints(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The varints that 8 bytes each begin with (int64), and their sizes; size 0 for longer ones.
+    """Return the varints that words begin with (int64), and their sizes; size 0 for those that do not end.
 
-    The first byte below 0x80 ends a varint: its lowest clear top bit. 7 bits of each byte before it are
-    brought together, then 14 of each two, then 28 of each four: six operations on whole arrays instead of a
-    loop over bytes.
+    A few operations on whole arrays replace a loop over the bytes of each word, which is changed in place.
     """
+    # A varint ends at the first byte below 0x80: the lowest top bit that is clear. ``last`` is that bit, and
+    # everything above it is cleared.
     last = ~words & np.uint64(0x8080808080808080)
     last &= -last
     words &= last - np.uint64(1)
+    # Close the gaps that the top bits leave: first between the 7 bits of each two bytes, then between the 14
+    # bits of each two pairs, then between the 28 bits of the two halves.
     words = words & 0x007F007F007F007F | (words & 0x7F007F007F007F00) >> 1
     words = words & 0x00003FFF00003FFF | (words & 0x3FFF00003FFF0000) >> 2
     words = words & 0x000000000FFFFFFF | (words & 0x0FFFFFFF00000000) >> 4
+    # frexp() counts bits from 1, and ``last`` is the eighth bit of its byte: it gives eight times the size.
     return words.astype(np.int64), (np.frexp(last)[1] >> 3).astype(np.int64)

@@ -40,10 +40,10 @@ from ckptfmt.wire.crc_rows import add_bytes
 from ckptfmt.wire.fields import FIXED32, LENGTH_DELIMITED, VARINT, FieldPlace, find_fields
 
 MAX_SIZE = 4096
-"""Larger bodies have no template: they are few, or hold other things than scalars."""
+"""Bytes of the largest body with a template. Larger ones are few, or hold something other than scalars."""
 
 MAX_VALUES = 256
-"""Scalars that an event with a template may have."""
+"""Scalars of an event with a template. Each costs a few operations for each batch, however few events fit."""
 
 FLOAT = next(code for code, dtype in DTYPES.items() if dtype.name == "float32")
 
@@ -64,7 +64,7 @@ class ScalarField(NamedTuple):
 
 @dataclass(frozen=True)
 class EventTemplate:
-    """Where the scalars of events lie, counted from the begin of their bodies."""
+    """Where the scalars of events lie, as offsets in their bodies."""
 
     size: int
     """Bytes of the body."""
@@ -72,6 +72,7 @@ class EventTemplate:
 
     @cached_property
     def _mask(self) -> bytearray:
+        """The bits of a body, zero where a scalar lies."""
         mask = bytearray(b"\xff") * self.size
         for scalar in self.scalars:
             mask[scalar.offset : scalar.offset + 4] = bytes(4)
@@ -105,6 +106,7 @@ class EventTemplate:
     def scalar_crcs(self, rows: np.ndarray) -> np.ndarray:
         """Return what the scalars of events, given as rows of words, add to their CRC-32C (uint32)."""
         crcs = np.zeros(len(rows), np.uint32)
+        # What bytes add to a CRC depends only on how many follow them in the body, not on the other bytes.
         columns = rows.view(np.uint8).T
         for scalar in self.scalars:
             start = _padding(self.size) + scalar.offset
@@ -121,7 +123,8 @@ class EventTemplate:
 
 
 def _column(rows: np.ndarray, dtype: str, offset: int) -> np.ndarray:
-    """A copy of the numbers at a byte offset of each row."""
+    """Return a copy of the numbers at a byte offset of each row."""
+    # The offset may be any, so the numbers are not aligned, and their stride is the size of a row.
     column: np.ndarray = np.ndarray((len(rows),), dtype, rows, offset, (8 * rows.shape[1],)).copy()
     return column
 
@@ -141,6 +144,7 @@ class Layout(NamedTuple):
 
 
 def _padding(size: int) -> int:
+    """Return the bytes before a body in its row. They are there so that the row ends where the frame does."""
     return -(size + FOOTER_SIZE) % 8
 
 
@@ -151,7 +155,11 @@ def as_row(body: bytes | bytearray) -> np.ndarray:
 
 
 def find_layout(body: bytes) -> Layout | None:
-    """Return the layout of a body, None if it does not hold scalars in their usual form."""
+    """Return the layout of a body, None if it does not hold scalars in their usual form.
+
+    Wire types, lengths and dtypes are checked here once. They are constant bytes of the template, so every
+    event that fits it has passed the same checks.
+    """
     try:
         template = _find_template(body)
     except CorruptError:
@@ -177,7 +185,8 @@ def layout_of_key(template: EventTemplate, key: bytes) -> Layout | None:
             _check_metadata(stored)
             metadata.append(stored)
     except (CorruptError, UnicodeDecodeError):
-        return None  # protobuf's decoder says what is wrong
+        # Protobuf's decoder refuses it too, and its error says what is wrong.
+        return None
     return Layout(template, key, crc32c(body), tuple(tags), tuple(metadata))
 
 
@@ -189,6 +198,8 @@ def _check_metadata(stored: bytes) -> None:
 
 
 def _find_template(body: bytes) -> EventTemplate | None:
+    # The summary must be the only field. A second one would be merged with it, and a step after it would
+    # replace the one in the header.
     fields = list(find_fields(body))
     if [(field.number, field.wire_type) for field in fields] != [(5, LENGTH_DELIMITED)]:
         return None
@@ -216,6 +227,7 @@ def _find_scalar(body: bytes, value: FieldPlace) -> ScalarField | None:
     found: dict[str, FieldPlace] = {}
     for field in find_fields(body, value.content, value.stop):
         name = _VALUE_FIELDS.get((field.number, field.wire_type))
+        # Of a field that is repeated, protobuf keeps the last or merges all of them.
         if name is None or name in found:
             return None
         found[name] = field
@@ -248,6 +260,6 @@ def _find_float(body: bytes, tensor: FieldPlace) -> int | None:
     if (version is not None and version.wire_type != VARINT) or len(found) != 1:
         return None
     ((number, field),) = found.items()
-    # tensor_content (4), or float_val (5), packed or not.
+    # The float is in tensor_content (4), or in float_val (5), packed or not. There is one if it has 4 bytes.
     wire_types = {4: (LENGTH_DELIMITED,), 5: (LENGTH_DELIMITED, FIXED32)}.get(number, ())
     return field.content if field.wire_type in wire_types and field.stop - field.content == 4 else None
