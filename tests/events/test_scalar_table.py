@@ -126,7 +126,7 @@ def test_pandas(run: ckptfmt.EventLog) -> None:
     assert run.to_pandas(wide=True).loc[1, "lr"] == 0.25
 
 
-def test_several_runs_have_a_column_of_their_names(run: ckptfmt.EventLog, tmp_path: Path) -> None:
+def test_a_table_of_several_runs_has_a_column_of_their_names(run: ckptfmt.EventLog, tmp_path: Path) -> None:
     write_runs({"a": run, "b": run}, tmp_path / "r.csv", "lr")
     assert (tmp_path / "r.csv").read_text() == (
         "run,tag,step,wall_time,value\na,lr,1,10.5,0.25\nb,lr,1,10.5,0.25\n"
@@ -181,7 +181,7 @@ def test_wide_columns_hold_steps_at_the_ends_of_their_range(
         assert columns["a"].tolist() == [0, 1, 2, 3]
 
 
-def test_wide_columns_are_called_each_in_its_own_way(tmp_path: Path) -> None:
+def test_each_wide_column_has_its_own_name(tmp_path: Path) -> None:
     tags = ["step", "step (tag)", "run", "run (tag)", "run (tag) (tag)"]
     events = [VERSION, *(scalar(tag, i, 5) for i, tag in enumerate(tags))]
     run = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", events))
@@ -216,7 +216,7 @@ def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     assert (tmp_path / "w.csv").read_text() == "run,step\n"
 
 
-def test_names_that_are_no_text_are_escaped(run: ckptfmt.EventLog, tmp_path: Path) -> None:
+def test_names_that_are_not_unicode_are_escaped(run: ckptfmt.EventLog, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     parquet = pytest.importorskip("pyarrow.parquet")
     write_runs({"a\udcff": run}, tmp_path / "r.parquet", "lr")
@@ -292,3 +292,9 @@ def test_missing_packages_are_named(run: ckptfmt.EventLog, monkeypatch: pytest.M
             MissingDependencyError, match=rf"needs {package}: pip install 'ckptfmt\[{extra}\]'"
         ):
             run.to_arrow() if package == "pyarrow" else run.to_pandas()
+
+
+def test_the_old_name_of_writing_warns(run: ckptfmt.EventLog, tmp_path: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="EventLog.write is now EventLog.write_scalars"):
+        run.write(tmp_path / "r.csv", "lr", wide=True)
+    assert (tmp_path / "r.csv").read_text() == "step,lr\n1,0.25\n"

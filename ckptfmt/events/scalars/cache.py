@@ -53,7 +53,7 @@ class KnownTemplate:
     crcs: array[int] = field(default_factory=lambda: array("I"))
     """The CRC-32C of each layout."""
     is_idle: bool = False
-    """Whether the last batch with bodies of this size had none that fits."""
+    """Whether no body fit it when it was last tried."""
 
     def add(self, layout: Layout) -> int:
         """Keep a layout; return its number."""
