@@ -145,7 +145,9 @@ def merge_rows(blocks: Sequence[RowBlock], tag_count: int) -> ValueTable:
         # NumPy sorts 16-bit numbers by radix, in two passes.
         order = np.argsort(tags.astype(np.uint16) if tag_count <= 1 << 16 else tags, kind="stable")
         tags = tags[order]
-        columns = {name: column[order] for name, column in columns.items()}
+        # One column after the other, so that only one at a time takes its memory twice.
+        for name in columns:
+            columns[name] = columns[name][order]
     _sort_late_rows(tags, columns, tag_count)
     for column in columns.values():
         column.flags.writeable = False
