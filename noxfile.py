@@ -1,4 +1,4 @@
-"""What maintainers run: ``nox -s tests``, ``nox -s oldest``, ``nox -s lint``, ``nox -s protos`` and so on."""
+"""Sessions for maintainers: ``nox -s tests``, ``nox -s oldest``, ``nox -s lint`` and others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ nox.options.error_on_missing_interpreters = False
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
-# Without TensorFlow, so that every session is a minute; its tests say that they are skipped.
+# Without TensorFlow, so that a session takes a minute; the tests that need it report that they are skipped.
 TEST_TOOLS = [tool for tool in EXTRAS["test"] if tool.startswith(("pytest", "hypothesis"))]
 
 OLDEST = [
@@ -38,7 +38,7 @@ def oldest(session: nox.Session) -> None:
 @nox.session(python="3.11")
 @nox.parametrize("protobuf", ["4.25", "5.29", "6.31", "7.36"])
 def protobuf(session: nox.Session, protobuf: str) -> None:
-    """Run the suite on one release line of protobuf."""
+    """Run the suite with one release line of protobuf."""
     session.install(".[cli,safetensors]", f"protobuf=={protobuf}.*", *TEST_TOOLS)
     session.run("pytest", *session.posargs)
 
@@ -52,7 +52,7 @@ def newest(session: nox.Session) -> None:
 
 @nox.session
 def core(session: nox.Session) -> None:
-    """Run what needs no extra, with no extra installed."""
+    """Run the tests that need no extra, with none installed."""
     session.install(".", *TEST_TOOLS)
     session.run("pytest", "--ignore=tests/cli", *session.posargs)
 
@@ -70,13 +70,13 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def protos(session: nox.Session) -> None:
-    """Compile protos/ anew: the descriptor set and the stubs."""
+    """Compile protos/ again: the descriptor set and the stubs."""
     session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "protos"))
     session.run("python", "protos/compile.py", *session.posargs)
 
 
 @nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks beside TensorFlow and safetensors."""
+    """Run the benchmarks next to TensorFlow and safetensors."""
     session.install(".[test]")
     session.run("python", "-m", "benchmarks", *session.posargs)

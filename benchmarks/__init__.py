@@ -1,1 +1,1 @@
-"""Benchmarks: ``python -m benchmarks`` times ckptfmt beside TensorFlow and safetensors, in one run."""
+"""Benchmarks: ``python -m benchmarks`` times ckptfmt next to TensorFlow and safetensors in one run."""

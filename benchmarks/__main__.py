@@ -1,10 +1,8 @@
-"""``python -m benchmarks``: every case, ckptfmt and its peers in turn, as medians and ratios."""
+"""``python -m benchmarks``: runs ckptfmt and its peers on every case; prints medians and ratios."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -12,28 +10,15 @@ from pathlib import Path
 from benchmarks.case import Case
 from benchmarks.cases import CASES
 from benchmarks.environment import environment
-from benchmarks.layout import SHIPPED, about
-from benchmarks.report import document, markdown
-from benchmarks.runner import MODES, CaseResult, Plan, RunError, run_case, run_process
-
-SIZES = ("tiny", "small", "full")
-
-
-def prepare(inputs: Path, names: tuple[str, ...], size: str) -> dict[str, int]:
-    """Write inputs, in a process of its own; return the bytes of each. Raises RunError."""
-    wanted = [name for name in names if name != SHIPPED]
-    if wanted:
-        command = [sys.executable, "-m", "benchmarks.inputs", str(inputs), size, *wanted]
-        run_process(command, timeout=3600)
-    return {name: about(inputs, name)["nbytes"] for name in wanted}
+from benchmarks.layout import SIZES
+from benchmarks.report import document, markdown, save
+from benchmarks.runner import MODES, CaseResult, Plan, RunError, prepare, remove_inputs, run_case
 
 
 def run(plan: Plan, cases: dict[str, Case], size: str, *, keep: bool) -> dict[str, tuple[Case, CaseResult]]:
-    """Run cases one after the other; inputs that no later case needs are removed, unless to ``keep``."""
+    """Run cases one after the other; unless ``keep`` is set, inputs are removed after their last case."""
     results = {}
-    left = dict(cases)
-    for name, case in cases.items():
-        del left[name]
+    for number, (name, case) in enumerate(cases.items(), 1):
         print(f"  {name}", file=sys.stderr, flush=True)
         try:
             nbytes = prepare(plan.inputs, case.inputs, size)
@@ -42,27 +27,27 @@ def run(plan: Plan, cases: dict[str, Case], size: str, *, keep: bool) -> dict[st
         except RunError as error:
             result = CaseResult(not_run=dict.fromkeys(case.jobs, str(error)))
         results[name] = case, result
-        needed = {each for other in left.values() for each in other.inputs}
-        for each in set(case.inputs) - needed - {SHIPPED} if not keep else ():
-            shutil.rmtree(plan.inputs / each, ignore_errors=True)
+        if not keep:
+            remove_inputs(plan.inputs, case, list(cases.values())[number:])
     return results
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--size", choices=SIZES, default="full", help="how large the inputs are (full)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each library has its turn (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each library (3)")
     parser.add_argument("--runs", type=int, default=3, help="timed runs in each warm turn (3)")
-    parser.add_argument("--modes", default=",".join(MODES), help="which of warm,cold,memory (all)")
+    parser.add_argument("--modes", default=",".join(MODES), help="which of warm,cold,memory to run (all)")
     parser.add_argument("--case", default="", metavar="TEXT", help="only cases with this in their name")
-    parser.add_argument("--inputs", type=Path, help="folder to keep the inputs in, for the next time")
-    parser.add_argument("--output", type=Path, help="write OUTPUT.json and OUTPUT.md too")
-    parser.add_argument("--list", action="store_true", help="only say which cases there are")
+    parser.add_argument("--inputs", type=Path, help="folder in which to keep the inputs for the next time")
+    parser.add_argument("--output", type=Path, help="write OUTPUT.json and OUTPUT.md as well")
+    parser.add_argument("--list", action="store_true", help="only list the cases")
     options = parser.parse_args()
     cases = {name: case for name, case in CASES.items() if options.case in name}
     modes = options.modes.split(",")
     if not cases or not set(modes) <= set(MODES):
-        parser.error(f"no case with {options.case!r} in its name" if not cases else f"modes: {options.modes}")
+        wanted = f"modes: got {options.modes}, want some of {','.join(MODES)}"
+        parser.error(f"no case has {options.case!r} in its name" if not cases else wanted)
     if options.list:
         print("\n".join(cases))
         return 0
@@ -74,10 +59,7 @@ def main() -> int:
     text = markdown(facts, results)
     print(text)
     if options.output is not None:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        json_text = json.dumps(document(facts, results), indent=1)
-        options.output.with_suffix(".json").write_text(json_text + "\n", encoding="utf-8")
-        options.output.with_suffix(".md").write_text(text, encoding="utf-8")
+        save(options.output, document(facts, results), text)
     failed = [name for name, (_, result) in results.items() if result.failed]
     if failed:
         print(f"failed in: {'; '.join(failed)}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """Writes V2 checkpoints of any size, and the same values for other libraries, without TensorFlow.
 
-Tensors go to disk as they come, so that a checkpoint of many gigabytes is written in little memory.
+Tensors go to disk as they arrive, so writing a checkpoint of many gigabytes takes little memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SAFETENSORS = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I6
 
 
 class _Place(NamedTuple):
-    """Where a tensor lies in its shard."""
+    """The location of a tensor in its shard."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -35,7 +35,7 @@ class _Place(NamedTuple):
 class BundleWriter:
     """A V2 checkpoint being written: ``with BundleWriter(prefix) as writer: writer.add("w", array)``.
 
-    TensorFlow sorts tensors by name before it writes them; add them sorted to have its layout.
+    TensorFlow sorts tensors by name before it writes them; add them in that order to get its layout.
     """
 
     def __init__(self, prefix: Path, num_shards: int = 1) -> None:
@@ -44,10 +44,10 @@ class BundleWriter:
         self._ends = [0] * num_shards
         self._entries: dict[str, bytes] = {}
         self.places: dict[str, _Place] = {}
-        """Where each tensor was written."""
+        """The location of each tensor, by name."""
 
     def add(self, name: str, array: np.ndarray[Any, Any]) -> None:
-        """Write a tensor of any dtype of numbers to the shard that has least."""
+        """Write a tensor of any numeric dtype to the shard with the fewest bytes."""
         stored = array
         if as_dtype(array.dtype).storage is Storage.LOW_BITS:
             stored = array.view(np.uint8) & ((1 << as_dtype(array.dtype).bits) - 1)
@@ -56,7 +56,7 @@ class BundleWriter:
     def add_pieces(
         self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], pieces: Iterable[np.ndarray[Any, Any]]
     ) -> None:
-        """Write a tensor that comes as consecutive pieces."""
+        """Write a tensor given as consecutive pieces."""
         shard = self._ends.index(min(self._ends))
         offset = self._ends[shard]
         crc = 0
@@ -73,7 +73,7 @@ class BundleWriter:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tensors so far."""
+        """Bytes of all tensors written so far."""
         return sum(self._ends)
 
     def __enter__(self) -> BundleWriter:
@@ -127,7 +127,7 @@ def write_npy(folder: Path, writer: BundleWriter, data: Path) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Have all files of a folder written to storage, where their pages can be dropped after that."""
+    """Write all files of a folder through to storage, so that their pages can be dropped for cold runs."""
     if not hasattr(os, "posix_fadvise"):
         return
     for path in folder.rglob("*"):

@@ -1,4 +1,4 @@
-"""What numbers depend on: machine, system and versions."""
+"""What the numbers depend on: machine, system and versions."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ PACKAGES = (
     *("tensorboard", "tbparse", "torch", "jax"),
 )
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-"""TensorFlow says less, and uses the CPU."""
+"""Makes TensorFlow say less and use the CPU."""
 
 
 def quiet_environ(*, gpu: bool = False) -> dict[str, str]:
     """Return the environment of measured processes.
 
-    Their modules are compiled once, as those of an installed package are.
+    Bytecode is cached even if this process runs without: an installed package has its modules compiled.
     """
     quiet = {key: value for key, value in QUIET.items() if not (gpu and key == "CUDA_VISIBLE_DEVICES")}
     return {key: value for key, value in (os.environ | quiet).items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that are installed."""
+    """Return the versions of those of :data:`PACKAGES` that are installed."""
     found = {}
     for name in PACKAGES:
         try:

@@ -1,7 +1,7 @@
-"""Seeded inputs: ``python -m benchmarks.inputs FOLDER SIZE NAME ...`` writes those that are not there yet.
+"""Seeded inputs: ``python -m benchmarks.inputs FOLDER SIZE NAME ...`` writes those that do not exist yet.
 
-Every input is a folder of its own, of the same bytes every time. Those that only TensorFlow can write say so;
-the others are written here, so that they are there where TensorFlow is not.
+Every input is a folder with the same bytes every time. Most are written without TensorFlow, so that the
+benchmarks run where it is not installed; the others name it in ``Input.needs``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from benchmarks.layout import COLUMNS, EVENTS, INPUT_FILE, LOGS, RECORDS, many_n
 
 SEED = 2026
 PIECE = 1 << 22
-"""Values of the pieces in which large tensors are written: 16 MiB."""
+"""Values in each piece of a large tensor, 16 MiB: large tensors are never in memory as a whole."""
+EQUAL_TENSORS = 16
+"""Tensors of inputs that are given by their bytes."""
 PARTS = 8
-"""Parts of a partitioned variable."""
+"""Parts of the partitioned variable."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Sizes:
     many: int
     """Tensors of ``many``, of 16 float32 values each."""
     million: int
-    """Tensors of ``million``, likewise."""
+    """Tensors of ``million``, of the same size."""
     strings: int
     """Elements of the string tensor."""
     sliced_bytes: int
@@ -52,7 +54,7 @@ class Sizes:
     scalars: int
     """Scalars of ``scalars``, of 10 tags."""
     million_scalars: int
-    """Scalars of ``million_scalars``, likewise."""
+    """Scalars of ``million_scalars``, of the same tags."""
     tags: int
     """Tags of ``tags``, of 20 scalars each."""
     runs: int
@@ -75,8 +77,7 @@ SIZES = {
         *(20_000, 1_000_000, 10_000, 200, 1_024),
     ),
 }
-"""tiny: to see that all runs, in seconds; small: a minute or two; full: what the targets are stated for."""
-
+"""tiny: seconds, to see that everything runs; small: a minute or two; full: the size that targets are for."""
 
 Writer: TypeAlias = Callable[[Path, Sizes, np.random.Generator], int]
 """Writes an input to a folder; returns the bytes of its tensors, records, or columns of scalars."""
@@ -92,46 +93,46 @@ class Input:
 
 
 def values(rng: np.random.Generator, count: int) -> Iterator[np.ndarray[Any, Any]]:
-    """Yield so many float32 values, in pieces that differ from each other."""
+    """Yield ``count`` float32 values in pieces that differ from each other; only the first is drawn."""
     first = rng.standard_normal(min(count, PIECE), dtype=np.float32)
     for number, start in enumerate(range(0, count, PIECE)):
         yield first[: count - start] + np.float32(number)
 
 
-def _large(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
-    prefix = folder / "model"
-    with BundleWriter(prefix) as writer:
-        for number in range(sizes.large_tensors):
-            pieces = values(rng, sizes.large_values)
-            writer.add_pieces(f"tensor_{number:02d}", np.dtype("float32"), (sizes.large_values,), pieces)
-    (data,) = shard_paths(prefix)
+def write_equal_tensors(
+    prefix: Path, number: int, count: int, rng: np.random.Generator, num_shards: int = 1
+) -> BundleWriter:
+    """Write a checkpoint of ``number`` tensors of ``count`` float32 values each."""
+    with BundleWriter(prefix, num_shards) as writer:
+        for i in range(number):
+            writer.add_pieces(f"tensor_{i:02d}", np.dtype("float32"), (count,), values(rng, count))
+    return writer
+
+
+def _for_other_libraries(folder: Path, writer: BundleWriter) -> None:
+    """Write the checkpoint ``folder/model`` as a safetensors file and as ``.npy`` files too."""
+    (data,) = shard_paths(folder / "model")
     write_safetensors(folder / "model.safetensors", writer, data)
     write_npy(folder / "npy", writer, data)
+
+
+def _large(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    writer = write_equal_tensors(folder / "model", sizes.large_tensors, sizes.large_values, rng)
+    _for_other_libraries(folder, writer)
     return writer.nbytes
 
 
 def _huge(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
-    return _of_bytes(folder, sizes.huge_bytes, rng)
-
-
-def _of_bytes(folder: Path, nbytes: int, rng: np.random.Generator) -> int:
-    """16 tensors of so many bytes in all."""
-    count = nbytes // 64
-    with BundleWriter(folder / "model") as writer:
-        for number in range(16):
-            writer.add_pieces(f"tensor_{number:02d}", np.dtype("float32"), (count,), values(rng, count))
-    return writer.nbytes
+    count = sizes.huge_bytes // (4 * EQUAL_TENSORS)
+    return write_equal_tensors(folder / "model", EQUAL_TENSORS, count, rng).nbytes
 
 
 def _embedding(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
-    prefix = folder / "model"
     count = sizes.embedding_bytes // 4
-    with BundleWriter(prefix) as writer:
+    with BundleWriter(folder / "model") as writer:
         shape = (count // COLUMNS, COLUMNS)
         writer.add_pieces("embedding", np.dtype("float32"), shape, values(rng, count))
-    (data,) = shard_paths(prefix)
-    write_safetensors(folder / "model.safetensors", writer, data)
-    write_npy(folder / "npy", writer, data)
+    _for_other_libraries(folder, writer)
     return writer.nbytes
 
 
@@ -154,7 +155,7 @@ def _million(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
 
 
 def _training(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
-    """Many small checkpoints, such as a long training leaves."""
+    """Many small checkpoints, as a long training leaves them."""
     return sum(
         _small_tensors(folder / f"model.ckpt-{step}", many_names(16), rng).nbytes
         for step in range(sizes.checkpoints)
@@ -162,7 +163,7 @@ def _training(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
 
 
 def _object_graph(keys: list[str]) -> bytes:
-    """The object graph of variables under these keys, breadth first, as ``tf.train.Checkpoint`` writes it."""
+    """The object graph of variables with these keys, breadth first, as ``tf.train.Checkpoint`` writes it."""
     from ckptfmt.proto.messages import TrackableObjectGraph
 
     tree: dict[str, Any] = {}
@@ -189,7 +190,7 @@ def _object_graph(keys: list[str]) -> bytes:
 
 
 def _objects(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
-    """A model with its object graph: as many nodes as ``many`` has tensors, half of them variables."""
+    """A model with its object graph, of as many nodes as ``many`` has tensors; half of them are variables."""
     import tensorflow as tf
 
     names = many_names(sizes.many)[: sizes.many // 2]
@@ -214,7 +215,7 @@ def _strings(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
 
 
 def _sliced(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
-    """One variable in parts, as a partitioned one is saved."""
+    """One variable in parts, as TensorFlow saves a partitioned one."""
     import tensorflow as tf
 
     rows = sizes.sliced_bytes // (4 * COLUMNS)
@@ -243,7 +244,7 @@ def _v1(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
 
 
 def _model(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
-    """A model of TensorFlow 1, of both kinds of variables, with its checkpoint; and it frozen."""
+    """A TensorFlow 1 model with both kinds of variables, its checkpoint, and the model frozen."""
     import tensorflow as tf
 
     import ckptfmt
@@ -257,7 +258,7 @@ def _model(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
             w = v1.get_variable(f"layer_{i}/w", [width, width], use_resource=bool(i % 2))
             x = tf.nn.relu(x @ w)
             value = rng.standard_normal((width, width), dtype=np.float32)
-            # As a feed: a constant would stand in the graph.
+            # Fed, because a constant would be stored in the graph.
             session.run(w.initializer, {w.initial_value: value})
         tf.identity(x, name="out")
         v1.train.Saver().save(session, prefix)
@@ -268,7 +269,7 @@ def _model(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
 
 
 def _saved_model(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
-    """A SavedModel of TensorFlow 2 with two signatures."""
+    """A TensorFlow 2 SavedModel with two signatures."""
     import tensorflow as tf
 
     width = 16
@@ -304,19 +305,19 @@ METRICS = (
     *("train/loss", "train/gradient_norm", "train/tokens_per_second"),
     *("eval/loss", "eval/perplexity", "eval/bleu"),
 )
-"""Tags, as a training has them."""
+"""Tags like those of a real training."""
 START = 1.7e9
-"""When a run began, in seconds since 1970."""
+"""The start of a run, in seconds since 1970."""
 RUN_STEPS = 50
-"""Steps of each run of ``runs``."""
+"""Steps in each run of ``runs``."""
 TAG_STEPS = 20
-"""Steps of ``tags``."""
+"""Steps in ``tags``."""
 RECORD = 1 << 20
 """Bytes of a record."""
 
 
 def _event_file(path: Path, tags: Sequence[str], steps: int, rng: np.random.Generator) -> int:
-    """Scalars as ``tf.summary.scalar`` writes them: in each step an event for each tag.
+    """Write scalars as ``tf.summary.scalar`` does: in each step one event for each tag.
 
     Returns the bytes of their columns: steps (int64), wall times (float64) and values (float32).
     """
@@ -333,10 +334,10 @@ def _event_file(path: Path, tags: Sequence[str], steps: int, rng: np.random.Gene
     with RecordWriter(path, overwrite=True) as writer:
         writer.write(Event(wall_time=wall_time, file_version="brain.Event:2").SerializeToString())
         for step in range(steps):
-            later = rng.exponential(0.01, len(tags)).tolist()
+            gaps = rng.exponential(0.01, len(tags)).tolist()
             numbers = rng.standard_normal(len(tags), np.float32).astype("<f4").tobytes()
             for number, tag in enumerate(tags):
-                wall_time += later[number]
+                wall_time += gaps[number]
                 event.wall_time = wall_time
                 event.step = step
                 value.tag = tag
@@ -395,37 +396,35 @@ INPUTS = {
     "runs": Input(_runs),
     "records": Input(_records),
 }
-"""Name -> how to write it."""
+"""Name -> how to write the input."""
 
 
-# --- of one size each, for the scaling curves ---------------------------------------------------------------
+# --- inputs for the scaling curves, one for each point -----------------------------------------------------
 
 
 def _shards(number: int) -> Writer:
-    """``large`` in so many shards."""
+    """As many bytes as ``large``, in a number of shards."""
 
     def write(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
-        with BundleWriter(folder / "model", number) as writer:
-            for tensor in range(16):
-                count = sizes.large_tensors * sizes.large_values // 16
-                writer.add_pieces(f"tensor_{tensor:02d}", np.dtype("float32"), (count,), values(rng, count))
-        return writer.nbytes
+        count = sizes.large_tensors * sizes.large_values // EQUAL_TENSORS
+        return write_equal_tensors(folder / "model", EQUAL_TENSORS, count, rng, num_shards=number).nbytes
 
     return write
 
 
 def _tensors(number: int) -> Writer:
-    """So many small tensors."""
+    """A number of small tensors."""
     return lambda folder, _, rng: _small_tensors(folder / "model", many_names(number), rng).nbytes
 
 
 def _bytes(number: int) -> Writer:
-    """So many bytes in 16 tensors."""
-    return lambda folder, _, rng: _of_bytes(folder, number, rng)
+    """A number of bytes in 16 tensors."""
+    count = number // (4 * EQUAL_TENSORS)
+    return lambda folder, _, rng: write_equal_tensors(folder / "model", EQUAL_TENSORS, count, rng).nbytes
 
 
 SCALED = {"shards": _shards, "tensors": _tensors, "bytes": _bytes}
-"""Kind -> how to write an input that is named ``KIND-NUMBER``."""
+"""Kind -> how to write an input named ``KIND-NUMBER``."""
 
 
 def find_input(name: str) -> Input:
@@ -435,13 +434,13 @@ def find_input(name: str) -> Input:
 
 
 def input_problem(name: str) -> str | None:
-    """Return why an input cannot be written here, None where it can."""
+    """Return why an input cannot be written here, or None if it can."""
     reasons = filter(None, map(missing_module, find_input(name).needs))
     return next((f"the input {name!r} cannot be written: {reason}" for reason in reasons), None)
 
 
 def build(folder: Path, name: str, size: str) -> None:
-    """Write an input as ``folder/name``; does nothing where it is there already, of this size."""
+    """Write an input to ``folder/name``, unless it already exists with this size."""
     sizes = SIZES[size]
     target = folder / name
     mark = target / INPUT_FILE
@@ -450,6 +449,7 @@ def build(folder: Path, name: str, size: str) -> None:
     target.mkdir(parents=True, exist_ok=True)
     nbytes = find_input(name).write(target, sizes, np.random.default_rng([SEED, zlib.crc32(name.encode())]))
     sync(target)
+    # Last, so that an input that was interrupted is written again.
     mark.write_text(json.dumps({"nbytes": nbytes, "sizes": asdict(sizes)}))
 
 

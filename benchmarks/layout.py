@@ -1,4 +1,7 @@
-"""How inputs are named and laid out: what writing them and reading them both need to know."""
+"""Names and layout of the inputs, for the code that writes them and the code that reads them.
+
+It imports nothing heavy, because measured processes import it.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +10,30 @@ from pathlib import Path
 from typing import Any
 
 INPUT_FILE = "input.json"
-"""What stands in the folder of each input: its sizes, and the bytes of its tensors."""
+"""The file in the folder of each input that records its sizes and the bytes of its tensors."""
 
 SHIPPED = "digits"
-"""The input that ships with the project, in ``examples``."""
+"""The input that ships with the project, under ``examples``."""
 
 COLUMNS = 256
-"""Of an embedding."""
-
+"""Columns of an embedding."""
 
 EVENTS = "events.out.tfevents.1700000000.host.1.0.v2"
-"""An event file, named as TensorFlow 2 does."""
+"""Name of an event file, as TensorFlow 2 names them."""
 
 LOGS = "logs"
-"""The directory of runs."""
+"""Name of the directory of runs."""
 
 RECORDS = "data.tfrecord"
-"""The file of records."""
+"""Name of the file of records."""
+
+
+SIZES = ("tiny", "small", "full")
+"""Sizes of the inputs; ``inputs.py`` says what each means."""
 
 
 def many_names(count: int) -> list[str]:
-    """Return names such as a TF2 checkpoint of a deep model has, sorted."""
+    """Return names like those in a TF2 checkpoint of a deep model, sorted."""
     return sorted(
         f"model/layer_{i // 100}/block_{i % 100}/kernel/.ATTRIBUTES/VARIABLE_VALUE" for i in range(count)
     )
@@ -41,6 +47,6 @@ def middle_name(inputs: Path, name: str) -> str:
 
 
 def about(inputs: Path, name: str) -> dict[str, Any]:
-    """Return what stands in an input's file."""
+    """Return the contents of an input's :data:`INPUT_FILE`."""
     read: dict[str, Any] = json.loads((inputs / name / INPUT_FILE).read_text(encoding="utf-8"))
     return read

@@ -1,14 +1,12 @@
-"""One measurement in a process of its own: ``python -m benchmarks.measure REQUEST``, which is JSON.
+"""One measurement in its own process: ``python -m benchmarks.measure REQUEST``.
 
-The request has ``registry`` (a module with ``CASES``), ``case``, ``library``, ``inputs`` (a folder), ``mode``
-and ``runs``. The modes:
+The request is JSON with ``registry`` (a module with ``CASES``), ``case``, ``library``, ``inputs`` (a folder),
+``mode`` and ``runs``; the answer is one line of JSON. The modes:
 
-warm    the first run is not timed; it warms the page cache, and whatever the library imports late. Of a slow
-        job it is the only one, and timed
-cold    one run, the first in the process, with the files of the inputs dropped from the page cache
-memory  one run, the first in the process, watched
-
-Prints one line of JSON.
+warm    several runs after one that is not timed, which warms the page cache and triggers late imports; a slow
+        job has a single run, which is timed
+cold    one run, the first in the process, after the input files were dropped from the page cache
+memory  one run, the first in the process, with its memory sampled
 """
 
 from __future__ import annotations
@@ -43,11 +41,11 @@ def files_of(case: Case, inputs: Path) -> list[Path]:
 
 
 def warm(job: Job, inputs: Path, runs: int) -> dict[str, Any]:
-    """Times of runs after the first; of a slow job that of the first."""
+    """Time the runs after the first; of a slow job, the first."""
     seconds = []
     for _ in range(1 if job.is_slow else runs + 1):
         given = job.ready(inputs)
-        gc.collect()
+        gc.collect()  # so that no run pays for the garbage of the one before
         start = time.perf_counter()
         result = job.run(given)
         seconds.append(time.perf_counter() - start)
@@ -56,9 +54,9 @@ def warm(job: Job, inputs: Path, runs: int) -> dict[str, Any]:
 
 
 def cold(job: Job, inputs: Path, files: list[Path]) -> dict[str, Any]:
-    """Time of the first run, and what it read from storage."""
+    """Time the first run, and count the bytes that it reads from storage."""
     given = job.ready(inputs)
-    dropped = drop_pages(files)
+    dropped = drop_pages(files)  # after ``ready``, which may read them
     cached = cached_share(files)
     before = storage_bytes()
     start = time.perf_counter()
@@ -70,7 +68,7 @@ def cold(job: Job, inputs: Path, files: list[Path]) -> dict[str, Any]:
 
 
 def memory(job: Job, inputs: Path) -> dict[str, Any]:
-    """The most memory that the first run takes, its result held to the end."""
+    """Measure the memory that the first run takes, its result included."""
     given = job.ready(inputs)
     gc.collect()
     forget_peak()

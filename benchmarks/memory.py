@@ -1,4 +1,4 @@
-"""Memory of this process, and pages of files in the page cache; None where the system does not tell."""
+"""Memory of this process, and pages of files in the page cache; None if the system does not report it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
-_SAMPLES = 0.005
-"""Seconds between two looks at private memory."""
+_INTERVAL = 0.005
+"""Seconds between two samples of private memory."""
 
 
 def _kibibytes(file: str, *fields: str) -> int | None:
-    """The sum of fields of a file of /proc/self, in bytes."""
+    """The sum of some fields of a file in /proc/self, in bytes."""
     try:
         lines = Path("/proc/self", file).read_text().splitlines()
     except OSError:
@@ -26,12 +26,12 @@ def _kibibytes(file: str, *fields: str) -> int | None:
 
 
 def dirty_bytes() -> int | None:
-    """Return the memory that this process alone has, without pages of mapped files."""
+    """Return the private memory of this process without pages of mapped files."""
     return _kibibytes("smaps_rollup", "Private_Dirty")
 
 
 def private_bytes() -> int | None:
-    """Return the memory that this process alone has, with pages of files that no other process maps."""
+    """Return the private memory of this process with pages of files that no other process maps."""
     return _kibibytes("smaps_rollup", "Private_Dirty", "Private_Clean")
 
 
@@ -41,7 +41,7 @@ def resident_bytes() -> int | None:
 
 
 def peak_bytes() -> int | None:
-    """Return the most resident memory of this process, since :func:`forget_peak` where that works."""
+    """Return the largest resident memory of this process, since :func:`forget_peak` if that works here."""
     peak = _kibibytes("status", "VmHWM")
     if peak is not None:
         return peak
@@ -54,7 +54,7 @@ def peak_bytes() -> int | None:
 
 
 def forget_peak() -> None:
-    """Let the peak begin anew, on Linux."""
+    """Reset the peak of resident memory, on Linux."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -62,7 +62,7 @@ def forget_peak() -> None:
 
 
 def storage_bytes() -> int | None:
-    """Return how many bytes this process has had read from storage, on Linux."""
+    """Return how many bytes were read from storage for this process, on Linux."""
     try:
         lines = Path("/proc/self/io").read_text().splitlines()
     except OSError:
@@ -71,9 +71,10 @@ def storage_bytes() -> int | None:
 
 
 class Sampler:
-    """Watches private memory while something runs: ``with Sampler() as sampler``, then the most there was.
+    """Samples private memory while a block runs: ``with Sampler() as sampler: ...``.
 
-    ``dirty`` and ``private`` are growths above what there was at first.
+    Afterwards ``dirty`` and ``private`` are the largest growths seen since the block began. The kernel keeps
+    no peak of private memory, so a thread looks at it every few milliseconds, and once more at the end.
     """
 
     dirty: int | None = None
@@ -88,10 +89,10 @@ class Sampler:
         return self
 
     def _watch(self) -> None:
-        while not self._end.wait(_SAMPLES):
-            self._look()
+        while not self._end.wait(_INTERVAL):
+            self._sample()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         dirty, private = dirty_bytes(), private_bytes()
         if None not in (dirty, private, *self._before):
             assert dirty is not None
@@ -107,17 +108,17 @@ class Sampler:
         self._end.set()
         if self._before[0] is not None:
             self._thread.join()
-            self._look()
+            self._sample()
 
 
 def drop_pages(files: Iterable[Path]) -> bool:
-    """Ask that files leave the page cache; return whether that can be asked here."""
+    """Ask the system to drop files from the page cache; return whether it can be asked."""
     if not hasattr(os, "posix_fadvise"):
         return False
     for path in files:
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            os.fsync(descriptor)  # pages not yet written are not dropped
+            os.fsync(descriptor)  # dirty pages are not dropped
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
@@ -125,10 +126,10 @@ def drop_pages(files: Iterable[Path]) -> bool:
 
 
 def load_pages(files: Iterable[Path]) -> None:
-    """Bring files into the page cache as a program does that reads each once, in order.
+    """Bring files into the page cache the way a program does that reads each file once, in order.
 
-    How they came there decides how large the stretches are that the system maps at once, and so how fast a
-    mapped file is passed over: by up to a factor of two.
+    The way a file was read decides how large the stretches are in which the system caches it, and maps it
+    later. Going over a mapped file takes up to twice as long if they are small.
     """
     files = list(files)
     drop_pages(files)
@@ -142,7 +143,7 @@ def load_pages(files: Iterable[Path]) -> None:
 
 
 def cached_share(files: Iterable[Path]) -> float | None:
-    """Return which part of the pages of files is in the page cache, on Linux."""
+    """Return the fraction of the pages of files that is in the page cache, on Linux."""
     if sys.platform != "linux":
         return None
     mincore = ctypes.CDLL(None, use_errno=True).mincore

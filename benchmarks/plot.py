@@ -1,4 +1,4 @@
-"""Curves as a picture, through matplotlib."""
+"""Plots the curves with matplotlib."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Lines = Mapping[tuple[str, str], Mapping[int, Mapping[str, Any]]]
 
 
 def plot(curves: Mapping[str, Lines], path: Path, labels: Mapping[str, list[str]]) -> None:
-    """Draw each axis in a panel of its own, time over what grows, and write an SVG.
+    """Draw a panel for each axis, seconds over what grows, and write an SVG.
 
-    Points are medians, bars go from the fastest run to the slowest. ``labels`` are those of the x axes.
+    Points are medians; bars go from the fastest run to the slowest. ``labels`` are the tick labels by axis.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    # The same picture for the same numbers.
+    # The salt makes ids deterministic: the same numbers give the same file.
     with mpl.rc_context({"svg.hashsalt": "ckptfmt", "svg.fonttype": "none", "font.size": 8}):
         columns = min(2, len(curves))
         rows = -(-len(curves) // columns)

@@ -1,11 +1,13 @@
-"""Results as JSON and as Markdown: medians, spreads, ratios, targets beside what was reached."""
+"""Results as JSON and as Markdown: medians, spreads, ratios, and targets next to what was measured."""
 
-# ruff: noqa: RUF001  (the sign of multiplication is meant)
+# ruff: noqa: RUF001  (a multiplication sign is meant)
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from benchmarks.case import Case, Command, Target
@@ -21,7 +23,7 @@ Document = dict[str, Any]
 
 
 def document(about: Mapping[str, Any], cases: Mapping[str, tuple[Case, CaseResult]]) -> Document:
-    """Return everything as JSON has it."""
+    """Return all results as a JSON document."""
     return {
         "environment": dict(about),
         "cases": {name: _case(case, result) for name, (case, result) in cases.items()},
@@ -79,7 +81,7 @@ def _times(seconds: list[float]) -> Document:
 
 
 def measured(target: Target, case: Case, result: CaseResult) -> float | None:
-    """Return the figure that a target is about, None where it was not measured."""
+    """Return the measured figure of a target, or None if it was not measured."""
     ours = result.libraries.get(OURS)
     if ours is None:
         return None
@@ -111,7 +113,7 @@ def input_of(case: Case, library: str) -> str:
 
 
 def is_reached(target: Target, value: float) -> bool:
-    """Return whether a figure is as wanted."""
+    """Return whether a figure reaches its target."""
     return value >= target.wanted if target.figure in ("times", "rate", "speed") else value <= target.wanted
 
 
@@ -138,12 +140,12 @@ def _figure(target: Target, value: float | None) -> str:
 
 _ABOUT = {
     "times": "",
-    "rate": "bytes a second, beside ",
+    "rate": "bytes per second, against ",
     "private": "private memory",
     "read": "read from storage, cold",
     "peak": "peak resident memory of the process",
-    "growth": "peak resident memory, imports left out",
-    "speed": "bytes a second",
+    "growth": "peak resident memory without imports",
+    "speed": "bytes per second",
 }
 
 
@@ -155,22 +157,22 @@ def markdown(about: Mapping[str, Any], cases: Mapping[str, tuple[Case, CaseResul
     sections = [
         "# Results",
         environment_text(about),
-        "## What was to be reached",
-        "Ratios are of medians of warm runs: how many times longer the other took. Nothing asserts them, and "
-        "they are stated for inputs of full size.",
+        "## Targets",
+        "A ratio compares the medians of warm runs: how many times longer the peer took. Targets are stated "
+        "for inputs of full size, and nothing asserts them.",
         _targets(cases),
         "## Warm",
-        "The library is imported, the files are in the page cache, read from start to end before the case, "
-        "and a first run is not counted. Whole processes (marked *process*) are timed from start to end.",
+        "The library is imported and the files are in the page cache, read from start to end before the "
+        "case; the first run is not counted. Whole processes (*process*) are timed from start to exit.",
         _timings("warm", cases),
         "## Cold",
-        "A new process each time, the inputs dropped from the page cache, and the first run counted."
+        "A new process each time, with the inputs dropped from the page cache; the first run is counted."
         + _not_dropped(cases),
         _timings("cold", cases),
         "## Memory",
-        "Of a new process that does the job once. Peak: the most resident memory, with what imports took and "
-        "with mapped pages of files. Private: how far the memory that no other process has grew, pages of "
-        "files mapped by this process alone included, and of it what no file backs. In MiB.",
+        "Memory of a new process that does the job once, in MiB. Peak: the largest resident memory, "
+        "including imports and mapped pages of files. Private: how much the memory that no other process "
+        "shares grew, including pages of files that only this process maps; last, what of it no file backs.",
         _memory(cases),
     ]
     gaps = _gaps(cases)
@@ -180,6 +182,13 @@ def markdown(about: Mapping[str, Any], cases: Mapping[str, tuple[Case, CaseResul
     if notes:
         sections += ["## Notes", "\n".join(notes)]
     return "\n\n".join(sections) + "\n"
+
+
+def save(output: Path, content: Document, text: str) -> None:
+    """Write results as OUTPUT.json and OUTPUT.md."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    output.with_suffix(".md").write_text(text, encoding="utf-8")
 
 
 def environment_text(about: Mapping[str, Any]) -> str:
@@ -199,9 +208,9 @@ def _targets(cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
         for target in case.targets:
             value = measured(target, case, result)
             reached = "" if value is None else "yes" if is_reached(target, value) else "no"
-            beside = _ABOUT[target.figure] + (target.peer or "")
-            rows.append([name, beside, f"wanted {_wanted(target)}", _figure(target, value), reached])
-    head = ["case", "beside", "wanted", "measured", "reached"]
+            against = _ABOUT[target.figure] + (target.peer or "")
+            rows.append([name, against, f"wanted {_wanted(target)}", _figure(target, value), reached])
+    head = ["case", "against", "wanted", "measured", "reached"]
     return (
         table(head, ["---", "---", "---", "--:", "---"], rows) if rows else "No case with a target was run."
     )
@@ -226,7 +235,7 @@ def _timings(mode: str, cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
             )
             first = False
     head = ["case", "library", "median, ms", "min to max, ms", "runs", "GiB/s", "ckptfmt is … × faster"]
-    return table(head, ["---", "---", *["--:"] * 5], rows) if rows else "No case was run so."
+    return table(head, ["---", "---", *["--:"] * 5], rows) if rows else "No case was run in this mode."
 
 
 def _memory(cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
@@ -240,18 +249,18 @@ def _memory(cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
             texts = [NOT_MEASURED if figure is None else mib_text(figure) for figure in figures]
             rows.append([name if first else "", library, *texts])
             first = False
-    head = ["case", "library", "peak", "private", "of it no file's"]
-    return table(head, ["---", "---", "--:", "--:", "--:"], rows) if rows else "No case was run so."
+    head = ["case", "library", "peak", "private", "not backed by a file"]
+    return table(head, ["---", "---", "--:", "--:", "--:"], rows) if rows else "No case was run in this mode."
 
 
 def _not_dropped(cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
-    """A warning where inputs stayed in the page cache."""
+    """A warning if inputs stayed in the page cache."""
     outcomes = [outcome for _, result in cases.values() for outcome in result.libraries.values()]
     colds = [report for outcome in outcomes for report in outcome.reports.get("cold", [])]
     if any(not report["dropped"] for report in colds):
-        return " **Here the page cache could not be dropped: what follows is not cold.**"
+        return " **The page cache could not be dropped here, so these runs were not cold.**"
     most = max((report["cached"] for report in colds if report.get("cached") is not None), default=0)
-    return f" Of some input {most:.0%} stayed in the page cache." if most > 0.005 else ""
+    return f" Up to {most:.0%} of an input stayed in the page cache." if most > 0.005 else ""
 
 
 def _gaps(cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
@@ -267,13 +276,13 @@ def _gaps(cases: Mapping[str, tuple[Case, CaseResult]]) -> str:
 
 
 def ms_text(seconds: float) -> str:
-    """Return a time in milliseconds, as tables have it."""
+    """Return a time in milliseconds as tables show it."""
     milliseconds = 1e3 * seconds
     return f"{milliseconds:,.0f}" if milliseconds >= 1000 else f"{milliseconds:.3g}"
 
 
 def mib_text(nbytes: float) -> str:
-    """Return a size in MiB, as tables have it."""
+    """Return a size in MiB as tables show it."""
     mebibytes = nbytes / (1 << 20)
     return f"{mebibytes:,.0f}" if mebibytes >= 100 else f"{mebibytes:.3g}"
 
@@ -283,5 +292,5 @@ def _times_text(ratio: float) -> str:
 
 
 def _rate(nbytes: int | None, seconds: float) -> str:
-    """GiB a second, where there are enough bytes for that to mean something."""
+    """GiB per second, if there are enough bytes for that to mean something."""
     return f"{nbytes / seconds / (1 << 30):.2f}" if nbytes and nbytes >= 1 << 24 else ""

@@ -1,17 +1,16 @@
-"""``python -m benchmarks.restore_parity``: what frameworks have on a device is what ckptfmt reads.
+"""``python -m benchmarks.restore_parity``: frameworks have on a device the values that ckptfmt reads.
 
-It is the same bit for bit, of every dtype that they take. TensorFlow saves variables on ``/GPU:0``
-(``/CPU:0`` where it sees none), restores them in a session, and reads them back; PyTorch and JAX are handed
-arrays by ckptfmt, and read them back. Exits with 1 where an array differs, or a framework failed; one that is
-not installed is listed as not run.
+Values are compared bit for bit, in every dtype that the framework takes. TensorFlow saves variables on
+``/GPU:0`` (``/CPU:0`` if it sees no GPU), restores them in a session, and reads them back; PyTorch and JAX
+receive arrays from ckptfmt and read them back. The exit code is 1 if an array differs or a framework failed;
+a framework that is not installed is listed as not run.
 """
 
-# ruff: noqa: RUF001  (the sign of multiplication is meant)
+# ruff: noqa: RUF001  (a multiplication sign is meant)
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from typing import Any
 from benchmarks.case import missing_module
 from benchmarks.environment import environment, quiet_environ
 from benchmarks.parity.result import Report
-from benchmarks.report import environment_text, table
+from benchmarks.report import environment_text, save, table
 from benchmarks.runner import RunError, run_process
 
 FRAMEWORKS = {
@@ -31,15 +30,15 @@ FRAMEWORKS = {
     "torch": "benchmarks.parity.to_torch",
     "jax": "benchmarks.parity.to_jax",
 }
-"""Framework -> the module that is run."""
+"""Framework -> the module to run."""
 
 RESULTS = Path(__file__).parent / "results"
 ENVIRON = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-"""JAX takes most of a GPU's memory otherwise."""
+"""Keeps JAX from taking most of a GPU's memory at once."""
 
 
 def run(folder: Path, frameworks: list[str], nbytes: int, rounds: int) -> tuple[list[Report], dict[str, str]]:
-    """Run each framework in a process of its own; return their reports, and what was not run, and why."""
+    """Run each framework in its own process; return the reports, and why the others were not run."""
     reports, gaps = [], {}
     for name in frameworks:
         gaps[name] = missing_module(name) or ""
@@ -57,7 +56,7 @@ def run(folder: Path, frameworks: list[str], nbytes: int, rounds: int) -> tuple[
 
 
 def device_of(reports: list[Report]) -> str:
-    """Return the kind of device that all used: "GPU", "CPU", or both."""
+    """Return the kinds of device that were used: "GPU", "CPU", or both."""
     kinds = {"CPU" if "cpu" in report.device.lower() else "GPU" for report in reports}
     return " and ".join(sorted(kinds)) or "none"
 
@@ -75,14 +74,14 @@ def markdown(facts: Mapping[str, Any], reports: list[Report], gaps: Mapping[str,
         sections += ["## Different", "\n".join(different)]
     sections += [
         "## Time",
-        "Medians, warm: the files are in the page cache, the framework is imported, a first round is not "
-        "counted. *of the limit*: bytes a second, beside the fastest copy to the device of what is in memory "
-        "already.",
+        "Medians, warm: the files are in the page cache, the framework is imported, and the first round is "
+        "not counted. *of the limit*: bytes per second, relative to the fastest copy to the device of data "
+        "already in memory.",
         _times(reports),
     ]
     refused = _refused(reports)
     if refused:
-        sections += ["## What the frameworks refuse on this device", refused]
+        sections += ["## Refused by the frameworks on this device", refused]
     if gaps:
         sections += ["## Not run", "\n".join(f"- {name}: {why}" for name, why in gaps.items())]
     return "\n\n".join(sections) + "\n"
@@ -95,16 +94,8 @@ def _verdicts(reports: list[Report]) -> str:
         for how in hows:
             checks = [check for check in report.checks if check.how == how]
             equal = sum(check.equal for check in checks)
-            rows.append(
-                [
-                    f"{report.framework} {report.version}",
-                    report.device,
-                    ", ".join(report.placed),
-                    how,
-                    str(len(checks)),
-                    str(equal),
-                ]
-            )
+            framework, placed = f"{report.framework} {report.version}", ", ".join(report.placed)
+            rows.append([framework, report.device, placed, how, str(len(checks)), str(equal)])
     head = ["framework", "device", "placed on", "how", "arrays read back", "bit-identical to ckptfmt's"]
     return table(head, ["---", "---", "---", "---", "--:", "--:"], rows) if rows else "Nothing was run."
 
@@ -138,9 +129,9 @@ def _refused(reports: list[Report]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.restore_parity", description=__doc__)
-    parser.add_argument("--mebibytes", type=int, default=1024, help="MiB of weights that are timed (1024)")
+    parser.add_argument("--mebibytes", type=int, default=1024, help="MiB of weights to time (1024)")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (5)")
-    parser.add_argument("--frameworks", default=",".join(FRAMEWORKS), help="which (all)")
+    parser.add_argument("--frameworks", default=",".join(FRAMEWORKS), help="the frameworks to run (all)")
     parser.add_argument(
         "--save", action="store_true", help="write results/restore-parity-DEVICE.json and .md"
     )
@@ -157,10 +148,8 @@ def main() -> int:
     saved = RESULTS / f"restore-parity-{device_of(reports).lower().replace(' ', '-')}"
     for target in [options.output, saved if options.save else None]:
         if target is not None:
-            target.parent.mkdir(parents=True, exist_ok=True)
             document = {"environment": facts, "reports": [asdict(each) for each in reports], "not_run": gaps}
-            target.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-            target.with_suffix(".md").write_text(text, encoding="utf-8")
+            save(target, document, text)
     wrong = [check for report in reports for check in report.checks if not check.equal]
     failed = [why for why in gaps.values() if why.startswith("failed")]
     return 1 if wrong or failed else 0

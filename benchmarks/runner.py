@@ -1,24 +1,27 @@
 """Runs cases: every library in turn, round after round, each time in a new process.
 
-This process stays small (it imports none of the libraries): on Linux a program's peak of resident memory is
-counted from that of the process that started it.
+This process imports none of the libraries and so stays small: on Linux the peak resident memory of a program
+is never less than that of the process that started it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.case import Case, Command, Job, missing
 from benchmarks.environment import quiet_environ
+from benchmarks.layout import SHIPPED, about
 from benchmarks.measure import ROOT, files_of
 from benchmarks.memory import drop_pages, load_pages
 
@@ -26,28 +29,28 @@ MODES = ("warm", "cold", "memory")
 
 
 class RunError(Exception):
-    """A measurement that failed; says why."""
+    """A measurement failed; the message says why."""
 
 
 @dataclass
 class Outcome:
-    """What was measured of one library in one case: mode -> the reports of its processes."""
+    """Measurements of one library in one case: mode -> the reports of its processes."""
 
     reports: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def seconds(self, mode: str) -> list[float]:
-        """Return the times of all runs."""
+        """Return the times of all runs in a mode."""
         return [each for report in self.reports.get(mode, []) for each in report["seconds"]]
 
     def figure(self, mode: str, name: str) -> int | None:
-        """Return the largest of a figure of all reports, None where none has it."""
+        """Return the largest value of a figure among all reports, or None if no report has it."""
         found = [report[name] for report in self.reports.get(mode, []) if report.get(name) is not None]
         return max(found, default=None)
 
 
 @dataclass
 class CaseResult:
-    """What was measured in a case, and what was not, and why."""
+    """What was measured in a case, and why the rest was not."""
 
     libraries: dict[str, Outcome] = field(default_factory=dict)
     not_run: dict[str, str] = field(default_factory=dict)
@@ -61,19 +64,19 @@ class Plan:
     """How to run cases."""
 
     registry: str
-    """Module with the table of cases."""
+    """The module with the table of cases."""
     inputs: Path
     rounds: int
-    """How often each library has its turn."""
+    """How many turns each library has."""
     runs: int
     """Timed runs of each warm turn."""
     modes: Collection[str] = MODES
     timeout: float = 1800
-    """Seconds for one process."""
+    """Seconds allowed for one process."""
 
 
 def run_case(plan: Plan, name: str, case: Case) -> CaseResult:
-    """Run one case; each round gives every library its turn, so that drift hits all.
+    """Run one case. Each round gives every library its turn, so that drift of the machine affects all alike.
 
     Slow jobs have a turn in the first round only.
     """
@@ -137,10 +140,26 @@ def _measure(plan: Plan, name: str, case: Case, library: str, mode: str) -> dict
     return report
 
 
+def prepare(inputs: Path, names: tuple[str, ...], size: str) -> dict[str, int]:
+    """Write inputs, in a process of their own; return the bytes of each. Raises RunError."""
+    wanted = [name for name in names if name != SHIPPED]
+    if wanted:
+        command = [sys.executable, "-m", "benchmarks.inputs", str(inputs), size, *wanted]
+        run_process(command, timeout=3600)
+    return {name: about(inputs, name)["nbytes"] for name in wanted}
+
+
+def remove_inputs(inputs: Path, case: Case, later: Iterable[Case]) -> None:
+    """Remove the inputs of a case that no later case needs, so that the disk never holds all of them."""
+    needed = {name for other in later for name in other.inputs}
+    for name in set(case.inputs) - needed - {SHIPPED}:
+        shutil.rmtree(inputs / name, ignore_errors=True)
+
+
 def run_process(
     command: list[str], timeout: float, environ: Mapping[str, str] | None = None
 ) -> tuple[float, int | None, str]:
-    """Run a program to its end; return its seconds, its peak of resident memory, and its output."""
+    """Run a program to its end; return its seconds, its peak resident memory, and its output."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -159,7 +178,10 @@ def run_process(
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float) -> tuple[int | None, bool]:
-    """Wait for a process; return its peak of resident memory, and whether it had to be stopped."""
+    """Wait for a process; return its peak resident memory, and whether it had to be stopped.
+
+    ``wait4`` is the only call that returns the peak, and it takes no timeout: a timer kills the process.
+    """
     if not hasattr(os, "wait4"):
         try:
             process.wait(timeout)
@@ -168,15 +190,13 @@ def _wait(process: subprocess.Popen[bytes], timeout: float) -> tuple[int | None,
             process.wait()
             return None, True
         return None, False
-    from threading import Timer
-
     stopped = []
 
     def stop() -> None:
         stopped.append(True)
         process.kill()
 
-    timer = Timer(timeout, stop)
+    timer = threading.Timer(timeout, stop)
     timer.start()
     try:
         _, status, usage = os.wait4(process.pid, 0)

@@ -1,13 +1,11 @@
 """``python -m benchmarks.scaling``: how times grow with shards, tensors, bytes and threads.
 
-A table of each curve, and a plot of all where matplotlib is installed.
+Prints a table for each axis, and plots all curves if matplotlib is installed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import statistics
 import sys
 import tempfile
@@ -16,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from benchmarks.__main__ import SIZES, prepare
 from benchmarks.case import Case, Job, missing_module
 from benchmarks.cases.index import (
     ckptfmt_list,
@@ -34,9 +31,10 @@ from benchmarks.cases.large import (
     tensorflow_read,
 )
 from benchmarks.environment import environment
+from benchmarks.layout import SIZES
 from benchmarks.plot import plot
-from benchmarks.report import environment_text, mib_text, ms_text, table
-from benchmarks.runner import CaseResult, Plan, run_case
+from benchmarks.report import environment_text, mib_text, ms_text, save, table
+from benchmarks.runner import CaseResult, Plan, prepare, remove_inputs, run_case
 
 SHARDS = (1, 2, 4, 8, 16)
 TENSORS = (1_000, 10_000, 100_000, 1_000_000)
@@ -44,15 +42,15 @@ BYTES = tuple(1 << power for power in (20, 23, 26, 29, 30, 31, 32, 33))
 THREADS = tuple(sorted({*(n for n in (1, 2, 4, 8, 16, 32, 64) if n < processors()), processors()}))
 
 LIMITS = {"tiny": (1_000, 1 << 20), "small": (100_000, 1 << 28), "full": (1_000_000, 1 << 33)}
-"""Size -> the most tensors and bytes."""
+"""Size -> the largest number of tensors and of bytes."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One place on the x axis of curves: what is timed there is a case."""
+    """One point of a curve; what is timed there is a case."""
 
     axis: str
-    """What grows: "shards", "tensors", "bytes" or "threads"."""
+    """The quantity that grows: "shards", "tensors", "bytes" or "threads"."""
     x: int
     operation: str
     case: Case
@@ -80,7 +78,7 @@ def _points() -> list[Point]:
                 "tensors",
                 n,
                 "read all",
-                # TensorFlow takes minutes for more.
+                # With more tensors TensorFlow takes minutes.
                 _beside(name, ckptfmt_read(name), tensorflow_read(name) if n <= 100_000 else None),
             ),
         ]
@@ -104,7 +102,7 @@ def _beside(name: str, ours: Any, tensorflow: Any = None) -> Case:  # noqa: ANN4
 
 
 def _limited(name: str, ours: Any, threads: int) -> Case:  # noqa: ANN401
-    """With the plain checksum of the mapped file as the limit."""
+    """A case whose peer is its limit: the plain checksum of the mapped file."""
     return Case(
         (name,), {"ckptfmt": Job(ours), "crc32c: mapped file": Job(crc_of_mapped_file(threads, name))}
     )
@@ -112,22 +110,22 @@ def _limited(name: str, ours: Any, threads: int) -> Case:  # noqa: ANN401
 
 POINTS = _points()
 CASES = {f"{point.axis} {point.x}: {point.operation}": point.case for point in POINTS}
-"""What the measuring processes look up."""
+"""The table in which the measuring processes look up their case."""
 
 Curves: TypeAlias = "dict[str, dict[tuple[str, str], dict[int, dict[str, Any]]]]"
-"""Axis -> operation and library -> x -> what was measured there."""
+"""Axis -> operation and library -> x -> the measurements there."""
 
 
 def chosen(axes: Iterable[str], most: Mapping[str, int]) -> list[Point]:
-    """Return the points on some axes, each up to its most."""
+    """Return the points on some axes, each axis up to its maximum."""
     return [point for point in POINTS if point.axis in axes and point.x <= most[point.axis]]
 
 
 def measure(plan: Plan, points: list[Point], size: str, *, keep: bool) -> tuple[Curves, dict[str, str]]:
-    """Measure points; return the curves, and what was not run, and why."""
+    """Measure points; return the curves, and why the rest was not run."""
     curves: Curves = {}
     gaps: dict[str, str] = {}
-    for number, point in enumerate(points):
+    for number, point in enumerate(points, 1):
         name = f"{point.axis} {point.x}: {point.operation}"
         print(f"  {name}", file=sys.stderr, flush=True)
         nbytes = prepare(plan.inputs, point.case.inputs, size)
@@ -143,9 +141,8 @@ def measure(plan: Plan, points: list[Point], size: str, *, keep: bool) -> tuple[
                 "peak_rss": outcome.figure("memory", "peak_rss"),
             }
         gaps |= _gaps(name, result)
-        needed = {each for later in points[number + 1 :] for each in later.case.inputs}
-        for each in set(point.case.inputs) - needed if not keep else ():
-            shutil.rmtree(plan.inputs / each, ignore_errors=True)
+        if not keep:
+            remove_inputs(plan.inputs, point.case, [later.case for later in points[number:]])
     return curves, gaps
 
 
@@ -153,7 +150,7 @@ def _gaps(name: str, result: CaseResult) -> dict[str, str]:
     return {f"{name}, {library}": why for library, why in (result.not_run | result.failed).items()}
 
 
-# --- what is shown ----------------------------------------------------------------------------------------
+# --- the report -------------------------------------------------------------------------------------------
 
 
 def markdown(facts: Mapping[str, Any], curves: Curves, gaps: Mapping[str, str], picture: str) -> str:
@@ -161,8 +158,8 @@ def markdown(facts: Mapping[str, Any], curves: Curves, gaps: Mapping[str, str], 
     sections = ["# Scaling", environment_text(facts)]
     sections.append(f"![The curves]({picture})" if picture.endswith(".svg") else f"No plot: {picture}.")
     sections.append(
-        "Medians in milliseconds, warm; *growth* is the memory that no file backs, of a process that does it "
-        "once."
+        "Medians in milliseconds, warm. *growth* is how much memory that no file backs grows in a process "
+        "that does the job once."
     )
     for axis, lines in curves.items():
         xs = sorted({x for line in lines.values() for x in line})
@@ -184,7 +181,7 @@ def _growth(line: Mapping[int, Mapping[str, Any]]) -> str:
 
 
 def x_text(axis: str, x: int) -> str:
-    """Return a place on an axis as people write it."""
+    """Return a value on an axis as the tables and the plot show it."""
     if axis != "bytes":
         return f"{x:,}"
     return f"{x >> 30} GiB" if x >= 1 << 30 else f"{x >> 20} MiB"
@@ -193,15 +190,15 @@ def x_text(axis: str, x: int) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("--size", choices=SIZES, default="full", help="how far the curves go (full)")
-    parser.add_argument("--axes", default="shards,tensors,bytes,threads", help="which (all)")
-    parser.add_argument("--max-tensors", type=int, help="most tensors (of the size: 1,000,000 for full)")
-    parser.add_argument("--max-mebibytes", type=int, help="most MiB (of the size: 8192 for full)")
+    parser.add_argument("--axes", default="shards,tensors,bytes,threads", help="the axes to measure (all)")
+    parser.add_argument("--max-tensors", type=int, help="most tensors (1,000,000 at full size)")
+    parser.add_argument("--max-mebibytes", type=int, help="most MiB (8192 at full size)")
     parser.add_argument("--max-shards", type=int, default=SHARDS[-1], help="most shards (16)")
-    parser.add_argument("--max-threads", type=int, default=THREADS[-1], help="most threads (processors)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each library has its turn (3)")
+    parser.add_argument("--max-threads", type=int, default=THREADS[-1], help="most threads (all)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each library (3)")
     parser.add_argument("--runs", type=int, default=3, help="timed runs in each turn (3)")
-    parser.add_argument("--inputs", type=Path, help="folder to keep the inputs in, for the next time")
-    parser.add_argument("--output", type=Path, help="write OUTPUT.json, OUTPUT.md and OUTPUT.svg too")
+    parser.add_argument("--inputs", type=Path, help="folder in which to keep the inputs for the next time")
+    parser.add_argument("--output", type=Path, help="write OUTPUT.json, OUTPUT.md and OUTPUT.svg as well")
     options = parser.parse_args()
     tensors, nbytes = LIMITS[options.size]
     most = {
@@ -212,7 +209,7 @@ def main() -> int:
     }
     points = chosen(options.axes.split(","), most)
     if not points:
-        parser.error("no points within these limits")
+        parser.error("no point lies within these limits")
     with tempfile.TemporaryDirectory() as temporary:
         inputs = (options.inputs or Path(temporary)).resolve()
         plan = Plan("benchmarks.scaling", inputs, options.rounds, options.runs, ("warm", "memory"))
@@ -237,9 +234,7 @@ def main() -> int:
             ]
             for axis, lines in curves.items()
         }
-        content = json.dumps({"environment": facts, "curves": listed, "not_run": gaps}, indent=1)
-        options.output.with_suffix(".json").write_text(content + "\n", encoding="utf-8")
-        options.output.with_suffix(".md").write_text(text, encoding="utf-8")
+        save(options.output, {"environment": facts, "curves": listed, "not_run": gaps}, text)
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Train a small network on drawn digits and keep the checkpoints in examples/digits.
+"""Train a small network on drawn digits and keep its checkpoints in examples/digits.
 
-Run as ``python examples/train_digits.py`` where TensorFlow is installed. The data is made here: glyphs of a
-5x7 bitmap font, at random places of an 8x8 image, with random brightness and noise.
+Run as ``python examples/train_digits.py`` with TensorFlow installed. The data is made here: glyphs of a 5x7
+bitmap font at random positions in an 8x8 image, with random brightness and noise.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 DIRECTORY = Path(__file__).parent / "digits"
 
-# One hexadecimal number a row, five bits each, from the top.
+# The rows of each digit from the top, as hexadecimal numbers of five bits.
 FONT = [
     "0e 11 13 15 19 11 0e",
     "04 0c 04 04 04 04 0e",
@@ -31,13 +31,13 @@ FONT = [
 
 
 def glyph(digit: int) -> np.ndarray:
-    """The digit as 7 rows of 5 zeros and ones."""
+    """Return a digit as 7 rows of 5 zeros and ones."""
     rows = [int(row, 16) for row in FONT[digit].split()]
     return np.array([[row >> bit & 1 for bit in (4, 3, 2, 1, 0)] for row in rows], np.float32)
 
 
 def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """So many images of 8x8 and their digits."""
+    """Return ``count`` images of 8x8 and their digits."""
     random = np.random.default_rng(seed)
     digits = random.integers(10, size=count)
     images = random.normal(0.0, 0.25, (count, 8, 8, 1)).astype(np.float32)
@@ -48,7 +48,7 @@ def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    """Train for ten epochs, saving after each, and keep the last two."""
+    """Train for ten epochs, save after each, and keep the last two checkpoints."""
     keras.utils.set_random_seed(0)
     tf.config.experimental.enable_op_determinism()
     images, digits = draw(6000, seed=1)

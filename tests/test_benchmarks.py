@@ -1,6 +1,6 @@
-"""The benchmarks run; what they measure is for people to judge, on a machine that is theirs.
+"""The benchmarks run. The numbers are for people to judge, on their own machines.
 
-Every job of every case is done once, on inputs of a few hundred kilobytes, so that none rots.
+Every job of every case runs once, on inputs of a few hundred kilobytes, so that none of them rots.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,8 +45,9 @@ pytestmark = [
 
 
 def needs(request: pytest.FixtureRequest, module: str) -> None:
+    """Skip the test if a module is not installed."""
     if module == "tensorflow":
-        request.getfixturevalue("tensorflow")  # imported as the other tests do; skips without it
+        request.getfixturevalue("tensorflow")  # imports it as the other tests do, or skips
     missing = missing_module(module)
     if missing is not None:
         pytest.skip(missing)
@@ -53,7 +55,7 @@ def needs(request: pytest.FixtureRequest, module: str) -> None:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[pytest.FixtureRequest, str], Path]:
-    """Writes an input at the tiny size where it is not there yet; returns the folder of inputs."""
+    """Return a function that writes an input at the tiny size, once, and returns the folder of inputs."""
     folder = tmp_path_factory.mktemp("inputs")
 
     def prepare(request: pytest.FixtureRequest, name: str) -> Path:
@@ -88,7 +90,7 @@ def test_every_job_of_every_case_runs(
         assert job.run(job.ready(inputs)) is not None
 
 
-def test_every_case_begins_with_ckptfmt_and_its_targets_name_peers() -> None:
+def test_every_case_starts_with_ckptfmt_and_its_targets_name_peers() -> None:
     for name, case in CASES.items():
         assert next(iter(case.jobs)) == "ckptfmt", name
         assert set(case.inputs) <= {*INPUTS, SHIPPED}, name
@@ -99,7 +101,7 @@ def test_every_case_begins_with_ckptfmt_and_its_targets_name_peers() -> None:
             assert not isinstance(job, Job) or job.input is None or job.input in case.inputs, name
 
 
-def test_targets_are_bounds_from_below_of_speed_and_from_above_of_memory() -> None:
+def test_targets_are_lower_bounds_of_speed_and_upper_bounds_of_memory() -> None:
     assert is_reached(Target("times", 9, "tensorflow"), 9.1)
     assert not is_reached(Target("times", 9, "tensorflow"), 8.9)
     assert is_reached(Target("private", 64 << 20), 1 << 20)
@@ -108,17 +110,18 @@ def test_targets_are_bounds_from_below_of_speed_and_from_above_of_memory() -> No
     assert is_reached(Target("speed", 1e9), 2e9)
 
 
-def test_a_speed_is_stated_in_bytes_a_second() -> None:
+def test_a_speed_is_stated_in_bytes_per_second() -> None:
     case = Case(("records",), {"ckptfmt": Job(len)}, (Target("speed", 1e9),))
     result = CaseResult(
         {"ckptfmt": Outcome({"warm": [{"seconds": [0.5, 2.0, 1.0]}]})}, nbytes={"records": 3 << 30}
     )
     assert measured(case.targets[0], case, result) == 3 << 30
-    assert "| bytes a second | wanted ≥ 1 GB/s | 3.22 GB/s | yes |" in markdown({}, {"name": (case, result)})
+    page = markdown({}, {"name": (case, result)})
+    assert "| bytes per second | wanted ≥ 1 GB/s | 3.22 GB/s | yes |" in page
     assert measured(case.targets[0], case, CaseResult({"ckptfmt": Outcome()})) is None
 
 
-def test_slow_jobs_are_run_once_in_each_mode(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_slow_jobs_run_once_in_each_mode(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runs: list[object] = []
     assert len(warm(Job(runs.append), tmp_path, 3)["seconds"]) == 3
     assert len(runs) == 4
@@ -145,7 +148,7 @@ SCALARS = CASES["events: 20,000 scalars into columns"]
     "library",
     [library for library in SCALARS.jobs if "events only" not in library and "tbparse" not in library],
 )
-def test_other_readers_of_event_files_are_timed_at_the_same_work(
+def test_other_readers_of_event_files_do_the_same_work(
     library: str,
     request: pytest.FixtureRequest,
     prepared: Callable[[pytest.FixtureRequest, str], Path],
@@ -183,8 +186,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environ)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell what is in its page cache")
-def test_files_are_in_the_page_cache_once_loaded(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports what is in its page cache")
+def test_loaded_files_are_in_the_page_cache(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(3_000_001))
     drop_pages([path])
@@ -192,7 +195,7 @@ def test_files_are_in_the_page_cache_once_loaded(tmp_path: Path) -> None:
     assert cached_share([path]) == 1
 
 
-def test_a_run_has_medians_ratios_targets_and_what_was_not_run(tmp_path: Path) -> None:
+def test_a_run_reports_medians_memory_and_targets(tmp_path: Path) -> None:
     output = tmp_path / "run"
     arguments = ["--size", "tiny", "--rounds", "1", "--runs", "1", "--output", str(output)]
     done = run("benchmarks", *arguments, "--case", "large: read all, verified, into warm buffers")
@@ -214,7 +217,7 @@ def test_a_run_has_medians_ratios_targets_and_what_was_not_run(tmp_path: Path) -
     assert "python: readinto" in page
 
 
-def test_scaling_curves_are_shown_and_plotted(tmp_path: Path) -> None:
+def test_scaling_curves_are_tabulated_and_plotted(tmp_path: Path) -> None:
     output = tmp_path / "curves"
     arguments = ["--size", "tiny", "--axes", "threads", "--max-threads", "1", "--rounds", "1", "--runs", "1"]
     done = run("benchmarks.scaling", *arguments, "--output", str(output))
@@ -232,7 +235,7 @@ def test_scaling_curves_are_shown_and_plotted(tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorflow
-def test_what_a_session_restores_is_what_is_read(tensorflow: ModuleType, tmp_path: Path) -> None:
+def test_a_session_restores_the_arrays_that_are_read(tensorflow: ModuleType, tmp_path: Path) -> None:
     output = tmp_path / "parity"
     arguments = ["--frameworks", "tensorflow", "--mebibytes", "1", "--rounds", "1", "--output", str(output)]
     done = run("benchmarks.restore_parity", *arguments)
@@ -246,7 +249,7 @@ def test_what_a_session_restores_is_what_is_read(tensorflow: ModuleType, tmp_pat
 
 
 @pytest.mark.parametrize("framework", ["torch", "jax"])
-def test_what_frameworks_are_handed_is_what_is_read(framework: str, tmp_path: Path) -> None:
+def test_frameworks_receive_the_arrays_that_are_read(framework: str, tmp_path: Path) -> None:
     output = tmp_path / "parity"
     arguments = ["--frameworks", framework, "--mebibytes", "1", "--rounds", "1", "--output", str(output)]
     done = run("benchmarks.restore_parity", *arguments)
@@ -259,7 +262,7 @@ def test_what_frameworks_are_handed_is_what_is_read(framework: str, tmp_path: Pa
         assert f"- {framework}: {framework} is not installed" in done.stdout
 
 
-def test_arrays_are_the_same_only_bit_for_bit() -> None:
+def test_arrays_are_the_same_only_if_every_bit_is() -> None:
     ours = np.array([1.0, np.nan, -0.0], np.float32)
     assert same(ours.copy(), ours)
     assert not same(np.array([1.0, np.nan, 0.0], np.float32), ours)
@@ -272,7 +275,7 @@ def test_arrays_are_the_same_only_bit_for_bit() -> None:
     assert not same(np.array([b"a", b"a"], object), strings)
 
 
-def test_a_difference_is_shown() -> None:
+def test_a_difference_is_listed() -> None:
     report = Report("tensorflow", "2", "/GPU:0", [Check("float32, resource", False, 4, "Saver.restore")])
     assert "tensorflow: float32, resource (Saver.restore)" in parity_page({}, [report], {})
     assert Report.from_json(report.to_json()) == report
@@ -280,5 +283,6 @@ def test_a_difference_is_shown() -> None:
 
 def test_sizes_grow() -> None:
     tiny, small, full = SIZES.values()
-    for field in vars(tiny) if hasattr(tiny, "__dict__") else tiny.__dataclass_fields__:
-        assert getattr(tiny, field) < getattr(small, field) <= getattr(full, field), field
+    for field in fields(tiny):
+        of_tiny, of_small, of_full = (getattr(size, field.name) for size in (tiny, small, full))
+        assert of_tiny < of_small <= of_full, field.name

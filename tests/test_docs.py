@@ -1,4 +1,4 @@
-"""README and docs: every example runs, as it stands there."""
+"""Every example in README and docs runs as written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGES = [
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The fenced code blocks of a language."""
+    """Return the fenced code blocks in a language."""
     return re.findall(
         rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
@@ -34,7 +34,7 @@ def run(command: list[str], folder: Path = ROOT) -> subprocess.CompletedProcess[
 
 
 def folder_for(page: Path, folder: Path) -> Path:
-    """Where a page's code runs: here, or beside the checkpoint it names and the plan it shows."""
+    """Return where a page's code runs: here, or next to the checkpoint it names and the plan it shows."""
     named = re.search("<!-- runs beside: ([a-z_]+) -->", page.read_text(encoding="utf-8"))
     if named is None:
         return ROOT
@@ -47,7 +47,7 @@ def folder_for(page: Path, folder: Path) -> Path:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_python_examples_run(page: Path, tmp_path: Path) -> None:
-    # One process for a page: later blocks may use what earlier ones made.
+    # One process for each page: later blocks may use what earlier ones define.
     code = "\n".join(blocks(page, "python"))
     done = run([sys.executable, "-W", "error", "-c", code], folder_for(page, tmp_path))
     assert done.returncode == 0, done.stderr
@@ -65,19 +65,19 @@ def test_shell_examples_run(page: Path) -> None:
             assert done.stdout
 
 
-def test_readme_has_two_commands_and_the_first_lists_a_model_that_is_here() -> None:
+def test_readme_has_two_commands_and_the_first_lists_a_shipped_model() -> None:
     commands = [line[2:] for block in blocks(ROOT / "README.md", "console") for line in block.splitlines()]
     assert len(commands) == 2
     install, listing = commands[0].split(" && ")
     assert install.startswith("pip install '.")
-    assert commands[1].endswith("pytest")  # to run it here would run this test again
+    assert commands[1].endswith("pytest")  # running it here would run this test again
     pytest.importorskip("click", reason="the command line is an extra")
     done = run([sys.executable, "-m", *shlex.split(listing)])
     assert done.returncode == 0
     assert "_trainable_variables" in done.stdout
 
 
-def test_links_within_the_project_lead_somewhere() -> None:
+def test_links_within_the_project_lead_to_files() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             if "://" not in target:

@@ -1,7 +1,7 @@
-"""All cases, by name, in the order in which they are run and shown.
+"""All cases by name, in the order in which they run and are shown.
 
-A case is an entry in the table of one of these modules; ``benchmarks/README.md`` shows how to add one. What a
-job imports, it imports itself, so that a process holds only what it measures.
+A case is an entry in the table of one of these modules; ``benchmarks/README.md`` shows how to add one. Jobs
+import their libraries inside their functions, so that a process holds only the library it measures.
 """
 
 from __future__ import annotations

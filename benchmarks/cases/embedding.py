@@ -1,4 +1,4 @@
-"""Parts of tensors: 10 rows of an embedding, which has 4 GiB at full size; and of a partitioned one."""
+"""Parts of tensors: 10 rows of an embedding, of 4 GiB at full size, and of a partitioned variable."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ ROWS = 10
 
 
 def ckptfmt_rows(name: str) -> Callable[[Path], object]:
-    """Ten rows from the middle, in one piece."""
+    """Read ten adjacent rows from the middle."""
 
     def run(inputs: Path) -> object:
         import ckptfmt
 
         reader = ckptfmt.open(inputs / name / "model").slice("embedding")
         start = len(reader) // 2
-        return reader[start : start + ROWS] + 0  # so that they have been read, not only mapped
+        return reader[start : start + ROWS] + 0  # read the rows, not only map them
 
     return run
 
 
 def ckptfmt_scattered(inputs: Path) -> object:
-    """Ten rows that lie apart."""
+    """Read ten rows that are far apart."""
     import ckptfmt
 
     reader = ckptfmt.open(inputs / "embedding" / "model").slice("embedding")
@@ -33,7 +33,7 @@ def ckptfmt_scattered(inputs: Path) -> object:
 
 
 def ckptfmt_whole(name: str) -> Callable[[Path], object]:
-    """All of it, verified, then the ten rows."""
+    """Read and verify the whole tensor, then take the ten rows."""
 
     def run(inputs: Path) -> object:
         import ckptfmt
@@ -57,7 +57,7 @@ def tensorflow_whole(name: str) -> Callable[[Path], object]:
 
 
 def tensorflow_restore_rows(inputs: Path) -> object:
-    """RestoreV2 of ten rows, which TensorFlow can do with a slice specification."""
+    """Restore ten rows with RestoreV2, which takes a slice specification."""
     import tensorflow as tf
 
     rows = _rows(inputs)

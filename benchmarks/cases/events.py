@@ -1,4 +1,4 @@
-"""Event files and TFRecords: scalars into columns, runs listed and exported, large records verified."""
+"""Event files and TFRecords: scalars as columns, runs listed and exported, large records verified."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Columns: TypeAlias = "dict[str, tuple[Any, Any, Any]]"
 """Tag -> steps, wall times and values."""
 
 _EVERYTHING = {"scalars": 0, "tensors": 0}
-"""How EventAccumulator is told to keep all of them."""
+"""Tells EventAccumulator to keep all of them."""
 
 _FLOAT = struct.Struct("<f")
 
@@ -68,7 +68,7 @@ def ckptfmt_record_bytes(inputs: Path) -> object:
 
 
 def gathered(events: Iterable[Any]) -> Columns:
-    """The scalars of events in lists; the values taken from the four bytes where TensorFlow 2 writes them."""
+    """The scalars of events as lists; values are unpacked from the four bytes that TensorFlow 2 writes."""
     found: defaultdict[str, tuple[list[int], list[float], list[float]]] = defaultdict(lambda: ([], [], []))
     unpack = _FLOAT.unpack
     for event in events:
@@ -90,7 +90,7 @@ def tensorflow_columns(name: str) -> Callable[[Path], Columns]:
 
 
 def tensorflow_make_ndarray(name: str) -> Callable[[Path], Columns]:
-    """The same, the values taken as TensorFlow's guides do it."""
+    """The scalars as lists; values are taken the way TensorFlow's guides show."""
 
     def run(inputs: Path) -> Columns:
         import tensorflow as tf
@@ -108,7 +108,7 @@ def tensorflow_make_ndarray(name: str) -> Callable[[Path], Columns]:
 
 
 def tensorflow_events(name: str) -> Callable[[Path], object]:
-    """The events, nothing taken from them."""
+    """Count the events, and take nothing from them."""
 
     def run(inputs: Path) -> object:
         import tensorflow as tf
@@ -150,18 +150,18 @@ def tensorflow_record_dataset(inputs: Path) -> object:
 
 
 def tensorboard_ready(inputs: Path) -> Path:
-    """Import what TensorBoard's readers import when they are used."""
+    """Import what TensorBoard's readers import on first use."""
     from tensorboard.backend.event_processing import event_accumulator, plugin_event_multiplexer
     from tensorboard.compat import tf
 
     assert event_accumulator, plugin_event_multiplexer
-    assert tf.__version__  # the first use of it imports TensorFlow, or what stands for it
+    assert tf.__version__  # its first use imports TensorFlow, or the stub that replaces it
     return inputs
 
 
 @contextlib.contextmanager
 def without_tensorflow() -> Iterator[None]:
-    """Have TensorBoard read as it does where TensorFlow is not installed: all in Python."""
+    """Make TensorBoard read as if TensorFlow were not installed: in pure Python."""
     from tensorboard.backend.event_processing import directory_watcher, event_file_loader, io_wrapper
     from tensorboard.compat import tensorflow_stub
 
@@ -182,7 +182,7 @@ def tensorboard_loader(name: str) -> Callable[[Path], Columns]:
 
 
 def tensorboard_accumulator(name: str, *, pure: bool) -> Callable[[Path], Columns]:
-    """All that is in a file, ``pure`` as without TensorFlow."""
+    """Load everything in a file; ``pure`` as if TensorFlow were not installed."""
 
     def run(inputs: Path) -> Columns:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -204,7 +204,7 @@ def tensorboard_accumulator(name: str, *, pure: bool) -> Callable[[Path], Column
 
 
 def tensorboard_tags(inputs: Path) -> object:
-    """As the TensorBoard of a browser does it, without its data server."""
+    """Load runs as the TensorBoard web server does without its data server."""
     from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 
     multiplexer = EventMultiplexer().AddRunsFromDirectory(str(inputs / "runs" / LOGS))
@@ -217,7 +217,7 @@ def tbparse_frame(name: str) -> Callable[[Path], object]:
         from tbparse import SummaryReader
 
         path = inputs / name / EVENTS
-        # What TensorFlow 2 writes are tensors to it.
+        # It calls the scalars of TensorFlow 2 tensors.
         return SummaryReader(str(path), extra_columns={"wall_time"}, event_types={"tensors"}).tensors
 
     return run
@@ -243,7 +243,7 @@ def tbparse_csv(given: tuple[Path, Path]) -> object:
 
 
 def file_and_target(inputs: Path) -> tuple[Path, Path]:
-    """An event file, and the file to write its scalars to, which is not there yet."""
+    """An event file, and the file to write its scalars to, which does not exist yet."""
     target = Path(scratch_folder().name) / "scalars.csv"
     target.unlink(missing_ok=True)
     return inputs / "scalars" / EVENTS, target
@@ -274,8 +274,8 @@ CASES: dict[str, Case] = {
             "tbparse: SummaryReader": Job(tbparse_frame("scalars"), tensorboard_ready),
         },
         (Target("times", 50, LOADER), Target("times", 2, ITERATOR)),
-        note="10 tags. EventFileLoader without TensorFlow is TensorBoard's reader in pure Python. Steps, "
-        "wall times and values come as arrays from ckptfmt, a data frame from tbparse, lists from others.",
+        note="10 tags. EventFileLoader without TensorFlow is TensorBoard's reader in pure Python. ckptfmt "
+        "returns steps, wall times and values as arrays, tbparse as a data frame, the others as lists.",
     ),
     "events: 1,000,000 scalars into columns": Case(
         ("million_scalars",),
@@ -295,7 +295,7 @@ CASES: dict[str, Case] = {
             Target("growth", 4, says="of the columns, 20 bytes a scalar"),
         ),
         cold=False,
-        note="10 tags. TensorBoard's readers and tbparse are run once each, their first run counted.",
+        note="10 tags. TensorBoard's readers and tbparse run once each, and their first run counts.",
     ),
     "events: many tags": Case(
         ("tags",),
@@ -305,7 +305,7 @@ CASES: dict[str, Case] = {
             LOADER: Job(tensorboard_loader("tags"), tensorboard_ready, is_slow=True),
         },
         cold=False,
-        note="20 scalars each of 10,000 tags, into columns. EventFileLoader is run once.",
+        note="20 scalars for each of 10,000 tags, as columns. EventFileLoader runs once.",
     ),
     "events: open a directory of runs and list tags": Case(
         ("runs",),
@@ -315,7 +315,7 @@ CASES: dict[str, Case] = {
             "tensorboard: EventMultiplexer": Job(tensorboard_tags, tensorboard_ready),
             "tbparse: SummaryReader": Job(tbparse_tags, tensorboard_ready),
         },
-        note="200 runs of 500 scalars. All of them read and verify everything.",
+        note="200 runs of 500 scalars. Every library reads and verifies everything.",
     ),
     "events: command line summary": Case(
         ("runs",),
@@ -325,7 +325,7 @@ CASES: dict[str, Case] = {
                 lambda inputs: ["-m", "tensorboard.main", "--inspect", "--logdir", logs(inputs)]
             ),
         },
-        note="Whole processes. The same runs.",
+        note="Whole processes, on the same runs.",
     ),
     "events: export to CSV": Case(
         ("scalars",),
@@ -333,7 +333,7 @@ CASES: dict[str, Case] = {
             "ckptfmt": Job(ckptfmt_csv, file_and_target),
             "tbparse: to_csv": Job(tbparse_csv, lambda inputs: file_and_target(tensorboard_ready(inputs))),
         },
-        note="ckptfmt syncs what it writes to storage, pandas does not.",
+        note="ckptfmt syncs the file to storage; pandas does not.",
     ),
     "records: iterate over large records, verified": Case(
         ("records",),
@@ -346,6 +346,6 @@ CASES: dict[str, Case] = {
         },
         (Target("speed", 1e9),),
         rate=True,
-        note="Records of 1 MiB. ckptfmt gives views of the mapped file, TensorFlow and *as bytes* copies.",
+        note="Records of 1 MiB. ckptfmt returns views of the mapped file; TensorFlow and *as bytes* copy.",
     ),
 }

@@ -1,4 +1,4 @@
-"""Large indexes and small tensors: 100,000 and 1,000,000 of them at full size."""
+"""Large indexes and small tensors: 100,000 and 1,000,000 tensors at full size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ckptfmt_open(name: str) -> Callable[[Path], object]:
 
 
 def ckptfmt_list(name: str) -> Callable[[Path], object]:
-    """Names, dtypes and shapes."""
+    """List names, dtypes and shapes."""
 
     def run(inputs: Path) -> object:
         import ckptfmt
@@ -34,7 +34,7 @@ def ckptfmt_list(name: str) -> Callable[[Path], object]:
 
 
 def ckptfmt_columns(name: str) -> Callable[[Path], object]:
-    """The same, places too, as NumPy columns."""
+    """List the same as NumPy columns, with the location of each tensor."""
 
     def run(inputs: Path) -> object:
         import ckptfmt
@@ -45,7 +45,7 @@ def ckptfmt_columns(name: str) -> Callable[[Path], object]:
 
 
 def ckptfmt_layer(inputs: Path) -> object:
-    """The names of one layer, by a pattern."""
+    """List the names of one layer, selected by a pattern."""
     import ckptfmt
 
     return list(ckptfmt.open(inputs / "million" / "model").select("model/layer_1/*"))
@@ -95,7 +95,7 @@ def tensorflow_open(name: str) -> Callable[[Path], object]:
 
 
 def tensorflow_list(name: str) -> Callable[[Path], object]:
-    """Names and shapes; dtypes are a map of their own."""
+    """List names and shapes; dtypes would take another map."""
 
     def run(inputs: Path) -> object:
         import tensorflow as tf
@@ -113,7 +113,7 @@ def tensorflow_layer(inputs: Path) -> object:
 
 
 def tensorflow_list_both(name: str) -> Callable[[Path], object]:
-    """Names, shapes and dtypes."""
+    """List names, shapes and dtypes."""
 
     def run(inputs: Path) -> object:
         import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Large tensors: 1 GiB in 16 of them, and 8 GiB, at full size."""
+"""Large tensors: 16 of them, 1 GiB and 8 GiB in all at full size."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ Buffers: TypeAlias = "tuple[Path, dict[str, Any]]"
 
 DATA = "model.data-00000-of-00001"
 PIECE = 1 << 26
-"""Bytes of the pieces that threads take in turn when the mapped file is checksummed: 64 MiB."""
-ONE = "tensor_07"
+"""Bytes of the pieces that threads take in turn to checksum the mapped file, 64 MiB."""
 
 
 # --- ckptfmt ------------------------------------------------------------------------------------------------
 
 
 def ckptfmt_read(name: str = "large", **options: Any) -> Callable[[Path], object]:  # noqa: ANN401
-    """The job of opening an input and reading all of it."""
+    """Open an input and read all of it."""
 
     def run(inputs: Path) -> object:
         import ckptfmt
@@ -52,7 +51,7 @@ def ckptfmt_verify(name: str) -> Callable[[Path], object]:
 
 
 def ckptfmt_iterate(inputs: Path) -> object:
-    """Every tensor read, and let go before the next."""
+    """Read every tensor, and release it before the next."""
     import ckptfmt
 
     total = 0
@@ -69,7 +68,7 @@ def ckptfmt_into(buffers: Buffers) -> object:
 
 
 def warm_buffers(inputs: Path) -> Buffers:
-    """Arrays of the tensors' shapes and dtypes, their memory already there."""
+    """Arrays of the tensors' shapes and dtypes, whose memory the system has already provided."""
     import numpy as np
 
     import ckptfmt
@@ -105,7 +104,7 @@ def tensorflow_read_one(inputs: Path) -> object:
 
 
 def restoring_session(name: str = "large") -> Callable[[Path], Any]:
-    """A session with a RestoreV2 op of all tensors, not yet run."""
+    """A session with a RestoreV2 op for all tensors, not yet run."""
 
     def ready(inputs: Path) -> object:
         import tensorflow as tf
@@ -174,7 +173,7 @@ def numpy_load_one(inputs: Path) -> object:
 
 
 def crc_of_mapped_file(threads: int, name: str = "large", data: str = DATA) -> Callable[[Path], object]:
-    """CRC-32C of a data file, mapped anew, in pieces that threads take in turn."""
+    """Map a data file and compute its CRC-32C, in pieces that threads take in turn."""
 
     def run(inputs: Path) -> object:
         from crc32c import crc32c
@@ -192,7 +191,7 @@ def crc_of_mapped_file(threads: int, name: str = "large", data: str = DATA) -> C
 
 
 def map_file(inputs: Path) -> Any:  # noqa: ANN401
-    """The data file as a mapped array, every page touched."""
+    """The data file as a mapped array, with every page touched."""
     import numpy as np
 
     mapped = np.memmap(inputs / "large" / DATA, np.uint8, "r")
@@ -201,7 +200,7 @@ def map_file(inputs: Path) -> Any:  # noqa: ANN401
 
 
 def memcpy(mapped: Any) -> object:  # noqa: ANN401
-    """Copy mapped bytes into fresh memory, as much at a time as a tensor has, with one thread."""
+    """Copy mapped bytes into fresh memory, one tensor's size at a time, with one thread."""
     import numpy as np
 
     step = max(1, len(mapped) // 16)
@@ -219,7 +218,7 @@ def memcpy_threads(mapped: Any) -> object:  # noqa: ANN401
 
 
 def readinto(buffers: Buffers) -> object:
-    """Read the data file into the buffers, one after the other, with one thread."""
+    """Read the data file into the buffers in order, with one thread."""
     inputs, out = buffers
     with (inputs / "large" / DATA).open("rb", buffering=0) as file:
         _fill(file.readinto, out.values())
@@ -227,7 +226,7 @@ def readinto(buffers: Buffers) -> object:
 
 
 def readinto_threads(buffers: Buffers) -> object:
-    """The same with a thread for each processor, every one with a place of its own in the file."""
+    """The same with a thread for each processor, each reading at its own offset."""
     inputs, out = buffers
     arrays = list(out.values())
     descriptor = os.open(inputs / "large" / DATA, os.O_RDONLY)
@@ -257,7 +256,7 @@ def _fill_at(descriptor: int, array: Any, start: int) -> None:  # noqa: ANN401
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -266,7 +265,7 @@ def _npy(inputs: Path) -> list[Path]:
 
 
 def _one(inputs: Path) -> str:
-    """The name of the tensor that is read when only one is: one from the middle."""
+    """The name of a tensor in the middle, for the jobs that read only one."""
     names = [path.stem for path in _npy(inputs)]
     return names[len(names) // 2]
 
@@ -309,7 +308,7 @@ CASES: dict[str, Case] = {
             Target("times", 1.6, "tensorflow: get_tensor"),
             Target("times", 0.85, "numpy: memcpy into fresh memory"),
         ),
-        note="Each copy owns its memory, which is fresh from the system.",
+        note="Every copy owns memory that is fresh from the system.",
         rate=True,
     ),
     "large: read all, verified, into warm buffers": Case(
@@ -324,7 +323,7 @@ CASES: dict[str, Case] = {
             ),
         },
         (Target("times", 0.8, "python: readinto"),),
-        note="The buffers are the caller's and their memory is there already.",
+        note="The buffers belong to the caller, and their memory has been provided already.",
         rate=True,
     ),
     "large: open and read one tensor": Case(
@@ -344,7 +343,7 @@ CASES: dict[str, Case] = {
             "tensorflow: get_tensor": Job(tensorflow_read()),
         },
         (Target("private", 64 << 20),),
-        note="TensorFlow has no way to verify but to read everything.",
+        note="TensorFlow can verify only by reading everything.",
         rate=True,
     ),
     "huge: verify": Case(

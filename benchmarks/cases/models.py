@@ -13,12 +13,12 @@ from benchmarks.case import Case, Command, Job, Target
 
 @functools.cache
 def scratch_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder that goes away with the process."""
+    """A folder that is removed when the process exits."""
     return tempfile.TemporaryDirectory()
 
 
 def model_and_target(inputs: Path) -> tuple[Path, Path]:
-    """The model, and the file to freeze it to, which is not there yet."""
+    """The model, and the file to freeze it to, which does not exist yet."""
     target = Path(scratch_folder().name) / "frozen.pb"
     target.unlink(missing_ok=True)
     return inputs / "model" / "model", target
@@ -35,7 +35,7 @@ def ckptfmt_freeze(given: tuple[Path, Path]) -> object:
 
 
 def tensorflow_freeze(given: tuple[Path, Path]) -> object:
-    """The session way: import the meta graph, restore, convert variables to constants, write."""
+    """Freeze in a session: import the meta graph, restore, convert variables to constants, write."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -50,7 +50,7 @@ def tensorflow_freeze(given: tuple[Path, Path]) -> object:
 
 
 def tensorflow_freeze_synced(given: tuple[Path, Path]) -> object:
-    """The same, synced to storage as ckptfmt does it."""
+    """Freeze in a session and sync the file to storage, as ckptfmt does."""
     tensorflow_freeze(given)
     descriptor = os.open(given[1], os.O_RDWR)
     try:
@@ -61,7 +61,7 @@ def tensorflow_freeze_synced(given: tuple[Path, Path]) -> object:
 
 
 def ckptfmt_freeze_only(given: tuple[Path, Path]) -> object:
-    """Without writing."""
+    """Freeze without writing."""
     import ckptfmt
 
     model, _ = given
@@ -77,14 +77,14 @@ def ckptfmt_constants(inputs: Path) -> object:
 
 
 def protobuf_parse(inputs: Path) -> object:
-    """Only the file read and parsed, no value made an array; by ckptfmt's compiled message class."""
+    """Only read and parse the file, with ckptfmt's compiled message class; make no arrays."""
     from ckptfmt.proto.messages import GraphDef
 
     return GraphDef.FromString((inputs / "model" / "frozen.pb").read_bytes())
 
 
 def tensorflow_parse(inputs: Path) -> object:
-    """The same by TensorFlow's message class; the protobuf library is the same."""
+    """The same with TensorFlow's message class; the protobuf library is the same."""
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
     return GraphDef.FromString((inputs / "model" / "frozen.pb").read_bytes())
@@ -130,7 +130,7 @@ CASES: dict[str, Case] = {
             Target("peak", 2.2, says="of the weights"),
             Target("growth", 2.2, says="of the weights"),
         ),
-        note="Imports are not in the time, but in the peak. ckptfmt syncs what it writes to storage.",
+        note="Imports count for the peak, not for the time. ckptfmt syncs the file to storage.",
         rate=True,
     ),
     "model: read all constants of a frozen graph": Case(
@@ -149,7 +149,7 @@ CASES: dict[str, Case] = {
                 "≤ 1.2 of the time",
             ),
         ),
-        note="Wanted beside a parse that makes no arrays. All message classes are of one protobuf library.",
+        note="The target compares with a parse that makes no arrays. All use one protobuf library.",
         rate=True,
     ),
 }

@@ -1,4 +1,4 @@
-"""Whole processes: what a command takes from its start to its end."""
+"""Whole processes: the time of a command from start to exit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _NAME = "optimizer/_trainable_variables/2/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def code(text: str) -> Command:
-    """The command of a line of Python."""
+    """The command that runs Python code."""
     return Command(lambda inputs: ["-c", text])
 
 
@@ -33,7 +33,7 @@ CASES: dict[str, Case] = {
             ),
         },
         (Target("times", 12, "tensorflow: list_variables"),),
-        note="ckptfmt is its command line: `ckptfmt ls`.",
+        note="ckptfmt runs as the command `ckptfmt ls`.",
     ),
     "process: import": Case(
         ("digits",),

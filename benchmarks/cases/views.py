@@ -1,4 +1,4 @@
-"""Views: all names through each kind of view, of a checkpoint that is open and has been listed."""
+"""Views: all names through each kind of view of a checkpoint that is already open and listed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ to = 'encoder/\1/'
 
 
 def listed(name: str) -> Callable[[Path], Any]:
-    """A checkpoint that is open and has been listed, with its object graph where it has one."""
+    """Open and list a checkpoint, and load its object graph if it has one."""
 
     def ready(inputs: Path) -> object:
         import ckptfmt
@@ -42,7 +42,7 @@ def planned(ckpt: Any) -> Iterable[str]:  # noqa: ANN401
 
 
 def names_through(make: Callable[[Any], Iterable[str]], name: str) -> Job:
-    """The job of listing through a view what is open and listed already."""
+    """The job of listing, through a view, a checkpoint that is already open and listed."""
     return Job(lambda ckpt: list(make(ckpt)), listed(name), input=name)
 
 

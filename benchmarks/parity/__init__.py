@@ -1,1 +1,1 @@
-"""What ``python -m benchmarks.restore_parity`` runs, each framework in a process of its own."""
+"""The programs that ``python -m benchmarks.restore_parity`` runs, one process for each framework."""

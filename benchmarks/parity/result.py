@@ -1,4 +1,4 @@
-"""What a framework's process reports: comparisons, refusals and times, as JSON."""
+"""The report of a framework's process as JSON: comparisons, refusals and times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ckptfmt.dtypes import Storage, as_dtype
 
 @dataclass
 class Check:
-    """One array read back from a framework, beside that of ckptfmt."""
+    """One array read back from a framework, compared with ckptfmt's."""
 
     what: str
     equal: bool
@@ -25,42 +25,42 @@ class Check:
 
 @dataclass
 class Timing:
-    """How long something took, run after run."""
+    """The times of something, one for each run."""
 
     what: str
     seconds: list[float]
     nbytes: int
     is_limit: bool = False
-    """Whether it is what the machine does at best, with nothing read."""
+    """Whether it is the best that the machine can do, with nothing read from a file."""
 
 
 @dataclass
 class Report:
-    """All that a process has to say."""
+    """Everything that a process reports."""
 
     framework: str
     version: str
     device: str
     checks: list[Check] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
-    """What the framework does not do on this device -> its reason."""
+    """What the framework refuses on this device -> its reason."""
     timings: list[Timing] = field(default_factory=list)
     placed: list[str] = field(default_factory=list)
-    """Where the framework says that it put what was checked."""
+    """The devices on which the framework says it put the checked arrays."""
 
     def compare(
         self, what: str, theirs: np.ndarray[Any, Any], ours: np.ndarray[Any, Any], how: str = ""
     ) -> None:
-        """Note whether two arrays have the same shape and bytes."""
+        """Record whether two arrays have the same shape and bytes."""
         self.checks.append(Check(what, same(theirs, ours), ours.nbytes, how))
 
     def to_json(self) -> str:
-        """Return it as one line."""
+        """Return the report as one line."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Report:
-        """Return it from one line."""
+        """Return the report that :meth:`to_json` wrote."""
         fields = json.loads(text)
         fields["checks"] = [Check(**check) for check in fields["checks"]]
         fields["timings"] = [Timing(**timing) for timing in fields["timings"]]
@@ -70,8 +70,8 @@ class Report:
 def same(theirs: np.ndarray[Any, Any], ours: np.ndarray[Any, Any]) -> bool:
     """Return whether two arrays have the same shape and, bit for bit, the same values.
 
-    Of dtypes of less than a byte, such as int4, the low bits of each byte are the value; libraries differ in
-    what they leave in the others.
+    A value of less than a byte, such as an int4, is the low bits of its byte; libraries differ in what they
+    leave in the other bits, so those are not compared.
     """
     theirs, ours = np.asarray(theirs), np.asarray(ours)
     if theirs.shape != ours.shape:
@@ -88,11 +88,11 @@ def same(theirs: np.ndarray[Any, Any], ours: np.ndarray[Any, Any]) -> bool:
 
 
 _PLACES = ("Graph execution error", "Detected at node", "File ", "Node:", "Original stack trace", "[[")
-"""How the lines of TensorFlow's messages begin that say where, not what."""
+"""Beginnings of the lines in TensorFlow's messages that say where an error happened."""
 
 
 def reason_of(error: BaseException) -> str:
-    """Return an error as one short line."""
+    """Return an error as one short line, without TensorFlow's traces."""
     lines = [line.strip() for line in str(error).splitlines()]
     lines = [line for line in lines if line and not line.startswith(_PLACES)]
     what = lines[0].partition(" used by {{")[0] if lines else "no message"
@@ -101,7 +101,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def alternate(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Return the times of jobs, each having its turn in every round; a first round is not counted."""
+    """Time jobs, each once in every round; the first round is not counted."""
     seconds: dict[str, list[float]] = {what: [] for what in jobs}
     for number in range(rounds + 1):
         for what, job in jobs.items():

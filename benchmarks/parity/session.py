@@ -1,4 +1,4 @@
-"""TensorFlow: variables on a device, saved and restored by its Saver in a session, beside ckptfmt.
+"""TensorFlow: variables on a device, saved and restored by its Saver, compared with ckptfmt's arrays.
 
 ``python -m benchmarks.parity.session FOLDER BYTES ROUNDS`` prints a report as JSON.
 """
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -22,13 +22,14 @@ from ckptfmt.dtypes import DType
 
 v1 = tf.compat.v1
 PARTS = 3
+Arrays: TypeAlias = "dict[str, np.ndarray[Any, Any]]"
 KINDS = ("reference", "resource", "partitioned reference", "partitioned resource")
-"""The kinds of variables of TensorFlow 1."""
+"""The kinds of variables in TensorFlow 1."""
 
 
 @contextmanager
 def session_of(graph: Any, *, soft: bool = False) -> Iterator[Any]:  # noqa: ANN401
-    """A session that places every op where the graph says, or fails; or, if ``soft``, where it can."""
+    """A session that runs every op on the device that the graph names; with ``soft``, where it can."""
     config = v1.ConfigProto(allow_soft_placement=soft)
     config.gpu_options.allow_growth = True
     with v1.Session(graph=graph, config=config) as session:
@@ -36,16 +37,19 @@ def session_of(graph: Any, *, soft: bool = False) -> Iterator[Any]:  # noqa: ANN
 
 
 class Variables:
-    """Variables on a device in the graph that is the default, each with a placeholder to set it from."""
+    """Variables on a device in the default graph, each part with a placeholder for its value.
+
+    Values are fed: as constants they would be stored in the graph, whose size is limited to 2 GB.
+    """
 
     def __init__(self, device: str) -> None:
         self.device = device
         self.parts: dict[str, list[Any]] = {}
-        """Name -> the variable, or its parts in order."""
+        """Name -> the parts of the variable in order; a single one if it is not partitioned."""
         self._feeds: dict[str, list[Any]] = {}
 
     def add(self, name: str, dtype: Any, shape: tuple[int, ...], kind: str) -> None:  # noqa: ANN401
-        """Make a variable of a kind."""
+        """Create a variable of one of the :data:`KINDS`."""
         feeds: list[Any] = []
 
         def initializer(shape: Any, dtype: Any = None, partition_info: Any = None) -> Any:  # noqa: ANN401
@@ -67,57 +71,70 @@ class Variables:
         self.parts[name] = list(made) if partitioner else [made]
         self._feeds[name] = feeds
 
-    def set(self, session: Any, name: str, value: np.ndarray[Any, Any]) -> dict[Any, np.ndarray[Any, Any]]:  # noqa: ANN401
-        """Give a variable its value; return what its placeholders were fed."""
-        start = 0
-        fed = {}
-        for part, feed in zip(self.parts[name], self._feeds[name], strict=True):
-            stop = start + part.shape[0]
-            fed[feed] = value[start:stop]
-            session.run(part.initializer, {feed: fed[feed]})
-            start = stop
+    def set(self, session: Any, values: Arrays) -> dict[Any, np.ndarray[Any, Any]]:  # noqa: ANN401
+        """Give variables their values, in one run; return what was fed to their placeholders."""
+        initializers, fed = [], {}
+        for name, value in values.items():
+            start = 0
+            for part, feed in zip(self.parts[name], self._feeds[name], strict=True):
+                stop = start + part.shape[0]
+                fed[feed] = value[start:stop]
+                initializers.append(part.initializer)
+                start = stop
+        session.run(initializers, fed)
         return fed
 
-    def get(self, session: Any, name: str) -> np.ndarray[Any, Any]:  # noqa: ANN401
-        """Read a variable back."""
+    def get(self, session: Any) -> Arrays:  # noqa: ANN401
+        """Read all variables back from the device, in one run."""
         with session.graph.as_default(), tf.device(self.device):
-            values = session.run([v1.identity(part) for part in self.parts[name]])
-        return np.concatenate(values) if len(values) > 1 else np.asarray(values[0])
+            copies = {name: [v1.identity(part) for part in parts] for name, parts in self.parts.items()}
+        return {
+            name: np.concatenate(values) if len(values) > 1 else np.asarray(values[0])
+            for name, values in session.run(copies).items()
+        }
 
 
 def fed(dtype: DType, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The array as TensorFlow wants it: its quantised dtypes are structures."""
+    """The array as TensorFlow takes it: its quantised dtypes are structures."""
     theirs = np.dtype(tf.as_dtype(dtype.name).as_numpy_dtype)
     return array if theirs == array.dtype else array.view(theirs)
 
 
-def problem(folder: Path, device: str, dtype: DType, kind: str) -> str | None:
-    """Return why TensorFlow does not save and restore such a variable on a device, None where it does."""
+def problem(folder: Path, device: str, dtype: DType, *kinds: str) -> str | None:
+    """Return why TensorFlow cannot save and restore such variables on a device, or None if it can."""
     array = random_array(dtype)
+    variables = {kind.replace(" ", "_"): (dtype, kind) for kind in kinds}
     try:
-        prefix = save(folder, device, {"v": (dtype, kind)}, {"v": array})
-        restore(prefix, device, {"v": (dtype, kind)})
+        restore(save(folder, device, variables, dict.fromkeys(variables, array)), device, variables)
     except (tf.errors.OpError, TypeError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
         return reason_of(error)
     return None
 
 
-def save(
-    folder: Path, device: str, kinds: dict[str, tuple[DType, str]], arrays: dict[str, np.ndarray[Any, Any]]
-) -> str:
-    """Save variables of these values from a session; return the prefix."""
+def problems(folder: Path, device: str, dtype: DType) -> dict[str, str | None]:
+    """Return the :func:`problem` of each kind of variable."""
+    if dtype.name == "variant":
+        return dict.fromkeys(KINDS, "variants have no values to compare")
+    # Most devices take most dtypes in every kind, which one session tells; else each kind has its own reason.
+    if problem(folder, device, dtype, *KINDS) is None:
+        return dict.fromkeys(KINDS)
+    return {kind: problem(folder, device, dtype, kind) for kind in KINDS}
+
+
+def save(folder: Path, device: str, kinds: dict[str, tuple[DType, str]], arrays: Arrays) -> str:
+    """Save variables with these values from a session; return the prefix."""
     with tf.Graph().as_default() as graph, session_of(graph) as session:
         variables = Variables(device)
         for name, (dtype, kind) in kinds.items():
             variables.add(name, tf.as_dtype(dtype.name), arrays[name].shape, kind)
-            variables.set(session, name, fed(dtype, arrays[name]))
+        variables.set(session, {name: fed(dtype, arrays[name]) for name, (dtype, _) in kinds.items()})
         return str(v1.train.Saver().save(session, str(folder / "model"), write_meta_graph=False))
 
 
 def restore(
     prefix: str, device: str, kinds: dict[str, tuple[DType, str]], report: Report | None = None
-) -> dict[str, np.ndarray[Any, Any]]:
-    """Restore variables in a session of a fresh graph; return what is read back from the device."""
+) -> Arrays:
+    """Restore variables in a session of a new graph; return the values read back from the device."""
     with tf.Graph().as_default() as graph, session_of(graph) as session:
         variables = Variables(device)
         for name, (dtype, kind) in kinds.items():
@@ -125,11 +142,11 @@ def restore(
         v1.train.Saver().restore(session, prefix)
         if report is not None:
             report.placed = placed(session, variables)
-        return {name: variables.get(session, name) for name in kinds}
+        return variables.get(session)
 
 
 def placed(session: Any, variables: Variables) -> list[str]:  # noqa: ANN401
-    """Return the devices on which the variables really are."""
+    """Return the devices on which TensorFlow really placed the variables."""
     parts = [part for parts in variables.parts.values() for part in parts]
     options, metadata = v1.RunOptions(output_partition_graphs=True), v1.RunMetadata()
     session.run([part.op for part in parts], options=options, run_metadata=metadata)
@@ -139,19 +156,14 @@ def placed(session: Any, variables: Variables) -> list[str]:  # noqa: ANN401
 
 
 def check_kinds(report: Report, folder: Path, device: str) -> None:
-    """All dtypes and kinds of variables that the device takes, in one checkpoint."""
+    """Compare every dtype and kind of variable that the device takes, in one checkpoint."""
     kinds = {}
     for dtype in STORABLE:
-        for kind in KINDS:
-            what = f"{dtype.name}, {kind}"
-            if dtype.name == "variant":
-                reason: str | None = "variants have no values to compare"
-            else:
-                reason = problem(folder, device, dtype, kind)
+        for kind, reason in problems(folder, device, dtype).items():
             if reason is None:
                 kinds[f"{kind.replace(' ', '_')}/{dtype.name}"] = dtype, kind
             else:
-                report.refused[what] = reason
+                report.refused[f"{dtype.name}, {kind}"] = reason
     arrays = {name: random_array(dtype) for name, (dtype, _) in kinds.items()}
     prefix = save(folder, device, kinds, arrays)
     theirs = restore(prefix, device, kinds, report)
@@ -165,17 +177,17 @@ def check_kinds(report: Report, folder: Path, device: str) -> None:
 
 
 def check_averages(report: Report, folder: Path, device: str) -> None:
-    """Moving averages, restored under the names of their variables as evaluation does."""
+    """Compare moving averages that are restored under the names of their variables, as for evaluation."""
     kinds = {"one/v": "reference", "two/v": "resource", "three/v": "partitioned reference"}
     dtype = ckptfmt.as_dtype("float32")
-    # Only where the averages are restored to matters.
+    # Soft placement will do for training: only the device they are restored to matters.
     with tf.Graph().as_default() as graph, session_of(graph, soft=True) as session:
         variables = Variables(device)
         first: dict[Any, np.ndarray[Any, Any]] = {}
         for name, kind in kinds.items():
             variables.add(name, tf.float32, SHAPE, kind)
             value = np.random.default_rng(1).normal(size=SHAPE).astype(np.float32)
-            first |= variables.set(session, name, value)
+            first |= variables.set(session, {name: value})
         parts = [part for name in kinds for part in variables.parts[name]]
         average = tf.train.ExponentialMovingAverage(0.9)
         with tf.device(device):
@@ -194,19 +206,19 @@ def check_averages(report: Report, folder: Path, device: str) -> None:
         whole = {name: parts[0] if len(parts) == 1 else parts for name, parts in variables.parts.items()}
         renames = {f"{name}/ExponentialMovingAverage": made for name, made in whole.items()}
         v1.train.Saver(renames).restore(session, prefix)
-        theirs = {name: variables.get(session, name) for name in kinds}
+        theirs = variables.get(session)
     with ckptfmt.open(prefix) as checkpoint:
         view = checkpoint.ema()
         assert set(view) == set(kinds)
         for name, kind in kinds.items():
             what = f"{dtype.name}, {kind}, its moving average"
             report.compare(what, theirs[name], view[name], 'Saver({"v/ExponentialMovingAverage": v})')
-            # Proof that the average is something else than the variable.
+            # The comparison means something only if the average differs from its variable.
             assert checkpoint[name].tobytes() != view[name].tobytes()
 
 
 def time_restore(report: Report, folder: Path, device: str, nbytes: int, rounds: int) -> None:
-    """Time to a restored session, beside reading and handing over by ckptfmt."""
+    """Time a restored session, and reading and handing over by ckptfmt."""
     shape = (max(1, nbytes // (4 * BULK_TENSORS)),)
     dtype = ckptfmt.as_dtype("float32")
     kinds = {f"layer_{i:02d}": (dtype, KINDS[i % 2]) for i in range(BULK_TENSORS)}
@@ -235,7 +247,7 @@ def time_restore(report: Report, folder: Path, device: str, nbytes: int, rounds:
         def fill(variables: Variables, session: Any) -> None:  # noqa: ANN401
             with ckptfmt.open(prefix) as checkpoint:
                 for name, array in checkpoint.read().items():
-                    variables.set(session, name, array)
+                    variables.set(session, {name: array})
 
         in_session(fill)
 

@@ -1,4 +1,4 @@
-"""JAX: arrays handed over by ckptfmt through DLPack and copies to the device, and read back.
+"""JAX: arrays received from ckptfmt through DLPack and copies to the device, and read back.
 
 ``python -m benchmarks.parity.to_jax FOLDER BYTES ROUNDS`` prints a report as JSON.
 """
@@ -22,9 +22,9 @@ REFUSALS = (BufferError, TypeError, ValueError, RuntimeError, NotImplementedErro
 
 
 def by_dlpack(array: np.ndarray[Any, Any], device: Any) -> tuple[Any, str]:  # noqa: ANN401
-    """The array through DLPack to JAX's CPU backend, and from there to the device; and how.
+    """The array on the device, and how: through DLPack to JAX's CPU backend, and from there to the device.
 
-    NumPy exports not every dtype, but always its bytes.
+    NumPy cannot export every dtype, but always its bytes.
     """
     try:
         return jax.device_put(jax.dlpack.from_dlpack(array), device), "DLPack"
@@ -36,7 +36,7 @@ def by_dlpack(array: np.ndarray[Any, Any], device: Any) -> tuple[Any, str]:  # n
 
 
 def check_kinds(report: Report, prefix: Path, device: Any) -> None:  # noqa: ANN401
-    """Every dtype that JAX has: copied to the device from the mapped file, and through DLPack."""
+    """Compare every dtype that JAX has: copied to the device from the mapped file, and through DLPack."""
     with ckptfmt.open(prefix) as checkpoint:
         for name, ours in checkpoint.items():
             try:
@@ -47,7 +47,7 @@ def check_kinds(report: Report, prefix: Path, device: Any) -> None:  # noqa: ANN
                 report.refused[name] = reason_of(error)
                 continue
             if checkpoint.entries[name].dtype.storage is Storage.LOW_BITS:
-                report.refused[f"{name}, through DLPack"] = "a byte of JAX's holds several values"
+                report.refused[f"{name}, through DLPack"] = "JAX packs several values into a byte"
                 continue
             try:
                 array, how = by_dlpack(checkpoint.read([name], copy=True)[name], device)
@@ -57,12 +57,12 @@ def check_kinds(report: Report, prefix: Path, device: Any) -> None:  # noqa: ANN
 
 
 def time_handover(report: Report, prefix: Path, device: Any, rounds: int) -> None:  # noqa: ANN401
-    """Throughput of handing over, beside that of copying what is in memory already."""
+    """Time handing over, and copying data already in memory."""
     ready = ckptfmt.open(prefix).read(copy=True)
     nbytes = sum(array.nbytes for array in ready.values())
 
     def put(arrays: dict[str, np.ndarray[Any, Any]]) -> object:
-        # On the CPU JAX takes memory over as it is where it can; copies compare like with like.
+        # On the CPU JAX would adopt the memory if it could; a copy compares like with like.
         made = {name: jax.device_put(array, device, may_alias=False) for name, array in arrays.items()}
         return jax.block_until_ready(made)
 

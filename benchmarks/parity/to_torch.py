@@ -1,4 +1,4 @@
-"""PyTorch: tensors handed over by ckptfmt through DLPack and pinned memory, and read back.
+"""PyTorch: tensors received from ckptfmt through DLPack and pinned memory, and read back.
 
 ``python -m benchmarks.parity.to_torch FOLDER BYTES ROUNDS`` prints a report as JSON.
 """
@@ -19,7 +19,7 @@ from benchmarks.parity.values import write_handover
 
 
 def by_dlpack(array: np.ndarray[Any, Any], dtype: Any, device: Any) -> tuple[Any, str]:  # noqa: ANN401
-    """The array as a tensor on the device, and how: NumPy exports not every dtype, but always its bytes."""
+    """The array as a tensor on the device, and how: NumPy cannot export every dtype, but always its bytes."""
     try:
         return torch.from_dlpack(array).to(device), "DLPack"
     except (BufferError, TypeError, RuntimeError):
@@ -28,7 +28,7 @@ def by_dlpack(array: np.ndarray[Any, Any], dtype: Any, device: Any) -> tuple[Any
 
 
 def buffer(nbytes: int, device: Any) -> Any:  # noqa: ANN401
-    """Memory from which the device copies fastest: pinned, where there is a GPU."""
+    """Memory from which the device copies fastest: pinned, if there is a GPU."""
     return torch.ones(nbytes, dtype=torch.uint8, pin_memory=device.type == "cuda")
 
 
@@ -46,13 +46,13 @@ def read_back(tensor: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:  # noq
 
 
 def synchronize(device: Any) -> None:  # noqa: ANN401
-    """Wait until all copies to the device have ended."""
+    """Wait until all copies to the device are complete."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
 
 def check_kinds(report: Report, prefix: Path, device: Any) -> None:  # noqa: ANN401
-    """Every dtype that PyTorch has, through DLPack and through a buffer."""
+    """Compare every dtype that PyTorch has, through DLPack and through a buffer."""
     with ckptfmt.open(prefix) as checkpoint:
         for name, entry in checkpoint.entries.items():
             dtype = getattr(torch, name, None)
@@ -74,21 +74,21 @@ def check_kinds(report: Report, prefix: Path, device: Any) -> None:  # noqa: ANN
 
 
 def time_handover(report: Report, prefix: Path, device: Any, rounds: int) -> None:  # noqa: ANN401
-    """Throughput of handing over, beside that of copying what is in memory already."""
+    """Time handing over, and copying data already in memory."""
     entries = ckptfmt.open(prefix).entries
     buffers = {name: buffer(entry.nbytes, device) for name, entry in entries.items()}
     arrays = {
         name: viewed(each, entries[name].dtype.numpy, entries[name].shape) for name, each in buffers.items()
     }
     pageable = {name: torch.ones(entry.nbytes, dtype=torch.uint8) for name, entry in entries.items()}
-    there = {
+    on_device = {
         name: torch.empty(entry.nbytes, dtype=torch.uint8, device=device) for name, entry in entries.items()
     }
 
     def copy(sources: dict[str, Any]) -> Callable[[], None]:
         def run() -> None:
             for name, source in sources.items():
-                there[name].copy_(source, non_blocking=True)
+                on_device[name].copy_(source, non_blocking=True)
             synchronize(device)
 
         return run
@@ -107,7 +107,7 @@ def time_handover(report: Report, prefix: Path, device: Any, rounds: int) -> Non
         with ckptfmt.open(prefix) as checkpoint:
             for name, array in arrays.items():
                 checkpoint.read(out={name: array})
-                there[name].copy_(buffers[name], non_blocking=True)
+                on_device[name].copy_(buffers[name], non_blocking=True)
         synchronize(device)
 
     pinned = "pinned" if device.type == "cuda" else "plain"

@@ -1,4 +1,4 @@
-"""Seeded values of every dtype, and checkpoints of them that need no TensorFlow."""
+"""Seeded values of every dtype, and checkpoints of them written without TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 
 from benchmarks.bundle import BundleWriter
-from benchmarks.inputs import SEED, values
+from benchmarks.inputs import SEED, write_equal_tensors
 from ckptfmt.dtypes import DTYPES, DType, Storage
 
 SHAPE = (7, 5)
 BULK_TENSORS = 16
+"""Tensors of the checkpoint that is timed."""
 NUMBERS = [dtype for dtype in DTYPES.values() if dtype.storage in (Storage.FIXED, Storage.LOW_BITS)]
-"""All dtypes of numbers that can be stored."""
+"""All numeric dtypes that can be stored."""
 STORABLE = [dtype for dtype in DTYPES.values() if dtype.storage is not Storage.NONE]
 
 
 def random_array(dtype: DType, shape: tuple[int, ...] = SHAPE) -> np.ndarray[Any, Any]:
-    """Return any bits at all, so that NaNs of all kinds and denormal numbers are among them."""
+    """Return random bits of a dtype, which include NaNs of all kinds and denormal numbers."""
     rng = np.random.default_rng([SEED, zlib.crc32(dtype.name.encode())])
     count = int(np.prod(shape))
     if dtype.storage is Storage.STRING:
@@ -32,7 +33,7 @@ def random_array(dtype: DType, shape: tuple[int, ...] = SHAPE) -> np.ndarray[Any
         return rng.integers(0, 2, shape).astype(bool)
     if dtype.storage is Storage.LOW_BITS:
         bits = rng.integers(0, 1 << dtype.bits, count).astype(np.uint8)
-        # Signed ones have their sign in all upper bits.
+        # Sign extension: a signed value has its sign in all upper bits of the byte.
         sign = np.uint8(1 << (dtype.bits - 1)) if dtype.signed else np.uint8(0)
         low: np.ndarray[Any, Any] = (bits ^ sign) - sign
         return low.view(dtype.numpy).reshape(shape)
@@ -41,17 +42,13 @@ def random_array(dtype: DType, shape: tuple[int, ...] = SHAPE) -> np.ndarray[Any
 
 
 def write_handover(folder: Path, nbytes: int) -> tuple[Path, Path]:
-    """Write a checkpoint of all dtypes of numbers, and one of so many bytes; return their prefixes."""
+    """Write a checkpoint of all numeric dtypes and one of ``nbytes`` bytes; return their prefixes."""
     folder.mkdir(parents=True, exist_ok=True)
     kinds, bulk = folder / "kinds", folder / "bulk"
     with BundleWriter(kinds) as writer:
-        # Quantised dtypes are integers to everything but TensorFlow.
+        # Without quantised dtypes: only TensorFlow tells them from integers.
         for dtype in sorted(NUMBERS, key=lambda dtype: dtype.name):
             if dtype.name == dtype.numpy_name:
                 writer.add(dtype.name, random_array(dtype))
-    count = nbytes // (4 * BULK_TENSORS)
-    rng = np.random.default_rng(SEED)
-    with BundleWriter(bulk) as writer:
-        for number in range(BULK_TENSORS):
-            writer.add_pieces(f"tensor_{number:02d}", np.dtype("float32"), (count,), values(rng, count))
+    write_equal_tensors(bulk, BULK_TENSORS, nbytes // (4 * BULK_TENSORS), np.random.default_rng(SEED))
     return kinds, bulk

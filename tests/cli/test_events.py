@@ -20,7 +20,8 @@ from ckptfmt.cli.verbs.events.steps import gaps, restarts
 from ckptfmt.errors import UnsupportedError
 from ckptfmt.tabular.write import FORMATS
 from tests.support.command_line import COMMAND, environment, on_terminal, run, run_json
-from tests.support.event_log import EVENTS, VERSION, frame, scalar, tensor_scalar, write_events
+from tests.support.event_log import EVENTS, VERSION, scalar, tensor_scalar, write_events
+from tests.support.records import frame
 
 
 @pytest.fixture

@@ -22,13 +22,13 @@ from tests.support.corpus import CORPUS, entries, load_expected
 from tests.support.event_log import (
     EVENTS,
     VERSION,
-    frame,
     scalar,
     scalars_by_columns,
     tensor_event,
     tensor_scalar,
     write_events,
 )
+from tests.support.records import frame
 
 
 def test_files_of_a_run_are_read_in_time_order(tmp_path: Path) -> None:

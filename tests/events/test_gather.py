@@ -23,13 +23,13 @@ from ckptfmt.proto import messages
 from ckptfmt.record.damage import Damage
 from tests.support.event_log import (
     VERSION,
-    frame,
     open_quietly,
     scalar,
     scalars_by_columns,
     tensor_scalar,
     write_events,
 )
+from tests.support.records import frame
 
 
 def log(path: Path, steps: range, tag: str = "x") -> Path:

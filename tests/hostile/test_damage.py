@@ -1,4 +1,4 @@
-"""Damage: every byte of small checkpoints flipped, every length cut; the right value or an error."""
+"""Damage to every byte and a cut at every length of small checkpoints: the right value or an error."""
 
 from __future__ import annotations
 
@@ -33,66 +33,84 @@ from tests.support.golden import GOLDEN, load
 from tests.support.memory_filesystem import MemoryFile, MemoryFilesystem, open_files
 
 Value = Any
-"""What an array holds, so that two can be compared to the last bit."""
+"""The contents of an array, comparable to the last bit."""
 
 FLIPS = (0xFF, 0x10)
-"""All bits of a byte, and one."""
+"""Masks that flip all bits of a byte, and a single one."""
 
 SMALL = 4000
-"""Of tables, or data files together, of more bytes every fifth is damaged, and the file cut there."""
+"""Tables of more bytes are damaged and cut at every fifth byte only; so are data files of more in all."""
 
 READS_A_FILE = 2000
-"""About so many tensors of a file are read beside those that its damage concerns."""
+"""About how many tensors are read, over all damage to a file, besides those that the damage hits."""
+
+
+Reader = Callable[[str], np.ndarray]
+"""Reads the tensor of a name."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way to read a tensor."""
+    """A way to read tensors."""
 
     name: str
-    read: Callable[[ckptfmt.Checkpoint, str], np.ndarray]
+    reader: Callable[[ckptfmt.Checkpoint], Reader]
+    """Returns the reader of a checkpoint."""
     has_views: bool = True
-    """Whether files are as if mapped, or as if read through descriptors."""
+    """Whether files behave as if mapped, or as if read through descriptors."""
     in_pieces: bool = False
-    """Whether tensors of any size are read in pieces by several threads, as large ones are."""
+    """Whether threads read tensors of any size in pieces, as they do large ones."""
     every: int = 11
-    """Every how many bytes of a data file are damaged."""
+    """The distance between damaged bytes of a data file."""
 
 
-def read_into(ckpt: ckptfmt.Checkpoint, name: str) -> np.ndarray:
-    entry = ckpt.entries[name]
-    out = np.empty(entry.shape, entry.dtype.numpy)
-    found = ckpt.read([name], out={name: out})[name]
-    assert found is out
-    return out
+def one_by_one(ckpt: ckptfmt.Checkpoint) -> Reader:
+    return lambda name: ckpt[name]
 
 
-def read_all(ckpt: ckptfmt.Checkpoint, name: str) -> np.ndarray:
-    """With all its neighbours, unless one of them is damaged."""
+def into_arrays(ckpt: ckptfmt.Checkpoint) -> Reader:
+    """Reads into arrays of the caller."""
+
+    def read(name: str) -> np.ndarray:
+        entry = ckpt.entries[name]
+        out = np.empty(entry.shape, entry.dtype.numpy)
+        found = ckpt.read([name], out={name: out})[name]
+        assert found is out
+        return out
+
+    return read
+
+
+def all_at_once(ckpt: ckptfmt.Checkpoint) -> Reader:
+    """Reads everything in one call, or each tensor alone if something is damaged."""
     try:
-        return ckpt.read()[name]
+        everything = ckpt.read()
     except CkptfmtError:
-        return ckpt.read([name])[name]
+        return lambda name: ckpt.read([name])[name]
+    return lambda name: everything[name]
 
 
-def read_copy(ckpt: ckptfmt.Checkpoint, name: str) -> np.ndarray:
-    array = ckpt.read([name], copy=True)[name]
-    assert array.flags.writeable
-    return array
+def copies(ckpt: ckptfmt.Checkpoint) -> Reader:
+    def read(name: str) -> np.ndarray:
+        array = ckpt.read([name], copy=True)[name]
+        assert array.flags.writeable
+        return array
+
+    return read
 
 
-ONE = Way("one", lambda ckpt, name: ckpt[name], every=1)
+ONE = Way("one", one_by_one, every=1)
 WAYS = [
     ONE,
-    Way("one by a descriptor", lambda ckpt, name: ckpt[name], has_views=False),
-    Way("views in pieces", read_all, in_pieces=True),
-    Way("copies", read_copy),
-    Way("copies in pieces", read_copy, in_pieces=True),
-    Way("given memory", read_into),
-    Way("given memory in pieces", read_into, in_pieces=True),
-    Way("runs by a descriptor", read_all, has_views=False),
-    Way("pieces by a descriptor", read_all, has_views=False, in_pieces=True),
-    Way("given memory in pieces by a descriptor", read_into, has_views=False, in_pieces=True),
+    Way("one through a descriptor", one_by_one, has_views=False),
+    Way("views in pieces", all_at_once, in_pieces=True),
+    Way("copies", copies),
+    Way("copies in pieces", copies, in_pieces=True),
+    Way("into arrays", into_arrays),
+    Way("into arrays in pieces", into_arrays, in_pieces=True),
+    Way("all through a descriptor", all_at_once, has_views=False),
+    Way("all in pieces through a descriptor", all_at_once, has_views=False, in_pieces=True),
+    Way("into arrays in pieces through a descriptor", into_arrays, has_views=False, in_pieces=True),
 ]
 
 
@@ -106,7 +124,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Way:
 
 
 def positions(content: bytes) -> range:
-    """Where to damage a file."""
+    """Return the offsets at which to damage a table."""
     return range(0, len(content), 1 if len(content) <= SMALL else 5)
 
 
@@ -128,16 +146,16 @@ class Case:
 
     prefix: str
     tables: tuple[str, ...]
-    """Of V1 its tables; empty for V2."""
+    """The files of a V1 checkpoint; none for V2."""
     files: dict[str, bytes]
     values: dict[str, Value]
-    """The value of each tensor; those without one (missing or overlapping slices) are left out."""
+    """The value of each tensor, except those that have none (missing or overlapping slices)."""
     names: list[str]
     problems: list[ckptfmt.Problem]
-    """What verify() says of it undamaged."""
+    """What verify() finds in the undamaged checkpoint."""
 
     def open(self, path: str | None = None, content: bytes = b"") -> ckptfmt.Checkpoint:
-        """Open it, with another content of one file."""
+        """Open the checkpoint, with other content in one file."""
         files = self.files if path is None else {**self.files, path: content}
         return open_files(files, prefix=self.prefix, tables=self.tables)
 
@@ -162,7 +180,7 @@ def case_of(name: str) -> Case:
     values = {}
     for tensor in load(name).tensors.values():
         if tensor.has_value:
-            # That this is what TensorFlow reads, tests/checkpoint/test_golden.py says.
+            # tests/tensors/test_golden.py shows that it is what TensorFlow reads.
             values[tensor.name] = value_of(ckpt[tensor.name])
     return Case(found.prefix, tables, files, values, list(ckpt), ckpt.verify().problems)
 
@@ -175,11 +193,12 @@ ALL = pytest.mark.parametrize("name", CASES)
 def read_right(
     case: Case, ckpt: ckptfmt.Checkpoint, names: Iterable[str], way: Way = ONE
 ) -> dict[str, CkptfmtError]:
-    """Read these tensors: each must be right or an error. Return the errors."""
+    """Read tensors, every one of them right or an error; return the errors."""
+    read = way.reader(ckpt)
     errors = {}
     for name in names:
         try:
-            got = value_of(way.read(ckpt, name))
+            got = value_of(read(name))
         except TensorNotFoundError:
             raise
         except CkptfmtError as error:
@@ -191,16 +210,16 @@ def read_right(
 
 
 def verify_agrees(case: Case, ckpt: ckptfmt.Checkpoint, errors: Container[str]) -> bool:
-    """Whether verify() finds more than undamaged; it must do so where a tensor that was right is not."""
+    """Whether verify() finds something new; it must if a tensor that had a value cannot be read."""
     report = ckpt.verify()
     if any(name in errors for name in case.values):
-        assert not report.ok, "verify() finds nothing where reading fails"
+        assert not report.ok, "verify() finds nothing, though reading fails"
     assert all(problem.message for problem in report.problems)
     return report.problems != case.problems
 
 
 def is_noticed(case: Case, path: str, content: bytes) -> bool:
-    """Whether anything at all goes wrong with this content of a table; wrong values and names may not."""
+    """Whether anything is wrong with this content of a table; wrong values and names are never returned."""
     try:
         ckpt = case.open(path, content)
     except CkptfmtError:
@@ -208,7 +227,7 @@ def is_noticed(case: Case, path: str, content: bytes) -> bool:
     try:
         names = list(ckpt)
     except CkptfmtError:
-        # Each tensor by itself may still be found, and must not be said to be missing.
+        # Single tensors may still be found, and must not be reported as missing.
         read_right(case, case.open(path, content), list(case.values)[:: max(1, len(case.values) // 3)])
         assert not case.open(path, content).verify().ok
         return True
@@ -218,7 +237,7 @@ def is_noticed(case: Case, path: str, content: bytes) -> bool:
 
 
 @ALL
-def test_a_flipped_byte_of_a_table_is_found(name: str) -> None:
+def test_a_flipped_byte_of_a_table_is_noticed(name: str) -> None:
     case = case_of(name)
     for path in case.sorted_tables:
         content = case.files[path]
@@ -249,7 +268,7 @@ def test_a_table_cut_short_does_not_open(name: str) -> None:
 
 
 class DataFile:
-    """One data file of a checkpoint, to be damaged again and again while the index stays open."""
+    """A data file of a checkpoint, damaged again and again while the index stays open."""
 
     def __init__(self, case: Case, path: str, way: Way = ONE) -> None:
         self.case = case
@@ -259,7 +278,7 @@ class DataFile:
         self.content = case.files[path]
         number = int(path.rpartition(".data-")[2][:5])
         self.places = []
-        """Name, start and stop of each tensor, or slice of one, that is stored in the file."""
+        """Name, start and stop of each tensor, or slice of a tensor, in the file."""
         for name, entry in ckptfmt.Checkpoint(self._bundle).entries.items():
             stored = [self._bundle.find_slice(entry, part) for part in entry.slices] or [entry]
             for piece in stored:
@@ -268,56 +287,56 @@ class DataFile:
                     self.places.append((name, piece.offset, piece.offset + piece.nbytes))
         step = 1 if sum(len(case.files[shard]) for shard in case.shards) <= SMALL else 5
         self.positions = range(0, len(self.content), step * way.every)
-        """Bytes to damage."""
+        """The offsets to damage."""
         self.step = step * way.every * -(-len(self.content) * len(case.names) // READS_A_FILE)
-        """Every how many bytes of it all tensors are read."""
+        """The distance between the offsets whose damage is followed by reading all tensors."""
 
     def with_content(self, content: bytes) -> ckptfmt.Checkpoint:
-        """The checkpoint with that content of the file; nothing has been read of it."""
+        """Return the checkpoint with other content in the file, none of it read yet."""
         self._file.content = content
         return ckptfmt.Checkpoint(self._bundle)
 
     def at(self, byte: int) -> set[str]:
-        """Names of the tensors that hold a byte."""
+        """Names of the tensors that the byte at an offset belongs to."""
         return {name for name, start, stop in self.places if start <= byte < stop}
 
-    def behind(self, byte: int) -> set[str]:
-        """Names of the tensors that hold a byte at that place or behind it."""
+    def beyond(self, byte: int) -> set[str]:
+        """Names of the tensors that reach an offset or lie beyond it."""
         return {name for name, _, stop in self.places if stop > byte}
 
 
 @V2
-def test_a_flipped_byte_of_a_data_file_spoils_the_tensors_that_hold_it(name: str, way: Way) -> None:
+def test_a_flipped_byte_of_a_data_file_affects_the_tensors_it_belongs_to(name: str, way: Way) -> None:
     case = case_of(name)
     for path in case.shards:
         file = DataFile(case, path, way)
         for at in file.positions:
-            concerned = file.at(at)
+            hit = file.at(at)
             for bits in FLIPS:
                 damaged = bytearray(file.content)
                 damaged[at] ^= bits
                 ckpt = file.with_content(bytes(damaged))
                 try:
-                    assert read_right(case, ckpt, concerned, way).keys() == concerned
+                    assert read_right(case, ckpt, hit, way).keys() == hit
                     if at % file.step == 0:
                         errors = read_right(case, ckpt, case.names, way)
-                        assert errors.keys() & case.values.keys() == concerned
-                        assert verify_agrees(case, ckpt, errors) == bool(concerned) or case.problems
+                        assert errors.keys() & case.values.keys() == hit
+                        assert verify_agrees(case, ckpt, errors) == bool(hit) or case.problems
                 except Exception as error:
                     raise AssertionError(f"byte {at} of {path} flipped by {bits}: {error!r}") from error
 
 
 @V2
-def test_a_data_file_cut_short_spoils_what_lies_behind_its_end(name: str, way: Way) -> None:
+def test_a_data_file_cut_short_affects_the_tensors_beyond_its_end(name: str, way: Way) -> None:
     case = case_of(name)
     for path in case.shards:
         file = DataFile(case, path, way)
         for size in file.positions:
             ckpt = file.with_content(file.content[:size])
-            lost = file.behind(size)
-            concerned = file.at(size) | file.at(size - 1)
-            errors = read_right(case, ckpt, concerned, way)
-            assert errors.keys() == concerned & lost, f"{path} cut to {size} bytes"
+            lost = file.beyond(size)
+            hit = file.at(size) | file.at(size - 1)
+            errors = read_right(case, ckpt, hit, way)
+            assert errors.keys() == hit & lost, f"{path} cut to {size} bytes"
             assert all(type(error) is TruncatedError for error in errors.values())
             if size % file.step == 0:
                 errors = read_right(case, ckpt, case.names, way)
@@ -326,32 +345,32 @@ def test_a_data_file_cut_short_spoils_what_lies_behind_its_end(name: str, way: W
 
 
 @V2
-def test_bytes_behind_the_data_are_only_odd(name: str) -> None:
+def test_bytes_after_the_data_are_only_a_warning(name: str) -> None:
     case = case_of(name)
     for path in case.shards:
-        ckpt = case.open(path, case.files[path] + b"left behind")
+        ckpt = case.open(path, case.files[path] + b"left over")
         assert read_right(case, ckpt, case.values) == {}
         problems = [problem for problem in ckpt.verify().problems if problem not in case.problems]
         assert [(p.severity, p.kind, p.file) for p in problems] == [("warning", "orphan", path)]
 
 
 @V2
-def test_a_missing_data_file_spoils_what_lies_in_it(name: str, way: Way) -> None:
+def test_a_missing_data_file_affects_the_tensors_in_it(name: str, way: Way) -> None:
     case = case_of(name)
     for path in case.shards:
         files = {other: content for other, content in case.files.items() if other != path}
         ckpt = open_files(files, prefix=case.prefix, has_views=way.has_views)
         assert list(ckpt) == case.names
         errors = read_right(case, ckpt, case.values, way)
-        assert errors.keys() == DataFile(case, path).behind(-1)
+        assert errors.keys() == DataFile(case, path).beyond(-1)
         assert {type(error) for error in errors.values()} <= {CheckpointNotFoundError}
         report = ckpt.verify()
         assert not report.ok
         assert [problem.file for problem in report.problems if problem.kind == "missing"] == [path]
 
 
-def test_without_verifying_only_numbers_go_through_damaged() -> None:
-    # verify=False is the caller's choice; what has a structure of its own is checked all the same.
+def test_without_verification_only_numbers_can_come_out_damaged() -> None:
+    # verify=False is the caller's choice; values with a structure of their own are checked all the same.
     refused = set()
     for name in ("dtypes", "strings", "variants"):
         case = case_of(name)
@@ -385,7 +404,7 @@ def test_each_block_of_a_large_index_is_checked() -> None:
             assert (caught.value.file, caught.value.offset) == (path, handle.offset)
 
 
-def test_whole_blocks_of_a_damaged_index_are_read_by_one_name_or_by_many() -> None:
+def test_intact_blocks_of_a_damaged_index_are_read_by_one_name_or_by_many() -> None:
     case = case_of("many")
     (path,) = case.sorted_tables
     table = Table(MemoryFile(path, case.files[path]))

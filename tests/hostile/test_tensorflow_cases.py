@@ -1,7 +1,7 @@
-"""What TensorFlow 2.21 does with each kind of bad input, and what we do: one table.
+"""Each kind of bad input: what TensorFlow 2.21 does with it, and what this package does, in one table.
 
-The cases, and TensorFlow's answers, were found by letting it read such files: first what RestoreV2 says, then
-``tf.train.load_checkpoint`` where that differs. ABORT means that it ends the whole process.
+TensorFlow's answers were found by letting it read such files: first that of RestoreV2, then that of
+``tf.train.load_checkpoint`` if it differs. ABORT means that the whole process ends.
 """
 
 from __future__ import annotations
@@ -24,17 +24,13 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.wire.crc32c import crc32c
-from tests.hostile.test_hostile import (
+from tests.support.bundles import (
     GOOD,
     GOOD_DATA,
-    TWO_FLOATS,
-    V1_KEY,
-    block_with,
-    extents,
-    packed_strings,
-    v1_data,
-    v1_meta,
-    v1_table,
+    GOOD_VALUE,
+    encode_extents,
+    encode_index,
+    encode_strings,
 )
 from tests.support.memory_filesystem import PREFIX, open_bundle, open_files, open_tables
 from tests.support.table_writer import (
@@ -47,9 +43,8 @@ from tests.support.table_writer import (
     encode_shape,
     encode_table,
 )
+from tests.support.v1_files import TWO_FLOATS, V1_KEY, v1_data, v1_meta, v1_table
 
-VALUE = [[0, 1], [2, 3]]
-LITTLE = encode_header()
 BIG = encode_header(big_endian=True)
 
 
@@ -62,7 +57,7 @@ def flipped(content: bytes, at: int) -> bytes:
 
 
 INDEX = items((b"a", GOOD), (b"b", GOOD))
-STRINGS = packed_strings([3], b"abc")
+STRINGS = encode_strings([3], b"abc")
 STRINGS_CRC = crc32c(b"abc", crc32c(STRINGS[1:5], crc32c((3).to_bytes(4, "little"))))
 
 
@@ -71,7 +66,7 @@ def v2(index: bytes = INDEX, *shards: bytes) -> ckptfmt.Checkpoint:
 
 
 def entry(value: bytes) -> ckptfmt.Checkpoint:
-    """A bundle of "a" with this entry, and of "b", which is good."""
+    """A bundle of two tensors: "a" has this entry, and "b" is good."""
     return v2(items((b"a", value), (b"b", GOOD)))
 
 
@@ -95,13 +90,13 @@ def names(ckpt: ckptfmt.Checkpoint) -> list[str]:
 class Case(NamedTuple):
     id: str
     tensorflow: str
-    """What TensorFlow does."""
+    """TensorFlow's answer."""
     make: Callable[[], ckptfmt.Checkpoint]
     ours: tuple[type[CkptfmtError], str] | Any
-    """Our error and a part of its message, or the value."""
+    """Our error and part of its message, or the value."""
     ask: Callable[[ckptfmt.Checkpoint], Any] = read
-    goes_on: bool = False
-    """Whether the names, and the other tensor "b", are read all the same."""
+    others_read: bool = False
+    """Whether the names and the other tensor, "b", can still be read."""
 
 
 ABORTS = "InvalidArgument; the reader ABORTs"
@@ -154,7 +149,7 @@ CASES = [
     Case(
         "more restarts than the block holds",
         "DataLoss 'bad block contents'",
-        lambda: v2(block_with(b"", 0, 99)),
+        lambda: v2(encode_index(b"", 0, 99)),
         (CorruptError, "claims 99 restart points"),
     ),
     Case(
@@ -166,20 +161,20 @@ CASES = [
     Case(
         "restart point past the entries",
         "Internal 'failed to seek to header entry'",
-        lambda: v2(block_with(b"", 0, 99, 2)),
+        lambda: v2(encode_index(b"", 0, 99, 2)),
         (CorruptError, "restart point at 99"),
         lambda ckpt: ckpt["a"],
     ),
     Case(
         "shared length beyond the previous key",
         "end of the data: NotFound",
-        lambda: v2(block_with(b"\x09\x01\x00a", 0, 1)),
+        lambda: v2(encode_index(b"\x09\x01\x00a", 0, 1)),
         (CorruptError, "shares 9 bytes with a key of 0"),
     ),
     Case(
         "value past the block",
         "end of the data: NotFound",
-        lambda: v2(block_with(b"\x00\x01\x7fa", 0, 1)),
+        lambda: v2(encode_index(b"\x00\x01\x7fa", 0, 1)),
         (CorruptError, "entry outside its block"),
     ),
     Case(
@@ -189,7 +184,9 @@ CASES = [
         (CorruptError, "keys out of order"),
         names,
     ),
-    Case("duplicate keys, one read", "the first wins", lambda: v2(items((b"a", GOOD), (b"a", b""))), VALUE),
+    Case(
+        "duplicate keys, one read", "the first wins", lambda: v2(items((b"a", GOOD), (b"a", b""))), GOOD_VALUE
+    ),
     Case(
         "duplicate keys, listed",
         "the first wins",
@@ -200,7 +197,7 @@ CASES = [
     # --- the header
     Case(
         "no header",
-        "accepted where the first entry parses as one, which is lost then",
+        "accepted if the first entry parses as a header; that entry is lost",
         lambda: v2(encode_table([(b"a", GOOD)])),
         (CorruptError, "no bundle header"),
     ),
@@ -222,8 +219,8 @@ CASES = [
         lambda: header(encode_header(version=b"\x1a\x02\x05\x01")),
         (UnsupportedError, "excludes readers of version 1"),
     ),
-    Case("a larger producer", "accepted", lambda: header(encode_header(version=b"\x08\x63")), VALUE),
-    Case("no version", "accepted", lambda: header(encode_header(version=None)), VALUE),
+    Case("a larger producer", "accepted", lambda: header(encode_header(version=b"\x08\x63")), GOOD_VALUE),
+    Case("no version", "accepted", lambda: header(encode_header(version=None)), GOOD_VALUE),
     Case(
         "num_shards 0",
         "NotFound '…data-00000-of-00000'; names are listed",
@@ -289,7 +286,7 @@ CASES = [
         lambda: v2(INDEX, GOOD_DATA[:15]),
         (TruncatedError, "want 16 bytes, got 15"),
     ),
-    Case("data file with more bytes", "accepted", lambda: v2(INDEX, GOOD_DATA + b"more"), VALUE),
+    Case("data file with more bytes", "accepted", lambda: v2(INDEX, GOOD_DATA + b"more"), GOOD_VALUE),
     Case(
         "flipped bit in the data",
         "DataLoss 'Checksum does not match: stored X vs. calculated on the restored bytes Y'",
@@ -301,7 +298,7 @@ CASES = [
         "DataLoss 'Checksum does not match'",
         lambda: entry(GOOD[:-4] + bytes(4)),
         (ChecksumError, "tensor 'a': checksum mismatch"),
-        goes_on=True,
+        others_read=True,
     ),
     # --- entries
     Case(
@@ -309,126 +306,126 @@ CASES = [
         "DataLoss 'Invalid size in bundle entry'",
         lambda: entry(encode_entry(shape=(2, 2), size=12)),
         (CorruptError, "got 12 bytes, want 16"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "size 2**40",
         "DataLoss 'Invalid size in bundle entry'",
         lambda: entry(encode_entry(shape=(2, 2), size=2**40)),
         (CorruptError, "got 1099511627776 bytes, want 16"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "negative size",
         "DataLoss 'Invalid size in bundle entry'",
         lambda: entry(encode_entry(shape=(2, 2), size=-16)),
         (CorruptError, "negative .* size -16"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "negative offset",
         "InvalidArgument 'Seeking to a negative position: -4'",
         lambda: entry(encode_entry(shape=(2, 2), offset=-4, size=16)),
         (CorruptError, "negative .* offset -4"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "offset beyond the file",
         "OutOfRange 'Read less bytes than requested'",
         lambda: entry(encode_entry(shape=(2, 2), offset=99, size=16)),
         (TruncatedError, "want 16 bytes, got 0"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "offset 2**63 - 1",
         "InvalidArgument, from the system",
         lambda: entry(encode_entry(shape=(2, 2), offset=2**63 - 1, size=16)),
         (TruncatedError, "@0x7fffffffffffffff: tensor 'a': file too short"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "shard 5 of 1",
         "NotFound '…data-00005-of-00001'",
         lambda: entry(encode_entry(shape=(2, 2), shard=5, size=16)),
         (CheckpointNotFoundError, "data-00005-of-00001"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "shard -1",
         "NotFound '…data--0001-of-00001'",
         lambda: entry(encode_entry(shape=(2, 2), shard=-1, size=16)),
         (CorruptError, "negative shard -1"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "dtype 0",
         ABORTS,
         lambda: entry(encode_entry(dtype=0, shape=(2, 2), size=16)),
         (UnsupportedError, "dtype invalid"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "dtype 99",
         ABORTS,
         lambda: entry(encode_entry(dtype=99, shape=(2, 2), size=16)),
         (UnsupportedError, "dtype unknown_99"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "dtype float_ref",
         ABORTS,
         lambda: entry(encode_entry(dtype=101, shape=(2, 2), size=16)),
         (UnsupportedError, "dtype float32_ref"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "dtype resource",
         "DataLoss 'Invalid size in bundle entry'",
         lambda: entry(encode_entry(dtype=20, size=8)),
         (UnsupportedError, "dtype resource"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "negative dimension",
         WRONG_SHAPE,
         lambda: entry(encode_entry(shape=(-2, 2), size=16)),
         (CorruptError, "dimension 0 of a shape: got -2, want at least 0"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "shape [2**40, 2**40]",
         WRONG_SHAPE,
         lambda: entry(encode_entry(shape=(2**40, 2**40), size=16)),
         (CorruptError, "more than 2..63 - 1 elements"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "rank 301",
         WRONG_SHAPE,
         lambda: entry(encode_entry(shape=(1,) * 301, size=4)),
         (CorruptError, "shape: got 301 dimensions, want at most 254"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "rank 254",
         "accepted",
         lambda: entry(encode_entry(shape=(1,) * 254, size=4, crc=crc32c(bytes(4)))),
         (UnsupportedError, "NumPy has no array of shape"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "shape [0, 2**62, 2**62], size 16",
         "DataLoss 'Invalid size in bundle entry'",
         lambda: entry(encode_entry(shape=(0, 2**62, 2**62), size=16)),
         (CorruptError, "got 16 bytes, want 0"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "shape [2**40] with 16 bytes",
         "ResourceExhausted: it allocates before it looks at the size",
         lambda: entry(encode_entry(shape=(2**40,), size=16)),
         (CorruptError, "got 16 bytes, want 4398046511104"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "unknown_rank beside dimensions",
@@ -438,19 +435,19 @@ CASES = [
             + encode_field(2, encode_shape((2, 2)) + encode_field(3, 1))
             + GOOD[GOOD.index(b"\x28") :]
         ),
-        VALUE,
-        goes_on=True,
+        GOOD_VALUE,
+        others_read=True,
     ),
     Case(
         "unparseable entry",
         "DataLoss 'Entry for key K not parseable.'; the reader ABORTs when it opens the file",
         lambda: entry(b"\xff" * 12),
         (CorruptError, "tensor 'a': varint"),
-        goes_on=True,
+        others_read=True,
     ),
-    Case("empty entry", ABORTS, lambda: entry(b""), (UnsupportedError, "dtype invalid"), goes_on=True),
+    Case("empty entry", ABORTS, lambda: entry(b""), (UnsupportedError, "dtype invalid"), others_read=True),
     Case(
-        "key that is not there",
+        "missing key",
         "NotFound 'Key K not found in checkpoint'",
         v2,
         (TensorNotFoundError, "no tensor 'aa'; did you mean 'a'"),
@@ -460,14 +457,14 @@ CASES = [
         "key that is not UTF-8",
         "accepted; get_variable_to_shape_map raises UnicodeDecodeError",
         lambda: v2(items((b"\xff", GOOD))),
-        {"\udcff": VALUE},
+        {"\udcff": GOOD_VALUE},
         lambda ckpt: {name: array.tolist() for name, array in ckpt.items()},
     ),
     Case(
         "two tensors of the same bytes",
         "accepted",
         v2,
-        [VALUE, VALUE],
+        [GOOD_VALUE, GOOD_VALUE],
         lambda ckpt: [array.tolist() for array in ckpt.values()],
     ),
     # --- strings
@@ -505,18 +502,20 @@ CASES = [
     Case(
         "slices incomplete",
         "InvalidArgument 'Does not have sufficient slices'",
-        lambda: entry(GOOD + encode_field(7, extents((0, 1), (0, FULL)))),
+        lambda: entry(GOOD + encode_field(7, encode_extents((0, 1), (0, FULL)))),
         (CorruptError, "tensor 'a': 1 slices leave 2 of 4 elements uncovered"),
-        goes_on=True,
+        others_read=True,
     ),
     Case(
         "slices overlap",
         "Internal 'Overlapping slices'",
         lambda: entry(
-            GOOD + encode_field(7, extents((0, 2), (0, FULL))) + encode_field(7, extents((1, 1), (0, FULL)))
+            GOOD
+            + encode_field(7, encode_extents((0, 2), (0, FULL)))
+            + encode_field(7, encode_extents((1, 1), (0, FULL)))
         ),
         (CorruptError, "tensor 'a': slices .* overlap"),
-        goes_on=True,
+        others_read=True,
     ),
     # --- V1
     Case(
@@ -526,13 +525,13 @@ CASES = [
         (CorruptError, "not a table"),
     ),
     Case(
-        "V1: no meta data",
+        "V1: no metadata",
         "Internal 'Failed to find the saved tensor slices at the beginning of the checkpoint file'",
         lambda: open_tables(encode_table([(V1_KEY, v1_data(TWO_FLOATS))])),
         (CorruptError, "no meta data"),
     ),
     Case(
-        "V1: meta data unparseable",
+        "V1: metadata unparseable",
         "Internal 'Failed to find the saved tensor slices …'",
         lambda: open_tables(encode_table([(b"", b"\x0a\x7f")])),
         (CorruptError, "field 1: want 127 bytes, got 0"),
@@ -572,7 +571,7 @@ CASES = [
         lambda ckpt: ckpt["t"],
     ),
     Case(
-        "V1: wrong dtype in the meta data",
+        "V1: wrong dtype in the metadata",
         "InvalidArgument 'Error copying slice data'",
         lambda: open_tables(v1_table(v1_meta(dtype=2))),
         (CorruptError, "got 0 values, want 2 for float64"),
@@ -595,7 +594,7 @@ CASES = [
     Case(
         "V1: slice out of the shape",
         "Internal 'Extent in dimension 0 out of bounds: shape = [2], slice = 1,5'",
-        lambda: open_tables(v1_table(v1_meta(slices=(extents((1, 5)),)))),
+        lambda: open_tables(v1_table(v1_meta(slices=(encode_extents((1, 5)),)))),
         (CorruptError, "tensor 't': slice 1,5 juts out of shape .2."),
         lambda ckpt: ckpt["t"],
     ),
@@ -610,22 +609,22 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
-def test_each_case_has_one_answer(case: Case) -> None:
+def test_each_case_has_its_answer(case: Case) -> None:
     match case.ours:
         case (type() as error, str(message)):
             with pytest.raises(error, match=message):
                 case.ask(case.make())
         case value:
             assert case.ask(case.make()) == value
-    if case.goes_on:
+    if case.others_read:
         ckpt = case.make()
         assert list(ckpt) == ["a", "b"]
         assert "a" in ckpt
-        assert ckpt["b"].tolist() == VALUE
+        assert ckpt["b"].tolist() == GOOD_VALUE
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
-def test_each_case_can_be_verified(case: Case) -> None:
+def test_verify_finds_what_reading_finds(case: Case) -> None:
     try:
         ckpt = case.make()
     except CkptfmtError:
@@ -638,6 +637,6 @@ def test_each_case_can_be_verified(case: Case) -> None:
         assert not report.ok
 
 
-def test_the_table_is_complete_and_its_cases_differ() -> None:
+def test_the_table_has_many_cases_that_differ() -> None:
     assert len({case.id for case in CASES}) == len(CASES) >= 60
     assert all(case.tensorflow for case in CASES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tracemalloc
 from collections.abc import Callable
 from typing import TypeVar
@@ -32,30 +33,42 @@ from tests.support.table_writer import (
 
 T = TypeVar("T")
 
-INT63 = st.integers(0, 2**63 - 1) | st.integers(0, 63).map(lambda bits: 2**bits - 1)
-UINT32 = st.integers(0, 2**32 - 1)
-USUAL = st.builds(
-    encode_entry,
-    dtype=st.sampled_from([1, 2, 3, 7, 9, 14, 23]),
-    shape=st.lists(st.integers(0, 300), max_size=4),
-    shard=st.integers(0, 300),
-    offset=INT63,
-    size=INT63,
-    crc=UINT32,
-)
-"""Entries as TensorFlow writes them; the shape may be of another size, which is found out when it is read."""
 
-UNUSUAL = st.one_of(
-    st.builds(encode_entry, dtype=st.just(1), offset=INT63),  # no checksum
-    st.builds(encode_entry, dtype=st.just(1), crc=UINT32, slices=st.just([b"", b""])),
-    st.builds(lambda a, b: a + b, USUAL, USUAL),  # fields twice
-    st.builds(lambda entry, number: encode_field(5, number) + entry, USUAL, INT63),  # out of order
-    st.builds(lambda entry: entry + encode_field(99, b"?"), USUAL),
-    st.builds(encode_entry, offset=st.just(2**64 - 1), crc=UINT32),  # negative
-    st.builds(encode_entry, shape=st.just([2**62, 4]), crc=UINT32),  # no such shape
-    st.builds(encode_entry, dtype=st.just(18), shape=st.just([2**62]), slices=st.just([b"\n\x00"])),
-    st.binary(max_size=20),
-)
+def number(rng: random.Random, bits: int) -> int:
+    """Return a number of at most so many bits: often zero, a small one, or the largest of some width."""
+    found = rng.getrandbits(rng.randint(0, bits))
+    return rng.choice([0, found, found, 2 ** rng.randint(0, bits) - 1])
+
+
+def make_usual(rng: random.Random) -> bytes:
+    """Return an entry as TensorFlow writes it, with a size that need not be that of its shape."""
+    return encode_entry(
+        dtype=rng.choice([1, 2, 3, 7, 9, 14, 23]),
+        shape=[number(rng, 9) for _ in range(rng.randint(0, 4))],
+        shard=number(rng, 9),
+        offset=number(rng, 63),
+        size=number(rng, 63),
+        crc=number(rng, 32),
+    )
+
+
+MAKE_UNUSUAL: list[Callable[[random.Random], bytes]] = [
+    lambda rng: encode_entry(dtype=1, offset=number(rng, 63)),  # no checksum
+    lambda rng: encode_entry(dtype=1, crc=number(rng, 32), slices=[b"", b""]),
+    lambda rng: make_usual(rng) + make_usual(rng),  # every field twice
+    lambda rng: encode_field(5, number(rng, 63)) + make_usual(rng),  # out of order
+    lambda rng: make_usual(rng) + encode_field(99, b"?"),
+    lambda rng: encode_entry(offset=2**64 - 1, crc=number(rng, 32)),  # negative
+    lambda rng: encode_entry(shape=[2**62, 4], crc=number(rng, 32)),  # no such shape
+    lambda rng: encode_entry(dtype=18, shape=[2**62], slices=[b"\n\x00"]),
+    lambda rng: rng.randbytes(rng.randint(0, 20)),
+]
+
+# An entry is one draw, of a seed: an example holds up to 60 entries, and drawing each of their numbers would
+# take longer than all that is tested with them.
+SEEDS = st.integers(0, 2**32 - 1).map(random.Random)
+USUAL = SEEDS.map(make_usual)
+UNUSUAL = SEEDS.map(lambda rng: rng.choice(MAKE_UNUSUAL)(rng)) | st.binary(max_size=20)
 VALUES = st.one_of(USUAL, USUAL, USUAL, UNUSUAL)
 KEYS = st.binary(min_size=1, max_size=12) | st.builds(lambda n: b"layer_%d/kernel" % n, st.integers(0, 999))
 ITEMS = st.dictionaries(KEYS, VALUES, min_size=20, max_size=60).map(lambda found: sorted(found.items()))

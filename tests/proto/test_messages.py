@@ -1,4 +1,4 @@
-"""Message classes: usable, loaded late, and apart from everybody else's."""
+"""Message classes are usable, loaded late, and separate from those of other packages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_message_survives_the_wire() -> None:
     assert again.node[0].attr["value"].tensor.float_val == [1.0, 2.0]
 
 
-def test_full_names_are_tensorflows() -> None:
+def test_full_names_are_those_of_tensorflow() -> None:
     assert messages.NodeDef.DESCRIPTOR.full_name == "tensorflow.NodeDef"
     assert proto_splitter.ChunkMetadata.DESCRIPTOR.full_name == "tensorflow.proto_splitter.ChunkMetadata"
     keras = "third_party.tensorflow.python.keras.protobuf.SavedMetadata"
@@ -40,7 +40,7 @@ def test_packages_with_one_short_name_keep_their_messages_apart() -> None:
     assert len(names) == 3
 
 
-def test_enums_tell_names_and_numbers() -> None:
+def test_enums_map_names_and_numbers() -> None:
     assert messages.DataType.DT_BFLOAT16 == 14
     assert messages.DataType.Name(14) == "DT_BFLOAT16"
     assert messages.BundleHeaderProto.BIG == messages.BundleHeaderProto.Endianness.Value("BIG") == 1
@@ -68,7 +68,7 @@ def test_well_known_messages_have_their_methods() -> None:
     assert asset.filename == "vocab.txt"
 
 
-def test_absent_and_zero_differ_where_the_schema_says_so() -> None:
+def test_absent_and_zero_differ_if_the_schema_says_so() -> None:
     assert not proto_splitter.ChunkedMessage().HasField("chunk_index")
     assert proto_splitter.ChunkedMessage.FromString(b"\x08\x00").HasField("chunk_index")
     assert not messages.TensorSliceProto.Extent().HasField("length")
@@ -88,7 +88,7 @@ def test_a_wrong_name_is_an_attribute_error() -> None:
         from ckptfmt.proto.messages import GraphDeff  # type: ignore[attr-defined]  # noqa: F401
 
 
-def test_a_class_is_one_object() -> None:
+def test_a_class_is_created_once() -> None:
     assert messages.GraphDef is messages.GraphDef
     assert type(messages.MetaGraphDef().graph_def) is messages.GraphDef
 
@@ -128,7 +128,7 @@ def test_threads_that_load_at_once_share_one_pool() -> None:
     )
 
 
-def test_the_pool_is_the_one_of_the_classes() -> None:
+def test_the_classes_belong_to_the_pool() -> None:
     with ThreadPoolExecutor(2) as threads:
         found, here = threads.map(lambda _: pool.descriptor_pool(), range(2))
     assert found is here

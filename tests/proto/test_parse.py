@@ -1,4 +1,4 @@
-"""Messages from bytes and text: what is read, and that damage is always a CorruptError."""
+"""Messages parsed from bytes and text; damage is always a CorruptError."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_escaped_code_points_are_utf8_in_strings_and_bytes(escaped: str, want: s
 @pytest.mark.parametrize(
     "escape", [r"\ud83d", r"\ude00\ud83d", r"\U00110000", r"\UFFFFFFFF", r"\u12", r"\U0001F60"]
 )
-def test_escapes_of_no_code_point_are_corrupt(escape: str) -> None:
+def test_escapes_that_name_no_code_point_are_corrupt(escape: str) -> None:
     with pytest.raises(CorruptError):
         parse_text(messages.NodeDef, f"name: '{escape}'", "x")
 
@@ -145,7 +145,7 @@ def test_formatting_an_any_in_an_any_a_thousand_times_does_not_recurse() -> None
     assert "type_url:" in format_text(nested_any(1_000))
 
 
-def test_depth_is_that_of_protobuf_for_bytes_and_text() -> None:
+def test_the_depth_limit_of_bytes_and_text_is_that_of_protobuf() -> None:
     deepest = parse_message(messages.FullTypeDef, nested(MAX_DEPTH), "x")
     assert parse_text(messages.FullTypeDef, format_text(deepest), "x") == deepest
     assert deepest.SerializeToString() == nested(MAX_DEPTH)
@@ -233,14 +233,14 @@ def test_errors_stay_short_and_printable() -> None:
     assert len(str(caught.value)) < 600
 
 
-def test_text_that_is_not_utf8_is_corrupt_where_it_is_not() -> None:
+def test_text_that_is_not_utf8_is_corrupt_at_its_first_bad_byte() -> None:
     with pytest.raises(CorruptError) as caught:
         parse_text(messages.SaverDef, b'# \xff\nfilename_tensor_name: "a"', "saver.pbtxt")
     assert (caught.value.file, caught.value.offset) == ("saver.pbtxt", 2)
 
 
 @pytest.mark.parametrize("escape", [r"\q", r"\N{BULLET}", r"\400", r"\777"])
-def test_escapes_that_are_none_are_corrupt(escape: str) -> None:
+def test_invalid_escapes_are_corrupt(escape: str) -> None:
     text = f"# \"\nfilename_tensor_name: '\\\\\\1\\n{escape}'"
     with pytest.raises(CorruptError, match=r"2:30 : bad escape "):
         parse_text(messages.SaverDef, text, "saver.pbtxt")
@@ -267,7 +267,7 @@ def test_deep_text_in_an_any_is_corrupt() -> None:
 
 
 @pytest.mark.parametrize("quote", ['"', "'"])
-def test_brackets_in_strings_and_comments_are_no_depth(quote: str) -> None:
+def test_brackets_in_strings_and_comments_do_not_count_as_depth(quote: str) -> None:
     brackets = "{<" * 1_000
     text = f"# {brackets}{quote}\nname: {quote}{brackets}\\{quote}{brackets}{quote} # {brackets}"
     other = "'" if quote == '"' else '"'

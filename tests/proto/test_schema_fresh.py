@@ -1,4 +1,4 @@
-"""What is compiled from ``protos/`` is what the sources there give."""
+"""The compiled files are those that the sources in ``protos/`` compile to."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def compiler() -> ModuleType:
     return module
 
 
-def test_generated_files_are_of_these_sources(compiler: ModuleType) -> None:
+def test_generated_files_are_compiled_from_these_sources(compiler: ModuleType) -> None:
     descriptors = (PROTO / compiler.DESCRIPTORS).read_bytes()
     for stub in compiler.STUBS.values():
         text = (PROTO / stub).read_text("utf-8")
@@ -38,7 +38,7 @@ def test_generated_files_are_of_these_sources(compiler: ModuleType) -> None:
         assert f"# descriptors.binpb: sha256 {hashlib.sha256(descriptors).hexdigest()}\n" in text, advice
 
 
-def test_stubs_are_those_of_the_descriptor_set(compiler: ModuleType) -> None:
+def test_stubs_match_the_descriptor_set(compiler: ModuleType) -> None:
     descriptors = (PROTO / compiler.DESCRIPTORS).read_bytes()
     for path, content in compiler.generate(descriptors).items():
         assert (PROTO / path.name).read_bytes() == content, f"{path.name} is stale"

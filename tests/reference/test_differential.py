@@ -1,4 +1,4 @@
-"""TensorFlow writes what hypothesis draws; it and this package read the same bytes."""
+"""TensorFlow writes what hypothesis draws; this package and TensorFlow read the same values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ IN_V1 = [
         *("qint8", "quint8", "qint32", "uint16", "complex128", "float16"),
     )
 ]
-"""What SaveSlices takes."""
+"""The dtypes that SaveSlices takes."""
 
 NOT_STITCHED = {
     *("float16", "string", "uint16", "uint32", "uint64", "qint16", "quint16", "uint4", "int2", "uint2"),
@@ -50,13 +50,13 @@ NOT_STITCHED = {
         "float4_e2m1fn",
     ),
 }
-"""Of these RestoreV2 does not put slices together: 'Dtype half not supported'."""
+"""Dtypes whose slices RestoreV2 does not put together: 'Dtype half not supported'."""
 
 WIDER: dict[str, Any] = {
     **dict.fromkeys(("int4", "uint4", "int2", "uint2"), np.int8),
     "float4_e2m1fn": np.float32,
 }
-"""Of the dtypes of less than a byte, the unused bits of an array's bytes mean nothing."""
+"""Dtypes of less than a byte are compared as wider ones: the unused bits of their bytes mean nothing."""
 
 
 class Tensor(NamedTuple):
@@ -66,9 +66,9 @@ class Tensor(NamedTuple):
     dtype: DType
     array: np.ndarray
     parts: list[tuple[slice, ...]]
-    """The slices to save it in; empty for whole."""
+    """The slices in which to save it; empty to save it whole."""
     shards: list[int]
-    """In which part of the checkpoint each slice is saved, or all of it."""
+    """The shard of each slice, or of the whole tensor."""
 
 
 NAMES = st.text(min_size=1, max_size=6).map(lambda name: name.encode("utf-8", "replace"))
@@ -104,7 +104,7 @@ def tensor(draw: st.DrawFn, key: bytes, dtypes: list[DType], shards: int) -> Ten
 
 
 def values(dtype: DType, shape: tuple[int, ...], rng: random.Random) -> np.ndarray:
-    """Any bits at all, of a dtype: NaNs with payloads, denormals and negative zeros among them."""
+    """Return random bits of a dtype, which include NaNs with payloads, denormals and negative zeros."""
     count = math.prod(shape)
     if dtype.storage is Storage.STRING:
         array = np.empty(count, object)
@@ -130,7 +130,7 @@ def to_tensorflow(dtype: DType, array: np.ndarray) -> Any:
 
 
 def comparable(dtype: DType, array: Any) -> Any:
-    """What two arrays of the same values share."""
+    """Return something that is equal for arrays of the same values, whatever NaNs they hold."""
     if dtype.storage is Storage.STRING:
         array = np.asarray(array, object)
         return (array.shape, array.ravel().tolist())
@@ -144,7 +144,7 @@ def spec(shape: tuple[int, ...], part: tuple[slice, ...]) -> str:
 
 
 def save(op: Any, tensors: list[Tensor], paths: list[str]) -> list[str]:
-    """Let an op write each part that has anything in it; return the paths of these."""
+    """Let an op write each shard that has anything in it; return the paths of those."""
     written = []
     for number, path in enumerate(paths):
         keys, specs, arrays = [], [], []
@@ -161,7 +161,7 @@ def save(op: Any, tensors: list[Tensor], paths: list[str]) -> list[str]:
 
 
 def restore(path: str, key: bytes, dtype: DType) -> np.ndarray | None:
-    """What TensorFlow reads of a tensor, or None where it does not put its slices together."""
+    """Return what TensorFlow reads of a tensor, or None if it does not put its slices together."""
     try:
         (restored,) = tf.raw_ops.RestoreV2(
             prefix=path, tensor_names=[key], shape_and_slices=[""], dtypes=[tf.as_dtype(dtype.name)]
@@ -174,7 +174,7 @@ def restore(path: str, key: bytes, dtype: DType) -> np.ndarray | None:
 
 
 def check(path: str, tensors: list[Tensor], *, copied: bool) -> None:
-    """Read all of them in every way there is, and compare with what was written."""
+    """Read tensors in every possible way, and compare them with what was written."""
     ckpt = ckptfmt.open(path)
     assert list(ckpt) == [name_of(key) for key in sorted(tensor.key for tensor in tensors)]
     everything = ckpt.read(copy=copied)
@@ -227,7 +227,7 @@ def test_bundles_read_as_they_were_written(data: st.DataObject, shards: int, cop
 @given(st.data(), st.integers(1, 3), st.booleans())
 def test_v1_files_read_as_they_were_written(data: st.DataObject, shards: int, copied: bool) -> None:
     drawn = data.draw(tensors(IN_V1, shards))
-    # An empty shard is never written: those that are there are numbered from 0.
+    # An empty shard is never written, so number the others from 0.
     used = sorted({shard for each in drawn for shard in each.shards})
     drawn = [each._replace(shards=[used.index(shard) for shard in each.shards]) for each in drawn]
     with tempfile.TemporaryDirectory() as folder:
@@ -263,7 +263,7 @@ VALUES: dict[str, tuple[str, st.SearchStrategy[Any]]] = {
 
 
 def parsed(dtype: DType, serialized: bytes) -> Any:
-    """What TensorFlow's C++ makes of a TensorProto, or None where it refuses it."""
+    """Return what TensorFlow's C++ code makes of a TensorProto, or None if it refuses it."""
     try:
         tensor = tf.io.parse_tensor(serialized, tf.as_dtype(dtype.name))
     except tf.errors.InvalidArgumentError:
@@ -284,7 +284,7 @@ def decoded(dtype: DType, serialized: bytes) -> Any:
     stn.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
     st.data(),
 )
-def test_values_in_a_tensor_proto_are_tensorflows(
+def test_values_in_a_tensor_proto_are_those_that_tensorflow_reads(
     dtype: DType, shape: tuple[int, ...], data: st.DataObject
 ) -> None:
     field, numbers = VALUES[dtype.name]
@@ -301,7 +301,7 @@ SERIALIZED = {
     *("bool", "complex64", "complex128", "float64", "float32", "bfloat16", "float16", "string"),
     *("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
 }
-"""What SerializeTensor takes."""
+"""The dtypes that SerializeTensor takes."""
 
 
 @settings(max_examples=200)
@@ -311,7 +311,7 @@ SERIALIZED = {
     st.randoms(use_true_random=False),
     st.integers(-1, 1),
 )
-def test_the_content_of_a_tensor_proto_is_tensorflows(
+def test_the_content_of_a_tensor_proto_is_what_tensorflow_reads(
     dtype: DType, shape: tuple[int, ...], rng: random.Random, surplus: int
 ) -> None:
     serialized = tf.io.serialize_tensor(to_tensorflow(dtype, values(dtype, shape, rng))).numpy()

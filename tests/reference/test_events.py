@@ -1,4 +1,4 @@
-"""Event files beside TensorFlow's ``summary_iterator`` and TensorBoard's ``EventAccumulator``."""
+"""Event files hold what TensorFlow's ``summary_iterator`` and TensorBoard's ``EventAccumulator`` find."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FILES = [
 
 
 def theirs(tensorflow: ModuleType, path: Path) -> list[Any]:
-    # It owns a descriptor until it is gone.
+    # Exhaust the iterator, which owns a descriptor until then.
     return list(tensorflow.compat.v1.train.summary_iterator(str(path)))
 
 
@@ -70,10 +70,10 @@ def accumulator(tensorflow: ModuleType) -> Any:
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_all_is_what_event_accumulator_finds(accumulator: Any, path: Path) -> None:
+def test_everything_is_what_event_accumulator_finds(accumulator: Any, path: Path) -> None:
     names = ("scalars", "tensors", "images", "audio", "histograms", "compressedHistograms")
     theirs = accumulator.EventAccumulator(str(path), size_guidance=dict.fromkeys(names, 0))
-    theirs.purge_orphaned_data = False  # of runs that began again it drops what was written before
+    theirs.purge_orphaned_data = False  # of a restarted run it would drop what was written before
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs.Reload()
@@ -145,7 +145,7 @@ def test_all_is_what_event_accumulator_finds(accumulator: Any, path: Path) -> No
     assert set(tags["run_metadata"]) == {each.tag for each in events.run_metadata if each.tag not in kinds}
 
 
-def test_run_metadata_is_the_message(tensorflow: ModuleType) -> None:
+def test_run_metadata_parses_as_tensorflows_message(tensorflow: ModuleType) -> None:
     for case in ("tf1", "tf2"):
         (found,) = ckptfmt.open_events(EVENTS / case).run_metadata
         metadata = tensorflow.compat.v1.RunMetadata.FromString(found.data)
@@ -154,7 +154,7 @@ def test_run_metadata_is_the_message(tensorflow: ModuleType) -> None:
         assert str(found.message) == str(metadata)
 
 
-def test_graphs_are_those_that_were_written(tensorflow: ModuleType) -> None:
+def test_graphs_have_the_nodes_that_were_written(tensorflow: ModuleType) -> None:
     (path,) = (EVENTS / "tf1").iterdir()
     wanted = [
         tensorflow.compat.v1.GraphDef.FromString(event.graph_def)

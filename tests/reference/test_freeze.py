@@ -1,4 +1,4 @@
-"""Freezing beside TensorFlow: the same nodes, and the same numbers when TensorFlow runs them."""
+"""Frozen graphs have the nodes of TensorFlow's, and give the same numbers when TensorFlow runs them."""
 
 from __future__ import annotations
 
@@ -172,21 +172,21 @@ def loops_in_a_function_called_twice() -> Any:
     return tf.add(x * called(w.handle), called(r.handle), name="out")
 
 
-def questions() -> Any:
+def initialized_or_not() -> Any:
     x = v1.placeholder(tf.float32, [None, 4], name="x")
     w = v1.get_variable("w", [4], use_resource=True)
 
     @tf.function(autograph=False)
     def called(handle: Any) -> Any:
-        there = tf.raw_ops.VarIsInitializedOp(resource=handle)
-        return tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32), there
+        is_set = tf.raw_ops.VarIsInitializedOp(resource=handle)
+        return tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32), is_set
 
-    value, there = called(w.handle)
-    asked = tf.logical_and(there, tf.raw_ops.VarIsInitializedOp(resource=w.handle))
-    return tf.multiply(x * value, tf.cast(asked, tf.float32), name="out")
+    value, is_set = called(w.handle)
+    both = tf.logical_and(is_set, tf.raw_ops.VarIsInitializedOp(resource=w.handle))
+    return tf.multiply(x * value, tf.cast(both, tf.float32), name="out")
 
 
-def an_axis_of_that_name() -> Any:
+def an_axis_with_that_name() -> Any:
     x = v1.placeholder(tf.float32, [None, 4], name="x")
     w = v1.get_variable("w", [4, 4], use_resource=True)
     other = tf.constant(1, name="g/axis")
@@ -215,14 +215,19 @@ HANDLES: dict[str, Callable[[], Any]] = {
     program.__name__: program
     for program in (
         *(handle_of_a_condition, handle_of_a_loop, handles_of_calls, functions_as_ops),
-        *(loops_in_a_function_called_twice, questions, an_axis_of_that_name, a_function_with_a_gradient),
+        *(
+            loops_in_a_function_called_twice,
+            initialized_or_not,
+            an_axis_with_that_name,
+            a_function_with_a_gradient,
+        ),
     )
 }
-"""What TensorFlow runs and does not freeze, or not right: handles that functions hand back, and more."""
+"""Programs that TensorFlow runs but cannot freeze correctly, as when functions return handles."""
 
 
 class Trained:
-    """A program that TensorFlow has run, saved and frozen."""
+    """A program that TensorFlow ran, saved and froze."""
 
     def __init__(self, program: Callable[[], Any], path: Path, *, freeze: bool = True) -> None:
         with tf.Graph().as_default(), v1.Session() as session:
@@ -244,20 +249,13 @@ def run(graph: ckptfmt.Graph, output: str, x: Any = X, name: str = "x:0") -> Any
         return session.run(f"{output}:0", {name: x})
 
 
-@pytest.fixture(params=[1, 2], ids=["control flow 1", "control flow 2"])
-def control_flow(request: pytest.FixtureRequest) -> Any:
-    (v1.enable_control_flow_v2 if request.param == 2 else v1.disable_control_flow_v2)()
-    yield request.param
-    v1.enable_control_flow_v2()
-
-
 def described(node: Any) -> tuple[Any, ...]:
     names = {key: value.SerializeToString(deterministic=True) for key, value in node.attr.items()}
     return node.op, node.device, list(node.input), names
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_frozen_graph_is_tensorflows_and_gives_the_same_numbers(
+def test_a_frozen_graph_is_that_of_tensorflow_and_gives_the_same_numbers(
     name: str, control_flow: int, tmp_path: Path
 ) -> None:
     trained = Trained(PROGRAMS[name], tmp_path)
@@ -266,7 +264,7 @@ def test_a_frozen_graph_is_tensorflows_and_gives_the_same_numbers(
         frozen = ckptfmt.freeze(meta, checkpoint, trained.output)
     np.testing.assert_array_equal(run(frozen, trained.output), trained.value)
     assert not {"VariableV2", "VarHandleOp", "ReadVariableOp", "ResourceGather"} & set(frozen.ops)
-    # A .meta file has shapes that the graph in memory has not.
+    # A .meta file records shapes; the graph in memory that TensorFlow froze does not.
     for node in frozen.message.node:
         node.attr.pop("_output_shapes", None)
     want = {node.name: node for node in trained.frozen.node}
@@ -285,14 +283,14 @@ def test_handles_are_followed_out_of_functions(name: str, control_flow: int, tmp
     assert not {"VarHandleOp", "ReadVariableOp"} & set(frozen.ops)
 
 
-def test_a_savers_names_and_averages_are_honoured(tmp_path: Path) -> None:
+def test_the_names_and_averages_of_a_saver_are_honoured(tmp_path: Path) -> None:
     with tf.Graph().as_default(), v1.Session() as session:
         v = v1.get_variable("v", [4], initializer=v1.constant_initializer(10.0), use_resource=False)
         average = tf.train.ExponentialMovingAverage(0.9)
         update = average.apply([v])
         x = v1.placeholder(tf.float32, [None, 4], name="x")
         tf.multiply(x, v, name="out")
-        session.run(v.initializer)  # the average begins with its value
+        session.run(v.initializer)  # the average starts at its value
         session.run(v1.global_variables_initializer())
         session.run(update)
         path = v1.train.Saver().save(session, str(tmp_path / "plain"))
@@ -307,7 +305,7 @@ def test_a_savers_names_and_averages_are_honoured(tmp_path: Path) -> None:
     np.testing.assert_array_equal(run(frozen, "out"), X * np.float32(10))
 
 
-def test_the_tutorials_sum_is_three(tmp_path: Path) -> None:
+def test_the_sum_of_the_tutorial_is_three(tmp_path: Path) -> None:
     with tf.Graph().as_default(), v1.Session() as session:
         v1_, v2_ = (
             v1.Variable(tf.constant(float(i), shape=[1]), name=f"v{i}", use_resource=False) for i in (1, 2)
@@ -324,7 +322,7 @@ def test_the_tutorials_sum_is_three(tmp_path: Path) -> None:
         assert session.run("add:0").tolist() == [3.0]
 
 
-def test_the_tutorials_sum_in_a_scope(tmp_path: Path) -> None:
+def test_variables_of_the_tutorial_freeze_in_a_scope(tmp_path: Path) -> None:
     with tf.Graph().as_default(), v1.Session() as session:
         with tf.name_scope("input"):
             v1.Variable(tf.constant(1.0, shape=[1]), name="v1", use_resource=False)
@@ -339,7 +337,9 @@ def test_the_tutorials_sum_in_a_scope(tmp_path: Path) -> None:
     assert frozen.constants["input/v2"].tolist() == [2.0]
 
 
-def test_the_tutorials_regression_goes_from_meta_and_checkpoint_to_one_file(tmp_path: Path) -> None:
+def test_the_regression_of_the_tutorial_goes_from_meta_file_and_checkpoint_to_one_file(
+    tmp_path: Path,
+) -> None:
     with tf.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(tf.float32, [None, 4], name="x")
         w = v1.Variable(tf.random.normal([4, 2], seed=1), name="W1", use_resource=False)
@@ -356,7 +356,7 @@ def test_the_tutorials_regression_goes_from_meta_and_checkpoint_to_one_file(tmp_
     np.testing.assert_array_equal(run(again, "predictions"), want)
 
 
-def test_the_tutorials_softmax_with_tags_of_its_own(tmp_path: Path) -> None:
+def test_the_softmax_of_the_tutorial_freezes_from_a_saved_model_with_custom_tags(tmp_path: Path) -> None:
     folder = str(tmp_path / "export")
     with tf.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(tf.float32, [None, 4], name="myInput")
@@ -383,9 +383,9 @@ def test_the_tutorials_softmax_with_tags_of_its_own(tmp_path: Path) -> None:
     np.testing.assert_array_equal(run(frozen, "myOutput", name="myInput:0"), want)
 
 
-def test_any_mapping_has_values_and_only_what_is_needed_is_read(tmp_path: Path) -> None:
+def test_values_come_from_any_mapping_and_only_needed_ones_are_asked_for(tmp_path: Path) -> None:
     trained = Trained(resources, tmp_path)
-    graph = ckptfmt.read_graph(f"{trained.prefix}.meta")  # without a Saver: the graph's assignments tell
+    graph = ckptfmt.read_graph(f"{trained.prefix}.meta")  # no Saver: the graph's assignments name the tensors
     with ckptfmt.open(trained.prefix) as checkpoint:
         values = {name: checkpoint[name] for name in ("scope/w", "scope/b")}
     frozen = ckptfmt.freeze(graph, values, trained.output)
@@ -402,7 +402,7 @@ def test_any_mapping_has_values_and_only_what_is_needed_is_read(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("resource", [False, True])
-def test_a_variable_written_on_the_way_is_an_error(resource: bool, tmp_path: Path) -> None:
+def test_a_variable_written_on_the_way_to_an_output_is_an_error(resource: bool, tmp_path: Path) -> None:
     with tf.Graph().as_default(), v1.Session() as session:
         v = v1.get_variable("v", [2], use_resource=resource)
         with tf.control_dependencies([v1.assign_add(v, [1.0, 1.0])]):
@@ -438,7 +438,7 @@ class Layered(tf.Module):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("kind", ["module", "keras"])
-def test_a_signature_of_tensorflow_2_freezes(kind: str, tmp_path: Path) -> None:
+def test_a_tensorflow_2_signature_freezes(kind: str, tmp_path: Path) -> None:
     if kind == "module":
         model = Layered()
         tf.saved_model.save(model, str(tmp_path))
@@ -469,7 +469,7 @@ def test_a_signature_of_tensorflow_2_freezes(kind: str, tmp_path: Path) -> None:
 
 
 def some_value(info: Any) -> np.ndarray:
-    """A value for an input of a signature."""
+    """Return a value for an input of a signature."""
     shape = [2 if size in (None, -1) else size for size in info.shape or ()]
     rng = np.random.default_rng(1)
     if info.dtype.name == "string":
@@ -480,7 +480,7 @@ def some_value(info: Any) -> np.ndarray:
 
 
 def as_written() -> Any:
-    """Settings under which TensorFlow computes what the graph says; else it folds and fuses constants."""
+    """Return settings that keep TensorFlow from folding and fusing constants, which changes the last bits."""
     config = v1.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     config.graph_options.optimizer_options.opt_level = -1
@@ -495,12 +495,12 @@ def open_variables(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("entry", corpus_entries("saved_model"))
-def test_saved_models_of_the_corpus_give_the_same_numbers_frozen(entry: dict[str, Any]) -> None:
+def test_saved_models_of_the_corpus_give_the_same_numbers_when_frozen(entry: dict[str, Any]) -> None:
     path = CORPUS / entry["path"]
     try:
         meta = ckptfmt.read_meta_graph(path)
     except CkptfmtError as error:
-        pytest.skip(f"not one meta graph that can be read: {error}")
+        pytest.skip(f"no single meta graph can be read: {error}")
     compared = 0
     for signature in meta.signatures.values():
         tensors = [info.tensor for info in (*signature.inputs.values(), *signature.outputs.values())]
@@ -513,7 +513,7 @@ def test_saved_models_of_the_corpus_give_the_same_numbers_frozen(entry: dict[str
                 v1.saved_model.loader.load(session, list(meta.tags), str(path))
                 want = session.run(fetch, feed)
             except (tf.errors.OpError, ValueError, TypeError, KeyError, OSError, RuntimeError):
-                continue  # TensorFlow itself does not run it, or not on such values
+                continue  # TensorFlow itself cannot run it, or not on such values
         try:
             frozen = ckptfmt.freeze(meta, open_variables(path), fetch)
         except GraphError as error:
@@ -526,10 +526,10 @@ def test_saved_models_of_the_corpus_give_the_same_numbers_frozen(entry: dict[str
             try:
                 got = session.run(fetch, feed)
             except tf.errors.FailedPreconditionError as error:
-                assert "able" in str(error)  # tables are filled by an op of their own  # noqa: PT017
+                assert "able" in str(error)  # its tables are filled by a separate op  # noqa: PT017
                 continue
         for one, other in zip(got, want, strict=True):
             np.testing.assert_array_equal(one, other)
         compared += 1
     if not compared:
-        pytest.skip("no signature that TensorFlow runs on such values")
+        pytest.skip("TensorFlow runs no signature of it on such values")

@@ -1,4 +1,4 @@
-"""Graphs beside TensorFlow: nodes, inputs, attributes and functions as TensorFlow sees them."""
+"""Graphs have the nodes, inputs, attributes and functions that TensorFlow sees in them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 
 import ckptfmt
 from ckptfmt.dtypes import DType
-from ckptfmt.errors import CkptfmtError
 from ckptfmt.graph.meta.collection import Variable
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.proto import messages
-from tests.support.corpus import CORPUS
+from tests.support.corpus import CORPUS, GRAPH_FILES, read_graphs
+from tests.support.tensorflow_graphs import build_graph
 
 tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
 pytestmark = [
@@ -28,27 +28,8 @@ v1 = tf.compat.v1
 variable_pb2 = pytest.importorskip("tensorflow.core.framework.variable_pb2")
 
 
-def program() -> Any:
-    """A graph with most that a graph can have."""
-    graph = tf.Graph()
-    with graph.as_default():
-        x = v1.placeholder(tf.float32, [None, 3], name="x")
-        flag = v1.placeholder(tf.bool, [], name="flag")
-        with tf.device("/CPU:0"), v1.variable_scope("layer"):
-            w = v1.get_variable("w", [3, 2], use_resource=False)
-            b = v1.get_variable("b", [2], use_resource=True)
-        y = tf.nn.relu(x @ w + b, name="y")
-        low, high = tf.split(y, 2, axis=1, name="halves")
-        with tf.control_dependencies([v1.assert_greater(tf.shape(x)[0], 0)]):
-            picked = tf.cond(flag, lambda: low + 1.0, lambda: high * 2.0)
-        tf.while_loop(lambda i, _: i < 3, lambda i, v: (i + 1, v * 2.0), [0, picked])
-        tf.constant([b"a", b"\xff"], name="words")
-        tf.identity(picked, name="out")
-    return graph
-
-
 def same(ours: Any, theirs: Any) -> bool:
-    """Whether two values of an attribute are the same."""
+    """Whether two values of an attribute are equal."""
     if isinstance(ours, list):
         return len(ours) == len(theirs) and all(map(same, ours, theirs))
     if isinstance(ours, DType):
@@ -64,7 +45,7 @@ def same(ours: Any, theirs: Any) -> bool:
 
 
 def compare(ours: ckptfmt.Graph, theirs: Any) -> None:
-    """Compare a graph with one that TensorFlow has imported or made."""
+    """Compare a graph with one that TensorFlow imported or built."""
     operations = theirs.get_operations()
     assert set(ours) == {op.name for op in operations}
     for op in operations:
@@ -91,14 +72,9 @@ def compare(ours: ckptfmt.Graph, theirs: Any) -> None:
     }
 
 
-@pytest.mark.parametrize("control_flow", [1, 2])
 @pytest.mark.parametrize("as_text", [False, True])
-def test_a_graph_is_what_tensorflow_made(tmp_path: Path, control_flow: int, as_text: bool) -> None:
-    (v1.enable_control_flow_v2 if control_flow == 2 else v1.disable_control_flow_v2)()
-    try:
-        graph = program()
-    finally:
-        v1.enable_control_flow_v2()
+def test_a_graph_is_the_one_that_tensorflow_built(tmp_path: Path, control_flow: int, as_text: bool) -> None:
+    graph = build_graph()
     v1.train.write_graph(graph.as_graph_def(), str(tmp_path), "graph", as_text=as_text)
     ours = ckptfmt.read_graph(tmp_path / "graph")
     compare(ours, graph)
@@ -112,7 +88,7 @@ def test_a_graph_is_what_tensorflow_made(tmp_path: Path, control_flow: int, as_t
     np.testing.assert_array_equal(ours.constants["words"], [b"a", b"\xff"])
 
 
-def test_functions_are_those_of_concrete_functions() -> None:
+def test_functions_have_the_arguments_of_concrete_functions() -> None:
     @tf.function
     def inner(x: Any) -> Any:
         return x * 2.0, x + 1.0
@@ -141,10 +117,10 @@ def test_functions_are_those_of_concrete_functions() -> None:
 
 
 GPU_OPS = {"_CopyFromGpuToHost", "_CopyFromHostToGpu"}
-"""What a build without GPU support leaves out."""
+"""Ops that a build without GPU support leaves out."""
 
 
-def test_ops_are_those_of_this_tensorflow() -> None:
+def test_the_known_ops_are_those_of_this_tensorflow() -> None:
     from protos.ops import op_list
 
     ops = op_list()
@@ -156,16 +132,11 @@ def test_ops_are_those_of_this_tensorflow() -> None:
         )
 
 
-GRAPHS = sorted(path for path in CORPUS.rglob("*") if path.suffix in (".pb", ".pbtxt", ".meta", ".txt"))
-
-
-@pytest.mark.skipif(not GRAPHS, reason="the corpus is not here")
-def test_every_graph_of_the_corpus_is_what_tensorflow_imports() -> None:
+@pytest.mark.skipif(not GRAPH_FILES, reason="the corpus is not here")
+def test_every_graph_of_the_corpus_is_the_one_that_tensorflow_imports() -> None:
     compared = 0
-    for path in GRAPHS:
-        try:
-            ours = ckptfmt.read_graph(path)
-        except CkptfmtError:
+    for ours in read_graphs().values():
+        if len(ours) >= 3000:
             continue
         definition = v1.GraphDef.FromString(ours.message.SerializeToString())
         graph = tf.Graph()
@@ -173,18 +144,17 @@ def test_every_graph_of_the_corpus_is_what_tensorflow_imports() -> None:
             with graph.as_default():
                 tf.import_graph_def(definition, name="")
         except (ValueError, tf.errors.OpError):
-            continue  # ops of its own
-        if len(ours) < 3000:
-            compared += 1
-            for op in graph.get_operations():
-                assert [(one.node, one.number) for one in ours[op.name].inputs] == [
-                    (tensor.op.name, tensor.value_index) for tensor in op.inputs
-                ]
+            continue  # it has custom ops
+        compared += 1
+        for op in graph.get_operations():
+            assert [(one.node, one.number) for one in ours[op.name].inputs] == [
+                (tensor.op.name, tensor.value_index) for tensor in op.inputs
+            ]
     assert compared > 20
 
 
-@pytest.mark.parametrize("path", [p for p in GRAPHS if p.suffix == ".meta"], ids=lambda p: p.parent.name)
-def test_a_meta_graphs_variables_are_tensorflows(path: Path) -> None:
+@pytest.mark.parametrize("path", [p for p in GRAPH_FILES if p.suffix == ".meta"], ids=lambda p: p.parent.name)
+def test_collections_and_the_saver_of_a_meta_graph_are_those_that_tensorflow_reads(path: Path) -> None:
     meta = ckptfmt.read_meta_graph(path)
     theirs = v1.MetaGraphDef.FromString(meta.message.SerializeToString())
     for name, collection in theirs.collection_def.items():
@@ -216,20 +186,17 @@ def test_a_meta_graphs_variables_are_tensorflows(path: Path) -> None:
     assert meta.tensorflow_version == theirs.meta_info_def.tensorflow_version
 
 
-@pytest.mark.skipif(not GRAPHS, reason="the corpus is not here")
-def test_text_of_the_corpus_is_read_by_tensorflow_and_by_us_as_the_same(tmp_path: Path) -> None:
+@pytest.mark.skipif(not GRAPH_FILES, reason="the corpus is not here")
+def test_the_text_of_a_graph_of_the_corpus_reads_back_here_and_in_tensorflow(tmp_path: Path) -> None:
     from google.protobuf import text_format
 
     compared = 0
-    for path in GRAPHS:
+    for path, graph in read_graphs().items():
         if path.stat().st_size > 300_000:
             continue
-        try:
-            graph = ckptfmt.read_graph(path)
-        except CkptfmtError:
-            continue
-        (tmp_path / "again.pbtxt").write_text(graph.to_text(), encoding="utf-8")
-        theirs = text_format.Parse(graph.to_text(), v1.GraphDef())
+        text = graph.to_text()
+        (tmp_path / "again.pbtxt").write_text(text, encoding="utf-8")
+        theirs = text_format.Parse(text, v1.GraphDef())
         assert theirs == v1.GraphDef.FromString(graph.to_bytes())
         assert ckptfmt.read_graph(tmp_path / "again.pbtxt") == graph
         compared += 1

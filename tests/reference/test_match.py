@@ -1,4 +1,4 @@
-"""``ckptfmt.match`` beside TensorFlow's own restores: where it complains, and where it does not."""
+"""``ckptfmt.match`` complains exactly when TensorFlow's own restore does."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def with_more() -> Any:
 
 
 def moved() -> Any:
-    # The same objects by other ways: the keys differ, and the objects are the same.
+    # The same objects, reached by other paths: their keys differ.
     root = tf.train.Checkpoint(a=variable(2), b=tf.train.Checkpoint(c=variable(3, 4)))
     root.z = root.b.c
     return root
@@ -144,7 +144,7 @@ def passes(check: Callable[[], object]) -> bool:
 
 
 @pytest.mark.parametrize(("stored", "wanted"), PAIRS, ids=" into ".join)
-def test_it_complains_where_a_restore_does(stored: str, wanted: str, tmp_path: Path) -> None:
+def test_it_complains_when_a_restore_does(stored: str, wanted: str, tmp_path: Path) -> None:
     path = BUILDERS[stored]().save(str(tmp_path / "stored"))
     target = BUILDERS[wanted]()
     expected = target.save(str(tmp_path / "wanted"))
@@ -161,7 +161,7 @@ def test_it_complains_where_a_restore_does(stored: str, wanted: str, tmp_path: P
 
 
 @pytest.mark.parametrize("wanted", ["plain", "moved", "lists", "apart", "momentum", "keras"])
-def test_what_matches_is_what_a_restore_sets(wanted: str, tmp_path: Path) -> None:
+def test_matched_tensors_are_those_that_a_restore_sets(wanted: str, tmp_path: Path) -> None:
     source, target = BUILDERS[wanted](), BUILDERS[wanted]()
     count = 0
 
@@ -190,7 +190,7 @@ def sorted_variables(root: Any) -> list[Any]:
     return [node for node in view.descendants() if isinstance(node, tf.Variable) and node.dtype == tf.float32]
 
 
-def test_a_savers_checkpoint_restores_into_objects_by_full_names(tmp_path: Path) -> None:
+def test_the_checkpoint_of_a_saver_restores_into_objects_by_full_names(tmp_path: Path) -> None:
     with tf.Graph().as_default(), v1.Session() as session:
         v1.get_variable("scope/w", [2, 3], use_resource=True)
         session.run(v1.global_variables_initializer())
@@ -206,7 +206,7 @@ def test_a_savers_checkpoint_restores_into_objects_by_full_names(tmp_path: Path)
     assert back.restorable
 
 
-def test_of_several_variables_of_one_name_a_saver_takes_the_last(tmp_path: Path) -> None:
+def test_a_saver_takes_the_last_of_several_variables_with_one_name(tmp_path: Path) -> None:
     one, other = (tf.Variable([value, value], name="w") for value in (1.0, 2.0))
     path = tf.train.Checkpoint(first=one, second=other).save(str(tmp_path / "objects"))
     match = ckptfmt.match(path, {"w": (2,)})
@@ -224,7 +224,7 @@ def test_of_several_variables_of_one_name_a_saver_takes_the_last(tmp_path: Path)
 def save(path: Path, shapes: dict[str, list[int]], dtype: Any = tf.float32) -> str:
     with tf.Graph().as_default(), v1.Session() as session:
         for name, shape in shapes.items():
-            # A resource variable takes a value of any shape without a word.
+            # References, because a resource variable silently takes a value of any shape.
             v1.get_variable(name, shape, dtype, v1.zeros_initializer(), use_resource=False)
         session.run(v1.global_variables_initializer())
         return str(v1.train.Saver().save(session, str(path)))
@@ -242,7 +242,7 @@ def save(path: Path, shapes: dict[str, list[int]], dtype: Any = tf.float32) -> s
         ({"a": [1]}, tf.int32, ("wrong_shape", "wrong_dtype")),
     ],
 )
-def test_it_finds_wrong_what_a_saver_cannot_restore(
+def test_it_finds_the_fault_that_a_saver_stumbles_over(
     shapes: dict[str, list[int]], dtype: Any, kinds: tuple[str, ...], tmp_path: Path
 ) -> None:
     stored = save(tmp_path / "stored", {"a": [2], "b": [3, 4]})
@@ -261,7 +261,7 @@ def test_it_finds_wrong_what_a_saver_cannot_restore(
 @pytest.mark.parametrize("resource", [False, True], ids=["references", "resources"])
 @pytest.mark.parametrize("sharded", [False, True], ids=["whole", "sharded"])
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_savers_graph_has_the_variables_of_its_checkpoint(
+def test_the_graph_of_a_saver_has_the_variables_of_its_checkpoint(
     resource: bool, sharded: bool, version: int, tmp_path: Path
 ) -> None:
     with tf.Graph().as_default(), v1.Session() as session:
@@ -283,7 +283,7 @@ def test_a_savers_graph_has_the_variables_of_its_checkpoint(
     assert ckptfmt.match(tmp_path / "model", meta).ok, path
 
 
-def test_without_a_saver_the_collection_says_what_is_saved(tmp_path: Path) -> None:
+def test_without_a_saver_the_variables_are_those_of_the_collection(tmp_path: Path) -> None:
     with tf.Graph().as_default(), v1.Session() as session:
         v1.get_variable("plain", [2, 3])
         v1.get_variable("parts", [5, 2], partitioner=v1.fixed_size_partitioner(3))
@@ -293,7 +293,7 @@ def test_without_a_saver_the_collection_says_what_is_saved(tmp_path: Path) -> No
     assert ckptfmt.match(tmp_path / "model", tmp_path / "alone.meta").ok
 
 
-def test_specs_of_tensorflow_count_with_unknown_sizes(tmp_path: Path) -> None:
+def test_tensor_specs_match_any_size_that_they_leave_open(tmp_path: Path) -> None:
     stored = save(tmp_path / "stored", {"a": [2], "b": [3, 4]})
     wanted = {
         "a": tf.TensorSpec([None], tf.float32),

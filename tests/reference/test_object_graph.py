@@ -1,4 +1,4 @@
-"""Object graphs that TensorFlow writes in the test: its own maps of children, keys and names, and ours."""
+"""Object graphs written here by TensorFlow have the children, keys and names that it finds in them."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ CASES = [nested_modules, containers, keras_model, slots, tables_and_iterators, s
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda make: make.__name__)
 def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any]:
-    """The prefix of a checkpoint, and what was saved."""
+    """The prefix of a checkpoint, and the object that was saved."""
     make: Callable[[], Any] = request.param
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what TensorFlow and Keras warn of is not ours to fix
+        warnings.simplefilter("ignore")  # warnings of TensorFlow and Keras are not ours to fix
         checkpoint = make()
         prefix = checkpoint.save(str(tmp_path_factory.mktemp(make.__name__) / "ckpt"))
     return prefix, checkpoint
@@ -105,7 +105,7 @@ def graph(saved: tuple[str, Any]) -> ObjectGraph:
 
 
 def metadata(prefix: str) -> Any:
-    """The message, as TensorFlow decodes it."""
+    """The message as TensorFlow decodes it."""
     from tensorflow.python.checkpoint.checkpoint import object_metadata
 
     return object_metadata(prefix)
@@ -118,7 +118,7 @@ def test_every_key_is_reached_once(saved: tuple[str, Any], graph: ObjectGraph) -
     assert graph.absent == ()
 
 
-def test_nodes_are_those_of_the_message(saved: tuple[str, Any], graph: ObjectGraph) -> None:
+def test_nodes_say_what_the_message_says(saved: tuple[str, Any], graph: ObjectGraph) -> None:
     message = metadata(saved[0])
     assert len(graph) == len(message.nodes)
     for node, theirs in zip(graph.nodes, message.nodes, strict=True):
@@ -141,18 +141,18 @@ def test_children_and_descendants_are_those_of_the_view(saved: tuple[str, Any], 
     view = tf.train.CheckpointView(saved[0])
     for node in graph.nodes:
         assert {name: child.id for name, child in node.children.items()} == dict(view.children(node.id))
-    # The view goes by children alone, breadth first, as iteration does before it comes to slots.
+    # The view follows children only, breadth first; iteration does so too before it turns to slots.
     descendants = list(view.descendants())
     assert [node.id for node in graph][: len(descendants)] == descendants
 
 
-def test_full_names_lead_to_the_keys_that_the_saver_finds(saved: tuple[str, Any], graph: ObjectGraph) -> None:
+def test_full_names_lead_to_the_keys_that_a_saver_finds(saved: tuple[str, Any], graph: ObjectGraph) -> None:
     from tensorflow.python.training.saver import object_graph_key_mapping
 
-    theirs = object_graph_key_mapping(saved[0])  # one key for each name: the last
+    theirs = object_graph_key_mapping(saved[0])  # one key for each name, the last
     ours = graph.keys_by_full_name
     for name, key in theirs.items():
-        if name:  # things that are no variables share the empty one
+        if name:  # objects that are not variables share the empty name
             assert ours[name][-1] == key
     assert set(ours) == set(theirs) - {""}
 
@@ -164,7 +164,7 @@ def test_keys_lead_to_the_values_of_the_objects(saved: tuple[str, Any], graph: O
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         view = tf.train.TrackableView(checkpoint)
-        # Ours beside theirs, from the root along the same edges.
+        # Walk both from the root along the same edges.
         todo, seen = [(graph.root, checkpoint)], {0}
         while todo:
             node, theirs = todo.pop()

@@ -1,4 +1,4 @@
-"""The compiled schema is TensorFlow's own: every message, field and enum of the files both have."""
+"""The compiled schema is TensorFlow's: every message, field and enum of every file agrees."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ FILES = {
 }
 
 NOT_SHIPPED = {"proto_splitter/chunk"}
-"""TensorFlow's wheel has no descriptor of these; they are written after its sources."""
+"""Files without a descriptor in TensorFlow's wheel; they follow its sources."""
 
 PARTS = {"tensorflow/run_metadata": "config"}
-"""Files that have some messages of one of TensorFlow's, and its name."""
+"""Files that hold only some messages of one of TensorFlow's files -> its name."""
 
 FOLDERS = {
     "keras_metadata/saved_metadata": "python/keras/protobuf",
@@ -51,7 +51,7 @@ FOLDERS = {
     "tensorflow/tensor_bundle": "core/protobuf",
     "tensorflow/trackable_object_graph": "core/protobuf",
 }
-"""Folder of TensorFlow's file; core/framework where not listed."""
+"""File -> its folder in TensorFlow, unless that is core/framework."""
 
 PACKABLE = {
     number
@@ -61,7 +61,7 @@ PACKABLE = {
 
 
 def facts(file: FileDescriptorProto) -> dict[str, object]:
-    """What decides about bytes and names, by full name; not order, comments or options of other languages."""
+    """Return what determines bytes and names, by full name; not order, comments or options of languages."""
     found: dict[str, object] = {"": (file.package, file.syntax or "proto2")}
     for enum in file.enum_type:
         found.update(enum_facts(enum, file.package))
@@ -103,7 +103,7 @@ def enum_facts(enum: EnumDescriptorProto, scope: str) -> Iterator[tuple[str, obj
 
 
 @pytest.mark.parametrize("name", sorted(FILES.keys() - NOT_SHIPPED))
-def test_file_is_tensorflows(name: str, tensorflow: ModuleType) -> None:
+def test_a_file_agrees_with_that_of_tensorflow(name: str, tensorflow: ModuleType) -> None:
     folder = FOLDERS.get(name, "core/framework").replace("/", ".")
     file = PARTS.get(name, name.partition("/")[2])
     module = importlib.import_module(f"{tensorflow.__name__}.{folder}.{file}_pb2")

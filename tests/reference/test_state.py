@@ -1,4 +1,4 @@
-"""State files: TensorFlow writes them, then TensorFlow and this package read them."""
+"""State files written by TensorFlow or by hand are read as TensorFlow reads them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def answer(function: Callable[[], Any]) -> Any:
-    """What a function returns, or the family of what it raises."""
+    """Return what a function returns, or ValueError if it raises one."""
     try:
         return function()
     except ValueError:
@@ -37,7 +37,7 @@ def answer(function: Callable[[], Any]) -> Any:
 
 
 def assert_same_state(directory: str) -> CheckpointState | None:
-    """Both read the same from a state file; returns what it was."""
+    """Assert that both read the same from a state file; return its state."""
     theirs = answer(lambda: tf.train.get_checkpoint_state(directory))
     message = answer(lambda: compat.get_checkpoint_state(directory))
     if theirs is None or theirs is ValueError:
@@ -55,7 +55,7 @@ def assert_same_state(directory: str) -> CheckpointState | None:
     return state
 
 
-def test_a_checkpoint_manager() -> None:
+def test_the_state_of_a_checkpoint_manager_is_read() -> None:
     value = tf.Variable(1.0)
     checkpoint = tf.train.Checkpoint(value=value)
     manager = tf.train.CheckpointManager(checkpoint, "run", max_to_keep=2, keep_checkpoint_every_n_hours=1e-9)
@@ -70,7 +70,7 @@ def test_a_checkpoint_manager() -> None:
     assert float(ckptfmt.open("run")["value/.ATTRIBUTES/VARIABLE_VALUE"]) == 1.0
 
 
-def test_object_checkpoints_and_a_name_with_quotes() -> None:
+def test_states_of_object_checkpoints_are_read_whatever_their_names() -> None:
     checkpoint = tf.train.Checkpoint(value=tf.Variable(1.0))
     for prefix in ("run/plain", "run/é 模型", "run/q\"uo'te"):
         checkpoint.save(prefix)
@@ -79,7 +79,7 @@ def test_object_checkpoints_and_a_name_with_quotes() -> None:
 
 
 @pytest.mark.parametrize("name", ["back\\slash", "a[1]", "a{b}", "what?", "all*"])
-def test_names_that_tensorflow_takes_for_patterns(name: str) -> None:
+def test_names_that_look_like_patterns_are_found(name: str) -> None:
     checkpoint = tf.train.Checkpoint(value=tf.Variable(1.0))
     prefix = checkpoint.save(f"run/{name}")
     assert ckptfmt.latest_checkpoint("run") == prefix
@@ -90,7 +90,9 @@ def test_names_that_tensorflow_takes_for_patterns(name: str) -> None:
 @pytest.mark.parametrize("sharded", [False, True])
 @pytest.mark.parametrize("directory", ["run", "absolute"])
 @pytest.mark.parametrize("relative", [False, True])
-def test_savers(folder: Path, write_version: int, sharded: bool, directory: str, relative: bool) -> None:
+def test_the_state_of_a_saver_is_read_and_survives_a_move(
+    folder: Path, write_version: int, sharded: bool, directory: str, relative: bool
+) -> None:
     directory = str(folder / "run") if directory == "absolute" else directory
     Path(directory).mkdir()
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
@@ -108,7 +110,7 @@ def test_savers(folder: Path, write_version: int, sharded: bool, directory: str,
     with ckptfmt.open(directory) as checkpoint:
         assert checkpoint.prefix == latest
         np.testing.assert_array_equal(checkpoint["v"], np.arange(4.0))
-    # Moved to where TensorFlow finds only what is relative.
+    # After a move TensorFlow finds only relative paths.
     shutil.move(directory, "elsewhere")
     found = ckptfmt.latest_checkpoint("elsewhere")
     assert found == os.path.join("elsewhere", os.path.basename(latest))
@@ -143,7 +145,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_hand_written_states(text: str) -> None:
+def test_hand_written_states_are_read_as_tensorflow_reads_them(text: str) -> None:
     write_bundle_and_v1()
     Path("run/checkpoint").write_text(text, encoding="utf-8")
     theirs = answer(lambda: tf.train.get_checkpoint_state("run"))
@@ -158,6 +160,7 @@ def test_hand_written_states(text: str) -> None:
 
 
 def write_bundle_and_v1() -> None:
+    """Write the checkpoints that the texts name."""
     Path("run").mkdir(exist_ok=True)
     write_bundle("run/v2")
     Path("run/v1").write_bytes(encode_v1())
@@ -169,7 +172,7 @@ STAMP = st.floats(allow_nan=False)
 
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(latest=PATH, paths=st.lists(PATH, max_size=4), stamps=st.lists(STAMP, max_size=4), last=STAMP)
-def test_whatever_protobuf_prints_is_read(
+def test_any_state_that_protobuf_prints_is_read(
     latest: str, paths: list[str], stamps: list[float], last: float
 ) -> None:
     from google.protobuf import text_format

@@ -1,4 +1,4 @@
-"""Taking graphs apart and putting them together, node for node as TensorFlow does."""
+"""Subgraphs, stripped, merged and renamed graphs are node for node those that TensorFlow makes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import CkptfmtError, CorruptError, GraphError, NameConflictError
+from ckptfmt.errors import CorruptError, GraphError, NameConflictError
 from ckptfmt.proto import messages
-from tests.reference.test_graph import GRAPHS, program
+from tests.support.corpus import GRAPH_FILES, read_graphs
+from tests.support.tensorflow_graphs import build_graph
 
 tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
 pytestmark = [
@@ -35,17 +36,14 @@ def nodes_of(definition: Any) -> list[bytes]:
     return [node.SerializeToString(deterministic=True) for node in definition.node]
 
 
-@pytest.fixture(params=[1, 2], ids=["control flow 1", "control flow 2"])
-def definition(request: pytest.FixtureRequest) -> Any:
-    (v1.enable_control_flow_v2 if request.param == 2 else v1.disable_control_flow_v2)()
-    try:
-        return program().as_graph_def()
-    finally:
-        v1.enable_control_flow_v2()
+@pytest.fixture
+def definition(control_flow: int) -> Any:
+    """A GraphDef with most of what one can hold."""
+    return build_graph().as_graph_def()
 
 
 @pytest.mark.parametrize("outputs", [["out"], ["y", "words"], ["halves", "layer/b"]], ids=" ".join)
-def test_subgraphs(definition: Any, outputs: list[str]) -> None:
+def test_a_subgraph_has_the_nodes_that_its_outputs_need(definition: Any, outputs: list[str]) -> None:
     got = ours(definition).extract_subgraph(outputs)
     assert theirs(got) == util.extract_sub_graph(definition, outputs)
     assert ours(definition).extract_subgraph([f"{name}:0" for name in outputs]) == got
@@ -59,7 +57,7 @@ def test_training_nodes_are_removed(definition: Any, protected: list[str]) -> No
     assert "out" in got or "out" not in protected
 
 
-def test_checks_of_numbers_are_spliced() -> None:
+def test_checks_of_numbers_are_removed_as_training_nodes() -> None:
     graph = tf.Graph()
     with graph.as_default():
         x = v1.placeholder(tf.float32, [2], name="x")
@@ -69,14 +67,14 @@ def test_checks_of_numbers_are_spliced() -> None:
         tf.identity(checked + y, name="out")
     got = ours(graph.as_graph_def()).remove_training_nodes("out")
     assert "check" not in got
-    # TensorFlow leaves the sum without the input that came through the check.
+    # TensorFlow drops the input of the sum that came through the check, so run the graph instead.
     with tf.Graph().as_default(), v1.Session() as session:
         tf.import_graph_def(theirs(got), name="")
         assert session.run("out:0", {"x:0": [1.0, 2.0]}).tolist() == [3.0, 5.0]
 
 
 @pytest.mark.parametrize("dtypes", [tf.float32, {"layer/w": "float32", "x": "float32"}, None])
-def test_what_is_unused_is_stripped(definition: Any, dtypes: Any) -> None:
+def test_unused_nodes_are_stripped(definition: Any, dtypes: Any) -> None:
     from tensorflow.python.tools import strip_unused_lib
 
     got = ours(definition).strip_unused(["x", "layer/w"], ["y"], dtypes)
@@ -93,7 +91,9 @@ def test_devices_are_cleared(definition: Any) -> None:
     assert nodes_of(got.message) == nodes_of(definition)
 
 
-def test_a_prefix_and_other_inputs_are_as_an_import_makes_them(definition: Any) -> None:
+def test_imported_under_a_prefix_with_other_inputs_a_graph_is_as_tensorflow_imports_it(
+    definition: Any,
+) -> None:
     with tf.Graph().as_default() as target:
         new = v1.placeholder(tf.float32, [None, 3], name="new")
         tf.import_graph_def(definition, name="scope", input_map={"x:0": new})
@@ -112,7 +112,7 @@ def test_a_prefix_and_other_inputs_are_as_an_import_makes_them(definition: Any) 
     assert theirs(together).versions == want.versions
 
 
-def test_the_graph_of_the_tutorial_with_another_input() -> None:
+def test_the_graph_of_the_tutorial_takes_another_input() -> None:
     graph = tf.Graph()
     with graph.as_default():
         a = v1.placeholder(tf.float32, name="input")
@@ -127,7 +127,7 @@ def test_the_graph_of_the_tutorial_with_another_input() -> None:
         assert session.run("add:0").tolist() == [[11.0], [12.0]]
 
 
-def test_graphs_that_share_names_do_not_merge(definition: Any) -> None:
+def test_graphs_that_share_names_merge_only_under_prefixes(definition: Any) -> None:
     graph = ours(definition)
     with pytest.raises(NameConflictError, match="'x' by 'graph 0', 'graph 1'"):
         graph.merge(graph)
@@ -139,7 +139,7 @@ def test_graphs_that_share_names_do_not_merge(definition: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["graph.pb", "graph.pbtxt", "graph"])
-def test_what_is_written_tensorflow_reads(definition: Any, tmp_path: Path, name: str) -> None:
+def test_tensorflow_reads_a_written_graph(definition: Any, tmp_path: Path, name: str) -> None:
     from google.protobuf import text_format
 
     path = tmp_path / name
@@ -158,7 +158,7 @@ def test_what_is_written_tensorflow_reads(definition: Any, tmp_path: Path, name:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_is_not_there_is_an_error_that_names_it(definition: Any) -> None:
+def test_a_missing_node_is_an_error_that_names_it(definition: Any) -> None:
     graph = ours(definition)
     for make in (
         lambda: graph.extract_subgraph("gone"),
@@ -177,14 +177,10 @@ def test_what_is_not_there_is_an_error_that_names_it(definition: Any) -> None:
         ckptfmt.Graph(message).extract_subgraph("a")
 
 
-@pytest.mark.skipif(not GRAPHS, reason="the corpus is not here")
-def test_graphs_of_the_corpus_are_taken_apart_node_for_node() -> None:
+@pytest.mark.skipif(not GRAPH_FILES, reason="the corpus is not here")
+def test_subgraphs_of_the_corpus_have_the_nodes_that_tensorflow_keeps() -> None:
     compared = 0
-    for path in GRAPHS:
-        try:
-            graph = ckptfmt.read_graph(path)
-        except CkptfmtError:
-            continue
+    for graph in read_graphs().values():
         definition = theirs(graph)
         names = [node.name for node in graph.outputs] or [next(iter(graph))]
         for outputs in (names[:1], names[-2:]):

@@ -1,4 +1,4 @@
-"""TensorFlow reads what the test writer writes."""
+"""TensorFlow reads the checkpoints that tests write, and writes the same bytes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TENSORS = {
 
 
 @pytest.mark.parametrize("num_shards", [1, 2, 5])
-def test_bundles(tmp_path: Path, num_shards: int) -> None:
+def test_tensorflow_reads_written_bundles(tmp_path: Path, num_shards: int) -> None:
     prefix = write_bundle(tmp_path / "model", TENSORS, num_shards)
     reader = tf.train.load_checkpoint(prefix)
     assert reader.get_variable_to_shape_map() == {name: list(a.shape) for name, a in TENSORS.items()}
@@ -39,7 +39,7 @@ def test_bundles(tmp_path: Path, num_shards: int) -> None:
         np.testing.assert_array_equal(read, array)
 
 
-def test_v1(tmp_path: Path) -> None:
+def test_tensorflow_reads_written_v1_files(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(encode_v1(TENSORS))
     reader = tf.train.load_checkpoint(str(path))
@@ -51,7 +51,9 @@ def test_v1(tmp_path: Path) -> None:
 @pytest.mark.parametrize("compression", [None, "snappy"])
 @pytest.mark.parametrize("block_size", [1, 100, 4096, 262144])
 @pytest.mark.parametrize("restart_interval", [1, 2, 16, 1000])
-def test_tables(tmp_path: Path, compression: None, block_size: int, restart_interval: int) -> None:
+def test_tensorflow_reads_written_tables(
+    tmp_path: Path, compression: None, block_size: int, restart_interval: int
+) -> None:
     names = sorted(f"layer_{i}/{part}" for i in range(150) for part in ("bias", "kernel", "kernel/Adam"))
     entries = [(name.encode(), encode_entry(shape=(i, 2))) for i, name in enumerate(names)]
     table = encode_table(
@@ -67,7 +69,7 @@ def test_tables(tmp_path: Path, compression: None, block_size: int, restart_inte
     assert not reader.has_tensor("layer_1")
 
 
-def test_it_writes_the_bytes_that_tensorflow_writes(tmp_path: Path) -> None:
+def test_a_bundle_has_the_bytes_that_tensorflow_writes(tmp_path: Path) -> None:
     names = sorted(f"layer_{i}/{part}" for i in range(300) for part in ("bias", "kernel"))
     arrays = {name: np.full((i % 3, 2), i, np.float32) for i, name in enumerate(names)}
     prefix = str(tmp_path / "tf")
@@ -87,11 +89,11 @@ def test_a_v1_file_has_the_bytes_that_tensorflow_writes(tmp_path: Path) -> None:
         shapes_and_slices=[""] * len(TENSORS),
         data=list(TENSORS.values()),
     )
-    # The op adds tensors by name.
+    # The op sorts tensors by name.
     assert encode_v1(dict(sorted(TENSORS.items()))) == Path(path).read_bytes()
 
 
-def test_entries_by_name_are_sorted(tmp_path: Path) -> None:
+def test_an_index_made_from_a_mapping_is_sorted(tmp_path: Path) -> None:
     (tmp_path / "model.index").write_bytes(encode_bundle_index({"b": encode_entry(), "a": encode_entry()}))
     reader = tf.train.load_checkpoint(str(tmp_path / "model"))
     assert reader.debug_string() == b"a (DT_FLOAT) []\nb (DT_FLOAT) []\n"

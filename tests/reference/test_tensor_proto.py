@@ -1,4 +1,4 @@
-"""TensorProto beside TensorFlow: what is written, byte for byte, and what is read."""
+"""TensorProtos: written byte for byte as TensorFlow writes them, and read as TensorFlow reads them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from ckptfmt import DTYPES, to_array, to_proto
 from ckptfmt.dtypes import DType
-from tests.support.corpus import CORPUS
+from tests.support.corpus import GRAPH_FILES, read_graphs
 
 tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
 pytestmark = pytest.mark.tensorflow
@@ -42,13 +42,13 @@ def values_of(dtype: DType, shape: tuple[int, ...]) -> np.ndarray:
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_arrays_are_written_byte_for_byte(dtype: DType, shape: tuple[int, ...]) -> None:
     array = values_of(dtype, shape)
-    # NumPy's integers stand for quantised ones, which have types of their own in TensorFlow.
+    # Quantised values are plain integers in NumPy; in TensorFlow they have dtypes of their own.
     theirs = array.astype(tf.as_dtype(dtype.code).as_numpy_dtype) if dtype.is_quantized else array
     got = to_proto(array, dtype)
     try:
         want = tf.make_tensor_proto(theirs, tf.as_dtype(dtype.code))
     except TypeError as error:
-        # Of some dtypes TensorFlow itself writes several numbers only.
+        # Some dtypes TensorFlow writes only as tensor_content, never a single number.
         assert "not supported in TensorProto" in str(error)  # noqa: PT017
     else:
         assert written(got) == written(want)
@@ -69,7 +69,7 @@ def test_arrays_are_written_byte_for_byte(dtype: DType, shape: tuple[int, ...]) 
     ids=repr,
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_pythons_values_are_written_byte_for_byte(values: Any) -> None:
+def test_python_values_are_written_byte_for_byte(values: Any) -> None:
     assert written(to_proto(values)) == written(tf.make_tensor_proto(values))
 
 
@@ -82,7 +82,7 @@ def test_pythons_values_are_written_byte_for_byte(values: Any) -> None:
     ],
     ids=repr,
 )
-def test_values_of_a_dtype_are_written_byte_for_byte(values: Any, dtype: str) -> None:
+def test_values_with_a_dtype_are_written_byte_for_byte(values: Any, dtype: str) -> None:
     assert written(to_proto(values, dtype)) == written(tf.make_tensor_proto(values, dtype))
 
 
@@ -123,7 +123,7 @@ def test_more_values_than_elements_are_refused() -> None:
 
 @given(st.data())
 @settings(max_examples=100, deadline=None)
-def test_any_array_comes_back_and_is_what_tensorflow_reads(data: st.DataObject) -> None:
+def test_any_array_is_written_byte_for_byte_and_comes_back(data: st.DataObject) -> None:
     dtype = data.draw(st.sampled_from([d.numpy for d in NUMBERS if d.numpy.isbuiltin == 1]))
     array = data.draw(hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)))
     proto = to_proto(array)
@@ -131,19 +131,10 @@ def test_any_array_comes_back_and_is_what_tensorflow_reads(data: st.DataObject) 
     assert to_array(proto).tobytes() == array.tobytes()
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not here")
-def test_every_constant_of_every_graph_is_what_tensorflow_reads() -> None:
-    from ckptfmt.errors import CkptfmtError
-    from ckptfmt.graph.read.read import read_graph
-
+@pytest.mark.skipif(not GRAPH_FILES, reason="the corpus is not here")
+def test_every_constant_of_the_corpus_is_the_one_that_tensorflow_reads() -> None:
     count = 0
-    for path in sorted(CORPUS.rglob("*")):
-        if path.suffix not in (".pb", ".pbtxt", ".meta"):
-            continue
-        try:
-            graph = read_graph(path)
-        except CkptfmtError:
-            continue
+    for graph in read_graphs().values():
         for name, node in graph.items():
             if node.op != "Const":
                 continue

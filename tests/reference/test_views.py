@@ -1,7 +1,8 @@
-"""Views against TensorFlow: averages, what training does not add, names by object and by program."""
+"""Views hold what TensorFlow restores: averages, model variables, names by object and by full name."""
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -17,25 +18,25 @@ import ckptfmt
 tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
 pytestmark = pytest.mark.tensorflow
 
-from tensorflow.python.training import moving_averages  # noqa: E402 -- what batch normalisation calls
+from tensorflow.python.training import moving_averages  # noqa: E402 -- batch normalisation calls it
 
 v1 = tf.compat.v1
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def save(session: Any, folder: Path) -> str:
-    """Everything in the graph as a name-based checkpoint."""
+    """Save every variable of the graph by name; return the prefix."""
     return str(v1.train.Saver().save(session, str(folder / "model.ckpt"), write_meta_graph=False))
 
 
 def initialize(session: Any) -> None:
-    # Shadows of reference variables are made from their values, which must be there first.
+    # The shadow of a reference variable is initialized from its value, which must be set first.
     session.run(v1.variables_initializer(v1.trainable_variables()))
     session.run(v1.global_variables_initializer())
 
 
 def saved_names(variables: Iterable[Any]) -> set[str]:
-    """What a Saver calls variables: parts of one by the name of the whole."""
+    """Return the names under which a Saver saves variables: the parts of one by the name of the whole."""
     infos = [(variable, variable._save_slice_info) for variable in variables]
     return {info.full_name if info else variable.op.name for variable, info in infos}
 
@@ -93,7 +94,7 @@ def one_of_two(suffix: str) -> Any:
     [in_scopes, of_a_tensor_without_bias, made_within_a_scope, made_within_another_scope, one_of_two],
     ids=lambda build: build.__name__,
 )
-def test_ema_maps_variables_as_variables_to_restore(
+def test_ema_maps_variables_as_variables_to_restore_does(
     tmp_path: Path, build: Callable[[str], Any], suffix: str, resource: bool
 ) -> None:
     with tf.Graph().as_default(), v1.Session() as session, v1.variable_scope("", use_resource=resource):
@@ -119,7 +120,7 @@ def test_ema_maps_variables_as_variables_to_restore(
         assert not any(np.array_equal(view[name], ckpt[name]) for name in averaged)
 
 
-def test_ema_reads_the_textbook_case(tmp_path: Path) -> None:
+def test_ema_reads_an_average_computed_by_hand(tmp_path: Path) -> None:
     with tf.Graph().as_default(), v1.Session() as session:
         variable = v1.get_variable("v", initializer=0.0)
         average = tf.train.ExponentialMovingAverage(0.99)
@@ -138,7 +139,7 @@ def test_ema_reads_the_textbook_case(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("resource", [False, True], ids=["ref", "resource"])
 def test_ema_of_partitioned_variables_reads_the_whole_shadow(tmp_path: Path, resource: bool) -> None:
-    """TensorFlow saves the shadows of parts as one, ``w/ExponentialMovingAverage``."""
+    # TensorFlow saves the shadows of the parts as one tensor, w/ExponentialMovingAverage.
     with tf.Graph().as_default(), v1.Session() as session, v1.variable_scope("", use_resource=resource):
         with v1.variable_scope("one", partitioner=v1.fixed_size_partitioner(3)):
             v1.get_variable("w", [7, 2])
@@ -197,13 +198,13 @@ SCOPES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "long": (nullcontext, lambda: v1.variable_scope("training_operations")),
     "around": (lambda: v1.variable_scope("tower"), nullcontext),
 }
-"""What is around the model and the optimizer, and what is around the optimizer only."""
+"""Name -> the scope around model and optimizer, and the scope around the optimizer only."""
 
 
 @pytest.mark.parametrize("partitioned", [False, True], ids=["whole", "partitioned"])
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_model_variables_are_those_tensorflow_trains_and_the_untrained(
+def test_model_variables_are_the_trained_and_the_untrained_ones_of_the_model(
     tmp_path: Path, optimizer: str, scope: str, partitioned: bool
 ) -> None:
     outer, inner = SCOPES[scope]
@@ -229,7 +230,7 @@ def test_model_variables_are_those_tensorflow_trains_and_the_untrained(
 
 
 @pytest.mark.parametrize("resource", [False, True], ids=["ref", "resource"])
-def test_model_variables_have_no_averages_with_their_debias_slots(tmp_path: Path, resource: bool) -> None:
+def test_model_variables_exclude_averages_and_their_debias_slots(tmp_path: Path, resource: bool) -> None:
     with tf.Graph().as_default(), v1.Session() as session, v1.variable_scope("", use_resource=resource):
         with v1.variable_scope("norm"):
             mean = v1.get_variable("mean", [2], trainable=False)
@@ -262,13 +263,18 @@ KERAS_OPTIMIZERS = {
 }
 
 
-def fitted(optimizer: Any) -> Any:
-    """A model with metrics, trained for one step; every weight has values of its own."""
+@functools.cache
+def fitted(optimizer: str) -> Any:
+    """Return a model with metrics, trained for one step; every weight has values of its own.
+
+    Most of the time of these tests is spent here, so an optimizer trains one model for all of them.
+    """
     layers = tf.keras.layers
     model = tf.keras.Sequential(
         [tf.keras.Input((4,)), layers.Dense(3), layers.BatchNormalization(), layers.Dense(2)]
     )
-    model.compile(optimizer, loss="mse", metrics=["mae"])
+    # Eagerly, because tracing the step takes far longer than one step.
+    model.compile(KERAS_OPTIMIZERS[optimizer](), loss="mse", metrics=["mae"], run_eagerly=True)
     generator = np.random.default_rng(7)
     model.fit(generator.normal(size=(8, 4)), generator.normal(size=(8, 2)), verbose=0)
     for weight in model.weights:
@@ -283,10 +289,10 @@ def multiset(arrays: Iterable[Any]) -> Counter[tuple[str, tuple[int, ...], bytes
 
 @pytest.mark.parametrize("arguments", [("model", "optimizer"), ("net", "opt"), ("optimizer_", "a"), ("m",)])
 @pytest.mark.parametrize("optimizer", KERAS_OPTIMIZERS)
-def test_model_variables_of_keras_are_the_weights(
+def test_model_variables_of_a_keras_model_are_its_weights(
     tmp_path: Path, optimizer: str, arguments: tuple[str, ...]
 ) -> None:
-    model = fitted(KERAS_OPTIMIZERS[optimizer]())
+    model = fitted(optimizer)
     objects = dict(zip(arguments, (model, model.optimizer), strict=False))
     prefix = tf.train.Checkpoint(**objects).save(str(tmp_path / "ckpt"))
     with ckptfmt.open(prefix) as ckpt:
@@ -295,7 +301,7 @@ def test_model_variables_of_keras_are_the_weights(
         assert len(ckpt) >= len(view) + 4
 
 
-def test_model_variables_of_a_compat_optimizer_and_modules(tmp_path: Path) -> None:
+def test_model_variables_of_modules_exclude_the_slots_of_a_tensorflow_1_optimizer(tmp_path: Path) -> None:
     root = tf.Module()
     root.a = tf.Variable([1.0, 2.0], name="a")
     root.inner = tf.Module()
@@ -316,15 +322,15 @@ def test_model_variables_of_a_compat_optimizer_and_modules(tmp_path: Path) -> No
 
 
 def attribute(root: Any, path: str) -> Any:
-    """What a path of local names leads to from a Keras object, as its own checkpoint dependencies tell."""
+    """Follow a path of local names from a Keras object, along its own checkpoint dependencies."""
     for name in path.split("/"):
         root = root._trackable_children()[name]
     return root
 
 
 @pytest.mark.parametrize("optimizer", ["SGD_momentum", "Adam"])
-def test_names_by_object_and_by_program_lead_to_the_same_values(tmp_path: Path, optimizer: str) -> None:
-    model = fitted(KERAS_OPTIMIZERS[optimizer]())
+def test_object_paths_and_full_names_lead_to_the_same_values(tmp_path: Path, optimizer: str) -> None:
+    model = fitted(optimizer)
     prefix = tf.train.Checkpoint(model=model, optimizer=model.optimizer).save(str(tmp_path / "ckpt"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -349,7 +355,7 @@ def test_names_by_object_and_by_program_lead_to_the_same_values(tmp_path: Path, 
             np.testing.assert_array_equal(by_name[variable.path], variable.numpy())
 
 
-def test_full_names_of_variables_are_those_without_the_output(tmp_path: Path) -> None:
+def test_full_names_are_variable_names_without_the_output(tmp_path: Path) -> None:
     root = tf.Module()
     root.one = tf.Variable([1.0], name="scope/a")
     root.more = [tf.Variable([2.0], name="b"), tf.Variable([3.0], name="b")]
@@ -365,7 +371,7 @@ def test_full_names_of_variables_are_those_without_the_output(tmp_path: Path) ->
 # --- renamed ---------------------------------------------------------------------------------------------
 
 
-def test_renamed_reads_what_a_saver_with_names_restores(tmp_path: Path) -> None:
+def test_renamed_reads_what_a_saver_with_a_mapping_restores(tmp_path: Path) -> None:
     with tf.Graph().as_default(), v1.Session() as session:
         variables = [v1.get_variable(name, initializer=[i, i + 0.5]) for i, name in enumerate("xyz")]
         names = {"saved": variables[0], "scope/other": variables[1]}

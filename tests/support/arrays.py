@@ -1,4 +1,4 @@
-"""Arrays in memory where the package wants tensors that lie in files: entries, and a way to fetch them."""
+"""Arrays in memory that stand for the tensors of a file: their entries, and a way to fetch them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DTYPES = {
 
 
 class Arrays:
-    """Tensors by name, with a record of what was fetched."""
+    """Tensors by name that record which regions are fetched."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.arrays = {name: np.array(array) for name, array in arrays.items()}
@@ -47,9 +47,9 @@ class Arrays:
         return expression.value(Reading(self.fetch, self.entries), region)
 
     def applied(self, expressions: Mapping[str, Expression]) -> Arrays:
-        """The tensors that expressions over these make."""
+        """Return the tensors that expressions make from these."""
         made = Arrays({name: self.value(expression) for name, expression in expressions.items()})
-        # By name and not by array: a quantised dtype has the arrays of another.
+        # The expression tells the dtype, not the array: quantised dtypes share the arrays of others.
         for name, expression in expressions.items():
             dtype, shape = expression.spec(self.entries)
             assert dtype.numpy == made.arrays[name].dtype

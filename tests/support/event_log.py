@@ -1,4 +1,4 @@
-"""Event files made by tests, and what is in them by protobuf's own decoding."""
+"""Event files made by tests, and their contents as protobuf decodes them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from ckptfmt.wire.coding import encode_varint
 from tests.support.records import frame
 
 EVENTS = Path(__file__).parent.parent / "data" / "events"
-"""What TensorFlow wrote; see make_events."""
+"""Event files written by TensorFlow; see make_events."""
 
 VERSION = messages.Event(wall_time=1.5, file_version="brain.Event:2")
 
 
 def scalar(tag: str, value: float, step: int, wall_time: float = 1.5) -> messages.Event:
-    """An event of one scalar, as TensorFlow 1 writes it."""
+    """Return an event with one scalar, as TensorFlow 1 writes it."""
     event = messages.Event(wall_time=wall_time, step=step)
     event.summary.value.add(tag=tag, simple_value=value)
     return event
 
 
 def tensor_scalar(tag: str, value: float, step: int, wall_time: float = 1.5) -> messages.Event:
-    """An event of one scalar, as TensorFlow 2 writes it."""
+    """Return an event with one scalar, as TensorFlow 2 writes it."""
     event = messages.Event(wall_time=wall_time, step=step)
     added = event.summary.value.add(tag=tag)
     added.metadata.plugin_data.plugin_name = "scalars"
@@ -42,7 +42,7 @@ def tensor_scalar(tag: str, value: float, step: int, wall_time: float = 1.5) -> 
 
 
 def tensor_event(tag: str, tensor: Any, plugin: str, step: int = 1) -> messages.Event:
-    """An event of one tensor, as TensorFlow 2 writes it for a plugin."""
+    """Return an event with one tensor, as TensorFlow 2 writes it for a plugin."""
     event = messages.Event(step=step, wall_time=float(step))
     value = event.summary.value.add(tag=tag)
     if plugin:
@@ -52,7 +52,7 @@ def tensor_event(tag: str, tensor: Any, plugin: str, step: int = 1) -> messages.
 
 
 def write_events(path: Path, events: Iterable[messages.Event | bytes]) -> Path:
-    """Write events, or records that are to pass for events."""
+    """Write a file of events, or of any bytes in their place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = [event if isinstance(event, bytes) else event.SerializeToString() for event in events]
     path.write_bytes(b"".join(map(frame, data)))
@@ -60,16 +60,16 @@ def write_events(path: Path, events: Iterable[messages.Event | bytes]) -> Path:
 
 
 Found = dict[str, list[tuple[int, bytes, bytes]]]
-"""Tag -> step and the bytes of the wall time and of the value, to be compared to the last bit."""
+"""Tag -> step, and the bytes of wall time and value, which compare to the last bit."""
 
 
 def float_bytes(number: float) -> bytes:
-    """A float32 with all its bits, whatever NaN it is."""
+    """Return the bytes of a float32, which tell NaNs apart."""
     return np.float32(number).tobytes()
 
 
 def scalars_by_protobuf(events: Iterable[Any]) -> Found:
-    """The scalars of events, decoded one by one."""
+    """Return the scalars of events, decoded one by one."""
     found: Found = {}
     plugins: dict[str, str] = {}
     for event in events:
@@ -91,7 +91,7 @@ def scalars_by_protobuf(events: Iterable[Any]) -> Found:
 
 
 def assert_same_scalars(found: ckptfmt.EventLog, events: Iterable[Any]) -> None:
-    """Whatever dtypes they are stored in, scalars are what protobuf decodes, in the order of the file."""
+    """Assert that scalars of any dtype are those that protobuf decodes, in the order of the file."""
     wanted = numbers_by_protobuf(list(events))
     assert set(found.scalars) == set(wanted)
     for tag, rows in wanted.items():
@@ -103,7 +103,7 @@ def assert_same_scalars(found: ckptfmt.EventLog, events: Iterable[Any]) -> None:
 
 
 def numbers_by_protobuf(events: list[Any]) -> dict[str, list[tuple[int, bytes, float]]]:
-    """The scalars of events, decoded one by one: step, bytes of the wall time, value."""
+    """Return the scalars of events, decoded one by one: step, bytes of the wall time, value."""
     plugins: dict[str, str] = {}
     for event in events:
         for value in event.summary.value:
@@ -128,7 +128,7 @@ def numbers_by_protobuf(events: list[Any]) -> dict[str, list[tuple[int, bytes, f
 
 
 def scalars_by_columns(events: ckptfmt.EventLog, *tags: str) -> Found:
-    """The same, from the columns of an EventLog; of some tags, or of all."""
+    """Return the scalars of an EventLog from its columns, for some tags or for all."""
     return {
         tag: list(
             zip(
@@ -144,7 +144,7 @@ def scalars_by_columns(events: ckptfmt.EventLog, *tags: str) -> Found:
 
 
 def open_quietly(path: Path, **options: Any) -> ckptfmt.EventLog:
-    """Open and read event files, damage not warned of."""
+    """Open and read event files; warnings of damage are ignored."""
     events = ckptfmt.open_events(path, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamageWarning)
@@ -153,7 +153,7 @@ def open_quietly(path: Path, **options: Any) -> ckptfmt.EventLog:
 
 
 def long_varint(number: int, size: int) -> bytes:
-    """A varint of at least this many bytes."""
+    """Return a varint of at least this many bytes."""
     short = encode_varint(number % 2**64)
     more = size - len(short)
     return short if more <= 0 else short[:-1] + bytes([short[-1] | 0x80]) + b"\x80" * (more - 1) + b"\0"

@@ -1,4 +1,4 @@
-"""The checkpoints of tests/data/golden and what TensorFlow says is in them, without TensorFlow."""
+"""The checkpoints of tests/data/golden and what TensorFlow read from them, loaded without TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ QUANTISED = {"qint8": "int8", "quint8": "uint8", "qint16": "int16", "quint16": "
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
-    """The NumPy dtype in which a TensorFlow dtype's values are recorded."""
+    """Return the NumPy dtype in which the values of a TensorFlow dtype are recorded."""
     name = QUANTISED.get(name, name)
     dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name, name))
     return dtype if hasattr(ml_dtypes, name) else dtype.newbyteorder("<")
 
 
 def array(entry: Mapping[str, Any]) -> np.ndarray[Any, Any]:
-    """The value of an entry: bytes objects for strings, `GoldenVariant` objects for variants."""
+    """Return the value of an entry: bytes objects for strings, `GoldenVariant` objects for variants."""
     shape = tuple(entry["shape"])
     if "strings" in entry or "variants" in entry:
         if "strings" in entry:
@@ -37,7 +37,7 @@ def array(entry: Mapping[str, Any]) -> np.ndarray[Any, Any]:
         else:
             elements = [GoldenVariant.of(each) for each in entry["variants"]]
         objects = np.empty(len(elements), object)
-        # Not objects[:] = elements: that goes through a fixed-width dtype, which drops trailing zero bytes.
+        # objects[:] = elements would go through a fixed-width dtype, which drops trailing zero bytes.
         for i, element in enumerate(elements):
             objects[i] = element
         return objects.reshape(shape)
@@ -47,16 +47,16 @@ def array(entry: Mapping[str, Any]) -> np.ndarray[Any, Any]:
 
 @dataclass(frozen=True)
 class GoldenVariant:
-    """One element of a variant tensor, as tf.io.serialize_tensor gives it."""
+    """An element of a variant tensor, as tf.io.serialize_tensor returns it."""
 
     type_name: str
     metadata: bytes
     tensors: tuple[tuple[str, np.ndarray[Any, Any]], ...]
-    """The dtype's name and the value of each inner tensor."""
+    """The dtype name and the value of each inner tensor."""
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> GoldenVariant:
-        """From its JSON."""
+        """Return the variant that JSON describes."""
         tensors = tuple((inner["dtype"], array(inner)) for inner in entry["tensors"])
         return cls(entry["type_name"], bytes.fromhex(entry["metadata"]), tensors)
 
@@ -66,50 +66,50 @@ class GoldenPiece:
     """A region of a tensor, as RestoreV2 read it or refused to."""
 
     slice: str
-    """As in shape_and_slices: ``0,2:-``."""
+    """The region as in shape_and_slices: ``0,2:-``."""
     value: np.ndarray[Any, Any] | None
     refused: str | None
 
 
 @dataclass(frozen=True)
 class GoldenTensor:
-    """One tensor of a golden checkpoint."""
+    """A tensor of a golden checkpoint."""
 
     key: bytes
     dtype: str
     shape: tuple[int, ...]
     source: str
-    """``read`` by RestoreV2, ``read slice by slice``, ``written`` (fed in; not readable), or ``none``."""
+    """Origin of the value: ``read`` by RestoreV2, ``read slice by slice``, ``written``, or ``none``."""
     slices: tuple[str, ...]
-    """How it was cut, in the order of saving, where the case cut it itself."""
+    """Its slices in the order in which they were saved, if the case cut it."""
     refused: Mapping[str, str]
-    """What TensorFlow answered where it could not read the whole tensor, by the op or call."""
+    """Op or call -> TensorFlow's answer, if it could not read the whole tensor."""
     entry: Mapping[str, Any]
     """The tensor's JSON."""
 
     @property
     def name(self) -> str:
-        """The key as text; bytes that are not UTF-8 as surrogates."""
+        """The key as text, with surrogates for bytes that are not UTF-8."""
         return self.key.decode("utf-8", "surrogateescape")
 
     @property
     def cast(self) -> bool:
-        """Whether `expected` has a larger common dtype instead of the tensor's own."""
+        """Whether `expected` returns a wider, common dtype instead of the tensor's own."""
         return "as" in self.entry
 
     @property
     def has_value(self) -> bool:
-        """Whether there is anything to expect; not so where slices are missing or overlap."""
+        """Whether the tensor has a value; it has none if slices are missing or overlap."""
         return self.source != "none"
 
     def expected(self) -> np.ndarray[Any, Any]:
-        """The value; see `array` and `cast`."""
+        """Return the value; see `array` and `cast`."""
         if not self.has_value:
             raise ValueError(f"{self.name!r} has no value as a whole")
         return array(self.entry)
 
     def pieces(self) -> list[GoldenPiece]:
-        """Regions that were read on their own, for tensors without a value as a whole."""
+        """Return the regions that were read separately, for tensors without a value."""
         return [
             GoldenPiece(
                 piece["slice"],
@@ -122,7 +122,7 @@ class GoldenTensor:
 
 @dataclass(frozen=True)
 class Golden:
-    """One golden checkpoint."""
+    """A golden checkpoint."""
 
     case: str
     tensorflow: str
@@ -131,18 +131,18 @@ class Golden:
     """``v2`` or ``v1``."""
     folder: Path
     path: Path
-    """What a user would open; for a sharded V1 checkpoint with the literal ``?????``."""
+    """The path to open; for a sharded V1 checkpoint it holds a literal ``?????``."""
     tensors: Mapping[bytes, GoldenTensor]
-    """By key, in byte order."""
+    """Tensors by key, in byte order."""
     facts: Mapping[str, Any]
-    """The whole JSON, for what only some cases have: num_shards, latest, all_paths, saved_model, ..."""
+    """The whole JSON, with fields that only some cases have: num_shards, latest, all_paths, saved_model, …"""
 
     def __str__(self) -> str:
         return self.case
 
 
 def _ruled(rule: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The entries of the case `many`, whose values are a rule."""
+    """Return the entries of the case `many`, whose values follow a rule."""
     middle = "block/of/a/rather/long/name/" * 5
     return [
         {
@@ -170,7 +170,7 @@ def _tensor(entry: Mapping[str, Any]) -> GoldenTensor:
 
 @functools.cache
 def load(case: str) -> Golden:
-    """One case by its name."""
+    """Return a case by its name."""
     facts = json.loads((GOLDEN / f"{case}.json").read_text(encoding="utf-8"))
     entries = _ruled(facts["rule"]) if "rule" in facts else facts["tensors"]
     tensors = {tensor.key: tensor for tensor in map(_tensor, entries)}
@@ -188,6 +188,6 @@ def load(case: str) -> Golden:
 
 
 def cases(format: str | None = None) -> list[Golden]:  # noqa: A002 - the word of the JSON
-    """All cases, or those of one format, by name."""
+    """Return all cases, or those of a format, sorted by name."""
     found = [load(path.stem) for path in sorted(GOLDEN.glob("*.json"))]
     return [golden for golden in found if format in (None, golden.format)]

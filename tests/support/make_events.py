@@ -1,8 +1,7 @@
 """Write the event files of tests/data/events.
 
-Run as ``python -m tests.support.make_events`` where TensorFlow and TensorBoard are installed. What is in
-them is told by these when the tests run (tests/reference/test_events.py), and without them by the values
-below, which are fed in.
+Run as ``python -m tests.support.make_events`` with TensorFlow and TensorBoard installed. Tests compare the
+files with what these two read (tests/reference/test_events.py), and without them with the values below.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ tf1 = tf.compat.v1
 
 
 def pixels(step: int) -> np.ndarray:
-    """Two images of a step, RGB."""
+    """Return the two RGB images of a step."""
     return (np.arange(2 * 3 * 4 * 3).reshape(2, 3, 4, 3) * (step + 1) % 256).astype(np.uint8)
 
 
 def tf1_kinds(folder: str) -> None:
-    """Every kind of summary of TensorFlow 1."""
+    """Write every kind of summary of TensorFlow 1."""
     with tf.Graph().as_default() as graph, tf1.Session() as session:
         x = tf1.placeholder(tf.float32, [], name="x")
         image = tf1.placeholder(tf.uint8, [2, 3, 4, 3], name="image")
@@ -57,7 +56,7 @@ def tf1_kinds(folder: str) -> None:
 
 
 def tf2_kinds(folder: str) -> None:
-    """Every kind of summary of TensorFlow 2."""
+    """Write every kind of summary of TensorFlow 2."""
     writer = tf.summary.create_file_writer(folder)
     with writer.as_default():
         hp.hparams({"units": 16, "rate": 0.5, "optimizer": "adam", "bias": True}, trial_id="trial")
@@ -85,7 +84,7 @@ def tf2_kinds(folder: str) -> None:
 
 
 def restarted(folder: str) -> None:
-    """A run of two files: the program began again, at a step that it had passed."""
+    """Write a run of two files: the program restarted at a step that it had already passed."""
     for begin in (0, 3):
         writer = tf.summary.create_file_writer(folder, filename_suffix=f".{begin}.v2")
         with writer.as_default():
@@ -104,7 +103,7 @@ def main() -> int:
             make(folder)
             shutil.rmtree(EVENTS / name, ignore_errors=True)
             (EVENTS / name).mkdir(parents=True)
-            # Seconds that differ and names without this machine's: begun one after the other.
+            # Name the files as if they had been started a second apart, on no particular machine.
             for number, path in enumerate(sorted(Path(folder).rglob("*tfevents*"))):
                 suffix = f".1.{number}.v2" if path.name.endswith(".v2") else ""
                 shutil.copy(path, EVENTS / name / f"events.out.tfevents.{1700000000 + number}.host{suffix}")

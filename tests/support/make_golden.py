@@ -1,7 +1,7 @@
-"""Write the checkpoints of tests/data/golden and what TensorFlow says is in them.
+"""Write the checkpoints of tests/data/golden and what TensorFlow reads from them.
 
-Run as ``python -m tests.support.make_golden [--force] [CASE ...]`` where TensorFlow is installed. Every case
-is a function below: it makes TensorFlow write into the current directory, an empty one, and returns a `Case`.
+Run as ``python -m tests.support.make_golden [--force] [CASE ...]`` with TensorFlow installed. Every case is a
+function below, which makes TensorFlow write into the current directory, empty at first, and returns a `Case`.
 The values in the JSON are those that TensorFlow restored; they are also compared with what was fed in.
 """
 
@@ -27,7 +27,7 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
 GOLDEN = Path(__file__).parent.parent / "data" / "golden"
-CAST = {  # no byte layout of their own outside TensorFlow: recorded as the next larger common type
+CAST = {  # outside TensorFlow they have no fixed layout, so a wider common dtype is recorded
     "int4": "int8",
     "int2": "int8",
     "uint4": "uint8",
@@ -39,7 +39,7 @@ tf1 = tf.compat.v1
 
 @dataclasses.dataclass
 class Case:
-    """What a case function wrote, and how."""
+    """The result of a case function: what it wrote, and how."""
 
     call: str
     path: str
@@ -50,7 +50,7 @@ class Case:
 
 @dataclasses.dataclass
 class Piece:
-    """One tensor, or with a `spec` one slice of one, to be saved under `name`."""
+    """A tensor to save under `name`; with a `spec`, a slice of one."""
 
     name: str | bytes
     tensor: tf.Tensor
@@ -58,7 +58,7 @@ class Piece:
 
     @property
     def key(self) -> bytes:
-        """The name as it stands in the file."""
+        """The name as it is stored."""
         return tf.compat.as_bytes(self.name)
 
 
@@ -71,16 +71,16 @@ def case(function: Callable[[], Case]) -> Callable[[], Case]:
     return function
 
 
-# What TensorFlow says -----------------------------------------------------------------------------
+# What TensorFlow reads ----------------------------------------------------------------------------
 
 
 def restore(path: str, name: bytes | str, dtype: tf.DType, spec: str = "") -> tf.Tensor:
-    """RestoreV2 of one tensor; it reads V1 files too."""
+    """Restore a tensor with RestoreV2, which reads V1 files too."""
     return tf.raw_ops.RestoreV2(prefix=path, tensor_names=[name], shape_and_slices=[spec], dtypes=[dtype])[0]
 
 
 def message(error: Exception) -> str:
-    """The error as TensorFlow words it, without the parts that name the op's device and call."""
+    """Return the text of an error without the parts that name the op's device and call."""
     text = str(error)
     if text.startswith("{{"):
         text = text.partition("}} ")[2]
@@ -88,7 +88,7 @@ def message(error: Exception) -> str:
 
 
 def shortened(value: bytes) -> str | list[Any]:
-    """The bytes as hex, or for many repetitions of ten bytes as their hex and how often."""
+    """Return bytes as hex; for many repetitions of ten bytes, their hex and the number of repetitions."""
     times = len(value) // 10
     if times > 100 and value == value[:10] * times:
         return [value[:10].hex(), times]
@@ -96,7 +96,7 @@ def shortened(value: bytes) -> str | list[Any]:
 
 
 def values(value: np.ndarray, dtype: str) -> dict[str, Any]:
-    """The part of a JSON entry that holds the value."""
+    """Return the part of a JSON entry that holds the value."""
     if dtype == "string":
         value = np.asarray(value, object)
         return {"strings": [shortened(element) for element in value.reshape(-1).tolist()]}
@@ -106,7 +106,7 @@ def values(value: np.ndarray, dtype: str) -> dict[str, Any]:
 
 
 def named(key: bytes) -> dict[str, str]:
-    """The part of a JSON entry that holds the name."""
+    """Return the part of a JSON entry that holds the name."""
     try:
         return {"name": key.decode()}
     except UnicodeDecodeError:
@@ -114,7 +114,7 @@ def named(key: bytes) -> dict[str, str]:
 
 
 def read_varints(content: memoryview, count: int) -> tuple[list[int], int]:
-    """So many varints from the start, and where they end."""
+    """Read ``count`` varints from the start; return them and the offset of their end."""
     numbers, at = [], 0
     for _ in range(count):
         number = shift = 0
@@ -130,7 +130,7 @@ def read_varints(content: memoryview, count: int) -> tuple[list[int], int]:
 
 
 def decode_variants(proto: tensor_pb2.TensorProto) -> list[dict[str, Any]]:
-    """What a TensorProto holds of variants: messages, or tensor_content with their sizes and then they."""
+    """Return the variants of a TensorProto: messages, or tensor_content that holds sizes, then messages."""
     messages = list(proto.variant_val)
     if not messages:
         content = memoryview(proto.tensor_content)
@@ -165,7 +165,7 @@ def extents(spec: str) -> tuple[list[int], tuple[slice, ...]]:
 
 
 def joined(pieces: Sequence[Piece], read: Callable[[str], np.ndarray]) -> np.ndarray:
-    """The whole tensor from its slices, each given by `read` for its spec."""
+    """Return the whole tensor from its slices, which `read` returns by spec."""
     shape, _ = extents(pieces[0].spec)
     first = read(pieces[0].spec)
     whole = np.zeros(shape, first.dtype)
@@ -175,7 +175,7 @@ def joined(pieces: Sequence[Piece], read: Callable[[str], np.ndarray]) -> np.nda
 
 
 def described(path: str, key: bytes, dtype: tf.DType, pieces: Sequence[Piece] = ()) -> dict[str, Any]:
-    """The JSON entry of one tensor of the checkpoint at `path`, saved as `pieces` where those are known."""
+    """Return the JSON entry of a tensor of the checkpoint at `path`, saved as `pieces` if they are known."""
     entry: dict[str, Any] = {**named(key), "dtype": dtype.name}
     specs = [piece.spec for piece in pieces if piece.spec]
     refused = {}
@@ -185,7 +185,7 @@ def described(path: str, key: bytes, dtype: tf.DType, pieces: Sequence[Piece] = 
         tensor = restore(path, key, dtype)
     except tf.errors.OpError as error:
         refused["RestoreV2"] = message(error)
-        if specs:  # an exactly equal slice is read where TensorFlow cannot put slices together
+        if specs:  # TensorFlow can read a stored slice even if it cannot put slices together
             value = joined(pieces, lambda spec: restore(path, key, dtype, spec).numpy())
             source = "read slice by slice"
         else:
@@ -219,7 +219,7 @@ def described(path: str, key: bytes, dtype: tf.DType, pieces: Sequence[Piece] = 
 
 
 def described_pieces(path: str, pieces: Iterable[Piece]) -> list[dict[str, Any]]:
-    """The entries of all tensors in `pieces`, in byte order of their names."""
+    """Return the entries of all tensors in `pieces`, in the byte order of their names."""
     by_key: dict[bytes, list[Piece]] = {}
     for piece in pieces:
         by_key.setdefault(piece.key, []).append(piece)
@@ -227,7 +227,7 @@ def described_pieces(path: str, pieces: Iterable[Piece]) -> list[dict[str, Any]]
 
 
 def described_all(path: str) -> list[dict[str, Any]]:
-    """The entries of all tensors that TensorFlow's own reader lists."""
+    """Return the entries of all tensors that TensorFlow's reader lists."""
     dtypes = tf.train.load_checkpoint(path).get_variable_to_dtype_map()
     keys = sorted((tf.compat.as_bytes(name), dtype) for name, dtype in dtypes.items())
     return [described(path, key, dtype) for key, dtype in keys]
@@ -237,7 +237,7 @@ def described_all(path: str) -> list[dict[str, Any]]:
 
 
 def save_v2(prefix: str, pieces: Sequence[Piece]) -> None:
-    """One SaveV2 op."""
+    """Save with one SaveV2 op."""
     tf.raw_ops.SaveV2(
         prefix=prefix,
         tensor_names=tf.constant([piece.name for piece in pieces], tf.string),
@@ -247,7 +247,7 @@ def save_v2(prefix: str, pieces: Sequence[Piece]) -> None:
 
 
 def save_slices(filename: str, pieces: Sequence[Piece]) -> None:
-    """One SaveSlices op: a V1 file."""
+    """Save a V1 file with one SaveSlices op."""
     tf.raw_ops.SaveSlices(
         filename=filename,
         tensor_names=tf.constant([piece.name for piece in pieces], tf.string),
@@ -257,12 +257,12 @@ def save_slices(filename: str, pieces: Sequence[Piece]) -> None:
 
 
 def merge(parts: Sequence[str], prefix: str) -> None:
-    """One MergeV2Checkpoints op."""
+    """Merge checkpoints with one MergeV2Checkpoints op."""
     tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=list(parts), destination_prefix=prefix)
 
 
 def sliced(name: str | bytes, array: np.ndarray, *items: str) -> list[Piece]:
-    """The slices of `array` as pieces."""
+    """Return slices of an array as pieces."""
     pieces = []
     for item in items:
         spec = " ".join([*map(str, array.shape), item])
@@ -271,7 +271,7 @@ def sliced(name: str | bytes, array: np.ndarray, *items: str) -> list[Piece]:
 
 
 def ramp(dtype: str, *shape: int) -> np.ndarray:
-    """Different values of a dtype, counting up from a negative one where there are any."""
+    """Return different values of a dtype, counting up from a negative one if it has any."""
     count = int(np.prod(shape))
     if dtype == "string":
         return np.array([b"s%d" % i * (i % 4) for i in range(count)], object).reshape(shape)
@@ -309,7 +309,7 @@ FLOAT_BITS = {  # zeros, ones, smallest and largest subnormals and normals, infi
 
 
 def extreme(dtype: tf.DType) -> np.ndarray:
-    """A vector of a dtype's extreme values; of dtypes of one byte or less, all their values."""
+    """Return a vector of the extreme values of a dtype, or of all values if it has one byte or less."""
     name = dtype.name
     plain = {"qint8": "int8", "quint8": "uint8", "qint16": "int16", "quint16": "uint16", "qint32": "int32"}
     name = plain.get(name, name)
@@ -335,7 +335,7 @@ def extreme(dtype: tf.DType) -> np.ndarray:
 
 
 def constant(array: np.ndarray, dtype: tf.DType) -> tf.Tensor:
-    """A tensor of these values; the quantised dtypes are the bits of plain integers."""
+    """Return a tensor of these values; values of quantised dtypes are the bits of plain integers."""
     tensor = tf.constant(array)
     return tf.bitcast(tensor, dtype) if dtype.is_quantized else tensor
 
@@ -344,7 +344,7 @@ NOT_NUMERIC = (7, 20, 21)  # string, resource, variant
 NUMERIC = [tf.as_dtype(code) for code in range(1, 34) if code not in NOT_NUMERIC]
 
 
-# V2, by the ops themselves ------------------------------------------------------------------------
+# V2, by single ops --------------------------------------------------------------------------------
 
 
 @case
@@ -425,7 +425,7 @@ def variants() -> Case:
 def iterator() -> Case:
     """A dataset iterator's state, after two of its elements: tf.train.Checkpoint(iterator=...).write."""
     options = tf.data.Options()
-    options.experimental_optimization.inject_prefetch = False  # how far it is ahead differs from run to run
+    options.experimental_optimization.inject_prefetch = False  # how far it runs ahead varies
     dataset = tf.data.Dataset.range(10).batch(2).shuffle(3, seed=1).repeat(2)
     steps = iter(dataset.with_options(options))
     next(steps), next(steps)
@@ -441,7 +441,7 @@ SLICED = [
 
 @case
 def sliced_dtypes() -> Case:
-    """Ten dtypes cut over axis 0, axis 1 and both, unevenly and saved out of order: one SaveV2."""
+    """Ten dtypes cut along axis 0, axis 1 and both, unevenly and saved out of order: one SaveV2."""
     pieces = []
     for dtype in SLICED:
         array = ramp(dtype, 5, 4)
@@ -471,7 +471,7 @@ def sliced_shapes() -> Case:
 
 
 def unreadable(path: str, pieces: Sequence[Piece], *regions: str) -> list[dict[str, Any]]:
-    """Entries of sliced tensors that cannot be read whole: why, and what can be read of each."""
+    """Return entries of sliced tensors that cannot be read whole: why not, and what can be read of each."""
     entries = []
     for key in sorted({piece.key for piece in pieces}):
         mine = [piece for piece in pieces if piece.key == key]
@@ -504,7 +504,7 @@ def unreadable(path: str, pieces: Sequence[Piece], *regions: str) -> list[dict[s
 
 @case
 def sliced_incomplete() -> Case:
-    """Slices that leave a hole in the middle, or the end out: SaveV2 does not mind, RestoreV2 does."""
+    """Slices that leave out the middle or the end: SaveV2 accepts them, RestoreV2 does not."""
     pieces = [
         *sliced("hole", ramp("float32", 6, 4), "0,2:-", "4,2:-"),
         *sliced("no_end", ramp("float32", 6, 4), "0,3:-", "3,2:-"),
@@ -516,7 +516,7 @@ def sliced_incomplete() -> Case:
 
 @case
 def sliced_overlapping() -> Case:
-    """Slices with a row in common, within one SaveV2 and across two that MergeV2Checkpoints puts together."""
+    """Slices that share a row, within one SaveV2 and across two that MergeV2Checkpoints merges."""
     array = ramp("float32", 5, 3)
     inside = sliced("inside", array, "0,3:-", "2,3:-")
     across = sliced("across", array, "0,3:-", "2,3:-")
@@ -545,7 +545,7 @@ def sharded() -> Case:
 
 @case
 def names() -> Case:
-    """Odd keys: one SaveV2. The empty key is not among them, since SaveV2 of it aborts the process."""
+    """Odd keys: one SaveV2. The empty key is not among them, because saving it aborts the process."""
     odd: list[str | bytes] = [
         " ",
         "with spaces ",
@@ -591,7 +591,7 @@ def many_names(count: int) -> list[str]:
 
 @case
 def many() -> Case:
-    """So many entries that the index has three data blocks: one SaveV2. The values are a rule."""
+    """Enough entries for three data blocks in the index: one SaveV2. The values follow a rule."""
     keys = many_names(3060)
     pieces = [Piece(name, tf.constant([i, i + 1], tf.int32)) for i, name in enumerate(keys)]
     save_v2("ckpt", pieces)
@@ -636,7 +636,7 @@ def numbers(*shape: int) -> np.ndarray:
 
 
 def train_graph(use_resource: bool) -> tf.Operation:
-    """A small TF1 model with Adam and an int64 global step; returns what takes a step."""
+    """Build a small TF1 model with Adam and an int64 global step; return the op that takes a step."""
     x = tf.constant(numbers(8, 3))
     with tf1.variable_scope("layer", use_resource=use_resource):
         w = tf1.get_variable("w", initializer=numbers(3, 2))
@@ -669,9 +669,9 @@ def saver() -> Case:
 
 @case
 def saver_absolute() -> Case:
-    """As `saver`, given an absolute path of another directory, and moved: the state file's paths dangle."""
+    """As `saver`, with absolute paths in another directory, then moved: paths in the state file dangle."""
     elsewhere = Path("/tmp/train-on-another-machine")
-    elsewhere.mkdir()  # fails where there is one: it is not this script's to remove
+    elsewhere.mkdir()  # fails if it exists, since this script must not remove it
     try:
         with tf.Graph().as_default(), tf1.Session() as session:
             tf1.set_random_seed(0)
@@ -697,7 +697,7 @@ def saver_absolute() -> Case:
 
 @case
 def partitioned_variable() -> Case:
-    """tf.compat.v1.get_variable cut by fixed_size_partitioner over axis 0 and axis 1, saved by Saver."""
+    """tf.compat.v1.get_variable cut by fixed_size_partitioner along axis 0 and axis 1, saved by Saver."""
     with tf.Graph().as_default(), tf1.Session() as session:
         rows, columns = (tf1.fixed_size_partitioner(count, axis) for count, axis in ((3, 0), (2, 1)))
         table, kernel = tf.constant(numbers(7, 4)), tf.constant(numbers(3, 5))
@@ -719,7 +719,7 @@ def partitioned_variable() -> Case:
 
 
 class Tower(tf.Module):
-    """Nested things to track: modules, lists, names that need escaping, children without values."""
+    """Nested trackables: modules, lists, names that need escaping, children without values."""
 
     def __init__(self) -> None:
         super().__init__(name="tower")
@@ -789,9 +789,9 @@ def object_slots() -> Case:
 
 @case
 def object_empty() -> Case:
-    """The nearest to a checkpoint without tensors: the object graph and nothing else.
+    """The nearest to a checkpoint without tensors: an object graph and nothing else.
 
-    SaveV2 and SaveSlices want at least one tensor, MergeV2Checkpoints at least one part.
+    SaveV2 and SaveSlices require a tensor, and MergeV2Checkpoints a part.
     """
     tf.train.Checkpoint().write("ckpt")
     return Case("tf.train.Checkpoint().write", "ckpt", described_all("ckpt"))
@@ -832,7 +832,7 @@ def max_shard() -> Case:
 def keras3() -> Case:
     """A Keras 3 model and its optimizer by tf.train.Checkpoint.
 
-    Keras 3's save_weights has no TensorFlow format: it refuses a name that does not end in .weights.h5.
+    save_weights of Keras 3 has no TensorFlow format: it refuses names that do not end in .weights.h5.
     """
     keras.utils.set_random_seed(0)
     keras.backend.clear_session()
@@ -852,7 +852,7 @@ def keras3() -> Case:
     except ValueError:
         pass
     else:
-        raise AssertionError("Keras has a TensorFlow format again: add a case for it")
+        raise AssertionError("Keras writes a TensorFlow format again: add a case for it")
     tf.train.Checkpoint(model=model, optimizer=model.optimizer).save("ckpt")
     facts = {"keras": keras.__version__, "latest": "ckpt-1"}
     call = "tf.train.Checkpoint(model=..., optimizer=...).save"
@@ -889,7 +889,7 @@ def saved_model() -> Case:
 
 # V1 -----------------------------------------------------------------------------------------------
 
-# What SaveSlices takes; it refuses bfloat16, qint16, quint16, uint32, uint64 and everything newer.
+# The dtypes that SaveSlices takes: not bfloat16, qint16, quint16, uint32, uint64, nor any newer one.
 V1_DTYPES = [
     *("float32", "float64", "int32", "uint8", "int16", "int8", "complex64", "int64"),
     *("bool", "qint8", "quint8", "qint32", "uint16", "complex128", "float16"),
@@ -898,7 +898,7 @@ V1_DTYPES = [
 
 @case
 def v1_whole() -> Case:
-    """Every dtype a V1 file can hold, uncut: one SaveSlices, which is the op of Saver(write_version=V1)."""
+    """Every dtype that a V1 file can hold, whole: one SaveSlices, the op of Saver(write_version=V1)."""
     pieces = []
     for name in V1_DTYPES:
         dtype = tf.as_dtype(name)
@@ -921,7 +921,7 @@ def v1_whole() -> Case:
 
 @case
 def v1_not_utf8() -> Case:
-    """A key that is not UTF-8: SaveSlices writes it, and TensorFlow can read nothing of the file."""
+    """A key that is not UTF-8: SaveSlices writes it, but TensorFlow can read nothing of the file."""
     pieces = [Piece(b"caf\xe9", tf.constant([1.0, 2.0])), Piece("plain", tf.constant([3, 4]))]
     save_slices("v1.ckpt", pieces)
     return Case("tf.raw_ops.SaveSlices", "v1.ckpt", described_pieces("v1.ckpt", pieces), "v1")
@@ -929,7 +929,7 @@ def v1_not_utf8() -> Case:
 
 @case
 def v1_sliced() -> Case:
-    """Slices over axis 0, axis 1 and both in a V1 file: one SaveSlices."""
+    """Slices along axis 0, axis 1 and both in a V1 file: one SaveSlices."""
     pieces = []
     for dtype in ["float32", "int64", "float16", "uint16", "string", "bool", "complex64"]:
         array = ramp(dtype, 5, 4)
@@ -997,7 +997,7 @@ def v1_sharded() -> Case:
 
 
 def as_json(name: str, made: Case) -> str:
-    """The case's JSON: one tensor a line, so that differences can be read."""
+    """Return the JSON of a case, with one tensor on each line so that diffs are readable."""
     head: Mapping[str, Any] = {
         "case": name,
         "tensorflow": tf.__version__,
@@ -1013,7 +1013,7 @@ def as_json(name: str, made: Case) -> str:
 
 
 def make(name: str) -> None:
-    """Run one case in a directory of its own, then put what it wrote in its place."""
+    """Run a case in a directory of its own, then move what it wrote into place."""
     home = Path.cwd()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, name)
@@ -1032,10 +1032,10 @@ def make(name: str) -> None:
 
 
 def main() -> None:
-    """Write the cases that are not there, or those asked for."""
+    """Write the cases that are missing, or those asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.make_golden", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"one of {', '.join(CASES)}")
-    parser.add_argument("--force", action="store_true", help="write again what is there")
+    parser.add_argument("--force", action="store_true", help="rewrite existing cases")
     arguments = parser.parse_args()
     if unknown := set(arguments.cases) - set(CASES):
         parser.error(f"no such case: {', '.join(sorted(unknown))}")

@@ -1,4 +1,4 @@
-"""Serialized object graphs, also such as no program would write, and what may be asked of any."""
+"""Serialized object graphs, valid or not, and the laws that hold of every graph."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def encode_node(
     Parameters
     ----------
     children
-        Number and name of each.
+        Node number and name of each child.
     attributes
-        Name, full name and checkpoint key of each.
+        Name, full name and checkpoint key of each attribute.
     slots
-        Number of the variable, name, number of the slot variable, of each.
+        Node number of the variable, name, and node number of the slot variable, of each slot.
     saver
-        Name and object name.
+        Name and object name of the registered saver.
     """
     out = [encode_field(1, encode_field(1, number) + _text(2, name)) for number, name in children]
     out += [
@@ -43,7 +43,7 @@ def _text(number: int, text: str | bytes) -> bytes:
 
 
 def encode_variable(key: str, full_name: str = "Variable") -> bytes:
-    """Return the node of a variable stored under a path."""
+    """Return the node of a variable that is stored under a path."""
     return encode_node(attributes=[("VARIABLE_VALUE", full_name, f"{key}/.ATTRIBUTES/VARIABLE_VALUE")])
 
 
@@ -53,7 +53,7 @@ def encode_graph(nodes: Iterable[bytes]) -> bytes:
 
 
 def check_laws(graph: ObjectGraph, keys: Sequence[str]) -> None:
-    """Assert what holds of every graph beside the keys of its index."""
+    """Assert the laws of every object graph, given the keys of the checkpoint."""
     stored = set(keys) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
     reached = [key for node in graph.nodes for key in node.keys]
     assert len(reached) == len(set(reached)), "a key belongs to two attributes"
@@ -69,7 +69,7 @@ def check_laws(graph: ObjectGraph, keys: Sequence[str]) -> None:
     numbers = [node.id for node in graph]
     assert sorted(numbers) == list(range(len(graph)))
 
-    # A walk: all that children and slots lead to, in full once; what is met again was met before.
+    # A walk visits all nodes that children and slots lead to; only the first visit of a node descends.
     reachable = {0}
     todo = [graph.root]
     while todo:

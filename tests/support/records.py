@@ -1,4 +1,4 @@
-"""Records and files of them, made byte by byte."""
+"""Records made and read by tests."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ HELLO = bytes.fromhex("0500000000000000 eab2043e 68656c6c6f bb1f1c19")
 
 
 def frame(data: bytes) -> bytes:
-    """A record."""
+    """Return a record as it is stored: its header, the data and the checksum of the data."""
     head, foot = encode_frame(data)
     return head + data + foot
 
 
 def claim(length: int) -> bytes:
-    """A header whose checksum matches, of a record that need not follow."""
+    """Return the header of a record that claims this length, with a valid checksum."""
     head = struct.pack("<Q", length)
     return head + struct.pack("<I", mask(crc32c(head)))
 
 
 def write(path: Path, content: bytes) -> Path:
+    """Write a file and return its path."""
     path.write_bytes(content)
     return path
 
 
 def read(path: Path, **options: object) -> tuple[list[bytes], ckptfmt.Records]:
-    """The data of all records, read without warnings of damage, and what they were read with."""
+    """Return the data of all records, and the records; warnings of damage are ignored."""
     records = ckptfmt.open_records(path, **options)  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamageWarning)

@@ -1,6 +1,6 @@
-"""A writer of Riegeli/records files, made from the format's description only.
+"""Writes Riegeli/records files, following the description of the format only.
 
-Neither its hash nor its sizes are those of the reader; what Google's own writer wrote is compared with it.
+It computes hashes and sizes independently of the reader; tests compare it with files by Google's writer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RIEGELI_KEY = (0x2F696C6567656952, 0x0A7364726F636572) * 2
 
 
 class PortableHash:
-    """HighwayHash-64 as ``hh_portable.h`` writes it down, word by word."""
+    """HighwayHash-64, word by word as in ``hh_portable.h``."""
 
     def __init__(self, key: Sequence[int]) -> None:
         self.mul0 = [0xDBE6D5D5FE4CCE2F, 0xA4093822299F31D0, 0x13198A2E03707344, 0x243F6A8885A308D3]
@@ -102,7 +102,7 @@ BLOCK = 65536
 
 
 class RiegeliWriter:
-    """Writes chunks; every number of a header can be given, to make it wrong."""
+    """Writes chunks; tests can make every number of a header wrong."""
 
     def __init__(self) -> None:
         self.out = bytearray()
@@ -118,7 +118,7 @@ class RiegeliWriter:
         size: int | None = None,
         wrong_hash: bool = False,
     ) -> int:
-        """Write a chunk, and return where it begins."""
+        """Write a chunk; return its offset."""
         begin = len(self.out)
         header = struct.pack(
             "<QQQQ",

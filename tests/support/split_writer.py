@@ -1,4 +1,4 @@
-"""A writer of split protos, as ``ComposableSplitter`` of TensorFlow's ``split.py`` puts them together."""
+"""Writes split messages as ``ComposableSplitter`` in TensorFlow's ``split.py`` does."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Step = int | str | tuple[int]
 
 
 class Split:
-    """Chunks and what goes where."""
+    """The chunks of a message, and where each goes."""
 
     def __init__(self, base: Message) -> None:
         self.parts: list[Part] = [base]
         self.message = ChunkedMessage(chunk_index=0)
 
     def add(self, part: Part, *path: Step, within: ChunkedMessage | None = None) -> ChunkedField:
-        """Add a part at a path: numbers are fields, numbers in a tuple indices, text is a map key."""
+        """Add a part at a path, whose steps are field numbers, indices in tuples, and map keys as text."""
         parent = self.message if within is None else within
         field = parent.chunked_fields.add(field_tag=[tag(step) for step in path])
         field.message.chunk_index = len(self.parts)
@@ -39,7 +39,7 @@ class Split:
         return metadata
 
     def content(self, compression: str = "none", in_chunk: int = 1) -> bytes:
-        """The file, with so many records in a chunk of Riegeli's."""
+        """Return the file, with ``in_chunk`` records in each Riegeli chunk."""
         writer = RiegeliWriter()
         records = [encoded(part) for part in self.parts]
         offsets: list[int] = []
@@ -60,13 +60,13 @@ def encoded(part: Part) -> bytes:
 
 
 NODE, LIBRARY, VERSIONS = 1, 2, 4  # fields of GraphDef
-FUNCTION, NODE_DEF = 1, 3  # of its library, of a function
+FUNCTION, NODE_DEF = 1, 3  # of FunctionDefLibrary, of FunctionDef
 NAME, OP, ATTR = 1, 2, 5  # of NodeDef
 TENSOR, CONTENT = 8, 4  # of AttrValue, of TensorProto
 
 
 def split_saved_model(model: SavedModel) -> Split:
-    """Take a model apart as SavedModelSplitter does: graph, library, functions, nodes and constants."""
+    """Split a model as SavedModelSplitter does: into graph, library, functions, nodes and constants."""
     split = Split(model)
     at: tuple[Step, ...] = (2, (0,), 2)
     graph = model.meta_graphs[0].graph_def

@@ -1,8 +1,8 @@
-"""Writes sorted tables, bundle indexes and V1 checkpoints, also such as no program would write.
+"""Writes sorted tables, bundle indexes and V1 checkpoints, valid or not.
 
-Right by default: blocks, restarts, separators and checksums as TensorFlow's own writer makes them
-(``tests/reference/test_table_writer.py`` lets TensorFlow read them). For hostile files the order of keys is
-taken as given, and :func:`encode_blocks` makes a table of whatever bytes it is given as blocks.
+By default blocks, restarts, separators and checksums are those of TensorFlow's own writer, with which
+``tests/reference/test_table_writer.py`` compares them. For hostile files the order of keys is taken as given,
+and :func:`encode_blocks` makes a table of any bytes given as blocks.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ BLOCK_SIZE = 262144
 RESTART_INTERVAL = 16
 
 HEADER = b"\x08\x01\x1a\x02\x08\x01"
-"""BundleHeaderProto of TensorFlow 2.21: one shard, producer 1."""
+"""The BundleHeaderProto that TensorFlow 2.21 writes: one shard, producer 1."""
 
 
 class RawBlock(NamedTuple):
-    """One block as it is stored, and the key that the index block gives it."""
+    """A block as it is stored, and its key in the index block."""
 
     separator: bytes
     contents: bytes
@@ -46,7 +46,7 @@ def encode_table(
     compression: Compression = None,
     restart_interval: int = RESTART_INTERVAL,
 ) -> bytes:
-    """Return a table of these keys and values, in the order given: sorting them is the caller's part."""
+    """Return a table of keys and values in the order given; the caller sorts them."""
     groups: list[list[Item]] = [[]]
     size = 0
     for item in items:
@@ -66,7 +66,7 @@ def encode_table(
 
 
 def encode_blocks(blocks: Iterable[RawBlock]) -> bytes:
-    """Return a table of these data blocks, whatever they hold; checksums, index and footer are right."""
+    """Return a table of data blocks with any contents; checksums, index and footer are right."""
     file = bytearray()
     index = [(block.separator, append_block(file, block.contents, block.block_type)) for block in blocks]
     metaindex = append_block(file, encode_block([]))
@@ -106,19 +106,19 @@ def encode_handle(offset: int, size: int) -> bytes:
 
 
 def encode_footer(metaindex: bytes, index: bytes) -> bytes:
-    """Return a footer of these two block handles."""
+    """Return a footer with these two block handles."""
     return (metaindex + index).ljust(FOOTER_SIZE - len(MAGIC_BYTES), b"\x00") + MAGIC_BYTES
 
 
 def compressed(contents: bytes, compression: Compression) -> tuple[bytes, int]:
-    """Return the stored bytes of a block, and its type; snappy even where it does not save anything."""
+    """Return the stored bytes of a block, and its type; snappy compresses even if that saves nothing."""
     if compression is None:
         return contents, 0
     return bytes(cramjam.snappy.compress_raw(contents)), 1
 
 
 def separator(last: bytes, following: bytes | None) -> bytes:
-    """Return the key that the index has for a block: not less than its last, less than the next's first."""
+    """Return the index key of a block: at least its last key, and less than the first key of the next."""
     if following is None:
         for i, byte in enumerate(last):
             if byte != 0xFF:
@@ -138,7 +138,7 @@ def _shared(a: bytes, b: bytes) -> int:
 
 
 def encode_field(number: int, value: int | bytes) -> bytes:
-    """Return a field of a message: a varint (negative ones as int64), or bytes with their length."""
+    """Return a field of a message: a varint (int64 if negative), or bytes with their length."""
     if isinstance(value, int):
         return encode_varint(number << 3) + encode_varint(value & (1 << 64) - 1)
     return encode_varint(number << 3 | 2) + encode_varint(len(value)) + value
@@ -147,7 +147,7 @@ def encode_field(number: int, value: int | bytes) -> bytes:
 def encode_header(
     *, num_shards: int = 1, big_endian: bool = False, version: bytes | None = b"\x08\x01"
 ) -> bytes:
-    """Return a BundleHeaderProto; fields that are zero are left out, as TensorFlow does."""
+    """Return a BundleHeaderProto; fields that are zero are omitted, as TensorFlow omits them."""
     out = encode_field(1, num_shards) if num_shards else b""
     out += encode_field(2, 1) if big_endian else b""
     return out + (encode_field(3, version) if version is not None else b"")
@@ -187,7 +187,7 @@ DTYPE_CODES = {
     np.dtype("int64"): 9,
     np.dtype("bool"): 10,
 }
-"""The dtypes that the two functions below write."""
+"""The dtypes that :func:`write_bundle` and :func:`encode_v1` write."""
 
 
 def encode_bundle_index(
@@ -197,7 +197,7 @@ def encode_bundle_index(
     block_size: int = BLOCK_SIZE,
     compression: Compression = None,
 ) -> bytes:
-    """Return an index of serialized entries by name, sorted."""
+    """Return an index of serialized entries, sorted by name."""
     items = sorted((name.encode(), value) for name, value in entries.items())
     return encode_table([(b"", header), *items], block_size=block_size, compression=compression)
 
@@ -209,9 +209,9 @@ def write_bundle(
     *,
     strings: dict[str, bytes] | None = None,
 ) -> str:
-    """Write a V2 checkpoint, the tensors dealt out to its shards in turn; return the prefix.
+    """Write a V2 checkpoint, tensors going to its shards in turn; return the prefix.
 
-    ``strings`` are string scalars, written to the first shard.
+    ``strings`` are string scalars, which go to the first shard.
     """
     tensors = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)} if tensors is None else tensors
     shards = [bytearray() for _ in range(num_shards)]
@@ -273,7 +273,7 @@ def encode_v1(tensors: dict[str, np.ndarray] | None = None) -> bytes:
 
 
 def _v1_key(name: bytes, rank: int) -> bytes:
-    """Key of the slice that takes all of every dimension: 0, name, rank, then start 0, length -1 for each."""
+    """Return the key of the slice that is the whole tensor: 0, name, rank, and start 0, length -1 by axis."""
     escaped = b"".join(bytes([byte, byte ^ 0xFF]) if byte in (0, 0xFF) else bytes([byte]) for byte in name)
     return (
         b"\x00" + escaped + b"\x00\x01" + (b"\x01" + bytes([rank]) if rank else b"\x00") + b"\x80\x7f" * rank

@@ -11,7 +11,7 @@ from ckptfmt.events.scalars import cache
 from ckptfmt.events.scalars.cache import TemplateCache
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Batch
-from tests.support.event_log import frame
+from tests.support.records import frame
 
 
 def batch_of(bodies: Sequence[bytes]) -> Batch:

@@ -20,7 +20,6 @@ from ckptfmt.wire.coding import encode_varint
 from tests.support.event_log import (
     VERSION,
     assert_same_scalars,
-    frame,
     long_varint,
     open_quietly,
     scalar,
@@ -29,6 +28,7 @@ from tests.support.event_log import (
     tensor_scalar,
     write_events,
 )
+from tests.support.records import frame
 
 
 def test_scalars_are_columns(tmp_path: Path) -> None:

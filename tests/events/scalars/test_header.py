@@ -15,11 +15,11 @@ from ckptfmt.events.scalars.header import decode_headers
 from ckptfmt.record.batch import Batch
 from ckptfmt.wire.crc32c import crc32c
 from tests.support.event_log import (
-    frame,
     long_varint,
     scalar,
     write_events,
 )
+from tests.support.records import frame
 
 STEPS = [0, 1, 127, 128, 300, 2**14 - 1, 2**14, 2**31, 2**49, 2**56 - 1, 2**56, 2**63 - 1, -1, -(2**63)]
 
