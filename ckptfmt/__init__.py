@@ -57,11 +57,11 @@ _PUBLIC = {
     "SavedModel": "ckptfmt.saved_model.saved_model:SavedModel",
     "Scalars": "ckptfmt.events.series:Scalars",
     "Series": "ckptfmt.events.series:Series",
-    "SessionLog": "ckptfmt.events.event:SessionLog",
+    "SessionLog": "ckptfmt.events.other_events:SessionLog",
     "Signature": "ckptfmt.graph.meta.signature:Signature",
     "SliceReader": "ckptfmt.tensors.slice_reader:SliceReader",
     "Spec": "ckptfmt.tensors.restore:Spec",
-    "SummaryMetadata": "ckptfmt.events.tag_table:SummaryMetadata",
+    "SummaryMetadata": "ckptfmt.events.summary_metadata:SummaryMetadata",
     "Tags": "ckptfmt.events.series:Tags",
     "TensorInfo": "ckptfmt.graph.meta.signature:TensorInfo",
     "TensorSlice": "ckptfmt.checkpoint.slices:TensorSlice",
@@ -79,7 +79,7 @@ _PUBLIC = {
     "latest_checkpoint": "ckptfmt.checkpoint.state:latest_checkpoint",
     "match": "ckptfmt.compare.match:match",
     "open": "ckptfmt.tensors.checkpoint:open_checkpoint",
-    "open_events": "ckptfmt.events.open:open_events",
+    "open_events": "ckptfmt.events.event_log:open_events",
     "open_records": "ckptfmt.record.records:open_records",
     "open_saved_model": "ckptfmt.saved_model.saved_model:open_saved_model",
     "read_checkpoint_state": "ckptfmt.checkpoint.state:read_checkpoint_state",
@@ -88,7 +88,7 @@ _PUBLIC = {
     "to_array": "ckptfmt.arrays.decode:to_array",
     "to_proto": "ckptfmt.arrays.encode:to_proto",
     "types": "ckptfmt.types",
-    "write_runs": "ckptfmt.events.export:write_runs",
+    "write_runs": "ckptfmt.events.scalar_table:write_runs",
 }
 """Every public name and where it is defined, ``module:attribute``.
 

@@ -36,7 +36,7 @@ from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.entry import Entry, name_of
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CheckpointNotFoundError
-from ckptfmt.events.open import open_events
+from ckptfmt.events.event_log import open_events
 from ckptfmt.proto import messages
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.tensors.checkpoint import open_checkpoint

@@ -66,7 +66,7 @@ class CkptfmtError(Exception):
         self.offset = offset
         """Byte offset in the file; None if the error has no single place."""
 
-    def at(self: _E, file: str, base: int | None = None, *, label: str = "") -> _E:
+    def at(self: _E, file: str, base: int | None = None, *, label: str = "", relative: bool = True) -> _E:
         """Place the error in a file, and return the error itself; one that has a file keeps its place.
 
         Parameters
@@ -78,10 +78,14 @@ class CkptfmtError(Exception):
             known: the error then loses its offset.
         label
             What the bytes are, put before :attr:`what` in any case.
+        relative
+            Whether the error's own offset counts from ``base``. False if it counts in something decoded from
+            these bytes: the error is then at ``base``.
         """
         if self.file is None:
             self.file = file
-            self.offset = None if base is None else base + (self.offset or 0)
+            own = (self.offset or 0) if relative else 0
+            self.offset = None if base is None else base + own
         if label:
             self.what = f"{label}: {self.what}"
         return self

@@ -32,7 +32,6 @@ from ckptfmt.errors import (
     PathNotFoundError,
     UnsupportedError,
 )
-from ckptfmt.plans.plan import read_plan
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.record.frame import encode_frame
 from tests.support.event_log import frame, scalar
@@ -401,12 +400,12 @@ def test_a_checkpoint_is_matched_with_safetensors(world: World) -> None:
 
 
 def test_a_plan_is_read(world: World) -> None:
-    plan = read_plan(world.path("plan.toml"), **world.options)
+    plan = ckptfmt.Plan.read(world.path("plan.toml"), **world.options)
     with ckptfmt.open(world.path("digits"), **world.options) as ckpt:
         view = ckpt.apply(plan)
         assert set(ckpt) - set(view) == {"save_counter/.ATTRIBUTES/VARIABLE_VALUE"}
     with pytest.raises(PathNotFoundError) as caught:
-        read_plan(world.path("missing.toml"), **world.options)
+        ckptfmt.Plan.read(world.path("missing.toml"), **world.options)
     assert caught.value.file == world.path("missing.toml")
 
 
@@ -423,7 +422,7 @@ def test_runs_are_found_and_their_events_read(world: World) -> None:
         for tags in (events.images, events.audio, events.histograms, events.text, events.tensors):
             assert all(value is not None for series in tags.values() for value in series)
         assert events.damage == []
-    with pytest.raises(PathNotFoundError, match="3 runs"):
+    with pytest.raises(PathNotFoundError, match="in 3 below it"):
         ckptfmt.open_events(world.path("events"), **world.options)
     for find in (ckptfmt.find_runs, ckptfmt.open_events):
         with pytest.raises(PathNotFoundError):
@@ -502,7 +501,7 @@ def test_a_file_system_creates_files_too(world: World) -> None:
         return
     with world.memory.create(world.path("new.toml")) as file:
         file.write(PLAN.encode())
-    plans = [read_plan(world.path(name), **world.options) for name in ("new.toml", "plan.toml")]
+    plans = [ckptfmt.Plan.read(world.path(name), **world.options) for name in ("new.toml", "plan.toml")]
     assert plans[0].to_toml() == plans[1].to_toml()
     with pytest.raises(AlreadyExistsError):
         world.memory.create(world.path("new.toml"))

@@ -1,9 +1,8 @@
-"""Events: records as messages, and those of them that are not of summaries."""
+"""Events: records decoded as messages, one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.proto import messages
@@ -14,31 +13,8 @@ from ckptfmt.record.reader import RecordReader
 from ckptfmt.wire.crc32c import crc32c
 
 
-@dataclass(frozen=True)
-class SessionLog:
-    """A program says that it begins or ends, or that it has written a checkpoint."""
-
-    step: int
-    wall_time: float
-    status: str
-    """``START``, ``STOP``, ``CHECKPOINT``, ``STATUS_UNSPECIFIED``, or a number."""
-    checkpoint_path: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Other:
-    """An event that is not of summaries."""
-
-    what: str
-    step: int
-    wall_time: float
-    place: int
-    size: int
-
-
 def decode_events(reader: RecordReader, batches: Iterable[Batch]) -> Iterator[messages.Event]:
-    """Iterate over the messages of batches; what is damaged is reported to the reader."""
+    """Iterate over the messages of batches; damaged records are reported to the reader."""
     for batch in batches:
         for number, event in decode_some(reader, batch, range(len(batch))):
             if isinstance(event, CkptfmtError):
@@ -51,7 +27,7 @@ def decode_some(
     reader: RecordReader, batch: Batch, numbers: Iterable[int]
 ) -> Iterator[tuple[int, messages.Event | CkptfmtError]]:
     """Iterate over some records of a batch: the number of each, and its message or what is wrong with it."""
-    # Imported where it is needed: it takes longer than to read a small file.
+    # Imported here because the import takes longer than reading a small file.
     from google.protobuf.message import DecodeError
 
     decode, verify, data = messages.Event.FromString, reader.verify, batch.data
@@ -62,7 +38,7 @@ def decode_some(
         record = bytes(data[borders[number] + HEADER_SIZE : stop])
         if verify:
             crc = crc32c(record)
-            # The same as mask(), without a call.
+            # mask() inlined: the call would cost as much as the checksum of a small record.
             stored = ((crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF).to_bytes(4, "little")
             if stored != data[stop:end]:
                 error = batch.check(number, reader.name)
@@ -72,16 +48,15 @@ def decode_some(
         try:
             event = decode(record)
         except (DecodeError, RecursionError, ValueError):
-            yield number, _fault(record, reader.name, batch.base + borders[number])
+            yield number, _decode_error(record, reader.name, batch.base + borders[number])
             continue
         yield number, event
 
 
-def _fault(record: bytes, file: str, offset: int) -> CorruptError:
-    """What is wrong with a record that is no event."""
+def _decode_error(record: bytes, file: str, offset: int) -> CorruptError:
+    """Return the error for a record that protobuf refused: the walker over fields says what and where."""
     try:
-        parse_message(messages.Event, record, file)
-    except CorruptError as damaged:
-        damaged.offset = offset
-        return damaged
+        parse_message(messages.Event, record, file, offset)
+    except CorruptError as error:
+        return error
     return CorruptError("not a tensorflow.Event message", file=file, offset=offset)

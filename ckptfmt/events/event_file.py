@@ -1,7 +1,7 @@
-"""Event files: one of them, read forwards as it grows.
+"""One event file, read forwards as it grows.
 
-A file is open only while it is read. What was read of it is remembered with its first bytes, by which a file
-that has been replaced is told from one that has grown.
+A file is open only while it is read, since a run may have thousands. Its first bytes are remembered: they
+hold the time at which the file was begun, so they tell a file that was replaced from one that has grown.
 """
 
 from __future__ import annotations
@@ -10,19 +10,14 @@ import warnings
 from collections.abc import Generator, Iterator
 from typing import TypeVar
 
-from ckptfmt.errors import (
-    CkptfmtError,
-    CorruptError,
-    DamageWarning,
-    PathNotFoundError,
-)
+from ckptfmt.errors import CkptfmtError, CorruptError, DamageWarning, PathNotFoundError
 from ckptfmt.events.event import decode_events
-from ckptfmt.events.place import read_head
+from ckptfmt.events.store import read_head
 from ckptfmt.filetype.kinds import Holds
 from ckptfmt.filetype.refusal import refusal
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Batch, Record
-from ckptfmt.record.damage import Damage
+from ckptfmt.record.damage import Damage, OnDamage
 from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.filesystem import FileStatus, Filesystem
@@ -36,10 +31,12 @@ class EventFile:
     Parameters
     ----------
     is_alone
-        Whether this file was asked for by its own path: that it is no event file is an error then, else it is
-        damage, of all its bytes.
+        Whether the caller asked for this very file. If it is not an event file, that is an error then; in a
+        directory, it is damage covering the whole file.
     is_followed
-        Whether more is waited for: a strict reader does not raise what is not all there yet.
+        Whether the caller waits for more, so that a strict reader accepts an incomplete last event.
+    on_damage
+        Called with each stretch of damage, in place of a warning.
     """
 
     def __init__(
@@ -52,21 +49,24 @@ class EventFile:
         limit: int,
         is_alone: bool,
         is_followed: bool = False,
+        on_damage: OnDamage | None = None,
     ) -> None:
         self.name = name
         self.head = b""
         """The first bytes of the file when it was read last."""
         self.reader: RecordReader | None = None
-        """What reads it; None before it is read, and where it is no event file."""
+        """The reader; None before the file is read, and if it is not an event file."""
         self.tail = 0
-        """Bytes behind the last whole event."""
+        """Bytes after the last whole event."""
         self._stray: Damage | None = None
+        """The whole file as damage, if it is not an event file."""
         self._fs = fs
         self._verify = verify
         self._strict = strict
         self._limit = limit
         self.is_alone = is_alone
         self._is_followed = is_followed
+        self._on_damage = on_damage
         self._status: FileStatus | None = None
 
     @property
@@ -76,25 +76,26 @@ class EventFile:
 
     @property
     def restarts(self) -> int:
-        """How often it was read from its beginning again: some of its events have been told twice."""
+        """How often reading restarted at the beginning, so that some events were returned twice."""
         return 0 if self.reader is None else self.reader.restarts
 
     @property
     def damage(self) -> list[Damage]:
         """What was skipped so far."""
-        found = [] if self.reader is None else self.reader.damage
-        return found if self._stray is None else [*found, self._stray]
+        damage = [] if self.reader is None else self.reader.damage
+        return damage if self._stray is None else [*damage, self._stray]
 
     def is_changed(self) -> bool:
-        """Whether there may be more to read; not where the file is gone, which is one that has ended."""
+        """Whether there may be more to read. A file that was deleted has ended, so it has not changed."""
         now = self._fs.status(self.name)
         return self._status is None or (now is not None and now != self._status)
 
     def is_replaced(self) -> bool:
-        """Whether there is another file by now, or this one is shorter than it was."""
+        """Whether another file has this name now, or this one has become shorter."""
         now, before = self._fs.status(self.name), self._status
         if now is None or before is None or now == before:
             return False
+        # An identity alone does not settle it: file systems give the inode of a deleted file to a new one.
         return (
             now.identity != before.identity
             or now.size < before.size
@@ -105,33 +106,33 @@ class EventFile:
         try:
             file = self._fs.open(self.name, changing=self._is_followed)
         except PathNotFoundError:
-            return self.head  # gone meanwhile
+            return self.head  # deleted meanwhile
         try:
             return read_head(file)
         finally:
             file.close()
 
     def batches(self) -> Generator[Batch, None, None]:
-        """Iterate over what is there and was not read before; errors as of :meth:`RecordReader.batches`.
+        """Iterate over the events that were not read before; errors as of :meth:`RecordReader.batches`.
 
-        UnsupportedError where the file is no event file and stands alone, or reading is strict.
+        Raises UnsupportedError if the file is not an event file and either stands alone or reading is strict.
         """
         reader = self._open()
         yield from self._guarded(reader, reader.batches())
 
     def records(self) -> Iterator[Record]:
-        """Iterate over the records of what was not read before; errors as of :meth:`batches`."""
+        """Iterate over the records that were not read before; errors as of :meth:`batches`."""
         reader = self._open()
         yield from self._guarded(reader, reader.records())
 
     def events(self) -> Iterator[messages.Event]:
-        """Iterate over the messages of what was not read before; errors as of :meth:`batches`."""
+        """Iterate over the messages that were not read before; errors as of :meth:`batches`."""
         reader = self._open()
         yield from decode_events(reader, self._guarded(reader, reader.batches()))
 
     def _open(self) -> RecordReader:
         """Open the file where reading goes on."""
-        # Looked at before it is read: what is written meanwhile is found the next time.
+        # The status is taken before reading: what is written during it shows as a change the next time.
         self._status = self._fs.status(self.name)
         self.head, self._stray = self._read_head(), None
         if self.reader is None:
@@ -142,19 +143,21 @@ class EventFile:
                 strict=self._strict,
                 limit=self._limit,
                 growing=self._is_followed,
+                on_damage=self._on_damage,
             )
         else:
             self.reader.source.refresh()
         return self.reader
 
     def _guarded(self, reader: RecordReader, items: Iterator[T]) -> Iterator[T]:
-        """Pass on what is read, and close the file behind it; where nothing can be read say what it is."""
+        """Pass on what is read, then close the file; refuse a file without a single record for what it is."""
         is_first = not reader.position
         try:
             for item in items:
                 is_first = False
                 yield item
         except CorruptError as error:
+            # Only a plain CorruptError at offset 0 says that the file has no records at all.
             if not is_first or error.offset != 0 or type(error) is not CorruptError:
                 raise
             self._refuse(refusal(self._fs, self.name, Holds.EVENTS), error)
@@ -163,9 +166,12 @@ class EventFile:
             reader.source.close()
 
     def _refuse(self, refused: CkptfmtError, error: CorruptError) -> None:
-        """Say what the file is instead of one of events."""
+        """Raise the error that says what the file is; in a directory, note the file as damage instead."""
         if self.is_alone or self._strict:
             raise refused from error
         self.reader = None
         self._stray = Damage(self.name, 0, self._status.size if self._status else 0, refused)
-        warnings.warn(str(self._stray), DamageWarning, stacklevel=2)
+        if self._on_damage is not None:
+            self._on_damage(self._stray)
+        else:
+            warnings.warn(str(self._stray), DamageWarning, stacklevel=2)

@@ -1,74 +1,146 @@
-"""``EventLog``: the event files of a run, as data."""
+"""``open_events`` and ``EventLog``: the event files of one run, as data."""
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ckptfmt.arrays.decode import to_array
-from ckptfmt.errors import CkptfmtError, NameNotFoundError
-from ckptfmt.events import export
-from ckptfmt.events.classify import HPARAMS, KINDS, What, kind_of_value, what_of
-from ckptfmt.events.event import Other, SessionLog
-from ckptfmt.events.gather import Run
-from ckptfmt.events.hparams import HParams, decode_hparams
-from ckptfmt.events.media import (
-    Audio,
-    Histogram,
-    Image,
-    audio_of,
-    histogram_of,
-    images_of,
-    strings_of,
-    texts_of,
-)
-from ckptfmt.events.place import Store
-from ckptfmt.events.run_metadata import RunMetadata
-from ckptfmt.events.scalars.template import FLOAT
+from ckptfmt.errors import PathNotFoundError
+from ckptfmt.events.classify import HPARAMS
+from ckptfmt.events.find import event_files, find_runs, is_event_file
+from ckptfmt.events.gather import LIMIT, GatheredRun
+from ckptfmt.events.hparams import HParams, read_hparams
+from ckptfmt.events.media import Audio, Histogram, Image, audio_of, histogram_of, images_of, texts_of
+from ckptfmt.events.other_events import SessionLog, read_graphs, read_meta_graphs, read_session_logs
+from ckptfmt.events.run_metadata import PLUGINS, RunMetadata, read_logged_events, read_logged_tensors
+from ckptfmt.events.scalar_table import scalar_table, select
 from ckptfmt.events.series import Scalars, Series, Tags
-from ckptfmt.events.tag_table import Values
+from ckptfmt.events.tag_index import TagIndex
+from ckptfmt.filetype.content import recognise
+from ckptfmt.filetype.kinds import RECORDS, Holds
+from ckptfmt.filetype.refusal import misfit
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.proto import messages
-from ckptfmt.proto.parse import parse_message
 from ckptfmt.record.batch import Record
-from ckptfmt.record.damage import Damage
+from ckptfmt.record.damage import Damage, OnDamage
 from ckptfmt.record.follow import POLL, Patience
+from ckptfmt.record.input import compression_of
 from ckptfmt.record.records import PathLike
 from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.local import filesystem_of
+from ckptfmt.tabular.arrow import to_arrow, to_pandas
+from ckptfmt.tabular.column_table import ColumnTable
+from ckptfmt.tabular.write import write_table
+from ckptfmt.text.quoting import listed
 
-T = TypeVar("T")
 
-_RUN_METADATA = ("graph_run_metadata", "graph_run_metadata_graph")
-"""Plugins whose tensors are RunMetadata messages."""
+def open_events(
+    path: PathLike,
+    *,
+    verify: bool = True,
+    strict: bool = False,
+    limit: int = LIMIT,
+    backend: str = "mmap",
+    fs: Filesystem | None = None,
+    on_damage: OnDamage | None = None,
+) -> EventLog:
+    """Open an event file, or all the event files of a run.
+
+    Parameters
+    ----------
+    path
+        An event file, compressed or not, or the directory of a run, whose event files are read in the order
+        in which they were begun. Directories in it are runs of their own: see :func:`ckptfmt.find_runs`. A
+        file named like an event file that is not one is reported as damage covering the whole file.
+    verify
+        Whether the checksums of events are verified; those of their lengths always are.
+    strict
+        Whether damage, or an incomplete last event, is raised, again at each attempt. Otherwise damaged
+        events are skipped: :attr:`EventLog.damage` lists them, and a :class:`ckptfmt.errors.DamageWarning`
+        reports each stretch.
+    limit
+        Bytes of memory allowed for compressed files: for one event, and for all that is gathered.
+    backend
+        ``"mmap"``, or ``"pread"`` for files that may be cut short while they are read.
+    fs
+        The file system that the path leads into, if it is not this machine's.
+    on_damage
+        Called with the :class:`~ckptfmt.types.Damage` of each stretch that is skipped, in place of the
+        warning. Each reading of the files reports its own.
+
+    Raises
+    ------
+    PathNotFoundError
+        The path does not exist, or the directory has no event file in it.
+    UnsupportedError
+        The file is of another kind; the message says which, and what reads it.
+    NotReadableError
+        The operating system refuses to read the file.
+    """
+    path, fs = os.fspath(path), filesystem_of(backend, fs)
+    if fs.path_type(path) != "directory":
+        _check_kind(path, fs)
+        files = [path]
+    else:
+        files = event_files(fs, path)
+        if not files:
+            raise _no_event_files(path, fs)
+    return EventLog(path, files, fs, verify=verify, strict=strict, limit=limit, on_damage=on_damage)
+
+
+def _check_kind(path: str, fs: Filesystem) -> None:
+    """Refuse a file of records that do not hold events."""
+    with closing(fs.open(path)) as file:
+        if compression_of(file) is None and not is_event_file(path) and recognise(file) is RECORDS:
+            raise misfit(path, RECORDS, Holds.EVENTS)
+
+
+def _no_event_files(directory: str, fs: Filesystem) -> PathNotFoundError:
+    what = "no event file in this directory"
+    if runs := find_runs(directory, fs=fs):
+        what += f", but in {len(runs)} below it (see ckptfmt.find_runs): {listed(runs, 10, quote=str)}"
+    return PathNotFoundError(what, file=directory)
 
 
 class EventLog:
     """The event files of one run.
 
-    All that is under tags is gathered when it is asked for the first time, scalars as columns and of all else
-    only the place. Iterating gives the ``Event`` messages one after the other, and gathers nothing.
+    The first question about tags reads all files: scalars are gathered as columns, and of everything else
+    only the location. Iterating returns ``Event`` messages one after the other, and gathers nothing.
 
-    An error while this gathers, Ctrl-C included, leaves nothing gathered: whatever is asked for next begins
-    anew, and raises the same error again if it is still there. Values that are read when they are asked for
-    are those that were gathered: CorruptError where the file has been replaced since.
+    An error during gathering, Ctrl-C included, leaves nothing gathered: the next question starts anew, and
+    raises the same error again if its cause persists. Values that are read later are those that were
+    gathered: CorruptError if the file has been replaced since.
     """
 
     def __init__(
-        self, path: str, files: list[str], fs: Filesystem, *, verify: bool, strict: bool, limit: int
+        self,
+        path: str,
+        files: list[str],
+        fs: Filesystem,
+        *,
+        verify: bool,
+        strict: bool,
+        limit: int,
+        on_damage: OnDamage | None = None,
     ) -> None:
         self.path = path
         """The path that was opened."""
-        self._run = Run(path, files, fs, verify=verify, strict=strict, limit=limit)
-        self._views: dict[str, Any] = {}
-        """What was made of all that is gathered, by its name."""
-        self._generation = -1
+        self._run = GatheredRun(
+            path, files, fs, verify=verify, strict=strict, limit=limit, on_damage=on_damage
+        )
+        self._tags = TagIndex(self._run)
 
-    # --- events, one after the other -----------------------------------------------------------------------
+    # --- event by event ------------------------------------------------------------------------------------
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -78,7 +150,7 @@ class EventLog:
     def records(self) -> Iterator[Record]:
         """Iterate over the records of all files, each an ``Event`` message, with their offsets.
 
-        Damage is skipped and warned of, unless this is strict; errors as of :meth:`Records.__iter__`.
+        Damage is skipped and reported, or raised if reading is strict; errors as of :meth:`Records.__iter__`.
         """
         return self._run.records()
 
@@ -87,235 +159,163 @@ class EventLog:
         return self._run.events()
 
     def follow(
-        self, *, poll: float = POLL, timeout: float | None = None, stop: Callable[[], bool] | None = None
+        self,
+        *,
+        poll: float = POLL,
+        timeout: float | None = None,
+        stop: Callable[[], bool] | None = None,
+        on_damage: OnDamage | None = None,
     ) -> Iterator[messages.Event]:
-        """Iterate over the events, and over those that are written meanwhile, in new files too.
+        """Iterate over the events, and then over those that are being written, also to new files.
 
-        A file that is removed has ended; one that is replaced is read from its beginning.
+        A file that is deleted has ended; one that is replaced is read from its beginning.
 
         Parameters
         ----------
         poll
             Seconds between two looks at the files.
         timeout
-            Seconds without a new event after which this ends; None waits for ever.
+            Seconds without a new event after which the iteration ends; None waits forever.
         stop
-            Asked before each wait whether to end.
+            Called several times a second while waiting; a true result ends the iteration.
+        on_damage
+            Called with each stretch of damage, in place of what was passed to :func:`open_events`.
         """
-        return self._run.follow(Patience(poll, timeout, stop))
+        return self._run.follow(Patience(poll, timeout, stop), on_damage)
 
-    # --- what is under tags --------------------------------------------------------------------------------
+    # --- tags ----------------------------------------------------------------------------------------------
 
     def gather(self, progress: Callable[[int, int], object] | None = None) -> None:
-        """Read all files, unless that has been done.
+        """Read all files, unless that was done before.
 
         Parameters
         ----------
         progress
-            Called with the bytes read so far and those of all files.
+            Called with the number of bytes read so far, and that of all files.
 
         Raises
         ------
         CorruptError
-            A file is no event file, or reading is strict and something is damaged.
+            A file is not an event file, or reading is strict and something is damaged.
         LimitError
-            A compressed file decompresses to too much.
+            A compressed file decompresses to more than the limit.
         """
         self._run.gather(progress)
 
     def refresh(self) -> int:
-        """Read what has been written since, in new files too; return how many events that are.
+        """Read what was written since, also to new files; return the number of new events.
 
-        Where a file has been replaced, or one is there by now that was begun before others, all is gathered
-        anew; else what was read of a file that is gone stays. Mappings and series that were taken out before
-        do not change, but for a mapping's values, which are those of now.
+        If a file was replaced, or a new one was begun before others, everything is gathered anew; otherwise
+        what was read from a file that no longer exists stays. Mappings and series keep what they had when
+        they were taken, except that a mapping returns the values of now.
         """
         return self._run.refresh()
 
     @property
     def version(self) -> str:
-        """What the first event says of the format: ``brain.Event:2``."""
+        """The version of the format, from the first event: ``brain.Event:2``."""
         self.gather()
         return self._run.version
 
     @property
     def writer(self) -> str:
-        """The program that wrote the files, where it says so."""
+        """The program that wrote the files; empty if they do not say."""
         self.gather()
         return self._run.writer
 
     @property
     def num_events(self) -> int:
-        """How many events there are, damaged ones left out."""
+        """Number of events, without damaged ones."""
         self.gather()
         return self._run.num_events
 
     @property
     def damage(self) -> list[Damage]:
-        """What was skipped because it is damaged; in a directory also files that are no event files."""
+        """What was skipped as damaged; in a directory, that includes files that are not event files."""
         self.gather()
         return [damage for file in self._run.files for damage in file.damage]
 
     @property
     def tails(self) -> dict[str, int]:
-        """The files whose last event is not all there, as while they are written; and how much of it is."""
+        """Files that end within an event, as they do while being written, and the bytes of it that exist."""
         self.gather()
         return {file.name: file.tail for file in self._run.files if file.tail}
 
     @property
     def tags(self) -> dict[str, str]:
-        """All tags, each with its kind: ``scalars``, ``histograms``, ``images``, …; of several the first.
+        """All tags, each with its kind or the first of several: ``scalars``, ``histograms``, ``images``, ….
 
-        ``getattr(events, kind)[tag]`` has its values. Tags that only tell hyperparameters are not among them:
-        see :attr:`hparams`. The same dict until there is more: not to be changed.
+        ``getattr(events, kind)[tag]`` has the values. Tags that only describe hyperparameters are not listed:
+        see :attr:`hparams`. The dict is shared until more is gathered, so do not change it.
         """
-        return self._view("tags", self._make_tags)
-
-    def _make_tags(self) -> dict[str, str]:
-        found = self._by_kind()
-        kinds = {tag: kind for kind in reversed(KINDS) for tag in found[kind]}
-        return {tag: kinds[tag] for tag, _ in self._codes() if tag in kinds}
-
-    def _codes(self) -> list[tuple[str, list[int]]]:
-        """All tags in the order of their first values, with the codes of these."""
-        return self._view("codes", lambda: list(self._run.summaries.codes()))
-
-    def _view(self, name: str, make: Callable[[], T]) -> T:
-        """What is made of all that is gathered, made once until there is more."""
-        with self._run.lock:
-            self.gather()
-            if self._generation != self._run.generation:
-                self._views.clear()
-                self._generation = self._run.generation
-            if name not in self._views:
-                self._views[name] = make()
-            found: T = self._views[name]
-            return found
-
-    def _by_kind(self) -> dict[str, dict[str, list[int] | None]]:
-        """The tags of each kind, with the codes of those of their values that are of it; None of all."""
-        return self._view("by kind", self._make_by_kind)
-
-    def _make_by_kind(self) -> dict[str, dict[str, list[int] | None]]:
-        found: dict[str, dict[str, list[int] | None]] = {kind: {} for kind in (*KINDS, HPARAMS)}
-        summaries = self._run.summaries
-        for tag, codes in self._codes():
-            plugin = summaries.metadata(tag).plugin
-            kinds = [kind_of_value(code, plugin) for code in codes]
-            for kind in kinds:
-                if kind is not None and tag not in found[kind]:
-                    of_kind = [code for code, other in zip(codes, kinds, strict=True) if other == kind]
-                    found[kind][tag] = None if len(of_kind) == len(codes) else of_kind
-        return found
-
-    def _values(self, kind: str, tag: str) -> Values:
-        with self._run.lock:
-            tags = self._by_kind()[kind]
-            if tag not in tags:
-                # Of a mapping that was taken out before all was gathered anew.
-                raise NameNotFoundError(tag, file=self.path, noun=kind)
-            values = self._run.summaries.values(tag)
-            codes = tags[tag]
-        return values if codes is None else values.select(np.isin(values.codes, codes))
-
-    def _tags(self, kind: str, read: Callable[[messages.Summary.Value], T]) -> Tags[Series[T]]:
-        def make(tag: str) -> Series[T]:
-            with self._run.lock:
-                values, store = self._values(kind, tag), self._run.store
-                metadata = self._run.summaries.metadata(tag, kind)
-            what = f"{kind} {tag!r}"
-            return Series(
-                tag,
-                metadata,
-                values,
-                lambda values, number: _read_value(store, values, number, what, read),
-            )
-
-        return self._view(kind, lambda: Tags(self._by_kind()[kind], make, kind, self.path))
+        return self._tags.tags
 
     @property
     def scalars(self) -> Tags[Scalars]:
         """Scalars by tag: ``events.scalars["loss"].steps``, ``.wall_times`` and ``.values`` are columns."""
-        return self._view(
-            "scalars", lambda: Tags(self._by_kind()["scalars"], self._scalars, "scalars", self.path)
-        )
-
-    def _scalars(self, tag: str) -> Scalars:
-        with self._run.lock:
-            values = self._values("scalars", tag)
-            metadata = self._run.summaries.metadata(tag, "scalars")
-        column = values.scalars
-        if column.dtype != np.float32 and not any(map(_is_number, np.unique(values.codes).tolist())):
-            # Others are of another type, not these.
-            column = column.astype(np.float32)
-        return Scalars(tag, metadata, values, _number_of, column)
+        return self._tags.scalars()
 
     @property
     def histograms(self) -> Tags[Series[Histogram]]:
         """Histograms by tag."""
-        return self._tags("histograms", histogram_of)
+        return self._tags.series("histograms", histogram_of)
 
     @property
     def images(self) -> Tags[Series[tuple[Image, ...]]]:
-        """Images by tag: of each step one or several, encoded."""
-        return self._tags("images", images_of)
+        """Images by tag: a tuple of encoded images for each step."""
+        return self._tags.series("images", images_of)
 
     @property
     def audio(self) -> Tags[Series[tuple[Audio, ...]]]:
-        """Audio by tag: of each step one or several clips, encoded."""
-        return self._tags("audio", audio_of)
+        """Audio by tag: a tuple of encoded clips for each step."""
+        return self._tags.series("audio", audio_of)
 
     @property
     def text(self) -> Tags[Series[np.ndarray]]:
-        """Text by tag: of each step an array of ``str`` objects, of a single text of shape ``()``."""
-        return self._tags("text", texts_of)
+        """Text by tag: an array of ``str`` objects for each step, of shape ``()`` for a single text."""
+        return self._tags.series("text", texts_of)
 
     @property
     def tensors(self) -> Tags[Series[np.ndarray]]:
-        """Tensors by tag, those that are none of the other kinds; ``metadata.plugin`` says whose they are."""
-        return self._tags("tensors", _tensor_of)
+        """Tensors of no other kind by tag; ``metadata.plugin`` names the plugin that logged them."""
+        return self._tags.series("tensors", _tensor_of)
 
     @property
     def hparams(self) -> HParams | None:
-        """The hyperparameters of the run, None where none were logged; CorruptError if damaged."""
+        """The hyperparameters of the run; None if none were logged, CorruptError if they are damaged."""
         with self._run.lock:
-            tags = self._by_kind()[HPARAMS]
-            found = [(tag, *self._run.summaries.metadata_at(tag, HPARAMS)) for tag in tags]
+            tags = self._tags.of_kind(HPARAMS)
+            stored = [(tag, *self._run.tag_table.metadata_at(tag, HPARAMS)) for tag in tags]
             store = self._run.store
-        if not found:
-            return None
-        hparams = HParams()
-        for tag, place, metadata in found:
-            try:
-                decode_hparams(metadata.content, hparams)
-            except CkptfmtError as error:
-                raise store.at(error, place, f"hparams {tag!r}") from error.__cause__
-        return hparams
+        return read_hparams(stored, store) if stored else None
 
     # --- tables ---------------------------------------------------------------------------------------------
 
     def to_columns(self, *patterns: str, wide: bool = False) -> dict[str, np.ndarray]:
-        """Return scalars as columns: ``tag``, ``step``, ``wall_time``, ``value``, a row for each scalar.
+        """Return scalars as columns ``tag``, ``step``, ``wall_time`` and ``value``, a row for each scalar.
 
         Parameters
         ----------
         patterns
-            Globs over tags, where ``*`` also matches slashes; none stands for all.
+            Tags, or globs in which ``*`` also matches slashes; no pattern means all scalars.
         wide
-            A row for each step and a column for each tag instead. Of several scalars of one tag at one step
-            it has the last one; a value that is missing is NaN.
+            Return a row for each step and a column for each tag instead. If a tag has several scalars at one
+            step, the one written last is used; a missing value is NaN.
         """
-        return export.to_columns(self._table(patterns), wide=wide)
+        return self._table(patterns, wide=wide).to_columns()
 
     def to_arrow(self, *patterns: str, wide: bool = False) -> Any:  # noqa: ANN401  (pyarrow.Table)
-        """Return the same as a ``pyarrow.Table`` (``ckptfmt[arrow]``); a value that is missing is null."""
-        return export.to_arrow(self._table(patterns), wide=wide)
+        """Return the same as a ``pyarrow.Table`` (``ckptfmt[arrow]``), in which missing values are null."""
+        return to_arrow(self._table(patterns, wide=wide))
 
     def to_pandas(self, *patterns: str, wide: bool = False) -> Any:  # noqa: ANN401  (pandas.DataFrame)
-        """Return the same as a ``pandas.DataFrame``, the wide one with the step as its index."""
-        return export.to_pandas(self._table(patterns), wide=wide)
+        """Return the same as a ``pandas.DataFrame`` (``ckptfmt[pandas]``); a wide one is indexed by step."""
+        frame = to_pandas(self._table(patterns, wide=wide))
+        return frame.set_index("step") if wide else frame.astype({"tag": "category"})
 
-    def write(self, path: PathLike, *patterns: str, wide: bool = False, overwrite: bool = False) -> None:
+    def write_scalars(
+        self, path: PathLike, *patterns: str, wide: bool = False, overwrite: bool = False
+    ) -> None:
         """Write scalars to a ``.csv``, ``.jsonl``, ``.parquet`` or ``.arrow`` file, whole or not at all.
 
         Parameters are those of :meth:`to_columns`. Rows are written as they are made, some thousand at once.
@@ -323,93 +323,60 @@ class EventLog:
         Raises
         ------
         ValueError
-            The name ends in none of these.
-        FileExistsError
-            There is such a file, and not ``overwrite``.
+            The name has another ending.
+        AlreadyExistsError
+            The file exists, and ``overwrite`` is false.
         MissingDependencyError
             Parquet and Arrow need pyarrow: ``ckptfmt[arrow]``.
         """
-        export.write(self._table(patterns), path, wide=wide, overwrite=overwrite)
+        write_table(self._table(patterns, wide=wide), os.fspath(path), overwrite=overwrite)
 
-    def _table(self, patterns: tuple[str, ...]) -> export.Runs:
-        return {None: export.select(self.scalars, patterns)}
+    def write(self, path: PathLike, *patterns: str, wide: bool = False, overwrite: bool = False) -> None:
+        """Write scalars: the old name of :meth:`write_scalars`, which warns."""
+        warnings.warn("EventLog.write is now EventLog.write_scalars", DeprecationWarning, stacklevel=2)
+        self.write_scalars(path, *patterns, wide=wide, overwrite=overwrite)
 
-    # --- what is not under tags ----------------------------------------------------------------------------
+    def _table(self, patterns: tuple[str, ...], *, wide: bool) -> ColumnTable:
+        return scalar_table({None: select(self.scalars, patterns)}, wide=wide)
 
-    def _of(self, what: str, read: Callable[[Other, messages.Event, str], T]) -> list[tuple[int, T]]:
-        """What is read of the events that say one thing, with their places."""
-        with self._run.lock:
-            self.gather()
-            found = [other for other in self._others() if other.what == what]
-            store = self._run.store
-        return [(other.place, _read_other(store, other, read)) for other in found]
-
-    def _others(self) -> list[Other]:
-        """In the order of the files, whenever they were read."""
-        return sorted(self._run.others, key=lambda other: other.place)
+    # --- events other than summaries -----------------------------------------------------------------------
 
     @property
     def others(self) -> dict[str, int]:
-        """How many events there are that are not of summaries, by what they are: ``graph_def`` and so on."""
+        """Number of events other than summaries, by what they hold: ``graph_def``, ``session_log``, …."""
         self.gather()
-        return dict(Counter(other.what for other in self._others()))
+        return dict(Counter(other.what for other in self._run.ordered_others()))
 
     @property
     def graphs(self) -> list[Graph]:
-        """The graphs that were logged, as :func:`ckptfmt.read_graph` has them; CorruptError if damaged."""
-
-        def read(_: Other, event: messages.Event, name: str) -> Graph:
-            return Graph(parse_message(messages.GraphDef, event.graph_def, name), name)
-
-        return [graph for _, graph in self._of("graph_def", read)]
+        """The logged graphs, as :func:`ckptfmt.read_graph` returns them; CorruptError if one is damaged."""
+        return read_graphs(*self._run.others_of("graph_def"))
 
     @property
     def meta_graphs(self) -> list[MetaGraph]:
-        """The meta graphs that were logged, as :func:`ckptfmt.read_meta_graph` returns them."""
-
-        def read(_: Other, event: messages.Event, name: str) -> MetaGraph:
-            return MetaGraph(parse_message(messages.MetaGraphDef, event.meta_graph_def, name), name)
-
-        return [graph for _, graph in self._of("meta_graph_def", read)]
+        """The logged meta graphs, as :func:`ckptfmt.read_meta_graph` returns them."""
+        return read_meta_graphs(*self._run.others_of("meta_graph_def"))
 
     @property
     def run_metadata(self) -> list[RunMetadata]:
-        """What was measured of steps, in the order in which it was written; CorruptError if damaged."""
+        """The measurements of traced steps, in the order in which they were written; CorruptError if damaged.
 
-        def read(other: Other, event: messages.Event, name: str) -> RunMetadata:
-            logged = event.tagged_run_metadata
-            data = logged.run_metadata
-            message = parse_message(messages.RunMetadata, data, name)
-            return RunMetadata(logged.tag, other.step, other.wall_time, data, message)
-
-        found = self._of("tagged_run_metadata", read)
-        series = self._tags("tensors", _tensor_of)
-        for tag in series:
-            with self._run.lock:
-                values, store = self._values("tensors", tag), self._run.store
-                plugin = self._run.summaries.metadata(tag, "tensors").plugin
-            if plugin in _RUN_METADATA:
-                for number, place in enumerate(values.places.tolist()):
-                    what = f"run metadata {tag!r}"
-                    data, message = _read_value(store, values, number, what, _run_metadata_of)
-                    step, wall = int(values.steps[number]), float(values.wall_times[number])
-                    found.append((place, RunMetadata(tag, step, wall, data, message)))
-        return [metadata for _, metadata in sorted(found, key=lambda each: each[0])]
+        TensorFlow 1 writes them as events of their own, TensorFlow 2 as tensors of two plugins.
+        """
+        located = read_logged_events(*self._run.others_of("tagged_run_metadata"))
+        for tag in self._tags.of_kind("tensors"):
+            values, metadata, store = self._tags.values("tensors", tag)
+            if metadata.plugin in PLUGINS:
+                located += read_logged_tensors(tag, values, store)
+        return [metadata for _, metadata in sorted(located, key=lambda each: each[0])]
 
     @property
     def session_logs(self) -> list[SessionLog]:
         """When the program began and ended, and which checkpoints it wrote."""
-        names = {number: name for name, number in messages.SessionLog.SessionStatus.items()}
-
-        def read(other: Other, event: messages.Event, _: str) -> SessionLog:
-            log = event.session_log
-            status = names.get(log.status, str(log.status))
-            return SessionLog(other.step, other.wall_time, status, log.checkpoint_path, log.msg)
-
-        return [log for _, log in self._of("session_log", read)]
+        return read_session_logs(*self._run.others_of("session_log"))
 
     def close(self) -> None:
-        """Close the files; what has been gathered stays."""
+        """Close the files; what was gathered stays."""
         self._run.close()
 
     def __enter__(self) -> EventLog:
@@ -424,46 +391,6 @@ class EventLog:
         return f"<EventLog {self.path!r} of {len(self.files)} files>"
 
 
-def _read_value(
-    store: Store, values: Values, number: int, what: str, read: Callable[[messages.Summary.Value], T]
-) -> T:
-    """Read a value again; an error says where it is."""
-    place = int(values.places[number])
-    try:
-        if what_of(int(values.codes[number])) == What.FLOAT:
-            # It is known, and of a compressed file nothing else is.
-            value = messages.Summary.Value()
-            value.tensor.dtype = FLOAT
-            value.tensor.float_val.append(float(values.scalars[number]))
-            return read(value)
-        event = store.event(place, int(values.sizes[number]))
-        return read(event.summary.value[int(values.numbers[number])])
-    except CkptfmtError as error:
-        raise store.at(error, place, what) from error.__cause__
-
-
-def _read_other(store: Store, other: Other, read: Callable[[Other, messages.Event, str], T]) -> T:
-    """Read an event again; an error says where it is."""
-    try:
-        return read(other, store.event(other.place, other.size), store.name(other.place))
-    except CkptfmtError as error:
-        raise store.at(error, other.place, other.what) from error.__cause__
-
-
-def _is_number(code: int) -> bool:
-    return what_of(code) == What.NUMBER
-
-
-def _number_of(values: Values, number: int) -> float:
-    return float(values.scalars[number])
-
-
 def _tensor_of(value: messages.Summary.Value) -> np.ndarray:
     tensor: np.ndarray = to_array(value.tensor)
     return tensor
-
-
-def _run_metadata_of(value: messages.Summary.Value) -> tuple[bytes, messages.RunMetadata]:
-    """The message that a tensor of strings holds first, as bytes too."""
-    data = b"".join(strings_of(value, "run metadata").reshape(-1)[:1].tolist())
-    return data, parse_message(messages.RunMetadata, data, "")

@@ -1,4 +1,4 @@
-"""Which files are event files, and in which order those of a run were written.
+"""Event files and runs by name, in the order in which they were written.
 
 ::
 
@@ -20,18 +20,18 @@ _SECONDS = re.compile(r"tfevents\.(\d{1,18})")
 
 
 def is_event_file(name: str) -> bool:
-    """Whether a file is an event file, going by its name; TensorBoard asks the same."""
+    """Whether a file is an event file, judging by its name as TensorBoard does."""
     return "tfevents" in name and not name.endswith((".profile-empty", ".tmp"))
 
 
 def time_order(name: str) -> tuple[int, list[tuple[str, int]]]:
-    """Return a sort key of names: when the file was begun, and then the numbers in the name."""
-    found = _SECONDS.search(name)
-    return int(found[1]) if found else 0, natural_order(name)
+    """Return a sort key: the time at which the file was begun, then the numbers in its name."""
+    seconds = _SECONDS.search(name)
+    return int(seconds[1]) if seconds else 0, natural_order(name)
 
 
 def event_files(fs: Filesystem, directory: str) -> list[str]:
-    """Return the event files that lie in a directory, in the order in which they were begun."""
+    """Return the event files directly in a directory, in the order in which they were begun."""
     names = sorted(filter(is_event_file, fs.list_directory(directory).files), key=time_order)
     return [os.path.join(directory, name) for name in names]
 
@@ -39,21 +39,21 @@ def event_files(fs: Filesystem, directory: str) -> list[str]:
 def find_runs(
     path: str | os.PathLike[str], *, backend: str = "mmap", fs: Filesystem | None = None
 ) -> dict[str, str]:
-    """Return the runs below a directory by name: the directories that event files lie in.
+    """Return the runs below a directory by name: every directory with event files in it.
 
-    The name is the path from there, ``.`` for the directory itself, as TensorBoard has it. A path to an event
-    file is one run. Links to directories are not followed.
+    As in TensorBoard, the name is the path relative to the directory, and ``.`` for the directory itself. A
+    path to an event file is one run. Links to directories are not followed.
 
     Raises
     ------
     PathNotFoundError
-        There is nothing at this path.
+        The path does not exist.
     """
     path, fs = os.fspath(path), filesystem_of(backend, fs)
-    there = fs.path_type(path)
-    if there == "file":
+    path_type = fs.path_type(path)
+    if path_type == "file":
         return {".": path}
-    if there is None:
+    if path_type is None:
         raise PathNotFoundError("no such file or directory", file=path)
     runs = {}
     for directory, listing in walk(fs, path):

@@ -1,4 +1,10 @@
-"""Runs: the event files of one program, read in order, and what is gathered of them."""
+"""A run being gathered: its event files are read in order, and every event goes to where it is asked for.
+
+Scalars of a batch are decoded together (:mod:`ckptfmt.events.scalars`); the other events one by one. Values
+under tags become rows of the table of tags, and other events are listed by location. Nothing else stays in
+memory: a value that is not a number is read again when it is asked for. Compressed files cannot be read by
+offset, so their events are kept, up to a limit.
+"""
 
 from __future__ import annotations
 
@@ -7,47 +13,56 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from ckptfmt.errors import CkptfmtError, LimitError, PathNotFoundError
-from ckptfmt.events.event import Other, decode_some
+from ckptfmt.events.event import decode_some
 from ckptfmt.events.event_file import EventFile
 from ckptfmt.events.find import event_files
-from ckptfmt.events.place import MAX_FILES, Store, place_of
+from ckptfmt.events.location import MAX_FILES, pack
+from ckptfmt.events.other_events import READABLE, OtherEvent
 from ckptfmt.events.scalars.decoder import ScalarDecoder
-from ckptfmt.events.tag_table import ROW_SIZE, Summaries
+from ckptfmt.events.store import EventStore
+from ckptfmt.events.tag_table import TagTable
+from ckptfmt.events.values import ROW_SIZE
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Batch, Record
+from ckptfmt.record.damage import OnDamage
 from ckptfmt.record.follow import Patience
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.filesystem import Filesystem
 
 LIMIT = 256 << 20
-"""Bytes in memory that compressed event files may ask for unless the caller says otherwise."""
+"""Bytes that gathering compressed event files may take by default."""
 
 EVENT_SIZE = 64
-"""Bytes that an event of a compressed file counts for where it is decoded alone, so that not any number of
-empty ones is: few bytes decompress to many.
-"""
+"""Bytes charged for each event of a compressed file that is decoded alone. Without a charge, a few compressed
+bytes could hold any number of empty events."""
 
 KEPT_SIZE = 200
-"""Bytes in memory of an event that is kept, without its own."""
-
-_READ_AGAIN = ("graph_def", "meta_graph_def", "tagged_run_metadata", "session_log")
-"""Events that are not of summaries and that can be asked for."""
+"""Bytes in memory of a kept event, besides those of the event itself."""
 
 
-class Run:
-    """The event files of a run, and what was gathered of them."""
+class GatheredRun:
+    """The event files of a run, and what was gathered from them."""
 
     def __init__(
-        self, path: str, files: list[str], fs: Filesystem, *, verify: bool, strict: bool, limit: int
+        self,
+        path: str,
+        files: list[str],
+        fs: Filesystem,
+        *,
+        verify: bool,
+        strict: bool,
+        limit: int,
+        on_damage: OnDamage | None = None,
     ) -> None:
         self.path = path
         self.lock = threading.RLock()
         self.generation = 0
-        """Changes whenever there is something else to be found."""
+        """Changes whenever what was gathered changes."""
         self._fs = fs
         self._verify = verify
         self._strict = strict
         self._limit = limit
+        self._on_damage = on_damage
         self._begin(files)
 
     def _begin(self, names: list[str]) -> None:
@@ -55,16 +70,16 @@ class Run:
         self.names = names
         self.files: list[EventFile] = []
         files = self.files
-        self.store = Store(names, lambda number: files[number].head, self._fs, verify=self._verify)
-        self.summaries = Summaries()
-        self.others: list[Other] = []
+        self.store = EventStore(names, lambda number: files[number].head, self._fs, verify=self._verify)
+        self.tag_table = TagTable()
+        self.others: list[OtherEvent] = []
         self.version = self.writer = ""
         self._decoder = ScalarDecoder(verify=self._verify)
         self._memory = 0
         self._is_gathered = False
         self.generation += 1
 
-    def _file(self, name: str, *, is_followed: bool = False) -> EventFile:
+    def _file(self, name: str, *, is_followed: bool = False, on_damage: OnDamage | None = None) -> EventFile:
         return EventFile(
             name,
             self._fs,
@@ -73,9 +88,10 @@ class Run:
             limit=self._limit,
             is_alone=name == self.path,
             is_followed=is_followed,
+            on_damage=on_damage or self._on_damage,
         )
 
-    # --- one after the other -------------------------------------------------------------------------------
+    # --- event by event ------------------------------------------------------------------------------------
 
     def records(self) -> Iterator[Record]:
         """Iterate over the records of all files."""
@@ -87,49 +103,73 @@ class Run:
         for name in tuple(self.names):
             yield from self._file(name).events()
 
-    def follow(self, patience: Patience) -> Iterator[messages.Event]:
-        """Iterate over the messages of all files, and over those that are written meanwhile."""
-        files = [self._file(name, is_followed=True) for name in self.names]
+    def follow(self, patience: Patience, on_damage: OnDamage | None = None) -> Iterator[messages.Event]:
+        """Iterate over the messages of all files, and then over those that are being written."""
+
+        def followed(name: str) -> EventFile:
+            return self._file(name, is_followed=True, on_damage=on_damage)
+
+        files = list(map(followed, self.names))
         while True:
-            found = False
+            is_any_new = False
             for number, file in enumerate(files):
                 if file.is_replaced():
-                    file = files[number] = self._file(file.name, is_followed=True)
+                    file = files[number] = followed(file.name)
                 if not file.is_changed():
                     continue
                 try:
                     for event in file.events():
-                        found = True
+                        is_any_new = True
                         yield event
                 except PathNotFoundError:
-                    continue  # it is gone: so it has ended
-            if found:
+                    # It was deleted, so it has ended.
+                    continue
+            if is_any_new:
                 patience.renew()
             if not patience.wait():
                 return
+            # New files come last, even one begun before a known one, whose events were returned already.
             known = {file.name for file in files}
-            files += [self._file(name, is_followed=True) for name in self._listed() if name not in known]
+            files += [followed(name) for name in self._listed() if name not in known]
 
     def _listed(self) -> list[str]:
-        """The event files that are there now."""
+        """Return the event files that exist now."""
         is_directory = self._fs.path_type(self.path) == "directory"
         return event_files(self._fs, self.path) if is_directory else list(self.names)
 
-    # --- gathered ------------------------------------------------------------------------------------------
+    # --- what was gathered ---------------------------------------------------------------------------------
+
+    @property
+    def num_events(self) -> int:
+        """Number of events gathered."""
+        return sum(file.count for file in self.files)
+
+    def ordered_others(self) -> list[OtherEvent]:
+        """Return the events other than summaries in the order of the files."""
+        # Not the order in which they were read: a file may grow after the next one was begun.
+        return sorted(self.others, key=lambda other: other.location)
+
+    def others_of(self, what: str) -> tuple[list[OtherEvent], EventStore]:
+        """Return the events other than summaries of one kind, and the store that reads them again."""
+        with self.lock:
+            self.gather()
+            return [other for other in self.ordered_others() if other.what == what], self.store
+
+    # --- gathering -----------------------------------------------------------------------------------------
 
     def gather(self, progress: Callable[[int, int], object] | None = None) -> None:
-        """Read all files, unless that has been done; after an error nothing is gathered."""
+        """Read all files unless that was done before; an error leaves nothing gathered."""
         with self.lock:
             if not self._is_gathered:
                 if self.files:
-                    # Interrupted, and again before all had been forgotten.
+                    # An interrupt came, and another one before everything was forgotten.
                     self._begin(self.names)
                 self._read(progress)
 
     def refresh(self) -> int:
-        """Read what has been written since; return how many events that are.
+        """Read what was written since; return the number of new events.
 
-        Where a file has been replaced or cut short all that is there is read anew.
+        If a file was replaced or cut short, all files are read again.
         """
         with self.lock:
             self.gather()
@@ -138,25 +178,26 @@ class Run:
             added = [name for name in listed if name not in known]
             is_replaced = any(file.is_replaced() for file in self.files)
             if is_replaced or (added and listed[-len(added) :] != added):
-                # Places are in the order of the files, and no event is to be there twice.
+                # Read all again: locations sort by the order of files, and no event may be gathered twice.
                 self._begin(listed)
                 before = 0 if is_replaced else before
             else:
                 self.names += added
             self._read(None)
             if any(file.restarts for file in self.files):
-                # What was gathered of such a file is there twice, or was never there.
+                # Events of such a file were gathered twice, or were never events.
                 self._begin(self.names)
                 self._read(None)
             return max(0, self.num_events - before)
 
     def _read(self, progress: Callable[[int, int], object] | None) -> None:
         self._is_gathered = False
-        # Opened again they are as long as they are by then.
+        # A file that is open keeps its old length; opened again, it has the new one.
         self.store.close()
         try:
             if len(self.names) > MAX_FILES:
                 raise LimitError("event files", limit=MAX_FILES, asked=len(self.names), file=self.path)
+            # Files that were read go on where they ended; of those without a change, nothing is read.
             new = self.names[len(self.files) :]
             self.files += [self._file(name) for name in new]
             sizes = [self._size_of(file.name) for file in self.files]
@@ -166,7 +207,7 @@ class Run:
             self.generation += 1
             self._is_gathered = True
         except BaseException:
-            # Of a batch that was taken in part nobody can tell which part.
+            # A batch may have been taken in part, and nothing tells which part.
             self._begin(self.names)
             raise
 
@@ -185,62 +226,64 @@ class Run:
                     if progress is not None:
                         progress(sum(sizes[:number]) + file.reader.source.progress[0], sum(sizes))
         except PathNotFoundError:
-            # Of a directory it was listed and then removed.
+            # Deleted after the directory was listed.
             if file.is_alone:
                 raise
 
     def _take(self, file: int, reader: RecordReader, batch: Batch) -> None:
+        """Take the events of a batch: columns of scalars first, then the other events one by one.
+
+        Both find damaged events; they are reported at the end, in the order of the file.
+        """
         columns, others, damaged = self._decoder.decode(batch)
-        faults: dict[int, CkptfmtError | None] = dict.fromkeys(damaged)
+        # By number; None for a checksum that differs, which the reader states when it reports the record.
+        errors: dict[int, CkptfmtError | None] = dict.fromkeys(damaged)
+        # A few compressed bytes may hold any number of events, so these are charged for their memory. The
+        # events of other files are bounded by the size of the file.
         is_compressed = reader.compression is not None
         memory = EVENT_SIZE * len(others)
         for each in columns:
-            memory += ROW_SIZE * self.summaries.add_columns(each, file)
+            memory += ROW_SIZE * self.tag_table.add_columns(each, file)
         borders = batch.borders
         for number, event in decode_some(reader, batch, others):
             if isinstance(event, CkptfmtError):
-                faults[number] = event
+                errors[number] = event
                 continue
             size = int(batch.sizes[number])
-            place = place_of(file, batch.base + int(borders[number]))
-            is_kept = self._take_event(event, place, size)
+            location = pack(file, batch.base + int(borders[number]))
+            is_kept = self._take_event(event, location, size)
             if is_compressed:
                 memory += ROW_SIZE * len(event.summary.value)
                 if is_kept:
                     begin = int(batch.begins[number])
-                    self.store.keep(place, bytes(batch.data[begin : begin + size]))
+                    self.store.keep(location, bytes(batch.data[begin : begin + size]))
                     memory += KEPT_SIZE + size
                 self._charge(reader.name, memory)
                 memory = 0
         if is_compressed:
             self._charge(reader.name, memory)
-        for number in sorted(faults):
-            reader.report_record(batch, number, faults[number])
+        for number in sorted(errors):
+            reader.report_record(batch, number, errors[number])
 
     def _charge(self, name: str, memory: int) -> None:
-        """Count what a compressed file asks for: few bytes can ask for any number."""
+        """Charge a compressed file for memory; LimitError once all of them exceed the limit."""
         self._memory += memory
         if self._memory > self._limit:
-            what = "bytes in memory of what is in compressed files"
+            what = "bytes in memory for compressed files (pass a larger limit= to read them)"
             raise LimitError(what, limit=self._limit, asked=self._memory, file=name)
 
-    def _take_event(self, event: messages.Event, place: int, size: int) -> bool:
-        """Take what an event says; return whether it is to be read again."""
+    def _take_event(self, event: messages.Event, location: int, size: int) -> bool:
+        """Take one event; return whether it may have to be read again."""
         what = event.WhichOneof("what")
         if what == "summary":
-            return self.summaries.add_event(event, place, size)
+            return self.tag_table.add_event(event, location, size)
         if what == "file_version":
             self.version = self.version or event.file_version
             self.writer = self.writer or event.source_metadata.writer
         elif what is not None:
-            self.others.append(Other(what, event.step, event.wall_time, place, size))
-        return what in _READ_AGAIN
-
-    @property
-    def num_events(self) -> int:
-        """How many events were gathered."""
-        return sum(file.count for file in self.files)
+            self.others.append(OtherEvent(what, event.step, event.wall_time, location, size))
+        return what in READABLE
 
     def close(self) -> None:
-        """Close the files; what has been gathered stays."""
+        """Close the files; what was gathered stays."""
         self.store.close()

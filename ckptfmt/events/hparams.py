@@ -14,37 +14,40 @@ Source: TensorBoard ``plugins/hparams/plugin_data.proto``, ``api.proto``.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ckptfmt.errors import CorruptError
+from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.events.media import text_of
+from ckptfmt.events.store import EventStore
+from ckptfmt.events.summary_metadata import SummaryMetadata
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.fields import FIXED64, LENGTH_DELIMITED, VARINT, Field, decode_fields
 
 HParam: TypeAlias = "float | str | bool | list[HParam] | dict[str, HParam] | None"
 
 MAX_NESTING = 50
-"""Lists and structs in each other; protobuf itself stops at 100 messages, two of these a level."""
+"""Nesting of lists and structs. Each level is two messages, and protobuf itself stops at 100 of them."""
 
 _STATUS = {1: "success", 2: "failure", 3: "running"}
 
 
 @dataclass
 class HParams:
-    """The hyperparameters of a session, which as a rule is a run."""
+    """The hyperparameters of a session, which is usually a run."""
 
     values: dict[str, HParam] = field(default_factory=dict)
-    """The hyperparameters: numbers, texts, truth values, None, and lists and dicts of these."""
+    """The hyperparameters: numbers, strings, bools, None, and lists and dicts of these."""
     group_name: str = ""
-    """Sessions of one group are trials with the same hyperparameters."""
+    """Sessions of one group are trials of the same hyperparameters."""
     model_uri: str = ""
     monitor_url: str = ""
     start_time: float | None = None
-    """When the session began, in seconds since 1970; None where that is not stored."""
+    """When the session began, in seconds since 1970; None if that is not stored."""
     end_time: float | None = None
     status: str = ""
-    """How the session ended: ``success``, ``failure``, ``running``; empty where that is not stored."""
+    """How the session ended: ``success``, ``failure``, ``running``; empty if that is not stored."""
     experiment: str = ""
     """The name of the experiment."""
     description: str = ""
@@ -52,60 +55,75 @@ class HParams:
     """The tags that the experiment compares."""
 
 
-def decode_hparams(content: bytes, found: HParams) -> None:
-    """Add what the plugin stored with one tag; CorruptError where it is not its message."""
+def read_hparams(stored: Iterable[tuple[str, int, SummaryMetadata]], store: EventStore) -> HParams:
+    """Return the hyperparameters in the metadata of tags, given with tags and locations.
+
+    CorruptError if one is not the plugin's message; it is placed at the event that holds it.
+    """
+    hparams = HParams()
+    for tag, location, metadata in stored:
+        try:
+            _add_content(hparams, metadata.content)
+        except CkptfmtError as error:
+            raise store.at(error, location, f"hparams {tag!r}") from error.__cause__
+    return hparams
+
+
+def _add_content(hparams: HParams, content: bytes) -> None:
+    """Add what the plugin stored with one tag."""
     for part in decode_fields(content):
         if part.wire_type == LENGTH_DELIMITED and part.number in _PARTS:
-            _PARTS[part.number](found, part.content)
+            _PARTS[part.number](hparams, part.content)
 
 
-def _start(found: HParams, data: Buffer) -> None:
+def _start(hparams: HParams, data: Buffer) -> None:
     for part in decode_fields(data):
         if part.number == 1:
             key, value = _entry(part.content, 0)
-            found.values[key] = value
+            hparams.values[key] = value
         elif part.number == 2:
-            found.model_uri = text_of(part.content)
+            hparams.model_uri = text_of(part.content)
         elif part.number == 3:
-            found.monitor_url = text_of(part.content)
+            hparams.monitor_url = text_of(part.content)
         elif part.number == 4:
-            found.group_name = text_of(part.content)
+            hparams.group_name = text_of(part.content)
         elif part.number == 5:
-            found.start_time = _double(part)
+            hparams.start_time = _double(part)
 
 
-def _end(found: HParams, data: Buffer) -> None:
+def _end(hparams: HParams, data: Buffer) -> None:
     for part in decode_fields(data):
         if part.number == 1:
-            found.status = _STATUS.get(part.value, "")
+            hparams.status = _STATUS.get(part.value, "")
         elif part.number == 2:
-            found.end_time = _double(part)
+            hparams.end_time = _double(part)
 
 
-def _experiment(found: HParams, data: Buffer) -> None:
+def _experiment(hparams: HParams, data: Buffer) -> None:
     for part in decode_fields(data):
         if part.number == 6:
-            found.experiment = text_of(part.content)
+            hparams.experiment = text_of(part.content)
         elif part.number == 1:
-            found.description = text_of(part.content)
+            hparams.description = text_of(part.content)
         elif part.number == 5:
             for info in decode_fields(part.content):
                 if info.number == 1:
                     names = {each.number: text_of(each.content) for each in decode_fields(info.content)}
-                    found.metrics.append("/".join(filter(None, (names.get(1), names.get(2)))))
+                    hparams.metrics.append("/".join(filter(None, (names.get(1), names.get(2)))))
 
 
 _PARTS = {2: _experiment, 3: _start, 4: _end}
 
 
 def _entry(data: Buffer, depth: int) -> tuple[str, HParam]:
-    """An entry of a map."""
+    """Return the key and value of a map entry."""
     entry = {each.number: each for each in decode_fields(data)}
     key = text_of(entry[1].content) if 1 in entry else ""
     return key, _value(entry[2].content, depth) if 2 in entry else None
 
 
 def _value(data: Buffer, depth: int) -> HParam:
+    """Return a ``google.protobuf.Value`` as a Python object."""
     if depth > MAX_NESTING:
         raise CorruptError(f"hparams: values nested deeper than {MAX_NESTING}")
     value: HParam = None

@@ -1,6 +1,7 @@
-"""What summaries hold beside numbers: histograms, images, audio and text.
+"""Summaries other than numbers: histograms, images, audio and text.
 
-TensorFlow 1 has a message for each; TensorFlow 2 writes tensors, and the plugin's name says what they are::
+TensorFlow 1 has a message for each. TensorFlow 2 writes tensors, and the name of the plugin tells them
+apart::
 
     histograms   float[k, 3]: left edge, right edge and count of each bucket
     images       string[2 + n]: width and height in digits, then n encoded images
@@ -23,7 +24,7 @@ from ckptfmt.errors import CorruptError, LimitError, MissingDependencyError, Uns
 from ckptfmt.proto import messages
 
 MAX_PIXELS = 1 << 28
-"""Pixels of an image that are decoded unless the caller says otherwise; few bytes can ask for any number."""
+"""Pixels of an image that are decoded by default: a few bytes can ask for any number of them."""
 
 _FORMATS = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -32,26 +33,26 @@ _FORMATS = (
     (b"BM", "bmp"),
     (b"RIFF", "webp"),
 )
-"""How images begin."""
+"""First bytes of images, and the name of each format."""
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """How values are distributed over buckets."""
+    """The distribution of values over buckets."""
 
     left: np.ndarray
     """Left edge of each bucket (float64)."""
     right: np.ndarray
     """Right edge of each bucket."""
     counts: np.ndarray
-    """How many values are in each bucket; a right edge belongs to the next one."""
+    """Number of values in each bucket. A right edge belongs to the next bucket."""
     min: float
-    """The least value, as far as is stored: TensorFlow 2 stores no more than the edges."""
+    """The smallest value. TensorFlow 2 stores neither it nor ``max``: they are the outer edges then."""
     max: float
     num: float
-    """How many values there are."""
+    """Number of values."""
     sum: float | None
-    """Their sum; None where it is not stored, as in TensorFlow 2."""
+    """Sum of the values; None if it is not stored, as in TensorFlow 2."""
     sum_squares: float | None
 
     def __repr__(self) -> str:
@@ -66,17 +67,17 @@ class Image:
     data: bytes
     """Its bytes, as a file would hold them."""
     format: str
-    """``png``, ``jpeg``, ``gif``, ``bmp``, ``webp``, told by the bytes; empty where they tell nothing."""
+    """``png``, ``jpeg``, ``gif``, ``bmp`` or ``webp``, judging by the first bytes; empty if unknown."""
     height: int
-    """In pixels, as the summary says."""
+    """In pixels, according to the summary."""
     width: int
     channels: int | None
-    """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; None where the summary does not say."""
+    """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; None if the summary does not say."""
 
     def decode(self, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Return the pixels, ``[height, width]`` or ``[height, width, channels]``, through Pillow.
 
-        They are uint8; of grey images with 16 bits a pixel uint16, of those with one bit bool.
+        The dtype is uint8, uint16 for grey images of 16 bits a pixel, and bool for those of one bit.
 
         Raises
         ------
@@ -85,8 +86,8 @@ class Image:
         CorruptError
             The bytes are not an image that Pillow reads.
         LimitError
-            The image has more than ``max_pixels``, or more than Pillow decodes: twice its own
-            ``PIL.Image.MAX_IMAGE_PIXELS``, which counts for a whole process and is left as it is.
+            The image has more pixels than ``max_pixels``, or than Pillow decodes: twice
+            ``PIL.Image.MAX_IMAGE_PIXELS``, a setting of the whole process that is left alone.
         """
         try:
             from PIL import Image as Pillow
@@ -94,7 +95,7 @@ class Image:
             raise MissingDependencyError("Pillow", "images") from None
         try:
             with warnings.catch_warnings():
-                # Of half of what it refuses; here the caller's limit counts.
+                # Pillow warns at half of what it refuses; the caller's limit counts here.
                 warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
                 with Pillow.open(io.BytesIO(self.data)) as image:
                     pixels = image.width * image.height
@@ -106,13 +107,13 @@ class Image:
         except LimitError:
             raise
         except Pillow.DecompressionBombError as error:
-            # It refuses while it opens, and tells the number only in words.
+            # It refuses while it opens the image, and gives the number only in its message.
             limit = min(max_pixels, 2 * (Pillow.MAX_IMAGE_PIXELS or 0))
             found = re.search(r"\((\d+) pixels", str(error))
             raise LimitError(
                 "image: pixels", limit=limit, asked=int(found[1]) if found else limit + 1
             ) from error
-        except Exception as error:  # whatever its decoders raise
+        except Exception as error:  # its decoders raise almost anything
             raise CorruptError(f"image of {len(self.data)} bytes: {error}") from error
 
     def __repr__(self) -> str:
@@ -125,32 +126,32 @@ class Audio:
     """An encoded clip."""
 
     data: bytes
-    """Its bytes, as a file would hold them: WAV, as a rule."""
+    """Its bytes, as a file would hold them; usually WAV."""
     content_type: str
-    """``audio/wav``, …; empty where it is not known."""
+    """``audio/wav``, …; empty if unknown."""
     sample_rate: float | None
-    """In Hertz; None where it stands only in the bytes, as in TensorFlow 2."""
+    """In Hertz; None if only the clip itself says it, as in TensorFlow 2."""
     num_channels: int | None
     length_frames: int | None
     label: str = ""
-    """TensorFlow 2: a description."""
+    """A description, in TensorFlow 2."""
 
     def __repr__(self) -> str:
         return f"<Audio {self.content_type} {len(self.data)} bytes>"
 
 
 def format_of(data: bytes) -> str:
-    """Return the format of an encoded image, empty where it is none of those known."""
+    """Return the format of an encoded image; empty if it is unknown."""
     return next((name for magic, name in _FORMATS if data.startswith(magic)), "")
 
 
 def text_of(data: Any) -> str:  # noqa: ANN401  (bytes, or a NumPy element of them)
-    """Return bytes as text; those that are not UTF-8 as backslashes and digits."""
+    """Return bytes as text; those that are not UTF-8 are escaped with a backslash."""
     return bytes(data).decode("utf-8", "backslashreplace")
 
 
 def histogram_of(value: messages.Summary.Value) -> Histogram:
-    """Return the histogram that a value holds; CorruptError where it is none."""
+    """Return the histogram in a value; CorruptError if it is not one."""
     if value.HasField("histo"):
         histo = value.histo
         right = np.array(histo.bucket_limit, np.float64)
@@ -170,7 +171,7 @@ def histogram_of(value: messages.Summary.Value) -> Histogram:
 
 
 def images_of(value: messages.Summary.Value) -> tuple[Image, ...]:
-    """Return the images that a value holds; CorruptError where they are none."""
+    """Return the images in a value; CorruptError if it holds none."""
     if value.HasField("image"):
         image = value.image
         data = image.encoded_image_string
@@ -181,12 +182,12 @@ def images_of(value: messages.Summary.Value) -> tuple[Image, ...]:
     try:
         width, height = int(strings[0]), int(strings[1])
     except ValueError as error:
-        raise CorruptError("images: width and height are no numbers") from error
+        raise CorruptError("images: width and height are not numbers") from error
     return tuple(Image(data, format_of(data), height, width, None) for data in strings[2:].tolist())
 
 
 def audio_of(value: messages.Summary.Value) -> tuple[Audio, ...]:
-    """Return the clips that a value holds; CorruptError where they are none."""
+    """Return the clips in a value; CorruptError if it holds none."""
     if value.HasField("audio"):
         clip = value.audio
         return (
@@ -210,7 +211,7 @@ def audio_of(value: messages.Summary.Value) -> tuple[Audio, ...]:
 
 
 def texts_of(value: messages.Summary.Value) -> np.ndarray:
-    """Return the text that a value holds: an array of ``str`` objects of the tensor's shape."""
+    """Return the text in a value: an array of ``str`` objects in the shape of the tensor."""
     strings = strings_of(value, "text")
     texts = np.empty(strings.shape, object)
     for index, data in np.ndenumerate(strings):
@@ -219,7 +220,7 @@ def texts_of(value: messages.Summary.Value) -> np.ndarray:
 
 
 def strings_of(value: messages.Summary.Value, what: str) -> np.ndarray:
-    """Return the strings that a value holds (objects); an error says what they were to be."""
+    """Return the strings in a value (dtype object); ``what`` names them in errors."""
     if not value.HasField("tensor"):
         raise CorruptError(f"{what}: got no tensor, want one of strings")
     strings: np.ndarray = to_array(value.tensor)

@@ -1,17 +1,30 @@
-"""Run metadata: what a program measured of one step, where it was told to trace it."""
+"""Run metadata: what a program measured while it traced a step.
+
+TensorFlow 1 writes them as events of their own, TensorFlow 2 as tensors under tags of two plugins.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
+from ckptfmt.events.media import strings_of
+from ckptfmt.events.other_events import OtherEvent, read_others
+from ckptfmt.events.store import EventStore
+from ckptfmt.events.values import Values
 from ckptfmt.proto import messages
+from ckptfmt.proto.parse import parse_message
+
+PLUGINS = ("graph_run_metadata", "graph_run_metadata_graph")
+"""Plugins whose tensors are RunMetadata messages."""
 
 
 @dataclass(frozen=True)
 class RunMetadata:
-    """What was measured of one step, or the graphs that ran in it."""
+    """The measurements of one step, or the graphs that ran in it."""
 
     tag: str
     step: int
@@ -23,14 +36,14 @@ class RunMetadata:
     """The message: ``step_stats``, ``cost_graph``, ``partition_graphs``, ``function_graphs``."""
 
     def to_columns(self) -> dict[str, np.ndarray]:
-        """Return what each node took in this step: a row for each time that it ran.
+        """Return how long each node took: a row for each time that it ran.
 
         Returns
         -------
         dict
             ``device``, ``node``, ``label`` (objects, ``str``), ``thread`` (uint32), ``start_micros`` (int64,
-            microseconds since 1970), ``duration_micros`` and ``duration_nanos`` (int64) from its start until
-            its end; the last one is 0 where the program did not measure it so finely.
+            microseconds since 1970), ``duration_micros`` and ``duration_nanos`` (int64) from its start to its
+            end. ``duration_nanos`` is 0 if the program did not measure nanoseconds.
         """
         rows = [
             (device.device, node)
@@ -46,3 +59,33 @@ class RunMetadata:
             "duration_micros": np.array([node.all_end_rel_micros for _, node in rows], np.int64),
             "duration_nanos": np.array([node.all_end_rel_nanos for _, node in rows], np.int64),
         }
+
+
+Located: TypeAlias = tuple[int, RunMetadata]
+"""Run metadata after their location, by which those of both kinds are sorted."""
+
+
+def read_logged_events(others: Sequence[OtherEvent], store: EventStore) -> list[Located]:
+    """Return the run metadata in events with ``tagged_run_metadata``."""
+
+    def decode(event: messages.Event, other: OtherEvent) -> Located:
+        logged = event.tagged_run_metadata
+        data = logged.run_metadata
+        message = parse_message(messages.RunMetadata, data, None)
+        return other.location, RunMetadata(logged.tag, other.step, other.wall_time, data, message)
+
+    return read_others(others, store, decode)
+
+
+def read_logged_tensors(tag: str, values: Values, store: EventStore) -> Iterator[Located]:
+    """Iterate over the run metadata under a tag of one of :data:`PLUGINS`."""
+    for row, location in enumerate(values.locations.tolist()):
+        data, message = store.read_value(values, row, f"run metadata {tag!r}", _decode_tensor)
+        step, wall_time = int(values.steps[row]), float(values.wall_times[row])
+        yield location, RunMetadata(tag, step, wall_time, data, message)
+
+
+def _decode_tensor(value: messages.Summary.Value) -> tuple[bytes, messages.RunMetadata]:
+    """Return the message in the first element of a string tensor, as bytes and decoded."""
+    data = b"".join(strings_of(value, "run metadata").reshape(-1)[:1].tolist())
+    return data, parse_message(messages.RunMetadata, data, None)

@@ -1,22 +1,24 @@
-"""Series: the values under one tag, each with its step and when it was written."""
+"""Series: the values of one tag, each with its step and wall time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Generic, TypeVar, overload
 
 import numpy as np
 
 from ckptfmt.errors import NameNotFoundError
-from ckptfmt.events.tag_table import SummaryMetadata, Values
+from ckptfmt.events.summary_metadata import SummaryMetadata
+from ckptfmt.events.values import Values
+from ckptfmt.text.closest import closest_names
+from ckptfmt.text.quoting import listed
 
 T = TypeVar("T")
 S = TypeVar("S")
 
 
 class Series(Sequence[T], Generic[T]):
-    """The values under one tag, in the order in which they were written; each is read when asked for."""
+    """The values of one tag, in the order in which they were written. Each is read when it is asked for."""
 
     def __init__(
         self, tag: str, metadata: SummaryMetadata, values: Values, read: Callable[[Values, int], T]
@@ -24,11 +26,11 @@ class Series(Sequence[T], Generic[T]):
         self.tag = tag
         """The tag."""
         self.metadata = metadata
-        """What its first value says of all of them."""
+        """The metadata that the first value gives for all of them."""
         self.steps: np.ndarray = _frozen(values.steps)
-        """The step of each (int64)."""
+        """Step of each value (int64)."""
         self.wall_times: np.ndarray = _frozen(values.wall_times)
-        """When each was written, in seconds since 1970 (float64)."""
+        """When each value was written, in seconds since 1970 (float64)."""
         self._values = values
         self._read = read
 
@@ -42,7 +44,7 @@ class Series(Sequence[T], Generic[T]):
     def __getitem__(self, index: slice) -> list[T]: ...
 
     def __getitem__(self, index: int | slice) -> T | list[T]:
-        """Return a value, or those of a slice; CorruptError where it is damaged."""
+        """Return a value, or the list of a slice; CorruptError if one is damaged."""
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
         number = range(len(self))[index]
@@ -53,7 +55,7 @@ class Series(Sequence[T], Generic[T]):
 
 
 class Scalars(Series[float]):
-    """The scalars under one tag, as columns: ``steps``, ``wall_times`` and ``values``."""
+    """The scalars of one tag as columns: ``steps``, ``wall_times`` and ``values``."""
 
     def __init__(
         self,
@@ -65,7 +67,7 @@ class Scalars(Series[float]):
     ) -> None:
         super().__init__(tag, metadata, values, read)
         self.values: np.ndarray = _frozen(column)
-        """The scalars: float32, as they are stored; float64 where another type of number is among them."""
+        """The scalars: float32, as most are stored, or float64 if numbers of another dtype are among them."""
 
     def __iter__(self) -> Iterator[float]:
         return iter(self.values.tolist())
@@ -89,9 +91,9 @@ class Tags(Mapping[str, S], Generic[S]):
         self._file = file
 
     def __getitem__(self, tag: str) -> S:
-        """Return the series of a tag; NameNotFoundError, a KeyError, where there is none of this kind."""
+        """Return the series of a tag; NameNotFoundError, a KeyError, if no tag of this kind has the name."""
         if tag not in self._names:
-            close = get_close_matches(tag, self._names, 3)
+            close = closest_names(tag, self._names)
             raise NameNotFoundError(tag, file=self._file, close_matches=close, noun=self._noun)
         return self._make(tag)
 
@@ -102,5 +104,4 @@ class Tags(Mapping[str, S], Generic[S]):
         return len(self._names)
 
     def __repr__(self) -> str:
-        shown = ", ".join(map(repr, list(self._names)[:5])) + ", …" * (len(self) > 5)
-        return f"<{len(self)} tags of {self._noun}: {shown}>"
+        return f"<{len(self)} tags of {self._noun}: {listed(self._names, 5)}>"

@@ -1,138 +1,62 @@
-"""Summaries: what event files say under each tag, gathered as they are read.
+"""The table of tags: every value of a run by its tag, gathered while the files are read.
 
-Each value is a row of a table: where it was read, its step and wall time, and its number where it is one; all
-else is read when it is asked for. What was gathered lies in the order in which it was read, scalars of one
-form together. When a tag is asked for it is sorted, by tags and then by places, and a tag is a slice of it.
+Gathering only appends. The first question about values sorts what has come since the last one into a table of
+its own; a table is merged with its predecessor only if that one is small beside it. So reading on in a long
+run costs little, and each row is merged a number of times that grows with the logarithm of their count.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ckptfmt.events.classify import KEPT, What, code_of, number_in
-from ckptfmt.events.place import place_of
-from ckptfmt.events.scalars.decoder import Columns, Layouts
+from ckptfmt.events.classify import KEPT, Content, code_of, content_and_number
+from ckptfmt.events.location import pack
+from ckptfmt.events.scalars.decoder import ScalarColumns
+from ckptfmt.events.summary_metadata import NO_METADATA, SummaryMetadata, decode_metadata
+from ckptfmt.events.values import PendingRows, RowBlock, Values, ValueTable, merge_rows
 from ckptfmt.proto import messages
 
-MERGED_FROM = 4
-"""A table is merged with the one before unless that has this many times its rows."""
+MERGED_BELOW = 4
+"""A table is merged with its predecessor if that one has fewer than this many times its rows."""
 
-ROW_SIZE = 45
-"""Bytes of a row."""
-
-
-@dataclass(frozen=True)
-class SummaryMetadata:
-    """What the first value of a tag says of all of them."""
-
-    plugin: str = ""
-    """The plugin of TensorBoard that shows them: ``scalars``, ``histograms``, ``images``, ``text``, …"""
-    content: bytes = b""
-    """What the plugin stores here."""
-    display_name: str = ""
-    description: str = ""
-    data_class: int = 0
-    """1 for scalars, 2 for tensors, 3 for sequences of blobs, 0 where it does not say."""
-
-    @classmethod
-    def of(cls, message: messages.SummaryMetadata) -> SummaryMetadata:
-        """Return the metadata of a message."""
-        plugin = message.plugin_data
-        return cls(
-            plugin.plugin_name,
-            plugin.content,
-            message.display_name,
-            message.summary_description,
-            message.data_class,
-        )
+_CODE_BITS = 7
+"""Bits of a code: see :func:`ckptfmt.events.classify.code_of`."""
 
 
-NO_METADATA = SummaryMetadata()
-
-
-class Values(NamedTuple):
-    """Values of one tag, in the order in which they were written."""
-
-    codes: np.ndarray
-    """What each holds, and the plugin that it names: :func:`ckptfmt.events.classify.code_of` (int8)."""
-    numbers: np.ndarray
-    """Which value of its event it is (int32)."""
-    sizes: np.ndarray
-    """Bytes of its record (uint32)."""
-    places: np.ndarray
-    """The place of its record (int64)."""
-    steps: np.ndarray
-    """Its step (int64)."""
-    wall_times: np.ndarray
-    """When it was written, in seconds since 1970 (float64)."""
-    scalars: np.ndarray
-    """Its number, where it is one (float32, or float64 where one of them is of another dtype)."""
-
-    def select(self, rows: np.ndarray) -> Values:
-        """Return some of them."""
-        return Values(*(column[rows] for column in self))
-
-
-class _Part(NamedTuple):
-    """Rows as they were gathered: the columns of :class:`Values`, or what is the same in all rows."""
-
-    tags: np.ndarray | int
-    values: tuple[np.ndarray | int, ...]
-
-
-class _Table(NamedTuple):
-    """Rows by tag, and those of each tag by place."""
-
-    tags: np.ndarray
-    """The number of the tag of each row (int32)."""
-    borders: np.ndarray
-    """Where the rows of each tag begin, and where the last ones end (int64)."""
-    rows: Values
-
-
-_DTYPES = (np.int8, np.int32, np.uint32, np.int64, np.int64, np.float64, np.float32)
-_ARRAYS = "biIqqdd"
-
-
-class _OfLayouts:
-    """What values of each layout of a form are: for each value an array over the layouts."""
+class _LayoutTags:
+    """Tag and code of each scalar of a template, by layout: an array over the layouts for each scalar."""
 
     def __init__(self, count: int) -> None:
         self.tags = [array("i") for _ in range(count)]
         self.codes = [array("b") for _ in range(count)]
         self.unseen: set[int] = set()
-        """Layouts with metadata of which no event has come."""
+        """Layouts with metadata that no intact event has had yet."""
 
 
 class _State:
-    """What was gathered: in tables, and what has come since."""
+    """What was gathered: sorted into tables, and what has come since."""
 
-    def __init__(self, tables: list[_Table]) -> None:
+    def __init__(self, tables: list[ValueTable]) -> None:
         self.tables = tables
-        self.parts: list[_Part] = []
-        self.tags = array("i")
-        self.rows: tuple[array[Any], ...] = tuple(array(code) for code in _ARRAYS)
-        """Values that came one by one: of each what :class:`Values` has."""
-        self.has_doubles = False
+        self.blocks: list[RowBlock] = []
+        self.pending = PendingRows()
 
 
-class Summaries:
-    """The values of all tags."""
+class TagTable:
+    """The values of all tags. Tags are numbered in the order in which they come."""
 
     def __init__(self) -> None:
         self._ids: dict[str, int] = {}
         self._metadata: dict[int, tuple[int, SummaryMetadata]] = {}
-        """Of a tag the first metadata, and the place of the event with it."""
-        self._more: dict[tuple[int, str], tuple[int, SummaryMetadata]] = {}
-        """The same of its other plugins."""
-        self._layouts: WeakKeyDictionary[Layouts, _OfLayouts] = WeakKeyDictionary()
+        """The first metadata of each tag, and the location of the event with it."""
+        self._metadata_of_plugins: dict[tuple[int, str], tuple[int, SummaryMetadata]] = {}
+        """The same by plugin, for tags with several of them."""
+        self._layout_tags: WeakKeyDictionary[object, _LayoutTags] = WeakKeyDictionary()
+        """By template; the decoder forgets templates, and these go with them."""
         self._state = _State([])
 
     # --- gathering -----------------------------------------------------------------------------------------
@@ -140,147 +64,166 @@ class Summaries:
     def _id(self, tag: str) -> int:
         return self._ids.setdefault(tag, len(self._ids))
 
-    def _add_metadata(self, tag_id: int, metadata: SummaryMetadata, place: int) -> None:
+    def _add_metadata(self, tag_id: int, metadata: SummaryMetadata, location: int) -> None:
+        # Scalars of a batch come before its other events: the location decides which metadata are the first.
         first = self._metadata.get(tag_id)
-        if first is None or place < first[0]:
-            self._metadata[tag_id] = place, metadata
+        if first is None or location < first[0]:
+            self._metadata[tag_id] = location, metadata
         if first is not None and first[1].plugin != metadata.plugin:
-            for at, each in (first, (place, metadata)):
-                known = self._more.get((tag_id, each.plugin))
+            # The tag has several plugins. What it had first counts for the plugin of that, too.
+            for at, each in (first, (location, metadata)):
+                known = self._metadata_of_plugins.get((tag_id, each.plugin))
                 if known is None or at < known[0]:
-                    self._more[tag_id, each.plugin] = at, each
+                    self._metadata_of_plugins[tag_id, each.plugin] = at, each
 
-    def add_columns(self, columns: Columns, file: int) -> int:
-        """Take the scalars of events of one form; return how many rows that are."""
-        layouts = columns.layouts
-        places = columns.offsets + place_of(file, 0)
-        of_layouts = self._layouts.get(layouts)
-        if of_layouts is None:
-            of_layouts = self._layouts[layouts] = _OfLayouts(len(layouts.form.values))
-        self._add_layouts(layouts, of_layouts)
-        if of_layouts.unseen:
-            self._see(layouts, of_layouts, columns.numbers, places)
-        is_one = len(layouts.items) == 1
+    def add_columns(self, columns: ScalarColumns, file: int) -> int:
+        """Take the scalars of events of one template; return the number of rows.
+
+        A row needs the number of its tag, which depends on the layout of its event. Each layout's tags are
+        numbered once, and one indexing operation for each scalar of the template does the rest.
+        """
+        known = columns.known
+        locations = columns.offsets + pack(file, 0)
+        layout_tags = self._layout_tags.get(known)
+        if layout_tags is None:
+            layout_tags = self._layout_tags[known] = _LayoutTags(len(known.template.scalars))
+        self._number_layouts(columns, layout_tags)
+        if layout_tags.unseen:
+            self._add_metadata_of_layouts(columns, layout_tags, locations)
+        # As a rule a template has one layout, and then all rows of a scalar have one tag.
+        is_one = len(known.layouts) == 1
         for number, scalars in enumerate(columns.values):
-            tags, codes = of_layouts.tags[number], of_layouts.codes[number]
-            self._state.parts.append(
-                _Part(
-                    tags[0] if is_one else np.array(tags, np.int32)[columns.numbers],
-                    (
-                        codes[0] if is_one else np.array(codes, np.int8)[columns.numbers],
-                        number,
-                        columns.sizes,
-                        places,
-                        columns.steps,
-                        columns.wall_times,
-                        scalars,
-                    ),
+            tags, codes = layout_tags.tags[number], layout_tags.codes[number]
+            self._state.blocks.append(
+                RowBlock(
+                    tags=tags[0] if is_one else np.array(tags, np.int32)[columns.layouts],
+                    codes=codes[0] if is_one else np.array(codes, np.int8)[columns.layouts],
+                    numbers=number,
+                    sizes=columns.sizes,
+                    locations=locations,
+                    steps=columns.steps,
+                    wall_times=columns.wall_times,
+                    scalars=scalars,
                 )
             )
-        return len(places) * len(columns.values)
+        return len(locations) * len(columns.values)
 
-    def _add_layouts(self, layouts: Layouts, of_layouts: _OfLayouts) -> None:
+    def _number_layouts(self, columns: ScalarColumns, layout_tags: _LayoutTags) -> None:
         """Number the tags of layouts that are new."""
-        begin = len(of_layouts.tags[0])
-        for at, layout in enumerate(layouts.items[begin:], begin):
-            for number, place in enumerate(layout.form.values):
+        # The decoder only appends layouts, so those that were numbered are a prefix of the list.
+        begin = len(layout_tags.tags[0])
+        for index, layout in enumerate(columns.known.layouts[begin:], begin):
+            for number, scalar in enumerate(layout.template.scalars):
                 stored = layout.metadata[number]
-                what = What.FLOAT if place.is_tensor else What.SIMPLE
-                of_layouts.tags[number].append(self._id(layout.tags[number]))
-                of_layouts.codes[number].append(
-                    code_of(what, _metadata_in(stored).plugin) if stored else what
-                )
+                content = Content.FLOAT if scalar.is_tensor else Content.SIMPLE
+                plugin = decode_metadata(stored).plugin if stored else ""
+                layout_tags.tags[number].append(self._id(layout.tags[number]))
+                layout_tags.codes[number].append(code_of(content, plugin))
                 if stored:
-                    of_layouts.unseen.add(at)
+                    layout_tags.unseen.add(index)
 
-    def _see(self, layouts: Layouts, of_layouts: _OfLayouts, numbers: np.ndarray, places: np.ndarray) -> None:
-        """Take the metadata of layouts that come for the first time."""
-        is_one = len(layouts.items) == 1
-        met, rows = ([0], [0]) if is_one else map(np.ndarray.tolist, np.unique(numbers, return_index=True))
-        for at, row in zip(met, rows, strict=True):
-            if at in of_layouts.unseen:
-                of_layouts.unseen.remove(at)
-                for number, stored in enumerate(layouts.items[at].metadata):
+    def _add_metadata_of_layouts(
+        self, columns: ScalarColumns, layout_tags: _LayoutTags, locations: np.ndarray
+    ) -> None:
+        """Add the metadata of layouts that come for the first time, with the location of the event."""
+        known = columns.known
+        # A layout may be known before an event with it comes: the first one may have been damaged.
+        if len(known.layouts) == 1:
+            met, rows = [0], [0]
+        else:
+            met, rows = map(np.ndarray.tolist, np.unique(columns.layouts, return_index=True))
+        for index, row in zip(met, rows, strict=True):
+            if index in layout_tags.unseen:
+                layout_tags.unseen.remove(index)
+                for number, stored in enumerate(known.layouts[index].metadata):
                     if stored:
-                        self._add_metadata(
-                            of_layouts.tags[number][at], _metadata_in(stored), int(places[row])
-                        )
+                        tag_id = layout_tags.tags[number][index]
+                        self._add_metadata(tag_id, decode_metadata(stored), int(locations[row]))
 
-    def add_event(self, event: messages.Event, place: int, size: int) -> bool:
-        """Take the values of an event; return whether one of them is to be read again."""
-        step, wall_time, state = event.step, event.wall_time, self._state
+    def add_event(self, event: messages.Event, location: int, size: int) -> bool:
+        """Take the values of an event; return whether one of them may have to be read again."""
+        step, wall_time, pending = event.step, event.wall_time, self._state.pending
         is_kept = False
         for number, value in enumerate(event.summary.value):
             tag_id = self._id(value.tag)
             plugin = ""
             if value.HasField("metadata"):
-                metadata = _metadata_in(value.metadata.SerializeToString())
+                metadata = decode_metadata(value.metadata.SerializeToString())
                 plugin = metadata.plugin
-                self._add_metadata(tag_id, metadata, place)
-            what, scalar = number_in(value)
-            is_kept |= what in KEPT
-            state.has_doubles |= what is What.NUMBER
-            state.tags.append(tag_id)
-            row = (code_of(what, plugin), number, size, place, step, wall_time, scalar)
-            for column, item in zip(state.rows, row, strict=True):
-                column.append(item)
+                self._add_metadata(tag_id, metadata, location)
+            content, scalar = content_and_number(value)
+            is_kept |= content in KEPT
+            pending.has_doubles |= content is Content.NUMBER
+            pending.tags.append(tag_id)
+            pending.codes.append(code_of(content, plugin))
+            pending.numbers.append(number)
+            pending.sizes.append(size)
+            pending.locations.append(location)
+            pending.steps.append(step)
+            pending.wall_times.append(wall_time)
+            pending.scalars.append(scalar)
         return is_kept
 
     # --- asking --------------------------------------------------------------------------------------------
 
     def metadata(self, tag: str, plugin: str | None = None) -> SummaryMetadata:
-        """Return what the first value of a tag that has metadata says; of those of a plugin, if there are."""
+        """Return the first metadata of a tag; if it has several plugins, the first that name this one."""
         return self.metadata_at(tag, plugin)[1]
 
     def metadata_at(self, tag: str, plugin: str | None = None) -> tuple[int, SummaryMetadata]:
-        """Return the same with the place of the event that says so."""
+        """Return the same metadata after the location of the event that holds them."""
         tag_id = self._ids[tag]
-        found = None if plugin is None else self._more.get((tag_id, plugin))
-        return found or self._metadata.get(tag_id, (0, NO_METADATA))
+        of_plugin = None if plugin is None else self._metadata_of_plugins.get((tag_id, plugin))
+        return of_plugin or self._metadata.get(tag_id, (0, NO_METADATA))
 
-    def _sorted(self) -> list[_Table]:
-        """All that was gathered, in tables."""
+    def _sorted(self) -> list[ValueTable]:
+        """Return all that was gathered, in tables."""
         state = self._state
-        parts, tables = list(state.parts), list(state.tables)
-        if state.tags:
-            columns = [np.array(each, dtype) for each, dtype in zip(state.rows, _DTYPES, strict=True)]
-            if state.has_doubles:
-                columns[-1] = np.array(state.rows[-1])
-            parts.append(_Part(np.array(state.tags, np.int32), tuple(columns)))
-        if parts:
-            rows = sum(map(_rows_of, parts))
-            while tables and len(tables[-1].tags) < MERGED_FROM * rows:
+        blocks, tables = list(state.blocks), list(state.tables)
+        if state.pending.tags:
+            blocks.append(state.pending.to_block())
+        if blocks:
+            rows = sum(map(len, blocks))
+            # Each table that stays is at least MERGED_BELOW times as long as the next one, so there are few.
+            while tables and len(tables[-1].tags) < MERGED_BELOW * rows:
                 table = tables.pop()
                 rows += len(table.tags)
-                parts.insert(0, _Part(table.tags, table.rows))
-            tables.append(_table(parts, rows, len(self._ids)))
-            # At one stroke: somebody may interrupt this.
+                blocks.insert(0, RowBlock(table.tags, *table.rows))
+            tables.append(merge_rows(blocks, len(self._ids)))
+            # One assignment: an interrupt leaves either the old state or the new one.
             self._state = _State(tables)
         return self._state.tables
 
     def codes(self) -> Iterator[tuple[str, list[int]]]:
-        """Iterate over all tags in the order of their first values, with the codes that these have."""
+        """Iterate over all tags in the order of their first values, with the different codes of each.
+
+        The cost is a few passes over the rows, without a loop over tags: a run may have a million of them.
+        """
         count = len(self._ids)
         pairs = [np.empty(0, np.int64)]
-        place, number = np.full(count, np.iinfo(np.int64).max), np.zeros(count, np.int64)
+        location = np.full(count, np.iinfo(np.int64).max)  # of the first value of each tag, and
+        number = np.zeros(count, np.int64)  # its index in the event
         for table in self._sorted():
-            both = (table.tags.astype(np.int64) << 7) | table.rows.codes
-            changes = np.flatnonzero(both[1:] != both[:-1]) + 1
-            pairs.append(np.unique(both[np.concatenate([[0], changes])]))
+            # A tag and a code as one number. The rows are sorted by tag, and few neighbours differ in their
+            # codes, so all pairs are among the few rows where the number changes.
+            packed = (table.tags.astype(np.int64) << _CODE_BITS) | table.rows.codes
+            changes = np.flatnonzero(packed[1:] != packed[:-1]) + 1
+            pairs.append(np.unique(packed[np.concatenate([[0], changes])]))
+            # The rows of a tag are sorted by location, so its first row is its first value in this table.
             firsts = table.borders[:-1]
             ids = np.flatnonzero(table.borders[1:] > firsts)
             firsts = firsts[ids]
-            places = table.rows.places[firsts]
-            is_first = places < place[ids]
+            is_first = table.rows.locations[firsts] < location[ids]
             ids, firsts = ids[is_first], firsts[is_first]
-            place[ids], number[ids] = table.rows.places[firsts], table.rows.numbers[firsts]
+            location[ids], number[ids] = table.rows.locations[firsts], table.rows.numbers[firsts]
+        # Sort the pairs by the rank of their tags among all first values.
         rank = np.empty(count, np.int64)
-        rank[np.lexsort((number, place))] = np.arange(count)
-        found = np.unique(np.concatenate(pairs))
-        ids = found >> 7
-        order = np.argsort(rank[ids], kind="stable")
+        rank[np.lexsort((number, location))] = np.arange(count)
+        unique = np.unique(np.concatenate(pairs))
+        unique = unique[np.argsort(rank[unique >> _CODE_BITS], kind="stable")]
+        ids, codes = unique >> _CODE_BITS, (unique & ((1 << _CODE_BITS) - 1)).tolist()
+        # Cut the codes where the tag changes.
         names = list(self._ids)
-        ids, codes = ids[order], (found[order] & 127).tolist()
         starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]])[: len(ids)])
         for tag_id, start, stop in zip(
             ids[starts].tolist(), starts.tolist(), [*starts[1:].tolist(), len(ids)], strict=False
@@ -290,66 +233,11 @@ class Summaries:
     def values(self, tag: str) -> Values:
         """Return the values of a tag, in the order in which they were written."""
         tag_id = self._ids[tag]
-        parts = []
-        for table in self._sorted():
-            if tag_id < len(table.borders) - 1:
-                start, stop = int(table.borders[tag_id]), int(table.borders[tag_id + 1])
-                if start < stop:
-                    parts.append(Values(*[column[start:stop] for column in table.rows]))
+        parts = [part for table in self._sorted() if (part := table.values_of(tag_id)) is not None]
         if len(parts) == 1:
             return parts[0]
         values = Values(*map(np.concatenate, zip(*parts, strict=True)))
-        if (values.places[1:] < values.places[:-1]).any():
-            values = values.select(np.lexsort((values.numbers, values.places)))
+        # A later table has earlier values only if an older file has grown.
+        if (values.locations[1:] < values.locations[:-1]).any():
+            values = values.select(np.lexsort((values.numbers, values.locations)))
         return values
-
-
-@lru_cache(maxsize=1024)
-def _metadata_in(stored: bytes) -> SummaryMetadata:
-    """SummaryMetadata that are valid."""
-    return SummaryMetadata.of(messages.SummaryMetadata.FromString(stored))
-
-
-def _rows_of(part: _Part) -> int:
-    return len(np.asarray(part.values[3]))  # places are never the same in all rows
-
-
-def _order(part: _Part) -> tuple[int, int]:
-    """By tag where it has one, and by the place where it begins."""
-    places: Any = part.values[3]
-    return part.tags if isinstance(part.tags, int) else -1, int(places[0])
-
-
-def _table(parts: list[_Part], rows: int, tags: int) -> _Table:
-    """A table of all rows of parts."""
-    # Parts of one tag each are in order then, and of most others the values of each tag.
-    parts.sort(key=_order)
-    numbers = np.empty(rows, np.int32)
-    columns = [np.empty(rows, dtype) for dtype in _DTYPES]
-    if any(np.asarray(part.values[-1]).dtype == np.float64 for part in parts):
-        columns[-1] = np.empty(rows, np.float64)
-    at = 0
-    for part in parts:
-        end = at + _rows_of(part)
-        numbers[at:end] = part.tags
-        for column, values in zip(columns, part.values, strict=True):
-            column[at:end] = values
-        at = end
-    if (numbers[1:] < numbers[:-1]).any():
-        # Of 16-bit numbers a sort that goes through them twice.
-        order = np.argsort(numbers.astype(np.uint16) if tags <= 1 << 16 else numbers, kind="stable")
-        numbers = numbers[order]
-        for i, column in enumerate(columns):
-            columns[i] = column[order]
-    places: Any = columns[3]
-    late = np.flatnonzero((places[1:] < places[:-1]) & (numbers[1:] == numbers[:-1]))
-    if late.size:
-        wrong = np.zeros(tags, bool)
-        wrong[numbers[late]] = True
-        at_fault = np.flatnonzero(wrong[numbers])
-        order = at_fault[np.lexsort((columns[1][at_fault], places[at_fault], numbers[at_fault]))]
-        for column in columns:
-            column[at_fault] = column[order]
-    for column in columns:
-        column.flags.writeable = False
-    return _Table(numbers, np.searchsorted(numbers, np.arange(tags + 1)), Values(*columns))

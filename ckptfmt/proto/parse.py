@@ -37,8 +37,8 @@ _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 _ESCAPE = re.compile(r"\\(?:(?P<short>u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*)|U(?P<long>[0-9A-Fa-f]{8})|.)")
 
 
-def parse_message(cls: type[M], data: bytes | memoryview, file: str) -> M:
-    """Decode a message; the bytes are copied.
+def parse_message(cls: type[M], data: bytes | memoryview, file: str | None, offset: int = 0) -> M:
+    """Decode a message; the bytes are copied. Errors name the file, and where in it the bytes begin.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def parse_message(cls: type[M], data: bytes | memoryview, file: str) -> M:
         return cls.FromString(bytes(data))
     except (DecodeError, RecursionError, ValueError) as error:
         # ValueError: the pure-Python decoder's UnicodeDecodeError.
-        raise _corrupt(cls, error, file, offset=0) from error
+        raise _corrupt(cls, error, file, offset=offset) from error
 
 
 def parse_text(cls: type[M], text: bytes | str, file: str, *, last_wins: bool = False) -> M:
@@ -152,7 +152,7 @@ def _place(text: str, at: int) -> str:
 
 
 def _corrupt(
-    cls: type[Message], error: Exception | str, file: str, *, offset: int | None = None
+    cls: type[Message], error: Exception | str, file: str | None, *, offset: int | None = None
 ) -> CorruptError:
     reason = str(error)
     if len(reason) > MAX_REASON:

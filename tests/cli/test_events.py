@@ -16,10 +16,9 @@ import pytest
 import ckptfmt
 from ckptfmt.cli.render import progress
 from ckptfmt.cli.render.curves import ASCII_BLOCKS, BLOCKS, MAX_POINTS, sparkline, thinned
-from ckptfmt.cli.verbs.events.export import EXPORTS
-from ckptfmt.cli.verbs.events.runs import gaps, restarts
+from ckptfmt.cli.verbs.events.steps import gaps, restarts
 from ckptfmt.errors import UnsupportedError
-from ckptfmt.events import export
+from ckptfmt.tabular.write import FORMATS
 from tests.support.command_line import COMMAND, environment, on_terminal, run, run_json
 from tests.support.event_log import EVENTS, VERSION, scalar, tensor_scalar, write_events
 from tests.support.records import frame
@@ -68,7 +67,7 @@ def test_json_has_it_all(logs: Path) -> None:
     assert "steps" not in document["tags"][0]
 
 
-def test_what_is_not_there(logs: Path, tmp_path: Path) -> None:
+def test_missing_paths_and_tags(logs: Path, tmp_path: Path) -> None:
     result = run("events", logs, "los")
     assert (result.exit_code, result.stderr) == (4, f"ckptfmt: {logs}: no tag 'los'; did you mean 'loss'?\n")
     assert run("events", tmp_path / "nothing").exit_code == 4
@@ -79,7 +78,7 @@ def test_what_is_not_there(logs: Path, tmp_path: Path) -> None:
     assert (result.exit_code, "a text file, not a TensorBoard event file" in result.stderr) == (3, True)
 
 
-def test_damage_is_told_with_its_place(logs: Path) -> None:
+def test_damage_is_reported_with_its_place(logs: Path) -> None:
     path = logs / "train" / "events.out.tfevents.1.h"
     content = bytearray(path.read_bytes())
     content[100] ^= 1
@@ -87,7 +86,7 @@ def test_damage_is_told_with_its_place(logs: Path) -> None:
     result = run("events", logs / "train", "loss")
     assert result.exit_code == 3
     assert len(result.stdout.splitlines()) == 39
-    assert "the last event is not all there (5 B of it)" in result.stderr
+    assert "the last event is incomplete (5 B of it)" in result.stderr
     assert "record checksum mismatch" in result.stderr
     assert "bytes skipped" in result.stderr
     document = run_json("events", logs / "train", code=3)
@@ -108,8 +107,9 @@ def test_export(logs: Path, tmp_path: Path) -> None:
     assert run("events", logs, "--export", tmp_path / "run.xlsx").exit_code == 2
 
 
-def test_tables_can_have_every_form_there_is() -> None:
-    assert EXPORTS == export.FORMATS
+def test_the_help_names_every_format_of_tables() -> None:
+    help_text = run("events", "--help").output
+    assert all(suffix in help_text for suffix in FORMATS)
 
 
 def test_outputs_are_checked_before_anything_is_written(logs: Path, tmp_path: Path) -> None:
@@ -117,20 +117,20 @@ def test_outputs_are_checked_before_anything_is_written(logs: Path, tmp_path: Pa
     (tmp_path / "out").mkdir()
     table, plot, images = (tmp_path / "out" / name for name in ("x.csv", "x.png", "images"))
     all_three = ("--export", table, "--plot", plot, "--images", images)
-    for there, code in ((plot, 2), (images, 2), (table, 2)):
-        there.write_text("mine")
+    for existing, code in ((plot, 2), (images, 2), (table, 2)):
+        existing.write_text("mine")
         result = run("events", logs, *all_three)
         assert (result.exit_code, "exists" in result.stderr) == (code, True)
-        assert str(there) in result.stderr
-        assert [path.name for path in (tmp_path / "out").iterdir()] == [there.name]
-        there.unlink()
+        assert str(existing) in result.stderr
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [existing.name]
+        existing.unlink()
     nowhere = tmp_path / "no" / "x.png"
     result = run("events", logs, "--export", table, "--plot", nowhere)
     assert (result.exit_code, result.stderr) == (4, f"ckptfmt: {nowhere}: No such file or directory\n")
     assert not table.exists()
 
 
-def test_nothing_is_written_where_a_package_is_missing(
+def test_nothing_is_written_if_a_package_is_missing(
     logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
@@ -160,7 +160,7 @@ def test_plots(logs: Path, tmp_path: Path, suffix: str, begin: bytes) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_every_curve_is_named_as_far_as_there_is_room(tmp_path: Path) -> None:
+def test_curves_are_named_as_long_as_they_have_room(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     names = ["_hidden", "損失", "a$b$", "x" * 500]
     for count in (0, 100):
@@ -218,7 +218,7 @@ def test_a_tag_cannot_lead_out_of_the_directory(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"e.tfevents", "a"}
 
 
-def test_without_images_there_is_no_directory(tmp_path: Path) -> None:
+def test_without_images_no_directory_is_made(tmp_path: Path) -> None:
     write_events(tmp_path / "e.tfevents", [VERSION, scalar("x", 0, 1)])
     result = run("events", tmp_path / "e.tfevents", "--images", tmp_path / "a")
     assert (result.exit_code, not (tmp_path / "a").exists()) == (0, True)
@@ -243,7 +243,7 @@ def test_images_of_any_tags_have_names(tmp_path: Path) -> None:
     assert all(len(name.encode()) < 200 for name in names)
 
 
-def test_images_that_are_there_are_left_alone(tmp_path: Path) -> None:
+def test_existing_images_are_left_alone(tmp_path: Path) -> None:
     path = write_events(tmp_path / "e.tfevents", image_events("a", "b"))
     images = tmp_path / "images"
     images.mkdir()
@@ -319,7 +319,7 @@ def test_following_shows_what_is_written(logs: Path) -> None:
     assert run("events", logs, "--follow").exit_code == 2
 
 
-def test_following_tells_damage(logs: Path) -> None:
+def test_following_reports_damage(logs: Path) -> None:
     path = logs / "train" / "events.out.tfevents.1.h"
     content = bytearray(path.read_bytes())
     content[100] ^= 1
@@ -334,7 +334,7 @@ def test_following_tells_damage(logs: Path) -> None:
 
 def test_following_shows_what_the_listing_calls_scalars(tmp_path: Path) -> None:
     events = [VERSION, scalar("layer[0]/w", 1, 0), tensor_scalar("loss", 2, 1)]
-    # Later values of a tag need not say whose they are, and may say something else.
+    # Later values of a tag need not name their plugin, and may name another one.
     events.append(tensor_scalar("loss", 3, 2))
     events[-1].summary.value[0].ClearField("metadata")
     for tag in ("other", "loss"):
@@ -347,7 +347,7 @@ def test_following_shows_what_the_listing_calls_scalars(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "message"),
     [
         (("--follow", "--export", "x.csv"), "--follow only shows"),
         (("--follow", "--plot", "x.png"), "--follow only shows"),
@@ -362,11 +362,11 @@ def test_following_shows_what_the_listing_calls_scalars(tmp_path: Path) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
 def test_options_that_would_do_nothing_are_refused(
-    logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], told: str
+    logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = run("events", logs / "train", *args)
-    assert (result.exit_code, told in result.stderr) == (2, True)
+    assert (result.exit_code, message in result.stderr) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
 
@@ -393,7 +393,7 @@ def test_each_pattern_matches_something(logs: Path, tmp_path: Path) -> None:
     assert run("events", EVENTS / "tf2", "loss", "pictures", *both).exit_code == 0
 
 
-def test_hyperparameters_are_no_tags(logs: Path) -> None:
+def test_hyperparameters_are_not_tags(logs: Path) -> None:
     result = run("events", EVENTS / "tf2", "_hparams_/session_start_info")
     assert (result.exit_code, "did you mean" in result.stderr) == (4, False)
     assert "_hparams_" not in run("events", EVENTS / "tf2").stdout
@@ -401,7 +401,7 @@ def test_hyperparameters_are_no_tags(logs: Path) -> None:
 
 @pytest.fixture
 def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Runs of which one cannot be read, and one has values that are not what they should be."""
+    """Three runs: one with values that are not what they should be, one that cannot be read, one intact."""
     events = [VERSION, *(scalar("loss", i, i) for i in range(3)), scalar("h", 0, 0)]
     added = events[-1].summary.value[0]
     added.ClearField("simple_value")
@@ -429,7 +429,7 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "odd"
 
 
-def test_what_cannot_be_read_is_told_and_the_rest_shown(odd: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_reported_and_the_rest_shown(odd: Path, tmp_path: Path) -> None:
     result = run("events", odd)
     assert result.exit_code == 3
     assert [line.split("\t")[:4] for line in result.stdout.splitlines()] == [
@@ -451,7 +451,7 @@ def test_what_cannot_be_read_is_told_and_the_rest_shown(odd: Path, tmp_path: Pat
     assert (result.exit_code, len((tmp_path / "x.csv").read_text().splitlines())) == (3, 5)
 
 
-def test_a_value_that_cannot_be_read_is_told_and_the_others_shown(odd: Path) -> None:
+def test_a_value_that_cannot_be_read_is_reported_and_the_others_shown(odd: Path) -> None:
     result = run("events", odd / "a", "h")
     assert result.exit_code == 3
     assert [line.split("\t")[4].split(" ")[0] for line in result.stdout.splitlines()] == [

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,9 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import ChecksumError, CkptfmtError, CorruptError, DamageWarning, UnsupportedError
-from ckptfmt.events.gather import Run
+from ckptfmt.events.gather import GatheredRun
 from ckptfmt.proto import messages
+from ckptfmt.record.damage import Damage
 from tests.support.event_log import (
     VERSION,
     open_quietly,
@@ -61,7 +63,7 @@ def interrupted_after(seconds: float) -> Iterator[None]:
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timers that interrupt")
-def test_what_is_interrupted_and_asked_for_again_is_complete(tmp_path: Path) -> None:
+def test_a_run_is_complete_when_it_is_asked_for_again_after_an_interrupt(tmp_path: Path) -> None:
     count, tags = 120_000, 40
     path = write_events(
         tmp_path / "events.out.tfevents.1.h", (scalar(f"t{i % tags}", i, i, 1.0 + i) for i in range(count))
@@ -104,10 +106,10 @@ def test_an_error_of_the_progress_function_leaves_nothing_half_read(tmp_path: Pa
     assert events.scalars["x"].steps.tolist() == list(range(200))
     assert events.num_events == 202
     assert calls == 2
-    told: list[tuple[int, int]] = []
-    ckptfmt.open_events(tmp_path).gather(lambda *each: told.append(each))
+    calls_made: list[tuple[int, int]] = []
+    ckptfmt.open_events(tmp_path).gather(lambda *each: calls_made.append(each))
     sizes = [path.stat().st_size for path in sorted(tmp_path.iterdir())]
-    assert told == [(sizes[0], sum(sizes)), (sum(sizes), sum(sizes))]
+    assert calls_made == [(sizes[0], sum(sizes)), (sum(sizes), sum(sizes))]
 
 
 def test_strict_raises_each_time(tmp_path: Path) -> None:
@@ -136,10 +138,10 @@ def test_strict_raises_each_time_that_it_reads_on(tmp_path: Path) -> None:
         events.scalars["x"]
 
 
-TEXT = b"this is no event file, but a text that is called as one\n" * 20
+TEXT = b"this is not an event file, but a text named like one\n" * 20
 
 
-def test_a_file_of_a_run_that_is_no_event_file_is_damage(tmp_path: Path) -> None:
+def test_a_file_of_a_run_that_is_not_an_event_file_is_damage(tmp_path: Path) -> None:
     log(tmp_path / "events.out.tfevents.1.h", range(10))
     stray = tmp_path / "events.out.tfevents.2.h"
     stray.write_bytes(TEXT)
@@ -163,7 +165,7 @@ def test_a_file_of_a_run_that_is_no_event_file_is_damage(tmp_path: Path) -> None
     assert len(events.scalars["y"]) == 5
 
 
-def test_a_file_that_is_no_event_file_is_an_error_each_time(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_event_file_is_an_error_each_time(tmp_path: Path) -> None:
     path = tmp_path / "events.out.tfevents.2.h"
     path.write_bytes(TEXT)
     for events, error in (
@@ -200,7 +202,7 @@ def test_more_files_than_may_be_open(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", MANY, str(tmp_path)], check=True)
 
 
-def test_places_are_right_in_any_number_of_files(tmp_path: Path) -> None:
+def test_locations_are_right_in_any_number_of_files(tmp_path: Path) -> None:
     """More of them than 15 bits count."""
     first = write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, scalar("x", 1, 1)])
     for i in range(2, 32_772):
@@ -223,17 +225,17 @@ def test_a_value_of_a_file_that_was_replaced_is_an_error(tmp_path: Path) -> None
     events = ckptfmt.open_events(path)
     series = events.images["x"]
     other = tmp_path / "other"
-    # Each record as long as before, so that only what it says tells.
+    # Each record is as long as before, so that only their bytes differ.
     write_events(other, [messages.Event(wall_time=2, file_version="brain.Event:2"), picture("x", b"new", 1)])
     other.replace(path)
-    with pytest.raises(CorruptError, match=r"images 'x': the file has been replaced") as caught:
+    with pytest.raises(CorruptError, match=r"images 'x': the file was replaced") as caught:
         series[0]
     assert caught.value.file == str(path)
     assert events.refresh() == 2
     assert events.images["x"][0][0].data == b"new"
 
 
-def test_a_value_that_was_damaged_since_is_an_error(tmp_path: Path) -> None:
+def test_a_value_that_was_damaged_after_gathering_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "events.out.tfevents.1.h"
     write_events(path, [*(scalar("x", i, i) for i in range(300)), picture("y", b"abc", 5)])
     events = ckptfmt.open_events(path)
@@ -272,23 +274,21 @@ def test_values_can_be_read_whenever_they_were_written(backend: Any, tmp_path: P
         assert [images[0].data for images in series] == [b"first", *(b"%d" % n for n in range(1, step + 1))]
 
 
-def test_to_be_interrupted_twice_leaves_nothing_half_read(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_two_interrupts_leave_nothing_half_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     log(tmp_path / "events.out.tfevents.1.h", range(100))
     log(tmp_path / "events.out.tfevents.2.h", range(100, 200))
     events = ckptfmt.open_events(tmp_path)
-    begin, told = Run._begin, []
+    begin, calls = GatheredRun._begin, []
 
     def interrupt(*_: object) -> None:
-        monkeypatch.setattr(Run, "_begin", begin)
+        monkeypatch.setattr(GatheredRun, "_begin", begin)
         raise KeyboardInterrupt
 
     def progress(done: int, total: int) -> None:
-        told.append(done)
-        if len(told) == 2:
-            # The second time while what was read is forgotten.
-            monkeypatch.setattr(Run, "_begin", interrupt)
+        calls.append(done)
+        if len(calls) == 2:
+            # The second interrupt comes while everything is forgotten.
+            monkeypatch.setattr(GatheredRun, "_begin", interrupt)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -298,7 +298,7 @@ def test_to_be_interrupted_twice_leaves_nothing_half_read(
     assert events.refresh() == 0
 
 
-def test_what_is_under_no_tag_is_in_the_order_of_the_files(tmp_path: Path) -> None:
+def test_other_events_are_in_the_order_of_the_files(tmp_path: Path) -> None:
     def session(path: str) -> messages.Event:
         return messages.Event(session_log=messages.SessionLog(checkpoint_path=path))
 
@@ -311,7 +311,7 @@ def test_what_is_under_no_tag_is_in_the_order_of_the_files(tmp_path: Path) -> No
     assert [log.checkpoint_path for log in events.session_logs] == ["a", "b", "c"]
 
 
-def test_a_mapping_taken_out_before_has_the_values_of_now(tmp_path: Path) -> None:
+def test_a_mapping_taken_earlier_returns_current_values(tmp_path: Path) -> None:
     path = log(tmp_path / "events.out.tfevents.1.h", range(10))
     events = ckptfmt.open_events(path)
     scalars, series, tags = events.scalars, events.scalars["x"], events.tags
@@ -324,7 +324,7 @@ def test_a_mapping_taken_out_before_has_the_values_of_now(tmp_path: Path) -> Non
     assert events.tags == {"x": "scalars", "y": "scalars"}
 
 
-def test_a_run_that_was_refreshed_is_as_one_that_is_opened(tmp_path: Path) -> None:
+def test_a_refreshed_run_equals_one_opened_anew(tmp_path: Path) -> None:
     log(tmp_path / "events.out.tfevents.20.h", range(100, 103))
     events = ckptfmt.open_events(tmp_path)
     assert len(events.scalars["x"]) == 3
@@ -378,7 +378,7 @@ def test_a_file_that_is_replaced_is_followed_from_its_beginning(tmp_path: Path) 
     assert [event.step for event in followed] == [0, *range(1000, 1009)]
 
 
-def test_to_follow_strictly_waits_for_the_rest_of_an_event(tmp_path: Path) -> None:
+def test_following_strictly_waits_for_the_rest_of_an_event(tmp_path: Path) -> None:
     path = log(tmp_path / "events.out.tfevents.1.h", range(3))
     more = frame(scalar("x", 3, 3).SerializeToString())
     with path.open("ab") as file:
@@ -390,7 +390,7 @@ def test_to_follow_strictly_waits_for_the_rest_of_an_event(tmp_path: Path) -> No
     assert [event.step for event in followed] == [3]
 
 
-def test_damage_is_skipped_where_a_run_is_followed(tmp_path: Path) -> None:
+def test_following_skips_damage(tmp_path: Path) -> None:
     path = log(tmp_path / "events.out.tfevents.1.h", range(3))
     bad = bytearray(frame(scalar("x", 3, 3).SerializeToString()))
     bad[-1] ^= 1
@@ -400,7 +400,27 @@ def test_damage_is_skipped_where_a_run_is_followed(tmp_path: Path) -> None:
         assert [event.step for event in ckptfmt.open_events(path).follow(timeout=0)] == [0, 0, 1, 2, 4]
 
 
-def test_nobody_who_reads_slowly_misses_what_is_written_meanwhile(tmp_path: Path) -> None:
+def test_damage_goes_to_the_function_that_asks_for_it(tmp_path: Path) -> None:
+    content = bytearray(log(tmp_path / "events.out.tfevents.1.h", range(3)).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "events.out.tfevents.1.h").write_bytes(content + content)
+    (tmp_path / "events.out.tfevents.2.h").write_bytes(TEXT)
+    reported: list[Damage] = []
+    events = ckptfmt.open_events(tmp_path, on_damage=reported.append)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DamageWarning)
+        events.gather()
+        assert reported == events.damage
+        assert [type(damage.error) for damage in reported] == [ChecksumError, ChecksumError, UnsupportedError]
+        del reported[:]
+        list(events)
+        assert len(reported) == 3
+        followed: list[Damage] = []
+        list(events.follow(timeout=0, on_damage=followed.append))
+    assert (len(reported), len(followed)) == (3, 3)
+
+
+def test_a_slow_reader_misses_nothing(tmp_path: Path) -> None:
     path = log(tmp_path / "events.out.tfevents.1.h", range(1))
     found = []
     for event in ckptfmt.open_events(path).follow(poll=0.01, timeout=0.05):
@@ -411,7 +431,7 @@ def test_nobody_who_reads_slowly_misses_what_is_written_meanwhile(tmp_path: Path
     assert found == [0, 0, 1, 2]
 
 
-def test_files_are_closed_behind(tmp_path: Path) -> None:
+def test_files_are_closed_after_reading(tmp_path: Path) -> None:
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("the system does not tell which files are open")
     shutil.copy(log(tmp_path / "a", range(3)), tmp_path / "events.out.tfevents.1.h")

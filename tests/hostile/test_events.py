@@ -73,7 +73,7 @@ def test_a_flipped_byte_loses_one_event_and_says_which(tmp_path: Path, bits: int
         assert caught.value.offset == BORDERS[lost]
 
 
-def test_every_truncation_gives_what_is_there(tmp_path: Path) -> None:
+def test_every_truncation_keeps_the_whole_events(tmp_path: Path) -> None:
     path = tmp_path / "e.tfevents"
     for size in range(len(CONTENT)):
         path.write_bytes(CONTENT[:size])
@@ -104,7 +104,7 @@ def test_a_flipped_byte_of_any_kind_of_event_is_right_or_an_error(tmp_path: Path
         assert events.num_events == whole.num_events - 1
 
 
-def test_damage_in_many_events_alike_is_found(tmp_path: Path) -> None:
+def test_damage_among_many_similar_events_is_found(tmp_path: Path) -> None:
     events = [VERSION, *(scalar("loss", i, i) for i in range(20_000))]
     records = [frame(event.SerializeToString()) for event in events]
     content = bytearray(b"".join(records))
@@ -121,7 +121,7 @@ def test_damage_in_many_events_alike_is_found(tmp_path: Path) -> None:
     assert open_quietly(path, verify=False).num_events > found.num_events
 
 
-def test_damage_is_warned_of_once_for_each_place(tmp_path: Path) -> None:
+def test_each_stretch_of_damage_is_one_warning(tmp_path: Path) -> None:
     content = bytearray(CONTENT)
     content[BORDERS[3] + 13] ^= 1
     (tmp_path / "e.tfevents").write_bytes(content)
@@ -133,7 +133,7 @@ def test_damage_is_warned_of_once_for_each_place(tmp_path: Path) -> None:
         assert len(events.damage) == 1
 
 
-def test_a_record_that_is_no_event_is_damage(tmp_path: Path) -> None:
+def test_a_record_that_is_not_an_event_is_damage(tmp_path: Path) -> None:
     bad = b"\x0a\xff\xff\xff\xff\x0f"
     path = write_events(tmp_path / "e.tfevents", [VERSION, bad, *EVENTS_OF_A_RUN[1:]])
     events = open_quietly(path)
@@ -145,7 +145,7 @@ def test_a_record_that_is_no_event_is_damage(tmp_path: Path) -> None:
         ckptfmt.open_events(path, strict=True).gather()
 
 
-def test_a_tag_that_is_not_utf_8_is_no_event(tmp_path: Path) -> None:
+def test_an_event_with_a_tag_that_is_not_utf_8_is_damage(tmp_path: Path) -> None:
     events = [scalar("loss", i, i).SerializeToString().replace(b"loss", b"lo\xffs") for i in range(20)]
     found = open_quietly(write_events(tmp_path / "e.tfevents", [VERSION, *events, scalar("x", 1, 1)]))
     assert (list(found.tags), len(found.damage)) == (["x"], 20)
@@ -163,8 +163,8 @@ def test_a_length_of_2_to_the_62_is_where_the_file_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [1 << 62, (1 << 64) - 1, 1 << 40, 1000, 200])
 @pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_events_behind_a_length_that_is_wrong_are_read(tmp_path: Path, length: int, compress: object) -> None:
-    """A program that is ended while it writes an event leaves that when another one appends to the file."""
+def test_events_after_a_wrong_length_are_read(tmp_path: Path, length: int, compress: object) -> None:
+    """A program that is killed while it writes leaves half an event, and the next one appends to the file."""
     path = tmp_path / "e.tfevents"
     path.write_bytes(compress(CONTENT + claim(length) + b"begun" + CONTENT))  # type: ignore[operator]
     events = open_quietly(path)
@@ -177,14 +177,14 @@ def test_events_behind_a_length_that_is_wrong_are_read(tmp_path: Path, length: i
         assert caught.value.offset == len(CONTENT)
 
 
-def test_a_message_that_claims_more_than_is_there_is_no_event(tmp_path: Path) -> None:
+def test_a_message_that_claims_more_bytes_than_it_has_is_damage(tmp_path: Path) -> None:
     for length in (1 << 62, 1 << 31, 100):
         event = b"\x2a" + encode_varint(length) + b"\x0a\x02\x0a\x00"
         found = open_quietly(write_events(tmp_path / "e.tfevents", [VERSION, *[event] * 5]))
         assert len(found.damage) == 5
 
 
-def test_a_tensor_of_any_size_is_not_allocated(tmp_path: Path) -> None:
+def test_a_tensor_is_not_allocated_by_the_size_it_claims(tmp_path: Path) -> None:
     event = messages.Event(step=1)
     value = event.summary.value.add(tag="x")
     value.tensor.dtype = 1
@@ -199,7 +199,7 @@ KINDS = ("scalars", "histograms", "images", "audio", "text", "tensors")
 
 
 def read_all(events: ckptfmt.EventLog) -> None:
-    """Ask for everything; each is right or an error of this package."""
+    """Ask for everything: each answer is right or an error of this package."""
     for kind in KINDS:
         tags = getattr(events, kind)
         for tag in tags:
@@ -246,7 +246,7 @@ def test_bombs_are_bounded(tmp_path: Path) -> None:
 
 
 def pictures(count: int) -> bytes:
-    """Events that all have something to be asked for."""
+    """Events that must all be kept, since images are read when they are asked for."""
     event = messages.Event(step=1)
     event.summary.value.add(tag="x").image.encoded_image_string = b"\0" * 100
     return frame(event.SerializeToString()) * count
@@ -265,13 +265,13 @@ def losses(count: int) -> bytes:
         pytest.param(lambda count: frame(b"") * count, 1_125_000, {"limit": 64 << 20}, id="empty events"),
     ],
 )
-def test_few_bytes_do_not_become_any_number_of_events(
+def test_a_few_compressed_bytes_do_not_become_any_number_of_events(
     tmp_path: Path, make: Callable[[int], bytes], count: int, options: dict[str, int]
 ) -> None:
     path = tmp_path / "e.tfevents"
     path.write_bytes(gzip.compress(make(count), 1))
     limit = options.get("limit", 256 << 20)
-    message = "in memory of what is in compressed files"
+    message = "bytes in memory for compressed files"
     with memory_growth() as growth, pytest.raises(LimitError, match=message) as caught:
         ckptfmt.open_events(path, **options).gather()
     assert caught.value.limit == limit
@@ -286,8 +286,8 @@ def test_a_limit_that_is_raised_reads_more(tmp_path: Path) -> None:
     assert len(ckptfmt.open_events(path, limit=1_000_000).images["x"]) == 1000
 
 
-def test_any_number_of_forms_of_one_length_are_read_in_time(tmp_path: Path) -> None:
-    """Four tags of 60 letters in all, cut in all ways: events of one length, and none like the other."""
+def test_thousands_of_templates_of_one_size_are_read_in_time(tmp_path: Path) -> None:
+    """Four tags of 60 letters in all, cut in many ways: events of one size, no two with the same template."""
     cuts = [(a, b, c) for a in range(1, 57) for b in range(1, 58 - a) for c in range(1, 59 - a - b)]
     np.random.default_rng(1).shuffle(cuts)
     events = []
@@ -303,7 +303,7 @@ def test_any_number_of_forms_of_one_length_are_read_in_time(tmp_path: Path) -> N
     assert time.perf_counter() - started < 10
 
 
-def test_of_many_tags_each_is_found_at_once(tmp_path: Path) -> None:
+def test_each_of_many_tags_is_found_quickly(tmp_path: Path) -> None:
     count = 20_000
     path = write_events(tmp_path / "e.tfevents", [VERSION, *(scalar(f"tag{i}", i, i) for i in range(count))])
     events = ckptfmt.open_events(path)

@@ -14,6 +14,7 @@ import numpy as np
 import ckptfmt
 from ckptfmt.errors import CkptfmtError, DamageWarning
 from ckptfmt.proto import messages
+from ckptfmt.wire.coding import encode_varint
 from tests.support.records import frame
 
 EVENTS = Path(__file__).parent.parent / "data" / "events"
@@ -37,6 +38,16 @@ def tensor_scalar(tag: str, value: float, step: int, wall_time: float = 1.5) -> 
     added.tensor.dtype = 1
     added.tensor.tensor_shape.SetInParent()
     added.tensor.tensor_content = struct.pack("<f", value)
+    return event
+
+
+def tensor_event(tag: str, tensor: Any, plugin: str, step: int = 1) -> messages.Event:
+    """Return an event with one tensor, as TensorFlow 2 writes it for a plugin."""
+    event = messages.Event(step=step, wall_time=float(step))
+    value = event.summary.value.add(tag=tag)
+    if plugin:
+        value.metadata.plugin_data.plugin_name = plugin
+    value.tensor.CopyFrom(ckptfmt.to_proto(tensor))
     return event
 
 
@@ -139,3 +150,10 @@ def open_quietly(path: Path, **options: Any) -> ckptfmt.EventLog:
         warnings.simplefilter("ignore", DamageWarning)
         events.gather()
     return events
+
+
+def long_varint(number: int, size: int) -> bytes:
+    """Return a varint of at least this many bytes."""
+    short = encode_varint(number % 2**64)
+    more = size - len(short)
+    return short if more <= 0 else short[:-1] + bytes([short[-1] | 0x80]) + b"\x80" * (more - 1) + b"\0"

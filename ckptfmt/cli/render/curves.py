@@ -1,4 +1,4 @@
-"""Curves: scalars as a sparkline on a terminal, and as a picture in a file."""
+"""Curves of scalars: as a sparkline on a terminal, or as a picture in a file."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from ckptfmt.cli.render.text import escape
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS = "_.-=+*#@"
-"""The same where an output has only ASCII."""
+"""The same for outputs that only have ASCII."""
 
 GAP = " "
-"""What stands where no value is finite."""
+"""Stands for a stretch without a finite value."""
 
 WIDTH = 60
 """Characters of a sparkline."""
 
 MAX_POINTS = 20_000
-"""Points that are drawn of a curve: of each stretch of a longer one the least value, the greatest, and
+"""Points drawn of a curve. A longer one is drawn with the least and the greatest value of each stretch, and
 one that is not finite."""
 
 MAX_NAMED = 20
-"""Curves that the legend names; more would leave no room for them."""
+"""Curves named in the legend; more names would leave no room for the curves."""
 
 MAX_LABEL = 60
-"""Characters of a name that are shown."""
+"""Characters of the longest name that is shown whole."""
 
 PLOTS = (".png", ".svg", ".html")
-"""Ends of names of files that pictures are written to."""
+"""Endings of the names of files that pictures are written to."""
 
 
 def sparkline(values: np.ndarray[Any, Any], blocks: str = BLOCKS, width: int = WIDTH) -> str:
-    """Return the curve of values as characters: of each stretch of them the mean."""
+    """Return a curve as text: a character for each stretch of values, as high as their mean."""
     line = []
     means = []
     for part in np.array_split(values.astype(np.float64), min(width, len(values))) if len(values) else ():
@@ -52,16 +52,16 @@ def sparkline(values: np.ndarray[Any, Any], blocks: str = BLOCKS, width: int = W
         if mean is None:
             line.append(GAP)
         else:
-            # Halved first: the span of two finite numbers may not be one.
+            # Halved first, because the distance between two finite numbers may be infinite.
             share = (mean / 2 - low / 2) / (high / 2 - low / 2) if high > low else 0.0
             line.append(blocks[min(int(share * len(blocks)), len(blocks) - 1)])
     return "".join(line)
 
 
 def picture(curves: Sequence[tuple[str, Scalars]], title: str, suffix: str) -> bytes:
-    """Draw scalars over steps, as a file of that suffix holds them: one of :data:`PLOTS`.
+    """Draw scalars over steps; return a file of the format that the suffix, one of :data:`PLOTS`, names.
 
-    An ``.html`` file holds the picture itself, and needs nothing from elsewhere.
+    An ``.html`` file contains the picture, so it can be moved alone.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def picture(curves: Sequence[tuple[str, Scalars]], title: str, suffix: str) -> b
     drawn = io.BytesIO()
     canvas: Any = FigureCanvasSVG(figure) if suffix == ".svg" else FigureCanvasAgg(figure)
     with warnings.catch_warnings():
-        # Of letters that its font has not, which are drawn as boxes, and of numbers near the largest ones.
+        # It warns of letters that its font lacks, drawn as boxes, and of numbers near the largest float.
         warnings.simplefilter("ignore")
         canvas.print_svg(drawn) if suffix == ".svg" else canvas.print_png(drawn)
     return _page(title, drawn.getvalue()) if suffix == ".html" else drawn.getvalue()
@@ -100,13 +100,13 @@ def _add_legend(axes: Any, names: Sequence[str]) -> None:  # noqa: ANN401  (matp
         labels.append(f"… {len(names) - len(labels):,} more")
         lines = [*lines, *axes.plot([], [], " ")]
     legend = axes.legend(lines, [" "] * len(labels), loc="best", fontsize="small")
-    # Given before, a name that begins with an underscore would be left out.
+    # Names passed to legend() would be left out if they begin with an underscore.
     for text, label in zip(legend.get_texts(), labels, strict=True):
         text.set_text(label)
 
 
 def _label(name: str) -> str:
-    """A name as the picture shows it: not too long, and its dollars no mark-up of formulas."""
+    """Return a name as the picture shows it: shortened, and with dollars that do not begin formulas."""
     shown = escape(name)
     if len(shown) > MAX_LABEL:
         shown = f"{shown[: MAX_LABEL // 2]}…{shown[-MAX_LABEL // 2 :]}"
@@ -125,7 +125,12 @@ def _page(title: str, picture: bytes) -> bytes:
 def thinned(
     steps: np.ndarray[Any, Any], values: np.ndarray[Any, Any]
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return the points of a curve that a picture can show, and those where it is broken."""
+    """Return the points of a curve that a picture can show, among them some where it is broken.
+
+    A picture has fewer columns than a long curve has points, so a stretch of a few points shows as a vertical
+    line from its least to its greatest value, and these two are enough. A point that is not finite leaves a
+    gap.
+    """
     if len(values) <= MAX_POINTS:
         return steps, values
     borders = np.linspace(0, len(values), MAX_POINTS // 3 + 1).astype(int)
@@ -133,9 +138,9 @@ def thinned(
     finite = np.where(is_finite, values, np.nan)
     rows = []
     for start, stop in pairwise(borders):
-        there = is_finite[start:stop]
-        kept = set() if there.all() else {start + int(np.argmin(there))}
-        if there.any():
+        known = is_finite[start:stop]
+        kept = set() if known.all() else {start + int(np.argmin(known))}
+        if known.any():
             part = finite[start:stop]
             kept |= {start + int(np.nanargmin(part)), start + int(np.nanargmax(part))}
         rows += sorted(kept)

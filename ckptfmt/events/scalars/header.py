@@ -1,10 +1,10 @@
-"""Stamps: when events were written and at which step, of many events at once.
+"""Headers: when events were written and at which step, for many events at once.
 
-An event begins with both where its fields are in their order, as TensorFlow and protobuf store them::
+An event begins with both if its fields are in order, as TensorFlow and protobuf write them::
 
-    stamp:        0x09, wall_time double; 0x10, step varint; each left out where it is 0
+    header:       0x09, wall_time double; 0x10, step varint; each left out if it is 0
 
-so that what an event says, which is behind its stamp, begins where its step ends.
+What the event says, its *body*, begins after its header.
 """
 
 from __future__ import annotations
@@ -24,84 +24,104 @@ _ROW = np.dtype({
     "offsets": [0, 1, 9, 10],
     "itemsize": 18,
 })  # fmt: skip
-"""What may be a stamp; of a step the bytes that it can have if it is below 2**56."""
+"""A header with both fields, as far as a step below 2**56 can reach."""
 
 _STEP_AT = 9
-"""Where in such a row a step begins, and an event without a wall time."""
+"""Where in such a row the step begins; an event without a wall time begins there."""
 
 MIN_SIZE = 14
-"""Bytes of an event from which on such a row is in its frame."""
+"""Bytes of the smallest event whose row lies in its frame: 4 bytes after the event are its checksum. Smaller
+ones are left to protobuf."""
 
 
-class Stamps(NamedTuple):
-    """The stamps of all records of a batch."""
+class EventHeaders(NamedTuple):
+    """The headers of all records of a batch."""
 
     rows: np.ndarray
-    """The bytes with each (uint8, 18 columns); where the wall time is left out others instead."""
+    """The bytes of each (uint8, 18 columns). A header without a wall time has other bytes in its place."""
     has_wall_time: np.ndarray
-    """Whether it is not left out."""
+    """Whether the wall time is stored (bool)."""
     sizes: np.ndarray
-    """Bytes of each, -1 where a record has none in its usual form (int64)."""
+    """Bytes of each, -1 if a record does not begin with a header of the usual form (int64)."""
     wall_times: np.ndarray
     """Wall times, in seconds since 1970 (float64)."""
     steps: np.ndarray
     """Steps (int64)."""
 
     def crcs(self) -> np.ndarray:
-        """Return the CRC-32C of each, 0 where there is none (uint32)."""
+        """Return the CRC-32C of each header, 0 for records without one (uint32).
+
+        Headers of one size have the same two tags, so the CRC of one with zeros for numbers serves for all,
+        and the numbers are added column by column.
+        """
         crcs = np.zeros(len(self.rows), np.uint32)
+        # A batch has few sizes of headers: with or without a wall time, and steps of one to eight bytes.
         for has_wall_time in (True, False):
             alike = self.has_wall_time == has_wall_time
             for size in np.flatnonzero(np.bincount(self.sizes[alike & (self.sizes > 0)])).tolist():
-                numbers = np.flatnonzero(alike & (self.sizes == size))
-                columns = (self.rows if len(numbers) == len(self.rows) else self.rows[numbers]).T
+                records = np.flatnonzero(alike & (self.sizes == size))
+                columns = (self.rows if len(records) == len(self.rows) else self.rows[records]).T
                 zeros = bytes([_WALL_TIME, *bytes(8)]) if has_wall_time else b""
-                step = size - len(zeros)
-                zeros += bytes([_STEP, *bytes(8)])[:step]
-                found = np.full(len(numbers), crc32c(zeros), np.uint32)
+                step_size = size - len(zeros)
+                zeros += bytes([_STEP, *bytes(8)])[:step_size]
+                computed = np.full(len(records), crc32c(zeros), np.uint32)
                 if has_wall_time:
-                    add_bytes(found, columns[1:_STEP_AT], step)
-                add_bytes(found, columns[_STEP_AT + 1 : _STEP_AT + step], 0)
-                crcs[numbers] = found
+                    add_bytes(computed, columns[1:_STEP_AT], step_size)
+                add_bytes(computed, columns[_STEP_AT + 1 : _STEP_AT + step_size], 0)
+                crcs[records] = computed
         return crcs
 
 
-def stamps_of(batch: Batch) -> Stamps:
-    """Return the stamps of the records of a batch."""
+def decode_headers(batch: Batch) -> EventHeaders:
+    """Return the headers of the records of a batch.
+
+    All records are decoded as if they began with a header; what is not one is found out on the way and gets
+    the size -1, without a branch for a single record.
+    """
     data = batch.data
-    is_there = batch.sizes >= MIN_SIZE
+    is_usual = batch.sizes >= MIN_SIZE
+    # The rows are looked up in an array over all of the data, which must have room for one.
     if len(data) < _ROW.itemsize:
-        is_there[:] = False
+        is_usual[:] = False
         data = bytes(_ROW.itemsize)
-    begins = np.where(is_there, batch.begins, 0)
+    begins = np.where(is_usual, batch.begins, 0)
     has_wall_time = np.frombuffer(data, np.uint8)[begins] == _WALL_TIME
-    # A header stands before each.
-    begins[is_there & ~has_wall_time] -= _STEP_AT
-    # As bytes, which have no alignment that would have to be seen to.
+    # The row of an event without a wall time begins earlier, in the frame's header: never before the data.
+    begins[is_usual & ~has_wall_time] -= _STEP_AT
+    # Gathered as raw bytes, which have no alignment to respect.
     items = np.ndarray((len(data) - _ROW.itemsize + 1,), f"V{_ROW.itemsize}", data, 0, (1,))
-    found: np.ndarray = items[begins]
-    rows = found.view(_ROW)
+    gathered: np.ndarray = items[begins]
+    rows = gathered.view(_ROW)
     has_step = rows["second"] == _STEP
-    steps, sizes = _varints(rows["step"].copy())
-    is_there &= (sizes > 0) | ~has_step
+    # A step of nine bytes or more does not end in the row. Its size is 0 here, and the header is not usual.
+    steps, sizes = _decode_varints(rows["step"].copy())
+    is_usual &= (sizes > 0) | ~has_step
+    # From the size of the step's varint to that of the header: with its tag, and with the wall time.
     sizes += 1
     sizes[~has_step] = 0
     sizes[has_wall_time] += _STEP_AT
-    sizes[~is_there] = -1
+    sizes[~is_usual] = -1
     steps[~has_step] = 0
     wall_times = rows["wall_time"].copy()
     wall_times[~has_wall_time] = 0
-    return Stamps(found.view(np.uint8).reshape(-1, _ROW.itemsize), has_wall_time, sizes, wall_times, steps)
+    raw = gathered.view(np.uint8).reshape(-1, _ROW.itemsize)
+    return EventHeaders(raw, has_wall_time, sizes, wall_times, steps)
 
 
-def _varints(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The varints that 8 bytes begin with (int64), and their sizes; 0 of those that are longer."""
+def _decode_varints(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the varints that words begin with (int64), and their sizes; size 0 for those that do not end.
+
+    A few operations on whole arrays replace a loop over the bytes of each word, which is changed in place.
+    """
+    # A varint ends at the first byte below 0x80: the lowest top bit that is clear. ``last`` is that bit, and
+    # everything above it is cleared.
     last = ~words & np.uint64(0x8080808080808080)
     last &= -last
-    # The lowest of these bits ends the number; 7 bits of each byte before it are brought together, then 14
-    # of each two, then 28 of each four.
     words &= last - np.uint64(1)
+    # Close the gaps that the top bits leave: first between the 7 bits of each two bytes, then between the 14
+    # bits of each two pairs, then between the 28 bits of the two halves.
     words = words & 0x007F007F007F007F | (words & 0x7F007F007F007F00) >> 1
     words = words & 0x00003FFF00003FFF | (words & 0x3FFF00003FFF0000) >> 2
     words = words & 0x000000000FFFFFFF | (words & 0x0FFFFFFF00000000) >> 4
+    # frexp() counts bits from 1, and ``last`` is the eighth bit of its byte: it gives eight times the size.
     return words.astype(np.int64), (np.frexp(last)[1] >> 3).astype(np.int64)

@@ -1,20 +1,24 @@
-"""Forms: where in an event of scalars its numbers lie.
+"""Templates: where in events of one kind the numbers lie.
 
-A program logs the same few scalars again and again. What two of its events say differs only in these bytes::
+A program logs the same few scalars again and again, and what two of its events say differs only in these
+bytes::
 
-    Event:        stamp, summary: value …
+    Event:        header, summary: value …
     Value:        tag, and one of
                     simple_value float                                (TensorFlow 1)
                     tensor: DT_FLOAT of rank 0, 4 bytes of it         (TensorFlow 2)
 
-so that a form, found in one event field by field, tells all events with as many bytes behind their stamps
-that are the same in all other bytes. An event of any other kind has no form, and is left to protobuf's
-decoder.
+A template is found once, field by field; every event whose body (what follows its header) has the same size
+and the same bytes everywhere else is then decoded with it. Templates differ in structure; a *layout* is a
+template with the tags, and all other texts, that its events have. Events of any other kind are left to
+protobuf's decoder.
 
-What such events say is compared and decoded together, as rows of 8-byte words::
+Bodies of one size are compared and decoded together, as rows of 8-byte words::
 
-    row:          bytes that do not count, to fill the first word; what is behind the stamp; masked CRC-32C
-                  of the event uint32
+    row:          padding up to a whole word | body | masked CRC-32C of the event uint32
+
+Comparing eight bytes at a time, for all rows of a batch, is what makes this fast: a mask selects the bits
+that must be the same, and a pattern says what they are.
 """
 
 from __future__ import annotations
@@ -36,23 +40,22 @@ from ckptfmt.wire.crc_rows import add_bytes
 from ckptfmt.wire.fields import FIXED32, LENGTH_DELIMITED, VARINT, FieldPlace, find_fields
 
 MAX_SIZE = 4096
-"""Events with more behind their stamps have no form; they are few, or hold other things than scalars."""
+"""Bytes of the largest body with a template. Larger ones are few, or hold something other than scalars."""
 
 MAX_VALUES = 256
-"""Scalars that an event with a form may have."""
+"""Scalars of an event with a template. Each costs a few operations for each batch, however few events fit."""
 
 FLOAT = next(code for code, dtype in DTYPES.items() if dtype.name == "float32")
 
-
 Span: TypeAlias = tuple[int, int]
-"""Where something begins and ends in an event."""
+"""Where a text begins and ends in a body."""
 
 
-class ValuePlace(NamedTuple):
-    """A scalar in an event."""
+class ScalarField(NamedTuple):
+    """Where one scalar and its texts lie in a body."""
 
     offset: int
-    """Of the 4 bytes of its value."""
+    """First of the 4 bytes of its value."""
     is_tensor: bool
     tag: Span
     node_name: Span | None
@@ -60,148 +63,154 @@ class ValuePlace(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Form:
-    """Where the numbers of events lie, counted from behind their stamps."""
+class EventTemplate:
+    """Where the scalars of events lie, as offsets in their bodies."""
 
     size: int
-    """Bytes behind the stamp of such an event."""
-    values: tuple[ValuePlace, ...]
+    """Bytes of the body."""
+    scalars: tuple[ScalarField, ...]
 
     @cached_property
     def _mask(self) -> bytearray:
-        """The bits that are the same in all events of a layout."""
+        """The bits of a body, zero where a scalar lies."""
         mask = bytearray(b"\xff") * self.size
-        for place in self.values:
-            mask[place.offset : place.offset + 4] = bytes(4)
+        for scalar in self.scalars:
+            mask[scalar.offset : scalar.offset + 4] = bytes(4)
         return mask
 
     @cached_property
     def _texts(self) -> list[Span]:
-        """Where the texts are."""
-        spans = [span for place in self.values for span in (place.tag, place.node_name, place.metadata)]
+        spans = [span for each in self.scalars for span in (each.tag, each.node_name, each.metadata)]
         return [span for span in spans if span is not None]
 
     @cached_property
-    def words(self) -> np.ndarray:
-        """The bits of a row that are the same in all events of a layout (uint64)."""
+    def constant_bits(self) -> np.ndarray:
+        """The bits of a row that are the same in all events of a layout: all but the scalars (uint64)."""
         return as_row(self._mask)
 
     @cached_property
-    def frame(self) -> np.ndarray:
-        """Those that are the same for all layouts of this form: without texts (uint64)."""
-        frame = self._mask.copy()
+    def structure_bits(self) -> np.ndarray:
+        """The bits that are the same in all layouts of this template: the texts left out too (uint64)."""
+        mask = self._mask.copy()
         for start, stop in self._texts:
-            frame[start:stop] = bytes(stop - start)
-        return as_row(frame)
+            mask[start:stop] = bytes(stop - start)
+        return as_row(mask)
 
     @cached_property
-    def texts(self) -> slice:
-        """The words of a row in which layouts of this form may differ."""
+    def text_words(self) -> slice:
+        """The words of a row in which layouts of this template may differ."""
         padding = _padding(self.size)
         start, stop = min(start for start, _ in self._texts), max(stop for _, stop in self._texts)
         return slice((padding + start) // 8, -(-(padding + stop) // 8))
 
-    def crcs(self, rows: np.ndarray) -> np.ndarray:
-        """Return what the values of events, given as rows of words, add to their CRC-32C (uint32)."""
+    def scalar_crcs(self, rows: np.ndarray) -> np.ndarray:
+        """Return what the scalars of events, given as rows of words, add to their CRC-32C (uint32)."""
         crcs = np.zeros(len(rows), np.uint32)
+        # What bytes add to a CRC depends only on how many follow them in the body, not on the other bytes.
         columns = rows.view(np.uint8).T
-        for place in self.values:
-            start = _padding(self.size) + place.offset
-            add_bytes(crcs, columns[start : start + 4], self.size - place.offset - 4)
+        for scalar in self.scalars:
+            start = _padding(self.size) + scalar.offset
+            add_bytes(crcs, columns[start : start + 4], self.size - scalar.offset - 4)
         return crcs
 
-    def floats(self, rows: np.ndarray, place: ValuePlace) -> np.ndarray:
-        """Return a value of all events given as rows of words (float32)."""
-        return _column(rows, "<f4", _padding(self.size) + place.offset)
+    def values(self, rows: np.ndarray, scalar: ScalarField) -> np.ndarray:
+        """Return one scalar of all events given as rows of words (float32)."""
+        return _column(rows, "<f4", _padding(self.size) + scalar.offset)
 
     def stored_crcs(self, rows: np.ndarray) -> np.ndarray:
         """Return the masked checksums of events given as rows of words (uint32)."""
         return _column(rows, "<u4", 8 * rows.shape[1] - FOOTER_SIZE)
 
 
-def _column(rows: np.ndarray, dtype: str, at: int) -> np.ndarray:
-    """A copy of the numbers that begin at a byte of each row."""
-    column: np.ndarray = np.ndarray((len(rows),), dtype, rows, at, (8 * rows.shape[1],)).copy()
+def _column(rows: np.ndarray, dtype: str, offset: int) -> np.ndarray:
+    """Return a copy of the numbers at a byte offset of each row."""
+    # The offset may be any, so the numbers are not aligned, and their stride is the size of a row.
+    column: np.ndarray = np.ndarray((len(rows),), dtype, rows, offset, (8 * rows.shape[1],)).copy()
     return column
 
 
 class Layout(NamedTuple):
-    """A form, and all that is not a number in it."""
+    """A template, and everything in its events that is not a scalar."""
 
-    form: Form
+    template: EventTemplate
     key: bytes
-    """What is behind the stamp as a row, all that varies in it zero."""
+    """The row of an event, with zeros for its scalars, its checksum and the padding."""
     crc: int
-    """The CRC-32C of that, without what else is in the row."""
+    """The CRC-32C of the body in that row."""
     tags: tuple[str, ...]
-    """The tag of each value."""
+    """The tag of each scalar."""
     metadata: tuple[bytes, ...]
-    """The serialized SummaryMetadata of each value, empty where it has none."""
+    """The serialized SummaryMetadata of each scalar, empty if it has none."""
 
 
 def _padding(size: int) -> int:
-    """Bytes in a row before what counts."""
+    """Return the bytes before a body in its row. They are there so that the row ends where the frame does."""
     return -(size + FOOTER_SIZE) % 8
 
 
-def as_row(content: bytes | bytearray) -> np.ndarray:
-    """Return what is behind the stamp of an event as a row (uint64), with zeros for what else is in it."""
-    row = b"".join((bytes(_padding(len(content))), content, bytes(FOOTER_SIZE)))
+def as_row(body: bytes | bytearray) -> np.ndarray:
+    """Return a body as a row (uint64), with zeros for the padding and the checksum."""
+    row = b"".join((bytes(_padding(len(body))), body, bytes(FOOTER_SIZE)))
     return np.frombuffer(row, "<u8")
 
 
-def layout_of(content: bytes) -> Layout | None:
-    """Return the layout of what is behind the stamp of an event.
+def find_layout(body: bytes) -> Layout | None:
+    """Return the layout of a body, None if it does not hold scalars in their usual form.
 
-    None where that is not scalars in their usual form.
+    Wire types, lengths and dtypes are checked here once. They are constant bytes of the template, so every
+    event that fits it has passed the same checks.
     """
     try:
-        form = _form_of(content)
+        template = _find_template(body)
     except CorruptError:
         return None
-    return None if form is None else layout_in(form, content)
+    return None if template is None else layout_of(template, body)
 
 
-def layout_in(form: Form, content: bytes) -> Layout | None:
-    """Return the layout of what has a form, None where a text in it is not valid."""
-    return layout_of_key(form, (as_row(content) & form.words).tobytes())
+def layout_of(template: EventTemplate, body: bytes) -> Layout | None:
+    """Return the layout of a body that fits a template, None if a text in it is not valid."""
+    return layout_of_key(template, (as_row(body) & template.constant_bits).tobytes())
 
 
-def layout_of_key(form: Form, key: bytes) -> Layout | None:
-    """Return the layout that has a key; None as of :func:`layout_in`."""
-    content = key[_padding(form.size) : -FOOTER_SIZE]
+def layout_of_key(template: EventTemplate, key: bytes) -> Layout | None:
+    """Return the layout with a key; None as of :func:`layout_of`."""
+    body = key[_padding(template.size) : -FOOTER_SIZE]
     tags, metadata = [], []
     try:
-        for place in form.values:
-            tags.append(content[slice(*place.tag)].decode())
-            if place.node_name is not None:
-                content[slice(*place.node_name)].decode()
-            stored = b"" if place.metadata is None else content[slice(*place.metadata)]
+        for scalar in template.scalars:
+            tags.append(body[slice(*scalar.tag)].decode())
+            if scalar.node_name is not None:
+                body[slice(*scalar.node_name)].decode()
+            stored = b"" if scalar.metadata is None else body[slice(*scalar.metadata)]
             _check_metadata(stored)
             metadata.append(stored)
     except (CorruptError, UnicodeDecodeError):
+        # Protobuf's decoder refuses it too, and its error says what is wrong.
         return None
-    return Layout(form, key, crc32c(content), tuple(tags), tuple(metadata))
+    return Layout(template, key, crc32c(body), tuple(tags), tuple(metadata))
 
 
 @lru_cache(maxsize=1024)
 def _check_metadata(stored: bytes) -> None:
-    """Raise CorruptError where bytes are no SummaryMetadata."""
+    """Raise CorruptError if bytes are not a SummaryMetadata."""
     if stored:
-        parse_message(messages.SummaryMetadata, stored, "")
+        parse_message(messages.SummaryMetadata, stored, None)
 
 
-def _form_of(content: bytes) -> Form | None:
-    fields = list(find_fields(content, 0, len(content)))
+def _find_template(body: bytes) -> EventTemplate | None:
+    # The summary must be the only field. A second one would be merged with it, and a step after it would
+    # replace the one in the header.
+    fields = list(find_fields(body))
     if [(field.number, field.wire_type) for field in fields] != [(5, LENGTH_DELIMITED)]:
         return None
-    places: list[ValuePlace] = []
-    for field in find_fields(content, fields[0].content, fields[0].stop):
-        place = _place(content, field) if (field.number, field.wire_type) == (1, LENGTH_DELIMITED) else None
-        if place is None or len(places) == MAX_VALUES:
+    scalars: list[ScalarField] = []
+    for field in find_fields(body, fields[0].content, fields[0].stop):
+        is_value = (field.number, field.wire_type) == (1, LENGTH_DELIMITED)
+        scalar = _find_scalar(body, field) if is_value else None
+        if scalar is None or len(scalars) == MAX_VALUES:
             return None
-        places.append(place)
-    return Form(len(content), tuple(places)) if places else None
+        scalars.append(scalar)
+    return EventTemplate(len(body), tuple(scalars)) if scalars else None
 
 
 _VALUE_FIELDS = {
@@ -213,36 +222,37 @@ _VALUE_FIELDS = {
 }
 
 
-def _place(content: bytes, value: FieldPlace) -> ValuePlace | None:
-    """Where the scalar of a Summary.Value is, None where it has none, or more than that."""
+def _find_scalar(body: bytes, value: FieldPlace) -> ScalarField | None:
+    """Find the scalar in a Summary.Value; None if it has none, or anything else besides."""
     found: dict[str, FieldPlace] = {}
-    for field in find_fields(content, value.content, value.stop):
+    for field in find_fields(body, value.content, value.stop):
         name = _VALUE_FIELDS.get((field.number, field.wire_type))
+        # Of a field that is repeated, protobuf keeps the last or merges all of them.
         if name is None or name in found:
             return None
         found[name] = field
     if "tag" not in found or ("simple_value" in found) == ("tensor" in found):
         return None
     tensor = found.get("tensor")
-    at = found["simple_value"].content if tensor is None else _scalar_in(content, tensor)
-    if at is None:
+    offset = found["simple_value"].content if tensor is None else _find_float(body, tensor)
+    if offset is None:
         return None
     tag, node_name, metadata = (
         (found[name].content, found[name].stop) if name in found else None
         for name in ("tag", "node_name", "metadata")
     )
-    return None if tag is None else ValuePlace(at, tensor is not None, tag, node_name, metadata)
+    return None if tag is None else ScalarField(offset, tensor is not None, tag, node_name, metadata)
 
 
-def _scalar_in(content: bytes, tensor: FieldPlace) -> int | None:
-    """Where in a TensorProto the 4 bytes of its only float lie."""
+def _find_float(body: bytes, tensor: FieldPlace) -> int | None:
+    """Find the 4 bytes of the only float in a TensorProto of rank 0; None if it is anything else."""
     found: dict[int, FieldPlace] = {}
-    for field in find_fields(content, tensor.content, tensor.stop):
+    for field in find_fields(body, tensor.content, tensor.stop):
         if field.number in found:
             return None
         found[field.number] = field
     dtype, shape = found.pop(1, None), found.pop(2, None)
-    if dtype is None or dtype.wire_type != VARINT or decode_varint(content, dtype.content)[0] != FLOAT:
+    if dtype is None or dtype.wire_type != VARINT or decode_varint(body, dtype.content)[0] != FLOAT:
         return None
     if shape is not None and (shape.wire_type != LENGTH_DELIMITED or shape.content != shape.stop):
         return None
@@ -250,7 +260,6 @@ def _scalar_in(content: bytes, tensor: FieldPlace) -> int | None:
     if (version is not None and version.wire_type != VARINT) or len(found) != 1:
         return None
     ((number, field),) = found.items()
-    # tensor_content, float_val packed, float_val
-    is_float = field.wire_type == (LENGTH_DELIMITED if number == 4 else field.wire_type) and number in (4, 5)
-    is_float = is_float and field.wire_type in (LENGTH_DELIMITED, FIXED32)
-    return field.content if is_float and field.stop - field.content == 4 else None
+    # The float is in tensor_content (4), or in float_val (5), packed or not. There is one if it has 4 bytes.
+    wire_types = {4: (LENGTH_DELIMITED,), 5: (LENGTH_DELIMITED, FIXED32)}.get(number, ())
+    return field.content if field.wire_type in wire_types and field.stop - field.content == 4 else None

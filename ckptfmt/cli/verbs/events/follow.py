@@ -1,19 +1,17 @@
-"""Scalars shown as a program writes them."""
+"""Scalars shown while a program writes them."""
 
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, TextIO
+from collections.abc import Sequence
+from typing import Any
 
-import ckptfmt
-from ckptfmt import EventLog, errors
+from ckptfmt import EventLog
 from ckptfmt.cli.failures import Problems
 from ckptfmt.cli.render.output import write, write_json
 from ckptfmt.cli.render.text import escape
 from ckptfmt.cli.render.values import number_json
+from ckptfmt.events.classify import scalar_of
 from ckptfmt.text.patterns import matcher
 
 
@@ -26,63 +24,26 @@ def follow(
     timeout: float | None,
     as_json: bool,
 ) -> None:
-    """Show the scalars of a run, and those that are written meanwhile; damage is told as it is met."""
+    """Show the scalars of a run, and then those that are being written; damage is reported as it is met."""
     matches = matcher(patterns) if patterns else None
     plugins: dict[str, str] = {}
-    with _telling_damage(problems):
-        for event in events.follow(poll=poll, timeout=timeout):
-            for value in event.summary.value:
-                # Most values do not say whose they are: the first one of the tag has.
-                own = value.metadata.plugin_data.plugin_name
-                first = plugins.setdefault(value.tag, own) if own else plugins.get(value.tag, "")
-                if matches is None or matches(value.tag):
-                    number = _scalar_of(value, own or first)
-                    if number is not None:
-                        _write(value.tag, event, number, as_json=as_json)
-            sys.stdout.flush()
-
-
-@contextmanager
-def _telling_damage(problems: Problems) -> Iterator[None]:
-    """Tell warnings of damage as problems."""
-    show = warnings.showwarning
-
-    def tell(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        if issubclass(category, errors.DamageWarning):
-            problems.tell_damage(str(message))
-        else:
-            show(message, category, filename, lineno, file, line)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", errors.DamageWarning)
-        warnings.showwarning = tell
-        yield
+    for event in events.follow(
+        poll=poll, timeout=timeout, on_damage=lambda damage: problems.tell_damage(str(damage))
+    ):
+        for value in event.summary.value:
+            # Most values name no plugin. They belong to the first one named under their tag.
+            if plugin := value.metadata.plugin_data.plugin_name:
+                plugins.setdefault(value.tag, plugin)
+            if matches is None or matches(value.tag):
+                number = scalar_of(value, plugins.get(value.tag, ""))
+                if number is not None:
+                    _write(value.tag, event, number, as_json=as_json)
+        sys.stdout.flush()
 
 
 def _write(tag: str, event: Any, number: float, *, as_json: bool) -> None:  # noqa: ANN401  (an Event)
     if as_json:
-        wall = number_json(event.wall_time)
-        write_json({"tag": tag, "step": event.step, "wall_time": wall, "value": number_json(number)})
+        wall_time = number_json(event.wall_time)
+        write_json({"tag": tag, "step": event.step, "wall_time": wall_time, "value": number_json(number)})
     else:
         write(f"{escape(tag)}\t{event.step}\t{event.wall_time!r}\t{number!r}\n")
-
-
-def _scalar_of(value: Any, plugin: str) -> float | None:  # noqa: ANN401  (a Summary.Value)
-    """The scalar that a value of a plugin is, if it is one."""
-    if value.HasField("simple_value"):
-        return float(value.simple_value)
-    if plugin == "scalars" and value.HasField("tensor"):
-        try:
-            array = ckptfmt.to_array(value.tensor)
-        except errors.CkptfmtError:
-            return None
-        if array.size == 1 and array.dtype.kind not in "cO":
-            return float(array.reshape(-1)[0])
-    return None

@@ -15,7 +15,9 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import MissingDependencyError, NameNotFoundError, NotWritableError
-from ckptfmt.events import export
+from ckptfmt.events import scalar_table
+from ckptfmt.events.scalar_table import write_runs
+from ckptfmt.tabular.write import FORMATS
 from tests.support.event_log import VERSION, scalar, write_events
 
 NAN = float("nan")
@@ -66,18 +68,18 @@ def test_wide_columns_have_a_row_for_each_step(
         "step (tag)": [NAN, NAN, NAN, 7],
     }
     for cells in (1 << 20, 7, 1):
-        monkeypatch.setattr(export, "CELLS_AT_ONCE", cells)
+        monkeypatch.setattr(scalar_table, "CELLS_AT_ONCE", cells)
         columns = run.to_columns(wide=True)
         np.testing.assert_equal({name: column.tolist() for name, column in columns.items()}, wanted)
 
 
 def test_csv(run: ckptfmt.EventLog, tmp_path: Path) -> None:
-    run.write(tmp_path / "long.csv")
+    run.write_scalars(tmp_path / "long.csv")
     with (tmp_path / "long.csv").open(newline="") as file:
         head, *body = csv.reader(file)
     assert head == ["tag", "step", "wall_time", "value"]
     np.testing.assert_equal([(t, int(s), float(w), float(v)) for t, s, w, v in body], LONG)
-    run.write(tmp_path / "wide.csv", wide=True)
+    run.write_scalars(tmp_path / "wide.csv", wide=True)
     assert (tmp_path / "wide.csv").read_text().splitlines()[:3] == [
         "step,train/loss,lr,step (tag)",
         "0,0.125,,",
@@ -86,11 +88,11 @@ def test_csv(run: ckptfmt.EventLog, tmp_path: Path) -> None:
 
 
 def test_json_lines(run: ckptfmt.EventLog, tmp_path: Path) -> None:
-    run.write(tmp_path / "r.jsonl", "train/*")
+    run.write_scalars(tmp_path / "r.jsonl", "train/*")
     lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert lines[0] == {"tag": "train/loss", "step": 1, "wall_time": 10.0, "value": 0.5}
     assert [line["value"] for line in lines] == [0.5, "NaN", "Infinity", 0.125]
-    run.write(tmp_path / "wide.jsonl", "lr", wide=True)
+    run.write_scalars(tmp_path / "wide.jsonl", "lr", wide=True)
     assert (tmp_path / "wide.jsonl").read_text() == '{"step": 1, "lr": 0.25}\n'
 
 
@@ -100,15 +102,15 @@ def test_arrow_and_parquet(
 ) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr(export, "ROWS_AT_ONCE", chunk)
+    monkeypatch.setattr(scalar_table, "ROWS_AT_ONCE", chunk)
     table = run.to_arrow()
     np.testing.assert_equal([tuple(row.values()) for row in table.to_pylist()], LONG)
     assert table.schema.field("value").type == pyarrow.float32()
-    run.write(tmp_path / "r.parquet")
+    run.write_scalars(tmp_path / "r.parquet")
     np.testing.assert_equal(
         [tuple(row.values()) for row in parquet.read_table(tmp_path / "r.parquet").to_pylist()], LONG
     )
-    run.write(tmp_path / "r.arrow")
+    run.write_scalars(tmp_path / "r.arrow")
     with pyarrow.ipc.open_stream(str(tmp_path / "r.arrow")) as reader:
         np.testing.assert_equal([tuple(row.values()) for row in reader.read_all().to_pylist()], LONG)
     wide = run.to_arrow("train/*", "lr", wide=True).to_pydict()
@@ -124,8 +126,8 @@ def test_pandas(run: ckptfmt.EventLog) -> None:
     assert run.to_pandas(wide=True).loc[1, "lr"] == 0.25
 
 
-def test_several_runs_have_a_column_of_their_names(run: ckptfmt.EventLog, tmp_path: Path) -> None:
-    ckptfmt.write_runs({"a": run, "b": run}, tmp_path / "r.csv", "lr")
+def test_a_table_of_several_runs_has_a_column_of_their_names(run: ckptfmt.EventLog, tmp_path: Path) -> None:
+    write_runs({"a": run, "b": run}, tmp_path / "r.csv", "lr")
     assert (tmp_path / "r.csv").read_text() == (
         "run,tag,step,wall_time,value\na,lr,1,10.5,0.25\nb,lr,1,10.5,0.25\n"
     )
@@ -136,12 +138,12 @@ def test_a_pattern_of_several_runs_need_not_match_in_each(tmp_path: Path) -> Non
         name: ckptfmt.open_events(write_events(tmp_path / f"{name}.tfevents", [VERSION, scalar(tag, 1, 0)]))
         for name, tag in (("a", "loss"), ("b", "lr"))
     }
-    ckptfmt.write_runs(runs, tmp_path / "r.csv", "lr", "l[o]ss", wide=True)
+    write_runs(runs, tmp_path / "r.csv", "lr", "l[o]ss", wide=True)
     assert (tmp_path / "r.csv").read_text() == "run,step,loss,lr\na,0,1.0,\nb,0,,1.0\n"
     with pytest.raises(
         NameNotFoundError, match=r"^2 runs: no scalars 'los'; did you mean 'loss'\?$"
     ) as caught:
-        ckptfmt.write_runs(runs, tmp_path / "new.csv", "lr", "los")
+        write_runs(runs, tmp_path / "new.csv", "lr", "los")
     assert (caught.value.name, caught.value.close_matches) == ("los", ("loss",))
     assert not (tmp_path / "new.csv").exists()
 
@@ -162,7 +164,7 @@ def test_a_pattern_that_matches_nothing_is_an_error(
         run.to_columns(*patterns)
     assert caught.value.name == "los"
     with pytest.raises(NameNotFoundError):
-        run.write(tmp_path / "r.csv", *patterns)
+        run.write_scalars(tmp_path / "r.csv", *patterns)
     assert not (tmp_path / "r.csv").exists()
 
 
@@ -173,13 +175,13 @@ def test_wide_columns_hold_steps_at_the_ends_of_their_range(
     events = [VERSION, *(scalar("a", i, step) for i, step in enumerate(steps))]
     run = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", events))
     for cells in (1 << 20, 2, 1):
-        monkeypatch.setattr(export, "CELLS_AT_ONCE", cells)
+        monkeypatch.setattr(scalar_table, "CELLS_AT_ONCE", cells)
         columns = run.to_columns(wide=True)
         assert columns["step"].tolist() == steps
         assert columns["a"].tolist() == [0, 1, 2, 3]
 
 
-def test_wide_columns_are_called_each_in_its_own_way(tmp_path: Path) -> None:
+def test_each_wide_column_has_its_own_name(tmp_path: Path) -> None:
     tags = ["step", "step (tag)", "run", "run (tag)", "run (tag) (tag)"]
     events = [VERSION, *(scalar(tag, i, 5) for i, tag in enumerate(tags))]
     run = ckptfmt.open_events(write_events(tmp_path / "e.tfevents", events))
@@ -193,7 +195,7 @@ def test_wide_columns_are_called_each_in_its_own_way(tmp_path: Path) -> None:
     }
     columns = run.to_columns(wide=True)
     assert {name: column.tolist() for name, column in columns.items()} == wanted
-    run.write(tmp_path / "r.csv", wide=True)
+    run.write_scalars(tmp_path / "r.csv", wide=True)
     assert (tmp_path / "r.csv").read_text() == f"{','.join(wanted)}\n5,0.0,1.0,2.0,3.0,4.0\n"
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     assert run.to_arrow(wide=True).to_pydict() == wanted
@@ -208,16 +210,16 @@ def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
         "value": "float32",
     }
     assert list(run.to_columns(wide=True)) == ["step"]
-    run.write(tmp_path / "r.csv")
+    run.write_scalars(tmp_path / "r.csv")
     assert (tmp_path / "r.csv").read_text() == "tag,step,wall_time,value\n"
-    ckptfmt.write_runs({"a": run}, tmp_path / "w.csv", wide=True)
+    write_runs({"a": run}, tmp_path / "w.csv", wide=True)
     assert (tmp_path / "w.csv").read_text() == "run,step\n"
 
 
-def test_names_that_are_no_text_are_escaped(run: ckptfmt.EventLog, tmp_path: Path) -> None:
+def test_names_that_are_not_unicode_are_escaped(run: ckptfmt.EventLog, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     parquet = pytest.importorskip("pyarrow.parquet")
-    ckptfmt.write_runs({"a\udcff": run}, tmp_path / "r.parquet", "lr")
+    write_runs({"a\udcff": run}, tmp_path / "r.parquet", "lr")
     assert parquet.read_table(tmp_path / "r.parquet").to_pydict()["run"] == ["a\\udcff"]
 
 
@@ -230,14 +232,14 @@ def test_a_file_is_synced_before_it_takes_its_name(
     monkeypatch.setattr(os, "fsync", lambda number: (done.append("sync"), sync(number)))
     monkeypatch.setattr(os, "link", lambda old, new: (done.append("name"), link(old, new)))
     monkeypatch.setattr(os, "replace", lambda old, new: (done.append("name"), replace(old, new)))
-    for suffix in export.FORMATS:
-        run.write(tmp_path / f"r{suffix}")
-        run.write(tmp_path / f"r{suffix}", overwrite=True)
+    for suffix in FORMATS:
+        run.write_scalars(tmp_path / f"r{suffix}")
+        run.write_scalars(tmp_path / f"r{suffix}", overwrite=True)
     # The file, its name, the directory.
     assert done == ["sync", "name", "sync"] * 8
 
 
-def test_a_file_is_not_replaced_where_writing_fails(
+def test_a_file_is_not_replaced_when_writing_fails(
     run: ckptfmt.EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
@@ -246,49 +248,53 @@ def test_a_file_is_not_replaced_where_writing_fails(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", fail)
-    for suffix in export.FORMATS:
+    for suffix in FORMATS:
         path = tmp_path / f"r{suffix}"
         path.write_text("mine")
         with pytest.raises(NotWritableError, match="No space left on device"):
-            run.write(path, overwrite=True)
+            run.write_scalars(path, overwrite=True)
         assert path.read_text() == "mine"
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_what_is_there_is_left_alone(run: ckptfmt.EventLog, tmp_path: Path) -> None:
+def test_files_that_exist_are_left_alone(run: ckptfmt.EventLog, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    for suffix in export.FORMATS:
+    for suffix in FORMATS:
         path = tmp_path / f"r{suffix}"
         path.write_text("mine")
         with pytest.raises(FileExistsError):
-            run.write(path)
+            run.write_scalars(path)
         assert path.read_text() == "mine"
-        run.write(path, overwrite=True)
+        run.write_scalars(path, overwrite=True)
         assert path.read_bytes() != b"mine"
         with pytest.raises(NotWritableError):
-            run.write(tmp_path / "no" / f"r{suffix}")
+            run.write_scalars(tmp_path / "no" / f"r{suffix}")
         with pytest.raises(NotWritableError):
-            run.write(f"{tmp_path}/a\0{suffix}")
-    with pytest.raises(ValueError, match=r"got a name with the end '.xlsx', want one of .csv, .jsonl"):
-        run.write(tmp_path / "r.xlsx")
+            run.write_scalars(f"{tmp_path}/a\0{suffix}")
+    with pytest.raises(ValueError, match=r"got a name ending in '.xlsx', want one of .csv, .jsonl"):
+        run.write_scalars(tmp_path / "r.xlsx")
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_no_table_is_made_for_a_file_that_is_there(
+def test_no_table_is_made_for_a_file_that_exists(
     run: ckptfmt.EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(export, "chunks_of")
+    monkeypatch.delattr(scalar_table, "_long_chunks")
     (tmp_path / "r.csv").write_text("mine")
     with pytest.raises(FileExistsError, match="file exists"):
-        run.write(tmp_path / "r.csv")
+        run.write_scalars(tmp_path / "r.csv")
 
 
-def test_packages_that_are_not_there_are_named(
-    run: ckptfmt.EventLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_packages_are_named(run: ckptfmt.EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     for package, extra in (("pyarrow", "arrow"), ("pandas", "pandas")):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(
             MissingDependencyError, match=rf"needs {package}: pip install 'ckptfmt\[{extra}\]'"
         ):
             run.to_arrow() if package == "pyarrow" else run.to_pandas()
+
+
+def test_the_old_name_of_writing_warns(run: ckptfmt.EventLog, tmp_path: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="EventLog.write is now EventLog.write_scalars"):
+        run.write(tmp_path / "r.csv", "lr", wide=True)
+    assert (tmp_path / "r.csv").read_text() == "step,lr\n1,0.25\n"

@@ -1,0 +1,39 @@
+"""Summary metadata: what the first value of a tag says about all of its values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ckptfmt.proto import messages
+
+
+@dataclass(frozen=True)
+class SummaryMetadata:
+    """What the first value of a tag says about all of its values."""
+
+    plugin: str = ""
+    """The TensorBoard plugin that shows the values: ``scalars``, ``histograms``, ``images``, ``text``, …"""
+    content: bytes = b""
+    """What the plugin stores here."""
+    display_name: str = ""
+    description: str = ""
+    data_class: int = 0
+    """1 for scalars, 2 for tensors, 3 for sequences of blobs, 0 if not said."""
+
+
+NO_METADATA = SummaryMetadata()
+
+
+@lru_cache(maxsize=1024)
+def decode_metadata(data: bytes) -> SummaryMetadata:
+    """Return a valid ``tensorflow.SummaryMetadata`` message as data; runs repeat few of them many times."""
+    message = messages.SummaryMetadata.FromString(data)
+    plugin = message.plugin_data
+    return SummaryMetadata(
+        plugin.plugin_name,
+        plugin.content,
+        message.display_name,
+        message.summary_description,
+        message.data_class,
+    )
