@@ -23,9 +23,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ckptfmt.compare.expected import Expected, Tally, read_expected, read_stored
-from ckptfmt.compare.objects import pair_objects
-from ckptfmt.compare.propose import Proposal, propose
+from ckptfmt.compare.inventory import Expected, Tally, read_expected, read_stored
+from ckptfmt.compare.object_pairs import pair_objects
+from ckptfmt.compare.proposals import Proposal, propose
 from ckptfmt.compare.proposed_plan import plan_of
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.object_graph.object_graph import ObjectGraph

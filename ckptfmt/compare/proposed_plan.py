@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ckptfmt.compare.propose import Proposal
+from ckptfmt.compare.proposals import Proposal
 from ckptfmt.plans.plan import Plan
 from ckptfmt.plans.steps import CastTo, Drop, Pattern, RenameTable, Step, Transpose, exact_pattern
 from ckptfmt.plans.toml import is_writable

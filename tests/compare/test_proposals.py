@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfmt.compare.propose import Proposal, propose
+from ckptfmt.compare.proposals import Proposal, propose
 from ckptfmt.dtypes import DTYPES
 from ckptfmt.tensors.restore import Mismatch, Spec
 

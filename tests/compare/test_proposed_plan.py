@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import ckptfmt
-from ckptfmt.compare.propose import Proposal
+from ckptfmt.compare.proposals import Proposal
 from ckptfmt.compare.proposed_plan import plan_of
 from ckptfmt.plans.plan import parse_plan
 from ckptfmt.tensors.restore import RestoreReport

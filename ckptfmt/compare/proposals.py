@@ -19,7 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ckptfmt.compare.similarity import Template, Vocabulary, aligned, likeness, templates_of
+from ckptfmt.compare.words import Template, Vocabulary, aligned, likeness, templates_of
 from ckptfmt.dtypes import DType
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.plans.expressions import is_castable

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfmt.compare.similarity import Vocabulary, Words, aligned, likeness, templates_of
+from ckptfmt.compare.words import Vocabulary, Words, aligned, likeness, templates_of
 
 
 def alike(a: str, b: str) -> float:
