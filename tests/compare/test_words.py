@@ -1,12 +1,10 @@
-"""How alike names are, and which of their numbers correspond."""
+"""How alike names are."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ckptfmt.compare.words import Vocabulary, Words, aligned, likeness, templates_of
+from ckptfmt.compare.words import Words, likeness
 
 
 def alike(a: str, b: str) -> float:
@@ -39,83 +37,3 @@ def test_names_for_the_same_have_the_same_words(a: str, b: str) -> None:
 )
 def test_the_one_that_is_meant_is_more_alike(name: str, nearer: str, farther: str) -> None:
     assert alike(name, nearer) > alike(name, farther)
-
-
-def members(*names: str) -> list[dict[str, tuple[int, ...]]]:
-    return [template.members for template in templates_of(names, Vocabulary())]
-
-
-def test_names_that_differ_in_numbers_have_one_template() -> None:
-    assert members("layer_1/w", "layer_10/w", "layer_1/b") == [
-        {"layer_1/w": (1,), "layer_10/w": (10,)},
-        {"layer_1/b": (1,)},
-    ]
-
-
-def test_the_first_of_several_has_the_number_zero_that_it_was_not_given() -> None:
-    assert members("dense_1/kernel", "dense/kernel", "dense_2/kernel") == [
-        {"dense_1/kernel": (1,), "dense_2/kernel": (2,), "dense/kernel": (0,)}
-    ]
-    assert members("a/b", "a_1/b", "a/b_1/c", "a_1/b_1/c", "a_1/b/c") == [
-        {"a_1/b": (1,), "a/b": (0,)},
-        {"a_1/b_1/c": (1, 1), "a/b_1/c": (0, 1), "a_1/b/c": (1, 0)},
-    ]
-
-
-def test_an_optimizers_slots_are_not_counted() -> None:
-    assert len(members("w/Adam", "w/Adam_1")) == 2
-
-
-def test_numbers_written_with_zeros_before_them_are_numbers_once() -> None:
-    assert members("l_00", "l_01", "l_10") == [{"l_00": (0,), "l_01": (1,), "l_10": (10,)}]
-    assert members("l_01", "l_1", "l_001") == [{"l_01": (1,)}, {"l_1": ()}, {"l_001": ()}]
-
-
-def test_a_hash_sign_in_a_name_is_no_number() -> None:
-    assert members("a#1", "a1#", "a11") == [{"a#1": ()}, {"a1#": ()}, {"a11": (11,)}]
-
-
-def numbered(*numbers: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    return {f"{'.'.join(map(str, each))}": each for each in numbers}
-
-
-@pytest.mark.parametrize(
-    ("wanted", "stored", "pairs"),
-    [
-        ([(3,), (4,)], [(1,), (2,), (3,), (4,)], [((3,), (3,)), ((4,), (4,))]),
-        ([(0,), (1,)], [(1,), (2,)], [((0,), (1,)), ((1,), (2,))]),
-        ([(2, 0), (2, 1)], [(0,), (1,)], [((2, 0), (0,)), ((2, 1), (1,))]),
-        ([(0, 0), (0, 1), (1, 0)], [(1,), (2,), (3,)], [((0, 0), (1,)), ((0, 1), (2,)), ((1, 0), (3,))]),
-        ([(10,), (9,)], [(1,), (2,)], [((9,), (1,)), ((10,), (2,))]),
-        ([(0,), (1,), (5,)], [(1,), (3,)], [((0,), (1,)), ((1,), (3,))]),
-        ([(0,)], [(1, 1), (2, 2)], []),
-    ],
-    ids=["same numbers", "ranks", "constant", "order", "as numbers", "one too many", "nothing to go by"],
-)
-def test_numbers_correspond(
-    wanted: list[tuple[int, ...]],
-    stored: list[tuple[int, ...]],
-    pairs: list[tuple[tuple[int, ...], tuple[int, ...]]],
-) -> None:
-    a, b = numbered(*wanted), numbered(*stored)
-    assert sorted((a[name], b[other]) for name, other in aligned(a, b)) == sorted(pairs)
-
-
-@given(st.lists(st.text(alphabet="ab1290_/.#\u00e9\u0661A", max_size=12), unique=True))
-def test_every_name_has_one_place_in_one_template(names: list[str]) -> None:
-    templates = templates_of(names, Vocabulary())
-    assert sorted(name for template in templates for name in template.members) == sorted(names)
-    for template in templates:
-        assert len({len(numbers) for numbers in template.members.values()}) == 1
-        for other in templates:
-            score = likeness(template.words, other.words)
-            assert 0 <= score <= 1
-            assert score == pytest.approx(likeness(other.words, template.words))
-            pairs = aligned(template.members, other.members)
-            assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
-        assert likeness(template.words, template.words) == 1
-
-
-def test_a_name_of_a_million_numbers_is_split_at_once() -> None:
-    ((only,),) = (members("1/" * 1_000_000),)
-    assert len(only["1/" * 1_000_000]) == 16
