@@ -84,11 +84,11 @@ def test_what_cannot_be_decoded_is_told_with_the_function_and_the_file() -> None
     )
     (function,) = object_functions(graph, "model.pb")
     with pytest.raises(
-        CorruptError, match="model.pb: function 'f': values nested more than 100 deep"
+        CorruptError, match=r"model\.pb: function 'f': values nested more than 100 deep"
     ) as caught:
         function.parameters  # noqa: B018
     assert caught.value.file == "model.pb"
-    with pytest.raises(CorruptError, match="model.pb: concrete function 't': values nested"):
+    with pytest.raises(CorruptError, match=r"model\.pb: concrete function 't': values nested"):
         ConcreteFunctions(graph.concrete_functions, "model.pb")["t"]
 
 
