@@ -69,11 +69,12 @@ def _ordered_edges(
     children = edges.of(number)
     if len(children) > 1:
         children.sort(key=lambda edge: edge[0] in VIEWS or edge[1] in late)
-    slots = edges.slots_by_optimizer.get(number, ())
-    return chain(
-        ((name, child, None) for name, child in children),
-        ((_slot_name(edges, paths, slot), slot.node, slot) for slot in slots),
-    )
+    ordered = ((name, child, None) for name, child in children)
+    slots = edges.slots_by_optimizer.get(number)
+    # One iterator for nearly every node: on a deep trail each costs the garbage collector time.
+    if slots is None:
+        return ordered
+    return chain(ordered, ((_slot_name(edges, paths, slot), slot.node, slot) for slot in slots))
 
 
 def _slot_name(edges: Edges, paths: Paths, slot: Slot) -> str:
