@@ -21,16 +21,20 @@ Numbers: TypeAlias = Mapping[str, "tuple[int, ...]"]
 
 def aligned(wanted: Numbers, stored: Numbers) -> list[tuple[str, str]]:
     """Return the pairs of a wanted and a stored name whose numbers correspond, each name in one at most."""
+    # Rule 1.
     pairs = _same_numbers(wanted, stored)
     if pairs is not None:
         return pairs
+    # Rule 2: "conv2d_1" and "conv_1" have numbers in common once the 2 is gone, which all names have.
     wanted_varying, stored_varying = _varying(wanted), _varying(stored)
     pairs = _same_numbers(wanted_varying, stored_varying)
     if pairs is not None:
         return pairs
+    # Rule 3: layers 1 to 12 meet layers 0 to 11, and "0_0, 0_1, 1_0" meets "1, 2, 3".
     if len(wanted) == len(stored):
         in_order = (sorted(side, key=side.__getitem__) for side in (wanted_varying, stored_varying))
         return list(zip(*in_order, strict=True))
+    # Rule 4: with one layer too many, the first of both are still the first.
     if _width(wanted_varying) == _width(stored_varying) > 0:
         by_rank = {ranks: name for name, ranks in _ranks(stored_varying).items()}
         ranked = _ranks(wanted_varying).items()
@@ -44,6 +48,8 @@ def _same_numbers(wanted: Numbers, stored: Numbers) -> list[tuple[str, str]] | N
         return None
     by_numbers = {numbers: name for name, numbers in stored.items()}
     pairs = [(name, by_numbers[numbers]) for name, numbers in wanted.items() if numbers in by_numbers]
+    # If a name of the smaller side has no partner, the sides count differently, as from 0 and from 1, and
+    # numbers that agree would pair each layer with the one after it.
     return pairs if len(pairs) == min(len(wanted), len(stored)) else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 from ckptfmt.dtypes import DType
 from ckptfmt.plans.expressions import is_castable
@@ -54,7 +54,6 @@ def _sizes_fit(got: Shape, want: Shape | None) -> bool:
 
 def exact_shape(spec: Spec) -> tuple[int, ...] | None:
     """Return a shape with all its sizes, None if any is open."""
-    if spec.shape is None:
+    if spec.shape is None or None in spec.shape:
         return None
-    sizes = tuple(size for size in spec.shape if size is not None)
-    return sizes if len(sizes) == len(spec.shape) else None
+    return cast("tuple[int, ...]", spec.shape)

@@ -1,12 +1,9 @@
-"""Objects to objects: which values of one object graph ``tf.train.Checkpoint.restore`` puts where in another.
+"""Pairs of objects: which stored key ``tf.train.Checkpoint.restore`` restores each wanted key from.
 
 Both graphs are walked together from their roots, breadth first, along edges of the same names. A stored
-object is restored to the first wanted object that it meets. A slot variable has no edge: it follows once both
-its optimizer and its variable have met theirs, whichever is later. Several stored objects may meet one wanted
-object; the first of them gives it its values.
-
-Each node and edge of the stored graph is looked at once, so time is linear. Source: TensorFlow
-``python/checkpoint/restore.py``, ``CheckpointPosition``.
+object is restored to the first wanted object that it meets. Several stored objects may meet one wanted
+object; the first of them gives it its values. Source: TensorFlow ``python/checkpoint/restore.py``,
+``CheckpointPosition``.
 """
 
 from __future__ import annotations
@@ -49,6 +46,7 @@ class _Walk:
         self._slots: dict[int, dict[tuple[int, str], ObjectNode]] = {}
 
     def run(self) -> ObjectPairs:
+        # Each stored node is queued once, so each of its edges and slots is looked at once: linear time.
         while self._queue:
             node = self._queue.popleft()
             target = self._targets[node.id]
@@ -56,7 +54,9 @@ class _Walk:
             children = self._children_of(target)
             for name, child in node.children.items():
                 self._bind(child, children.get(name))
-            # Of a variable whose optimizer came first, then of an optimizer whose variables came first.
+            # A slot variable has no edge. It follows once both its optimizer and its variable have met
+            # theirs: the first loop is that of a variable after its optimizer, the second of an optimizer
+            # after it.
             for slot in node.slots:
                 optimizer = self._targets.get(slot.optimizer.id)
                 if optimizer is not None:

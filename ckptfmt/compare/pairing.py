@@ -59,6 +59,7 @@ def pair(stored: Inventory, wanted: Inventory) -> Pairing:
         optional = frozenset([SAVE_COUNTER])
     else:
         pairs = ((name, name) for name in wanted.specs)
+    # The rules may name tensors that one side does not have.
     stored_for = {name: source for name, source in pairs if name in wanted.specs and source in stored.specs}
     return Pairing(stored_for, consumed.union(stored_for.values()), optional)
 

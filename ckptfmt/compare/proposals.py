@@ -80,6 +80,7 @@ def propose(
 
     ``wanted_as`` and ``stored_as`` have the names by which some are compared instead of their own.
     """
+    # The search sees only the names that are compared; proposals get their own names back at the end.
     wanted, stored = _compared_names(missing, wanted_as or {}), _compared_names(unused, stored_as or {})
     search = _Search(
         {name: missing[own] for name, own in wanted.items()},
@@ -169,11 +170,8 @@ class _Search:
     # --- rule 2 ------------------------------------------------------------------------------------------
 
     def pair_templates(self) -> None:
-        """Pair names whose templates are alike, the most alike first.
-
-        Greedy: the members that a pair of templates takes are gone for the pairs after it. A tie, another
-        template as much alike with members of the same shapes, is mentioned: order alone decided then.
-        """
+        """Pair names whose templates are alike, the most alike first; if order alone decides, say so."""
+        # Score the pairs that may fit, then take them greedily: linear but for the scoring, which is bounded.
         wanted, stored = (templates_of(names, self._known) for names in (self._wanted, self._stored))
         scored = [
             (likeness(wanted[i].words, stored[j].words), i, j) for i, j in self._candidates(wanted, stored)
@@ -181,6 +179,7 @@ class _Search:
         scored = [pair for pair in scored if pair[0] >= MIN_LIKENESS]
         # Of pairs as much alike, those come first that come first in both lists.
         scored.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
+        # A rival has the same score, and members of the same shapes, as one side of a pair.
         wanted_shapes, stored_shapes = _shapes(wanted, self._wanted), _shapes(stored, self._stored)
         rivals = Counter(
             key
@@ -197,12 +196,10 @@ class _Search:
             self._pair_members(wanted[i], stored[j], score, why)
 
     def _candidates(self, wanted: Sequence[Template], stored: Sequence[Template]) -> set[tuple[int, int]]:
-        """Pairs of templates, by index, that are worth comparing: those with members of the same shape.
-
-        Comparing all would be quadratic. A shape that few templates have tells most and costs least, so
-        shapes are taken from the rarest on, until :data:`MAX_COMPARED` pairs are found. A wanted shape with
-        open sizes may be any.
-        """
+        """Pairs of templates, by index, that are worth comparing: those with members of the same shape."""
+        # Comparing all would be quadratic. A shape that few templates have tells most and costs least, so
+        # shapes are taken from the rarest on, until MAX_COMPARED pairs are found. A wanted shape with open
+        # sizes may be any.
         wanted_by_shape, stored_by_shape = _by_shape(wanted, self._wanted), _by_shape(stored, self._stored)
         groups: list[tuple[list[int], Sequence[int]]] = []
         for shape, left in wanted_by_shape.items():
@@ -226,6 +223,7 @@ class _Search:
             fit = find_fit(self._stored[other], want)
             if fit is None:
                 continue
+            # The names alone suffice, or an exact shape vouches for them.
             if score >= LIKELY or (fit.is_unchanged and exact_shape(want) is not None):
                 self._propose(name, other, fit, why, score)
                 del wanted.members[name], stored.members[other]
@@ -243,6 +241,7 @@ class _Search:
             if fit is None:
                 continue
             score = likeness(self._known.words(wanted[0]), self._known.words(stored[0]))
+            # A scalar is often the only one of its shape, and so are two scalars that mean different things.
             needed = HOPELESS if fit.cast is None else MIN_LIKENESS
             if score >= needed or (fit.is_unchanged and math.prod(shape) > 1):
                 self._propose(wanted[0], stored[0], fit, "only one of this shape", score)
@@ -257,6 +256,7 @@ class _Search:
     def _in_order(self) -> Iterator[tuple[str, str]]:
         wanted_by_shape, stored_by_shape = _by_exact_shape(self._wanted), _by_exact_shape(self._stored)
         for shape, names in wanted_by_shape.items():
+            # Order says nothing of scalars, and one alone was rule 3's.
             if math.prod(shape) <= 1 or len(names) < 2:
                 continue
             others = stored_by_shape.get(shape, [])
@@ -274,11 +274,9 @@ class _Search:
     # --- squares -----------------------------------------------------------------------------------------
 
     def transpose_squares(self) -> None:
-        """Transpose square matrices if all others of their kind that are proposed are transposed.
-
-        A square fits either way. If a framework stores its kernels the other way round, the ones that are not
-        square show it.
-        """
+        """Transpose square matrices if all others of their kind that are proposed are transposed."""
+        # A square fits either way. If a framework stores its kernels the other way round, the ones that are
+        # not square show it.
         ways: dict[tuple[str, str], set[bool]] = defaultdict(set)
         squares = []
         for name, proposal in self.proposals.items():

@@ -76,6 +76,8 @@ def templates_of(names: Iterable[str], known: Vocabulary) -> list[Template]:
 
 def _split(name: str) -> tuple[str, tuple[int, ...]]:
     """A name with ``#`` for its numbers, and the numbers."""
+    # Only the last numbers of the last characters become "#", so that a name of a million numbers is split at
+    # once; the usual name is short, and takes the second way out.
     end = name[-MAX_LENGTH:]
     numbers = _NUMBER.findall(end)
     if not numbers or "#" in name:
@@ -91,11 +93,11 @@ def _split(name: str) -> tuple[str, tuple[int, ...]]:
 def _join_firsts(templates: Mapping[str, Template]) -> None:
     """Give the number 0 to names that TensorFlow gave none: ``dense/kernel`` goes with ``dense_1/kernel``.
 
-    TensorFlow and Keras number the second object of a name, not the first. For each ``_#`` that ends a part
-    of a template's text, the text without it may be the template of the first. Its members move over, unless
-    one there has the number 0 already. Templates with few numbers go first, so that one that moves over has
-    taken in its own firsts.
+    TensorFlow and Keras number the second object of a name, not the first.
     """
+    # For each "_#" that ends a part of a template's text, the text without it may be the template of the
+    # first. Its members move over, unless one there has the number 0 already. Templates with few numbers go
+    # first, so that one that moves over has taken in its own firsts.
     for text in sorted((text for text in templates if "#" in text), key=lambda text: text.count("#")):
         template = templates[text]
         # Not at the end of a longer name: neither of "w/Adam" and "w/Adam_1" is the first of its kind.

@@ -114,11 +114,14 @@ class Words:
     """The words of a name, as they are compared."""
 
     def __init__(self, text: str) -> None:
+        # What TensorFlow appends to every name tells nothing: the output of a variable, the attribute of a
+        # key.
         text = text.removesuffix(":0").removesuffix(VARIABLE_VALUE)[-MAX_LENGTH:]
         words: list[str] = []
         for word in _WORD.findall(text):
             word = word.lower()
-            # It may go together with the one before: "moving_mean" is one thing.
+            # Two words may be one thing: "moving" and "mean" are "mean". The pair is looked up first, with
+            # what the word before it has become, so that "embedding/embeddings" is one "embedding".
             pair = f"{words[-1]}_{word}" if words else ""
             if pair in _SYNONYMS:
                 words[-1] = _SYNONYMS[pair]
@@ -152,6 +155,7 @@ def likeness(a: Words, b: Words) -> float:
 
     The order of the words does not count, apart from the last one.
     """
+    # Dice's coefficient over bags of words: a word that both names have twice is shared twice.
     shared = _LAST if a.last == b.last else _LAST * _ALIKE_ENDS.get(frozenset((a.last, b.last)), 0.0)
     left_a, left_b = [], []
     for word, count in a.before.items():

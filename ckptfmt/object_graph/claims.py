@@ -59,10 +59,9 @@ def find_claims(nodes: Objects, index: Iterable[str]) -> Claims:
 
 
 def exact_claims(nodes: Objects, index: dict[str, None]) -> Claims | None:
-    """Return the claims if each attribute names an existing key that no other names, else None.
-
-    Comprehensions without a branch for each attribute: nearly every graph of 100,000 variables is done here.
-    """
+    """Return the claims if each attribute names an existing key that no other names, else None."""
+    # Comprehensions, without a branch for each attribute: nearly every graph of 100,000 variables is done
+    # here.
     named = [
         (attribute.checkpoint_key, number, attribute.full_name)
         for number, node in enumerate(nodes)
@@ -77,9 +76,7 @@ def exact_claims(nodes: Objects, index: dict[str, None]) -> Claims | None:
 def shared_claims(nodes: Objects, unowned: dict[str, None]) -> Claims:
     """Return the claims of any graph; ``unowned`` loses the keys that are named exactly.
 
-    The first of several attributes that name a key gets it; the others get none. Attributes whose key does
-    not exist are set aside, and get their keys from :func:`prefix_claims`: only then is it known which are
-    free.
+    The first of several attributes that name a key gets it; the others get none.
     """
     claims = Claims()
     inexact: list[Claim] = []
@@ -97,6 +94,7 @@ def shared_claims(nodes: Objects, unowned: dict[str, None]) -> Claims:
                 inexact.append(Claim(key, number, at))
     if not inexact:
         return claims
+    # Only now is it known which keys are free to belong to attributes that name no existing key.
     taken = prefix_claims({claim.key for claim in inexact}, unowned)
     claims.absent = [key for key in dict.fromkeys(claim.key for claim in inexact) if not taken[key]]
     for claim in inexact:
@@ -110,16 +108,17 @@ def shared_claims(nodes: Objects, unowned: dict[str, None]) -> Claims:
 def prefix_claims(named: Iterable[str], unowned: Iterable[str]) -> dict[str, list[str]]:
     """Return, for each key that is named but not stored, the stored keys that begin with it.
 
-    A stored key goes to the longest: "table_2-keys" belongs to "table_2", not to "table". In sorted order,
-    all keys that begin with a named key follow it without a gap. So a stack holds the named keys that the
-    current key begins with, each of them beginning with the one below it, and the longest is on top: one pass
-    over the sorted keys finds the owner of each. Keys that do not have the form of an object's belong to
-    none.
+    A stored key goes to the longest of them: "table_2-keys" belongs to "table_2", not to "table".
     """
     taken: dict[str, list[str]] = {key: [] for key in named}
+    # Keys that do not have the form of an object's belong to none.
     free = [key for key in unowned if f"{key.rpartition('/')[0]}/".endswith(ATTRIBUTES)]
+    candidates = (key for key in taken if ATTRIBUTES in key)
+    # In sorted order, all keys that begin with a named key follow it without a gap. So the stack holds the
+    # named keys that the current key begins with, each of them beginning with the one below it, and the
+    # longest is on top. A named key is pushed and popped once: linear time after the sort.
     stack: list[str] = []
-    for key in sorted([*free, *(key for key in taken if ATTRIBUTES in key)]):
+    for key in sorted([*free, *candidates]):
         while stack and not key.startswith(stack[-1]):
             stack.pop()
         if key in taken:

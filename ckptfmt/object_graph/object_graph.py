@@ -204,6 +204,7 @@ class ObjectGraph:
         return len(self._edges)
 
     def __iter__(self) -> Iterator[ObjectNode]:
+        # The parents are in the order in which the search found them: breadth first.
         reached = self._paths.parents
         slots = [node for node in self._edges.slots_by_node if node not in reached]
         rest = sorted(set(range(len(self))).difference(reached, slots))
@@ -230,6 +231,7 @@ class ObjectGraph:
         return ObjectNode(self, number)
 
     def _no_node(self, path: str) -> NameNotFoundError:
+        # The names that were found lead to the last object; the next name is the one that is wrong.
         _, done = self._paths.follow(path)
         number, _ = self._paths.follow("/".join(done))
         wanted = path.split("/")[len(done) :]
@@ -249,7 +251,7 @@ class ObjectGraph:
         return self._edges.of(number)
 
     def edge_names(self) -> tuple[list[str], list[int]]:
-        """Return the names of all edges, node by node, and where among them those of each node begin."""
+        """Return the names of all edges, node by node, and the index of the first name of each node."""
         return self._edges.names()
 
     def child_ids(self, number: int) -> Sequence[int]:
@@ -369,6 +371,8 @@ class ObjectGraph:
         Raises LimitError if objects lie deeper than :data:`MAX_DEPTH`, or names are longer than
         :data:`MAX_NAMES` in all.
         """
+        # A small file can hold a chain of objects whose paths would fill the memory: depth and length are
+        # bounded before a name is kept.
         names = {}
         length = 0
         trail: list[str] = []

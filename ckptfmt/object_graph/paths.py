@@ -2,9 +2,6 @@
 
 TensorFlow finds objects breadth first, so a key is the shortest path to an object, and the first found of
 several that are as short. There may be other paths to the same object, and cycles; they lead to it too.
-
-Only the parent of each node is kept, and paths are joined when asked for: the paths of a chain of a million
-objects have 10¹² characters together.
 """
 
 from __future__ import annotations
@@ -26,6 +23,8 @@ class Paths:
     @cached_property
     def parents(self) -> dict[int, int]:
         """The node before each one on its shortest path, breadth first; only nodes that a path leads to."""
+        # Only the parent of each node is kept, and a path is joined when it is asked for: together, the paths
+        # of a chain of a million objects would have 10¹² characters.
         children = self._edges.children
         parents = {0: 0}
         queue = [0]
@@ -39,6 +38,8 @@ class Paths:
     @cached_property
     def _positions(self) -> dict[int, int]:
         """The position of each of these nodes among the children of the node before it."""
+        # Apart from the parents, since most callers need those only. Of several edges to a node the first
+        # names it, as in TensorFlow's keys.
         positions: dict[int, int] = {}
         for number in self.parents:
             for position, child in enumerate(self._edges.children[number]):
@@ -94,6 +95,7 @@ class Paths:
         number = 0
         done: list[str] = []
         for part in path.split("/") if path else ():
+            # Kept, so that looking up every child of a node with a million of them stays linear.
             children = self._children_by_name.get(number)
             if children is None:
                 children = self._children_by_name[number] = dict(self._edges.of(number))

@@ -42,11 +42,11 @@ class Step(NamedTuple):
 def walk(edges: Edges, paths: Paths, start: int) -> Iterator[Step]:
     """Walk depth first from a node; the slot variables of an optimizer come after its children.
 
-    Without recursion, for a chain may be a million objects deep: the trail holds an iterator for each node
-    that is entered and not left, and a byte for each node tells whether it was met. Each edge is followed
-    once.
+    A node is entered once, so each edge is followed once, and the walk takes linear time.
     """
     late = edges.keras_optimizers()
+    # Without recursion, for a chain may be a million objects deep: the trail holds the edges still to follow
+    # of each node that is entered and not left. A byte for each node tells whether it was met.
     seen = bytearray(len(edges))
     trail: list[Iterator[tuple[str, int, Slot | None]]] = [iter([("", start, None)])]
     while trail:
@@ -67,6 +67,7 @@ def _ordered_edges(
 ) -> Iterator[tuple[str, int, Slot | None]]:
     """Children, with the edges that only list other objects last, then slot variables."""
     children = edges.of(number)
+    # The sort is stable: within both groups the order of the message stays.
     if len(children) > 1:
         children.sort(key=lambda edge: edge[0] in VIEWS or edge[1] in late)
     ordered = ((name, child, None) for name, child in children)

@@ -159,9 +159,9 @@ class ObjectFunction:
 def object_functions(graph: messages.SavedObjectGraph, file: str) -> tuple[ObjectFunction, ...]:
     """Return the functions of objects, each once: the model's own by name, then as a walk meets them.
 
-    Breadth first, so each function gets its shortest path, and in linear time: each object is entered once.
-    Numbers that are not of an object are passed over, since nothing else of the model depends on them here.
+    Numbers that are not those of an object are passed over.
     """
+    # Breadth first, so that a function gets its shortest path. Each object is entered once: linear time.
     objects = graph.nodes
     if not objects:
         return ()

@@ -1,12 +1,9 @@
 """Reach: what of a model its signatures use, and what none of them uses.
 
 A signature needs the nodes that its outputs are computed from. If a table is among them, the nodes that fill
-it must run too. Nothing takes their output, so they are not found backwards from the outputs but forwards, as
-the nodes that take the table's handle; what they need in turn is found backwards again. The Saver's nodes
-take the handle of every table, and are no use of it.
-
-Signatures share most of their nodes, so the graph is indexed once, and what each signature needs is kept.
-Each takes time linear in the edges that it reaches.
+it must run too, though nothing takes their output: they take the table's handle. Signatures share most of
+their nodes, so the graph is indexed once, and what each signature needs is kept. Each takes time linear in
+the edges that it reaches.
 """
 
 from __future__ import annotations
@@ -81,6 +78,7 @@ class Usage:
 
     def unreached(self) -> Reach:
         """Return what no signature uses."""
+        # One question for all signatures together: what a node calls is looked up once.
         used = self._reach(set().union(*map(self.needed, self._meta.signatures)))
         variables, assets, functions = map(set, (used.variables, used.assets, used.functions))
         idle = tuple(name for name in self._variables if name not in variables)
@@ -94,6 +92,8 @@ class Usage:
     def needed(self, signature: str) -> set[str]:
         """Return the names of all nodes that must run for a signature, or to fill its tables."""
         if signature not in self._needed_by:
+            # Backwards from the outputs, then forwards from the tables among what is needed to whatever takes
+            # their handles, which may fill them, and backwards again from there.
             needed = self._ancestors(self._outputs(signature))
             # A function that saves or restores takes every table, and fills some; neither is a use of them.
             saver = self._meta.message.saver_def
@@ -175,6 +175,7 @@ class Usage:
         )
 
     def _nbytes(self, variables: Iterable[str]) -> int:
+        # Several variables may be one tensor, or one part of a tensor: each source counts once.
         total = 0
         for source in {self._variables[name] for name in variables}:
             entry = self._entries.get(source.name)

@@ -88,11 +88,12 @@ def object_variables(
 def stored_objects(nodes: Sequence[messages.SavedObject], graph: ObjectGraph) -> dict[int, int]:
     """Return, for each object of a model by its number, the number of the stored object restored to it.
 
-    Both graphs are walked together from their roots, breadth first, along edges of the same names; an object
-    keeps the first stored one that it meets. Slot variables have no edges. They are looked up once a whole
-    walk is done, when all optimizers and variables that they may belong to have been met, and the walk goes
-    on from them.
+    As TensorFlow restores them, each object keeps the first stored one that it meets.
     """
+    # Both graphs are walked together from their roots, breadth first, along edges of the same names. Slot
+    # variables have no edges: they are looked up once a whole walk is done, when all optimizers and variables
+    # that they may belong to have been met, and the walk goes on from them. The message is not checked, so
+    # each number is compared with the count of objects first.
     stored: dict[int, int] = {}
     fresh = [(0, 0)] if nodes else []
     while fresh:

@@ -128,10 +128,11 @@ def _optimizers(graph: ObjectGraph, numbers: Iterable[int]) -> set[int]:
 def scope_variables(entries: Mapping[str, Entry]) -> frozenset[str]:
     """Return the names of the model's variables in a name-based checkpoint.
 
-    TensorFlow names what belongs to a variable ``VARIABLE/SLOT``, or ``SCOPE/VARIABLE/SLOT`` if it is made in
-    a scope of the optimizer. So a name is split at its last slash into a path and a slot, and the variable is
-    looked for at the end of the path. Takes time linear in the number of names.
+    Takes time linear in the number of names.
     """
+    # TensorFlow names what belongs to a variable "VARIABLE/SLOT", or "SCOPE/VARIABLE/SLOT" if it is made in a
+    # scope of the optimizer. So a name is split at its last slash into a path and a slot, and the variable is
+    # looked for at the end of the path.
     names = dict.fromkeys(entries)
     left_out: set[str] = set()
     variables: dict[str, str] = {}
@@ -223,6 +224,8 @@ def _hyperparameter_scopes(variables: Mapping[str, str]) -> set[str]:
     ``training/Adagrad/dense/kernel/accumulator``. A scope of variables that have slots is the model's: its
     scalars are variables. Keras keeps its hyperparameters so (``keras/optimizers.py``, ``K.name_scope``).
     """
+    # A path that is not the variable's own has the scope in front of it; one of a partitioned variable that
+    # was cut does not end in the variable, and shows no scope.
     scopes = {
         path[: -len(variable) - 1] for path, variable in variables.items() if path.endswith(f"/{variable}")
     }
