@@ -10,7 +10,7 @@ from ckptfmt.checkpoint.entry import Entry as Entry
 from ckptfmt.checkpoint.slices import TensorSlice as TensorSlice
 from ckptfmt.checkpoint.state import CheckpointState as CheckpointState
 from ckptfmt.compare.match import Match as Match
-from ckptfmt.compare.propose import Proposal as Proposal
+from ckptfmt.compare.proposals import Proposal as Proposal
 from ckptfmt.dtypes import DType as DType
 from ckptfmt.dtypes import Storage as Storage
 from ckptfmt.errors import CkptfmtError as CkptfmtError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ckptfmt.compare.propose import Proposal
+from ckptfmt.compare.proposals import Proposal
 from ckptfmt.plans.pattern import Pattern, exact_pattern
 from ckptfmt.plans.plan import Plan
 from ckptfmt.plans.steps import CastTo, Drop, RenameTable, Step, Transpose
@@ -12,14 +12,16 @@ from ckptfmt.plans.toml import is_writable
 from ckptfmt.tensors.restore import RestoreReport
 
 
-def plan_of(report: RestoreReport, stored: Iterable[str], proposals: Sequence[Proposal]) -> Plan:
-    """Return the plan that does what is proposed, and renames what was found under another name.
+def proposed_plan(report: RestoreReport, stored: Iterable[str], proposals: Sequence[Proposal]) -> Plan:
+    """Return the plan that does what is proposed, and renames what matched under another name.
 
-    ``stored`` are all names in the checkpoint: one that is in the way of a new name has to go.
+    ``stored`` are all names in the checkpoint. Steps come in the order in which a plan needs them: a tensor
+    whose name another one gets is dropped, then all renames at once, then what changes values, under the new
+    names.
     """
     renames: dict[str, str] = {}
     for name, source in report.matched.items():
-        # One tensor gets one name, the first that is wanted of it.
+        # One tensor gets one name: the first that is wanted of it.
         if source != name and is_writable(source) and is_writable(name):
             renames.setdefault(source, name)
     comments = dict.fromkeys(renames, "matched")
@@ -51,7 +53,7 @@ def _left_over(report: RestoreReport, proposals: Sequence[Proposal], renames: Ma
     misfits = {misfit.name: misfit for misfit in (*report.wrong_shape, *report.wrong_dtype)}
     matched = ((name, source) for name, source in report.matched.items() if source != name)
     parts = {
-        "matched, and not renamed here": [
+        "matched, but not renamed here": [
             f"{source!r} as {name!r}" for name, source in matched if renames.get(source) != name
         ],
         "still missing": [repr(name) for name in report.missing if name not in made],

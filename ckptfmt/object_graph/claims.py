@@ -1,12 +1,14 @@
 """Claims: which key of the index belongs to which object.
 
-Every attribute of a node names a checkpoint key. Nearly always that is a key of the index, and no other
-attribute names it: :func:`exact_claims`. The rest is:
+Every attribute of a node names a checkpoint key. Nearly always this is a key of the index that no other
+attribute names: :func:`exact_claims`, the fast path. In the other graphs
 
-- several nodes that name one key: the first has it, :func:`shared_claims`;
-- tables, iterators and other objects that store several tensors under keys that begin with the one they name:
-  each such key belongs to the longest that it begins with, :func:`prefix_claims`;
-- keys that no tensor has, since the object stored nothing.
+- several nodes name one key: the first gets it, :func:`shared_claims`;
+- a table, an iterator or another object stores several tensors, under keys that begin with the one that it
+  names: each of these goes to the longest named key that it begins with, :func:`prefix_claims`;
+- an object stored nothing, and no tensor has the key that it names.
+
+The invariant of all three: a key of the index belongs to one attribute at most.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class Claims:
     """Which key of an index belongs to which node of a graph."""
 
     owners: dict[str, int] = field(default_factory=dict)
-    """Number of the node that each key belongs to."""
+    """Number of the node that owns each key."""
     full_names: dict[str, str] = field(default_factory=dict)
     """Full name of the variable under each key that has one."""
     special: dict[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
@@ -49,7 +51,7 @@ class Claims:
 def find_claims(nodes: Objects, index: Iterable[str]) -> Claims:
     """Return which of the keys in an index belong to which nodes.
 
-    Takes linear time, but for sorting the keys that no attribute names exactly.
+    Takes linear time, apart from sorting the keys that no attribute names exactly.
     """
     unowned = dict.fromkeys(index)
     claims = exact_claims(nodes, unowned)
@@ -57,7 +59,9 @@ def find_claims(nodes: Objects, index: Iterable[str]) -> Claims:
 
 
 def exact_claims(nodes: Objects, index: dict[str, None]) -> Claims | None:
-    """Return the claims if each attribute names a key of its own that exists, else None."""
+    """Return the claims if each attribute names an existing key that no other names, else None."""
+    # Comprehensions, without a branch for each attribute: nearly every graph of 100,000 variables is done
+    # here.
     named = [
         (attribute.checkpoint_key, number, attribute.full_name)
         for number, node in enumerate(nodes)
@@ -72,7 +76,7 @@ def exact_claims(nodes: Objects, index: dict[str, None]) -> Claims | None:
 def shared_claims(nodes: Objects, unowned: dict[str, None]) -> Claims:
     """Return the claims of any graph; ``unowned`` loses the keys that are named exactly.
 
-    Of several attributes that name one key, the first has it and the others have none.
+    The first of several attributes that name a key gets it; the others get none.
     """
     claims = Claims()
     inexact: list[Claim] = []
@@ -90,27 +94,31 @@ def shared_claims(nodes: Objects, unowned: dict[str, None]) -> Claims:
                 inexact.append(Claim(key, number, at))
     if not inexact:
         return claims
+    # Only now is it known which keys are free to belong to attributes that name no existing key.
     taken = prefix_claims({claim.key for claim in inexact}, unowned)
     claims.absent = [key for key in dict.fromkeys(claim.key for claim in inexact) if not taken[key]]
     for claim in inexact:
         keys = taken[claim.key]
         claims.special[claim.number, claim.attribute] = tuple(keys)
         claims.owners.update(dict.fromkeys(keys, claim.number))
-        taken[claim.key] = []  # the first of several nodes that name a key has it
+        taken[claim.key] = []  # the first of several nodes that name a key gets it
     return claims
 
 
 def prefix_claims(named: Iterable[str], unowned: Iterable[str]) -> dict[str, list[str]]:
     """Return, for each key that is named but not stored, the stored keys that begin with it.
 
-    A stored key goes to the longest: "table_2-keys" does not belong to "table". In sorted order a key comes
-    after all that it begins with, and these are on a stack, each beginning with the one below it; so one pass
-    over the sorted keys finds the longest at the top. Keys of other forms than an object's belong to none.
+    A stored key goes to the longest of them: "table_2-keys" belongs to "table_2", not to "table".
     """
     taken: dict[str, list[str]] = {key: [] for key in named}
+    # Keys that do not have the form of an object's belong to none.
     free = [key for key in unowned if f"{key.rpartition('/')[0]}/".endswith(ATTRIBUTES)]
+    candidates = (key for key in taken if ATTRIBUTES in key)
+    # In sorted order, all keys that begin with a named key follow it without a gap. So the stack holds the
+    # named keys that the current key begins with, each of them beginning with the one below it, and the
+    # longest is on top. A named key is pushed and popped once: linear time after the sort.
     stack: list[str] = []
-    for key in sorted([*free, *(key for key in taken if ATTRIBUTES in key)]):
+    for key in sorted([*free, *candidates]):
         while stack and not key.startswith(stack[-1]):
             stack.pop()
         if key in taken:

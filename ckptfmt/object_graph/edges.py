@@ -1,8 +1,8 @@
 """Edges: how the objects of a TrackableObjectGraph refer to each other, by number.
 
 A node has children, each under a name; an optimizer also has slot variables, each for another variable. All
-numbers are checked once, here, so that whoever follows them need not. The message stays as protobuf parsed
-it: names are read from it when they are wanted, since most are never asked for.
+numbers are checked here, once, so that code which follows them need not. The message stays as protobuf parsed
+it: names are read from it when they are needed, for most are never asked for.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Slot(NamedTuple):
     optimizer: int
     variable: int
     name: str
-    """What the optimizer calls the slot: ``m``, ``v``, ``momentum``."""
+    """The optimizer's name for the slot: ``m``, ``v``, ``momentum``."""
     node: int
     """The slot variable itself."""
 
@@ -55,10 +55,10 @@ class Edges:
         self.slots_by_variable: dict[int, list[Slot]] = {}
         self.slots_by_node: dict[int, Slot] = {}
         self.slots_by_name: dict[tuple[int, int, str], Slot] = {}
-        """Slot by numbers of variable and optimizer, and name."""
+        """Slots by the numbers of variable and optimizer, and by name."""
         self._file = file
         self._full_names: dict[int, str | None] = {}
-        # Reading the names of all edges takes long. Few graphs have both names anywhere in their bytes.
+        # Reading the names of all edges is slow, and few graphs have both names anywhere in their bytes.
         self._may_have_keras_optimizers = all(name.encode() in data for name in KERAS_OPTIMIZER)
         nodes = self.message.nodes
         count = len(nodes)
@@ -95,25 +95,25 @@ class Edges:
         return len(self.children)
 
     def of(self, number: int) -> list[tuple[str, int]]:
-        """Return the names that a node has for its children, and their numbers."""
+        """Return a node's names for its children, and their numbers."""
         if not self.children[number]:
             return []
         return [(child.local_name, child.node_id) for child in self.message.nodes[number].children]
 
     def name(self, number: int, position: int) -> str:
-        """Return the name that a node has for one of its children, by its position among them."""
+        """Return a node's name for one of its children, by its position among them."""
         return str(self.message.nodes[number].children[position].local_name)
 
     def names(self) -> tuple[list[str], list[int]]:
-        """Return the names of all edges, node by node, and where among them those of each node begin."""
+        """Return the names of all edges, node by node, and the index of the first name of each node."""
         names = [
             child.local_name for number in self._parents() for child in self.message.nodes[number].children
         ]
         return names, [0, *accumulate(map(len, self.children))]
 
     def full_name(self, number: int) -> str | None:
-        """Return what a node was called as a variable in the program, None if it was not one."""
-        # Remembered: a walk asks once for each slot of a variable.
+        """Return the name of a variable in the program, None if the node is not a variable."""
+        # Kept, since a walk asks once for each slot of a variable, which may have many attributes and slots.
         if number not in self._full_names:
             named = [each for each in self.message.nodes[number].attributes if each.full_name]
             values = [each.full_name for each in named if each.name == "VARIABLE_VALUE"]

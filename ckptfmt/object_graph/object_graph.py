@@ -1,9 +1,9 @@
-"""Object graphs: what ``tf.train.Checkpoint`` says of the objects whose variables it saved.
+"""Object graphs: the objects whose variables ``tf.train.Checkpoint`` saved, as the checkpoint describes them.
 
 A checkpoint has a graph under one key, a serialized TrackableObjectGraph: nodes that refer to each other by
-number, the first of them the root. A node's attributes name the keys under which its values are stored. What
-can be asked of the graph is in modules of their own, which know nodes by number only; here they become
-objects::
+number, the first of them the root. A node's attributes name the keys under which its values are stored. Each
+kind of question about the graph has a module of its own, which knows nodes by number only, so that a graph of
+a million objects is walked without making a million Python objects. Here numbers become nodes::
 
     edges     children and slots of each node      paths     the shortest path to each node
     claims    the keys of each node                walk      the order in which people read a model
@@ -26,35 +26,35 @@ from ckptfmt.object_graph.walk import walk
 from ckptfmt.text.closest import closest_names
 
 MAX_NAMES = 1 << 28
-"""Characters that the names which walks give to variables may have in all."""
+"""Characters that the names of :meth:`ObjectGraph.short_names_below` may have in all."""
 
 MAX_DEPTH = 256
 """Depth up to which objects get short names; the names of a deeper chain would fill memory."""
 
 _MAX_LISTED = 1000
-"""Children among which a near name is looked for."""
+"""Children of a node among which near names are looked for."""
 
 
 class Attribute(NamedTuple):
-    """Something of an object that is stored."""
+    """A value of an object that is stored."""
 
     name: str
     """``VARIABLE_VALUE`` for a variable's value; others for tables, iterators, Python state."""
     full_name: str
     """What the variable was called in the program, without ``:0``; not unique, empty for other things."""
     checkpoint_key: str
-    """The key as the graph has it; an object that stores several tensors has keys that begin so."""
+    """The key that the graph names; an object that stores several tensors has keys that begin with it."""
     keys: tuple[str, ...]
-    """The keys there are in the index, each of which belongs to one attribute only."""
+    """Its keys in the index; each key belongs to one attribute only."""
 
 
 class RegisteredSaver(NamedTuple):
     """The custom code that saved an object, in files of its own."""
 
     name: str
-    """Name it is registered under."""
+    """Name that it is registered under."""
     object_name: str
-    """What it calls the object."""
+    """Its name for the object."""
 
 
 class SlotVariable(NamedTuple):
@@ -62,9 +62,9 @@ class SlotVariable(NamedTuple):
 
     optimizer: ObjectNode
     variable: ObjectNode
-    """The variable it belongs to."""
+    """The variable that it belongs to."""
     name: str
-    """What the optimizer calls the slot: ``m``, ``v``, ``momentum``."""
+    """The optimizer's name for the slot: ``m``, ``v``, ``momentum``."""
     node: ObjectNode
     """The slot variable itself."""
 
@@ -75,10 +75,10 @@ class Visit(NamedTuple):
     depth: int
     """Edges from where the walk began."""
     name: str
-    """Name of the last edge, not escaped; of a slot variable ``SLOT/VARIABLE``."""
+    """Name of the last edge, not escaped; ``SLOT/VARIABLE`` for a slot variable."""
     node: ObjectNode
     first: bool
-    """Whether the node is met for the first time; else the walk does not go below it again."""
+    """Whether the node is met for the first time; if not, the walk does not enter it again."""
     slot: SlotVariable | None = None
     """The slot, if the last edge leads from an optimizer to a slot variable."""
 
@@ -100,18 +100,18 @@ class ObjectNode:
     def path(self) -> str | None:
         """The shortest path from the root, as in keys: ``model/layer-1/kernel``, ``""`` for the root.
 
-        Of a slot variable ``VARIABLE/.OPTIMIZER_SLOT/OPTIMIZER/SLOT``. None if nothing leads to the node.
+        For a slot variable, ``VARIABLE/.OPTIMIZER_SLOT/OPTIMIZER/SLOT``. None if no path leads to the node.
         """
         return self.graph._paths.path_or_slot(self.id)
 
     @property
     def children(self) -> Mapping[str, ObjectNode]:
-        """The objects it refers to, by the names it has for them."""
+        """The objects that it refers to, by its names for them."""
         return {name: ObjectNode(self.graph, child) for name, child in self.graph._edges.of(self.id)}
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
-        """What is stored of it."""
+        """Its stored values."""
         graph = self.graph
         return tuple(
             Attribute(stored.name, stored.full_name, stored.checkpoint_key, graph._keys_of(self.id, at))
@@ -120,33 +120,33 @@ class ObjectNode:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys in the index of all its attributes."""
+        """The keys of all its attributes in the index."""
         return tuple(key for attribute in self.attributes for key in attribute.keys)
 
     @property
     def full_name(self) -> str | None:
-        """What the variable was called in the program, ``dense/kernel``; None if it is not a variable."""
+        """Name of the variable in the program, ``dense/kernel``; None if the object is not a variable."""
         return self.graph._edges.full_name(self.id)
 
     @property
     def slot_variables(self) -> tuple[SlotVariable, ...]:
-        """Of an optimizer: the variables it keeps for others."""
+        """The variables that it keeps for others, if it is an optimizer."""
         return tuple(map(self.graph._slot, self.graph._edges.slots_by_optimizer.get(self.id, ())))
 
     @property
     def slots(self) -> tuple[SlotVariable, ...]:
-        """Of a variable: what optimizers keep for it."""
+        """The variables that optimizers keep for it, if it is a variable."""
         return tuple(map(self.graph._slot, self.graph._edges.slots_by_variable.get(self.id, ())))
 
     @property
     def slot(self) -> SlotVariable | None:
-        """Of a slot variable: the optimizer and the variable it belongs to."""
+        """The optimizer and the variable that it belongs to, if it is a slot variable, else None."""
         slot = self.graph._edges.slots_by_node.get(self.id)
         return None if slot is None else self.graph._slot(slot)
 
     @property
     def registered_saver(self) -> RegisteredSaver | None:
-        """The custom code that saved it, or None."""
+        """The custom code that saved it, None if there is none."""
         message = self.graph._edges.message.nodes[self.id]
         if not message.HasField("registered_saver"):
             return None
@@ -154,7 +154,7 @@ class ObjectNode:
 
     @property
     def has_checkpoint_values(self) -> bool | None:
-        """Whether it or anything below it has values; None if the writer is too old to say."""
+        """Whether it or anything below it has values; None if the writer was too old to say."""
         message = self.graph._edges.message.nodes[self.id]
         return message.has_checkpoint_values.value if message.HasField("has_checkpoint_values") else None
 
@@ -169,14 +169,14 @@ class ObjectNode:
 
 
 class ObjectGraph:
-    """The objects whose variables a checkpoint has, and the names they have for each other.
+    """The objects whose variables a checkpoint holds, and their names for each other.
 
-    Iterating gives every :class:`ObjectNode`: breadth first from the root, then those that only an
-    optimizer's slots lead to, then the rest. ``graph["model/dense/kernel"]`` is the node at a path.
+    ``graph["model/dense/kernel"]`` is the node at a path. Iterating gives every :class:`ObjectNode`: breadth
+    first from the root, then those that only an optimizer's slots lead to, then the rest.
     """
 
     def __init__(self, data: bytes, keys: Iterable[str], file: str) -> None:
-        """Decode a serialized TrackableObjectGraph beside the ``keys`` of its index.
+        """Decode a serialized TrackableObjectGraph; ``keys`` are those of its checkpoint's index.
 
         Raises
         ------
@@ -192,7 +192,7 @@ class ObjectGraph:
 
     @property
     def root(self) -> ObjectNode:
-        """The object that was saved; all others hang on it."""
+        """The object that was saved; it refers to all others."""
         return ObjectNode(self, 0)
 
     @property
@@ -204,6 +204,7 @@ class ObjectGraph:
         return len(self._edges)
 
     def __iter__(self) -> Iterator[ObjectNode]:
+        # The parents are in the order in which the search found them: breadth first.
         reached = self._paths.parents
         slots = [node for node in self._edges.slots_by_node if node not in reached]
         rest = sorted(set(range(len(self))).difference(reached, slots))
@@ -214,13 +215,13 @@ class ObjectGraph:
     def __getitem__(self, path: str) -> ObjectNode:
         """Return the node at a path of names from the root, joined by slashes; ``""`` is the root.
 
-        Each name is escaped as in a key, or plain if it has no slash. Any path leads to its node, also one
-        through a cycle, and the path of a slot variable.
+        Each name is escaped as in a key, or plain if it has no slash. Any path will do, even one through a
+        cycle, and so will that of a slot variable.
 
         Raises
         ------
         NameNotFoundError
-            No node is there; ``.close_matches`` has names of the last object that was found.
+            No node is there; ``.close_matches`` has paths to children of the last object that was found.
         """
         if not isinstance(path, str):
             raise TypeError(f"path of an object: got {path!r}, want a str; nodes by number are in .nodes")
@@ -230,6 +231,7 @@ class ObjectGraph:
         return ObjectNode(self, number)
 
     def _no_node(self, path: str) -> NameNotFoundError:
+        # The names that were found lead to the last object; the next name is the one that is wrong.
         _, done = self._paths.follow(path)
         number, _ = self._paths.follow("/".join(done))
         wanted = path.split("/")[len(done) :]
@@ -245,11 +247,11 @@ class ObjectGraph:
         return isinstance(path, str) and self._paths.find(path) is not None
 
     def edges(self, number: int) -> list[tuple[str, int]]:
-        """Return the names a node has for its children, and their numbers, without making nodes of them."""
+        """Return a node's names for its children, and their numbers, without making nodes of them."""
         return self._edges.of(number)
 
     def edge_names(self) -> tuple[list[str], list[int]]:
-        """Return the names of all edges, node by node, and where among them those of each node begin."""
+        """Return the names of all edges, node by node, and the index of the first name of each node."""
         return self._edges.names()
 
     def child_ids(self, number: int) -> Sequence[int]:
@@ -272,12 +274,15 @@ class ObjectGraph:
 
         Edges that only list what other objects own (:data:`ckptfmt.object_graph.walk.VIEWS`, and an optimizer
         of Keras 3 under any name) come after the others, so that a variable is first met below the layer it
-        belongs to. The slot variables of an optimizer come after its children. A node that is met again is
-        told, with ``first`` false, and not entered.
+        belongs to. The slot variables of an optimizer come after its children. A node that is met again gives
+        a visit with ``first`` false, and is not entered.
         """
-        for step in walk(self._edges, self._paths, 0 if start is None else start.id):
-            slot = None if step.slot is None else self._slot(step.slot)
-            yield Visit(step.depth, step.name, ObjectNode(self, step.number), step.first, slot)
+        for depth, name, number, first, slot in walk(
+            self._edges, self._paths, 0 if start is None else start.id
+        ):
+            yield Visit(
+                depth, name, ObjectNode(self, number), first, None if slot is None else self._slot(slot)
+            )
 
     # --- keys --------------------------------------------------------------------------------------------
 
@@ -287,7 +292,7 @@ class ObjectGraph:
         return list(self._keys)
 
     def list_keys(self) -> None:
-        """List the keys of the index now, while it is open; if it is damaged, asking for keys says so."""
+        """List the keys of the index while it is open; an error of a damaged one comes when keys are used."""
         with suppress(CkptfmtError, ValueError):
             self._index  # noqa: B018  (a cached property)
 
@@ -358,8 +363,7 @@ class ObjectGraph:
 
     def short_names(self) -> dict[str, str]:
         """Return the short name of each key: see :func:`ckptfmt.object_graph.keys.short_name`."""
-        names = ((key, short_name(key)) for key in self.owners)
-        return {key: name for key, name in names if name is not None}
+        return {key: name for key in self.owners if (name := short_name(key)) is not None}
 
     def short_names_below(self, start: ObjectNode) -> dict[str, str]:
         """Return for each key found below a node the names that lead there on a :meth:`walk`.
@@ -367,6 +371,8 @@ class ObjectGraph:
         Raises LimitError if objects lie deeper than :data:`MAX_DEPTH`, or names are longer than
         :data:`MAX_NAMES` in all.
         """
+        # A small file can hold a chain of objects whose paths would fill the memory: depth and length are
+        # bounded before a name is kept.
         names = {}
         length = 0
         trail: list[str] = []

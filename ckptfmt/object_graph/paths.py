@@ -1,7 +1,7 @@
 """Paths: the shortest way from the root to each object, and the object at a path.
 
-TensorFlow finds objects breadth first, so a key names the shortest path, and of several the first found. An
-object graph may have other paths to the same object, and cycles; those lead to it as well.
+TensorFlow finds objects breadth first, so a key is the shortest path to an object, and the first found of
+several that are as short. There may be other paths to the same object, and cycles; they lead to it too.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from ckptfmt.object_graph.keys import SLOT, escape, unescape
 
 
 class Paths:
-    """The paths of a graph, worked out when first asked for."""
+    """The paths of a graph, computed when first asked for."""
 
     def __init__(self, edges: Edges) -> None:
         self._edges = edges
         self._children_by_name: dict[int, dict[str, int]] = {}
-        """Children by name of the nodes that paths were looked up in."""
+        """Children by name, of the nodes that paths were looked up in."""
 
     @cached_property
     def parents(self) -> dict[int, int]:
-        """For each node that a path leads to, breadth first: the node before it on the shortest path."""
+        """The node before each one on its shortest path, breadth first; only nodes that a path leads to."""
+        # Only the parent of each node is kept, and a path is joined when it is asked for: together, the paths
+        # of a chain of a million objects would have 10¹² characters.
         children = self._edges.children
         parents = {0: 0}
         queue = [0]
@@ -35,7 +37,9 @@ class Paths:
 
     @cached_property
     def _positions(self) -> dict[int, int]:
-        """For each node that a path leads to: its position among the children of the node before it."""
+        """The position of each of these nodes among the children of the node before it."""
+        # Apart from the parents, since most callers need those only. Of several edges to a node the first
+        # names it, as in TensorFlow's keys.
         positions: dict[int, int] = {}
         for number in self.parents:
             for position, child in enumerate(self._edges.children[number]):
@@ -60,7 +64,7 @@ class Paths:
         return "/".join(reversed(names))
 
     def path_or_slot(self, number: int) -> str | None:
-        """Return the shortest path to a node; of a slot variable without one, through its variable."""
+        """Return the shortest path to a node; a slot variable without one gets that through its variable."""
         path = self.path(number)
         slot = self._edges.slots_by_node.get(number)
         if path is not None or slot is None:
@@ -91,6 +95,7 @@ class Paths:
         number = 0
         done: list[str] = []
         for part in path.split("/") if path else ():
+            # Kept, so that looking up every child of a node with a million of them stays linear.
             children = self._children_by_name.get(number)
             if children is None:
                 children = self._children_by_name[number] = dict(self._edges.of(number))

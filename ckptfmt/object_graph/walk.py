@@ -1,8 +1,8 @@
 """Walks: objects in the order in which a person reads a model, depth first.
 
 Keras lists every variable several times: below the layer that owns it, in lists of all variables, and below
-the optimizer. An object is entered where it is first met, so the lists come last: a variable is then met
-below its layer.
+the optimizer. A walk enters an object where it first meets it, so it leaves these lists to the end; then it
+meets a variable below its layer.
 """
 
 from __future__ import annotations
@@ -30,21 +30,23 @@ class Step(NamedTuple):
     depth: int
     """Edges from where the walk began."""
     name: str
-    """Name of the edge; of a slot variable ``SLOT/VARIABLE``."""
+    """Name of the edge; ``SLOT/VARIABLE`` for a slot variable."""
     number: int
     """The node that it leads to."""
     first: bool
-    """Whether the node is met for the first time; else the walk does not enter it again."""
+    """Whether the node is met for the first time; if not, the walk does not enter it again."""
     slot: Slot | None
     """The slot, if the edge leads from an optimizer to a slot variable."""
 
 
 def walk(edges: Edges, paths: Paths, start: int) -> Iterator[Step]:
-    """Walk depth first from a node, in bounded memory: a trail of iterators and one byte for each node.
+    """Walk depth first from a node; the slot variables of an optimizer come after its children.
 
-    After the children of an optimizer come its slot variables.
+    A node is entered once, so each edge is followed once, and the walk takes linear time.
     """
     late = edges.keras_optimizers()
+    # Without recursion, for a chain may be a million objects deep: the trail holds the edges still to follow
+    # of each node that is entered and not left. A byte for each node tells whether it was met.
     seen = bytearray(len(edges))
     trail: list[Iterator[tuple[str, int, Slot | None]]] = [iter([("", start, None)])]
     while trail:
@@ -63,15 +65,17 @@ def walk(edges: Edges, paths: Paths, start: int) -> Iterator[Step]:
 def _ordered_edges(
     edges: Edges, paths: Paths, number: int, late: Collection[int]
 ) -> Iterator[tuple[str, int, Slot | None]]:
-    """Children, those that only list others' objects last, then slot variables."""
+    """Children, with the edges that only list other objects last, then slot variables."""
     children = edges.of(number)
+    # The sort is stable: within both groups the order of the message stays.
     if len(children) > 1:
         children.sort(key=lambda edge: edge[0] in VIEWS or edge[1] in late)
-    slots = edges.slots_by_optimizer.get(number, ())
-    return chain(
-        ((name, child, None) for name, child in children),
-        ((_slot_name(edges, paths, slot), slot.node, slot) for slot in slots),
-    )
+    ordered = ((name, child, None) for name, child in children)
+    slots = edges.slots_by_optimizer.get(number)
+    # One iterator for nearly every node: on a deep trail each costs the garbage collector time.
+    if slots is None:
+        return ordered
+    return chain(ordered, ((_slot_name(edges, paths, slot), slot.node, slot) for slot in slots))
 
 
 def _slot_name(edges: Edges, paths: Paths, slot: Slot) -> str:

@@ -12,7 +12,7 @@ ASSETS = "assets"
 """The directory of the files that a graph reads."""
 
 ASSETS_EXTRA = "assets.extra"
-"""The directory of files that the user put there."""
+"""The directory of files that the user added."""
 
 
 class AssetFile(NamedTuple):
@@ -23,9 +23,9 @@ class AssetFile(NamedTuple):
     tensor: str
     """The tensor, ``node:k``, that its path is fed to."""
     path: str
-    """Where it lies."""
+    """Path of the file."""
     exists: bool
-    """Whether it is there."""
+    """Whether the file exists."""
 
 
 def asset_path(directory: str, filename: str, file: str) -> str:

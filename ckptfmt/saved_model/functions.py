@@ -1,4 +1,4 @@
-"""Functions of a model of TensorFlow 2: what its objects can be called with.
+"""Functions of a TensorFlow 2 model: what its objects can be called with.
 
 ::
 
@@ -7,7 +7,8 @@
     name of a trace ──> SavedConcreteFunction   what it takes, returns and captures
                         FunctionDef             its body, in the library of the graph
 
-Each trace is for arguments of certain kinds. Source: ``python/saved_model/function_serialization.py``.
+A function has one trace for each kind of arguments that it was called with. Source:
+``python/saved_model/function_serialization.py``.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, repeat
 from typing import NamedTuple
 
-from ckptfmt.errors import NameNotFoundError
+from ckptfmt.errors import CkptfmtError, NameNotFoundError
 from ckptfmt.object_graph.keys import escape
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.structured import NamedValues, Value, decode_value
 
 MAX_PATH = 2000
-"""Longer paths are not made: a small file can nest objects so deep that all of them fill the memory."""
+"""Characters of a path; longer ones are not made.
+
+A small file can nest objects so deep that the paths of all of them would fill the memory.
+"""
 
 
 class ConcreteFunction(NamedTuple):
-    """A function of the model, for arguments of certain kinds."""
+    """One trace of a function: its body for arguments of certain kinds."""
 
     name: str
     """Its name in the library of the graph."""
@@ -35,7 +39,7 @@ class ConcreteFunction(NamedTuple):
     returns: Value
     """What it returns, nested."""
     captures: tuple[int, ...]
-    """Numbers of the objects that it uses besides."""
+    """Numbers of the objects that it uses without taking them as arguments."""
 
     @property
     def positional(self) -> tuple[Value, ...]:
@@ -66,18 +70,18 @@ class ConcreteFunctions(Mapping[str, ConcreteFunction]):
     def __getitem__(self, name: str) -> ConcreteFunction:
         """Return a function.
 
-        Raises NameNotFoundError where there is none of that name, CorruptError where its arguments are no
-        values.
+        Raises NameNotFoundError if there is none of that name, CorruptError if its arguments cannot be
+        decoded.
         """
         if name not in self._stored:
             raise NameNotFoundError(name, file=self._file, noun="concrete function")
-        found = self._stored[name]
-        return ConcreteFunction(
-            name,
-            decode_value(found.canonicalized_input_signature),
-            decode_value(found.output_signature),
-            tuple(found.bound_inputs),
-        )
+        stored = self._stored[name]
+        try:
+            arguments = decode_value(stored.canonicalized_input_signature)
+            returns = decode_value(stored.output_signature)
+        except CkptfmtError as error:
+            raise error.at(self._file, label=f"concrete function {name!r}") from None
+        return ConcreteFunction(name, arguments, returns, tuple(stored.bound_inputs))
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._stored))
@@ -100,15 +104,16 @@ class ObjectFunction:
     """A function of an object of a model: what its users call, with one trace or several."""
 
     def __init__(
-        self, node: int, path: str | None, aliases: tuple[str, ...], message: messages.SavedObject
+        self, node: int, path: str | None, aliases: tuple[str, ...], message: messages.SavedObject, file: str
     ) -> None:
         self.node = node
         """Number of the function among the objects."""
         self.path = path
-        """Where it hangs, as ``layer/call``, in the form of keys; None where that is too long to say."""
+        """Path from the model, as ``layer/call``, escaped as in keys; None if it is too long."""
         self.aliases = aliases
-        """Further names that the model itself has for it."""
+        """Other names that the model itself has for it."""
         self._message = message
+        self._file = file
 
     @property
     def traces(self) -> tuple[str, ...]:
@@ -120,36 +125,43 @@ class ObjectFunction:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of its positional parameters, as far as they are said; CorruptError where they are no values.
+        """Names of its positional parameters, empty if they are not stored; ``self`` of a method is left out.
 
-        What a method calls itself is left out.
+        Raises CorruptError if they cannot be decoded.
         """
         if self._message.WhichOneof("kind") != "function":
             return tuple(self._message.bare_concrete_function.argument_keywords)
         spec = self._message.function.function_spec
-        said = decode_value(spec.fullargspec)
-        names = said.fields.get("args") if isinstance(said, NamedValues) else None
+        try:
+            signature = decode_value(spec.fullargspec)
+        except CkptfmtError as error:
+            raise error.at(self._file, label=f"function {self.path!r}") from None
+        names = signature.fields.get("args") if isinstance(signature, NamedValues) else None
         if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
             return ()
         return tuple(names[1:] if spec.is_method else names)
 
     def named(self, trace: ConcreteFunction) -> list[tuple[str | None, Value]]:
-        """Return the positional arguments of a trace, with names of parameters as far as they are known.
+        """Return the positional arguments of a trace with the names of their parameters, None if unknown.
 
         Raises CorruptError as :attr:`parameters` does.
         """
         names = self.parameters
         given = trace.positional
         if self._message.WhichOneof("kind") != "function" and len(names) != len(given):
-            names = ()  # those of the tensors, where arguments are nested
+            names = ()  # arguments are nested, and these are the names of the tensors in them
         return list(zip(chain(names, repeat(None)), given, strict=False))
 
     def __repr__(self) -> str:
         return f"<ObjectFunction {self.path!r}, {len(self.traces)} traces>"
 
 
-def object_functions(graph: messages.SavedObjectGraph) -> tuple[ObjectFunction, ...]:
-    """Return the functions of objects, each once: the model's own by name, then as a walk meets them."""
+def object_functions(graph: messages.SavedObjectGraph, file: str) -> tuple[ObjectFunction, ...]:
+    """Return the functions of objects, each once: the model's own by name, then as a walk meets them.
+
+    Numbers that are not those of an object are passed over.
+    """
+    # Breadth first, so that a function gets its shortest path. Each object is entered once: linear time.
     objects = graph.nodes
     if not objects:
         return ()
@@ -157,7 +169,8 @@ def object_functions(graph: messages.SavedObjectGraph) -> tuple[ObjectFunction, 
     names: dict[int, list[str]] = {}
     for name, child in own:
         names.setdefault(child, []).append(name)
-    above: dict[int, tuple[int, str]] = {}  # object -> the one that it was met in, and its name there
+    parents: dict[int, tuple[int, str]] = {}
+    """For each object, the one that it was met in, and its name there."""
     functions: list[int] = []
     queue, seen = [0], {0}
     for number in queue:
@@ -166,23 +179,27 @@ def object_functions(graph: messages.SavedObjectGraph) -> tuple[ObjectFunction, 
             if child in seen or not 0 <= child < len(objects):
                 continue
             seen.add(child)
-            above[child] = number, name
+            parents[child] = number, name
             is_function = objects[child].WhichOneof("kind") in ("function", "bare_concrete_function")
             (functions if is_function else queue).append(child)
     return tuple(
         ObjectFunction(
-            number, _path(number, above), tuple(map(escape, names.get(number, ())[1:])), objects[number]
+            number,
+            _path(number, parents),
+            tuple(map(escape, names.get(number, ())[1:])),
+            objects[number],
+            file,
         )
         for number in functions
     )
 
 
-def _path(number: int, above: Mapping[int, tuple[int, str]]) -> str | None:
-    """The names on the way to an object, None where they are too long."""
+def _path(number: int, parents: Mapping[int, tuple[int, str]]) -> str | None:
+    """The names on the way to an object, None if they are too long."""
     parts: list[str] = []
     length = 0
-    while number in above:
-        number, name = above[number]
+    while number in parents:
+        number, name = parents[number]
         length += 1 + len(name)
         if length > MAX_PATH:
             return None

@@ -1,4 +1,4 @@
-"""The layers of a model of Keras 2, as data: its SavedModel describes each one in JSON."""
+"""The layers of a Keras 2 model, as data: its SavedModel describes each in JSON."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class KerasLayer(NamedTuple):
     node: int
     """Number of its object."""
     path: str
-    """Where it hangs, as ``root.layer-0``."""
+    """Path from the model, as ``root.layer-0``."""
     identifier: str
     """What kind of thing it is, as ``_tf_keras_layer``."""
     class_name: str | None
-    """Name of its class, where that is said."""
+    """Name of its class, None if it is not given."""
     config: Mapping[str, Any] | None
-    """What it was made with, where that is said."""
+    """What ``get_config`` returned, None if it is not given."""
     metadata: Mapping[str, Any]
-    """All that is said of it."""
+    """The whole description."""
 
 
 def decode_keras_layers(data: bytes, file: str) -> tuple[KerasLayer, ...]:

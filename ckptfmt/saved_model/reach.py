@@ -1,8 +1,9 @@
 """Reach: what of a model its signatures use, and what none of them uses.
 
-A signature needs the nodes that its outputs are made of. Whoever fills a table among these needs to run too,
-though nothing takes its output; it is found by the handle that it takes. Signatures share most of their
-nodes, so the graph is indexed once, and what each signature needs is kept.
+A signature needs the nodes that its outputs are computed from. If a table is among them, the nodes that fill
+it must run too, though nothing takes their output: they take the table's handle. Signatures share most of
+their nodes, so the graph is indexed once, and what each signature needs is kept. Each takes time linear in
+the edges that it reaches.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Reach(NamedTuple):
     assets: tuple[str, ...]
     """Names of assets."""
     functions: tuple[str, ...]
-    """Names of functions of the library, called directly or by others."""
+    """Names of functions of the library, called directly or by other functions."""
 
 
 class Usage:
@@ -77,6 +78,7 @@ class Usage:
 
     def unreached(self) -> Reach:
         """Return what no signature uses."""
+        # One question for all signatures together: what a node calls is looked up once.
         used = self._reach(set().union(*map(self.needed, self._meta.signatures)))
         variables, assets, functions = map(set, (used.variables, used.assets, used.functions))
         idle = tuple(name for name in self._variables if name not in variables)
@@ -90,8 +92,10 @@ class Usage:
     def needed(self, signature: str) -> set[str]:
         """Return the names of all nodes that must run for a signature, or to fill its tables."""
         if signature not in self._needed_by:
+            # Backwards from the outputs, then forwards from the tables among what is needed to whatever takes
+            # their handles, which may fill them, and backwards again from there.
             needed = self._ancestors(self._outputs(signature))
-            # A function that saves or restores takes every table, and fills some: that is no use of them.
+            # A function that saves or restores takes every table, and fills some; neither is a use of them.
             saver = self._meta.message.saver_def
             savers = {parse_output(name).node for name in (saver.save_tensor_name, saver.restore_op_name)}
             filling = {
@@ -142,7 +146,7 @@ class Usage:
             for name in self._sources[waiting.pop()]:
                 if name not in seen:
                     if name not in self._sources:
-                        list(self._meta.graph.ancestors(seen))  # its error says which node takes from none
+                        list(self._meta.graph.ancestors(seen))  # raises, and names the node and its input
                     seen.add(name)
                     waiting.append(name)
         return seen
@@ -171,6 +175,7 @@ class Usage:
         )
 
     def _nbytes(self, variables: Iterable[str]) -> int:
+        # Several variables may be one tensor, or one part of a tensor: each source counts once.
         total = 0
         for source in {self._variables[name] for name in variables}:
             entry = self._entries.get(source.name)
@@ -184,12 +189,12 @@ class Usage:
 
 
 def _node_of(text: str) -> str:
-    # Most inputs are names of nodes, as they stand.
+    # Most inputs are plain names of nodes, and parsing them would take most of the time.
     return text if ":" not in text and text[:1] != "^" else parse_output(text).node
 
 
 def _tensors(info: TensorInfo) -> Iterator[str]:
-    """The tensors, ``node:k``, that one of a signature is made of."""
+    """The tensors, ``node:k``, that an input or output of a signature consists of."""
     tensor = info.tensor
     if isinstance(tensor, str):
         yield tensor

@@ -1,15 +1,15 @@
-"""SavedModels: a directory of a graph or several, variables, assets and what else was exported with them.
+"""SavedModels: a directory of one or more graphs, with their variables, assets and descriptions.
 
 ::
 
-    saved_model.pb | .pbtxt | .cpb    meta graphs, each told by its tags
+    saved_model.pb | .pbtxt | .cpb    meta graphs, each selected by its tags
     variables/variables.index …       a checkpoint
     assets/…                          files that a graph reads
-    assets.extra/…                    files of the user's
-    fingerprint.pb                    hashes of all this
-    keras_metadata.pb                 the layers, where Keras 2 exported it
+    assets.extra/…                    files that the user added
+    fingerprint.pb                    hashes of the export
+    keras_metadata.pb                 the layers, if Keras 2 exported it
 
-Nothing is executed, and what layers were is data here. Source: ``python/saved_model/loader_impl.py``.
+Nothing is executed: functions and layers are data here. Source: ``python/saved_model/loader_impl.py``.
 """
 
 from __future__ import annotations
@@ -66,21 +66,22 @@ def open_saved_model(
     UnsupportedError
         The path leads to something else; the message says what it is, and what reads it.
     CorruptError
-        The message is damaged, or none.
+        The message is damaged, or the file does not hold one.
     GraphError
         No meta graph has exactly these tags.
     """
     path, fs = os.fspath(directory), filesystem_of(backend, fs)
     with open_message(path, Holds.SAVED_MODEL, fs) as file:
-        # Where one is called so, and does not begin as one, parsing says what is wrong.
-        is_called_so = os.path.basename(file.name) in SAVED_MODEL_FILES
-        is_damaged = is_called_so and file.kind in (None, TEXT_FILE)
+        # A file that is named like a SavedModel but does not begin like one may be a damaged one: parsing it
+        # gives an exact error. Any other is refused as what it is.
+        is_named_so = os.path.basename(file.name) in SAVED_MODEL_FILES
+        is_damaged = is_named_so and file.kind in (None, TEXT_FILE)
         if file.holds is not Holds.SAVED_MODEL and not is_damaged:
             raise file.refusal(Holds.SAVED_MODEL)
         message = file.parse(messages.SavedModel)
         if is_damaged and not message.meta_graphs:
             raise file.refusal(Holds.SAVED_MODEL)
-    # Either the directory was given, or the file in it.
+    # The path is that of the directory, or that of the file in it.
     folder = path if path != file.name else os.path.dirname(path) or os.curdir
     return SavedModel(folder, message, file.name, tags, fs)
 
@@ -112,11 +113,11 @@ class SavedModel:
 
     @cached_property
     def meta_graph(self) -> MetaGraph:
-        """The meta graph that was asked for; GraphError where several are there and no tags were given."""
+        """The meta graph that was asked for; GraphError if there are several and no tags were given."""
         return choose(list(self.meta_graphs), self._tags, self.file)
 
     def narrowed(self, meta_graph: MetaGraph) -> SavedModel:
-        """Return the same model with only one of its meta graphs; both have one checkpoint."""
+        """Return the same model with only one of its meta graphs; both share the checkpoint."""
         model = SavedModel(self.directory, self.message, self.file, None, self._fs)
         model.meta_graphs = (meta_graph,)
         model._wide = self
@@ -131,7 +132,7 @@ class SavedModel:
 
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
-        """The checkpoint with its variables, None where it has none."""
+        """The checkpoint with its variables, None if it has none."""
         if self._wide is not None:
             return self._wide.checkpoint
         prefix = os.path.join(self.directory, "variables", "variables")
@@ -150,10 +151,10 @@ class SavedModel:
 
     @cached_property
     def object_variables(self) -> tuple[ObjectVariable, ...]:
-        """The variables among the objects of a model of TensorFlow 2; none of one of TensorFlow 1.
+        """The variables among the objects of a TensorFlow 2 model; empty for one of TensorFlow 1.
 
         Both the model and its checkpoint have a graph of objects; these are walked together by the names that
-        objects have for each other, as TensorFlow restores them. Names of variables are not unique.
+        objects have for each other, as TensorFlow restores them. Names of variables need not be unique.
         """
         nodes = self.meta_graph.message.object_graph_def.nodes
         graph = None if self.checkpoint is None else self.checkpoint.object_graph
@@ -184,19 +185,19 @@ class SavedModel:
 
     @cached_property
     def functions(self) -> ConcreteFunctions:
-        """The concrete functions of a model of TensorFlow 2, by their names in the library."""
+        """The concrete functions of a TensorFlow 2 model, by their names in the library."""
         return ConcreteFunctions(self.meta_graph.message.object_graph_def.concrete_functions, self.file)
 
     @cached_property
     def object_functions(self) -> tuple[ObjectFunction, ...]:
-        """The functions of the objects of a model of TensorFlow 2: those of the model itself come first."""
-        return object_functions(self.meta_graph.message.object_graph_def)
+        """The functions of the objects of a TensorFlow 2 model; those of the model itself come first."""
+        return object_functions(self.meta_graph.message.object_graph_def, self.file)
 
     @cached_property
     def calls(self) -> dict[str, frozenset[str]]:
         """For each node of the graph that calls functions, their names."""
         library = self.meta_graph.graph.functions
-        # Most graphs of TensorFlow 1 have no functions, and many nodes.
+        # Most graphs of TensorFlow 1 have many nodes and no functions.
         nodes = self.meta_graph.message.graph_def.node if library else ()
         called = ((node.name, library.called_by([node])) for node in nodes)
         return {name: names for name, names in called if names}
@@ -207,51 +208,50 @@ class SavedModel:
     def assets(self) -> dict[str, AssetFile]:
         """The files that the graph reads, by name.
 
-        Raises CorruptError where a name leads out of the directory.
+        Raises CorruptError if a name leads out of the directory.
         """
         assets = list(self.meta_graph.assets)
         if not assets:
-            legacy = self.meta_graph.collections.get("saved_model_assets", ())
-            assets = [item for item in legacy if isinstance(item, Asset)]
-        found = {}
+            # Older exports list them in a collection only (``loader_impl.py: get_asset_tensors``).
+            collected = self.meta_graph.collections.get("saved_model_assets", ())
+            assets = [item for item in collected if isinstance(item, Asset)]
+        files = {}
         for asset in assets:
             path = asset_path(self.directory, asset.filename, self.file)
-            found[asset.filename] = AssetFile(
-                asset.filename, asset.tensor, path, self._fs.path_type(path) == "file"
-            )
-        return found
+            exists = self._fs.path_type(path) == "file"
+            files[asset.filename] = AssetFile(asset.filename, asset.tensor, path, exists)
+        return files
 
     @property
     def assets_extra(self) -> dict[str, str]:
-        """The files in ``assets.extra``, which the user put there: path by name."""
+        """The files in ``assets.extra``, which the user added: path by name."""
         base = os.path.join(self.directory, ASSETS_EXTRA)
-        paths = (os.path.join(folder, name) for folder, found in walk(self._fs, base) for name in found.files)
+        paths = (
+            os.path.join(folder, name) for folder, listing in walk(self._fs, base) for name in listing.files
+        )
         return {os.path.relpath(path, base).replace(os.sep, "/"): path for path in sorted(paths)}
 
     @property
     def fingerprint(self) -> Fingerprint | None:
-        """Hashes of the export, None where there are none."""
-        data = self._optional(FINGERPRINT_FILE)
-        return (
-            None if data is None else decode_fingerprint(data, os.path.join(self.directory, FINGERPRINT_FILE))
-        )
+        """Hashes of the export, None if there are none."""
+        found = self._read_optional(FINGERPRINT_FILE)
+        return None if found is None else decode_fingerprint(*found)
 
     @property
     def keras_layers(self) -> tuple[KerasLayer, ...]:
-        """The layers as Keras 2 describes them, as data; none where something else exported the model.
+        """The layers as Keras 2 describes them, as data; empty if something else exported the model.
 
-        Raises CorruptError where a description is no JSON.
+        Raises CorruptError if a description is not JSON.
         """
-        data = self._optional(KERAS_METADATA_FILE)
-        if data is None:
-            return ()
-        return decode_keras_layers(data, os.path.join(self.directory, KERAS_METADATA_FILE))
+        found = self._read_optional(KERAS_METADATA_FILE)
+        return () if found is None else decode_keras_layers(*found)
 
-    def _optional(self, name: str) -> bytes | None:
+    def _read_optional(self, name: str) -> tuple[bytes, str] | None:
+        """The bytes of a file in the directory and its path, None if it does not exist."""
         path = os.path.join(self.directory, name)
         if self._fs.path_type(path) != "file":
             return None
-        return read_small_file(self._fs, path, limit=MAX_BYTES, what=name)
+        return read_small_file(self._fs, path, limit=MAX_BYTES, what=name), path
 
     # --- the context -------------------------------------------------------------------------------------
 

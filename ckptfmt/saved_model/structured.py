@@ -1,10 +1,10 @@
-"""Structured values: nested Python values in messages, as signatures of functions and type specs hold them.
+"""Structured values: nested Python values, which messages hold for signatures of functions and type specs.
 
 =============================  ===========================================================================
 StructuredValue                value
 =============================  ===========================================================================
 ``none`` and numbers, strings  None, float, int, bool, str
-``tensor_shape``               tuple of sizes, None for one not known; None where their number is not known
+``tensor_shape``               tuple of sizes, None for an unknown one; None if their number is unknown
 ``tensor_dtype``               :class:`~ckptfmt.dtypes.DType`
 ``tensor_spec`` …              :class:`TensorSpec`
 ``type_spec``                  :class:`TypeSpec`
@@ -27,10 +27,10 @@ from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.proto import messages
 
 Value: TypeAlias = Any
-"""What the table above says; nested to any depth."""
+"""One of the values in the table above, nested up to :data:`MAX_DEPTH`."""
 
 MAX_DEPTH = 100
-"""Values within values; protobuf itself reads no more messages within messages."""
+"""Depth of values within values; protobuf itself does not parse messages nested deeper."""
 
 
 class TensorSpec(NamedTuple):
@@ -40,18 +40,18 @@ class TensorSpec(NamedTuple):
     dtype: DType
     shape: PartialShape
     minimum: Array | None = None
-    """The least value, where one is said."""
+    """The least value, None if there is no bound."""
     maximum: Array | None = None
-    """The largest value, where one is said."""
+    """The largest value, None if there is no bound."""
 
 
 class TypeSpec(NamedTuple):
-    """What is known of a value that is made of several tensors."""
+    """What is known of a value that consists of several tensors."""
 
     class_name: str
     """Name of the class of the spec."""
     state: Value
-    """What the class makes a spec of."""
+    """What the class needs to rebuild the spec."""
 
 
 class NamedValues(NamedTuple):

@@ -25,15 +25,15 @@ class ModelVariables(Mapping[str, Array]):
 
     def __init__(self, sources: Mapping[str, Source], checkpoint: Checkpoint | None, file: str) -> None:
         self.sources = sources
-        """What of the checkpoint each one is."""
+        """Which tensor of the checkpoint, or which part of one, each variable is."""
         self._checkpoint = checkpoint
         self._file = file
 
     def __getitem__(self, name: str) -> Array:
         """Return the value of a variable.
 
-        Raises NameNotFoundError where the graph has none of that name that is saved, or the checkpoint does
-        not have it; and what reading the checkpoint raises.
+        Raises NameNotFoundError if the graph saves no variable of that name, or the checkpoint does not have
+        it, besides what reading a checkpoint raises.
         """
         source = self.sources.get(name)
         if source is None or self._checkpoint is None:
@@ -55,17 +55,17 @@ class ModelVariables(Mapping[str, Array]):
 
 
 class ObjectVariable(NamedTuple):
-    """A variable among the objects of a model of TensorFlow 2."""
+    """A variable among the objects of a TensorFlow 2 model."""
 
     node: int
-    """Number of the object, here and in the checkpoint."""
+    """Number of the object in the model."""
     name: str
-    """Its name; several may have it."""
+    """Its name, which need not be unique."""
     dtype: DType
     shape: PartialShape
     trainable: bool
     key: str | None
-    """Its key in the checkpoint; None where the checkpoint has it not."""
+    """Its key in the checkpoint, None if the checkpoint does not have it."""
 
 
 def object_variables(
@@ -86,7 +86,14 @@ def object_variables(
 
 
 def stored_objects(nodes: Sequence[messages.SavedObject], graph: ObjectGraph) -> dict[int, int]:
-    """Number of each object of a model -> number of the object in the checkpoint that is restored to it."""
+    """Return, for each object of a model by its number, the number of the stored object restored to it.
+
+    As TensorFlow restores them, each object keeps the first stored one that it meets.
+    """
+    # Both graphs are walked together from their roots, breadth first, along edges of the same names. Slot
+    # variables have no edges: they are looked up once a whole walk is done, when all optimizers and variables
+    # that they may belong to have been met, and the walk goes on from them. The message is not checked, so
+    # each number is compared with the count of objects first.
     stored: dict[int, int] = {}
     fresh = [(0, 0)] if nodes else []
     while fresh:
@@ -105,7 +112,6 @@ def stored_objects(nodes: Sequence[messages.SavedObject], graph: ObjectGraph) ->
                 ):
                     stored[child.node_id] = names[child.local_name]
                     queue.append(child.node_id)
-        # Slots when all that they may belong to have been met.
         fresh = [pair for number in queue for pair in _stored_slots(nodes[number], number, stored, graph)]
     return stored
 
@@ -113,7 +119,7 @@ def stored_objects(nodes: Sequence[messages.SavedObject], graph: ObjectGraph) ->
 def _stored_slots(
     node: messages.SavedObject, number: int, stored: Mapping[int, int], graph: ObjectGraph
 ) -> Iterator[tuple[int, int]]:
-    """The slot variables of an optimizer, and the objects that are restored to them."""
+    """Numbers of the slot variables of an optimizer, and of the stored objects restored to them."""
     if not node.slot_variables:
         return
     slots = {(s.variable.id, s.name): s.node.id for s in graph.nodes[stored[number]].slot_variables}

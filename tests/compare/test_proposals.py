@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfmt.compare.propose import Proposal, propose
+from ckptfmt.compare.proposals import Proposal, propose
 from ckptfmt.dtypes import DTYPES
 from ckptfmt.tensors.restore import Mismatch, Spec
 
@@ -44,7 +44,7 @@ def test_a_name_that_several_are_called_by_says_nothing() -> None:
 def test_a_tie_is_told() -> None:
     wanted = {"left/kernel": (2, 3), "right/kernel": (2, 3)}
     found = proposed(wanted, {"first/kernel": (2, 3), "second/kernel": (2, 3)})
-    assert [p.reason.partition(", ")[2] for p in found.values()] == ["as others are"] * 2
+    assert [p.reason.partition(", ")[2] for p in found.values()] == ["others are as similar"] * 2
     assert [p.stored for p in found.values()] == ["first/kernel", "second/kernel"]
 
 
@@ -57,7 +57,7 @@ def test_square_matrices_are_turned_where_all_others_of_their_kind_are() -> None
         "fc/kernel": True,
         "emb/embedding": False,
     }
-    assert "as in others of its kind" in found["q/kernel"].reason
+    assert "transposed like the others of its kind" in found["q/kernel"].reason
 
 
 def test_square_matrices_stay_where_others_of_their_kind_do_not_agree() -> None:
@@ -77,7 +77,7 @@ def test_a_misfit_is_cast_and_turned() -> None:
     misfit = Mismatch("w", "v", Spec(HALF, (2, 3)), Spec(FLOAT, (3, 2)))
     (fix,) = propose({}, {}, [misfit])
     assert (fix.stored, fix.wanted, fix.cast, fix.transpose) == ("v", "w", FLOAT, True)
-    assert fix.reason == "found by name, axes turned round, float16 to float32"
+    assert fix.reason == "found by name, transposed, float16 to float32"
 
 
 def test_names_that_no_plan_can_hold_are_left_missing() -> None:

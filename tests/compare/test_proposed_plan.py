@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 
 import ckptfmt
-from ckptfmt.compare.propose import Proposal
-from ckptfmt.compare.proposed_plan import plan_of
+from ckptfmt.compare.proposals import Proposal
+from ckptfmt.compare.proposed_plan import proposed_plan
 from ckptfmt.plans.plan import Plan
 from ckptfmt.tensors.restore import RestoreReport
 from tests.support.table_writer import write_bundle
 
 
 def test_one_tensor_that_is_wanted_twice_gets_the_first_name() -> None:
-    plan = plan_of(
+    plan = proposed_plan(
         RestoreReport({"left": "shared", "right": "shared", "same": "same"}), ["shared", "same"], ()
     )
     assert Plan.parse(plan.to_toml()).steps == plan.steps
@@ -26,7 +26,7 @@ def test_one_tensor_that_is_wanted_twice_gets_the_first_name() -> None:
 
 def test_names_that_toml_cannot_have_are_left_out_and_said() -> None:
     report = RestoreReport({"a": "x\udc80", "b\udcff": "y", "c": "z"})
-    plan = plan_of(report, ["x\udc80", "y", "z"], ())
+    plan = proposed_plan(report, ["x\udc80", "y", "z"], ())
     text = plan.to_toml()
     (step,) = Plan.parse(text).steps
     assert step.fields() == {"rename": {"z": "c"}}
@@ -36,7 +36,7 @@ def test_names_that_toml_cannot_have_are_left_out_and_said() -> None:
 
 def test_what_is_in_the_way_of_a_name_is_dropped_and_what_is_left_is_listed() -> None:
     report = RestoreReport({}, missing=["w", "v"], unused=["old/w", "w2"])
-    plan = plan_of(report, ["old/w", "w", "w2"], [Proposal("old/w", "w", "same words", 1.0)])
+    plan = proposed_plan(report, ["old/w", "w", "w2"], [Proposal("old/w", "w", "same words", 1.0)])
     assert [step.verb for step in plan.steps] == ["drop", "rename"]
     assert plan.comment.splitlines() == ["still missing:", "  'v'", "still unused:", "  'w2'"]
 

@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import ckptfmt
 from ckptfmt import ObjectGraph, ObjectNode
 from ckptfmt.errors import CorruptError, NameNotFoundError
-from ckptfmt.object_graph.keys import escape, unescape
+from ckptfmt.object_graph.keys import escape
 from tests.support import golden
 from tests.support.corpus import CHECKPOINT_KINDS, CORPUS, entries, has_variables
-from tests.support.object_graph import check_laws, encode_graph, encode_node, encode_variable
+from tests.support.object_graph import check_laws, encode_graph, encode_node
 from tests.support.table_writer import write_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -229,31 +227,6 @@ def test_iteration_goes_breadth_first_then_slots_then_the_rest() -> None:
     assert graph.nodes[1].path is None
 
 
-def test_keys_of_no_object_are_listed() -> None:
-    keys = ["_CHECKPOINTABLE_OBJECT_GRAPH", f"a{VALUE}", f"b{VALUE}", "stray"]
-    graph = ObjectGraph(encode_graph([encode_node([(1, "a")]), encode_variable("a")]), keys, "file")
-    check_laws(graph, keys)
-    assert graph.unreached == (f"b{VALUE}", "stray")
-
-
-def test_checkpoint_keys_that_are_not_there_are_listed() -> None:
-    graph = ObjectGraph(encode_graph([encode_node([(1, "a")]), encode_variable("a")]), [], "file")
-    assert graph.absent == (f"a{VALUE}",)
-    assert graph["a"].keys == ()
-
-
-def test_a_key_goes_to_the_longest_checkpoint_key_it_begins_with() -> None:
-    tables = [
-        encode_node(attributes=[(name, "", f"t/.ATTRIBUTES/{name}")]) for name in ("table", "table_2", "ta")
-    ]
-    keys = [f"t/.ATTRIBUTES/{name}" for name in ("table-keys", "table_2-keys", "table_2-values")]
-    graph = ObjectGraph(encode_graph([encode_node(), *tables]), keys, "file")
-    check_laws(graph, keys)
-    assert graph.nodes[1].keys == ("t/.ATTRIBUTES/table-keys",)
-    assert graph.nodes[2].keys == ("t/.ATTRIBUTES/table_2-keys", "t/.ATTRIBUTES/table_2-values")
-    assert graph.absent == ("t/.ATTRIBUTES/ta",)
-
-
 def test_registered_savers_are_told() -> None:
     graph = ObjectGraph(encode_graph([encode_node(saver=("Custom>Saver", "root"))]), [], "file")
     assert graph.root.registered_saver == ("Custom>Saver", "root")
@@ -264,18 +237,3 @@ def test_a_graph_that_is_no_string_is_damage(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "model", {"_CHECKPOINTABLE_OBJECT_GRAPH": golden.np.zeros(3, "f4")})
     with pytest.raises(CorruptError, match=r"got float32\[3\], want string"):
         ckptfmt.open(path).object_graph  # noqa: B018
-
-
-# --- escaping ----------------------------------------------------------------------------------------------
-
-
-@given(st.text(st.sampled_from("./Sa") | st.characters()))
-def test_unescaping_undoes_escaping(name: str) -> None:
-    escaped = escape(name)
-    assert "/" not in escaped
-    assert unescape(escaped) == name
-
-
-@given(st.text(st.sampled_from("./Sa")), st.text(st.sampled_from("./Sa")))
-def test_names_that_differ_are_escaped_differently(one: str, other: str) -> None:
-    assert (escape(one) == escape(other)) == (one == other)

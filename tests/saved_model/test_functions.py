@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import GraphError, NameNotFoundError
+from ckptfmt.errors import CorruptError, GraphError, NameNotFoundError
 from ckptfmt.proto import messages
-from ckptfmt.saved_model.functions import MAX_PATH, ConcreteFunction, object_functions
+from ckptfmt.saved_model.functions import MAX_PATH, ConcreteFunction, ConcreteFunctions, object_functions
+from ckptfmt.saved_model.structured import MAX_DEPTH
 from tests.support.golden import GOLDEN
 
 MODEL = GOLDEN / "saved_model" / "model"
@@ -57,7 +58,7 @@ def test_names_of_tensors_are_no_names_of_nested_arguments() -> None:
     bare = graph.nodes.add().bare_concrete_function
     bare.concrete_function_name = "t"
     bare.argument_keywords.extend(["a", "b"])
-    (function,) = object_functions(graph)
+    (function,) = object_functions(graph, "model")
     assert function.parameters == ("a", "b")
     assert function.named(ConcreteFunction("t", ((1, 2), {}), None, ())) == [("a", 1), ("b", 2)]
     assert function.named(ConcreteFunction("t", (((1, 2),), {}), None, ())) == [(None, (1, 2))]
@@ -68,8 +69,27 @@ def test_a_long_path_is_not_made() -> None:
     graph.nodes.add().children.add(node_id=1, local_name="a" * MAX_PATH)
     graph.nodes.add().children.add(node_id=2, local_name="f")
     graph.nodes.add().function.SetInParent()
-    assert [function.path for function in object_functions(graph)] == [None]
-    assert object_functions(messages.SavedObjectGraph()) == ()
+    assert [function.path for function in object_functions(graph, "model")] == [None]
+    assert object_functions(messages.SavedObjectGraph(), "model") == ()
+
+
+def test_what_cannot_be_decoded_is_told_with_the_function_and_the_file() -> None:
+    graph = messages.SavedObjectGraph()
+    graph.nodes.add().children.add(node_id=1, local_name="f")
+    value = graph.nodes.add().function.function_spec.fullargspec
+    for _ in range(MAX_DEPTH + 1):
+        value = value.list_value.values.add()
+    graph.concrete_functions["t"].canonicalized_input_signature.CopyFrom(
+        graph.nodes[1].function.function_spec.fullargspec
+    )
+    (function,) = object_functions(graph, "model.pb")
+    with pytest.raises(
+        CorruptError, match=r"model\.pb: function 'f': values nested more than 100 deep"
+    ) as caught:
+        function.parameters  # noqa: B018
+    assert caught.value.file == "model.pb"
+    with pytest.raises(CorruptError, match=r"model\.pb: concrete function 't': values nested"):
+        ConcreteFunctions(graph.concrete_functions, "model.pb")["t"]
 
 
 def test_a_model_is_narrowed_to_one_of_its_meta_graphs(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How alike names are, and which of their numbers correspond."""
+"""Names that differ in their numbers only."""
 
 from __future__ import annotations
 
@@ -6,39 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfmt.compare.similarity import Vocabulary, Words, aligned, likeness, templates_of
-
-
-def alike(a: str, b: str) -> float:
-    return likeness(Words(a), Words(b))
-
-
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        ("layer_norm/gamma", "LayerNorm/scale"),
-        ("bn/moving_mean", "BatchNorm.running_mean"),
-        ("dense/kernel/.ATTRIBUTES/VARIABLE_VALUE", "fc/weights:0"),
-        ("global_step", "step"),
-        ("attn/q_proj/bias", "attention/query/b"),
-    ],
-)
-def test_names_for_the_same_have_the_same_words(a: str, b: str) -> None:
-    assert Words(a).all == Words(b).all
-    assert alike(a, b) == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "nearer", "farther"),
-    [
-        ("encoder/query/kernel", "bert/encoder/self/query/kernel", "bert/encoder/self/key/kernel"),
-        ("dense/bias", "model/dense_1/bias", "model/dense_1/kernel"),
-        ("norm/scale", "ln.weight", "ln.bias"),
-        ("convolution/w", "conv2d/kernel", "lstm/kernel"),
-    ],
-)
-def test_the_one_that_is_meant_is_more_alike(name: str, nearer: str, farther: str) -> None:
-    assert alike(name, nearer) > alike(name, farther)
+from ckptfmt.compare.alignment import aligned
+from ckptfmt.compare.templates import Vocabulary, templates_of
+from ckptfmt.compare.words import likeness
 
 
 def members(*names: str) -> list[dict[str, tuple[int, ...]]]:
@@ -73,32 +43,6 @@ def test_numbers_written_with_zeros_before_them_are_numbers_once() -> None:
 
 def test_a_hash_sign_in_a_name_is_no_number() -> None:
     assert members("a#1", "a1#", "a11") == [{"a#1": ()}, {"a1#": ()}, {"a11": (11,)}]
-
-
-def numbered(*numbers: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    return {f"{'.'.join(map(str, each))}": each for each in numbers}
-
-
-@pytest.mark.parametrize(
-    ("wanted", "stored", "pairs"),
-    [
-        ([(3,), (4,)], [(1,), (2,), (3,), (4,)], [((3,), (3,)), ((4,), (4,))]),
-        ([(0,), (1,)], [(1,), (2,)], [((0,), (1,)), ((1,), (2,))]),
-        ([(2, 0), (2, 1)], [(0,), (1,)], [((2, 0), (0,)), ((2, 1), (1,))]),
-        ([(0, 0), (0, 1), (1, 0)], [(1,), (2,), (3,)], [((0, 0), (1,)), ((0, 1), (2,)), ((1, 0), (3,))]),
-        ([(10,), (9,)], [(1,), (2,)], [((9,), (1,)), ((10,), (2,))]),
-        ([(0,), (1,), (5,)], [(1,), (3,)], [((0,), (1,)), ((1,), (3,))]),
-        ([(0,)], [(1, 1), (2, 2)], []),
-    ],
-    ids=["same numbers", "ranks", "constant", "order", "as numbers", "one too many", "nothing to go by"],
-)
-def test_numbers_correspond(
-    wanted: list[tuple[int, ...]],
-    stored: list[tuple[int, ...]],
-    pairs: list[tuple[tuple[int, ...], tuple[int, ...]]],
-) -> None:
-    a, b = numbered(*wanted), numbered(*stored)
-    assert sorted((a[name], b[other]) for name, other in aligned(a, b)) == sorted(pairs)
 
 
 @given(st.lists(st.text(alphabet="ab1290_/.#\u00e9\u0661A", max_size=12), unique=True))

@@ -1,46 +1,52 @@
-"""Objects to objects: which values of one object graph ``tf.train.Checkpoint.restore`` puts where in another.
+"""Pairs of objects: which stored key ``tf.train.Checkpoint.restore`` restores each wanted key from.
 
-Both graphs are walked from their roots, breadth first, along edges of the same names. The first object that a
-saved one meets is the one it is restored to; slot variables follow where their optimizer and their variable
-have been met. Source: TensorFlow ``python/checkpoint/restore.py``, ``CheckpointPosition``.
+Both graphs are walked together from their roots, breadth first, along edges of the same names. A stored
+object is restored to the first wanted object that it meets. Several stored objects may meet one wanted
+object; the first of them gives it its values. Source: TensorFlow ``python/checkpoint/restore.py``,
+``CheckpointPosition``.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from ckptfmt.object_graph.object_graph import Attribute, ObjectGraph, ObjectNode
 
 
-class Pairs(NamedTuple):
+@dataclass
+class ObjectPairs:
     """What a restore of one object graph into another does."""
 
-    stored_for: dict[str, str]
-    """Key wanted → key that is stored."""
-    consumed: set[str]
-    """Stored keys whose objects have met one that wants them, also where another was faster."""
+    stored_for: dict[str, str] = field(default_factory=dict)
+    """The stored key that each wanted key is restored from."""
+    consumed: set[str] = field(default_factory=set)
+    """Stored keys whose objects met one that wants them, also if another object came first."""
 
 
-def pair_objects(stored: ObjectGraph, wanted: ObjectGraph) -> Pairs:
+def pair_objects(stored: ObjectGraph, wanted: ObjectGraph) -> ObjectPairs:
     """Return which stored keys are restored to which wanted ones."""
     return _Walk(stored, wanted).run()
 
 
 class _Walk:
+    """A walk through both graphs."""
+
     def __init__(self, stored: ObjectGraph, wanted: ObjectGraph) -> None:
         self._targets: dict[int, ObjectNode] = {stored.root.id: wanted.root}
-        """Number of a stored node → the object it is restored to."""
+        """The wanted object that each stored one, by its number, is restored to."""
         self._queue = deque([stored.root])
         self._restored: set[int] = set()
-        self._pairs = Pairs({}, set())
-        # An object may be met by many; what it has is looked up once.
+        """Numbers of wanted objects that have their values."""
+        self._pairs = ObjectPairs()
+        # Many stored objects may meet one wanted object, whose names are looked up once.
         self._children: dict[int, Mapping[str, ObjectNode]] = {}
         self._attributes: dict[int, dict[str, Attribute]] = {}
         self._slots: dict[int, dict[tuple[int, str], ObjectNode]] = {}
 
-    def run(self) -> Pairs:
+    def run(self) -> ObjectPairs:
+        # Each stored node is queued once, so each of its edges and slots is looked at once: linear time.
         while self._queue:
             node = self._queue.popleft()
             target = self._targets[node.id]
@@ -48,6 +54,9 @@ class _Walk:
             children = self._children_of(target)
             for name, child in node.children.items():
                 self._bind(child, children.get(name))
+            # A slot variable has no edge. It follows once both its optimizer and its variable have met
+            # theirs: the first loop is that of a variable after its optimizer, the second of an optimizer
+            # after it.
             for slot in node.slots:
                 optimizer = self._targets.get(slot.optimizer.id)
                 if optimizer is not None:
@@ -59,28 +68,28 @@ class _Walk:
         return self._pairs
 
     def _bind(self, node: ObjectNode, target: ObjectNode | None) -> None:
-        """Restore a node to an object, unless it has one."""
+        """Restore a stored object to a wanted one, unless it has one."""
         if target is not None and node.id not in self._targets:
             self._targets[node.id] = target
             self._queue.append(node)
 
     def _restore(self, node: ObjectNode, target: ObjectNode) -> None:
-        """Pair the values of a node with those of its object, which takes those of the first node only."""
+        """Pair the values of a stored object with those of its target, if it is the first there."""
         wanted = self._attributes_of(target)
-        first = target.id not in self._restored
+        is_first = target.id not in self._restored
         self._restored.add(target.id)
         for attribute in node.attributes:
-            place = wanted.get(attribute.name)
-            if place is None:
+            counterpart = wanted.get(attribute.name)
+            if counterpart is None:
                 continue
             self._pairs.consumed.update(attribute.keys)
-            if first:
-                # Of a table, "…/table" in the graph, the keys are "…/table-keys" and "…/table-values".
-                ends = {key[len(attribute.checkpoint_key) :]: key for key in attribute.keys}
-                for key in place.keys:
-                    found = ends.get(key[len(place.checkpoint_key) :])
-                    if found is not None:
-                        self._pairs.stored_for.setdefault(key, found)
+            if is_first:
+                # A table has one attribute, "…/table", and two keys, "…/table-keys" and "…/table-values".
+                by_ending = {key[len(attribute.checkpoint_key) :]: key for key in attribute.keys}
+                for key in counterpart.keys:
+                    stored = by_ending.get(key[len(counterpart.checkpoint_key) :])
+                    if stored is not None:
+                        self._pairs.stored_for.setdefault(key, stored)
 
     def _children_of(self, target: ObjectNode) -> Mapping[str, ObjectNode]:
         if target.id not in self._children:
