@@ -1,4 +1,4 @@
-"""Attributes: what a node says beside its inputs, as Python values.
+"""Attributes: the settings of a node or function besides its inputs, as Python values.
 
 ===========  ======================================================================================
 AttrValue    value
@@ -6,7 +6,7 @@ AttrValue    value
 ``s``        bytes
 ``i f b``    int, float, bool
 ``type``     :class:`~ckptfmt.dtypes.DType`
-``shape``    tuple of sizes, None for one that is not known; None where their number is not known
+``shape``    tuple of sizes, None for an unknown one; None if their number is unknown
 ``tensor``   read-only array
 ``func``     :class:`FunctionCall`
 ``list``     list of these
@@ -23,11 +23,11 @@ from typing import Any, TypeAlias
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.decode import to_array
 from ckptfmt.dtypes import DType, find_dtype
-from ckptfmt.errors import CorruptError
+from ckptfmt.errors import CkptfmtError
 from ckptfmt.proto import messages
 
 PartialShape: TypeAlias = "tuple[int | None, ...] | None"
-"""Sizes, None for one that is not known; None where not even their number is."""
+"""Sizes, None for an unknown one; None if not even their number is known."""
 
 Value: TypeAlias = (
     "bytes | int | float | bool | DType | PartialShape | Array | FunctionCall | AttributeName | list[Value]"
@@ -36,7 +36,7 @@ Value: TypeAlias = (
 
 @dataclass(frozen=True)
 class FunctionCall:
-    """A function that a node calls, with what its attributes are bound to."""
+    """A function that a node calls, with the values that its attributes get."""
 
     name: str
     """Name of the function in the library."""
@@ -46,7 +46,7 @@ class FunctionCall:
 
 @dataclass(frozen=True)
 class AttributeName:
-    """In the body of a function: the attribute of the function that stands for the value."""
+    """In the body of a function, in the place of a value: the attribute of the function that gives it."""
 
     name: str
 
@@ -58,35 +58,6 @@ def decode_shape(shape: messages.TensorShapeProto) -> PartialShape:
     return tuple(dim.size if dim.size >= 0 else None for dim in shape.dim)
 
 
-def decode_attribute(value: messages.AttrValue) -> Value:
-    """Return the Python value of an AttrValue; None where it has none.
-
-    Raises CorruptError or LimitError where a tensor in it cannot be decoded.
-    """
-    kind = value.WhichOneof("value")
-    if kind is None:
-        return None
-    if kind == "list":
-        return _decode_list(value.list)
-    if kind == "placeholder":
-        return AttributeName(value.placeholder)
-    decoded: Value = _DECODERS[kind](getattr(value, kind))
-    return decoded
-
-
-def _decode_list(values: messages.AttrValue.ListValue) -> list[Value]:
-    for kind in _KINDS:
-        found = getattr(values, kind)
-        if found:
-            return [_DECODERS[kind](value) for value in found]
-    return []
-
-
-def _decode_call(call: messages.NameAttrList) -> FunctionCall:
-    return FunctionCall(call.name, Attributes(call.attr))
-
-
-_KINDS = ("s", "i", "f", "b", "type", "shape", "tensor", "func")
 _DECODERS: dict[str, Callable[[Any], Value]] = {
     "s": bytes,
     "i": int,
@@ -95,28 +66,68 @@ _DECODERS: dict[str, Callable[[Any], Value]] = {
     "type": find_dtype,
     "shape": decode_shape,
     "tensor": to_array,
-    "func": _decode_call,
 }
+"""Field of an AttrValue -> its Python value, for those that hold no other attributes."""
 
 
 class Attributes(Mapping[str, Value]):
-    """The attributes of a node by name, decoded when they are asked for."""
+    """The attributes of a node or function by name, decoded when they are asked for."""
 
-    __slots__ = ("_messages",)
+    __slots__ = ("_file", "_messages", "_owner")
 
-    def __init__(self, attributes: Mapping[str, messages.AttrValue]) -> None:
+    def __init__(
+        self, attributes: Mapping[str, messages.AttrValue], *, owner: str, file: str | None = None
+    ) -> None:
+        """Take the attributes of an owner such as ``node 'x'``, which errors name, and its file."""
         self._messages = attributes
+        self._owner = owner
+        self._file = file
 
     def __getitem__(self, name: str) -> Value:
+        """Return the value of an attribute; None if nothing is set in it.
+
+        Raises
+        ------
+        KeyError
+            No attribute has that name.
+        CorruptError, UnsupportedError, LimitError
+            A tensor in it cannot be decoded.
+        """
         if name not in self._messages:
             raise KeyError(name)
         try:
-            return decode_attribute(self._messages[name])
-        except CorruptError as error:
-            raise CorruptError(f"attribute {name!r}: {error.what}", file=error.file) from error
+            return self._decode(self._messages[name])
+        except CkptfmtError as error:
+            label = f"{self._owner}: attribute {name!r}"
+            raise error.at(self._file or "graph", label=label) from error.__cause__
+
+    def _decode(self, value: messages.AttrValue) -> Value:
+        kind = value.WhichOneof("value")
+        if kind is None:
+            return None
+        if kind == "list":
+            return self._decode_list(value.list)
+        if kind == "placeholder":
+            return AttributeName(value.placeholder)
+        if kind == "func":
+            return self._decode_call(value.func)
+        decoded: Value = _DECODERS[kind](getattr(value, kind))
+        return decoded
+
+    def _decode_list(self, values: messages.AttrValue.ListValue) -> list[Value]:
+        # All values of a list are of one kind. An empty list does not say of which.
+        for kind, decode in _DECODERS.items():
+            items = getattr(values, kind)
+            if items:
+                return [decode(item) for item in items]
+        return [self._decode_call(call) for call in values.func]
+
+    def _decode_call(self, call: messages.NameAttrList) -> FunctionCall:
+        owner = f"{self._owner}: call of {call.name!r}"
+        return FunctionCall(call.name, Attributes(call.attr, owner=owner, file=self._file))
 
     def __iter__(self) -> Iterator[str]:
-        # A map has no order; this one is the same in every process.
+        # A map of protobuf has no order; this one is the same in every process.
         return iter(sorted(self._messages))
 
     def __len__(self) -> int:

@@ -8,14 +8,15 @@ from typing import NamedTuple
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.decode import decode_content, to_array
 from ckptfmt.dtypes import DType, find_dtype
-from ckptfmt.errors import CorruptError, NameNotFoundError
+from ckptfmt.errors import CkptfmtError, CorruptError, NameNotFoundError
 from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.tensor_content import content_size
 from ckptfmt.proto import messages
+from ckptfmt.text.closest import closest_names
 
 
 class ConstantEntry(NamedTuple):
-    """What is known of a constant without its value."""
+    """What a file says of a constant besides its value."""
 
     name: str
     """The name of its node."""
@@ -28,9 +29,9 @@ class ConstantEntry(NamedTuple):
 
 
 class Constants(Mapping[str, Array]):
-    """The values of the constants among nodes, by the names of these, decoded when they are asked for.
+    """The values of constants by the names of their nodes, decoded when they are asked for.
 
-    Of a large constant every time the same memory, not a copy, until the graph's message is asked for.
+    A large constant is the same memory every time, not a copy, until the graph's message is asked for.
     """
 
     def __init__(self, nodes: Mapping[str, messages.NodeDef], outline: Outline, file: str | None) -> None:
@@ -44,42 +45,45 @@ class Constants(Mapping[str, Array]):
         Raises
         ------
         NameNotFoundError
-            There is no constant of that name (a KeyError).
+            No constant has that name (a KeyError).
         CorruptError
             The constant has no value, or one that cannot be decoded.
+        UnsupportedError
+            Its dtype has no values.
         LimitError
             A few stored bytes ask for more than a gigabyte.
         """
-        # First: what is no more beside the message is in it.
+        # Before the message: content that is no longer here has been put into it already.
         content = self._outline.content(name)
         tensor = self._tensor(name)
         if tensor is None:
             raise CorruptError(f"constant {name!r} has no value", file=self._file)
         try:
             return to_array(tensor) if content is None else decode_content(tensor, content)
-        except CorruptError as error:
-            raise CorruptError(f"constant {name!r}: {error.what}", file=self._file) from error
+        except CkptfmtError as error:
+            raise error.at(self._file or "graph", label=f"constant {name!r}") from error.__cause__
 
     def entry(self, name: str) -> ConstantEntry:
-        """Return what the file says of a constant, without decoding it; of one without a value nothing.
+        """Return dtype, shape and size of a constant without decoding it; if it has no value, its size is 0.
 
-        Raises NameNotFoundError where there is no constant of that name.
+        Raises NameNotFoundError if no constant has that name.
         """
         tensor = self._tensor(name)
         if tensor is None:
             return ConstantEntry(name, find_dtype(0), (), 0)
         shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
-        # In this order: what is put into the message meanwhile is not counted twice.
+        # In this order: content that another thread puts into the message meanwhile is not counted twice.
         nbytes = tensor.ByteSize()
         content = self._outline.content(name)
         nbytes += 0 if content is None else content_size(len(content))
         return ConstantEntry(name, find_dtype(tensor.dtype), shape, nbytes)
 
     def _tensor(self, name: str) -> messages.TensorProto | None:
-        """The tensor that is the value of a constant, perhaps without its content; None where it has none."""
+        """Return the value of a constant, perhaps without its content; None if it has none."""
         node = self._nodes.get(name)
         if node is None:
-            raise NameNotFoundError(name, file=self._file or "graph", noun="constant")
+            close = closest_names(str(name), self._nodes)
+            raise NameNotFoundError(name, file=self._file or "graph", noun="constant", close_matches=close)
         if "value" not in node.attr or node.attr["value"].WhichOneof("value") != "tensor":
             return None
         return node.attr["value"].tensor
@@ -93,7 +97,7 @@ class Constants(Mapping[str, Array]):
     def __contains__(self, name: object) -> bool:
         return name in self._nodes
 
-    # Comparing two of them as mappings would end in ambiguous arrays.
+    # Mappings compare their values, and arrays have no single truth value.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 

@@ -1,7 +1,8 @@
 """Functions: the bodies in a graph's library, and which calls which.
 
-A node calls a function by having its name for an operation, or by an attribute, as ``PartitionedCall``,
-``If``, ``While`` and gradients do. Walks are iterative: functions may call each other in circles.
+A node calls a function if its operation is the function's name, or if an attribute names the function, as in
+``PartitionedCall``, ``If``, ``While`` and gradients. Functions may call each other in circles, so walks are
+iterative and visit each once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ckptfmt.graph.node import GraphNode, OutputName, parse_function_output
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.graph.tensor import GraphTensor, NodeOutputs
 from ckptfmt.proto import messages
+from ckptfmt.text.closest import closest_names
 
 
 class Argument(NamedTuple):
@@ -25,7 +27,7 @@ class Argument(NamedTuple):
     name: str
     """Its name within the function."""
     dtype: DType | None
-    """Its dtype; None where an attribute of the function says it."""
+    """Its dtype; None if an attribute of the function gives it."""
 
 
 class Function:
@@ -54,23 +56,24 @@ class Function:
     @cached_property
     def nodes(self) -> Mapping[str, GraphNode]:
         """The nodes of its body by name, in order."""
-        return {node.name: GraphNode(node, in_function=True) for node in self.message.node_def}
+        file = self._library.file
+        return {node.name: GraphNode(node, in_function=True, file=file) for node in self.message.node_def}
 
     def tensor(self, name: str) -> GraphTensor:
         """Return the tensor ``argument``, or ``node:out:k`` of the body.
 
-        Raises TensorNotFoundError where there is none.
+        Raises TensorNotFoundError if the function has no such tensor.
         """
         output = parse_function_output(name)
         node = self.nodes.get(output.node)
-        found = None
+        tensor = None
         if node is not None:
-            found = NodeOutputs(node, self._library.op(node.op)).find(output.number, output.name)
+            tensor = NodeOutputs(node, self._library.op(node.op)).find(output.number, output.name)
         elif output.name is None and not output.number:
-            found = next((one for one in self._arguments() if one.name == output.node), None)
-        if found is None:
+            tensor = next((argument for argument in self._arguments() if argument.name == output.node), None)
+        if tensor is None:
             raise TensorNotFoundError(name, file=f"function {self.name}")
-        return found
+        return tensor
 
     def _arguments(self) -> Iterator[GraphTensor]:
         shapes = self.message.attr["_input_shapes"].list.shape if "_input_shapes" in self.message.attr else ()
@@ -83,7 +86,7 @@ class Function:
 
     @property
     def returns(self) -> dict[str, OutputName]:
-        """For each output the tensor of the body, or the argument, that is returned."""
+        """For each output, the argument or the tensor of the body that is returned."""
         returned = self.message.ret
         return {
             argument.name: parse_function_output(returned[argument.name])
@@ -93,13 +96,13 @@ class Function:
 
     @property
     def control_outputs(self) -> dict[str, str]:
-        """Nodes that run whether or not anything returned needs them, by the names they are known by."""
+        """Nodes that run even if no output needs them, by the names that callers know them by."""
         return dict(sorted(self.message.control_ret.items()))
 
     @property
     def attributes(self) -> Attributes:
         """Its attributes by name, as Python values."""
-        return Attributes(self.message.attr)
+        return Attributes(self.message.attr, owner=f"function {self.name!r}", file=self._library.file)
 
     def __repr__(self) -> str:
         inputs, outputs = (", ".join(a.name for a in side) for side in (self.inputs, self.outputs))
@@ -119,23 +122,28 @@ class Functions(Mapping[str, Function]):
         file: str | None,
         ops: Mapping[str, messages.OpDef] | None = None,
     ) -> None:
-        """Take a library; ``ops`` are definitions of operations that are not TensorFlow's own."""
+        """Take a library; ``ops`` are definitions of operations that are not TensorFlow's own.
+
+        Raises CorruptError if two functions have the same name.
+        """
+        self.file = file
+        """The file it was read from; None if there is none."""
         self._functions = {function.signature.name: function for function in library.function}
-        self._file = file
         self._ops = ops or {}
         self._known_calls: dict[str, frozenset[str]] = {}
         if len(self._functions) < len(library.function):
-            raise CorruptError("several functions have one name", file=file)
+            raise CorruptError("several functions have the same name", file=file)
         self.gradients: Mapping[str, str] = {
             gradient.function_name: gradient.gradient_func for gradient in library.gradient
         }
-        """Name of the function that is the gradient of another, where one is given."""
+        """Name of a function -> name of the function that is its gradient."""
 
     def __getitem__(self, name: str) -> Function:
-        """Return a function; NameNotFoundError, a KeyError, where there is none of that name."""
+        """Return a function; NameNotFoundError, a KeyError, if none has that name."""
         function = self._functions.get(name)
         if function is None:
-            raise NameNotFoundError(name, file=self._file or "graph", noun="function")
+            close = closest_names(str(name), self._functions)
+            raise NameNotFoundError(name, file=self.file or "graph", noun="function", close_matches=close)
         return Function(function, self)
 
     def __iter__(self) -> Iterator[str]:
@@ -148,7 +156,7 @@ class Functions(Mapping[str, Function]):
         return name in self._functions
 
     def op(self, name: str) -> messages.OpDef | None:
-        """Return the definition of an operation, which may be a function; None where it is not known."""
+        """Return the definition of an operation, which may be a function; None if it is not known."""
         function = self._functions.get(name)
         if function is not None:
             return function.signature
@@ -156,14 +164,14 @@ class Functions(Mapping[str, Function]):
 
     @cached_property
     def calls(self) -> Mapping[str, frozenset[str]]:
-        """For each function the names of those that its body calls, also of those that are not here."""
+        """For each function, the names of those that its body calls, even if the library lacks them."""
         return {name: self._calls(name) for name in self._functions}
 
     def _calls(self, name: str) -> frozenset[str]:
-        found = self._known_calls.get(name)
-        if found is None:
-            found = self._known_calls[name] = self.called_by(self._functions[name].node_def)
-        return found
+        called = self._known_calls.get(name)
+        if called is None:
+            called = self._known_calls[name] = self.called_by(self._functions[name].node_def)
+        return called
 
     def called_by(self, nodes: Iterable[messages.NodeDef]) -> frozenset[str]:
         """Return the names of the functions that nodes call."""
@@ -180,7 +188,10 @@ class Functions(Mapping[str, Function]):
         return frozenset(called)
 
     def reached_from(self, names: Iterable[str]) -> frozenset[str]:
-        """Return functions of the library and all that they call, directly or not; others are left out."""
+        """Return the functions with these names and all that they call, directly or not.
+
+        Names that the library lacks are left out.
+        """
         waiting = [name for name in names if name in self._functions]
         reached = set(waiting)
         while waiting:

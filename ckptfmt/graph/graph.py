@@ -1,6 +1,9 @@
-"""Graphs: the nodes of a GraphDef by name, and how they hang together.
+"""Graphs: the nodes of a GraphDef by name, and how they are connected.
 
-Walks are iterative and visit each node once: graphs may have loops, and be as deep as they are long.
+Walks are iterative and visit each node once, since graphs may have loops and be as deep as they are long.
+
+A graph keeps its message as an :class:`~ckptfmt.graph.outline.Outline`, without the bytes of large constants.
+Methods that make another graph work on a snapshot of it, and pass the bytes on by the names of the nodes.
 """
 
 from __future__ import annotations
@@ -14,8 +17,7 @@ from typing import Any, NamedTuple
 
 from ckptfmt.dtypes import DType, as_dtype
 from ckptfmt.errors import CorruptError, GraphError, NameNotFoundError, TensorNotFoundError
-from ckptfmt.graph import merge as scopes
-from ckptfmt.graph import prune
+from ckptfmt.graph import merge, prune
 from ckptfmt.graph.constants import Constants
 from ckptfmt.graph.function import Functions
 from ckptfmt.graph.node import GraphNode, parse_output
@@ -26,24 +28,22 @@ from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import format_text
 from ckptfmt.storage.output import write_file
+from ckptfmt.text.closest import closest_names
 from ckptfmt.wire.coding import Buffer
 
 PLACEHOLDERS = frozenset(("Placeholder", "PlaceholderV2", "PlaceholderWithDefault", "_Arg", "Arg"))
 """Ops that a value is fed to."""
 
-_COMPARED_NAMES = 1_000
-"""A name that is not there is compared with at most this many."""
-
 
 class Versions(NamedTuple):
-    """Which TensorFlow wrote a graph, and which can read it, as numbers of GraphDef versions."""
+    """The GraphDef versions that wrote a graph and that can read it."""
 
     producer: int
-    """Version of what wrote it; 0 before there were versions."""
+    """Version that wrote it; 0 from before there were versions."""
     min_consumer: int
-    """The oldest version that may read it."""
+    """The oldest version that can read it."""
     bad_consumers: tuple[int, ...]
-    """Versions that must not."""
+    """Versions that must not read it."""
 
 
 class Graph(Mapping[str, GraphNode]):
@@ -57,12 +57,12 @@ class Graph(Mapping[str, GraphNode]):
     ) -> None:
         """Take a GraphDef; ``ops`` are definitions of operations that are not TensorFlow's own.
 
-        Raises CorruptError where two nodes have one name.
+        Raises CorruptError if two nodes have the same name.
         """
         self._outline = message if isinstance(message, Outline) else Outline(message)
         message = self._outline.message
         self.file = file
-        """The file it was read from."""
+        """The file it was read from; None if there is none."""
         self._ops = ops or {}
         self._nodes = {node.name: node for node in message.node}
         if len(self._nodes) < len(message.node):
@@ -71,24 +71,25 @@ class Graph(Mapping[str, GraphNode]):
 
     @property
     def message(self) -> messages.GraphDef:
-        """The GraphDef. The graph shows the nodes that it had at first.
+        """The GraphDef.
 
         Large constants lie beside it until somebody asks for it, or for the message of their node; then they
-        are copied into it. What is changed in it from then on is what is written; arrays that
-        :attr:`constants` returned before stay as they are.
+        are copied into it. Changes made to it are written, but the graph itself keeps showing the nodes that
+        it had at first, and arrays that :attr:`constants` returned before stay as they are.
         """
         self._outline.complete()
         return self._outline.message
 
     def __getitem__(self, name: str) -> GraphNode:
-        """Return a node; NameNotFoundError, a KeyError, where there is none of that name."""
+        """Return a node; NameNotFoundError, a KeyError, if none has that name."""
         node = self._nodes.get(name)
         if node is None:
             raise self._not_found(name)
         return self._node(name, node)
 
     def _node(self, name: str, node: messages.NodeDef) -> GraphNode:
-        return GraphNode(node, outline=None if self._outline.content(name) is None else self._outline)
+        outline = None if self._outline.content(name) is None else self._outline
+        return GraphNode(node, outline=outline, file=self.file)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._nodes)
@@ -102,27 +103,22 @@ class Graph(Mapping[str, GraphNode]):
     def _not_found(self, name: str) -> NameNotFoundError:
         if not isinstance(name, str):
             raise TypeError(f"name of a node: got {name!r}, want a str")
-        from difflib import get_close_matches  # only errors need it
-
-        names = self._nodes
-        last = name.rpartition("/")[2]
-        near = [known for known in names if known.endswith(last)] if len(names) > _COMPARED_NAMES else names
-        close = get_close_matches(name[:500], list(near)[:_COMPARED_NAMES])
+        close = closest_names(name, self._nodes)
         return NameNotFoundError(name, file=self.file or "graph", noun="node", close_matches=close)
 
     def tensor(self, name: str) -> GraphTensor:
-        """Return the tensor ``node:k``, of ``node`` output 0.
+        """Return the tensor ``node:k``, where ``node`` alone is its output 0.
 
-        Raises TensorNotFoundError where there is none, CorruptError where a node claims too many.
+        Raises TensorNotFoundError if it does not exist, CorruptError if the node claims too many outputs.
         """
         node, number, _ = parse_output(name)
-        found = None if name.startswith("^") else self._outputs(node).find(number)
-        if found is None:
+        tensor = None if name.startswith("^") else self._outputs(node).find(number)
+        if tensor is None:
             raise TensorNotFoundError(name, file=self.file or "graph")
-        return found
+        return tensor
 
     def tensors(self, name: str) -> Iterator[GraphTensor]:
-        """Iterate over what a node puts out; nothing is known to come from an op that is not known."""
+        """Iterate over the tensors that a node puts out; over none if its op is not known."""
         return iter(self._outputs(name))
 
     def _outputs(self, name: str) -> NodeOutputs:
@@ -133,12 +129,12 @@ class Graph(Mapping[str, GraphNode]):
 
     @property
     def ops(self) -> Counter[str]:
-        """How many nodes there are of each operation."""
+        """The number of nodes of each operation."""
         return Counter(node.op for node in self._outline.message.node)
 
     @property
     def versions(self) -> Versions:
-        """Which TensorFlow wrote it, and which can read it."""
+        """The GraphDef versions that wrote it and that can read it."""
         message = self._outline.message
         versions = message.versions
         return Versions(
@@ -152,7 +148,7 @@ class Graph(Mapping[str, GraphNode]):
 
     @property
     def custom_ops(self) -> Counter[str]:
-        """How many nodes there are of operations that neither TensorFlow 2.21 nor the library has.
+        """The number of nodes of each operation that neither TensorFlow 2.21 nor the library defines.
 
         Nodes in the bodies of functions are counted too.
         """
@@ -170,11 +166,12 @@ class Graph(Mapping[str, GraphNode]):
     @property
     def inputs(self) -> tuple[GraphNode, ...]:
         """The nodes that values are fed to: placeholders."""
-        return tuple(GraphNode(node) for node in self._outline.message.node if node.op in PLACEHOLDERS)
+        nodes = self._outline.message.node
+        return tuple(GraphNode(node, file=self.file) for node in nodes if node.op in PLACEHOLDERS)
 
     @property
     def outputs(self) -> tuple[GraphNode, ...]:
-        """The nodes that no other one needs, and that have something to fetch."""
+        """The nodes that no other node needs, and that have an output to fetch."""
         return tuple(
             self._node(node.name, node)
             for node in self._outline.message.node
@@ -189,7 +186,7 @@ class Graph(Mapping[str, GraphNode]):
 
     @cached_property
     def _consumers(self) -> dict[str, list[str]]:
-        """Names of the nodes that take an output of a node, or run after it, once each."""
+        """Name of a node -> names of the nodes that take an output of it or run after it, once each."""
         consumers: dict[str, list[str]] = {}
         for node in self._outline.message.node:
             for name in dict.fromkeys(parse_output(text).node for text in node.input):
@@ -197,12 +194,15 @@ class Graph(Mapping[str, GraphNode]):
         return consumers
 
     def consumers(self, name: str) -> tuple[GraphNode, ...]:
-        """Return the nodes that take an output of a node, or run after it."""
-        self[name]  # it must be there
+        """Return the nodes that take an output of a node, or run after it.
+
+        Raises NameNotFoundError if no node has that name.
+        """
+        self[name]
         return tuple(self[consumer] for consumer in self._consumers.get(name, ()))
 
     def ancestors(self, names: str | Iterable[str], *, control: bool = True) -> Iterator[GraphNode]:
-        """Iterate over nodes, and all that is needed to run them, each once.
+        """Iterate over nodes and all nodes that are needed to run them, each once.
 
         Parameters
         ----------
@@ -213,10 +213,10 @@ class Graph(Mapping[str, GraphNode]):
 
         Raises
         ------
-        TensorNotFoundError
-            There is no node of a name.
+        NameNotFoundError
+            No node has a name.
         CorruptError
-            A node takes its input from one that is not there.
+            A node takes its input from one that does not exist.
         """
 
         def needed(node: messages.NodeDef) -> Iterator[str]:
@@ -227,7 +227,7 @@ class Graph(Mapping[str, GraphNode]):
         return self._walk(names, needed)
 
     def descendants(self, names: str | Iterable[str]) -> Iterator[GraphNode]:
-        """Iterate over nodes, and all that need them, each once; as :meth:`ancestors`."""
+        """Iterate over nodes and all nodes that need them, each once; errors as of :meth:`ancestors`."""
         return self._walk(names, lambda node: self._consumers.get(node.name, ()))
 
     def _walk(
@@ -244,14 +244,14 @@ class Graph(Mapping[str, GraphNode]):
             absent = next((name for name in fresh if name not in self._nodes), None)
             if absent is not None:
                 raise CorruptError(
-                    f"node {node.name!r} ({node.op}) takes its input from {absent!r}, which is not there",
+                    f"node {node.name!r} ({node.op}) takes its input from {absent!r}, which does not exist",
                     file=self.file,
                 )
             seen.update(fresh)
             waiting += reversed(fresh)
 
     def _start(self, name: str) -> str:
-        """The node that is meant by its name, or by that of an output."""
+        """Return the node that is named, by itself or by one of its outputs."""
         node = parse_output(name).node
         if node not in self._nodes:
             raise self._not_found(node)
@@ -262,7 +262,7 @@ class Graph(Mapping[str, GraphNode]):
     def extract_subgraph(self, outputs: str | Iterable[str]) -> Graph:
         """Return the nodes that outputs need, as ``tf.compat.v1.graph_util.extract_sub_graph`` does.
 
-        Raises GraphError where an output, CorruptError where something it needs is not there.
+        Raises GraphError if an output does not exist, CorruptError if a node that it needs does not.
         """
         now = self._outline.snapshot()
         return self._new(prune.extract_subgraph(now.message, _nodes_of(outputs), self.file), now.by_name())
@@ -280,8 +280,8 @@ class Graph(Mapping[str, GraphNode]):
         inputs, outputs
             Names of nodes.
         dtypes
-            The dtype of the placeholders: one for all, or a mapping by name. Left out, it is that of the
-            attribute ``dtype``, or ``T``, of the node that is replaced.
+            The dtype of the placeholders: one for all, or a mapping by name. By default it is that of the
+            attribute ``dtype``, or else ``T``, of the node that is replaced.
 
         Raises
         ------
@@ -301,18 +301,18 @@ class Graph(Mapping[str, GraphNode]):
         return self._new(stripped, now.by_name())
 
     def _dtype(self, name: str) -> DType:
-        """The dtype of what a node puts out first, as its attributes tell."""
+        """Return the dtype of a node's first output, as its attributes tell it."""
         attributes = self[name].attributes
         dtype = attributes.get("dtype", attributes.get("T"))
         if not isinstance(dtype, DType):
-            raise GraphError("which dtype it has is not said: give dtypes", node=name)
+            raise GraphError("cannot infer the placeholder's dtype: pass dtypes=", node=name, file=self.file)
         return dtype
 
     def remove_training_nodes(self, protected: str | Iterable[str] = ()) -> Graph:
-        """Return the graph without nodes that only hand on their input, but for the ``protected`` ones.
+        """Return the graph without nodes that only pass on their input, except the ``protected`` ones.
 
-        As ``tf.compat.v1.graph_util.remove_training_nodes``, which leaves out the library and the versions,
-        and inputs that come through ``CheckNumerics``; these stay.
+        It is what ``tf.compat.v1.graph_util.remove_training_nodes`` returns, but keeps the library, the
+        versions, and inputs that come through ``CheckNumerics``, which TensorFlow loses.
         """
         now = self._outline.snapshot()
         return self._new(prune.remove_training_nodes(now.message, _nodes_of(protected)), now.by_name())
@@ -327,29 +327,30 @@ class Graph(Mapping[str, GraphNode]):
         return self.imported(prefix)
 
     def with_inputs(self, inputs: Mapping[str, str]) -> Graph:
-        """Return the graph with inputs taken from elsewhere: ``{"input:0": "new:0"}``."""
+        """Return the graph with inputs taken from other tensors: ``{"input:0": "new:0"}``."""
         return self.imported("", inputs)
 
     def imported(self, prefix: str, inputs: Mapping[str, str] | None = None) -> Graph:
         """Return the graph as ``tf.import_graph_def(name=prefix, input_map=inputs)`` adds it to another one.
 
-        ``inputs`` has outputs of this graph, without the prefix, and what of the other one is taken in their
-        place. :meth:`merge` puts the two together.
+        ``inputs`` maps outputs of this graph, without the prefix, to the tensors of the other graph that take
+        their place. :meth:`merge` puts the two together.
 
-        Raises GraphError where what is to be replaced is not in the graph.
+        Raises GraphError if an output to replace is not in the graph.
         """
         scope = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
         now = self._outline.snapshot()
-        return self._new(scopes.imported(now.message, scope, inputs or {}), now.by_name(scope))
+        imported = merge.import_graph(now.message, scope, inputs or {}, self.file)
+        return self._new(imported, now.by_name(scope))
 
     def merge(self, *others: Graph) -> Graph:
         """Return one graph with the nodes and functions of this and other ones.
 
-        Raises NameConflictError where two have a node, or different functions, of one name.
+        Raises NameConflictError if two have a node of the same name, or different functions of the same name.
         """
         ops = {name: op for graph in (self, *others) for name, op in graph._ops.items()}
         now = [graph._outline.snapshot() for graph in (self, *others)]
-        message = scopes.merged([outline.message for outline in now])
+        message = merge.merge_graphs([outline.message for outline in now])
         contents = {name: content for outline in now for name, content in outline.by_name().items()}
         return Graph(Outline.of(message, contents), None, ops)
 
@@ -361,12 +362,15 @@ class Graph(Mapping[str, GraphNode]):
     def to_bytes(self) -> bytes:
         """Return it serialized, the same bytes every time.
 
-        Raises GraphError where it takes 2 GiB or more, which protobuf does not write.
+        Raises GraphError if it takes 2 GiB or more, which protobuf does not write.
         """
-        return b"".join(self._pieces())
+        return b"".join(self._serialize())
 
-    def _pieces(self) -> Iterator[Buffer]:
-        """It serialized, in pieces."""
+    def _serialize(self) -> Iterator[Buffer]:
+        """Iterate over its serialized bytes in parts; large constants are not copied.
+
+        Nodes come first and the other fields after them, in the order in which protobuf writes them.
+        """
         message = self._outline.message
         rest = messages.GraphDef(version=message.version)
         for name in ("library", "versions", "debug_info"):
@@ -374,34 +378,36 @@ class Graph(Mapping[str, GraphNode]):
                 getattr(rest, name).CopyFrom(getattr(message, name))
         size = 0
         end = rest.SerializeToString(deterministic=True)
-        for piece in chain(self._outline.pieces(), [end]):
-            size += len(piece)
+        for part in chain(self._outline.serialize_nodes(), [end]):
+            size += len(part)
             if size >= MAX_BYTES:
-                raise GraphError(f"got {size} bytes or more, want less than {MAX_BYTES}, as protobuf has")
-            yield piece
+                what = f"got {size} bytes or more, want less than {MAX_BYTES}, as protobuf has"
+                raise GraphError(what, file=self.file)
+            yield part
 
     def to_text(self) -> str:
         """Return it in protobuf's text format."""
         return format_text(self.message)
 
     def write(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write a file, whole or not at all: as text where its name ends in ``.pbtxt``, else serialized.
+        """Write a file, whole or not at all: as text if its name ends in ``.pbtxt``, else serialized.
 
         Raises
         ------
         AlreadyExistsError
-            There is a file already, and not ``overwrite``.
+            The file exists, and ``overwrite`` is not given.
         GraphError
             It takes 2 GiB or more.
         NotWritableError
             The operating system refuses.
         """
         target = os.fspath(path)
-        pieces: Iterable[Buffer] = [self.to_text().encode()] if target.endswith(".pbtxt") else self._pieces()
-        write_file(target, pieces, overwrite=overwrite)
+        as_text = target.endswith(".pbtxt")
+        parts: Iterable[Buffer] = [self.to_text().encode()] if as_text else self._serialize()
+        write_file(target, parts, overwrite=overwrite)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Not the messages, whose classes pickle may not find.
+        # As bytes: pickle may not find the classes of messages.
         ops = {name: op.SerializeToString() for name, op in self._ops.items()}
         return _from_bytes, (self.message.SerializeToString(), self.file, ops)
 
@@ -409,7 +415,7 @@ class Graph(Mapping[str, GraphNode]):
         where = f" {self.file!r}" if self.file else ""
         return f"<Graph{where}, {len(self)} nodes, {len(self.functions)} functions>"
 
-    # Comparing two graphs as mappings would compare their messages one by one.
+    # Mappings would compare nodes one by one, and not the functions.
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Graph) and self.message == other.message
 
@@ -417,7 +423,7 @@ class Graph(Mapping[str, GraphNode]):
 
 
 def _nodes_of(names: str | Iterable[str]) -> list[str]:
-    """The nodes that are named, by themselves or by one of their outputs."""
+    """Return the nodes that are named, by themselves or by one of their outputs."""
     return [parse_output(name).node for name in ([names] if isinstance(names, str) else names)]
 
 

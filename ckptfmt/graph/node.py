@@ -1,4 +1,4 @@
-"""Nodes: one operation of a graph, where its inputs come from, and what else it says.
+"""Nodes: one operation of a graph, where its inputs come from, and its attributes.
 
 ::
 
@@ -27,18 +27,18 @@ class OutputName(NamedTuple):
     """One output of a node: a tensor."""
 
     node: str
-    """Name of the node; in the body of a function also of an argument."""
+    """Name of the node; in the body of a function it may be an argument."""
     number: int = 0
-    """Which of its outputs, in a function's body which of those called :attr:`name`."""
+    """Number of the output, in a function's body among those named :attr:`name`."""
     name: str | None = None
-    """In the body of a function what the op calls the output; None of an argument, and in graphs."""
+    """In the body of a function, the op's name for the output; None for an argument, and in graphs."""
 
     def __str__(self) -> str:
         return ":".join([self.node, *([] if self.name is None else [self.name]), str(self.number)])
 
 
 def parse_output(text: str) -> OutputName:
-    """Return the output that ``name`` or ``name:k`` names in a graph; a ``^`` is left aside."""
+    """Return the output that ``name`` or ``name:k`` names in a graph; a ``^`` before it is ignored."""
     text = text.removeprefix("^")
     name, _, index = text.rpartition(":")
     return OutputName(name, int(index)) if name and _INDEX.fullmatch(index) else OutputName(text)
@@ -55,14 +55,21 @@ def parse_function_output(text: str) -> OutputName:
 class GraphNode:
     """One node of a graph, or of the body of a function."""
 
-    __slots__ = ("_outline", "_outlined", "in_function")
+    __slots__ = ("_outline", "_outlined", "file", "in_function")
 
     def __init__(
-        self, message: messages.NodeDef, *, in_function: bool = False, outline: Outline | None = None
+        self,
+        message: messages.NodeDef,
+        *,
+        in_function: bool = False,
+        outline: Outline | None = None,
+        file: str | None = None,
     ) -> None:
-        """Take a NodeDef; one of an ``outline`` may be without the bytes of a large constant."""
+        """Take a NodeDef; one of an ``outline`` may lack the bytes of a large constant."""
         self.in_function = in_function
-        """Whether it belongs to the body of a function, whose inputs are written otherwise."""
+        """Whether it belongs to the body of a function, where inputs are written in another way."""
+        self.file = file
+        """The file it was read from; None if there is none."""
         self._outlined = message
         self._outline = outline
 
@@ -80,12 +87,12 @@ class GraphNode:
 
     @property
     def op(self) -> str:
-        """Name of its operation, or of a function that it calls."""
+        """Name of its operation, or of the function that it calls."""
         return self._outlined.op
 
     @property
     def device(self) -> str:
-        """The device it was placed on; empty where none was asked for."""
+        """The device it was placed on; empty if none was asked for."""
         return self._outlined.device
 
     @property
@@ -102,7 +109,7 @@ class GraphNode:
     @property
     def attributes(self) -> Attributes:
         """Its attributes by name, as Python values."""
-        return Attributes(self.message.attr)
+        return Attributes(self.message.attr, owner=f"node {self.name!r}", file=self.file)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GraphNode) and self.message == other.message
@@ -110,12 +117,12 @@ class GraphNode:
     __hash__ = None  # type: ignore[assignment]  # messages change
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Not the message, whose class pickle may not find.
-        return _from_bytes, (self.message.SerializeToString(), self.in_function)
+        # As bytes: pickle may not find the class of the message.
+        return _from_bytes, (self.message.SerializeToString(), self.in_function, self.file)
 
     def __repr__(self) -> str:
         return f"<GraphNode {self.name!r} {self.op}>"
 
 
-def _from_bytes(data: bytes, in_function: bool) -> GraphNode:
-    return GraphNode(messages.NodeDef.FromString(data), in_function=in_function)
+def _from_bytes(data: bytes, in_function: bool, file: str | None) -> GraphNode:
+    return GraphNode(messages.NodeDef.FromString(data), in_function=in_function, file=file)

@@ -1,6 +1,7 @@
-"""Ops: the signatures of TensorFlow's operations, written down once, so that none need be registered.
+"""Ops: the definitions of TensorFlow's operations, which say what a node takes and puts out.
 
-``ops.binpb`` is the OpList of TensorFlow 2.21 without descriptions; ``protos/ops.py`` writes it.
+A graph does not contain them: TensorFlow registers them as it is imported. Here they come from ``ops.binpb``,
+the OpList of TensorFlow 2.21 without descriptions, which ``protos/ops.py`` writes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ckptfmt.proto import messages
 
 @lru_cache(maxsize=1)
 def known_ops() -> Mapping[str, messages.OpDef]:
-    """Return the definition of every op of TensorFlow 2.21 by its name."""
+    """Return the definition of every op of TensorFlow 2.21 by name."""
     data = pkgutil.get_data("ckptfmt.graph", "ops.binpb")
     assert data is not None
     return {op.name: op for op in messages.OpList.FromString(data).op}

@@ -1,8 +1,8 @@
 """Outlines: graphs whose large constants lie beside the message.
 
-protobuf copies the bytes of a constant when it parses them, when they are set, each time that they are read,
-and when it serializes them. So they are kept out of the GraphDef that this package works with, and are put
-into it when somebody asks for the message itself.
+protobuf copies the bytes of a constant when it parses them, when they are set, each time they are read, and
+when it serializes them. So the GraphDef that this package works with lacks them, and they are put into it
+only when somebody asks for the message itself.
 """
 
 from __future__ import annotations
@@ -16,44 +16,46 @@ from ckptfmt.wire.coding import Buffer, encode_varint
 
 
 class Outline:
-    """A GraphDef and the bytes of large constants that it is without.
+    """A GraphDef, and the bytes of the large constants that it lacks.
 
-    As long as it is without any, nobody outside has it, but at most some nodes, which are whole: so all nodes
-    stand where they stood. May be used from many threads.
+    Contents belong to nodes by number. That stays right because as long as any is missing, nobody outside has
+    the GraphDef, whose nodes could be moved; others have at most nodes that are complete.
+
+    Any number of threads may use it. A content is removed here only after it is in the message, so whoever
+    does not find it here finds it there.
     """
 
     def __init__(self, message: messages.GraphDef, contents: Mapping[int, memoryview] | None = None) -> None:
         """Take a message, and contents by the numbers of the nodes that they belong to."""
         self.message = message
-        """The GraphDef, without some of its contents."""
+        """The GraphDef, without some contents."""
         self._contents = dict(contents or {})
         self._numbers = {message.node[number].name: number for number in self._contents}
         self._lock = threading.Lock()
 
     @classmethod
     def of(cls, message: messages.GraphDef, contents: Mapping[str, memoryview]) -> Outline:
-        """Take a message and contents by the names of constants, not all of which need to be in it."""
+        """Take a message and contents by the names of constants, some of which may not be in the message."""
         nodes = enumerate(message.node) if contents else ()
-        numbers = {number: node.name for number, node in nodes if node.op == "Const"}
-        return cls(message, {n: contents[name] for n, name in numbers.items() if name in contents})
+        constants = {number: node.name for number, node in nodes if node.op == "Const"}
+        return cls(message, {n: contents[name] for n, name in constants.items() if name in contents})
 
     def content(self, name: str) -> memoryview | None:
-        """Return the content of a node that the message is without, None where there is no such."""
+        """Return the content of a node if the message lacks it, else None."""
         number = self._numbers.get(name)
         return None if number is None else self._contents.get(number)
 
     def complete(self, name: str | None = None) -> None:
-        """Put the content of a node where it belongs; without a name that of every node."""
+        """Put the content of a node into the message, or that of every node."""
         with self._lock:
             for number in list(self._contents) if name is None else [self._numbers.get(name, -1)]:
                 if number in self._contents:
                     tensor = self.message.node[number].attr["value"].tensor
                     tensor.tensor_content = bytes(self._contents[number])
-                    # Not earlier: who finds none here looks into the message.
                     del self._contents[number]
 
     def snapshot(self) -> Outline:
-        """Return it as it is now, whatever is asked for meanwhile; itself where nothing is missing."""
+        """Return the outline as it is now, whatever is completed meanwhile; itself if it is complete."""
         with self._lock:
             if not self._contents:
                 return self
@@ -66,25 +68,26 @@ class Outline:
         nodes = self.message.node
         return {prefix + nodes[number].name: content for number, content in self._contents.items()}
 
-    def pieces(self) -> Iterator[Buffer]:
-        """Iterate over pieces of the nodes, serialized as fields of a GraphDef.
+    def serialize_nodes(self) -> Iterator[Buffer]:
+        """Iterate over parts of the nodes, serialized as fields of a GraphDef.
 
-        GraphNode by node: all at once takes protobuf several times as long.
+        Nodes are serialized one by one, since protobuf takes several times as long for all of them at once.
         """
         for number, node in enumerate(self.message.node):
             if self._contents:
-                yield from self._pieces_of(number, node)
+                yield from self._serialize_node(number, node)
             else:
                 data = node.SerializeToString(deterministic=True)
                 yield NODE_TAG + encode_varint(len(data))
                 yield data
 
-    def _pieces_of(self, number: int, node: messages.NodeDef) -> tuple[Buffer, ...]:
+    def _serialize_node(self, number: int, node: messages.NodeDef) -> tuple[Buffer, ...]:
+        # Both at one moment, so that the content is either in the node or here.
         with self._lock:
             data = node.SerializeToString(deterministic=True)
             content = self._contents.get(number)
         if content is None:
             return NODE_TAG + encode_varint(len(data)), data
-        before, behind = split_node(data, len(content))
-        size = len(before) + len(content) + len(behind)
-        return NODE_TAG + encode_varint(size), before, content, behind
+        before, after = split_node(data, len(content))
+        size = len(before) + len(content) + len(after)
+        return NODE_TAG + encode_varint(size), before, content, after

@@ -1,6 +1,8 @@
 """Pruning: graphs with fewer nodes that compute the same, as TensorFlow's ``graph_util`` makes them.
 
-Functions take a GraphDef and return another one; nothing is executed and nothing of the first is changed.
+Functions take a GraphDef and return another one. Nothing is executed and the first one is not changed. The
+nodes that stay keep their order, and all functions stay, needed or not.
+
 Source: TensorFlow ``python/framework/graph_util_impl.py``, ``python/tools/strip_unused_lib.py``.
 """
 
@@ -14,11 +16,11 @@ from ckptfmt.graph.node import OutputName, parse_output
 from ckptfmt.proto import messages
 
 COLOCATION = b"loc:@"
-"""What stands before the name of a node with which another one is to be placed, in ``_class``."""
+"""Stands in the attribute ``_class`` before the name of a node to be placed with."""
 
-SPLICED = frozenset(("Identity", "StopGradient"))
+IDENTITIES = frozenset(("Identity", "StopGradient"))
 CHECKS = frozenset(("CheckNumerics",))
-"""Ops that hand on their input, and matter in training only."""
+"""Ops that pass on their input, and matter in training only."""
 
 
 def colocated_with(node: messages.NodeDef) -> list[str]:
@@ -28,23 +30,25 @@ def colocated_with(node: messages.NodeDef) -> list[str]:
 
 
 def extract_subgraph(graph: messages.GraphDef, outputs: Iterable[str], file: str | None) -> messages.GraphDef:
-    """Return the nodes that outputs need, and what these are to be placed with, in their order.
+    """Return the nodes that outputs need, and those that these are to be placed with.
 
-    All functions stay. Raises GraphError where an output, CorruptError where something needed is not there.
+    Raises GraphError if an output does not exist, CorruptError if a node that it needs does not.
     """
     nodes = {node.name: node for node in graph.node}
     waiting = [parse_output(output).node for output in outputs]
     absent = next((name for name in waiting if name not in nodes), None)
     if absent is not None:
-        raise GraphError("not in the graph", node=absent)
+        raise GraphError("not in the graph", node=absent, file=file)
     kept = set(waiting)
     while waiting:
         node = nodes[waiting.pop()]
+        # A node that another one is placed with has to stay: TensorFlow refuses a graph in which a colocation
+        # leads nowhere.
         for name in (*(parse_output(text).node for text in node.input), *colocated_with(node)):
             if name in kept:
                 continue
             if name not in nodes:
-                raise CorruptError(f"node {node.name!r} needs {name!r}, which is not there", file=file)
+                raise CorruptError(f"node {node.name!r} needs {name!r}, which does not exist", file=file)
             kept.add(name)
             waiting.append(name)
     return _with_nodes(graph, (node for node in graph.node if node.name in kept))
@@ -59,36 +63,47 @@ def strip_unused(
 ) -> messages.GraphDef:
     """Return the nodes between inputs, which become placeholders of these dtypes, and outputs.
 
-    Raises GraphError where an input is no node; errors as of :func:`extract_subgraph` otherwise.
+    A placeholder has no inputs, so the nodes before it are no longer needed. Raises GraphError if an input is
+    not a node; other errors as of :func:`extract_subgraph`.
     """
     for name in inputs:
         if ":" in name:
-            raise GraphError("want a node, got one of its outputs", node=name)
+            raise GraphError("want a node, got one of its outputs", node=name, file=file)
     absent = set(inputs).difference(node.name for node in graph.node)
     if absent:
-        raise GraphError("not in the graph", node=min(absent))
-    wanted = set(inputs)
+        raise GraphError("not in the graph", node=min(absent), file=file)
+    fed = set(inputs)
+    nodes = (_placeholder(node, dtypes[node.name]) if node.name in fed else node for node in graph.node)
+    return extract_subgraph(_with_nodes(graph, nodes), outputs, file)
 
-    def placeholder(node: messages.NodeDef) -> messages.NodeDef:
-        new = messages.NodeDef(name=node.name, op="Placeholder")
-        new.attr["dtype"].type = dtypes[node.name].code
-        for name in ("_output_shapes", "shape"):
-            if name in node.attr:
-                new.attr[name].CopyFrom(node.attr[name])
-        return new
 
-    replaced = _with_nodes(graph, (placeholder(n) if n.name in wanted else n for n in graph.node))
-    return extract_subgraph(replaced, outputs, file)
+def _placeholder(node: messages.NodeDef, dtype: DType) -> messages.NodeDef:
+    """Return a placeholder with the name of a node, and its shape if the node says it."""
+    placeholder = messages.NodeDef(name=node.name, op="Placeholder")
+    placeholder.attr["dtype"].type = dtype.code
+    for name in ("_output_shapes", "shape"):
+        if name in node.attr:
+            placeholder.attr[name].CopyFrom(node.attr[name])
+    return placeholder
 
 
 def remove_training_nodes(graph: messages.GraphDef, protected: Iterable[str]) -> messages.GraphDef:
-    """Return a graph without nodes that only hand on their input.
+    """Return a graph without nodes that only pass on their input.
 
-    ``CheckNumerics`` always goes, ``Identity`` and ``StopGradient`` where no control input and no placement
-    depends on them; ``protected`` nodes stay. Control inputs from what is gone go with it.
+    ``CheckNumerics`` always goes, ``Identity`` and ``StopGradient`` unless a control input or a placement
+    depends on them; ``protected`` nodes stay. Control inputs from nodes that go are removed with them.
     """
-    kept = set(protected)
-    checks = {node.name for node in graph.node if node.op in CHECKS and node.name not in kept}
+    inputs = _removable(graph, set(protected))
+    return _with_nodes(
+        graph, (_without_removed(node, inputs) for node in graph.node if node.name not in inputs)
+    )
+
+
+def _removable(graph: messages.GraphDef, protected: set[str]) -> dict[str, str]:
+    """Return the input of each node that can be removed, by the node's name."""
+    checks = {node.name for node in graph.node if node.op in CHECKS and node.name not in protected}
+    # A node with control inputs, or that is one, decides when others run; what takes its input instead would
+    # run too early. A node that others are placed with has to exist.
     bound: set[str] = set()
     for node in graph.node:
         if node.name in checks:
@@ -97,40 +112,44 @@ def remove_training_nodes(graph: messages.GraphDef, protected: Iterable[str]) ->
         if controls:
             bound.update(controls, [node.name])
         bound.update(colocated_with(node))
-    gone = {
+    kept = protected | bound
+    return {
         node.name: node.input[0]
         for node in graph.node
         if node.input
         and not node.input[0].startswith("^")
-        and (node.name in checks or (node.op in SPLICED and node.name not in kept | bound))
+        and (node.name in checks or (node.op in IDENTITIES and node.name not in kept))
     }
 
-    def source(text: str) -> str:
-        passed = set()
-        while (output := parse_output(text)) == OutputName(output.node) and output.node in gone:
-            if output.node in passed:
-                break  # nodes that hand on each other's value
-            passed.add(output.node)
-            text = gone[output.node]
-        return text
 
-    def spliced(node: messages.NodeDef) -> messages.NodeDef:
-        new = messages.NodeDef()
-        new.CopyFrom(node)
-        inputs = [
-            text if text.startswith("^") else source(text)
-            for text in node.input
-            if not (text.startswith("^") and text[1:] in gone)
-        ]
-        del new.input[:]
-        new.input.extend(inputs)
-        return new
+def _without_removed(node: messages.NodeDef, removed: Mapping[str, str]) -> messages.NodeDef:
+    """Return a node that takes its inputs from before the nodes that were removed."""
+    new = messages.NodeDef()
+    new.CopyFrom(node)
+    inputs = [
+        text if text.startswith("^") else _before_removed(text, removed)
+        for text in node.input
+        if not (text.startswith("^") and text[1:] in removed)
+    ]
+    del new.input[:]
+    new.input.extend(inputs)
+    return new
 
-    return _with_nodes(graph, (spliced(node) for node in graph.node if node.name not in gone))
+
+def _before_removed(text: str, removed: Mapping[str, str]) -> str:
+    """Return the input that an input is after all the nodes in between that were removed."""
+    passed = set()
+    # Only output 0 exists of such nodes; an input of any other is damaged and stays as it is.
+    while (output := parse_output(text)) == OutputName(output.node) and output.node in removed:
+        if output.node in passed:
+            break  # a circle of nodes that pass on each other's value
+        passed.add(output.node)
+        text = removed[output.node]
+    return text
 
 
 def clear_devices(graph: messages.GraphDef) -> messages.GraphDef:
-    """Return the graph with no node, of it or of its functions, placed on a device."""
+    """Return the graph with no node placed on a device, not even in functions."""
     new = messages.GraphDef()
     new.CopyFrom(graph)
     for nodes in (new.node, *(function.node_def for function in new.library.function)):
@@ -140,7 +159,7 @@ def clear_devices(graph: messages.GraphDef) -> messages.GraphDef:
 
 
 def _with_nodes(graph: messages.GraphDef, nodes: Iterable[messages.NodeDef]) -> messages.GraphDef:
-    """A graph of these nodes, with the library and the versions of another."""
+    """Return a graph of these nodes, with the library and the versions of another."""
     new = messages.GraphDef(node=nodes)
     new.library.CopyFrom(graph.library)
     new.versions.CopyFrom(graph.versions)

@@ -1,8 +1,10 @@
-"""Tensors of a graph: what a node puts out, of which dtype and shape, as far as the file says.
+"""Tensors of a graph: the outputs of nodes, with their dtypes and shapes as far as the file says.
 
-Which outputs an op has, its definition says together with the attributes of the node: one output is one
-tensor, as many as an attribute counts, or one for each dtype of a list. Source: TensorFlow
-``core/framework/op_def.proto``.
+The definition of an op lists its outputs. Each of them is one tensor, or as many as an attribute of the node
+counts, or one for each dtype in an attribute. A graph numbers the tensors of a node across all its outputs
+(``node:3``), the body of a function within each output (``node:out:1``).
+
+Source: TensorFlow ``core/framework/op_def.proto``.
 """
 
 from __future__ import annotations
@@ -10,45 +12,43 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from ckptfmt.dtypes import DType, find_dtype
+from ckptfmt.dtypes import REF_OFFSET, DType, find_dtype
 from ckptfmt.errors import CorruptError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.graph.node import GraphNode
 from ckptfmt.proto import messages
 
-REFERENCE = 100
-"""What is added to the number of a dtype for references to such tensors."""
-
 MAX_OUTPUTS = 1_000_000
-"""Tensors that an op counts; no real one comes near."""
+"""Tensors of one output that an attribute may count. No real op comes near, and a damaged count would make
+readers that list all of them never end."""
 
 _SHAPED = frozenset(("Placeholder", "PlaceholderV2", "PlaceholderWithDefault", "Variable", "VariableV2"))
-"""Ops whose attribute ``shape`` is that of what they put out."""
+"""Ops whose attribute ``shape`` is the shape of their output."""
 
 
 class GraphTensor(NamedTuple):
-    """A tensor of a graph or of the body of a function; its value is not known, but for constants."""
+    """A tensor of a graph or of the body of a function, without its value."""
 
     name: str
-    """``node:k``, in the body of a function ``node:out:k``."""
+    """``node:k``, or ``node:out:k`` in the body of a function."""
     node: GraphNode | None
     """The node that puts it out; None for an argument of a function."""
     number: int
-    """Which of the node's outputs it is, all counted."""
+    """Its number among all tensors that the node puts out."""
     dtype: DType | None
-    """Its dtype; None where neither node nor op says it."""
+    """Its dtype; None if neither the node nor its op says it."""
     shape: PartialShape
-    """Its shape as the file has it, None in it for a size of any kind; None where it has none."""
+    """Its shape, with None for an unknown size; None if the file does not say it."""
 
 
-class _Outputs(NamedTuple):
-    """Tensors that come from one output of an op."""
+class _Output(NamedTuple):
+    """The tensors of one output of an op."""
 
     name: str
     size: int
-    """How many."""
+    """How many tensors it is."""
     codes: tuple[int, ...]
-    """Number of the dtype of each, or of all; none where that is not known."""
+    """Code of the dtype of each, or one for all; empty if that is not known."""
 
     def code(self, number: int) -> int:
         if not self.codes:
@@ -60,13 +60,17 @@ class NodeOutputs:
     """What one node puts out."""
 
     def __init__(self, node: GraphNode, op: messages.OpDef | None) -> None:
+        """Take a node and the definition of its op, None if that is not known.
+
+        Raises CorruptError if the node claims more than :data:`MAX_OUTPUTS` tensors of one output.
+        """
         self._node = node
-        self._outputs: list[_Outputs] | None = None
+        self._outputs: list[_Output] | None = None
         if op is not None:
-            self._outputs = [_outputs(argument, node._outlined, op) for argument in op.output_arg]
+            self._outputs = [_expand_output(argument, node, op) for argument in op.output_arg]
 
     def __iter__(self) -> Iterator[GraphTensor]:
-        """Iterate over the tensors; none where the op is not known."""
+        """Iterate over the tensors; over none if the op is not known."""
         number = 0
         for output in self._outputs or ():
             for index in range(output.size):
@@ -77,9 +81,9 @@ class NodeOutputs:
         return sum(output.size for output in self._outputs or ())
 
     def find(self, number: int, name: str | None = None) -> GraphTensor | None:
-        """Return an output, of those called ``name`` if given; None where there is none of that number.
+        """Return the tensor of a number, counted within the output ``name`` if given; None if there is none.
 
-        Where the op is not known, there is one of any number.
+        If the op is not known, a tensor of any number may exist.
         """
         if self._outputs is None:
             return self._tensor(number, name, number, 0)
@@ -96,33 +100,36 @@ class NodeOutputs:
         node = self._node
         within = node.in_function and name is not None
         text = f"{node.name}:{name}:{index}" if within else f"{node.name}:{number}"
-        return GraphTensor(
-            text, node, number, find_dtype(code) if code else None, _shape(node._outlined, number)
-        )
+        dtype = find_dtype(code) if code else None
+        return GraphTensor(text, node, number, dtype, _find_shape(node._outlined, number))
 
 
-def _outputs(argument: messages.OpDef.ArgDef, node: messages.NodeDef, op: messages.OpDef) -> _Outputs:
+def _expand_output(argument: messages.OpDef.ArgDef, node: GraphNode, op: messages.OpDef) -> _Output:
+    """Return the tensors that one output of an op is for a node."""
+    message = node._outlined
     if argument.type_list_attr:
-        listed = tuple(_attribute(argument.type_list_attr, node, op).list.type)
-        return _Outputs(argument.name, len(listed), listed)
-    count = _attribute(argument.number_attr, node, op).i if argument.number_attr else 1
+        codes = tuple(_attribute(argument.type_list_attr, message, op).list.type)
+        return _Output(argument.name, len(codes), codes)
+    count = _attribute(argument.number_attr, message, op).i if argument.number_attr else 1
     if not 0 <= count <= MAX_OUTPUTS:
-        raise CorruptError(f"node {node.name!r} ({node.op}) has {count} outputs, want 0 to {MAX_OUTPUTS}")
-    code = argument.type or (_attribute(argument.type_attr, node, op).type if argument.type_attr else 0)
-    if code and argument.is_ref and code < REFERENCE:
-        code += REFERENCE
-    return _Outputs(argument.name, count, (code,) if code else ())
+        what = f"node {node.name!r} ({node.op}) has {count} outputs, want 0 to {MAX_OUTPUTS}"
+        raise CorruptError(what, file=node.file)
+    code = argument.type or (_attribute(argument.type_attr, message, op).type if argument.type_attr else 0)
+    if code and argument.is_ref and code < REF_OFFSET:
+        code += REF_OFFSET
+    return _Output(argument.name, count, (code,) if code else ())
 
 
 def _attribute(name: str, node: messages.NodeDef, op: messages.OpDef) -> messages.AttrValue:
-    """The attribute of a node, or what it has by default."""
+    """Return the attribute of a node, or its default."""
     if name in node.attr:
         return node.attr[name]
     default = next((attribute.default_value for attribute in op.attr if attribute.name == name), None)
     return default if default is not None else messages.AttrValue()
 
 
-def _shape(node: messages.NodeDef, number: int) -> PartialShape:
+def _find_shape(node: messages.NodeDef, number: int) -> PartialShape:
+    """Return the shape of a tensor that a node puts out, as its attributes say it."""
     attributes: Mapping[str, messages.AttrValue] = node.attr
     if "_output_shapes" in attributes:
         shapes = attributes["_output_shapes"].list.shape

@@ -5,9 +5,13 @@
     GraphDef ─ 1 node ─ 5 attr ┬ 1 "value"
                                └ 2 AttrValue ─ 8 tensor ─ 4 tensor_content    of a node whose 2 op is "Const"
 
-Taken out are only bytes that lie as protobuf itself would write them: each of these fields once, with nothing
-that decoding would merge or drop, in tensors that have their elements nowhere else. All other ways to write a
-constant, damaged ones too, are left to protobuf.
+A graph of gigabytes is walked by tags and lengths only, so the time depends on the number of nodes and not on
+the bytes of constants. Nodes that are too short for a large constant are stepped over.
+
+Bytes are taken out only if they lie as protobuf itself would write them: each of these fields once, with
+nothing that decoding would merge or drop, in a tensor that has its elements nowhere else. Then the rest
+decodes to the same message without these bytes, and putting them back gives the same bytes as protobuf would
+write. Constants that are written in any other way, or damaged, are left to protobuf.
 """
 
 from __future__ import annotations
@@ -22,44 +26,44 @@ from ckptfmt.wire.coding import Buffer, decode_varint, encode_varint
 from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, FieldPlace, find_fields
 
 TAKEN_FROM = 64 << 10
-"""Bytes of a constant from which on it is taken out: far more than it costs to look for them."""
+"""Bytes of the shortest constant that is taken out: copying fewer costs less than looking for them."""
 
 MAX_BYTES = (1 << 31) - 1
-"""Bytes that no message of protobuf has."""
+"""A protobuf message is shorter than this."""
 
 NODE_TAG = encode_varint(1 << 3 | LENGTH_DELIMITED)
 """The tag of a node in a GraphDef: one byte."""
 
 _MOST_FIELDS = 100
-"""Fields of a node that are looked at; a constant has less than ten, or as many inputs as it runs after."""
+"""Fields of a node that are looked at. A constant has fewer than ten, besides control inputs."""
 
 _CONTENT = 4
 """The number of ``tensor_content`` in a TensorProto."""
 
 _TENSOR = {1: VARINT, 2: LENGTH_DELIMITED, 3: VARINT, _CONTENT: LENGTH_DELIMITED}
-"""The fields of a TensorProto with ``tensor_content``: dtype, shape, version and that."""
+"""The fields of a TensorProto that may stand beside ``tensor_content``: dtype, shape and version."""
 
 
 class Span(NamedTuple):
-    """Where some bytes lie."""
+    """Where the bytes of a constant lie in the file."""
 
     offset: int
     size: int
 
 
 def is_large(size: int) -> bool:
-    """Return whether a constant of so many bytes lies beside its graph."""
+    """Return whether a constant of ``size`` bytes is kept beside its graph."""
     return size >= TAKEN_FROM
 
 
 def take_out(data: memoryview) -> tuple[Buffer, Mapping[int, Span]]:
     """Return a serialized GraphDef without the bytes of its large constants, and where these lie.
 
-    They are given by the number of their node. Of bytes that are no GraphDef nothing is taken out.
+    They are given by the number of their node. Nothing is taken out of bytes that are not a GraphDef.
     """
     if not is_large(len(data)) or len(data) > MAX_BYTES:
         return data, {}
-    pieces: list[Buffer] = []
+    kept: list[Buffer] = []
     spans: dict[int, Span] = {}
     done = 0
     try:
@@ -68,38 +72,40 @@ def take_out(data: memoryview) -> tuple[Buffer, Mapping[int, Span]]:
             if path is not None:
                 content = path[-1]
                 spans[index] = Span(content.content, content.stop - content.content)
-                pieces += [data[done : node.start], _without_last(data, path)]
+                kept += [data[done : node.start], _without_last(data, path)]
                 done = node.stop
     except CorruptError:
         return data, {}
-    return b"".join([*pieces, data[done:]]) if spans else data, spans
+    return b"".join([*kept, data[done:]]) if spans else data, spans
 
 
 def content_size(size: int) -> int:
-    """Return the bytes that a ``tensor_content`` of so many bytes takes in a serialized tensor."""
+    """Return the bytes that a ``tensor_content`` of ``size`` bytes takes in a serialized tensor."""
     return len(_head(_CONTENT, size)) + size
 
 
 def split_node(node: bytes, size: int) -> tuple[bytes, bytes]:
-    """Return what stands before and behind ``tensor_content`` of so many bytes in a serialized constant.
+    """Return what comes before and after ``tensor_content`` of ``size`` bytes in a serialized constant.
 
-    ``node`` is the constant without it, otherwise as it was taken out.
+    ``node`` is a constant that it was taken out of, serialized.
     """
     path = _path_to_tensor(node, FieldPlace(1, LENGTH_DELIMITED, 0, 0, len(node)))
     assert path is not None
-    inner = _head(_CONTENT, size)
-    added = len(inner) + size
-    behind = path[-1].stop
+    # From the inside out. The content comes last in its tensor, and every field around it grows by the bytes
+    # that were added within it, which may also make its own length longer.
+    before = _head(_CONTENT, size)
+    added = len(before) + size
+    stop = path[-1].stop
     for field in reversed(path):
         head = _head(field.number, field.stop - field.content + added)
-        inner = head + node[field.content : behind] + inner
+        before = head + node[field.content : stop] + before
         added += len(head) - (field.content - field.start)
-        behind = field.start
-    return node[:behind] + inner, node[path[-1].stop :]
+        stop = field.start
+    return node[:stop] + before, node[path[-1].stop :]
 
 
 def _large_nodes(data: memoryview) -> Iterator[tuple[int, FieldPlace]]:
-    """The nodes that may hold a large constant, with their numbers among all; only tags are looked at."""
+    """Iterate over nodes that may hold a large constant, with their numbers; only tags are looked at."""
     pos, index, last = 0, 0, len(data) - 1
     (node_tag,), large = NODE_TAG, TAKEN_FROM
     while pos < last:
@@ -107,10 +113,11 @@ def _large_nodes(data: memoryview) -> Iterator[tuple[int, FieldPlace]]:
         if data[pos] != node_tag:
             field = next(find_fields(data, pos, len(data)))
             if field.number == 1:
-                raise CorruptError("a node written otherwise", offset=pos)  # protobufs differ in what it is
+                # With a longer tag, which protobuf's implementations take differently.
+                raise CorruptError("a node written in another way", offset=pos)
             pos = field.stop
             continue
-        # Written out: a graph may have very many nodes, most of them of less than 128 bytes.
+        # find_fields inlined: a graph may have very many nodes, most of them of less than 128 bytes.
         size, content = data[pos + 1], pos + 2
         if size >= 0x80:
             size, content = decode_varint(data, pos + 1)
@@ -123,13 +130,13 @@ def _large_nodes(data: memoryview) -> Iterator[tuple[int, FieldPlace]]:
 
 
 def _few(data: Buffer, outer: FieldPlace, most: int) -> list[FieldPlace] | None:
-    """The fields of the message in a field; None where there are more, of which there may be very many."""
+    """Return the fields of the message in a field, or None if there are more than ``most``."""
     fields = list(islice(find_fields(data, outer.content, outer.stop), most + 1))
     return fields if len(fields) <= most else None
 
 
 def _path_to_content(data: Buffer, node: FieldPlace) -> list[FieldPlace] | None:
-    """A node and the fields in it, each in the one before, that lead to a large ``tensor_content``."""
+    """Return a node and the fields that lead to its large ``tensor_content``, each in the one before."""
     path = _path_to_tensor(data, node)
     if path is None:
         return None
@@ -141,7 +148,7 @@ def _path_to_content(data: Buffer, node: FieldPlace) -> list[FieldPlace] | None:
 
 
 def _path_to_tensor(data: Buffer, node: FieldPlace) -> list[FieldPlace] | None:
-    """The fields in a node that lead to the tensor of a constant, if they are there and written as usual."""
+    """Return the fields in a node that lead to the tensor of a constant; None if they are not as usual."""
     ops = []
     values = []
     for field in _few(data, node, _MOST_FIELDS) or ():
@@ -162,34 +169,35 @@ def _path_to_tensor(data: Buffer, node: FieldPlace) -> list[FieldPlace] | None:
 
 
 def _are(fields: list[FieldPlace], *numbers: int) -> bool:
-    """Whether these fields are there, in this order, all of them length-delimited."""
+    """Return whether these are the fields with these numbers, in this order, all of them length-delimited."""
     return [field[:2] for field in fields] == [(number, LENGTH_DELIMITED) for number in numbers]
 
 
 def _find_content(data: Buffer, tensor: FieldPlace) -> FieldPlace | None:
-    """The content of a tensor of elements of a fixed size; None where there is more than goes with it."""
-    found = _few(data, tensor, len(_TENSOR)) or []
-    fields = {field.number: field for field in found}
-    if len(fields) < len(found) or any(_TENSOR.get(f.number) != f.wire_type for f in found):
+    """Return the content of a tensor with elements of a fixed size; None if other fields go with it."""
+    stored = _few(data, tensor, len(_TENSOR)) or []
+    fields = {field.number: field for field in stored}
+    if len(fields) < len(stored) or any(_TENSOR.get(f.number) != f.wire_type for f in stored):
         return None
-    if any(data[field.start] >= 0x80 for field in found):
-        return None  # a tag in more than its one byte: some protobufs do not know the field then
+    if any(data[field.start] >= 0x80 for field in stored):
+        return None  # a tag of more than one byte: some implementations of protobuf ignore the field then
     dtype = DTYPES.get(decode_varint(data, fields[1].content)[0]) if 1 in fields else None
     return None if dtype is None or dtype.itemsize is None else fields.get(_CONTENT)
 
 
 def _has_shortest_head(field: FieldPlace) -> bool:
-    """Whether tag and length are written in no more bytes than they need; longer ones protobuf may refuse."""
+    """Return whether tag and length take no more bytes than they need; protobuf may refuse longer ones."""
     return field.content - field.start == len(_head(field.number, field.stop - field.content))
 
 
 def _head(number: int, size: int) -> bytes:
-    """Tag and length of a length-delimited field."""
+    """Return tag and length of a length-delimited field."""
     return encode_varint(number << 3 | LENGTH_DELIMITED) + encode_varint(size)
 
 
 def _without_last(data: memoryview, path: list[FieldPlace]) -> bytes:
-    """The first field of a path, of which each lies in the one before, without the last of them."""
+    """Return the first field of a path, without the last field, which each field between lies around."""
+    # From the inside out, since the length of each field depends on what is left in it.
     rest = b""
     inner = path[-1]
     for outer in path[-2::-1]:

@@ -235,7 +235,7 @@ def test_a_loop_that_exchanges_handles_is_named() -> None:
     read = graph.node.add(name="out", op="ReadVariableOp", input=["loop:1"])
     read.attr["dtype"].type = 1
     values = {"v": W["v"], "w": W["v"] + 1}
-    with pytest.raises(GraphError, match=r"hands back variable '[vw]' in place of another") as caught:
+    with pytest.raises(GraphError, match=r"returns variable '[vw]' in the place of another") as caught:
         ckptfmt.freeze(ckptfmt.Graph(graph), values, "out")
     assert caught.value.node == "loop"
     body.ret["x"], body.ret["y"] = "a", "b"
@@ -250,7 +250,7 @@ def test_a_function_that_another_call_gives_something_else_is_named() -> None:
     call(graph, "other", "f", ["table"])
     graph.node.add(name="both", op="NoOp", input=["^out", "^other"])
     assert "Const" in ckptfmt.freeze(ckptfmt.Graph(graph), W, "out").ops
-    with pytest.raises(GraphError, match="calls 'f' with what is no variable") as caught:
+    with pytest.raises(GraphError, match="calls 'f' without a variable") as caught:
         ckptfmt.freeze(ckptfmt.Graph(graph), W, "both")
     assert caught.value.node == "other"
 

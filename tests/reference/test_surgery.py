@@ -170,7 +170,7 @@ def test_a_missing_node_is_an_error_that_names_it(definition: Any) -> None:
         assert caught.value.node == "gone"
     with pytest.raises(GraphError, match="outputs"):
         graph.strip_unused("x:0", "out", "float32")
-    with pytest.raises(GraphError, match="give dtypes"):
+    with pytest.raises(GraphError, match="pass dtypes="):
         ckptfmt.Graph(messages.GraphDef(node=[messages.NodeDef(name="a", op="NoOp")])).strip_unused("a", "a")
     message = messages.GraphDef(node=[messages.NodeDef(name="a", op="Identity", input=["gone"])])
     with pytest.raises(CorruptError, match="'gone'"):

@@ -252,7 +252,7 @@ HOSTILE = {
     "the base again": (index(0), "chunk 0 is used twice"),
     "a chunk twice": (index(2), "chunk 2 is used twice|got kind 1, want 2"),
     "no chunk": (drop_index, "no chunk for tensorflow.NodeDef.op"),
-    "a field that is none": (path(99), "tensorflow.GraphDef has no field 99"),
+    "a field that does not exist": (path(99), "tensorflow.GraphDef has no field 99"),
     "field 0": (path(0), "tensorflow.GraphDef has no field 0"),
     "field 2**32 - 1": (path(2**32 - 1), "no field 4294967295"),
     "a field without index": (path(NODE, OP), "tensorflow.GraphDef.node: got no index, want index"),
@@ -262,7 +262,7 @@ HOSTILE = {
     "an index of one message": (path(LIBRARY, (0,)), "tensorflow.GraphDef.library: got index, want no index"),
     "a map with index": (path(NODE, (0,), ATTR, (0,)), "tensorflow.NodeDef.attr: got index, want map_key"),
     "a map without key": (path(NODE, (0,), ATTR), "tensorflow.NodeDef.attr: got no index, want map_key"),
-    "a key that is none": (
+    "a key without a value": (
         path(NODE, (0,), ATTR, FieldIndex(map_key=FieldIndex.MapKey()), TENSOR, CONTENT),
         "tensorflow.NodeDef.attr: a map key without a value",
     ),
@@ -272,21 +272,21 @@ HOSTILE = {
     ),
     "a tag that says nothing": (path(FieldIndex()), "an index or map key without a field"),
     "nothing for an index": (path(NODE, FieldIndex()), "tensorflow.GraphDef.node: got nothing, want index"),
-    "an index behind the end": (path(NODE, (3,), OP), "tensorflow.GraphDef.node: index 3 of 2"),
+    "an index after the end": (path(NODE, (3,), OP), "tensorflow.GraphDef.node: index 3 of 2"),
     "an index of 2**32": (path(NODE, (2**32,), OP), "tensorflow.GraphDef.node: index 4294967296 of 2"),
     "an index of 2**64 - 1": (path(NODE, (BIG,), OP), "node: index 18446744073709551615 of 2"),
     "bytes for a message": (path(NODE, (0,)), "chunk 1: got kind 2, want 1"),
     "a message for bytes": (path(NODE, (1,), OP, field=1), "chunk 2: got kind 1, want 2"),
-    "a kind that is none": (info("type", 0), "chunk 1: got kind 0, want 2"),
+    "a kind that does not exist": (info("type", 0), "chunk 1: got kind 0, want 2"),
     "a number": (to(message=False), "tensorflow.VersionDef.producer is a number"),
-    "a path through text": (path(NODE, (0,), OP, 1), "a path goes on behind tensorflow.NodeDef.op"),
-    "fields of text": (go_on, "a path goes on behind tensorflow.NodeDef.op"),
+    "a path through text": (path(NODE, (0,), OP, 1), "the path goes on after tensorflow.NodeDef.op"),
+    "fields of text": (go_on, "the path goes on after tensorflow.NodeDef.op"),
     "a position in no chunk": (info("offset", 1), "no record at this position"),
-    "a position behind the file": (info("offset", BIG), "its record is that of another|no record"),
-    "the record of another chunk": (same_record, "chunk 1: its record is that of another"),
+    "a position after the file": (info("offset", BIG), "no record of a chunk at this position"),
+    "the record of another chunk": (same_record, "chunk 1: another chunk has the same record"),
     "a wrong size": (info("size", 6), "chunk 1: got 5 bytes, want 6"),
     "a size of 2**64 - 1": (info("size", BIG), "chunk 1: got 5 bytes, want 18446744073709551615"),
-    "no message": (lambda metadata: metadata.ClearField("message"), "no metadata of a split proto"),
+    "no message": (lambda metadata: metadata.ClearField("message"), "not the metadata of a split proto"),
 }
 
 
@@ -298,18 +298,18 @@ def test_parts_that_do_not_fit_are_refused(change, message: str) -> None:
     assert str(caught.value).startswith("some.cpb")
 
 
-def test_the_metadata_are_no_chunk() -> None:
+def test_the_metadata_record_is_not_a_chunk() -> None:
     split = Split(GraphDef())
     writer = RiegeliWriter()
     offsets = writer.records([b""])
     metadata = split.metadata(offsets)
     metadata.chunks[0].offset = len(writer.out)
     writer.records([metadata.SerializeToString()])
-    with pytest.raises(CorruptError, match="its record is that of another"):
+    with pytest.raises(CorruptError, match="no record of a chunk at this position"):
         merged(bytes(writer.out))
 
 
-def test_a_chunk_that_is_no_message() -> None:
+def test_a_chunk_that_is_not_a_message() -> None:
     split = Split(GraphDef())
     split.add(NodeDef(name="a"), NODE, (0,))
     split.add(b"\xff\xfe", NODE, (0,), NAME)
@@ -386,7 +386,7 @@ def test_many_parts_in_one_chunk_take_time_in_proportion() -> None:
 def test_files_that_are_no_split_protos() -> None:
     writer = RiegeliWriter()
     writer.records([SavedModel(saved_model_schema_version=1).SerializeToString()])
-    with pytest.raises(CorruptError, match="the last record is no metadata of a split proto"):
+    with pytest.raises(CorruptError, match="the last record is not the metadata of a split proto"):
         merged(bytes(writer.out), SavedModel)
     with pytest.raises(CorruptError, match="no records"):
         merged(bytes(RiegeliWriter().out))
@@ -399,7 +399,7 @@ def test_files_that_are_no_split_protos() -> None:
 
 def test_a_later_version_is_told() -> None:
     content = hostile(lambda metadata: setattr(metadata.version, "join_version", 1))
-    with pytest.raises(UnsupportedError, match=r"some\.cpb: split proto needs merging of version 1"):
+    with pytest.raises(UnsupportedError, match=r"some\.cpb: split proto: got join version 1, want 0"):
         merged(content)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ckptfmt.errors import CorruptError
-from ckptfmt.graph.meta.variables import SavedVariable, saved_variables
+from ckptfmt.graph.meta.saved_variables import SavedVariable, saved_variables
 from ckptfmt.graph.read.read import read_meta_graph
 from ckptfmt.storage.filesystem import Filesystem
 

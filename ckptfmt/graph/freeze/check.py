@@ -1,0 +1,83 @@
+"""Checking that all calls of a changed function agree with the change.
+
+Propagation changes a function as soon as one call passes a variable to it. The same function may be called
+elsewhere, and would then compute something else there, or get a dtype that it does not take.
+"""
+
+from __future__ import annotations
+
+from ckptfmt.errors import GraphError
+from ckptfmt.graph.freeze.calls import CALL_OPS, function_attributes
+from ckptfmt.graph.freeze.propagation import Destination, Propagation
+from ckptfmt.graph.function import Functions
+from ckptfmt.graph.graph import Graph
+from ckptfmt.graph.meta.variables import VARIABLE_OPS
+from ckptfmt.proto import messages
+from ckptfmt.text.quoting import listed
+
+
+def check_no_inner_variables(graph: Graph) -> None:
+    """Raise GraphError if a function that is called has a variable of its own, which no checkpoint knows."""
+    reached = graph.functions.reached_from(graph.functions.called_by(graph._outline.message.node))
+    for name in graph.functions:
+        nodes = graph.functions[name].message.node_def if name in reached else ()
+        inner = next((node for node in nodes if node.op in VARIABLE_OPS), None)
+        if inner is not None:
+            raise GraphError(f"{inner.op} within function {name!r} cannot be frozen", node=inner.name)
+
+
+def check_calls(propagation: Propagation) -> None:
+    """Raise GraphError if a call of a changed function does not pass or return variables as others do."""
+    _check_loops(propagation)
+    graph = propagation.graph
+    functions = Functions(graph.library, None)
+    called = sorted(functions.reached_from(functions.called_by(graph.node)))
+    for function in (None, *called):
+        for node in propagation.body(function).nodes.values():
+            _check_call(propagation, function, node)
+
+
+def _check_loops(propagation: Propagation) -> None:
+    """Raise GraphError if the body of a loop returns a variable in the place of another one.
+
+    The loop then has another variable in each round, which no constant can be. TensorFlow does not notice it
+    and takes the variable that the loop began with.
+    """
+    for name, sites in propagation.call_sites.items():
+        calls = map(propagation.node, sites)
+        loops = [node for node in calls if node.op in CALL_OPS and CALL_OPS[node.op].is_loop]
+        if not any(node.attr["body"].func.name == name for node in loops):
+            continue
+        for result, value in propagation.value_results.get(name, {}).items():
+            argument = propagation.reached.get(Destination(name, None, result))
+            if argument is None or argument.variable != value.variable:
+                raise GraphError(
+                    f"the body {name!r} returns variable {value.variable!r} in the place of another",
+                    node=loops[0].name,
+                )
+
+
+def _check_call(propagation: Propagation, function: str | None, node: messages.NodeDef) -> None:
+    """Check the arguments of one call, and that all its branches return variables in the same places."""
+    op = CALL_OPS.get(node.op)
+    if node.op in propagation.functions:
+        first_argument, called = 0, [node.op]
+    elif op is not None:
+        first_argument = op.first_argument
+        called = [function.name for function in function_attributes(node, op.functions)]
+    else:
+        return
+    for name in called:
+        for argument in propagation.value_arguments.get(name, ()):
+            if Destination(function, node.name, first_argument + argument) not in propagation.reached:
+                raise GraphError(
+                    f"calls {name!r} without a variable as argument {argument}, where another call has one",
+                    node=node.name,
+                )
+    if op is None or op.is_loop:
+        return
+    results = [set(propagation.value_results.get(name, ())) for name in called]
+    if any(others != results[0] for others in results):
+        raise GraphError(
+            f"branches {listed(called)} disagree: only some of them return a variable", node=node.name
+        )

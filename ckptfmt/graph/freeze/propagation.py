@@ -1,0 +1,252 @@
+"""Propagation: following the values of variables through a graph, and changing all nodes that they reach.
+
+A variable is a handle, which nodes pass on until one of them reads it. Once the variable is a constant, the
+value itself flows along the same edges, so every node on the way has to take a value instead of a handle::
+
+    VarHandleOp ── Enter ── While(body, cond) ── ReadVariableOp        before
+    Const       ── Enter ── While(body, cond) ── Identity              after
+                            and so in the functions "body" and "cond"
+
+An edge leads to a destination: an input of a node, or an argument or result of a function. Each destination
+is visited once, from a worklist, so the time is linear in the edges that carry variables, even if there are
+loops and recursive functions. What happens depends on the op:
+
+- If it passes the handle on (Identity, Enter, Switch …), its dtype becomes that of the value, which goes on
+  along its outputs.
+- If it reads the variable or asks about it, it is replaced (see :mod:`ckptfmt.graph.freeze.replace`), and the
+  way ends.
+- If it calls functions, the value enters them as an argument. What they return is a result of every node that
+  calls them. The results of a loop are its arguments, so the value goes on from the loop itself.
+- Any other op takes the value of an old variable (a reference) like any tensor. If it needs a handle or a
+  reference, it writes the variable or does something unknown, and freezing fails.
+
+Nothing is computed and no constant is folded: all other nodes stay as they are, and so do control inputs.
+
+Unlike TensorFlow's ``convert_variables_to_constants``, this converts gathers in functions, handles that
+functions return, and the oldest kind of variable; and it raises an error where TensorFlow would make a graph
+that computes something else.
+
+Source: TensorFlow ``python/framework/convert_to_constants.py``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ckptfmt.dtypes import DType
+from ckptfmt.errors import GraphError
+from ckptfmt.graph.freeze.body import Body
+from ckptfmt.graph.freeze.calls import (
+    CALL_OPS,
+    CallOp,
+    forget_argument_shape,
+    forget_result_shape,
+    function_attributes,
+    set_dtype,
+)
+from ckptfmt.graph.freeze.replace import REPLACEMENTS
+from ckptfmt.graph.ops import known_ops
+from ckptfmt.proto import messages
+
+_PASSING = frozenset(
+    (
+        *("Identity", "Enter", "Exit", "NextIteration", "Switch", "_SwitchN", "Merge"),
+        *("RefEnter", "RefIdentity"),
+    )
+)
+"""Ops that pass a handle on, and have its dtype as attribute ``T``."""
+
+_WRITING = ("Assign", "Scatter", "Apply", "Update", "CountUpTo", "DestroyResource")
+"""Words in the names of ops that write variables."""
+
+
+class FrozenValue(NamedTuple):
+    """The value that a variable has become."""
+
+    variable: str
+    """The name of the variable's node."""
+    dtype: DType
+    """Its dtype."""
+    is_resource: bool
+    """Whether the variable was a handle, which only some ops take, and not a reference."""
+
+
+class Destination(NamedTuple):
+    """Where an edge leads to: an input of a node, or an argument or result of a function."""
+
+    function: str | None
+    """The function in whose body it is, None for the graph."""
+    node: str | None
+    """The node; None if it is the function itself."""
+    number: int
+    """Number of the input, of the argument or of the result."""
+    is_result: bool = False
+    """Whether it is a result of the function."""
+
+
+class CallSite(NamedTuple):
+    """A node that calls a function."""
+
+    function: str | None
+    """The function in whose body it is, None for the graph."""
+    node: str
+    """The node."""
+
+
+class Propagation:
+    """Follows the values of variables through a graph, and changes in place what they reach."""
+
+    def __init__(self, graph: messages.GraphDef) -> None:
+        self.graph = graph
+        self.functions = {function.signature.name: function for function in graph.library.function}
+        """The functions of the library, by their names before the change."""
+        self.reached: dict[Destination, FrozenValue] = {}
+        """What each destination gets."""
+        self.value_arguments: dict[str, set[int]] = {}
+        """Function -> its arguments that have become values."""
+        self.value_results: dict[str, dict[int, FrozenValue]] = {}
+        """Function -> its results that have become values."""
+        self.call_sites: dict[str, dict[CallSite, None]] = {}
+        """Function that a value has entered -> the nodes through which it has, in order."""
+        self._bodies: dict[str | None, Body] = {None: Body(graph, self.functions)}
+        self._waiting: list[tuple[Destination, FrozenValue]] = []
+
+    def body(self, function: str | None) -> Body:
+        """Return the body of a function, or without a name that of the graph."""
+        body = self._bodies.get(function)
+        if body is None:
+            assert function is not None
+            body = self._bodies[function] = Body(self.functions[function], self.functions)
+        return body
+
+    def node(self, site: CallSite) -> messages.NodeDef:
+        """Return a node that calls a function."""
+        return self.body(site.function).nodes[site.node]
+
+    def follow(self, value: FrozenValue) -> None:
+        """Follow the value of a variable, whose node is a constant already.
+
+        Raises
+        ------
+        GraphError
+            A node takes the variable that cannot take a value instead; or a call is not right.
+        """
+        self._send(None, value.variable, value)
+        while self._waiting:
+            destination, value = self._waiting.pop()
+            known = self.reached.get(destination)
+            if known is None:
+                self.reached[destination] = value
+                self._arrive(destination, value)
+            elif known.dtype != value.dtype:
+                # One function called with two variables, for one. Its arguments have one dtype each.
+                raise GraphError(
+                    f"takes variables of several dtypes: {known.dtype.name} of {known.variable!r} "
+                    f"and {value.dtype.name} of {value.variable!r}",
+                    node=destination.node or destination.function,
+                )
+
+    def _send(self, function: str | None, name: str, value: FrozenValue, output: int | None = None) -> None:
+        """Send a value along the edges from a node or argument, or from one output of it."""
+        body = self.body(function)
+        for node, index in body.consumers(name, output):
+            self._waiting.append((Destination(function, node.name, index), value))
+        for index in body.results(name, output):
+            self._waiting.append((Destination(function, None, index, is_result=True), value))
+
+    def _arrive(self, destination: Destination, value: FrozenValue) -> None:
+        """Change what a value has reached, and send it on from there."""
+        function, name, index, is_result = destination
+        if name is None:
+            assert function is not None
+            if is_result:
+                self._leave_function(function, index, value)
+            else:
+                self._enter_function(function, index, value)
+            return
+        body = self.body(function)
+        node = body.nodes[name]
+        if node.op in _PASSING:
+            node.attr["T"].type = value.dtype.code
+            node.attr.pop("_output_shapes", None)
+            # The second output of a Merge is the number of the input that it takes.
+            self._send(function, name, value, 0 if node.op == "Merge" else None)
+        elif node.op in REPLACEMENTS:
+            REPLACEMENTS[node.op](body, node, value.dtype)
+        elif node.op in self.functions:
+            self._call(node.op, CallSite(function, name), index, value)
+        elif node.op in CALL_OPS:
+            self._arrive_at_call(CALL_OPS[node.op], CallSite(function, name), index, value)
+        else:
+            _check_takes_value(node, index, value)
+
+    def _arrive_at_call(self, op: CallOp, site: CallSite, index: int, value: FrozenValue) -> None:
+        """Let a value that a node takes enter all functions that the node calls."""
+        argument = index - op.first_argument
+        if argument < 0:
+            return  # the condition or the index, which an old variable may be
+        node = self.node(site)
+        set_dtype(node, op.argument_dtypes, argument, value.dtype.code)
+        for called in function_attributes(node, op.functions):
+            self._call(called.name, site, argument, value)
+        if op.is_loop:
+            forget_result_shape(node, argument)
+            self._send(site.function, site.node, value, argument)
+
+    def _call(self, name: str, site: CallSite, argument: int, value: FrozenValue) -> None:
+        """Let a value enter one function that a node calls."""
+        if name not in self.functions:
+            raise GraphError(f"calls {name!r}, which is not in the library", node=site.node)
+        self._waiting.append((Destination(name, None, argument), value))
+        sites = self.call_sites.setdefault(name, {})
+        if site not in sites:
+            sites[site] = None
+            # Results that were found when another node called the function: the body is not followed again.
+            for result, returned in self.value_results.get(name, {}).items():
+                self._return_to(site, result, returned)
+
+    def _enter_function(self, name: str, index: int, value: FrozenValue) -> None:
+        """Make an argument of a function a value, and follow it in the body."""
+        function = self.functions[name]
+        self.value_arguments.setdefault(name, set()).add(index)
+        if index >= len(function.signature.input_arg):
+            raise GraphError(f"function {name!r} has no argument {index}")
+        argument = function.signature.input_arg[index]
+        argument.type = value.dtype.code
+        argument.ClearField("handle_data")
+        forget_argument_shape(function, index)
+        self._send(name, argument.name, value)
+
+    def _leave_function(self, name: str, index: int, value: FrozenValue) -> None:
+        """Make a result of a function a value, for every node that calls the function."""
+        result = self.functions[name].signature.output_arg[index]
+        result.type = value.dtype.code
+        result.ClearField("handle_data")
+        self.value_results.setdefault(name, {})[index] = value
+        for site in self.call_sites[name]:
+            self._return_to(site, index, value)
+
+    def _return_to(self, site: CallSite, result: int, value: FrozenValue) -> None:
+        """Send on what a node gets from the function that it calls."""
+        node = self.node(site)
+        if node.op not in self.functions:
+            op = CALL_OPS[node.op]
+            if op.is_loop:
+                return  # sent on when it arrived as an argument
+            set_dtype(node, op.result_dtypes, result, value.dtype.code)
+        forget_result_shape(node, result)
+        self._send(site.function, site.node, value, result)
+
+
+def _check_takes_value(node: messages.NodeDef, index: int, value: FrozenValue) -> None:
+    """Raise GraphError if an op takes the variable itself, not its value."""
+    known = known_ops().get(node.op)
+    arguments = known.input_arg if known else ()
+    # Inputs are counted as if only the last argument could be a list. That is right for all ops that take
+    # references, and whether there is a reference is all that matters.
+    argument = arguments[min(index, len(arguments) - 1)] if arguments else None
+    if not value.is_resource and not (argument is not None and argument.is_ref):
+        return
+    if any(word in node.op for word in _WRITING):
+        raise GraphError(f"{node.op} writes variable {value.variable!r} on the way", node=node.name)
+    raise GraphError(f"{node.op} of variable {value.variable!r} cannot be frozen", node=node.name)

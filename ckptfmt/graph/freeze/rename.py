@@ -1,0 +1,49 @@
+"""New names for the functions that freezing changed.
+
+TensorFlow keeps functions of all graphs of a program in one registry, where a name stands for one body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ckptfmt.graph.freeze.calls import functions_in
+from ckptfmt.proto import messages
+
+
+def rename_functions(graph: messages.GraphDef, changed: Iterable[str]) -> None:
+    """Give the functions that were changed new names, in the library and where they are called."""
+    functions = {function.signature.name: function for function in graph.library.function}
+    new_names = _new_names(changed, set(functions))
+    if not new_names:
+        return
+    for name, new in new_names.items():
+        functions[name].signature.name = new
+    # A gradient takes what its function took before and is no longer right, so it goes.
+    kept = [
+        gradient
+        for gradient in graph.library.gradient
+        if gradient.function_name not in new_names and gradient.gradient_func not in new_names
+    ]
+    del graph.library.gradient[:]
+    graph.library.gradient.extend(kept)
+    for nodes in (graph.node, *(function.node_def for function in functions.values())):
+        for node in nodes:
+            node.op = new_names.get(node.op, node.op)
+            for value in node.attr.values():
+                for called in functions_in(value):
+                    called.name = new_names.get(called.name, called.name)
+
+
+def _new_names(changed: Iterable[str], taken: set[str]) -> dict[str, str]:
+    """Return a free name for each function: its own with ``_frozen_`` in place of a number at its end."""
+    taken = set(taken)
+    new_names: dict[str, str] = {}
+    for name in changed:
+        base = name.rstrip("0123456789").rstrip("_") or name
+        number = len(new_names)
+        while (new := f"{base}_frozen_{number}") in taken:
+            number += 1
+        new_names[name] = new
+        taken.add(new)
+    return new_names

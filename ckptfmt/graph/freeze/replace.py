@@ -1,0 +1,106 @@
+"""Replacing: what becomes of a node that takes the value of a variable instead of its handle.
+
+=====================================  ==============================================================
+node                                   becomes
+=====================================  ==============================================================
+ReadVariableOp                         Identity
+ResourceGather, ResourceGatherNd       GatherV2 with a constant axis, GatherNd
+VariableShape                          Shape
+VarIsInitializedOp and its like        a constant, true
+=====================================  ==============================================================
+
+A node keeps its name, its colocation and the inputs that its new op takes, so that edges to it stay. It loses
+its control inputs, which said when to read: a constant has the same value at all times.
+
+Source: TensorFlow ``python/framework/convert_to_constants.py``, the classes ``_ReadVariable``,
+``_ResourceGather`` and ``_ResourceGatherNd``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from ckptfmt.arrays.encode import fill_proto, to_proto
+from ckptfmt.dtypes import DType, find_dtype
+from ckptfmt.errors import GraphError
+from ckptfmt.graph.freeze.body import Body
+from ckptfmt.proto import messages
+
+_INDEX_DTYPES = (messages.DataType.DT_INT32, messages.DataType.DT_INT64)
+
+
+def _replace(node: messages.NodeDef, op: str, inputs: Iterable[str], types: Mapping[str, int]) -> None:
+    """Make a node one of another op; only its name and colocation stay."""
+    name, inputs = node.name, list(inputs)
+    colocation = list(node.attr["_class"].list.s) if "_class" in node.attr else []
+    node.Clear()
+    node.name, node.op = name, op
+    node.input.extend(inputs)
+    for attribute, code in types.items():
+        node.attr[attribute].type = code
+    if colocation:
+        node.attr["_class"].list.s.extend(colocation)
+
+
+def _replace_read(body: Body, node: messages.NodeDef, dtype: DType) -> None:
+    _replace(node, "Identity", node.input[:1], {"T": node.attr["dtype"].type})
+    body.rename_output(node, "value", "output")
+
+
+def _check_gather(node: messages.NodeDef) -> None:
+    indices = node.attr["Tindices"].type
+    if len(node.input) < 2 or indices not in _INDEX_DTYPES:
+        raise GraphError(
+            f"{node.op}: got {len(node.input)} inputs and indices of {find_dtype(indices).name}, "
+            "want 2 and int32 or int64",
+            node=node.name,
+        )
+
+
+def _replace_gather(body: Body, node: messages.NodeDef, dtype: DType) -> None:
+    _check_gather(node)
+    if node.attr["batch_dims"].i:
+        # TensorFlow refuses it too.
+        raise GraphError(
+            f"ResourceGather with batch_dims {node.attr['batch_dims'].i} cannot be frozen", node=node.name
+        )
+    indices = node.attr["Tindices"].type
+    # The op has no axis because it always gathers along the first; GatherV2 takes one as an input.
+    axis = body.add_constant(f"{node.name}/axis", to_proto(0, find_dtype(indices)))
+    types = {"Tparams": node.attr["dtype"].type, "Tindices": indices, "Taxis": indices}
+    _replace(node, "GatherV2", [*node.input[:2], axis], types)
+
+
+def _replace_gather_nd(body: Body, node: messages.NodeDef, dtype: DType) -> None:
+    _check_gather(node)
+    types = {"Tparams": node.attr["dtype"].type, "Tindices": node.attr["Tindices"].type}
+    _replace(node, "GatherNd", node.input[:2], types)
+
+
+def _replace_shape(body: Body, node: messages.NodeDef, dtype: DType) -> None:
+    out = node.attr["out_type"].type or messages.DataType.DT_INT32
+    _replace(node, "Shape", node.input[:1], {"T": dtype.code, "out_type": out})
+
+
+def _replace_question(body: Body, node: messages.NodeDef, dtype: DType) -> None:
+    """Answer whether a variable has a value: a constant has one."""
+    boolean = find_dtype(messages.DataType.DT_BOOL)
+    _replace(node, "Const", [], {"dtype": boolean.code})
+    fill_proto(node.attr["value"].tensor, np.asarray(True), boolean, ())
+    body.rename_output(node, "is_initialized", "output")
+
+
+REPLACEMENTS: Mapping[str, Callable[[Body, messages.NodeDef, DType], None]] = {
+    "ReadVariableOp": _replace_read,
+    "ResourceGather": _replace_gather,
+    "ResourceGatherNd": _replace_gather_nd,
+    "VariableShape": _replace_shape,
+    "VarIsInitializedOp": _replace_question,
+    "IsVariableInitialized": _replace_question,
+}
+"""Op -> what replaces a node of it in a body, given the dtype of the variable.
+
+None of these has an output that is a handle, so nothing is followed beyond them.
+"""

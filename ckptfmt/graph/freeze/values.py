@@ -1,0 +1,92 @@
+"""Values: which array each variable gets, and the constant that it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ckptfmt.arrays.array import Array
+from ckptfmt.arrays.encode import outline_proto
+from ckptfmt.dtypes import DType, Storage, find_dtype
+from ckptfmt.errors import GraphError
+from ckptfmt.graph.meta.variables import Source, read_source
+from ckptfmt.graph.tensor_content import is_large
+from ckptfmt.proto import messages
+from ckptfmt.storage.file import is_mapping
+
+
+def choose_sources(
+    nodes: Sequence[messages.NodeDef], saved: Mapping[str, Source], variables: Mapping[str, Array]
+) -> dict[str, Source]:
+    """Return where the value of each variable comes from, by the name of its node.
+
+    The names are either those in the checkpoint for all variables or those of the nodes for all. They are not
+    mixed: a Saver can store one variable under the name of another one's node.
+
+    Raises GraphError if a variable has no value by either.
+    """
+    names = [node.name for node in nodes]
+    by_saved_name = {name: saved.get(name, Source(name, None)) for name in names}
+    absent = [name for name, source in by_saved_name.items() if source.name not in variables]
+    if not absent:
+        return by_saved_name
+    if all(name in variables for name in names):
+        return {name: Source(name, None) for name in names}
+    wanted = " or ".join(map(repr, dict.fromkeys([by_saved_name[absent[0]].name, absent[0]])))
+    raise GraphError(f"variable has no value: the mapping has no {wanted}", node=absent[0])
+
+
+def variable_dtype(node: messages.NodeDef) -> DType:
+    """Return the dtype of the value of a variable."""
+    return find_dtype(node.attr["dtype"].type).base_dtype
+
+
+def read_value(node: messages.NodeDef, source: Source, variables: Mapping[str, Array]) -> Array:
+    """Return the value of a variable; GraphError unless it has the dtype and shape that the node says."""
+    array = read_source(source, variables)
+    dtype = variable_dtype(node)
+    known = node.attr["shape"].shape if "shape" in node.attr else messages.TensorShapeProto(unknown_rank=True)
+    sizes = None if known.unknown_rank else [dim.size for dim in known.dim]
+    fits = sizes is None or (
+        len(sizes) == array.ndim and all(w in (-1, got) for w, got in zip(sizes, array.shape, strict=True))
+    )
+    if node.op == "Variable" and sizes == []:
+        fits = True  # the oldest kind of variable writes [] for an unknown shape too
+    if dtype.storage is Storage.NONE or array.dtype != dtype.numpy or not fits:
+        raise GraphError(
+            f"value of the variable: got {array.dtype}{list(array.shape)}, want {dtype.name}{sizes}",
+            node=node.name,
+        )
+    return array
+
+
+def make_constant(node: messages.NodeDef, array: Array, contents: dict[str, memoryview]) -> None:
+    """Make a variable a constant; the bytes of a large one go into ``contents``, by the name of the node."""
+    name, dtype = node.name, variable_dtype(node)
+    node.Clear()
+    node.name, node.op = name, "Const"
+    node.attr["dtype"].type = dtype.code
+    tensor = node.attr["value"].tensor
+    try:
+        content = outline_proto(tensor, array, dtype, array.shape)
+    except (TypeError, ValueError) as error:
+        raise GraphError(f"value of the variable: {error}", node=name) from error
+    if content is not None and is_large(content.nbytes):
+        # Not copied if nobody can change the bytes, or if they are a copy already, made to be contiguous.
+        is_safe = _is_immutable(array) or not np.may_share_memory(content, array)
+        contents[name] = (content if is_safe else content.copy()).data.toreadonly()
+    elif content is not None:
+        tensor.tensor_content = content.tobytes()
+
+
+def _is_immutable(array: Array) -> bool:
+    """Return whether an array views ``bytes`` or a read-only mapping.
+
+    A read-only array that owns its memory is not immutable: another view of it may be writable.
+    """
+    base: Any = array
+    while isinstance(base, (np.ndarray, memoryview)):
+        base = base.base if isinstance(base, np.ndarray) else base.obj
+    return (isinstance(base, bytes) or is_mapping(base)) and memoryview(base).readonly

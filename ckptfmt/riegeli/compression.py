@@ -1,0 +1,71 @@
+"""Compressed parts of chunks: brotli, zstd or snappy data after their decompressed size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ckptfmt.errors import CorruptError
+from ckptfmt.wire.coding import Buffer, decode_varint
+
+STORED = 0
+"""The compression byte of data that are not compressed."""
+
+# cramjam is imported with the first compressed chunk: files of this kind are rare.
+
+
+def _decompress_brotli(data: Buffer, out: memoryview) -> int:
+    import cramjam
+
+    return int(cramjam.brotli.decompress_into(data, out))
+
+
+def _decompress_zstd(data: Buffer, out: memoryview) -> int:
+    import cramjam
+
+    return int(cramjam.zstd.decompress_into(data, out))
+
+
+def _decompress_snappy(data: Buffer, out: memoryview) -> int:
+    import cramjam
+
+    return int(cramjam.snappy.decompress_raw_into(data, out))
+
+
+DECOMPRESSORS: dict[int, tuple[str, Callable[[Buffer, memoryview], int]]] = {
+    0x62: ("brotli", _decompress_brotli),
+    0x73: ("snappy", _decompress_snappy),
+    0x7A: ("zstd", _decompress_zstd),
+}
+"""Compression byte -> its name, and the function that decompresses into a buffer and returns the size."""
+
+
+def decompress_part(compression: int, data: memoryview, what: str, least: int, most: int) -> memoryview:
+    """Return the decompressed bytes of a part of a chunk.
+
+    The size that the data claim must lie between ``least`` and ``most``; it is checked before any memory is
+    taken for it. Raises CorruptError, without a place in a file, if it does not or the data are damaged.
+    """
+    if compression == STORED:
+        size = len(data)
+    else:
+        size, pos = decode_varint(data, 0)
+        data = data[pos:]
+    if not least <= size <= most:
+        want = str(least) if least == most else f"{least} to {most}"
+        raise CorruptError(f"{what}: got {size} bytes, want {want}")
+    if compression == STORED:
+        return data
+    name, decompress = DECOMPRESSORS[compression]
+    # Memory is taken page by page as it is written, so a false claim of gigabytes costs none.
+    out = np.empty(size, np.uint8).data
+    import cramjam
+
+    try:
+        written = decompress(data, out)
+    except cramjam.DecompressionError as error:
+        raise CorruptError(f"{what}: {name} data do not decompress: {error}") from error
+    if written != size:
+        raise CorruptError(f"{what}: {name} data: got {written} bytes, want {size}")
+    return out.toreadonly()
