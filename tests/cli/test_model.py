@@ -345,7 +345,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     "input of a node": (
         lambda folder: edit(folder, break_input),
         [f"{FIRST}/signatures/predict/reach", f"{FIRST}/unreached"],
-        "takes its input from 'gone', which is not there",
+        "takes its input from 'gone', which does not exist",
     ),
     "output of a signature": (
         lambda folder: edit(
@@ -367,7 +367,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
             folder, lambda meta: meta.graph_def.library.function.extend([messages.FunctionDef()] * 2)
         ),
         [f"{FIRST}/signatures/predict/reach", f"{FIRST}/unreached"],
-        "several functions have one name",
+        "several functions have the same name",
     ),
     "names of variables": (
         lambda folder: edit(folder, lambda meta: setattr(meta.saver_def, "restore_op_name", "gone")),
