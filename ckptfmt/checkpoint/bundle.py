@@ -46,8 +46,8 @@ class Bundle:
     def __init__(self, files: CheckpointFiles, fs: Filesystem) -> None:
         self.files = files
         self.fs = fs
-        self._table = Table(fs.open(files.tables[0]))
-        self.index = BundleIndex(self._table)
+        self.table = Table(fs.open(files.tables[0]))
+        self.index = BundleIndex(self.table)
         self._order = ByteOrder(self.index.header.big_endian, files.tables[0])
         self._shards: dict[int, RandomAccessFile] = {}
         self._lock = threading.Lock()
@@ -56,12 +56,12 @@ class Bundle:
     @property
     def tables(self) -> tuple[Table]:
         """The table of the index."""
-        return (self._table,)
+        return (self.table,)
 
     @property
     def has_views(self) -> bool:
         """Whether arrays can be views of the files."""
-        return self._table.file.has_views
+        return self.table.file.has_views
 
     @property
     def num_shards(self) -> int:
@@ -169,6 +169,6 @@ class Bundle:
         """Close all files; arrays already read stay valid."""
         with self._lock:
             self._closed = True
-            self._table.file.close()
+            self.table.file.close()
             for file in self._shards.values():
                 file.close()

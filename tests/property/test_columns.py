@@ -223,11 +223,11 @@ def test_tensors_in_slices_are_listed_in_one_pass() -> None:
         items |= {encode_slice_key(name, part): encode_entry(shape=[1], size=4, crc=0) for part in parts}
         items[name] = sliced_entry(parts)
     ckpt = open_bundle(encode_table([(b"", HEADER), *sorted(items.items())], block_size=1000), b"")
-    file = ckpt._store.index.table.file
+    file = ckpt._store.table.file
     assert isinstance(file, MemoryFile)
     opening = len(file.reads)
     assert len(list(ckpt)) == 100
-    assert len(file.reads) - opening == len(ckpt._store.index.table.handles) > 10
+    assert len(file.reads) - opening == len(ckpt._store.table.handles) > 10
 
 
 def test_a_long_name_of_many_slices_is_listed_in_memory_of_its_size() -> None:
@@ -248,14 +248,14 @@ def test_a_pattern_reads_only_the_blocks_that_may_match() -> None:
     entry = encode_entry(shape=[1], size=4, crc=0)
     index = encode_bundle_index({f"layer_{i:05d}/kernel": entry for i in range(20_000)}, block_size=2_000)
     ckpt = open_bundle(index, bytes(4))
-    file = ckpt._store.index.table.file
+    file = ckpt._store.table.file
     assert isinstance(file, MemoryFile)
     opening = len(file.reads)
     found = ckpt.select("layer_0777?/*", "layer_12345/kernel")
     assert list(found) == [*(f"layer_0777{i}/kernel" for i in range(10)), "layer_12345/kernel"]
     assert [entry.shape for entry in found.entries.values()] == [(1,)] * 11
     assert len(file.reads) - opening < 10
-    assert len(ckpt._store.index.table.handles) > 200
+    assert len(ckpt._store.table.handles) > 200
 
 
 def test_a_wrong_name_reads_only_the_blocks_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +275,7 @@ def test_a_wrong_name_reads_only_the_blocks_around_it(monkeypatch: pytest.Monkey
         "\ud800": None,
     }.items():
         ckpt = open_bundle(index, bytes(4))
-        file = ckpt._store.index.table.file
+        file = ckpt._store.table.file
         assert isinstance(file, MemoryFile)
         opening = len(file.reads)
         for read in (lambda ckpt=ckpt, name=name: ckpt[name], lambda ckpt=ckpt, name=name: ckpt.read([name])):
@@ -284,7 +284,7 @@ def test_a_wrong_name_reads_only_the_blocks_around_it(monkeypatch: pytest.Monkey
             assert (meant in caught.value.close_matches) is (meant is not None)
             assert not any("\0" in match for match in caught.value.close_matches)
         assert len(file.reads) - opening < 40
-        assert len(ckpt._store.index.table.handles) > 200
+        assert len(ckpt._store.table.handles) > 200
         # Those that are listed anyway are all looked at.
         assert len(ckpt) == 20_001
         with pytest.raises(ckptfmt.errors.TensorNotFoundError, match="did you mean 'layer_00777/kernel'"):
