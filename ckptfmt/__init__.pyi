@@ -41,8 +41,8 @@ from ckptfmt.graph.node import GraphNode as GraphNode
 from ckptfmt.graph.read.read import read_graph as read_graph
 from ckptfmt.graph.read.read import read_meta_graph as read_meta_graph
 from ckptfmt.graph.tensor import GraphTensor as GraphTensor
-from ckptfmt.integrity.verify import Problem as Problem
-from ckptfmt.integrity.verify import Report as Report
+from ckptfmt.integrity.report import Problem as Problem
+from ckptfmt.integrity.report import Report as Report
 from ckptfmt.object_graph.object_graph import ObjectGraph as ObjectGraph
 from ckptfmt.object_graph.object_graph import ObjectNode as ObjectNode
 from ckptfmt.plans.plan import Plan as Plan

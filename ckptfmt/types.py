@@ -47,8 +47,8 @@ from ckptfmt.graph.meta.signature import TensorInfo as TensorInfo
 from ckptfmt.graph.node import GraphNode as GraphNode
 from ckptfmt.graph.node import OutputName as OutputName
 from ckptfmt.graph.tensor import GraphTensor as GraphTensor
-from ckptfmt.integrity.verify import Problem as Problem
-from ckptfmt.integrity.verify import Report as Report
+from ckptfmt.integrity.report import Problem as Problem
+from ckptfmt.integrity.report import Report as Report
 from ckptfmt.object_graph.object_graph import Attribute as Attribute
 from ckptfmt.object_graph.object_graph import ObjectGraph as ObjectGraph
 from ckptfmt.object_graph.object_graph import ObjectNode as ObjectNode

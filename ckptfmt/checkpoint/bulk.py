@@ -2,14 +2,13 @@
 
 ::
 
-    large   cut into pieces, in the order of the files; threads take one piece after the other and pass over
-    its
-            bytes once: copied, if they are to be copied, and checksummed while they are in the cache
-    small   one after the other from the mapped file; without a mapping, neighbours in one read
+    large   cut into pieces in the order of the files; threads take one piece after another and pass over its
+            bytes once: they copy them if that is wanted, and checksum them while they are in the cache
+    small   one after another from the mapped file; without a mapping, neighbours share one read
     other   strings, tensors in slices, whatever has to be decoded: each by one thread
 
 So one tensor of 20 GB keeps all processors busy, and 100,000 small ones cost little more than their bytes.
-Apart from the arrays, at most a run of :data:`RUN_BYTES` of small tensors is in memory.
+Apart from the arrays, at most one run of small tensors (:data:`RUN_BYTES`) is in memory.
 """
 
 from __future__ import annotations
@@ -17,30 +16,35 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from ckptfmt.arrays.array import Array, new_array, read_only
+from ckptfmt.arrays.shape import Shape, check_shape, expected_size
 from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.reading import read_tensor
 from ckptfmt.checkpoint.store import Store
-from ckptfmt.checkpoint.stored import StoredBytes, decode_run
-from ckptfmt.errors import NotReadableError
+from ckptfmt.checkpoint.stored_bytes import ByteOrder, StoredBytes
+from ckptfmt.errors import NotReadableError, UnsupportedError
 from ckptfmt.storage.file import read_with_crc
 from ckptfmt.wire.crc32c import combine_all, crc32c
 from ckptfmt.wire.threads import cut, in_threads
 
 LARGE = 1 << 20
-"""Tensors of this many bytes and more are read by several threads; for less, handing over costs more."""
+"""Bytes from which a tensor is read by several threads; below, handing it over costs more than it saves."""
 
 RUN_BYTES = 4 << 20
-"""Bytes of small tensors that are read at once from files that are not mapped."""
+"""Bytes of small tensors that one read covers in a file that is not mapped."""
+
+RUN_GAP = 4096
+"""Unused bytes between two tensors that are read in vain to save a read."""
 
 SLOW = 2e-3 / (4 << 20)
-"""Seconds a byte from which on a piece counts as read from storage: 2 GB/s and less."""
+"""Seconds per byte above which a piece must have come from storage: 2 GB/s."""
 
 AHEAD = 16 << 20
 """Bytes that the system is then asked to read ahead."""
@@ -51,11 +55,8 @@ AT_ONCE = 4096
 More of them would survive Python's garbage collections, which then take a quarter of the time.
 """
 
-RUN_GAP = 4096
-"""Bytes between two tensors that are read in vain to save a read."""
-
 _PENDING: Array = np.empty(0)
-"""Stands in the result for a tensor not yet read, so that the order is that of the entries."""
+"""Holds the place of a tensor not yet read, so that the result has the order of the entries."""
 
 
 def read_tensors(
@@ -78,7 +79,7 @@ def read_tensors(
     out
         Arrays to fill, by name, of the tensors' shapes and dtypes.
 
-    Raises what reading one of them raises; if several fail, the error of one.
+    Raises what reading one of them raises; if several fail, the error of one of them.
     """
     arrays: dict[str, Array] = {}
     large: list[_Large] = []
@@ -86,6 +87,7 @@ def read_tensors(
     others: list[Entry] = []
 
     def read_small() -> None:
+        # Bytes between tensors of a mapped file cost nothing, so one run covers all.
         limits = (math.inf, math.inf) if store.has_views else (RUN_BYTES, RUN_GAP)
         for run in _runs(small, *limits):
             arrays.update(_read_run(store, run, checks, copy=copy, out=out))
@@ -112,8 +114,15 @@ def read_tensors(
         return read_tensor(store, entry, checks, copy=copy, out=out.get(entry.name), threads=1)
 
     arrays.update(zip((e.name for e in others), in_threads(read_other, others, threads), strict=True))
-    checks.done(arrays)
+    checks.all_done(arrays)
     return arrays
+
+
+def _locate(store: Store, entry: Entry) -> StoredBytes:
+    """Return where the bytes of an entry with an offset lie."""
+    stored = store.locate(entry)
+    assert stored is not None
+    return stored
 
 
 # --- large tensors ---------------------------------------------------------------------------------------
@@ -131,11 +140,11 @@ class _Large(NamedTuple):
 
 
 def _prepare(store: Store, entry: Entry, checks: Checks, *, copy: bool, out: Array | None) -> _Large | None:
-    """Get the array of a large tensor ready to be filled or verified; None if its bytes must be decoded."""
+    """Return a large tensor with the array to fill or verify; None if its bytes have to be decoded."""
     if out is not None and not out.flags.c_contiguous:
         return None
-    stored = store.locate(entry)
-    if stored is None or not stored.order.is_plain(entry):
+    stored = _locate(store, entry)
+    if not stored.order.is_plain(entry):
         return None
     verify = checks.is_due(entry.name)
     if out is None and not copy and stored.file.has_views:
@@ -149,9 +158,10 @@ def _prepare(store: Store, entry: Entry, checks: Checks, *, copy: bool, out: Arr
 
 
 def _read_large(large: Sequence[_Large], threads: int) -> dict[str, Array]:
+    """Fill and verify large tensors, piece by piece; the checksum of a tensor is combined from its pieces."""
     at_work = [each for each in large if each.verify or each.target]
     pieces = [(each, piece) for each in at_work for piece in cut(0, each.stored.size)]
-    crcs = iter(in_threads(_read_piece, pieces, threads))
+    crcs = iter(in_threads(_read_piece_of, pieces, threads))
     for each in at_work:
         crc = combine_all([(next(crcs), size) for _, size in cut(0, each.stored.size)])
         if each.verify:
@@ -159,8 +169,8 @@ def _read_large(large: Sequence[_Large], threads: int) -> dict[str, Array]:
     return {each.stored.entry.name: each.array for each in large}
 
 
-def _read_piece(item: tuple[_Large, tuple[int, int]]) -> int:
-    """Fill the piece of the array, if it is to be filled; return the piece's checksum, if it is wanted."""
+def _read_piece_of(item: tuple[_Large, tuple[int, int]]) -> int:
+    """Fill one piece of an array, if it is to be filled; return the piece's checksum, or 0 if not wanted."""
     each, (start, size) = item
     file, offset = each.stored.file, each.stored.offset + start
     before = time.perf_counter()
@@ -172,7 +182,8 @@ def _read_piece(item: tuple[_Large, tuple[int, int]]) -> int:
     else:
         file.read_into(offset, each.target[start : start + size])
     if time.perf_counter() - before > SLOW * size:
-        # The bytes came from storage. For bytes in the cache, advice would be in vain and costs time.
+        # The bytes came from storage, so the next ones will too. For bytes in the page cache, advice would be
+        # in vain and costs time.
         rest = each.stored.size - start - size
         file.prefetch(offset + size, min(AHEAD, rest))
     return crc
@@ -208,29 +219,21 @@ def _read_run(
     store: Store, run: Sequence[Entry], checks: Checks, *, copy: bool, out: Mapping[str, Array]
 ) -> dict[str, Array]:
     """Read the small tensors of a run with one read, and view its bytes as their arrays."""
-
-    def locate(entry: Entry) -> StoredBytes:
-        stored = store.locate(entry)
-        assert stored is not None
-        return stored
-
-    first = locate(run[0])
-    # From a mapped file, bytes before the run cost nothing, and a longer read is surer to notice a file cut
-    # short.
+    first = _locate(store, run[0])
+    # In a mapped file bytes before the run cost nothing, and a read from the beginning is surer to notice
+    # that the file was cut short.
     start = 0 if first.file.has_views else first.offset
     stop = max((entry.offset or 0) + entry.nbytes for entry in run)
     if stop > first.file.size:
         for entry in run:
-            locate(entry)  # raises for the one that does not fit
+            _locate(store, entry)  # raises for the one that does not fit
     try:
         data = first.file.read(start, stop - start)
     except NotReadableError:
         # Perhaps only the bytes between two tensors cannot be read.
         return {e.name: read_tensor(store, e, checks, copy=copy, out=out.get(e.name), threads=1) for e in run}
     arrays: dict[str, Array] = {}
-    for entry, array in zip(
-        run, decode_run(run, data, start, first.order, locate, checks.is_due), strict=True
-    ):
+    for entry, array in zip(run, _decode_run(store, run, data, start, first.order, checks), strict=True):
         name = entry.name
         if name in out:
             np.copyto(out[name], array)
@@ -239,3 +242,50 @@ def _read_run(
             array = array.copy()
         arrays[name] = array
     return arrays
+
+
+class _Layout(NamedTuple):
+    """How entries of one dtype and shape are viewed."""
+
+    dtype: np.dtype[np.generic] | None
+    """Type of the array over their bytes; None if they have to be decoded."""
+    nbytes: int
+    """Bytes that each takes."""
+
+
+def _decode_run(
+    store: Store, run: Sequence[Entry], data: memoryview, start: int, order: ByteOrder, checks: Checks
+) -> list[Array]:
+    """Return the arrays of a run, whose bytes lie in ``data``, which begins at offset ``start``.
+
+    For each entry this does what :meth:`StoredBytes.decode` does, without a call for each: with 100,000 small
+    tensors, calls are most of the time. Entries of one dtype and shape share their layout. An entry that has
+    to be decoded, or is damaged, takes the long way, which also words the error.
+    """
+    layouts: dict[tuple[int, Shape], _Layout] = {}
+    arrays: list[Array] = []
+    for entry in run:
+        name, dtype, shape, nbytes, _shard, offset, crc, _slices = entry
+        assert offset is not None
+        at = offset - start
+        key = dtype.code, shape
+        layout = layouts.get(key)
+        if layout is None:
+            layout = layouts[key] = _layout_of(entry, order)
+        verify = checks.is_due(name)
+        if layout.dtype is None or nbytes != layout.nbytes:
+            array = _locate(store, entry).decode(data[at : at + nbytes], verify=verify)
+        else:
+            if verify and (computed := crc32c(data[at : at + nbytes])) != crc:
+                _locate(store, entry).compare(computed)
+            array = np.ndarray(shape, layout.dtype, data, at)
+        arrays.append(array)
+    return arrays
+
+
+def _layout_of(entry: Entry, order: ByteOrder) -> _Layout:
+    if order.is_plain(entry):
+        with suppress(UnsupportedError):  # decoding raises it again, with the name of the tensor
+            check_shape(entry.shape, entry.dtype)
+            return _Layout(entry.dtype.numpy, expected_size(entry.dtype, entry.shape) or 0)
+    return _Layout(None, 0)

@@ -14,13 +14,16 @@ Piece: TypeAlias = "str | tuple[str, TensorSlice]"
 class Checks:
     """The checksums of a checkpoint: each is verified when its bytes are first read.
 
+    Readers ask :meth:`is_due` before they read a piece and say :meth:`done` after it was found intact. Two
+    threads may both find a piece due and verify it twice, which does no harm.
+
     Parameters
     ----------
     enabled
         Whether checksums are verified at all.
     once
-        Whether bytes found intact stay so, as those of a mapped file do. Bytes that are read anew each time
-        are verified each time.
+        Whether bytes found intact stay intact, as those of a mapped file do. Bytes that are read anew each
+        time are verified each time.
     """
 
     def __init__(self, *, enabled: bool, once: bool) -> None:
@@ -29,10 +32,15 @@ class Checks:
         self._done: set[Piece] = set()
 
     def is_due(self, piece: Piece) -> bool:
-        """Return whether a checksum has to be verified when the piece is read."""
+        """Return whether the checksum of a piece must be verified when the piece is read."""
         return self.enabled and (piece not in self._done or not self._once)
 
-    def done(self, pieces: Iterable[Piece]) -> None:
-        """Remember that the checksums of these pieces have been verified."""
+    def done(self, piece: Piece) -> None:
+        """Note that the checksum of a piece has been verified."""
+        if self._once:
+            self._done.add(piece)
+
+    def all_done(self, pieces: Iterable[Piece]) -> None:
+        """Note that every checksum of these pieces that was due has been verified."""
         if self.enabled and self._once:
             self._done.update(pieces)

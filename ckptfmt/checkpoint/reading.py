@@ -1,4 +1,4 @@
-"""Reading one tensor: the pieces that a selection meets, each read once, put together if there are several.
+"""Reading one tensor: each piece that a selection meets is read once, and several are put together.
 
 ::
 
@@ -17,7 +17,7 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Part, Selection
 from ckptfmt.checkpoint.slices import TensorSlice, plan, whole
 from ckptfmt.checkpoint.store import Store
-from ckptfmt.errors import CorruptError
+from ckptfmt.errors import CkptfmtError, CorruptError
 
 
 def read_tensor(
@@ -33,29 +33,33 @@ def read_tensor(
 
     ``threads`` is how many share the work of verifying a large piece; None leaves it to the store.
     """
-    if not entry.slices:
-        array = _read_piece(store, entry, None, checks, threads=threads)
-        if out is not None:
-            np.copyto(out, array)
-            return out
-        return array.copy() if copy else array
-    own = copy or out is not None
-    selection = Selection.of(whole(entry.shape))
-    array = _assemble(store, entry, selection, checks, out=out, own=own, threads=threads)
-    return array if own else read_only(array)
+    if entry.slices:
+        own = copy or out is not None
+        selection = Selection.of(whole(entry.shape))
+        array = _assemble(store, entry, selection, checks, out=out, own=own, threads=threads)
+        return array if own else read_only(array)
+    # As _read_piece does it, without the call: this is the way of nearly every tensor.
+    verify = checks.is_due(entry.name)
+    array = store.read_piece(entry, None, verify=verify, threads=threads)
+    if verify:
+        checks.done(entry.name)
+    if out is not None:
+        np.copyto(out, array)
+        return out
+    return array.copy() if copy else array
 
 
 def read_selection(store: Store, entry: Entry, selection: Selection, checks: Checks) -> Array:
-    """Return what a selection takes of a tensor; only the pieces that it meets are read.
+    """Return what a selection takes of a tensor, read-only; only the pieces that it meets are read.
 
-    A checksum covers a piece as a whole, so it is verified only if all of the piece is taken.
+    A checksum covers a whole piece, so it is verified only if all of the piece is taken.
     """
     if entry.slices:
-        return _assemble(store, entry, selection, checks, own=False)
+        return read_only(_assemble(store, entry, selection, checks, own=False))
     part = selection.within(whole(entry.shape))
     if part is None:
-        return new_array(selection.shape, entry.dtype)  # of no elements
-    return _read_piece(store, entry, None, checks, part)
+        return read_only(new_array(selection.shape, entry.dtype))  # without elements
+    return _read_piece(store, entry, None, part, checks)
 
 
 def is_verified(store: Store, entry: Entry, selection: Selection, checks: Checks) -> bool:
@@ -67,7 +71,7 @@ def is_verified(store: Store, entry: Entry, selection: Selection, checks: Checks
     try:
         pieces = [part.region(entry.shape) for part in entry.slices] or [whole(entry.shape)]
     except CorruptError as error:
-        raise _named(error, store, entry) from None
+        raise _of_tensor(error, store, entry) from None
     parts = [part for part in map(selection.within, pieces) if part is not None]
     return bool(parts) and all(part.is_whole for part in parts)
 
@@ -82,23 +86,28 @@ def _assemble(
     out: Array | None = None,
     threads: int | None = None,
 ) -> Array:
-    """Put together what a selection takes of a tensor in slices.
+    """Put together what a selection takes of a tensor stored in slices.
 
-    Unless it is to be the caller's ``own``, what lies in one slice is returned as the store gives it. Memory
-    for the whole is asked for after all pieces have been read, so that a shape that a damaged index claims
-    costs nothing. Raises CorruptError if slices overlap or leave part of the selection uncovered.
+    What lies within one slice is returned as the store gives it, unless the array is to be the caller's
+    ``own``. Memory for the whole is allocated after all pieces have been read, so that a shape that a damaged
+    index claims costs nothing. Raises CorruptError if slices overlap or leave part of the selection
+    uncovered.
     """
-    parts: list[tuple[Part, Array]] = []
     try:
-        for piece, region in plan(entry.shape, entry.slices, selection.region):
-            part = selection.within(region)
-            if part is not None:
-                parts.append((part, _read_piece(store, entry, piece, checks, part, threads=threads)))
-    except CorruptError as error:
-        raise _named(error, store, entry) from None
+        needed = plan(entry.shape, entry.slices, selection.region)
+    except CkptfmtError as error:
+        raise _of_tensor(error, store, entry) from None
+    parts: list[tuple[Part, Array]] = []
+    for piece, region in needed:
+        part = selection.within(region)
+        if part is not None:
+            parts.append((part, _read_piece(store, entry, piece, part, checks, threads=threads)))
     if len(parts) == 1 and not own and parts[0][1].shape == selection.shape:
         return parts[0][1]
-    array = new_array(selection.shape, entry.dtype) if out is None else out
+    try:
+        array = new_array(selection.shape, entry.dtype) if out is None else out
+    except CkptfmtError as error:
+        raise _of_tensor(error, store, entry) from None
     for part, values in parts:
         array[part.target] = values
     return array
@@ -108,25 +117,23 @@ def _read_piece(
     store: Store,
     entry: Entry,
     piece: TensorSlice | None,
+    part: Part,
     checks: Checks,
-    part: Part | None = None,
     *,
     threads: int | None = None,
 ) -> Array:
-    """Read one piece, or part of it; its checksum is verified if all of it is read and that is still due."""
-    at = None if part is None or part.is_whole else part.source
+    """Read part of one piece; its checksum is verified if it is due and all of the piece has to be read."""
+    at = None if part.is_whole else part.source
     mark = entry.name if piece is None else (entry.name, piece)
     verify = (at is None or entry.dtype.itemsize is None) and checks.is_due(mark)
     array = store.read_piece(entry, piece, verify=verify, at=at, threads=threads)
     if verify:
-        checks.done((mark,))
+        checks.done(mark)
     return array
 
 
-def _named(error: CorruptError, store: Store, entry: Entry) -> CorruptError:
-    """Say which tensor an error is about and which file lists it, and what is missing of a V1 checkpoint."""
-    if error.file is not None:
-        return error
+def _of_tensor(error: CkptfmtError, store: Store, entry: Entry) -> CkptfmtError:
+    """Name the tensor that an error is about, the file that lists it, and files that may hold the rest."""
     if store.files.missing:
-        error.what += f"; missing: {', '.join(store.files.missing)}"
+        error = CorruptError(f"{error.what}; missing: {', '.join(store.files.missing)}")
     return error.at(store.files.tables[0], label=f"tensor {entry.name!r}")

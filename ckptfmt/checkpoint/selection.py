@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ckptfmt.arrays.array import Array, Box
+from ckptfmt.arrays.array import Box
 from ckptfmt.arrays.shape import Shape
-from ckptfmt.checkpoint.slices import Region, TensorSlice, plan
+from ckptfmt.checkpoint.slices import Region
 
 Positions: TypeAlias = "range | np.ndarray"
 """Positions along one dimension, none negative: upwards in equal steps, or any (int64)."""
@@ -78,36 +78,6 @@ class Selection:
                 target.append(slice(None) if len(at) == len(taken) else at)
         # The ellipsis keeps what is taken out of a 0-d array an array.
         return Part((*source, ...), (*target, ...), is_whole)
-
-
-def assemble(
-    shape: Shape,
-    slices: Sequence[TensorSlice],
-    wanted: Selection,
-    new: Callable[[Shape], Array],
-    read: Callable[[TensorSlice, Part], Array],
-    *,
-    own: bool = True,
-) -> Array:
-    """Return what a selection takes of a tensor, put together from the slices that meet it.
-
-    ``read`` gives what is taken of a stored slice; ``new`` gives the array to fill, asked for only when all
-    parts have been read, so that a claimed shape costs nothing. Unless it is to be the caller's ``own``, what
-    lies in one slice is what ``read`` gives.
-
-    Raises CorruptError where slices overlap, or leave part of the region that holds the selection uncovered.
-    """
-    parts = []
-    for stored, region in plan(shape, slices, wanted.region):
-        part = wanted.within(region)
-        if part is not None:
-            parts.append((part.target, read(stored, part)))
-    if len(parts) == 1 and not own and parts[0][1].shape == wanted.shape:
-        return parts[0][1]
-    out = new(wanted.shape)
-    for at, values in parts:
-        out[at] = values
-    return out
 
 
 def select(index: Index, shape: Shape, name: str) -> tuple[Selection, Box]:

@@ -1,7 +1,8 @@
-"""What every format of checkpoint can be asked: names and entries of tensors, and the bytes of each piece.
+"""What a checkpoint of any format can be asked: names and entries of tensors, and the bytes of each piece.
 
-A store reads one piece at a time, a tensor stored whole or one slice of it. :mod:`ckptfmt.checkpoint.reading`
-makes tensors of pieces, :mod:`ckptfmt.checkpoint.bulk` reads many at once; both see only this protocol.
+A store reads one piece at a time: a tensor stored whole, or one slice of it. Tensors are made of pieces by
+:mod:`ckptfmt.checkpoint.reading`, and many are read at once by :mod:`ckptfmt.checkpoint.bulk`; both see only
+these protocols.
 """
 
 from __future__ import annotations
@@ -15,26 +16,59 @@ from ckptfmt.arrays.array import Array, Box
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.slices import TensorSlice
-from ckptfmt.checkpoint.stored import StoredBytes
+from ckptfmt.checkpoint.stored_bytes import StoredBytes
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table.table import Table
 
 
+class Index(Protocol):
+    """The names and entries of the tensors of a checkpoint."""
+
+    def names(self) -> Iterator[str]:
+        """Iterate over the names of the tensors, sorted by their bytes."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Iterate over the entries of all tensors, in the order of their names."""
+
+    def to_columns(self) -> dict[str, np.ndarray]:
+        """Return all entries as columns; see :meth:`ckptfmt.checkpoint.columns.Entries.to_columns`."""
+
+    def __len__(self) -> int: ...
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def find(self, name: str) -> Entry | None:
+        """Return the entry of a tensor, or None; CorruptError if it is damaged."""
+
+    def absent(self, names: Collection[str]) -> list[str]:
+        """Return those of many names that no tensor has."""
+
+    def names_below(self, prefix: str) -> Iterator[str]:
+        """Iterate over the names that begin with a prefix, reading less than for all names if possible."""
+
+    def names_near(self, name: str) -> Iterator[str]:
+        """Iterate over the names to compare with one that does not exist."""
+
+
 class Store(Protocol):
-    """The tensors in the files of one checkpoint."""
+    """The files of one checkpoint, and the bytes of its tensors in them."""
 
     files: CheckpointFiles
     """The files."""
     fs: Filesystem
-    """Where they lie."""
+    """The file system that holds them."""
+
+    @property
+    def index(self) -> Index:
+        """The names and entries of the tensors."""
 
     @property
     def tables(self) -> Sequence[Table]:
-        """The sorted tables: the index of a bundle; every file of a V1 checkpoint."""
+        """The sorted tables: the index of a bundle, or every file of a V1 checkpoint."""
 
     @property
     def num_shards(self) -> int:
-        """Number of data files, as the index says; of V1 the number of files there are."""
+        """Number of data files according to the index; of a V1 checkpoint, the number of files that exist."""
 
     def shard_path(self, shard: int) -> str:
         """Return the path of a data file by its number, whether or not it exists."""
@@ -47,39 +81,10 @@ class Store(Protocol):
     def has_checked_values(self) -> bool:
         """Whether values lie in table blocks, whose checksums are always verified."""
 
-    # --- names and entries -------------------------------------------------------------------------------
-
-    def names(self) -> Iterator[str]:
-        """Iterate over the names of the tensors, sorted by their bytes."""
-
-    def __len__(self) -> int: ...
-
-    def __contains__(self, name: object) -> bool: ...
-
-    def names_below(self, prefix: str) -> Iterator[str]:
-        """Iterate over the names that begin with a prefix; less is read than for all names, if possible."""
-
-    def names_near(self, name: str) -> Iterator[str]:
-        """Iterate over names among which one like ``name`` may be."""
-
-    def absent(self, names: Collection[str]) -> list[str]:
-        """Return those of many names that no tensor has."""
-
-    def find(self, name: str) -> Entry | None:
-        """Return the entry of a tensor, or None; CorruptError if it is damaged."""
-
-    def entries(self) -> Iterator[Entry]:
-        """Iterate over the entries of all tensors, in the order of their names."""
-
-    def to_columns(self) -> dict[str, np.ndarray]:
-        """Return all entries as columns; see :meth:`ckptfmt.checkpoint.columns.Entries.to_columns`."""
-
-    # --- bytes -------------------------------------------------------------------------------------------
-
     def locate(self, entry: Entry) -> StoredBytes | None:
         """Return where the bytes of a tensor stored whole lie; None if they are encoded in a table block.
 
-        Raises CorruptError, CheckpointNotFoundError, NotReadableError, UnsupportedError if they cannot be
+        Raises CorruptError, CheckpointNotFoundError, NotReadableError or UnsupportedError if they cannot be
         read.
         """
 
@@ -92,13 +97,13 @@ class Store(Protocol):
         at: Box | None = None,
         threads: int | None = None,
     ) -> Array:
-        """Return a tensor stored whole (``part`` None) or one slice of it, read-only, or the box ``at``.
+        """Return a tensor stored whole (``part`` None) or one slice, or the box ``at`` of it, read-only.
 
-        ``verify`` has its checksum verified, which takes reading all of it.
+        With ``verify`` all of the piece is read and its checksum verified.
         """
 
     def release(self, entry: Entry) -> None:
         """Let the system forget the bytes of a tensor; touched again, they are read again."""
 
     def close(self) -> None:
-        """Let go of the files; arrays already returned stay valid."""
+        """Close the files; arrays already returned stay valid."""

@@ -1,4 +1,4 @@
-"""Slice files: V1 checkpoints, one table that holds both meta data and values, or several ("shards").
+"""V1 checkpoints: one table that holds both meta data and values, or several ("shards").
 
 ::
 
@@ -7,13 +7,14 @@
     SavedSliceMeta (a tensor):         1 name   2 shape   3 type   4 slice …
 
 The TensorProto has neither dtype nor shape; both come from the meta data. A tensor stored whole is one slice
-that takes every dimension in full. Source: TensorFlow ``core/util/tensor_slice_writer.cc``.
+that takes every dimension in full. Each table lists the slices that it holds, so a tensor may be listed in
+several. Source: TensorFlow ``core/util/tensor_slice_writer.cc``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -37,7 +38,15 @@ META_KEY = b""
 
 
 class V1Store:
-    """A V1 checkpoint: entries by name, and the values of each slice. Files are numbered as shards."""
+    """A V1 checkpoint: its entries, and the values of each slice. Its files are numbered like shards.
+
+    Its tables are index and data at once, so it is its own index.
+    """
+
+    has_views = True
+    """Values come out of table blocks, which are in memory by then, and verified."""
+
+    has_checked_values = True
 
     def __init__(self, files: CheckpointFiles, fs: Filesystem) -> None:
         self.files = files
@@ -45,80 +54,101 @@ class V1Store:
         self.tables = [Table(fs.open(path)) for path in files.tables]
         self._entries: dict[str, Entry] = {}
 
+    @property
+    def index(self) -> V1Store:
+        """The store itself."""
+        return self
+
+    @property
+    def num_shards(self) -> int:
+        """Number of files that exist."""
+        return len(self.tables)
+
+    def shard_path(self, shard: int) -> str:
+        """Return the path of a file by its number among those that exist."""
+        return self.files.tables[shard]
+
     # --- names and entries -------------------------------------------------------------------------------
 
     @cached_property
     def directory(self) -> dict[str, list[tuple[int, Buffer]]]:
         """For each tensor's name, in key order, its meta data in each file that holds slices of it."""
-        found: dict[bytes, list[tuple[int, Buffer]]] = {}
+        metas: dict[bytes, list[tuple[int, Buffer]]] = {}
         for number, table in enumerate(self.tables):
             try:
                 for name, meta in _decode_meta(table.get(META_KEY)):
-                    found.setdefault(name, []).append((number, meta))
+                    metas.setdefault(name, []).append((number, meta))
             except CorruptError as error:
                 raise error.at(table.file.name, 0) from None
             except UnsupportedError as error:
                 raise error.at(table.file.name) from None
-        return {name_of(key): found[key] for key in sorted(found)}
+        return {name_of(key): metas[key] for key in sorted(metas)}
 
     def names(self) -> Iterator[str]:
         """Iterate over the names of the tensors, sorted by their bytes."""
         return iter(self.directory)
 
-    def __len__(self) -> int:
-        return len(self.directory)
-
-    def names_below(self, prefix: str) -> Iterator[str]:
-        """Iterate over the names that begin so."""
-        return (name for name in self.directory if name.startswith(prefix))
-
-    def names_near(self, name: str) -> Iterator[str]:
-        """Iterate over names among which one like ``name`` may be: all, which are in memory."""
-        return self.names()
-
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries of all tensors, in the order of their names."""
-        return map(self._find_or_decode, self.directory)
+        return map(self._entry, self.directory)
 
     def to_columns(self) -> dict[str, np.ndarray]:
         """Return all entries as columns; see :meth:`ckptfmt.checkpoint.columns.Entries.to_columns`."""
         return columns_of(list(self.entries()))
 
-    def find(self, name: str) -> Entry | None:
-        """Return the entry of a tensor, or None."""
-        return self._find_or_decode(name) if name in self.directory else None
+    def __len__(self) -> int:
+        return len(self.directory)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self.directory
 
-    def absent(self, names: Iterable[str]) -> list[str]:
+    def find(self, name: str) -> Entry | None:
+        """Return the entry of a tensor, or None."""
+        return self._entry(name) if name in self.directory else None
+
+    def absent(self, names: Collection[str]) -> list[str]:
         """Return those of many names that no tensor has."""
         return [name for name in names if name not in self.directory]
 
-    def _find_or_decode(self, name: str) -> Entry:
+    def names_below(self, prefix: str) -> Iterator[str]:
+        """Iterate over the names that begin with a prefix."""
+        return (name for name in self.directory if name.startswith(prefix))
+
+    def names_near(self, name: str) -> Iterator[str]:
+        """Iterate over the names to compare with one that does not exist: all, which are in memory."""
+        return self.names()
+
+    def keys(self, name: str) -> Iterator[tuple[int, bytes]]:
+        """Iterate over where a tensor's values lie: the number of a file, and a key in its table."""
+        for number, meta in self.directory[name]:
+            for part in _decode_slice_meta(name, number, meta).slices:
+                yield number, encode_slice_key(key_of(name), part)
+
+    def _entry(self, name: str) -> Entry:
         entry = self._entries.get(name)
         if entry is None:
             entry = self._entries[name] = self._decode_entry(name)
         return entry
 
     def _decode_entry(self, name: str) -> Entry:
+        """Decode the entry of a tensor, merged from all files that hold slices of it."""
         merged: Entry | None = None
         for number, meta in self.directory[name]:
             file = self.tables[number].file.name
             try:
-                found = _decode_slice_meta(name, number, meta)
+                listed = _decode_slice_meta(name, number, meta)
             except CorruptError as error:
                 raise error.at(file, label=f"tensor {name!r}") from None
             if merged is None:
-                merged = found
+                merged = listed
                 continue
-            if (found.dtype, found.shape) != (merged.dtype, merged.shape):
+            if (listed.dtype, listed.shape) != (merged.dtype, merged.shape):
                 raise CorruptError(
-                    f"tensor {name!r}: got {found.dtype.name}{list(found.shape)} in this file, "
+                    f"tensor {name!r}: got {listed.dtype.name}{list(listed.shape)} in this file, "
                     f"want {merged.dtype.name}{list(merged.shape)} as in {self.tables[0].file.name}",
                     file=file,
                 )
-            merged = merged._replace(shard=None, slices=merged.slices + found.slices)
+            merged = merged._replace(shard=None, slices=merged.slices + listed.slices)
         assert merged is not None
         if merged.slices and merged.slices[0].covers_all() and len(merged.slices) == 1:
             merged = merged._replace(slices=())
@@ -128,27 +158,15 @@ class V1Store:
         return merged._replace(nbytes=nbytes or 0)
 
     def _strings_nbytes(self, entry: Entry) -> int:
-        """Bytes of the strings of a tensor, which takes reading them; 0 where they are damaged."""
+        """Return the bytes of the strings of a tensor, which takes reading them; 0 if they are damaged."""
+        parts: tuple[TensorSlice | None, ...] = entry.slices or (None,)
         try:
-            if not entry.slices:
-                return sum(map(len, self.read_piece(entry, None).flat))
-            return sum(len(value) for part in entry.slices for value in self.read_piece(entry, part).flat)
+            return sum(len(value) for part in parts for value in self.read_piece(entry, part).flat)
         except CorruptError:
-            # What is wrong is said when they are read; dtype and shape can be listed all the same.
+            # Reading the tensor raises it again; dtype and shape can be listed all the same.
             return 0
 
-    def keys(self, name: str) -> Iterator[tuple[int, bytes]]:
-        """Iterate over the places of a tensor's values: the number of a file, and a key in its table."""
-        for number, meta in self.directory[name]:
-            for part in _decode_slice_meta(name, number, meta).slices:
-                yield number, encode_slice_key(key_of(name), part)
-
     # --- values ------------------------------------------------------------------------------------------
-
-    has_views = True
-    """Of values that are decoded, and verified with the block that they lie in."""
-
-    has_checked_values = True
 
     def locate(self, entry: Entry) -> None:
         """Return None: values are encoded in table blocks."""
@@ -175,8 +193,11 @@ class V1Store:
                 f"{label}: values of dtype {entry.dtype.name} (code {entry.dtype.code}) are not supported",
                 file=self.files.tables[0],
             )
+        try:
+            shape = region_shape(part.region(entry.shape))
+        except CorruptError as error:
+            raise error.at(self.files.tables[0], label=f"tensor {entry.name!r}") from None
         key = encode_slice_key(key_of(entry.name), part)
-        shape = region_shape(part.region(entry.shape))
         for number, _ in self.directory[entry.name]:
             file = self.tables[number].file.name
             value = self.tables[number].get(key)
@@ -193,25 +214,16 @@ class V1Store:
         )
 
     def release(self, entry: Entry) -> None:
-        """Let the system forget the bytes of a tensor: of these files, which are small, none."""
-
-    @property
-    def num_shards(self) -> int:
-        """Number of files that are there."""
-        return len(self.tables)
-
-    def shard_path(self, shard: int) -> str:
-        """Return the path of a file by its number among those that are there."""
-        return self.files.tables[shard]
+        """Do nothing: the files are small."""
 
     def close(self) -> None:
-        """Let go of all files; arrays already read stay valid."""
+        """Close all files; arrays already read stay valid."""
         for table in self.tables:
             table.file.close()
 
 
 def _decode_meta(value: Buffer | None) -> Iterator[tuple[bytes, Buffer]]:
-    """Names and serialized SavedSliceMeta of the tensors that a meta entry lists."""
+    """Iterate over names and serialized SavedSliceMeta of the tensors that a meta entry lists."""
     if value is None:
         raise CorruptError("no meta data: the table has no entry with the empty key")
     for field in decode_fields(value):
@@ -228,7 +240,7 @@ def _decode_meta(value: Buffer | None) -> Iterator[tuple[bytes, Buffer]]:
 
 
 def _decode_slice_meta(name: str, number: int, meta: Buffer) -> Entry:
-    """The entry that one file gives for a tensor, with its slices in that file."""
+    """Return the entry that one file gives for a tensor, with its slices in that file."""
     dtype, shape, slices = 0, b"", []
     for field in decode_fields(meta):
         if field.number == 2:
@@ -241,7 +253,7 @@ def _decode_slice_meta(name: str, number: int, meta: Buffer) -> Entry:
 
 
 def _decode_slice_data(value: Buffer, entry: Entry, part: TensorSlice, shape: tuple[int, ...]) -> Array:
-    """The values in a serialized SavedTensorSlices, which must be those of this slice."""
+    """Return the values in a serialized SavedTensorSlices, which must be those of this slice."""
     name = b""
     stored: TensorSlice | None = None
     values: list[Field] = []
@@ -258,7 +270,7 @@ def _decode_slice_data(value: Buffer, entry: Entry, part: TensorSlice, shape: tu
     if name != key_of(entry.name) or stored != part:
         raise CorruptError(f"holds the values of {name_of(name)!r}, slice {stored}")
     array = decode_values(values, entry.dtype)
-    # No repeated last value here: a V1 slice lists every element.
+    # A shorter list is not repeated as in other TensorProtos: a V1 slice lists every element.
     wanted = math.prod(shape)
     if len(array) != wanted:
         raise CorruptError(f"got {len(array)} values, want {wanted} for {entry.dtype.name}{list(shape)}")

@@ -1,4 +1,9 @@
-"""Tensors by name: a mapping whose values are read when they are asked for."""
+"""Tensors by name: a mapping whose values are read when they are asked for.
+
+:class:`TensorMapping` says what a checkpoint and its views all do: it reads, restores, nests and iterates on
+top of a few private methods that each kind of tensors provides (its first section). What only the public
+:class:`~ckptfmt.tensors.tensors.Tensors` adds are the methods that make views.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,6 @@ import numpy as np
 from ckptfmt.arrays.array import Array
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.errors import CkptfmtError, TensorNotFoundError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE
@@ -40,9 +44,9 @@ class TensorMapping(Mapping[str, Array]):
     """Tensors by name, read when asked for: a checkpoint, or a view of one."""
 
     entries: Entries
-    """What is known of each tensor without its values, by name."""
+    """What is known about each tensor without its values, by name."""
 
-    # --- what each kind of Tensors says for itself -------------------------------------------------------
+    # --- what each kind of tensors provides --------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -57,14 +61,22 @@ class TensorMapping(Mapping[str, Array]):
     @property
     @abstractmethod
     def object_graph(self) -> ObjectGraph | None:
-        """The objects that ``tf.train.Checkpoint`` saved, or None where something else wrote the names.
+        """The objects that ``tf.train.Checkpoint`` saved, or None if something else wrote the checkpoint.
 
-        Of a view that of the checkpoint: its keys are those in the index.
+        A view has the object graph of its checkpoint: the keys in it are those in the index.
         """
 
     @abstractmethod
     def stored_name(self, name: str) -> str | None:
-        """Return what the checkpoint calls a tensor; None where a plan makes it out of others."""
+        """Return what the checkpoint calls a tensor, or None if a plan makes it from others."""
+
+    @abstractmethod
+    def slice(self, name: str) -> SliceReader:
+        """Return a reader of parts of one tensor: ``ckpt.slice("w")[10:20, :]`` reads only that part."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the files. Arrays already returned stay valid."""
 
     @abstractmethod
     def _absent(self, names: Collection[str]) -> list[str]:
@@ -72,33 +84,20 @@ class TensorMapping(Mapping[str, Array]):
 
     @abstractmethod
     def _stored(self) -> Mapping[str, str | None]:
-        """The stored name of every tensor; see :meth:`stored_name`."""
-
-    @abstractmethod
-    def slice(self, name: str) -> SliceReader:
-        """Return a reader of parts of one tensor: ``ckpt.slice("w")[10:20, :]`` reads only that."""
+        """Return the stored name of every tensor; see :meth:`stored_name`."""
 
     @abstractmethod
     def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
-        """Read a tensor or a region of it; ``verified`` also where that takes reading more than it."""
+        """Read a region of a tensor, or all of it if None.
 
-    @abstractmethod
-    def _selection(self, name: str, selection: Selection) -> Array:
-        """Read what a selection takes of a tensor; see :class:`SliceSource`."""
-
-    @abstractmethod
-    def _is_verified(self, name: str, selection: Selection) -> bool:
-        """Whether reading a selection verifies all that it reads; see :class:`SliceSource`."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of the files. Arrays already returned stay valid."""
+        With ``verified``, checksums are verified even if that takes reading more than the region.
+        """
 
     @abstractmethod
     def _load(
         self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]
     ) -> dict[str, Array]:
-        """Read tensors that are there (None: all), into ``out`` where it has an array that fits."""
+        """Read tensors that exist (None: all), those in ``out`` into its arrays, which fit."""
 
     @abstractmethod
     def _release(self, name: str) -> None:
@@ -106,14 +105,14 @@ class TensorMapping(Mapping[str, Array]):
 
     @abstractmethod
     def _model_names(self) -> frozenset[str]:
-        """The names in the checkpoint that are the model's variables."""
+        """Return the names, in the checkpoint, of the model's variables."""
 
     def _names_below(self, prefix: str) -> Iterator[str]:
-        """Iterate over the names that begin so, in their order."""
+        """Iterate over the names that begin with a prefix, in their order."""
         return (name for name in self if name.startswith(prefix))
 
     def _names_near(self, name: str) -> Iterator[str]:
-        """Iterate over names among which one like ``name`` may be."""
+        """Iterate over the names to compare with one that does not exist."""
         yield from self
 
     # --- reading -----------------------------------------------------------------------------------------
@@ -128,17 +127,17 @@ class TensorMapping(Mapping[str, Array]):
         return len(self.entries)
 
     def values(self) -> ValuesView[Array]:
-        """Return a view of the arrays; iterating over it keeps in memory what the caller keeps."""
+        """Return a view of the arrays; iteration keeps in memory only what the caller keeps."""
         return _ArrayValues(self)
 
     def items(self) -> ItemsView[str, Array]:
-        """Return a view of names and arrays; iterating over it keeps in memory what the caller keeps."""
+        """Return a view of names and arrays; iteration keeps in memory only what the caller keeps."""
         return _ArrayItems(self)
 
     def get(self, name: str, default: T | None = None) -> Array | T | None:  # type: ignore[override]
-        """Return a tensor, or ``default`` where there is none of that name."""
+        """Return a tensor, or ``default`` if no tensor has that name."""
         if name not in self:
-            return default  # not by way of the error, which takes time to look for names that are alike
+            return default  # catching the error instead would cost its search for close matches
         return self[name]
 
     def read(
@@ -155,25 +154,25 @@ class TensorMapping(Mapping[str, Array]):
         Parameters
         ----------
         names
-            Which; all those in ``out`` or, without ``out``, all tensors.
+            The tensors to read; by default those in ``out`` or, without ``out``, all tensors.
         threads
             How many threads read large tensors; by default one for each processor, at most 8.
         copy
             Whether to return arrays that are writable and own their memory.
         out
-            Arrays to fill, by name, of exactly the tensors' shapes and dtypes. They are what is returned for
-            these names.
+            Arrays to fill, by name, of exactly the tensors' shapes and dtypes; they are returned for these
+            names.
         missing
             Deprecated: :meth:`restore` reads the names that exist and reports the others.
 
         Raises
         ------
         ValueError
-            An array of ``out`` has another shape or dtype, is not writable, or was not asked for.
+            An array of ``out`` has another shape or dtype, is not writable, or is not among ``names``.
         TypeError
             Something in ``out`` is not a plain ndarray, or ``names`` is a string.
         TensorNotFoundError
-            There are no tensors of some names, ``.names``; nothing has been read.
+            Some names have no tensor, see ``.names``; nothing has been read.
         """
         if missing is not None:
             _warn_of_missing(missing)
@@ -194,8 +193,9 @@ class TensorMapping(Mapping[str, Array]):
     ) -> Restored:
         """Return those of several tensors that exist, and a report of what matched, is missing or unused.
 
-        As a partial restore in TensorFlow: ``ckpt.restore(names).report.assert_consumed()``. Parameters and
-        errors are those of :meth:`read`, but for names without a tensor, which are in ``.report.missing``.
+        This is TensorFlow's partial restore: ``ckpt.restore(names).report.assert_consumed()``. Parameters and
+        errors are those of :meth:`read`, except that names without a tensor are listed in
+        ``.report.missing``.
         """
         return self._restore(names, threads, copy, out, strict=False)
 
@@ -229,7 +229,7 @@ class TensorMapping(Mapping[str, Array]):
         threads: int | None,
         copy: bool,
     ) -> dict[str, Array]:
-        """Read the tensors asked for except the absent ones; all of them if None."""
+        """Read the tensors asked for except the absent ones; all tensors if None."""
         if wanted is not None:
             _check_targets(targets, wanted, self.entries, absent)
             lost = set(absent)
@@ -244,16 +244,16 @@ class TensorMapping(Mapping[str, Array]):
     def to_nested(self, separator: str = "/", *, copy: bool = False) -> dict[str, Any]:
         """Read everything into nested dictionaries, names split at each ``/``: a pytree for JAX and flax.
 
-        :func:`ckptfmt.flatten` is the inverse. Arrays are as :meth:`read` returns them, read-only views where
-        the tensors are stored whole, unless ``copy``.
+        :func:`ckptfmt.flatten` is the inverse. Arrays are those of :meth:`read`: read-only views of tensors
+        stored whole, unless ``copy``.
 
         Raises
         ------
         NameConflictError
-            A name is both that of a tensor and a scope of others, as ``w`` and ``w/Adam`` are: see
+            A name is both a tensor and a scope of others, as ``w`` and ``w/Adam`` are: see
             :meth:`model_variables`.
         """
-        nest(((name, np.empty(0)) for name in self), separator)  # what is wrong with names comes first
+        nest(((name, np.empty(0)) for name in self), separator)  # report bad names before reading anything
         return nest(self.read(copy=copy).items(), separator)
 
     def nested(self, separator: str = "/", *, copy: bool = False) -> dict[str, Any]:
@@ -271,7 +271,7 @@ class TensorMapping(Mapping[str, Array]):
     ) -> None:
         self.close()
 
-    # Comparing two checkpoints as mappings would read both whole and end in ambiguous arrays.
+    # Mapping's comparison would read both checkpoints whole and fail on ambiguous arrays.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
@@ -299,13 +299,10 @@ class _ArrayValues(ValuesView[Array]):
         return (array for _, array in self._mapping.items())
 
 
-_NOTHING: Array = np.empty(0)
-
-
 def _asked_for(
     names: Iterable[str] | None, out: Mapping[str, np.ndarray] | None
 ) -> tuple[list[str] | None, dict[str, np.ndarray]]:
-    """The names to read, each once, None for all; and the arrays to fill."""
+    """Return the names to read, each once and None for all, and the arrays to fill."""
     if isinstance(names, str):
         raise TypeError(f"names: got the string {names!r}, want a list of names")
     targets = dict(out or {})
@@ -324,18 +321,18 @@ def _warn_of_missing(missing: object) -> None:
 
 
 def not_found(absent: Sequence[str], known: Iterable[str], prefix: str) -> TensorNotFoundError:
-    """Return the error of names that are not there; of a single one with those that are alike."""
+    """Return the error for names that do not exist; for a single name, with close matches among ``known``."""
     close: Sequence[str] = ()
     if len(absent) == 1:
         try:
             close = closest_names(absent[0], known, ending=VARIABLE_VALUE)
         except CkptfmtError:
-            close = ()  # names that cannot be read are no hint, and not what was asked about
+            close = ()  # a damaged listing gives no hint, and is not what was asked about
     return TensorNotFoundError(absent[0], file=prefix, close_matches=close, names=absent)
 
 
 def check_name(name: object) -> None:
-    """Raise TypeError where a name is no string."""
+    """Raise TypeError unless a name is a string."""
     if not isinstance(name, str):
         raise TypeError(f"name of a tensor: got {name!r}, want a str")
 
@@ -343,7 +340,7 @@ def check_name(name: object) -> None:
 def _check_targets(
     targets: Mapping[str, Any], wanted: Iterable[str], entries: Mapping[str, Entry], absent: Sequence[str]
 ) -> None:
-    """Raise where an array to fill cannot take the values of its tensor, or was not asked for."""
+    """Raise if an array to fill cannot take the values of its tensor, or was not asked for."""
     if not targets:
         return
     asked = set(wanted)

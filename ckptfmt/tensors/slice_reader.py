@@ -15,35 +15,34 @@ from ckptfmt.dtypes import DType
 
 
 class SliceSource(Protocol):
-    """Tensors that a :class:`SliceReader` reads from."""
+    """The one tensor that a :class:`SliceReader` reads from."""
 
-    def _selection(self, name: str, selection: Selection) -> Array:
-        """Return what a selection takes of a tensor; checksums of partly taken pieces are not verified."""
+    def read(self, selection: Selection) -> Array:
+        """Return what a selection takes; checksums of pieces taken in part are not verified."""
 
-    def _is_verified(self, name: str, selection: Selection) -> bool:
-        """Return whether reading a selection verifies the checksums of everything that it reads."""
+    def is_verified(self, selection: Selection) -> bool:
+        """Return whether :meth:`read` verifies the checksums of everything that it reads."""
 
 
 class SliceReader:
     """Reads parts of one tensor by NumPy's indices: integers, slices with steps, lists, masks, an ellipsis.
 
-    Only the stored slices that meet the index are touched, and of them only the bytes it takes (as pages,
-    where the file is mapped). A checksum covers a stored piece as a whole, so it is verified where the index
-    takes all of a piece, and not where it takes part of one (:meth:`is_verified` tells); read the whole
-    tensor where that matters.
+    Only the stored slices that meet the index are touched, and of a mapped file only the pages that hold the
+    elements taken. A checksum covers a stored piece as a whole, so it is verified if the index takes all of
+    the piece and not if it takes part of it (:meth:`is_verified` tells which); read the whole tensor if that
+    matters.
 
-    One that is pickled opens the files anew, as a checkpoint does.
+    A pickled reader opens the files anew, as a checkpoint does.
     """
 
-    def __init__(self, entry: Entry, source: SliceSource, name: str) -> None:
+    def __init__(self, entry: Entry, source: SliceSource) -> None:
         self.entry = entry
-        """What the index says of the tensor."""
+        """What the index says about the tensor."""
         self._source = source
-        self._source_name = name
 
     @property
     def name(self) -> str:
-        """What the tensor is called here."""
+        """Name of the tensor in the mapping that the reader comes from."""
         return self.entry.name
 
     @property
@@ -63,7 +62,7 @@ class SliceReader:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the whole tensor; of strings what they take in the data files."""
+        """Bytes of the whole tensor; for strings, the bytes they take in the data files."""
         return self.entry.nbytes
 
     @property
@@ -79,17 +78,17 @@ class SliceReader:
     def __getitem__(self, index: Index) -> Array:
         """Return the part at ``index`` as a read-only array, as ``array[index]`` would be.
 
-        One list of positions, or mask of bools, at most is taken, for one dimension.
+        At most one dimension may be indexed by a list of positions or a mask of bools.
 
         Raises
         ------
         IndexError
             Too many indices, one outside the tensor, a mask of another size, or several lists.
         TypeError
-            An index that is neither integer, slice, list, mask nor ellipsis.
+            An index that is not an integer, slice, list, mask or ellipsis.
         """
         selection, local = select(index, self.shape, self.entry.name)
-        return read_only(self._source._selection(self._source_name, selection)[local])
+        return read_only(self._source.read(selection)[local])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:  # noqa: ANN401  (as NumPy calls it)
         """Return the whole tensor: ``np.asarray(reader)``."""
@@ -98,16 +97,16 @@ class SliceReader:
         return array.astype(wanted, copy=bool(copy) or wanted != array.dtype)
 
     def is_verified(self, index: Index) -> bool:
-        """Return whether the checksums of all that ``self[index]`` reads are verified.
+        """Return whether the checksums of everything that ``self[index]`` reads are verified.
 
-        They are where the index takes all of each stored piece that it touches, and in V1 checkpoints; not
-        where it takes part of a piece, nor in a checkpoint opened with ``verify=False``.
+        They are if the index takes all of each stored piece that it touches, and always in V1 checkpoints;
+        in a V2 checkpoint opened with ``verify=False`` they never are.
         """
-        return self._source._is_verified(self._source_name, select(index, self.shape, self.entry.name)[0])
+        return self._source.is_verified(select(index, self.shape, self.entry.name)[0])
 
     def renamed(self, name: str) -> SliceReader:
         """Return the same reader under another name."""
-        return SliceReader(self.entry._replace(name=name), self._source, self._source_name)
+        return SliceReader(self.entry._replace(name=name), self._source)
 
     def __repr__(self) -> str:
         return f"<SliceReader {self.entry.name!r} {self.dtype.name}{list(self.shape)}>"

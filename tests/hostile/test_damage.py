@@ -280,7 +280,7 @@ class DataFile:
         self.places = []
         """Name, start and stop of each tensor, or slice of a tensor, in the file."""
         for name, entry in ckptfmt.Checkpoint(self._bundle).entries.items():
-            stored = [self._bundle.find_slice(entry, part) for part in entry.slices] or [entry]
+            stored = [self._bundle.index.find_slice(entry, part) for part in entry.slices] or [entry]
             for piece in stored:
                 if piece.shard == number and name in case.values:
                     assert piece.offset is not None

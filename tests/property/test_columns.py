@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ckptfmt
-from ckptfmt.checkpoint import bundle
+from ckptfmt.checkpoint import bundle_index
 from ckptfmt.checkpoint.columns import Columns
 from ckptfmt.checkpoint.entry import decode_entry, name_of
 from ckptfmt.checkpoint.slices import FULL, TensorSlice, encode_slice_key
@@ -210,7 +210,7 @@ def test_slices_are_hidden_that_a_tensor_lists_and_only_they(
     ckpt = open_bundle(encode_table([(b"", HEADER), *sorted(items.items())], block_size=100), b"")
     hidden = set()
     for name, value in items.items():
-        entry = outcome(lambda name=name, value=value: ckpt._store.decode_entry(name_of(name), value))
+        entry = outcome(lambda name=name, value=value: ckpt._store.index.decode_entry(name_of(name), value))
         if isinstance(entry, ckptfmt.Entry):
             hidden |= {encode_slice_key(name, part) for part in entry.slices}
     assert list(ckpt) == [name_of(name) for name in sorted(items) if name not in hidden]
@@ -259,8 +259,8 @@ def test_a_pattern_reads_only_the_blocks_that_may_match() -> None:
 
 
 def test_a_wrong_name_reads_only_the_blocks_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle, "LISTED_BYTES", 100_000)
-    monkeypatch.setattr(bundle, "BYTES_AROUND", 5_000)
+    monkeypatch.setattr(bundle_index, "LISTED_BYTES", 100_000)
+    monkeypatch.setattr(bundle_index, "BYTES_AROUND", 5_000)
     entry = encode_entry(shape=[1], size=4, crc=0)
     part = TensorSlice(((0, 1),))
     items = {b"layer_%05d/kernel" % i: entry for i in range(20_000)} | {b"a": sliced_entry([part])}

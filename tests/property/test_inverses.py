@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,8 +15,11 @@ from hypothesis.extra import numpy as stn
 
 import ckptfmt.arrays.strings
 from ckptfmt.arrays.raw import decode_raw
+from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
-from ckptfmt.checkpoint.selection import Part, Selection, assemble, select
+from ckptfmt.checkpoint.files import CheckpointFiles
+from ckptfmt.checkpoint.reading import read_selection, read_tensor
+from ckptfmt.checkpoint.selection import select
 from ckptfmt.checkpoint.slices import (
     FULL,
     TensorSlice,
@@ -28,6 +31,7 @@ from ckptfmt.checkpoint.slices import (
     whole,
     within,
 )
+from ckptfmt.checkpoint.store import Store
 from ckptfmt.checkpoint.strings import decode_strings
 from ckptfmt.dtypes import DTYPES, Storage
 from ckptfmt.errors import CkptfmtError, CorruptError
@@ -324,19 +328,45 @@ def numbered(shape: tuple[int, ...]) -> np.ndarray:
     return np.arange(1, math.prod(shape) + 1, dtype=np.int32).reshape(shape)
 
 
+class SlicesInMemory:
+    """A store of one int32 tensor, which hands out its slices and counts the elements that are read."""
+
+    has_checked_values = False
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.files = CheckpointFiles("t", "v2", ("t.index",))
+        self._array = array
+        self.elements_read = 0
+
+    def entry(self, parts: list[TensorSlice]) -> Entry:
+        array = self._array
+        return Entry("t", DTYPES[3], array.shape, array.nbytes, None, None, None, tuple(parts))
+
+    def read_piece(
+        self,
+        entry: Entry,
+        part: TensorSlice | None,
+        *,
+        verify: bool,
+        at: Any = None,
+        threads: int | None = None,
+    ) -> np.ndarray:
+        assert part is not None
+        values = self._array[within(part.region(entry.shape), whole(entry.shape))]
+        assert verify is (at is None)
+        values = values if at is None else values[at]
+        self.elements_read += values.size
+        return values
+
+
 @given(tilings())
 def test_slices_that_tile_a_shape_make_up_the_array(
     tiling: tuple[tuple[int, ...], list[TensorSlice]],
 ) -> None:
     shape, parts = tiling
     array = numbered(shape)
-    got = assemble(
-        shape,
-        parts,
-        Selection.of(whole(shape)),
-        lambda shape: np.zeros(shape, np.int32),
-        lambda stored, part: array[within(stored.region(shape), whole(shape))][part.source],
-    )
+    store = SlicesInMemory(array)
+    got = read_tensor(cast(Store, store), store.entry(parts), Checks(enabled=True, once=True))
     np.testing.assert_array_equal(got, array)
 
 
@@ -375,22 +405,15 @@ def test_any_index_of_slices_takes_what_numpy_takes(
     shape, parts = tiling
     array = numbered(shape)
     index = data.draw(indices(shape))
-    read = 0
-
-    def stored(piece: TensorSlice, part: Part) -> np.ndarray:
-        nonlocal read
-        values = array[within(piece.region(shape), whole(shape))]
-        read += values[part.source].size
-        assert not part.is_whole or values[part.source].shape == values.shape
-        return values[part.source]
-
+    store = SlicesInMemory(array)
     selection, local = select(index, shape, "t")
-    got = assemble(shape, parts, selection, lambda shape: np.zeros(shape, np.int32), stored)[local]
+    checks = Checks(enabled=True, once=True)
+    got = read_selection(cast(Store, store), store.entry(parts), selection, checks)[local]
     want = np.asarray(array[index])
     assert got.shape == want.shape
     np.testing.assert_array_equal(got, want)
     # No element is read that is not taken.
-    assert read == math.prod(selection.shape) == got.size
+    assert store.elements_read == math.prod(selection.shape) == got.size
 
 
 @given(tilings(), st.data())

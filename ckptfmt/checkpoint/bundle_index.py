@@ -1,0 +1,287 @@
+"""The index of a tensor bundle: what the table ``PREFIX.index`` says about the tensors.
+
+::
+
+    ""          -> BundleHeaderProto { 1 num_shards, 2 endianness, 3 version }
+    name        -> BundleEntryProto of a tensor                                  (entry.py)
+    slice key   -> BundleEntryProto of one slice of a tensor                     (slices.py)
+
+An index is used in one of two ways. A program that wants a few tensors looks each up: that reads one block of
+the table. A program that lists names has the whole table decoded into columns once, and look-ups are then
+answered from these. Slice keys begin with a zero byte, so they come first; a name may begin with one too,
+and what such a key is only the listing can tell.
+
+Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Container, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+
+import numpy as np
+
+from ckptfmt.arrays.shape import expected_size
+from ckptfmt.checkpoint.columns import Columns
+from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
+from ckptfmt.checkpoint.slices import (
+    TensorSlice,
+    encode_slice_key,
+    region_shape,
+    slice_key_end,
+    slice_key_start,
+)
+from ckptfmt.checkpoint.version import check_version
+from ckptfmt.errors import CorruptError, LimitError, UnsupportedError
+from ckptfmt.table import Table
+from ckptfmt.wire.buffers import memory_size
+from ckptfmt.wire.coding import Buffer, to_signed
+from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, decode_fields
+
+HEADER_KEY = b""
+
+LISTED_BYTES = 4 << 20
+"""Size up to which an index, of some 100,000 tensors, is listed to find what a wrong name may mean."""
+
+BYTES_AROUND = 512 << 10
+"""Bytes of a larger index that are listed on each side of where the name would be: 15,000 names each."""
+
+LOOK_UP_BYTES = 1024
+"""Bytes of an index that can be listed in the time of one look-up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the empty key of an index says about the whole bundle."""
+
+    num_shards: int
+    big_endian: bool
+
+
+def decode_header(value: Buffer) -> Header:
+    """Return the header of a serialized BundleHeaderProto; UnsupportedError if it excludes this reader."""
+    num_shards = endianness = 0
+    version = []
+    for field in decode_fields(value):
+        if (field.number, field.wire_type) == (1, VARINT):
+            num_shards = to_signed(field.value)
+        elif (field.number, field.wire_type) == (2, VARINT):
+            endianness = field.value
+        elif (field.number, field.wire_type) == (3, LENGTH_DELIMITED):
+            version.append(field.content)
+    if endianness > 1:
+        raise CorruptError(f"endianness of the bundle: got {endianness}, want 0 or 1")
+    check_version(b"".join(version))
+    return Header(num_shards, bool(endianness))
+
+
+class BundleIndex:
+    """The entries of a bundle by name, those of tensors and those of slices."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self._listed: Columns | None = None
+        value = table.get(HEADER_KEY)
+        if value is None:
+            raise CorruptError("no bundle header: the index has no entry with the empty key", file=self._file)
+        try:
+            self.header = decode_header(value)
+        except CorruptError as error:
+            raise error.at(self._file, 0) from None
+        except UnsupportedError as error:
+            raise error.at(self._file) from None
+
+    @property
+    def _file(self) -> str:
+        return self.table.file.name
+
+    # --- all tensors -------------------------------------------------------------------------------------
+
+    @property
+    def columns(self) -> Columns:
+        """The entries of all tensors, in key order; read in one pass over the index when first asked for."""
+        columns = self._listed
+        if columns is None:
+            columns = self._listed = self._columns(b"", None)
+        return columns
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        """Row of each tensor by its name."""
+        return dict(zip(self.columns.names, range(len(self.columns)), strict=True))
+
+    def _columns(self, low: bytes, high: bytes | None) -> Columns:
+        """Return the entries of the tensors whose keys are not less than ``low`` and less than ``high``."""
+        with suppress(MemoryError):
+            return self._read_columns(low, high)
+        # In a compressed index, names may take many times the bytes of the file. What was read of them has
+        # been freed by now, so the error can be made.
+        size = self.table.file.size
+        raise LimitError(
+            f"memory for the names in an index of {size} bytes",
+            limit=memory_size(),
+            asked=size,
+            file=self._file,
+        )
+
+    def _read_columns(self, low: bytes, high: bytes | None) -> Columns:
+        columns = Columns(self.table.rows(low, high), self.decode_entry)
+        first = bisect_left(columns.names, low, key=key_of)
+        last = len(columns) if high is None else bisect_left(columns.names, high, key=key_of)
+        if not low and columns.names[:1] == [""]:
+            first = 1  # skip the header
+        columns.cut(first, last)
+        slices = _rows_of_slices(columns)
+        if slices:
+            columns.drop(slices)
+        return columns
+
+    def names(self) -> Iterator[str]:
+        """Iterate over the names of the tensors, sorted by their bytes."""
+        return iter(self.columns.names)
+
+    def entries(self) -> Iterator[Entry]:
+        """Iterate over the entries of all tensors, in the order of their names."""
+        return iter(self.columns)
+
+    def to_columns(self) -> dict[str, np.ndarray]:
+        """Return all entries as columns; see :meth:`ckptfmt.checkpoint.columns.Entries.to_columns`."""
+        return self.columns.to_columns()
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    # --- some of them ------------------------------------------------------------------------------------
+
+    def names_below(self, prefix: str) -> Iterator[str]:
+        """Iterate over the names with a prefix; unless all are listed, only their blocks are read."""
+        if self._listed is not None or prefix[:1] in ("", "\0"):
+            names = self.columns.names
+        else:
+            try:
+                key = key_of(prefix)
+            except UnicodeEncodeError:
+                return iter(())
+            names = self._columns(key, _first_key_after(key)).names
+        return (name for name in names if name.startswith(prefix))
+
+    def names_near(self, name: str) -> Iterator[str]:
+        """Iterate over the names to compare with one that does not exist: of a large index, those around it.
+
+        All names, if they have been listed anyway.
+        """
+        if self._listed is not None or self.table.file.size <= LISTED_BYTES:
+            yield from self.names()
+            return
+        try:
+            key = key_of(name)
+        except UnicodeEncodeError:
+            return
+        low, high = self.table.range_around(key, BYTES_AROUND)
+        # Slice keys are left out: without their tensors, which may lie elsewhere, they look like names.
+        yield from self._columns(max(low, b"\1"), high).names
+
+    def absent(self, names: Collection[str]) -> list[str]:
+        """Return those of many names that no tensor has."""
+        known: Container[str] = self
+        if len(names) * LOOK_UP_BYTES > self.table.file.size:
+            with suppress(CorruptError):  # the blocks that are intact may have all of them
+                known = self._rows
+        return [name for name in names if name not in known]
+
+    # --- one tensor --------------------------------------------------------------------------------------
+
+    def find(self, name: str) -> Entry | None:
+        """Return the entry of a tensor, or None; unless all are listed, one block of the index is read."""
+        if self._listed is not None or name[:1] == "\0":
+            row = self._rows.get(name)
+            return None if row is None else self.columns.entry(row)
+        value = self._find_value(name)
+        return None if value is None else self.decode_entry(name, value)
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        if self._listed is not None or name[:1] == "\0":
+            return name in self._rows
+        return self._find_value(name) is not None
+
+    def _find_value(self, name: str) -> Buffer | None:
+        """Return the serialized entry of a tensor, whether or not it can be decoded."""
+        try:
+            key = key_of(name)
+        except UnicodeEncodeError:
+            return None
+        # Escaped bytes that together are valid UTF-8 make the key of another name.
+        return self.table.get(key) if key != HEADER_KEY and name_of(key) == name else None
+
+    def find_slice(self, entry: Entry, part: TensorSlice) -> Entry:
+        """Return the entry of one slice of a tensor; CorruptError if it is missing or does not fit."""
+        key = encode_slice_key(key_of(entry.name), part)
+        value = self.table.get(key)
+        if value is None:
+            raise CorruptError(f"tensor {entry.name!r}: slice {part} is not in the index", file=self._file)
+        stored = self.decode_entry(name_of(key), value)
+        try:
+            shape = region_shape(part.region(entry.shape))
+        except CorruptError as error:
+            raise error.at(self._file, label=f"tensor {entry.name!r}") from None
+        if stored.dtype != entry.dtype or stored.shape != shape or stored.slices:
+            raise CorruptError(
+                f"tensor {entry.name!r}: slice {part}: got {stored.dtype.name}{list(stored.shape)}, "
+                f"want {entry.dtype.name}{list(shape)}",
+                file=self._file,
+            )
+        return stored
+
+    def decode_entry(self, name: str, value: Buffer) -> Entry:
+        """Return the entry that the index has under ``name``; errors name the tensor and the index."""
+        try:
+            entry = decode_entry(name, value)
+        except CorruptError as error:
+            raise error.at(self._file, label=f"entry of tensor {name!r}") from None
+        if not entry.slices:
+            return entry
+        nbytes = expected_size(entry.dtype, entry.shape) or self._sliced_nbytes(entry)
+        if nbytes >= 1 << 63:
+            raise CorruptError(f"entry of tensor {name!r}: it takes {nbytes} bytes", file=self._file)
+        return entry._replace(nbytes=nbytes)
+
+    def _sliced_nbytes(self, entry: Entry) -> int:
+        """Return the stored bytes of a tensor in slices whose elements vary in size."""
+        values = (self.table.get(encode_slice_key(key_of(entry.name), part)) for part in entry.slices)
+        return sum(decode_entry("", value).nbytes for value in values if value is not None)
+
+
+def _rows_of_slices(columns: Columns) -> set[int]:
+    """Return the rows of slices: a key that begins with zero is that of a slice only if a tensor lists it.
+
+    Such keys come first, sorted as the tensors are, so one pass over both pairs them. The keys that a tensor
+    lists are looked for among those that exist rather than made: a long name times many slices is too much.
+    """
+    keys = [key_of(name) for name in takewhile(lambda name: name[:1] == "\0", columns.names)]
+    rows = set()
+    ends: dict[tuple[TensorSlice, ...], frozenset[bytes]] = {}
+    row, stop = 0, len(keys)
+    for entry in columns.sliced() if keys else ():
+        wanted = ends.get(entry.slices)
+        if wanted is None:
+            wanted = ends[entry.slices] = frozenset(map(slice_key_end, entry.slices))
+        start = slice_key_start(key_of(entry.name))
+        while row < stop and keys[row] < start:
+            row += 1
+        while row < stop and keys[row].startswith(start):
+            if keys[row][len(start) :] in wanted:
+                rows.add(row)
+            row += 1
+    return rows
+
+
+def _first_key_after(prefix: bytes) -> bytes | None:
+    """Return the least key greater than all that begin with a prefix, or None if there is none."""
+    short = prefix.rstrip(b"\xff")
+    return short[:-1] + bytes([short[-1] + 1]) if short else None

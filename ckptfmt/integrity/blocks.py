@@ -1,0 +1,33 @@
+"""Blocks: reading all of a table that is intact, whatever is damaged beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ckptfmt.errors import CorruptError, LimitError
+from ckptfmt.integrity.report import Report
+from ckptfmt.table import Table
+from ckptfmt.wire.coding import Buffer
+
+
+def read_intact_blocks(table: Table, report: Report) -> Iterator[tuple[bytes, Buffer]]:
+    """Iterate over the entries of all intact blocks, noting the others in the report."""
+    try:
+        table.block(table.footer.metaindex)
+    except CorruptError as error:
+        report.add("block", error)
+    try:
+        handles = table.handles
+    except CorruptError as error:
+        report.add("block", error)
+        return
+    last: bytes | None = None
+    for handle in handles:
+        try:
+            for key, value in table.block(handle).items(after=last):
+                yield key, value
+                last = key
+            report.bytes_checked += handle.size
+        except (CorruptError, LimitError) as error:
+            report.add("block", error.at(table.file.name, handle.offset))
+        table.file.release(handle.offset, handle.size)

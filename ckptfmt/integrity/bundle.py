@@ -1,0 +1,141 @@
+"""Verification of bundles: every block of the index; place, size, slices and checksum of every tensor."""
+
+from __future__ import annotations
+
+from itertools import chain, groupby
+
+from ckptfmt.arrays.shape import check_shape
+from ckptfmt.checkpoint.bundle import Bundle
+from ckptfmt.checkpoint.bundle_index import HEADER_KEY
+from ckptfmt.checkpoint.entry import Entry, key_of, name_of
+from ckptfmt.checkpoint.files import stale_shards
+from ckptfmt.checkpoint.slices import encode_slice_key, plan, whole
+from ckptfmt.errors import CkptfmtError, PathNotFoundError
+from ckptfmt.integrity.blocks import read_intact_blocks
+from ckptfmt.integrity.report import Progress, Report
+from ckptfmt.storage.file import RandomAccessFile
+
+PADDING = 4096
+"""Zero bytes between tensors up to this many count as padding: a writer may align what it writes to pages."""
+
+
+def verify_bundle(bundle: Bundle, progress: Progress | None) -> Report:
+    """Check every block of the index, and the place, size, slices and checksum of every tensor."""
+    report = Report()
+    pieces, sliced = _read_entries(bundle, report)
+    owners = _owners(sliced)
+    spoiled = {problem.name for problem in report.problems if problem.name is not None}
+    for entry in sliced:
+        try:
+            _check_slices(bundle, entry)
+        except CkptfmtError as error:
+            report.add_tensor(error, entry.name)
+            spoiled.add(entry.name)
+    # In the order of the files, which streams them and brings neighbours together.
+    pieces.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
+    spoiled |= _check_bytes(bundle, pieces, owners, report, progress)
+    _check_places(bundle, pieces, report)
+    for path in stale_shards(bundle.fs, bundle.files.prefix, bundle.num_shards):
+        report.warn("stale", f"not one of the {bundle.num_shards} data files of this checkpoint", path)
+    names = (
+        {owners.get(entry.name, entry.name) for entry in pieces} | {entry.name for entry in sliced} | spoiled
+    )
+    report.tensors = len(names)
+    report.tensors_checked = len(names - spoiled)
+    return report
+
+
+def _read_entries(bundle: Bundle, report: Report) -> tuple[list[Entry], list[Entry]]:
+    """Return the entries in intact blocks: those of stored bytes, and those of tensors in slices."""
+    pieces: list[Entry] = []
+    sliced: list[Entry] = []
+    for key, value in read_intact_blocks(bundle.index.table, report):
+        if key == HEADER_KEY:
+            continue
+        try:
+            entry = bundle.index.decode_entry(name_of(key), value)
+        except CkptfmtError as error:
+            report.add("entry", error, name_of(key))
+            continue
+        (sliced if entry.slices else pieces).append(entry)
+    return pieces, sliced
+
+
+def _owners(sliced: list[Entry]) -> dict[str, str]:
+    """Return, for the key of each slice as a name, the tensor that it is part of."""
+    return {
+        name_of(encode_slice_key(key_of(entry.name), part)): entry.name
+        for entry in sliced
+        for part in entry.slices
+    }
+
+
+def _check_slices(bundle: Bundle, entry: Entry) -> None:
+    """Raise unless the index has all slices of a tensor, and together they make all of it."""
+    try:
+        plan(entry.shape, entry.slices, whole(entry.shape))
+        check_shape(entry.shape, entry.dtype)
+    except CkptfmtError as error:
+        raise error.at(bundle.files.tables[0], label=f"tensor {entry.name!r}") from None
+    for part in entry.slices:
+        bundle.index.find_slice(entry, part)
+
+
+def _check_bytes(
+    bundle: Bundle, pieces: list[Entry], owners: dict[str, str], report: Report, progress: Progress | None
+) -> set[str]:
+    """Check the stored bytes of all entries; return the names of the tensors found damaged."""
+    total = report.bytes_checked + sum(entry.nbytes for entry in pieces)
+    spoiled = set()
+    missing: dict[int, list[str]] = {}
+    for entry in pieces:
+        name = owners.get(entry.name, entry.name)
+        try:
+            bundle.locate(entry).check()
+            report.bytes_checked += entry.nbytes
+        except PathNotFoundError:
+            assert entry.shard is not None
+            missing.setdefault(entry.shard, []).append(name)
+            spoiled.add(name)
+        except CkptfmtError as error:
+            report.add_tensor(error, name)
+            spoiled.add(name)
+        if progress is not None:
+            progress(report.bytes_checked, total)
+    # One problem for each missing data file, not one for each tensor in it.
+    for shard, names in missing.items():
+        tensors = (
+            f"tensor {names[0]!r}" if len(names) == 1 else f"{len(names)} tensors, the first {names[0]!r}"
+        )
+        what = f"shard {shard} of {bundle.num_shards} is missing, with {tensors}"
+        report.add_missing(bundle.shard_path(shard), what, names[0])
+    return spoiled
+
+
+def _check_places(bundle: Bundle, pieces: list[Entry], report: Report) -> None:
+    """Note bytes that two tensors share and bytes that belong to none; ``pieces`` are in file order."""
+    for shard, group in groupby(pieces, key=lambda entry: entry.shard or 0):
+        first = next(group)
+        try:
+            file = bundle.shard(shard, first)
+        except CkptfmtError:
+            continue  # reported already, by its tensors
+        end = 0
+        for entry in chain([first], group):
+            offset = entry.offset or 0
+            if offset + entry.nbytes > file.size or not entry.nbytes:
+                continue
+            if offset < end:
+                message = f"tensor {entry.name!r} shares bytes with the one before"
+                report.warn("overlap", message, file.name, offset, entry.name)
+            elif offset > end:
+                _check_gap(file, end, offset, report)
+            end = max(end, offset + entry.nbytes)
+        if end < file.size:
+            _check_gap(file, end, file.size, report)
+
+
+def _check_gap(file: RandomAccessFile, start: int, stop: int, report: Report) -> None:
+    """Note bytes of no tensor, unless they look like padding."""
+    if stop - start > PADDING or any(file.read(start, stop - start)):
+        report.warn("orphan", f"{stop - start} bytes belong to no tensor", file.name, start)

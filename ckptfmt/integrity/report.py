@@ -1,0 +1,93 @@
+"""Reports: what verification finds in the files of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from ckptfmt.errors import (
+    ChecksumError,
+    CkptfmtError,
+    NotReadableError,
+    PathNotFoundError,
+    TruncatedError,
+    UnsupportedError,
+)
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with the bytes checked so far and the bytes to check in all."""
+
+_KINDS: tuple[tuple[type[CkptfmtError], str], ...] = (
+    (ChecksumError, "checksum"),
+    (TruncatedError, "truncated"),
+    (UnsupportedError, "unsupported"),
+    (PathNotFoundError, "missing"),
+    (NotReadableError, "unreadable"),
+)
+"""The kind of problem that an error met in reading a tensor is; any other is an ``entry``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, or worth knowing."""
+
+    severity: Literal["error", "warning"]
+    """``error``: something cannot be read correctly. ``warning``: everything can, but this is odd."""
+    kind: str
+    """For errors ``block``, ``entry``, ``checksum``, ``truncated``, ``missing``, ``unreadable`` or
+    ``unsupported``; for warnings ``overlap``, ``orphan`` or ``stale``."""
+    message: str
+    """What is wrong and where, in one line."""
+    file: str | None = None
+    """The file concerned."""
+    offset: int | None = None
+    """The byte in it, if there is a single one."""
+    name: str | None = None
+    """The tensor concerned."""
+
+
+@dataclass
+class Report:
+    """What :meth:`Checkpoint.verify` found."""
+
+    problems: list[Problem] = field(default_factory=list)
+    """In the order in which they were met."""
+    bytes_checked: int = 0
+    """Bytes whose checksum was computed: table blocks and tensors."""
+    tensors_checked: int = 0
+    """Tensors whose every byte was checked."""
+    tensors: int = 0
+    """Tensors that the index names."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every tensor can be read and every checksum is right; warnings do not count."""
+        return not any(problem.severity == "error" for problem in self.problems)
+
+    def __repr__(self) -> str:
+        state = "ok" if self.ok else "not ok"
+        return (
+            f"<Report {state}: {self.tensors_checked} of {self.tensors} tensors, "
+            f"{self.bytes_checked} bytes, {len(self.problems)} problems>"
+        )
+
+    def add(self, kind: str, error: CkptfmtError, name: str | None = None) -> None:
+        """Note an error that stops something from being read."""
+        self.problems.append(Problem("error", kind, str(error), error.file, error.offset, name))
+
+    def add_tensor(self, error: CkptfmtError, name: str) -> None:
+        """Note an error met in reading a tensor, under the kind that its class tells."""
+        kind = next((kind for cls, kind in _KINDS if isinstance(error, cls)), "entry")
+        self.add(kind, error, name)
+
+    def add_missing(self, path: str, what: str, name: str | None = None) -> None:
+        """Note a file that does not exist; ``what`` says which file it is and what was in it."""
+        self.problems.append(Problem("error", "missing", f"{path}: {what}", path, None, name))
+
+    def warn(
+        self, kind: str, message: str, file: str, offset: int | None = None, name: str | None = None
+    ) -> None:
+        """Note something odd that stops nothing from being read."""
+        place = file if offset is None else f"{file} @0x{offset:x}"
+        self.problems.append(Problem("warning", kind, f"{place}: {message}", file, offset, name))
