@@ -2,14 +2,13 @@
 
 ::
 
-    large   cut into pieces, in the order of the files; threads take one piece after the other and pass over
-    its
-            bytes once: copied, if they are to be copied, and checksummed while they are in the cache
-    small   one after the other from the mapped file; without a mapping, neighbours in one read
-    other   strings, tensors in slices, whatever has to be decoded: each by one thread
+    large   cut into pieces, in the order of the files; each thread takes one piece after the other, and
+            copies and checksums its bytes in one pass, while they are in the cache
+    small   one after the other from a mapped file; without a mapping, neighbours share a read
+    other   strings, tensors in slices, and all others that must be decoded: one thread for each
 
 So one tensor of 20 GB keeps all processors busy, and 100,000 small ones cost little more than their bytes.
-Apart from the arrays, at most a run of :data:`RUN_BYTES` of small tensors is in memory.
+Besides the arrays, at most :data:`RUN_BYTES` of small tensors are in memory.
 """
 
 from __future__ import annotations
@@ -34,28 +33,28 @@ from ckptfmt.wire.crc32c import combine_all, crc32c
 from ckptfmt.wire.threads import cut, in_threads
 
 LARGE = 1 << 20
-"""Tensors of this many bytes and more are read by several threads; for less, handing over costs more."""
+"""Bytes from which on several threads read a tensor. For less, handing the work over costs more than it."""
 
 RUN_BYTES = 4 << 20
-"""Bytes of small tensors that are read at once from files that are not mapped."""
+"""Bytes of small tensors in one read from a file that is not mapped."""
 
 SLOW = 2e-3 / (4 << 20)
-"""Seconds a byte from which on a piece counts as read from storage: 2 GB/s and less."""
+"""Seconds a byte from which on a piece counts as read from storage, not from the cache: 2 GB/s."""
 
 AHEAD = 16 << 20
-"""Bytes that the system is then asked to read ahead."""
+"""Bytes that the system is asked to read ahead after a piece that came from storage."""
 
 AT_ONCE = 4096
-"""Entries of small tensors that are held at once.
+"""Entries of small tensors that are collected before they are read.
 
-More of them would survive Python's garbage collections, which then take a quarter of the time.
+If more were alive at once, Python's garbage collector would scan them again and again: a quarter of the time.
 """
 
 RUN_GAP = 4096
-"""Bytes between two tensors that are read in vain to save a read."""
+"""Unused bytes between two tensors that are read to save a second read."""
 
 _PENDING: Array = np.empty(0)
-"""Stands in the result for a tensor not yet read, so that the order is that of the entries."""
+"""Holds the place of a tensor not yet read, so that the result has the order of the entries."""
 
 
 def read_tensors(
@@ -72,13 +71,13 @@ def read_tensors(
     Parameters
     ----------
     threads
-        How many threads read large tensors and those that have to be decoded.
+        Number of threads for large tensors and for those that must be decoded.
     copy
         Whether arrays are writable and own their memory.
     out
-        Arrays to fill, by name, of the tensors' shapes and dtypes.
+        Arrays to fill by name, with the shapes and dtypes of the tensors.
 
-    Raises what reading one of them raises; if several fail, the error of one.
+    Errors are those of reading one tensor; if several fail, the error of one of them is raised.
     """
     arrays: dict[str, Array] = {}
     large: list[_Large] = []
@@ -104,6 +103,7 @@ def read_tensors(
         else:
             others.append(entry)
     read_small()
+    # In the order of the files, so that a disk reads forwards.
     large.sort(key=lambda each: (each.stored.entry.shard or 0, each.stored.offset))
     arrays.update(_read_large(large, threads))
     others.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
@@ -120,18 +120,18 @@ def read_tensors(
 
 
 class _Large(NamedTuple):
-    """A large tensor whose stored bytes are those of its array."""
+    """A large tensor whose stored bytes are the bytes of its array."""
 
     stored: StoredBytes
     array: Array
     """The array: a view of the file, or memory to fill."""
     target: memoryview | None
-    """The bytes of the array if they are to be filled."""
+    """The bytes of the array to fill; None if it is a view of the file."""
     verify: bool
 
 
 def _prepare(store: Store, entry: Entry, checks: Checks, *, copy: bool, out: Array | None) -> _Large | None:
-    """Get the array of a large tensor ready to be filled or verified; None if its bytes must be decoded."""
+    """Prepare the array of a large tensor for filling or verification; None if its bytes must be decoded."""
     if out is not None and not out.flags.c_contiguous:
         return None
     stored = store.locate(entry)
@@ -141,7 +141,7 @@ def _prepare(store: Store, entry: Entry, checks: Checks, *, copy: bool, out: Arr
     if out is None and not copy and stored.file.has_views:
         return _Large(stored, stored.decode(stored.read()), None, verify)
     array = new_array(entry.shape, entry.dtype) if out is None else out
-    # As a plain ndarray: a np.matrix has two dimensions however it is reshaped.
+    # asarray, because an np.matrix keeps two dimensions however it is reshaped.
     target = np.asarray(array).reshape(-1).view(np.uint8).data
     if out is None and not copy:
         read_only(array)
@@ -149,10 +149,15 @@ def _prepare(store: Store, entry: Entry, checks: Checks, *, copy: bool, out: Arr
 
 
 def _read_large(large: Sequence[_Large], threads: int) -> dict[str, Array]:
-    at_work = [each for each in large if each.verify or each.target]
-    pieces = [(each, piece) for each in at_work for piece in cut(0, each.stored.size)]
+    """Fill or verify large tensors; return their arrays.
+
+    The pieces of all tensors form one queue, so that no thread waits for a tensor to be finished. The
+    checksum of a tensor is combined from those of its pieces, which needs their sizes but not their bytes.
+    """
+    unfinished = [each for each in large if each.verify or each.target]
+    pieces = [(each, piece) for each in unfinished for piece in cut(0, each.stored.size)]
     crcs = iter(in_threads(_read_piece, pieces, threads))
-    for each in at_work:
+    for each in unfinished:
         crc = combine_all([(next(crcs), size) for _, size in cut(0, each.stored.size)])
         if each.verify:
             each.stored.compare(crc)
@@ -160,7 +165,7 @@ def _read_large(large: Sequence[_Large], threads: int) -> dict[str, Array]:
 
 
 def _read_piece(item: tuple[_Large, tuple[int, int]]) -> int:
-    """Fill the piece of the array, if it is to be filled; return the piece's checksum, if it is wanted."""
+    """Fill a piece of an array unless it is a view; return its checksum, 0 if that is not verified."""
     each, (start, size) = item
     file, offset = each.stored.file, each.stored.offset + start
     before = time.perf_counter()
@@ -172,7 +177,7 @@ def _read_piece(item: tuple[_Large, tuple[int, int]]) -> int:
     else:
         file.read_into(offset, each.target[start : start + size])
     if time.perf_counter() - before > SLOW * size:
-        # The bytes came from storage. For bytes in the cache, advice would be in vain and costs time.
+        # The bytes came from storage. For bytes in the cache, the advice would only cost time.
         rest = each.stored.size - start - size
         file.prefetch(offset + size, min(AHEAD, rest))
     return crc
@@ -182,7 +187,7 @@ def _read_piece(item: tuple[_Large, tuple[int, int]]) -> int:
 
 
 def _runs(entries: list[Entry], limit: float, gap: float) -> Iterator[list[Entry]]:
-    """Group entries, in the order of the files, into runs of neighbours that one read covers.
+    """Group entries into runs of neighbours that one read covers, in the order of the files.
 
     A run covers up to ``limit`` bytes, with up to ``gap`` unused bytes between two tensors.
     """
@@ -215,8 +220,8 @@ def _read_run(
         return stored
 
     first = locate(run[0])
-    # From a mapped file, bytes before the run cost nothing, and a longer read is surer to notice a file cut
-    # short.
+    # Bytes before the run cost nothing if the file is mapped, and with them the read is sure to notice that
+    # the file has been cut short.
     start = 0 if first.file.has_views else first.offset
     stop = max((entry.offset or 0) + entry.nbytes for entry in run)
     if stop > first.file.size:

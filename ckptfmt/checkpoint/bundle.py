@@ -1,11 +1,14 @@
-"""Tensor bundles: V2 checkpoints, an index table and data files ("shards").
+"""Tensor bundles: V2 checkpoints, which are an index table and data files ("shards").
 
 ::
 
     PREFIX.index                      table: "" -> BundleHeaderProto, name -> BundleEntryProto
-    PREFIX.data-00000-of-00002 …      the bytes of the tensors, where the entries say
+    PREFIX.data-00000-of-00002 …      the bytes of the tensors, at the offsets in the entries
 
 Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``.
+
+Opening a bundle reads the footer, the block index and one block of the table. After that, a look-up reads one
+block; listing reads all of them once, into columns, and look-ups are answered from these from then on.
 """
 
 from __future__ import annotations
@@ -56,28 +59,28 @@ from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, decode_fields
 HEADER_KEY = b""
 
 MAX_OPEN_SHARDS = 128
-"""Data files kept open: where a mapping costs a file descriptor, a process soon has no more."""
+"""Data files kept open. A mapping may cost a file descriptor, and a process has few of them."""
 
 LISTED_BYTES = 4 << 20
-"""Indexes of at most so many bytes, of 100,000 tensors, are listed to find what a wrong name may mean."""
+"""Size up to which a whole index, of some 100,000 tensors, is listed to suggest names for a wrong one."""
 
 BYTES_AROUND = 512 << 10
-"""Of larger ones so much is listed before and behind where it would be: 15,000 names each."""
+"""Bytes of a larger index listed before and after the place of a wrong name: 15,000 names each."""
 
 LOOK_UP_BYTES = 1024
-"""As many bytes of an index are listed in the time of one look-up."""
+"""Bytes of an index that are listed in the time of one look-up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the empty key of an index says of the whole bundle."""
+    """What the entry of the empty key says about the whole bundle."""
 
     num_shards: int
     big_endian: bool
 
 
 def decode_header(value: Buffer) -> Header:
-    """Return the header of a serialized BundleHeaderProto; UnsupportedError where it excludes this reader."""
+    """Return the header in a serialized BundleHeaderProto; UnsupportedError if it excludes this reader."""
     num_shards = endianness = 0
     version = []
     for field in decode_fields(value):
@@ -122,7 +125,7 @@ class Bundle:
 
     @property
     def columns(self) -> Columns:
-        """The entries of all tensors, in key order; read in one pass over the index when first asked for."""
+        """The entries of all tensors in key order; the first access reads the whole index in one pass."""
         columns = self._listed
         if columns is None:
             columns = self._listed = self._columns(b"", None)
@@ -130,14 +133,14 @@ class Bundle:
 
     @cached_property
     def _rows(self) -> dict[str, int]:
-        """Row of each tensor by its name."""
+        """The row of each tensor by name."""
         return dict(zip(self.columns.names, range(len(self.columns)), strict=True))
 
     def _columns(self, low: bytes, high: bytes | None) -> Columns:
-        """The entries of the tensors whose keys begin with ``low`` or follow it, and come before ``high``."""
+        """Return the entries of the tensors with keys from ``low`` on and before ``high``."""
         with suppress(MemoryError):
             return self._read_columns(low, high)
-        # Compressed, names may take many times what the file does. What was read of them has been let go.
+        # Names compress well, so they may need many times the size of the file. Those read are freed by now.
         size = self.table.file.size
         raise LimitError(
             f"memory for the names in an index of {size} bytes",
@@ -151,7 +154,7 @@ class Bundle:
         first = bisect_left(columns.names, low, key=key_of)
         last = len(columns) if high is None else bisect_left(columns.names, high, key=key_of)
         if not low and columns.names[:1] == [""]:
-            first = 1  # behind the header
+            first = 1  # after the header
         columns.cut(first, last)
         slices = _rows_of_slices(columns)
         if slices:
@@ -166,7 +169,7 @@ class Bundle:
         return len(self.columns)
 
     def names_below(self, prefix: str) -> Iterator[str]:
-        """Iterate over the names that begin so; unless all are listed, only their blocks are read."""
+        """Iterate over the names with a prefix; unless all are listed, only their blocks are read."""
         if self._listed is not None or prefix[:1] in ("", "\0"):
             names = self.columns.names
         else:
@@ -174,13 +177,14 @@ class Bundle:
                 key = key_of(prefix)
             except UnicodeEncodeError:
                 return iter(())
-            names = self._columns(key, _behind(key)).names
+            names = self._columns(key, _key_after(key)).names
         return (name for name in names if name.startswith(prefix))
 
     def names_near(self, name: str) -> Iterator[str]:
-        """Iterate over names among which one like ``name`` may be: all, or of a large index those around it.
+        """Iterate over names among which to look for one like ``name``.
 
-        All, too, where they have been listed.
+        These are all names; for a large index that has not been listed, only those around the place of
+        ``name``.
         """
         if self._listed is not None or self.table.file.size <= LISTED_BYTES:
             yield from self.names()
@@ -190,7 +194,7 @@ class Bundle:
         except UnicodeEncodeError:
             return
         low, high = self.table.range_around(key, BYTES_AROUND)
-        # Not the keys of slices, whose tensors may lie elsewhere.
+        # Keys of slices, which begin with a zero byte, are left out: their tensors may be elsewhere.
         yield from self._columns(max(low, b"\1"), high).names
 
     def entries(self) -> Iterator[Entry]:
@@ -207,7 +211,7 @@ class Bundle:
         return (self.table,)
 
     def find(self, name: str) -> Entry | None:
-        """Return the entry of a tensor, or None; without a listing so far, one block of the index is read."""
+        """Return the entry of a tensor, or None; one block of the index is read unless all are listed."""
         if self._listed is not None or name[:1] == "\0":
             row = self._rows.get(name)
             return None if row is None else self.columns.entry(row)
@@ -222,24 +226,24 @@ class Bundle:
         return self._find_value(name) is not None
 
     def absent(self, names: Collection[str]) -> list[str]:
-        """Return those of many names that no tensor has."""
+        """Return the names, of many, that no tensor has."""
         known: Container[str] = self
         if len(names) * LOOK_UP_BYTES > self.table.file.size:
-            with suppress(CorruptError):  # there may be whole blocks that have all of them
+            with suppress(CorruptError):  # the names may all be in blocks that are intact
                 known = self._rows
         return [name for name in names if name not in known]
 
     def _find_value(self, name: str) -> Buffer | None:
-        """The serialized entry of a tensor, whether or not it can be decoded."""
+        """Return the serialized entry of a tensor, whether or not it can be decoded."""
         try:
             key = key_of(name)
         except UnicodeEncodeError:
             return None
-        # Escaped bytes that are UTF-8 together are the key of another name.
+        # Escaped bytes that form valid UTF-8 encode to the key of another name.
         return self.table.get(key) if key != HEADER_KEY and name_of(key) == name else None
 
     def find_slice(self, entry: Entry, part: TensorSlice) -> Entry:
-        """Return the entry of one slice of a tensor; CorruptError where it is missing or does not fit."""
+        """Return the entry of one slice of a tensor; CorruptError if it is missing or does not fit."""
         key = encode_slice_key(key_of(entry.name), part)
         value = self.table.get(key)
         if value is None:
@@ -260,7 +264,7 @@ class Bundle:
         return found
 
     def decode_entry(self, name: str, value: Buffer) -> Entry:
-        """Return the entry that the index has under ``name``; errors name the tensor and the index."""
+        """Return the entry stored under ``name``; errors name the tensor and the index."""
         try:
             entry = decode_entry(name, value)
         except CorruptError as error:
@@ -269,11 +273,13 @@ class Bundle:
             return entry
         nbytes = expected_size(entry.dtype, entry.shape) or self._sliced_nbytes(entry)
         if nbytes >= 1 << 63:
-            raise CorruptError(f"entry of tensor {name!r}: it takes {nbytes} bytes", file=self._index_name)
+            raise CorruptError(
+                f"entry of tensor {name!r}: got {nbytes} bytes, want less than 2**63", file=self._index_name
+            )
         return entry._replace(nbytes=nbytes)
 
     def _sliced_nbytes(self, entry: Entry) -> int:
-        """Stored bytes of a tensor in slices whose elements vary in size."""
+        """Return the stored bytes of a tensor in slices whose elements vary in size."""
         values = (self.table.get(encode_slice_key(key_of(entry.name), part)) for part in entry.slices)
         return sum(decode_entry("", value).nbytes for value in values if value is not None)
 
@@ -288,7 +294,7 @@ class Bundle:
         at: Box | None = None,
         threads: int | None = None,
     ) -> Array:
-        """Return a tensor stored whole or one slice of it, read-only; see :class:`Store`."""
+        """Return a whole tensor or one slice of it, read-only; see :class:`Store`."""
         stored = self.locate(entry if part is None else self.find_slice(entry, part))
         if at is not None and self._order.is_plain(stored.entry):
             dtype, shape = stored.entry.dtype, stored.entry.shape
@@ -305,7 +311,7 @@ class Bundle:
         return self.table.file.has_views
 
     def release(self, entry: Entry) -> None:
-        """Let the system forget the bytes of a tensor."""
+        """Let the operating system drop the bytes of a tensor from memory."""
         for stored in (self.find_slice(entry, part) for part in entry.slices) if entry.slices else (entry,):
             assert stored.shard is not None
             file = self._shards.get(stored.shard)
@@ -313,16 +319,16 @@ class Bundle:
                 file.release(stored.offset or 0, stored.nbytes)
 
     def locate(self, entry: Entry) -> StoredBytes:
-        """Return where the bytes of an entry lie: of a tensor stored whole, or of a slice.
+        """Return where the bytes of an entry lie, that of a whole tensor or of a slice.
 
         Raises
         ------
         CorruptError
-            The index gives them another size than dtype and shape do.
+            The size in the index is not that of the dtype and shape.
         TruncatedError
             The data file is too short.
         CheckpointNotFoundError
-            It is missing; the message names the tensor too.
+            The data file is missing; the message also names the tensor.
         UnsupportedError
             The dtype has no stored values.
         """
@@ -349,7 +355,7 @@ class Bundle:
         return StoredBytes(entry, file, entry.offset, entry.nbytes, self._order)
 
     def _check_storable(self, entry: Entry) -> None:
-        """Raise where the elements are neither of a fixed size nor strings or variants that can be read."""
+        """Raise UnsupportedError unless the elements, of no fixed size, are strings or readable variants."""
         order = " in big-endian order" if self.header.big_endian else ""
         if entry.dtype.storage is Storage.NONE or (entry.dtype.storage is Storage.VARIANT and order):
             raise UnsupportedError(
@@ -359,7 +365,7 @@ class Bundle:
             )
 
     def shard(self, number: int, needed_by: Entry) -> RandomAccessFile:
-        """Return an open data file; CheckpointNotFoundError, naming the tensor too, where it is missing."""
+        """Return an open data file; CheckpointNotFoundError, naming the tensor too, if it is missing."""
         path = self.shard_path(number)
         try:
             with self._lock:
@@ -367,28 +373,29 @@ class Bundle:
                     raise ValueError(f"{self.files.prefix}: the checkpoint is closed")
                 if number not in self._shards:
                     if len(self._shards) >= MAX_OPEN_SHARDS:
-                        # Not closed: another thread may be about to read it. It goes with its last user.
+                        # Dropped, not closed: another thread may be about to read it. Its last user frees it.
                         del self._shards[next(iter(self._shards))]
                     self._shards[number] = self.fs.open(path)
                 return self._shards[number]
         except PathNotFoundError as error:
             raise CheckpointNotFoundError(
-                f"no such file: {self._index_name} is there, shard {number} of "
-                f"{self.header.num_shards} is not, with tensor {label_of(needed_by)}",
+                f"no such file: shard {number} of {self.header.num_shards}, "
+                f"with tensor {label_of(needed_by)}, "
+                f"whose index {self._index_name} exists",
                 file=path,
             ) from error
 
     @property
     def num_shards(self) -> int:
-        """Number of data files that the header claims."""
+        """Number of data files according to the header."""
         return self.header.num_shards
 
     def shard_path(self, shard: int) -> str:
-        """Return the path of a data file, whether or not it is there."""
+        """Return the path of a data file, whether or not it exists."""
         return shard_path(self.files.prefix, shard, self.header.num_shards)
 
     def close(self) -> None:
-        """Let go of all files; arrays already read stay valid."""
+        """Close all files; arrays already read stay valid."""
         with self._lock:
             self._closed = True
             self.table.file.close()
@@ -397,8 +404,12 @@ class Bundle:
 
 
 def _rows_of_slices(columns: Columns) -> set[int]:
-    """The rows of slices; one whose name starts with a zero is that of a slice only if a tensor lists it."""
-    # They come first, in the order of the tensors.
+    """Return the rows of slices, which are not tensors.
+
+    The key of a slice begins with a zero byte, but so may the name of a tensor: a row is that of a slice only
+    if a tensor lists that slice. Keys of slices come first in the index, in the order of their tensors, so
+    one walk over them beside the tensors in slices finds the rows.
+    """
     keys = [key_of(name) for name in takewhile(lambda name: name[:1] == "\0", columns.names)]
     rows = set()
     ends: dict[tuple[TensorSlice, ...], frozenset[bytes]] = {}
@@ -407,7 +418,7 @@ def _rows_of_slices(columns: Columns) -> set[int]:
         wanted = ends.get(entry.slices)
         if wanted is None:
             wanted = ends[entry.slices] = frozenset(map(slice_key_end, entry.slices))
-        # Looked for among the keys there are, and not made: a long name times many slices is too much.
+        # Existing keys are compared; making the keys would cost a long name times many slices.
         start = slice_key_start(key_of(entry.name))
         while row < stop and keys[row] < start:
             row += 1
@@ -418,7 +429,7 @@ def _rows_of_slices(columns: Columns) -> set[int]:
     return rows
 
 
-def _behind(prefix: bytes) -> bytes | None:
-    """The least key that is greater than all that begin so; None where there is none."""
+def _key_after(prefix: bytes) -> bytes | None:
+    """Return the smallest key that is greater than all keys with a prefix; None if there is none."""
     short = prefix.rstrip(b"\xff")
     return short[:-1] + bytes([short[-1] + 1]) if short else None

@@ -1,9 +1,9 @@
-"""Reading one tensor: the pieces that a selection meets, each read once, put together if there are several.
+"""Reading one tensor: each piece that a selection meets is read once, and several are put together.
 
 ::
 
     stored whole, all or part of it wanted      the store's own array, a view of the file if possible
-    in slices, the selection within one         the same, of that slice
+    in slices, the selection within one         the same for that slice
     in slices, the selection across several     a new array, filled slice by slice
 """
 
@@ -31,7 +31,7 @@ def read_tensor(
 ) -> Array:
     """Return a whole tensor: in ``out``, as a writable copy, or read-only and a view if possible.
 
-    ``threads`` is how many share the work of verifying a large piece; None leaves it to the store.
+    ``threads`` is the number of threads that verify a large piece together; None leaves it to the store.
     """
     if not entry.slices:
         array = _read_piece(store, entry, None, checks, threads=threads)
@@ -39,22 +39,22 @@ def read_tensor(
             np.copyto(out, array)
             return out
         return array.copy() if copy else array
-    own = copy or out is not None
+    is_own = copy or out is not None
     selection = Selection.of(whole(entry.shape))
-    array = _assemble(store, entry, selection, checks, out=out, own=own, threads=threads)
-    return array if own else read_only(array)
+    array = _assemble(store, entry, selection, checks, out=out, is_own=is_own, threads=threads)
+    return array if is_own else read_only(array)
 
 
 def read_selection(store: Store, entry: Entry, selection: Selection, checks: Checks) -> Array:
-    """Return what a selection takes of a tensor; only the pieces that it meets are read.
+    """Return the selected part of a tensor; only the pieces that it meets are read.
 
-    A checksum covers a piece as a whole, so it is verified only if all of the piece is taken.
+    A checksum covers a whole piece, so it is verified only if all of the piece is selected.
     """
     if entry.slices:
-        return _assemble(store, entry, selection, checks, own=False)
+        return _assemble(store, entry, selection, checks, is_own=False)
     part = selection.within(whole(entry.shape))
     if part is None:
-        return new_array(selection.shape, entry.dtype)  # of no elements
+        return new_array(selection.shape, entry.dtype)  # empty
     return _read_piece(store, entry, None, checks, part)
 
 
@@ -63,11 +63,11 @@ def is_verified(store: Store, entry: Entry, selection: Selection, checks: Checks
     if store.has_checked_values:
         return True
     if not checks.enabled or entry.dtype.itemsize is None:
-        return checks.enabled  # all of a string or variant piece is read to find any of its elements
+        return checks.enabled  # finding an element of a string or variant piece takes reading all of it
     try:
         pieces = [part.region(entry.shape) for part in entry.slices] or [whole(entry.shape)]
     except CorruptError as error:
-        raise _named(error, store, entry) from None
+        raise _placed(error, store, entry) from None
     parts = [part for part in map(selection.within, pieces) if part is not None]
     return bool(parts) and all(part.is_whole for part in parts)
 
@@ -78,15 +78,16 @@ def _assemble(
     selection: Selection,
     checks: Checks,
     *,
-    own: bool,
+    is_own: bool,
     out: Array | None = None,
     threads: int | None = None,
 ) -> Array:
-    """Put together what a selection takes of a tensor in slices.
+    """Put the selected part of a tensor in slices together.
 
-    Unless it is to be the caller's ``own``, what lies in one slice is returned as the store gives it. Memory
-    for the whole is asked for after all pieces have been read, so that a shape that a damaged index claims
-    costs nothing. Raises CorruptError if slices overlap or leave part of the selection uncovered.
+    A part within one slice is returned as the store gives it, unless the caller needs an array of their own
+    (``is_own``). Memory for the whole is allocated only after all pieces have been read, so that a shape
+    claimed by a damaged index costs nothing. Raises CorruptError if slices overlap or leave part of the
+    selection uncovered.
     """
     parts: list[tuple[Part, Array]] = []
     try:
@@ -95,8 +96,8 @@ def _assemble(
             if part is not None:
                 parts.append((part, _read_piece(store, entry, piece, checks, part, threads=threads)))
     except CorruptError as error:
-        raise _named(error, store, entry) from None
-    if len(parts) == 1 and not own and parts[0][1].shape == selection.shape:
+        raise _placed(error, store, entry) from None
+    if len(parts) == 1 and not is_own and parts[0][1].shape == selection.shape:
         return parts[0][1]
     array = new_array(selection.shape, entry.dtype) if out is None else out
     for part, values in parts:
@@ -123,8 +124,8 @@ def _read_piece(
     return array
 
 
-def _named(error: CorruptError, store: Store, entry: Entry) -> CorruptError:
-    """Say which tensor an error is about and which file lists it, and what is missing of a V1 checkpoint."""
+def _placed(error: CorruptError, store: Store, entry: Entry) -> CorruptError:
+    """Place an error about slices at the tensor and the file that lists it; name missing files of V1."""
     if error.file is not None:
         return error
     if store.files.missing:

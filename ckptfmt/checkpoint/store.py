@@ -26,7 +26,7 @@ class Store(Protocol):
     files: CheckpointFiles
     """The files."""
     fs: Filesystem
-    """Where they lie."""
+    """The file system that the files are in."""
 
     @property
     def tables(self) -> Sequence[Table]:
@@ -34,14 +34,14 @@ class Store(Protocol):
 
     @property
     def num_shards(self) -> int:
-        """Number of data files, as the index says; of V1 the number of files there are."""
+        """Number of data files according to the index; in V1 the number of files that exist."""
 
     def shard_path(self, shard: int) -> str:
         """Return the path of a data file by its number, whether or not it exists."""
 
     @property
     def has_views(self) -> bool:
-        """Whether arrays can be views of the files, which take no memory and no time."""
+        """Whether arrays can be views of the files, which take neither memory nor time."""
 
     @property
     def has_checked_values(self) -> bool:
@@ -57,13 +57,13 @@ class Store(Protocol):
     def __contains__(self, name: object) -> bool: ...
 
     def names_below(self, prefix: str) -> Iterator[str]:
-        """Iterate over the names that begin with a prefix; less is read than for all names, if possible."""
+        """Iterate over the names that begin with a prefix; if possible, only part of the index is read."""
 
     def names_near(self, name: str) -> Iterator[str]:
-        """Iterate over names among which one like ``name`` may be."""
+        """Iterate over names among which to look for one like ``name``."""
 
     def absent(self, names: Collection[str]) -> list[str]:
-        """Return those of many names that no tensor has."""
+        """Return the names, of many, that no tensor has."""
 
     def find(self, name: str) -> Entry | None:
         """Return the entry of a tensor, or None; CorruptError if it is damaged."""
@@ -77,7 +77,7 @@ class Store(Protocol):
     # --- bytes -------------------------------------------------------------------------------------------
 
     def locate(self, entry: Entry) -> StoredBytes | None:
-        """Return where the bytes of a tensor stored whole lie; None if they are encoded in a table block.
+        """Return where the bytes of a whole tensor lie; None if they are encoded in a table block.
 
         Raises CorruptError, CheckpointNotFoundError, NotReadableError, UnsupportedError if they cannot be
         read.
@@ -92,13 +92,13 @@ class Store(Protocol):
         at: Box | None = None,
         threads: int | None = None,
     ) -> Array:
-        """Return a tensor stored whole (``part`` None) or one slice of it, read-only, or the box ``at``.
+        """Return a whole tensor (``part`` is None) or one slice of it, or the box ``at`` of that, read-only.
 
-        ``verify`` has its checksum verified, which takes reading all of it.
+        ``verify`` verifies the checksum, which takes reading all of it.
         """
 
     def release(self, entry: Entry) -> None:
-        """Let the system forget the bytes of a tensor; touched again, they are read again."""
+        """Let the operating system drop the bytes of a tensor from memory; they can be read again."""
 
     def close(self) -> None:
-        """Let go of the files; arrays already returned stay valid."""
+        """Close the files; arrays already returned stay valid."""

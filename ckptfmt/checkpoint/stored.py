@@ -1,7 +1,7 @@
-"""Stored bytes: where those of one entry of a bundle lie, whether they are intact, and the array they make.
+"""Stored bytes: where the bytes of a bundle's entry lie, whether they are intact, and the array they make.
 
 An entry names a stretch of a data file. For most dtypes the stretch holds the elements in C order, and the
-array is a view of it; strings and variants have lengths and checksums of their own among their bytes.
+array is a view of it. Strings and variants have lengths and checksums of their own among their bytes.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from ckptfmt.wire.threads import cut, default_threads, in_threads
 
 
 class ByteOrder(NamedTuple):
-    """How a bundle stores numbers, and the index that says so."""
+    """The byte order of a bundle, and the index that says so."""
 
     big_endian: bool
     index_file: str
-    """The index, for errors about what only it says."""
+    """The index, the place of errors about what only it says."""
 
     def is_plain(self, entry: Entry) -> bool:
-        """Return whether the stored bytes of an entry are those of its array, to be viewed as they are.
+        """Return whether the stored bytes of an entry are the bytes of its array, so that it can be a view.
 
-        A bool may be stored as any byte but is 0 or 1 in an array; types of less than 8 bits are
-        sign-extended.
+        A bool may be stored as any byte but is 0 or 1 in an array, and types of less than 8 bits are
+        sign-extended: these are decoded.
         """
         dtype = entry.dtype
         is_native = self.big_endian is (sys.byteorder == "big") or dtype.itemsize == 1
@@ -45,7 +45,7 @@ class ByteOrder(NamedTuple):
 
 
 class StoredBytes(NamedTuple):
-    """The bytes of one entry, which is that of a whole tensor or of one slice."""
+    """The bytes of one entry, that of a whole tensor or of a slice."""
 
     entry: Entry
     file: RandomAccessFile
@@ -60,22 +60,22 @@ class StoredBytes(NamedTuple):
     def decode(
         self, data: memoryview, *, verify: bool = False, at: Box | None = None, threads: int | None = None
     ) -> Array:
-        """Return the array in ``data``, the bytes as they were read, or the part ``at`` of it.
+        """Return the array in ``data``, the bytes that were read, or the part ``at`` of it.
 
         Raises
         ------
         ChecksumError
-            The bytes are to be verified, and their checksum is not that of the entry.
+            ``verify`` is true, and the checksum of the bytes is not that of the entry.
         CorruptError
             They do not hold elements of the entry's dtype and shape.
         UnsupportedError
-            NumPy has no array of that shape.
+            NumPy cannot make an array of that shape.
         """
         dtype, shape = self.entry.dtype, self.entry.shape
         big_endian = self.order.big_endian
         try:
             if dtype.itemsize is not None:
-                # Before decoding: damage is the cause of whatever decoding would find wrong.
+                # Verify first: damage is the cause of anything wrong that decoding would find.
                 if verify:
                     self._compare(crc32c_in_threads(data, threads))
                 return decode_raw(data, dtype, shape, big_endian=big_endian, at=at)
@@ -92,7 +92,7 @@ class StoredBytes(NamedTuple):
             raise error.at(self.file.name, self.offset) from None
 
     def compare(self, crc: int) -> None:
-        """Raise ChecksumError unless a checksum is that of the entry."""
+        """Raise ChecksumError if a checksum is not that of the entry."""
         try:
             self._compare(crc)
         except ChecksumError as error:
@@ -104,7 +104,7 @@ class StoredBytes(NamedTuple):
             raise ChecksumError(what, stored=self.entry.crc32c or 0, computed=crc)
 
     def check(self) -> None:
-        """Verify the checksum in bounded memory: no array is made; errors as of :meth:`decode`."""
+        """Verify the checksum in bounded memory, without making an array; errors as of :meth:`decode`."""
         entry = self.entry
         try:
             if entry.dtype.itemsize is None:
@@ -121,7 +121,7 @@ class StoredBytes(NamedTuple):
             raise error.at(self.file.name, self.offset) from None
 
     def _check_decoded(self) -> int:
-        """The checksum of strings or variants, after their own lengths and checksums have been verified."""
+        """Verify the lengths and checksums inside strings or variants; return the checksum of all bytes."""
         data = self.read()
         if self.entry.dtype.storage is Storage.VARIANT:
             return check_variants(data, self.entry.shape)
@@ -130,12 +130,12 @@ class StoredBytes(NamedTuple):
 
 
 class _View(NamedTuple):
-    """How entries of one dtype and shape are viewed."""
+    """The array that entries of one dtype and shape have in common."""
 
     dtype: np.dtype[np.generic] | None
-    """Type of the array over their bytes; None if they have to be decoded."""
+    """NumPy dtype of a view of their bytes; None if they must be decoded."""
     nbytes: int
-    """Bytes that they take."""
+    """Stored bytes of each."""
 
 
 def decode_run(
@@ -143,14 +143,15 @@ def decode_run(
     data: memoryview,
     start: int,
     order: ByteOrder,
-    place: Callable[[Entry], StoredBytes],
+    locate: Callable[[Entry], StoredBytes],
     to_verify: Callable[[str], bool],
 ) -> list[Array]:
     """Return the arrays of many entries whose bytes lie in ``data``, which begins at offset ``start``.
 
-    What :meth:`StoredBytes.decode` does for each of them, but without a call for each: with 100,000 small
-    tensors, calls are most of the time. Entries of one dtype and shape share what there is to find out about
-    them. ``place`` is asked only about an entry that is damaged or has to be decoded.
+    This does what :meth:`StoredBytes.decode` does, but without a call for each entry: with 100,000 small
+    tensors, calls take most of the time. Whether an array can be a view depends only on dtype and shape, so
+    it is found out once for each pair. ``locate`` is called only for an entry that is damaged or must be
+    decoded.
     """
     views: dict[tuple[int, Shape], _View] = {}
     arrays: list[Array] = []
@@ -163,10 +164,10 @@ def decode_run(
         if view is None:
             view = views[key] = _view(entry, order)
         if view.dtype is None or nbytes != view.nbytes:
-            array = place(entry).decode(data[at : at + nbytes], verify=to_verify(name))
+            array = locate(entry).decode(data[at : at + nbytes], verify=to_verify(name))
         else:
             if to_verify(name) and (computed := crc32c(data[at : at + nbytes])) != crc:
-                place(entry).compare(computed)
+                locate(entry).compare(computed)
             array = np.ndarray(shape, view.dtype, data, at)
         arrays.append(array)
     return arrays
@@ -174,14 +175,14 @@ def decode_run(
 
 def _view(entry: Entry, order: ByteOrder) -> _View:
     if order.is_plain(entry):
-        with suppress(UnsupportedError):  # decoding raises it again, with the name of the tensor
+        with suppress(UnsupportedError):  # decoding raises it again, with the tensor's name
             check_shape(entry.shape, entry.dtype)
             return _View(entry.dtype.numpy, expected_size(entry.dtype, entry.shape) or 0)
     return _View(None, 0)
 
 
 def label_of(entry: Entry) -> str:
-    """Return what errors call an entry: the name of the tensor, and the slice if it is that of one."""
+    """Return the name of an entry for errors: the tensor's, with the slice if it is that of one."""
     try:
         name, part = decode_slice_key(key_of(entry.name))
     except CorruptError:

@@ -1,4 +1,4 @@
-"""Slice files: V1 checkpoints, one table that holds both meta data and values, or several ("shards").
+"""V1 checkpoints: one table that holds both meta data and values, or several ("shards").
 
 ::
 
@@ -37,7 +37,7 @@ META_KEY = b""
 
 
 class V1Store:
-    """A V1 checkpoint: entries by name, and the values of each slice. Files are numbered as shards."""
+    """A V1 checkpoint: entries by name, and the values of each slice. Its files are numbered like shards."""
 
     def __init__(self, files: CheckpointFiles, fs: Filesystem) -> None:
         self.files = files
@@ -49,17 +49,17 @@ class V1Store:
 
     @cached_property
     def directory(self) -> dict[str, list[tuple[int, Buffer]]]:
-        """For each tensor's name, in key order, its meta data in each file that holds slices of it."""
-        found: dict[bytes, list[tuple[int, Buffer]]] = {}
+        """The meta data of each tensor by name, in key order, from each file that holds slices of it."""
+        by_key: dict[bytes, list[tuple[int, Buffer]]] = {}
         for number, table in enumerate(self.tables):
             try:
                 for name, meta in _decode_meta(table.get(META_KEY)):
-                    found.setdefault(name, []).append((number, meta))
+                    by_key.setdefault(name, []).append((number, meta))
             except CorruptError as error:
                 raise error.at(table.file.name, 0) from None
             except UnsupportedError as error:
                 raise error.at(table.file.name) from None
-        return {name_of(key): found[key] for key in sorted(found)}
+        return {name_of(key): by_key[key] for key in sorted(by_key)}
 
     def names(self) -> Iterator[str]:
         """Iterate over the names of the tensors, sorted by their bytes."""
@@ -69,11 +69,11 @@ class V1Store:
         return len(self.directory)
 
     def names_below(self, prefix: str) -> Iterator[str]:
-        """Iterate over the names that begin so."""
+        """Iterate over the names that begin with a prefix."""
         return (name for name in self.directory if name.startswith(prefix))
 
     def names_near(self, name: str) -> Iterator[str]:
-        """Iterate over names among which one like ``name`` may be: all, which are in memory."""
+        """Iterate over names among which to look for one like ``name``: all, since they are in memory."""
         return self.names()
 
     def entries(self) -> Iterator[Entry]:
@@ -92,7 +92,7 @@ class V1Store:
         return isinstance(name, str) and name in self.directory
 
     def absent(self, names: Iterable[str]) -> list[str]:
-        """Return those of many names that no tensor has."""
+        """Return the names, of many, that no tensor has."""
         return [name for name in names if name not in self.directory]
 
     def _find_or_decode(self, name: str) -> Entry:
@@ -128,17 +128,17 @@ class V1Store:
         return merged._replace(nbytes=nbytes or 0)
 
     def _strings_nbytes(self, entry: Entry) -> int:
-        """Bytes of the strings of a tensor, which takes reading them; 0 where they are damaged."""
+        """Return the bytes of a string tensor, which takes reading it; 0 if it is damaged."""
         try:
             if not entry.slices:
                 return sum(map(len, self.read_piece(entry, None).flat))
             return sum(len(value) for part in entry.slices for value in self.read_piece(entry, part).flat)
         except CorruptError:
-            # What is wrong is said when they are read; dtype and shape can be listed all the same.
+            # Reading the tensor reports the damage; its dtype and shape can be listed all the same.
             return 0
 
     def keys(self, name: str) -> Iterator[tuple[int, bytes]]:
-        """Iterate over the places of a tensor's values: the number of a file, and a key in its table."""
+        """Iterate over where a tensor's values are: the number of a file, and a key in its table."""
         for number, meta in self.directory[name]:
             for part in _decode_slice_meta(name, number, meta).slices:
                 yield number, encode_slice_key(key_of(name), part)
@@ -146,8 +146,6 @@ class V1Store:
     # --- values ------------------------------------------------------------------------------------------
 
     has_views = True
-    """Of values that are decoded, and verified with the block that they lie in."""
-
     has_checked_values = True
 
     def locate(self, entry: Entry) -> None:
@@ -163,9 +161,9 @@ class V1Store:
         at: Box | None = None,
         threads: int | None = None,
     ) -> Array:
-        """Return a tensor stored whole or one slice of it, read-only: a view of the file if possible.
+        """Return a whole tensor or one slice of it, read-only: a view of the file if possible.
 
-        The checksum of its table block is always verified.
+        The checksum of the table block with the values is always verified.
         """
         if part is None:
             part = TensorSlice(((0, FULL),) * len(entry.shape))
@@ -188,30 +186,30 @@ class V1Store:
                 raise error.at(file, label=label) from None
             return array if at is None else array[at]
         raise CorruptError(
-            f"tensor {entry.name!r}: the values of slice {part} are not in the file",
+            f"tensor {entry.name!r}: the values of slice {part} are missing",
             file=self.tables[self.directory[entry.name][0][0]].file.name,
         )
 
     def release(self, entry: Entry) -> None:
-        """Let the system forget the bytes of a tensor: of these files, which are small, none."""
+        """Do nothing: files of this format are too small to matter."""
 
     @property
     def num_shards(self) -> int:
-        """Number of files that are there."""
+        """Number of files that exist."""
         return len(self.tables)
 
     def shard_path(self, shard: int) -> str:
-        """Return the path of a file by its number among those that are there."""
+        """Return the path of a file by its number among those that exist."""
         return self.files.tables[shard]
 
     def close(self) -> None:
-        """Let go of all files; arrays already read stay valid."""
+        """Close all files; arrays already read stay valid."""
         for table in self.tables:
             table.file.close()
 
 
 def _decode_meta(value: Buffer | None) -> Iterator[tuple[bytes, Buffer]]:
-    """Names and serialized SavedSliceMeta of the tensors that a meta entry lists."""
+    """Iterate over the tensors in a meta entry: the name of each, and its serialized SavedSliceMeta."""
     if value is None:
         raise CorruptError("no meta data: the table has no entry with the empty key")
     for field in decode_fields(value):
@@ -228,7 +226,7 @@ def _decode_meta(value: Buffer | None) -> Iterator[tuple[bytes, Buffer]]:
 
 
 def _decode_slice_meta(name: str, number: int, meta: Buffer) -> Entry:
-    """The entry that one file gives for a tensor, with its slices in that file."""
+    """Return the entry of a tensor according to one file, with its slices in that file."""
     dtype, shape, slices = 0, b"", []
     for field in decode_fields(meta):
         if field.number == 2:
@@ -241,7 +239,7 @@ def _decode_slice_meta(name: str, number: int, meta: Buffer) -> Entry:
 
 
 def _decode_slice_data(value: Buffer, entry: Entry, part: TensorSlice, shape: tuple[int, ...]) -> Array:
-    """The values in a serialized SavedTensorSlices, which must be those of this slice."""
+    """Return the values in a serialized SavedTensorSlices; CorruptError unless they are of this slice."""
     name = b""
     stored: TensorSlice | None = None
     values: list[Field] = []
@@ -256,9 +254,9 @@ def _decode_slice_data(value: Buffer, entry: Entry, part: TensorSlice, shape: tu
             elif member.number == 3:
                 values += decode_fields(member.content)
     if name != key_of(entry.name) or stored != part:
-        raise CorruptError(f"holds the values of {name_of(name)!r}, slice {stored}")
+        raise CorruptError(f"got the values of {name_of(name)!r}, slice {stored}")
     array = decode_values(values, entry.dtype)
-    # No repeated last value here: a V1 slice lists every element.
+    # Unlike other TensorProtos, a V1 slice lists every element: the last value does not repeat.
     wanted = math.prod(shape)
     if len(array) != wanted:
         raise CorruptError(f"got {len(array)} values, want {wanted} for {entry.dtype.name}{list(shape)}")

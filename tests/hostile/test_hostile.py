@@ -275,7 +275,7 @@ BAD_OBJECTS: dict[str, tuple[int, bytes, tuple[int, ...], str]] = {
     "variant that is no message": (21, packed_variants(b"\x0a\x7f")[0], (), "field 1: want 127 bytes"),
     "variant with a bad tensor": (21, packed_variants(encode_field(3, b"\x12\x7f"))[0], (), "field 2"),
     "wrong checksum of a variant": (21, b"\x00" + bytes(4), (), "checksum of variant 0 differs"),
-    "bytes behind the variants": (21, packed_variants(b"")[0] + b"x", (), "1 bytes behind the last variant"),
+    "bytes behind the variants": (21, packed_variants(b"")[0] + b"x", (), "1 bytes after the last variant"),
     "variants nested 60 deep": (21, packed_variants(nested_variant(60))[0], (), "nested more than 50 deep"),
     "variants nested 5000 deep": (
         21,

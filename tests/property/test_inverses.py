@@ -15,8 +15,10 @@ from hypothesis.extra import numpy as stn
 
 import ckptfmt.arrays.strings
 from ckptfmt.arrays.raw import decode_raw
+from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
-from ckptfmt.checkpoint.selection import Part, Selection, assemble, select
+from ckptfmt.checkpoint.reading import read_selection, read_tensor
+from ckptfmt.checkpoint.selection import select
 from ckptfmt.checkpoint.slices import (
     FULL,
     TensorSlice,
@@ -29,7 +31,7 @@ from ckptfmt.checkpoint.slices import (
     within,
 )
 from ckptfmt.checkpoint.strings import decode_strings
-from ckptfmt.dtypes import DTYPES, Storage
+from ckptfmt.dtypes import DTYPES, Storage, as_dtype
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.proto import messages
 from ckptfmt.table import Table
@@ -320,6 +322,26 @@ def tilings(draw: st.DrawFn) -> tuple[tuple[int, ...], list[TensorSlice]]:
     return shape, parts
 
 
+class SlicesInMemory:
+    """A store of one array in slices, which counts the elements that are read."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        self.elements_read = 0
+
+    def read_piece(self, entry: Entry, part: TensorSlice, *, at: Any = None, **_: Any) -> np.ndarray:
+        piece = self.array[within(part.region(entry.shape), whole(entry.shape))]
+        piece = piece if at is None else piece[at]
+        self.elements_read += piece.size
+        return piece
+
+
+def sliced(array: np.ndarray, parts: list[TensorSlice]) -> tuple[Any, Entry]:
+    """A store that holds an array in slices, and the entry of the array."""
+    entry = Entry("t", as_dtype("int32"), array.shape, array.nbytes, None, None, None, tuple(parts))
+    return SlicesInMemory(array), entry
+
+
 def numbered(shape: tuple[int, ...]) -> np.ndarray:
     return np.arange(1, math.prod(shape) + 1, dtype=np.int32).reshape(shape)
 
@@ -330,13 +352,7 @@ def test_slices_that_tile_a_shape_make_up_the_array(
 ) -> None:
     shape, parts = tiling
     array = numbered(shape)
-    got = assemble(
-        shape,
-        parts,
-        Selection.of(whole(shape)),
-        lambda shape: np.zeros(shape, np.int32),
-        lambda stored, part: array[within(stored.region(shape), whole(shape))][part.source],
-    )
+    got = read_tensor(*sliced(array, parts), Checks(enabled=False, once=False))
     np.testing.assert_array_equal(got, array)
 
 
@@ -375,22 +391,14 @@ def test_any_index_of_slices_takes_what_numpy_takes(
     shape, parts = tiling
     array = numbered(shape)
     index = data.draw(indices(shape))
-    read = 0
-
-    def stored(piece: TensorSlice, part: Part) -> np.ndarray:
-        nonlocal read
-        values = array[within(piece.region(shape), whole(shape))]
-        read += values[part.source].size
-        assert not part.is_whole or values[part.source].shape == values.shape
-        return values[part.source]
-
+    store, entry = sliced(array, parts)
     selection, local = select(index, shape, "t")
-    got = assemble(shape, parts, selection, lambda shape: np.zeros(shape, np.int32), stored)[local]
+    got = read_selection(store, entry, selection, Checks(enabled=False, once=False))[local]
     want = np.asarray(array[index])
     assert got.shape == want.shape
     np.testing.assert_array_equal(got, want)
     # No element is read that is not taken.
-    assert read == math.prod(selection.shape) == got.size
+    assert store.elements_read == math.prod(selection.shape) == got.size
 
 
 @given(tilings(), st.data())
