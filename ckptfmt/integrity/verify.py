@@ -1,4 +1,9 @@
-"""Verification: every checksum, size and place in the files of a checkpoint."""
+"""Verification: every checksum, size and place in the files of a checkpoint.
+
+What is checked depends on the format, but the order is the same: first the tables, block by block, so that
+damage costs only the entries of its block; then every tensor, streamed in the order of the files; then what
+belongs to no tensor. Nothing stops at the first problem, and each tensor is counted as checked or as spoiled.
+"""
 
 from __future__ import annotations
 
@@ -31,47 +36,47 @@ from ckptfmt.wire.buffers import memory_size
 from ckptfmt.wire.coding import Buffer
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the bytes checked so far and the bytes to check in all."""
+"""Called with the number of bytes checked so far, and of those to check in all."""
 
 PADDING = 4096
-"""Zero bytes between tensors are taken for padding up to a page: a writer may align what it writes."""
+"""Up to this many zero bytes between tensors count as padding: a writer may align tensors to pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, or worth knowing."""
+    """Something that is wrong, or worth knowing."""
 
     severity: Literal["error", "warning"]
-    """``error``: something cannot be read right. ``warning``: everything can, and yet this is odd."""
+    """``error``: something cannot be read correctly. ``warning``: everything can, but this is odd."""
     kind: str
-    """Of errors ``block``, ``entry``, ``checksum``, ``truncated``, ``missing``, ``unreadable``,
-    ``unsupported``, of warnings ``overlap``, ``orphan`` or ``stale``."""
+    """Of errors ``block``, ``entry``, ``checksum``, ``truncated``, ``missing``, ``unreadable`` or ``unsupported``; of
+    warnings ``overlap``, ``orphan`` or ``stale``."""
     message: str
-    """What is wrong and where, in one line."""
+    """What is wrong and where, on one line."""
     file: str | None = None
     """The file concerned."""
     offset: int | None = None
-    """The byte in it, where there is one."""
+    """The byte in it; None if there is no single one."""
     name: str | None = None
     """The tensor concerned."""
 
 
 @dataclass
 class Report:
-    """What :meth:`Checkpoint.verify` found."""
+    """The result of :meth:`Checkpoint.verify`."""
 
     problems: list[Problem] = field(default_factory=list)
-    """In the order in which they were met."""
+    """The problems, in the order in which they were found."""
     bytes_checked: int = 0
-    """Bytes whose checksum was computed: table blocks and tensors."""
+    """Bytes of table blocks and tensors whose checksum was computed."""
     tensors_checked: int = 0
-    """Tensors whose every byte was checked."""
+    """Tensors of which every byte was checked and found intact."""
     tensors: int = 0
-    """Tensors that the index names."""
+    """Tensors named by the index."""
 
     @property
     def ok(self) -> bool:
-        """Whether every tensor can be read and every checksum is right; warnings do not count."""
+        """Whether every tensor can be read and every checksum matches; warnings do not count."""
         return not any(problem.severity == "error" for problem in self.problems)
 
     def __repr__(self) -> str:
@@ -82,14 +87,13 @@ class Report:
         )
 
     def add(self, kind: str, error: CkptfmtError, name: str | None = None) -> None:
-        """Note an error that stops something from being read."""
-        place = (error.file, error.offset)
-        self.problems.append(Problem("error", kind, str(error), *place, name))
+        """Note an error that prevents something from being read."""
+        self.problems.append(Problem("error", kind, str(error), error.file, error.offset, name))
 
     def warn(
         self, kind: str, message: str, file: str, offset: int | None = None, name: str | None = None
     ) -> None:
-        """Note something odd that stops nothing."""
+        """Note something odd that prevents nothing."""
         place = file if offset is None else f"{file} @0x{offset:x}"
         self.problems.append(Problem("warning", kind, f"{place}: {message}", file, offset, name))
 
@@ -97,20 +101,25 @@ class Report:
 def verify_store(store: Store, progress: Progress | None = None) -> Report:
     """Check every checksum, size and place in the files of a checkpoint.
 
-    ``progress`` is called with the bytes checked so far and those to check in all. Files are streamed: memory
-    stays bounded however large they are. Raises LimitError if there is not enough for the names.
+    ``progress`` is called with the number of bytes checked so far, and of those to check in all. Files are
+    streamed, so memory stays bounded however large they are. Raises LimitError if the names do not fit in
+    memory.
     """
     with suppress(MemoryError):
-        # A store knows its format, and the format which checks it needs.
         return _VERIFIERS[store.files.format](store, progress)
     raise _too_large(store.tables)
 
 
 def _verify_bundle(bundle: Bundle, progress: Progress | None) -> Report:
-    """Check every block of the index, and the place, size, slices and checksum of every tensor."""
+    """Check every block of the index, and the place, size, slices and checksum of every tensor.
+
+    An index has two kinds of entries: those with bytes in a data file, of whole tensors and of slices, and
+    those that only list the slices of a tensor. The first are checked byte by byte, the second against the
+    first. The damage of a slice counts for its tensor.
+    """
     report = Report()
-    entries: list[Entry] = []
-    descriptors: list[Entry] = []
+    entries: list[Entry] = []  # with bytes in a data file
+    descriptors: list[Entry] = []  # that list slices
     for key, value in _scan(bundle.table, report):
         if key == HEADER_KEY:
             continue
@@ -148,7 +157,7 @@ def _verify_bundle(bundle: Bundle, progress: Progress | None) -> Report:
 
 
 def _owners(descriptors: list[Entry]) -> dict[str, str]:
-    """For the key of each slice, as a name, the tensor it is part of."""
+    """Return the tensor that each slice is part of, by the name that the key of the slice decodes to."""
     return {
         name_of(encode_slice_key(key_of(entry.name), part)): entry.name
         for entry in descriptors
@@ -181,7 +190,7 @@ def _check_tensors(
             spoiled.add(name)
         if progress is not None:
             progress(report.bytes_checked, total)
-    # One line for each data file that is not there, not one for each tensor in it.
+    # One problem for each missing data file, not one for each tensor in it.
     for shard, names in missing.items():
         path = bundle.shard_path(shard)
         tensors = (
@@ -193,7 +202,10 @@ def _check_tensors(
 
 
 def _check_places(bundle: Bundle, entries: list[Entry], report: Report) -> None:
-    """Note bytes that two tensors share, and bytes that belong to none; ``entries`` lie in file order."""
+    """Note bytes that two tensors share, and bytes that belong to none.
+
+    ``entries`` are in the order of the files, so one pass that remembers the furthest end so far finds both.
+    """
     for shard, group in groupby(entries, key=lambda entry: entry.shard or 0):
         first = next(group)
         try:
@@ -208,7 +220,7 @@ def _check_places(bundle: Bundle, entries: list[Entry], report: Report) -> None:
             if offset < end:
                 report.warn(
                     "overlap",
-                    f"tensor {entry.name!r} shares bytes with the one before",
+                    f"tensor {entry.name!r} shares bytes with the one before it",
                     file.name,
                     offset,
                     entry.name,
@@ -221,20 +233,24 @@ def _check_places(bundle: Bundle, entries: list[Entry], report: Report) -> None:
 
 
 def _check_gap(file: RandomAccessFile, start: int, stop: int, report: Report) -> None:
-    """Note bytes of no tensor, unless they look like padding."""
+    """Note bytes that belong to no tensor, unless they look like padding."""
     if stop - start > PADDING or any(file.read(start, stop - start)):
         report.warn("orphan", f"{stop - start} bytes belong to no tensor", file.name, start)
 
 
 def _too_large(tables: Sequence[Table]) -> LimitError:
-    """The error of tables for which memory did not suffice; made when what they took of it is let go."""
+    """Return the error for tables that do not fit in memory; by now, what they took of it is free again."""
     size = sum(table.file.size for table in tables)
-    what = f"memory to verify what {size} bytes of tables hold"
+    what = f"memory to verify {size} bytes of tables"
     return LimitError(what, limit=memory_size(), asked=size, file=tables[0].file.name)
 
 
 def _verify_v1(store: V1Store, progress: Progress | None) -> Report:
-    """Check every block of every file, and the slices and values of every tensor."""
+    """Check every block of every file, and the slices and values of every tensor.
+
+    Values are in table blocks here, so scanning the blocks verifies the checksums, and reading a tensor
+    checks that its slices exist and fit. Keys that no tensor claims are left over.
+    """
     report = Report()
     total = sum(table.file.size for table in store.tables)
     unclaimed: dict[tuple[int, bytes], None] = {}
@@ -252,12 +268,12 @@ def _verify_v1(store: V1Store, progress: Progress | None) -> Report:
         return report
     report.tensors = len(names)
     for path in store.files.missing:
-        message = f"{path}: a file of this checkpoint is missing, with what lies in it"
+        message = f"{path}: a file of this checkpoint is missing, with the tensors in it"
         report.problems.append(Problem("error", "missing", message, path))
     for name in names:
         try:
-            for place in store.keys(name):
-                unclaimed.pop(place, None)
+            for key in store.keys(name):
+                unclaimed.pop(key, None)
             entry = store.find(name)
             assert entry is not None
             for part in entry.slices:
@@ -269,13 +285,15 @@ def _verify_v1(store: V1Store, progress: Progress | None) -> Report:
             report.tensors_checked += 1
         except CkptfmtError as error:
             _note(report, error.at(store.files.tables[0], label=_label(error, name)), name)
-    for number, key in unclaimed:
-        report.warn("orphan", f"an entry belongs to no tensor: key {key!r}", store.tables[number].file.name)
+    for number, orphan in unclaimed:
+        report.warn(
+            "orphan", f"an entry belongs to no tensor: key {orphan!r}", store.tables[number].file.name
+        )
     return report
 
 
 def _scan(table: Table, report: Report) -> Iterator[tuple[bytes, Buffer]]:
-    """Iterate over the entries of all blocks that are whole, noting those that are not."""
+    """Iterate over the entries of all intact blocks, and note the damaged ones."""
     try:
         table.block(table.footer.metaindex)
     except CorruptError as error:
@@ -300,12 +318,12 @@ def _scan(table: Table, report: Report) -> Iterator[tuple[bytes, Buffer]]:
 
 
 def _label(error: CkptfmtError, name: str) -> str:
-    """The label of an error about a tensor: none if it knows its file, since then it names the tensor too."""
+    """Return the label of an error about a tensor; an error that knows its file names the tensor already."""
     return "" if error.file is not None else f"tensor {name!r}"
 
 
 def _note(report: Report, error: CkptfmtError, name: str) -> None:
-    """Note an error met in reading a tensor, under the kind that its class tells."""
+    """Note an error of reading a tensor, under the kind that belongs to its class."""
     kinds: tuple[tuple[type[CkptfmtError], str], ...] = (
         (ChecksumError, "checksum"),
         (TruncatedError, "truncated"),
@@ -318,4 +336,4 @@ def _note(report: Report, error: CkptfmtError, name: str) -> None:
 
 
 _VERIFIERS: Mapping[str, Callable[[Any, Progress | None], Report]] = {"v2": _verify_bundle, "v1": _verify_v1}
-"""What verifies a store of each format."""
+"""The verifier of each format."""

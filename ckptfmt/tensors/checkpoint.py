@@ -1,4 +1,4 @@
-"""A checkpoint as users see it: a mapping of names to arrays."""
+"""``open_checkpoint`` and ``Checkpoint``: a checkpoint as a mapping of names to arrays."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from ckptfmt.tensors.tensors import Tensors
 from ckptfmt.wire.threads import default_threads
 
 RELEASED_FROM = 1 << 20
-"""Tensors of this many bytes and more are forgotten behind an iteration over all."""
+"""Bytes of a tensor from which on it is dropped from memory after an iteration has passed it."""
 
 
 def open_checkpoint(
@@ -50,25 +50,24 @@ def open_checkpoint(
     Parameters
     ----------
     path
-        A prefix (``model.ckpt-1000``), one of its files (``.index``, ``.data-00000-of-00002``, ``.meta``),
-        a V1 file, a ``checkpoint`` state file, a directory of one checkpoint or with a state file (the latest
-        is opened), a SavedModel directory or its ``variables`` folder.
+        A prefix (``model.ckpt-1000``), one of its files (``.index``, ``.data-00000-of-00002``, ``.meta``), a
+        V1 file, a ``checkpoint`` state file, a directory with a state file (its latest checkpoint is opened)
+        or with a single checkpoint, a SavedModel directory or its ``variables`` folder.
     verify
-        Whether the checksum of a tensor's bytes is verified when it is first read. Those of the index are
-        always verified.
+        Whether the checksum of a tensor is verified when it is first read. Those of the index always are.
     backend
-        How files are read: ``"mmap"`` maps them, so that arrays are views and nothing is copied;
-        ``"pread"`` reads them through descriptors into memory of the arrays' own, for network file systems,
-        address spaces too small for the files, and files that may be cut short meanwhile.
+        ``"mmap"`` maps files, so that arrays are views and nothing is copied. ``"pread"`` reads them into
+        memory that the arrays own; use it for network file systems, for address spaces too small for the
+        files, and for files that may be cut short while they are read.
     fs
         The file system that the path leads into, if it is not this machine's.
 
     Raises
     ------
     ValueError
-        There is no such backend.
+        The backend is unknown.
     CheckpointNotFoundError
-        Nothing there, or several checkpoints and no state file; ``.tried`` has what was looked at.
+        The path leads to no checkpoint, or to several without a state file; ``.tried`` has the paths tried.
     CorruptError
         The file is not a checkpoint, or its index is damaged.
     UnsupportedError
@@ -79,7 +78,7 @@ def open_checkpoint(
 
 
 _STORES: Mapping[str, Callable[[CheckpointFiles, Filesystem], Store]] = {"v2": Bundle, "v1": V1Store}
-"""What reads the files of each format."""
+"""The store of each format."""
 
 
 def _open_files(files: CheckpointFiles, verify: bool, fs: Filesystem) -> Checkpoint:
@@ -87,7 +86,7 @@ def _open_files(files: CheckpointFiles, verify: bool, fs: Filesystem) -> Checkpo
 
 
 class StoredEntries(Entries):
-    """The entries of a checkpoint by name: dtypes, shapes and places, without values."""
+    """The entries of a checkpoint by name."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -100,7 +99,7 @@ class StoredEntries(Entries):
         return entry
 
     def __contains__(self, name: object) -> bool:
-        # A tensor whose entry is damaged is there, and reading it says what is wrong with it.
+        # A tensor whose entry is damaged exists, and reading it says what is wrong.
         return name in self._store
 
     def __iter__(self) -> Iterator[str]:
@@ -110,11 +109,11 @@ class StoredEntries(Entries):
         return len(self._store)
 
     def values(self) -> ValuesView[Entry]:
-        """Return a view of the entries: to iterate over them is faster than to ask for each by name."""
+        """Return a view of the entries; iterating over it is faster than looking each up by name."""
         return _EntryValues(self)
 
     def items(self) -> ItemsView[str, Entry]:
-        """Return a view of names and entries, to iterate over them as fast as over :meth:`values`."""
+        """Return a view of names and entries; iterating over it is as fast as over :meth:`values`."""
         return _EntryItems(self)
 
     def to_columns(self) -> dict[str, np.ndarray]:
@@ -140,22 +139,22 @@ class _EntryItems(ItemsView[str, Entry]):
 
 
 class Checkpoint(Tensors):
-    """An open checkpoint: ``Mapping`` of tensor names, sorted by their bytes, to NumPy arrays.
+    """An open checkpoint: a ``Mapping`` of tensor names, sorted by their bytes, to NumPy arrays.
 
-    Nothing is read until it is asked for. Arrays are read-only; one stored whole is a view of the mapped
-    file, which stays mapped while any array views it, or with ``backend="pread"`` memory of its own, read and
-    verified anew each time. May be used from many threads.
+    Nothing is read until it is asked for. Arrays are read-only. A tensor stored whole is a view of the mapped
+    file, which stays mapped as long as an array views it; with ``backend="pread"`` it is read into memory and
+    verified each time. A checkpoint may be used from many threads.
     """
 
     def __init__(self, store: Store, *, verify: bool = True) -> None:
         self._store = store
         self._checks = Checks(enabled=verify, once=store.has_views)
         self.entries = StoredEntries(store)
-        """What the index says of each tensor, by name."""
+        """What the index says about each tensor, by name."""
 
     @property
     def prefix(self) -> str:
-        """What TensorFlow calls the checkpoint, e.g. ``dir/model.ckpt-1000``."""
+        """The name of the checkpoint in TensorFlow, such as ``dir/model.ckpt-1000``."""
         return self._store.files.prefix
 
     @property
@@ -165,38 +164,38 @@ class Checkpoint(Tensors):
 
     @property
     def num_shards(self) -> int:
-        """Number of data files, as the index says; of V1 the number of files there are."""
+        """Number of data files according to the index; in V1 the number of files that exist."""
         return self._store.num_shards
 
     def shard_path(self, shard: int) -> str:
-        """Return the path of a data file by its number, whether or not it is there."""
+        """Return the path of a data file by its number, whether or not it exists."""
         return self._store.shard_path(shard)
 
     def __getitem__(self, name: str) -> Array:
         """Return a tensor as a read-only array.
 
-        Numbers have the NumPy or ml_dtypes type of the dtype, quantised ones their integer type; strings are
-        an object array of ``bytes``, variants one of :class:`~ckptfmt.tensor.Variant`. A scalar has shape ().
+        Numbers have the NumPy or ml_dtypes type of the dtype, quantised ones their integer type. Strings are
+        an object array of ``bytes``, variants one of :class:`~ckptfmt.types.Variant`. A scalar has shape ().
 
         Raises
         ------
         TensorNotFoundError
-            No tensor of that name; ``.close_matches`` has likely ones.
+            No tensor has that name; ``.close_matches`` suggests others.
         ChecksumError, CorruptError, TruncatedError
             The stored bytes are damaged.
         CheckpointNotFoundError
-            The data file that holds it is missing.
+            The data file with the tensor is missing.
         UnsupportedError
             The dtype has no stored values.
         """
         entry = self.entries[name]
         if entry.nbytes >= LARGE and not self._store.has_views:
-            # In pieces by several threads. A view only has its checksum verified, which is quick.
+            # Several threads read it in pieces. For a view, only the checksum is computed, which is quick.
             return self._load([name], threads=default_threads(), copy=False, out={})[name]
         return read_tensor(self._store, entry, self._checks)
 
     def stored_name(self, name: str) -> str:
-        """Return the name itself; of views, what the checkpoint calls a tensor of theirs."""
+        """Return the name itself; a view returns the name of its tensor in the checkpoint."""
         self.entries[name]
         return name
 
@@ -231,30 +230,30 @@ class Checkpoint(Tensors):
     def verify(self, *, progress: Progress | None = None) -> Report:
         """Check every checksum, size and place in all files of the checkpoint; see :class:`Report`.
 
-        Files are streamed: memory stays bounded however large they are. ``progress`` is called with the
-        bytes checked so far and those to check in all.
+        Files are streamed, so memory stays bounded however large they are. ``progress`` is called with the
+        number of bytes checked so far, and of those to check in all.
         """
         return verify_store(self._store, progress)
 
     def close(self) -> None:
-        """Let go of the files. Arrays already returned stay valid, and so does the object graph."""
+        """Close the files. Arrays already returned stay valid, and so does the object graph."""
         graph = self.__dict__.get("object_graph")
         if graph is not None:
             graph.list_keys()
         self._store.close()
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Worker processes open the files anew.
+        # Worker processes open the files again.
         return _open_files, (self._store.files, self._checks.enabled, self._store.fs)
 
     @cached_property
     def object_graph(self) -> ObjectGraph | None:
-        """The objects that ``tf.train.Checkpoint`` saved, or None where something else wrote the names.
+        """The objects that ``tf.train.Checkpoint`` saved; None if something else wrote the names.
 
         Raises
         ------
         CorruptError
-            What the checkpoint has of them is damaged.
+            The stored object graph is damaged.
         """
         if OBJECT_GRAPH_KEY not in self:
             return None

@@ -1,4 +1,4 @@
-"""Tensors by name: a mapping whose values are read when they are asked for."""
+"""``TensorMapping``: tensors by name, in a mapping whose values are read when they are asked for."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class TensorMapping(Mapping[str, Array]):
     """Tensors by name, read when asked for: a checkpoint, or a view of one."""
 
     entries: Entries
-    """What is known of each tensor without its values, by name."""
+    """What the index says about each tensor, by name."""
 
-    # --- what each kind of Tensors says for itself -------------------------------------------------------
+    # --- for each kind of Tensors to implement -----------------------------------------------------------
 
     @property
     @abstractmethod
     def prefix(self) -> str:
-        """What TensorFlow calls the checkpoint, e.g. ``dir/model.ckpt-1000``."""
+        """The name of the checkpoint in TensorFlow, such as ``dir/model.ckpt-1000``."""
 
     @property
     @abstractmethod
@@ -57,18 +57,18 @@ class TensorMapping(Mapping[str, Array]):
     @property
     @abstractmethod
     def object_graph(self) -> ObjectGraph | None:
-        """The objects that ``tf.train.Checkpoint`` saved, or None where something else wrote the names.
+        """The objects that ``tf.train.Checkpoint`` saved; None if something else wrote the names.
 
-        Of a view that of the checkpoint: its keys are those in the index.
+        A view has the graph of its checkpoint, whose keys are those in the index.
         """
 
     @abstractmethod
     def stored_name(self, name: str) -> str | None:
-        """Return what the checkpoint calls a tensor; None where a plan makes it out of others."""
+        """Return the name of a tensor in the checkpoint; None if a plan makes it from others."""
 
     @abstractmethod
     def _absent(self, names: Collection[str]) -> list[str]:
-        """Return those of many names that no tensor has."""
+        """Return the names, of many, that no tensor has."""
 
     @abstractmethod
     def _stored(self) -> Mapping[str, str | None]:
@@ -80,40 +80,40 @@ class TensorMapping(Mapping[str, Array]):
 
     @abstractmethod
     def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
-        """Read a tensor or a region of it; ``verified`` also where that takes reading more than it."""
+        """Read a tensor or a region of it; with ``verified``, even if that takes reading more."""
 
     @abstractmethod
     def _selection(self, name: str, selection: Selection) -> Array:
-        """Read what a selection takes of a tensor; see :class:`SliceSource`."""
+        """Read the selected part of a tensor; see :class:`SliceSource`."""
 
     @abstractmethod
     def _is_verified(self, name: str, selection: Selection) -> bool:
-        """Whether reading a selection verifies all that it reads; see :class:`SliceSource`."""
+        """Return whether reading a selection verifies everything it reads; see :class:`SliceSource`."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the files. Arrays already returned stay valid."""
+        """Close the files. Arrays already returned stay valid."""
 
     @abstractmethod
     def _load(
         self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]
     ) -> dict[str, Array]:
-        """Read tensors that are there (None: all), into ``out`` where it has an array that fits."""
+        """Read existing tensors, or all of them (None); those with an array in ``out`` into that."""
 
     @abstractmethod
     def _release(self, name: str) -> None:
-        """Let the system forget the bytes of a tensor; touched again, they are read again."""
+        """Let the operating system drop the bytes of a tensor from memory; they can be read again."""
 
     @abstractmethod
     def _model_names(self) -> frozenset[str]:
-        """The names in the checkpoint that are the model's variables."""
+        """Return the names in the checkpoint that are those of the model's variables."""
 
     def _names_below(self, prefix: str) -> Iterator[str]:
-        """Iterate over the names that begin so, in their order."""
+        """Iterate over the names that begin with a prefix, in their order."""
         return (name for name in self if name.startswith(prefix))
 
     def _names_near(self, name: str) -> Iterator[str]:
-        """Iterate over names among which one like ``name`` may be."""
+        """Iterate over names among which to look for one like ``name``."""
         yield from self
 
     # --- reading -----------------------------------------------------------------------------------------
@@ -128,17 +128,17 @@ class TensorMapping(Mapping[str, Array]):
         return len(self.entries)
 
     def values(self) -> ValuesView[Array]:
-        """Return a view of the arrays; iterating over it keeps in memory what the caller keeps."""
+        """Return a view of the arrays; iterating over it keeps in memory only what the caller keeps."""
         return _ArrayValues(self)
 
     def items(self) -> ItemsView[str, Array]:
-        """Return a view of names and arrays; iterating over it keeps in memory what the caller keeps."""
+        """Return a view of names and arrays; iterating over it keeps in memory only what the caller keeps."""
         return _ArrayItems(self)
 
     def get(self, name: str, default: T | None = None) -> Array | T | None:  # type: ignore[override]
-        """Return a tensor, or ``default`` where there is none of that name."""
+        """Return a tensor, or ``default`` if none has that name."""
         if name not in self:
-            return default  # not by way of the error, which takes time to look for names that are alike
+            return default  # without the error, which would spend time looking for similar names
         return self[name]
 
     def read(
@@ -155,13 +155,13 @@ class TensorMapping(Mapping[str, Array]):
         Parameters
         ----------
         names
-            Which; all those in ``out`` or, without ``out``, all tensors.
+            The tensors to read. By default those in ``out`` or, without ``out``, all of them.
         threads
-            How many threads read large tensors; by default one for each processor, at most 8.
+            Number of threads for large tensors; by default one for each processor, but at most 8.
         copy
-            Whether to return arrays that are writable and own their memory.
+            Whether the arrays are writable and own their memory.
         out
-            Arrays to fill, by name, of exactly the tensors' shapes and dtypes. They are what is returned for
+            Arrays to fill by name, with exactly the shapes and dtypes of the tensors. They are returned for
             these names.
         missing
             Deprecated: :meth:`restore` reads the names that exist and reports the others.
@@ -173,7 +173,7 @@ class TensorMapping(Mapping[str, Array]):
         TypeError
             Something in ``out`` is not a plain ndarray, or ``names`` is a string.
         TensorNotFoundError
-            There are no tensors of some names, ``.names``; nothing has been read.
+            No tensors have some of the names (``.names``); nothing was read.
         """
         if missing is not None:
             _warn_of_missing(missing)
@@ -194,8 +194,9 @@ class TensorMapping(Mapping[str, Array]):
     ) -> Restored:
         """Return those of several tensors that exist, and a report of what matched, is missing or unused.
 
-        As a partial restore in TensorFlow: ``ckpt.restore(names).report.assert_consumed()``. Parameters and
-        errors are those of :meth:`read`, but for names without a tensor, which are in ``.report.missing``.
+        This is TensorFlow's partial restore: ``ckpt.restore(names).report.assert_consumed()``. Parameters and
+        errors are those of :meth:`read`, except that names without a tensor are listed in
+        ``.report.missing``.
         """
         return self._restore(names, threads, copy, out, strict=False)
 
@@ -229,11 +230,11 @@ class TensorMapping(Mapping[str, Array]):
         threads: int | None,
         copy: bool,
     ) -> dict[str, Array]:
-        """Read the tensors asked for except the absent ones; all of them if None."""
+        """Read the wanted tensors except the absent ones; None stands for all."""
         if wanted is not None:
             _check_targets(targets, wanted, self.entries, absent)
-            lost = set(absent)
-            wanted = [name for name in wanted if name not in lost]
+            skipped = set(absent)
+            wanted = [name for name in wanted if name not in skipped]
         threads = default_threads() if threads is None else threads
         out = {name: targets[name] for name in wanted or () if name in targets}
         return self._load(wanted, threads=threads, copy=copy, out=out)
@@ -242,19 +243,19 @@ class TensorMapping(Mapping[str, Array]):
         return not_found(absent, self._names_near(absent[0]), self.prefix)
 
     def to_nested(self, separator: str = "/", *, copy: bool = False) -> dict[str, Any]:
-        """Read everything into nested dictionaries, names split at each ``/``: a pytree for JAX and flax.
+        """Read everything into nested dictionaries, splitting names at each ``/``: a pytree for JAX and flax.
 
-        :func:`ckptfmt.flatten` is the inverse. Arrays are as :meth:`read` returns them, read-only views where
-        the tensors are stored whole, unless ``copy``.
+        :func:`ckptfmt.flatten` is the inverse. Arrays are those of :meth:`read`: read-only views of tensors
+        that are stored whole, unless ``copy`` is true.
 
         Raises
         ------
         NameConflictError
-            A name is both that of a tensor and a scope of others, as ``w`` and ``w/Adam`` are: see
+            A name is that of a tensor and a scope of others, like ``w`` if there is ``w/Adam``; see
             :meth:`model_variables`.
         """
-        nest(((name, np.empty(0)) for name in self), separator)  # what is wrong with names comes first
-        return nest(self.read(copy=copy).items(), separator)
+        nest(((name, np.empty(0)) for name in self), separator)  # conflicts of names are raised before
+        anything is read return nest(self.read(copy=copy).items(), separator)
 
     def nested(self, separator: str = "/", *, copy: bool = False) -> dict[str, Any]:
         """Return :meth:`to_nested`, under its old name."""
@@ -271,7 +272,7 @@ class TensorMapping(Mapping[str, Array]):
     ) -> None:
         self.close()
 
-    # Comparing two checkpoints as mappings would read both whole and end in ambiguous arrays.
+    # Comparing two checkpoints as mappings would read both whole, and fail on the truth of arrays.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
@@ -305,7 +306,7 @@ _NOTHING: Array = np.empty(0)
 def _asked_for(
     names: Iterable[str] | None, out: Mapping[str, np.ndarray] | None
 ) -> tuple[list[str] | None, dict[str, np.ndarray]]:
-    """The names to read, each once, None for all; and the arrays to fill."""
+    """Return the names to read, each once, or None for all; and the arrays to fill."""
     if isinstance(names, str):
         raise TypeError(f"names: got the string {names!r}, want a list of names")
     targets = dict(out or {})
@@ -324,18 +325,18 @@ def _warn_of_missing(missing: object) -> None:
 
 
 def not_found(absent: Sequence[str], known: Iterable[str], prefix: str) -> TensorNotFoundError:
-    """Return the error of names that are not there; of a single one with those that are alike."""
+    """Return the error for names that do not exist; that for a single one suggests similar names."""
     close: Sequence[str] = ()
     if len(absent) == 1:
         try:
             close = closest_names(absent[0], known, ending=VARIABLE_VALUE)
         except CkptfmtError:
-            close = ()  # names that cannot be read are no hint, and not what was asked about
+            close = ()  # the names cannot be read, which is not what the caller asked about
     return TensorNotFoundError(absent[0], file=prefix, close_matches=close, names=absent)
 
 
 def check_name(name: object) -> None:
-    """Raise TypeError where a name is no string."""
+    """Raise TypeError if a name is not a string."""
     if not isinstance(name, str):
         raise TypeError(f"name of a tensor: got {name!r}, want a str")
 
@@ -343,7 +344,7 @@ def check_name(name: object) -> None:
 def _check_targets(
     targets: Mapping[str, Any], wanted: Iterable[str], entries: Mapping[str, Entry], absent: Sequence[str]
 ) -> None:
-    """Raise where an array to fill cannot take the values of its tensor, or was not asked for."""
+    """Raise ValueError or TypeError if an array to fill does not fit its tensor, or is not to be read."""
     if not targets:
         return
     asked = set(wanted)

@@ -1,4 +1,4 @@
-"""Reading part of a tensor by a NumPy index."""
+"""``SliceReader``: parts of one tensor by NumPy index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SliceSource(Protocol):
     """Tensors that a :class:`SliceReader` reads from."""
 
     def _selection(self, name: str, selection: Selection) -> Array:
-        """Return what a selection takes of a tensor; checksums of partly taken pieces are not verified."""
+        """Return the selected part of a tensor; pieces that are not read whole are not verified."""
 
     def _is_verified(self, name: str, selection: Selection) -> bool:
         """Return whether reading a selection verifies the checksums of everything that it reads."""
@@ -27,23 +27,23 @@ class SliceSource(Protocol):
 class SliceReader:
     """Reads parts of one tensor by NumPy's indices: integers, slices with steps, lists, masks, an ellipsis.
 
-    Only the stored slices that meet the index are touched, and of them only the bytes it takes (as pages,
-    where the file is mapped). A checksum covers a stored piece as a whole, so it is verified where the index
-    takes all of a piece, and not where it takes part of one (:meth:`is_verified` tells); read the whole
-    tensor where that matters.
+    Only the stored slices that meet the index are read, and of these only the bytes that it takes (whole
+    pages if the file is mapped). A checksum covers a whole stored piece, so it is verified if the index takes
+    all of the piece, and not if it takes part of it; see :meth:`is_verified`. Read the whole tensor if that
+    matters.
 
-    One that is pickled opens the files anew, as a checkpoint does.
+    Unpickling a reader opens the files again, as with a checkpoint.
     """
 
     def __init__(self, entry: Entry, source: SliceSource, name: str) -> None:
         self.entry = entry
-        """What the index says of the tensor."""
+        """What the index says about the tensor."""
         self._source = source
         self._source_name = name
 
     @property
     def name(self) -> str:
-        """What the tensor is called here."""
+        """The name of the tensor."""
         return self.entry.name
 
     @property
@@ -63,7 +63,7 @@ class SliceReader:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the whole tensor; of strings what they take in the data files."""
+        """Bytes of the whole tensor; for strings, those in the data files."""
         return self.entry.nbytes
 
     @property
@@ -79,7 +79,7 @@ class SliceReader:
     def __getitem__(self, index: Index) -> Array:
         """Return the part at ``index`` as a read-only array, as ``array[index]`` would be.
 
-        One list of positions, or mask of bools, at most is taken, for one dimension.
+        At most one dimension may have a list of positions or a mask.
 
         Raises
         ------
@@ -100,8 +100,8 @@ class SliceReader:
     def is_verified(self, index: Index) -> bool:
         """Return whether the checksums of all that ``self[index]`` reads are verified.
 
-        They are where the index takes all of each stored piece that it touches, and in V1 checkpoints; not
-        where it takes part of a piece, nor in a checkpoint opened with ``verify=False``.
+        That is so if the index takes all of each stored piece that it touches, and always in V1 checkpoints.
+        It is not if the index takes part of a piece, or if the checkpoint was opened with ``verify=False``.
         """
         return self._source._is_verified(self._source_name, select(index, self.shape, self.entry.name)[0])
 
