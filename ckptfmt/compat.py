@@ -136,7 +136,7 @@ def list_variables(ckpt_dir_or_file: _Path) -> list[tuple[str, list[int]]]:
 
 
 def load_variable(ckpt_dir_or_file: _Path, name: str) -> Any:  # noqa: ANN401  (as in TensorFlow)
-    """Return the value of one tensor, as :meth:`CheckpointReader.get_tensor` does; a final ``:0`` is ignored."""
+    """Return one tensor as :meth:`CheckpointReader.get_tensor` does; a final ``:0`` is ignored."""
     return load_checkpoint(ckpt_dir_or_file).get_tensor(name.removesuffix(":0"))
 
 

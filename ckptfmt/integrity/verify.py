@@ -49,8 +49,8 @@ class Problem:
     severity: Literal["error", "warning"]
     """``error``: something cannot be read correctly. ``warning``: everything can, but this is odd."""
     kind: str
-    """Of errors ``block``, ``entry``, ``checksum``, ``truncated``, ``missing``, ``unreadable`` or ``unsupported``; of
-    warnings ``overlap``, ``orphan`` or ``stale``."""
+    """Of errors ``block``, ``entry``, ``checksum``, ``truncated``, ``missing``, ``unreadable`` or
+    ``unsupported``; of warnings ``overlap``, ``orphan`` or ``stale``."""
     message: str
     """What is wrong and where, on one line."""
     file: str | None = None

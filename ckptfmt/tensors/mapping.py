@@ -254,8 +254,9 @@ class TensorMapping(Mapping[str, Array]):
             A name is that of a tensor and a scope of others, like ``w`` if there is ``w/Adam``; see
             :meth:`model_variables`.
         """
-        nest(((name, np.empty(0)) for name in self), separator)  # conflicts of names are raised before
-        anything is read return nest(self.read(copy=copy).items(), separator)
+        # Without values first: conflicts of names are raised before anything is read.
+        nest(((name, np.empty(0)) for name in self), separator)
+        return nest(self.read(copy=copy).items(), separator)
 
     def nested(self, separator: str = "/", *, copy: bool = False) -> dict[str, Any]:
         """Return :meth:`to_nested`, under its old name."""
