@@ -272,8 +272,8 @@ def _verify_v1(store: V1Store, progress: Progress | None) -> Report:
         report.problems.append(Problem("error", "missing", message, path))
     for name in names:
         try:
-            for key in store.keys(name):
-                unclaimed.pop(key, None)
+            for claimed in store.keys(name):
+                unclaimed.pop(claimed, None)
             entry = store.find(name)
             assert entry is not None
             for part in entry.slices:
