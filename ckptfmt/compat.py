@@ -6,22 +6,24 @@ Code that only reads checkpoints works by changing its import::
 
     reader = compat.load_checkpoint("training/")          # tf.train.load_checkpoint
     reader.get_variable_to_shape_map()                    # {'dense/kernel': [784, 10], ...}
-    reader.get_tensor("dense/kernel")                     # a NumPy array of the caller's own
+    reader.get_tensor("dense/kernel")                     # a writable NumPy array
 
-Arguments, return types and answers are those of TensorFlow 2.21, except where it gives a wrong one or none:
+Arguments, return types and results are those of TensorFlow 2.21, unless its result is wrong or missing:
 
-- any path opens that :func:`ckptfmt.open` opens: an ``.index`` path (there: an empty map), a prefix with
-  ``[1]`` or ``*`` in it, a directory with one checkpoint and no state file, or moved from another machine;
-- partitioned tensors of every dtype are put together, those of V1 checkpoints too;
+- Every path that :func:`ckptfmt.open` opens works: an ``.index`` path (an empty map in TensorFlow), a prefix
+with
+  ``[1]`` or ``*`` in it, a directory with one checkpoint and no state file, or one moved from another
+  machine.
+- Partitioned tensors of every dtype are put together, those of V1 checkpoints too.
 - :meth:`CheckpointReader.debug_string` lists a partitioned tensor once, not the encoded key of each slice.
 
-Dtypes are :class:`ckptfmt.DType`, with those attributes of ``tf.DType`` that readers ask for (``name``,
-``size``, ``as_numpy_dtype``, ``is_floating``, …). They compare equal to each other, to those of TensorFlow,
-to their names and to their NumPy dtypes. ``as_numpy_dtype`` of a quantised type is an integer type
-(``np.int8`` of ``qint8``), which is what its arrays have here; in TensorFlow it is a record of one integer.
+Dtypes are :class:`ckptfmt.DType`, with the attributes of ``tf.DType`` that readers use (``name``, ``size``,
+``as_numpy_dtype``, ``is_floating``, …). They compare equal to each other, to those of TensorFlow, to their
+names and to their NumPy dtypes. ``as_numpy_dtype`` of a quantised type is an integer type (``np.int8`` for
+``qint8``), the dtype of its arrays here; in TensorFlow it is a record of one integer.
 
 Errors are those of :mod:`ckptfmt.errors`: a missing tensor is a KeyError, a missing checkpoint a
-FileNotFoundError, and in a directory, as in TensorFlow, a ValueError too.
+FileNotFoundError, and if the path is a directory also a ValueError, as in TensorFlow.
 """
 
 from __future__ import annotations
@@ -57,11 +59,11 @@ __all__ = [
 _Path: TypeAlias = "str | bytes | os.PathLike[str]"
 
 POLL_SECONDS = 1.0
-"""How often :func:`checkpoints_iterator` looks for a new checkpoint."""
+"""Seconds between two looks of :func:`checkpoints_iterator` for a new checkpoint."""
 
 
 class NoCheckpointInDirectoryError(CheckpointNotFoundError, ValueError):
-    """A directory has no checkpoint, or several; ``tf.train`` raises a ValueError there."""
+    """A directory has no checkpoint, or several of them; ``tf.train`` raises a ValueError."""
 
 
 class CheckpointReader:
@@ -71,7 +73,7 @@ class CheckpointReader:
         self._checkpoint = open_checkpoint(os.fsdecode(filepattern))
 
     def get_tensor(self, tensor_str: str | bytes) -> Any:  # noqa: ANN401  (as in TensorFlow: it is what was stored)
-        """Return a tensor: a writable array of its own; of a scalar a NumPy scalar, of a scalar string bytes.
+        """Return a tensor as a writable array, a scalar as a NumPy scalar, and a scalar string as bytes.
 
         Raises
         ------
@@ -83,7 +85,7 @@ class CheckpointReader:
         return array if array.ndim else array[()]
 
     def has_tensor(self, tensor_str: str | bytes) -> bool:
-        """Return whether there is a tensor of that name."""
+        """Return whether a tensor has that name."""
         return _as_name(tensor_str) in self._checkpoint
 
     def get_variable_to_shape_map(self) -> dict[str, list[int]]:
@@ -97,7 +99,7 @@ class CheckpointReader:
     def debug_string(self) -> bytes:
         """Return a line for each tensor, sorted by name: ``dense/kernel (DT_FLOAT) [784,10]``.
 
-        A partitioned tensor has the number of its slices behind it: ``wide (DT_FLOAT) [100,8], 2 slices``.
+        The line of a partitioned tensor ends in the number of slices: ``wide (DT_FLOAT) [100,8], 2 slices``.
         """
         return "".join(map(_debug_line, self._entries())).encode("utf-8", "surrogateescape")
 
@@ -111,7 +113,7 @@ def load_checkpoint(ckpt_dir_or_file: _Path) -> CheckpointReader:
     Raises
     ------
     CheckpointNotFoundError
-        Nothing there; where the path is a directory, a ValueError too.
+        The path leads to no checkpoint. If it is a directory, the error is a ValueError too.
     CorruptError
         The file is not a checkpoint, or its index is damaged.
     """
@@ -123,7 +125,7 @@ def load_checkpoint(ckpt_dir_or_file: _Path) -> CheckpointReader:
         raise NoCheckpointInDirectoryError(error.what, file=error.file, tried=error.tried) from error
 
 
-def NewCheckpointReader(filepattern: _Path) -> CheckpointReader:  # noqa: N802  (its name in TensorFlow)
+def NewCheckpointReader(filepattern: _Path) -> CheckpointReader:  # noqa: N802  (TensorFlow's name)
     """Return a reader of a checkpoint."""
     return CheckpointReader(filepattern)
 
@@ -134,45 +136,45 @@ def list_variables(ckpt_dir_or_file: _Path) -> list[tuple[str, list[int]]]:
 
 
 def load_variable(ckpt_dir_or_file: _Path, name: str) -> Any:  # noqa: ANN401  (as in TensorFlow)
-    """Return the value of one tensor, as :meth:`CheckpointReader.get_tensor`; ``:0`` is cut off its name."""
+    """Return one tensor as :meth:`CheckpointReader.get_tensor` does; a final ``:0`` is ignored."""
     return load_checkpoint(ckpt_dir_or_file).get_tensor(name.removesuffix(":0"))
 
 
 def checkpoint_exists(checkpoint_prefix: _Path) -> bool:
-    """Return whether a prefix has a V2 index or V1 files; data files are not looked at."""
+    """Return whether a prefix has a V2 index or V1 files; data files are not checked."""
     return Directories(LOCAL).existing_prefix(os.fsdecode(checkpoint_prefix)) is not None
 
 
 def latest_checkpoint(
     checkpoint_dir: str | os.PathLike[str], latest_filename: str | None = None
 ) -> str | None:
-    """Return the prefix of the latest checkpoint of a directory: :func:`ckptfmt.latest_checkpoint`."""
+    """Return the prefix of the latest checkpoint of a directory; see :func:`ckptfmt.latest_checkpoint`."""
     return checkpoint_state.latest_checkpoint(checkpoint_dir, latest_filename)
 
 
 def get_checkpoint_state(
     checkpoint_dir: str | os.PathLike[str], latest_filename: str | None = None
 ) -> messages.CheckpointState | None:
-    """Return the CheckpointState message of a directory; None where it has none, or one that does not parse.
+    """Return the CheckpointState message of a directory; None if it has none, or one that cannot be parsed.
 
-    Relative paths are joined to the directory, as TensorFlow does. A path at which nothing is becomes that of
-    the checkpoint in the directory itself, if there is one of the same name.
+    As in TensorFlow, relative paths are joined to the directory. A path that does not exist is replaced by
+    that of the checkpoint of the same name in the directory itself, if there is one.
 
     Raises
     ------
     CorruptError
-        The file names no latest checkpoint; in TensorFlow a ValueError, which this is too.
+        The file names no latest checkpoint. In TensorFlow this is a ValueError, which it is here too.
     """
     state = checkpoint_state.read_state_or_warn(LOCAL, os.fspath(checkpoint_dir), latest_filename)
     if state is None:
         return None
 
-    def place(stored: str) -> str:
+    def resolved(stored: str) -> str:
         return state.resolve(stored) or os.path.join(state.directory, stored)
 
     return messages.CheckpointState(
-        model_checkpoint_path=place(state.model_checkpoint_path),
-        all_model_checkpoint_paths=[place(path) for path in state.all_model_checkpoint_paths],
+        model_checkpoint_path=resolved(state.model_checkpoint_path),
+        all_model_checkpoint_paths=[resolved(path) for path in state.all_model_checkpoint_paths],
         all_model_checkpoint_timestamps=state.all_model_checkpoint_timestamps,
         last_preserved_timestamp=state.last_preserved_timestamp,
     )
@@ -184,21 +186,22 @@ def checkpoints_iterator(
     timeout: float | None = None,
     timeout_fn: Callable[[], bool] | None = None,
 ) -> Iterator[str]:
-    """Yield the latest checkpoint of a directory, and each one after it as it appears.
+    """Yield the latest checkpoint of a directory, and later ones as they appear.
 
-    Only what is the latest when it is asked for the next is seen: checkpoints that came and were followed by
-    others in between are left out.
+    Each time, only the latest one is returned: checkpoints that were followed by others in between are
+    skipped.
 
     Parameters
     ----------
     checkpoint_dir
-        Directory with a state file, or where one will be.
+        Directory with a state file, or one that will get it.
     min_interval_secs
-        At least this many seconds lie between two checkpoints yielded.
+        Least number of seconds between two checkpoints.
     timeout
-        Seconds to wait for a new checkpoint, the first included; None waits for ever.
+        Seconds to wait for a new checkpoint, also for the first; None waits forever.
     timeout_fn
-        Asked after each checkpoint and each timeout whether to end; without it the first timeout ends.
+        Called after each checkpoint and each timeout; a true result ends the iteration. Without it, the first
+        timeout does.
     """
     last: str | None = None
     while True:
@@ -219,14 +222,14 @@ def checkpoints_iterator(
 def summary_iterator(path: _Path) -> Iterator[messages.Event]:
     """Iterate over the events of an event file, as ``tf.compat.v1.train.summary_iterator`` does.
 
-    A damaged event, at which TensorFlow raises, is skipped and warned of, see :func:`ckptfmt.open_events`;
-    ``ckptfmt.to_array(value.tensor)`` is what ``tf.make_ndarray`` makes of a tensor.
+    A damaged event is skipped with a warning, while TensorFlow raises: see :func:`ckptfmt.open_events`.
+    ``ckptfmt.to_array(value.tensor)`` returns what ``tf.make_ndarray`` does.
     """
     return iter(open_events(os.fsdecode(path)))
 
 
 def _wait_for_other(directory: str | os.PathLike[str], last: str | None, timeout: float | None) -> str | None:
-    """The latest checkpoint once it is not ``last``; None where the next look would be after the timeout."""
+    """Return the latest checkpoint once it is not ``last``; None if the timeout comes first."""
     end = None if timeout is None else time.monotonic() + timeout
     while True:
         latest = latest_checkpoint(directory)
@@ -238,7 +241,7 @@ def _wait_for_other(directory: str | os.PathLike[str], last: str | None, timeout
 
 
 _ENUM_NAMES = {"float32": "FLOAT", "float64": "DOUBLE", "float16": "HALF"}
-"""Names in ``enum DataType`` that are not the dtype's own in capitals."""
+"""Names in ``enum DataType`` that are not the name of the dtype in upper case."""
 
 
 def _debug_line(entry: Entry) -> str:

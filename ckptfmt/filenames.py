@@ -7,7 +7,7 @@
     NAME-SSSSS-of-NNNNN                           V1 in several: shard S of N; PREFIX is NAME-?????-of-NNNNN
     PREFIX.meta                                   the graph; NAME.meta for a V1 checkpoint in shards
     checkpoint                                    the state file: which checkpoints a directory has
-    PATH.tempstateNUMBER                          a file that was not written to its end
+    PATH.tempstateNUMBER                          a file that was not finished
 
 A prefix may hold any characters that a path may. It is kept as it was given: TensorFlow appends to it as to
 any string, whereas pathlib would drop ``./`` and doubled separators. Nothing here looks at a disk.

@@ -248,7 +248,9 @@ class BundleIndex:
             return entry
         nbytes = expected_size(entry.dtype, entry.shape) or self._sliced_nbytes(entry)
         if nbytes >= 1 << 63:
-            raise CorruptError(f"entry of tensor {name!r}: it takes {nbytes} bytes", file=self._file)
+            raise CorruptError(
+                f"entry of tensor {name!r}: got {nbytes} bytes, want less than 2**63", file=self._file
+            )
         return entry._replace(nbytes=nbytes)
 
     def _sliced_nbytes(self, entry: Entry) -> int:

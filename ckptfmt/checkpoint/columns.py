@@ -1,11 +1,11 @@
-"""Columns: what an index says of many tensors, an array for each field and not an object for each tensor.
+"""Columns: the entries of many tensors, an array for each field instead of an object for each tensor.
 
-Entries are decoded a block at a time, the same field of all of them at once, where they have the form in
-which TensorFlow writes them: every field once and in order, dtype and shape first. Others (tensors in slices,
-and whatever else means the same to protobuf) are kept as they are, and decoded when they are asked for.
+Entries are decoded a block at a time, one field of all of them at once, if they have the form in which
+TensorFlow writes them: every field once and in order, dtype and shape first. All others (tensors in slices,
+and whatever else means the same to protobuf) are kept as bytes, and decoded when they are asked for.
 
-Of 1,000,000 tensors with names of 59 characters a listing took 251 bytes each, 108 of them for the name, and
-62 more once one of them had been looked up.
+A listing of 1,000,000 tensors with names of 59 characters took 251 bytes for each, 108 of them for the name,
+and 62 more once one of them had been looked up.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from ckptfmt.wire.coding import decode_varints_at
 from ckptfmt.wire.crc32c import unmask
 
 Decoder: TypeAlias = Callable[[str, bytes], Entry]
-"""Returns the entry of a name and its serialized form."""
+"""Returns an entry, given its name and its serialized form."""
 
 FEW = 40
-"""Entries of a block up to which it is faster to decode each when it is asked for: that takes 2.5 µs."""
+"""Entries of a block up to which decoding each on request, at 2.5 µs, beats decoding all of them at once."""
 
 _NUMBERS = 4
 """Columns of integers: nbytes, shard, offset, crc32c."""
@@ -38,16 +38,16 @@ _new_entry: Callable[[Iterable[object]], Entry] = partial(tuple.__new__, Entry)
 
 
 class Entries(Mapping[str, Entry]):
-    """What is known of each tensor without its values, by name."""
+    """What the index says about each tensor, by name."""
 
     def to_columns(self) -> dict[str, np.ndarray]:
         """Return everything as columns of equal length, for tables of other libraries.
 
         ``name``, ``dtype`` (``"float32"``) and ``shape`` (tuples) are object arrays; ``nbytes``, ``shard``,
-        ``offset`` and ``crc32c`` (unmasked) int64, -1 where there is none: of slices, and in V1 checkpoints.
-        ``pandas.DataFrame(ckpt.entries.to_columns())`` makes a table of them.
+        ``offset`` and ``crc32c`` (unmasked) are int64, and -1 if missing, as for tensors in slices and in V1
+        checkpoints. ``pandas.DataFrame(ckpt.entries.to_columns())`` makes a table of them.
 
-        Raises CorruptError where an entry is damaged.
+        Raises CorruptError if an entry is damaged.
         """
         return columns_of(list(self.values()))
 
@@ -58,7 +58,7 @@ def columns_of(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
     for row, entry in enumerate(entries):
         for column, number in enumerate((entry.nbytes, entry.shard, entry.offset, entry.crc32c)):
             if number is not None and number >= 1 << 63:
-                raise CorruptError(f"tensor {entry.name!r}: it takes {number} bytes")
+                raise CorruptError(f"tensor {entry.name!r}: got {number} bytes, want less than 2**63")
             if number is not None:
                 numbers[column, row] = number
     return _named(
@@ -73,7 +73,7 @@ def _named(
     names: Sequence[str], dtypes: Sequence[str], shapes: Sequence[Shape], numbers: np.ndarray
 ) -> dict[str, np.ndarray]:
     objects = {"name": names, "dtype": dtypes, "shape": shapes}
-    # From an iterator: of a list of shapes NumPy would make an array of as many dimensions.
+    # fromiter, because NumPy would turn a list of shapes of equal rank into a two-dimensional array.
     columns = {name: np.fromiter(values, object, len(names)) for name, values in objects.items()}
     return columns | dict(zip(("nbytes", "shard", "offset", "crc32c"), numbers, strict=True))
 
@@ -82,13 +82,13 @@ class Columns:
     """The entries of many tensors, in the order of the index."""
 
     def __init__(self, blocks: Iterable[Rows], decode: Decoder) -> None:
-        """Take the rows of blocks; ``decode`` is asked for entries of another than the usual form."""
+        """Take the rows of blocks; ``decode`` is called for entries that are not in the usual form."""
         self.names: list[str] = []
-        """What the tensors are called."""
+        """The names of the tensors."""
         self._decode = decode
         self._heads: list[Head | None] = []
         self._others: dict[int, bytes] = {}
-        """Row -> the entry of another form."""
+        """Serialized entries that are not in the usual form, by row."""
         numbers = [np.empty((_NUMBERS, 0), np.int64)]
         known: dict[bytes, Head] = {}
         for rows in blocks:
@@ -96,7 +96,7 @@ class Columns:
             first = len(self.names)
             for row in [row for row, head in enumerate(heads) if head is None]:
                 self._others[first + row] = rows.data[rows.begins[row] : rows.ends[row]]
-            # A loop of bytecodes: one call less for each name than entry.name_of.
+            # name_of() inlined, which saves a call for each name.
             self.names += [key.decode("utf-8", "surrogateescape") for key in rows.keys]
             self._heads += heads
             numbers.append(found)
@@ -106,7 +106,7 @@ class Columns:
         return len(self.names)
 
     def __iter__(self) -> Iterator[Entry]:
-        """Iterate over the entries; CorruptError where one is damaged."""
+        """Iterate over the entries; CorruptError if one is damaged."""
         start = 0
         for other in sorted(self._others):
             yield from self._plain(start, other)
@@ -115,7 +115,7 @@ class Columns:
         yield from self._plain(start, len(self))
 
     def _plain(self, start: int, stop: int) -> Iterable[Entry]:
-        """The entries of rows of the usual form."""
+        """Return the entries of rows in the usual form."""
         if start == stop:
             return ()
         heads = [head for head in self._heads[start:stop] if head is not None]
@@ -129,7 +129,7 @@ class Columns:
         return map(_new_entry, fields)
 
     def entry(self, row: int) -> Entry:
-        """Return the entry of one row; CorruptError where it is damaged."""
+        """Return the entry of one row; CorruptError if it is damaged."""
         head = self._heads[row]
         if head is None:
             return self._decode(self.names[row], self._others[row])
@@ -137,11 +137,11 @@ class Columns:
         return Entry(self.names[row], *head, nbytes, shard, offset, crc, ())
 
     def sliced(self) -> Iterator[Entry]:
-        """Iterate over the entries of tensors in slices, without those that are damaged."""
+        """Iterate over the entries of tensors in slices, except damaged ones."""
         for row, value in self._others.items():
-            # The tag's first byte is there, whether it is written in one byte or in more.
+            # A cheap test first: the first byte of the tag occurs, written in one byte or in more.
             if SLICE in value or SLICE | 0x80 in value:
-                with suppress(CorruptError):  # reading that one says so
+                with suppress(CorruptError):  # reading the tensor reports it
                     entry = self.entry(row)
                     if entry.slices:
                         yield entry
@@ -158,14 +158,14 @@ class Columns:
         return _named(self.names, [dtype.name for dtype, _ in heads], [shape for _, shape in heads], numbers)
 
     def cut(self, start: int, stop: int) -> None:
-        """Keep the rows from ``start`` to ``stop`` only."""
+        """Keep only the rows from ``start`` to ``stop``."""
         self._others = {row - start: other for row, other in self._others.items() if start <= row < stop}
         self.names = self.names[start:stop]
         self._heads = self._heads[start:stop]
         self._numbers = self._numbers[:, start:stop]
 
     def drop(self, rows: Container[int]) -> None:
-        """Forget rows; those behind them move up."""
+        """Remove rows; later ones move up."""
         kept = [row for row in range(len(self)) if row not in rows]
         self._others = {new: self._others[row] for new, row in enumerate(kept) if row in self._others}
         self.names = [self.names[row] for row in kept]
@@ -174,7 +174,17 @@ class Columns:
 
 
 def _decode_rows(rows: Rows, known: dict[bytes, Head]) -> tuple[list[Head | None], np.ndarray]:
-    """Dtype and shape of each entry, None where it has another form; and its numbers, a row for each."""
+    """Return dtype and shape of each entry of a block, and the numbers of all, a row for each column.
+
+    An entry in the usual form is a tag and a byte for the dtype, a tag and a length for the shape, then up to
+    three numbers in order, and the checksum at the very end. ``at`` holds the position in each entry; for
+    each number in turn, the entries that have its tag there are decoded together and their positions
+    advanced. An entry is in the usual form exactly if its checksum ends where the entry does: any deviation
+    before it moves that position. The others get None.
+
+    Few tensors have a dtype and shape of their own, so these are decoded once for each different pair
+    (``known``), which their bytes stand for.
+    """
     window, begins, ends = rows.window, rows.begins, rows.ends
     if len(begins) <= FEW:
         return [None] * len(begins), np.zeros((_NUMBERS, len(begins)), np.int64)

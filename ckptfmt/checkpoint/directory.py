@@ -1,4 +1,4 @@
-"""Directories of checkpoints: which files lie beside each other, each directory listed once."""
+"""Directories of checkpoints: which files are in them, with each directory listed once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ckptfmt.storage.filesystem import Filesystem, Listing
 
 @dataclass(frozen=True)
 class Directories:
-    """Directories of a file system as they were when they were first looked at.
+    """Directories of a file system as they were when they were first listed.
 
-    A search asks many times for what lies in the same directory, and a remote one takes long to list.
+    A search asks for the contents of one directory many times, and listing a remote one is slow.
     """
 
     fs: Filesystem
     _seen: dict[str, tuple[Listing, CheckpointNames]] = field(default_factory=dict)
 
     def __getitem__(self, directory: str) -> tuple[Listing, CheckpointNames]:
-        """Return what lies in a directory, nothing if it does not exist; NotReadableError if refused."""
+        """Return the contents of a directory, empty if it does not exist; NotReadableError if refused."""
         found = self._seen.get(directory)
         if found is None:
             listing = self.fs.list_directory(directory)
@@ -28,7 +28,7 @@ class Directories:
         return found
 
     def data_files(self, prefix: str) -> list[str]:
-        """Return the V2 data files of a prefix, whatever number of shards their names give."""
+        """Return the V2 data files of a prefix, whatever number of shards their names announce."""
         directory, name = os.path.split(prefix)
         return [prefix + suffix for suffix in self[directory][1].data.get(name, [])]
 

@@ -1,11 +1,11 @@
-"""Entries: what the index of a checkpoint says of one tensor.
+"""Entries: what the index of a checkpoint says about one tensor.
 
-In a V2 index the value of a tensor's name is a BundleEntryProto::
+In a V2 index, the value of a tensor's name is a BundleEntryProto::
 
     1 dtype   2 shape   3 shard_id   4 offset   5 size   6 crc32c, masked   7 slices
 
-It is decoded here by hand, since an index can hold a million; fields left out are zero, and fields met
-twice merge as protobuf merges them. A V1 checkpoint's meta message gives the same entry without a place.
+It is decoded by hand, because an index may hold a million. Missing fields are zero, and repeated ones merge
+as protobuf merges them. The meta data of a V1 checkpoint give the same entry, but without a place.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from ckptfmt.wire.fields import decode_fields
 DTYPE, SHAPE, SHARD, OFFSET, SIZE, CRC, SLICE = 0x08, 0x12, 0x18, 0x20, 0x28, 0x35, 0x3A
 
 Head: TypeAlias = "tuple[DType, Shape]"
-"""What the first two fields of an entry say, which few tensors have to themselves."""
+"""Dtype and shape, the first two fields of an entry; most are shared by many tensors."""
 
 
 class Entry(NamedTuple):
-    """What a checkpoint's index says of one tensor, without its values."""
+    """What the index of a checkpoint says about one tensor."""
 
     name: str
     """The tensor's name; bytes that are not UTF-8 are kept as surrogate escapes (PEP 383)."""
     dtype: DType
-    """Its dtype: ``.name`` as TensorFlow calls it, ``.numpy`` as it is read."""
+    """Its dtype: ``.name`` is TensorFlow's name, ``.numpy`` the dtype of arrays."""
     shape: Shape
-    """Its full shape, also where it is stored in slices."""
+    """Its full shape, even if it is stored in slices."""
     nbytes: int
-    """Bytes it takes in the data files, all slices together (of strings: with lengths and checksums).
+    """Bytes in the data files, of all slices together; those of strings include lengths and checksums.
 
-    In a V1 checkpoint, whose values are encoded one by one, what they take as an array; of strings what they
-    hold, and 0 where these are damaged."""
+    In a V1 checkpoint, whose values are encoded one by one, this is the size of the array. For strings, it is
+    the number of their bytes, and 0 if they are damaged."""
     shard: int | None
-    """Number of the data file that holds it; None where slices may lie in several."""
+    """Number of the data file that holds it; None for slices, which may be in several."""
     offset: int | None
     """Its first byte in that file; None for slices and in V1 checkpoints."""
     crc32c: int | None
     """CRC-32C of its stored bytes, unmasked; None for slices and in V1 checkpoints."""
     slices: tuple[TensorSlice, ...]
-    """The slices it is stored in; empty where it is stored whole."""
+    """The slices that store it; empty if it is stored whole."""
 
 
 def name_of(key: bytes) -> str:
@@ -58,7 +58,7 @@ def name_of(key: bytes) -> str:
 
 
 def key_of(name: str) -> bytes:
-    """Return the key of a name; UnicodeEncodeError where no key decodes to it (other lone surrogates)."""
+    """Return the key of a name; UnicodeEncodeError if no key decodes to it (other lone surrogates)."""
     return name.encode("utf-8", "surrogateescape")
 
 
@@ -68,11 +68,13 @@ def decode_entry(name: str, value: Buffer) -> Entry:
     Raises
     ------
     CorruptError
-        The value is not parseable, or says what no tensor can be: a negative place or size, a shape that
-        TensorFlow cannot hold.
+        The value cannot be parsed, or describes no possible tensor: a negative shard, offset or size, or a
+        shape that TensorFlow cannot hold.
     """
     end = len(value)
-    # As writers write it: fields in order, dtype and shape one byte of tag and one of length or code each.
+    # The form that writers use: fields in order, and one byte each for the code of the dtype and the length
+    # of the shape. Anything else, including a value that ends in the wrong place, is left to protobuf's
+    # rules.
     if end > 4 and value[0] == DTYPE and value[2] == SHAPE and value[1] < 0x80 and value[3] < 0x80:
         shard = offset = size = 0
         pos = 4 + value[3]
@@ -92,13 +94,13 @@ def decode_entry(name: str, value: Buffer) -> Entry:
             start, pos = pos + 2, pos + 2 + value[pos + 1]
             slices.append(decode_slice(value[start:pos]))
         if slices and pos == end:
-            # The place is that of the first bundle merged, not of any data.
+            # Shard and offset are left over from the first bundle that was merged; no data is there.
             return Entry(name, *decode_head(head), 0, None, None, None, tuple(slices))
     return _decode_in_any_order(name, value)
 
 
 def _decode_in_any_order(name: str, value: Buffer) -> Entry:
-    """The entry of any serialized BundleEntryProto, merged as protobuf does."""
+    """Return the entry of any serialized BundleEntryProto, merged as protobuf does."""
     numbers = dict.fromkeys((DTYPE, SHARD, OFFSET, SIZE, CRC), 0)
     shape: list[Buffer] = []
     slices: list[TensorSlice] = []
@@ -120,7 +122,7 @@ def _decode_in_any_order(name: str, value: Buffer) -> Entry:
 
 
 def _decode_short(data: Buffer, pos: int) -> tuple[int, int]:
-    """A varint that is likely to be of one byte."""
+    """Return a varint, which is likely to have one byte, and the position after it."""
     if pos < len(data) and data[pos] < 0x80:
         return data[pos], pos + 1
     return decode_varint(data, pos)

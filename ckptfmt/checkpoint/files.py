@@ -1,7 +1,7 @@
 """The files of one checkpoint, and how one of them leads to the others.
 
-What a file is, is told by what is in it: a sorted table whose value for the empty key begins with a
-length-delimited field 1 is a V1 checkpoint (SavedTensorSlices); with anything else it is a V2 index
+The content decides what a file is: a sorted table whose value for the empty key begins with a
+length-delimited field 1 is a V1 checkpoint (SavedTensorSlices); with anything else there, it is a V2 index
 (BundleHeaderProto, whose field 1 is a number). Names only lead from one file to its neighbours.
 """
 
@@ -47,17 +47,17 @@ class CheckpointFiles:
     """The files of one checkpoint."""
 
     prefix: str
-    """What TensorFlow calls it: ``dir/model.ckpt-1000``; of V1 in shards ``dir/name-?????-of-00002``."""
+    """TensorFlow's name for it: ``dir/model.ckpt-1000``, or ``dir/name-?????-of-00002`` for V1 in shards."""
     format: Format
     """``"v2"`` (an index and data files) or ``"v1"`` (tables)."""
     tables: tuple[str, ...]
-    """Of V2 the index, in general ``prefix + ".index"``; of V1 the table, or its shards that are there."""
+    """The index of V2, usually ``prefix + ".index"``; the table of V1, or its shards that exist."""
     missing: tuple[str, ...] = ()
-    """V1 shards that the names of the others announce and that are not there: what they hold is not known."""
+    """V1 shards that the names of the others announce, but that do not exist; what they held is unknown."""
 
 
 def stale_shards(fs: Filesystem, prefix: str, num_shards: int) -> list[str]:
-    """Return the data files of a prefix that are there but are none of its ``num_shards`` shards."""
+    """Return the data files of a prefix that are not among its ``num_shards`` shards."""
     own = re.compile(rf"\.data-(\d+)-of-{num_shards:05d}")
     stale = []
     for path in Directories(fs).data_files(prefix):
@@ -75,7 +75,7 @@ def stale_shards(fs: Filesystem, prefix: str, num_shards: int) -> list[str]:
 
 
 def prefix_of_neighbour(path: str) -> str | None:
-    """The prefix of a path that is called like a data shard or a graph beside a checkpoint."""
+    """Return the prefix of a path named like a data shard or the graph of a checkpoint; None for others."""
     data = DATA_SUFFIX.search(path)
     if data is not None:
         return path[: data.start()]
@@ -83,7 +83,7 @@ def prefix_of_neighbour(path: str) -> str | None:
 
 
 def files_at_index(look: Directories, prefix: str) -> CheckpointFiles:
-    """The checkpoint of a file that is there and is called like the index of a prefix."""
+    """Return the checkpoint of an existing file named like the index of a prefix."""
     path = prefix + INDEX_SUFFIX
     if table_format(look.fs, path) == "v1":
         return CheckpointFiles(path, "v1", (path,))
@@ -92,7 +92,7 @@ def files_at_index(look: Directories, prefix: str) -> CheckpointFiles:
 
 
 def _linked_prefix(look: Directories, prefix: str) -> str | None:
-    """The prefix whose index that of ``prefix`` is a link to, where the data files are only there."""
+    """Return the prefix whose index is the target of a link, if the data files exist only under that one."""
     path = prefix + INDEX_SUFFIX
     target = look.fs.link_target(path)
     if target is None or not target.endswith(INDEX_SUFFIX):
@@ -102,16 +102,19 @@ def _linked_prefix(look: Directories, prefix: str) -> str | None:
     home = look.fs.status(directory or os.curdir)
     beside = look.fs.status(os.path.dirname(target))
     if home is not None and beside is not None and home.identity == beside.identity:
-        # A link within a directory: the prefix stays relative, and the same by either name.
+        # The link stays in its directory: so does the prefix, which remains relative if it was.
         target = os.path.join(directory, os.path.basename(target))
     try:
         return None if look.data_files(prefix) else target if look.data_files(target) else None
     except NotReadableError:
-        return None  # a directory that may not be listed: the names are taken as they are
+        return None  # the directory may not be listed, so the given name has to do
 
 
 def renamed_prefix(look: Directories, path: str) -> str:
-    """The prefix of an index that is not called like one: what its data shards are called, else its path."""
+    """Return the prefix of an index under another name.
+
+    Suffixes are removed one by one until data shards of that name exist; without any, it is the path itself.
+    """
     candidate = path
     while not look.data_files(candidate):
         shorter = os.path.splitext(candidate)[0]
@@ -122,7 +125,7 @@ def renamed_prefix(look: Directories, path: str) -> str:
 
 
 def files_at_v1(look: Directories, path: str) -> CheckpointFiles:
-    """The V1 checkpoint that a file which is one, or one shard of it, belongs to."""
+    """Return the V1 checkpoint of one of its files."""
     suffix = V1_SHARD_SUFFIX.search(path)
     if suffix is None:
         return CheckpointFiles(path, "v1", (path,))
@@ -131,21 +134,23 @@ def files_at_v1(look: Directories, path: str) -> CheckpointFiles:
 
 
 def _v1_set(prefix: str, paths: Sequence[str]) -> CheckpointFiles:
+    """Return a V1 checkpoint in shards, given the literal pattern of their names and those that exist."""
     base, _, count = prefix.rpartition("-?????-of-")
     announced = (f"{base}-{shard:05d}-of-{count}" for shard in range(int(count)))
-    there = set(paths)
-    return CheckpointFiles(prefix, "v1", tuple(paths), tuple(path for path in announced if path not in there))
+    existing = set(paths)
+    missing = tuple(path for path in announced if path not in existing)
+    return CheckpointFiles(prefix, "v1", tuple(paths), missing)
 
 
 def v1_files_named(look: Directories, prefix: str) -> CheckpointFiles | None:
-    """The V1 checkpoint of a prefix: a file, the literal pattern of shards, or what stands before that."""
+    """Return the V1 checkpoint of a prefix: a file, the pattern of its shards, or the part before that."""
     if look.fs.path_type(prefix) == "file":
         is_v1 = is_table(look.fs, prefix) and table_format(look.fs, prefix) == "v1"
         return files_at_v1(look, prefix) if is_v1 else None
-    named = V1_PATTERN_SUFFIX.search(prefix) is not None
-    sets = look.v1_shards(prefix if named else f"{prefix}-?????-of-?????")
-    if not named:
-        # Shards of something else (data sets are called like this too) matter only if they were meant.
+    is_pattern = V1_PATTERN_SUFFIX.search(prefix) is not None
+    sets = look.v1_shards(prefix if is_pattern else f"{prefix}-?????-of-?????")
+    if not is_pattern:
+        # Shards of data sets are named like this too. They count only if their pattern was given.
         sets = {key: paths for key, paths in sets.items() if is_table(look.fs, paths[0])}
     if len(sets) > 1:
         names = listed(sets, MAX_LISTED, quote=str)
@@ -162,13 +167,13 @@ def v1_files_named(look: Directories, prefix: str) -> CheckpointFiles | None:
 
 
 def is_table(fs: Filesystem, path: str) -> bool:
-    """Return whether a file ends as a sorted table does."""
+    """Return whether a file ends like a sorted table."""
     with closing(fs.open(path)) as file:
         return has_table_magic(file)
 
 
 def table_format(fs: Filesystem, path: str) -> Format:
-    """Whether a table is a V2 index or a V1 checkpoint."""
+    """Return whether a table is a V2 index or a V1 checkpoint; CorruptError if it is neither."""
     with closing(fs.open(path)) as file:
         if not has_table_magic(file):
             raise not_a_table(fs, path)
@@ -182,7 +187,7 @@ def table_format(fs: Filesystem, path: str) -> Format:
 
 
 def not_a_table(fs: Filesystem, path: str) -> CorruptError | UnsupportedError:
-    """The error for a file that is no table: what it seems to be instead."""
+    """Return the error for a file that is not a table: it says what the file seems to be."""
     with closing(fs.open(path)) as file:
         kind = recognise(file)
         if kind is EMPTY:
@@ -194,4 +199,4 @@ def not_a_table(fs: Filesystem, path: str) -> CorruptError | UnsupportedError:
             Table(file)
         except CorruptError as error:
             return error
-    return CorruptError("not a table when it was first looked at", file=path)
+    return CorruptError("not a table when it was first read", file=path)

@@ -1,4 +1,9 @@
-"""From any path that a person has in hand to the files of one checkpoint."""
+"""Finding: from any path that a person has in hand to the files of one checkpoint.
+
+A path may be a file, a prefix or a directory, and a directory may lead to a state file, a SavedModel or a
+single checkpoint. Each step below either returns files or goes on to the next step with a simpler path; none
+goes back, so that files which name each other cannot make a loop.
+"""
 
 from __future__ import annotations
 
@@ -47,36 +52,37 @@ from ckptfmt.text.closest import closest_names
 from ckptfmt.text.quoting import listed, shortened
 
 SAVED_MODEL_PREFIX = os.path.join("variables", "variables")
-"""Prefix of the variables of a SavedModel, in its directory."""
+"""Prefix of a SavedModel's variables, relative to its directory."""
 
 MAX_SUBDIRECTORIES = 100
-"""Where a directory has no checkpoint, at most this many in it are looked at for a hint."""
+"""Subdirectories searched for a hint if a directory has no checkpoint."""
 
 
 def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> CheckpointFiles:
     """Return the files of the checkpoint that a path leads to.
 
     The path may be a prefix; an index, data shard or ``.meta`` file; a V1 file, one of its shards, or the
-    literal ``name-?????-of-00002``; a ``checkpoint`` state file; a directory with one (its latest), or with
-    one checkpoint; a SavedModel directory, its ``saved_model.pb`` or its ``variables`` folder. An index under
-    another name opens too: its data shards are looked for under that name, less its suffixes one by one;
-    where there are none, names and shapes can still be listed. A link to the index of another prefix leads to
-    that prefix where the data shards lie beside it and not beside the link.
+    literal ``name-?????-of-00002``; a ``checkpoint`` state file; a directory with a state file (its latest
+    checkpoint is returned), or with a single checkpoint; a SavedModel directory, its ``saved_model.pb`` or
+    its ``variables`` folder. An index under another name opens too: its data shards are searched under that
+    name without its suffixes, one by one; without data shards, names and shapes can still be listed. A link
+    to the index of another prefix leads to that prefix if the data shards exist there and not beside the
+    link.
 
-    What is there is taken literally first; a missing data shard does not matter here. Nothing is expanded
+    Existing files are taken literally first; a missing data shard does not matter here. Nothing is expanded
     (``~``, ``*``), and a relative path stays relative.
 
     Raises
     ------
     CheckpointNotFoundError
-        Nothing there, or several checkpoints and no state file; ``.tried`` has the paths looked at, the
-        message what is there instead.
+        The path does not exist, or there are several checkpoints and no state file. ``.tried`` has the paths
+        that were tried, and the message says what exists instead.
     CorruptError
-        A file that is no table, or a damaged one; a state file that does not parse.
+        The file is not a table, or a damaged one; or a state file cannot be parsed.
     UnsupportedError
-        A file of another known format; the message says which.
+        The file is of another known format; the message says which.
     NotReadableError
-        The operating system refuses a file or directory.
+        The operating system refuses to read a file or directory.
     """
     given = os.fspath(path)
     if not isinstance(given, str):
@@ -87,7 +93,7 @@ def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> Che
     stripped = given.rstrip(os.sep + (os.altsep or "")) or given
     if look.fs.path_type(given) != "directory":
         return _at_path(look, stripped)
-    # TensorFlow, too, prefers a directory with a state file to a prefix of the same name.
+    # Like TensorFlow, prefer a directory with a state file to a prefix of the same name.
     if (
         stripped == given
         and look.fs.path_type(given + INDEX_SUFFIX) == "file"
@@ -114,7 +120,7 @@ def _at_path(look: Directories, path: str) -> CheckpointFiles:
 
 
 def _at_file(look: Directories, path: str, prefix: str | None) -> CheckpointFiles:
-    """The checkpoint of a file; ``prefix`` is that of a data shard or graph, if it is called like one."""
+    """Return the checkpoint of a file; ``prefix`` is given if it is named like a data shard or a graph."""
     directory, name = os.path.split(path)
     if name in SAVED_MODEL_FILES:
         return _in_saved_model(look, directory)
@@ -129,7 +135,8 @@ def _at_file(look: Directories, path: str, prefix: str | None) -> CheckpointFile
         if found is not None:
             return found
         kind = recognise_file(look.fs, path)
-        # Any bytes may be those of a data shard.
+        # Any bytes may be those of a data shard, so only a pointer of Git LFS is refused; a graph is
+        # recognised.
         is_misnamed = path.endswith(META_SUFFIX) and kind not in (None, EMPTY)
         if kind is LFS_POINTER or (is_misnamed and kind is not None and kind.holds is not Holds.META_GRAPH):
             raise not_a_table(look.fs, path)
@@ -145,7 +152,7 @@ def _at_file(look: Directories, path: str, prefix: str | None) -> CheckpointFile
 
 
 def _has_state(look: Directories, directory: str) -> bool:
-    """Whether a directory has a state file; a V1 checkpoint may be called ``checkpoint`` too."""
+    """Return whether a directory has a state file; a V1 checkpoint may be named ``checkpoint`` too."""
     path = os.path.join(directory, STATE_FILE)
     return look.fs.path_type(path) == "file" and not is_table(look.fs, path)
 
@@ -187,14 +194,14 @@ def _in_directory(look: Directories, directory: str) -> CheckpointFiles:
 
 
 def _read_state(look: Directories, directory: str) -> CheckpointState | None:
-    """The state of a directory; where it is damaged the error also says which checkpoints are there."""
+    """Return the state of a directory; if it is damaged, the error also says which checkpoints exist."""
     try:
         return read_state(look.fs, directory)
     except CorruptError as error:
-        there = scan(look, directory).prefixes
-        if not there:
+        prefixes = scan(look, directory).prefixes
+        if not prefixes:
             raise
-        what = f"{error.what}; name a checkpoint instead: {_listed(there)}"
+        what = f"{error.what}; name a checkpoint instead: {_listed(prefixes)}"
         raise CorruptError(what, file=error.file, offset=error.offset) from error
 
 
@@ -204,16 +211,16 @@ def _in_saved_model(look: Directories, directory: str) -> CheckpointFiles:
     if look.fs.path_type(index) == "file":
         return files_at_index(look, prefix)
     folder = os.path.dirname(prefix)
-    what = f"a SavedModel without variables: {index} is not there"
+    what = f"a SavedModel without variables: {index} does not exist"
     hints = [*_orphans(look, folder, look[folder][0]), ADVICE[SAVED_MODEL_DIRECTORY]]
     raise CheckpointNotFoundError("; ".join([what, *hints]), file=directory or os.curdir, tried=[index])
 
 
 def _latest_of(look: Directories, state: CheckpointState) -> CheckpointFiles:
-    """The checkpoint that a state file names as the latest."""
+    """Return the checkpoint that a state file names as the latest."""
     prefix = state.latest
     if prefix is not None:
-        # A state file must not lead to another: two could lead to each other.
+        # A state file must not lead to another one, because two could lead to each other.
         if (
             look.fs.path_type(prefix + INDEX_SUFFIX) != "file"
             and look.fs.path_type(prefix) == "file"
@@ -221,15 +228,13 @@ def _latest_of(look: Directories, state: CheckpointState) -> CheckpointFiles:
         ):
             raise not_a_table(look.fs, prefix)
         return _at_path(look, prefix)
-    # The file may have been copied without the checkpoint. Which of the others to take is for the caller.
+    # The state file may have been copied without the checkpoint. Choosing another one is up to the caller.
     found = scan(look, state.directory)
     candidates = state.candidates(state.model_checkpoint_path)
     hints = _orphans(look, state.directory, found.listing)
-    hints.append(
-        f"what is there: {_listed(found.prefixes)}" if found.prefixes else "no checkpoint lies beside it"
-    )
+    hints.append(f"available: {_listed(found.prefixes)}" if found.prefixes else "no checkpoint is beside it")
     what = (
-        f"names {shortened(repr(state.model_checkpoint_path))} as the latest checkpoint, which is not there: "
+        f"names {shortened(repr(state.model_checkpoint_path))} as the latest checkpoint, which is missing: "
         f"tried {', '.join(map(shortened, candidates))}"
     )
     tried = [path for candidate in candidates for path in (candidate + INDEX_SUFFIX, candidate)]
@@ -240,7 +245,7 @@ def _latest_of(look: Directories, state: CheckpointState) -> CheckpointFiles:
 
 
 def _is_state(fs: Filesystem, path: str) -> bool:
-    """Whether a file that is no table is a state file, though programs may call it otherwise."""
+    """Return whether a file that is not a table is a state file; programs may give it another name."""
     kind = recognise_file(fs, path)
     return kind is STATE or (os.path.basename(path) == STATE_FILE and kind in (None, EMPTY, TEXT_FILE))
 
@@ -249,7 +254,7 @@ def _is_state(fs: Filesystem, path: str) -> bool:
 
 
 def _not_found(look: Directories, path: str, prefix: str | None) -> CheckpointNotFoundError:
-    """The error for a path that leads nowhere: what was tried, and what is there instead."""
+    """Return the error for a path that leads nowhere: it says what was tried, and what exists instead."""
     wanted = path.removesuffix(INDEX_SUFFIX) if prefix is None else prefix
     tried = [path + INDEX_SUFFIX, path] if wanted == path else [path, wanted + INDEX_SUFFIX, wanted]
     tried = list(dict.fromkeys(tried))
@@ -261,24 +266,24 @@ def _not_found(look: Directories, path: str, prefix: str | None) -> CheckpointNo
 def _near_misses(look: Directories, path: str, wanted: str) -> list[str]:
     directory, name = os.path.split(wanted)
     if look.fs.path_type(directory or os.curdir) != "directory":
-        return [f"there is no directory {directory}"]
+        return [f"no such directory: {directory}"]
     if look.fs.path_type(path) == "other":
         return ["it is neither a file nor a directory"]
     found = scan(look, directory, near=name)
     hints = _orphans(look, directory, found.listing, only=name)
     if wanted in found.prefixes:
-        return [*hints, f"{wanted} is there"]
+        return [*hints, f"{wanted} exists"]
     by_name = {os.path.basename(prefix): prefix for prefix in found.prefixes}
     alike = [by_name[close] for close in closest_names(name, by_name)]
     if alike:
         hints.append(f"did you mean {' or '.join(map(repr, alike))}?")
     elif by_name:
-        hints.append(f"what is there: {_listed(found.prefixes)}")
+        hints.append(f"available: {_listed(found.prefixes)}")
     return hints
 
 
 def _orphans(look: Directories, directory: str, listing: Listing, only: str | None = None) -> list[str]:
-    """What is there of checkpoints whose index is not, said for an error message."""
+    """Describe files of checkpoints whose index is missing, for an error message."""
     parts: dict[str, list[str]] = {}
     for name in listing.files:
         whole = TEMPSTATE_SUFFIX.sub("", name)
@@ -296,18 +301,14 @@ def _orphans(look: Directories, directory: str, listing: Listing, only: str | No
         data = [name for name in files if DATA_SUFFIX.search(name)]
         unfinished = [name for name in files if TEMPSTATE_SUFFIX.search(name)]
         if data:
-            hints.append(f"{_listed(data)} {_be(data)} there, {index} is not")
+            hints.append(f"{_listed(data)} {'exists' if len(data) == 1 else 'exist'}, but {index} does not")
         elif prefix + META_SUFFIX in files:
-            hints.append(f"{prefix}{META_SUFFIX} is there, but holds only the graph: {index} is not there")
+            hints.append(f"{prefix}{META_SUFFIX} holds only the graph: {index} does not exist")
             has_graph = True
         if unfinished:
-            hints.append(f"{_listed(unfinished)} {_be(unfinished)} there: a save that did not finish")
+            hints.append(f"left from a save that did not finish: {_listed(unfinished)}")
     return [*hints[:MAX_LISTED], *([ADVICE[META_GRAPH]] if has_graph else [])]
 
 
 def _listed(names: Sequence[str]) -> str:
     return listed(names, MAX_LISTED, quote=str)
-
-
-def _be(names: Sequence[str]) -> str:
-    return "is" if len(names) == 1 else "are"

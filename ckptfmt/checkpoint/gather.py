@@ -1,7 +1,13 @@
-"""Gathering: part of a stored array out of a file, reading little more than that.
+"""Gathering: reading part of a stored array from a file, and little more than that.
 
-The positions taken of a dimension are rows: what is stored for each lies together. Rows that lie side by side
-are read together, and what is taken of the dimensions behind is picked out of them.
+The first dimension of which more than one position is taken decides how. One position of it is a *row*: the
+bytes of everything in the dimensions after it, which lie together. Three ways of reading follow::
+
+    stretch   all of consecutive rows             one read, into the result runs      parts of rows, or rows
+    with gaps    neighbouring rows in one read, then picked out in memory sparse    small parts of large rows
+    each row by itself, by the same rule one dimension further in
+
+What is read in vain is bounded by the constants below; each is about the cost of one more read.
 """
 
 from __future__ import annotations
@@ -19,43 +25,44 @@ from ckptfmt.dtypes import DType
 from ckptfmt.storage.file import RandomAccessFile
 
 READ_BYTES = 4 << 20
-"""Bytes that are read at once; of longer rows, of which not all is taken, only parts are read."""
+"""Bytes read at once. Of longer rows that are not taken whole, only parts are read."""
 
 GAP_BYTES = 4096
-"""Bytes between two rows that are read in vain rather than making two reads."""
+"""Bytes between two rows that are read in vain to save a second read."""
 
 SPARE_BYTES = 64 << 10
-"""Bytes of each row that are read in vain rather than reading the rows one by one."""
+"""Bytes of each row that are read in vain before the rows are read one by one."""
 
 SORTED_AT_ONCE = 1 << 16
-"""Positions that are looked at together."""
+"""Positions sorted at a time, so that memory does not grow with their number."""
 
 MAX_PREFETCHES = 256
-"""Stretches of a mapped file that are asked for one by one; with more, the system reads ahead as it likes."""
+"""Stretches of a mapped file requested one by one; with more, the system's own read-ahead is left alone."""
 
 
 class _Rows(NamedTuple):
-    """The first dimension of which more than one position is taken; those before only move the place."""
+    """The rows: positions of the first dimension of which more than one is taken."""
 
     offset: int
-    """Where its first row begins, taken or not."""
+    """Where row 0 begins, whether or not it is taken. Dimensions before the axis only move this."""
     axis: int
+    """The dimension."""
     positions: range | np.ndarray
-    """Which rows are taken."""
+    """The rows that are taken."""
     width: int
     """Bytes of a row."""
     span: int
-    """Bytes of a row from the first to the last that is taken of it."""
+    """Bytes of a row from the first one taken to the last."""
     is_all: bool
-    """Whether all of each row is taken."""
+    """Whether each row is taken whole."""
 
     @property
     def is_sparse(self) -> bool:
-        """Whether reading the rest of each row would take longer than reading each by itself."""
+        """Whether reading each row by itself is cheaper than reading whole rows."""
         return not self.is_all and (self.width > READ_BYTES or self.width - self.span > SPARE_BYTES)
 
     def runs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Iterate over rows that are read together: which of those taken, and their positions, sorted."""
+        """Iterate over groups of rows to read together: their indices in ``positions``, and these, sorted."""
         gap, most = max(1, GAP_BYTES // self.width), max(1, READ_BYTES // self.width)
         for begin in range(0, len(self.positions), SORTED_AT_ONCE):
             positions = np.asarray(self.positions[begin : begin + SORTED_AT_ONCE])
@@ -70,18 +77,18 @@ class _Rows(NamedTuple):
 
     @property
     def is_stretch(self) -> bool:
-        """Whether all that is taken lies together."""
+        """Whether everything that is taken lies together."""
         return self.is_all and isinstance(self.positions, range) and self.positions.step == 1
 
     def stretch(self, first: int, last: int) -> tuple[int, int]:
-        """Offset and size of rows from one position to another, included."""
+        """Return offset and size of the rows from one position to another, both included."""
         return self.offset + first * self.width, (last - first + 1) * self.width
 
 
 def gather(file: RandomAccessFile, offset: int, dtype: DType, shape: Shape, at: Box) -> Array:
-    """Return the part ``at`` of the array stored at an offset: for each dimension a slice or a list.
+    """Return a part of the array stored at an offset; ``at`` has a slice or a list for each dimension.
 
-    The stored bytes are those of the array, of a dtype of fixed size. Errors as of
+    The stored bytes must be those of the array, and the dtype of fixed size. Errors as of
     :meth:`RandomAccessFile.read`.
     """
     taken = _positions(shape, at)
@@ -89,7 +96,7 @@ def gather(file: RandomAccessFile, offset: int, dtype: DType, shape: Shape, at: 
     if not found.size:
         return read_only(found)
     rows = _rows(offset, dtype, shape, taken)
-    # The dimensions before that of the rows have one position each.
+    # Dimensions before that of the rows have one position each, so they can be dropped.
     out = found.reshape((len(rows.positions), *found.shape[rows.axis + 1 :]))
     inner, inner_at = shape[rows.axis + 1 :], at[rows.axis + 1 :]
     positions = rows.positions
@@ -109,9 +116,9 @@ def gather(file: RandomAccessFile, offset: int, dtype: DType, shape: Shape, at: 
 
 
 def prefetch(file: RandomAccessFile, offset: int, dtype: DType, shape: Shape, at: Box) -> None:
-    """Have the bytes of a part read ahead, and no others.
+    """Ask the system to read the bytes of a part of a mapped file ahead, and no others.
 
-    Where pages of a mapping are touched here and there, the system reads megabytes around each.
+    Without this, touching scattered pages of a mapping makes the system read megabytes around each.
     """
     taken = _positions(shape, at)
     if not all(map(len, taken)):
@@ -119,7 +126,7 @@ def prefetch(file: RandomAccessFile, offset: int, dtype: DType, shape: Shape, at
     rows = _rows(offset, dtype, shape, taken)
     if rows.is_stretch:
         offset, size = rows.stretch(rows.positions[0], rows.positions[-1])
-        if size <= READ_BYTES:  # of more, read in order, the system reads ahead
+        if size <= READ_BYTES:  # of a longer stretch, read in order, it reads ahead anyway
             file.prefetch(offset, size)
     elif (rows.is_all or rows.width <= GAP_BYTES) and len(rows.positions) <= SORTED_AT_ONCE:
         runs = list(rows.runs())
@@ -128,12 +135,13 @@ def prefetch(file: RandomAccessFile, offset: int, dtype: DType, shape: Shape, at
 
 
 def _positions(shape: Shape, at: Box) -> list[range | np.ndarray]:
-    """The positions taken of each dimension; an ellipsis may follow."""
+    """Return the positions taken in each dimension; an ellipsis at the end of ``at`` is ignored."""
     indices = zip(at, shape, strict=False)
     return [range(size)[index] if isinstance(index, slice) else np.asarray(index) for index, size in indices]
 
 
 def _rows(offset: int, dtype: DType, shape: Shape, taken: list[range | np.ndarray]) -> _Rows:
+    """Return the rows of a part, given the positions taken in each dimension."""
     axis = next((axis for axis, each in enumerate(taken) if len(each) > 1), max(len(shape) - 1, 0))
     width = (dtype.itemsize or 0) * math.prod(shape)
     for each, size in zip(taken[:axis], shape, strict=False):

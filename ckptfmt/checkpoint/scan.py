@@ -1,4 +1,4 @@
-"""What lies in a directory: its checkpoints, and parts of checkpoints."""
+"""Scanning a directory for checkpoints, and for parts of checkpoints."""
 
 from __future__ import annotations
 
@@ -29,20 +29,19 @@ from ckptfmt.filenames import (
 from ckptfmt.storage.filesystem import Listing, natural_order
 
 MAX_GUESSED = 1000
-"""For the hint at a path that is not there, at most this many files are opened whose neighbours do not tell
-that they belong to a checkpoint."""
+"""Files opened for a hint about a missing path, besides those whose neighbours show what they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What is in a directory."""
+    """The result of scanning a directory."""
 
     listing: Listing
-    """Names of all files, and which belong together."""
+    """The names of everything in it."""
     checkpoints: list[CheckpointFiles]
     """The checkpoints, in natural order of their prefixes."""
     damaged: list[CorruptError]
-    """What is wrong with tables that may have been checkpoints."""
+    """The errors of tables that may have been checkpoints."""
 
     @property
     def prefixes(self) -> list[str]:
@@ -53,9 +52,10 @@ class Scan:
 def scan(look: Directories, directory: str, near: str | None = None) -> Scan:
     """Look for the checkpoints in a directory; given a name, for those that it may have been meant for.
 
-    For a name, not more than MAX_GUESSED files are opened whose neighbours do not tell what they are.
+    Names say where to look, and content decides: every candidate is opened and its format read. For a name,
+    the number of files opened whose neighbours do not show what they are is limited to MAX_GUESSED.
     """
-    listing, names_there = look[directory]
+    listing, checkpoint_names = look[directory]
     found: dict[str, CheckpointFiles] = {}
     renamed: list[CheckpointFiles] = []
     damaged: list[CorruptError] = []
@@ -65,7 +65,7 @@ def scan(look: Directories, directory: str, near: str | None = None) -> Scan:
         for name in listing.files
         if not TEMPSTATE_SUFFIX.search(name) and prefix_of_neighbour(name) is None
     ]
-    for name in names if near is None else _guesses(names, listing, names_there, near):
+    for name in names if near is None else _guesses(names, listing, checkpoint_names, near):
         path = os.path.join(directory, name)
         if path in seen:
             continue
@@ -81,23 +81,25 @@ def scan(look: Directories, directory: str, near: str | None = None) -> Scan:
                 renamed.append(CheckpointFiles(renamed_prefix(look, path), "v2", (path,)))
                 continue
         except (PathNotFoundError, NotReadableError):
-            continue  # gone since, or not ours
+            continue  # deleted since, or not the user's
         except (CorruptError, UnsupportedError) as error:
-            # Other programs have files called .index too; data shards tell that this is meant.
+            # Other programs write files named .index too. Data shards show that this is a checkpoint.
             if prefix == path or not look.data_files(prefix):
                 if isinstance(error, CorruptError):
                     damaged.append(error)
                 continue
             files = CheckpointFiles(prefix, "v2", (path,))
         found[files.tables[0]] = files
-        seen.update(files.tables)  # the other shards of a V1 checkpoint tell nothing new
+        seen.update(files.tables)  # other shards of a V1 checkpoint lead to the same one
     # A copy of an index under another name (.bak) must not make a directory of one checkpoint ambiguous.
     checkpoints = sorted(found.values() or renamed, key=lambda files: natural_order(files.prefix))
     return Scan(listing, checkpoints, damaged)
 
 
-def _guesses(names: Sequence[str], listing: Listing, there: CheckpointNames, near: str) -> list[str]:
-    """The names that may be meant: those with neighbours that tell, then those that begin like ``near``."""
+def _guesses(
+    names: Sequence[str], listing: Listing, checkpoint_names: CheckpointNames, near: str
+) -> list[str]:
+    """Return names that may be meant: those with telling neighbours, then those that begin like ``near``."""
     files = set(listing.files)
     likely: list[str] = []
     others: list[str] = []
@@ -105,10 +107,10 @@ def _guesses(names: Sequence[str], listing: Listing, there: CheckpointNames, nea
     for name in names:
         shard = V1_SHARD_SUFFIX.search(name)
         if shard is not None:
-            # The first of a set tells for all of them, unless it is damaged.
-            first = there.shards[name[: shard.start()]][shard[2]][0]
+            # The first shard stands for the set, unless it is damaged.
+            first = checkpoint_names.shards[name[: shard.start()]][shard[2]][0]
             (likely if shard[0] == first else later).append(name)
-        elif name + META_SUFFIX in files or name.removesuffix(INDEX_SUFFIX) in there.data:
+        elif name + META_SUFFIX in files or name.removesuffix(INDEX_SUFFIX) in checkpoint_names.data:
             likely.append(name)
         else:
             others.append(name)
@@ -118,13 +120,13 @@ def _guesses(names: Sequence[str], listing: Listing, there: CheckpointNames, nea
 
 
 def _common_length(one: str, other: str) -> int:
-    """How many characters two names begin with alike."""
+    """Return the number of characters at the beginning that two names share."""
     pairs = zip(one, other, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def looks_like_home(look: Directories, directory: str) -> bool:
-    """Whether a directory seems to hold checkpoints; its files are not opened."""
+    """Return whether a directory seems to hold checkpoints, without opening its files."""
     try:
         names = look[directory][0].files
     except NotReadableError:

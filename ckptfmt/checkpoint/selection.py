@@ -15,52 +15,58 @@ from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.slices import Region
 
 Positions: TypeAlias = "range | np.ndarray"
-"""Positions along one dimension, none negative: upwards in equal steps, or any (int64)."""
+"""Positions along one dimension, none of them negative: a range with a positive step, or any list (int64)."""
 
 Axis: TypeAlias = "int | slice | Sequence[Any] | np.ndarray"
 Index: TypeAlias = "Axis | EllipsisType | tuple[Axis | EllipsisType, ...]"
-"""What NumPy calls an index, of which one list or mask at most."""
+"""An index as NumPy has it, with one list or mask at most."""
 
 
 class Part(NamedTuple):
-    """What a selection takes of a box of the tensor."""
+    """The selected part of a box of a tensor, such as a slice."""
 
     source: Box
-    """Where it lies in an array of the box."""
+    """Its index in an array of the box."""
     target: Box
-    """Where it belongs in an array of the selection."""
+    """Its index in an array of the selection."""
     is_whole: bool
-    """Whether that is all of the box, in its order."""
+    """Whether it is all of the box, in the same order."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Positions along each dimension; taken are those that all dimensions take."""
+    """The selected positions of each dimension.
+
+    An element is selected if its position is selected in every dimension, so a selection is a box with some
+    positions left out, and what it shares with a slice is one again. NumPy's basic indexing and a single list
+    or mask are of this kind; several lists are not.
+    """
 
     positions: tuple[Positions, ...]
 
     @classmethod
     def of(cls, region: Region) -> Selection:
-        """Return the selection of all in a region."""
+        """Return the selection of a whole region."""
         return cls(tuple(range(*bounds) for bounds in region))
 
     @property
     def shape(self) -> Shape:
-        """Shape of what is taken."""
+        """Shape of an array of the selected elements."""
         return tuple(map(len, self.positions))
 
     @property
     def region(self) -> Region:
-        """The least region that holds it."""
+        """The smallest region that contains the selection."""
         return tuple(map(_bounds, self.positions))
 
     def within(self, region: Region) -> Part | None:
-        """Return what it takes of a region; None where that is nothing."""
+        """Return the selected part of a region; None if nothing in it is selected."""
         source: list[Any] = []
         target: list[Any] = []
         is_whole = True
         for taken, (start, stop) in zip(self.positions, region, strict=True):
             if isinstance(taken, range):
+                # The range's items in [start, stop): negating before and after rounds the division up.
                 first = max(0, -((taken.start - start) // taken.step))
                 last = max(first, min(len(taken), -((taken.start - stop) // taken.step)))
                 met = taken[first:last]
@@ -76,19 +82,21 @@ class Selection:
                 is_whole = False
                 source.append(taken[at] - start)
                 target.append(slice(None) if len(at) == len(taken) else at)
-        # The ellipsis keeps what is taken out of a 0-d array an array.
+        # With an ellipsis, indexing a 0-d array returns an array, not a scalar.
         return Part((*source, ...), (*target, ...), is_whole)
 
 
 def select(index: Index, shape: Shape, name: str) -> tuple[Selection, Box]:
-    """Return what an index takes of a tensor, and the index that makes of that what NumPy would return.
+    """Return the selection of an index, and the index that turns it into what NumPy would return.
+
+    A selection has neither negative steps nor missing dimensions; the second index reverses and drops them.
 
     Raises
     ------
     IndexError
         Too many indices, or one outside the tensor; a mask of another size; several lists or masks.
     TypeError
-        An index that NumPy does not know.
+        An index that NumPy does not accept.
     """
     items = list(index) if isinstance(index, tuple) else [index]
     given = sum(item is not Ellipsis for item in items)
@@ -119,14 +127,14 @@ def select(index: Index, shape: Shape, name: str) -> tuple[Selection, Box]:
     if sum(isinstance(taken, np.ndarray) for taken in positions) > 1:
         raise IndexError(f"{name}: several lists or masks in one index, want one at most")
     if 0 not in [each for each in local if isinstance(each, int)]:
-        # Without integers, which NumPy takes for lists then, a list leaves its dimension where it is.
+        # Next to a list, NumPy treats integers as lists. Without them, a list leaves its dimension in place.
         local = [slice(None) if isinstance(each, np.ndarray) else each for each in local]
-    # An ellipsis that stands for no dimension still parts a list from an integer.
-    behind = at if is_empty else len(local)
-    return Selection(tuple(positions)), (*local[:behind], ..., *local[behind:])
+    # An ellipsis separates a list from an integer, even if it stands for no dimension.
+    split = at if is_empty else len(local)
+    return Selection(tuple(positions)), (*local[:split], ..., *local[split:])
 
 
-def _position(item: Any, size: int, axis: int, name: str) -> int:  # noqa: ANN401  (what users may give)
+def _position(item: Any, size: int, axis: int, name: str) -> int:  # noqa: ANN401  (any user input)
     if isinstance(item, (bool, np.bool_)):
         raise TypeError(f"{name}: index {item!r} is a bool, want an integer, a slice or an ellipsis")
     try:
@@ -141,30 +149,30 @@ def _position(item: Any, size: int, axis: int, name: str) -> int:  # noqa: ANN40
 
 
 def _listed(item: Sequence[Any] | np.ndarray, size: int, label: str) -> np.ndarray:
-    """The positions in a list, or where a mask is true."""
+    """Return the positions in a list, or those at which a mask is true."""
     try:
-        found = np.asarray(item)
+        items = np.asarray(item)
     except ValueError as error:
         raise TypeError(f"{label}: got {item!r:.100}, want a list of integers or bools") from error
-    if found.ndim != 1:
-        raise IndexError(f"{label}: got an array of {found.ndim} dimensions, want one")
-    if found.dtype == bool:
-        if len(found) != size:
-            raise IndexError(f"{label}: got a mask of {len(found)}, want {size}")
-        return np.flatnonzero(found)
-    if not len(found):
+    if items.ndim != 1:
+        raise IndexError(f"{label}: got an array of {items.ndim} dimensions, want one")
+    if items.dtype == bool:
+        if len(items) != size:
+            raise IndexError(f"{label}: got a mask of {len(items)}, want {size}")
+        return np.flatnonzero(items)
+    if not len(items):
         return np.empty(0, np.int64)
-    if found.dtype.kind not in "iu":
-        raise TypeError(f"{label}: got an array of {found.dtype}, want integers or bools")
-    low, high = int(found.min()), int(found.max())
+    if items.dtype.kind not in "iu":
+        raise TypeError(f"{label}: got an array of {items.dtype}, want integers or bools")
+    low, high = int(items.min()), int(items.max())
     if low < -size or high >= size:
         raise IndexError(f"{label}: {low if low < -size else high} is out of bounds for size {size}")
-    found = found.astype(np.int64)
-    return np.where(found < 0, found + size, found)
+    items = items.astype(np.int64)
+    return np.where(items < 0, items + size, items)
 
 
 def _bounds(taken: Positions) -> tuple[int, int]:
-    """Start and stop of the least interval that holds the positions."""
+    """Return start and stop of the smallest interval that contains the positions."""
     if not len(taken):
         return 0, 0
     if isinstance(taken, range):

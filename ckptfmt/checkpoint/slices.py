@@ -1,4 +1,4 @@
-"""Slices: tensors stored in parts.
+"""Slices: the parts in which a tensor is stored.
 
 A partitioned variable, or a tensor cut to fit a shard, is stored as several slices. Each has a key::
 
@@ -39,16 +39,16 @@ Region: TypeAlias = tuple[tuple[int, int], ...]
 """Start and stop in each dimension."""
 
 _GAP_CELLS = 1 << 20
-"""A gap is located only while the grid of slice borders has no more cells than this."""
+"""A gap is located only if the grid of slice borders has no more cells than this."""
 
 MAX_COMPARED = 1 << 30
-"""Slices are compared in pairs, dimension by dimension, at most this often: a second or two."""
+"""Comparisons of two slices in one dimension that are made for a tensor at most: a second or two."""
 
 _GAP_RANK = 32
-"""Nor in more dimensions than any NumPy array has."""
+"""A gap is located only in so many dimensions, the most of a NumPy array before NumPy 2."""
 
 _REMEMBERED_BYTES = 128
-"""Serialized slices of at most this many bytes are decoded once: of five dimensions and more."""
+"""Serialized slices up to this size, which have five dimensions or more, are decoded once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class TensorSlice:
     """A box of a tensor, as it is written in keys and messages."""
 
     extents: tuple[tuple[int, int], ...]
-    """Start and length in each dimension; (0, FULL) for all of it."""
+    """Start and length in each dimension; (0, FULL) takes all of it."""
 
     def region(self, shape: Shape) -> Region:
         """Return start and stop in each dimension of a tensor of ``shape``; CorruptError if it juts out."""
@@ -80,7 +80,7 @@ class TensorSlice:
 
 def decode_slice(data: Buffer) -> TensorSlice:
     """Return the slice of a serialized TensorSliceProto; a length left out takes the dimension in full."""
-    # Variables that are cut alike have the same slices.
+    # Variables that are partitioned alike have the same slices.
     return _decode_slice_once(bytes(data)) if len(data) <= _REMEMBERED_BYTES else _decode_slice(data)
 
 
@@ -110,12 +110,12 @@ def encode_slice_key(name: bytes, part: TensorSlice) -> bytes:
 
 
 def slice_key_start(name: bytes) -> bytes:
-    """Return how the keys of slices of this tensor begin, and of no other; they sort as the names do."""
+    """Return the prefix of all keys of this tensor's slices, and of no other; prefixes sort as names do."""
     return encode_unum(0) + encode_string(name)
 
 
 def slice_key_end(part: TensorSlice) -> bytes:
-    """Return how the key of a slice goes on behind :func:`slice_key_start`."""
+    """Return the rest of a slice's key, after :func:`slice_key_start`."""
     out = [encode_unum(len(part.extents))]
     for start, length in part.extents:
         out += encode_snum(start), encode_snum(length)
@@ -123,7 +123,7 @@ def slice_key_end(part: TensorSlice) -> bytes:
 
 
 def decode_slice_key(key: bytes) -> tuple[bytes, TensorSlice]:
-    """Return the name and the slice of a key; CorruptError where it is not a slice key."""
+    """Return the name and the slice of a key; CorruptError if it is not a slice key."""
     zero, pos = decode_unum(key, 0)
     if zero:
         raise CorruptError(f"slice key starts with {zero}, want 0", offset=0)
@@ -138,7 +138,7 @@ def decode_slice_key(key: bytes) -> tuple[bytes, TensorSlice]:
         length, pos = decode_snum(key, pos)
         extents.append((start, length))
     if pos != len(key):
-        raise CorruptError(f"slice key has {len(key) - pos} bytes behind its end", offset=pos)
+        raise CorruptError(f"slice key has {len(key) - pos} bytes after its end", offset=pos)
     return name, TensorSlice(tuple(extents))
 
 
@@ -153,14 +153,14 @@ def region_shape(region: Region) -> Shape:
 
 
 def intersect(a: Region, b: Region) -> Region | None:
-    """Return what two regions share, or None where that is nothing."""
+    """Return the region that two regions share; None if they share nothing."""
     shared = tuple((max(p, r), min(q, s)) for (p, q), (r, s) in zip(a, b, strict=True))
     return shared if all(start < stop for start, stop in shared) else None
 
 
 def within(region: Region, outer: Region) -> Box:
     """Return the index that takes ``region`` out of an array that holds ``outer``."""
-    # The ellipsis keeps what is taken out of a 0-d array an array.
+    # With an ellipsis, indexing a 0-d array returns an array, not a scalar.
     return *(slice(a - c, b - c) for (a, b), (c, _) in zip(region, outer, strict=True)), ...
 
 
@@ -174,6 +174,7 @@ def plan(shape: Shape, slices: Sequence[TensorSlice], wanted: Region) -> list[tu
         message says which.
     """
     regions = [part.region(shape) for part in slices]
+    # Disjoint slices cover a region exactly if their shares of it add up to its size: no grid is needed.
     _check_disjoint(slices, regions)
     needed = []
     missing = math.prod(region_shape(wanted))
@@ -191,15 +192,20 @@ def plan(shape: Shape, slices: Sequence[TensorSlice], wanted: Region) -> list[tu
 
 
 def _check_disjoint(slices: Sequence[TensorSlice], regions: Sequence[Region]) -> None:
-    """Raise where two regions share an element."""
+    """Raise CorruptError if two regions share an element.
+
+    Two boxes meet if they meet in every dimension. A sweep along one dimension finds the pairs that meet in
+    it; the dimension with the fewest pairs leaves the fewest to compare in the others. Nearly always a tensor
+    is cut along one dimension only, where no pair meets, and sorting is the whole cost. The number of
+    comparisons is bounded, because a damaged index may list slices that all meet in every dimension but the
+    last.
+    """
     if len(regions) < 2 or not regions[0]:
         if len(regions) > 1:
             raise CorruptError(f"{len(regions)} slices of a scalar overlap")
         return
     bounds = np.array(regions, np.int64)  # slice, dimension, (start, stop)
     starts, stops = bounds[..., 0].T, bounds[..., 1].T
-    # Only slices that share positions along one dimension are compared: the one where the fewest pairs do.
-    # Nearly always the tensor is cut along one dimension, and there none do.
     sweeps = [_sweep(*edges) for edges in zip(starts, stops, strict=True)]
     pairs, order, ends = min(sweeps, key=lambda sweep: sweep[0])
     if not pairs:
@@ -222,14 +228,22 @@ def _check_disjoint(slices: Sequence[TensorSlice], regions: Sequence[Region]) ->
 
 
 def _sweep(starts: np.ndarray, stops: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    """How many pairs of intervals meet; their order by start; for each the end of those it meets after it."""
+    """Count the pairs of intervals that meet in one dimension.
+
+    Returns the number of pairs, the order of the intervals by start, and for each in that order the end of
+    the later ones that it meets: those that start before it stops. They follow it without a gap.
+    """
     order = np.argsort(starts, kind="stable")
     ends = np.searchsorted(starts[order], stops[order], side="left")
     return int(np.maximum(ends - np.arange(1, len(ends) + 1), 0).sum()), order, ends
 
 
 def _first_gap(wanted: Region, regions: Sequence[Region]) -> str:
-    """Words for the first part of ``wanted`` that no region holds; empty where finding it is too much."""
+    """Describe the first part of ``wanted`` that no region holds; empty if that costs too much.
+
+    The borders of all regions cut ``wanted`` into a grid of cells, each of which is covered as a whole or not
+    at all. Cells are marked region by region, and the first unmarked one is the gap.
+    """
     edges = [
         sorted({low, high, *(min(max(edge, low), high) for region in regions for edge in region[axis])})
         for axis, (low, high) in enumerate(wanted)

@@ -1,4 +1,4 @@
-"""The ``checkpoint`` state file: which checkpoints a directory has, and which is the latest.
+"""The ``checkpoint`` state file: the checkpoints of a directory, and which is the latest.
 
 It is a CheckpointState message in protobuf's text format::
 
@@ -27,12 +27,12 @@ from ckptfmt.storage.local import LOCAL, filesystem_of
 from ckptfmt.text.quoting import shortened
 
 MAX_STATE_BYTES = 1 << 22
-"""A larger file is no state file, though it may be called like one."""
+"""A larger file is not a state file, even if it has the name of one."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointState:
-    """What a ``checkpoint`` state file says, its paths as they are stored."""
+    """The content of a ``checkpoint`` state file, with paths as they are stored."""
 
     directory: str
     """The directory of the state file, as it was given."""
@@ -41,13 +41,13 @@ class CheckpointState:
     all_model_checkpoint_paths: tuple[str, ...] = ()
     """Checkpoints not yet deleted when the file was written, oldest first."""
     all_model_checkpoint_timestamps: tuple[float, ...] = ()
-    """When each of them was written, seconds since the epoch; empty where the file does not say."""
+    """When each of them was written, in seconds since 1970; empty if the file does not say."""
     last_preserved_timestamp: float = 0.0
-    """When the last checkpoint to be kept for good was written; 0.0 where the file does not say."""
+    """When the last checkpoint to be kept for good was written; 0.0 if the file does not say."""
     filename: str = STATE_FILE
     """Name of the state file."""
     fs: Filesystem = field(default=LOCAL, repr=False, compare=False)
-    """Where all of it lies."""
+    """The file system that the directory is in."""
 
     @property
     def path(self) -> str:
@@ -56,28 +56,28 @@ class CheckpointState:
 
     @property
     def latest(self) -> str | None:
-        """Prefix of the latest checkpoint, ready to be opened; None where its files are not there."""
+        """Prefix of the latest checkpoint, ready to be opened; None if its files do not exist."""
         return self.resolve(self.model_checkpoint_path)
 
     @property
     def existing(self) -> tuple[str, ...]:
-        """Prefixes of those of ``all_model_checkpoint_paths`` that are there, oldest first."""
+        """Prefixes of the ``all_model_checkpoint_paths`` whose files exist, oldest first."""
         look = Directories(self.fs)
         prefixes = (self._resolve(path, look) for path in self.all_model_checkpoint_paths)
         return tuple(prefix for prefix in prefixes if prefix is not None)
 
     def resolve(self, stored: str) -> str | None:
-        """Return the prefix, ready to be opened, that a path stored in this file stands for, or None.
+        """Return the prefix, ready to be opened, of a path stored in this file; None if no files exist.
 
-        The path is taken as it is where it is absolute, else joined to the directory, as TensorFlow does.
-        Where nothing is there its last part is looked for in the directory itself, so that a directory that
-        was moved or copied from another machine still opens.
+        As in TensorFlow, an absolute path is used as it is, and a relative one joined to the directory. If
+        that leads nowhere, the last part of the path is tried in the directory itself, so that a directory
+        that was moved, or copied from another machine, still opens.
         """
         return self._resolve(stored, Directories(self.fs))
 
     def _resolve(self, stored: str, look: Directories) -> str | None:
         for candidate in self.candidates(stored):
-            # A state file that names a checkpoint called like itself is not that checkpoint.
+            # If the state file names a checkpoint with its own name, the state file is not that checkpoint.
             if candidate == self.path and self.fs.path_type(candidate + INDEX_SUFFIX) != "file":
                 continue
             prefix = look.existing_prefix(candidate)
@@ -86,8 +86,8 @@ class CheckpointState:
         return None
 
     def candidates(self, stored: str) -> tuple[str, ...]:
-        """Return the prefixes that :meth:`resolve` looks at, in that order."""
-        # ntpath splits at both separators: the file may come from Windows.
+        """Return the prefixes that :meth:`resolve` tries, in that order."""
+        # ntpath splits at both separators, because the file may come from Windows.
         names = (stored, os.path.basename(stored), ntpath.basename(stored))
         return tuple(dict.fromkeys(os.path.join(self.directory, name) for name in names if name))
 
@@ -99,21 +99,21 @@ def read_checkpoint_state(
     backend: str = "mmap",
     fs: Filesystem | None = None,
 ) -> CheckpointState | None:
-    """Return what the state file of a directory says, or None where it has none.
+    """Return the state file of a directory; None if it has none.
 
     Raises
     ------
     CorruptError
-        The file is not a CheckpointState in text format, has a field that is not known, or does not name a
-        latest checkpoint; the message has the line.
+        The file is not a CheckpointState in text format, has an unknown field, or does not name a latest
+        checkpoint; the message has the line.
     NotReadableError
-        The operating system refuses it.
+        The operating system refuses to read it.
     """
     return read_state(filesystem_of(backend, fs), os.fspath(directory), latest_filename)
 
 
 def read_state(fs: Filesystem, directory: str, filename: str = STATE_FILE) -> CheckpointState | None:
-    """Return what the state file of a directory says; see :func:`read_checkpoint_state`."""
+    """Return the state file of a directory; see :func:`read_checkpoint_state`."""
     message = _parse(fs, directory, filename)
     return None if message is None else _checked(fs, directory, filename, message)
 
@@ -127,17 +127,18 @@ def latest_checkpoint(
 ) -> str | None:
     """Return the prefix of the latest checkpoint that the state file of a directory names, or None.
 
-    None, as in TensorFlow, where there is no state file, where it does not parse, and where the checkpoint it
-    names is not there; the last two are logged as warnings. :func:`read_checkpoint_state` raises instead.
-    Unlike TensorFlow's, it takes ``*`` and ``[1]`` in a path literally, and finds the checkpoint beside the
-    state file where the path stored is that of another machine.
+    As in TensorFlow, the result is None if there is no state file, if it cannot be parsed, or if the
+    checkpoint that it names does not exist; the last two are logged as warnings.
+    :func:`read_checkpoint_state` raises instead. Unlike TensorFlow's function, this one takes ``*`` and
+    ``[1]`` in a path literally, and finds the checkpoint beside the state file if the stored path is that of
+    another machine.
 
     Raises
     ------
     CorruptError
-        The file names no latest checkpoint at all (in TensorFlow a ValueError, which this is too).
+        The file names no latest checkpoint at all. In TensorFlow this is a ValueError, which it is here too.
     NotReadableError
-        The operating system refuses it.
+        The operating system refuses to read it.
     """
     state = read_state_or_warn(filesystem_of(backend, fs), os.fspath(directory), latest_filename)
     if state is None:
@@ -146,12 +147,12 @@ def latest_checkpoint(
     if latest is None:
         stored = state.model_checkpoint_path
         tried = ", ".join(map(shortened, state.candidates(stored)))
-        _warn("%s: %s is not there: tried %s", state.path, shortened(repr(stored)), tried)
+        _warn("%s: %s does not exist: tried %s", state.path, shortened(repr(stored)), tried)
     return latest
 
 
 def read_state_or_warn(fs: Filesystem, directory: str, filename: str | None = None) -> CheckpointState | None:
-    """Return what the state file of a directory says; None, with a warning logged, if it does not parse."""
+    """Return the state file of a directory; None, with a warning logged, if it cannot be parsed."""
     filename = filename or STATE_FILE
     try:
         message = _parse(fs, directory, filename)
@@ -170,7 +171,7 @@ def _parse(fs: Filesystem, directory: str, filename: str) -> messages.Checkpoint
         data = read_small_file(fs, path, limit=MAX_STATE_BYTES, what="a state file")
     except PathNotFoundError:
         return None  # deleted since
-    # As in TensorFlow, the last occurrence of a repeated field counts.
+    # As in TensorFlow, a field that occurs again replaces the first.
     return parse_text(messages.CheckpointState, data, path, last_wins=True)
 
 
@@ -192,6 +193,6 @@ def _checked(
 
 
 def _warn(message: str, *values: object) -> None:
-    import logging  # few directories give a reason to
+    import logging  # rarely needed
 
     logging.getLogger(__name__).warning(message, *values)

@@ -2,13 +2,13 @@
 
 ::
 
-    strings:   length varint × n | masked CRC of the lengths uint32 | the strings back to back
+    strings:   length varint × n | masked CRC of the lengths uint32 | the strings, one after the other
     variants:  for each element: length varint | VariantTensorDataProto | masked CRC so far uint32
 
-One CRC runs through all of it, with a twist: a length enters as a 4-byte integer (8 bytes from 4 GiB on; in
-variants always 8), not as the varint that is in the file. The entry's CRC is that running CRC. Strings
-written before 2018 differ only for lengths of 4 GiB and more, which they could not represent.
-Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``, ``WriteStringTensor``.
+One CRC runs through all of it, with a twist: a length enters it not as the varint in the file but as an
+integer of 4 bytes (8 bytes from 4 GiB on, and always in variants). The CRC in the entry is this running CRC.
+Strings written before 2018 differ only for lengths of 4 GiB and more, which they could not represent. Source:
+TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``, ``WriteStringTensor``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ckptfmt.wire.crc32c import crc32c, mask, unmask
 _UINT32_MAX = 0xFFFFFFFF
 
 LENGTHS_AT_ONCE = 1 << 18
-"""String lengths decoded at a time: a tensor of 20 million empty strings is verified in little memory."""
+"""String lengths decoded at a time, so that 20 million empty strings are verified in little memory."""
 
 
 def check_strings(
@@ -37,8 +37,8 @@ def check_strings(
 ) -> tuple[int, int]:
     """Return where the first string begins, and the CRC up to there.
 
-    The lengths are checked against each other, their CRC and the size of ``data``, a chunk at a time: nothing
-    is allocated for what they claim. ``keep`` takes the chunks (uint64).
+    The lengths are checked against their CRC and the size of ``data``, a chunk at a time; nothing is
+    allocated for the bytes that they claim. Chunks of lengths (uint64) are appended to ``keep``.
     """
     count = math.prod(shape)
     if not count and not len(data):
@@ -64,7 +64,7 @@ def check_strings(
         raise TruncatedError("checksum of string lengths", wanted=start, available=len(data), offset=pos)
     if start + total != len(data):
         raise CorruptError(
-            f"strings of {total} bytes in all: got {len(data) - start} bytes behind their lengths",
+            f"strings of {total} bytes in all: got {len(data) - start} bytes after their lengths",
             offset=start,
         )
     stored = bytes(data[pos:start])
@@ -85,7 +85,7 @@ def decode_strings(data: Buffer, shape: Shape, *, big_endian: bool = False) -> t
 def check_variants(data: Buffer, shape: Shape, *, keep: list[Buffer] | None = None) -> int:
     """Verify the checksums inside, and return the CRC to compare with the entry's.
 
-    ``keep`` takes the serialized variants.
+    Serialized variants are appended to ``keep``.
     """
     count = math.prod(shape)
     if count > len(data):
@@ -111,12 +111,12 @@ def check_variants(data: Buffer, shape: Shape, *, keep: list[Buffer] | None = No
         if keep is not None:
             keep.append(content)
     if pos != len(data):
-        raise CorruptError(f"{len(data) - pos} bytes behind the last variant", offset=pos)
+        raise CorruptError(f"{len(data) - pos} bytes after the last variant", offset=pos)
     return crc
 
 
 def decode_variants(data: Buffer, shape: Shape) -> tuple[Array, int]:
-    """Return an object array of :class:`~ckptfmt.tensor.Variant`, and the CRC to compare with the entry's."""
+    """Return an object array of :class:`~ckptfmt.types.Variant`, and the CRC to compare with the entry's."""
     contents: list[Buffer] = []
     crc = check_variants(data, shape, keep=contents)
     values = np.empty(len(contents), object)

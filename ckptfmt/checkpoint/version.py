@@ -1,6 +1,6 @@
-"""Versions: which readers a checkpoint admits.
+"""Versions: whether a checkpoint admits this reader.
 
-A VersionDef says with which version it was written and which consumers it excludes::
+A VersionDef gives the version that it was written with, and the consumers that it excludes::
 
     1 producer   2 min_consumer   3 bad_consumers
 
@@ -14,11 +14,11 @@ from ckptfmt.wire.coding import Buffer, to_signed
 from ckptfmt.wire.fields import decode_fields, decode_integers
 
 CONSUMER_VERSION = 1
-"""The checkpoint version this reader understands, as TensorFlow 2.21 does (kTensorBundleVersion)."""
+"""The version that this reader understands, the same as TensorFlow 2.21 (kTensorBundleVersion)."""
 
 
 def check_version(version: Buffer) -> None:
-    """Raise UnsupportedError where a serialized VersionDef excludes this reader; none or empty admits all."""
+    """Raise UnsupportedError if a serialized VersionDef excludes this reader; an empty one admits all."""
     min_consumer = 0
     excluded = False
     for field in decode_fields(version):

@@ -1,4 +1,4 @@
-"""Nested dictionaries of arrays, as JAX has them, from names with separators, and back."""
+"""Nested dictionaries of arrays, as in JAX, from names with separators, and back."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ckptfmt.errors import NameConflictError
 
 
 def nest(items: Iterable[tuple[str, Array]], separator: str = "/") -> dict[str, Any]:
-    """Return arrays as nested dictionaries, names split at each ``separator``; :func:`flatten` undoes it.
+    """Return nested dictionaries of arrays, splitting names at ``separator``; :func:`flatten` is the inverse.
 
     Raises
     ------
     NameConflictError
-        A name is both that of an array and a scope of others.
+        A name is that of an array and a scope of others.
     """
     if not separator:
         raise ValueError("separator: got '', want at least one character")
@@ -43,7 +43,8 @@ def nest(items: Iterable[tuple[str, Array]], separator: str = "/") -> dict[str, 
 def flatten(tree: Mapping[str, Any], separator: str = "/") -> dict[str, Any]:
     """Return nested mappings as one dictionary: ``{"a": {"b": x}}`` becomes ``{"a/b": x}``.
 
-    Everything that is no mapping is a value. The inverse of ``ckpt.nested()``; empty mappings vanish.
+    Everything that is not a mapping is a value. This is the inverse of ``ckpt.to_nested()``; empty mappings
+    vanish.
 
     Raises
     ------
@@ -64,7 +65,10 @@ def flatten(tree: Mapping[str, Any], separator: str = "/") -> dict[str, Any]:
 
 
 def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every value that is no mapping and the keys that lead to it; without recursion, however deep."""
+    """Iterate over values that are not mappings, with the keys that lead to them.
+
+    The stack is a list, because a tree may be deeper than Python recurses.
+    """
     path: list[str] = []
     within = {id(tree)}
     open_mappings = [(tree, iter(tree.items()))]

@@ -1,6 +1,5 @@
-"""Renaming: which tensors are meant, and what they are called instead.
+"""Renamings: dictionaries *new name → present name*, in the order of a listing, from which views are made.
 
-A renaming is a dictionary *new name → name so far*, in the order of a listing; it is what views are made of.
 Nothing here reads a tensor.
 """
 
@@ -14,22 +13,22 @@ from ckptfmt.errors import NameConflictError
 from ckptfmt.text.patterns import Pattern, matcher
 
 Rule: TypeAlias = "tuple[Pattern, str | Callable[[re.Match[str]], str]]"
-"""A regular expression and what replaces each of its matches, as :func:`re.sub` takes them."""
+"""A regular expression and the replacement of its matches, as :func:`re.sub` takes them."""
 
 AVERAGE = "ExponentialMovingAverage"
-"""What ``tf.train.ExponentialMovingAverage`` appends to the name of a variable, unless it is given a name."""
+"""Appended to the name of a variable by ``tf.train.ExponentialMovingAverage``, unless that has a name."""
 
 DEBIAS_SLOTS = ("biased", "local_step")
-"""Below a moving average with ``zero_debias``: the average still biased, and how often it was updated."""
+"""Below a moving average with ``zero_debias``: the biased average, and the number of its updates."""
 
 MAX_SCOPES = 64
-"""Scopes of a name that are tried, so that a name of a million slashes takes no million squared."""
+"""Scopes of a name that are tried, because a name of a million slashes would take a million squared steps."""
 
 
 def selected(
     names: Iterable[str], patterns: Sequence[Pattern], exclude: Sequence[Pattern] = ()
 ) -> dict[str, str]:
-    """Return the names that match a pattern, of none given all, and none of ``exclude``."""
+    """Return the names that match a pattern, all if there are none, without those that match ``exclude``."""
     if patterns:
         names = filter(matcher(patterns), names)
     if exclude:
@@ -39,12 +38,12 @@ def selected(
 
 
 def renamed(names: Iterable[str], new_name: Callable[[str], str | None]) -> dict[str, str]:
-    """Return the renaming that a function makes of each name; None drops it.
+    """Return the renaming by a function of names; a name for which it returns None is dropped.
 
     Raises
     ------
     NameConflictError
-        Several names would become one.
+        Several tensors would get one name.
     TypeError
         The function returns something else.
     """
@@ -60,7 +59,7 @@ def renamed(names: Iterable[str], new_name: Callable[[str], str | None]) -> dict
 
 
 def by_rules(rules: Iterable[Rule]) -> Callable[[str], str]:
-    """Return the function that applies regular-expression rules one after the other, as ``re.sub`` does."""
+    """Return a function that applies regular-expression rules one after the other, as ``re.sub`` does."""
     compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
 
     def new_name(name: str) -> str:
@@ -74,21 +73,21 @@ def by_rules(rules: Iterable[Rule]) -> Callable[[str], str]:
 def averaged(names: Collection[str], suffix: str = AVERAGE) -> dict[str, str]:
     """Return the renaming by which variables are read from their moving averages.
 
-    As ``tf.train.ExponentialMovingAverage.variables_to_restore`` maps them: a variable ``NAME`` with a shadow
-    ``NAME/suffix`` is read from it, every other tensor from itself. The shadows are gone, and what belongs to
-    them (:data:`DEBIAS_SLOTS`). A name that ends so without a variable is the average of some other tensor,
-    a variable of its own, and stays.
+    As in ``tf.train.ExponentialMovingAverage.variables_to_restore``, a variable ``NAME`` with an average
+    ``NAME/suffix`` is read from that, and every other tensor from itself. The averages and what belongs to
+    them (:data:`DEBIAS_SLOTS`) are dropped. An average without a variable is that of some other tensor, and
+    stays.
 
-    Made within a variable scope, the shadow of ``SCOPE/NAME`` is ``OUTER/SCOPE/NAME/suffix``. It is taken for
-    that where the variable has no other shadow and lies in a scope: one outside of all scopes may share the
-    last part of its name with a tensor that is averaged.
+    An average made within a variable scope is named ``OUTER/SCOPE/NAME/suffix``. It counts as that of
+    ``SCOPE/NAME`` if it is the only one and no average has the plain name. A variable outside all scopes is
+    excluded, because it may share its whole name with the last part of some averaged tensor's.
     """
     names = names if isinstance(names, (dict, set, frozenset)) else dict.fromkeys(names)
     end = f"/{suffix}"
-    above = [name[: -len(end)] for name in names if name.endswith(end)]
-    shadows = {variable: variable + end for variable in above if variable in names}
+    averaged_names = [name[: -len(end)] for name in names if name.endswith(end)]
+    shadows = {variable: variable + end for variable in averaged_names if variable in names}
     outer: dict[str, list[str]] = {}
-    for path in above:
+    for path in averaged_names:
         variable = None if path in names else below_scopes(path, names)
         if variable is not None and variable not in shadows:
             outer.setdefault(variable, []).append(path + end)
@@ -98,7 +97,7 @@ def averaged(names: Collection[str], suffix: str = AVERAGE) -> dict[str, str]:
 
 
 def below_scopes(path: str, names: Collection[str]) -> str | None:
-    """Return the name that a path is when its first scopes are left out, if one has a scope of its own."""
+    """Return the existing name, with a scope, that remains of a path without its first scopes."""
     for _ in range(MAX_SCOPES):
         path = path.partition("/")[2]
         if "/" not in path:
@@ -109,7 +108,7 @@ def below_scopes(path: str, names: Collection[str]) -> str | None:
 
 
 def unique(claims: Iterable[tuple[str, str]], what: str) -> dict[str, str]:
-    """Return (name, claimant) pairs as a dictionary; NameConflictError lists the names claimed twice."""
+    """Return (name, claimant) pairs as a dictionary; NameConflictError if a name has several claimants."""
     claims = list(claims)
     renaming = dict(claims)
     if len(renaming) < len(claims):
@@ -118,7 +117,7 @@ def unique(claims: Iterable[tuple[str, str]], what: str) -> dict[str, str]:
 
 
 def conflicts(claims: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return the names that several claim, with all their claimants."""
+    """Return the names that have several claimants, with all of these."""
     claimants: dict[str, list[str]] = {}
     for name, claimant in claims:
         claimants.setdefault(name, []).append(claimant)

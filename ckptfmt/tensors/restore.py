@@ -1,7 +1,7 @@
-"""Restores: how the tensors that somebody wants meet those that a checkpoint has.
+"""Restores: how the tensors that a caller wants compare with those in a checkpoint.
 
-What TensorFlow tells by ``status.assert_consumed()``, ``status.assert_existing_objects_matched()`` and
-``status.expect_partial()`` after a restore, told as data.
+A report holds as data what TensorFlow asserts after a restore, with ``status.assert_consumed()``,
+``status.assert_existing_objects_matched()`` and ``status.expect_partial()``.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from ckptfmt.dtypes import DType
 from ckptfmt.errors import NotConsumedError
 
 _SHOWN = 10
-"""Names of each kind that an error lists."""
+"""Names of each kind listed in an error."""
 
 
 class Spec(NamedTuple):
-    """What is known of a tensor before it has values."""
+    """Dtype and shape of a tensor, as far as they are known."""
 
     dtype: DType | None
-    """Its dtype; None where any will do."""
+    """Its dtype; None if any will do."""
     shape: tuple[int | None, ...] | None
-    """Its shape, None in it for a size of any kind; None where any shape will do."""
+    """Its shape, in which None stands for any size; None if any shape will do."""
 
     def __str__(self) -> str:
         dtype = "any dtype" if self.dtype is None else self.dtype.name
@@ -34,10 +34,10 @@ class Spec(NamedTuple):
 
 
 class Mismatch(NamedTuple):
-    """A tensor that is there, but of another shape or dtype than wanted."""
+    """A tensor that exists, but with another shape or dtype than wanted."""
 
     name: str
-    """The name wanted."""
+    """The wanted name."""
     stored: str
     """The name in the checkpoint."""
     got: Spec
@@ -51,36 +51,36 @@ class Mismatch(NamedTuple):
 
 @dataclass(frozen=True)
 class RestoreReport:
-    """How the tensors wanted meet those a checkpoint has."""
+    """How the wanted tensors compare with those in a checkpoint."""
 
     matched: Mapping[str, str]
-    """Name wanted → name in the checkpoint, of those that fit in shape and dtype, in the order wanted."""
+    """Wanted name → name in the checkpoint, for tensors that fit in shape and dtype, in the order wanted."""
     missing: Sequence[str] = ()
-    """Names wanted that the checkpoint does not have."""
+    """Wanted names that the checkpoint does not have."""
     unused: Sequence[str] = ()
-    """Names in the checkpoint that nobody wants."""
+    """Names in the checkpoint that are not wanted."""
     wrong_shape: Sequence[Mismatch] = ()
-    """Tensors that are there in another shape."""
+    """Tensors with another shape."""
     wrong_dtype: Sequence[Mismatch] = ()
-    """Tensors that are there in another dtype; one wrong in both stands in both."""
+    """Tensors with another dtype; one that differs in both is listed in both."""
 
     @property
     def restorable(self) -> bool:
-        """Whether all that is wanted is there and fits, used up or not."""
+        """Whether every wanted tensor exists and fits."""
         return not (self.missing or self.wrong_shape or self.wrong_dtype)
 
     @property
     def ok(self) -> bool:
-        """Whether all that is wanted is there and fits, and all that is there is wanted."""
+        """Whether every wanted tensor exists and fits, and every existing one is wanted."""
         return self.restorable and not self.unused
 
     def assert_existing_objects_matched(self) -> None:
-        """Raise NotConsumedError unless all that is wanted is there and fits."""
+        """Raise NotConsumedError unless every wanted tensor exists and fits."""
         if not self.restorable:
             raise NotConsumedError(_reason(self))
 
     def assert_consumed(self) -> None:
-        """Raise NotConsumedError unless, besides, all that is there is wanted."""
+        """Raise NotConsumedError unless, besides, every existing tensor is wanted."""
         if not self.ok:
             raise NotConsumedError(_reason(self))
 
@@ -99,7 +99,7 @@ def _counts(report: RestoreReport) -> str:
 
 
 def _reason(report: RestoreReport) -> str:
-    """Why a report is not fine: counts, and the first names of each kind."""
+    """Return why a report is not ok: counts, and the first names of each kind."""
     lists = {
         "missing": list(map(repr, report.missing[:_SHOWN])),
         "another shape": list(map(str, report.wrong_shape[:_SHOWN])),
@@ -111,7 +111,7 @@ def _reason(report: RestoreReport) -> str:
 
 
 class Restored(dict[str, Array]):
-    """Arrays by name, as ``read(names, missing=…)`` returns them, with the report attached."""
+    """Arrays by name, as ``restore(names)`` returns them, with the report attached."""
 
     report: RestoreReport
-    """What was found, missing and left unused."""
+    """What matched, what is missing, and what is unused."""

@@ -301,9 +301,10 @@ class TestStateFile:
         error = not_found("run")
         base = os.path.join("run", "")
         assert str(error) == (
-            f"{base}checkpoint: names '/old/ckpt-11' as the latest checkpoint, which is not there: "
-            f"tried /old/ckpt-11, {base}ckpt-11; ckpt-11.data-00000-of-00001 is there, ckpt-11.index is not; "
-            f"what is there: {base}ckpt-9, {base}ckpt-10"
+            f"{base}checkpoint: names '/old/ckpt-11' as the latest checkpoint, which is missing: "
+            f"tried /old/ckpt-11, {base}ckpt-11; "
+            "ckpt-11.data-00000-of-00001 exists, but ckpt-11.index does not; "
+            f"available: {base}ckpt-9, {base}ckpt-10"
         )
         assert error.tried == ("/old/ckpt-11.index", "/old/ckpt-11", f"{base}ckpt-11.index", f"{base}ckpt-11")
 
@@ -311,7 +312,7 @@ class TestStateFile:
         write_state("run", f'model_checkpoint_path: "{"x" * 100_000}"')
         error = not_found("run")
         assert len(str(error)) < 2000
-        assert "(100002 characters) as the latest checkpoint, which is not there" in str(error)
+        assert "(100002 characters) as the latest checkpoint, which is missing" in str(error)
         assert error.tried[1] == os.path.join("run", "x" * 100_000)
 
     def test_a_state_file_alone(self, folder: Path) -> None:
@@ -319,7 +320,7 @@ class TestStateFile:
         write_state("alone", 'model_checkpoint_path: "ckpt-1"')
         error = not_found("alone")
         assert str(error).endswith(
-            "tried " + os.path.join("alone", "ckpt-1") + "; no checkpoint lies beside it"
+            "tried " + os.path.join("alone", "ckpt-1") + "; no checkpoint is beside it"
         )
 
     def test_garbage_names_the_file_and_what_else_is_there(self) -> None:
@@ -345,7 +346,7 @@ class TestStateFile:
 
     def test_a_state_file_that_names_itself(self) -> None:
         write_state("run", 'model_checkpoint_path: "checkpoint"')
-        assert "names 'checkpoint' as the latest checkpoint, which is not there" in str(not_found("run"))
+        assert "names 'checkpoint' as the latest checkpoint, which is missing" in str(not_found("run"))
 
     def test_a_directory_called_checkpoint(self) -> None:
         Path("run/checkpoint").mkdir()
@@ -419,9 +420,9 @@ class TestDirectoryWithoutState:
         Path("run/a.index.tempstate12").write_bytes(b"")
         Path("run/b.meta").write_bytes(b"")
         assert str(not_found("run")) == (
-            "run: no checkpoint in this directory; a.data-00000-of-00001 is there, a.index is not; "
-            "a.index.tempstate12 is there: a save that did not finish; "
-            "b.meta is there, but holds only the graph: b.index is not there; "
+            "run: no checkpoint in this directory; a.data-00000-of-00001 exists, but a.index does not; "
+            "left from a save that did not finish: a.index.tempstate12; "
+            "b.meta holds only the graph: b.index does not exist; "
             "ckptfmt.read_meta_graph reads it, 'ckptfmt graph' shows it"
         )
 
@@ -495,8 +496,8 @@ class TestSavedModel:
         for path in ("export", "export/saved_model.pb"):
             error = not_found(path)
             assert str(error) == (
-                f"export: a SavedModel without variables: {index} is not there; "
-                "variables.data-00000-of-00001 is there, variables.index is not; "
+                f"export: a SavedModel without variables: {index} does not exist; "
+                "variables.data-00000-of-00001 exists, but variables.index does not; "
                 "ckptfmt.open_saved_model reads it, 'ckptfmt model' shows it"
             )
             assert error.tried == (index,)
@@ -516,7 +517,7 @@ class TestRenamedIndex:
         name = "model.index.tempstate123"
         Path("model.index").replace(name)
         assert find_checkpoint(name) == CheckpointFiles("model", "v2", (name,))
-        assert f"{name} is there: a save that did not finish" in str(not_found("."))
+        assert f"left from a save that did not finish: {name}" in str(not_found("."))
 
     def test_without_shards_it_still_lists(self) -> None:
         write_bundle("a")
@@ -534,26 +535,26 @@ class TestNearMisses:
         error = not_found("model.ckpt-10")
         assert str(error) == (
             "model.ckpt-10: no checkpoint: tried model.ckpt-10.index, model.ckpt-10; "
-            "model.ckpt-10.data-00000-of-00002, model.ckpt-10.data-00001-of-00002 are there, "
-            "model.ckpt-10.index is not"
+            "model.ckpt-10.data-00000-of-00002, model.ckpt-10.data-00001-of-00002 exist, but "
+            "model.ckpt-10.index does not"
         )
         assert error.tried == ("model.ckpt-10.index", "model.ckpt-10")
         shard = "model.ckpt-10.data-00000-of-00002"
         assert not_found(shard).tried == (shard, "model.ckpt-10.index", "model.ckpt-10")
-        assert "model.ckpt-10.index is not" in str(not_found(shard))
+        assert "model.ckpt-10.index does not" in str(not_found(shard))
 
     def test_a_graph_without_values(self) -> None:
         Path("model.meta").write_bytes(b"")
         error = not_found("model.meta")
         assert str(error) == (
             "model.meta: no checkpoint: tried model.meta, model.index, model; "
-            "model.meta is there, but holds only the graph: model.index is not there; "
+            "model.meta holds only the graph: model.index does not exist; "
             "ckptfmt.read_meta_graph reads it, 'ckptfmt graph' shows it"
         )
 
     def test_an_index_that_was_never_finished(self) -> None:
         Path("model.index.tempstate42").write_bytes(b"")
-        assert "model.index.tempstate42 is there: a save that did not finish" in str(not_found("model"))
+        assert "left from a save that did not finish: model.index.tempstate42" in str(not_found("model"))
 
     def test_a_step_that_is_not_there(self) -> None:
         for step in (90, 100):
@@ -570,19 +571,19 @@ class TestNearMisses:
         write_bundle(directory / "zzz")
         error = not_found(f"{directory.as_posix()}/model")
         assert "did you mean" not in str(error)
-        assert str(error).endswith(f"what is there: {directory.as_posix()}/zzz")
+        assert str(error).endswith(f"available: {directory.as_posix()}/zzz")
 
     def test_an_index_asked_for_where_the_checkpoint_is_v1(self) -> None:
         Path("model").write_bytes(encode_v1())
         error = not_found("model.index")
-        assert str(error) == "model.index: no checkpoint: tried model.index, model; model is there"
+        assert str(error) == "model.index: no checkpoint: tried model.index, model; model exists"
 
     def test_a_directory_that_is_not_there(self) -> None:
-        assert str(not_found("nowhere/model")).endswith("; there is no directory nowhere")
+        assert str(not_found("nowhere/model")).endswith("; no such directory: nowhere")
 
     def test_a_path_below_a_file(self) -> None:
         Path("file").write_text("x")
-        assert str(not_found("file/model")).endswith("; there is no directory file")
+        assert str(not_found("file/model")).endswith("; no such directory: file")
 
     def test_v1_shards_that_are_not_there(self) -> None:
         Path("export-00000-of-00003").write_bytes(encode_v1())
@@ -794,7 +795,7 @@ class TestManyFiles:
             Path(f"run/w-{shard:05d}-of-00003").write_bytes(encode_v1() if shard else b"damaged")
         assert [len(files.tables) for files in list_checkpoints("run")] == [3]
         prefix = os.path.join("run", "w-?????-of-00003")
-        assert str(not_found("run/typo")).endswith(f"what is there: {prefix}")
+        assert str(not_found("run/typo")).endswith(f"available: {prefix}")
 
     @pytest.mark.skipif(not ANY_BYTES, reason="a file name with question marks")
     def test_graphs_of_v1_shards(self, listed: list[str]) -> None:

@@ -256,7 +256,7 @@ class TestLatest:
             assert latest_checkpoint("run") is None
         base = os.path.join("run", "")
         assert [record.getMessage() for record in caplog.records] == [
-            f"{base}checkpoint: '/old/ckpt-4' is not there: tried /old/ckpt-4, {base}ckpt-4"
+            f"{base}checkpoint: '/old/ckpt-4' does not exist: tried /old/ckpt-4, {base}ckpt-4"
         ]
 
     def test_very_long_paths_are_shortened_where_they_are_quoted(

@@ -212,7 +212,7 @@ BAD_OBJECTS: dict[str, tuple[int, bytes, tuple[int, ...], str]] = {
     "variant that is not a message": (21, encode_variants(b"\x0a\x7f")[0], (), "field 1: want 127 bytes"),
     "variant with a bad tensor": (21, encode_variants(encode_field(3, b"\x12\x7f"))[0], (), "field 2"),
     "wrong checksum of a variant": (21, b"\x00" + bytes(4), (), "checksum of variant 0 differs"),
-    "bytes after the variants": (21, encode_variants(b"")[0] + b"x", (), "1 bytes behind the last variant"),
+    "bytes after the variants": (21, encode_variants(b"")[0] + b"x", (), "1 bytes after the last variant"),
     "variants nested 60 deep": (21, encode_variants(nested_variant(60))[0], (), "nested more than 50 deep"),
     "variants nested 5000 deep": (
         21,

@@ -152,19 +152,19 @@ SAMPLES = {
     ".meta alone": Sample(
         file("model.meta", meta_graph().SerializeToString()),
         kinds.META_GRAPH,
-        ("MetaGraphDef", "model.index is not there", *READ_META_GRAPH),
+        ("MetaGraphDef", "model.index does not exist", *READ_META_GRAPH),
         (*GRAPH_VERBS, "match with"),
     ),
     "SavedModel directory": Sample(
         model_directory,
         kinds.SAVED_MODEL_DIRECTORY,
-        ("a SavedModel without variables", "variables.index is not there", *OPEN_SAVED_MODEL),
+        ("a SavedModel without variables", "variables.index does not exist", *OPEN_SAVED_MODEL),
         (*GRAPH_VERBS, "model", "freeze"),
     ),
     "saved_model.pb": Sample(
         lambda folder: model_directory(folder) / "saved_model.pb",
         kinds.SAVED_MODEL,
-        ("a SavedModel without variables", "variables.index is not there", *OPEN_SAVED_MODEL),
+        ("a SavedModel without variables", "variables.index does not exist", *OPEN_SAVED_MODEL),
         (*GRAPH_VERBS, "model", "freeze"),
     ),
     "SavedModel under another name": Sample(
