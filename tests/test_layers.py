@@ -95,6 +95,14 @@ def test_every_room_exists() -> None:
     assert {room_of(module) for module in KNOWN} == set(LEVEL)
 
 
+def test_the_modules_that_the_page_names_exist() -> None:
+    named = re.findall(
+        r"`([a-z0-9_/]+(?:\.py|/))`", PAGE.read_text(encoding="utf-8").partition("## Where to look")[2]
+    )
+    assert len(named) > 20
+    assert [name for name in named if not (PACKAGE / name).exists()] == []
+
+
 # --- files -------------------------------------------------------------------------------------------------
 
 TOUCHES_FILES = {
