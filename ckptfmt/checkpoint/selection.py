@@ -66,7 +66,8 @@ class Selection:
         is_whole = True
         for taken, (start, stop) in zip(self.positions, region, strict=True):
             if isinstance(taken, range):
-                # The range's items in [start, stop): negating before and after rounds the division up.
+                # Which items of the range are in [start, stop). Negating before and after makes Python's
+                # division round up.
                 first = max(0, -((taken.start - start) // taken.step))
                 last = max(first, min(len(taken), -((taken.start - stop) // taken.step)))
                 met = taken[first:last]

@@ -12,11 +12,12 @@ from ckptfmt.integrity.report import Progress, Report
 def verify_v1(store: V1Store, progress: Progress | None) -> Report:
     """Check every block of every file, and the slices and values of every tensor."""
     report = Report()
+    # The keys of all values; those of each tensor are taken out, and the rest belong to none.
     unclaimed = _read_keys(store, report, progress)
     try:
         names = list(store.names())
     except CkptfmtError as error:
-        # Reading the blocks may have met the same damage.
+        # Reading the blocks may have found the same damage.
         if str(error) not in {problem.message for problem in report.problems}:
             report.add("entry", error)
         return report

@@ -319,9 +319,7 @@ class TestStateFile:
         Path("alone").mkdir()
         write_state("alone", 'model_checkpoint_path: "ckpt-1"')
         error = not_found("alone")
-        assert str(error).endswith(
-            "tried " + os.path.join("alone", "ckpt-1") + "; no checkpoint is beside it"
-        )
+        assert str(error).endswith("tried " + os.path.join("alone", "ckpt-1") + "; no other exists beside it")
 
     def test_garbage_names_the_file_and_what_else_is_there(self) -> None:
         write_state("run", 'model_checkpoint_path: "ckpt-9"', "nonsense")
@@ -429,7 +427,7 @@ class TestDirectoryWithoutState:
     def test_an_empty_directory_and_one_of_other_files(self) -> None:
         assert str(not_found("run")) == "run: no checkpoint in this directory; it has no files"
         Path("run/notes.txt").write_text("hello")
-        assert str(not_found("run")) == "run: no checkpoint in this directory; none of its files is one"
+        assert str(not_found("run")) == "run: no checkpoint in this directory; it has other files"
 
     def test_checkpoints_one_level_down_are_pointed_at(self) -> None:
         Path("run/train").mkdir()
