@@ -11,6 +11,7 @@ from ckptfmt.checkpoint.find import find_checkpoint
 from tests.support.checkpoints import ANY_BYTES, not_found, v1, v2, write_state
 from tests.support.table_writer import encode_v1, write_bundle
 
+
 class TestV2Paths:
     @pytest.fixture(autouse=True)
     def checkpoint(self) -> None:
