@@ -162,6 +162,7 @@ def _in_directory(look: Directories, directory: str) -> CheckpointFiles:
     state = _read_state(look, directory) if _has_state(look, directory) else None
     variables = os.path.join(directory, SAVED_MODEL_PREFIX)
     has_variables = look.fs.path_type(variables + INDEX_SUFFIX) == "file"
+    # A state file copied from elsewhere does not hide the variables of a SavedModel.
     if state is not None and (state.latest is not None or not has_variables):
         return _latest_of(look, state)
     if has_variables:
@@ -177,6 +178,7 @@ def _in_directory(look: Directories, directory: str) -> CheckpointFiles:
             file=directory,
             tried=tried,
         )
+    # No checkpoint can be opened: what may explain that is reported, the surest explanation first.
     if found.damaged:
         raise found.damaged[0]
     if any(name in SAVED_MODEL_FILES for name in found.listing.files):

@@ -102,6 +102,7 @@ def _assemble(
         part = selection.within(region)
         if part is not None:
             parts.append((part, _read_piece(store, entry, piece, part, checks, threads=threads)))
+    # One slice holds all of the selection: no memory is needed.
     if len(parts) == 1 and not own and parts[0][1].shape == selection.shape:
         return parts[0][1]
     try:

@@ -64,6 +64,7 @@ class TensorSlice:
             raise CorruptError(f"slice {self} of a tensor of shape {list(shape)}: ranks differ")
         region = []
         for (start, length), size in zip(self.extents, shape, strict=True):
+            # FULL is all of a dimension, so it starts at 0; a slice without elements stores nothing.
             stop = size if length == FULL else start + length
             if start < 0 or stop > size or (start if length == FULL else length <= 0):
                 raise CorruptError(f"slice {self} does not fit shape {list(shape)}")
@@ -253,6 +254,7 @@ def _first_gap(wanted: Region, regions: Sequence[Region]) -> str:
     cells = tuple(len(edge) - 1 for edge in edges)
     if math.prod(cells) > _GAP_CELLS or len(cells) > _GAP_RANK:
         return ""
+    # Borders outside ``wanted`` have been moved to its own borders, so each has a place in the grid.
     positions = [{edge: i for i, edge in enumerate(axis)} for axis in edges]
     covered = np.zeros(cells, bool)
     for region in regions:

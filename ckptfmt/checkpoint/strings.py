@@ -93,6 +93,7 @@ def check_variants(data: Buffer, shape: Shape, *, keep: list[Buffer] | None = No
     count = math.prod(shape)
     if count > len(data):
         raise TruncatedError(f"{count} variants", wanted=count, available=len(data), offset=0)
+    # ``crc`` covers all before ``pos``, stored checksums included, but each length as 8 bytes.
     pos = crc = 0
     for i in range(count):
         size, start = decode_varint(data, pos)

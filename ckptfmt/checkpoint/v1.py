@@ -136,6 +136,7 @@ class V1Store:
 
     def _decode_entry(self, name: str) -> Entry:
         """Decode the entry of a tensor, merged from all files that hold slices of it."""
+        # Every file lists its own slices of a tensor, and repeats dtype and shape.
         merged: Entry | None = None
         for number, meta in self.directory[name]:
             file = self.tables[number].file.name
@@ -203,6 +204,7 @@ class V1Store:
         except CorruptError as error:
             raise error.at(self.files.tables[0], label=f"tensor {entry.name!r}") from None
         key = encode_slice_key(key_of(entry.name), part)
+        # Each slice is in one of the files that list the tensor; looking it up tells in which.
         for number, _ in self.directory[entry.name]:
             file = self.tables[number].file.name
             value = self.tables[number].get(key)
@@ -246,6 +248,7 @@ def _decode_meta(value: Buffer | None) -> Iterator[tuple[bytes, Buffer]]:
 
 def _decode_slice_meta(name: str, number: int, meta: Buffer) -> Entry:
     """Return the entry that one file gives for a tensor, with its slices in that file."""
+    # As protobuf merges repeated fields: a message is the sum of its pieces, of numbers the last one counts.
     dtype, shape, slices = 0, b"", []
     for field in decode_fields(meta):
         if field.number == 2:
@@ -272,6 +275,7 @@ def _decode_slice_data(value: Buffer, entry: Entry, part: TensorSlice, shape: tu
                 stored = decode_slice(member.content)
             elif member.number == 3:
                 values += decode_fields(member.content)
+    # The value repeats what its key says, so a value under a wrong key is noticed.
     if name != key_of(entry.name) or stored != part:
         raise CorruptError(f"holds the values of {name_of(name)!r}, slice {stored}")
     array = decode_values(values, entry.dtype)

@@ -86,6 +86,7 @@ def _check_bytes(
     bundle: Bundle, pieces: list[Entry], owners: dict[str, str], report: Report, progress: Progress | None
 ) -> set[str]:
     """Check the stored bytes of all entries; return the names of the tensors found damaged."""
+    # The blocks of the index have been counted by now.
     total = report.bytes_checked + sum(entry.nbytes for entry in pieces)
     spoiled = set()
     missing: dict[int, list[str]] = {}

@@ -39,6 +39,7 @@ def verify_v1(store: V1Store, progress: Progress | None) -> Report:
 
 def _read_keys(store: V1Store, report: Report, progress: Progress | None) -> dict[tuple[int, bytes], None]:
     """Check all blocks; return the number of the file and the key of everything that should be a slice."""
+    # The progress is that of the blocks, which hold all values.
     total = sum(table.file.size for table in store.tables)
     keys: dict[tuple[int, bytes], None] = {}
     for number, table in enumerate(store.tables):

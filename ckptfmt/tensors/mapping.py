@@ -231,6 +231,7 @@ class TensorMapping(Mapping[str, Array]):
     ) -> dict[str, Array]:
         """Read the tensors asked for except the absent ones; all tensors if None."""
         if wanted is not None:
+            # All before the first is filled, so that an error leaves every array as it was.
             _check_targets(targets, wanted, self.entries, absent)
             unknown = set(absent)
             wanted = [name for name in wanted if name not in unknown]

@@ -31,12 +31,12 @@ class TestDirectoryWithoutState:
         )
         assert error.tried == (f"{base}checkpoint", os.path.join("run", "variables", "variables.index"))
 
-    def test_of_very_many_ten_are_listed(self) -> None:
+    def test_at_most_ten_are_listed(self) -> None:
         for step in range(12):
             Path(f"run/{step}").write_bytes(encode_v1())
         assert str(not_found("run")).endswith(os.path.join("run", "9") + " and 2 more")
 
-    def test_unfinished_files_are_passed_over(self) -> None:
+    def test_unfinished_files_are_skipped(self) -> None:
         write_bundle("run/a")
         index = Path("run/a.index").read_bytes()
         Path("run/b.index.tempstate12345678901234567890").write_bytes(index)
@@ -48,7 +48,7 @@ class TestDirectoryWithoutState:
         Path("run/a.index.bak").write_bytes(Path("run/a.index").read_bytes())
         assert find_checkpoint("run") == v2(os.path.join("run", "a"))
 
-    def test_other_tables_and_other_index_files_are_passed_over(self) -> None:
+    def test_other_tables_and_other_index_files_are_skipped(self) -> None:
         """LevelDB's own tables have the same magic, and no empty key."""
         write_bundle("run/a")
         Path("run/000005.ldb").write_bytes(encode_table([(b"key", b"value")]))
@@ -90,7 +90,7 @@ class TestDirectoryWithoutState:
         Path("run/notes.txt").write_text("hello")
         assert str(not_found("run")) == "run: no checkpoint in this directory; it has other files"
 
-    def test_checkpoints_one_level_down_are_pointed_at(self) -> None:
+    def test_checkpoints_one_level_down_are_suggested(self) -> None:
         Path("run/train").mkdir()
         Path("run/empty").mkdir()
         write_bundle("run/train/a")

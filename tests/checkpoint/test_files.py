@@ -73,7 +73,7 @@ OTHER_FORMATS = {
 
 @pytest.mark.parametrize("name", ["file.bin", "model.index", "export-00000-of-00001"])
 @pytest.mark.parametrize(("data", "message"), OTHER_FORMATS.values(), ids=list(OTHER_FORMATS))
-def test_a_file_of_another_format_is_called_what_it_is(data: bytes, message: str, name: str) -> None:
+def test_a_file_of_another_format_is_reported_as_what_it_is(data: bytes, message: str, name: str) -> None:
     Path(name).write_bytes(data)
     with pytest.raises(UnsupportedError, match=f"^{name}: {message}") as caught:
         find_checkpoint(name)
@@ -93,7 +93,7 @@ def test_no_bytes_make_another_error(head: bytes, rest: bytes) -> None:
 
 
 @pytest.mark.parametrize("index", [True, False], ids=["index", "V1"])
-def test_every_flipped_byte_and_every_cut_opens_right_or_is_said(index: bool) -> None:
+def test_every_flipped_byte_and_every_cut_opens_right_or_is_reported(index: bool) -> None:
     write_bundle("model")
     good = Path("model.index").read_bytes() if index else encode_v1()
     path = Path("model.index" if index else "old")
@@ -113,13 +113,13 @@ class TestDamagedFiles:
                 find_checkpoint(path)
             assert (caught.value.file, caught.value.wanted, caught.value.available) == ("model.index", 48, 0)
 
-    def test_bytes_of_no_known_kind(self) -> None:
+    def test_bytes_of_an_unknown_kind(self) -> None:
         Path("weights").write_bytes(bytes(range(1, 255)))
         with pytest.raises(CorruptError, match=r"^weights @0xf6: not a table: got magic") as caught:
             find_checkpoint("weights")
         assert (caught.value.file, caught.value.offset) == ("weights", 246)
 
-    def test_a_table_that_is_no_checkpoint(self) -> None:
+    def test_a_table_that_is_not_a_checkpoint(self) -> None:
         Path("000005.ldb").write_bytes(encode_table([(b"key", b"value")]))
         with pytest.raises(CorruptError, match="a table without the empty key: not a checkpoint"):
             find_checkpoint("000005.ldb")
@@ -171,7 +171,7 @@ class TestFileSystem:
         assert find_checkpoint("link") == v2("link")
         assert find_checkpoint("dir") == v2(os.path.join("dir", "x"))
 
-    def test_a_link_to_an_index_leads_to_where_its_data_is(self, folder: Path) -> None:
+    def test_a_link_to_an_index_leads_to_its_data(self, folder: Path) -> None:
         Path("far").mkdir()
         Path("dir").mkdir()
         write_bundle("far/real")
@@ -184,7 +184,7 @@ class TestFileSystem:
         write_state("dir", 'model_checkpoint_path: "best"')
         assert find_checkpoint("dir") == target
 
-    def test_a_link_in_the_same_directory_is_no_second_checkpoint(self) -> None:
+    def test_a_link_in_the_same_directory_is_not_a_second_checkpoint(self) -> None:
         write_bundle("real")
         Path("best.index").symlink_to("real.index")
         assert find_checkpoint("best") == v2("real")
@@ -212,7 +212,7 @@ class TestFileSystem:
         monkeypatch.setattr(os, "scandir", refuse)
         assert find_checkpoint("best") == v2("best")
 
-    def test_broken_and_circular_links_are_passed_over(self) -> None:
+    def test_broken_and_circular_links_are_skipped(self) -> None:
         write_bundle("a")
         Path("broken.index").symlink_to("nowhere")
         Path("circle").symlink_to("circle")

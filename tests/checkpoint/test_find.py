@@ -52,7 +52,7 @@ class TestV2Paths:
         for path in ("run/model.ckpt-10", "run", "run/model.ckpt-10.data-00001-of-00002"):
             assert find_checkpoint(path).prefix == os.path.join("run", "model.ckpt-10")
 
-    def test_a_graph_that_is_not_there_still_names_its_checkpoint(self) -> None:
+    def test_a_missing_graph_still_names_its_checkpoint(self) -> None:
         Path("run/model.ckpt-10.meta").unlink()
         assert find_checkpoint("run/model.ckpt-10.meta") == v2("run/model.ckpt-10")
 
@@ -113,7 +113,7 @@ class TestV1Paths:
         Path("run/notes.txt").write_text("x" * 100)
         assert find_checkpoint("run") == v1(os.path.join("run", "weights.bin"))
 
-    def test_a_v1_file_called_like_the_state_file(self) -> None:
+    def test_a_v1_file_named_like_the_state_file(self) -> None:
         Path("run").mkdir()
         Path("run/checkpoint").write_bytes(encode_v1())
         assert find_checkpoint("run/checkpoint") == v1("run/checkpoint")
@@ -160,7 +160,7 @@ class TestV1Shards:
         assert find_checkpoint("run").prefix == os.path.join("run", "export-?????-of-00002")
         assert len(find_checkpoint("run").tables) == 2
 
-    def test_a_missing_shard_is_told(self) -> None:
+    def test_a_missing_shard_is_reported(self) -> None:
         Path(self.SHARDS[0]).unlink()
         for path in (self.PREFIX, self.SHARDS[1], "run/export"):
             assert find_checkpoint(path) == v1(self.SHARDS[1], prefix=self.PREFIX, missing=self.SHARDS[:1])
@@ -232,7 +232,7 @@ class TestSavedModel:
 
 class TestRenamedIndex:
     @pytest.mark.parametrize("name", ["model.v1.bin", "model.v1.index.bak", "model.v1"])
-    def test_its_shards_are_found_by_its_name_or_less_its_suffixes(self, name: str) -> None:
+    def test_its_shards_are_found_by_its_name_with_or_without_suffixes(self, name: str) -> None:
         write_bundle("model.v1")
         Path("model.v1.index").replace(name)
         assert find_checkpoint(name) == CheckpointFiles("model.v1", "v2", (name,))

@@ -37,7 +37,7 @@ class TestNearMisses:
         Path("model.index.tempstate42").write_bytes(b"")
         assert "left from a save that did not finish: model.index.tempstate42" in str(not_found("model"))
 
-    def test_a_step_that_is_not_there(self) -> None:
+    def test_a_missing_step(self) -> None:
         for step in (90, 100):
             write_bundle(f"model.ckpt-{step}")
         error = not_found("model.ckpt-10")
@@ -54,19 +54,19 @@ class TestNearMisses:
         assert "did you mean" not in str(error)
         assert str(error).endswith(f"available: {directory.as_posix()}/zzz")
 
-    def test_an_index_asked_for_where_the_checkpoint_is_v1(self) -> None:
+    def test_an_index_asked_for_of_a_v1_checkpoint(self) -> None:
         Path("model").write_bytes(encode_v1())
         error = not_found("model.index")
         assert str(error) == "model.index: no checkpoint: tried model.index, model; model exists"
 
-    def test_a_directory_that_is_not_there(self) -> None:
+    def test_a_missing_directory(self) -> None:
         assert str(not_found("nowhere/model")).endswith("; no such directory: nowhere")
 
     def test_a_path_below_a_file(self) -> None:
         Path("file").write_text("x")
         assert str(not_found("file/model")).endswith("; no such directory: file")
 
-    def test_v1_shards_that_are_not_there(self) -> None:
+    def test_missing_v1_shards(self) -> None:
         Path("export-00000-of-00003").write_bytes(encode_v1())
         assert "did you mean 'export-?????-of-00003'?" in str(not_found("export-?????-of-00002"))
         assert "did you mean 'export-?????-of-00003'?" in str(not_found("export-00000-of-00002"))
@@ -85,6 +85,6 @@ class TestNearMisses:
         assert not_found("").tried == ()
 
     @pytest.mark.parametrize("path", [b"model", None, 3])
-    def test_what_is_no_path(self, path: object) -> None:
+    def test_what_is_not_a_path(self, path: object) -> None:
         with pytest.raises(TypeError):
             find_checkpoint(path)  # type: ignore[arg-type]

@@ -56,7 +56,7 @@ def test_all_fields_are_read_and_paths_kept_as_stored() -> None:
     )
 
 
-def test_fields_that_are_not_there_are_empty() -> None:
+def test_missing_fields_are_empty() -> None:
     state = read("model_checkpoint_path: 'a'")
     assert state.all_model_checkpoint_paths == ()
     assert state.all_model_checkpoint_timestamps == ()
@@ -169,7 +169,7 @@ def test_a_file_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
                 function("run")
 
 
-def test_a_file_that_goes_away_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_deleted_in_the_meantime(monkeypatch: pytest.MonkeyPatch) -> None:
     write(FULL)
 
     def vanish(*_: object, **__: object) -> object:
@@ -250,7 +250,7 @@ class TestLatest:
         write(FULL)
         assert latest_checkpoint("run") == os.path.join("run", "ckpt-3")
 
-    def test_nothing_there_is_none_and_said(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_missing_checkpoint_is_none_and_logged(self, caplog: pytest.LogCaptureFixture) -> None:
         write('model_checkpoint_path: "/old/ckpt-4"')
         with caplog.at_level(logging.WARNING, logger="ckptfmt"):
             assert latest_checkpoint("run") is None
@@ -259,9 +259,7 @@ class TestLatest:
             f"{base}checkpoint: '/old/ckpt-4' does not exist: tried /old/ckpt-4, {base}ckpt-4"
         ]
 
-    def test_very_long_paths_are_shortened_where_they_are_quoted(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_very_long_paths_are_shortened_in_warnings(self, caplog: pytest.LogCaptureFixture) -> None:
         write(f'model_checkpoint_path: "{"x" * 100_000}/end"')
         with caplog.at_level(logging.WARNING, logger="ckptfmt"):
             assert latest_checkpoint("run") is None
@@ -283,19 +281,19 @@ class TestLatest:
         assert state.existing == (os.path.join("run", "new-?????-of-00002"),) * 50
         assert listed == ["run"]
 
-    def test_a_directory_is_no_checkpoint(self) -> None:
+    def test_a_directory_is_not_a_checkpoint(self) -> None:
         Path("run/sub").mkdir()
         for name in ("sub", ".", "..", "sub/"):
             write(f'model_checkpoint_path: "{name}"')
             assert latest_checkpoint("run") is None
 
-    def test_the_state_file_itself_is_no_checkpoint(self) -> None:
+    def test_the_state_file_itself_is_not_a_checkpoint(self) -> None:
         write('model_checkpoint_path: "checkpoint"')
         assert latest_checkpoint("run") is None
         write_bundle("run/checkpoint")
         assert latest_checkpoint("run") == os.path.join("run", "checkpoint")
 
-    def test_no_state_file_is_none_whatever_is_there(self) -> None:
+    def test_without_a_state_file_checkpoints_do_not_matter(self) -> None:
         assert latest_checkpoint("run") is None
         assert latest_checkpoint("nowhere") is None
 
@@ -357,7 +355,7 @@ class TestStateFile:
         for path in ("run", "run/", "run/checkpoint"):
             assert os.path.normpath(find_checkpoint(path).prefix) == os.path.join("run", "ckpt-9")
 
-    def test_an_absolute_path_that_is_there_is_taken(self, folder: Path) -> None:
+    def test_an_absolute_path_that_exists_is_taken(self, folder: Path) -> None:
         write_bundle(folder / "elsewhere")
         write_state("run", f"model_checkpoint_path: '{(folder / 'elsewhere').as_posix()}'")
         assert find_checkpoint("run").prefix == (folder / "elsewhere").as_posix()
@@ -366,7 +364,7 @@ class TestStateFile:
         Path("run/my_latest").write_text('# by hand\nmodel_checkpoint_path: "ckpt-9"\n')
         assert find_checkpoint("run/my_latest") == v2(os.path.join("run", "ckpt-9"))
 
-    def test_a_prefix_called_checkpoint_comes_before_the_state_file(self) -> None:
+    def test_a_prefix_named_checkpoint_comes_before_the_state_file(self) -> None:
         """As Keras writes it: ModelCheckpoint("run/checkpoint", save_weights_only=True)."""
         write_bundle("run/checkpoint")
         write_state("run", 'model_checkpoint_path: "ckpt-9"')
@@ -381,7 +379,7 @@ class TestStateFile:
         write_state("run", 'model_checkpoint_path: "ckpt-9"')
         assert find_checkpoint("run") == v2(os.path.join("run", "ckpt-9"))
 
-    def test_a_latest_that_is_gone_is_not_replaced_by_another(self) -> None:
+    def test_a_missing_latest_is_not_replaced_by_another(self) -> None:
         write_state(
             "run", 'model_checkpoint_path: "/old/ckpt-11"', 'all_model_checkpoint_paths: "/old/ckpt-10"'
         )
@@ -396,7 +394,7 @@ class TestStateFile:
         )
         assert error.tried == ("/old/ckpt-11.index", "/old/ckpt-11", f"{base}ckpt-11.index", f"{base}ckpt-11")
 
-    def test_a_very_long_path_is_shortened_where_it_is_quoted(self) -> None:
+    def test_a_very_long_path_is_shortened_in_messages(self) -> None:
         write_state("run", f'model_checkpoint_path: "{"x" * 100_000}"')
         error = not_found("run")
         assert len(str(error)) < 2000
@@ -409,7 +407,7 @@ class TestStateFile:
         error = not_found("alone")
         assert str(error).endswith("tried " + os.path.join("alone", "ckpt-1") + "; no other exists beside it")
 
-    def test_garbage_names_the_file_and_what_else_is_there(self) -> None:
+    def test_garbage_names_the_file_and_what_else_exists(self) -> None:
         write_state("run", 'model_checkpoint_path: "ckpt-9"', "nonsense")
         with pytest.raises(CorruptError, match=r"name a checkpoint instead: .*ckpt-9, .*ckpt-10") as caught:
             find_checkpoint("run")
@@ -434,7 +432,7 @@ class TestStateFile:
         write_state("run", 'model_checkpoint_path: "checkpoint"')
         assert "names 'checkpoint' as the latest checkpoint, which is missing" in str(not_found("run"))
 
-    def test_a_directory_called_checkpoint(self) -> None:
+    def test_a_directory_named_checkpoint(self) -> None:
         Path("run/checkpoint").mkdir()
         write_bundle("run/checkpoint/x")
         assert find_checkpoint("run/checkpoint") == v2(os.path.join("run/checkpoint", "x"))

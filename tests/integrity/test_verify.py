@@ -46,7 +46,7 @@ def test_verify_finds_orphan_bytes_and_stale_shards(tmp_path: Path) -> None:
     ]
 
 
-def test_verify_goes_on_behind_a_damaged_block(tmp_path: Path) -> None:
+def test_verify_goes_on_after_a_damaged_block(tmp_path: Path) -> None:
     path = copied("many", tmp_path)
     index = path.with_name(f"{path.name}.index")
     flip(index, 1000)
@@ -60,7 +60,7 @@ def test_verify_goes_on_behind_a_damaged_block(tmp_path: Path) -> None:
     assert report.tensors_checked > 100
 
 
-def test_a_shard_the_system_refuses_is_not_called_damaged(tmp_path: Path) -> None:
+def test_a_shard_that_the_system_refuses_is_not_reported_as_damaged(tmp_path: Path) -> None:
     path = copied("saver", tmp_path)
     shard = next(path.parent.glob(f"{path.name}.data-*"))
     shard.unlink()

@@ -72,7 +72,7 @@ def test_every_array_is_read_only(case: str) -> None:
         assert not array.flags.writeable
 
 
-def test_closing_leaves_arrays_that_were_handed_out() -> None:
+def test_arrays_outlive_closing() -> None:
     golden = load("saver")
     with ckptfmt.open(golden.path) as ckpt:
         arrays = {name: ckpt[name] for name in ckpt}
@@ -99,7 +99,7 @@ def test_opening_reads_no_data_file(tmp_path: Path) -> None:
     assert caught.value.tried == (f"{path}.data-00000-of-00001",)
 
 
-def test_a_missing_shard_spoils_only_what_lies_in_it(tmp_path: Path) -> None:
+def test_a_missing_shard_spoils_only_its_own_tensors(tmp_path: Path) -> None:
     path = copied("sharded", tmp_path)
     whole = ckptfmt.open(path)
     lost = {name for name, entry in whole.entries.items() if entry.shard == 1 or entry.slices}
@@ -119,7 +119,7 @@ def test_a_missing_shard_spoils_only_what_lies_in_it(tmp_path: Path) -> None:
     assert report.tensors_checked == len(values) - len(lost)
 
 
-def test_a_short_shard_spoils_only_what_lies_behind_its_end(tmp_path: Path) -> None:
+def test_a_short_shard_spoils_only_what_is_past_its_end(tmp_path: Path) -> None:
     path = copied("saver", tmp_path)
     entries = ckptfmt.open(path).entries
     last = max(entries.values(), key=lambda entry: entry.offset or 0)
@@ -210,7 +210,7 @@ def test_arrays_to_fill_must_fit(saver: ckptfmt.Checkpoint) -> None:
         saver.read([], out={"global_step": np.empty((), np.int64)})
 
 
-def test_the_repr_tells_what_it_is(saver: ckptfmt.Checkpoint) -> None:
+def test_the_repr_says_what_it_is(saver: ckptfmt.Checkpoint) -> None:
     assert repr(saver) == f"<Checkpoint {saver.prefix!r} v2, {len(saver)} tensors>"
     saver.close()
     assert "saver" in repr(saver)
@@ -256,13 +256,13 @@ def test_out_takes_arrays_of_any_memory_order() -> None:
             ckpt.read(out={name: wrong})  # type: ignore[dict-item]
 
 
-def test_it_travels_to_worker_processes(saver: ckptfmt.Checkpoint) -> None:
+def test_it_can_be_sent_to_worker_processes(saver: ckptfmt.Checkpoint) -> None:
     copy = pickle.loads(pickle.dumps(saver))
     assert copy.prefix == saver.prefix
     assert copy["global_step"] == saver["global_step"]
 
 
-def test_names_that_are_no_text_are_refused(saver: ckptfmt.Checkpoint) -> None:
+def test_names_that_are_not_text_are_refused(saver: ckptfmt.Checkpoint) -> None:
     for name in (b"global_step", 0, None):
         with pytest.raises(TypeError, match="want a str"):
             saver[name]  # type: ignore[index]
@@ -271,7 +271,7 @@ def test_names_that_are_no_text_are_refused(saver: ckptfmt.Checkpoint) -> None:
     assert saver.get("global_step") == saver["global_step"]
 
 
-def test_a_lone_surrogate_is_no_name_before_or_after_listing(tmp_path: Path) -> None:
+def test_a_lone_surrogate_is_not_a_name_before_or_after_listing(tmp_path: Path) -> None:
     # The bytes ed a0 80 would be that surrogate in UTF-8, if there were one; they are a name of their own.
     items = [(b"", encode_header()), (b"\xc3\xa9", encode_entry()), (b"\xed\xa0\x80", encode_entry())]
     (tmp_path / "c.index").write_bytes(encode_table(items))

@@ -125,7 +125,7 @@ def test_views_read_nothing_until_they_are_used(tmp_path: Path, ckpt: Checkpoint
         view["c/w"]
 
 
-def test_views_pile_up_in_any_order(ckpt: Checkpoint) -> None:
+def test_views_stack_in_any_order(ckpt: Checkpoint) -> None:
     view = (
         ckpt.select("b/*").renamed([("^b/", "")]).select(exclude="*_1").renamed({"adam": "w/Adam", "w": "w"})
     )
@@ -368,7 +368,7 @@ def test_views_by_object_need_an_object_graph(ckpt: Checkpoint) -> None:
             view()
 
 
-def test_an_object_graph_that_is_no_string_scalar_is_an_error(tmp_path: Path) -> None:
+def test_an_object_graph_that_is_not_a_string_scalar_is_an_error(tmp_path: Path) -> None:
     ckpt = checkpoint(tmp_path, {"_CHECKPOINTABLE_OBJECT_GRAPH": [1, 2]})
     with pytest.raises(errors.CorruptError, match=r"want string\[\]"):
         ckpt.object_graph  # noqa: B018
@@ -523,7 +523,7 @@ def test_a_plan_that_does_not_fit_is_an_error_where_the_tensor_is_read(ckpt: Che
             read()
 
 
-def test_parts_of_a_damaged_tensor_are_no_values_of_a_plan(tmp_path: Path) -> None:
+def test_a_plan_does_not_read_parts_of_a_damaged_tensor(tmp_path: Path) -> None:
     ckpt = checkpoint(tmp_path, {"qkv": np.ones((2, 6))})
     data = next(tmp_path.glob("*.data-*"))
     content = bytearray(data.read_bytes())
@@ -548,7 +548,7 @@ def test_an_object_graph_outlives_its_checkpoint() -> None:
     assert set(graph.nodes_by_key) == keys
 
 
-def test_a_walk_shows_weights_below_their_layers_whatever_the_optimizer_is_called(tmp_path: Path) -> None:
+def test_a_walk_shows_weights_below_their_layers_whatever_name_the_optimizer_has(tmp_path: Path) -> None:
     graph = encode_graph(
         [
             encode_node(children=[(1, "adam"), (2, "model")]),
@@ -567,7 +567,7 @@ def test_a_walk_shows_weights_below_their_layers_whatever_the_optimizer_is_calle
 
 
 @pytest.mark.parametrize("view", ["checkpoint", "view", "plan"])
-def test_a_name_that_is_no_string_is_a_type_error(tmp_path: Path, view: str) -> None:
+def test_a_name_that_is_not_a_string_is_a_type_error(tmp_path: Path, view: str) -> None:
     with ckptfmt.open(write_bundle(tmp_path / "c")) as ckpt:
         made: Any = {"checkpoint": ckpt, "view": ckpt.select(), "plan": ckpt.apply(ckptfmt.Plan())}[view]
         for use in (
