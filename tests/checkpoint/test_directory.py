@@ -1,3 +1,5 @@
+"""Directories that lead to a checkpoint without a state file."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""The files of a checkpoint: what their bytes say, links, data files, and files that are something else."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""Finding a checkpoint by any path that leads to it."""
+
 from __future__ import annotations
 
 import os

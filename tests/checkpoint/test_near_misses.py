@@ -1,3 +1,5 @@
+"""Paths that lead nowhere: what the error suggests."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Scanning a directory of many files."""
+
 from __future__ import annotations
 
 import os

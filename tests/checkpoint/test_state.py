@@ -1,3 +1,5 @@
+"""The state file of a directory, and the checkpoint it leads to."""
+
 from __future__ import annotations
 
 import logging

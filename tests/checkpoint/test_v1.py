@@ -1,3 +1,5 @@
+"""V1 checkpoints: missing files, and dtypes that they cannot store."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Verification: what it finds, and what it costs."""
+
 from __future__ import annotations
 
 import subprocess

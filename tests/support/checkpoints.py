@@ -1,4 +1,4 @@
-"""What tests of finding checkpoints expect and write."""
+"""Checkpoints that tests write, and what they expect of finding them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import ckptfmt
+from ckptfmt import Checkpoint
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.find import find_checkpoint
 from ckptfmt.checkpoint.scan import scan
 from ckptfmt.errors import CheckpointNotFoundError
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.storage.local import LOCAL
+from tests.support.table_writer import write_bundle
 
 ANY_BYTES = sys.platform == "linux"
 """Whether file names may hold any bytes but 0 and /."""
@@ -46,3 +51,10 @@ def not_found(path: str | os.PathLike[str]) -> CheckpointNotFoundError:
     assert isinstance(caught.value, FileNotFoundError)
     assert "\n" not in str(caught.value)
     return caught.value
+
+
+def new_checkpoint(folder: Path, tensors: dict[str, object], graph: bytes | None = None) -> Checkpoint:
+    """Write a checkpoint of float32 tensors, with an object graph if given, and open it."""
+    arrays = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
+    write_bundle(folder / "ckpt", arrays, strings={} if graph is None else {OBJECT_GRAPH_KEY: graph})
+    return ckptfmt.open(folder / "ckpt")

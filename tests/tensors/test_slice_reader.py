@@ -1,3 +1,5 @@
+"""Reading part of a tensor by a NumPy index."""
+
 from __future__ import annotations
 
 import math
