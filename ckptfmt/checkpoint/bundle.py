@@ -35,7 +35,7 @@ from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 
 MAX_OPEN_SHARDS = 128
-"""Data files kept open. A mapping may cost a file descriptor, of which a process on macOS has 256."""
+"""Data files kept open. A mapping may cost a file descriptor, of which macOS allows 256 by default."""
 
 
 class Bundle:
@@ -117,7 +117,7 @@ class Bundle:
             )
         assert entry.shard is not None
         assert entry.offset is not None
-        # Looking up a key in a dict is one step, so nearly always no lock is taken.
+        # Looking up a key in a dict is one step and needs no lock; a file not yet open does.
         file = self._shards.get(entry.shard) or self.shard(entry.shard, entry)
         if entry.offset + entry.nbytes > file.size:
             raise TruncatedError(

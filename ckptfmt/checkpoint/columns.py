@@ -187,8 +187,8 @@ def _decode_rows(rows: Rows, known: dict[bytes, Head]) -> tuple[list[Head | None
     (``known``), by its bytes.
     """
     # No position is compared with the end of the window. An entry in another form is read for up to 264 bytes
-    # (its claimed length is one byte), one in the usual form for fewer; after the last entry come the restart
-    # points, 8 bytes or more, and PADDING zeros.
+    # (the length of its shape is taken to be one byte), one in the usual form for fewer. After the last entry
+    # come the restart points, 8 bytes or more, and PADDING zeros.
     window, begins, ends = rows.window, rows.begins, rows.ends
     if len(begins) <= FEW:
         return [None] * len(begins), np.zeros((_NUMBERS, len(begins)), np.int64)

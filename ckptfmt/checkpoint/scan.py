@@ -83,8 +83,8 @@ def scan(look: Directories, directory: str, near: str | None = None) -> Scan:
         except (PathNotFoundError, NotReadableError):
             continue  # deleted since, or not the user's
         except (CorruptError, UnsupportedError) as error:
-            # Other programs write files named .index too. Data shards show that this is a checkpoint, listed
-            # so that opening it reports the damage.
+            # Other programs write files named .index too. Data shards show that this is a checkpoint: it is
+            # listed, and opening it reports the damage.
             if prefix == path or not look.data_files(prefix):
                 if isinstance(error, CorruptError):
                     damaged.append(error)

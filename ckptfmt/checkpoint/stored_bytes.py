@@ -123,8 +123,8 @@ class StoredBytes(NamedTuple):
 
     def _stream_decoded(self) -> int:
         """Return the checksum of strings or variants, whose own lengths and checksums are verified first."""
-        # A view, of a mapped file: only the lengths at its beginning are decoded, and the strings after them
-        # are streamed.
+        # A view if the file is mapped: only the lengths at its beginning are decoded, and the strings after
+        # them are streamed.
         data = self.read()
         if self.entry.dtype.storage is Storage.VARIANT:
             return check_variants(data, self.entry.shape)
