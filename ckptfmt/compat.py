@@ -11,8 +11,7 @@ Code that only reads checkpoints works by changing its import::
 Arguments, return types and results are those of TensorFlow 2.21, unless its result is wrong or missing:
 
 - Every path that :func:`ckptfmt.open` opens works: an ``.index`` path (an empty map in TensorFlow), a prefix
-with
-  ``[1]`` or ``*`` in it, a directory with one checkpoint and no state file, or one moved from another
+  with ``[1]`` or ``*`` in it, a directory with one checkpoint and no state file, or one moved from another
   machine.
 - Partitioned tensors of every dtype are put together, those of V1 checkpoints too.
 - :meth:`CheckpointReader.debug_string` lists a partitioned tensor once, not the encoded key of each slice.
@@ -158,7 +157,7 @@ def get_checkpoint_state(
     """Return the CheckpointState message of a directory; None if it has none, or one that cannot be parsed.
 
     As in TensorFlow, relative paths are joined to the directory. A path that does not exist is replaced by
-    that of the checkpoint of the same name in the directory itself, if there is one.
+    that of the checkpoint of the same name in the directory itself, if that exists.
 
     Raises
     ------
@@ -188,8 +187,7 @@ def checkpoints_iterator(
 ) -> Iterator[str]:
     """Yield the latest checkpoint of a directory, and later ones as they appear.
 
-    Each time, only the latest one is returned: checkpoints that were followed by others in between are
-    skipped.
+    Each time, only the latest one is returned: checkpoints that others followed in the meantime are skipped.
 
     Parameters
     ----------
@@ -207,6 +205,7 @@ def checkpoints_iterator(
     while True:
         new = _wait_for_other(checkpoint_dir, last, timeout)
         if new is not None:
+            # From here on, so that the time that the caller spends on a checkpoint counts.
             due = time.monotonic() + min_interval_secs
             last = new
             yield new
@@ -235,13 +234,14 @@ def _wait_for_other(directory: str | os.PathLike[str], last: str | None, timeout
         latest = latest_checkpoint(directory)
         if latest is not None and latest != last:
             return latest
+        # As in TensorFlow, no wait goes past the timeout.
         if end is not None and time.monotonic() + POLL_SECONDS > end:
             return None
         time.sleep(POLL_SECONDS)
 
 
 _ENUM_NAMES = {"float32": "FLOAT", "float64": "DOUBLE", "float16": "HALF"}
-"""Names in ``enum DataType`` that are not the name of the dtype in upper case."""
+"""Names in ``enum DataType`` that differ from the name of the dtype in upper case."""
 
 
 def _debug_line(entry: Entry) -> str:

@@ -18,7 +18,7 @@ REF_OFFSET = 100
 
 
 class Storage(enum.Enum):
-    """How the elements of a dtype lie in a bundle."""
+    """How a bundle stores the elements of a dtype."""
 
     FIXED = "fixed"
     """The bytes of a NumPy array in C order."""
@@ -83,7 +83,7 @@ class DType:
         if isinstance(other, np.dtype):
             return self.storage is not Storage.NONE and self.numpy == other
         if isinstance(other, type):
-            # Not np.dtype(other): that accepts abstract types, with a warning, and takes float for float64.
+            # Not np.dtype(other), which accepts abstract types with a warning, and takes float for float64.
             return self.storage is not Storage.NONE and other in (self.numpy.type, self.as_numpy_dtype)
         code = getattr(other, "as_datatype_enum", None)
         return self.code == code if isinstance(code, int) else NotImplemented
@@ -214,7 +214,7 @@ _PYTHON = {
     str: "string",
     bytes: "string",
 }
-"""Python's types -> what TensorFlow takes them for."""
+"""Python's types -> the dtypes that TensorFlow gives them."""
 
 
 @lru_cache(maxsize=256)
@@ -244,6 +244,7 @@ def as_dtype(dtype: Any) -> DType:  # noqa: ANN401  (dtypes of any library)
         return find_dtype(code)
     if isinstance(dtype, type) and dtype in _PYTHON:
         return BY_NAME[_PYTHON[dtype]]
+    # By name before asking NumPy, which does not know TensorFlow's own dtypes nor those of PyTorch.
     text = dtype if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
     if text in BY_NAME:
         return BY_NAME[text]
@@ -251,6 +252,7 @@ def as_dtype(dtype: Any) -> DType:  # noqa: ANN401  (dtypes of any library)
         known = np.dtype(dtype)
     except (TypeError, ValueError):
         known = None
+    # Objects, bytes, text, and NumPy 2's StringDType.
     if known is not None and known.kind in "OSUT":
         return BY_NAME["string"]
     by_name = None if known is None else BY_NAME.get(known.name)

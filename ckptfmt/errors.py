@@ -82,6 +82,7 @@ class CkptfmtError(Exception):
             Whether the error's own offset counts from ``base``. False if it counts in something decoded from
             these bytes: the error is then at ``base``.
         """
+        # The innermost caller knows best: a place already known stays, and only labels add up.
         if self.file is None:
             self.file = file
             own = (self.offset or 0) if relative else 0
@@ -146,11 +147,11 @@ class TruncatedError(CorruptError):
 
 
 class UnsupportedError(CkptfmtError, NotImplementedError):
-    """Valid as far as can be told, but not handled by this version or by the function that was called."""
+    """Apparently valid, but not handled by this version or by the function that was called."""
 
 
 class LimitError(CkptfmtError, ValueError):
-    """A file asks for more than a limit allows, or for more memory than there is."""
+    """A file asks for more than a limit allows, or for more memory than the machine has."""
 
     def __init__(
         self, what: str, *, limit: int, asked: int, file: str | None = None, offset: int | None = None
@@ -208,7 +209,7 @@ class NotWritableError(CkptfmtError, OSError):
 
 
 class NameNotFoundError(CkptfmtError, KeyError):
-    """Nothing has that name, or those names: no node, tag, signature, function, …."""
+    """Nothing has that name, or those names: no node, tag, signature or the like."""
 
     def __init__(
         self,
@@ -253,7 +254,7 @@ class NameConflictError(CkptfmtError, ValueError):
 
     def __init__(self, what: str, *, names: Mapping[str, Sequence[str]]) -> None:
         self.names = {name: tuple(claims) for name, claims in names.items()}
-        """Each such name, and all that claim it."""
+        """Each such name, and all that claim it; a message shows three for each."""
         pairs = [f"{name!r} by {', '.join(map(repr, claims[:3]))}" for name, claims in self.names.items()]
         super().__init__(f"{what}: {listed(pairs, _LISTED, quote=str)}")
 

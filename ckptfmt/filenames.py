@@ -10,7 +10,7 @@
     PATH.tempstateNUMBER                          a file that was not finished
 
 A prefix may hold any characters that a path may. It is kept as it was given: TensorFlow appends to it as to
-any string, whereas pathlib would drop ``./`` and doubled separators. Nothing here looks at a disk.
+any string, whereas pathlib would drop ``./`` and doubled separators. Nothing here reads a disk.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STATE_FILE = "checkpoint"
 """Name of the state file, unless the program that wrote it chose another."""
 
 TEMPSTATE_SUFFIX = re.compile(r"\.tempstate\d+\Z")
-"""The end of the name under which TensorFlow writes a file before it renames it."""
+"""The end of the name that TensorFlow gives a file until it is complete."""
 
 SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 """Names of the file that makes a directory a SavedModel, in the order in which TensorFlow tries them."""
@@ -56,6 +56,7 @@ class CheckpointNames:
         data: dict[str, list[str]] = {}
         shards: dict[str, dict[str, list[str]]] = {}
         for file in files:
+            # A name may be both: PREFIX.data-00000-of-00001 also ends like the first V1 shard of PREFIX.data.
             match = DATA_SUFFIX.search(file)
             if match:
                 data.setdefault(file[: match.start()], []).append(match[0])

@@ -15,8 +15,8 @@ from ckptfmt.wire.buffers import memory_size
 
 Array: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"
 Box: TypeAlias = "tuple[int | slice | np.ndarray | EllipsisType, ...]"
-"""An index that takes a part of an array, with an ellipsis at the end. The part is a view, unless an array of
-positions is in the index."""
+"""An index that takes a part of an array, with an ellipsis at the end. The part is a view unless the index
+has an array of positions."""
 
 
 def new_array(shape: Shape, dtype: DType) -> Array:

@@ -1,6 +1,6 @@
 """TensorProto to arrays: tensors in graphs, attributes, events and V1 checkpoints.
 
-A TensorProto holds its elements either in ``tensor_content``, as they lie in memory, little-endian, or one by
+A TensorProto holds its elements either in ``tensor_content``, as they are in memory, little-endian, or one by
 one in the repeated field of its dtype (:data:`~ckptfmt.arrays.value_fields.VALUE_FIELDS`). It is decoded from
 its serialized bytes, not from a message object, so that packed numbers become arrays without a Python object
 for each.
@@ -25,7 +25,7 @@ from ckptfmt.wire.coding import Buffer, decode_varints
 from ckptfmt.wire.fields import FIXED32, FIXED64, LENGTH_DELIMITED, Field, decode_fields, decode_integers
 
 MAX_FILLED_BYTES = 1 << 30
-"""The most bytes to which the last value of a TensorProto is repeated: a few stored ones can ask for any
+"""The most bytes to which the last value of a TensorProto is repeated: a few stored bytes can ask for any
 number."""
 
 MAX_FILL_RATIO = 256
@@ -80,7 +80,7 @@ def decode_tensor_proto(data: Buffer, *, limit: int = MAX_FILLED_BYTES, nesting:
         if field.number == 1:
             dtype = find_dtype(field.value)
         elif field.number == 2:
-            # Protobuf merges a message that occurs twice, which is to parse its pieces joined.
+            # Protobuf merges a message that occurs twice; parsing its pieces joined does the same.
             shape_bytes += field.content
         elif field.number == 4:
             content = field.content
@@ -103,6 +103,7 @@ def decode_values(fields: list[Field], dtype: DType, *, nesting: int = 0) -> Arr
     if known is None:
         raise UnsupportedError(f"dtype {dtype.name} (code {dtype.code}) has no values")
     number, encoding = known
+    # Packed numbers are one field each time they occur, others one field for each value.
     chunks = [field for field in fields if field.number == number]
     if encoding in ("string", "resource", "variant"):
         values = np.empty(len(chunks), object)
@@ -139,7 +140,7 @@ def decode_variant(data: Buffer, *, nesting: int = 0) -> Variant:
 
 
 def _decode_objects(content: Buffer, dtype: DType, count: int, nesting: int) -> Array:
-    """Return the values in the ``tensor_content`` of what are not numbers: all lengths, then all values.
+    """Return the values in a ``tensor_content`` that are not numbers: it has all lengths, then all values.
 
     Source: TensorFlow ``core/framework/tensor.cc``, ``AsProtoTensorContent``.
     """
@@ -223,8 +224,8 @@ def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
             return np.broadcast_to((values if len(values) else _zero(dtype)).reshape(()), shape)
         except ValueError as error:
             raise no_such_array(shape, error) from error
-    # Several values and then the last one again and again: this takes memory, which the file does not have to
-    # pay for.
+    # Several values, then the last one again and again: this takes memory that the file does not have to
+    # have bytes for.
     if elements * dtype.numpy.itemsize > limit:
         raise LimitError(
             f"constant {dtype.name}{list(shape)} of {len(values)} values",
@@ -238,7 +239,7 @@ def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
 
 
 def _zero(dtype: DType) -> Array:
-    """Return an array of the one value that stands for no value: 0, an empty string, None."""
+    """Return an array of the one value that elements have if none is stored: 0, an empty string, None."""
     if not dtype.numpy.hasobject:
         return np.zeros(1, dtype.numpy)
     return np.array([b"" if dtype.storage is Storage.STRING else None], object)

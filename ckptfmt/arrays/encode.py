@@ -18,7 +18,7 @@ from ckptfmt.dtypes import DType, Storage, as_dtype
 from ckptfmt.proto import messages
 
 MAX_CONTENT = 1 << 31
-"""Bytes of ``tensor_content`` from which on protobuf refuses the message."""
+"""Protobuf refuses messages of this size and more, so ``tensor_content`` must be smaller."""
 
 _LISTED_ONE_BY_ONE = frozenset(
     ("complex64", "complex128", "bool", "uint16", "int4", "uint4", "int2", "uint2")
@@ -85,8 +85,8 @@ def outline_proto(
 ) -> np.ndarray[tuple[int], np.dtype[np.uint8]] | None:
     """Fill an empty TensorProto except for ``tensor_content``, and return the bytes of that.
 
-    So gigabytes can be written to a file without a copy in a message: the bytes are a view of the array if
-    it holds them in that order. None if the values are listed one by one; the message is complete then.
+    Gigabytes can then be written to a file without a copy in a message: the bytes are a view of the array if
+    it is contiguous. None if the values are listed one by one; the message is complete then.
     """
     proto.dtype = dtype.code
     proto.tensor_shape.SetInParent()
@@ -138,7 +138,7 @@ def _narrowed(array: Array) -> Array:
 
 
 def _is_array(values: object) -> bool:
-    """Return whether values have a dtype of their own, which is kept, unlike Python's numbers and lists."""
+    """Return whether values have a dtype of their own, which is kept; Python's numbers and lists do not."""
     if callable(getattr(values, "__array__", None)) or hasattr(values, "__array_interface__"):
         return True
     return isinstance(values, (bytearray, memoryview))

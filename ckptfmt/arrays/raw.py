@@ -1,4 +1,4 @@
-"""Raw bytes: elements as they lie in a data file or in ``tensor_content``, in C order."""
+"""Raw bytes: elements as they are in a data file or in ``tensor_content``, in C order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def decode_raw(
     dtype, shape
         Of the tensor.
     big_endian
-        Whether the file is of a big-endian machine.
+        Whether the file was written on a big-endian machine.
     at
         The part to return, if not all; no byte outside it is touched.
     """
@@ -64,7 +64,7 @@ def decode_raw(
 def _as_bools(array: Array) -> Array:
     """Return the array itself, or a copy if a byte is neither 0 nor 1: true if not 0, as in Python.
 
-    NumPy and compilers take for granted that a bool is 0 or 1; with another byte ``==`` and sums go wrong.
+    NumPy and compilers rely on a bool being 0 or 1; with another byte ``==`` and sums go wrong.
     """
     stored = array.view(np.uint8)
     if not stored.size or int(np.max(stored)) <= 1:
@@ -90,7 +90,7 @@ def _swap_bytes(
     data: Buffer, dtype: np.dtype[np.generic], shape: Shape, at: Box | None, *, big_endian: bool
 ) -> Array:
     """Return elements of the other byte order in that of this machine, in new memory."""
-    # As unsigned words: byteswap() of ml_dtypes types is not to be relied on. A complex number is two words,
+    # As unsigned words, because byteswap() of ml_dtypes types is unreliable. A complex number is two words,
     # which an ellipsis at the end of ``at`` keeps together.
     is_complex = dtype.kind == "c"
     word = dtype.itemsize // 2 if is_complex else dtype.itemsize

@@ -58,7 +58,7 @@ def expected_size(dtype: DType, shape: Shape) -> int | None:
 def check_shape(shape: Shape, dtype: DType) -> None:
     """Raise UnsupportedError if NumPy has no array of that shape and dtype; nothing is allocated."""
     try:
-        # With strides of zero, one element stands for all, and any size is only a number.
+        # With strides of zero, all elements are one in memory, so a shape of any size costs nothing.
         np.broadcast_to(np.empty((), dtype.numpy), shape)
     except ValueError as error:
         raise no_such_array(shape, error) from error

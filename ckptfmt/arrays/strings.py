@@ -1,4 +1,4 @@
-"""Strings that lie back to back, with their lengths elsewhere: in bundles and in ``tensor_content``."""
+"""Strings stored back to back, with their lengths before them: in bundles and in ``tensor_content``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ckptfmt.errors import CorruptError
 from ckptfmt.wire.coding import Buffer
 
 STRINGS_AT_ONCE = 4096
-"""Strings taken out at a time. Their bytes are in memory twice meanwhile."""
+"""Strings taken out at a time, whose bytes are in memory twice meanwhile."""
 
 
 def split_strings(data: Buffer, lengths: np.ndarray) -> Array:

@@ -5,7 +5,7 @@
     large   cut into pieces in the order of the files; threads take one piece after another and pass over its
             bytes once: they copy them if that is wanted, and checksum them while they are in the cache
     small   one after another from the mapped file; without a mapping, neighbours share one read
-    other   strings, tensors in slices, whatever has to be decoded: each by one thread
+    other   strings, tensors in slices, all else that has to be decoded: each by one thread
 
 So one tensor of 20 GB keeps all processors busy, and 100,000 small ones cost little more than their bytes.
 Apart from the arrays, at most one run of small tensors (:data:`RUN_BYTES`) is in memory.
@@ -41,7 +41,7 @@ RUN_BYTES = 4 << 20
 """Bytes of small tensors that one read covers in a file that is not mapped."""
 
 RUN_GAP = 4096
-"""Unused bytes between two tensors that are read in vain to save a read."""
+"""Unused bytes between two tensors that are read too, which costs less than another read."""
 
 SLOW = 2e-3 / (4 << 20)
 """Seconds per byte above which a piece must have come from storage: 2 GB/s."""
@@ -106,6 +106,7 @@ def read_tensors(
         else:
             others.append(entry)
     read_small()
+    # In the order of the files, so that a disk reads forwards.
     large.sort(key=lambda each: (each.stored.entry.shard or 0, each.stored.offset))
     arrays.update(_read_large(large, threads))
     others.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
@@ -119,7 +120,7 @@ def read_tensors(
 
 
 def _locate(store: Store, entry: Entry) -> StoredBytes:
-    """Return where the bytes of an entry with an offset lie."""
+    """Return the place of the bytes of an entry that has an offset."""
     stored = store.locate(entry)
     assert stored is not None
     return stored
@@ -160,6 +161,8 @@ def _prepare(store: Store, entry: Entry, checks: Checks, *, copy: bool, out: Arr
 def _read_large(large: Sequence[_Large], threads: int) -> dict[str, Array]:
     """Fill and verify large tensors, piece by piece; the checksum of a tensor is combined from its pieces."""
     at_work = [each for each in large if each.verify or each.target]
+    # Pieces of all tensors are in one list, so that threads never wait for the last piece of a tensor. Their
+    # checksums come back in the same order, and cut() tells again how many belong to each tensor.
     pieces = [(each, piece) for each in at_work for piece in cut(0, each.stored.size)]
     crcs = iter(in_threads(_read_piece_of, pieces, threads))
     for each in at_work:
@@ -182,8 +185,8 @@ def _read_piece_of(item: tuple[_Large, tuple[int, int]]) -> int:
     else:
         file.read_into(offset, each.target[start : start + size])
     if time.perf_counter() - before > SLOW * size:
-        # The bytes came from storage, so the next ones will too. For bytes in the page cache, advice would be
-        # in vain and costs time.
+        # The bytes came from storage, so the next ones will too. For bytes in the page cache, advice would
+        # only cost time.
         rest = each.stored.size - start - size
         file.prefetch(offset + size, min(AHEAD, rest))
     return crc
@@ -209,6 +212,7 @@ def _runs(entries: list[Entry], limit: float, gap: float) -> Iterator[list[Entry
         if not run:
             start = stop = offset
         run.append(entry)
+        # Not simply the end of the last entry: two tensors may share bytes.
         if end > stop:
             stop = end
     if run:
@@ -220,8 +224,8 @@ def _read_run(
 ) -> dict[str, Array]:
     """Read the small tensors of a run with one read, and view its bytes as their arrays."""
     first = _locate(store, run[0])
-    # In a mapped file bytes before the run cost nothing, and a read from the beginning is surer to notice
-    # that the file was cut short.
+    # In a mapped file bytes before the run cost nothing, and a mapping checks only longer reads for a file
+    # that was cut short.
     start = 0 if first.file.has_views else first.offset
     stop = max((entry.offset or 0) + entry.nbytes for entry in run)
     if stop > first.file.size:
@@ -245,7 +249,7 @@ def _read_run(
 
 
 class _Layout(NamedTuple):
-    """How entries of one dtype and shape are viewed."""
+    """How the stored bytes of entries of one dtype and shape are viewed."""
 
     dtype: np.dtype[np.generic] | None
     """Type of the array over their bytes; None if they have to be decoded."""
@@ -256,11 +260,11 @@ class _Layout(NamedTuple):
 def _decode_run(
     store: Store, run: Sequence[Entry], data: memoryview, start: int, order: ByteOrder, checks: Checks
 ) -> list[Array]:
-    """Return the arrays of a run, whose bytes lie in ``data``, which begins at offset ``start``.
+    """Return the arrays of a run, whose bytes are in ``data``, which begins at offset ``start``.
 
     For each entry this does what :meth:`StoredBytes.decode` does, without a call for each: with 100,000 small
     tensors, calls are most of the time. Entries of one dtype and shape share their layout. An entry that has
-    to be decoded, or is damaged, takes the long way, which also words the error.
+    to be decoded, or is damaged, takes the long way, which also raises the error.
     """
     layouts: dict[tuple[int, Shape], _Layout] = {}
     arrays: list[Array] = []

@@ -35,7 +35,7 @@ from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 
 MAX_OPEN_SHARDS = 128
-"""Data files kept open. A mapping may cost a file descriptor, and a process has few of these."""
+"""Data files kept open. A mapping may cost a file descriptor, of which macOS allows 256 by default."""
 
 
 class Bundle:
@@ -93,7 +93,7 @@ class Bundle:
             ) from error
 
     def locate(self, entry: Entry) -> StoredBytes:
-        """Return where the bytes of an entry lie, that of a tensor stored whole or of a slice.
+        """Return the place of an entry's bytes: those of a tensor stored whole, or of a slice.
 
         Raises
         ------
@@ -117,6 +117,7 @@ class Bundle:
             )
         assert entry.shard is not None
         assert entry.offset is not None
+        # Looking up a key in a dict is one step and needs no lock; a file not yet open does.
         file = self._shards.get(entry.shard) or self.shard(entry.shard, entry)
         if entry.offset + entry.nbytes > file.size:
             raise TruncatedError(
@@ -150,6 +151,8 @@ class Bundle:
         """Return a tensor stored whole or one slice of it, read-only; see :class:`Store`."""
         stored = self.locate(entry if part is None else self.index.find_slice(entry, part))
         if at is not None and self._order.is_plain(stored.entry):
+            # Only what ``at`` takes is read. A view reads it page by page as it is touched; the pages are
+            # asked for in advance.
             dtype, shape = stored.entry.dtype, stored.entry.shape
             if not stored.file.has_views:
                 return gather(stored.file, stored.offset, dtype, shape, at)

@@ -6,10 +6,10 @@
     name        -> BundleEntryProto of a tensor                                  (entry.py)
     slice key   -> BundleEntryProto of one slice of a tensor                     (slices.py)
 
-An index is used in one of two ways. A program that wants a few tensors looks each up: that reads one block of
-the table. A program that lists names has the whole table decoded into columns once, and look-ups are then
-answered from these. Slice keys begin with a zero byte, so they come first; a name may begin with one too,
-and what such a key is only the listing can tell.
+An index is used in one of two ways. A program that wants a few tensors looks each of them up, which reads
+one block of the table. A program that lists names has the whole table decoded into columns once, and look-ups
+are then answered from these. Slice keys begin with a zero byte, so they come first. A name may begin with one
+too, and only the listing can tell the two apart.
 
 Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``.
 """
@@ -45,7 +45,7 @@ from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, decode_fields
 HEADER_KEY = b""
 
 LISTED_BYTES = 4 << 20
-"""Size up to which an index, of some 100,000 tensors, is listed to find what a wrong name may mean."""
+"""An index of up to this size, some 100,000 tensors, is listed whole to find what a wrong name may mean."""
 
 BYTES_AROUND = 512 << 10
 """Bytes of a larger index that are listed on each side of where the name would be: 15,000 names each."""
@@ -130,6 +130,7 @@ class BundleIndex:
 
     def _read_columns(self, low: bytes, high: bytes | None) -> Columns:
         columns = Columns(self.table.rows(low, high), self.decode_entry)
+        # The first and the last block may hold keys outside the range.
         first = bisect_left(columns.names, low, key=key_of)
         last = len(columns) if high is None else bisect_left(columns.names, high, key=key_of)
         if not low and columns.names[:1] == [""]:
@@ -165,7 +166,7 @@ class BundleIndex:
             try:
                 key = key_of(prefix)
             except UnicodeEncodeError:
-                return iter(())
+                return iter(())  # no key decodes to such a name
             names = self._columns(key, _first_key_after(key)).names
         return (name for name in names if name.startswith(prefix))
 
@@ -182,7 +183,7 @@ class BundleIndex:
         except UnicodeEncodeError:
             return
         low, high = self.table.range_around(key, BYTES_AROUND)
-        # Slice keys are left out: without their tensors, which may lie elsewhere, they look like names.
+        # Slice keys are left out: without their tensors, which may be in other blocks, they look like names.
         yield from self._columns(max(low, b"\1"), high).names
 
     def absent(self, names: Collection[str]) -> list[str]:
@@ -262,11 +263,11 @@ class BundleIndex:
 def _rows_of_slices(columns: Columns) -> set[int]:
     """Return the rows of slices: a key that begins with zero is that of a slice only if a tensor lists it.
 
-    Such keys come first, sorted as the tensors are, so one pass over both pairs them. The keys that a tensor
-    lists are looked for among those that exist rather than made: a long name times many slices is too much.
+    Such keys come first, sorted as the tensors are, so one pass over both pairs them.
     """
     keys = [key_of(name) for name in takewhile(lambda name: name[:1] == "\0", columns.names)]
     rows = set()
+    # Variables that are partitioned alike list the same slices, whose keys differ only in the name before.
     ends: dict[tuple[TensorSlice, ...], frozenset[bytes]] = {}
     row, stop = 0, len(keys)
     for entry in columns.sliced() if keys else ():
@@ -274,6 +275,8 @@ def _rows_of_slices(columns: Columns) -> set[int]:
         if wanted is None:
             wanted = ends[entry.slices] = frozenset(map(slice_key_end, entry.slices))
         start = slice_key_start(key_of(entry.name))
+        # The keys that exist are compared; making those that the tensor lists would take the bytes of a long
+        # name times many slices.
         while row < stop and keys[row] < start:
             row += 1
         while row < stop and keys[row].startswith(start):
@@ -284,6 +287,6 @@ def _rows_of_slices(columns: Columns) -> set[int]:
 
 
 def _first_key_after(prefix: bytes) -> bytes | None:
-    """Return the least key greater than all that begin with a prefix, or None if there is none."""
+    """Return the least key greater than all that begin with a prefix, or None if no key is."""
     short = prefix.rstrip(b"\xff")
     return short[:-1] + bytes([short[-1] + 1]) if short else None

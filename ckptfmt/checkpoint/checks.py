@@ -22,8 +22,8 @@ class Checks:
     enabled
         Whether checksums are verified at all.
     once
-        Whether bytes found intact stay intact, as those of a mapped file do. Bytes that are read anew each
-        time are verified each time.
+        Whether bytes found intact stay intact, as those of a mapped file do. Bytes that are read again
+        each time are verified each time.
     """
 
     def __init__(self, *, enabled: bool, once: bool) -> None:

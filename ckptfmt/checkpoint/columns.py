@@ -2,7 +2,7 @@
 
 Entries are decoded a block at a time, one field of all of them at once, if they have the form in which
 TensorFlow writes them: every field once and in order, dtype and shape first. All others (tensors in slices,
-and whatever else means the same to protobuf) are kept as bytes, and decoded when they are asked for.
+and other ways to write the same message) are kept as bytes, and decoded when they are asked for.
 
 A listing of 1,000,000 tensors with names of 59 characters took 251 bytes for each, 108 of them for the name,
 and 62 more once one of them had been looked up.
@@ -55,6 +55,7 @@ class Entries(Mapping[str, Entry]):
 def columns_of(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
     """Return entries as columns; see :meth:`Entries.to_columns`."""
     numbers = np.full((_NUMBERS, len(entries)), -1, np.int64)
+    # A size that follows from a shape, as in V1 checkpoints, may exceed what a column can hold.
     for row, entry in enumerate(entries):
         for column, number in enumerate((entry.nbytes, entry.shard, entry.offset, entry.crc32c)):
             if number is not None and number >= 1 << 63:
@@ -92,14 +93,14 @@ class Columns:
         numbers = [np.empty((_NUMBERS, 0), np.int64)]
         known: dict[bytes, Head] = {}
         for rows in blocks:
-            heads, found = _decode_rows(rows, known)
+            heads, block_numbers = _decode_rows(rows, known)
             first = len(self.names)
             for row in [row for row, head in enumerate(heads) if head is None]:
                 self._others[first + row] = rows.data[rows.begins[row] : rows.ends[row]]
             # name_of() inlined, which saves a call for each name.
             self.names += [key.decode("utf-8", "surrogateescape") for key in rows.keys]
             self._heads += heads
-            numbers.append(found)
+            numbers.append(block_numbers)
         self._numbers = np.concatenate(numbers, axis=1)
 
     def __len__(self) -> int:
@@ -119,6 +120,7 @@ class Columns:
         if start == stop:
             return ()
         heads = [head for head in self._heads[start:stop] if head is not None]
+        # zip and map run in C, so that an entry costs one tuple and no line of Python.
         fields = zip(
             self.names[start:stop],
             [dtype for dtype, _ in heads],
@@ -139,7 +141,7 @@ class Columns:
     def sliced(self) -> Iterator[Entry]:
         """Iterate over the entries of tensors in slices, except damaged ones."""
         for row, value in self._others.items():
-            # A cheap test first: the first byte of the tag occurs, written in one byte or in more.
+            # A cheap test first: the tag occurs, written in one byte or as the first of several.
             if SLICE in value or SLICE | 0x80 in value:
                 with suppress(CorruptError):  # reading the tensor reports it
                     entry = self.entry(row)
@@ -154,6 +156,7 @@ class Columns:
             for row, head in enumerate(self._heads)
         ]
         numbers = self._numbers.copy()
+        # The last four columns of columns_of() are the numbers, in this order.
         numbers[:, list(others)] = list(columns_of(list(others.values())).values())[3:]
         return _named(self.names, [dtype.name for dtype, _ in heads], [shape for _, shape in heads], numbers)
 
@@ -177,29 +180,34 @@ def _decode_rows(rows: Rows, known: dict[bytes, Head]) -> tuple[list[Head | None
     """Return dtype and shape of each entry of a block, and the numbers of all, a row for each column.
 
     An entry in the usual form is a tag and a byte for the dtype, a tag and a length for the shape, then up to
-    three numbers in order, and the checksum at the very end. ``at`` holds the position in each entry; for
-    each number in turn, the entries that have its tag there are decoded together and their positions
-    advanced. An entry is in the usual form exactly if its checksum ends where the entry does: any deviation
-    before it moves that position. The others get None.
+    three numbers in order, and the checksum at the very end. For each number in turn, the entries that have
+    its tag next are decoded together. The entries in other forms get None.
 
     Few tensors have a dtype and shape of their own, so these are decoded once for each different pair
-    (``known``), which their bytes stand for.
+    (``known``), by its bytes.
     """
+    # No position is compared with the end of the window. An entry in another form is read for up to 264 bytes
+    # (the length of its shape is taken to be one byte), one in the usual form for fewer. After the last entry
+    # come the restart points, 8 bytes or more, and PADDING zeros.
     window, begins, ends = rows.window, rows.begins, rows.ends
     if len(begins) <= FEW:
         return [None] * len(begins), np.zeros((_NUMBERS, len(begins)), np.int64)
     lengths = window[begins + 3]
+    # ``plain`` are the entries in the usual form so far. The shortest, a scalar at offset 0, has 9 bytes.
     plain = (ends - begins > 8) & (window[begins] == DTYPE) & (window[begins + 1] < 0x80)
     plain &= (window[begins + 2] == SHAPE) & (lengths < 0x80)
+    # ``at`` is the position reached in each entry.
     shape_ends = at = begins + 4 + lengths
     numbers = np.zeros((_NUMBERS, len(begins)), np.int64)
     for column, tag in ((1, SHARD), (2, OFFSET), (0, SIZE)):
         has = np.flatnonzero(plain & (at < ends) & (window[at] == tag))
-        found = decode_varints_at(window, at[has] + 1)
-        if found is None:
+        decoded = decode_varints_at(window, at[has] + 1)
+        if decoded is None:
             return [None] * len(begins), numbers
-        at = at.copy()
-        numbers[column, has], at[has] = found
+        at = at.copy()  # shape_ends stays as it is
+        numbers[column, has], at[has] = decoded
+    # Any deviation moves the position, so the checksum ends exactly where the entry does only in the usual
+    # form. A number of 10 bytes, which is negative, has been left to the general decoder above.
     plain &= (at + 5 == ends) & (window[at] == CRC)
     stored = sum(window[at + 1 + i].astype(np.int64) << 8 * i for i in range(4))
     numbers[3] = unmask(stored)

@@ -21,11 +21,11 @@ class Directories:
 
     def __getitem__(self, directory: str) -> tuple[Listing, CheckpointNames]:
         """Return the contents of a directory, empty if it does not exist; NotReadableError if refused."""
-        found = self._seen.get(directory)
-        if found is None:
+        contents = self._seen.get(directory)
+        if contents is None:
             listing = self.fs.list_directory(directory)
-            found = self._seen[directory] = listing, CheckpointNames.of(listing.files)
-        return found
+            contents = self._seen[directory] = listing, CheckpointNames.of(listing.files)
+        return contents
 
     def data_files(self, prefix: str) -> list[str]:
         """Return the V2 data files of a prefix, whatever number of shards their names announce."""
@@ -39,15 +39,15 @@ class Directories:
         directory, name = os.path.split(prefix)
         parent = prefix[: len(prefix) - len(name)]
         return {
-            parent + found: [parent + file for file in files]
-            for found, files in self[directory][1].v1_shards(name).items()
+            parent + shards: [parent + file for file in files]
+            for shards, files in self[directory][1].v1_shards(name).items()
         }
 
     def existing_prefix(self, prefix: str) -> str | None:
-        """Return the prefix whose files exist, by TensorFlow's rule but literally, or None.
+        """Return the prefix whose files exist, by TensorFlow's rule but without globbing, or None.
 
-        An index beside the prefix comes first, then a file of that very name (V1), then V1 shards. A prefix
-        that was given as the path of its index loses the suffix.
+        The index of the prefix comes first, then a file of that very name (V1), then V1 shards. A prefix that
+        was given as the path of its index loses the suffix.
         """
         if self.fs.path_type(prefix + INDEX_SUFFIX) == "file":
             return prefix

@@ -5,7 +5,8 @@ In a V2 index, the value of a tensor's name is a BundleEntryProto::
     1 dtype   2 shape   3 shard_id   4 offset   5 size   6 crc32c, masked   7 slices
 
 It is decoded by hand, because an index may hold a million. Missing fields are zero, and repeated ones merge
-as protobuf merges them. The meta data of a V1 checkpoint give the same entry, but without a place.
+as protobuf merges them. The metadata of a V1 checkpoint give the same entry, but without a place.
+Source: TensorFlow ``core/protobuf/tensor_bundle.proto``.
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ def decode_entry(name: str, value: Buffer) -> Entry:
     """
     end = len(value)
     # The form that writers use: fields in order, and one byte each for the code of the dtype and the length
-    # of the shape. Anything else, including a value that ends in the wrong place, is left to protobuf's
-    # rules.
+    # of the shape. Anything else, including a value that ends in the wrong place, is left to the general
+    # decoder below.
     if end > 4 and value[0] == DTYPE and value[2] == SHAPE and value[1] < 0x80 and value[3] < 0x80:
         shard = offset = size = 0
         pos = 4 + value[3]
@@ -94,7 +95,7 @@ def decode_entry(name: str, value: Buffer) -> Entry:
             start, pos = pos + 2, pos + 2 + value[pos + 1]
             slices.append(decode_slice(value[start:pos]))
         if slices and pos == end:
-            # Shard and offset are left over from the first bundle that was merged; no data is there.
+            # Shard and offset are left over from the first bundle that was merged, and mean nothing.
             return Entry(name, *decode_head(head), 0, None, None, None, tuple(slices))
     return _decode_in_any_order(name, value)
 
@@ -130,5 +131,5 @@ def _decode_short(data: Buffer, pos: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=4096)
 def decode_head(head: bytes) -> Head:
-    """Return the dtype and shape of the first two fields of an entry, of one byte of tag and length each."""
+    """Return the dtype and shape of the first two fields of an entry, in the usual form."""
     return find_dtype(head[1]), decode_shape(head[4:])

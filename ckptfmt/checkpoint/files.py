@@ -1,8 +1,8 @@
 """The files of one checkpoint, and how one of them leads to the others.
 
-The content decides what a file is: a sorted table whose value for the empty key begins with a
-length-delimited field 1 is a V1 checkpoint (SavedTensorSlices); with anything else there, it is a V2 index
-(BundleHeaderProto, whose field 1 is a number). Names only lead from one file to its neighbours.
+The content decides what a file is. A sorted table is a V1 checkpoint if its value for the empty key begins
+with a length-delimited field 1 (SavedTensorSlices), and otherwise a V2 index (BundleHeaderProto, whose field
+1 is a number). Names only lead from one file to its neighbours.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ class CheckpointFiles:
 
 def stale_shards(fs: Filesystem, prefix: str, num_shards: int) -> list[str]:
     """Return the data files of a prefix that are not among its ``num_shards`` shards."""
+    # A save with another number of shards leaves the old files beside the new ones. The path is compared too,
+    # because ``\d+`` also matches digits padded otherwise, which TensorFlow never looks for.
     own = re.compile(rf"\.data-(\d+)-of-{num_shards:05d}")
     stale = []
     for path in Directories(fs).data_files(prefix):
@@ -99,15 +101,15 @@ def _linked_prefix(look: Directories, prefix: str) -> str | None:
         return None
     target = target.removesuffix(INDEX_SUFFIX)
     directory = os.path.dirname(prefix)
-    home = look.fs.status(directory or os.curdir)
-    beside = look.fs.status(os.path.dirname(target))
-    if home is not None and beside is not None and home.identity == beside.identity:
+    link_home = look.fs.status(directory or os.curdir)
+    target_home = look.fs.status(os.path.dirname(target))
+    if link_home is not None and target_home is not None and link_home.identity == target_home.identity:
         # The link stays in its directory: so does the prefix, which remains relative if it was.
         target = os.path.join(directory, os.path.basename(target))
     try:
         return None if look.data_files(prefix) else target if look.data_files(target) else None
     except NotReadableError:
-        return None  # the directory may not be listed, so the given name has to do
+        return None  # without a listing of the directory, the given name has to do
 
 
 def renamed_prefix(look: Directories, path: str) -> str:
@@ -150,7 +152,7 @@ def v1_files_named(look: Directories, prefix: str) -> CheckpointFiles | None:
     is_pattern = V1_PATTERN_SUFFIX.search(prefix) is not None
     sets = look.v1_shards(prefix if is_pattern else f"{prefix}-?????-of-?????")
     if not is_pattern:
-        # Shards of data sets are named like this too. They count only if their pattern was given.
+        # Shards of data sets are named like this too, and are no error unless their pattern was given.
         sets = {key: paths for key, paths in sets.items() if is_table(look.fs, paths[0])}
     if len(sets) > 1:
         names = listed(sets, MAX_LISTED, quote=str)

@@ -1,4 +1,4 @@
-"""Finding: from any path that a person has in hand to the files of one checkpoint.
+"""Finding: from any path that a person may give to the files of one checkpoint.
 
 A path may be a file, a prefix or a directory, and a directory may lead to a state file, a SavedModel or a
 single checkpoint. Each step below either returns files or goes on to the next step with a simpler path; none
@@ -69,8 +69,8 @@ def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> Che
     to the index of another prefix leads to that prefix if the data shards exist there and not beside the
     link.
 
-    Existing files are taken literally first; a missing data shard does not matter here. Nothing is expanded
-    (``~``, ``*``), and a relative path stays relative.
+    A missing data shard does not matter here. Nothing is expanded (``~``, ``*``), and a relative path stays
+    relative.
 
     Raises
     ------
@@ -108,6 +108,7 @@ def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> Che
 
 def _at_path(look: Directories, path: str) -> CheckpointFiles:
     prefix = prefix_of_neighbour(path)
+    # Taken literally first: a prefix may itself end like a data shard or a graph.
     for candidate in (path, prefix):
         if candidate is not None and look.fs.path_type(candidate + INDEX_SUFFIX) == "file":
             return files_at_index(look, candidate)
@@ -135,7 +136,7 @@ def _at_file(look: Directories, path: str, prefix: str | None) -> CheckpointFile
         if found is not None:
             return found
         kind = recognise_file(look.fs, path)
-        # Any bytes may be those of a data shard, so only a pointer of Git LFS is refused; a graph is
+        # A data shard may hold any bytes, so only a pointer of Git LFS is reported as one. A graph can be
         # recognised.
         is_misnamed = path.endswith(META_SUFFIX) and kind not in (None, EMPTY)
         if kind is LFS_POINTER or (is_misnamed and kind is not None and kind.holds is not Holds.META_GRAPH):
@@ -161,6 +162,7 @@ def _in_directory(look: Directories, directory: str) -> CheckpointFiles:
     state = _read_state(look, directory) if _has_state(look, directory) else None
     variables = os.path.join(directory, SAVED_MODEL_PREFIX)
     has_variables = look.fs.path_type(variables + INDEX_SUFFIX) == "file"
+    # A state file copied from elsewhere does not hide the variables of a SavedModel.
     if state is not None and (state.latest is not None or not has_variables):
         return _latest_of(look, state)
     if has_variables:
@@ -176,6 +178,7 @@ def _in_directory(look: Directories, directory: str) -> CheckpointFiles:
             file=directory,
             tried=tried,
         )
+    # No checkpoint can be opened: what may explain that is reported, the surest explanation first.
     if found.damaged:
         raise found.damaged[0]
     if any(name in SAVED_MODEL_FILES for name in found.listing.files):
@@ -186,7 +189,7 @@ def _in_directory(look: Directories, directory: str) -> CheckpointFiles:
     if homes:
         hints.append(f"look in {_listed(homes)}")
     if not hints:
-        hints.append("none of its files is one" if found.listing.files else "it has no files")
+        hints.append("it has other files" if found.listing.files else "it has no files")
         example = example_in(look.fs, directory)
         hints += [] if example is None else [example]
     what = "; ".join(["no checkpoint in this directory", *hints])
@@ -232,7 +235,7 @@ def _latest_of(look: Directories, state: CheckpointState) -> CheckpointFiles:
     found = scan(look, state.directory)
     candidates = state.candidates(state.model_checkpoint_path)
     hints = _orphans(look, state.directory, found.listing)
-    hints.append(f"available: {_listed(found.prefixes)}" if found.prefixes else "no checkpoint is beside it")
+    hints.append(f"available: {_listed(found.prefixes)}" if found.prefixes else "no other exists beside it")
     what = (
         f"names {shortened(repr(state.model_checkpoint_path))} as the latest checkpoint, which is missing: "
         f"tried {', '.join(map(shortened, candidates))}"
@@ -270,6 +273,8 @@ def _near_misses(look: Directories, path: str, wanted: str) -> list[str]:
     if look.fs.path_type(path) == "other":
         return ["it is neither a file nor a directory"]
     found = scan(look, directory, near=name)
+    # The likeliest first: parts of this very checkpoint, then the checkpoint itself under another form of
+    # path, then names like it, then all that exist.
     hints = _orphans(look, directory, found.listing, only=name)
     if wanted in found.prefixes:
         return [*hints, f"{wanted} exists"]
@@ -285,6 +290,7 @@ def _near_misses(look: Directories, path: str, wanted: str) -> list[str]:
 def _orphans(look: Directories, directory: str, listing: Listing, only: str | None = None) -> list[str]:
     """Describe files of checkpoints whose index is missing, for an error message."""
     parts: dict[str, list[str]] = {}
+    # The files of each prefix, whether or not a save finished them.
     for name in listing.files:
         whole = TEMPSTATE_SUFFIX.sub("", name)
         prefix = prefix_of_neighbour(whole) or whole.removesuffix(INDEX_SUFFIX)

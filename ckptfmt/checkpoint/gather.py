@@ -1,13 +1,13 @@
 """Gathering: reading part of a stored array from a file, and little more than that.
 
-The first dimension of which more than one position is taken decides how. One position of it is a *row*: the
-bytes of everything in the dimensions after it, which lie together. Three ways of reading follow::
+The first dimension in which more than one position is taken decides how. One position of it is a *row*: the
+bytes of everything in the dimensions after it, which are consecutive. There are three ways of reading::
 
-    stretch   all of consecutive rows             one read, into the result runs      parts of rows, or rows
-    with gaps    neighbouring rows in one read, then picked out in memory sparse    small parts of large rows
-    each row by itself, by the same rule one dimension further in
+    stretch   all of consecutive rows            one read, into the result
+    runs      parts of rows, or rows with gaps   neighbouring rows in one read, then picked out in memory
+    sparse    small parts of large rows          each row by itself, by the same rule one dimension further in
 
-What is read in vain is bounded by the constants below; each is about the cost of one more read.
+The constants below bound what is read and not used; each is about the cost of one more read.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ READ_BYTES = 4 << 20
 """Bytes read at once. Of longer rows that are not taken whole, only parts are read."""
 
 GAP_BYTES = 4096
-"""Bytes between two rows that are read in vain to save a second read."""
+"""Unused bytes between two rows that are read too, which costs less than another read."""
 
 SPARE_BYTES = 64 << 10
-"""Bytes of each row that are read in vain before the rows are read one by one."""
+"""Unused bytes in each row up to which whole rows are read; with more, each row is read by itself."""
 
 SORTED_AT_ONCE = 1 << 16
 """Positions sorted at a time, so that memory does not grow with their number."""
 
 MAX_PREFETCHES = 256
-"""Stretches of a mapped file requested one by one; with more, the system's own read-ahead is left alone."""
+"""The most stretches of a mapped file that are requested; beyond, the system's own read-ahead has to do."""
 
 
 class _Rows(NamedTuple):
-    """The rows: positions of the first dimension of which more than one is taken."""
+    """The rows: positions of the first dimension in which more than one is taken."""
 
     offset: int
     """Where row 0 begins, whether or not it is taken. Dimensions before the axis only move this."""
@@ -63,12 +63,15 @@ class _Rows(NamedTuple):
 
     def runs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Iterate over groups of rows to read together: their indices in ``positions``, and these, sorted."""
+        # Both in rows: the distance of two rows in one group, and the rows from the first to the last of it.
         gap, most = max(1, GAP_BYTES // self.width), max(1, READ_BYTES // self.width)
         for begin in range(0, len(self.positions), SORTED_AT_ONCE):
             positions = np.asarray(self.positions[begin : begin + SORTED_AT_ONCE])
+            # A list may have positions in any order, and several times; each gets its row of the result.
             order = np.argsort(positions, kind="stable")
             positions = positions[order]
             borders = [0, *(np.flatnonzero(np.diff(positions) > gap) + 1).tolist(), len(order)]
+            # Groups end at gaps that are too wide, and are cut again where they span too many rows.
             for start, stop in pairwise(borders):
                 while start < stop:
                     end = start + int(np.searchsorted(positions[start:stop], positions[start] + most))
@@ -77,7 +80,7 @@ class _Rows(NamedTuple):
 
     @property
     def is_stretch(self) -> bool:
-        """Whether everything that is taken lies together."""
+        """Whether everything that is taken is consecutive."""
         return self.is_all and isinstance(self.positions, range) and self.positions.step == 1
 
     def stretch(self, first: int, last: int) -> tuple[int, int]:
@@ -92,12 +95,12 @@ def gather(file: RandomAccessFile, offset: int, dtype: DType, shape: Shape, at: 
     :meth:`RandomAccessFile.read`.
     """
     taken = _positions(shape, at)
-    found = new_array(tuple(map(len, taken)), dtype)
-    if not found.size:
-        return read_only(found)
+    result = new_array(tuple(map(len, taken)), dtype)
+    if not result.size:
+        return read_only(result)
     rows = _rows(offset, dtype, shape, taken)
     # Dimensions before that of the rows have one position each, so they can be dropped.
-    out = found.reshape((len(rows.positions), *found.shape[rows.axis + 1 :]))
+    out = result.reshape((len(rows.positions), *result.shape[rows.axis + 1 :]))
     inner, inner_at = shape[rows.axis + 1 :], at[rows.axis + 1 :]
     positions = rows.positions
     if rows.is_stretch:
@@ -112,7 +115,7 @@ def gather(file: RandomAccessFile, offset: int, dtype: DType, shape: Shape, at: 
             data = file.read(*rows.stretch(first, last))
             stored: Array = np.ndarray((last - first + 1, *inner), dtype.numpy, data)
             out[run] = stored[wanted - first][picked]
-    return read_only(found)
+    return read_only(result)
 
 
 def prefetch(file: RandomAccessFile, offset: int, dtype: DType, shape: Shape, at: Box) -> None:
@@ -126,8 +129,9 @@ def prefetch(file: RandomAccessFile, offset: int, dtype: DType, shape: Shape, at
     rows = _rows(offset, dtype, shape, taken)
     if rows.is_stretch:
         offset, size = rows.stretch(rows.positions[0], rows.positions[-1])
-        if size <= READ_BYTES:  # of a longer stretch, read in order, it reads ahead anyway
+        if size <= READ_BYTES:  # a longer one is read in order, and the system reads ahead by itself
             file.prefetch(offset, size)
+    # Of rows that are taken in part, only small ones: the rest of a large row would be read and not used.
     elif (rows.is_all or rows.width <= GAP_BYTES) and len(rows.positions) <= SORTED_AT_ONCE:
         runs = list(rows.runs())
         for _, wanted in runs if len(runs) <= MAX_PREFETCHES else ():
@@ -144,12 +148,15 @@ def _rows(offset: int, dtype: DType, shape: Shape, taken: list[range | np.ndarra
     """Return the rows of a part, given the positions taken in each dimension."""
     axis = next((axis for axis, each in enumerate(taken) if len(each) > 1), max(len(shape) - 1, 0))
     width = (dtype.itemsize or 0) * math.prod(shape)
+    # A dimension with one position only moves the offset; ``width`` is the bytes of one position in it.
     for each, size in zip(taken[:axis], shape, strict=False):
         width //= size
         offset += int(each[0]) * width
     if not taken:
         return _Rows(offset, 0, range(1), width, width, True)
     width //= shape[axis]
+    # From the first to the last element taken of a row: in each dimension, the distance of its first and last
+    # position, in bytes.
     stride, span, is_all = width, dtype.itemsize or 0, True
     for each, size in zip(taken[axis + 1 :], shape[axis + 1 :], strict=True):
         stride //= size

@@ -1,4 +1,4 @@
-"""Reading one tensor: each piece that a selection meets is read once, and several are put together.
+"""Reading one tensor: each piece that a selection touches is read once, and several are put together.
 
 ::
 
@@ -38,7 +38,7 @@ def read_tensor(
         selection = Selection.of(whole(entry.shape))
         array = _assemble(store, entry, selection, checks, out=out, own=own, threads=threads)
         return array if own else read_only(array)
-    # As _read_piece does it, without the call: this is the way of nearly every tensor.
+    # As in _read_piece, without the call: nearly every tensor is read here.
     verify = checks.is_due(entry.name)
     array = store.read_piece(entry, None, verify=verify, threads=threads)
     if verify:
@@ -50,7 +50,7 @@ def read_tensor(
 
 
 def read_selection(store: Store, entry: Entry, selection: Selection, checks: Checks) -> Array:
-    """Return what a selection takes of a tensor, read-only; only the pieces that it meets are read.
+    """Return what a selection takes of a tensor, read-only; only the pieces that it touches are read.
 
     A checksum covers a whole piece, so it is verified only if all of the piece is taken.
     """
@@ -88,7 +88,7 @@ def _assemble(
 ) -> Array:
     """Put together what a selection takes of a tensor stored in slices.
 
-    What lies within one slice is returned as the store gives it, unless the array is to be the caller's
+    What is within one slice is returned as the store gives it, unless the array is to be the caller's
     ``own``. Memory for the whole is allocated after all pieces have been read, so that a shape that a damaged
     index claims costs nothing. Raises CorruptError if slices overlap or leave part of the selection
     uncovered.
@@ -102,6 +102,7 @@ def _assemble(
         part = selection.within(region)
         if part is not None:
             parts.append((part, _read_piece(store, entry, piece, part, checks, threads=threads)))
+    # One slice holds all of the selection: no memory is needed.
     if len(parts) == 1 and not own and parts[0][1].shape == selection.shape:
         return parts[0][1]
     try:

@@ -50,7 +50,7 @@ class Scan:
 
 
 def scan(look: Directories, directory: str, near: str | None = None) -> Scan:
-    """Look for the checkpoints in a directory; given a name, for those that it may have been meant for.
+    """Look for the checkpoints in a directory; given the name ``near``, for those that it may stand for.
 
     Names say where to look, and content decides: every candidate is opened and its format read. For a name,
     the number of files opened whose neighbours do not show what they are is limited to MAX_GUESSED.
@@ -83,7 +83,8 @@ def scan(look: Directories, directory: str, near: str | None = None) -> Scan:
         except (PathNotFoundError, NotReadableError):
             continue  # deleted since, or not the user's
         except (CorruptError, UnsupportedError) as error:
-            # Other programs write files named .index too. Data shards show that this is a checkpoint.
+            # Other programs write files named .index too. Data shards show that this is a checkpoint: it is
+            # listed, and opening it reports the damage.
             if prefix == path or not look.data_files(prefix):
                 if isinstance(error, CorruptError):
                     damaged.append(error)

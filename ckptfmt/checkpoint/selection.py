@@ -66,7 +66,8 @@ class Selection:
         is_whole = True
         for taken, (start, stop) in zip(self.positions, region, strict=True):
             if isinstance(taken, range):
-                # The range's items in [start, stop): negating before and after rounds the division up.
+                # Which items of the range are in [start, stop). Negating before and after makes Python's
+                # division round up.
                 first = max(0, -((taken.start - start) // taken.step))
                 last = max(first, min(len(taken), -((taken.start - stop) // taken.step)))
                 met = taken[first:last]
@@ -104,6 +105,7 @@ def select(index: Index, shape: Shape, name: str) -> tuple[Selection, Box]:
         raise IndexError(f"{name}: got {given} indices for a tensor of {len(shape)} dimensions")
     if given == len(items):
         items.append(Ellipsis)
+    # The ellipsis stands for as many whole dimensions as the other items leave.
     at = next(i for i, item in enumerate(items) if item is Ellipsis)
     is_empty = given == len(shape) and at < given
     items[at : at + 1] = [slice(None)] * (len(shape) - given)
@@ -111,6 +113,7 @@ def select(index: Index, shape: Shape, name: str) -> tuple[Selection, Box]:
     local: list[Any] = []
     for axis, (item, size) in enumerate(zip(items, shape, strict=True)):
         if isinstance(item, slice):
+            # Read forwards, and reversed in memory if the step is negative.
             taken = range(*item.indices(size))
             positions.append(taken if taken.step > 0 else taken[::-1])
             local.append(slice(None, None, None if taken.step > 0 else -1))
@@ -124,6 +127,7 @@ def select(index: Index, shape: Shape, name: str) -> tuple[Selection, Box]:
             position = _position(item, size, axis, name)
             positions.append(range(position, position + 1))
             local.append(0)
+    # NumPy pairs the items of several lists, which selects no box.
     if sum(isinstance(taken, np.ndarray) for taken in positions) > 1:
         raise IndexError(f"{name}: several lists or masks in one index, want one at most")
     if 0 not in [each for each in local if isinstance(each, int)]:

@@ -39,13 +39,13 @@ Region: TypeAlias = tuple[tuple[int, int], ...]
 """Start and stop in each dimension."""
 
 _GAP_CELLS = 1 << 20
-"""A gap is located only if the grid of slice borders has no more cells than this."""
+"""A gap is located only if the grid of slice borders has no more cells than this, a byte for each."""
 
 MAX_COMPARED = 1 << 30
 """Comparisons of two slices in one dimension that are made for a tensor at most: a second or two."""
 
 _GAP_RANK = 32
-"""A gap is located only in so many dimensions, the most of a NumPy array before NumPy 2."""
+"""A gap is located only in up to so many dimensions, the most that arrays have before NumPy 2."""
 
 _REMEMBERED_BYTES = 128
 """Serialized slices up to this size, which have five dimensions or more, are decoded once."""
@@ -59,14 +59,15 @@ class TensorSlice:
     """Start and length in each dimension; (0, FULL) takes all of it."""
 
     def region(self, shape: Shape) -> Region:
-        """Return start and stop in each dimension of a tensor of ``shape``; CorruptError if it juts out."""
+        """Return start and stop in each dimension of a tensor of ``shape``; CorruptError if outside."""
         if len(self.extents) != len(shape):
             raise CorruptError(f"slice {self} of a tensor of shape {list(shape)}: ranks differ")
         region = []
         for (start, length), size in zip(self.extents, shape, strict=True):
+            # FULL is all of a dimension, so it starts at 0; a slice without elements stores nothing.
             stop = size if length == FULL else start + length
             if start < 0 or stop > size or (start if length == FULL else length <= 0):
-                raise CorruptError(f"slice {self} juts out of shape {list(shape)}")
+                raise CorruptError(f"slice {self} does not fit shape {list(shape)}")
             region.append((start, stop))
         return tuple(region)
 
@@ -170,11 +171,12 @@ def plan(shape: Shape, slices: Sequence[TensorSlice], wanted: Region) -> list[tu
     Raises
     ------
     CorruptError
-        A slice juts out of the shape, two of them overlap, or they leave part of ``wanted`` uncovered. The
+        A slice does not fit the shape, two of them overlap, or they leave part of ``wanted`` uncovered. The
         message says which.
     """
     regions = [part.region(shape) for part in slices]
-    # Disjoint slices cover a region exactly if their shares of it add up to its size: no grid is needed.
+    # Disjoint slices cover a region exactly if their shares of it add up to its size. Counting elements takes
+    # time linear in the number of slices, whatever the shape.
     _check_disjoint(slices, regions)
     needed = []
     missing = math.prod(region_shape(wanted))
@@ -212,6 +214,7 @@ def _check_disjoint(slices: Sequence[TensorSlice], regions: Sequence[Region]) ->
         return
     starts, stops = starts[:, order], stops[:, order]
     left = MAX_COMPARED // len(starts)
+    # Only intervals that meet a later one in the chosen dimension; each is compared with these in all others.
     for i in np.flatnonzero(ends > np.arange(1, len(ends) + 1)).tolist():
         later = slice(i + 1, ends[i])
         clash = np.ones(ends[i] - i - 1, bool)
@@ -251,6 +254,7 @@ def _first_gap(wanted: Region, regions: Sequence[Region]) -> str:
     cells = tuple(len(edge) - 1 for edge in edges)
     if math.prod(cells) > _GAP_CELLS or len(cells) > _GAP_RANK:
         return ""
+    # Borders outside ``wanted`` have been moved to its own borders, so each has a place in the grid.
     positions = [{edge: i for i, edge in enumerate(axis)} for axis in edges]
     covered = np.zeros(cells, bool)
     for region in regions:

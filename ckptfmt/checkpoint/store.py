@@ -79,10 +79,10 @@ class Store(Protocol):
 
     @property
     def has_checked_values(self) -> bool:
-        """Whether values lie in table blocks, whose checksums are always verified."""
+        """Whether values are in table blocks, whose checksums are always verified."""
 
     def locate(self, entry: Entry) -> StoredBytes | None:
-        """Return where the bytes of a tensor stored whole lie; None if they are encoded in a table block.
+        """Return the place of the bytes of a tensor stored whole; None if they are encoded in a table block.
 
         Raises CorruptError, CheckpointNotFoundError, NotReadableError or UnsupportedError if they cannot be
         read.

@@ -1,4 +1,4 @@
-"""Stored bytes of one entry of a bundle: where they lie, whether they are intact, and the array they make.
+"""Stored bytes of one entry of a bundle: their place, whether they are intact, and the array they make.
 
 An entry names a stretch of a data file. For most dtypes the stretch holds the elements in C order, and the
 array is a view of it; strings and variants have lengths and checksums of their own among their bytes.
@@ -32,8 +32,8 @@ class ByteOrder(NamedTuple):
     def is_plain(self, entry: Entry) -> bool:
         """Return whether the stored bytes of an entry are those of its array, to be viewed as they are.
 
-        Bools are not: they may be stored as any byte but are 0 or 1 in an array. Nor are types of less than 8
-        bits, which are sign-extended.
+        Bools are not: they may be stored as any byte but are 0 or 1 in an array. Types of less than 8 bits
+        are not either: they are sign-extended.
         """
         dtype = entry.dtype
         is_native = self.big_endian is (sys.byteorder == "big") or dtype.itemsize == 1
@@ -102,6 +102,8 @@ class StoredBytes(NamedTuple):
 
     def check(self) -> None:
         """Verify the checksum in bounded memory, without making an array; errors as of :meth:`decode`."""
+        # All that decode() would raise is found: the lengths of strings are checked on the way, and last a
+        # shape that NumPy does not have.
         entry = self.entry
         try:
             self._compare(
@@ -121,6 +123,8 @@ class StoredBytes(NamedTuple):
 
     def _stream_decoded(self) -> int:
         """Return the checksum of strings or variants, whose own lengths and checksums are verified first."""
+        # A view if the file is mapped: only the lengths at its beginning are decoded, and the strings after
+        # them are streamed.
         data = self.read()
         if self.entry.dtype.storage is Storage.VARIANT:
             return check_variants(data, self.entry.shape)
@@ -129,7 +133,7 @@ class StoredBytes(NamedTuple):
 
 
 def label_of(entry: Entry) -> str:
-    """Return what errors call an entry: the name of the tensor and, of a slice, which one."""
+    """Return what errors call an entry: the name of the tensor and, for a slice, its extents."""
     try:
         name, part = decode_slice_key(key_of(entry.name))
     except CorruptError:

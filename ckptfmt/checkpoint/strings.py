@@ -5,7 +5,7 @@
     strings:   length varint × n | masked CRC of the lengths uint32 | the strings, one after the other
     variants:  for each element: length varint | VariantTensorDataProto | masked CRC so far uint32
 
-One CRC runs through all of it, with a twist: a length enters it not as the varint in the file but as an
+One CRC runs through all of it, with a twist: it covers a length not as the varint in the file but as an
 integer of 4 bytes (8 bytes from 4 GiB on, and always in variants). The CRC in the entry is this running CRC.
 Strings written before 2018 differ only for lengths of 4 GiB and more, which they could not represent. Source:
 TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``, ``WriteStringTensor``.
@@ -43,6 +43,7 @@ def check_strings(
     count = math.prod(shape)
     if not count and not len(data):
         return 0, 0
+    # A length takes a byte or more, so a shape that a damaged index claims costs no more than the data.
     if count > len(data):
         raise TruncatedError(f"{count} varints", wanted=count, available=len(data), offset=0)
     order: Literal["big", "little"] = "big" if big_endian else "little"
@@ -50,6 +51,7 @@ def check_strings(
     for done in range(0, count, LENGTHS_AT_ONCE):
         lengths, size = decode_varints(data[pos:], min(LENGTHS_AT_ONCE, count - done))
         pos += size
+        # The CRC covers 4 bytes of each length, in the byte order of the file, but 8 of one from 4 GiB on.
         if int(lengths.max()) <= _UINT32_MAX:
             crc = crc32c(lengths.astype(">u4" if big_endian else "<u4").tobytes(), crc)
             total += int(lengths.sum())
@@ -67,6 +69,7 @@ def check_strings(
             f"strings of {total} bytes in all: got {len(data) - start} bytes after their lengths",
             offset=start,
         )
+    # The stored checksum is part of what the entry's checksum covers, in its masked form.
     stored = bytes(data[pos:start])
     expected = unmask(int.from_bytes(stored, order))
     if crc != expected:
@@ -90,6 +93,7 @@ def check_variants(data: Buffer, shape: Shape, *, keep: list[Buffer] | None = No
     count = math.prod(shape)
     if count > len(data):
         raise TruncatedError(f"{count} variants", wanted=count, available=len(data), offset=0)
+    # ``crc`` covers all before ``pos``, stored checksums included, but each length as 8 bytes.
     pos = crc = 0
     for i in range(count):
         size, start = decode_varint(data, pos)

@@ -1,4 +1,4 @@
-"""V1 checkpoints: one table that holds both meta data and values, or several ("shards").
+"""V1 checkpoints: one table that holds both metadata and values, or several ("shards").
 
 ::
 
@@ -6,7 +6,7 @@
     slice key   -> SavedTensorSlices { 2 data: SavedSlice { 1 name, 2 slice, 3 data: TensorProto } }
     SavedSliceMeta (a tensor):         1 name   2 shape   3 type   4 slice …
 
-The TensorProto has neither dtype nor shape; both come from the meta data. A tensor stored whole is one slice
+The TensorProto has neither dtype nor shape; both come from the metadata. A tensor stored whole is one slice
 that takes every dimension in full. Each table lists the slices that it holds, so a tensor may be listed in
 several. Source: TensorFlow ``core/util/tensor_slice_writer.cc``.
 """
@@ -44,7 +44,7 @@ class V1Store:
     """
 
     has_views = True
-    """Values come out of table blocks, which are in memory by then, and verified."""
+    """Values are taken from table blocks, which by then are in memory and verified."""
 
     has_checked_values = True
 
@@ -72,7 +72,11 @@ class V1Store:
 
     @cached_property
     def directory(self) -> dict[str, list[tuple[int, Buffer]]]:
-        """For each tensor's name, in key order, its meta data in each file that holds slices of it."""
+        """For each tensor's name, in key order, its metadata in each file that holds slices of it.
+
+        Only the names are decoded here, so that listing them costs little; an entry is decoded when it is
+        asked for.
+        """
         metas: dict[bytes, list[tuple[int, Buffer]]] = {}
         for number, table in enumerate(self.tables):
             try:
@@ -119,7 +123,7 @@ class V1Store:
         return self.names()
 
     def keys(self, name: str) -> Iterator[tuple[int, bytes]]:
-        """Iterate over where a tensor's values lie: the number of a file, and a key in its table."""
+        """Iterate over the places of a tensor's values: the number of a file, and a key in its table."""
         for number, meta in self.directory[name]:
             for part in _decode_slice_meta(name, number, meta).slices:
                 yield number, encode_slice_key(key_of(name), part)
@@ -132,6 +136,7 @@ class V1Store:
 
     def _decode_entry(self, name: str) -> Entry:
         """Decode the entry of a tensor, merged from all files that hold slices of it."""
+        # Every file lists its own slices of a tensor, and repeats dtype and shape.
         merged: Entry | None = None
         for number, meta in self.directory[name]:
             file = self.tables[number].file.name
@@ -150,6 +155,7 @@ class V1Store:
                 )
             merged = merged._replace(shard=None, slices=merged.slices + listed.slices)
         assert merged is not None
+        # A tensor stored whole is written as one slice that takes every dimension in full.
         if merged.slices and merged.slices[0].covers_all() and len(merged.slices) == 1:
             merged = merged._replace(slices=())
         nbytes = expected_size(merged.dtype, merged.shape)
@@ -198,6 +204,7 @@ class V1Store:
         except CorruptError as error:
             raise error.at(self.files.tables[0], label=f"tensor {entry.name!r}") from None
         key = encode_slice_key(key_of(entry.name), part)
+        # Each slice is in one of the files that list the tensor; looking it up tells in which.
         for number, _ in self.directory[entry.name]:
             file = self.tables[number].file.name
             value = self.tables[number].get(key)
@@ -225,7 +232,7 @@ class V1Store:
 def _decode_meta(value: Buffer | None) -> Iterator[tuple[bytes, Buffer]]:
     """Iterate over names and serialized SavedSliceMeta of the tensors that a meta entry lists."""
     if value is None:
-        raise CorruptError("no meta data: the table has no entry with the empty key")
+        raise CorruptError("no metadata: the table has no entry with the empty key")
     for field in decode_fields(value):
         if (field.number, field.wire_type) != (1, LENGTH_DELIMITED):
             continue
@@ -241,6 +248,7 @@ def _decode_meta(value: Buffer | None) -> Iterator[tuple[bytes, Buffer]]:
 
 def _decode_slice_meta(name: str, number: int, meta: Buffer) -> Entry:
     """Return the entry that one file gives for a tensor, with its slices in that file."""
+    # As protobuf merges repeated fields: a message is the sum of its pieces, of numbers the last one counts.
     dtype, shape, slices = 0, b"", []
     for field in decode_fields(meta):
         if field.number == 2:
@@ -267,10 +275,11 @@ def _decode_slice_data(value: Buffer, entry: Entry, part: TensorSlice, shape: tu
                 stored = decode_slice(member.content)
             elif member.number == 3:
                 values += decode_fields(member.content)
+    # The value repeats what its key says, so a value under a wrong key is noticed.
     if name != key_of(entry.name) or stored != part:
         raise CorruptError(f"holds the values of {name_of(name)!r}, slice {stored}")
     array = decode_values(values, entry.dtype)
-    # A shorter list is not repeated as in other TensorProtos: a V1 slice lists every element.
+    # A V1 slice lists every element: unlike in other TensorProtos, the last value is not repeated.
     wanted = math.prod(shape)
     if len(array) != wanted:
         raise CorruptError(f"got {len(array)} values, want {wanted} for {entry.dtype.name}{list(shape)}")

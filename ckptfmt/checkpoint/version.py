@@ -4,6 +4,7 @@ A VersionDef gives the version that it was written with, and the consumers that 
 
     1 producer   2 min_consumer   3 bad_consumers
 
+TensorFlow also refuses producers below a minimum version, which is 0 for checkpoints and so refuses none.
 Source: TensorFlow ``core/framework/versions.cc``, ``CheckVersions``.
 """
 
@@ -28,7 +29,7 @@ def check_version(version: Buffer) -> None:
             excluded |= CONSUMER_VERSION in decode_integers(field)
     if min_consumer > CONSUMER_VERSION:
         raise UnsupportedError(
-            f"the checkpoint wants readers of version {min_consumer} or later, this is {CONSUMER_VERSION}"
+            f"the checkpoint needs readers of version {min_consumer} or later, this is {CONSUMER_VERSION}"
         )
     if excluded:
         raise UnsupportedError(f"the checkpoint excludes readers of version {CONSUMER_VERSION}")

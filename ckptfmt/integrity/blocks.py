@@ -1,4 +1,4 @@
-"""Blocks: reading all of a table that is intact, whatever is damaged beside it."""
+"""Blocks: reading those of a table that are intact, and reporting the others."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ckptfmt.wire.coding import Buffer
 
 def read_intact_blocks(table: Table, report: Report) -> Iterator[tuple[bytes, Buffer]]:
     """Iterate over the entries of all intact blocks, noting the others in the report."""
+    # The metaindex, a block that nothing else reads, is part of the file too.
     try:
         table.block(table.footer.metaindex)
     except CorruptError as error:
@@ -21,6 +22,7 @@ def read_intact_blocks(table: Table, report: Report) -> Iterator[tuple[bytes, Bu
     except CorruptError as error:
         report.add("block", error)
         return
+    # Keys must be in order across blocks too, or look-ups would miss some.
     last: bytes | None = None
     for handle in handles:
         try:
@@ -30,4 +32,5 @@ def read_intact_blocks(table: Table, report: Report) -> Iterator[tuple[bytes, Bu
             report.bytes_checked += handle.size
         except (CorruptError, LimitError) as error:
             report.add("block", error.at(table.file.name, handle.offset))
+        # Read once: a table larger than memory must not fill it.
         table.file.release(handle.offset, handle.size)

@@ -16,7 +16,7 @@ from ckptfmt.integrity.report import Progress, Report
 from ckptfmt.storage.file import RandomAccessFile
 
 PADDING = 4096
-"""Zero bytes between tensors up to this many count as padding: a writer may align what it writes to pages."""
+"""Up to this many zero bytes between tensors count as padding: a writer may align tensors to pages."""
 
 
 def verify_bundle(bundle: Bundle, progress: Progress | None) -> Report:
@@ -24,6 +24,7 @@ def verify_bundle(bundle: Bundle, progress: Progress | None) -> Report:
     report = Report()
     pieces, sliced = _read_entries(bundle, report)
     owners = _owners(sliced)
+    # A tensor counts as checked if nothing about it is wrong: its entry, its slices, its bytes.
     spoiled = {problem.name for problem in report.problems if problem.name is not None}
     for entry in sliced:
         try:
@@ -31,7 +32,7 @@ def verify_bundle(bundle: Bundle, progress: Progress | None) -> Report:
         except CkptfmtError as error:
             report.add_tensor(error, entry.name)
             spoiled.add(entry.name)
-    # In the order of the files, which streams them and brings neighbours together.
+    # In the order of the files: they are streamed, and neighbours can be compared.
     pieces.sort(key=lambda entry: (entry.shard or 0, entry.offset or 0))
     spoiled |= _check_bytes(bundle, pieces, owners, report, progress)
     _check_places(bundle, pieces, report)
@@ -85,6 +86,7 @@ def _check_bytes(
     bundle: Bundle, pieces: list[Entry], owners: dict[str, str], report: Report, progress: Progress | None
 ) -> set[str]:
     """Check the stored bytes of all entries; return the names of the tensors found damaged."""
+    # The blocks of the index have been counted by now.
     total = report.bytes_checked + sum(entry.nbytes for entry in pieces)
     spoiled = set()
     missing: dict[int, list[str]] = {}
@@ -120,6 +122,7 @@ def _check_places(bundle: Bundle, pieces: list[Entry], report: Report) -> None:
             file = bundle.shard(shard, first)
         except CkptfmtError:
             continue  # reported already, by its tensors
+        # ``end`` is where the tensors so far end. Those outside the file have been reported.
         end = 0
         for entry in chain([first], group):
             offset = entry.offset or 0

@@ -25,7 +25,7 @@ _KINDS: tuple[tuple[type[CkptfmtError], str], ...] = (
     (PathNotFoundError, "missing"),
     (NotReadableError, "unreadable"),
 )
-"""The kind of problem that an error met in reading a tensor is; any other is an ``entry``."""
+"""The kind of problem for each class of error; any other error is an ``entry``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Report:
     """What :meth:`Checkpoint.verify` found."""
 
     problems: list[Problem] = field(default_factory=list)
-    """In the order in which they were met."""
+    """In the order in which they were found."""
     bytes_checked: int = 0
     """Bytes whose checksum was computed: table blocks and tensors."""
     tensors_checked: int = 0
@@ -77,7 +77,7 @@ class Report:
         self.problems.append(Problem("error", kind, str(error), error.file, error.offset, name))
 
     def add_tensor(self, error: CkptfmtError, name: str) -> None:
-        """Note an error met in reading a tensor, under the kind that its class tells."""
+        """Note an error in reading a tensor, under the kind of its class."""
         kind = next((kind for cls, kind in _KINDS if isinstance(error, cls)), "entry")
         self.add(kind, error, name)
 

@@ -12,11 +12,12 @@ from ckptfmt.integrity.report import Progress, Report
 def verify_v1(store: V1Store, progress: Progress | None) -> Report:
     """Check every block of every file, and the slices and values of every tensor."""
     report = Report()
+    # The keys of all values; those of each tensor are taken out, and the rest belong to none.
     unclaimed = _read_keys(store, report, progress)
     try:
         names = list(store.names())
     except CkptfmtError as error:
-        # Reading the blocks may have met the same damage.
+        # Reading the blocks may have found the same damage.
         if str(error) not in {problem.message for problem in report.problems}:
             report.add("entry", error)
         return report
@@ -38,6 +39,7 @@ def verify_v1(store: V1Store, progress: Progress | None) -> Report:
 
 def _read_keys(store: V1Store, report: Report, progress: Progress | None) -> dict[tuple[int, bytes], None]:
     """Check all blocks; return the number of the file and the key of everything that should be a slice."""
+    # The progress is that of the blocks, which hold all values.
     total = sum(table.file.size for table in store.tables)
     keys: dict[tuple[int, bytes], None] = {}
     for number, table in enumerate(store.tables):

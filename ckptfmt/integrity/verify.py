@@ -23,8 +23,8 @@ def verify_store(store: Store, progress: Progress | None = None) -> Report:
     memory stays bounded however large they are. Raises LimitError if there is not enough for the names.
     """
     with suppress(MemoryError):
-        # By class and not through the protocol, which is about what can be read. What can be wrong differs:
-        # bytes of data files that no tensor or two tensors have, or keys of tables that no tensor has.
+        # By class, not through the protocol, which is about reading. What can be wrong differs: bytes of data
+        # files that belong to no tensor or to two, or keys of tables that belong to none.
         match store:
             case Bundle():
                 return verify_bundle(store, progress)

@@ -36,7 +36,7 @@ from ckptfmt.tensors.tensors import Tensors
 from ckptfmt.wire.threads import default_threads
 
 RELEASED_FROM = 1 << 20
-"""Bytes from which a tensor is forgotten when an iteration over all tensors has passed it."""
+"""Bytes from which a tensor is released when an iteration over all tensors has passed it."""
 
 
 def open_checkpoint(
@@ -102,7 +102,7 @@ class StoredEntries(Entries):
         return entry
 
     def __contains__(self, name: object) -> bool:
-        # A tensor whose entry is damaged counts: reading it says what is wrong with it.
+        # A tensor whose entry is damaged exists, and reading it says what is wrong.
         return name in self._index
 
     def __iter__(self) -> Iterator[str]:
@@ -145,8 +145,8 @@ class Checkpoint(Tensors):
     """An open checkpoint: ``Mapping`` of tensor names, sorted by their bytes, to NumPy arrays.
 
     Nothing is read until it is asked for. Arrays are read-only. A tensor stored whole is a view of the mapped
-    file, which stays mapped while any array views it; with ``backend="pread"`` it has memory of its own, and
-    is read and verified anew each time. Threads may share a checkpoint.
+    file, which stays mapped while any array views it. With ``backend="pread"`` it has memory of its own, and
+    is read and verified each time. Threads may share a checkpoint.
     """
 
     def __init__(self, store: Store, *, verify: bool = True) -> None:
@@ -240,7 +240,7 @@ class Checkpoint(Tensors):
         """Close the files. Arrays already returned stay valid, and so does the object graph."""
         graph = self.__dict__.get("object_graph")
         if graph is not None:
-            graph.list_keys()  # read from the index while it is open
+            graph.list_keys()  # they are read from the index, which is about to be closed
         self._store.close()
 
     def __iter__(self) -> Iterator[str]:
@@ -271,6 +271,7 @@ class Checkpoint(Tensors):
             return self[name]
         tensor = StoredTensor(self, self.entries[name])
         selection = Selection.of(region)
+        # A checksum covers a whole piece, so verifying a part of one takes reading the tensor.
         if verified and self._checks.enabled and not tensor.is_verified(selection):
             return self[name][within(region, whole(tensor.entry.shape))]
         return tensor.read(selection)
@@ -289,7 +290,7 @@ class Checkpoint(Tensors):
         return self._model_variables
 
     def __reduce__(self) -> tuple[object, ...]:
-        # The process that unpickles it opens the files anew.
+        # Worker processes open the files again.
         return _open_files, (self._store.files, self._checks.enabled, self._store.fs)
 
 

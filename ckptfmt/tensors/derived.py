@@ -1,4 +1,4 @@
-"""What every view is made of: names of its own, and the files of the tensors that it views, its parent."""
+"""What all views have in common: names of their own, for the tensors of a parent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ckptfmt.tensors.mapping import TensorMapping
 
 
 class DerivedMapping(TensorMapping):
-    """Tensors made from those of a parent; whatever is true of the whole checkpoint, the parent answers."""
+    """Tensors made from those of a parent, which answers what is asked about the whole checkpoint."""
 
     _parent: TensorMapping
 

@@ -1,8 +1,8 @@
 """Tensors by name: a mapping whose values are read when they are asked for.
 
-:class:`TensorMapping` says what a checkpoint and its views all do: it reads, restores, nests and iterates on
-top of a few private methods that each kind of tensors provides (its first section). What only the public
-:class:`~ckptfmt.tensors.tensors.Tensors` adds are the methods that make views.
+:class:`TensorMapping` is what a checkpoint and its views have in common. It reads, restores, nests and
+iterates with a few methods that each kind of tensors provides (its first section). The public
+:class:`~ckptfmt.tensors.tensors.Tensors` adds only the methods that make views.
 """
 
 from __future__ import annotations
@@ -231,9 +231,10 @@ class TensorMapping(Mapping[str, Array]):
     ) -> dict[str, Array]:
         """Read the tensors asked for except the absent ones; all tensors if None."""
         if wanted is not None:
+            # All before the first is filled, so that an error leaves every array as it was.
             _check_targets(targets, wanted, self.entries, absent)
-            lost = set(absent)
-            wanted = [name for name in wanted if name not in lost]
+            unknown = set(absent)
+            wanted = [name for name in wanted if name not in unknown]
         threads = default_threads() if threads is None else threads
         out = {name: targets[name] for name in wanted or () if name in targets}
         return self._load(wanted, threads=threads, copy=copy, out=out)
@@ -289,6 +290,8 @@ class _ArrayItems(ItemsView[str, Array]):
     def __iter__(self) -> Iterator[tuple[str, Array]]:
         for name in self._mapping:
             yield name, self._mapping[name]
+            # Memory then holds one tensor at a time. An array that was kept stays valid: touched again, its
+            # bytes are read again.
             self._mapping._release(name)
 
 

@@ -6,7 +6,7 @@ if some path from the root reaches it
 - without entering an optimizer: a node that has slot variables, that an edge named ``optimizer`` leads to, or
   that has both an iteration counter and a hyperparameter among its children (:data:`COUNTERS`,
   :data:`HYPERPARAMETERS`). One edge of an optimizer is followed, the list of what it trains
-  (:data:`TRAINED`), for it leads to the model's own variables;
+  (:data:`TRAINED`), because it leads to the model's own variables;
 - without an edge to metrics (:data:`METRICS`);
 - without ending in an edge named ``save_counter`` or ``global_step`` (:data:`EXTRA`).
 
@@ -59,7 +59,7 @@ EXTRA = frozenset({"save_counter", "global_step"})
 """Edges to counters that belong to the checkpoint or to training."""
 
 _TELLING = COUNTERS | OPTIMIZERS | METRICS | EXTRA
-"""Edges that tell something of the node they begin or end at; few of a model's edges are."""
+"""Edges that say something about the node they begin or end at; few edges of a model do."""
 
 BOOKKEEPING = frozenset({"global_step", "save_counter", "beta1_power", "beta2_power"})
 """Last parts of names of counters, and of the powers that Adam keeps."""
@@ -90,12 +90,13 @@ _PART = re.compile(r"(?:(?:(?:(?:p?a)?r)?t)?_)?[0-9]+")
 
 def object_variables(graph: ObjectGraph) -> frozenset[str]:
     """Return the keys of the model's variables in an object-based checkpoint."""
-    # The names of all edges are read once, in one list, and positions in it stand for edges: a graph of
-    # 100,000 objects is judged in the time that reading the names takes.
+    # The names of all edges are read once, in one list, and positions in it stand for edges, so that a graph
+    # of 100,000 objects takes little longer than reading the names.
     names, starts = graph.edge_names()
     telling = [at for at, name in enumerate(names) if name in _TELLING]
     skipped = {at for at in telling if names[at] in METRICS or names[at] in EXTRA}
     optimizers = _optimizers(graph, {bisect_right(starts, at) - 1 for at in telling}).union(graph.optimizers)
+    # A walk from the root over the edges that are allowed; what it reaches is the model's.
     seen = {0}
     queue = [0]
     for number in queue:
@@ -110,7 +111,7 @@ def object_variables(graph: ObjectGraph) -> frozenset[str]:
 
 
 def _optimizers(graph: ObjectGraph, numbers: Iterable[int]) -> set[int]:
-    """Those of some nodes and their children that are optimizers, as their edges tell."""
+    """Return those of some nodes and their children that are optimizers, judged by their edges."""
     optimizers: set[int] = set()
     for number in numbers:
         edges = graph.edges(number)
@@ -176,10 +177,10 @@ def _is_bookkeeping(kind: str) -> bool:
 
 
 def _slot_variable(path: str, names: Collection[str]) -> str | None:
-    """The variable that slots with known names belong to, by the path that they lie in, whatever their shape.
+    """The variable that slots with known names belong to, by the path before the name, whatever their shape.
 
     The longest end of the path that is a variable, else the variable that the path is cut from (see
-    :func:`_cut_variable`). A slot may have fewer axes than its variable, so the shape tells nothing.
+    :func:`_cut_variable`). A slot may have fewer axes than its variable, so the shape says nothing.
     """
     variable = next((end for end in _ends(path) if end in names), None)
     return variable if variable is not None else _cut_variable(path, names)
@@ -189,15 +190,15 @@ def _alike_variable(name: str, path: str, names: Collection[str], entries: Mappi
     """The variable that a slot with any other name belongs to: one of its shape and dtype.
 
     Optimizers that TensorFlow does not ship choose such names. ``VARIABLE`` is the path itself, or the end of
-    it if that has a scope of its own: a variable ``b`` says little of ``a/b/kernel``, but ``layer/b`` says of
-    ``train/layer/b/kernel`` that the optimizer repeats the whole name.
+    it if that has a scope of its own: a variable ``b`` says little about ``a/b/kernel``, but ``layer/b``
+    shows that in ``train/layer/b/kernel`` the optimizer repeats the whole name.
     """
     variable = path if path in names else below_scopes(path, names) or _cut_variable(path, names)
     return variable if variable is not None and _is_alike(name, variable, entries) else None
 
 
 def _is_slot_outside_scopes(name: str, own_slots: Set[tuple[str, str]], entries: Mapping[str, Entry]) -> bool:
-    """Whether a tensor is to a variable outside of all scopes what others are to those within scopes.
+    """Whether a tensor is a slot of a variable outside all scopes, as slots of variables in scopes show.
 
     Once ``train/layer/w/my_slot`` shows that the scope ``train`` holds slots of that name,
     ``train/b/my_slot`` belongs to ``b`` if the shapes agree.
@@ -210,8 +211,8 @@ def _is_slot_outside_scopes(name: str, own_slots: Set[tuple[str, str]], entries:
 def _is_debias_slot(average: str, names: Collection[str]) -> bool:
     """Whether both slots of a moving average that is corrected for its bias exist below a path of a variable.
 
-    Either alone may be a variable that the model calls so. Source: ``python/training/moving_averages.py:
-    _zero_debias`` makes both in a scope named after the average, which may itself lie in a scope.
+    Either alone may be a variable of the model with that name. Source: ``python/training/moving_averages.py:
+    _zero_debias`` makes both in a scope named after the average, which may itself be in a scope.
     """
     has_both = all(f"{average}/{slot}" in names for slot in DEBIAS_SLOTS)
     return has_both and _slot_variable(average, names) is not None
@@ -220,11 +221,12 @@ def _is_debias_slot(average: str, names: Collection[str]) -> bool:
 def _hyperparameter_scopes(variables: Mapping[str, str]) -> set[str]:
     """The scopes that belong to optimizers, whose scalars are learning rates and the like.
 
-    A scope that slots show to lie in front of a variable's name, ``training/Adagrad`` of
+    Slots show such a scope: it comes before the variable's name, as ``training/Adagrad`` does in
     ``training/Adagrad/dense/kernel/accumulator``. A scope of variables that have slots is the model's: its
-    scalars are variables. Keras keeps its hyperparameters so (``keras/optimizers.py``, ``K.name_scope``).
+    scalars are variables. Keras names its hyperparameters like this (``keras/optimizers.py``,
+    ``K.name_scope``).
     """
-    # A path that is not the variable's own has the scope in front of it; one of a partitioned variable that
+    # A path longer than the variable's name has the scope before it. The path of a partitioned variable that
     # was cut does not end in the variable, and shows no scope.
     scopes = {
         path[: -len(variable) - 1] for path, variable in variables.items() if path.endswith(f"/{variable}")
@@ -249,7 +251,7 @@ def _cut_variable(path: str, names: Collection[str]) -> str | None:
 
 
 def _beginnings(path: str) -> Iterator[str]:
-    """The scopes that a path lies in, innermost first."""
+    """The scopes that a path is in, innermost first."""
     for _ in range(MAX_SCOPES):
         path = path.rpartition("/")[0]
         if not path:

@@ -65,10 +65,9 @@ def flatten(tree: Mapping[str, Any], separator: str = "/") -> dict[str, Any]:
 
 
 def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Iterate over values that are not mappings, with the keys that lead to them.
-
-    The stack is a list, because a tree may be deeper than Python recurses.
-    """
+    """Iterate over values that are not mappings, with the keys that lead to them."""
+    # Depth first, with a list of open mappings, because a tree may be deeper than Python recurses. ``path``
+    # has the key of each but the first.
     path: list[str] = []
     within = {id(tree)}
     open_mappings = [(tree, iter(tree.items()))]
@@ -80,6 +79,7 @@ def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
             if not isinstance(value, Mapping):
                 yield (*path, key), value
                 continue
+            # By identity: only a mapping inside itself never ends, and one that occurs twice is no error.
             if id(value) in within:
                 raise ValueError(f"the mapping at {'/'.join([*path, key])!r} contains itself")
             within.add(id(value))

@@ -1,4 +1,4 @@
-"""Views through a plan: the tensors that its steps make of those of the parent, under the names they give."""
+"""Views through a plan: the tensors that its steps make of the parent's, under the names they give."""
 
 from __future__ import annotations
 

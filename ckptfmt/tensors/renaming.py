@@ -22,7 +22,7 @@ DEBIAS_SLOTS = ("biased", "local_step")
 """Below a moving average with ``zero_debias``: the biased average, and the number of its updates."""
 
 MAX_SCOPES = 64
-"""Scopes of a name that are tried, because a name of a million slashes would take a million squared steps."""
+"""The most scopes of a name that are tried: trying all of a million would take a million squared steps."""
 
 
 def selected(
@@ -78,20 +78,21 @@ def averaged(names: Collection[str], suffix: str = AVERAGE) -> dict[str, str]:
     them (:data:`DEBIAS_SLOTS`) are dropped. An average without a variable is that of some other tensor, and
     stays.
 
-    An average made within a variable scope is named ``OUTER/SCOPE/NAME/suffix``. It counts as that of
+    An average made in a variable scope is named ``OUTER/SCOPE/NAME/suffix``. It counts as that of
     ``SCOPE/NAME`` if it is the only one and no average has the plain name. A variable outside all scopes is
-    excluded, because it may share its whole name with the last part of some averaged tensor's.
+    excluded, because its whole name may equal the last part of another averaged tensor's.
     """
     names = names if isinstance(names, (dict, set, frozenset)) else dict.fromkeys(names)
     end = f"/{suffix}"
     averaged_names = [name[: -len(end)] for name in names if name.endswith(end)]
     shadows = {variable: variable + end for variable in averaged_names if variable in names}
+    # The averages that may be a variable's from an outer scope: several candidates decide nothing.
     outer: dict[str, list[str]] = {}
     for path in averaged_names:
         variable = None if path in names else below_scopes(path, names)
         if variable is not None and variable not in shadows:
             outer.setdefault(variable, []).append(path + end)
-    shadows.update((variable, of[0]) for variable, of in outer.items() if len(of) == 1)
+    shadows.update((variable, several[0]) for variable, several in outer.items() if len(several) == 1)
     taken = {*shadows.values(), *(f"{shadow}/{slot}" for shadow in shadows.values() for slot in DEBIAS_SLOTS)}
     return {name: shadows.get(name, name) for name in names if name not in taken}
 

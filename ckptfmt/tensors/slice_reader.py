@@ -32,7 +32,7 @@ class SliceReader:
     the piece and not if it takes part of it (:meth:`is_verified` tells which); read the whole tensor if that
     matters.
 
-    A pickled reader opens the files anew, as a checkpoint does.
+    A reader that is unpickled opens the files again, as a checkpoint does.
     """
 
     def __init__(self, entry: Entry, source: SliceSource) -> None:

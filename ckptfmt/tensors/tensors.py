@@ -9,8 +9,8 @@
 
 Views are lazy: they hold names, and read from what they view. They stack in any order.
 
-``View`` and ``PlanView`` close a circle: Tensors makes them, and they are Tensors. So they are defined here,
-and what they do is in modules that do not know Tensors.
+``View`` and ``PlanView`` are both made by Tensors and Tensors themselves. So they are defined here, and what
+they do is in modules that do not know Tensors.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Tensors(TensorMapping):
 
     def _only_model_variables(self) -> dict[str, str]:
         kept = self._model_names()
-        # Tensors that a plan made (stored is None) are wanted: the plan was told to make them.
+        # Tensors that a plan makes (stored is None) are kept: the plan asks for them.
         return {name: name for name, stored in self._stored().items() if stored is None or stored in kept}
 
     def by_object_path(

@@ -1,4 +1,4 @@
-"""Raw bytes: a view where they lie as NumPy has them, and no byte outside the part that is asked for."""
+"""Raw bytes: a view if NumPy stores them alike, and no byte outside the part that is asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strings that lie back to back."""
+"""Strings stored back to back."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_every_directory_leads_to_its_only_or_latest_checkpoint() -> None:
 
 
 @pytest.mark.parametrize("entry", entries("frozen_graph", "graph_pbtxt", "events"))
-def test_what_is_no_checkpoint_is_called_what_it_is(entry: dict[str, Any]) -> None:
+def test_other_files_are_reported_as_what_they_are(entry: dict[str, Any]) -> None:
     words = {
         "frozen_graph": r"a GraphDef (\(a graph, perhaps frozen\)|as text)",
         "graph_pbtxt": "a GraphDef as text",

@@ -1,3 +1,5 @@
+"""The state file of a directory, and the checkpoint it leads to."""
+
 from __future__ import annotations
 
 import logging
@@ -6,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from ckptfmt.checkpoint.find import find_checkpoint
 from ckptfmt.checkpoint.state import (
     MAX_STATE_BYTES,
     CheckpointState,
     latest_checkpoint,
     read_checkpoint_state,
 )
-from ckptfmt.errors import CorruptError, NotReadableError
+from ckptfmt.errors import CorruptError, NotReadableError, UnsupportedError
+from tests.support.checkpoints import not_found, v2, write_state
 from tests.support.table_writer import encode_v1, write_bundle
 
 FULL = """\
@@ -26,10 +30,8 @@ last_preserved_timestamp: 1795247176.7255173
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    Path("run").mkdir()
-    return tmp_path
+def run(folder: Path) -> None:
+    (folder / "run").mkdir()
 
 
 def write(text: str | bytes, name: str = "checkpoint") -> None:
@@ -56,7 +58,7 @@ def test_all_fields_are_read_and_paths_kept_as_stored() -> None:
     )
 
 
-def test_fields_that_are_not_there_are_empty() -> None:
+def test_missing_fields_are_empty() -> None:
     state = read("model_checkpoint_path: 'a'")
     assert state.all_model_checkpoint_paths == ()
     assert state.all_model_checkpoint_timestamps == ()
@@ -169,7 +171,7 @@ def test_a_file_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
                 function("run")
 
 
-def test_a_file_that_goes_away_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_deleted_in_the_meantime(monkeypatch: pytest.MonkeyPatch) -> None:
     write(FULL)
 
     def vanish(*_: object, **__: object) -> object:
@@ -250,7 +252,7 @@ class TestLatest:
         write(FULL)
         assert latest_checkpoint("run") == os.path.join("run", "ckpt-3")
 
-    def test_nothing_there_is_none_and_said(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_missing_checkpoint_is_none_and_logged(self, caplog: pytest.LogCaptureFixture) -> None:
         write('model_checkpoint_path: "/old/ckpt-4"')
         with caplog.at_level(logging.WARNING, logger="ckptfmt"):
             assert latest_checkpoint("run") is None
@@ -259,9 +261,7 @@ class TestLatest:
             f"{base}checkpoint: '/old/ckpt-4' does not exist: tried /old/ckpt-4, {base}ckpt-4"
         ]
 
-    def test_very_long_paths_are_shortened_where_they_are_quoted(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_very_long_paths_are_shortened_in_warnings(self, caplog: pytest.LogCaptureFixture) -> None:
         write(f'model_checkpoint_path: "{"x" * 100_000}/end"')
         with caplog.at_level(logging.WARNING, logger="ckptfmt"):
             assert latest_checkpoint("run") is None
@@ -283,19 +283,19 @@ class TestLatest:
         assert state.existing == (os.path.join("run", "new-?????-of-00002"),) * 50
         assert listed == ["run"]
 
-    def test_a_directory_is_no_checkpoint(self) -> None:
+    def test_a_directory_is_not_a_checkpoint(self) -> None:
         Path("run/sub").mkdir()
         for name in ("sub", ".", "..", "sub/"):
             write(f'model_checkpoint_path: "{name}"')
             assert latest_checkpoint("run") is None
 
-    def test_the_state_file_itself_is_no_checkpoint(self) -> None:
+    def test_the_state_file_itself_is_not_a_checkpoint(self) -> None:
         write('model_checkpoint_path: "checkpoint"')
         assert latest_checkpoint("run") is None
         write_bundle("run/checkpoint")
         assert latest_checkpoint("run") == os.path.join("run", "checkpoint")
 
-    def test_no_state_file_is_none_whatever_is_there(self) -> None:
+    def test_without_a_state_file_checkpoints_do_not_matter(self) -> None:
         assert latest_checkpoint("run") is None
         assert latest_checkpoint("nowhere") is None
 
@@ -322,3 +322,120 @@ def test_the_state_of_the_current_directory_and_of_an_empty_name(monkeypatch: py
 def test_a_state_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         read(FULL).directory = "x"  # type: ignore[misc]
+
+
+# --- the checkpoint that it leads to -------------------------------------------------------------------
+
+
+class TestStateFile:
+    @pytest.fixture(autouse=True)
+    def checkpoints(self) -> None:
+        for step in (9, 10):
+            write_bundle(f"run/ckpt-{step}")
+
+    @pytest.mark.parametrize(
+        "stored",
+        [
+            "ckpt-9",
+            "/home/other/run/ckpt-9",
+            "C:\\\\train\\\\run\\\\ckpt-9",
+            "old/ckpt-9",
+            "./ckpt-9",
+            "ckpt-9.index",
+        ],
+        ids=[
+            "relative",
+            "absolute of another machine",
+            "of Windows",
+            "moved relative",
+            "dotted",
+            "with suffix",
+        ],
+    )
+    def test_a_directory_opens_the_latest(self, stored: str) -> None:
+        write_state("run", f'model_checkpoint_path: "{stored}"')
+        for path in ("run", "run/", "run/checkpoint"):
+            assert os.path.normpath(find_checkpoint(path).prefix) == os.path.join("run", "ckpt-9")
+
+    def test_an_absolute_path_that_exists_is_taken(self, folder: Path) -> None:
+        write_bundle(folder / "elsewhere")
+        write_state("run", f"model_checkpoint_path: '{(folder / 'elsewhere').as_posix()}'")
+        assert find_checkpoint("run").prefix == (folder / "elsewhere").as_posix()
+
+    def test_a_state_file_of_another_name(self) -> None:
+        Path("run/my_latest").write_text('# by hand\nmodel_checkpoint_path: "ckpt-9"\n')
+        assert find_checkpoint("run/my_latest") == v2(os.path.join("run", "ckpt-9"))
+
+    def test_a_prefix_named_checkpoint_comes_before_the_state_file(self) -> None:
+        """As Keras writes it: ModelCheckpoint("run/checkpoint", save_weights_only=True)."""
+        write_bundle("run/checkpoint")
+        write_state("run", 'model_checkpoint_path: "ckpt-9"')
+        assert find_checkpoint("run/checkpoint") == v2("run/checkpoint")
+        assert find_checkpoint("run") == v2(os.path.join("run", "ckpt-9"))
+        write_state("run", 'model_checkpoint_path: "checkpoint"')
+        assert find_checkpoint("run") == v2(os.path.join("run", "checkpoint"))
+
+    def test_a_directory_with_a_state_file_comes_before_a_prefix_of_its_name(self) -> None:
+        write_bundle("run")
+        assert find_checkpoint("run") == v2("run")
+        write_state("run", 'model_checkpoint_path: "ckpt-9"')
+        assert find_checkpoint("run") == v2(os.path.join("run", "ckpt-9"))
+
+    def test_a_missing_latest_is_not_replaced_by_another(self) -> None:
+        write_state(
+            "run", 'model_checkpoint_path: "/old/ckpt-11"', 'all_model_checkpoint_paths: "/old/ckpt-10"'
+        )
+        Path("run/ckpt-11.data-00000-of-00001").write_bytes(b"")
+        error = not_found("run")
+        base = os.path.join("run", "")
+        assert str(error) == (
+            f"{base}checkpoint: names '/old/ckpt-11' as the latest checkpoint, which is missing: "
+            f"tried /old/ckpt-11, {base}ckpt-11; "
+            "ckpt-11.data-00000-of-00001 exists, but ckpt-11.index does not; "
+            f"available: {base}ckpt-9, {base}ckpt-10"
+        )
+        assert error.tried == ("/old/ckpt-11.index", "/old/ckpt-11", f"{base}ckpt-11.index", f"{base}ckpt-11")
+
+    def test_a_very_long_path_is_shortened_in_messages(self) -> None:
+        write_state("run", f'model_checkpoint_path: "{"x" * 100_000}"')
+        error = not_found("run")
+        assert len(str(error)) < 2000
+        assert "(100002 characters) as the latest checkpoint, which is missing" in str(error)
+        assert error.tried[1] == os.path.join("run", "x" * 100_000)
+
+    def test_a_state_file_alone(self, folder: Path) -> None:
+        Path("alone").mkdir()
+        write_state("alone", 'model_checkpoint_path: "ckpt-1"')
+        error = not_found("alone")
+        assert str(error).endswith("tried " + os.path.join("alone", "ckpt-1") + "; no other exists beside it")
+
+    def test_garbage_names_the_file_and_what_else_exists(self) -> None:
+        write_state("run", 'model_checkpoint_path: "ckpt-9"', "nonsense")
+        with pytest.raises(CorruptError, match=r"name a checkpoint instead: .*ckpt-9, .*ckpt-10") as caught:
+            find_checkpoint("run")
+        assert caught.value.file == os.path.join("run", "checkpoint")
+
+    @pytest.mark.parametrize("text", ["", "\n", 'model_checkpoint_path: ""'])
+    def test_a_state_file_that_names_nothing_is_damaged(self, text: str) -> None:
+        write_state("run", text)
+        for path in ("run", "run/checkpoint"):
+            with pytest.raises(CorruptError, match="model_checkpoint_path: got none"):
+                find_checkpoint(path)
+
+    def test_state_files_that_name_each_other(self) -> None:
+        write_state("run", 'model_checkpoint_path: "other"')
+        Path("run/other").write_text('model_checkpoint_path: "checkpoint"')
+        with pytest.raises(UnsupportedError, match=r"a checkpoint state file, not a TensorFlow checkpoint$"):
+            find_checkpoint("run")
+        with pytest.raises(UnsupportedError, match=r"a checkpoint state file, not a TensorFlow checkpoint$"):
+            find_checkpoint("run/other")
+
+    def test_a_state_file_that_names_itself(self) -> None:
+        write_state("run", 'model_checkpoint_path: "checkpoint"')
+        assert "names 'checkpoint' as the latest checkpoint, which is missing" in str(not_found("run"))
+
+    def test_a_directory_named_checkpoint(self) -> None:
+        Path("run/checkpoint").mkdir()
+        write_bundle("run/checkpoint/x")
+        assert find_checkpoint("run/checkpoint") == v2(os.path.join("run/checkpoint", "x"))
+        assert "2 checkpoints" in str(not_found("run"))

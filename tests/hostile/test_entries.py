@@ -100,19 +100,23 @@ BAD_ENTRIES: dict[str, tuple[bytes, type[CkptfmtError], str]] = {
     "slice out of the shape": (
         GOOD + encode_field(7, encode_extents((1, 5), (0, FULL))),
         CorruptError,
-        "juts out",
+        "does not fit",
     ),
     "slice of 2**63 - 1 from 2**63 - 1": (
         GOOD + encode_field(7, encode_extents((2**63 - 1, 2**63 - 1), (0, FULL))),
         CorruptError,
-        "juts out",
+        "does not fit",
     ),
-    "empty slice": (GOOD + encode_field(7, encode_extents((0, 0), (0, FULL))), CorruptError, "juts out"),
-    "slice from -1": (GOOD + encode_field(7, encode_extents((-1, 2), (0, FULL))), CorruptError, "juts out"),
+    "empty slice": (GOOD + encode_field(7, encode_extents((0, 0), (0, FULL))), CorruptError, "does not fit"),
+    "slice from -1": (
+        GOOD + encode_field(7, encode_extents((-1, 2), (0, FULL))),
+        CorruptError,
+        "does not fit",
+    ),
     "full slice that starts past the end": (
         GOOD + encode_field(7, encode_extents((5, FULL), (0, 2))),
         CorruptError,
-        "juts out",
+        "does not fit",
     ),
     "slice not in the index": (
         GOOD + encode_field(7, encode_extents((0, 2), (0, 2))),

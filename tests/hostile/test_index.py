@@ -111,7 +111,7 @@ BAD_INDEXES: dict[str, tuple[bytes, type[CkptfmtError], str]] = {
     "min_consumer 2": (
         encode_table([(b"", encode_header(version=b"\x08\x02\x10\x02"))]),
         UnsupportedError,
-        "wants readers of version 2 or later, this is 1",
+        "needs readers of version 2 or later, this is 1",
     ),
     "bad_consumers 1": (
         encode_table([(b"", encode_header(version=b"\x08\x01\x1a\x01\x01"))]),

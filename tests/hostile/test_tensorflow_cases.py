@@ -211,7 +211,7 @@ CASES = [
         "min_consumer 2",
         "InvalidArgument 'Checkpoint min consumer version 2 above current version 1'",
         lambda: header(encode_header(version=b"\x10\x02")),
-        (UnsupportedError, "wants readers of version 2 or later, this is 1"),
+        (UnsupportedError, "needs readers of version 2 or later, this is 1"),
     ),
     Case(
         "bad_consumers 1",
@@ -528,7 +528,7 @@ CASES = [
         "V1: no metadata",
         "Internal 'Failed to find the saved tensor slices at the beginning of the checkpoint file'",
         lambda: open_tables(encode_table([(V1_KEY, v1_data(TWO_FLOATS))])),
-        (CorruptError, "no meta data"),
+        (CorruptError, "no metadata"),
     ),
     Case(
         "V1: metadata unparseable",
@@ -540,7 +540,7 @@ CASES = [
         "V1: min_consumer 9",
         "InvalidArgument",
         lambda: open_tables(v1_table(version=b"\x10\x09")),
-        (UnsupportedError, "wants readers of version 9"),
+        (UnsupportedError, "needs readers of version 9"),
     ),
     Case(
         "V1: no version",
@@ -595,7 +595,7 @@ CASES = [
         "V1: slice out of the shape",
         "Internal 'Extent in dimension 0 out of bounds: shape = [2], slice = 1,5'",
         lambda: open_tables(v1_table(v1_meta(slices=(encode_extents((1, 5)),)))),
-        (CorruptError, "tensor 't': slice 1,5 juts out of shape .2."),
+        (CorruptError, "tensor 't': slice 1,5 does not fit shape .2."),
         lambda ckpt: ckpt["t"],
     ),
     Case(

@@ -16,7 +16,7 @@ BAD_V1: dict[str, tuple[bytes, str]] = {
     "2**80 elements": (v1_table(v1_meta(shape=(2**40, 2**40))), "more than 2..63 - 1 elements"),
     "slice out of the shape": (
         v1_table(v1_meta(slices=(encode_extents((1, 5)),))),
-        "slice 1,5 juts out of shape",
+        "slice 1,5 does not fit shape",
     ),
     "slice of another rank": (v1_table(v1_meta(slices=(encode_extents((0, 1), (0, 1)),))), "ranks differ"),
     "too few values": (v1_table(data=v1_data(TWO_FLOATS[:1] + b"\x04" + bytes(4))), "got 1 values, want 2"),
@@ -59,7 +59,7 @@ def test_a_bad_tensor_of_a_v1_file_affects_only_itself(table: bytes, message: st
 
 
 BAD_V1_FILES: dict[str, tuple[bytes, type[CkptfmtError], str]] = {
-    "no metadata": (encode_table([(V1_KEY, v1_data(TWO_FLOATS))]), CorruptError, "no meta data"),
+    "no metadata": (encode_table([(V1_KEY, v1_data(TWO_FLOATS))]), CorruptError, "no metadata"),
     "metadata that is not a message": (
         encode_table([(b"", b"\x0a\x7f")]),
         CorruptError,
@@ -70,7 +70,7 @@ BAD_V1_FILES: dict[str, tuple[bytes, type[CkptfmtError], str]] = {
         CorruptError,
         "field 1",
     ),
-    "min_consumer 9": (v1_table(version=b"\x10\x09"), UnsupportedError, "wants readers of version 9"),
+    "min_consumer 9": (v1_table(version=b"\x10\x09"), UnsupportedError, "needs readers of version 9"),
     "bad_consumers 1": (v1_table(version=b"\x1a\x01\x01"), UnsupportedError, "excludes readers of version 1"),
     "not a table": (b"x" * 100, CorruptError, "not a table"),
 }

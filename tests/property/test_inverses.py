@@ -459,7 +459,7 @@ def test_a_slice_that_juts_out_is_an_error(
     )
     extents = [*parts[0].extents]
     extents[axis] = wrong
-    with pytest.raises(CorruptError, match="juts out"):
+    with pytest.raises(CorruptError, match="does not fit"):
         plan(shape, [TensorSlice(tuple(extents)), *parts[1:]], whole(shape))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,3 +192,17 @@ def cases(format: str | None = None) -> list[Golden]:  # noqa: A002 - the word o
     """Return all cases, or those of a format, sorted by name."""
     found = [load(path.stem) for path in sorted(GOLDEN.glob("*.json"))]
     return [golden for golden in found if format in (None, golden.format)]
+
+
+def copied(case: str, to: Path) -> Path:
+    """Copy a golden case, which a test may then damage; return the path to open."""
+    golden = load(case)
+    shutil.copytree(golden.folder, to / case)
+    return to / case / golden.path.relative_to(golden.folder)
+
+
+def flip(path: Path, offset: int) -> None:
+    """Flip one bit of a byte in a file."""
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 0x10
+    path.write_bytes(data)

@@ -213,7 +213,7 @@ def test_any_array_of_the_right_form_can_be_given(large: dict[str, np.ndarray], 
     np.testing.assert_array_equal(out, large["c"])
 
 
-def test_what_is_read_anew_is_verified_anew(large: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_what_is_read_again_is_verified_again(large: dict[str, np.ndarray], tmp_path: Path) -> None:
     ckpt = ckptfmt.open(tmp_path / "ckpt", backend="pread")
     np.testing.assert_array_equal(ckpt["small"], large["small"])
     np.testing.assert_array_equal(ckpt.read()["b"], large["b"])
@@ -242,9 +242,7 @@ def test_a_cut_is_noticed_from_another_directory(
         ckpt["a"]
 
 
-def test_small_tensors_that_lie_together_are_read_at_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_neighbouring_small_tensors_are_read_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     arrays = {f"t{i:03}": np.full(10, i, np.int32) for i in range(500)}
     write_bundle(tmp_path / "ckpt", arrays)
     files = {str(path): path.read_bytes() for path in tmp_path.iterdir()}
@@ -312,7 +310,7 @@ def test_however_many_tensors_come_back_in_the_order_of_their_names(
                     assert array.flags.writeable is copy
 
 
-def test_what_lies_between_two_tensors_need_not_be_readable(tmp_path: Path) -> None:
+def test_bytes_between_two_tensors_need_not_be_readable(tmp_path: Path) -> None:
     class Refusing(MemoryFile):
         def read(self, offset: int, size: int) -> memoryview:
             if offset < 40 < offset + size:

@@ -121,7 +121,7 @@ def test_stored_sizes_add_up(golden: Golden) -> None:
     ],
     ids=lambda value: value.name if isinstance(value, GoldenTensor) else value.case,
 )
-def test_regions_of_incomplete_tensors_read_where_their_slices_are_there(
+def test_regions_of_incomplete_tensors_read_if_their_slices_exist(
     golden: Golden, tensor: GoldenTensor
 ) -> None:
     ckpt = ckptfmt.open(golden.path)
@@ -158,7 +158,7 @@ def test_slices_that_overlap_are_an_error_that_names_them() -> None:
                 ckpt[tensor.name]
 
 
-def test_every_dtype_that_tensorflow_stores_is_there() -> None:
+def test_every_dtype_that_tensorflow_stores_is_covered() -> None:
     stored = {
         entry.dtype.name
         for case in ("dtypes", "strings", "variants")
