@@ -189,7 +189,7 @@ def _in_directory(look: Directories, directory: str) -> CheckpointFiles:
     if homes:
         hints.append(f"look in {_listed(homes)}")
     if not hints:
-        hints.append("it has other files" if found.listing.files else "it has no files")
+        hints.append("none of its files belongs to one" if found.listing.files else "it has no files")
         example = example_in(look.fs, directory)
         hints += [] if example is None else [example]
     what = "; ".join(["no checkpoint in this directory", *hints])
@@ -235,7 +235,7 @@ def _latest_of(look: Directories, state: CheckpointState) -> CheckpointFiles:
     found = scan(look, state.directory)
     candidates = state.candidates(state.model_checkpoint_path)
     hints = _orphans(look, state.directory, found.listing)
-    hints.append(f"available: {_listed(found.prefixes)}" if found.prefixes else "no other exists beside it")
+    hints.append(f"available: {_listed(found.prefixes)}" if found.prefixes else "the directory has no other")
     what = (
         f"names {shortened(repr(state.model_checkpoint_path))} as the latest checkpoint, which is missing: "
         f"tried {', '.join(map(shortened, candidates))}"

@@ -90,7 +90,9 @@ class TestDirectoryWithoutState:
     def test_an_empty_directory_and_one_of_other_files(self) -> None:
         assert str(not_found("run")) == "run: no checkpoint in this directory; it has no files"
         Path("run/notes.txt").write_text("hello")
-        assert str(not_found("run")) == "run: no checkpoint in this directory; it has other files"
+        assert (
+            str(not_found("run")) == "run: no checkpoint in this directory; none of its files belongs to one"
+        )
 
     def test_checkpoints_one_level_down_are_suggested(self) -> None:
         Path("run/train").mkdir()

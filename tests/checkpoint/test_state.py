@@ -407,7 +407,9 @@ class TestStateFile:
         Path("alone").mkdir()
         write_state("alone", 'model_checkpoint_path: "ckpt-1"')
         error = not_found("alone")
-        assert str(error).endswith("tried " + os.path.join("alone", "ckpt-1") + "; no other exists beside it")
+        assert str(error).endswith(
+            "tried " + os.path.join("alone", "ckpt-1") + "; the directory has no other"
+        )
 
     def test_garbage_names_the_file_and_what_else_exists(self) -> None:
         write_state("run", 'model_checkpoint_path: "ckpt-9"', "nonsense")
