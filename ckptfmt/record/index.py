@@ -1,4 +1,4 @@
-"""An index of records: where each one lies, so that any can be read by its number."""
+"""An index of records: where each one is, so that any can be read by its number."""
 
 from __future__ import annotations
 
