@@ -62,7 +62,7 @@ class RunMetadata:
 
 
 Located: TypeAlias = tuple[int, RunMetadata]
-"""Run metadata after their location, by which those of both kinds are sorted."""
+"""Run metadata with their location, by which both kinds are sorted together."""
 
 
 def read_logged_events(others: Sequence[OtherEvent], store: EventStore) -> list[Located]:
