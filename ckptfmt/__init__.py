@@ -127,7 +127,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever the name stands fo
     return value
 
 
-def _load(place: str) -> Any:  # noqa: ANN401  (whatever is there)
+def _load(place: str) -> Any:  # noqa: ANN401  (whatever has that name)
     """Import what ``module`` or ``module:attribute`` names."""
     module, _, attribute = place.partition(":")
     loaded = importlib.import_module(module)

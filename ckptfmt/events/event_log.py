@@ -150,7 +150,8 @@ class EventLog:
     def records(self) -> Iterator[Record]:
         """Iterate over the records of all files, each an ``Event`` message, with their offsets.
 
-        Damage is skipped and reported, or raised if reading is strict; errors as of :meth:`Records.__iter__`.
+        Damage is skipped and reported, or raised if reading is strict. Raises the same errors as
+        :meth:`Records.__iter__`.
         """
         return self._run.records()
 

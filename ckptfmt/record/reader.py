@@ -253,7 +253,7 @@ class RecordReader:
     # --- records -------------------------------------------------------------------------------------------
 
     def records(self) -> Iterator[Record]:
-        """Iterate over the records from :attr:`position` on; errors as of :meth:`batches`.
+        """Iterate over the records from :attr:`position` on; raises what :meth:`batches` raises.
 
         A record whose data do not match their checksum is skipped, or raised if reading is strict.
         """
