@@ -115,7 +115,8 @@ class EventFile:
     def batches(self) -> Generator[Batch, None, None]:
         """Iterate over the events that were not read before, in batches.
 
-        Raises the errors of :meth:`RecordReader.batches`, and UnsupportedError if the file is not an event file and either stands alone or reading is strict.
+        Raises what :meth:`RecordReader.batches` raises, and UnsupportedError if the file is not an event file
+        and either was opened by its own path or reading is strict.
         """
         reader = self._open()
         yield from self._guarded(reader, reader.batches())

@@ -161,7 +161,7 @@ class MappedFile:
             self._advise("MADV_WILLNEED", step, min(step + _AHEAD_AT_ONCE, stop))
 
     def release(self, offset: int, size: int) -> None:
-        """Drop the pages that are wholly within these bytes; the next touch reads them from the file again."""
+        """Drop the pages that are wholly within these bytes; a later touch reads them from the file again."""
         start = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
         self._advise("MADV_DONTNEED", start, min(offset + size, self.size) // mmap.PAGESIZE * mmap.PAGESIZE)
 
