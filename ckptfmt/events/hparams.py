@@ -127,6 +127,7 @@ def _value(data: Buffer, depth: int) -> HParam:
     if depth > MAX_NESTING:
         raise CorruptError(f"hparams: values nested deeper than {MAX_NESTING}")
     value: HParam = None
+    # A oneof: as in protobuf, the last field counts.
     for part in decode_fields(data):
         if part.number == 2:
             value = _double(part)

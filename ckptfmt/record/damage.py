@@ -84,6 +84,7 @@ class DamageLog:
         self.is_damaged = True
         damage = Damage(self._file, offset, skipped, error)
         if self._is_open:
+            # The same stretch, grown: it was reported when it was opened.
             self.stretches[-1] = damage
             self._is_open = is_open
             return

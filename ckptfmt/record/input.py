@@ -60,7 +60,7 @@ class Source:
         """The file."""
         self.restarts = 0
         """How often the file was replaced by another one, which is read from its beginning."""
-        self.is_gone = False
+        self.is_missing = False
         """Whether the file was missing at the last :meth:`refresh`."""
         self._begin()
 
@@ -169,19 +169,19 @@ class Source:
         """Look whether the file has grown, and make it readable again if it was closed.
 
         A file that has been replaced, or is smaller than before, is read from its beginning: see
-        :attr:`restarts`. If it is missing, :attr:`is_gone` is set. Other errors are those of opening it.
+        :attr:`restarts`. If it is missing, :attr:`is_missing` is set. Other errors are those of opening it.
         """
         status = self._fs.status(self.name)
         # The time of the last change is left out: only identity and size tell whether there is more to read.
         if status is not None and status[:2] == (self._status or ())[:2] and status.size == self._file.size:
             # Nothing is new. A closed file stays closed until it is read, so that a program can watch more
             # files than it may have open.
-            self._is_closed = self.is_gone = False
+            self._is_closed = self.is_missing = False
             return
         try:
             file = self._fs.open(self.name, changing=self._changing)
         except PathNotFoundError:
-            self.is_gone = True
+            self.is_missing = True
             return
         # The same identity does not settle it: file systems give the inode of a deleted file to a new one. So
         # the size and the first bytes are compared too.
@@ -192,7 +192,7 @@ class Source:
             is_same = False
         self._file.close()
         self._file, self._status = file, status
-        self._is_open, self._is_closed, self.is_gone = True, False, False
+        self._is_open, self._is_closed, self.is_missing = True, False, False
         if not is_same:
             self.restarts += 1
             self._begin()
@@ -205,7 +205,7 @@ class Source:
     @property
     def has_ended(self) -> bool:
         """Whether the file is missing and was closed, so that nothing more can be read."""
-        return self.is_gone and self._is_closed
+        return self.is_missing and self._is_closed
 
     def close(self) -> None:
         """Close the file."""

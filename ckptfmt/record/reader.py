@@ -160,6 +160,8 @@ class RecordReader:
             self.count = 0
             self._log.clear()
             self._begin()
+        # Each round yields frames, passes damage or stops. A gap stays open across calls until a header is
+        # found, because the file may grow.
         while self._gap is None or self._cross_gap():
             # Copying small records is cheaper than a view of each; copying large ones costs more than their
             # checksum.
@@ -177,7 +179,7 @@ class RecordReader:
             if length is None:
                 self._enter_gap(header)
                 continue
-            del data
+            del data  # so that the window and a long record are not in memory together
             size = length + OVERHEAD
             if source.size is None:
                 self._decompress(size)
@@ -199,6 +201,7 @@ class RecordReader:
         self.count += len(batch) - self._spoiled
         self._average = end // len(batch)
         self._has_records = True
+        # Grow only if batches fill the window: after damage, more of it may cut them short.
         if end >= self._window // 2:
             self._window = min(4 * self._window, WINDOW)
         self.position = batch.base + end

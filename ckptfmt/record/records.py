@@ -193,12 +193,12 @@ class Records:
                 for record in reader.records():
                     patience.renew()
                     yield record
-                was_missing = reader.source.is_gone
+                was_missing = reader.source.is_missing
                 if not patience.wait():
                     return
                 reader.source.refresh()
                 # A file that is replaced may be missing for a moment.
-                if was_missing and reader.source.is_gone:
+                if was_missing and reader.source.is_missing:
                     return
         finally:
             reader.source.close()

@@ -105,6 +105,7 @@ class RecordWriter:
         """Hand what was written to the system, so that others can read it; raises as :meth:`write` does."""
         self._output.check_open()
         if self._deflater is not None:
+            # Ends the current deflate block on a byte, so that readers can decompress all that was written.
             self._output.write(self._deflater.flush(zlib.Z_SYNC_FLUSH))
         self._output.flush()
 
@@ -122,7 +123,7 @@ class RecordWriter:
                     self._output.write(self._deflater.flush())
                 self._output.commit()
         finally:
-            self._output.discard()
+            self._output.discard()  # does nothing after commit()
 
     def __enter__(self) -> RecordWriter:
         return self

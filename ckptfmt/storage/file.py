@@ -82,7 +82,7 @@ def stream_crc(file: RandomAccessFile, offset: int, size: int, crc: int = 0) -> 
     """
     stop = offset + size
     while offset < stop:
-        # Up to a multiple of the page size, so that whole pages can be released.
+        # Up to a multiple of the step, and so of the page size: whole pages can be released.
         border = min(offset - offset % STREAMED_AT_ONCE + STREAMED_AT_ONCE, stop)
         crc = crc32c(file.read(offset, border - offset), crc)
         file.release(offset, border - offset)

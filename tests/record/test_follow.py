@@ -94,10 +94,10 @@ def test_a_file_that_was_removed_while_closed_has_ended(tmp_path: Path) -> None:
     reader.source.close()
     path.unlink()
     reader.source.refresh()
-    assert (rest_of(reader), reader.source.is_gone, reader.tail) == ([], True, 4)
+    assert (rest_of(reader), reader.source.is_missing, reader.tail) == ([], True, 4)
     write(path, frame(b"new"))
     reader.source.refresh()
-    assert (rest_of(reader), reader.source.is_gone, reader.tail) == ([b"new"], False, 0)
+    assert (rest_of(reader), reader.source.is_missing, reader.tail) == ([b"new"], False, 0)
 
 
 # --- closed and opened again -------------------------------------------------------------------------------

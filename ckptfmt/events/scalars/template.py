@@ -39,7 +39,8 @@ from ckptfmt.wire.crc_rows import add_bytes
 from ckptfmt.wire.fields import FIXED32, LENGTH_DELIMITED, VARINT, FieldPlace, find_fields
 
 MAX_SIZE = 4096
-"""Bytes of the largest body with a template. Larger ones are few, or hold something other than scalars."""
+"""Bytes of the largest body with a template. Larger ones are few, or hold something other than scalars. The
+decoder sorts sizes as 16-bit numbers, so this must stay below 2**16."""
 
 MAX_VALUES = 256
 """Scalars of an event with a template. Each costs a few operations for each batch, however few events fit."""
@@ -98,6 +99,7 @@ class EventTemplate:
     @cached_property
     def text_words(self) -> slice:
         """The words of a row in which layouts of this template may differ: first to last text."""
+        # One slice for all texts, and the words between them, which do no harm if they are compared again.
         padding = _padding(self.size)
         start, stop = min(start for start, _ in self._texts), max(stop for _, stop in self._texts)
         return slice((padding + start) // 8, -(-(padding + stop) // 8))
@@ -212,6 +214,7 @@ def _find_template(body: bytes) -> EventTemplate | None:
     return EventTemplate(len(body), tuple(scalars)) if scalars else None
 
 
+# Field numbers of Summary.Value in summary.proto.
 _VALUE_FIELDS = {
     (1, LENGTH_DELIMITED): "tag",
     (2, FIXED32): "simple_value",
@@ -245,6 +248,7 @@ def _find_scalar(body: bytes, value: FieldPlace) -> ScalarField | None:
 
 def _find_float(body: bytes, tensor: FieldPlace) -> int | None:
     """Find the 4 bytes of the only float in a TensorProto of rank 0; None if it is anything else."""
+    # Field numbers of tensor.proto: 1 dtype, 2 tensor_shape, 3 version_number, 4 tensor_content, 5 float_val.
     found: dict[int, FieldPlace] = {}
     for field in find_fields(body, tensor.content, tensor.stop):
         if field.number in found:
@@ -253,8 +257,10 @@ def _find_float(body: bytes, tensor: FieldPlace) -> int | None:
     dtype, shape = found.pop(1, None), found.pop(2, None)
     if dtype is None or dtype.wire_type != VARINT or decode_varint(body, dtype.content)[0] != FLOAT:
         return None
+    # Rank 0 is a missing shape or an empty one. The bits of an unknown rank would be content.
     if shape is not None and (shape.wire_type != LENGTH_DELIMITED or shape.content != shape.stop):
         return None
+    # The version number may be any, because decoding does not depend on it.
     version = found.pop(3, None)
     if (version is not None and version.wire_type != VARINT) or len(found) != 1:
         return None
