@@ -62,41 +62,41 @@ def _points() -> list[Point]:
         name = f"shards-{n}"
         points += [
             Point(
-                "shards", n, "read all, as views", _beside(name, ckptfmt_read(name), tensorflow_read(name))
+                "shards", n, "read all, as views", _peered(name, ckptfmt_read(name), tensorflow_read(name))
             ),
-            Point("shards", n, "read all, as copies", _beside(name, ckptfmt_read(name, copy=True))),
+            Point("shards", n, "read all, as copies", _peered(name, ckptfmt_read(name, copy=True))),
         ]
     for n in TENSORS:
         name = f"tensors-{n}"
         points += [
-            Point("tensors", n, "open", _beside(name, ckptfmt_open(name), tensorflow_open(name))),
+            Point("tensors", n, "open", _peered(name, ckptfmt_open(name), tensorflow_open(name))),
             Point(
-                "tensors", n, "look one up", _beside(name, ckptfmt_look_up(name), tensorflow_look_up(name))
+                "tensors", n, "look one up", _peered(name, ckptfmt_look_up(name), tensorflow_look_up(name))
             ),
-            Point("tensors", n, "list", _beside(name, ckptfmt_list(name), tensorflow_list(name))),
+            Point("tensors", n, "list", _peered(name, ckptfmt_list(name), tensorflow_list(name))),
             Point(
                 "tensors",
                 n,
                 "read all",
                 # With more tensors TensorFlow takes minutes.
-                _beside(name, ckptfmt_read(name), tensorflow_read(name) if n <= 100_000 else None),
+                _peered(name, ckptfmt_read(name), tensorflow_read(name) if n <= 100_000 else None),
             ),
         ]
     for n in BYTES:
         name = f"bytes-{n}"
         points += [
-            Point("bytes", n, "read all, as views", _beside(name, ckptfmt_read(name), tensorflow_read(name))),
+            Point("bytes", n, "read all, as views", _peered(name, ckptfmt_read(name), tensorflow_read(name))),
             Point("bytes", n, "verify", _limited(name, ckptfmt_verify(name), processors())),
         ]
     for n in THREADS:
         points += [
             Point("threads", n, "read all, as views", _limited("large", ckptfmt_read(threads=n), n)),
-            Point("threads", n, "read all, as copies", _beside("large", ckptfmt_read(copy=True, threads=n))),
+            Point("threads", n, "read all, as copies", _peered("large", ckptfmt_read(copy=True, threads=n))),
         ]
     return points
 
 
-def _beside(name: str, ours: Any, tensorflow: Any = None) -> Case:  # noqa: ANN401
+def _peered(name: str, ours: Any, tensorflow: Any = None) -> Case:  # noqa: ANN401
     peers = {} if tensorflow is None else {"tensorflow": Job(tensorflow)}
     return Case((name,), {"ckptfmt": Job(ours), **peers})
 
@@ -154,7 +154,7 @@ def _gaps(name: str, result: CaseResult) -> dict[str, str]:
 
 
 def markdown(facts: Mapping[str, Any], curves: Curves, gaps: Mapping[str, str], picture: str) -> str:
-    """Return the curves as a page of Markdown; ``picture`` is the name of the plot, or why there is none."""
+    """Return the curves as a page of Markdown; ``picture`` is the name of the plot, or why it is missing."""
     sections = ["# Scaling", environment_text(facts)]
     sections.append(f"![The curves]({picture})" if picture.endswith(".svg") else f"No plot: {picture}.")
     sections.append(
@@ -209,7 +209,7 @@ def main() -> int:
     }
     points = chosen(options.axes.split(","), most)
     if not points:
-        parser.error("no point lies within these limits")
+        parser.error("no point is within these limits")
     with tempfile.TemporaryDirectory() as temporary:
         inputs = (options.inputs or Path(temporary)).resolve()
         plan = Plan("benchmarks.scaling", inputs, options.rounds, options.runs, ("warm", "memory"))

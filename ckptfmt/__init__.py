@@ -111,8 +111,8 @@ _RENAMED = {
 __all__ = sorted([*_PUBLIC, "__version__"])
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever the name stands for)
-    """Load a name that is asked for the first time (PEP 562)."""
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever has that name)
+    """Load a name when it is first used (PEP 562)."""
     if name in _RENAMED:
         new = _RENAMED[name]
         shown = new.replace(":", ".") if ":" in new else f"ckptfmt.{new}"
@@ -127,8 +127,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever the name stands fo
     return value
 
 
-def _load(place: str) -> Any:  # noqa: ANN401  (whatever is there)
-    """Import what ``module`` or ``module:attribute`` names."""
+def _load(place: str) -> Any:  # noqa: ANN401  (whatever has that name)
+    """Import a ``module``, or the attribute in ``module:attribute``."""
     module, _, attribute = place.partition(":")
     loaded = importlib.import_module(module)
     return getattr(loaded, attribute) if attribute else loaded

@@ -100,7 +100,7 @@ class App(click.Group):
         except FAILURES as error:
             return report(error, as_json=ctx.meta.get(JSON, False))
         except Exception:
-            # Not exit code 1, Python's own choice, which means a finding here.
+            # Not Python's own exit code 1, which means a finding here.
             traceback.print_exc()
             return ExitCode.INTERNAL
         return code

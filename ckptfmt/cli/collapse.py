@@ -10,7 +10,7 @@ from typing import TypeVar
 _NUMBER = re.compile(r"[0-9]+")
 
 MAX_PLACES = 32
-"""Numbers of a name that are looked at. A name of a million numbers would have a million keys as long."""
+"""Numbers of a name that are considered. A name of a million numbers would have a million keys as long."""
 
 _K = TypeVar("_K", bound=Hashable)
 
@@ -20,7 +20,7 @@ def collapse(items: Sequence[tuple[str, _K]]) -> list[tuple[str, list[int]]]:
 
     Two items are alike if their second parts are equal and their names differ in one number. The name of a
     group has ``#`` for that number. A name with several numbers joins the largest group that any of them
-    makes, the leftmost if several are as large. Groups stand where their first members stood.
+    makes, the leftmost if several are as large. Groups are in the order of their first members.
     """
     # Each number of a name is a place at which it could be collapsed: the name around it is a key, and the
     # names that share a key would be one group. First count the keys, then let each name choose its largest.
@@ -36,7 +36,7 @@ def collapse(items: Sequence[tuple[str, _K]]) -> list[tuple[str, list[int]]]:
 
 
 def _keys(name: str, kind: _K) -> Iterator[tuple[str, str, _K]]:
-    """Iterate over the numbers of a name: what stands before and after each, and the kind."""
+    """Iterate over the numbers of a name: the text before each, the text after it, and the kind."""
     for place, match in enumerate(_NUMBER.finditer(name)):
         if place == MAX_PLACES:
             return

@@ -29,7 +29,7 @@ class ExitCode(enum.IntEnum):
 
 
 FAILURES = (errors.CkptfmtError, OSError, MemoryError)
-"""Errors that are no bug: the message is enough for the user."""
+"""Errors that are not bugs: the message is enough for the user."""
 
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.MissingDependencyError, ExitCode.USAGE),
@@ -44,7 +44,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (OSError, ExitCode.NOT_FOUND),
     (MemoryError, ExitCode.NOT_FOUND),
 )
-"""Exit code of each class of errors. The first that fits counts: subclasses stand before their bases."""
+"""Exit code of each class of errors. The first that fits counts, so subclasses come before their bases."""
 
 _FIELDS = (
     *("stored", "computed", "wanted", "available", "limit", "asked", "package", "extra"),
@@ -89,16 +89,16 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
 
 
 class Problems:
-    """Failures of parts, while the rest is still shown: each is told at once, the exit code at the end."""
+    """Failures of parts while the rest is shown: each is reported at once; the exit code comes at the end."""
 
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict
         """Whether the first failure ends the command."""
         self.code = ExitCode.FINE
-        """The exit code of the command: of several failures the highest."""
+        """The exit code of the command: the highest one of all failures."""
 
-    def tell(self, error: BaseException, place: str) -> None:
-        """Tell of one of :data:`FAILURES` in a file or directory, or raise it if this is strict."""
+    def report(self, error: BaseException, place: str) -> None:
+        """Report one of :data:`FAILURES` in a file or directory, or raise it if this is strict."""
         if self.strict:
             raise error
         message = message_of(error)
@@ -106,7 +106,7 @@ class Problems:
         complain(message if knows_place else f"{place}: {message}")
         self.code = max(self.code, code_of(error))
 
-    def tell_damage(self, message: str) -> None:
-        """Tell of damage that a reader skipped."""
+    def report_damage(self, message: str) -> None:
+        """Report damage that a reader skipped."""
         complain(message)
         self.code = max(self.code, ExitCode.DAMAGED)

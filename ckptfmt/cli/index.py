@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 def parse_index(text: str) -> Index:
-    """Return the index that a text means: integers, slices and an ellipsis, separated by commas.
+    """Return the index that a text describes: integers, slices and an ellipsis, separated by commas.
 
     Raises ValueError if the text is not an index.
     """
@@ -40,7 +40,7 @@ def _parse_item(item: str, text: str) -> int | slice | EllipsisType:
 
 
 def index_text(index: Index) -> str:
-    """Return the shortest text that means an index, in brackets: ``[0:4,:]``."""
+    """Return an index as its shortest text, in brackets: ``[0:4,:]``."""
     return f"[{','.join(map(_item_text, index))}]"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 
 import click
@@ -10,9 +9,10 @@ import click
 from ckptfmt.dtypes import BY_NAME, find_dtype
 from ckptfmt.proto import messages
 from ckptfmt.text.closest import closest_names, did_you_mean
+from ckptfmt.text.patterns import matcher
 
 JSON = "ckptfmt.json"
-"""Key of ``Context.meta``: whether the user asked for JSON, in which errors are written too."""
+"""Key of ``Context.meta``: whether the user asked for JSON. Errors are then written as JSON too."""
 
 _SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([kmgtp]?)(i?)(b?)", re.IGNORECASE)
 
@@ -64,10 +64,10 @@ def comma_separated(_: click.Context, __: click.Parameter, value: str | None) ->
 
 def dtype_globs(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     """Click callback of options that take globs over dtype names; each must match some dtype's name."""
-    # A listing also shows codes that are no dtype: references, invalid, unknown_99.
+    # A listing also shows codes that are not dtypes: references, invalid, unknown_99.
     names = {find_dtype(code).name for code in range(256)} if value else set()
     for glob in value:
-        if not fnmatch.filter(names, glob):
+        if not any(map(matcher([glob]), names)):
             raise click.BadParameter(f"no dtype matches {glob!r}{_dtype_hint(glob)}")
     return value
 

@@ -10,7 +10,7 @@ import numpy as np
 from ckptfmt.cli.render.values import builtin
 
 _CHUNK = 1 << 18
-"""Elements looked at together, 2 MiB of float64: what bounds the memory."""
+"""Elements of a chunk, 2 MiB as float64. This bounds the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def statistics(array: np.ndarray[Any, Any]) -> Statistics | None:
     maximum: Any = None
     with np.errstate(all="ignore"):
         for chunk in np.nditer(array, ("external_loop", "buffered", "zerosize_ok"), buffersize=_CHUNK):
-            # Booleans as 0 and 1, and dtypes of ml_dtypes in wider ones that NumPy's functions take.
+            # Booleans become 0 and 1, and dtypes of ml_dtypes wider ones that NumPy's functions take.
             values: np.ndarray[Any, Any] = builtin(np.asarray(chunk))
             zeros += values.size - int(np.count_nonzero(values))
             if values.dtype.kind in "fc":
@@ -64,7 +64,7 @@ def statistics(array: np.ndarray[Any, Any]) -> Statistics | None:
                 least, greatest = values.min().item(), values.max().item()
                 minimum = least if minimum is None else min(minimum, least)
                 maximum = greatest if maximum is None else max(maximum, greatest)
-            # Sums in 64 bits: float16 would overflow, and int8 too.
+            # In 64 bits: sums of float16 or int8 would overflow.
             wide = values.astype(np.complex128 if values.dtype.kind == "c" else np.float64)
             chunk_mean = wide.mean().item()
             delta = chunk_mean - mean

@@ -29,7 +29,7 @@ _OTHER_PLUGIN = len(_PLUGINS) + 1
 _NUMBER_OF_PLUGIN = {"": 0, **{name: number for number, name in enumerate(_PLUGINS, 1)}}
 
 _PLUGIN_SHIFT = 4
-"""The content of a value takes the lower bits of its code, the plugin the others."""
+"""Bits of the content in a code; the plugin takes the bits above them."""
 
 
 class Content(IntEnum):
@@ -48,11 +48,11 @@ class Content(IntEnum):
     IMAGE = 6
     AUDIO = 7
     OLD_HISTOGRAM = 8
-    """``obsolete_old_style_histogram``: bytes that nothing reads any more."""
+    """``obsolete_old_style_histogram``: bytes that no program reads any more."""
 
 
 KEPT = frozenset((Content.NUMBER, Content.TENSOR, Content.HISTOGRAM, Content.IMAGE, Content.AUDIO))
-"""Content that a column of numbers cannot stand for: the value is read again when it is asked for."""
+"""Content that a column of numbers cannot replace: the value is read again when it is needed."""
 
 _CONTENT = {
     None: Content.NOTHING,
@@ -101,7 +101,7 @@ def kind_of_value(code: int, plugin: str) -> str | None:
     if kind == HPARAMS:
         return HPARAMS
     if content in (Content.NOTHING, Content.OLD_HISTOGRAM):
-        # There is nothing to return, whatever the plugin.
+        # No value to return, whatever the plugin.
         return None
     return "tensors" if kind == "scalars" and content is Content.TENSOR else kind
 

@@ -113,20 +113,21 @@ class EventFile:
             file.close()
 
     def batches(self) -> Generator[Batch, None, None]:
-        """Iterate over the events that were not read before; errors as of :meth:`RecordReader.batches`.
+        """Iterate over the events that were not read before, in batches.
 
-        Raises UnsupportedError if the file is not an event file and either stands alone or reading is strict.
+        Raises what :meth:`RecordReader.batches` raises, and UnsupportedError if the file is not an event file
+        and either was opened by its own path or reading is strict.
         """
         reader = self._open()
         yield from self._guarded(reader, reader.batches())
 
     def records(self) -> Iterator[Record]:
-        """Iterate over the records that were not read before; errors as of :meth:`batches`."""
+        """Iterate over the records that were not read before; raises what :meth:`batches` raises."""
         reader = self._open()
         yield from self._guarded(reader, reader.records())
 
     def events(self) -> Iterator[messages.Event]:
-        """Iterate over the messages that were not read before; errors as of :meth:`batches`."""
+        """Iterate over the messages that were not read before; raises what :meth:`batches` raises."""
         reader = self._open()
         yield from decode_events(reader, self._guarded(reader, reader.batches()))
 

@@ -114,10 +114,10 @@ def _no_event_files(directory: str, fs: Filesystem) -> PathNotFoundError:
 class EventLog:
     """The event files of one run.
 
-    The first question about tags reads all files: scalars are gathered as columns, and of everything else
-    only the location. Iterating returns ``Event`` messages one after the other, and gathers nothing.
+    The first question about tags reads all files: scalars are gathered as columns, everything else as
+    locations. Iterating returns ``Event`` messages one after the other, and gathers nothing.
 
-    An error during gathering, Ctrl-C included, leaves nothing gathered: the next question starts anew, and
+    An error during gathering, Ctrl-C included, leaves nothing gathered: the next question starts over, and
     raises the same error again if its cause persists. Values that are read later are those that were
     gathered: CorruptError if the file has been replaced since.
     """
@@ -150,7 +150,8 @@ class EventLog:
     def records(self) -> Iterator[Record]:
         """Iterate over the records of all files, each an ``Event`` message, with their offsets.
 
-        Damage is skipped and reported, or raised if reading is strict; errors as of :meth:`Records.__iter__`.
+        Damage is skipped and reported, or raised if reading is strict. Raises the same errors as
+        :meth:`Records.__iter__`.
         """
         return self._run.records()
 
@@ -203,11 +204,11 @@ class EventLog:
         self._run.gather(progress)
 
     def refresh(self) -> int:
-        """Read what was written since, also to new files; return the number of new events.
+        """Read what was written since the last time, also to new files; return the number of new events.
 
-        If a file was replaced, or a new one was begun before others, everything is gathered anew; otherwise
-        what was read from a file that no longer exists stays. Mappings and series keep what they had when
-        they were taken, except that a mapping returns the values of now.
+        If a file was replaced, or a new one was begun before others, everything is gathered again; otherwise
+        what was read from a file that no longer exists stays. A series keeps the values, and a mapping the
+        tags, that it had when it was returned; but a series taken from a mapping has the current values.
         """
         return self._run.refresh()
 
@@ -318,7 +319,7 @@ class EventLog:
     ) -> None:
         """Write scalars to a ``.csv``, ``.jsonl``, ``.parquet`` or ``.arrow`` file, whole or not at all.
 
-        Parameters are those of :meth:`to_columns`. Rows are written as they are made, some thousand at once.
+        Parameters are those of :meth:`to_columns`. Rows are written as they are made, thousands at a time.
 
         Raises
         ------
@@ -332,7 +333,7 @@ class EventLog:
         write_table(self._table(patterns, wide=wide), os.fspath(path), overwrite=overwrite)
 
     def write(self, path: PathLike, *patterns: str, wide: bool = False, overwrite: bool = False) -> None:
-        """Write scalars: the old name of :meth:`write_scalars`, which warns."""
+        """Write scalars. This is the old name of :meth:`write_scalars`, and warns."""
         warnings.warn("EventLog.write is now EventLog.write_scalars", DeprecationWarning, stacklevel=2)
         self.write_scalars(path, *patterns, wide=wide, overwrite=overwrite)
 

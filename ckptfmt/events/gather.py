@@ -1,4 +1,4 @@
-"""A run being gathered: its event files are read in order, and every event goes to where it is asked for.
+"""A run being gathered: its event files are read in order, and each event goes where questions need it.
 
 Scalars of a batch are decoded together (:mod:`ckptfmt.events.scalars`); the other events one by one. Values
 under tags become rows of the table of tags, and other events are listed by location. Nothing else stays in
@@ -105,6 +105,8 @@ class GatheredRun:
 
     def follow(self, patience: Patience, on_damage: OnDamage | None = None) -> Iterator[messages.Event]:
         """Iterate over the messages of all files, and then over those that are being written."""
+        # Each round reads on in all files, then waits. If a file has another identity than before, or is
+        # shorter, it is another file with the same name, and is read from its beginning.
 
         def followed(name: str) -> EventFile:
             return self._file(name, is_followed=True, on_damage=on_damage)
@@ -122,13 +124,13 @@ class GatheredRun:
                         is_any_new = True
                         yield event
                 except PathNotFoundError:
-                    # It was deleted, so it has ended.
+                    # Deleted since it was looked at: it has ended.
                     continue
             if is_any_new:
                 patience.renew()
             if not patience.wait():
                 return
-            # New files come last, even one begun before a known one, whose events were returned already.
+            # New files come last, even if one was begun before a known one: those events have been returned.
             known = {file.name for file in files}
             files += [followed(name) for name in self._listed() if name not in known]
 
@@ -158,16 +160,16 @@ class GatheredRun:
     # --- gathering -----------------------------------------------------------------------------------------
 
     def gather(self, progress: Callable[[int, int], object] | None = None) -> None:
-        """Read all files unless that was done before; an error leaves nothing gathered."""
+        """Read all files, unless that was done before; an error leaves nothing gathered."""
         with self.lock:
             if not self._is_gathered:
                 if self.files:
-                    # An interrupt came, and another one before everything was forgotten.
+                    # An interrupt came, and another one before _read() had forgotten everything.
                     self._begin(self.names)
                 self._read(progress)
 
     def refresh(self) -> int:
-        """Read what was written since; return the number of new events.
+        """Read what was written since the last time; return the number of new events.
 
         If a file was replaced or cut short, all files are read again.
         """
@@ -178,14 +180,16 @@ class GatheredRun:
             added = [name for name in listed if name not in known]
             is_replaced = any(file.is_replaced() for file in self.files)
             if is_replaced or (added and listed[-len(added) :] != added):
-                # Read all again: locations sort by the order of files, and no event may be gathered twice.
+                # Read all again: locations sort by the order of files, so no file can be put between others,
+                # and the events of a replaced file would stay.
                 self._begin(listed)
                 before = 0 if is_replaced else before
             else:
                 self.names += added
             self._read(None)
             if any(file.restarts for file in self.files):
-                # Events of such a file were gathered twice, or were never events.
+                # A file was read from its beginning again: some of its events were gathered twice, or turned
+                # out to be data of another one (see ckptfmt.record.recovery).
                 self._begin(self.names)
                 self._read(None)
             return max(0, self.num_events - before)
@@ -197,7 +201,7 @@ class GatheredRun:
         try:
             if len(self.names) > MAX_FILES:
                 raise LimitError("event files", limit=MAX_FILES, asked=len(self.names), file=self.path)
-            # Files that were read go on where they ended; of those without a change, nothing is read.
+            # Known files go on where reading ended; those that have not changed are not even opened.
             new = self.names[len(self.files) :]
             self.files += [self._file(name) for name in new]
             sizes = [self._size_of(file.name) for file in self.files]
@@ -207,7 +211,7 @@ class GatheredRun:
             self.generation += 1
             self._is_gathered = True
         except BaseException:
-            # A batch may have been taken in part, and nothing tells which part.
+            # A batch may have been taken in part, and nothing records which part. BaseException: Ctrl-C too.
             self._begin(self.names)
             raise
 
@@ -236,10 +240,10 @@ class GatheredRun:
         Both find damaged events; they are reported at the end, in the order of the file.
         """
         columns, others, damaged = self._decoder.decode(batch)
-        # By number; None for a checksum that differs, which the reader states when it reports the record.
+        # By record number; None for a checksum mismatch, whose error the reader makes itself.
         errors: dict[int, CkptfmtError | None] = dict.fromkeys(damaged)
         # A few compressed bytes may hold any number of events, so these are charged for their memory. The
-        # events of other files are bounded by the size of the file.
+        # size of an uncompressed file bounds it anyway.
         is_compressed = reader.compression is not None
         memory = EVENT_SIZE * len(others)
         for each in columns:

@@ -28,7 +28,7 @@ from ckptfmt.wire.fields import FIXED64, LENGTH_DELIMITED, VARINT, Field, decode
 HParam: TypeAlias = "float | str | bool | list[HParam] | dict[str, HParam] | None"
 
 MAX_NESTING = 50
-"""Nesting of lists and structs. Each level is two messages, and protobuf itself stops at 100 of them."""
+"""Nesting of lists and structs. Each level takes two messages, and protobuf itself allows 100."""
 
 _STATUS = {1: "success", 2: "failure", 3: "running"}
 
@@ -127,6 +127,7 @@ def _value(data: Buffer, depth: int) -> HParam:
     if depth > MAX_NESTING:
         raise CorruptError(f"hparams: values nested deeper than {MAX_NESTING}")
     value: HParam = None
+    # A oneof: as in protobuf, the last field counts.
     for part in decode_fields(data):
         if part.number == 2:
             value = _double(part)

@@ -6,7 +6,7 @@ OFFSET_BITS = 44
 """Bits of the offset, below those of the file's number: 16 TiB, the largest file on ext4."""
 
 MAX_FILES = 1 << 63 - OFFSET_BITS
-"""Files of a run."""
+"""Files that a run may have: a location must fit an int64."""
 
 
 def pack(file: int, offset: int) -> int:

@@ -107,7 +107,7 @@ class Image:
         except LimitError:
             raise
         except Pillow.DecompressionBombError as error:
-            # It refuses while it opens the image, and gives the number only in its message.
+            # Pillow refuses while it opens the image, and has the number of pixels only in its message.
             limit = min(max_pixels, 2 * (Pillow.MAX_IMAGE_PIXELS or 0))
             found = re.search(r"\((\d+) pixels", str(error))
             raise LimitError(

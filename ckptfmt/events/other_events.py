@@ -43,7 +43,7 @@ class OtherEvent:
 
 
 READABLE = ("graph_def", "meta_graph_def", "tagged_run_metadata", "session_log")
-"""The kinds of these events that can be asked for, so that those of compressed files are kept."""
+"""The kinds of these events that users can read. Only these are kept from compressed files."""
 
 
 def read_others(

@@ -62,7 +62,7 @@ class RunMetadata:
 
 
 Located: TypeAlias = tuple[int, RunMetadata]
-"""Run metadata after their location, by which those of both kinds are sorted."""
+"""Run metadata with their location, by which both kinds are sorted together."""
 
 
 def read_logged_events(others: Sequence[OtherEvent], store: EventStore) -> list[Located]:
@@ -87,5 +87,6 @@ def read_logged_tensors(tag: str, values: Values, store: EventStore) -> Iterator
 
 def _decode_tensor(value: messages.Summary.Value) -> tuple[bytes, messages.RunMetadata]:
     """Return the message in the first element of a string tensor, as bytes and decoded."""
+    # An empty tensor gives no bytes, which are an empty message.
     data = b"".join(strings_of(value, "run metadata").reshape(-1)[:1].tolist())
     return data, parse_message(messages.RunMetadata, data, None)

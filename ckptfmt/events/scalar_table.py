@@ -72,7 +72,7 @@ def select(scalars: Mapping[str, Scalars], patterns: Sequence[str]) -> dict[str,
     Raises NameNotFoundError if a pattern matches nothing.
     """
     for pattern in _unmatched(scalars, patterns):
-        # The mapping refuses it as a tag, and its error suggests near tags.
+        # Looking it up as a tag raises the error, which suggests similar tags.
         scalars[pattern]
     return _matching(scalars, patterns)
 

@@ -92,7 +92,7 @@ class EventStore:
         with self._lock:
             file = self._open.pop(number, None)
             if file is None:
-                # A file that is opened again may be another one by now. Offsets in that mean nothing.
+                # By now another file may have this name, in which the offsets would mean nothing.
                 file = self._fs.open(name)
                 head = self._head_of(number)
                 if read_head(file)[: len(head)] != head:
@@ -103,7 +103,7 @@ class EventStore:
                 self._open.popitem(last=False)[1].close()
             # Read under the lock: another thread may close the file to open one of its own.
             frame = file.read(offset, size + OVERHEAD)
-        # A file with the same head may still have been written anew from there on.
+        # A file with the same head may still have been rewritten after it.
         if decode_header(frame[:HEADER_SIZE]) != size:
             what = "the event is no longer at this offset: the file changed after it was read"
             raise CorruptError(what, file=name, offset=offset)

@@ -67,7 +67,7 @@ class TagIndex:
     def __init__(self, run: GatheredRun) -> None:
         self._run = run
         self._current: tuple[int, _Kinds] | None = None
-        """The kinds of all tags, and the generation of the run that they are of."""
+        """The kinds of all tags, after the generation of the run that they belong to."""
 
     def _kinds(self) -> _Kinds:
         with self._run.lock:
@@ -92,7 +92,7 @@ class TagIndex:
         with self._run.lock:
             tags = self.of_kind(kind)
             if tag not in tags:
-                # The mapping was taken before everything was gathered anew, and the tag is gone.
+                # The mapping is older than the last gathering, which did not find the tag any more.
                 raise NameNotFoundError(tag, file=self._run.path, noun=kind)
             values = self._run.tag_table.values(tag)
             metadata, store = self._run.tag_table.metadata(tag, kind), self._run.store

@@ -1,8 +1,8 @@
 """The table of tags: every value of a run by its tag, gathered while the files are read.
 
 Gathering only appends. The first question about values sorts what has come since the last one into a table of
-its own; a table is merged with its predecessor only if that one is small beside it. So reading on in a long
-run costs little, and each row is merged a number of times that grows with the logarithm of their count.
+its own; a table is merged with its predecessor only if that one is not much longer. So reading on in a long
+run costs little, and a row is merged a number of times that grows with the logarithm of the number of rows.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _LayoutTags:
 
 
 class _State:
-    """What was gathered: sorted into tables, and what has come since."""
+    """All rows: those sorted into tables, and those that were gathered since."""
 
     def __init__(self, tables: list[ValueTable]) -> None:
         self.tables = tables
@@ -56,7 +56,7 @@ class TagTable:
         self._metadata_of_plugins: dict[tuple[int, str], tuple[int, SummaryMetadata]] = {}
         """The same by plugin, for tags with several of them."""
         self._layout_tags: WeakKeyDictionary[object, _LayoutTags] = WeakKeyDictionary()
-        """By template; the decoder forgets templates, and these go with them."""
+        """By template. When the decoder drops a template, its entry here is dropped with it."""
         self._state = _State([])
 
     # --- gathering -----------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ class TagTable:
         if first is None or location < first[0]:
             self._metadata[tag_id] = location, metadata
         if first is not None and first[1].plugin != metadata.plugin:
-            # The tag has several plugins. What it had first counts for the plugin of that, too.
+            # The tag has several plugins. Its first metadata are also the first of their own plugin.
             for at, each in (first, (location, metadata)):
                 known = self._metadata_of_plugins.get((tag_id, each.plugin))
                 if known is None or at < known[0]:
@@ -125,14 +125,14 @@ class TagTable:
     def _add_metadata_of_layouts(
         self, columns: ScalarColumns, layout_tags: _LayoutTags, locations: np.ndarray
     ) -> None:
-        """Add the metadata of layouts that come for the first time, with the location of the event."""
+        """Add the metadata of layouts whose first event is among these, with the location of that event."""
         known = columns.known
-        # A layout may be known before an event with it comes: the first one may have been damaged.
+        # A layout may be known although no event had it yet: the one that it was found in may be damaged.
         if len(known.layouts) == 1:
-            met, rows = [0], [0]
+            indices, rows = [0], [0]
         else:
-            met, rows = map(np.ndarray.tolist, np.unique(columns.layouts, return_index=True))
-        for index, row in zip(met, rows, strict=True):
+            indices, rows = map(np.ndarray.tolist, np.unique(columns.layouts, return_index=True))
+        for index, row in zip(indices, rows, strict=True):
             if index in layout_tags.unseen:
                 layout_tags.unseen.remove(index)
                 for number, stored in enumerate(known.layouts[index].metadata):
@@ -177,7 +177,7 @@ class TagTable:
         return of_plugin or self._metadata.get(tag_id, (0, NO_METADATA))
 
     def _sorted(self) -> list[ValueTable]:
-        """Return all that was gathered, in tables."""
+        """Return all rows, sorted into tables."""
         state = self._state
         blocks, tables = list(state.blocks), list(state.tables)
         if state.pending.tags:

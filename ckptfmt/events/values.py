@@ -112,7 +112,7 @@ class ValueTable(NamedTuple):
     rows: Values
 
     def values_of(self, tag: int) -> Values | None:
-        """Return the values of a tag, given by number, as views; None if it has none here."""
+        """Return the values of a tag, given by number, as views; None if the table has none."""
         # A tag that was numbered after this table was made has no border in it.
         if tag >= len(self.borders) - 1:
             return None

@@ -1,7 +1,7 @@
-"""The log of damage: which stretches of a file were skipped, and who has been told.
+"""The log of damage: which stretches of a file were skipped, and which of them were reported.
 
-A hostile file can be damaged everywhere, so the list and the warnings are both bounded. A callback is not: it
-gets every stretch, and decides for itself how many are too many.
+A hostile file can be damaged everywhere, so the list and the number of warnings are both bounded. Calls of a
+callback are not: it gets every stretch, and decides for itself how many are too many.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class DamageLog:
         self._is_open = False
 
     def clear(self) -> None:
-        """Start over, and forget what has been noted: it no longer holds."""
+        """Start over, and forget what has been noted, which no longer holds."""
         self.stretches.clear()
         self._folded = self._unreported = 0
         self.begin()
@@ -84,11 +84,12 @@ class DamageLog:
         self.is_damaged = True
         damage = Damage(self._file, offset, skipped, error)
         if self._is_open:
+            # The same stretch, grown: it was reported when it was opened.
             self.stretches[-1] = damage
             self._is_open = is_open
             return
         if offset < self._noted_up_to:
-            return  # noted before: an abandoned batch is read again
+            return  # noted before: the caller abandoned the batch, which is read a second time
         self._noted_up_to = offset + 1
         if len(self.stretches) < MAX_DAMAGE:
             self.stretches.append(damage)

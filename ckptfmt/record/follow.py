@@ -32,14 +32,14 @@ class Patience:
         self._since: float | None = None
 
     def renew(self) -> None:
-        """Start the timeout over: something new has come."""
+        """Start the timeout over, because something new has been read."""
         self._since = None
 
     def wait(self) -> bool:
         """Wait until it is time to look again; return False to give up.
 
-        The timeout counts from the first look that finds nothing new, so the caller may take any time over
-        what has come. When it is up, there is one last look.
+        The timeout counts from the first look that finds nothing new, so the caller may take any time to
+        handle what was read. After the timeout, the file is looked at one last time.
         """
         if self._stop is not None and self._stop():
             return False
@@ -50,9 +50,11 @@ class Patience:
             return False
         until = now + self._poll
         if self._timeout is not None:
+            # Not past the timeout, however long the poll: the next call gives up then, after that last look.
             until = min(until, self._since + self._timeout)
         while (left := until - time.monotonic()) > 0:
             time.sleep(left if self._stop is None else min(left, ASKED_EVERY))
+            # Not asked again when the wait is over: the next call begins with that question.
             if self._stop is not None and until > time.monotonic() and self._stop():
                 return False
         return True

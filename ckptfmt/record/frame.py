@@ -28,7 +28,7 @@ MAX_KNOWN = 4096
 """Headers whose length is cached: writers of small records use few lengths."""
 
 PROBE = 64
-"""Frames to walk before looking for a period in their lengths."""
+"""Frames to walk before looking for a period in their lengths; at least two of the longest period."""
 
 MAX_PROBE = 4096
 """The same, once many looks have found none."""
@@ -59,7 +59,7 @@ def decode_header(header: Buffer) -> int | None:
 def find_frames(data: Buffer, known: dict[bytes, int]) -> np.ndarray:
     """Return the borders of the whole frames at the start of ``data`` (int64).
 
-    Frame ``i`` lies between borders ``i`` and ``i + 1``; without any frame the result is ``[0]``. The walk
+    Frame ``i`` is between borders ``i`` and ``i + 1``; without any frame the result is ``[0]``. The walk
     ends at the first header whose checksum does not match or whose record does not fit in ``data``. Only
     headers are checked, not the data of records.
 
@@ -115,6 +115,7 @@ def _repeat(data: Buffer, walked: list[int], pos: int) -> tuple[np.ndarray, int]
 
     None if the last lengths have no period, or too few frames repeat it.
     """
+    # A false period costs time and nothing else: only headers that are equal byte by byte are taken.
     lengths = np.diff([*walked[-2 * MAX_PERIOD :], pos]).tolist()
     for period in range(1, MAX_PERIOD + 1):
         if lengths[-period:] == lengths[-2 * period : -period]:
@@ -142,7 +143,7 @@ def _repeat(data: Buffer, walked: list[int], pos: int) -> tuple[np.ndarray, int]
 
 
 def find_header(data: bytes, start: int, longest: int) -> int | None:
-    """Return the first of :func:`find_headers`, None if there is none."""
+    """Return the first of :func:`find_headers`, or None."""
     headers = find_headers(data, start, longest)
     return int(headers[0]) if headers.size else None
 

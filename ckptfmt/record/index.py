@@ -1,4 +1,4 @@
-"""An index of records: where each one lies, so that any can be read by its number."""
+"""An index of records: where each one is, so that any can be read by its number."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ class RecordIndex(Sequence[Record]):
         if file is None:
             file = self._opened[number] = self._fs.open(self.files[number])
         data = file.read(offset, size + OVERHEAD)
+        # The header shows whether the file still has this record here, which costs no second read.
         if decode_header(data[:HEADER_SIZE]) != size:
             what = "no record at this offset any more: the file changed after scan()"
             raise CorruptError(what, file=file.name, offset=offset)

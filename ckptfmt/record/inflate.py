@@ -18,14 +18,14 @@ MAX_RATIO = 1032
 """Most bytes that one byte of deflated data can stand for: a match of 258 bytes takes 2 bits."""
 
 WBITS: dict[Compression, int] = {"GZIP": 31, "ZLIB": 15}
-"""The ``wbits`` by which zlib is told the format."""
+"""The ``wbits`` that select the format in zlib: a window of 32 KiB, and 16 more for the header of gzip."""
 
 
 class InflatedStream:
     """What a compressed file decompresses to; offsets are those of the decompressed bytes.
 
     A stretch of the bytes is in memory, from ``_base`` on. Reading ahead drops everything before the offset
-    asked for, so that memory holds little more than one call asks for; reading back decompresses the file
+    asked for, so little more is in memory than one call asks for; reading back decompresses the file
     from its start again.
 
     The file may grow: :meth:`view` takes it as it is now, and goes on where the last call stopped.
@@ -81,7 +81,7 @@ class InflatedStream:
         return memoryview(self._data)[at : at + size].toreadonly()
 
     def _fill(self, file: RandomAccessFile, offset: int, size: int) -> None:
-        """Decompress up to ``offset + size``, and drop what lies before ``offset``.
+        """Decompress up to ``offset + size``, and drop everything before ``offset``.
 
         The bytes go into a new buffer, because callers may hold views of the old one.
         """
@@ -117,6 +117,7 @@ class InflatedStream:
             if self._inflater.eof:
                 # One file may hold several compressed members (RFC 1952, section 2.2).
                 self._inflater = zlib.decompressobj(WBITS[self._compression])
+            # An error loses the output of the bytes before it; from a copy, that can be made again.
             before = self._inflater.copy()
             has_input = bool(self._pending)
             try:
@@ -150,5 +151,5 @@ class InflatedStream:
 
 
 def no_memory(name: str, size: int) -> LimitError:
-    """Return the error for ``size`` bytes of a file that do not fit in memory."""
+    """Return the error for ``size`` bytes of a file that do not fit into memory."""
     return LimitError(f"memory for {size} bytes", limit=memory_size(), asked=size, file=name)

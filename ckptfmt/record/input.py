@@ -41,7 +41,7 @@ class Source:
     path
         The file.
     fs
-        The file system that it lies in.
+        The file system that the file is in.
     changing
         Whether the file may be cut short while it is read.
 
@@ -60,7 +60,7 @@ class Source:
         """The file."""
         self.restarts = 0
         """How often the file was replaced by another one, which is read from its beginning."""
-        self.is_gone = False
+        self.is_missing = False
         """Whether the file was missing at the last :meth:`refresh`."""
         self._begin()
 
@@ -99,7 +99,7 @@ class Source:
 
     @property
     def error(self) -> CorruptError | None:
-        """Why the file does not decompress any further, if it does not: an error without a place."""
+        """Why the file does not decompress any further, as an error without a place; None if it does."""
         fault = None if self._inflated is None else self._inflated.fault
         return None if fault is None else CorruptError(fault)
 
@@ -118,8 +118,8 @@ class Source:
         """Return ``size`` bytes from ``offset`` on, or as many as there are.
 
         Reading forwards is cheap; reading back from a compressed file decompresses it from its start again.
-        :attr:`error` tells whether there are fewer bytes because the file does not decompress. Raises
-        LimitError if memory runs out.
+        If the file does not decompress any further, :attr:`error` says so. Raises LimitError if memory runs
+        out.
         """
         try:
             return bytes(self._bytes(offset, size))
@@ -158,7 +158,7 @@ class Source:
         return data
 
     def _reopen(self) -> None:
-        """Open the file if :meth:`refresh` has put that off."""
+        """Open the file if :meth:`refresh` left it closed."""
         if self._is_closed:
             raise ValueError(f"{self.name}: the file is closed")
         if not self._is_open:
@@ -169,20 +169,22 @@ class Source:
         """Look whether the file has grown, and make it readable again if it was closed.
 
         A file that has been replaced, or is smaller than before, is read from its beginning: see
-        :attr:`restarts`. If it is missing, :attr:`is_gone` is set. Other errors are those of opening it.
+        :attr:`restarts`. If it is missing, :attr:`is_missing` is set. Other errors are those of opening it.
         """
         status = self._fs.status(self.name)
         # The time of the last change is left out: only identity and size tell whether there is more to read.
         if status is not None and status[:2] == (self._status or ())[:2] and status.size == self._file.size:
             # Nothing is new. A closed file stays closed until it is read, so that a program can watch more
             # files than it may have open.
-            self._is_closed = self.is_gone = False
+            self._is_closed = self.is_missing = False
             return
         try:
             file = self._fs.open(self.name, changing=self._changing)
         except PathNotFoundError:
-            self.is_gone = True
+            self.is_missing = True
             return
+        # The same identity does not settle it: file systems give the inode of a deleted file to a new one. So
+        # the size and the first bytes are compared too.
         is_same = status is None or self._status is None or status.identity == self._status.identity
         if is_same and file.size >= self._file.size:
             is_same = bytes(file.read(0, len(self._head))) == self._head
@@ -190,7 +192,7 @@ class Source:
             is_same = False
         self._file.close()
         self._file, self._status = file, status
-        self._is_open, self._is_closed, self.is_gone = True, False, False
+        self._is_open, self._is_closed, self.is_missing = True, False, False
         if not is_same:
             self.restarts += 1
             self._begin()
@@ -202,8 +204,8 @@ class Source:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the file is gone and was closed, so that nothing can be read any more."""
-        return self.is_gone and self._is_closed
+        """Whether the file is missing and was closed, so that nothing more can be read."""
+        return self.is_missing and self._is_closed
 
     def close(self) -> None:
         """Close the file."""
@@ -239,6 +241,6 @@ def _recognise(file: RandomAccessFile) -> tuple[Compression | None, bool]:
         # Not records, or the first one is damaged. Bytes that only look compressed soon fail to decompress.
         inflater.decompress(inflater.unconsumed_tail, COMPRESSED_AT_ONCE)
     except zlib.error:
-        # Either damaged or not compressed. Three bytes of gzip's magic are no accident; two of zlib's may be.
+        # Either damaged or not compressed. Three bytes that match gzip's are no accident; zlib's two may be.
         return (compression if head.startswith(b"\x1f\x8b\x08") else None), is_whole
     return compression, len(start) == HEADER_SIZE

@@ -26,7 +26,7 @@ from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.crc32c import crc32c, unmask
 
 FIRST_WINDOW = 4 << 10
-"""Bytes read at once right after damage: where there is much, most of a larger window would be wasted."""
+"""Bytes read at once right after damage: if more damage follows, most of a larger window is wasted."""
 
 LARGE = 32 << 10
 """Average record size above which records are viewed instead of copied some at a time."""
@@ -90,7 +90,7 @@ class RecordReader:
         self._source_restarts = self.source.restarts
         self._ended_at: tuple[int, int] | None = None  # the source when all of it had been read
         self._has_records = False
-        self._is_fault_told = False  # whether the damage of compressed data was noted
+        self._is_fault_noted = False  # whether the damage of compressed data was noted
         self._gap: Gap | None = None
         self._window = WINDOW
         self._average = 0  # bytes per frame in the last batch
@@ -117,7 +117,7 @@ class RecordReader:
 
     @property
     def tail(self) -> int:
-        """Bytes after the last whole record, those of a record that is being written.
+        """Bytes after the last whole record: the beginning of one that is being written.
 
         At least 1 if a compressed file ends before its compressed data do.
         """
@@ -160,6 +160,8 @@ class RecordReader:
             self.count = 0
             self._log.clear()
             self._begin()
+        # Each round yields frames, passes damage or stops. A gap stays open across calls until a header is
+        # found, because the file may grow.
         while self._gap is None or self._cross_gap():
             # Copying small records is cheaper than a view of each; copying large ones costs more than their
             # checksum.
@@ -177,7 +179,7 @@ class RecordReader:
             if length is None:
                 self._enter_gap(header)
                 continue
-            del data
+            del data  # so that the window and a long record are not in memory together
             size = length + OVERHEAD
             if source.size is None:
                 self._decompress(size)
@@ -192,13 +194,14 @@ class RecordReader:
         self._stop(0, 0)
 
     def _used(self, batch: Batch) -> Iterator[Batch]:
-        """Yield a batch, and once it was used go on after it."""
+        """Yield a batch; go on after it once the caller asks for the next one."""
         self._spoiled, self._resume_at = 0, None
         yield batch
         end = int(batch.borders[-1])
         self.count += len(batch) - self._spoiled
         self._average = end // len(batch)
         self._has_records = True
+        # Grow only if batches fill the window: after damage, more of it may cut them short.
         if end >= self._window // 2:
             self._window = min(4 * self._window, WINDOW)
         self.position = batch.base + end
@@ -211,8 +214,8 @@ class RecordReader:
         if size <= self._limit:
             source.view(self.position, size)
             return
-        # A length that a file of this size cannot hold is either damaged or cut short. That is for recovery
-        # to decide, if decompressing up to the limit shows the end of the file or a frame within the record.
+        # A record too long for a file of this size is damaged or cut short, and recovery has to decide which.
+        # It can, if decompressing up to the limit reaches the end of the file or a frame in the record.
         if size > source.at_most:
             source.view(self.position, self._limit)
             if (
@@ -229,14 +232,14 @@ class RecordReader:
         )
 
     def _stop(self, wanted: int, available: int) -> None:
-        """Stop at an incomplete record, which is how a file ends that is being written."""
+        """Stop at an incomplete record, as at the end of a file that is being written."""
         source = self.source
         error = source.error
         if error is not None:
-            if not self._is_fault_told:
+            if not self._is_fault_noted:
                 self._log.close()
                 self._skip(self.position, available, error.at(self.name, self.position))
-                self._is_fault_told = True
+                self._is_fault_noted = True
                 self.position += available
         elif self.strict and not self.growing and (available or source.is_cut):
             what = f"{source.compression} data end within a record" if source.is_cut else "record"
@@ -253,7 +256,7 @@ class RecordReader:
     # --- records -------------------------------------------------------------------------------------------
 
     def records(self) -> Iterator[Record]:
-        """Iterate over the records from :attr:`position` on; errors as of :meth:`batches`.
+        """Iterate over the records from :attr:`position` on; raises what :meth:`batches` raises.
 
         A record whose data do not match their checksum is skipped, or raised if reading is strict.
         """
@@ -327,7 +330,7 @@ class RecordReader:
         return True
 
     def _cut_short(self, start: int, size: int, resume_at: int) -> TruncatedError:
-        """The error of a record given up at ``resume_at``, whatever follows there."""
+        """Return the error of a record that was given up because reading resumes within it."""
         return TruncatedError(
             "record", wanted=size, available=resume_at - start, file=self.name, offset=start
         )
@@ -348,7 +351,7 @@ class RecordReader:
         self._gap = Gap(start, error, start + 1)
 
     def _cross_gap(self) -> bool:
-        """Go on at the next header that matches; return False if there is none yet."""
+        """Go on at the next header that matches; return False if none was found yet."""
         gap = self._gap
         assert gap is not None
         place = self._recovery.find_header(gap)

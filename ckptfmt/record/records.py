@@ -22,7 +22,7 @@ from ckptfmt.storage.local import filesystem_of
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
 _HAS_MAGIC = re.compile(r"[*?\[]")
-"""What makes a path a pattern, unless a file of exactly that name exists."""
+"""Characters that make a path a pattern, unless a file of exactly that name exists."""
 
 
 def open_records(
@@ -47,8 +47,8 @@ def open_records(
     strict
         Whether damage, or an incomplete last record, is raised. Otherwise damaged records are skipped:
         reading goes on at the next frame, :attr:`Records.damage` lists the place, and a
-        :class:`ckptfmt.errors.DamageWarning` reports it. The checksum of a compressed file stands at its
-        end, so a mismatch is reported after all records have been returned.
+        :class:`ckptfmt.errors.DamageWarning` reports it. The checksum of a compressed file is at its end, so
+        a mismatch is reported after all records have been returned.
     limit
         Bytes allowed for one record of a compressed file, and for a stretch of it without any.
     backend
@@ -167,7 +167,7 @@ class Records:
 
         The last file may end within a record, even if reading is strict. It is read again from its beginning
         if it is replaced or cut short, or if new bytes show that what had been taken for records is the data
-        of one. The iteration ends if the file is missing at two looks in a row.
+        of one. The iteration ends if the file is missing twice in a row.
 
         Parameters
         ----------
@@ -193,11 +193,12 @@ class Records:
                 for record in reader.records():
                     patience.renew()
                     yield record
-                was_gone = reader.source.is_gone
+                was_missing = reader.source.is_missing
                 if not patience.wait():
                     return
                 reader.source.refresh()
-                if was_gone and reader.source.is_gone:
+                # A file that is replaced may be missing for a moment.
+                if was_missing and reader.source.is_missing:
                     return
         finally:
             reader.source.close()

@@ -11,21 +11,22 @@ the data do not match                 after it, if a frame begins there; otherwi
 ====================================  ========================================================
 
 A header that matches may still be useless. A writer that is killed leaves the beginning of a record; when
-another writer appends to the file, its frames lie in the bytes that the header claims. But frames within a
-record may also be its own data, since records can hold records. What tells them apart is where they lead:
-the frames of another writer go on to the end of the file, or to a frame being written, while frames that are
-data stop where the record does.
+another writer appends to the file, its frames are in the bytes that the header claims. But frames within a
+record may also be its own data, since records can hold records. They differ in where they lead: the frames of
+another writer go on to the end of the file, or to a frame being written, while frames that are data stop
+where the record does.
 
-**Growing files.** More bytes may disprove what the bytes say today: a record that was given up may become
+**Growing files.** Bytes written later may disprove a decision: a record that was given up may become
 complete, with matching data, or frames that led to the end may stop. So every :class:`Detour` taken on
-incomplete evidence is remembered, together with the file size that would settle it. At that size the question
-is asked again, and another answer means that the file has to be read again from its beginning
+incomplete evidence is remembered, together with the file size that would settle it. At that size the decision
+is made again, and if it comes out differently the file is read again from its beginning
 (:meth:`Recovery.is_disproved`). The invariant, which tests check on thousands of files: reading a file in
 steps as it grows gives the same records and the same damage as reading the whole file at once.
 
 **Cost.** A search reads 256 bytes first and then four times as many each time, because most frames are near.
-Bytes that are searched, followed or checksummed in vain count against a budget of 16 bytes for each byte of
-the file (:data:`CHECKED`): headers crafted for it would otherwise send every search to the end of the file.
+Bytes that are followed or checksummed count against a budget for the whole file (:data:`CHECKED` and
+:data:`CHECKED_SHARE`): crafted headers would otherwise send every search to the end of the file. Once the
+budget is used up, the length in a header is believed without a search.
 """
 
 from __future__ import annotations
@@ -54,17 +55,17 @@ FIRST_SEARCHED = 256
 """Bytes that a search reads first, and then four times as many each time."""
 
 LONGEST_TAIL = 2 << 30
-"""Longest record that is believed to be still being written; no protobuf message is longer."""
+"""Longest record believed to be still being written: protobuf serializes no message of 2 GiB or more."""
 
 CHECKED = 256 << 20
-"""Bytes that may be looked at in vain, besides :data:`CHECKED_SHARE`, to find frames in damaged records.
-Without a bound, each of many crafted lengths could have the whole file checked."""
+"""Bytes that may be followed or checksummed to find frames in damaged records of one file, in addition to
+:data:`CHECKED_SHARE`. Without a bound, each of many crafted lengths could have the whole file checked."""
 
 CHECKED_SHARE = 16
 """Further bytes for each byte of the file."""
 
 MAX_DETOURS = 1 << 10
-"""Detours remembered because a growing file may disprove them."""
+"""Detours remembered because a growing file may disprove them. Any further ones are taken as final."""
 
 
 @dataclass
@@ -75,14 +76,14 @@ class Gap:
     error: ChecksumError
     """What is wrong with the header at the start."""
     at: int
-    """Where the search goes on; no header begins before that."""
+    """Where the search goes on; no header begins between :attr:`start` and this."""
     end: int = 0
     """Where the searched bytes end, if the search came to the end of the file."""
 
 
 @dataclass
 class Trail:
-    """How far frames have been followed from one that lies within an incomplete record."""
+    """How far frames have been followed, from one within an incomplete record on."""
 
     origin: int
     at: int
@@ -110,7 +111,7 @@ class FrameSearch(NamedTuple):
     """The result of a search for a whole frame."""
 
     place: int | None
-    """Where the first whole frame with matching data begins, None if there is none."""
+    """Where the first whole frame with matching data begins, None if none was found."""
     pending: int | None
     """The first header before it whose record extends beyond the end."""
     due: float
@@ -154,7 +155,7 @@ class Recovery:
     # --- the header does not match -------------------------------------------------------------------------
 
     def find_header(self, gap: Gap) -> int | None:
-        """Return where the next matching header after a gap begins, None if there is none yet.
+        """Return where the next matching header after a gap begins, None if none was found yet.
 
         The gap keeps how far it was searched, so the next call goes on from there.
 
@@ -180,6 +181,7 @@ class Recovery:
                 # A header may begin in the last bytes.
                 gap.at = max(gap.at, gap.end - HEADER_SIZE + 1)
                 return None
+            # Windows overlap by one byte less than a header, so that each header is whole in one of them.
             gap.at += asked - HEADER_SIZE + 1
             step *= 4
 
@@ -191,6 +193,7 @@ class Recovery:
         The record is given up if frames within it lead to the end of the file. One that claims more than
         :data:`LONGEST_TAIL` bytes is given up for any whole frame, because nobody is writing it.
         """
+        # A growing file asks about the same record again and again: go on where the last search stopped.
         at = self._searched[1] if self._searched[0] == start else start + HEADER_SIZE
         search = self.find_frame(at, self._source.end)
         self._searched = start, search.resume_at
@@ -205,7 +208,8 @@ class Recovery:
             if not self._leads_to_the_end(trail):
                 return None
             self._trail = None
-        # The record may yet become complete; one longer than the limit is not decompressed to find out.
+        # The answer may change once a pending frame is complete, or the record itself. One longer than the
+        # limit is not decompressed to find out.
         is_readable = self._source.size is not None or size <= self._limit
         due = min(search.due, start + size) if is_readable else search.due
         return Detour(start, size, search.place, due, trail)
@@ -220,6 +224,7 @@ class Recovery:
         while source.end - trail.at >= HEADER_SIZE:
             data = source.read(trail.at, min(step, WINDOW))
             if not self._may_spend(len(data)):
+                # Believe the frames: this only skips a record, while waiting would stop at it for good.
                 return True
             step *= 4
             if trail.is_lost:
@@ -236,7 +241,7 @@ class Recovery:
                 # A frame longer than what was read is followed without reading all of it.
                 passed = length + OVERHEAD
                 if trail.at + passed > source.end:
-                    return True
+                    return True  # it is being written
                 step = FIRST_SEARCHED
             trail.at += passed
         return not trail.is_lost
@@ -252,22 +257,27 @@ class Recovery:
         reading resumes at the next frame within the record, even one that is being written.
         """
         source, end = self._source, start + size
+        # First question: does a frame begin right after the record?
         if source.size is None:
-            # Ask for the record and the header together: the source drops what lies before an offset.
+            # Ask for the record and the header together: the source drops everything before the offset.
             header = bytes(source.view(start, size + HEADER_SIZE)[size:])
         else:
             header = bytes(source.view(end, HEADER_SIZE))
         is_followed = len(header) == HEADER_SIZE and decode_header(header) is not None
-        # In general a record shorter than a window shares its batch with the frames after it, and these have
-        # been used by now. If it is the last of its batch because the window ends there, treat it the same.
+        # A record shorter than a window usually shares its batch with the frames after it, and is skipped
+        # without coming here. One that is last in its batch only because the window ends there is treated the
+        # same, so that the result does not depend on where windows end.
         if (is_followed and size <= WINDOW) or not self._may_spend(size):
             return Detour(start, size, end, math.inf)
+        # Second question: which frame within the record, if any, is believed more than its length?
         search = self.find_frame(start + HEADER_SIZE, end)
         place = search.place
         if place is None:
+            # No whole frame. If no frame follows either, one that is being written is the best guess.
             place = None if is_followed else search.pending
         elif (is_followed or not header) and not self._leads_to(place, end):
             place = None
+        # If fewer bytes than a header follow the record, a single further byte may change the answer.
         due = search.due if len(header) == HEADER_SIZE else source.end + 1
         return Detour(start, size, end if place is None else place, due)
 
@@ -303,6 +313,7 @@ class Recovery:
             pass  # decompress up to the end, keeping nothing
         for detour in tuple(self._detours.values()):
             if source.end >= detour.due:
+                # Frames that were followed before are not followed a second time.
                 self._trail = detour.trail
                 again = self._decide_again(detour.start, detour.size)
                 if again is None or again.resume_at != detour.resume_at:
@@ -328,7 +339,7 @@ class Recovery:
     def find_frame(self, start: int, stop: int) -> FrameSearch:
         """Search for the first whole frame with matching data.
 
-        A header is not enough: the data of a damaged record may contain one by design.
+        A header is not enough: the data of a damaged record may contain one, put there on purpose.
         """
         at, step, pending, due = start, FIRST_SEARCHED, None, math.inf
         source = self._source
@@ -340,6 +351,7 @@ class Recovery:
                 if end > source.end and source.size is None and end - start <= self._limit:
                     source.view(start, end - start)  # decompress as much of it as exists
                 if end > source.end:
+                    # Incomplete, so it may turn out to be a frame: a later search has to begin here again.
                     pending, due = begin if pending is None else pending, min(due, end)
                 elif self._may_spend(size) and self._matches(begin, size):
                     return FrameSearch(begin, pending, due, begin if pending is None else pending)

@@ -25,7 +25,7 @@ LENGTH_SIZE = 8
 """Bytes of a length, without its checksum."""
 
 LONGEST_BEGUN = 1 << 32
-"""No record is this long: a first word of this size or more is not the beginning of a frame."""
+"""No record is this long: a file whose first 8 bytes are a larger number does not begin with a frame."""
 
 
 class RecordWriter:
@@ -105,6 +105,7 @@ class RecordWriter:
         """Hand what was written to the system, so that others can read it; raises as :meth:`write` does."""
         self._output.check_open()
         if self._deflater is not None:
+            # Ends the current deflate block on a byte, so that readers can decompress all that was written.
             self._output.write(self._deflater.flush(zlib.Z_SYNC_FLUSH))
         self._output.flush()
 
@@ -122,7 +123,7 @@ class RecordWriter:
                     self._output.write(self._deflater.flush())
                 self._output.commit()
         finally:
-            self._output.discard()
+            self._output.discard()  # does nothing after commit()
 
     def __enter__(self) -> RecordWriter:
         return self
@@ -141,7 +142,7 @@ class RecordWriter:
 
 
 def _end_of(path: str) -> int:
-    """Return where the last whole record of a file ends, for another one to be appended there."""
+    """Return where the last whole record of a file ends, which is where the next one is appended."""
     source = Source(path, LocalFilesystem("pread"))
     try:
         if source.compression is not None:
@@ -152,13 +153,13 @@ def _end_of(path: str) -> int:
             warnings.simplefilter("ignore", DamageWarning)
             for _ in reader.batches(with_data=False):
                 pass
-        # Nobody can tell what the damaged end of a file holds, so nothing is written after it.
+        # A damaged end may hold anything, even records, so it is neither cut off nor written after.
         if reader.damage and reader.damage[-1].offset + reader.damage[-1].skipped == source.size:
             raise reader.damage[-1].error
         if not _is_begun(source.read(0, HEADER_SIZE)):
             raise CorruptError("not a file of records: it does not begin with a length", file=path, offset=0)
         if (place := reader.find_in_tail()) is not None:
-            # Whether that record lies in the incomplete one or after it, cutting the tail off would lose it.
+            # Whether that record is in the incomplete one or after it, cutting the tail off would lose it.
             what = f"refusing to append: a complete record at 0x{place:x} follows the damaged tail"
             raise CorruptError(what, file=path, offset=reader.position)
         return reader.position

@@ -64,7 +64,8 @@ def read_with_crc(file: RandomAccessFile, offset: int, out: memoryview) -> int:
     """Fill ``out``, writable bytes, from ``offset`` on, and return the CRC-32C of its new content.
 
     Memory is passed over once: the checksum of each part is computed while it is in the cache, from ``out``
-    and not from the file, which might change in between. Errors as of :meth:`RandomAccessFile.read_into`.
+    and not from the file, which might change in between. Raises the same errors as
+    :meth:`RandomAccessFile.read_into`.
     """
     crc = 0
     for start in range(0, out.nbytes, COPIED_AT_ONCE):
@@ -77,11 +78,11 @@ def read_with_crc(file: RandomAccessFile, offset: int, out: memoryview) -> int:
 def stream_crc(file: RandomAccessFile, offset: int, size: int, crc: int = 0) -> int:
     """Return the CRC-32C of bytes of a file that need not stay in memory, going on from ``crc``.
 
-    Errors as of :meth:`RandomAccessFile.read`.
+    Raises the same errors as :meth:`RandomAccessFile.read`.
     """
     stop = offset + size
     while offset < stop:
-        # Up to a multiple of the page size, so that whole pages can be released.
+        # Up to a multiple of the step, and so of the page size: whole pages can be released.
         border = min(offset - offset % STREAMED_AT_ONCE + STREAMED_AT_ONCE, stop)
         crc = crc32c(file.read(offset, border - offset), crc)
         file.release(offset, border - offset)

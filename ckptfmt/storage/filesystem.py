@@ -1,7 +1,7 @@
 """File systems: what a path is, what a directory holds, and files to read and to write.
 
-Every question about a path goes through a :class:`Filesystem`, so that readers do not know where files lie.
-That of this machine is :class:`ckptfmt.storage.local.LocalFilesystem`.
+Every question about a path goes through a :class:`Filesystem`, so readers do not depend on where files are
+stored. The one of this machine is :class:`ckptfmt.storage.local.LocalFilesystem`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class FileStatus(NamedTuple):
 
 
 class Filesystem(Protocol):
-    """Where files lie, and how they are reached.
+    """Where files are stored, and how they are reached.
 
     It is a value: threads may share it, and it can be pickled if openers are to work in other processes.
     It resolves relative paths itself: readers join names to a path with ``os.path.join`` and never change the
@@ -107,7 +107,7 @@ def walk(fs: Filesystem, directory: str) -> Iterator[tuple[str, Listing]]:
 def read_small_file(fs: Filesystem, path: str, *, limit: int, what: str) -> bytes:
     """Return all bytes of a file that is small by nature.
 
-    Raises CorruptError if it has more than ``limit`` bytes, too many to be ``what`` it should be;
+    Raises CorruptError if it has more than ``limit`` bytes, too many for ``what`` it should be;
     PathNotFoundError and NotReadableError as :meth:`Filesystem.open` does.
     """
     with closing(fs.open(path)) as file:

@@ -1,4 +1,4 @@
-"""Bytes in memory, read as a file is."""
+"""Bytes in memory as a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ckptfmt.storage.file import check_bounds
 
 
 class MemoryFile:
-    """Bytes in memory, read as a file is."""
+    """Bytes in memory, read like a file."""
 
     has_views: bool = True
 

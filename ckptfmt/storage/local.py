@@ -28,12 +28,12 @@ The check takes 2 µs, as long as the checksum of 20 kB.
 """
 
 _ASKED_AT_ONCE = 64 << 20
-"""Bytes that the system is asked for in one call; some refuse more than 2 GiB."""
+"""Bytes to ask the system for in one call; some refuse more than 2 GiB."""
 
 _AHEAD_AT_ONCE = 128 << 10
-"""Bytes that the system is told to read ahead in one call.
+"""Bytes to have the system read ahead in one call.
 
-Linux ignores whatever exceeds its own read-ahead size of the device, which is usually this.
+Linux ignores all that exceeds the read-ahead size of the device, which is usually this.
 """
 
 
@@ -44,7 +44,7 @@ def _opened(path: str, full_path: str) -> Iterator[tuple[int, os.stat_result]]:
     ``path`` is what errors name, ``full_path`` what is opened.
     """
     try:
-        # O_NONBLOCK: if the path is that of a pipe, opening it would wait for a writer.
+        # O_NONBLOCK: otherwise opening a named pipe would wait for a writer.
         descriptor = os.open(
             full_path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         )
@@ -70,8 +70,8 @@ def _opened(path: str, full_path: str) -> Iterator[tuple[int, os.stat_result]]:
 def _resolve(path: str, directory: str) -> str:
     """Return the path to open for one that counts from a directory, or from the working directory."""
     if not path or not directory or directory == working_directory():
-        # A process can open a relative path even if it may not enter all the directories above. An empty path
-        # leads nowhere, and must not lead to the directory.
+        # Keep a relative path: a process can open it even if it may not enter all the directories above. An
+        # empty path leads nowhere, and joined to the directory it would lead there.
         return path
     return os.path.join(directory, path)
 
@@ -117,7 +117,7 @@ class MappedFile:
         with _opened(path, full_path) as (descriptor, status):
             self.size = status.st_size
             self._identity = status.st_dev, status.st_ino
-            # Absolute, for the checks after a change of the working directory.
+            # Absolute, so that the checks work after a change of the working directory.
             self._path = os.path.abspath(full_path)
             # An empty file cannot be mapped.
             self._map = _map(path, descriptor, self.size) if self.size else None
@@ -130,7 +130,7 @@ class MappedFile:
             raise _closed(self)
         check_bounds(self, offset, size)
         if size >= GUARDED_FROM:
-            self._check_still_there(offset, size)
+            self._check_not_cut(offset, size)
         return view[offset : offset + size]
 
     def read_into(self, offset: int, out: memoryview) -> None:
@@ -143,24 +143,25 @@ class MappedFile:
             # Unlike an assignment to ``out``, this lets other threads run meanwhile.
             np.copyto(np.frombuffer(out, np.uint8), np.frombuffer(view, np.uint8))
 
-    def _check_still_there(self, offset: int, size: int) -> None:
+    def _check_not_cut(self, offset: int, size: int) -> None:
         try:
             status = os.stat(self._path)
         except OSError:
-            return  # removed or renamed, which leaves the mapping whole
-        # By path, not by descriptor: since Python 3.13 a mapping keeps none, and a process has few of them.
+            return  # removed or renamed: the mapping keeps the file as it is
+        # By path, not by descriptor: a process may have few of those, and since Python 3.13 a mapping needs
+        # none.
         if (status.st_dev, status.st_ino) == self._identity and offset + size > status.st_size:
             raise _shrank(self, offset, size, status.st_size - offset)
 
     def prefetch(self, offset: int, size: int) -> None:
-        """Have the system read these bytes ahead, if it can be told to."""
+        """Have the system read these bytes ahead, if it supports that."""
         start = max(0, offset) // mmap.PAGESIZE * mmap.PAGESIZE
         stop = min(offset + size, self.size) if size > 0 else 0
         for step in range(start, stop, _AHEAD_AT_ONCE):
             self._advise("MADV_WILLNEED", step, min(step + _AHEAD_AT_ONCE, stop))
 
     def release(self, offset: int, size: int) -> None:
-        """Drop the pages that lie wholly within these bytes; touched again, they come back from the file."""
+        """Drop the pages that are wholly within these bytes; a later touch reads them from the file again."""
         start = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
         self._advise("MADV_DONTNEED", start, min(offset + size, self.size) // mmap.PAGESIZE * mmap.PAGESIZE)
 
@@ -172,7 +173,7 @@ class MappedFile:
                 mapping.madvise(getattr(mmap, advice), start, stop - start)
 
     def close(self) -> None:
-        """Drop the mapping, which the last array that views it unmaps."""
+        """Drop the mapping; it is unmapped together with the last array that views it."""
         self._view = self._map = None
 
     def __repr__(self) -> str:
@@ -198,7 +199,7 @@ def _map(path: str, descriptor: int, size: int) -> mmap.mmap:
 class _Descriptor:
     """An open file descriptor, closed with its last user, such as a read in another thread.
 
-    Closed while a read runs, its number could be that of another file a moment later.
+    If it were closed while a read runs, its number could be another file's a moment later.
     """
 
     def __init__(self, number: int) -> None:
@@ -272,7 +273,7 @@ class DescriptorFile:
         return descriptor
 
     def prefetch(self, offset: int, size: int) -> None:
-        """Have the system read these bytes ahead, if it can be told to."""
+        """Have the system read these bytes ahead, if it supports that."""
         descriptor = self._descriptor
         stop = min(offset + size, self.size)
         if descriptor is not None and hasattr(os, "posix_fadvise"):
@@ -292,8 +293,8 @@ class DescriptorFile:
         return f"<DescriptorFile {self.name!r} {self.size} bytes>"
 
 
-_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
-"""Errors for a path at which nothing can be: it is missing, leads through a file, has too long a name, or has
+_MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
+"""Errors for a path at which nothing exists: it is missing, leads through a file, has too long a name, or has
 characters that the file system does not allow (``?`` on Windows)."""
 
 BACKENDS: Mapping[str, Callable[[str, str], RandomAccessFile]] = {
@@ -331,7 +332,7 @@ class LocalFilesystem:
         except ValueError:
             return None  # the path holds a NUL
         except OSError as error:
-            if error.errno in _NOT_THERE:
+            if error.errno in _MISSING:
                 return None
             raise NotReadableError(path, error.strerror or str(error)) from error
         return "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
@@ -366,7 +367,7 @@ class LocalFilesystem:
         except ValueError:
             return Listing([], [])  # the path holds a NUL
         except OSError as error:
-            if error.errno in _NOT_THERE:
+            if error.errno in _MISSING:
                 return Listing([], [])
             raise NotReadableError(directory, error.strerror or str(error)) from error
         return Listing(sorted(files, key=natural_order), sorted(directories, key=natural_order))

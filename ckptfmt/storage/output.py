@@ -2,15 +2,16 @@
 
 ::
 
-    OutputFile      beside the file, synced, then renamed       a file that appears whole or not at all
+    OutputFile      in a temporary file, synced, then renamed   a file that appears whole or not at all
     GrowingFile     in place                                    a log that others read while it is written
 
 Both follow the same rules. A symbolic link is written through, so that it stays a link; one that leads
 nowhere counts as a file, which is replaced only with ``overwrite``. A replaced file keeps its mode. A device,
 a pipe or an open descriptor is written to and never replaced.
 
-Whenever the process is killed, the name of an :class:`OutputFile` holds what it held before or the whole new
-file. What may remain is the file beside it, ``.HEX.tmp``: nobody else knows whether its writer still runs.
+Whenever the process is killed, the name of an :class:`OutputFile` leads to the old file, if any, or to the
+whole new one. The temporary file, ``.HEX.tmp`` in the same directory, may remain. Later writers do not remove
+it: they cannot know whether its own writer still runs.
 """
 
 from __future__ import annotations
@@ -54,11 +55,11 @@ class Output(Protocol):
 
     @abstractmethod
     def write(self, data: Data) -> None:
-        """Write bytes; NotWritableError if the system refuses, and from then on."""
+        """Write bytes; NotWritableError if the system refuses, now or at an earlier call."""
 
     @abstractmethod
     def flush(self) -> None:
-        """Hand what was written to the system; errors as of :meth:`write`."""
+        """Hand what was written to the system; raises the same errors as :meth:`write`."""
 
     @abstractmethod
     def commit(self) -> None:
@@ -73,7 +74,7 @@ class Output(Protocol):
         """Give up, and leave what the name holds unchanged. Does nothing after :meth:`commit`."""
 
     def write_all(self, pieces: Iterable[Data]) -> None:
-        """Write one piece after the other; errors as of :meth:`write`, and those of the iterable."""
+        """Write one piece after the other; raises what :meth:`write` and the iterable raise."""
         for piece in pieces:
             self.write(piece)
 
@@ -114,7 +115,7 @@ class _LocalOutput(Output):
         return self._error is not None
 
     def write(self, data: Data) -> None:
-        """Write bytes; NotWritableError if the system refuses, and from then on."""
+        """Write bytes; NotWritableError if the system refuses, now or at an earlier call."""
         self.check_open()
         try:
             self._file.write(data)
@@ -122,7 +123,7 @@ class _LocalOutput(Output):
             raise self._failed(error) from error
 
     def flush(self) -> None:
-        """Hand what was written to the system; errors as of :meth:`write`."""
+        """Hand what was written to the system; raises the same errors as :meth:`write`."""
         self.check_open()
         try:
             self._file.flush()
@@ -137,7 +138,7 @@ class _LocalOutput(Output):
             raise ValueError(f"{self.name}: the writer is closed")
 
     def _failed(self, error: OSError) -> NotWritableError:
-        """Return the error that is raised from now on: how much of the last piece is written is not known."""
+        """Return the error that every call raises from now on: the last piece may be written in part."""
         self._error = _refused(self.name, error)
         return self._error
 
@@ -179,27 +180,29 @@ class OutputFile(_LocalOutput):
     def __init__(self, path: str, *, overwrite: bool = False, name: str | None = None) -> None:
         super().__init__(path if name is None else name)
         self._overwrite = overwrite
-        self._beside: str | None = None
+        self._temporary: str | None = None
         try:
-            # An existing file is refused before all the work; commit() looks again.
+            # Refuse an existing file before the work of writing; commit() checks again.
             target = _find_target(path, self.name, overwrite=overwrite)
             if target is None:
                 self._file = _open_special(path)
                 return
             self._target = target
-            # A name of its own: one made of the file's might be longer than the system allows.
-            beside = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.tmp")
-            self._file = os.fdopen(os.open(beside, _CREATE, 0o666), "wb")
-            self._beside = beside
-            # From the start, so that nobody can read meanwhile what only the owner of the old file could.
-            _copy_mode(target, beside)
+            # In the same directory, because a rename cannot cross file systems. The name is not made from the
+            # file's, which might make it longer than the system allows.
+            temporary = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.tmp")
+            self._file = os.fdopen(os.open(temporary, _CREATE, 0o666), "wb")
+            self._temporary = temporary
+            # Before anything is written: if only the owner may read the old file, nobody else may read the
+            # new.
+            _copy_mode(target, temporary)
         except AlreadyExistsError:
             raise
         except (OSError, ValueError) as error:
             # ValueError: the path holds a NUL.
             raise _refused(self.name, error) from error
-        # Should nobody commit or discard it.
-        self._remains = weakref.finalize(self, _remove, self._beside, os.getpid())
+        # In case the object is dropped without commit() or discard().
+        self._remains = weakref.finalize(self, _remove, self._temporary, os.getpid())
 
     def commit(self) -> None:
         """Finish the file: sync it and give it its name.
@@ -211,11 +214,11 @@ class OutputFile(_LocalOutput):
             return
         try:
             self.check_open()
-            # Content first, then its name: after a power cut a synced name without content is an empty file.
+            # Content first, then the name: a power cut between them in the other order leaves an empty file.
             self._sync()
             self._file.close()
-            if self._beside is not None:
-                self._rename(self._beside)
+            if self._temporary is not None:
+                self._rename(self._temporary)
         except NotWritableError:
             raise  # the error of an earlier write
         except FileExistsError as error:
@@ -223,22 +226,22 @@ class OutputFile(_LocalOutput):
         except OSError as error:
             raise self._failed(error) from error
         finally:
-            self.discard()  # whatever happened, the file beside goes
+            self.discard()  # whatever happened, remove the temporary file
 
-    def _rename(self, beside: str) -> None:
+    def _rename(self, temporary: str) -> None:
         if self._overwrite:
-            os.replace(beside, self._target)  # atomic; readers that have the old file open keep it
+            os.replace(temporary, self._target)  # atomic; readers that have the old file open keep it
         else:
-            _rename_to_free_name(beside, self._target)
+            _rename_to_free_name(temporary, self._target)
         _sync_directory(self._target)
 
     def discard(self) -> None:
         """Give up, and leave what the name holds unchanged. Does nothing after :meth:`commit`."""
         self._close()
-        if self._beside is not None:
+        if self._temporary is not None:
             with suppress(OSError):
-                os.unlink(self._beside)  # no longer there after a rename
-            self._beside = None
+                os.unlink(self._temporary)  # missing after a rename
+            self._temporary = None
             self._remains.detach()
 
 
@@ -250,7 +253,8 @@ class GrowingFile(_LocalOutput):
     path
         The file. A symbolic link is written through; a device or a pipe is written to as it is.
     append_at
-        Offset at which an existing file is cut off and written from there on. None if the file must be new.
+        Offset at which an existing file is cut off, and from which it is written. None if the file must be
+        new.
 
     Raises AlreadyExistsError, NotWritableError as :class:`OutputFile` does.
     """
@@ -307,7 +311,7 @@ class OutputStream(io.RawIOBase):
     """A file object over an :class:`Output`, for libraries that write to nothing else."""
 
     def __init__(self, output: Output) -> None:
-        """Take an output, which whoever began it commits."""
+        """Take an output; whoever began it also commits it."""
         self._output = output
         self._position = 0
 
@@ -316,7 +320,7 @@ class OutputStream(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:  # noqa: ANN401  (any buffer, as file objects take them)
-        """Write bytes; errors as of :meth:`Output.write`."""
+        """Write bytes; raises the same errors as :meth:`Output.write`."""
         view = memoryview(data).cast("B")
         self._output.write(view)
         self._position += view.nbytes
@@ -357,7 +361,7 @@ def open_null() -> int:
 
 
 def write_file(path: str, pieces: Iterable[Data], *, overwrite: bool = False) -> None:
-    """Write pieces to a local file, whole or not at all; errors as of :class:`OutputFile`."""
+    """Write pieces to a local file, whole or not at all; raises the same errors as :class:`OutputFile`."""
     with OutputFile(path, overwrite=overwrite) as file:
         file.write_all(pieces)
 
@@ -367,7 +371,7 @@ def _refused(name: str, error: OSError | ValueError) -> NotWritableError:
 
 
 def _find_target(path: str, name: str, *, overwrite: bool) -> str | None:
-    """Return the file that a path leads to, None if it leads to what is written to as it is.
+    """Return the file that a path leads to, None if it leads to a device, a pipe or an open descriptor.
 
     Raises AlreadyExistsError, or OSError and ValueError as the system does.
     """
@@ -379,7 +383,7 @@ def _find_target(path: str, name: str, *, overwrite: bool) -> str | None:
     if mode is not None and not stat.S_ISREG(mode):
         return None
     if os.path.basename(path) in ("", os.curdir, os.pardir):
-        # realpath() would make a file's name of that of a directory that does not exist.
+        # realpath() would turn the path of a missing directory into the path of a file.
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     if not overwrite and os.path.lexists(path):
         raise AlreadyExistsError(name)
@@ -387,7 +391,7 @@ def _find_target(path: str, name: str, *, overwrite: bool) -> str | None:
 
 
 def _mode_of(path: str) -> int | None:
-    """Return type and permissions of what a path leads to, None if that is nothing."""
+    """Return the type and permissions of what a path leads to, None if nothing exists there."""
     try:
         return os.stat(path).st_mode
     except FileNotFoundError:
@@ -395,9 +399,10 @@ def _mode_of(path: str) -> int | None:
 
 
 def _open_special(path: str) -> BinaryIO:
-    """Open what is neither created nor replaced.
+    """Open a device, a pipe or an open descriptor, none of which is created or replaced.
 
-    Descriptors are duplicated: opened anew, a file that the shell appends to would be written from its start.
+    Descriptors are duplicated, to go on at their position: opened by path, a file that the shell redirects
+    output to would be written from its beginning.
     """
     match = _DESCRIPTOR.fullmatch(path)
     if match is None:
@@ -412,29 +417,29 @@ def _copy_mode(source: str, target: str) -> None:
         os.chmod(target, stat.S_IMODE(os.stat(source).st_mode))
 
 
-def _rename_to_free_name(beside: str, target: str) -> None:
-    """Give a file a name that nothing has; FileExistsError if something has.
+def _rename_to_free_name(temporary: str, target: str) -> None:
+    """Give a file a name that is not taken; FileExistsError if it is.
 
-    ``rename`` would replace what has it, and taking the name first would leave an empty file should the
-    process be killed. A hard link takes the name or fails, in one step. If the process is killed after that,
-    the file has both names.
+    ``rename`` would replace an existing file, and reserving the name first would leave an empty file if the
+    process is killed. A hard link takes the name or fails, in one step. If the process is killed right after
+    that, the file keeps both names.
     """
     if os.name == "nt":
-        os.rename(beside, target)  # refuses to replace
+        os.rename(temporary, target)  # refuses to replace
         return
     try:
-        os.link(beside, target)
+        os.link(temporary, target)
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
         # Two writers at the same moment may both find the name free here; neither leaves half a file.
         if os.path.lexists(target):
             raise FileExistsError from error
-        os.replace(beside, target)
+        os.replace(temporary, target)
 
 
 def _sync_directory(path: str) -> None:
-    """Put the name of a file on the disk too; not every system can."""
+    """Sync the directory of a file, which holds its name; not every system can."""
     with suppress(OSError):
         descriptor = os.open(os.path.dirname(path), os.O_RDONLY)
         try:
@@ -444,7 +449,10 @@ def _sync_directory(path: str) -> None:
 
 
 def _remove(path: str, process: int) -> None:
-    """Remove the file beside of a writer that nobody committed or discarded, unless in a forked process."""
+    """Remove the temporary file of a writer that nobody committed or discarded.
+
+    Not in a forked process: the file still belongs to the parent.
+    """
     if os.getpid() == process:
         with suppress(OSError):
             os.unlink(path)

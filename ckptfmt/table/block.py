@@ -25,13 +25,13 @@ from ckptfmt.errors import CorruptError, TruncatedError
 from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints_at
 
 MIN_ENTRY = 32
-"""Bytes that an entry is assumed to take at least.
+"""Bytes assumed for the smallest entry, so that a block has at most its size divided by this many entries.
 
-Once look-ups have walked over as many entries as the block may then hold, it is worth decoding as a whole.
+Look-ups that have walked over that many entries have cost about as much as decoding the whole block.
 """
 
 MIN_STEPS = 256
-"""Entries walked over before that in any case; writers put a restart point every 16."""
+"""Entries that look-ups may walk over even in a small block; writers put a restart point every 16 entries."""
 
 MAX_EXPANSION = 64
 """How many times larger than the block its keys may be in full.
@@ -40,16 +40,16 @@ With a restart point every 16 entries they are 16 times larger at most; a hostil
 """
 
 MIN_RUNS = 8
-"""Restart points from which on decoding side by side is faster than entry by entry."""
+"""With this many restart points or more, decoding side by side is faster than entry by entry."""
 
 MAX_RUN = 64
 """The most entries between two restart points for decoding side by side; writers put 16 there."""
 
 _MAX_LENGTH_BYTES = 4
-"""The most bytes of a length in an entry for decoding side by side: sums of them then fit an int64."""
+"""The most bytes of a length in an entry for decoding side by side: 28 bits, so sums of them fit an int64."""
 
 PADDING = 256
-"""Bytes that :attr:`Rows.window` has after the block, for decoders that look ahead."""
+"""Zeros that :attr:`Rows.window` has after the block, so that decoders may look ahead unchecked."""
 
 
 class Rows(NamedTuple):
@@ -104,7 +104,7 @@ class Block:
             in_order = all(map(operator.lt, keys, islice(keys, 1, None)))
             if in_order and (after is None or not keys or keys[0] > after):
                 return Rows(keys, data, window, begins, ends)
-        # Entry by entry, which is right for every block, and names the fault of a damaged one.
+        # Entry by entry, which handles every block, and says what is wrong with a damaged one.
         walked = list(self._walk(0, after))
         places = np.array([place for _, *place in walked], np.int64).reshape(-1, 2)
         return Rows([key for key, _, _ in walked], data, window, places[:, 0], places[:, 1])
@@ -112,8 +112,8 @@ class Block:
     def get(self, key: bytes) -> Buffer | None:
         """Return the value of ``key``, or None.
 
-        It is found by a bisection of the restart points and a walk from there. After many look-ups all of the
-        block is decoded into a dict: one look-up of a few keys stays cheap, and many cost no more than that.
+        It is found by a bisection of the restart points and a walk from there. After many look-ups, the whole
+        block is decoded into a dict. So a few look-ups stay cheap, and the cost of many is bounded.
         """
         if self._decoded is not None:
             return self._decoded.get(key)
@@ -122,7 +122,7 @@ class Block:
                 return self._data[begin:end] if other == key else None
             self._steps_left -= 1
             if self._steps_left < 0:
-                # Only once: if the block is damaged, its sound entries are still found by walks.
+                # Try only once: if the block is damaged, walks still find its sound entries.
                 self._steps_left = sys.maxsize
                 with suppress(CorruptError):
                     self._decoded = dict(self.items())
@@ -141,7 +141,7 @@ class Block:
         while pos < end:
             start = pos
             try:
-                # Nearly all lengths have one byte; if not, all three are decoded anew.
+                # Nearly all lengths have one byte. If any has more, all three are decoded again.
                 shared, non_shared, value_len = data[pos], data[pos + 1], data[pos + 2]
                 pos += 3
                 if shared > 0x7F or non_shared > 0x7F or value_len > 0x7F:
@@ -149,7 +149,8 @@ class Block:
                     non_shared, pos = decode_varint(data, pos)
                     value_len, pos = decode_varint(data, pos)
             except IndexError:
-                # Lengths read from the restart array are found below; these lie beyond the block.
+                # Beyond the last byte of the block. Lengths read by mistake from the restart array do not
+                # raise here; the check of value_end finds those.
                 raise TruncatedError("entry", wanted=3, available=end - start, offset=start) from None
             key_end = pos + non_shared
             value_end = key_end + value_len
@@ -160,7 +161,7 @@ class Block:
             if shared > len(key):
                 raise CorruptError(f"entry shares {shared} bytes with a key of {len(key)}", offset=start)
             key = key[:shared] + data[pos:key_end]
-            # Look-ups bisect, so an order that is wrong would hide entries.
+            # Look-ups bisect, so keys in the wrong order would hide entries.
             if previous is not None and key <= previous:
                 raise CorruptError(f"keys out of order: {key!r} after {previous!r}", offset=start)
             previous = key
@@ -179,10 +180,10 @@ class Block:
         """Return the keys, and where the values begin and end; None if only a walk can tell.
 
         A run is the entries from one restart point to the next. The first entries of all runs are decoded
-        together by NumPy, then the second ones …, as many steps as the longest run has entries. If each run
-        ends exactly at the next restart point, a walk would meet the same entries. Whatever is unusual or
-        damaged returns None, so that nothing here has to raise. Only the keys, each made of the one before,
-        take a loop over entries.
+        together by NumPy, then the second ones, and so on: as many steps as the longest run has entries. If
+        each run ends exactly at the next restart point, a walk would find the same entries. For anything
+        unusual or damaged the result is None, so that nothing here has to raise. Only the keys need a loop
+        over entries, because each is made from the one before.
         """
         count, end = self._num_restarts, self._entries_end
         if count < MIN_RUNS:
@@ -214,12 +215,14 @@ class Block:
                 return None
             goes_on = value_end < run_end
             runs, at = runs[goes_on], value_end[goes_on]
-        # What a walk checks for each entry: it shares no more than the previous key has, and keys stay small.
+        # The same checks as in a walk: no entry shares more than the previous key has, and keys stay small.
+        # The first entry of a run may share bytes too, as in a walk.
         shared, key_begin, begins, ends = _in_order(entries, count)
         sizes = shared + begins - key_begin
         if (shared[1:] > sizes[:-1]).any() or shared[0] or int(sizes.sum()) > MAX_EXPANSION * len(data):
             return None
-        # Slices of bytes in a plain loop: faster than anything that NumPy has for strings of any length.
+        # A plain loop over slices of bytes is faster than all that NumPy offers for strings of varying
+        # length.
         keys = []
         key = b""
         for size, start, stop in zip(shared.tolist(), key_begin.tolist(), begins.tolist(), strict=True):

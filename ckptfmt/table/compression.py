@@ -9,7 +9,7 @@ from ckptfmt.wire.buffers import new_buffer
 from ckptfmt.wire.coding import decode_varint
 
 SNAPPY_MAX_RATIO = 32
-"""A snappy block never grows by more: its densest element makes 64 bytes of 3."""
+"""A snappy block never grows by more: its densest element, a copy, makes 64 bytes of 3."""
 
 
 def _stored(data: memoryview) -> memoryview:

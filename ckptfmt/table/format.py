@@ -30,7 +30,7 @@ COPY_BELOW = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class BlockHandle:
-    """Where a block lies in its file."""
+    """Where a block is in its file."""
 
     offset: int
     """First byte of the block."""
@@ -80,7 +80,7 @@ def read_block(file: RandomAccessFile, handle: BlockHandle) -> Buffer:
 
     Raises CorruptError if they are damaged, LimitError if there is no memory to decompress them.
     """
-    # A handle is as trustworthy as the index block that holds it: bounds first, then checksum, then type.
+    # A handle may claim anything, so its bounds are checked before bytes are read, then checksum and type.
     stored_size = handle.size + TRAILER_SIZE
     if handle.offset + stored_size > file.size:
         raise TruncatedError(

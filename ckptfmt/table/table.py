@@ -74,7 +74,7 @@ class Table:
                 break
             self._kept.pop(oldest, None)
             held -= len(other)
-        # Even if it is larger than KEPT_BYTES: the next name is probably in it too.
+        # Keep it even if it is larger than KEPT_BYTES: the next name is probably in it too.
         self._kept[handle] = block
 
     def items(self) -> Iterator[tuple[bytes, Buffer]]:

@@ -1,1 +1,1 @@
-"""Tables of columns, made some rows at a time, and their way into files and into other libraries."""
+"""Tables of columns, made some rows at a time, and written to files or handed to other libraries."""

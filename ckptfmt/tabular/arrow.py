@@ -85,7 +85,7 @@ def _dictionary(arrow: Any, texts: np.ndarray) -> Any:  # noqa: ANN401
     """Return texts, most of them repeated, as a dictionary and indices into it."""
     numbers: dict[str, int] = {}
     if texts.strides == (0,):
-        # One text in all rows, without a look at each: see text_column().
+        # One text in all rows, so no need to look at each: see text_column().
         numbers[texts[0]] = 0
         rows = np.zeros(len(texts), np.int32)
     else:

@@ -21,7 +21,8 @@ class Column(NamedTuple):
         items: list[object] = self.values.tolist()
         if self.missing is None:
             return items
-        return [None if gone else item for item, gone in zip(items, self.missing.tolist(), strict=True)]
+        missing = self.missing.tolist()
+        return [None if is_missing else item for item, is_missing in zip(items, missing, strict=True)]
 
 
 Chunk: TypeAlias = Mapping[str, Column]

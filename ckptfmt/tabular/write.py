@@ -1,4 +1,4 @@
-"""Writing tables to files in the format that the ending of the name says."""
+"""Writing tables to files, in the format that the ending of the name selects."""
 
 from __future__ import annotations
 

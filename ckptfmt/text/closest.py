@@ -1,4 +1,4 @@
-"""Near names: what a user who asked for a name that does not exist may have meant.
+"""Near names: what a user may have meant by a name that does not exist.
 
 A comparison takes time that grows with the product of both lengths, so a name is compared with about a
 thousand others at most. If there are more, those that share its end or its beginning are sorted, and only the
@@ -37,7 +37,7 @@ def closest_names(name: str, known: Iterable[str], *, ending: str = "", count: i
     if len(candidates) > _COMPARED_NAMES:
         candidates = _near(short, candidates, ending)
     names = {each.removesuffix(ending): each for each in candidates if len(each) <= 2 * _COMPARED_LENGTH}
-    # A name without its first scopes is a likelier mistake than any typo.
+    # To leave out the first scopes of a name is a likelier mistake than any typo.
     alike = [each for each in names if each.endswith(f"/{short}")]
     if not alike:
         alike = difflib.get_close_matches(short, names, n=count)

@@ -1,4 +1,4 @@
-"""Memory for data of a size that a file states: too much of it is an error of this package."""
+"""Memory for data whose size a file states: if it does not exist, an error of this package says so."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def new_buffer(size: int, what: str, file: str | None = None) -> memoryview:
 
 
 def memory_size() -> int:
-    """Return the bytes of physical memory, or 0 if the system does not tell."""
+    """Return the bytes of physical memory, or 0 if the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -2,8 +2,8 @@
 
 Apart from a constant, a CRC is linear over GF(2): for strings of one length, ``crc(a) ^ crc(b)`` depends only
 on ``a ^ b``, and is the exclusive or of what each byte of that adds. What a byte adds depends on its value
-and on how many bytes follow it, so there is a table of 256 entries for each number of following bytes. From
-the CRC of one string, with zeros in the places that vary, those of all others take one look-up a place.
+and on how many bytes follow it, so there is a table of 256 entries for each number of following bytes. Given
+the CRC of a string with zeros in the places that vary, the CRC of any other takes a look-up for each place.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from ckptfmt.wire.crc32c import crc32c
 
 _STEP = 64
-"""Tables made at a time."""
+"""Tables made at a time, which saves most calls the lock."""
 
 _lock = threading.Lock()
 _tables: list[np.ndarray] = []
@@ -29,8 +29,8 @@ def _first_table() -> np.ndarray:
 
 def added_by(following: int) -> np.ndarray:
     """Return what each value of a byte adds to a CRC if ``following`` others follow it (uint32)."""
-    # Each table comes from the one before it: one more zero byte passes through the CRC. Tables are only ever
-    # appended, so that readers need no lock.
+    # Each table comes from the one before it, as one more zero byte passes through the CRC: the usual step of
+    # a table-driven CRC, for 256 states at once. Tables are only ever appended, so readers need no lock.
     while len(_tables) <= following:
         with _lock:
             if not _tables:
@@ -70,8 +70,9 @@ def crc_before(crcs: np.ndarray, following: int) -> np.ndarray:
     ``following`` is at least 4. The CRC of both together is the exclusive or of this and the CRC of what
     follows.
     """
-    # The CRC of what came before is the state that the rest is added to, byte by byte: it has the effect of
-    # its four bytes added to the first four that follow.
+    # When the second part begins, the register differs from a fresh one by exactly the CRC of the first part:
+    # the inversions before and after cancel out. The register is added to the data byte by byte, so this has
+    # the same effect as the four bytes of that CRC added to the first four bytes that follow.
     added = np.zeros(len(crcs), np.uint32)
     add_bytes(added, _bytes_of(crcs, "<u4"), following - 4)
     return added

@@ -23,7 +23,7 @@ from ckptfmt.errors import CorruptError, TruncatedError
 from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints
 
 MAX_SHORT_VARINT = 5
-"""The most bytes of a tag or a length that protobuf takes."""
+"""The most bytes that protobuf accepts for a tag or a length."""
 
 VARINT = 0
 FIXED64 = 1
@@ -33,7 +33,7 @@ _FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
 
 
 class FieldPlace(NamedTuple):
-    """Where one field of a serialized message lies: positions in the bytes that were given."""
+    """Where one field of a serialized message is: positions in the bytes that were given."""
 
     number: int
     """Field number."""
@@ -119,7 +119,7 @@ class Field(NamedTuple):
 
 
 def decode_fields(data: Buffer) -> Iterator[Field]:
-    """Iterate over the fields of a serialized message with their values; errors as of :func:`find_fields`."""
+    """Iterate over the fields of a serialized message with their values; see :func:`find_fields`."""
     for number, wire_type, _, start, stop in _walk(data, 0, len(data), False):
         if wire_type == LENGTH_DELIMITED:
             yield Field(number, wire_type, stop - start, data[start:stop])

@@ -66,7 +66,7 @@ def decode_string(data: Buffer, pos: int) -> tuple[bytes, int]:
 
 def encode_snum(value: int) -> bytes:
     """Return the code of an integer in ``[-2**63, 2**63)``."""
-    # Of 8 L bits, L tell the length and one ends them, which leaves 7 L - 1 for the number.
+    # In 8 L bits, L tell the length and one ends them, which leaves 7 L - 1 for the number without its sign.
     size = _magnitude(value).bit_length() // 7 + 1
     bits = 8 * size
     return ((value & (1 << bits) - 1) ^ _header(size)).to_bytes(size, "big")
@@ -74,7 +74,7 @@ def encode_snum(value: int) -> bytes:
 
 def decode_snum(data: Buffer, pos: int) -> tuple[int, int]:
     """Return the signed integer at ``pos`` and the position after it."""
-    # The length lies in the first 11 bits at most, which are in two bytes, if the number has as many.
+    # The length is in the first 11 bits at most, so two bytes are enough; a short number may have only one.
     first = int.from_bytes(bytes([_take(data, pos, 1)[0], *data[pos + 1 : pos + 2]]).ljust(2, b"\x00"), "big")
     if first < 0x8000:
         first ^= 0xFFFF  # negative: the length is the number of leading zeros, not ones

@@ -10,7 +10,7 @@ def test_the_number_with_the_most_members_collapses() -> None:
     assert collapse(items) == [("stage_0/block_#/w", [0, 1, 2]), ("stage_1/block_#/w", [3, 4, 5])]
 
 
-def test_a_name_without_companions_keeps_its_number() -> None:
+def test_a_name_unlike_all_others_keeps_its_number() -> None:
     assert collapse([("a_1", 0), ("a_2", 1), ("b", 0)]) == [("a_1", [0]), ("a_2", [1]), ("b", [2])]
 
 

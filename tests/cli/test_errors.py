@@ -173,7 +173,7 @@ def test_a_full_disk_is_one_line(model: str) -> None:
 def test_ctrl_c_is_quiet(model: str) -> None:
     program = (
         "import signal, sys, time, ckptfmt\nfrom ckptfmt.__main__ import main\n"
-        # A process started in the background of a shell inherits that Ctrl-C is ignored.
+        # A process started in the background of a shell ignores Ctrl-C by default.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def wait(*args, **kwargs):\n    print('waiting', flush=True)\n    time.sleep(60)\n"
         "ckptfmt.open = wait\nmain()"
@@ -254,7 +254,7 @@ def test_the_help_lists_the_exit_codes() -> None:
         ("back\\slash\\x1b", r"back\\slash\\x1b"),
     ],
 )
-def test_what_does_not_print_as_itself_is_escaped(text: str, escaped: str) -> None:
+def test_characters_that_do_not_print_as_themselves_are_escaped(text: str, escaped: str) -> None:
     assert escape(text) == escaped
 
 

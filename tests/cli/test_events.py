@@ -52,7 +52,7 @@ def test_values_of_a_tag(logs: Path) -> None:
     assert len(run("events", logs, "lo*").stdout.splitlines()) == 80
 
 
-def test_json_has_it_all(logs: Path) -> None:
+def test_json_has_everything_of_a_run(logs: Path) -> None:
     document = run_json("events", logs / "train", "loss")
     (found,) = document["tags"]
     assert found["steps"] == [10 * i for i in range(40)]

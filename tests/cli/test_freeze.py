@@ -54,7 +54,7 @@ def test_a_checkpoint_is_frozen_with_the_graph_beside_it(model: str, tmp_path: P
     np.testing.assert_array_equal(ckptfmt.read_graph(target).constants["v"], V + 1)
 
 
-def test_the_graph_may_lie_elsewhere_and_the_result_may_be_text(model: str, tmp_path: Path) -> None:
+def test_the_graph_may_be_elsewhere_and_the_result_may_be_text(model: str, tmp_path: Path) -> None:
     Path(f"{model}.meta").rename(tmp_path / "elsewhere.meta")
     target = tmp_path / "frozen.pbtxt"
     args = ["-o", target, "--outputs", "out"]
@@ -116,5 +116,5 @@ def test_a_subgraph_is_what_outputs_need(tmp_path: Path) -> None:
     ]
     assert part["out"].message.input == ["x", "v"]
     assert run("subgraph", path, "-o", target, "--outputs", "out").exit_code == 2
-    assert run("subgraph", path, "-o", tmp_path / "z", "--outputs", "gone").exit_code == 4
+    assert run("subgraph", path, "-o", tmp_path / "z", "--outputs", "missing").exit_code == 4
     assert run("subgraph", path, "-o", tmp_path / "z", "--outputs", ",").exit_code == 2

@@ -1,4 +1,4 @@
-"""Indices as text; what is wrong with others is tested in ``test_show.py``."""
+"""Indices as text; malformed ones are tested in ``test_show.py``."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def test_indices_are_those_of_numpy(text: str, index: object) -> None:
 
 
 @given(INDICES)
-def test_the_text_of_an_index_means_the_index(index: Index) -> None:
+def test_the_text_of_an_index_parses_to_the_index(index: Index) -> None:
     assert parse_index(index_text(index)) == index

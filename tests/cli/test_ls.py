@@ -88,7 +88,7 @@ def test_json_has_the_place_of_each_tensor(layers: str) -> None:
 
 
 def test_lines_are_written_as_the_entries_are_read(layers: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Only as many are in memory as are written at a time.
+    # Only those that are written together are in memory together.
     monkeypatch.setattr(output, "_BATCH", 3)
     log: list[str] = []
     find, write = StoredEntries.__getitem__, output.write
@@ -128,7 +128,7 @@ def test_a_name_with_brackets_matches_itself() -> None:
     assert names(golden.load("names").path, "[x]*?") == ["[x]*?"]
 
 
-def test_totals_of_a_selection_say_how_many_there_are_in_all(layers: str) -> None:
+def test_totals_of_a_selection_include_the_number_of_all_tensors(layers: str) -> None:
     assert run("ls", layers, "*/bias").stderr == "3 tensors of 16, 11 parameters, 88 B, 2 shards\n"
 
 
@@ -165,7 +165,7 @@ def test_dtype_and_size_filter(layers: str) -> None:
     assert len(names(layers, "--min-size", "0.03KiB")) == 13
 
 
-def test_a_filter_that_nothing_passes_is_no_error(layers: str) -> None:
+def test_a_filter_that_nothing_passes_is_not_an_error(layers: str) -> None:
     for filters in (["--min-size", "1GiB"], ["--dtype", "qint8"], ["*/kernel", "--dtype", "int*"]):
         result = run("ls", layers, *filters)
         assert (result.exit_code, result.stdout) == (0, "")

@@ -104,7 +104,7 @@ def test_names_are_safe_to_print(model: str, tmp_path: Path) -> None:
     assert "\x1b" not in run("match", model, other).stdout
 
 
-def test_what_is_not_there_is_not_found(model: str, tmp_path: Path) -> None:
+def test_a_missing_file_is_not_found(model: str, tmp_path: Path) -> None:
     assert run("match", model, tmp_path / "nothing").exit_code == 4
     assert (
         run_json("match", tmp_path / "nothing", model, code=4)["error"]["type"] == "CheckpointNotFoundError"

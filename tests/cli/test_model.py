@@ -170,7 +170,7 @@ def test_functions_are_shown_as_they_are_called() -> None:
 
 @pytest.fixture
 def objects(tmp_path: Path) -> Callable[[Callable[[messages.MetaGraphDef], None]], Path]:
-    """A model of the objects that a function makes."""
+    """Return a model made of the objects that a function creates."""
 
     def make(change: Callable[[messages.MetaGraphDef], None]) -> Path:
         saved = messages.SavedModel(saved_model_schema_version=1)
@@ -296,7 +296,7 @@ def test_a_long_chain_of_objects_is_walked_in_little_memory(objects) -> None:
 
 
 def parts(document: Any, path: str = "") -> Iterator[str]:
-    """The places in a document at which an error stands for a part."""
+    """Return the places in a document that have an error instead of a part."""
     if isinstance(document, dict):
         if set(document) == {"error"}:
             yield path

@@ -1,4 +1,4 @@
-"""What options accept; what is wrong usage is tested with the verbs."""
+"""What options accept; wrong usage is tested with the verbs."""
 
 from __future__ import annotations
 

@@ -231,7 +231,7 @@ def test_slices_of_a_tensor_that_are_taken_whole_are_checked(index: str, checked
 
 
 def test_a_slice_is_called_checked_if_the_library_checks_it(tmp_path: Path) -> None:
-    """Every index, on a copy where nothing fits its checksum: the library raises where it checks."""
+    """Every index, on a copy in which no checksum matches: the library raises if it checks."""
     source = golden.load("sliced_shapes")
     for path in source.folder.iterdir():
         content = path.read_bytes()

@@ -25,7 +25,7 @@ from ckptfmt.cli.statistics import statistics
     ids=lambda dtype: np.dtype(dtype).name,
 )
 def test_statistics_agree_with_numpy(dtype: type) -> None:
-    # More than fit one chunk, so that chunks are put together; a view with gaps, so that none is contiguous.
+    # More than fits into one chunk, so that chunks are combined; a view with gaps, which is not contiguous.
     array = (np.arange(700_000) % 7).astype(dtype)[::2]
     found = statistics(array)
     assert found is not None

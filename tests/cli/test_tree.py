@@ -74,7 +74,7 @@ def check_totals(path: object) -> dict[str, Any]:
     return result
 
 
-# --- every checkpoint there is -----------------------------------------------------------------------------
+# --- every checkpoint --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", [case.case for case in golden.cases() if case.case != "many"])
@@ -181,7 +181,7 @@ def test_levels_can_be_cut() -> None:
     assert len(lines(DIGITS, "--depth", 0)) == 1
 
 
-def test_tensors_of_no_object_come_at_the_end(tmp_path: Path) -> None:
+def test_tensors_outside_all_objects_come_at_the_end(tmp_path: Path) -> None:
     nodes = [encode_node([(1, "a")]), encode_variable("a"), encode_variable("lonely")]
     names = (f"a{VALUE}", f"lonely{VALUE}", "stray")
     path = write_objects(tmp_path, nodes, **dict.fromkeys(names, b""))

@@ -112,7 +112,7 @@ def test_a_file_that_the_system_refuses_does_not_hide_damage(model: str) -> None
     assert result.stdout.splitlines()[-1].startswith("damaged: 1 of 4 tensors intact, ")
 
 
-def test_warnings_beside_a_file_that_the_system_refuses_are_not_damage(model: str) -> None:
+def test_warnings_besides_a_file_that_the_system_refuses_are_not_damage(model: str) -> None:
     refuse(f"{model}.data-00001-of-00002")
     path = Path(f"{model}.data-00000-of-00002")
     path.write_bytes(path.read_bytes() + b"left over")
@@ -133,7 +133,7 @@ def test_a_short_shard_is_damage(model: str) -> None:
     assert result.stdout.startswith("error: truncated: ")
 
 
-def test_bytes_of_no_tensor_are_a_warning(model: str) -> None:
+def test_bytes_that_belong_to_no_tensor_are_a_warning(model: str) -> None:
     path = Path(f"{model}.data-00001-of-00002")
     path.write_bytes(path.read_bytes() + b"left over")
     result = run("verify", model)

@@ -24,7 +24,7 @@ from tests.support.event_log import (
 )
 
 
-def test_summaries_that_are_not_what_their_plugin_says(tmp_path: Path) -> None:
+def test_summaries_whose_content_does_not_fit_their_plugin(tmp_path: Path) -> None:
     event = messages.Event(step=1)
     for plugin in ("histograms", "images", "audio", "text", "scalars"):
         value = event.summary.value.add(tag=plugin)

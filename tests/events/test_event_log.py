@@ -1,4 +1,4 @@
-"""Event logs: the files of a run, and what is asked of them."""
+"""Event logs: the files of a run, and the questions that they answer."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_missing_tag_is_an_error_that_suggests_others(tmp_path: Path) -> None:
 
 
 def test_tags_are_in_the_order_of_their_first_values(tmp_path: Path) -> None:
-    """However they are decoded: with a template, alone, or several in an event."""
+    """However values are decoded: with a template, alone, or several in an event."""
     events = [VERSION, tensor_event("z", np.float32([1, 2]), "other")]
     for i in range(20):
         events += [scalar("bb", i, i), scalar("a", i, i), tensor_scalar("c", i, i)]

@@ -203,7 +203,7 @@ def test_more_files_than_may_be_open(tmp_path: Path) -> None:
 
 
 def test_locations_are_right_in_any_number_of_files(tmp_path: Path) -> None:
-    """More of them than 15 bits count."""
+    """More files than 15 bits can number."""
     first = write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, scalar("x", 1, 1)])
     for i in range(2, 32_772):
         os.link(first, tmp_path / f"events.out.tfevents.{i}.h")
@@ -225,7 +225,7 @@ def test_a_value_of_a_file_that_was_replaced_is_an_error(tmp_path: Path) -> None
     events = ckptfmt.open_events(path)
     series = events.images["x"]
     other = tmp_path / "other"
-    # Each record is as long as before, so that only their bytes differ.
+    # Each record is as long as before, so only the bytes differ.
     write_events(other, [messages.Event(wall_time=2, file_version="brain.Event:2"), picture("x", b"new", 1)])
     other.replace(path)
     with pytest.raises(CorruptError, match=r"images 'x': the file was replaced") as caught:
@@ -249,7 +249,7 @@ def test_a_value_that_was_damaged_after_gathering_is_an_error(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("count", [3, 10, 30])
-def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path, count: int) -> None:
+def test_a_file_that_was_replaced_is_read_again(tmp_path: Path, count: int) -> None:
     path = log(tmp_path / "events.out.tfevents.1.h", range(10))
     events = ckptfmt.open_events(tmp_path)
     old = events.scalars
@@ -287,7 +287,7 @@ def test_two_interrupts_leave_nothing_half_read(monkeypatch: pytest.MonkeyPatch,
     def progress(done: int, total: int) -> None:
         calls.append(done)
         if len(calls) == 2:
-            # The second interrupt comes while everything is forgotten.
+            # The second interrupt comes while everything is being forgotten.
             monkeypatch.setattr(GatheredRun, "_begin", interrupt)
             raise KeyboardInterrupt
 
@@ -324,7 +324,7 @@ def test_a_mapping_taken_earlier_returns_current_values(tmp_path: Path) -> None:
     assert events.tags == {"x": "scalars", "y": "scalars"}
 
 
-def test_a_refreshed_run_equals_one_opened_anew(tmp_path: Path) -> None:
+def test_a_refreshed_run_equals_one_opened_again(tmp_path: Path) -> None:
     log(tmp_path / "events.out.tfevents.20.h", range(100, 103))
     events = ckptfmt.open_events(tmp_path)
     assert len(events.scalars["x"]) == 3

@@ -121,7 +121,7 @@ def png(width: int, height: int) -> bytes:
 
 def test_a_large_image_is_an_error_with_its_limit() -> None:
     pillow = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
-    # More than Pillow warns of, which here are errors.
+    # Enough pixels for Pillow to warn, and warnings are errors here.
     image = ckptfmt.Image(png(10_000, 9_000), "png", 9_000, 10_000, 1)
     pixels = image.decode()
     assert (pixels.shape, pixels.dtype) == ((9_000, 10_000), bool)

@@ -301,7 +301,7 @@ class DataFile:
         return {name for name, start, stop in self.places if start <= byte < stop}
 
     def beyond(self, byte: int) -> set[str]:
-        """Names of the tensors that reach an offset or lie beyond it."""
+        """Names of the tensors that reach an offset or are beyond it."""
         return {name for name, _, stop in self.places if stop > byte}
 
 

@@ -151,7 +151,7 @@ def test_an_event_with_a_tag_that_is_not_utf_8_is_damage(tmp_path: Path) -> None
     assert (list(found.tags), len(found.damage)) == (["x"], 20)
 
 
-def test_a_length_of_2_to_the_62_is_where_the_file_ends(tmp_path: Path) -> None:
+def test_reading_ends_at_a_length_of_2_to_the_62(tmp_path: Path) -> None:
     path = tmp_path / "e.tfevents"
     for length in (1 << 62, (1 << 64) - 1, 1 << 40):
         path.write_bytes(CONTENT + claim(length) + CONTENT[: BORDERS[1] - 1])
@@ -164,7 +164,7 @@ def test_a_length_of_2_to_the_62_is_where_the_file_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [1 << 62, (1 << 64) - 1, 1 << 40, 1000, 200])
 @pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_events_after_a_wrong_length_are_read(tmp_path: Path, length: int, compress: object) -> None:
-    """A program that is killed while it writes leaves half an event, and the next one appends to the file."""
+    """A program that is killed while it writes leaves half an event; the next program appends to the file."""
     path = tmp_path / "e.tfevents"
     path.write_bytes(compress(CONTENT + claim(length) + b"begun" + CONTENT))  # type: ignore[operator]
     events = open_quietly(path)
@@ -246,7 +246,7 @@ def test_bombs_are_bounded(tmp_path: Path) -> None:
 
 
 def pictures(count: int) -> bytes:
-    """Events that must all be kept, since images are read when they are asked for."""
+    """Events that must all be kept, because images are read when they are used."""
     event = messages.Event(step=1)
     event.summary.value.add(tag="x").image.encoded_image_string = b"\0" * 100
     return frame(event.SerializeToString()) * count
@@ -260,7 +260,7 @@ def losses(count: int) -> bytes:
     ("make", "count", "options"),
     [
         pytest.param(losses, 6_000_000, {}, id="scalars"),
-        # A quarter of the limit, and of the time: what is not a scalar is taken event by event.
+        # A quarter of the limit, and of the time: other values than scalars are gathered event by event.
         pytest.param(pictures, 300_000, {"limit": 64 << 20}, id="images"),
         pytest.param(lambda count: frame(b"") * count, 1_125_000, {"limit": 64 << 20}, id="empty events"),
     ],
@@ -287,7 +287,7 @@ def test_a_limit_that_is_raised_reads_more(tmp_path: Path) -> None:
 
 
 def test_thousands_of_templates_of_one_size_are_read_in_time(tmp_path: Path) -> None:
-    """Four tags of 60 letters in all, cut in many ways: events of one size, no two with the same template."""
+    """Four tags of 60 letters together, split in many ways: one size, a template for each."""
     cuts = [(a, b, c) for a in range(1, 57) for b in range(1, 58 - a) for c in range(1, 59 - a - b)]
     np.random.default_rng(1).shuffle(cuts)
     events = []

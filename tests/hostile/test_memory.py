@@ -1,4 +1,4 @@
-"""Files that ask for more memory than there is: an error of this package that names the file."""
+"""Files that ask for more memory than exists: an error of this package that names the file."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from tests.support.table_writer import encode_bundle_index, encode_entry, encode
 MILLION = 1_000_000
 
 SLOW = 60.0
-"""Seconds; what is quadratic in a million takes days."""
+"""Seconds; work that is quadratic in a million takes days."""
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def graph_of(*nodes: bytes, keys: tuple[str, ...] = ()) -> ObjectGraph:
     return ObjectGraph(encode_graph(nodes), keys, "model")
 
 
-# --- what no graph may say ---------------------------------------------------------------------------------
+# --- graphs that are damage --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", [2, -1, 2**31 - 1, -(2**31)])
@@ -47,7 +47,7 @@ def graph_of(*nodes: bytes, keys: tuple[str, ...] = ()) -> ObjectGraph:
         pytest.param(lambda number: encode_node(slots=[(0, "far", number)]), id="slot variable"),
     ],
 )
-def test_numbers_of_no_node_are_damage(make, number: int) -> None:  # type: ignore[no-untyped-def]
+def test_numbers_without_a_node_are_damage(make, number: int) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(CorruptError, match=rf"node 1: .*'far'.* node {number} of 2") as caught:
         graph_of(encode_node(), make(number))
     assert caught.value.file == "model"
@@ -71,7 +71,7 @@ def test_a_graph_without_nodes_is_damage(data: bytes) -> None:
     ],
     ids=["no message", "cut", "length beyond the end", "name not UTF-8", "name a surrogate", "open groups"],
 )
-def test_bytes_that_are_no_graph_are_damage(data: bytes) -> None:
+def test_bytes_that_are_not_a_graph_are_damage(data: bytes) -> None:
     with in_bounded_time(), pytest.raises(CorruptError):
         ObjectGraph(data, [], "model")
 
@@ -125,7 +125,7 @@ def test_cycles_are_walked_once() -> None:
     assert graph["child/parent/self/child/next"] == graph.nodes[2]
 
 
-def test_of_children_with_one_name_the_last_is_found_and_all_are_walked() -> None:
+def test_the_last_child_of_a_name_is_found_and_all_are_walked() -> None:
     graph = graph_of(encode_node([(1, "twin"), (2, "twin")]), b"", b"")
     assert [visit.node.id for visit in graph.walk()] == [0, 1, 2]
     assert graph["twin"].id == 2

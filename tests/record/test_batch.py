@@ -43,7 +43,7 @@ def test_the_data_of_a_record_are_bytes() -> None:
     assert Record(memoryview(array), 0, "r").data == b"\0\1\2"
 
 
-def test_data_that_memory_does_not_hold_are_a_limit() -> None:
+def test_data_that_exceed_memory_are_a_limit_error() -> None:
     class Endless:
         def __len__(self) -> int:
             return 1 << 60

@@ -1,4 +1,4 @@
-"""Damage in files of records: where reading goes on behind it, what is told, and how long that takes."""
+"""Damage in files of records: where reading resumes after it, what is reported, and how long that takes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def rest_of(reader: RecordReader) -> list[bytes]:
 
 @PLAIN_OR_NOT
 @pytest.mark.parametrize("begun", [b"", b"x", b"begun to be written"])
-def test_a_record_that_was_begun_and_never_ended_costs_no_other(
+def test_a_record_that_was_never_finished_costs_no_other(
     tmp_path: Path, compress: object, begun: bytes
 ) -> None:
     left = len(begun) + len(CONTENT)
@@ -68,7 +68,7 @@ def test_a_record_that_was_begun_and_never_ended_costs_no_other(
             next(strict)
 
 
-def test_many_records_that_were_begun_are_passed(tmp_path: Path) -> None:
+def test_many_unfinished_records_are_passed_over(tmp_path: Path) -> None:
     content = b"".join(each + claim(5000 * (1 + number % 7)) for number, each in enumerate(FRAMES))
     found, records = read(write(tmp_path / "r", content))
     assert found == DATA
@@ -78,20 +78,20 @@ def test_many_records_that_were_begun_are_passed(tmp_path: Path) -> None:
 def test_records_in_a_damaged_record_are_not_those_of_the_file(tmp_path: Path) -> None:
     outer = bytearray(frame(b"before" + CONTENT))
     outer[14] ^= 1
-    for behind in (frame(b"behind"), b""):
-        found, records = read(write(tmp_path / "r", FRAMES[0] + bytes(outer) + behind))
-        assert found == [DATA[0], *([b"behind"] if behind else [])]
+    for following in (frame(b"following"), b""):
+        found, records = read(write(tmp_path / "r", FRAMES[0] + bytes(outer) + following))
+        assert found == [DATA[0], *([b"following"] if following else [])]
         assert places(records) == [(len(FRAMES[0]), len(outer))]
 
 
-def test_a_length_that_cannot_be_is_no_place_to_go_on(tmp_path: Path) -> None:
+def test_reading_does_not_resume_at_an_impossible_length(tmp_path: Path) -> None:
     damaged = b"\xee" * 20 + claim(1 << 62) + b"\xee" * 20
     found, records = read(write(tmp_path / "r", FRAMES[0] + damaged + CONTENT))
     assert found == [DATA[0], *DATA]
     assert places(records) == [(len(FRAMES[0]), len(damaged))]
 
 
-def test_what_is_raised_is_raised_again(tmp_path: Path) -> None:
+def test_an_error_is_raised_again(tmp_path: Path) -> None:
     spoiled = bytearray(CONTENT)
     spoiled[len(CONTENT) // 2] ^= 1
     for content in (bytes(spoiled), CONTENT + b"\xee" * 12 + CONTENT, CONTENT + claim(9999) + CONTENT):
@@ -149,7 +149,7 @@ def test_damage_in_a_file_that_grows_is_that_of_the_whole_file(tmp_path: Path, c
 
 
 def read_part(reader: RecordReader) -> list[bytes]:
-    """The records, and the whole of it accounted for."""
+    """Read the records, and check that they and the damage account for every byte."""
     found = rest_of(reader)
     assert reader.source.size is not None
     skipped = sum(damage.skipped for damage in reader.damage)
@@ -157,7 +157,7 @@ def read_part(reader: RecordReader) -> list[bytes]:
     return found
 
 
-def test_a_record_behind_damage_that_is_being_written_is_a_tail(tmp_path: Path) -> None:
+def test_a_record_being_written_after_damage_is_a_tail(tmp_path: Path) -> None:
     begun = frame(b"x" * 1000)[:100]
     path = write(tmp_path / "r", CONTENT + b"\xee" * 42 + begun)
     reader = reader_of(path)
@@ -165,7 +165,7 @@ def test_a_record_behind_damage_that_is_being_written_is_a_tail(tmp_path: Path) 
     assert ([(d.offset, d.skipped) for d in reader.damage], reader.tail) == ([(len(CONTENT), 42)], 100)
 
 
-def test_a_record_that_is_being_written_behind_one_that_never_was_is_found(tmp_path: Path) -> None:
+def test_a_record_being_written_after_an_unfinished_one_is_found(tmp_path: Path) -> None:
     content = CONTENT + claim(5000) + b"begun" + frame(b"x" * 1000)
     path = write(tmp_path / "r", content[:-600])
     reader = reader_of(path)
@@ -182,7 +182,7 @@ def test_only_a_whole_frame_shows_that_a_length_is_wrong(tmp_path: Path) -> None
     assert (rest_of(reader), reader.damage, reader.tail) == (DATA, [], len(tail))
 
 
-def test_a_half_written_end_is_no_error_where_a_file_is_followed(tmp_path: Path) -> None:
+def test_a_half_written_end_is_not_an_error_when_following(tmp_path: Path) -> None:
     for compress in (bytes, gzip.compress):
         path = write(tmp_path / "r", compress(CONTENT + FRAMES[0])[:-5])
         found = [r.data for r in ckptfmt.open_records(path, strict=True).follow(poll=0, timeout=0)]
@@ -214,7 +214,7 @@ def test_a_compressed_file_that_is_cut_says_so(tmp_path: Path, compress: object)
     assert (rest_of(reader), reader.tail) == (data, 0)
 
 
-def test_places_in_a_compressed_file_are_all_of_one_kind(tmp_path: Path) -> None:
+def test_all_offsets_in_a_compressed_file_count_decompressed_bytes(tmp_path: Path) -> None:
     data = [np.random.default_rng(i).bytes(100) for i in range(50)]
     content = gzip.compress(b"".join(map(frame, data)), mtime=0)
     damaged = content[:-8] + b"\0\0\0\0" + content[-4:]
@@ -222,7 +222,7 @@ def test_places_in_a_compressed_file_are_all_of_one_kind(tmp_path: Path) -> None
     (damage,) = records.damage
     assert (damage.offset, damage.skipped, damage.error.offset) == (5800, 0, 5800)  # type: ignore[attr-defined]
     assert f"@0x{5800:x}: GZIP data do not decompress at byte " in str(damage)
-    # zlib finds it when it has read the checksum.
+    # zlib notices once it has read the checksum.
     place = int(str(damage).split("at byte ")[1].split()[0])
     assert len(content) - 8 <= place <= len(content) - 4
 
@@ -244,7 +244,7 @@ def test_a_compressed_file_whose_first_record_is_damaged_is_one(tmp_path: Path, 
     assert found == DATA[1:]
 
 
-# --- how much is told, and how long it takes ---------------------------------------------------------------
+# --- how much is reported, and how long it takes -----------------------------------------------------------
 
 
 def test_each_file_has_its_own_damage(tmp_path: Path) -> None:
@@ -266,14 +266,14 @@ def test_each_file_has_its_own_damage(tmp_path: Path) -> None:
 def test_warnings_of_one_file_are_few_and_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "r", b"".join(each + b"\xee" * 12 for each in FRAMES))
     records = ckptfmt.open_records(path)
-    with pytest.warns(DamageWarning) as told:
+    with pytest.warns(DamageWarning) as caught:
         assert len(list(records)) == 50
     assert len(records.damage) == 50
-    assert len(told) == damage_log.MAX_WARNINGS + 1
-    assert str(told[-1].message) == f"{path}: 40 further stretches were skipped"
+    assert len(caught) == damage_log.MAX_WARNINGS + 1
+    assert str(caught[-1].message) == f"{path}: 40 further stretches were skipped"
 
 
-def test_damage_without_end_is_noted_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_damage_is_noted_up_to_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(damage_log, "MAX_DAMAGE", 5)
     found, records = read(write(tmp_path / "r", b"".join(each + b"\xee" * 12 for each in FRAMES)))
     assert found == DATA
@@ -295,16 +295,16 @@ def test_damage_without_end_is_noted_up_to_a_number(tmp_path: Path, monkeypatch:
     ids=["zeros", "lengths", "beyond", "far", "near", "none"],
 )
 @pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "GZIP"])
-def test_damage_everywhere_takes_time_by_the_byte(tmp_path: Path, pair: bytes, compress: object) -> None:
+def test_damage_everywhere_takes_linear_time(tmp_path: Path, pair: bytes, compress: object) -> None:
     path = write(tmp_path / "r", compress(pair * (200_000 // len(pair))))  # type: ignore[operator]
     started = time.perf_counter()
     read(path)
-    # They took 15 s where what follows was searched to its end for each damage.
+    # It takes 15 s if each damage has the rest of the file searched to its end.
     assert time.perf_counter() - started < 7
 
 
 class Counted(DescriptorFile):
-    """A file that knows how many bytes were asked of it."""
+    """A file that counts the bytes that are read from it."""
 
     asked = 0
 
@@ -314,7 +314,7 @@ class Counted(DescriptorFile):
 
 
 class Interrupted(DescriptorFile):
-    """A file at whose second half somebody presses Ctrl-C once."""
+    """A file that raises KeyboardInterrupt once, in its second half."""
 
     left = 0
 
@@ -326,7 +326,7 @@ class Interrupted(DescriptorFile):
 
 
 class Opening(LocalFilesystem):
-    """The file system of this machine, whose files are of another class."""
+    """The file system of this machine, with another class of files."""
 
     def __init__(self, file: type[DescriptorFile]) -> None:
         super().__init__()
@@ -337,7 +337,7 @@ class Opening(LocalFilesystem):
 
 
 @PLAIN_OR_NOT
-def test_reading_that_was_interrupted_is_gone_on_with(tmp_path: Path, compress: object) -> None:
+def test_interrupted_reading_can_be_continued(tmp_path: Path, compress: object) -> None:
     data = [np.random.default_rng(i).bytes(300_000) for i in range(40)]
     path = write(tmp_path / "r", compress(b"".join(map(frame, data))))  # type: ignore[operator]
     reader = RecordReader(Source(str(path), Opening(Interrupted)))
@@ -354,7 +354,7 @@ def test_reading_that_was_interrupted_is_gone_on_with(tmp_path: Path, compress: 
 @pytest.mark.parametrize(
     "damage", [b"\xee" * 12, claim(1 << 40), claim(100_001)], ids=["lengths", "beyond", "within"]
 )
-def test_what_is_read_of_damage_goes_by_the_byte(
+def test_the_bytes_read_because_of_damage_are_linear(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
 ) -> None:
     monkeypatch.setattr(recovery, "CHECKED", 0)
@@ -379,7 +379,7 @@ def test_zeros_at_the_end_are_passed_quickly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["mmap", "pread"])
 @pytest.mark.parametrize("is_compressed", [False, True], ids=["plain", "GZIP"])
-def test_a_record_that_memory_does_not_hold_is_a_limit(
+def test_a_record_that_exceeds_memory_is_a_limit_error(
     tmp_path: Path, backend: str, is_compressed: bool
 ) -> None:
     pytest.importorskip("resource", reason="memory cannot be limited here")
@@ -411,5 +411,5 @@ except ckptfmt.errors.LimitError as error:
         pytest.skip("the system does not tell how much memory is used")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
     mapped = backend == "mmap" and not is_compressed
-    # Nothing of a mapped file is in memory but what is copied, and these data do not match.
+    # Only what is copied from a mapped file is in memory, and these data do not match.
     assert done.stdout == ("read\n" if mapped else "LimitError True\n"), done.stderr

@@ -1,4 +1,4 @@
-"""What is said of damage, and how much of it."""
+"""What is reported of damage, and how much of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def noted(log: DamageLog) -> list[tuple[int, int]]:
     return [(damage.offset, damage.skipped) for damage in log.stretches]
 
 
-def test_a_stretch_is_noted_and_warned_of() -> None:
+def test_a_stretch_is_noted_with_a_warning() -> None:
     log = DamageLog("r")
     assert not log.is_damaged
     with pytest.warns(DamageWarning, match="^r @0x7: broken: 5 bytes skipped$"):
@@ -30,27 +30,27 @@ def test_a_stretch_is_noted_and_warned_of() -> None:
     assert log.stretches == [Damage("r", 7, 5, ERROR)]
 
 
-def test_a_callback_is_given_every_stretch_and_nothing_is_warned_of() -> None:
-    told: list[Damage] = []
-    log = DamageLog("r", told.append)
+def test_a_callback_gets_every_stretch_in_place_of_warnings() -> None:
+    reported: list[Damage] = []
+    log = DamageLog("r", reported.append)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for offset in range(100):
             log.note(offset, 1, ERROR)
         log.report_rest()
-    assert told == log.stretches
-    assert len(told) == 100
+    assert reported == log.stretches
+    assert len(reported) == 100
 
 
-def test_an_open_stretch_is_told_once_and_replaced_as_it_grows() -> None:
-    told: list[Damage] = []
-    log = DamageLog("r", told.append)
+def test_an_open_stretch_is_reported_once_and_replaced_as_it_grows() -> None:
+    reported: list[Damage] = []
+    log = DamageLog("r", reported.append)
     log.note(7, 5, ERROR, is_open=True)
     log.note(7, 50, ERROR, is_open=True)
     log.note(7, 60, ERROR)
     log.note(80, 1, ERROR)
     assert noted(log) == [(7, 60), (80, 1)]
-    assert [damage.skipped for damage in told] == [5, 1]
+    assert [damage.skipped for damage in reported] == [5, 1]
 
 
 def test_an_open_stretch_that_was_closed_stays_as_it_is() -> None:
@@ -86,14 +86,14 @@ def test_a_file_that_is_read_again_is_noted_again() -> None:
 def test_warnings_have_a_bound_and_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(damage_module, "MAX_WARNINGS", 2)
     log = DamageLog("r")
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as reported:
         warnings.simplefilter("always")
         for offset in range(5):
             log.note(offset, 1, ERROR)
         log.report_rest()
         log.report_rest()
-    assert len(told) == 3
-    assert str(told[-1].message) == "r: 3 further stretches were skipped"
+    assert len(reported) == 3
+    assert str(reported[-1].message) == "r: 3 further stretches were skipped"
 
 
 def test_the_list_has_a_bound_and_no_byte_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,31 +107,31 @@ def test_the_list_has_a_bound_and_no_byte_is_left_out(monkeypatch: pytest.Monkey
     assert "first of 8 damaged stretches" in str(log.stretches[-1])
 
 
-# --- where users give the callback -------------------------------------------------------------------------
+# --- callbacks of users ------------------------------------------------------------------------------------
 
 DAMAGED = frame(b"first") + b"\xee" * 20 + frame(b"second") + b"\xee" * 30
 
 
-def test_open_records_tells_a_callback_instead_of_warning(tmp_path: Path) -> None:
+def test_open_records_calls_back_instead_of_warning(tmp_path: Path) -> None:
     path = write(tmp_path / "r", DAMAGED)
-    told: list[Damage] = []
-    records = ckptfmt.open_records(path, on_damage=told.append)
+    reported: list[Damage] = []
+    records = ckptfmt.open_records(path, on_damage=reported.append)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert [record.data for record in records] == [b"first", b"second"]
-        assert told == records.damage
-        assert [damage.skipped for damage in told] == [20, 30]
+        assert reported == records.damage
+        assert [damage.skipped for damage in reported] == [20, 30]
         records.scan()
-    assert len(told) == 4
+    assert len(reported) == 4
 
 
-def test_follow_tells_a_callback_of_its_own(tmp_path: Path) -> None:
+def test_follow_takes_a_callback_of_its_own(tmp_path: Path) -> None:
     path = write(tmp_path / "r", DAMAGED)
-    told: list[Damage] = []
+    reported: list[Damage] = []
     others: list[Damage] = []
     records = ckptfmt.open_records([path, path], on_damage=others.append)
-    assert len(list(records.follow(timeout=0, on_damage=told.append))) == 4
-    assert [damage.skipped for damage in told] == [20, 30, 20, 30]
+    assert len(list(records.follow(timeout=0, on_damage=reported.append))) == 4
+    assert [damage.skipped for damage in reported] == [20, 30, 20, 30]
     assert others == []
     assert len(list(records.follow(timeout=0))) == 4
     assert len(others) == 4

@@ -1,4 +1,4 @@
-"""Files of records that grow, are replaced, or go away while they are read."""
+"""Files of records that grow, or are replaced or removed, while they are read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rest_of(reader: RecordReader) -> list[bytes]:
 
 
 def followed(path: Path, *looks: Callable[[], object]) -> list[bytes]:
-    """What comes of a file to which something happens before each look."""
+    """Return what is read from a file that changes before each look."""
     left = list(looks)
 
     def stop() -> bool:
@@ -68,7 +68,7 @@ def test_a_file_that_is_replaced_by_one_that_begins_alike_is_another_one(tmp_pat
     assert followed(path, partial(replace, path, CONTENT + frame(b"new"))) == [*DATA, *DATA, b"new"]
 
 
-def test_a_file_that_is_written_anew_is_read_from_its_beginning(tmp_path: Path) -> None:
+def test_a_file_that_is_rewritten_is_read_from_its_beginning(tmp_path: Path) -> None:
     path = write(tmp_path / "r", CONTENT)
     assert followed(path, lambda: path.write_bytes(frame(b"new"))) == [*DATA, b"new"]
     path = write(tmp_path / "r", CONTENT)
@@ -76,7 +76,7 @@ def test_a_file_that_is_written_anew_is_read_from_its_beginning(tmp_path: Path) 
     assert followed(path, lambda: path.write_bytes(larger)) == DATA + OTHER
 
 
-def test_a_file_that_is_gone_has_ended(tmp_path: Path) -> None:
+def test_a_file_that_was_removed_has_ended(tmp_path: Path) -> None:
     path = write(tmp_path / "r", CONTENT)
     records = ckptfmt.open_records(path).follow(poll=0)
     assert [next(records).data for _ in DATA] == DATA
@@ -87,17 +87,17 @@ def test_a_file_that_is_gone_has_ended(tmp_path: Path) -> None:
     assert followed(path, path.unlink, new, lambda: None) == [*DATA, b"new"]
 
 
-def test_a_file_that_went_away_while_it_was_closed_has_ended(tmp_path: Path) -> None:
+def test_a_file_that_was_removed_while_closed_has_ended(tmp_path: Path) -> None:
     path = write(tmp_path / "r", CONTENT + b"tail")
     reader = reader_of(path)
     assert rest_of(reader) == DATA
     reader.source.close()
     path.unlink()
     reader.source.refresh()
-    assert (rest_of(reader), reader.source.is_gone, reader.tail) == ([], True, 4)
+    assert (rest_of(reader), reader.source.is_missing, reader.tail) == ([], True, 4)
     write(path, frame(b"new"))
     reader.source.refresh()
-    assert (rest_of(reader), reader.source.is_gone, reader.tail) == ([b"new"], False, 0)
+    assert (rest_of(reader), reader.source.is_missing, reader.tail) == ([b"new"], False, 0)
 
 
 # --- closed and opened again -------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def test_a_file_that_went_away_while_it_was_closed_has_ended(tmp_path: Path) -> 
 
 @BOTH
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, zlib.compress], ids=["plain", "GZIP", "ZLIB"])
-def test_a_file_that_was_closed_is_gone_on_with(tmp_path: Path, compress: object, backend: str) -> None:
+def test_a_file_that_was_closed_is_read_on(tmp_path: Path, compress: object, backend: str) -> None:
     content = compress(CONTENT + b"".join(map(frame, OTHER)))  # type: ignore[operator]
     for cut in range(0, len(content), 37):
         path = write(tmp_path / "r", content[:cut])
@@ -122,7 +122,7 @@ def test_a_file_that_was_closed_is_gone_on_with(tmp_path: Path, compress: object
 
 
 @BOTH
-def test_a_file_that_was_closed_in_the_middle_is_gone_on_with(tmp_path: Path, backend: str) -> None:
+def test_a_file_that_was_closed_in_the_middle_is_read_on(tmp_path: Path, backend: str) -> None:
     large = [bytes([number]) * (3 << 20) for number in range(4)]
     for compress in (bytes, gzip.compress):
         path = write(tmp_path / "r", compress(b"".join(map(frame, large))))
@@ -148,13 +148,13 @@ def test_closed_files_are_not_open(tmp_path: Path) -> None:
     for reader in readers:
         rest_of(reader)
         reader.source.close()
-        # Nothing is new, so that nothing is opened.
+        # Nothing is new, so nothing is opened.
         reader.source.refresh()
         assert rest_of(reader) == []
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_how_a_file_is_compressed_is_told_when_there_is_enough_of_it(tmp_path: Path) -> None:
+def test_compression_is_recognised_once_the_file_is_long_enough(tmp_path: Path) -> None:
     for compress in (gzip.compress, zlib.compress, bytes):
         content = compress(CONTENT)
         for first in range(40):
@@ -168,7 +168,7 @@ def test_how_a_file_is_compressed_is_told_when_there_is_enough_of_it(tmp_path: P
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "GZIP"])
-def test_progress_comes_to_the_end_of_the_file(tmp_path: Path, compress: object) -> None:
+def test_progress_reaches_the_end_of_the_file(tmp_path: Path, compress: object) -> None:
     data = [os.urandom(100_000) for _ in range(100)]
     content = compress(b"".join(map(frame, data)))  # type: ignore[operator]
     reader = reader_of(write(tmp_path / "r", content))
@@ -184,7 +184,7 @@ def test_progress_comes_to_the_end_of_the_file(tmp_path: Path, compress: object)
 # --- how long to wait --------------------------------------------------------------------------------------
 
 
-def test_waiting_begins_anew_when_a_record_comes(tmp_path: Path) -> None:
+def test_the_timeout_starts_over_with_each_record(tmp_path: Path) -> None:
     path = write(tmp_path / "r", frame(b"0"))
     began, written = time.monotonic(), 1
 
@@ -200,7 +200,7 @@ def test_waiting_begins_anew_when_a_record_comes(tmp_path: Path) -> None:
     assert found == [b"%d" % number for number in range(6)]
 
 
-def test_what_came_while_the_caller_was_busy_is_read(tmp_path: Path) -> None:
+def test_records_written_while_the_caller_was_busy_are_read(tmp_path: Path) -> None:
     path = write(tmp_path / "r", CONTENT)
     found = []
     for record in ckptfmt.open_records(path).follow(poll=0.01, timeout=0.1):

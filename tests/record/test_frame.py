@@ -1,4 +1,4 @@
-"""Frames: their bytes, and where they are found in others."""
+"""Frames: their bytes, and finding them in a buffer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that grow: what is read of them in steps is what is read of them in one go."""
+"""Files that grow: reading them in steps gives the same as reading them at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NESTED = frame(b"before" + b"".join(frame(b"inner %d" % number) for number in ra
 
 
 class Growing:
-    """What is known of a file by somebody who looks at it now and then."""
+    """A file that grows, and what a reader that looks now and then has read of it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,7 +38,7 @@ class Growing:
             found = [(record.offset, record.data) for record in self.reader.records()]
         self.records = found if self.reader.restarts != restarts else self.records + found
 
-    def told(self) -> tuple[object, ...]:
+    def state(self) -> tuple[object, ...]:
         damage = [(each.offset, each.skipped, str(each.error)) for each in self.reader.damage]
         return self.records, damage, self.reader.tail, self.reader.count
 
@@ -51,18 +51,18 @@ def in_steps(path: Path, pieces: list[bytes]) -> tuple[object, ...]:
             file.write(piece)
         growing.look()
     growing.reader.source.close()
-    return growing.told()
+    return growing.state()
 
 
 def in_one_go(path: Path) -> tuple[object, ...]:
     growing = Growing(path)
     growing.look()
     growing.reader.source.close()
-    return growing.told()
+    return growing.state()
 
 
 def some_content(rng: random.Random) -> bytes:
-    """Records, of which some hold frames, some were never ended, and some are damaged."""
+    """Records, some of which hold frames, some of which are unfinished, and some of which are damaged."""
 
     def data(depth: int) -> bytes:
         kind = rng.random()
@@ -89,7 +89,7 @@ def some_content(rng: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("is_compressed", [False, True], ids=["plain", "GZIP"])
-def test_in_steps_is_in_one_go(tmp_path: Path, is_compressed: bool) -> None:
+def test_reading_in_steps_equals_reading_at_once(tmp_path: Path, is_compressed: bool) -> None:
     for seed in range(1500):
         rng = random.Random(seed)
         content = some_content(rng)
@@ -103,7 +103,7 @@ def test_in_steps_is_in_one_go(tmp_path: Path, is_compressed: bool) -> None:
         assert in_steps(path, pieces) == in_one_go(path), seed
 
 
-def test_a_record_behind_a_killed_one_is_not_lost_where_it_was_seen_half_written(tmp_path: Path) -> None:
+def test_a_record_after_an_unfinished_one_is_not_lost_if_seen_half_written(tmp_path: Path) -> None:
     begun = frame(b"killed" * 20)[:60]
     for nearly in (b"x" * 90, b"x" * 75, b"x" * 61, b"x" * 1000):
         content = CONTENT + begun + frame(nearly) + CONTENT
@@ -128,28 +128,28 @@ def test_frames_in_a_record_that_is_being_written_are_its_own(tmp_path: Path) ->
     assert growing.reader.damage == []
 
 
-def test_frames_that_were_taken_for_records_are_given_back(tmp_path: Path) -> None:
-    """Of a record that ends within the frames in it nobody can tell whose they are."""
+def test_frames_mistaken_for_records_are_taken_back(tmp_path: Path) -> None:
+    """If a record ends within the frames in its data, nothing tells whose frames they are."""
     path = write(tmp_path / "r", CONTENT + NESTED[:60])
     growing = Growing(path)
     growing.look()
     assert len(growing.records) == len(DATA) + 1
     path.write_bytes(CONTENT + NESTED + CONTENT)
     growing.look()
-    assert growing.told() == in_one_go(path)
+    assert growing.state() == in_one_go(path)
     assert (len(growing.records), growing.reader.restarts) == (2 * len(DATA) + 1, 1)
     followed = iter(ckptfmt.open_records(path).follow(poll=0, timeout=0))
     assert len(list(followed)) == 2 * len(DATA) + 1
 
 
-@pytest.mark.parametrize("behind", [NESTED[:-100], NESTED[:-100] + b"\1" * 20])
-def test_nothing_is_appended_where_records_would_be_cut_off(behind: bytes, tmp_path: Path) -> None:
-    path = write(tmp_path / "r", CONTENT + behind)
+@pytest.mark.parametrize("following", [NESTED[:-100], NESTED[:-100] + b"\1" * 20])
+def test_nothing_is_appended_if_records_would_be_cut_off(following: bytes, tmp_path: Path) -> None:
+    path = write(tmp_path / "r", CONTENT + following)
     with pytest.raises(
         CorruptError, match=f"r @0x{len(CONTENT):x}: refusing to append: a complete record at 0x"
     ):
         ckptfmt.RecordWriter(path, append=True)
-    assert path.read_bytes() == CONTENT + behind
+    assert path.read_bytes() == CONTENT + following
 
 
 def test_damage_is_the_same_whether_the_record_would_end_in_the_file(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_damage_is_the_same_whether_the_record_would_end_in_the_file(tmp_path: P
     assert (damage.error.available, damage.skipped) == (17, 17)
 
 
-def test_a_run_forgets_events_that_are_none(tmp_path: Path) -> None:
+def test_a_run_forgets_events_that_were_data_of_another(tmp_path: Path) -> None:
     outer = scalar("loss", 1.0, 3)
     inner = b"".join(frame(scalar("inner", 1.0, step).SerializeToString()) for step in range(3))
     value = outer.summary.value.add(tag="blob")

@@ -39,7 +39,7 @@ def test_a_damaged_record_is_found_when_it_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", ["mmap", "pread"])
-def test_an_index_knows_when_the_file_is_another_one(tmp_path: Path, backend: str) -> None:
+def test_an_index_notices_that_the_file_was_replaced(tmp_path: Path, backend: str) -> None:
     path = write(tmp_path / "r", HELLO * 20)
     index = ckptfmt.open_records(path, verify=False, backend=backend).scan()
     write(tmp_path / "new", frame(b"something else" * 50)).replace(path)

@@ -1,4 +1,4 @@
-"""What compressed bytes decompress to, read forwards."""
+"""Decompressed bytes, read forwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def file_of(content: bytes) -> MemoryFile:
 
 
 @BOTH
-def test_any_stretch_can_be_asked_for(
+def test_any_stretch_can_be_read(
     compression: Compression, compress: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inflate, "COMPRESSED_AT_ONCE", 100)
@@ -38,14 +38,14 @@ def test_any_stretch_can_be_asked_for(
         assert bytes(stream.view(file, offset, size)) == DATA[offset : offset + size]
 
 
-def test_what_lies_before_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_before_the_offset_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inflate, "COMPRESSED_AT_ONCE", 100)
     file = file_of(gzip.compress(DATA))
     stream = InflatedStream("GZIP")
     for offset in range(0, len(DATA), 500):
         stream.view(file, offset, 500)
         assert len(stream._data) < 1000
-    # Asked for again, it is decompressed from the beginning.
+    # Reading back decompresses from the beginning again.
     assert bytes(stream.view(file, 0, 10)) == DATA[:10]
 
 
@@ -67,7 +67,7 @@ def test_compressed_data_that_follow_one_another_are_one_stream() -> None:
 
 
 @BOTH
-def test_a_file_that_grows_is_gone_on_with(compression: Compression, compress: object) -> None:
+def test_a_file_that_grows_is_read_on(compression: Compression, compress: object) -> None:
     content = compress(DATA)  # type: ignore[operator]
     stream = InflatedStream(compression)
     for size in range(0, len(content), 997):
@@ -81,7 +81,7 @@ def test_a_file_that_grows_is_gone_on_with(compression: Compression, compress: o
     assert not stream.is_cut
 
 
-def test_damage_says_at_which_byte_and_gives_what_comes_before() -> None:
+def test_damage_has_an_offset_and_bytes_before_it_are_returned() -> None:
     content = bytearray(gzip.compress(DATA, mtime=0))
     content[-8] ^= 1  # the checksum
     stream = InflatedStream("GZIP")

@@ -46,7 +46,7 @@ def test_an_empty_file_has_no_records(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress], ids=["GZIP", "ZLIB"])
-def test_compression_is_told_by_content(tmp_path: Path, compress: object) -> None:
+def test_compression_is_recognised_by_content(tmp_path: Path, compress: object) -> None:
     data = [bytes([i % 256]) * i for i in range(3000)]
     content = compress(b"".join(map(frame, data)))  # type: ignore[operator]
     assert read(write(tmp_path / "r", content))[0] == data
@@ -54,7 +54,7 @@ def test_compression_is_told_by_content(tmp_path: Path, compress: object) -> Non
         ckptfmt.open_records(tmp_path / "r").scan()
 
 
-def test_gzip_files_one_behind_the_other_are_one(tmp_path: Path) -> None:
+def test_concatenated_gzip_files_are_one(tmp_path: Path) -> None:
     path = write(tmp_path / "r", gzip.compress(HELLO) + gzip.compress(frame(b"x") + HELLO))
     assert read(path)[0] == [b"hello", b"x", b"hello"]
 
@@ -65,7 +65,7 @@ def test_a_frame_that_begins_like_a_compressed_file_is_a_frame(tmp_path: Path) -
         assert read(write(tmp_path / "r", frame(data)))[0] == [data]
 
 
-def test_a_compressed_file_cut_short_gives_what_is_there(tmp_path: Path) -> None:
+def test_a_compressed_file_cut_short_gives_its_whole_records(tmp_path: Path) -> None:
     data = [np.random.default_rng(i).bytes(100) for i in range(50)]
     content = gzip.compress(b"".join(map(frame, data)))
     path = write(tmp_path / "r", content[:3000])
@@ -105,8 +105,8 @@ def test_bombs_are_bounded(tmp_path: Path, compress: object) -> None:
             list(records)
 
 
-def test_the_bound_of_a_record_is_one_that_memory_has(tmp_path: Path) -> None:
-    # Of what does not compress there has to be enough that it could be the beginning of so much.
+def test_the_limit_of_a_record_fits_into_memory(tmp_path: Path) -> None:
+    # Incompressible data, so that the file is large enough for a record of that length.
     content = claim(300 << 20) + np.random.default_rng(0).bytes(400_000)
     path = write(tmp_path / "r", gzip.compress(content))
     with pytest.raises(
@@ -146,7 +146,7 @@ def test_files_of_a_pattern_are_read_in_natural_order(tmp_path: Path) -> None:
     assert [record.data for record in both] == [b"9", b"1"]
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
+def test_missing_files_are_errors(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError):
         ckptfmt.open_records(tmp_path / "nothing")
     with pytest.raises(PathNotFoundError, match="no file matches this pattern"):
@@ -182,7 +182,7 @@ def test_a_flipped_byte_loses_the_record_it_is_in_and_no_other(tmp_path: Path, b
         assert caught.value.offset == BORDERS[lost]
 
 
-def test_damage_is_warned_of(tmp_path: Path) -> None:
+def test_damage_is_reported_by_a_warning(tmp_path: Path) -> None:
     damaged = bytearray(CONTENT)
     damaged[BORDERS[2] + 14] ^= 1
     records = ckptfmt.open_records(write(tmp_path / "r", bytes(damaged)))
@@ -197,7 +197,7 @@ def test_without_verifying_damaged_data_go_through(tmp_path: Path) -> None:
     assert (len(found), records.damage) == (5, [])
 
 
-def test_every_truncation_gives_the_whole_records_that_are_there(tmp_path: Path) -> None:
+def test_every_truncation_gives_the_records_that_are_whole(tmp_path: Path) -> None:
     for size in range(len(CONTENT)):
         path = write(tmp_path / "r", CONTENT[:size])
         whole = sum(border <= size for border in BORDERS[1:])

@@ -19,11 +19,11 @@ FRAMES = [frame(data) for data in DATA]
 CONTENT = b"".join(FRAMES)
 BEFORE = frame(b"before")
 START = len(BEFORE)
-"""Where the record begins that these tests are about."""
+"""Where the record under test begins."""
 
 
 class Growing:
-    """A file in memory, and what decides about it."""
+    """A file in memory, and the recovery that decides about it."""
 
     def __init__(self, content: bytes, *, verify: bool = True, limit: int = 1 << 20) -> None:
         self.fs = MemoryFilesystem({"r": content})
@@ -53,7 +53,7 @@ def test_the_next_header_is_found(size: int, byte: bytes) -> None:
     assert recovery_of(BEFORE + byte * size + FRAMES[0]).find_header(gap) == START + size
 
 
-def test_a_gap_is_searched_on_when_there_is_more() -> None:
+def test_the_search_of_a_gap_goes_on_when_the_file_grows() -> None:
     file = Growing(BEFORE + b"\xee" * 1000 + FRAMES[0][:8])
     gap = gap_at(START)
     assert file.recovery.find_header(gap) is None
@@ -103,7 +103,7 @@ def test_without_a_frame_the_record_is_being_written() -> None:
     assert recovery_of(BEFORE + claim(5000) + b"data" * 100).after_cut(START, 5016) is None
 
 
-def test_a_frame_whose_data_do_not_match_is_no_frame() -> None:
+def test_a_frame_whose_data_do_not_match_does_not_count() -> None:
     spoiled = bytearray(FRAMES[0])
     spoiled[14] ^= 1
     content = BEFORE + claim(5000) + bytes(spoiled)
@@ -148,7 +148,7 @@ def test_a_damaged_record_at_the_end_keeps_its_frames() -> None:
     record = spoiled(b"x" + CONTENT + b"and other data")
     detour = recovery_of(BEFORE + record).after_spoiled(START, len(record))
     assert detour.resume_at == START + len(record)
-    assert detour.due == START + len(record) + 1  # another byte may tell that the length is wrong
+    assert detour.due == START + len(record) + 1  # another byte may show that the length is wrong
 
 
 def test_a_length_that_leads_into_a_frame_is_wrong() -> None:
@@ -163,7 +163,7 @@ def test_a_length_that_leads_to_the_end_by_accident_is_wrong() -> None:
     assert detour.resume_at == START + 17
 
 
-def test_a_frame_that_is_being_written_is_a_place_to_go_on() -> None:
+def test_reading_resumes_at_a_frame_that_is_being_written() -> None:
     content = BEFORE + claim(50) + b"begun" + frame(b"x" * 1000)[:100]
     detour = recovery_of(content).after_spoiled(START, 66)
     assert (detour.resume_at, detour.due) == (START + 17, START + 17 + 1016)
@@ -199,7 +199,7 @@ def test_frames_that_stop_disprove_a_detour() -> None:
     assert file.recovery.is_disproved()
 
 
-def test_a_detour_that_is_confirmed_is_not_asked_about_again() -> None:
+def test_a_confirmed_detour_is_not_decided_again() -> None:
     begun = BEFORE + claim(100) + b"begun" + CONTENT[:40]
     file = Growing(begun)
     detour = file.recovery.after_cut(START, 116)
@@ -223,7 +223,7 @@ def test_unverified_data_are_believed_when_the_record_is_whole() -> None:
     assert file.recovery.is_disproved()
 
 
-def test_detours_that_are_remembered_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remembered_detours_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery_module, "MAX_DETOURS", 1)
     file = Growing(BEFORE + OUTER[: 12 + len(CONTENT)])
     detour = file.recovery.after_cut(START, len(OUTER))
@@ -237,8 +237,8 @@ def test_detours_that_are_remembered_have_a_bound(monkeypatch: pytest.MonkeyPatc
 # --- cost --------------------------------------------------------------------------------------------------
 
 
-def test_what_is_searched_in_vain_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Headers that each claim the rest of the file would have all of it checksummed for each of them."""
+def test_bytes_searched_in_vain_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers that each claim the rest of the file would each have all of it checksummed."""
     monkeypatch.setattr(recovery_module, "CHECKED", 0)
     count = 2000
     claims = b"".join(claim(12 * (count - number) - 12) for number in range(count)) + bytes(100)
@@ -248,7 +248,7 @@ def test_what_is_searched_in_vain_has_a_bound(monkeypatch: pytest.MonkeyPatch) -
     assert read < 2 * recovery_module.CHECKED_SHARE * len(claims)
 
 
-def test_a_header_at_hand_is_found_with_little_reading() -> None:
+def test_a_near_header_is_found_with_little_reading() -> None:
     file = Growing(BEFORE + b"\xee" * 20 + CONTENT + bytes(1 << 20))
     file.fs.files["r"].reads.clear()
     assert file.recovery.find_header(gap_at(START)) == START + 20

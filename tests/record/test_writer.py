@@ -1,4 +1,4 @@
-"""Writing records: what is written is read; and writing that fails, or into existing files."""
+"""Writing records: reading returns them; writing that fails, and writing to existing files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMPRESSIONS = pytest.mark.parametrize("compression", [None, "GZIP", "ZLIB"])
 
 
 def interrupt(path: str | Path) -> None:
-    """Write something over a file, and end the block with an exception."""
+    """Overwrite a file, and end the block with an exception."""
     with ckptfmt.RecordWriter(path, overwrite=True) as writer:
         writer.write(b"hello")
         raise ZeroDivisionError
@@ -41,7 +41,7 @@ def test_what_is_written_is_read(tmp_path: Path, compression: object) -> None:
     assert [(r.data, r.offset) for r in records] == list(zip(data, offsets, strict=True))
 
 
-def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
+def test_an_existing_file_is_left_alone(tmp_path: Path) -> None:
     path = write(tmp_path / "r", HELLO)
     with pytest.raises(FileExistsError):
         ckptfmt.RecordWriter(path)
@@ -55,7 +55,7 @@ def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
         ckptfmt.RecordWriter(tmp_path / "no" / "folder")
 
 
-def test_appending_goes_on_behind_the_last_whole_record(tmp_path: Path) -> None:
+def test_appending_goes_on_after_the_last_whole_record(tmp_path: Path) -> None:
     path = write(tmp_path / "r", HELLO + HELLO[:-1])
     with ckptfmt.RecordWriter(path, append=True) as writer:
         assert writer.write(b"x") == 21
@@ -76,7 +76,7 @@ def test_a_full_disk_is_an_error_of_this_package(compression: object) -> None:
         writer = ckptfmt.RecordWriter(FULL, overwrite=True, compression=compression)  # type: ignore[arg-type]
         with pytest.raises(NotWritableError, match=f"{FULL}: No space left on device"):
             write_and_flush(writer, os.urandom(size))
-        # What is in the file nobody knows: nothing can be written behind it.
+        # Nobody knows what the file contains now, so nothing more can be written to it.
         for again in (writer.flush, lambda writer=writer: writer.write(b"x")):
             with pytest.raises(NotWritableError, match="No space left"):
                 again()
@@ -126,14 +126,14 @@ def test_a_file_of_something_else_is_not_appended_to(tmp_path: Path, content: by
 
 
 @pytest.mark.parametrize("begun", [b"", HELLO[:8], HELLO[:10], HELLO[:12], HELLO[:20], claim(100) + b"x"])
-def test_a_first_record_that_was_begun_is_written_over(tmp_path: Path, begun: bytes) -> None:
+def test_an_unfinished_first_record_is_overwritten(tmp_path: Path, begun: bytes) -> None:
     path = write(tmp_path / "r", begun)
     with ckptfmt.RecordWriter(path, append=True) as writer:
         assert writer.write(b"new") == 0
     assert path.read_bytes() == frame(b"new")
 
 
-def test_appending_behind_damage_goes_on_at_the_end(tmp_path: Path) -> None:
+def test_appending_after_damage_goes_on_at_the_end(tmp_path: Path) -> None:
     path = write(tmp_path / "r", HELLO + claim(1000) + b"begun" + HELLO)
     with ckptfmt.RecordWriter(path, append=True) as writer:
         writer.write(b"new")
@@ -170,7 +170,7 @@ def test_a_file_with_a_long_name_is_replaced(tmp_path: Path) -> None:
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [frame(b"new")]
 
 
-def test_a_writer_that_is_never_closed_leaves_nothing_beside(tmp_path: Path) -> None:
+def test_a_writer_that_is_never_closed_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = write(tmp_path / "r", HELLO)
     writer = ckptfmt.RecordWriter(path, overwrite=True)
     writer.write(b"new")
@@ -183,7 +183,7 @@ def test_a_writer_that_is_never_closed_leaves_nothing_beside(tmp_path: Path) -> 
     assert path.read_bytes() == HELLO
 
 
-def test_appending_makes_the_file_that_a_link_leads_to(tmp_path: Path) -> None:
+def test_appending_creates_the_file_that_a_link_leads_to(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to("r")
     for data in (b"1", b"2"):

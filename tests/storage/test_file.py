@@ -39,7 +39,7 @@ from tests.support.memory_filesystem import MemoryFile
 CONTENT = bytes(range(256)) * 64
 
 LARGE = os.urandom(4 * GUARDED_FROM)
-"""Enough for reads that look whether the file has been cut short."""
+"""Large enough for reads that check whether the file has been cut short."""
 
 WAYS = {
     "mmap": MappedFile,
@@ -117,7 +117,7 @@ def test_reads_are_read_only_views(file: RandomAccessFile, offset: int, size: in
 
 
 @pytest.mark.parametrize(("offset", "size"), [(0, 16384), (0, 0), (255, 2), (16383, 1), (16384, 0)])
-def test_reads_fill_what_is_given(file: RandomAccessFile, offset: int, size: int) -> None:
+def test_reads_fill_the_given_memory(file: RandomAccessFile, offset: int, size: int) -> None:
     memory = bytearray(b"?" * (size + 2))
     file.read_into(offset, memoryview(memory)[1 : size + 1])
     assert memory == b"?" + CONTENT[offset : offset + size] + b"?"
@@ -135,7 +135,7 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize(("offset", "size", "available"), OUTSIDE, ids=str)
-def test_reads_outside_the_file_say_what_is_there(
+def test_reads_outside_the_file_say_how_many_bytes_exist(
     file: RandomAccessFile, offset: int, size: int, available: int
 ) -> None:
     with pytest.raises(TruncatedError) as caught:
@@ -349,7 +349,7 @@ def test_a_path_counts_from_a_directory(
     try:
         (tmp_path / "below").rmdir()
     except OSError:
-        return  # not every system lets it go
+        return  # not every system allows it
     assert working_directory() == ""
     assert bytes(opener("a").read(0, 3)) == b"abc"
 
@@ -431,18 +431,18 @@ def test_refused_advice_is_not_an_error(path: Path, monkeypatch: pytest.MonkeyPa
 def test_pages_are_asked_for_in_small_parts_of_the_file_only(
     large: Path, monkeypatch: pytest.MonkeyPatch, offset: int, size: int, advised: list[tuple[int, int]]
 ) -> None:
-    told = []
+    given = []
 
     class Mapping:
         def madvise(self, advice: int, *stretch: int) -> None:
             assert advice == mmap.MADV_WILLNEED
-            told.append(stretch)
+            given.append(stretch)
 
     file = MappedFile(str(large))
     monkeypatch.setattr(file, "_map", Mapping())
     monkeypatch.setattr(mmap, "PAGESIZE", 4096)
     file.prefetch(offset, size)
-    assert told == advised
+    assert given == advised
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="no advice here")
@@ -453,22 +453,22 @@ def test_pages_are_asked_for_in_small_parts_of_the_file_only(
         (0, 1 << 30, [(0, 1 << 17), (1 << 17, 1 << 17)]),
         (-10, 20, [(0, 10)]),
         (1 << 30, 10, []),
-        (10, 0, []),  # of no size would mean all of it
+        (10, 0, []),  # to the system, size 0 would mean the rest of the file
     ],
 )
 def test_bytes_are_asked_for_in_small_parts_of_the_file_only(
     large: Path, monkeypatch: pytest.MonkeyPatch, offset: int, size: int, advised: list[tuple[int, int]]
 ) -> None:
-    told = []
+    given = []
 
     def advise(_: int, offset: int, size: int, advice: int) -> None:
         assert advice == os.POSIX_FADV_WILLNEED
-        told.append((offset, size))
+        given.append((offset, size))
 
     file = DescriptorFile(str(large))
     monkeypatch.setattr(os, "posix_fadvise", advise)
     file.prefetch(offset, size)
-    assert told == advised
+    assert given == advised
 
 
 @counts_descriptors
@@ -512,7 +512,7 @@ def test_a_file_that_is_dropped_leaves_no_descriptor(path: Path) -> None:
 def test_a_file_closed_during_a_read_is_closed_after_it(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Closed at once, its descriptor could be that of another file before the read ends."""
+    """If it were closed at once, its descriptor could be another file's before the read ends."""
     file = DescriptorFile(str(path))
     read_into = ckptfmt.storage.local._Descriptor.read_into
     others = []
@@ -545,7 +545,7 @@ def test_short_reads_are_continued(path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert asked == [2500, 1500, 500]
 
 
-def test_no_more_is_asked_for_at_once_than_systems_give(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_call_asks_for_more_than_systems_give(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = DescriptorFile(str(path))
     monkeypatch.setattr(ckptfmt.storage.local, "_ASKED_AT_ONCE", 100)
     assert bytes(file.read(5, 2505)) == CONTENT[5:2510]
@@ -573,7 +573,7 @@ def test_more_than_memory_holds_is_refused(path: Path) -> None:
     assert caught.value.asked == 2**62
 
 
-def test_a_cursor_is_one_threads_at_a_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_thread_at_a_time_moves_the_cursor(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "preadv", raising=False)
     file = DescriptorFile(str(path))
     inside = threading.Lock()
@@ -641,7 +641,7 @@ def test_bytes_after_the_cut_are_all_missing(opener: Opener, large: Path) -> Non
 
 
 @can_cut
-def test_bytes_that_are_still_there_can_be_read(opener: Opener, large: Path) -> None:
+def test_bytes_that_were_not_cut_off_can_be_read(opener: Opener, large: Path) -> None:
     file = opener(str(large))
     os.truncate(large, len(LARGE) - 1000)
     assert bytes(file.read(0, 2 * GUARDED_FROM)) == LARGE[: 2 * GUARDED_FROM]
@@ -676,7 +676,9 @@ def test_a_cut_between_two_chunks_is_noticed(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed or replaced there")
 @pytest.mark.parametrize("change", ["removed", "renamed", "replaced"])
-def test_a_file_that_goes_by_another_name_is_read_as_it_was(opener: Opener, large: Path, change: str) -> None:
+def test_a_file_that_was_renamed_or_removed_is_read_as_it_was(
+    opener: Opener, large: Path, change: str
+) -> None:
     file = opener(str(large))
     if change == "removed":
         large.unlink()

@@ -31,7 +31,7 @@ Made: type = tuple[Filesystem, str]
 
 @pytest.fixture(params=["local", "pread", "memory"])
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
-    """Each file system with FILES, and the directory where they lie."""
+    """Each file system with FILES, and the directory that they are in."""
     if request.param == "memory":
         return MemoryFilesystem({f"/top/{name}": content for name, content in FILES.items()}), "/top"
     for name, content in FILES.items():

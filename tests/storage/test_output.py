@@ -38,7 +38,7 @@ has_full_disk = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /
 
 
 def names(directory: Path) -> list[str]:
-    """What a directory holds, whatever the name."""
+    """The contents of the files in a directory, whatever their names."""
     return sorted(os.listdir(directory))
 
 
@@ -324,7 +324,7 @@ def test_a_new_file_has_the_mode_of_new_files(tmp_path: Path, overwrite: bool) -
 
 
 @posix
-def test_a_long_name_is_as_good_as_any(tmp_path: Path) -> None:
+def test_a_long_name_works(tmp_path: Path) -> None:
     name = "n" * 255
     write_file(str(tmp_path / name), [b"x"])
     write_file(str(tmp_path / name), [b"y"], overwrite=True)
@@ -401,7 +401,7 @@ WHOLE = b"before\ncontent\n" + b"x" * 100_000 + b"\nafter\n"
 @pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 @pytest.mark.parametrize("redirect", [">", ">>", "|"])
 def test_standard_output_goes_where_the_shell_sends_it(tmp_path: Path, path: str, redirect: str) -> None:
-    """Neither is what the file held lost, nor what the process wrote before."""
+    """Neither the contents of the file nor what the process wrote before are lost."""
     if not os.path.exists(path):
         pytest.skip(f"no {path} here")
     out = tmp_path / "out"

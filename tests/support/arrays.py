@@ -1,4 +1,4 @@
-"""Arrays in memory that stand for the tensors of a file: their entries, and a way to fetch them."""
+"""Arrays in memory in place of the tensors of a file: their entries, and a way to fetch them."""
 
 from __future__ import annotations
 

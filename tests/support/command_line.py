@@ -51,7 +51,7 @@ def spawn(*args: object, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def environment(**env: str) -> dict[str, str]:
-    """The environment of a subprocess, without what would change its output."""
+    """Return the environment of a subprocess, without variables that would change its output."""
     kept = {
         name: value
         for name, value in os.environ.items()

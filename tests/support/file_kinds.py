@@ -1,4 +1,4 @@
-"""A file of every kind, made on the spot: what it is, what errors say of it, and which verbs read it."""
+"""A sample file of every kind: what it is, what errors say about it, and which verbs read it."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Sample(NamedTuple):
     """A file of some kind."""
 
     make: Callable[[Path], Path | str]
-    """Makes it in an empty directory, and returns its path."""
+    """Creates the file in an empty directory, and returns its path."""
     kind: Kind | None
-    """What it is, going by its path."""
+    """Its kind, which is recognised by its path; None for no known kind."""
     says: tuple[str, ...]
-    """What each verb that does not read it says, besides the file's name: what it is, and what reads it."""
+    """Parts of the message of each verb that does not read it: what the file is, and what reads it."""
     verbs: tuple[str, ...] = ()
     """The verbs that read it."""
     freeze: tuple[str, ...] = ()
-    """What ``freeze`` says instead, since it wants more than other verbs."""
+    """Parts of the message of ``freeze`` if it differs, because freezing needs more than other verbs do."""
 
 
 def graph_def() -> messages.GraphDef:
@@ -319,4 +319,4 @@ SAMPLES = {
     "empty directory": Sample(lambda folder: folder, None, ("in this directory",)),
     "nothing": Sample(lambda folder: folder / "model", None, ("model: no ",)),
 }
-"""By name."""
+"""The samples, by name."""

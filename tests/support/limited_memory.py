@@ -1,7 +1,7 @@
 """Programs that read hostile files with little memory; tests run them as processes of their own.
 
 ``python -m tests.support.limited_memory claims`` reads tensors that claim gigabytes, in files of some bytes.
-``python -m tests.support.limited_memory bombs FOLDER`` reads files that need more memory than there is.
+``python -m tests.support.limited_memory bombs FOLDER`` reads files that need more memory than it has.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def read_every_other(ckpt: ckptfmt.Checkpoint) -> object:
 
 
 def refuse_claims() -> None:
-    """Show that no claim is read, whichever way, and that each is an error."""
+    """Show that no claim is believed by any way of reading, and that each is an error."""
     resource.setrlimit(resource.RLIMIT_AS, (CLAIMS_LIMIT, CLAIMS_LIMIT))
     for name, make in CLAIMS.items():
         for read in (read_whole, read_every_other, lambda ckpt: ckpt.read()):

@@ -13,7 +13,7 @@ STUB = Path(ckptfmt.__file__).with_suffix(".pyi")
 
 
 def stub() -> str:
-    """The text of the stub."""
+    """Return the text of the stub."""
     imports = []
     for public, place in ckptfmt._PUBLIC.items():
         module, _, name = place.partition(":")

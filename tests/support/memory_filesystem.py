@@ -1,6 +1,6 @@
 """A file system in memory, and checkpoints opened from it.
 
-With them tests damage every byte of a file, see what is read of it, and show that readers do not reach around
+Tests use them to damage every byte of a file, to see which bytes are read, and to show that readers use only
 their file system.
 """
 
@@ -26,7 +26,7 @@ PREFIX = "nowhere/ckpt"
 
 
 class MemoryFile(ckptfmt.storage.in_memory.MemoryFile):
-    """A file in memory that notes what is read of it, and whose content can be replaced."""
+    """A file in memory that records what is read from it, and whose content can be replaced."""
 
     def __init__(self, name: str, content: bytes, *, has_views: bool = True) -> None:
         super().__init__(content, name)
@@ -45,9 +45,9 @@ class MemoryFile(ckptfmt.storage.in_memory.MemoryFile):
         self._content = content
 
     def read(self, offset: int, size: int) -> memoryview:
-        found = super().read(offset, size)
+        data = super().read(offset, size)
         self.reads.append((offset, size))
-        return found
+        return data
 
 
 class MemoryOutput(Output):
@@ -76,7 +76,7 @@ class MemoryOutput(Output):
 
 
 class MemoryFilesystem:
-    """Files by path, neither local nor mapped; a directory exists if a file lies in it.
+    """Files by path, neither local nor mapped; a directory exists if a file is in it.
 
     As on remote storage, there are no links and no working directory: a path is a key, except for ``.`` and
     ``//``.
@@ -96,7 +96,7 @@ class MemoryFilesystem:
         return scheme + colon + os.path.normpath(rest)
 
     def write(self, path: str, content: bytes) -> None:
-        """Put a file at a path. If it begins with what the path held, it counts as the same file, grown."""
+        """Put a file at a path. If it begins with the old content, it counts as the same file, grown."""
         key = self._key(path)
         self._written += 1
         before = self._status.get(key)
@@ -149,9 +149,9 @@ class MemoryFilesystem:
 
 
 def _translate(pattern: str) -> re.Pattern[str]:
-    """The regular expression of a glob over paths.
+    """Return the regular expression of a glob over paths.
 
-    ``**/`` is any number of directories, ``*`` holds no slash; neither matches a dot that begins a name.
+    ``**/`` matches any number of directories, ``*`` no slash; neither matches a dot that begins a name.
     """
     parts = re.split(r"(\*\*/|\*|\?)", pattern)
     known = {"**/": r"(?:[^/.][^/]*/)*", "*": r"(?!(?<![^/])\.)[^/]*", "?": r"(?!(?<![^/])\.)[^/]"}

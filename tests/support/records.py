@@ -16,13 +16,13 @@ HELLO = bytes.fromhex("0500000000000000 eab2043e 68656c6c6f bb1f1c19")
 
 
 def frame(data: bytes) -> bytes:
-    """A record."""
+    """Return the frame of a record."""
     head, foot = encode_frame(data)
     return head + data + foot
 
 
 def claim(length: int) -> bytes:
-    """A header whose checksum matches, of a record that need not follow."""
+    """Return a header whose checksum matches, for a record that need not follow."""
     head = struct.pack("<Q", length)
     return head + struct.pack("<I", mask(crc32c(head)))
 
@@ -33,7 +33,7 @@ def write(path: Path, content: bytes) -> Path:
 
 
 def read(path: Path, **options: object) -> tuple[list[bytes], ckptfmt.Records]:
-    """The data of all records, read without warnings of damage, and what they were read with."""
+    """Return the data of all records, read without warnings of damage, and the open ``Records``."""
     records = ckptfmt.open_records(path, **options)  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamageWarning)

@@ -181,7 +181,7 @@ def test_an_index_entry_without_a_handle_is_an_error() -> None:
     assert caught.value.file == "t"
 
 
-def test_a_block_that_breaks_off_is_read_up_to_there_however_often() -> None:
+def test_a_block_that_breaks_off_is_always_read_up_to_the_break() -> None:
     items = [(b"k%04d" % i, b"v") for i in range(2000)]
     table = Table(MemoryFile("t", encode_table([*items[:1990], (b"a", b"v"), *items[1990:]])))
     for _ in range(3):

@@ -31,12 +31,12 @@ def test_a_typo_and_a_missing_scope_are_found(name: str, first: str) -> None:
     assert closest_names(name, iter(NAMES), count=1) == [first]
 
 
-def test_names_that_end_so_come_before_names_that_look_so() -> None:
+def test_names_with_that_end_come_before_similar_names() -> None:
     assert closest_names("dense/kernel", NAMES) == ["encoder/dense/kernel", "decoder/dense/kernel"]
 
 
 @pytest.mark.parametrize("name", ["", "xyz", "a" * 501, "encoder/dense/kernel" * 100])
-def test_nothing_is_suggested_for_what_looks_like_nothing(name: str) -> None:
+def test_nothing_is_suggested_for_a_name_like_no_other(name: str) -> None:
     assert closest_names(name, NAMES) == []
     assert closest_names(name, []) == []
 

@@ -25,7 +25,7 @@ def test_the_first_few_names_are_listed(names: list[str], text: str) -> None:
     assert listed(dict.fromkeys(names)) == text or len(set(names)) < len(names)
 
 
-def test_how_many_and_how_are_the_callers_to_say() -> None:
+def test_callers_choose_how_many_names_and_how_they_are_quoted() -> None:
     assert listed(["a", "b", "c"], 2) == "'a', 'b' and 1 more"
     assert listed(["a", "b", "c"], 2, quote=str.upper) == "A, B and 1 more"
 

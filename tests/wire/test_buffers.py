@@ -19,14 +19,14 @@ def test_a_buffer_can_be_written(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [2**60, 2**63, 2**70], ids=["memory", "signed", "address"])
-def test_more_than_there_is_is_refused(size: int) -> None:
+def test_more_memory_than_exists_is_refused(size: int) -> None:
     with pytest.raises(LimitError, match=r"^f: memory: asks for") as caught:
         new_buffer(size, "f: memory")
     assert caught.value.asked == size
     assert caught.value.limit == memory_size()
 
 
-def test_the_size_of_memory_is_0_if_the_system_does_not_tell(
+def test_the_size_of_memory_is_0_if_the_system_does_not_say(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert memory_size() == 0 or memory_size() > 1 << 24

@@ -132,7 +132,7 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-def test_threads_are_gone_when_the_call_returns_or_raises() -> None:
+def test_threads_have_ended_when_the_call_returns_or_raises() -> None:
     before = threading.active_count()
     in_threads(lambda _: time.sleep(0.001), range(20), 4)
     assert threading.active_count() == before

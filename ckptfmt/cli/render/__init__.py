@@ -1,1 +1,1 @@
-"""How results look on a terminal."""
+"""How results are written: drawn on a terminal, as plain text, as JSON, and as pictures."""

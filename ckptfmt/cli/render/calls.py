@@ -12,7 +12,7 @@ from ckptfmt.cli.render.text import escape, shape_text
 from ckptfmt.cli.render.values import number_json, values_json
 
 KIND = "kind"
-"""Key that tells what an object in JSON stands for."""
+"""Key that says what an object in JSON represents."""
 
 MAX_VALUES = 1000
 """Elements; the values of larger arrays are left out."""
@@ -68,8 +68,8 @@ def _labelled_text(name: str | None, value: object) -> str:
 def _text(value: Any, path: str | None) -> str:  # noqa: ANN401  (any JSON)
     """Return a described value as text.
 
-    ``path`` is the name that stands before it already, so that a tensor's own name is shown only if it is
-    another; None if names do not matter.
+    ``path`` is the name already written before it: a tensor's own name is shown only if it differs from that.
+    None means that names do not matter.
     """
     if isinstance(value, list):
         return f"[{_items_text(enumerate(value), path)}]"

@@ -20,7 +20,7 @@ ASCII_BLOCKS = "_.-=+*#@"
 """The same for outputs that only have ASCII."""
 
 GAP = " "
-"""Stands for a stretch without a finite value."""
+"""Drawn for a stretch without a finite value."""
 
 WIDTH = 60
 """Characters of a sparkline."""
@@ -87,7 +87,7 @@ def picture(curves: Sequence[tuple[str, Scalars]], title: str, suffix: str) -> b
     drawn = io.BytesIO()
     canvas: Any = FigureCanvasSVG(figure) if suffix == ".svg" else FigureCanvasAgg(figure)
     with warnings.catch_warnings():
-        # It warns of letters that its font lacks, drawn as boxes, and of numbers near the largest float.
+        # matplotlib warns of letters that its font lacks, and of numbers near the largest float.
         warnings.simplefilter("ignore")
         canvas.print_svg(drawn) if suffix == ".svg" else canvas.print_png(drawn)
     return _page(title, drawn.getvalue()) if suffix == ".html" else drawn.getvalue()

@@ -10,7 +10,7 @@ from ckptfmt.cli.render.calls import call_text
 from ckptfmt.cli.render.text import aligned, count_text, escape, one_line, shape_text, size_text
 
 ERROR = "error"
-"""Key of what stands in the document in place of a part that cannot be read."""
+"""Key of the object that the document has in place of a part that cannot be read."""
 
 WIDTH = 100
 """Columns of a list of many words."""
@@ -82,7 +82,7 @@ def _info_text(info: dict[str, Any]) -> str:
 
 
 def _reach_text(reach: dict[str, Any], assets: set[str] | None = None) -> str:
-    """Return what is used, or what is not; of its assets only those given."""
+    """Return what is used, or what is not; only the assets given are shown, all if None."""
     if ERROR in reach:
         return _problem(reach)
     shown = [name for name in reach["assets"] if assets is None or name in assets]

@@ -20,7 +20,7 @@ _BATCH = 1000
 
 
 def prepare_streams() -> None:
-    """Escape characters that the encoding of an output does not have, instead of failing."""
+    """Make the streams escape characters that their encoding does not have, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -39,7 +39,7 @@ def write(text: str) -> None:
 
 
 def write_lines(lines: Iterable[str]) -> None:
-    """Write lines to stdout as they come, so that they never are all in memory."""
+    """Write lines to stdout as they come, so that they are never all in memory."""
     lines = iter(lines)
     while batch := list(islice(lines, _BATCH)):
         batch.append("")

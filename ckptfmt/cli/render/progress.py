@@ -52,7 +52,7 @@ class ProgressBar:
 
 
 def _start(label: str) -> tuple[Progress, TaskID]:
-    # Imported here: only a terminal has a use for it.
+    # Imported here: only a terminal needs it.
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -50,7 +50,7 @@ def _align(heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[s
 
 
 def _draw(heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    # Imported here: it takes as long as reading a small checkpoint, and only a terminal has a use for it.
+    # Imported here: it takes as long as reading a small checkpoint, and only a terminal needs it.
     try:
         from rich.console import Console
         from rich.table import Table
@@ -64,7 +64,7 @@ def _draw(heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[st
             head, justify="right" if side == RIGHT else "left", overflow="fold", no_wrap=number > 0
         )
     for row in rows:
-        # As Text: brackets in a name are no markup.
+        # As Text: brackets in a name are not markup.
         table.add_row(*map(Text, row))
     # NO_COLOR asks for no colour; bold titles are left out with it.
     Console(file=sys.stdout, color_system=None if os.environ.get("NO_COLOR") else "auto").print(table)

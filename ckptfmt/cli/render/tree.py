@@ -26,7 +26,7 @@ class Branch(NamedTuple):
     name: str
     """Safe to print."""
     details: str
-    """What stands after the name, safe to print."""
+    """The text after the name, safe to print."""
 
 
 def write_branches(branches: Sequence[Branch]) -> None:
@@ -34,7 +34,7 @@ def write_branches(branches: Sequence[Branch]) -> None:
     if not on_terminal() or len(branches) > MAX_DRAWN:
         write_lines(_plain(branches))
         return
-    # Imported here: it takes as long as reading a small checkpoint, and only a terminal has a use for it.
+    # Imported here: it takes as long as reading a small checkpoint, and only a terminal needs it.
     try:
         from rich.console import Console
     except ModuleNotFoundError:
@@ -64,8 +64,8 @@ def _plain(branches: Sequence[Branch]) -> Iterator[str]:
 def _last_ones(branches: Sequence[Branch]) -> list[bool]:
     """Return for each branch whether it is the last child of its parent.
 
-    One pass from the bottom up: a branch is the last child if no branch of its level has been met since the
-    last one that is higher.
+    One pass from the bottom up: a branch is the last child of its parent if no branch of its level has come
+    since the last branch of a higher level.
     """
     is_last = []
     has_later: list[bool] = []  # for each level, whether a branch further down has the same parent
@@ -85,7 +85,7 @@ def _draw(branches: Sequence[Branch], console: Console) -> None:
 
     trail: list[Tree] = []
     for branch in branches:
-        # As Text: brackets in a name are no markup.
+        # As Text: brackets in a name are not markup.
         text = Text.assemble((branch.name, "bold"), "  ", (branch.details, "dim"), overflow="fold")
         text.rstrip()
         del trail[branch.depth :]

@@ -1,1 +1,1 @@
-"""The verbs: one module each."""
+"""The verbs: a module or a package each."""

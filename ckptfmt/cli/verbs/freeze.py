@@ -76,7 +76,7 @@ def command(
         wanted = _outputs_of(meta, signature) if outputs is None else outputs
         values = variables.ema() if ema and isinstance(variables, ckptfmt.Tensors) else variables
         frozen = ckptfmt.freeze(meta, values, wanted)
-    # Its constants keep the files mapped that they are views of, though the checkpoint is closed.
+    # The checkpoint is closed now, but constants that are views of its files keep these mapped.
     frozen.write(target, overwrite=overwrite)
     status = LOCAL.status(target)
     size, constants = 0 if status is None else status.size, frozen.ops["Const"]

@@ -17,7 +17,7 @@ from ckptfmt.cli.render.text import escape
 from ckptfmt.storage.output import check_target
 
 NOTHING = "-"
-"""Stands for the side that does not have a tensor."""
+"""Shown for the side that does not have a tensor."""
 
 
 class MismatchRow(NamedTuple):

@@ -22,10 +22,10 @@ from ckptfmt.plans.plan import Fate
 from ckptfmt.storage.output import check_target
 
 _NOTHING = "-"
-"""Stands for the targets of a tensor that has none."""
+"""Shown for a tensor without targets."""
 
 _UNKNOWN = "?"
-"""Stands for the dtype and shape of a target that the plan cannot make."""
+"""Shown in place of the dtype and shape of a target that the plan cannot make."""
 
 
 @click.command(

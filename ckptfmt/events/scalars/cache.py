@@ -1,12 +1,12 @@
-"""The cache of templates: which records of a batch fit a template and a layout that were met before.
+"""The cache of templates: which records of a batch fit a template and a layout that were seen before.
 
 The bodies of one size in a batch are compared with the templates of that size, the one used last first: as a
-rule all fit it. Bodies left over are asked for a template of their own, a few of them only, so that a file of
-other things costs a few attempts for each batch and size and not one for each record.
+rule all fit it. A new template is looked for in bodies that fit none, but only in a few of them: so a file
+without scalars costs a few attempts for each batch and size, not one for each record.
 
-Every step is bounded, since a file may be made to defeat it: templates of one size (:data:`MAX_TEMPLATES`),
-layouts in all (:data:`MAX_LAYOUTS`), layouts compared with all rows (:data:`MAX_COMPARED`) and failed
-attempts (:data:`MAX_FAILURES`). What exceeds a bound is decoded by protobuf.
+Every step is bounded, since a file may be crafted to make it slow: templates of one size
+(:data:`MAX_TEMPLATES`), layouts in all (:data:`MAX_LAYOUTS`), layouts compared with all rows
+(:data:`MAX_COMPARED`) and failed attempts (:data:`MAX_FAILURES`). Protobuf decodes all that exceeds a bound.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ MIN_ALIKE = 2
 """A template is looked for if at least this many bodies of one size are left in a batch."""
 
 MAX_TEMPLATES = 16
-"""Templates kept for one size. Each is compared with all bodies of that size that fit none before it."""
+"""Templates kept for one size. Each is compared with all bodies of that size that fit no earlier one."""
 
 MAX_LAYOUTS = 1 << 16
-"""Layouts kept in all, which bounds the memory. A program with more layouts logs most of its tags once."""
+"""Layouts kept in all, to bound the memory. A program with more layouts logs most of its tags only once."""
 
 MAX_COMPARED = 4
-"""Layouts of a template that are compared with all rows, in a pass over them each. Rows of other layouts are
-looked up by their bytes, which costs a hash of each."""
+"""Layouts of a template that are compared with all rows, in one pass over the rows for each layout. Rows of
+other layouts are looked up by their bytes, at the cost of a hash for each row."""
 
 MAX_FAILURES = 4
-"""Bodies of one size in a batch without a template after which the rest is left to protobuf."""
+"""Once this many bodies of one size in a batch have no template, the rest is left to protobuf."""
 
 _WORD = np.dtype("<u8")
 
 
 @dataclass(eq=False)
 class KnownTemplate:
-    """A template, and the layouts of it that were met."""
+    """A template, and those of its layouts that were seen."""
 
     template: EventTemplate
     pattern: np.ndarray
@@ -101,7 +101,7 @@ class _Bodies:
 
 
 class TemplateCache:
-    """The templates met so far, by the size of their bodies."""
+    """The templates seen so far, by the size of their bodies."""
 
     def __init__(self) -> None:
         self._by_size: dict[int, list[KnownTemplate]] = {}
@@ -115,15 +115,15 @@ class TemplateCache:
     def match(self, batch: Batch, records: np.ndarray, size: int) -> tuple[list[Group], np.ndarray]:
         """Return the records with bodies of one size grouped by template, and the numbers of all others.
 
-        The templates of the size are tried in the order of the list on the rows still left. When all were
-        tried, the first body left either brings a new template, which is tried next, or counts as a failure.
+        The templates of the size are tried in the order of the list on the bodies still left. When all were
+        tried, the first body left either yields a new template, which is tried next, or counts as a failure.
         So the loop ends after MAX_TEMPLATES + MAX_FAILURES rounds at most.
         """
         bodies = _Bodies(batch, size, records)
         rows = bodies.rows()
         known = self._by_size.setdefault(size, [])
         if len(known) == MAX_TEMPLATES and known[-1].is_idle:
-            # Make room, or a size with many templates early in a file would never learn later ones. The
+            # Make room: a size with many templates early in a file would otherwise never get later ones. The
             # template used last is first, so the last one has been idle longest.
             self._count -= len(known.pop().layouts)
         groups: list[Group] = []
@@ -145,7 +145,8 @@ class TemplateCache:
             count = np.count_nonzero(fits)
             template.is_idle = not count
             if tried and count:
-                # Move it to the front: the next bodies are likely to fit it too.
+                # Move it to the front: the next bodies are likely to fit it too. Those before it move back by
+                # one place, so the templates that were tried are still the first ones.
                 known.insert(0, known.pop(tried))
             tried += 1
             if count == left.size:
@@ -165,7 +166,7 @@ class TemplateCache:
     def _learn(self, known: list[KnownTemplate], body: bytes) -> bool:
         """Keep the template of a body that fits none so far; return whether it has one.
 
-        A body may have a template that is known and yet not fit: its layout was one too many.
+        A body may have a known template and still not fit it: its layout was one too many to be kept.
         """
         layout = find_layout(body)
         if layout is None or any(each.template == layout.template for each in known):
@@ -185,13 +186,15 @@ class TemplateCache:
         """
         template = known.template
         numbers = np.full(len(rows), -1, np.int64)
-        # Word by word for all rows is several times as fast as row by row, so that the transpose pays.
+        # Comparing one word of all rows at a time is several times as fast as row by row, which pays for the
+        # transposition.
         columns = np.ascontiguousarray(rows.T)
         is_open = _equal(columns, template.structure_bits, known.pattern & template.structure_bits)
         count = np.count_nonzero(is_open)
         number = 0
         while count and number < MAX_COMPARED:
             if number == len(known.layouts):
+                # All known layouts were tried: the first row still open brings one more.
                 layout = layout_of(template, bodies.body(int(left[is_open.argmax()])))
                 if layout is None or layout.key in known.numbers or self._count >= MAX_LAYOUTS:
                     break
@@ -238,6 +241,6 @@ def _equal(columns: np.ndarray, mask: np.ndarray, pattern: np.ndarray) -> np.nda
 
 
 def _as_bytes(rows: np.ndarray) -> list[bytes]:
-    """Return each row as bytes, to be looked up by."""
+    """Return each row as bytes, the key by which its layout is looked up."""
     data, width = rows.tobytes(), 8 * rows.shape[1]
     return [data[at : at + width] for at in range(0, len(data), width)]

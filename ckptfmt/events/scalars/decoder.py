@@ -13,10 +13,10 @@ from ckptfmt.record.batch import Batch
 from ckptfmt.wire.crc_rows import crc_before, mask_all
 
 MIN_BATCH = 8
-"""Records of the smallest batch decoded as arrays. For fewer, calls of NumPy cost more than protobuf."""
+"""Records of the smallest batch decoded as arrays. For fewer, NumPy's calls cost more than protobuf's."""
 
 MIN_ROWS = 3
-"""Events of one size in a batch from which on a template is looked for."""
+"""Events of one size in a batch that make it worth looking for a template."""
 
 
 class ScalarColumns(NamedTuple):
@@ -56,8 +56,8 @@ class ScalarDecoder:
         others: list[np.ndarray] = []
         damaged: list[np.ndarray] = []
         headers = decode_headers(batch)
-        # The size of each body, 0 for records without a usual header. It is negative if the step of a record
-        # does not end in it.
+        # The size of each body, 0 for records without a usual header. It is negative if a step does not end
+        # within its record: the rows of headers go on into the bytes that follow.
         bodies = np.where(headers.sizes >= 0, batch.sizes - headers.sizes, 0)
         # Group by size. NumPy sorts 16-bit numbers by radix, in two passes; all larger sizes count as one.
         sizes = bodies.clip(0, MAX_SIZE + 1).astype(np.uint16)
@@ -89,8 +89,8 @@ def _decode(
     damaged = records[:0]
     if crcs is not None:
         # CRCs are linear: that of an event is the exclusive or of what its header, its layout with zeros for
-        # scalars, and its scalars add. The layout's part is known, so the constant bytes, which are most of
-        # them, are read once to be compared and never to be summed.
+        # scalars, and its scalars add. The layout's part is computed once, so the constant bytes, which are
+        # most of them, are compared but not checksummed.
         computed = crc_before(crcs[records], template.size)
         computed ^= template.scalar_crcs(rows)
         if len(known.layouts) == 1:

@@ -4,7 +4,7 @@ An event begins with both if its fields are in order, as TensorFlow and protobuf
 
     header:       0x09, wall_time double; 0x10, step varint; each left out if it is 0
 
-What the event says, its *body*, begins after its header.
+The rest of the event, its *body*, begins after its header. Source: TensorFlow ``core/util/event.proto``.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _ROW = np.dtype({
     "offsets": [0, 1, 9, 10],
     "itemsize": 18,
 })  # fmt: skip
-"""A header with both fields, as far as a step below 2**56 can reach."""
+"""A header with both fields, and room for a step below 2**56, whose varint has at most 8 bytes."""
 
 _STEP_AT = 9
-"""Where in such a row the step begins; an event without a wall time begins there."""
+"""Where the step's tag is in such a row; an event without a wall time begins there."""
 
 MIN_SIZE = 14
-"""Bytes of the smallest event whose row lies in its frame: 4 bytes after the event are its checksum. Smaller
-ones are left to protobuf."""
+"""Bytes of the smallest event whose row is within its frame, which has 4 bytes after the event, its checksum.
+Smaller events are left to protobuf."""
 
 
 class EventHeaders(NamedTuple):
     """The headers of all records of a batch."""
 
     rows: np.ndarray
-    """The bytes of each (uint8, 18 columns). A header without a wall time has other bytes in its place."""
+    """The row of each (uint8, 18 columns). A header without a wall time has foreign bytes in its place."""
     has_wall_time: np.ndarray
     """Whether the wall time is stored (bool)."""
     sizes: np.ndarray
@@ -75,8 +75,8 @@ class EventHeaders(NamedTuple):
 def decode_headers(batch: Batch) -> EventHeaders:
     """Return the headers of the records of a batch.
 
-    All records are decoded as if they began with a header; what is not one is found out on the way and gets
-    the size -1, without a branch for a single record.
+    All records are decoded as if they began with a header, without a branch for any single record. Those that
+    turn out not to begin with one get the size -1.
     """
     data = batch.data
     is_usual = batch.sizes >= MIN_SIZE
@@ -86,7 +86,7 @@ def decode_headers(batch: Batch) -> EventHeaders:
         data = bytes(_ROW.itemsize)
     begins = np.where(is_usual, batch.begins, 0)
     has_wall_time = np.frombuffer(data, np.uint8)[begins] == _WALL_TIME
-    # The row of an event without a wall time begins earlier, in the frame's header: never before the data.
+    # The row of an event without a wall time begins 9 bytes earlier, in the 12 bytes of the frame's header.
     begins[is_usual & ~has_wall_time] -= _STEP_AT
     # Gathered as raw bytes, which have no alignment to respect.
     items = np.ndarray((len(data) - _ROW.itemsize + 1,), f"V{_ROW.itemsize}", data, 0, (1,))

@@ -1,24 +1,23 @@
-"""Templates: where in events of one kind the numbers lie.
+"""Templates: where the scalars are in events of one kind.
 
-A program logs the same few scalars again and again, and what two of its events say differs only in these
-bytes::
+A program logs the same few scalars again and again, and two of its events differ only in these bytes::
 
     Event:        header, summary: value …
     Value:        tag, and one of
                     simple_value float                                (TensorFlow 1)
-                    tensor: DT_FLOAT of rank 0, 4 bytes of it         (TensorFlow 2)
+                    tensor: DT_FLOAT of rank 0, 4 bytes               (TensorFlow 2)
 
-A template is found once, field by field; every event whose body (what follows its header) has the same size
-and the same bytes everywhere else is then decoded with it. Templates differ in structure; a *layout* is a
-template with the tags, and all other texts, that its events have. Events of any other kind are left to
-protobuf's decoder.
+A template is found once, field by field, in the *body* of an event, which is all that follows its header. It
+decodes every event whose body has the same size, and the same bytes everywhere but in the scalars and the
+texts. A *layout* is a template together with the tags and all other texts of its events. Events of any other
+kind are left to protobuf's decoder.
 
 Bodies of one size are compared and decoded together, as rows of 8-byte words::
 
-    row:          padding up to a whole word | body | masked CRC-32C of the event uint32
+    row:          padding to a multiple of 8 bytes | body | masked CRC-32C of the event uint32
 
-Comparing eight bytes at a time, for all rows of a batch, is what makes this fast: a mask selects the bits
-that must be the same, and a pattern says what they are.
+All rows of a batch are compared at once, eight bytes at a time, which makes this fast: a mask selects the
+bits that must be the same, and a pattern holds their values.
 """
 
 from __future__ import annotations
@@ -40,7 +39,8 @@ from ckptfmt.wire.crc_rows import add_bytes
 from ckptfmt.wire.fields import FIXED32, LENGTH_DELIMITED, VARINT, FieldPlace, find_fields
 
 MAX_SIZE = 4096
-"""Bytes of the largest body with a template. Larger ones are few, or hold something other than scalars."""
+"""Bytes of the largest body with a template. Larger ones are few, or hold something other than scalars. The
+decoder sorts sizes as 16-bit numbers, so this must stay below 2**16."""
 
 MAX_VALUES = 256
 """Scalars of an event with a template. Each costs a few operations for each batch, however few events fit."""
@@ -52,7 +52,7 @@ Span: TypeAlias = tuple[int, int]
 
 
 class ScalarField(NamedTuple):
-    """Where one scalar and its texts lie in a body."""
+    """Where one scalar and its texts are in a body."""
 
     offset: int
     """First of the 4 bytes of its value."""
@@ -64,7 +64,7 @@ class ScalarField(NamedTuple):
 
 @dataclass(frozen=True)
 class EventTemplate:
-    """Where the scalars of events lie, as offsets in their bodies."""
+    """Where the scalars of events are, as offsets in their bodies."""
 
     size: int
     """Bytes of the body."""
@@ -72,7 +72,7 @@ class EventTemplate:
 
     @cached_property
     def _mask(self) -> bytearray:
-        """The bits of a body, zero where a scalar lies."""
+        """A mask over the bits of a body: zeros for the scalars, ones for everything else."""
         mask = bytearray(b"\xff") * self.size
         for scalar in self.scalars:
             mask[scalar.offset : scalar.offset + 4] = bytes(4)
@@ -98,7 +98,8 @@ class EventTemplate:
 
     @cached_property
     def text_words(self) -> slice:
-        """The words of a row in which layouts of this template may differ."""
+        """The words of a row in which layouts of this template may differ: first to last text."""
+        # One slice for all texts, and the words between them, which do no harm if they are compared again.
         padding = _padding(self.size)
         start, stop = min(start for start, _ in self._texts), max(stop for _, stop in self._texts)
         return slice((padding + start) // 8, -(-(padding + stop) // 8))
@@ -106,7 +107,7 @@ class EventTemplate:
     def scalar_crcs(self, rows: np.ndarray) -> np.ndarray:
         """Return what the scalars of events, given as rows of words, add to their CRC-32C (uint32)."""
         crcs = np.zeros(len(rows), np.uint32)
-        # What bytes add to a CRC depends only on how many follow them in the body, not on the other bytes.
+        # See ckptfmt.wire.crc_rows: what bytes add depends on how many follow them, not on the other bytes.
         columns = rows.view(np.uint8).T
         for scalar in self.scalars:
             start = _padding(self.size) + scalar.offset
@@ -144,7 +145,7 @@ class Layout(NamedTuple):
 
 
 def _padding(size: int) -> int:
-    """Return the bytes before a body in its row. They are there so that the row ends where the frame does."""
+    """Return the number of bytes before a body in its row, which so ends where the frame does."""
     return -(size + FOOTER_SIZE) % 8
 
 
@@ -173,7 +174,7 @@ def layout_of(template: EventTemplate, body: bytes) -> Layout | None:
 
 
 def layout_of_key(template: EventTemplate, key: bytes) -> Layout | None:
-    """Return the layout with a key; None as of :func:`layout_of`."""
+    """Return the layout with a key, None if a text in it is not valid."""
     body = key[_padding(template.size) : -FOOTER_SIZE]
     tags, metadata = [], []
     try:
@@ -185,7 +186,7 @@ def layout_of_key(template: EventTemplate, key: bytes) -> Layout | None:
             _check_metadata(stored)
             metadata.append(stored)
     except (CorruptError, UnicodeDecodeError):
-        # Protobuf's decoder refuses it too, and its error says what is wrong.
+        # Protobuf's decoder, which gets the event instead, refuses it too and says what is wrong.
         return None
     return Layout(template, key, crc32c(body), tuple(tags), tuple(metadata))
 
@@ -213,6 +214,7 @@ def _find_template(body: bytes) -> EventTemplate | None:
     return EventTemplate(len(body), tuple(scalars)) if scalars else None
 
 
+# Field numbers of Summary.Value in summary.proto.
 _VALUE_FIELDS = {
     (1, LENGTH_DELIMITED): "tag",
     (2, FIXED32): "simple_value",
@@ -227,7 +229,7 @@ def _find_scalar(body: bytes, value: FieldPlace) -> ScalarField | None:
     found: dict[str, FieldPlace] = {}
     for field in find_fields(body, value.content, value.stop):
         name = _VALUE_FIELDS.get((field.number, field.wire_type))
-        # Of a field that is repeated, protobuf keeps the last or merges all of them.
+        # Protobuf keeps the last of repeated fields, or merges them; neither is worth handling here.
         if name is None or name in found:
             return None
         found[name] = field
@@ -246,6 +248,7 @@ def _find_scalar(body: bytes, value: FieldPlace) -> ScalarField | None:
 
 def _find_float(body: bytes, tensor: FieldPlace) -> int | None:
     """Find the 4 bytes of the only float in a TensorProto of rank 0; None if it is anything else."""
+    # Field numbers of tensor.proto: 1 dtype, 2 tensor_shape, 3 version_number, 4 tensor_content, 5 float_val.
     found: dict[int, FieldPlace] = {}
     for field in find_fields(body, tensor.content, tensor.stop):
         if field.number in found:
@@ -254,8 +257,10 @@ def _find_float(body: bytes, tensor: FieldPlace) -> int | None:
     dtype, shape = found.pop(1, None), found.pop(2, None)
     if dtype is None or dtype.wire_type != VARINT or decode_varint(body, dtype.content)[0] != FLOAT:
         return None
+    # Rank 0 is a missing shape or an empty one. The bits of an unknown rank would be content.
     if shape is not None and (shape.wire_type != LENGTH_DELIMITED or shape.content != shape.stop):
         return None
+    # The version number may be any, because decoding does not depend on it.
     version = found.pop(3, None)
     if (version is not None and version.wire_type != VARINT) or len(found) != 1:
         return None

@@ -1,1 +1,1 @@
-"""The verb `events`."""
+"""The verb ``events``."""

@@ -21,7 +21,7 @@ from ckptfmt.cli.verbs.events.values import write_values
 from ckptfmt.tabular.write import FORMATS
 
 POLL = 1.0
-"""Seconds between two looks by default."""
+"""Seconds between two looks at the files by default."""
 
 
 def _plot_path(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -102,8 +102,8 @@ def command(
     Without TAG, all tags are listed with run, kind, number of values, first and last step, and the last value
     of scalars; graphs and hyperparameters follow. With TAG, a name or a glob in which * also matches slashes,
     its values are shown with step and wall time in seconds since 1970. On a terminal, each tag has a curve
-    and its last values; elsewhere all values are printed, separated by tabs. A TAG that matches nothing is
-    exit code 4.
+    and its last values; elsewhere all values are printed, separated by tabs. If a TAG matches nothing, the
+    exit code is 4.
 
     With --export, --plot and --images nothing is listed. All of them are checked before anything is written,
     and files that exist are replaced only with --overwrite.
@@ -113,8 +113,8 @@ def command(
 
     Damage is skipped and reported on stderr, also with --follow, and the exit code is 3. The same goes for a
     run, a tag or a value that cannot be read; the others are shown. With --strict, the first of these ends
-    the command. An incomplete last event, as while a program writes, is only mentioned, unless --strict is
-    given.
+    the command. An incomplete last event, which a program may still be writing, is only mentioned, unless
+    --strict is given.
     """
     outputs = Outputs(export_path, wide, plot_path, images_path, overwrite)
     if following and outputs:
@@ -153,9 +153,9 @@ def _open_only_run(path: str, problems: Problems) -> ckptfmt.EventLog:
 
 
 def _show(path: str, tags: Sequence[str], outputs: Outputs, problems: Problems, *, as_json: bool) -> None:
-    """Read runs, write the outputs that are asked for, and list the rest."""
+    """Read runs, then write the outputs that the user asks for, or list tags or values."""
     runs = read_runs(path, problems)
-    _tell_damage(runs, problems)
+    _report_damage(runs, problems)
     entries = find_tags(runs, tags, problems)
     if outputs:
         write_outputs(outputs, runs, entries, tags, problems)
@@ -167,9 +167,9 @@ def _show(path: str, tags: Sequence[str], outputs: Outputs, problems: Problems, 
         write_overview(runs, entries, problems)
 
 
-def _tell_damage(runs: Runs, problems: Problems) -> None:
+def _report_damage(runs: Runs, problems: Problems) -> None:
     for events in runs.read.values():
         for file, tail in events.tails.items():
             note(f"{file}: the last event is incomplete ({size_text(tail)} of it): it may still be written")
         for damage in events.damage:
-            problems.tell_damage(str(damage))
+            problems.report_damage(str(damage))

@@ -62,7 +62,7 @@ def _describe_run(name: str, events: EventLog, problems: Problems) -> dict[str, 
     try:
         described["hparams"] = _describe_hparams(events.hparams)
     except FAILURES as error:
-        problems.tell(error, source_of(events))
+        problems.report(error, source_of(events))
         described["error"] = describe(error)
     return described
 

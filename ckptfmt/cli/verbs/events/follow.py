@@ -24,11 +24,11 @@ def follow(
     timeout: float | None,
     as_json: bool,
 ) -> None:
-    """Show the scalars of a run, and then those that are being written; damage is reported as it is met."""
+    """Show the scalars of a run, and then those that are being written; damage is reported as it is found."""
     matches = matcher(patterns) if patterns else None
     plugins: dict[str, str] = {}
     for event in events.follow(
-        poll=poll, timeout=timeout, on_damage=lambda damage: problems.tell_damage(str(damage))
+        poll=poll, timeout=timeout, on_damage=lambda damage: problems.report_damage(str(damage))
     ):
         for value in event.summary.value:
             # Most values name no plugin. They belong to the first one named under their tag.

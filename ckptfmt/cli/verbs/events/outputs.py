@@ -29,7 +29,7 @@ _UNSAFE = re.compile(r"[^\w.-]+")
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files that a user asks for; None for those not asked for."""
+    """The files that a user asks for; None for each one that was not requested."""
 
     table: str | None
     wide: bool
@@ -140,7 +140,7 @@ def _check_images(target: str, stems: dict[str, TagEntry]) -> None:
 
 
 def _head(stem: str, row: int, step: int) -> str:
-    """Return the name of a step's images without their number. The row makes steps written twice differ."""
+    """Return the name of a step's images without their number. The row tells steps written twice apart."""
     return f"{stem}_{row:05d}_step{step}"
 
 
@@ -155,13 +155,13 @@ def _write_images(target: str, stems: dict[str, TagEntry], problems: Problems, *
 
 
 def _images(stems: dict[str, TagEntry], problems: Problems) -> Iterator[tuple[str, bytes]]:
-    """Iterate over file names and their bytes; an image that cannot be read is a problem."""
+    """Iterate over file names and their bytes; an image that cannot be read is reported."""
     for stem, each in stems.items():
         for row, step in enumerate(each.series.steps.tolist()):
             try:
                 images = each.series[row]
             except FAILURES as error:
-                problems.tell(error, each.source)
+                problems.report(error, each.source)
                 continue
             for number, image in enumerate(images):
                 yield f"{_head(stem, row, step)}_{number}.{image.format or 'bin'}", image.data

@@ -75,7 +75,7 @@ def _summarise(name: str, events: EventLog, problems: Problems) -> None:
     try:
         hparams = events.hparams
     except FAILURES as error:
-        problems.tell(error, source_of(events))
+        problems.report(error, source_of(events))
         return
     if hparams is not None:
         values = ", ".join(f"{escape(key)}={escape(str(value))}" for key, value in hparams.values.items())

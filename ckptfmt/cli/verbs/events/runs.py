@@ -72,24 +72,24 @@ def run_paths(path: str) -> dict[str, str]:
 
 
 def source_of(events: EventLog) -> str:
-    """Return the place of errors that name no file: the only file of a run, or its directory."""
+    """Return the place of errors that do not name a file: the only file of a run, or its directory."""
     return events.files[0] if len(events.files) == 1 else events.path
 
 
 def read_runs(path: str, problems: Problems) -> Runs:
-    """Read the runs below a path. If one of several cannot be read, that is a problem, and the others are."""
+    """Read the runs below a path. If one of several cannot be read, it is reported, and the rest are read."""
     paths = run_paths(path)
     runs = Runs(path, {}, {})
     with ProgressBar("reading") as progress:
         for name, run_path in paths.items():
             try:
-                # Damage is listed by the log itself, so warnings of it would say the same twice.
+                # The damage is reported from the log's list, so warnings would repeat it.
                 events = ckptfmt.open_events(run_path, strict=problems.strict, on_damage=lambda damage: None)
                 events.gather(progress)
             except FAILURES as error:
                 if len(paths) == 1:
                     raise
-                problems.tell(error, run_path)
+                problems.report(error, run_path)
                 runs.unread[name] = run_path, error
             else:
                 runs.read[name] = events
@@ -99,8 +99,8 @@ def read_runs(path: str, problems: Problems) -> Runs:
 def find_tags(runs: Runs, patterns: Sequence[str], problems: Problems) -> list[TagEntry]:
     """Return the tags that match any pattern, or all without patterns.
 
-    A tag with values of several kinds has an entry for each. An entry whose values cannot be read is a
-    problem. Raises NameNotFoundError if a pattern matches nothing.
+    A tag with values of several kinds has an entry for each. Values that cannot be read are reported, and
+    their entry has the error. Raises NameNotFoundError if a pattern matches nothing.
     """
     series = {run: _series_by_tag(events) for run, events in runs.read.items()}
     check_patterns(runs.path, [tag for by_tag in series.values() for tag in by_tag], patterns, "tag")
@@ -113,7 +113,7 @@ def find_tags(runs: Runs, patterns: Sequence[str], problems: Problems) -> list[T
                 try:
                     entries.append(TagEntry(run, tag, kind, mapping[tag], source))
                 except FAILURES as error:
-                    problems.tell(error, source)
+                    problems.report(error, source)
                     entries.append(TagEntry(run, tag, kind, None, source, error))
     return entries
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 GAP = 1.5
-"""A distance between steps of more than this many usual ones, the median, is a gap."""
+"""A distance between steps of more than this many times the usual one, the median, is a gap."""
 
 MAX_GAPS = 20
 """Gaps listed for a tag."""

@@ -65,12 +65,12 @@ def _lines(entry: TagEntry, start: int, problems: Problems) -> Iterator[str]:
 
 
 def readable_values(entry: TagEntry, start: int, problems: Problems) -> Iterator[Any]:
-    """Iterate over values from a row on; one that cannot be read is a problem, and None."""
+    """Iterate over values from a row on; one that cannot be read is reported, and is None."""
     for row in range(start, len(entry.series)):
         try:
             value = entry.series[row]
         except FAILURES as error:
-            problems.tell(error, entry.source)
+            problems.report(error, entry.source)
             value = None
         yield value
 

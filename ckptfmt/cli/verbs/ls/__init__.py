@@ -1,1 +1,1 @@
-"""The verb `ls`."""
+"""The verb ``ls``."""

@@ -17,7 +17,7 @@ from ckptfmt.cli.verbs.ls.rows import BadRow, TensorRow, Totals, arranged, find_
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 UNKNOWN = "?"
-"""Stands for each column of a tensor whose entry cannot be read."""
+"""Shown in each column of a tensor whose entry cannot be read."""
 
 
 @click.command(

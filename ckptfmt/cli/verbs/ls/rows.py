@@ -140,7 +140,7 @@ def _no_match(checkpoint: Checkpoint, patterns: Sequence[str]) -> errors.TensorN
     try:
         names = list(checkpoint)
     except errors.CkptfmtError:
-        names = []  # names that cannot be read are no hint, and not what was asked for
+        names = []  # no suggestions then: this error would hide the one that the user needs
     close = closest_names(first, names, ending=VARIABLE_VALUE) if len(patterns) == 1 else []
     what = f"no tensor matches {' or '.join(map(repr, patterns))}"
     is_plain = not set("".join(patterns)) & set("*?[")
@@ -181,7 +181,7 @@ def arranged(
 
 
 def _collapsed(rows: Sequence[TensorRow]) -> list[TensorRow]:
-    """Return the rows with one for all that differ only by a number in the name."""
+    """Return the rows, with one row for all that differ only by a number in the name."""
     collapsed = []
     for name, at in collapse([(row.name, (row.entry.dtype, row.entry.shape)) for row in rows]):
         members = [rows[i] for i in at]

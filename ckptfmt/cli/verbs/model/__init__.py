@@ -1,1 +1,1 @@
-"""The verb `model`."""
+"""The verb ``model``."""

@@ -64,7 +64,7 @@ def command(path: str, tags: list[str] | None, signature: str | None, every: boo
     the keys of the checkpoint that they are restored from, assets, the layers of Keras 2, and the
     fingerprint.
 
-    If a part cannot be read, the reason stands in its place.
+    If a part cannot be read, the reason is shown in its place.
     """
     with ckptfmt.open_saved_model(path, tags=tags) as model:
         metas = [model.meta_graph] if tags is not None else list(model.meta_graphs)

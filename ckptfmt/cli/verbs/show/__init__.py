@@ -1,1 +1,1 @@
-"""The verb `show`."""
+"""The verb ``show``."""

@@ -18,7 +18,7 @@ from ckptfmt.cli.verbs.show.tensor import read_tensor
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 
 MAX_SUGGESTED = 5
-"""Names that an error suggests if part of a name fits several."""
+"""Names that an error suggests if the end of a name fits several."""
 
 
 def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> Index | None:

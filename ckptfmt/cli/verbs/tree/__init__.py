@@ -1,1 +1,1 @@
-"""The verb `tree`."""
+"""The verb ``tree``."""

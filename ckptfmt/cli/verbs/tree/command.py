@@ -20,10 +20,10 @@ DEFAULT_DEPTH = 64
 """Levels shown unless the user says otherwise: no model has as many, and hostile graphs have millions."""
 
 VALUE = "VARIABLE_VALUE"
-"""The attribute of variables, which goes without saying."""
+"""The attribute of variables, which is not shown because nearly every line would have it."""
 
 UNKNOWN = "?"
-"""Stands for a tensor whose entry cannot be read."""
+"""Shown in place of a tensor's entry that cannot be read."""
 
 
 @click.command(
@@ -60,11 +60,11 @@ UNKNOWN = "?"
 def command(path: str, depth: int | None, with_unused: bool, as_json: bool) -> int:
     """Show the checkpoint at PATH as a tree, and what each part of it adds up to.
 
-    A TF2 checkpoint has objects. Each is shown in full below the object that leads to it first, and as "->"
-    and its path wherever else it appears. Objects that only list others come last; slot variables come below
-    their optimizer, as SLOT/VARIABLE. Objects with nothing stored below them are hidden, and stderr says how
-    many. Tensors of no object stand together at the end. A TF1 checkpoint has scopes: names are split at
-    slashes, and a name that is also a scope has one line for both.
+    A TF2 checkpoint has objects. Each is shown in full below the first object that leads to it, and as "->"
+    and its path everywhere else. Objects that only list others come last; slot variables come below their
+    optimizer, as SLOT/VARIABLE. Objects with nothing stored below them are hidden, and stderr says how many.
+    Tensors that belong to no object are listed together at the end. A TF1 checkpoint has scopes: names are
+    split at slashes, and a name that is also a scope has one line for both.
 
     Variables have dtype, shape and size; lines with others below them have totals in parentheses. Each tensor
     is counted once, where it is shown in full, so that the root has the totals of the checkpoint.
@@ -165,7 +165,7 @@ class TreeView:
 
 
 def _details(tree: Tree, row: TreeRow, *, has_totals: bool) -> Iterator[str]:
-    """Iterate over what stands after the name of a line."""
+    """Iterate over the parts of a line after its name."""
     if row.target is not None:
         path = tree.path(row.target)
         yield f"-> {UNKNOWN if path is None else escape(path) or '(root)'}"

@@ -13,7 +13,7 @@ MAX_DEPTH = 1000
 
 MAX_PATH = 2000
 """Characters of a path that are shown. Paths repeat the names on them: in a chain of a million objects they
-would take more memory than there is."""
+would take more memory than a machine has."""
 
 OUTSIDE = "(in no object)"
 """Title of the group of tensors that belong to no object."""
@@ -28,7 +28,7 @@ class TreeRow:
     name: str
     """Not escaped."""
     part: str = ""
-    """The name as it stands in a path."""
+    """The name as it appears in a path."""
     node: ObjectNode | None = None
     is_slot: bool = False
     """Whether it is a slot variable, below its optimizer."""
@@ -90,7 +90,7 @@ class Tree:
                 row.parameters += math.prod(entry.shape)
 
     def finish(self) -> None:
-        """Add up the totals, once all lines are there, and mark those that lead to something stored."""
+        """Add up the totals once all lines are added, and mark the lines that lead to something stored."""
         references: dict[int, list[TreeRow]] = {}
         # Every line comes after its parent, so one pass from the bottom up completes each total before it is
         # added to the parent's.
@@ -116,7 +116,7 @@ class Tree:
     # --- objects -----------------------------------------------------------------------------------------
 
     def add_objects(self, graph: ObjectGraph) -> None:
-        """Add what a walk over the objects meets, then the tensors that it does not meet."""
+        """Add what a walk over the objects reaches, then the tensors that it does not reach."""
         trail: list[TreeRow] = []
         for visit in graph.walk():
             del trail[visit.depth :]
