@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ckptfmt.compare.proposals import Proposal
 from ckptfmt.plans.pattern import Pattern, exact_pattern
 from ckptfmt.plans.plan import Plan
-from ckptfmt.plans.steps import CastTo, Drop, RenameTable, Step, Transpose
+from ckptfmt.plans.step import Step
+from ckptfmt.plans.steps import CastTo, Drop, RenameTable, Transpose
 from ckptfmt.plans.toml import is_writable
 from ckptfmt.tensors.restore import RestoreReport
 

@@ -8,9 +8,12 @@ from typing import Literal, NamedTuple
 
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.errors import CkptfmtError, PlanError
-from ckptfmt.plans.expressions import Expression, StepPlace
+from ckptfmt.plans.changes import Changes
+from ckptfmt.plans.expressions import Expression
+from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.state import PlanState, Rest
-from ckptfmt.plans.steps import CastTo, Changes, Drop, RenameTable, Step
+from ckptfmt.plans.step import Step
+from ckptfmt.plans.steps import CastTo, Drop, RenameTable
 from ckptfmt.text.quoting import listed
 
 

@@ -17,10 +17,11 @@ from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CkptfmtError, CorruptError, PlanError
-from ckptfmt.plans.expressions import Expression, StepPlace
+from ckptfmt.plans.expressions import Expression
 from ckptfmt.plans.lint import Finding, lint_steps
+from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.state import PlanState, Rest
-from ckptfmt.plans.steps import Step
+from ckptfmt.plans.step import Step
 from ckptfmt.plans.toml import PlanText, format_plan, parse_plan
 from ckptfmt.storage.filesystem import Filesystem, read_small_file
 from ckptfmt.storage.local import filesystem_of

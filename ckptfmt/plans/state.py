@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
-from ckptfmt.plans.expressions import Expression, StepPlace, Stored
-from ckptfmt.plans.steps import Changes, OnError, Step
+from ckptfmt.plans.changes import Changes
+from ckptfmt.plans.expressions import Expression, Stored
+from ckptfmt.plans.place import StepPlace
+from ckptfmt.plans.step import OnError, Step
 
 Rest: TypeAlias = Literal["keep", "drop", "error"]
 """What becomes of tensors that no step has touched."""

@@ -1,146 +1,28 @@
-"""Steps: what a plan does, one class for each verb.
-
-A step takes tensors by their current names, those that earlier steps gave them, and makes others of them. It
-says what it did as :class:`Changes`, and everything else follows from that: which names clash, what became of
-a tensor, how to undo the step.
-"""
+"""Steps: what a plan does, one class for each verb."""
 
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise, repeat
-from typing import ClassVar, NamedTuple, TypeAlias
+from itertools import accumulate, pairwise
 
-from ckptfmt.arrays.shape import Shape
 from ckptfmt.dtypes import DType
-from ckptfmt.errors import CkptfmtError, PlanError
+from ckptfmt.errors import PlanError
 from ckptfmt.plans.casts import is_castable, is_exact
-from ckptfmt.plans.expressions import (
-    MAX_RANK,
-    Cast,
-    Concatenated,
-    Expression,
-    Part,
-    Reshaped,
-    StepPlace,
-    Transposed,
-)
+from ckptfmt.plans.changes import Change, Changes
+from ckptfmt.plans.expressions import Expression
+from ckptfmt.plans.operations import MAX_RANK, Cast, Concatenated, Part, Reshaped, Transposed
 from ckptfmt.plans.pattern import Pattern, exact_pattern, exact_template
+from ckptfmt.plans.place import StepPlace
+from ckptfmt.plans.step import Current, OnError, SpecOf, Step
 from ckptfmt.text.quoting import listed
 
 _NUMBER = re.compile("[0-9]+")
 
 _DIGITS = 18
 """Digits of a number in a name that are compared; int() refuses the longest numbers."""
-
-Current: TypeAlias = "Mapping[str, Expression]"
-"""The tensors on their way through a plan, by their current names."""
-
-OnError: TypeAlias = "Callable[[CkptfmtError, Sequence[str]], None]"
-"""Takes an error and the names it is about; raises it, or keeps it in a list."""
-
-SpecOf: TypeAlias = "Callable[[Expression], tuple[DType, Shape]]"
-"""Returns dtype and shape of an expression."""
-
-
-class Change(NamedTuple):
-    """What a step does to tensors that belong together, by their names before and after it."""
-
-    taken: tuple[tuple[str, Expression], ...]
-    """The tensors that it takes."""
-    made: tuple[tuple[str, Expression], ...]
-    """The tensors that it makes of them."""
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What a step does to all the tensors that it takes.
-
-    A checkpoint may have a million tensors, so the changes are kept in columns; :meth:`__iter__` gives them
-    one by one.
-    """
-
-    taken: Mapping[str, Expression]
-    """The tensors taken, by their names before the step, change after change."""
-    names: Sequence[str]
-    """The names of the tensors made."""
-    made: Sequence[Expression]
-    """The tensors made."""
-    sizes: Sequence[tuple[int, int]] | None = None
-    """How many tensors each change takes and makes; None if every change takes one and makes one."""
-
-    def __iter__(self) -> Iterator[Change]:
-        taken = iter(self.taken.items())
-        made = zip(self.names, self.made, strict=True)
-        for takes, makes in repeat((1, 1), len(self.taken)) if self.sizes is None else self.sizes:
-            yield Change(tuple(next(taken) for _ in range(takes)), tuple(next(made) for _ in range(makes)))
-
-    @classmethod
-    def of(cls, changes: Iterable[Change]) -> Changes:
-        """Return changes given one by one in columns."""
-        taken: dict[str, Expression] = {}
-        names: list[str] = []
-        made: list[Expression] = []
-        sizes: list[tuple[int, int]] = []
-        for change in changes:
-            taken.update(change.taken)
-            for name, expression in change.made:
-                names.append(name)
-                made.append(expression)
-            sizes.append((len(change.taken), len(change.made)))
-        return cls(taken, names, made, sizes)
-
-
-# --- what all steps have -----------------------------------------------------------------------------------
-
-
-class Step(ABC):
-    """One step of a plan: a frozen dataclass for each verb; its fields are the keys of the step in a file."""
-
-    verb: ClassVar[str]
-    """What the step is called in a plan."""
-    subject: ClassVar[str] = "pattern"
-    """The field that is the value of the verb: which tensors the step takes."""
-    keys: ClassVar[tuple[str, ...]] = ()
-    """The keys that stand beside the verb, which are fields of the same name."""
-    comment: str
-    """Lines written above the step in a file; not read back."""
-
-    def fields(self) -> dict[str, object]:
-        """Return its keys and values in a plan, the verb first."""
-        values = {key: getattr(self, key) for key in self.keys}
-        given = {key: _plain(value) for key, value in values.items() if value is not None}
-        return {self.verb: _plain(getattr(self, self.subject)), **given}
-
-    @abstractmethod
-    def check(self) -> str | None:
-        """Return what makes no sense in the step, whatever the tensors, or None."""
-
-    @abstractmethod
-    def changes(self, current: Current, place: StepPlace, on_error: OnError) -> Changes:
-        """Return what the step does to the current tensors."""
-
-    @abstractmethod
-    def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
-        """Return the steps that undo changes made by this one; PlanError if that is not possible."""
-
-    def __str__(self) -> str:
-        first, *rest = self.fields().items()
-        return " ".join(f"{key} {value!r}" for key, value in (first, *rest))
-
-
-def _plain(value: object) -> object:
-    """Return the value of a field as a plan file has it: text, numbers, lists and tables."""
-    if isinstance(value, Pattern):
-        return value.text
-    if isinstance(value, DType):
-        return value.name
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return dict(value) if isinstance(value, Mapping) else value
 
 
 class _Renaming(Step):
@@ -183,9 +65,6 @@ class _Transformation(Step):
                 on_error(error, [name])
                 made.append(operand)
         return Changes(taken, list(taken), made)
-
-
-# --- the verbs ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -46,21 +46,11 @@ from typing import Any, NamedTuple, TypeGuard, get_args
 
 from ckptfmt.dtypes import BY_NAME, DType
 from ckptfmt.errors import MissingDependencyError, PlanError
-from ckptfmt.plans.expressions import StepPlace
 from ckptfmt.plans.pattern import Pattern
+from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.state import Rest
-from ckptfmt.plans.steps import (
-    STEPS,
-    CastTo,
-    Concat,
-    Drop,
-    Rename,
-    RenameTable,
-    Reshape,
-    Split,
-    Step,
-    Transpose,
-)
+from ckptfmt.plans.step import Step
+from ckptfmt.plans.steps import STEPS, CastTo, Concat, Drop, Rename, RenameTable, Reshape, Split, Transpose
 from ckptfmt.text.closest import closest_names, did_you_mean
 from ckptfmt.text.quoting import listed, shortened
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from ckptfmt.dtypes import BY_NAME, DTYPES
 from ckptfmt.plans.casts import is_castable, is_exact
-from ckptfmt.plans.expressions import Cast, Stored
+from ckptfmt.plans.expressions import Stored
+from ckptfmt.plans.operations import Cast
 from tests.support.arrays import Arrays
 
 BFLOAT16 = BY_NAME["bfloat16"]

@@ -13,19 +13,9 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.dtypes import BY_NAME, DTYPES
 from ckptfmt.errors import PlanError
-from ckptfmt.plans.expressions import (
-    MAX_DEPTH,
-    MAX_WEIGHT,
-    Cast,
-    Concatenated,
-    Expression,
-    Part,
-    Reading,
-    Reshaped,
-    StepPlace,
-    Stored,
-    Transposed,
-)
+from ckptfmt.plans.expressions import Expression, Reading, Stored
+from ckptfmt.plans.operations import MAX_DEPTH, MAX_WEIGHT, Cast, Concatenated, Part, Reshaped, Transposed
+from ckptfmt.plans.place import StepPlace
 from tests.support.arrays import Arrays
 
 W = np.arange(24, dtype=np.float32).reshape(2, 3, 4)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from ckptfmt.errors import CkptfmtError
-from ckptfmt.plans.expressions import StepPlace, Stored
+from ckptfmt.plans.changes import Change, Changes
+from ckptfmt.plans.expressions import Stored
 from ckptfmt.plans.pattern import Pattern
+from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.state import PlanState, Rest
-from ckptfmt.plans.steps import Change, Changes, Concat, Drop, Rename, RenameTable, Split, Step, Transpose
+from ckptfmt.plans.step import Step
+from ckptfmt.plans.steps import Concat, Drop, Rename, RenameTable, Split, Transpose
 
 NAMES = ["a", "b", "c", "d"]
 
