@@ -215,7 +215,8 @@ def test_what_takes_a_handle_and_is_not_known_is_named() -> None:
     assert ckptfmt.freeze(ckptfmt.Graph(graph), W, "out").ops == {"Const": 1, "MyOwnOp": 1}
 
 
-def test_a_loop_that_exchanges_handles_is_named() -> None:
+def loop_of_two_variables() -> tuple[messages.GraphDef, messages.FunctionDef]:
+    """A loop over two variables, the second of which is read after it, and its body without any results."""
     graph = graph_with()
     second = graph.node.add(name="w", op="VarHandleOp")
     second.CopyFrom(graph.node[0])
@@ -226,20 +227,52 @@ def test_a_loop_that_exchanges_handles_is_named() -> None:
         for argument in "ab":
             made.signature.input_arg.add(name=argument, type=messages.DataType.DT_RESOURCE)
     body = graph.library.function[0]
-    for output, argument in zip("xy", "ba", strict=True):
+    for output in "xy":
         body.signature.output_arg.add(name=output, type=messages.DataType.DT_RESOURCE)
-        body.ret[output] = argument
     loop = graph.node.add(name="loop", op="While", input=["v", "w"])
     loop.attr["body"].func.name, loop.attr["cond"].func.name = "body", "cond"
     loop.attr["T"].list.type.extend([messages.DataType.DT_RESOURCE] * 2)
     read = graph.node.add(name="out", op="ReadVariableOp", input=["loop:1"])
     read.attr["dtype"].type = 1
+    return graph, body
+
+
+def test_a_loop_that_exchanges_handles_is_named() -> None:
+    graph, body = loop_of_two_variables()
+    body.ret["x"], body.ret["y"] = "b", "a"
     values = {"v": W["v"], "w": W["v"] + 1}
     with pytest.raises(GraphError, match=r"returns variable '[vw]' in the place of another") as caught:
         ckptfmt.freeze(ckptfmt.Graph(graph), values, "out")
     assert caught.value.node == "loop"
     body.ret["x"], body.ret["y"] = "a", "b"
     assert ckptfmt.freeze(ckptfmt.Graph(graph), values, "out")["out"].op == "Identity"
+
+
+def test_each_call_of_a_function_in_a_loop_returns_the_variable_that_it_takes() -> None:
+    graph, body = loop_of_two_variables()
+    same = graph.library.function.add()
+    same.signature.name = "same"
+    same.signature.input_arg.add(name="a", type=messages.DataType.DT_RESOURCE)
+    same.signature.output_arg.add(name="r", type=messages.DataType.DT_RESOURCE)
+    same.ret["r"] = "a"
+    for name in "ab":
+        body.node_def.add(name=f"call_{name}", op="same", input=[name])
+    body.ret["x"], body.ret["y"] = "call_a:r:0", "call_b:r:0"
+    values = {"v": W["v"], "w": W["v"] + 1}
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), values, "out")
+    assert frozen["loop"].attributes["T"] == ["float32", "float32"]
+    body.ret["x"], body.ret["y"] = "call_b:r:0", "call_b:r:0"
+    with pytest.raises(GraphError, match="in the place of another"):
+        ckptfmt.freeze(ckptfmt.Graph(graph), values, "out")
+
+
+@pytest.mark.parametrize(
+    ("op", "question"), [("VarHandleOp", "VarIsInitializedOp"), ("VariableV2", "IsVariableInitialized")]
+)
+def test_a_question_about_a_variable_that_arrives_twice_is_answered_once(op: str, question: str) -> None:
+    graph = graph_with(("merge", "Merge", ["v", "v"]), ("out", question, ["merge"]), op=op)
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert frozen.constants["out"].item() is True
 
 
 def test_a_function_that_another_call_gives_something_else_is_named() -> None:
