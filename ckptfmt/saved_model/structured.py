@@ -1,4 +1,4 @@
-"""Structured values: nested Python values, which messages hold for signatures of functions and type specs.
+"""Structured values: the nested Python values in signatures of functions and in type specs.
 
 =============================  ===========================================================================
 StructuredValue                value
@@ -27,7 +27,7 @@ from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.proto import messages
 
 Value: TypeAlias = Any
-"""One of the values in the table above, nested up to :data:`MAX_DEPTH`."""
+"""A value of the table above, nested up to :data:`MAX_DEPTH`."""
 
 MAX_DEPTH = 100
 """Depth of values within values; protobuf itself does not parse messages nested deeper."""
