@@ -23,8 +23,8 @@ class Change(NamedTuple):
 class Changes:
     """What a step does to all the tensors that it takes.
 
-    A checkpoint may have a million tensors, so the changes are kept in columns; :meth:`__iter__` gives them
-    one by one.
+    They are kept in columns, because a checkpoint may have a million tensors and most steps take one and make
+    one each time; :meth:`__iter__` gives them one by one.
     """
 
     taken: Mapping[str, Expression]
@@ -44,7 +44,7 @@ class Changes:
 
     @classmethod
     def of(cls, changes: Iterable[Change]) -> Changes:
-        """Return changes given one by one in columns."""
+        """Return the columns of changes that are given one by one."""
         taken: dict[str, Expression] = {}
         names: list[str] = []
         made: list[Expression] = []

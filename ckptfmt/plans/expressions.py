@@ -4,7 +4,7 @@
 
     Expression
     ├── Stored       a tensor as it is stored
-    └── Operation    what a step of a plan makes of other expressions: see :mod:`ckptfmt.plans.operations`
+    └── Operation    the result of a step on other expressions: see :mod:`ckptfmt.plans.operations`
 
 An expression knows its dtype and shape without reading anything. Reading a region of it reads only regions of
 its operands, down to the stored tensors; only a reshape needs its whole operand.
@@ -39,9 +39,9 @@ class Reading:
         self._last: tuple[Expression, Array] | None = None
 
     def whole(self, expression: Expression) -> Array:
-        """Return the whole value of an expression, cached if it was the last one asked for.
+        """Return the whole value of an expression; the last one asked for is kept.
 
-        Regions of a reshape are often read in turn, and each needs all of its operand.
+        Regions of a reshape are often read in turn, and each needs the whole operand.
         """
         if self._last is None or self._last[0] is not expression:
             self._last = None  # free the old value before the new one is made

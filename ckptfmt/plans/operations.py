@@ -47,7 +47,7 @@ _NOWHERE = StepPlace()
 
 
 class _Layout(NamedTuple):
-    """What is known of the result of an operation before it is computed."""
+    """What is known about the result of an operation before it is computed."""
 
     dtype: DType
     shape: Shape
@@ -59,7 +59,7 @@ class _Layout(NamedTuple):
 
 @dataclass(frozen=True)
 class Operation(Expression):
-    """What an operation makes of other expressions.
+    """The result of an operation on other expressions.
 
     Many parts may be made of one tensor, and all of them ask for its layout, so an operation finds its layout
     once and keeps it.
@@ -71,7 +71,7 @@ class Operation(Expression):
     """The layout, once it is known. A list, because a frozen dataclass cannot be assigned to."""
 
     def __post_init__(self) -> None:
-        # Checked when a plan is applied, so that nothing deep or wide exists to be recursed over.
+        # Checked as expressions are built: evaluation recurses, so none too deep or wide may exist.
         if self.depth > MAX_DEPTH:
             raise self.place.error(f"{self._label}: got {self.depth} operations, want at most {MAX_DEPTH}")
         if self.weight > MAX_WEIGHT:
@@ -115,7 +115,7 @@ class Operation(Expression):
 
     @property
     def _label(self) -> str:
-        """What messages call it: the first tensor that it is made of."""
+        """Its name in messages: the first tensor that it is made of."""
         expression: Expression = self
         while isinstance(expression, Operation):
             expression = expression._operands()[0]
@@ -133,7 +133,7 @@ class Operation(Expression):
 
 @dataclass(frozen=True)
 class _Unary(Operation):
-    """What an operation makes of one other expression."""
+    """The result of an operation on one other expression."""
 
     operand: Expression
 
@@ -146,7 +146,7 @@ class Transposed(_Unary):
     """An expression with its axes in another order, as ``np.transpose`` orders them."""
 
     axes: tuple[int, ...] | None = None
-    """For each axis, which one of the operand it is; None reverses them."""
+    """For each axis, the axis of the operand that it is; None reverses them."""
 
     def _find_layout(self, entries: Entries) -> _Layout:
         dtype, shape = self.operand.spec(entries)
@@ -162,7 +162,7 @@ class Transposed(_Unary):
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
         inner = region
         if region is not None:
-            # Axis i of the result is axis axes[i] of the operand; the operand's region takes the way back.
+            # Axis i of the result is axis axes[i] of the operand; argsort inverts that for the region.
             axes = range(len(region))[::-1] if self.axes is None else self.axes
             inner = tuple(region[i] for i in np.argsort(axes).tolist())
         return read_only(self.operand._evaluate(reading, inner).transpose(self.axes))
@@ -179,7 +179,7 @@ class Reshaped(_Unary):
         dtype, old = self.operand.spec(entries)
         count, known = math.prod(old), math.prod(size for size in self.shape if size != -1)
         shape = self.shape
-        # A -1 next to a 0 is undetermined: it stays, and is refused below.
+        # A -1 beside a 0 is undetermined: it stays, and is refused below.
         if -1 in shape and known and count % known == 0:
             shape = tuple(count // known if size == -1 else size for size in shape)
         # An empty array fits any shape with a 0 in it, so the other sizes need a bound of their own.
@@ -197,7 +197,7 @@ class Reshaped(_Unary):
 
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
         shape = self._layout(reading.entries).shape
-        # A box of the result is no box of the operand, so all of it is needed.
+        # A box of the result is not a box of the operand, so all of the operand is needed.
         array = reading.whole(self.operand).reshape(shape)
         return read_only(array if region is None else array[within(region, whole(shape))])
 
@@ -234,11 +234,11 @@ class Part(_Unary):
 
     axis: int
     index: int
-    """Which part, from 0."""
+    """Number of the part, from 0."""
     count: int
-    """Of how many."""
+    """How many parts there are."""
     bounds: tuple[int, int, int] | None = None
-    """Where the part starts and stops, and the size that the axis must have; None for parts of equal size."""
+    """Start and stop of the part, and the size that the axis must have; None for parts of equal size."""
 
     def _find_layout(self, entries: Entries) -> _Layout:
         dtype, shape = self.operand.spec(entries)
@@ -263,6 +263,7 @@ class Part(_Unary):
 
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
         _, shape, axis, (start, _) = self._layout(reading.entries)
+        # The same region of the operand, moved along the axis to where the part starts.
         inner = list(whole(shape) if region is None else region)
         inner[axis] = inner[axis][0] + start, inner[axis][1] + start
         return self.operand._evaluate(reading, tuple(inner))
@@ -300,13 +301,13 @@ class Concatenated(Operation):
         wanted = whole(shape) if region is None else region
         pieces = self._pieces(reading.entries, wanted)
         if len(pieces) == 1:
-            # No copy, and so a view of the stored bytes if the operand is one.
+            # Not copied, so a view of the stored bytes stays one.
             ((operand, _, inner),) = pieces
             return operand._evaluate(reading, inner)
         out = None
         for operand, shared, inner in pieces:
             piece = operand._evaluate(reading, inner)
-            # Memory is asked for after something has been read, so that a claimed shape costs nothing.
+            # Memory is taken only after something has been read, so that a false shape costs nothing.
             out = new_array(region_shape(wanted), dtype) if out is None else out
             out[within(shared, wanted)] = piece
         return read_only(new_array(region_shape(wanted), dtype) if out is None else out)
@@ -319,7 +320,7 @@ class Concatenated(Operation):
         _, _, axis, stops = self._layout(entries)
         low, high = wanted[axis]
         pieces: list[tuple[Expression, Region, Region]] = []
-        # From the operand that the region begins in; a region may touch few of very many.
+        # Begin with the operand in which the region begins: a region may touch a few of very many operands.
         for number in range(bisect_right(stops, low), len(stops)):
             start, stop = stops[number - 1] if number else 0, stops[number]
             if start >= high:

@@ -37,7 +37,7 @@ class Step(ABC):
     subject: ClassVar[str] = "pattern"
     """The field that is the value of the verb: which tensors the step takes."""
     keys: ClassVar[tuple[str, ...]] = ()
-    """The keys that stand beside the verb, which are fields of the same name."""
+    """The keys beside the verb, which are fields of the same name."""
     comment: str
     """Lines written above the step in a file; not read back."""
 
@@ -49,7 +49,7 @@ class Step(ABC):
 
     @abstractmethod
     def check(self) -> str | None:
-        """Return what makes no sense in the step, whatever the tensors, or None."""
+        """Return what is wrong with the step, whatever the tensors, or None."""
 
     @abstractmethod
     def changes(self, current: Current, place: StepPlace, on_error: OnError) -> Changes:

@@ -130,7 +130,7 @@ class Drop(Step):
     def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
         """Return no steps if nothing was dropped; otherwise PlanError."""
         if changes.taken:
-            raise PlanError(f"drop of {listed(changes.taken)}: what is dropped is gone")
+            raise PlanError(f"drop of {listed(changes.taken)}: dropped tensors cannot be restored")
         return []
 
 
@@ -142,7 +142,7 @@ class Transpose(_Transformation):
     keys = ("axes",)
     pattern: Pattern
     axes: tuple[int, ...] | None = None
-    """For each axis, which one it was; None reverses them."""
+    """For each axis, the one that it was before; None reverses them."""
     comment: str = field(default="", compare=False)
 
     def check(self) -> str | None:
@@ -332,10 +332,10 @@ class Concat(Step):
             yield Change(taken, ((target, joined),))
 
     def _groups(self, current: Current, place: StepPlace, on_error: OnError) -> dict[str, list[str]]:
-        """Return the names of the parts, in order, by the name of what is made of them."""
+        """Return the names of the parts, in order, by the name of the tensor made of them."""
         # Each pattern must match one tensor for every target, except that a single pattern matches all the
-        # parts of a target. A target that misses a part is left out, so that a checkpoint of which a shard is
-        # missing is never concatenated into something shorter.
+        # parts of a target. A target that misses a part is left out, so that a checkpoint that lacks a shard
+        # is never concatenated into something shorter.
         groups = {}
         for target, parts in self._matches(current, place, on_error).items():
             if len(self.patterns) == 1:
@@ -361,9 +361,9 @@ class Concat(Step):
         return groups
 
     def _matches(self, current: Current, place: StepPlace, on_error: OnError) -> dict[str, list[list[str]]]:
-        """Return the names that each pattern matches, by the name of what is made of them."""
+        """Return the names that each pattern matches, by the name of the tensor made of them."""
         # The template of the target is filled from every match, so that parts find one another by what their
-        # names share: '^(.*)/q$' and '^(.*)/k$' meet in the target '\1/qk' of the same layer.
+        # names share: matches of '^(.*)/q$' and '^(.*)/k$' meet in the target '\1/qk' of the same layer.
         matches: dict[str, list[list[str]]] = {}
         target_of: dict[str, str] = {}
         for number, pattern in enumerate(self.patterns):
@@ -395,7 +395,8 @@ STEPS: tuple[type[Step], ...] = (Rename, Drop, Transpose, Reshape, CastTo, Split
 
 
 def _patterns_back(pattern: Pattern, changes: Changes, olds: Sequence[object]) -> list[Pattern]:
-    """Return the patterns of the steps that give old values back, one step if all values are the same."""
+    """Return the patterns of the steps that restore old shapes or dtypes: one step if all are the same."""
+    # A transformation changes no name, so after it its own pattern still finds the same tensors.
     if len(set(olds)) == 1:
         return [pattern]
     return [Pattern(exact_pattern(name)) for name in changes.taken]
@@ -403,15 +404,16 @@ def _patterns_back(pattern: Pattern, changes: Changes, olds: Sequence[object]) -
 
 def _by_numbers(name: str) -> tuple[list[tuple[int, str]], str]:
     """Return a sort key that compares names by the numbers in them."""
-    # Without leading zeros, the number with more digits is larger; int() refuses very long ones.
+    # Without leading zeros, the number with more digits is the larger one. Not int(), which refuses very long
+    # numbers.
     numbers = (digits.lstrip("0") for digits in _NUMBER.findall(name))
     return [(len(digits), digits) for digits in numbers], name
 
 
 def _gap(names: Sequence[str]) -> str | None:
     """Return what is missing among names in which one number counts up, None if nothing is or none does."""
-    # Of the numbers in names like layer_2/part_7_of_12 exactly one should differ from name to name; only then
-    # can a hole in it be told from a choice of the writer.
+    # Exactly one of the numbers in names like layer_2/part_7_of_12 should differ from name to name. Only then
+    # does a jump in it mean that a part is missing; otherwise the writer may have chosen the numbers so.
     numbers = [[int(digits[:_DIGITS]) for digits in _NUMBER.findall(name)] for name in names]
     if len({len(each) for each in numbers}) != 1:
         return None

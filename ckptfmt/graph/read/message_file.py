@@ -49,7 +49,7 @@ class MessageFile:
 
     @property
     def kind(self) -> Kind | None:
-        """The kind of file that it seems to be, None if unknown; the first chunk of a split message tells.
+        """The kind of file that it seems to be, None if unknown; that of a split message is its root's.
 
         Raises CorruptError or UnsupportedError if it is a split message that cannot be read.
         """
