@@ -54,7 +54,7 @@ VERIFIED_SIZE = 16 << 20
 more than a second. Riegeli's writer closes a chunk at 1 MiB; a longer one ends with a long record."""
 
 DECODED_LIMIT = 2 << 30
-"""Bytes that a compressed chunk may decode to unless the caller says otherwise: protobuf has no larger message."""
+"""Bytes that a compressed chunk may decode to unless the caller says otherwise; no message is larger."""
 
 
 class RiegeliFile:
