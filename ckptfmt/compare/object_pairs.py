@@ -17,7 +17,7 @@ from ckptfmt.object_graph.object_graph import Attribute, ObjectGraph, ObjectNode
 
 @dataclass
 class ObjectPairs:
-    """What a restore of one object graph into another does."""
+    """The effects of restoring one object graph into another."""
 
     stored_for: dict[str, str] = field(default_factory=dict)
     """The stored key that each wanted key is restored from."""

@@ -1,1 +1,1 @@
-"""Graphs: nodes, functions and constants, read and changed without being run."""
+"""Graphs: nodes, functions and constants, looked at and changed without being run."""

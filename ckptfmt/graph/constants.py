@@ -16,7 +16,7 @@ from ckptfmt.text.closest import closest_names
 
 
 class ConstantEntry(NamedTuple):
-    """What a file says of a constant besides its value."""
+    """Name, dtype, shape and size of a constant, without its value."""
 
     name: str
     """The name of its node."""

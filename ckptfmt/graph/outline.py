@@ -18,9 +18,9 @@ from ckptfmt.wire.coding import Buffer, encode_varint
 class Outline:
     """A GraphDef, and the bytes of the large constants that it lacks.
 
-    Contents belong to nodes by number. The numbers stay right because nobody outside gets the GraphDef, whose
-    nodes could then be moved, before all contents are in it; until then callers have at most single nodes
-    that are complete.
+    Contents belong to nodes by number. The numbers stay right because callers, who could move nodes, do not
+    get the GraphDef before all contents are in it; until then they have at most single nodes that are
+    complete.
 
     Any number of threads may use it. Content is removed here only after it is in the message, so a reader
     that does not find it here finds it there.

@@ -1,4 +1,4 @@
-"""Tensors of a graph: the outputs of nodes, with their dtypes and shapes as far as the file says.
+"""Tensors of a graph: the outputs of nodes, with their dtypes and shapes if the file says them.
 
 The definition of an op lists its outputs. Each of them is one tensor, or as many as an attribute of the node
 counts, or one for each dtype in an attribute. A graph numbers the tensors of a node across all its outputs

@@ -31,12 +31,12 @@ class Claim(NamedTuple):
     number: int
     """The node."""
     attribute: int
-    """Which of its attributes."""
+    """Number of the attribute in the node."""
 
 
 @dataclass
 class Claims:
-    """Which key of an index belongs to which node of a graph."""
+    """The keys of an index that belong to each node of a graph."""
 
     owners: dict[str, int] = field(default_factory=dict)
     """Number of the node that owns each key."""

@@ -11,7 +11,7 @@ from ckptfmt.plans.expressions import Expression
 
 
 class Change(NamedTuple):
-    """What a step does to tensors that belong together, by their names before and after it."""
+    """The effect of a step on tensors that belong together, by their names before and after it."""
 
     taken: tuple[tuple[str, Expression], ...]
     """The tensors that it takes."""
@@ -21,7 +21,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class Changes:
-    """What a step does to all the tensors that it takes.
+    """The effect of a step on all tensors that it takes.
 
     They are kept in columns, because a checkpoint may have a million tensors and most steps take one and make
     one each time; :meth:`__iter__` gives them one by one.

@@ -32,7 +32,7 @@ from ckptfmt.plans.expressions import Entries, Expression, Reading, Stored
 from ckptfmt.plans.place import StepPlace
 
 MAX_DEPTH = 128
-"""Operations between a result and what is stored; evaluation recurses over them."""
+"""The most operations between a result and a stored tensor: evaluation recurses over them."""
 
 MAX_WEIGHT = 1 << 20
 """Stored tensors that one expression is made of, each counted as often as it is used."""

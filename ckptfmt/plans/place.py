@@ -1,4 +1,4 @@
-"""Places: which step of which plan an error is about."""
+"""Places: the step of a plan, and the file of the plan, that an error is about."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Step(ABC):
     """One step of a plan: a frozen dataclass for each verb; its fields are the keys of the step in a file."""
 
     verb: ClassVar[str]
-    """What the step is called in a plan."""
+    """Its name in a plan."""
     subject: ClassVar[str] = "pattern"
     """The field that is the value of the verb: which tensors the step takes."""
     keys: ClassVar[tuple[str, ...]] = ()

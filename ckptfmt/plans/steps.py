@@ -411,7 +411,7 @@ def _by_numbers(name: str) -> tuple[list[tuple[int, str]], str]:
 
 
 def _gap(names: Sequence[str]) -> str | None:
-    """Return what is missing among names in which one number counts up, None if nothing is or none does."""
+    """Return what is missing among names in which one number counts up; None if nothing seems to be."""
     # Exactly one of the numbers in names like layer_2/part_7_of_12 should differ from name to name. Only then
     # does a jump in it mean that a part is missing; otherwise the writer may have chosen the numbers so.
     numbers = [[int(digits[:_DIGITS]) for digits in _NUMBER.findall(name)] for name in names]

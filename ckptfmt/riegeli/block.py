@@ -1,12 +1,12 @@
 """Blocks: the stretches of 64 KiB that a Riegeli file is divided into.
 
-A block header stands at every offset that is a multiple of 65536, so that a reader can find a chunk from any
+A block header is at every offset that is a multiple of 65536, so that a reader can find a chunk from any
 place in the file::
 
     block header:  hash uint64 | bytes back to the beginning of its chunk uint64 | bytes on to its end uint64
 
-The hash covers the two distances. A header interrupts whatever is written there, even the header of a chunk,
-so a size counted without block headers has to be translated into an offset in the file.
+The hash covers the two distances. A block header may interrupt anything, even the header of a chunk, so a
+size counted without block headers has to be translated into an offset in the file.
 
 Source: Riegeli ``doc/riegeli_records_file_format.md``, ``riegeli/records/block.h``.
 """

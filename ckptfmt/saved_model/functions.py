@@ -36,9 +36,9 @@ class ConcreteFunction(NamedTuple):
     name: str
     """Its name in the library of the graph."""
     arguments: Value
-    """What it takes: positional and keyword arguments, nested as they were."""
+    """Its positional and keyword arguments, nested as they were."""
     returns: Value
-    """What it returns, nested."""
+    """Its results, nested as they were."""
     captures: tuple[int, ...]
     """Numbers of the objects that it uses without taking them as arguments."""
 

@@ -26,7 +26,7 @@ class KerasLayer(NamedTuple):
     class_name: str | None
     """Name of its class, None if it is not given."""
     config: Mapping[str, Any] | None
-    """What ``get_config`` returned, None if it is not given."""
+    """The result of ``get_config``, None if it is not given."""
     metadata: Mapping[str, Any]
     """The whole description."""
 

@@ -51,7 +51,7 @@ class TypeSpec(NamedTuple):
     class_name: str
     """Name of the class of the spec."""
     state: Value
-    """What the class needs to rebuild the spec."""
+    """The values from which the class rebuilds the spec."""
 
 
 class NamedValues(NamedTuple):
@@ -104,4 +104,4 @@ _DECODERS: Mapping[str, Callable[[Any, int], Value]] = {
     "tensor_value": lambda held, depth: to_array(held),
     "numpy_value": lambda held, depth: to_array(held),
 }
-"""What decodes each kind of value, given the depth of the values within it."""
+"""Kind of value -> the function that decodes it, given the depth of the values within it."""

@@ -25,7 +25,7 @@ class ModelVariables(Mapping[str, Array]):
 
     def __init__(self, sources: Mapping[str, Source], checkpoint: Checkpoint | None, file: str) -> None:
         self.sources = sources
-        """Which tensor of the checkpoint, or which part of one, each variable is."""
+        """The tensor of the checkpoint, or the part of one, that each variable is restored from."""
         self._checkpoint = checkpoint
         self._file = file
 

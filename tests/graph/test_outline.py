@@ -119,7 +119,7 @@ Usual: TypeAlias = "tuple[int, st.SearchStrategy[int | bytes]]"
 
 
 def chunks(draw: st.DrawFn, odd: bool, *usual: Usual) -> bytes:
-    """The usual fields of a message; if odd, repeated, missing, in another order, of another kind, unknown."""
+    """The usual fields of a message; if odd, repeated, missing, in another order, of another kind or new."""
     fields = [(number, draw(value)) for number, value in usual]
     for change in (
         draw(st.lists(st.sampled_from([0, 1, 2, 2, 2, 3, 4, 5]), min_size=1, max_size=2)) if odd else []

@@ -76,9 +76,9 @@ def make_constant(node: messages.NodeDef, array: Array, contents: dict[str, memo
     except (TypeError, ValueError) as error:
         raise GraphError(f"value of the variable: {error}", node=name) from error
     if content is not None and is_large(content.nbytes):
-        # Freezing a checkpoint should not copy gigabytes: the graph keeps a view if nobody can change the
-        # bytes, or if they are a copy already, made to be contiguous. Others are copied, since the caller may
-        # change an array before the graph is written.
+        # Freezing a checkpoint should not copy gigabytes: the graph keeps a view if the bytes cannot change,
+        # or if they are a copy already, made to be contiguous. Others are copied, since the caller may change
+        # an array before the graph is written.
         is_safe = _is_immutable(array) or not np.may_share_memory(content, array)
         contents[name] = (content if is_safe else content.copy()).data.toreadonly()
     elif content is not None:

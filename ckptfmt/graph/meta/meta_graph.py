@@ -49,7 +49,7 @@ class MetaGraph:
 
     @property
     def tags(self) -> frozenset[str]:
-        """What it is for, in a SavedModel: ``serve``, ``train``, ``gpu`` …; a ``.meta`` file has none."""
+        """Its uses in a SavedModel: ``serve``, ``train``, ``gpu`` …; a ``.meta`` file has no tags."""
         return frozenset(self.message.meta_info_def.tags)
 
     @property
