@@ -55,13 +55,13 @@ from ckptfmt.object_graph.object_graph import ObjectNode as ObjectNode
 from ckptfmt.object_graph.object_graph import RegisteredSaver as RegisteredSaver
 from ckptfmt.object_graph.object_graph import SlotVariable as SlotVariable
 from ckptfmt.object_graph.object_graph import Visit as Visit
+from ckptfmt.plans.changes import Change as Change
+from ckptfmt.plans.changes import Changes as Changes
 from ckptfmt.plans.expressions import Expression as Expression
 from ckptfmt.plans.lint import Finding as Finding
 from ckptfmt.plans.plan import Fate as Fate
 from ckptfmt.plans.plan import Plan as Plan
-from ckptfmt.plans.steps import Change as Change
-from ckptfmt.plans.steps import Changes as Changes
-from ckptfmt.plans.steps import Step as Step
+from ckptfmt.plans.step import Step as Step
 from ckptfmt.record.batch import Record as Record
 from ckptfmt.record.damage import Damage as Damage
 from ckptfmt.record.index import RecordIndex as RecordIndex

@@ -1,1 +1,1 @@
-"""Comparing tensors: how one checkpoint would restore into another."""
+"""Comparing: how one checkpoint would restore into another, and what the rest may be."""

@@ -1,13 +1,13 @@
-"""Alignment: which names of two templates belong together, as their numbers tell.
+"""Alignment: which names of two templates belong together, going by their numbers.
 
-Two sides may count differently: layers from 0 or from 1, one number or two for each, a constant number such
-as the 2 of ``conv2d`` among them. The rules are tried from the surest to the least sure, and each takes time
-linear in the names, but for sorting:
+Two sides may count differently: layers from 0 or from 1, with one number or two, with a constant number such
+as the 2 of ``conv2d`` among them. Four rules are tried, from the surest to the least sure. Apart from
+sorting, each takes time linear in the names:
 
-1.  the same numbers, if all of one side are on the other
+1.  the same numbers, if all names of the smaller side have a partner
 2.  the same, without the numbers that do not vary
-3.  the same position in order, if both sides have as many names
-4.  the same ranks: the least number of each position is its first, and so on; what has no partner is left
+3.  the same position in order, if both sides have the same number of names
+4.  the same ranks, the least number at a position being its first; a name without a partner is left out
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def aligned(wanted: Numbers, stored: Numbers) -> list[tuple[str, str]]:
     pairs = _same_numbers(wanted, stored)
     if pairs is not None:
         return pairs
-    # Rule 2: "conv2d_1" and "conv_1" have numbers in common once the 2 is gone, which all names have.
+    # Rule 2: "conv2d_1" and "conv_1" have the same numbers without the 2, which all names of one side have.
     wanted_varying, stored_varying = _varying(wanted), _varying(stored)
     pairs = _same_numbers(wanted_varying, stored_varying)
     if pairs is not None:
@@ -34,7 +34,7 @@ def aligned(wanted: Numbers, stored: Numbers) -> list[tuple[str, str]]:
     if len(wanted) == len(stored):
         in_order = (sorted(side, key=side.__getitem__) for side in (wanted_varying, stored_varying))
         return list(zip(*in_order, strict=True))
-    # Rule 4: with one layer too many, the first of both are still the first.
+    # Rule 4: if one side has a layer too many, the first layers of both still belong together.
     if _width(wanted_varying) == _width(stored_varying) > 0:
         by_rank = {ranks: name for name, ranks in _ranks(stored_varying).items()}
         ranked = _ranks(wanted_varying).items()

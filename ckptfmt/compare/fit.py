@@ -1,4 +1,4 @@
-"""Fit: what makes a stored tensor fit one that is wanted, a cast, a transposition, both or nothing."""
+"""Fit: how a stored tensor can be made to fit a wanted one: by a cast, a transposition, both or neither."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ckptfmt.plans.casts import is_castable
 from ckptfmt.tensors.restore import Spec
 
 Shape: TypeAlias = "tuple[int | None, ...]"
-"""A shape, None for a size that may be any."""
+"""A shape, with None for an open size."""
 
 
 class Fit(NamedTuple):
-    """What must be done to a stored tensor."""
+    """The changes that make a stored tensor fit."""
 
     cast: DType | None
     """The dtype it must be converted to, if any."""
@@ -22,15 +22,17 @@ class Fit(NamedTuple):
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether nothing must be done."""
+        """Whether it fits as it is."""
         return self.cast is None and not self.transpose
 
 
 def find_fit(got: Spec, want: Spec) -> Fit | None:
-    """Return what makes one fit the other, or None if neither a cast nor a transposition does.
+    """Return the changes that make ``got`` fit ``want``, or None if no cast and no transposition does.
 
     Only matrices are transposed, and only numbers are cast to numbers.
     """
+    # Frameworks differ in whether a dense kernel has its inputs first or its outputs, and that is all that a
+    # transposition stands for here: with more axes there are too many orders for a fit to mean anything.
     if got.shape is None:
         return None
     if _sizes_fit(got.shape, want.shape):
@@ -53,7 +55,7 @@ def _sizes_fit(got: Shape, want: Shape | None) -> bool:
 
 
 def exact_shape(spec: Spec) -> tuple[int, ...] | None:
-    """Return a shape with all its sizes, None if any is open."""
+    """Return the shape if it has no open size, else None."""
     if spec.shape is None or None in spec.shape:
         return None
     return cast("tuple[int, ...]", spec.shape)

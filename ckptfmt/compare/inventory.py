@@ -1,4 +1,4 @@
-"""Inventories: which tensors there are on one side of a match, told by names and specs.
+"""Inventories: the names and specs of the tensors on one side of a match.
 
 ::
 
@@ -29,7 +29,7 @@ from ckptfmt.tensors.restore import Spec
 from ckptfmt.tensors.tensors import Tensors
 
 Expected: TypeAlias = "Tensors | str | os.PathLike[str] | Mapping[str, Any]"
-"""Whatever says which tensors are expected; see :func:`expected_inventory`."""
+"""Anything that says which tensors are expected; see :func:`expected_inventory`."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Inventory:
 
     @property
     def called(self) -> dict[str, str]:
-        """What people call the tensors of objects, by key: the full name, or the path if others share it."""
+        """Readable names of the tensors of objects, by key: the full name, or the path if others share it."""
         if self.graph is None:
             return {}
         full_names = self.graph.keys_by_full_name.items()
@@ -51,7 +51,7 @@ class Inventory:
 
 
 def stored_inventory(checkpoint: Tensors | str | os.PathLike[str], fs: Filesystem) -> Inventory:
-    """Return what a checkpoint or a view has."""
+    """Return the inventory of a checkpoint or a view."""
     if isinstance(checkpoint, Tensors):
         return _of_tensors(checkpoint)
     with open_checkpoint(checkpoint, fs=fs) as opened:
@@ -59,12 +59,12 @@ def stored_inventory(checkpoint: Tensors | str | os.PathLike[str], fs: Filesyste
 
 
 def expected_inventory(expected: Expected, fs: Filesystem) -> Inventory:
-    """Return what is expected.
+    """Return the inventory of what is expected.
 
     Raises
     ------
     TypeError
-        It is nothing of what :data:`Expected` says, or a value of a mapping is neither array, shape nor Spec.
+        It is not one of :data:`Expected`, or a value of a mapping is not an array, a shape or a Spec.
     NameConflictError
         Two values of a nested mapping get the same name.
     MissingDependencyError
@@ -92,7 +92,7 @@ def expected_inventory(expected: Expected, fs: Filesystem) -> Inventory:
 
 
 def _of_tensors(tensors: Tensors) -> Inventory:
-    """What a checkpoint or a view has, without the object graph: nobody restores it as a tensor."""
+    """The inventory of a checkpoint or a view, without the object graph: it is not restored as a tensor."""
     graph = tensors.object_graph
     specs = {
         name: Spec(entry.dtype, entry.shape)

@@ -1,4 +1,4 @@
-"""Matches: how a checkpoint would restore into what is wanted, before TensorFlow is asked."""
+"""Matches: how a checkpoint would restore into what is wanted, found out without TensorFlow."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Match(RestoreReport):
 
     @cached_property
     def proposals(self) -> tuple[Proposal, ...]:
-        """Guesses to review, in the order wanted: what missing tensors, and those that do not fit, may be."""
+        """Guesses to review, in the order wanted: stored tensors for missing ones, changes for misfits."""
         missing = {name: self.wanted[name] for name in self.missing}
         unused = {name: self.stored[name] for name in self.unused}
-        # A tensor can be made to fit only one of those that want it: the first.
+        # A stored tensor can be changed for only one of the names that want it: the first.
         takers = {source: name for name, source in self.matched.items()}
         misfits = {
             misfit.name: misfit
@@ -57,7 +57,7 @@ class Match(RestoreReport):
         """Return a plan for a person to review: :attr:`proposals`, and what matched under other names.
 
         ``match(checkpoint.apply(plan), expected)`` matches everything that is proposed. The plan's TOML gives
-        the reason beside each name, and lists at its end what stays missing and unused.
+        the reason beside each name, and lists at the end what is still missing or unused.
         """
         return proposed_plan(self, self.stored, self.proposals)
 
@@ -79,20 +79,20 @@ def match(
     expected
         Another checkpoint or view; the path of a checkpoint, of a ``.meta`` file (the variables that its
         Saver restores) or of a safetensors file, told apart by their content; or a mapping, nested or not, of
-        names to arrays, to specs (anything with ``.shape`` and ``.dtype``; a size of None may be any) or to
+        names to arrays, to specs (anything with ``.shape`` and ``.dtype``; a size of None is open) or to
         shapes of any dtype, as tuples or lists.
     backend, fs
-        How the files at paths are read, and where they lie: see :func:`ckptfmt.open`.
+        How the files at paths are read, and the file system they are in: see :func:`ckptfmt.open`.
 
     Returns
     -------
     Match
-        What matched, is missing, is left unused, or has another shape or dtype. No tensor is read.
+        The tensors that match, are missing, are unused, or have another shape or dtype. No tensor is read.
 
     Raises
     ------
     TypeError
-        ``expected`` is none of these.
+        ``expected`` is not one of these.
     MissingDependencyError
         ``expected`` is a safetensors file, and the package is not installed.
     CkptfmtError
@@ -132,7 +132,7 @@ def match(
 
 
 def _same_shape(got: Spec, want: Spec) -> bool:
-    """Whether a shape is one of those wanted; an open size may be any."""
+    """Whether a shape is one of those wanted; an open size fits any."""
     if got.shape is None or want.shape is None or got.shape == want.shape:
         return True
     return len(got.shape) == len(want.shape) and all(

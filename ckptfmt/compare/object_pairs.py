@@ -17,7 +17,7 @@ from ckptfmt.object_graph.object_graph import Attribute, ObjectGraph, ObjectNode
 
 @dataclass
 class ObjectPairs:
-    """What a restore of one object graph into another does."""
+    """The effects of restoring one object graph into another."""
 
     stored_for: dict[str, str] = field(default_factory=dict)
     """The stored key that each wanted key is restored from."""
@@ -54,9 +54,9 @@ class _Walk:
             children = self._children_of(target)
             for name, child in node.children.items():
                 self._bind(child, children.get(name))
-            # A slot variable has no edge. It follows once both its optimizer and its variable have met
-            # theirs: the first loop is that of a variable after its optimizer, the second of an optimizer
-            # after it.
+            # No edge leads to a slot variable. It is bound once both its optimizer and its variable are: the
+            # first loop is for a variable that is met after its optimizer, the second for an optimizer that
+            # is met after its variable.
             for slot in node.slots:
                 optimizer = self._targets.get(slot.optimizer.id)
                 if optimizer is not None:
@@ -68,13 +68,13 @@ class _Walk:
         return self._pairs
 
     def _bind(self, node: ObjectNode, target: ObjectNode | None) -> None:
-        """Restore a stored object to a wanted one, unless it has one."""
+        """Restore a stored object to a wanted one, unless it is restored to another already."""
         if target is not None and node.id not in self._targets:
             self._targets[node.id] = target
             self._queue.append(node)
 
     def _restore(self, node: ObjectNode, target: ObjectNode) -> None:
-        """Pair the values of a stored object with those of its target, if it is the first there."""
+        """Pair the values of a stored object with those of its target, if it is the first to meet that."""
         wanted = self._attributes_of(target)
         is_first = target.id not in self._restored
         self._restored.add(target.id)
@@ -84,7 +84,8 @@ class _Walk:
                 continue
             self._pairs.consumed.update(attribute.keys)
             if is_first:
-                # A table has one attribute, "…/table", and two keys, "…/table-keys" and "…/table-values".
+                # A table has one attribute, "…/table", but two keys, "…/table-keys" and "…/table-values":
+                # keys are paired by what follows the name that each side has for the attribute.
                 by_ending = {key[len(attribute.checkpoint_key) :]: key for key in attribute.keys}
                 for key in counterpart.keys:
                     stored = by_ending.get(key[len(counterpart.checkpoint_key) :])

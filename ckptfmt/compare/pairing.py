@@ -36,7 +36,7 @@ class Pairing:
     stored_for: dict[str, str]
     """The stored name of each wanted name that has one."""
     consumed: set[str]
-    """Stored names that somebody wants."""
+    """Stored names that are wanted, even if another one is restored instead."""
     optional: frozenset[str] = frozenset()
     """Wanted names that may be missing."""
 
@@ -49,7 +49,7 @@ def pair(stored: Inventory, wanted: Inventory) -> Pairing:
     if stored.graph is not None and wanted.graph is not None:
         by_object = pair_objects(stored.graph, wanted.graph)
         consumed = by_object.consumed
-        # Keys that belong to no object go by name.
+        # Keys that belong to no object are paired by name.
         free = set(stored.graph.unreached).intersection(wanted.graph.unreached)
         pairs = [*by_object.stored_for.items(), *((key, key) for key in free)]
     elif stored.graph is not None:
@@ -74,7 +74,7 @@ def _as_a_saver(
         if name in stored:
             yield name, name
         elif keys:
-            yield name, keys[-1]  # of several variables of one name TensorFlow restores the last
+            yield name, keys[-1]  # if several variables have the name, TensorFlow restores the last one
         else:
             yield name, name + VARIABLE_VALUE
 

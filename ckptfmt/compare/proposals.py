@@ -1,16 +1,16 @@
-"""Proposals: what may be meant by tensors that are missing, among those that nobody wants.
+"""Proposals: for each missing tensor, the unused one of the checkpoint that it may be.
 
 Four rules are tried, from the surest to the least sure; each pairs what the ones before it left:
 
 1.  the names have the same words and numbers (:mod:`ckptfmt.compare.words`)
 2.  their templates are alike, the most alike first, and their numbers correspond
     (:mod:`ckptfmt.compare.templates`, :mod:`ckptfmt.compare.alignment`)
-3.  it is the only one of its shape on both sides
-4.  both sides have as many of one shape and dtype: in order
+3.  each is the only tensor of its shape on its side
+4.  both sides have the same number of tensors of one shape and dtype, which are paired in order
 
 A pair fits as it is, transposed, or, if the names are alike, in another dtype of numbers. The less the names
-say, the more the shapes must: hence the bounds below. Each proposal says why it is made; it is for a person
-to review, and what has no likely partner gets none.
+say, the more the shapes must: hence the bounds below, which are a judgement like the weights of words. Each
+proposal says why it is made, for a person to review it; a tensor without a likely partner gets none.
 """
 
 from __future__ import annotations
@@ -31,19 +31,22 @@ from ckptfmt.plans.toml import is_writable
 from ckptfmt.tensors.restore import Mismatch, Spec
 
 MAX_COMPARED = 200_000
-"""Pairs of templates compared at most, a second or two; what is left goes by shape."""
+"""Pairs of templates compared at most, in a second or two; names left over are paired by shape."""
 
 MAX_ALIGNED = 2_000_000
-"""Names aligned in all: those of a large template are looked at again for each template it is paired with."""
+"""Names aligned in all: those of a large template are aligned again with each template that it may fit."""
 
 MIN_LIKENESS = 0.4
-"""Templates less alike than this are not paired, even if both have members of one shape."""
+"""Templates less alike than this are not paired, even if both have members of one shape.
+
+It is more than the 1/3 of names that share a single word, and not the last: ``dense/kernel``, ``dense/bias``.
+"""
 
 LIKELY = 0.6
 """How alike names must be if shapes say little: another dtype, a transposition, open sizes."""
 
 HOPELESS = 0.2
-"""Names less alike than this are not paired if only a shape as common as a scalar's speaks for them."""
+"""Names less alike than this are not paired if all else they have in common is a shape like a scalar's."""
 
 _MAX_SORTED = 1024
 """Characters of a name by which it is sorted."""
@@ -76,11 +79,11 @@ def propose(
     wanted_as: Mapping[str, str] | None = None,
     stored_as: Mapping[str, str] | None = None,
 ) -> list[Proposal]:
-    """Return what may be meant, in the order of ``missing``; then what would make misfits fit.
+    """Return proposals for missing tensors, in their order, then for misfits.
 
-    ``wanted_as`` and ``stored_as`` have the names by which some are compared instead of their own.
+    ``wanted_as`` and ``stored_as`` map names to those by which they are compared instead of their own.
     """
-    # The search sees only the names that are compared; proposals get their own names back at the end.
+    # The search sees only the names that are compared; at the end proposals get the tensors' own names back.
     wanted, stored = _compared_names(missing, wanted_as or {}), _compared_names(unused, stored_as or {})
     search = _Search(
         {name: missing[own] for name, own in wanted.items()},
@@ -101,17 +104,17 @@ def propose(
 
 
 def _compared_names(names: Iterable[str], others: Mapping[str, str]) -> dict[str, str]:
-    """The name by which each is compared, and its own; of those that a plan can name."""
+    """For tensors that a plan can name: the name by which each is compared -> its own."""
     own = {name: name for name in names if is_writable(name)}
     if not others:
         return own
     counts = Counter(others.get(name, name) for name in own)
-    # A name that several would be compared by says nothing of any of them.
+    # A name that several tensors would be compared by tells nothing about any of them.
     return {other if counts[other] == 1 else name: name for name in own for other in [others.get(name, name)]}
 
 
 def _fix(misfit: Mismatch) -> Proposal | None:
-    """What would make a tensor of the right name fit."""
+    """The change that would make a tensor of the right name fit, if any."""
     fit = find_fit(misfit.got, misfit.want)
     if fit is None or not (is_writable(misfit.name) and is_writable(misfit.stored)):
         return None
@@ -133,13 +136,13 @@ class _Search:
 
     def __init__(self, missing: Mapping[str, Spec], unused: Mapping[str, Spec]) -> None:
         self.proposals: dict[str, Proposal] = {}
-        """By name wanted."""
+        """By wanted name."""
         self._specs = {name: unused[name] for name in sorted(unused, key=_natural)}
-        """What is stored, numbers in names sorted as numbers."""
+        """Specs of all stored tensors, sorted by name with numbers as numbers: rule 4 pairs in this order."""
         self._wanted = dict(missing)
-        """Names that have no proposal yet."""
+        """Specs of the wanted names that have no proposal yet."""
         self._stored = self._specs.copy()
-        """Names that are not proposed yet."""
+        """Specs of the stored names that are not proposed yet."""
         self._known = Vocabulary()
 
     def _propose(self, wanted: str, stored: str, fit: Fit, why: str, score: float) -> None:
@@ -150,7 +153,7 @@ class _Search:
     # --- rule 1 ------------------------------------------------------------------------------------------
 
     def pair_same_words(self) -> None:
-        """Pair names that have the same words and numbers, if each side has one of them only."""
+        """Pair names that have the same words and numbers, if each side has only one such name."""
         wanted_by_words, stored_by_words = self._by_words(self._wanted), self._by_words(self._stored)
         for key, wanted in wanted_by_words.items():
             stored = stored_by_words.get(key, ())
@@ -171,15 +174,17 @@ class _Search:
 
     def pair_templates(self) -> None:
         """Pair names whose templates are alike, the most alike first; if order alone decides, say so."""
-        # Score the pairs that may fit, then take them greedily: linear but for the scoring, which is bounded.
+        # Score the pairs that may fit, then take the best first. A pair taken is never given up for a better
+        # sum, so this takes linear time apart from the scoring and the sort, which MAX_COMPARED bounds.
         wanted, stored = (templates_of(names, self._known) for names in (self._wanted, self._stored))
         scored = [
             (likeness(wanted[i].words, stored[j].words), i, j) for i, j in self._candidates(wanted, stored)
         ]
         scored = [pair for pair in scored if pair[0] >= MIN_LIKENESS]
-        # Of pairs as much alike, those come first that come first in both lists.
+        # Pairs of one score are taken in the order of the wanted names, then of the stored ones.
         scored.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
-        # A rival has the same score, and members of the same shapes, as one side of a pair.
+        # If another candidate for one side of a pair has the same score and members of the same shapes, only
+        # order decides between them. Such rivals are counted for both sides.
         wanted_shapes, stored_shapes = _shapes(wanted, self._wanted), _shapes(stored, self._stored)
         rivals = Counter(
             key
@@ -197,9 +202,9 @@ class _Search:
 
     def _candidates(self, wanted: Sequence[Template], stored: Sequence[Template]) -> set[tuple[int, int]]:
         """Pairs of templates, by index, that are worth comparing: those with members of the same shape."""
-        # Comparing all would be quadratic. A shape that few templates have tells most and costs least, so
-        # shapes are taken from the rarest on, until MAX_COMPARED pairs are found. A wanted shape with open
-        # sizes may be any.
+        # Comparing all templates would be quadratic. A rare shape tells most and costs least, so shapes are
+        # taken from the rarest on, until MAX_COMPARED pairs are found. A wanted shape with open sizes may be
+        # that of any stored template.
         wanted_by_shape, stored_by_shape = _by_shape(wanted, self._wanted), _by_shape(stored, self._stored)
         groups: list[tuple[list[int], Sequence[int]]] = []
         for shape, left in wanted_by_shape.items():
@@ -223,7 +228,7 @@ class _Search:
             fit = find_fit(self._stored[other], want)
             if fit is None:
                 continue
-            # The names alone suffice, or an exact shape vouches for them.
+            # The names are alike enough by themselves, or the tensor fits unchanged in a shape that is known.
             if score >= LIKELY or (fit.is_unchanged and exact_shape(want) is not None):
                 self._propose(name, other, fit, why, score)
                 del wanted.members[name], stored.members[other]
@@ -231,7 +236,7 @@ class _Search:
     # --- rule 3 ------------------------------------------------------------------------------------------
 
     def pair_only_ones(self) -> None:
-        """Pair the only tensors of a shape, unless it is a common shape, or a cast, and the names differ."""
+        """Pair the only tensors of a shape, unless the names differ and the shape says little."""
         wanted_by_shape, stored_by_shape = _by_exact_shape(self._wanted), _by_exact_shape(self._stored)
         for shape, wanted in wanted_by_shape.items():
             stored = stored_by_shape.get(shape, [])
@@ -241,7 +246,8 @@ class _Search:
             if fit is None:
                 continue
             score = likeness(self._known.words(wanted[0]), self._known.words(stored[0]))
-            # A scalar is often the only one of its shape, and so are two scalars that mean different things.
+            # A scalar is often the only one on its side, and two such scalars may mean different things: only
+            # the names can say. A cast needs more likeness than a transposition.
             needed = HOPELESS if fit.cast is None else MIN_LIKENESS
             if score >= needed or (fit.is_unchanged and math.prod(shape) > 1):
                 self._propose(wanted[0], stored[0], fit, "only one of this shape", score)
@@ -249,14 +255,14 @@ class _Search:
     # --- rule 4 ------------------------------------------------------------------------------------------
 
     def pair_in_order(self) -> None:
-        """Pair tensors of one shape and dtype in order, if both sides have as many."""
+        """Pair tensors of one shape and dtype in order, if both sides have the same number of them."""
         for name, other in list(self._in_order()):
             self._propose(name, other, Fit(None, False), "by order among tensors of this shape", 0.0)
 
     def _in_order(self) -> Iterator[tuple[str, str]]:
         wanted_by_shape, stored_by_shape = _by_exact_shape(self._wanted), _by_exact_shape(self._stored)
         for shape, names in wanted_by_shape.items():
-            # Order says nothing of scalars, and one alone was rule 3's.
+            # The order of scalars tells nothing, and rule 3 has looked at single tensors.
             if math.prod(shape) <= 1 or len(names) < 2:
                 continue
             others = stored_by_shape.get(shape, [])
@@ -266,7 +272,7 @@ class _Search:
                 if len(some) == len(stored.get(dtype, ())):
                     yield from zip(some, stored.pop(dtype), strict=True)
                     del wanted[dtype]
-            # Tensors of any dtype get what the others leave, once these all have theirs.
+            # Tensors wanted in any dtype get those left over, if all that want a certain dtype have theirs.
             rest = [name for name in others if self._stored[name].dtype in stored]
             if not wanted and len(any_dtype) == len(rest):
                 yield from zip(any_dtype, rest, strict=True)
@@ -275,8 +281,8 @@ class _Search:
 
     def transpose_squares(self) -> None:
         """Transpose square matrices if all others of their kind that are proposed are transposed."""
-        # A square fits either way. If a framework stores its kernels the other way round, the ones that are
-        # not square show it.
+        # A square fits either way. If a framework stores its kernels the other way round, those that are not
+        # square show it, as long as all of them agree.
         ways: dict[tuple[str, str], set[bool]] = defaultdict(set)
         squares = []
         for name, proposal in self.proposals.items():
@@ -295,7 +301,7 @@ class _Search:
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Key that sorts numbers in names as numbers."""
+    """Return a sort key that compares numbers in names as numbers."""
     return [
         (0, int(part), "") if part.isdigit() and part.isascii() else (1, 0, part)
         for part in _DIGITS.split(name[:_MAX_SORTED])

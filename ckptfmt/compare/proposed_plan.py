@@ -1,4 +1,4 @@
-"""The plan that proposals make: for a person to review, with the reason beside each name."""
+"""The proposed plan: proposals as steps, for a person to review, with the reason beside each name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ckptfmt.compare.proposals import Proposal
 from ckptfmt.plans.pattern import Pattern, exact_pattern
 from ckptfmt.plans.plan import Plan
-from ckptfmt.plans.steps import CastTo, Drop, RenameTable, Step, Transpose
+from ckptfmt.plans.step import Step
+from ckptfmt.plans.steps import CastTo, Drop, RenameTable, Transpose
 from ckptfmt.plans.toml import is_writable
 from ckptfmt.tensors.restore import RestoreReport
 
@@ -15,13 +16,14 @@ from ckptfmt.tensors.restore import RestoreReport
 def proposed_plan(report: RestoreReport, stored: Iterable[str], proposals: Sequence[Proposal]) -> Plan:
     """Return the plan that does what is proposed, and renames what matched under another name.
 
-    ``stored`` are all names in the checkpoint. Steps come in the order in which a plan needs them: a tensor
-    whose name another one gets is dropped, then all renames at once, then what changes values, under the new
-    names.
+    ``stored`` are all names in the checkpoint.
     """
+    # In the order in which a plan needs its steps: tensors whose name another one gets are dropped; then come
+    # all renames in one step, so that tensors can swap names; then casts and transpositions, which match the
+    # new names.
     renames: dict[str, str] = {}
     for name, source in report.matched.items():
-        # One tensor gets one name: the first that is wanted of it.
+        # A tensor gets only one name: the first that wants it.
         if source != name and is_writable(source) and is_writable(name):
             renames.setdefault(source, name)
     comments = dict.fromkeys(renames, "matched")
@@ -47,7 +49,7 @@ def _exactly(name: str) -> Pattern:
 
 
 def _left_over(report: RestoreReport, proposals: Sequence[Proposal], renames: Mapping[str, str]) -> str:
-    """What the plan does nothing about, as lines of a comment."""
+    """The names that the plan does nothing about, as lines of a comment."""
     made = {proposal.wanted for proposal in proposals}
     used = {proposal.stored for proposal in proposals}
     misfits = {misfit.name: misfit for misfit in (*report.wrong_shape, *report.wrong_dtype)}

@@ -34,7 +34,7 @@ _DTYPES = {
 
 
 def read_safetensors_header(fs: Filesystem, path: str) -> dict[str, Spec]:
-    """Return what a safetensors file lists.
+    """Return the dtype and shape of each tensor in a safetensors file.
 
     Raises
     ------
@@ -61,13 +61,11 @@ def read_safetensors_header(fs: Filesystem, path: str) -> dict[str, Spec]:
 
 
 def _header(fs: Filesystem, path: str) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    """Name, dtype and shape of each tensor.
-
-    The library maps a local file itself, and reads only its header. It takes the bytes of any other file, and
-    of one that cannot be mapped, but wants them all.
-    """
+    """Name, dtype and shape of each tensor."""
     import safetensors
 
+    # The library maps a local file itself and reads only its header. A file in another file system, or one
+    # that is not to be mapped, has to be read whole: the library wants all bytes.
     if fs == LocalFilesystem(directory=getattr(fs, "directory", "")):
         with safetensors.safe_open(os.path.join(fs.directory, path), framework="np") as file:
             for name in file.keys():  # noqa: SIM118 - it is not a mapping

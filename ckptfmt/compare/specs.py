@@ -1,4 +1,4 @@
-"""Specs of values: dtype and shape of an array, or of what stands for one, of any library."""
+"""Specs of values: dtype and shape of an array, or of a spec or shape, of any library."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ckptfmt.tensors.restore import Spec
 
 
 def spec_of(name: str, value: Any) -> Spec:  # noqa: ANN401 - arrays of any library
-    """Return what a value says of the tensor that it stands for.
+    """Return the dtype and shape that a value stands for.
 
-    Anything with ``.shape`` and ``.dtype`` is a spec, a tuple or a list of sizes a shape of any dtype.
+    Anything with ``.shape`` and ``.dtype`` is a spec; a tuple or a list of sizes is a shape of any dtype.
 
     Raises
     ------
     TypeError
-        It is neither, or its dtype or shape is not one. The message begins with ``name``.
+        It is neither, or its dtype or shape makes no sense. The message begins with ``name``.
     ValueError
         A size is negative.
     """

@@ -1,4 +1,4 @@
-"""Templates: names that differ in their numbers only, compared as one.
+"""Templates: names that differ only in their numbers, compared as one.
 
 The template of a name is the name with ``#`` for each number, so that the hundred layers of a model have one
 template, and its words are compared once::
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from ckptfmt.compare.words import MAX_LENGTH, Words
 
 _MAX_NUMBERS = 16
-"""Numbers of a name that become ``#``, the last ones; earlier ones stay text."""
+"""The last numbers of a name become ``#``, at most this many; earlier ones stay text."""
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 """Without a bound, int() would take time quadratic in a number's digits."""
@@ -24,17 +24,17 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 @dataclass
 class Template:
-    """Names that differ in their numbers only."""
+    """Names that differ only in their numbers."""
 
     text: str
     """A name with ``#`` for each number."""
     words: Words
     members: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """The numbers of each name, as many for each."""
+    """The numbers of each name, the same count for each."""
 
 
 class Vocabulary:
-    """What has been found out about names, so that it is found out once."""
+    """The words and templates of names, each computed once."""
 
     def __init__(self) -> None:
         self._words: dict[str, Words] = {}
@@ -57,7 +57,7 @@ class Vocabulary:
 
 def templates_of(names: Iterable[str], known: Vocabulary) -> list[Template]:
     """Return the templates of names, in the order in which names are first met."""
-    # By text and count of numbers: a name that has "#" itself is a template of its own, without numbers.
+    # Keyed by text and count of numbers: a name that contains "#" is a template of its own, without numbers.
     templates: dict[tuple[str, int], Template] = {}
     taken: set[tuple[str, tuple[int, ...]]] = set()
     for name in names:
@@ -76,8 +76,8 @@ def templates_of(names: Iterable[str], known: Vocabulary) -> list[Template]:
 
 def _split(name: str) -> tuple[str, tuple[int, ...]]:
     """A name with ``#`` for its numbers, and the numbers."""
-    # Only the last numbers of the last characters become "#", so that a name of a million numbers is split at
-    # once; the usual name is short, and takes the second way out.
+    # Only the last numbers in the last characters become "#", so that a name of a million numbers takes no
+    # time. A usual name is short and leaves by the second return.
     end = name[-MAX_LENGTH:]
     numbers = _NUMBER.findall(end)
     if not numbers or "#" in name:
@@ -95,12 +95,12 @@ def _join_firsts(templates: Mapping[str, Template]) -> None:
 
     TensorFlow and Keras number the second object of a name, not the first.
     """
-    # For each "_#" that ends a part of a template's text, the text without it may be the template of the
-    # first. Its members move over, unless one there has the number 0 already. Templates with few numbers go
-    # first, so that one that moves over has taken in its own firsts.
+    # For each "_#" that ends a part of a template's text, the text without it may be the template of a first
+    # object. Its members move over, unless a member here has the number 0 already. Templates with few numbers
+    # come first, so that one whose members move over has already taken in its own firsts.
     for text in sorted((text for text in templates if "#" in text), key=lambda text: text.count("#")):
         template = templates[text]
-        # Not at the end of a longer name: neither of "w/Adam" and "w/Adam_1" is the first of its kind.
+        # Not at the end of a name of several parts: "w/Adam" and "w/Adam_1" are two slots, not two objects.
         ends = ("_#/", "_#.") if re.search(r"[/.]", text) else ("_#",)
         at = -1
         for position in range(min(text.count("#"), _MAX_NUMBERS)):

@@ -1,17 +1,17 @@
-"""Words: what a name is made of, and how alike the words of two names are.
+"""Words: the words in a name, and how alike the words of two names are.
 
 Frameworks spell the name of one tensor differently, ``bert/encoder/layer_0/attention/self/query/kernel`` and
 ``encoder.layer.0.attn.q_proj.weight``. Split into words, with synonyms made one, what is left of both is
 nearly the same. :func:`likeness` is the share of words that two names have in common, Dice's coefficient
 ``2 |A and B| / (|A| + |B|)``, in which words count differently:
 
-- the last word counts twice, for it says what a tensor is to its layer, and a kernel is never a bias: names
-  that differ only in it are 1/3 alike with one word before it, 1/2 with two;
+- the last word counts twice, because it says what a tensor is to its layer, and a kernel is never a bias:
+  names that differ only in the last word are 1/3 alike with one word before it, 1/2 with two;
 - a word that wraps, such as ``model`` or ``params``, counts a quarter: one of two names often lacks it;
 - an abbreviation counts 0.7 of the word that it begins.
 
-The weights are a judgement: what counts is the order of candidates, and that is what tests keep.
-Comparing two names takes time quadratic in their words at worst, and a name has :data:`MAX_WORDS` at most.
+The weights are a judgement: what counts is the order of candidates, which tests keep. At worst, comparing two
+names takes time quadratic in their words, of which a name has :data:`MAX_WORDS` at most.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from functools import cached_property
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 
 MAX_WORDS = 32
-"""Words of a name that are compared, the last ones: what tells tensors apart stands at the end."""
+"""The last words of a name are compared, at most this many: the end of a name tells tensors apart."""
 
 MAX_LENGTH = 1024
-"""Characters of a name that are looked at, the last ones."""
+"""The last characters of a name are looked at, at most this many."""
 
 _WORD = re.compile(r"[1-3][dD](?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W_0-9A-Za-z]+")
 """A word: ``2d``, capitals, letters with or without a capital before them, or letters of other alphabets.
@@ -64,7 +64,7 @@ _SYNONYMS = {
     **dict.fromkeys(("linear", "fc", "fully_connected", "proj", "projection"), "dense"),
     **dict.fromkeys(("iter", "global_step", "iterations", "steps"), "step"),
 }
-"""What a word, or two words with an underscore between them, stands for."""
+"""A word, or two words joined by an underscore -> the word that it is compared as."""
 
 _WRAPPERS = frozenset(
     (
@@ -87,7 +87,7 @@ _WRAPPERS = frozenset(
         ),
     )
 )
-"""Words that wrap: in some names of a tensor and not in others."""
+"""Words that wrap: some names of a tensor have them and others do not."""
 
 _ALIKE_ENDS = {
     frozenset(pair): likeness
@@ -98,30 +98,29 @@ _ALIKE_ENDS = {
         (("table", "embedding"), 0.7),
     )
 }
-"""Last words that may stand for the same, and how likely they do."""
+"""Pairs of last words that may mean the same, and how alike they count."""
 
 _WRAPPER, _PLAIN, _LAST = 0.25, 1.0, 2.0
-"""What a word counts: one that wraps, any other, the last one."""
+"""Weights of words: one that wraps, any other, the last one."""
 
 _ABBREVIATED = 0.7
-"""Part of a word's weight that an abbreviation of it counts."""
+"""The share of a word's weight that an abbreviation of it counts."""
 
 _SHORTEST_ABBREVIATION = 3
-"""Letters of a word that may be an abbreviation; shorter ones begin too many others."""
+"""Letters that an abbreviation has at least; shorter words begin too many others."""
 
 
 class Words:
     """The words of a name, as they are compared."""
 
     def __init__(self, text: str) -> None:
-        # What TensorFlow appends to every name tells nothing: the output of a variable, the attribute of a
-        # key.
+        # TensorFlow appends these to all names, of outputs and of keys, so they tell nothing.
         text = text.removesuffix(":0").removesuffix(VARIABLE_VALUE)[-MAX_LENGTH:]
         words: list[str] = []
         for word in _WORD.findall(text):
             word = word.lower()
-            # Two words may be one thing: "moving" and "mean" are "mean". The pair is looked up first, with
-            # what the word before it has become, so that "embedding/embeddings" is one "embedding".
+            # Two words may be one thing: "moving" and "mean" are "mean". The pair is looked up before the
+            # word, and with what the word before it has become: "embedding/embeddings" is one "embedding".
             pair = f"{words[-1]}_{word}" if words else ""
             if pair in _SYNONYMS:
                 words[-1] = _SYNONYMS[pair]
@@ -167,13 +166,13 @@ def likeness(a: Words, b: Words) -> float:
         if a.before.get(word, 0) < count:
             left_b.append(word)
     if left_a and left_b:
-        # The smaller of both directions, so that one abbreviation does not count for several words.
+        # The smaller of both directions, so that one word cannot count as the abbreviation of several.
         shared += _ABBREVIATED * min(_abbreviated(left_a, left_b), _abbreviated(left_b, left_a))
     return min(1.0, 2 * shared / (a.weight + b.weight))
 
 
 def _abbreviated(words: Sequence[str], others: Sequence[str]) -> float:
-    """The weight of those words that begin like one of the others, as one of the two is cut short."""
+    """The weight of the words that abbreviate one of the others, or that one of the others abbreviates."""
     long = tuple(word for word in others if len(word) >= _SHORTEST_ABBREVIATION)
     return sum(
         _weight(word)

@@ -1,1 +1,1 @@
-"""What a file is, told by its content, and what reads it."""
+"""File types: what a file is, going by its content, and what reads it."""

@@ -1,7 +1,7 @@
-"""Advice: which function and which verb of the command line read each kind of file.
+"""Advice: the function and the verb of the command line that read each kind of file.
 
-Errors end with it. No other module below the command line names functions and verbs of higher levels, so that
-one table can be checked against the names that exist.
+Errors end with it. No other module below the command line names functions and verbs of higher levels, so a
+test can check all these names in one table.
 """
 
 from __future__ import annotations
@@ -93,4 +93,4 @@ ADVICE: dict[Kind, str] = {
     LFS_POINTER: "run 'git lfs pull'",
     HTML: "the download went wrong",
 }
-"""What to do with a file of each kind, as a clause. A kind that is not here has no advice."""
+"""What to do with a file of each kind, as a clause. There is no advice for the other kinds."""

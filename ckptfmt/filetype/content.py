@@ -1,4 +1,4 @@
-"""Contents: which kind of file some bytes are, whatever the file's name."""
+"""Content: the kind of a file, going by its bytes and not by its name."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _MAGICS: tuple[tuple[re.Pattern[bytes], Kind], ...] = tuple(
         (re.escape(SIGNATURE), SPLIT),
     )
 )
-"""How files begin. Sources: the formats' own descriptions; ``file(1)``."""
+"""First bytes of files. Sources: the formats' own descriptions; ``file(1)``."""
 
 _ZIP_MAGIC = b"PK\x03\x04"
 
@@ -61,15 +61,13 @@ _ZIP_MEMBERS: tuple[tuple[re.Pattern[bytes], Kind], ...] = (
     (re.compile(rb"\A(metadata\.json|config\.json|model\.weights\.h5)\Z"), KERAS_3),
     (re.compile(rb""), ZIP),
 )
-"""Name of the first file in a zip archive -> what the archive is; the last one matches any."""
+"""Name of the first file in a zip archive -> kind of the archive; the last pattern matches any name."""
 
 
 def recognise(file: RandomAccessFile) -> Kind | None:
-    """Return what a file seems to be, or None; a damaged one too, as far as it can still be told.
-
-    Magic numbers come first, since they are the surest and need only the first bytes; then what is told by
-    sizes and checksums; messages come last, because almost any bytes can be the beginning of one.
-    """
+    """Return what a file seems to be, even if it is damaged further on; None if nothing is recognised."""
+    # Magic numbers come first, since they are the surest and need only the first bytes; then formats that
+    # sizes and checksums tell; messages last, because almost any bytes can be the beginning of one.
     head = bytes(file.read(0, min(file.size, HEAD_SIZE)))
     if not head:
         return EMPTY
@@ -101,7 +99,7 @@ def _recognise_zip(head: bytes) -> Kind:
 
 
 def _is_safetensors(head: bytes, file_size: int) -> bool:
-    """Whether a file begins with the size of a JSON header, a uint64, that fits into it, and with a brace."""
+    """Whether a file begins with the size of a JSON header, a uint64 that fits the file, and a brace."""
     return head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= file_size - 8
 
 

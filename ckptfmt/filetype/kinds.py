@@ -1,6 +1,6 @@
-"""Kinds of files: what a file may turn out to be, in words for an error message.
+"""Kinds: what a file may turn out to be, in the words of error messages.
 
-A kind does not say what to do with such a file; :mod:`ckptfmt.filetype.advice` does.
+:mod:`ckptfmt.filetype.advice` says what to do with a file of each kind.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Kind(NamedTuple):
     """A kind of file."""
 
     what: str
-    """What the file is, with its article, to stand in a sentence. No two kinds share it."""
+    """What the file is, with its article, to be put into a sentence. No two kinds share it."""
     holds: Holds | None = None
-    """What this package reads from it; None if nothing, or not from this file alone."""
+    """What this package reads from it; None if it reads nothing, or not from this file alone."""
 
 
 # Graphs and SavedModels
@@ -73,11 +73,11 @@ ZSTANDARD = Kind("a Zstandard-compressed file")
 TAR = Kind("a tar archive")
 ZIP = Kind("a zip archive")
 
-# What a failed download leaves
+# Left by a failed download
 LFS_POINTER = Kind("a Git LFS pointer, not the file it stands for")
 HTML = Kind("an HTML page")
 EMPTY = Kind("an empty file")
 
 JSON = Kind("a JSON file")
 TEXT_FILE = Kind("a text file")
-"""Text of no kind listed here."""
+"""Text of any other kind."""

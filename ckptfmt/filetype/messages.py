@@ -1,4 +1,4 @@
-"""Messages: which message some bytes are, serialized or as text.
+"""Messages: the kind of message that bytes hold, serialized or as text.
 
 Graphs, meta graphs and SavedModels have no magic number. They are told apart by their fields:
 
@@ -12,8 +12,8 @@ field  GraphDef            MetaGraphDef             SavedModel
 5-7                        signature_def …
 =====  ==================  =======================  ==================
 
-Only the first fields are looked at, and of a nested message only its own first fields, so that the answer
-costs the same for a graph of a gigabyte and survives damage further on. The last field may be cut short.
+Only the first fields are looked at, and only the first fields of nested messages, so that the answer costs
+the same for a graph of a gigabyte and survives damage further on. The last field may be cut short.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, find_fields
 
 MAX_FIELDS = 100
-"""Number of first fields that tell which message it is."""
+"""How many fields, from the first on, are looked at."""
 
 _OP = re.compile(rb"[A-Za-z_][A-Za-z0-9_.>\-/]*")
 """Name of an operation or a function."""
 
 
 def recognise_message(data: Buffer) -> Kind | None:
-    """Return which message bytes hold, serialized or as text, or None."""
+    """Return the kind of message that bytes hold, serialized or as text, or None."""
     if not len(data):
         return None
     head = bytes(data[:HEAD_SIZE])
@@ -53,16 +53,16 @@ class _Field(NamedTuple):
     number: int
     wire_type: int
     content: Buffer
-    """The bytes of a length-delimited field, as many as there are; empty for a number."""
+    """The bytes of a length-delimited field, perhaps cut short; empty for a number."""
 
 
 def _first_fields(data: Buffer) -> list[_Field]:
-    """Return the first fields of a message, the last perhaps cut short; none if the bytes are no message."""
+    """Return the first fields of a message, the last perhaps cut short; none if it is not a message."""
     fields: list[_Field] = []
     try:
         for field in islice(find_fields(data, may_be_cut=True), MAX_FIELDS):
             if field.wire_type not in (VARINT, LENGTH_DELIMITED):
-                return []  # no message recognised here has fields of another type
+                return []  # messages recognised here have no fields of other types
             content = data[field.content : field.stop] if field.wire_type == LENGTH_DELIMITED else b""
             fields.append(_Field(field.number, field.wire_type, content))
     except CorruptError:
@@ -105,8 +105,8 @@ def _is_graph(fields: Sequence[_Field]) -> bool:
         return False
     if any(field.number in (4, 5) and _is_map_entry(field) for field in fields):
         return False  # a collection or a signature of a meta graph
-    # Every node looks alike, so the first one tells. Without nodes, a library alone (field 2) may as well be
-    # the graph_def of a meta graph; a version says that it is not.
+    # All nodes look alike, so the first one tells. Without nodes, a library (field 2) could as well be the
+    # graph_def of a meta graph, unless there is a version too.
     nodes = [field for field in fields if field.number == 1]
     return _is_node(nodes[0]) if nodes else any(field.number in (3, 4) for field in fields)
 
@@ -126,12 +126,12 @@ def _is_meta_graph(fields: Sequence[_Field]) -> bool:
 
 
 def _is_map_entry(field: _Field) -> bool:
-    """Whether a field holds an entry of a map, which begins with its key; a VersionDef has a number there."""
+    """Whether a field holds a map entry, which begins with its key; a VersionDef begins with a number."""
     return bytes(field.content[:1]) == b"\n"
 
 
 def _is_node(field: _Field) -> bool:
-    """Whether a field holds a NodeDef: it has an op, where a MetaInfoDef has a list of definitions."""
+    """Whether a field holds a NodeDef: its field 2 is an op, while a MetaInfoDef has an OpList there."""
     inner = {each.number: each for each in _first_fields(field.content) if each.wire_type == LENGTH_DELIMITED}
     return 2 in inner and _OP.fullmatch(bytes(inner[2].content)) is not None
 
@@ -158,4 +158,4 @@ _MESSAGES: tuple[tuple[Kind, Callable[[Sequence[_Field]], bool]], ...] = (
     (GRAPH, _is_graph),
     (META_GRAPH, _is_meta_graph),
 )
-"""Messages and their tests, the strictest first: the first that says yes counts."""
+"""Messages and their tests, the strictest first: the first one that succeeds counts."""

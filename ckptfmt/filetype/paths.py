@@ -1,4 +1,4 @@
-"""Paths: what a path leads to, whether a file, a directory, or the prefix of a checkpoint."""
+"""Paths: whether a path leads to a file, to a directory, or is the prefix of a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ckptfmt.storage.filesystem import Filesystem
 
 
 def recognise_path(fs: Filesystem, path: str) -> Kind | None:
-    """Return what a path leads to: a file, a directory, or no file but the prefix of a checkpoint."""
+    """Return what a path leads to: a file, a directory, or the prefix of a checkpoint, which is neither."""
     path_type = fs.path_type(path)
     if path_type == "directory":
         return _recognise_directory(fs.list_directory(path).files)
     if path_type == "file":
-        # Only its name tells a data shard: any bytes may be those of tensors.
+        # A data shard is recognised only by its name: its bytes are those of tensors and can be anything.
         return DATA if DATA_SUFFIX.search(path) else recognise_file(fs, path)
     return PREFIX if path_type is None and _is_prefix(fs, path) else None
 

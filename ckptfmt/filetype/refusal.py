@@ -1,7 +1,7 @@
 """Refusals: errors for a file of the wrong kind, which say what it is and what reads it.
 
-A reader that is given such a file raises :func:`refusal`, so that somebody who tries to open an HDF5 file as
-a checkpoint learns that h5py reads it.
+A reader raises :func:`refusal` for such a file, so that a user who tries to open an HDF5 file as a checkpoint
+learns that h5py reads it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ckptfmt.filetype.paths import recognise_path
 from ckptfmt.storage.filesystem import Filesystem
 
 MAX_EXAMPLES = 20
-"""Number of files in a directory that are looked at for an example to name."""
+"""How many files of a directory are looked at to find an example."""
 
 
 def refusal(fs: Filesystem, path: str, wanted: Holds) -> CkptfmtError:
@@ -37,7 +37,7 @@ def refusal(fs: Filesystem, path: str, wanted: Holds) -> CkptfmtError:
 
 
 def refusal_of(kind: Kind | None, name: str, wanted: Holds, fs: Filesystem | None = None) -> CkptfmtError:
-    """Return the error for something of a kind, or of no known kind, that errors call ``name``."""
+    """Return the error for content of a kind, None if unknown, that errors call ``name``."""
     if kind is None:
         return CorruptError(f"not {wanted.value}, nor of any other kind known here", file=name)
     if kind is EMPTY:
@@ -52,8 +52,8 @@ def misfit(path: str, kind: Kind, wanted: Holds, fs: Filesystem | None = None) -
     """
     hints = []
     if kind in ADVICE and kind.holds is not wanted:
-        # A file that holds what was wanted and was refused all the same is damaged: the advice would send
-        # the caller back to the function that just refused it.
+        # Not for a file that holds what was wanted but was refused because it is damaged: the advice would
+        # send the caller back to the function that has just refused it.
         hints.append(ADVICE[kind])
     if fs is not None and wanted is not Holds.CHECKPOINT and kind.holds is Holds.CHECKPOINT:
         hints += _graph_of(fs, path)
@@ -69,7 +69,7 @@ def _graph_of(fs: Filesystem, path: str) -> list[str]:
         base = base if match is None else base[: match.start()]
     if fs.path_type(base + META_SUFFIX) == "file":
         return [f"its graph is in {base}{META_SUFFIX}"]
-    # Not beside it: it may belong to a SavedModel, or be one of many checkpoints in a training directory.
+    # There is no .meta file beside it: it may be that of a SavedModel, or the path a training directory.
     directory = path if fs.path_type(path) == "directory" else os.path.dirname(path)
     parent, name = os.path.split(directory.rstrip(os.sep))
     if name == "variables" and any(fs.path_type(os.path.join(parent, file)) for file in SAVED_MODEL_FILES):
@@ -82,7 +82,7 @@ def _graph_of(fs: Filesystem, path: str) -> list[str]:
 
 
 def example_in(fs: Filesystem, directory: str) -> str | None:
-    """Return a clause on one file in a directory: what it is and what reads it; None if none is known.
+    """Return a clause about one file in a directory, what it is and what reads it, or None.
 
     A file that this package reads is preferred.
     """

@@ -35,7 +35,7 @@ def checkpoint_format(table: Table) -> Format | None:
     header = table.get(b"")
     if header is None:
         return None
-    # A BundleHeaderProto may leave out all its fields.
+    # A BundleHeaderProto whose fields all have their defaults takes no bytes.
     tag = decode_varint(header, 0)[0] if len(header) else 0
     return "v1" if tag == _V1_META_TAG else "v2"
 
@@ -43,7 +43,7 @@ def checkpoint_format(table: Table) -> Format | None:
 def recognise_table(file: RandomAccessFile) -> Kind:
     """Return the kind of a file that ends as a sorted table does."""
     try:
-        found = checkpoint_format(Table(file))
+        table_format = checkpoint_format(Table(file))
     except CkptfmtError:
         return BROKEN_TABLE
-    return TABLE if found is None else V1 if found == "v1" else INDEX
+    return TABLE if table_format is None else V1 if table_format == "v1" else INDEX

@@ -1,4 +1,4 @@
-"""Text files: which kind a text is, told by how it begins."""
+"""Texts: the kind of a text file, going by how it begins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ckptfmt.filetype.kinds import (
 )
 
 HEAD_SIZE = 4096
-"""Number of first bytes that tell what a file is, unless it is a serialized message."""
+"""How many bytes from the beginning tell what a file is, unless it is a serialized message."""
 
 _TEXTS: tuple[tuple[re.Pattern[bytes], Kind], ...] = (
     (re.compile(rb"<(!doctype html|html)\b", re.IGNORECASE), HTML),
@@ -34,10 +34,10 @@ _TEXTS: tuple[tuple[re.Pattern[bytes], Kind], ...] = (
     # Anywhere in the head, since the fields of a state file come in any order.
     (re.compile(rb"(?m:.*?^\s*(?:all_)?model_checkpoint_paths?\s*:)", re.DOTALL), STATE),
 )
-"""How a text begins, after space and comments. The first pattern that matches counts."""
+"""The beginning of a text, after space and comments -> its kind. The first pattern that matches counts."""
 
 _SPACE_AND_COMMENTS = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s|#[^\n]*\n)*")
-"""What protobuf's text format skips, and before it the byte order mark that some editors write."""
+"""Skipped by protobuf's text format; before them, the byte order mark that some editors write."""
 
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
@@ -45,13 +45,13 @@ _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 def is_text(head: bytes) -> bool:
     """Return whether the first bytes of a file are text.
 
-    A serialized message is not: a tag or a length below 0x20 comes within its first fields.
+    A serialized message is not: its first fields have a tag or a length below 0x20.
     """
     return not _NOT_TEXT.search(head)
 
 
 def recognise_text(head: bytes) -> Kind | None:
-    """Return the kind of a text by its first bytes, or None if these are not UTF-8."""
+    """Return the kind of a text by its first bytes; None if they are not UTF-8."""
     skipped = _SPACE_AND_COMMENTS.match(head)
     start = 0 if skipped is None else skipped.end()
     for pattern, kind in _TEXTS:

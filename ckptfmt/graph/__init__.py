@@ -1,1 +1,1 @@
-"""Graphs: what a ``.meta`` file says without being run."""
+"""Graphs: nodes, functions and constants, looked at and changed without being run."""

@@ -46,7 +46,7 @@ class FunctionCall:
 
 @dataclass(frozen=True)
 class AttributeName:
-    """In the body of a function, in the place of a value: the attribute of the function that gives it."""
+    """An attribute of a function that stands in its body for the value that callers give."""
 
     name: str
 
@@ -115,7 +115,7 @@ class Attributes(Mapping[str, Value]):
         return decoded
 
     def _decode_list(self, values: messages.AttrValue.ListValue) -> list[Value]:
-        # All values of a list are of one kind. An empty list does not say of which.
+        # All values of a list are of one kind. An empty list does not say which.
         for kind, decode in _DECODERS.items():
             items = getattr(values, kind)
             if items:

@@ -16,7 +16,7 @@ from ckptfmt.text.closest import closest_names
 
 
 class ConstantEntry(NamedTuple):
-    """What a file says of a constant besides its value."""
+    """Name, dtype, shape and size of a constant, without its value."""
 
     name: str
     """The name of its node."""
@@ -53,7 +53,7 @@ class Constants(Mapping[str, Array]):
         LimitError
             A few stored bytes ask for more than a gigabyte.
         """
-        # Before the message: content that is no longer here has been put into it already.
+        # Content first, then the message: content that the outline no longer has is already in the message.
         content = self._outline.content(name)
         tensor = self._tensor(name)
         if tensor is None:
@@ -72,7 +72,8 @@ class Constants(Mapping[str, Array]):
         if tensor is None:
             return ConstantEntry(name, find_dtype(0), (), 0)
         shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
-        # In this order: content that another thread puts into the message meanwhile is not counted twice.
+        # The other way round here: content that another thread moves into the message in between is not
+        # counted twice.
         nbytes = tensor.ByteSize()
         content = self._outline.content(name)
         nbytes += 0 if content is None else content_size(len(content))

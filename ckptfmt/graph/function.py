@@ -45,12 +45,12 @@ class Function:
 
     @property
     def inputs(self) -> tuple[Argument, ...]:
-        """What it takes, in order."""
+        """The tensors that it takes, in order."""
         return tuple(map(_argument, self.message.signature.input_arg))
 
     @property
     def outputs(self) -> tuple[Argument, ...]:
-        """What it returns, in order."""
+        """The tensors that it returns, in order."""
         return tuple(map(_argument, self.message.signature.output_arg))
 
     @cached_property

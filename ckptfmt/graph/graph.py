@@ -73,9 +73,9 @@ class Graph(Mapping[str, GraphNode]):
     def message(self) -> messages.GraphDef:
         """The GraphDef.
 
-        Large constants lie beside it until somebody asks for it, or for the message of their node; then they
-        are copied into it. Changes made to it are written, but the graph itself keeps showing the nodes that
-        it had at first, and arrays that :attr:`constants` returned before stay as they are.
+        Large constants are kept beside it until somebody asks for it, or for the message of their node; then
+        they are copied into it. Changes made to it are written, but the graph itself keeps showing the nodes
+        that it had at first, and arrays that :attr:`constants` returned before stay as they are.
         """
         self._outline.complete()
         return self._outline.message
@@ -107,7 +107,7 @@ class Graph(Mapping[str, GraphNode]):
         return NameNotFoundError(name, file=self.file or "graph", noun="node", close_matches=close)
 
     def tensor(self, name: str) -> GraphTensor:
-        """Return the tensor ``node:k``, where ``node`` alone is its output 0.
+        """Return the tensor ``node:k``; ``node`` alone is its output 0.
 
         Raises TensorNotFoundError if it does not exist, CorruptError if the node claims too many outputs.
         """
@@ -125,7 +125,7 @@ class Graph(Mapping[str, GraphNode]):
         node = self[name]
         return NodeOutputs(node, self.functions.op(node.op))
 
-    # --- what is in it -----------------------------------------------------------------------------------
+    # --- contents ----------------------------------------------------------------------------------------
 
     @property
     def ops(self) -> Counter[str]:
@@ -240,6 +240,7 @@ class Graph(Mapping[str, GraphNode]):
             name = waiting.pop()
             node = self._nodes[name]
             yield self._node(name, node)
+            # Names are marked as seen when they are queued, so each is queued once: linear in the edges.
             fresh = [name for name in dict.fromkeys(following(node)) if name not in seen]
             absent = next((name for name in fresh if name not in self._nodes), None)
             if absent is not None:
@@ -248,10 +249,10 @@ class Graph(Mapping[str, GraphNode]):
                     file=self.file,
                 )
             seen.update(fresh)
-            waiting += reversed(fresh)
+            waiting += reversed(fresh)  # the last is taken first, and the first input should come first
 
     def _start(self, name: str) -> str:
-        """Return the node that is named, by itself or by one of its outputs."""
+        """Return the name of the node that a name of it, or of one of its outputs, names."""
         node = parse_output(name).node
         if node not in self._nodes:
             raise self._not_found(node)
@@ -280,8 +281,8 @@ class Graph(Mapping[str, GraphNode]):
         inputs, outputs
             Names of nodes.
         dtypes
-            The dtype of the placeholders: one for all, or a mapping by name. By default it is that of the
-            attribute ``dtype``, or else ``T``, of the node that is replaced.
+            The dtype of the placeholders: one for all, or a mapping by name. By default it is the attribute
+            ``dtype``, or else ``T``, of the node that is replaced.
 
         Raises
         ------
@@ -423,7 +424,7 @@ class Graph(Mapping[str, GraphNode]):
 
 
 def _nodes_of(names: str | Iterable[str]) -> list[str]:
-    """Return the nodes that are named, by themselves or by one of their outputs."""
+    """Return the names of nodes for names of nodes or of their outputs."""
     return [parse_output(name).node for name in ([names] if isinstance(names, str) else names)]
 
 

@@ -1,7 +1,7 @@
 """Merging: graphs put together, as ``tf.import_graph_def(name=…, input_map=…)`` does.
 
 First :func:`import_graph` writes a graph as it would look inside another one: each node has a prefix before
-its name, and so have all mentions of a node, which are inputs, control inputs and colocations. Then
+its name, and so has every mention of a node, in inputs, control inputs and colocations. Then
 :func:`merge_graphs` joins graphs whose names are distinct.
 
 Source: TensorFlow ``core/common_runtime/graph_constructor.cc``.
@@ -65,7 +65,7 @@ def _format_input(output: OutputName) -> str:
 
 
 def merge_graphs(graphs: Sequence[messages.GraphDef]) -> messages.GraphDef:
-    """Return one graph with the nodes of all, of the versions that all of them can be read with.
+    """Return one graph with the nodes of all; its versions are those of readers that can read all of them.
 
     Raises
     ------

@@ -65,9 +65,9 @@ class GraphNode:
         outline: Outline | None = None,
         file: str | None = None,
     ) -> None:
-        """Take a NodeDef; one of an ``outline`` may lack the bytes of a large constant."""
+        """Take a NodeDef; if it belongs to an ``outline``, it may lack the bytes of a large constant."""
         self.in_function = in_function
-        """Whether it belongs to the body of a function, where inputs are written in another way."""
+        """Whether it belongs to the body of a function, in which inputs are written in another way."""
         self.file = file
         """The file it was read from; None if there is none."""
         self._outlined = message

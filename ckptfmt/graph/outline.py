@@ -1,4 +1,4 @@
-"""Outlines: graphs whose large constants lie beside the message.
+"""Outlines: graphs whose large constants are kept beside the message.
 
 protobuf copies the bytes of a constant when it parses them, when they are set, each time they are read, and
 when it serializes them. So the GraphDef that this package works with lacks them, and they are put into it
@@ -18,11 +18,12 @@ from ckptfmt.wire.coding import Buffer, encode_varint
 class Outline:
     """A GraphDef, and the bytes of the large constants that it lacks.
 
-    Contents belong to nodes by number. That stays right because as long as any is missing, nobody outside has
-    the GraphDef, whose nodes could be moved; others have at most nodes that are complete.
+    Contents belong to nodes by number. The numbers stay right because callers, who could move nodes, do not
+    get the GraphDef before all contents are in it; until then they have at most single nodes that are
+    complete.
 
-    Any number of threads may use it. A content is removed here only after it is in the message, so whoever
-    does not find it here finds it there.
+    Any number of threads may use it. Content is removed here only after it is in the message, so a reader
+    that does not find it here finds it there.
     """
 
     def __init__(self, message: messages.GraphDef, contents: Mapping[int, memoryview] | None = None) -> None:
@@ -55,7 +56,7 @@ class Outline:
                     del self._contents[number]
 
     def snapshot(self) -> Outline:
-        """Return the outline as it is now, whatever is completed meanwhile; itself if it is complete."""
+        """Return the outline as it is now, unaffected by later completion; itself if it is complete."""
         with self._lock:
             if not self._contents:
                 return self
@@ -82,7 +83,7 @@ class Outline:
                 yield data
 
     def _serialize_node(self, number: int, node: messages.NodeDef) -> tuple[Buffer, ...]:
-        # Both at one moment, so that the content is either in the node or here.
+        # Under the lock, so that the content is either in the node or here, never both or neither.
         with self._lock:
             data = node.SerializeToString(deterministic=True)
             content = self._contents.get(number)

@@ -1,7 +1,7 @@
 """Pruning: graphs with fewer nodes that compute the same, as TensorFlow's ``graph_util`` makes them.
 
-Functions take a GraphDef and return another one. Nothing is executed and the first one is not changed. The
-nodes that stay keep their order, and all functions stay, needed or not.
+Each function takes a GraphDef and returns another one; nothing is executed, and the given one is not changed.
+The nodes that stay keep their order, and all functions of the library stay, needed or not.
 
 Source: TensorFlow ``python/framework/graph_util_impl.py``, ``python/tools/strip_unused_lib.py``.
 """
@@ -16,11 +16,13 @@ from ckptfmt.graph.node import OutputName, parse_output
 from ckptfmt.proto import messages
 
 COLOCATION = b"loc:@"
-"""Stands in the attribute ``_class`` before the name of a node to be placed with."""
+"""Precedes, in the attribute ``_class``, the name of a node to be placed with."""
 
 IDENTITIES = frozenset(("Identity", "StopGradient"))
-CHECKS = frozenset(("CheckNumerics",))
 """Ops that pass on their input, and matter in training only."""
+
+CHECKS = frozenset(("CheckNumerics",))
+"""Ops that pass on their input after they have checked it."""
 
 
 def colocated_with(node: messages.NodeDef) -> list[str]:
@@ -90,8 +92,8 @@ def _placeholder(node: messages.NodeDef, dtype: DType) -> messages.NodeDef:
 def remove_training_nodes(graph: messages.GraphDef, protected: Iterable[str]) -> messages.GraphDef:
     """Return a graph without nodes that only pass on their input.
 
-    ``CheckNumerics`` always goes, ``Identity`` and ``StopGradient`` unless a control input or a placement
-    depends on them; ``protected`` nodes stay. Control inputs from nodes that go are removed with them.
+    ``CheckNumerics`` is always removed, ``Identity`` and ``StopGradient`` unless a control input or a
+    placement depends on them; ``protected`` nodes stay. Control inputs from removed nodes go with them.
     """
     inputs = _removable(graph, set(protected))
     return _with_nodes(
@@ -102,8 +104,8 @@ def remove_training_nodes(graph: messages.GraphDef, protected: Iterable[str]) ->
 def _removable(graph: messages.GraphDef, protected: set[str]) -> dict[str, str]:
     """Return the input of each node that can be removed, by the node's name."""
     checks = {node.name for node in graph.node if node.op in CHECKS and node.name not in protected}
-    # A node with control inputs, or that is one, decides when others run; what takes its input instead would
-    # run too early. A node that others are placed with has to exist.
+    # A node that has control inputs, or is one, decides when others run: a node that took its input directly
+    # would run too early. A node that others are placed with has to exist.
     bound: set[str] = set()
     for node in graph.node:
         if node.name in checks:
@@ -123,7 +125,7 @@ def _removable(graph: messages.GraphDef, protected: set[str]) -> dict[str, str]:
 
 
 def _without_removed(node: messages.NodeDef, removed: Mapping[str, str]) -> messages.NodeDef:
-    """Return a node that takes its inputs from before the nodes that were removed."""
+    """Return a copy of a node that takes its inputs from before the removed nodes."""
     new = messages.NodeDef()
     new.CopyFrom(node)
     inputs = [
@@ -137,7 +139,7 @@ def _without_removed(node: messages.NodeDef, removed: Mapping[str, str]) -> mess
 
 
 def _before_removed(text: str, removed: Mapping[str, str]) -> str:
-    """Return the input that an input is after all the nodes in between that were removed."""
+    """Return the input that replaces an input, once the removed nodes between them are skipped."""
     passed = set()
     # Only output 0 exists of such nodes; an input of any other is damaged and stays as it is.
     while (output := parse_output(text)) == OutputName(output.node) and output.node in removed:

@@ -1,4 +1,4 @@
-"""Tensors of a graph: the outputs of nodes, with their dtypes and shapes as far as the file says.
+"""Tensors of a graph: the outputs of nodes, with their dtypes and shapes if the file says them.
 
 The definition of an op lists its outputs. Each of them is one tensor, or as many as an attribute of the node
 counts, or one for each dtype in an attribute. A graph numbers the tensors of a node across all its outputs
@@ -32,9 +32,9 @@ class GraphTensor(NamedTuple):
     name: str
     """``node:k``, or ``node:out:k`` in the body of a function."""
     node: GraphNode | None
-    """The node that puts it out; None for an argument of a function."""
+    """The node whose output it is; None for an argument of a function."""
     number: int
-    """Its number among all tensors that the node puts out."""
+    """Its number among all tensors of the node."""
     dtype: DType | None
     """Its dtype; None if neither the node nor its op says it."""
     shape: PartialShape
@@ -46,9 +46,9 @@ class _Output(NamedTuple):
 
     name: str
     size: int
-    """How many tensors it is."""
+    """How many tensors it has."""
     codes: tuple[int, ...]
-    """Code of the dtype of each, or one for all; empty if that is not known."""
+    """Code of the dtype of each, or one for all; empty if the dtype is not known."""
 
     def code(self, number: int) -> int:
         if not self.codes:
@@ -57,7 +57,7 @@ class _Output(NamedTuple):
 
 
 class NodeOutputs:
-    """What one node puts out."""
+    """The tensors that one node puts out."""
 
     def __init__(self, node: GraphNode, op: messages.OpDef | None) -> None:
         """Take a node and the definition of its op, None if that is not known.
@@ -70,7 +70,7 @@ class NodeOutputs:
             self._outputs = [_expand_output(argument, node, op) for argument in op.output_arg]
 
     def __iter__(self) -> Iterator[GraphTensor]:
-        """Iterate over the tensors; over none if the op is not known."""
+        """Iterate over the tensors; there are none if the op is not known."""
         number = 0
         for output in self._outputs or ():
             for index in range(output.size):
@@ -81,13 +81,13 @@ class NodeOutputs:
         return sum(output.size for output in self._outputs or ())
 
     def find(self, number: int, name: str | None = None) -> GraphTensor | None:
-        """Return the tensor of a number, counted within the output ``name`` if given; None if there is none.
+        """Return the tensor with a number, counted within the output ``name`` if given, or None.
 
         If the op is not known, a tensor of any number may exist.
         """
         if self._outputs is None:
             return self._tensor(number, name, number, 0)
-        before = 0
+        before = 0  # tensors of the outputs before this one
         for output in self._outputs:
             start = 0 if name is not None else before
             if (name is None or name == output.name) and start <= number < start + output.size:
@@ -105,7 +105,7 @@ class NodeOutputs:
 
 
 def _expand_output(argument: messages.OpDef.ArgDef, node: GraphNode, op: messages.OpDef) -> _Output:
-    """Return the tensors that one output of an op is for a node."""
+    """Return the tensors of one output of an op, as the attributes of a node count them."""
     message = node._outlined
     if argument.type_list_attr:
         codes = tuple(_attribute(argument.type_list_attr, message, op).list.type)
@@ -121,7 +121,7 @@ def _expand_output(argument: messages.OpDef.ArgDef, node: GraphNode, op: message
 
 
 def _attribute(name: str, node: messages.NodeDef, op: messages.OpDef) -> messages.AttrValue:
-    """Return the attribute of a node, or its default."""
+    """Return the attribute of a node, or the op's default for it."""
     if name in node.attr:
         return node.attr[name]
     default = next((attribute.default_value for attribute in op.attr if attribute.name == name), None)

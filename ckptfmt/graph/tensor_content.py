@@ -8,8 +8,8 @@
 A graph of gigabytes is walked by tags and lengths only, so the time depends on the number of nodes and not on
 the bytes of constants. Nodes that are too short for a large constant are stepped over.
 
-Bytes are taken out only if they lie as protobuf itself would write them: each of these fields once, with
-nothing that decoding would merge or drop, in a tensor that has its elements nowhere else. Then the rest
+Bytes are taken out only if they are stored as protobuf itself would write them: each of these fields once,
+with nothing that decoding would merge or drop, in a tensor that has its elements nowhere else. Then the rest
 decodes to the same message without these bytes, and putting them back gives the same bytes as protobuf would
 write. Constants that are written in any other way, or damaged, are left to protobuf.
 """
@@ -45,7 +45,7 @@ _TENSOR = {1: VARINT, 2: LENGTH_DELIMITED, 3: VARINT, _CONTENT: LENGTH_DELIMITED
 
 
 class Span(NamedTuple):
-    """Where the bytes of a constant lie in the file."""
+    """Where the bytes of a constant are in the file."""
 
     offset: int
     size: int
@@ -57,9 +57,9 @@ def is_large(size: int) -> bool:
 
 
 def take_out(data: memoryview) -> tuple[Buffer, Mapping[int, Span]]:
-    """Return a serialized GraphDef without the bytes of its large constants, and where these lie.
+    """Return a serialized GraphDef without the bytes of its large constants, and the spans of these bytes.
 
-    They are given by the number of their node. Nothing is taken out of bytes that are not a GraphDef.
+    Spans are given by the numbers of their nodes. Nothing is taken out of bytes that are not a GraphDef.
     """
     if not is_large(len(data)) or len(data) > MAX_BYTES:
         return data, {}
@@ -91,8 +91,9 @@ def split_node(node: bytes, size: int) -> tuple[bytes, bytes]:
     """
     path = _path_to_tensor(node, FieldPlace(1, LENGTH_DELIMITED, 0, 0, len(node)))
     assert path is not None
-    # From the inside out. The content comes last in its tensor, and every field around it grows by the bytes
-    # that were added within it, which may also make its own length longer.
+    # From the inside out. The content comes last in its tensor, because protobuf writes fields by number and
+    # all others that may stand beside it have smaller ones. Every field around it grows by the bytes added
+    # within it, and then its own length may take more bytes too.
     before = _head(_CONTENT, size)
     added = len(before) + size
     stop = path[-1].stop
@@ -113,7 +114,7 @@ def _large_nodes(data: memoryview) -> Iterator[tuple[int, FieldPlace]]:
         if data[pos] != node_tag:
             field = next(find_fields(data, pos, len(data)))
             if field.number == 1:
-                # With a longer tag, which protobuf's implementations take differently.
+                # Its tag takes more bytes than it needs; protobuf's implementations treat that differently.
                 raise CorruptError("a node written in another way", offset=pos)
             pos = field.stop
             continue
@@ -196,7 +197,7 @@ def _head(number: int, size: int) -> bytes:
 
 
 def _without_last(data: memoryview, path: list[FieldPlace]) -> bytes:
-    """Return the first field of a path, without the last field, which each field between lies around."""
+    """Return the first field of a path without the last field; each field is within the one before."""
     # From the inside out, since the length of each field depends on what is left in it.
     rest = b""
     inner = path[-1]

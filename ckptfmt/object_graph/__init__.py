@@ -1,1 +1,1 @@
-"""The objects that TF2 checkpoints describe, how they refer to each other and what each stores."""
+"""Object graphs: the objects that TF2 checkpoints describe, their references to each other, their keys."""

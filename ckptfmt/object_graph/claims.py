@@ -1,14 +1,14 @@
 """Claims: which key of the index belongs to which object.
 
 Every attribute of a node names a checkpoint key. Nearly always this is a key of the index that no other
-attribute names: :func:`exact_claims`, the fast path. In the other graphs
+attribute names: :func:`exact_claims`, the fast path. In other graphs
 
-- several nodes name one key: the first gets it, :func:`shared_claims`;
+- several nodes name one key: the first gets it (:func:`shared_claims`);
 - a table, an iterator or another object stores several tensors, under keys that begin with the one that it
-  names: each of these goes to the longest named key that it begins with, :func:`prefix_claims`;
-- an object stored nothing, and no tensor has the key that it names.
+  names: each stored key goes to the longest named key that it begins with (:func:`prefix_claims`);
+- an object stores nothing, and the index lacks the key that it names.
 
-The invariant of all three: a key of the index belongs to one attribute at most.
+All three keep one invariant: a key of the index belongs to at most one attribute.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Claim(NamedTuple):
     number: int
     """The node."""
     attribute: int
-    """Which of its attributes."""
+    """Number of the attribute in the node."""
 
 
 @dataclass
 class Claims:
-    """Which key of an index belongs to which node of a graph."""
+    """The keys of an index that belong to each node of a graph."""
 
     owners: dict[str, int] = field(default_factory=dict)
     """Number of the node that owns each key."""
@@ -45,7 +45,7 @@ class Claims:
     special: dict[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
     """Keys of an attribute, by node and attribute, if they are not just the one that it names."""
     absent: list[str] = field(default_factory=list)
-    """Keys that attributes name and under which nothing is stored."""
+    """Keys that attributes name but under which nothing is stored."""
 
 
 def find_claims(nodes: Objects, index: Iterable[str]) -> Claims:
@@ -60,14 +60,15 @@ def find_claims(nodes: Objects, index: Iterable[str]) -> Claims:
 
 def exact_claims(nodes: Objects, index: dict[str, None]) -> Claims | None:
     """Return the claims if each attribute names an existing key that no other names, else None."""
-    # Comprehensions, without a branch for each attribute: nearly every graph of 100,000 variables is done
-    # here.
+    # Comprehensions, without a branch for each attribute, because this is all that nearly every graph needs,
+    # even one of 100,000 variables.
     named = [
         (attribute.checkpoint_key, number, attribute.full_name)
         for number, node in enumerate(nodes)
         for attribute in node.attributes
     ]
     owners = {key: number for key, number, _ in named}
+    # A key named twice, or one that the index lacks.
     if len(owners) < len(named) or not owners.keys() <= index.keys():
         return None
     return Claims(owners, {key: name for key, _, name in named if name})
@@ -81,7 +82,7 @@ def shared_claims(nodes: Objects, unowned: dict[str, None]) -> Claims:
     claims = Claims()
     inexact: list[Claim] = []
     for number, node in enumerate(nodes):
-        for at, attribute in enumerate(node.attributes):
+        for position, attribute in enumerate(node.attributes):
             key = attribute.checkpoint_key
             if key in unowned:
                 del unowned[key]
@@ -89,12 +90,13 @@ def shared_claims(nodes: Objects, unowned: dict[str, None]) -> Claims:
                 if attribute.full_name:
                     claims.full_names[key] = attribute.full_name
             elif key in claims.owners:
-                claims.special[number, at] = ()
+                claims.special[number, position] = ()
             else:
-                inexact.append(Claim(key, number, at))
+                inexact.append(Claim(key, number, position))
     if not inexact:
         return claims
-    # Only now is it known which keys are free to belong to attributes that name no existing key.
+    # A second pass: only after all exact claims is it known which keys are left for attributes that name no
+    # stored key.
     taken = prefix_claims({claim.key for claim in inexact}, unowned)
     claims.absent = [key for key in dict.fromkeys(claim.key for claim in inexact) if not taken[key]]
     for claim in inexact:
@@ -108,10 +110,12 @@ def shared_claims(nodes: Objects, unowned: dict[str, None]) -> Claims:
 def prefix_claims(named: Iterable[str], unowned: Iterable[str]) -> dict[str, list[str]]:
     """Return, for each key that is named but not stored, the stored keys that begin with it.
 
-    A stored key goes to the longest of them: "table_2-keys" belongs to "table_2", not to "table".
+    A stored key goes to the longest named key that it begins with: "table_2-keys" belongs to "table_2", not
+    to "table".
     """
     taken: dict[str, list[str]] = {key: [] for key in named}
-    # Keys that do not have the form of an object's belong to none.
+    # Only keys of the form that objects' keys have, …/.ATTRIBUTES/name, take part. Without that rule a named
+    # key that is empty, as in a damaged graph, would take every key that is left.
     free = [key for key in unowned if f"{key.rpartition('/')[0]}/".endswith(ATTRIBUTES)]
     candidates = (key for key in taken if ATTRIBUTES in key)
     # In sorted order, all keys that begin with a named key follow it without a gap. So the stack holds the

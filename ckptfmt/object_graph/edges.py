@@ -16,7 +16,7 @@ from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 
 KERAS_OPTIMIZER = frozenset(("_iterations", "_trainable_variables"))
-"""Edges of an optimizer of Keras 3, by which it is recognised under any name: it has no slots."""
+"""Edges by which an optimizer of Keras 3 is recognised, whatever its name: it has no slot variables."""
 
 
 class Slot(NamedTuple):
@@ -58,7 +58,7 @@ class Edges:
         """Slots by the numbers of variable and optimizer, and by name."""
         self._file = file
         self._full_names: dict[int, str | None] = {}
-        # Reading the names of all edges is slow, and few graphs have both names anywhere in their bytes.
+        # Reading the names of all edges is slow, and a search of the bytes rules most graphs out.
         self._may_have_keras_optimizers = all(name.encode() in data for name in KERAS_OPTIMIZER)
         nodes = self.message.nodes
         count = len(nodes)
@@ -113,7 +113,7 @@ class Edges:
 
     def full_name(self, number: int) -> str | None:
         """Return the name of a variable in the program, None if the node is not a variable."""
-        # Kept, since a walk asks once for each slot of a variable, which may have many attributes and slots.
+        # Kept, since a walk asks once for each slot of a variable, which may have many slots and attributes.
         if number not in self._full_names:
             named = [each for each in self.message.nodes[number].attributes if each.full_name]
             values = [each.full_name for each in named if each.name == "VARIABLE_VALUE"]

@@ -41,9 +41,9 @@ class Attribute(NamedTuple):
     name: str
     """``VARIABLE_VALUE`` for a variable's value; others for tables, iterators, Python state."""
     full_name: str
-    """What the variable was called in the program, without ``:0``; not unique, empty for other things."""
+    """Name of the variable in the program, without ``:0``; not unique, empty if it is not a variable."""
     checkpoint_key: str
-    """The key that the graph names; an object that stores several tensors has keys that begin with it."""
+    """The key that the graph names; if the object stores several tensors, their keys begin with it."""
     keys: tuple[str, ...]
     """Its keys in the index; each key belongs to one attribute only."""
 
@@ -84,7 +84,7 @@ class Visit(NamedTuple):
 
     @property
     def part(self) -> str:
-        """The name as it stands in a path, escaped."""
+        """The name as it is written in a path, escaped."""
         return escape(self.name)
 
 
@@ -221,7 +221,7 @@ class ObjectGraph:
         Raises
         ------
         NameNotFoundError
-            No node is there; ``.close_matches`` has paths to children of the last object that was found.
+            No node is at that path; ``.close_matches`` has paths to children of the last object found on it.
         """
         if not isinstance(path, str):
             raise TypeError(f"path of an object: got {path!r}, want a str; nodes by number are in .nodes")
@@ -231,7 +231,7 @@ class ObjectGraph:
         return ObjectNode(self, number)
 
     def _no_node(self, path: str) -> NameNotFoundError:
-        # The names that were found lead to the last object; the next name is the one that is wrong.
+        # Suggest from where the path breaks off: names like the first wrong one, in the last object found.
         _, done = self._paths.follow(path)
         number, _ = self._paths.follow("/".join(done))
         wanted = path.split("/")[len(done) :]
@@ -341,7 +341,7 @@ class ObjectGraph:
     def keys_by_full_name(self) -> Mapping[str, tuple[str, ...]]:
         """The keys of the variables of each full name; full names need not be unique."""
         names: dict[str, tuple[str, ...]] = {}
-        # Lists only for names that several variables have: of 100,000 names few are.
+        # Lists only for names that several variables share: nearly all names have one variable.
         several: dict[str, list[str]] = {}
         for key, name in self.full_names.items():
             if name in names:
@@ -366,13 +366,13 @@ class ObjectGraph:
         return {key: name for key in self.owners if (name := short_name(key)) is not None}
 
     def short_names_below(self, start: ObjectNode) -> dict[str, str]:
-        """Return for each key found below a node the names that lead there on a :meth:`walk`.
+        """Return, for each key found below a node, the names that lead to it on a :meth:`walk`.
 
-        Raises LimitError if objects lie deeper than :data:`MAX_DEPTH`, or names are longer than
+        Raises LimitError if objects are nested deeper than :data:`MAX_DEPTH`, or names are longer than
         :data:`MAX_NAMES` in all.
         """
-        # A small file can hold a chain of objects whose paths would fill the memory: depth and length are
-        # bounded before a name is kept.
+        # A small file can hold a chain of objects whose paths would fill memory: depth and length are checked
+        # before a name is kept.
         names = {}
         length = 0
         trail: list[str] = []
@@ -380,6 +380,7 @@ class ObjectGraph:
             if step.depth > MAX_DEPTH:
                 what = "objects within each other"
                 raise LimitError(what, limit=MAX_DEPTH, asked=step.depth, file=self._file)
+            # The trail holds the names from the start to this step; those of the branch left before go.
             del trail[max(step.depth - 1, 0) :]
             if step.depth:
                 trail.append(step.name)

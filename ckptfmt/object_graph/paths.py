@@ -1,7 +1,7 @@
 """Paths: the shortest way from the root to each object, and the object at a path.
 
-TensorFlow finds objects breadth first, so a key is the shortest path to an object, and the first found of
-several that are as short. There may be other paths to the same object, and cycles; they lead to it too.
+TensorFlow finds objects breadth first, so a key is the shortest path to an object, or the first found if
+several are as short. Other paths, even through cycles, lead to the same object and are accepted too.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Paths:
 
     @cached_property
     def _positions(self) -> dict[int, int]:
-        """The position of each of these nodes among the children of the node before it."""
-        # Apart from the parents, since most callers need those only. Of several edges to a node the first
-        # names it, as in TensorFlow's keys.
+        """The position of each of these nodes among the children of its parent."""
+        # Not computed with the parents, since most callers need only those. If several edges lead from the
+        # parent to a node, the first one names it, as in TensorFlow's keys.
         positions: dict[int, int] = {}
         for number in self.parents:
             for position, child in enumerate(self._edges.children[number]):

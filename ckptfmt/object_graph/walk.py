@@ -1,8 +1,8 @@
 """Walks: objects in the order in which a person reads a model, depth first.
 
 Keras lists every variable several times: below the layer that owns it, in lists of all variables, and below
-the optimizer. A walk enters an object where it first meets it, so it leaves these lists to the end; then it
-meets a variable below its layer.
+the optimizer. A walk enters an object only when it first meets it, so it leaves these lists to the end and
+meets each variable below its layer.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ VIEWS = frozenset(
         *("layers", "losses", "metrics", "regularization_losses", "signatures"),
     )
 )
-"""Edges by which Keras lists what other objects own, and to the optimizer, which lists all that it trains."""
+"""Edges to lists that Keras keeps of what other objects own, and to the optimizer, which keeps such lists."""
 
 
 class Step(NamedTuple):
-    """An edge that a walk follows, or only mentions."""
+    """An edge that a walk follows, or only reports because it has met the node before."""
 
     depth: int
     """Edges from where the walk began."""
@@ -45,8 +45,8 @@ def walk(edges: Edges, paths: Paths, start: int) -> Iterator[Step]:
     A node is entered once, so each edge is followed once, and the walk takes linear time.
     """
     late = edges.keras_optimizers()
-    # Without recursion, for a chain may be a million objects deep: the trail holds the edges still to follow
-    # of each node that is entered and not left. A byte for each node tells whether it was met.
+    # Without recursion, because a chain may be a million objects deep: for each node that is entered and not
+    # yet left, the trail holds the edges still to follow. A byte for each node says whether it has been met.
     seen = bytearray(len(edges))
     trail: list[Iterator[tuple[str, int, Slot | None]]] = [iter([("", start, None)])]
     while trail:
@@ -72,7 +72,7 @@ def _ordered_edges(
         children.sort(key=lambda edge: edge[0] in VIEWS or edge[1] in late)
     ordered = ((name, child, None) for name, child in children)
     slots = edges.slots_by_optimizer.get(number)
-    # One iterator for nearly every node: on a deep trail each costs the garbage collector time.
+    # A single iterator for nearly every node: each one on a deep trail costs the garbage collector time.
     if slots is None:
         return ordered
     return chain(ordered, ((_slot_name(edges, paths, slot), slot.node, slot) for slot in slots))

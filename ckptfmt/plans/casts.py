@@ -36,15 +36,15 @@ def _is_extension(dtype: np.dtype[np.generic]) -> bool:
 @lru_cache(maxsize=1024)
 def is_exact(old: DType, new: DType) -> bool:
     """Return whether a dtype can hold every value of another, so that a cast to it can be undone."""
-    # Dtypes of one or two bytes have few values: all of them are converted and compared, which needs no rule
-    # for any pair. Larger dtypes have NumPy's rule, which is wrong in one case.
+    # Dtypes of one or two bytes have few values: all of them are converted and compared, which needs no table
+    # of pairs. For larger dtypes NumPy's rule decides, with one correction.
     if old == new:
         return True
     if not (is_castable(old) and is_castable(new)):
         return False
     a, b = old.numpy, new.numpy
     if a.itemsize > 2:
-        # NumPy calls casts of 64-bit integers to float64 safe.
+        # NumPy calls casts of 64-bit integers to float64 safe, but float64 has only 53 bits for them.
         return (
             not _is_extension(b)
             and bool(np.can_cast(a, b, "safe"))

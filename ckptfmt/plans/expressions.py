@@ -3,13 +3,8 @@
 ::
 
     Expression
-    ├── Stored              a tensor as it is stored
-    └── Operation           what a step of a plan makes of other expressions
-        ├── Transposed      axes in another order            a view
-        ├── Reshaped        elements in another shape        a view if NumPy can make one
-        ├── Cast            elements in another dtype        a copy
-        ├── Part            one part of a split              a view
-        └── Concatenated    several joined along an axis     a copy, unless one of them is all there is
+    ├── Stored       a tensor as it is stored
+    └── Operation    the result of a step on other expressions: see :mod:`ckptfmt.plans.operations`
 
 An expression knows its dtype and shape without reading anything. Reading a region of it reads only regions of
 its operands, down to the stored tensors; only a reshape needs its whole operand.
@@ -17,62 +12,22 @@ its operands, down to the stored tensors; only a reshape needs its whole operand
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import accumulate
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
 
-import numpy as np
-
-from ckptfmt.arrays.array import Array, new_array, read_only
+from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.checkpoint.slices import Region, region_shape, whole, within
+from ckptfmt.checkpoint.slices import Region
 from ckptfmt.dtypes import DType
-from ckptfmt.errors import NameConflictError, PlanError
-from ckptfmt.plans.casts import converted, is_castable
 
 Fetch: TypeAlias = "Callable[[str, Region | None], Array]"
 """Reads a stored tensor by name, or only a region of it."""
 
 Entries: TypeAlias = "Mapping[str, Entry]"
 """Dtype and shape of the stored tensors, by name."""
-
-MAX_DEPTH = 128
-"""Operations between a result and what is stored; evaluation recurses over them."""
-
-MAX_WEIGHT = 1 << 20
-"""Stored tensors that one expression is made of, each counted as often as it is used."""
-
-MAX_RANK = 32
-"""Dimensions that NumPy 1 allows."""
-
-_MAX_ELEMENTS = 1 << 59
-"""Elements, of 16 bytes each, that a 64-bit address space holds."""
-
-
-class StepPlace(NamedTuple):
-    """The place of a step, for errors: its plan's file, and its number from 1."""
-
-    file: str | None = None
-    step: int | None = None
-
-    def error(self, what: str) -> PlanError:
-        """Return an error placed here."""
-        return PlanError(what, file=self.file, step=self.step)
-
-    def conflict(self, what: str, names: Mapping[str, Sequence[str]]) -> NameConflictError:
-        """Return an error placed here about names that several tensors claim."""
-        step = "" if self.step is None else f"step {self.step}: "
-        error = NameConflictError(f"{step}{what}", names=names)
-        return error if self.file is None else error.at(self.file)
-
-
-_NOWHERE = StepPlace()
 
 
 class Reading:
@@ -84,9 +39,9 @@ class Reading:
         self._last: tuple[Expression, Array] | None = None
 
     def whole(self, expression: Expression) -> Array:
-        """Return the whole value of an expression, cached if it was the last one asked for.
+        """Return the whole value of an expression; the last one asked for is kept.
 
-        Regions of a reshape are often read in turn, and each needs all of its operand.
+        Regions of a reshape are often read in turn, and each needs the whole operand.
         """
         if self._last is None or self._last[0] is not expression:
             self._last = None  # free the old value before the new one is made
@@ -163,293 +118,3 @@ class Stored(Expression):
 
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
         return reading.fetch(self.name, region)
-
-
-class _Layout(NamedTuple):
-    """What is known of the result of an operation before it is computed."""
-
-    dtype: DType
-    shape: Shape
-    axis: int = 0
-    """The axis of a split or a concat, counted from the front."""
-    bounds: Sequence[int] = ()
-    """Positions on that axis: start and stop of a part, or the stop of each operand of a concat."""
-
-
-@dataclass(frozen=True)
-class Operation(Expression):
-    """What an operation makes of other expressions.
-
-    Many parts may be made of one tensor, and all of them ask for its layout, so an operation finds its layout
-    once and keeps it.
-    """
-
-    place: StepPlace = field(default=_NOWHERE, repr=False, compare=False, kw_only=True)
-    """The step that made it."""
-    _layouts: list[_Layout] = field(default_factory=list, init=False, repr=False, compare=False)
-    """The layout, once it is known. A list, because a frozen dataclass cannot be assigned to."""
-
-    def __post_init__(self) -> None:
-        # Checked when a plan is applied, so that nothing deep or wide exists to be recursed over.
-        if self.depth > MAX_DEPTH:
-            raise self.place.error(f"{self._label}: got {self.depth} operations, want at most {MAX_DEPTH}")
-        if self.weight > MAX_WEIGHT:
-            raise self.place.error(f"{self._label}: made of {self.weight} tensors, want at most {MAX_WEIGHT}")
-
-    @abstractmethod
-    def _operands(self) -> tuple[Expression, ...]:
-        """The expressions that it is made of."""
-
-    @abstractmethod
-    def _find_layout(self, entries: Entries) -> _Layout:
-        """Return the layout; PlanError if the operation does not fit its operands."""
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The stored tensors of all operands."""
-        operands = self._operands()
-        if len(operands) == 1:
-            return operands[0].sources
-        return tuple(dict.fromkeys(name for operand in operands for name in operand.sources))
-
-    @cached_property
-    def depth(self) -> int:
-        """One operation more than the deepest operand."""
-        return 1 + max(operand.depth for operand in self._operands())
-
-    @cached_property
-    def weight(self) -> int:
-        """The sum of the operands."""
-        return sum(operand.weight for operand in self._operands())
-
-    def spec(self, entries: Entries) -> tuple[DType, Shape]:
-        """Return dtype and shape; PlanError if an operation does not fit its operand."""
-        layout = self._layout(entries)
-        return layout.dtype, layout.shape
-
-    def _layout(self, entries: Entries) -> _Layout:
-        if not self._layouts:
-            self._layouts.append(self._find_layout(entries))
-        return self._layouts[0]
-
-    @property
-    def _label(self) -> str:
-        """What messages call it: the first tensor that it is made of."""
-        expression: Expression = self
-        while isinstance(expression, Operation):
-            expression = expression._operands()[0]
-        assert isinstance(expression, Stored)
-        return repr(expression.name)
-
-    def _axis_of(self, axis: int, shape: Shape, what: str) -> int:
-        """Return an axis counted from the front; PlanError if the shape has no such axis."""
-        if not -len(shape) <= axis < len(shape):
-            raise self.place.error(
-                f"{what}: got axis {axis}, want one of the {len(shape)} of shape {list(shape)}"
-            )
-        return axis % len(shape)
-
-
-@dataclass(frozen=True)
-class _Unary(Operation):
-    """What an operation makes of one other expression."""
-
-    operand: Expression
-
-    def _operands(self) -> tuple[Expression, ...]:
-        return (self.operand,)
-
-
-@dataclass(frozen=True)
-class Transposed(_Unary):
-    """An expression with its axes in another order, as ``np.transpose`` orders them."""
-
-    axes: tuple[int, ...] | None = None
-    """For each axis, which one of the operand it is; None reverses them."""
-
-    def _find_layout(self, entries: Entries) -> _Layout:
-        dtype, shape = self.operand.spec(entries)
-        if self.axes is None:
-            return _Layout(dtype, shape[::-1])
-        if sorted(self.axes) != list(range(len(shape))):
-            raise self.place.error(
-                f"transpose of {self._label}: got axes {list(self.axes)}, "
-                f"want a permutation of the {len(shape)} axes of shape {list(shape)}"
-            )
-        return _Layout(dtype, tuple(shape[axis] for axis in self.axes))
-
-    def _evaluate(self, reading: Reading, region: Region | None) -> Array:
-        inner = region
-        if region is not None:
-            # Axis i of the result is axis axes[i] of the operand; the operand's region takes the way back.
-            axes = range(len(region))[::-1] if self.axes is None else self.axes
-            inner = tuple(region[i] for i in np.argsort(axes).tolist())
-        return read_only(self.operand._evaluate(reading, inner).transpose(self.axes))
-
-
-@dataclass(frozen=True)
-class Reshaped(_Unary):
-    """The elements of an expression, in C order, in another shape."""
-
-    shape: tuple[int, ...] = ()
-    """The shape; one dimension may be -1 and is then computed from the number of elements."""
-
-    def _find_layout(self, entries: Entries) -> _Layout:
-        dtype, old = self.operand.spec(entries)
-        count, known = math.prod(old), math.prod(size for size in self.shape if size != -1)
-        shape = self.shape
-        # A -1 next to a 0 is undetermined: it stays, and is refused below.
-        if -1 in shape and known and count % known == 0:
-            shape = tuple(count // known if size == -1 else size for size in shape)
-        # An empty array fits any shape with a 0 in it, so the other sizes need a bound of their own.
-        if (
-            min(shape, default=0) < 0
-            or len(shape) > MAX_RANK
-            or math.prod(shape) != count
-            or math.prod(size or 1 for size in shape) > _MAX_ELEMENTS
-        ):
-            raise self.place.error(
-                f"reshape of {self._label}: got shape {list(self.shape)}, "
-                f"want one of the {count} elements of shape {list(old)}"
-            )
-        return _Layout(dtype, shape)
-
-    def _evaluate(self, reading: Reading, region: Region | None) -> Array:
-        shape = self._layout(reading.entries).shape
-        # A box of the result is no box of the operand, so all of it is needed.
-        array = reading.whole(self.operand).reshape(shape)
-        return read_only(array if region is None else array[within(region, whole(shape))])
-
-
-@dataclass(frozen=True)
-class Cast(_Unary):
-    """The elements of an expression in another dtype, converted as NumPy does.
-
-    A cast of complex numbers to real ones keeps the real part. Quantised numbers cannot be cast: a checkpoint
-    does not say what they mean.
-    """
-
-    dtype: DType
-    """The dtype to cast to."""
-
-    def _find_layout(self, entries: Entries) -> _Layout:
-        old, shape = self.operand.spec(entries)
-        if old != self.dtype and not (is_castable(old) and is_castable(self.dtype)):
-            odd = self.dtype if is_castable(old) else old
-            raise self.place.error(
-                f"cast of {self._label} from {old.name} to {self.dtype.name}: "
-                f"got {odd.name}, want a dtype of numbers or bool"
-            )
-        return _Layout(self.dtype, shape)
-
-    def _evaluate(self, reading: Reading, region: Region | None) -> Array:
-        array = self.operand._evaluate(reading, region)
-        return array if array.dtype == self.dtype.numpy else read_only(converted(array, self.dtype.numpy))
-
-
-@dataclass(frozen=True)
-class Part(_Unary):
-    """One part of an expression that is split along an axis."""
-
-    axis: int
-    index: int
-    """Which part, from 0."""
-    count: int
-    """Of how many."""
-    bounds: tuple[int, int, int] | None = None
-    """Where the part starts and stops, and the size that the axis must have; None for parts of equal size."""
-
-    def _find_layout(self, entries: Entries) -> _Layout:
-        dtype, shape = self.operand.spec(entries)
-        axis = self._axis_of(self.axis, shape, f"split of {self._label}")
-        size = shape[axis]
-        if self.bounds is None:
-            if size % self.count:
-                raise self.place.error(
-                    f"split of {self._label}: got {self.count} equal parts, "
-                    f"want a divisor of {size}, axis {self.axis} of shape {list(shape)}"
-                )
-            each = size // self.count
-            start, stop = self.index * each, (self.index + 1) * each
-        else:
-            start, stop, total = self.bounds
-            if total != size:
-                raise self.place.error(
-                    f"split of {self._label}: got sizes that add up to {total}, "
-                    f"want {size}, axis {self.axis} of shape {list(shape)}"
-                )
-        return _Layout(dtype, (*shape[:axis], stop - start, *shape[axis + 1 :]), axis, (start, stop))
-
-    def _evaluate(self, reading: Reading, region: Region | None) -> Array:
-        _, shape, axis, (start, _) = self._layout(reading.entries)
-        inner = list(whole(shape) if region is None else region)
-        inner[axis] = inner[axis][0] + start, inner[axis][1] + start
-        return self.operand._evaluate(reading, tuple(inner))
-
-
-@dataclass(frozen=True)
-class Concatenated(Operation):
-    """Several expressions, one after the other along an axis."""
-
-    operands: tuple[Expression, ...]
-    axis: int
-
-    def _operands(self) -> tuple[Expression, ...]:
-        return self.operands
-
-    def _find_layout(self, entries: Entries) -> _Layout:
-        # The first operand sets dtype, rank and all sizes but the one along the axis.
-        specs = [operand.spec(entries) for operand in self.operands]
-        dtype, first = specs[0]
-        what = f"concat of {self._label}"
-        axis = self._axis_of(self.axis, first, what)
-        for operand, (other, shape) in zip(self.operands, specs, strict=True):
-            if (other, len(shape)) != (dtype, len(first)) or any(
-                size != like for i, (size, like) in enumerate(zip(shape, first, strict=True)) if i != axis
-            ):
-                raise self.place.error(
-                    f"{what} and {_label_of(operand)} along axis {self.axis}: got {other.name}{list(shape)}, "
-                    f"want {dtype.name} and a shape like {list(first)}"
-                )
-        stops = list(accumulate(shape[axis] for _, shape in specs))
-        return _Layout(dtype, (*first[:axis], stops[-1], *first[axis + 1 :]), axis, stops)
-
-    def _evaluate(self, reading: Reading, region: Region | None) -> Array:
-        dtype, shape, _, _ = self._layout(reading.entries)
-        wanted = whole(shape) if region is None else region
-        pieces = self._pieces(reading.entries, wanted)
-        if len(pieces) == 1:
-            # No copy, and so a view of the stored bytes if the operand is one.
-            ((operand, _, inner),) = pieces
-            return operand._evaluate(reading, inner)
-        out = None
-        for operand, shared, inner in pieces:
-            piece = operand._evaluate(reading, inner)
-            # Memory is asked for after something has been read, so that a claimed shape costs nothing.
-            out = new_array(region_shape(wanted), dtype) if out is None else out
-            out[within(shared, wanted)] = piece
-        return read_only(new_array(region_shape(wanted), dtype) if out is None else out)
-
-    def _pieces(self, entries: Entries, wanted: Region) -> list[tuple[Expression, Region, Region]]:
-        """Return the operands that a region touches, each with its share of the region.
-
-        A share is given twice: as a region of the result, and as one of the operand.
-        """
-        _, _, axis, stops = self._layout(entries)
-        low, high = wanted[axis]
-        pieces: list[tuple[Expression, Region, Region]] = []
-        # From the operand that the region begins in; a region may touch few of very many.
-        for number in range(bisect_right(stops, low), len(stops)):
-            start, stop = stops[number - 1] if number else 0, stops[number]
-            if start >= high:
-                break
-            shared, inner = list(wanted), list(wanted)
-            shared[axis] = max(start, low), min(stop, high)
-            inner[axis] = shared[axis][0] - start, shared[axis][1] - start
-            if all(first < last for first, last in shared):
-                pieces.append((self.operands[number], tuple(shared), tuple(inner)))
-        return pieces
-
-
-def _label_of(expression: Expression) -> str:
-    return expression._label if isinstance(expression, Operation) else repr(expression.sources[0])

@@ -1,4 +1,4 @@
-"""Linting a plan: everything that it gets wrong with some tensors, without reading any of them."""
+"""Linting: everything that a plan gets wrong with some tensors, found without reading any of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Literal, NamedTuple
 
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.errors import CkptfmtError, PlanError
-from ckptfmt.plans.expressions import Expression, StepPlace
+from ckptfmt.plans.changes import Changes
+from ckptfmt.plans.expressions import Expression
+from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.state import PlanState, Rest
-from ckptfmt.plans.steps import CastTo, Changes, Drop, RenameTable, Step
+from ckptfmt.plans.step import Step
+from ckptfmt.plans.steps import CastTo, Drop, RenameTable
 from ckptfmt.text.quoting import listed
 
 
@@ -31,11 +34,13 @@ class Finding(NamedTuple):
 
 def lint_steps(steps: Iterable[Step], rest: Rest, entries: Mapping[str, Entry]) -> list[Finding]:
     """Return all findings about steps that are applied to the tensors of some entries."""
+    # The steps are applied as in earnest, but errors become findings and the plan goes on, so that one run
+    # finds all of them. Expressions know their dtypes and shapes, so nothing is read.
     findings: list[Finding] = []
     number = 0
 
     def keep(error: CkptfmtError, names: Sequence[str]) -> None:
-        # A finding names the step itself; a conflict has it in its text.
+        # A finding has the number of the step; a conflict also has it in its text.
         what = error.what.removeprefix(f"step {number}: ")
         findings.append(Finding("error", number, what, tuple(names)))
 
@@ -61,7 +66,7 @@ def lint_steps(steps: Iterable[Step], rest: Rest, entries: Mapping[str, Entry]) 
 
 
 def _absent_names(step: Step, current: Mapping[str, Expression]) -> list[str]:
-    """Return the names in a table that no tensor has; other steps are judged by what they did."""
+    """Return the names in a table that no tensor has; other kinds of steps are judged by what they did."""
     return [name for name in step.names if name not in current] if isinstance(step, RenameTable) else []
 
 
@@ -72,7 +77,7 @@ def _lossy_casts(
     fitting = {}
     for (name, operand), made in zip(changes.taken.items(), changes.made, strict=True):
         with suppress(PlanError):
-            made.spec(entries)  # what does not fit is an error of its own
+            made.spec(entries)  # one that does not fit is reported as an error of its own
             fitting[name] = operand
     for dtype, names in step.lossy(fitting, lambda expression: expression.spec(entries)).items():
         message = f"cast of {listed(names)} from {dtype.name} to {step.dtype.name} may change values"

@@ -29,7 +29,7 @@ class Pattern:
 
     @cached_property
     def literal(self) -> str | None:
-        """The only name that matches, or None if it takes a search to tell."""
+        """The only name that matches, or None if only a search can tell."""
         if len(self.text) < 2 or self.text[0] != "^" or self.text[-1] != "$":
             return None
         inner = self.text[1:-1]
@@ -111,8 +111,8 @@ class Pattern:
 def _filled(template: str) -> str | Callable[[re.Match[str]], str]:
     r"""Return a template for ``re.sub``, or a faster function that replaces it.
 
-    Before Python 3.12 ``re`` fills templates in Python code, for each match anew. Simple ones are taken apart
-    here once.
+    Before Python 3.12 ``re`` fills templates in Python code, which parses them again for each match. Simple
+    ones are taken apart here once.
     """
     if sys.version_info >= (3, 12) or not _SIMPLE.fullmatch(template):
         return template

@@ -17,10 +17,11 @@ from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CkptfmtError, CorruptError, PlanError
-from ckptfmt.plans.expressions import Expression, StepPlace
+from ckptfmt.plans.expressions import Expression
 from ckptfmt.plans.lint import Finding, lint_steps
+from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.state import PlanState, Rest
-from ckptfmt.plans.steps import Step
+from ckptfmt.plans.step import Step
 from ckptfmt.plans.toml import PlanText, format_plan, parse_plan
 from ckptfmt.storage.filesystem import Filesystem, read_small_file
 from ckptfmt.storage.local import filesystem_of
@@ -165,7 +166,7 @@ class Plan:
         NameConflictError
             Several tensors would get one name.
         PlanError
-            A concat misses a part; or ``rest="error"``, and there are tensors that no step has touched.
+            A concat misses a part; or ``rest`` is ``"error"``, and no step has touched some tensor.
         """
         state = PlanState(entries, self.rest, _raise)
         for step, place in self._placed_steps():
@@ -176,7 +177,7 @@ class Plan:
     def dry_run(self, tensors: HasEntries) -> list[Fate]:
         """Return what becomes of each tensor, in their order.
 
-        A plan in which :meth:`lint` finds errors can be tried too.
+        Works even if :meth:`lint` finds errors in the plan.
         """
         state = PlanState(tensors.entries, self.rest, _ignore)
         steps: dict[str, list[int]] = {name: [] for name in tensors.entries}
@@ -184,12 +185,13 @@ class Plan:
         for number, (step, place) in enumerate(self._placed_steps(), 1):
             for taken in state.apply(step, place).taken.values():
                 for source in taken.sources:
+                    # A step may take several tensors made of one source, such as the parts of a split.
                     if steps[source][-1:] != [number]:
                         steps[source].append(number)
         for name, made in (*state.kept().items(), *state.clashing):
             for source in made.sources:
                 targets[source].append(name)
-        dropped = {source for gone in state.dropped for source in gone.sources}
+        dropped = {source for expression in state.dropped for source in expression.sources}
         if self.rest == "drop":
             dropped.update(state.leftovers())
         return [
@@ -228,10 +230,12 @@ class Plan:
         state = PlanState(entries, self.rest, _raise)
         undoing: list[list[Step]] = []
         problems: list[str] = []
+        # Each step is inverted for the tensors that it takes here, and the inverses run in the other order.
+        # Problems are collected, so that the error has all of them.
         for number, (step, place) in enumerate(self._placed_steps(), 1):
             changes = state.apply(step, place)
             for made in changes.made:
-                made.spec(entries)
+                made.spec(entries)  # raises if the step does not fit, before its inverse is asked for
             try:
                 undoing.append(step.inverse(changes, spec))
             except PlanError as error:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
-from ckptfmt.plans.expressions import Expression, StepPlace, Stored
-from ckptfmt.plans.steps import Changes, OnError, Step
+from ckptfmt.plans.changes import Changes
+from ckptfmt.plans.expressions import Expression, Stored
+from ckptfmt.plans.place import StepPlace
+from ckptfmt.plans.step import OnError, Step
 
 Rest: TypeAlias = Literal["keep", "drop", "error"]
 """What becomes of tensors that no step has touched."""
 
 Order: TypeAlias = tuple[int, ...]
-"""Sorts tensors as their sources were: ``(i,)`` for stored tensor number ``i``. A split appends the number of
-the part, so that the parts stand where the whole stood."""
+"""Sorts tensors in the order of their sources: ``(i,)`` for stored tensor number ``i``. A split appends the
+number of the part, so that the parts take the place of the whole."""
 
 
 class PlanState:
@@ -26,7 +28,7 @@ class PlanState:
     rest
         What becomes of tensors that no step has touched.
     on_error
-        Takes what goes wrong in a step. If it does not raise, the step goes on as far as it makes sense.
+        Takes errors of steps. If it does not raise them, the step goes on as far as it makes sense.
     """
 
     def __init__(self, names: Iterable[str], rest: Rest, on_error: OnError) -> None:
@@ -73,7 +75,7 @@ class PlanState:
         return changes
 
     def _gives_way(self, name: str) -> bool:
-        """Return whether the tensor of a name is one that will be dropped anyway, which frees its name."""
+        """Return whether the tensor with a name will be dropped anyway, which frees the name."""
         if self._rest != "drop" or name not in self._untouched:
             return False
         self._untouched.remove(name)
@@ -89,8 +91,8 @@ class PlanState:
             if not names[number]:
                 what = f"new name of {sources[number]!r}: got an empty one"
                 self._on_error(place.error(what), [sources[number]])
-        # A name is claimed by all the tensors that the step would give it to, under their old names; and, if
-        # none of them got it, by the tensor that has it already.
+        # All tensors that the step would give a name to claim it, under their old names; and if none of them
+        # got it, so does the tensor that has it already.
         makers: dict[str, list[str]] = {}
         for name, source in zip(names, sources, strict=True):
             makers.setdefault(name, []).append(source)
@@ -105,7 +107,7 @@ class PlanState:
             self._on_error(place.conflict("several tensors would get one name", clashes), list(clashes))
 
     def kept(self) -> dict[str, Expression]:
-        """Return the tensors that there are at the end, in the order of their sources."""
+        """Return the tensors that exist at the end, in the order of their sources."""
         names = self.current.keys() - self._untouched if self._rest == "drop" else self.current
         return {name: self.current[name] for name in sorted(names, key=self._order.__getitem__)}
 

@@ -1,146 +1,28 @@
-"""Steps: what a plan does, one class for each verb.
-
-A step takes tensors by their current names, those that earlier steps gave them, and makes others of them. It
-says what it did as :class:`Changes`, and everything else follows from that: which names clash, what became of
-a tensor, how to undo the step.
-"""
+"""Steps: what a plan does, one class for each verb."""
 
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise, repeat
-from typing import ClassVar, NamedTuple, TypeAlias
+from itertools import accumulate, pairwise
 
-from ckptfmt.arrays.shape import Shape
 from ckptfmt.dtypes import DType
-from ckptfmt.errors import CkptfmtError, PlanError
+from ckptfmt.errors import PlanError
 from ckptfmt.plans.casts import is_castable, is_exact
-from ckptfmt.plans.expressions import (
-    MAX_RANK,
-    Cast,
-    Concatenated,
-    Expression,
-    Part,
-    Reshaped,
-    StepPlace,
-    Transposed,
-)
+from ckptfmt.plans.changes import Change, Changes
+from ckptfmt.plans.expressions import Expression
+from ckptfmt.plans.operations import MAX_RANK, Cast, Concatenated, Part, Reshaped, Transposed
 from ckptfmt.plans.pattern import Pattern, exact_pattern, exact_template
+from ckptfmt.plans.place import StepPlace
+from ckptfmt.plans.step import Current, OnError, SpecOf, Step
 from ckptfmt.text.quoting import listed
 
 _NUMBER = re.compile("[0-9]+")
 
 _DIGITS = 18
 """Digits of a number in a name that are compared; int() refuses the longest numbers."""
-
-Current: TypeAlias = "Mapping[str, Expression]"
-"""The tensors on their way through a plan, by their current names."""
-
-OnError: TypeAlias = "Callable[[CkptfmtError, Sequence[str]], None]"
-"""Takes an error and the names it is about; raises it, or keeps it in a list."""
-
-SpecOf: TypeAlias = "Callable[[Expression], tuple[DType, Shape]]"
-"""Returns dtype and shape of an expression."""
-
-
-class Change(NamedTuple):
-    """What a step does to tensors that belong together, by their names before and after it."""
-
-    taken: tuple[tuple[str, Expression], ...]
-    """The tensors that it takes."""
-    made: tuple[tuple[str, Expression], ...]
-    """The tensors that it makes of them."""
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What a step does to all the tensors that it takes.
-
-    A checkpoint may have a million tensors, so the changes are kept in columns; :meth:`__iter__` gives them
-    one by one.
-    """
-
-    taken: Mapping[str, Expression]
-    """The tensors taken, by their names before the step, change after change."""
-    names: Sequence[str]
-    """The names of the tensors made."""
-    made: Sequence[Expression]
-    """The tensors made."""
-    sizes: Sequence[tuple[int, int]] | None = None
-    """How many tensors each change takes and makes; None if every change takes one and makes one."""
-
-    def __iter__(self) -> Iterator[Change]:
-        taken = iter(self.taken.items())
-        made = zip(self.names, self.made, strict=True)
-        for takes, makes in repeat((1, 1), len(self.taken)) if self.sizes is None else self.sizes:
-            yield Change(tuple(next(taken) for _ in range(takes)), tuple(next(made) for _ in range(makes)))
-
-    @classmethod
-    def of(cls, changes: Iterable[Change]) -> Changes:
-        """Return changes given one by one in columns."""
-        taken: dict[str, Expression] = {}
-        names: list[str] = []
-        made: list[Expression] = []
-        sizes: list[tuple[int, int]] = []
-        for change in changes:
-            taken.update(change.taken)
-            for name, expression in change.made:
-                names.append(name)
-                made.append(expression)
-            sizes.append((len(change.taken), len(change.made)))
-        return cls(taken, names, made, sizes)
-
-
-# --- what all steps have -----------------------------------------------------------------------------------
-
-
-class Step(ABC):
-    """One step of a plan: a frozen dataclass for each verb; its fields are the keys of the step in a file."""
-
-    verb: ClassVar[str]
-    """What the step is called in a plan."""
-    subject: ClassVar[str] = "pattern"
-    """The field that is the value of the verb: which tensors the step takes."""
-    keys: ClassVar[tuple[str, ...]] = ()
-    """The keys that stand beside the verb, which are fields of the same name."""
-    comment: str
-    """Lines written above the step in a file; not read back."""
-
-    def fields(self) -> dict[str, object]:
-        """Return its keys and values in a plan, the verb first."""
-        values = {key: getattr(self, key) for key in self.keys}
-        given = {key: _plain(value) for key, value in values.items() if value is not None}
-        return {self.verb: _plain(getattr(self, self.subject)), **given}
-
-    @abstractmethod
-    def check(self) -> str | None:
-        """Return what makes no sense in the step, whatever the tensors, or None."""
-
-    @abstractmethod
-    def changes(self, current: Current, place: StepPlace, on_error: OnError) -> Changes:
-        """Return what the step does to the current tensors."""
-
-    @abstractmethod
-    def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
-        """Return the steps that undo changes made by this one; PlanError if that is not possible."""
-
-    def __str__(self) -> str:
-        first, *rest = self.fields().items()
-        return " ".join(f"{key} {value!r}" for key, value in (first, *rest))
-
-
-def _plain(value: object) -> object:
-    """Return the value of a field as a plan file has it: text, numbers, lists and tables."""
-    if isinstance(value, Pattern):
-        return value.text
-    if isinstance(value, DType):
-        return value.name
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return dict(value) if isinstance(value, Mapping) else value
 
 
 class _Renaming(Step):
@@ -183,9 +65,6 @@ class _Transformation(Step):
                 on_error(error, [name])
                 made.append(operand)
         return Changes(taken, list(taken), made)
-
-
-# --- the verbs ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -251,7 +130,7 @@ class Drop(Step):
     def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
         """Return no steps if nothing was dropped; otherwise PlanError."""
         if changes.taken:
-            raise PlanError(f"drop of {listed(changes.taken)}: what is dropped is gone")
+            raise PlanError(f"drop of {listed(changes.taken)}: dropped tensors cannot be restored")
         return []
 
 
@@ -263,7 +142,7 @@ class Transpose(_Transformation):
     keys = ("axes",)
     pattern: Pattern
     axes: tuple[int, ...] | None = None
-    """For each axis, which one it was; None reverses them."""
+    """For each axis, the one that it was before; None reverses them."""
     comment: str = field(default="", compare=False)
 
     def check(self) -> str | None:
@@ -453,10 +332,10 @@ class Concat(Step):
             yield Change(taken, ((target, joined),))
 
     def _groups(self, current: Current, place: StepPlace, on_error: OnError) -> dict[str, list[str]]:
-        """Return the names of the parts, in order, by the name of what is made of them."""
+        """Return the names of the parts, in order, by the name of the tensor made of them."""
         # Each pattern must match one tensor for every target, except that a single pattern matches all the
-        # parts of a target. A target that misses a part is left out, so that a checkpoint of which a shard is
-        # missing is never concatenated into something shorter.
+        # parts of a target. A target that misses a part is left out, so that a checkpoint that lacks a shard
+        # is never concatenated into something shorter.
         groups = {}
         for target, parts in self._matches(current, place, on_error).items():
             if len(self.patterns) == 1:
@@ -482,9 +361,9 @@ class Concat(Step):
         return groups
 
     def _matches(self, current: Current, place: StepPlace, on_error: OnError) -> dict[str, list[list[str]]]:
-        """Return the names that each pattern matches, by the name of what is made of them."""
+        """Return the names that each pattern matches, by the name of the tensor made of them."""
         # The template of the target is filled from every match, so that parts find one another by what their
-        # names share: '^(.*)/q$' and '^(.*)/k$' meet in the target '\1/qk' of the same layer.
+        # names share: matches of '^(.*)/q$' and '^(.*)/k$' meet in the target '\1/qk' of the same layer.
         matches: dict[str, list[list[str]]] = {}
         target_of: dict[str, str] = {}
         for number, pattern in enumerate(self.patterns):
@@ -516,7 +395,8 @@ STEPS: tuple[type[Step], ...] = (Rename, Drop, Transpose, Reshape, CastTo, Split
 
 
 def _patterns_back(pattern: Pattern, changes: Changes, olds: Sequence[object]) -> list[Pattern]:
-    """Return the patterns of the steps that give old values back, one step if all values are the same."""
+    """Return the patterns of the steps that restore old shapes or dtypes: one step if all are the same."""
+    # A transformation changes no name, so after it its own pattern still finds the same tensors.
     if len(set(olds)) == 1:
         return [pattern]
     return [Pattern(exact_pattern(name)) for name in changes.taken]
@@ -524,15 +404,16 @@ def _patterns_back(pattern: Pattern, changes: Changes, olds: Sequence[object]) -
 
 def _by_numbers(name: str) -> tuple[list[tuple[int, str]], str]:
     """Return a sort key that compares names by the numbers in them."""
-    # Without leading zeros, the number with more digits is larger; int() refuses very long ones.
+    # Without leading zeros, the number with more digits is the larger one. Not int(), which refuses very long
+    # numbers.
     numbers = (digits.lstrip("0") for digits in _NUMBER.findall(name))
     return [(len(digits), digits) for digits in numbers], name
 
 
 def _gap(names: Sequence[str]) -> str | None:
-    """Return what is missing among names in which one number counts up, None if nothing is or none does."""
-    # Of the numbers in names like layer_2/part_7_of_12 exactly one should differ from name to name; only then
-    # can a hole in it be told from a choice of the writer.
+    """Return what is missing among names in which one number counts up; None if nothing seems to be."""
+    # Exactly one of the numbers in names like layer_2/part_7_of_12 should differ from name to name. Only then
+    # does a jump in it mean that a part is missing; otherwise the writer may have chosen the numbers so.
     numbers = [[int(digits[:_DIGITS]) for digits in _NUMBER.findall(name)] for name in names]
     if len({len(each) for each in numbers}) != 1:
         return None

@@ -33,7 +33,7 @@ r"""Plans as TOML: the text of a plan file, parsed and written.
     axis = -1
 
 Every key is checked for its type and every step for sense, so that errors name the step and suggest what was
-meant. What fits the tensors of a checkpoint is for :meth:`Plan.lint` to say.
+meant. :meth:`Plan.lint` says whether a plan fits the tensors of a checkpoint.
 """
 
 from __future__ import annotations
@@ -46,21 +46,11 @@ from typing import Any, NamedTuple, TypeGuard, get_args
 
 from ckptfmt.dtypes import BY_NAME, DType
 from ckptfmt.errors import MissingDependencyError, PlanError
-from ckptfmt.plans.expressions import StepPlace
 from ckptfmt.plans.pattern import Pattern
+from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.state import Rest
-from ckptfmt.plans.steps import (
-    STEPS,
-    CastTo,
-    Concat,
-    Drop,
-    Rename,
-    RenameTable,
-    Reshape,
-    Split,
-    Step,
-    Transpose,
-)
+from ckptfmt.plans.step import Step
+from ckptfmt.plans.steps import STEPS, CastTo, Concat, Drop, Rename, RenameTable, Reshape, Split, Transpose
 from ckptfmt.text.closest import closest_names, did_you_mean
 from ckptfmt.text.quoting import listed, shortened
 
@@ -72,7 +62,7 @@ _KEYS = ("version", "rest", "step")
 
 
 class PlanText(NamedTuple):
-    """What the text of a plan holds."""
+    """The contents of the text of a plan."""
 
     steps: tuple[Step, ...]
     rest: Rest = "keep"
@@ -102,13 +92,14 @@ def format_plan(plan: PlanText, file: str | None = None) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
+        # A lone surrogate stands for a byte of a name that is not UTF-8.
         odd = [part for part in _texts(plan.steps) if part and not is_writable(part)]
         raise PlanError(f"names that are not UTF-8 cannot be written: {listed(odd)}", file=file) from None
     return text
 
 
 def is_writable(name: str) -> bool:
-    """Return whether a plan can have a name for a tensor: TOML is UTF-8, and no new name is empty."""
+    """Return whether a plan can name a tensor like this: TOML is UTF-8, and no new name is empty."""
     return bool(name) and not any("\ud800" <= char <= "\udfff" for char in name)
 
 
@@ -168,7 +159,7 @@ def _in_comment(char: str) -> str:
 
 
 def parse_plan(text: str, file: str | None = None) -> PlanText:
-    """Return what the text of a plan holds; raises as :meth:`Plan.parse` does."""
+    """Return the contents of the text of a plan; errors as of :meth:`Plan.parse`."""
     try:
         document = _toml().loads(text.replace("\r\n", "\n"))
     except (ValueError, RecursionError) as error:
@@ -177,7 +168,7 @@ def parse_plan(text: str, file: str | None = None) -> PlanText:
     place = StepPlace(file)
     _check_keys(document, _KEYS, "a plan", place)
     version = document.get("version")
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or version != VERSION:  # true equals 1 but is not a version
         raise place.error(f"version: got {_shown(version)}, want {VERSION}")
     rest = document.get("rest", "keep")
     if rest not in _REST:
@@ -205,6 +196,7 @@ def _parse_step(table: Mapping[str, object], place: StepPlace) -> Step:
     if len(verbs) != 1:
         known = (*_VERBS, *(key for kind in STEPS for key in kind.keys))
         if not verbs:
+            # A mistyped verb is an unknown key, and the error for that suggests the right one.
             _check_keys(table, known, "a step", place)
         got = " and ".join(map(repr, verbs)) if verbs else f"the keys {list(table)}" if table else "none"
         raise place.error(f"verb: got {got}, want exactly one of {_any_of(tuple(_VERBS))}")
@@ -221,7 +213,7 @@ def _parse_step(table: Mapping[str, object], place: StepPlace) -> Step:
 
 @dataclass(frozen=True)
 class _Fields:
-    """The keys of a step, each returned as the type it must have."""
+    """The keys of a step, each returned in the type that it must have."""
 
     table: Mapping[str, object]
     place: StepPlace

@@ -4,8 +4,8 @@
 
     from ckptfmt.proto.messages import BundleEntryProto, DataType
 
-The classes are protobuf's usual ones; ``messages.pyi`` declares them for type checkers. Values of
-an enum are read as ``DataType.DT_FLOAT``, or from the message an enum is nested in.
+The classes are protobuf's usual ones; ``messages.pyi`` declares them for type checkers. A value of an enum is
+read as ``DataType.DT_FLOAT``, or as an attribute of the message in which the enum is nested.
 """
 
 from ckptfmt.proto.pool import lazy_package

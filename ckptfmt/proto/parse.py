@@ -1,4 +1,4 @@
-"""Messages from bytes and text, with this package's errors; and messages as text."""
+"""Parsing: messages from bytes and from text, with this package's errors; and messages as text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="Message")
 
 MAX_DEPTH = 100
-"""Messages within messages that text may have: what protobuf itself reads and writes in binary."""
+"""The most messages within messages that text may have: protobuf itself reads no more in binary."""
 
 MAX_REASON = 400
 """Characters of protobuf's error that are kept."""
@@ -38,12 +38,12 @@ _ESCAPE = re.compile(r"\\(?:(?P<short>u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*)|U(?
 
 
 def parse_message(cls: type[M], data: bytes | memoryview, file: str | None, offset: int = 0) -> M:
-    """Decode a message; the bytes are copied. Errors name the file, and where in it the bytes begin.
+    """Decode a message; the bytes are copied. Errors name the file, and the offset of the bytes in it.
 
     Raises
     ------
     CorruptError
-        The bytes are no such message; its cause is protobuf's own error.
+        The bytes are not such a message; ``__cause__`` is protobuf's own error.
     """
     from google.protobuf.message import DecodeError
 
@@ -57,18 +57,18 @@ def parse_message(cls: type[M], data: bytes | memoryview, file: str | None, offs
 def parse_text(cls: type[M], text: bytes | str, file: str, *, last_wins: bool = False) -> M:
     """Parse a message in text format (``.pbtxt``); unknown fields are errors.
 
-    A field given twice that can be there only once is an error too, unless ``last_wins``.
+    A field that is given twice but has only one value is an error too, unless ``last_wins``.
 
     Raises
     ------
     CorruptError
-        The text is no such message, nests deeper than :data:`MAX_DEPTH` or is not UTF-8. The
-        message tells line and column where they are known.
+        The text is not such a message, is nested deeper than :data:`MAX_DEPTH`, or is not UTF-8. The error
+        has line and column if they are known.
     """
     from google.protobuf import text_format
 
     try:
-        # There and back: a str may hold surrogates, on which protobuf fails with a SystemError.
+        # A str is encoded too: it may hold surrogates, on which protobuf fails with a SystemError.
         text = (text.encode() if isinstance(text, str) else text).decode()
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
         before = error.object[: error.start]
@@ -81,7 +81,7 @@ def parse_text(cls: type[M], text: bytes | str, file: str, *, last_wins: bool = 
         parse = text_format.Merge if last_wins else text_format.Parse
         return parse(text, cls(), descriptor_pool=descriptor_pool())
     except text_format.ParseError as error:
-        # Between place and reason it quotes the line, which may be the whole file.
+        # Between place and reason, protobuf's error quotes the line, which may be the whole file.
         number = error.GetLine() or 1
         line = text.split("\n", number)[number - 1]
         raise _corrupt(cls, str(error).replace(f" : '{line}': ", " : ", 1), file) from error
@@ -93,7 +93,7 @@ def parse_text(cls: type[M], text: bytes | str, file: str, *, last_wins: bool = 
 def format_text(message: Message) -> str:
     """Return a message in text format, as UTF-8 text without escapes for letters.
 
-    What an ``Any`` holds is written out where it is a message of this package that can be decoded.
+    The content of an ``Any`` is written out if it is a message of this package that can be decoded.
     """
     from google.protobuf import text_format
     from google.protobuf.descriptor_pool import DescriptorPool
@@ -104,15 +104,16 @@ def format_text(message: Message) -> str:
     except (DecodeError, RecursionError, ValueError):
         # Something is wrong in an Any; a pool that knows no messages leaves them all as bytes.
         text = text_format.MessageToString(message, as_utf8=True, descriptor_pool=DescriptorPool())
-    # In strings protobuf 4 leaves them as they are, and a file in which they are is not known for text.
+    # protobuf 4 does not escape control characters in strings, but a file that has them is not recognised as
+    # text.
     return _CONTROL.sub(lambda found: f"\\{ord(found[0]):03o}", text)
 
 
 def _check_text(cls: type[Message], text: str, file: str) -> None:
-    """Refuse what protobuf's parser does not take as an error.
+    """Raise CorruptError for text that protobuf's parser in Python should refuse but does not.
 
-    It recurses, and it hands strings to a codec of Python's that warns of unknown escapes and
-    keeps them; TensorFlow's parser refuses these.
+    The parser recurses without a bound of its own. It hands strings to one of Python's codecs, which warns of
+    unknown escapes and keeps them; TensorFlow's parser refuses them.
     """
     depth = 0
     for token in _STRING_OR_BRACKET.finditer(text):
@@ -132,7 +133,7 @@ def _check_text(cls: type[Message], text: str, file: str) -> None:
 
 
 def _octal(escape: re.Match[str]) -> str:
-    """Spell an escaped code point as the escaped bytes of its UTF-8, which protobuf 4 knows too."""
+    """Spell an escaped code point as the escaped bytes of its UTF-8, which protobuf 4 understands too."""
     if escape["short"]:  # one or more: two may be the halves of one code point
         units = bytes.fromhex(escape["short"].replace("\\u", "")[1:])
         char = units.decode("utf-16-be", "surrogatepass")
@@ -140,7 +141,7 @@ def _octal(escape: re.Match[str]) -> str:
         char = chr(int(escape["long"], 16))
     else:
         return escape[0]
-    # A half without the other gives bytes that are not UTF-8, which a string refuses.
+    # One half alone gives bytes that are not UTF-8, which a string field refuses.
     return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogatepass"))
 
 
@@ -157,6 +158,6 @@ def _corrupt(
     reason = str(error)
     if len(reason) > MAX_REASON:
         reason = f"{reason[:MAX_REASON]} …"
-    # It may quote the file.
+    # It may quote the file, and so contain anything.
     reason = "".join(char if char.isprintable() else repr(char)[1:-1] for char in reason)
     return CorruptError(f"not a {cls.DESCRIPTOR.full_name} message: {reason}", file=file, offset=offset)

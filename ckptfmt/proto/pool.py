@@ -1,9 +1,9 @@
 """The compiled schema, in a descriptor pool of its own.
 
-protobuf's default pool is one for the whole process, and declaring a file in it that TensorFlow,
-TensorBoard or another package declares too is an error. Messages made from a private pool have the
-same full names and the same bytes, and do not meet theirs. ``descriptors.binpb`` and the stubs
-beside this module come from ``python protos/compile.py``.
+protobuf has one default pool for the whole process, in which two packages cannot declare the same file: this
+package could not be used beside TensorFlow or TensorBoard. Messages of a private pool have the same full
+names and the same bytes, but do not mix with theirs. ``python protos/compile.py`` writes
+``descriptors.binpb`` and the stubs beside this module.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor_pool import DescriptorPool
     from google.protobuf.message import Message
 
-# Two threads that load at once would end up with two pools, whose messages do not mix.
+# Without it, two threads that load at once would get two pools, whose messages do not mix.
 _lock = threading.RLock()
 
 
 def descriptor_pool() -> DescriptorPool:
-    """The pool of all messages of :mod:`ckptfmt.proto`."""
+    """Return the pool of all messages of :mod:`ckptfmt.proto`."""
     return _load()[0]
 
 
 def lazy_package(module: str, package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Make ``__getattr__`` and ``__dir__`` of a module that offers the messages and enums of a package.
+    """Return ``__getattr__`` and ``__dir__`` for a module that offers the messages and enums of a package.
 
-    Until the first of them is asked for, neither protobuf nor the schema is loaded.
+    Neither protobuf nor the schema is loaded before the first of them is asked for.
     """
 
     @functools.cache
@@ -69,7 +69,7 @@ def _message_class(message: Descriptor) -> type[Message]:
 
     cls = GetMessageClass(message)
     for nested in message.nested_types:
-        # The compiled implementation has done this, the one in pure Python has not.
+        # The compiled implementation has done this already; the one in pure Python does not.
         if not hasattr(cls, nested.name):
             setattr(cls, nested.name, _message_class(nested))
     return cls
@@ -77,7 +77,7 @@ def _message_class(message: Descriptor) -> type[Message]:
 
 @functools.cache
 def _load_once() -> tuple[DescriptorPool, list[FileDescriptor]]:
-    # Imported late: it takes tens of milliseconds, and who only reads tensors does without.
+    # Imported late: it takes tens of milliseconds, and a program that only reads tensors does not need it.
     from google.protobuf.descriptor_pb2 import FileDescriptorSet
     from google.protobuf.descriptor_pool import DescriptorPool
 

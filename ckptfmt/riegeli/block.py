@@ -1,12 +1,12 @@
 """Blocks: the stretches of 64 KiB that a Riegeli file is divided into.
 
-A block header stands at every offset that is a multiple of 65536, so that a reader can find a chunk from any
+A block header is at every offset that is a multiple of 65536, so that a reader can find a chunk from any
 place in the file::
 
     block header:  hash uint64 | bytes back to the beginning of its chunk uint64 | bytes on to its end uint64
 
-The hash covers the two distances. A header interrupts whatever is written there, even the header of a chunk,
-so a size counted without block headers has to be translated into an offset in the file.
+The hash covers the two distances. A block header may interrupt anything, even the header of a chunk, so a
+size counted without block headers has to be translated into an offset in the file.
 
 Source: Riegeli ``doc/riegeli_records_file_format.md``, ``riegeli/records/block.h``.
 """
@@ -28,7 +28,7 @@ _BLOCK_HEADER = struct.Struct("<3Q")
 
 
 class BlockHeader(NamedTuple):
-    """What stands at the beginning of a block."""
+    """The header at the beginning of a block."""
 
     hash: int
     """Hash of the other fields."""
@@ -46,8 +46,8 @@ def decode_block_header(data: bytes) -> BlockHeader:
 def offset_after(start: int, size: int) -> int:
     """Return the offset after ``size`` bytes of a chunk that begin at ``start``, block headers added."""
     # The second term counts the usable bytes of the block before start, less one: a chunk that ends together
-    # with its block does not reach the next header. If start is where a block begins, the header lies ahead,
-    # and the remainder counts as many bytes as if a full block lay before.
+    # with its block does not reach the next header. At the beginning of a block its header is still ahead,
+    # and the remainder is one less than all usable bytes of a block, so that the first byte adds that header.
     headers = (size + (start + _USABLE_SIZE - 1) % BLOCK_SIZE) // _USABLE_SIZE
     return start + size + headers * BLOCK_HEADER_SIZE
 
@@ -63,7 +63,7 @@ def next_possible_boundary(offset: int) -> int:
 def read_between_headers(file: RandomAccessFile, start: int, size: int) -> memoryview:
     """Return ``size`` bytes of a chunk from ``start`` on, without the block headers among them.
 
-    They are a view of the file if no block header interrupts them, else a copy.
+    The result is a view of the file if no block header interrupts the bytes, else a copy.
     """
     parts = []
     while size:

@@ -41,16 +41,16 @@ _CHUNK_HEADER = struct.Struct("<5Q")
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The header of a chunk, and where the chunk lies in its file."""
+    """The header of a chunk, and the place of the chunk in its file."""
 
     begin: int
     """Offset of its first byte, which may be that of a block header."""
     end: int
     """Offset after its padding, where the next chunk begins."""
     type: int
-    """What its data are: SIMPLE_CHUNK or one of the others."""
+    """The kind of its data: SIMPLE_CHUNK or one of the others."""
     num_records: int
-    """Records in it."""
+    """How many records it has."""
     decoded_size: int
     """Bytes of all its records."""
     data_size: int
@@ -58,7 +58,7 @@ class Chunk:
     data_hash: int
     """Hash of its data."""
     header_hash: int
-    """Hash of its header, after the hash itself."""
+    """Hash of the rest of its header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,8 @@ def decode_records(chunk: Chunk, data: memoryview, limit: int) -> ChunkRecords:
     if size > len(data) - pos:
         raise TruncatedError("sizes of records", wanted=size, available=len(data) - pos)
     ends = _decode_ends(chunk, compression, data[pos : pos + size])
-    # The sizes add up to the size in the header, which the limit was applied to: the values cannot ask for
-    # more memory than that.
+    # The sizes add up to the size in the header, which has been compared with the limit: the values cannot
+    # take more memory than that.
     exact = chunk.decoded_size
     values = decompress_part(compression, data[pos + size :], "values of records", exact, exact)
     return ChunkRecords(values, ends)

@@ -12,7 +12,7 @@ from ckptfmt.wire.coding import Buffer, decode_varint
 STORED = 0
 """The compression byte of data that are not compressed."""
 
-# cramjam is imported with the first compressed chunk: files of this kind are rare.
+# cramjam is imported only for the first compressed chunk: such files are rare.
 
 
 def _decompress_brotli(data: Buffer, out: memoryview) -> int:
@@ -44,8 +44,8 @@ DECOMPRESSORS: dict[int, tuple[str, Callable[[Buffer, memoryview], int]]] = {
 def decompress_part(compression: int, data: memoryview, what: str, least: int, most: int) -> memoryview:
     """Return the decompressed bytes of a part of a chunk.
 
-    The size that the data claim must lie between ``least`` and ``most``; it is checked before any memory is
-    taken for it. Raises CorruptError, without a place in a file, if it does not or the data are damaged.
+    The size that the data claim must be between ``least`` and ``most``, which is checked before any memory is
+    taken. Raises CorruptError, without a place in a file, if it is not or the data are damaged.
     """
     if compression == STORED:
         size = len(data)

@@ -9,7 +9,7 @@ is the beginning of its chunk plus its number in the chunk. Chunks are at least 
 so no two records share a position, and the last chunk that begins at or before a position has its record.
 
 Everything that is read is verified: the hashes and distances of block headers, the hashes of chunk headers,
-and those of the data of chunks up to a size. Sizes in headers are compared with the file before they are
+and the hashes of chunk data up to a size. Sizes in headers are compared with the file before they are
 believed.
 
 Source: Riegeli ``doc/riegeli_records_file_format.md``.
@@ -50,11 +50,11 @@ SIGNATURE = bytes.fromhex(
 """The first 64 bytes of every file: a block header and the header of a chunk without data."""
 
 VERIFIED_SIZE = 16 << 20
-"""Bytes of data up to which a chunk's hash is verified unless the caller says otherwise: that takes a little
+"""Bytes of data up to which a chunk's hash is verified unless the caller says otherwise, which takes a little
 more than a second. Riegeli's writer closes a chunk at 1 MiB; a longer one ends with a long record."""
 
 DECODED_LIMIT = 2 << 30
-"""Bytes that a compressed chunk may decode to unless the caller says otherwise: as many as a message."""
+"""Bytes that a compressed chunk may decode to unless the caller says otherwise; no message is larger."""
 
 
 class RiegeliFile:
@@ -137,7 +137,8 @@ class RiegeliFile:
 
     @cached_property
     def _begins(self) -> array[int]:
-        """Where the chunks begin that hold records."""
+        """Offsets of the chunks that hold records."""
+        # An array of 8 bytes each: a large file has very many chunks.
         return array("Q", (chunk.begin for chunk in self.chunks() if chunk.num_records))
 
     @property
@@ -156,9 +157,11 @@ class RiegeliFile:
 
         Raises CorruptError if no record has that position.
         """
+        # Records are often asked for in turn, so the chunk decoded last is tried first.
         decoded = self._last_decoded
         if decoded is not None and 0 <= position - decoded[0].begin < decoded[0].num_records:
             return decoded[0]
+        # The last chunk that begins at or before the position has it, or no chunk does.
         index = bisect_right(self._begins, position) - 1
         if index >= 0:
             chunk = self._read_header(self._begins[index])
@@ -184,6 +187,7 @@ class RiegeliFile:
         chunk = decode_chunk_header(header, begin)
         self._verify("chunk header", chunk.header_hash, header[8:], begin)
         self._check_inside(begin, chunk.end)
+        # Every block that begins within the chunk has a header that says where the chunk begins and ends.
         first_block = -(-begin // BLOCK_SIZE) * BLOCK_SIZE
         for block in range(first_block, chunk.end, BLOCK_SIZE):
             self._check_block_header(block, chunk)
@@ -234,6 +238,6 @@ class RiegeliFile:
         try:
             return decode_records(chunk, data, self._limit)
         except CkptfmtError as error:
-            # An offset in decompressed data means nothing in the file: the chunk is the place.
+            # An offset in decompressed data means nothing in the file, so the error is placed at the chunk.
             error.offset = None
             raise error.at(self.file.name, chunk.begin) from error.__cause__

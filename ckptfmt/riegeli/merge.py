@@ -1,10 +1,10 @@
 """Merging: a message from the chunks that it was split into.
 
-A ChunkedMessage is a tree that says what goes where. Its message is first the chunk of its number, if it has
-one; then its fields are merged into it, each a ChunkedMessage of its own at the end of a path. A path is a
-list of field numbers, each followed by an index or a map key if the field is repeated or a map. An empty path
-leads to the message itself, whose repeated fields become longer. The chunk of a bytes or string field is its
-value.
+A ChunkedMessage is a tree that says what goes where. Its message begins as the chunk that it names, if it
+names one; then its fields are merged into it, each a ChunkedMessage of its own at the end of a path. A path
+is a list of field numbers, each followed by an index or a map key if the field is repeated or a map. An empty
+path leads to the message itself, whose repeated fields become longer. The chunk of a bytes or string field is
+its value.
 
 The order matters, because an element can only be filled after those before it exist. TensorFlow sorts the
 fields of a message by path, then by chunk: a shorter path comes before a longer one that begins with it.
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 Selector: TypeAlias = int | str | None
-"""Which value of a field: an index, a map key, or None if it has only one."""
+"""One value of a field: its index, its map key, or None if the field has only one."""
 
 MAX_DEPTH = 100
-"""Messages within messages that paths may make: what protobuf itself reads in binary."""
+"""The most messages within messages that paths may make: protobuf itself reads no more in binary."""
 
 
 class ChunkMerger:
-    """Puts chunks where a tree of chunked messages wants them."""
+    """Merges chunks into the places that a tree of chunked messages gives them."""
 
     def __init__(self, file: str, chunks: dict[int, tuple[proto_splitter.ChunkInfo, bytes]]) -> None:
         """Take the chunks of a file by number, and empty the mapping as they are used."""
@@ -44,9 +44,9 @@ class ChunkMerger:
         self._count = len(chunks)
 
     def merge(self, chunked: proto_splitter.ChunkedMessage, target: Message, depth: int = 0) -> None:
-        """Merge a chunked message into ``target``, which lies ``depth`` messages deep.
+        """Merge a chunked message into ``target``, which is nested ``depth`` messages deep.
 
-        Raises CorruptError if chunks and paths do not fit the message.
+        Raises CorruptError if chunks or paths do not fit the message.
         """
         from google.protobuf.message import DecodeError
 
@@ -124,7 +124,7 @@ class ChunkMerger:
         key: Selector = getattr(tag.map_key, kind)
         entry: Any = descriptor.message_type
         try:
-            # A map takes some keys of other types for missing ones; a message of its entry refuses them all.
+            # A map treats some keys of a wrong type as missing; a message of its entries refuses them all.
             GetMessageClass(entry)(key=key)
         except (TypeError, ValueError) as error:
             raise self._corrupt(f"{descriptor.full_name}: map key {key!r}: {error}") from error
@@ -149,7 +149,7 @@ class ChunkMerger:
         if number >= self._count:
             raise self._corrupt(f"chunk {number} of {self._count}")
         if number not in self._unused:
-            # TensorFlow's writer never does this, and a small file could become a large message by it.
+            # TensorFlow's writer never does this, and it could make a small file a large message.
             raise self._corrupt(f"chunk {number} is used twice")
         info, data = self._unused.pop(number)
         if info.type != kind:
@@ -169,7 +169,7 @@ def _value_field(descriptor: FieldDescriptor) -> FieldDescriptor:
 
 
 def _enter(target: Message, descriptor: FieldDescriptor, selector: Selector) -> Message:
-    """Return the message in a field of ``target``; it is made if it does not exist yet."""
+    """Return the message in a field of ``target``, and add it if it does not exist yet."""
     value: Any = getattr(target, descriptor.name)
     if selector is None:
         value.SetInParent()  # an empty message counts as present
@@ -194,7 +194,7 @@ def _assign(target: Message, descriptor: FieldDescriptor, selector: Selector, va
 
 
 def _order(field: proto_splitter.ChunkedField) -> tuple[object, ...]:
-    """Return what TensorFlow sorts fields by: the path, then the number of the chunk."""
+    """Return the key by which TensorFlow sorts fields: the path, then the number of the chunk."""
     path: list[tuple[object, ...]] = []
     for tag in field.field_tag:
         kind = tag.WhichOneof("kind") or ""

@@ -4,8 +4,8 @@ TensorFlow writes a SavedModel of 2 GiB or more this way, since no single protob
 
     file:     the record of each chunk …, then a ChunkMetadata as the last record
 
-ChunkMetadata says for each chunk its kind, its size and the position of its record, and holds the tree that
-:mod:`ckptfmt.riegeli.merge` follows.
+For each chunk, ChunkMetadata has its kind, its size and the position of its record. It also holds the tree
+that :mod:`ckptfmt.riegeli.merge` follows.
 
 Source: TensorFlow ``tools/proto_splitter/chunk.proto``, ``merge.cc``.
 """
@@ -35,7 +35,7 @@ LEAST_LIMIT = 2 << 30
 """Bytes that the records may decode to in any file unless the caller says otherwise."""
 
 MAX_EXPANSION = 64
-"""How many times larger than its file they may be: weights hardly compress, so models stay far below it."""
+"""How many times as large as the file they may be: weights hardly compress, so models stay far below it."""
 
 
 class SplitProto:
@@ -83,7 +83,7 @@ class SplitProto:
         Parameters
         ----------
         cls
-            What it is: for ``saved_model.cpb``, a SavedModel.
+            Its class: for ``saved_model.cpb``, a SavedModel.
         limit
             Bytes that the chunks may decode to; if not given, the greater of :data:`LEAST_LIMIT` and
             :data:`MAX_EXPANSION` times the file.
@@ -112,7 +112,7 @@ class SplitProto:
         chunks: dict[int, tuple[proto_splitter.ChunkInfo, bytes]] = {}
         previous, begin, decoded = -1, -1, 0
         # In file order, so that each Riegeli chunk is decompressed once. Chunks with the same record are then
-        # neighbours; they are refused, since with them a small file could become a large message.
+        # neighbours; they are refused, since they could make a small file a large message.
         for number in sorted(range(len(infos)), key=lambda number: infos[number].offset):
             info = infos[number]
             if info.offset >= self._metadata_position:

@@ -29,11 +29,12 @@ class AssetFile(NamedTuple):
 
 
 def asset_path(directory: str, filename: str, file: str) -> str:
-    """Return where an asset of a model lies.
+    """Return the path of an asset of a model.
 
     Raises CorruptError if the name leads out of the directory, on any system: a model may come from anywhere,
     and its assets may be copied.
     """
+    # Checked by the rules of both systems: C:x and ..\x are plain names on POSIX, but not on Windows.
     parts = PurePosixPath(filename).parts
     windows = PureWindowsPath(filename)
     if (

@@ -8,7 +8,7 @@ from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 
 FINGERPRINT_FILE = "fingerprint.pb"
-"""Where TensorFlow writes it, in the directory of a SavedModel."""
+"""Its file in the directory of a SavedModel."""
 
 
 class Fingerprint(NamedTuple):
@@ -20,13 +20,13 @@ class Fingerprint(NamedTuple):
     saved_object_graph_hash: int
     checkpoint_hash: int
     producer: int
-    """Version of what computed them."""
+    """Version of the code that computed them."""
     uuid: str
-    """A random number of this export."""
+    """A random number for this export."""
 
 
 def decode_fingerprint(data: bytes, file: str) -> Fingerprint:
-    """Return a serialized FingerprintDef; CorruptError if it is not one."""
+    """Return the hashes in a serialized FingerprintDef; CorruptError if the bytes are not one."""
     message = parse_message(messages.FingerprintDef, data, file)
     return Fingerprint(
         message.saved_model_checksum,

@@ -1,4 +1,4 @@
-"""Functions of a TensorFlow 2 model: what its objects can be called with.
+"""Functions of a TensorFlow 2 model: what its objects can do, and with which arguments.
 
 ::
 
@@ -7,8 +7,9 @@
     name of a trace ──> SavedConcreteFunction   what it takes, returns and captures
                         FunctionDef             its body, in the library of the graph
 
-A function has one trace for each kind of arguments that it was called with. Source:
-``python/saved_model/function_serialization.py``.
+A function has one trace for each kind of arguments that it was called with.
+
+Source: TensorFlow ``python/saved_model/function_serialization.py``.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ class ConcreteFunction(NamedTuple):
     name: str
     """Its name in the library of the graph."""
     arguments: Value
-    """What it takes: positional and keyword arguments, nested as they were."""
+    """Its positional and keyword arguments, nested as they were."""
     returns: Value
-    """What it returns, nested."""
+    """Its results, nested as they were."""
     captures: tuple[int, ...]
     """Numbers of the objects that it uses without taking them as arguments."""
 
@@ -70,8 +71,7 @@ class ConcreteFunctions(Mapping[str, ConcreteFunction]):
     def __getitem__(self, name: str) -> ConcreteFunction:
         """Return a function.
 
-        Raises NameNotFoundError if there is none of that name, CorruptError if its arguments cannot be
-        decoded.
+        Raises NameNotFoundError if no function has that name, CorruptError if its arguments are damaged.
         """
         if name not in self._stored:
             raise NameNotFoundError(name, file=self._file, noun="concrete function")
@@ -109,7 +109,7 @@ class ObjectFunction:
         self.node = node
         """Number of the function among the objects."""
         self.path = path
-        """Path from the model, as ``layer/call``, escaped as in keys; None if it is too long."""
+        """Path from the model, such as ``layer/call``, escaped as in keys; None if it is too long."""
         self.aliases = aliases
         """Other names that the model itself has for it."""
         self._message = message
@@ -157,9 +157,9 @@ class ObjectFunction:
 
 
 def object_functions(graph: messages.SavedObjectGraph, file: str) -> tuple[ObjectFunction, ...]:
-    """Return the functions of objects, each once: the model's own by name, then as a walk meets them.
+    """Return the functions of objects, each once: the model's own by name, then in the order of a walk.
 
-    Numbers that are not those of an object are passed over.
+    Edges to objects that do not exist are skipped.
     """
     # Breadth first, so that a function gets its shortest path. Each object is entered once: linear time.
     objects = graph.nodes

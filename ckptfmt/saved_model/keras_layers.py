@@ -11,7 +11,7 @@ from ckptfmt.proto import keras_metadata
 from ckptfmt.proto.parse import parse_message
 
 KERAS_METADATA_FILE = "keras_metadata.pb"
-"""Where Keras 2 describes the layers, in the directory of a SavedModel."""
+"""The file in the directory of a SavedModel in which Keras 2 describes the layers."""
 
 
 class KerasLayer(NamedTuple):
@@ -20,13 +20,13 @@ class KerasLayer(NamedTuple):
     node: int
     """Number of its object."""
     path: str
-    """Path from the model, as ``root.layer-0``."""
+    """Path from the model, such as ``root.layer-0``."""
     identifier: str
-    """What kind of thing it is, as ``_tf_keras_layer``."""
+    """The kind of Keras object, such as ``_tf_keras_layer``."""
     class_name: str | None
     """Name of its class, None if it is not given."""
     config: Mapping[str, Any] | None
-    """What ``get_config`` returned, None if it is not given."""
+    """The result of ``get_config``, None if it is not given."""
     metadata: Mapping[str, Any]
     """The whole description."""
 

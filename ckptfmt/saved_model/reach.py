@@ -1,9 +1,9 @@
-"""Reach: what of a model its signatures use, and what none of them uses.
+"""Reach: the parts of a model that its signatures use, and the parts that none of them uses.
 
 A signature needs the nodes that its outputs are computed from. If a table is among them, the nodes that fill
-it must run too, though nothing takes their output: they take the table's handle. Signatures share most of
-their nodes, so the graph is indexed once, and what each signature needs is kept. Each takes time linear in
-the edges that it reaches.
+it must run too, though no node takes their output: they only take the table's handle. Signatures share most
+of their nodes, so the graph is indexed once, and the nodes that each signature needs are kept. A signature
+takes time linear in the edges that it reaches.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _TABLES = frozenset({"HashTable", "MutableHashTable", "MutableHashTableOfTensors
 
 
 class Reach(NamedTuple):
-    """What of a model something uses."""
+    """The parts of a model that something uses."""
 
     variables: tuple[str, ...]
     """Names of the variables of the graph."""
     nbytes: int
-    """Bytes that these take, each tensor of the checkpoint, or part of one, counted once."""
+    """Bytes that these take in the checkpoint; a tensor, or a part of one, is counted once."""
     assets: tuple[str, ...]
     """Names of assets."""
     functions: tuple[str, ...]
@@ -40,7 +40,7 @@ class Reach(NamedTuple):
 
 
 class Usage:
-    """What each signature of a meta graph uses.
+    """The parts of a model that each signature of a meta graph uses.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Usage:
 
     def unreached(self) -> Reach:
         """Return what no signature uses."""
-        # One question for all signatures together: what a node calls is looked up once.
+        # The nodes of all signatures together, so that what a node calls is looked up once.
         used = self._reach(set().union(*map(self.needed, self._meta.signatures)))
         variables, assets, functions = map(set, (used.variables, used.assets, used.functions))
         idle = tuple(name for name in self._variables if name not in variables)
@@ -92,10 +92,10 @@ class Usage:
     def needed(self, signature: str) -> set[str]:
         """Return the names of all nodes that must run for a signature, or to fill its tables."""
         if signature not in self._needed_by:
-            # Backwards from the outputs, then forwards from the tables among what is needed to whatever takes
-            # their handles, which may fill them, and backwards again from there.
+            # Backwards from the outputs; then forwards, from the tables among those nodes, to the nodes that
+            # take their handles and so may fill them; and backwards again from there.
             needed = self._ancestors(self._outputs(signature))
-            # A function that saves or restores takes every table, and fills some; neither is a use of them.
+            # A Saver's ops take every table, and restoring fills them: neither means that a table is used.
             saver = self._meta.message.saver_def
             savers = {parse_output(name).node for name in (saver.save_tensor_name, saver.restore_op_name)}
             filling = {
@@ -108,7 +108,7 @@ class Usage:
         return self._needed_by[signature]
 
     def _outputs(self, signature: str) -> Iterator[str]:
-        """Names of the nodes that put out what a signature returns; CorruptError if one does not exist."""
+        """Names of the nodes that a signature returns outputs of; CorruptError if one does not exist."""
         for key, info in self._meta.signatures[signature].outputs.items():
             for tensor in _tensors(info):
                 node = parse_output(tensor).node
@@ -124,14 +124,14 @@ class Usage:
 
     @cached_property
     def _sources(self) -> dict[str, list[str]]:
-        """For each node, the nodes that it takes from."""
+        """For each node, the nodes that it takes inputs from."""
         return {
             node.name: [_node_of(text) for text in node.input] for node in self._meta.message.graph_def.node
         }
 
     @cached_property
     def _takers(self) -> dict[str, list[str]]:
-        """For each node, the nodes that take from it."""
+        """For each node, the nodes that take inputs from it."""
         takers: dict[str, list[str]] = {}
         for name, sources in self._sources.items():
             for source in sources:
@@ -139,7 +139,7 @@ class Usage:
         return takers
 
     def _ancestors(self, starts: Iterable[str]) -> set[str]:
-        """Names of all nodes that must run for some; CorruptError if one does not exist."""
+        """Names of all nodes that must run for some nodes; CorruptError if one does not exist."""
         waiting = list(starts)
         seen = set(waiting)
         while waiting:
@@ -175,7 +175,7 @@ class Usage:
         )
 
     def _nbytes(self, variables: Iterable[str]) -> int:
-        # Several variables may be one tensor, or one part of a tensor: each source counts once.
+        # Several variables may share a tensor, or a part of one: each source counts once.
         total = 0
         for source in {self._variables[name] for name in variables}:
             entry = self._entries.get(source.name)

@@ -9,7 +9,9 @@
     fingerprint.pb                    hashes of the export
     keras_metadata.pb                 the layers, if Keras 2 exported it
 
-Nothing is executed: functions and layers are data here. Source: ``python/saved_model/loader_impl.py``.
+Nothing is executed: functions and layers are data here.
+
+Source: TensorFlow ``python/saved_model/loader_impl.py``.
 """
 
 from __future__ import annotations
@@ -52,12 +54,12 @@ def open_saved_model(
     Parameters
     ----------
     directory
-        The directory, or the file with the message in it: ``saved_model.pb``, ``.pbtxt`` or ``.cpb``, or of
-        another name.
+        The directory, or the file in it that holds the message: ``saved_model.pb``, ``.pbtxt`` or ``.cpb``,
+        or of any other name.
     tags
-        Which of its meta graphs, by all its tags; needed if it has several.
+        All the tags of one of its meta graphs; needed if it has several.
     backend, fs
-        How files are read, and where they lie: see :func:`ckptfmt.open`.
+        How files are read, and the file system they are in: see :func:`ckptfmt.open`.
 
     Raises
     ------
@@ -72,8 +74,8 @@ def open_saved_model(
     """
     path, fs = os.fspath(directory), filesystem_of(backend, fs)
     with open_message(path, Holds.SAVED_MODEL, fs) as file:
-        # A file that is named like a SavedModel but does not begin like one may be a damaged one: parsing it
-        # gives an exact error. Any other is refused as what it is.
+        # A file that is named like a SavedModel but does not begin like one may be damaged: parsing it gives
+        # an exact error. Any other file is refused as what it is.
         is_named_so = os.path.basename(file.name) in SAVED_MODEL_FILES
         is_damaged = is_named_so and file.kind in (None, TEXT_FILE)
         if file.holds is not Holds.SAVED_MODEL and not is_damaged:
@@ -172,7 +174,7 @@ class SavedModel:
 
         A variable that is handed to a function which is called counts, whether or not its body uses it.
 
-        Raises NameNotFoundError if there is no such signature, CorruptError if the graph refers to something
+        Raises NameNotFoundError if no signature has that name, CorruptError if the graph refers to something
         that does not exist.
         """
         return self._usage.reach(signature)

@@ -1,4 +1,4 @@
-"""Structured values: nested Python values, which messages hold for signatures of functions and type specs.
+"""Structured values: the nested Python values in signatures of functions and in type specs.
 
 =============================  ===========================================================================
 StructuredValue                value
@@ -27,7 +27,7 @@ from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.proto import messages
 
 Value: TypeAlias = Any
-"""One of the values in the table above, nested up to :data:`MAX_DEPTH`."""
+"""A value of the table above, nested up to :data:`MAX_DEPTH`."""
 
 MAX_DEPTH = 100
 """Depth of values within values; protobuf itself does not parse messages nested deeper."""
@@ -51,7 +51,7 @@ class TypeSpec(NamedTuple):
     class_name: str
     """Name of the class of the spec."""
     state: Value
-    """What the class needs to rebuild the spec."""
+    """The values from which the class rebuilds the spec."""
 
 
 class NamedValues(NamedTuple):
@@ -104,4 +104,4 @@ _DECODERS: Mapping[str, Callable[[Any, int], Value]] = {
     "tensor_value": lambda held, depth: to_array(held),
     "numpy_value": lambda held, depth: to_array(held),
 }
-"""What decodes each kind of value, given the depth of the values within it."""
+"""Kind of value -> the function that decodes it, given the depth of the values within it."""

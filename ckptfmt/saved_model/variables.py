@@ -1,8 +1,8 @@
 """Variables of a SavedModel: those of its graph, and those among its objects.
 
 A graph's variables are nodes, and the graph's Saver says which tensor each is restored from. In TensorFlow 2
-the model also has objects, saved with the names they have for each other, and so has its checkpoint: walked
-together, they tell which key each variable is stored under.
+the model also has objects, saved with their names for each other, and so has its checkpoint: a walk through
+both together finds the key of each variable.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ModelVariables(Mapping[str, Array]):
 
     def __init__(self, sources: Mapping[str, Source], checkpoint: Checkpoint | None, file: str) -> None:
         self.sources = sources
-        """Which tensor of the checkpoint, or which part of one, each variable is."""
+        """The tensor of the checkpoint, or the part of one, that each variable is restored from."""
         self._checkpoint = checkpoint
         self._file = file
 
@@ -88,12 +88,12 @@ def object_variables(
 def stored_objects(nodes: Sequence[messages.SavedObject], graph: ObjectGraph) -> dict[int, int]:
     """Return, for each object of a model by its number, the number of the stored object restored to it.
 
-    As TensorFlow restores them, each object keeps the first stored one that it meets.
+    As in TensorFlow, each object keeps the first stored one that it meets.
     """
-    # Both graphs are walked together from their roots, breadth first, along edges of the same names. Slot
-    # variables have no edges: they are looked up once a whole walk is done, when all optimizers and variables
-    # that they may belong to have been met, and the walk goes on from them. The message is not checked, so
-    # each number is compared with the count of objects first.
+    # Both graphs are walked together from their roots, breadth first, along edges of the same names. No edge
+    # leads to a slot variable: slots are looked up once a walk is done, when all optimizers and variables
+    # that they may belong to have been met, and another walk begins from them. Nothing has checked the
+    # message, so each number is compared with the count of objects before it is used.
     stored: dict[int, int] = {}
     fresh = [(0, 0)] if nodes else []
     while fresh:

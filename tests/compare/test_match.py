@@ -1,4 +1,4 @@
-"""``ckptfmt.match``: what is matched, missing, unused, of another shape or dtype."""
+"""``ckptfmt.match``: tensors that match, are missing, are unused, or have another shape or dtype."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_arrays_of_the_same_names_shapes_and_dtypes_match(stored: str) -> None:
     match.assert_consumed()
 
 
-def test_what_is_wrong_is_told_by_kind(stored: str) -> None:
+def test_mismatches_are_listed_by_kind(stored: str) -> None:
     match = ckptfmt.match(
         stored,
         {
@@ -57,17 +57,17 @@ def test_what_is_wrong_is_told_by_kind(stored: str) -> None:
         match.assert_existing_objects_matched()
 
 
-def test_wrong_in_shape_and_dtype_stands_in_both_lists(stored: str) -> None:
+def test_a_mismatch_of_both_shape_and_dtype_is_in_both_lists(stored: str) -> None:
     match = ckptfmt.match(stored, {"dense/bias": np.zeros((), np.int32)})
     assert [m.name for m in match.wrong_shape] == [m.name for m in match.wrong_dtype] == ["dense/bias"]
 
 
-def test_a_scalar_is_no_vector_of_one(stored: str) -> None:
+def test_a_scalar_does_not_match_a_vector_of_one_element(stored: str) -> None:
     assert ckptfmt.match(stored, {"global_step": (1,)}).wrong_shape
     assert "global_step" in ckptfmt.match(stored, {"global_step": ()}).matched
 
 
-def test_what_is_left_unused_is_fine_where_a_part_is_expected(stored: str) -> None:
+def test_unused_tensors_are_fine_if_only_a_part_is_expected(stored: str) -> None:
     match = ckptfmt.match(stored, {"dense/bias": (4,)})
     assert match.restorable
     assert not match.ok
@@ -102,12 +102,12 @@ def test_nested_mappings_are_flattened(stored: str) -> None:
 
 
 @pytest.mark.parametrize("wanted", [3, None, "shape", [3, "4"], object], ids=repr)
-def test_a_value_that_says_no_shape_is_an_error_that_names_it(stored: str, wanted: Any) -> None:
+def test_the_error_for_a_value_without_a_shape_names_it(stored: str, wanted: Any) -> None:
     with pytest.raises(TypeError, match="dense/kernel"):
         ckptfmt.match(stored, {"dense/kernel": wanted})
 
 
-def test_what_is_no_expectation_is_an_error(stored: str) -> None:
+def test_other_types_of_expectation_are_an_error(stored: str) -> None:
     with pytest.raises(TypeError, match="expected"):
         ckptfmt.match(stored, 5)  # type: ignore[arg-type]
 
@@ -123,7 +123,7 @@ def test_views_on_both_sides_count_by_their_names(stored: str) -> None:
         assert ckptfmt.match(checkpoint, checkpoint).ok
 
 
-def test_a_safetensors_file_is_told_by_its_content(stored: str, tmp_path: Path) -> None:
+def test_a_safetensors_file_is_recognised_by_its_content(stored: str, tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors.numpy")
     path = tmp_path / "model.bin"
     safetensors.save_file({"dense/kernel": np.zeros((3, 4), np.float32), "x": np.zeros(2, np.int8)}, path)
@@ -155,7 +155,7 @@ def test_a_checkpoint_matches_the_meta_file_beside_it(name: str, tmp_path: Path)
         pytest.skip("not in the corpus")
     match = ckptfmt.match(prefix, meta)
     assert match.ok, str(match)
-    # Told by what is in it, whatever it is called.
+    # Recognised by its content, whatever its name.
     copy = tmp_path / "graph.bin"
     copy.write_bytes(meta.read_bytes())
     assert ckptfmt.match(prefix, copy).ok

@@ -1,4 +1,4 @@
-"""What ``ckptfmt.match`` proposes for the rest, and the plan it makes of that."""
+"""Proposals of ``ckptfmt.match`` for tensors that do not match, and the plan made of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write(path: Path, shapes: dict[str, Any]) -> str:
 
 
 def check_round_trip(stored: str, expected: dict[str, Any]) -> tuple[ckptfmt.Match, ckptfmt.Match]:
-    """Match, apply the plan as its TOML says, and match again: all that was proposed does."""
+    """Match, apply the plan read back from its TOML, and match again: everything proposed must match."""
     before = ckptfmt.match(stored, expected)
     plan = ckptfmt.Plan.parse(before.propose().to_toml())
     assert plan == before.propose()
@@ -81,7 +81,7 @@ def test_the_only_one_of_a_shape_needs_no_similar_name(tmp_path: Path) -> None:
     assert after.unused == ["y"]
 
 
-def test_scalars_are_not_paired_for_their_shape(tmp_path: Path) -> None:
+def test_scalars_are_not_paired_by_their_shape(tmp_path: Path) -> None:
     assert not ckptfmt.match(write(tmp_path / "a", {"beta1_power": ()}), {"learning_rate": ()}).proposals
 
 
@@ -103,7 +103,7 @@ def test_another_dtype_under_a_similar_name_is_renamed_and_cast(tmp_path: Path) 
     assert after.ok
 
 
-def test_a_matrix_with_its_axes_turned_round_is_transposed(tmp_path: Path) -> None:
+def test_a_matrix_with_its_axes_reversed_is_transposed(tmp_path: Path) -> None:
     stored = write(tmp_path / "a", {"dense/kernel": (3, 4)})
     match, after = check_round_trip(stored, {"dense.weight": (4, 3)})
     assert match.proposals[0].transpose
@@ -113,7 +113,7 @@ def test_a_matrix_with_its_axes_turned_round_is_transposed(tmp_path: Path) -> No
         np.testing.assert_array_equal(turned, checkpoint["dense/kernel"].T)
 
 
-def test_the_plan_says_why_and_what_stays_missing(tmp_path: Path) -> None:
+def test_the_plan_gives_reasons_and_lists_what_stays_missing(tmp_path: Path) -> None:
     stored = write(tmp_path / "a", {"x": (3, 7), "y": (2,)})
     match = ckptfmt.match(stored, {"q/r": (3, 7), "lost": (9,)})
     toml = match.propose().to_toml()
@@ -122,17 +122,17 @@ def test_the_plan_says_why_and_what_stays_missing(tmp_path: Path) -> None:
     assert "# still unused:\n#   'y'" in toml
 
 
-def test_what_is_in_the_way_of_a_new_name_is_dropped(tmp_path: Path) -> None:
+def test_a_tensor_whose_name_another_gets_is_dropped(tmp_path: Path) -> None:
     stored = write(tmp_path / "a", {"a": (3, 7), "b": (2,)})
     specs = ckptfmt.match(stored, stored).stored
-    # As two object graphs are paired that have other keys for the same object.
+    # Two object graphs with different keys for one object are paired like this.
     match = ckptfmt.Match({"b": "a"}, unused=["b"], stored=specs, wanted={"b": specs["a"]})
     with ckptfmt.open(stored) as checkpoint:
         view = checkpoint.apply(ckptfmt.Plan.parse(match.propose().to_toml()))
         assert {name: entry.shape for name, entry in view.entries.items()} == {"b": (3, 7)}
 
 
-def test_what_matches_needs_no_plan(tmp_path: Path) -> None:
+def test_a_match_needs_no_plan(tmp_path: Path) -> None:
     match = ckptfmt.match(write(tmp_path / "a", {"w": (2,)}), {"w": (2,)})
     assert match.proposals == ()
     assert match.propose().steps == ()

@@ -1,4 +1,4 @@
-"""Proposals by themselves: by what they are found, and what they say about it."""
+"""Proposals by themselves: how they are found, and the reasons that they give."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def proposed(wanted: Mapping[str, Any], stored: Mapping[str, Any], **names: Any)
     return {proposal.wanted: proposal for proposal in propose(specs(wanted), specs(stored), [], **names)}
 
 
-def test_keys_of_objects_are_compared_by_what_their_variables_are_called() -> None:
+def test_keys_of_objects_are_compared_by_full_names() -> None:
     stored = {"opt/_variables/0": (3, 3), "opt/_variables/1": (3, 3)}
     wanted = {"encoder/key/kernel": (3, 3), "encoder/query/kernel": (3, 3)}
     called = {"opt/_variables/0": "net/encoder/query/kernel", "opt/_variables/1": "net/encoder/key/kernel"}
@@ -36,19 +36,19 @@ def test_keys_of_objects_are_compared_by_what_their_variables_are_called() -> No
     assert {p.stored: name for name, p in turned.items()} == {name: p.stored for name, p in found.items()}
 
 
-def test_a_name_that_several_are_called_by_says_nothing() -> None:
+def test_a_full_name_that_several_variables_share_is_not_compared() -> None:
     called = dict.fromkeys(("a/0", "a/1"), "dense/kernel")
     assert not proposed({"dense/kernel": (), "x": ()}, {"a/0": (), "a/1": ()}, stored_as=called)
 
 
-def test_a_tie_is_told() -> None:
+def test_the_reason_mentions_a_tie() -> None:
     wanted = {"left/kernel": (2, 3), "right/kernel": (2, 3)}
     found = proposed(wanted, {"first/kernel": (2, 3), "second/kernel": (2, 3)})
     assert [p.reason.partition(", ")[2] for p in found.values()] == ["others are as similar"] * 2
     assert [p.stored for p in found.values()] == ["first/kernel", "second/kernel"]
 
 
-def test_square_matrices_are_turned_where_all_others_of_their_kind_are() -> None:
+def test_square_matrices_are_transposed_if_all_others_of_their_kind_are() -> None:
     stored = {"q/weight": (4, 4), "fc/weight": (4, 8), "emb/weight": (9, 4)}
     wanted = {"q/kernel": (4, 4), "fc/kernel": (8, 4), "emb/embedding": (9, 4)}
     found = proposed(wanted, stored)
@@ -60,7 +60,7 @@ def test_square_matrices_are_turned_where_all_others_of_their_kind_are() -> None
     assert "transposed like the others of its kind" in found["q/kernel"].reason
 
 
-def test_square_matrices_stay_where_others_of_their_kind_do_not_agree() -> None:
+def test_square_matrices_stay_if_others_of_their_kind_do_not_agree() -> None:
     stored = {"q/weight": (4, 4), "fc/weight": (4, 8), "out/weight": (3, 7)}
     wanted = {"q/kernel": (4, 4), "fc/kernel": (8, 4), "out/kernel": (3, 7)}
     assert not proposed(wanted, stored)["q/kernel"].transpose
@@ -73,14 +73,14 @@ def test_strings_are_never_cast_to_numbers() -> None:
     assert propose({}, {}, [misfit]) == []
 
 
-def test_a_misfit_is_cast_and_turned() -> None:
+def test_a_misfit_is_cast_and_transposed() -> None:
     misfit = Mismatch("w", "v", Spec(HALF, (2, 3)), Spec(FLOAT, (3, 2)))
     (fix,) = propose({}, {}, [misfit])
     assert (fix.stored, fix.wanted, fix.cast, fix.transpose) == ("v", "w", FLOAT, True)
     assert fix.reason == "found by name, transposed, float16 to float32"
 
 
-def test_names_that_no_plan_can_hold_are_left_missing() -> None:
+def test_names_that_a_plan_cannot_hold_stay_missing() -> None:
     assert not proposed({"w": (2, 3)}, {"\udcff": (2, 3)})
     assert not proposed({"": (2, 3)}, {"w": (2, 3)})
 

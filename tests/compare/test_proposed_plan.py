@@ -1,4 +1,4 @@
-"""The plan that proposals make: what it does, and what it says it leaves."""
+"""The plan made of proposals: what it does, and what it says is left over."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ckptfmt.tensors.restore import RestoreReport
 from tests.support.table_writer import write_bundle
 
 
-def test_one_tensor_that_is_wanted_twice_gets_the_first_name() -> None:
+def test_a_tensor_that_is_wanted_twice_gets_the_first_name() -> None:
     plan = proposed_plan(
         RestoreReport({"left": "shared", "right": "shared", "same": "same"}), ["shared", "same"], ()
     )
@@ -24,7 +24,7 @@ def test_one_tensor_that_is_wanted_twice_gets_the_first_name() -> None:
     assert "'shared' as 'right'" in plan.comment
 
 
-def test_names_that_toml_cannot_have_are_left_out_and_said() -> None:
+def test_names_that_toml_cannot_hold_are_left_out_and_listed() -> None:
     report = RestoreReport({"a": "x\udc80", "b\udcff": "y", "c": "z"})
     plan = proposed_plan(report, ["x\udc80", "y", "z"], ())
     text = plan.to_toml()
@@ -34,14 +34,14 @@ def test_names_that_toml_cannot_have_are_left_out_and_said() -> None:
     assert r"'y' as 'b\udcff'" in text
 
 
-def test_what_is_in_the_way_of_a_name_is_dropped_and_what_is_left_is_listed() -> None:
+def test_tensors_in_the_way_of_a_name_are_dropped_and_the_rest_is_listed() -> None:
     report = RestoreReport({}, missing=["w", "v"], unused=["old/w", "w2"])
     plan = proposed_plan(report, ["old/w", "w", "w2"], [Proposal("old/w", "w", "same words", 1.0)])
     assert [step.verb for step in plan.steps] == ["drop", "rename"]
     assert plan.comment.splitlines() == ["still missing:", "  'v'", "still unused:", "  'w2'"]
 
 
-def test_a_tensor_is_made_to_fit_one_that_wants_it(tmp_path: Path) -> None:
+def test_a_tensor_is_changed_for_only_one_that_wants_it(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "c", {"old": np.zeros((2, 3), np.float32)})
     result = ckptfmt.match(path, {"old": ckptfmt.Spec(None, (3, 2))})
     misfit = result.wrong_shape[0]
@@ -58,7 +58,7 @@ def test_a_tensor_is_made_to_fit_one_that_wants_it(tmp_path: Path) -> None:
         assert both.propose().lint(ckpt) == []
 
 
-def test_those_of_any_dtype_take_what_those_of_one_dtype_leave(tmp_path: Path) -> None:
+def test_tensors_wanted_in_any_dtype_get_what_others_leave(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "c", {"alpha": np.zeros(5, np.int64), "omega": np.zeros(5, np.float32)})
     wanted = {"x": np.zeros(5, np.float32), "y": ckptfmt.Spec(None, (5,))}
     result = ckptfmt.match(path, wanted)

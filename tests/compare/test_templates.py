@@ -1,4 +1,4 @@
-"""Names that differ in their numbers only."""
+"""Names that differ only in their numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_names_that_differ_in_numbers_have_one_template() -> None:
     ]
 
 
-def test_the_first_of_several_has_the_number_zero_that_it_was_not_given() -> None:
+def test_the_first_of_several_without_a_number_has_number_zero() -> None:
     assert members("dense_1/kernel", "dense/kernel", "dense_2/kernel") == [
         {"dense_1/kernel": (1,), "dense_2/kernel": (2,), "dense/kernel": (0,)}
     ]
@@ -36,12 +36,12 @@ def test_an_optimizers_slots_are_not_counted() -> None:
     assert len(members("w/Adam", "w/Adam_1")) == 2
 
 
-def test_numbers_written_with_zeros_before_them_are_numbers_once() -> None:
+def test_numbers_that_differ_only_in_leading_zeros_get_templates_of_their_own() -> None:
     assert members("l_00", "l_01", "l_10") == [{"l_00": (0,), "l_01": (1,), "l_10": (10,)}]
     assert members("l_01", "l_1", "l_001") == [{"l_01": (1,)}, {"l_1": ()}, {"l_001": ()}]
 
 
-def test_a_hash_sign_in_a_name_is_no_number() -> None:
+def test_a_hash_sign_in_a_name_is_not_a_number() -> None:
     assert members("a#1", "a1#", "a11") == [{"a#1": ()}, {"a1#": ()}, {"a11": (11,)}]
 
 

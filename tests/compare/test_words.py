@@ -21,7 +21,7 @@ def alike(a: str, b: str) -> float:
         ("attn/q_proj/bias", "attention/query/b"),
     ],
 )
-def test_names_for_the_same_have_the_same_words(a: str, b: str) -> None:
+def test_names_of_the_same_thing_have_the_same_words(a: str, b: str) -> None:
     assert Words(a).all == Words(b).all
     assert alike(a, b) == 1
 
@@ -35,5 +35,5 @@ def test_names_for_the_same_have_the_same_words(a: str, b: str) -> None:
         ("convolution/w", "conv2d/kernel", "lstm/kernel"),
     ],
 )
-def test_the_one_that_is_meant_is_more_alike(name: str, nearer: str, farther: str) -> None:
+def test_the_right_name_is_the_most_alike(name: str, nearer: str, farther: str) -> None:
     assert alike(name, nearer) > alike(name, farther)

@@ -1,4 +1,4 @@
-"""Advice names what exists, and every kind that is read here has some."""
+"""Advice: it names what exists, and every kind that is read here has some."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_every_function_and_verb_in_it_exists(advice: str) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_is_read_here_has_advice_that_says_so(name: str) -> None:
+def test_every_kind_that_is_read_here_has_advice(name: str) -> None:
     kind = KINDS[name]
     if kind.holds is not None:
         assert "ckptfmt." in ADVICE[kind]

@@ -1,4 +1,4 @@
-"""Which kind of file bytes are, whatever they are."""
+"""Content: any bytes are recognised as a kind of file, or as none."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ BEGINNINGS = {
 
 
 @given(st.binary(max_size=300), st.sampled_from(sorted(BEGINNINGS)))
-def test_any_bytes_are_something_or_nothing(data: bytes, beginning: str) -> None:
+def test_any_bytes_are_of_a_kind_or_none(data: bytes, beginning: str) -> None:
     head = BEGINNINGS[beginning][: len(data)]
     kind = recognise(MemoryFile("file", head + data))
     assert kind is None or kind.what
 
 
-def test_the_name_of_a_node_is_no_magic_number() -> None:
+def test_the_name_of_a_node_is_not_a_magic_number() -> None:
     graph = messages.GraphDef()
     graph.node.add(name="TFL3", op="NoOp")
     assert recognise(MemoryFile("file", graph.SerializeToString())) is kinds.GRAPH

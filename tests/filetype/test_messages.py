@@ -1,4 +1,4 @@
-"""Which message bytes are, whole, cut short and as text."""
+"""Messages are recognised whole, cut short and as text."""
 
 from __future__ import annotations
 

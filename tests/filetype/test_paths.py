@@ -26,12 +26,12 @@ WANTED = {
 
 
 @pytest.mark.parametrize("sample", SAMPLES.values(), ids=list(SAMPLES))
-def test_every_sample_is_what_it_is(sample: Sample, tmp_path: Path) -> None:
+def test_every_sample_is_recognised(sample: Sample, tmp_path: Path) -> None:
     assert recognise_path(LOCAL, str(sample.make(tmp_path))) is sample.kind
 
 
 @pytest.mark.parametrize("entry", entries(*WANTED, "events"))
-def test_every_file_of_the_corpus_is_what_it_is(entry: dict[str, Any]) -> None:
+def test_every_file_of_the_corpus_is_recognised(entry: dict[str, Any]) -> None:
     kind = recognise_path(LOCAL, str(CORPUS / entry["path"]))
     assert kind is not None
     assert kind is EVENTS if entry["kind"] == "events" else kind.holds is WANTED[entry["kind"]]

@@ -21,7 +21,9 @@ READERS = {
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("sample", SAMPLES.values(), ids=list(SAMPLES))
-def test_a_function_reads_a_file_or_says_which_does(sample: Sample, reader: str, tmp_path: Path) -> None:
+def test_a_function_reads_a_file_or_names_the_one_that_does(
+    sample: Sample, reader: str, tmp_path: Path
+) -> None:
     path = sample.make(tmp_path)
     error: CkptfmtError | None = None
     try:

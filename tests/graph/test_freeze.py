@@ -1,4 +1,4 @@
-"""Freezing without TensorFlow: graphs that make no sense, and graphs made to take long."""
+"""Freezing without TensorFlow: graphs that make no sense, and graphs made to take a long time."""
 
 from __future__ import annotations
 
@@ -87,13 +87,15 @@ def test_a_gather_in_a_function_is_frozen_too() -> None:
         ([("out", "ResourceStridedSliceAssign", ["v"])], "writes variable"),
     ],
 )
-def test_what_cannot_be_frozen_is_named(nodes: list[tuple[str, str, list[str]]], message: str) -> None:
+def test_ops_that_write_variables_are_refused_by_name(
+    nodes: list[tuple[str, str, list[str]]], message: str
+) -> None:
     with pytest.raises(GraphError, match=message) as caught:
         ckptfmt.freeze(ckptfmt.Graph(graph_with(*nodes)), W, "out")
     assert caught.value.node == "out"
 
 
-def test_calls_that_make_no_sense_are_errors() -> None:
+def test_calls_that_do_not_fit_their_functions_are_errors() -> None:
     graph = graph_with()
     call(graph, "out", "gone", ["v"])
     with pytest.raises(GraphError, match="'gone'"):
@@ -111,7 +113,7 @@ def test_calls_that_make_no_sense_are_errors() -> None:
         ckptfmt.freeze(ckptfmt.Graph(graph), W, [])
 
 
-def test_a_long_way_and_a_loop_take_linear_time() -> None:
+def test_long_chains_and_loops_are_frozen_in_linear_time() -> None:
     count = 50_000
     chain = [(f"n{i}", "Identity", [f"n{i - 1}" if i else "v"]) for i in range(count)]
     graph = graph_with(
@@ -172,7 +174,7 @@ def test_a_part_of_a_damaged_tensor_is_not_frozen(tmp_path: Path) -> None:
         ckptfmt.freeze(graph, checkpoint, "out")
 
 
-def test_functions_that_hand_back_what_they_get_take_linear_time() -> None:
+def test_functions_that_return_their_arguments_are_frozen_in_linear_time() -> None:
     count = 3_000
     graph = graph_with()
     for i in range(count):
@@ -194,7 +196,7 @@ def test_functions_that_hand_back_what_they_get_take_linear_time() -> None:
     assert {f.outputs[0].dtype for f in map(frozen.functions.__getitem__, frozen.functions)} == {"float32"}
 
 
-def test_a_variable_within_a_function_is_named() -> None:
+def test_a_variable_made_within_a_function_is_refused_by_name() -> None:
     graph = graph_with()
     call(graph, "out", "f", ["v"])
     inner = function(graph, "f", ["g"])
@@ -202,11 +204,11 @@ def test_a_variable_within_a_function_is_named() -> None:
     with pytest.raises(GraphError, match="VarHandleOp within function 'g'") as caught:
         ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
     assert caught.value.node == "own"
-    del inner.node_def[0]  # no more called, it does no harm
+    del inner.node_def[0]  # a function that is no longer called does no harm
     assert "Const" in ckptfmt.freeze(ckptfmt.Graph(graph), W, "out").ops
 
 
-def test_what_takes_a_handle_and_is_not_known_is_named() -> None:
+def test_an_unknown_op_that_takes_a_handle_is_refused_by_name() -> None:
     graph = graph_with(("out", "MyOwnOp", ["v"]))
     with pytest.raises(GraphError, match="MyOwnOp of variable 'v' cannot be frozen"):
         ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
@@ -215,7 +217,8 @@ def test_what_takes_a_handle_and_is_not_known_is_named() -> None:
     assert ckptfmt.freeze(ckptfmt.Graph(graph), W, "out").ops == {"Const": 1, "MyOwnOp": 1}
 
 
-def test_a_loop_that_exchanges_handles_is_named() -> None:
+def loop_of_two_variables() -> tuple[messages.GraphDef, messages.FunctionDef]:
+    """A loop over two variables, the second of which is read after it, and its body without any results."""
     graph = graph_with()
     second = graph.node.add(name="w", op="VarHandleOp")
     second.CopyFrom(graph.node[0])
@@ -226,14 +229,19 @@ def test_a_loop_that_exchanges_handles_is_named() -> None:
         for argument in "ab":
             made.signature.input_arg.add(name=argument, type=messages.DataType.DT_RESOURCE)
     body = graph.library.function[0]
-    for output, argument in zip("xy", "ba", strict=True):
+    for output in "xy":
         body.signature.output_arg.add(name=output, type=messages.DataType.DT_RESOURCE)
-        body.ret[output] = argument
     loop = graph.node.add(name="loop", op="While", input=["v", "w"])
     loop.attr["body"].func.name, loop.attr["cond"].func.name = "body", "cond"
     loop.attr["T"].list.type.extend([messages.DataType.DT_RESOURCE] * 2)
     read = graph.node.add(name="out", op="ReadVariableOp", input=["loop:1"])
     read.attr["dtype"].type = 1
+    return graph, body
+
+
+def test_a_loop_that_exchanges_handles_is_refused_by_name() -> None:
+    graph, body = loop_of_two_variables()
+    body.ret["x"], body.ret["y"] = "b", "a"
     values = {"v": W["v"], "w": W["v"] + 1}
     with pytest.raises(GraphError, match=r"returns variable '[vw]' in the place of another") as caught:
         ckptfmt.freeze(ckptfmt.Graph(graph), values, "out")
@@ -242,7 +250,34 @@ def test_a_loop_that_exchanges_handles_is_named() -> None:
     assert ckptfmt.freeze(ckptfmt.Graph(graph), values, "out")["out"].op == "Identity"
 
 
-def test_a_function_that_another_call_gives_something_else_is_named() -> None:
+def test_each_call_of_a_function_in_a_loop_returns_the_variable_that_it_takes() -> None:
+    graph, body = loop_of_two_variables()
+    same = graph.library.function.add()
+    same.signature.name = "same"
+    same.signature.input_arg.add(name="a", type=messages.DataType.DT_RESOURCE)
+    same.signature.output_arg.add(name="r", type=messages.DataType.DT_RESOURCE)
+    same.ret["r"] = "a"
+    for name in "ab":
+        body.node_def.add(name=f"call_{name}", op="same", input=[name])
+    body.ret["x"], body.ret["y"] = "call_a:r:0", "call_b:r:0"
+    values = {"v": W["v"], "w": W["v"] + 1}
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), values, "out")
+    assert frozen["loop"].attributes["T"] == ["float32", "float32"]
+    body.ret["x"], body.ret["y"] = "call_b:r:0", "call_b:r:0"
+    with pytest.raises(GraphError, match="in the place of another"):
+        ckptfmt.freeze(ckptfmt.Graph(graph), values, "out")
+
+
+@pytest.mark.parametrize(
+    ("op", "question"), [("VarHandleOp", "VarIsInitializedOp"), ("VariableV2", "IsVariableInitialized")]
+)
+def test_a_question_about_a_variable_that_arrives_twice_is_answered_once(op: str, question: str) -> None:
+    graph = graph_with(("merge", "Merge", ["v", "v"]), ("out", question, ["merge"]), op=op)
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert frozen.constants["out"].item() is True
+
+
+def test_a_call_that_passes_something_else_than_a_variable_is_refused_by_name() -> None:
     graph = graph_with()
     call(graph, "out", "f", ["v"])
     function(graph, "f", [])
@@ -255,7 +290,7 @@ def test_a_function_that_another_call_gives_something_else_is_named() -> None:
     assert caught.value.node == "other"
 
 
-def test_the_number_that_a_merge_in_a_function_puts_out_stays_one() -> None:
+def test_the_index_that_a_merge_returns_stays_an_integer() -> None:
     graph = graph_with()
     made = graph.library.function.add()
     made.signature.name = "f"
@@ -270,7 +305,7 @@ def test_the_number_that_a_merge_in_a_function_puts_out_stays_one() -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1, 7, 20, 999])
-def test_a_gather_by_what_is_no_number_is_named(code: int) -> None:
+def test_a_gather_with_indices_that_are_not_integers_is_refused_by_name(code: int) -> None:
     graph = graph_with(("out", "ResourceGather", ["v", "v"]))
     graph.node[1].attr["dtype"].type = 1
     if code:
@@ -280,7 +315,7 @@ def test_a_gather_by_what_is_no_number_is_named(code: int) -> None:
     assert caught.value.node == "out"
 
 
-def test_what_another_view_of_an_array_may_change_is_copied() -> None:
+def test_an_array_that_another_view_can_change_is_copied() -> None:
     values = np.arange(100_000, dtype=np.float32)
     graph = graph_with(("out", "Identity", ["v"]))
     del graph.node[0].attr["shape"].shape.dim[0]
@@ -298,7 +333,7 @@ def test_debug_info_is_written() -> None:
     assert messages.GraphDef.FromString(ckptfmt.Graph(graph).to_bytes()) == graph
 
 
-def test_only_gradients_of_functions_that_changed_are_left_out() -> None:
+def test_only_gradients_of_changed_functions_are_removed() -> None:
     graph = graph_with()
     call(graph, "out", "f", ["v"])
     for name in ("f", "other", "slope"):

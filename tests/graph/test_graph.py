@@ -1,4 +1,4 @@
-"""Graphs without TensorFlow: what is told by content, walks, functions, and files made to abuse a reader."""
+"""Graphs without TensorFlow: recognised by content, walks, functions, and files made to abuse a reader."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def saved_model(*tags: tuple[str, ...]) -> messages.SavedModel:
     "message", [adder(), meta_graph(), saved_model(("serve",))], ids=["graph", "meta", "model"]
 )
 @pytest.mark.parametrize("name", ["a.pb", "b.pbtxt", "c.meta", "d"])
-def test_what_a_file_holds_is_told_by_its_content(tmp_path: Path, message, as_text: bool, name: str) -> None:
+def test_files_are_recognised_by_their_content(tmp_path: Path, message, as_text: bool, name: str) -> None:
     path = tmp_path / name
     data = format_text(message).encode() if as_text else message.SerializeToString()
     path.write_bytes(data)
@@ -107,7 +107,7 @@ def test_the_smallest_files_are_told_apart(tmp_path: Path, graph) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\x00", b"hello", b"\xff" * 100, b"\x0a\x02ab", b"node", b"node {", b"{}"]
 )
-def test_what_is_no_graph_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_files_without_a_graph_are_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "g").write_bytes(data)
     for read in (ckptfmt.read_graph, ckptfmt.read_meta_graph):
         with pytest.raises((CorruptError, UnsupportedError)) as caught:
@@ -117,7 +117,7 @@ def test_what_is_no_graph_is_refused(tmp_path: Path, data: bytes) -> None:
             read(data)
 
 
-def test_a_saved_model_with_several_meta_graphs_wants_tags(tmp_path: Path) -> None:
+def test_a_saved_model_with_several_meta_graphs_needs_tags(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(
         saved_model(("serve",), ("serve", "gpu"), ()).SerializeToString()
     )
@@ -209,7 +209,7 @@ def test_tensors_have_the_dtype_and_shape_that_the_file_says() -> None:
             list(ckptfmt.Graph(message).tensors("many"))
 
 
-def test_tensors_of_functions_are_arguments_and_what_nodes_call_their_outputs() -> None:
+def test_tensors_of_functions_are_arguments_and_named_outputs_of_nodes() -> None:
     message = messages.GraphDef()
     inner = message.library.function.add()
     inner.signature.name = "inner"
@@ -253,7 +253,7 @@ def test_walks_visit_each_node_once_and_tolerate_loops() -> None:
     assert [node.name for node in graph.consumers("scope/c")] == ["sum", "parts"]
 
 
-def test_a_hundred_thousand_nodes_deep_is_walked_in_linear_time() -> None:
+def test_a_chain_of_a_hundred_thousand_nodes_is_walked_in_linear_time() -> None:
     count = 100_000
     nodes = [("n0", "Const", []), *((f"n{i}", "Identity", [f"n{i - 1}"]) for i in range(1, count))]
     graph = ckptfmt.Graph(graph_def(*nodes))  # type: ignore[arg-type]
@@ -263,14 +263,14 @@ def test_a_hundred_thousand_nodes_deep_is_walked_in_linear_time() -> None:
     assert time.perf_counter() - start < 60
 
 
-def test_an_input_from_nowhere_is_found_by_the_walk() -> None:
+def test_a_walk_reports_an_input_from_a_missing_node() -> None:
     graph = ckptfmt.Graph(graph_def(("a", "Identity", ["gone:3"])), "g.pb")
     assert graph["a"].inputs == (OutputName("gone", 3),)
     with pytest.raises(CorruptError, match=r"g\.pb: node 'a' \(Identity\) takes its input from 'gone'"):
         list(graph.ancestors("a"))
 
 
-def test_two_nodes_of_one_name_are_damage() -> None:
+def test_two_nodes_of_one_name_are_corrupt() -> None:
     with pytest.raises(CorruptError, match="2 nodes are named 'a'"):
         ckptfmt.Graph(graph_def(("a", "NoOp", []), ("a", "NoOp", [])))
 
@@ -278,7 +278,7 @@ def test_two_nodes_of_one_name_are_damage() -> None:
 # --- attributes and constants ------------------------------------------------------------------------------
 
 
-def test_attributes_are_pythons_values() -> None:
+def test_attributes_are_python_values() -> None:
     node = messages.NodeDef(name="n", op="Op")
     node.attr["s"].s = b"x\xff"
     node.attr["i"].i = -3
@@ -336,7 +336,7 @@ def test_a_constant_of_a_few_bytes_takes_no_memory_or_is_refused() -> None:
         constant(tensor).constants["c"]
 
 
-def test_a_constant_that_cannot_be_decoded_is_an_error_that_names_it() -> None:
+def test_the_error_for_a_damaged_constant_names_it() -> None:
     tensor = messages.TensorProto(dtype=1, tensor_content=b"123")
     with pytest.raises(CorruptError, match=r"g\.pb: constant 'c': .*got 3 bytes, want 4"):
         constant(tensor).constants["c"]
@@ -364,7 +364,7 @@ def library(**calls: list[str]) -> messages.GraphDef:
     return graph
 
 
-def test_functions_say_what_they_take_and_return_and_call() -> None:
+def test_functions_have_inputs_outputs_and_calls() -> None:
     graph = ckptfmt.Graph(library(a=["b", "a"], b=["c", "elsewhere"], c=["b"], alone=[]))
     function = graph.functions["a"]
     assert [(one.name, one.dtype) for one in function.inputs] == [("x", "float32")]
@@ -382,7 +382,7 @@ def test_functions_say_what_they_take_and_return_and_call() -> None:
         graph.functions["d"]
 
 
-def test_ops_that_tensorflow_has_not_are_custom() -> None:
+def test_ops_that_tensorflow_lacks_are_custom() -> None:
     graph = ckptfmt.Graph(graph_def(("a", "MyOwnOp", []), ("b", "AddV2", [])))
     assert graph.custom_ops == {"MyOwnOp": 1}
 
@@ -420,7 +420,7 @@ def test_signatures_have_all_three_encodings_and_defaults(tmp_path: Path) -> Non
     assert got.defaults["x"].tolist() == [1.0]
 
 
-def test_collections_are_decoded_and_unknown_ones_kept() -> None:
+def test_collections_are_decoded_and_unknown_ones_are_kept() -> None:
     meta = meta_graph()
     meta.collection_def["names"].node_list.value.extend(["a", "b:0"])
     meta.collection_def["numbers"].int64_list.value.extend([1, -2])
@@ -463,7 +463,9 @@ def test_collections_are_decoded_and_unknown_ones_kept() -> None:
     assert (saver.restore_op, saver.version) == ("save/restore_all", "v2")
 
 
-def test_what_protobuf_cannot_hold_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graphs_too_large_for_protobuf_are_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     graph = ckptfmt.Graph(adder())
     assert graph.to_bytes() == graph.message.SerializeToString(deterministic=True)
     monkeypatch.setattr("ckptfmt.graph.graph.MAX_BYTES", len(graph.to_bytes()))

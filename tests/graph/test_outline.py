@@ -1,4 +1,4 @@
-"""Large constants beside the message: whatever protobuf decodes, and nothing of it torn."""
+"""Large constants beside the message: the same graph that protobuf decodes, complete at all times."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MANY = 1 << 40
 
 @contextmanager
 def taken_from(size: int) -> Iterator[None]:
-    """Constants of so many bytes lie beside messages meanwhile."""
+    """Keep constants of at least so many bytes beside messages for a while."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ckptfmt.graph.tensor_content.TAKEN_FROM", size)
         yield
@@ -43,7 +43,7 @@ def parse(path: Path) -> ckptfmt.Graph:
 
 
 def beside(graph: ckptfmt.Graph) -> set[str]:
-    """The constants that the message is without."""
+    """The constants that the message lacks."""
     return {name for name in graph if graph._outline.content(name) is not None}
 
 
@@ -103,7 +103,7 @@ OTHER = (
     b"\x00\x01",
     b"\x0c",
 )
-"""Groups and numbers of fixed sizes, known and unknown; and what is no field."""
+"""Groups and numbers of fixed sizes, known and unknown; and bytes that are not a field."""
 
 
 def field(number: int, value: int | bytes, more: tuple[int, int] = (0, 0)) -> bytes:
@@ -119,7 +119,7 @@ Usual: TypeAlias = "tuple[int, st.SearchStrategy[int | bytes]]"
 
 
 def chunks(draw: st.DrawFn, odd: bool, *usual: Usual) -> bytes:
-    """Fields of a message as usual; if odd repeated, left out, in another order, of another kind, unknown."""
+    """The usual fields of a message; if odd, repeated, missing, in another order, of another kind or new."""
     fields = [(number, draw(value)) for number, value in usual]
     for change in (
         draw(st.lists(st.sampled_from([0, 1, 2, 2, 2, 3, 4, 5]), min_size=1, max_size=2)) if odd else []
@@ -184,7 +184,7 @@ def nodes(draw: st.DrawFn, odd: set[str]) -> bytes:
 
 @st.composite
 def graphs(draw: st.DrawFn) -> bytes:
-    """A graph of which at most two kinds of messages are odd, so that the others are taken for usual."""
+    """A graph in which at most two kinds of messages are odd, so that the others look usual."""
     levels = st.sampled_from(["tensor", "value", "entry", "node", "graph"])
     odd = draw(st.sampled_from([{"tensor"}, {"value"}, {"entry"}, {"node"}, {"graph"}, set()])) | draw(
         st.sets(levels, max_size=1)
@@ -195,7 +195,7 @@ def graphs(draw: st.DrawFn) -> bytes:
 
 @given(data=graphs(), size=st.sampled_from([1, 4]))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_graph_is_what_protobuf_decodes(tmp_path: Path, data: bytes, size: int) -> None:
+def test_any_graph_is_decoded_as_protobuf_decodes_it(tmp_path: Path, data: bytes, size: int) -> None:
     path = tmp_path / "graph.pb"
     path.write_bytes(data)
     with taken_from(MANY):
@@ -273,7 +273,7 @@ OTHERWISE = {
 
 
 @pytest.mark.parametrize("what", OTHERWISE)
-def test_what_is_written_otherwise_is_left_to_protobuf(what: str) -> None:
+def test_constants_written_in_another_way_are_left_to_protobuf(what: str) -> None:
     with taken_from(4):
         assert take_out(memoryview(OTHERWISE[what])) == (OTHERWISE[what], {})
 
@@ -294,7 +294,7 @@ def test_messages_of_very_many_fields_are_left_to_protobuf(data: bytes) -> None:
     assert time.perf_counter() - start < 1
 
 
-def test_a_constant_that_runs_after_very_many_nodes_is_one_too(tmp_path: Path) -> None:
+def test_constants_with_very_many_control_inputs_are_left_to_protobuf(tmp_path: Path) -> None:
     message = graph_of((20_000,))
     message.node[0].input.extend(["^n0"] * 1000)
     graph = read(tmp_path / "g.pb", message)
@@ -303,7 +303,7 @@ def test_a_constant_that_runs_after_very_many_nodes_is_one_too(tmp_path: Path) -
 
 
 def graph_of(*shapes: tuple[int, ...]) -> messages.GraphDef:
-    """Constants of so many float32, each with something that takes it."""
+    """Constants of float32 in these shapes, each with a node that takes it."""
     graph = messages.GraphDef()
     graph.versions.producer = 24
     values = np.random.default_rng(0)
@@ -323,7 +323,7 @@ def read(path: Path, message: messages.GraphDef) -> ckptfmt.Graph:
     return ckptfmt.read_graph(path)
 
 
-def test_every_damage_is_what_protobuf_makes_of_it(tmp_path: Path) -> None:
+def test_damaged_graphs_are_decoded_or_refused_as_protobuf_does(tmp_path: Path) -> None:
     data = graph_of((3,), (2, 2)).SerializeToString(deterministic=True)
     path = tmp_path / "graph.pb"
     for at in range(len(data)):
@@ -362,7 +362,7 @@ def test_only_numbers_are_taken_out() -> None:
         assert bool(spans) == (dtype.itemsize is not None), dtype
 
 
-# --- who asks for the message gets it whole ----------------------------------------------------------------
+# --- the message is complete when it is asked for ----------------------------------------------------------
 
 LARGE = ((100, 200), (150, 150), (3,))
 
@@ -388,7 +388,7 @@ def test_looking_at_a_graph_moves_no_constant(graph: ckptfmt.Graph) -> None:
     assert np.shares_memory(constant, graph.constants["scope/c0"])
 
 
-def test_a_nodes_message_is_whole(graph: ckptfmt.Graph) -> None:
+def test_the_message_of_a_node_is_complete(graph: ckptfmt.Graph) -> None:
     node = graph["scope/c0"]
     before = graph.constants["scope/c0"]
     assert len(node.message.attr["value"].tensor.tensor_content) == 80_000
@@ -399,7 +399,7 @@ def test_a_nodes_message_is_whole(graph: ckptfmt.Graph) -> None:
     assert graph == ckptfmt.Graph(graph_of(*LARGE))
 
 
-def test_what_is_changed_in_the_message_is_what_counts(graph: ckptfmt.Graph, tmp_path: Path) -> None:
+def test_changes_to_the_message_count(graph: ckptfmt.Graph, tmp_path: Path) -> None:
     before = graph.constants["scope/c0"]
     values = before.copy()
     graph.message.node[0].attr["value"].tensor.CopyFrom(ckptfmt.to_proto([1.0, 2.0]))
@@ -411,7 +411,7 @@ def test_what_is_changed_in_the_message_is_what_counts(graph: ckptfmt.Graph, tmp
     assert ckptfmt.read_graph(tmp_path / "changed.pb").constants["scope/c0"].tolist() == [1, 2]
 
 
-def test_names_that_are_changed_mix_nothing_up(graph: ckptfmt.Graph) -> None:
+def test_renamed_nodes_keep_their_own_constants(graph: ckptfmt.Graph) -> None:
     want = graph_of(*LARGE)
     other, first = graph["scope/c0"], graph["scope/c0"]
     first.message.name = "scope/c1"
@@ -426,7 +426,7 @@ def test_names_that_are_changed_mix_nothing_up(graph: ckptfmt.Graph) -> None:
     assert graph.message == want
 
 
-def test_the_file_may_be_written_anew(graph: ckptfmt.Graph, tmp_path: Path) -> None:
+def test_a_graph_can_be_written_to_the_file_it_was_read_from(graph: ckptfmt.Graph, tmp_path: Path) -> None:
     want = graph.to_bytes()
     assert graph.file is not None
     Path(graph.file).write_bytes(b"")
@@ -436,7 +436,9 @@ def test_the_file_may_be_written_anew(graph: ckptfmt.Graph, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
-def test_graphs_and_nodes_are_copied_whole(graph: ckptfmt.Graph, copied: Callable[[object], object]) -> None:
+def test_copies_of_graphs_and_nodes_are_complete(
+    graph: ckptfmt.Graph, copied: Callable[[object], object]
+) -> None:
     assert copied(graph["scope/c0"]) == ckptfmt.Graph(graph_of(*LARGE))["scope/c0"]
     assert copied(graph) == ckptfmt.Graph(graph_of(*LARGE))
     function_node = ckptfmt.GraphNode(messages.NodeDef(name="f", input=["a:out:1"]), in_function=True)
@@ -456,7 +458,7 @@ SURGERY: dict[str, Callable[[ckptfmt.Graph], ckptfmt.Graph]] = {
 
 
 @pytest.mark.parametrize("name", SURGERY)
-def test_surgery_leaves_constants_beside_and_gives_the_same(graph: ckptfmt.Graph, name: str) -> None:
+def test_surgery_keeps_constants_beside_the_message(graph: ckptfmt.Graph, name: str) -> None:
     made, want = SURGERY[name](graph), SURGERY[name](ckptfmt.Graph(graph_of(*LARGE)))
     assert beside(made) == {n for n in want if want[n].op == "Const" and not n.endswith("c2")}
     assert not beside(want)
@@ -468,7 +470,7 @@ def test_surgery_leaves_constants_beside_and_gives_the_same(graph: ckptfmt.Graph
     assert all_of(graph) == all_of(ckptfmt.Graph(graph_of(*LARGE)))
 
 
-def test_threads_find_everything_whole(tmp_path: Path) -> None:
+def test_threads_always_see_complete_constants(tmp_path: Path) -> None:
     message = graph_of(*[(20_000,)] * 8)
     data = message.SerializeToString(deterministic=True)
     want = ckptfmt.Graph(message).constants
@@ -541,14 +543,14 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 
 class View:
-    """Something with a buffer, of which NumPy cannot tell who else writes to it."""
+    """An object with a buffer; NumPy cannot tell who else writes to it."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
         self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, True)}
 
 
-def test_what_can_change_is_copied_when_it_is_frozen() -> None:
+def test_arrays_that_can_change_are_copied_when_they_are_frozen() -> None:
     mine = VALUES.copy()
     shown = mine.view()
     given = {
@@ -570,7 +572,7 @@ def test_what_can_change_is_copied_when_it_is_frozen() -> None:
 @pytest.mark.parametrize(
     ("array", "shares"),
     [
-        (read_only(VALUES.copy()), False),  # who made it may have another view of it
+        (read_only(VALUES.copy()), False),  # its maker may have another view of it
         (np.frombuffer(VALUES.tobytes(), np.float32).reshape(100, 200), True),
         (read_only(np.asfortranarray(VALUES)), False),
         (read_only(np.repeat(VALUES, 2, axis=1))[:, ::2], False),
@@ -578,7 +580,7 @@ def test_what_can_change_is_copied_when_it_is_frozen() -> None:
     ],
     ids=["read-only", "bytes", "Fortran order", "strided", "writable view"],
 )
-def test_what_cannot_change_is_not_copied(array: np.ndarray, shares: bool) -> None:
+def test_arrays_that_cannot_change_are_not_copied(array: np.ndarray, shares: bool) -> None:
     frozen = frozen_of(array)
     assert np.shares_memory(frozen.constants["v"], array) is shares
     np.testing.assert_array_equal(frozen.constants["v"], VALUES)

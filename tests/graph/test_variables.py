@@ -33,7 +33,7 @@ def metas_with_checkpoints() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("path", list(metas_with_checkpoints()))
-def test_a_graph_says_what_the_checkpoint_beside_it_has(path: Path) -> None:
+def test_the_saved_variables_are_those_of_the_checkpoint_beside_the_graph(path: Path) -> None:
     variables = read_saved_variables(path)
     with ckptfmt.open(path) as checkpoint:
         assert set(variables) == set(checkpoint)
@@ -49,7 +49,7 @@ def test_a_graph_says_what_the_checkpoint_beside_it_has(path: Path) -> None:
 @pytest.mark.parametrize(
     "path", [pytest.param(path, marks=pytest.mark.corpus, id=path.parent.name + path.name) for path in METAS]
 )
-def test_text_says_the_same_as_bytes(path: Path, tmp_path: Path) -> None:
+def test_a_text_file_gives_the_same_variables_as_a_binary_one(path: Path, tmp_path: Path) -> None:
     from google.protobuf import text_format
 
     meta = MetaGraphDef.FromString(path.read_bytes())
@@ -93,7 +93,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_a_variable_has_the_name_it_is_restored_from(tmp_path: Path) -> None:
+def test_a_variable_has_the_name_that_it_is_restored_from(tmp_path: Path) -> None:
     nodes = [variable("v"), RESTORE, ASSIGN, REST, const("names", "renamed"), const("slices", "")]
     path = write(tmp_path / "m", graph(" ".join(nodes)))
     assert read_saved_variables(path) == {"renamed": SavedVariable(ckptfmt.DTYPES[1], (2,))}
@@ -124,23 +124,23 @@ BAD = {
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD)
-def test_what_makes_no_sense_is_corrupt(text: str, tmp_path: Path) -> None:
+def test_contradictions_are_corrupt(text: str, tmp_path: Path) -> None:
     with pytest.raises(CorruptError):
         read_saved_variables(write(tmp_path / "m", text))
 
 
-def test_variables_that_nothing_says_are_saved_are_an_error(tmp_path: Path) -> None:
+def test_variables_without_a_saver_or_collection_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(GraphError):
         read_saved_variables(write(tmp_path / "m", graph(variable("v"), "")))
 
 
-def test_names_computed_when_the_graph_runs_are_an_error(tmp_path: Path) -> None:
+def test_names_that_are_computed_are_an_error(tmp_path: Path) -> None:
     nodes = [variable("v"), RESTORE, ASSIGN, REST, const("slices", ""), "node { name: 'names' op: 'Pack' }"]
     with pytest.raises(GraphError, match="Pack"):
         read_saved_variables(write(tmp_path / "m", graph(" ".join(nodes))))
 
 
-def test_identities_in_a_circle_end(tmp_path: Path) -> None:
+def test_a_circle_of_identities_is_followed_once(tmp_path: Path) -> None:
     nodes = [
         variable("v"),
         RESTORE,
@@ -171,13 +171,13 @@ def test_a_long_chain_is_followed_without_recursion(tmp_path: Path) -> None:
     assert read_saved_variables(write(tmp_path / "m", graph(" ".join(nodes))))["n"].shape == (2,)
 
 
-def test_no_file_is_not_found(tmp_path: Path) -> None:
+def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError):
         read_saved_variables(tmp_path / "none")
 
 
 @given(st.data())
-def test_damage_never_escapes_as_anything_but_our_errors(tmp_path_factory: Any, data: st.DataObject) -> None:
+def test_damaged_files_raise_only_our_errors(tmp_path_factory: Any, data: st.DataObject) -> None:
     from google.protobuf import text_format
 
     nodes = [variable("v"), RESTORE, ASSIGN, REST, const("names", "n"), const("slices", "4 0,2")]
@@ -194,7 +194,7 @@ def test_damage_never_escapes_as_anything_but_our_errors(tmp_path_factory: Any, 
     assert all(isinstance(variable, SavedVariable) for variable in found.values())
 
 
-def test_one_long_name_that_stands_for_many_takes_no_memory_for_each(tmp_path: Path) -> None:
+def test_a_long_name_repeated_many_times_is_in_memory_once(tmp_path: Path) -> None:
     count, size = 2000, 100_000
     meta = messages.MetaGraphDef()
     names = meta.graph_def.node.add(name="names", op="Const").attr["value"].tensor

@@ -38,7 +38,7 @@ def test_the_first_of_two_that_name_a_key_gets_it() -> None:
     assert list(unowned) == ["b"]
 
 
-def test_the_longest_named_key_takes_what_begins_with_it() -> None:
+def test_keys_go_to_the_longest_named_key_that_they_begin_with() -> None:
     named = ["t/.ATTRIBUTES/t", "t/.ATTRIBUTES/t_2", "t/.ATTRIBUTES/t_2/x", "u/.ATTRIBUTES/"]
     stored = ["t/.ATTRIBUTES/t-k", "t/.ATTRIBUTES/t_2-k", "t/.ATTRIBUTES/t_1", "u/.ATTRIBUTES/any", "t/other"]
     assert prefix_claims(named, stored) == {
@@ -56,7 +56,7 @@ def test_keys_of_no_object_are_listed() -> None:
     assert graph.unreached == (f"b{VALUE}", "stray")
 
 
-def test_checkpoint_keys_that_are_not_there_are_listed() -> None:
+def test_checkpoint_keys_that_the_index_lacks_are_listed() -> None:
     graph = ObjectGraph(encode_graph([encode_node([(1, "a")]), encode_variable("a")]), [], "file")
     assert graph.absent == (f"a{VALUE}",)
     assert graph["a"].keys == ()

@@ -35,7 +35,7 @@ def of_case(case: str) -> ObjectGraph:
     return graph_of(golden.load(case).path)
 
 
-# --- every checkpoint there is -----------------------------------------------------------------------------
+# --- all checkpoints ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -47,7 +47,7 @@ def test_in_golden_checkpoints_every_key_belongs_to_an_object(case: str) -> None
     assert graph.absent == ()
 
 
-def test_the_example_is_reached_whole() -> None:
+def test_every_key_of_the_example_is_reached() -> None:
     checkpoint = ckptfmt.open(ROOT / "examples" / "digits")
     graph = checkpoint.object_graph
     assert graph is not None
@@ -94,7 +94,7 @@ def test_keys_are_paths(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["saver", "v1_saver", "names"])
-def test_other_checkpoints_have_no_graph(case: str) -> None:
+def test_checkpoints_of_other_kinds_have_no_graph(case: str) -> None:
     assert ckptfmt.open(golden.load(case).path).object_graph is None
 
 
@@ -127,7 +127,7 @@ def test_a_table_has_one_attribute_and_two_keys() -> None:
     assert attribute.keys == ("table/.ATTRIBUTES/table-keys", "table/.ATTRIBUTES/table-values")
 
 
-def test_an_iterator_has_a_key_that_begins_as_its_checkpoint_key() -> None:
+def test_an_iterator_has_a_key_that_begins_with_its_checkpoint_key() -> None:
     graph = of_case("iterator")
     assert graph["iterator"].keys == ("iterator/.ATTRIBUTES/ITERATOR_STATE",)
     assert graph.node_of("iterator/.ATTRIBUTES/ITERATOR_STATE") == graph["iterator"]
@@ -169,7 +169,7 @@ def test_a_root_that_is_a_variable_has_a_key_without_a_path() -> None:
 
 
 def test_layers_come_before_the_lists_of_their_variables() -> None:
-    # In Keras 3 the keys go by way of the optimizer; people look for a kernel below its layer.
+    # In Keras 3 the keys lead through the optimizer; people look for a kernel below its layer.
     graph = of_case("keras3")
     trail: list[str] = []
     places: dict[ObjectNode, str] = {}
@@ -184,10 +184,10 @@ def test_layers_come_before_the_lists_of_their_variables() -> None:
     assert graph[places[kernel]] == kernel
 
 
-# --- asking ------------------------------------------------------------------------------------------------
+# --- look-ups ----------------------------------------------------------------------------------------------
 
 
-def test_a_path_that_leads_nowhere_is_not_found_with_a_hint() -> None:
+def test_the_error_for_a_path_that_leads_nowhere_suggests_paths() -> None:
     graph = of_case("object")
     with pytest.raises(NameNotFoundError, match=r"no object at 'tower/kernal'.*'tower/kernel'") as caught:
         graph["tower/kernal"]
@@ -227,13 +227,13 @@ def test_iteration_goes_breadth_first_then_slots_then_the_rest() -> None:
     assert graph.nodes[1].path is None
 
 
-def test_registered_savers_are_told() -> None:
+def test_registered_savers_are_named() -> None:
     graph = ObjectGraph(encode_graph([encode_node(saver=("Custom>Saver", "root"))]), [], "file")
     assert graph.root.registered_saver == ("Custom>Saver", "root")
     assert of_case("object").root.registered_saver is None
 
 
-def test_a_graph_that_is_no_string_is_damage(tmp_path: Path) -> None:
+def test_a_graph_that_is_not_a_string_is_corrupt(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "model", {"_CHECKPOINTABLE_OBJECT_GRAPH": golden.np.zeros(3, "f4")})
     with pytest.raises(CorruptError, match=r"got float32\[3\], want string"):
         ckptfmt.open(path).object_graph  # noqa: B018

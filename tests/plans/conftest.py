@@ -1,4 +1,4 @@
-"""What tests of plans apply them to."""
+"""Tensors to which tests apply plans."""
 
 from __future__ import annotations
 

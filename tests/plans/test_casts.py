@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from ckptfmt.dtypes import BY_NAME, DTYPES
 from ckptfmt.plans.casts import is_castable, is_exact
-from ckptfmt.plans.expressions import Cast, Stored
+from ckptfmt.plans.expressions import Stored
+from ckptfmt.plans.operations import Cast
 from tests.support.arrays import Arrays
 
 BFLOAT16 = BY_NAME["bfloat16"]
@@ -26,7 +27,7 @@ def test_every_dtype_of_numbers_casts_to_every_other(old: object) -> None:
         assert got.astype(np.complex128 if new.is_complex else np.float64).tolist() == [0, 1, 1, 0]
 
 
-def test_casts_of_what_does_not_fit_are_silent_and_keep_the_real_part() -> None:
+def test_casts_of_values_that_do_not_fit_are_silent_and_keep_the_real_part() -> None:
     tensors = Arrays({"w": np.array([np.nan, np.inf, 1e300]), "c": np.array([1 + 2j, 3 - 1j])})
     for name in ("int32", "float32", "bfloat16", "float16", "float8_e4m3fn", "bool"):
         tensors.value(Cast(Stored("w"), BY_NAME[name]))

@@ -1,4 +1,4 @@
-"""Expressions: values as NumPy makes them, regions that read only what they need, what does not fit."""
+"""Expressions: values that equal NumPy's, regions that read only what they need, and misfits."""
 
 from __future__ import annotations
 
@@ -13,19 +13,9 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.dtypes import BY_NAME, DTYPES
 from ckptfmt.errors import PlanError
-from ckptfmt.plans.expressions import (
-    MAX_DEPTH,
-    MAX_WEIGHT,
-    Cast,
-    Concatenated,
-    Expression,
-    Part,
-    Reading,
-    Reshaped,
-    StepPlace,
-    Stored,
-    Transposed,
-)
+from ckptfmt.plans.expressions import Expression, Reading, Stored
+from ckptfmt.plans.operations import MAX_DEPTH, MAX_WEIGHT, Cast, Concatenated, Part, Reshaped, Transposed
+from ckptfmt.plans.place import StepPlace
 from tests.support.arrays import Arrays
 
 W = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -95,7 +85,7 @@ def test_values_are_those_of_numpy_in_whole_and_in_any_region(case: str, tensors
 @pytest.mark.parametrize(
     "case", ["stored", "transposed", "reversed", "reshaped", "middle part", "half", "alone"]
 )
-def test_views_share_memory_with_what_is_stored(case: str, tensors: Arrays) -> None:
+def test_views_share_memory_with_the_stored_tensor(case: str, tensors: Arrays) -> None:
     assert np.shares_memory(tensors.value(EXPRESSIONS[case][0]), tensors.arrays["w"])
 
 
@@ -150,7 +140,7 @@ MISFITS: dict[str, tuple[Expression, str]] = {
 
 
 @pytest.mark.parametrize("case", MISFITS)
-def test_what_does_not_fit_is_an_error_before_anything_is_read(case: str, tensors: Arrays) -> None:
+def test_misfits_are_errors_before_anything_is_read(case: str, tensors: Arrays) -> None:
     expression, message = MISFITS[case]
     for ask in (lambda: expression.spec(tensors.entries), lambda: tensors.value(expression)):
         with pytest.raises(PlanError, match=message):
@@ -158,7 +148,7 @@ def test_what_does_not_fit_is_an_error_before_anything_is_read(case: str, tensor
     assert tensors.fetched == []
 
 
-def test_an_error_says_which_step_of_which_file(tensors: Arrays) -> None:
+def test_an_error_names_the_step_and_the_file(tensors: Arrays) -> None:
     expression = Transposed(Stored("w"), (0,), place=StepPlace("plan.toml", 3))
     with pytest.raises(PlanError, match=r"^plan\.toml: step 3: transpose of 'w': got axes \[0\]") as caught:
         expression.spec(tensors.entries)
@@ -174,7 +164,7 @@ def test_too_many_operations_on_one_tensor_are_refused() -> None:
         pile(Stored("w"))
 
 
-def test_what_many_parts_ask_is_asked_once() -> None:
+def test_a_layout_that_many_parts_need_is_found_once() -> None:
     class Counted(dict[str, Entry]):
         asked = 0
 
@@ -190,11 +180,11 @@ def test_what_many_parts_ask_is_asked_once() -> None:
         halves = Concatenated((Part(halves, 0, 1, 2), Part(halves, 0, 0, 2)), 0)
     reading = Reading(lambda _, region: array if region is None else array[slice(*region[0])], entries)
     value = halves.value(reading)
-    assert value.tolist() == [2, 3, 0, 1]  # turned round an odd number of times
+    assert value.tolist() == [2, 3, 0, 1]  # the halves are exchanged an odd number of times
     assert entries.asked < 100
 
 
-def test_splitting_and_joining_over_and_over_is_refused_before_it_explodes() -> None:
+def test_repeated_splits_and_concats_are_refused_before_they_explode() -> None:
     def pile(expression: Expression) -> None:
         for _ in range(100):
             expression = Concatenated((Part(expression, 0, 0, 2), Part(expression, 0, 1, 2)), 0)

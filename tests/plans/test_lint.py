@@ -1,4 +1,4 @@
-"""What a plan gets wrong with tensors, and what is worth knowing."""
+"""Linting: what a plan gets wrong with tensors, and what is worth knowing."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_lint_lists_everything_at_once(tensors: Arrays) -> None:
     assert all(str(finding).startswith(f"error: step {finding.step}: ") for finding in findings)
 
 
-def test_what_may_be_meant_is_a_note(tensors: Arrays) -> None:
+def test_casts_and_drops_that_may_be_meant_are_notes(tensors: Arrays) -> None:
     made = plan(step("cast = 'kernel$'", "dtype = 'bfloat16'"), step("drop = 'Momentum'"), rest="drop")
     cast, drop, rest = made.lint(tensors)
     assert cast == Finding(

@@ -1,4 +1,4 @@
-"""Plans: what becomes of tensors, the way back, and the file."""
+"""Plans: what becomes of tensors, the inverse, and the file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def applied(plan: Plan, tensors: Arrays) -> dict[str, np.ndarray]:
     return tensors.applied(plan.targets(tensors.entries)).arrays
 
 
-# --- what steps do -----------------------------------------------------------------------------------------
+# --- steps -------------------------------------------------------------------------------------------------
 
 
 def test_an_empty_plan_keeps_everything(tensors: Arrays) -> None:
@@ -82,14 +82,14 @@ def test_every_transformation_has_numpys_values(tensors: Arrays) -> None:
         np.testing.assert_array_equal(got[name], wanted)
 
 
-def test_one_pattern_joins_its_matches_by_their_numbers() -> None:
+def test_a_single_pattern_joins_its_matches_in_order_of_their_numbers() -> None:
     tensors = Arrays({f"w_2/part_{i}": np.array([i]) for i in (10, 9, 8, 11)})
     for patterns in (r"['^(.*)/part_\d+$']", r"'^(.*)/part_\d+$'"):
         made = plan(step(f"concat = {patterns}", r"into = '\1'", "axis = 0"))
         assert applied(made, tensors)["w_2"].tolist() == [8, 9, 10, 11]
 
 
-def test_a_number_that_is_missing_among_the_parts_is_an_error() -> None:
+def test_a_number_missing_among_the_parts_is_an_error() -> None:
     tensors = Arrays({f"w_2/part_{i}_of_12": np.array([i]) for i in (8, 9, 11)})
     made = plan(step(r"concat = ['^(.*)/part_\d+_of_12$']", r"into = '\1'", "axis = 0"))
     with pytest.raises(PlanError, match=r"^step 1: concat into 'w_2' misses a part: no number 10 after"):
@@ -97,7 +97,7 @@ def test_a_number_that_is_missing_among_the_parts_is_an_error() -> None:
     assert "misses a part" in made.lint(tensors)[0].message
 
 
-def test_what_is_to_be_dropped_gives_way() -> None:
+def test_tensors_to_be_dropped_give_up_their_names() -> None:
     tensors = Arrays({"v": np.array([10.0]), "v/ExponentialMovingAverage": np.array([0.1]), "w": np.ones(1)})
     average = step("rename = '/ExponentialMovingAverage$'", "to = ''")
     with pytest.raises(NameConflictError, match="'v'"):
@@ -119,7 +119,7 @@ def test_axes_are_counted_from_the_end_too() -> None:
     np.testing.assert_array_equal(applied(made.inverted(tensors), there)["w"], tensors.arrays["w"])
 
 
-def test_what_a_split_makes_stands_where_the_source_stood(tensors: Arrays) -> None:
+def test_the_parts_of_a_split_take_the_place_of_the_whole(tensors: Arrays) -> None:
     made = plan(
         step("split = 'bert/layer_0/qkv'", "into = ['c', 'b', 'a']", "axis = 1"),
         step("rename = '^b$'", "to = 'z'"),
@@ -141,7 +141,7 @@ def test_the_rest_is_kept_or_dropped(rest: str, names: list[str]) -> None:
     assert made.dry_run(tensors)[1] == Fate("w", () if rest == "drop" else ("w",), (), rest == "drop")
 
 
-def test_a_rest_that_is_an_error_is_listed() -> None:
+def test_leftovers_under_rest_error_are_listed() -> None:
     tensors = Arrays({"global_step": np.int64(1), "w": W})
     made = plan(step("[step.rename]", "global_step = 'global_step'"), rest="error", file="p.toml")
     with pytest.raises(PlanError, match=r"^p\.toml: rest = 'error': no step takes 'w'$"):
@@ -150,7 +150,7 @@ def test_a_rest_that_is_an_error_is_listed() -> None:
     assert (finding.severity, finding.step, finding.names) == ("error", None, ("w",))
 
 
-# --- what does not fit these tensors -----------------------------------------------------------------------
+# --- plans that do not fit these tensors -------------------------------------------------------------------
 
 
 def test_a_name_made_twice_is_a_conflict_that_names_both(tensors: Arrays) -> None:
@@ -167,7 +167,7 @@ def test_a_name_made_twice_is_a_conflict_that_names_both(tensors: Arrays) -> Non
     assert fates["bert/layer_1/kernel"].targets == fates["bert/layer_0/kernel"].targets == ("bert/kernel",)
 
 
-def test_what_one_step_makes_gives_way_to_nothing_else_it_makes(tensors: Arrays) -> None:
+def test_tensors_made_by_one_step_do_not_give_up_their_names(tensors: Arrays) -> None:
     made = plan(step(r"rename = 'layer_\d/'", "to = ''"), rest="drop")
     with pytest.raises(NameConflictError, match="bert/kernel"):
         made.targets(tensors.entries)
@@ -199,7 +199,7 @@ def test_a_dry_run_tells_the_fate_of_every_tensor_in_order(tensors: Arrays) -> N
     assert [fate.steps for fate in made.dry_run(tensors)] == [(), (1,), (2, 3, 4), (), (1,), (4,), (), ()]
 
 
-# --- the way back ------------------------------------------------------------------------------------------
+# --- inverses ----------------------------------------------------------------------------------------------
 
 
 def test_the_inverse_gives_names_dtypes_shapes_and_values_back(tensors: Arrays) -> None:
@@ -230,7 +230,7 @@ def assert_same(got: Arrays, wanted: Arrays) -> None:
         assert got.arrays[name].tobytes() == array.tobytes()
 
 
-def test_what_cannot_be_undone_is_listed(tensors: Arrays) -> None:
+def test_steps_that_cannot_be_undone_are_listed(tensors: Arrays) -> None:
     made = plan(
         step("drop = 'Adam'"),
         step("cast = 'qkv'", "dtype = 'float16'"),
@@ -264,7 +264,7 @@ def test_a_plan_is_read_from_a_file(tmp_path: Path) -> None:
     assert Plan.read(path).file == str(path)
 
 
-def test_files_that_are_no_plan(tmp_path: Path) -> None:
+def test_files_that_are_not_plans_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError, match=r"nothing\.toml"):
         Plan.read(tmp_path / "nothing.toml")
     with pytest.raises(NotReadableError):
@@ -277,7 +277,7 @@ def test_files_that_are_no_plan(tmp_path: Path) -> None:
         Plan.read(tmp_path / "empty.toml")
 
 
-def test_a_file_too_large_is_no_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_module, "MAX_PLAN_BYTES", 10)
     (tmp_path / "plan.toml").write_text("version = 1\n")
     with pytest.raises(PlanError, match="got 12 bytes, want at most 10"):
@@ -295,7 +295,7 @@ def test_a_plan_is_never_written_over_a_file(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["plan.toml"]
 
 
-def test_where_a_plan_cannot_be_written_nothing_is_left(tmp_path: Path) -> None:
+def test_nothing_is_left_if_a_plan_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(NotWritableError, match="nowhere"):
         plan().write(tmp_path / "nowhere" / "plan.toml")
     (tmp_path / "folder").mkdir()
@@ -326,7 +326,7 @@ def test_a_hundred_thousand_exact_renames_take_linear_time(kind: str) -> None:
     assert list(made.targets(entries)) == [f"new/{name}" for name in entries]
 
 
-def test_what_a_writer_left_behind_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_files_left_by_an_interrupted_writer_are_harmless(tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
     left_behind = tmp_path / f"plan.toml.{os.getpid()}.tmp"
     left_behind.touch()

@@ -1,12 +1,15 @@
-"""Applying steps one by one: what each changes, and the tensors that there are after it."""
+"""Steps applied one by one: what each changes, and the tensors that exist after it."""
 
 from __future__ import annotations
 
 from ckptfmt.errors import CkptfmtError
-from ckptfmt.plans.expressions import StepPlace, Stored
+from ckptfmt.plans.changes import Change, Changes
+from ckptfmt.plans.expressions import Stored
 from ckptfmt.plans.pattern import Pattern
+from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.state import PlanState, Rest
-from ckptfmt.plans.steps import Change, Changes, Concat, Drop, Rename, RenameTable, Split, Step, Transpose
+from ckptfmt.plans.step import Step
+from ckptfmt.plans.steps import Concat, Drop, Rename, RenameTable, Split, Transpose
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -40,7 +43,7 @@ def test_a_drop_makes_nothing() -> None:
     assert list(state.kept()) == ["a", "d"]
 
 
-def test_changes_given_one_by_one_are_told_one_by_one() -> None:
+def test_changes_are_returned_one_by_one_as_they_were_given() -> None:
     given = [
         Change((("a", Stored("a")),), (("x", Stored("a")), ("y", Stored("a")))),
         Change((("b", Stored("b")), ("c", Stored("c"))), (("z", Stored("b")),)),
@@ -49,7 +52,7 @@ def test_changes_given_one_by_one_are_told_one_by_one() -> None:
     assert list(Changes.of(given)) == given
 
 
-def test_names_can_be_passed_round() -> None:
+def test_names_can_be_exchanged_in_a_circle() -> None:
     table = {"a": "b", "b": "c", "c": "a"}
     state, _, errors = state_after(RenameTable(table))
     assert {name: made.sources for name, made in state.current.items()} == {
@@ -59,7 +62,7 @@ def test_names_can_be_passed_round() -> None:
     assert errors == []
 
 
-def test_parts_stand_where_the_whole_stood_and_a_concat_where_its_first_part_did() -> None:
+def test_parts_take_the_place_of_the_whole_and_a_concat_that_of_its_first_part() -> None:
     steps: list[Step] = [
         Split(Pattern("b"), ("z", "y", "x"), 0),
         Split(Pattern("y"), ("y1", "y2"), 0),
@@ -86,7 +89,7 @@ def test_an_empty_name_is_reported_and_the_step_goes_on() -> None:
     assert list(state.kept()) == ["n", "c", "d"]
 
 
-def test_only_what_no_step_has_touched_gives_way() -> None:
+def test_only_untouched_tensors_give_up_their_names() -> None:
     state, _, errors = state_after(RenameTable({"a": "b"}), rest="drop")
     assert (errors, list(state.kept()), state.leftovers()) == ([], ["b"], ["b", "c", "d"])
     state, _, errors = state_after(Transpose(Pattern("b")), RenameTable({"a": "b"}), rest="drop")

@@ -1,4 +1,4 @@
-"""The text of plans: what is written reads back, and what is wrong in a text is said."""
+"""The text of plans: it reads back as it was written, and errors say what is wrong with it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NO_PLANS = {
 
 
 @pytest.mark.parametrize("case", NO_PLANS)
-def test_no_plan(case: str) -> None:
+def test_texts_that_are_not_plans_are_refused(case: str) -> None:
     text, message = NO_PLANS[case]
     with pytest.raises(PlanError, match=message) as caught:
         Plan.parse(text, "p.toml")
@@ -77,7 +77,7 @@ NO_STEPS = {
 
 
 @pytest.mark.parametrize("case", NO_STEPS)
-def test_no_step(case: str) -> None:
+def test_steps_that_make_no_sense_are_refused(case: str) -> None:
     text, message = NO_STEPS[case]
     with pytest.raises(PlanError, match=message) as caught:
         plan(step("drop = 'fine'"), step(text), file="p.toml")
@@ -94,7 +94,7 @@ def test_without_a_toml_reader_the_error_says_what_to_install(monkeypatch: pytes
         Plan.parse("version = 1")
 
 
-def test_comments_are_written_and_not_read() -> None:
+def test_comments_are_written_but_not_read() -> None:
     table = RenameTable({"a": "b", "c": "d"}, {"a": "same\nshape\x7f"}, "proposed\nby match")
     made = Plan((table, Rename(Pattern("x"), "y", "\x1b[2J\udc80")), comment="missing: z")
     text = made.to_toml()
@@ -125,6 +125,6 @@ def test_names_that_are_not_utf8_cannot_be_written() -> None:
     ],
     ids=range(9),
 )
-def test_numbers_and_tables_beyond_all_measure_are_errors_of_the_plan(text: str) -> None:
+def test_huge_numbers_and_deep_tables_are_plan_errors(text: str) -> None:
     with pytest.raises(PlanError):
         Plan.parse(text.replace("BIG", "0x" + "f" * 6000))

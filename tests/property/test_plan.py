@@ -18,18 +18,8 @@ from ckptfmt.plans.casts import is_castable, is_exact
 from ckptfmt.plans.lint import Finding
 from ckptfmt.plans.pattern import Pattern, exact_pattern, exact_template
 from ckptfmt.plans.plan import Plan
-from ckptfmt.plans.steps import (
-    STEPS,
-    CastTo,
-    Concat,
-    Drop,
-    Rename,
-    RenameTable,
-    Reshape,
-    Split,
-    Step,
-    Transpose,
-)
+from ckptfmt.plans.step import Step
+from ckptfmt.plans.steps import STEPS, CastTo, Concat, Drop, Rename, RenameTable, Reshape, Split, Transpose
 from tests.support.arrays import Arrays
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8) | st.text(

@@ -43,7 +43,7 @@ def read(content: bytes, **options: int) -> list[bytes]:
     return [bytes(record) for record in opened(content, **options).records()]
 
 
-def test_the_fixed_signature_has_right_hashes() -> None:
+def test_the_hashes_in_the_signature_are_right() -> None:
     assert struct.unpack("<Q", SIGNATURE[:8])[0] == portable_hash(SIGNATURE[8:24])
     assert struct.unpack("<Q", SIGNATURE[24:32])[0] == portable_hash(SIGNATURE[32:64])
     assert RiegeliWriter().out == SIGNATURE
@@ -52,7 +52,7 @@ def test_the_fixed_signature_has_right_hashes() -> None:
 # Files of Google's writer
 
 WRITTEN = [b"", b"one", b"a record longer than a block\n" * 2500, b"four", b"five" * 20]
-"""What was given to it, two records in a chunk. It adds chunks of its own: sizes and offsets."""
+"""The records given to the writer, two in a chunk. It adds chunks of its own: sizes and offsets."""
 
 GOLDEN = {
     "uncompressed": (
@@ -128,7 +128,7 @@ def golden(name: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["uncompressed", "brotli", "zstd", "snappy"])
-def test_files_of_the_real_writer(name: str) -> None:
+def test_files_of_the_real_writer_are_read(name: str) -> None:
     file = opened(golden(name))
     assert [bytes(record) for record in file.records()][: len(WRITTEN)] == WRITTEN
     chunks = list(file.chunks())
@@ -152,7 +152,7 @@ def test_our_writer_writes_what_the_real_one_writes(name: str) -> None:
     assert read(writer.out) == WRITTEN
 
 
-def test_a_transposed_chunk_is_said_not_to_be_read() -> None:
+def test_a_transposed_chunk_is_unsupported() -> None:
     with pytest.raises(UnsupportedError, match=r"some\.cpb @0x40: the records are in a transposed chunk"):
         read(golden("transpose"))
 
@@ -162,7 +162,7 @@ def test_a_transposed_chunk_is_said_not_to_be_read() -> None:
 
 @pytest.mark.parametrize("compression", COMPRESSORS)
 @pytest.mark.parametrize("options", [{}, {"verify_up_to": 0}], ids=["verified", "headers verified"])
-def test_records_of_many_sizes(compression: str, options: dict[str, int]) -> None:
+def test_records_of_many_sizes_are_read(compression: str, options: dict[str, int]) -> None:
     rng = random.Random(7)
     groups = [
         [],
@@ -189,7 +189,7 @@ def test_records_of_many_sizes(compression: str, options: dict[str, int]) -> Non
 
 
 @pytest.mark.parametrize("size", range(-70, 30))
-def test_block_headers_fall_anywhere(size: int) -> None:
+def test_block_headers_may_interrupt_anything(size: int) -> None:
     writer = RiegeliWriter()
     writer.records([bytes(BLOCK - 64 - 40 - 4 - 1 + size)])
     positions = writer.records([b"abc", b"defg"])
@@ -199,7 +199,7 @@ def test_block_headers_fall_anywhere(size: int) -> None:
     assert len(list(file.records())) == 4
 
 
-def test_more_records_than_bytes_are_padded_for() -> None:
+def test_chunks_with_more_records_than_bytes_are_padded() -> None:
     # Empty records compress to nothing, but each has a position of its own.
     writer = RiegeliWriter()
     first = writer.records([b""] * 100_000, "brotli")
@@ -256,7 +256,7 @@ def test_a_file_cut_short_has_the_records_of_whole_chunks(compression: str) -> N
     ends = [chunk.end for chunk in opened(content).chunks()]
     for size in range(len(content)):
         if size in ends:
-            # No more than the writer could have stopped here; only the signature has to be there.
+            # The writer could have stopped here; only the signature is required.
             whole = groups[: ends.index(size)]
             assert read(content[:size]) == [record for group in whole for record in group]
         else:
@@ -266,7 +266,7 @@ def test_a_file_cut_short_has_the_records_of_whole_chunks(compression: str) -> N
 
 
 @pytest.mark.parametrize("name", ["uncompressed", "snappy"])
-def test_damage_in_a_real_file(name: str) -> None:
+def test_damage_in_a_real_file_is_noticed(name: str) -> None:
     content = golden(name)
     rng = random.Random(3)
     chunks = list(opened(content).chunks())
@@ -283,10 +283,10 @@ def test_damage_in_a_real_file(name: str) -> None:
 
 
 @given(st.binary(max_size=120), st.integers(0, 3))
-def test_any_bytes_after_a_signature(data: bytes, kind: int) -> None:
+def test_any_bytes_after_a_signature_are_read_or_refused(data: bytes, kind: int) -> None:
     writer = RiegeliWriter()
     if kind:
-        # In a chunk with right hashes, so that they are looked at.
+        # In a chunk with right hashes, so that the bytes are decoded.
         writer.chunk(b"r", data, kind, kind * 3)
         data = bytes(writer.out)[64:]
     with suppress(CkptfmtError):
@@ -307,7 +307,7 @@ def of(sizes: bytes, values: bytes, compression: bytes = b"\0") -> bytes:
 
 
 def claims(compression: str, size: int) -> bytes:
-    """A chunk of one record of ten bytes, said to decompress to another size."""
+    """A chunk with one record of ten bytes that claims to decompress to another size."""
     sizes = packed(encode_varint(size), compression)
     return of(sizes, packed(bytes(10), compression, size), COMPRESSORS[compression][0])
 
@@ -359,7 +359,7 @@ def test_bad_chunks_are_refused_with_their_place(content: bytes, message: str) -
 
 
 @pytest.mark.parametrize("compression", ["brotli", "zstd", "snappy"])
-def test_gigabytes_claimed_take_no_memory(compression: str) -> None:
+def test_false_claims_of_gigabytes_take_no_memory(compression: str) -> None:
     resource = pytest.importorskip("resource", reason="the system does not tell")
     content = one_chunk(claims(compression, 2 << 30), 1, 2 << 30)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -369,7 +369,7 @@ def test_gigabytes_claimed_take_no_memory(compression: str) -> None:
 
 
 @pytest.mark.parametrize("size", [2**16, 2**40, 2**63, 2**64 - 1])
-def test_a_chunk_longer_than_the_file(size: int) -> None:
+def test_a_chunk_longer_than_the_file_is_refused(size: int) -> None:
     writer = RiegeliWriter()
     writer.chunk(b"r", b"", 1, 0, size=size)
     with pytest.raises(TruncatedError, match="chunk outside the file") as caught:
@@ -378,13 +378,13 @@ def test_a_chunk_longer_than_the_file(size: int) -> None:
 
 
 @pytest.mark.parametrize("count", [1000, 2**32, 2**56 - 1])
-def test_more_records_than_the_chunk_has_bytes(count: int) -> None:
+def test_a_chunk_that_claims_more_records_than_bytes_is_refused(count: int) -> None:
     header = struct.pack("<QQQQ", 0, portable_hash(b""), ord("r") | count << 8, 0)
     with pytest.raises(TruncatedError, match="chunk outside the file"):
         read(SIGNATURE + with_hash(header))
 
 
-def test_data_that_decompress_to_more_than_the_limit() -> None:
+def test_data_that_decompress_to_more_than_the_limit_are_refused() -> None:
     writer = RiegeliWriter()
     writer.records([bytes(10_000_000)], "brotli")
     assert len(writer.out) < 1000
@@ -395,7 +395,7 @@ def test_data_that_decompress_to_more_than_the_limit() -> None:
     assert read(writer.out, limit=10_000_000)
 
 
-def test_wrong_hashes_are_told() -> None:
+def test_wrong_hashes_are_checksum_errors() -> None:
     writer = RiegeliWriter()
     writer.records([b"right"])
     begin = writer.chunk(b"r", simple([b"wrong"], "none"), 1, 5, wrong_hash=True)
@@ -403,7 +403,7 @@ def test_wrong_hashes_are_told() -> None:
         read(writer.out)
     assert caught.value.offset == begin
     assert caught.value.stored ^ caught.value.computed == 1
-    # As the caller wishes.
+    # The caller decides.
     assert read(writer.out, verify_up_to=0) == [b"right", b"wrong"]
     assert read(writer.out, verify_up_to=7) == [b"right", b"wrong"]
     with pytest.raises(ChecksumError):
@@ -422,7 +422,7 @@ def test_a_block_header_of_another_chunk_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", [0, 1, 0x75, 0xFF])
-def test_chunks_and_compressions_of_later_versions(kind: int) -> None:
+def test_unknown_chunks_and_compressions_are_unsupported(kind: int) -> None:
     writer = RiegeliWriter()
     writer.chunk(bytes([kind]), b"")  # without records, it is skipped
     writer.records([b"a"])
@@ -434,7 +434,7 @@ def test_chunks_and_compressions_of_later_versions(kind: int) -> None:
         read(one_chunk(b"q\0", 1, 0))
 
 
-def test_no_record_where_none_is() -> None:
+def test_a_position_without_a_record_is_refused() -> None:
     writer = RiegeliWriter()
     positions = writer.records([b"a", b"b"])
     file = opened(writer.out)
@@ -452,6 +452,6 @@ NOT_RIEGELI = {
 
 
 @pytest.mark.parametrize(("content", "message"), NOT_RIEGELI.values(), ids=NOT_RIEGELI)
-def test_other_files_are_told(content: bytes, message: str) -> None:
+def test_other_files_are_refused(content: bytes, message: str) -> None:
     with pytest.raises(CorruptError, match=message):
         opened(content)

@@ -35,7 +35,7 @@ PUBLISHED = struct.unpack(
 
 
 @pytest.mark.parametrize("hasher", [highway_hash64, portable_hash], ids=["ours", "that of these tests"])
-def test_published_hashes(hasher) -> None:
+def test_published_hashes_are_computed(hasher) -> None:
     found = [hasher(bytes(range(size)), BYTES_KEY) for size in range(65)]
     assert found == list(PUBLISHED)
     assert hasher(bytes(range(128, 161)), (1, 2, 3, 4)) == 0x53C516CCE478CAD7

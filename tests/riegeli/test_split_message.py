@@ -1,4 +1,4 @@
-"""Split protos: merged as TensorFlow merges them, and files that would have too much made of them."""
+"""Split protos: merged as TensorFlow merges them, and hostile files that would become too large."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def example() -> GraphDef:
 
 
 def split_example() -> Split:
-    """The parts in which TensorFlow's GraphDefSplitter would have it: it takes out, then writes."""
+    """The parts into which TensorFlow splits a graph: content first, then the messages without it."""
     graph = example()
     split = Split(graph)
     tensor = graph.node[4].attr["value"].tensor
@@ -114,8 +114,8 @@ def test_messages_in_messages_are_split_again() -> None:
     assert list(graph.library.function) == list(example().library.function[:2])
 
 
-def test_only_what_is_named_is_there() -> None:
-    # Presence counts: a message that is empty is there, one that nothing leads to is not.
+def test_only_messages_that_a_path_names_are_present() -> None:
+    # Presence counts: an empty message is present, one that no path leads to is not.
     split = Split(GraphDef())
     split.add(GraphDef().versions, VERSIONS)
     graph = merged(split.content())
@@ -127,7 +127,7 @@ def test_only_what_is_named_is_there() -> None:
     assert merged(split.content()) == GraphDef(node=[NodeDef()])
 
 
-def test_text_and_lists_of_text() -> None:
+def test_strings_and_lists_of_strings_are_merged() -> None:
     split = Split(NodeDef(input=["a", "b"]))
     split.add("Größe".encode(), NAME)
     split.add(b"first", 3, (0,))
@@ -138,14 +138,14 @@ def test_text_and_lists_of_text() -> None:
     assert list(node.attr["list"].list.s) == [b"bytes"]
 
 
-def test_a_map_of_text() -> None:
+def test_a_map_of_strings_is_merged() -> None:
     split = Split(FunctionDef(ret={"a": "x"}))
     split.add(b"y", 4, "a")
     split.add(b"z", 4, "b")
     assert dict(merged(split.content(), FunctionDef).ret) == {"a": "y", "b": "z"}
 
 
-def test_numbers_are_keys_of_maps() -> None:
+def test_maps_with_numbers_as_keys_are_merged() -> None:
     attrs = FunctionDef.ArgAttrs(attr={"a": AttrValue(i=5)})
     split = Split(FunctionDef())
     field = split.add(attrs, 7)
@@ -176,7 +176,7 @@ def test_a_damaged_file_is_refused(compression: str) -> None:
             assert caught.value.file == "some.cpb"
 
 
-def test_any_metadata() -> None:
+def test_any_metadata_is_merged_or_refused() -> None:
     # Right hashes around wrong bytes: each byte of the metadata changed.
     split = split_example()
     writer = RiegeliWriter()
@@ -197,7 +197,7 @@ def test_any_metadata() -> None:
 
 
 def hostile(change) -> bytes:
-    """A file of three parts in whose metadata something was changed."""
+    """A file of three parts whose metadata was changed."""
     split = Split(GraphDef(node=[NodeDef(name="a"), NodeDef(name="b")]))
     split.add(b"Const", NODE, (0,), OP)
     split.add(NodeDef(op="NoOp"), NODE, (1,))
@@ -229,7 +229,7 @@ def info(field: str, value: int, chunk: int = 1):
 
 
 def to(message: bool = True):
-    """A path to a number, whose chunk is of bytes or a message."""
+    """A path to a number, whose chunk holds bytes or a message."""
     return path(VERSIONS, 1, field=1 if message else 0)
 
 
@@ -309,7 +309,7 @@ def test_the_metadata_record_is_not_a_chunk() -> None:
         merged(bytes(writer.out))
 
 
-def test_a_chunk_that_is_not_a_message() -> None:
+def test_a_chunk_that_is_not_a_message_is_refused() -> None:
     split = Split(GraphDef())
     split.add(NodeDef(name="a"), NODE, (0,))
     split.add(b"\xff\xfe", NODE, (0,), NAME)
@@ -371,7 +371,7 @@ def test_a_small_file_does_not_become_a_large_message() -> None:
     assert 4_000_000 < caught.value.asked < 6_000_000
 
 
-def test_many_parts_in_one_chunk_take_time_in_proportion() -> None:
+def test_many_parts_in_one_chunk_take_linear_time() -> None:
     # Each part finds the headers of its chunk verified: one by one, this would take a minute.
     names = [b"%050d" % i for i in range(20_000)]
     split = Split(NodeDef())
@@ -383,7 +383,7 @@ def test_many_parts_in_one_chunk_take_time_in_proportion() -> None:
     assert time.perf_counter() - start < 5
 
 
-def test_files_that_are_no_split_protos() -> None:
+def test_files_that_are_not_split_protos_are_refused() -> None:
     writer = RiegeliWriter()
     writer.records([SavedModel(saved_model_schema_version=1).SerializeToString()])
     with pytest.raises(CorruptError, match="the last record is not the metadata of a split proto"):
@@ -397,7 +397,7 @@ def test_files_that_are_no_split_protos() -> None:
         merged(bytes(writer.out))
 
 
-def test_a_later_version_is_told() -> None:
+def test_a_later_version_is_unsupported() -> None:
     content = hostile(lambda metadata: setattr(metadata.version, "join_version", 1))
     with pytest.raises(UnsupportedError, match=r"some\.cpb: split proto: got join version 1, want 0"):
         merged(content)
@@ -460,7 +460,7 @@ def test_a_split_saved_model_that_tensorflow_reads(
         assert f"computed 0x{error.computed:016x}, stored 0x{error.stored:016x}" in str(theirs.value)
 
 
-# Files told by their content
+# Files recognised by their content
 
 
 @pytest.mark.parametrize("name", ["graph.cpb", "anything"])
@@ -484,7 +484,7 @@ def test_a_split_saved_model_opens_as_a_graph(tmp_path: Path) -> None:
     assert ckptfmt.open_saved_model(tmp_path).message == original
 
 
-def test_a_split_message_of_another_kind(tmp_path: Path) -> None:
+def test_a_split_message_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.cpb"
     path.write_bytes(Split(ChunkInfo(size=3)).content())
     with pytest.raises(CorruptError, match="nor of any other kind known here"):

@@ -52,7 +52,7 @@ def test_arguments_are_positional_and_by_keyword(
     assert (trace.positional, trace.keywords) == (positional, keywords)
 
 
-def test_names_of_tensors_are_no_names_of_nested_arguments() -> None:
+def test_names_of_tensors_are_not_given_to_nested_arguments() -> None:
     graph = messages.SavedObjectGraph()
     graph.nodes.add().children.add(node_id=1, local_name="f")
     bare = graph.nodes.add().bare_concrete_function
@@ -64,7 +64,7 @@ def test_names_of_tensors_are_no_names_of_nested_arguments() -> None:
     assert function.named(ConcreteFunction("t", (((1, 2),), {}), None, ())) == [(None, (1, 2))]
 
 
-def test_a_long_path_is_not_made() -> None:
+def test_paths_that_are_too_long_are_none() -> None:
     graph = messages.SavedObjectGraph()
     graph.nodes.add().children.add(node_id=1, local_name="a" * MAX_PATH)
     graph.nodes.add().children.add(node_id=2, local_name="f")
@@ -73,7 +73,7 @@ def test_a_long_path_is_not_made() -> None:
     assert object_functions(messages.SavedObjectGraph(), "model") == ()
 
 
-def test_what_cannot_be_decoded_is_told_with_the_function_and_the_file() -> None:
+def test_errors_of_damaged_arguments_name_the_function_and_the_file() -> None:
     graph = messages.SavedObjectGraph()
     graph.nodes.add().children.add(node_id=1, local_name="f")
     value = graph.nodes.add().function.function_spec.fullargspec

@@ -1,4 +1,4 @@
-"""What of a model its signatures use, and what none of them does."""
+"""The parts of a model that its signatures use, and the parts that none of them uses."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_each_signature_uses_its_own_variables_functions_and_assets(tmp_path: Pa
 
 
 @pytest.mark.parametrize("entry", corpus_entries("saved_model"))
-def test_what_is_used_and_what_is_not_are_all_there_is(entry: dict[str, Any]) -> None:
+def test_used_and_unused_parts_are_the_whole_model(entry: dict[str, Any]) -> None:
     try:
         whole = ckptfmt.open_saved_model(CORPUS / entry["path"])
     except ckptfmt.errors.CkptfmtError as error:
@@ -87,7 +87,7 @@ def check_reach(model: ckptfmt.SavedModel) -> None:
 
 @pytest.mark.corpus
 @pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus at {CORPUS}; set CKPTFMT_CORPUS")
-def test_what_an_operation_of_others_loads_a_model_from_is_used() -> None:
+def test_an_asset_read_by_a_custom_op_is_used() -> None:
     with ckptfmt.open_saved_model(CORPUS / "tfdf_adult_rf") as model:
         assert model.reach("serving_default").assets == ("done",)
 
@@ -103,9 +103,7 @@ def graph_of(*nodes: tuple[str, str, list[str]]) -> messages.SavedModel:
 
 
 @pytest.mark.parametrize("table", ["HashTable", "HashTableV2", "MutableDenseHashTable", "MutableHashTableV2"])
-def test_the_asset_that_fills_a_table_is_used_and_what_is_saved_with_it_is_not(
-    tmp_path: Path, table: str
-) -> None:
+def test_an_asset_that_fills_a_table_is_used_and_a_saved_variable_is_not(tmp_path: Path, table: str) -> None:
     saved = graph_of(
         ("table", table, []),
         ("path", "Const", []),
@@ -125,7 +123,7 @@ def test_the_asset_that_fills_a_table_is_used_and_what_is_saved_with_it_is_not(
     assert model.unreached().assets == ()
 
 
-def test_an_output_that_is_not_in_the_graph_is_told(tmp_path: Path) -> None:
+def test_an_output_that_the_graph_lacks_is_corrupt(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(graph_of(("x", "Const", [])).SerializeToString())
     model = ckptfmt.open_saved_model(tmp_path)
     for use in (lambda: model.reach("s"), lambda: model.unreached()):

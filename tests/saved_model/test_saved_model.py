@@ -1,4 +1,4 @@
-"""SavedModels: what is in the directory, and which tensor of the checkpoint each variable is."""
+"""SavedModels: the contents of the directory, and the tensor of the checkpoint for each variable."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def check_variables(model: ckptfmt.SavedModel) -> None:
         assert entry.dtype == variable.dtype
         assert variable.shape is not None
         assert all(size in (None, got) for size, got in zip(variable.shape, entry.shape, strict=True))
-    # What the graph restores and what the objects say is the same.
+    # The graph's Saver and the objects agree.
     restored = {source.name for source in model.variables.sources.values()}
     if objects:
         assert {variable.key for variable in objects if variable.key is not None} == {
@@ -85,7 +85,7 @@ def test_meta_graphs_are_chosen_by_all_their_tags(tmp_path: Path) -> None:
         ckptfmt.open_saved_model(tmp_path, tags=["gpu"])
 
 
-def test_a_directory_without_one_says_what_was_tried(tmp_path: Path) -> None:
+def test_the_error_for_a_directory_without_a_model_lists_the_files_tried(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError, match=r"saved_model\.cpb") as caught:
         ckptfmt.open_saved_model(tmp_path)
     assert len(caught.value.tried) == 3
@@ -104,7 +104,7 @@ def test_assets_stay_within_their_directory(tmp_path: Path, name: str) -> None:
         ckptfmt.open_saved_model(write(tmp_path, meta)).assets  # noqa: B018
 
 
-def test_assets_are_listed_with_where_they_lie(tmp_path: Path) -> None:
+def test_assets_are_listed_with_their_paths(tmp_path: Path) -> None:
     meta = meta_graph("serve")
     for name in ("vocab.txt", "sub/words"):
         meta.asset_file_def.add(filename=name).tensor_info.name = f"{name}:0"
@@ -147,7 +147,7 @@ def test_fingerprints_and_layers_are_data(tmp_path: Path) -> None:
         model.keras_layers  # noqa: B018
 
 
-def test_structured_values_are_pythons() -> None:
+def test_structured_values_are_python_values() -> None:
     value = messages.StructuredValue()
     fields = value.dict_value.fields
     fields["none"].none_value.SetInParent()
@@ -185,7 +185,7 @@ def test_structured_values_are_pythons() -> None:
 
 
 @pytest.mark.tensorflow
-def test_objects_with_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_objects_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
 
     class Model(tf.Module):  # type: ignore[misc,name-defined]

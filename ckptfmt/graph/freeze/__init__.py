@@ -1,1 +1,1 @@
-"""Freezing: a graph from a graph, its variables replaced by constants."""
+"""Freezing: a graph whose variables have become constants."""

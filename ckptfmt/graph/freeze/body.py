@@ -1,4 +1,4 @@
-"""Bodies: the nodes of a graph or of a function, and what takes their outputs."""
+"""Bodies: the nodes of a graph or of a function, and which nodes take their outputs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ckptfmt.proto import messages
 class Body:
     """The nodes of a graph or of a function, which are changed in place while their edges are followed.
 
-    Edges are indexed once, by the name of the node or argument that they come from. Changing a node never
-    changes which node an input of it comes from, so the index stays right. Control inputs are not in it: they
-    carry no value.
+    Edges are indexed once, by the name of the node or argument that they come from. The index stays right
+    because a change may rename an input (``n:value:0`` to ``n:output:0``) or remove it, but never takes it
+    from another node or to another position. Control inputs are not indexed: they carry no value.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class Body:
         container: messages.GraphDef | messages.FunctionDef,
         functions: Mapping[str, messages.FunctionDef],
     ) -> None:
-        """Take a graph or a function; ``functions`` are those of the library, which nodes may call as ops."""
+        """Take a graph or a function; ``functions`` are those of the library, which nodes may have as ops."""
         self.function = container if isinstance(container, messages.FunctionDef) else None
         """The function, None for the body of the graph."""
         self._stored = container.node if isinstance(container, messages.GraphDef) else container.node_def
@@ -42,25 +42,28 @@ class Body:
             self._results.setdefault(self._parse(text).node, []).append(index)
 
     def consumers(self, name: str, output: int | None = None) -> Iterator[tuple[messages.NodeDef, int]]:
-        """Iterate over nodes that take an output of a node or argument, each with the number of its input.
+        """Iterate over the nodes that take an output of a node or argument, each with the input's number.
 
-        Without ``output``, those that take any output.
+        Without ``output``, the nodes that take any output of it.
         """
         for consumer, index in self._consumers.get(name, ()):
             node = self.nodes[consumer]
+            if index >= len(node.input):
+                continue  # the node has been replaced and takes this input no more
             if output is None or self._output_number(node.input[index]) == output:
                 yield node, index
 
     def results(self, name: str, output: int | None = None) -> Iterator[int]:
-        """Iterate over the numbers of what the function returns that are outputs of a node or argument."""
+        """Iterate over the numbers of the function's results that are outputs of a node or argument."""
         for index in self._results.get(name, ()):
             if output is None or self._output_number(self._returned[index]) == output:
                 yield index
 
     def _output_number(self, text: str) -> int:
-        """Return which of all outputs of its node an input takes, -1 if the op has no such output.
+        """Return the number, among all outputs of its node, of the one that an input takes.
 
-        In a function an input names the output and counts within it: ``node:output:k``.
+        In a function an input names an output of the op and counts within it: ``node:output:k``. -1 if the op
+        has no such output.
         """
         output = self._parse(text)
         node = self.nodes.get(output.node)
@@ -72,9 +75,9 @@ class Body:
         return -1 if tensor is None else tensor.number
 
     def rename_output(self, node: messages.NodeDef, old: str, new: str) -> None:
-        """Let inputs in a function name an output of a node as its new op does; a graph has only numbers."""
+        """Rename an output of a node in all inputs and results that take it, after its op has changed."""
         if self.function is None:
-            return
+            return  # a graph numbers outputs and does not name them
         prefix = f"{node.name}:{old}:"
         for consumer, index in self._consumers.get(node.name, ()):
             text = self.nodes[consumer].input[index]
@@ -85,7 +88,7 @@ class Body:
                 self.function.ret[key] = f"{node.name}:{new}:{text.removeprefix(prefix)}"
 
     def add_constant(self, name: str, tensor: messages.TensorProto) -> str:
-        """Add a constant named ``name``, or like it if that is taken, and return the input that takes it."""
+        """Add a constant and return the input that takes it; a number is appended to a name that is taken."""
         arguments = () if self.function is None else self.function.signature.input_arg
         taken = {*self.nodes, *(argument.name for argument in arguments)}
         candidates = (f"{name}{suffix}" for suffix in chain([""], (f"_{number}" for number in count(1))))
@@ -98,6 +101,6 @@ class Body:
 
 
 def _returned_tensors(function: messages.FunctionDef) -> list[str]:
-    """Return what a function returns, in order, as its body writes it; empty if it does not say."""
+    """Return the results of a function, in order, as its body writes them; empty texts for missing ones."""
     names = [argument.name for argument in function.signature.output_arg]
     return [function.ret.get(name, "") for name in names]

@@ -1,4 +1,4 @@
-"""Calls: the nodes that call functions, and what their attributes say of arguments and results."""
+"""Calls: the nodes that call functions, and what their attributes say about arguments and results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class CallOp(NamedTuple):
     """An op that calls the functions that its attributes name."""
 
     first_argument: int
-    """The input that is the first argument; a condition or an index stands before it."""
+    """The input that is the first argument; a condition or an index may come before it."""
     argument_dtypes: str
     """The attribute with the dtypes of the arguments."""
     result_dtypes: str
@@ -23,7 +23,7 @@ class CallOp(NamedTuple):
 
     @property
     def is_loop(self) -> bool:
-        """Whether its results are its arguments after some rounds, so that both have the same dtypes."""
+        """Whether the results are the arguments after some rounds, so that one attribute has their dtypes."""
         return self.result_dtypes == self.argument_dtypes
 
 
@@ -33,10 +33,11 @@ CALL_OPS: Mapping[str, CallOp] = {
     **dict.fromkeys(("Case", "StatelessCase"), CallOp(1, "Tin", "Tout", ("branches",))),
     **dict.fromkeys(("While", "StatelessWhile"), CallOp(0, "T", "T", ("body", "cond"))),
 }
+"""Ops that call functions through attributes. Source: TensorFlow ``core/ops/functional_ops.cc``."""
 
 
 def function_attributes(node: messages.NodeDef, names: tuple[str, ...]) -> Iterator[messages.NameAttrList]:
-    """Iterate over the functions that these attributes of a node name, one or a list of them each."""
+    """Iterate over the functions that these attributes of a node name; an attribute may hold a list."""
     for name in names:
         if name in node.attr:
             yield from functions_in(node.attr[name])
@@ -50,7 +51,7 @@ def functions_in(value: messages.AttrValue) -> Iterator[messages.NameAttrList]:
 
 
 def set_dtype(node: messages.NodeDef, attribute: str, index: int, code: int) -> None:
-    """Set the dtype of an argument or result of a call; GraphError if the call does not have so many."""
+    """Set the dtype of an argument or result of a call; GraphError if the call has no such one."""
     types = node.attr[attribute].list.type
     if index >= len(types):
         raise GraphError(f"has {len(types)} dtypes, want more than {index}", node=node.name)
@@ -58,14 +59,14 @@ def set_dtype(node: messages.NodeDef, attribute: str, index: int, code: int) -> 
 
 
 def forget_result_shape(node: messages.NodeDef, index: int) -> None:
-    """Make the shape of a result of a call unknown: that of a handle is not that of the value."""
+    """Make the shape of a result of a call unknown: a handle is a scalar, its value need not be one."""
     for name in ("output_shapes", "_output_shapes"):
         if name in node.attr and index < len(node.attr[name].list.shape):
             forget_shape(node.attr[name].list.shape[index])
 
 
 def forget_argument_shape(function: messages.FunctionDef, index: int) -> None:
-    """Make the shape of an argument of a function unknown, wherever the function mentions it."""
+    """Make the shape of an argument of a function unknown in all attributes that mention it."""
     if "_input_shapes" in function.attr:
         shapes = function.attr["_input_shapes"].list.shape
         if index < len(shapes):

@@ -1,7 +1,7 @@
 """Checking that all calls of a changed function agree with the change.
 
-Propagation changes a function as soon as one call passes a variable to it. The same function may be called
-elsewhere, and would then compute something else there, or get a dtype that it does not take.
+Propagation changes a function as soon as one call passes a variable to it. Another call that passes something
+else there would then compute something else, or pass a dtype that the function no longer takes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from ckptfmt.text.quoting import listed
 
 
 def check_no_inner_variables(graph: Graph) -> None:
-    """Raise GraphError if a function that is called has a variable of its own, which no checkpoint knows."""
+    """Raise GraphError if a function that is called makes a variable, whose value no checkpoint has.
+
+    Propagation relies on it: a value can then be in a function only if it came in through an argument.
+    """
     reached = graph.functions.reached_from(graph.functions.called_by(graph._outline.message.node))
     for name in graph.functions:
         nodes = graph.functions[name].message.node_def if name in reached else ()
@@ -30,6 +33,7 @@ def check_calls(propagation: Propagation) -> None:
     """Raise GraphError if a call of a changed function does not pass or return variables as others do."""
     _check_loops(propagation)
     graph = propagation.graph
+    # Functions that nothing calls are not checked: they never run.
     functions = Functions(graph.library, None)
     called = sorted(functions.reached_from(functions.called_by(graph.node)))
     for function in (None, *called):
@@ -38,7 +42,7 @@ def check_calls(propagation: Propagation) -> None:
 
 
 def _check_loops(propagation: Propagation) -> None:
-    """Raise GraphError if the body of a loop returns a variable in the place of another one.
+    """Raise GraphError if the body of a loop returns an argument in the place of another one.
 
     The loop then has another variable in each round, which no constant can be. TensorFlow does not notice it
     and takes the variable that the loop began with.
@@ -49,8 +53,7 @@ def _check_loops(propagation: Propagation) -> None:
         if not any(node.attr["body"].func.name == name for node in loops):
             continue
         for result, value in propagation.value_results.get(name, {}).items():
-            argument = propagation.reached.get(Destination(name, None, result))
-            if argument is None or argument.variable != value.variable:
+            if value.argument != result:
                 raise GraphError(
                     f"the body {name!r} returns variable {value.variable!r} in the place of another",
                     node=loops[0].name,
@@ -67,6 +70,7 @@ def _check_call(propagation: Propagation, function: str | None, node: messages.N
         called = [function.name for function in function_attributes(node, op.functions)]
     else:
         return
+    # Every argument that has become a value in the function must have become one in this call.
     for name in called:
         for argument in propagation.value_arguments.get(name, ()):
             if Destination(function, node.name, first_argument + argument) not in propagation.reached:
@@ -74,6 +78,8 @@ def _check_call(propagation: Propagation, function: str | None, node: messages.N
                     f"calls {name!r} without a variable as argument {argument}, where another call has one",
                     node=node.name,
                 )
+    # The branches of one node share its result dtypes, so a result is a value in all of them or in none. A
+    # loop has one body only; _check_loops has looked at its results.
     if op is None or op.is_loop:
         return
     results = [set(propagation.value_results.get(name, ())) for name in called]

@@ -44,9 +44,9 @@ def freeze(
         through the constants of the Saver, or by name if there is no Saver.
     variables
         The values by name: a checkpoint, a view of one (``ckpt.ema()``), or any other mapping, by the names
-        in the checkpoint or by those of the nodes. Only those that the outputs need are read. Large ones that
-        lie in a mapped file, as those of a checkpoint do, stay there: the file must not be changed in place
-        before the graph is written.
+        in the checkpoint or by those of the nodes. Only those that the outputs need are read. Large ones in a
+        mapped file, such as those of a checkpoint, stay there: the file must not be changed in place before
+        the graph is written.
     outputs
         Names of nodes, or of tensors (``softmax:0``).
 
@@ -54,7 +54,7 @@ def freeze(
     ------
     GraphError
         An output is not in the graph; a variable has no value, or one of another shape or dtype; a variable
-        is written on the way to an output, or an op takes it that cannot be frozen; or the result has 2 GiB
+        is written on the way to an output, or taken by an op that cannot be frozen; or the result has 2 GiB
         or more. ``.node`` says which.
     CorruptError
         The graph refers to a node that does not exist.
@@ -81,17 +81,20 @@ def _check_outputs(graph: Graph, names: list[str]) -> None:
 def _freeze(graph: Graph, restore_op: str, variables: Mapping[str, Array], outputs: list[str]) -> Graph:
     kept = graph.extract_subgraph(outputs)
     check_no_inner_variables(kept)
-    # Of the first graph, since the nodes that restore variables are not needed for any output.
     needed = [node for node in kept._outline.message.node if node.op in VARIABLE_OPS]
     saved: Mapping[str, Source] = {}
     if needed:
+        # The whole graph is searched: no output needs the nodes that restore variables, so ``kept`` lacks
+        # them.
         saved = variable_sources(graph._outline.message, restore_op, graph.file or "graph")
     sources = choose_sources(needed, saved, variables)
+    # Everything below works in place on a copy: the caller's graph stays as it is, even after an error.
     frozen = messages.GraphDef()
     frozen.CopyFrom(kept._outline.message)
     contents = kept._outline.by_name()
     propagation = Propagation(frozen)
     constants = propagation.body(None).nodes
+    # Counted here so that too large a model fails before all of it is read; writing the graph counts exactly.
     size = sum(map(len, contents.values()))
     for node in needed:
         array = read_value(node, sources[node.name], variables)
@@ -100,6 +103,7 @@ def _freeze(graph: Graph, restore_op: str, variables: Mapping[str, Array], outpu
             raise GraphError(f"the constants take {size} bytes or more, want less than {MAX_BYTES}")
         make_constant(constants[node.name], array, contents)
         propagation.follow(FrozenValue(node.name, variable_dtype(node), node.op == "VarHandleOp"))
+    # Both come after all variables: only now is it known which arguments and functions have changed.
     check_calls(propagation)
     rename_functions(frozen, propagation.value_arguments)
     return Graph(Outline.of(frozen, contents), None, graph._ops)

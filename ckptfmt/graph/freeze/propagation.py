@@ -8,17 +8,21 @@ value itself flows along the same edges, so every node on the way has to take a 
                             and so in the functions "body" and "cond"
 
 An edge leads to a destination: an input of a node, or an argument or result of a function. Each destination
-is visited once, from a worklist, so the time is linear in the edges that carry variables, even if there are
-loops and recursive functions. What happens depends on the op:
+is visited once, from a worklist, so the time is linear in the edges that carry variables, even through loops
+and recursive functions. What happens there depends on the op of the node:
 
-- If it passes the handle on (Identity, Enter, Switch …), its dtype becomes that of the value, which goes on
+- It passes the handle on (Identity, Enter, Switch …): its dtype becomes that of the value, which goes on
   along its outputs.
-- If it reads the variable or asks about it, it is replaced (see :mod:`ckptfmt.graph.freeze.replace`), and the
+- It reads the variable or asks about it: the node is replaced (:mod:`ckptfmt.graph.freeze.replace`), and the
   way ends.
-- If it calls functions, the value enters them as an argument. What they return is a result of every node that
-  calls them. The results of a loop are its arguments, so the value goes on from the loop itself.
+- It calls functions: the value enters them as an argument. A result that it reaches is a result of every node
+  that calls the function. The results of a loop are its arguments, so the value also goes on from the loop.
 - Any other op takes the value of an old variable (a reference) like any tensor. If it needs a handle or a
   reference, it writes the variable or does something unknown, and freezing fails.
+
+A function has one body for all its calls, so it is followed and changed once, with the value that reached it
+first. Other calls may pass other variables of the same dtype. To know which variable a call returns, a value
+carries the number of the argument through which it came into the function.
 
 Nothing is computed and no constant is folded: all other nodes stay as they are, and so do control inputs.
 
@@ -57,7 +61,7 @@ _PASSING = frozenset(
 """Ops that pass a handle on, and have its dtype as attribute ``T``."""
 
 _WRITING = ("Assign", "Scatter", "Apply", "Update", "CountUpTo", "DestroyResource")
-"""Words in the names of ops that write variables."""
+"""Words in the names of ops that write variables. They only choose between two error messages."""
 
 
 class FrozenValue(NamedTuple):
@@ -69,10 +73,12 @@ class FrozenValue(NamedTuple):
     """Its dtype."""
     is_resource: bool
     """Whether the variable was a handle, which only some ops take, and not a reference."""
+    argument: int | None = None
+    """Number of the argument through which it came into the function that it is in; None in the graph."""
 
 
 class Destination(NamedTuple):
-    """Where an edge leads to: an input of a node, or an argument or result of a function."""
+    """The end of an edge: an input of a node, or an argument or result of a function."""
 
     function: str | None
     """The function in whose body it is, None for the graph."""
@@ -101,18 +107,20 @@ class Propagation:
         self.functions = {function.signature.name: function for function in graph.library.function}
         """The functions of the library, by their names before the change."""
         self.reached: dict[Destination, FrozenValue] = {}
-        """What each destination gets."""
+        """The value that reached each destination first."""
         self.value_arguments: dict[str, set[int]] = {}
         """Function -> its arguments that have become values."""
         self.value_results: dict[str, dict[int, FrozenValue]] = {}
         """Function -> its results that have become values."""
         self.call_sites: dict[str, dict[CallSite, None]] = {}
         """Function that a value has entered -> the nodes through which it has, in order."""
+        self._results_from: dict[tuple[str, int | None], list[int]] = {}
+        """Function and argument -> the results through which its value leaves the function."""
         self._bodies: dict[str | None, Body] = {None: Body(graph, self.functions)}
         self._waiting: list[tuple[Destination, FrozenValue]] = []
 
     def body(self, function: str | None) -> Body:
-        """Return the body of a function, or without a name that of the graph."""
+        """Return the body of a function, or that of the graph for None."""
         body = self._bodies.get(function)
         if body is None:
             assert function is not None
@@ -129,8 +137,9 @@ class Propagation:
         Raises
         ------
         GraphError
-            A node takes the variable that cannot take a value instead; or a call is not right.
+            A node that takes the variable cannot take a value instead, or a call does not fit its function.
         """
+        # ``reached`` grows over all variables. Any order will do, so a list used as a stack is the worklist.
         self._send(None, value.variable, value)
         while self._waiting:
             destination, value = self._waiting.pop()
@@ -139,7 +148,7 @@ class Propagation:
                 self.reached[destination] = value
                 self._arrive(destination, value)
             elif known.dtype != value.dtype:
-                # One function called with two variables, for one. Its arguments have one dtype each.
+                # For example, one function called with two variables: an argument has only one dtype.
                 raise GraphError(
                     f"takes variables of several dtypes: {known.dtype.name} of {known.variable!r} "
                     f"and {value.dtype.name} of {value.variable!r}",
@@ -155,7 +164,7 @@ class Propagation:
             self._waiting.append((Destination(function, None, index, is_result=True), value))
 
     def _arrive(self, destination: Destination, value: FrozenValue) -> None:
-        """Change what a value has reached, and send it on from there."""
+        """Change the node or function that a value has reached, and send the value on from there."""
         function, name, index, is_result = destination
         if name is None:
             assert function is not None
@@ -168,8 +177,9 @@ class Propagation:
         node = body.nodes[name]
         if node.op in _PASSING:
             node.attr["T"].type = value.dtype.code
+            # The shape was that of a handle, a scalar.
             node.attr.pop("_output_shapes", None)
-            # The second output of a Merge is the number of the input that it takes.
+            # The second output of a Merge is the number of the input that it took.
             self._send(function, name, value, 0 if node.op == "Merge" else None)
         elif node.op in REPLACEMENTS:
             REPLACEMENTS[node.op](body, node, value.dtype)
@@ -190,6 +200,8 @@ class Propagation:
         for called in function_attributes(node, op.functions):
             self._call(called.name, site, argument, value)
         if op.is_loop:
+            # Even a loop of no rounds returns its arguments. check_calls sees to it that the body returns
+            # each in its own place.
             forget_result_shape(node, argument)
             self._send(site.function, site.node, value, argument)
 
@@ -198,15 +210,14 @@ class Propagation:
         if name not in self.functions:
             raise GraphError(f"calls {name!r}, which is not in the library", node=site.node)
         self._waiting.append((Destination(name, None, argument), value))
-        sites = self.call_sites.setdefault(name, {})
-        if site not in sites:
-            sites[site] = None
-            # Results that were found when another node called the function: the body is not followed again.
-            for result, returned in self.value_results.get(name, {}).items():
-                self._return_to(site, result, returned)
+        self.call_sites.setdefault(name, {})[site] = None
+        # If another node has called the function before, the body is not followed again: the results that
+        # come from this argument are known.
+        for result in self._results_from.get((name, argument), ()):
+            self._return_to(site, result, self.value_results[name][result])
 
     def _enter_function(self, name: str, index: int, value: FrozenValue) -> None:
-        """Make an argument of a function a value, and follow it in the body."""
+        """Turn an argument of a function into a value, and follow it in the body."""
         function = self.functions[name]
         self.value_arguments.setdefault(name, set()).add(index)
         if index >= len(function.signature.input_arg):
@@ -215,24 +226,33 @@ class Propagation:
         argument.type = value.dtype.code
         argument.ClearField("handle_data")
         forget_argument_shape(function, index)
-        self._send(name, argument.name, value)
+        self._send(name, argument.name, value._replace(argument=index))
 
     def _leave_function(self, name: str, index: int, value: FrozenValue) -> None:
-        """Make a result of a function a value, for every node that calls the function."""
+        """Turn a result of a function into a value, for every node that calls the function."""
         result = self.functions[name].signature.output_arg[index]
         result.type = value.dtype.code
         result.ClearField("handle_data")
         self.value_results.setdefault(name, {})[index] = value
+        self._results_from.setdefault((name, value.argument), []).append(index)
+        # A value can only have come in through a call, since functions have no variables of their own.
         for site in self.call_sites[name]:
             self._return_to(site, index, value)
 
-    def _return_to(self, site: CallSite, result: int, value: FrozenValue) -> None:
-        """Send on what a node gets from the function that it calls."""
+    def _return_to(self, site: CallSite, result: int, returned: FrozenValue) -> None:
+        """Send on the value that a node gets back from the function that it calls."""
+        assert returned.argument is not None
         node = self.node(site)
-        if node.op not in self.functions:
-            op = CALL_OPS[node.op]
-            if op.is_loop:
-                return  # sent on when it arrived as an argument
+        op = None if node.op in self.functions else CALL_OPS[node.op]
+        if op is not None and op.is_loop:
+            return  # sent on when it arrived as an argument
+        first_argument = 0 if op is None else op.first_argument
+        # ``returned`` may be the variable of another call. This one gets back what it passed itself; if that
+        # has not arrived yet, the result is sent when it does.
+        value = self.reached.get(Destination(*site, first_argument + returned.argument))
+        if value is None:
+            return
+        if op is not None:
             set_dtype(node, op.result_dtypes, result, value.dtype.code)
         forget_result_shape(node, result)
         self._send(site.function, site.node, value, result)
@@ -243,7 +263,7 @@ def _check_takes_value(node: messages.NodeDef, index: int, value: FrozenValue) -
     known = known_ops().get(node.op)
     arguments = known.input_arg if known else ()
     # Inputs are counted as if only the last argument could be a list. That is right for all ops that take
-    # references, and whether there is a reference is all that matters.
+    # references, and whether the argument is a reference is all that matters.
     argument = arguments[min(index, len(arguments) - 1)] if arguments else None
     if not value.is_resource and not (argument is not None and argument.is_ref):
         return

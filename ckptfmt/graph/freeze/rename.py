@@ -1,6 +1,7 @@
 """New names for the functions that freezing changed.
 
-TensorFlow keeps functions of all graphs of a program in one registry, where a name stands for one body.
+TensorFlow keeps the functions of all graphs of a program in one registry, in which a name stands for one
+body: a program that imports both the graph and the frozen one needs two names.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from ckptfmt.proto import messages
 
 
 def rename_functions(graph: messages.GraphDef, changed: Iterable[str]) -> None:
-    """Give the functions that were changed new names, in the library and where they are called."""
+    """Give the functions that were changed new names, in the library and in the nodes that call them."""
     functions = {function.signature.name: function for function in graph.library.function}
     new_names = _new_names(changed, set(functions))
     if not new_names:
         return
     for name, new in new_names.items():
         functions[name].signature.name = new
-    # A gradient takes what its function took before and is no longer right, so it goes.
+    # A gradient takes the same arguments as its function did before the change, so it no longer fits.
     kept = [
         gradient
         for gradient in graph.library.gradient
@@ -30,13 +31,14 @@ def rename_functions(graph: messages.GraphDef, changed: Iterable[str]) -> None:
     for nodes in (graph.node, *(function.node_def for function in functions.values())):
         for node in nodes:
             node.op = new_names.get(node.op, node.op)
+            # All attributes, not only those of known calls: any op may name a function.
             for value in node.attr.values():
                 for called in functions_in(value):
                     called.name = new_names.get(called.name, called.name)
 
 
 def _new_names(changed: Iterable[str], taken: set[str]) -> dict[str, str]:
-    """Return a free name for each function: its own with ``_frozen_`` in place of a number at its end."""
+    """Return a free name for each function: ``_frozen_`` and a number replace the number at its end."""
     taken = set(taken)
     new_names: dict[str, str] = {}
     for name in changed:

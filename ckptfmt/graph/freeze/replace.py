@@ -1,4 +1,4 @@
-"""Replacing: what becomes of a node that takes the value of a variable instead of its handle.
+"""Replacing: the node that a node becomes when it takes the value of a variable instead of its handle.
 
 =====================================  ==============================================================
 node                                   becomes
@@ -6,11 +6,11 @@ node                                   becomes
 ReadVariableOp                         Identity
 ResourceGather, ResourceGatherNd       GatherV2 with a constant axis, GatherNd
 VariableShape                          Shape
-VarIsInitializedOp and its like        a constant, true
+VarIsInitializedOp and similar ops     a constant, true
 =====================================  ==============================================================
 
-A node keeps its name, its colocation and the inputs that its new op takes, so that edges to it stay. It loses
-its control inputs, which said when to read: a constant has the same value at all times.
+A node keeps its name, so that edges to it stay, its colocation, and the inputs that its new op takes. It
+loses its control inputs, which said when to read: a constant has the same value at all times.
 
 Source: TensorFlow ``python/framework/convert_to_constants.py``, the classes ``_ReadVariable``,
 ``_ResourceGather`` and ``_ResourceGatherNd``.
@@ -32,7 +32,7 @@ _INDEX_DTYPES = (messages.DataType.DT_INT32, messages.DataType.DT_INT64)
 
 
 def _replace(node: messages.NodeDef, op: str, inputs: Iterable[str], types: Mapping[str, int]) -> None:
-    """Make a node one of another op; only its name and colocation stay."""
+    """Turn a node into one of another op; only its name and colocation stay."""
     name, inputs = node.name, list(inputs)
     colocation = list(node.attr["_class"].list.s) if "_class" in node.attr else []
     node.Clear()
@@ -46,6 +46,8 @@ def _replace(node: messages.NodeDef, op: str, inputs: Iterable[str], types: Mapp
 
 def _replace_read(body: Body, node: messages.NodeDef, dtype: DType) -> None:
     _replace(node, "Identity", node.input[:1], {"T": node.attr["dtype"].type})
+    # ReadVariableOp calls its output "value", Identity "output". Gathers need no renaming: both ops say
+    # "output".
     body.rename_output(node, "value", "output")
 
 
@@ -62,12 +64,12 @@ def _check_gather(node: messages.NodeDef) -> None:
 def _replace_gather(body: Body, node: messages.NodeDef, dtype: DType) -> None:
     _check_gather(node)
     if node.attr["batch_dims"].i:
-        # TensorFlow refuses it too.
+        # TensorFlow refuses batch dimensions too.
         raise GraphError(
             f"ResourceGather with batch_dims {node.attr['batch_dims'].i} cannot be frozen", node=node.name
         )
     indices = node.attr["Tindices"].type
-    # The op has no axis because it always gathers along the first; GatherV2 takes one as an input.
+    # ResourceGather always gathers along the first axis; GatherV2 takes the axis as an input.
     axis = body.add_constant(f"{node.name}/axis", to_proto(0, find_dtype(indices)))
     types = {"Tparams": node.attr["dtype"].type, "Tindices": indices, "Taxis": indices}
     _replace(node, "GatherV2", [*node.input[:2], axis], types)
@@ -100,7 +102,8 @@ REPLACEMENTS: Mapping[str, Callable[[Body, messages.NodeDef, DType], None]] = {
     "VarIsInitializedOp": _replace_question,
     "IsVariableInitialized": _replace_question,
 }
-"""Op -> what replaces a node of it in a body, given the dtype of the variable.
+"""Op -> the function that replaces a node of it in a body, given the dtype of the variable.
 
-None of these has an output that is a handle, so nothing is followed beyond them.
+No such op has an output that is a handle, so propagation ends at these nodes. An op added here must not have
+one either.
 """

@@ -1,4 +1,4 @@
-"""Values: which array each variable gets, and the constant that it becomes."""
+"""Values: which array each variable gets, and the constant made of it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ def choose_sources(
 ) -> dict[str, Source]:
     """Return where the value of each variable comes from, by the name of its node.
 
-    The names are either those in the checkpoint for all variables or those of the nodes for all. They are not
-    mixed: a Saver can store one variable under the name of another one's node.
+    All variables are looked up by their names in the checkpoint or, if any is missing, all by the names of
+    their nodes.
 
     Raises GraphError if a variable has no value by either.
     """
+    # The two kinds of names are never mixed: a Saver can store one variable under the name of another one's
+    # node, and a variable would silently get a value that is not its own.
     names = [node.name for node in nodes]
     by_saved_name = {name: saved.get(name, Source(name, None)) for name in names}
     absent = [name for name, source in by_saved_name.items() if source.name not in variables]
@@ -44,7 +46,7 @@ def variable_dtype(node: messages.NodeDef) -> DType:
 
 
 def read_value(node: messages.NodeDef, source: Source, variables: Mapping[str, Array]) -> Array:
-    """Return the value of a variable; GraphError unless it has the dtype and shape that the node says."""
+    """Return the value of a variable; GraphError unless its dtype and shape are those of the node."""
     array = read_source(source, variables)
     dtype = variable_dtype(node)
     known = node.attr["shape"].shape if "shape" in node.attr else messages.TensorShapeProto(unknown_rank=True)
@@ -63,7 +65,7 @@ def read_value(node: messages.NodeDef, source: Source, variables: Mapping[str, A
 
 
 def make_constant(node: messages.NodeDef, array: Array, contents: dict[str, memoryview]) -> None:
-    """Make a variable a constant; the bytes of a large one go into ``contents``, by the name of the node."""
+    """Turn a variable into a constant; large content goes into ``contents``, by the name of the node."""
     name, dtype = node.name, variable_dtype(node)
     node.Clear()
     node.name, node.op = name, "Const"
@@ -74,7 +76,9 @@ def make_constant(node: messages.NodeDef, array: Array, contents: dict[str, memo
     except (TypeError, ValueError) as error:
         raise GraphError(f"value of the variable: {error}", node=name) from error
     if content is not None and is_large(content.nbytes):
-        # Not copied if nobody can change the bytes, or if they are a copy already, made to be contiguous.
+        # Freezing a checkpoint should not copy gigabytes: the graph keeps a view if the bytes cannot change,
+        # or if they are a copy already, made to be contiguous. Others are copied, since the caller may change
+        # an array before the graph is written.
         is_safe = _is_immutable(array) or not np.may_share_memory(content, array)
         contents[name] = (content if is_safe else content.copy()).data.toreadonly()
     elif content is not None:

@@ -1,1 +1,1 @@
-"""What a MetaGraphDef holds beside its graph: signatures, collections, the Saver."""
+"""Meta graphs: what a MetaGraphDef holds beside its graph, such as signatures, collections and the Saver."""

@@ -1,7 +1,7 @@
 """Collections: lists that a program kept beside its graph, by name.
 
-The kinds: names of nodes and tensors, numbers, serialized messages (``VariableDef`` of variables, others as
-bytes) and ``Any`` messages.
+A collection holds names of nodes and tensors, numbers, serialized messages (a ``VariableDef`` for each
+variable, others as bytes) or ``Any`` messages.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ VARIABLES = frozenset(
 
 
 class Partition(NamedTuple):
-    """Which part of a partitioned variable one is."""
+    """The place of a part in its partitioned variable."""
 
     full_name: str
-    """What the whole is called."""
+    """Name of the whole."""
     full_shape: tuple[int, ...]
     """Shape of the whole."""
     offset: tuple[int, ...]
@@ -37,7 +37,7 @@ class Partition(NamedTuple):
 
 
 class Variable(NamedTuple):
-    """What a program knew of one of its variables: a VariableDef."""
+    """What a program knew about one of its variables: a VariableDef."""
 
     name: str
     """The tensor, as ``w:0``."""
@@ -46,17 +46,17 @@ class Variable(NamedTuple):
     snapshot: str
     """The tensor that has its value, as ``w/read:0``."""
     initial_value: str
-    """The tensor that it is initialised from; empty where that was not written."""
+    """The tensor that it is initialised from; empty if the file does not say."""
     trainable: bool
     """Whether training changes it. Old files do not say; the collection ``trainable_variables`` does."""
     is_resource: bool
-    """Whether it is a resource, and not a reference."""
+    """Whether it is a resource, not a reference."""
     partition: Partition | None
-    """Which part of a whole it is, None where it is one."""
+    """Its place in a partitioned variable; None if it is not a part of one."""
     synchronization: str
     """``auto``, ``none``, ``on_write`` or ``on_read``: how copies of it are kept alike."""
     aggregation: str
-    """``none``, ``sum``, ``mean`` or ``only_first_replica``: how changes of copies are put together."""
+    """``none``, ``sum``, ``mean`` or ``only_first_replica``: how changes to copies are combined."""
 
 
 class Asset(NamedTuple):
@@ -72,7 +72,7 @@ class AnyMessage(NamedTuple):
     """A message of a kind not known here."""
 
     type_url: str
-    """What says its kind."""
+    """Names its kind."""
     value: bytes
     """Its bytes."""
 
@@ -84,7 +84,7 @@ _AGGREGATION = ("none", "sum", "mean", "only_first_replica")
 
 
 def decode_variable(data: bytes, file: str) -> Variable:
-    """Return the variable of a serialized VariableDef; CorruptError where it is none."""
+    """Return the variable in a serialized VariableDef; CorruptError if the bytes are not one."""
     known = parse_message(messages.VariableDef, data, file)
     part = known.save_slice_info_def
     partition = None
@@ -127,9 +127,9 @@ class Collections(Mapping[str, tuple[Item, ...]]):
         Raises
         ------
         NameNotFoundError
-            There is none of that name (a KeyError).
+            No collection has that name (a KeyError).
         CorruptError
-            What stands where a variable should is none.
+            An item of a collection of variables is not a variable.
         """
         if name not in self:
             raise NameNotFoundError(name, file=self._file, noun="collection")
@@ -150,7 +150,10 @@ class Collections(Mapping[str, tuple[Item, ...]]):
         return AnyMessage(message.type_url, message.value)
 
     def variables(self, name: str) -> tuple[Variable, ...]:
-        """Return the variables of a collection, none where there is no such one."""
+        """Return the variables of a collection, none if it does not exist.
+
+        Raises CorruptError if it has anything else in it.
+        """
         items = self.get(name, ())
         variables = tuple(item for item in items if isinstance(item, Variable))
         if len(variables) < len(items):

@@ -1,4 +1,4 @@
-"""Meta graphs: a graph with what its program knew of it, as ``.meta`` files and SavedModels hold it."""
+"""Meta graphs: a graph with what its program knew about it, as ``.meta`` files and SavedModels hold it."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ class MetaGraph:
 
     @property
     def tags(self) -> frozenset[str]:
-        """What it is for, in a SavedModel: ``serve``, ``train``, ``gpu`` …; a ``.meta`` file has none."""
+        """Its uses in a SavedModel: ``serve``, ``train``, ``gpu`` …; a ``.meta`` file has no tags."""
         return frozenset(self.message.meta_info_def.tags)
 
     @property
     def tensorflow_version(self) -> str:
-        """Which TensorFlow wrote it, as ``2.21.0``; empty where it does not say."""
+        """The version of TensorFlow that wrote it, such as ``2.21.0``; empty if it does not say."""
         return self.message.meta_info_def.tensorflow_version
 
     @property
     def tensorflow_git_version(self) -> str:
-        """Which commit of TensorFlow wrote it; empty where it does not say."""
+        """The commit of TensorFlow that wrote it; empty if it does not say."""
         return self.message.meta_info_def.tensorflow_git_version
 
     @property
@@ -69,12 +69,12 @@ class MetaGraph:
 
     @property
     def stripped_ops(self) -> dict[str, messages.OpDef]:
-        """The definitions of the ops that the graph uses, by name, as far as they were written."""
+        """The definitions of the ops that the graph uses, by name, if they were written."""
         return {op.name: op for op in self.message.meta_info_def.stripped_op_list.op}
 
     @property
     def saver(self) -> Saver | None:
-        """How variables are saved; None where that was not written."""
+        """How variables are saved; None if the file does not say."""
         if not self.message.HasField("saver_def"):
             return None
         saver = self.message.saver_def
@@ -91,7 +91,7 @@ class MetaGraph:
 
     @cached_property
     def collections(self) -> Collections:
-        """Lists that the program kept, by name: variables, losses, queue runners …."""
+        """Lists that the program kept, by name: variables, losses, queue runners and others."""
         return Collections(self.message.collection_def, self.file)
 
     @property

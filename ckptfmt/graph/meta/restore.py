@@ -1,4 +1,4 @@
-"""Restoring: the part of a graph with which a Saver reads variables, followed without running it.
+"""Restoring: the part of a graph through which a Saver reads variables, followed without running it.
 
 The names in a checkpoint are not those of the variables but constants that a Saver gives to its restore ops::
 
@@ -71,12 +71,12 @@ class RestoreGraph:
         return node
 
     def input(self, node: messages.NodeDef, index: int) -> NodeOutput:
-        """Return where an input of a node comes from, before the ops that only pass it on."""
+        """Return the output that an input of a node comes from, before the ops that only pass it on."""
         origin = self.origin(node, index)
         return NodeOutput(self.node(origin.node), origin.number)
 
     def origin(self, node: messages.NodeDef, index: int) -> OutputName:
-        """Return the same by name: the output of a node or, in a function, an argument."""
+        """Return the same as :meth:`input`, by name: the output of a node or, in a function, an argument."""
         name, output = self._input_name(node, index)
         passed = []
         while (origin := self._origins.get((name, output))) is None:
@@ -84,8 +84,9 @@ class RestoreGraph:
             if source is None or source.op not in _PASSING:
                 origin = OutputName(name, output)
                 break
-            # The result is kept for all outputs on the way, which others may share, so that a long chain is
-            # walked once. Meanwhile each of them is its own origin, which ends the loop in a circle.
+            # The origin is kept for all outputs on the way, which other inputs may share, so that a long
+            # chain is walked once. Until it is known, each of them counts as its own origin, which ends the
+            # walk if the chain is a circle.
             passed.append((name, output))
             self._origins[name, output] = OutputName(name, output)
             name, output = self._input_name(source, output if source.op == "IdentityN" else 0)
@@ -113,7 +114,7 @@ class RestoreGraph:
     def assignments(self, nodes: Iterable[messages.NodeDef]) -> Iterator[tuple[str, RestoredTensor]]:
         """Iterate over the restored tensors that nodes assign, each after what it is assigned to.
 
-        That is the name of a node or, in a function, of an argument. Raises errors as of
+        The target is the name of a node or, in a function, of an argument. Raises the errors of
         :meth:`restored_tensors` too.
         """
         for node in nodes:
@@ -128,7 +129,7 @@ class RestoreGraph:
                 yield self.origin(node, 0).node, tensors[value.number]
 
     def restored_tensors(self, node: messages.NodeDef) -> list[RestoredTensor]:
-        """Return what a restore op reads, by the number of its output.
+        """Return the tensors that a restore op reads, by the number of its output.
 
         Raises CorruptError if a constant or a slice is damaged, GraphError if names are computed.
         """
@@ -148,14 +149,14 @@ class RestoreGraph:
             yield RestoredTensor(name, base_dtype(code), shape, region)
 
     def _strings(self, node: messages.NodeDef, index: int, count: int) -> list[str]:
-        """Return the constant strings that an input of a node is, which must be ``count``."""
+        """Return the ``count`` constant strings that an input of a node must be."""
         source = self.input(node, index).node
         if source.op != "Const":
             what = f"input {index} is not a constant but a {source.op}"
             raise GraphError(what, node=node.name, file=self.file)
         tensor = source.attr["value"].tensor if "value" in source.attr else messages.TensorProto()
         shape = [dim.size for dim in tensor.tensor_shape.dim]
-        # Compared before decoding: a shape of a few bytes may ask for any number of strings.
+        # Compared before decoding: a shape of a few bytes can claim any number of strings.
         fits = shape == [count] or (not shape and count == 1)
         if tensor.dtype != messages.DataType.DT_STRING or not fits:
             dtype = find_dtype(tensor.dtype).name
@@ -171,5 +172,5 @@ class RestoreGraph:
 
 
 def base_dtype(code: int) -> DType:
-    """Return the dtype with a code; for a reference, such as outputs of ``Variable``, what it refers to."""
+    """Return the dtype with a code; for a reference, such as an output of ``Variable``, what it refers to."""
     return DTYPES.get(code - REF_OFFSET) or find_dtype(code)

@@ -1,7 +1,7 @@
 """Saved variables: what the Saver of a ``.meta`` file restores, with dtypes and shapes.
 
-They are found by following the Saver's restore op. A graph that was exported without a Saver is restored by
-TensorFlow with a new Saver for the collection ``variables``, so that is what counts then.
+They are found by following the Saver's restore op. TensorFlow restores a graph that was exported without a
+Saver with a new Saver for the collection ``variables``, so that collection counts then.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ckptfmt.proto.parse import parse_message
 
 
 class SavedVariable(NamedTuple):
-    """What a graph says of a tensor in its checkpoint."""
+    """What a graph says about a tensor in its checkpoint."""
 
     dtype: DType
     """Its dtype."""
@@ -33,7 +33,7 @@ def saved_variables(meta: messages.MetaGraphDef, file: str) -> dict[str, SavedVa
     Raises
     ------
     CorruptError
-        The graph refers to a node that does not exist, or says different things of one tensor.
+        The graph refers to a node that does not exist, or contradicts itself about a tensor.
     GraphError
         The graph has variables, but neither a Saver nor a collection says which of them are saved; or names
         are computed when the graph runs.
@@ -66,8 +66,8 @@ def _restored_by(graph: RestoreGraph, restore_op: str) -> dict[str, SavedVariabl
     variables: dict[str, SavedVariable] = {}
     for node in restores.values():
         for index, tensor in enumerate(graph.restored_tensors(node)):
-            # A slice says the full shape. If there is none, the shape is that of the variables that the
-            # tensor is assigned to, and unknown if it is computed with before it is assigned.
+            # A slice says the full shape. Without a slice, the shape is that of the variables that the tensor
+            # is assigned to; it is unknown if something is computed from the tensor before the assignment.
             shapes: list[PartialShape] = [None if tensor.full_shape is None else tuple(tensor.full_shape)]
             if tensor.full_shape is None:
                 shapes += map(_variable_shape, assigned.get((node.name, index), ()))
@@ -92,7 +92,7 @@ def _collected(graph: RestoreGraph, collection: messages.CollectionDef) -> dict[
 
 
 def _add(variables: dict[str, SavedVariable], name: str, new: SavedVariable, file: str) -> None:
-    """Add what is known of a tensor to what was known of it before."""
+    """Combine what is known of a tensor with what was known before; CorruptError if they contradict."""
     known = variables.get(name)
     if known is not None:
         shape = _merge_shapes(known.shape, new.shape)
@@ -107,7 +107,7 @@ def _add(variables: dict[str, SavedVariable], name: str, new: SavedVariable, fil
 
 
 def _variable_shape(node: messages.NodeDef) -> PartialShape:
-    """Return the shape of a variable as its node says it."""
+    """Return the shape of a variable that its node says."""
     if "shape" not in node.attr or node.attr["shape"].WhichOneof("value") != "shape":
         return None
     shape = decode_shape(node.attr["shape"].shape)
@@ -120,7 +120,7 @@ def _variable_shape(node: messages.NodeDef) -> PartialShape:
 
 
 _CONTRADICTION = (-1,)
-"""Stands for two shapes that no tensor can have both."""
+"""Stands for two shapes that contradict each other; no real shape has a size of -1."""
 
 
 def _merge_shapes(a: PartialShape, b: PartialShape) -> PartialShape:

@@ -1,4 +1,4 @@
-"""Signatures: what a model is fed and what it returns, by names its users know."""
+"""Signatures: what a model takes and what it returns, by names that its users know."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.proto import messages
 
 INIT_SIGNATURE = "__saved_model_init_op"
-"""The signature under which TensorFlow 2 hides the op that initialises a model; it is none to call."""
+"""The signature in which TensorFlow 2 keeps the op that initialises a model; it is not one to call."""
 
 
 class SparseTensor(NamedTuple):
-    """The three tensors that a sparse one is made of, each as ``node:k``."""
+    """The three tensors that make up a sparse one, each as ``node:k``."""
 
     values: str
     indices: str
@@ -25,23 +25,23 @@ class SparseTensor(NamedTuple):
 
 
 class CompositeTensor(NamedTuple):
-    """The tensors that a ragged or other composite one is made of."""
+    """The tensors that make up a ragged or other composite one."""
 
     type_spec: messages.TypeSpecProto
-    """What kind it is."""
+    """Its kind."""
     components: tuple[TensorInfo, ...]
     """Its parts."""
 
 
 class TensorInfo(NamedTuple):
-    """What a signature says of one tensor."""
+    """What a signature says about one tensor."""
 
     tensor: str | SparseTensor | CompositeTensor | None
-    """Where it is found in the graph: ``node:k``, or what it is made of; None where nothing says."""
+    """The tensor in the graph, ``node:k``, or the tensors that make it up; None if the file does not say."""
     dtype: DType
     """Its dtype."""
     shape: PartialShape
-    """Its shape; None in it for a size of any kind, None for any number of dimensions."""
+    """Its shape, with None for an open size; None if the number of dimensions is open."""
 
 
 Infos: TypeAlias = "dict[str, TensorInfo]"
@@ -51,17 +51,17 @@ class Signature(NamedTuple):
     """One way to call a model."""
 
     method: str
-    """What kind it is, as ``tensorflow/serving/predict``."""
+    """Its kind, such as ``tensorflow/serving/predict``."""
     inputs: Infos
-    """What it is fed, by name, sorted: the file has no order."""
+    """The tensors that it takes, by name, sorted: the file has no order."""
     outputs: Infos
-    """What it returns, by name, sorted."""
+    """The tensors that it returns, by name, sorted."""
     defaults: dict[str, Array]
     """Values of inputs that may be left out."""
 
 
 class Signatures(Mapping[str, Signature]):
-    """The signatures of a meta graph that can be called, sorted by name, decoded when they are asked for."""
+    """The signatures of a meta graph that can be called, sorted by name, decoded when asked for."""
 
     def __init__(self, stored: Mapping[str, messages.SignatureDef], file: str) -> None:
         self._stored = stored
@@ -70,8 +70,7 @@ class Signatures(Mapping[str, Signature]):
     def __getitem__(self, name: str) -> Signature:
         """Return a signature.
 
-        Raises NameNotFoundError where there is none of that name, CorruptError where a default of it is no
-        tensor.
+        Raises NameNotFoundError if no signature has that name, CorruptError if a default is not a tensor.
         """
         if name not in self:
             close = list(self)[:5]
@@ -92,7 +91,7 @@ class Signatures(Mapping[str, Signature]):
 
 
 def decode_signature(signature: messages.SignatureDef) -> Signature:
-    """Return what a SignatureDef says; CorruptError where a default is no tensor."""
+    """Return the signature in a SignatureDef; CorruptError if a default is not a tensor."""
     defaults = signature.defaults
     return Signature(
         signature.method_name,
@@ -103,7 +102,7 @@ def decode_signature(signature: messages.SignatureDef) -> Signature:
 
 
 def decode_tensor_info(info: messages.TensorInfo) -> TensorInfo:
-    """Return what a TensorInfo says."""
+    """Return the tensor, dtype and shape in a TensorInfo."""
     kind = info.WhichOneof("encoding")
     tensor: str | SparseTensor | CompositeTensor | None = None
     if kind == "name":
@@ -117,5 +116,5 @@ def decode_tensor_info(info: messages.TensorInfo) -> TensorInfo:
         composite = info.composite_tensor
         components = tuple(map(decode_tensor_info, composite.components))
         tensor = CompositeTensor(composite.type_spec, components)
-    # A shape left out is that of a scalar, as TensorFlow shows it.
+    # A missing shape is that of a scalar, as ``saved_model_cli`` shows it.
     return TensorInfo(tensor, find_dtype(info.dtype), decode_shape(info.tensor_shape))

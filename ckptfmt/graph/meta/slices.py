@@ -1,4 +1,4 @@
-"""Slices: the parts of partitioned variables, as restore ops name them.
+"""Slices: parts of partitioned variables, as restore ops write them.
 
 ::
 

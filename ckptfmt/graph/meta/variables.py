@@ -1,4 +1,4 @@
-"""Variables: which tensors of a checkpoint the variables of a graph are restored from."""
+"""Variables: which tensor of a checkpoint each variable of a graph is restored from."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ class Source(NamedTuple):
 def variable_sources(graph: messages.GraphDef, restore_op: str, file: str) -> dict[str, Source]:
     """Return what each variable of a graph is restored from, by the name of its node.
 
-    These are the assignments of restored tensors that ``restore_op`` runs; if it is empty, all in the graph.
-    In TensorFlow 2 the op calls a function, whose arguments are the handles of variables, and the assignments
-    are in there. Variables that nothing restores are left out.
+    A variable is restored from the tensor that is assigned to it when ``restore_op`` runs; if that is empty,
+    all assignments of restored tensors in the graph count. In TensorFlow 2 the op calls a function, which
+    takes the handles of the variables and has the assignments in its body. Variables that nothing restores
+    are left out.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def variable_sources(graph: messages.GraphDef, restore_op: str, file: str) -> di
 def _assignments_in_function(
     nodes: RestoreGraph, graph: messages.GraphDef, call: messages.NodeDef
 ) -> Iterator[tuple[str, RestoredTensor]]:
-    """Iterate over the variables that the function called by a restore op assigns, and the tensors."""
+    """Iterate over the variables that the function of a restore op assigns, each with its tensor."""
     library = {function.signature.name: function for function in graph.library.function}
     function = library.get(call.attr["f"].func.name if "f" in call.attr else "")
     if function is None:
@@ -72,7 +73,7 @@ def _assignments_in_function(
 
 
 def read_source(source: Source, variables: Mapping[str, Array]) -> Array:
-    """Return the value of a variable, from all of a tensor or from the part that it is.
+    """Return the value of a variable: a tensor, or the part of one that belongs to it.
 
     Only the part is read if a checkpoint can verify it without the rest.
     """

@@ -1,4 +1,4 @@
-"""Files of one message: GraphDef, MetaGraphDef or SavedModel, serialized, as text or split."""
+"""Files of one message: a GraphDef, MetaGraphDef or SavedModel, serialized, as text or split."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class MessageFile:
     """An open file of one message."""
 
     def __init__(self, file: RandomAccessFile, fs: Filesystem | None) -> None:
-        """Take over a file, which lies in a file system unless it is bytes in memory."""
+        """Take over a file of a file system, or of bytes in memory if ``fs`` is None."""
         self.name = file.name
-        """The path, or what errors call bytes."""
+        """The path; for bytes, what errors call them."""
         self._file = file
         self._fs = fs
 
@@ -49,20 +49,20 @@ class MessageFile:
 
     @property
     def kind(self) -> Kind | None:
-        """What it seems to hold, None if nothing that is known; of a split one as its first part tells.
+        """The kind of file that it seems to be, None if unknown; that of a split message is its root's.
 
-        Raises CorruptError, UnsupportedError where it is a split one that cannot be read.
+        Raises CorruptError or UnsupportedError if it is a split message that cannot be read.
         """
         return self._stored if self._split is None else recognise_message(self._split.root)
 
     @property
     def holds(self) -> Holds | None:
-        """Which of what is read here it seems to hold; errors as of :attr:`kind`."""
+        """What it seems to hold of the things that this package reads; errors as of :attr:`kind`."""
         kind = self.kind
         return None if kind is None else kind.holds
 
     def parse(self, cls: type[M]) -> M:
-        """Return the message; CorruptError where the file is damaged, or holds another."""
+        """Return the message; CorruptError if the file is damaged, or holds another one."""
         if self._split is not None:
             return self._split.merge(cls)
         data = self._file.read(0, self._file.size)
@@ -71,9 +71,9 @@ class MessageFile:
         return parse_message(cls, data, self.name)
 
     def parse_outline(self) -> Outline:
-        """Return a GraphDef, large constants beside it in memory of their own; errors as of :meth:`parse`.
+        """Return a GraphDef, with large constants beside it in memory of their own.
 
-        LimitError where there is no memory for these.
+        Raises the errors of :meth:`parse`, and LimitError if the memory for a constant cannot be had.
         """
         data = self._file.read(0, self._file.size)
         if self._split is not None or is_text(bytes(data[:HEAD_SIZE])):
@@ -83,16 +83,16 @@ class MessageFile:
         return Outline(message, {number: self._copy(span) for number, span in spans.items()})
 
     def _copy(self, span: Span) -> memoryview:
-        # Not a view of the file: graphs are changed and written where they were read, in any way.
+        # Not a view of the file: a changed graph is often written to the file that it was read from.
         out = new_buffer(span.size, "memory for a constant", self.name)
         self._file.read_into(span.offset, out)
         self._file.release(span.offset, span.size)
         return out.toreadonly()
 
     def refusal(self, wanted: Holds) -> CkptfmtError:
-        """Return the error for a file that holds something else than was wanted."""
+        """Return the error for a file that does not hold what was wanted."""
         if self._split is None and self._fs is not None:
-            # By its path, which tells more.
+            # The path tells more than the content: the file may be part of a checkpoint.
             return refusal(self._fs, self.name, wanted)
         return refusal_of(self.kind, self.name, wanted)
 
@@ -108,31 +108,31 @@ class MessageFile:
 def open_message(
     source: str | os.PathLike[str] | bytes | bytearray | memoryview, wanted: Holds, fs: Filesystem = LOCAL
 ) -> MessageFile:
-    """Open a file, or the one that makes a directory a SavedModel, or what such a file holds.
+    """Open the message in a file, in the directory of a SavedModel, or in bytes.
 
     Raises
     ------
     PathNotFoundError
-        There is none; ``.tried`` has the paths looked at.
+        There is no such file; ``.tried`` has the paths looked at.
     UnsupportedError
         The path leads to a directory of checkpoints, or is the prefix of one.
     NotReadableError
-        The system refuses it.
+        The system refuses to read it.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return MessageFile(MemoryFile(source), None)
     path = os.fspath(source)
-    there = fs.path_type(path)
-    if there == "file":
+    path_type = fs.path_type(path)
+    if path_type == "file":
         return MessageFile(fs.open(path), fs)
     tried = [os.path.join(path, name) for name in SAVED_MODEL_FILES]
-    found = next((file for file in tried if fs.path_type(file) == "file"), None)
-    if found is not None:
-        return MessageFile(fs.open(found), fs)
+    saved_model = next((file for file in tried if fs.path_type(file) == "file"), None)
+    if saved_model is not None:
+        return MessageFile(fs.open(saved_model), fs)
     kind = recognise_path(fs, path)
     if kind is not None:
         raise misfit(path, kind, wanted, fs)
-    if there != "directory":
+    if path_type != "directory":
         return MessageFile(fs.open(path), fs)  # its error says why not
     example = example_in(fs, path)
     what = f"no SavedModel in this directory: tried {', '.join(tried)}"

@@ -27,23 +27,23 @@ def read_graph(
     Parameters
     ----------
     path
-        The file; what it holds is told by its content. Or the directory of a SavedModel. Or what
-        such a file holds, as bytes, which are never a path: the ``graph_def`` of an event, for one.
+        The file, recognised by its content, or the directory of a SavedModel. Or the content itself as bytes,
+        which are never a path: for example the ``graph_def`` of an event.
     tags
-        Which meta graph of a SavedModel; needed if it has several.
+        The tags of one meta graph of a SavedModel; needed if it has several.
     backend, fs
-        How files are read, and where they lie: see :func:`ckptfmt.open`.
+        How files are read, and the file system they are in: see :func:`ckptfmt.open`.
 
     Raises
     ------
     CorruptError
-        The file is damaged, or holds nothing that is known.
+        The file is damaged, or of no known kind.
     UnsupportedError
         The path leads to something else; the message says what it is, and what reads it.
     GraphError
-        No meta graph of a SavedModel has these tags, or there are several and none were given.
+        No meta graph of a SavedModel has these tags, or it has several and no tags were given.
     PathNotFoundError, NotReadableError
-        There is no such file, or the system refuses it.
+        The file does not exist, or the system refuses to read it.
     """
     with open_message(path, Holds.GRAPH, filesystem_of(backend, fs)) as file:
         if file.holds is Holds.GRAPH:
@@ -60,7 +60,7 @@ def read_meta_graph(
 ) -> MetaGraph:
     """Return the meta graph in a file: a ``.meta`` file or a SavedModel, serialized or as text.
 
-    Parameters and errors are those of :func:`read_graph`; a GraphDef is something else.
+    Parameters and errors are those of :func:`read_graph`; a GraphDef is refused with UnsupportedError.
     """
     with open_message(path, Holds.META_GRAPH, filesystem_of(backend, fs)) as file:
         return _meta_graph(file, tags, Holds.META_GRAPH)
@@ -76,14 +76,14 @@ def _meta_graph(file: MessageFile, tags: Iterable[str] | None, wanted: Holds) ->
 
 
 def choose(meta_graphs: list[MetaGraph], tags: Iterable[str] | None, file: str) -> MetaGraph:
-    """Return the meta graph that has exactly these tags; without tags the only one there is.
+    """Return the meta graph that has exactly these tags; without tags, the only one.
 
-    Raises GraphError, which lists the tags there are.
+    Raises GraphError, which lists the tags of all, if not exactly one fits.
     """
     wanted = None if tags is None else frozenset([tags] if isinstance(tags, str) else tags)
     fitting = [meta for meta in meta_graphs if wanted is None or meta.tags == wanted]
     if len(fitting) == 1:
         return fitting[0]
-    there = "; ".join(", ".join(sorted(meta.tags)) or "(none)" for meta in meta_graphs) or "none at all"
+    known = "; ".join(", ".join(sorted(meta.tags)) or "(none)" for meta in meta_graphs) or "none at all"
     got = "no tags" if wanted is None else f"the tags {', '.join(sorted(wanted)) or '(none)'}"
-    raise GraphError(f"got {got}, want those of one meta graph: {there}", file=file)
+    raise GraphError(f"got {got}, want those of one meta graph: {known}", file=file)

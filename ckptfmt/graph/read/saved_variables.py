@@ -1,4 +1,4 @@
-"""What the Saver in a ``.meta`` file restores."""
+"""Saved variables from a file: what the Saver in a ``.meta`` file restores."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ckptfmt.storage.filesystem import Filesystem
 def read_saved_variables(
     path: str | os.PathLike[str], *, fs: Filesystem | None = None
 ) -> dict[str, SavedVariable]:
-    """Return what the Saver of a ``.meta`` file, binary or text, would restore: name in the checkpoint first.
+    """Return what the Saver of a ``.meta`` file, binary or text, restores, by name in the checkpoint.
 
-    In the order in which it restores them.
+    The order is that in which the Saver restores them.
 
     Raises
     ------
     CorruptError
-        The file is no MetaGraphDef with a graph, or what it says of its variables contradicts itself.
+        The file is not a MetaGraphDef with a graph, or contradicts itself about a variable.
     GraphError
-        The graph has variables, and nothing says which of them are saved; or the names are computed when it
-        runs.
+        The graph has variables, but nothing says which of them are saved; or names are computed when the
+        graph runs.
     PathNotFoundError, NotReadableError
-        There is no such file, or the system refuses it.
+        The file does not exist, or the system refuses to read it.
     """
     meta = read_meta_graph(path, fs=fs)
     if not meta.message.HasField("graph_def"):
