@@ -32,7 +32,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from ckptfmt.checkpoint import state as checkpoint_state
+from ckptfmt.checkpoint import state_file as checkpoint_state
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.entry import Entry, name_of
 from ckptfmt.dtypes import DType

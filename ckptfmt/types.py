@@ -8,7 +8,7 @@ from ckptfmt.arrays.values import Variant as Variant
 from ckptfmt.checkpoint.columns import Entries as Entries
 from ckptfmt.checkpoint.entry import Entry as Entry
 from ckptfmt.checkpoint.slices import TensorSlice as TensorSlice
-from ckptfmt.checkpoint.state import CheckpointState as CheckpointState
+from ckptfmt.checkpoint.state_file import CheckpointState as CheckpointState
 from ckptfmt.compare.match import Match as Match
 from ckptfmt.compare.proposals import Proposal as Proposal
 from ckptfmt.dtypes import DType as DType
@@ -16,14 +16,14 @@ from ckptfmt.dtypes import Storage as Storage
 from ckptfmt.errors import CkptfmtError as CkptfmtError
 from ckptfmt.events.event_log import EventLog as EventLog
 from ckptfmt.events.hparams import HParams as HParams
-from ckptfmt.events.media import Audio as Audio
-from ckptfmt.events.media import Histogram as Histogram
-from ckptfmt.events.media import Image as Image
 from ckptfmt.events.other_events import SessionLog as SessionLog
 from ckptfmt.events.run_metadata import RunMetadata as RunMetadata
 from ckptfmt.events.series import Scalars as Scalars
 from ckptfmt.events.series import Series as Series
 from ckptfmt.events.series import Tags as Tags
+from ckptfmt.events.summaries import Audio as Audio
+from ckptfmt.events.summaries import Histogram as Histogram
+from ckptfmt.events.summaries import Image as Image
 from ckptfmt.events.summary_metadata import SummaryMetadata as SummaryMetadata
 from ckptfmt.graph.attributes import AttributeName as AttributeName
 from ckptfmt.graph.attributes import Attributes as Attributes

@@ -24,7 +24,7 @@ from ckptfmt.checkpoint.files import (
     v1_files_named,
 )
 from ckptfmt.checkpoint.scan import looks_like_home, scan
-from ckptfmt.checkpoint.state import CheckpointState, read_state
+from ckptfmt.checkpoint.state_file import CheckpointState, read_state
 from ckptfmt.errors import CheckpointNotFoundError, CorruptError
 from ckptfmt.filenames import (
     DATA_SUFFIX,

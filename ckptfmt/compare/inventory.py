@@ -19,7 +19,7 @@ from ckptfmt.compare.safetensors_header import read_safetensors_header
 from ckptfmt.compare.specs import spec_of
 from ckptfmt.filetype.content import recognise_file
 from ckptfmt.filetype.kinds import SAFETENSORS, Holds
-from ckptfmt.graph.read.saved_variables import read_saved_variables
+from ckptfmt.graph.read.read import read_saved_variables
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem

@@ -18,11 +18,11 @@ from ckptfmt.events.classify import HPARAMS
 from ckptfmt.events.find import event_files, find_runs, is_event_file
 from ckptfmt.events.gather import LIMIT, GatheredRun
 from ckptfmt.events.hparams import HParams, read_hparams
-from ckptfmt.events.media import Audio, Histogram, Image, audio_of, histogram_of, images_of, texts_of
 from ckptfmt.events.other_events import SessionLog, read_graphs, read_meta_graphs, read_session_logs
 from ckptfmt.events.run_metadata import PLUGINS, RunMetadata, read_logged_events, read_logged_tensors
 from ckptfmt.events.scalar_table import scalar_table, select
 from ckptfmt.events.series import Scalars, Series, Tags
+from ckptfmt.events.summaries import Audio, Histogram, Image, audio_of, histogram_of, images_of, texts_of
 from ckptfmt.events.tag_index import TagIndex
 from ckptfmt.filetype.content import recognise
 from ckptfmt.filetype.kinds import RECORDS, Holds
@@ -32,8 +32,8 @@ from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
-from ckptfmt.record.follow import POLL, Patience
 from ckptfmt.record.input import compression_of
+from ckptfmt.record.patience import POLL, Patience
 from ckptfmt.record.records import PathLike
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of

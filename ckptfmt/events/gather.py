@@ -21,11 +21,11 @@ from ckptfmt.events.other_events import READABLE, OtherEvent
 from ckptfmt.events.scalars.decoder import ScalarDecoder
 from ckptfmt.events.store import EventStore
 from ckptfmt.events.tag_table import TagTable
-from ckptfmt.events.values import ROW_SIZE
+from ckptfmt.events.value_rows import ROW_SIZE
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Batch, Record
 from ckptfmt.record.damage import OnDamage
-from ckptfmt.record.follow import Patience
+from ckptfmt.record.patience import Patience
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.filesystem import Filesystem
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ckptfmt.errors import CkptfmtError, CorruptError
-from ckptfmt.events.media import text_of
 from ckptfmt.events.store import EventStore
+from ckptfmt.events.summaries import text_of
 from ckptfmt.events.summary_metadata import SummaryMetadata
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.fields import FIXED64, LENGTH_DELIMITED, VARINT, Field, decode_fields

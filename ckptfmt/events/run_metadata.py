@@ -11,10 +11,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ckptfmt.events.media import strings_of
 from ckptfmt.events.other_events import OtherEvent, read_others
 from ckptfmt.events.store import EventStore
-from ckptfmt.events.values import Values
+from ckptfmt.events.summaries import strings_of
+from ckptfmt.events.value_rows import Values
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ckptfmt.errors import NameNotFoundError
 from ckptfmt.events.summary_metadata import SummaryMetadata
-from ckptfmt.events.values import Values
+from ckptfmt.events.value_rows import Values
 from ckptfmt.text.closest import closest_names
 from ckptfmt.text.quoting import listed
 

@@ -12,7 +12,7 @@ import numpy as np
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.events.classify import FLOAT, Content, content_of
 from ckptfmt.events.location import unpack
-from ckptfmt.events.values import Values
+from ckptfmt.events.value_rows import Values
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.record.batch import Batch

@@ -19,7 +19,7 @@ from ckptfmt.events.series import Scalars, Series, Tags
 from ckptfmt.events.store import EventStore
 from ckptfmt.events.summary_metadata import SummaryMetadata
 from ckptfmt.events.tag_table import TagTable
-from ckptfmt.events.values import Values
+from ckptfmt.events.value_rows import Values
 from ckptfmt.proto import messages
 
 T = TypeVar("T")

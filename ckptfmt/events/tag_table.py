@@ -17,7 +17,7 @@ from ckptfmt.events.classify import KEPT, Content, code_of, content_and_number
 from ckptfmt.events.location import pack
 from ckptfmt.events.scalars.decoder import ScalarColumns
 from ckptfmt.events.summary_metadata import NO_METADATA, SummaryMetadata, decode_metadata
-from ckptfmt.events.values import PendingRows, RowBlock, Values, ValueTable, merge_rows
+from ckptfmt.events.value_rows import PendingRows, RowBlock, Values, ValueTable, merge_rows
 from ckptfmt.proto import messages
 
 MERGED_BELOW = 4

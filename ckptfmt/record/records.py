@@ -12,9 +12,9 @@ import numpy as np
 from ckptfmt.errors import PathNotFoundError, UnsupportedError
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
-from ckptfmt.record.follow import POLL, Patience
 from ckptfmt.record.index import RecordIndex
 from ckptfmt.record.input import Source
+from ckptfmt.record.patience import POLL, Patience
 from ckptfmt.record.reader import LIMIT, RecordReader
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of

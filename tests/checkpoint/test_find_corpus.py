@@ -10,7 +10,7 @@ import pytest
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.find import find_checkpoint
 from ckptfmt.checkpoint.scan import scan
-from ckptfmt.checkpoint.state import latest_checkpoint, read_checkpoint_state
+from ckptfmt.checkpoint.state_file import latest_checkpoint, read_checkpoint_state
 from ckptfmt.errors import CheckpointNotFoundError, UnsupportedError
 from ckptfmt.storage.local import LOCAL
 from tests.support.corpus import CORPUS, entries, has_variables, load_manifest

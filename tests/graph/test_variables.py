@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import ckptfmt
 from ckptfmt.errors import CkptfmtError, CorruptError, GraphError, PathNotFoundError
 from ckptfmt.graph.meta.saved_variables import SavedVariable
-from ckptfmt.graph.read.saved_variables import read_saved_variables
+from ckptfmt.graph.read.read import read_saved_variables
 from ckptfmt.proto import messages
 from ckptfmt.proto.messages import MetaGraphDef
 from tests.support import corpus

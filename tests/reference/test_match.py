@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.graph.read.saved_variables import read_saved_variables
+from ckptfmt.graph.read.read import read_saved_variables
 
 tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
 pytestmark = [

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import ckptfmt
 from ckptfmt import compat
-from ckptfmt.checkpoint.state import CheckpointState
+from ckptfmt.checkpoint.state_file import CheckpointState
 from tests.support.table_writer import encode_v1, write_bundle
 
 tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")

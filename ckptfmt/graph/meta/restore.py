@@ -19,7 +19,7 @@ from typing import NamedTuple
 from ckptfmt.arrays.decode import decode_tensor_proto
 from ckptfmt.dtypes import DTYPES, REF_OFFSET, DType, find_dtype
 from ckptfmt.errors import CkptfmtError, CorruptError, GraphError
-from ckptfmt.graph.meta.slices import Region, parse_slice
+from ckptfmt.graph.meta.slice_specs import Region, parse_slice
 from ckptfmt.graph.node import OutputName, parse_function_output, parse_output
 from ckptfmt.proto import messages
 

@@ -10,7 +10,7 @@ import numpy as np
 from ckptfmt.arrays.array import Array
 from ckptfmt.errors import CorruptError
 from ckptfmt.graph.meta.restore import RestoredTensor, RestoreGraph
-from ckptfmt.graph.meta.slices import Region
+from ckptfmt.graph.meta.slice_specs import Region
 from ckptfmt.graph.node import parse_output
 from ckptfmt.proto import messages
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from ckptfmt.errors import GraphError
+from ckptfmt.errors import CorruptError, GraphError
 from ckptfmt.filetype.kinds import Holds
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
+from ckptfmt.graph.meta.saved_variables import SavedVariable, saved_variables
 from ckptfmt.graph.read.message_file import MessageFile, open_message
 from ckptfmt.proto import messages
 from ckptfmt.storage.filesystem import Filesystem
@@ -64,6 +65,29 @@ def read_meta_graph(
     """
     with open_message(path, Holds.META_GRAPH, filesystem_of(backend, fs)) as file:
         return _meta_graph(file, tags, Holds.META_GRAPH)
+
+
+def read_saved_variables(
+    path: str | os.PathLike[str], *, fs: Filesystem | None = None
+) -> dict[str, SavedVariable]:
+    """Return what the Saver of a ``.meta`` file, binary or text, restores, by name in the checkpoint.
+
+    The order is that in which the Saver restores them.
+
+    Raises
+    ------
+    CorruptError
+        The file is not a MetaGraphDef with a graph, or contradicts itself about a variable.
+    GraphError
+        The graph has variables, but nothing says which of them are saved; or names are computed when the
+        graph runs.
+    PathNotFoundError, NotReadableError
+        The file does not exist, or the system refuses to read it.
+    """
+    meta = read_meta_graph(path, fs=fs)
+    if not meta.message.HasField("graph_def"):
+        raise CorruptError("not a MetaGraphDef: it has no graph", file=meta.file)
+    return saved_variables(meta.message, meta.file)
 
 
 def _meta_graph(file: MessageFile, tags: Iterable[str] | None, wanted: Holds) -> MetaGraph:

@@ -9,11 +9,11 @@ import click
 import ckptfmt
 from ckptfmt import Checkpoint, Entry, errors
 from ckptfmt.cli.failures import ExitCode, code_of, message_of
-from ckptfmt.cli.index import Index, parse_index
 from ckptfmt.cli.options import json_option, path_argument
 from ckptfmt.cli.render.output import complain, write, write_json
 from ckptfmt.cli.render.text import escape
 from ckptfmt.cli.render.values import PrintOptions
+from ckptfmt.cli.slice_option import Index, parse_index
 from ckptfmt.cli.verbs.show.tensor import read_tensor
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from ckptfmt import Checkpoint, Entry, errors
 from ckptfmt.cli.failures import FAILURES, describe
-from ckptfmt.cli.index import Index, index_text
 from ckptfmt.cli.render.text import aligned, escape, shape_text, size_text
 from ckptfmt.cli.render.values import PrintOptions, number_json, values_json, values_text
+from ckptfmt.cli.slice_option import Index, index_text
 from ckptfmt.cli.statistics import Statistics, statistics
 
 VERIFIED = "verified"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfmt.cli.index import Index, index_text, parse_index
+from ckptfmt.cli.slice_option import Index, index_text, parse_index
 
 NUMBERS = st.integers(-(10**18), 10**18)
 ENDS = st.none() | NUMBERS

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ckptfmt.checkpoint.find import find_checkpoint
-from ckptfmt.checkpoint.state import (
+from ckptfmt.checkpoint.state_file import (
     MAX_STATE_BYTES,
     CheckpointState,
     latest_checkpoint,
