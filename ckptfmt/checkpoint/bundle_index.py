@@ -20,7 +20,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import takewhile
 
 import numpy as np
@@ -129,7 +129,9 @@ class BundleIndex:
         )
 
     def _read_columns(self, low: bytes, high: bytes | None) -> Columns:
-        columns = Columns(self.table.rows(low, high), self.decode_entry)
+        # The columns decode with the table, not with this index, which would make a cycle: their memory and
+        # the mapping of the file would stay until the garbage collector runs.
+        columns = Columns(self.table.rows(low, high), partial(_decode_entry, self.table))
         # The first and the last block may hold keys outside the range.
         first = bisect_left(columns.names, low, key=key_of)
         last = len(columns) if high is None else bisect_left(columns.names, high, key=key_of)
@@ -241,23 +243,27 @@ class BundleIndex:
 
     def decode_entry(self, name: str, value: Buffer) -> Entry:
         """Return the entry that the index has under ``name``; errors name the tensor and the index."""
-        try:
-            entry = decode_entry(name, value)
-        except CorruptError as error:
-            raise error.at(self._file, label=f"entry of tensor {name!r}") from None
-        if not entry.slices:
-            return entry
-        nbytes = expected_size(entry.dtype, entry.shape) or self._sliced_nbytes(entry)
-        if nbytes >= 1 << 63:
-            raise CorruptError(
-                f"entry of tensor {name!r}: got {nbytes} bytes, want less than 2**63", file=self._file
-            )
-        return entry._replace(nbytes=nbytes)
+        return _decode_entry(self.table, name, value)
 
-    def _sliced_nbytes(self, entry: Entry) -> int:
-        """Return the stored bytes of a tensor in slices whose elements vary in size."""
-        values = (self.table.get(encode_slice_key(key_of(entry.name), part)) for part in entry.slices)
-        return sum(decode_entry("", value).nbytes for value in values if value is not None)
+
+def _decode_entry(table: Table, name: str, value: Buffer) -> Entry:
+    file = table.file.name
+    try:
+        entry = decode_entry(name, value)
+    except CorruptError as error:
+        raise error.at(file, label=f"entry of tensor {name!r}") from None
+    if not entry.slices:
+        return entry
+    nbytes = expected_size(entry.dtype, entry.shape) or _sliced_nbytes(table, entry)
+    if nbytes >= 1 << 63:
+        raise CorruptError(f"entry of tensor {name!r}: got {nbytes} bytes, want less than 2**63", file=file)
+    return entry._replace(nbytes=nbytes)
+
+
+def _sliced_nbytes(table: Table, entry: Entry) -> int:
+    """Return the stored bytes of a tensor in slices whose elements vary in size."""
+    values = (table.get(encode_slice_key(key_of(entry.name), part)) for part in entry.slices)
+    return sum(decode_entry("", value).nbytes for value in values if value is not None)
 
 
 def _rows_of_slices(columns: Columns) -> set[int]:

@@ -82,6 +82,23 @@ def test_arrays_outlive_closing() -> None:
         assert arrays[tensor.name].tobytes() == tensor.expected().tobytes()
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not list mappings")
+@pytest.mark.parametrize("case", ["saver", "sliced_dtypes", "strings", "v1_whole"])
+def test_a_dropped_checkpoint_is_unmapped_without_a_garbage_collection(case: str) -> None:
+    path = load(case).path
+    gc.collect()
+    gc.disable()
+    try:
+        ckpt = ckptfmt.open(path)
+        names = list(ckpt)
+        assert len(ckpt.read(copy=True)) == len(names) == len(list(ckpt.entries.values()))
+        assert str(path) in Path("/proc/self/maps").read_text()
+        del ckpt
+        assert str(path) not in Path("/proc/self/maps").read_text()
+    finally:
+        gc.enable()
+
+
 def test_reading_after_closing_says_so(saver: ckptfmt.Checkpoint) -> None:
     saver.close()
     with pytest.raises(ValueError, match="closed"):
