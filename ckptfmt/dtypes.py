@@ -89,6 +89,8 @@ class DType:
         return self.code == code if isinstance(code, int) else NotImplemented
 
     def __hash__(self) -> int:
+        # What equals a name must hash as it does. So a dict finds a dtype by its name, but not by NumPy's
+        # dtype.
         return hash(self.name)
 
     @property
@@ -217,6 +219,7 @@ _PYTHON = {
 """Python's types -> the dtypes that TensorFlow gives them."""
 
 
+# Bounded, because a file may hold any number of codes that do not exist.
 @lru_cache(maxsize=256)
 def find_dtype(code: int) -> DType:
     """Return the dtype of a code.
@@ -239,6 +242,7 @@ def as_dtype(dtype: Any) -> DType:  # noqa: ANN401  (dtypes of any library)
     """
     if isinstance(dtype, DType):
         return dtype
+    # Not isinstance(), which would take True for code 1.
     code = dtype if type(dtype) is int else getattr(dtype, "as_datatype_enum", None)
     if isinstance(code, int):
         return find_dtype(code)

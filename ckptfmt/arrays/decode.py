@@ -87,6 +87,7 @@ def decode_tensor_proto(data: Buffer, *, limit: int = MAX_FILLED_BYTES, nesting:
         else:
             values.append(field)
     shape = decode_shape(bytes(shape_bytes))
+    # If a tensor has both, ``tensor_content`` wins, as in TensorFlow's ParseTensor.
     if not len(content):
         return _fill(decode_values(values, dtype, nesting=nesting), dtype, shape, limit)
     if dtype.numpy.hasobject:
@@ -216,6 +217,7 @@ def _from_numbers(numbers: Array, dtype: DType, encoding: Encoding) -> Array:
 def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
     """Return the array of ``shape`` whose elements are ``values``, the last one repeated."""
     elements = math.prod(shape)
+    # Surplus values are dropped as in TensorFlow's C++ code; its Python code refuses them.
     if len(values) >= elements:
         return shaped(values[:elements], shape)  # a view
     if len(values) <= 1:

@@ -392,6 +392,8 @@ class ObjectGraph:
                         what = "characters of names"
                         raise LimitError(what, limit=MAX_NAMES, asked=length, file=self._file)
                     is_variable = key.endswith(VARIABLE_VALUE)
+                    # Other values, such as the keys and values of a table, are told apart by the ends of
+                    # their keys.
                     names[key] = path if is_variable else f"{path}/{key.rpartition('/')[2]}"
         return names
 
@@ -412,6 +414,7 @@ class _Nodes(Sequence[ObjectNode]):
     def __getitem__(self, number: slice) -> Sequence[ObjectNode]: ...
 
     def __getitem__(self, number: int | slice) -> ObjectNode | Sequence[ObjectNode]:
+        # A range checks the number, and resolves negative ones and slices.
         numbers = range(len(self._graph))[number]
         return (
             ObjectNode(self._graph, numbers)

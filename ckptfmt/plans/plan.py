@@ -128,6 +128,7 @@ class Plan:
         except CorruptError as error:
             raise PlanError(error.what, file=name) from error
         try:
+            # Editors on Windows begin a text with a byte order mark, which is not TOML.
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise PlanError(f"not UTF-8 at byte {error.start}", file=name) from error

@@ -16,6 +16,7 @@ from collections.abc import (
     Iterator,
     Mapping,
     Sequence,
+    Set,
     ValuesView,
 )
 from types import TracebackType
@@ -231,9 +232,9 @@ class TensorMapping(Mapping[str, Array]):
     ) -> dict[str, Array]:
         """Read the tensors asked for except the absent ones; all tensors if None."""
         if wanted is not None:
-            # All before the first is filled, so that an error leaves every array as it was.
-            _check_targets(targets, wanted, self.entries, absent)
             unknown = set(absent)
+            # All before the first is filled, so that an error leaves every array as it was.
+            _check_targets(targets, wanted, self.entries, unknown)
             wanted = [name for name in wanted if name not in unknown]
         threads = default_threads() if threads is None else threads
         out = {name: targets[name] for name in wanted or () if name in targets}
@@ -341,7 +342,7 @@ def check_name(name: object) -> None:
 
 
 def _check_targets(
-    targets: Mapping[str, Any], wanted: Iterable[str], entries: Mapping[str, Entry], absent: Sequence[str]
+    targets: Mapping[str, Any], wanted: Iterable[str], entries: Mapping[str, Entry], absent: Set[str]
 ) -> None:
     """Raise if an array to fill cannot take the values of its tensor, or was not asked for."""
     if not targets:
@@ -350,6 +351,7 @@ def _check_targets(
     for name, target in targets.items():
         if name not in asked:
             raise ValueError(f"out[{name!r}] is not among the names to read")
+        # Filling a masked array would leave its mask as it was, over the new values.
         if not isinstance(target, np.ndarray) or isinstance(target, np.ma.MaskedArray):
             raise TypeError(f"out[{name!r}]: got {type(target).__name__}, want a plain ndarray")
         if name in absent:
