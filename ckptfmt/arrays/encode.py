@@ -25,6 +25,7 @@ _LISTED_ONE_BY_ONE = frozenset(
 )
 """Dtypes of a fixed size whose values TensorFlow never writes as ``tensor_content``."""
 
+# V is the kind of the dtypes of ml_dtypes.
 _ACCEPTED_KINDS = {"b": "b", "i": "biu", "u": "biu", "f": "biuf", "c": "biufc", "O": "O", "V": "biuf"}
 """Kind of a NumPy dtype -> kinds that Python's values may have for it."""
 

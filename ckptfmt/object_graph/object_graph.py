@@ -155,6 +155,7 @@ class ObjectNode:
     @property
     def has_checkpoint_values(self) -> bool | None:
         """Whether it or anything below it has values; None if the writer was too old to say."""
+        # A BoolValue, which is a message of its own, so that false and missing differ.
         message = self.graph._edges.message.nodes[self.id]
         return message.has_checkpoint_values.value if message.HasField("has_checkpoint_values") else None
 

@@ -82,6 +82,8 @@ class ChunkMerger:
                 return
             target = _enter(target, descriptor, selector)
             depth += 1
+        # The recursion ends: protobuf has parsed the tree, and accepts no more than 100 messages within each
+        # other.
         self.merge(field.message, target, depth)
 
     def _descriptor(self, target: Message, tag: proto_splitter.FieldIndex) -> FieldDescriptor:

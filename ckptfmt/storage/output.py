@@ -36,6 +36,7 @@ _O = TypeVar("_O", bound="Output")
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
+# Nine digits at most: a longer number is no descriptor, and os.dup() refuses it with OverflowError.
 _DESCRIPTOR = re.compile(r"/dev/(stdout|stderr)|(?:/dev|/proc/self)/fd/(\d{1,9})")
 """Paths of this process's open descriptors."""
 

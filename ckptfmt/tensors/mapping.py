@@ -215,6 +215,7 @@ class TensorMapping(Mapping[str, Array]):
             raise self._not_found(absent)
         restored = Restored(self._read_known(wanted, targets, absent, threads, copy))
         stored = self._stored()
+        # The object graph describes the file. No model asks for it, so it does not count as unused.
         restored.report = RestoreReport(
             {name: stored[name] or name for name in restored},
             missing=absent,
@@ -310,6 +311,7 @@ def _asked_for(
     if isinstance(names, str):
         raise TypeError(f"names: got the string {names!r}, want a list of names")
     targets = dict(out or {})
+    # An ``out`` without arrays asks for nothing, not for everything.
     if names is None and out is None:
         return None, targets
     wanted = list(dict.fromkeys(targets if names is None else names))
