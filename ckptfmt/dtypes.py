@@ -80,6 +80,7 @@ class DType:
             return self.code == other.code
         if isinstance(other, str):
             return self.name == other
+        # Handles and unknown codes have the object dtype as a stand-in, which they must not equal.
         if isinstance(other, np.dtype):
             return self.storage is not Storage.NONE and self.numpy == other
         if isinstance(other, type):
@@ -128,6 +129,7 @@ class DType:
     @property
     def is_floating(self) -> bool:
         """Whether elements are real floating-point numbers."""
+        # By the beginning of the name, here and below, so that references such as float32_ref count too.
         return self.name.startswith(("float", "bfloat"))
 
     @property

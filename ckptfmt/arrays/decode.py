@@ -148,6 +148,8 @@ def _decode_objects(content: Buffer, dtype: DType, count: int, nesting: int) -> 
     known = VALUE_FIELDS.get(dtype.name)
     if known is None:
         raise UnsupportedError(f"dtype {dtype.name} (code {dtype.code}) has no values")
+    # Each length takes a byte at least, so this refuses a shape that claims more elements than there are
+    # bytes.
     lengths, pos = decode_varints(content, count)
     strings = split_strings(content[pos:], lengths)
     if dtype.storage is Storage.STRING:

@@ -42,7 +42,7 @@ _GAP_CELLS = 1 << 20
 """A gap is located only if the grid of slice borders has no more cells than this, a byte for each."""
 
 MAX_COMPARED = 1 << 30
-"""Comparisons of two slices in one dimension that are made for a tensor at most: a second or two."""
+"""The most comparisons of two slices in one dimension that are made for a tensor: a second or two."""
 
 _GAP_RANK = 32
 """A gap is located only in up to so many dimensions, the most that arrays have before NumPy 2."""

@@ -252,7 +252,8 @@ def _decode_meta(value: Buffer | None) -> Iterator[tuple[bytes, Buffer]]:
 
 def _decode_slice_meta(name: str, number: int, meta: Buffer) -> Entry:
     """Return the entry that one file gives for a tensor, with its slices in that file."""
-    # As protobuf merges repeated fields: a message is the sum of its pieces, of numbers the last one counts.
+    # As in protobuf, a message that occurs twice is the sum of its pieces, and the last of several numbers
+    # counts.
     dtype, shape, slices = 0, b"", []
     for field in decode_fields(meta):
         if field.number == 2:

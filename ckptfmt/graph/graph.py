@@ -119,7 +119,7 @@ class Graph(Mapping[str, GraphNode]):
         return tensor
 
     def tensors(self, name: str) -> Iterator[GraphTensor]:
-        """Iterate over the tensors that a node puts out; over none if its op is not known."""
+        """Iterate over the outputs of a node; over nothing if its op is not known."""
         return iter(self._outputs(name))
 
     def _outputs(self, name: str) -> NodeOutputs:

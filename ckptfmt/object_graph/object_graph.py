@@ -146,7 +146,7 @@ class ObjectNode:
 
     @property
     def registered_saver(self) -> RegisteredSaver | None:
-        """The custom code that saved it, None if there is none."""
+        """The custom code that saved it; None if no such code did."""
         message = self.graph._edges.message.nodes[self.id]
         if not message.HasField("registered_saver"):
             return None

@@ -98,6 +98,8 @@ class Operation(Expression):
     @cached_property
     def depth(self) -> int:
         """One operation more than the deepest operand."""
+        # Operands found theirs when they were made and keep it, so this does not recurse; nor does the
+        # weight.
         return 1 + max(operand.depth for operand in self._operands())
 
     @cached_property

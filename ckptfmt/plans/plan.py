@@ -189,6 +189,7 @@ class Plan:
                     # A step may take several tensors made of one source, such as the parts of a split.
                     if steps[source][-1:] != [number]:
                         steps[source].append(number)
+        # Tensors that did not get their name are shown too: the plan was to make them.
         for name, made in (*state.kept().items(), *state.clashing):
             for source in made.sources:
                 targets[source].append(name)

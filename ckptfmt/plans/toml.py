@@ -116,6 +116,7 @@ def _texts(steps: Iterable[Step]) -> Iterator[str]:
                 yield from (text for text in texts if isinstance(text, str))
 
 
+# Characters with a short escape are in both parts; the second one counts.
 _ESCAPES = {
     **{code: f"\\u{code:04X}" for code in (*range(0x20), 0x7F)},
     **{

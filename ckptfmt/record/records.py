@@ -223,6 +223,7 @@ class Records:
             limit=self._limit,
             on_damage=on_damage or self._on_damage,
         )
+        # The reader's own list, so that damage shows while the file is read.
         damage.append(reader.damage)
         return reader
 

@@ -23,7 +23,7 @@ from ckptfmt.proto import messages
 from ckptfmt.saved_model.assets import AssetFile
 
 _TABLES = frozenset({"HashTable", "MutableHashTable", "MutableHashTableOfTensors", "MutableDenseHashTable"})
-"""Ops of TensorFlow 1 that make a table and put out a reference to it, not a resource."""
+"""Ops of TensorFlow 1 that make a table and return a reference to it, not a resource."""
 
 
 class Reach(NamedTuple):
