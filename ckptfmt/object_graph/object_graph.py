@@ -385,6 +385,7 @@ class ObjectGraph:
             del trail[max(step.depth - 1, 0) :]
             if step.depth:
                 trail.append(step.name)
+            # Without a trail, it is the start itself, to which no name leads.
             if step.first and trail:
                 for key in self.keys_by_node.get(step.number, ()):
                     path = "/".join(trail)

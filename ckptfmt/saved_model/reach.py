@@ -156,7 +156,7 @@ class Usage:
         if op not in self._makes:
             functions = self._meta.graph.functions
             # A variable is restored before a signature runs. The nodes that take its handle and assign it
-            # belong to training, so they are not followed as those that fill a table are.
+            # initialise or train it, so they are not followed as those that fill a table are.
             known = None if op in VARIABLE_OPS or op in functions else functions.op(op)
             self._makes[op] = op in _TABLES or (
                 known is not None
