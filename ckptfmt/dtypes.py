@@ -80,6 +80,7 @@ class DType:
             return self.code == other.code
         if isinstance(other, str):
             return self.name == other
+        # Handles and unknown codes have the object dtype as a stand-in, which they must not equal.
         if isinstance(other, np.dtype):
             return self.storage is not Storage.NONE and self.numpy == other
         if isinstance(other, type):
@@ -89,6 +90,8 @@ class DType:
         return self.code == code if isinstance(code, int) else NotImplemented
 
     def __hash__(self) -> int:
+        # What equals a name must hash as it does. So a dict finds a dtype by its name, but not by NumPy's
+        # dtype.
         return hash(self.name)
 
     @property
@@ -126,6 +129,7 @@ class DType:
     @property
     def is_floating(self) -> bool:
         """Whether elements are real floating-point numbers."""
+        # By the beginning of the name, here and below, so that references such as float32_ref count too.
         return self.name.startswith(("float", "bfloat"))
 
     @property
@@ -217,6 +221,7 @@ _PYTHON = {
 """Python's types -> the dtypes that TensorFlow gives them."""
 
 
+# Bounded, because a file may hold any number of codes that do not exist.
 @lru_cache(maxsize=256)
 def find_dtype(code: int) -> DType:
     """Return the dtype of a code.
@@ -239,6 +244,7 @@ def as_dtype(dtype: Any) -> DType:  # noqa: ANN401  (dtypes of any library)
     """
     if isinstance(dtype, DType):
         return dtype
+    # Not isinstance(), which would take True for code 1.
     code = dtype if type(dtype) is int else getattr(dtype, "as_datatype_enum", None)
     if isinstance(code, int):
         return find_dtype(code)

@@ -87,6 +87,7 @@ def decode_tensor_proto(data: Buffer, *, limit: int = MAX_FILLED_BYTES, nesting:
         else:
             values.append(field)
     shape = decode_shape(bytes(shape_bytes))
+    # If a tensor has both, ``tensor_content`` wins, as in TensorFlow's ParseTensor.
     if not len(content):
         return _fill(decode_values(values, dtype, nesting=nesting), dtype, shape, limit)
     if dtype.numpy.hasobject:
@@ -147,6 +148,8 @@ def _decode_objects(content: Buffer, dtype: DType, count: int, nesting: int) -> 
     known = VALUE_FIELDS.get(dtype.name)
     if known is None:
         raise UnsupportedError(f"dtype {dtype.name} (code {dtype.code}) has no values")
+    # Each length takes a byte at least, so this refuses a shape that claims more elements than there are
+    # bytes.
     lengths, pos = decode_varints(content, count)
     strings = split_strings(content[pos:], lengths)
     if dtype.storage is Storage.STRING:
@@ -216,6 +219,7 @@ def _from_numbers(numbers: Array, dtype: DType, encoding: Encoding) -> Array:
 def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
     """Return the array of ``shape`` whose elements are ``values``, the last one repeated."""
     elements = math.prod(shape)
+    # Surplus values are dropped as in TensorFlow's C++ code; its Python code refuses them.
     if len(values) >= elements:
         return shaped(values[:elements], shape)  # a view
     if len(values) <= 1:

@@ -25,6 +25,7 @@ _LISTED_ONE_BY_ONE = frozenset(
 )
 """Dtypes of a fixed size whose values TensorFlow never writes as ``tensor_content``."""
 
+# V is the kind of the dtypes of ml_dtypes.
 _ACCEPTED_KINDS = {"b": "b", "i": "biu", "u": "biu", "f": "biuf", "c": "biufc", "O": "O", "V": "biuf"}
 """Kind of a NumPy dtype -> kinds that Python's values may have for it."""
 
@@ -89,11 +90,13 @@ def outline_proto(
     it is contiguous. None if the values are listed one by one; the message is complete then.
     """
     proto.dtype = dtype.code
+    # Present even if it has no dimensions: an absent shape may mean an unknown one.
     proto.tensor_shape.SetInParent()
     for size in shape:
         proto.tensor_shape.dim.add(size=size)
     count = math.prod(shape)
     is_content = dtype.itemsize is not None and dtype.name not in _LISTED_ONE_BY_ONE
+    # As in make_tensor_proto(): only if the values fill the shape, and there is more than one.
     if is_content and array.size == count and count > 1:
         if array.nbytes >= MAX_CONTENT:
             raise ValueError(f"{dtype.name}{list(shape)}: got {array.nbytes} bytes, want less than 2 GiB")
@@ -131,6 +134,7 @@ def _narrowed(array: Array) -> Array:
     if array.dtype == np.float64:
         with np.errstate(over="ignore"):  # 1e300 becomes infinite, as in TensorFlow
             return array.astype(np.float32)
+    # As make_tensor_proto() does: int32 is preferred, unless it would change a value.
     if array.dtype == np.int64:
         narrow = array.astype(np.int32)
         return narrow if np.array_equal(narrow, array) else array

@@ -49,6 +49,8 @@ class Bundle:
         self.table = Table(fs.open(files.tables[0]))
         self.index = BundleIndex(self.table)
         self._order = ByteOrder(self.index.header.big_endian, files.tables[0])
+        # Opened when a tensor in them is read. As in TensorFlow, a missing file matters only to its own
+        # tensors.
         self._shards: dict[int, RandomAccessFile] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -82,6 +84,8 @@ class Bundle:
                 if number not in self._shards:
                     if len(self._shards) >= MAX_OPEN_SHARDS:
                         # Dropped but not closed: another thread may be reading it. Its last user closes it.
+                        # The one opened first. To know which was used last, locate() would need the lock for
+                        # every tensor.
                         del self._shards[next(iter(self._shards))]
                     self._shards[number] = self.fs.open(path)
                 return self._shards[number]
@@ -109,12 +113,14 @@ class Bundle:
         dtype = entry.dtype
         if dtype.itemsize is None:
             self._check_storable(entry)
+        # Compared before anything is allocated: a damaged index may claim any shape and any size.
         elif entry.nbytes != dtype.itemsize * math.prod(entry.shape):
             raise CorruptError(
                 f"tensor {label_of(entry)}: size in the index: got {entry.nbytes} bytes, "
                 f"want {expected_size(dtype, entry.shape)} for {dtype.name}{list(entry.shape)}",
                 file=self.files.tables[0],
             )
+        # The entry of a tensor in slices has no place of its own: callers pass the entries of its slices.
         assert entry.shard is not None
         assert entry.offset is not None
         # Looking up a key in a dict is one step and needs no lock; a file not yet open does.

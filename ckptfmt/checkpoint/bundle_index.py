@@ -104,6 +104,7 @@ class BundleIndex:
     @property
     def columns(self) -> Columns:
         """The entries of all tensors, in key order; read in one pass over the index when first asked for."""
+        # Without a lock: two threads may both list the index, and either result will do.
         columns = self._listed
         if columns is None:
             columns = self._listed = self._columns(b"", None)
@@ -233,6 +234,8 @@ class BundleIndex:
             shape = region_shape(part.region(entry.shape))
         except CorruptError as error:
             raise error.at(self._file, label=f"tensor {entry.name!r}") from None
+        # With slices of its own, the entry would have no place in a data file, which Bundle.locate() relies
+        # on.
         if stored.dtype != entry.dtype or stored.shape != shape or stored.slices:
             raise CorruptError(
                 f"tensor {entry.name!r}: slice {part}: got {stored.dtype.name}{list(stored.shape)}, "
@@ -255,6 +258,7 @@ def _decode_entry(table: Table, name: str, value: Buffer) -> Entry:
     if not entry.slices:
         return entry
     nbytes = expected_size(entry.dtype, entry.shape) or _sliced_nbytes(table, entry)
+    # Columns hold sizes as int64. TensorFlow bounds the number of elements, not that of bytes.
     if nbytes >= 1 << 63:
         raise CorruptError(f"entry of tensor {name!r}: got {nbytes} bytes, want less than 2**63", file=file)
     return entry._replace(nbytes=nbytes)

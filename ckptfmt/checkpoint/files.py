@@ -107,6 +107,7 @@ def _linked_prefix(look: Directories, prefix: str) -> str | None:
         # The link stays in its directory: so does the prefix, which remains relative if it was.
         target = os.path.join(directory, os.path.basename(target))
     try:
+        # Data files beside the link come first: then it is a checkpoint of its own, linked file by file.
         return None if look.data_files(prefix) else target if look.data_files(target) else None
     except NotReadableError:
         return None  # without a listing of the directory, the given name has to do
@@ -117,6 +118,8 @@ def renamed_prefix(look: Directories, path: str) -> str:
 
     Suffixes are removed one by one until data shards of that name exist; without any, it is the path itself.
     """
+    # For example model.ckpt-5.index.bak, model.ckpt-5.index, model.ckpt-5. The prefix itself may have dots,
+    # so only its data shards tell where it ends.
     candidate = path
     while not look.data_files(candidate):
         shorter = os.path.splitext(candidate)[0]
@@ -138,6 +141,7 @@ def files_at_v1(look: Directories, path: str) -> CheckpointFiles:
 def _v1_set(prefix: str, paths: Sequence[str]) -> CheckpointFiles:
     """Return a V1 checkpoint in shards, given the literal pattern of their names and those that exist."""
     base, _, count = prefix.rpartition("-?????-of-")
+    # The count has five digits, so a name of a few bytes can announce 99,999 files at most.
     announced = (f"{base}-{shard:05d}-of-{count}" for shard in range(int(count)))
     existing = set(paths)
     missing = tuple(path for path in announced if path not in existing)
@@ -170,6 +174,7 @@ def v1_files_named(look: Directories, prefix: str) -> CheckpointFiles | None:
 
 def is_table(fs: Filesystem, path: str) -> bool:
     """Return whether a file ends like a sorted table."""
+    # The last bytes suffice, so that every file of a directory can be asked.
     with closing(fs.open(path)) as file:
         return has_table_magic(file)
 

@@ -90,9 +90,11 @@ def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> Che
     if not given:
         raise CheckpointNotFoundError("the path of the checkpoint is empty")
     look = Directories(fs)
+    # Only separators, as in "/", are kept: the root must not become an empty path.
     stripped = given.rstrip(os.sep + (os.altsep or "")) or given
     if look.fs.path_type(given) != "directory":
         return _at_path(look, stripped)
+    # A separator at the end asks for the directory, whatever prefix has the same name.
     # Like TensorFlow, prefer a directory with a state file to a prefix of the same name.
     if (
         stripped == given
@@ -125,6 +127,7 @@ def _at_file(look: Directories, path: str, prefix: str | None) -> CheckpointFile
     directory, name = os.path.split(path)
     if name in SAVED_MODEL_FILES:
         return _in_saved_model(look, directory)
+    # Before any rule about names: a table that is named like a data shard or a graph is opened all the same.
     if is_table(look.fs, path):
         if path.endswith(INDEX_SUFFIX):
             return files_at_index(look, path.removesuffix(INDEX_SUFFIX))
@@ -230,6 +233,7 @@ def _latest_of(look: Directories, state: CheckpointState) -> CheckpointFiles:
             and not is_table(look.fs, prefix)
         ):
             raise not_a_table(look.fs, prefix)
+        # Not find_checkpoint(): if the prefix is a directory, its own state file could lead back here.
         return _at_path(look, prefix)
     # The state file may have been copied without the checkpoint. Choosing another one is up to the caller.
     found = scan(look, state.directory)
@@ -298,6 +302,7 @@ def _orphans(look: Directories, directory: str, listing: Listing, only: str | No
             parts.setdefault(prefix, []).append(name)
     hints: list[str] = []
     has_graph = False
+    # Each prefix costs several look-ups in the file system, so the search ends with enough hints.
     for prefix, files in parts.items():
         if len(hints) >= MAX_LISTED:
             break

@@ -109,6 +109,7 @@ def _assemble(
         array = new_array(selection.shape, entry.dtype) if out is None else out
     except CkptfmtError as error:
         raise _of_tensor(error, store, entry) from None
+    # The array is uninitialised. plan() has made sure that the parts fill all of it and do not overlap.
     for part, values in parts:
         array[part.target] = values
     return array
@@ -126,6 +127,7 @@ def _read_piece(
     """Read part of one piece; its checksum is verified if it is due and all of the piece has to be read."""
     at = None if part.is_whole else part.source
     mark = entry.name if piece is None else (entry.name, piece)
+    # Of strings and variants all of the piece is read, whatever part of it is taken.
     verify = (at is None or entry.dtype.itemsize is None) and checks.is_due(mark)
     array = store.read_piece(entry, piece, verify=verify, at=at, threads=threads)
     if verify:
@@ -135,6 +137,7 @@ def _read_piece(
 
 def _of_tensor(error: CkptfmtError, store: Store, entry: Entry) -> CkptfmtError:
     """Name the tensor that an error is about, the file that lists it, and files that may hold the rest."""
+    # Elements that no slice covers may be in one of these files.
     if store.files.missing:
         error = CorruptError(f"{error.what}; missing: {', '.join(store.files.missing)}")
     return error.at(store.files.tables[0], label=f"tensor {entry.name!r}")

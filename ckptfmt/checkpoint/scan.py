@@ -90,6 +90,7 @@ def scan(look: Directories, directory: str, near: str | None = None) -> Scan:
                     damaged.append(error)
                 continue
             files = CheckpointFiles(prefix, "v2", (path,))
+        # By table, so that links to one index count as one checkpoint.
         found[files.tables[0]] = files
         seen.update(files.tables)  # other shards of a V1 checkpoint lead to the same one
     # A copy of an index under another name (.bak) must not make a directory of one checkpoint ambiguous.

@@ -42,7 +42,7 @@ _GAP_CELLS = 1 << 20
 """A gap is located only if the grid of slice borders has no more cells than this, a byte for each."""
 
 MAX_COMPARED = 1 << 30
-"""Comparisons of two slices in one dimension that are made for a tensor at most: a second or two."""
+"""The most comparisons of two slices in one dimension that are made for a tensor: a second or two."""
 
 _GAP_RANK = 32
 """A gap is located only in up to so many dimensions, the most that arrays have before NumPy 2."""
@@ -206,6 +206,7 @@ def _check_disjoint(slices: Sequence[TensorSlice], regions: Sequence[Region]) ->
         if len(regions) > 1:
             raise CorruptError(f"{len(regions)} slices of a scalar overlap")
         return
+    # This fits: TensorSlice.region() has found every stop within a size, which is less than 2**63.
     bounds = np.array(regions, np.int64)  # slice, dimension, (start, stop)
     starts, stops = bounds[..., 0].T, bounds[..., 1].T
     sweeps = [_sweep(*edges) for edges in zip(starts, stops, strict=True)]
@@ -262,6 +263,7 @@ def _first_gap(wanted: Region, regions: Sequence[Region]) -> str:
         for position, (low, high), (start, stop) in zip(positions, wanted, region, strict=True):
             box.append(slice(position[min(max(start, low), high)], position[min(max(stop, low), high)]))
         covered[tuple(box)] = True
+    # There is an unmarked cell, as plan() has counted elements that are missing.
     first = np.unravel_index(int(np.argmin(covered)), cells)
     gap = ":".join(f"{edge[i]},{edge[i + 1] - edge[i]}" for edge, i in zip(edges, first, strict=True))
     return f", first at {gap or 'the scalar'}"

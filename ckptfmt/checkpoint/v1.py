@@ -129,6 +129,7 @@ class V1Store:
                 yield number, encode_slice_key(key_of(name), part)
 
     def _entry(self, name: str) -> Entry:
+        # Kept, because the size of strings is known only after all of them have been read.
         entry = self._entries.get(name)
         if entry is None:
             entry = self._entries[name] = self._decode_entry(name)
@@ -156,6 +157,8 @@ class V1Store:
             merged = merged._replace(shard=None, slices=merged.slices + listed.slices)
         assert merged is not None
         # A tensor stored whole is written as one slice that takes every dimension in full.
+        # A slice that covers the tensor with explicit lengths stays one: its key differs from that of a slice
+        # in full, which is the key that read_piece() makes for a tensor stored whole.
         if merged.slices and merged.slices[0].covers_all() and len(merged.slices) == 1:
             merged = merged._replace(slices=())
         nbytes = expected_size(merged.dtype, merged.shape)
@@ -240,6 +243,7 @@ def _decode_meta(value: Buffer | None) -> Iterator[tuple[bytes, Buffer]]:
             if part.wire_type != LENGTH_DELIMITED:
                 continue
             if part.number == 1:
+                # As in protobuf, the last occurrence of a field counts, and a missing one is empty.
                 names = [bytes(f.content) for f in decode_fields(part.content) if f.number == 1]
                 yield names[-1] if names else b"", part.content
             elif part.number == 2:
@@ -248,7 +252,8 @@ def _decode_meta(value: Buffer | None) -> Iterator[tuple[bytes, Buffer]]:
 
 def _decode_slice_meta(name: str, number: int, meta: Buffer) -> Entry:
     """Return the entry that one file gives for a tensor, with its slices in that file."""
-    # As protobuf merges repeated fields: a message is the sum of its pieces, of numbers the last one counts.
+    # As in protobuf, a message that occurs twice is the sum of its pieces, and the last of several numbers
+    # counts.
     dtype, shape, slices = 0, b"", []
     for field in decode_fields(meta):
         if field.number == 2:

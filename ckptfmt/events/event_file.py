@@ -135,6 +135,8 @@ class EventFile:
         """Open the file where reading goes on."""
         # The status is taken before reading: what is written during it shows as a change the next time.
         self._status = self._fs.status(self.name)
+        # The head each time, since the file may have grown to its full length; EventStore compares it before
+        # it reads values again.
         self.head, self._stray = self._read_head(), None
         if self.reader is None:
             source = Source(self.name, self._fs, changing=self._is_followed)
@@ -170,6 +172,8 @@ class EventFile:
         """Raise the error that says what the file is; in a directory, note the file as damage instead."""
         if self.is_alone or self._strict:
             raise refused from error
+        # Without a reader, the file is tried from its beginning again if it changes: its first event may not
+        # have been written yet.
         self.reader = None
         self._stray = Damage(self.name, 0, self._status.size if self._status else 0, refused)
         if self._on_damage is not None:

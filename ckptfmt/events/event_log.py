@@ -99,6 +99,8 @@ def open_events(
 
 def _check_kind(path: str, fs: Filesystem) -> None:
     """Refuse a file of records that do not hold events."""
+    # Other kinds of files are refused when they are read. Reading would accept these: the frames are the
+    # same, and a tf.train.Example parses as an Event without any known field.
     with closing(fs.open(path)) as file:
         if compression_of(file) is None and not is_event_file(path) and recognise(file) is RECORDS:
             raise misfit(path, RECORDS, Holds.EVENTS)
@@ -284,6 +286,7 @@ class EventLog:
     @property
     def hparams(self) -> HParams | None:
         """The hyperparameters of the run; None if none were logged, CorruptError if they are damaged."""
+        # Under the lock, so that tags, metadata and store belong to one gathering.
         with self._run.lock:
             tags = self._tags.of_kind(HPARAMS)
             stored = [(tag, *self._run.tag_table.metadata_at(tag, HPARAMS)) for tag in tags]
@@ -312,6 +315,7 @@ class EventLog:
     def to_pandas(self, *patterns: str, wide: bool = False) -> Any:  # noqa: ANN401  (pandas.DataFrame)
         """Return the same as a ``pandas.DataFrame`` (``ckptfmt[pandas]``); a wide one is indexed by step."""
         frame = to_pandas(self._table(patterns, wide=wide))
+        # Tags repeat from row to row: a category takes a byte or two for each, an object eight.
         return frame.set_index("step") if wide else frame.astype({"tag": "category"})
 
     def write_scalars(
@@ -369,6 +373,7 @@ class EventLog:
             values, metadata, store = self._tags.values("tensors", tag)
             if metadata.plugin in PLUGINS:
                 located += read_logged_tensors(tag, values, store)
+        # By location alone: measurements themselves have no order.
         return [metadata for _, metadata in sorted(located, key=lambda each: each[0])]
 
     @property

@@ -108,6 +108,8 @@ def _experiment(hparams: HParams, data: Buffer) -> None:
         elif part.number == 5:
             for info in decode_fields(part.content):
                 if info.number == 1:
+                    # A MetricName: 1 group, 2 tag. The group, if there is one, is a directory below that of
+                    # the session.
                     names = {each.number: text_of(each.content) for each in decode_fields(info.content)}
                     hparams.metrics.append("/".join(filter(None, (names.get(1), names.get(2)))))
 

@@ -150,6 +150,7 @@ def _wide_chunks(
     # Two columns for each tag, sorted by step, so that a block is a slice of each.
     last = {tag: _last_of_each_step(series) for tag, series in scalars.items()}
     steps = np.unique(np.concatenate([np.empty(0, np.int64), *(tag_steps for tag_steps, _ in last.values())]))
+    # One row at least, even if a single one has more cells than that.
     rows = max(1, CELLS_AT_ONCE // max(1, len(names)))
     for start in range(0, len(steps), rows):
         block = steps[start : start + rows]

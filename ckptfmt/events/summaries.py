@@ -101,6 +101,7 @@ class Image:
                     pixels = image.width * image.height
                     if pixels > max_pixels:
                         raise LimitError("image: pixels", limit=max_pixels, asked=pixels)
+                    # As an array, such an image would be numbers of colours in its palette.
                     if image.mode == "P":
                         return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
                     return np.asarray(image)
@@ -160,6 +161,7 @@ def histogram_of(value: messages.Summary.Value) -> Histogram:
             raise CorruptError(
                 f"histogram: got {len(right)} limits, want as many as its {len(counts)} buckets"
             )
+        # Only right edges are stored, so the first bucket has everything up to its own.
         left = np.concatenate([[-np.inf], right[:-1]]) if len(right) else right
         return Histogram(left, right, counts, histo.min, histo.max, histo.num, histo.sum, histo.sum_squares)
     buckets = np.asarray(to_array(value.tensor))

@@ -96,6 +96,7 @@ class PendingRows:
 
     def to_block(self) -> RowBlock:
         """Return the rows as a block."""
+        # Copied: a typed array that NumPy views could not grow any more.
         columns = {name: np.array(getattr(self, name), dtype) for name, dtype in _DTYPES.items()}
         if self.has_doubles:
             columns["scalars"] = np.array(self.scalars)
@@ -150,6 +151,7 @@ def merge_rows(blocks: Sequence[RowBlock], tag_count: int) -> ValueTable:
             columns[name] = columns[name][order]
     _sort_late_rows(tags, columns, tag_count)
     for column in columns.values():
+        # Series that users hold are views of these columns.
         column.flags.writeable = False
     return ValueTable(tags, np.searchsorted(tags, np.arange(tag_count + 1)), Values(**columns))
 

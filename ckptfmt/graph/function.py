@@ -76,6 +76,9 @@ class Function:
         return tensor
 
     def _arguments(self) -> Iterator[GraphTensor]:
+        # Here and below: a key is looked for before it is read, because reading a missing key of a map adds
+        # it to the message. The attribute of the function comes first, as in TensorFlow's
+        # function_def_to_graph.py.
         shapes = self.message.attr["_input_shapes"].list.shape if "_input_shapes" in self.message.attr else ()
         for number, argument in enumerate(self.inputs):
             shape = decode_shape(shapes[number]) if number < len(shapes) else None
@@ -97,6 +100,7 @@ class Function:
     @property
     def control_outputs(self) -> dict[str, str]:
         """Nodes that run even if no output needs them, by the names that callers know them by."""
+        # Sorted, since maps of protobuf have no order.
         return dict(sorted(self.message.control_ret.items()))
 
     @property
@@ -158,6 +162,7 @@ class Functions(Mapping[str, Function]):
     def op(self, name: str) -> messages.OpDef | None:
         """Return the definition of an operation, which may be a function; None if it is not known."""
         function = self._functions.get(name)
+        # As in TensorFlow's FunctionLibraryDefinition::LookUp, a function hides an op of the same name.
         if function is not None:
             return function.signature
         return self._ops.get(name) or known_ops().get(name)
@@ -168,6 +173,7 @@ class Functions(Mapping[str, Function]):
         return {name: self._calls(name) for name in self._functions}
 
     def _calls(self, name: str) -> frozenset[str]:
+        # Kept by function: a signature may reach a few of many bodies, and several signatures share them.
         called = self._known_calls.get(name)
         if called is None:
             called = self._known_calls[name] = self.called_by(self._functions[name].node_def)
@@ -179,6 +185,8 @@ class Functions(Mapping[str, Function]):
         for node in nodes:
             if node.op in self._functions:
                 called.add(node.op)
+            # Any attribute may name a function: ``f``, ``then_branch``, ``body``, ``branches`` and those of
+            # custom ops.
             for value in node.attr.values():
                 kind = value.WhichOneof("value")
                 if kind == "func":

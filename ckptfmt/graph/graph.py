@@ -88,6 +88,7 @@ class Graph(Mapping[str, GraphNode]):
         return self._node(name, node)
 
     def _node(self, name: str, node: messages.NodeDef) -> GraphNode:
+        # Only a node that lacks bytes has to ask for them when its message is read.
         outline = None if self._outline.content(name) is None else self._outline
         return GraphNode(node, outline=outline, file=self.file)
 
@@ -118,7 +119,7 @@ class Graph(Mapping[str, GraphNode]):
         return tensor
 
     def tensors(self, name: str) -> Iterator[GraphTensor]:
-        """Iterate over the tensors that a node puts out; over none if its op is not known."""
+        """Iterate over the outputs of a node; over nothing if its op is not known."""
         return iter(self._outputs(name))
 
     def _outputs(self, name: str) -> NodeOutputs:
@@ -136,6 +137,7 @@ class Graph(Mapping[str, GraphNode]):
     def versions(self) -> Versions:
         """The GraphDef versions that wrote it and that can read it."""
         message = self._outline.message
+        # Graphs from before there were several versions have one, in a field of its own.
         versions = message.versions
         return Versions(
             versions.producer or message.version, versions.min_consumer, tuple(versions.bad_consumers)
@@ -167,6 +169,7 @@ class Graph(Mapping[str, GraphNode]):
     def inputs(self) -> tuple[GraphNode, ...]:
         """The nodes that values are fed to: placeholders."""
         nodes = self._outline.message.node
+        # Without the outline, which has bytes of constants only.
         return tuple(GraphNode(node, file=self.file) for node in nodes if node.op in PLACEHOLDERS)
 
     @property
@@ -265,6 +268,8 @@ class Graph(Mapping[str, GraphNode]):
 
         Raises GraphError if an output does not exist, CorruptError if a node that it needs does not.
         """
+        # Here and below: a snapshot, because the caller may ask for the message at any time, which moves
+        # bytes from the outline into it. Message and contents have to be of one moment.
         now = self._outline.snapshot()
         return self._new(prune.extract_subgraph(now.message, _nodes_of(outputs), self.file), now.by_name())
 
@@ -289,6 +294,7 @@ class Graph(Mapping[str, GraphNode]):
         GraphError
             A node is not in the graph, or its dtype is not known.
         """
+        # Names that are not in the graph have no dtype here; prune.strip_unused() refuses them.
         names = [inputs] if isinstance(inputs, str) else list(inputs)
         known = {
             name: as_dtype(dtypes[name] if isinstance(dtypes, Mapping) else dtypes)
@@ -377,6 +383,8 @@ class Graph(Mapping[str, GraphNode]):
         for name in ("library", "versions", "debug_info"):
             if message.HasField(name):
                 getattr(rest, name).CopyFrom(getattr(message, name))
+        # Counted as parts are made, since write() never has all of them in memory. What it wrote before an
+        # error is discarded.
         size = 0
         end = rest.SerializeToString(deterministic=True)
         for part in chain(self._outline.serialize_nodes(), [end]):

@@ -1,4 +1,4 @@
-"""Ops: the definitions of TensorFlow's operations, which say what a node takes and puts out.
+"""Ops: the definitions of TensorFlow's operations, which state what a node takes and returns.
 
 A graph does not contain them: TensorFlow registers them as it is imported. Here they come from ``ops.binpb``,
 the OpList of TensorFlow 2.21 without descriptions, which ``protos/ops.py`` writes.

@@ -110,11 +110,13 @@ def _removable(graph: messages.GraphDef, protected: set[str]) -> dict[str, str]:
     for node in graph.node:
         if node.name in checks:
             continue
+        # A control input from a check goes with the check, so it binds nothing.
         controls = [text[1:] for text in node.input if text.startswith("^") and text[1:] not in checks]
         if controls:
             bound.update(controls, [node.name])
         bound.update(colocated_with(node))
     kept = protected | bound
+    # A node without a data input has nothing to pass on; such a damaged one stays as it is.
     return {
         node.name: node.input[0]
         for node in graph.node

@@ -57,7 +57,7 @@ class _Output(NamedTuple):
 
 
 class NodeOutputs:
-    """The tensors that one node puts out."""
+    """The output tensors of one node."""
 
     def __init__(self, node: GraphNode, op: messages.OpDef | None) -> None:
         """Take a node and the definition of its op, None if that is not known.
@@ -129,7 +129,7 @@ def _attribute(name: str, node: messages.NodeDef, op: messages.OpDef) -> message
 
 
 def _find_shape(node: messages.NodeDef, number: int) -> PartialShape:
-    """Return the shape of a tensor that a node puts out, as its attributes say it."""
+    """Return the shape of an output of a node, as its attributes state it."""
     attributes: Mapping[str, messages.AttrValue] = node.attr
     if "_output_shapes" in attributes:
         shapes = attributes["_output_shapes"].list.shape

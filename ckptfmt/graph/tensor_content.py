@@ -107,6 +107,7 @@ def split_node(node: bytes, size: int) -> tuple[bytes, bytes]:
 
 def _large_nodes(data: memoryview) -> Iterator[tuple[int, FieldPlace]]:
     """Iterate over nodes that may hold a large constant, with their numbers; only tags are looked at."""
+    # A field has two bytes at least. One byte that is left over is found after the loop.
     pos, index, last = 0, 0, len(data) - 1
     (node_tag,), large = NODE_TAG, TAKEN_FROM
     while pos < last:

@@ -38,6 +38,7 @@ def verify_bundle(bundle: Bundle, progress: Progress | None) -> Report:
     _check_places(bundle, pieces, report)
     for path in stale_shards(bundle.fs, bundle.files.prefix, bundle.num_shards):
         report.warn("stale", f"not one of the {bundle.num_shards} data files of this checkpoint", path)
+    # Slices count for their tensor, not by their own keys.
     names = (
         {owners.get(entry.name, entry.name) for entry in pieces} | {entry.name for entry in sliced} | spoiled
     )

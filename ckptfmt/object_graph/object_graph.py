@@ -146,7 +146,7 @@ class ObjectNode:
 
     @property
     def registered_saver(self) -> RegisteredSaver | None:
-        """The custom code that saved it, None if there is none."""
+        """The custom code that saved it; None if no such code did."""
         message = self.graph._edges.message.nodes[self.id]
         if not message.HasField("registered_saver"):
             return None
@@ -155,6 +155,7 @@ class ObjectNode:
     @property
     def has_checkpoint_values(self) -> bool | None:
         """Whether it or anything below it has values; None if the writer was too old to say."""
+        # A BoolValue, which is a message of its own, so that false and missing differ.
         message = self.graph._edges.message.nodes[self.id]
         return message.has_checkpoint_values.value if message.HasField("has_checkpoint_values") else None
 
@@ -384,6 +385,7 @@ class ObjectGraph:
             del trail[max(step.depth - 1, 0) :]
             if step.depth:
                 trail.append(step.name)
+            # Without a trail, it is the start itself, to which no name leads.
             if step.first and trail:
                 for key in self.keys_by_node.get(step.number, ()):
                     path = "/".join(trail)
@@ -392,6 +394,8 @@ class ObjectGraph:
                         what = "characters of names"
                         raise LimitError(what, limit=MAX_NAMES, asked=length, file=self._file)
                     is_variable = key.endswith(VARIABLE_VALUE)
+                    # Other values, such as the keys and values of a table, are told apart by the ends of
+                    # their keys.
                     names[key] = path if is_variable else f"{path}/{key.rpartition('/')[2]}"
         return names
 
@@ -412,6 +416,7 @@ class _Nodes(Sequence[ObjectNode]):
     def __getitem__(self, number: slice) -> Sequence[ObjectNode]: ...
 
     def __getitem__(self, number: int | slice) -> ObjectNode | Sequence[ObjectNode]:
+        # A range checks the number, and resolves negative ones and slices.
         numbers = range(len(self._graph))[number]
         return (
             ObjectNode(self._graph, numbers)

@@ -74,6 +74,8 @@ class Operation(Expression):
         # Checked as expressions are built: evaluation recurses, so none too deep or wide may exist.
         if self.depth > MAX_DEPTH:
             raise self.place.error(f"{self._label}: got {self.depth} operations, want at most {MAX_DEPTH}")
+        # Each part of a tensor reads it again, so parts that are joined multiply it: a few steps that split
+        # and concatenate in turn would otherwise ask for more reads than ever end.
         if self.weight > MAX_WEIGHT:
             raise self.place.error(f"{self._label}: made of {self.weight} tensors, want at most {MAX_WEIGHT}")
 
@@ -96,6 +98,8 @@ class Operation(Expression):
     @cached_property
     def depth(self) -> int:
         """One operation more than the deepest operand."""
+        # Operands found theirs when they were made and keep it, so this does not recurse; nor does the
+        # weight.
         return 1 + max(operand.depth for operand in self._operands())
 
     @cached_property
@@ -310,6 +314,7 @@ class Concatenated(Operation):
             # Memory is taken only after something has been read, so that a false shape costs nothing.
             out = new_array(region_shape(wanted), dtype) if out is None else out
             out[within(shared, wanted)] = piece
+        # Without pieces, the region has no elements.
         return read_only(new_array(region_shape(wanted), dtype) if out is None else out)
 
     def _pieces(self, entries: Entries, wanted: Region) -> list[tuple[Expression, Region, Region]]:

@@ -17,6 +17,7 @@ _SPECIAL = frozenset(".^$*+?{}[]|()")
 """Characters that mean something else than themselves in a regular expression."""
 
 _GROUP = re.compile(r"\\([1-9])")
+# No second digit may follow, since the template ``\10`` means group 10.
 _SIMPLE = re.compile(r"[^\\]*(?:\\[1-9](?![0-9])[^\\]*)+")
 r"""A template with ``\1`` to ``\9`` in it and no other escapes."""
 
@@ -30,6 +31,8 @@ class Pattern:
     @cached_property
     def literal(self) -> str | None:
         """The only name that matches, or None if only a search can tell."""
+        # A regular expression's ``$`` also matches before a line feed at the end of a name; the look-up does
+        # not.
         if len(self.text) < 2 or self.text[0] != "^" or self.text[-1] != "$":
             return None
         inner = self.text[1:-1]
@@ -118,6 +121,7 @@ def _filled(template: str) -> str | Callable[[re.Match[str]], str]:
         return template
     texts = _GROUP.split(template)[::2]
     groups = [int(number) for number in _GROUP.findall(template)]
+    # A group that took no part in the match is empty, as in re.sub().
     if len(groups) == 1:
         (before, after), (group,) = texts, groups
         return lambda match: before + (match[group] or "") + after

@@ -128,6 +128,7 @@ class Plan:
         except CorruptError as error:
             raise PlanError(error.what, file=name) from error
         try:
+            # Editors on Windows begin a text with a byte order mark, which is not TOML.
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise PlanError(f"not UTF-8 at byte {error.start}", file=name) from error
@@ -188,6 +189,7 @@ class Plan:
                     # A step may take several tensors made of one source, such as the parts of a split.
                     if steps[source][-1:] != [number]:
                         steps[source].append(number)
+        # Tensors that did not get their name are shown too: the plan was to make them.
         for name, made in (*state.kept().items(), *state.clashing):
             for source in made.sources:
                 targets[source].append(name)

@@ -35,6 +35,8 @@ class _Renaming(Step):
     def changes(self, current: Current, place: StepPlace, on_error: OnError) -> Changes:
         """Return the same tensors under new names."""
         names = self.new_names(current)
+        # A tensor whose new name is the old one is taken too: it counts as touched, which matters for
+        # ``rest``.
         taken = {name: current[name] for name in names}
         return Changes(taken, list(names.values()), list(taken.values()))
 
@@ -63,6 +65,7 @@ class _Transformation(Step):
                 made.append(self._apply(operand, place))
             except PlanError as error:
                 on_error(error, [name])
+                # Unchanged, so that a dry run or a lint can go on to the steps that follow.
                 made.append(operand)
         return Changes(taken, list(taken), made)
 
@@ -159,6 +162,7 @@ class Transpose(_Transformation):
         if not changes.taken:
             return []
         axes = self._from_front
+        # Sorting the axes by where they came from inverts the permutation.
         back = axes and tuple(sorted(range(len(axes)), key=axes.__getitem__))
         return [Transpose(self.pattern, back)]
 
@@ -192,6 +196,7 @@ class Reshape(_Transformation):
         """Return a reshape to the old shape, or one for each tensor if their shapes differed."""
         shapes = [spec(operand)[1] for operand in changes.taken.values()]
         patterns = _patterns_back(self.pattern, changes, shapes)
+        # If one pattern stands for all tensors, their shapes are the same, and the first of them is used.
         return [Reshape(pattern, shape) for pattern, shape in zip(patterns, shapes, strict=False)]
 
 
@@ -270,6 +275,8 @@ class Split(Step):
         bounds: list[tuple[int, int, int] | None] = [None] * count
         if self.sizes is not None:
             ends = [0, *accumulate(self.sizes)]
+            # The last number is the size that the axis must have. It is compared later: shapes are not known
+            # here.
             bounds = [(start, stop, ends[-1]) for start, stop in pairwise(ends)]
         for name, parts in self.pattern.expansions(current, self.into):
             whole = current[name]

@@ -90,6 +90,8 @@ def format_plan(plan: PlanText, file: str | None = None) -> str:
         lines += ["", *_comment_lines(plan.comment)]
     text = "\n".join(lines) + "\n"
     try:
+        # Once for the whole text, which is quicker than name by name; the names are searched only for the
+        # error.
         text.encode()
     except UnicodeEncodeError:
         # A lone surrogate stands for a byte of a name that is not UTF-8.
@@ -114,6 +116,7 @@ def _texts(steps: Iterable[Step]) -> Iterator[str]:
                 yield from (text for text in texts if isinstance(text, str))
 
 
+# Characters with a short escape are in both parts; the second one counts.
 _ESCAPES = {
     **{code: f"\\u{code:04X}" for code in (*range(0x20), 0x7F)},
     **{
@@ -202,6 +205,7 @@ def _parse_step(table: Mapping[str, object], place: StepPlace) -> Step:
         raise place.error(f"verb: got {got}, want exactly one of {_any_of(tuple(_VERBS))}")
     (verb,) = verbs
     kind = _VERBS[verb]
+    # A table says all: ``to`` belongs to a pattern.
     is_table = verb == "rename" and isinstance(table[verb], dict)
     _check_keys(table, (verb,) if is_table else (verb, *kind.keys), verb, place)
     step = _PARSERS[verb](_Fields(table, place))
@@ -263,6 +267,7 @@ class _Fields:
         assert isinstance(value, dict)
         for old, new in value.items():
             if not isinstance(new, str):
+                # In TOML, the key a.b without quotes means a table: {"a": {"b": …}}.
                 hint = "; quote names that have dots" if isinstance(new, dict) else ""
                 raise self._wrong(f"{key}.{old!r}", new, f"a string{hint}")
         return dict(value)

@@ -66,6 +66,7 @@ def open_records(
     """
     fs = filesystem_of(backend, fs)
     files = _expand([path] if isinstance(path, (str, os.PathLike)) else path, fs)
+    # All of them now, so that a missing file is reported before anything is read.
     for file in files:
         fs.open(file).close()
     return Records(files, fs, verify=verify, strict=strict, limit=limit, on_damage=on_damage)
@@ -123,6 +124,7 @@ class Records:
         LimitError
             A record of a compressed file is longer than the limit, or memory runs out.
         """
+        # A new list each time: an earlier iteration that still runs adds to its own.
         damage: list[list[Damage]] = []
         self._damage = damage
         for file in self.files:
@@ -136,6 +138,7 @@ class Records:
         """
         damage: list[list[Damage]] = []
         self._damage = damage
+        # Each begins with an empty array, because NumPy does not concatenate nothing.
         offsets, sizes, counts = [np.empty(0, np.int64)], [np.empty(0, np.int64)], []
         for file in self.files:
             reader = self._open(file, damage)
@@ -220,6 +223,7 @@ class Records:
             limit=self._limit,
             on_damage=on_damage or self._on_damage,
         )
+        # The reader's own list, so that damage shows while the file is read.
         damage.append(reader.damage)
         return reader
 

@@ -111,6 +111,7 @@ class RiegeliFile:
         while begin < self.file.size:
             chunk = self._read_header(begin)
             yield chunk
+            # At least a header further on, so the loop ends.
             begin = chunk.end
 
     def items(self) -> Iterator[tuple[int, memoryview]]:
@@ -176,6 +177,7 @@ class RiegeliFile:
         """
         chunk = self.chunk_at(position)
         decoded = self._last_decoded
+        # chunk_at() returns the very chunk that was decoded last, if that has the record.
         if decoded is None or decoded[0] is not chunk:
             decoded = self._last_decoded = chunk, self._read_records(chunk)
         return decoded[1][position - chunk.begin]
@@ -189,6 +191,7 @@ class RiegeliFile:
         self._check_inside(begin, chunk.end)
         # Every block that begins within the chunk has a header that says where the chunk begins and ends.
         first_block = -(-begin // BLOCK_SIZE) * BLOCK_SIZE
+        # The check above bounds this loop by the size of the file.
         for block in range(first_block, chunk.end, BLOCK_SIZE):
             self._check_block_header(block, chunk)
         if chunk.type in WITHOUT_RECORDS and chunk.num_records:

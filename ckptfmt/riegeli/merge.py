@@ -65,6 +65,7 @@ class ChunkMerger:
 
     def _merge_field(self, field: proto_splitter.ChunkedField, target: Message, depth: int) -> None:
         """Follow the path of a field from ``target``, and merge or assign the field at its end."""
+        # Reversed, so that pop() takes them in order.
         tags = list(reversed(field.field_tag))
         while tags:
             # A message nested deeper could be neither serialized nor freed again.
@@ -81,6 +82,8 @@ class ChunkMerger:
                 return
             target = _enter(target, descriptor, selector)
             depth += 1
+        # The recursion ends: protobuf has parsed the tree, and accepts no more than 100 messages within each
+        # other.
         self.merge(field.message, target, depth)
 
     def _descriptor(self, target: Message, tag: proto_splitter.FieldIndex) -> FieldDescriptor:

@@ -136,6 +136,7 @@ class ObjectFunction:
             signature = decode_value(spec.fullargspec)
         except CkptfmtError as error:
             raise error.at(self._file, label=f"function {self.path!r}") from None
+        # The fields are those of Python's ``inspect.FullArgSpec``.
         names = signature.fields.get("args") if isinstance(signature, NamedValues) else None
         if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
             return ()
@@ -165,6 +166,7 @@ def object_functions(graph: messages.SavedObjectGraph, file: str) -> tuple[Objec
     objects = graph.nodes
     if not objects:
         return ()
+    # Sorted, so that the first of several names is the one in the path, and the others are the aliases.
     own = sorted((child.local_name, child.node_id) for child in objects[0].children)
     names: dict[int, list[str]] = {}
     for name, child in own:
@@ -173,11 +175,13 @@ def object_functions(graph: messages.SavedObjectGraph, file: str) -> tuple[Objec
     """For each object, the one that it was met in, and its name there."""
     functions: list[int] = []
     queue, seen = [0], {0}
+    # The queue grows while it is walked.
     for number in queue:
         children = ((child.local_name, child.node_id) for child in objects[number].children)
         for name, child in children if number else own:
             if child in seen or not 0 <= child < len(objects):
                 continue
+            # The root is in it from the start, so every chain of parents ends there.
             seen.add(child)
             parents[child] = number, name
             is_function = objects[child].WhichOneof("kind") in ("function", "bare_concrete_function")

@@ -23,7 +23,7 @@ from ckptfmt.proto import messages
 from ckptfmt.saved_model.assets import AssetFile
 
 _TABLES = frozenset({"HashTable", "MutableHashTable", "MutableHashTableOfTensors", "MutableDenseHashTable"})
-"""Ops of TensorFlow 1 that make a table and put out a reference to it, not a resource."""
+"""Ops of TensorFlow 1 that make a table and return a reference to it, not a resource."""
 
 
 class Reach(NamedTuple):
@@ -155,6 +155,8 @@ class Usage:
         """Whether an op makes a table or another resource that is not a variable."""
         if op not in self._makes:
             functions = self._meta.graph.functions
+            # A variable is restored before a signature runs. The nodes that take its handle and assign it
+            # initialise or train it, so they are not followed as those that fill a table are.
             known = None if op in VARIABLE_OPS or op in functions else functions.op(op)
             self._makes[op] = op in _TABLES or (
                 known is not None

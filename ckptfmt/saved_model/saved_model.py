@@ -140,11 +140,13 @@ class SavedModel:
         prefix = os.path.join(self.directory, "variables", "variables")
         if self._fs.path_type(f"{prefix}.index") != "file":
             return None
+        # Not the directory: a state file in it would lead to another checkpoint.
         return open_checkpoint(prefix, fs=self._fs)
 
     @cached_property
     def variables(self) -> ModelVariables:
         """The variables of the graph by the names of their nodes, as its Saver restores them."""
+        # A graph without variables may have no Saver, by whose restore op the sources are found.
         meta = self.meta_graph.message
         if not any(node.op in VARIABLE_OPS for node in meta.graph_def.node):
             return ModelVariables({}, None, self.file)

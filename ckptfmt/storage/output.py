@@ -36,6 +36,7 @@ _O = TypeVar("_O", bound="Output")
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
+# Nine digits at most: a longer number is no descriptor, and os.dup() refuses it with OverflowError.
 _DESCRIPTOR = re.compile(r"/dev/(stdout|stderr)|(?:/dev|/proc/self)/fd/(\d{1,9})")
 """Paths of this process's open descriptors."""
 
@@ -240,6 +241,7 @@ class OutputFile(_LocalOutput):
         self._close()
         if self._temporary is not None:
             with suppress(OSError):
+                # After a hard link it is a second name of the finished file.
                 os.unlink(self._temporary)  # missing after a rename
             self._temporary = None
             self._remains.detach()
@@ -266,6 +268,7 @@ class GrowingFile(_LocalOutput):
             if self._target is None:
                 self._file = _open_special(path)
                 return
+            # Never with O_TRUNC: what comes before ``append_at`` stays.
             flags = _CREATE if append_at is None else _CREATE & ~os.O_EXCL
             self._file = os.fdopen(os.open(path, flags, 0o666), "wb")
             if append_at is not None:

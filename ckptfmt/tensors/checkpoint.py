@@ -226,6 +226,7 @@ class Checkpoint(Tensors):
                 f"{list(array.shape)}, want string[]",
                 file=self._store.files.tables[0],
             )
+        # The checkpoint itself stands for its keys: they are listed only if somebody asks about keys.
         return ObjectGraph(data, self, self.prefix)
 
     def verify(self, *, progress: Progress | None = None) -> Report:
@@ -238,6 +239,7 @@ class Checkpoint(Tensors):
 
     def close(self) -> None:
         """Close the files. Arrays already returned stay valid, and so does the object graph."""
+        # Not through the property, which would read the graph now.
         graph = self.__dict__.get("object_graph")
         if graph is not None:
             graph.list_keys()  # they are read from the index, which is about to be closed
@@ -291,6 +293,7 @@ class Checkpoint(Tensors):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files again.
+        # By the files that were found, not by the path: its state file may name a later checkpoint by now.
         return _open_files, (self._store.files, self._checks.enabled, self._store.fs)
 
 

@@ -16,6 +16,7 @@ from collections.abc import (
     Iterator,
     Mapping,
     Sequence,
+    Set,
     ValuesView,
 )
 from types import TracebackType
@@ -214,6 +215,7 @@ class TensorMapping(Mapping[str, Array]):
             raise self._not_found(absent)
         restored = Restored(self._read_known(wanted, targets, absent, threads, copy))
         stored = self._stored()
+        # The object graph describes the file. No model asks for it, so it does not count as unused.
         restored.report = RestoreReport(
             {name: stored[name] or name for name in restored},
             missing=absent,
@@ -231,9 +233,9 @@ class TensorMapping(Mapping[str, Array]):
     ) -> dict[str, Array]:
         """Read the tensors asked for except the absent ones; all tensors if None."""
         if wanted is not None:
-            # All before the first is filled, so that an error leaves every array as it was.
-            _check_targets(targets, wanted, self.entries, absent)
             unknown = set(absent)
+            # All before the first is filled, so that an error leaves every array as it was.
+            _check_targets(targets, wanted, self.entries, unknown)
             wanted = [name for name in wanted if name not in unknown]
         threads = default_threads() if threads is None else threads
         out = {name: targets[name] for name in wanted or () if name in targets}
@@ -309,6 +311,7 @@ def _asked_for(
     if isinstance(names, str):
         raise TypeError(f"names: got the string {names!r}, want a list of names")
     targets = dict(out or {})
+    # An ``out`` without arrays asks for nothing, not for everything.
     if names is None and out is None:
         return None, targets
     wanted = list(dict.fromkeys(targets if names is None else names))
@@ -341,7 +344,7 @@ def check_name(name: object) -> None:
 
 
 def _check_targets(
-    targets: Mapping[str, Any], wanted: Iterable[str], entries: Mapping[str, Entry], absent: Sequence[str]
+    targets: Mapping[str, Any], wanted: Iterable[str], entries: Mapping[str, Entry], absent: Set[str]
 ) -> None:
     """Raise if an array to fill cannot take the values of its tensor, or was not asked for."""
     if not targets:
@@ -350,6 +353,7 @@ def _check_targets(
     for name, target in targets.items():
         if name not in asked:
             raise ValueError(f"out[{name!r}] is not among the names to read")
+        # Filling a masked array would leave its mask as it was, over the new values.
         if not isinstance(target, np.ndarray) or isinstance(target, np.ma.MaskedArray):
             raise TypeError(f"out[{name!r}]: got {type(target).__name__}, want a plain ndarray")
         if name in absent:

@@ -74,6 +74,7 @@ def picture(curves: Sequence[tuple[str, Scalars]], title: str, suffix: str) -> b
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise errors.MissingDependencyError("matplotlib", "plot") from None
+    # Not through pyplot, which would choose a backend for the process and keep every figure.
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     for _, series in curves:
@@ -133,6 +134,7 @@ def thinned(
     """
     if len(values) <= MAX_POINTS:
         return steps, values
+    # Up to three points are kept of each stretch.
     borders = np.linspace(0, len(values), MAX_POINTS // 3 + 1).astype(int)
     is_finite = np.isfinite(values)
     finite = np.where(is_finite, values, np.nan)

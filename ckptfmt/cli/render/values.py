@@ -47,6 +47,7 @@ def values_text(array: np.ndarray[Any, Any], options: PrintOptions) -> str:
     threshold = sys.maxsize
     if options.threshold is not None and array.size > options.threshold:
         array = _edges(array, options.edgeitems)
+        # So that NumPy summarises what is left, although it is small.
         threshold = 0
     if array.dtype.kind not in "bO":
         array = builtin(array)

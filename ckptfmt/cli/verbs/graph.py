@@ -204,6 +204,7 @@ def _write_nodes(graph: Graph, pattern: str, *, as_json: bool) -> None:
 
 def _write_node(graph: Graph, name: str, *, as_json: bool) -> None:
     node = graph[name.partition(":")[0]]
+    # No more than are shown: an attribute of a few bytes may claim a million of them.
     outputs = list(itertools.islice(graph.tensors(node.name), MAX_LISTED))
     attributes = {key: _value_text(value) for key, value in node.attributes.items()}
     consumers = [consumer.name for consumer in graph.consumers(node.name)]

@@ -106,6 +106,7 @@ class RestoreGraph:
         while waiting:
             node = self.node(waiting.pop())
             yield node
+            # Reversed, because the last is taken first.
             names = [parse_output(text).node for text in reversed(node.input)]
             fresh = [name for name in dict.fromkeys(names) if name not in seen]
             seen.update(fresh)
@@ -138,6 +139,7 @@ class RestoreGraph:
         return self._restored[node.name]
 
     def _decode_restore(self, node: messages.NodeDef) -> Iterator[RestoredTensor]:
+        # The older ops read one tensor each, whose dtype is ``dt``.
         if node.op == "RestoreV2":
             types = list(node.attr["dtypes"].list.type) if "dtypes" in node.attr else []
         else:

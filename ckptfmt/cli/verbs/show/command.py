@@ -136,6 +136,7 @@ def _find(checkpoint: Checkpoint, name: str) -> Entry:
     entries = checkpoint.entries
     if name in entries:
         return entries[name]
+    # Only now are all names listed, which a large index makes slow.
     # As ls prints it, or without the end that all variables have; else the last parts of a path.
     known = [each for each in entries if name in (escape(each), each.removesuffix(VARIABLE_VALUE))]
     known = known or [each for each in entries if _ends_with(each, name)]

@@ -117,6 +117,7 @@ def read_tensor(
     if not with_values:
         return shown
     try:
+        # Both may fail and leave the rest to be shown: statistics of a large tensor may run out of memory.
         array = _read(checkpoint, entry, index)
         numbers = statistics(array) if with_statistics else None
     except FAILURES as error:

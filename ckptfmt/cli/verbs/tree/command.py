@@ -95,6 +95,7 @@ def _build(checkpoint: Checkpoint, limit: int, *, with_unused: bool) -> TreeView
     graph = checkpoint.object_graph
     tree = Tree(checkpoint)
     if graph is None:
+        # One level more than is shown, to count what is deeper; below that, names need not be split.
         tree.add_scopes(limit + 1)
     else:
         tree.add_objects(graph)
