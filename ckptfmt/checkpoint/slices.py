@@ -227,7 +227,7 @@ def _check_disjoint(slices: Sequence[TensorSlice], regions: Sequence[Region]) ->
         left -= len(clash)
         if left < 0:
             limit = MAX_COMPARED // len(starts)
-            raise LimitError(f"pairs to compare of {len(regions)} slices", limit=limit, asked=pairs)
+            raise LimitError(f"comparisons among {len(regions)} slices", limit=limit, asked=pairs)
 
 
 def _sweep(starts: np.ndarray, stops: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:

@@ -78,13 +78,13 @@ class Attributes(Mapping[str, Value]):
     def __init__(
         self, attributes: Mapping[str, messages.AttrValue], *, owner: str, file: str | None = None
     ) -> None:
-        """Take the attributes of an owner such as ``node 'x'``, which errors name, and its file."""
+        """Wrap the attributes of ``owner``, such as ``node 'x'``; errors name the owner and its file."""
         self._messages = attributes
         self._owner = owner
         self._file = file
 
     def __getitem__(self, name: str) -> Value:
-        """Return the value of an attribute; None if nothing is set in it.
+        """Return the value of an attribute; None if it is not set.
 
         Raises
         ------

@@ -255,7 +255,7 @@ class _Fields:
         name = self.text(key)
         if name not in BY_NAME:
             hint = _hint(name, BY_NAME)
-            raise self.place.error(f"{key}: got {name!r}, want the name of a dtype, as 'float32'{hint}")
+            raise self.place.error(f"{key}: got {name!r}, want the name of a dtype such as 'float32'{hint}")
         return BY_NAME[name]
 
     def names(self, key: str) -> dict[str, str]:

@@ -50,7 +50,7 @@ class RecordIndex(Sequence[Record]):
     def __getitem__(self, index: int | slice) -> Record | list[Record]:
         """Return a record, or those of a slice.
 
-        Raises ChecksumError if its data are damaged, TruncatedError if the file has been cut short,
+        Raises ChecksumError if its data are damaged, TruncatedError if the file was truncated,
         CorruptError if the file no longer has the record at this place, because it was replaced for example.
         """
         if isinstance(index, slice):
@@ -63,7 +63,7 @@ class RecordIndex(Sequence[Record]):
         data = file.read(offset, size + OVERHEAD)
         # The header shows whether the file still has this record here, which costs no second read.
         if decode_header(data[:HEADER_SIZE]) != size:
-            what = "no record at this offset any more: the file changed after scan()"
+            what = "the record is no longer at this offset: the file changed after scan()"
             raise CorruptError(what, file=file.name, offset=offset)
         batch = Batch(data, offset, np.array([0, len(data)], np.int64))
         error = batch.check(0, file.name) if self._verify else None

@@ -51,15 +51,15 @@ class Output(Protocol):
 
     @property
     def name(self) -> str:
-        """What errors call the file: its path."""
+        """Path of the file, as errors name it."""
 
     @abstractmethod
     def write(self, data: Data) -> None:
-        """Write bytes; NotWritableError if the system refuses, now or at an earlier call."""
+        """Write bytes; NotWritableError if that fails, or if an earlier call failed."""
 
     @abstractmethod
     def flush(self) -> None:
-        """Hand what was written to the system; raises the same errors as :meth:`write`."""
+        """Flush the buffer to the operating system; raises the same errors as :meth:`write`."""
 
     @abstractmethod
     def commit(self) -> None:
@@ -101,7 +101,7 @@ class _LocalOutput(Output):
 
     @property
     def name(self) -> str:
-        """What errors call the file: its path."""
+        """Path of the file, as errors name it."""
         return self._name
 
     @property
@@ -115,7 +115,7 @@ class _LocalOutput(Output):
         return self._error is not None
 
     def write(self, data: Data) -> None:
-        """Write bytes; NotWritableError if the system refuses, now or at an earlier call."""
+        """Write bytes; NotWritableError if that fails, or if an earlier call failed."""
         self.check_open()
         try:
             self._file.write(data)
@@ -123,7 +123,7 @@ class _LocalOutput(Output):
             raise self._failed(error) from error
 
     def flush(self) -> None:
-        """Hand what was written to the system; raises the same errors as :meth:`write`."""
+        """Flush the buffer to the operating system; raises the same errors as :meth:`write`."""
         self.check_open()
         try:
             self._file.flush()

@@ -34,7 +34,7 @@ class Spec(NamedTuple):
 
 
 class Mismatch(NamedTuple):
-    """A tensor that exists, but with another shape or dtype than wanted."""
+    """A tensor that exists, but not with the wanted shape and dtype."""
 
     name: str
     """The wanted name."""

@@ -208,11 +208,11 @@ class Tensors(TensorMapping):
 
 
 class View(NameMapping, Tensors):
-    """Tensors under names that stand for names of other Tensors.
+    """A view: other names for the tensors of a parent.
 
-    Several names may stand for one tensor. Each is then a tensor of its own, read by itself.
+    Several names may refer to one tensor. Each is then a tensor of its own, read separately.
     """
 
 
 class PlanView(PlanMapping, Tensors):
-    """What a plan makes of tensors, under the names it gives them."""
+    """The tensors that a plan makes, under the names that it gives them."""

@@ -246,7 +246,7 @@ class TestRenamedIndex:
         name = "model.index.tempstate123"
         Path("model.index").replace(name)
         assert find_checkpoint(name) == CheckpointFiles("model", "v2", (name,))
-        assert f"left from a save that did not finish: {name}" in str(not_found("."))
+        assert f"left by a save that did not finish: {name}" in str(not_found("."))
 
     def test_without_shards_it_still_lists(self) -> None:
         write_bundle("a")

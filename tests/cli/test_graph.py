@@ -65,7 +65,7 @@ def test_nodes_are_listed_by_a_glob(model: Path) -> None:
     }
     missing = run("graph", model, "--nodes", "none*")
     assert (missing.exit_code, missing.stdout) == (4, "")
-    assert "no node 'none*'" in missing.stderr
+    assert "no node matches 'none*'" in missing.stderr
 
 
 def test_one_node_is_shown_with_its_attributes_and_consumers(model: Path) -> None:

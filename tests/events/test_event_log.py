@@ -102,7 +102,7 @@ def test_compressed_event_files_are_read(tmp_path: Path) -> None:
 
 def test_a_missing_tag_is_an_error_that_suggests_others(tmp_path: Path) -> None:
     events = ckptfmt.open_events(EVENTS / "tf2")
-    with pytest.raises(NameNotFoundError, match="no scalars 'los'; did you mean 'loss'"):
+    with pytest.raises(NameNotFoundError, match="no scalars named 'los'; did you mean 'loss'"):
         events.scalars["los"]
     with pytest.raises(KeyError):
         events.histograms["loss"]

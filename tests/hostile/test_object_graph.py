@@ -264,7 +264,7 @@ def test_long_names_on_the_way_to_many_variables_are_refused_before_they_fill_me
         *leaves,
         keys=keys,
     )
-    with pytest.raises(LimitError, match="characters of names"):
+    with pytest.raises(LimitError, match="characters in names"):
         graph.short_names_below(graph.root)
     monkeypatch.undo()
     assert len(graph.short_names_below(graph.root)) == 20

@@ -107,7 +107,7 @@ def test_tensors_to_be_dropped_give_up_their_names() -> None:
     assert [fate.fate for fate in made.dry_run(tensors)] == ["dropped", "changed", "dropped"]
     (note,) = made.lint(tensors)
     assert (note.severity, note.names) == ("note", ("v", "w"))
-    with pytest.raises(PlanError, match="no inverse"):
+    with pytest.raises(PlanError, match="cannot be inverted"):
         made.inverted(tensors)
 
 
@@ -239,7 +239,7 @@ def test_steps_that_cannot_be_undone_are_listed(tensors: Arrays) -> None:
         file="p.toml",
     )
     with pytest.raises(
-        PlanError, match=r"^p\.toml: no inverse: step 1: drop of 'bert/layer_0/kernel/Adam'"
+        PlanError, match=r"^p\.toml: cannot be inverted: step 1: drop of 'bert/layer_0/kernel/Adam'"
     ) as caught:
         made.inverted(tensors)
     assert "step 2: cast of 'bert/layer_0/qkv', 'bert/layer_1/qkv' from float32 to float16" in str(
