@@ -187,7 +187,7 @@ def plan(shape: Shape, slices: Sequence[TensorSlice], wanted: Region) -> list[tu
             missing -= math.prod(region_shape(shared))
     if missing:
         raise CorruptError(
-            f"{len(slices)} slices leave {missing} of {math.prod(region_shape(wanted))} elements uncovered"
+            f"the slices leave {missing} of {math.prod(region_shape(wanted))} elements uncovered"
             + _first_gap(wanted, [region for _, region in needed])
         )
     return needed

@@ -71,7 +71,7 @@ _DECODERS: dict[str, Callable[[Any], Value]] = {
 
 
 class Attributes(Mapping[str, Value]):
-    """The attributes of a node or function by name, decoded when they are asked for."""
+    """The attributes of a node or function by name, decoded on access."""
 
     __slots__ = ("_file", "_messages", "_owner")
 

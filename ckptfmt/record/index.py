@@ -15,7 +15,7 @@ from ckptfmt.storage.filesystem import Filesystem
 
 
 class RecordIndex(Sequence[Record]):
-    """The records of some files by number, each read when it is asked for."""
+    """The records of one or more files by number, each read on access."""
 
     def __init__(
         self,

@@ -62,7 +62,7 @@ class ConcreteFunction(NamedTuple):
 
 
 class ConcreteFunctions(Mapping[str, ConcreteFunction]):
-    """The concrete functions of a model by their names in the library, sorted, decoded when asked for."""
+    """The concrete functions of a model by their names in the library, sorted, decoded on access."""
 
     def __init__(self, stored: Mapping[str, messages.SavedConcreteFunction], file: str) -> None:
         self._stored = stored

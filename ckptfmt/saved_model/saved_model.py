@@ -89,7 +89,7 @@ def open_saved_model(
 
 
 class SavedModel:
-    """An open SavedModel; properties read what they need when they are asked for."""
+    """An open SavedModel; properties read what they need on access."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from ckptfmt.tensors.checkpoint import Checkpoint
 
 
 class ModelVariables(Mapping[str, Array]):
-    """The variables of a graph, by the names of their nodes, read when they are asked for."""
+    """The variables of a graph, by the names of their nodes, read on access."""
 
     def __init__(self, sources: Mapping[str, Source], checkpoint: Checkpoint | None, file: str) -> None:
         self.sources = sources

@@ -77,8 +77,8 @@ class Filesystem(Protocol):
     def create(self, path: str, *, overwrite: bool = False) -> Output:
         """Begin a new file, or a new version of one, which appears under its name when it is whole.
 
-        Raises AlreadyExistsError if the file exists and ``overwrite`` is not given, NotWritableError if the
-        system refuses.
+        Raises AlreadyExistsError if the file exists and ``overwrite`` is not given, NotWritableError if it
+        cannot be written.
         """
 
 

@@ -65,13 +65,13 @@ class Output(Protocol):
     def commit(self) -> None:
         """Finish the file: sync it and give it its name.
 
-        Raises AlreadyExistsError if somebody else took the name meanwhile, NotWritableError if the system
-        refuses; what the name held stays unchanged then.
+        Raises AlreadyExistsError if a file of that name was created meanwhile, NotWritableError if the file
+        cannot be written; an existing file then stays unchanged.
         """
 
     @abstractmethod
     def discard(self) -> None:
-        """Give up, and leave what the name holds unchanged. Does nothing after :meth:`commit`."""
+        """Discard the file, and leave an existing one unchanged. Does nothing after :meth:`commit`."""
 
     def write_all(self, pieces: Iterable[Data]) -> None:
         """Write one piece after the other; raises what :meth:`write` and the iterable raise."""
@@ -207,8 +207,8 @@ class OutputFile(_LocalOutput):
     def commit(self) -> None:
         """Finish the file: sync it and give it its name.
 
-        Raises AlreadyExistsError if somebody else took the name meanwhile, NotWritableError if the system
-        refuses; what the name held stays unchanged then.
+        Raises AlreadyExistsError if a file of that name was created meanwhile, NotWritableError if the file
+        cannot be written; an existing file then stays unchanged.
         """
         if self._file.closed:
             return
@@ -236,7 +236,7 @@ class OutputFile(_LocalOutput):
         _sync_directory(self._target)
 
     def discard(self) -> None:
-        """Give up, and leave what the name holds unchanged. Does nothing after :meth:`commit`."""
+        """Discard the file, and leave an existing one unchanged. Does nothing after :meth:`commit`."""
         self._close()
         if self._temporary is not None:
             with suppress(OSError):

@@ -144,7 +144,7 @@ class _EntryItems(ItemsView[str, Entry]):
 class Checkpoint(Tensors):
     """An open checkpoint: ``Mapping`` of tensor names, sorted by their bytes, to NumPy arrays.
 
-    Nothing is read until it is asked for. Arrays are read-only. A tensor stored whole is a view of the mapped
+    A tensor is read on access. Arrays are read-only. A tensor stored whole is a view of the mapped
     file, which stays mapped while any array views it. With ``backend="pread"`` it has memory of its own, and
     is read and verified each time. Threads may share a checkpoint.
     """

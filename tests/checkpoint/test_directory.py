@@ -84,7 +84,7 @@ class TestDirectoryWithoutState:
             "run: no checkpoint in this directory; a.data-00000-of-00001 exists, but a.index does not; "
             "left by a save that did not finish: a.index.tempstate12; "
             "b.meta holds only the graph: b.index does not exist; "
-            "ckptfmt.read_meta_graph reads it, 'ckptfmt graph' shows it"
+            "ckptfmt.read_meta_graph reads it and 'ckptfmt graph' shows it"
         )
 
     def test_an_empty_directory_and_one_of_other_files(self) -> None:

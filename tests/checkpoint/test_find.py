@@ -227,7 +227,7 @@ class TestSavedModel:
             assert str(error) == (
                 f"export: a SavedModel without variables: {index} does not exist; "
                 "variables.data-00000-of-00001 exists, but variables.index does not; "
-                "ckptfmt.open_saved_model reads it, 'ckptfmt model' shows it"
+                "ckptfmt.open_saved_model reads it and 'ckptfmt model' shows it"
             )
             assert error.tried == (index,)
 

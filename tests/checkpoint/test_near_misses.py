@@ -32,7 +32,7 @@ class TestNearMisses:
         assert str(error) == (
             "model.meta: no checkpoint found: tried model.meta, model.index, model; "
             "model.meta holds only the graph: model.index does not exist; "
-            "ckptfmt.read_meta_graph reads it, 'ckptfmt graph' shows it"
+            "ckptfmt.read_meta_graph reads it and 'ckptfmt graph' shows it"
         )
 
     def test_an_index_that_was_never_finished(self) -> None:

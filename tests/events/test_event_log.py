@@ -83,7 +83,7 @@ def test_a_file_of_another_kind_is_named_in_the_error(tmp_path: Path) -> None:
             list(ckptfmt.open_events(tmp_path / name))
     with pytest.raises(PathNotFoundError):
         ckptfmt.open_events(tmp_path / "nothing")
-    with pytest.raises(UnsupportedError, match=r"open_events reads it, 'ckptfmt events' shows it"):
+    with pytest.raises(UnsupportedError, match=r"open_events reads it and 'ckptfmt events' shows it"):
         ckptfmt.read_graph(write_events(tmp_path / "e", [VERSION]))
 
 

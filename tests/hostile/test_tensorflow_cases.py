@@ -503,7 +503,7 @@ CASES = [
         "slices incomplete",
         "InvalidArgument 'Does not have sufficient slices'",
         lambda: entry(GOOD + encode_field(7, encode_extents((0, 1), (0, FULL)))),
-        (CorruptError, "tensor 'a': 1 slices leave 2 of 4 elements uncovered"),
+        (CorruptError, "tensor 'a': the slices leave 2 of 4 elements uncovered"),
         others_read=True,
     ),
     Case(

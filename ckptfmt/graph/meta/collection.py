@@ -115,7 +115,7 @@ def decode_asset(asset: messages.AssetFileDef) -> Asset:
 
 
 class Collections(Mapping[str, tuple[Item, ...]]):
-    """The collections of a meta graph by name, decoded when they are asked for."""
+    """The collections of a meta graph by name, decoded on access."""
 
     def __init__(self, collections: Mapping[str, messages.CollectionDef], file: str) -> None:
         self._messages = collections

@@ -61,7 +61,7 @@ class Signature(NamedTuple):
 
 
 class Signatures(Mapping[str, Signature]):
-    """The signatures of a meta graph that can be called, sorted by name, decoded when asked for."""
+    """The signatures of a meta graph that can be called, sorted by name, decoded on access."""
 
     def __init__(self, stored: Mapping[str, messages.SignatureDef], file: str) -> None:
         self._stored = stored

@@ -61,7 +61,7 @@ def read_meta_graph(
 ) -> MetaGraph:
     """Return the meta graph in a file: a ``.meta`` file or a SavedModel, serialized or as text.
 
-    Parameters and errors are those of :func:`read_graph`; a GraphDef is refused with UnsupportedError.
+    Parameters and errors are those of :func:`read_graph`; a GraphDef raises UnsupportedError.
     """
     with open_message(path, Holds.META_GRAPH, filesystem_of(backend, fs)) as file:
         return _meta_graph(file, tags, Holds.META_GRAPH)
