@@ -166,7 +166,7 @@ class Plan:
         NameConflictError
             Several tensors would get one name.
         PlanError
-            A concat misses a part; or ``rest`` is ``"error"``, and no step has touched some tensor.
+            A concat lacks a part; or ``rest`` is ``"error"``, and no step has touched some tensor.
         """
         state = PlanState(entries, self.rest, _raise)
         for step, place in self._placed_steps():

@@ -221,7 +221,7 @@ class _Fields:
     def get(self, key: str) -> object:
         if key not in self.table:
             verb = next(verb for verb in _VERBS if verb in self.table)
-            raise self.place.error(f"{verb} without {key!r}")
+            raise self.place.error(f"{verb}: the key {key!r} is missing")
         return self.table[key]
 
     def text(self, key: str) -> str:

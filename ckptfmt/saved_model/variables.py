@@ -33,7 +33,7 @@ class ModelVariables(Mapping[str, Array]):
         """Return the value of a variable.
 
         Raises NameNotFoundError if the graph saves no variable of that name, or the checkpoint does not have
-        it, besides what reading a checkpoint raises.
+        it, and the errors of reading a checkpoint.
         """
         source = self.sources.get(name)
         if source is None or self._checkpoint is None:

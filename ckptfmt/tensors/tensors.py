@@ -199,7 +199,7 @@ class Tensors(TensorMapping):
         Raises
         ------
         PlanError
-            The file is not a plan, a concat misses a part, or ``rest="error"`` and tensors are left over.
+            The file is not a plan, a concat lacks a part, or ``rest="error"`` and tensors are left over.
             A tensor that does not fit its step raises it when it is read.
         NameConflictError
             Several tensors would get one name.

@@ -228,7 +228,7 @@ def test_a_damaged_graph_is_an_error(tmp_path: Path) -> None:
     path = write_objects(tmp_path, [encode_node([(7, "far")])])
     result = run("tree", path)
     assert (result.exit_code, result.stdout) == (3, "")
-    assert "child 'far' is node 7 of 1" in result.stderr
+    assert "child 'far': got node 7, want 0 to 0" in result.stderr
 
 
 def test_a_missing_path_is_not_found(tmp_path: Path) -> None:
