@@ -67,7 +67,7 @@ class CkptfmtError(Exception):
         """Byte offset in the file; None if the error has no single place."""
 
     def at(self: _E, file: str, base: int | None = None, *, label: str = "", relative: bool = True) -> _E:
-        """Place the error in a file, and return the error itself; one that has a file keeps its place.
+        """Set the file and offset of the error, and return it; an error that has a file keeps its own.
 
         Parameters
         ----------
@@ -77,7 +77,7 @@ class CkptfmtError(Exception):
             Offset in the file of the first of these bytes, from which the error counts. None if that is not
             known: the error then loses its offset.
         label
-            What the bytes are, put before :attr:`what` in any case.
+            A description of the bytes, which is always put before :attr:`what`.
         relative
             Whether the error's own offset counts from ``base``. False if it counts in something decoded from
             these bytes: the error is then at ``base``.

@@ -180,7 +180,7 @@ class EventLog:
         stop
             Called several times a second while waiting; a true result ends the iteration.
         on_damage
-            Called with each stretch of damage, in place of what was passed to :func:`open_events`.
+            Called with each stretch of damage, instead of the function passed to :func:`open_events`.
         """
         return self._run.follow(Patience(poll, timeout, stop), on_damage)
 

@@ -51,7 +51,7 @@ class RecordIndex(Sequence[Record]):
         """Return a record, or those of a slice.
 
         Raises ChecksumError if its data are damaged, TruncatedError if the file was truncated,
-        CorruptError if the file no longer has the record at this place, because it was replaced for example.
+        CorruptError if the record is no longer at this offset, for example because the file was replaced.
         """
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]

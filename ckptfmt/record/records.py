@@ -46,7 +46,7 @@ def open_records(
         Whether the checksums of the records' data are verified; those of their lengths always are.
     strict
         Whether damage, or an incomplete last record, is raised. Otherwise damaged records are skipped:
-        reading goes on at the next frame, :attr:`Records.damage` lists the place, and a
+        reading goes on at the next frame, :attr:`Records.damage` lists the stretch, and a
         :class:`ckptfmt.errors.DamageWarning` reports it. The checksum of a compressed file is at its end, so
         a mismatch is reported after all records have been returned.
     limit
@@ -178,7 +178,7 @@ class Records:
         stop
             Called several times a second while waiting; a true result ends the iteration.
         on_damage
-            Called with each stretch of damage, in place of what was passed to :func:`open_records`.
+            Called with each stretch of damage, instead of the function passed to :func:`open_records`.
         """
         damage: list[list[Damage]] = []
         self._damage = damage
