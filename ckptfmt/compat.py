@@ -77,7 +77,7 @@ class CheckpointReader:
         Raises
         ------
         TensorNotFoundError
-            No tensor of that name.
+            No tensor has that name.
         """
         name = _as_name(tensor_str)
         array = self._checkpoint.read([name], copy=True)[name]

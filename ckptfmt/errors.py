@@ -7,7 +7,7 @@
     │   ├── ChecksumError                                      stored and computed checksums differ
     │   └── TruncatedError                                     the file ends before the format does
     ├── UnsupportedError(CkptfmtError, NotImplementedError)    valid, but not handled here
-    ├── LimitError(CkptfmtError, ValueError)                   a file asks for too much memory or work
+    ├── LimitError(CkptfmtError, ValueError)                   a file requires too much memory or work
     ├── MissingDependencyError(CkptfmtError, ImportError)      an optional package is not installed
     ├── PathNotFoundError(CkptfmtError, FileNotFoundError)     no file or directory at a path
     │   └── CheckpointNotFoundError                            no checkpoint, or not all of its files
@@ -18,7 +18,7 @@
     │   └── TensorNotFoundError                                no tensor of that name
     ├── NameConflictError(CkptfmtError, ValueError)            one name for several tensors
     ├── NotConsumedError(CkptfmtError, AssertionError)         a restore left something out
-    ├── PlanError(CkptfmtError, ValueError)                    a plan makes no sense, or does not fit
+    ├── PlanError(CkptfmtError, ValueError)                    a plan is invalid, or does not fit
     └── GraphError(CkptfmtError, ValueError)                   a graph is not what an operation needs
 
 A caller can catch either::
@@ -31,7 +31,7 @@ A caller can catch either::
         ...
 
 Every error has ``.what``, ``.file`` and ``.offset``, and its message consists of them:
-``file @0xOFFSET: what: got …, want …``. Other values that a message mentions are fields too.
+``file @0xOFFSET: what: got …, want …``. Other values in a message are attributes too.
 
 Damage that does not stop reading is a warning: :class:`DamageWarning`.
 """
@@ -67,7 +67,7 @@ class CkptfmtError(Exception):
         """Byte offset in the file; None if the error has no single place."""
 
     def at(self: _E, file: str, base: int | None = None, *, label: str = "", relative: bool = True) -> _E:
-        """Place the error in a file, and return the error itself; one that has a file keeps its place.
+        """Set the file and offset of the error, and return it; an error that has a file keeps its own.
 
         Parameters
         ----------
@@ -77,7 +77,7 @@ class CkptfmtError(Exception):
             Offset in the file of the first of these bytes, from which the error counts. None if that is not
             known: the error then loses its offset.
         label
-            What the bytes are, put before :attr:`what` in any case.
+            A description of the bytes, which is always put before :attr:`what`.
         relative
             Whether the error's own offset counts from ``base``. False if it counts in something decoded from
             these bytes: the error is then at ``base``.
@@ -139,7 +139,7 @@ class TruncatedError(CorruptError):
     def __init__(
         self, what: str, *, wanted: int, available: int, file: str | None = None, offset: int | None = None
     ) -> None:
-        super().__init__(f"{what}: want {wanted} bytes, got {available}", file=file, offset=offset)
+        super().__init__(f"{what}: got {available} bytes, want {wanted}", file=file, offset=offset)
         self.wanted = wanted
         """Bytes needed from the offset on."""
         self.available = available
@@ -147,24 +147,24 @@ class TruncatedError(CorruptError):
 
 
 class UnsupportedError(CkptfmtError, NotImplementedError):
-    """Apparently valid, but not handled by this version or by the function that was called."""
+    """A file is apparently valid, but this version, or the function that was called, does not handle it."""
 
 
 class LimitError(CkptfmtError, ValueError):
-    """A file asks for more than a limit allows, or for more memory than the machine has."""
+    """A file requires more than a limit allows, or more memory than the machine has."""
 
     def __init__(
         self, what: str, *, limit: int, asked: int, file: str | None = None, offset: int | None = None
     ) -> None:
-        super().__init__(f"{what}: asks for {asked}, the limit is {limit}", file=file, offset=offset)
+        super().__init__(f"{what}: {asked} exceeds the limit of {limit}", file=file, offset=offset)
         self.limit = limit
-        """What is allowed."""
+        """The most that is allowed."""
         self.asked = asked
-        """What the file asks for."""
+        """What the file requires."""
 
 
 class MissingDependencyError(CkptfmtError, ImportError):
-    """An optional package is needed and not installed."""
+    """An optional package that is needed is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"this needs {package}: pip install 'ckptfmt[{extra}]'")
@@ -190,7 +190,7 @@ class CheckpointNotFoundError(PathNotFoundError):
 class AlreadyExistsError(CkptfmtError, FileExistsError):
     """A writer would replace a file, and the caller did not allow that."""
 
-    def __init__(self, file: str, what: str = "file exists (pass overwrite=True to replace it)") -> None:
+    def __init__(self, file: str, what: str = "file exists; pass overwrite=True to replace it") -> None:
         super().__init__(what, file=file)
 
 
@@ -209,7 +209,7 @@ class NotWritableError(CkptfmtError, OSError):
 
 
 class NameNotFoundError(CkptfmtError, KeyError):
-    """Nothing has that name, or those names: no node, tag, signature or the like."""
+    """A name, or each of several, does not exist: that of a node, a tag, a signature or the like."""
 
     def __init__(
         self,
@@ -228,13 +228,13 @@ class NameNotFoundError(CkptfmtError, KeyError):
         self.close_matches = tuple(close_matches)
         """Existing names that look like it, best first."""
         if what is None:
-            nouns = noun if len(self.names) == 1 else f"{noun}s ({len(self.names)})"
-            what = f"no {nouns} {listed(self.names, _LISTED)}"
+            nouns = noun if len(self.names) == 1 else f"{noun}s"
+            what = f"no {nouns} named {listed(self.names, _LISTED)}"
         super().__init__(f"{what}{did_you_mean(close_matches)}", file=file)
 
 
 class TensorNotFoundError(NameNotFoundError):
-    """No tensor has that name, or those names."""
+    """A tensor, or each of several, does not exist."""
 
     def __init__(
         self,
@@ -250,7 +250,7 @@ class TensorNotFoundError(NameNotFoundError):
 
 
 class NameConflictError(CkptfmtError, ValueError):
-    """One name would stand for several tensors, or for a tensor and for a scope of others."""
+    """One name would refer to several tensors, or to both a tensor and a scope of others."""
 
     def __init__(self, what: str, *, names: Mapping[str, Sequence[str]]) -> None:
         self.names = {name: tuple(claims) for name, claims in names.items()}
@@ -264,7 +264,7 @@ class NotConsumedError(CkptfmtError, AssertionError):
 
 
 class PlanError(CkptfmtError, ValueError):
-    """A plan makes no sense, or does not fit the tensors it is applied to."""
+    """A plan is invalid, or does not fit the tensors that it is applied to."""
 
     def __init__(self, what: str, *, file: str | None = None, step: int | None = None) -> None:
         super().__init__(what, file=file)
@@ -286,4 +286,4 @@ class GraphError(CkptfmtError, ValueError):
 
 
 class DamageWarning(UserWarning):
-    """A damaged part of a file of records was skipped; the message says where and how much."""
+    """Damage in a file of records was skipped; the message says where, and how many bytes."""

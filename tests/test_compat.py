@@ -92,7 +92,7 @@ class TestReader:
         with pytest.raises(TensorNotFoundError) as caught:
             compat.load_checkpoint(prefix).get_tensor("stop")
         assert isinstance(caught.value, KeyError)
-        assert str(caught.value) == "run/ckpt-1: no tensor 'stop'; did you mean 'step'?"
+        assert str(caught.value) == "run/ckpt-1: no tensor named 'stop'; did you mean 'step'?"
         assert caught.value.close_matches == ("step",)
 
     def test_debug_string(self, prefix: str) -> None:

@@ -41,30 +41,30 @@ EXAMPLES: list[tuple[CkptfmtError, type[Exception], str]] = [
     (
         TruncatedError("block", wanted=9, available=4, file="f", offset=2),
         CorruptError,
-        "f @0x2: block: want 9 bytes, got 4",
+        "f @0x2: block: got 4 bytes, want 9",
     ),
     (UnsupportedError("dtype resource"), NotImplementedError, "dtype resource"),
-    (LimitError("constant", limit=1, asked=2), ValueError, "constant: asks for 2, the limit is 1"),
+    (LimitError("constant", limit=1, asked=2), ValueError, "constant: 2 exceeds the limit of 1"),
     (MissingDependencyError("click", "cli"), ImportError, "this needs click: pip install 'ckptfmt[cli]'"),
     (CheckpointNotFoundError("nothing there", tried=["a", "b"]), FileNotFoundError, "nothing there"),
     (PathNotFoundError("no such file", file="a"), FileNotFoundError, "a: no such file"),
-    (AlreadyExistsError("f"), FileExistsError, "f: file exists (pass overwrite=True to replace it)"),
+    (AlreadyExistsError("f"), FileExistsError, "f: file exists; pass overwrite=True to replace it"),
     (NotReadableError("f", "Permission denied"), OSError, "f: Permission denied"),
     (NotWritableError("f", "No space left on device"), OSError, "f: No space left on device"),
     (
         NameNotFoundError("los", file="run", noun="tag", close_matches=["loss"]),
         KeyError,
-        "run: no tag 'los'; did you mean 'loss'?",
+        "run: no tag named 'los'; did you mean 'loss'?",
     ),
     (
         TensorNotFoundError("kernal", file="ckpt", close_matches=["kernel", "kernel_1"]),
         KeyError,
-        "ckpt: no tensor 'kernal'; did you mean 'kernel' or 'kernel_1'?",
+        "ckpt: no tensor named 'kernal'; did you mean 'kernel' or 'kernel_1'?",
     ),
     (
         TensorNotFoundError("a", file="ckpt", names=["a", "b"]),
         KeyError,
-        "ckpt: no tensors (2) 'a', 'b'",
+        "ckpt: no tensors named 'a', 'b'",
     ),
     (
         NameConflictError("name of several tensors", names={"w": ["a", "b"]}),
@@ -207,7 +207,7 @@ def test_names_that_were_not_found_are_fields() -> None:
     assert (one.name, one.names, one.close_matches) == ("los", ("los",), ("loss",))
     many = TensorNotFoundError("n0", file="ckpt", names=[f"n{number}" for number in range(30)])
     assert (many.name, len(many.names), many.close_matches) == ("n0", 30, ())
-    assert str(many).startswith("ckpt: no tensors (30) 'n0', 'n1', ")
+    assert str(many).startswith("ckpt: no tensors named 'n0', 'n1', ")
     assert str(many).endswith("'n19' and 10 more")
     assert isinstance(many, NameNotFoundError)
     told = TensorNotFoundError("a", file="ckpt", what="'a' is a scope", close_matches=["a/b"])
@@ -223,4 +223,4 @@ def test_names_in_conflict_are_fields_and_the_first_few_of_the_message() -> None
 
 def test_the_text_of_a_key_error_is_not_quoted() -> None:
     """As that of Python's own is."""
-    assert str(NameNotFoundError("w", file="f", noun="node")) == "f: no node 'w'"
+    assert str(NameNotFoundError("w", file="f", noun="node")) == "f: no node named 'w'"

@@ -30,7 +30,7 @@ def new_array(shape: Shape, dtype: DType) -> Array:
         raise no_such_array(shape, error) from error
     except MemoryError as error:
         raise LimitError(
-            f"memory for {dtype.name}{list(shape)}",
+            f"bytes of memory for {dtype.name}{list(shape)}",
             limit=memory_size(),
             asked=math.prod(shape) * dtype.numpy.itemsize,
         ) from error

@@ -232,7 +232,7 @@ def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
     # have bytes for.
     if elements * dtype.numpy.itemsize > limit:
         raise LimitError(
-            f"constant {dtype.name}{list(shape)} of {len(values)} values",
+            f"bytes of the constant {dtype.name}{list(shape)} from {len(values)} values",
             limit=limit,
             asked=elements * dtype.numpy.itemsize,
         )

@@ -91,8 +91,8 @@ class Bundle:
                 return self._shards[number]
         except PathNotFoundError as error:
             raise CheckpointNotFoundError(
-                f"no such file: shard {number} of {self.num_shards} in {self.files.tables[0]}, "
-                f"with tensor {label_of(needed_by)}",
+                f"no such file: shard {number} of {self.num_shards} of {self.files.tables[0]}, "
+                f"which holds tensor {label_of(needed_by)}",
                 file=path,
             ) from error
 

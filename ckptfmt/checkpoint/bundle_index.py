@@ -123,7 +123,7 @@ class BundleIndex:
         # been freed by now, so the error can be made.
         size = self.table.file.size
         raise LimitError(
-            f"memory for the names in an index of {size} bytes",
+            f"bytes of memory for the names in an index of {size} bytes",
             limit=memory_size(),
             asked=size,
             file=self._file,

@@ -38,7 +38,7 @@ _new_entry: Callable[[Iterable[object]], Entry] = partial(tuple.__new__, Entry)
 
 
 class Entries(Mapping[str, Entry]):
-    """What the index says about each tensor, by name."""
+    """The index entries of all tensors, by name."""
 
     def to_columns(self) -> dict[str, np.ndarray]:
         """Return everything as columns of equal length, for tables of other libraries.

@@ -30,7 +30,7 @@ Head: TypeAlias = "tuple[DType, Shape]"
 
 
 class Entry(NamedTuple):
-    """What the index of a checkpoint says about one tensor."""
+    """The index entry of one tensor."""
 
     name: str
     """The tensor's name; bytes that are not UTF-8 are kept as surrogate escapes (PEP 383)."""

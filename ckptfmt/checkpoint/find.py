@@ -88,7 +88,7 @@ def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> Che
     if not isinstance(given, str):
         raise TypeError(f"path: got {type(given).__name__}, want str or os.PathLike[str]")
     if not given:
-        raise CheckpointNotFoundError("the path of the checkpoint is empty")
+        raise CheckpointNotFoundError("path: got an empty string, want that of a checkpoint")
     look = Directories(fs)
     # Only separators, as in "/", are kept: the root must not become an empty path.
     stripped = given.rstrip(os.sep + (os.altsep or "")) or given
@@ -192,7 +192,7 @@ def _in_directory(look: Directories, directory: str) -> CheckpointFiles:
     if homes:
         hints.append(f"look in {_listed(homes)}")
     if not hints:
-        hints.append("none of its files belongs to one" if found.listing.files else "it has no files")
+        hints.append("none of its files belongs to one" if found.listing.files else "it contains no files")
         example = example_in(look.fs, directory)
         hints += [] if example is None else [example]
     what = "; ".join(["no checkpoint in this directory", *hints])
@@ -266,7 +266,7 @@ def _not_found(look: Directories, path: str, prefix: str | None) -> CheckpointNo
     tried = [path + INDEX_SUFFIX, path] if wanted == path else [path, wanted + INDEX_SUFFIX, wanted]
     tried = list(dict.fromkeys(tried))
     hints = _near_misses(look, path, wanted)
-    what = "; ".join([f"no checkpoint: tried {', '.join(tried)}", *hints])
+    what = "; ".join([f"no checkpoint found: tried {', '.join(tried)}", *hints])
     return CheckpointNotFoundError(what, file=path, tried=tried)
 
 
@@ -317,7 +317,7 @@ def _orphans(look: Directories, directory: str, listing: Listing, only: str | No
             hints.append(f"{prefix}{META_SUFFIX} holds only the graph: {index} does not exist")
             has_graph = True
         if unfinished:
-            hints.append(f"left from a save that did not finish: {_listed(unfinished)}")
+            hints.append(f"left by a save that did not finish: {_listed(unfinished)}")
     return [*hints[:MAX_LISTED], *([ADVICE[META_GRAPH]] if has_graph else [])]
 
 

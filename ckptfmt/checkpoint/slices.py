@@ -187,7 +187,7 @@ def plan(shape: Shape, slices: Sequence[TensorSlice], wanted: Region) -> list[tu
             missing -= math.prod(region_shape(shared))
     if missing:
         raise CorruptError(
-            f"{len(slices)} slices leave {missing} of {math.prod(region_shape(wanted))} elements uncovered"
+            f"the slices leave {missing} of {math.prod(region_shape(wanted))} elements uncovered"
             + _first_gap(wanted, [region for _, region in needed])
         )
     return needed
@@ -228,7 +228,7 @@ def _check_disjoint(slices: Sequence[TensorSlice], regions: Sequence[Region]) ->
         left -= len(clash)
         if left < 0:
             limit = MAX_COMPARED // len(starts)
-            raise LimitError(f"pairs to compare of {len(regions)} slices", limit=limit, asked=pairs)
+            raise LimitError(f"comparisons among {len(regions)} slices", limit=limit, asked=pairs)
 
 
 def _sweep(starts: np.ndarray, stops: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:

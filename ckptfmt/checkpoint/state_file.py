@@ -107,7 +107,7 @@ def read_checkpoint_state(
         The file is not a CheckpointState in text format, has an unknown field, or does not name a latest
         checkpoint; the message has the line.
     NotReadableError
-        The operating system refuses to read it.
+        The file cannot be read.
     """
     return read_state(filesystem_of(backend, fs), os.fspath(directory), latest_filename)
 
@@ -138,7 +138,7 @@ def latest_checkpoint(
     CorruptError
         The file names no latest checkpoint at all. In TensorFlow this is a ValueError, which it is here too.
     NotReadableError
-        The operating system refuses to read it.
+        The file cannot be read.
     """
     state = read_state_or_warn(filesystem_of(backend, fs), os.fspath(directory), latest_filename)
     if state is None:

@@ -66,14 +66,14 @@ def check_strings(
         raise TruncatedError("checksum of string lengths", wanted=start, available=len(data), offset=pos)
     if start + total != len(data):
         raise CorruptError(
-            f"strings of {total} bytes in all: got {len(data) - start} bytes after their lengths",
+            f"strings: got {len(data) - start} bytes after their lengths, want {total}",
             offset=start,
         )
     # The stored checksum is part of what the entry's checksum covers, in its masked form.
     stored = bytes(data[pos:start])
     expected = unmask(int.from_bytes(stored, order))
     if crc != expected:
-        raise ChecksumError("checksum of string lengths differs", stored=expected, computed=crc, offset=pos)
+        raise ChecksumError("string lengths: checksum mismatch", stored=expected, computed=crc, offset=pos)
     return start, crc32c(stored, crc)
 
 
@@ -105,7 +105,7 @@ def check_variants(data: Buffer, shape: Shape, *, keep: list[Buffer] | None = No
         stored = bytes(data[pos : pos + 4])
         if int.from_bytes(stored, "little") != mask(crc):
             raise ChecksumError(
-                f"checksum of variant {i} differs",
+                f"variant {i}: checksum mismatch",
                 stored=unmask(int.from_bytes(stored, "little")),
                 computed=crc,
                 offset=pos,

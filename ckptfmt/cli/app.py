@@ -31,20 +31,20 @@ VERBS = {
 
 
 HELP = """\
-Look into TensorFlow checkpoints without TensorFlow.
+Inspect TensorFlow checkpoints without TensorFlow.
 
 PATH is anything that leads to a checkpoint: its prefix (model.ckpt-1000), one of its files (.index,
 .data-00000-of-00002, .meta), a V1 checkpoint file, a directory with a checkpoint in it (the latest, if
-its "checkpoint" file names several), or a SavedModel directory. No checkpoint is ever changed.
+its "checkpoint" file names several), or a SavedModel directory. Checkpoints are never changed.
 
 \b
   ckptfmt ls training/                          its tensors
   ckptfmt ls training/ 'encoder/*' --collapse   some of them, repeated layers as one line
-  ckptfmt show training/ dense/kernel           one tensor: place, statistics, values
-  ckptfmt tree training/                        its objects or scopes, and what each adds up to
-  ckptfmt plan training/ plan.toml              what a plan of renames and transforms makes of it
+  ckptfmt show training/ dense/kernel           one tensor: location, statistics, values
+  ckptfmt tree training/                        its objects or scopes, with totals
+  ckptfmt plan training/ plan.toml              the effect of a plan of renames and transforms
   ckptfmt match training/ other/                how one checkpoint would restore into another
-  ckptfmt verify training/                      is every byte intact?
+  ckptfmt verify training/                      whether every byte is intact
   ckptfmt graph frozen.pb                       the nodes of a graph, its inputs, outputs and functions
   ckptfmt model saved_model/                    signatures, variables, assets and functions
   ckptfmt freeze training/ -o frozen.pb --outputs softmax     a graph with its variables as constants
@@ -112,15 +112,15 @@ class App(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
     Exit codes:
-      0    fine
-      1    a finding: a difference (match), a plan with errors (plan), nothing but warnings (verify)
-      2    wrong usage, a plan or names that do not fit the file, or a package is missing
+      0    success
+      1    a finding: a difference (match), a plan with errors (plan), only warnings (verify)
+      2    wrong usage, a plan or names that do not fit the file, or a missing package
       3    a file is damaged, or this version cannot read it
       4    not found, or not readable
       130  stopped with Ctrl-C
-      141  the reader of the output went away (| head)
+      141  the reader of the output closed it (| head)
     """,
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def app() -> None:
-    """Look into TensorFlow checkpoints without TensorFlow."""
+    """Inspect TensorFlow checkpoints without TensorFlow."""

@@ -39,7 +39,7 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None or (match[3] and not match[2]):
-        raise ValueError(f"{text!r} is not a size; write for example 4096, 64K, 1.5MiB or 2GB")
+        raise ValueError(f"{text!r} is not a size, such as 4096, 64K, 1.5MiB or 2GB")
     base = 1000 if match[2] and match[4] and not match[3] else 1024
     power = " kmgtp".index(match[2].lower() or " ")
     # Without a point it stays an integer: a float would round sizes above 2**53.
@@ -78,14 +78,14 @@ def _dtype_hint(glob: str) -> str:
     # TensorFlow's enum has other names for some: DT_FLOAT is float32.
     code = dict(messages.DataType.items()).get(f"DT_{short.upper()}")
     close = closest_names(short, BY_NAME) if code is None else [find_dtype(code).name]
-    return did_you_mean(close) or "; write for example float32, bfloat16 or 'int*'"
+    return did_you_mean(close) or "; pass, for example, float32, bfloat16 or 'int*'"
 
 
 tags_option = click.option(
     "--tags",
     metavar="TAG,TAG",
     callback=comma_separated,
-    help="Take the meta graph with exactly these tags, if a SavedModel has several.",
+    help="Select the meta graph with exactly these tags, if a SavedModel has several.",
 )
 overwrite_option = click.option(
     "--overwrite", "--force", "overwrite", is_flag=True, help="Replace files that already exist."

@@ -21,7 +21,7 @@ def parse_index(text: str) -> Index:
     if inner.startswith("[") and inner.endswith("]"):
         inner = inner[1:-1]
     if not inner.strip():
-        raise ValueError("the slice is empty; write for example 0:4,: or ...")
+        raise ValueError("the slice is empty; pass, for example, 0:4,: or ...")
     return tuple(_parse_item(item.strip(), text) for item in inner.removesuffix(",").split(","))
 
 

@@ -20,7 +20,7 @@ from ckptfmt.tensors.tensors import Tensors
 
 @dataclass(frozen=True)
 class Match(RestoreReport):
-    """How a checkpoint would restore into what is wanted, and what could be done about the rest."""
+    """How a checkpoint would restore into the expected tensors, and proposals for the rest."""
 
     stored: Mapping[str, Spec] = field(default_factory=dict, repr=False)
     """Every tensor of the checkpoint."""
@@ -33,7 +33,7 @@ class Match(RestoreReport):
 
     @cached_property
     def proposals(self) -> tuple[Proposal, ...]:
-        """Guesses to review, in the order wanted: stored tensors for missing ones, changes for misfits."""
+        """Proposals to review, in the order expected: tensors for missing ones, changes for misfits."""
         missing = {name: self.wanted[name] for name in self.missing}
         unused = {name: self.stored[name] for name in self.unused}
         # A stored tensor can be changed for only one of the names that want it: the first.
@@ -69,7 +69,7 @@ def match(
     backend: str = "mmap",
     fs: Filesystem | None = None,
 ) -> Match:
-    """Compare a checkpoint with what is wanted from it, as TensorFlow's partial restore would.
+    """Compare a checkpoint with the tensors expected from it, as TensorFlow's partial restore would.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ _DIGITS = re.compile(r"([0-9]{1,18})")
 
 
 class Proposal(NamedTuple):
-    """A tensor of the checkpoint that may be one that is wanted."""
+    """A tensor of the checkpoint that may be a wanted one."""
 
     stored: str
     """Its name in the checkpoint."""

@@ -70,7 +70,7 @@ def open_events(
     limit
         Bytes of memory allowed for compressed files: for one event, and for all that is gathered.
     backend
-        ``"mmap"``, or ``"pread"`` for files that may be cut short while they are read.
+        ``"mmap"``, or ``"pread"`` for files that may be truncated while they are read.
     fs
         The file system that the path leads into, if it is not this machine's.
     on_damage
@@ -84,7 +84,7 @@ def open_events(
     UnsupportedError
         The file is of another kind; the message says which, and what reads it.
     NotReadableError
-        The operating system refuses to read the file.
+        The file cannot be read.
     """
     path, fs = os.fspath(path), filesystem_of(backend, fs)
     if fs.path_type(path) != "directory":
@@ -116,12 +116,12 @@ def _no_event_files(directory: str, fs: Filesystem) -> PathNotFoundError:
 class EventLog:
     """The event files of one run.
 
-    The first question about tags reads all files: scalars are gathered as columns, everything else as
+    The first access to tags reads all files: scalars are gathered as columns, everything else as
     locations. Iterating returns ``Event`` messages one after the other, and gathers nothing.
 
-    An error during gathering, Ctrl-C included, leaves nothing gathered: the next question starts over, and
-    raises the same error again if its cause persists. Values that are read later are those that were
-    gathered: CorruptError if the file has been replaced since.
+    An error during gathering, Ctrl-C included, leaves nothing gathered: the next access starts over, and
+    raises the same error again if its cause persists. A value that is read later is the one that was
+    gathered: reading it raises CorruptError if the file was replaced meanwhile.
     """
 
     def __init__(
@@ -176,25 +176,25 @@ class EventLog:
         Parameters
         ----------
         poll
-            Seconds between two looks at the files.
+            Seconds between checks of the files.
         timeout
             Seconds without a new event after which the iteration ends; None waits forever.
         stop
             Called several times a second while waiting; a true result ends the iteration.
         on_damage
-            Called with each stretch of damage, in place of what was passed to :func:`open_events`.
+            Called with each stretch of damage, instead of the function passed to :func:`open_events`.
         """
         return self._run.follow(Patience(poll, timeout, stop), on_damage)
 
     # --- tags ----------------------------------------------------------------------------------------------
 
     def gather(self, progress: Callable[[int, int], object] | None = None) -> None:
-        """Read all files, unless that was done before.
+        """Read all files, unless they have been read before.
 
         Parameters
         ----------
         progress
-            Called with the number of bytes read so far, and that of all files.
+            Called with the number of bytes read so far, and the total of all files.
 
         Raises
         ------
@@ -206,10 +206,10 @@ class EventLog:
         self._run.gather(progress)
 
     def refresh(self) -> int:
-        """Read what was written since the last time, also to new files; return the number of new events.
+        """Read what was written since the last read, also to new files; return the number of new events.
 
         If a file was replaced, or a new one was begun before others, everything is gathered again; otherwise
-        what was read from a file that no longer exists stays. A series keeps the values, and a mapping the
+        the events of a file that no longer exists are kept. A series keeps the values, and a mapping the
         tags, that it had when it was returned; but a series taken from a mapping has the current values.
         """
         return self._run.refresh()
@@ -228,19 +228,19 @@ class EventLog:
 
     @property
     def num_events(self) -> int:
-        """Number of events, without damaged ones."""
+        """Number of events, excluding damaged ones."""
         self.gather()
         return self._run.num_events
 
     @property
     def damage(self) -> list[Damage]:
-        """What was skipped as damaged; in a directory, that includes files that are not event files."""
+        """The damage that was skipped; in a directory, that includes files that are not event files."""
         self.gather()
         return [damage for file in self._run.files for damage in file.damage]
 
     @property
     def tails(self) -> dict[str, int]:
-        """Files that end within an event, as they do while being written, and the bytes of it that exist."""
+        """Files that end within an event, as they do while being written, and the bytes of it present."""
         self.gather()
         return {file.name: file.tail for file in self._run.files if file.tail}
 

@@ -273,7 +273,7 @@ class GatheredRun:
         """Charge a compressed file for memory; LimitError once all of them exceed the limit."""
         self._memory += memory
         if self._memory > self._limit:
-            what = "bytes in memory for compressed files (pass a larger limit= to read them)"
+            what = "bytes of memory for compressed files (pass a larger limit= to read them)"
             raise LimitError(what, limit=self._limit, asked=self._memory, file=name)
 
     def _take_event(self, event: messages.Event, location: int, size: int) -> bool:

@@ -35,7 +35,7 @@ _STATUS = {1: "success", 2: "failure", 3: "running"}
 
 @dataclass
 class HParams:
-    """The hyperparameters of a session, which is usually a run."""
+    """The hyperparameters of a session, usually a run."""
 
     values: dict[str, HParam] = field(default_factory=dict)
     """The hyperparameters: numbers, strings, bools, None, and lists and dicts of these."""

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SessionLog:
-    """A note that a program began, ended, or wrote a checkpoint."""
+    """A log entry: a program began, ended, or wrote a checkpoint."""
 
     step: int
     wall_time: float

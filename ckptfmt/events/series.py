@@ -18,7 +18,7 @@ S = TypeVar("S")
 
 
 class Series(Sequence[T], Generic[T]):
-    """The values of one tag, in the order in which they were written. Each is read when it is asked for."""
+    """The values of one tag, in the order in which they were written, each read on access."""
 
     def __init__(
         self, tag: str, metadata: SummaryMetadata, values: Values, read: Callable[[Values, int], T]

@@ -100,7 +100,7 @@ class Image:
                 with Pillow.open(io.BytesIO(self.data)) as image:
                     pixels = image.width * image.height
                     if pixels > max_pixels:
-                        raise LimitError("image: pixels", limit=max_pixels, asked=pixels)
+                        raise LimitError("pixels of the image", limit=max_pixels, asked=pixels)
                     # As an array, such an image would be numbers of colours in its palette.
                     if image.mode == "P":
                         return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
@@ -112,7 +112,7 @@ class Image:
             limit = min(max_pixels, 2 * (Pillow.MAX_IMAGE_PIXELS or 0))
             found = re.search(r"\((\d+) pixels", str(error))
             raise LimitError(
-                "image: pixels", limit=limit, asked=int(found[1]) if found else limit + 1
+                "pixels of the image", limit=limit, asked=int(found[1]) if found else limit + 1
             ) from error
         except Exception as error:  # its decoders raise almost anything
             raise CorruptError(f"image of {len(self.data)} bytes: {error}") from error

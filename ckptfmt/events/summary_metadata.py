@@ -10,7 +10,7 @@ from ckptfmt.proto import messages
 
 @dataclass(frozen=True)
 class SummaryMetadata:
-    """What the first value of a tag says about all of its values."""
+    """The metadata of a tag, which its first value gives for all of them."""
 
     plugin: str = ""
     """The TensorBoard plugin that shows the values: ``scalars``, ``histograms``, ``images``, ``text``, …"""

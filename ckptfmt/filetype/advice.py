@@ -46,12 +46,12 @@ from ckptfmt.filetype.kinds import (
     Kind,
 )
 
-_CHECKPOINT = "ckptfmt.open reads it, 'ckptfmt ls' lists it"
-_LATEST = "ckptfmt.open reads the latest, 'ckptfmt ls' lists it"
-_GRAPH = "ckptfmt.read_graph reads it, 'ckptfmt graph' shows it"
-_META_GRAPH = "ckptfmt.read_meta_graph reads it, 'ckptfmt graph' shows it"
-_SAVED_MODEL = "ckptfmt.open_saved_model reads it, 'ckptfmt model' shows it"
-_PART_OF_SAVED_MODEL = "ckptfmt.open_saved_model reads it with its directory, 'ckptfmt model' shows it"
+_CHECKPOINT = "ckptfmt.open reads it and 'ckptfmt ls' lists it"
+_LATEST = "ckptfmt.open reads the latest and 'ckptfmt ls' lists it"
+_GRAPH = "ckptfmt.read_graph reads it and 'ckptfmt graph' shows it"
+_META_GRAPH = "ckptfmt.read_meta_graph reads it and 'ckptfmt graph' shows it"
+_SAVED_MODEL = "ckptfmt.open_saved_model reads it and 'ckptfmt model' shows it"
+_PART_OF_SAVED_MODEL = "ckptfmt.open_saved_model reads it with its directory and 'ckptfmt model' shows it"
 _UNPACK = "unpack it first"
 _TORCH = "torch.load reads it, if you trust it: loading a pickle runs code"
 
@@ -73,7 +73,7 @@ ADVICE: dict[Kind, str] = {
     PREFIX: _CHECKPOINT,
     STATE: _LATEST,
     DIRECTORY: _LATEST,
-    EVENTS: "ckptfmt.open_events reads it, 'ckptfmt events' shows it",
+    EVENTS: "ckptfmt.open_events reads it and 'ckptfmt events' shows it",
     RECORDS: "ckptfmt.open_records reads it",
     SAFETENSORS: "safetensors reads it",
     HDF5: "h5py reads it",

@@ -39,7 +39,7 @@ def refusal(fs: Filesystem, path: str, wanted: Holds) -> CkptfmtError:
 def refusal_of(kind: Kind | None, name: str, wanted: Holds, fs: Filesystem | None = None) -> CkptfmtError:
     """Return the error for content of a kind, None if unknown, that errors call ``name``."""
     if kind is None:
-        return CorruptError(f"not {wanted.value}, nor of any other kind known here", file=name)
+        return CorruptError(f"not {wanted.value}, nor any other known kind of file", file=name)
     if kind is EMPTY:
         return CorruptError(f"an empty file, not {wanted.value}", file=name)
     return misfit(name, kind, wanted, fs)

@@ -71,20 +71,20 @@ _DECODERS: dict[str, Callable[[Any], Value]] = {
 
 
 class Attributes(Mapping[str, Value]):
-    """The attributes of a node or function by name, decoded when they are asked for."""
+    """The attributes of a node or function by name, decoded on access."""
 
     __slots__ = ("_file", "_messages", "_owner")
 
     def __init__(
         self, attributes: Mapping[str, messages.AttrValue], *, owner: str, file: str | None = None
     ) -> None:
-        """Take the attributes of an owner such as ``node 'x'``, which errors name, and its file."""
+        """Wrap the attributes of ``owner``, such as ``node 'x'``; errors name the owner and its file."""
         self._messages = attributes
         self._owner = owner
         self._file = file
 
     def __getitem__(self, name: str) -> Value:
-        """Return the value of an attribute; None if nothing is set in it.
+        """Return the value of an attribute; None if it is not set.
 
         Raises
         ------

@@ -29,9 +29,9 @@ class ConstantEntry(NamedTuple):
 
 
 class Constants(Mapping[str, Array]):
-    """The values of constants by the names of their nodes, decoded when they are asked for.
+    """The values of constants by the names of their nodes, decoded on access.
 
-    A large constant is the same memory every time, not a copy, until the graph's message is asked for.
+    A large constant is the same memory every time, not a copy, until the graph's message is accessed.
     """
 
     def __init__(self, nodes: Mapping[str, messages.NodeDef], outline: Outline, file: str | None) -> None:

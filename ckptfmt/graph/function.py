@@ -40,7 +40,7 @@ class Function:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the function."""
         return self.message.signature.name
 
     @property
@@ -105,7 +105,7 @@ class Function:
 
     @property
     def attributes(self) -> Attributes:
-        """Its attributes by name, as Python values."""
+        """The attributes of the function by name, as Python values."""
         return Attributes(self.message.attr, owner=f"function {self.name!r}", file=self._library.file)
 
     def __repr__(self) -> str:

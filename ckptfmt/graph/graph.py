@@ -73,9 +73,9 @@ class Graph(Mapping[str, GraphNode]):
     def message(self) -> messages.GraphDef:
         """The GraphDef.
 
-        Large constants are kept beside it until somebody asks for it, or for the message of their node; then
-        they are copied into it. Changes made to it are written, but the graph itself keeps showing the nodes
-        that it had at first, and arrays that :attr:`constants` returned before stay as they are.
+        Large constants are copied into it when it, or the message of their node, is first accessed. Changes
+        made to it are written, but the graph itself keeps showing the nodes that it had at first, and arrays
+        that :attr:`constants` returned before stay as they are.
         """
         self._outline.complete()
         return self._outline.message
@@ -119,7 +119,7 @@ class Graph(Mapping[str, GraphNode]):
         return tensor
 
     def tensors(self, name: str) -> Iterator[GraphTensor]:
-        """Iterate over the outputs of a node; over nothing if its op is not known."""
+        """Iterate over the output tensors of a node; over none if its op is not known."""
         return iter(self._outputs(name))
 
     def _outputs(self, name: str) -> NodeOutputs:
@@ -145,7 +145,7 @@ class Graph(Mapping[str, GraphNode]):
 
     @cached_property
     def functions(self) -> Functions:
-        """The functions of its library, by name."""
+        """The functions of the library, by name."""
         return Functions(self._outline.message.library, self.file, self._ops)
 
     @property
@@ -217,7 +217,7 @@ class Graph(Mapping[str, GraphNode]):
         Raises
         ------
         NameNotFoundError
-            No node has a name.
+            A name is not that of a node.
         CorruptError
             A node takes its input from one that does not exist.
         """
@@ -230,7 +230,7 @@ class Graph(Mapping[str, GraphNode]):
         return self._walk(names, needed)
 
     def descendants(self, names: str | Iterable[str]) -> Iterator[GraphNode]:
-        """Iterate over nodes and all nodes that need them, each once; errors as of :meth:`ancestors`."""
+        """Iterate over nodes and all nodes that need them, each once; raises as :meth:`ancestors` does."""
         return self._walk(names, lambda node: self._consumers.get(node.name, ()))
 
     def _walk(
@@ -367,7 +367,7 @@ class Graph(Mapping[str, GraphNode]):
     # --- as a file ---------------------------------------------------------------------------------------
 
     def to_bytes(self) -> bytes:
-        """Return it serialized, the same bytes every time.
+        """Return the graph serialized, the same bytes every time.
 
         Raises GraphError if it takes 2 GiB or more, which protobuf does not write.
         """
@@ -395,7 +395,7 @@ class Graph(Mapping[str, GraphNode]):
             yield part
 
     def to_text(self) -> str:
-        """Return it in protobuf's text format."""
+        """Return the graph in protobuf's text format."""
         return format_text(self.message)
 
     def write(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -408,7 +408,7 @@ class Graph(Mapping[str, GraphNode]):
         GraphError
             It takes 2 GiB or more.
         NotWritableError
-            The operating system refuses.
+            The file cannot be written.
         """
         target = os.fspath(path)
         as_text = target.endswith(".pbtxt")

@@ -93,7 +93,7 @@ def merge_graphs(graphs: Sequence[messages.GraphDef]) -> messages.GraphDef:
                 conflicts.setdefault(name, ["another gradient"]).append(f"the gradient of graph {number}")
     conflicts.update((name, several) for name, several in owners.items() if len(several) > 1)
     if conflicts:
-        raise NameConflictError("several graphs have it", names=conflicts)
+        raise NameConflictError("names used in several graphs", names=conflicts)
     result.library.function.extend(functions.values())
     for name, gradient_name in gradients.items():
         result.library.gradient.add(function_name=name, gradient_func=gradient_name)

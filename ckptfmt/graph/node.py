@@ -82,7 +82,7 @@ class GraphNode:
 
     @property
     def name(self) -> str:
-        """Its name, scopes separated by slashes."""
+        """Name of the node, scopes separated by slashes."""
         return self._outlined.name
 
     @property
@@ -92,7 +92,7 @@ class GraphNode:
 
     @property
     def device(self) -> str:
-        """The device it was placed on; empty if none was asked for."""
+        """The device that it is placed on; empty if none was requested."""
         return self._outlined.device
 
     @property
@@ -108,7 +108,7 @@ class GraphNode:
 
     @property
     def attributes(self) -> Attributes:
-        """Its attributes by name, as Python values."""
+        """The attributes of the node by name, as Python values."""
         return Attributes(self.message.attr, owner=f"node {self.name!r}", file=self.file)
 
     def __eq__(self, other: object) -> bool:

@@ -70,7 +70,7 @@ def strip_unused(
     """
     for name in inputs:
         if ":" in name:
-            raise GraphError("want a node, got one of its outputs", node=name, file=file)
+            raise GraphError("got one of its outputs, want the node itself", node=name, file=file)
     absent = set(inputs).difference(node.name for node in graph.node)
     if absent:
         raise GraphError("not in the graph", node=min(absent), file=file)

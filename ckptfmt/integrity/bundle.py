@@ -110,7 +110,7 @@ def _check_bytes(
         tensors = (
             f"tensor {names[0]!r}" if len(names) == 1 else f"{len(names)} tensors, the first {names[0]!r}"
         )
-        what = f"shard {shard} of {bundle.num_shards} is missing, with {tensors}"
+        what = f"shard {shard} of {bundle.num_shards} is missing; it holds {tensors}"
         report.add_missing(bundle.shard_path(shard), what, names[0])
     return spoiled
 

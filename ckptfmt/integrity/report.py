@@ -30,7 +30,7 @@ _KINDS: tuple[tuple[type[CkptfmtError], str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, or worth knowing."""
+    """One error or warning."""
 
     severity: Literal["error", "warning"]
     """``error``: something cannot be read correctly. ``warning``: everything can, but this is odd."""
@@ -49,7 +49,7 @@ class Problem:
 
 @dataclass
 class Report:
-    """What :meth:`Checkpoint.verify` found."""
+    """The result of :meth:`Checkpoint.verify`."""
 
     problems: list[Problem] = field(default_factory=list)
     """In the order in which they were found."""
@@ -62,7 +62,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every tensor can be read and every checksum is right; warnings do not count."""
+        """Whether every tensor can be read and every checksum matches; warnings do not count."""
         return not any(problem.severity == "error" for problem in self.problems)
 
     def __repr__(self) -> str:

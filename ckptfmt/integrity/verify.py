@@ -38,5 +38,5 @@ def verify_store(store: Store, progress: Progress | None = None) -> Report:
 def _too_large(tables: Sequence[Table]) -> LimitError:
     """Return the error of tables too large for memory; what was read of them has been freed by then."""
     size = sum(table.file.size for table in tables)
-    what = f"memory to verify what {size} bytes of tables hold"
+    what = f"bytes of memory to verify tables of {size} bytes"
     return LimitError(what, limit=memory_size(), asked=size, file=tables[0].file.name)

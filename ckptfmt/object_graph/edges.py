@@ -63,14 +63,15 @@ class Edges:
         nodes = self.message.nodes
         count = len(nodes)
         if not count:
-            raise self._corrupt("no nodes, want at least the root")
+            raise self._corrupt("got no nodes, want at least the root")
         for number, node in enumerate(nodes):
             # One empty tuple for all leaves: 100,000 empty lists would keep the garbage collector busy.
             children = [child.node_id for child in node.children] or ()
             if children and not (min(children) >= 0 and max(children) < count):
                 child = next(each for each in node.children if not 0 <= each.node_id < count)
                 raise self._corrupt(
-                    f"node {number}: child {child.local_name!r} is node {child.node_id} of {count}"
+                    f"node {number}: child {child.local_name!r}: "
+                    f"got node {child.node_id}, want 0 to {count - 1}"
                 )
             self.children.append(children)
             for slot in node.slot_variables:
@@ -81,7 +82,7 @@ class Edges:
         for node in (slot.variable, slot.node):
             if not 0 <= node < count:
                 raise self._corrupt(
-                    f"node {slot.optimizer}: slot {slot.name!r} refers to node {node} of {count}"
+                    f"node {slot.optimizer}: slot {slot.name!r}: got node {node}, want 0 to {count - 1}"
                 )
         self.slots_by_optimizer.setdefault(slot.optimizer, []).append(slot)
         self.slots_by_variable.setdefault(slot.variable, []).append(slot)

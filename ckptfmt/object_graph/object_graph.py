@@ -111,7 +111,7 @@ class ObjectNode:
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
-        """Its stored values."""
+        """The stored values of the object."""
         graph = self.graph
         return tuple(
             Attribute(stored.name, stored.full_name, stored.checkpoint_key, graph._keys_of(self.id, at))
@@ -379,7 +379,7 @@ class ObjectGraph:
         trail: list[str] = []
         for step in walk(self._edges, self._paths, start.id):
             if step.depth > MAX_DEPTH:
-                what = "objects within each other"
+                what = "nesting depth of objects"
                 raise LimitError(what, limit=MAX_DEPTH, asked=step.depth, file=self._file)
             # The trail holds the names from the start to this step; those of the branch left before go.
             del trail[max(step.depth - 1, 0) :]
@@ -391,7 +391,7 @@ class ObjectGraph:
                     path = "/".join(trail)
                     length += len(path)
                     if length > MAX_NAMES:
-                        what = "characters of names"
+                        what = "characters in names"
                         raise LimitError(what, limit=MAX_NAMES, asked=length, file=self._file)
                     is_variable = key.endswith(VARIABLE_VALUE)
                     # Other values, such as the keys and values of a table, are told apart by the ends of

@@ -11,7 +11,7 @@ from ckptfmt.plans.expressions import Expression
 
 
 class Change(NamedTuple):
-    """The effect of a step on tensors that belong together, by their names before and after it."""
+    """The effect of a step on related tensors, by their names before and after it."""
 
     taken: tuple[tuple[str, Expression], ...]
     """The tensors that it takes."""

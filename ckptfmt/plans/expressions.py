@@ -60,7 +60,7 @@ class Expression(ABC):
     @property
     @abstractmethod
     def sources(self) -> tuple[str, ...]:
-        """The stored tensors that it is made of, each once."""
+        """The stored tensors that it is computed from, each once."""
 
     @property
     @abstractmethod
@@ -74,10 +74,10 @@ class Expression(ABC):
 
     @abstractmethod
     def spec(self, entries: Entries) -> tuple[DType, Shape]:
-        """Return its dtype and shape; PlanError if an operation does not fit its operand."""
+        """Return the dtype and shape; PlanError if an operation does not fit its operand."""
 
     def value(self, reading: Reading, region: Region | None = None) -> Array:
-        """Return it, or a region of it, as a read-only array.
+        """Return the array, or a region of it, read-only.
 
         Raises PlanError, before anything is read, if an operation does not fit its operand.
         """

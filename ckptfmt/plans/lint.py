@@ -18,7 +18,7 @@ from ckptfmt.text.quoting import listed
 
 
 class Finding(NamedTuple):
-    """Something that a plan gets wrong with some tensors, or that is worth knowing."""
+    """An error of a plan for some tensors, or a note about it."""
 
     severity: Literal["error", "note"]
     step: int | None

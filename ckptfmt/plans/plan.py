@@ -41,7 +41,7 @@ class HasEntries(Protocol):
 
 
 class Fate(NamedTuple):
-    """What becomes of one tensor under a plan."""
+    """The fate of one tensor under a plan."""
 
     source: str
     """Its name."""
@@ -120,7 +120,7 @@ class Plan:
         PathNotFoundError
             The file does not exist.
         NotReadableError
-            The system refuses to read it.
+            The file cannot be read.
         """
         name = os.fspath(path)
         try:
@@ -151,23 +151,23 @@ class Plan:
         PlanError
             A name cannot be written because it is not UTF-8.
         NotWritableError
-            The system refuses.
+            The file cannot be written.
         """
         write_file(os.fspath(path), [self.to_toml().encode()], overwrite=overwrite)
 
     # --- applied to tensors ------------------------------------------------------------------------------
 
     def targets(self, entries: Mapping[str, Entry]) -> dict[str, Expression]:
-        """Return what the plan makes of tensors: for each new name, an expression over their names.
+        """Return the tensors that the plan makes: for each new name, an expression over the old names.
 
-        Shapes and dtypes are not looked at; :meth:`Expression.spec` does that, and :meth:`lint` for all.
+        Shapes and dtypes are not checked: :meth:`Expression.spec` checks one tensor, :meth:`lint` all.
 
         Raises
         ------
         NameConflictError
             Several tensors would get one name.
         PlanError
-            A concat misses a part; or ``rest`` is ``"error"``, and no step has touched some tensor.
+            A concat lacks a part; or ``rest`` is ``"error"``, and no step has touched some tensor.
         """
         state = PlanState(entries, self.rest, _raise)
         for step, place in self._placed_steps():
@@ -176,7 +176,7 @@ class Plan:
         return state.kept()
 
     def dry_run(self, tensors: HasEntries) -> list[Fate]:
-        """Return what becomes of each tensor, in their order.
+        """Return the fate of each tensor, in their order.
 
         Works even if :meth:`lint` finds errors in the plan.
         """
@@ -202,7 +202,7 @@ class Plan:
         ]
 
     def lint(self, tensors: HasEntries) -> list[Finding]:
-        """Return everything that the plan gets wrong with these tensors, and what is worth knowing.
+        """Return the errors of the plan for these tensors, and notes about it.
 
         Errors: tensors used twice, names made twice, steps (except drop) that match nothing, operations that
         do not fit dtype or shape, missing parts, leftovers under ``rest="error"``. Notes: casts that may
@@ -247,7 +247,7 @@ class Plan:
         if self.rest == "drop" and leftovers:
             problems.append(f"rest = 'drop' leaves out {listed(leftovers)}")
         if problems:
-            raise PlanError(f"no inverse: {'; '.join(problems)}", file=self.file)
+            raise PlanError(f"cannot be inverted: {'; '.join(problems)}", file=self.file)
         return Plan(tuple(step for steps in reversed(undoing) for step in steps))
 
     def _placed_steps(self) -> list[tuple[Step, StepPlace]]:

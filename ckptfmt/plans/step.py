@@ -49,7 +49,7 @@ class Step(ABC):
 
     @abstractmethod
     def check(self) -> str | None:
-        """Return what is wrong with the step, whatever the tensors, or None."""
+        """Return what is wrong with the step for any tensors, or None."""
 
     @abstractmethod
     def changes(self, current: Current, place: StepPlace, on_error: OnError) -> Changes:

@@ -349,7 +349,7 @@ class Concat(Step):
                 names = sorted(parts[0], key=_by_numbers)
                 gap = _gap(names)
                 if gap:
-                    on_error(place.error(f"concat into {target!r} misses a part: {gap}"), names)
+                    on_error(place.error(f"concat into {target!r} lacks a part: {gap}"), names)
                 else:
                     groups[target] = names
                 continue
@@ -358,7 +358,7 @@ class Concat(Step):
             if missing:
                 wanted = ", ".join(map(repr, missing[:3]))
                 on_error(
-                    place.error(f"concat into {target!r} misses a part: nothing matches {wanted}"), [target]
+                    place.error(f"concat into {target!r} lacks a part: nothing matches {wanted}"), [target]
                 )
             elif several:
                 what = "several tensors for one part of a concat"

@@ -225,7 +225,7 @@ class _Fields:
     def get(self, key: str) -> object:
         if key not in self.table:
             verb = next(verb for verb in _VERBS if verb in self.table)
-            raise self.place.error(f"{verb} without {key!r}")
+            raise self.place.error(f"{verb}: the key {key!r} is missing")
         return self.table[key]
 
     def text(self, key: str) -> str:
@@ -259,7 +259,7 @@ class _Fields:
         name = self.text(key)
         if name not in BY_NAME:
             hint = _hint(name, BY_NAME)
-            raise self.place.error(f"{key}: got {name!r}, want the name of a dtype, as 'float32'{hint}")
+            raise self.place.error(f"{key}: got {name!r}, want the name of a dtype such as 'float32'{hint}")
         return BY_NAME[name]
 
     def names(self, key: str) -> dict[str, str]:

@@ -31,12 +31,12 @@ class Record(NamedTuple):
 
     @property
     def data(self) -> bytes:
-        """Its data as bytes, a copy if :attr:`view` is a view. Raises LimitError if memory runs out."""
+        """The data as bytes, a copy if :attr:`view` is a view. Raises LimitError if memory runs out."""
         try:
             return bytes(self.view)
         except MemoryError as error:
             size = len(self.view)
-            what = f"memory for {size} bytes"
+            what = "bytes of memory"
             raise LimitError(what, limit=memory_size(), asked=size, file=self.file) from error
 
 
@@ -72,7 +72,7 @@ class Batch:
         if computed == stored:
             return None
         return ChecksumError(
-            "record checksum mismatch",
+            "record: checksum mismatch",
             stored=stored,
             computed=computed,
             file=file,

@@ -15,7 +15,7 @@ from ckptfmt.storage.filesystem import Filesystem
 
 
 class RecordIndex(Sequence[Record]):
-    """The records of some files by number, each read when it is asked for."""
+    """The records of one or more files by number, each read on access."""
 
     def __init__(
         self,
@@ -50,8 +50,8 @@ class RecordIndex(Sequence[Record]):
     def __getitem__(self, index: int | slice) -> Record | list[Record]:
         """Return a record, or those of a slice.
 
-        Raises ChecksumError if its data are damaged, TruncatedError if the file has been cut short,
-        CorruptError if the file no longer has the record at this place, because it was replaced for example.
+        Raises ChecksumError if its data are damaged, TruncatedError if the file was truncated,
+        CorruptError if the record is no longer at this offset, for example because the file was replaced.
         """
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
@@ -63,7 +63,7 @@ class RecordIndex(Sequence[Record]):
         data = file.read(offset, size + OVERHEAD)
         # The header shows whether the file still has this record here, which costs no second read.
         if decode_header(data[:HEADER_SIZE]) != size:
-            what = "no record at this offset any more: the file changed after scan()"
+            what = "the record is no longer at this offset: the file changed after scan()"
             raise CorruptError(what, file=file.name, offset=offset)
         batch = Batch(data, offset, np.array([0, len(data)], np.int64))
         error = batch.check(0, file.name) if self._verify else None

@@ -152,4 +152,4 @@ class InflatedStream:
 
 def no_memory(name: str, size: int) -> LimitError:
     """Return the error for ``size`` bytes of a file that do not fit into memory."""
-    return LimitError(f"memory for {size} bytes", limit=memory_size(), asked=size, file=name)
+    return LimitError("bytes of memory", limit=memory_size(), asked=size, file=name)

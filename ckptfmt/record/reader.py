@@ -224,7 +224,7 @@ class RecordReader:
             ):
                 return
         raise LimitError(
-            "record of a compressed file (pass a larger limit= to read it)",
+            "bytes of a record in a compressed file (pass a larger limit= to read it)",
             file=self.name,
             offset=self.position,
             limit=self._limit,
@@ -244,7 +244,7 @@ class RecordReader:
         elif self.strict and not self.growing and (available or source.is_cut):
             what = f"{source.compression} data end within a record" if source.is_cut else "record"
             raise TruncatedError(
-                what if available else f"{source.compression} data are cut short",
+                what if available else f"{source.compression} data are truncated",
                 wanted=wanted if available else 1,
                 available=available,
                 file=self.name,
@@ -340,7 +340,7 @@ class RecordReader:
         start = self.position
         length, stored = int.from_bytes(header[:8], "little"), int.from_bytes(header[8:], "little")
         error = ChecksumError(
-            f"length {length} of a record: checksum mismatch",
+            f"length of a record, {length}: checksum mismatch",
             stored=unmask(stored),
             computed=crc32c(header[:8]),
             file=self.name,

@@ -46,13 +46,13 @@ def open_records(
         Whether the checksums of the records' data are verified; those of their lengths always are.
     strict
         Whether damage, or an incomplete last record, is raised. Otherwise damaged records are skipped:
-        reading goes on at the next frame, :attr:`Records.damage` lists the place, and a
+        reading goes on at the next frame, :attr:`Records.damage` lists the stretch, and a
         :class:`ckptfmt.errors.DamageWarning` reports it. The checksum of a compressed file is at its end, so
         a mismatch is reported after all records have been returned.
     limit
-        Bytes allowed for one record of a compressed file, and for a stretch of it without any.
+        Bytes allowed for one record of a compressed file, and for a stretch of it without records.
     backend
-        ``"mmap"``, or ``"pread"`` for files that may be cut short while they are read.
+        ``"mmap"``, or ``"pread"`` for files that may be truncated while they are read.
     fs
         The file system that the paths lead into, if it is not this machine's.
     on_damage
@@ -62,7 +62,7 @@ def open_records(
     Raises
     ------
     PathNotFoundError, NotReadableError
-        A file does not exist, no file matches a pattern, or the system refuses to open one.
+        A file does not exist, no file matches a pattern, or one cannot be read.
     """
     fs = filesystem_of(backend, fs)
     files = _expand([path] if isinstance(path, (str, os.PathLike)) else path, fs)
@@ -111,7 +111,7 @@ class Records:
 
     @property
     def damage(self) -> list[Damage]:
-        """What was skipped so far in the iteration, or scan, that was started last."""
+        """The damage skipped so far in the latest iteration or scan."""
         return [damage for each in self._damage for damage in each]
 
     def __iter__(self) -> Iterator[Record]:
@@ -169,19 +169,19 @@ class Records:
         """Iterate over the records of the files, and then over those that are being written to the last one.
 
         The last file may end within a record, even if reading is strict. It is read again from its beginning
-        if it is replaced or cut short, or if new bytes show that what had been taken for records is the data
-        of one. The iteration ends if the file is missing twice in a row.
+        if it is replaced or truncated, or if new bytes show that apparent records were the data of a single
+        one. The iteration ends if the file is missing twice in a row.
 
         Parameters
         ----------
         poll
-            Seconds between two looks at the file.
+            Seconds between checks of the file.
         timeout
             Seconds without a new record after which the iteration ends; None waits forever.
         stop
             Called several times a second while waiting; a true result ends the iteration.
         on_damage
-            Called with each stretch of damage, in place of what was passed to :func:`open_records`.
+            Called with each stretch of damage, instead of the function passed to :func:`open_records`.
         """
         damage: list[list[Damage]] = []
         self._damage = damage

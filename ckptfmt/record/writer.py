@@ -54,8 +54,8 @@ class RecordWriter:
     CorruptError
         The file to append to is damaged, or is not a file of records.
     NotWritableError
-        The system refuses. :meth:`write`, :meth:`flush` and :meth:`close` raise it too, when the disk is full
-        for example; nothing can be written after that, and the last records may be incomplete.
+        The file cannot be written. :meth:`write`, :meth:`flush` and :meth:`close` raise it too, for example
+        if the disk is full; nothing can be written after that, and the last records may be incomplete.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class RecordWriter:
         if compression is not None and compression not in WBITS:
             raise ValueError(f"compression: got {compression!r}, want None, 'GZIP' or 'ZLIB'")
         if append and (compression is not None or overwrite):
-            raise ValueError("append: got compression= or overwrite= as well, want append alone")
+            raise ValueError("append= cannot be combined with compression= or overwrite=")
         self._deflater = zlib.compressobj(wbits=WBITS[compression]) if compression is not None else None
         exists = LOCAL.path_type(self.name) is not None
         self._output: OutputFile | GrowingFile
@@ -88,7 +88,7 @@ class RecordWriter:
     def write(self, data: Data) -> int:
         """Write one record, and return the offset of its frame before compression.
 
-        Raises NotWritableError if the system refuses, ValueError if the writer is closed.
+        Raises NotWritableError if the file cannot be written, ValueError if the writer is closed.
         """
         view = memoryview(data)
         # Only C-contiguous memory can be cast to bytes, and not if it is empty.
@@ -112,7 +112,7 @@ class RecordWriter:
     def close(self) -> None:
         """Write what is left, sync it to disk, and close the file.
 
-        Raises NotWritableError if the system refuses. The file is closed even so, and a file that was to be
+        Raises NotWritableError if that fails. The file is closed even so, and a file that was to be
         replaced is left as it was.
         """
         if self._output.is_closed:
@@ -160,7 +160,7 @@ def _end_of(path: str) -> int:
             raise CorruptError("not a file of records: it does not begin with a length", file=path, offset=0)
         if (place := reader.find_in_tail()) is not None:
             # Whether that record is in the incomplete one or after it, cutting the tail off would lose it.
-            what = f"refusing to append: a complete record at 0x{place:x} follows the damaged tail"
+            what = f"cannot append: a complete record at 0x{place:x} follows the damaged tail"
             raise CorruptError(what, file=path, offset=reader.position)
         return reader.position
     finally:

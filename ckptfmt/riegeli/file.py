@@ -229,7 +229,7 @@ class RiegeliFile:
         computed = highway_hash64(data)
         if computed != stored:
             raise ChecksumError(
-                f"{what} hash mismatch", stored=stored, computed=computed, file=self.file.name, offset=offset
+                f"{what}: hash mismatch", stored=stored, computed=computed, file=self.file.name, offset=offset
             )
 
     def _read_records(self, chunk: Chunk) -> ChunkRecords:

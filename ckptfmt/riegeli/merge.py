@@ -77,7 +77,9 @@ class ChunkMerger:
             value = _value_field(descriptor)
             if value.message_type is None:
                 if tags or field.message.chunked_fields:
-                    raise self._corrupt(f"the path goes on after {descriptor.full_name}, not a message")
+                    raise self._corrupt(
+                        f"the path continues after {descriptor.full_name}, which is not a message"
+                    )
                 _assign(target, descriptor, selector, self._scalar(value, field.message))
                 return
             target = _enter(target, descriptor, selector)
@@ -115,7 +117,9 @@ class ChunkMerger:
             return self._map_key(descriptor, tag)
         # Elements come in order, so each exists already or is the next.
         if tag.index > len(container):
-            raise self._corrupt(f"{descriptor.full_name}: index {tag.index} of {len(container)}")
+            raise self._corrupt(
+                f"{descriptor.full_name}: got index {tag.index}, want at most {len(container)}"
+            )
         return tag.index
 
     def _map_key(self, descriptor: FieldDescriptor, tag: proto_splitter.FieldIndex) -> Selector:
@@ -136,7 +140,7 @@ class ChunkMerger:
     def _scalar(self, descriptor: FieldDescriptor, chunked: proto_splitter.ChunkedMessage) -> bytes | str:
         """Return the value of a bytes or string field, which is a chunk as it is."""
         if descriptor.type not in (descriptor.TYPE_BYTES, descriptor.TYPE_STRING):
-            raise self._corrupt(f"{descriptor.full_name} is a number, which no chunk holds")
+            raise self._corrupt(f"{descriptor.full_name} is a number, which a chunk cannot hold")
         if not chunked.HasField("chunk_index"):
             raise self._corrupt(f"no chunk for {descriptor.full_name}")
         info, data = self._use(chunked.chunk_index, proto_splitter.ChunkInfo.BYTES)
@@ -150,7 +154,7 @@ class ChunkMerger:
     def _use(self, number: int, kind: int) -> tuple[proto_splitter.ChunkInfo, bytes]:
         """Return a chunk, which must be of that kind, and forget it."""
         if number >= self._count:
-            raise self._corrupt(f"chunk {number} of {self._count}")
+            raise self._corrupt(f"got chunk {number}, want 0 to {self._count - 1}")
         if number not in self._unused:
             # TensorFlow's writer never does this, and it could make a small file a large message.
             raise self._corrupt(f"chunk {number} is used twice")

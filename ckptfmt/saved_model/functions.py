@@ -31,7 +31,7 @@ A small file can nest objects so deep that the paths of all of them would fill t
 
 
 class ConcreteFunction(NamedTuple):
-    """One trace of a function: its body for arguments of certain kinds."""
+    """One trace of a function: its body for certain types of arguments."""
 
     name: str
     """Its name in the library of the graph."""
@@ -62,7 +62,7 @@ class ConcreteFunction(NamedTuple):
 
 
 class ConcreteFunctions(Mapping[str, ConcreteFunction]):
-    """The concrete functions of a model by their names in the library, sorted, decoded when asked for."""
+    """The concrete functions of a model by their names in the library, sorted, decoded on access."""
 
     def __init__(self, stored: Mapping[str, messages.SavedConcreteFunction], file: str) -> None:
         self._stored = stored
@@ -101,7 +101,7 @@ class ConcreteFunctions(Mapping[str, ConcreteFunction]):
 
 
 class ObjectFunction:
-    """A function of an object of a model: what its users call, with one trace or several."""
+    """A function of an object of a model, which users call, with one trace or several."""
 
     def __init__(
         self, node: int, path: str | None, aliases: tuple[str, ...], message: messages.SavedObject, file: str

@@ -89,7 +89,7 @@ def open_saved_model(
 
 
 class SavedModel:
-    """An open SavedModel; properties read what they need when they are asked for."""
+    """An open SavedModel; properties read what they need on access."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class SavedModel:
 
     @cached_property
     def meta_graph(self) -> MetaGraph:
-        """The meta graph that was asked for; GraphError if there are several and no tags were given."""
+        """The selected meta graph; GraphError if there are several and no tags were given."""
         return choose(list(self.meta_graphs), self._tags, self.file)
 
     def narrowed(self, meta_graph: MetaGraph) -> SavedModel:
@@ -127,7 +127,7 @@ class SavedModel:
 
     @property
     def signatures(self) -> Signatures:
-        """The ways to call it, by name."""
+        """The signatures by name."""
         return self.meta_graph.signatures
 
     # --- variables ---------------------------------------------------------------------------------------
@@ -172,9 +172,9 @@ class SavedModel:
         return Usage(self.meta_graph, self.variables.sources, self.assets, self.calls, entries)
 
     def reach(self, signature: str) -> Reach:
-        """Return what a signature uses: what its outputs need, and the files that fill the tables among that.
+        """Return the parts that a signature uses: all that its outputs need, and the files that fill tables.
 
-        A variable that is handed to a function which is called counts, whether or not its body uses it.
+        A variable that is passed to a called function counts, whether or not the function uses it.
 
         Raises NameNotFoundError if no signature has that name, CorruptError if the graph refers to something
         that does not exist.
@@ -182,7 +182,7 @@ class SavedModel:
         return self._usage.reach(signature)
 
     def unreached(self) -> Reach:
-        """Return what no signature uses; errors as of :meth:`reach`."""
+        """Return the parts that no signature uses; raises the same errors as :meth:`reach`."""
         return self._usage.unreached()
 
     # --- functions ---------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ class SavedModel:
 
     @cached_property
     def calls(self) -> dict[str, frozenset[str]]:
-        """For each node of the graph that calls functions, their names."""
+        """The names of the functions that each node of the graph calls, for nodes that call any."""
         library = self.meta_graph.graph.functions
         # Most graphs of TensorFlow 1 have many nodes and no functions.
         nodes = self.meta_graph.message.graph_def.node if library else ()

@@ -34,7 +34,7 @@ MAX_DEPTH = 100
 
 
 class TensorSpec(NamedTuple):
-    """What is known of a tensor that a function takes or returns."""
+    """Name, dtype and shape of a tensor that a function takes or returns, as far as they are known."""
 
     name: str
     dtype: DType
@@ -46,7 +46,7 @@ class TensorSpec(NamedTuple):
 
 
 class TypeSpec(NamedTuple):
-    """What is known of a value that consists of several tensors."""
+    """The type of a value that consists of several tensors."""
 
     class_name: str
     """Name of the class of the spec."""

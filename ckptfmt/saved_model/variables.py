@@ -21,7 +21,7 @@ from ckptfmt.tensors.checkpoint import Checkpoint
 
 
 class ModelVariables(Mapping[str, Array]):
-    """The variables of a graph, by the names of their nodes, read when they are asked for."""
+    """The variables of a graph, by the names of their nodes, read on access."""
 
     def __init__(self, sources: Mapping[str, Source], checkpoint: Checkpoint | None, file: str) -> None:
         self.sources = sources
@@ -33,7 +33,7 @@ class ModelVariables(Mapping[str, Array]):
         """Return the value of a variable.
 
         Raises NameNotFoundError if the graph saves no variable of that name, or the checkpoint does not have
-        it, besides what reading a checkpoint raises.
+        it, and the errors of reading a checkpoint.
         """
         source = self.sources.get(name)
         if source is None or self._checkpoint is None:

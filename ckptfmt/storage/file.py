@@ -27,7 +27,7 @@ class RandomAccessFile(Protocol):
 
     @property
     def name(self) -> str:
-        """What errors call the file: its path."""
+        """Path of the file, as errors name it."""
 
     @property
     def size(self) -> int:

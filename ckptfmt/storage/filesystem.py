@@ -20,7 +20,7 @@ PathType: TypeAlias = Literal["file", "directory", "other"]
 
 
 class Listing(NamedTuple):
-    """What a directory held when it was listed."""
+    """The content of a directory when it was listed."""
 
     files: list[str]
     """Names of the files, in natural order."""
@@ -29,7 +29,7 @@ class Listing(NamedTuple):
 
 
 class FileStatus(NamedTuple):
-    """What tells a file that has grown from one that has been replaced."""
+    """The properties that distinguish a file that has grown from one that was replaced."""
 
     identity: tuple[int, ...]
     """The same for as long as the file exists, whatever is written to it; different for every other file."""
@@ -50,11 +50,11 @@ class Filesystem(Protocol):
     def path_type(self, path: str) -> PathType | None:
         """Return what is at a path, following links; None if nothing is.
 
-        Raises NotReadableError if the system refuses to tell.
+        Raises NotReadableError if that cannot be determined.
         """
 
     def status(self, path: str) -> FileStatus | None:
-        """Return what tells a file from its successors; None if it is missing or the system refuses."""
+        """Return what distinguishes a file from its successors; None if it is missing or unreadable."""
 
     def link_target(self, path: str) -> str | None:
         """Return the absolute path at the end of a chain of links; None if the path is not a link."""
@@ -62,23 +62,23 @@ class Filesystem(Protocol):
     def list_directory(self, directory: str) -> Listing:
         """Return what is in a directory; an empty listing if it does not exist.
 
-        Raises NotReadableError if the system refuses to list it.
+        Raises NotReadableError if it cannot be listed.
         """
 
     def glob(self, pattern: str) -> list[str]:
         """Return the files that match a pattern, in natural order; ``**`` means directories at any depth."""
 
     def open(self, path: str, *, changing: bool = False) -> RandomAccessFile:
-        """Open a file to read; ``changing`` says that it may be replaced or cut short while it is open.
+        """Open a file for reading; ``changing`` says that it may be replaced or truncated while it is open.
 
-        Raises PathNotFoundError if it does not exist, NotReadableError if the system refuses.
+        Raises PathNotFoundError if it does not exist, NotReadableError if it cannot be read.
         """
 
     def create(self, path: str, *, overwrite: bool = False) -> Output:
         """Begin a new file, or a new version of one, which appears under its name when it is whole.
 
-        Raises AlreadyExistsError if the file exists and ``overwrite`` is not given, NotWritableError if the
-        system refuses.
+        Raises AlreadyExistsError if the file exists and ``overwrite`` is not given, NotWritableError if it
+        cannot be written.
         """
 
 

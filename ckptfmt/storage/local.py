@@ -90,7 +90,7 @@ def _closed(file: RandomAccessFile) -> ValueError:
 
 def _shrank(file: RandomAccessFile, offset: int, wanted: int, available: int) -> TruncatedError:
     return TruncatedError(
-        "file has been cut short while open",
+        "file was truncated while open",
         wanted=wanted,
         available=max(0, available),
         file=file.name,
@@ -248,7 +248,7 @@ class DescriptorFile:
         """Return ``size`` read-only bytes at ``offset``, in new memory; LimitError if that is short."""
         self._open_descriptor()
         check_bounds(self, offset, size)
-        out = new_buffer(size, f"memory for {size} bytes", self.name)
+        out = new_buffer(size, "bytes of memory", self.name)
         self.read_into(offset, out)
         return out.toreadonly()
 

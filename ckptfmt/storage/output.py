@@ -52,27 +52,27 @@ class Output(Protocol):
 
     @property
     def name(self) -> str:
-        """What errors call the file: its path."""
+        """Path of the file, as errors name it."""
 
     @abstractmethod
     def write(self, data: Data) -> None:
-        """Write bytes; NotWritableError if the system refuses, now or at an earlier call."""
+        """Write bytes; NotWritableError if that fails, or if an earlier call failed."""
 
     @abstractmethod
     def flush(self) -> None:
-        """Hand what was written to the system; raises the same errors as :meth:`write`."""
+        """Flush the buffer to the operating system; raises the same errors as :meth:`write`."""
 
     @abstractmethod
     def commit(self) -> None:
         """Finish the file: sync it and give it its name.
 
-        Raises AlreadyExistsError if somebody else took the name meanwhile, NotWritableError if the system
-        refuses; what the name held stays unchanged then.
+        Raises AlreadyExistsError if a file of that name was created meanwhile, NotWritableError if the file
+        cannot be written; an existing file then stays unchanged.
         """
 
     @abstractmethod
     def discard(self) -> None:
-        """Give up, and leave what the name holds unchanged. Does nothing after :meth:`commit`."""
+        """Discard the file, and leave an existing one unchanged. Does nothing after :meth:`commit`."""
 
     def write_all(self, pieces: Iterable[Data]) -> None:
         """Write one piece after the other; raises what :meth:`write` and the iterable raise."""
@@ -102,7 +102,7 @@ class _LocalOutput(Output):
 
     @property
     def name(self) -> str:
-        """What errors call the file: its path."""
+        """Path of the file, as errors name it."""
         return self._name
 
     @property
@@ -116,7 +116,7 @@ class _LocalOutput(Output):
         return self._error is not None
 
     def write(self, data: Data) -> None:
-        """Write bytes; NotWritableError if the system refuses, now or at an earlier call."""
+        """Write bytes; NotWritableError if that fails, or if an earlier call failed."""
         self.check_open()
         try:
             self._file.write(data)
@@ -124,7 +124,7 @@ class _LocalOutput(Output):
             raise self._failed(error) from error
 
     def flush(self) -> None:
-        """Hand what was written to the system; raises the same errors as :meth:`write`."""
+        """Flush the buffer to the operating system; raises the same errors as :meth:`write`."""
         self.check_open()
         try:
             self._file.flush()
@@ -208,8 +208,8 @@ class OutputFile(_LocalOutput):
     def commit(self) -> None:
         """Finish the file: sync it and give it its name.
 
-        Raises AlreadyExistsError if somebody else took the name meanwhile, NotWritableError if the system
-        refuses; what the name held stays unchanged then.
+        Raises AlreadyExistsError if a file of that name was created meanwhile, NotWritableError if the file
+        cannot be written; an existing file then stays unchanged.
         """
         if self._file.closed:
             return
@@ -237,7 +237,7 @@ class OutputFile(_LocalOutput):
         _sync_directory(self._target)
 
     def discard(self) -> None:
-        """Give up, and leave what the name holds unchanged. Does nothing after :meth:`commit`."""
+        """Discard the file, and leave an existing one unchanged. Does nothing after :meth:`commit`."""
         self._close()
         if self._temporary is not None:
             with suppress(OSError):

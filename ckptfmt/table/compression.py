@@ -28,7 +28,7 @@ def _snappy(data: memoryview) -> memoryview:
     import cramjam
 
     # Into memory allocated here: if cramjam's own allocation fails, it ends the process.
-    out = new_buffer(claimed, f"memory for a snappy block of {len(data)} bytes")
+    out = new_buffer(claimed, f"bytes of memory for a snappy block of {len(data)} bytes")
     try:
         cramjam.snappy.decompress_raw_into(data, out)
     except cramjam.DecompressionError as error:

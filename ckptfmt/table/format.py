@@ -96,7 +96,7 @@ def read_block(file: RandomAccessFile, handle: BlockHandle) -> Buffer:
     expected = unmask(int.from_bytes(stored[-4:], "little"))
     if computed != expected:
         raise ChecksumError(
-            "block checksum mismatch",
+            "block: checksum mismatch",
             stored=expected,
             computed=computed,
             file=file.name,

@@ -60,7 +60,7 @@ def open_checkpoint(
     backend
         How files are read. ``"mmap"`` maps them, so that arrays are views and nothing is copied. ``"pread"``
         reads them into memory of each array's own, for network file systems, address spaces too small for the
-        files, and files that may be cut short while they are open.
+        files, and files that may be truncated while they are open.
     fs
         The file system that the path leads into, if it is not this machine's.
 
@@ -144,7 +144,7 @@ class _EntryItems(ItemsView[str, Entry]):
 class Checkpoint(Tensors):
     """An open checkpoint: ``Mapping`` of tensor names, sorted by their bytes, to NumPy arrays.
 
-    Nothing is read until it is asked for. Arrays are read-only. A tensor stored whole is a view of the mapped
+    A tensor is read on access. Arrays are read-only. A tensor stored whole is a view of the mapped
     file, which stays mapped while any array views it. With ``backend="pread"`` it has memory of its own, and
     is read and verified each time. Threads may share a checkpoint.
     """
@@ -158,7 +158,7 @@ class Checkpoint(Tensors):
 
     @property
     def prefix(self) -> str:
-        """What TensorFlow calls the checkpoint, e.g. ``dir/model.ckpt-1000``."""
+        """The prefix, by which TensorFlow names the checkpoint, e.g. ``dir/model.ckpt-1000``."""
         return self._store.files.prefix
 
     @property
@@ -230,7 +230,7 @@ class Checkpoint(Tensors):
         return ObjectGraph(data, self, self.prefix)
 
     def verify(self, *, progress: Progress | None = None) -> Report:
-        """Check every checksum, size and place in all files of the checkpoint; see :class:`Report`.
+        """Check every checksum, size and offset in all files of the checkpoint; see :class:`Report`.
 
         Files are streamed, so memory stays bounded however large they are. ``progress`` is called with the
         bytes checked so far and the bytes to check in all.

@@ -30,7 +30,7 @@ class DerivedMapping(TensorMapping):
 
     @property
     def prefix(self) -> str:
-        """What TensorFlow calls the checkpoint."""
+        """The prefix of the checkpoint."""
         return self._parent.prefix
 
     @property

@@ -52,7 +52,7 @@ class TensorMapping(Mapping[str, Array]):
     @property
     @abstractmethod
     def prefix(self) -> str:
-        """What TensorFlow calls the checkpoint, e.g. ``dir/model.ckpt-1000``."""
+        """The prefix, by which TensorFlow names the checkpoint, e.g. ``dir/model.ckpt-1000``."""
 
     @property
     @abstractmethod

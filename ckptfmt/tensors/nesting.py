@@ -36,7 +36,7 @@ def nest(items: Iterable[tuple[str, Array]], separator: str = "/") -> dict[str, 
                 clashes.setdefault(name, [name]).append(f"{name}{separator}…")
             branch[last] = array
     if clashes:
-        raise NameConflictError("both a tensor and a scope", names=clashes)
+        raise NameConflictError("names of both a tensor and a scope", names=clashes)
     return tree
 
 
@@ -59,7 +59,7 @@ def flatten(tree: Mapping[str, Any], separator: str = "/") -> dict[str, Any]:
     for path, value in _leaves(tree):
         name = separator.join(path)
         if name in flat:
-            raise NameConflictError("name of several values", names={name: [name, repr(path)]})
+            raise NameConflictError("several values would get one name", names={name: [name, repr(path)]})
         flat[name] = value
     return flat
 

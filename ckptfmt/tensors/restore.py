@@ -34,7 +34,7 @@ class Spec(NamedTuple):
 
 
 class Mismatch(NamedTuple):
-    """A tensor that exists, but with another shape or dtype than wanted."""
+    """A tensor that exists, but not with the wanted shape and dtype."""
 
     name: str
     """The wanted name."""
@@ -80,7 +80,7 @@ class RestoreReport:
             raise NotConsumedError(_reason(self))
 
     def assert_consumed(self) -> None:
-        """Raise NotConsumedError unless, besides, every existing tensor is wanted."""
+        """Raise NotConsumedError unless, in addition, every existing tensor is wanted."""
         if not self.ok:
             raise NotConsumedError(_reason(self))
 

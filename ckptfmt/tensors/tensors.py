@@ -34,7 +34,7 @@ from ckptfmt.text.patterns import Pattern, literal_prefixes, matcher
 
 
 class Tensors(TensorMapping):
-    """Tensors by name, read when asked for, with methods that make views: a checkpoint, or a view of one."""
+    """Tensors by name, read on access, with methods that make views: a checkpoint, or a view of one."""
 
     def renamed(
         self,
@@ -143,7 +143,7 @@ class Tensors(TensorMapping):
         TensorNotFoundError
             There is no object at the path ``below``.
         NameConflictError
-            A name would stand for several tensors; with ``ambiguous="key"`` these keep their keys.
+            A name would refer to several tensors; with ``ambiguous="key"`` these keep their keys.
         """
         graph = self._require_graph()
         paths = graph.short_names() if below is None else graph.short_names_below(graph[below])
@@ -160,7 +160,7 @@ class Tensors(TensorMapping):
         GraphError
             The checkpoint has no object graph.
         NameConflictError
-            A name stands for several tensors, since names need not be unique. With ``ambiguous="key"`` these
+            A name refers to several tensors, since names need not be unique. With ``ambiguous="key"`` these
             keep their keys.
         """
         return self._by_short_names(self._require_graph().full_names, rest=True, ambiguous=ambiguous)
@@ -199,7 +199,7 @@ class Tensors(TensorMapping):
         Raises
         ------
         PlanError
-            The file is not a plan, a concat misses a part, or ``rest="error"`` and tensors are left over.
+            The file is not a plan, a concat lacks a part, or ``rest="error"`` and tensors are left over.
             A tensor that does not fit its step raises it when it is read.
         NameConflictError
             Several tensors would get one name.
@@ -208,11 +208,11 @@ class Tensors(TensorMapping):
 
 
 class View(NameMapping, Tensors):
-    """Tensors under names that stand for names of other Tensors.
+    """A view: other names for the tensors of a parent.
 
-    Several names may stand for one tensor. Each is then a tensor of its own, read by itself.
+    Several names may refer to one tensor. Each is then a tensor of its own, read separately.
     """
 
 
 class PlanView(PlanMapping, Tensors):
-    """What a plan makes of tensors, under the names it gives them."""
+    """The tensors that a plan makes, under the names that it gives them."""

@@ -29,7 +29,7 @@ class NameMapping(DerivedMapping):
 
     @cached_property
     def names(self) -> Mapping[str, str]:
-        """Each name here, and the name it stands for in what is viewed."""
+        """Each name in the view, and the name in the parent that it refers to."""
         return self._make_names() if callable(self._make_names) else self._make_names
 
     def __getitem__(self, name: str) -> Array:

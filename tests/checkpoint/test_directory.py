@@ -82,13 +82,13 @@ class TestDirectoryWithoutState:
         Path("run/b.meta").write_bytes(b"")
         assert str(not_found("run")) == (
             "run: no checkpoint in this directory; a.data-00000-of-00001 exists, but a.index does not; "
-            "left from a save that did not finish: a.index.tempstate12; "
+            "left by a save that did not finish: a.index.tempstate12; "
             "b.meta holds only the graph: b.index does not exist; "
-            "ckptfmt.read_meta_graph reads it, 'ckptfmt graph' shows it"
+            "ckptfmt.read_meta_graph reads it and 'ckptfmt graph' shows it"
         )
 
     def test_an_empty_directory_and_one_of_other_files(self) -> None:
-        assert str(not_found("run")) == "run: no checkpoint in this directory; it has no files"
+        assert str(not_found("run")) == "run: no checkpoint in this directory; it contains no files"
         Path("run/notes.txt").write_text("hello")
         assert (
             str(not_found("run")) == "run: no checkpoint in this directory; none of its files belongs to one"

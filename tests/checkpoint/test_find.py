@@ -227,7 +227,7 @@ class TestSavedModel:
             assert str(error) == (
                 f"export: a SavedModel without variables: {index} does not exist; "
                 "variables.data-00000-of-00001 exists, but variables.index does not; "
-                "ckptfmt.open_saved_model reads it, 'ckptfmt model' shows it"
+                "ckptfmt.open_saved_model reads it and 'ckptfmt model' shows it"
             )
             assert error.tried == (index,)
 
@@ -246,7 +246,7 @@ class TestRenamedIndex:
         name = "model.index.tempstate123"
         Path("model.index").replace(name)
         assert find_checkpoint(name) == CheckpointFiles("model", "v2", (name,))
-        assert f"left from a save that did not finish: {name}" in str(not_found("."))
+        assert f"left by a save that did not finish: {name}" in str(not_found("."))
 
     def test_without_shards_it_still_lists(self) -> None:
         write_bundle("a")

@@ -17,7 +17,7 @@ class TestNearMisses:
         Path("model.ckpt-10.index").unlink()
         error = not_found("model.ckpt-10")
         assert str(error) == (
-            "model.ckpt-10: no checkpoint: tried model.ckpt-10.index, model.ckpt-10; "
+            "model.ckpt-10: no checkpoint found: tried model.ckpt-10.index, model.ckpt-10; "
             "model.ckpt-10.data-00000-of-00002, model.ckpt-10.data-00001-of-00002 exist, but "
             "model.ckpt-10.index does not"
         )
@@ -30,21 +30,21 @@ class TestNearMisses:
         Path("model.meta").write_bytes(b"")
         error = not_found("model.meta")
         assert str(error) == (
-            "model.meta: no checkpoint: tried model.meta, model.index, model; "
+            "model.meta: no checkpoint found: tried model.meta, model.index, model; "
             "model.meta holds only the graph: model.index does not exist; "
-            "ckptfmt.read_meta_graph reads it, 'ckptfmt graph' shows it"
+            "ckptfmt.read_meta_graph reads it and 'ckptfmt graph' shows it"
         )
 
     def test_an_index_that_was_never_finished(self) -> None:
         Path("model.index.tempstate42").write_bytes(b"")
-        assert "left from a save that did not finish: model.index.tempstate42" in str(not_found("model"))
+        assert "left by a save that did not finish: model.index.tempstate42" in str(not_found("model"))
 
     def test_a_missing_step(self) -> None:
         for step in (90, 100):
             write_bundle(f"model.ckpt-{step}")
         error = not_found("model.ckpt-10")
         assert str(error) == (
-            "model.ckpt-10: no checkpoint: tried model.ckpt-10.index, model.ckpt-10; "
+            "model.ckpt-10: no checkpoint found: tried model.ckpt-10.index, model.ckpt-10; "
             "did you mean 'model.ckpt-100' or 'model.ckpt-90'?"
         )
 
@@ -59,7 +59,7 @@ class TestNearMisses:
     def test_an_index_asked_for_of_a_v1_checkpoint(self) -> None:
         Path("model").write_bytes(encode_v1())
         error = not_found("model.index")
-        assert str(error) == "model.index: no checkpoint: tried model.index, model; model exists"
+        assert str(error) == "model.index: no checkpoint found: tried model.index, model; model exists"
 
     def test_a_missing_directory(self) -> None:
         assert str(not_found("nowhere/model")).endswith("; no such directory: nowhere")
@@ -83,7 +83,7 @@ class TestNearMisses:
         not_found(path)
 
     def test_the_empty_path(self) -> None:
-        assert str(not_found("")) == "the path of the checkpoint is empty"
+        assert str(not_found("")) == "path: got an empty string, want that of a checkpoint"
         assert not_found("").tried == ()
 
     @pytest.mark.parametrize("path", [b"model", None, 3])

@@ -78,7 +78,7 @@ def test_a_saved_model_is_frozen_by_its_signature(model: str, tmp_path: Path) ->
     assert (document["nodes"], document["constants"]) == (2, 0)
     result = run("freeze", tmp_path / "dir", "-o", tmp_path / "c.pb", "--signature", "none")
     assert result.exit_code == 4
-    assert "no signature 'none'; did you mean 'negative' or 'serving_default'?" in result.stderr
+    assert "no signature named 'none'; did you mean 'negative' or 'serving_default'?" in result.stderr
 
 
 def test_errors_say_what_is_missing(model: str, tmp_path: Path) -> None:

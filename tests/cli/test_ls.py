@@ -171,7 +171,7 @@ def test_a_filter_that_nothing_passes_is_not_an_error(layers: str) -> None:
         assert (result.exit_code, result.stdout) == (0, "")
         totals, hint = result.stderr.splitlines()
         assert totals.startswith("0 tensors of 16")
-        assert hint == "ckptfmt: no tensor passes the filters"
+        assert hint == "ckptfmt: no tensor matches --dtype and --min-size"
         assert run_json("ls", layers, *filters)["tensors"] == []
 
 
@@ -191,7 +191,7 @@ def test_a_filter_is_not_blamed_for_an_empty_checkpoint_or_a_bad_entry(
         ("float", "did you mean 'float32'?"),
         ("DT_DOUBLE", "did you mean 'float64'?"),
         ("Int32", "did you mean 'int32'?"),
-        ("f4", "no dtype matches 'f4'; write for example float32"),
+        ("f4", "no dtype matches 'f4'; pass, for example, float32"),
         ("", "no dtype matches ''"),
     ],
 )
@@ -210,7 +210,7 @@ def test_every_dtype_that_may_be_listed_is_accepted(layers: str, glob: str) -> N
 def test_a_malformed_size_is_wrong_usage(layers: str, text: str) -> None:
     result = run("ls", layers, f"--min-size={text}")
     assert result.exit_code == 2
-    assert "is not a size; write for example" in result.stderr
+    assert "is not a size, such as 4096" in result.stderr
 
 
 # --- order -------------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def test_a_proposed_plan_replaces_a_file_only_with_overwrite(model: str, tmp_pat
 
 def test_overwrite_needs_a_plan_to_propose(model: str) -> None:
     result = run("match", model, model, "--overwrite")
-    assert (result.exit_code, "--overwrite goes with --propose" in result.stderr) == (2, True)
+    assert (result.exit_code, "--overwrite requires --propose" in result.stderr) == (2, True)
 
 
 def test_names_are_safe_to_print(model: str, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_json_has_everything(model: Path) -> None:
 def test_missing_signatures_tags_and_files_are_errors(model: Path, tmp_path: Path) -> None:
     result = run("model", model, "--signature", "none")
     assert result.exit_code == 4
-    assert "no signature 'none'; did you mean 'predict'?" in result.stderr
+    assert "no signature named 'none'; did you mean 'predict'?" in result.stderr
     assert list(run_json("model", model, "--signature", "predict")["meta_graphs"][0]["signatures"]) == [
         "predict"
     ]
@@ -150,7 +150,7 @@ def test_functions_are_shown_as_they_are_called() -> None:
     assert "function __call__(x: float32[?,2]) -> float32[?,3]" in lines
     assert not any("signatures/" in line for line in lines)
     hidden = run("model", GOLDEN_MODEL).stderr
-    assert hidden == "1 function of other objects not shown; see --functions\n"
+    assert hidden == "1 function of other objects hidden; pass --functions to show it\n"
     every = run("model", GOLDEN_MODEL, "--functions")
     assert every.stderr == ""
     assert "function  signatures/serving_default(x: float32[?,2]) -> {output_0: float32[?,3]}" in every.stdout
@@ -377,7 +377,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     "arguments": (
         lambda folder: edit(folder, break_arguments),
         [f"{FIRST}/concrete_functions/bad", f"{FIRST}/concrete_functions/gone"],
-        "no concrete function 'gone'",
+        "no concrete function named 'gone'",
     ),
     "assets": (
         lambda folder: edit(folder, lambda meta: setattr(meta.asset_file_def[0], "filename", "../../etc")),

@@ -122,7 +122,7 @@ def test_the_inverse_replaces_a_file_only_with_overwrite(model: str, plan: Path)
 
 def test_overwrite_needs_an_inverse(model: str, plan: Path) -> None:
     result = run("plan", model, plan, "--overwrite")
-    assert (result.exit_code, "--overwrite goes with --invert" in result.stderr) == (2, True)
+    assert (result.exit_code, "--overwrite requires --invert" in result.stderr) == (2, True)
 
 
 def test_without_an_inverse_nothing_is_written(model: str, plan: Path, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_without_an_inverse_nothing_is_written(model: str, plan: Path, tmp_path:
     plan.write_text(PLAN + "[[step]]\ndrop = '/w$'\n")
     result = run("plan", model, plan, "--invert", out)
     assert result.exit_code == 2
-    assert "no inverse: step 3: drop of 'block/1/w'" in result.stderr
+    assert "cannot be inverted: step 3: drop of 'block/1/w'" in result.stderr
     plan.write_text(PLAN + "[[step]]\nreshape = 'w'\nshape = [3]\n")
     result = run("plan", model, plan, "--invert", out)
     assert result.exit_code == 1

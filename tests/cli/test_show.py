@@ -294,7 +294,7 @@ def test_a_wrong_name_comes_with_close_matches() -> None:
     result = run("show", KERAS, "save_conter")
     assert result.exit_code == 4
     assert result.stderr.endswith(
-        "no tensor 'save_conter'; did you mean 'save_counter/.ATTRIBUTES/VARIABLE_VALUE'?\n"
+        "no tensor named 'save_conter'; did you mean 'save_counter/.ATTRIBUTES/VARIABLE_VALUE'?\n"
     )
 
 

@@ -163,7 +163,7 @@ def test_objects_without_tensors_are_hidden_unless_asked_for() -> None:
     short, whole = run("tree", path), run("tree", path, "--all")
     hidden = len(whole.stdout.splitlines()) - len(short.stdout.splitlines())
     assert hidden > 0
-    assert short.stderr == f"{hidden} lines hidden, with nothing stored below; --all shows them\n"
+    assert short.stderr == f"{hidden} lines without tensors hidden; pass --all to show them\n"
     assert whole.stderr == ""
     assert run_json("tree", path)["totals"]["hidden"] == hidden
 
@@ -177,7 +177,7 @@ def test_levels_can_be_cut() -> None:
         "|-- optimizer",
         "`-- _CHECKPOINTABLE_OBJECT_GRAPH",
     ]
-    assert "deeper than 1 not shown; see --depth" in result.stderr
+    assert "below depth 1 hidden; pass a larger --depth to show them" in result.stderr
     assert len(lines(DIGITS, "--depth", 0)) == 1
 
 
@@ -228,7 +228,7 @@ def test_a_damaged_graph_is_an_error(tmp_path: Path) -> None:
     path = write_objects(tmp_path, [encode_node([(7, "far")])])
     result = run("tree", path)
     assert (result.exit_code, result.stdout) == (3, "")
-    assert "child 'far' is node 7 of 1" in result.stderr
+    assert "child 'far': got node 7, want 0 to 0" in result.stderr
 
 
 def test_a_missing_path_is_not_found(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_scopes_of_many_levels_are_cut(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "model", {name: np.zeros(1, np.float32) for name in names})
     result = run("tree", path)
     assert result.exit_code == 0
-    assert "deeper than 64 not shown; see --depth" in result.stderr
+    assert "below depth 64 hidden; pass a larger --depth to show them" in result.stderr
     assert len(result.stdout.splitlines()) == 2 * 64 + 2
     assert run_json("tree", path)["nodes"][0]["tensors"] == 3
 
@@ -287,7 +287,8 @@ def test_a_chain_of_objects_is_cut(tmp_path: Path) -> None:
     result = run("tree", path)
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) == 66
-    assert result.stderr == f"{count - 64:,} lines deeper than 64 not shown; see --depth\n"
+    deeper = f"{count - 64:,}"
+    assert result.stderr == f"{deeper} lines below depth 64 hidden; pass a larger --depth to show them\n"
     rows = run_json("tree", path, "--depth", 1000)["nodes"]
     assert max(row["depth"] for row in rows) == 1000
     assert rows[0]["parameters"] == 2

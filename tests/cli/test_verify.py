@@ -29,7 +29,7 @@ def spoil(path: str, at: int) -> None:
 def test_an_intact_checkpoint_is_fine(model: str) -> None:
     result = run("verify", model)
     assert result.exit_code == 0
-    assert result.stdout.startswith("fine: 4 of 4 tensors intact, ")
+    assert result.stdout.startswith("ok: 4 of 4 tensors intact, ")
     assert result.stderr == ""
 
 
@@ -52,7 +52,7 @@ INTACT = [
 @pytest.mark.parametrize("case", INTACT)
 def test_what_tensorflow_wrote_is_fine(case: str) -> None:
     result = run("verify", golden.load(case).path)
-    assert (result.exit_code, result.stdout.splitlines()[-1].split(":")[0]) == (0, "fine")
+    assert (result.exit_code, result.stdout.splitlines()[-1].split(":")[0]) == (0, "ok")
 
 
 def test_a_flipped_bit_is_an_error_that_says_where(model: str) -> None:
@@ -140,7 +140,7 @@ def test_bytes_that_belong_to_no_tensor_are_a_warning(model: str) -> None:
     assert result.exit_code == 1
     warning, summary = result.stdout.splitlines()
     assert warning.startswith("warning: orphan: ")
-    assert summary.startswith("fine: 4 of 4 tensors intact")
+    assert summary.startswith("ok: 4 of 4 tensors intact")
     assert summary.endswith(", 1 warning")
 
 
@@ -194,7 +194,7 @@ def test_off_a_terminal_there_is_no_progress_bar(model: str) -> None:
 def test_fast_work_shows_no_progress_bar(model: str) -> None:
     code, shown = on_terminal("verify", model)
     assert code == 0
-    assert shown.startswith("fine: 4 of 4")
+    assert shown.startswith("ok: 4 of 4")
     assert "\x1b" not in shown
 
 

@@ -83,7 +83,7 @@ def test_a_file_of_another_kind_is_named_in_the_error(tmp_path: Path) -> None:
             list(ckptfmt.open_events(tmp_path / name))
     with pytest.raises(PathNotFoundError):
         ckptfmt.open_events(tmp_path / "nothing")
-    with pytest.raises(UnsupportedError, match=r"open_events reads it, 'ckptfmt events' shows it"):
+    with pytest.raises(UnsupportedError, match=r"open_events reads it and 'ckptfmt events' shows it"):
         ckptfmt.read_graph(write_events(tmp_path / "e", [VERSION]))
 
 
@@ -102,7 +102,7 @@ def test_compressed_event_files_are_read(tmp_path: Path) -> None:
 
 def test_a_missing_tag_is_an_error_that_suggests_others(tmp_path: Path) -> None:
     events = ckptfmt.open_events(EVENTS / "tf2")
-    with pytest.raises(NameNotFoundError, match="no scalars 'los'; did you mean 'loss'"):
+    with pytest.raises(NameNotFoundError, match="no scalars named 'los'; did you mean 'loss'"):
         events.scalars["los"]
     with pytest.raises(KeyError):
         events.histograms["loss"]

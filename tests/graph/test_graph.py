@@ -166,7 +166,7 @@ def test_nodes_say_where_their_inputs_come_from() -> None:
     assert graph.ops["Const"] == 1
     assert graph.versions == (24, 0, ())
     with pytest.raises(
-        NameNotFoundError, match=r"g\.pb: no node 'scope/d'; did you mean 'scope/c'"
+        NameNotFoundError, match=r"g\.pb: no node named 'scope/d'; did you mean 'scope/c'"
     ) as caught:
         graph["scope/d"]
     assert isinstance(caught.value, KeyError)
@@ -315,7 +315,7 @@ def test_constants_are_a_store_of_tensors() -> None:
     graph = ckptfmt.Graph(adder())
     assert list(graph.constants) == ["scope/c"]
     np.testing.assert_array_equal(graph.constants["scope/c"], np.array([1, 2], np.float32))
-    with pytest.raises(NameNotFoundError, match="no constant 'x'"):
+    with pytest.raises(NameNotFoundError, match="no constant named 'x'"):
         graph.constants["x"]
 
 
@@ -378,7 +378,7 @@ def test_functions_have_inputs_outputs_and_calls() -> None:
     assert graph.functions.called_by(graph.message.node) == {"a"}
     assert graph.custom_ops == {}
     assert [node.name for node in graph.outputs] == ["start"]
-    with pytest.raises(NameNotFoundError, match="no function 'd'"):
+    with pytest.raises(NameNotFoundError, match="no function named 'd'"):
         graph.functions["d"]
 
 

@@ -42,7 +42,7 @@ BAD_ENTRIES: dict[str, tuple[bytes, type[CkptfmtError], str]] = {
     "offset into the end": (
         encode_entry(shape=(4,), offset=1, size=16),
         TruncatedError,
-        "want 16 bytes, got 15",
+        "got 15 bytes, want 16",
     ),
     "offset 2**63 - 1": (encode_entry(shape=(4,), offset=2**63 - 1, size=16), TruncatedError, "got 0"),
     "negative offset": (encode_entry(shape=(4,), offset=-4, size=16), CorruptError, "offset -4"),
@@ -87,7 +87,7 @@ BAD_ENTRIES: dict[str, tuple[bytes, type[CkptfmtError], str]] = {
     "value that ends in its shape": (
         b"\x08\x01\x12\x7f\x12",
         CorruptError,
-        "entry of .* field 2: want 127 bytes, got 1",
+        "entry of .* field 2: got 1 bytes, want 127",
     ),
     "value of zeros": (bytes(20), CorruptError, "field number 0"),
     "value of 0xff": (b"\xff" * 30, CorruptError, "varint"),
@@ -178,44 +178,59 @@ BAD_OBJECTS: dict[str, tuple[int, bytes, tuple[int, ...], str]] = {
         7,
         encode_strings([2**62], b"abc"),
         (),
-        "strings of 4611686018427387904 bytes in all",
+        "after their lengths, want 4611686018427387904",
     ),
     "string of 2**64 - 1": (
         7,
         encode_strings([2**64 - 1], b"abc"),
         (),
-        "strings of 18446744073709551615 bytes",
+        "after their lengths, want 18446744073709551615",
     ),
     "strings that add up past 2**64": (
         7,
         encode_strings([2**63] * 4, b""),
         (4,),
-        "strings of 36893488147419103232",
+        "after their lengths, want 36893488147419103232",
     ),
-    "strings that add up to too much": (7, encode_strings([2, 2], b"abc"), (2,), "strings of 4 bytes in all"),
+    "strings that add up to too much": (
+        7,
+        encode_strings([2, 2], b"abc"),
+        (2,),
+        "after their lengths, want 4",
+    ),
     "strings that add up to too little": (
         7,
         encode_strings([1, 1], b"abc"),
         (2,),
-        "strings of 2 bytes in all",
+        "after their lengths, want 2",
     ),
     "2**62 strings": (7, encode_strings([1], b"a"), (2**62,), "4611686018427387904 varints"),
     "length of 11 bytes": (7, b"\x80" * 10 + b"\x01" + bytes(8), (), "longer than 10 bytes"),
     "no checksum of lengths": (7, b"\x00", (), "checksum of string lengths"),
-    "wrong checksum of lengths": (7, b"\x01" + bytes(4) + b"a", (), "checksum of string lengths differs"),
+    "wrong checksum of lengths": (7, b"\x01" + bytes(4) + b"a", (), "string lengths: checksum mismatch"),
     "no bytes for a string": (7, b"", (), "1 varints"),
     "wrong checksum of all": (7, encode_strings([3], b"abc"), (), "checksum mismatch"),
     "variant of 2**62": (
         21,
         encode_variants(b"", lengths=[2**62])[0],
         (),
-        "variant 0: want 4611686018427387908",
+        "variant 0: got 4 bytes, want 4611686018427387908",
     ),
-    "variant of 2**64 - 1": (21, encode_variants(b"", lengths=[2**64 - 1])[0], (), "variant 0: want"),
+    "variant of 2**64 - 1": (
+        21,
+        encode_variants(b"", lengths=[2**64 - 1])[0],
+        (),
+        "variant 0: got 4 bytes, want",
+    ),
     "2**62 variants": (21, encode_variants(b"")[0], (2**62,), "4611686018427387904 variants"),
-    "variant that is not a message": (21, encode_variants(b"\x0a\x7f")[0], (), "field 1: want 127 bytes"),
+    "variant that is not a message": (
+        21,
+        encode_variants(b"\x0a\x7f")[0],
+        (),
+        "field 1: got 0 bytes, want 127",
+    ),
     "variant with a bad tensor": (21, encode_variants(encode_field(3, b"\x12\x7f"))[0], (), "field 2"),
-    "wrong checksum of a variant": (21, b"\x00" + bytes(4), (), "checksum of variant 0 differs"),
+    "wrong checksum of a variant": (21, b"\x00" + bytes(4), (), "variant 0: checksum mismatch"),
     "bytes after the variants": (21, encode_variants(b"")[0] + b"x", (), "1 bytes after the last variant"),
     "variants nested 60 deep": (21, encode_variants(nested_variant(60))[0], (), "nested more than 50 deep"),
     "variants nested 5000 deep": (
@@ -267,7 +282,7 @@ def test_a_repeated_value_in_a_variant_cannot_claim_much_memory() -> None:
         return open_objects(21, content, crc=crc)
 
     # Two values, of which the last is repeated: 30 stored bytes ask for 64 MiB.
-    with pytest.raises(LimitError, match=r"asks for 67108864, the limit is \d{4}$"):
+    with pytest.raises(LimitError, match=r"67108864 exceeds the limit of \d{4}$"):
         open_variant(np.array([1, 2], "<f4").tobytes())["bad"]
     # A single repeated value takes no memory: its array has strides of zero.
     (tensor,) = open_variant(np.array([1], "<f4").tobytes())["bad"].item().tensors

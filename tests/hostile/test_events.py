@@ -126,7 +126,7 @@ def test_each_stretch_of_damage_is_one_warning(tmp_path: Path) -> None:
     content[BORDERS[3] + 13] ^= 1
     (tmp_path / "e.tfevents").write_bytes(content)
     events = ckptfmt.open_events(tmp_path / "e.tfevents")
-    with pytest.warns(DamageWarning, match="record checksum mismatch"):
+    with pytest.warns(DamageWarning, match="record: checksum mismatch"):
         events.gather()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -271,7 +271,7 @@ def test_a_few_compressed_bytes_do_not_become_any_number_of_events(
     path = tmp_path / "e.tfevents"
     path.write_bytes(gzip.compress(make(count), 1))
     limit = options.get("limit", 256 << 20)
-    message = "bytes in memory for compressed files"
+    message = "bytes of memory for compressed files"
     with memory_growth() as growth, pytest.raises(LimitError, match=message) as caught:
         ckptfmt.open_events(path, **options).gather()
     assert caught.value.limit == limit

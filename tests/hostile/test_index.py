@@ -71,7 +71,7 @@ BAD_INDEXES: dict[str, tuple[bytes, type[CkptfmtError], str]] = {
     "block handle of size 2**64 - 1": (
         index_with_handle(encode_handle(0, 2**64 - 1)),
         TruncatedError,
-        "want 18446744073709551620 bytes",
+        "got 89 bytes, want 18446744073709551620",
     ),
     "empty block handle": (index_with_handle(b""), TruncatedError, "varint"),
     "no blocks": (encode_blocks([]), CorruptError, "no bundle header"),
@@ -80,7 +80,7 @@ BAD_INDEXES: dict[str, tuple[bytes, type[CkptfmtError], str]] = {
     "block of 3 bytes": (
         encode_blocks([RawBlock(b"z", bytes(3))]),
         TruncatedError,
-        "block: want 4 bytes, got 3",
+        "block: got 3 bytes, want 4",
     ),
     "shared beyond the previous key": (
         encode_index(b"\x05\x01\x00x", 0, 1),
@@ -169,7 +169,7 @@ def test_a_wrong_number_of_shards_takes_no_time(num_shards: int) -> None:
     ckpt = open_bundle(index, GOOD_DATA)
     assert list(ckpt) == ["a"]
     assert ckpt.entries["a"].shape == (2, 2)
-    with pytest.raises(CheckpointNotFoundError, match=r"no such file: .*shard 0 of .*with tensor 'a'"):
+    with pytest.raises(CheckpointNotFoundError, match=r"no such file: .*shard 0 of .*which holds tensor 'a'"):
         ckpt["a"]
     report = ckpt.verify()
     # The only data file belongs to another number of shards.

@@ -48,7 +48,7 @@ def graph_of(*nodes: bytes, keys: tuple[str, ...] = ()) -> ObjectGraph:
     ],
 )
 def test_numbers_without_a_node_are_damage(make, number: int) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(CorruptError, match=rf"node 1: .*'far'.* node {number} of 2") as caught:
+    with pytest.raises(CorruptError, match=rf"node 1: .*'far'.* node {number}, want 0 to 1") as caught:
         graph_of(encode_node(), make(number))
     assert caught.value.file == "model"
 
@@ -264,7 +264,7 @@ def test_long_names_on_the_way_to_many_variables_are_refused_before_they_fill_me
         *leaves,
         keys=keys,
     )
-    with pytest.raises(LimitError, match="characters of names"):
+    with pytest.raises(LimitError, match="characters in names"):
         graph.short_names_below(graph.root)
     monkeypatch.undo()
     assert len(graph.short_names_below(graph.root)) == 20

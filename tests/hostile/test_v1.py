@@ -33,7 +33,7 @@ BAD_V1: dict[str, tuple[bytes, str]] = {
         "holds the values of",
     ),
     "slice key missing": (v1_table(key=V1_KEY + b"x"), "the values of slice - are not in the file"),
-    "data that is not a message": (v1_table(data=b"\x12\x7f"), "field 2: want 127 bytes"),
+    "data that is not a message": (v1_table(data=b"\x12\x7f"), "field 2: got 0 bytes, want 127"),
     "data that is metadata": (v1_table(data=encode_field(1, b"")), "holds the values of ''"),
     "overlapping slices": (v1_table(v1_meta(slices=(WHOLE, WHOLE))), "slices - and - overlap"),
     "incomplete slices": (
@@ -63,7 +63,7 @@ BAD_V1_FILES: dict[str, tuple[bytes, type[CkptfmtError], str]] = {
     "metadata that is not a message": (
         encode_table([(b"", b"\x0a\x7f")]),
         CorruptError,
-        "field 1: want 127 bytes",
+        "field 1: got 0 bytes, want 127",
     ),
     "metadata of a bad tensor": (
         encode_table([(b"", encode_field(1, b"\x0a\x02\x0a\x7f"))]),

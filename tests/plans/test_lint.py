@@ -17,7 +17,7 @@ MISFITS = {
     "empty name": (step("rename = '^label$'", "to = ''"), "got an empty one", ("label",)),
     "part missing": (
         step(r"concat = ['^(.*_\d)/kernel$', '^(.*_0)/qkv$']", r"into = '\1/all'", "axis = 0"),
-        "concat into 'bert/layer_1/all' misses a part",
+        "concat into 'bert/layer_1/all' lacks a part",
         ("bert/layer_1/all",),
     ),
     "part twice": (

@@ -51,6 +51,6 @@ def test_data_that_exceed_memory_are_a_limit_error() -> None:
         def __bytes__(self) -> bytes:
             raise MemoryError
 
-    with pytest.raises(LimitError, match=f"r: memory for {1 << 60} bytes") as caught:
+    with pytest.raises(LimitError, match=f"r: bytes of memory: {1 << 60} exceeds") as caught:
         Record(Endless(), 0, "r").data  # type: ignore[arg-type]  # noqa: B018
     assert caught.value.asked == 1 << 60

@@ -34,7 +34,7 @@ def test_a_damaged_record_is_found_when_it_is_read(tmp_path: Path) -> None:
     content[21 + 13] ^= 1
     index = ckptfmt.open_records(write(tmp_path / "r", bytes(content))).scan()
     assert index[2].data == b"hello"
-    with pytest.raises(ChecksumError, match="r @0x15: record checksum mismatch"):
+    with pytest.raises(ChecksumError, match="r @0x15: record: checksum mismatch"):
         index[1]
 
 
@@ -44,6 +44,8 @@ def test_an_index_notices_that_the_file_was_replaced(tmp_path: Path, backend: st
     index = ckptfmt.open_records(path, verify=False, backend=backend).scan()
     write(tmp_path / "new", frame(b"something else" * 50)).replace(path)
     for number in (0, 3):
-        with pytest.raises(CorruptError, match=f"r @0x{21 * number:x}: no record at this offset any more"):
+        with pytest.raises(
+            CorruptError, match=f"r @0x{21 * number:x}: the record is no longer at this offset"
+        ):
             index[number]
     index.close()

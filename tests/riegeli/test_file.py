@@ -313,9 +313,12 @@ def claims(compression: str, size: int) -> bytes:
 
 
 BAD_CHUNKS = {
-    "no data": (one_chunk(b"", 1, 0), "simple chunk: want 1 bytes, got 0"),
-    "sizes after the end": (one_chunk(b"\0\x05\x01a", 1, 1), "sizes of records: want 5 bytes, got 2"),
-    "sizes of 2**63": (one_chunk(b"\0" + encode_varint(2**63), 1, 1), "sizes of records: want 92233720"),
+    "no data": (one_chunk(b"", 1, 0), "simple chunk: got 0 bytes, want 1"),
+    "sizes after the end": (one_chunk(b"\0\x05\x01a", 1, 1), "sizes of records: got 2 bytes, want 5"),
+    "sizes of 2**63": (
+        one_chunk(b"\0" + encode_varint(2**63), 1, 1),
+        "sizes of records: got 0 bytes, want 92233720",
+    ),
     "no sizes": (one_chunk(of(b"", b"ab"), 1, 2), "sizes of records: got 0 bytes, want 1 to 10"),
     "too many sizes": (one_chunk(of(b"\1\1\0", b"ab"), 2, 2), "sizes of 2 records: got 3 bytes, want 2"),
     "too few sizes": (one_chunk(of(b"\x81\1", b"a" * 129), 2, 129), "2 varints"),
@@ -399,7 +402,7 @@ def test_wrong_hashes_are_checksum_errors() -> None:
     writer = RiegeliWriter()
     writer.records([b"right"])
     begin = writer.chunk(b"r", simple([b"wrong"], "none"), 1, 5, wrong_hash=True)
-    with pytest.raises(ChecksumError, match="chunk data hash mismatch: stored 0x") as caught:
+    with pytest.raises(ChecksumError, match="chunk data: hash mismatch: stored 0x") as caught:
         read(writer.out)
     assert caught.value.offset == begin
     assert caught.value.stored ^ caught.value.computed == 1
@@ -445,7 +448,7 @@ def test_a_position_without_a_record_is_refused() -> None:
 
 
 NOT_RIEGELI = {
-    "nothing": (b"", "too short to be a Riegeli/records file: want 64 bytes, got 0"),
+    "nothing": (b"", "too short to be a Riegeli/records file: got 0 bytes, want 64"),
     "63 bytes": (SIGNATURE[:63], "too short"),
     "a TFRecord": (struct.pack("<QI", 4, 0) + bytes(60), "not a Riegeli/records file: got signature 0400"),
 }

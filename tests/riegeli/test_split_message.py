@@ -247,8 +247,8 @@ def same_record(metadata: ChunkMetadata) -> None:
 
 BIG = 2**64 - 1
 HOSTILE = {
-    "chunk 3 of 3": (index(3), "chunk 3 of 3"),
-    "chunk 2**64 - 1": (index(BIG), "chunk 18446744073709551615 of 3"),
+    "chunk 3 of 3": (index(3), "got chunk 3, want 0 to 2"),
+    "chunk 2**64 - 1": (index(BIG), "got chunk 18446744073709551615, want 0 to 2"),
     "the base again": (index(0), "chunk 0 is used twice"),
     "a chunk twice": (index(2), "chunk 2 is used twice|got kind 1, want 2"),
     "no chunk": (drop_index, "no chunk for tensorflow.NodeDef.op"),
@@ -272,15 +272,18 @@ HOSTILE = {
     ),
     "a tag that says nothing": (path(FieldIndex()), "an index or map key without a field"),
     "nothing for an index": (path(NODE, FieldIndex()), "tensorflow.GraphDef.node: got nothing, want index"),
-    "an index after the end": (path(NODE, (3,), OP), "tensorflow.GraphDef.node: index 3 of 2"),
-    "an index of 2**32": (path(NODE, (2**32,), OP), "tensorflow.GraphDef.node: index 4294967296 of 2"),
-    "an index of 2**64 - 1": (path(NODE, (BIG,), OP), "node: index 18446744073709551615 of 2"),
+    "an index after the end": (path(NODE, (3,), OP), "tensorflow.GraphDef.node: got index 3, want at most 2"),
+    "an index of 2**32": (
+        path(NODE, (2**32,), OP),
+        "tensorflow.GraphDef.node: got index 4294967296, want at most 2",
+    ),
+    "an index of 2**64 - 1": (path(NODE, (BIG,), OP), "node: got index 18446744073709551615, want at most 2"),
     "bytes for a message": (path(NODE, (0,)), "chunk 1: got kind 2, want 1"),
     "a message for bytes": (path(NODE, (1,), OP, field=1), "chunk 2: got kind 1, want 2"),
     "a kind that does not exist": (info("type", 0), "chunk 1: got kind 0, want 2"),
     "a number": (to(message=False), "tensorflow.VersionDef.producer is a number"),
-    "a path through text": (path(NODE, (0,), OP, 1), "the path goes on after tensorflow.NodeDef.op"),
-    "fields of text": (go_on, "the path goes on after tensorflow.NodeDef.op"),
+    "a path through text": (path(NODE, (0,), OP, 1), "the path continues after tensorflow.NodeDef.op"),
+    "fields of text": (go_on, "the path continues after tensorflow.NodeDef.op"),
     "a position in no chunk": (info("offset", 1), "no record at this position"),
     "a position after the file": (info("offset", BIG), "no record of a chunk at this position"),
     "the record of another chunk": (same_record, "chunk 1: another chunk has the same record"),
@@ -487,5 +490,5 @@ def test_a_split_saved_model_opens_as_a_graph(tmp_path: Path) -> None:
 def test_a_split_message_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.cpb"
     path.write_bytes(Split(ChunkInfo(size=3)).content())
-    with pytest.raises(CorruptError, match="nor of any other kind known here"):
+    with pytest.raises(CorruptError, match="nor any other known kind of file"):
         ckptfmt.read_graph(path)

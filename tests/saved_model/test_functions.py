@@ -30,7 +30,7 @@ def test_concrete_functions_are_decoded_when_they_are_asked_for() -> None:
         assert list(functions[wrapper.traces[0]].keywords) == ["x"]
         assert len(trace.captures) == 2
         assert 3 not in functions
-        with pytest.raises(NameNotFoundError, match="no concrete function 'g'"):
+        with pytest.raises(NameNotFoundError, match="no concrete function named 'g'"):
             functions["g"]
 
 
@@ -115,5 +115,5 @@ def test_signatures_are_a_mapping() -> None:
         assert "__saved_model_init_op" in model.meta_graph.message.signature_def
         assert "__saved_model_init_op" not in signatures
         assert signatures == dict(signatures)
-        with pytest.raises(NameNotFoundError, match="no signature 'x'; did you mean 'serving_default'"):
+        with pytest.raises(NameNotFoundError, match="no signature named 'x'; did you mean 'serving_default'"):
             signatures["x"]

@@ -60,7 +60,8 @@ def test_each_signature_uses_its_own_variables_functions_and_assets(tmp_path: Pa
     assert any("first" in name for name in first.functions)
     assert not any("first" in name for name in second.functions)
     assert any("restore" in name for name in rest.functions)
-    with pytest.raises(NameNotFoundError, match="no signature 'third'; did you mean 'first' or 'second'"):
+    message = "no signature named 'third'; did you mean 'first' or 'second'"
+    with pytest.raises(NameNotFoundError, match=message):
         model.reach("third")
 
 

@@ -169,7 +169,7 @@ file.commit()
 
 # --- existing files -----------------------------------------------------------------------------------------
 
-EXISTS = r"file: file exists \(pass overwrite=True to replace it\)$"
+EXISTS = r"file: file exists; pass overwrite=True to replace it$"
 
 
 def test_an_existing_file_is_refused_before_any_work(path: Path) -> None:

@@ -213,7 +213,7 @@ SAMPLES = {
     "data shard": Sample(
         checkpoint(".data-00000-of-00001", meta=True),
         kinds.DATA,
-        ("a data shard of a checkpoint", *OPEN, "its graph is in", "model.meta"),
+        ("a data file of a checkpoint", *OPEN, "its graph is in", "model.meta"),
         (*CHECKPOINT_VERBS, "freeze"),
     ),
     "V1 checkpoint": Sample(

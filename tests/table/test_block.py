@@ -82,8 +82,8 @@ def test_a_look_up_compares_a_logarithm_of_the_restart_points(monkeypatch: pytes
 
 
 BAD_BLOCKS = {
-    "no bytes": (b"", TruncatedError, "block: want 4 bytes, got 0", 0),
-    "3 bytes": (bytes(3), TruncatedError, "block: want 4 bytes, got 3", 0),
+    "no bytes": (b"", TruncatedError, "block: got 0 bytes, want 4", 0),
+    "3 bytes": (bytes(3), TruncatedError, "block: got 3 bytes, want 4", 0),
     "more restarts than fit": (
         bytes.fromhex("00000000 02000000"),
         CorruptError,

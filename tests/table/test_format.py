@@ -138,7 +138,7 @@ def test_a_checksum_covers_the_block_and_its_type() -> None:
     for at in (0, 164, 165):
         damaged = bytearray(INDEX)
         damaged[at] ^= 1
-        with pytest.raises(ChecksumError, match=r"block checksum mismatch: stored 0x[0-9a-f]{8}") as caught:
+        with pytest.raises(ChecksumError, match=r"block: checksum mismatch: stored 0x[0-9a-f]{8}") as caught:
             read_block(MemoryFile("index", bytes(damaged)), BlockHandle(0, 165))
         error = caught.value
         assert (error.file, error.offset) == ("index", 0)

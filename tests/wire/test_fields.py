@@ -32,10 +32,10 @@ BAD_FIELDS = {
     "group": ("0b0c", "field 1 has wire type 3", 2),
     "wire type 7": ("0f", "field 1 has wire type 7", 2),
     "no value": ("08", "varint", 3),
-    "string longer than the message": ("12077465", "field 2: want 7 bytes, got 2", 4),
+    "string longer than the message": ("12077465", "field 2: got 2 bytes, want 7", 4),
     "string of 2**64 - 1 bytes": ("12ffffffffffffffffff01", "field 2: length of 10 bytes", 2),
-    "fixed32 cut": ("35000000", "field 6: want 4 bytes, got 3", 3),
-    "fixed64 cut": ("3100000000", "field 6: want 8 bytes, got 4", 3),
+    "fixed32 cut": ("35000000", "field 6: got 3 bytes, want 4", 3),
+    "fixed64 cut": ("3100000000", "field 6: got 4 bytes, want 8", 3),
 }
 
 

@@ -192,7 +192,13 @@ def _write_nodes(graph: Graph, pattern: str, *, as_json: bool) -> None:
     nodes = [graph[name] for name in filter(matcher([pattern]), graph)]
     if not nodes:
         close = closest_names(pattern, graph)
-        raise errors.NameNotFoundError(pattern, file=graph.file or "graph", noun="node", close_matches=close)
+        raise errors.NameNotFoundError(
+            pattern,
+            file=graph.file or "graph",
+            noun="node",
+            close_matches=close,
+            what=f"no node matches {pattern!r}",
+        )
     if as_json:
         write_json({"nodes": [_describe_node(node) for node in nodes]})
         return

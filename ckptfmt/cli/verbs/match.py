@@ -95,7 +95,7 @@ def command(
     with --expect-partial, lines of unused tensors do not count.
     """
     if overwrite and plan_path is None:
-        raise click.UsageError("--overwrite goes with --propose")
+        raise click.UsageError("--overwrite requires --propose")
     if plan_path is not None:
         check_target(plan_path, overwrite=overwrite)
     result = ckptfmt.match(path, expected)

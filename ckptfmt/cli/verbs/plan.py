@@ -30,7 +30,7 @@ _UNKNOWN = "?"
 
 @click.command(
     "plan",
-    short_help="Show what a plan would make of a checkpoint.",
+    short_help="Show the effect of a plan on a checkpoint.",
     epilog="""\b
     Examples:
       ckptfmt plan training/ to_flax.toml
@@ -54,19 +54,19 @@ _UNKNOWN = "?"
 @overwrite_option
 @json_option
 def command(path: str, plan_path: str, inverse_path: str | None, overwrite: bool, as_json: bool) -> int:
-    """Show what the plan in the file PLAN.toml would make of each tensor of the checkpoint at PATH.
+    """Show the effect of the plan in the file PLAN.toml on each tensor of the checkpoint at PATH.
 
     Each line is one tensor: its name, its fate (kept, changed, dropped, partly dropped, or lost if the plan
     is wrong), and the tensors it becomes or becomes part of, each followed by its dtype and shape
     (float32[3,4], or ? if the plan does not fit); off a terminal these are separated by tabs. Only the index
     is read, and the checkpoint is never changed.
 
-    Findings follow on stderr, one a line: "error: ..." if tensors are used twice, names are made twice, or a
-    step matches nothing or does not fit; "note: ..." if, for example, a cast may change values. The exit
+    Findings follow on stderr, one per line: "error: ..." if tensors are used twice, names are made twice, or
+    a step matches nothing or does not fit; "note: ..." if, for example, a cast may change values. The exit
     code is 1 if there are errors, and 2 if PLAN.toml is not a plan.
     """
     if overwrite and inverse_path is None:
-        raise click.UsageError("--overwrite goes with --invert")
+        raise click.UsageError("--overwrite requires --invert")
     plan = ckptfmt.Plan.read(plan_path)
     if inverse_path is not None:
         check_target(inverse_path, overwrite=overwrite)  # before anything is shown

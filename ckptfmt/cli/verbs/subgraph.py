@@ -57,7 +57,7 @@ def command(
     """Write the nodes of the graph at PATH that the outputs need; as text if FILE ends in .pbtxt."""
     check_target(target, overwrite=overwrite)
     if not outputs:
-        raise click.UsageError("--outputs: want at least one name")
+        raise click.UsageError("--outputs: got no names, want at least one")
     graph = ckptfmt.read_graph(path, tags=tags)
     wanted = [graph[name.partition(":")[0]].name for name in outputs]
     part = graph.extract_subgraph(wanted) if inputs is None else graph.strip_unused(inputs, wanted)

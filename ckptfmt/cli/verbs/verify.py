@@ -17,7 +17,7 @@ from ckptfmt.cli.render.text import count_text, one_line, size_text
 
 @click.command(
     "verify",
-    short_help="Check every checksum, size and place.",
+    short_help="Check every checksum, size and offset.",
     epilog="""\b
     Examples:
       ckptfmt verify training/
@@ -36,8 +36,8 @@ def command(path: str, as_json: bool) -> int:
     Each problem is one line, "error: KIND: ..." or "warning: KIND: ..."; the last line is the summary.
 
     An error (block, entry, checksum, truncated, missing, unreadable, unsupported) means that something cannot
-    be read, or not correctly, and the exit code is 3. It is 4 if all errors are "unreadable": the operating
-    system refuses a file, and everything else is intact.
+    be read, or would be read wrongly, and the exit code is 3. It is 4 if all errors are "unreadable": the
+    operating system denies access to a file, and everything else is intact.
 
     A warning (overlap: tensors share bytes; orphan: bytes belong to no tensor; stale: a data file is not part
     of this checkpoint) does not keep anything from being read. With warnings alone the exit code is 1.
@@ -72,7 +72,7 @@ def _to_json(checkpoint: Checkpoint, report: Report) -> dict[str, object]:
 
 
 def _is_complete(report: Report) -> bool:
-    """Return whether every tensor was checked and is intact: what was not checked does not count as fine."""
+    """Return whether every tensor was checked and is intact: what was not checked does not count as ok."""
     return report.ok and report.tensors_checked == report.tensors
 
 
@@ -96,5 +96,5 @@ def _summary(report: Report) -> str:
         parts.append(count_text(failed, "error"))
     if len(report.problems) > failed:
         parts.append(count_text(len(report.problems) - failed, "warning"))
-    state = "fine" if _is_complete(report) else "not readable" if _only_unreadable(report) else "damaged"
+    state = "ok" if _is_complete(report) else "not readable" if _only_unreadable(report) else "damaged"
     return f"{state}: {', '.join(parts)}"

@@ -55,7 +55,7 @@ def _check_loops(propagation: Propagation) -> None:
         for result, value in propagation.value_results.get(name, {}).items():
             if value.argument != result:
                 raise GraphError(
-                    f"the body {name!r} returns variable {value.variable!r} in the place of another",
+                    f"the body {name!r} returns variable {value.variable!r} in place of another",
                     node=loops[0].name,
                 )
 
@@ -75,7 +75,7 @@ def _check_call(propagation: Propagation, function: str | None, node: messages.N
         for argument in propagation.value_arguments.get(name, ()):
             if Destination(function, node.name, first_argument + argument) not in propagation.reached:
                 raise GraphError(
-                    f"calls {name!r} without a variable as argument {argument}, where another call has one",
+                    f"argument {argument} of {name!r} is not a variable in this call, but is one in another",
                     node=node.name,
                 )
     # The branches of one node share its result dtypes, so a result is a value in all of them or in none. A

@@ -37,7 +37,7 @@ class Partition(NamedTuple):
 
 
 class Variable(NamedTuple):
-    """What a program knew about one of its variables: a VariableDef."""
+    """A variable as the program described it: a VariableDef."""
 
     name: str
     """The tensor, as ``w:0``."""
@@ -69,7 +69,7 @@ class Asset(NamedTuple):
 
 
 class AnyMessage(NamedTuple):
-    """A message of a kind not known here."""
+    """A message of an unknown type."""
 
     type_url: str
     """Names its kind."""
@@ -115,7 +115,7 @@ def decode_asset(asset: messages.AssetFileDef) -> Asset:
 
 
 class Collections(Mapping[str, tuple[Item, ...]]):
-    """The collections of a meta graph by name, decoded when they are asked for."""
+    """The collections of a meta graph by name, decoded on access."""
 
     def __init__(self, collections: Mapping[str, messages.CollectionDef], file: str) -> None:
         self._messages = collections
@@ -157,7 +157,7 @@ class Collections(Mapping[str, tuple[Item, ...]]):
         items = self.get(name, ())
         variables = tuple(item for item in items if isinstance(item, Variable))
         if len(variables) < len(items):
-            raise CorruptError(f"collection {name!r} has other things than variables", file=self._file)
+            raise CorruptError(f"collection {name!r} has items that are not variables", file=self._file)
         return variables
 
     def __iter__(self) -> Iterator[str]:

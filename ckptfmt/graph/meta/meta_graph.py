@@ -44,12 +44,12 @@ class MetaGraph:
 
     @cached_property
     def graph(self) -> Graph:
-        """Its graph."""
+        """The graph."""
         return Graph(self.message.graph_def, self.file, self.stripped_ops)
 
     @property
     def tags(self) -> frozenset[str]:
-        """Its uses in a SavedModel: ``serve``, ``train``, ``gpu`` …; a ``.meta`` file has no tags."""
+        """The tags in a SavedModel: ``serve``, ``train``, ``gpu`` …; a ``.meta`` file has no tags."""
         return frozenset(self.message.meta_info_def.tags)
 
     @property
@@ -106,7 +106,7 @@ class MetaGraph:
 
     @property
     def signatures(self) -> Signatures:
-        """The ways to call it, by name."""
+        """The signatures by name."""
         return Signatures(self.message.signature_def, self.file)
 
     @property

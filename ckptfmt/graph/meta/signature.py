@@ -34,7 +34,7 @@ class CompositeTensor(NamedTuple):
 
 
 class TensorInfo(NamedTuple):
-    """What a signature says about one tensor."""
+    """Name, dtype and shape of a tensor of a signature."""
 
     tensor: str | SparseTensor | CompositeTensor | None
     """The tensor in the graph, ``node:k``, or the tensors that make it up; None if the file does not say."""
@@ -48,7 +48,7 @@ Infos: TypeAlias = "dict[str, TensorInfo]"
 
 
 class Signature(NamedTuple):
-    """One way to call a model."""
+    """A signature: one way to call a model, with named inputs and outputs."""
 
     method: str
     """Its kind, such as ``tensorflow/serving/predict``."""
@@ -61,7 +61,7 @@ class Signature(NamedTuple):
 
 
 class Signatures(Mapping[str, Signature]):
-    """The signatures of a meta graph that can be called, sorted by name, decoded when asked for."""
+    """The signatures of a meta graph that can be called, sorted by name, decoded on access."""
 
     def __init__(self, stored: Mapping[str, messages.SignatureDef], file: str) -> None:
         self._stored = stored

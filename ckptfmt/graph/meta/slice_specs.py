@@ -43,6 +43,6 @@ def parse_slice(text: str, file: str) -> tuple[tuple[int, ...], Region]:
             raise CorruptError(f"not a slice: {text[:100]!r}", file=file)
         start, length = map(int, numbers)
         if not 0 < length <= size - start:
-            raise CorruptError(f"slice extends beyond its tensor: {text[:100]!r}", file=file)
+            raise CorruptError(f"slice extends beyond the tensor: {text[:100]!r}", file=file)
         region.append((start, start + length))
     return shape, tuple(region)

@@ -84,7 +84,7 @@ class MessageFile:
 
     def _copy(self, span: Span) -> memoryview:
         # Not a view of the file: a changed graph is often written to the file that it was read from.
-        out = new_buffer(span.size, "memory for a constant", self.name)
+        out = new_buffer(span.size, "bytes of memory for a constant", self.name)
         self._file.read_into(span.offset, out)
         # The pages of the file are not needed again: memory has the constant once.
         self._file.release(span.offset, span.size)

@@ -44,7 +44,7 @@ def read_graph(
     GraphError
         No meta graph of a SavedModel has these tags, or it has several and no tags were given.
     PathNotFoundError, NotReadableError
-        The file does not exist, or the system refuses to read it.
+        The file does not exist, or cannot be read.
     """
     with open_message(path, Holds.GRAPH, filesystem_of(backend, fs)) as file:
         if file.holds is Holds.GRAPH:
@@ -61,7 +61,7 @@ def read_meta_graph(
 ) -> MetaGraph:
     """Return the meta graph in a file: a ``.meta`` file or a SavedModel, serialized or as text.
 
-    Parameters and errors are those of :func:`read_graph`; a GraphDef is refused with UnsupportedError.
+    Parameters and errors are those of :func:`read_graph`; a GraphDef raises UnsupportedError.
     """
     with open_message(path, Holds.META_GRAPH, filesystem_of(backend, fs)) as file:
         return _meta_graph(file, tags, Holds.META_GRAPH)
@@ -82,7 +82,7 @@ def read_saved_variables(
         The graph has variables, but nothing says which of them are saved; or names are computed when the
         graph runs.
     PathNotFoundError, NotReadableError
-        The file does not exist, or the system refuses to read it.
+        The file does not exist, or cannot be read.
     """
     meta = read_meta_graph(path, fs=fs)
     if not meta.message.HasField("graph_def"):

@@ -76,7 +76,7 @@ def _with_suffix(value: str | None, suffixes: Sequence[str]) -> str | None:
 @click.option(
     "--poll",
     type=click.FloatRange(0.01),
-    help=f"With --follow: seconds between two looks. [default: {POLL:g}]",
+    help=f"With --follow: seconds between checks of the files. [default: {POLL:g}]",
 )
 @click.option(
     "--timeout", type=click.FloatRange(0), help="With --follow: end after this many seconds without a value."
@@ -118,7 +118,7 @@ def command(
     """
     outputs = Outputs(export_path, wide, plot_path, images_path, overwrite)
     if following and outputs:
-        raise click.UsageError("--follow only shows scalars: drop --export, --plot and --images")
+        raise click.UsageError("--follow cannot be combined with --export, --plot or --images")
     for needed, option, is_misplaced in (
         ("--follow", "--poll", poll is not None and not following),
         ("--follow", "--timeout", timeout is not None and not following),
@@ -126,7 +126,7 @@ def command(
         ("--export, --plot or --images", "--overwrite", overwrite and not outputs),
     ):
         if is_misplaced:
-            raise click.UsageError(f"{option} goes with {needed}")
+            raise click.UsageError(f"{option} requires {needed}")
     problems = Problems(strict=strict)
     if following:
         events = _open_only_run(path, problems)
@@ -170,6 +170,7 @@ def _show(path: str, tags: Sequence[str], outputs: Outputs, problems: Problems, 
 def _report_damage(runs: Runs, problems: Problems) -> None:
     for events in runs.read.values():
         for file, tail in events.tails.items():
-            note(f"{file}: the last event is incomplete ({size_text(tail)} of it): it may still be written")
+            size = size_text(tail)
+            note(f"{file}: the last event is incomplete ({size}): a program may still be writing it")
         for damage in events.damage:
             problems.report_damage(str(damage))

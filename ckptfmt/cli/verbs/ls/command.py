@@ -81,11 +81,11 @@ def command(
     with_slices: bool,
     as_json: bool,
 ) -> int:
-    """List the tensors of the checkpoint at PATH, and what they add up to.
+    """List the tensors of the checkpoint at PATH, with totals.
 
     PATTERN is a glob over names, in which * also matches slashes. A tensor that matches any of several
     patterns is listed; if none matches, the exit code is 4. Quote patterns, so that the shell leaves them
-    alone. If no tensor passes --dtype and --min-size, stderr says so and the exit code is 0.
+    alone. If no tensor matches --dtype and --min-size, stderr says so and the exit code is 0.
 
     On a terminal this is a table with the totals below it. Elsewhere it is one line for each tensor, without
     a header: name, dtype, shape ([3,4], or [] for a scalar) and bytes, separated by tabs; the totals go to
@@ -115,7 +115,7 @@ def command(
         else:
             _write_text(rows, totals, with_slices=with_slices)
     if totals.in_checkpoint and not totals.tensors:
-        complain("no tensor passes the filters")
+        complain("no tensor matches --dtype and --min-size")
     for bad in totals.bad:
         complain(message_of(bad.error))
     return max((code_of(bad.error) for bad in totals.bad), default=ExitCode.FINE)

@@ -43,7 +43,7 @@ from ckptfmt.text.closest import closest_names
     or "named_tuple" with "items", "type_spec" with "name" and "state", "dtype", or "array".
 
     A part that cannot be read is {"error": {"type", "message", "file", "offset", ...}}, and a list of parts
-    then has this as its only item; the exit code is 3, or 4 if the system refuses a file.
+    then has this as its only item; the exit code is 3, or 4 if a file cannot be opened.
     """,
 )
 @path_argument
@@ -59,10 +59,9 @@ from ckptfmt.text.closest import closest_names
 def command(path: str, tags: list[str] | None, signature: str | None, every: bool, as_json: bool) -> int:
     """Show what is in the SavedModel at PATH, a directory or the file in it, without running it.
 
-    For each meta graph: its tags, operations and signatures, what of the model each signature uses, what none
-    uses, and the functions that the model can be called with, for each kind of arguments. Then variables with
-    the keys of the checkpoint that they are restored from, assets, the layers of Keras 2, and the
-    fingerprint.
+    For each meta graph: its tags, operations and signatures, the parts of the model that each signature uses
+    and those that none uses, and the functions of the model, for each kind of arguments. Then the variables
+    with the checkpoint keys that they are restored from, assets, Keras 2 layers, and the fingerprint.
 
     If a part cannot be read, the reason is shown in its place.
     """
@@ -79,7 +78,8 @@ def command(path: str, tags: list[str] | None, signature: str | None, every: boo
     else:
         write_lines(model_lines(described))
         if document.hidden:
-            note(f"{count_text(document.hidden, 'function')} of other objects not shown; see --functions")
+            hidden, them = count_text(document.hidden, "function"), "it" if document.hidden == 1 else "them"
+            note(f"{hidden} of other objects hidden; pass --functions to show {them}")
     if any(isinstance(error, errors.NotReadableError) for error in document.failures):
         return ExitCode.NOT_FOUND
     return ExitCode.DAMAGED if document.failures else ExitCode.FINE

@@ -32,7 +32,7 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
 
 @click.command(
     "show",
-    short_help="Show one tensor: place, checksum, statistics, values.",
+    short_help="Show one tensor: location, checksum, statistics, values.",
     epilog="""\b
     Examples:
       ckptfmt show training/ dense/kernel
@@ -62,7 +62,7 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
     "--values/--no-values",
     "with_values",
     default=None,
-    help="Show all values in full, or none, which reads only the index. [default: a summary]",
+    help="Show all values, or none and read only the index. [default: a summary]",
 )
 @click.option("--no-stats", is_flag=True, help="Compute no statistics.")
 @click.option("--no-verify", is_flag=True, help="Show the values even if the checksum is wrong.")
@@ -103,8 +103,8 @@ def command(
 ) -> int:
     r"""Show the tensor NAME of the checkpoint at PATH.
 
-    NAME may also be the end of a name, from a slash on, or a name without /.ATTRIBUTES/VARIABLE_VALUE, if
-    only one tensor fits; or a name as ckptfmt ls prints it, with escapes.
+    NAME may also be the end of a name, after a slash, or a name without /.ATTRIBUTES/VARIABLE_VALUE, if only
+    one tensor matches; or a name as ckptfmt ls prints it, with escapes.
 
     The values are printed as NumPy prints them, strings quoted and escaped. Minimum, maximum, mean and
     standard deviation are those of the finite elements.

@@ -58,11 +58,11 @@ UNKNOWN = "?"
 @click.option("--all", "with_unused", is_flag=True, help="Include objects that hold no tensors.")
 @json_option
 def command(path: str, depth: int | None, with_unused: bool, as_json: bool) -> int:
-    """Show the checkpoint at PATH as a tree, and what each part of it adds up to.
+    """Show the checkpoint at PATH as a tree, with totals for each part.
 
     A TF2 checkpoint has objects. Each is shown in full below the first object that leads to it, and as "->"
     and its path everywhere else. Objects that only list others come last; slot variables come below their
-    optimizer, as SLOT/VARIABLE. Objects with nothing stored below them are hidden, and stderr says how many.
+    optimizer, as SLOT/VARIABLE. Objects without tensors below them are hidden, and stderr says how many.
     Tensors that belong to no object are listed together at the end. A TF1 checkpoint has scopes: names are
     split at slashes, and a name that is also a scope has one line for both.
 
@@ -80,12 +80,13 @@ def command(path: str, depth: int | None, with_unused: bool, as_json: bool) -> i
         else:
             write_branches(list(view.branches()))
     if view.hidden:
-        note(f"{count_text(view.hidden, 'line')} hidden, with nothing stored below; --all shows them")
+        note(f"{count_text(view.hidden, 'line')} without tensors hidden; pass --all to show them")
     if view.deeper:
-        note(f"{count_text(view.deeper, 'line')} deeper than {limit} not shown; see --depth")
+        deeper = count_text(view.deeper, "line")
+        note(f"{deeper} below depth {limit} hidden; pass a larger --depth to show them")
     if view.absent:
         count = count_text(len(view.absent), "tensor")
-        note(f"{count} of objects not in the checkpoint, the first {view.absent[0]!r}")
+        note(f"{count} of objects missing from the checkpoint, the first {view.absent[0]!r}")
     for error in view.damage:
         complain(message_of(error))
     return max(map(code_of, view.damage), default=ExitCode.FINE)
