@@ -1,7 +1,8 @@
 """The main journeys on file systems that are neither local nor mapped: no reader may reach around them.
 
-In two worlds files lie in memory, at paths that do not exist on disk, and any question to the operating
-system is an error; in the third one they lie on a disk whose files cannot be mapped.
+In two worlds the files are in memory, at paths that do not exist on disk, and any question to the operating
+system is an error. In the third one they are on disk and may not be mapped; in the fourth they are on a disk
+whose files cannot be mapped, and no option says so.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from ckptfmt.errors import (
     AlreadyExistsError,
     CheckpointNotFoundError,
     CorruptError,
-    NotReadableError,
     PathNotFoundError,
     UnsupportedError,
 )
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.record.frame import encode_frame
+from tests.support.command_line import run
 from tests.support.event_log import frame, scalar
 from tests.support.golden import Golden, cases
 from tests.support.memory_filesystem import MemoryFilesystem
@@ -139,21 +141,29 @@ def forbid(patch: pytest.MonkeyPatch, module: ModuleType, name: str) -> None:
     patch.setattr(module, name, refuse)
 
 
-@pytest.fixture(params=["views", "copies", "pread"])
+@pytest.fixture(params=["views", "copies", "pread", "unmappable"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """Each world, and no way around it."""
-    if request.param == "pread":
+    if request.param in ("pread", "unmappable"):
         for name, content in FILES.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "pread":
 
+            def forbidden(*_: object, **__: object) -> None:
+                raise AssertionError("a file is mapped")
+
+            patch.setattr(mmap, "mmap", forbidden)
+            yield World(str(tmp_path), backend="pread")
+            return
+        if request.param == "unmappable":
+
             def refuse(*_: object, **__: object) -> None:
                 raise OSError(errno.ENODEV, "No such device")
 
             patch.setattr(mmap, "mmap", refuse)
-            yield World(str(tmp_path), backend="pread")
+            yield World(str(tmp_path))
             return
         root = NOWHERE if request.param == "views" else URL
         files = {f"{root}/{name}": content for name, content in FILES.items()}
@@ -167,9 +177,12 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
 
 def test_nothing_gets_around_this_test(world: World) -> None:
-    if "backend" in world.options:
-        with pytest.raises(NotReadableError, match="cannot be mapped"):
-            ckptfmt.open(world.path("digits"))
+    if "fs" not in world.options:
+        with pytest.raises((AssertionError, OSError)):
+            mmap.mmap(-1, 1)
+        if "backend" in world.options:
+            with pytest.raises(AssertionError, match="mapped"):
+                ckptfmt.open(world.path("digits"))
         return
     for reach in (
         lambda: ckptfmt.open("examples/digits"),
@@ -404,6 +417,7 @@ def test_a_plan_is_read(world: World) -> None:
     with ckptfmt.open(world.path("digits"), **world.options) as ckpt:
         view = ckpt.apply(plan)
         assert set(ckpt) - set(view) == {"save_counter/.ATTRIBUTES/VARIABLE_VALUE"}
+        assert list(ckpt.apply(world.path("plan.toml"), **world.options)) == list(view)
     with pytest.raises(PathNotFoundError) as caught:
         ckptfmt.Plan.read(world.path("missing.toml"), **world.options)
     assert caught.value.file == world.path("missing.toml")
@@ -493,15 +507,62 @@ def test_records_are_followed_while_they_grow(world: World) -> None:
     assert found == [b"one", b"two", b"more", b"last"]
 
 
+# --- without options ----------------------------------------------------------------------------------------
+
+
+def test_the_command_line_and_tensorflows_names_work_if_files_cannot_be_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, data in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    monkeypatch.chdir(tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    for arguments in (
+        ["ls", "digits"],
+        ["show", "digits", "save_counter/.ATTRIBUTES/VARIABLE_VALUE"],
+        ["tree", "digits"],
+        ["verify", "digits"],
+        ["plan", "digits", "plan.toml"],
+        ["match", "digits", "digits"],
+        ["graph", "graph.pb"],
+        ["model", "golden/saved_model/model"],
+        ["events", "events/tf1"],
+    ):
+        assert run(*arguments).exit_code == 0, arguments
+    assert ckptfmt.compat.latest_checkpoint("digits") is not None
+    names = ckptfmt.compat.list_variables("digits")
+    reader = ckptfmt.compat.load_checkpoint("digits")
+    assert [reader.get_tensor(name).shape for name, _ in names if name != OBJECT_GRAPH_KEY] == [
+        tuple(shape) for name, shape in names if name != OBJECT_GRAPH_KEY
+    ]
+
+
 # --- writing ------------------------------------------------------------------------------------------------
 
 
-def test_a_file_system_creates_files_too(world: World) -> None:
-    if world.memory is None:
-        return
-    with world.memory.create(world.path("new.toml")) as file:
-        file.write(PLAN.encode())
-    plans = [ckptfmt.Plan.read(world.path(name), **world.options) for name in ("new.toml", "plan.toml")]
-    assert plans[0].to_toml() == plans[1].to_toml()
-    with pytest.raises(AlreadyExistsError):
-        world.memory.create(world.path("new.toml"))
+def test_files_are_written_where_the_file_system_is(world: World) -> None:
+    options = {"fs": world.memory}  # writers have no backend
+    plan = ckptfmt.Plan.parse(PLAN)
+    plan.write(world.path("new.toml"), **options)
+    assert ckptfmt.Plan.read(world.path("new.toml"), **world.options).to_toml() == plan.to_toml()
+    graph = ckptfmt.read_graph(world.path("graph.pb"), **world.options)
+    for name in ("new.pb", "new.pbtxt"):
+        graph.write(world.path(name), **options)
+        assert list(ckptfmt.read_graph(world.path(name), **world.options)) == list(graph)
+    with ckptfmt.open_events(world.path("events/tf1"), **world.options) as events:
+        events.write_scalars(world.path("new.csv"), **options)
+        ckptfmt.write_runs({"run": events}, world.path("runs.jsonl"), **options)
+        for write in (
+            lambda **more: plan.write(world.path("new.toml"), **options, **more),
+            lambda **more: graph.write(world.path("new.pb"), **options, **more),
+            lambda **more: events.write_scalars(world.path("new.csv"), **options, **more),
+            lambda **more: ckptfmt.write_runs({"run": events}, world.path("runs.jsonl"), **options, **more),
+        ):
+            with pytest.raises(AlreadyExistsError):
+                write()
+            write(overwrite=True)

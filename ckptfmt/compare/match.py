@@ -93,8 +93,6 @@ def match(
     ------
     TypeError
         ``expected`` is not one of these.
-    MissingDependencyError
-        ``expected`` is a safetensors file, and the package is not installed.
     CkptfmtError
         A file is missing, damaged, or not of these kinds.
     """

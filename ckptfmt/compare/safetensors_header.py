@@ -1,16 +1,40 @@
-"""The header of a safetensors file: names, dtypes and shapes, without the tensors."""
+"""The header of a safetensors file: names, dtypes and shapes, without the tensors.
+
+::
+
+    offset 0    the header's size in bytes, uint64
+    8           the header, a JSON object padded with spaces: name -> dtype, shape, data_offsets
+    8 + size    the bytes of all tensors, without gaps; data_offsets count from here
+
+The package ``safetensors`` reads a header only of a local file that it maps itself, or of all the bytes of a
+file in memory. Here the header alone is read, from any file system.
+
+Source: https://github.com/huggingface/safetensors, section "Format" of its README, and
+``safetensors/src/tensor.rs``.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import json
+import math
+import struct
 from contextlib import closing
+from operator import attrgetter
+from typing import Any, NamedTuple
 
+from ckptfmt.arrays.shape import MAX_RANK
 from ckptfmt.dtypes import as_dtype
-from ckptfmt.errors import CorruptError, MissingDependencyError, UnsupportedError
+from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.storage.filesystem import Filesystem
-from ckptfmt.storage.local import LocalFilesystem
 from ckptfmt.tensors.restore import Spec
+
+_SIZE = struct.Struct("<Q")
+
+MAX_HEADER_SIZE = 100_000_000
+"""Bytes of the largest header that the package ``safetensors`` reads."""
+
+METADATA = "__metadata__"
+"""The one key of a header that is not a tensor."""
 
 _DTYPES = {
     "BOOL": "bool",
@@ -34,45 +58,97 @@ _DTYPES = {
 
 
 def read_safetensors_header(fs: Filesystem, path: str) -> dict[str, Spec]:
-    """Return the dtype and shape of each tensor in a safetensors file.
+    """Return the dtype and shape of each tensor in a safetensors file, in the order of the header.
 
     Raises
     ------
-    MissingDependencyError
-        The package ``safetensors`` is not installed.
     CorruptError
-        The file is not a safetensors file.
+        The file is not a safetensors file, or its header contradicts itself or the size of the file.
     UnsupportedError
-        A tensor has a dtype that TensorFlow does not have.
+        A tensor has a dtype or a shape that TensorFlow does not have.
+    PathNotFoundError, NotReadableError
+        The file does not exist, or cannot be read.
     """
+    with closing(fs.open(path)) as file:
+        try:
+            rest = file.size - _SIZE.size
+            if rest < 0:
+                raise CorruptError(f"got {file.size} bytes, want at least {_SIZE.size}")
+            (size,) = _SIZE.unpack(file.read(0, _SIZE.size))
+            limit = min(MAX_HEADER_SIZE, rest)
+            if size > limit:
+                raise CorruptError(f"size of the header: got {size} bytes, want at most {limit}")
+            return decode_safetensors_header(bytes(file.read(_SIZE.size, size)), rest - size)
+        except CkptfmtError as error:
+            raise error.at(path, label="not a safetensors file") from None
+
+
+def decode_safetensors_header(header: bytes, data_size: int) -> dict[str, Spec]:
+    """Return the dtype and shape of each tensor of a header that ``data_size`` bytes of tensors follow."""
     try:
-        from safetensors import SafetensorError
-    except ImportError:
-        raise MissingDependencyError("safetensors", "safetensors") from None
-    specs = {}
-    try:
-        for name, code, shape in _header(fs, path):
-            if code not in _DTYPES:
-                raise UnsupportedError(f"tensor {name!r}: TensorFlow has no dtype {code}", file=path)
-            specs[name] = Spec(as_dtype(_DTYPES[code]), shape)
-    except SafetensorError as error:
-        raise CorruptError(f"not a safetensors file: {error}", file=path) from error
-    return specs
+        members = json.loads(header, object_pairs_hook=_without_duplicates)
+    except RecursionError:
+        raise CorruptError("header: JSON nested too deeply") from None
+    except ValueError as error:  # not JSON, not UTF-8, or a number with too many digits
+        raise CorruptError(f"header: not JSON: {error}") from None
+    if not isinstance(members, dict):
+        raise CorruptError(f"header: got {type(members).__name__}, want an object")
+    tensors = [_decode_tensor(name, member) for name, member in members.items() if name != METADATA]
+    # As the package demands, the tensors cover all bytes, one after another: none shares the bytes of
+    # another, and nothing is hidden between them.
+    end = 0
+    for tensor in sorted(tensors, key=attrgetter("start", "stop")):
+        if tensor.start != end:
+            raise CorruptError(f"tensor {tensor.name!r}: begins at {tensor.start}, want {end}")
+        end = tensor.stop
+    if end != data_size:
+        raise CorruptError(f"bytes of all tensors: got {data_size}, want {end}")
+    return {tensor.name: tensor.spec for tensor in tensors}
 
 
-def _header(fs: Filesystem, path: str) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    """Name, dtype and shape of each tensor."""
-    import safetensors
+class _Tensor(NamedTuple):
+    """What a header says about one tensor."""
 
-    # The library maps a local file itself and reads only its header. A file in another file system, or one
-    # that is not to be mapped, has to be read whole: the library wants all bytes.
-    if fs == LocalFilesystem(directory=getattr(fs, "directory", "")):
-        with safetensors.safe_open(os.path.join(fs.directory, path), framework="np") as file:
-            for name in file.keys():  # noqa: SIM118 - it is not a mapping
-                part = file.get_slice(name)
-                yield name, part.get_dtype(), tuple(part.get_shape())
-        return
-    with closing(fs.open(path)) as source:
-        data = bytes(source.read(0, source.size))
-        for name, tensor in safetensors.deserialize(data):  # type: ignore[no-untyped-call]
-            yield name, tensor["dtype"], tuple(tensor["shape"])
+    name: str
+    spec: Spec
+    start: int
+    """Offset of its bytes after the header."""
+    stop: int
+    """Offset of the end of its bytes."""
+
+
+def _decode_tensor(name: str, member: Any) -> _Tensor:  # noqa: ANN401  (whatever JSON holds)
+    what = f"tensor {name!r}"
+    if not isinstance(member, dict):
+        raise CorruptError(f"{what}: got {type(member).__name__}, want an object")
+    code = member.get("dtype")
+    shape, offsets = (_decode_numbers(f"{what}: {key}", member.get(key)) for key in ("shape", "data_offsets"))
+    if len(offsets) != 2:
+        raise CorruptError(f"{what}: data_offsets: got {len(offsets)} numbers, want 2")
+    if not isinstance(code, str) or code not in _DTYPES:
+        raise UnsupportedError(f"{what}: TensorFlow has no dtype {code}")
+    if len(shape) > MAX_RANK:
+        raise UnsupportedError(f"{what}: TensorFlow has no shape of {len(shape)} dimensions")
+    dtype = as_dtype(_DTYPES[code])
+    size = math.prod(shape) * dtype.numpy.itemsize
+    start, stop = offsets
+    if stop - start != size:
+        raise CorruptError(f"{what}: got {stop - start} bytes, want {size} for {dtype.name}{list(shape)}")
+    return _Tensor(name, Spec(dtype, shape), start, stop)
+
+
+def _decode_numbers(what: str, values: Any) -> tuple[int, ...]:  # noqa: ANN401  (whatever JSON holds)
+    # By exact type: True is an int in Python, and 1.0 is not an offset. The bound keeps products small.
+    if not isinstance(values, list) or any(
+        type(value) is not int or not 0 <= value < 1 << 63 for value in values
+    ):
+        raise CorruptError(f"{what}: want a list of numbers from 0 to 2**63 - 1")
+    return tuple(values)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of an object; CorruptError if two have the same name, since readers would differ."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise CorruptError("header: several members of an object have the same name")
+    return members

@@ -319,11 +319,17 @@ class EventLog:
         return frame.set_index("step") if wide else frame.astype({"tag": "category"})
 
     def write_scalars(
-        self, path: PathLike, *patterns: str, wide: bool = False, overwrite: bool = False
+        self,
+        path: PathLike,
+        *patterns: str,
+        wide: bool = False,
+        overwrite: bool = False,
+        fs: Filesystem | None = None,
     ) -> None:
         """Write scalars to a ``.csv``, ``.jsonl``, ``.parquet`` or ``.arrow`` file, whole or not at all.
 
-        Parameters are those of :meth:`to_columns`. Rows are written as they are made, thousands at a time.
+        ``patterns`` and ``wide`` are those of :meth:`to_columns`; ``fs`` is the file system that the path is
+        in, by default that of this machine. Rows are written as they are made, thousands at a time.
 
         Raises
         ------
@@ -334,7 +340,7 @@ class EventLog:
         MissingDependencyError
             Parquet and Arrow need pyarrow: ``ckptfmt[arrow]``.
         """
-        write_table(self._table(patterns, wide=wide), os.fspath(path), overwrite=overwrite)
+        write_table(self._table(patterns, wide=wide), os.fspath(path), overwrite=overwrite, fs=fs)
 
     def write(self, path: PathLike, *patterns: str, wide: bool = False, overwrite: bool = False) -> None:
         """Write scalars. This is the old name of :meth:`write_scalars`, and warns."""

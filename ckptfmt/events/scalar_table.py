@@ -19,6 +19,7 @@ import numpy as np
 
 from ckptfmt.errors import NameNotFoundError
 from ckptfmt.events.series import Scalars
+from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tabular.column_table import Chunk, Column, ColumnTable, text_column
 from ckptfmt.tabular.write import write_table
 from ckptfmt.text.closest import closest_names
@@ -51,6 +52,7 @@ def write_runs(
     *patterns: str,
     wide: bool = False,
     overwrite: bool = False,
+    fs: Filesystem | None = None,
 ) -> None:
     """Write the scalars of runs to one file, as :meth:`EventLog.write_scalars` does, with a column ``run``.
 
@@ -63,7 +65,7 @@ def write_runs(
         close = closest_names(pattern, tags)
         raise NameNotFoundError(pattern, file=f"{len(runs)} runs", close_matches=close, noun="scalars")
     selected: Runs = {name: _matching(by_tag, patterns) for name, by_tag in scalars.items()}
-    write_table(scalar_table(selected, wide=wide), os.fspath(path), overwrite=overwrite)
+    write_table(scalar_table(selected, wide=wide), os.fspath(path), overwrite=overwrite, fs=fs)
 
 
 def select(scalars: Mapping[str, Scalars], patterns: Sequence[str]) -> dict[str, Scalars]:

@@ -27,7 +27,8 @@ from ckptfmt.graph.tensor import GraphTensor, NodeOutputs
 from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import format_text
-from ckptfmt.storage.output import write_file
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.local import filesystem_of
 from ckptfmt.text.closest import closest_names
 from ckptfmt.wire.coding import Buffer
 
@@ -398,8 +399,12 @@ class Graph(Mapping[str, GraphNode]):
         """Return the graph in protobuf's text format."""
         return format_text(self.message)
 
-    def write(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    def write(
+        self, path: str | os.PathLike[str], *, overwrite: bool = False, fs: Filesystem | None = None
+    ) -> None:
         """Write a file, whole or not at all: as text if its name ends in ``.pbtxt``, else serialized.
+
+        ``fs`` is the file system that the path is in; by default that of this machine.
 
         Raises
         ------
@@ -413,7 +418,8 @@ class Graph(Mapping[str, GraphNode]):
         target = os.fspath(path)
         as_text = target.endswith(".pbtxt")
         parts: Iterable[Buffer] = [self.to_text().encode()] if as_text else self._serialize()
-        write_file(target, parts, overwrite=overwrite)
+        with filesystem_of(fs=fs).create(target, overwrite=overwrite) as file:
+            file.write_all(parts)
 
     def __reduce__(self) -> tuple[object, ...]:
         # As bytes: pickle may not find the classes of messages.

@@ -25,7 +25,6 @@ from ckptfmt.plans.step import Step
 from ckptfmt.plans.toml import PlanText, format_plan, parse_plan
 from ckptfmt.storage.filesystem import Filesystem, read_small_file
 from ckptfmt.storage.local import filesystem_of
-from ckptfmt.storage.output import write_file
 from ckptfmt.text.quoting import listed
 
 MAX_PLAN_BYTES = 1 << 28
@@ -141,8 +140,12 @@ class Plan:
         """
         return format_plan(PlanText(self.steps, self.rest, self.comment), self.file)
 
-    def write(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    def write(
+        self, path: str | os.PathLike[str], *, overwrite: bool = False, fs: Filesystem | None = None
+    ) -> None:
         """Write the plan to a file, which appears under its name when it is whole.
+
+        ``fs`` is the file system that the path is in; by default that of this machine.
 
         Raises
         ------
@@ -153,7 +156,9 @@ class Plan:
         NotWritableError
             The file cannot be written.
         """
-        write_file(os.fspath(path), [self.to_toml().encode()], overwrite=overwrite)
+        text = self.to_toml().encode()
+        with filesystem_of(fs=fs).create(os.fspath(path), overwrite=overwrite) as file:
+            file.write(text)
 
     # --- applied to tensors ------------------------------------------------------------------------------
 

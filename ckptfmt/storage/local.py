@@ -181,7 +181,7 @@ class MappedFile:
 
 
 def _map(path: str, descriptor: int, size: int) -> mmap.mmap:
-    """Map a file; NotReadableError, which names the other backend, if it cannot be mapped."""
+    """Map a file; _NotMappableError if it exists but cannot be mapped."""
     try:
         # Given the size, mmap refuses a file that has shrunk since it was asked for.
         if sys.version_info >= (3, 13):
@@ -193,7 +193,11 @@ def _map(path: str, descriptor: int, size: int) -> mmap.mmap:
             raise  # too many open files: the other backend needs a descriptor too
         # A file system without mappings, or a file larger than the address space or a limit on it.
         reason = getattr(error, "strerror", None) or str(error)
-        raise NotReadableError(path, f"cannot be mapped ({reason}): try backend='pread'") from error
+        raise _NotMappableError(path, f"cannot be mapped ({reason})") from error
+
+
+class _NotMappableError(NotReadableError):
+    """A file can perhaps be read, but not mapped."""
 
 
 class _Descriptor:
@@ -297,8 +301,17 @@ _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
 """Errors for a path at which nothing exists: it is missing, leads through a file, has too long a name, or has
 characters that the file system does not allow (``?`` on Windows)."""
 
+
+def _open_mapped(path: str, directory: str) -> RandomAccessFile:
+    """Map a file, or open it to be read if it cannot be mapped: reading then takes memory, but works."""
+    try:
+        return MappedFile(path, directory)
+    except _NotMappableError:
+        return DescriptorFile(path, directory)
+
+
 BACKENDS: Mapping[str, Callable[[str, str], RandomAccessFile]] = {
-    "mmap": MappedFile,
+    "mmap": _open_mapped,
     "pread": DescriptorFile,
 }
 """Name that users choose -> what opens a local file."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from ckptfmt.storage.output import Output, OutputFile
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.local import filesystem_of
+from ckptfmt.storage.output import Output
 from ckptfmt.tabular.arrow import write_arrow, write_parquet
 from ckptfmt.tabular.column_table import ColumnTable
 from ckptfmt.tabular.text import encode_csv, encode_json_lines
@@ -21,8 +23,10 @@ FORMATS = tuple(_WRITERS)
 """Endings of the names of files that tables can be written to."""
 
 
-def write_table(table: ColumnTable, path: str, *, overwrite: bool) -> None:
+def write_table(table: ColumnTable, path: str, *, overwrite: bool, fs: Filesystem | None = None) -> None:
     """Write a table to a file, whole or not at all; rows are written as they are made.
+
+    ``fs`` is the file system that the path is in; by default that of this machine.
 
     Raises
     ------
@@ -38,5 +42,5 @@ def write_table(table: ColumnTable, path: str, *, overwrite: bool) -> None:
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in _WRITERS:
         raise ValueError(f"{path}: got a name ending in {suffix!r}, want one of {', '.join(FORMATS)}")
-    with OutputFile(path, overwrite=overwrite) as file:
+    with filesystem_of(fs=fs).create(path, overwrite=overwrite) as file:
         _WRITERS[suffix](file, table)

@@ -25,6 +25,7 @@ from ckptfmt.errors import GraphError, NameConflictError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.plans.plan import Plan
+from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tensors import renaming
 from ckptfmt.tensors.mapping import TensorMapping, check_name
 from ckptfmt.tensors.plan_view import PlanMapping
@@ -190,11 +191,14 @@ class Tensors(TensorMapping):
         # A key may in turn be the short name of another tensor.
         return View(self, renaming.unique(claims, "several tensors of one name"))
 
-    def apply(self, plan: Plan | str | os.PathLike[str]) -> PlanView:
+    def apply(
+        self, plan: Plan | str | os.PathLike[str], *, backend: str = "mmap", fs: Filesystem | None = None
+    ) -> PlanView:
         """Return a view of what a plan, or a plan file, makes of the tensors: renamed, dropped, transformed.
 
         Names are made now, arrays when they are read. ``plan.lint(ckpt)`` tells beforehand whether every
-        tensor fits.
+        tensor fits. ``backend`` and ``fs`` are those of :meth:`Plan.read`, for the path of a plan: the
+        checkpoint may be in another file system.
 
         Raises
         ------
@@ -204,7 +208,7 @@ class Tensors(TensorMapping):
         NameConflictError
             Several tensors would get one name.
         """
-        return PlanView(self, plan if isinstance(plan, Plan) else Plan.read(plan))
+        return PlanView(self, plan if isinstance(plan, Plan) else Plan.read(plan, backend=backend, fs=fs))
 
 
 class View(NameMapping, Tensors):
