@@ -11,11 +11,11 @@ PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
 # Without TensorFlow, so that a session takes a minute; the tests that need it report that they are skipped.
-TEST_TOOLS = [tool for tool in EXTRAS["test"] if tool.startswith(("pytest", "hypothesis"))]
+TEST_TOOLS = [tool for tool in EXTRAS["test"] if tool.startswith(("pytest", "hypothesis", "safetensors"))]
 
 OLDEST = [
     requirement.replace(">=", "==", 1)
-    for requirement in [*PROJECT["dependencies"], *EXTRAS["cli"], *EXTRAS["plans"], *EXTRAS["safetensors"]]
+    for requirement in [*PROJECT["dependencies"], *EXTRAS["cli"], *EXTRAS["plans"]]
     if not requirement.startswith("ckptfmt")
 ]
 """The lower bounds of pyproject.toml."""
@@ -24,14 +24,14 @@ OLDEST = [
 @nox.session(python=["3.10", "3.11", "3.12", "3.13"])
 def tests(session: nox.Session) -> None:
     """Run the suite on each Python, with the newest dependencies."""
-    session.install(".[cli,safetensors]", *TEST_TOOLS)
+    session.install(".[cli]", *TEST_TOOLS)
     session.run("pytest", *session.posargs)
 
 
 @nox.session(python=["3.10", "3.11"])
 def oldest(session: nox.Session) -> None:
     """Run the suite with the oldest dependencies that pyproject.toml admits."""
-    session.install(".[cli,safetensors]", *OLDEST, *TEST_TOOLS)
+    session.install(".[cli]", *OLDEST, *TEST_TOOLS)
     session.run("pytest", *session.posargs)
 
 
@@ -39,14 +39,14 @@ def oldest(session: nox.Session) -> None:
 @nox.parametrize("protobuf", ["4.25", "5.29", "6.31", "7.36"])
 def protobuf(session: nox.Session, protobuf: str) -> None:
     """Run the suite with one release line of protobuf."""
-    session.install(".[cli,safetensors]", f"protobuf=={protobuf}.*", *TEST_TOOLS)
+    session.install(".[cli]", f"protobuf=={protobuf}.*", *TEST_TOOLS)
     session.run("pytest", *session.posargs)
 
 
 @nox.session(python="3.11")
 def newest(session: nox.Session) -> None:
     """Run the suite with the newest of everything, pre-releases included."""
-    session.install("--pre", ".[cli,safetensors]", *TEST_TOOLS)
+    session.install("--pre", ".[cli]", *TEST_TOOLS)
     session.run("pytest", *session.posargs)
 
 

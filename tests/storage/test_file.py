@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -367,7 +368,7 @@ def test_two_reads_of_the_same_mapped_bytes_share_memory(path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENODEV, "No such device"), OverflowError("too large to convert")], ids=repr
 )
-def test_a_file_that_cannot_be_mapped_names_the_other_backend(
+def test_a_file_that_cannot_be_mapped_is_read(
     path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -375,9 +376,11 @@ def test_a_file_that_cannot_be_mapped_names_the_other_backend(
 
     with monkeypatch.context() as patch:
         patch.setattr("ckptfmt.storage.local.mmap.mmap", refuse)
-        with pytest.raises(NotReadableError, match=r"file: cannot be mapped \(.*\): try backend='pread'$"):
+        with pytest.raises(NotReadableError, match=r"file: cannot be mapped \(.*\)$"):
             MappedFile(str(path))
-        assert bytes(DescriptorFile(str(path)).read(0, 3)) == CONTENT[:3]
+        with closing(LocalFilesystem("mmap").open(str(path))) as file:
+            assert not file.has_views
+            assert bytes(file.read(0, 3)) == CONTENT[:3]
 
 
 def test_too_many_open_files_are_reported_as_such(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
