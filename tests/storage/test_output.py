@@ -418,6 +418,33 @@ def test_standard_output_goes_where_the_shell_sends_it(tmp_path: Path, path: str
 
 
 @posix
+@pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("how", ["absolute", "relative", "of links", "in a linked directory"])
+def test_a_link_to_standard_output_goes_where_the_shell_sends_it(tmp_path: Path, path: str, how: str) -> None:
+    if not os.path.exists(path):
+        pytest.skip(f"no {path} here")
+    (tmp_path / "below").mkdir()
+    link = tmp_path / "below" / "link"
+    given = link
+    if how == "absolute":
+        link.symlink_to(path)
+    elif how == "relative":
+        link.symlink_to(os.path.relpath(path, link.parent))
+    elif how == "of links":
+        link.symlink_to("../other")
+        (tmp_path / "other").symlink_to(path)
+    else:
+        link.symlink_to(os.path.dirname(path))
+        given = link / os.path.basename(path)
+    out = tmp_path / "out"
+    with out.open("wb") as stdout:
+        run(TO_STDOUT, given, stdout=stdout)
+    assert out.read_bytes() == WHOLE
+    assert link.is_symlink()
+    assert set(names(tmp_path)) <= {"below", "other", "out"}
+
+
+@posix
 def test_standard_error_is_a_descriptor_too(tmp_path: Path) -> None:
     with (tmp_path / "log").open("ab") as log:
         run("from ckptfmt.storage.output import write_file; write_file('/dev/stderr', [b'x'])", stderr=log)
