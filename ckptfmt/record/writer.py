@@ -14,8 +14,8 @@ from ckptfmt.record.frame import HEADER_SIZE, encode_frame
 from ckptfmt.record.inflate import WBITS, Compression
 from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
-from ckptfmt.storage.local import LOCAL, LocalFilesystem
-from ckptfmt.storage.output import GrowingFile, OutputFile
+from ckptfmt.storage.local import LocalFilesystem
+from ckptfmt.storage.output import GrowingFile, OutputFile, target_kind
 from ckptfmt.wire.crc32c import crc32c, mask
 
 Data: TypeAlias = bytes | bytearray | memoryview
@@ -75,12 +75,13 @@ class RecordWriter:
         if append and (compression is not None or overwrite):
             raise ValueError("append: got compression= or overwrite= as well, want append alone")
         self._deflater = zlib.compressobj(wbits=WBITS[compression]) if compression is not None else None
-        exists = LOCAL.path_type(self.name) is not None
+        kind = target_kind(self.name)
         self._output: OutputFile | GrowingFile
         if append:
-            self.position = _end_of(self.name) if exists else 0
+            # A device or a pipe cannot be read back: its offsets count from the first record written here.
+            self.position = _end_of(self.name) if kind == "file" else 0
             self._output = GrowingFile(self.name, append_at=self.position)
-        elif overwrite and (exists or LOCAL.link_target(self.name) is not None):
+        elif overwrite and kind is not None:
             self._output = OutputFile(self.name, overwrite=True)
         else:
             self._output = GrowingFile(self.name)

@@ -26,11 +26,14 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol, TypeAlias, TypeVar
+from typing import Any, BinaryIO, Literal, Protocol, TypeAlias, TypeVar
 
 from ckptfmt.errors import AlreadyExistsError, NotWritableError
 
 Data: TypeAlias = "bytes | bytearray | memoryview"
+
+TargetKind: TypeAlias = Literal["file", "special", "dangling"]
+"""A regular file; a device, a pipe or an open descriptor; a link that leads nowhere."""
 
 _O = TypeVar("_O", bound="Output")
 
@@ -352,6 +355,22 @@ def check_target(path: str, *, overwrite: bool) -> None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     except AlreadyExistsError:
         raise
+    except (OSError, ValueError) as error:
+        raise _refused(path, error) from error
+
+
+def target_kind(path: str) -> TargetKind | None:
+    """Return what an output at a path would find there; None if nothing exists.
+
+    Raises NotWritableError if it is a directory, or the system refuses to tell.
+    """
+    try:
+        target = _find_target(path, path, overwrite=True)
+        if target is None:
+            return "special"
+        if os.path.exists(target):
+            return "file"
+        return "dangling" if os.path.islink(path) else None
     except (OSError, ValueError) as error:
         raise _refused(path, error) from error
 

@@ -191,3 +191,24 @@ def test_appending_creates_the_file_that_a_link_leads_to(tmp_path: Path) -> None
             writer.write(data)
     assert link.is_symlink()
     assert (tmp_path / "r").read_bytes() == frame(b"1") + frame(b"2")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("mode", [{}, {"append": True}, {"overwrite": True}], ids=str)
+def test_records_are_written_to_a_pipe(tmp_path: Path, mode: dict[str, bool]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with ckptfmt.RecordWriter(pipe, **mode) as writer:  # type: ignore[arg-type]
+            assert writer.write(b"hello") == 0
+            writer.flush()
+            assert os.read(reader, 100) == HELLO
+    finally:
+        os.close(reader)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_records_are_appended_to_a_device() -> None:
+    with ckptfmt.RecordWriter(os.devnull, append=True) as writer:
+        assert writer.write(b"hello") == 0
