@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TypeAlias
 
-from ckptfmt.errors import CorruptError, DamageWarning, NotWritableError
+from ckptfmt.errors import CorruptError, DamageWarning, NotReadableError, NotWritableError
 from ckptfmt.record.frame import HEADER_SIZE, encode_frame
 from ckptfmt.record.inflate import WBITS, Compression
 from ckptfmt.record.input import Source
@@ -144,7 +144,10 @@ class RecordWriter:
 
 def _end_of(path: str) -> int:
     """Return where the last whole record of a file ends, which is where the next one is appended."""
-    source = Source(path, LocalFilesystem("pread"))
+    try:
+        source = Source(path, LocalFilesystem("pread"))
+    except NotReadableError as error:
+        raise NotWritableError(path, error.what) from error
     try:
         if source.compression is not None:
             raise CorruptError(f"cannot append to a file compressed with {source.compression}", file=path)

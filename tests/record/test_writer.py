@@ -212,3 +212,11 @@ def test_records_are_written_to_a_pipe(tmp_path: Path, mode: dict[str, bool]) ->
 def test_records_are_appended_to_a_device() -> None:
     with ckptfmt.RecordWriter(os.devnull, append=True) as writer:
         assert writer.write(b"hello") == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the system refuses root nothing")
+def test_a_file_that_may_not_be_read_is_not_appended_to(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", HELLO)
+    path.chmod(0o200)
+    with pytest.raises(NotWritableError, match=r"r: Permission denied$"):
+        ckptfmt.RecordWriter(path, append=True)

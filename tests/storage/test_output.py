@@ -800,6 +800,11 @@ def write_records(path: str, overwrite: bool) -> None:
         writer.write(b"record")
 
 
+def append_record(path: str, overwrite: bool) -> None:
+    with ckptfmt.RecordWriter(path, append=True) as writer:
+        writer.write(b"record")
+
+
 def write_graph(path: str, overwrite: bool) -> None:
     graph = messages.GraphDef()
     graph.node.add(name="x", op="NoOp")
@@ -836,7 +841,43 @@ def test_every_writer_follows_the_same_rules(path: Path, write: Callable[[str, b
     assert nowhere.is_symlink()
     write(os.devnull, False)
     assert names(path.parent) == ["file", "link", "new", "nowhere"]
-    with pytest.raises(NotWritableError, match=r"No such file or directory$"):
-        write(f"{path.parent}/missing/file", True)
-    with pytest.raises(NotWritableError, match=r"Is a directory$"):
-        write(str(path.parent), True)
+
+
+REFUSED_TARGETS = [
+    ("missing/file", "No such file or directory"),
+    ("file/below", "Not a directory"),
+    (".", "Is a directory"),
+    ("circle", "Too many levels of symbolic links"),
+    ("a\0b", "embedded null byte"),
+]
+
+
+@posix
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "write", [*PACKAGE_WRITERS.values(), append_record], ids=[*PACKAGE_WRITERS, "more records"]
+)
+def test_every_writer_says_what_the_system_refuses(
+    path: Path, write: Callable[[str, bool], None], overwrite: bool
+) -> None:
+    (path.parent / "circle").symlink_to("circle")
+    for name, reason in REFUSED_TARGETS:
+        target = f"{path.parent}/{name}"
+        with pytest.raises(NotWritableError) as caught:
+            write(target, overwrite)
+        assert (caught.value.what, caught.value.file) == (reason, target)
+    assert path.read_bytes() == b"old"
+    assert names(path.parent) == ["circle", "file"]
+
+
+@posix
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the system refuses root nothing")
+@pytest.mark.parametrize(
+    "write", [*PACKAGE_WRITERS.values(), append_record], ids=[*PACKAGE_WRITERS, "more records"]
+)
+def test_every_writer_says_that_a_directory_may_not_be_entered(
+    tmp_path: Path, write: Callable[[str, bool], None]
+) -> None:
+    (tmp_path / "closed").mkdir(mode=0o600)
+    with pytest.raises(NotWritableError, match=r"file: Permission denied$"):
+        write(str(tmp_path / "closed" / "file"), True)
