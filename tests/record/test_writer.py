@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import gzip
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -161,6 +163,49 @@ def test_what_was_written_before_an_exception_is_kept_in_a_new_file(tmp_path: Pa
     with pytest.raises(ZeroDivisionError):
         interrupt(tmp_path / "r")
     assert (tmp_path / "r").read_bytes() == HELLO
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_new_file_is_read_while_it_is_written(tmp_path: Path, overwrite: bool) -> None:
+    path = tmp_path / "r"
+    with ckptfmt.RecordWriter(path, overwrite=overwrite) as writer:
+        assert path.read_bytes() == b""
+        write_and_flush(writer, b"hello")
+        assert path.read_bytes() == HELLO
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_replaced_keeps_its_records_also_after_flush(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", HELLO)
+    with ckptfmt.RecordWriter(path, overwrite=True) as writer:
+        write_and_flush(writer, b"new")
+        assert path.read_bytes() == HELLO
+    assert path.read_bytes() == frame(b"new")
+
+
+DIES = """
+import os, sys, ckptfmt
+writer = ckptfmt.RecordWriter(sys.argv[1], overwrite=True)
+writer.write(b"hello")
+writer.flush()
+writer.write(b"lost")
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("old", [None, frame(b"old")], ids=["new", "replaced"])
+def test_a_writer_that_dies_leaves_the_old_records_or_a_file_to_append_to(
+    tmp_path: Path, old: bytes | None
+) -> None:
+    path = tmp_path / "r"
+    if old is not None:
+        path.write_bytes(old)
+    subprocess.run([sys.executable, "-c", DIES, str(path)], check=True, timeout=60)
+    kept = HELLO if old is None else old
+    assert path.read_bytes() == kept
+    with ckptfmt.RecordWriter(path, append=True) as writer:
+        assert writer.write(b"more") == len(kept)
+    assert path.read_bytes() == kept + frame(b"more")
 
 
 def test_a_file_with_a_long_name_is_replaced(tmp_path: Path) -> None:
