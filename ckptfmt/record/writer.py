@@ -9,13 +9,13 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TypeAlias
 
-from ckptfmt.errors import CorruptError, DamageWarning, NotWritableError
+from ckptfmt.errors import CorruptError, DamageWarning, NotReadableError, NotWritableError
 from ckptfmt.record.frame import HEADER_SIZE, encode_frame
 from ckptfmt.record.inflate import WBITS, Compression
 from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
-from ckptfmt.storage.local import LOCAL, LocalFilesystem
-from ckptfmt.storage.output import GrowingFile, OutputFile
+from ckptfmt.storage.local import LocalFilesystem
+from ckptfmt.storage.output import GrowingFile, OutputFile, target_kind
 from ckptfmt.wire.crc32c import crc32c, mask
 
 Data: TypeAlias = bytes | bytearray | memoryview
@@ -29,10 +29,14 @@ LONGEST_BEGUN = 1 << 32
 
 
 class RecordWriter:
-    """Writes records to a file, which others may read meanwhile; a context manager.
+    """Writes records to a file; a context manager.
 
-    Records are in the file after :meth:`flush` or :meth:`close`. If the program dies before that, the file
-    can be read up to the last whole record, and appended to.
+    A new file grows in place, as does one that is appended to: it exists from the beginning, and its records
+    are in it after :meth:`flush` or :meth:`close`, so others may read it meanwhile. It stays if an exception
+    ends the ``with`` block. If the program dies, it stays as far as it was written, which may be empty or end
+    within a record: it can be read up to the last whole record and, if it is not compressed, appended to.
+
+    An existing file that is replaced changes only when the writer is closed; see ``overwrite``.
 
     Parameters
     ----------
@@ -44,8 +48,10 @@ class RecordWriter:
         Whether to write after the records of an existing file, which must not be compressed. An incomplete
         last record is cut off, unless whole records follow within its bytes.
     overwrite
-        Whether to replace an existing file, which happens when the writer is closed. The file stays as it was
-        until then, and for good if an exception ends the ``with`` block or the writer is never closed.
+        Whether an existing file may be replaced, which happens when the writer is closed: records are written
+        beside it, where others do not see them, even after :meth:`flush`. The file stays as it was until
+        then, and for good if an exception ends the ``with`` block or the writer is never closed. A link that
+        leads nowhere counts as an existing file. A new file grows in place with ``overwrite`` too.
 
     Raises
     ------
@@ -75,12 +81,13 @@ class RecordWriter:
         if append and (compression is not None or overwrite):
             raise ValueError("append= cannot be combined with compression= or overwrite=")
         self._deflater = zlib.compressobj(wbits=WBITS[compression]) if compression is not None else None
-        exists = LOCAL.path_type(self.name) is not None
+        kind = target_kind(self.name)
         self._output: OutputFile | GrowingFile
         if append:
-            self.position = _end_of(self.name) if exists else 0
+            # A device or a pipe cannot be read back: its offsets count from the first record written here.
+            self.position = _end_of(self.name) if kind == "file" else 0
             self._output = GrowingFile(self.name, append_at=self.position)
-        elif overwrite and (exists or LOCAL.link_target(self.name) is not None):
+        elif overwrite and kind is not None:
             self._output = OutputFile(self.name, overwrite=True)
         else:
             self._output = GrowingFile(self.name)
@@ -102,7 +109,10 @@ class RecordWriter:
         return begin
 
     def flush(self) -> None:
-        """Hand what was written to the system, so that others can read it; raises as :meth:`write` does."""
+        """Hand what was written to the system; raises as :meth:`write` does.
+
+        Others can read it then, unless an existing file is being replaced.
+        """
         self._output.check_open()
         if self._deflater is not None:
             # Ends the current deflate block on a byte, so that readers can decompress all that was written.
@@ -143,7 +153,10 @@ class RecordWriter:
 
 def _end_of(path: str) -> int:
     """Return where the last whole record of a file ends, which is where the next one is appended."""
-    source = Source(path, LocalFilesystem("pread"))
+    try:
+        source = Source(path, LocalFilesystem("pread"))
+    except NotReadableError as error:
+        raise NotWritableError(path, error.what) from error
     try:
         if source.compression is not None:
             raise CorruptError(f"cannot append to a file compressed with {source.compression}", file=path)

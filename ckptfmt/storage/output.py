@@ -26,11 +26,14 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol, TypeAlias, TypeVar
+from typing import Any, BinaryIO, Literal, Protocol, TypeAlias, TypeVar
 
 from ckptfmt.errors import AlreadyExistsError, NotWritableError
 
 Data: TypeAlias = "bytes | bytearray | memoryview"
+
+TargetKind: TypeAlias = Literal["file", "special", "dangling"]
+"""A regular file; a device, a pipe or an open descriptor; a link that leads nowhere."""
 
 _O = TypeVar("_O", bound="Output")
 
@@ -39,6 +42,12 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 # Nine digits at most: a longer number is no descriptor, and os.dup() refuses it with OverflowError.
 _DESCRIPTOR = re.compile(r"/dev/(stdout|stderr)|(?:/dev|/proc/self)/fd/(\d{1,9})")
 """Paths of this process's open descriptors."""
+
+_DESCRIPTORS = "/proc/self/fd"
+"""The directory of them that ``/dev/fd`` and ``/dev/stdout`` lead to on Linux."""
+
+_MOST_LINKS = 40
+"""Links that Linux follows in one path before it gives up."""
 
 _NOTHING_TO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EROFS}
 """Errors of ``fsync`` on pipes and devices, which keep nothing."""
@@ -350,6 +359,22 @@ def check_target(path: str, *, overwrite: bool) -> None:
         raise _refused(path, error) from error
 
 
+def target_kind(path: str) -> TargetKind | None:
+    """Return what an output at a path would find there; None if nothing exists.
+
+    Raises NotWritableError if it is a directory, or the system refuses to tell.
+    """
+    try:
+        target = _find_target(path, path, overwrite=True)
+        if target is None:
+            return "special"
+        if os.path.exists(target):
+            return "file"
+        return "dangling" if os.path.islink(path) else None
+    except (OSError, ValueError) as error:
+        raise _refused(path, error) from error
+
+
 def make_directory(path: str) -> None:
     """Make a directory and those above it, if they do not exist; NotWritableError if the system refuses."""
     try:
@@ -378,7 +403,7 @@ def _find_target(path: str, name: str, *, overwrite: bool) -> str | None:
 
     Raises AlreadyExistsError, or OSError and ValueError as the system does.
     """
-    if _DESCRIPTOR.fullmatch(path):
+    if _descriptor_of(path) is not None:
         return None
     mode = _mode_of(path)
     if mode is not None and stat.S_ISDIR(mode):
@@ -407,11 +432,39 @@ def _open_special(path: str) -> BinaryIO:
     Descriptors are duplicated, to go on at their position: opened by path, a file that the shell redirects
     output to would be written from its beginning.
     """
-    match = _DESCRIPTOR.fullmatch(path)
-    if match is None:
+    number = _descriptor_of(path)
+    if number is None:
         return os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0)), "wb")
-    number = {"stdout": 1, "stderr": 2}[match[1]] if match[1] else int(match[2])
     return os.fdopen(os.dup(number), "wb")
+
+
+def _descriptor_of(path: str) -> int | None:
+    """Return the number of the open descriptor that a path leads to, None if it does not lead to one.
+
+    Links are followed one at a time, because the path of a descriptor is itself a link: resolved at once,
+    the standard output of ``> out.txt`` would be an ordinary file, to be refused or replaced.
+    """
+    for _ in range(_MOST_LINKS):
+        if (number := _descriptor_number(path)) is not None:
+            return number
+        try:
+            directory = os.path.realpath(os.path.dirname(path))
+            if directory == os.path.realpath(_DESCRIPTORS):  # which holds the number of this process
+                directory = _DESCRIPTORS
+            path = os.path.join(directory, os.path.basename(path))
+            if (number := _descriptor_number(path)) is not None:
+                return number
+            path = os.path.join(directory, os.readlink(path))
+        except (OSError, ValueError):
+            return None  # missing, not a link, or a path that holds a NUL
+    return None
+
+
+def _descriptor_number(path: str) -> int | None:
+    """Return the number of the open descriptor that a path names, None if it names none."""
+    if (match := _DESCRIPTOR.fullmatch(path)) is None:
+        return None
+    return {"stdout": 1, "stderr": 2}[match[1]] if match[1] else int(match[2])
 
 
 def _copy_mode(source: str, target: str) -> None:

@@ -108,6 +108,23 @@ def test_export(logs: Path, tmp_path: Path) -> None:
     assert run("events", logs, "--export", tmp_path / "run.xlsx").exit_code == 2
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="no /dev/stdout here")
+@pytest.mark.parametrize("options", [(), ("--overwrite",)], ids=str)
+def test_a_link_to_standard_output_takes_a_table(
+    logs: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """What the shell has redirected to the file is kept, and what comes after the table too."""
+    link, out = tmp_path / "so.csv", tmp_path / "out.txt"
+    link.symlink_to("/dev/stdout")
+    command = [*COMMAND, "events", str(logs / "train"), "loss", "--export", str(link), *options]
+    script = '{ echo a; "$@"; echo z; } > "$0"'
+    subprocess.run(["sh", "-c", script, str(out), *command], env=environment(), check=True, timeout=60)
+    lines = out.read_text().splitlines()
+    assert (lines[:3], lines[-1]) == (["a", "tag,step,wall_time,value", "loss,0,100.0,1.0"], "z")
+    assert len(lines) == 43
+    assert link.is_symlink()
+
+
 def test_the_help_names_every_format_of_tables() -> None:
     help_text = run("events", "--help").output
     assert all(suffix in help_text for suffix in FORMATS)

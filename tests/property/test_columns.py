@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import random
-import tracemalloc
 from collections.abc import Callable
 from typing import TypeVar
 
-import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ckptfmt
-from ckptfmt.checkpoint import bundle_index
 from ckptfmt.checkpoint.columns import Columns
 from ckptfmt.checkpoint.entry import decode_entry, name_of
 from ckptfmt.checkpoint.slices import FULL, TensorSlice, encode_slice_key
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.table import Table
 from ckptfmt.table.block import Block
-from tests.support.golden import GOLDEN
+from tests.support.bundles import encode_slice, encode_sliced
 from tests.support.memory_filesystem import MemoryFile, open_bundle
 from tests.support.table_writer import (
     HEADER,
     encode_block,
-    encode_bundle_index,
     encode_entry,
     encode_field,
     encode_table,
@@ -175,20 +170,9 @@ OWNERS = st.lists(st.sampled_from([b"a", b"\x00", b"\x01", b"\xff", b"\xe2"]), m
 )
 
 
-def slice_proto(part: TensorSlice) -> bytes:
-    return b"".join(
-        encode_field(1, encode_field(1, start) + (b"" if length == FULL else encode_field(2, length)))
-        for start, length in part.extents
-    )
-
-
-def sliced_entry(parts: list[TensorSlice], dtype: int = 1) -> bytes:
-    return encode_entry(dtype=dtype, shape=[4], slices=map(slice_proto, parts))
-
-
-SLICED = st.builds(sliced_entry, st.lists(PARTS, min_size=1, max_size=3)) | PARTS.map(
+SLICED = st.builds(encode_sliced, st.lists(PARTS, min_size=1, max_size=3)) | PARTS.map(
     # Its tag in two bytes, which nobody writes and protobuf reads.
-    lambda part: b"\x08\x01\xba\x00" + encode_field(7, slice_proto(part))[1:]
+    lambda part: b"\x08\x01\xba\x00" + encode_field(7, encode_slice(part))[1:]
 )
 
 
@@ -214,128 +198,3 @@ def test_slices_are_hidden_that_a_tensor_lists_and_only_they(
         if isinstance(entry, ckptfmt.Entry):
             hidden |= {encode_slice_key(name, part) for part in entry.slices}
     assert list(ckpt) == [name_of(name) for name in sorted(items) if name not in hidden]
-
-
-def test_tensors_in_slices_are_listed_in_one_pass() -> None:
-    parts = [TensorSlice(((i, 1),)) for i in range(4)]
-    items: dict[bytes, bytes] = {}
-    for name in (b"layer_%03d" % i for i in range(100)):
-        items |= {encode_slice_key(name, part): encode_entry(shape=[1], size=4, crc=0) for part in parts}
-        items[name] = sliced_entry(parts)
-    ckpt = open_bundle(encode_table([(b"", HEADER), *sorted(items.items())], block_size=1000), b"")
-    file = ckpt._store.table.file
-    assert isinstance(file, MemoryFile)
-    opening = len(file.reads)
-    assert len(list(ckpt)) == 100
-    assert len(file.reads) - opening == len(ckpt._store.table.handles) > 10
-
-
-def test_a_long_name_of_many_slices_is_listed_in_memory_of_its_size() -> None:
-    # The keys of these slices would take 4 GB.
-    parts = [TensorSlice(((i, 1),)) for i in range(4_000)]
-    name = b"n" * 1_000_000
-    items = {b"\0": b"", encode_slice_key(name, parts[7]): b"", name: sliced_entry(parts)}
-    ckpt = open_bundle(encode_table([(b"", HEADER), *items.items()]), b"")
-    tracemalloc.start()
-    try:
-        assert list(ckpt) == ["\0", name.decode()]
-        assert tracemalloc.get_traced_memory()[1] < 64 << 20
-    finally:
-        tracemalloc.stop()
-
-
-def test_a_pattern_reads_only_the_blocks_that_may_match() -> None:
-    entry = encode_entry(shape=[1], size=4, crc=0)
-    index = encode_bundle_index({f"layer_{i:05d}/kernel": entry for i in range(20_000)}, block_size=2_000)
-    ckpt = open_bundle(index, bytes(4))
-    file = ckpt._store.table.file
-    assert isinstance(file, MemoryFile)
-    opening = len(file.reads)
-    found = ckpt.select("layer_0777?/*", "layer_12345/kernel")
-    assert list(found) == [*(f"layer_0777{i}/kernel" for i in range(10)), "layer_12345/kernel"]
-    assert [entry.shape for entry in found.entries.values()] == [(1,)] * 11
-    assert len(file.reads) - opening < 10
-    assert len(ckpt._store.table.handles) > 200
-
-
-def test_a_wrong_name_reads_only_the_blocks_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle_index, "LISTED_BYTES", 100_000)
-    monkeypatch.setattr(bundle_index, "BYTES_AROUND", 5_000)
-    entry = encode_entry(shape=[1], size=4, crc=0)
-    part = TensorSlice(((0, 1),))
-    items = {b"layer_%05d/kernel" % i: entry for i in range(20_000)} | {b"a": sliced_entry([part])}
-    items[encode_slice_key(b"a", part)] = entry
-    index = encode_table([(b"", HEADER), *sorted(items.items())], block_size=2_000)
-    for name, meant in {
-        "layer_12345/kernal": "layer_12345/kernel",
-        "aa": "a",
-        "layer_00000": "layer_00000/kernel",
-        "layer_2": None,
-        "zzz": None,
-        "\ud800": None,
-    }.items():
-        ckpt = open_bundle(index, bytes(4))
-        file = ckpt._store.table.file
-        assert isinstance(file, MemoryFile)
-        opening = len(file.reads)
-        for read in (lambda ckpt=ckpt, name=name: ckpt[name], lambda ckpt=ckpt, name=name: ckpt.read([name])):
-            with pytest.raises(ckptfmt.errors.TensorNotFoundError) as caught:
-                read()
-            assert (meant in caught.value.close_matches) is (meant is not None)
-            assert not any("\0" in match for match in caught.value.close_matches)
-        assert len(file.reads) - opening < 40
-        assert len(ckpt._store.table.handles) > 200
-        # Those that are listed anyway are all looked at.
-        assert len(ckpt) == 20_001
-        with pytest.raises(ckptfmt.errors.TensorNotFoundError, match="did you mean 'layer_00777/kernel'"):
-            ckpt["x/layer_00777/kernel"]
-
-
-# --- columns for others ------------------------------------------------------------------------------------
-
-
-def test_columns_say_what_entries_say() -> None:
-    for name in ("dtypes", "sliced_shapes", "strings", "v1_sliced", "sharded"):
-        with ckptfmt.open(GOLDEN / name) as ckpt:
-            for tensors in (ckpt, ckpt.select("*")):
-                columns = tensors.entries.to_columns()
-                entries = list(tensors.entries.values())
-                assert columns["name"].tolist() == [entry.name for entry in entries]
-                assert columns["dtype"].tolist() == [entry.dtype.name for entry in entries]
-                assert columns["shape"].tolist() == [entry.shape for entry in entries]
-                for field in ("nbytes", "shard", "offset", "crc32c"):
-                    known = [getattr(entry, field) for entry in entries]
-                    assert columns[field].dtype == np.int64
-                    assert columns[field].tolist() == [-1 if value is None else value for value in known]
-
-
-def test_tables_of_other_libraries_take_columns() -> None:
-    with ckptfmt.open(GOLDEN / "dtypes") as ckpt:
-        columns, entries = ckpt.entries.to_columns(), list(ckpt.entries.values())
-    wanted = {"name": [e.name for e in entries], "nbytes": [e.nbytes for e in entries]}
-    shapes = [e.shape for e in entries]
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
-    frame = pandas.DataFrame(columns)
-    assert {name: frame[name].tolist() for name in wanted} == wanted
-    assert frame["shape"].tolist() == shapes
-    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    table = pyarrow.table(columns)
-    assert {name: table[name].to_pylist() for name in wanted} == wanted
-    assert list(map(tuple, table["shape"].to_pylist())) == shapes
-
-
-def test_a_tensor_in_slices_beyond_all_measure_is_an_error() -> None:
-    entries = {"t": encode_entry(dtype=18, shape=[1 << 62], slices=[b"\n\x00"])}
-    ckpt = open_bundle(encode_bundle_index(entries), b"")
-    for read in (lambda: ckpt.entries["t"], ckpt.entries.to_columns, lambda: ckpt["t"], ckpt.read):
-        with pytest.raises(CorruptError, match=r"'t': got 73786976294838206464 bytes, want less than 2"):
-            read()
-    assert not ckpt.verify().ok
-
-
-def test_columns_of_a_damaged_entry_are_an_error() -> None:
-    entries = {f"t{i}": encode_entry(size=4, crc=0) for i in range(200)}
-    ckpt = open_bundle(encode_bundle_index(entries | {"t7": b"\xff"}), b"")
-    with pytest.raises(CorruptError, match="entry of tensor 't7'"):
-        ckpt.entries.to_columns()
-    assert ckpt.entries["t8"].nbytes == 4

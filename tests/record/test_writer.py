@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import gzip
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -163,6 +165,49 @@ def test_what_was_written_before_an_exception_is_kept_in_a_new_file(tmp_path: Pa
     assert (tmp_path / "r").read_bytes() == HELLO
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_new_file_is_read_while_it_is_written(tmp_path: Path, overwrite: bool) -> None:
+    path = tmp_path / "r"
+    with ckptfmt.RecordWriter(path, overwrite=overwrite) as writer:
+        assert path.read_bytes() == b""
+        write_and_flush(writer, b"hello")
+        assert path.read_bytes() == HELLO
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_replaced_keeps_its_records_also_after_flush(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", HELLO)
+    with ckptfmt.RecordWriter(path, overwrite=True) as writer:
+        write_and_flush(writer, b"new")
+        assert path.read_bytes() == HELLO
+    assert path.read_bytes() == frame(b"new")
+
+
+DIES = """
+import os, sys, ckptfmt
+writer = ckptfmt.RecordWriter(sys.argv[1], overwrite=True)
+writer.write(b"hello")
+writer.flush()
+writer.write(b"lost")
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("old", [None, frame(b"old")], ids=["new", "replaced"])
+def test_a_writer_that_dies_leaves_the_old_records_or_a_file_to_append_to(
+    tmp_path: Path, old: bytes | None
+) -> None:
+    path = tmp_path / "r"
+    if old is not None:
+        path.write_bytes(old)
+    subprocess.run([sys.executable, "-c", DIES, str(path)], check=True, timeout=60)
+    kept = HELLO if old is None else old
+    assert path.read_bytes() == kept
+    with ckptfmt.RecordWriter(path, append=True) as writer:
+        assert writer.write(b"more") == len(kept)
+    assert path.read_bytes() == kept + frame(b"more")
+
+
 def test_a_file_with_a_long_name_is_replaced(tmp_path: Path) -> None:
     path = write(tmp_path / ("e" * 250), HELLO)
     with ckptfmt.RecordWriter(path, overwrite=True) as writer:
@@ -191,3 +236,32 @@ def test_appending_creates_the_file_that_a_link_leads_to(tmp_path: Path) -> None
             writer.write(data)
     assert link.is_symlink()
     assert (tmp_path / "r").read_bytes() == frame(b"1") + frame(b"2")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("mode", [{}, {"append": True}, {"overwrite": True}], ids=str)
+def test_records_are_written_to_a_pipe(tmp_path: Path, mode: dict[str, bool]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with ckptfmt.RecordWriter(pipe, **mode) as writer:  # type: ignore[arg-type]
+            assert writer.write(b"hello") == 0
+            writer.flush()
+            assert os.read(reader, 100) == HELLO
+    finally:
+        os.close(reader)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_records_are_appended_to_a_device() -> None:
+    with ckptfmt.RecordWriter(os.devnull, append=True) as writer:
+        assert writer.write(b"hello") == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the system refuses root nothing")
+def test_a_file_that_may_not_be_read_is_not_appended_to(tmp_path: Path) -> None:
+    path = write(tmp_path / "r", HELLO)
+    path.chmod(0o200)
+    with pytest.raises(NotWritableError, match=r"r: Permission denied$"):
+        ckptfmt.RecordWriter(path, append=True)

@@ -418,6 +418,33 @@ def test_standard_output_goes_where_the_shell_sends_it(tmp_path: Path, path: str
 
 
 @posix
+@pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("how", ["absolute", "relative", "of links", "in a linked directory"])
+def test_a_link_to_standard_output_goes_where_the_shell_sends_it(tmp_path: Path, path: str, how: str) -> None:
+    if not os.path.exists(path):
+        pytest.skip(f"no {path} here")
+    (tmp_path / "below").mkdir()
+    link = tmp_path / "below" / "link"
+    given = link
+    if how == "absolute":
+        link.symlink_to(path)
+    elif how == "relative":
+        link.symlink_to(os.path.relpath(path, link.parent))
+    elif how == "of links":
+        link.symlink_to("../other")
+        (tmp_path / "other").symlink_to(path)
+    else:
+        link.symlink_to(os.path.dirname(path))
+        given = link / os.path.basename(path)
+    out = tmp_path / "out"
+    with out.open("wb") as stdout:
+        run(TO_STDOUT, given, stdout=stdout)
+    assert out.read_bytes() == WHOLE
+    assert link.is_symlink()
+    assert set(names(tmp_path)) <= {"below", "other", "out"}
+
+
+@posix
 def test_standard_error_is_a_descriptor_too(tmp_path: Path) -> None:
     with (tmp_path / "log").open("ab") as log:
         run("from ckptfmt.storage.output import write_file; write_file('/dev/stderr', [b'x'])", stderr=log)
@@ -773,6 +800,11 @@ def write_records(path: str, overwrite: bool) -> None:
         writer.write(b"record")
 
 
+def append_record(path: str, overwrite: bool) -> None:
+    with ckptfmt.RecordWriter(path, append=True) as writer:
+        writer.write(b"record")
+
+
 def write_graph(path: str, overwrite: bool) -> None:
     graph = messages.GraphDef()
     graph.node.add(name="x", op="NoOp")
@@ -809,7 +841,43 @@ def test_every_writer_follows_the_same_rules(path: Path, write: Callable[[str, b
     assert nowhere.is_symlink()
     write(os.devnull, False)
     assert names(path.parent) == ["file", "link", "new", "nowhere"]
-    with pytest.raises(NotWritableError, match=r"No such file or directory$"):
-        write(f"{path.parent}/missing/file", True)
-    with pytest.raises(NotWritableError, match=r"Is a directory$"):
-        write(str(path.parent), True)
+
+
+REFUSED_TARGETS = [
+    ("missing/file", "No such file or directory"),
+    ("file/below", "Not a directory"),
+    (".", "Is a directory"),
+    ("circle", "Too many levels of symbolic links"),
+    ("a\0b", "embedded null byte"),
+]
+
+
+@posix
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "write", [*PACKAGE_WRITERS.values(), append_record], ids=[*PACKAGE_WRITERS, "more records"]
+)
+def test_every_writer_says_what_the_system_refuses(
+    path: Path, write: Callable[[str, bool], None], overwrite: bool
+) -> None:
+    (path.parent / "circle").symlink_to("circle")
+    for name, reason in REFUSED_TARGETS:
+        target = f"{path.parent}/{name}"
+        with pytest.raises(NotWritableError) as caught:
+            write(target, overwrite)
+        assert (caught.value.what, caught.value.file) == (reason, target)
+    assert path.read_bytes() == b"old"
+    assert names(path.parent) == ["circle", "file"]
+
+
+@posix
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the system refuses root nothing")
+@pytest.mark.parametrize(
+    "write", [*PACKAGE_WRITERS.values(), append_record], ids=[*PACKAGE_WRITERS, "more records"]
+)
+def test_every_writer_says_that_a_directory_may_not_be_entered(
+    tmp_path: Path, write: Callable[[str, bool], None]
+) -> None:
+    (tmp_path / "closed").mkdir(mode=0o600)
+    with pytest.raises(NotWritableError, match=r"file: Permission denied$"):
+        write(str(tmp_path / "closed" / "file"), True)

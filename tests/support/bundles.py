@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 import ckptfmt
-from ckptfmt.checkpoint.slices import FULL
+from ckptfmt.checkpoint.slices import FULL, TensorSlice
 from ckptfmt.wire.coding import encode_varint
 from ckptfmt.wire.crc32c import crc32c, mask
 from tests.support.memory_filesystem import open_bundle
@@ -34,6 +36,19 @@ def encode_extents(*pairs: tuple[int, int]) -> bytes:
         extent = encode_field(1, start) if start else b""
         out += encode_field(1, extent + (b"" if length == FULL else encode_field(2, length)))
     return out
+
+
+def encode_slice(part: TensorSlice) -> bytes:
+    """Return a TensorSliceProto that gives every start, also 0."""
+    return b"".join(
+        encode_field(1, encode_field(1, start) + (b"" if length == FULL else encode_field(2, length)))
+        for start, length in part.extents
+    )
+
+
+def encode_sliced(parts: Iterable[TensorSlice], dtype: int = 1) -> bytes:
+    """Return the entry of a tensor of four elements in these slices."""
+    return encode_entry(dtype=dtype, shape=[4], slices=map(encode_slice, parts))
 
 
 def encode_strings(lengths: list[int], content: bytes) -> bytes:

@@ -53,6 +53,26 @@ def not_found(path: str | os.PathLike[str]) -> CheckpointNotFoundError:
     return caught.value
 
 
+def write_large(prefix: Path) -> dict[str, np.ndarray]:
+    """Write a checkpoint with tensors that are read in pieces by several threads; return its arrays."""
+    rng = np.random.default_rng(1)
+    arrays: dict[str, np.ndarray] = {
+        "a": rng.normal(size=(3_000_000,)).astype(np.float32),
+        "b": rng.integers(0, 9, (1 << 18, 3), np.int32),
+        "c": rng.normal(size=(700, 1000)),
+        "small": np.arange(5, dtype=np.int64),
+    }
+    write_bundle(prefix, arrays)
+    return arrays
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays are equal to the last bit; variants are compared by how they are shown."""
+    if a.dtype == object:
+        return a.shape == b.shape and [str(x) for x in a.flat] == [str(x) for x in b.flat]
+    return (a.shape, a.dtype, a.tobytes()) == (b.shape, b.dtype, b.tobytes())
+
+
 def new_checkpoint(folder: Path, tensors: dict[str, object], graph: bytes | None = None) -> Checkpoint:
     """Write a checkpoint of float32 tensors, with an object graph if given, and open it."""
     arrays = {name: np.asarray(value, np.float32) for name, value in tensors.items()}

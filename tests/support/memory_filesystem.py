@@ -11,6 +11,8 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 import ckptfmt
 import ckptfmt.storage.in_memory
 from ckptfmt.checkpoint.bundle import Bundle
@@ -48,6 +50,15 @@ class MemoryFile(ckptfmt.storage.in_memory.MemoryFile):
         data = super().read(offset, size)
         self.reads.append((offset, size))
         return data
+
+
+BEFORE = b"before!"
+"""What :func:`stored` puts before the bytes of an array."""
+
+
+def stored(array: np.ndarray) -> MemoryFile:
+    """Return a file that holds an array's bytes among others, and has no views."""
+    return MemoryFile("data", BEFORE + array.tobytes() + b"after", has_views=False)
 
 
 class MemoryOutput(Output):

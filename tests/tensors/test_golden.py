@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import CorruptError
 from tests.support.golden import Golden, GoldenTensor, GoldenVariant, cases, load
 
 CASES = cases()
@@ -109,53 +108,6 @@ def test_stored_sizes_add_up(golden: Golden) -> None:
             assert entry.nbytes == int(np.prod(tensor.shape)) * entry.dtype.itemsize
         elif tensor.has_value and entry.dtype.name == "string":
             assert entry.nbytes >= sum(map(len, tensor.expected().flat))
-
-
-@pytest.mark.parametrize(
-    ("golden", "tensor"),
-    [
-        (golden, tensor)
-        for golden in CASES
-        for tensor in golden.tensors.values()
-        if tensor.entry.get("pieces")
-    ],
-    ids=lambda value: value.name if isinstance(value, GoldenTensor) else value.case,
-)
-def test_regions_of_incomplete_tensors_read_if_their_slices_exist(
-    golden: Golden, tensor: GoldenTensor
-) -> None:
-    ckpt = ckptfmt.open(golden.path)
-    with pytest.raises(CorruptError):
-        ckpt[tensor.name]
-    for piece in tensor.pieces():
-        index = []
-        for item in piece.slice.split(":"):
-            start, length = map(int, item.split(",")) if item != "-" else (0, None)
-            index.append(slice(start, None if length is None else start + length))
-        reader = ckpt.slice(tensor.name)
-        if piece.value is not None:
-            assert reader[tuple(index)].tolist() == piece.value.tolist()
-
-
-def test_slices_that_leave_a_gap_are_an_error_that_says_where() -> None:
-    golden = load("sliced_incomplete")
-    ckpt = ckptfmt.open(golden.path)
-    broken = [tensor for tensor in golden.tensors.values() if not tensor.has_value]
-    assert broken
-    for tensor in broken:
-        with pytest.raises(CorruptError, match=r"elements uncovered, first at \d") as caught:
-            ckpt[tensor.name]
-        assert repr(tensor.name) in str(caught.value)
-        assert caught.value.file == f"{golden.path}.index"
-
-
-def test_slices_that_overlap_are_an_error_that_names_them() -> None:
-    golden = load("sliced_overlapping")
-    ckpt = ckptfmt.open(golden.path)
-    for tensor in golden.tensors.values():
-        if not tensor.has_value:
-            with pytest.raises(CorruptError, match=r"slices \S+ and \S+ overlap"):
-                ckpt[tensor.name]
 
 
 def test_every_dtype_that_tensorflow_stores_is_covered() -> None:

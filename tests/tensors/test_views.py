@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import pickle
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +12,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt import Checkpoint, View, errors
-from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE
-from ckptfmt.text.closest import closest_names
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from tests.support.checkpoints import new_checkpoint
 from tests.support.corpus import CORPUS, has_variables
 from tests.support.corpus import entries as corpus_entries
@@ -97,50 +94,6 @@ def test_two_names_for_one_tensor_get_an_array_each(
         assert all(got[name] is out[name] for name in filled)
     assert view.stored_name("b") == "x"
     assert view.restore(["a", "b"]).report.matched == {"a": "x", "b": "x"}
-
-
-MANY_NAMES = [
-    f"model/layer_{layer}/{part}/{variable}{VALUE}"
-    for layer in range(1500)
-    for part in ("attention", "dense")
-    for variable in ("kernel", "bias")
-]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "meant"),
-    [
-        ("model/layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
-        ("layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
-        ("model/layer_1234/dense/kernal", "model/layer_1234/dense/kernel"),
-        (f"model/layer_1234/dense/kernal{VALUE}", "model/layer_1234/dense/kernel"),
-        ("model/layer_1234/dens/kernel", "model/layer_1234/dense/kernel"),
-        ("model/layr_1234/dense/kernel", "model/layer_1234/dense/kernel"),
-        ("modle/layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
-        ("my_model/layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
-        ("model/layer_1234/dense", None),
-        ("zzz", None),
-        ("", None),
-    ],
-)
-@pytest.mark.parametrize("shuffled", [False, True])
-def test_among_many_names_the_one_meant_is_found(wrong: str, meant: str | None, shuffled: bool) -> None:
-    names = random.Random(0).sample(MANY_NAMES, len(MANY_NAMES)) if shuffled else sorted(MANY_NAMES)
-    close = closest_names(wrong, names, ending=VARIABLE_VALUE)
-    assert len(close) <= 3
-    assert meant is None or close[0] == meant + VALUE
-
-
-def test_few_of_a_million_names_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared = []
-    monkeypatch.setattr(difflib, "get_close_matches", lambda _, names, n: compared.append(len(names)) or [])
-    names = [f"model/part_{i:06}/kernel" for i in range(1_000_000)]
-    for wrong in ("model/part_x00000/kernel", "modle/part_77/kernel", "model/part", "zzz"):
-        assert closest_names(wrong, names, ending=VARIABLE_VALUE) == []
-    assert 0 < max(compared) <= 800
-    assert closest_names("part_999999/kernel", iter(names), ending=VARIABLE_VALUE) == [
-        "model/part_999999/kernel"
-    ]
 
 
 def test_closing_a_view_closes_the_checkpoint(ckpt: Checkpoint) -> None:

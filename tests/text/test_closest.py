@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import random
 from typing import Any
 
 import pytest
@@ -109,6 +110,48 @@ def test_long_names_are_not_compared(compared: list[int]) -> None:
     names = ["a" * 1001, "b" * 400]
     assert closest_names("b" * 399, names) == ["b" * 400]
     assert compared == [1]
+
+
+MANY_NAMES = [
+    f"model/layer_{layer}/{part}/{variable}{SUFFIX}"
+    for layer in range(1500)
+    for part in ("attention", "dense")
+    for variable in ("kernel", "bias")
+]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("model/layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("model/layer_1234/dense/kernal", "model/layer_1234/dense/kernel"),
+        (f"model/layer_1234/dense/kernal{SUFFIX}", "model/layer_1234/dense/kernel"),
+        ("model/layer_1234/dens/kernel", "model/layer_1234/dense/kernel"),
+        ("model/layr_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("modle/layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("my_model/layer_1234/dense/kernel", "model/layer_1234/dense/kernel"),
+        ("model/layer_1234/dense", None),
+        ("zzz", None),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_among_many_names_the_one_meant_is_found(wrong: str, meant: str | None, shuffled: bool) -> None:
+    names = random.Random(0).sample(MANY_NAMES, len(MANY_NAMES)) if shuffled else sorted(MANY_NAMES)
+    close = closest_names(wrong, names, ending=SUFFIX)
+    assert len(close) <= 3
+    assert meant is None or close[0] == meant + SUFFIX
+
+
+def test_few_of_a_million_names_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    monkeypatch.setattr(difflib, "get_close_matches", lambda _, names, n: compared.append(len(names)) or [])
+    names = [f"model/part_{i:06}/kernel" for i in range(1_000_000)]
+    for wrong in ("model/part_x00000/kernel", "modle/part_77/kernel", "model/part", "zzz"):
+        assert closest_names(wrong, names, ending=SUFFIX) == []
+    assert 0 < max(compared) <= 800
+    assert closest_names("part_999999/kernel", iter(names), ending=SUFFIX) == ["model/part_999999/kernel"]
 
 
 @pytest.mark.parametrize(
