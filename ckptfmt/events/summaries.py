@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,9 @@ class Image:
     width: int
     channels: int | None
     """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; None if the summary does not say."""
+    # Where an image lies is no part of what it is: two files may hold equal images.
+    file: str | None = field(default=None, repr=False, compare=False)
+    """The event file, which errors name; None if it was not read from one."""
 
     def decode(self, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Return the pixels, ``[height, width]`` or ``[height, width, channels]``, through Pillow.
@@ -100,7 +103,7 @@ class Image:
                 with Pillow.open(io.BytesIO(self.data)) as image:
                     pixels = image.width * image.height
                     if pixels > max_pixels:
-                        raise LimitError("image: pixels", limit=max_pixels, asked=pixels)
+                        raise LimitError("image: pixels", limit=max_pixels, asked=pixels, file=self.file)
                     # As an array, such an image would be numbers of colours in its palette.
                     if image.mode == "P":
                         return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
@@ -111,11 +114,10 @@ class Image:
             # Pillow refuses while it opens the image, and has the number of pixels only in its message.
             limit = min(max_pixels, 2 * (Pillow.MAX_IMAGE_PIXELS or 0))
             found = re.search(r"\((\d+) pixels", str(error))
-            raise LimitError(
-                "image: pixels", limit=limit, asked=int(found[1]) if found else limit + 1
-            ) from error
+            asked = int(found[1]) if found else limit + 1
+            raise LimitError("image: pixels", limit=limit, asked=asked, file=self.file) from error
         except Exception as error:  # its decoders raise almost anything
-            raise CorruptError(f"image of {len(self.data)} bytes: {error}") from error
+            raise CorruptError(f"image of {len(self.data)} bytes: {error}", file=self.file) from error
 
     def __repr__(self) -> str:
         size = f"{self.width} by {self.height}"
@@ -172,12 +174,12 @@ def histogram_of(value: messages.Summary.Value) -> Histogram:
     return Histogram(left, right, counts, low, high, float(counts.sum()), None, None)
 
 
-def images_of(value: messages.Summary.Value) -> tuple[Image, ...]:
-    """Return the images in a value; CorruptError if it holds none."""
+def images_of(value: messages.Summary.Value, file: str) -> tuple[Image, ...]:
+    """Return the images in a value of an event file; CorruptError if it holds none."""
     if value.HasField("image"):
         image = value.image
         data = image.encoded_image_string
-        return (Image(data, format_of(data), image.height, image.width, image.colorspace or None),)
+        return (Image(data, format_of(data), image.height, image.width, image.colorspace or None, file),)
     strings = strings_of(value, "images")
     if strings.ndim != 1 or len(strings) < 2:
         raise CorruptError(f"images: got strings {list(strings.shape)}, want width, height and images")
@@ -185,7 +187,7 @@ def images_of(value: messages.Summary.Value) -> tuple[Image, ...]:
         width, height = int(strings[0]), int(strings[1])
     except ValueError as error:
         raise CorruptError("images: width and height are not numbers") from error
-    return tuple(Image(data, format_of(data), height, width, None) for data in strings[2:].tolist())
+    return tuple(Image(data, format_of(data), height, width, None, file) for data in strings[2:].tolist())
 
 
 def audio_of(value: messages.Summary.Value) -> tuple[Audio, ...]:

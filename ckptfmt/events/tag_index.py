@@ -99,15 +99,18 @@ class TagIndex:
             codes = tags[tag]
         return (values if codes is None else values.select(np.isin(values.codes, codes))), metadata, store
 
-    def series(self, kind: str, decode: Callable[[messages.Summary.Value], T]) -> Tags[Series[T]]:
-        """Return the series of a kind by tag; ``decode`` makes an item of a value."""
+    def series(self, kind: str, decode: Callable[[messages.Summary.Value, str], T]) -> Tags[Series[T]]:
+        """Return the series of a kind by tag; ``decode`` makes an item of a value and the file it is in."""
 
         def make(tag: str) -> Series[T]:
             values, metadata, store = self.values(kind, tag)
             what = f"{kind} {tag!r}"
-            return Series(
-                tag, metadata, values, lambda values, row: store.read_value(values, row, what, decode)
-            )
+
+            def read(values: Values, row: int) -> T:
+                file = store.name(int(values.locations[row]))
+                return store.read_value(values, row, what, lambda value: decode(value, file))
+
+            return Series(tag, metadata, values, read)
 
         return self._mapping(kind, make)
 

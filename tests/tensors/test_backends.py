@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ import ckptfmt
 from ckptfmt.checkpoint import bulk
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.files import CheckpointFiles
-from ckptfmt.errors import ChecksumError, CkptfmtError, NotReadableError, TruncatedError
+from ckptfmt.errors import ChecksumError, CkptfmtError, LimitError, NotReadableError, TruncatedError
 from tests.support.golden import GOLDEN, load
 from tests.support.memory_filesystem import MemoryFile, MemoryFilesystem, open_files
 from tests.support.table_writer import write_bundle
@@ -331,3 +332,42 @@ def test_bytes_between_two_tensors_need_not_be_readable(tmp_path: Path) -> None:
     np.testing.assert_array_equal([found["a"], found["c"]], [want["a"], want["c"]])
     with pytest.raises(NotReadableError, match="Input/output error"):
         ckpt.read()
+
+
+class _NoMemory:
+    """NumPy, except that it has no memory for new arrays."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(np, name)
+
+    def empty(self, *arguments: object) -> np.ndarray:
+        raise MemoryError
+
+
+READS: dict[str, Callable[[ckptfmt.Checkpoint], object]] = {
+    "part": lambda ckpt: ckpt.slice("w")[[0]],
+    "nothing": lambda ckpt: ckpt.slice("w")[[]],
+    "copy": lambda ckpt: ckpt.read(["large"], copy=True),
+    "plan": lambda ckpt: ckpt.apply(JOINED)["w"],
+    "plan, several": lambda ckpt: ckpt.apply(JOINED).read(),
+}
+JOINED = ckptfmt.Plan.parse(
+    "version = 1\n[[step]]\ndrop = 'large'\n[[step]]\nconcat = ['^w$', '^x$']\ninto = 'w'\naxis = 0\n"
+)
+
+
+@BACKENDS
+@pytest.mark.parametrize("how", READS)
+def test_short_memory_is_an_error_that_names_file_and_tensor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, backend: Backend
+) -> None:
+    w = np.arange(6, dtype=np.float32).reshape(2, 3)
+    write_bundle(tmp_path / "ckpt", {"large": np.zeros(bulk.LARGE, np.float32), "w": w, "x": w})
+    ckpt = ckptfmt.open(tmp_path / "ckpt", backend=backend)
+    monkeypatch.setattr("ckptfmt.arrays.array.np", _NoMemory())
+    if (how, backend) == ("part", "mmap"):  # a mapped file needs none of this memory
+        assert READS[how](ckpt) is not None
+        return
+    with pytest.raises(LimitError, match=r"tensor '(w|large)': memory for") as caught:
+        READS[how](ckpt)
+    assert str(caught.value.file).startswith(str(tmp_path / "ckpt"))
