@@ -252,11 +252,11 @@ class TensorNotFoundError(NameNotFoundError):
 class NameConflictError(CkptfmtError, ValueError):
     """One name would stand for several tensors, or for a tensor and for a scope of others."""
 
-    def __init__(self, what: str, *, names: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, what: str, *, names: Mapping[str, Sequence[str]], file: str | None = None) -> None:
         self.names = {name: tuple(claims) for name, claims in names.items()}
         """Each such name, and all that claim it; a message shows three for each."""
         pairs = [f"{name!r} by {', '.join(map(repr, claims[:3]))}" for name, claims in self.names.items()]
-        super().__init__(f"{what}: {listed(pairs, _LISTED, quote=str)}")
+        super().__init__(f"{what}: {listed(pairs, _LISTED, quote=str)}", file=file)
 
 
 class NotConsumedError(CkptfmtError, AssertionError):

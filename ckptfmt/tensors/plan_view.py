@@ -13,7 +13,7 @@ from ckptfmt.arrays.shape import expected_size
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region
-from ckptfmt.errors import LimitError, UnsupportedError
+from ckptfmt.errors import LimitError, NameConflictError, UnsupportedError
 from ckptfmt.plans.expressions import Expression, Reading, Stored
 from ckptfmt.plans.plan import Plan
 from ckptfmt.tensors.derived import DerivedEntries, DerivedMapping
@@ -32,7 +32,10 @@ class PlanMapping(DerivedMapping):
         self._parent = parent
         self.plan = plan
         """The plan applied."""
-        self._targets = plan.targets(parent.entries)
+        try:
+            self._targets = plan.targets(parent.entries)
+        except NameConflictError as error:
+            raise error.at(parent.prefix) from error.__cause__  # for a plan that is in no file
         self.entries = DerivedEntries(self)
 
     def __getitem__(self, name: str) -> Array:
