@@ -38,6 +38,7 @@ Damage that does not stop reading is a warning: :class:`DamageWarning`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -116,6 +117,11 @@ def _rebuild(cls: type[CkptfmtError], args: tuple[object, ...], state: dict[str,
 
 class CorruptError(CkptfmtError, ValueError):
     """The bytes of a file break its format."""
+
+    def within(self: _E, file: str, base: int = 0) -> _E:
+        """Place the error as :meth:`at` does. This is the old name, and warns."""
+        warnings.warn("CorruptError.within is now CorruptError.at", DeprecationWarning, stacklevel=2)
+        return self.at(file, base)
 
 
 class ChecksumError(CorruptError):

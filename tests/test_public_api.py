@@ -11,6 +11,7 @@ import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -48,13 +49,39 @@ def test_type_checkers_are_told_of_the_same_names() -> None:
     )
 
 
+def test_the_stub_declares_public_names_and_old_ones_but_lists_only_the_former() -> None:
+    declared: set[str] = set()
+    listed: list[str] = []
+    for node in ast.parse(make_stub.STUB.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom):
+            declared |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            listed = ast.literal_eval(node.value)
+        elif isinstance(node, ast.Assign):
+            declared.add(ast.unparse(node.targets[0]))
+    assert {name for name in declared if not name.startswith("_")} == {*ckptfmt._PUBLIC, *ckptfmt._RENAMED}
+    assert listed == ckptfmt.__all__
+
+
+def test_type_checkers_accept_old_names(tmp_path: Path) -> None:
+    mypy = pytest.importorskip("mypy.api", reason="mypy is not installed")
+    lines = ["import ckptfmt", *(f"ckptfmt.{old}" for old in ckptfmt._RENAMED)]
+    calls = ["def used(model: ckptfmt.SavedModel, events: ckptfmt.EventFile, node: ckptfmt.Node) -> None:"]
+    calls += ["    ckptfmt.reach(model=model, signature='s').variables", "    ckptfmt.unreached(model=model)"]
+    (tmp_path / "program.py").write_text("\n".join([*lines, *calls]))
+    cache = f"--cache-dir={tmp_path}"
+    output, errors, _ = mypy.run(["--strict", "--follow-imports=silent", cache, str(tmp_path / "program.py")])
+    assert (output, errors) == ("Success: no issues found in 1 source file\n", "")
+
+
 @pytest.mark.parametrize(("old", "new"), ckptfmt._RENAMED.items())
 def test_old_names_warn(old: str, new: str) -> None:
     is_public = ":" not in new
     shown = f"ckptfmt.{new}" if is_public else new.replace(":", ".")
     with pytest.warns(DeprecationWarning, match=f"ckptfmt.{old} is now {shown}$"):
         value = getattr(ckptfmt, old)
-    assert value == (operator.attrgetter(new)(ckptfmt) if is_public else pkgutil.resolve_name(new))
+    place = ckptfmt._OLD_FUNCTIONS.get(old, new)
+    assert value == (pkgutil.resolve_name(place) if ":" in place else operator.attrgetter(new)(ckptfmt))
     assert old not in ckptfmt.__all__
 
 

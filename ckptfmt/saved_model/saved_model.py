@@ -276,3 +276,13 @@ class SavedModel:
     def __repr__(self) -> str:
         tags = " | ".join(", ".join(sorted(meta.tags)) for meta in self.meta_graphs)
         return f"<SavedModel {self.directory!r} [{tags}]>"
+
+
+def reach(model: SavedModel, signature: str) -> Reach:
+    """Return what :meth:`SavedModel.reach` does, under its old name."""
+    return model.reach(signature)
+
+
+def unreached(model: SavedModel) -> Reach:
+    """Return what :meth:`SavedModel.unreached` does, under its old name."""
+    return model.unreached()
