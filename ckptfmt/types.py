@@ -44,6 +44,7 @@ from ckptfmt.graph.meta.meta_graph import Saver as Saver
 from ckptfmt.graph.meta.signature import Signature as Signature
 from ckptfmt.graph.meta.signature import Signatures as Signatures
 from ckptfmt.graph.meta.signature import TensorInfo as TensorInfo
+from ckptfmt.graph.meta.variables import Source as Source
 from ckptfmt.graph.node import GraphNode as GraphNode
 from ckptfmt.graph.node import OutputName as OutputName
 from ckptfmt.graph.tensor import GraphTensor as GraphTensor
@@ -59,9 +60,18 @@ from ckptfmt.plans.changes import Change as Change
 from ckptfmt.plans.changes import Changes as Changes
 from ckptfmt.plans.expressions import Expression as Expression
 from ckptfmt.plans.lint import Finding as Finding
+from ckptfmt.plans.pattern import Pattern as Pattern
 from ckptfmt.plans.plan import Fate as Fate
 from ckptfmt.plans.plan import Plan as Plan
 from ckptfmt.plans.step import Step as Step
+from ckptfmt.plans.steps import CastTo as CastTo
+from ckptfmt.plans.steps import Concat as Concat
+from ckptfmt.plans.steps import Drop as Drop
+from ckptfmt.plans.steps import Rename as Rename
+from ckptfmt.plans.steps import RenameTable as RenameTable
+from ckptfmt.plans.steps import Reshape as Reshape
+from ckptfmt.plans.steps import Split as Split
+from ckptfmt.plans.steps import Transpose as Transpose
 from ckptfmt.record.batch import Record as Record
 from ckptfmt.record.damage import Damage as Damage
 from ckptfmt.record.index import RecordIndex as RecordIndex

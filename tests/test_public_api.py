@@ -8,6 +8,7 @@ import operator
 import pkgutil
 import subprocess
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,8 @@ from pathlib import Path
 import pytest
 
 import ckptfmt
+from ckptfmt.plans import steps
+from ckptfmt.plans.step import Step
 from tests.support import make_stub
 
 CONTRACT = {
@@ -114,26 +117,66 @@ def classes_in(
 
 
 def annotations(value: object) -> Iterator[tuple[object, Mapping[str, object]]]:
-    """What a function returns, what the methods of a class return and its fields are, with their globals."""
+    """What a function returns, and methods and attributes of a class return or are, with their globals."""
     if isinstance(value, type):
         scope = vars(sys.modules[value.__module__])
         yield from (
             (hint, scope) for name, hint in inspect.get_annotations(value).items() if not name.startswith("_")
         )
+        yield from attributes_set(value)
     for member in public_members(value) if isinstance(value, type) else [unwrap(value)]:
         if isinstance(member, types.FunctionType):
             yield member.__annotations__.get("return"), member.__globals__
 
 
+def attributes_set(cls: type) -> Iterator[tuple[object, Mapping[str, object]]]:
+    """The public attributes that ``__init__`` sets: their annotations, or those of what is assigned."""
+    for base in cls.__mro__:
+        init = vars(base).get("__init__")
+        if not base.__module__.startswith("ckptfmt.") or not isinstance(init, types.FunctionType):
+            continue
+        if init.__code__.co_filename == "<string>":
+            continue  # of a dataclass, whose fields are annotated
+        for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(init)))):
+            if isinstance(node, ast.AnnAssign) and is_public_attribute(node.target):
+                yield ast.unparse(node.annotation), init.__globals__
+            elif isinstance(node, ast.Assign) and any(map(is_public_attribute, node.targets)):
+                yield assigned(node.value, init), init.__globals__
+
+
+def is_public_attribute(target: ast.expr) -> bool:
+    return (
+        isinstance(target, ast.Attribute)
+        and ast.unparse(target.value) == "self"
+        and not target.attr.startswith("_")
+    )
+
+
+def assigned(value: ast.expr, init: types.FunctionType) -> object:
+    """The annotation of an assigned parameter, or what an assigned call returns; None for anything else."""
+    if isinstance(value, ast.Name):
+        return init.__annotations__.get(value.id)
+    called = value.func if isinstance(value, ast.Call) else None
+    function = init.__globals__.get(called.id) if isinstance(called, ast.Name) else None
+    return function if isinstance(function, type) else getattr(function, "__annotations__", {}).get("return")
+
+
 def returned_classes() -> set[type]:
-    """Every class that public functions and methods return, or that a field of such a class has."""
+    """Every class that public functions and methods return, or that an attribute of such a class is of."""
     found: set[type] = set()
     waiting = [getattr(ckptfmt, name) for name in ckptfmt.__all__]
     while waiting:
         new = {cls for hint, scope in annotations(waiting.pop()) for cls in classes_in(hint, scope)} - found
+        # The steps of a plan are told apart by their classes.
+        if Step in new:
+            new |= set(filter(is_concrete, vars(steps).values()))
         found |= new
         waiting += new
     return found
+
+
+def is_concrete(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Step) and not inspect.isabstract(value)
 
 
 def test_every_class_that_is_returned_can_be_imported() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.shape import expected_size
+from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region
@@ -36,7 +37,7 @@ class PlanMapping(DerivedMapping):
             self._targets = plan.targets(parent.entries)
         except NameConflictError as error:
             raise error.at(parent.prefix) from error.__cause__  # for a plan that is in no file
-        self.entries = DerivedEntries(self)
+        self.entries: Entries = DerivedEntries(self)
 
     def __getitem__(self, name: str) -> Array:
         """Return a tensor as a read-only array, a view if NumPy can make one.
