@@ -14,6 +14,7 @@ import ckptfmt
 from ckptfmt.errors import (
     CorruptError,
     NameNotFoundError,
+    NotReadableError,
     PathNotFoundError,
     UnsupportedError,
 )
@@ -28,6 +29,7 @@ from tests.support.event_log import (
     tensor_scalar,
     write_events,
 )
+from tests.support.memory_filesystem import MemoryFilesystem
 from tests.support.records import frame
 
 
@@ -66,6 +68,17 @@ def test_runs_below_a_directory(tmp_path: Path) -> None:
         ckptfmt.open_events(tmp_path / "eval")
     with pytest.raises(PathNotFoundError):
         ckptfmt.find_runs(tmp_path / "nothing")
+
+
+def test_a_directory_that_cannot_be_listed_is_not_one_without_runs() -> None:
+    event_file = frame(VERSION.SerializeToString())
+    fs = MemoryFilesystem({f"top/{run}/events.out.tfevents.1.h": event_file for run in ("a", "b", "b/c")})
+    fs.refused = {"top/b"}
+    assert ckptfmt.find_runs("top", fs=fs) == {"a": "top/a"}
+    for find in (ckptfmt.find_runs, ckptfmt.open_events):
+        with pytest.raises(NotReadableError) as caught:
+            find("top/b", fs=fs)
+        assert caught.value.file == "top/b"
 
 
 def test_a_file_of_another_kind_is_named_in_the_error(tmp_path: Path) -> None:
