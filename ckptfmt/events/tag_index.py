@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ckptfmt.errors import NameNotFoundError
-from ckptfmt.events.classify import HPARAMS, KINDS, Content, content_of, kind_of_value
+from ckptfmt.events.classify import HPARAMS, KINDS, Content, content_of, kind_of_value, noun_of
 from ckptfmt.events.gather import GatheredRun
 from ckptfmt.events.series import Scalars, Series, Tags
 from ckptfmt.events.store import EventStore
@@ -93,7 +93,7 @@ class TagIndex:
             tags = self.of_kind(kind)
             if tag not in tags:
                 # The mapping is older than the last gathering, which did not find the tag any more.
-                raise NameNotFoundError(tag, file=self._run.path, noun=kind)
+                raise NameNotFoundError(tag, file=self._run.path, noun=noun_of(kind))
             values = self._run.tag_table.values(tag)
             metadata, store = self._run.tag_table.metadata(tag, kind), self._run.store
             codes = tags[tag]
