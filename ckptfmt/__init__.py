@@ -108,6 +108,12 @@ _RENAMED = {
 }
 """Old names, which warn, and what they are now: a public name or a method of one, or ``module:attribute``."""
 
+_OLD_FUNCTIONS = {
+    "reach": "ckptfmt.saved_model.saved_model:reach",
+    "unreached": "ckptfmt.saved_model.saved_model:unreached",
+}
+"""Old names of methods, and functions in their place: called by keyword, an old name takes ``model``."""
+
 __all__ = sorted([*_PUBLIC, "__version__"])
 
 
@@ -117,8 +123,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever has that name)
         new = _RENAMED[name]
         shown = new.replace(":", ".") if ":" in new else f"ckptfmt.{new}"
         warnings.warn(f"ckptfmt.{name} is now {shown}", DeprecationWarning, stacklevel=2)
-        if ":" in new:
-            return _load(new)
+        if name in _OLD_FUNCTIONS or ":" in new:
+            return _load(_OLD_FUNCTIONS.get(name, new))
         first, *rest = new.split(".")
         return functools.reduce(getattr, rest, __getattr__(first))
     if name not in _PUBLIC:

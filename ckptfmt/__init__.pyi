@@ -71,6 +71,21 @@ from ckptfmt.tensors.slice_reader import SliceReader as SliceReader
 from ckptfmt.tensors.tensors import Tensors as Tensors
 from ckptfmt.tensors.tensors import View as View
 
+# Old names, which still work and warn: _RENAMED in __init__.py. They are not in __all__.
+from ckptfmt.saved_model.saved_model import reach as _reach
+from ckptfmt.saved_model.saved_model import unreached as _unreached
+from ckptfmt.storage.output import write_file as _write_file
+from ckptfmt.text.patterns import matcher as _name_matcher
+
+EventFile = EventLog
+Node = ObjectNode
+name_matcher = _name_matcher
+parse_plan = Plan.parse
+reach = _reach
+read_plan = Plan.read
+unreached = _unreached
+write_file = _write_file
+
 __version__: str
 
 __all__ = [

@@ -38,6 +38,7 @@ Damage that does not stop reading is a warning: :class:`DamageWarning`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -117,6 +118,11 @@ def _rebuild(cls: type[CkptfmtError], args: tuple[object, ...], state: dict[str,
 class CorruptError(CkptfmtError, ValueError):
     """The bytes of a file break its format."""
 
+    def within(self: _E, file: str, base: int = 0) -> _E:
+        """Place the error as :meth:`at` does. This is the old name, and warns."""
+        warnings.warn("CorruptError.within is now CorruptError.at", DeprecationWarning, stacklevel=2)
+        return self.at(file, base)
+
 
 class ChecksumError(CorruptError):
     """A stored checksum differs from the one computed over the bytes it covers."""
@@ -156,7 +162,9 @@ class LimitError(CkptfmtError, ValueError):
     def __init__(
         self, what: str, *, limit: int, asked: int, file: str | None = None, offset: int | None = None
     ) -> None:
-        super().__init__(f"{what}: {asked} exceeds the limit of {limit}", file=file, offset=offset)
+        # Memory may be short although the machine has more: other processes use it too.
+        short = f"exceeds the limit of {limit}" if asked > limit else f"not available, with {limit} in all"
+        super().__init__(f"{what}: {asked} {short}", file=file, offset=offset)
         self.limit = limit
         """The most that is allowed."""
         self.asked = asked
@@ -252,11 +260,11 @@ class TensorNotFoundError(NameNotFoundError):
 class NameConflictError(CkptfmtError, ValueError):
     """One name would refer to several tensors, or to both a tensor and a scope of others."""
 
-    def __init__(self, what: str, *, names: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, what: str, *, names: Mapping[str, Sequence[str]], file: str | None = None) -> None:
         self.names = {name: tuple(claims) for name, claims in names.items()}
         """Each such name, and all that claim it; a message shows three for each."""
         pairs = [f"{name!r} by {', '.join(map(repr, claims[:3]))}" for name, claims in self.names.items()]
-        super().__init__(f"{what}: {listed(pairs, _LISTED, quote=str)}")
+        super().__init__(f"{what}: {listed(pairs, _LISTED, quote=str)}", file=file)
 
 
 class NotConsumedError(CkptfmtError, AssertionError):

@@ -149,6 +149,23 @@ def test_where_the_bytes_lie_may_not_be_known() -> None:
     assert str(error) == "f: bad byte"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        CorruptError("bad byte", offset=3),
+        ChecksumError("block", stored=1, computed=2, offset=3),
+        TruncatedError("block", wanted=9, available=4, offset=3),
+    ],
+)
+def test_within_warns_and_places_a_corrupt_error(error: CorruptError) -> None:
+    with pytest.warns(DeprecationWarning, match=r"within is now CorruptError\.at") as caught:
+        assert error.within("f", 0x10) is error
+    assert caught[0].filename == __file__
+    assert (error.file, error.offset) == ("f", 0x13)
+    with pytest.warns(DeprecationWarning, match="CorruptError.at"):
+        assert CorruptError("bad byte", offset=3).within("f").offset == 3
+
+
 def test_a_label_says_what_the_bytes_are_each_time() -> None:
     error = CorruptError("bad byte", offset=3).at("f", 8, label="entry 'w'")
     assert (error.what, str(error)) == ("entry 'w': bad byte", "f @0xb: entry 'w': bad byte")

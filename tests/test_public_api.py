@@ -8,13 +8,17 @@ import operator
 import pkgutil
 import subprocess
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 import ckptfmt
+from ckptfmt.plans import steps
+from ckptfmt.plans.step import Step
 from tests.support import make_stub
 
 CONTRACT = {
@@ -48,13 +52,39 @@ def test_type_checkers_are_told_of_the_same_names() -> None:
     )
 
 
+def test_the_stub_declares_public_names_and_old_ones_but_lists_only_the_former() -> None:
+    declared: set[str] = set()
+    listed: list[str] = []
+    for node in ast.parse(make_stub.STUB.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom):
+            declared |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            listed = ast.literal_eval(node.value)
+        elif isinstance(node, ast.Assign):
+            declared.add(ast.unparse(node.targets[0]))
+    assert {name for name in declared if not name.startswith("_")} == {*ckptfmt._PUBLIC, *ckptfmt._RENAMED}
+    assert listed == ckptfmt.__all__
+
+
+def test_type_checkers_accept_old_names(tmp_path: Path) -> None:
+    mypy = pytest.importorskip("mypy.api", reason="mypy is not installed")
+    lines = ["import ckptfmt", *(f"ckptfmt.{old}" for old in ckptfmt._RENAMED)]
+    calls = ["def used(model: ckptfmt.SavedModel, events: ckptfmt.EventFile, node: ckptfmt.Node) -> None:"]
+    calls += ["    ckptfmt.reach(model=model, signature='s').variables", "    ckptfmt.unreached(model=model)"]
+    (tmp_path / "program.py").write_text("\n".join([*lines, *calls]))
+    cache = f"--cache-dir={tmp_path}"
+    output, errors, _ = mypy.run(["--strict", "--follow-imports=silent", cache, str(tmp_path / "program.py")])
+    assert (output, errors) == ("Success: no issues found in 1 source file\n", "")
+
+
 @pytest.mark.parametrize(("old", "new"), ckptfmt._RENAMED.items())
 def test_old_names_warn(old: str, new: str) -> None:
     is_public = ":" not in new
     shown = f"ckptfmt.{new}" if is_public else new.replace(":", ".")
     with pytest.warns(DeprecationWarning, match=f"ckptfmt.{old} is now {shown}$"):
         value = getattr(ckptfmt, old)
-    assert value == (operator.attrgetter(new)(ckptfmt) if is_public else pkgutil.resolve_name(new))
+    place = ckptfmt._OLD_FUNCTIONS.get(old, new)
+    assert value == (pkgutil.resolve_name(place) if ":" in place else operator.attrgetter(new)(ckptfmt))
     assert old not in ckptfmt.__all__
 
 
@@ -87,26 +117,66 @@ def classes_in(
 
 
 def annotations(value: object) -> Iterator[tuple[object, Mapping[str, object]]]:
-    """What a function returns, what the methods of a class return and its fields are, with their globals."""
+    """What a function returns, and methods and attributes of a class return or are, with their globals."""
     if isinstance(value, type):
         scope = vars(sys.modules[value.__module__])
         yield from (
             (hint, scope) for name, hint in inspect.get_annotations(value).items() if not name.startswith("_")
         )
+        yield from attributes_set(value)
     for member in public_members(value) if isinstance(value, type) else [unwrap(value)]:
         if isinstance(member, types.FunctionType):
             yield member.__annotations__.get("return"), member.__globals__
 
 
+def attributes_set(cls: type) -> Iterator[tuple[object, Mapping[str, object]]]:
+    """The public attributes that ``__init__`` sets: their annotations, or those of what is assigned."""
+    for base in cls.__mro__:
+        init = vars(base).get("__init__")
+        if not base.__module__.startswith("ckptfmt.") or not isinstance(init, types.FunctionType):
+            continue
+        if init.__code__.co_filename == "<string>":
+            continue  # of a dataclass, whose fields are annotated
+        for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(init)))):
+            if isinstance(node, ast.AnnAssign) and is_public_attribute(node.target):
+                yield ast.unparse(node.annotation), init.__globals__
+            elif isinstance(node, ast.Assign) and any(map(is_public_attribute, node.targets)):
+                yield assigned(node.value, init), init.__globals__
+
+
+def is_public_attribute(target: ast.expr) -> bool:
+    return (
+        isinstance(target, ast.Attribute)
+        and ast.unparse(target.value) == "self"
+        and not target.attr.startswith("_")
+    )
+
+
+def assigned(value: ast.expr, init: types.FunctionType) -> object:
+    """The annotation of an assigned parameter, or what an assigned call returns; None for anything else."""
+    if isinstance(value, ast.Name):
+        return init.__annotations__.get(value.id)
+    called = value.func if isinstance(value, ast.Call) else None
+    function = init.__globals__.get(called.id) if isinstance(called, ast.Name) else None
+    return function if isinstance(function, type) else getattr(function, "__annotations__", {}).get("return")
+
+
 def returned_classes() -> set[type]:
-    """Every class that public functions and methods return, or that a field of such a class has."""
+    """Every class that public functions and methods return, or that an attribute of such a class is of."""
     found: set[type] = set()
     waiting = [getattr(ckptfmt, name) for name in ckptfmt.__all__]
     while waiting:
         new = {cls for hint, scope in annotations(waiting.pop()) for cls in classes_in(hint, scope)} - found
+        # The steps of a plan are told apart by their classes.
+        if Step in new:
+            new |= set(filter(is_concrete, vars(steps).values()))
         found |= new
         waiting += new
     return found
+
+
+def is_concrete(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Step) and not inspect.isabstract(value)
 
 
 def test_every_class_that_is_returned_can_be_imported() -> None:

@@ -28,8 +28,8 @@ from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.reading import read_tensor
 from ckptfmt.checkpoint.store import Store
-from ckptfmt.checkpoint.stored_bytes import ByteOrder, StoredBytes
-from ckptfmt.errors import NotReadableError, UnsupportedError
+from ckptfmt.checkpoint.stored_bytes import ByteOrder, StoredBytes, label_of
+from ckptfmt.errors import LimitError, NotReadableError, UnsupportedError
 from ckptfmt.storage.file import read_with_crc
 from ckptfmt.wire.crc32c import combine_all, crc32c
 from ckptfmt.wire.threads import cut, in_threads
@@ -150,7 +150,11 @@ def _prepare(store: Store, entry: Entry, checks: Checks, *, copy: bool, out: Arr
     verify = checks.is_due(entry.name)
     if out is None and not copy and stored.file.has_views:
         return _Large(stored, stored.decode(stored.read()), None, verify)
-    array = new_array(entry.shape, entry.dtype) if out is None else out
+    try:
+        array = new_array(entry.shape, entry.dtype) if out is None else out
+    except (LimitError, UnsupportedError) as error:
+        label = f"tensor {label_of(entry)}"
+        raise error.at(stored.file.name, stored.offset, label=label) from error.__cause__
     # As a plain ndarray: a np.matrix has two dimensions however it is reshaped.
     target = np.asarray(array).reshape(-1).view(np.uint8).data
     if out is None and not copy:

@@ -25,6 +25,7 @@ from ckptfmt.dtypes import Storage
 from ckptfmt.errors import (
     CheckpointNotFoundError,
     CorruptError,
+    LimitError,
     PathNotFoundError,
     TruncatedError,
     UnsupportedError,
@@ -161,7 +162,11 @@ class Bundle:
             # asked for in advance.
             dtype, shape = stored.entry.dtype, stored.entry.shape
             if not stored.file.has_views:
-                return gather(stored.file, stored.offset, dtype, shape, at)
+                try:
+                    return gather(stored.file, stored.offset, dtype, shape, at)
+                except (LimitError, UnsupportedError) as error:
+                    label = f"tensor {label_of(stored.entry)}"
+                    raise error.at(stored.file.name, stored.offset, label=label) from error.__cause__
             prefetch(stored.file, stored.offset, dtype, shape, at)
         return stored.decode(stored.read(), verify=verify, at=at, threads=threads)
 

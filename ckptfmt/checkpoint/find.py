@@ -239,7 +239,8 @@ def _latest_of(look: Directories, state: CheckpointState) -> CheckpointFiles:
     found = scan(look, state.directory)
     candidates = state.candidates(state.model_checkpoint_path)
     hints = _orphans(look, state.directory, found.listing)
-    hints.append(f"available: {_listed(found.prefixes)}" if found.prefixes else "the directory has no other")
+    others = f"available: {_listed(found.prefixes)}" if found.prefixes else ""
+    hints.append(others or "the directory has no other checkpoint")
     what = (
         f"names {shortened(repr(state.model_checkpoint_path))} as the latest checkpoint, which is missing: "
         f"tried {', '.join(map(shortened, candidates))}"

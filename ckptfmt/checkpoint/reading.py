@@ -57,8 +57,11 @@ def read_selection(store: Store, entry: Entry, selection: Selection, checks: Che
     if entry.slices:
         return read_only(_assemble(store, entry, selection, checks, own=False))
     part = selection.within(whole(entry.shape))
-    if part is None:
-        return read_only(new_array(selection.shape, entry.dtype))  # without elements
+    if part is None:  # without elements
+        try:
+            return read_only(new_array(selection.shape, entry.dtype))
+        except CkptfmtError as error:
+            raise _of_tensor(error, store, entry) from None
     return _read_piece(store, entry, None, part, checks)
 
 
@@ -138,6 +141,6 @@ def _read_piece(
 def _of_tensor(error: CkptfmtError, store: Store, entry: Entry) -> CkptfmtError:
     """Name the tensor that an error is about, the file that lists it, and files that may hold the rest."""
     # Elements that no slice covers may be in one of these files.
-    if store.files.missing:
+    if store.files.missing and isinstance(error, CorruptError):
         error = CorruptError(f"{error.what}; missing: {', '.join(store.files.missing)}")
     return error.at(store.files.tables[0], label=f"tensor {entry.name!r}")

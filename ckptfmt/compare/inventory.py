@@ -40,6 +40,8 @@ class Inventory:
     """Dtype and shape of each, in order."""
     graph: ObjectGraph | None = None
     """The objects that hold them, if this is an object-based checkpoint and not a view of one."""
+    file: str | None = None
+    """Prefix of the checkpoint; None for what is not one."""
 
     @property
     def called(self) -> dict[str, str]:
@@ -99,4 +101,4 @@ def _of_tensors(tensors: Tensors) -> Inventory:
         for name, entry in tensors.entries.items()
         if graph is None or tensors.stored_name(name) != OBJECT_GRAPH_KEY
     }
-    return Inventory(specs, graph if isinstance(tensors, Checkpoint) else None)
+    return Inventory(specs, graph if isinstance(tensors, Checkpoint) else None, tensors.prefix)

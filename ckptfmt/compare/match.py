@@ -126,6 +126,7 @@ def match(
         wanted=wanted.specs,
         stored_as=stored.called,
         wanted_as=wanted.called,
+        file=stored.file,
     )
 
 

@@ -106,6 +106,11 @@ def kind_of_value(code: int, plugin: str) -> str | None:
     return "tensors" if kind == "scalars" and content is Content.TENSOR else kind
 
 
+def noun_of(kind: str) -> str:
+    """Return what errors call a tag of a kind: ``scalar tag``."""
+    return f"{kind.removesuffix('s')} tag"
+
+
 def content_and_number(value: messages.Summary.Value) -> tuple[Content, float]:
     """Return what a value holds, and its number; 0 if it is not a single number."""
     content = _CONTENT[value.WhichOneof("value")]

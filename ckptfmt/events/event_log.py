@@ -261,7 +261,7 @@ class EventLog:
     @property
     def histograms(self) -> Tags[Series[Histogram]]:
         """Histograms by tag."""
-        return self._tags.series("histograms", histogram_of)
+        return self._tags.series("histograms", lambda value, _: histogram_of(value))
 
     @property
     def images(self) -> Tags[Series[tuple[Image, ...]]]:
@@ -271,17 +271,17 @@ class EventLog:
     @property
     def audio(self) -> Tags[Series[tuple[Audio, ...]]]:
         """Audio by tag: a tuple of encoded clips for each step."""
-        return self._tags.series("audio", audio_of)
+        return self._tags.series("audio", lambda value, _: audio_of(value))
 
     @property
     def text(self) -> Tags[Series[np.ndarray]]:
         """Text by tag: an array of ``str`` objects for each step, of shape ``()`` for a single text."""
-        return self._tags.series("text", texts_of)
+        return self._tags.series("text", lambda value, _: texts_of(value))
 
     @property
     def tensors(self) -> Tags[Series[np.ndarray]]:
         """Tensors of no other kind by tag; ``metadata.plugin`` names the plugin that logged them."""
-        return self._tags.series("tensors", _tensor_of)
+        return self._tags.series("tensors", lambda value, _: _tensor_of(value))
 
     @property
     def hparams(self) -> HParams | None:

@@ -48,6 +48,8 @@ def find_runs(
     ------
     PathNotFoundError
         The path does not exist.
+    NotReadableError
+        The system refuses to list the directory; one below it is left out instead.
     """
     path, fs = os.fspath(path), filesystem_of(backend, fs)
     path_type = fs.path_type(path)

@@ -127,7 +127,7 @@ def _entry(data: Buffer, depth: int) -> tuple[str, HParam]:
 def _value(data: Buffer, depth: int) -> HParam:
     """Return a ``google.protobuf.Value`` as a Python object."""
     if depth > MAX_NESTING:
-        raise CorruptError(f"hparams: values nested deeper than {MAX_NESTING}")
+        raise CorruptError(f"values nested deeper than {MAX_NESTING}")
     value: HParam = None
     # A oneof: as in protobuf, the last field counts.
     for part in decode_fields(data):
@@ -148,6 +148,6 @@ def _value(data: Buffer, depth: int) -> HParam:
 
 def _double(part: Field) -> float:
     if part.wire_type != FIXED64:
-        raise CorruptError(f"hparams: field {part.number} has wire type {part.wire_type}, want {FIXED64}")
+        raise CorruptError(f"field {part.number} has wire type {part.wire_type}, want {FIXED64}")
     number: float = struct.unpack("<d", part.value.to_bytes(8, "little"))[0]
     return number

@@ -88,5 +88,5 @@ def read_logged_tensors(tag: str, values: Values, store: EventStore) -> Iterator
 def _decode_tensor(value: messages.Summary.Value) -> tuple[bytes, messages.RunMetadata]:
     """Return the message in the first element of a string tensor, as bytes and decoded."""
     # An empty tensor gives no bytes, which are an empty message.
-    data = b"".join(strings_of(value, "run metadata").reshape(-1)[:1].tolist())
+    data = b"".join(strings_of(value).reshape(-1)[:1].tolist())
     return data, parse_message(messages.RunMetadata, data, None)

@@ -18,6 +18,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from ckptfmt.errors import NameNotFoundError
+from ckptfmt.events.classify import noun_of
 from ckptfmt.events.series import Scalars
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tabular.column_table import Chunk, Column, ColumnTable, text_column
@@ -63,7 +64,9 @@ def write_runs(
     tags = dict.fromkeys(tag for by_tag in scalars.values() for tag in by_tag)
     for pattern in _unmatched(tags, patterns):
         close = closest_names(pattern, tags)
-        raise NameNotFoundError(pattern, file=f"{len(runs)} runs", close_matches=close, noun="scalars")
+        raise NameNotFoundError(
+            pattern, file=f"{len(runs)} runs", close_matches=close, noun=noun_of("scalars")
+        )
     selected: Runs = {name: _matching(by_tag, patterns) for name, by_tag in scalars.items()}
     write_table(scalar_table(selected, wide=wide), os.fspath(path), overwrite=overwrite, fs=fs)
 

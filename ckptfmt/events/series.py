@@ -8,6 +8,7 @@ from typing import Generic, TypeVar, overload
 import numpy as np
 
 from ckptfmt.errors import NameNotFoundError
+from ckptfmt.events.classify import noun_of
 from ckptfmt.events.summary_metadata import SummaryMetadata
 from ckptfmt.events.value_rows import Values
 from ckptfmt.text.closest import closest_names
@@ -84,17 +85,17 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 class Tags(Mapping[str, S], Generic[S]):
     """The series of one kind, by tag."""
 
-    def __init__(self, names: Iterable[str], make: Callable[[str], S], noun: str, file: str) -> None:
+    def __init__(self, names: Iterable[str], make: Callable[[str], S], kind: str, file: str) -> None:
         self._names = dict.fromkeys(names)
         self._make = make
-        self._noun = noun
+        self._kind = kind
         self._file = file
 
     def __getitem__(self, tag: str) -> S:
         """Return the series of a tag; NameNotFoundError, a KeyError, if no tag of this kind has the name."""
         if tag not in self._names:
             close = closest_names(tag, self._names)
-            raise NameNotFoundError(tag, file=self._file, close_matches=close, noun=self._noun)
+            raise NameNotFoundError(tag, file=self._file, close_matches=close, noun=noun_of(self._kind))
         return self._make(tag)
 
     def __iter__(self) -> Iterator[str]:
@@ -104,4 +105,4 @@ class Tags(Mapping[str, S], Generic[S]):
         return len(self._names)
 
     def __repr__(self) -> str:
-        return f"<{len(self)} tags of {self._noun}: {listed(self._names, 5)}>"
+        return f"<{len(self)} tags of {self._kind}: {listed(self._names, 5)}>"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,9 @@ class Image:
     width: int
     channels: int | None
     """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; None if the summary does not say."""
+    # Where an image lies is no part of what it is: two files may hold equal images.
+    file: str | None = field(default=None, repr=False, compare=False)
+    """The event file, which errors name; None if it was not read from one."""
 
     def decode(self, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Return the pixels, ``[height, width]`` or ``[height, width, channels]``, through Pillow.
@@ -100,7 +103,9 @@ class Image:
                 with Pillow.open(io.BytesIO(self.data)) as image:
                     pixels = image.width * image.height
                     if pixels > max_pixels:
-                        raise LimitError("pixels of the image", limit=max_pixels, asked=pixels)
+                        raise LimitError(
+                            "pixels of the image", limit=max_pixels, asked=pixels, file=self.file
+                        )
                     # As an array, such an image would be numbers of colours in its palette.
                     if image.mode == "P":
                         return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
@@ -111,11 +116,10 @@ class Image:
             # Pillow refuses while it opens the image, and has the number of pixels only in its message.
             limit = min(max_pixels, 2 * (Pillow.MAX_IMAGE_PIXELS or 0))
             found = re.search(r"\((\d+) pixels", str(error))
-            raise LimitError(
-                "pixels of the image", limit=limit, asked=int(found[1]) if found else limit + 1
-            ) from error
+            asked = int(found[1]) if found else limit + 1
+            raise LimitError("pixels of the image", limit=limit, asked=asked, file=self.file) from error
         except Exception as error:  # its decoders raise almost anything
-            raise CorruptError(f"image of {len(self.data)} bytes: {error}") from error
+            raise CorruptError(f"image of {len(self.data)} bytes: {error}", file=self.file) from error
 
     def __repr__(self) -> str:
         size = f"{self.width} by {self.height}"
@@ -158,34 +162,32 @@ def histogram_of(value: messages.Summary.Value) -> Histogram:
         right = np.array(histo.bucket_limit, np.float64)
         counts = np.array(histo.bucket, np.float64)
         if len(right) != len(counts):
-            raise CorruptError(
-                f"histogram: got {len(right)} limits, want as many as its {len(counts)} buckets"
-            )
+            raise CorruptError(f"got {len(right)} limits, want as many as its {len(counts)} buckets")
         # Only right edges are stored, so the first bucket has everything up to its own.
         left = np.concatenate([[-np.inf], right[:-1]]) if len(right) else right
         return Histogram(left, right, counts, histo.min, histo.max, histo.num, histo.sum, histo.sum_squares)
     buckets = np.asarray(to_array(value.tensor))
     if buckets.ndim != 2 or buckets.shape[1] != 3 or buckets.dtype.kind != "f":
-        raise CorruptError(f"histogram: got {buckets.dtype}{list(buckets.shape)}, want numbers [k, 3]")
+        raise CorruptError(f"got {buckets.dtype}{list(buckets.shape)}, want numbers [k, 3]")
     left, right, counts = buckets.astype(np.float64).T
     low, high = (float(left[0]), float(right[-1])) if len(left) else (np.nan, np.nan)
     return Histogram(left, right, counts, low, high, float(counts.sum()), None, None)
 
 
-def images_of(value: messages.Summary.Value) -> tuple[Image, ...]:
-    """Return the images in a value; CorruptError if it holds none."""
+def images_of(value: messages.Summary.Value, file: str) -> tuple[Image, ...]:
+    """Return the images in a value of an event file; CorruptError if it holds none."""
     if value.HasField("image"):
         image = value.image
         data = image.encoded_image_string
-        return (Image(data, format_of(data), image.height, image.width, image.colorspace or None),)
-    strings = strings_of(value, "images")
+        return (Image(data, format_of(data), image.height, image.width, image.colorspace or None, file),)
+    strings = strings_of(value)
     if strings.ndim != 1 or len(strings) < 2:
-        raise CorruptError(f"images: got strings {list(strings.shape)}, want width, height and images")
+        raise CorruptError(f"got strings {list(strings.shape)}, want width, height and images")
     try:
         width, height = int(strings[0]), int(strings[1])
     except ValueError as error:
-        raise CorruptError("images: width and height are not numbers") from error
-    return tuple(Image(data, format_of(data), height, width, None) for data in strings[2:].tolist())
+        raise CorruptError("width and height are not numbers") from error
+    return tuple(Image(data, format_of(data), height, width, None, file) for data in strings[2:].tolist())
 
 
 def audio_of(value: messages.Summary.Value) -> tuple[Audio, ...]:
@@ -201,11 +203,11 @@ def audio_of(value: messages.Summary.Value) -> tuple[Audio, ...]:
                 clip.length_frames,
             ),
         )
-    strings = strings_of(value, "audio")
+    strings = strings_of(value)
     if strings.ndim == 1:
         strings = np.stack([strings, np.full(len(strings), b"", object)], axis=1)
     if strings.ndim != 2 or strings.shape[1] != 2:
-        raise CorruptError(f"audio: got strings {list(strings.shape)}, want clips and labels")
+        raise CorruptError(f"got strings {list(strings.shape)}, want clips and labels")
     return tuple(
         Audio(data, "audio/wav" if data.startswith(b"RIFF") else "", None, None, None, text_of(label))
         for data, label in strings.tolist()
@@ -214,18 +216,18 @@ def audio_of(value: messages.Summary.Value) -> tuple[Audio, ...]:
 
 def texts_of(value: messages.Summary.Value) -> np.ndarray:
     """Return the text in a value: an array of ``str`` objects in the shape of the tensor."""
-    strings = strings_of(value, "text")
+    strings = strings_of(value)
     texts = np.empty(strings.shape, object)
     for index, data in np.ndenumerate(strings):
         texts[index] = text_of(data)
     return texts
 
 
-def strings_of(value: messages.Summary.Value, what: str) -> np.ndarray:
-    """Return the strings in a value (dtype object); ``what`` names them in errors."""
+def strings_of(value: messages.Summary.Value) -> np.ndarray:
+    """Return the strings in a value (dtype object)."""
     if not value.HasField("tensor"):
-        raise CorruptError(f"{what}: got no tensor, want one of strings")
+        raise CorruptError("got no tensor, want one of strings")
     strings: np.ndarray = to_array(value.tensor)
     if not strings.dtype.hasobject or not all(isinstance(item, bytes) for item in strings.flat):
-        raise UnsupportedError(f"{what}: got a tensor of {strings.dtype}, want one of strings")
+        raise UnsupportedError(f"got a tensor of {strings.dtype}, want one of strings")
     return strings

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ckptfmt.errors import NameNotFoundError
-from ckptfmt.events.classify import HPARAMS, KINDS, Content, content_of, kind_of_value
+from ckptfmt.events.classify import HPARAMS, KINDS, Content, content_of, kind_of_value, noun_of
 from ckptfmt.events.gather import GatheredRun
 from ckptfmt.events.series import Scalars, Series, Tags
 from ckptfmt.events.store import EventStore
@@ -93,21 +93,24 @@ class TagIndex:
             tags = self.of_kind(kind)
             if tag not in tags:
                 # The mapping is older than the last gathering, which did not find the tag any more.
-                raise NameNotFoundError(tag, file=self._run.path, noun=kind)
+                raise NameNotFoundError(tag, file=self._run.path, noun=noun_of(kind))
             values = self._run.tag_table.values(tag)
             metadata, store = self._run.tag_table.metadata(tag, kind), self._run.store
             codes = tags[tag]
         return (values if codes is None else values.select(np.isin(values.codes, codes))), metadata, store
 
-    def series(self, kind: str, decode: Callable[[messages.Summary.Value], T]) -> Tags[Series[T]]:
-        """Return the series of a kind by tag; ``decode`` makes an item of a value."""
+    def series(self, kind: str, decode: Callable[[messages.Summary.Value, str], T]) -> Tags[Series[T]]:
+        """Return the series of a kind by tag; ``decode`` makes an item of a value and the file it is in."""
 
         def make(tag: str) -> Series[T]:
             values, metadata, store = self.values(kind, tag)
             what = f"{kind} {tag!r}"
-            return Series(
-                tag, metadata, values, lambda values, row: store.read_value(values, row, what, decode)
-            )
+
+            def read(values: Values, row: int) -> T:
+                file = store.name(int(values.locations[row]))
+                return store.read_value(values, row, what, lambda value: decode(value, file))
+
+            return Series(tag, metadata, values, read)
 
         return self._mapping(kind, make)
 

@@ -23,8 +23,9 @@ from typing import Any, TypeAlias
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.decode import to_array
 from ckptfmt.dtypes import DType, find_dtype
-from ckptfmt.errors import CkptfmtError
+from ckptfmt.errors import CkptfmtError, NameNotFoundError
 from ckptfmt.proto import messages
+from ckptfmt.text.closest import closest_names
 
 PartialShape: TypeAlias = "tuple[int | None, ...] | None"
 """Sizes, None for an unknown one; None if not even their number is known."""
@@ -88,13 +89,17 @@ class Attributes(Mapping[str, Value]):
 
         Raises
         ------
-        KeyError
-            No attribute has that name.
+        NameNotFoundError
+            No attribute has that name (a KeyError).
         CorruptError, UnsupportedError, LimitError
             A tensor in it cannot be decoded.
         """
         if name not in self._messages:
-            raise KeyError(name)
+            close = closest_names(name, self._messages)
+            what = f"{self._owner}: no attribute {name!r}"
+            raise NameNotFoundError(
+                name, file=self._file or "graph", noun="attribute", close_matches=close, what=what
+            )
         try:
             return self._decode(self._messages[name])
         except CkptfmtError as error:

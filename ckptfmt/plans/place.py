@@ -21,5 +21,4 @@ class StepPlace(NamedTuple):
     def conflict(self, what: str, names: Mapping[str, Sequence[str]]) -> NameConflictError:
         """Return an error placed here about names that several tensors claim."""
         step = "" if self.step is None else f"step {self.step}: "
-        error = NameConflictError(f"{step}{what}", names=names)
-        return error if self.file is None else error.at(self.file)
+        return NameConflictError(f"{step}{what}", names=names, file=self.file)

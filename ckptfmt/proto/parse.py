@@ -32,6 +32,8 @@ _STRING_OR_BRACKET = re.compile(
 
 _BAD_ESCAPE = re.compile(r"""\\(?![abfnrtvxuU'"0-7])|\\[4-7][0-7]{2}""")
 
+_PROTOBUF_PLACE = re.compile(r"^(\d+):(\d+) : ")
+
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 
 _ESCAPE = re.compile(r"\\(?:(?P<short>u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*)|U(?P<long>[0-9A-Fa-f]{8})|.)")
@@ -73,7 +75,7 @@ def parse_text(cls: type[M], text: bytes | str, file: str, *, last_wins: bool = 
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
         before = error.object[: error.start]
         at = 1 + (before.count("\n") if isinstance(before, str) else before.count(b"\n"))
-        raise _corrupt(cls, f"{at} : not UTF-8", file, offset=error.start) from error
+        raise _corrupt(cls, f"line {at}: not UTF-8", file, offset=error.start) from error
     _check_text(cls, text, file)
     if "\\u" in text or "\\U" in text:
         text = _ESCAPE.sub(_octal, text)
@@ -81,10 +83,11 @@ def parse_text(cls: type[M], text: bytes | str, file: str, *, last_wins: bool = 
         parse = text_format.Merge if last_wins else text_format.Parse
         return parse(text, cls(), descriptor_pool=descriptor_pool())
     except text_format.ParseError as error:
-        # Between place and reason, protobuf's error quotes the line, which may be the whole file.
+        # protobuf writes "LINE:COLUMN : 'TEXT OF THE LINE': REASON". The line may be the whole file.
         number = error.GetLine() or 1
         line = text.split("\n", number)[number - 1]
-        raise _corrupt(cls, str(error).replace(f" : '{line}': ", " : ", 1), file) from error
+        reason = str(error).replace(f" : '{line}': ", " : ", 1)
+        raise _corrupt(cls, _PROTOBUF_PLACE.sub(r"line \1, column \2: ", reason), file) from error
     except (RecursionError, ValueError) as error:
         # ValueError: a number with thousands of digits.
         raise _corrupt(cls, error, file) from error
@@ -121,7 +124,7 @@ def _check_text(cls: type[Message], text: str, file: str) -> None:
         if first in "{<":
             depth += 1
             if depth > MAX_DEPTH:
-                raise _corrupt(cls, f"{_place(text, at)} : nested deeper than {MAX_DEPTH} messages", file)
+                raise _corrupt(cls, f"{_place(text, at)}: nested deeper than {MAX_DEPTH} messages", file)
         elif first in "}>":
             depth -= 1
         elif first in "\"'" and "\\" in token[0]:
@@ -129,7 +132,7 @@ def _check_text(cls: type[Message], text: str, file: str) -> None:
             escape = _BAD_ESCAPE.search(token[0].replace("\\\\", "  "))
             if escape is not None:
                 at += escape.start()
-                raise _corrupt(cls, f"{_place(text, at)} : bad escape {text[at : at + 2]!r}", file)
+                raise _corrupt(cls, f"{_place(text, at)}: bad escape {text[at : at + 2]!r}", file)
 
 
 def _octal(escape: re.Match[str]) -> str:
@@ -146,10 +149,10 @@ def _octal(escape: re.Match[str]) -> str:
 
 
 def _place(text: str, at: int) -> str:
-    """Line and column, as protobuf's parser writes them."""
+    """Line and column of a character, both from 1 as protobuf's parser counts them."""
     line = text.count("\n", 0, at) + 1
     column = at - text.rfind("\n", 0, at)
-    return f"{line}:{column}"
+    return f"line {line}, column {column}"
 
 
 def _corrupt(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
-from ckptfmt.errors import CorruptError
+from ckptfmt.errors import CorruptError, NameNotFoundError
+from ckptfmt.text.closest import closest_names
 
 ASSETS = "assets"
 """The directory of the files that a graph reads."""
@@ -26,6 +27,22 @@ class AssetFile(NamedTuple):
     """Path of the file."""
     exists: bool
     """Whether the file exists."""
+
+
+class AssetFiles(dict[str, AssetFile]):
+    """The files that a graph reads, by name."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        self._file = file
+
+    def __missing__(self, name: str) -> NoReturn:
+        """Raise NameNotFoundError, a KeyError, for a name that ``[]`` does not find."""
+        raise NameNotFoundError(name, file=self._file, noun="asset", close_matches=closest_names(name, self))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # As pickle copies a dict, but with the argument of __init__.
+        return AssetFiles, (self._file,), None, None, iter(self.items())
 
 
 def asset_path(directory: str, filename: str, file: str) -> str:

@@ -22,6 +22,7 @@ from ckptfmt.errors import CkptfmtError, NameNotFoundError
 from ckptfmt.object_graph.keys import escape
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.structured import NamedValues, Value, decode_value
+from ckptfmt.text.closest import closest_names
 
 MAX_PATH = 2000
 """Characters of a path; longer ones are not made.
@@ -74,7 +75,8 @@ class ConcreteFunctions(Mapping[str, ConcreteFunction]):
         Raises NameNotFoundError if no function has that name, CorruptError if its arguments are damaged.
         """
         if name not in self._stored:
-            raise NameNotFoundError(name, file=self._file, noun="concrete function")
+            close = closest_names(name, self._stored)
+            raise NameNotFoundError(name, file=self._file, noun="concrete function", close_matches=close)
         stored = self._stored[name]
         try:
             arguments = decode_value(stored.canonicalized_input_signature)

@@ -31,7 +31,7 @@ from ckptfmt.graph.read.message_file import open_message
 from ckptfmt.graph.read.read import choose
 from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
-from ckptfmt.saved_model.assets import ASSETS_EXTRA, AssetFile, asset_path
+from ckptfmt.saved_model.assets import ASSETS_EXTRA, AssetFile, AssetFiles, asset_path
 from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE, Fingerprint, decode_fingerprint
 from ckptfmt.saved_model.functions import ConcreteFunctions, ObjectFunction, object_functions
 from ckptfmt.saved_model.keras_layers import KERAS_METADATA_FILE, KerasLayer, decode_keras_layers
@@ -209,8 +209,10 @@ class SavedModel:
     # --- files -------------------------------------------------------------------------------------------
 
     @property
-    def assets(self) -> dict[str, AssetFile]:
+    def assets(self) -> AssetFiles:
         """The files that the graph reads, by name.
+
+        Asking for another name raises NameNotFoundError, a KeyError.
 
         Raises CorruptError if a name leads out of the directory.
         """
@@ -219,7 +221,7 @@ class SavedModel:
             # Older exports list them in a collection only (``loader_impl.py: get_asset_tensors``).
             collected = self.meta_graph.collections.get("saved_model_assets", ())
             assets = [item for item in collected if isinstance(item, Asset)]
-        files = {}
+        files = AssetFiles(self.file)
         for asset in assets:
             path = asset_path(self.directory, asset.filename, self.file)
             exists = self._fs.path_type(path) == "file"
@@ -228,7 +230,10 @@ class SavedModel:
 
     @property
     def assets_extra(self) -> dict[str, str]:
-        """The files in ``assets.extra``, which the user added: path by name."""
+        """The files in ``assets.extra``, which the user added: path by name.
+
+        Raises NotReadableError if the system refuses to list that directory.
+        """
         base = os.path.join(self.directory, ASSETS_EXTRA)
         paths = (
             os.path.join(folder, name) for folder, listing in walk(self._fs, base) for name in listing.files
@@ -276,3 +281,13 @@ class SavedModel:
     def __repr__(self) -> str:
         tags = " | ".join(", ".join(sorted(meta.tags)) for meta in self.meta_graphs)
         return f"<SavedModel {self.directory!r} [{tags}]>"
+
+
+def reach(model: SavedModel, signature: str) -> Reach:
+    """Return what :meth:`SavedModel.reach` does, under its old name."""
+    return model.reach(signature)
+
+
+def unreached(model: SavedModel) -> Reach:
+    """Return what :meth:`SavedModel.unreached` does, under its old name."""
+    return model.unreached()

@@ -18,6 +18,7 @@ from ckptfmt.graph.meta.variables import Source, read_source
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.proto import messages
 from ckptfmt.tensors.checkpoint import Checkpoint
+from ckptfmt.text.closest import closest_names
 
 
 class ModelVariables(Mapping[str, Array]):
@@ -37,7 +38,8 @@ class ModelVariables(Mapping[str, Array]):
         """
         source = self.sources.get(name)
         if source is None or self._checkpoint is None:
-            raise NameNotFoundError(name, file=self._file, noun="variable")
+            close = closest_names(name, self.sources) if source is None else ()
+            raise NameNotFoundError(name, file=self._file, noun="variable", close_matches=close)
         return read_source(source, self._checkpoint)
 
     def __iter__(self) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from ckptfmt.errors import CorruptError, NotReadableError
@@ -90,15 +90,19 @@ def natural_order(name: str) -> list[tuple[str, int]]:
 def walk(fs: Filesystem, directory: str) -> Iterator[tuple[str, Listing]]:
     """Iterate over a directory and those below it, each with its listing, parents first.
 
-    Links to directories are not followed, so that the walk ends. A directory that the system refuses to list
-    counts as empty.
+    Links to directories are not followed, so that the walk ends. A directory below that the system refuses to
+    list counts as empty. Raises NotReadableError if it refuses to list the directory itself.
     """
     waiting = [directory]  # a stack, the next directory last: no recursion, however deep they are nested
     while waiting:
         path = waiting.pop()
         listing = Listing([], [])
-        with suppress(NotReadableError):
+        try:
             listing = fs.list_directory(path)
+        except NotReadableError:
+            # What was asked for must not seem empty. What else is below it can be found all the same.
+            if path == directory:
+                raise
         yield path, listing
         below = (os.path.join(path, name) for name in reversed(listing.directories))
         waiting += [each for each in below if fs.link_target(each) is None]

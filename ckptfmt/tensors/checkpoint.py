@@ -153,7 +153,7 @@ class Checkpoint(Tensors):
         self._store = store
         self._index = store.index
         self._checks = Checks(enabled=verify, once=store.has_views)
-        self.entries = StoredEntries(store.index, store.files.prefix)
+        self.entries: Entries = StoredEntries(store.index, store.files.prefix)
         """What the index says about each tensor, by name."""
 
     @property

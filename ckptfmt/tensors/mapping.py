@@ -220,6 +220,7 @@ class TensorMapping(Mapping[str, Array]):
             {name: stored[name] or name for name in restored},
             missing=absent,
             unused=[n for n, key in stored.items() if n not in restored and key != OBJECT_GRAPH_KEY],
+            file=self.prefix,
         )
         return restored
 
@@ -256,8 +257,9 @@ class TensorMapping(Mapping[str, Array]):
             A name is both a tensor and a scope of others, as ``w`` and ``w/Adam`` are: see
             :meth:`model_variables`.
         """
-        nest(((name, np.empty(0)) for name in self), separator)  # report bad names before reading anything
-        return nest(self.read(copy=copy).items(), separator)
+        # Report bad names before reading anything.
+        nest(((name, np.empty(0)) for name in self), separator, self.prefix)
+        return nest(self.read(copy=copy).items(), separator, self.prefix)
 
     def nested(self, separator: str = "/", *, copy: bool = False) -> dict[str, Any]:
         """Return :meth:`to_nested`, under its old name."""

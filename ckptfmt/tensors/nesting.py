@@ -9,8 +9,10 @@ from ckptfmt.arrays.array import Array
 from ckptfmt.errors import NameConflictError
 
 
-def nest(items: Iterable[tuple[str, Array]], separator: str = "/") -> dict[str, Any]:
+def nest(items: Iterable[tuple[str, Array]], separator: str = "/", file: str | None = None) -> dict[str, Any]:
     """Return nested dictionaries of arrays, splitting names at ``separator``; :func:`flatten` is the inverse.
+
+    ``file`` is the checkpoint that errors name.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def nest(items: Iterable[tuple[str, Array]], separator: str = "/") -> dict[str, 
                 clashes.setdefault(name, [name]).append(f"{name}{separator}…")
             branch[last] = array
     if clashes:
-        raise NameConflictError("names of both a tensor and a scope", names=clashes)
+        raise NameConflictError("names of both a tensor and a scope", names=clashes, file=file)
     return tree
 
 

@@ -10,9 +10,11 @@ import numpy as np
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.shape import expected_size
+from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region
+from ckptfmt.errors import LimitError, NameConflictError, UnsupportedError
 from ckptfmt.plans.expressions import Expression, Reading, Stored
 from ckptfmt.plans.plan import Plan
 from ckptfmt.tensors.derived import DerivedEntries, DerivedMapping
@@ -31,8 +33,11 @@ class PlanMapping(DerivedMapping):
         self._parent = parent
         self.plan = plan
         """The plan applied."""
-        self._targets = plan.targets(parent.entries)
-        self.entries = DerivedEntries(self)
+        try:
+            self._targets = plan.targets(parent.entries)
+        except NameConflictError as error:
+            raise error.at(parent.prefix) from error.__cause__  # for a plan that is in no file
+        self.entries: Entries = DerivedEntries(self)
 
     def __getitem__(self, name: str) -> Array:
         """Return a tensor as a read-only array, a view if NumPy can make one.
@@ -83,7 +88,16 @@ class PlanMapping(DerivedMapping):
         return {n: stored[t.name] if isinstance(t, Stored) else None for n, t in self._targets.items()}
 
     def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
-        return self._target(name).value(self._reading(verified=verified), region)
+        return self._value(name, self._reading(verified=verified), region)
+
+    def _value(self, name: str, reading: Reading, region: Region | None = None) -> Array:
+        """Return a target, or a region of it; an error that knows no file is about this view's checkpoint."""
+        try:
+            return self._target(name).value(reading, region)
+        except (LimitError, UnsupportedError) as error:
+            # Memory for what a step makes: one that was raised while a source was read is placed already.
+            label = f"tensor {name!r}" if error.file is None else ""
+            raise error.at(self.prefix, label=label) from error.__cause__
 
     def _reading(self, *, verified: bool) -> Reading:
         return Reading(partial(self._parent._region, verified=verified), self._parent.entries)
@@ -99,7 +113,7 @@ class PlanMapping(DerivedMapping):
         reading = self._reading(verified=True)
 
         def load(name: str) -> Array:
-            return _into(self._target(name).value(reading), out.get(name), copy)
+            return _into(self._value(name, reading), out.get(name), copy)
 
         return {name: stored[plain[name]] if name in plain else load(name) for name in names}
 

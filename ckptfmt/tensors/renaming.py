@@ -37,8 +37,12 @@ def selected(
     return {name: name for name in names}
 
 
-def renamed(names: Iterable[str], new_name: Callable[[str], str | None]) -> dict[str, str]:
+def renamed(
+    names: Iterable[str], new_name: Callable[[str], str | None], file: str | None = None
+) -> dict[str, str]:
     """Return the renaming by a function of names; a name for which it returns None is dropped.
+
+    ``file`` is the checkpoint that errors name.
 
     Raises
     ------
@@ -55,7 +59,7 @@ def renamed(names: Iterable[str], new_name: Callable[[str], str | None]) -> dict
         if not isinstance(new, str):
             raise TypeError(f"new name of {name!r}: got {new!r}, want a str, or None to drop it")
         claims.append((new, name))
-    return unique(claims, "new name for several tensors")
+    return unique(claims, "new name for several tensors", file)
 
 
 def by_rules(rules: Iterable[Rule]) -> Callable[[str], str]:
@@ -108,12 +112,15 @@ def below_scopes(path: str, names: Collection[str]) -> str | None:
     return None
 
 
-def unique(claims: Iterable[tuple[str, str]], what: str) -> dict[str, str]:
-    """Return (name, claimant) pairs as a dictionary; NameConflictError if a name has several claimants."""
+def unique(claims: Iterable[tuple[str, str]], what: str, file: str | None = None) -> dict[str, str]:
+    """Return (name, claimant) pairs as a dictionary; NameConflictError if a name has several claimants.
+
+    ``what`` and ``file``, the checkpoint, are those of the error.
+    """
     claims = list(claims)
     renaming = dict(claims)
     if len(renaming) < len(claims):
-        raise NameConflictError(what, names=conflicts(claims))
+        raise NameConflictError(what, names=conflicts(claims), file=file)
     return renaming
 
 

@@ -7,7 +7,7 @@ A report holds as data what TensorFlow asserts after a restore, with ``status.as
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ckptfmt.arrays.array import Array
@@ -63,6 +63,10 @@ class RestoreReport:
     """Tensors with another shape."""
     wrong_dtype: Sequence[Mismatch] = ()
     """Tensors with another dtype; one that differs in both is listed in both."""
+    # By keyword only, so that the fields of subclasses keep their places. It is not compared: a report is
+    # about tensors.
+    file: str | None = field(default=None, kw_only=True, repr=False, compare=False)
+    """Prefix of the checkpoint, which errors name; None if it is not known."""
 
     @property
     def restorable(self) -> bool:
@@ -77,12 +81,12 @@ class RestoreReport:
     def assert_existing_objects_matched(self) -> None:
         """Raise NotConsumedError unless every wanted tensor exists and fits."""
         if not self.restorable:
-            raise NotConsumedError(_reason(self))
+            raise NotConsumedError(_reason(self), file=self.file)
 
     def assert_consumed(self) -> None:
         """Raise NotConsumedError unless, in addition, every existing tensor is wanted."""
         if not self.ok:
-            raise NotConsumedError(_reason(self))
+            raise NotConsumedError(_reason(self), file=self.file)
 
     def __str__(self) -> str:
         return f"{len(self.matched)} matched, {_counts(self) or 'nothing else'}"

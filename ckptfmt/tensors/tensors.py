@@ -69,7 +69,8 @@ class Tensors(TensorMapping):
             raise ValueError("keep_rest: rules and functions decide about every name themselves")
         if isinstance(names, str):
             raise TypeError(f"names: got the string {names!r}, want a mapping, rules or a function")
-        return View(self, renaming.renamed(self, names if callable(names) else renaming.by_rules(names)))
+        new_name = names if callable(names) else renaming.by_rules(names)
+        return View(self, renaming.renamed(self, new_name, self.prefix))
 
     def _by_mapping(self, names: Mapping[str, str], keep_rest: bool) -> dict[str, str]:
         for name in (*names, *names.values()):
@@ -77,11 +78,13 @@ class Tensors(TensorMapping):
         absent = self._absent(names.values())
         if absent:
             raise self._not_found(absent)
-        stored = renaming.unique(((old, new) for new, old in names.items()), "tensor under several new names")
+        stored = renaming.unique(
+            ((old, new) for new, old in names.items()), "tensor under several new names", self.prefix
+        )
         if not keep_rest:
             return dict(names)
         rest = [(name, name) for name in self if name not in stored]
-        return renaming.unique([*names.items(), *rest], "new name for several tensors")
+        return renaming.unique([*names.items(), *rest], "new name for several tensors", self.prefix)
 
     def select(self, *patterns: Pattern, exclude: Pattern | Iterable[Pattern] = ()) -> View:
         """Return a view of the tensors that match any pattern (all without patterns) and no ``exclude``.
@@ -185,11 +188,12 @@ class Tensors(TensorMapping):
                 claims.append((new or name, name))
         clashes = renaming.conflicts(claims) if len(dict(claims)) < len(claims) else {}
         if clashes and ambiguous == "error":
-            raise NameConflictError('several tensors of one name (see ambiguous="key")', names=clashes)
+            what = 'several tensors of one name (see ambiguous="key")'
+            raise NameConflictError(what, names=clashes, file=self.prefix)
         if clashes:
             claims = [(old if new in clashes else new, old) for new, old in claims]
         # A key may in turn be the short name of another tensor.
-        return View(self, renaming.unique(claims, "several tensors of one name"))
+        return View(self, renaming.unique(claims, "several tensors of one name", self.prefix))
 
     def apply(
         self, plan: Plan | str | os.PathLike[str], *, backend: str = "mmap", fs: Filesystem | None = None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 
 from ckptfmt.arrays.array import Array
+from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.tensors.derived import DerivedEntries, DerivedMapping
@@ -25,7 +26,7 @@ class NameMapping(DerivedMapping):
         """View ``parent``; a function that makes the names is called when they are first needed."""
         self._parent = parent
         self._make_names = names
-        self.entries = DerivedEntries(self)
+        self.entries: Entries = DerivedEntries(self)
 
     @cached_property
     def names(self) -> Mapping[str, str]:

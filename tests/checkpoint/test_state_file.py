@@ -127,7 +127,7 @@ def test_what_does_not_parse_is_damaged(
 ) -> None:
     write(text)
     with pytest.raises(
-        CorruptError, match=f"not a tensorflow.CheckpointState message: {line}(:[0-9]+)? : "
+        CorruptError, match=f"not a tensorflow.CheckpointState message: line {line}(, column [0-9]+)?: "
     ) as caught:
         read_checkpoint_state("run")
     assert caught.value.file == os.path.join("run", "checkpoint")
@@ -408,7 +408,7 @@ class TestStateFile:
         write_state("alone", 'model_checkpoint_path: "ckpt-1"')
         error = not_found("alone")
         assert str(error).endswith(
-            "tried " + os.path.join("alone", "ckpt-1") + "; the directory has no other"
+            "tried " + os.path.join("alone", "ckpt-1") + "; the directory has no other checkpoint"
         )
 
     def test_garbage_names_the_file_and_what_else_exists(self) -> None:

@@ -402,9 +402,9 @@ def test_each_pattern_matches_something(logs: Path, tmp_path: Path) -> None:
     assert result.stderr == f"ckptfmt: {logs}: no tag named 'los'; did you mean 'loss'?\n"
     for option, target in (("--export", "x.csv"), ("--plot", "x.png")):
         result = run("events", EVENTS / "tf2", "weights", option, tmp_path / target)
-        assert (result.exit_code, "no scalars named 'weights'" in result.stderr) == (4, True)
+        assert (result.exit_code, "no scalar tag named 'weights'" in result.stderr) == (4, True)
     result = run("events", logs, "loss", "--images", tmp_path / "images")
-    assert (result.exit_code, "no images named 'loss'" in result.stderr) == (4, True)
+    assert (result.exit_code, "no image tag named 'loss'" in result.stderr) == (4, True)
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
     # Each output takes what it can.
     both = ("--export", tmp_path / "x.csv", "--images", tmp_path / "images")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.proto import messages
-from tests.support.command_line import run, run_json
+from tests.support.command_line import COMMAND, run, run_json
 from tests.support.table_writer import write_bundle
 
 V = np.array([10, 20], np.float32)
@@ -52,6 +53,14 @@ def test_a_checkpoint_is_frozen_with_the_graph_beside_it(model: str, tmp_path: P
     assert document["constants"] == 1
     assert document["bytes"] == target.stat().st_size
     np.testing.assert_array_equal(ckptfmt.read_graph(target).constants["v"], V + 1)
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no /dev/stdout")
+def test_a_graph_written_to_a_pipe_has_no_size(model: str) -> None:
+    arguments = ["freeze", model, "-o", "/dev/stdout", "--outputs", "out", "--overwrite"]
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, check=True)
+    assert done.stderr == b"/dev/stdout: 4 nodes, 1 constant\n"
+    assert list(ckptfmt.read_graph(done.stdout)) == ["x", "v", "v/read", "out"]
 
 
 def test_the_graph_may_be_elsewhere_and_the_result_may_be_text(model: str, tmp_path: Path) -> None:

@@ -37,6 +37,14 @@ def test_arrays_of_the_same_names_shapes_and_dtypes_match(stored: str) -> None:
     match.assert_consumed()
 
 
+def test_what_does_not_match_is_an_error_that_names_the_checkpoint(stored: str) -> None:
+    for checkpoint in (stored, ckptfmt.open(stored), ckptfmt.open(stored).select("dense/*")):
+        match = ckptfmt.match(checkpoint, {"other": np.zeros(2)})
+        with pytest.raises(NotConsumedError, match="1 missing") as caught:
+            match.assert_existing_objects_matched()
+        assert (match.file, caught.value.file) == (stored, stored)
+
+
 def test_mismatches_are_listed_by_kind(stored: str) -> None:
     match = ckptfmt.match(
         stored,

@@ -96,5 +96,5 @@ def test_a_number_under_another_plugin_is_an_error_when_it_is_read(tmp_path: Pat
         path.write_bytes(compress(write_events(path, [VERSION, *events]).read_bytes()))
         series = ckptfmt.open_events(path).histograms["x"]
         assert len(series) == 10
-        with pytest.raises(CorruptError, match=r"histograms 'x': histogram: got float32\[\]"):
+        with pytest.raises(CorruptError, match=r"histograms 'x': got float32\[\]"):
             series[3]

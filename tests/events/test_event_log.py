@@ -12,11 +12,14 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import (
+    CkptfmtError,
     CorruptError,
     NameNotFoundError,
+    NotReadableError,
     PathNotFoundError,
     UnsupportedError,
 )
+from ckptfmt.events.classify import KINDS
 from ckptfmt.proto import messages
 from tests.support.corpus import CORPUS, entries, load_expected
 from tests.support.event_log import (
@@ -28,6 +31,7 @@ from tests.support.event_log import (
     tensor_scalar,
     write_events,
 )
+from tests.support.memory_filesystem import MemoryFilesystem
 from tests.support.records import frame
 
 
@@ -68,6 +72,17 @@ def test_runs_below_a_directory(tmp_path: Path) -> None:
         ckptfmt.find_runs(tmp_path / "nothing")
 
 
+def test_a_directory_that_cannot_be_listed_is_not_one_without_runs() -> None:
+    event_file = frame(VERSION.SerializeToString())
+    fs = MemoryFilesystem({f"top/{run}/events.out.tfevents.1.h": event_file for run in ("a", "b", "b/c")})
+    fs.refused = {"top/b"}
+    assert ckptfmt.find_runs("top", fs=fs) == {"a": "top/a"}
+    for find in (ckptfmt.find_runs, ckptfmt.open_events):
+        with pytest.raises(NotReadableError) as caught:
+            find("top/b", fs=fs)
+        assert caught.value.file == "top/b"
+
+
 def test_a_file_of_another_kind_is_named_in_the_error(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("this is a text of some length")
     (tmp_path / "model.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
@@ -102,7 +117,7 @@ def test_compressed_event_files_are_read(tmp_path: Path) -> None:
 
 def test_a_missing_tag_is_an_error_that_suggests_others(tmp_path: Path) -> None:
     events = ckptfmt.open_events(EVENTS / "tf2")
-    with pytest.raises(NameNotFoundError, match="no scalars named 'los'; did you mean 'loss'"):
+    with pytest.raises(NameNotFoundError, match="no scalar tag named 'los'; did you mean 'loss'"):
         events.scalars["los"]
     with pytest.raises(KeyError):
         events.histograms["loss"]
@@ -137,10 +152,10 @@ def test_errors_of_values_say_where_they_are(tmp_path: Path) -> None:
     offsets = np.cumsum([0, *(len(event.SerializeToString()) + 16 for event in events)]).tolist()
     found = ckptfmt.open_events(path)
     assert len(found.histograms["h"][0].counts) == 2
-    with pytest.raises(CorruptError, match="histograms 'h': histogram: got float32") as caught:
+    with pytest.raises(CorruptError, match="histograms 'h': got float32") as caught:
         found.histograms["h"][1]
     assert (caught.value.file, caught.value.offset) == (str(path), offsets[2])
-    with pytest.raises(UnsupportedError, match=f"@0x{offsets[3]:x}: text 'words': text: got") as unsupported:
+    with pytest.raises(UnsupportedError, match=f"@0x{offsets[3]:x}: text 'words': got") as unsupported:
         found.text["words"][0]
     assert unsupported.value.file == str(path)
     with pytest.raises(
@@ -213,3 +228,34 @@ def test_foreign_files_hold_what_tensorflow_reads_in_them(entry: dict[str, Any])
         if "values" in facts and kinds[tag] == "scalars" and facts["kinds"] == ["simple_value"]:
             found = zip(series.steps.tolist(), series.values.tolist(), strict=True)
             assert [[step, value] for step, value in found] == facts["values"]
+
+
+def test_an_error_about_a_value_names_its_kind_once(tmp_path: Path) -> None:
+    wrong = messages.Event(step=1)
+    for plugin in ("histograms", "images", "audio", "text"):
+        value = wrong.summary.value.add(tag=plugin[:2])
+        value.metadata.plugin_data.plugin_name = plugin
+        value.tensor.CopyFrom(ckptfmt.to_proto(np.zeros(3, np.float32)))
+    nothing = wrong.summary.value.add(tag="runs")
+    nothing.metadata.plugin_data.plugin_name = "graph_run_metadata"
+    nothing.tensor.CopyFrom(ckptfmt.to_proto(np.zeros(3, np.float32)))
+    events = ckptfmt.open_events(write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, wrong]))
+    reads = {
+        "histograms 'hi': got float32[3], want numbers [k, 3]": lambda: events.histograms["hi"][0],
+        "images 'im': got a tensor of float32, want one of strings": lambda: events.images["im"][0],
+        "audio 'au': got a tensor of float32, want one of strings": lambda: events.audio["au"][0],
+        "text 'te': got a tensor of float32, want one of strings": lambda: events.text["te"][0],
+        "run metadata 'runs': got a tensor of float32, want one of strings": lambda: events.run_metadata,
+    }
+    for what, read in reads.items():
+        with pytest.raises(CkptfmtError) as caught:
+            read()
+        assert caught.value.what == what
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tag_that_does_not_exist_is_called_by_its_kind(kind: str) -> None:
+    plurals = {"scalars": "scalar", "histograms": "histogram", "images": "image", "tensors": "tensor"}
+    noun = plurals.get(kind, kind)
+    with pytest.raises(NameNotFoundError, match=f": no {noun} tag named '/no/such'$"):
+        getattr(ckptfmt.open_events(EVENTS / "tf2"), kind)["/no/such"]

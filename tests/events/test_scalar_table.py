@@ -141,7 +141,7 @@ def test_a_pattern_of_several_runs_need_not_match_in_each(tmp_path: Path) -> Non
     write_runs(runs, tmp_path / "r.csv", "lr", "l[o]ss", wide=True)
     assert (tmp_path / "r.csv").read_text() == "run,step,loss,lr\na,0,1.0,\nb,0,,1.0\n"
     with pytest.raises(
-        NameNotFoundError, match=r"^2 runs: no scalars named 'los'; did you mean 'loss'\?$"
+        NameNotFoundError, match=r"^2 runs: no scalar tag named 'los'; did you mean 'loss'\?$"
     ) as caught:
         write_runs(runs, tmp_path / "new.csv", "lr", "los")
     assert (caught.value.name, caught.value.close_matches) == ("los", ("loss",))
@@ -160,7 +160,7 @@ def test_a_tag_is_matched_as_it_is_or_by_a_glob(tmp_path: Path) -> None:
 def test_a_pattern_that_matches_nothing_is_an_error(
     run: ckptfmt.EventLog, tmp_path: Path, patterns: tuple[str, ...]
 ) -> None:
-    with pytest.raises(NameNotFoundError, match=r"no scalars named 'los'") as caught:
+    with pytest.raises(NameNotFoundError, match=r"no scalar tag named 'los'") as caught:
         run.to_columns(*patterns)
     assert caught.value.name == "los"
     with pytest.raises(NameNotFoundError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import zlib
 
@@ -106,6 +107,21 @@ def test_images_are_decoded_through_pillow() -> None:
         damaged.decode()
     with pytest.raises(ckptfmt.errors.LimitError):
         images[0].decode(max_pixels=11)
+
+
+def test_an_image_knows_its_file_for_errors() -> None:
+    pytest.importorskip("PIL", reason="Pillow is not installed")
+    for case, tag in (("tf1", "pictures/image/0"), ("tf2", "pictures")):
+        (name,) = ckptfmt.open_events(EVENTS / case).files
+        image = ckptfmt.open_events(EVENTS / case).images[tag][0][0]
+        assert image.file == name
+        for damaged, limit in ((image, 11), (dataclasses.replace(image, data=image.data[:40]), 12)):
+            with pytest.raises((CorruptError, LimitError)) as caught:
+                damaged.decode(max_pixels=limit)
+            assert caught.value.file == name
+        # Where an image was read is no part of what it is.
+        same = dataclasses.replace(image, file=None)
+        assert (same, hash(same), repr(same)) == (image, hash(image), repr(image))
 
 
 def png(width: int, height: int) -> bytes:

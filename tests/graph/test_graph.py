@@ -306,9 +306,23 @@ def test_attributes_are_python_values() -> None:
     call = got["call"]
     assert isinstance(call, FunctionCall)
     assert (call.name, call.attributes["T"]) == ("f", "float32")
+    for attributes, owner in ((got, "node 'n'"), (call.attributes, "node 'n': call of 'f'")):
+        with pytest.raises(NameNotFoundError, match=f"^graph: {owner}: no attribute 'no'$") as caught:
+            attributes["no"]
+        assert (caught.value.name, isinstance(caught.value, KeyError)) == ("no", True)
+        assert ("no" in attributes, attributes.get("no", 3)) == (False, 3)
     assert got["name"] == AttributeName("T")
     assert (got["list"], got["types"], got["empty"]) == ([1, 2], ["float32", "int64"], [])
     assert got.get("none") is None
+
+
+def test_an_unknown_attribute_is_an_error_with_the_file_and_close_names(tmp_path: Path) -> None:
+    message = messages.GraphDef()
+    message.node.add(name="n", op="Op").attr["dtype"].type = 1
+    (tmp_path / "graph.pb").write_bytes(message.SerializeToString())
+    with pytest.raises(NameNotFoundError, match=r"did you mean 'dtype'\?$") as caught:
+        ckptfmt.read_graph(tmp_path / "graph.pb")["n"].attributes["dtyp"]
+    assert (caught.value.file, caught.value.close_matches) == (str(tmp_path / "graph.pb"), ("dtype",))
 
 
 def test_constants_are_a_store_of_tensors() -> None:

@@ -332,7 +332,7 @@ BAD_CHUNKS = {
     "records in padding": (one_chunk(b"", 1, 0, b"p"), "chunk of type 'p': got 1 records, want 0"),
     "records in metadata": (one_chunk(b"", 1, 0, b"m"), "chunk of type 'm': got 1 records, want 0"),
     **{
-        f"{name} data that are none": (
+        f"{name} data that are not compressed": (
             one_chunk(of(b"\1\xff", b"\1\xff", COMPRESSORS[name][0]), 1, 1),
             f"{name} data do not decompress",
         )

@@ -122,6 +122,12 @@ def test_an_asset_that_fills_a_table_is_used_and_a_saved_variable_is_not(tmp_pat
     assert model._usage.needed("s") == {"find", "key", "table", "fill", "path"}
     assert model.reach("s").assets == ("words",)
     assert model.unreached().assets == ()
+    for old in (lambda: ckptfmt.reach(model, "s"), lambda: ckptfmt.reach(model=model, signature="s")):
+        with pytest.warns(DeprecationWarning, match=r"ckptfmt\.reach is now ckptfmt\.SavedModel\.reach"):
+            assert old() == model.reach("s")
+    for old in (lambda: ckptfmt.unreached(model), lambda: ckptfmt.unreached(model=model)):
+        with pytest.warns(DeprecationWarning, match="SavedModel.unreached"):
+            assert old() == model.unreached()
 
 
 def test_an_output_that_the_graph_lacks_is_corrupt(tmp_path: Path) -> None:

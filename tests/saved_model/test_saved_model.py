@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +12,11 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import CkptfmtError, CorruptError, GraphError, PathNotFoundError
-from ckptfmt.graph.meta.variables import VARIABLE_OPS
+from ckptfmt.errors import CkptfmtError, CorruptError, GraphError, NameNotFoundError, PathNotFoundError
+from ckptfmt.graph.meta.variables import VARIABLE_OPS, Source
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.saved_model.structured import NamedValues, TensorSpec, TypeSpec, decode_value
+from ckptfmt.saved_model.variables import ModelVariables
 from tests.support.corpus import CORPUS
 from tests.support.corpus import entries as corpus_entries
 
@@ -118,6 +122,19 @@ def test_assets_are_listed_with_their_paths(tmp_path: Path) -> None:
         ("sub/words", "sub/words:0", False),
     ]
     assert list(model.assets_extra) == ["deep/mine"]
+    with pytest.raises(
+        NameNotFoundError, match=r"no asset named 'vocab'; did you mean 'vocab\.txt'\?$"
+    ) as caught:
+        model.assets["vocab"]
+    assert (caught.value.file, isinstance(caught.value, KeyError)) == (model.file, True)
+    assert ("vocab" in model.assets, model.assets.get("vocab"), "vocab.txt" in model.assets) == (
+        *(False, None),
+        True,
+    )
+    for same in (pickle.loads(pickle.dumps(model.assets)), copy.copy(model.assets)):
+        assert same == model.assets == dict(model.assets)
+        with pytest.raises(NameNotFoundError, match=re.escape(model.file)):
+            same["vocab"]
     assert model.checkpoint is None
     assert model.fingerprint is None
     assert model.keras_layers == ()
@@ -209,3 +226,18 @@ def test_objects_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
         )
         assert function.arguments[0][0].dtype == "float32"
         assert model.fingerprint is not None
+
+
+def test_names_of_nothing_are_errors_with_close_names(tmp_path: Path) -> None:
+    meta = meta_graph("serve")
+    meta.collection_def["table_initializer"].node_list.value.append("n")
+    meta.object_graph_def.concrete_functions["__inference_call_7"].SetInParent()
+    model = ckptfmt.open_saved_model(write(tmp_path, meta))
+    for mapping, name, close in (
+        (model.meta_graph.collections, "table_initialiser", "table_initializer"),
+        (model.functions, "__inference_call", "__inference_call_7"),
+        (ModelVariables({"kernel": Source("kernel", None)}, None, model.file), "kernal", "kernel"),
+    ):
+        with pytest.raises(NameNotFoundError, match=rf"{name}'; did you mean '{close}'\?$") as caught:
+            mapping[name]  # type: ignore[index]
+        assert caught.value.file == model.file

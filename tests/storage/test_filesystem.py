@@ -163,6 +163,19 @@ def test_a_walk_takes_directories_in_natural_order() -> None:
     assert [path for path, _ in walk(fs, "run")] == ["run", "run/9", "run/9/a", "run/10"]
 
 
+def test_a_walk_leaves_out_directories_that_cannot_be_listed_except_its_own() -> None:
+    fs = MemoryFilesystem({f"run/{name}/f": b"" for name in ("a", "b", "b/c", "d")})
+    fs.refused = {"run/b"}
+    assert [(path, listing.files) for path, listing in walk(fs, "run")] == [
+        ("run", []),
+        ("run/a", ["f"]),
+        ("run/b", []),
+        ("run/d", ["f"]),
+    ]
+    with pytest.raises(NotReadableError, match=r"^run/b: Permission denied$"):
+        list(walk(fs, "run/b"))
+
+
 def test_a_small_file_is_read_whole(made: Made) -> None:
     fs, top = made
     assert read_small_file(fs, f"{top}/ckpt-9.index", limit=4, what="a plan") == b"nine"

@@ -96,6 +96,8 @@ class MemoryFilesystem:
     def __init__(self, files: Mapping[str, bytes] = {}, *, has_views: bool = True) -> None:
         self._has_views = has_views
         self.files: dict[str, MemoryFile] = {}
+        self.refused: set[str] = set()
+        """Directories that refuse to be listed."""
         self._written = 0
         self._status: dict[str, FileStatus] = {}
         for path, content in files.items():
@@ -136,6 +138,8 @@ class MemoryFilesystem:
         return None
 
     def list_directory(self, directory: str) -> Listing:
+        if self._key(directory) in self.refused:
+            raise NotReadableError(directory, "Permission denied")
         names = [name.partition("/") for name in self._below(directory)]
         files = {name for name, slash, _ in names if not slash}
         directories = {name for name, slash, _ in names if slash}

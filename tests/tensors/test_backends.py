@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import CkptfmtError, TruncatedError
+from ckptfmt.checkpoint import bulk
+from ckptfmt.errors import CkptfmtError, LimitError, TruncatedError
 from tests.support.checkpoints import same, write_large
 from tests.support.golden import GOLDEN, load
 from tests.support.table_writer import write_bundle
@@ -161,3 +163,43 @@ def test_walking_through_a_checkpoint_keeps_nothing(backend: Backend, what: str,
     arguments = [sys.executable, "-c", WALK, str(tmp_path / "ckpt"), backend, what]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 40_000  # of 192 MiB, and each tensor has 8
+
+
+class _NoMemory:
+    """NumPy, except that it has no memory for new arrays."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(np, name)
+
+    def empty(self, *arguments: object) -> np.ndarray:
+        raise MemoryError
+
+
+READS: dict[str, Callable[[ckptfmt.Checkpoint], object]] = {
+    "part": lambda ckpt: ckpt.slice("w")[[0]],
+    "nothing": lambda ckpt: ckpt.slice("w")[[]],
+    "copy": lambda ckpt: ckpt.read(["large"], copy=True),
+    "plan": lambda ckpt: ckpt.apply(JOINED)["w"],
+    "plan, several": lambda ckpt: ckpt.apply(JOINED).read(),
+}
+JOINED = ckptfmt.Plan.parse(
+    "version = 1\n[[step]]\ndrop = 'large'\n[[step]]\nconcat = ['^w$', '^x$']\ninto = 'w'\naxis = 0\n"
+)
+
+
+@BACKENDS
+@pytest.mark.parametrize("how", READS)
+def test_short_memory_is_an_error_that_names_file_and_tensor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, backend: Backend
+) -> None:
+    w = np.arange(6, dtype=np.float32).reshape(2, 3)
+    write_bundle(tmp_path / "ckpt", {"large": np.zeros(bulk.LARGE, np.float32), "w": w, "x": w})
+    ckpt = ckptfmt.open(tmp_path / "ckpt", backend=backend)
+    monkeypatch.setattr("ckptfmt.arrays.array.np", _NoMemory())
+    if (how, backend) == ("part", "mmap"):  # a mapped file needs none of this memory
+        assert READS[how](ckpt) is not None
+        return
+    short = r"tensor '(w|large)': bytes of memory for .*: [0-9]+ not available"
+    with pytest.raises(LimitError, match=short) as caught:
+        READS[how](ckpt)
+    assert str(caught.value.file).startswith(str(tmp_path / "ckpt"))

@@ -22,11 +22,13 @@ def test_nested_refuses_a_name_that_is_also_a_scope(ckpt: Checkpoint) -> None:
         ckpt.to_nested()
     assert list(caught.value.names) == ["b/w"]
     assert caught.value.names["b/w"][:2] == ("b/w", "b/w/Adam")
+    assert caught.value.file == ckpt.prefix
 
 
 def test_flatten_refuses_what_has_no_single_name() -> None:
-    with pytest.raises(errors.NameConflictError):
+    with pytest.raises(errors.NameConflictError) as caught:
         ckptfmt.flatten({"a/b": 1, "a": {"b": 2}})
+    assert caught.value.file is None
     with pytest.raises(TypeError):
         ckptfmt.flatten({1: 2})  # type: ignore[dict-item]
     loop: dict[str, object] = {}

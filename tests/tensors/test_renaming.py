@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ckptfmt import Checkpoint, errors
+from ckptfmt import Checkpoint, Plan, errors
 from tests.support.checkpoints import new_checkpoint
 
 
@@ -91,3 +92,20 @@ def test_ema_takes_another_suffix_and_leaves_averages_without_a_variable(tmp_pat
         "v": "v/avg",
         "v/biased": "v/biased",
     }
+
+
+CONFLICTS: dict[str, Callable[[Checkpoint], object]] = {
+    "mapping": lambda ckpt: ckpt.renamed({"a/b": "b/w"}, keep_rest=True),
+    "two names": lambda ckpt: ckpt.renamed({"x": "b/w", "y": "b/w"}, keep_rest=True),
+    "rules": lambda ckpt: ckpt.renamed([(".*", "x")]),
+    "function": lambda ckpt: ckpt.select("b/*").renamed(lambda name: "x"),
+    "plan": lambda ckpt: ckpt.apply(Plan.parse("version = 1\n[[step]]\nrename = '.+'\nto = 'x'\n")),
+}
+
+
+@pytest.mark.parametrize("how", CONFLICTS)
+def test_a_conflict_names_the_checkpoint(ckpt: Checkpoint, how: str) -> None:
+    with pytest.raises(errors.NameConflictError) as caught:
+        CONFLICTS[how](ckpt)
+    assert caught.value.file == ckpt.prefix
+    assert str(caught.value).startswith(f"{ckpt.prefix}: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -28,6 +29,18 @@ def test_a_restore_reports_what_is_unused(ckpt: Checkpoint) -> None:
     with pytest.raises(errors.NotConsumedError, match="8 unused"):
         report.assert_consumed()
     ckpt.restore().report.assert_consumed()
+
+
+def test_what_is_left_out_is_an_error_that_names_the_checkpoint(ckpt: Checkpoint) -> None:
+    for tensors in (ckpt, ckpt.select("b/*")):
+        report = tensors.restore(["no"]).report
+        for check in (report.assert_consumed, report.assert_existing_objects_matched):
+            with pytest.raises(errors.NotConsumedError) as caught:
+                check()
+            assert caught.value.file == ckpt.prefix
+        # Which checkpoint it was is no part of what matched.
+        assert dataclasses.replace(report, file=None) == report
+    assert RestoreReport({}, ["no"]).file is None
 
 
 def test_read_with_missing_warns_and_is_a_restore(ckpt: Checkpoint) -> None:

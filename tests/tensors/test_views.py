@@ -142,6 +142,7 @@ def test_by_full_name_reports_names_that_are_not_unique(tmp_path: Path) -> None:
     with pytest.raises(errors.NameConflictError) as caught:
         ckpt.by_full_name()
     assert caught.value.names == {"Variable": (f"a{VALUE}", f"b{VALUE}")}
+    assert caught.value.file == ckpt.prefix
     assert set(ckpt.by_full_name(ambiguous="key")) == {f"a{VALUE}", f"b{VALUE}", "dense/kernel"}
     assert ckpt.by_full_name(ambiguous="key")["dense/kernel"] == 2
 

@@ -35,7 +35,7 @@ DEFAULT_SIGNATURE = "serving_default"
       ckptfmt freeze saved_model/ -o frozen.pb
       ckptfmt freeze training/model.ckpt-1000 -o averaged.pbtxt --outputs logits,softmax --ema
 
-    JSON: {"file", "outputs", "nodes", "constants", "bytes"}.
+    JSON: {"file", "outputs", "nodes", "constants", "bytes"}; bytes is null for a pipe.
     """,
 )
 @path_argument
@@ -78,15 +78,16 @@ def command(
         frozen = ckptfmt.freeze(meta, values, wanted)
     # The checkpoint is closed now, but constants that are views of its files keep these mapped.
     frozen.write(target, overwrite=overwrite)
-    status = LOCAL.status(target)
-    size, constants = 0 if status is None else status.size, frozen.ops["Const"]
+    # A pipe or a terminal, such as /dev/stdout may be, has no size.
+    status = LOCAL.status(target) if LOCAL.path_type(target) == "file" else None
+    size, constants = None if status is None else status.size, frozen.ops["Const"]
     if as_json:
         write_json(
             {"file": target, "outputs": wanted, "nodes": len(frozen), "constants": constants, "bytes": size}
         )
     else:
         counts = f"{count_text(len(frozen), 'node')}, {count_text(constants, 'constant')}"
-        note(f"{target}: {counts}, {size_text(size)}")
+        note(f"{target}: {counts}" + ("" if size is None else f", {size_text(size)}"))
     return ExitCode.FINE
 
 

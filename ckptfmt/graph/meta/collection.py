@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from ckptfmt.errors import CorruptError, NameNotFoundError
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
+from ckptfmt.text.closest import closest_names
 
 VARIABLES = frozenset(
     (
@@ -132,7 +133,8 @@ class Collections(Mapping[str, tuple[Item, ...]]):
             An item of a collection of variables is not a variable.
         """
         if name not in self:
-            raise NameNotFoundError(name, file=self._file, noun="collection")
+            close = closest_names(name, self)
+            raise NameNotFoundError(name, file=self._file, noun="collection", close_matches=close)
         collection = self._messages[name]
         kind = collection.WhichOneof("kind")
         if kind is None:

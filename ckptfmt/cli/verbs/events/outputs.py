@@ -15,6 +15,7 @@ from ckptfmt.cli.render.curves import picture
 from ckptfmt.cli.render.output import note
 from ckptfmt.cli.render.text import count_text
 from ckptfmt.cli.verbs.events.runs import Runs, TagEntry, check_patterns
+from ckptfmt.events.classify import noun_of
 from ckptfmt.events.scalar_table import write_runs
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.storage.output import check_target, make_directory, write_file
@@ -90,7 +91,7 @@ def _patterns_of_kind(
     tags = [each.tag for each in entries if each.kind == kind]
     matching = [pattern for pattern in patterns if any(map(matcher([pattern]), tags))]
     if not matching:
-        check_patterns(path, tags, patterns, kind)
+        check_patterns(path, tags, patterns, noun_of(kind))
     return matching
 
 
