@@ -51,6 +51,14 @@ class Content(IntEnum):
     """``obsolete_old_style_histogram``: bytes that no program reads any more."""
 
 
+def tag_of(value: messages.Summary.Value) -> str:
+    """Return the tag of a value; the tensor summaries of TensorFlow 0.12 to 1.2 have a node's name instead.
+
+    Source: TensorBoard ``backend/event_processing/event_accumulator.py``, ``_ProcessEvent``.
+    """
+    return value.tag or (value.node_name if value.HasField("tensor") else "")
+
+
 KEPT = frozenset((Content.NUMBER, Content.TENSOR, Content.HISTOGRAM, Content.IMAGE, Content.AUDIO))
 """Content that a column of numbers cannot replace: the value is read again when it is needed."""
 

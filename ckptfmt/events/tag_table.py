@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ckptfmt.events.classify import KEPT, Content, code_of, content_and_number
+from ckptfmt.events.classify import KEPT, Content, code_of, content_and_number, tag_of
 from ckptfmt.events.location import pack
 from ckptfmt.events.scalars.decoder import ScalarColumns
 from ckptfmt.events.summary_metadata import NO_METADATA, SummaryMetadata, decode_metadata
@@ -145,7 +145,7 @@ class TagTable:
         step, wall_time, pending = event.step, event.wall_time, self._state.pending
         is_kept = False
         for number, value in enumerate(event.summary.value):
-            tag_id = self._id(value.tag)
+            tag_id = self._id(tag_of(value))
             plugin = ""
             if value.HasField("metadata"):
                 metadata = decode_metadata(value.metadata.SerializeToString())

@@ -15,6 +15,8 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.proto import messages
+from ckptfmt.wire.coding import encode_varint
+from tests.support.command_line import run
 from tests.support.event_log import (
     VERSION,
     scalar,
@@ -22,6 +24,7 @@ from tests.support.event_log import (
     tensor_scalar,
     write_events,
 )
+from tests.support.records import frame
 
 
 def test_summaries_whose_content_does_not_fit_their_plugin(tmp_path: Path) -> None:
@@ -98,3 +101,30 @@ def test_a_number_under_another_plugin_is_an_error_when_it_is_read(tmp_path: Pat
         assert len(series) == 10
         with pytest.raises(CorruptError, match=r"histograms 'x': got float32\[\]"):
             series[3]
+
+
+@pytest.mark.parametrize("stored_tag", [b"", b"\x0a\x00"], ids=["no tag", "an empty tag"])
+def test_tensors_without_a_tag_have_the_name_of_their_node(tmp_path: Path, stored_tag: bytes) -> None:
+    content = frame(VERSION.SerializeToString())
+    for step in range(8):  # enough of one form to be decoded together
+        for node in ("a", "b"):
+            value = messages.Summary.Value(node_name=node, tensor=ckptfmt.to_proto(np.float32(step)))
+            value.metadata.plugin_data.plugin_name = "scalars"
+            data = value.SerializeToString() + stored_tag
+            summary = b"\x2a" + encode_varint(len(data) + 2) + b"\x0a" + encode_varint(len(data)) + data
+            content += frame(messages.Event(step=step, wall_time=1.5).SerializeToString() + summary)
+    path = tmp_path / "events.out.tfevents.1.h"
+    path.write_bytes(content)
+    with ckptfmt.open_events(path) as events:
+        assert list(events.scalars) == ["a", "b"]
+        for series in events.scalars.values():
+            assert series.values.tolist() == series.steps.tolist() == list(range(8))
+    result = run("events", path, "b", "--follow", "--timeout", "0")
+    assert [line.split("\t")[:2] for line in result.stdout.splitlines()] == [["b", str(n)] for n in range(8)]
+
+
+def test_a_simple_value_without_a_tag_has_none(tmp_path: Path) -> None:
+    event = messages.Event(step=1)
+    event.summary.value.add(node_name="a", simple_value=2)
+    with ckptfmt.open_events(write_events(tmp_path / "e.tfevents", [VERSION, event])) as events:
+        assert list(events.scalars) == [""]

@@ -12,6 +12,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt import compat
+from ckptfmt.proto import messages
 from tests.support.corpus import CORPUS, load_manifest
 from tests.support.event_log import EVENTS, scalars_by_columns, scalars_by_protobuf
 
@@ -163,3 +164,23 @@ def test_graphs_have_the_nodes_that_were_written(tensorflow: ModuleType) -> None
     ]
     found = ckptfmt.open_events(path).graphs
     assert [list(graph) for graph in found] == [[node.name for node in g.node] for g in wanted]
+
+
+def test_tensors_without_a_tag_have_the_name_of_their_node_as_in_tensorboard(
+    accumulator: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.out.tfevents.1.h"
+    with ckptfmt.RecordWriter(path) as writer:
+        writer.write(messages.Event(wall_time=1, file_version="brain.Event:1").SerializeToString())
+        for step in range(3):
+            for name in ("a", "scope/b"):
+                event = messages.Event(wall_time=2.0 + step, step=step)
+                tensor = ckptfmt.to_proto(np.array([step, len(name)], np.float32))
+                event.summary.value.add(node_name=name, tensor=tensor)
+                writer.write(event.SerializeToString())
+    theirs = accumulator.EventAccumulator(str(path)).Reload()
+    with ckptfmt.open_events(path) as events:
+        assert list(events.tensors) == theirs.Tags()["tensors"] == ["a", "scope/b"]
+        for tag, series in events.tensors.items():
+            assert series.steps.tolist() == [event.step for event in theirs.Tensors(tag)]
+            assert [values.tolist() for values in series] == [[step, len(tag)] for step in range(3)]

@@ -68,6 +68,11 @@ def float_bytes(number: float) -> bytes:
     return np.float32(number).tobytes()
 
 
+def tag_by_protobuf(value: Any) -> str:
+    """Return the tag of a value, by TensorBoard's rule for tensors without one."""
+    return value.tag or (value.node_name if value.HasField("tensor") else "")
+
+
 def scalars_by_protobuf(events: Iterable[Any]) -> Found:
     """Return the scalars of events, decoded one by one."""
     found: Found = {}
@@ -75,16 +80,16 @@ def scalars_by_protobuf(events: Iterable[Any]) -> Found:
     for event in events:
         for value in event.summary.value:
             if value.HasField("metadata"):
-                plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
+                plugins.setdefault(tag_by_protobuf(value), value.metadata.plugin_data.plugin_name)
     for event in events:
         for value in event.summary.value:
             if value.HasField("simple_value"):
                 stored = float_bytes(value.simple_value)
-            elif value.HasField("tensor") and plugins.get(value.tag) == "scalars":
+            elif value.HasField("tensor") and plugins.get(tag_by_protobuf(value)) == "scalars":
                 stored = np.asarray(ckptfmt.to_array(value.tensor.SerializeToString())).tobytes()
             else:
                 continue
-            found.setdefault(value.tag, []).append(
+            found.setdefault(tag_by_protobuf(value), []).append(
                 (event.step, np.float64(event.wall_time).tobytes(), stored)
             )
     return found
@@ -108,11 +113,11 @@ def numbers_by_protobuf(events: list[Any]) -> dict[str, list[tuple[int, bytes, f
     for event in events:
         for value in event.summary.value:
             if value.HasField("metadata"):
-                plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
+                plugins.setdefault(tag_by_protobuf(value), value.metadata.plugin_data.plugin_name)
     rows: dict[str, list[tuple[int, bytes, float]]] = {}
     for event in events:
         for value in event.summary.value:
-            plugin = value.metadata.plugin_data.plugin_name or plugins.get(value.tag, "")
+            plugin = value.metadata.plugin_data.plugin_name or plugins.get(tag_by_protobuf(value), "")
             number: float | None = None
             if value.HasField("simple_value"):
                 number = value.simple_value
@@ -123,7 +128,7 @@ def numbers_by_protobuf(events: list[Any]) -> dict[str, list[tuple[int, bytes, f
                         number = float(array.reshape(-1)[0])
             if number is not None:
                 wall = np.float64(event.wall_time).tobytes()
-                rows.setdefault(value.tag, []).append((event.step, wall, number))
+                rows.setdefault(tag_by_protobuf(value), []).append((event.step, wall, number))
     return rows
 
 

@@ -243,7 +243,10 @@ def _find_scalar(body: bytes, value: FieldPlace) -> ScalarField | None:
         (found[name].content, found[name].stop) if name in found else None
         for name in ("tag", "node_name", "metadata")
     )
-    return None if tag is None else ScalarField(offset, tensor is not None, tag, node_name, metadata)
+    # A tensor with an empty tag is named by its node, which is left to the slow way.
+    if tag is None or (tensor is not None and tag[0] == tag[1]):
+        return None
+    return ScalarField(offset, tensor is not None, tag, node_name, metadata)
 
 
 def _find_float(body: bytes, tensor: FieldPlace) -> int | None:

@@ -11,7 +11,7 @@ from ckptfmt.cli.failures import Problems
 from ckptfmt.cli.render.output import write, write_json
 from ckptfmt.cli.render.text import escape
 from ckptfmt.cli.render.values import number_json
-from ckptfmt.events.classify import scalar_of
+from ckptfmt.events.classify import scalar_of, tag_of
 from ckptfmt.text.patterns import matcher
 
 
@@ -31,13 +31,14 @@ def follow(
         poll=poll, timeout=timeout, on_damage=lambda damage: problems.report_damage(str(damage))
     ):
         for value in event.summary.value:
+            tag = tag_of(value)
             # Most values name no plugin. They belong to the first one named under their tag.
             if plugin := value.metadata.plugin_data.plugin_name:
-                plugins.setdefault(value.tag, plugin)
-            if matches is None or matches(value.tag):
-                number = scalar_of(value, plugins.get(value.tag, ""))
+                plugins.setdefault(tag, plugin)
+            if matches is None or matches(tag):
+                number = scalar_of(value, plugins.get(tag, ""))
                 if number is not None:
-                    _write(value.tag, event, number, as_json=as_json)
+                    _write(tag, event, number, as_json=as_json)
         sys.stdout.flush()
 
 
