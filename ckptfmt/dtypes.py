@@ -160,6 +160,10 @@ class DType:
     def __repr__(self) -> str:
         return f"<DType {self.name}>"
 
+    def __str__(self) -> str:
+        """Return the name, which ``np.dtype`` takes too if NumPy has the dtype."""
+        return self.name
+
 
 def _low_bits(code: int, name: str, bits: int, *, signed: bool = False) -> DType:
     return DType(code, name, name, Storage.LOW_BITS, bits, signed)

@@ -12,7 +12,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from ckptfmt.dtypes import DTYPES, DType, Storage, find_dtype
+from ckptfmt.dtypes import DTYPES, DType, Storage, as_dtype, find_dtype
 
 FLOAT32, STRING, RESOURCE, VARIANT = (find_dtype(code) for code in (1, 7, 20, 21))
 STORED = [dtype for dtype in DTYPES.values() if dtype.storage is not Storage.NONE]
@@ -160,3 +160,10 @@ def test_the_base_of_a_reference_is_what_it_refers_to() -> None:
     assert find_dtype(101).base_dtype is FLOAT32
     assert FLOAT32.base_dtype is FLOAT32
     assert find_dtype(99).base_dtype == find_dtype(99)
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "string", "qint8"])
+def test_a_dtype_prints_its_name(name: str) -> None:
+    dtype = as_dtype(name)
+    assert f"{dtype}" == str(dtype) == name
+    assert repr(dtype) == f"<DType {name}>"

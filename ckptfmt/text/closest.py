@@ -24,7 +24,7 @@ _SUGGESTED = 3
 
 
 def closest_names(name: str, known: Iterable[str], *, ending: str = "", count: int = _SUGGESTED) -> list[str]:
-    """Return up to ``count`` known names that end in ``name`` or look like it, best first.
+    """Return up to ``count`` known names that end in ``name``, are below it or look like it, best first.
 
     ``ending`` is a suffix that many names have and users leave out; it is not compared.
     """
@@ -39,6 +39,10 @@ def closest_names(name: str, known: Iterable[str], *, ending: str = "", count: i
     names = {each.removesuffix(ending): each for each in candidates if len(each) <= 2 * _COMPARED_LENGTH}
     # To leave out the first scopes of a name is a likelier mistake than any typo.
     alike = [each for each in names if each.endswith(f"/{short}")]
+    if not alike and short:
+        # A scope instead of what is in it: TensorBoard, for one, shows the text ``notes/text_summary`` as
+        # ``notes``.
+        alike = [each for each in names if each.startswith(f"{short}/")]
     if not alike:
         alike = difflib.get_close_matches(short, names, n=count)
     return [names[each] for each in alike[:count]]
@@ -59,8 +63,9 @@ def _near(short: str, known: list[str], ending: str) -> list[str]:
     scope, _, last = short.rpartition("/")
     same_end = _ending_in(last, known, ending)
     same_path = _ending_in(f"/{short}", same_end, ending)
-    if same_path:
-        return same_path[:_COMPARED_NAMES]
+    below = [name for name in known if short and name.startswith(f"{short}/")]
+    if same_path or below:
+        return (same_path or below)[:_COMPARED_NAMES]
     same_scope = [name for name in known if name.startswith(scope)] if scope else known
     near: dict[str, None] = {}
     for names, end in ((same_end, short), (same_scope, last)):

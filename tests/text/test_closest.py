@@ -25,6 +25,8 @@ NAMES = ["encoder/dense/kernel", "encoder/dense/bias", "decoder/dense/kernel", "
         ("Global_Step", "global_step"),
         ("bias", "encoder/dense/bias"),
         ("dense/bias", "encoder/dense/bias"),
+        ("encoder/dense", "encoder/dense/kernel"),
+        ("decoder", "decoder/dense/kernel"),
     ],
 )
 def test_a_typo_and_a_missing_scope_are_found(name: str, first: str) -> None:
@@ -161,3 +163,9 @@ def test_few_of_a_million_names_are_compared(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_a_suggestion_ends_a_message(names: list[str], text: str) -> None:
     assert did_you_mean(names) == text
+
+
+def test_names_below_a_scope_are_found_among_many() -> None:
+    names = [f"block_{number}/kernel" for number in range(5_000)] + ["notes/text_summary"]
+    assert closest_names("notes", names) == ["notes/text_summary"]
+    assert closest_names("block_17", names) == ["block_17/kernel"]
