@@ -20,6 +20,9 @@ MAX_DEPTH = 100
 MAX_REASON = 400
 """Characters of protobuf's error that are kept."""
 
+_BACKSLASHES = re.compile(r"\\{64,}")
+"""Runs of backslashes. protobuf looks for hexadecimal escapes in them in time that grows with their square."""
+
 _STRING_OR_BRACKET = re.compile(
     r"""
       "[^"\\\n]*(?:\\.[^"\\\n]*)*"?     # a string, perhaps not closed: brackets in it do not count
@@ -79,6 +82,7 @@ def parse_text(cls: type[M], text: bytes | str, file: str, *, last_wins: bool = 
     _check_text(cls, text, file)
     if "\\u" in text or "\\U" in text:
         text = _ESCAPE.sub(_octal, text)
+    text = _BACKSLASHES.sub(_octal_backslashes, text)
     try:
         parse = text_format.Merge if last_wins else text_format.Parse
         return parse(text, cls(), descriptor_pool=descriptor_pool())
@@ -133,6 +137,12 @@ def _check_text(cls: type[Message], text: str, file: str) -> None:
             if escape is not None:
                 at += escape.start()
                 raise _corrupt(cls, f"{_place(text, at)}: bad escape {text[at : at + 2]!r}", file)
+
+
+def _octal_backslashes(run: re.Match[str]) -> str:
+    """Spell the escaped backslashes of a run in octal; the last of an odd number begins another escape."""
+    pairs, rest = divmod(len(run[0]), 2)
+    return r"\134" * pairs + "\\" * rest
 
 
 def _octal(escape: re.Match[str]) -> str:

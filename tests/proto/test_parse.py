@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -322,3 +323,27 @@ def test_damaged_text_is_a_message_or_corrupt(data: st.DataObject) -> None:
     except CorruptError:
         return
     format_text(message)
+
+
+@pytest.mark.parametrize("after", ["", "x41", "n", "0", "134", '"', "u0041", "\n"])
+@pytest.mark.parametrize("number", [1, 2, 31, 32, 33, 63, 64, 65, 1001])
+def test_a_run_of_backslashes_is_read_as_it_was_written(number: int, after: str) -> None:
+    node = messages.NodeDef(name="a" + "\\" * number + after)
+    assert parse_text(messages.NodeDef, format_text(node), "x") == node
+
+
+@pytest.mark.parametrize(
+    ("number", "after", "name"), [(129, "x41", "A"), (129, "101", "A"), (128, "x41", "x41")]
+)
+def test_an_escape_after_a_run_of_backslashes_is_one_if_they_are_odd(
+    number: int, after: str, name: str
+) -> None:
+    text = 'name: "' + "\\" * number + after + '"'
+    assert parse_text(messages.NodeDef, text, "x").name == "\\" * (number // 2) + name
+
+
+def test_a_million_backslashes_are_read_in_time() -> None:
+    start = time.monotonic()
+    node = messages.NodeDef(name="\\" * 1_000_000)
+    assert parse_text(messages.NodeDef, format_text(node), "x") == node
+    assert time.monotonic() - start < 60  # a second here, an hour if the work were quadratic
