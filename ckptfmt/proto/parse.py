@@ -21,7 +21,7 @@ MAX_REASON = 400
 """Characters of protobuf's error that are kept."""
 
 _BACKSLASHES = re.compile(r"\\{64,}")
-"""Runs of backslashes. protobuf looks for hexadecimal escapes in them in time that grows with their square."""
+"""Runs of backslashes, in which protobuf looks for hexadecimal escapes in quadratic time."""
 
 _STRING_OR_BRACKET = re.compile(
     r"""
