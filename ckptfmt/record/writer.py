@@ -15,7 +15,8 @@ from ckptfmt.record.inflate import WBITS, Compression
 from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.local import LocalFilesystem
-from ckptfmt.storage.output import GrowingFile, OutputFile, target_kind
+from ckptfmt.storage.output import GrowingFile, OutputFile
+from ckptfmt.storage.target import target_kind
 from ckptfmt.wire.crc32c import crc32c, mask
 
 Data: TypeAlias = bytes | bytearray | memoryview

@@ -1,301 +1,25 @@
-"""Local files: mapped into memory, or read through a descriptor."""
+"""The file system of this machine: paths, directories, and files in the form that a backend names."""
 
 from __future__ import annotations
 
 import errno
 import glob
-import mmap
 import os
 import stat
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from ckptfmt.errors import NotReadableError, PathNotFoundError, TruncatedError
-from ckptfmt.storage.file import RandomAccessFile, check_bounds
+from ckptfmt.errors import NotReadableError
+from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import FileStatus, Filesystem, Listing, PathType, natural_order
+from ckptfmt.storage.local_file import (
+    DescriptorFile,
+    MappedFile,
+    NotMappableError,
+    resolve_path,
+    working_directory,
+)
 from ckptfmt.storage.output import OutputFile
-from ckptfmt.wire.buffers import new_buffer
-
-GUARDED_FROM = 64 << 10
-"""Reads of a mapped file of this many bytes and more first check whether it has been cut short.
-
-The check takes 2 µs, as long as the checksum of 20 kB.
-"""
-
-_ASKED_AT_ONCE = 64 << 20
-"""Bytes to ask the system for in one call; some refuse more than 2 GiB."""
-
-_AHEAD_AT_ONCE = 128 << 10
-"""Bytes to have the system read ahead in one call.
-
-Linux ignores all that exceeds the read-ahead size of the device, which is usually this.
-"""
-
-
-@contextmanager
-def _opened(path: str, full_path: str) -> Iterator[tuple[int, os.stat_result]]:
-    """Open a regular file for the length of a block, which gets its descriptor and status.
-
-    ``path`` is what errors name, ``full_path`` what is opened.
-    """
-    try:
-        # O_NONBLOCK: otherwise opening a named pipe would wait for a writer.
-        descriptor = os.open(
-            full_path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        )
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                is_directory = stat.S_ISDIR(status.st_mode)
-                raise NotReadableError(
-                    path, os.strerror(errno.EISDIR) if is_directory else "not a regular file"
-                )
-            yield descriptor, status
-        finally:
-            os.close(descriptor)
-    except NotReadableError:
-        raise
-    except FileNotFoundError as error:
-        raise PathNotFoundError("no such file", file=path) from error
-    except (OSError, ValueError) as error:
-        # ValueError: the path holds a NUL, or the file shrank under the call.
-        raise NotReadableError(path, getattr(error, "strerror", None) or str(error)) from error
-
-
-def _resolve(path: str, directory: str) -> str:
-    """Return the path to open for one that counts from a directory, or from the working directory."""
-    if not path or not directory or directory == working_directory():
-        # Keep a relative path: a process can open it even if it may not enter all the directories above. An
-        # empty path leads nowhere, and joined to the directory it would lead there.
-        return path
-    return os.path.join(directory, path)
-
-
-def working_directory() -> str:
-    """Return the working directory, or ``""`` if it has been deleted."""
-    try:
-        return os.getcwd()
-    except OSError:
-        return ""
-
-
-def _closed(file: RandomAccessFile) -> ValueError:
-    return ValueError(f"{file.name}: the file is closed")
-
-
-def _shrank(file: RandomAccessFile, offset: int, wanted: int, available: int) -> TruncatedError:
-    return TruncatedError(
-        "file was truncated while open",
-        wanted=wanted,
-        available=max(0, available),
-        file=file.name,
-        offset=offset,
-    )
-
-
-class MappedFile:
-    """A local file mapped into memory: ``read`` returns views, and pages come in when they are touched.
-
-    Nobody should cut a mapped file short: touching a page that the file no longer has kills the process
-    (SIGBUS on POSIX; Windows lets nobody cut a mapped file). A read of 64 KiB or more notices a cut, as long
-    as the file has the same path, and raises TruncatedError. Smaller reads, views already returned, and the
-    moments while bytes are copied or checked cannot be guarded. If files change under their readers,
-    :class:`DescriptorFile` is safe.
-    """
-
-    has_views = True
-
-    def __init__(self, path: str, directory: str = "") -> None:
-        """Open a path, which counts from ``directory``, or from the working directory if that is empty."""
-        self.name = path
-        full_path = _resolve(path, directory)
-        with _opened(path, full_path) as (descriptor, status):
-            self.size = status.st_size
-            self._identity = status.st_dev, status.st_ino
-            # Absolute, so that the checks work after a change of the working directory.
-            self._path = os.path.abspath(full_path)
-            # An empty file cannot be mapped.
-            self._map = _map(path, descriptor, self.size) if self.size else None
-        self._view: memoryview | None = memoryview(self._map if self._map is not None else b"")
-
-    def read(self, offset: int, size: int) -> memoryview:
-        """Return a read-only view of ``size`` bytes at ``offset``; no copy is made."""
-        view = self._view  # another thread may close the file
-        if view is None:
-            raise _closed(self)
-        check_bounds(self, offset, size)
-        if size >= GUARDED_FROM:
-            self._check_not_cut(offset, size)
-        return view[offset : offset + size]
-
-    def read_into(self, offset: int, out: memoryview) -> None:
-        """Copy ``out.nbytes`` bytes at ``offset`` into ``out``.
-
-        Faster than ``preadv``, which on common kernels reads the destination before it writes to it.
-        """
-        view = self.read(offset, out.nbytes)
-        if view:
-            # Unlike an assignment to ``out``, this lets other threads run meanwhile.
-            np.copyto(np.frombuffer(out, np.uint8), np.frombuffer(view, np.uint8))
-
-    def _check_not_cut(self, offset: int, size: int) -> None:
-        try:
-            status = os.stat(self._path)
-        except OSError:
-            return  # removed or renamed: the mapping keeps the file as it is
-        # By path, not by descriptor: a process may have few of those, and since Python 3.13 a mapping needs
-        # none.
-        if (status.st_dev, status.st_ino) == self._identity and offset + size > status.st_size:
-            raise _shrank(self, offset, size, status.st_size - offset)
-
-    def prefetch(self, offset: int, size: int) -> None:
-        """Have the system read these bytes ahead, if it supports that."""
-        start = max(0, offset) // mmap.PAGESIZE * mmap.PAGESIZE
-        stop = min(offset + size, self.size) if size > 0 else 0
-        for step in range(start, stop, _AHEAD_AT_ONCE):
-            self._advise("MADV_WILLNEED", step, min(step + _AHEAD_AT_ONCE, stop))
-
-    def release(self, offset: int, size: int) -> None:
-        """Drop the pages that are wholly within these bytes; a later touch reads them from the file again."""
-        start = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
-        self._advise("MADV_DONTNEED", start, min(offset + size, self.size) // mmap.PAGESIZE * mmap.PAGESIZE)
-
-    def _advise(self, advice: str, start: int, stop: int) -> None:
-        mapping = self._map
-        if mapping is not None and start < stop and hasattr(mmap, advice):
-            # The system refuses it for locked memory, and some sandboxes refuse it altogether.
-            with suppress(OSError):
-                mapping.madvise(getattr(mmap, advice), start, stop - start)
-
-    def close(self) -> None:
-        """Drop the mapping; it is unmapped together with the last array that views it."""
-        self._view = self._map = None
-
-    def __repr__(self) -> str:
-        return f"<MappedFile {self.name!r} {self.size} bytes>"
-
-
-def _map(path: str, descriptor: int, size: int) -> mmap.mmap:
-    """Map a file; _NotMappableError if it exists but cannot be mapped."""
-    try:
-        # Given the size, mmap refuses a file that has shrunk since it was asked for.
-        if sys.version_info >= (3, 13):
-            # Without a descriptor of its own, a mapping does not count towards the limit of open files.
-            return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ, trackfd=False)
-        return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
-    except (OSError, OverflowError) as error:
-        if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
-            raise  # too many open files: the other backend needs a descriptor too
-        # A file system without mappings, or a file larger than the address space or a limit on it.
-        reason = getattr(error, "strerror", None) or str(error)
-        raise _NotMappableError(path, f"cannot be mapped ({reason})") from error
-
-
-class _NotMappableError(NotReadableError):
-    """A file can perhaps be read, but not mapped."""
-
-
-class _Descriptor:
-    """An open file descriptor, closed with its last user, such as a read in another thread.
-
-    If it were closed while a read runs, its number could be another file's a moment later.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self._lock = threading.Lock()
-
-    def read_into(self, offset: int, out: memoryview) -> int:
-        """Read up to ``out.nbytes`` bytes, as many as the system gives at once, and return how many.
-
-        That is 0 at the end of the file.
-        """
-        if hasattr(os, "preadv"):
-            return os.preadv(self.number, [out], offset)
-        # Windows has one cursor for each descriptor.
-        with self._lock:
-            os.lseek(self.number, offset, os.SEEK_SET)
-            data = os.read(self.number, out.nbytes)
-        out[: len(data)] = data
-        return len(data)
-
-    def __del__(self, close: Callable[[int], None] = os.close) -> None:
-        with suppress(OSError):
-            close(self.number)
-
-
-class DescriptorFile:
-    """A local file read through its descriptor: each ``read`` returns memory of its own.
-
-    For file systems that cannot map files or do so badly, address spaces smaller than the files, and files
-    that may change while they are read: if one is cut short, any read beyond its end raises TruncatedError.
-    """
-
-    has_views = False
-
-    def __init__(self, path: str, directory: str = "") -> None:
-        """Open a path, which counts from ``directory``, or from the working directory if that is empty."""
-        self.name = path
-        with _opened(path, _resolve(path, directory)) as (descriptor, status):
-            self.size = status.st_size
-            self._descriptor: _Descriptor | None = _Descriptor(os.dup(descriptor))
-            if hasattr(os, "O_NONBLOCK"):
-                # A file system may obey the flag of os.open, and refuse reads that would wait.
-                os.set_blocking(descriptor, True)
-
-    def read(self, offset: int, size: int) -> memoryview:
-        """Return ``size`` read-only bytes at ``offset``, in new memory; LimitError if that is short."""
-        self._open_descriptor()
-        check_bounds(self, offset, size)
-        out = new_buffer(size, "bytes of memory", self.name)
-        self.read_into(offset, out)
-        return out.toreadonly()
-
-    def read_into(self, offset: int, out: memoryview) -> None:
-        """Read ``out.nbytes`` bytes at ``offset`` into ``out``; NotReadableError if the disk fails."""
-        descriptor = self._open_descriptor()
-        check_bounds(self, offset, out.nbytes)
-        done = 0
-        while done < out.nbytes:
-            try:
-                count = descriptor.read_into(offset + done, out[done : done + _ASKED_AT_ONCE])
-            except OSError as error:
-                raise NotReadableError(self.name, error.strerror or str(error)) from error
-            if not count:
-                raise _shrank(self, offset, out.nbytes, done)
-            done += count
-
-    def _open_descriptor(self) -> _Descriptor:
-        descriptor = self._descriptor  # another thread may close the file
-        if descriptor is None:
-            raise _closed(self)
-        return descriptor
-
-    def prefetch(self, offset: int, size: int) -> None:
-        """Have the system read these bytes ahead, if it supports that."""
-        descriptor = self._descriptor
-        stop = min(offset + size, self.size)
-        if descriptor is not None and hasattr(os, "posix_fadvise"):
-            with suppress(OSError):
-                for step in range(max(0, offset), stop, _AHEAD_AT_ONCE):
-                    length = min(_AHEAD_AT_ONCE, stop - step)
-                    os.posix_fadvise(descriptor.number, step, length, os.POSIX_FADV_WILLNEED)
-
-    def release(self, offset: int, size: int) -> None:
-        """Do nothing: nothing is kept here, and what the system keeps serves other processes too."""
-
-    def close(self) -> None:
-        """Close the descriptor, or let the last running read close it."""
-        self._descriptor = None
-
-    def __repr__(self) -> str:
-        return f"<DescriptorFile {self.name!r} {self.size} bytes>"
-
 
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
 """Errors for a path at which nothing exists: it is missing, leads through a file, has too long a name, or has
@@ -306,7 +30,7 @@ def _open_mapped(path: str, directory: str) -> RandomAccessFile:
     """Map a file, or open it to be read if it cannot be mapped: reading then takes memory, but works."""
     try:
         return MappedFile(path, directory)
-    except _NotMappableError:
+    except NotMappableError:
         return DescriptorFile(path, directory)
 
 
@@ -341,7 +65,7 @@ class LocalFilesystem:
         Raises NotReadableError if the system refuses to tell.
         """
         try:
-            mode = os.stat(_resolve(path, self.directory)).st_mode
+            mode = os.stat(resolve_path(path, self.directory)).st_mode
         except ValueError:
             return None  # the path holds a NUL
         except OSError as error:
@@ -353,14 +77,14 @@ class LocalFilesystem:
     def status(self, path: str) -> FileStatus | None:
         """Return what tells a file from its successors; None if it is missing or the system refuses."""
         try:
-            status = os.stat(_resolve(path, self.directory))
+            status = os.stat(resolve_path(path, self.directory))
         except (OSError, ValueError):
             return None
         return FileStatus((status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
 
     def link_target(self, path: str) -> str | None:
         """Return the absolute path at the end of a chain of links; None if the path is not a link."""
-        full_path = _resolve(path, self.directory)
+        full_path = resolve_path(path, self.directory)
         return os.path.realpath(full_path) if os.path.islink(full_path) else None
 
     def list_directory(self, directory: str) -> Listing:
@@ -372,7 +96,7 @@ class LocalFilesystem:
         files: list[str] = []
         directories: list[str] = []
         try:
-            with os.scandir(_resolve(directory, self.directory)) as entries:
+            with os.scandir(resolve_path(directory, self.directory)) as entries:
                 for entry in entries:
                     names = _names_of_kind(entry, files, directories)
                     if names is not None:
@@ -400,7 +124,7 @@ class LocalFilesystem:
 
     def create(self, path: str, *, overwrite: bool = False) -> OutputFile:
         """Begin a new file, or a new version of one; see :class:`~ckptfmt.storage.output.OutputFile`."""
-        return OutputFile(_resolve(path, self.directory), overwrite=overwrite, name=path)
+        return OutputFile(resolve_path(path, self.directory), overwrite=overwrite, name=path)
 
 
 LOCAL = LocalFilesystem()

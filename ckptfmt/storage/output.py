@@ -19,35 +19,22 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
 import stat
 import weakref
 from abc import abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeAlias, TypeVar
 
 from ckptfmt.errors import AlreadyExistsError, NotWritableError
+from ckptfmt.storage.target import descriptor_of, find_target, not_writable
 
 Data: TypeAlias = "bytes | bytearray | memoryview"
-
-TargetKind: TypeAlias = Literal["file", "special", "dangling"]
-"""A regular file; a device, a pipe or an open descriptor; a link that leads nowhere."""
 
 _O = TypeVar("_O", bound="Output")
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-
-# Nine digits at most: a longer number is no descriptor, and os.dup() refuses it with OverflowError.
-_DESCRIPTOR = re.compile(r"/dev/(stdout|stderr)|(?:/dev|/proc/self)/fd/(\d{1,9})")
-"""Paths of this process's open descriptors."""
-
-_DESCRIPTORS = "/proc/self/fd"
-"""The directory of them that ``/dev/fd`` and ``/dev/stdout`` lead to on Linux."""
-
-_MOST_LINKS = 40
-"""Links that Linux follows in one path before it gives up."""
 
 _NOTHING_TO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EROFS}
 """Errors of ``fsync`` on pipes and devices, which keep nothing."""
@@ -149,7 +136,7 @@ class _LocalOutput(Output):
 
     def _failed(self, error: OSError) -> NotWritableError:
         """Return the error that every call raises from now on: the last piece may be written in part."""
-        self._error = _refused(self.name, error)
+        self._error = not_writable(self.name, error)
         return self._error
 
     def _sync(self) -> None:
@@ -193,7 +180,7 @@ class OutputFile(_LocalOutput):
         self._temporary: str | None = None
         try:
             # Refuse an existing file before the work of writing; commit() checks again.
-            target = _find_target(path, self.name, overwrite=overwrite)
+            target = find_target(path, self.name, overwrite=overwrite)
             if target is None:
                 self._file = _open_special(path)
                 return
@@ -210,7 +197,7 @@ class OutputFile(_LocalOutput):
             raise
         except (OSError, ValueError) as error:
             # ValueError: the path holds a NUL.
-            raise _refused(self.name, error) from error
+            raise not_writable(self.name, error) from error
         # In case the object is dropped without commit() or discard().
         self._remains = weakref.finalize(self, _remove, self._temporary, os.getpid())
 
@@ -273,7 +260,7 @@ class GrowingFile(_LocalOutput):
     def __init__(self, path: str, *, append_at: int | None = None) -> None:
         super().__init__(path)
         try:
-            self._target = _find_target(path, path, overwrite=append_at is not None)
+            self._target = find_target(path, path, overwrite=append_at is not None)
             if self._target is None:
                 self._file = _open_special(path)
                 return
@@ -287,7 +274,7 @@ class GrowingFile(_LocalOutput):
         except FileExistsError as error:
             raise AlreadyExistsError(self.name) from error
         except (OSError, ValueError) as error:
-            raise _refused(self.name, error) from error
+            raise not_writable(self.name, error) from error
 
     def _cut_off(self, offset: int) -> None:
         try:
@@ -343,44 +330,12 @@ class OutputStream(io.RawIOBase):
         return self._position
 
 
-def check_target(path: str, *, overwrite: bool) -> None:
-    """Raise what :class:`OutputFile` would, before any work is done for a file that cannot be written.
-
-    Raises AlreadyExistsError if the file exists and ``overwrite`` is not given, NotWritableError if it is a
-    directory, or there is no directory for it.
-    """
-    try:
-        target = _find_target(path, path, overwrite=overwrite)
-        if target is not None and not os.path.isdir(os.path.dirname(target)):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    except AlreadyExistsError:
-        raise
-    except (OSError, ValueError) as error:
-        raise _refused(path, error) from error
-
-
-def target_kind(path: str) -> TargetKind | None:
-    """Return what an output at a path would find there; None if nothing exists.
-
-    Raises NotWritableError if it is a directory, or the system refuses to tell.
-    """
-    try:
-        target = _find_target(path, path, overwrite=True)
-        if target is None:
-            return "special"
-        if os.path.exists(target):
-            return "file"
-        return "dangling" if os.path.islink(path) else None
-    except (OSError, ValueError) as error:
-        raise _refused(path, error) from error
-
-
 def make_directory(path: str) -> None:
     """Make a directory and those above it, if they do not exist; NotWritableError if the system refuses."""
     try:
         os.makedirs(path, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise _refused(path, error) from error
+        raise not_writable(path, error) from error
 
 
 def open_null() -> int:
@@ -394,77 +349,16 @@ def write_file(path: str, pieces: Iterable[Data], *, overwrite: bool = False) ->
         file.write_all(pieces)
 
 
-def _refused(name: str, error: OSError | ValueError) -> NotWritableError:
-    return NotWritableError(name, getattr(error, "strerror", None) or str(error))
-
-
-def _find_target(path: str, name: str, *, overwrite: bool) -> str | None:
-    """Return the file that a path leads to, None if it leads to a device, a pipe or an open descriptor.
-
-    Raises AlreadyExistsError, or OSError and ValueError as the system does.
-    """
-    if _descriptor_of(path) is not None:
-        return None
-    mode = _mode_of(path)
-    if mode is not None and stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if mode is not None and not stat.S_ISREG(mode):
-        return None
-    if os.path.basename(path) in ("", os.curdir, os.pardir):
-        # realpath() would turn the path of a missing directory into the path of a file.
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    if not overwrite and os.path.lexists(path):
-        raise AlreadyExistsError(name)
-    return os.path.realpath(path)
-
-
-def _mode_of(path: str) -> int | None:
-    """Return the type and permissions of what a path leads to, None if nothing exists there."""
-    try:
-        return os.stat(path).st_mode
-    except FileNotFoundError:
-        return None
-
-
 def _open_special(path: str) -> BinaryIO:
     """Open a device, a pipe or an open descriptor, none of which is created or replaced.
 
     Descriptors are duplicated, to go on at their position: opened by path, a file that the shell redirects
     output to would be written from its beginning.
     """
-    number = _descriptor_of(path)
+    number = descriptor_of(path)
     if number is None:
         return os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0)), "wb")
     return os.fdopen(os.dup(number), "wb")
-
-
-def _descriptor_of(path: str) -> int | None:
-    """Return the number of the open descriptor that a path leads to, None if it does not lead to one.
-
-    Links are followed one at a time, because the path of a descriptor is itself a link: resolved at once,
-    the standard output of ``> out.txt`` would be an ordinary file, to be refused or replaced.
-    """
-    for _ in range(_MOST_LINKS):
-        if (number := _descriptor_number(path)) is not None:
-            return number
-        try:
-            directory = os.path.realpath(os.path.dirname(path))
-            if directory == os.path.realpath(_DESCRIPTORS):  # which holds the number of this process
-                directory = _DESCRIPTORS
-            path = os.path.join(directory, os.path.basename(path))
-            if (number := _descriptor_number(path)) is not None:
-                return number
-            path = os.path.join(directory, os.readlink(path))
-        except (OSError, ValueError):
-            return None  # missing, not a link, or a path that holds a NUL
-    return None
-
-
-def _descriptor_number(path: str) -> int | None:
-    """Return the number of the open descriptor that a path names, None if it names none."""
-    if (match := _DESCRIPTOR.fullmatch(path)) is None:
-        return None
-    return {"stdout": 1, "stderr": 2}[match[1]] if match[1] else int(match[2])
 
 
 def _copy_mode(source: str, target: str) -> None:

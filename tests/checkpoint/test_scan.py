@@ -10,7 +10,7 @@ import pytest
 from ckptfmt.checkpoint.scan import MAX_GUESSED
 from ckptfmt.storage import local
 from ckptfmt.storage.file import RandomAccessFile
-from ckptfmt.storage.local import MappedFile
+from ckptfmt.storage.local_file import MappedFile
 from tests.support.checkpoints import ANY_BYTES, list_checkpoints, not_found
 from tests.support.table_writer import encode_v1, write_bundle
 

@@ -165,7 +165,7 @@ def test_a_file_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ckptfmt.storage.local.os.open", refuse)
+        patch.setattr("ckptfmt.storage.local_file.os.open", refuse)
         for function in (read_checkpoint_state, latest_checkpoint):
             with pytest.raises(NotReadableError, match="Permission denied"):
                 function("run")
@@ -178,7 +178,7 @@ def test_a_file_deleted_in_the_meantime(monkeypatch: pytest.MonkeyPatch) -> None
         raise FileNotFoundError(2, "No such file or directory")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ckptfmt.storage.local.os.open", vanish)
+        patch.setattr("ckptfmt.storage.local_file.os.open", vanish)
         assert read_checkpoint_state("run") is None
 
 

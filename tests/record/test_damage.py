@@ -20,7 +20,8 @@ from ckptfmt.record import damage as damage_log
 from ckptfmt.record import recovery
 from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
-from ckptfmt.storage.local import DescriptorFile, LocalFilesystem
+from ckptfmt.storage.local import LocalFilesystem
+from ckptfmt.storage.local_file import DescriptorFile
 from tests.support.records import claim, frame, read, write
 
 DATA = [b"record %d" % number * (1 + number % 3) for number in range(50)]

@@ -18,7 +18,7 @@ from ckptfmt.proto.messages import AttrValue, DataType, FunctionDef, GraphDef, N
 from ckptfmt.proto.proto_splitter import ChunkedMessage, ChunkInfo, ChunkMetadata, FieldIndex
 from ckptfmt.riegeli.file import RiegeliFile
 from ckptfmt.riegeli.split_message import SplitProto
-from ckptfmt.storage.local import MappedFile
+from ckptfmt.storage.local_file import MappedFile
 from tests.support.memory_filesystem import MemoryFile
 from tests.support.riegeli_writer import RiegeliWriter
 from tests.support.split_writer import (

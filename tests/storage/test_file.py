@@ -22,18 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ckptfmt.storage.file
-import ckptfmt.storage.local
+import ckptfmt.storage.local_file
 from ckptfmt.errors import LimitError, NotReadableError, PathNotFoundError, TruncatedError
 from ckptfmt.storage.file import STREAMED_AT_ONCE, RandomAccessFile, read_with_crc, stream_crc
-from ckptfmt.storage.local import (
-    BACKENDS,
-    GUARDED_FROM,
-    DescriptorFile,
-    LocalFilesystem,
-    MappedFile,
-    filesystem_of,
-    working_directory,
-)
+from ckptfmt.storage.local import BACKENDS, LocalFilesystem, filesystem_of
+from ckptfmt.storage.local_file import GUARDED_FROM, DescriptorFile, MappedFile, working_directory
 from ckptfmt.wire.crc32c import crc32c
 from tests.support.memory_filesystem import MemoryFile
 
@@ -375,7 +368,7 @@ def test_a_file_that_cannot_be_mapped_is_read(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("ckptfmt.storage.local.mmap.mmap", refuse)
+        patch.setattr("ckptfmt.storage.local_file.mmap.mmap", refuse)
         with pytest.raises(NotReadableError, match=r"file: cannot be mapped \(.*\)$"):
             MappedFile(str(path))
         with closing(LocalFilesystem("mmap").open(str(path))) as file:
@@ -388,7 +381,7 @@ def test_too_many_open_files_are_reported_as_such(path: Path, monkeypatch: pytes
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ckptfmt.storage.local.mmap.mmap", refuse)
+        patch.setattr("ckptfmt.storage.local_file.mmap.mmap", refuse)
         with pytest.raises(NotReadableError, match=r"file: Too many open files$"):
             MappedFile(str(path))
 
@@ -517,7 +510,7 @@ def test_a_file_closed_during_a_read_is_closed_after_it(
 ) -> None:
     """If it were closed at once, its descriptor could be another file's before the read ends."""
     file = DescriptorFile(str(path))
-    read_into = ckptfmt.storage.local._Descriptor.read_into
+    read_into = ckptfmt.storage.local_file._Descriptor.read_into
     others = []
 
     def close_then_read(descriptor: Any, offset: int, out: memoryview) -> int:
@@ -526,7 +519,7 @@ def test_a_file_closed_during_a_read_is_closed_after_it(
         return read_into(descriptor, offset, out[:5000])
 
     (tmp_path / "other").write_bytes(bytes(len(CONTENT)))
-    monkeypatch.setattr("ckptfmt.storage.local._Descriptor.read_into", close_then_read)
+    monkeypatch.setattr("ckptfmt.storage.local_file._Descriptor.read_into", close_then_read)
     assert bytes(file.read(0, file.size)) == CONTENT
     assert len(others) == 4
     with pytest.raises(ValueError, match="closed"):
@@ -550,7 +543,7 @@ def test_short_reads_are_continued(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_no_call_asks_for_more_than_systems_give(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = DescriptorFile(str(path))
-    monkeypatch.setattr(ckptfmt.storage.local, "_ASKED_AT_ONCE", 100)
+    monkeypatch.setattr(ckptfmt.storage.local_file, "_ASKED_AT_ONCE", 100)
     assert bytes(file.read(5, 2505)) == CONTENT[5:2510]
 
 
@@ -611,7 +604,7 @@ def test_a_file_that_shrinks_while_it_is_mapped_first_is_refused(
         return status
 
     with monkeypatch.context() as patch:
-        patch.setattr("ckptfmt.storage.local.os.fstat", fstat_then_shrink)
+        patch.setattr("ckptfmt.storage.local_file.os.fstat", fstat_then_shrink)
         with pytest.raises(NotReadableError, match="length"):
             MappedFile(str(path))
 

@@ -13,7 +13,8 @@ import pytest
 
 from ckptfmt.errors import AlreadyExistsError, CorruptError, NotReadableError, PathNotFoundError
 from ckptfmt.storage.filesystem import Filesystem, Listing, natural_order, read_small_file, walk
-from ckptfmt.storage.local import LOCAL, DescriptorFile, LocalFilesystem, MappedFile, filesystem_of
+from ckptfmt.storage.local import LOCAL, LocalFilesystem, filesystem_of
+from ckptfmt.storage.local_file import DescriptorFile, MappedFile
 from tests.support.memory_filesystem import MemoryFilesystem
 
 posix = pytest.mark.skipif(os.name == "nt", reason="links, pipes and names of POSIX")

@@ -27,11 +27,11 @@ from ckptfmt.storage.output import (
     Output,
     OutputFile,
     OutputStream,
-    check_target,
     make_directory,
     open_null,
     write_file,
 )
+from ckptfmt.storage.target import check_target
 
 posix = pytest.mark.skipif(os.name == "nt", reason="links, modes and pipes of POSIX")
 has_full_disk = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")

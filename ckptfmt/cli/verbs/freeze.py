@@ -19,7 +19,7 @@ from ckptfmt.filenames import META_SUFFIX, SAVED_MODEL_FILES, V1_PATTERN_SUFFIX
 from ckptfmt.filetype.kinds import SPLIT, Holds
 from ckptfmt.filetype.paths import recognise_path
 from ckptfmt.storage.local import LOCAL
-from ckptfmt.storage.output import check_target
+from ckptfmt.storage.target import check_target
 from ckptfmt.text.quoting import listed
 
 DEFAULT_SIGNATURE = "serving_default"

@@ -14,7 +14,7 @@ from ckptfmt.cli.options import json_option, overwrite_option
 from ckptfmt.cli.render.output import note, on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, draw_table
 from ckptfmt.cli.render.text import escape
-from ckptfmt.storage.output import check_target
+from ckptfmt.storage.target import check_target
 
 NOTHING = "-"
 """Shown for the side that does not have a tensor."""

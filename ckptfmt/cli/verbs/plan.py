@@ -19,7 +19,7 @@ from ckptfmt.cli.render.table import LEFT, draw_table
 from ckptfmt.cli.render.text import count_text, escape
 from ckptfmt.plans.lint import Finding
 from ckptfmt.plans.plan import Fate
-from ckptfmt.storage.output import check_target
+from ckptfmt.storage.target import check_target
 
 _NOTHING = "-"
 """Shown for a tensor without targets."""

@@ -9,7 +9,7 @@ from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import comma_separated, json_option, overwrite_option, path_argument, tags_option
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import count_text
-from ckptfmt.storage.output import check_target
+from ckptfmt.storage.target import check_target
 
 
 @click.command(

@@ -18,7 +18,8 @@ from ckptfmt.cli.verbs.events.runs import Runs, TagEntry, check_patterns
 from ckptfmt.events.classify import noun_of
 from ckptfmt.events.scalar_table import write_runs
 from ckptfmt.storage.local import LOCAL
-from ckptfmt.storage.output import check_target, make_directory, write_file
+from ckptfmt.storage.output import make_directory, write_file
+from ckptfmt.storage.target import check_target
 from ckptfmt.text.patterns import matcher
 
 MAX_STEM = 120
