@@ -36,7 +36,7 @@ from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 
 MAX_OPEN_SHARDS = 128
-"""Data files kept open. A mapping may cost a file descriptor, of which macOS allows 256 by default."""
+"""Data files kept open. A mapping may take a file descriptor, and macOS allows a process 256 by default."""
 
 
 class Bundle:

@@ -245,7 +245,7 @@ def _sweep(starts: np.ndarray, stops: np.ndarray) -> tuple[int, np.ndarray, np.n
 def _first_gap(wanted: Region, regions: Sequence[Region]) -> str:
     """Describe the first part of ``wanted`` that no region holds; empty if that costs too much.
 
-    The borders of all regions cut ``wanted`` into a grid of cells, each of which is covered as a whole or not
+    The borders of all regions cut ``wanted`` into a grid of cells. A region covers a cell completely or not
     at all. Cells are marked region by region, and the first unmarked one is the gap.
     """
     edges = [

@@ -11,7 +11,7 @@ nearly the same. :func:`likeness` is the share of words that two names have in c
 - an abbreviation counts 0.7 of the word that it begins.
 
 The weights are a judgement: what counts is the order of candidates, which tests keep. At worst, comparing two
-names takes time quadratic in their words, of which a name has :data:`MAX_WORDS` at most.
+names takes time quadratic in their words; a name has at most :data:`MAX_WORDS`.
 """
 
 from __future__ import annotations

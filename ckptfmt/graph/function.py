@@ -131,7 +131,7 @@ class Functions(Mapping[str, Function]):
         Raises CorruptError if two functions have the same name.
         """
         self.file = file
-        """The file it was read from; None if there is none."""
+        """The file it was read from, or None."""
         self._functions = {function.signature.name: function for function in library.function}
         self._ops = ops or {}
         self._known_calls: dict[str, frozenset[str]] = {}

@@ -63,7 +63,7 @@ class Graph(Mapping[str, GraphNode]):
         self._outline = message if isinstance(message, Outline) else Outline(message)
         message = self._outline.message
         self.file = file
-        """The file it was read from; None if there is none."""
+        """The file it was read from, or None."""
         self._ops = ops or {}
         self._nodes = {node.name: node for node in message.node}
         if len(self._nodes) < len(message.node):

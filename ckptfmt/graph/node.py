@@ -69,7 +69,7 @@ class GraphNode:
         self.in_function = in_function
         """Whether it belongs to the body of a function, in which inputs are written in another way."""
         self.file = file
-        """The file it was read from; None if there is none."""
+        """The file it was read from, or None."""
         self._outlined = message
         self._outline = outline
 

@@ -36,7 +36,7 @@ class Outline:
 
     @classmethod
     def of(cls, message: messages.GraphDef, contents: Mapping[str, memoryview]) -> Outline:
-        """Take a message and contents by the names of constants, some of which may not be in the message."""
+        """Take a message, and contents by constant name; names that the message lacks are ignored."""
         nodes = enumerate(message.node) if contents else ()
         constants = {number: node.name for number, node in nodes if node.op == "Const"}
         return cls(message, {n: contents[name] for n, name in constants.items() if name in contents})

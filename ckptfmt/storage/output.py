@@ -350,10 +350,10 @@ def write_file(path: str, pieces: Iterable[Data], *, overwrite: bool = False) ->
 
 
 def _open_special(path: str) -> BinaryIO:
-    """Open a device, a pipe or an open descriptor, none of which is created or replaced.
+    """Open a device, a pipe or an open descriptor without creating or replacing anything.
 
-    Descriptors are duplicated, to go on at their position: opened by path, a file that the shell redirects
-    output to would be written from its beginning.
+    A descriptor is duplicated, so that writing continues at its position. Opened by path, a file that the
+    shell redirects output to would be written from its beginning.
     """
     number = descriptor_of(path)
     if number is None:

@@ -281,7 +281,7 @@ def test_a_repeated_value_in_a_variant_cannot_claim_much_memory() -> None:
         content, crc = encode_variants(encode_field(1, b"T") + encode_field(3, tensor))
         return open_objects(21, content, crc=crc)
 
-    # Two values, of which the last is repeated: 30 stored bytes ask for 64 MiB.
+    # The last of two values is repeated: 30 stored bytes ask for 64 MiB.
     with pytest.raises(LimitError, match=r"67108864 exceeds the limit of \d{4}$"):
         open_variant(np.array([1, 2], "<f4").tobytes())["bad"]
     # A single repeated value takes no memory: its array has strides of zero.
