@@ -218,7 +218,7 @@ def test_an_unknown_op_that_takes_a_handle_is_refused_by_name() -> None:
 
 
 def loop_of_two_variables() -> tuple[messages.GraphDef, messages.FunctionDef]:
-    """A loop over two variables that reads the second one after the loop, and its body, still without results."""
+    """A loop over two variables, reading the second one after it, and its body, still without results."""
     graph = graph_with()
     second = graph.node.add(name="w", op="VarHandleOp")
     second.CopyFrom(graph.node[0])
