@@ -63,9 +63,8 @@ def _near(short: str, known: list[str], ending: str) -> list[str]:
     scope, _, last = short.rpartition("/")
     same_end = _ending_in(last, known, ending)
     same_path = _ending_in(f"/{short}", same_end, ending)
-    below = [name for name in known if short and name.startswith(f"{short}/")]
-    if same_path or below:
-        return (same_path or below)[:_COMPARED_NAMES]
+    if same_path:
+        return same_path[:_COMPARED_NAMES]
     same_scope = [name for name in known if name.startswith(scope)] if scope else known
     near: dict[str, None] = {}
     for names, end in ((same_end, short), (same_scope, last)):
@@ -80,7 +79,7 @@ def _ending_in(end: str, names: Iterable[str], ending: str) -> list[str]:
 
 
 def _neighbours(short: str, names: list[str]) -> list[str]:
-    """Return the names around the place where ``short`` would be in sorted order."""
+    """Return the names around the place where ``short`` would be in sorted order, names below it included."""
     if len(names) <= _NEIGHBOURS:
         return names
     names = sorted(names)  # cheap: most listings are sorted already
