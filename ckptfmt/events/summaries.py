@@ -94,6 +94,7 @@ class Image:
         """
         try:
             from PIL import Image as Pillow
+            from PIL import UnidentifiedImageError
         except ModuleNotFoundError:
             raise MissingDependencyError("Pillow", "images") from None
         try:
@@ -118,6 +119,8 @@ class Image:
             found = re.search(r"\((\d+) pixels", str(error))
             asked = int(found[1]) if found else limit + 1
             raise LimitError("pixels of the image", limit=limit, asked=asked, file=self.file) from error
+        except UnidentifiedImageError as error:  # its message has an address in memory
+            raise CorruptError(f"image of {len(self.data)} bytes: unknown format", file=self.file) from error
         except Exception as error:  # its decoders raise almost anything
             raise CorruptError(f"image of {len(self.data)} bytes: {error}", file=self.file) from error
 

@@ -155,3 +155,10 @@ def test_without_pillow_images_are_bytes(monkeypatch: pytest.MonkeyPatch) -> Non
     image = ckptfmt.open_events(EVENTS / "tf2").images["pictures"][0][0]
     with pytest.raises(MissingDependencyError, match="images"):
         image.decode()
+
+
+def test_an_image_of_an_unknown_format_says_so_and_no_more() -> None:
+    pytest.importorskip("PIL")
+    image = ckptfmt.types.Image(b"neither PNG nor any other", "", 1, 1, None)
+    with pytest.raises(CorruptError, match=r"^image of 25 bytes: unknown format$"):
+        image.decode()
