@@ -3,15 +3,38 @@ r"""Patterns: how the steps of a plan pick tensors by name, and templates for th
 A pattern is a regular expression. One that is a literal between ``^`` and ``$``, such as ``^dense/kernel$``,
 matches exactly one name and is looked up instead of being searched for: a plan of many such steps takes time
 for its steps, not for steps times names.
+
+Names come from files, so a pattern must not hang on names made for it. ``re`` backtracks; it is used if the
+structure of the pattern bounds its work (:mod:`ckptfmt.plans.backtracking`), as it does for nearly all
+patterns that people write. For others, google-re2, which never backtracks, takes its place where it is
+installed, and otherwise the pattern is refused. It does not search for all: it is an extra, and a plan must
+not mean one thing where it is installed and another where it is not (its ``\d`` is ASCII, and its ``$`` is
+only the very end of a name).
 """
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
+import time
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, cast
+
+from ckptfmt.errors import LimitError, UnsupportedError
+from ckptfmt.plans.backtracking import Work, search_work
+
+QUICK_STEPS = 1 << 24
+"""Steps for one name that take no more than a fraction of a second, so that no clock is needed."""
+
+MAX_STEPS = 1 << 32
+"""Steps that ``re`` may take for one name, in the worst case: about a minute."""
+
+MAX_SECONDS = 10.0
+"""How long the names of a slow pattern may take in all, and a millisecond for each name besides."""
 
 _SPECIAL = frozenset(".^$*+?{}[]|()")
 """Characters that mean something else than themselves in a regular expression."""
@@ -20,6 +43,19 @@ _GROUP = re.compile(r"\\([1-9])")
 # No second digit may follow, since the template ``\10`` means group 10.
 _SIMPLE = re.compile(r"[^\\]*(?:\\[1-9](?![0-9])[^\\]*)+")
 r"""A template with ``\1`` to ``\9`` in it and no other escapes."""
+
+
+class Engine(Protocol):
+    """A compiled regular expression, of ``re`` or of google-re2."""
+
+    def search(self, string: str, /) -> re.Match[str] | None:
+        """Find the first match."""
+
+    def fullmatch(self, string: str, /) -> re.Match[str] | None:
+        """Match the whole string."""
+
+    def subn(self, repl: str | Callable[[re.Match[str]], str], string: str, /) -> tuple[str, int]:
+        """Replace all matches and count them."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +89,46 @@ class Pattern:
     @cached_property
     def regex(self) -> re.Pattern[str]:
         """The compiled regular expression."""
-        return re.compile(self.text)
+        with warnings.catch_warnings():
+            # "[[a]" will mean something else in a future Python: refused, so that plans keep their meaning.
+            warnings.simplefilter("error", FutureWarning)
+            return re.compile(self.text)
+
+    @cached_property
+    def work(self) -> Work:
+        """How the work of ``re`` grows with the length of a name."""
+        return search_work(self.text)
+
+    @cached_property
+    def _linear(self) -> Engine:
+        """The pattern of google-re2, which takes linear time; LookupError with the reason if it has none."""
+        try:
+            re2 = importlib.import_module("re2")
+        except ImportError:
+            raise LookupError("install google-re2 (pip install 'ckptfmt[patterns]')") from None
+        options = re2.Options()
+        options.log_errors = False
+        try:
+            return cast(Engine, re2.compile(self.text, options))
+        except re2.error as error:
+            reason = error.args[0]
+            reason = reason.decode(errors="replace") if isinstance(reason, bytes) else reason
+            raise LookupError(f"google-re2 cannot take its place: {reason}") from None
 
     def check(self) -> str | None:
         """Return what is wrong with the pattern, or None."""
-        if self.literal is None:
-            try:
-                self.regex  # noqa: B018  (compiles it)
-            except (re.error, RecursionError, OverflowError, ValueError) as error:
-                return f"{self.text!r} is not a regular expression: {str(error) or type(error).__name__}"
+        if self.literal is not None:
+            return None
+        try:
+            self.regex  # noqa: B018  (compiles it)
+            if self.work.is_exponential:
+                self._linear  # noqa: B018
+        except (re.error, RecursionError, OverflowError, ValueError) as error:
+            return f"{self.text!r} is not a regular expression: {str(error) or type(error).__name__}"
+        except FutureWarning as warning:
+            return f"{self.text!r} is ambiguous: {warning}; put a backslash before the character"
+        except LookupError as error:
+            return f"{self.text!r} could take exponential time: avoid a repeat inside a repeat, or {error}"
         return None
 
     def check_template(self, template: str) -> str | None:
@@ -77,15 +144,17 @@ class Pattern:
     def found_in(self, names: Collection[str]) -> Iterable[str]:
         """Return the names that the pattern is found in."""
         if self.literal is None:
-            return filter(self.regex.search, names)
+            regex, checked = self._engine(names)
+            return filter(regex.search, checked)
         return (self.literal,) if self.literal in names else ()
 
     def replacements(self, names: Collection[str], template: str) -> dict[str, str]:
         """Return the names that the pattern is found in, each with its matches replaced as by ``re.sub``."""
         if self.literal is not None:
             return {self.literal: self._expand(template, None)} if self.literal in names else {}
-        subn, filled = self.regex.subn, _filled(template)
-        return {name: new for name in names for new, count in (subn(filled, name),) if count}
+        regex, checked = self._engine(names)
+        subn, filled = regex.subn, _filled(template)
+        return {name: new for name in checked for new, count in (subn(filled, name),) if count}
 
     def expansions(self, names: Collection[str], templates: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         """Yield the names that the pattern matches as a whole, and what the templates become for each."""
@@ -93,11 +162,41 @@ class Pattern:
             if self.literal in names:
                 yield self.literal, [self._expand(template, None) for template in templates]
             return
-        fullmatch = self.regex.fullmatch
-        for name in names:
+        regex, checked = self._engine(names)
+        fullmatch = regex.fullmatch
+        for name in checked:
             match = fullmatch(name)
             if match:
                 yield name, [self._expand(template, match) for template in templates]
+
+    def _engine(self, names: Collection[str]) -> tuple[Engine, Iterable[str]]:
+        """Return what searches, and the names, whose iterator raises LimitError if that takes too long."""
+        longest = max(map(len, names), default=0)
+        steps = self.work.steps(longest)
+        if steps <= QUICK_STEPS:
+            return self.regex, names
+        if steps <= MAX_STEPS:
+            return self.regex, self._watched(names)
+        try:
+            linear = self._linear
+        except LookupError as error:
+            what = f"steps that {self.text!r} may take for a name of {longest} characters ({error})"
+            raise LimitError(what, limit=MAX_STEPS, asked=int(min(steps, sys.maxsize))) from None
+        for name in names:
+            if not name.isascii() and any("\ud800" <= char <= "\udfff" for char in name):
+                raise UnsupportedError(f"google-re2 searches names in UTF-8: got {name!r}")
+        return linear, names
+
+    def _watched(self, names: Collection[str]) -> Iterator[str]:
+        """Yield names as long as searching in them takes a bounded time."""
+        allowed = MAX_SECONDS + len(names) / 1000
+        start = time.monotonic()
+        for name in names:
+            yield name
+            seconds = time.monotonic() - start
+            if seconds > allowed:
+                what = f"seconds to search for {self.text!r} in {len(names)} names"
+                raise LimitError(what, limit=int(allowed), asked=int(seconds) + 1)
 
     def _expand(self, template: str, match: re.Match[str] | None) -> str:
         """Fill a template with the groups of a match, None being the match of the literal."""

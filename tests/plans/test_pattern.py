@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import numpy as np
 import pytest
 
+from ckptfmt.errors import LimitError, PlanError, UnsupportedError
 from ckptfmt.plans.pattern import Pattern, exact_pattern
 from tests.support.arrays import Arrays
 from tests.support.plans import plan, step
@@ -42,3 +44,68 @@ def test_replacements_are_those_of_re(template: str) -> None:
     made = plan(step(f"rename = '{regex}'", f"to = '{template}x'"))
     got = list(made.targets(Arrays(dict.fromkeys(names, np.zeros(1))).entries))
     assert got == [re.sub(regex, template + "x", name) for name in names]
+
+
+# --- patterns that could hang ------------------------------------------------------------------------------
+
+HOSTILE = ["a" * 40 + "b", "a" * 3000 + "b", "aaa"]
+
+
+@pytest.fixture
+def without_re2(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "re2", None)
+
+
+def test_an_exponential_pattern_takes_linear_time_with_re2() -> None:
+    pytest.importorskip("re2")
+    pattern = Pattern("(a+)+$")
+    assert pattern.check() is None
+    assert list(pattern.found_in(HOSTILE)) == ["aaa"]
+    assert pattern.replacements(HOSTILE, r"<\1>") == {"aaa": "<aaa>"}
+    assert list(Pattern("((?:a+)+)(b)?").expansions(["aab"], [r"\2\1", r"\g<0>"])) == [
+        ("aab", ["baa", "aab"])
+    ]
+
+
+def test_an_exponential_pattern_is_refused_without_re2(without_re2: None) -> None:
+    with pytest.raises(PlanError, match=r"exponential time: .*pip install 'ckptfmt\[patterns\]'"):
+        plan(step("drop = '(a+)+$'"))
+
+
+def test_an_exponential_pattern_that_re2_refuses_is_refused() -> None:
+    pytest.importorskip("re2")
+    with pytest.raises(PlanError, match=r"exponential time: .*google-re2 cannot take its place"):
+        plan(step("drop = '(a|ab)+(?=c)'"))
+
+
+def test_a_slow_pattern_is_refused_for_a_long_name(without_re2: None) -> None:
+    pattern = Pattern(".*.*.*.*=")
+    assert pattern.check() is None
+    assert list(pattern.found_in(["a=b"])) == ["a=b"]
+    with pytest.raises(LimitError, match="a name of 3001 characters") as raised:
+        list(pattern.found_in(HOSTILE))
+    assert raised.value.asked > raised.value.limit
+
+
+def test_a_slow_pattern_stops_after_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ckptfmt.plans.pattern.MAX_SECONDS", 0.0)
+    names = [f"{number}{'a' * 150}" for number in range(50)]
+    with pytest.raises(LimitError, match=r"seconds to search for .* in 50 names"):
+        Pattern("[0-9a]*a*a*b").replacements(names, "c")
+
+
+def test_patterns_are_those_of_re_if_their_work_is_bounded() -> None:
+    """A plan means the same whether google-re2 is installed or not."""
+    names = ["layer_\u0661/w", "layer_1/w"]  # an Arabic digit, which \d of re matches
+    assert list(Pattern(r"(.*)_(\d+)/(.*)").found_in(names)) == names
+
+
+def test_a_name_that_is_not_utf8_is_refused_by_re2() -> None:
+    pytest.importorskip("re2")
+    with pytest.raises(UnsupportedError, match="UTF-8"):
+        list(Pattern("(a+)+$").found_in(["a\udc80"]))
+
+
+def test_an_ambiguous_pattern_is_refused() -> None:
+    with pytest.raises(PlanError, match="ambiguous: Possible nested set"):
+        plan(step("drop = '[[a]'"))
