@@ -46,6 +46,7 @@ from typing import Any, NamedTuple, TypeGuard, get_args
 
 from ckptfmt.dtypes import BY_NAME, DType
 from ckptfmt.errors import MissingDependencyError, PlanError
+from ckptfmt.plans.dotted_keys import MAX_PARTS, find_deep_key
 from ckptfmt.plans.pattern import Pattern
 from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.state import Rest
@@ -163,6 +164,9 @@ def _in_comment(char: str) -> str:
 
 def parse_plan(text: str, file: str | None = None) -> PlanText:
     """Return the contents of the text of a plan; errors as of :meth:`Plan.parse`."""
+    deep = find_deep_key(text)
+    if deep is not None:
+        raise PlanError(f"a key on line {deep} has more than {MAX_PARTS} parts", file=file)
     try:
         document = _toml().loads(text.replace("\r\n", "\n"))
     except (ValueError, RecursionError) as error:
