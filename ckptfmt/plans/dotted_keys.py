@@ -31,7 +31,7 @@ def find_deep_key(text: str) -> int | None:
     line, parts = 1, 0
     for piece in bare.split("."):
         line += piece.count("\n")
-        # A piece that is more than one part ends one key and begins another, which has a part after the dot too.
+        # Any other piece ends one key and begins another, which has a part after the dot, too.
         parts = parts + 1 if _PART.fullmatch(piece) else 2
         if parts > MAX_PARTS:
             return line
