@@ -10,8 +10,8 @@ nowhere counts as a file, which is replaced only with ``overwrite``. A replaced 
 a pipe or an open descriptor is written to and never replaced.
 
 Whenever the process is killed, the name of an :class:`OutputFile` leads to the old file, if any, or to the
-whole new one. The temporary file, ``.HEX.tmp`` in the same directory, may remain. Later writers do not remove
-it: they cannot know whether its own writer still runs.
+whole new one. Its temporary file may remain, until another process writes a file in the same directory
+(:mod:`ckptfmt.storage.temporary`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Any, BinaryIO, Protocol, TypeAlias, TypeVar
 
 from ckptfmt.errors import AlreadyExistsError, NotWritableError
 from ckptfmt.storage.target import descriptor_of, find_target, not_writable
+from ckptfmt.storage.temporary import keep_locked, lock, sweep, temporary_name
 
 Data: TypeAlias = "bytes | bytearray | memoryview"
 
@@ -185,10 +186,9 @@ class OutputFile(_LocalOutput):
                 self._file = _open_special(path)
                 return
             self._target = target
-            # In the same directory, because a rename cannot cross file systems. The name is not made from the
-            # file's, which might make it longer than the system allows.
-            temporary = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.tmp")
-            self._file = os.fdopen(os.open(temporary, _CREATE, 0o666), "wb")
+            # In the same directory, because a rename cannot cross file systems.
+            temporary, descriptor, held = _create_temporary(os.path.dirname(target))
+            self._file = os.fdopen(descriptor, "wb")
             self._temporary = temporary
             # Before anything is written: if only the owner may read the old file, nobody else may read the
             # new.
@@ -199,7 +199,7 @@ class OutputFile(_LocalOutput):
             # ValueError: the path holds a NUL.
             raise not_writable(self.name, error) from error
         # In case the object is dropped without commit() or discard().
-        self._remains = weakref.finalize(self, _remove, self._temporary, os.getpid())
+        self._remains = weakref.finalize(self, _remove, temporary, held, os.getpid())
 
     def commit(self) -> None:
         """Finish the file: sync it and give it its name.
@@ -236,11 +236,9 @@ class OutputFile(_LocalOutput):
         """Discard the file, and leave an existing one unchanged. Does nothing after :meth:`commit`."""
         self._close()
         if self._temporary is not None:
-            with suppress(OSError):
-                # After a hard link it is a second name of the finished file.
-                os.unlink(self._temporary)  # missing after a rename
+            # After a rename the temporary name is free; after a hard link it is a second name of the file.
+            self._remains()
             self._temporary = None
-            self._remains.detach()
 
 
 class GrowingFile(_LocalOutput):
@@ -361,6 +359,23 @@ def _open_special(path: str) -> BinaryIO:
     return os.fdopen(os.dup(number), "wb")
 
 
+def _create_temporary(directory: str) -> tuple[str, int, int | None]:
+    """Create a temporary file; return its path, a descriptor to write to, and one that holds the lock."""
+    sweep(os.path.abspath(directory))
+    while True:
+        path = os.path.join(directory, temporary_name())
+        descriptor = os.open(path, _CREATE, 0o666)
+        try:
+            if lock(descriptor):
+                return path, descriptor, keep_locked(descriptor)
+        except OSError:
+            os.unlink(path)
+            os.close(descriptor)
+            raise
+        # Another process took the file for a leftover before it was locked, and removes it.
+        os.close(descriptor)
+
+
 def _copy_mode(source: str, target: str) -> None:
     """Give a file the permissions of another one, if that exists and the file system has permissions."""
     with suppress(OSError):
@@ -398,11 +413,13 @@ def _sync_directory(path: str) -> None:
             os.close(descriptor)
 
 
-def _remove(path: str, process: int) -> None:
-    """Remove the temporary file of a writer that nobody committed or discarded.
+def _remove(path: str, held: int | None, process: int) -> None:
+    """Remove the temporary file of a writer, and end the lock on it.
 
-    Not in a forked process: the file still belongs to the parent.
+    A forked process only closes its descriptor: the file still belongs to the parent.
     """
-    if os.getpid() == process:
-        with suppress(OSError):
+    with suppress(OSError):
+        if os.getpid() == process:
             os.unlink(path)
+    if held is not None:
+        os.close(held)

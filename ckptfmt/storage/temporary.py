@@ -1,0 +1,75 @@
+"""Temporary files: where a writer keeps a file until it is whole, and what killed writers have left.
+
+A temporary file is ``.ckptfmt-HEX.tmp``, in the directory of the file that it becomes. Its writer holds a
+lock on it (``flock``) until it has been renamed or removed. The system drops the locks of a process that
+ends, however it ends, so a temporary file without a lock is a leftover: the next process that writes a file
+in the directory removes it. Windows needs no locks: it lets no one remove a file that is open.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import suppress
+from functools import lru_cache
+
+if sys.platform != "win32":
+    from fcntl import LOCK_EX, LOCK_NB, flock
+
+_NAME = re.compile(r"\.ckptfmt-[0-9a-f]{16}\.tmp")
+
+
+def temporary_name() -> str:
+    """Return the name for a temporary file.
+
+    It is not made from the final one, which might make it longer than the system allows.
+    """
+    return f".ckptfmt-{os.urandom(8).hex()}.tmp"
+
+
+def lock(descriptor: int) -> bool:
+    """Lock a temporary file that was just created; return False if another process is removing it.
+
+    Without locks on the file system nobody takes it for a leftover.
+    """
+    if sys.platform != "win32":
+        try:
+            flock(descriptor, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def keep_locked(descriptor: int) -> int | None:
+    """Return a second descriptor, which holds the lock when the first is closed; None without locks."""
+    return None if sys.platform == "win32" else os.dup(descriptor)
+
+
+@lru_cache(maxsize=256)
+def sweep(directory: str) -> None:
+    """Remove the temporary files of writers that were killed; what the system refuses stays.
+
+    Once for each directory in a process, so that writing many files into one does not list it many times.
+    """
+    with suppress(OSError):
+        for name in os.listdir(directory):
+            if _NAME.fullmatch(name):
+                _remove_leftover(os.path.join(directory, name))
+
+
+def _remove_leftover(path: str) -> None:
+    """Remove a temporary file unless its writer still runs, or the file system cannot tell."""
+    with suppress(OSError):
+        if sys.platform == "win32":
+            os.unlink(path)
+            return
+        # Not what a link leads to; and a pipe of that name would block.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            flock(descriptor, LOCK_EX | LOCK_NB)
+            os.unlink(path)
+        finally:
+            os.close(descriptor)
