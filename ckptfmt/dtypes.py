@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+
+from ckptfmt.cached_property import cached_property
 
 REF_OFFSET = 100
 """The code of a reference minus that of its base."""

@@ -20,12 +20,13 @@ from bisect import bisect_left
 from collections.abc import Collection, Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import takewhile
 
 import numpy as np
 
 from ckptfmt.arrays.shape import expected_size
+from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.columns import Columns
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
 from ckptfmt.checkpoint.slices import (

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
-from functools import cached_property
 
 import numpy as np
 
 from ckptfmt.arrays.array import Array, Box, shaped
 from ckptfmt.arrays.decode import decode_values
 from ckptfmt.arrays.shape import decode_shape, expected_size
+from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.columns import columns_of
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.files import CheckpointFiles

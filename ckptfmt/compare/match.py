@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.compare.inventory import Expected, expected_inventory, stored_inventory
 from ckptfmt.compare.pairing import pair
 from ckptfmt.compare.proposals import Proposal, propose

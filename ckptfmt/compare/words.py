@@ -19,8 +19,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 
 MAX_WORDS = 32

@@ -7,11 +7,11 @@ the plugin of the tag, they give the kinds without a look at the values themselv
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import NameNotFoundError
 from ckptfmt.events.classify import HPARAMS, KINDS, Content, content_of, kind_of_value, noun_of
 from ckptfmt.events.gather import GatheredRun

@@ -8,9 +8,9 @@ iterative and visit each once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from typing import NamedTuple
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError, NameNotFoundError, TensorNotFoundError
 from ckptfmt.graph.attributes import Attributes, decode_shape

@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.dtypes import DType, as_dtype
 from ckptfmt.errors import CorruptError, GraphError, NameNotFoundError, TensorNotFoundError
 from ckptfmt.graph import merge, prune

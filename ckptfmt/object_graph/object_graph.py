@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple, overload
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import CkptfmtError, LimitError, NameNotFoundError
 from ckptfmt.object_graph.claims import Claims, find_claims
 from ckptfmt.object_graph.edges import Edges, Slot

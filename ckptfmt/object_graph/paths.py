@@ -6,8 +6,7 @@ several are as short. Other paths, even through cycles, lead to the same object 
 
 from __future__ import annotations
 
-from functools import cached_property
-
+from ckptfmt.cached_property import cached_property
 from ckptfmt.object_graph.edges import Edges
 from ckptfmt.object_graph.keys import SLOT, escape, unescape
 

@@ -17,7 +17,6 @@ from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -25,6 +24,7 @@ import numpy as np
 
 from ckptfmt.arrays.array import Array, new_array, read_only
 from ckptfmt.arrays.shape import Shape
+from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.slices import Region, region_shape, whole, within
 from ckptfmt.dtypes import DType
 from ckptfmt.plans.casts import converted, is_castable

@@ -21,9 +21,9 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol, cast
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import LimitError, UnsupportedError
 from ckptfmt.plans.backtracking import Work, search_work
 
@@ -95,7 +95,7 @@ class Pattern:
             return re.compile(self.text)
 
     @cached_property
-    def work(self) -> Work:
+    def _work(self) -> Work:
         """How the work of ``re`` grows with the length of a name."""
         return search_work(self.text)
 
@@ -121,7 +121,7 @@ class Pattern:
             return None
         try:
             self.regex  # noqa: B018  (compiles it)
-            if self.work.is_exponential:
+            if self._work.is_exponential:
                 self._linear  # noqa: B018
         except (re.error, RecursionError, OverflowError, ValueError) as error:
             return f"{self.text!r} is not a regular expression: {str(error) or type(error).__name__}"
@@ -172,7 +172,7 @@ class Pattern:
     def _engine(self, names: Collection[str]) -> tuple[Engine, Iterable[str]]:
         """Return what searches, and the names, whose iterator raises LimitError if that takes too long."""
         longest = max(map(len, names), default=0)
-        steps = self.work.steps(longest)
+        steps = self._work.steps(longest)
         if steps <= QUICK_STEPS:
             return self.regex, names
         if steps <= MAX_STEPS:

@@ -130,13 +130,22 @@ _ESCAPES = {
 
 
 def _basic(text: str) -> str:
-    """Return a TOML string with escapes."""
-    return f'"{text.translate(_ESCAPES)}"'
+    """Return a TOML string with escapes for what does not print as itself."""
+    text = text.translate(_ESCAPES)
+    return f'"{text if text.isprintable() else "".join(map(_unicode_escape, text))}"'
+
+
+def _unicode_escape(char: str) -> str:
+    code = ord(char)
+    # A surrogate has no escape in TOML: encoding the text finds it.
+    if char.isprintable() or 0xD800 <= code <= 0xDFFF:
+        return char
+    return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
 
 
 def _literal(text: str) -> str:
     """Return a TOML string without escapes, in which patterns are readable, if the text allows it."""
-    plain = "'" not in text and not any(ord(char) < 0x20 or ord(char) == 0x7F for char in text)
+    plain = "'" not in text and text.isprintable()
     return f"'{text}'" if plain else _basic(text)
 
 

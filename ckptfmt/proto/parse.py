@@ -37,7 +37,7 @@ _BAD_ESCAPE = re.compile(r"""\\(?![abfnrtvxuU'"0-7])|\\[4-7][0-7]{2}""")
 
 _PROTOBUF_PLACE = re.compile(r"^(\d+):(\d+) : ")
 
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+_NOT_ASCII = re.compile(r"[^\n\x20-\x7e]")
 
 _ESCAPE = re.compile(r"\\(?:(?P<short>u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*)|U(?P<long>[0-9A-Fa-f]{8})|.)")
 
@@ -111,9 +111,15 @@ def format_text(message: Message) -> str:
     except (DecodeError, RecursionError, ValueError):
         # Something is wrong in an Any; a pool that knows no messages leaves them all as bytes.
         text = text_format.MessageToString(message, as_utf8=True, descriptor_pool=DescriptorPool())
-    # protobuf 4 does not escape control characters in strings, but a file that has them is not recognised as
-    # text.
-    return _CONTROL.sub(lambda found: f"\\{ord(found[0]):03o}", text)
+    # protobuf leaves control characters as they are, and those that turn the direction of writing. A terminal
+    # would not show the text that the file has, and a file that has them is not recognised as text.
+    return _NOT_ASCII.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """Return a character, or, if it does not print as itself, an escape for each of its bytes."""
+    char = match[0]
+    return char if char.isprintable() else "".join(f"\\{byte:03o}" for byte in char.encode())
 
 
 def _check_text(cls: type[Message], text: str, file: str) -> None:

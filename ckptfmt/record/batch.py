@@ -7,11 +7,11 @@ the whole stretch at once; cut at its borders, it gives records one by one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import ChecksumError, LimitError
 from ckptfmt.record.frame import FOOTER_SIZE, HEADER_SIZE, OVERHEAD
 from ckptfmt.wire.buffers import memory_size

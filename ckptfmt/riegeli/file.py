@@ -20,8 +20,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from functools import cached_property
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import ChecksumError, CkptfmtError, CorruptError, TruncatedError
 from ckptfmt.riegeli.block import (
     BLOCK_HEADER_SIZE,

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from typing import NamedTuple
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.errors import CorruptError
 from ckptfmt.graph.meta.meta_graph import MetaGraph

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from functools import cached_property
 from types import TracebackType
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.filenames import SAVED_MODEL_FILES
 from ckptfmt.filetype.kinds import TEXT_FILE, Holds
 from ckptfmt.graph.meta.collection import Asset

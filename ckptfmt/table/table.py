@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from functools import cached_property
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import CorruptError
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.table.block import Block, Rows

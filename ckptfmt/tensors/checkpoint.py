@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
-from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ckptfmt.arrays.array import Array
+from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.bulk import LARGE, read_tensors
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.checks import Checks

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 
 from ckptfmt.arrays.array import Array
+from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region

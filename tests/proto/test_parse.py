@@ -128,8 +128,8 @@ def test_formatted_text_reads_back() -> None:
     assert encoded(parse_text(messages.MetaGraphDef, text, "x")) == encoded(meta)
 
 
-def test_formatted_text_has_no_control_characters() -> None:
-    node = messages.NodeDef(name="".join(map(chr, range(32))) + "\x7f1 é")
+def test_formatted_text_has_no_characters_that_control_a_terminal() -> None:
+    node = messages.NodeDef(name="".join(map(chr, range(32))) + "\x7f1 é\x9b31m\u202e\u2066\ufeff\U000e0001")
     text = format_text(node)
     assert text.replace("\n", "").isprintable()
     assert text.count("\n") == 1

@@ -23,11 +23,12 @@ bits that must be the same, and a pattern holds their values.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.dtypes import DTYPES
 from ckptfmt.errors import CorruptError
 from ckptfmt.proto import messages

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import NamedTuple
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.collection import Asset, Collections, Variable, decode_asset
 from ckptfmt.graph.meta.signature import Signatures

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
 from types import TracebackType
 from typing import TypeVar
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import CkptfmtError, PathNotFoundError
 from ckptfmt.filenames import SAVED_MODEL_FILES
 from ckptfmt.filetype.content import recognise
