@@ -20,7 +20,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from ckptfmt.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
+from ckptfmt.errors import CorruptError, TruncatedError, UnsupportedError
+from ckptfmt.limits import Limits
 from ckptfmt.riegeli.block import next_possible_boundary, offset_after
 from ckptfmt.riegeli.compression import DECOMPRESSORS, STORED, decompress_part
 from ckptfmt.wire.coding import MAX_VARINT_BYTES, decode_varint, decode_varints
@@ -95,7 +96,7 @@ def check_supported(chunk: Chunk, file: str) -> None:
     raise UnsupportedError(what, file=file, offset=chunk.begin)
 
 
-def decode_records(chunk: Chunk, data: memoryview, limit: int) -> ChunkRecords:
+def decode_records(chunk: Chunk, data: memoryview, limits: Limits) -> ChunkRecords:
     """Return the records in the data of a simple chunk; errors have no place in a file.
 
     Raises
@@ -105,7 +106,7 @@ def decode_records(chunk: Chunk, data: memoryview, limit: int) -> ChunkRecords:
     UnsupportedError
         The compression is not known here.
     LimitError
-        The data are compressed, and decode to more bytes than ``limit``.
+        The data are compressed, and decode to more bytes than one value may have.
     """
     if not data:
         raise TruncatedError("simple chunk", wanted=1, available=0)
@@ -113,13 +114,12 @@ def decode_records(chunk: Chunk, data: memoryview, limit: int) -> ChunkRecords:
     if compression != STORED:
         if compression not in DECOMPRESSORS:
             raise UnsupportedError(f"compression 0x{compression:02x}")
-        if chunk.decoded_size > limit:
-            raise LimitError("bytes of a chunk", limit=limit, asked=chunk.decoded_size)
+        limits.check_bytes("bytes of a chunk", chunk.decoded_size)
     size, pos = decode_varint(data, 1)
     if size > len(data) - pos:
         raise TruncatedError("sizes of records", wanted=size, available=len(data) - pos)
     ends = _decode_ends(chunk, compression, data[pos : pos + size])
-    # The sizes add up to the size in the header, which has been compared with the limit: the values cannot
+    # The sizes add up to the size in the header, which has been compared with the limits: the values cannot
     # take more memory than that.
     exact = chunk.decoded_size
     values = decompress_part(compression, data[pos + size :], "values of records", exact, exact)

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 
 from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import ChecksumError, CkptfmtError, CorruptError, TruncatedError
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.riegeli.block import (
     BLOCK_HEADER_SIZE,
     BLOCK_SIZE,
@@ -53,9 +54,6 @@ VERIFIED_SIZE = 16 << 20
 """Bytes of data up to which a chunk's hash is verified unless the caller says otherwise, which takes a little
 more than a second. Riegeli's writer closes a chunk at 1 MiB; a longer one ends with a long record."""
 
-DECODED_LIMIT = 2 << 30
-"""Bytes that a compressed chunk may decode to unless the caller says otherwise; no message is larger."""
-
 
 class RiegeliFile:
     """A Riegeli/records file; opening it checks its signature.
@@ -67,8 +65,8 @@ class RiegeliFile:
     verify_up_to
         Bytes of data up to which a chunk's hash is verified; 0 leaves all data to the checks of the
         decompressor and of the sizes. Headers are always verified.
-    limit
-        Bytes that one compressed chunk may decode to.
+    limits
+        How many bytes one compressed chunk may decode to.
 
     Raises
     ------
@@ -77,11 +75,11 @@ class RiegeliFile:
     """
 
     def __init__(
-        self, file: RandomAccessFile, *, verify_up_to: int = VERIFIED_SIZE, limit: int = DECODED_LIMIT
+        self, file: RandomAccessFile, *, verify_up_to: int = VERIFIED_SIZE, limits: Limits = DEFAULT
     ) -> None:
         self.file = file
         self._verify_up_to = verify_up_to
-        self._limit = limit
+        self._limits = limits
         self._last_decoded: tuple[Chunk, ChunkRecords] | None = None
         if file.size < len(SIGNATURE):
             raise TruncatedError(
@@ -239,7 +237,7 @@ class RiegeliFile:
         if len(data) <= self._verify_up_to:
             self._verify("chunk data", chunk.data_hash, data, chunk.begin)
         try:
-            return decode_records(chunk, data, self._limit)
+            return decode_records(chunk, data, self._limits)
         except CkptfmtError as error:
             # An offset in decompressed data means nothing in the file, so the error is placed at the chunk.
             error.offset = None

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from ckptfmt.errors import CorruptError, LimitError, UnsupportedError
+from ckptfmt.errors import CorruptError, UnsupportedError
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import proto_splitter
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.riegeli.file import RiegeliFile
@@ -31,18 +32,12 @@ M = TypeVar("M", bound="Message")
 JOIN_VERSION = 0
 """The version of merging that is implemented here, as TensorFlow numbers them."""
 
-LEAST_LIMIT = 2 << 30
-"""Bytes that the records may decode to in any file unless the caller says otherwise."""
-
-MAX_EXPANSION = 64
-"""How many times as large as the file they may be: weights hardly compress, so models stay far below it."""
-
 
 class SplitProto:
     """An open split proto file."""
 
-    def __init__(self, file: RandomAccessFile) -> None:
-        """Read the metadata of a file.
+    def __init__(self, file: RandomAccessFile, *, limits: Limits = DEFAULT) -> None:
+        """Read the metadata of a file; ``limits`` say how many bytes its chunks may decode to.
 
         Raises
         ------
@@ -52,7 +47,8 @@ class SplitProto:
             It is of a later version, or its records are stored in a way that is not read here.
         """
         self._file = file
-        self._riegeli = RiegeliFile(file)
+        self._limits = limits
+        self._riegeli = RiegeliFile(file, limits=limits)
         self._metadata_position = self._riegeli.last_position
         record = self._riegeli.record(self._metadata_position)
         self._metadata = parse_message(proto_splitter.ChunkMetadata, record, file.name)
@@ -74,19 +70,11 @@ class SplitProto:
         chunked, infos = self._metadata.message, self._metadata.chunks
         if not chunked.HasField("chunk_index") or chunked.chunk_index >= len(infos):
             return b""
-        ((_, data),) = self._read_chunks([infos[chunked.chunk_index]], None).values()
+        ((_, data),) = self._read_chunks([infos[chunked.chunk_index]]).values()
         return data
 
-    def merge(self, cls: type[M], *, limit: int | None = None) -> M:
-        """Return the message.
-
-        Parameters
-        ----------
-        cls
-            Its class: for ``saved_model.cpb``, a SavedModel.
-        limit
-            Bytes that the chunks may decode to; if not given, the greater of :data:`LEAST_LIMIT` and
-            :data:`MAX_EXPANSION` times the file.
+    def merge(self, cls: type[M]) -> M:
+        """Return the message, of a class: for ``saved_model.cpb``, a SavedModel.
 
         Raises
         ------
@@ -95,20 +83,18 @@ class SplitProto:
         UnsupportedError
             Its records are stored in a way that is not read here.
         LimitError
-            The chunks decode to more bytes than the limit.
+            The chunks decode to more bytes than the limits allow.
         """
-        chunks = self._read_chunks(self._metadata.chunks, limit)
+        chunks = self._read_chunks(self._metadata.chunks)
         message = cls()
         ChunkMerger(self._file.name, chunks).merge(self._metadata.message, message)
         return message
 
     def _read_chunks(
-        self, infos: Sequence[proto_splitter.ChunkInfo], limit: int | None
+        self, infos: Sequence[proto_splitter.ChunkInfo]
     ) -> dict[int, tuple[proto_splitter.ChunkInfo, bytes]]:
         """Return the records of chunks by number."""
         riegeli, name = self._riegeli, self._file.name
-        if limit is None:
-            limit = max(LEAST_LIMIT, MAX_EXPANSION * self._file.size)
         chunks: dict[int, tuple[proto_splitter.ChunkInfo, bytes]] = {}
         previous, begin, decoded = -1, -1, 0
         # In file order, so that each Riegeli chunk is decompressed once. Chunks with the same record are then
@@ -126,8 +112,7 @@ class SplitProto:
             if stored.begin != begin:
                 begin = stored.begin
                 decoded += stored.decoded_size
-                if decoded > limit:
-                    raise LimitError("bytes of a split proto", limit=limit, asked=decoded, file=name)
+                self._limits.check_bytes("bytes of a split proto", decoded, self._file.size, file=name)
             record = riegeli.record(info.offset)
             if len(record) != info.size:
                 raise CorruptError(

@@ -7,6 +7,7 @@ import random
 import struct
 import zlib
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from ckptfmt.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from ckptfmt.limits import Limits
 from ckptfmt.riegeli.file import SIGNATURE, RiegeliFile
 from tests.support.memory_filesystem import MemoryFile
 from tests.support.riegeli_writer import (
@@ -35,11 +37,11 @@ from tests.support.riegeli_writer import (
 from tests.support.table_writer import encode_varint
 
 
-def opened(content: bytes, **options: int) -> RiegeliFile:
+def opened(content: bytes, **options: Any) -> RiegeliFile:
     return RiegeliFile(MemoryFile("some.cpb", bytes(content)), **options)
 
 
-def read(content: bytes, **options: int) -> list[bytes]:
+def read(content: bytes, **options: Any) -> list[bytes]:
     return [bytes(record) for record in opened(content, **options).records()]
 
 
@@ -393,9 +395,9 @@ def test_data_that_decompress_to_more_than_the_limit_are_refused() -> None:
     assert len(writer.out) < 1000
     assert [len(record) for record in read(writer.out)] == [10_000_000]
     with pytest.raises(LimitError, match=r"some\.cpb @0x40: bytes of a chunk") as caught:
-        read(writer.out, limit=9_999_999)
+        read(writer.out, limits=Limits(max_bytes=9_999_999))
     assert (caught.value.limit, caught.value.asked) == (9_999_999, 10_000_000)
-    assert read(writer.out, limit=10_000_000)
+    assert read(writer.out, limits=Limits(max_bytes=10_000_000))
 
 
 def test_wrong_hashes_are_checksum_errors() -> None:

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 import ckptfmt
 from ckptfmt.errors import ChecksumError, CkptfmtError, CorruptError, LimitError, UnsupportedError
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto.messages import AttrValue, DataType, FunctionDef, GraphDef, NodeDef, SavedModel
 from ckptfmt.proto.proto_splitter import ChunkedMessage, ChunkInfo, ChunkMetadata, FieldIndex
 from ckptfmt.riegeli.file import RiegeliFile
@@ -40,8 +41,8 @@ from tests.support.split_writer import (
 )
 
 
-def merged(content: bytes, cls: type[Message] = GraphDef, **options: int) -> Message:
-    return SplitProto(MemoryFile("some.cpb", content)).merge(cls, **options)
+def merged(content: bytes, cls: type[Message] = GraphDef, limits: Limits = DEFAULT) -> Message:
+    return SplitProto(MemoryFile("some.cpb", content), limits=limits).merge(cls)
 
 
 def constant(name: str, content: bytes) -> NodeDef:
@@ -368,9 +369,9 @@ def test_a_small_file_does_not_become_a_large_message() -> None:
     content = split.content("brotli")
     assert len(content) < 10_000
     assert merged(content).ByteSize() > 8_000_000
-    assert merged(content, limit=8_100_000)
+    assert merged(content, limits=Limits(max_bytes=8_100_000))
     with pytest.raises(LimitError, match=r"some\.cpb: bytes of a split proto") as caught:
-        merged(content, limit=4_000_000)
+        merged(content, limits=Limits(max_bytes=4_000_000))
     assert 4_000_000 < caught.value.asked < 6_000_000
 
 
