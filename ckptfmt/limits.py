@@ -26,8 +26,8 @@ class Limits:
 
     max_bytes: int | None = 2 << 30
     """Bytes of one value that takes fewer bytes in the file: a record or a block that is decompressed, a
-    constant whose last value is repeated, the message of a split file, the pixels of an image. No protobuf message is
-    larger than 2 GiB."""
+    constant whose last value is repeated, the message of a split file, the pixels of an image. The default
+    is the most that protobuf allows for a message."""
     max_ratio: float | None = 64
     """Bytes of memory for each byte of a file that is listed: the names in an index or in an object graph.
     The first 64 MiB are free."""

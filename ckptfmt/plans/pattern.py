@@ -20,11 +20,12 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import LimitError, UnsupportedError
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.plans.backtracking import Work, search_work
 
 QUICK_STEPS = 1 << 24
@@ -33,8 +34,8 @@ QUICK_STEPS = 1 << 24
 MAX_STEPS = 1 << 32
 """Steps that ``re`` may take for one name, in the worst case: about a minute."""
 
-MAX_SECONDS = 10.0
-"""How long the names of a slow pattern may take in all, and a millisecond for each name besides."""
+SECONDS_PER_NAME = 0.001
+"""What each name adds to the time that a slow pattern may take."""
 
 _SPECIAL = frozenset(".^$*+?{}[]|()")
 """Characters that mean something else than themselves in a regular expression."""
@@ -63,6 +64,8 @@ class Pattern:
     """A regular expression, or the one name that a literal between ``^`` and ``$`` matches."""
 
     text: str
+    limits: Limits = field(default=DEFAULT, compare=False, repr=False)
+    """How long a slow pattern may take."""
 
     @cached_property
     def literal(self) -> str | None:
@@ -175,8 +178,9 @@ class Pattern:
         steps = self._work.steps(longest)
         if steps <= QUICK_STEPS:
             return self.regex, names
-        if steps <= MAX_STEPS:
-            return self.regex, self._watched(names)
+        seconds = self.limits.max_seconds
+        if steps <= MAX_STEPS or (seconds is None and not self._work.is_exponential):
+            return self.regex, names if seconds is None else self._watched(names, seconds)
         try:
             linear = self._linear
         except LookupError as error:
@@ -187,16 +191,16 @@ class Pattern:
                 raise UnsupportedError(f"google-re2 searches names in UTF-8: got {name!r}")
         return linear, names
 
-    def _watched(self, names: Collection[str]) -> Iterator[str]:
+    def _watched(self, names: Collection[str], seconds: float) -> Iterator[str]:
         """Yield names as long as searching in them takes a bounded time."""
-        allowed = MAX_SECONDS + len(names) / 1000
+        allowed = seconds + SECONDS_PER_NAME * len(names)
         start = time.monotonic()
         for name in names:
             yield name
-            seconds = time.monotonic() - start
-            if seconds > allowed:
+            taken = time.monotonic() - start
+            if taken > allowed:
                 what = f"seconds to search for {self.text!r} in {len(names)} names"
-                raise LimitError(what, limit=int(allowed), asked=int(seconds) + 1)
+                raise LimitError(what, limit=int(allowed), asked=int(taken) + 1)
 
     def _expand(self, template: str, match: re.Match[str] | None) -> str:
         """Fill a template with the groups of a match, None being the match of the literal."""

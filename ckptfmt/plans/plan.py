@@ -17,6 +17,7 @@ from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CkptfmtError, CorruptError, PlanError
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.plans.expressions import Expression
 from ckptfmt.plans.lint import Finding, lint_steps
 from ckptfmt.plans.place import StepPlace
@@ -84,8 +85,10 @@ class Plan:
     # --- as text -----------------------------------------------------------------------------------------
 
     @classmethod
-    def parse(cls, text: str, file: str | None = None) -> Plan:
+    def parse(cls, text: str, file: str | None = None, *, limits: Limits = DEFAULT) -> Plan:
         """Return the plan that a text holds; errors name ``file`` as its origin.
+
+        ``limits`` say how long its patterns may take; see :class:`ckptfmt.Limits`.
 
         Raises
         ------
@@ -94,12 +97,17 @@ class Plan:
         MissingDependencyError
             Python 3.10 reads TOML with ``tomli``, which is not installed.
         """
-        parsed = parse_plan(text, file)
+        parsed = parse_plan(text, file, limits)
         return cls(parsed.steps, parsed.rest, file)
 
     @classmethod
     def read(
-        cls, path: str | os.PathLike[str], *, backend: str = "mmap", fs: Filesystem | None = None
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        backend: str = "mmap",
+        fs: Filesystem | None = None,
+        limits: Limits = DEFAULT,
     ) -> Plan:
         """Return the plan in a file.
 
@@ -111,6 +119,8 @@ class Plan:
             How the file is read, as for :func:`ckptfmt.open`.
         fs
             The file system that the path leads into, if it is not this machine's.
+        limits
+            How long its patterns may take.
 
         Raises
         ------
@@ -131,7 +141,7 @@ class Plan:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise PlanError(f"not UTF-8 at byte {error.start}", file=name) from error
-        return cls.parse(text, name)
+        return cls.parse(text, name, limits=limits)
 
     def to_toml(self) -> str:
         """Return the plan as the text of a file, which :meth:`parse` reads back.

@@ -46,6 +46,7 @@ from typing import Any, NamedTuple, TypeGuard, get_args
 
 from ckptfmt.dtypes import BY_NAME, DType
 from ckptfmt.errors import MissingDependencyError, PlanError
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.plans.dotted_keys import MAX_PARTS, find_deep_key
 from ckptfmt.plans.pattern import Pattern
 from ckptfmt.plans.place import StepPlace
@@ -171,7 +172,7 @@ def _in_comment(char: str) -> str:
 # --- reading ---------------------------------------------------------------------------------------------
 
 
-def parse_plan(text: str, file: str | None = None) -> PlanText:
+def parse_plan(text: str, file: str | None = None, limits: Limits = DEFAULT) -> PlanText:
     """Return the contents of the text of a plan; errors as of :meth:`Plan.parse`."""
     deep = find_deep_key(text)
     if deep is not None:
@@ -192,7 +193,9 @@ def parse_plan(text: str, file: str | None = None) -> PlanText:
     tables = document.get("step", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise place.error(f"step: got {_shown(tables)}, want tables, each headed [[step]]")
-    steps = tuple(_parse_step(table, StepPlace(file, number)) for number, table in enumerate(tables, 1))
+    steps = tuple(
+        _parse_step(table, StepPlace(file, number), limits) for number, table in enumerate(tables, 1)
+    )
     return PlanText(steps, rest)
 
 
@@ -207,7 +210,7 @@ def _toml() -> Any:  # noqa: ANN401  (the module tomllib or tomli)
 _VERBS = {kind.verb: kind for kind in STEPS}
 
 
-def _parse_step(table: Mapping[str, object], place: StepPlace) -> Step:
+def _parse_step(table: Mapping[str, object], place: StepPlace, limits: Limits) -> Step:
     verbs = [verb for verb in _VERBS if verb in table]
     if len(verbs) != 1:
         known = (*_VERBS, *(key for kind in STEPS for key in kind.keys))
@@ -221,7 +224,7 @@ def _parse_step(table: Mapping[str, object], place: StepPlace) -> Step:
     # A table says all: ``to`` belongs to a pattern.
     is_table = verb == "rename" and isinstance(table[verb], dict)
     _check_keys(table, (verb,) if is_table else (verb, *kind.keys), verb, place)
-    step = _PARSERS[verb](_Fields(table, place))
+    step = _PARSERS[verb](_Fields(table, place, limits))
     wrong = step.check()
     if wrong:
         raise place.error(wrong)
@@ -234,6 +237,7 @@ class _Fields:
 
     table: Mapping[str, object]
     place: StepPlace
+    limits: Limits
 
     def get(self, key: str) -> object:
         if key not in self.table:
@@ -253,8 +257,12 @@ class _Fields:
             raise self._wrong(key, value, "a list of strings")
         return tuple(value)
 
-    def text_or_texts(self, key: str) -> tuple[str, ...]:
-        return (self.text(key),) if isinstance(self.get(key), str) else self.texts(key)
+    def pattern(self, key: str) -> Pattern:
+        return Pattern(self.text(key), self.limits)
+
+    def patterns(self, key: str) -> tuple[Pattern, ...]:
+        texts = (self.text(key),) if isinstance(self.get(key), str) else self.texts(key)
+        return tuple(Pattern(text, self.limits) for text in texts)
 
     def integer(self, key: str) -> int:
         value = self.get(key)
@@ -300,21 +308,17 @@ def _is_integer(value: object) -> TypeGuard[int]:
 def _parse_rename(fields: _Fields) -> Step:
     if isinstance(fields.table["rename"], dict):
         return RenameTable(fields.names("rename"))
-    return Rename(Pattern(fields.text("rename")), fields.text("to"))
+    return Rename(fields.pattern("rename"), fields.text("to"))
 
 
 _PARSERS: Mapping[str, Callable[[_Fields], Step]] = {
     "rename": _parse_rename,
-    "drop": lambda f: Drop(Pattern(f.text("drop"))),
-    "transpose": lambda f: Transpose(Pattern(f.text("transpose")), f.optional("axes")),
-    "reshape": lambda f: Reshape(Pattern(f.text("reshape")), f.integers("shape")),
-    "cast": lambda f: CastTo(Pattern(f.text("cast")), f.dtype("dtype")),
-    "split": lambda f: Split(
-        Pattern(f.text("split")), f.texts("into"), f.integer("axis"), f.optional("sizes")
-    ),
-    "concat": lambda f: Concat(
-        tuple(map(Pattern, f.text_or_texts("concat"))), f.text("into"), f.integer("axis")
-    ),
+    "drop": lambda f: Drop(f.pattern("drop")),
+    "transpose": lambda f: Transpose(f.pattern("transpose"), f.optional("axes")),
+    "reshape": lambda f: Reshape(f.pattern("reshape"), f.integers("shape")),
+    "cast": lambda f: CastTo(f.pattern("cast"), f.dtype("dtype")),
+    "split": lambda f: Split(f.pattern("split"), f.texts("into"), f.integer("axis"), f.optional("sizes")),
+    "concat": lambda f: Concat(f.patterns("concat"), f.text("into"), f.integer("axis")),
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ckptfmt.errors import LimitError, PlanError, UnsupportedError
+from ckptfmt.limits import Limits
 from ckptfmt.plans.pattern import Pattern, exact_pattern
 from tests.support.arrays import Arrays
 from tests.support.plans import plan, step
@@ -87,11 +88,10 @@ def test_a_slow_pattern_is_refused_for_a_long_name(without_re2: None) -> None:
     assert raised.value.asked > raised.value.limit
 
 
-def test_a_slow_pattern_stops_after_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ckptfmt.plans.pattern.MAX_SECONDS", 0.0)
+def test_a_slow_pattern_stops_after_a_time() -> None:
     names = [f"{number}{'a' * 150}" for number in range(50)]
     with pytest.raises(LimitError, match=r"seconds to search for .* in 50 names"):
-        Pattern("[0-9a]*a*a*b").replacements(names, "c")
+        Pattern("[0-9a]*a*a*b", Limits(max_seconds=0)).replacements(names, "c")
 
 
 def test_patterns_are_those_of_re_if_their_work_is_bounded() -> None:
