@@ -191,7 +191,7 @@ def table_format(fs: Filesystem, path: str) -> Format:
         except CorruptError as error:
             converted = conversion_of(file)
             if converted is not None:
-                raise CorruptError(f"{Holds.CHECKPOINT.value}, but {converted}", file=path) from error
+                raise CorruptError(converted, file=path) from error
             raise error.at(path) from error.__cause__
     if found is None:
         raise CorruptError("a table without the empty key: not a checkpoint", file=path)

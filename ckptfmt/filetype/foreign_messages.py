@@ -22,14 +22,19 @@ _MINDSPORE_TYPE = re.compile(
     rb"B?[Ff]loat\d*|U?[Ii]nt\d*|[Bb]ool|[Ss]tr(ing)?|[Cc]omplex\d*|BFloat16|q?int\d+"
 )
 
+_ONNX_GRAPH = {1, 2, 5, *range(10, 17)}
+"""Fields of ``GraphProto``: onnx.proto."""
+
 MIN_CORE_ML_TYPE = 200
 """Least number of the fields of ``Model.Type``: Model.proto of coremltools."""
 
 
 def is_onnx(fields: Sequence[MessageField]) -> bool:
     """ModelProto of ONNX: its version is a number, its graph is field 7."""
-    tags = {field[:2] for field in fields}
-    return (1, VARINT) in tags and (7, LENGTH_DELIMITED) in tags
+    if fields[0][:2] != (1, VARINT):
+        return False
+    graphs = [first_fields(field.content) for field in fields if field[:2] == (7, LENGTH_DELIMITED)]
+    return bool(graphs and graphs[0]) and {field.number for field in graphs[0]} <= _ONNX_GRAPH
 
 
 def is_core_ml(fields: Sequence[MessageField]) -> bool:

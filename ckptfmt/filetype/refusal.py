@@ -60,7 +60,7 @@ def refusal_of(
         # The content may have been what was wanted before it was converted.
         converted = conversion_of(look.file)
         if converted is not None:
-            return CorruptError(f"{wanted.value}, but {converted}", file=name)
+            return CorruptError(converted, file=name)
     if kind is not None:
         return misfit(name, kind, wanted, fs, look)
     begins = "" if look is None else f": {beginning(look.head, look.size)}"

@@ -20,10 +20,15 @@ _CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
-_LATIN_1_CONTROL = re.compile(rb"\xc2[\x80-\x9f]")
-"""The bytes 0x80 to 0x9f decoded as Latin-1, as UTF-8. No text has these characters."""
+_ODD = re.compile(
+    rb"\xc2[\x80-\x9f]|\xc6\x92|\xcb[\x86\x9c]|\xe2\x80[\x9a\x9e\xa0\xa1\xb0\xb9\xba]|\xef\xbf\xbd"
+)
+"""Characters that hardly any text has: U+FFFD, and 0x80 to 0x9f decoded as Latin-1 or as Windows-1252."""
 
-_LEAST = 3
+_NOT_ASCII = re.compile(rb"[\xc2-\xf4]")
+"""First bytes of characters from U+0080 on."""
+
+_LEAST = 2
 """Traces of a conversion that must be found: by chance, a line feed follows a carriage return once in 256."""
 
 
@@ -39,13 +44,14 @@ def text_conversion(data: Buffer) -> str | None:
     line_feeds = sample.count(b"\n")
     if line_feeds >= _LEAST and sample.count(b"\r\n") == line_feeds:
         return f"changed as text: every \\n became \\r\\n (FTP in ASCII mode, git autocrlf); {again}"
-    if not _is_utf8(sample):
+    is_recoded = (
+        _ODD.search(sample) is not None and len(_NOT_ASCII.findall(sample)) >= _LEAST and _is_utf8(sample)
+    )
+    if not is_recoded:
         return None
-    if sample.count(_REPLACEMENT) >= _LEAST:
-        return f"changed as text: recoded as UTF-8, so every byte from 0x80 on is lost; {again}"
-    if len(_LATIN_1_CONTROL.findall(sample)) >= _LEAST:
-        return f"changed as text: recoded as UTF-8, so every byte from 0x80 on became two; {again}"
-    return None
+    # Some programs replace a whole run of bytes by one character, others each byte.
+    lost = "is lost" if _REPLACEMENT in sample else "became several"
+    return f"changed as text: recoded as UTF-8, so that every byte from 0x80 on {lost}; {again}"
 
 
 def _is_utf8(sample: bytes) -> bool:
