@@ -14,6 +14,7 @@ from ckptfmt.errors import CorruptError
 from ckptfmt.record.damage import Damage
 from tests.support.command_line import run
 from tests.support.conversions import CONVERSIONS
+from tests.support.corpus import CORPUS
 from tests.support.file_kinds import EVENT, record
 from tests.support.golden import GOLDEN
 from tests.support.table_writer import write_bundle
@@ -44,6 +45,16 @@ def test_a_graph(
         function(target)
     assert caught.value.file == str(target)
     assert "changed as text" in run(verb, target).stderr
+
+
+def test_a_model_that_was_committed_as_text() -> None:
+    # A binary message that its author named .pbtxt: Git, or an editor, removed all its carriage returns.
+    path = CORPUS / "reviews_pbtxt"
+    if not path.exists():
+        pytest.skip(f"no corpus at {CORPUS}; set CKPTFMT_CORPUS")
+    for reader in (ckptfmt.open_saved_model, ckptfmt.read_graph):
+        with pytest.raises(CorruptError, match="changed as text: carriage returns were removed"):
+            reader(path)
 
 
 @EACH_CONVERSION
