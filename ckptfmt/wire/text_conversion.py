@@ -1,9 +1,9 @@
 """Text conversion: whether binary data went through a program that took them for text.
 
 Three conversions are common. FTP in ASCII mode, and Git with ``autocrlf``, put a carriage return before every
-line feed. In the other direction they remove carriage returns, as the text modes of languages do. A program
-that decodes bytes and encodes them as UTF-8 replaces each byte from 0x80 on: by U+FFFD if it decoded as UTF-8,
-by two bytes if it decoded as Latin-1.
+line feed. In the other direction, they remove carriage returns, as the text modes of languages do. A program
+that decodes bytes and encodes them as UTF-8 replaces each byte from 0x80 on: by U+FFFD if it decoded as
+UTF-8, by two bytes if it decoded as Latin-1.
 """
 
 from __future__ import annotations
@@ -33,8 +33,12 @@ _LEAST = 2
 """Traces of a conversion that must be found: by chance, a line feed follows a carriage return once in 256."""
 
 _COMMON = 16
-"""Occurrences of similar bytes that make the absence of one no accident. Intact files of a megabyte that lack
-all carriage returns have 4 at most, and those that lack pairs should have 5 at most (8,600 files)."""
+"""Occurrences of similar bytes that make it no accident that there are no carriage returns. Of 8,600 intact
+files that have none, none has more than 4."""
+
+_COMMON_PAIRS = 200
+"""Pairs to be expected that make it no accident that there are hardly any. It takes more of them, because
+bytes depend on those before them: files of Python that lack pairs should have up to 30."""
 
 
 def text_conversion(data: Buffer) -> str | None:
@@ -69,7 +73,7 @@ def _lacks_returns(sample: bytes) -> bool:
     # Where each comes after any byte alike, as many pairs are to be expected.
     expected = returns * sample.count(b"\n") / len(sample)
     # A few pairs may be left: of two carriage returns before a line feed, one is removed.
-    return expected >= _COMMON and 8 * sample.count(b"\r\n") <= expected
+    return expected >= _COMMON_PAIRS and 8 * sample.count(b"\r\n") <= expected
 
 
 def _is_utf8(sample: bytes) -> bool:
