@@ -159,7 +159,7 @@ def test_only_filetype_names_what_stands_above_it(path: Path) -> None:
     room = room_of(module_of(path))
     if room.startswith("cli") or room in ("__main__", "__init__"):
         return
-    if module_of(path) == "ckptfmt.filetype.advice":
+    if module_of(path) == "ckptfmt.filetype.kinds":
         return
     tree = parse(path)
     docstrings = {

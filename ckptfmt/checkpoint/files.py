@@ -29,9 +29,11 @@ from ckptfmt.filenames import (
     V1_SHARD_SUFFIX,
     shard_path,
 )
-from ckptfmt.filetype.content import recognise
+from ckptfmt.filetype.content import recognise_look
 from ckptfmt.filetype.kinds import EMPTY, Holds
-from ckptfmt.filetype.refusal import misfit
+from ckptfmt.filetype.look import Look
+from ckptfmt.filetype.paths import recognise_name
+from ckptfmt.filetype.refusal import conversion_of, refusal_of
 from ckptfmt.filetype.tables import Format, checkpoint_format, has_table_magic
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
@@ -187,6 +189,9 @@ def table_format(fs: Filesystem, path: str) -> Format:
         try:
             found = checkpoint_format(Table(file))
         except CorruptError as error:
+            converted = conversion_of(file)
+            if converted is not None:
+                raise CorruptError(converted, file=path) from error
             raise error.at(path) from error.__cause__
     if found is None:
         raise CorruptError("a table without the empty key: not a checkpoint", file=path)
@@ -196,14 +201,17 @@ def table_format(fs: Filesystem, path: str) -> Format:
 def not_a_table(fs: Filesystem, path: str) -> CorruptError | UnsupportedError:
     """Return the error for a file that is not a table: it says what the file seems to be."""
     with closing(fs.open(path)) as file:
-        kind = recognise(file)
+        look = Look(file)
+        kind = recognise_look(look) or recognise_name(path)
         if kind is EMPTY:
             what = f"an empty file, not {Holds.CHECKPOINT.value}"
             return TruncatedError(what, wanted=FOOTER_SIZE, available=0, file=path)
-        if kind is not None:
-            return misfit(path, kind, Holds.CHECKPOINT)
-        try:
-            Table(file)
-        except CorruptError as error:
-            return error
-    return CorruptError("not a table when it was first read", file=path)
+        if kind is None and path.endswith(INDEX_SUFFIX) and conversion_of(file) is None:
+            # Its name says what it was: what matters is how it is damaged.
+            try:
+                Table(file)
+            except CorruptError as error:
+                return error
+        refused = refusal_of(kind, path, Holds.CHECKPOINT, look=look)
+        assert isinstance(refused, CorruptError | UnsupportedError)
+        return refused

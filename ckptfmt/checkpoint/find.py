@@ -34,7 +34,6 @@ from ckptfmt.filenames import (
     STATE_FILE,
     TEMPSTATE_SUFFIX,
 )
-from ckptfmt.filetype.advice import ADVICE
 from ckptfmt.filetype.content import recognise_file
 from ckptfmt.filetype.kinds import (
     EMPTY,
@@ -45,7 +44,8 @@ from ckptfmt.filetype.kinds import (
     TEXT_FILE,
     Holds,
 )
-from ckptfmt.filetype.refusal import example_in
+from ckptfmt.filetype.paths import recognise_path
+from ckptfmt.filetype.refusal import example_in, misfit
 from ckptfmt.storage.filesystem import Filesystem, Listing
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.text.closest import closest_names
@@ -192,6 +192,7 @@ def _in_directory(look: Directories, directory: str) -> CheckpointFiles:
     if homes:
         hints.append(f"look in {_listed(homes)}")
     if not hints:
+        _refuse_foreign(look, directory)
         hints.append("none of its files belongs to one" if found.listing.files else "it contains no files")
         example = example_in(look.fs, directory)
         hints += [] if example is None else [example]
@@ -206,9 +207,17 @@ def _read_state(look: Directories, directory: str) -> CheckpointState | None:
     except CorruptError as error:
         prefixes = scan(look, directory).prefixes
         if not prefixes:
+            _refuse_foreign(look, directory)
             raise
         what = f"{error.what}; name a checkpoint instead: {_listed(prefixes)}"
         raise CorruptError(what, file=error.file, offset=error.offset) from error
+
+
+def _refuse_foreign(look: Directories, directory: str) -> None:
+    """Raise UnsupportedError if a directory is a checkpoint or model of another program."""
+    kind = recognise_path(look.fs, directory)
+    if kind is not None and kind.holds is None:
+        raise misfit(directory, kind, Holds.CHECKPOINT)
 
 
 def _in_saved_model(look: Directories, directory: str) -> CheckpointFiles:
@@ -218,7 +227,7 @@ def _in_saved_model(look: Directories, directory: str) -> CheckpointFiles:
         return files_at_index(look, prefix)
     folder = os.path.dirname(prefix)
     what = f"a SavedModel without variables: {index} does not exist"
-    hints = [*_orphans(look, folder, look[folder][0]), ADVICE[SAVED_MODEL_DIRECTORY]]
+    hints = [*_orphans(look, folder, look[folder][0]), SAVED_MODEL_DIRECTORY.reader]
     raise CheckpointNotFoundError("; ".join([what, *hints]), file=directory or os.curdir, tried=[index])
 
 
@@ -319,7 +328,7 @@ def _orphans(look: Directories, directory: str, listing: Listing, only: str | No
             has_graph = True
         if unfinished:
             hints.append(f"left by a save that did not finish: {_listed(unfinished)}")
-    return [*hints[:MAX_LISTED], *([ADVICE[META_GRAPH]] if has_graph else [])]
+    return [*hints[:MAX_LISTED], *([META_GRAPH.reader] if has_graph else [])]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from ckptfmt.checkpoint.slices import decode_slice_key
 from ckptfmt.checkpoint.strings import check_strings, check_variants, decode_strings, decode_variants
 from ckptfmt.dtypes import Storage
 from ckptfmt.errors import ChecksumError, CorruptError, UnsupportedError
+from ckptfmt.filetype.refusal import conversion_of
 from ckptfmt.storage.file import RandomAccessFile, stream_crc
 from ckptfmt.wire.crc32c import combine_all, crc32c_in_threads
 from ckptfmt.wire.threads import cut, default_threads, in_threads
@@ -86,14 +87,21 @@ class StoredBytes(NamedTuple):
         except UnsupportedError as error:
             raise error.at(self.order.index_file, label=f"tensor {label_of(self.entry)}") from None
         except CorruptError as error:
-            raise error.at(self.file.name, self.offset) from None
+            raise self._explained(error).at(self.file.name, self.offset) from None
 
     def compare(self, crc: int) -> None:
         """Raise ChecksumError unless a checksum is that of the entry."""
         try:
             self._compare(crc)
         except ChecksumError as error:
-            raise error.at(self.file.name, self.offset) from None
+            raise self._explained(error).at(self.file.name, self.offset) from None
+
+    def _explained(self, error: CorruptError) -> CorruptError:
+        """Add to an error that the shard was changed as text, if it was."""
+        converted = conversion_of(self.file)
+        if converted is not None:
+            error.what = f"{error.what}; the file was {converted}"
+        return error
 
     def _compare(self, crc: int) -> None:
         if crc != self.entry.crc32c:

@@ -26,7 +26,7 @@ from ckptfmt.events.summaries import Audio, Histogram, Image, audio_of, histogra
 from ckptfmt.events.tag_index import TagIndex
 from ckptfmt.filetype.content import recognise
 from ckptfmt.filetype.kinds import RECORDS, Holds
-from ckptfmt.filetype.refusal import misfit
+from ckptfmt.filetype.refusal import instead_in, misfit, with_hints
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.proto import messages
@@ -110,6 +110,8 @@ def _no_event_files(directory: str, fs: Filesystem) -> PathNotFoundError:
     what = "no event file in this directory"
     if runs := find_runs(directory, fs=fs):
         what += f", but in {len(runs)} below it (see ckptfmt.find_runs): {listed(runs, 10, quote=str)}"
+    elif fs.path_type(directory) == "directory":
+        what = with_hints(what, [instead_in(fs, directory) or ""])
     return PathNotFoundError(what, file=directory)
 
 

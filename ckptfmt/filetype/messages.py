@@ -1,4 +1,4 @@
-"""Messages: the kind of message that bytes hold, serialized or as text.
+"""Messages: which message bytes hold, judging by the numbers and types of its first fields.
 
 Graphs, meta graphs and SavedModels have no magic number. They are told apart by their fields:
 
@@ -19,35 +19,23 @@ the same for a graph of a gigabyte and survives damage further on. The last fiel
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from ckptfmt.errors import CorruptError
-from ckptfmt.filetype.kinds import FINGERPRINT, GRAPH, KERAS_METADATA, META_GRAPH, ONNX, SAVED_MODEL, Kind
-from ckptfmt.filetype.texts import HEAD_SIZE, is_text, recognise_text
+from ckptfmt.filetype.texts import HEAD_SIZE, is_text
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, find_fields
 
 MAX_FIELDS = 100
 """How many fields, from the first on, are looked at."""
 
-_OP = re.compile(rb"[A-Za-z_][A-Za-z0-9_.>\-/]*")
+OP = re.compile(rb"[A-Za-z_][A-Za-z0-9_.>\-/]*")
 """Name of an operation or a function."""
 
 
-def recognise_message(data: Buffer) -> Kind | None:
-    """Return the kind of message that bytes hold, serialized or as text, or None."""
-    if not len(data):
-        return None
-    head = bytes(data[:HEAD_SIZE])
-    if is_text(head):
-        return recognise_text(head)
-    fields = _first_fields(memoryview(data))  # so that nested messages are views, not copies
-    return next((kind for kind, matches in _MESSAGES if matches(fields)), None) if fields else None
-
-
-class _Field(NamedTuple):
+class MessageField(NamedTuple):
     """A field of a message."""
 
     number: int
@@ -56,26 +44,31 @@ class _Field(NamedTuple):
     """The bytes of a length-delimited field, perhaps cut short; empty for a number."""
 
 
-def _first_fields(data: Buffer) -> list[_Field]:
-    """Return the first fields of a message, the last perhaps cut short; none if it is not a message."""
-    fields: list[_Field] = []
+def first_fields(data: Buffer, *, has_floats: bool = False) -> list[MessageField]:
+    """Return the first fields of a message, the last perhaps cut short; none if it is not a message.
+
+    Only messages that may have floats may have fields of fixed size; those recognised here have none.
+    """
+    data = memoryview(data)  # so that nested messages are views, not copies
+    fields: list[MessageField] = []
     try:
         for field in islice(find_fields(data, may_be_cut=True), MAX_FIELDS):
-            if field.wire_type not in (VARINT, LENGTH_DELIMITED):
-                return []  # messages recognised here have no fields of other types
+            if field.wire_type not in (VARINT, LENGTH_DELIMITED) and not has_floats:
+                return []
             content = data[field.content : field.stop] if field.wire_type == LENGTH_DELIMITED else b""
-            fields.append(_Field(field.number, field.wire_type, content))
+            fields.append(MessageField(field.number, field.wire_type, content))
     except CorruptError:
         return []
     return fields
 
 
-def _is_saved_model(fields: Sequence[_Field]) -> bool:
+def is_saved_model(fields: Sequence[MessageField]) -> bool:
+    """SavedModel."""
     # The schema version comes first, once; only meta graphs follow.
     return fields[0][:2] == (1, VARINT) and all(field[:2] == (2, LENGTH_DELIMITED) for field in fields[1:])
 
 
-def _is_fingerprint(fields: Sequence[_Field]) -> bool:
+def is_fingerprint(fields: Sequence[MessageField]) -> bool:
     """FingerprintDef: hashes 1 to 5, which are numbers, a version 6, and later a UUID 7 in decimal digits."""
     numbers = [field.number for field in fields]
     return (
@@ -85,21 +78,16 @@ def _is_fingerprint(fields: Sequence[_Field]) -> bool:
     )
 
 
-def _is_onnx(fields: Sequence[_Field]) -> bool:
-    """ModelProto of ONNX: its version is a number, its graph is field 7."""
-    tags = {field[:2] for field in fields}
-    return (1, VARINT) in tags and (7, LENGTH_DELIMITED) in tags
-
-
-def _is_keras_metadata(fields: Sequence[_Field]) -> bool:
+def is_keras_metadata(fields: Sequence[MessageField]) -> bool:
     """SavedMetadata: objects that say in field 4 which kind of Keras object they are."""
     if fields[0][:2] != (1, LENGTH_DELIMITED):
         return False
-    inner = _first_fields(fields[0].content)
+    inner = first_fields(fields[0].content)
     return any(field.number == 4 and bytes(field.content[:9]) == b"_tf_keras" for field in inner)
 
 
-def _is_graph(fields: Sequence[_Field]) -> bool:
+def is_graph(fields: Sequence[MessageField]) -> bool:
+    """GraphDef."""
     allowed = {1: LENGTH_DELIMITED, 2: LENGTH_DELIMITED, 3: VARINT, 4: LENGTH_DELIMITED, 5: LENGTH_DELIMITED}
     if any(allowed.get(field.number) != field.wire_type for field in fields):
         return False
@@ -111,7 +99,8 @@ def _is_graph(fields: Sequence[_Field]) -> bool:
     return _is_node(nodes[0]) if nodes else any(field.number in (3, 4) for field in fields)
 
 
-def _is_meta_graph(fields: Sequence[_Field]) -> bool:
+def is_meta_graph(fields: Sequence[MessageField]) -> bool:
+    """MetaGraphDef."""
     for field in fields:
         if field.number > 7 or field.wire_type != LENGTH_DELIMITED:
             return False
@@ -125,20 +114,20 @@ def _is_meta_graph(fields: Sequence[_Field]) -> bool:
     return any(field.number != 2 for field in fields)
 
 
-def _is_map_entry(field: _Field) -> bool:
+def _is_map_entry(field: MessageField) -> bool:
     """Whether a field holds a map entry, which begins with its key; a VersionDef begins with a number."""
     return bytes(field.content[:1]) == b"\n"
 
 
-def _is_node(field: _Field) -> bool:
+def _is_node(field: MessageField) -> bool:
     """Whether a field holds a NodeDef: its field 2 is an op, while a MetaInfoDef has an OpList there."""
-    inner = {each.number: each for each in _first_fields(field.content) if each.wire_type == LENGTH_DELIMITED}
-    return 2 in inner and _OP.fullmatch(bytes(inner[2].content)) is not None
+    inner = {each.number: each for each in first_fields(field.content) if each.wire_type == LENGTH_DELIMITED}
+    return 2 in inner and OP.fullmatch(bytes(inner[2].content)) is not None
 
 
-def _is_meta_info(field: _Field) -> bool:
+def _is_meta_info(field: MessageField) -> bool:
     """Whether a field holds a MetaInfoDef: a bool 7, texts in fields 1, 4, 5 and 6, and most fields once."""
-    inner = _first_fields(field.content)
+    inner = first_fields(field.content)
     if not inner:
         return not field.content
     numbers = [each.number for each in inner]
@@ -148,14 +137,3 @@ def _is_meta_info(field: _Field) -> bool:
         and all(numbers.count(number) <= 1 for number in (1, 2, 3, 5, 6, 7))
         and all(is_text(bytes(each.content[:HEAD_SIZE])) for each in inner if each.number in (1, 4, 5, 6))
     )
-
-
-_MESSAGES: tuple[tuple[Kind, Callable[[Sequence[_Field]], bool]], ...] = (
-    (SAVED_MODEL, _is_saved_model),
-    (FINGERPRINT, _is_fingerprint),
-    (ONNX, _is_onnx),
-    (KERAS_METADATA, _is_keras_metadata),
-    (GRAPH, _is_graph),
-    (META_GRAPH, _is_meta_graph),
-)
-"""Messages and their tests, the strictest first: the first one that succeeds counts."""

@@ -3,30 +3,60 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from contextlib import suppress
 
-from ckptfmt.filenames import (
-    DATA_SUFFIX,
-    INDEX_SUFFIX,
-    SAVED_MODEL_FILES,
-    STATE_FILE,
-    V1_PATTERN_SUFFIX,
-    CheckpointNames,
-)
+from ckptfmt.errors import CkptfmtError
+from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE, V1_PATTERN_SUFFIX, CheckpointNames
 from ckptfmt.filetype.content import recognise_file
-from ckptfmt.filetype.kinds import DATA, DIRECTORY, PREFIX, SAVED_MODEL_DIRECTORY, Kind
-from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.filetype.kinds import DATA, DIRECTORY, FOREIGN_KINDS, PREFIX, SAVED_MODEL_DIRECTORY, Kind
+from ckptfmt.storage.filesystem import Filesystem, Listing
+
+MAX_NAMES = 1000
+"""Names of a directory, of files and of directories each, in which signs of other programs are looked for."""
 
 
 def recognise_path(fs: Filesystem, path: str) -> Kind | None:
     """Return what a path leads to: a file, a directory, or the prefix of a checkpoint, which is neither."""
     path_type = fs.path_type(path)
     if path_type == "directory":
-        return _recognise_directory(fs.list_directory(path).files)
+        return recognise_directory(fs, path)
     if path_type == "file":
         # A data shard is recognised only by its name: its bytes are those of tensors and can be anything.
-        return DATA if DATA_SUFFIX.search(path) else recognise_file(fs, path)
+        if DATA.name is not None and DATA.name.search(path):
+            return DATA
+        return recognise_file(fs, path) or recognise_name(path)
     return PREFIX if path_type is None and _is_prefix(fs, path) else None
+
+
+def recognise_directory(fs: Filesystem, path: str) -> Kind | None:
+    """Return what a directory seems to be; None if nothing is recognised."""
+    listing = fs.list_directory(path)
+    for kind in (SAVED_MODEL_DIRECTORY, DIRECTORY):
+        if any(sign.is_in(listing.files) for sign in kind.directory):
+            return kind if kind is not DIRECTORY else _foreign_state(fs, path, listing) or kind
+    return _recognise_foreign(listing)
+
+
+def recognise_name(path: str) -> Kind | None:
+    """Return the kind of a file whose content tells nothing."""
+    return next((kind for kind in FOREIGN_KINDS if kind.name is not None and kind.name.search(path)), None)
+
+
+def _recognise_foreign(listing: Listing) -> Kind | None:
+    """Return which other program a directory is from."""
+    names = [*listing.files[:MAX_NAMES], *(f"{name}/" for name in listing.directories[:MAX_NAMES])]
+    return next((kind for kind in FOREIGN_KINDS if any(sign.is_in(names) for sign in kind.directory)), None)
+
+
+def _foreign_state(fs: Filesystem, path: str, listing: Listing) -> Kind | None:
+    """Return the kind of a directory whose file ``checkpoint`` is another program's; else None."""
+    # Flax and T5X give their checkpoints this name too.
+    if STATE_FILE not in listing.files or any(name.endswith(INDEX_SUFFIX) for name in listing.files):
+        return None
+    kind = None
+    with suppress(CkptfmtError):
+        kind = recognise_file(fs, os.path.join(path, STATE_FILE))
+    return (_recognise_foreign(listing) or kind) if kind in FOREIGN_KINDS else None
 
 
 def _is_prefix(fs: Filesystem, path: str) -> bool:
@@ -36,10 +66,3 @@ def _is_prefix(fs: Filesystem, path: str) -> bool:
         return False
     directory, name = os.path.split(path)
     return bool(CheckpointNames.of(fs.list_directory(directory).files).v1_shards(name))
-
-
-def _recognise_directory(files: Sequence[str]) -> Kind | None:
-    if any(name in SAVED_MODEL_FILES for name in files):
-        return SAVED_MODEL_DIRECTORY
-    has_checkpoint = any(name == STATE_FILE or name.endswith(INDEX_SUFFIX) for name in files)
-    return DIRECTORY if has_checkpoint else None

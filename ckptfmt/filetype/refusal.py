@@ -7,7 +7,8 @@ learns that h5py reads it.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import closing, suppress
 
 from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.filenames import (
@@ -19,10 +20,16 @@ from ckptfmt.filenames import (
     V1_PATTERN_SUFFIX,
     V1_SHARD_SUFFIX,
 )
-from ckptfmt.filetype.advice import ADVICE
+from ckptfmt.filetype.archives import decompressed
+from ckptfmt.filetype.content import recognise_look
 from ckptfmt.filetype.kinds import EMPTY, Holds, Kind
+from ckptfmt.filetype.look import Look
 from ckptfmt.filetype.paths import recognise_path
+from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.in_memory import MemoryFile
+from ckptfmt.text.quoting import beginning
+from ckptfmt.wire.text_conversion import SAMPLE_SIZE, text_conversion
 
 MAX_EXAMPLES = 20
 """How many files of a directory are looked at to find an example."""
@@ -33,32 +40,68 @@ def refusal(fs: Filesystem, path: str, wanted: Holds) -> CkptfmtError:
 
     UnsupportedError if it leads to something of a known kind, else CorruptError.
     """
-    return refusal_of(recognise_path(fs, path), path, wanted, fs)
+    kind = recognise_path(fs, path)
+    if fs.path_type(path) != "file":
+        return refusal_of(kind, path, wanted, fs)
+    with closing(fs.open(path)) as file:
+        return refusal_of(kind, path, wanted, fs, Look(file))
 
 
-def refusal_of(kind: Kind | None, name: str, wanted: Holds, fs: Filesystem | None = None) -> CkptfmtError:
-    """Return the error for content of a kind, None if unknown, that errors call ``name``."""
-    if kind is None:
-        return CorruptError(f"not {wanted.value}, nor any other known kind of file", file=name)
+def refusal_of(
+    kind: Kind | None, name: str, wanted: Holds, fs: Filesystem | None = None, look: Look | None = None
+) -> CkptfmtError:
+    """Return the error for content of a kind, None if unknown, that errors call ``name``.
+
+    With a look at the content, it says what went wrong with it, or how it begins.
+    """
     if kind is EMPTY:
         return CorruptError(f"an empty file, not {wanted.value}", file=name)
-    return misfit(name, kind, wanted, fs)
+    if look is not None and (kind is None or kind.holds is not None):
+        # The content may have been what was wanted before it was converted.
+        converted = conversion_of(look.file)
+        if converted is not None:
+            return CorruptError(converted, file=name)
+    if kind is not None:
+        return misfit(name, kind, wanted, fs, look)
+    begins = "" if look is None else f": {beginning(look.head, look.size)}"
+    return CorruptError(f"an unknown kind of file, not {wanted.value}{begins}", file=name)
 
 
-def misfit(path: str, kind: Kind, wanted: Holds, fs: Filesystem | None = None) -> UnsupportedError:
+def conversion_of(file: RandomAccessFile) -> str | None:
+    """Return how a damaged binary file was changed as text, as a clause; None if it does not look like it."""
+    return text_conversion(file.read(0, min(file.size, SAMPLE_SIZE)))
+
+
+def misfit(
+    path: str, kind: Kind, wanted: Holds, fs: Filesystem | None = None, look: Look | None = None
+) -> UnsupportedError:
     """Return the error for a path that leads to something of one kind when another was wanted.
 
-    With ``fs`` it also says where the graph of a checkpoint is.
+    With ``fs`` it also says where the graph of a checkpoint is, and with a look what the file has in it.
     """
     hints = []
-    if kind in ADVICE and kind.holds is not wanted:
+    if look is not None and kind.detail is not None:
+        hints.append(kind.detail(look) or _compressed(look))
+    if kind.holds is None or kind.holds is not wanted:
         # Not for a file that holds what was wanted but was refused because it is damaged: the advice would
         # send the caller back to the function that has just refused it.
-        hints.append(ADVICE[kind])
+        hints.append(kind.reader)
     if fs is not None and wanted is not Holds.CHECKPOINT and kind.holds is Holds.CHECKPOINT:
         hints += _graph_of(fs, path)
-    what = f"{kind.what}, not {wanted.value}"
-    return UnsupportedError(f"{what}: {'; '.join(hints)}" if hints else what, file=path)
+    return UnsupportedError(with_hints(f"{kind.what}, not {wanted.value}", hints), file=path)
+
+
+def with_hints(what: str, hints: Iterable[str]) -> str:
+    """Return a message with hints after a colon; empty ones are left out."""
+    clauses = "; ".join(filter(None, hints))
+    return f"{what}: {clauses}" if clauses else what
+
+
+def _compressed(look: Look) -> str:
+    """Return a clause about what a compressed file holds that is not an archive."""
+    content = decompressed(look.near)
+    kind = recognise_look(Look(MemoryFile(content))) if content else None
+    return f"it contains {kind.what}" if kind is not None else ""
 
 
 def _graph_of(fs: Filesystem, path: str) -> list[str]:
@@ -91,6 +134,14 @@ def example_in(fs: Filesystem, directory: str) -> str | None:
         path = os.path.join(directory, name)
         with suppress(CkptfmtError):
             kind = recognise_path(fs, path)
-            if kind in ADVICE:
-                examples.append((kind.holds is None, f"{path} is {kind.what}: {ADVICE[kind]}"))
+            if kind is not None and kind.reader:
+                examples.append((kind.holds is None, f"{path} is {kind.what}: {kind.reader}"))
     return min(examples, key=lambda example: example[0])[1] if examples else None
+
+
+def instead_in(fs: Filesystem, directory: str) -> str | None:
+    """Return a clause about a directory, or else about a file in it: what it is and what reads it."""
+    kind = recognise_path(fs, directory)
+    if kind is None:
+        return example_in(fs, directory)
+    return with_hints(f"it is {kind.what}", [kind.reader])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from ckptfmt.errors import CkptfmtError
-from ckptfmt.filetype.kinds import BROKEN_TABLE, INDEX, TABLE, V1, Kind
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.table import Table
 from ckptfmt.table.format import FOOTER_SIZE, MAGIC_BYTES
@@ -13,6 +12,9 @@ from ckptfmt.wire.coding import decode_varint
 from ckptfmt.wire.fields import LENGTH_DELIMITED
 
 Format: TypeAlias = Literal["v2", "v1"]
+
+TableContent: TypeAlias = Literal["v2", "v1", "other", "damaged"]
+"""The format of a checkpoint, or why a table is none."""
 
 _V1_META_TAG = 1 << 3 | LENGTH_DELIMITED
 """Tag of ``SavedTensorSlices.meta``, a message."""
@@ -40,10 +42,9 @@ def checkpoint_format(table: Table) -> Format | None:
     return "v1" if tag == _V1_META_TAG else "v2"
 
 
-def recognise_table(file: RandomAccessFile) -> Kind:
-    """Return the kind of a file that ends as a sorted table does."""
+def table_content(file: RandomAccessFile) -> TableContent:
+    """Return what a file that ends as a sorted table does holds."""
     try:
-        table_format = checkpoint_format(Table(file))
+        return checkpoint_format(Table(file)) or "other"
     except CkptfmtError:
-        return BROKEN_TABLE
-    return TABLE if table_format is None else V1 if table_format == "v1" else INDEX
+        return "damaged"

@@ -32,6 +32,8 @@ class Damage:
     bytes decompressed since the last record; how many are lost after them is unknown."""
     error: CkptfmtError
     """What is wrong, placed at :attr:`offset`."""
+    stretches: int = 1
+    """The number of stretches that this one stands for: more than one for the last of a full list."""
 
     def __str__(self) -> str:
         return f"{self.error}: {self.skipped} bytes skipped"
@@ -108,7 +110,9 @@ class DamageLog:
         self._folded += 1
         what = f"the first of {self._folded + 1} damaged stretches"
         error = CorruptError(what, file=self._file, offset=last.offset)
-        self.stretches[-1] = Damage(self._file, last.offset, last.skipped + damage.skipped, error)
+        self.stretches[-1] = Damage(
+            self._file, last.offset, last.skipped + damage.skipped, error, self._folded + 1
+        )
 
     def _report(self, damage: Damage) -> None:
         if self._on_damage is not None:

@@ -39,6 +39,12 @@ MAX_PERIOD = 24
 MIN_REPEATS = 8
 """Repetitions that make comparing all headers at once worth it."""
 
+NEAR = 4
+"""Offsets that are tried one by one in the search for a header, before all others at once."""
+
+FEW = 8
+"""Headers whose checksums are computed one by one, because arrays cost more."""
+
 _HEADER = struct.Struct("<QI")
 _WORD = np.dtype("<u8")
 _CRC = np.dtype("<u4")
@@ -144,6 +150,11 @@ def _repeat(data: Buffer, walked: list[int], pos: int) -> tuple[np.ndarray, int]
 
 def find_header(data: bytes, start: int, longest: int) -> int | None:
     """Return the first of :func:`find_headers`, or None."""
+    # Where a few bytes were inserted, the next header is near: too near for arrays to be worth it.
+    for place in range(start, min(start + NEAR, len(data) - HEADER_SIZE + 1)):
+        length = decode_header(data[place : place + HEADER_SIZE])
+        if length is not None and length <= longest:
+            return place
     headers = find_headers(data, start, longest)
     return int(headers[0]) if headers.size else None
 
@@ -164,5 +175,10 @@ def find_headers(data: bytes, start: int, longest: int) -> np.ndarray:
     likely = np.flatnonzero((words <= np.uint64(longest)) & ((words | stored) != 0))
     if not likely.size:
         return likely
+    if likely.size <= FEW:
+        places = (start + likely).tolist()
+        return np.array(
+            [at for at in places if decode_header(data[at : at + HEADER_SIZE]) is not None], np.int64
+        )
     headers: np.ndarray = likely[mask_all(crc_of_words(words[likely])) == stored[likely]]
     return headers + start

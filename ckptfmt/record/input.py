@@ -131,6 +131,11 @@ class Source:
         self._read_up_to = max(self._read_up_to, min(offset + size, self.end))
         return self._bytes(offset, size, release=False)
 
+    def stored(self, size: int) -> bytes:
+        """Return the first bytes of the file as they are stored, also if it is compressed."""
+        self._reopen()
+        return bytes(self._file.read(0, min(size, self._file.size)))
+
     def crc(self, offset: int, size: int) -> int:
         """Return the CRC-32C of ``size`` bytes from ``offset`` on, which must exist."""
         if self._inflated is not None:

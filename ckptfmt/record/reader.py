@@ -12,6 +12,7 @@ from there when it is asked again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,8 +23,12 @@ from ckptfmt.record.frame import FOOTER_SIZE, HEADER_SIZE, OVERHEAD, decode_head
 from ckptfmt.record.inflate import Compression
 from ckptfmt.record.input import Source
 from ckptfmt.record.recovery import WINDOW, Gap, Recovery
+from ckptfmt.text.quoting import beginning
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.crc32c import crc32c, unmask
+from ckptfmt.wire.text_conversion import SAMPLE_SIZE, text_conversion
+
+E = TypeVar("E", bound=CkptfmtError)
 
 FIRST_WINDOW = 4 << 10
 """Bytes read at once right after damage: if more damage follows, most of a larger window is wasted."""
@@ -347,7 +352,7 @@ class RecordReader:
             offset=start,
         )
         if self.strict:
-            raise error
+            raise self._explained(error)
         self._gap = Gap(start, error, start + 1)
 
     def _cross_gap(self) -> bool:
@@ -362,8 +367,9 @@ class RecordReader:
             return True
         if not self._has_records and not self._log.is_damaged:
             self._gap = None
-            what = "not a file of records: no length matches its checksum"
-            raise CorruptError(what, file=self.name, offset=0)
+            stored = beginning(self.source.stored(HEADER_SIZE), self.source.extent[1])
+            what = f"not a file of records: no length matches its checksum in {stored}"
+            raise self._explained(CorruptError(what, file=self.name, offset=0))
         self._skip(gap.start, gap.end - gap.start, gap.error, is_open=True)
         self.position = gap.end
         return False
@@ -375,6 +381,16 @@ class RecordReader:
 
     def _skip(self, offset: int, size: int, error: CkptfmtError, *, is_open: bool = False) -> None:
         """Raise the error if reading is strict, else note the bytes skipped because of it."""
+        # Once for a file: what changed all of it is worth knowing, but not at every place.
+        if self.strict or not self._log.is_damaged:
+            error = self._explained(error)
         if self.strict:
             raise error
         self._log.note(offset, size, error, is_open=is_open)
+
+    def _explained(self, error: E) -> E:
+        """Add to an error that the file was changed as text, if it was."""
+        conversion = text_conversion(self.source.stored(SAMPLE_SIZE))
+        if conversion is not None and conversion not in error.what:
+            error.what = f"{error.what}; the file was {conversion}"
+        return error

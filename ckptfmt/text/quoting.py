@@ -14,6 +14,9 @@ _LISTED = 5
 _QUOTED_LENGTH = 300
 """Characters of the longest text that messages quote whole."""
 
+_SHOWN_BYTES = 16
+"""Bytes that a message quotes of binary data."""
+
 
 def listed(names: Collection[str], most: int = _LISTED, *, quote: Callable[[str], str] = repr) -> str:
     """Return names as a message lists them: ``'a', 'b' and 7 more``."""
@@ -27,3 +30,11 @@ def shortened(text: str, length: int = _QUOTED_LENGTH) -> str:
     if len(text) <= length:
         return text
     return f"{text[: length // 2]} … {text[-length // 2 :]} ({len(text)} characters)"
+
+
+def beginning(head: bytes, size: int) -> str:
+    """Return how binary data of a size begin, given their first bytes: ``20 bytes that begin 08 01 (..)``."""
+    shown = head[:_SHOWN_BYTES]
+    printable = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in shown)
+    more = " …" if size > len(shown) else ""
+    return f"{size:,} {'byte' if size == 1 else 'bytes'} that begin {shown.hex(' ')}{more} ({printable})"

@@ -45,7 +45,10 @@ OTHER_FORMATS = {
     "Keras 3": (_zip(b"metadata.json"), r"a Keras 3 model \(.keras\), not"),
     "npz": (_zip(b"arr_0.npy"), "a NumPy .npz archive, not .*: numpy.load reads it"),
     "torch zip": (_zip(b"archive/data.pkl"), "a PyTorch file, not"),
-    "zip": (_zip(b"model/model.ckpt.index"), "a zip archive, not .*: unpack it first"),
+    "zip": (
+        _zip(b"model/model.ckpt.index"),
+        "a zip archive, not .*: it contains model/model.ckpt.index; unpack it first",
+    ),
     "npy": (b"\x93NUMPY\x01\x00" + bytes(100), "a NumPy array, not"),
     "safetensors": ((60).to_bytes(8, "little") + b'{"__metadata__":{}}'.ljust(80), "a safetensors file, not"),
     "pickle": (b"\x80\x04\x95" + bytes(100), "a Python pickle, perhaps of PyTorch, not"),
@@ -69,7 +72,7 @@ OTHER_FORMATS = {
         _RECORD + b"\x09" + bytes(8) + b"\x1a\x0dbrain.Event:2" + bytes(9),
         "a TensorBoard event file, not",
     ),
-    "text": (b"hello, world\n" * 10, "a text file, not a TensorFlow checkpoint$"),
+    "text": (b"hello, world\n" * 10, "a text file, not a TensorFlow checkpoint: it begins 'hello, world'$"),
 }
 
 
@@ -117,9 +120,9 @@ class TestDamagedFiles:
 
     def test_bytes_of_an_unknown_kind(self) -> None:
         Path("weights").write_bytes(bytes(range(1, 255)))
-        with pytest.raises(CorruptError, match=r"^weights @0xf6: not a table: got magic") as caught:
+        with pytest.raises(CorruptError, match=r"^weights: an unknown kind of file, .*: 254 bytes") as caught:
             find_checkpoint("weights")
-        assert (caught.value.file, caught.value.offset) == ("weights", 246)
+        assert (caught.value.file, caught.value.offset) == ("weights", None)
 
     def test_a_table_that_is_not_a_checkpoint(self) -> None:
         Path("000005.ldb").write_bytes(encode_table([(b"key", b"value")]))

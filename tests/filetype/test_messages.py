@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ckptfmt.filetype import kinds
-from ckptfmt.filetype.content import recognise
+from ckptfmt.filetype.content import recognise, recognise_message
 from ckptfmt.filetype.kinds import Kind
-from ckptfmt.filetype.messages import recognise_message
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import format_text
 from tests.support.file_kinds import KERAS, graph_def, meta_graph
@@ -86,5 +85,5 @@ def test_other_messages_are_of_no_kind() -> None:
     objects.nodes.add().children.add(node_id=1, local_name="model")
     objects.nodes.add().attributes.add(name="VARIABLE_VALUE", checkpoint_key="model")
     example = b"\x0a\x0f\x0a\x0d\x0a\x01x\x12\x08\x12\x06\x0a\x04\x00\x00\x80\x3f"
-    for data in (event.SerializeToString(), objects.SerializeToString(), example, bytes(100), b"\xff" * 100):
+    for data in (event.SerializeToString(), objects.SerializeToString(), example, b"\xff" * 100):
         assert kind_of(data) is None

@@ -281,6 +281,7 @@ def test_endless_damage_is_noted_up_to_a_bound(tmp_path: Path, monkeypatch: pyte
     assert len(records.damage) == 5
     assert sum(damage.skipped for damage in records.damage) == 50 * 12
     assert "the first of 46 damaged stretches" in str(records.damage[-1])
+    assert [damage.stretches for damage in records.damage] == [1, 1, 1, 1, 46]
 
 
 @pytest.mark.parametrize(

@@ -491,5 +491,5 @@ def test_a_split_saved_model_opens_as_a_graph(tmp_path: Path) -> None:
 def test_a_split_message_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.cpb"
     path.write_bytes(Split(ChunkInfo(size=3)).content())
-    with pytest.raises(CorruptError, match="nor any other known kind of file"):
+    with pytest.raises(CorruptError, match="an unknown kind of file, not a"):
         ckptfmt.read_graph(path)

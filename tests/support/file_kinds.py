@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ckptfmt.filetype import kinds
-from ckptfmt.filetype.kinds import Kind
+from ckptfmt.filetype.kinds import KINDS, Kind
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import format_text
 from ckptfmt.wire.crc32c import crc32c, mask
@@ -39,6 +39,11 @@ class Sample(NamedTuple):
     """The verbs that read it."""
     freeze: tuple[str, ...] = ()
     """Parts of the message of ``freeze`` if it differs, because freezing needs more than other verbs do."""
+
+
+def named(what: str) -> Kind:
+    """The kind of that name."""
+    return next(kind for kind in KINDS if kind.what == what)
 
 
 def graph_def() -> messages.GraphDef:
@@ -256,28 +261,34 @@ SAMPLES = {
         ("a TFRecord file, not", "ckptfmt.open_records reads it"),
     ),
     "HDF5": Sample(
-        file("model.h5", b"\x89HDF\r\n\x1a\n" + bytes(100)), kinds.HDF5, ("an HDF5 file", "h5py reads it")
+        file("model.h5", b"\x89HDF\r\n\x1a\n" + bytes(100)),
+        named("an HDF5 file, as Keras writes"),
+        ("an HDF5 file", "h5py reads it"),
     ),
     "npz": Sample(
         file("a.npz", b"PK\x03\x04" + bytes(22) + b"\x09\0\0\0arr_0.npy" + bytes(50)),
-        kinds.NPZ,
+        named("a NumPy .npz archive"),
         ("a NumPy .npz archive, not", "numpy.load reads it"),
     ),
     "zip": Sample(
         file("a.zip", b"PK\x03\x04" + bytes(22) + b"\x09\0\0\0model.pb/" + bytes(50)),
-        kinds.ZIP,
+        named("a zip archive"),
         ("a zip archive, not", "unpack it first"),
     ),
     "pickle": Sample(
-        file("a.pt", b"\x80\x04\x95" + bytes(50)), kinds.PICKLE, ("a Python pickle", "runs code")
+        file("a.pt", b"\x80\x04\x95" + bytes(50)),
+        named("a Python pickle, perhaps of PyTorch"),
+        ("a Python pickle", "runs code"),
     ),
     "ONNX": Sample(
         file("a.onnx", b"\x08\x08\x12\x07pytorch\x3a\x03\x0a\x01x\x42\x02\x10\x11"),
-        kinds.ONNX,
+        named("an ONNX model"),
         ("an ONNX model, not", "onnx reads it"),
     ),
     "TFLite": Sample(
-        file("a.tflite", b"\x1c\0\0\0TFL3" + bytes(99)), kinds.TFLITE, ("a TensorFlow Lite model, not",)
+        file("a.tflite", b"\x1c\0\0\0TFL3" + bytes(99)),
+        named("a TensorFlow Lite model"),
+        ("a TensorFlow Lite model, not",),
     ),
     "HTML": Sample(
         file("model.pb", b"<!DOCTYPE html><html></html>"), kinds.HTML, ("an HTML page, not", "went wrong")
@@ -297,15 +308,26 @@ SAMPLES = {
         kinds.DATA,
         ("model.data-00000-of-00001",),
     ),
-    "JSON": Sample(file("model.json", b'{"weightsManifest": []}'), kinds.JSON, ("a JSON file, not",)),
-    "text": Sample(file("labels.txt", b"cat\ndog\n"), kinds.TEXT_FILE, ("a text file, not",)),
+    "JSON": Sample(file("model.json", b'{"weights": []}'), kinds.JSON, ("a JSON file, not",)),
+    "text": Sample(
+        file("labels.txt", b"cat\ndog\n"), kinds.TEXT_FILE, ("a text file, not", "it begins 'cat'")
+    ),
     "LevelDB": Sample(
         file("000005.ldb", encode_table([(b"key", b"value")])),
         kinds.TABLE,
         ("000005.ldb", "a"),
     ),
+    "damaged table": Sample(
+        file("model", encode_v1()[:5] + b"\xff" + encode_v1()[6:]),
+        kinds.BROKEN_TABLE,
+        ("model",),
+    ),
     "empty": Sample(file("model.pb", b""), kinds.EMPTY, ("model.pb", "an empty file, not")),
-    "noise": Sample(file("noise.bin", bytes(range(1, 255))), None, ("noise.bin", "not a")),
+    "noise": Sample(
+        file("noise.bin", bytes(range(1, 255))),
+        None,
+        ("noise.bin", "an unknown kind of file, not a", "254 bytes that begin 01 02 03 04"),
+    ),
     "frozen graphs in a directory": Sample(
         directory_of("frozen.pb", graph_def().SerializeToString()),
         None,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TypeVar
 
 from ckptfmt.cached_property import cached_property
-from ckptfmt.errors import CkptfmtError, PathNotFoundError
+from ckptfmt.errors import CkptfmtError, CorruptError, PathNotFoundError
 from ckptfmt.filenames import SAVED_MODEL_FILES
-from ckptfmt.filetype.content import recognise
+from ckptfmt.filetype.content import recognise, recognise_message
 from ckptfmt.filetype.kinds import SPLIT, Holds, Kind
-from ckptfmt.filetype.messages import recognise_message
+from ckptfmt.filetype.look import Look
 from ckptfmt.filetype.paths import recognise_path
-from ckptfmt.filetype.refusal import example_in, misfit, refusal, refusal_of
+from ckptfmt.filetype.refusal import conversion_of, example_in, misfit, refusal, refusal_of
 from ckptfmt.filetype.texts import HEAD_SIZE, is_text
 from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.tensor_content import Span, take_out
@@ -68,7 +70,19 @@ class MessageFile:
         data = self._file.read(0, self._file.size)
         if is_text(bytes(data[:HEAD_SIZE])):
             return parse_text(cls, bytes(data), self.name)
-        return parse_message(cls, data, self.name)
+        with self._explained():
+            return parse_message(cls, data, self.name)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Let the error of a damaged file say that it was changed as text, if it was."""
+        try:
+            yield
+        except CorruptError as error:
+            converted = conversion_of(self._file)
+            if converted is not None:
+                raise CorruptError(converted, file=self.name) from error
+            raise
 
     def parse_outline(self) -> Outline:
         """Return a GraphDef, with large constants beside it in memory of their own.
@@ -78,8 +92,9 @@ class MessageFile:
         data = self._file.read(0, self._file.size)
         if self._split is not None or is_text(bytes(data[:HEAD_SIZE])):
             return Outline(self.parse(messages.GraphDef))
-        rest, spans = take_out(data)
-        message = parse_message(messages.GraphDef, rest, self.name)
+        with self._explained():
+            rest, spans = take_out(data)
+            message = parse_message(messages.GraphDef, rest, self.name)
         return Outline(message, {number: self._copy(span) for number, span in spans.items()})
 
     def _copy(self, span: Span) -> memoryview:
@@ -95,7 +110,8 @@ class MessageFile:
         if self._split is None and self._fs is not None:
             # The path tells more than the content: the file may be part of a checkpoint.
             return refusal(self._fs, self.name, wanted)
-        return refusal_of(self.kind, self.name, wanted)
+        content = self._file if self._split is None else MemoryFile(self._split.root)
+        return refusal_of(self.kind, self.name, wanted, look=Look(content))
 
     def __enter__(self) -> MessageFile:
         return self

@@ -12,6 +12,7 @@ from ckptfmt.cli.options import json_option, overwrite_option, path_argument
 from ckptfmt.cli.render.curves import PLOTS
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import escape, size_text
+from ckptfmt.cli.verbs.events.damage import DamageReport
 from ckptfmt.cli.verbs.events.document import document
 from ckptfmt.cli.verbs.events.follow import follow
 from ckptfmt.cli.verbs.events.outputs import Outputs, write_outputs
@@ -172,5 +173,7 @@ def _report_damage(runs: Runs, problems: Problems) -> None:
         for file, tail in events.tails.items():
             size = size_text(tail)
             note(f"{file}: the last event is incomplete ({size}): a program may still be writing it")
+        report = DamageReport(problems)
         for damage in events.damage:
-            problems.report_damage(str(damage))
+            report.add(damage)
+        report.close()

@@ -11,6 +11,7 @@ from ckptfmt.cli.failures import Problems
 from ckptfmt.cli.render.output import write, write_json
 from ckptfmt.cli.render.text import escape
 from ckptfmt.cli.render.values import number_json
+from ckptfmt.cli.verbs.events.damage import DamageReport
 from ckptfmt.events.classify import scalar_of, tag_of
 from ckptfmt.text.patterns import matcher
 
@@ -27,19 +28,21 @@ def follow(
     """Show the scalars of a run, and then those that are being written; damage is reported as it is found."""
     matches = matcher(patterns) if patterns else None
     plugins: dict[str, str] = {}
-    for event in events.follow(
-        poll=poll, timeout=timeout, on_damage=lambda damage: problems.report_damage(str(damage))
-    ):
-        for value in event.summary.value:
-            tag = tag_of(value)
-            # Most values name no plugin. They belong to the first one named under their tag.
-            if plugin := value.metadata.plugin_data.plugin_name:
-                plugins.setdefault(tag, plugin)
-            if matches is None or matches(tag):
-                number = scalar_of(value, plugins.get(tag, ""))
-                if number is not None:
-                    _write(tag, event, number, as_json=as_json)
-        sys.stdout.flush()
+    report = DamageReport(problems)
+    try:
+        for event in events.follow(poll=poll, timeout=timeout, on_damage=report.add):
+            for value in event.summary.value:
+                tag = tag_of(value)
+                # Most values name no plugin. They belong to the first one named under their tag.
+                if plugin := value.metadata.plugin_data.plugin_name:
+                    plugins.setdefault(tag, plugin)
+                if matches is None or matches(tag):
+                    number = scalar_of(value, plugins.get(tag, ""))
+                    if number is not None:
+                        _write(tag, event, number, as_json=as_json)
+            sys.stdout.flush()
+    finally:
+        report.close()
 
 
 def _write(tag: str, event: Any, number: float, *, as_json: bool) -> None:  # noqa: ANN401  (an Event)

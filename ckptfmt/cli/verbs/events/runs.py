@@ -12,6 +12,8 @@ from ckptfmt.cli.render.progress import ProgressBar
 from ckptfmt.cli.render.values import number_json
 from ckptfmt.cli.verbs.events.steps import gaps, restarts
 from ckptfmt.events.classify import KINDS
+from ckptfmt.filetype.refusal import instead_in, with_hints
+from ckptfmt.storage.local import LOCAL
 from ckptfmt.text.closest import closest_names
 from ckptfmt.text.patterns import matcher
 
@@ -67,7 +69,8 @@ def run_paths(path: str) -> dict[str, str]:
     """Return the paths of the runs below a path by name; PathNotFoundError if there are none."""
     paths = ckptfmt.find_runs(path)
     if not paths:
-        raise errors.PathNotFoundError("no event file in this directory or below", file=path)
+        what = with_hints("no event file in this directory or below", [instead_in(LOCAL, path) or ""])
+        raise errors.PathNotFoundError(what, file=path)
     return paths
 
 
