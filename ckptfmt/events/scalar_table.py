@@ -17,7 +17,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from ckptfmt.errors import NameNotFoundError
+from ckptfmt.errors import LimitError, NameNotFoundError
 from ckptfmt.events.classify import noun_of
 from ckptfmt.events.series import Scalars
 from ckptfmt.storage.filesystem import Filesystem
@@ -31,6 +31,18 @@ ROWS_AT_ONCE = 1 << 16
 
 CELLS_AT_ONCE = 1 << 20
 """Cells of a wide table in a chunk."""
+
+MIN_ROWS = 8
+"""Rows of a wide table in a chunk, even if these have more cells."""
+
+MAX_CELLS = 1 << 26
+"""Cells that every wide table may have."""
+
+MAX_CELLS_PER_SCALAR = 256
+"""Cells that a larger one may have for each scalar. If every tag is logged at steps of its own, there are as
+many as the square of the scalars, and nearly all of them are empty."""
+
+_NO_VALUES = np.empty(0, np.int64), np.empty(0, np.float32)
 
 _INDEX = ("run", "step")
 """Columns of a wide table that are not tags."""
@@ -155,22 +167,39 @@ def _wide_chunks(
     # Two columns for each tag, sorted by step, so that a block is a slice of each.
     last = {tag: _last_of_each_step(series) for tag, series in scalars.items()}
     steps = np.unique(np.concatenate([np.empty(0, np.int64), *(tag_steps for tag_steps, _ in last.values())]))
-    # One row at least, even if a single one has more cells than that.
-    rows = max(1, CELLS_AT_ONCE // max(1, len(names)))
+    _check_cells(len(steps), len(names), sum(len(tag_steps) for tag_steps, _ in last.values()))
+    rows = max(MIN_ROWS, CELLS_AT_ONCE // max(1, len(names)))
     for start in range(0, len(steps), rows):
         block = steps[start : start + rows]
         chunk = {"step": Column(block)}
+        all_missing = np.ones(len(block), bool)
+        nothing = {
+            dtype: Column(np.full(len(block), np.nan, dtype), all_missing)
+            for dtype in {types[name] for name in names.values()}
+        }
         for tag, name in names.items():
-            column, missing = np.full(len(block), np.nan, types[name]), np.ones(len(block), bool)
-            if tag in last:
-                tag_steps, values = last[tag]
-                begin = np.searchsorted(tag_steps, block[0])
-                end = np.searchsorted(tag_steps, block[-1], "right")
-                # Every step of a tag is a step of the table, so each is found exactly.
-                rows_of_tag = np.searchsorted(block, tag_steps[begin:end])
-                column[rows_of_tag], missing[rows_of_tag] = values[begin:end], False
+            tag_steps, values = last.get(tag, _NO_VALUES)
+            begin = np.searchsorted(tag_steps, block[0])
+            end = np.searchsorted(tag_steps, block[-1], "right")
+            if begin == end:
+                chunk[name] = nothing[types[name]]
+                continue
+            column, missing = np.full(len(block), np.nan, types[name]), all_missing.copy()
+            # Every step of a tag is a step of the table, so each is found exactly.
+            rows_of_tag = np.searchsorted(block, tag_steps[begin:end])
+            column[rows_of_tag], missing[rows_of_tag] = values[begin:end], False
             chunk[name] = Column(column, missing)
         yield chunk
+
+
+def _check_cells(steps: int, tags: int, scalars: int) -> None:
+    """Raise LimitError if a wide table is too large for the scalars in it."""
+    limit = max(MAX_CELLS, MAX_CELLS_PER_SCALAR * scalars)
+    if steps * tags > limit:
+        what = f"cells of a wide table of {steps} steps and {tags} tags with {scalars} scalars"
+        raise LimitError(
+            f"{what} (select fewer tags, or take the long form)", limit=limit, asked=steps * tags
+        )
 
 
 def _last_of_each_step(series: Scalars) -> tuple[np.ndarray, np.ndarray]:

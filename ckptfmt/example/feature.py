@@ -131,14 +131,7 @@ def _usual_integers(data: Buffer, start: int, at: int, end: int) -> np.ndarray:
             return _packed(data, at, end)
         # Protobuf 4 and 5 have no arrays of their own.
         return np.asarray(values) if hasattr(values, "__array__") else np.fromiter(values, np.int64)
-    integers = []
-    pos, stop = 0, len(content)
-    while pos < stop:
-        value, pos = content[pos], pos + 1
-        if value >= 0x80:
-            value, pos = decode_varint(content, pos - 1)
-        integers.append(value)
-    return np.array(integers, np.uint64).view(np.int64)
+    return _few_integers(data, at, end)
 
 
 def _usual_strings(data: Buffer, at: int, end: int) -> np.ndarray | None:
@@ -243,6 +236,8 @@ def _floats(data: Buffer, start: int, stop: int) -> np.ndarray:
 
 def _packed(data: Buffer, start: int, stop: int) -> np.ndarray:
     """Return packed integers (int64)."""
+    if stop - start <= FEW_BYTES:
+        return _few_integers(data, start, stop)
     content = memoryview(data)[start:stop]
     # Each varint ends with its only byte below 0x80, so counting these tells how many there are.
     count = int(np.count_nonzero(np.frombuffer(content, np.uint8) < 0x80))
@@ -256,6 +251,20 @@ def _packed(data: Buffer, start: int, stop: int) -> np.ndarray:
             "varint", wanted=len(content) - end + 1, available=len(content) - end, offset=start + end
         )
     return values.view(np.int64)
+
+
+def _few_integers(data: Buffer, start: int, stop: int) -> np.ndarray:
+    """Return packed integers, decoded one by one."""
+    integers = []
+    pos = start
+    while pos < stop:
+        begin, value, pos = pos, data[pos], pos + 1
+        if value >= 0x80:
+            value, pos = decode_varint(data, begin)
+            if pos > stop:
+                raise TruncatedError("varint", wanted=pos - begin, available=stop - begin, offset=begin)
+        integers.append(value)
+    return np.array(integers, np.uint64).view(np.int64)
 
 
 @cache

@@ -74,7 +74,7 @@ ADVICE: dict[Kind, str] = {
     STATE: _LATEST,
     DIRECTORY: _LATEST,
     EVENTS: "ckptfmt.open_events reads it and 'ckptfmt events' shows it",
-    RECORDS: "ckptfmt.open_records reads it",
+    RECORDS: "ckptfmt.open_records reads it and 'ckptfmt records' shows it",
     SAFETENSORS: "safetensors reads it",
     HDF5: "h5py reads it",
     KERAS_3: "it is a zip archive; h5py reads the model.weights.h5 in it",

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import MissingDependencyError, NameNotFoundError, NotWritableError
+from ckptfmt.errors import LimitError, MissingDependencyError, NameNotFoundError, NotWritableError
 from ckptfmt.events import scalar_table
 from ckptfmt.events.scalar_table import write_runs
 from ckptfmt.tabular.write import FORMATS
@@ -298,3 +298,32 @@ def test_the_old_name_of_writing_warns(run: ckptfmt.EventLog, tmp_path: Path) ->
     with pytest.warns(DeprecationWarning, match="EventLog.write is now EventLog.write_scalars"):
         run.write(tmp_path / "r.csv", "lr", wide=True)
     assert (tmp_path / "r.csv").read_text() == "step,lr\n1,0.25\n"
+
+
+def test_a_wide_table_of_little_more_than_gaps_is_refused(tmp_path: Path) -> None:
+    count = 20_000
+    events = [scalar(f"tag {number}", 1.0, number) for number in range(count)]
+    path = write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, *events])
+    log = ckptfmt.open_events(path)
+    for make in (
+        lambda: log.to_columns(wide=True),
+        lambda: log.write_scalars(tmp_path / "wide.csv", wide=True),
+    ):
+        with pytest.raises(LimitError, match="20000 steps and 20000 tags with 20000 scalars") as raised:
+            make()
+        assert (raised.value.asked, raised.value.limit) == (count**2, 1 << 26)
+    assert not (tmp_path / "wide.csv").exists()
+    wide = log.to_columns("tag 12*", wide=True)
+    assert len(wide) == 1 + sum(str(number).startswith("12") for number in range(count))
+
+
+def test_a_sparse_wide_table_keeps_its_gaps(tmp_path: Path) -> None:
+    count = 3000
+    events = [scalar(f"tag {number}", float(number), 10 * number) for number in range(count)]
+    path = write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, *events])
+    wide = ckptfmt.open_events(path).to_columns(wide=True)
+    assert wide["step"].tolist() == list(range(0, 10 * count, 10))
+    for number in (0, 1, 1234, count - 1):
+        column = wide[f"tag {number}"]
+        assert column[number] == number
+        assert np.isnan(column).sum() == count - 1

@@ -103,6 +103,10 @@ def test_a_sequence() -> None:
         (delimited(1, delimited(1, delimited(1, b"\xff") + delimited(2, integers(1)))), 6),  # name
         (example(x=delimited(2, delimited(1, b"abc"))), 11),  # floats of three bytes
         (example(x=delimited(3, delimited(1, b"\x01\x80"))), 14),  # an integer that does not end
+        (
+            example(x=delimited(3, delimited(1, b"\x01\x80")), y=integers(1)),
+            14,
+        ),  # an integer that does not end
         (example(x=delimited(3, delimited(1, b"\xff" * 10 + b"\x01"))), 13),  # one of 11 bytes
         (example(x=delimited(3, delimited(1, b"\x80\x01" * 30 + b"\x80"))), 73),
         (scalar("loss", 1.0, 1).SerializeToString(), 0),  # an event

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import ckptfmt
 from ckptfmt.errors import CorruptError
 from ckptfmt.wire.coding import encode_varint
+from tests.support.make_records import FOLDER as RECORDS
 
 tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
 pytestmark = pytest.mark.tensorflow
@@ -225,3 +226,19 @@ def test_the_op_that_parses_sequences_agrees() -> None:
     )
     assert context["length"].item() == want_context["length"].numpy()
     assert np.array_equal(np.stack(lists["frames"]), want_lists["frames"].numpy())
+
+
+# --- files -------------------------------------------------------------------------------------------------
+
+
+def test_files_are_read_as_the_dataset_reads_them() -> None:
+    names = [str(RECORDS / f"train-{shard:05d}-of-00002") for shard in range(2)]
+    want = [record.numpy() for record in tf.data.TFRecordDataset(names)]
+    records = list(ckptfmt.open_records(RECORDS / "train@2"))
+    assert [record.data for record in records] == want
+    assert [record.example()["label"].item() for record in records] == [0, 2, 4, 1, 3, 5]
+    compressed = str(RECORDS / "sequences.tfrecord.gz")
+    want = [record.numpy() for record in tf.data.TFRecordDataset(compressed, compression_type="GZIP")]
+    assert [record.data for record in ckptfmt.open_records(compressed)] == want
+    for record in ckptfmt.open_records(compressed):
+        check_sequence(record.data)
