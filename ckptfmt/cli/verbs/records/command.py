@@ -34,7 +34,7 @@ Numbered = tuple[int, Record, Content]
     Examples:
       ckptfmt records train.tfrecord
       ckptfmt records train@16 --features 'image/*'
-      ckptfmt records data/ --head 3
+      ckptfmt records training/ --head 3
       ckptfmt records train.tfrecord --record 7 --values
 
     JSON: {"files": [{"file", "records", "bytes", "compression", "content": {KIND: COUNT}, "damage":
