@@ -29,6 +29,13 @@ from ckptfmt.text.patterns import matcher
 ROWS_AT_ONCE = 1 << 16
 """Rows of a long table in a chunk."""
 
+MAX_KEPT = 10_000
+"""Tags whose series are kept while a table is made. A series takes a kilobyte, which is much for one with few
+scalars, so those of more tags are made again when they are needed."""
+
+ROWS_JOINED = 1 << 12
+"""Rows from which on a chunk of a long table takes no further tag."""
+
 CELLS_AT_ONCE = 1 << 20
 """Cells of a wide table in a chunk."""
 
@@ -83,7 +90,7 @@ def write_runs(
     write_table(scalar_table(selected, wide=wide), os.fspath(path), overwrite=overwrite, fs=fs)
 
 
-def select(scalars: Mapping[str, Scalars], patterns: Sequence[str]) -> dict[str, Scalars]:
+def select(scalars: Mapping[str, Scalars], patterns: Sequence[str]) -> Mapping[str, Scalars]:
     """Return the scalars whose tags equal or match a pattern; all of them without patterns.
 
     Raises NameNotFoundError if a pattern matches nothing.
@@ -98,9 +105,29 @@ def _unmatched(tags: Iterable[str], patterns: Sequence[str]) -> Iterator[str]:
     return (pattern for pattern in patterns if not any(map(matcher([pattern]), tags)))
 
 
-def _matching(scalars: Mapping[str, Scalars], patterns: Sequence[str]) -> dict[str, Scalars]:
-    tags = filter(matcher(patterns), scalars) if patterns else scalars
-    return {tag: scalars[tag] for tag in tags}
+def _matching(scalars: Mapping[str, Scalars], patterns: Sequence[str]) -> Mapping[str, Scalars]:
+    tags = list(filter(matcher(patterns), scalars) if patterns else scalars)
+    return {tag: scalars[tag] for tag in tags} if len(tags) <= MAX_KEPT else _Selection(scalars, tags)
+
+
+class _Selection(Mapping[str, Scalars]):
+    """The scalars of some tags, made each time they are asked for."""
+
+    def __init__(self, scalars: Mapping[str, Scalars], tags: list[str]) -> None:
+        self._scalars = scalars
+        self._tags = dict.fromkeys(tags)
+
+    def __getitem__(self, tag: str) -> Scalars:
+        return self._scalars[tag]
+
+    def __contains__(self, tag: object) -> bool:
+        return tag in self._tags
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tags)
+
+    def __len__(self) -> int:
+        return len(self._tags)
 
 
 def scalar_table(runs: Runs, *, wide: bool) -> ColumnTable:
@@ -144,16 +171,34 @@ def _column_names(tags: Iterable[str]) -> dict[str, str]:
 
 
 def _long_chunks(scalars: Mapping[str, Scalars]) -> Iterator[Chunk]:
+    """Iterate over the rows tag by tag. Short tags share a chunk: an array costs more than a few rows."""
+    short: list[Chunk] = []
+    rows = 0
     for tag, series in scalars.items():
         for start in range(0, len(series), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
             steps = series.steps[part]
-            yield {
-                "tag": text_column(tag, len(steps)),
-                "step": Column(steps),
-                "wall_time": Column(series.wall_times[part]),
-                "value": Column(series.values[part]),
-            }
+            short.append(
+                {
+                    "tag": text_column(tag, len(steps)),
+                    "step": Column(steps),
+                    "wall_time": Column(series.wall_times[part]),
+                    "value": Column(series.values[part]),
+                }
+            )
+            rows += len(steps)
+            if rows >= ROWS_JOINED:
+                yield from _joined(short)
+                short, rows = [], 0
+    yield from _joined(short)
+
+
+def _joined(chunks: list[Chunk]) -> Iterator[Chunk]:
+    """Yield chunks as one, a single one as it is."""
+    if len(chunks) <= 1:
+        yield from chunks
+        return
+    yield {name: Column(np.concatenate([chunk[name].values for chunk in chunks])) for name in chunks[0]}
 
 
 def _wide_chunks(

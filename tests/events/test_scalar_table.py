@@ -327,3 +327,24 @@ def test_a_sparse_wide_table_keeps_its_gaps(tmp_path: Path) -> None:
         column = wide[f"tag {number}"]
         assert column[number] == number
         assert np.isnan(column).sum() == count - 1
+
+
+def test_many_short_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [scalar(f"tag {number % 700}", float(number), number) for number in range(1000)]
+    path = write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, *events])
+    log = ckptfmt.open_events(path)
+    want = sorted(
+        ((f"tag {number % 700}", number, float(number)) for number in range(1000)),
+        key=lambda row: (int(row[0].split()[1]), row[1]),
+    )
+    for name, most in (("MAX_KEPT", 3), ("ROWS_JOINED", 1), ("ROWS_JOINED", 7), ("ROWS_AT_ONCE", 1)):
+        monkeypatch.setattr(scalar_table, name, most)
+        for columns in (log.to_columns(), log.to_columns("tag *")):
+            rows = zip(columns["tag"], columns["step"].tolist(), columns["value"].tolist(), strict=True)
+            assert list(rows) == want
+        wide = log.to_columns(wide=True)
+        assert wide["tag 5"][705] == 705
+        log.write_scalars(tmp_path / "x.csv", overwrite=True)
+        lines = (tmp_path / "x.csv").read_text().splitlines()
+        assert lines[1:3] == ["tag 0,0,1.5,0.0", "tag 0,700,1.5,700.0"]
+        assert len(lines) == 1001
