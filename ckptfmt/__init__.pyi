@@ -31,6 +31,9 @@ from ckptfmt.events.summaries import Audio as Audio
 from ckptfmt.events.summaries import Histogram as Histogram
 from ckptfmt.events.summaries import Image as Image
 from ckptfmt.events.summary_metadata import SummaryMetadata as SummaryMetadata
+from ckptfmt.example.parse import SequenceExample as SequenceExample
+from ckptfmt.example.parse import parse_example as parse_example
+from ckptfmt.example.parse import parse_sequence_example as parse_sequence_example
 from ckptfmt.graph.attributes import FunctionCall as FunctionCall
 from ckptfmt.graph.freeze.freeze import freeze as freeze
 from ckptfmt.graph.graph import Graph as Graph
@@ -126,6 +129,7 @@ __all__ = [
     "RunMetadata",
     "SavedModel",
     "Scalars",
+    "SequenceExample",
     "Series",
     "SessionLog",
     "Signature",
@@ -153,6 +157,8 @@ __all__ = [
     "open_events",
     "open_records",
     "open_saved_model",
+    "parse_example",
+    "parse_sequence_example",
     "read_checkpoint_state",
     "read_graph",
     "read_meta_graph",

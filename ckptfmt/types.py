@@ -25,6 +25,7 @@ from ckptfmt.events.summaries import Audio as Audio
 from ckptfmt.events.summaries import Histogram as Histogram
 from ckptfmt.events.summaries import Image as Image
 from ckptfmt.events.summary_metadata import SummaryMetadata as SummaryMetadata
+from ckptfmt.example.parse import SequenceExample as SequenceExample
 from ckptfmt.graph.attributes import AttributeName as AttributeName
 from ckptfmt.graph.attributes import Attributes as Attributes
 from ckptfmt.graph.attributes import FunctionCall as FunctionCall

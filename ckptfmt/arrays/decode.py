@@ -29,7 +29,8 @@ MAX_FILLED_BYTES = 1 << 30
 number."""
 
 MAX_FILL_RATIO = 256
-"""The same inside variants, as a multiple of the stored bytes, since one file can hold any number of them."""
+"""The same as a multiple of the stored bytes, inside variants and in summaries of events, since one file can
+hold any number of them."""
 
 MAX_NESTING = 50
 """Levels of variants in tensors in variants. Protobuf itself stops at 100 messages, two of them a level."""

@@ -22,6 +22,7 @@ VERBS = {
     "match": "ckptfmt.cli.verbs.match",
     "model": "ckptfmt.cli.verbs.model.command",
     "plan": "ckptfmt.cli.verbs.plan",
+    "records": "ckptfmt.cli.verbs.records.command",
     "show": "ckptfmt.cli.verbs.show.command",
     "subgraph": "ckptfmt.cli.verbs.subgraph",
     "tree": "ckptfmt.cli.verbs.tree.command",
@@ -50,6 +51,7 @@ its "checkpoint" file names several), or a SavedModel directory. Checkpoints are
   ckptfmt freeze training/ -o frozen.pb --outputs softmax     a graph with its variables as constants
   ckptfmt subgraph frozen.pb -o part.pb --outputs conv5       the part of a graph that outputs need
   ckptfmt events training/                      what training runs logged: tags, values, curves, export
+  ckptfmt records train@4                       TFRecord files, and the features of the examples in them
 
 Data goes to stdout, messages go to stderr. In names, control characters and other invisible characters are
 escaped (\\x1b, \\u202e, a byte that is not UTF-8 as \\xff, a backslash as \\\\). With --json each verb writes

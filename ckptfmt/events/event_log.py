@@ -32,9 +32,9 @@ from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
+from ckptfmt.record.find import PathLike
 from ckptfmt.record.input import compression_of
 from ckptfmt.record.patience import POLL, Patience
-from ckptfmt.record.records import PathLike
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.tabular.arrow import to_arrow, to_pandas

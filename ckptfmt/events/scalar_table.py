@@ -17,7 +17,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from ckptfmt.errors import NameNotFoundError
+from ckptfmt.errors import LimitError, NameNotFoundError
 from ckptfmt.events.classify import noun_of
 from ckptfmt.events.series import Scalars
 from ckptfmt.storage.filesystem import Filesystem
@@ -29,8 +29,27 @@ from ckptfmt.text.patterns import matcher
 ROWS_AT_ONCE = 1 << 16
 """Rows of a long table in a chunk."""
 
+MAX_KEPT = 10_000
+"""Tags whose series are kept while a table is made. A series takes a kilobyte, which is much for one with few
+scalars, so those of more tags are made again when they are needed."""
+
+ROWS_JOINED = 1 << 12
+"""Rows from which on a chunk of a long table takes no further tag."""
+
 CELLS_AT_ONCE = 1 << 20
 """Cells of a wide table in a chunk."""
+
+MIN_ROWS = 8
+"""Rows of a wide table in a chunk, even if these have more cells."""
+
+MAX_CELLS = 1 << 26
+"""Cells that every wide table may have."""
+
+MAX_CELLS_PER_SCALAR = 256
+"""Cells that a larger one may have for each scalar. If every tag is logged at steps of its own, there are as
+many as the square of the scalars, and nearly all of them are empty."""
+
+_NO_VALUES = np.empty(0, np.int64), np.empty(0, np.float32)
 
 _INDEX = ("run", "step")
 """Columns of a wide table that are not tags."""
@@ -71,7 +90,7 @@ def write_runs(
     write_table(scalar_table(selected, wide=wide), os.fspath(path), overwrite=overwrite, fs=fs)
 
 
-def select(scalars: Mapping[str, Scalars], patterns: Sequence[str]) -> dict[str, Scalars]:
+def select(scalars: Mapping[str, Scalars], patterns: Sequence[str]) -> Mapping[str, Scalars]:
     """Return the scalars whose tags equal or match a pattern; all of them without patterns.
 
     Raises NameNotFoundError if a pattern matches nothing.
@@ -86,9 +105,29 @@ def _unmatched(tags: Iterable[str], patterns: Sequence[str]) -> Iterator[str]:
     return (pattern for pattern in patterns if not any(map(matcher([pattern]), tags)))
 
 
-def _matching(scalars: Mapping[str, Scalars], patterns: Sequence[str]) -> dict[str, Scalars]:
-    tags = filter(matcher(patterns), scalars) if patterns else scalars
-    return {tag: scalars[tag] for tag in tags}
+def _matching(scalars: Mapping[str, Scalars], patterns: Sequence[str]) -> Mapping[str, Scalars]:
+    tags = list(filter(matcher(patterns), scalars) if patterns else scalars)
+    return {tag: scalars[tag] for tag in tags} if len(tags) <= MAX_KEPT else _Selection(scalars, tags)
+
+
+class _Selection(Mapping[str, Scalars]):
+    """The scalars of some tags, made each time they are asked for."""
+
+    def __init__(self, scalars: Mapping[str, Scalars], tags: list[str]) -> None:
+        self._scalars = scalars
+        self._tags = dict.fromkeys(tags)
+
+    def __getitem__(self, tag: str) -> Scalars:
+        return self._scalars[tag]
+
+    def __contains__(self, tag: object) -> bool:
+        return tag in self._tags
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tags)
+
+    def __len__(self) -> int:
+        return len(self._tags)
 
 
 def scalar_table(runs: Runs, *, wide: bool) -> ColumnTable:
@@ -132,16 +171,34 @@ def _column_names(tags: Iterable[str]) -> dict[str, str]:
 
 
 def _long_chunks(scalars: Mapping[str, Scalars]) -> Iterator[Chunk]:
+    """Iterate over the rows tag by tag. Short tags share a chunk: an array costs more than a few rows."""
+    short: list[Chunk] = []
+    rows = 0
     for tag, series in scalars.items():
         for start in range(0, len(series), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
             steps = series.steps[part]
-            yield {
-                "tag": text_column(tag, len(steps)),
-                "step": Column(steps),
-                "wall_time": Column(series.wall_times[part]),
-                "value": Column(series.values[part]),
-            }
+            short.append(
+                {
+                    "tag": text_column(tag, len(steps)),
+                    "step": Column(steps),
+                    "wall_time": Column(series.wall_times[part]),
+                    "value": Column(series.values[part]),
+                }
+            )
+            rows += len(steps)
+            if rows >= ROWS_JOINED:
+                yield from _joined(short)
+                short, rows = [], 0
+    yield from _joined(short)
+
+
+def _joined(chunks: list[Chunk]) -> Iterator[Chunk]:
+    """Yield chunks as one, a single one as it is."""
+    if len(chunks) <= 1:
+        yield from chunks
+        return
+    yield {name: Column(np.concatenate([chunk[name].values for chunk in chunks])) for name in chunks[0]}
 
 
 def _wide_chunks(
@@ -155,22 +212,39 @@ def _wide_chunks(
     # Two columns for each tag, sorted by step, so that a block is a slice of each.
     last = {tag: _last_of_each_step(series) for tag, series in scalars.items()}
     steps = np.unique(np.concatenate([np.empty(0, np.int64), *(tag_steps for tag_steps, _ in last.values())]))
-    # One row at least, even if a single one has more cells than that.
-    rows = max(1, CELLS_AT_ONCE // max(1, len(names)))
+    _check_cells(len(steps), len(names), sum(len(tag_steps) for tag_steps, _ in last.values()))
+    rows = max(MIN_ROWS, CELLS_AT_ONCE // max(1, len(names)))
     for start in range(0, len(steps), rows):
         block = steps[start : start + rows]
         chunk = {"step": Column(block)}
+        all_missing = np.ones(len(block), bool)
+        nothing = {
+            dtype: Column(np.full(len(block), np.nan, dtype), all_missing)
+            for dtype in {types[name] for name in names.values()}
+        }
         for tag, name in names.items():
-            column, missing = np.full(len(block), np.nan, types[name]), np.ones(len(block), bool)
-            if tag in last:
-                tag_steps, values = last[tag]
-                begin = np.searchsorted(tag_steps, block[0])
-                end = np.searchsorted(tag_steps, block[-1], "right")
-                # Every step of a tag is a step of the table, so each is found exactly.
-                rows_of_tag = np.searchsorted(block, tag_steps[begin:end])
-                column[rows_of_tag], missing[rows_of_tag] = values[begin:end], False
+            tag_steps, values = last.get(tag, _NO_VALUES)
+            begin = np.searchsorted(tag_steps, block[0])
+            end = np.searchsorted(tag_steps, block[-1], "right")
+            if begin == end:
+                chunk[name] = nothing[types[name]]
+                continue
+            column, missing = np.full(len(block), np.nan, types[name]), all_missing.copy()
+            # Every step of a tag is a step of the table, so each is found exactly.
+            rows_of_tag = np.searchsorted(block, tag_steps[begin:end])
+            column[rows_of_tag], missing[rows_of_tag] = values[begin:end], False
             chunk[name] = Column(column, missing)
         yield chunk
+
+
+def _check_cells(steps: int, tags: int, scalars: int) -> None:
+    """Raise LimitError if a wide table is too large for the scalars in it."""
+    limit = max(MAX_CELLS, MAX_CELLS_PER_SCALAR * scalars)
+    if steps * tags > limit:
+        what = f"cells of a wide table of {steps} steps and {tags} tags with {scalars} scalars"
+        raise LimitError(
+            f"{what} (select fewer tags, or take the long form)", limit=limit, asked=steps * tags
+        )
 
 
 def _last_of_each_step(series: Scalars) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ apart::
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ckptfmt.arrays.decode import to_array
+from ckptfmt.arrays.decode import MAX_FILL_RATIO, to_array
 from ckptfmt.errors import CorruptError, LimitError, MissingDependencyError, UnsupportedError
 from ckptfmt.proto import messages
 
@@ -169,7 +170,7 @@ def histogram_of(value: messages.Summary.Value) -> Histogram:
         # Only right edges are stored, so the first bucket has everything up to its own.
         left = np.concatenate([[-np.inf], right[:-1]]) if len(right) else right
         return Histogram(left, right, counts, histo.min, histo.max, histo.num, histo.sum, histo.sum_squares)
-    buckets = np.asarray(to_array(value.tensor))
+    buckets = dense_array(value.tensor)
     if buckets.ndim != 2 or buckets.shape[1] != 3 or buckets.dtype.kind != "f":
         raise CorruptError(f"got {buckets.dtype}{list(buckets.shape)}, want numbers [k, 3]")
     left, right, counts = buckets.astype(np.float64).T
@@ -226,11 +227,26 @@ def texts_of(value: messages.Summary.Value) -> np.ndarray:
     return texts
 
 
+def dense_array(tensor: messages.TensorProto) -> np.ndarray:
+    """Return the array of a tensor whose elements are all looked at, one by one.
+
+    Raises LimitError if repeating the last value gives more than :data:`MAX_FILL_RATIO` elements for each
+    byte of the tensor. Programs store all elements of such tensors, but a few bytes can ask for any number.
+    """
+    # A negative size is an error of the shape's own.
+    elements, stored = math.prod(dim.size for dim in tensor.tensor_shape.dim), tensor.ByteSize()
+    if elements > MAX_FILL_RATIO * stored:
+        what = f"elements of a tensor of {stored} bytes"
+        raise LimitError(what, limit=MAX_FILL_RATIO * stored, asked=elements)
+    array: np.ndarray = to_array(tensor)
+    return array
+
+
 def strings_of(value: messages.Summary.Value) -> np.ndarray:
     """Return the strings in a value (dtype object)."""
     if not value.HasField("tensor"):
         raise CorruptError("got no tensor, want one of strings")
-    strings: np.ndarray = to_array(value.tensor)
+    strings = dense_array(value.tensor)
     if not strings.dtype.hasobject or not all(isinstance(item, bytes) for item in strings.flat):
         raise UnsupportedError(f"got a tensor of {strings.dtype}, want one of strings")
     return strings

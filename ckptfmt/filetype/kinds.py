@@ -154,7 +154,11 @@ EVENTS = Kind(
     (Sign(Strength.STRUCTURE, is_event_record),),
     holds=Holds.EVENTS,
 )
-RECORDS = Kind("a TFRecord file", "ckptfmt.open_records reads it", (Sign(Strength.STRUCTURE, is_record),))
+RECORDS = Kind(
+    "a TFRecord file",
+    "ckptfmt.open_records reads it and 'ckptfmt records' shows it",
+    (Sign(Strength.STRUCTURE, is_record),),
+)
 
 SAFETENSORS = Kind("a safetensors file", "safetensors reads it", (Sign(Strength.STRUCTURE, is_safetensors),))
 

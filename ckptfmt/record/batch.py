@@ -6,17 +6,21 @@ the whole stretch at once; cut at its borders, it gives records one by one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from ckptfmt.cached_property import cached_property
-from ckptfmt.errors import ChecksumError, LimitError
+from ckptfmt.errors import ChecksumError, CkptfmtError, LimitError
+from ckptfmt.example.parse import Features, SequenceExample, parse_example, parse_sequence_example
 from ckptfmt.record.frame import FOOTER_SIZE, HEADER_SIZE, OVERHEAD
 from ckptfmt.wire.buffers import memory_size
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.crc32c import crc32c, unmask
+
+T = TypeVar("T")
 
 
 class Record(NamedTuple):
@@ -38,6 +42,20 @@ class Record(NamedTuple):
             size = len(self.view)
             what = "bytes of memory"
             raise LimitError(what, limit=memory_size(), asked=size, file=self.file) from error
+
+    def example(self) -> Features:
+        """Return the features of the ``tf.train.Example`` in the data: see :func:`ckptfmt.parse_example`."""
+        return self._parse(parse_example)
+
+    def sequence_example(self) -> SequenceExample:
+        """Return the ``tf.train.SequenceExample``: see :func:`ckptfmt.parse_sequence_example`."""
+        return self._parse(parse_sequence_example)
+
+    def _parse(self, parse: Callable[[Buffer], T]) -> T:
+        try:
+            return parse(self.view)
+        except CkptfmtError as error:
+            raise error.at(self.file, self.offset + HEADER_SIZE) from error.__cause__
 
 
 @dataclass(frozen=True)

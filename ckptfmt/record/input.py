@@ -8,6 +8,7 @@ its first bytes decompress. Offsets are then those of the decompressed bytes.
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 
 from ckptfmt.errors import CorruptError, PathNotFoundError
 from ckptfmt.record.frame import HEADER_SIZE, decode_header
@@ -221,6 +222,16 @@ class Source:
 def compression_of(file: RandomAccessFile) -> Compression | None:
     """Return how a file of records is compressed, by its first bytes; None if it is not."""
     return _recognise(file)[0]
+
+
+def begins_with_record(file: RandomAccessFile) -> bool:
+    """Return whether a file, or what it decompresses to, begins with the header of a record."""
+    compression = compression_of(file)
+    head = bytes(file.read(0, min(file.size, HEADER_SIZE if compression is None else COMPRESSED_AT_ONCE)))
+    if compression is not None:
+        with suppress(zlib.error):
+            head = zlib.decompressobj(WBITS[compression]).decompress(head, HEADER_SIZE)
+    return len(head) == HEADER_SIZE and decode_header(head) is not None
 
 
 def _recognise(file: RandomAccessFile) -> tuple[Compression | None, bool]:

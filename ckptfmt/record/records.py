@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias
 
 import numpy as np
 
-from ckptfmt.errors import PathNotFoundError, UnsupportedError
+from ckptfmt.errors import UnsupportedError
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
+from ckptfmt.record.find import PathLike, find_record_files
 from ckptfmt.record.index import RecordIndex
 from ckptfmt.record.input import Source
 from ckptfmt.record.patience import POLL, Patience
 from ckptfmt.record.reader import LIMIT, RecordReader
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
-
-PathLike: TypeAlias = "str | os.PathLike[str]"
-
-_HAS_MAGIC = re.compile(r"[*?\[]")
-"""Characters that make a path a pattern, unless a file of exactly that name exists."""
 
 
 def open_records(
@@ -40,8 +33,10 @@ def open_records(
     Parameters
     ----------
     path
-        A file, a pattern (``train-*.tfrecord``, ``**`` for directories within), or several of these. The
-        files that match a pattern are read in natural order, 9 before 10.
+        A file, a pattern (``train-*.tfrecord``, ``**`` for directories within), a short name for all shards
+        of a data set (``train@4`` for ``train-00000-of-00004`` and so on, ``train@*`` for any number of
+        them), a directory with files of records in it, or several of these. The files of a pattern or a
+        directory are read in natural order, 9 before 10.
     verify
         Whether the checksums of the records' data are verified; those of their lengths always are.
     strict
@@ -62,28 +57,14 @@ def open_records(
     Raises
     ------
     PathNotFoundError, NotReadableError
-        A file does not exist, no file matches a pattern, or one cannot be read.
+        A file or a shard does not exist, no file matches a pattern, or one cannot be read.
     """
     fs = filesystem_of(backend, fs)
-    files = _expand([path] if isinstance(path, (str, os.PathLike)) else path, fs)
+    files = find_record_files(path, fs)
     # All of them now, so that a missing file is reported before anything is read.
     for file in files:
         fs.open(file).close()
     return Records(files, fs, verify=verify, strict=strict, limit=limit, on_damage=on_damage)
-
-
-def _expand(paths: Iterable[PathLike], fs: Filesystem) -> list[str]:
-    files: list[str] = []
-    for each in paths:
-        path = os.fspath(each)
-        if _HAS_MAGIC.search(path) and fs.path_type(path) is None:
-            matching = fs.glob(path)
-            if not matching:
-                raise PathNotFoundError("no file matches this pattern", file=path)
-            files += matching
-        else:
-            files.append(path)
-    return files
 
 
 class Records:

@@ -18,6 +18,7 @@ from ckptfmt.cli.render import progress
 from ckptfmt.cli.render.curves import ASCII_BLOCKS, BLOCKS, MAX_POINTS, sparkline, thinned
 from ckptfmt.cli.verbs.events.steps import gaps, restarts
 from ckptfmt.errors import UnsupportedError
+from ckptfmt.proto import messages
 from ckptfmt.tabular.write import FORMATS
 from tests.support.command_line import COMMAND, environment, on_terminal, run, run_json
 from tests.support.event_log import EVENTS, VERSION, scalar, tensor_scalar, write_events
@@ -561,3 +562,21 @@ def test_gaps_and_restarts() -> None:
     ends = [-(2**63), 0, 1, 2, 3, 2**63 - 1]
     assert gaps(np.array(ends)) == [ends[:2], ends[-2:]]
     assert restarts(np.array([0, 1, 2, 1, 2])) == 1
+
+
+def test_a_string_that_stands_for_billions_is_shown_by_its_shape(tmp_path: Path) -> None:
+    for plugin in ("text", "mine"):
+        event = messages.Event(step=1)
+        value = event.summary.value.add(tag=plugin)
+        value.metadata.plugin_data.plugin_name = plugin
+        value.tensor.dtype = messages.DataType.DT_STRING
+        value.tensor.tensor_shape.dim.add(size=1 << 33)
+        value.tensor.string_val.append(b"a")
+        write_events(tmp_path / plugin / "events.out.tfevents.1.h", [VERSION, event])
+    result = run("events", tmp_path / "text", "text")
+    assert result.exit_code == 3
+    assert "8589934592 exceeds the limit" in result.stderr
+    assert run("events", tmp_path / "text", "text", "--json").exit_code == 3
+    result = run("events", tmp_path / "mine", "mine")
+    assert result.exit_code == 0
+    assert result.stdout.rstrip().endswith("object[8589934592]")

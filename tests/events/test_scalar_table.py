@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import MissingDependencyError, NameNotFoundError, NotWritableError
+from ckptfmt.errors import LimitError, MissingDependencyError, NameNotFoundError, NotWritableError
 from ckptfmt.events import scalar_table
 from ckptfmt.events.scalar_table import write_runs
 from ckptfmt.tabular.write import FORMATS
@@ -298,3 +298,53 @@ def test_the_old_name_of_writing_warns(run: ckptfmt.EventLog, tmp_path: Path) ->
     with pytest.warns(DeprecationWarning, match="EventLog.write is now EventLog.write_scalars"):
         run.write(tmp_path / "r.csv", "lr", wide=True)
     assert (tmp_path / "r.csv").read_text() == "step,lr\n1,0.25\n"
+
+
+def test_a_wide_table_of_little_more_than_gaps_is_refused(tmp_path: Path) -> None:
+    count = 20_000
+    events = [scalar(f"tag {number}", 1.0, number) for number in range(count)]
+    path = write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, *events])
+    log = ckptfmt.open_events(path)
+    for make in (
+        lambda: log.to_columns(wide=True),
+        lambda: log.write_scalars(tmp_path / "wide.csv", wide=True),
+    ):
+        with pytest.raises(LimitError, match="20000 steps and 20000 tags with 20000 scalars") as raised:
+            make()
+        assert (raised.value.asked, raised.value.limit) == (count**2, 1 << 26)
+    assert not (tmp_path / "wide.csv").exists()
+    wide = log.to_columns("tag 12*", wide=True)
+    assert len(wide) == 1 + sum(str(number).startswith("12") for number in range(count))
+
+
+def test_a_sparse_wide_table_keeps_its_gaps(tmp_path: Path) -> None:
+    count = 3000
+    events = [scalar(f"tag {number}", float(number), 10 * number) for number in range(count)]
+    path = write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, *events])
+    wide = ckptfmt.open_events(path).to_columns(wide=True)
+    assert wide["step"].tolist() == list(range(0, 10 * count, 10))
+    for number in (0, 1, 1234, count - 1):
+        column = wide[f"tag {number}"]
+        assert column[number] == number
+        assert np.isnan(column).sum() == count - 1
+
+
+def test_many_short_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [scalar(f"tag {number % 700}", float(number), number) for number in range(1000)]
+    path = write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, *events])
+    log = ckptfmt.open_events(path)
+    want = sorted(
+        ((f"tag {number % 700}", number, float(number)) for number in range(1000)),
+        key=lambda row: (int(row[0].split()[1]), row[1]),
+    )
+    for name, most in (("MAX_KEPT", 3), ("ROWS_JOINED", 1), ("ROWS_JOINED", 7), ("ROWS_AT_ONCE", 1)):
+        monkeypatch.setattr(scalar_table, name, most)
+        for columns in (log.to_columns(), log.to_columns("tag *")):
+            rows = zip(columns["tag"], columns["step"].tolist(), columns["value"].tolist(), strict=True)
+            assert list(rows) == want
+        wide = log.to_columns(wide=True)
+        assert wide["tag 5"][705] == 705
+        log.write_scalars(tmp_path / "x.csv", overwrite=True)
+        lines = (tmp_path / "x.csv").read_text().splitlines()
+        assert lines[1:3] == ["tag 0,0,1.5,0.0", "tag 0,700,1.5,700.0"]
+        assert len(lines) == 1001

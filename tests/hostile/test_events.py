@@ -335,3 +335,73 @@ def test_a_million_tags_take_bounded_time_and_memory(tmp_path: Path) -> None:
         assert events.scalars["00000999999"].values.tolist() == [1.0]
     assert time.perf_counter() - started < 60
     assert growth.peak < 1 << 30
+
+
+# --- tensors that repeat one value -------------------------------------------------------------------------
+
+
+def repeating(plugin: str, dtype: int, *shape: int) -> bytes:
+    """Return an event with a tensor that has one value for all of its elements."""
+    event = messages.Event(step=1)
+    value = event.summary.value.add(tag=plugin)
+    value.metadata.plugin_data.plugin_name = plugin
+    value.tensor.dtype = dtype
+    for size in shape:
+        value.tensor.tensor_shape.dim.add(size=size)
+    if dtype == messages.DataType.DT_STRING:
+        value.tensor.string_val.append(b"8")
+    else:
+        value.tensor.float_val.append(1.0)
+    return event.SerializeToString()
+
+
+MANY = 1 << 33
+STRING, FLOAT = messages.DataType.DT_STRING, messages.DataType.DT_FLOAT
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "shape"),
+    [
+        ("text", STRING, (MANY,)),
+        ("text", STRING, (1 << 13, 1 << 20)),
+        ("text", STRING, (1 << 20,)),
+        ("images", STRING, (MANY,)),
+        ("audio", STRING, (MANY,)),
+        ("audio", STRING, (MANY, 2)),
+        ("histograms", FLOAT, (MANY, 3)),
+        ("graph_run_metadata", STRING, (MANY,)),
+    ],
+)
+def test_one_value_does_not_become_billions(
+    tmp_path: Path, kind: str, dtype: int, shape: tuple[int, ...]
+) -> None:
+    path = write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, repeating(kind, dtype, *shape)])
+    events = ckptfmt.open_events(path)
+    read = {"graph_run_metadata": lambda: events.run_metadata}.get(
+        kind, lambda: getattr(events, kind)[kind][0]
+    )
+    with pytest.raises(LimitError) as raised:
+        read()
+    assert raised.value.file == str(path)
+    assert raised.value.asked == np.prod(shape)
+    assert raised.value.limit < 1 << 14
+
+
+def test_a_tensor_of_one_value_takes_no_memory(tmp_path: Path) -> None:
+    for dtype in (STRING, FLOAT):
+        path = write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, repeating("x", dtype, MANY)])
+        tensor = ckptfmt.open_events(path).tensors["x"][0]
+        assert tensor.shape == (MANY,)
+        assert tensor.strides == (0,)
+
+
+def test_a_few_repeated_values_are_no_trouble(tmp_path: Path) -> None:
+    # As TensorFlow's C++ code shortens a constant.
+    path = write_events(
+        tmp_path / "events.out.tfevents.1.h",
+        [VERSION, repeating("text", STRING, 10, 20), repeating("histograms", FLOAT, 30, 3)],
+    )
+    events = ckptfmt.open_events(path)
+    assert (events.text["text"][0] == "8").all()
+    assert events.text["text"][0].shape == (10, 20)
+    assert events.histograms["histograms"][0].counts.tolist() == [1.0] * 30

@@ -19,7 +19,6 @@ from ckptfmt.errors import (
     CorruptError,
     DamageWarning,
     LimitError,
-    NotReadableError,
     PathNotFoundError,
     TruncatedError,
     UnsupportedError,
@@ -151,7 +150,7 @@ def test_missing_files_are_errors(tmp_path: Path) -> None:
         ckptfmt.open_records(tmp_path / "nothing")
     with pytest.raises(PathNotFoundError, match="no file matches this pattern"):
         ckptfmt.open_records(tmp_path / "*.tfrecord")
-    with pytest.raises(NotReadableError):
+    with pytest.raises(PathNotFoundError, match="no file of records in this directory"):
         ckptfmt.open_records(tmp_path)
     with pytest.raises(CorruptError, match="not a file of records"):
         list(ckptfmt.open_records(write(tmp_path / "text", b"This is a text, and of some length.")))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Literal
 
 from ckptfmt import errors
 from ckptfmt.cli.render.output import on_terminal, write, write_lines
@@ -17,30 +18,43 @@ LEFT = "<"
 
 
 def write_table(
-    heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[str]], plain: Iterable[str]
+    heads: Sequence[str],
+    sides: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    plain: Iterable[str],
+    *,
+    folding: Collection[int] = (0,),
 ) -> None:
     """Write a table to stdout: drawn on a terminal as by :func:`draw_table`, else the lines in ``plain``.
 
     The lines are written as they come.
     """
     if on_terminal():
-        draw_table(heads, sides, rows)
+        draw_table(heads, sides, rows, folding=folding)
     else:
         write_lines(plain)
 
 
-def draw_table(heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def draw_table(
+    heads: Sequence[str],
+    sides: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    folding: Collection[int] = (0,),
+) -> None:
     """Write a table to a terminal.
 
     Parameters
     ----------
     heads, sides, rows
         Titles, alignments (:data:`LEFT` or :data:`RIGHT`) and cells, safe to print.
+    folding
+        The columns that are folded if the table is too wide: as a rule the first, which has the names.
     """
     if len(rows) > MAX_DRAWN:
         _align(heads, sides, rows)
     else:
-        _draw(heads, sides, rows)
+        _draw(heads, sides, rows, folding)
 
 
 def _align(heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -49,7 +63,12 @@ def _align(heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[s
     write("".join(f"{form.format(*row).rstrip()}\n" for row in (heads, *rows)))
 
 
-def _draw(heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _draw(
+    heads: Sequence[str],
+    sides: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    folding: Collection[int],
+) -> None:
     # Imported here: it takes as long as reading a small checkpoint, and only a terminal needs it.
     try:
         from rich.console import Console
@@ -59,10 +78,9 @@ def _draw(heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[st
         raise errors.MissingDependencyError("rich", "cli") from None
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, (head, side) in enumerate(zip(heads, sides, strict=True)):
-        # The first column has the names, which may be longer than a line; the others stay whole.
-        table.add_column(
-            head, justify="right" if side == RIGHT else "left", overflow="fold", no_wrap=number > 0
-        )
+        # Names and values may be longer than a line; the other columns stay whole.
+        justify: Literal["left", "right"] = "right" if side == RIGHT else "left"
+        table.add_column(head, justify=justify, overflow="fold", no_wrap=number not in folding)
     for row in rows:
         # As Text: brackets in a name are not markup.
         table.add_row(*map(Text, row))

@@ -18,6 +18,9 @@ from ckptfmt.cli.verbs.events.runs import Runs, TagEntry
 MAX_ROWS = 30
 """Values of a tag shown on a terminal."""
 
+MAX_STRINGS = 1000
+"""Strings of a tensor that are shown; of one with more, only the shape is."""
+
 
 def write_values(runs: Runs, entries: Sequence[TagEntry], problems: Problems) -> None:
     """Write the values of tags to stdout."""
@@ -77,7 +80,9 @@ def readable_values(entry: TagEntry, start: int, problems: Problems) -> Iterator
 
 def _text_of(value: object) -> str:
     if isinstance(value, np.ndarray):
-        if value.dtype.hasobject:
+        # One stored string may stand for any number of elements of a tensor. Texts are all stored.
+        is_text = value.dtype.hasobject and value.size and isinstance(value.reshape(-1)[:1].item(), str)
+        if is_text or (value.dtype.hasobject and value.size <= MAX_STRINGS):
             texts = [escape(item) if isinstance(item, str) else repr(item)[:200] for item in value.flat]
             return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
         if value.size == 1:

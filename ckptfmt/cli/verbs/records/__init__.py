@@ -1,0 +1,1 @@
+"""``ckptfmt records``: what TFRecord files hold."""

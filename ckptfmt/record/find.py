@@ -1,0 +1,168 @@
+"""Files of records: those of a data set that is stored in shards, those in a directory.
+
+A data set in shards is written as TensorFlow's and Beam's writers name them::
+
+    train-00000-of-00004 … train-00003-of-00004                         train@4 for short, or train@*
+    train-00000-of-00004.tfrecord …                                     train@4.tfrecord
+
+A missing shard is an error, because all the others can be read without it, and half a data set looks like a
+whole one. Files that are listed one by one are taken as they are.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from typing import NamedTuple, TypeAlias
+
+from ckptfmt.errors import NotReadableError, PathNotFoundError
+from ckptfmt.record.input import begins_with_record
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.text.quoting import listed
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+
+MAX_SHARDS = 1_000_000
+"""Shards that a short name may stand for: their names are made and looked for, one by one."""
+
+_HAS_MAGIC = re.compile(r"[*?\[]")
+"""Characters that make a path a pattern, unless a file of exactly that name exists."""
+
+_SHORT_NAME = re.compile(r"(?P<stem>.*)@(?P<count>[1-9][0-9]{0,6}|\*)(?P<suffix>(?:\.[\w-]+)*)", re.DOTALL)
+_SHARD = re.compile(
+    r"(?P<stem>.*)-(?P<number>[0-9]{5,})-of-(?P<count>[0-9]{5,})(?P<suffix>(?:\.[\w-]+)*)", re.DOTALL
+)
+_RECORD_NAME = re.compile(r"\.tfrec(?:ord)?s?(?:$|[.@-])", re.IGNORECASE)
+"""What names of files of records have in them; so an empty or a damaged one is found too."""
+
+_EVENT_NAME = ".tfevents."
+
+
+class ShardSet(NamedTuple):
+    """What the names of all shards of one set have in common."""
+
+    stem: str
+    total: int
+    suffix: str
+
+    def name(self, number: int) -> str:
+        """Return the name of a shard."""
+        return f"{self.stem}-{number:05d}-of-{self.total:05d}{self.suffix}"
+
+    def names(self) -> Iterator[str]:
+        """Iterate over the names of all shards."""
+        return map(self.name, range(self.total))
+
+
+def find_record_files(paths: PathLike | Iterable[PathLike], fs: Filesystem) -> list[str]:
+    """Return the files that a path, a pattern, a short name of shards, or several of these stand for.
+
+    Raises PathNotFoundError if one stands for nothing, or if a shard is missing. A path that is neither of
+    these is returned as it is, also if nothing is there.
+    """
+    files: list[str] = []
+    for each in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
+        path = os.fspath(each)
+        path_type = fs.path_type(path)
+        if path_type == "directory":
+            files += _files_in(path, fs)
+        elif path_type is None and (short := _SHORT_NAME.fullmatch(path)) is not None:
+            files += _shards_of(path, short, fs)
+        elif path_type is None and _HAS_MAGIC.search(path):
+            files += _matching(path, fs)
+        else:
+            files.append(path)
+    return files
+
+
+def _shards_of(path: str, short: re.Match[str], fs: Filesystem) -> list[str]:
+    """Return the shards that a short name stands for."""
+    stem, suffix = short["stem"], short["suffix"]
+    folder, base = os.path.split(stem)
+    in_folder = fs.list_directory(folder).files
+    sets = {each for each in map(shard_set, in_folder) if each is not None}
+    known = [each for each in sorted(sets) if (each.stem, each.suffix) == (base, suffix)]
+    if short["count"] == "*":
+        if len(known) != 1:
+            counts = listed([str(each.total) for each in known], quote=str)
+            what = f"several sets of shards: got {counts}; say which" if known else "no shard of this name"
+            raise PathNotFoundError(what, file=path)
+        wanted = known[0]
+    else:
+        wanted = ShardSet(base, int(short["count"]), suffix)
+    present = set(in_folder)
+    names = list(wanted.names()) if wanted.total <= MAX_SHARDS else []
+    missing = [name for name in names if name not in present]
+    if len(missing) == len(names):
+        other = f"; there are {listed([f'@{each.total}' for each in known], quote=str)}" if known else ""
+        what = f"no shard of this name, such as {wanted.name(0)!r}{other}"
+        raise PathNotFoundError(what, file=path)
+    if missing:
+        raise _missing(folder, missing, wanted.total)
+    return [os.path.join(folder, name) for name in names]
+
+
+def _matching(pattern: str, fs: Filesystem) -> list[str]:
+    """Return the files that match a pattern, which has to match whole sets of shards or to leave out some."""
+    files = fs.glob(pattern)
+    if not files:
+        raise PathNotFoundError("no file matches this pattern", file=pattern)
+    # A pattern that matches no name of a missing shard was not meant to.
+    _check_whole(files, lambda name: fnmatch.fnmatchcase(name, pattern))
+    return files
+
+
+def _files_in(directory: str, fs: Filesystem) -> list[str]:
+    """Return the files of records directly in a directory: by name, or by their first bytes."""
+    listing = fs.list_directory(directory).files
+    names = [name for name in listing if not name.startswith(".") and _EVENT_NAME not in name]
+    paths = [os.path.join(directory, name) for name in names]
+    files = [path for path in paths if _RECORD_NAME.search(os.path.basename(path)) or _has_records(path, fs)]
+    # Other shards of their sets may be empty or damaged.
+    known, sets = set(files), {shard_set(os.path.basename(path)) for path in files} - {None}
+    files = [path for path in paths if path in known or shard_set(os.path.basename(path)) in sets]
+    if not files:
+        events = sum(_EVENT_NAME in name for name in listing)
+        besides = f", besides {events} of events" if events else ""
+        raise PathNotFoundError(f"no file of records in this directory{besides}", file=directory)
+    _check_whole(files, lambda name: True)
+    return files
+
+
+def shard_set(name: str) -> ShardSet | None:
+    """Return the set that a file belongs to by its name, None if it is not a shard."""
+    shard = _SHARD.fullmatch(name)
+    return None if shard is None else ShardSet(shard["stem"], int(shard["count"]), shard["suffix"])
+
+
+def _check_whole(files: Iterable[str], is_wanted: Callable[[str], bool]) -> None:
+    """Raise PathNotFoundError if files are shards of a set, and a shard that is wanted too is missing."""
+    present: dict[tuple[str, ShardSet], set[str]] = {}
+    for path in files:
+        folder, name = os.path.split(path)
+        shards = shard_set(name)
+        if shards is not None and shards.total <= MAX_SHARDS:
+            present.setdefault((folder, shards), set()).add(name)
+    for (folder, shards), names in present.items():
+        missing = [name for name in shards.names() if name not in names] if len(names) < shards.total else []
+        missing = [name for name in missing if is_wanted(os.path.join(folder, name))]
+        if missing:
+            raise _missing(folder, missing, shards.total)
+
+
+def _missing(folder: str, names: list[str], count: int) -> PathNotFoundError:
+    path = os.path.join(folder, names[0])
+    rest = f", and so are {listed(names[1:])}" if len(names) > 1 else ""
+    what = f"missing, one of {count} shards{rest}; list the files to read only those that exist"
+    return PathNotFoundError(what, file=path)
+
+
+def _has_records(path: str, fs: Filesystem) -> bool:
+    try:
+        with closing(fs.open(path)) as file:
+            return begins_with_record(file)
+    except (NotReadableError, PathNotFoundError):
+        return False
