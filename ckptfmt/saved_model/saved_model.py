@@ -23,6 +23,7 @@ from types import TracebackType
 
 from ckptfmt.filenames import SAVED_MODEL_FILES
 from ckptfmt.filetype.kinds import TEXT_FILE, Holds
+from ckptfmt.graph.meta.asset_path import asset_path
 from ckptfmt.graph.meta.collection import Asset
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.signature import Signatures
@@ -31,7 +32,7 @@ from ckptfmt.graph.read.message_file import open_message
 from ckptfmt.graph.read.read import choose
 from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
-from ckptfmt.saved_model.assets import ASSETS_EXTRA, AssetFile, AssetFiles, asset_path
+from ckptfmt.saved_model.assets import ASSETS_EXTRA, AssetFile, AssetFiles
 from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE, Fingerprint, decode_fingerprint
 from ckptfmt.saved_model.functions import ConcreteFunctions, ObjectFunction, object_functions
 from ckptfmt.saved_model.keras_layers import KERAS_METADATA_FILE, KerasLayer, decode_keras_layers

@@ -39,8 +39,7 @@ from typing import NamedTuple
 
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import GraphError
-from ckptfmt.graph.freeze.body import Body
-from ckptfmt.graph.freeze.calls import (
+from ckptfmt.graph.calls import (
     CALL_OPS,
     CallOp,
     forget_argument_shape,
@@ -48,6 +47,7 @@ from ckptfmt.graph.freeze.calls import (
     function_attributes,
     set_dtype,
 )
+from ckptfmt.graph.freeze.body import Body
 from ckptfmt.graph.freeze.replace import REPLACEMENTS
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.proto import messages
