@@ -18,15 +18,20 @@ from collections.abc import Iterable, Mapping
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.errors import GraphError
+from ckptfmt.graph.freeze.assets import Assets
 from ckptfmt.graph.freeze.check import check_calls, check_no_inner_variables
 from ckptfmt.graph.freeze.propagation import FrozenValue, Propagation
 from ckptfmt.graph.freeze.rename import rename_functions
+from ckptfmt.graph.freeze.resources import check_resources
+from ckptfmt.graph.freeze.tables import TableFreezer
 from ckptfmt.graph.freeze.values import choose_sources, make_constant, read_value, variable_dtype
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.variables import VARIABLE_OPS, Source, variable_sources
 from ckptfmt.graph.node import parse_output
 from ckptfmt.graph.outline import Outline
+from ckptfmt.graph.prune import needed_nodes
+from ckptfmt.graph.tables import has_tables
 from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
 from ckptfmt.text.closest import closest_names, did_you_mean
@@ -59,12 +64,12 @@ def freeze(
     CorruptError
         The graph refers to a node that does not exist.
     """
-    graph = meta_graph.graph if isinstance(meta_graph, MetaGraph) else meta_graph
-    restore_op = meta_graph.message.saver_def.restore_op_name if isinstance(meta_graph, MetaGraph) else ""
+    meta = meta_graph if isinstance(meta_graph, MetaGraph) else None
+    graph = meta_graph if isinstance(meta_graph, Graph) else meta_graph.graph
     names = [outputs] if isinstance(outputs, str) else list(outputs)
     try:
         _check_outputs(graph, names)
-        return _freeze(graph, restore_op, variables, names)
+        return _freeze(graph, meta, variables, names)
     except GraphError as error:
         raise (error if graph.file is None else error.at(graph.file)) from error.__cause__
 
@@ -78,10 +83,17 @@ def _check_outputs(graph: Graph, names: list[str]) -> None:
             raise GraphError(f"not in the graph{did_you_mean(closest_names(node, graph))}", node=node)
 
 
-def _freeze(graph: Graph, restore_op: str, variables: Mapping[str, Array], outputs: list[str]) -> Graph:
+def _freeze(
+    graph: Graph, meta: MetaGraph | None, variables: Mapping[str, Array], outputs: list[str]
+) -> Graph:
+    restore_op = "" if meta is None else meta.message.saver_def.restore_op_name
+    graph, outputs, paths = _with_tables(graph, meta, variables, outputs)
     kept = graph.extract_subgraph(outputs)
     check_no_inner_variables(kept)
-    needed = [node for node in kept._outline.message.node if node.op in VARIABLE_OPS]
+    check_resources(kept)
+    needed = [
+        node for node in kept._outline.message.node if node.op in VARIABLE_OPS and node.name not in paths
+    ]
     saved: Mapping[str, Source] = {}
     if needed:
         # The whole graph is searched: no output needs the nodes that restore variables, so ``kept`` lacks
@@ -96,8 +108,10 @@ def _freeze(graph: Graph, restore_op: str, variables: Mapping[str, Array], outpu
     constants = propagation.body(None).nodes
     # Counted here so that too large a model fails before all of it is read; writing the graph counts exactly.
     size = sum(map(len, contents.values()))
-    for node in needed:
-        array = read_value(node, sources[node.name], variables)
+    for node in kept._outline.message.node:
+        if node.op not in VARIABLE_OPS:
+            continue
+        array = paths[node.name] if node.name in paths else read_value(node, sources[node.name], variables)
         size += array.nbytes
         if size >= MAX_BYTES:
             raise GraphError(f"the constants take {size} bytes or more, want less than {MAX_BYTES}")
@@ -107,3 +121,22 @@ def _freeze(graph: Graph, restore_op: str, variables: Mapping[str, Array], outpu
     check_calls(propagation)
     rename_functions(frozen, propagation.value_arguments)
     return Graph(Outline.of(frozen, contents), None, graph._ops)
+
+
+def _with_tables(
+    graph: Graph, meta: MetaGraph | None, variables: Mapping[str, Array], outputs: list[str]
+) -> tuple[Graph, list[str], Mapping[str, Array]]:
+    """Return the graph with what fills its tables, all that it is to compute, and the variables of assets."""
+    assets = Assets(meta)
+    message = graph._outline.message
+    init_op = None if meta is None else meta.init_op
+    if not assets and not has_tables(message) and all(parse_output(name).node != init_op for name in outputs):
+        return graph, outputs, {}
+    now = graph._outline.snapshot()
+    message, contents = messages.GraphDef(), now.by_name()
+    message.CopyFrom(now.message)
+    paths = assets.place(message)
+    file = graph.file or "graph"
+    outputs = TableFreezer(message, file, meta, variables, contents).add_initializers(outputs)
+    assets.check(message, needed_nodes({node.name: node for node in message.node}, outputs, file))
+    return Graph(Outline.of(message, contents), graph.file, graph._ops), outputs, paths

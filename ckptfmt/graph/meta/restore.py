@@ -21,11 +21,11 @@ from ckptfmt.dtypes import DTYPES, REF_OFFSET, DType, find_dtype
 from ckptfmt.errors import CkptfmtError, CorruptError, GraphError
 from ckptfmt.graph.meta.slice_specs import Region, parse_slice
 from ckptfmt.graph.node import parse_output
+from ckptfmt.graph.ops import RESTORE_OPS
 from ckptfmt.graph.origins import Origins
 from ckptfmt.proto import messages
 
 ASSIGN_OPS = frozenset({"Assign", "AssignVariableOp"})
-RESTORE_OPS = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
 
 
 class RestoredTensor(NamedTuple):
