@@ -46,7 +46,10 @@ class Origins:
 
     def origin(self, node: messages.NodeDef, index: int) -> OutputName:
         """Return the same as :meth:`input`, by name: the output of a node or, in a function, an argument."""
-        name, output = self._input_name(node, index)
+        return self.origin_of(*self._input_name(node, index))
+
+    def origin_of(self, name: str, output: int) -> OutputName:
+        """Return the output that an output comes from: itself, unless its node only passes it on."""
         passed = []
         while (origin := self._origins.get((name, output))) is None:
             source = self.nodes.get(name)

@@ -189,7 +189,8 @@ class Tables:
                 raise LimitError(what, limit=_MAX_FILLS, asked=len(fills), file=self._file)
         self._fills[name] = list(fills)
         results = (function.ret.get(result.name, "") for result in function.signature.output_arg)
-        self._returned[name] = [self._resolve(body, parse_function_output(text)) for text in results]
+        outputs = (body.origin_of(*parse_function_output(text)[:2]) for text in results)
+        self._returned[name] = [self._resolve(body, output) for output in outputs]
 
     def _filled_in(self, body: _Body, node: messages.NodeDef) -> Iterator[Fill]:
         """Iterate over what a node of a body fills."""

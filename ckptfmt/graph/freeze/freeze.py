@@ -14,10 +14,12 @@ Source: TensorFlow ``python/framework/convert_to_constants.py``.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from ckptfmt.arrays.array import Array
-from ckptfmt.errors import GraphError
+from ckptfmt.errors import FreezeWarning, GraphError
 from ckptfmt.graph.freeze.assets import Assets
 from ckptfmt.graph.freeze.check import check_calls, check_no_inner_variables
 from ckptfmt.graph.freeze.propagation import FrozenValue, Propagation
@@ -69,9 +71,12 @@ def freeze(
     names = [outputs] if isinstance(outputs, str) else list(outputs)
     try:
         _check_outputs(graph, names)
-        return _freeze(graph, meta, variables, names)
+        frozen, warned = _freeze(graph, meta, variables, names)
     except GraphError as error:
         raise (error if graph.file is None else error.at(graph.file)) from error.__cause__
+    for what in warned:
+        warnings.warn(what, FreezeWarning, stacklevel=2)
+    return frozen
 
 
 def _check_outputs(graph: Graph, names: list[str]) -> None:
@@ -85,12 +90,13 @@ def _check_outputs(graph: Graph, names: list[str]) -> None:
 
 def _freeze(
     graph: Graph, meta: MetaGraph | None, variables: Mapping[str, Array], outputs: list[str]
-) -> Graph:
+) -> tuple[Graph, list[str]]:
+    """Return the frozen graph, and what its user should be warned of."""
     restore_op = "" if meta is None else meta.message.saver_def.restore_op_name
-    graph, outputs, paths = _with_tables(graph, meta, variables, outputs)
+    graph, outputs, paths, warned = _with_tables(graph, meta, variables, outputs)
     kept = graph.extract_subgraph(outputs)
     check_no_inner_variables(kept)
-    check_resources(kept)
+    warned += check_resources(kept)
     needed = [
         node for node in kept._outline.message.node if node.op in VARIABLE_OPS and node.name not in paths
     ]
@@ -120,23 +126,38 @@ def _freeze(
     # Both come after all variables: only now is it known which arguments and functions have changed.
     check_calls(propagation)
     rename_functions(frozen, propagation.value_arguments)
-    return Graph(Outline.of(frozen, contents), None, graph._ops)
+    return Graph(Outline.of(frozen, contents), None, graph._ops), warned
+
+
+class _Prepared(NamedTuple):
+    """A graph in which variables are all that is left to freeze."""
+
+    graph: Graph
+    """The graph."""
+    outputs: list[str]
+    """All that it is to compute."""
+    paths: Mapping[str, Array]
+    """The variables that hold the path of an asset, with the path."""
+    warnings: list[str]
+    """What the user should be warned of."""
 
 
 def _with_tables(
     graph: Graph, meta: MetaGraph | None, variables: Mapping[str, Array], outputs: list[str]
-) -> tuple[Graph, list[str], Mapping[str, Array]]:
-    """Return the graph with what fills its tables, all that it is to compute, and the variables of assets."""
+) -> _Prepared:
+    """Add what fills tables to a graph and to its outputs; return the graph itself if it needs nothing."""
     assets = Assets(meta)
     message = graph._outline.message
     init_op = None if meta is None else meta.init_op
     if not assets and not has_tables(message) and all(parse_output(name).node != init_op for name in outputs):
-        return graph, outputs, {}
+        return _Prepared(graph, outputs, {}, [])
     now = graph._outline.snapshot()
     message, contents = messages.GraphDef(), now.by_name()
     message.CopyFrom(now.message)
     paths = assets.place(message)
     file = graph.file or "graph"
-    outputs = TableFreezer(message, file, meta, variables, contents).add_initializers(outputs)
+    freezer = TableFreezer(message, file, meta, variables, contents)
+    outputs = freezer.add_initializers(outputs)
     assets.check(message, needed_nodes({node.name: node for node in message.node}, outputs, file))
-    return Graph(Outline.of(message, contents), graph.file, graph._ops), outputs, paths
+    prepared = Graph(Outline.of(message, contents), graph.file, graph._ops)
+    return _Prepared(prepared, outputs, paths, freezer.warnings)

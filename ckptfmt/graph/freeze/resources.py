@@ -8,9 +8,9 @@ are filled as a program runs, and who uses a frozen graph may feed what is read 
 from __future__ import annotations
 
 import re
-import warnings
+from collections.abc import Iterator
 
-from ckptfmt.errors import FreezeWarning, GraphError
+from ckptfmt.errors import GraphError
 from ckptfmt.graph.graph import Graph
 
 _RESTORED = re.compile("(?!Stub).*ResourceHandleOp|TreeVariable|FertileStatsVariable")
@@ -24,8 +24,11 @@ _RUNNING = re.compile(
 """Ops of queues and of what else a program fills or moves on as it runs."""
 
 
-def check_resources(graph: Graph) -> None:
-    """Raise GraphError for a node whose contents a graph cannot hold; warn of one that must be filled."""
+def check_resources(graph: Graph) -> Iterator[str]:
+    """Iterate over what to warn of: nodes whose contents the graph lacks.
+
+    Raises GraphError for a node that is of no use without its contents.
+    """
     message = graph._outline.message
     functions = graph.functions
     reached = functions.reached_from(functions.called_by(message.node))
@@ -34,5 +37,5 @@ def check_resources(graph: Graph) -> None:
         if _RESTORED.fullmatch(node.op):
             raise GraphError(f"what {node.op} holds cannot be frozen", node=node.name)
         if _RUNNING.fullmatch(node.op):
-            what = f"node {node.name!r}: what {node.op} holds is not part of the frozen graph"
-            warnings.warn(f"{what}: feed what is read from it", FreezeWarning, stacklevel=4)
+            what = f"what {node.op} holds is not part of the frozen graph: feed what is read from it"
+            yield f"node {node.name!r}: {what}"

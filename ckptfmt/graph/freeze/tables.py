@@ -18,12 +18,11 @@ Source: TensorFlow ``python/saved_model/loader_impl.py``, ``python/saved_model/l
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Set
 from functools import cached_property
 
 from ckptfmt.arrays.array import Array
-from ckptfmt.errors import FreezeWarning, GraphError
+from ckptfmt.errors import GraphError
 from ckptfmt.graph.freeze.saved_tables import SavedTables
 from ckptfmt.graph.function import Functions
 from ckptfmt.graph.initializers import fed_nodes, initializes
@@ -59,6 +58,8 @@ class TableFreezer:
         contents: dict[str, memoryview],
     ) -> None:
         """Take a graph; large constants that are added go into ``contents``."""
+        self.warnings: list[str] = []
+        """What a user should know, for whom the result may not be what the model is."""
         self._graph = graph
         self._file = file
         self._nodes = {node.name: node for node in graph.node}
@@ -157,9 +158,9 @@ class TableFreezer:
         if node.op in STATIC_TABLES and any(name in running for name in fills):
             return  # filled on the way to the outputs
         chosen = [name for name in fills if name in self._init_nodes and name not in running]
-        if not chosen and (node.op in STATIC_TABLES or not self._roots):
-            chosen = self._unnamed_initializers(node, fills, running)
         imported = None if node.op in STATIC_TABLES else self._saved.add_import(key, made, node)
+        if not chosen and (node.op in STATIC_TABLES or not (imported or self._roots)):
+            chosen = self._unnamed_initializers(node, fills, running)
         if imported is not None:
             for name in chosen:
                 self._nodes[name].input.append(f"^{imported}")
@@ -199,8 +200,8 @@ class TableFreezer:
             what = f"{table.op} has no contents: the mapping has no {source.keys!r} and {source.values!r}"
             raise GraphError(what, node=table.name)
         elif not chosen and not any(name in running for name in fills):
-            what = f"node {table.name!r}: {table.op} starts empty: no checkpoint and no node fills it"
-            warnings.warn(what, FreezeWarning, stacklevel=2)
+            what = f"node {table.name!r}: {table.op} starts empty: it was not saved, and nothing fills it"
+            self.warnings.append(what)
 
     def _name(self, made: Made, table: messages.NodeDef) -> None:
         """Make an anonymous table, a new one each time that its node runs, one that stays filled."""
