@@ -252,9 +252,9 @@ class Tables:
             if not text.startswith("^"):
                 yield text, self.origin(node, index)
 
-    def origin(self, node: messages.NodeDef, index: int) -> Origin:
-        """Return what an input of a node of the graph comes from."""
-        return self._input(self._graph, node, index)
+    def origin(self, node: messages.NodeDef, index: int, function: str | None = None) -> Origin:
+        """Return what an input of a node comes from; the node is in the graph or in a function."""
+        return self._input(self._graph if function is None else self._bodies[function], node, index)
 
     def key(self, origin: Origin | None) -> TableKey | None:
         """Return the key of the table that an output is the handle of; None if its node does not make one."""

@@ -22,6 +22,7 @@ from ckptfmt.arrays.array import Array
 from ckptfmt.errors import FreezeWarning, GraphError
 from ckptfmt.graph.freeze.assets import Assets
 from ckptfmt.graph.freeze.check import check_calls, check_no_inner_variables
+from ckptfmt.graph.freeze.initializing import initializing
 from ckptfmt.graph.freeze.propagation import FrozenValue, Propagation
 from ckptfmt.graph.freeze.rename import rename_functions
 from ckptfmt.graph.freeze.resources import check_resources
@@ -93,8 +94,8 @@ def _freeze(
 ) -> tuple[Graph, list[str]]:
     """Return the frozen graph, and what its user should be warned of."""
     restore_op = "" if meta is None else meta.message.saver_def.restore_op_name
-    graph, outputs, paths, warned = _with_tables(graph, meta, variables, outputs)
-    kept = graph.extract_subgraph(outputs)
+    graph, every, paths, warned = _with_tables(graph, meta, variables, outputs)
+    kept = graph.extract_subgraph(every)
     check_no_inner_variables(kept)
     warned += check_resources(kept)
     needed = [
@@ -110,7 +111,9 @@ def _freeze(
     frozen = messages.GraphDef()
     frozen.CopyFrom(kept._outline.message)
     contents = kept._outline.by_name()
-    propagation = Propagation(frozen)
+    init_op = None if meta is None else meta.init_op
+    asked = [name for name in outputs if parse_output(name).node != init_op]
+    propagation = Propagation(frozen, initializing(kept, asked))
     constants = propagation.body(None).nodes
     # Counted here so that too large a model fails before all of it is read; writing the graph counts exactly.
     size = sum(map(len, contents.values()))

@@ -53,7 +53,7 @@ class SavedTables:
             what = f"{table.op}: got keys of shape {list(keys.shape)} and values of {list(values.shape)}"
             raise GraphError(what, node=table.name)
         if table.op in DENSE_TABLES:
-            keys, values = self._without_free_buckets(table, keys, values)
+            keys, values = self._without_free_buckets(made, table, keys, values)
         inputs = [
             self._add_constant(f"{table.name}/{word}", array, dtype, table)
             for word, array, dtype in zip(("keys", "values"), (keys, values), dtypes, strict=True)
@@ -67,14 +67,16 @@ class SavedTables:
         return node.name
 
     def _without_free_buckets(
-        self, table: messages.NodeDef, keys: Array, values: Array
+        self, made: Made, table: messages.NodeDef, keys: Array, values: Array
     ) -> tuple[Array, Array]:
         """Return the keys and values of a dense table, of which a checkpoint has all buckets, free ones too.
 
         Scalars are stored as vectors of one element (``lookup_table_op.cc: MutableHashTableOfDense``).
         """
         dims = table.attr["value_shape"].shape.dim if "value_shape" in table.attr else ()
-        markers = [self._constant(table, index) for index, text in enumerate(table.input) if text[0] != "^"]
+        # One marker in the first TensorFlow, two later. Control inputs come after them.
+        count = sum(not text.startswith("^") for text in table.input)
+        markers = [self._constant(made, table, index) for index in range(count)]
         try:
             keys = keys.reshape(len(keys), *markers[0].shape)
             values = values.reshape(len(values), *(dim.size for dim in dims))
@@ -85,9 +87,9 @@ class SavedTables:
             raise GraphError(what, node=table.name) from error
         return keys[used], values[used]
 
-    def _constant(self, node: messages.NodeDef, index: int) -> Array:
+    def _constant(self, made: Made, node: messages.NodeDef, index: int) -> Array:
         """Return the constant that an input of a node is; GraphError if it is computed."""
-        source = self._tables.maker(self._tables.origin(node, index))
+        source = self._tables.maker(self._tables.origin(node, index, made.function))
         if source is None or source.op != "Const" or "value" not in source.attr:
             raise GraphError(f"{node.op}: input {index} is not a constant", node=node.name)
         return decode_tensor_proto(source.attr["value"].tensor.SerializeToString())
