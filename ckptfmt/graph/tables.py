@@ -67,7 +67,7 @@ _FILLING = _INITIALIZING | {
 }
 """All ops that fill a table; its handle is their first input."""
 
-_MAX_FILLS = 100_000
+_MAX_FILLS = 20_000
 """The most fills of one function. Real models have one for each table; a hostile library of functions that
 call each other with their arguments in other orders could have any number."""
 

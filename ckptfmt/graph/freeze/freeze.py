@@ -1,6 +1,8 @@
 """Freezing: a graph whose variables are constants, as ``convert_variables_to_constants`` makes it.
 
-It takes five steps, one module each:
+Before that, the paths of assets become constants (:mod:`~ckptfmt.graph.freeze.assets`), and the nodes that
+fill lookup tables are added to the outputs (:mod:`~ckptfmt.graph.freeze.tables`). Then it takes five steps,
+one module each:
 
 1. Keep the nodes that the outputs need (:mod:`ckptfmt.graph.prune`), and all functions.
 2. Find the value of each variable that is left (:mod:`~ckptfmt.graph.freeze.values`).
@@ -45,6 +47,9 @@ def freeze(
 ) -> Graph:
     """Return the graph that computes outputs with its variables as constants; nothing is executed.
 
+    If the outputs need lookup tables, the graph also has the nodes that fill these. Run them once, before
+    others: :attr:`Graph.initializers` names them.
+
     Parameters
     ----------
     meta_graph
@@ -62,10 +67,15 @@ def freeze(
     ------
     GraphError
         An output is not in the graph; a variable has no value, or one of another shape or dtype; a variable
-        is written on the way to an output, or taken by an op that cannot be frozen; or the result has 2 GiB
-        or more. ``.node`` says which.
+        is written on the way to an output, or taken by an op that cannot be frozen; nothing fills a table, or
+        the mapping lacks its contents; or the result has 2 GiB or more. ``.node`` says which.
     CorruptError
         The graph refers to a node that does not exist.
+
+    Warns
+    -----
+    FreezeWarning
+        A mutable table starts empty, since it was not saved; or a queue, a reader or an iterator is needed.
     """
     meta = meta_graph if isinstance(meta_graph, MetaGraph) else None
     graph = meta_graph if isinstance(meta_graph, Graph) else meta_graph.graph

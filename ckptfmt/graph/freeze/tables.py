@@ -63,6 +63,7 @@ class TableFreezer:
         self._graph = graph
         self._file = file
         self._nodes = {node.name: node for node in graph.node}
+        self._order = {name: number for number, name in enumerate(self._nodes)}
         self._functions = Functions(graph.library, file)
         self._tables = Tables(graph, file)
         init_op = None if meta is None else meta.init_op
@@ -136,7 +137,8 @@ class TableFreezer:
 
     def _made_by(self, names: Iterable[str]) -> Iterator[tuple[TableKey, Made]]:
         """Iterate over the tables that nodes make, or functions that they are the first to call."""
-        nodes = [self._nodes[name] for name in names]
+        # In the order of the graph, so that the result is the same each time.
+        nodes = [self._nodes[name] for name in sorted(names, key=lambda name: self._order.get(name, 0))]
         functions = set(self._functions.reached_from(self._functions.called_by(nodes)))
         bodies: list[tuple[str | None, Iterable[messages.NodeDef]]] = [(None, nodes)]
         fresh = sorted(functions - self._seen_functions)
