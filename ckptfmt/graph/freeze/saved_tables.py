@@ -69,7 +69,7 @@ class SavedTables:
     def _without_free_buckets(
         self, made: Made, table: messages.NodeDef, keys: Array, values: Array
     ) -> tuple[Array, Array]:
-        """Return the keys and values of a dense table, of which a checkpoint has all buckets, free ones too.
+        """Return the keys and values of a dense table without free buckets, which a checkpoint has too.
 
         Scalars are stored as vectors of one element (``lookup_table_op.cc: MutableHashTableOfDense``).
         """

@@ -43,7 +43,7 @@ from ckptfmt.proto import messages
 from ckptfmt.text.quoting import listed
 
 _INSERTING = frozenset({"LookupTableInsert", "LookupTableInsertV2"})
-"""Ops that add to what a table holds, or make it up as the graph runs."""
+"""Ops that add to what a table holds; the other ops that fill a table replace it."""
 
 
 class TableFreezer:
@@ -59,7 +59,7 @@ class TableFreezer:
     ) -> None:
         """Take a graph; large constants that are added go into ``contents``."""
         self.warnings: list[str] = []
-        """What a user should know, for whom the result may not be what the model is."""
+        """What to warn the user of."""
         self._graph = graph
         self._file = file
         self._nodes = {node.name: node for node in graph.node}
