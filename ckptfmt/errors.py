@@ -295,3 +295,7 @@ class GraphError(CkptfmtError, ValueError):
 
 class DamageWarning(UserWarning):
     """Damage in a file of records was skipped; the message says where, and how many bytes."""
+
+
+class FreezeWarning(UserWarning):
+    """A frozen graph starts without something that it reads; the message names the node that has it."""

@@ -20,6 +20,7 @@ from ckptfmt.errors import CorruptError, GraphError, NameNotFoundError, TensorNo
 from ckptfmt.graph import merge, prune
 from ckptfmt.graph.constants import Constants
 from ckptfmt.graph.function import Functions
+from ckptfmt.graph.initializers import find_initializers
 from ckptfmt.graph.node import GraphNode, parse_output
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.graph.outline import Outline
@@ -165,6 +166,15 @@ class Graph(Mapping[str, GraphNode]):
         """The values of all constants, by the names of their nodes: a frozen graph as a store of tensors."""
         constants = {name: node for name, node in self._nodes.items() if node.op == "Const"}
         return Constants(constants, self._outline, self.file)
+
+    @cached_property
+    def initializers(self) -> tuple[str, ...]:
+        """The nodes to run once before others, by name: those that fill lookup tables.
+
+        They are found by what they do, since a GraphDef has no place to name them: nodes that fill a table
+        and can run without being fed, or a NoOp that runs nothing but these.
+        """
+        return find_initializers(self._outline.message, self.file or "graph")
 
     @property
     def inputs(self) -> tuple[GraphNode, ...]:

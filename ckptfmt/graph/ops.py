@@ -12,6 +12,9 @@ from functools import lru_cache
 
 from ckptfmt.proto import messages
 
+RESTORE_OPS = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
+"""Ops that read tensors from a checkpoint."""
+
 
 @lru_cache(maxsize=1)
 def known_ops() -> Mapping[str, messages.OpDef]:

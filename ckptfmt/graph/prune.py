@@ -8,7 +8,7 @@ Source: TensorFlow ``python/framework/graph_util_impl.py``, ``python/tools/strip
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CorruptError, GraphError
@@ -36,24 +36,38 @@ def extract_subgraph(graph: messages.GraphDef, outputs: Iterable[str], file: str
 
     Raises GraphError if an output does not exist, CorruptError if a node that it needs does not.
     """
-    nodes = {node.name: node for node in graph.node}
+    kept = needed_nodes({node.name: node for node in graph.node}, outputs, file)
+    return _with_nodes(graph, (node for node in graph.node if node.name in kept))
+
+
+def needed_nodes(
+    nodes: Mapping[str, messages.NodeDef],
+    outputs: Iterable[str],
+    file: str | None,
+    known: Set[str] = frozenset(),
+) -> set[str]:
+    """Return the names of the nodes that outputs need, except those known to be needed already.
+
+    Raises the errors of :func:`extract_subgraph`.
+    """
     waiting = [parse_output(output).node for output in outputs]
     absent = next((name for name in waiting if name not in nodes), None)
     if absent is not None:
         raise GraphError("not in the graph", node=absent, file=file)
+    waiting = [name for name in waiting if name not in known]
     kept = set(waiting)
     while waiting:
         node = nodes[waiting.pop()]
         # A node that another one is placed with has to stay: TensorFlow refuses a graph in which a colocation
         # leads nowhere.
         for name in (*(parse_output(text).node for text in node.input), *colocated_with(node)):
-            if name in kept:
+            if name in kept or name in known:
                 continue
             if name not in nodes:
                 raise CorruptError(f"node {node.name!r} needs {name!r}, which does not exist", file=file)
             kept.add(name)
             waiting.append(name)
-    return _with_nodes(graph, (node for node in graph.node if node.name in kept))
+    return kept
 
 
 def strip_unused(

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import NamedTuple, NoReturn
 
-from ckptfmt.errors import CorruptError, NameNotFoundError
+from ckptfmt.errors import NameNotFoundError
 from ckptfmt.text.closest import closest_names
-
-ASSETS = "assets"
-"""The directory of the files that a graph reads."""
 
 ASSETS_EXTRA = "assets.extra"
 """The directory of files that the user added."""
@@ -43,24 +38,3 @@ class AssetFiles(dict[str, AssetFile]):
     def __reduce__(self) -> tuple[object, ...]:
         # As pickle copies a dict, but with the argument of __init__.
         return AssetFiles, (self._file,), None, None, iter(self.items())
-
-
-def asset_path(directory: str, filename: str, file: str) -> str:
-    """Return the path of an asset of a model.
-
-    Raises CorruptError if the name leads out of the directory, on any system: a model may come from anywhere,
-    and its assets may be copied.
-    """
-    # Checked by the rules of both systems: C:x and ..\x are plain names on POSIX, but not on Windows.
-    parts = PurePosixPath(filename).parts
-    windows = PureWindowsPath(filename)
-    if (
-        not parts
-        or "\x00" in filename
-        or filename.startswith("/")
-        or windows.drive
-        or windows.root
-        or ".." in (*parts, *windows.parts)
-    ):
-        raise CorruptError(f"asset {filename!r} leads out of the model", file=file)
-    return os.path.join(directory, ASSETS, *parts)

@@ -23,22 +23,23 @@ from types import TracebackType
 from ckptfmt.cached_property import cached_property
 from ckptfmt.filenames import SAVED_MODEL_FILES
 from ckptfmt.filetype.kinds import TEXT_FILE, Holds
-from ckptfmt.graph.meta.collection import Asset
+from ckptfmt.graph.meta.asset_path import asset_path
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.signature import Signatures
 from ckptfmt.graph.meta.variables import VARIABLE_OPS, variable_sources
 from ckptfmt.graph.read.message_file import open_message
 from ckptfmt.graph.read.read import choose
+from ckptfmt.graph.tables import has_tables
 from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
-from ckptfmt.saved_model.assets import ASSETS_EXTRA, AssetFile, AssetFiles, asset_path
+from ckptfmt.saved_model.assets import ASSETS_EXTRA, AssetFile, AssetFiles
 from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE, Fingerprint, decode_fingerprint
 from ckptfmt.saved_model.functions import ConcreteFunctions, ObjectFunction, object_functions
 from ckptfmt.saved_model.keras_layers import KERAS_METADATA_FILE, KerasLayer, decode_keras_layers
 from ckptfmt.saved_model.reach import Reach, Usage
 from ckptfmt.saved_model.variables import ModelVariables, ObjectVariable, object_variables
 from ckptfmt.storage.filesystem import Filesystem, read_small_file, walk
-from ckptfmt.storage.local import filesystem_of
+from ckptfmt.storage.local import absolute_path, filesystem_of
 from ckptfmt.tensors.checkpoint import Checkpoint, open_checkpoint
 
 
@@ -105,7 +106,8 @@ class SavedModel:
         """The file of the message."""
         self.message = message
         """The SavedModel message."""
-        self.meta_graphs = tuple(MetaGraph(meta, file) for meta in message.meta_graphs)
+        absolute = absolute_path(directory, fs)
+        self.meta_graphs = tuple(MetaGraph(meta, file, absolute) for meta in message.meta_graphs)
         """All its meta graphs."""
         self._fs = fs
         self._wide: SavedModel | None = None
@@ -130,6 +132,11 @@ class SavedModel:
         """The signatures by name."""
         return self.meta_graph.signatures
 
+    @property
+    def init_op(self) -> str | None:
+        """The node that TensorFlow runs after loading, to fill tables; None if the model names none."""
+        return self.meta_graph.init_op
+
     # --- variables ---------------------------------------------------------------------------------------
 
     @cached_property
@@ -149,7 +156,7 @@ class SavedModel:
         # A graph without variables may have no Saver, by whose restore op the sources are found.
         meta = self.meta_graph.message
         if not any(node.op in VARIABLE_OPS for node in meta.graph_def.node):
-            return ModelVariables({}, None, self.file)
+            return ModelVariables({}, self.checkpoint if has_tables(meta.graph_def) else None, self.file)
         sources = variable_sources(meta.graph_def, meta.saver_def.restore_op_name, self.file)
         return ModelVariables(sources, self.checkpoint, self.file)
 
@@ -216,13 +223,8 @@ class SavedModel:
 
         Raises CorruptError if a name leads out of the directory.
         """
-        assets = list(self.meta_graph.assets)
-        if not assets:
-            # Older exports list them in a collection only (``loader_impl.py: get_asset_tensors``).
-            collected = self.meta_graph.collections.get("saved_model_assets", ())
-            assets = [item for item in collected if isinstance(item, Asset)]
         files = AssetFiles(self.file)
-        for asset in assets:
+        for asset in self.meta_graph.assets:
             path = asset_path(self.directory, asset.filename, self.file)
             exists = self._fs.path_type(path) == "file"
             files[asset.filename] = AssetFile(asset.filename, asset.tensor, path, exists)

@@ -48,6 +48,11 @@ class ModelVariables(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self.sources)
 
+    @property
+    def table_contents(self) -> Mapping[str, Array]:
+        """Keys and values of lookup tables, among all that the checkpoint has, by the names in it."""
+        return {} if self._checkpoint is None else self._checkpoint
+
     # Comparing would read them all.
     __eq__ = object.__eq__
     __hash__ = object.__hash__

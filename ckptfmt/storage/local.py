@@ -127,6 +127,11 @@ class LocalFilesystem:
         return OutputFile(resolve_path(path, self.directory), overwrite=overwrite, name=path)
 
 
+def absolute_path(path: str, fs: Filesystem) -> str:
+    """Return a path that does not depend on the working directory; in another file system, as it is."""
+    return os.path.abspath(resolve_path(path, fs.directory)) if isinstance(fs, LocalFilesystem) else path
+
+
 LOCAL = LocalFilesystem()
 """The file system of this machine; files are mapped."""
 

@@ -281,7 +281,7 @@ def test_a_call_that_passes_something_else_than_a_variable_is_refused_by_name() 
     graph = graph_with()
     call(graph, "out", "f", ["v"])
     function(graph, "f", [])
-    graph.node.add(name="table", op="HashTableV2")
+    graph.node.add(name="table", op="MutexV2")
     call(graph, "other", "f", ["table"])
     graph.node.add(name="both", op="NoOp", input=["^out", "^other"])
     assert "Const" in ckptfmt.freeze(ckptfmt.Graph(graph), W, "out").ops

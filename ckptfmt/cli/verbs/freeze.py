@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -35,7 +36,8 @@ DEFAULT_SIGNATURE = "serving_default"
       ckptfmt freeze saved_model/ -o frozen.pb
       ckptfmt freeze training/model.ckpt-1000 -o averaged.pbtxt --outputs logits,softmax --ema
 
-    JSON: {"file", "outputs", "nodes", "constants", "bytes"}; bytes is null for a pipe.
+    JSON: {"file", "outputs", "initializers", "nodes", "constants", "bytes"}; initializers are the nodes to
+    run first, so that lookup tables are filled; bytes is null for a pipe.
     """,
 )
 @path_argument
@@ -75,19 +77,25 @@ def command(
     with _opened(path, graph_path, tags) as (meta, variables):
         wanted = _outputs_of(meta, signature) if outputs is None else outputs
         values = variables.ema() if ema and isinstance(variables, ckptfmt.Tensors) else variables
-        frozen = ckptfmt.freeze(meta, values, wanted)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", errors.FreezeWarning)
+            frozen = ckptfmt.freeze(meta, values, wanted)
     # The checkpoint is closed now, but constants that are views of its files keep these mapped.
     frozen.write(target, overwrite=overwrite)
     # A pipe or a terminal, such as /dev/stdout may be, has no size.
     status = LOCAL.status(target) if LOCAL.path_type(target) == "file" else None
     size, constants = None if status is None else status.size, frozen.ops["Const"]
+    first = list(frozen.initializers)
+    for warning in caught:
+        note(f"warning: {warning.message}")
     if as_json:
-        write_json(
-            {"file": target, "outputs": wanted, "nodes": len(frozen), "constants": constants, "bytes": size}
-        )
+        document = {"file": target, "outputs": wanted, "initializers": first}
+        write_json({**document, "nodes": len(frozen), "constants": constants, "bytes": size})
     else:
         counts = f"{count_text(len(frozen), 'node')}, {count_text(constants, 'constant')}"
         note(f"{target}: {counts}" + ("" if size is None else f", {size_text(size)}"))
+        if first:
+            note(f"{target}: run {', '.join(first)} first, once: the lookup tables are empty until then")
     return ExitCode.FINE
 
 

@@ -7,7 +7,7 @@ else there would then compute something else, or pass a dtype that the function 
 from __future__ import annotations
 
 from ckptfmt.errors import GraphError
-from ckptfmt.graph.freeze.calls import CALL_OPS, function_attributes
+from ckptfmt.graph.calls import CALL_OPS, function_attributes
 from ckptfmt.graph.freeze.propagation import Destination, Propagation
 from ckptfmt.graph.function import Functions
 from ckptfmt.graph.graph import Graph

@@ -1,6 +1,8 @@
 """Freezing: a graph whose variables are constants, as ``convert_variables_to_constants`` makes it.
 
-It takes five steps, one module each:
+Before that, the paths of assets become constants (:mod:`~ckptfmt.graph.freeze.assets`), and the nodes that
+fill lookup tables are added to the outputs (:mod:`~ckptfmt.graph.freeze.tables`). Then it takes five steps,
+one module each:
 
 1. Keep the nodes that the outputs need (:mod:`ckptfmt.graph.prune`), and all functions.
 2. Find the value of each variable that is left (:mod:`~ckptfmt.graph.freeze.values`).
@@ -14,19 +16,27 @@ Source: TensorFlow ``python/framework/convert_to_constants.py``.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from ckptfmt.arrays.array import Array
-from ckptfmt.errors import GraphError
+from ckptfmt.errors import FreezeWarning, GraphError
+from ckptfmt.graph.freeze.assets import Assets
 from ckptfmt.graph.freeze.check import check_calls, check_no_inner_variables
+from ckptfmt.graph.freeze.initializing import initializing
 from ckptfmt.graph.freeze.propagation import FrozenValue, Propagation
 from ckptfmt.graph.freeze.rename import rename_functions
+from ckptfmt.graph.freeze.resources import check_resources
+from ckptfmt.graph.freeze.tables import TableFreezer
 from ckptfmt.graph.freeze.values import choose_sources, make_constant, read_value, variable_dtype
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.variables import VARIABLE_OPS, Source, variable_sources
 from ckptfmt.graph.node import parse_output
 from ckptfmt.graph.outline import Outline
+from ckptfmt.graph.prune import needed_nodes
+from ckptfmt.graph.tables import has_tables
 from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
 from ckptfmt.text.closest import closest_names, did_you_mean
@@ -36,6 +46,9 @@ def freeze(
     meta_graph: MetaGraph | Graph, variables: Mapping[str, Array], outputs: str | Iterable[str]
 ) -> Graph:
     """Return the graph that computes outputs with its variables as constants; nothing is executed.
+
+    If the outputs need lookup tables, the graph also has the nodes that fill these. Run them once, before
+    others: :attr:`Graph.initializers` names them.
 
     Parameters
     ----------
@@ -54,19 +67,27 @@ def freeze(
     ------
     GraphError
         An output is not in the graph; a variable has no value, or one of another shape or dtype; a variable
-        is written on the way to an output, or taken by an op that cannot be frozen; or the result has 2 GiB
-        or more. ``.node`` says which.
+        is written on the way to an output, or taken by an op that cannot be frozen; nothing fills a table, or
+        the mapping lacks its contents; or the result has 2 GiB or more. ``.node`` says which.
     CorruptError
         The graph refers to a node that does not exist.
+
+    Warns
+    -----
+    FreezeWarning
+        A mutable table starts empty, since it was not saved; or a queue, a reader or an iterator is needed.
     """
-    graph = meta_graph.graph if isinstance(meta_graph, MetaGraph) else meta_graph
-    restore_op = meta_graph.message.saver_def.restore_op_name if isinstance(meta_graph, MetaGraph) else ""
+    meta = meta_graph if isinstance(meta_graph, MetaGraph) else None
+    graph = meta_graph if isinstance(meta_graph, Graph) else meta_graph.graph
     names = [outputs] if isinstance(outputs, str) else list(outputs)
     try:
         _check_outputs(graph, names)
-        return _freeze(graph, restore_op, variables, names)
+        frozen, warned = _freeze(graph, meta, variables, names)
     except GraphError as error:
         raise (error if graph.file is None else error.at(graph.file)) from error.__cause__
+    for what in warned:
+        warnings.warn(what, FreezeWarning, stacklevel=2)
+    return frozen
 
 
 def _check_outputs(graph: Graph, names: list[str]) -> None:
@@ -78,10 +99,18 @@ def _check_outputs(graph: Graph, names: list[str]) -> None:
             raise GraphError(f"not in the graph{did_you_mean(closest_names(node, graph))}", node=node)
 
 
-def _freeze(graph: Graph, restore_op: str, variables: Mapping[str, Array], outputs: list[str]) -> Graph:
-    kept = graph.extract_subgraph(outputs)
+def _freeze(
+    graph: Graph, meta: MetaGraph | None, variables: Mapping[str, Array], outputs: list[str]
+) -> tuple[Graph, list[str]]:
+    """Return the frozen graph, and what its user should be warned of."""
+    restore_op = "" if meta is None else meta.message.saver_def.restore_op_name
+    graph, every, paths, warned = _with_tables(graph, meta, variables, outputs)
+    kept = graph.extract_subgraph(every)
     check_no_inner_variables(kept)
-    needed = [node for node in kept._outline.message.node if node.op in VARIABLE_OPS]
+    warned += check_resources(kept)
+    needed = [
+        node for node in kept._outline.message.node if node.op in VARIABLE_OPS and node.name not in paths
+    ]
     saved: Mapping[str, Source] = {}
     if needed:
         # The whole graph is searched: no output needs the nodes that restore variables, so ``kept`` lacks
@@ -92,12 +121,16 @@ def _freeze(graph: Graph, restore_op: str, variables: Mapping[str, Array], outpu
     frozen = messages.GraphDef()
     frozen.CopyFrom(kept._outline.message)
     contents = kept._outline.by_name()
-    propagation = Propagation(frozen)
+    init_op = None if meta is None else meta.init_op
+    asked = [name for name in outputs if parse_output(name).node != init_op]
+    propagation = Propagation(frozen, initializing(kept, asked))
     constants = propagation.body(None).nodes
     # Counted here so that too large a model fails before all of it is read; writing the graph counts exactly.
     size = sum(map(len, contents.values()))
-    for node in needed:
-        array = read_value(node, sources[node.name], variables)
+    for node in kept._outline.message.node:
+        if node.op not in VARIABLE_OPS:
+            continue
+        array = paths[node.name] if node.name in paths else read_value(node, sources[node.name], variables)
         size += array.nbytes
         if size >= MAX_BYTES:
             raise GraphError(f"the constants take {size} bytes or more, want less than {MAX_BYTES}")
@@ -106,4 +139,38 @@ def _freeze(graph: Graph, restore_op: str, variables: Mapping[str, Array], outpu
     # Both come after all variables: only now is it known which arguments and functions have changed.
     check_calls(propagation)
     rename_functions(frozen, propagation.value_arguments)
-    return Graph(Outline.of(frozen, contents), None, graph._ops)
+    return Graph(Outline.of(frozen, contents), None, graph._ops), warned
+
+
+class _Prepared(NamedTuple):
+    """A graph in which variables are all that is left to freeze."""
+
+    graph: Graph
+    """The graph."""
+    outputs: list[str]
+    """All that it is to compute."""
+    paths: Mapping[str, Array]
+    """The variables that hold the path of an asset, with the path."""
+    warnings: list[str]
+    """What the user should be warned of."""
+
+
+def _with_tables(
+    graph: Graph, meta: MetaGraph | None, variables: Mapping[str, Array], outputs: list[str]
+) -> _Prepared:
+    """Add what fills tables to a graph and to its outputs; return the graph itself if it needs nothing."""
+    assets = Assets(meta)
+    message = graph._outline.message
+    init_op = None if meta is None else meta.init_op
+    if not assets and not has_tables(message) and all(parse_output(name).node != init_op for name in outputs):
+        return _Prepared(graph, outputs, {}, [])
+    now = graph._outline.snapshot()
+    message, contents = messages.GraphDef(), now.by_name()
+    message.CopyFrom(now.message)
+    paths = assets.place(message)
+    file = graph.file or "graph"
+    freezer = TableFreezer(message, file, meta, variables, contents)
+    outputs = freezer.add_initializers(outputs)
+    assets.check(message, needed_nodes({node.name: node for node in message.node}, outputs, file))
+    prepared = Graph(Outline.of(message, contents), graph.file, graph._ops)
+    return _Prepared(prepared, outputs, paths, freezer.warnings)

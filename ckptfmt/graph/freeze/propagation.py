@@ -35,12 +35,12 @@ Source: TensorFlow ``python/framework/convert_to_constants.py``.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import NamedTuple
 
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import GraphError
-from ckptfmt.graph.freeze.body import Body
-from ckptfmt.graph.freeze.calls import (
+from ckptfmt.graph.calls import (
     CALL_OPS,
     CallOp,
     forget_argument_shape,
@@ -48,6 +48,7 @@ from ckptfmt.graph.freeze.calls import (
     function_attributes,
     set_dtype,
 )
+from ckptfmt.graph.freeze.body import Body
 from ckptfmt.graph.freeze.replace import REPLACEMENTS
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.proto import messages
@@ -102,8 +103,10 @@ class CallSite(NamedTuple):
 class Propagation:
     """Follows the values of variables through a graph, and changes in place what they reach."""
 
-    def __init__(self, graph: messages.GraphDef) -> None:
+    def __init__(self, graph: messages.GraphDef, initializing: Set[tuple[str | None, str | None]]) -> None:
+        """Take a graph; ``initializing`` as of :func:`~ckptfmt.graph.freeze.initializing.initializing`."""
         self.graph = graph
+        self._initializing = initializing
         self.functions = {function.signature.name: function for function in graph.library.function}
         """The functions of the library, by their names before the change."""
         self.reached: dict[Destination, FrozenValue] = {}
@@ -183,12 +186,19 @@ class Propagation:
             self._send(function, name, value, 0 if node.op == "Merge" else None)
         elif node.op in REPLACEMENTS:
             REPLACEMENTS[node.op](body, node, value.dtype)
+        elif node.op == "AssignVariableOp" and index == 0 and self._is_initializing(function, name):
+            # It has no output, and the variable has the value that a checkpoint says.
+            node.Clear()
+            node.name, node.op = name, "NoOp"
         elif node.op in self.functions:
             self._call(node.op, CallSite(function, name), index, value)
         elif node.op in CALL_OPS:
             self._arrive_at_call(CALL_OPS[node.op], CallSite(function, name), index, value)
         else:
             _check_takes_value(node, index, value)
+
+    def _is_initializing(self, function: str | None, node: str) -> bool:
+        return ((None, node) if function is None else (function, None)) in self._initializing
 
     def _arrive_at_call(self, op: CallOp, site: CallSite, index: int, value: FrozenValue) -> None:
         """Let a value that a node takes enter all functions that the node calls."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ckptfmt.graph.freeze.calls import functions_in
+from ckptfmt.graph.calls import functions_in
 from ckptfmt.proto import messages
 
 

@@ -68,19 +68,27 @@ def make_constant(node: messages.NodeDef, array: Array, contents: dict[str, memo
     """Turn a variable into a constant; large content goes into ``contents``, by the name of the node."""
     name, dtype = node.name, variable_dtype(node)
     node.Clear()
-    node.name, node.op = name, "Const"
+    node.name = name
+    fill_constant(node, array, dtype, contents)
+
+
+def fill_constant(
+    node: messages.NodeDef, array: Array, dtype: DType, contents: dict[str, memoryview]
+) -> None:
+    """Make a node that has nothing but a name a constant; ``contents`` as of :func:`make_constant`."""
+    node.op = "Const"
     node.attr["dtype"].type = dtype.code
     tensor = node.attr["value"].tensor
     try:
         content = outline_proto(tensor, array, dtype, array.shape)
     except (TypeError, ValueError) as error:
-        raise GraphError(f"value of the variable: {error}", node=name) from error
+        raise GraphError(f"value of the constant: {error}", node=node.name) from error
     if content is not None and is_large(content.nbytes):
         # Freezing a checkpoint should not copy gigabytes: the graph keeps a view if the bytes cannot change,
         # or if they are a copy already, made to be contiguous. Others are copied, since the caller may change
         # an array before the graph is written.
         is_safe = _is_immutable(array) or not np.may_share_memory(content, array)
-        contents[name] = (content if is_safe else content.copy()).data.toreadonly()
+        contents[node.name] = (content if is_safe else content.copy()).data.toreadonly()
     elif content is not None:
         tensor.tensor_content = content.tobytes()
 

@@ -8,6 +8,7 @@ from ckptfmt.cached_property import cached_property
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.collection import Asset, Collections, Variable, decode_asset
 from ckptfmt.graph.meta.signature import Signatures
+from ckptfmt.graph.node import parse_output
 from ckptfmt.proto import messages
 
 
@@ -32,15 +33,21 @@ class Saver(NamedTuple):
 
 _FORMATS = ("legacy", "v1", "v2")
 
+_INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
+"""Collections of one node, which TensorFlow runs after loading. Source: ``loader_impl.py: get_init_op``."""
+
 
 class MetaGraph:
     """A graph, its collections, signatures, assets and Saver."""
 
-    def __init__(self, message: messages.MetaGraphDef, file: str) -> None:
+    def __init__(self, message: messages.MetaGraphDef, file: str, directory: str | None = None) -> None:
         self.message = message
         """The MetaGraphDef."""
         self.file = file
         """The file it was read from."""
+        self.directory = directory
+        """The directory of the SavedModel that it is from, absolute if it is on this machine; None if it is
+        not known, or if the file is not a SavedModel."""
 
     @cached_property
     def graph(self) -> Graph:
@@ -110,9 +117,29 @@ class MetaGraph:
         return Signatures(self.message.signature_def, self.file)
 
     @property
+    def init_op(self) -> str | None:
+        """The node that TensorFlow runs after loading, to fill tables; None if a SavedModel names none."""
+        names = [self.signatures.init_op, *(self._collected_node(name) for name in _INIT_COLLECTIONS)]
+        return next(filter(None, names), None)
+
+    @property
+    def table_initializers(self) -> tuple[str, ...]:
+        """The nodes of the collection ``table_initializer``, which ``tf.tables_initializer()`` runs."""
+        names = self.collections.get("table_initializer", ())
+        return tuple(parse_output(name).node for name in names if isinstance(name, str))
+
+    def _collected_node(self, collection: str) -> str | None:
+        names = self.collections.get(collection, ())
+        return parse_output(names[0]).node if names and isinstance(names[0], str) else None
+
+    @property
     def assets(self) -> tuple[Asset, ...]:
         """The files it needs, as a SavedModel lists them."""
-        return tuple(map(decode_asset, self.message.asset_file_def))
+        if self.message.asset_file_def:
+            return tuple(map(decode_asset, self.message.asset_file_def))
+        # Older exports list them in a collection only (``loader_impl.py: get_asset_tensors``).
+        collected = self.collections.get("saved_model_assets", ())
+        return tuple(item for item in collected if isinstance(item, Asset))
 
     def __repr__(self) -> str:
         tags = f" [{', '.join(sorted(self.tags))}]" if self.tags else ""

@@ -20,21 +20,12 @@ from ckptfmt.arrays.decode import decode_tensor_proto
 from ckptfmt.dtypes import DTYPES, REF_OFFSET, DType, find_dtype
 from ckptfmt.errors import CkptfmtError, CorruptError, GraphError
 from ckptfmt.graph.meta.slice_specs import Region, parse_slice
-from ckptfmt.graph.node import OutputName, parse_function_output, parse_output
+from ckptfmt.graph.node import parse_output
+from ckptfmt.graph.ops import RESTORE_OPS
+from ckptfmt.graph.origins import Origins
 from ckptfmt.proto import messages
 
 ASSIGN_OPS = frozenset({"Assign", "AssignVariableOp"})
-RESTORE_OPS = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
-
-_PASSING = frozenset({"Identity", "IdentityN", "Enter", "RefEnter", "RefIdentity"})
-"""Ops whose output k is their input k."""
-
-
-class NodeOutput(NamedTuple):
-    """One output of a node that an input comes from."""
-
-    node: messages.NodeDef
-    number: int
 
 
 class RestoredTensor(NamedTuple):
@@ -50,54 +41,15 @@ class RestoredTensor(NamedTuple):
     """The part that is read; None if it is read whole."""
 
 
-class RestoreGraph:
-    """The nodes of a graph, or of a function that restores, and where their inputs come from.
+class RestoreGraph(Origins):
+    """The nodes of a graph, or of a function that restores.
 
     Raises CorruptError from all methods if an input does not exist.
     """
 
     def __init__(self, nodes: Iterable[messages.NodeDef], file: str, *, in_function: bool = False) -> None:
-        self.file = file
-        self._parse = parse_function_output if in_function else parse_output
-        self._nodes = {node.name: node for node in nodes}
-        self._origins: dict[tuple[str, int], OutputName] = {}
+        super().__init__(nodes, file, in_function=in_function)
         self._restored: dict[str, list[RestoredTensor]] = {}
-
-    def node(self, name: str) -> messages.NodeDef:
-        """Return a node by name."""
-        node = self._nodes.get(name)
-        if node is None:
-            raise CorruptError(f"graph has no node {name!r}", file=self.file)
-        return node
-
-    def input(self, node: messages.NodeDef, index: int) -> NodeOutput:
-        """Return the output that an input of a node comes from, before the ops that only pass it on."""
-        origin = self.origin(node, index)
-        return NodeOutput(self.node(origin.node), origin.number)
-
-    def origin(self, node: messages.NodeDef, index: int) -> OutputName:
-        """Return the same as :meth:`input`, by name: the output of a node or, in a function, an argument."""
-        name, output = self._input_name(node, index)
-        passed = []
-        while (origin := self._origins.get((name, output))) is None:
-            source = self._nodes.get(name)
-            if source is None or source.op not in _PASSING:
-                origin = OutputName(name, output)
-                break
-            # The origin is kept for all outputs on the way, which other inputs may share, so that a long
-            # chain is walked once. Until it is known, each of them counts as its own origin, which ends the
-            # walk if the chain is a circle.
-            passed.append((name, output))
-            self._origins[name, output] = OutputName(name, output)
-            name, output = self._input_name(source, output if source.op == "IdentityN" else 0)
-        for each in passed:
-            self._origins[each] = origin
-        return origin
-
-    def _input_name(self, node: messages.NodeDef, index: int) -> tuple[str, int]:
-        if index >= len(node.input) or node.input[index].startswith("^"):
-            raise CorruptError(f"node {node.name!r} ({node.op}) has no input {index}", file=self.file)
-        return self._parse(node.input[index])[:2]
 
     def leading_to(self, name: str) -> Iterator[messages.NodeDef]:
         """Iterate over every node that must run for a node, each once, in the order of inputs."""
@@ -122,7 +74,7 @@ class RestoreGraph:
             if node.op not in ASSIGN_OPS:
                 continue
             value = self.origin(node, 1)
-            restore = self._nodes.get(value.node)
+            restore = self.nodes.get(value.node)
             if restore is None or restore.op not in RESTORE_OPS:
                 continue
             tensors = self.restored_tensors(restore)

@@ -10,6 +10,7 @@ from ckptfmt.arrays.decode import to_array
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import NameNotFoundError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
+from ckptfmt.graph.node import parse_output
 from ckptfmt.proto import messages
 
 INIT_SIGNATURE = "__saved_model_init_op"
@@ -76,6 +77,14 @@ class Signatures(Mapping[str, Signature]):
             close = list(self)[:5]
             raise NameNotFoundError(name, file=self._file, noun="signature", close_matches=close)
         return decode_signature(self._stored[name])
+
+    @property
+    def init_op(self) -> str | None:
+        """The node that TensorFlow 2 runs after loading; None if no signature names one."""
+        stored = self._stored.get(INIT_SIGNATURE)
+        if stored is None or INIT_SIGNATURE not in stored.outputs:
+            return None
+        return parse_output(stored.outputs[INIT_SIGNATURE].name).node or None
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in sorted(self._stored) if name != INIT_SIGNATURE)

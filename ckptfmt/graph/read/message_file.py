@@ -25,7 +25,7 @@ from ckptfmt.riegeli.split_message import SplitProto
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.in_memory import MemoryFile
-from ckptfmt.storage.local import LOCAL
+from ckptfmt.storage.local import LOCAL, absolute_path
 from ckptfmt.wire.buffers import new_buffer
 
 M = TypeVar("M", bound="messages.GraphDef | messages.MetaGraphDef | messages.SavedModel")
@@ -40,6 +40,13 @@ class MessageFile:
         """The path; for bytes, what errors call them."""
         self._file = file
         self._fs = fs
+
+    @property
+    def directory(self) -> str | None:
+        """The directory that it is in, absolute if it is on this machine; None for bytes."""
+        if self._fs is None:
+            return None
+        return absolute_path(os.path.dirname(self.name) or os.curdir, self._fs)
 
     @cached_property
     def _stored(self) -> Kind | None:

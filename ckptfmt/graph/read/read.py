@@ -95,7 +95,9 @@ def _meta_graph(file: MessageFile, tags: Iterable[str] | None, wanted: Holds) ->
         return MetaGraph(file.parse(messages.MetaGraphDef), file.name)
     if file.holds is Holds.SAVED_MODEL:
         model = file.parse(messages.SavedModel)
-        return choose([MetaGraph(meta, file.name) for meta in model.meta_graphs], tags, file.name)
+        return choose(
+            [MetaGraph(meta, file.name, file.directory) for meta in model.meta_graphs], tags, file.name
+        )
     raise file.refusal(wanted)
 
 
