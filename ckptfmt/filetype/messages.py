@@ -71,8 +71,21 @@ def _first_fields(data: Buffer) -> list[_Field]:
 
 
 def _is_saved_model(fields: Sequence[_Field]) -> bool:
-    # The schema version comes first, once; only meta graphs follow.
-    return fields[0][:2] == (1, VARINT) and all(field[:2] == (2, LENGTH_DELIMITED) for field in fields[1:])
+    # The schema version comes first, once; only meta graphs follow. TF1 Hub modules have no version.
+    has_version = fields[0][:2] == (1, VARINT)
+    metas = fields[1:] if has_version else fields
+    if any(field[:2] != (2, LENGTH_DELIMITED) for field in metas):
+        return False
+    return has_version or _holds_graph(_first_fields(fields[0].content))
+
+
+def _holds_graph(fields: Sequence[_Field]) -> bool:
+    """Whether these are the fields of a MetaGraphDef with a graph, not those of a graph or of its library."""
+    graphs = [field for field in fields if field.number == 2]
+    if not graphs or not (len(graphs) == len(fields) or _is_meta_graph(fields)):
+        return False
+    inner = _first_fields(graphs[0].content)
+    return bool(inner) and _is_graph(inner)
 
 
 def _is_fingerprint(fields: Sequence[_Field]) -> bool:

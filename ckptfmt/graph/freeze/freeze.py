@@ -24,7 +24,7 @@ from ckptfmt.graph.freeze.rename import rename_functions
 from ckptfmt.graph.freeze.values import choose_sources, make_constant, read_value, variable_dtype
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
-from ckptfmt.graph.meta.variables import VARIABLE_OPS, Source, variable_sources
+from ckptfmt.graph.meta.variables import VARIABLE_OPS, Source, saved_sources
 from ckptfmt.graph.node import parse_output
 from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.tensor_content import MAX_BYTES
@@ -60,11 +60,11 @@ def freeze(
         The graph refers to a node that does not exist.
     """
     graph = meta_graph.graph if isinstance(meta_graph, MetaGraph) else meta_graph
-    restore_op = meta_graph.message.saver_def.restore_op_name if isinstance(meta_graph, MetaGraph) else ""
+    meta = meta_graph.message if isinstance(meta_graph, MetaGraph) else messages.MetaGraphDef()
     names = [outputs] if isinstance(outputs, str) else list(outputs)
     try:
         _check_outputs(graph, names)
-        return _freeze(graph, restore_op, variables, names)
+        return _freeze(graph, meta, variables, names)
     except GraphError as error:
         raise (error if graph.file is None else error.at(graph.file)) from error.__cause__
 
@@ -78,7 +78,9 @@ def _check_outputs(graph: Graph, names: list[str]) -> None:
             raise GraphError(f"not in the graph{did_you_mean(closest_names(node, graph))}", node=node)
 
 
-def _freeze(graph: Graph, restore_op: str, variables: Mapping[str, Array], outputs: list[str]) -> Graph:
+def _freeze(
+    graph: Graph, meta: messages.MetaGraphDef, variables: Mapping[str, Array], outputs: list[str]
+) -> Graph:
     kept = graph.extract_subgraph(outputs)
     check_no_inner_variables(kept)
     needed = [node for node in kept._outline.message.node if node.op in VARIABLE_OPS]
@@ -86,7 +88,12 @@ def _freeze(graph: Graph, restore_op: str, variables: Mapping[str, Array], outpu
     if needed:
         # The whole graph is searched: no output needs the nodes that restore variables, so ``kept`` lacks
         # them.
-        saved = variable_sources(graph._outline.message, restore_op, graph.file or "graph")
+        saved = saved_sources(
+            graph._outline.message,
+            meta.saver_def.restore_op_name,
+            meta.collection_def,
+            graph.file or "graph",
+        )
     sources = choose_sources(needed, saved, variables)
     # Everything below works in place on a copy: the caller's graph stays as it is, even after an error.
     frozen = messages.GraphDef()
