@@ -76,16 +76,27 @@ def _is_saved_model(fields: Sequence[_Field]) -> bool:
     metas = fields[1:] if has_version else fields
     if any(field[:2] != (2, LENGTH_DELIMITED) for field in metas):
         return False
-    return has_version or _holds_graph(_first_fields(fields[0].content))
+    return has_version or _is_in_saved_model(_first_fields(fields[0].content))
 
 
-def _holds_graph(fields: Sequence[_Field]) -> bool:
-    """Whether these are the fields of a MetaGraphDef with a graph, not those of a graph or of its library."""
-    graphs = [field for field in fields if field.number == 2]
-    if not graphs or not (len(graphs) == len(fields) or _is_meta_graph(fields)):
+def _is_in_saved_model(fields: Sequence[_Field]) -> bool:
+    """Whether these are the fields of a meta graph, and cannot be those of a graph or of its library."""
+    by_number = {field.number: field for field in reversed(fields)}
+    if len(by_number) > 1 and not _is_meta_graph(fields):
         return False
-    inner = _first_fields(graphs[0].content)
-    return bool(inner) and _is_graph(inner)
+    if 2 in by_number:
+        graph = _first_fields(by_number[2].content)
+        return bool(graph) and _is_graph(graph)
+    # The operations of a Hub module come before its graph, and may be all that is left of a cut file.
+    info = _first_fields(by_number[1].content) if 1 in by_number else []
+    return _is_meta_graph(fields) and any(each.number == 2 and _is_op_list(each) for each in info)
+
+
+def _is_op_list(field: _Field) -> bool:
+    """Whether a field holds an OpList: OpDefs in field 1, with a name in field 1."""
+    ops = _first_fields(field.content)
+    names = _first_fields(ops[0].content) if ops and ops[0].number == 1 else []
+    return bool(names) and names[0].number == 1 and _OP.fullmatch(bytes(names[0].content)) is not None
 
 
 def _is_fingerprint(fields: Sequence[_Field]) -> bool:

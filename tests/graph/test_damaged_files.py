@@ -11,7 +11,7 @@ import ckptfmt
 from ckptfmt.errors import CkptfmtError, CorruptError, TruncatedError
 from ckptfmt.proto import messages
 from tests.support.golden import GOLDEN
-from tests.wire.test_damage import varied_graph
+from tests.support.graphs import varied_graph
 
 LARGE = 100_000
 """Bytes of a constant that is kept beside its graph."""

@@ -160,6 +160,38 @@ def test_tensorflow_restores_the_same_from_v1(tmp_path: Path, tensorflow: Module
             np.testing.assert_array_equal(model.variables[name], array)
 
 
+def test_a_saver_of_tensorflow_0_11_is_followed(tmp_path: Path, tensorflow: ModuleType) -> None:
+    """Its ops are RestoreSlice, one a variable; it is sharded, and its variables are references."""
+    tf, tf1 = tensorflow, tensorflow.compat.v1
+    folder, values = tmp_path / "model", {"scope/kernel": np.arange(6, dtype=np.float32).reshape(3, 2)}
+    with tf1.Graph().as_default() as graph:
+        x = tf1.placeholder(tf.float32, [None, 3], name="x")
+        variable = tf1.Variable(tf.zeros([3, 2]), name="kernel_of_the_graph", use_resource=False)
+        tf.matmul(x, variable, name="y")
+        pattern = tf1.constant("model", name="save/Const")
+        restored = tf.raw_ops.RestoreSlice(
+            file_pattern=pattern, tensor_name="scope/kernel", shape_and_slice="3 2 -:-", dt=tf.float32
+        )
+        with tf.control_dependencies([tf1.assign(variable, restored)]):
+            shard = tf.no_op(name="save/restore_shard")
+        with tf.control_dependencies([shard]):
+            tf.no_op(name="save/restore_all")
+        meta = tf1.train.export_meta_graph()
+    saver = meta.saver_def
+    saver.filename_tensor_name, saver.restore_op_name = "save/Const:0", "save/restore_all"
+    saver.version, saver.sharded = saver.V1, True
+    write_model(folder, meta, text=True)
+    save_v1(tf, folder / "variables" / "variables-00000-of-00001", values)
+    with tf1.Session(graph=graph) as session:
+        session.run("save/restore_all", {"save/Const:0": f"{folder}/variables/variables-?????-of-00001"})
+        theirs, result = session.run(["kernel_of_the_graph:0", "y:0"], {"x:0": X})
+    with ckptfmt.open_saved_model(folder) as model:
+        assert list(model.variables.sources) == ["kernel_of_the_graph"]
+        np.testing.assert_array_equal(model.variables["kernel_of_the_graph"], theirs)
+        ckptfmt.freeze(model.meta_graph, model.variables, "y").write(tmp_path / "f.pb")
+    np.testing.assert_array_equal(run_frozen(tf, tmp_path / "f.pb", X), result)
+
+
 def test_a_missing_shard_hides_only_its_own_variables(tmp_path: Path, tensorflow: ModuleType) -> None:
     _, meta, values = build(tensorflow)
     write_model(tmp_path, meta)

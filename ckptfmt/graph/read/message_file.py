@@ -120,6 +120,8 @@ class MessageFile:
             Holds.SAVED_MODEL: messages.SavedModel,
         }
         damages = {holds: damage_in(cls, data, self.name) for holds, cls in classes.items()}
+        if os.path.basename(self.name) in SAVED_MODEL_FILES:
+            return damages[Holds.SAVED_MODEL]
         for holds, damage in damages.items():
             kind = None if damage is None else recognise_message(data[: damage.offset])
             if kind is not None and kind.holds is holds:
