@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from ckptfmt.errors import CorruptError, TruncatedError
 from ckptfmt.text.quoting import shortened
 from ckptfmt.wire.coding import decode_varint
-from ckptfmt.wire.fields import LENGTH_DELIMITED, FieldPlace, find_fields
+from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, FieldPlace, find_fields
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import FieldDescriptor
@@ -76,7 +76,9 @@ class _Level:
         """Whether the bytes may end before the message does; if not, its length has said where it ends."""
         self._is_map_entry = cls.DESCRIPTOR.GetOptions().map_entry
         self._counts: Counter[int] = Counter()
-        self._key = ""
+        key = self._known(_MAP_KEY) if self._is_map_entry else None
+        # An entry without a key has that of an empty field.
+        self._key = '""' if key is not None and key.type == key.TYPE_STRING else "0"
 
     def find_damage(self) -> _Finding | None:
         """Return the first field that is damaged, or None."""
@@ -106,8 +108,13 @@ class _Level:
     def _pass(self, field: FieldPlace) -> None:
         """Note what the paths of later fields need."""
         self._counts[field.number] += 1
-        if self._is_map_entry and field.number == _MAP_KEY and field.wire_type == LENGTH_DELIMITED:
-            self._key = bytes(self._data[field.content : field.stop]).decode(errors="backslashreplace")
+        if not self._is_map_entry or field.number != _MAP_KEY:
+            return
+        if field.wire_type == LENGTH_DELIMITED:
+            key = bytes(self._data[field.content : field.stop]).decode(errors="backslashreplace")
+            self._key = json.dumps(shortened(key, _KEY_LENGTH), ensure_ascii=False)
+        elif field.wire_type == VARINT:
+            self._key = str(decode_varint(self._data, field.content)[0])
 
     def _refused(self, field: FieldPlace) -> _Finding:
         """Return the damage of a whole field."""
@@ -160,7 +167,7 @@ class _Level:
     def _path_of(self, number: int) -> str:
         """Return the path of the next field with a number; the number stands for an unknown name."""
         if self._is_map_entry and number == _MAP_VALUE:
-            return f"{self._path}[{json.dumps(shortened(self._key, _KEY_LENGTH), ensure_ascii=False)}]"
+            return f"{self._path}[{self._key}]"
         known = self._known(number)
         name = str(number) if known is None else known.name
         if known is not None and _has_index(known):
