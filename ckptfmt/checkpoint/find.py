@@ -105,6 +105,23 @@ def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> Che
     return _in_directory(look, given)
 
 
+def find_variables(directory: str, fs: Filesystem = LOCAL) -> CheckpointFiles:
+    """Return the checkpoint of the SavedModel in a directory: ``variables/variables``, V2 or V1.
+
+    Raises
+    ------
+    CheckpointNotFoundError
+        It does not exist; the message says which file is missing, and where files of that name are instead.
+    CorruptError, UnsupportedError, NotReadableError
+        Its index cannot be read.
+    """
+    look = Directories(fs)
+    found = _variables_in(look, directory)
+    if found is None:
+        raise _no_variables(look, directory)
+    return found
+
+
 # --- paths that are not directories -----------------------------------------------------------------------
 
 
@@ -163,17 +180,18 @@ def _has_state(look: Directories, directory: str) -> bool:
 
 def _in_directory(look: Directories, directory: str) -> CheckpointFiles:
     state = _read_state(look, directory) if _has_state(look, directory) else None
-    variables = os.path.join(directory, SAVED_MODEL_PREFIX)
-    has_variables = look.fs.path_type(variables + INDEX_SUFFIX) == "file"
     # A state file copied from elsewhere does not hide the variables of a SavedModel.
-    if state is not None and (state.latest is not None or not has_variables):
+    if state is not None and state.latest is not None:
         return _latest_of(look, state)
-    if has_variables:
-        return files_at_index(look, variables)
+    variables = _variables_in(look, directory)
+    if variables is not None:
+        return variables
+    if state is not None:
+        return _latest_of(look, state)
     found = scan(look, directory)
     if len(found.checkpoints) == 1:
         return found.checkpoints[0]
-    tried = [os.path.join(directory, STATE_FILE), variables + INDEX_SUFFIX]
+    tried = [os.path.join(directory, name) for name in (STATE_FILE, SAVED_MODEL_PREFIX + INDEX_SUFFIX)]
     if found.checkpoints:
         raise CheckpointNotFoundError(
             f"{len(found.checkpoints)} checkpoints and no file {STATE_FILE!r} that says which is the latest; "
@@ -221,14 +239,40 @@ def _refuse_foreign(look: Directories, directory: str) -> None:
 
 
 def _in_saved_model(look: Directories, directory: str) -> CheckpointFiles:
+    found = _variables_in(look, directory)
+    if found is None:
+        error = _no_variables(look, directory)
+        error.what = f"{error.what}; {SAVED_MODEL_DIRECTORY.reader}"
+        raise error
+    return found
+
+
+def _variables_in(look: Directories, directory: str) -> CheckpointFiles | None:
+    """Return the checkpoint of a SavedModel, None if it does not exist."""
     prefix = os.path.join(directory, SAVED_MODEL_PREFIX)
-    index = prefix + INDEX_SUFFIX
-    if look.fs.path_type(index) == "file":
+    if look.fs.path_type(prefix + INDEX_SUFFIX) == "file":
         return files_at_index(look, prefix)
-    folder = os.path.dirname(prefix)
-    what = f"a SavedModel without variables: {index} does not exist"
-    hints = [*_orphans(look, folder, look[folder][0]), SAVED_MODEL_DIRECTORY.reader]
-    raise CheckpointNotFoundError("; ".join([what, *hints]), file=directory or os.curdir, tried=[index])
+    # TensorFlow 0.11 and 0.12 wrote V1.
+    found = v1_files_named(look, prefix)
+    if found is None and look.fs.path_type(prefix) == "file":
+        raise not_a_table(look.fs, prefix)
+    return found
+
+
+def _no_variables(look: Directories, directory: str) -> CheckpointNotFoundError:
+    """Return the error for a SavedModel without a checkpoint, with what exists of one."""
+    prefix = os.path.join(directory, SAVED_MODEL_PREFIX)
+    folder, name = os.path.split(prefix)
+    what = f"a SavedModel without variables: {prefix}{INDEX_SUFFIX} does not exist"
+    hints = _orphans(look, folder, look[folder][0])
+    # Uploading the files one by one loses the folder.
+    beside = [path for path in look[directory or os.curdir][0].files if path.startswith(f"{name}.")]
+    if beside:
+        beside.sort(key=lambda path: not path.endswith(INDEX_SUFFIX))  # what was asked for comes first
+        is_in, them = ("is", "it") if len(beside) == 1 else ("are", "them")
+        hints.append(f"{_listed(beside)} {is_in} in the directory itself: move {them} to {folder}")
+    tried = [prefix + INDEX_SUFFIX]
+    return CheckpointNotFoundError("; ".join([what, *hints]), file=directory or os.curdir, tried=tried)
 
 
 def _latest_of(look: Directories, state: CheckpointState) -> CheckpointFiles:

@@ -47,7 +47,7 @@ class Edges:
     """
 
     def __init__(self, data: bytes, file: str) -> None:
-        self.message = parse_message(messages.TrackableObjectGraph, data, file)
+        self.message = parse_message(messages.TrackableObjectGraph, data, file, None)
         """The message."""
         self.children: list[Sequence[int]] = []
         """Numbers of the children of each node, in the order of their names in the message."""

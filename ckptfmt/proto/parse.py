@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ckptfmt.errors import CorruptError
 from ckptfmt.proto.pool import descriptor_pool
+from ckptfmt.text.quoting import shortened
+from ckptfmt.wire.damage import MAX_DEPTH, find_damage
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 M = TypeVar("M", bound="Message")
-
-MAX_DEPTH = 100
-"""The most messages within messages that text may have: protobuf itself reads no more in binary."""
 
 MAX_REASON = 400
 """Characters of protobuf's error that are kept."""
@@ -42,13 +41,25 @@ _NOT_ASCII = re.compile(r"[^\n\x20-\x7e]")
 _ESCAPE = re.compile(r"\\(?:(?P<short>u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*)|U(?P<long>[0-9A-Fa-f]{8})|.)")
 
 
-def parse_message(cls: type[M], data: bytes | memoryview, file: str | None, offset: int = 0) -> M:
-    """Decode a message; the bytes are copied. Errors name the file, and the offset of the bytes in it.
+def parse_message(cls: type[M], data: bytes | memoryview, file: str | None, offset: int | None = 0) -> M:
+    """Decode a message; the bytes are copied.
+
+    Parameters
+    ----------
+    cls
+        The class of the message.
+    data
+        The bytes.
+    file
+        What errors call the file.
+    offset
+        Where in the file the bytes begin; None if they are not in it as they are.
 
     Raises
     ------
     CorruptError
-        The bytes are not such a message; ``__cause__`` is protobuf's own error.
+        The bytes are not such a message: the error says which field is damaged, and where in the file it is.
+        ``__cause__`` is protobuf's own error.
     """
     from google.protobuf.message import DecodeError
 
@@ -56,7 +67,20 @@ def parse_message(cls: type[M], data: bytes | memoryview, file: str | None, offs
         return cls.FromString(bytes(data))
     except (DecodeError, RecursionError, ValueError) as error:
         # ValueError: the pure-Python decoder's UnicodeDecodeError.
-        raise _corrupt(cls, error, file, offset=offset) from error
+        damage = damage_in(cls, data, file, offset)
+        raise (damage or _corrupt(cls, error, file, offset=offset)) from error
+
+
+def damage_in(
+    cls: type[Message], data: bytes | memoryview, file: str | None, offset: int | None = 0
+) -> CorruptError | None:
+    """Return the error of :func:`parse_message` for bytes, None if no field of the message is damaged."""
+    damage = find_damage(cls, memoryview(data))
+    if damage is not None:
+        damage.what = f"{_refused(cls)}: {_printable(shortened(damage.what, MAX_REASON))}"
+        damage.file = file
+        damage.offset = None if offset is None else offset + (damage.offset or 0)
+    return damage
 
 
 def parse_text(cls: type[M], text: bytes | str, file: str, *, last_wins: bool = False) -> M:
@@ -177,6 +201,13 @@ def _corrupt(
     reason = str(error)
     if len(reason) > MAX_REASON:
         reason = f"{reason[:MAX_REASON]} …"
-    # It may quote the file, and so contain anything.
-    reason = "".join(char if char.isprintable() else repr(char)[1:-1] for char in reason)
-    return CorruptError(f"not a {cls.DESCRIPTOR.full_name} message: {reason}", file=file, offset=offset)
+    return CorruptError(f"{_refused(cls)}: {_printable(reason)}", file=file, offset=offset)
+
+
+def _refused(cls: type[Message]) -> str:
+    return f"not a {cls.DESCRIPTOR.full_name} message"
+
+
+def _printable(reason: str) -> str:
+    """Return a reason without control characters: it may quote the file, and so contain anything."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in reason)

@@ -3,7 +3,7 @@
 ::
 
     saved_model.pb | .pbtxt | .cpb    meta graphs, each selected by its tags
-    variables/variables.index …       a checkpoint
+    variables/variables.index …       a checkpoint; V1 if TensorFlow 0.11 or 0.12 wrote it
     assets/…                          files that a graph reads
     assets.extra/…                    files that the user added
     fingerprint.pb                    hashes of the export
@@ -21,12 +21,13 @@ from collections.abc import Iterable
 from types import TracebackType
 
 from ckptfmt.cached_property import cached_property
+from ckptfmt.errors import CheckpointNotFoundError
 from ckptfmt.filenames import SAVED_MODEL_FILES
 from ckptfmt.filetype.kinds import TEXT_FILE, Holds
 from ckptfmt.graph.meta.asset_path import asset_path
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.signature import Signatures
-from ckptfmt.graph.meta.variables import VARIABLE_OPS, variable_sources
+from ckptfmt.graph.meta.variables import saved_sources
 from ckptfmt.graph.read.message_file import open_message
 from ckptfmt.graph.read.read import choose
 from ckptfmt.graph.tables import has_tables
@@ -40,7 +41,7 @@ from ckptfmt.saved_model.reach import Reach, Usage
 from ckptfmt.saved_model.variables import ModelVariables, ObjectVariable, object_variables
 from ckptfmt.storage.filesystem import Filesystem, read_small_file, walk
 from ckptfmt.storage.local import absolute_path, filesystem_of
-from ckptfmt.tensors.checkpoint import Checkpoint, open_checkpoint
+from ckptfmt.tensors.checkpoint import Checkpoint, open_variables
 
 
 def open_saved_model(
@@ -140,25 +141,35 @@ class SavedModel:
     # --- variables ---------------------------------------------------------------------------------------
 
     @cached_property
-    def checkpoint(self) -> Checkpoint | None:
-        """The checkpoint with its variables, None if it has none."""
+    def _opened(self) -> Checkpoint | CheckpointNotFoundError:
+        """The checkpoint, or the error that says which file of it is missing."""
         if self._wide is not None:
-            return self._wide.checkpoint
-        prefix = os.path.join(self.directory, "variables", "variables")
-        if self._fs.path_type(f"{prefix}.index") != "file":
-            return None
-        # Not the directory: a state file in it would lead to another checkpoint.
-        return open_checkpoint(prefix, fs=self._fs)
+            return self._wide._opened
+        try:
+            return open_variables(self.directory, self._fs)
+        except CheckpointNotFoundError as error:
+            return error.with_traceback(None)
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The checkpoint with its variables, None if it does not exist."""
+        return self._opened if isinstance(self._opened, Checkpoint) else None
 
     @cached_property
     def variables(self) -> ModelVariables:
-        """The variables of the graph by the names of their nodes, as its Saver restores them."""
-        # A graph without variables may have no Saver, by whose restore op the sources are found.
+        """The variables of the graph by the names of their nodes, as its Saver restores them.
+
+        Without a Saver, as in a Hub module of TensorFlow 1, they are those of the collection ``variables``,
+        each by its own name. If the checkpoint does not exist, they are listed all the same, and reading one
+        raises CheckpointNotFoundError.
+        """
         meta = self.meta_graph.message
-        if not any(node.op in VARIABLE_OPS for node in meta.graph_def.node):
-            return ModelVariables({}, self.checkpoint if has_tables(meta.graph_def) else None, self.file)
-        sources = variable_sources(meta.graph_def, meta.saver_def.restore_op_name, self.file)
-        return ModelVariables(sources, self.checkpoint, self.file)
+        sources = saved_sources(
+            meta.graph_def, meta.saver_def.restore_op_name, meta.collection_def, self.file
+        )
+        # Without variables and tables there may be no checkpoint, and nothing is missing.
+        has_values = bool(sources) or has_tables(meta.graph_def)
+        return ModelVariables(sources, self._opened if has_values else None, self.file)
 
     @cached_property
     def object_variables(self) -> tuple[ObjectVariable, ...]:
@@ -175,7 +186,7 @@ class SavedModel:
 
     @cached_property
     def _usage(self) -> Usage:
-        entries = {} if self.checkpoint is None else self.checkpoint.entries
+        entries = None if self.checkpoint is None else self.checkpoint.entries
         return Usage(self.meta_graph, self.variables.sources, self.assets, self.calls, entries)
 
     def reach(self, signature: str) -> Reach:
@@ -268,9 +279,9 @@ class SavedModel:
 
     def close(self) -> None:
         """Close the checkpoint. Arrays already read stay valid."""
-        checkpoint = self.__dict__.get("checkpoint")
-        if checkpoint is not None:
-            checkpoint.close()
+        opened = self.__dict__.get("_opened")
+        if isinstance(opened, Checkpoint):
+            opened.close()
 
     def __enter__(self) -> SavedModel:
         return self

@@ -16,7 +16,7 @@ from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles
-from ckptfmt.checkpoint.find import find_checkpoint
+from ckptfmt.checkpoint.find import find_checkpoint, find_variables
 from ckptfmt.checkpoint.reading import is_verified, read_selection, read_tensor
 from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region, whole, within
@@ -77,6 +77,12 @@ def open_checkpoint(
     """
     fs = filesystem_of(backend, fs)
     return _open_files(find_checkpoint(path, fs), verify, fs)
+
+
+def open_variables(directory: str, fs: Filesystem) -> Checkpoint:
+    """Open the checkpoint of the SavedModel in a directory; errors are those of :func:`open_checkpoint`."""
+    # Not the directory itself: a state file in it would lead to another checkpoint.
+    return _open_files(find_variables(directory, fs), True, fs)
 
 
 _STORES: Mapping[str, Callable[[CheckpointFiles, Filesystem], Store]] = {"v2": Bundle, "v1": V1Store}

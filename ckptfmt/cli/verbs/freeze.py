@@ -108,7 +108,8 @@ def _opened(
         # Tags choose the meta graph in the file that the graph comes from: --graph, or the SavedModel.
         with ckptfmt.open_saved_model(path, tags=tags if graph_path is None else None) as model:
             meta = model.meta_graph if graph_path is None else ckptfmt.read_meta_graph(graph_path, tags=tags)
-            yield meta, {} if model.checkpoint is None else model.checkpoint
+            # Without a checkpoint, reading a variable says what is missing; some outputs need none.
+            yield meta, model.variables if model.checkpoint is None else model.checkpoint
         return
     with ckptfmt.open(path) as checkpoint:
         beside = V1_PATTERN_SUFFIX.sub("", checkpoint.prefix) + META_SUFFIX

@@ -34,8 +34,11 @@ def choose_sources(
     absent = [name for name, source in by_saved_name.items() if source.name not in variables]
     if not absent:
         return by_saved_name
-    if all(name in variables for name in names):
+    absent_nodes = [name for name in names if name not in variables]
+    if not absent_nodes:
         return {name: Source(name, None) for name in names}
+    # The error is about the kind of names that the mapping has more of.
+    absent = min(absent, absent_nodes, key=len)
     wanted = " or ".join(map(repr, dict.fromkeys([by_saved_name[absent[0]].name, absent[0]])))
     raise GraphError(f"variable has no value: the mapping has no {wanted}", node=absent[0])
 

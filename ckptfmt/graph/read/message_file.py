@@ -20,7 +20,7 @@ from ckptfmt.filetype.texts import HEAD_SIZE, is_text
 from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.tensor_content import Span, take_out
 from ckptfmt.proto import messages
-from ckptfmt.proto.parse import parse_message, parse_text
+from ckptfmt.proto.parse import damage_in, parse_message, parse_text
 from ckptfmt.riegeli.split_message import SplitProto
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
@@ -99,9 +99,15 @@ class MessageFile:
         data = self._file.read(0, self._file.size)
         if self._split is not None or is_text(bytes(data[:HEAD_SIZE])):
             return Outline(self.parse(messages.GraphDef))
+        rest, spans = take_out(data)
         with self._explained():
-            rest, spans = take_out(data)
-            message = parse_message(messages.GraphDef, rest, self.name)
+            try:
+                message = parse_message(messages.GraphDef, rest, self.name)
+            except CorruptError:
+                if not spans:
+                    raise
+                # What was taken out has moved the damage: the whole file says where it is.
+                return Outline(parse_message(messages.GraphDef, data, self.name))
         return Outline(message, {number: self._copy(span) for number, span in spans.items()})
 
     def _copy(self, span: Span) -> memoryview:
@@ -116,9 +122,37 @@ class MessageFile:
         """Return the error for a file that does not hold what was wanted."""
         if self._split is None and self._fs is not None:
             # The path tells more than the content: the file may be part of a checkpoint.
-            return refusal(self._fs, self.name, wanted)
-        content = self._file if self._split is None else MemoryFile(self._split.root)
-        return refusal_of(self.kind, self.name, wanted, look=Look(content))
+            error = refusal(self._fs, self.name, wanted)
+        else:
+            content = self._file if self._split is None else MemoryFile(self._split.root)
+            error = refusal_of(self.kind, self.name, wanted, look=Look(content))
+        if self.kind is None and self._split is None and isinstance(error, CorruptError):
+            return self._damage(wanted, error) or error
+        return error
+
+    def _damage(self, wanted: Holds, error: CorruptError) -> CorruptError | None:
+        """Return where a file of an unknown kind stops being a message; None if it is a message of some kind.
+
+        A message is recognised by its first fields, and these may be damaged. If what comes before the damage
+        is recognised, nothing else is wrong; if not, ``error`` comes first.
+        """
+        data = self._file.read(0, self._file.size)
+        classes = {
+            Holds.GRAPH: messages.GraphDef,
+            Holds.META_GRAPH: messages.MetaGraphDef,
+            Holds.SAVED_MODEL: messages.SavedModel,
+        }
+        damages = {holds: damage_in(cls, data, self.name) for holds, cls in classes.items()}
+        if os.path.basename(self.name) in SAVED_MODEL_FILES:
+            return damages[Holds.SAVED_MODEL]
+        for holds, damage in damages.items():
+            kind = None if damage is None else recognise_message(data[: damage.offset])
+            if kind is not None and kind.holds is holds:
+                return damage
+        damage = damages.get(wanted)
+        if damage is not None:
+            damage.what = f"{error.what}; {damage.what}"
+        return damage
 
     def __enter__(self) -> MessageFile:
         return self

@@ -104,12 +104,14 @@ def _meta_graph(file: MessageFile, tags: Iterable[str] | None, wanted: Holds) ->
 def choose(meta_graphs: list[MetaGraph], tags: Iterable[str] | None, file: str) -> MetaGraph:
     """Return the meta graph that has exactly these tags; without tags, the only one.
 
-    Raises GraphError, which lists the tags of all, if not exactly one fits.
+    Raises GraphError, which lists the tags of all, if not exactly one fits or there are none.
     """
+    if not meta_graphs:
+        raise GraphError("a SavedModel without any meta graph", file=file)
     wanted = None if tags is None else frozenset([tags] if isinstance(tags, str) else tags)
     fitting = [meta for meta in meta_graphs if wanted is None or meta.tags == wanted]
     if len(fitting) == 1:
         return fitting[0]
-    known = "; ".join(", ".join(sorted(meta.tags)) or "(none)" for meta in meta_graphs) or "none at all"
+    known = "; ".join(", ".join(sorted(meta.tags)) or "(none)" for meta in meta_graphs)
     got = "no tags" if wanted is None else f"the tags {', '.join(sorted(wanted)) or '(none)'}"
     raise GraphError(f"got {got}, want those of one meta graph: {known}", file=file)
