@@ -112,7 +112,7 @@ def test_a_page_of_zeros_is_found_among_the_first_fields(tmp_path: Path) -> None
 def test_a_file_that_is_no_message_at_all_says_so_first(tmp_path: Path) -> None:
     path = tmp_path / "graph.pb"
     path.write_bytes(b"\x00\x01\x02" * 50)
-    with pytest.raises(CorruptError, match="@0x0: not a graph, nor any other known kind of file"):
+    with pytest.raises(CorruptError, match="@0x0: an unknown kind of file, not a graph: 150 bytes"):
         ckptfmt.read_graph(path)
 
 

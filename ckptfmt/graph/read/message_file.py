@@ -127,7 +127,9 @@ class MessageFile:
             content = self._file if self._split is None else MemoryFile(self._split.root)
             error = refusal_of(self.kind, self.name, wanted, look=Look(content))
         if self.kind is None and self._split is None and isinstance(error, CorruptError):
-            return self._damage(wanted, error) or error
+            # A file that was changed as text is damaged everywhere.
+            if conversion_of(self._file) is None:
+                return self._damage(wanted, error) or error
         return error
 
     def _damage(self, wanted: Holds, error: CorruptError) -> CorruptError | None:
