@@ -30,7 +30,8 @@ from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.tensors.mapping import check_name, not_found
-from ckptfmt.tensors.model_variables import object_variables, scope_variables
+from ckptfmt.tensors.model_variables import object_variables
+from ckptfmt.tensors.scope_variables import scope_variables
 from ckptfmt.tensors.slice_reader import SliceReader
 from ckptfmt.tensors.tensors import Tensors
 from ckptfmt.wire.threads import default_threads
