@@ -100,13 +100,14 @@ class ObjectNode:
     def path(self) -> str | None:
         """The shortest path from the root, as in keys: ``model/layer-1/kernel``, ``""`` for the root.
 
-        For a slot variable, ``VARIABLE/.OPTIMIZER_SLOT/OPTIMIZER/SLOT``. None if no path leads to the node.
+        For a slot variable, ``VARIABLE/.OPTIMIZER_SLOT/OPTIMIZER/SLOT``. ``"."`` for a child of the root
+        whose name is empty. None if no path leads to the node, or only names that a later child has too.
         """
         return self.graph._paths.path_or_slot(self.id)
 
     @property
     def children(self) -> Mapping[str, ObjectNode]:
-        """The objects that it refers to, by its names for them."""
+        """The objects that it refers to, by its names for them; the last of those that have one name."""
         return {name: ObjectNode(self.graph, child) for name, child in self.graph._edges.of(self.id)}
 
     @property
@@ -258,6 +259,11 @@ class ObjectGraph:
     def child_ids(self, number: int) -> Sequence[int]:
         """Return the numbers of the children of a node, in the order of their names."""
         return self._edges.children[number]
+
+    def slot_id(self, optimizer: int, variable: int, name: str) -> int | None:
+        """Return the number of the slot variable that an optimizer keeps for a variable under a name."""
+        slot = self._edges.slots_by_name.get((variable, optimizer, name))
+        return None if slot is None else slot.node
 
     @property
     def optimizers(self) -> Collection[int]:
