@@ -405,6 +405,10 @@ class ObjectGraph:
                     names[key] = path if is_variable else f"{path}/{key.rpartition('/')[2]}"
         return names
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # With the keys, not the checkpoint: a graph that has listed its keys needs no files.
+        return type(self), (self._edges.message.SerializeToString(), list(self._index), self._file)
+
     def __repr__(self) -> str:
         return f"<ObjectGraph of {self._file!r}, {len(self)} nodes>"
 

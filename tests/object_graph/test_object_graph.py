@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -275,3 +276,12 @@ def test_of_slots_with_one_name_only_the_first_has_a_path() -> None:
     optimizer = encode_node([(1, "v")], slots=[(1, "m", 2), (1, "m", 3), (1, "", 4)])
     graph = names_of(optimizer, *[encode_node()] * 4)
     assert graph == ["", "v", "v/.OPTIMIZER_SLOT//m", None, "v/.OPTIMIZER_SLOT//"]
+
+
+def test_a_graph_and_its_nodes_can_be_pickled() -> None:
+    with ckptfmt.open("examples/digits") as ckpt:
+        pickled = pickle.dumps([ckpt.object_graph, ckpt.object_graph["epoch"]])
+    graph, node = pickle.loads(pickled)
+    assert node == graph["epoch"]
+    assert node.keys == ("epoch/.ATTRIBUTES/VARIABLE_VALUE",)
+    assert len(graph.owners) == 30
