@@ -106,6 +106,8 @@ def _meant(
         paths = [each for each in graph.closest_paths(name) if each not in others]
         others |= dict.fromkeys(paths, OBJECT_GRAPH)
         close = [*paths, *close][:_LISTED]
+    # Two names of one tensor are not two suggestions.
+    close = [each for each in close if each in own or not _is_named(graph, each, close)]
     if all(each in own for each in close):
         return close, None
     # Each name once, and each view once: "'a' or 'b' of by_full_name()".
@@ -114,6 +116,11 @@ def _meant(
         by_place.setdefault("" if each in own else f" of {others[each]}", []).append(repr(each))
     meant = (f"{' or '.join(names)}{place}" for place, names in by_place.items())
     return close, f"; did you mean {' or '.join(meant)}?"
+
+
+def _is_named(graph: ObjectGraph | None, name: str, names: Collection[str]) -> bool:
+    """Whether the keys of a tensor's alias are among names too."""
+    return graph is not None and any(set(each.keys).issubset(names) for each in find_aliases(graph, name))
 
 
 def _exact(graph: ObjectGraph, name: str, keys: Collection[str] | None) -> Alias | None:
