@@ -1,18 +1,18 @@
 """Scope variables: the model's own tensors in a checkpoint of names, judged by the names.
 
-A tensor is the model's unless one of these rules, each a function below, says otherwise. The names that
-optimizers use are in :mod:`ckptfmt.tensors.training_names`. An output number, as in ``w/Adam:0``, is not
-looked at.
+A tensor is the model's unless one of these rules, each a function here or in :mod:`ckptfmt.tensors.owners`,
+says otherwise. The names that optimizers use are in :mod:`ckptfmt.tensors.training_names`. An output number,
+as in ``w/Adam:0``, is not looked at.
 
 ===============================================  ====================================================
 left out                                         rule
 ===============================================  ====================================================
 ``global_step``, ``beta1_power_1``               :func:`_is_bookkeeping`
 ``good_steps`` beside ``loss_scale``             :func:`_is_in_company`
-``dense/kernel/Adam``, ``train/w/Adam_1``        :func:`_slot_variable`, a known name
+``dense/kernel/Adam``, ``train/w/Adam_1``        :func:`.slot_variable`, a known name
 ``dense/kernel_slot_vr``                         :func:`_is_appended`
 ``FP32-master-copy/dense/kernel``                :func:`_is_copy`
-``dense/kernel/own_slot``                        :func:`_alike_variable`, any name, the variable's shape
+``dense/kernel/own_slot``                        :func:`.alike_variable`, any name, the variable's shape
 ``train/b/own_slot``                             :func:`_is_slot_outside_scopes`
 ``dense/kernel/MyOpt_1`` of any shape            :func:`_is_slot_of_known_optimizer`
 ``bn/mean/biased``, ``bn/mean/local_step``       :func:`_is_debias_slot`
@@ -24,11 +24,15 @@ left out                                         rule
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Set
+from collections.abc import Collection, Mapping, Set
+from dataclasses import dataclass, field
 
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.tensors.renaming import MAX_SCOPES, below_scopes, plain_names
+from ckptfmt.tensors.owners import alike_variable, beginnings, is_alike, is_master, slot_variable
+from ckptfmt.tensors.renaming import below_scopes, plain_names
 from ckptfmt.tensors.training_names import (
+    AGGREGATED,
+    AGGREGATOR,
     APPENDED,
     APPENDED_COPY,
     APPENDED_SLOT,
@@ -49,9 +53,6 @@ from ckptfmt.tensors.training_names import (
 _NUMBERED = re.compile(r"_[0-9]+$")
 """What TensorFlow appends to a name that is taken: the second slot of ``Adam`` is ``Adam_1``."""
 
-_PART = re.compile(r"(?:(?:(?:(?:p?a)?r)?t)?_)?[0-9]+")
-"""What may be left of ``part_0``, the name of a part of a variable, cut at its beginning."""
-
 
 def scope_variables(entries: Mapping[str, Entry]) -> frozenset[str]:
     """Return the names of the model's variables in a name-based checkpoint.
@@ -64,63 +65,83 @@ def scope_variables(entries: Mapping[str, Entry]) -> frozenset[str]:
     return frozenset(stored[name] for name in _variables({new: entries[old] for new, old in stored.items()}))
 
 
+@dataclass
+class _Found:
+    """What a first look at each name finds."""
+
+    left_out: set[str] = field(default_factory=set)
+    variables: dict[str, str] = field(default_factory=dict)
+    """The variable of each path that has slots with known names."""
+    own_slots: set[tuple[str, str]] = field(default_factory=set)
+    """Scope of an optimizer and name of a slot, for slots of other names."""
+    counted: set[str] = field(default_factory=set)
+    """Scopes that have a counter and hyperparameters."""
+    averages: list[str] = field(default_factory=list)
+    """Averages of what is not a variable."""
+    kinds: set[str] = field(default_factory=set)
+    """Names of slots that were left out, without their numbers."""
+
+    def leave_out(self, name: str, kind: str) -> None:
+        self.left_out.add(name)
+        self.kinds.add(kind)
+
+
 def _variables(entries: Mapping[str, Entry]) -> frozenset[str]:
     """Return the model's variables by names without output numbers."""
-    # TensorFlow names what belongs to a variable "VARIABLE/SLOT", or "SCOPE/VARIABLE/SLOT" if it is made in a
-    # scope of the optimizer. So a name is split at its last slash into a path and a slot, and the variable is
-    # looked for at the end of the path.
     names = dict.fromkeys(entries)
-    left_out: set[str] = set()
-    variables: dict[str, str] = {}
-    """The variable of each path that has slots with known names."""
-    own_slots: set[tuple[str, str]] = set()
-    """Scope of an optimizer and name of a slot, for slots of other names."""
-    counted: set[str] = set()
-    """Scopes that have a counter and hyperparameters."""
-    averages: list[str] = []
-    """Averages of what is not a variable."""
-    has_averages = False
+    found = _first_look(names, entries)
+    left_out = found.left_out
+    # These rules need to know all slots first. Most checkpoints have none of what they look for.
+    has_averages = not found.kinds.isdisjoint(AVERAGES)
+    left_out.update(
+        name for name in found.averages if _is_average_of_loss(name, names, entries, has_averages)
+    )
+    if found.own_slots:
+        kinds = {_NUMBERED.sub("", slot) for _, slot in found.own_slots}
+        left_out.update(
+            name
+            for name in names
+            if _is_slot_outside_scopes(name, found.own_slots, entries)
+            or _is_slot_of_known_optimizer(name, kinds, names)
+        )
+    if AGGREGATOR in found.kinds:
+        left_out.update(name for name in names if name.rpartition("/")[2] == AGGREGATED)
+    scopes = _hyperparameter_scopes(found.variables, found.counted)
+    if scopes:
+        left_out.update(name for name in names.keys() - left_out if _is_in_optimizer(name, scopes, entries))
+    return frozenset(name for name in names if name not in left_out)
+
+
+def _first_look(names: Collection[str], entries: Mapping[str, Entry]) -> _Found:
+    """Apply the rules that look at one name and what it belongs to."""
+    found = _Found()
     for name in names:
         path, _, last = name.rpartition("/")
         kind = _NUMBERED.sub("", last)
         if _is_bookkeeping(kind) or _is_in_company(path, last, names):
-            left_out.add(name)
-            continue
-        if kind in SLOTS or kind.startswith(SLOT_PREFIXES):
-            variable = _slot_variable(path, names)
+            found.left_out.add(name)
+        elif kind in SLOTS or kind.startswith(SLOT_PREFIXES):
+            variable = slot_variable(path, names)
             if variable is not None:
-                left_out.add(name)
-                variables[path] = variable
-                has_averages = has_averages or kind in AVERAGES
+                found.leave_out(name, kind)
+                found.variables[path] = variable
+            elif kind in AVERAGES:
+                found.averages.append(name)
         elif last in DEBIAS_SLOTS:
             if _is_debias_slot(path, names):
-                left_out.add(name)
+                found.left_out.add(name)
         elif _is_appended(path, last, names, entries) or _is_copy(name, names):
-            left_out.add(name)
+            found.left_out.add(name)
         elif path:
-            variable = _alike_variable(name, path, names, entries)
+            variable = alike_variable(name, path, names, entries)
             if variable is not None:
-                left_out.add(name)
-                own_slots.add((path.removesuffix(variable), last))
-                has_averages = has_averages or kind in AVERAGES
-        if kind in AVERAGES and name not in left_out:
-            averages.append(name)
-        if kind in COUNTERS and path and any(f"{path}/{each}" in names for each in HYPERPARAMETERS):
-            counted.add(path)
-    # The other rules need to know all slots first. Most checkpoints have none of what they look for.
-    left_out.update(name for name in averages if _is_average_of_loss(name, names, entries, has_averages))
-    if own_slots:
-        kinds = {_NUMBERED.sub("", slot) for _, slot in own_slots}
-        left_out.update(
-            name
-            for name in names
-            if _is_slot_outside_scopes(name, own_slots, entries)
-            or _is_slot_of_known_optimizer(name, kinds, names)
-        )
-    scopes = _hyperparameter_scopes(variables, counted)
-    if scopes:
-        left_out.update(name for name in names if _is_in_optimizer(name, scopes, entries))
-    return frozenset(name for name in names if name not in left_out)
+                found.leave_out(name, kind)
+                found.own_slots.add((path.removesuffix(variable), last))
+            elif kind in AVERAGES:
+                found.averages.append(name)
+            elif kind in COUNTERS and any(f"{path}/{each}" in names for each in HYPERPARAMETERS):
+                found.counted.add(path)
+    return found
 
 
 def _is_bookkeeping(kind: str) -> bool:
@@ -147,19 +168,6 @@ def _is_in_company(path: str, last: str, names: Collection[str]) -> bool:
     return any(all(f"{scope}{each}{end}" in names for each in one.telling) for one in companies)
 
 
-def _slot_variable(path: str, names: Collection[str]) -> str | None:
-    """The variable that slots with known names belong to, by the path before the name, whatever their shape.
-
-    The longest end of the path that is a variable, else the variable that the path is cut from (see
-    :func:`_cut_variable`). A slot may have fewer axes than its variable, so the shape says nothing.
-    """
-    variable = next((end for end in _ends(path) if end in names), None)
-    if variable is None and (cut := path.rpartition("/"))[2] in SLOTS:
-        # Slots of one optimizer with names of their own: "VARIABLE/Adagrad/accumulator".
-        variable = next((end for end in _ends(cut[0]) if end in names), None)
-    return variable if variable is not None else _cut_variable(path, names)
-
-
 def _is_appended(path: str, last: str, names: Collection[str], entries: Mapping[str, Entry]) -> bool:
     """Whether a tensor is a slot or a copy whose name is that of a variable, with something appended."""
     if not last.endswith(APPENDED):
@@ -172,7 +180,7 @@ def _is_appended(path: str, last: str, names: Collection[str], entries: Mapping[
         return variable in names or below_scopes(variable, names) is not None
     if last.endswith(APPENDED_COPY):
         variable = name.removesuffix(APPENDED_COPY)
-        return variable in names and _is_master(name, variable, entries)
+        return variable in names and is_master(name, variable, entries)
     if name.endswith(NESTED_SLOT):
         variable = name.removesuffix(NESTED_SLOT)
         return variable in names or below_scopes(variable, names) is not None
@@ -188,17 +196,6 @@ def _is_copy(name: str, names: Collection[str]) -> bool:
     return False
 
 
-def _alike_variable(name: str, path: str, names: Collection[str], entries: Mapping[str, Entry]) -> str | None:
-    """The variable that a slot with any other name belongs to: one of its shape and dtype.
-
-    Optimizers that TensorFlow does not ship choose such names. ``VARIABLE`` is the path itself, or the end of
-    it if that has a scope of its own: a variable ``b`` says little about ``a/b/kernel``, but ``layer/b``
-    shows that in ``train/layer/b/kernel`` the optimizer repeats the whole name.
-    """
-    variable = path if path in names else below_scopes(path, names) or _cut_variable(path, names)
-    return variable if variable is not None and _is_alike(name, variable, entries) else None
-
-
 def _is_slot_outside_scopes(name: str, own_slots: Set[tuple[str, str]], entries: Mapping[str, Entry]) -> bool:
     """Whether a tensor is a slot of a variable outside all scopes, as slots of variables in scopes show.
 
@@ -207,7 +204,7 @@ def _is_slot_outside_scopes(name: str, own_slots: Set[tuple[str, str]], entries:
     """
     path, _, last = name.rpartition("/")
     scope, slash, variable = path.rpartition("/")
-    return (scope + slash, last) in own_slots and variable in entries and _is_alike(name, variable, entries)
+    return (scope + slash, last) in own_slots and variable in entries and is_alike(name, variable, entries)
 
 
 def _is_slot_of_known_optimizer(name: str, kinds: Set[str], names: Collection[str]) -> bool:
@@ -230,7 +227,7 @@ def _is_debias_slot(average: str, names: Collection[str]) -> bool:
     has_both = all(f"{average}/{slot}" in names for slot in DEBIAS_SLOTS)
     # An average of a loss or a gradient has no variable.
     is_average = average in names and average.rpartition("/")[2] in AVERAGES
-    return has_both and (is_average or _slot_variable(average, names) is not None)
+    return has_both and (is_average or slot_variable(average, names) is not None)
 
 
 def _is_average_of_loss(
@@ -262,60 +259,21 @@ def _hyperparameter_scopes(variables: Mapping[str, str], counted: Set[str]) -> s
     scopes |= counted
     if scopes:
         trained = set(variables.values())
-        scopes.difference_update(scope for variable in trained for scope in _beginnings(variable))
+        scopes.difference_update(scope for variable in trained for scope in beginnings(variable))
     return scopes
 
 
 def _is_in_optimizer(name: str, scopes: Set[str], entries: Mapping[str, Entry]) -> bool:
-    """Whether a tensor is a scalar in the scope of an optimizer, or one of its slots without a name.
+    """Whether a tensor is a scalar in the scope of an optimizer, or one of its slots.
 
-    Early versions of Keras keep ``Adam/iterations`` in one scope and ``training/Adam/Variable_1`` in another.
+    There, ``Adam/w/own_slot`` belongs even to a variable ``w`` outside all scopes. Early versions of Keras
+    keep ``Adam/iterations`` in one scope, and slots without names in another: ``training/Adam/Variable_1``.
     """
     scope, _, last = name.rpartition("/")
     if scope in scopes:
         return not entries[name].shape
+    for outer in beginnings(scope):
+        variable = scope[len(outer) + 1 :]
+        if outer in scopes and variable in entries and is_alike(name, variable, entries):
+            return True
     return scope.removeprefix("training/") in scopes and _NUMBERED.sub("", last) == UNNAMED
-
-
-def _cut_variable(path: str, names: Collection[str]) -> str | None:
-    """The partitioned variable that a path is cut from: ``w``, of ``w/art_0`` in a scope ``train``.
-
-    TensorFlow takes the name of a slot of ``w/part_0`` to be what follows as many letters as that name has.
-    If it is made in a scope, ``train/w/part_0/Adam``, the scope comes first and ``art_0/Adam`` follows; it is
-    saved below the whole variable, as ``w/art_0/Adam``. Source: ``python/training/slot_creator.py:
-    _create_slot_var``, ``real_slot_name``.
-    """
-    if not _PART.fullmatch(path.rpartition("/")[2]):
-        return None
-    return next((each for each in _beginnings(path) if each in names), None)
-
-
-def _beginnings(path: str) -> Iterator[str]:
-    """The scopes that a path is in, innermost first."""
-    for _ in range(MAX_SCOPES):
-        path = path.rpartition("/")[0]
-        if not path:
-            break
-        yield path
-
-
-def _ends(path: str) -> Iterator[str]:
-    """A path, and what is left of it without its first scopes, longest first."""
-    for _ in range(MAX_SCOPES):
-        if not path:
-            break
-        yield path
-        path = path.partition("/")[2]
-
-
-def _is_alike(name: str, variable: str, entries: Mapping[str, Entry]) -> bool:
-    """Whether a tensor has the shape and dtype of a variable of floating-point numbers."""
-    one, other = entries[name], entries[variable]
-    return one.shape == other.shape and one.dtype == other.dtype and one.dtype.is_floating
-
-
-def _is_master(name: str, variable: str, entries: Mapping[str, Entry]) -> bool:
-    """Whether a tensor of float32 has the shape of a variable in a shorter floating-point type."""
-    one, other = entries[name], entries[variable]
-    is_wider = one.dtype.name == "float32" and other.dtype.name in ("float16", "bfloat16")
-    return is_wider and one.shape == other.shape

@@ -20,8 +20,16 @@ AVERAGES = frozenset({AVERAGE, "avg"})
 DEBIAS_SLOTS = ("biased", "local_step")
 """Below a moving average with ``zero_debias``: the biased average, and the number of its updates."""
 
-BOOKKEEPING = frozenset({"global_step", "save_counter", "beta1_power", "beta2_power", "sync_rep_local_step"})
+BOOKKEEPING = frozenset(
+    (
+        *("global_step", "save_counter", "beta1_power", "beta2_power", "sync_rep_local_step"),
+        "stale_counter",  # contrib/opt/python/training/drop_stale_gradient_optimizer.py
+    )
+)
 """Last parts of names of counters, and of the powers that Adam keeps."""
+
+AGGREGATOR, AGGREGATED = "GradientAccumulator", "update_count"
+"""A slot of lingvo's ``core/optimizer.py: GradientAggregationOptimizer``, and its counter in any scope."""
 
 SLOTS = frozenset(
     (
@@ -42,7 +50,7 @@ SLOTS = frozenset(
         # tensor2tensor ``utils/adafactor.py``, PEGASUS and lingvo; ``utils/yellowfin.py``.
         *("Adafactor", "YellowFin"),
         # lingvo ``core/egdd.py``, ``adagraft.py``, ``optimizer.py``; google-research ``sm3/sm3.py``.
-        *("AdaGraft", "EGDD", "GradientAccumulator", "SM3"),
+        *("AdaGraft", "EGDD", AGGREGATOR, "SM3"),
         # BERT ``optimization.py``, ALBERT ``lamb_optimizer.py``, XLNet, MLPerf.
         *("adam_m", "adam_v", "AdamWeightDecayOptimizer", "LAMB", "LAMBOptimizer", "lamb_m", "lamb_v"),
         # TensorFlow 1's Adagrad and Ftrl, if they are told a name for each slot.
@@ -50,7 +58,7 @@ SLOTS = frozenset(
         # Keras ``optimizer_v2/*.py``, named after what they hold.
         *("m", "v", "vhat", "momentum", "rms", "mg", "accum_grad", "accum_var", "vr", "vc"),
         # TensorFlow Addons ``optimizers/*.py``.
-        *("average", "conditional_gradient", "grad_norm_sum", "gradients_sum", "slow", "tilde_w"),
+        *("average", "conditional_gradient", "ga", "grad_norm_sum", "gradients_sum", "slow", "tilde_w"),
         AVERAGE,
     )
 )
@@ -119,6 +127,8 @@ COMPANIES = (
         frozenset({"YF_lr", "YF_mu", "YF_lr_factor", "YF_clip_thresh", "YF_step"}),
     ),
     Company(frozenset({"curv_win", "YF_step"}), frozenset({"curv_win"})),
+    # NVIDIA's BERT, ``optimization.py``.
+    Company(frozenset({"batch_finite", "local_step"}), frozenset({"batch_finite", "local_step"})),
     # lingvo ``core/optimizer.py: DynamicAccumulator``.
     Company(
         frozenset({"accum_weight", "param_update_step"}),

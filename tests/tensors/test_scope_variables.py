@@ -89,7 +89,11 @@ CASES = {
     # tensorflow/lingvo core/optimizer.py: Accumulator, DynamicAccumulator, GradientAggregationOptimizer
     "lingvo accumulators": Case(
         {"lm/emb/w/var": [8, 6], "lm/accum_weight/var": [2]},
-        {"lm/emb/w/var/grad_accumulator/var": [8, 6], "lm/emb/w/var/GradientAccumulator": [8, 6]}
+        {
+            "lm/emb/w/var/grad_accumulator/var": [8, 6],
+            "lm/emb/w/var/GradientAccumulator": [8, 6],
+            "update_count": [],
+        }
         | {"opt/accum_weight/var": [], "opt/param_update_step/var": [], "opt/accum_weight_at_update/var": []},
     ),
     # tensorflow/lingvo core/egdd.py, core/adagraft.py
@@ -121,8 +125,9 @@ CASES = {
     ),
     # contrib/mixed_precision/python/loss_scale_manager.py, training/experimental/loss_scale.py
     "loss scale": Case(
-        {"w": [4], "head/loss_scale": [], "tail/good_steps": []},
-        {"loss_scale": [], "good_steps": [], "bad_steps": [], "s/current_loss_scale": [], "s/good_steps": []},
+        {"w": [4], "head/loss_scale": [], "tail/good_steps": [], "update_count": [], "a/local_step": []},
+        {"loss_scale": [], "good_steps": [], "bad_steps": [], "s/current_loss_scale": [], "s/good_steps": []}
+        | {"local_step": [], "batch_finite": [], "stale_counter": []},
     ),
     # NVIDIA/OpenSeq2Seq optimizers/mp_wrapper.py, and copies under appended names
     "master copies": Case(
@@ -153,6 +158,7 @@ CASES = {
     "addons": Case(
         {"dense/kernel": [4, 2], "w": [3]},
         slots("Lookahead/dense/kernel Lookahead/w", [4, 2], "/slow /average /conditional_gradient /tilde_w")
+        | slots("Yogi/w", [3], "/m /L /reward /own")
         | slots("Yogi/dense/kernel", [4, 2], "/m /v /vk /sk /x_0 /reward /L /ga"),
     ),
     # keras-team/keras 2.2 optimizers.py: an optimizer without slots, and slots without names
