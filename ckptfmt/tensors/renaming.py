@@ -80,7 +80,9 @@ def plain_names(names: Collection[str]) -> dict[str, str]:
 
     A name keeps its end if another has the name without it.
     """
-    plain = dict.fromkeys(names, "")
+    if not any(name.endswith(OUTPUT) for name in names):
+        return {name: name for name in names}
+    plain = dict.fromkeys(names)
     return {(short if (short := name.removesuffix(OUTPUT)) not in plain else name): name for name in names}
 
 
