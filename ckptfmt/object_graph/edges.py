@@ -112,6 +112,16 @@ class Edges:
         ]
         return names, [0, *accumulate(map(len, self.children))]
 
+    def hidden(self) -> dict[int, set[int]]:
+        """Return, by node, the positions of children whose name a later child of the node has too."""
+        hidden: dict[int, set[int]] = {}
+        for number in self._parents():
+            names = [child.local_name for child in self.message.nodes[number].children]
+            last = {name: position for position, name in enumerate(names)}
+            if len(last) < len(names):
+                hidden[number] = set(range(len(names))).difference(last.values())
+        return hidden
+
     def full_name(self, number: int) -> str | None:
         """Return the name of a variable in the program, None if the node is not a variable."""
         # Kept, since a walk asks once for each slot of a variable, which may have many slots and attributes.

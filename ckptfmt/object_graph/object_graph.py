@@ -100,13 +100,14 @@ class ObjectNode:
     def path(self) -> str | None:
         """The shortest path from the root, as in keys: ``model/layer-1/kernel``, ``""`` for the root.
 
-        For a slot variable, ``VARIABLE/.OPTIMIZER_SLOT/OPTIMIZER/SLOT``. None if no path leads to the node.
+        For a slot variable, ``VARIABLE/.OPTIMIZER_SLOT/OPTIMIZER/SLOT``. ``"."`` for a child of the root
+        whose name is empty. None if no path leads to the node, or only names that a later child has too.
         """
         return self.graph._paths.path_or_slot(self.id)
 
     @property
     def children(self) -> Mapping[str, ObjectNode]:
-        """The objects that it refers to, by its names for them."""
+        """The objects that it refers to, by its names for them; the last of those that have one name."""
         return {name: ObjectNode(self.graph, child) for name, child in self.graph._edges.of(self.id)}
 
     @property
@@ -232,16 +233,19 @@ class ObjectGraph:
         return ObjectNode(self, number)
 
     def _no_node(self, path: str) -> NameNotFoundError:
-        # Suggest from where the path breaks off: names like the first wrong one, in the last object found.
+        what = f"no object at {path!r}"
+        close = self.closest_paths(path)
+        return NameNotFoundError(path, file=self._file, noun="object", close_matches=close, what=what)
+
+    def closest_paths(self, path: str) -> list[str]:
+        """Return paths like one that leads to no object: to children of the last object found on it."""
         _, done = self._paths.follow(path)
         number, _ = self._paths.follow("/".join(done))
         wanted = path.split("/")[len(done) :]
-        close: list[str] = []
-        if wanted and number is not None:
-            names = [escape(name) for name, _ in self._edges.of(number)[:_MAX_LISTED]]
-            close = ["/".join([*done, *name.split("/")]) for name in closest_names(wanted[0], names)]
-        what = f"no object at {path!r}"
-        return NameNotFoundError(path, file=self._file, noun="object", close_matches=close, what=what)
+        if not wanted or number is None:
+            return []
+        names = [escape(name) for name, _ in self._edges.of(number)[:_MAX_LISTED]]
+        return ["/".join([*done, *name.split("/")]) for name in closest_names(wanted[0], names)]
 
     def __contains__(self, path: object) -> bool:
         """Whether a path leads to a node."""
@@ -258,6 +262,11 @@ class ObjectGraph:
     def child_ids(self, number: int) -> Sequence[int]:
         """Return the numbers of the children of a node, in the order of their names."""
         return self._edges.children[number]
+
+    def slot_id(self, optimizer: int, variable: int, name: str) -> int | None:
+        """Return the number of the slot variable that an optimizer keeps for a variable under a name."""
+        slot = self._edges.slots_by_name.get((variable, optimizer, name))
+        return None if slot is None else slot.node
 
     @property
     def optimizers(self) -> Collection[int]:
@@ -341,15 +350,12 @@ class ObjectGraph:
     @cached_property
     def keys_by_full_name(self) -> Mapping[str, tuple[str, ...]]:
         """The keys of the variables of each full name; full names need not be unique."""
-        names: dict[str, tuple[str, ...]] = {}
-        # Lists only for names that several variables share: nearly all names have one variable.
-        several: dict[str, list[str]] = {}
-        for key, name in self.full_names.items():
-            if name in names:
-                several.setdefault(name, [*names[name]]).append(key)
-            else:
-                names[name] = (key,)
-        return names | {name: tuple(keys) for name, keys in several.items()}
+        return _keys_by_name(self.full_names)
+
+    @cached_property
+    def keys_by_short_name(self) -> Mapping[str, tuple[str, ...]]:
+        """The keys of each short name; names that differ only in their escapes have one short name."""
+        return _keys_by_name(self.short_names())
 
     @cached_property
     def unreached(self) -> tuple[str, ...]:
@@ -399,6 +405,10 @@ class ObjectGraph:
                     names[key] = path if is_variable else f"{path}/{key.rpartition('/')[2]}"
         return names
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # With the keys, not the checkpoint: a graph that has listed its keys needs no files.
+        return type(self), (self._edges.message.SerializeToString(), list(self._index), self._file)
+
     def __repr__(self) -> str:
         return f"<ObjectGraph of {self._file!r}, {len(self)} nodes>"
 
@@ -426,3 +436,16 @@ class _Nodes(Sequence[ObjectNode]):
 
     def __len__(self) -> int:
         return len(self._graph)
+
+
+def _keys_by_name(names: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Invert a mapping of keys to names."""
+    keys: dict[str, tuple[str, ...]] = {}
+    # Lists only for names that several keys share: nearly all names have one.
+    several: dict[str, list[str]] = {}
+    for key, name in names.items():
+        if name in keys:
+            several.setdefault(name, [*keys[name]]).append(key)
+        else:
+            keys[name] = (key,)
+    return keys | {name: tuple(all_keys) for name, all_keys in several.items()}

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy as copy_of
-from functools import cached_property
 from typing import NamedTuple
 
 from ckptfmt.arrays.array import Array
+from ckptfmt.cached_property import cached_property
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CheckpointNotFoundError, NameNotFoundError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
@@ -177,6 +177,8 @@ def stored_objects(nodes: Sequence[messages.SavedObject], graph: ObjectGraph) ->
     # that they may belong to have been met, and another walk begins from them. Nothing has checked the
     # message, so each number is compared with the count of objects before it is used.
     stored: dict[int, int] = {}
+    # By stored object, since a stored one may be restored to many.
+    children: dict[int, dict[str, int]] = {}
     fresh = [(0, 0)] if nodes else []
     while fresh:
         queue = []
@@ -185,7 +187,10 @@ def stored_objects(nodes: Sequence[messages.SavedObject], graph: ObjectGraph) ->
                 stored[number] = other
                 queue.append(number)
         for number in queue:
-            names = dict(graph.edges(stored[number]))
+            other = stored[number]
+            names = children.get(other)
+            if names is None:
+                names = children[other] = dict(graph.edges(other))
             for child in nodes[number].children:
                 if (
                     child.local_name in names
@@ -202,10 +207,7 @@ def _stored_slots(
     node: messages.SavedObject, number: int, stored: Mapping[int, int], graph: ObjectGraph
 ) -> Iterator[tuple[int, int]]:
     """Numbers of the slot variables of an optimizer, and of the stored objects restored to them."""
-    if not node.slot_variables:
-        return
-    slots = {(s.variable.id, s.name): s.node.id for s in graph.nodes[stored[number]].slot_variables}
     for slot in node.slot_variables:
-        other = slots.get((stored.get(slot.original_variable_node_id, -1), slot.slot_name))
+        other = graph.slot_id(stored[number], stored.get(slot.original_variable_node_id, -1), slot.slot_name)
         if other is not None:
             yield slot.slot_variable_node_id, other

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
-
-import numpy as np
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.bulk import LARGE, read_tensors
-from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
@@ -20,18 +17,17 @@ from ckptfmt.checkpoint.find import find_checkpoint, find_variables
 from ckptfmt.checkpoint.reading import is_verified, read_selection, read_tensor
 from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region, whole, within
-from ckptfmt.checkpoint.store import Index, Store
-from ckptfmt.checkpoint.v1 import V1Store
-from ckptfmt.errors import CorruptError
+from ckptfmt.checkpoint.store import Store
 from ckptfmt.integrity.report import Progress, Report
 from ckptfmt.integrity.verify import verify_store
-from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
-from ckptfmt.tensors.mapping import check_name, not_found
-from ckptfmt.tensors.model_variables import object_variables, scope_variables
+from ckptfmt.tensors.model_variables import object_variables
+from ckptfmt.tensors.scope_variables import scope_variables
 from ckptfmt.tensors.slice_reader import SliceReader
+from ckptfmt.tensors.stored_entries import StoredEntries, open_store
+from ckptfmt.tensors.stored_graph import StoredGraph
 from ckptfmt.tensors.tensors import Tensors
 from ckptfmt.wire.threads import default_threads
 
@@ -85,66 +81,8 @@ def open_variables(directory: str, fs: Filesystem) -> Checkpoint:
     return _open_files(find_variables(directory, fs), True, fs)
 
 
-_STORES: Mapping[str, Callable[[CheckpointFiles, Filesystem], Store]] = {"v2": Bundle, "v1": V1Store}
-"""The class that reads the files of each format."""
-
-
 def _open_files(files: CheckpointFiles, verify: bool, fs: Filesystem) -> Checkpoint:
-    return Checkpoint(_STORES[files.format](files, fs), verify=verify)
-
-
-class StoredEntries(Entries):
-    """The entries of a checkpoint by name: dtypes, shapes and places, without values."""
-
-    def __init__(self, index: Index, prefix: str) -> None:
-        self._index = index
-        self._prefix = prefix
-
-    def __getitem__(self, name: str) -> Entry:
-        check_name(name)
-        entry = self._index.find(name)
-        if entry is None:
-            raise not_found([name], self._index.names_near(name), self._prefix)
-        return entry
-
-    def __contains__(self, name: object) -> bool:
-        # A tensor whose entry is damaged exists, and reading it says what is wrong.
-        return name in self._index
-
-    def __iter__(self) -> Iterator[str]:
-        return self._index.names()
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def values(self) -> ValuesView[Entry]:
-        """Return a view of the entries; iterating over it is faster than asking for each by name."""
-        return _EntryValues(self)
-
-    def items(self) -> ItemsView[str, Entry]:
-        """Return a view of names and entries, to iterate over as fast as over :meth:`values`."""
-        return _EntryItems(self)
-
-    def to_columns(self) -> dict[str, np.ndarray]:
-        """Return all entries as columns; see :meth:`Entries.to_columns`."""
-        return self._index.to_columns()
-
-    def __repr__(self) -> str:
-        return f"<Entries of {self._prefix!r}>"
-
-
-class _EntryValues(ValuesView[Entry]):
-    _mapping: StoredEntries
-
-    def __iter__(self) -> Iterator[Entry]:
-        return self._mapping._index.entries()
-
-
-class _EntryItems(ItemsView[str, Entry]):
-    _mapping: StoredEntries
-
-    def __iter__(self) -> Iterator[tuple[str, Entry]]:
-        return ((entry.name, entry) for entry in self._mapping._index.entries())
+    return Checkpoint(open_store(files, fs), verify=verify)
 
 
 class Checkpoint(Tensors):
@@ -159,7 +97,8 @@ class Checkpoint(Tensors):
         self._store = store
         self._index = store.index
         self._checks = Checks(enabled=verify, once=store.has_views)
-        self.entries: Entries = StoredEntries(store.index, store.files.prefix)
+        self._graph = StoredGraph(store, self._checks)
+        self.entries: Entries = StoredEntries(store, self._graph)
         """What the index says about each tensor, by name."""
 
     @property
@@ -214,7 +153,7 @@ class Checkpoint(Tensors):
         self.entries[name]
         return name
 
-    @cached_property
+    @property
     def object_graph(self) -> ObjectGraph | None:
         """The objects that ``tf.train.Checkpoint`` saved, or None if something else wrote the checkpoint.
 
@@ -223,17 +162,7 @@ class Checkpoint(Tensors):
         CorruptError
             The object graph in the checkpoint is damaged.
         """
-        if OBJECT_GRAPH_KEY not in self:
-            return None
-        array = self[OBJECT_GRAPH_KEY]
-        if array.shape or array.dtype != object or not isinstance(data := array.item(), bytes):
-            raise CorruptError(
-                f"tensor {OBJECT_GRAPH_KEY!r}: got {self.entries[OBJECT_GRAPH_KEY].dtype.name}"
-                f"{list(array.shape)}, want string[]",
-                file=self._store.files.tables[0],
-            )
-        # The checkpoint itself stands for its keys: they are listed only if somebody asks about keys.
-        return ObjectGraph(data, self, self.prefix)
+        return self._graph.graph
 
     def verify(self, *, progress: Progress | None = None) -> Report:
         """Check every checksum, size and offset in all files of the checkpoint; see :class:`Report`.
@@ -245,10 +174,7 @@ class Checkpoint(Tensors):
 
     def close(self) -> None:
         """Close the files. Arrays already returned stay valid, and so does the object graph."""
-        # Not through the property, which would read the graph now.
-        graph = self.__dict__.get("object_graph")
-        if graph is not None:
-            graph.list_keys()  # they are read from the index, which is about to be closed
+        self._graph.close()
         self._store.close()
 
     def __iter__(self) -> Iterator[str]:
@@ -262,6 +188,9 @@ class Checkpoint(Tensors):
 
     def _names_near(self, name: str) -> Iterator[str]:
         return self._index.names_near(name)
+
+    def _suggesting_graph(self) -> ObjectGraph | None:
+        return self._graph.suggesting()
 
     def _stored(self) -> Mapping[str, str | None]:
         return {name: name for name in self}
