@@ -38,6 +38,7 @@ from ckptfmt.checkpoint.entry import Entry, name_of
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CheckpointNotFoundError
 from ckptfmt.events.event_log import open_events
+from ckptfmt.filenames import INDEX_SUFFIX, prefix_within
 from ckptfmt.proto import messages
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.tensors.checkpoint import open_checkpoint
@@ -126,7 +127,12 @@ def load_checkpoint(ckpt_dir_or_file: _Path) -> CheckpointReader:
 
 def NewCheckpointReader(filepattern: _Path) -> CheckpointReader:  # noqa: N802  (TensorFlow's name)
     """Return a reader of a checkpoint."""
-    return CheckpointReader(filepattern)
+    path = os.fsdecode(filepattern)
+    # A prefix that ends in a separator counts literally, even if the state file there names another one.
+    prefix = prefix_within(path)
+    if prefix is not None and Directories(LOCAL).has_index(prefix):
+        return CheckpointReader(prefix + INDEX_SUFFIX)
+    return CheckpointReader(path)
 
 
 def list_variables(ckpt_dir_or_file: _Path) -> list[tuple[str, list[int]]]:
@@ -164,7 +170,9 @@ def get_checkpoint_state(
     CorruptError
         The file names no latest checkpoint. In TensorFlow this is a ValueError, which it is here too.
     """
-    state = checkpoint_state.read_state_or_warn(LOCAL, os.fspath(checkpoint_dir), latest_filename)
+    state = checkpoint_state.read_state_or_warn(
+        LOCAL, os.fspath(checkpoint_dir), latest_filename, as_tensorflow=True
+    )
     if state is None:
         return None
 

@@ -18,14 +18,13 @@ from ckptfmt.checkpoint.files import (
     files_at_v1,
     is_table,
     not_a_table,
-    prefix_of_neighbour,
     renamed_prefix,
     table_format,
     v1_files_named,
 )
 from ckptfmt.checkpoint.scan import looks_like_home, scan
 from ckptfmt.checkpoint.state_file import CheckpointState, read_state
-from ckptfmt.errors import CheckpointNotFoundError, CorruptError
+from ckptfmt.errors import CheckpointNotFoundError, CorruptError, PathNotFoundError
 from ckptfmt.filenames import (
     DATA_SUFFIX,
     INDEX_SUFFIX,
@@ -33,6 +32,8 @@ from ckptfmt.filenames import (
     SAVED_MODEL_FILES,
     STATE_FILE,
     TEMPSTATE_SUFFIX,
+    prefix_of_neighbour,
+    prefix_within,
 )
 from ckptfmt.filetype.advice import ADVICE
 from ckptfmt.filetype.content import recognise_file
@@ -89,7 +90,16 @@ def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> Che
         raise TypeError(f"path: got {type(given).__name__}, want str or os.PathLike[str]")
     if not given:
         raise CheckpointNotFoundError("path: got an empty string, want that of a checkpoint")
-    look = Directories(fs)
+    try:
+        return _find(Directories(fs), given)
+    except CheckpointNotFoundError:
+        raise
+    except PathNotFoundError as error:
+        # The file system knows why: the path is remote. The error is that of the path that was given.
+        raise CheckpointNotFoundError(error.what, file=given) from error
+
+
+def _find(look: Directories, given: str) -> CheckpointFiles:
     # Only separators, as in "/", are kept: the root must not become an empty path.
     stripped = given.rstrip(os.sep + (os.altsep or "")) or given
     if look.fs.path_type(given) != "directory":
@@ -102,7 +112,7 @@ def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> Che
         and not _has_state(look, given)
     ):
         return files_at_index(look, given)
-    return _in_directory(look, given)
+    return _in_directory(look, given, prefix_within(given))
 
 
 # --- paths that are not directories -----------------------------------------------------------------------
@@ -161,8 +171,11 @@ def _has_state(look: Directories, directory: str) -> bool:
     return look.fs.path_type(path) == "file" and not is_table(look.fs, path)
 
 
-def _in_directory(look: Directories, directory: str) -> CheckpointFiles:
+def _in_directory(look: Directories, directory: str, prefix: str | None) -> CheckpointFiles:
+    """Return the checkpoint of a directory; ``prefix`` is given if its path may be meant as a prefix too."""
     state = _read_state(look, directory) if _has_state(look, directory) else None
+    if prefix is not None and look.has_index(prefix) and (state is None or state.latest is None):
+        return files_at_index(look, prefix)
     variables = os.path.join(directory, SAVED_MODEL_PREFIX)
     has_variables = look.fs.path_type(variables + INDEX_SUFFIX) == "file"
     # A state file copied from elsewhere does not hide the variables of a SavedModel.
@@ -224,11 +237,13 @@ def _in_saved_model(look: Directories, directory: str) -> CheckpointFiles:
 
 def _latest_of(look: Directories, state: CheckpointState) -> CheckpointFiles:
     """Return the checkpoint that a state file names as the latest."""
-    prefix = state.latest
-    if prefix is not None:
+    latest = state.latest
+    if latest is not None:
+        prefix = prefix_within(latest) or latest
         # A state file must not lead to another one, because two could lead to each other.
         if (
-            look.fs.path_type(prefix + INDEX_SUFFIX) != "file"
+            not look.has_index(prefix)
+            and prefix_of_neighbour(prefix) is None
             and look.fs.path_type(prefix) == "file"
             and not is_table(look.fs, prefix)
         ):
@@ -298,7 +313,9 @@ def _orphans(look: Directories, directory: str, listing: Listing, only: str | No
     # The files of each prefix, whether or not a save finished them.
     for name in listing.files:
         whole = TEMPSTATE_SUFFIX.sub("", name)
-        prefix = prefix_of_neighbour(whole) or whole.removesuffix(INDEX_SUFFIX)
+        prefix = prefix_of_neighbour(whole)
+        if prefix is None:
+            prefix = whole.removesuffix(INDEX_SUFFIX)
         if prefix != whole and only in (None, prefix):
             parts.setdefault(prefix, []).append(name)
     hints: list[str] = []

@@ -12,7 +12,6 @@ from ckptfmt.checkpoint.files import (
     files_at_index,
     files_at_v1,
     is_table,
-    prefix_of_neighbour,
     renamed_prefix,
     table_format,
 )
@@ -25,6 +24,7 @@ from ckptfmt.filenames import (
     TEMPSTATE_SUFFIX,
     V1_SHARD_SUFFIX,
     CheckpointNames,
+    prefix_of_neighbour,
 )
 from ckptfmt.storage.filesystem import Listing, natural_order
 
