@@ -36,7 +36,7 @@ from ckptfmt.checkpoint import state_file as checkpoint_state
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.entry import Entry, name_of
 from ckptfmt.dtypes import DType
-from ckptfmt.errors import CheckpointNotFoundError
+from ckptfmt.errors import CheckpointNotFoundError, PathNotFoundError
 from ckptfmt.events.event_log import open_events
 from ckptfmt.filenames import INDEX_SUFFIX, prefix_within
 from ckptfmt.proto import messages
@@ -117,10 +117,11 @@ def load_checkpoint(ckpt_dir_or_file: _Path) -> CheckpointReader:
     CorruptError
         The file is not a checkpoint, or its index is damaged.
     """
+    path = os.fsdecode(ckpt_dir_or_file)
     try:
-        return CheckpointReader(ckpt_dir_or_file)
+        return CheckpointReader(path)
     except CheckpointNotFoundError as error:
-        if LOCAL.path_type(os.fsdecode(ckpt_dir_or_file)) != "directory":
+        if LOCAL.status(path) is None or LOCAL.path_type(path) != "directory":
             raise
         raise NoCheckpointInDirectoryError(error.what, file=error.file, tried=error.tried) from error
 
@@ -147,7 +148,10 @@ def load_variable(ckpt_dir_or_file: _Path, name: str) -> Any:  # noqa: ANN401  (
 
 def checkpoint_exists(checkpoint_prefix: _Path) -> bool:
     """Return whether a prefix has a V2 index or V1 files; data files are not checked."""
-    return Directories(LOCAL).existing_prefix(os.fsdecode(checkpoint_prefix)) is not None
+    try:
+        return Directories(LOCAL).existing_prefix(os.fsdecode(checkpoint_prefix)) is not None
+    except PathNotFoundError:
+        return False  # a remote path
 
 
 def latest_checkpoint(

@@ -21,6 +21,7 @@ from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.gather import gather, prefetch
 from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.stored_bytes import ByteOrder, StoredBytes, label_of
+from ckptfmt.checkpoint.strays import similar_data_files
 from ckptfmt.dtypes import Storage
 from ckptfmt.errors import (
     CheckpointNotFoundError,
@@ -93,7 +94,14 @@ class Bundle:
         except PathNotFoundError as error:
             raise CheckpointNotFoundError(
                 f"no such file: shard {number} of {self.num_shards} of {self.files.tables[0]}, "
-                f"which holds tensor {label_of(needed_by)}",
+                f"which holds tensor {label_of(needed_by)}"
+                + similar_data_files(
+                    self.fs,
+                    self.files.prefix,
+                    number,
+                    self.num_shards,
+                    (needed_by.offset or 0) + needed_by.nbytes,
+                ),
                 file=path,
             ) from error
 

@@ -161,11 +161,7 @@ def latest_checkpoint(
         The file cannot be read.
     """
     fs = filesystem_of(backend, fs)
-    try:
-        state = read_state_or_warn(fs, os.fspath(directory), latest_filename, as_tensorflow=False)
-    except PathNotFoundError as error:
-        _warn("no checkpoint state: %s", error)  # the path is not one of this machine
-        return None
+    state = read_state_or_warn(fs, os.fspath(directory), latest_filename, as_tensorflow=False)
     if state is None:
         return None
     latest = state.latest
@@ -188,6 +184,9 @@ def read_state_or_warn(
         message = _parse(fs, directory, filename, as_tensorflow=as_tensorflow)
     except CorruptError as error:
         _warn("checkpoint state ignored: %s", error)
+        return None
+    except PathNotFoundError as error:
+        _warn("no checkpoint state: %s", error)  # the path is not one of this machine
         return None
     return None if message is None else _checked(fs, directory, filename, message)
 

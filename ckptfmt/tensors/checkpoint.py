@@ -22,7 +22,7 @@ from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.checkpoint.store import Index, Store
 from ckptfmt.checkpoint.v1 import V1Store
-from ckptfmt.errors import CorruptError
+from ckptfmt.errors import CorruptError, TensorNotFoundError
 from ckptfmt.integrity.report import Progress, Report
 from ckptfmt.integrity.verify import verify_store
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
@@ -90,15 +90,16 @@ def _open_files(files: CheckpointFiles, verify: bool, fs: Filesystem) -> Checkpo
 class StoredEntries(Entries):
     """The entries of a checkpoint by name: dtypes, shapes and places, without values."""
 
-    def __init__(self, index: Index, prefix: str) -> None:
+    def __init__(self, index: Index, files: CheckpointFiles) -> None:
         self._index = index
-        self._prefix = prefix
+        self._prefix = files.prefix
+        self._missing = files.missing
 
     def __getitem__(self, name: str) -> Entry:
         check_name(name)
         entry = self._index.find(name)
         if entry is None:
-            raise not_found([name], self._index.names_near(name), self._prefix)
+            raise not_found([name], self._index.names_near(name), self._prefix, self._missing)
         return entry
 
     def __contains__(self, name: object) -> bool:
@@ -153,7 +154,7 @@ class Checkpoint(Tensors):
         self._store = store
         self._index = store.index
         self._checks = Checks(enabled=verify, once=store.has_views)
-        self.entries: Entries = StoredEntries(store.index, store.files.prefix)
+        self.entries: Entries = StoredEntries(store.index, store.files)
         """What the index says about each tensor, by name."""
 
     @property
@@ -250,6 +251,10 @@ class Checkpoint(Tensors):
 
     def _absent(self, names: Collection[str]) -> list[str]:
         return self._index.absent(names)
+
+    def _not_found(self, absent: Sequence[str]) -> TensorNotFoundError:
+        near = self._names_near(absent[0])
+        return not_found(absent, near, self.prefix, self._store.files.missing)
 
     def _names_below(self, prefix: str) -> Iterator[str]:
         return self._index.names_below(prefix)

@@ -35,7 +35,11 @@ from ckptfmt.tensors.nesting import nest
 from ckptfmt.tensors.restore import Restored, RestoreReport
 from ckptfmt.tensors.slice_reader import SliceReader
 from ckptfmt.text.closest import closest_names
+from ckptfmt.text.quoting import listed
 from ckptfmt.wire.threads import default_threads
+
+MAX_NAMES = 20
+"""Names of tensors in one message."""
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="TensorMapping")
@@ -328,8 +332,18 @@ def _warn_of_missing(missing: object) -> None:
     warnings.warn("read(missing=…) is now restore()", DeprecationWarning, stacklevel=3)
 
 
-def not_found(absent: Sequence[str], known: Iterable[str], prefix: str) -> TensorNotFoundError:
-    """Return the error for names that do not exist; for a single name, with close matches among ``known``."""
+def not_found(
+    absent: Sequence[str], known: Iterable[str], prefix: str, missing: Sequence[str] = ()
+) -> TensorNotFoundError:
+    """Return the error for names that do not exist; for a single name, with close matches among ``known``.
+
+    ``missing`` are files of the checkpoint that do not exist. They may hold the tensors.
+    """
+    if missing:
+        nouns = f"tensor{'s' if len(absent) > 1 else ''} named {listed(absent, MAX_NAMES)}"
+        files = f"{listed(missing, quote=str)} {'is' if len(missing) == 1 else 'are'} missing"
+        what = f"no {nouns} in the files that exist, but {files}"
+        return TensorNotFoundError(absent[0], file=prefix, names=absent, what=what)
     close: Sequence[str] = ()
     if len(absent) == 1:
         try:
