@@ -109,7 +109,8 @@ def _find(look: Directories, given: str) -> CheckpointFiles:
         and not _has_state(look, given)
     ):
         return files_at_index(look, given)
-    return _in_directory(look, given, prefix_within(given))
+    prefix = prefix_within(given)
+    return _in_directory(look, prefix or given, prefix)
 
 
 # --- paths that are not directories -----------------------------------------------------------------------

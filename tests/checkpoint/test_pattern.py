@@ -85,8 +85,8 @@ def test_a_set_of_shards_is_the_checkpoint_that_it_always_was() -> None:
 
 
 def test_other_files_are_named() -> None:
-    Path("ckpt-vocabulary.txt").write_text("words")
-    with pytest.raises(CheckpointNotFoundError, match="not of V1 checkpoints: ckpt-vocabulary.txt; name only"):
+    Path("ckpt-words.txt").write_text("words")
+    with pytest.raises(CheckpointNotFoundError, match=r"not of V1 checkpoints: ckpt-words\.txt; name"):
         ckptfmt.open("ckpt-*")
 
 
@@ -96,8 +96,8 @@ def test_v2_checkpoints_are_named_and_not_opened() -> None:
         ckptfmt.open("ckpt-*")
     write_bundle("model-1")
     write_bundle("model-2")
-    for pattern in ("model-*", "model-*.index", "model-?"):
-        with pytest.raises(CheckpointNotFoundError, match=r"(model-1, model-2; name one|no checkpoint found)"):
+    for pattern in ("model-*", "model-*.index", "m[o]del-*-of-*"):
+        with pytest.raises(CheckpointNotFoundError, match="this one matches model-1, model-2; name one"):
             ckptfmt.open(pattern)
 
 
