@@ -210,7 +210,7 @@ WRITTEN = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:decoding with 'unicode_escape':DeprecationWarning")  # TensorFlow's
+@pytest.mark.filterwarnings("ignore:invalid .*escape sequence:DeprecationWarning")  # TensorFlow's
 @pytest.mark.parametrize("stored", WRITTEN)
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "  \n"])
 def test_paths_that_people_write_are_read_as_tensorflow_reads_them(stored: str, ending: str) -> None:
