@@ -11,8 +11,8 @@ Code that only reads checkpoints works by changing its import::
 Arguments, return types and results are those of TensorFlow 2.21, unless its result is wrong or missing:
 
 - Every path that :func:`ckptfmt.open` opens works: an ``.index`` path (an empty map in TensorFlow), a prefix
-  with ``[1]`` or ``*`` in it, a directory with one checkpoint and no state file, or one moved from another
-  machine.
+  with ``[1]`` or ``*`` in it, a directory with one checkpoint and no state file, one moved from another
+  machine, or what :func:`latest_checkpoint` returns for ``save_weights("weights/")`` of Keras.
 - Partitioned tensors of every dtype are put together, those of V1 checkpoints too.
 - :meth:`CheckpointReader.debug_string` lists a partitioned tensor once, not the encoded key of each slice.
 

@@ -21,7 +21,7 @@ from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.gather import gather, prefetch
 from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.stored_bytes import ByteOrder, StoredBytes, label_of
-from ckptfmt.checkpoint.strays import similar_data_files
+from ckptfmt.checkpoint.strays import Strays
 from ckptfmt.dtypes import Storage
 from ckptfmt.errors import (
     CheckpointNotFoundError,
@@ -54,6 +54,7 @@ class Bundle:
         # Opened when a tensor in them is read. As in TensorFlow, a missing file matters only to its own
         # tensors.
         self._shards: dict[int, RandomAccessFile] = {}
+        self.strays = Strays(fs, files.prefix, self.num_shards)
         self._lock = threading.Lock()
         self._closed = False
 
@@ -95,13 +96,7 @@ class Bundle:
             raise CheckpointNotFoundError(
                 f"no such file: shard {number} of {self.num_shards} of {self.files.tables[0]}, "
                 f"which holds tensor {label_of(needed_by)}"
-                + similar_data_files(
-                    self.fs,
-                    self.files.prefix,
-                    number,
-                    self.num_shards,
-                    (needed_by.offset or 0) + needed_by.nbytes,
-                ),
+                + self.strays.hint(number, (needed_by.offset or 0) + needed_by.nbytes),
                 file=path,
             ) from error
 

@@ -145,5 +145,5 @@ def _of_tensor(error: CkptfmtError, store: Store, entry: Entry) -> CkptfmtError:
     if store.files.missing and isinstance(error, CorruptError):
         error = CorruptError(f"{error.what}; missing: {', '.join(store.files.missing)}")
     elif isinstance(error, CorruptError):
-        error = CorruptError(error.what + siblings_holding(entry.name, store.files, store.fs))
+        error = CorruptError(error.what + siblings_holding(entry, store.files, store.fs))
     return error.at(store.files.tables[0], label=f"tensor {entry.name!r}")

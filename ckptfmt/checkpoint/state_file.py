@@ -148,7 +148,7 @@ def latest_checkpoint(
     """Return the prefix of the latest checkpoint that the state file of a directory names, or None.
 
     As in TensorFlow, the result is None if there is no state file, if it cannot be parsed, or if the
-    checkpoint that it names does not exist; the last two are logged as warnings.
+    checkpoint that it names does not exist; the last two are logged as warnings, as is a remote path.
     :func:`read_checkpoint_state` raises instead. Unlike TensorFlow's function, this one takes ``*`` and
     ``[1]`` in a path literally, and finds the checkpoint beside the state file if the stored path is that of
     another machine.

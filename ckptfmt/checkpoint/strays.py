@@ -11,9 +11,12 @@ import re
 
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.errors import CkptfmtError
-from ckptfmt.filenames import DATA_SUFFIX, TEMPSTATE_SUFFIX, shard_path
+from ckptfmt.filenames import TEMPSTATE_SUFFIX, shard_path
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.text.quoting import listed
+
+MAX_HINTS = 10
+"""Missing data files of one checkpoint that are looked for under other names."""
 
 _PACKED = (".gz", ".zip", ".bz2", ".xz")
 
@@ -27,32 +30,57 @@ _ADDED = re.compile(
 """What programs put after a name, often until the file is complete."""
 
 
-def similar_data_files(fs: Filesystem, prefix: str, shard: int, num_shards: int, size: int = 0) -> str:
-    """Say which files may be a missing data file of at least ``size`` bytes; empty if none seems to be."""
-    wanted = shard_path(prefix, shard, num_shards)
-    directory, name = os.path.split(wanted)
-    look = Directories(fs)
-    try:
-        files = look[directory][0].files
-        similar = [file for file in files if _is_similar(file, name, os.path.basename(prefix))]
-        # Data files that match by number, of checkpoints that have no index of their own.
-        suffix = shard_path("", shard, num_shards)
-        lonely = (file for file in files if file.endswith(suffix) and file not in similar)
-        for file in lonely:
-            own = os.path.join(directory, file.removesuffix(suffix))
-            if not look.has_index(own) and not DATA_SUFFIX.search(own):
-                similar.append(file)
-        paths = [os.path.join(directory, file) for file in similar]
-        paths = [path for path in paths if (status := fs.status(path)) is None or status.size >= size]
-    except CkptfmtError:
-        return ""  # the directory cannot be listed, and that is not what was asked
-    if len(paths) == 1:
-        verb = "unpack" if paths[0].endswith(_PACKED) else "rename"
-        return f"; {paths[0]} exists: {verb} it to {name} if it is this file"
-    if paths:
-        return f"; {listed(paths, quote=str)} exist: rename one to {name} if it is this file"
-    others = [path for path in look.data_files(prefix) if not path.endswith(f"-of-{num_shards:05d}")]
-    return f"; the data files beside it are of another save: {listed(others, quote=str)}" if others else ""
+class Strays:
+    """The files that may be missing data files of one checkpoint."""
+
+    def __init__(self, fs: Filesystem, prefix: str, num_shards: int) -> None:
+        self._fs = fs
+        self._prefix = prefix
+        self._num_shards = num_shards
+        self._hints: dict[int, str] = {}
+
+    def hint(self, shard: int, size: int = 0) -> str:
+        """Say which files may be a missing data file of at least ``size`` bytes; empty if none seems to be.
+
+        The first MAX_HINTS missing files are looked for. A damaged index may claim any number of them.
+        """
+        if shard not in self._hints and len(self._hints) < MAX_HINTS:
+            self._hints[shard] = self._look_for(shard, size)
+        return self._hints.get(shard, "")
+
+    def _look_for(self, shard: int, size: int) -> str:
+        directory, name = os.path.split(shard_path(self._prefix, shard, self._num_shards))
+        look = Directories(self._fs)
+        try:
+            files = look[directory][0].files
+            similar = [file for file in files if _is_similar(file, name, os.path.basename(self._prefix))]
+            known = set(similar)
+            suffix = shard_path("", shard, self._num_shards)
+            for file in files:
+                # The same shard of the same number, but of a prefix that has no index either.
+                own = os.path.join(directory, file.removesuffix(suffix))
+                if file.endswith(suffix) and file not in known and not look.has_index(own):
+                    similar.append(file)
+            paths = [os.path.join(directory, file) for file in similar]
+            statuses = [self._fs.status(path) for path in paths]
+        except CkptfmtError:
+            return ""  # the directory cannot be listed, and that is not what was asked
+        # What is too short for the tensor is not the file.
+        paths = [
+            path
+            for path, status in zip(paths, statuses, strict=True)
+            if status is None or status.size >= size
+        ]
+        if len(paths) == 1:
+            verb = "unpack" if paths[0].endswith(_PACKED) else "rename"
+            return f"; {paths[0]} exists: {verb} it to {name} if it is this file"
+        if paths:
+            return f"; {listed(paths, quote=str)} exist: rename one to {name} if it is this file"
+        count = f"-of-{self._num_shards:05d}"
+        others = [path for path in look.data_files(self._prefix) if not path.endswith(count)]
+        if not others:
+            return ""
+        return f"; the data files beside it are of another save: {listed(others, quote=str)}"
 
 
 def _is_similar(file: str, wanted: str, prefix: str) -> bool:

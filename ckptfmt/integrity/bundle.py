@@ -10,7 +10,6 @@ from ckptfmt.checkpoint.bundle_index import HEADER_KEY
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.files import stale_shards
 from ckptfmt.checkpoint.slices import encode_slice_key, plan, whole
-from ckptfmt.checkpoint.strays import similar_data_files
 from ckptfmt.errors import CkptfmtError, PathNotFoundError
 from ckptfmt.integrity.blocks import read_intact_blocks
 from ckptfmt.integrity.report import Progress, Report
@@ -111,8 +110,9 @@ def _check_bytes(
         tensors = (
             f"tensor {names[0]!r}" if len(names) == 1 else f"{len(names)} tensors, the first {names[0]!r}"
         )
-        what = f"shard {shard} of {bundle.num_shards} is missing; it holds {tensors}"
-        what += similar_data_files(bundle.fs, bundle.files.prefix, shard, bundle.num_shards)
+        what = (
+            f"shard {shard} of {bundle.num_shards} is missing; it holds {tensors}{bundle.strays.hint(shard)}"
+        )
         report.add_missing(bundle.shard_path(shard), what, names[0])
     return spoiled
 

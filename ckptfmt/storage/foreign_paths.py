@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 
-from ckptfmt.errors import PathNotFoundError
+from ckptfmt.errors import NotWritableError, PathNotFoundError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://|(dbfs|hf|s3|gs):/", re.IGNORECASE)
 """The start of a remote path. A scheme has two letters at least: one alone is a drive of Windows."""
 
 _FILE_URL = re.compile(r"file://(?:localhost)?(?=/)", re.IGNORECASE)
+
+_NOT_EXPANDED = "'~' is not expanded: pass os.path.expanduser(path)"
 
 _COPY = {
     "gs": "gsutil cp",
@@ -50,16 +52,28 @@ def check_is_local(path: str, full_path: str) -> None:
 
     ``full_path`` is where it was looked for.
     """
-    first, slash, _ = path.replace(os.sep, "/").partition("/")
+    if _is_local(path, full_path):
+        return
     scheme = _SCHEME.match(path)
-    # "~x" without a separator is a name like any other.
-    if not slash or not (first.startswith("~") or is_remote(path)):
-        return
-    # A directory may have such a name all the same.
-    if os.path.lexists(full_path[: len(full_path) - len(path) + len(first)]):
-        return
     if scheme is None:
-        raise PathNotFoundError("'~' is not expanded: pass os.path.expanduser(path)", file=path)
+        raise PathNotFoundError(_NOT_EXPANDED, file=path)
     command = _COPY.get((scheme[1] or scheme[2]).lower())
     how = "" if command is None else f", for example with '{command}'"
     raise PathNotFoundError(f"remote paths are not read: copy the files here first{how}", file=path)
+
+
+def check_is_writable(path: str, full_path: str) -> None:
+    """Raise NotWritableError if a file cannot be made at a path because that is not one of this machine."""
+    if not _is_local(path, full_path):
+        is_home = _SCHEME.match(path) is None
+        remote = "remote paths are not written: write the file here, and copy it"
+        raise NotWritableError(path, _NOT_EXPANDED if is_home else remote)
+
+
+def _is_local(path: str, full_path: str) -> bool:
+    first, slash, _ = path.replace(os.sep, "/").partition("/")
+    # "~x" without a separator is a name like any other.
+    if not slash or not (first.startswith("~") or is_remote(path)):
+        return True
+    # A directory may have such a name all the same.
+    return os.path.lexists(full_path[: len(full_path) - len(path) + len(first)])

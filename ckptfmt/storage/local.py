@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ckptfmt.errors import NotReadableError
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import FileStatus, Filesystem, Listing, PathType, natural_order
-from ckptfmt.storage.foreign_paths import check_is_local, without_file_scheme
+from ckptfmt.storage.foreign_paths import check_is_local, check_is_writable, without_file_scheme
 from ckptfmt.storage.local_file import (
     DescriptorFile,
     MappedFile,
@@ -134,7 +134,9 @@ class LocalFilesystem:
 
     def create(self, path: str, *, overwrite: bool = False) -> OutputFile:
         """Begin a new file, or a new version of one; see :class:`~ckptfmt.storage.output.OutputFile`."""
-        return OutputFile(resolve_path(path, self.directory), overwrite=overwrite, name=path)
+        full_path = resolve_path(path, self.directory)
+        check_is_writable(path, full_path)
+        return OutputFile(full_path, overwrite=overwrite, name=path)
 
 
 LOCAL = LocalFilesystem()

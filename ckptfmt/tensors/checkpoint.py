@@ -52,8 +52,9 @@ def open_checkpoint(
     ----------
     path
         A prefix (``model.ckpt-1000``), one of its files (``.index``, ``.data-00000-of-00002``, ``.meta``),
-        a V1 file, a ``checkpoint`` state file, a directory with one checkpoint or with a state file (its
-        latest is opened), a SavedModel directory or its ``variables`` folder.
+        a V1 file, a pattern of V1 files (``ckpt-*``), a ``checkpoint`` state file, a directory with one
+        checkpoint or with a state file (its latest is opened), a SavedModel directory or its ``variables``
+        folder. ``~`` is not expanded, and URLs other than ``file:`` are not read.
     verify
         Whether the checksum of a tensor's bytes is verified when it is first read. The checksums of the index
         are always verified.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ckptfmt
+from ckptfmt.checkpoint.strays import MAX_HINTS
 from ckptfmt.errors import CheckpointNotFoundError
 from tests.support.checkpoints import not_found
 from tests.support.table_writer import write_bundle
@@ -48,6 +50,16 @@ def test_what_cannot_be_the_file_is_not_named() -> None:
     Path("m.txt").write_bytes(b"x" * 100)
     Path("x.data-00001-of-00002").write_bytes(b"x" * 100)
     assert message().endswith("which holds tensor 'w'")
+
+
+def test_a_few_of_many_missing_files_are_looked_for() -> None:
+    arrays = {f"w{i:02d}": np.zeros(1, np.float32) for i in range(30)}
+    write_bundle("m", arrays, num_shards=30)
+    for i in range(30):
+        os.rename(f"m.data-{i:05d}-of-00030", f"x.data-{i:05d}-of-00030")
+    problems = ckptfmt.open("m").verify().problems
+    assert len(problems) == 30
+    assert sum("rename it to" in str(problem) for problem in problems) == MAX_HINTS
 
 
 def test_packed_files_are_to_be_unpacked() -> None:

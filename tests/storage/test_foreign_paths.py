@@ -12,7 +12,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt import compat
-from ckptfmt.errors import CheckpointNotFoundError, PathNotFoundError
+from ckptfmt.errors import CheckpointNotFoundError, NotWritableError, PathNotFoundError
 from tests.support.command_line import run
 from tests.support.event_log import frame, scalar
 from tests.support.memory_filesystem import MemoryFilesystem
@@ -123,6 +123,19 @@ def test_a_directory_of_such_a_name_is_a_directory(directory: str) -> None:
 def test_a_name_may_begin_with_a_tilde() -> None:
     write_bundle("~m")
     assert ckptfmt.open("~m").verify().ok
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("gs://bucket/plan.toml", "remote paths are not written: write the file here, and copy it"),
+        ("~/plan.toml", NOT_EXPANDED),
+    ],
+)
+def test_writers_say_so_too(path: str, what: str) -> None:
+    with pytest.raises(NotWritableError) as caught:
+        ckptfmt.Plan([]).write(path)
+    assert caught.value.what == what
 
 
 def test_another_file_system_knows_its_own_paths() -> None:
