@@ -11,7 +11,7 @@ import re
 
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.errors import CkptfmtError
-from ckptfmt.filenames import TEMPSTATE_SUFFIX, shard_path
+from ckptfmt.filenames import DATA_SUFFIX, TEMPSTATE_SUFFIX, shard_path
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.text.quoting import listed
 
@@ -34,7 +34,7 @@ class Strays:
     """The files that may be missing data files of one checkpoint."""
 
     def __init__(self, fs: Filesystem, prefix: str, num_shards: int) -> None:
-        self._fs = fs
+        self._look = Directories(fs)
         self._prefix = prefix
         self._num_shards = num_shards
         self._hints: dict[int, str] = {}
@@ -50,7 +50,7 @@ class Strays:
 
     def _look_for(self, shard: int, size: int) -> str:
         directory, name = os.path.split(shard_path(self._prefix, shard, self._num_shards))
-        look = Directories(self._fs)
+        look = self._look
         try:
             files = look[directory][0].files
             similar = [file for file in files if _is_similar(file, name, os.path.basename(self._prefix))]
@@ -58,19 +58,16 @@ class Strays:
             suffix = shard_path("", shard, self._num_shards)
             for file in files:
                 # The same shard of the same number, but of a prefix that has no index either.
-                own = os.path.join(directory, file.removesuffix(suffix))
-                if file.endswith(suffix) and file not in known and not look.has_index(own):
-                    similar.append(file)
+                if file.endswith(suffix) and file not in known:
+                    own = os.path.join(directory, file.removesuffix(suffix))
+                    similar += [] if look.has_index(own) else [file]
             paths = [os.path.join(directory, file) for file in similar]
-            statuses = [self._fs.status(path) for path in paths]
+            statuses = [look.fs.status(path) for path in paths]
         except CkptfmtError:
             return ""  # the directory cannot be listed, and that is not what was asked
         # What is too short for the tensor is not the file.
-        paths = [
-            path
-            for path, status in zip(paths, statuses, strict=True)
-            if status is None or status.size >= size
-        ]
+        sizes = [size if status is None else status.size for status in statuses]
+        paths = [path for path, own in zip(paths, sizes, strict=True) if own >= size]
         if len(paths) == 1:
             verb = "unpack" if paths[0].endswith(_PACKED) else "rename"
             return f"; {paths[0]} exists: {verb} it to {name} if it is this file"
@@ -87,6 +84,10 @@ def _is_similar(file: str, wanted: str, prefix: str) -> bool:
     """Return whether the name of a file is a data file's with something changed or added."""
     if file == f"{prefix}.data":
         return True
+    # Most files of a large directory are told apart without the work below.
+    suffix = DATA_SUFFIX.search(file)
+    if "data" not in file.casefold() or (suffix is not None and not wanted.endswith(suffix[0])):
+        return False
     whole = TEMPSTATE_SUFFIX.sub("", file)
     while whole != (shorter := _ADDED.sub("", _NUMBERED.sub("", whole)).rstrip()):
         whole = shorter

@@ -110,10 +110,8 @@ def _check_bytes(
         tensors = (
             f"tensor {names[0]!r}" if len(names) == 1 else f"{len(names)} tensors, the first {names[0]!r}"
         )
-        what = (
-            f"shard {shard} of {bundle.num_shards} is missing; it holds {tensors}{bundle.strays.hint(shard)}"
-        )
-        report.add_missing(bundle.shard_path(shard), what, names[0])
+        what = f"shard {shard} of {bundle.num_shards} is missing; it holds {tensors}"
+        report.add_missing(bundle.shard_path(shard), what + bundle.strays.hint(shard), names[0])
     return spoiled
 
 
