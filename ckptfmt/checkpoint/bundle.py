@@ -21,6 +21,7 @@ from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.gather import gather, prefetch
 from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.stored_bytes import ByteOrder, StoredBytes, label_of
+from ckptfmt.checkpoint.strays import Strays
 from ckptfmt.dtypes import Storage
 from ckptfmt.errors import (
     CheckpointNotFoundError,
@@ -53,6 +54,7 @@ class Bundle:
         # Opened when a tensor in them is read. As in TensorFlow, a missing file matters only to its own
         # tensors.
         self._shards: dict[int, RandomAccessFile] = {}
+        self.strays = Strays(fs, files.prefix, self.num_shards)
         self._lock = threading.Lock()
         self._closed = False
 
@@ -93,7 +95,8 @@ class Bundle:
         except PathNotFoundError as error:
             raise CheckpointNotFoundError(
                 f"no such file: shard {number} of {self.num_shards} of {self.files.tables[0]}, "
-                f"which holds tensor {label_of(needed_by)}",
+                f"which holds tensor {label_of(needed_by)}"
+                + self.strays.hint(number, (needed_by.offset or 0) + needed_by.nbytes),
                 file=path,
             ) from error
 

@@ -15,6 +15,7 @@ from ckptfmt.arrays.array import Array, new_array, read_only
 from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Part, Selection
+from ckptfmt.checkpoint.siblings import siblings_holding
 from ckptfmt.checkpoint.slices import TensorSlice, plan, whole
 from ckptfmt.checkpoint.store import Store
 from ckptfmt.errors import CkptfmtError, CorruptError
@@ -143,4 +144,6 @@ def _of_tensor(error: CkptfmtError, store: Store, entry: Entry) -> CkptfmtError:
     # Elements that no slice covers may be in one of these files.
     if store.files.missing and isinstance(error, CorruptError):
         error = CorruptError(f"{error.what}; missing: {', '.join(store.files.missing)}")
+    elif isinstance(error, CorruptError):
+        error = CorruptError(error.what + siblings_holding(entry, store.files, store.fs))
     return error.at(store.files.tables[0], label=f"tensor {entry.name!r}")

@@ -25,12 +25,14 @@ from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.columns import columns_of
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.files import CheckpointFiles
-from ckptfmt.checkpoint.slices import FULL, TensorSlice, decode_slice, encode_slice_key, region_shape
+from ckptfmt.checkpoint.slices import FULL, TensorSlice, decode_slice, encode_slice_key, plan, region_shape
 from ckptfmt.checkpoint.version import check_version
 from ckptfmt.dtypes import Storage, find_dtype
 from ckptfmt.errors import CorruptError, UnsupportedError
+from ckptfmt.filenames import V1_PATTERN_SUFFIX
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
+from ckptfmt.text.quoting import listed
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.fields import LENGTH_DELIMITED, Field, decode_fields
 
@@ -53,6 +55,9 @@ class V1Store:
         self.fs = fs
         self.tables = [Table(fs.open(path)) for path in files.tables]
         self._entries: dict[str, Entry] = {}
+        # Files that only a pattern put together may well be different checkpoints. Refuse these at once.
+        if len(self.tables) > 1 and V1_PATTERN_SUFFIX.search(files.prefix) is None:
+            self._check_disjoint()
 
     @property
     def index(self) -> V1Store:
@@ -151,7 +156,8 @@ class V1Store:
             if (listed.dtype, listed.shape) != (merged.dtype, merged.shape):
                 raise CorruptError(
                     f"tensor {name!r}: got {listed.dtype.name}{list(listed.shape)} in this file, "
-                    f"want {merged.dtype.name}{list(merged.shape)} as in {self.tables[0].file.name}",
+                    f"want {merged.dtype.name}{list(merged.shape)} as in "
+                    f"{self.tables[self.directory[name][0][0]].file.name}",
                     file=file,
                 )
             merged = merged._replace(shard=None, slices=merged.slices + listed.slices)
@@ -174,6 +180,19 @@ class V1Store:
         except CorruptError:
             # Reading the tensor raises it again; dtype and shape can be listed all the same.
             return 0
+
+    def _check_disjoint(self) -> None:
+        """Raise CorruptError if two files hold the same elements of a tensor, as TensorFlow does."""
+        for name, metas in self.directory.items():
+            if len(metas) < 2:
+                continue
+            entry = self._entry(name)
+            try:
+                plan(entry.shape, entry.slices, ((0, 0),) * len(entry.shape))
+            except CorruptError as error:
+                paths = listed([self.tables[number].file.name for number, _ in metas], quote=str)
+                what = f"tensor {name!r}: {paths} hold the same part of it ({error.what}); name one of them"
+                raise CorruptError(what, file=self.files.prefix) from None
 
     # --- values ------------------------------------------------------------------------------------------
 

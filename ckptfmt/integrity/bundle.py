@@ -111,7 +111,7 @@ def _check_bytes(
             f"tensor {names[0]!r}" if len(names) == 1 else f"{len(names)} tensors, the first {names[0]!r}"
         )
         what = f"shard {shard} of {bundle.num_shards} is missing; it holds {tensors}"
-        report.add_missing(bundle.shard_path(shard), what, names[0])
+        report.add_missing(bundle.shard_path(shard), what + bundle.strays.hint(shard), names[0])
     return spoiled
 
 

@@ -34,6 +34,8 @@ _STRING_OR_BRACKET = re.compile(
 
 _BAD_ESCAPE = re.compile(r"""\\(?![abfnrtvxuU'"0-7])|\\[4-7][0-7]{2}""")
 
+_ANY_ESCAPE = re.compile(r"\\.")
+
 _PROTOBUF_PLACE = re.compile(r"^(\d+):(\d+) : ")
 
 _NOT_ASCII = re.compile(r"[^\n\x20-\x7e]")
@@ -83,10 +85,13 @@ def damage_in(
     return damage
 
 
-def parse_text(cls: type[M], text: bytes | str, file: str, *, last_wins: bool = False) -> M:
-    """Parse a message in text format (``.pbtxt``); unknown fields are errors.
+def parse_text(
+    cls: type[M], text: bytes | str, file: str, *, last_wins: bool = False, unknown_escapes: bool = False
+) -> M:
+    r"""Parse a message in text format (``.pbtxt``); unknown fields are errors.
 
-    A field that is given twice but has only one value is an error too, unless ``last_wins``.
+    A field that is given twice but has only one value is an error too, unless ``last_wins``. So is an unknown
+    escape such as ``\w``, unless ``unknown_escapes``, which keeps it as protobuf's parser in Python does.
 
     Raises
     ------
@@ -103,6 +108,8 @@ def parse_text(cls: type[M], text: bytes | str, file: str, *, last_wins: bool = 
         before = error.object[: error.start]
         at = 1 + (before.count("\n") if isinstance(before, str) else before.count(b"\n"))
         raise _corrupt(cls, f"line {at}: not UTF-8", file, offset=error.start) from error
+    if unknown_escapes:
+        text = _ANY_ESCAPE.sub(_kept, text)
     _check_text(cls, text, file)
     if "\\u" in text or "\\U" in text:
         text = _ESCAPE.sub(_octal, text)
@@ -167,6 +174,13 @@ def _check_text(cls: type[Message], text: str, file: str) -> None:
             if escape is not None:
                 at += escape.start()
                 raise _corrupt(cls, f"{_place(text, at)}: bad escape {text[at : at + 2]!r}", file)
+
+
+def _kept(escape: re.Match[str]) -> str:
+    """Spell an unknown escape so that its backslash is kept."""
+    # An escaped backslash looks like an unknown escape too.
+    is_unknown = _BAD_ESCAPE.match(escape[0]) and escape[0] != r"\\"
+    return rf"\134{escape[0][1:]}" if is_unknown else escape[0]
 
 
 def _octal_backslashes(run: re.Match[str]) -> str:

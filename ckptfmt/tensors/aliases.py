@@ -24,6 +24,9 @@ OBJECT_GRAPH = "object_graph"
 _LISTED = 3
 """Keys, or names, that a message lists."""
 
+_MAX_NAMES = 20
+"""Names of tensors that were asked for in one message."""
+
 
 class Alias(NamedTuple):
     """Another name for tensors."""
@@ -58,6 +61,7 @@ def not_found(
     prefix: str,
     graph: Callable[[], ObjectGraph | None] = lambda: None,
     keys: Collection[str] | None = None,
+    missing: Sequence[str] = (),
 ) -> TensorNotFoundError:
     """Return the error for names that do not exist; for a single name, with what it may mean.
 
@@ -73,7 +77,14 @@ def not_found(
         Returns its object graph, in whose names it is looked for too.
     keys
         The stored names of the tensors that there are here; by default those of the whole checkpoint.
+    missing
+        Files of the checkpoint that do not exist. They may hold the tensors.
     """
+    if missing:
+        nouns = f"tensor{'s' if len(absent) > 1 else ''} named {listed(absent, _MAX_NAMES)}"
+        files = f"{listed(missing, quote=str)} {'is' if len(missing) == 1 else 'are'} missing"
+        what = f"no {nouns} in the files that exist, but {files}"
+        return TensorNotFoundError(absent[0], file=prefix, names=absent, what=what)
     if len(absent) > 1:
         return TensorNotFoundError(absent[0], file=prefix, names=absent)
     try:

@@ -18,11 +18,13 @@ from ckptfmt.checkpoint.reading import is_verified, read_selection, read_tensor
 from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.checkpoint.store import Store
+from ckptfmt.errors import TensorNotFoundError
 from ckptfmt.integrity.report import Progress, Report
 from ckptfmt.integrity.verify import verify_store
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
+from ckptfmt.tensors.aliases import not_found
 from ckptfmt.tensors.model_variables import object_variables
 from ckptfmt.tensors.scope_variables import scope_variables
 from ckptfmt.tensors.slice_reader import SliceReader
@@ -48,8 +50,9 @@ def open_checkpoint(
     ----------
     path
         A prefix (``model.ckpt-1000``), one of its files (``.index``, ``.data-00000-of-00002``, ``.meta``),
-        a V1 file, a ``checkpoint`` state file, a directory with one checkpoint or with a state file (its
-        latest is opened), a SavedModel directory or its ``variables`` folder.
+        a V1 file, a pattern of V1 files (``ckpt-*``), a ``checkpoint`` state file, a directory with one
+        checkpoint or with a state file (its latest is opened), a SavedModel directory or its ``variables``
+        folder. ``~`` is not expanded, and URLs other than ``file:`` are not read.
     verify
         Whether the checksum of a tensor's bytes is verified when it is first read. The checksums of the index
         are always verified.
@@ -182,6 +185,10 @@ class Checkpoint(Tensors):
 
     def _absent(self, names: Collection[str]) -> list[str]:
         return self._index.absent(names)
+
+    def _not_found(self, absent: Sequence[str]) -> TensorNotFoundError:
+        near, missing = self._names_near(absent[0]), self._store.files.missing
+        return not_found(absent, near, self.prefix, self._suggesting_graph, missing=missing)
 
     def _names_below(self, prefix: str) -> Iterator[str]:
         return self._index.names_below(prefix)

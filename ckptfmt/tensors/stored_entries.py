@@ -39,8 +39,9 @@ class StoredEntries(Entries):
         check_name(name)
         entry = self._index.find(name)
         if entry is None:
-            prefix = self._store.files.prefix
-            raise not_found([name], self._index.names_near(name), prefix, self._graph.suggesting)
+            files = self._store.files
+            near = self._index.names_near(name)
+            raise not_found([name], near, files.prefix, self._graph.suggesting, missing=files.missing)
         return entry
 
     def __contains__(self, name: object) -> bool:

@@ -126,11 +126,11 @@ class MessageFile:
         else:
             content = self._file if self._split is None else MemoryFile(self._split.root)
             error = refusal_of(self.kind, self.name, wanted, look=Look(content))
-        if self.kind is None and self._split is None and isinstance(error, CorruptError):
-            # A file that was changed as text is damaged everywhere.
-            if conversion_of(self._file) is None:
-                return self._damage(wanted, error) or error
-        return error
+        if self.kind is not None or self._split is not None or not isinstance(error, CorruptError):
+            return error
+        if conversion_of(self._file) is not None:
+            return error  # a file that was changed as text is damaged everywhere
+        return self._damage(wanted, error) or error
 
     def _damage(self, wanted: Holds, error: CorruptError) -> CorruptError | None:
         """Return where a file of an unknown kind stops being a message; None if it is a message of some kind.
