@@ -16,6 +16,7 @@ from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Part, Selection
 from ckptfmt.checkpoint.slices import TensorSlice, plan, whole
+from ckptfmt.checkpoint.slot_parts import is_partial
 from ckptfmt.checkpoint.store import Store
 from ckptfmt.errors import CkptfmtError, CorruptError
 
@@ -143,4 +144,7 @@ def _of_tensor(error: CkptfmtError, store: Store, entry: Entry) -> CkptfmtError:
     # Elements that no slice covers may be in one of these files.
     if store.files.missing and isinstance(error, CorruptError):
         error = CorruptError(f"{error.what}; missing: {', '.join(store.files.missing)}")
+    slot = store.index.slots.slot_of(entry.name) if is_partial(entry) else None
+    if slot is not None:
+        error = CorruptError(f"a part of the slot {slot!r}: {error.what}")
     return error.at(store.files.tables[0], label=f"tensor {entry.name!r}")

@@ -44,6 +44,9 @@ _GAP_CELLS = 1 << 20
 MAX_COMPARED = 1 << 30
 """The most comparisons of two slices in one dimension that are made for a tensor: a second or two."""
 
+_LISTED = 10
+"""The most slices that an error lists."""
+
 _GAP_RANK = 32
 """A gap is located only in up to so many dimensions, the most that arrays have before NumPy 2."""
 
@@ -189,8 +192,17 @@ def plan(shape: Shape, slices: Sequence[TensorSlice], wanted: Region) -> list[tu
         raise CorruptError(
             f"the slices leave {missing} of {math.prod(region_shape(wanted))} elements uncovered"
             + _first_gap(wanted, [region for _, region in needed])
+            + _stored(slices, regions)
         )
     return needed
+
+
+def _stored(slices: Sequence[TensorSlice], regions: Sequence[Region]) -> str:
+    """Describe what is stored of a tensor, and the index that reads the first of it."""
+    more = f" and {len(slices) - _LISTED} more" if len(slices) > _LISTED else ""
+    index = ", ".join(f"{start}:{stop}" for start, stop in regions[0])
+    listed = ", ".join(map(str, slices[:_LISTED]))
+    return f"; stored: {listed}{more}; read a part by ckpt.slice(name)[{index}]"
 
 
 def _check_disjoint(slices: Sequence[TensorSlice], regions: Sequence[Region]) -> None:

@@ -16,6 +16,7 @@ from ckptfmt.arrays.array import Array, Box
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.slices import TensorSlice
+from ckptfmt.checkpoint.slot_parts import Slots
 from ckptfmt.checkpoint.stored_bytes import StoredBytes
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table.table import Table
@@ -29,6 +30,13 @@ class Index(Protocol):
 
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries of all tensors, in the order of their names."""
+
+    @property
+    def slots(self) -> Slots:
+        """The slots that are stored in parts. Each is listed as one tensor; its parts are only looked up."""
+
+    def stored_entries(self) -> Iterator[Entry]:
+        """Iterate over all entries as they are stored: those of the parts of a slot, not of the slot."""
 
     def to_columns(self) -> dict[str, np.ndarray]:
         """Return all entries as columns; see :meth:`ckptfmt.checkpoint.columns.Entries.to_columns`."""

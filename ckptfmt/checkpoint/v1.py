@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from functools import cached_property
 
 import numpy as np
@@ -26,6 +27,7 @@ from ckptfmt.checkpoint.columns import columns_of
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.slices import FULL, TensorSlice, decode_slice, encode_slice_key, region_shape
+from ckptfmt.checkpoint.slot_parts import Slots, find_slots, is_partial, may_be_part
 from ckptfmt.checkpoint.version import check_version
 from ckptfmt.dtypes import Storage, find_dtype
 from ckptfmt.errors import CorruptError, UnsupportedError
@@ -88,12 +90,37 @@ class V1Store:
                 raise error.at(table.file.name) from None
         return {name_of(key): metas[key] for key in sorted(metas)}
 
+    @cached_property
+    def slots(self) -> Slots:
+        """The slots that are stored in parts."""
+        # Decoding an entry takes its metadata in every file, so only those of names that fit are decoded.
+        partial = []
+        for name in filter(may_be_part, self.directory):
+            with suppress(CorruptError):  # reading the tensor reports it
+                entry = self._merged(name)
+                if is_partial(entry):
+                    partial.append(self._entry(name))
+        return find_slots(partial, self.directory.__contains__)
+
+    @cached_property
+    def _listed(self) -> list[str]:
+        """The names of the tensors, sorted by their bytes."""
+        slots = self.slots
+        if not slots.joined:
+            return list(self.directory)
+        return sorted((self.directory.keys() - slots.parts.keys()) | slots.joined.keys(), key=key_of)
+
     def names(self) -> Iterator[str]:
         """Iterate over the names of the tensors, sorted by their bytes."""
-        return iter(self.directory)
+        return iter(self._listed)
 
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries of all tensors, in the order of their names."""
+        joined = self.slots.joined
+        return (joined.get(name) or self._entry(name) for name in self._listed)
+
+    def stored_entries(self) -> Iterator[Entry]:
+        """Iterate over all entries as they are stored: those of the parts of a slot, not of the slot."""
         return map(self._entry, self.directory)
 
     def to_columns(self) -> dict[str, np.ndarray]:
@@ -101,22 +128,23 @@ class V1Store:
         return columns_of(list(self.entries()))
 
     def __len__(self) -> int:
-        return len(self.directory)
+        return len(self._listed)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self.directory
+        return isinstance(name, str) and (name in self.directory or name in self.slots.joined)
 
     def find(self, name: str) -> Entry | None:
         """Return the entry of a tensor, or None."""
-        return self._entry(name) if name in self.directory else None
+        joined = self.slots.joined.get(name)
+        return self._entry(name) if joined is None and name in self.directory else joined
 
     def absent(self, names: Collection[str]) -> list[str]:
         """Return those of many names that no tensor has."""
-        return [name for name in names if name not in self.directory]
+        return [name for name in names if name not in self]
 
     def names_below(self, prefix: str) -> Iterator[str]:
         """Iterate over the names that begin with a prefix."""
-        return (name for name in self.directory if name.startswith(prefix))
+        return (name for name in self._listed if name.startswith(prefix))
 
     def names_near(self, name: str) -> Iterator[str]:
         """Iterate over the names to compare with one that does not exist: all, which are in memory."""
@@ -124,7 +152,10 @@ class V1Store:
 
     def keys(self, name: str) -> Iterator[tuple[int, bytes]]:
         """Iterate over the places of a tensor's values: the number of a file, and a key in its table."""
-        for number, meta in self.directory[name]:
+        for stored in dict.fromkeys(self.slots.owners.get(name, {}).values()):
+            if stored != name:
+                yield from self.keys(stored)
+        for number, meta in self.directory.get(name, ()):
             for part in _decode_slice_meta(name, number, meta).slices:
                 yield number, encode_slice_key(key_of(name), part)
 
@@ -135,8 +166,8 @@ class V1Store:
             entry = self._entries[name] = self._decode_entry(name)
         return entry
 
-    def _decode_entry(self, name: str) -> Entry:
-        """Decode the entry of a tensor, merged from all files that hold slices of it."""
+    def _merged(self, name: str) -> Entry:
+        """Decode the entry of a tensor, merged from all files that hold slices of it, without its size."""
         # Every file lists its own slices of a tensor, and repeats dtype and shape.
         merged: Entry | None = None
         for number, meta in self.directory[name]:
@@ -161,6 +192,11 @@ class V1Store:
         # in full, which is the key that read_piece() makes for a tensor stored whole.
         if merged.slices and merged.slices[0].covers_all() and len(merged.slices) == 1:
             merged = merged._replace(slices=())
+        return merged
+
+    def _decode_entry(self, name: str) -> Entry:
+        """Decode the entry of a tensor."""
+        merged = self._merged(name)
         nbytes = expected_size(merged.dtype, merged.shape)
         if merged.dtype.storage is Storage.STRING:
             nbytes = self._strings_nbytes(merged)
@@ -206,21 +242,22 @@ class V1Store:
             shape = region_shape(part.region(entry.shape))
         except CorruptError as error:
             raise error.at(self.files.tables[0], label=f"tensor {entry.name!r}") from None
-        key = encode_slice_key(key_of(entry.name), part)
+        stored = self.slots.stored(entry, part) if entry.name in self.slots.owners else entry
+        key = encode_slice_key(key_of(stored.name), part)
         # Each slice is in one of the files that list the tensor; looking it up tells in which.
-        for number, _ in self.directory[entry.name]:
+        for number, _ in self.directory[stored.name]:
             file = self.tables[number].file.name
             value = self.tables[number].get(key)
             if value is None:
                 continue
             try:
-                array = _decode_slice_data(value, entry, part, shape)
+                array = _decode_slice_data(value, stored, part, shape)
             except (CorruptError, UnsupportedError) as error:
                 raise error.at(file, label=label) from None
             return array if at is None else array[at]
         raise CorruptError(
             f"tensor {entry.name!r}: the values of slice {part} are not in the file",
-            file=self.tables[self.directory[entry.name][0][0]].file.name,
+            file=self.tables[self.directory[stored.name][0][0]].file.name,
         )
 
     def release(self, entry: Entry) -> None:

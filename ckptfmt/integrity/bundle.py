@@ -10,6 +10,7 @@ from ckptfmt.checkpoint.bundle_index import HEADER_KEY
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.files import stale_shards
 from ckptfmt.checkpoint.slices import encode_slice_key, plan, whole
+from ckptfmt.checkpoint.slot_parts import Slots, find_slots, is_partial
 from ckptfmt.errors import CkptfmtError, PathNotFoundError
 from ckptfmt.integrity.blocks import read_intact_blocks
 from ckptfmt.integrity.report import Progress, Report
@@ -23,12 +24,15 @@ def verify_bundle(bundle: Bundle, progress: Progress | None) -> Report:
     """Check every block of the index, and the place, size, slices and checksum of every tensor."""
     report = Report()
     pieces, sliced = _read_entries(bundle, report)
-    owners = _owners(sliced)
+    names = {entry.name for entry in chain(pieces, sliced)}
+    slots = find_slots(filter(is_partial, sliced), names.__contains__)
+    sliced = slots.replace(sliced)
+    owners = _owners(sliced, slots)
     # A tensor counts as checked if nothing about it is wrong: its entry, its slices, its bytes.
     spoiled = {problem.name for problem in report.problems if problem.name is not None}
     for entry in sliced:
         try:
-            _check_slices(bundle, entry)
+            _check_slices(bundle, entry, slots)
         except CkptfmtError as error:
             report.add_tensor(error, entry.name)
             spoiled.add(entry.name)
@@ -63,16 +67,16 @@ def _read_entries(bundle: Bundle, report: Report) -> tuple[list[Entry], list[Ent
     return pieces, sliced
 
 
-def _owners(sliced: list[Entry]) -> dict[str, str]:
+def _owners(sliced: list[Entry], slots: Slots) -> dict[str, str]:
     """Return, for the key of each slice as a name, the tensor that it is part of."""
     return {
-        name_of(encode_slice_key(key_of(entry.name), part)): entry.name
+        name_of(encode_slice_key(key_of(slots.stored(entry, part).name), part)): entry.name
         for entry in sliced
         for part in entry.slices
     }
 
 
-def _check_slices(bundle: Bundle, entry: Entry) -> None:
+def _check_slices(bundle: Bundle, entry: Entry, slots: Slots) -> None:
     """Raise unless the index has all slices of a tensor, and together they make all of it."""
     try:
         plan(entry.shape, entry.slices, whole(entry.shape))
@@ -80,7 +84,7 @@ def _check_slices(bundle: Bundle, entry: Entry) -> None:
     except CkptfmtError as error:
         raise error.at(bundle.files.tables[0], label=f"tensor {entry.name!r}") from None
     for part in entry.slices:
-        bundle.index.find_slice(entry, part)
+        bundle.index.find_slice(slots.stored(entry, part), part)
 
 
 def _check_bytes(
