@@ -31,6 +31,9 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.filenames import shard_path
+from ckptfmt.filetype.kinds import Holds, Kind
+from ckptfmt.filetype.refusal import refusal_of
+from ckptfmt.filetype.stand_in import suspected_stand_in
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
@@ -53,6 +56,8 @@ class Bundle:
         # Opened when a tensor in them is read. As in TensorFlow, a missing file matters only to its own
         # tensors.
         self._shards: dict[int, RandomAccessFile] = {}
+        self._suspects: dict[int, Kind] = {}
+        """Data files that seem to be something else, by number."""
         self._lock = threading.Lock()
         self._closed = False
 
@@ -88,7 +93,11 @@ class Bundle:
                         # The one opened first. To know which was used last, locate() would need the lock for
                         # every tensor.
                         del self._shards[next(iter(self._shards))]
-                    self._shards[number] = self.fs.open(path)
+                    file = self.fs.open(path)
+                    kind = suspected_stand_in(file)
+                    if kind is not None:
+                        self._suspects[number] = kind
+                    self._shards[number] = file
                 return self._shards[number]
         except PathNotFoundError as error:
             raise CheckpointNotFoundError(
@@ -96,6 +105,10 @@ class Bundle:
                 f"which holds tensor {label_of(needed_by)}",
                 file=path,
             ) from error
+
+    def is_suspect(self, shard: int | None) -> bool:
+        """Return whether an open data file seems to be something else, so that every tensor is located."""
+        return shard in self._suspects
 
     def locate(self, entry: Entry) -> StoredBytes:
         """Return the place of an entry's bytes: those of a tensor stored whole, or of a slice.
@@ -109,7 +122,7 @@ class Bundle:
         CheckpointNotFoundError
             The data file is missing; the message names the tensor too.
         UnsupportedError
-            Values of the dtype cannot be read.
+            Values of the dtype cannot be read, or the data file is something else, such as a Git LFS pointer.
         """
         dtype = entry.dtype
         if dtype.itemsize is None:
@@ -126,6 +139,9 @@ class Bundle:
         assert entry.offset is not None
         # Looking up a key in a dict is one step and needs no lock; a file not yet open does.
         file = self._shards.get(entry.shard) or self.shard(entry.shard, entry)
+        stored = StoredBytes(entry, file, entry.offset, entry.nbytes, self._order)
+        if self._suspects and entry.shard in self._suspects:
+            self._check_suspect(stored)
         if entry.offset + entry.nbytes > file.size:
             raise TruncatedError(
                 f"tensor {label_of(entry)}: file too short",
@@ -134,7 +150,22 @@ class Bundle:
                 file=file.name,
                 offset=entry.offset,
             )
-        return StoredBytes(entry, file, entry.offset, entry.nbytes, self._order)
+        return stored
+
+    def _check_suspect(self, stored: StoredBytes) -> None:
+        """Raise UnsupportedError unless the bytes of a tensor are intact in a file that seems something else.
+
+        A tensor may hold the text of a web page, so only its checksum tells, which is verified even where the
+        caller wants no verification.
+        """
+        try:
+            if stored.offset + stored.size <= stored.file.size:
+                stored.check()
+                return
+        except CorruptError:
+            pass
+        kind = self._suspects[stored.entry.shard or 0]
+        raise refusal_of(kind, stored.file.name, Holds.CHECKPOINT)
 
     def _check_storable(self, entry: Entry) -> None:
         """Raise unless elements that vary in size are strings, or variants that can be read."""

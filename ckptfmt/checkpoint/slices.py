@@ -199,6 +199,8 @@ def plan(shape: Shape, slices: Sequence[TensorSlice], wanted: Region) -> list[tu
 
 def _stored(slices: Sequence[TensorSlice], regions: Sequence[Region]) -> str:
     """Describe what is stored of a tensor, and the index that reads the first of it."""
+    if not slices:
+        return ""
     more = f" and {len(slices) - _LISTED} more" if len(slices) > _LISTED else ""
     index = ", ".join(f"{start}:{stop}" for start, stop in regions[0])
     listed = ", ".join(map(str, slices[:_LISTED]))

@@ -96,6 +96,9 @@ class Store(Protocol):
         read.
         """
 
+    def is_suspect(self, shard: int | None) -> bool:
+        """Return whether each tensor of an open data file must be located: the file seems something else."""
+
     def read_piece(
         self,
         entry: Entry,

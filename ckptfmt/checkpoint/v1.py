@@ -31,6 +31,9 @@ from ckptfmt.checkpoint.slot_parts import Slots, find_slots, is_partial, may_be_
 from ckptfmt.checkpoint.version import check_version
 from ckptfmt.dtypes import Storage, find_dtype
 from ckptfmt.errors import CorruptError, UnsupportedError
+from ckptfmt.filetype.kinds import Holds
+from ckptfmt.filetype.refusal import refusal_of
+from ckptfmt.filetype.stand_in import suspected_stand_in
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 from ckptfmt.wire.coding import Buffer
@@ -53,7 +56,7 @@ class V1Store:
     def __init__(self, files: CheckpointFiles, fs: Filesystem) -> None:
         self.files = files
         self.fs = fs
-        self.tables = [Table(fs.open(path)) for path in files.tables]
+        self.tables = [_open_table(fs, path) for path in files.tables]
         self._entries: dict[str, Entry] = {}
 
     @property
@@ -217,6 +220,10 @@ class V1Store:
         """Return None: values are encoded in table blocks."""
         return
 
+    def is_suspect(self, shard: int | None) -> bool:
+        """Return False: the files have been found to be tables."""
+        return False
+
     def read_piece(
         self,
         entry: Entry,
@@ -267,6 +274,18 @@ class V1Store:
         """Close all files; arrays already read stay valid."""
         for table in self.tables:
             table.file.close()
+
+
+def _open_table(fs: Filesystem, path: str) -> Table:
+    """Return one file of a checkpoint; UnsupportedError if a download left something else in its place."""
+    file = fs.open(path)
+    try:
+        return Table(file)
+    except CorruptError:
+        kind = suspected_stand_in(file)
+        if kind is not None:
+            raise refusal_of(kind, path, Holds.CHECKPOINT) from None
+        raise
 
 
 def _decode_meta(value: Buffer | None) -> Iterator[tuple[bytes, Buffer]]:

@@ -11,7 +11,7 @@ from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.files import stale_shards
 from ckptfmt.checkpoint.slices import encode_slice_key, plan, whole
 from ckptfmt.checkpoint.slot_parts import Slots, find_slots, is_partial
-from ckptfmt.errors import CkptfmtError, PathNotFoundError
+from ckptfmt.errors import CkptfmtError, PathNotFoundError, UnsupportedError
 from ckptfmt.integrity.blocks import read_intact_blocks
 from ckptfmt.integrity.report import Progress, Report
 from ckptfmt.storage.file import RandomAccessFile
@@ -95,6 +95,7 @@ def _check_bytes(
     total = report.bytes_checked + sum(entry.nbytes for entry in pieces)
     spoiled = set()
     missing: dict[int, list[str]] = {}
+    refused: dict[int, tuple[CkptfmtError, list[str]]] = {}
     for entry in pieces:
         name = owners.get(entry.name, entry.name)
         try:
@@ -105,18 +106,25 @@ def _check_bytes(
             missing.setdefault(entry.shard, []).append(name)
             spoiled.add(name)
         except CkptfmtError as error:
-            report.add_tensor(error, name)
+            if isinstance(error, UnsupportedError) and bundle.is_suspect(entry.shard):
+                refused.setdefault(entry.shard or 0, (error, []))[1].append(name)
+            else:
+                report.add_tensor(error, name)
             spoiled.add(name)
         if progress is not None:
             progress(report.bytes_checked, total)
-    # One problem for each missing data file, not one for each tensor in it.
+    # One problem for each missing data file, or something in its place, not one for each tensor in it.
     for shard, names in missing.items():
-        tensors = (
-            f"tensor {names[0]!r}" if len(names) == 1 else f"{len(names)} tensors, the first {names[0]!r}"
-        )
-        what = f"shard {shard} of {bundle.num_shards} is missing; it holds {tensors}"
+        what = f"shard {shard} of {bundle.num_shards} is missing; it holds {_tensors(names)}"
         report.add_missing(bundle.shard_path(shard), what, names[0])
+    for refusal, names in refused.values():
+        what = f"{refusal.what}; it should hold {_tensors(names)}"
+        report.add_tensor(UnsupportedError(what, file=refusal.file), names[0])
     return spoiled
+
+
+def _tensors(names: list[str]) -> str:
+    return f"tensor {names[0]!r}" if len(names) == 1 else f"{len(names)} tensors, the first {names[0]!r}"
 
 
 def _check_places(bundle: Bundle, pieces: list[Entry], report: Report) -> None:
@@ -127,6 +135,8 @@ def _check_places(bundle: Bundle, pieces: list[Entry], report: Report) -> None:
             file = bundle.shard(shard, first)
         except CkptfmtError:
             continue  # reported already, by its tensors
+        if bundle.is_suspect(shard):
+            continue  # reported already, unless it is intact
         # ``end`` is where the tensors so far end. Those outside the file have been reported.
         end = 0
         for entry in chain([first], group):

@@ -241,9 +241,11 @@ class Checkpoint(Tensors):
         """Close the files. Arrays already returned stay valid, and so does the object graph."""
         # Not through the property, which would read the graph now.
         graph = self.__dict__.get("object_graph")
-        if graph is not None:
-            graph.list_keys()  # they are read from the index, which is about to be closed
-        self._store.close()
+        try:
+            if graph is not None:
+                graph.list_keys()  # they are read from the index, which is about to be closed
+        finally:
+            self._store.close()
 
     def __iter__(self) -> Iterator[str]:
         return self._index.names()
