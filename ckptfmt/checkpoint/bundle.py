@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
+
+import numpy as np
 
 from ckptfmt.arrays.array import Array, Box
-from ckptfmt.arrays.shape import expected_size
+from ckptfmt.arrays.shape import Shape, expected_size
 from ckptfmt.checkpoint.bundle_index import BundleIndex
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.gather import gather, prefetch
 from ckptfmt.checkpoint.slices import TensorSlice
-from ckptfmt.checkpoint.stored_bytes import ByteOrder, StoredBytes, label_of
+from ckptfmt.checkpoint.stored_bytes import ByteOrder, SlicePlaces, StoredBytes, label_of
 from ckptfmt.dtypes import Storage
 from ckptfmt.errors import (
     CheckpointNotFoundError,
@@ -200,6 +203,29 @@ class Bundle:
                     raise error.at(stored.file.name, stored.offset, label=label) from error.__cause__
             prefetch(stored.file, stored.offset, dtype, shape, at)
         return stored.decode(stored.read(), verify=verify, at=at, threads=threads)
+
+    def locate_slices(self, entry: Entry, shapes: Sequence[Shape]) -> SlicePlaces | None:
+        """Return the places of all slices of a tensor, whose bytes are those of arrays of these shapes.
+
+        None if they have to be decoded, or something is wrong with one; :meth:`read_piece` says what.
+        """
+        if not self._order.is_plain(entry._replace(slices=())):
+            return None
+        numbers = self.index.find_slices(entry, shapes)
+        if numbers is None:
+            return None
+        sizes, shards, offsets, crcs = numbers
+        wanted = [math.prod(shape) * (entry.dtype.itemsize or 0) for shape in shapes]
+        if sizes.tolist() != wanted:
+            return None
+        files = {}
+        for number in np.unique(shards).tolist():
+            file = files[number] = self._shards.get(number) or self.shard(number, entry)
+            # A sum of two numbers below 2**63 is compared without overflow.
+            here = shards == number
+            if self.is_suspect(number) or (sizes[here] > file.size - offsets[here]).any():
+                return None
+        return SlicePlaces(files, shards, offsets, sizes, crcs)
 
     def release(self, entry: Entry) -> None:
         """Let the system forget the bytes of a tensor."""

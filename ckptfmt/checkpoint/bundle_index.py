@@ -17,7 +17,7 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Container, Iterator
+from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -25,9 +25,9 @@ from itertools import takewhile
 
 import numpy as np
 
-from ckptfmt.arrays.shape import expected_size
-from ckptfmt.checkpoint.columns import Columns
-from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
+from ckptfmt.arrays.shape import Shape, expected_size
+from ckptfmt.checkpoint.columns import FEW, Columns, decode_rows
+from ckptfmt.checkpoint.entry import Entry, Head, decode_entry, key_of, name_of
 from ckptfmt.checkpoint.slices import (
     TensorSlice,
     encode_slice_key,
@@ -51,6 +51,9 @@ LISTED_BYTES = 4 << 20
 
 BYTES_AROUND = 512 << 10
 """Bytes of a larger index that are listed on each side of where the name would be: 15,000 names each."""
+
+MAX_SLICED = 16
+"""Tensors in many slices whose entries are kept."""
 
 LOOK_UP_BYTES = 1024
 """Bytes of an index that can be listed in the time of one look-up."""
@@ -88,6 +91,8 @@ class BundleIndex:
         self.table = table
         self._listed: Columns | None = None
         self._slots: Slots | None = None
+        self._sliced: dict[str, Entry] = {}
+        """The last tensors in many slices that were looked up: decoding them takes time for each slice."""
         value = table.get(HEADER_KEY)
         if value is None:
             raise CorruptError("no bundle header: the index has no entry with the empty key", file=self._file)
@@ -241,6 +246,17 @@ class BundleIndex:
 
     def find(self, name: str) -> Entry | None:
         """Return the entry of a tensor, or None; unless all are listed, one block of the index is read."""
+        entry = self._sliced.get(name)
+        if entry is None:
+            entry = self._find(name)
+            if entry is not None and len(entry.slices) > FEW:
+                while len(self._sliced) >= MAX_SLICED:
+                    with suppress(KeyError, StopIteration, RuntimeError):  # another thread was faster
+                        del self._sliced[next(iter(self._sliced))]
+                self._sliced[name] = entry
+        return entry
+
+    def _find(self, name: str) -> Entry | None:
         if self._listed is None and name[:1] != "\0":
             value = self._find_value(name)
             entry = None if value is None else self.decode_entry(name, value)
@@ -294,6 +310,32 @@ class BundleIndex:
                 file=self._file,
             )
         return stored
+
+    def find_slices(self, entry: Entry, shapes: Sequence[Shape]) -> np.ndarray | None:
+        """Return size, shard, offset and checksum of every slice of a tensor, a row for each of these.
+
+        Their keys are neighbours, so their blocks are decoded at once. ``shapes`` are those of the slices.
+        None if a slice is missing, does not fit or is not in the usual form; :meth:`find_slice` says which.
+        """
+        start = slice_key_start(key_of(entry.name))
+        numbers: list[np.ndarray] = []
+        places: dict[bytes, int] = {}
+        heads: list[Head | None] = []
+        known: dict[bytes, Head] = {}
+        for rows in self.table.rows(start, _first_key_after(start)):
+            low, high = bisect_left(rows.keys, start), bisect_left(rows.keys, start[:-1] + b"\2")
+            if len(rows.keys) <= FEW:
+                return None
+            block_heads, block_numbers = decode_rows(rows, known)
+            places.update(zip(rows.keys[low:high], range(len(heads), len(heads) + high - low), strict=True))
+            heads += block_heads[low:high]
+            numbers.append(block_numbers[:, low:high])
+        wanted = [places.get(start + slice_key_end(part)) for part in entry.slices]
+        for place, shape in zip(wanted, shapes, strict=True):
+            head = None if place is None else heads[place]
+            if head is None or head[0] != entry.dtype or head[1] != shape:
+                return None
+        return np.concatenate(numbers, axis=1)[:, np.array(wanted, np.int64)]
 
     def decode_entry(self, name: str, value: Buffer) -> Entry:
         """Return the entry that the index has under ``name``; errors name the tensor and the index."""

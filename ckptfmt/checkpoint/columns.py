@@ -105,7 +105,7 @@ class Columns:
         numbers = [np.empty((_NUMBERS, 0), np.int64)]
         known: dict[bytes, Head] = {}
         for rows in blocks:
-            heads, block_numbers = _decode_rows(rows, known)
+            heads, block_numbers = decode_rows(rows, known)
             first = len(self.names)
             for row in [row for row, head in enumerate(heads) if head is None]:
                 self._others[first + row] = rows.data[rows.begins[row] : rows.ends[row]]
@@ -205,7 +205,7 @@ class Columns:
         self._numbers = self._numbers[:, kept]
 
 
-def _decode_rows(rows: Rows, known: dict[bytes, Head]) -> tuple[list[Head | None], np.ndarray]:
+def decode_rows(rows: Rows, known: dict[bytes, Head]) -> tuple[list[Head | None], np.ndarray]:
     """Return dtype and shape of each entry of a block, and the numbers of all, a row for each column.
 
     An entry in the usual form is a tag and a byte for the dtype, a tag and a length for the shape, then up to

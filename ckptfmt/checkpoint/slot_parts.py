@@ -28,7 +28,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.checkpoint.slices import TensorSlice, plan, region_shape, whole
+from ckptfmt.checkpoint.partition import Slices, count_elements, plan
+from ckptfmt.checkpoint.slices import TensorSlice, whole
 from ckptfmt.errors import CkptfmtError, CorruptError
 
 MAX_NAME = 1024
@@ -88,12 +89,9 @@ def may_be_part(name: str) -> bool:
 def is_partial(entry: Entry) -> bool:
     """Return whether a tensor has slices, all of which fit its shape, but too few elements."""
     try:
-        regions = [part.region(entry.shape) for part in entry.slices]
+        return bool(entry.slices) and count_elements(entry.shape, entry.slices) < math.prod(entry.shape)
     except CorruptError:
         return False
-    return bool(regions) and sum(math.prod(region_shape(region)) for region in regions) < math.prod(
-        entry.shape
-    )
 
 
 def find_slots(partial: Iterable[Entry], exists: Callable[[str], bool]) -> Slots:
@@ -128,7 +126,7 @@ def find_slots(partial: Iterable[Entry], exists: Callable[[str], bool]) -> Slots
         nbytes = max(stored[owner].nbytes for owner in parts.values())
         if group.entry.dtype.itemsize is None:
             nbytes = sum(stored[owner].nbytes for owner in set(parts.values()))
-        slots.joined[name] = group.entry._replace(name=name, nbytes=nbytes, slices=tuple(parts))
+        slots.joined[name] = group.entry._replace(name=name, nbytes=nbytes, slices=Slices(parts))
         slots.owners[name] = parts
         slots.parts.update((owner, stored[owner]) for owner in parts.values())
     return slots

@@ -13,11 +13,12 @@ from typing import Protocol
 import numpy as np
 
 from ckptfmt.arrays.array import Array, Box
+from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.slot_parts import Slots
-from ckptfmt.checkpoint.stored_bytes import StoredBytes
+from ckptfmt.checkpoint.stored_bytes import SlicePlaces, StoredBytes
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table.table import Table
 
@@ -98,6 +99,9 @@ class Store(Protocol):
 
     def is_suspect(self, shard: int | None) -> bool:
         """Return whether each tensor of an open data file must be located: the file seems something else."""
+
+    def locate_slices(self, entry: Entry, shapes: Sequence[Shape]) -> SlicePlaces | None:
+        """Return the places of all slices of a tensor; None if they are to be read one by one."""
 
     def read_piece(
         self,

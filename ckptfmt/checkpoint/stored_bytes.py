@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
+import numpy as np
+
 from ckptfmt.arrays.array import Array, Box
 from ckptfmt.arrays.raw import decode_raw
 from ckptfmt.arrays.shape import check_shape
@@ -130,6 +132,17 @@ class StoredBytes(NamedTuple):
             return check_variants(data, self.entry.shape)
         start, crc = check_strings(data, self.entry.shape, big_endian=self.order.big_endian)
         return stream_crc(self.file, self.offset + start, self.size - start, crc)
+
+
+class SlicePlaces(NamedTuple):
+    """The places of all slices of a tensor, whose bytes are those of arrays; an item for each slice."""
+
+    files: dict[int, RandomAccessFile]
+    """The data files that hold them, by number."""
+    shards: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+    crcs: np.ndarray
 
 
 def label_of(entry: Entry) -> str:

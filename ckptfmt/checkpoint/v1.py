@@ -14,7 +14,7 @@ several. Source: TensorFlow ``core/util/tensor_slice_writer.cc``.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 
@@ -22,10 +22,11 @@ import numpy as np
 
 from ckptfmt.arrays.array import Array, Box, shaped
 from ckptfmt.arrays.decode import decode_values
-from ckptfmt.arrays.shape import decode_shape, expected_size
+from ckptfmt.arrays.shape import Shape, decode_shape, expected_size
 from ckptfmt.checkpoint.columns import columns_of
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.files import CheckpointFiles
+from ckptfmt.checkpoint.partition import Slices
 from ckptfmt.checkpoint.slices import FULL, TensorSlice, decode_slice, encode_slice_key, region_shape
 from ckptfmt.checkpoint.slot_parts import Slots, find_slots, is_partial, may_be_part
 from ckptfmt.checkpoint.version import check_version
@@ -188,7 +189,7 @@ class V1Store:
                     f"want {merged.dtype.name}{list(merged.shape)} as in {self.tables[0].file.name}",
                     file=file,
                 )
-            merged = merged._replace(shard=None, slices=merged.slices + listed.slices)
+            merged = merged._replace(shard=None, slices=Slices(merged.slices + listed.slices))
         assert merged is not None
         # A tensor stored whole is written as one slice that takes every dimension in full.
         # A slice that covers the tensor with explicit lengths stays one: its key differs from that of a slice
@@ -223,6 +224,10 @@ class V1Store:
     def is_suspect(self, shard: int | None) -> bool:
         """Return False: the files have been found to be tables."""
         return False
+
+    def locate_slices(self, entry: Entry, shapes: Sequence[Shape]) -> None:
+        """Return None: values are encoded in table blocks."""
+        return
 
     def read_piece(
         self,
@@ -318,7 +323,7 @@ def _decode_slice_meta(name: str, number: int, meta: Buffer) -> Entry:
             dtype = field.value
         elif field.number == 4:
             slices.append(decode_slice(field.content))
-    return Entry(name, find_dtype(dtype), decode_shape(shape), 0, number, None, None, tuple(slices))
+    return Entry(name, find_dtype(dtype), decode_shape(shape), 0, number, None, None, Slices(slices))
 
 
 def _decode_slice_data(value: Buffer, entry: Entry, part: TensorSlice, shape: tuple[int, ...]) -> Array:

@@ -9,7 +9,8 @@ from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.bundle_index import HEADER_KEY
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.files import stale_shards
-from ckptfmt.checkpoint.slices import encode_slice_key, plan, whole
+from ckptfmt.checkpoint.partition import plan
+from ckptfmt.checkpoint.slices import encode_slice_key, whole
 from ckptfmt.checkpoint.slot_parts import Slots, find_slots, is_partial
 from ckptfmt.errors import CkptfmtError, PathNotFoundError, UnsupportedError
 from ckptfmt.integrity.blocks import read_intact_blocks

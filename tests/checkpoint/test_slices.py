@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 import ckptfmt
-from ckptfmt.checkpoint.slices import FULL, TensorSlice, decode_slice_key, encode_slice_key, plan
+from ckptfmt.checkpoint.partition import plan
+from ckptfmt.checkpoint.slices import FULL, TensorSlice, decode_slice_key, encode_slice_key
 from ckptfmt.errors import CorruptError
 from tests.support.golden import load
 
