@@ -52,8 +52,8 @@ LISTED_BYTES = 4 << 20
 BYTES_AROUND = 512 << 10
 """Bytes of a larger index that are listed on each side of where the name would be: 15,000 names each."""
 
-MAX_SLICED = 16
-"""Tensors in many slices whose entries are kept."""
+MAX_SLICED = 64
+"""Tensors in slices whose entries are kept."""
 
 LOOK_UP_BYTES = 1024
 """Bytes of an index that can be listed in the time of one look-up."""
@@ -92,7 +92,7 @@ class BundleIndex:
         self._listed: Columns | None = None
         self._slots: Slots | None = None
         self._sliced: dict[str, Entry] = {}
-        """The last tensors in many slices that were looked up: decoding them takes time for each slice."""
+        """The last tensors in slices that were looked up: decoding them takes time for each slice."""
         value = table.get(HEADER_KEY)
         if value is None:
             raise CorruptError("no bundle header: the index has no entry with the empty key", file=self._file)
@@ -249,7 +249,7 @@ class BundleIndex:
         entry = self._sliced.get(name)
         if entry is None:
             entry = self._find(name)
-            if entry is not None and len(entry.slices) > FEW:
+            if entry is not None and entry.slices:
                 while len(self._sliced) >= MAX_SLICED:
                     with suppress(KeyError, StopIteration, RuntimeError):  # another thread was faster
                         del self._sliced[next(iter(self._sliced))]

@@ -102,20 +102,31 @@ class StoredBytes(NamedTuple):
             what = f"tensor {label_of(self.entry)}: checksum mismatch"
             raise ChecksumError(what, stored=self.entry.crc32c or 0, computed=crc)
 
-    def check(self) -> None:
-        """Verify the checksum in bounded memory, without making an array; errors as of :meth:`decode`."""
+    def check(self, crc: int | None = None) -> None:
+        """Verify the checksum in bounded memory, without making an array; errors as of :meth:`decode`.
+
+        ``crc`` is that of the bytes, if :meth:`checksum` is known.
+        """
         # All that decode() would raise is found: the lengths of strings are checked on the way, and last a
         # shape that NumPy does not have.
         entry = self.entry
         try:
-            self._compare(
-                self._stream_numbers() if entry.dtype.itemsize is not None else self._stream_decoded()
-            )
+            self._compare(self._stream() if crc is None else crc)
             check_shape(entry.shape, entry.dtype)
         except UnsupportedError as error:
             raise error.at(self.order.index_file, label=f"tensor {label_of(entry)}") from None
         except CorruptError as error:
             raise error.at(self.file.name, self.offset) from None
+
+    def checksum(self) -> int:
+        """Compute the checksum in bounded memory; errors as of :meth:`decode`, but for ChecksumError."""
+        try:
+            return self._stream()
+        except CorruptError as error:
+            raise error.at(self.file.name, self.offset) from None
+
+    def _stream(self) -> int:
+        return self._stream_numbers() if self.entry.dtype.itemsize is not None else self._stream_decoded()
 
     def _stream_numbers(self) -> int:
         """Return the checksum of elements of a fixed size."""

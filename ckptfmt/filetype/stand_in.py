@@ -15,7 +15,7 @@ from ckptfmt.filetype.kinds import Kind
 from ckptfmt.filetype.texts import is_text
 from ckptfmt.storage.file import RandomAccessFile
 
-MAX_SIZE = 4 << 20
+MAX_SIZE = 1 << 20
 """Bytes of the largest file that is suspected; pages of failed downloads are smaller by far."""
 
 BEGINNING_SIZE = 64

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from itertools import chain, groupby
 
 from ckptfmt.arrays.shape import check_shape
@@ -15,6 +18,7 @@ from ckptfmt.checkpoint.slot_parts import Slots, find_slots, is_partial
 from ckptfmt.errors import CkptfmtError, PathNotFoundError, UnsupportedError
 from ckptfmt.integrity.blocks import read_intact_blocks
 from ckptfmt.integrity.report import Progress, Report
+from ckptfmt.integrity.shared_bytes import SharedBytes, clusters
 from ckptfmt.storage.file import RandomAccessFile
 
 PADDING = 4096
@@ -97,10 +101,10 @@ def _check_bytes(
     spoiled = set()
     missing: dict[int, list[str]] = {}
     refused: dict[int, tuple[CkptfmtError, list[str]]] = {}
-    for entry in pieces:
+    for entry, check in _checks(bundle, pieces):
         name = owners.get(entry.name, entry.name)
         try:
-            bundle.locate(entry).check()
+            check()
             report.bytes_checked += entry.nbytes
         except PathNotFoundError:
             assert entry.shard is not None
@@ -122,6 +126,32 @@ def _check_bytes(
         what = f"{refusal.what}; it should hold {_tensors(names)}"
         report.add_tensor(UnsupportedError(what, file=refusal.file), names[0])
     return spoiled
+
+
+def _checks(bundle: Bundle, pieces: list[Entry]) -> Iterator[tuple[Entry, Callable[[], None]]]:
+    """Iterate over entries, each with a function that verifies its bytes: it raises what is wrong."""
+    for cluster in clusters(pieces):
+        if len(cluster) == 1:
+            yield cluster[0], partial(_check_shared, bundle, None, cluster[0])
+            continue
+        located = []
+        for entry in cluster:
+            with suppress(CkptfmtError):  # raised again below
+                located.append(bundle.locate(entry))
+        try:
+            shared = SharedBytes(located) if located else None
+        except CkptfmtError:  # the system cannot read them
+            shared = None
+        for entry in cluster:
+            yield entry, partial(_check_shared, bundle, shared, entry)
+
+
+def _check_shared(bundle: Bundle, shared: SharedBytes | None, entry: Entry) -> None:
+    stored = bundle.locate(entry)
+    if shared is None:
+        stored.check()
+    else:
+        shared.check(stored)
 
 
 def _tensors(names: list[str]) -> str:
