@@ -104,7 +104,8 @@ class CheckpointReader:
         return "".join(map(_debug_line, self._entries())).encode("utf-8", "surrogateescape")
 
     def _entries(self) -> Iterator[Entry]:
-        return iter(self._checkpoint.entries.values())
+        # As they are stored: TensorFlow does not join the parts of a slot.
+        return self._checkpoint._index.stored_entries()
 
 
 def load_checkpoint(ckpt_dir_or_file: _Path) -> CheckpointReader:

@@ -177,8 +177,10 @@ class Checkpoint(Tensors):
 
     def close(self) -> None:
         """Close the files. Arrays already returned stay valid, and so does the object graph."""
-        self._graph.close()
-        self._store.close()
+        try:
+            self._graph.close()
+        finally:
+            self._store.close()
 
     def __iter__(self) -> Iterator[str]:
         return self._index.names()

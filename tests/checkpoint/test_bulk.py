@@ -80,7 +80,8 @@ def test_only_small_tensors_asked_for_are_read_into_given_memory(tmp_path: Path)
     np.testing.assert_array_equal(out, arrays["b"])
     file = ckpt._store.shard(0, ckpt.entries["b"])
     assert isinstance(file, MemoryFile)
-    assert [size for _, size in file.reads] == [16]
+    # The first bytes tell that the file is no page of a failed download.
+    assert [size for _, size in file.reads[1:]] == [16]
 
 
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
@@ -105,7 +106,7 @@ def test_neighbouring_small_tensors_are_read_at_once(monkeypatch: pytest.MonkeyP
     file = ckpt._store.shard(0, ckpt.entries["t000"])
     assert isinstance(file, MemoryFile)
     # 100 and 249 tensors of 40 bytes, a hundred to a read, and nothing twice.
-    assert sorted(size for _, size in file.reads) == [4000 - 40 * 51, 4000, 4000, 4000]
+    assert sorted(size for _, size in file.reads[1:]) == [4000 - 40 * 51, 4000, 4000, 4000]
     with pytest.raises(ChecksumError):
         open_files({**files, file.name: bytes(20_000)}, prefix=str(tmp_path / "ckpt"), has_views=False).read()
 
