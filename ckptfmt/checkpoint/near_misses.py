@@ -18,7 +18,6 @@ from ckptfmt.filenames import (
     V1_SHARD_SUFFIX,
     prefix_of_neighbour,
 )
-from ckptfmt.filetype.advice import ADVICE
 from ckptfmt.filetype.kinds import META_GRAPH
 from ckptfmt.storage.filesystem import Listing
 from ckptfmt.text.closest import closest_names
@@ -117,7 +116,7 @@ def describe_leftovers(
         if temporary:
             unfinished.append(f"left by a save that did not finish: {listed_paths(temporary)}")
     temporary = _temporary_directories(look, directory, listing, only)
-    return [*data, *temporary, *unfinished, *graphs, *([ADVICE[META_GRAPH]] if graphs else [])]
+    return [*data, *temporary, *unfinished, *graphs, *([META_GRAPH.reader] if graphs else [])]
 
 
 def is_temporary(name: str) -> bool:
