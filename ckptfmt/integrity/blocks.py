@@ -24,11 +24,14 @@ def read_intact_blocks(table: Table, report: Report) -> Iterator[tuple[bytes, Bu
         return
     # Keys must be in order across blocks too, or look-ups would miss some.
     last: bytes | None = None
-    for handle in handles:
+    for number, handle in enumerate(handles):
         try:
-            for key, value in table.block(handle).items(after=last):
+            block = table.block(handle)
+            for key, value in block.items(after=last):
+                table.check_key(number, key)
                 yield key, value
                 last = key
+            block.check_restarts()
             report.bytes_checked += handle.size
         except (CorruptError, LimitError) as error:
             report.add("block", error.at(table.file.name, handle.offset))

@@ -129,6 +129,23 @@ class Block:
                     return self._decoded.get(key)
         return None
 
+    def check_restarts(self) -> None:
+        """Raise CorruptError unless the restart points are where bisection needs them.
+
+        That is at entries with whole keys, in order, the first one at the first entry.
+        """
+        ends = [0, *(end for _, _, end in self._walk(0, None))]
+        if not self._num_restarts or len(ends) == 1:
+            return  # look-ups walk from the first entry, or there is none
+        entries, last = set(ends[:-1]), -1
+        for index in range(self._num_restarts):
+            start = self._restart(index)
+            if start not in entries or start <= last or (start and not index):
+                what = f"restart point {index} at {start}: not that of an entry, or out of order"
+                raise CorruptError(what, offset=self._entries_end + 4 * index)
+            self._restart_key(index)
+            last = start
+
     def _walk(self, pos: int, previous: bytes | None) -> Iterator[tuple[bytes, int, int]]:
         """Iterate over the entries from a position on: key, and where its value begins and ends.
 

@@ -80,14 +80,21 @@ class Table:
     def items(self) -> Iterator[tuple[bytes, Buffer]]:
         """Iterate over all keys and values in key order; each block is read once."""
         last: bytes | None = None
-        for handle in self.handles:
+        for number, handle in enumerate(self.handles):
             block = self.block(handle)
             try:
                 for key, value in block.items(after=last):
+                    self.check_key(number, key)
                     yield key, value
                     last = key
             except CorruptError as error:
                 raise error.at(self.file.name, handle.offset) from None
+
+    def check_key(self, number: int, key: bytes) -> None:
+        """Raise CorruptError unless look-ups seek a key in the data block of this number."""
+        separators = self._index[0]
+        if key > separators[number] or (number and key <= separators[number - 1]):
+            raise CorruptError(f"key {key!r}: look-ups seek it in another block", offset=0)
 
     def rows(self, low: bytes = b"", high: bytes | None = None) -> Iterator[Rows]:
         """Iterate over the rows of each block that may have keys from ``low`` on and below ``high``."""
@@ -95,10 +102,13 @@ class Table:
         first = bisect_left(separators, low)
         last = len(handles) if high is None else bisect_left(separators, high) + 1
         before: bytes | None = None  # the last key so far: order is checked across blocks too
-        for handle in handles[first:last]:
+        for number, handle in enumerate(handles[first:last], first):
             block = self.block(handle)
             try:
                 rows = block.rows(after=before)
+                # They are in order, so that those between are in the right block too.
+                for key in (*rows.keys[:1], *rows.keys[-1:]):
+                    self.check_key(number, key)
             except CorruptError as error:
                 raise error.at(self.file.name, handle.offset) from None
             before = rows.keys[-1] if rows.keys else before
