@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.fuzz.targets import TARGETS
@@ -16,21 +17,18 @@ CORPUS = Path(".fuzz")
 
 
 def main(seconds: int, names: list[str]) -> int:
-    """Run some targets, or all; return 1 if one has a fault, or ends otherwise."""
+    """Run some targets, or all; return 1 if one has a fault."""
     names = names or list(TARGETS)
-    failed = []
-    for name in names:
-        command = [
-            sys.executable,
-            "-m",
-            "tests.fuzz.run",
-            name,
-            str(max(1, seconds // len(names))),
-            str(CORPUS),
-        ]
-        if subprocess.run(command, check=False).returncode:
-            failed.append(name)
-    sys.stderr.write(f"{len(names)} targets, {len(failed)} with faults: {', '.join(failed) or 'none'}\n")
+    share = str(max(1, seconds // len(names)))
+    commands = {name: ["tests.fuzz.run", name, share, str(CORPUS)] for name in names}
+    if "v2" in names and find_spec("tensorflow") is not None:
+        commands["v2 with TensorFlow"] = ["tests.fuzz.with_tensorflow", str(CORPUS)]
+    failed = [
+        name
+        for name, command in commands.items()
+        if subprocess.run([sys.executable, "-m", *command], check=False).returncode
+    ]
+    sys.stderr.write(f"{len(names)} targets; with faults: {', '.join(failed) or 'none'}\n")
     return bool(failed)
 
 

@@ -19,11 +19,14 @@ class Faults:
     def __init__(self, name: str, target: Target) -> None:
         self._target = target
         self._folder = INPUTS / name
+        self.judged = 0
+        """Inputs so far."""
         self.found: dict[str, bytes] = {}
         """For each fault, the smallest input so far."""
 
     def judge(self, data: bytes) -> None:
         """Judge an input; if it shows a new fault, or a known one in fewer bytes, write it to INPUTS."""
+        self.judged += 1
         try:
             check(self._target, data)
         except Exception as error:

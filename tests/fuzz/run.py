@@ -62,7 +62,7 @@ def main(name: str, seconds: int, corpus: Path) -> None:
     def judge(data: bytes) -> None:
         faults.judge(data)
         if time.monotonic() > end:
-            sys.stderr.write(f"{name}: {len(faults.found)} faults\n")
+            sys.stderr.write(f"{name}: {faults.judged} inputs, {len(faults.found)} faults\n")
             # libFuzzer would end the process with 0, and run nothing of Python before.
             os._exit(bool(faults.found))
 

@@ -60,19 +60,24 @@ def judge_v1(data: bytes) -> None:
 
 def judge_files(files: Mapping[str, bytes], path: str) -> ckptfmt.Checkpoint | None:
     """Read a checkpoint of these files from views and from copies; return it if it opens."""
-    opened = None
-    for has_views in (True, False):
-        fs = MemoryFilesystem(files, has_views=has_views)
-        ckpt = outcome(lambda fs=fs: ckptfmt.open(path, fs=fs))
-        if isinstance(ckpt, CkptfmtError):
-            continue
-        judge_checkpoint(ckpt)
-        opened = ckpt
-    return opened
+    views, copies = (
+        outcome(lambda fs=fs: ckptfmt.open(path, fs=fs))
+        for fs in (MemoryFilesystem(files), MemoryFilesystem(files, has_views=False))
+    )
+    assert isinstance(views, CkptfmtError) == isinstance(copies, CkptfmtError)
+    if isinstance(views, CkptfmtError) or isinstance(copies, CkptfmtError):
+        return None
+    for name in judge_checkpoint(views):
+        read, copied = (outcome(lambda ckpt=ckpt, name=name: ckpt[name]) for ckpt in (views, copies))
+        if isinstance(read, CkptfmtError):
+            assert isinstance(copied, CkptfmtError), f"{name!r} is read only from copies"
+        elif read.nbytes <= READ_WHOLE:
+            same({name: copied}, {name: read})
+    return views
 
 
-def judge_checkpoint(ckpt: ckptfmt.Checkpoint) -> None:
-    """Check that all ways of listing and of reading agree."""
+def judge_checkpoint(ckpt: ckptfmt.Checkpoint) -> list[str]:
+    """Check that all ways of listing and of reading agree; return the names."""
     names = outcome(lambda: list(ckpt))
     report = outcome(ckpt.verify)
     columns = outcome(ckpt.entries.to_columns)
@@ -80,7 +85,7 @@ def judge_checkpoint(ckpt: ckptfmt.Checkpoint) -> None:
     outcome(lambda: ckpt["no such name"])
     if isinstance(names, CkptfmtError):
         assert isinstance(report, CkptfmtError) or not report.ok, "intact, but not listed"
-        return
+        return []
     assert len(ckpt) == len(names) == len(set(names))
     if not isinstance(columns, CkptfmtError):
         assert list(columns["name"]) == names
@@ -101,6 +106,7 @@ def judge_checkpoint(ckpt: ckptfmt.Checkpoint) -> None:
             some=True,
         )
     judge_objects(ckpt, names)
+    return names
 
 
 def judge_tensor(ckpt: ckptfmt.Checkpoint, entry: ckptfmt.Entry) -> Any:
