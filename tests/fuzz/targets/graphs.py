@@ -8,10 +8,12 @@ from google.protobuf.message import DecodeError
 
 import ckptfmt
 from ckptfmt.errors import CkptfmtError
-from ckptfmt.proto import messages
+from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import format_text
+from tests.fuzz import parts
+from tests.fuzz.mutate import table
 from tests.fuzz.mutate.message import of_message
-from tests.fuzz.mutate.plain import of_bytes, one_of, words
+from tests.fuzz.mutate.plain import of_bytes, of_parts, one_of, words
 from tests.fuzz.target import Target, outcome
 from tests.fuzz.visit import visit
 from tests.support.file_kinds import graph_def, meta_graph, saved_model
@@ -76,6 +78,11 @@ def judge_model(files: dict[str, bytes]) -> None:
         outcome(lambda name=name: model.reach(name))
 
 
+def judge_directory(data: bytes) -> None:
+    """Look at a SavedModel with all the files that it may have."""
+    judge_model({f"d/{name}": content for name, content in zip(FILES, parts.split(data), strict=False)})
+
+
 def judge_split(data: bytes) -> None:
     """Read a model from a split file."""
     judge_model({"d/saved_model.cpb": data})
@@ -110,6 +117,22 @@ def serialized() -> list[bytes]:
         *(message.SerializeToString() for message in messages_of_tests()),
         *(path.read_bytes() for path in stored if path.stat().st_size <= SMALL),
     ]
+
+
+FILES = (
+    *("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"),
+    *("fingerprint.pb", "keras_metadata.pb"),
+)
+"""The files of a model in an input."""
+
+
+def directories() -> list[bytes]:
+    """Return the model of tests/data, with the layers of Keras 2."""
+    layers = keras_metadata.SavedMetadata()
+    kind = "_tf_keras_layer"
+    layers.nodes.add(node_id=1, node_path="root.v", identifier=kind, metadata='{"class_name": "Dense"}')
+    folder = GOLDEN / "saved_model" / "model"
+    return [parts.join([*((folder / name).read_bytes() for name in FILES[:4]), layers.SerializeToString()])]
 
 
 def as_text() -> list[bytes]:
@@ -189,5 +212,11 @@ GRAPH_WORDS = (
 TARGETS = {
     "graph": Target(judge_graph, serialized, of_message, count=20),
     "graph_text": Target(judge_graph, as_text, words(*GRAPH_WORDS)),
+    "saved_model": Target(
+        judge_directory,
+        directories,
+        of_parts(of_message, table.mutator(of_message), of_bytes, of_message),
+        count=20,
+    ),
     "split": Target(judge_split, split, one_of(remade, of_bytes), count=40),
 }

@@ -109,10 +109,14 @@ def event_seeds() -> list[bytes]:
     old.summary.value[0].histo.bucket_limit.extend([0.5, 1.5])
     old.summary.value.add(tag="i").image.encoded_image_string = b"\x89PNG"
     old.summary.value.add(tag="a").audio.sample_rate = 8000
+    session = messages.Event(step=0)
+    hparams = session.summary.value.add(tag="_hparams_/session_start_info").metadata.plugin_data
+    hparams.plugin_name = "hparams"
+    hparams.content = b"\x1a\x0e\x0a\x0c\x0a\x01r\x12\x07\x11\0\0\0\0\0\0"
     other = messages.Event(step=4, graph_def=b"\x0a\x06\x0a\x01x\x12\x01y")
     return [
         b"".join(frame(event.SerializeToString()) for event in events)
-        for events in (made, made[:3], [VERSION, old, other], made[71:])
+        for events in (made, made[:3], [VERSION, old, session, other], made[71:])
     ] + [path.read_bytes() for path in sorted(EVENTS.rglob("*tfevents*")) if path.stat().st_size <= SMALL]
 
 

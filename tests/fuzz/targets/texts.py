@@ -17,19 +17,15 @@ from tests.fuzz.mutate.plain import words
 from tests.fuzz.target import Target, outcome
 from tests.support.golden import GOLDEN
 from tests.support.memory_filesystem import MemoryFilesystem, open_bundle
-from tests.support.table_writer import encode_bundle_index, encode_entry
+from tests.support.table_writer import HEADER, encode_bundle_index, encode_entry, encode_table
 
 NUMBERS = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
 NAMES = ("dense/kernel", "dense/bias", "dense_1/kernel", "conv/w", "step")
 
 
-def tensors() -> ckptfmt.Checkpoint:
-    """Open a checkpoint in which NUMBERS has several names."""
-    entry = encode_entry(shape=NUMBERS.shape, size=NUMBERS.nbytes, crc=crc32c(NUMBERS.tobytes()))
-    return open_bundle(encode_bundle_index(dict.fromkeys(NAMES, entry)), NUMBERS.tobytes())
-
-
-CKPT = tensors()
+ENTRY = encode_entry(shape=NUMBERS.shape, size=NUMBERS.nbytes, crc=crc32c(NUMBERS.tobytes()))
+CKPT = open_bundle(encode_bundle_index(dict.fromkeys(NAMES, ENTRY)), NUMBERS.tobytes())
+"""A checkpoint in which NUMBERS has several names."""
 
 
 # --- state files
@@ -225,12 +221,28 @@ def judge_names(data: bytes) -> None:
         if test(name):
             assert any(name.startswith(prefix) for prefix in prefixes), "a match lies outside its prefixes"
     closest_names(pattern, names[1:])
+    judge_tensor_names(names)
     CheckpointNames.of(names)
     files = {f"d/{name}": b"" for name in names if name.strip("./") and "\0" not in name}
     fs = MemoryFilesystem(files)
     for path in ("d", *list(files)[:5]):
         outcome(lambda path=path: ckptfmt.open(path, fs=fs))
         outcome(lambda path=path: ckptfmt.open_saved_model(path, fs=fs))
+
+
+def judge_tensor_names(names: list[str]) -> None:
+    """Look at a checkpoint whose tensors have these names, and match it with another."""
+    entries = {key.encode("utf-8", "surrogateescape"): ENTRY for key in names if key}
+    ckpt = open_bundle(encode_table([(b"", HEADER), *sorted(entries.items())]), NUMBERS.tobytes())
+    assert list(ckpt) == [key.decode("utf-8", "surrogateescape") for key in sorted(entries)]
+    for view in (ckpt.ema, ckpt.model_variables, lambda: ckpt.select(names[0]), ckpt.by_object_path):
+        outcome(lambda view=view: list(view()))
+    outcome(ckpt.to_nested)
+    for one, other in ((ckpt, CKPT), (CKPT, ckpt)):
+        match = ckptfmt.match(one, other)
+        plan = outcome(match.propose)
+        if not isinstance(plan, CkptfmtError):
+            assert not isinstance(outcome(lambda one=one, plan=plan: list(one.apply(plan))), CkptfmtError)
 
 
 def name_seeds() -> list[bytes]:
