@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
 import sys
 import time
 import warnings
@@ -13,6 +12,9 @@ from typing import NamedTuple, TypeVar
 
 from ckptfmt.errors import CkptfmtError, DamageWarning
 from tests.fuzz.mutate.plain import Mutator, often
+
+if sys.platform != "win32":
+    import resource
 
 T = TypeVar("T")
 
@@ -68,7 +70,9 @@ def check(target: Target, data: bytes) -> None:
 
 
 def _most_memory() -> int:
-    """Return the most bytes that this process has ever had resident."""
+    """Return the most bytes that this process has ever had resident, 0 on Windows."""
+    if sys.platform == "win32":
+        return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

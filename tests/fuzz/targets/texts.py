@@ -22,7 +22,6 @@ from tests.support.table_writer import HEADER, encode_bundle_index, encode_entry
 NUMBERS = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
 NAMES = ("dense/kernel", "dense/bias", "dense_1/kernel", "conv/w", "step")
 
-
 ENTRY = encode_entry(shape=NUMBERS.shape, size=NUMBERS.nbytes, crc=crc32c(NUMBERS.tobytes()))
 CKPT = open_bundle(encode_bundle_index(dict.fromkeys(NAMES, ENTRY)), NUMBERS.tobytes())
 """A checkpoint in which NUMBERS has several names."""
@@ -48,38 +47,10 @@ def state_seeds() -> list[bytes]:
     return [path.read_bytes() for path in sorted(GOLDEN.rglob("checkpoint")) if path.is_file()]
 
 
-STATE_WORDS = (
-    *(b"model_checkpoint_path", b"all_model_checkpoint_paths", b"all_model_checkpoint_timestamps"),
-    *(
-        b"last_preserved_timestamp",
-        b": ",
-        b"\n",
-        b'"',
-        b"'",
-        b"\\",
-        b"\\x",
-        b"\\377",
-        b"\\u00e9",
-        b"\\U0010ffff",
-    ),
-    *(
-        b"#",
-        b"{",
-        b"}",
-        b"[",
-        b"]",
-        b",",
-        b";",
-        b"1e999",
-        b"nan",
-        b"-",
-        b'"ckpt-1"',
-        b"..",
-        b"/",
-        b"C:\\ckpt-1",
-        b"\r",
-    ),
-)
+STATE_WORDS = rb"""
+    model_checkpoint_path all_model_checkpoint_paths all_model_checkpoint_timestamps last_preserved_timestamp
+    : " ' # { } [ ] , ; < > \ \x \377 \u00e9 \U0010ffff 1e999 nan - "ckpt-1" .. / C:\ckpt-1 C:\\ckpt-1
+""".split()
 
 
 # --- plans
@@ -138,50 +109,11 @@ drop = 'save_counter.*'
 "conv/w" = "w"
 """
 
-PLAN_WORDS = (
-    *(
-        b"[[step]]",
-        b"rename",
-        b"to",
-        b"drop",
-        b"split",
-        b"concat",
-        b"cast",
-        b"transpose",
-        b"reshape",
-        b"axis",
-    ),
-    *(
-        b"sizes",
-        b"into",
-        b"shape",
-        b"axes",
-        b"dtype",
-        b"version",
-        b"rest",
-        b"[",
-        b"]",
-        b"{",
-        b"}",
-        b'"',
-        b"'",
-        b"=",
-    ),
-    *(b"'''", b"\\1", b"\\g<0>", b"(", b")", b"(?i)", b"[[a]", b"^", b"$", b".", b"|", b"-1", b"0", b"1e9"),
-    *(
-        b"9223372036854775808",
-        b"nan",
-        b"true",
-        b"1979-05-27",
-        b"a.b.c",
-        b"\n",
-        b"#",
-        b"\\ud800",
-        b"\\u0000",
-        b"*",
-        b"+",
-    ),
-)
+PLAN_WORDS = rb"""
+    [[step]] rename to drop split concat cast transpose reshape axis sizes into shape axes dtype version rest
+    [ ] { } " ' = , # . | ^ $ * + ( ) (?i) (?: [a-z] [[a] {2,} ? \1 \g<0> \\ \ud800 \u0000 \t
+    -1 0 1e9 9223372036854775808 nan true 1979-05-27 a.b.c '''
+""".split()
 
 
 def plan_seeds() -> list[bytes]:
@@ -254,37 +186,14 @@ def name_seeds() -> list[bytes]:
     ]
 
 
-NAME_WORDS = (
-    *(
-        b"*",
-        b"?",
-        b"[",
-        b"]",
-        b"!",
-        b"[!",
-        b"-",
-        b"**",
-        b"\\",
-        b"/",
-        b".index",
-        b".data-00000-of-00001",
-        b".meta",
-    ),
-    *(
-        b"-00000-of-00002",
-        b"-?????-of-00002",
-        b"checkpoint",
-        b"\n",
-        b".tempstate1",
-        b"saved_model.pb",
-        b"\xff",
-        b"\0",
-    ),
-)
+NAME_WORDS = rb"""
+    * ** ? [ ] ! [! - \ / . .. .index .data-00000-of-00001 .meta -00000-of-00002 -?????-of-00002 checkpoint
+    .tempstate1 saved_model.pb variables kernel _1 Adam ExponentialMovingAverage \xff
+""".split()
 
 TARGETS = {
-    "state_file": Target(judge_state, state_seeds, words(*STATE_WORDS)),
-    "plan": Target(judge_plan, plan_seeds, words(*PLAN_WORDS), count=2000),
+    "state_file": Target(judge_state, state_seeds, words(b"\n", *STATE_WORDS)),
+    "plan": Target(judge_plan, plan_seeds, words(b"\n", *PLAN_WORDS), count=2000),
     "slice": Target(
         judge_index,
         lambda: [b"0:4,:", b"...", b"[1,::2,-1]", b"-1:,None:2", b"+3", b"1:2:3,..."],
@@ -292,5 +201,5 @@ TARGETS = {
             b":", b",", b"...", b"-", b"+", b"[", b"]", b"0", b"1", b"2", b"99", b" ", b"9223372036854775807"
         ),
     ),
-    "names": Target(judge_names, name_seeds, words(*NAME_WORDS)),
+    "names": Target(judge_names, name_seeds, words(b"\n", b"\xff", *NAME_WORDS)),
 }

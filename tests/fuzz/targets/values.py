@@ -117,36 +117,10 @@ def with_length(data: bytes, rng: Random) -> bytes:
 
 
 JSON = words(
-    *(
-        b"{",
-        b"}",
-        b"[",
-        b"]",
-        b",",
-        b":",
-        b'"',
-        b'"dtype"',
-        b'"shape"',
-        b'"data_offsets"',
-        b'"F32"',
-        b'"BF16"',
-        b'"a"',
-    ),
-    *(
-        b"0",
-        b"8",
-        b"-1",
-        b"1.0",
-        b"1e1",
-        b"true",
-        b"null",
-        b"NaN",
-        b"9223372036854775808",
-        b" ",
-        b"\\ud800",
-        b'"F4"',
-    ),
-    *(b'"__metadata__"', b'"U8"', b"2"),
+    *rb"""
+    { } [ ] , : " "dtype" "shape" "data_offsets" "__metadata__" "a" "F32" "BF16" "U8" "F4" \ud800
+    0 2 8 -1 1.0 1e1 true null NaN 9223372036854775808
+    """.split()
 )
 
 
