@@ -21,8 +21,8 @@ def main(seconds: int, names: list[str]) -> int:
     names = names or list(TARGETS)
     share = str(max(1, seconds // len(names)))
     commands = {name: ["tests.fuzz.run", name, share, str(CORPUS)] for name in names}
-    if "v2" in names and find_spec("tensorflow") is not None:
-        commands["v2 with TensorFlow"] = ["tests.fuzz.with_tensorflow", str(CORPUS)]
+    if {"v1", "v2"} & set(names) and find_spec("tensorflow") is not None:
+        commands["checkpoints with TensorFlow"] = ["tests.fuzz.with_tensorflow", str(CORPUS)]
     failed = [
         name
         for name, command in commands.items()

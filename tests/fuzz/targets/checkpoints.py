@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -38,31 +38,52 @@ STRING, VARIANT = 7, 21
 # --- checkpoints
 
 
-def judge_v2(data: bytes) -> None:
-    """Read a checkpoint of an index and data files by every way, and compare with its bytes."""
+class Files(NamedTuple):
+    """The files of a checkpoint by name, and the name that leads to it."""
+
+    content: dict[str, bytes]
+    prefix: str
+
+
+def files_v2(data: bytes) -> Files:
+    """Return an index and its data files."""
     index, *shards = parts.split(data) or [b""]
-    count = max(len(shards), 1)
-    files = {f"d/c.data-{i:05d}-of-{count:05d}": shard for i, shard in enumerate(shards)}
-    ckpt = judge_files({"d/c.index": index, **files}, "d/c")
-    if ckpt is not None and len(shards) == count == ckpt.num_shards:
+    names = [f"c.data-{i:05d}-of-{max(len(shards), 1):05d}" for i in range(len(shards))]
+    return Files({"c.index": index, **dict(zip(names, shards, strict=True))}, "c")
+
+
+def files_v1(data: bytes) -> Files:
+    """Return a V1 checkpoint in one file, or in several."""
+    tables = parts.split(data) or [b""]
+    if len(tables) == 1:
+        return Files({"c": tables[0]}, "c")
+    names = [f"c-{i:05d}-of-{len(tables):05d}" for i in range(len(tables))]
+    return Files(dict(zip(names, tables, strict=True)), f"c-?????-of-{len(tables):05d}")
+
+
+FILES = {"v2": files_v2, "v1": files_v1}
+"""The function that returns the files of an input, by target."""
+
+
+def judge_v2(data: bytes) -> None:
+    """Read a V2 checkpoint by every way, and compare with its bytes."""
+    files = files_v2(data)
+    ckpt = judge_files(files)
+    index, *shards = files.content.values()
+    if ckpt is not None and ckpt.num_shards == len(shards):
         compare_with_bytes(ckpt, index, shards)
 
 
 def judge_v1(data: bytes) -> None:
-    """Read a V1 checkpoint, in one file or several, by every way."""
-    tables = parts.split(data) or [b""]
-    if len(tables) == 1:
-        judge_files({"d/c": tables[0]}, "d/c")
-        return
-    names = [f"d/c-{i:05d}-of-{len(tables):05d}" for i in range(len(tables))]
-    judge_files(dict(zip(names, tables, strict=True)), f"d/c-?????-of-{len(tables):05d}")
+    """Read a V1 checkpoint by every way."""
+    judge_files(files_v1(data))
 
 
-def judge_files(files: Mapping[str, bytes], path: str) -> ckptfmt.Checkpoint | None:
+def judge_files(files: Files) -> ckptfmt.Checkpoint | None:
     """Read a checkpoint of these files from views and from copies; return it if it opens."""
     views, copies = (
-        outcome(lambda fs=fs: ckptfmt.open(path, fs=fs))
-        for fs in (MemoryFilesystem(files), MemoryFilesystem(files, has_views=False))
+        outcome(lambda fs=fs: ckptfmt.open(files.prefix, fs=fs))
+        for fs in (MemoryFilesystem(files.content), MemoryFilesystem(files.content, has_views=False))
     )
     assert isinstance(views, CkptfmtError) == isinstance(copies, CkptfmtError)
     if isinstance(views, CkptfmtError) or isinstance(copies, CkptfmtError):
@@ -165,8 +186,6 @@ def compare_with_bytes(ckpt: ckptfmt.Checkpoint, index: bytes, shards: list[byte
     """Check numbers against the bytes that protobuf finds an entry to name, and their checksum."""
     for key, value in table.decode_items(index) or []:
         name = key.decode("utf-8", "surrogateescape")
-        if not key or name not in ckpt:
-            continue
         array = outcome(lambda name=name: ckpt[name])
         if isinstance(array, CkptfmtError) or array.dtype.hasobject or array.nbytes > READ_WHOLE:
             continue
