@@ -19,6 +19,7 @@ class Faults:
     def __init__(self, name: str, target: Target) -> None:
         self._target = target
         self._folder = INPUTS / name
+        self._written: set[Path] = set()
         self.judged = 0
         """Inputs so far."""
         self.found: dict[str, bytes] = {}
@@ -39,11 +40,17 @@ class Faults:
             return
         if before is None:
             sys.stderr.write(f"--- {place}\n{''.join(traceback.format_exception(error)[-8:])}\n")
-        else:
-            self._path(before).unlink()
         self.found[place] = data
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._path(data).write_bytes(data)
+        self._replace(before, self._path(data), data)
+
+    def _replace(self, before: bytes | None, path: Path, data: bytes) -> None:
+        """Write an input in place of a larger one, unless an earlier run has kept that one."""
+        if before is not None and self._path(before) in self._written:
+            self._path(before).unlink()
+        if not path.exists():
+            self._written.add(path)
+            path.write_bytes(data)
 
     def _path(self, data: bytes) -> Path:
         return self._folder / hashlib.sha256(data).hexdigest()[:12]
