@@ -28,9 +28,9 @@ MAX_LINES = 20
       ckptfmt verify model.ckpt-1000 --json | jq '.problems[] | select(.severity == "error") | .name'
 
     JSON: {"prefix", "format", "ok", "tensors", "tensors_checked", "bytes_checked", "problems": [{"severity",
-    "kind", "message", "file", "offset", "name"}], "problems_omitted"}. "ok" is true if every tensor was checked
-    and is intact, whatever the warnings; "file", "offset" and "name" are null if a problem has none. The
-    first 10,000 problems are listed.
+    "kind", "message", "file", "offset", "name"}], "problems_omitted"}. "ok" is true if every tensor was
+    checked and is intact, whatever the warnings; "file", "offset" and "name" are null if a problem has none.
+    The first 10,000 problems are listed.
     """,
 )
 @path_argument
