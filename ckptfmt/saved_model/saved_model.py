@@ -26,7 +26,8 @@ from ckptfmt.filetype.kinds import TEXT_FILE, Holds
 from ckptfmt.graph.meta.asset_path import asset_path
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.signature import Signatures
-from ckptfmt.graph.meta.variables import VARIABLE_OPS, variable_sources
+from ckptfmt.graph.meta.variables import variable_sources
+from ckptfmt.graph.ops import VARIABLE_OPS
 from ckptfmt.graph.read.message_file import open_message
 from ckptfmt.graph.read.read import choose
 from ckptfmt.graph.tables import has_tables

@@ -368,7 +368,7 @@ def test_a_call_that_passes_something_else_than_a_variable_is_refused_by_name() 
     call(graph, "other", "f", ["table"])
     graph.node.add(name="both", op="NoOp", input=["^out", "^other"])
     assert "Const" in ckptfmt.freeze(ckptfmt.Graph(graph), W, "out").ops
-    with pytest.raises(GraphError, match="of 'f' is not a variable in this call") as caught:
+    with pytest.raises(GraphError, match="of 'f' is not a frozen variable in this call") as caught:
         ckptfmt.freeze(ckptfmt.Graph(graph), W, "both")
     assert caught.value.node == "other"
 

@@ -189,6 +189,10 @@ class Propagation:
             node.attr.pop("_output_shapes", None)
             # The second output of a Merge is the number of the input that it took.
             self._send(function, name, value, 0 if node.op == "Merge" else None)
+        elif node.op == "IdentityN":
+            set_dtype(node, "T", index, value.dtype.code)
+            forget_result_shape(node, index)
+            self._send(function, name, value, index)
         elif node.op in REPLACEMENTS:
             REPLACEMENTS[node.op](body, node, value.dtype)
         elif node.op == "AssignVariableOp" and index == 0 and self._is_initializing(function, name):
