@@ -162,12 +162,10 @@ def _rewrite(graph: messages.GraphDef, deciding: Deciding) -> None:
 
 
 def _remove_functions(graph: messages.GraphDef, before: Set[str], file: str | None) -> None:
-    """Remove the functions that were called before and no longer are; others stay, needed or not.
-
-    Freezing may change a function that they call, and TensorFlow aborts if a call does not fit.
-    """
+    """Remove the functions that were called before and no longer are; others stay, needed or not."""
     functions = Functions(graph.library, file)
-    gone = before - functions.reached_from(functions.called_by(graph.node))
+    others = functions.keys() - before
+    gone = before - functions.reached_from((*functions.called_by(graph.node), *others))
     if not gone:
         return
     kept = messages.FunctionDefLibrary()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeAlias
 
 from ckptfmt.errors import GraphError
@@ -11,6 +11,7 @@ from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.ops import VARIABLE_OPS
 from ckptfmt.text.closest import closest_names, did_you_mean
 from ckptfmt.text.patterns import Pattern, matcher
+from ckptfmt.text.quoting import listed
 
 Patterns: TypeAlias = "Pattern | Iterable[Pattern]"
 """One pattern or several."""
@@ -37,7 +38,7 @@ def _listed(patterns: Patterns) -> Sequence[Pattern]:
     return [each.removesuffix(":0") if isinstance(each, str) else each for each in several]
 
 
-def _matching(patterns: Sequence[Pattern], names: Iterable[str]) -> set[str]:
+def _matching(patterns: Sequence[Pattern], names: Collection[str]) -> set[str]:
     matching: set[str] = set()
     for pattern in patterns:
         if isinstance(pattern, str) and pattern in names:
@@ -45,8 +46,9 @@ def _matching(patterns: Sequence[Pattern], names: Iterable[str]) -> set[str]:
         matches = set(filter(matcher([pattern]), names))
         if not matches:
             if isinstance(pattern, str):
-                what = f"not a variable of the graph{did_you_mean(closest_names(pattern, names))}"
-                raise GraphError(what, node=pattern)
+                close = did_you_mean(closest_names(pattern, names))
+                hint = close or f", which has {listed(names, 5) or 'none'}"
+                raise GraphError(f"not a variable of the graph{hint}", node=pattern)
             raise GraphError(f"no variable matches {pattern.pattern!r}")
         matching |= matches
     return matching
