@@ -124,7 +124,9 @@ def test_any_file_with_a_graph_will_do(model: str, tmp_path: Path, file: str) ->
         np.testing.assert_array_equal(frozen.constants["v"], V)
 
 
-def test_a_graph_that_lies_beside_the_checkpoint_is_proposed(model: str, tmp_path: Path) -> None:
+def test_a_graph_that_lies_beside_the_checkpoint_is_proposed(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     meta = Path(f"{model}.meta")
     target = tmp_path / "frozen.pb"
     other = meta.rename(tmp_path / "model-5.meta")
@@ -134,6 +136,9 @@ def test_a_graph_that_lies_beside_the_checkpoint_is_proposed(model: str, tmp_pat
     (tmp_path / "graph.pbtxt").write_text("node { name: 'x' op: 'Placeholder' }")
     result = run("freeze", model, "-o", target, "--outputs", "out")
     assert f"{meta} is missing; pass --graph {tmp_path / 'graph.pbtxt'}" in result.stderr
+    monkeypatch.chdir(tmp_path)
+    result = run("freeze", "model", "-o", target, "--outputs", "out")
+    assert "model.meta is missing; pass --graph graph.pbtxt" in result.stderr
     (tmp_path / "graph.pbtxt").write_text("nothing of the kind")
     other.unlink()
     result = run("freeze", model, "-o", target, "--outputs", "out")

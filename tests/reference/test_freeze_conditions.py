@@ -189,14 +189,26 @@ def frozen_with(program: Callable[[], Any], value: Any, path: Path) -> tuple[ckp
 def test_a_frozen_graph_gives_what_the_original_gives_when_fed(
     program: Callable[[], Any], value: Any, control_flow: int, tmp_path: Path
 ) -> None:
-    if program is fused_batch_norm:
-        pytest.skip("it writes a variable")
     frozen, want, x = frozen_with(program, value, tmp_path)
     # TensorFlow joins other products and sums in a graph without conditions.
     np.testing.assert_allclose(run(v1.GraphDef.FromString(frozen.to_bytes()), x), want, rtol=2e-6, atol=1e-7)
     if program not in (inside_a_loop, loops_inside, nested, computed):
         assert not {"Switch", "Merge", "If", "StatelessIf"} & set(frozen.ops)
     assert "RandomUniform" not in frozen.ops
+
+
+def test_fused_batch_norm_that_writes_its_mean_is_frozen_but_for_the_mean(
+    control_flow: int, tmp_path: Path
+) -> None:
+    frozen, want, x = frozen_with(fused_batch_norm, False, tmp_path)
+    assert [node.name for node in frozen.variables] == ["mean"]
+    assert not {"Switch", "Merge", "If", "StatelessIf"} & set(frozen.ops)
+    with ckptfmt.open(tmp_path / "model") as checkpoint:
+        mean = np.array(checkpoint["mean"])
+    with tf.Graph().as_default() as graph, v1.Session() as session:
+        tf.import_graph_def(v1.GraphDef.FromString(frozen.to_bytes()), name="")
+        session.run(tf.raw_ops.AssignVariableOp(resource=graph.get_tensor_by_name("mean:0"), value=mean))
+        np.testing.assert_allclose(session.run("out:0", {"x:0": x}), want, rtol=2e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("program", "value"), IN_FUNCTIONS)

@@ -173,7 +173,7 @@ def _check_not_a_graph(path: str) -> None:
 def _graph_near(prefix: str) -> str | None:
     """Return a graph in the directory of a checkpoint; None if there is none."""
     directory = os.path.dirname(prefix)
-    files = LOCAL.list_directory(directory).files
+    files = LOCAL.list_directory(directory or os.curdir).files
     # Training writes graph.pbtxt; the .meta file of another step usually has the same graph.
     usual = [name for name in ("graph.pbtxt", "graph.pb") if name in files]
     others = [name for name in reversed(files) if name.endswith((META_SUFFIX, ".pbtxt", ".pb"))]
