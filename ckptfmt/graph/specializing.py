@@ -2,7 +2,8 @@
 
 A condition that is decided becomes a call of one of its branches. A function that has conditions, or calls
 one that has, is copied for each set of known arguments that a call passes, and the copy is called instead.
-Loops keep their functions: what they pass changes from round to round.
+A loop passes what its body returned in the round before, so an argument is known in it only if the body
+returns it as it is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from itertools import chain, count
 
 from ckptfmt.graph.calls import CALL_OPS, function_attributes
 from ckptfmt.graph.deciding import Deciding
+from ckptfmt.graph.node import parse_function_output
+from ckptfmt.graph.origins import Origins
 from ckptfmt.graph.scalars import Scalar
 from ckptfmt.proto import messages
 
@@ -41,6 +44,7 @@ class Specializer:
         self._taken = set(self._functions)
         self._numbers: dict[str, int] = {}
         self._conditional = self._find_conditional()
+        self._unchanged: dict[str, frozenset[int]] = {}
         self._copies: dict[tuple[str, Known], str] = {}
         self._waiting: list[tuple[messages.FunctionDef, Known]] = []
         self._left = _MAX_GROWTH * library.ByteSize()
@@ -86,9 +90,12 @@ class Specializer:
     def _pass_known(self, body: Deciding, node: messages.NodeDef) -> None:
         """Let a node call copies of its functions, if it passes known values."""
         op = None if node.op in self._functions else CALL_OPS.get(node.op)
-        if node.op not in self._functions and (op is None or op.is_loop):
+        if op is None and node.op not in self._functions:
             return
         known = _known_arguments(body, node, 0 if op is None else op.first_argument)
+        if known and op is not None and op.is_loop:
+            unchanged = self._unchanged_arguments(node.attr["body"].func.name if "body" in node.attr else "")
+            known = tuple(each for each in known if each[0] in unchanged)
         if not known:
             return
         if op is None:
@@ -96,6 +103,16 @@ class Specializer:
             return
         for called in function_attributes(node, op.functions):
             called.name = self._copy(called.name, known)
+
+    def _unchanged_arguments(self, name: str) -> frozenset[int]:
+        """Return the arguments that a function returns as they are, each in its own place."""
+        unchanged = self._unchanged.get(name)
+        if unchanged is None:
+            function = self._functions.get(name)
+            unchanged = self._unchanged[name] = (
+                frozenset() if function is None else _unchanged(function, self._file or "graph")
+            )
+        return unchanged
 
     def _copy(self, name: str, known: Known) -> str:
         """Return the function to call instead of another one with some known arguments: a copy, or itself."""
@@ -122,6 +139,17 @@ class Specializer:
         self._numbers[name] = number + 1
         self._taken.add(f"{name}_decided_{number}")
         return f"{name}_decided_{number}"
+
+
+def _unchanged(function: messages.FunctionDef, file: str) -> frozenset[int]:
+    origins = Origins(function.node_def, file, in_function=True)
+    arguments = {argument.name: number for number, argument in enumerate(function.signature.input_arg)}
+    unchanged = set()
+    for number, result in enumerate(function.signature.output_arg):
+        returned = parse_function_output(function.ret.get(result.name, ""))
+        if arguments.get(origins.origin_of(returned.node, returned.number).node) == number:
+            unchanged.add(number)
+    return frozenset(unchanged)
 
 
 def _known_arguments(body: Deciding, node: messages.NodeDef, first: int) -> Known:

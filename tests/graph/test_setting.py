@@ -247,6 +247,35 @@ def test_conditions_in_functions_are_decided_for_the_calls_that_pass_the_value()
     assert [str(each) for each in body.nodes["if/branch"].inputs] == ["p:0", "y:0"]
 
 
+def test_a_loop_knows_what_its_body_returns_as_it_is() -> None:
+    graph = new_graph()
+    with_functions(graph)
+    for name, results in (("body", ["same:output:0", "call:output:0", "p"]), ("turn", ["p"])):
+        function = graph.library.function.add()
+        function.signature.name = name
+        for argument, dtype in (("p", BOOL), ("y", FLOAT), ("q", BOOL)):
+            function.signature.input_arg.add(name=argument, type=dtype)
+        for i, result in enumerate(results):
+            function.signature.output_arg.add(name=f"r{i}", type=BOOL)
+            function.ret[f"r{i}"] = result
+        add(function.node_def, "same", "Identity", "p", T=BOOL)
+        for call, predicate in (("call", "p"), ("other", "q")):
+            node = add(function.node_def, call, "PartitionedCall", predicate, "y")
+            node.attr["f"].func.name = "choose"
+            node.attr["Tin"].list.type.extend([BOOL, FLOAT])
+            node.attr["Tout"].list.type.append(FLOAT)
+    loop = add(graph.node, "loop", "While", "train", "x", "train")
+    loop.attr["T"].list.type.extend([BOOL, FLOAT, BOOL])
+    loop.attr["body"].func.name, loop.attr["cond"].func.name = "body", "turn"
+    decided = ckptfmt.Graph(graph).with_constants({"train": True})
+    assert decided["loop"].op == "While"
+    for attribute, name in (("body", "body_decided_0"), ("cond", "turn_decided_0")):
+        assert decided["loop"].attributes[attribute].name == name
+        nodes = decided.functions[name].nodes
+        assert nodes["call"].attributes["f"].name == "choose_decided_0"
+        assert nodes["other"].attributes["f"].name == "choose"  # the first round alone has the value
+
+
 def test_functions_that_are_no_longer_called_are_removed() -> None:
     graph = new_graph()
     with_functions(graph)

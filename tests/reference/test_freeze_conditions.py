@@ -195,6 +195,11 @@ def test_a_frozen_graph_gives_what_the_original_gives_when_fed(
     if program not in (inside_a_loop, loops_inside, nested, computed):
         assert not {"Switch", "Merge", "If", "StatelessIf"} & set(frozen.ops)
     assert "RandomUniform" not in frozen.ops
+    if program in (inside_a_loop, loops_inside, layers):
+        called = frozen.functions.reached_from(frozen.functions.called_by(frozen.message.node))
+        assert not {"If", "StatelessIf"} & {
+            node.op for name in called for node in frozen.functions[name].nodes.values()
+        }
 
 
 def test_fused_batch_norm_that_writes_its_mean_is_frozen_but_for_the_mean(
