@@ -149,8 +149,8 @@ def test_a_graph_in_place_of_the_checkpoint_is_told(model: str, tmp_path: Path) 
     graph = tmp_path / "graph.pb"
     graph.write_bytes(graph_def().SerializeToString())
     result = run("freeze", graph, "-o", tmp_path / "frozen.pb", "--outputs", "out")
-    assert result.exit_code == 2
-    assert f"{graph} is a graph: pass the checkpoint as PATH, and --graph {graph}" in result.stderr
+    assert result.exit_code == 3
+    assert f"to freeze it, pass the path of its checkpoint, and --graph {graph}" in result.stderr
     result = run("freeze", model, "--graph", graph, "-o", tmp_path / "frozen.pb")
     assert result.exit_code == 2
     assert "--outputs is needed: a graph alone has no signatures" in result.stderr

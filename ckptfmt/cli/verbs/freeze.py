@@ -142,8 +142,7 @@ def _opened(
             meta = model.meta_graph if graph_path is None else _read_graph(graph_path, tags)
             yield meta, {} if model.checkpoint is None else model.checkpoint
         return
-    _check_not_a_graph(path)
-    with ckptfmt.open(path) as checkpoint:
+    with _open_checkpoint(path) as checkpoint:
         beside = V1_PATTERN_SUFFIX.sub("", checkpoint.prefix) + META_SUFFIX
         if graph_path is None and LOCAL.path_type(beside) != "file":
             graph = _graph_near(checkpoint.prefix)
@@ -163,11 +162,16 @@ def _read_graph(path: str, tags: list[str] | None) -> MetaGraph | Graph:
         return ckptfmt.read_graph(path, tags=tags)  # whose error says what the file is, if it is no graph
 
 
-def _check_not_a_graph(path: str) -> None:
-    """Raise UsageError if a path leads to a graph, where that of a checkpoint is wanted."""
-    kind = recognise_path(LOCAL, path) if LOCAL.path_type(path) == "file" else None
-    if kind is not None and kind.holds is Holds.GRAPH:
-        raise click.UsageError(f"{path} is a graph: pass the checkpoint as PATH, and --graph {path}")
+def _open_checkpoint(path: str) -> ckptfmt.Checkpoint:
+    """Open a checkpoint; the error for the path of a graph says where graphs go."""
+    try:
+        return ckptfmt.open(path)
+    except errors.UnsupportedError as error:
+        kind = recognise_path(LOCAL, path) if LOCAL.path_type(path) == "file" else None
+        if kind is None or kind.holds is not Holds.GRAPH:
+            raise
+        what = f"{error.what}; to freeze it, pass the path of its checkpoint, and --graph {path}"
+        raise errors.UnsupportedError(what, file=error.file) from error
 
 
 def _graph_near(prefix: str) -> str | None:
