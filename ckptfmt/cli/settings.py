@@ -55,7 +55,8 @@ def _parse(name: str, text: str, graph: Graph) -> Any:  # noqa: ANN401
         return text  # with_constants() says what is wrong with the name
     if dtype is None or dtype.name == "string":
         return text
-    if dtype.name == "bool" and text.lower() in _BOOLS:
+    # Old versions of Keras have a learning phase that is a number.
+    if text.lower() in (_BOOLS if dtype.name == "bool" else ("true", "false")):
         return _BOOLS[text.lower()]
     try:
         return json.loads(text)

@@ -204,7 +204,7 @@ def test_placeholders_are_set(switched: str, tmp_path: Path) -> None:
 
 
 def test_values_to_set_are_those_of_the_placeholder(switched: str, tmp_path: Path) -> None:
-    settings = [("keep_prob", "1"), ("sizes", "[2, 3]"), ("mode", "a=1")]
+    settings = [("keep_prob", "True"), ("sizes", "[2, 3]"), ("mode", "a=1")]
     options = [option for name, text in settings for option in ("--set", f"{name}={text}")]
     arguments = ("freeze", switched, "-o", tmp_path / "frozen.pb", "--outputs", "all,keep_prob,sizes,mode")
     assert run(*arguments, *options).exit_code == 0
@@ -215,6 +215,7 @@ def test_values_to_set_are_those_of_the_placeholder(switched: str, tmp_path: Pat
     for setting, message in (
         ("train", "got 'train', want NAME=VALUE"),
         ("train=maybe", "--set train=maybe: bool wanted: true or false"),
+        ("sizes=maybe", "--set sizes=maybe: int32 wanted: a number"),
         ("keep_prob=half", "--set keep_prob=half: float32 wanted: a number, or a list"),
         ("trian=true", "node 'trian': not in the graph; did you mean 'train'?"),
         ("sizes=[1.5]", "value to set: got values of float64, want int32"),

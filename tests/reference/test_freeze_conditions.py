@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
+from tests.support.command_line import run as run_command
 
 tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
 pytestmark = [
@@ -222,3 +223,39 @@ def test_conditions_in_functions_are_decided_too(
 ) -> None:
     frozen, want, x = frozen_with(program, value, tmp_path)
     np.testing.assert_allclose(run(v1.GraphDef.FromString(frozen.to_bytes()), x), want, rtol=2e-6, atol=1e-7)
+
+
+def test_a_signature_of_tensorflow_2_is_frozen_for_inference(tmp_path: Path) -> None:
+    class Model(tf.Module):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            self.w = tf.Variable(tf.random.normal([4, 2], seed=1), name="w")
+            self.mean = tf.Variable([0.5, 0.25], name="mean")
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None, 4], tf.float32, name="x"),
+                tf.TensorSpec([], tf.bool, name="training"),
+            ]
+        )
+        def __call__(self, x: Any, training: Any) -> Any:
+            y = x @ self.w
+
+            def trained() -> Any:
+                self.mean.assign(tf.reduce_mean(y, 0))
+                return tf.nn.dropout(y, rate=0.5) - self.mean
+
+            return {"y": tf.cond(training, trained, lambda: y - self.mean)}
+
+    module = Model()
+    tf.saved_model.save(module, str(tmp_path / "model"))
+    target = tmp_path / "frozen.pb"
+    arguments = ("freeze", tmp_path / "model", "-o", target)
+    assert run_command(*arguments).exit_code == 2  # the mean is written
+    result = run_command(*arguments, "--set", "serving_default_training=false")
+    assert result.exit_code == 0, result.stderr
+    with ckptfmt.open_saved_model(tmp_path / "model") as model:
+        output = model.signatures["serving_default"].outputs["y"].tensor
+    with tf.Graph().as_default(), v1.Session() as session:
+        tf.import_graph_def(v1.GraphDef.FromString(target.read_bytes()), name="")
+        got = session.run(output, {"serving_default_x:0": X})
+    np.testing.assert_allclose(got, X @ module.w.numpy() - module.mean.numpy(), rtol=1e-5, atol=1e-6)
