@@ -51,7 +51,7 @@ class Specializer:
 
     def _find_conditional(self) -> set[str]:
         """Return the functions that have conditions, or call a function that has."""
-        callers: dict[str, list[str]] = {}
+        callers: dict[str, set[str]] = {}
         waiting = []
         for name, function in self._functions.items():
             if any(node.op in _CALLS for node in function.node_def):
@@ -61,7 +61,7 @@ class Specializer:
                 called = [] if op is None else [each.name for each in function_attributes(node, op.functions)]
                 for each in (*called, node.op):
                     if each in self._functions:
-                        callers.setdefault(each, []).append(name)
+                        callers.setdefault(each, set()).add(name)
         conditional = set(waiting)
         while waiting:
             fresh = [name for name in callers.get(waiting.pop(), ()) if name not in conditional]

@@ -175,7 +175,7 @@ def _open_checkpoint(path: str) -> ckptfmt.Checkpoint:
 
 
 def _graph_near(prefix: str) -> str | None:
-    """Return a graph in the directory of a checkpoint; None if there is none."""
+    """Return a graph in the directory of a checkpoint; None if it has none."""
     directory = os.path.dirname(prefix)
     files = LOCAL.list_directory(directory or os.curdir).files
     # Training writes graph.pbtxt; the .meta file of another step usually has the same graph.
