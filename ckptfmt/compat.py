@@ -11,8 +11,8 @@ Code that only reads checkpoints works by changing its import::
 Arguments, return types and results are those of TensorFlow 2.21, unless its result is wrong or missing:
 
 - Every path that :func:`ckptfmt.open` opens works: an ``.index`` path (an empty map in TensorFlow), a prefix
-  with ``[1]`` or ``*`` in it, a directory with one checkpoint and no state file, or one moved from another
-  machine.
+  with ``[1]`` or ``*`` in it, a directory with one checkpoint and no state file, one moved from another
+  machine, or what :func:`latest_checkpoint` returns for ``save_weights("weights/")`` of Keras.
 - Partitioned tensors of every dtype are put together, those of V1 checkpoints too.
 - :meth:`CheckpointReader.debug_string` lists a partitioned tensor once, not the encoded key of each slice.
 
@@ -36,8 +36,9 @@ from ckptfmt.checkpoint import state_file as checkpoint_state
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.entry import Entry, name_of
 from ckptfmt.dtypes import DType
-from ckptfmt.errors import CheckpointNotFoundError
+from ckptfmt.errors import CheckpointNotFoundError, PathNotFoundError
 from ckptfmt.events.event_log import open_events
+from ckptfmt.filenames import INDEX_SUFFIX, prefix_within
 from ckptfmt.proto import messages
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.tensors.checkpoint import open_checkpoint
@@ -103,7 +104,8 @@ class CheckpointReader:
         return "".join(map(_debug_line, self._entries())).encode("utf-8", "surrogateescape")
 
     def _entries(self) -> Iterator[Entry]:
-        return iter(self._checkpoint.entries.values())
+        # As they are stored: TensorFlow does not join the parts of a slot.
+        return self._checkpoint._index.stored_entries()
 
 
 def load_checkpoint(ckpt_dir_or_file: _Path) -> CheckpointReader:
@@ -116,17 +118,23 @@ def load_checkpoint(ckpt_dir_or_file: _Path) -> CheckpointReader:
     CorruptError
         The file is not a checkpoint, or its index is damaged.
     """
+    path = os.fsdecode(ckpt_dir_or_file)
     try:
-        return CheckpointReader(ckpt_dir_or_file)
+        return CheckpointReader(path)
     except CheckpointNotFoundError as error:
-        if LOCAL.path_type(os.fsdecode(ckpt_dir_or_file)) != "directory":
+        if LOCAL.status(path) is None or LOCAL.path_type(path) != "directory":
             raise
         raise NoCheckpointInDirectoryError(error.what, file=error.file, tried=error.tried) from error
 
 
 def NewCheckpointReader(filepattern: _Path) -> CheckpointReader:  # noqa: N802  (TensorFlow's name)
     """Return a reader of a checkpoint."""
-    return CheckpointReader(filepattern)
+    path = os.fsdecode(filepattern)
+    # A prefix that ends in a separator counts literally, even if the state file there names another one.
+    prefix = prefix_within(path)
+    if prefix is not None and Directories(LOCAL).has_index(prefix):
+        return CheckpointReader(prefix + INDEX_SUFFIX)
+    return CheckpointReader(path)
 
 
 def list_variables(ckpt_dir_or_file: _Path) -> list[tuple[str, list[int]]]:
@@ -141,7 +149,10 @@ def load_variable(ckpt_dir_or_file: _Path, name: str) -> Any:  # noqa: ANN401  (
 
 def checkpoint_exists(checkpoint_prefix: _Path) -> bool:
     """Return whether a prefix has a V2 index or V1 files; data files are not checked."""
-    return Directories(LOCAL).existing_prefix(os.fsdecode(checkpoint_prefix)) is not None
+    try:
+        return Directories(LOCAL).existing_prefix(os.fsdecode(checkpoint_prefix)) is not None
+    except PathNotFoundError:
+        return False  # a remote path
 
 
 def latest_checkpoint(
@@ -164,7 +175,9 @@ def get_checkpoint_state(
     CorruptError
         The file names no latest checkpoint. In TensorFlow this is a ValueError, which it is here too.
     """
-    state = checkpoint_state.read_state_or_warn(LOCAL, os.fspath(checkpoint_dir), latest_filename)
+    state = checkpoint_state.read_state_or_warn(
+        LOCAL, os.fspath(checkpoint_dir), latest_filename, as_tensorflow=True
+    )
     if state is None:
         return None
 

@@ -228,7 +228,9 @@ class NameNotFoundError(CkptfmtError, KeyError):
         close_matches: Sequence[str] = (),
         names: Sequence[str] = (),
         what: str | None = None,
+        hint: str | None = None,
     ) -> None:
+        """Name what was not found; ``hint`` ends the message instead of the close matches."""
         self.names = tuple(names) or (name,)
         """All the names that were not found."""
         self.name = name
@@ -238,7 +240,7 @@ class NameNotFoundError(CkptfmtError, KeyError):
         if what is None:
             nouns = noun if len(self.names) == 1 else f"{noun}s"
             what = f"no {nouns} named {listed(self.names, _LISTED)}"
-        super().__init__(f"{what}{did_you_mean(close_matches)}", file=file)
+        super().__init__(f"{what}{did_you_mean(close_matches) if hint is None else hint}", file=file)
 
 
 class TensorNotFoundError(NameNotFoundError):
@@ -253,8 +255,11 @@ class TensorNotFoundError(NameNotFoundError):
         names: Sequence[str] = (),
         noun: str = "tensor",
         what: str | None = None,
+        hint: str | None = None,
     ) -> None:
-        super().__init__(name, file=file, noun=noun, close_matches=close_matches, names=names, what=what)
+        super().__init__(
+            name, file=file, noun=noun, close_matches=close_matches, names=names, what=what, hint=hint
+        )
 
 
 class NameConflictError(CkptfmtError, ValueError):

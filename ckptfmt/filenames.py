@@ -9,12 +9,15 @@
     checkpoint                                    the state file: which checkpoints a directory has
     PATH.tempstateNUMBER                          a file that was not finished
 
+A prefix may end in a separator, as in ``save_weights("weights/")`` of Keras: the files are then
+``weights/.index`` and ``weights/.data-00000-of-00001``, and the state file among them calls the prefix ``.``.
 A prefix may hold any characters that a path may. It is kept as it was given: TensorFlow appends to it as to
 any string, whereas pathlib would drop ``./`` and doubled separators. Nothing here reads a disk.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -79,6 +82,25 @@ class CheckpointNames:
             for count, suffixes in self.shards.get(base, {}).items()
             if pattern[1] in ("?????", count)
         }
+
+
+def prefix_of_neighbour(path: str) -> str | None:
+    """Return the prefix of a path named like a data shard or the graph of a checkpoint; None for others."""
+    data = DATA_SUFFIX.search(path)
+    if data is not None:
+        return path[: data.start()]
+    return path.removesuffix(META_SUFFIX) if path.endswith(META_SUFFIX) else None
+
+
+def prefix_within(path: str) -> str | None:
+    """Return the prefix ``DIR/`` of a directory given as ``DIR/`` or, as TensorFlow names it, ``DIR/.``.
+
+    None for all other paths.
+    """
+    stem = path.removesuffix(os.curdir)
+    separators = os.sep + (os.altsep or "")
+    # "." alone is the prefix of the working directory. An empty prefix could not be given to any opener.
+    return f"{path}{os.sep}" if path == os.curdir else stem if stem.endswith(tuple(separators)) else None
 
 
 def shard_path(prefix: str, shard: int, num_shards: int) -> str:

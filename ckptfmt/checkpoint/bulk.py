@@ -232,9 +232,9 @@ def _read_run(
     # that was cut short.
     start = 0 if first.file.has_views else first.offset
     stop = max((entry.offset or 0) + entry.nbytes for entry in run)
-    if stop > first.file.size:
+    if stop > first.file.size or store.is_suspect(first.entry.shard):
         for entry in run:
-            _locate(store, entry)  # raises for the one that does not fit
+            _locate(store, entry)  # raises for the one that does not fit, or is not intact in a suspect file
     try:
         data = first.file.read(start, stop - start)
     except NotReadableError:

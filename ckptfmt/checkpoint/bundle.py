@@ -12,15 +12,19 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
+
+import numpy as np
 
 from ckptfmt.arrays.array import Array, Box
-from ckptfmt.arrays.shape import expected_size
+from ckptfmt.arrays.shape import Shape, expected_size
 from ckptfmt.checkpoint.bundle_index import BundleIndex
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.gather import gather, prefetch
 from ckptfmt.checkpoint.slices import TensorSlice
-from ckptfmt.checkpoint.stored_bytes import ByteOrder, StoredBytes, label_of
+from ckptfmt.checkpoint.stored_bytes import ByteOrder, SlicePlaces, StoredBytes, label_of
+from ckptfmt.checkpoint.strays import Strays
 from ckptfmt.dtypes import Storage
 from ckptfmt.errors import (
     CheckpointNotFoundError,
@@ -31,6 +35,10 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.filenames import shard_path
+from ckptfmt.filetype.kinds import Holds, Kind
+from ckptfmt.filetype.refusal import refusal_of
+from ckptfmt.filetype.stand_in import suspected_stand_in
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
@@ -44,15 +52,19 @@ class Bundle:
 
     has_checked_values = False
 
-    def __init__(self, files: CheckpointFiles, fs: Filesystem) -> None:
+    def __init__(self, files: CheckpointFiles, fs: Filesystem, limits: Limits = DEFAULT) -> None:
         self.files = files
         self.fs = fs
-        self.table = Table(fs.open(files.tables[0]))
+        self.limits = limits
+        self.table = Table(fs.open(files.tables[0]), limits=limits)
         self.index = BundleIndex(self.table)
         self._order = ByteOrder(self.index.header.big_endian, files.tables[0])
         # Opened when a tensor in them is read. As in TensorFlow, a missing file matters only to its own
         # tensors.
         self._shards: dict[int, RandomAccessFile] = {}
+        self.strays = Strays(fs, files.prefix, self.num_shards)
+        self._suspects: dict[int, Kind] = {}
+        """Data files that seem to be something else, by number."""
         self._lock = threading.Lock()
         self._closed = False
 
@@ -88,14 +100,23 @@ class Bundle:
                         # The one opened first. To know which was used last, locate() would need the lock for
                         # every tensor.
                         del self._shards[next(iter(self._shards))]
-                    self._shards[number] = self.fs.open(path)
+                    file = self.fs.open(path)
+                    kind = suspected_stand_in(file)
+                    if kind is not None:
+                        self._suspects[number] = kind
+                    self._shards[number] = file
                 return self._shards[number]
         except PathNotFoundError as error:
             raise CheckpointNotFoundError(
                 f"no such file: shard {number} of {self.num_shards} of {self.files.tables[0]}, "
-                f"which holds tensor {label_of(needed_by)}",
+                f"which holds tensor {label_of(needed_by)}"
+                + self.strays.hint(number, (needed_by.offset or 0) + needed_by.nbytes),
                 file=path,
             ) from error
+
+    def is_suspect(self, shard: int | None) -> bool:
+        """Return whether an open data file seems to be something else, so that every tensor is located."""
+        return shard in self._suspects
 
     def locate(self, entry: Entry) -> StoredBytes:
         """Return the place of an entry's bytes: those of a tensor stored whole, or of a slice.
@@ -109,7 +130,7 @@ class Bundle:
         CheckpointNotFoundError
             The data file is missing; the message names the tensor too.
         UnsupportedError
-            Values of the dtype cannot be read.
+            Values of the dtype cannot be read, or the data file is something else, such as a Git LFS pointer.
         """
         dtype = entry.dtype
         if dtype.itemsize is None:
@@ -126,6 +147,9 @@ class Bundle:
         assert entry.offset is not None
         # Looking up a key in a dict is one step and needs no lock; a file not yet open does.
         file = self._shards.get(entry.shard) or self.shard(entry.shard, entry)
+        stored = StoredBytes(entry, file, entry.offset, entry.nbytes, self._order)
+        if self._suspects and entry.shard in self._suspects:
+            self._check_suspect(stored)
         if entry.offset + entry.nbytes > file.size:
             raise TruncatedError(
                 f"tensor {label_of(entry)}: file too short",
@@ -134,7 +158,22 @@ class Bundle:
                 file=file.name,
                 offset=entry.offset,
             )
-        return StoredBytes(entry, file, entry.offset, entry.nbytes, self._order)
+        return stored
+
+    def _check_suspect(self, stored: StoredBytes) -> None:
+        """Raise UnsupportedError unless the bytes of a tensor are intact in a file that seems something else.
+
+        A tensor may hold the text of a web page, so only its checksum tells, which is verified even where the
+        caller wants no verification.
+        """
+        try:
+            if stored.offset + stored.size <= stored.file.size:
+                stored.check()
+                return
+        except CorruptError:
+            pass
+        kind = self._suspects[stored.entry.shard or 0]
+        raise refusal_of(kind, stored.file.name, Holds.CHECKPOINT)
 
     def _check_storable(self, entry: Entry) -> None:
         """Raise unless elements that vary in size are strings, or variants that can be read."""
@@ -169,6 +208,29 @@ class Bundle:
                     raise error.at(stored.file.name, stored.offset, label=label) from error.__cause__
             prefetch(stored.file, stored.offset, dtype, shape, at)
         return stored.decode(stored.read(), verify=verify, at=at, threads=threads)
+
+    def locate_slices(self, entry: Entry, shapes: Sequence[Shape]) -> SlicePlaces | None:
+        """Return the places of all slices of a tensor, whose bytes are those of arrays of these shapes.
+
+        None if they have to be decoded, or something is wrong with one; :meth:`read_piece` says what.
+        """
+        if not self._order.is_plain(entry._replace(slices=())):
+            return None
+        numbers = self.index.find_slices(entry, shapes)
+        if numbers is None:
+            return None
+        sizes, shards, offsets, crcs = numbers
+        wanted = [math.prod(shape) * (entry.dtype.itemsize or 0) for shape in shapes]
+        if sizes.tolist() != wanted:
+            return None
+        files = {}
+        for number in np.unique(shards).tolist():
+            file = files[number] = self._shards.get(number) or self.shard(number, entry)
+            # A sum of two numbers below 2**63 is compared without overflow.
+            here = shards == number
+            if self.is_suspect(number) or (sizes[here] > file.size - offsets[here]).any():
+                return None
+        return SlicePlaces(files, shards, offsets, sizes, crcs)
 
     def release(self, entry: Entry) -> None:
         """Let the system forget the bytes of a tensor."""

@@ -17,7 +17,7 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Container, Iterator
+from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,10 +25,10 @@ from itertools import takewhile
 
 import numpy as np
 
-from ckptfmt.arrays.shape import expected_size
+from ckptfmt.arrays.shape import Shape, expected_size
 from ckptfmt.cached_property import cached_property
-from ckptfmt.checkpoint.columns import Columns
-from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
+from ckptfmt.checkpoint.columns import FEW, Columns, decode_rows
+from ckptfmt.checkpoint.entry import Entry, Head, decode_entry, key_of, name_of
 from ckptfmt.checkpoint.slices import (
     TensorSlice,
     encode_slice_key,
@@ -36,12 +36,14 @@ from ckptfmt.checkpoint.slices import (
     slice_key_end,
     slice_key_start,
 )
+from ckptfmt.checkpoint.slot_parts import Slots, find_slots, is_partial, may_be_part
 from ckptfmt.checkpoint.version import check_version
 from ckptfmt.errors import CorruptError, LimitError, UnsupportedError
 from ckptfmt.table import Table
 from ckptfmt.wire.buffers import memory_size
 from ckptfmt.wire.coding import Buffer, to_signed
 from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, decode_fields
+from ckptfmt.wire.ordered_code import decode_string
 
 HEADER_KEY = b""
 
@@ -50,6 +52,9 @@ LISTED_BYTES = 4 << 20
 
 BYTES_AROUND = 512 << 10
 """Bytes of a larger index that are listed on each side of where the name would be: 15,000 names each."""
+
+MAX_SLICED = 64
+"""Tensors in slices whose entries are kept."""
 
 LOOK_UP_BYTES = 1024
 """Bytes of an index that can be listed in the time of one look-up."""
@@ -86,6 +91,9 @@ class BundleIndex:
     def __init__(self, table: Table) -> None:
         self.table = table
         self._listed: Columns | None = None
+        self._slots: Slots | None = None
+        self._sliced: dict[str, Entry] = {}
+        """The last tensors in slices that were looked up: decoding them takes time for each slice."""
         value = table.get(HEADER_KEY)
         if value is None:
             raise CorruptError("no bundle header: the index has no entry with the empty key", file=self._file)
@@ -108,8 +116,44 @@ class BundleIndex:
         # Without a lock: two threads may both list the index, and either result will do.
         columns = self._listed
         if columns is None:
-            columns = self._listed = self._columns(b"", None)
+            columns = self._columns(b"", None)
+            self._slots = _join_slots(columns)
+            self._listed = columns
         return columns
+
+    @property
+    def slots(self) -> Slots:
+        """The slots that are stored in parts; only the keys of slices are read to find them."""
+        slots = self._slots
+        if slots is None:
+            slots = self._slots = self._find_slots()
+        return slots
+
+    def _find_slots(self) -> Slots:
+        with suppress(CorruptError):  # listing the index reports it
+            names = (name_of(name) for name in self._names_in_slices() if may_be_part(name_of(name)))
+            values = {name: self._find_value(name) for name in names}
+            entries = [self.decode_entry(name, value) for name, value in values.items() if value is not None]
+            return find_slots(filter(is_partial, entries), lambda name: self._find_value(name) is not None)
+        return Slots()
+
+    def _names_in_slices(self) -> Iterator[bytes]:
+        """Iterate over the names in the keys of slices, which are in their order."""
+        start = b""
+        for rows in self.table.rows(b"\0", b"\1"):
+            for key in rows.keys:
+                if key[:1] == b"\0" and not (start and key.startswith(start)):
+                    # Other keys may begin with a zero byte too.
+                    with suppress(CorruptError):
+                        name, end = decode_string(key, 1)
+                        start = key[:end]
+                        yield name
+
+    def stored_entries(self) -> Iterator[Entry]:
+        """Iterate over all entries as they are stored: those of the parts of a slot, not of the slot."""
+        columns, slots = self.columns, self.slots
+        entries = [entry for entry in columns if entry.name not in slots.joined]
+        return iter(sorted([*entries, *slots.parts.values()], key=lambda entry: key_of(entry.name)))
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -164,7 +208,8 @@ class BundleIndex:
 
     def names_below(self, prefix: str) -> Iterator[str]:
         """Iterate over the names with a prefix; unless all are listed, only their blocks are read."""
-        if self._listed is not None or prefix[:1] in ("", "\0"):
+        # The parts of a slot, which tell its name, may be outside the range.
+        if self._listed is not None or prefix[:1] in ("", "\0") or self.slots.joined:
             names = self.columns.names
         else:
             try:
@@ -196,24 +241,40 @@ class BundleIndex:
         if len(names) * LOOK_UP_BYTES > self.table.file.size:
             with suppress(CorruptError):  # the blocks that are intact may have all of them
                 known = self._rows
-        return [name for name in names if name not in known]
+        return [name for name in names if name not in known and name not in self.slots.parts]
 
     # --- one tensor --------------------------------------------------------------------------------------
 
     def find(self, name: str) -> Entry | None:
         """Return the entry of a tensor, or None; unless all are listed, one block of the index is read."""
-        if self._listed is not None or name[:1] == "\0":
-            row = self._rows.get(name)
-            return None if row is None else self.columns.entry(row)
-        value = self._find_value(name)
-        return None if value is None else self.decode_entry(name, value)
+        entry = self._sliced.get(name)
+        if entry is None:
+            entry = self._find(name)
+            if entry is not None and entry.slices:
+                while len(self._sliced) >= MAX_SLICED:
+                    with suppress(KeyError, StopIteration, RuntimeError):  # another thread was faster
+                        del self._sliced[next(iter(self._sliced))]
+                self._sliced[name] = entry
+        return entry
+
+    def _find(self, name: str) -> Entry | None:
+        if self._listed is None and name[:1] != "\0":
+            value = self._find_value(name)
+            entry = None if value is None else self.decode_entry(name, value)
+            # A slot in parts has no entry of its own, or that of one of its parts.
+            if entry is not None and not is_partial(entry):
+                return entry
+            slots = self.slots
+            return slots.joined.get(name) or slots.parts.get(name) or entry
+        row = self._rows.get(name)
+        return self.slots.parts.get(name) if row is None else self.columns.entry(row)
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
             return False
-        if self._listed is not None or name[:1] == "\0":
-            return name in self._rows
-        return self._find_value(name) is not None
+        if self._listed is None and name[:1] != "\0":
+            return self._find_value(name) is not None or ("/" in name and name in self.slots.joined)
+        return name in self._rows or name in self.slots.parts
 
     def _find_value(self, name: str) -> Buffer | None:
         """Return the serialized entry of a tensor, whether or not it can be decoded."""
@@ -225,10 +286,16 @@ class BundleIndex:
         return self.table.get(key) if key != HEADER_KEY and name_of(key) == name else None
 
     def find_slice(self, entry: Entry, part: TensorSlice) -> Entry:
-        """Return the entry of one slice of a tensor; CorruptError if it is missing or does not fit."""
+        """Return the entry of one slice of a tensor; CorruptError if it is missing or does not fit.
+
+        A slice of a slot in parts is that of one of these.
+        """
         key = encode_slice_key(key_of(entry.name), part)
         value = self.table.get(key)
         if value is None:
+            stored = self.slots.stored(entry, part)
+            if stored.name != entry.name:
+                return self.find_slice(stored, part)
             raise CorruptError(f"tensor {entry.name!r}: slice {part} is not in the index", file=self._file)
         stored = self.decode_entry(name_of(key), value)
         try:
@@ -244,6 +311,32 @@ class BundleIndex:
                 file=self._file,
             )
         return stored
+
+    def find_slices(self, entry: Entry, shapes: Sequence[Shape]) -> np.ndarray | None:
+        """Return size, shard, offset and checksum of every slice of a tensor, a row for each of these.
+
+        Their keys are neighbours, so their blocks are decoded at once. ``shapes`` are those of the slices.
+        None if a slice is missing, does not fit or is not in the usual form; :meth:`find_slice` says which.
+        """
+        start = slice_key_start(key_of(entry.name))
+        numbers: list[np.ndarray] = []
+        places: dict[bytes, int] = {}
+        heads: list[Head | None] = []
+        known: dict[bytes, Head] = {}
+        for rows in self.table.rows(start, _first_key_after(start)):
+            low, high = bisect_left(rows.keys, start), bisect_left(rows.keys, start[:-1] + b"\2")
+            if len(rows.keys) <= FEW:
+                return None
+            block_heads, block_numbers = decode_rows(rows, known)
+            places.update(zip(rows.keys[low:high], range(len(heads), len(heads) + high - low), strict=True))
+            heads += block_heads[low:high]
+            numbers.append(block_numbers[:, low:high])
+        wanted = [places.get(start + slice_key_end(part)) for part in entry.slices]
+        for place, shape in zip(wanted, shapes, strict=True):
+            head = None if place is None else heads[place]
+            if head is None or head[0] != entry.dtype or head[1] != shape:
+                return None
+        return np.concatenate(numbers, axis=1)[:, np.array(wanted, np.int64)]
 
     def decode_entry(self, name: str, value: Buffer) -> Entry:
         """Return the entry that the index has under ``name``; errors name the tensor and the index."""
@@ -269,6 +362,18 @@ def _sliced_nbytes(table: Table, entry: Entry) -> int:
     """Return the stored bytes of a tensor in slices whose elements vary in size."""
     values = (table.get(encode_slice_key(key_of(entry.name), part)) for part in entry.slices)
     return sum(decode_entry("", value).nbytes for value in values if value is not None)
+
+
+def _join_slots(columns: Columns) -> Slots:
+    """Put each slot in place of its parts, and return the slots."""
+    partial = [entry for entry in columns.sliced() if is_partial(entry)]
+    if not partial:
+        return Slots()
+    rows = dict(zip(columns.names, range(len(columns)), strict=True))
+    slots = find_slots(partial, rows.__contains__)
+    if slots.joined:
+        columns.replace({rows[name] for name in slots.parts}, list(slots.joined.values()))
+    return slots
 
 
 def _rows_of_slices(columns: Columns) -> set[int]:

@@ -19,7 +19,19 @@ from typing import TypeAlias
 import numpy as np
 
 from ckptfmt.arrays.shape import Shape
-from ckptfmt.checkpoint.entry import CRC, DTYPE, OFFSET, SHAPE, SHARD, SIZE, SLICE, Entry, Head, decode_head
+from ckptfmt.checkpoint.entry import (
+    CRC,
+    DTYPE,
+    OFFSET,
+    SHAPE,
+    SHARD,
+    SIZE,
+    SLICE,
+    Entry,
+    Head,
+    decode_head,
+    key_of,
+)
 from ckptfmt.errors import CorruptError
 from ckptfmt.table.block import Rows
 from ckptfmt.wire.coding import decode_varints_at
@@ -88,12 +100,12 @@ class Columns:
         """The names of the tensors."""
         self._decode = decode
         self._heads: list[Head | None] = []
-        self._others: dict[int, bytes] = {}
-        """Serialized entries that are not in the usual form, by row."""
+        self._others: dict[int, bytes | Entry] = {}
+        """Serialized entries that are not in the usual form, and those made by :meth:`replace`, by row."""
         numbers = [np.empty((_NUMBERS, 0), np.int64)]
         known: dict[bytes, Head] = {}
         for rows in blocks:
-            heads, block_numbers = _decode_rows(rows, known)
+            heads, block_numbers = decode_rows(rows, known)
             first = len(self.names)
             for row in [row for row, head in enumerate(heads) if head is None]:
                 self._others[first + row] = rows.data[rows.begins[row] : rows.ends[row]]
@@ -134,7 +146,8 @@ class Columns:
         """Return the entry of one row; CorruptError if it is damaged."""
         head = self._heads[row]
         if head is None:
-            return self._decode(self.names[row], self._others[row])
+            other = self._others[row]
+            return other if isinstance(other, Entry) else self._decode(self.names[row], other)
         nbytes, shard, offset, crc = self._numbers[:, row].tolist()
         return Entry(self.names[row], *head, nbytes, shard, offset, crc, ())
 
@@ -142,7 +155,7 @@ class Columns:
         """Iterate over the entries of tensors in slices, except damaged ones."""
         for row, value in self._others.items():
             # A cheap test first: the tag occurs, written in one byte or as the first of several.
-            if SLICE in value or SLICE | 0x80 in value:
+            if isinstance(value, Entry) or SLICE in value or SLICE | 0x80 in value:
                 with suppress(CorruptError):  # reading the tensor reports it
                     entry = self.entry(row)
                     if entry.slices:
@@ -169,14 +182,30 @@ class Columns:
 
     def drop(self, rows: Container[int]) -> None:
         """Remove rows; later ones move up."""
+        self._arrange([row for row in range(len(self)) if row not in rows])
+
+    def replace(self, rows: Container[int], entries: Sequence[Entry]) -> None:
+        """Remove rows, and add entries in the order of their names."""
         kept = [row for row in range(len(self)) if row not in rows]
+        for entry in entries:
+            kept.append(len(self.names))
+            self._others[len(self.names)] = entry
+            self.names.append(entry.name)
+            self._heads.append(None)
+        added = np.zeros((_NUMBERS, len(entries)), np.int64)
+        self._numbers = np.concatenate([self._numbers, added], axis=1)
+        kept.sort(key=lambda row: key_of(self.names[row]))  # nearly in order, which takes one pass
+        self._arrange(kept)
+
+    def _arrange(self, kept: Sequence[int]) -> None:
+        """Keep only some rows, in a new order."""
         self._others = {new: self._others[row] for new, row in enumerate(kept) if row in self._others}
         self.names = [self.names[row] for row in kept]
         self._heads = [self._heads[row] for row in kept]
         self._numbers = self._numbers[:, kept]
 
 
-def _decode_rows(rows: Rows, known: dict[bytes, Head]) -> tuple[list[Head | None], np.ndarray]:
+def decode_rows(rows: Rows, known: dict[bytes, Head]) -> tuple[list[Head | None], np.ndarray]:
     """Return dtype and shape of each entry of a block, and the numbers of all, a row for each column.
 
     An entry in the usual form is a tag and a byte for the dtype, a tag and a length for the shape, then up to

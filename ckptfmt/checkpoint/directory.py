@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from ckptfmt.filenames import INDEX_SUFFIX, V1_PATTERN_SUFFIX, CheckpointNames
+from ckptfmt.filenames import (
+    INDEX_SUFFIX,
+    V1_PATTERN_SUFFIX,
+    CheckpointNames,
+    prefix_of_neighbour,
+    prefix_within,
+)
 from ckptfmt.storage.filesystem import Filesystem, Listing
 
 
@@ -17,14 +23,21 @@ class Directories:
     """
 
     fs: Filesystem
-    _seen: dict[str, tuple[Listing, CheckpointNames]] = field(default_factory=dict)
+    _seen: dict[str | tuple[int, ...], tuple[Listing, CheckpointNames]] = field(default_factory=dict)
+    """By path, and by identity, because a hostile state file may spell one directory in many ways."""
 
     def __getitem__(self, directory: str) -> tuple[Listing, CheckpointNames]:
         """Return the contents of a directory, empty if it does not exist; NotReadableError if refused."""
         contents = self._seen.get(directory)
         if contents is None:
-            listing = self.fs.list_directory(directory)
-            contents = self._seen[directory] = listing, CheckpointNames.of(listing.files)
+            status = self.fs.status(directory or os.curdir)
+            # A file system without directories, such as an object store, knows no identity of one.
+            key = os.path.normpath(directory or os.curdir) if status is None else status.identity
+            contents = self._seen.get(key)
+            if contents is None:
+                listing = self.fs.list_directory(directory)
+                contents = self._seen[key] = listing, CheckpointNames.of(listing.files)
+            self._seen[directory] = contents
         return contents
 
     def data_files(self, prefix: str) -> list[str]:
@@ -46,11 +59,27 @@ class Directories:
     def existing_prefix(self, prefix: str) -> str | None:
         """Return the prefix whose files exist, by TensorFlow's rule but without globbing, or None.
 
-        The index of the prefix comes first, then a file of that very name (V1), then V1 shards. A prefix that
-        was given as the path of its index loses the suffix.
+        The index of the prefix comes first, then a file of that very name (V1), then V1 shards. The path of
+        an index, a data file or a graph stands for its prefix.
         """
-        if self.fs.path_type(prefix + INDEX_SUFFIX) == "file":
+        if self.has_index(prefix_within(prefix) or prefix):
             return prefix
+        owner = prefix_of_neighbour(prefix)
+        if owner is not None and self.has_index(owner):
+            return owner
         if self.fs.path_type(prefix) == "file":
             return prefix.removesuffix(INDEX_SUFFIX)
-        return prefix if self.v1_shards(prefix) else None
+        return prefix if self._has_v1_shards(prefix) else None
+
+    def has_index(self, prefix: str) -> bool:
+        """Return whether the index of a prefix exists."""
+        return self.fs.path_type(prefix + INDEX_SUFFIX) == "file"
+
+    def _has_v1_shards(self, prefix: str) -> bool:
+        """Return whether :meth:`v1_shards` returns any, without listing all of them."""
+        pattern = V1_PATTERN_SUFFIX.search(prefix)
+        if pattern is None:
+            return False
+        directory, name = os.path.split(prefix[: pattern.start()])
+        counts = self[directory][1].shards.get(name, {})
+        return bool(counts) if pattern[1] == "?????" else pattern[1] in counts

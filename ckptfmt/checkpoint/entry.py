@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from ckptfmt.arrays.shape import Shape, decode_shape
+from ckptfmt.checkpoint.partition import Slices
 from ckptfmt.checkpoint.slices import TensorSlice, decode_slice
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError
@@ -96,7 +97,7 @@ def decode_entry(name: str, value: Buffer) -> Entry:
             slices.append(decode_slice(value[start:pos]))
         if slices and pos == end:
             # Shard and offset are left over from the first bundle that was merged, and mean nothing.
-            return Entry(name, *decode_head(head), 0, None, None, None, tuple(slices))
+            return Entry(name, *decode_head(head), 0, None, None, None, Slices(slices))
     return _decode_in_any_order(name, value)
 
 
@@ -115,7 +116,7 @@ def _decode_in_any_order(name: str, value: Buffer) -> Entry:
             slices.append(decode_slice(field.content))
     dtype, dimensions = find_dtype(numbers[DTYPE]), decode_shape(b"".join(shape))
     if slices:
-        return Entry(name, dtype, dimensions, 0, None, None, None, tuple(slices))
+        return Entry(name, dtype, dimensions, 0, None, None, None, Slices(slices))
     shard, offset, size = (to_signed(numbers[tag]) for tag in (SHARD, OFFSET, SIZE))
     if min(shard, offset, size) < 0:
         raise CorruptError(f"negative shard {shard}, offset {offset} or size {size}")

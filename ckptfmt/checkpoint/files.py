@@ -22,9 +22,7 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.filenames import (
-    DATA_SUFFIX,
     INDEX_SUFFIX,
-    META_SUFFIX,
     V1_PATTERN_SUFFIX,
     V1_SHARD_SUFFIX,
     shard_path,
@@ -78,16 +76,10 @@ def stale_shards(fs: Filesystem, prefix: str, num_shards: int) -> list[str]:
 # --- neighbours ---
 
 
-def prefix_of_neighbour(path: str) -> str | None:
-    """Return the prefix of a path named like a data shard or the graph of a checkpoint; None for others."""
-    data = DATA_SUFFIX.search(path)
-    if data is not None:
-        return path[: data.start()]
-    return path.removesuffix(META_SUFFIX) if path.endswith(META_SUFFIX) else None
-
-
 def files_at_index(look: Directories, prefix: str) -> CheckpointFiles:
     """Return the checkpoint of an existing file named like the index of a prefix."""
+    # An empty prefix, of the file ".index" in the working directory, could not be opened again.
+    prefix = prefix or os.path.join(os.curdir, "")
     path = prefix + INDEX_SUFFIX
     if table_format(look.fs, path) == "v1":
         return CheckpointFiles(path, "v1", (path,))
@@ -124,7 +116,10 @@ def renamed_prefix(look: Directories, path: str) -> str:
     # so only its data shards tell where it ends.
     candidate = path
     while not look.data_files(candidate):
-        shorter = os.path.splitext(candidate)[0]
+        # Not os.path.splitext() alone: to it, ".index" is a name without a suffix.
+        shorter = candidate.removesuffix(INDEX_SUFFIX)
+        if shorter == candidate:
+            shorter = os.path.splitext(candidate)[0]
         if shorter == candidate:
             return path
         candidate = shorter

@@ -8,37 +8,35 @@ goes back, so that files which name each other cannot make a loop.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.files import (
-    MAX_LISTED,
     CheckpointFiles,
     files_at_index,
     files_at_v1,
     is_table,
     not_a_table,
-    prefix_of_neighbour,
     renamed_prefix,
     table_format,
     v1_files_named,
 )
+from ckptfmt.checkpoint.near_misses import describe_leftovers, is_temporary, listed_paths, not_found
+from ckptfmt.checkpoint.pattern import files_matching
 from ckptfmt.checkpoint.scan import looks_like_home, scan
 from ckptfmt.checkpoint.state_file import CheckpointState, read_state
-from ckptfmt.errors import CheckpointNotFoundError, CorruptError
+from ckptfmt.errors import CheckpointNotFoundError, CorruptError, PathNotFoundError
 from ckptfmt.filenames import (
-    DATA_SUFFIX,
     INDEX_SUFFIX,
     META_SUFFIX,
     SAVED_MODEL_FILES,
     STATE_FILE,
-    TEMPSTATE_SUFFIX,
+    prefix_of_neighbour,
+    prefix_within,
 )
 from ckptfmt.filetype.content import recognise_file
 from ckptfmt.filetype.kinds import (
     EMPTY,
     LFS_POINTER,
-    META_GRAPH,
     SAVED_MODEL_DIRECTORY,
     STATE,
     TEXT_FILE,
@@ -46,10 +44,9 @@ from ckptfmt.filetype.kinds import (
 )
 from ckptfmt.filetype.paths import recognise_path
 from ckptfmt.filetype.refusal import example_in, misfit
-from ckptfmt.storage.filesystem import Filesystem, Listing
+from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LOCAL
-from ckptfmt.text.closest import closest_names
-from ckptfmt.text.quoting import listed, shortened
+from ckptfmt.text.quoting import shortened
 
 SAVED_MODEL_PREFIX = os.path.join("variables", "variables")
 """Prefix of a SavedModel's variables, relative to its directory."""
@@ -69,7 +66,8 @@ def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> Che
     to the index of another prefix leads to that prefix if the data shards exist there and not beside the
     link.
 
-    A missing data shard does not matter here. Nothing is expanded (``~``, ``*``), and a relative path stays
+    If a path leads nowhere but is a pattern (``ckpt-*``) of V1 files, these are one checkpoint, as in
+    TensorFlow. A missing data shard does not matter here. ``~`` is not expanded, and a relative path stays
     relative.
 
     Raises
@@ -89,7 +87,16 @@ def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> Che
         raise TypeError(f"path: got {type(given).__name__}, want str or os.PathLike[str]")
     if not given:
         raise CheckpointNotFoundError("path: got an empty string, want that of a checkpoint")
-    look = Directories(fs)
+    try:
+        return _find(Directories(fs), given)
+    except CheckpointNotFoundError:
+        raise
+    except PathNotFoundError as error:
+        # The file system knows why: the path is remote. The error is that of the path that was given.
+        raise CheckpointNotFoundError(error.what, file=given) from error
+
+
+def _find(look: Directories, given: str) -> CheckpointFiles:
     # Only separators, as in "/", are kept: the root must not become an empty path.
     stripped = given.rstrip(os.sep + (os.altsep or "")) or given
     if look.fs.path_type(given) != "directory":
@@ -102,7 +109,25 @@ def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> Che
         and not _has_state(look, given)
     ):
         return files_at_index(look, given)
-    return _in_directory(look, given)
+    prefix = prefix_within(given)
+    return _in_directory(look, prefix or given, prefix)
+
+
+def find_variables(directory: str, fs: Filesystem = LOCAL) -> CheckpointFiles:
+    """Return the checkpoint of the SavedModel in a directory: ``variables/variables``, V2 or V1.
+
+    Raises
+    ------
+    CheckpointNotFoundError
+        It does not exist; the message says which file is missing, and where files of that name are instead.
+    CorruptError, UnsupportedError, NotReadableError
+        Its index cannot be read.
+    """
+    look = Directories(fs)
+    found = _variables_in(look, directory)
+    if found is None:
+        raise _no_variables(look, directory)
+    return found
 
 
 # --- paths that are not directories -----------------------------------------------------------------------
@@ -117,9 +142,10 @@ def _at_path(look: Directories, path: str) -> CheckpointFiles:
     if look.fs.path_type(path) == "file":
         return _at_file(look, path, prefix)
     found = v1_files_named(look, path) or (v1_files_named(look, prefix) if prefix is not None else None)
+    found = found or files_matching(look, path)
     if found is not None:
         return found
-    raise _not_found(look, path, prefix)
+    raise not_found(look, path, prefix)
 
 
 def _at_file(look: Directories, path: str, prefix: str | None) -> CheckpointFiles:
@@ -144,7 +170,7 @@ def _at_file(look: Directories, path: str, prefix: str | None) -> CheckpointFile
         is_misnamed = path.endswith(META_SUFFIX) and kind not in (None, EMPTY)
         if kind is LFS_POINTER or (is_misnamed and kind is not None and kind.holds is not Holds.META_GRAPH):
             raise not_a_table(look.fs, path)
-        raise _not_found(look, path, prefix)
+        raise not_found(look, path, prefix)
     if _is_state(look.fs, path):
         state = read_state(look.fs, directory, name)
         if state is not None:
@@ -161,23 +187,27 @@ def _has_state(look: Directories, directory: str) -> bool:
     return look.fs.path_type(path) == "file" and not is_table(look.fs, path)
 
 
-def _in_directory(look: Directories, directory: str) -> CheckpointFiles:
+def _in_directory(look: Directories, directory: str, prefix: str | None) -> CheckpointFiles:
+    """Return the checkpoint of a directory; ``prefix`` is given if its path may be meant as a prefix too."""
     state = _read_state(look, directory) if _has_state(look, directory) else None
-    variables = os.path.join(directory, SAVED_MODEL_PREFIX)
-    has_variables = look.fs.path_type(variables + INDEX_SUFFIX) == "file"
+    if prefix is not None and look.has_index(prefix) and (state is None or state.latest is None):
+        return files_at_index(look, prefix)
     # A state file copied from elsewhere does not hide the variables of a SavedModel.
-    if state is not None and (state.latest is not None or not has_variables):
+    if state is not None and state.latest is not None:
         return _latest_of(look, state)
-    if has_variables:
-        return files_at_index(look, variables)
+    variables = _variables_in(look, directory)
+    if variables is not None:
+        return variables
+    if state is not None:
+        return _latest_of(look, state)
     found = scan(look, directory)
     if len(found.checkpoints) == 1:
         return found.checkpoints[0]
-    tried = [os.path.join(directory, STATE_FILE), variables + INDEX_SUFFIX]
+    tried = [os.path.join(directory, name) for name in (STATE_FILE, SAVED_MODEL_PREFIX + INDEX_SUFFIX)]
     if found.checkpoints:
         raise CheckpointNotFoundError(
             f"{len(found.checkpoints)} checkpoints and no file {STATE_FILE!r} that says which is the latest; "
-            f"name one: {_listed(found.prefixes)}",
+            f"name one: {listed_paths(found.prefixes)}",
             file=directory,
             tried=tried,
         )
@@ -186,11 +216,12 @@ def _in_directory(look: Directories, directory: str) -> CheckpointFiles:
         raise found.damaged[0]
     if any(name in SAVED_MODEL_FILES for name in found.listing.files):
         return _in_saved_model(look, directory)
-    hints = _orphans(look, directory, found.listing)
+    hints = describe_leftovers(look, directory, found.listing)
     below = (os.path.join(directory, name) for name in found.listing.directories[:MAX_SUBDIRECTORIES])
-    homes = [path for path in below if looks_like_home(look, path)]
+    # The temporary directories of saves are among the hints already.
+    homes = [path for path in below if looks_like_home(look, path) and not is_temporary(path)]
     if homes:
-        hints.append(f"look in {_listed(homes)}")
+        hints.append(f"look in {listed_paths(homes)}")
     if not hints:
         _refuse_foreign(look, directory)
         hints.append("none of its files belongs to one" if found.listing.files else "it contains no files")
@@ -209,7 +240,7 @@ def _read_state(look: Directories, directory: str) -> CheckpointState | None:
         if not prefixes:
             _refuse_foreign(look, directory)
             raise
-        what = f"{error.what}; name a checkpoint instead: {_listed(prefixes)}"
+        what = f"{error.what}; name a checkpoint instead: {listed_paths(prefixes)}"
         raise CorruptError(what, file=error.file, offset=error.offset) from error
 
 
@@ -221,23 +252,53 @@ def _refuse_foreign(look: Directories, directory: str) -> None:
 
 
 def _in_saved_model(look: Directories, directory: str) -> CheckpointFiles:
+    found = _variables_in(look, directory)
+    if found is None:
+        error = _no_variables(look, directory)
+        error.what = f"{error.what}; {SAVED_MODEL_DIRECTORY.reader}"
+        raise error
+    return found
+
+
+def _variables_in(look: Directories, directory: str) -> CheckpointFiles | None:
+    """Return the checkpoint of a SavedModel, None if it does not exist."""
     prefix = os.path.join(directory, SAVED_MODEL_PREFIX)
-    index = prefix + INDEX_SUFFIX
-    if look.fs.path_type(index) == "file":
+    if look.fs.path_type(prefix + INDEX_SUFFIX) == "file":
         return files_at_index(look, prefix)
-    folder = os.path.dirname(prefix)
-    what = f"a SavedModel without variables: {index} does not exist"
-    hints = [*_orphans(look, folder, look[folder][0]), SAVED_MODEL_DIRECTORY.reader]
-    raise CheckpointNotFoundError("; ".join([what, *hints]), file=directory or os.curdir, tried=[index])
+    if look.fs.path_type(os.path.dirname(prefix)) != "directory":
+        return None
+    # TensorFlow 0.11 and 0.12 wrote V1.
+    found = v1_files_named(look, prefix)
+    if found is None and look.fs.path_type(prefix) == "file":
+        raise not_a_table(look.fs, prefix)
+    return found
+
+
+def _no_variables(look: Directories, directory: str) -> CheckpointNotFoundError:
+    """Return the error for a SavedModel without a checkpoint, with what exists of one."""
+    prefix = os.path.join(directory, SAVED_MODEL_PREFIX)
+    folder, name = os.path.split(prefix)
+    what = f"a SavedModel without variables: {prefix}{INDEX_SUFFIX} does not exist"
+    hints = describe_leftovers(look, folder, look[folder][0])
+    # Uploading the files one by one loses the folder.
+    beside = [path for path in look[directory or os.curdir][0].files if path.startswith(f"{name}.")]
+    if beside:
+        beside.sort(key=lambda path: not path.endswith(INDEX_SUFFIX))  # what was asked for comes first
+        is_in, them = ("is", "it") if len(beside) == 1 else ("are", "them")
+        hints.append(f"{listed_paths(beside)} {is_in} in the directory itself: move {them} to {folder}")
+    tried = [prefix + INDEX_SUFFIX]
+    return CheckpointNotFoundError("; ".join([what, *hints]), file=directory or os.curdir, tried=tried)
 
 
 def _latest_of(look: Directories, state: CheckpointState) -> CheckpointFiles:
     """Return the checkpoint that a state file names as the latest."""
-    prefix = state.latest
-    if prefix is not None:
+    latest = state.latest
+    if latest is not None:
+        prefix = prefix_within(latest) or latest
         # A state file must not lead to another one, because two could lead to each other.
         if (
-            look.fs.path_type(prefix + INDEX_SUFFIX) != "file"
+            not look.has_index(prefix)
+            and prefix_of_neighbour(prefix) is None
             and look.fs.path_type(prefix) == "file"
             and not is_table(look.fs, prefix)
         ):
@@ -247,8 +308,8 @@ def _latest_of(look: Directories, state: CheckpointState) -> CheckpointFiles:
     # The state file may have been copied without the checkpoint. Choosing another one is up to the caller.
     found = scan(look, state.directory)
     candidates = state.candidates(state.model_checkpoint_path)
-    hints = _orphans(look, state.directory, found.listing)
-    others = f"available: {_listed(found.prefixes)}" if found.prefixes else ""
+    hints = describe_leftovers(look, state.directory, found.listing)
+    others = f"available: {listed_paths(found.prefixes)}" if found.prefixes else ""
     hints.append(others or "the directory has no other checkpoint")
     what = (
         f"names {shortened(repr(state.model_checkpoint_path))} as the latest checkpoint, which is missing: "
@@ -265,71 +326,3 @@ def _is_state(fs: Filesystem, path: str) -> bool:
     """Return whether a file that is not a table is a state file; programs may give it another name."""
     kind = recognise_file(fs, path)
     return kind is STATE or (os.path.basename(path) == STATE_FILE and kind in (None, EMPTY, TEXT_FILE))
-
-
-# --- near misses ------------------------------------------------------------------------------------------
-
-
-def _not_found(look: Directories, path: str, prefix: str | None) -> CheckpointNotFoundError:
-    """Return the error for a path that leads nowhere: it says what was tried, and what exists instead."""
-    wanted = path.removesuffix(INDEX_SUFFIX) if prefix is None else prefix
-    tried = [path + INDEX_SUFFIX, path] if wanted == path else [path, wanted + INDEX_SUFFIX, wanted]
-    tried = list(dict.fromkeys(tried))
-    hints = _near_misses(look, path, wanted)
-    what = "; ".join([f"no checkpoint found: tried {', '.join(tried)}", *hints])
-    return CheckpointNotFoundError(what, file=path, tried=tried)
-
-
-def _near_misses(look: Directories, path: str, wanted: str) -> list[str]:
-    directory, name = os.path.split(wanted)
-    if look.fs.path_type(directory or os.curdir) != "directory":
-        return [f"no such directory: {directory}"]
-    if look.fs.path_type(path) == "other":
-        return ["it is neither a file nor a directory"]
-    found = scan(look, directory, near=name)
-    # The likeliest first: parts of this very checkpoint, then the checkpoint itself under another form of
-    # path, then names like it, then all that exist.
-    hints = _orphans(look, directory, found.listing, only=name)
-    if wanted in found.prefixes:
-        return [*hints, f"{wanted} exists"]
-    by_name = {os.path.basename(prefix): prefix for prefix in found.prefixes}
-    alike = [by_name[close] for close in closest_names(name, by_name)]
-    if alike:
-        hints.append(f"did you mean {' or '.join(map(repr, alike))}?")
-    elif by_name:
-        hints.append(f"available: {_listed(found.prefixes)}")
-    return hints
-
-
-def _orphans(look: Directories, directory: str, listing: Listing, only: str | None = None) -> list[str]:
-    """Describe files of checkpoints whose index is missing, for an error message."""
-    parts: dict[str, list[str]] = {}
-    # The files of each prefix, whether or not a save finished them.
-    for name in listing.files:
-        whole = TEMPSTATE_SUFFIX.sub("", name)
-        prefix = prefix_of_neighbour(whole) or whole.removesuffix(INDEX_SUFFIX)
-        if prefix != whole and only in (None, prefix):
-            parts.setdefault(prefix, []).append(name)
-    hints: list[str] = []
-    has_graph = False
-    # Each prefix costs several look-ups in the file system, so the search ends with enough hints.
-    for prefix, files in parts.items():
-        if len(hints) >= MAX_LISTED:
-            break
-        if look.existing_prefix(os.path.join(directory, prefix)) is not None:
-            continue
-        index = prefix + INDEX_SUFFIX
-        data = [name for name in files if DATA_SUFFIX.search(name)]
-        unfinished = [name for name in files if TEMPSTATE_SUFFIX.search(name)]
-        if data:
-            hints.append(f"{_listed(data)} {'exists' if len(data) == 1 else 'exist'}, but {index} does not")
-        elif prefix + META_SUFFIX in files:
-            hints.append(f"{prefix}{META_SUFFIX} holds only the graph: {index} does not exist")
-            has_graph = True
-        if unfinished:
-            hints.append(f"left by a save that did not finish: {_listed(unfinished)}")
-    return [*hints[:MAX_LISTED], *([META_GRAPH.reader] if has_graph else [])]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return listed(names, MAX_LISTED, quote=str)

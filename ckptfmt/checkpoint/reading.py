@@ -5,6 +5,7 @@
     stored whole, all or part of it wanted      the store's own array, a view of the file if possible
     in slices, the selection within one         the same, of that slice
     in slices, the selection across several     a new array, filled slice by slice
+    in many slices, all of it wanted            a new array, filled by runs of slices (assembly.py)
 """
 
 from __future__ import annotations
@@ -12,12 +13,20 @@ from __future__ import annotations
 import numpy as np
 
 from ckptfmt.arrays.array import Array, new_array, read_only
+from ckptfmt.checkpoint.assembly import MANY, assemble
 from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.checkpoint.partition import Partition, partition_of
 from ckptfmt.checkpoint.selection import Part, Selection
-from ckptfmt.checkpoint.slices import TensorSlice, plan, whole
+from ckptfmt.checkpoint.siblings import siblings_holding
+from ckptfmt.checkpoint.slices import TensorSlice, whole
+from ckptfmt.checkpoint.slot_parts import is_partial
 from ckptfmt.checkpoint.store import Store
 from ckptfmt.errors import CkptfmtError, CorruptError
+from ckptfmt.wire.threads import default_threads
+
+SHARED = 4 << 20
+"""Bytes from which a tensor in many slices is read by several threads."""
 
 
 def read_tensor(
@@ -97,12 +106,20 @@ def _assemble(
     uncovered.
     """
     try:
-        needed = plan(entry.shape, entry.slices, selection.region)
+        partition = partition_of(entry.shape, entry.slices)
+        needed = partition.needed(selection.region)
     except CkptfmtError as error:
         raise _of_tensor(error, store, entry) from None
+    if len(needed) >= MANY:
+        if selection.shape == entry.shape and all(isinstance(each, range) for each in selection.positions):
+            array = _assemble_all(store, entry, partition, checks, out=out, threads=threads)
+            if array is not None:
+                return array
+        needed = selection.touched(needed, partition.starts, partition.stops)
     parts: list[tuple[Part, Array]] = []
-    for piece, region in needed:
-        part = selection.within(region)
+    for number in needed.tolist():
+        piece = entry.slices[number]
+        part = selection.within(partition.region(number))
         if part is not None:
             parts.append((part, _read_piece(store, entry, piece, part, checks, threads=threads)))
     # One slice holds all of the selection: no memory is needed.
@@ -112,9 +129,40 @@ def _assemble(
         array = new_array(selection.shape, entry.dtype) if out is None else out
     except CkptfmtError as error:
         raise _of_tensor(error, store, entry) from None
-    # The array is uninitialised. plan() has made sure that the parts fill all of it and do not overlap.
+    # The array is uninitialised. needed() has made sure that the parts fill all of it and do not overlap.
     for part, values in parts:
         array[part.target] = values
+    return array
+
+
+def _assemble_all(
+    store: Store,
+    entry: Entry,
+    partition: Partition,
+    checks: Checks,
+    *,
+    out: Array | None,
+    threads: int | None,
+) -> Array | None:
+    """Return all of a tensor in many slices; None if these have to be read one by one, perhaps to raise."""
+    sizes = (partition.stops - partition.starts).tolist()
+    places = store.locate_slices(entry, list(map(tuple, sizes)))
+    if places is None:
+        return None
+    try:
+        array = new_array(entry.shape, entry.dtype) if out is None else out
+    except CkptfmtError as error:
+        raise _of_tensor(error, store, entry) from None
+    verify = checks.is_due(entry.name)
+    if threads is None:
+        threads = default_threads() if entry.nbytes >= SHARED else 1
+    damaged = assemble(array, partition, places, verify=verify, threads=threads)
+    if damaged is not None:
+        # Read again by itself, it raises.
+        store.read_piece(entry, entry.slices[damaged], verify=True)
+        return None
+    if verify:
+        checks.done(entry.name)
     return array
 
 
@@ -131,7 +179,9 @@ def _read_piece(
     at = None if part.is_whole else part.source
     mark = entry.name if piece is None else (entry.name, piece)
     # Of strings and variants all of the piece is read, whatever part of it is taken.
-    verify = (at is None or entry.dtype.itemsize is None) and checks.is_due(mark)
+    verify = (
+        (at is None or entry.dtype.itemsize is None) and checks.is_due(mark) and checks.is_due(entry.name)
+    )
     array = store.read_piece(entry, piece, verify=verify, at=at, threads=threads)
     if verify:
         checks.done(mark)
@@ -141,6 +191,12 @@ def _read_piece(
 def _of_tensor(error: CkptfmtError, store: Store, entry: Entry) -> CkptfmtError:
     """Name the tensor that an error is about, the file that lists it, and files that may hold the rest."""
     # Elements that no slice covers may be in one of these files.
-    if store.files.missing and isinstance(error, CorruptError):
-        error = CorruptError(f"{error.what}; missing: {', '.join(store.files.missing)}")
+    if isinstance(error, CorruptError):
+        missing = store.files.missing
+        error.what += (
+            f"; missing: {', '.join(missing)}" if missing else siblings_holding(entry, store.files, store.fs)
+        )
+    slot = store.index.slots.slot_of(entry.name) if is_partial(entry) else None
+    if slot is not None:
+        error.what = f"a part of the slot {slot!r}: {error.what}"
     return error.at(store.files.tables[0], label=f"tensor {entry.name!r}")

@@ -12,7 +12,6 @@ from ckptfmt.checkpoint.files import (
     files_at_index,
     files_at_v1,
     is_table,
-    prefix_of_neighbour,
     renamed_prefix,
     table_format,
 )
@@ -25,6 +24,7 @@ from ckptfmt.filenames import (
     TEMPSTATE_SUFFIX,
     V1_SHARD_SUFFIX,
     CheckpointNames,
+    prefix_of_neighbour,
 )
 from ckptfmt.storage.filesystem import Listing, natural_order
 
@@ -40,6 +40,8 @@ class Scan:
     """The names of everything in it."""
     checkpoints: list[CheckpointFiles]
     """The checkpoints, in natural order of their prefixes."""
+    renamed: list[CheckpointFiles]
+    """The checkpoints whose index has another name than theirs, which count only if there are no others."""
     damaged: list[CorruptError]
     """The errors of tables that may have been checkpoints."""
 
@@ -95,7 +97,7 @@ def scan(look: Directories, directory: str, near: str | None = None) -> Scan:
         seen.update(files.tables)  # other shards of a V1 checkpoint lead to the same one
     # A copy of an index under another name (.bak) must not make a directory of one checkpoint ambiguous.
     checkpoints = sorted(found.values() or renamed, key=lambda files: natural_order(files.prefix))
-    return Scan(listing, checkpoints, damaged)
+    return Scan(listing, checkpoints, renamed, damaged)
 
 
 def _guesses(
@@ -116,12 +118,17 @@ def _guesses(
             likely.append(name)
         else:
             others.append(name)
-    if len(others) > MAX_GUESSED:
-        others.sort(key=lambda name: -_common_length(name, near))
-    return likely + (others + later)[:MAX_GUESSED]
+    return likely + likeliest(others + later, near, MAX_GUESSED)
 
 
-def _common_length(one: str, other: str) -> int:
+def likeliest(names: Sequence[str], near: str, most: int) -> list[str]:
+    """Return at most so many names: all as they are, or those that begin most like ``near``."""
+    if len(names) <= most:
+        return list(names)
+    return sorted(names, key=lambda name: -common_length(name, near))[:most]
+
+
+def common_length(one: str, other: str) -> int:
     """Return the number of characters at the beginning that two names share."""
     pairs = zip(one, other, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

@@ -59,6 +59,15 @@ class Selection:
         """The smallest region that contains the selection."""
         return tuple(map(_bounds, self.positions))
 
+    def touched(self, boxes: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+        """Return those of some boxes in which lists take a position; borders have a row for each box."""
+        for axis, taken in enumerate(self.positions):
+            if isinstance(taken, np.ndarray):
+                ordered = np.sort(taken)
+                first = np.searchsorted(ordered, starts[boxes, axis])
+                boxes = boxes[first < np.searchsorted(ordered, stops[boxes, axis])]
+        return boxes
+
     def within(self, region: Region) -> Part | None:
         """Return the selected part of a region; None if nothing in it is selected."""
         source: list[Any] = []

@@ -44,6 +44,9 @@ _GAP_CELLS = 1 << 20
 MAX_COMPARED = 1 << 30
 """The most comparisons of two slices in one dimension that are made for a tensor: a second or two."""
 
+_LISTED = 10
+"""The most slices that an error lists."""
+
 _GAP_RANK = 32
 """A gap is located only in up to so many dimensions, the most that arrays have before NumPy 2."""
 
@@ -117,10 +120,12 @@ def slice_key_start(name: bytes) -> bytes:
 
 def slice_key_end(part: TensorSlice) -> bytes:
     """Return the rest of a slice's key, after :func:`slice_key_start`."""
-    out = [encode_unum(len(part.extents))]
-    for start, length in part.extents:
-        out += encode_snum(start), encode_snum(length)
-    return b"".join(out)
+    return encode_unum(len(part.extents)) + b"".join(map(_encode_extent, part.extents))
+
+
+@lru_cache(maxsize=4096)
+def _encode_extent(extent: tuple[int, int]) -> bytes:
+    return encode_snum(extent[0]) + encode_snum(extent[1])
 
 
 def decode_slice_key(key: bytes) -> tuple[bytes, TensorSlice]:
@@ -165,36 +170,18 @@ def within(region: Region, outer: Region) -> Box:
     return *(slice(a - c, b - c) for (a, b), (c, _) in zip(region, outer, strict=True)), ...
 
 
-def plan(shape: Shape, slices: Sequence[TensorSlice], wanted: Region) -> list[tuple[TensorSlice, Region]]:
-    """Return the slices needed for a region, each with the region it holds.
-
-    Raises
-    ------
-    CorruptError
-        A slice does not fit the shape, two of them overlap, or they leave part of ``wanted`` uncovered. The
-        message says which.
-    """
-    regions = [part.region(shape) for part in slices]
-    # Disjoint slices cover a region exactly if their shares of it add up to its size. Counting elements takes
-    # time linear in the number of slices, whatever the shape.
-    _check_disjoint(slices, regions)
-    needed = []
-    missing = math.prod(region_shape(wanted))
-    for part, region in zip(slices, regions, strict=True):
-        shared = intersect(region, wanted)
-        if shared is not None:
-            needed.append((part, region))
-            missing -= math.prod(region_shape(shared))
-    if missing:
-        raise CorruptError(
-            f"the slices leave {missing} of {math.prod(region_shape(wanted))} elements uncovered"
-            + _first_gap(wanted, [region for _, region in needed])
-        )
-    return needed
+def describe_stored(slices: Sequence[TensorSlice], shape: Shape) -> str:
+    """Describe what is stored of a tensor, and the index that reads the first of it; empty if nothing is."""
+    if not slices:
+        return ""
+    more = f" and {len(slices) - _LISTED} more" if len(slices) > _LISTED else ""
+    index = ", ".join(f"{start}:{stop}" for start, stop in slices[0].region(shape)) or "..."
+    listed = ", ".join(map(str, slices[:_LISTED]))
+    return f"; stored: {listed}{more}; read a part by ckpt.slice(name)[{index}]"
 
 
-def _check_disjoint(slices: Sequence[TensorSlice], regions: Sequence[Region]) -> None:
-    """Raise CorruptError if two regions share an element.
+def find_overlap(slices: Sequence[TensorSlice], starts: np.ndarray, stops: np.ndarray) -> None:
+    """Raise CorruptError if two slices share an element; a row of their borders has those of one slice.
 
     Two boxes meet if they meet in every dimension. A sweep along one dimension finds the pairs that meet in
     it; the dimension with the fewest pairs leaves the fewest to compare in the others. Nearly always a tensor
@@ -202,13 +189,12 @@ def _check_disjoint(slices: Sequence[TensorSlice], regions: Sequence[Region]) ->
     comparisons is bounded, because a damaged index may list slices that all meet in every dimension but the
     last.
     """
-    if len(regions) < 2 or not regions[0]:
-        if len(regions) > 1:
-            raise CorruptError(f"{len(regions)} slices of a scalar overlap")
+    count, rank = starts.shape
+    if count < 2 or not rank:
+        if count > 1:
+            raise CorruptError(f"{count} slices of a scalar overlap")
         return
-    # This fits: TensorSlice.region() has found every stop within a size, which is less than 2**63.
-    bounds = np.array(regions, np.int64)  # slice, dimension, (start, stop)
-    starts, stops = bounds[..., 0].T, bounds[..., 1].T
+    starts, stops = starts.T, stops.T
     sweeps = [_sweep(*edges) for edges in zip(starts, stops, strict=True)]
     pairs, order, ends = min(sweeps, key=lambda sweep: sweep[0])
     if not pairs:
@@ -228,7 +214,13 @@ def _check_disjoint(slices: Sequence[TensorSlice], regions: Sequence[Region]) ->
         left -= len(clash)
         if left < 0:
             limit = MAX_COMPARED // len(starts)
-            raise LimitError(f"comparisons among {len(regions)} slices", limit=limit, asked=pairs)
+            raise LimitError(f"comparisons among {count} slices", limit=limit, asked=pairs)
+
+
+def sweep_axis(starts: np.ndarray, stops: np.ndarray) -> int:
+    """Return the dimension in which the fewest pairs of slices meet."""
+    pairs = [_sweep(*edges)[0] for edges in zip(starts.T, stops.T, strict=True)]
+    return pairs.index(min(pairs))
 
 
 def _sweep(starts: np.ndarray, stops: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
@@ -242,7 +234,7 @@ def _sweep(starts: np.ndarray, stops: np.ndarray) -> tuple[int, np.ndarray, np.n
     return int(np.maximum(ends - np.arange(1, len(ends) + 1), 0).sum()), order, ends
 
 
-def _first_gap(wanted: Region, regions: Sequence[Region]) -> str:
+def describe_gap(wanted: Region, regions: Sequence[Region]) -> str:
     """Describe the first part of ``wanted`` that no region holds; empty if that costs too much.
 
     The borders of all regions cut ``wanted`` into a grid of cells. A region covers a cell completely or not
@@ -263,7 +255,7 @@ def _first_gap(wanted: Region, regions: Sequence[Region]) -> str:
         for position, (low, high), (start, stop) in zip(positions, wanted, region, strict=True):
             box.append(slice(position[min(max(start, low), high)], position[min(max(stop, low), high)]))
         covered[tuple(box)] = True
-    # There is an unmarked cell, as plan() has counted elements that are missing.
+    # There is an unmarked cell, as elements have been counted elements that are missing.
     first = np.unravel_index(int(np.argmin(covered)), cells)
     gap = ":".join(f"{edge[i]},{edge[i + 1] - edge[i]}" for edge, i in zip(edges, first, strict=True))
     return f", first at {gap or 'the scalar'}"

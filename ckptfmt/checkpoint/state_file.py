@@ -1,4 +1,4 @@
-"""The ``checkpoint`` state file: the checkpoints of a directory, and which is the latest.
+r"""The ``checkpoint`` state file: the checkpoints of a directory, and which is the latest.
 
 It is a CheckpointState message in protobuf's text format::
 
@@ -8,11 +8,18 @@ It is a CheckpointState message in protobuf's text format::
     all_model_checkpoint_timestamps: 1795247177.7651331    seconds since the epoch, one for each path
     last_preserved_timestamp: 1795247176.7255173
 
-Paths are relative to the directory, or absolute as they were on the machine that wrote them.
+Paths are relative to the directory, or absolute as they were on the machine that wrote them. ``"."`` is the
+prefix that is the directory itself, with files named ``.index`` and ``.data-00000-of-00001``: Keras makes it
+for ``save_weights("weights/")``.
+
+TensorFlow parses the file with protobuf's parser in Python, which keeps escapes that it does not know:
+``"D:\work\ckpt-3"`` stays as it is. It ignores a file with ``"C:\Users"``, which begins another escape, or
+with a byte order mark. Here these are read too, except by ``compat.get_checkpoint_state``.
 """
 
 from __future__ import annotations
 
+import codecs
 import ntpath
 import os
 from dataclasses import dataclass, field
@@ -23,11 +30,18 @@ from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_text
 from ckptfmt.storage.filesystem import Filesystem, read_small_file
+from ckptfmt.storage.foreign_paths import is_remote
 from ckptfmt.storage.local import LOCAL, filesystem_of
 from ckptfmt.text.quoting import shortened
 
 MAX_STATE_BYTES = 1 << 22
 """A larger file is not a state file, even if it has the name of one: this is room for 10,000 long paths."""
+
+_ENCODINGS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+"""Byte order mark -> encoding of the text after it."""
+
+_ESCAPES = {7: r"\a", 8: r"\b", 9: r"\t", 10: r"\n", 11: r"\v", 12: r"\f", 13: r"\r"}
+"""Control characters -> the escapes that they came from, which may have been separators and letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +101,15 @@ class CheckpointState:
 
     def candidates(self, stored: str) -> tuple[str, ...]:
         """Return the prefixes that :meth:`resolve` tries, in that order."""
-        # ntpath splits at both separators, because the file may come from Windows.
-        names = (stored, os.path.basename(stored), ntpath.basename(stored))
-        return tuple(dict.fromkeys(os.path.join(self.directory, name) for name in names if name))
+        names: list[str] = []
+        # People who write the file themselves leave spaces at the end, and backslashes unescaped.
+        for spelling in dict.fromkeys((stored, stored.strip(), stored.translate(_ESCAPES))):
+            # A path that ends in a separator is a prefix without a name of its own, which is "." here.
+            # ntpath splits at both separators, because the file may come from Windows.
+            bases = os.path.basename(spelling) or os.curdir, ntpath.basename(spelling) or os.curdir
+            # A bucket cannot be reached. Whoever copied the state file from it put the checkpoint beside it.
+            names += bases if is_remote(spelling) else (spelling, *bases)
+        return tuple(dict.fromkeys(os.path.join(self.directory, name) for name in names)) if stored else ()
 
 
 def read_checkpoint_state(
@@ -114,7 +134,7 @@ def read_checkpoint_state(
 
 def read_state(fs: Filesystem, directory: str, filename: str = STATE_FILE) -> CheckpointState | None:
     """Return the state file of a directory; see :func:`read_checkpoint_state`."""
-    message = _parse(fs, directory, filename)
+    message = _parse(fs, directory, filename, as_tensorflow=False)
     return None if message is None else _checked(fs, directory, filename, message)
 
 
@@ -128,7 +148,7 @@ def latest_checkpoint(
     """Return the prefix of the latest checkpoint that the state file of a directory names, or None.
 
     As in TensorFlow, the result is None if there is no state file, if it cannot be parsed, or if the
-    checkpoint that it names does not exist; the last two are logged as warnings.
+    checkpoint that it names does not exist; the last two are logged as warnings, as is a remote path.
     :func:`read_checkpoint_state` raises instead. Unlike TensorFlow's function, this one takes ``*`` and
     ``[1]`` in a path literally, and finds the checkpoint beside the state file if the stored path is that of
     another machine.
@@ -140,7 +160,8 @@ def latest_checkpoint(
     NotReadableError
         The file cannot be read.
     """
-    state = read_state_or_warn(filesystem_of(backend, fs), os.fspath(directory), latest_filename)
+    fs = filesystem_of(backend, fs)
+    state = read_state_or_warn(fs, os.fspath(directory), latest_filename, as_tensorflow=False)
     if state is None:
         return None
     latest = state.latest
@@ -151,18 +172,28 @@ def latest_checkpoint(
     return latest
 
 
-def read_state_or_warn(fs: Filesystem, directory: str, filename: str | None = None) -> CheckpointState | None:
-    """Return the state file of a directory; None, with a warning logged, if it cannot be parsed."""
+def read_state_or_warn(
+    fs: Filesystem, directory: str, filename: str | None = None, *, as_tensorflow: bool
+) -> CheckpointState | None:
+    """Return the state file of a directory; None, with a warning logged, if it cannot be parsed.
+
+    With ``as_tensorflow``, that is so whenever TensorFlow cannot parse it.
+    """
     filename = filename or STATE_FILE
     try:
-        message = _parse(fs, directory, filename)
+        message = _parse(fs, directory, filename, as_tensorflow=as_tensorflow)
     except CorruptError as error:
         _warn("checkpoint state ignored: %s", error)
+        return None
+    except PathNotFoundError as error:
+        _warn("no checkpoint state: %s", error)  # the path is not one of this machine
         return None
     return None if message is None else _checked(fs, directory, filename, message)
 
 
-def _parse(fs: Filesystem, directory: str, filename: str) -> messages.CheckpointState | None:
+def _parse(
+    fs: Filesystem, directory: str, filename: str, *, as_tensorflow: bool
+) -> messages.CheckpointState | None:
     path = os.path.join(directory, filename)
     # People also call a directory of checkpoints "checkpoint".
     if fs.path_type(path) != "file":
@@ -171,8 +202,33 @@ def _parse(fs: Filesystem, directory: str, filename: str) -> messages.Checkpoint
         data = read_small_file(fs, path, limit=MAX_STATE_BYTES, what="a state file")
     except PathNotFoundError:
         return None  # deleted since
+    try:
+        return _parse_text(data, path)
+    except CorruptError as error:
+        message = None if as_tensorflow else _parse_handwritten(data, path)
+        if message is None:
+            raise error from error.__cause__
+        return message
+
+
+def _parse_text(text: bytes | str, path: str) -> messages.CheckpointState:
     # As in TensorFlow, a field that occurs again replaces the earlier one.
-    return parse_text(messages.CheckpointState, data, path, last_wins=True)
+    return parse_text(messages.CheckpointState, text, path, last_wins=True, unknown_escapes=True)
+
+
+def _parse_handwritten(data: bytes, path: str) -> messages.CheckpointState | None:
+    """Parse a state file as editors and shells of Windows write it; None if that does not help.
+
+    They begin it with a byte order mark, write UTF-16, or leave every backslash of a path unescaped.
+    """
+    mark = next((mark for mark in _ENCODINGS if data.startswith(mark)), b"")
+    text = data[len(mark) :].decode(_ENCODINGS.get(mark, "utf-8"), "surrogateescape")
+    for spelling in (text, text.replace("\\", r"\\")):
+        try:
+            return _parse_text(spelling, path)
+        except CorruptError:
+            continue
+    return None
 
 
 def _checked(

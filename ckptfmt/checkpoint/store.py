@@ -13,10 +13,13 @@ from typing import Protocol
 import numpy as np
 
 from ckptfmt.arrays.array import Array, Box
+from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.slices import TensorSlice
-from ckptfmt.checkpoint.stored_bytes import StoredBytes
+from ckptfmt.checkpoint.slot_parts import Slots
+from ckptfmt.checkpoint.stored_bytes import SlicePlaces, StoredBytes
+from ckptfmt.limits import Limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table.table import Table
 
@@ -29,6 +32,13 @@ class Index(Protocol):
 
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries of all tensors, in the order of their names."""
+
+    @property
+    def slots(self) -> Slots:
+        """The slots that are stored in parts. Each is listed as one tensor; its parts are only looked up."""
+
+    def stored_entries(self) -> Iterator[Entry]:
+        """Iterate over all entries as they are stored: those of the parts of a slot, not of the slot."""
 
     def to_columns(self) -> dict[str, np.ndarray]:
         """Return all entries as columns; see :meth:`ckptfmt.checkpoint.columns.Entries.to_columns`."""
@@ -57,6 +67,8 @@ class Store(Protocol):
     """The files."""
     fs: Filesystem
     """The file system that holds them."""
+    limits: Limits
+    """How much memory and work they may take."""
 
     @property
     def index(self) -> Index:
@@ -87,6 +99,12 @@ class Store(Protocol):
         Raises CorruptError, CheckpointNotFoundError, NotReadableError or UnsupportedError if they cannot be
         read.
         """
+
+    def is_suspect(self, shard: int | None) -> bool:
+        """Return whether each tensor of an open data file must be located: the file seems something else."""
+
+    def locate_slices(self, entry: Entry, shapes: Sequence[Shape]) -> SlicePlaces | None:
+        """Return the places of all slices of a tensor; None if they are to be read one by one."""
 
     def read_piece(
         self,

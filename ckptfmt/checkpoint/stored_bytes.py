@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
+import numpy as np
+
 from ckptfmt.arrays.array import Array, Box
 from ckptfmt.arrays.raw import decode_raw
 from ckptfmt.arrays.shape import check_shape
@@ -108,20 +110,31 @@ class StoredBytes(NamedTuple):
             what = f"tensor {label_of(self.entry)}: checksum mismatch"
             raise ChecksumError(what, stored=self.entry.crc32c or 0, computed=crc)
 
-    def check(self) -> None:
-        """Verify the checksum in bounded memory, without making an array; errors as of :meth:`decode`."""
+    def check(self, crc: int | None = None) -> None:
+        """Verify the checksum in bounded memory, without making an array; errors as of :meth:`decode`.
+
+        ``crc`` is that of the bytes, if :meth:`checksum` is known.
+        """
         # All that decode() would raise is found: the lengths of strings are checked on the way, and last a
         # shape that NumPy does not have.
         entry = self.entry
         try:
-            self._compare(
-                self._stream_numbers() if entry.dtype.itemsize is not None else self._stream_decoded()
-            )
+            self._compare(self._stream() if crc is None else crc)
             check_shape(entry.shape, entry.dtype)
         except UnsupportedError as error:
             raise error.at(self.order.index_file, label=f"tensor {label_of(entry)}") from None
         except CorruptError as error:
             raise error.at(self.file.name, self.offset) from None
+
+    def checksum(self) -> int:
+        """Compute the checksum in bounded memory; errors as of :meth:`decode`, but for ChecksumError."""
+        try:
+            return self._stream()
+        except CorruptError as error:
+            raise error.at(self.file.name, self.offset) from None
+
+    def _stream(self) -> int:
+        return self._stream_numbers() if self.entry.dtype.itemsize is not None else self._stream_decoded()
 
     def _stream_numbers(self) -> int:
         """Return the checksum of elements of a fixed size."""
@@ -138,6 +151,17 @@ class StoredBytes(NamedTuple):
             return check_variants(data, self.entry.shape)
         start, crc = check_strings(data, self.entry.shape, big_endian=self.order.big_endian)
         return stream_crc(self.file, self.offset + start, self.size - start, crc)
+
+
+class SlicePlaces(NamedTuple):
+    """The places of all slices of a tensor, whose bytes are those of arrays; an item for each slice."""
+
+    files: dict[int, RandomAccessFile]
+    """The data files that hold them, by number."""
+    shards: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+    crcs: np.ndarray
 
 
 def label_of(entry: Entry) -> str:

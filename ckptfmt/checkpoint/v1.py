@@ -14,23 +14,32 @@ several. Source: TensorFlow ``core/util/tensor_slice_writer.cc``.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 
 from ckptfmt.arrays.array import Array, Box, shaped
 from ckptfmt.arrays.decode import decode_values
-from ckptfmt.arrays.shape import decode_shape, expected_size
+from ckptfmt.arrays.shape import Shape, decode_shape, expected_size
 from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.columns import columns_of
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.files import CheckpointFiles
+from ckptfmt.checkpoint.partition import Slices, plan
 from ckptfmt.checkpoint.slices import FULL, TensorSlice, decode_slice, encode_slice_key, region_shape
+from ckptfmt.checkpoint.slot_parts import Slots, find_slots, is_partial, may_be_part
 from ckptfmt.checkpoint.version import check_version
 from ckptfmt.dtypes import Storage, find_dtype
 from ckptfmt.errors import CorruptError, UnsupportedError
+from ckptfmt.filenames import V1_PATTERN_SUFFIX
+from ckptfmt.filetype.kinds import Holds
+from ckptfmt.filetype.refusal import refusal_of
+from ckptfmt.filetype.stand_in import suspected_stand_in
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
+from ckptfmt.text.quoting import listed
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.fields import LENGTH_DELIMITED, Field, decode_fields
 
@@ -48,11 +57,15 @@ class V1Store:
 
     has_checked_values = True
 
-    def __init__(self, files: CheckpointFiles, fs: Filesystem) -> None:
+    def __init__(self, files: CheckpointFiles, fs: Filesystem, limits: Limits = DEFAULT) -> None:
         self.files = files
         self.fs = fs
-        self.tables = [Table(fs.open(path)) for path in files.tables]
+        self.limits = limits
+        self.tables = [_open_table(fs, path, limits) for path in files.tables]
         self._entries: dict[str, Entry] = {}
+        # Files that only a pattern put together may well be different checkpoints. Refuse these at once.
+        if len(self.tables) > 1 and V1_PATTERN_SUFFIX.search(files.prefix) is None:
+            self._check_disjoint()
 
     @property
     def index(self) -> V1Store:
@@ -88,12 +101,37 @@ class V1Store:
                 raise error.at(table.file.name) from None
         return {name_of(key): metas[key] for key in sorted(metas)}
 
+    @cached_property
+    def slots(self) -> Slots:
+        """The slots that are stored in parts."""
+        # Decoding an entry takes its metadata in every file, so only those of names that fit are decoded.
+        partial = []
+        for name in filter(may_be_part, self.directory):
+            with suppress(CorruptError):  # reading the tensor reports it
+                entry = self._merged(name)
+                if is_partial(entry):
+                    partial.append(self._entry(name))
+        return find_slots(partial, self.directory.__contains__)
+
+    @cached_property
+    def _listed(self) -> list[str]:
+        """The names of the tensors, sorted by their bytes."""
+        slots = self.slots
+        if not slots.joined:
+            return list(self.directory)
+        return sorted((self.directory.keys() - slots.parts.keys()) | slots.joined.keys(), key=key_of)
+
     def names(self) -> Iterator[str]:
         """Iterate over the names of the tensors, sorted by their bytes."""
-        return iter(self.directory)
+        return iter(self._listed)
 
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries of all tensors, in the order of their names."""
+        joined = self.slots.joined
+        return (joined.get(name) or self._entry(name) for name in self._listed)
+
+    def stored_entries(self) -> Iterator[Entry]:
+        """Iterate over all entries as they are stored: those of the parts of a slot, not of the slot."""
         return map(self._entry, self.directory)
 
     def to_columns(self) -> dict[str, np.ndarray]:
@@ -101,22 +139,23 @@ class V1Store:
         return columns_of(list(self.entries()))
 
     def __len__(self) -> int:
-        return len(self.directory)
+        return len(self._listed)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self.directory
+        return isinstance(name, str) and (name in self.directory or name in self.slots.joined)
 
     def find(self, name: str) -> Entry | None:
         """Return the entry of a tensor, or None."""
-        return self._entry(name) if name in self.directory else None
+        joined = self.slots.joined.get(name)
+        return self._entry(name) if joined is None and name in self.directory else joined
 
     def absent(self, names: Collection[str]) -> list[str]:
         """Return those of many names that no tensor has."""
-        return [name for name in names if name not in self.directory]
+        return [name for name in names if name not in self]
 
     def names_below(self, prefix: str) -> Iterator[str]:
         """Iterate over the names that begin with a prefix."""
-        return (name for name in self.directory if name.startswith(prefix))
+        return (name for name in self._listed if name.startswith(prefix))
 
     def names_near(self, name: str) -> Iterator[str]:
         """Iterate over the names to compare with one that does not exist: all, which are in memory."""
@@ -124,7 +163,10 @@ class V1Store:
 
     def keys(self, name: str) -> Iterator[tuple[int, bytes]]:
         """Iterate over the places of a tensor's values: the number of a file, and a key in its table."""
-        for number, meta in self.directory[name]:
+        for stored in dict.fromkeys(self.slots.owners.get(name, {}).values()):
+            if stored != name:
+                yield from self.keys(stored)
+        for number, meta in self.directory.get(name, ()):
             for part in _decode_slice_meta(name, number, meta).slices:
                 yield number, encode_slice_key(key_of(name), part)
 
@@ -135,8 +177,8 @@ class V1Store:
             entry = self._entries[name] = self._decode_entry(name)
         return entry
 
-    def _decode_entry(self, name: str) -> Entry:
-        """Decode the entry of a tensor, merged from all files that hold slices of it."""
+    def _merged(self, name: str) -> Entry:
+        """Decode the entry of a tensor, merged from all files that hold slices of it, without its size."""
         # Every file lists its own slices of a tensor, and repeats dtype and shape.
         merged: Entry | None = None
         for number, meta in self.directory[name]:
@@ -151,16 +193,22 @@ class V1Store:
             if (listed.dtype, listed.shape) != (merged.dtype, merged.shape):
                 raise CorruptError(
                     f"tensor {name!r}: got {listed.dtype.name}{list(listed.shape)} in this file, "
-                    f"want {merged.dtype.name}{list(merged.shape)} as in {self.tables[0].file.name}",
+                    f"want {merged.dtype.name}{list(merged.shape)} as in "
+                    f"{self.tables[self.directory[name][0][0]].file.name}",
                     file=file,
                 )
-            merged = merged._replace(shard=None, slices=merged.slices + listed.slices)
+            merged = merged._replace(shard=None, slices=Slices(merged.slices + listed.slices))
         assert merged is not None
         # A tensor stored whole is written as one slice that takes every dimension in full.
         # A slice that covers the tensor with explicit lengths stays one: its key differs from that of a slice
         # in full, which is the key that read_piece() makes for a tensor stored whole.
         if merged.slices and merged.slices[0].covers_all() and len(merged.slices) == 1:
             merged = merged._replace(slices=())
+        return merged
+
+    def _decode_entry(self, name: str) -> Entry:
+        """Decode the entry of a tensor."""
+        merged = self._merged(name)
         nbytes = expected_size(merged.dtype, merged.shape)
         if merged.dtype.storage is Storage.STRING:
             nbytes = self._strings_nbytes(merged)
@@ -175,9 +223,30 @@ class V1Store:
             # Reading the tensor raises it again; dtype and shape can be listed all the same.
             return 0
 
+    def _check_disjoint(self) -> None:
+        """Raise CorruptError if two files hold the same elements of a tensor, as TensorFlow does."""
+        for name, metas in self.directory.items():
+            if len(metas) < 2:
+                continue
+            entry = self._entry(name)
+            try:
+                plan(entry.shape, entry.slices, ((0, 0),) * len(entry.shape))
+            except CorruptError as error:
+                paths = listed([self.tables[number].file.name for number, _ in metas], quote=str)
+                what = f"tensor {name!r}: {paths} hold the same part of it ({error.what}); name one of them"
+                raise CorruptError(what, file=self.files.prefix) from None
+
     # --- values ------------------------------------------------------------------------------------------
 
     def locate(self, entry: Entry) -> None:
+        """Return None: values are encoded in table blocks."""
+        return
+
+    def is_suspect(self, shard: int | None) -> bool:
+        """Return False: the files have been found to be tables."""
+        return False
+
+    def locate_slices(self, entry: Entry, shapes: Sequence[Shape]) -> None:
         """Return None: values are encoded in table blocks."""
         return
 
@@ -206,21 +275,22 @@ class V1Store:
             shape = region_shape(part.region(entry.shape))
         except CorruptError as error:
             raise error.at(self.files.tables[0], label=f"tensor {entry.name!r}") from None
-        key = encode_slice_key(key_of(entry.name), part)
+        stored = self.slots.stored(entry, part) if entry.name in self.slots.owners else entry
+        key = encode_slice_key(key_of(stored.name), part)
         # Each slice is in one of the files that list the tensor; looking it up tells in which.
-        for number, _ in self.directory[entry.name]:
+        for number, _ in self.directory[stored.name]:
             file = self.tables[number].file.name
             value = self.tables[number].get(key)
             if value is None:
                 continue
             try:
-                array = _decode_slice_data(value, entry, part, shape)
+                array = _decode_slice_data(value, stored, part, shape)
             except (CorruptError, UnsupportedError) as error:
                 raise error.at(file, label=label) from None
             return array if at is None else array[at]
         raise CorruptError(
             f"tensor {entry.name!r}: the values of slice {part} are not in the file",
-            file=self.tables[self.directory[entry.name][0][0]].file.name,
+            file=self.tables[self.directory[stored.name][0][0]].file.name,
         )
 
     def release(self, entry: Entry) -> None:
@@ -230,6 +300,18 @@ class V1Store:
         """Close all files; arrays already read stay valid."""
         for table in self.tables:
             table.file.close()
+
+
+def _open_table(fs: Filesystem, path: str, limits: Limits) -> Table:
+    """Return one file of a checkpoint; UnsupportedError if a download left something else in its place."""
+    file = fs.open(path)
+    try:
+        return Table(file, limits=limits)
+    except CorruptError:
+        kind = suspected_stand_in(file)
+        if kind is not None:
+            raise refusal_of(kind, path, Holds.CHECKPOINT) from None
+        raise
 
 
 def _decode_meta(value: Buffer | None) -> Iterator[tuple[bytes, Buffer]]:
@@ -262,7 +344,7 @@ def _decode_slice_meta(name: str, number: int, meta: Buffer) -> Entry:
             dtype = field.value
         elif field.number == 4:
             slices.append(decode_slice(field.content))
-    return Entry(name, find_dtype(dtype), decode_shape(shape), 0, number, None, None, tuple(slices))
+    return Entry(name, find_dtype(dtype), decode_shape(shape), 0, number, None, None, Slices(slices))
 
 
 def _decode_slice_data(value: Buffer, entry: Entry, part: TensorSlice, shape: tuple[int, ...]) -> Array:

@@ -56,7 +56,8 @@ def decode_some(
 def _decode_error(record: bytes, file: str, offset: int) -> CorruptError:
     """Return the error for a record that protobuf refused: the walker over fields says what and where."""
     try:
-        parse_message(messages.Event, record, file, offset)
+        parse_message(messages.Event, record, None)
     except CorruptError as error:
-        return error
+        # The place of damage is that of the record, from which reading resumes.
+        return error.at(file, offset, relative=False)
     return CorruptError("not a tensorflow.Event message", file=file, offset=offset)

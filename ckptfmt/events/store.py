@@ -83,7 +83,10 @@ class EventStore:
         data = self._kept.get(location)
         if data is None:
             data = self._read(number, offset, size)
-        event = parse_message(messages.Event, data, self._files[number], offset)
+        try:
+            event = parse_message(messages.Event, data, None)
+        except CorruptError as error:
+            raise error.at(self._files[number], offset, relative=False) from error.__cause__
         self._last = location, event
         return event
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.filetype.archives import zip_members
 from ckptfmt.filetype.messages import MessageField, first_fields
 from ckptfmt.filetype.tables import TableContent, has_table_magic, table_content

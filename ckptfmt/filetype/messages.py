@@ -64,8 +64,32 @@ def first_fields(data: Buffer, *, has_floats: bool = False) -> list[MessageField
 
 def is_saved_model(fields: Sequence[MessageField]) -> bool:
     """SavedModel."""
-    # The schema version comes first, once; only meta graphs follow.
-    return fields[0][:2] == (1, VARINT) and all(field[:2] == (2, LENGTH_DELIMITED) for field in fields[1:])
+    # The schema version comes first, once; only meta graphs follow. TF1 Hub modules have no version.
+    has_version = fields[0][:2] == (1, VARINT)
+    metas = fields[1:] if has_version else fields
+    if any(field[:2] != (2, LENGTH_DELIMITED) for field in metas):
+        return False
+    return has_version or _is_in_saved_model(first_fields(fields[0].content))
+
+
+def _is_in_saved_model(fields: Sequence[MessageField]) -> bool:
+    """Whether these are the fields of a meta graph, and cannot be those of a graph or of its library."""
+    by_number = {field.number: field for field in reversed(fields)}
+    if len(by_number) > 1 and not is_meta_graph(fields):
+        return False
+    if 2 in by_number:
+        graph = first_fields(by_number[2].content)
+        return bool(graph) and is_graph(graph)
+    # The operations of a Hub module come before its graph, and may be all that is left of a cut file.
+    info = first_fields(by_number[1].content) if 1 in by_number else []
+    return is_meta_graph(fields) and any(each.number == 2 and _is_op_list(each) for each in info)
+
+
+def _is_op_list(field: MessageField) -> bool:
+    """Whether a field holds an OpList: OpDefs in field 1, with a name in field 1."""
+    ops = first_fields(field.content)
+    names = first_fields(ops[0].content) if ops and ops[0].number == 1 else []
+    return bool(names) and names[0].number == 1 and OP.fullmatch(bytes(names[0].content)) is not None
 
 
 def is_fingerprint(fields: Sequence[MessageField]) -> bool:

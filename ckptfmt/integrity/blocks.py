@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ckptfmt.errors import CorruptError, LimitError
 from ckptfmt.integrity.report import Report
 from ckptfmt.table import Table
+from ckptfmt.table.block import KEY_MEMORY
 from ckptfmt.wire.coding import Buffer
 
 
@@ -15,22 +16,27 @@ def read_intact_blocks(table: Table, report: Report) -> Iterator[tuple[bytes, Bu
     # The metaindex, a block that nothing else reads, is part of the file too.
     try:
         table.block(table.footer.metaindex)
-    except CorruptError as error:
+    except (CorruptError, LimitError) as error:
         report.add("block", error)
     try:
         handles = table.handles
-    except CorruptError as error:
+    except (CorruptError, LimitError) as error:
         report.add("block", error)
         return
     # Keys must be in order across blocks too, or look-ups would miss some.
     last: bytes | None = None
-    for handle in handles:
+    room = table.room
+    for position, handle in enumerate(handles):
         try:
-            for key, value in table.block(handle).items(after=last):
+            for key, value in table.items_of(position, last, room):
                 yield key, value
                 last = key
+                room -= KEY_MEMORY + len(key)
             report.bytes_checked += handle.size
-        except (CorruptError, LimitError) as error:
+        except CorruptError as error:
             report.add("block", error.at(table.file.name, handle.offset))
+        except LimitError as error:
+            report.add("block", table.exceeded(error, room).at(table.file.name, handle.offset))
+            return
         # Read once: a table larger than memory must not fill it.
         table.file.release(handle.offset, handle.size)

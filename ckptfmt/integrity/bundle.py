@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from itertools import chain, groupby
 
 from ckptfmt.arrays.shape import check_shape
@@ -9,10 +12,13 @@ from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.bundle_index import HEADER_KEY
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.files import stale_shards
-from ckptfmt.checkpoint.slices import encode_slice_key, plan, whole
-from ckptfmt.errors import CkptfmtError, PathNotFoundError
+from ckptfmt.checkpoint.partition import plan
+from ckptfmt.checkpoint.slices import encode_slice_key, whole
+from ckptfmt.checkpoint.slot_parts import Slots, find_slots, is_partial
+from ckptfmt.errors import CkptfmtError, PathNotFoundError, UnsupportedError
 from ckptfmt.integrity.blocks import read_intact_blocks
 from ckptfmt.integrity.report import Progress, Report
+from ckptfmt.integrity.shared_bytes import SharedBytes, clusters
 from ckptfmt.storage.file import RandomAccessFile
 
 PADDING = 4096
@@ -23,12 +29,15 @@ def verify_bundle(bundle: Bundle, progress: Progress | None) -> Report:
     """Check every block of the index, and the place, size, slices and checksum of every tensor."""
     report = Report()
     pieces, sliced = _read_entries(bundle, report)
-    owners = _owners(sliced)
+    names = {entry.name for entry in chain(pieces, sliced)}
+    slots = find_slots(filter(is_partial, sliced), names.__contains__)
+    sliced = slots.replace(sliced)
+    owners = _owners(sliced, slots)
     # A tensor counts as checked if nothing about it is wrong: its entry, its slices, its bytes.
     spoiled = {problem.name for problem in report.problems if problem.name is not None}
     for entry in sliced:
         try:
-            _check_slices(bundle, entry)
+            _check_slices(bundle, entry, slots)
         except CkptfmtError as error:
             report.add_tensor(error, entry.name)
             spoiled.add(entry.name)
@@ -63,16 +72,16 @@ def _read_entries(bundle: Bundle, report: Report) -> tuple[list[Entry], list[Ent
     return pieces, sliced
 
 
-def _owners(sliced: list[Entry]) -> dict[str, str]:
+def _owners(sliced: list[Entry], slots: Slots) -> dict[str, str]:
     """Return, for the key of each slice as a name, the tensor that it is part of."""
     return {
-        name_of(encode_slice_key(key_of(entry.name), part)): entry.name
+        name_of(encode_slice_key(key_of(slots.stored(entry, part).name), part)): entry.name
         for entry in sliced
         for part in entry.slices
     }
 
 
-def _check_slices(bundle: Bundle, entry: Entry) -> None:
+def _check_slices(bundle: Bundle, entry: Entry, slots: Slots) -> None:
     """Raise unless the index has all slices of a tensor, and together they make all of it."""
     try:
         plan(entry.shape, entry.slices, whole(entry.shape))
@@ -80,7 +89,7 @@ def _check_slices(bundle: Bundle, entry: Entry) -> None:
     except CkptfmtError as error:
         raise error.at(bundle.files.tables[0], label=f"tensor {entry.name!r}") from None
     for part in entry.slices:
-        bundle.index.find_slice(entry, part)
+        bundle.index.find_slice(slots.stored(entry, part), part)
 
 
 def _check_bytes(
@@ -91,28 +100,62 @@ def _check_bytes(
     total = report.bytes_checked + sum(entry.nbytes for entry in pieces)
     spoiled = set()
     missing: dict[int, list[str]] = {}
-    for entry in pieces:
+    refused: dict[int, tuple[CkptfmtError, list[str]]] = {}
+    for entry, check in _checks(bundle, pieces):
         name = owners.get(entry.name, entry.name)
         try:
-            bundle.locate(entry).check()
+            check()
             report.bytes_checked += entry.nbytes
         except PathNotFoundError:
             assert entry.shard is not None
             missing.setdefault(entry.shard, []).append(name)
             spoiled.add(name)
         except CkptfmtError as error:
-            report.add_tensor(error, name)
+            if isinstance(error, UnsupportedError) and bundle.is_suspect(entry.shard):
+                refused.setdefault(entry.shard or 0, (error, []))[1].append(name)
+            else:
+                report.add_tensor(error, name)
             spoiled.add(name)
         if progress is not None:
             progress(report.bytes_checked, total)
-    # One problem for each missing data file, not one for each tensor in it.
+    # One problem for each missing data file, or something in its place, not one for each tensor in it.
     for shard, names in missing.items():
-        tensors = (
-            f"tensor {names[0]!r}" if len(names) == 1 else f"{len(names)} tensors, the first {names[0]!r}"
-        )
-        what = f"shard {shard} of {bundle.num_shards} is missing; it holds {tensors}"
-        report.add_missing(bundle.shard_path(shard), what, names[0])
+        what = f"shard {shard} of {bundle.num_shards} is missing; it holds {_tensors(names)}"
+        report.add_missing(bundle.shard_path(shard), what + bundle.strays.hint(shard), names[0])
+    for refusal, names in refused.values():
+        what = f"{refusal.what}; it should hold {_tensors(names)}"
+        report.add_tensor(UnsupportedError(what, file=refusal.file), names[0])
     return spoiled
+
+
+def _checks(bundle: Bundle, pieces: list[Entry]) -> Iterator[tuple[Entry, Callable[[], None]]]:
+    """Iterate over entries, each with a function that verifies its bytes: it raises what is wrong."""
+    for cluster in clusters(pieces):
+        if len(cluster) == 1:
+            yield cluster[0], partial(_check_shared, bundle, None, cluster[0])
+            continue
+        located = []
+        for entry in cluster:
+            with suppress(CkptfmtError):  # raised again below
+                located.append(bundle.locate(entry))
+        try:
+            shared = SharedBytes(located) if located else None
+        except CkptfmtError:  # the system cannot read them
+            shared = None
+        for entry in cluster:
+            yield entry, partial(_check_shared, bundle, shared, entry)
+
+
+def _check_shared(bundle: Bundle, shared: SharedBytes | None, entry: Entry) -> None:
+    stored = bundle.locate(entry)
+    if shared is None:
+        stored.check()
+    else:
+        shared.check(stored)
+
+
+def _tensors(names: list[str]) -> str:
+    return f"tensor {names[0]!r}" if len(names) == 1 else f"{len(names)} tensors, the first {names[0]!r}"
 
 
 def _check_places(bundle: Bundle, pieces: list[Entry], report: Report) -> None:
@@ -123,6 +166,8 @@ def _check_places(bundle: Bundle, pieces: list[Entry], report: Report) -> None:
             file = bundle.shard(shard, first)
         except CkptfmtError:
             continue  # reported already, by its tensors
+        if bundle.is_suspect(shard):
+            continue  # reported already, unless it is intact
         # ``end`` is where the tensors so far end. Those outside the file have been reported.
         end = 0
         for entry in chain([first], group):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ckptfmt.checkpoint.slices import plan, whole
+from ckptfmt.checkpoint.partition import plan
+from ckptfmt.checkpoint.slices import whole
 from ckptfmt.checkpoint.v1 import META_KEY, V1Store
 from ckptfmt.errors import CkptfmtError
 from ckptfmt.integrity.blocks import read_intact_blocks

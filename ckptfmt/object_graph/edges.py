@@ -47,7 +47,7 @@ class Edges:
     """
 
     def __init__(self, data: bytes, file: str) -> None:
-        self.message = parse_message(messages.TrackableObjectGraph, data, file)
+        self.message = parse_message(messages.TrackableObjectGraph, data, file, None)
         """The message."""
         self.children: list[Sequence[int]] = []
         """Numbers of the children of each node, in the order of their names in the message."""
@@ -111,6 +111,16 @@ class Edges:
             child.local_name for number in self._parents() for child in self.message.nodes[number].children
         ]
         return names, [0, *accumulate(map(len, self.children))]
+
+    def hidden(self) -> dict[int, set[int]]:
+        """Return, by node, the positions of children whose name a later child of the node has too."""
+        hidden: dict[int, set[int]] = {}
+        for number in self._parents():
+            names = [child.local_name for child in self.message.nodes[number].children]
+            last = {name: position for position, name in enumerate(names)}
+            if len(last) < len(names):
+                hidden[number] = set(range(len(names))).difference(last.values())
+        return hidden
 
     def full_name(self, number: int) -> str | None:
         """Return the name of a variable in the program, None if the node is not a variable."""

@@ -17,19 +17,14 @@ from dataclasses import dataclass
 from typing import NamedTuple, overload
 
 from ckptfmt.cached_property import cached_property
-from ckptfmt.errors import CkptfmtError, LimitError, NameNotFoundError
+from ckptfmt.errors import CkptfmtError, NameNotFoundError
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.object_graph.claims import Claims, find_claims
 from ckptfmt.object_graph.edges import Edges, Slot
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE, escape, short_name
 from ckptfmt.object_graph.paths import Paths
 from ckptfmt.object_graph.walk import walk
 from ckptfmt.text.closest import closest_names
-
-MAX_NAMES = 1 << 28
-"""Characters that the names of :meth:`ObjectGraph.short_names_below` may have in all."""
-
-MAX_DEPTH = 256
-"""Depth up to which objects get short names; the names of a deeper chain would fill memory."""
 
 _MAX_LISTED = 1000
 """Children of a node among which near names are looked for."""
@@ -100,13 +95,14 @@ class ObjectNode:
     def path(self) -> str | None:
         """The shortest path from the root, as in keys: ``model/layer-1/kernel``, ``""`` for the root.
 
-        For a slot variable, ``VARIABLE/.OPTIMIZER_SLOT/OPTIMIZER/SLOT``. None if no path leads to the node.
+        For a slot variable, ``VARIABLE/.OPTIMIZER_SLOT/OPTIMIZER/SLOT``. ``"."`` for a child of the root
+        whose name is empty. None if no path leads to the node, or only names that a later child has too.
         """
         return self.graph._paths.path_or_slot(self.id)
 
     @property
     def children(self) -> Mapping[str, ObjectNode]:
-        """The objects that it refers to, by its names for them."""
+        """The objects that it refers to, by its names for them; the last of those that have one name."""
         return {name: ObjectNode(self.graph, child) for name, child in self.graph._edges.of(self.id)}
 
     @property
@@ -176,17 +172,22 @@ class ObjectGraph:
     first from the root, then those that only an optimizer's slots lead to, then the rest.
     """
 
-    def __init__(self, data: bytes, keys: Iterable[str], file: str) -> None:
+    def __init__(self, data: bytes, keys: Iterable[str], file: str, *, limits: Limits = DEFAULT) -> None:
         """Decode a serialized TrackableObjectGraph; ``keys`` are those of its checkpoint's index.
 
         Raises
         ------
         CorruptError
             The bytes are not such a message, it has no node, or a node refers to one that does not exist.
+        LimitError
+            It has more objects than the limits allow.
         """
         self._file = file
         self._keys = keys
+        self._limits = limits
+        self._size = len(data)
         self._edges = Edges(data, file)
+        limits.check_names("objects", len(self._edges), file=file)
         self._paths = Paths(self._edges)
 
     # --- nodes -------------------------------------------------------------------------------------------
@@ -232,16 +233,19 @@ class ObjectGraph:
         return ObjectNode(self, number)
 
     def _no_node(self, path: str) -> NameNotFoundError:
-        # Suggest from where the path breaks off: names like the first wrong one, in the last object found.
+        what = f"no object at {path!r}"
+        close = self.closest_paths(path)
+        return NameNotFoundError(path, file=self._file, noun="object", close_matches=close, what=what)
+
+    def closest_paths(self, path: str) -> list[str]:
+        """Return paths like one that leads to no object: to children of the last object found on it."""
         _, done = self._paths.follow(path)
         number, _ = self._paths.follow("/".join(done))
         wanted = path.split("/")[len(done) :]
-        close: list[str] = []
-        if wanted and number is not None:
-            names = [escape(name) for name, _ in self._edges.of(number)[:_MAX_LISTED]]
-            close = ["/".join([*done, *name.split("/")]) for name in closest_names(wanted[0], names)]
-        what = f"no object at {path!r}"
-        return NameNotFoundError(path, file=self._file, noun="object", close_matches=close, what=what)
+        if not wanted or number is None:
+            return []
+        names = [escape(name) for name, _ in self._edges.of(number)[:_MAX_LISTED]]
+        return ["/".join([*done, *name.split("/")]) for name in closest_names(wanted[0], names)]
 
     def __contains__(self, path: object) -> bool:
         """Whether a path leads to a node."""
@@ -258,6 +262,11 @@ class ObjectGraph:
     def child_ids(self, number: int) -> Sequence[int]:
         """Return the numbers of the children of a node, in the order of their names."""
         return self._edges.children[number]
+
+    def slot_id(self, optimizer: int, variable: int, name: str) -> int | None:
+        """Return the number of the slot variable that an optimizer keeps for a variable under a name."""
+        slot = self._edges.slots_by_name.get((variable, optimizer, name))
+        return None if slot is None else slot.node
 
     @property
     def optimizers(self) -> Collection[int]:
@@ -341,15 +350,12 @@ class ObjectGraph:
     @cached_property
     def keys_by_full_name(self) -> Mapping[str, tuple[str, ...]]:
         """The keys of the variables of each full name; full names need not be unique."""
-        names: dict[str, tuple[str, ...]] = {}
-        # Lists only for names that several variables share: nearly all names have one variable.
-        several: dict[str, list[str]] = {}
-        for key, name in self.full_names.items():
-            if name in names:
-                several.setdefault(name, [*names[name]]).append(key)
-            else:
-                names[name] = (key,)
-        return names | {name: tuple(keys) for name, keys in several.items()}
+        return _keys_by_name(self.full_names)
+
+    @cached_property
+    def keys_by_short_name(self) -> Mapping[str, tuple[str, ...]]:
+        """The keys of each short name; names that differ only in their escapes have one short name."""
+        return _keys_by_name(self.short_names())
 
     @cached_property
     def unreached(self) -> tuple[str, ...]:
@@ -369,8 +375,7 @@ class ObjectGraph:
     def short_names_below(self, start: ObjectNode) -> dict[str, str]:
         """Return, for each key found below a node, the names that lead to it on a :meth:`walk`.
 
-        Raises LimitError if objects are nested deeper than :data:`MAX_DEPTH`, or names are longer than
-        :data:`MAX_NAMES` in all.
+        Raises LimitError if objects are nested deeper, or the names are longer in all, than the limits allow.
         """
         # A small file can hold a chain of objects whose paths would fill memory: depth and length are checked
         # before a name is kept.
@@ -378,9 +383,7 @@ class ObjectGraph:
         length = 0
         trail: list[str] = []
         for step in walk(self._edges, self._paths, start.id):
-            if step.depth > MAX_DEPTH:
-                what = "nesting depth of objects"
-                raise LimitError(what, limit=MAX_DEPTH, asked=step.depth, file=self._file)
+            self._limits.check_depth("nesting depth of objects", step.depth, file=self._file)
             # The trail holds the names from the start to this step; those of the branch left before go.
             del trail[max(step.depth - 1, 0) :]
             if step.depth:
@@ -390,14 +393,16 @@ class ObjectGraph:
                 for key in self.keys_by_node.get(step.number, ()):
                     path = "/".join(trail)
                     length += len(path)
-                    if length > MAX_NAMES:
-                        what = "characters in names"
-                        raise LimitError(what, limit=MAX_NAMES, asked=length, file=self._file)
+                    self._limits.check_memory("characters in names", length, self._size, file=self._file)
                     is_variable = key.endswith(VARIABLE_VALUE)
                     # Other values, such as the keys and values of a table, are told apart by the ends of
                     # their keys.
                     names[key] = path if is_variable else f"{path}/{key.rpartition('/')[2]}"
         return names
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # With the keys, not the checkpoint: a graph that has listed its keys needs no files.
+        return type(self), (self._edges.message.SerializeToString(), list(self._index), self._file)
 
     def __repr__(self) -> str:
         return f"<ObjectGraph of {self._file!r}, {len(self)} nodes>"
@@ -426,3 +431,16 @@ class _Nodes(Sequence[ObjectNode]):
 
     def __len__(self) -> int:
         return len(self._graph)
+
+
+def _keys_by_name(names: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Invert a mapping of keys to names."""
+    keys: dict[str, tuple[str, ...]] = {}
+    # Lists only for names that several keys share: nearly all names have one.
+    several: dict[str, list[str]] = {}
+    for key, name in names.items():
+        if name in keys:
+            several.setdefault(name, [*keys[name]]).append(key)
+        else:
+            keys[name] = (key,)
+    return keys | {name: tuple(all_keys) for name, all_keys in several.items()}

@@ -2,13 +2,21 @@
 
 TensorFlow finds objects breadth first, so a key is the shortest path to an object, or the first found if
 several are as short. Other paths, even through cycles, lead to the same object and are accepted too.
+
+In a damaged or made-up graph, a name may be empty or belong to several children of an object. The last of
+these children has it, and no path leads to the others over that name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from ckptfmt.cached_property import cached_property
 from ckptfmt.object_graph.edges import Edges
 from ckptfmt.object_graph.keys import SLOT, escape, unescape
+
+_EMPTY = "."
+"""The path of the child of the root whose name is empty; no escaped name has a single point."""
 
 
 class Paths:
@@ -35,32 +43,48 @@ class Paths:
         return parents
 
     @cached_property
-    def _positions(self) -> dict[int, int]:
-        """The position of each of these nodes among the children of its parent."""
+    def _named(self) -> tuple[dict[int, int], dict[int, int]]:
+        """The parents of the nodes that names lead to, and the positions of these nodes among children."""
         # Not computed with the parents, since most callers need only those. If several edges lead from the
         # parent to a node, the first one names it, as in TensorFlow's keys.
+        hidden = self._edges.hidden()
+        parents = self._parents_by_name(hidden) if hidden else self.parents
         positions: dict[int, int] = {}
-        for number in self.parents:
+        for number in parents:
             for position, child in enumerate(self._edges.children[number]):
-                if self.parents[child] == number:
+                if parents.get(child) == number and position not in hidden.get(number, ()):
                     positions.setdefault(child, position)
-        return positions
+        return parents, positions
+
+    def _parents_by_name(self, hidden: Mapping[int, Collection[int]]) -> dict[int, int]:
+        """Return the parents again, without following edges whose names lead to another node."""
+        parents = {0: 0}
+        queue = [0]
+        for number in queue:
+            skipped = hidden.get(number, ())
+            for position, child in enumerate(self._edges.children[number]):
+                if child not in parents and position not in skipped:
+                    parents[child] = number
+                    queue.append(child)
+        return parents
 
     def last_name(self, number: int) -> str:
         """Return the name of the last edge of the shortest path; empty for the root and if no path exists."""
-        if not number or number not in self.parents:
+        parents, positions = self._named
+        if not number or number not in parents:
             return ""
-        return self._edges.name(self.parents[number], self._positions[number])
+        return self._edges.name(parents[number], positions[number])
 
     def path(self, number: int) -> str | None:
         """Return the shortest path to a node, its names escaped; None if no path leads there."""
-        if number not in self.parents:
+        parents, _ = self._named
+        if number not in parents:
             return None
         names = []
         while number:
             names.append(escape(self.last_name(number)))
-            number = self.parents[number]
-        return "/".join(reversed(names))
+            number = parents[number]
+        return _EMPTY if names == [""] else "/".join(reversed(names))
 
     def path_or_slot(self, number: int) -> str | None:
         """Return the shortest path to a node; a slot variable without one gets that through its variable."""
@@ -68,6 +92,8 @@ class Paths:
         slot = self._edges.slots_by_node.get(number)
         if path is not None or slot is None:
             return path
+        if self._edges.slots_by_name[slot.variable, slot.optimizer, slot.name] != slot:
+            return None  # the path leads to another slot of that name
         variable, optimizer = self.path(slot.variable), self.path(slot.optimizer)
         if variable is None or optimizer is None:
             return None
@@ -93,14 +119,20 @@ class Paths:
         """
         number = 0
         done: list[str] = []
+        if path == _EMPTY and "" in self._children(0):
+            return self._children(0)[""], [path]
         for part in path.split("/") if path else ():
-            # Kept, so that looking up every child of a node with a million of them stays linear.
-            children = self._children_by_name.get(number)
-            if children is None:
-                children = self._children_by_name[number] = dict(self._edges.of(number))
+            children = self._children(number)
             child = children.get(unescape(part), children.get(part))
             if child is None:
                 return None, done
             number = child
             done.append(part)
         return number, done
+
+    def _children(self, number: int) -> dict[str, int]:
+        # Kept, so that looking up every child of a node with a million of them stays linear.
+        children = self._children_by_name.get(number)
+        if children is None:
+            children = self._children_by_name[number] = dict(self._edges.of(number))
+        return children

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ckptfmt.errors import CorruptError
 from ckptfmt.proto.pool import descriptor_pool
+from ckptfmt.text.quoting import shortened
+from ckptfmt.wire.damage import MAX_DEPTH, find_damage
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 M = TypeVar("M", bound="Message")
-
-MAX_DEPTH = 100
-"""The most messages within messages that text may have: protobuf itself reads no more in binary."""
 
 MAX_REASON = 400
 """Characters of protobuf's error that are kept."""
@@ -35,6 +34,8 @@ _STRING_OR_BRACKET = re.compile(
 
 _BAD_ESCAPE = re.compile(r"""\\(?![abfnrtvxuU'"0-7])|\\[4-7][0-7]{2}""")
 
+_ANY_ESCAPE = re.compile(r"\\.")
+
 _PROTOBUF_PLACE = re.compile(r"^(\d+):(\d+) : ")
 
 _NOT_ASCII = re.compile(r"[^\n\x20-\x7e]")
@@ -42,13 +43,25 @@ _NOT_ASCII = re.compile(r"[^\n\x20-\x7e]")
 _ESCAPE = re.compile(r"\\(?:(?P<short>u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*)|U(?P<long>[0-9A-Fa-f]{8})|.)")
 
 
-def parse_message(cls: type[M], data: bytes | memoryview, file: str | None, offset: int = 0) -> M:
-    """Decode a message; the bytes are copied. Errors name the file, and the offset of the bytes in it.
+def parse_message(cls: type[M], data: bytes | memoryview, file: str | None, offset: int | None = 0) -> M:
+    """Decode a message; the bytes are copied.
+
+    Parameters
+    ----------
+    cls
+        The class of the message.
+    data
+        The bytes.
+    file
+        What errors call the file.
+    offset
+        Where in the file the bytes begin; None if they are not in it as they are.
 
     Raises
     ------
     CorruptError
-        The bytes are not such a message; ``__cause__`` is protobuf's own error.
+        The bytes are not such a message: the error says which field is damaged, and where in the file it is.
+        ``__cause__`` is protobuf's own error.
     """
     from google.protobuf.message import DecodeError
 
@@ -56,13 +69,29 @@ def parse_message(cls: type[M], data: bytes | memoryview, file: str | None, offs
         return cls.FromString(bytes(data))
     except (DecodeError, RecursionError, ValueError) as error:
         # ValueError: the pure-Python decoder's UnicodeDecodeError.
-        raise _corrupt(cls, error, file, offset=offset) from error
+        damage = damage_in(cls, data, file, offset)
+        raise (damage or _corrupt(cls, error, file, offset=offset)) from error
 
 
-def parse_text(cls: type[M], text: bytes | str, file: str, *, last_wins: bool = False) -> M:
-    """Parse a message in text format (``.pbtxt``); unknown fields are errors.
+def damage_in(
+    cls: type[Message], data: bytes | memoryview, file: str | None, offset: int | None = 0
+) -> CorruptError | None:
+    """Return the error of :func:`parse_message` for bytes, None if no field of the message is damaged."""
+    damage = find_damage(cls, memoryview(data))
+    if damage is not None:
+        damage.what = f"{_refused(cls)}: {_printable(shortened(damage.what, MAX_REASON))}"
+        damage.file = file
+        damage.offset = None if offset is None else offset + (damage.offset or 0)
+    return damage
 
-    A field that is given twice but has only one value is an error too, unless ``last_wins``.
+
+def parse_text(
+    cls: type[M], text: bytes | str, file: str, *, last_wins: bool = False, unknown_escapes: bool = False
+) -> M:
+    r"""Parse a message in text format (``.pbtxt``); unknown fields are errors.
+
+    A field that is given twice but has only one value is an error too, unless ``last_wins``. So is an unknown
+    escape such as ``\w``, unless ``unknown_escapes``, which keeps it as protobuf's parser in Python does.
 
     Raises
     ------
@@ -79,6 +108,8 @@ def parse_text(cls: type[M], text: bytes | str, file: str, *, last_wins: bool = 
         before = error.object[: error.start]
         at = 1 + (before.count("\n") if isinstance(before, str) else before.count(b"\n"))
         raise _corrupt(cls, f"line {at}: not UTF-8", file, offset=error.start) from error
+    if unknown_escapes:
+        text = _ANY_ESCAPE.sub(_kept, text)
     _check_text(cls, text, file)
     if "\\u" in text or "\\U" in text:
         text = _ESCAPE.sub(_octal, text)
@@ -145,6 +176,13 @@ def _check_text(cls: type[Message], text: str, file: str) -> None:
                 raise _corrupt(cls, f"{_place(text, at)}: bad escape {text[at : at + 2]!r}", file)
 
 
+def _kept(escape: re.Match[str]) -> str:
+    """Spell an unknown escape so that its backslash is kept."""
+    # An escaped backslash looks like an unknown escape too.
+    is_unknown = _BAD_ESCAPE.match(escape[0]) and escape[0] != r"\\"
+    return rf"\134{escape[0][1:]}" if is_unknown else escape[0]
+
+
 def _octal_backslashes(run: re.Match[str]) -> str:
     """Spell the escaped backslashes of a run in octal; the last of an odd number begins another escape."""
     pairs, rest = divmod(len(run[0]), 2)
@@ -177,6 +215,13 @@ def _corrupt(
     reason = str(error)
     if len(reason) > MAX_REASON:
         reason = f"{reason[:MAX_REASON]} …"
-    # It may quote the file, and so contain anything.
-    reason = "".join(char if char.isprintable() else repr(char)[1:-1] for char in reason)
-    return CorruptError(f"not a {cls.DESCRIPTOR.full_name} message: {reason}", file=file, offset=offset)
+    return CorruptError(f"{_refused(cls)}: {_printable(reason)}", file=file, offset=offset)
+
+
+def _refused(cls: type[Message]) -> str:
+    return f"not a {cls.DESCRIPTOR.full_name} message"
+
+
+def _printable(reason: str) -> str:
+    """Return a reason without control characters: it may quote the file, and so contain anything."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in reason)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ckptfmt.errors import CorruptError
 from ckptfmt.proto import proto_splitter
+from ckptfmt.wire.damage import find_damage
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import FieldDescriptor
@@ -56,8 +57,10 @@ class ChunkMerger:
                 target.MergeFromString(data)
             except (DecodeError, RecursionError, ValueError) as error:
                 # ValueError: the pure-Python decoder's UnicodeDecodeError.
+                damage = find_damage(type(target), memoryview(data))
+                reason = error if damage is None else damage.what
                 raise self._corrupt(
-                    f"chunk {chunked.chunk_index} is not a {target.DESCRIPTOR.full_name} message: {error}",
+                    f"chunk {chunked.chunk_index} is not a {target.DESCRIPTOR.full_name} message: {reason}",
                     info.offset,
                 ) from error
         for field in sorted(chunked.chunked_fields, key=_order):

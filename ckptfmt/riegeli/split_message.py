@@ -51,7 +51,7 @@ class SplitProto:
         self._riegeli = RiegeliFile(file, limits=limits)
         self._metadata_position = self._riegeli.last_position
         record = self._riegeli.record(self._metadata_position)
-        self._metadata = parse_message(proto_splitter.ChunkMetadata, record, file.name)
+        self._metadata = parse_message(proto_splitter.ChunkMetadata, record, file.name, None)
         if not self._metadata.HasField("message"):
             raise CorruptError(
                 "the last record is not the metadata of a split proto",

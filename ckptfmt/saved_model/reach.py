@@ -32,8 +32,11 @@ class Reach(NamedTuple):
 
     variables: tuple[str, ...]
     """Names of the variables of the graph."""
-    nbytes: int
-    """Bytes that these take in the checkpoint; a tensor, or a part of one, is counted once."""
+    nbytes: int | None
+    """Bytes that these take in the checkpoint; a tensor, or a part of one, is counted once.
+
+    None if there are any, and the checkpoint does not exist.
+    """
     assets: tuple[str, ...]
     """Names of assets."""
     functions: tuple[str, ...]
@@ -54,7 +57,7 @@ class Usage:
     calls
         For each node of the graph that calls functions, their names.
     entries
-        The entries of the checkpoint, for the bytes that variables take.
+        The entries of the checkpoint, for the bytes that variables take; None if it does not exist.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Usage:
         variables: Mapping[str, Source],
         assets: Mapping[str, AssetFile],
         calls: Mapping[str, Iterable[str]],
-        entries: Mapping[str, Entry],
+        entries: Mapping[str, Entry] | None,
     ) -> None:
         self._meta = meta
         self._variables = variables
@@ -177,10 +180,13 @@ class Usage:
             variables, self._nbytes(variables), assets, tuple(name for name in functions if name in reached)
         )
 
-    def _nbytes(self, variables: Iterable[str]) -> int:
+    def _nbytes(self, variables: Iterable[str]) -> int | None:
         # Several variables may share a tensor, or a part of one: each source counts once.
         total = 0
-        for source in {self._variables[name] for name in variables}:
+        sources = {self._variables[name] for name in variables}
+        if self._entries is None:
+            return None if sources else 0
+        for source in sources:
             entry = self._entries.get(source.name)
             if entry is None:
                 continue

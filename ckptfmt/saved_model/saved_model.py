@@ -3,7 +3,7 @@
 ::
 
     saved_model.pb | .pbtxt | .cpb    meta graphs, each selected by its tags
-    variables/variables.index …       a checkpoint
+    variables/variables.index …       a checkpoint; V1 if TensorFlow 0.11 or 0.12 wrote it
     assets/…                          files that a graph reads
     assets.extra/…                    files that the user added
     fingerprint.pb                    hashes of the export
@@ -21,17 +21,18 @@ from collections.abc import Iterable
 from types import TracebackType
 
 from ckptfmt.cached_property import cached_property
+from ckptfmt.errors import CheckpointNotFoundError
 from ckptfmt.filenames import SAVED_MODEL_FILES
 from ckptfmt.filetype.kinds import TEXT_FILE, Holds
 from ckptfmt.graph.meta.asset_path import asset_path
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.signature import Signatures
-from ckptfmt.graph.meta.variables import variable_sources
-from ckptfmt.graph.ops import VARIABLE_OPS
+from ckptfmt.graph.meta.variables import saved_sources
 from ckptfmt.graph.read.message_file import open_message
 from ckptfmt.graph.read.read import choose
 from ckptfmt.graph.tables import has_tables
 from ckptfmt.graph.tensor_content import MAX_BYTES
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.assets import ASSETS_EXTRA, AssetFile, AssetFiles
 from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE, Fingerprint, decode_fingerprint
@@ -41,7 +42,7 @@ from ckptfmt.saved_model.reach import Reach, Usage
 from ckptfmt.saved_model.variables import ModelVariables, ObjectVariable, object_variables
 from ckptfmt.storage.filesystem import Filesystem, read_small_file, walk
 from ckptfmt.storage.local import absolute_path, filesystem_of
-from ckptfmt.tensors.checkpoint import Checkpoint, open_checkpoint
+from ckptfmt.tensors.checkpoint import Checkpoint, open_variables
 
 
 def open_saved_model(
@@ -50,6 +51,7 @@ def open_saved_model(
     tags: str | Iterable[str] | None = None,
     backend: str = "mmap",
     fs: Filesystem | None = None,
+    limits: Limits = DEFAULT,
 ) -> SavedModel:
     """Open the SavedModel in a directory.
 
@@ -62,6 +64,8 @@ def open_saved_model(
         All the tags of one of its meta graphs; needed if it has several.
     backend, fs
         How files are read, and the file system they are in: see :func:`ckptfmt.open`.
+    limits
+        How much memory and work the file may take: see :class:`ckptfmt.Limits`.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def open_saved_model(
         No meta graph has exactly these tags.
     """
     path, fs = os.fspath(directory), filesystem_of(backend, fs)
-    with open_message(path, Holds.SAVED_MODEL, fs) as file:
+    with open_message(path, Holds.SAVED_MODEL, fs, limits) as file:
         # A file that is named like a SavedModel but does not begin like one may be damaged: parsing it gives
         # an exact error. Any other file is refused as what it is.
         is_named_so = os.path.basename(file.name) in SAVED_MODEL_FILES
@@ -87,7 +91,7 @@ def open_saved_model(
             raise file.refusal(Holds.SAVED_MODEL)
     # The path is that of the directory, or that of the file in it.
     folder = path if path != file.name else os.path.dirname(path) or os.curdir
-    return SavedModel(folder, message, file.name, tags, fs)
+    return SavedModel(folder, message, file.name, tags, fs, limits)
 
 
 class SavedModel:
@@ -100,6 +104,7 @@ class SavedModel:
         file: str,
         tags: str | Iterable[str] | None,
         fs: Filesystem,
+        limits: Limits = DEFAULT,
     ) -> None:
         self.directory = directory
         """The directory."""
@@ -111,6 +116,7 @@ class SavedModel:
         self.meta_graphs = tuple(MetaGraph(meta, file, absolute) for meta in message.meta_graphs)
         """All its meta graphs."""
         self._fs = fs
+        self._limits = limits
         self._wide: SavedModel | None = None
         self._tags = None if tags is None else frozenset([tags] if isinstance(tags, str) else tags)
         if tags is not None:
@@ -123,7 +129,7 @@ class SavedModel:
 
     def narrowed(self, meta_graph: MetaGraph) -> SavedModel:
         """Return the same model with only one of its meta graphs; both share the checkpoint."""
-        model = SavedModel(self.directory, self.message, self.file, None, self._fs)
+        model = SavedModel(self.directory, self.message, self.file, None, self._fs, self._limits)
         model.meta_graphs = (meta_graph,)
         model._wide = self
         return model
@@ -141,25 +147,35 @@ class SavedModel:
     # --- variables ---------------------------------------------------------------------------------------
 
     @cached_property
-    def checkpoint(self) -> Checkpoint | None:
-        """The checkpoint with its variables, None if it has none."""
+    def _opened(self) -> Checkpoint | CheckpointNotFoundError:
+        """The checkpoint, or the error that says which file of it is missing."""
         if self._wide is not None:
-            return self._wide.checkpoint
-        prefix = os.path.join(self.directory, "variables", "variables")
-        if self._fs.path_type(f"{prefix}.index") != "file":
-            return None
-        # Not the directory: a state file in it would lead to another checkpoint.
-        return open_checkpoint(prefix, fs=self._fs)
+            return self._wide._opened
+        try:
+            return open_variables(self.directory, self._fs, self._limits)
+        except CheckpointNotFoundError as error:
+            return error.with_traceback(None)
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The checkpoint with its variables, None if it does not exist."""
+        return self._opened if isinstance(self._opened, Checkpoint) else None
 
     @cached_property
     def variables(self) -> ModelVariables:
-        """The variables of the graph by the names of their nodes, as its Saver restores them."""
-        # A graph without variables may have no Saver, by whose restore op the sources are found.
+        """The variables of the graph by the names of their nodes, as its Saver restores them.
+
+        Without a Saver, as in a Hub module of TensorFlow 1, they are those of the collection ``variables``,
+        each by its own name. If the checkpoint does not exist, they are listed all the same, and reading one
+        raises CheckpointNotFoundError.
+        """
         meta = self.meta_graph.message
-        if not any(node.op in VARIABLE_OPS for node in meta.graph_def.node):
-            return ModelVariables({}, self.checkpoint if has_tables(meta.graph_def) else None, self.file)
-        sources = variable_sources(meta.graph_def, meta.saver_def.restore_op_name, self.file)
-        return ModelVariables(sources, self.checkpoint, self.file)
+        sources = saved_sources(
+            meta.graph_def, meta.saver_def.restore_op_name, meta.collection_def, self.file
+        )
+        # Without variables and tables there may be no checkpoint, and nothing is missing.
+        has_values = bool(sources) or has_tables(meta.graph_def)
+        return ModelVariables(sources, self._opened if has_values else None, self.file)
 
     @cached_property
     def object_variables(self) -> tuple[ObjectVariable, ...]:
@@ -176,7 +192,7 @@ class SavedModel:
 
     @cached_property
     def _usage(self) -> Usage:
-        entries = {} if self.checkpoint is None else self.checkpoint.entries
+        entries = None if self.checkpoint is None else self.checkpoint.entries
         return Usage(self.meta_graph, self.variables.sources, self.assets, self.calls, entries)
 
     def reach(self, signature: str) -> Reach:
@@ -269,9 +285,9 @@ class SavedModel:
 
     def close(self) -> None:
         """Close the checkpoint. Arrays already read stay valid."""
-        checkpoint = self.__dict__.get("checkpoint")
-        if checkpoint is not None:
-            checkpoint.close()
+        opened = self.__dict__.get("_opened")
+        if isinstance(opened, Checkpoint):
+            opened.close()
 
     def __enter__(self) -> SavedModel:
         return self

@@ -50,7 +50,8 @@ class Filesystem(Protocol):
     def path_type(self, path: str) -> PathType | None:
         """Return what is at a path, following links; None if nothing is.
 
-        Raises NotReadableError if that cannot be determined.
+        Raises NotReadableError if that cannot be determined, PathNotFoundError if no path of this file system
+        looks like that.
         """
 
     def status(self, path: str) -> FileStatus | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from ckptfmt.errors import NotReadableError
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import FileStatus, Filesystem, Listing, PathType, natural_order
+from ckptfmt.storage.foreign_paths import check_is_local, check_is_writable, without_file_scheme
 from ckptfmt.storage.local_file import (
     DescriptorFile,
     MappedFile,
@@ -62,14 +63,16 @@ class LocalFilesystem:
     def path_type(self, path: str) -> PathType | None:
         """Return what is at a path, following links; None if nothing is.
 
-        Raises NotReadableError if the system refuses to tell.
+        Raises NotReadableError if the system refuses to tell, PathNotFoundError if the path is remote.
         """
+        full_path = resolve_path(path, self.directory)
         try:
-            mode = os.stat(resolve_path(path, self.directory)).st_mode
+            mode = os.stat(full_path).st_mode
         except ValueError:
             return None  # the path holds a NUL
         except OSError as error:
             if error.errno in _MISSING:
+                check_is_local(path, full_path)
                 return None
             raise NotReadableError(path, error.strerror or str(error)) from error
         return "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
@@ -90,13 +93,14 @@ class LocalFilesystem:
     def list_directory(self, directory: str) -> Listing:
         """Return what is in a directory; an empty listing if it does not exist.
 
-        Raises NotReadableError if the system refuses to list it.
+        Raises NotReadableError if the system refuses to list it, PathNotFoundError if the path is remote.
         """
         directory = directory or os.curdir
+        full_path = resolve_path(directory, self.directory)
         files: list[str] = []
         directories: list[str] = []
         try:
-            with os.scandir(resolve_path(directory, self.directory)) as entries:
+            with os.scandir(full_path) as entries:
                 for entry in entries:
                     names = _names_of_kind(entry, files, directories)
                     if names is not None:
@@ -105,14 +109,20 @@ class LocalFilesystem:
             return Listing([], [])  # the path holds a NUL
         except OSError as error:
             if error.errno in _MISSING:
+                check_is_local(directory, full_path)
                 return Listing([], [])
             raise NotReadableError(directory, error.strerror or str(error)) from error
         return Listing(sorted(files, key=natural_order), sorted(directories, key=natural_order))
 
     def glob(self, pattern: str) -> list[str]:
         """Return the files that match a pattern, in natural order; ``**`` means directories at any depth."""
-        paths = glob.glob(pattern, recursive=True, root_dir=self.directory or None)
-        return sorted((path for path in paths if self.path_type(path) != "directory"), key=natural_order)
+        local_pattern = without_file_scheme(pattern)
+        paths = glob.glob(local_pattern, recursive=True, root_dir=self.directory or None)
+        if not paths:
+            check_is_local(pattern, resolve_path(pattern, self.directory))
+        scheme = pattern[: len(pattern) - len(local_pattern)]
+        matches = (scheme + path for path in paths if self.path_type(path) != "directory")
+        return sorted(matches, key=natural_order)
 
     def open(self, path: str, *, changing: bool = False) -> RandomAccessFile:
         """Open a file to read.
@@ -124,7 +134,9 @@ class LocalFilesystem:
 
     def create(self, path: str, *, overwrite: bool = False) -> OutputFile:
         """Begin a new file, or a new version of one; see :class:`~ckptfmt.storage.output.OutputFile`."""
-        return OutputFile(resolve_path(path, self.directory), overwrite=overwrite, name=path)
+        full_path = resolve_path(path, self.directory)
+        check_is_writable(path, full_path)
+        return OutputFile(full_path, overwrite=overwrite, name=path)
 
 
 def absolute_path(path: str, fs: Filesystem) -> str:

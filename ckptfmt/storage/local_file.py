@@ -15,6 +15,7 @@ import numpy as np
 
 from ckptfmt.errors import NotReadableError, PathNotFoundError, TruncatedError
 from ckptfmt.storage.file import RandomAccessFile, check_bounds
+from ckptfmt.storage.foreign_paths import check_is_local, without_file_scheme
 from ckptfmt.wire.buffers import new_buffer
 
 GUARDED_FROM = 64 << 10
@@ -57,6 +58,7 @@ def _opened(path: str, full_path: str) -> Iterator[tuple[int, os.stat_result]]:
     except NotReadableError:
         raise
     except FileNotFoundError as error:
+        check_is_local(path, full_path)
         raise PathNotFoundError("no such file", file=path) from error
     except (OSError, ValueError) as error:
         # ValueError: the path holds a NUL, or the file shrank under the call.
@@ -65,6 +67,7 @@ def _opened(path: str, full_path: str) -> Iterator[tuple[int, os.stat_result]]:
 
 def resolve_path(path: str, directory: str) -> str:
     """Return the path to open for one that counts from a directory, or from the working directory."""
+    path = without_file_scheme(path)
     if not path or not directory or directory == working_directory():
         # Keep a relative path: a process can open it even if it may not enter all the directories above. An
         # empty path leads nowhere, and joined to the directory it would lead there.

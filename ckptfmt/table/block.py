@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ckptfmt.errors import CorruptError, TruncatedError
+from ckptfmt.errors import CorruptError, LimitError, TruncatedError
 from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints_at
 
 MIN_ENTRY = 32
@@ -38,6 +38,12 @@ MAX_EXPANSION = 64
 
 With a restart point every 16 entries they are 16 times larger at most; a hostile block would fill memory.
 """
+
+KEY_MEMORY = 200
+"""Bytes of memory that an entry takes besides its key: Python's objects for it in a listing."""
+
+SIDE_BY_SIDE_BYTES = 4 << 20
+"""Larger blocks are decoded entry by entry, as NumPy's arrays take 25 times the bytes of a hostile block."""
 
 MIN_RUNS = 8
 """With this many restart points or more, decoding side by side is faster than entry by entry."""
@@ -70,13 +76,15 @@ class Rows(NamedTuple):
 class Block:
     """The decoded contents of one block. Offsets in its errors count from the block's first byte."""
 
-    __slots__ = ("_data", "_decoded", "_entries_end", "_num_restarts", "_steps_left")
+    __slots__ = ("_data", "_decoded", "_entries_end", "_num_restarts", "_room", "_steps_left")
 
-    def __init__(self, data: Buffer) -> None:
+    def __init__(self, data: Buffer, room: int | None = None) -> None:
+        """Take the contents of a block, whose keys may take ``room`` bytes of memory when all are decoded."""
         if len(data) < 4:
             raise TruncatedError("block", wanted=4, available=len(data), offset=0)
         self._data = data
-        self._decoded: dict[bytes, Buffer] | None = None
+        self._room = sys.maxsize if room is None else room
+        self._decoded: dict[bytes, tuple[int, int]] | None = None
         # What look-ups may still walk over before all of the block is decoded; see get().
         self._steps_left = max(MIN_STEPS, len(data) // MIN_ENTRY)
         self._num_restarts = int.from_bytes(data[-4:], "little")
@@ -90,23 +98,31 @@ class Block:
         """Return the bytes of its contents."""
         return len(self._data)
 
-    def items(self, after: bytes | None = None) -> Iterator[tuple[bytes, Buffer]]:
-        """Iterate over keys and values in order; the first key must be greater than ``after``."""
-        return ((key, self._data[begin:end]) for key, begin, end in self._walk(0, after))
+    def items(self, after: bytes | None = None, room: int | None = None) -> Iterator[tuple[bytes, Buffer]]:
+        """Iterate over keys and values in order; the first key must be greater than ``after``.
 
-    def rows(self, after: bytes | None = None) -> Rows:
+        Raises LimitError if the entries take more than ``room`` bytes of memory. So does :meth:`rows`.
+        """
+        starts = [0]
+        for key, begin, end in self._walk(0, after, room):
+            yield key, self._data[begin:end]
+            starts.append(end)
+        self._check_restarts(np.array(starts))
+
+    def rows(self, after: bytes | None = None, room: int | None = None) -> Rows:
         """Return all entries; the first key must be greater than ``after``."""
         data = bytes(self._data)
         window = np.frombuffer(data + bytes(PADDING), np.uint8)
-        decoded = self._side_by_side(data, window)
+        decoded = self._side_by_side(data, window, room)
         if decoded is not None:
             keys, begins, ends = decoded
             in_order = all(map(operator.lt, keys, islice(keys, 1, None)))
             if in_order and (after is None or not keys or keys[0] > after):
                 return Rows(keys, data, window, begins, ends)
         # Entry by entry, which handles every block, and says what is wrong with a damaged one.
-        walked = list(self._walk(0, after))
+        walked = list(self._walk(0, after, room))
         places = np.array([place for _, *place in walked], np.int64).reshape(-1, 2)
+        self._check_restarts(np.append(0, places[:, 1]))
         return Rows([key for key, _, _ in walked], data, window, places[:, 0], places[:, 1])
 
     def get(self, key: bytes) -> Buffer | None:
@@ -114,22 +130,48 @@ class Block:
 
         It is found by a bisection of the restart points and a walk from there. After many look-ups, the whole
         block is decoded into a dict. So a few look-ups stay cheap, and the cost of many is bounded.
-        """
-        if self._decoded is not None:
-            return self._decoded.get(key)
-        for other, begin, end in self._walk(self._restart_before(key), None):
-            if other >= key:
-                return self._data[begin:end] if other == key else None
-            self._steps_left -= 1
-            if self._steps_left < 0:
-                # Try only once: if the block is damaged, walks still find its sound entries.
-                self._steps_left = sys.maxsize
-                with suppress(CorruptError):
-                    self._decoded = dict(self.items())
-                    return self._decoded.get(key)
-        return None
 
-    def _walk(self, pos: int, previous: bytes | None) -> Iterator[tuple[bytes, int, int]]:
+        The whole block is also decoded before a key counts as absent: restart points that are wrong may hide
+        it. Raises CorruptError if they do.
+        """
+        decoded = self._decoded
+        if decoded is None:
+            for other, begin, end in self._walk(self._restart_before(key), None):
+                if other == key:
+                    return self._data[begin:end]
+                if other > key:
+                    break
+                self._steps_left -= 1
+                if self._steps_left < 0:
+                    # Try only once: if the block is damaged, walks still find its sound entries.
+                    self._steps_left = sys.maxsize
+                    with suppress(CorruptError):
+                        self._all()
+                        break
+            decoded = self._all()
+        place = decoded.get(key)
+        return None if place is None else self._data[slice(*place)]
+
+    def _all(self) -> dict[bytes, tuple[int, int]]:
+        """Return where the value of each key begins and ends; CorruptError if the block is damaged."""
+        decoded = self._decoded
+        if decoded is None:
+            rows = self.rows()
+            places = zip(rows.begins.tolist(), rows.ends.tolist(), strict=True)
+            decoded = self._decoded = dict(zip(rows.keys, places, strict=True))
+        return decoded
+
+    @property
+    def bounds(self) -> tuple[bytes, bytes]:
+        """The first and the last key; CorruptError if there is none."""
+        keys = self._all()
+        if not keys:
+            raise CorruptError("data block without entries", offset=0)
+        return next(iter(keys)), next(reversed(keys))
+
+    def _walk(
+        self, pos: int, previous: bytes | None, room: int | None = None
+    ) -> Iterator[tuple[bytes, int, int]]:
         """Iterate over the entries from a position on: key, and where its value begins and ends.
 
         The keys must be in order, the first one greater than ``previous``.
@@ -137,7 +179,8 @@ class Block:
         data, end = self._data, self._entries_end
         key = b""
         # Keys in full can take far more memory than the block: each entry may repeat all of a long key.
-        room = MAX_EXPANSION * len(data)
+        left = MAX_EXPANSION * len(data)
+        room = memory = self._room if room is None else room
         while pos < end:
             start = pos
             try:
@@ -165,8 +208,11 @@ class Block:
             if previous is not None and key <= previous:
                 raise CorruptError(f"keys out of order: {key!r} after {previous!r}", offset=start)
             previous = key
-            room -= len(key)
-            if room < 0:
+            memory -= len(key) + KEY_MEMORY
+            if memory < 0:
+                raise LimitError("bytes of memory for keys", limit=room, asked=room - memory, offset=start)
+            left -= len(key)
+            if left < 0:
                 raise CorruptError(
                     f"keys take more than {MAX_EXPANSION} times the {len(data)} bytes of their block",
                     offset=start,
@@ -174,8 +220,25 @@ class Block:
             yield key, key_end, value_end
             pos = value_end
 
+    def _check_restarts(self, starts: np.ndarray) -> None:
+        """Raise CorruptError unless each restart point is at one of the entries, which shares no bytes.
+
+        A restart point elsewhere would make look-ups find other entries than a listing.
+        """
+        restarts = np.frombuffer(self._data, "<u4", self._num_restarts, self._entries_end)
+        window = np.frombuffer(self._data, np.uint8)
+        sound = np.isin(restarts, starts) & (window[np.minimum(restarts, len(window) - 1)] == 0)
+        sound[:1] &= restarts[:1] == 0
+        sound[1:] &= restarts[1:] > restarts[:-1]
+        if not sound.all():
+            number = int(np.argmin(sound))
+            raise CorruptError(
+                f"restart point {number} at {restarts[number]}: not the next entry with a whole key",
+                offset=self._entries_end + 4 * number,
+            )
+
     def _side_by_side(
-        self, data: bytes, window: np.ndarray
+        self, data: bytes, window: np.ndarray, room: int | None
     ) -> tuple[list[bytes], np.ndarray, np.ndarray] | None:
         """Return the keys, and where the values begin and end; None if only a walk can tell.
 
@@ -186,12 +249,12 @@ class Block:
         over entries, because each is made from the one before.
         """
         count, end = self._num_restarts, self._entries_end
-        if count < MIN_RUNS:
+        if count < MIN_RUNS or len(data) > SIDE_BY_SIDE_BYTES:
             return None
         # Runs must follow one another from the first byte to the last, none of them empty.
         starts = np.frombuffer(data, "<u4", count, end).astype(np.int64)
         stops = np.append(starts[1:], end)
-        if starts[0] or (starts >= stops).any():
+        if starts[0] or (starts >= stops).any() or window[starts].any():
             return None
         # One step decodes the next entry of each run that has one left. ``runs`` are the numbers of these
         # runs and ``at`` the positions they have reached, all before ``end``. The three lengths read there
@@ -216,10 +279,12 @@ class Block:
             goes_on = value_end < run_end
             runs, at = runs[goes_on], value_end[goes_on]
         # The same checks as in a walk: no entry shares more than the previous key has, and keys stay small.
-        # The first entry of a run may share bytes too, as in a walk.
         shared, key_begin, begins, ends = _in_order(entries, count)
         sizes = shared + begins - key_begin
-        if (shared[1:] > sizes[:-1]).any() or shared[0] or int(sizes.sum()) > MAX_EXPANSION * len(data):
+        size = int(sizes.sum())
+        if (shared[1:] > sizes[:-1]).any() or shared[0] or size > MAX_EXPANSION * len(data):
+            return None
+        if size + KEY_MEMORY * len(sizes) > (self._room if room is None else room):
             return None
         # A plain loop over slices of bytes is faster than all that NumPy offers for strings of varying
         # length.

@@ -6,9 +6,10 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from ckptfmt.cached_property import cached_property
-from ckptfmt.errors import CorruptError
+from ckptfmt.errors import CorruptError, LimitError
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.storage.file import RandomAccessFile
-from ckptfmt.table.block import Block, Rows
+from ckptfmt.table.block import KEY_MEMORY, Block, Rows
 from ckptfmt.table.format import BlockHandle, decode_handle, read_block, read_footer
 from ckptfmt.wire.coding import Buffer
 
@@ -24,8 +25,10 @@ class Table:
     a compressed block, that counts decompressed bytes from the first byte of the block.
     """
 
-    def __init__(self, file: RandomAccessFile) -> None:
+    def __init__(self, file: RandomAccessFile, *, limits: Limits = DEFAULT) -> None:
         self.file = file
+        self.limits = limits
+        """How much memory a listing may take."""
         self.footer = read_footer(file)
         self._kept: dict[BlockHandle, Block] = {}
 
@@ -34,13 +37,26 @@ class Table:
         """For each data block, a key not less than its last one (its separator) and its handle."""
         separators, handles = [], []
         index = self.block(self.footer.index)
+        end = 0
         try:
             for separator, value in index.items():
+                handle = decode_handle(value, 0)[0]
+                # Blocks are written one after another. In any other order, one could be listed many times.
+                if handle.offset < end:
+                    raise CorruptError(
+                        f"data blocks overlap: got one at 0x{handle.offset:x}, want 0x{end:x} or later"
+                    )
+                end = handle.offset + handle.size
                 separators.append(separator)
-                handles.append(decode_handle(value, 0)[0])
-        except CorruptError as error:
+                handles.append(handle)
+        except (CorruptError, LimitError) as error:
             raise error.at(self.file.name, self.footer.index.offset) from None
         return separators, handles
+
+    @property
+    def room(self) -> int:
+        """Bytes of memory that the keys of a listing may take."""
+        return self.limits.memory(self.file.size)
 
     @property
     def handles(self) -> list[BlockHandle]:
@@ -48,21 +64,65 @@ class Table:
         return self._index[1]
 
     def get(self, key: bytes) -> Buffer | None:
-        """Return the value of ``key``, or None; reads at most one data block."""
+        """Return the value of ``key``, or None; reads at most two data blocks.
+
+        Raises CorruptError if a listing would have the key although the index block says otherwise.
+        """
         # The keys of a block are greater than the separator before it and at most its own.
         separators, handles = self._index
         position = bisect_left(separators, key)
-        if position == len(handles):
-            return None
-        handle = handles[position]
+        if position < len(handles):
+            handle = handles[position]
+            block = self._data_block(handle)
+            try:
+                value = block.get(key)
+                if value is not None:
+                    return value
+                first, last = block.bounds
+            except (CorruptError, LimitError) as error:
+                raise error.at(self.file.name, handle.offset) from None
+            # Keys ascend in a listing, so only a neighbour could have the key in spite of the separators.
+            if key < first and position:
+                self._bounds(position - 1)
+            elif key > last and position + 1 < len(handles):
+                self._bounds(position + 1)
+        elif handles:
+            self._bounds(position - 1)
+        return None
+
+    def _data_block(self, handle: BlockHandle) -> Block:
+        """Return a data block, which is kept for later look-ups."""
         block = self._kept.get(handle)
         if block is None:
             block = self.block(handle)
             self._keep(handle, block)
+        return block
+
+    def _bounds(self, position: int) -> None:
+        """Raise CorruptError unless the keys of a block agree with the separators."""
+        handle = self.handles[position]
         try:
-            return block.get(key)
-        except CorruptError as error:
+            self.check_bounds(position, *self._data_block(handle).bounds)
+        except (CorruptError, LimitError) as error:
             raise error.at(self.file.name, handle.offset) from None
+
+    def check_bounds(self, position: int, first: bytes, last: bytes) -> None:
+        """Raise CorruptError unless the first and last key of a block agree with the separators around it.
+
+        Look-ups go by the separators: where they are wrong, a key that is listed could not be looked up.
+        """
+        separators = self._index[0]
+        if position and first <= separators[position - 1]:
+            raise CorruptError(
+                f"first key of the block: got {first!r}, want more than the separator before it, "
+                f"{separators[position - 1]!r}",
+                offset=0,
+            )
+        if last > separators[position]:
+            raise CorruptError(
+                f"last key of the block: got {last!r}, want at most its separator, {separators[position]!r}",
+                offset=0,
+            )
 
     def _keep(self, handle: BlockHandle, block: Block) -> None:
         """Keep a block for the next look-ups, and drop the oldest ones that exceed KEPT_BYTES with it."""
@@ -79,29 +139,61 @@ class Table:
 
     def items(self) -> Iterator[tuple[bytes, Buffer]]:
         """Iterate over all keys and values in key order; each block is read once."""
+        room = self.room
         last: bytes | None = None
-        for handle in self.handles:
-            block = self.block(handle)
+        for position, handle in enumerate(self.handles):
             try:
-                for key, value in block.items(after=last):
+                for key, value in self.items_of(position, last, room):
                     yield key, value
                     last = key
+                    room -= KEY_MEMORY + len(key)
+            except LimitError as error:
+                raise self.exceeded(error, room).at(self.file.name, handle.offset) from None
             except CorruptError as error:
                 raise error.at(self.file.name, handle.offset) from None
 
+    def exceeded(self, error: LimitError, room: int) -> LimitError:
+        """Return the error for the whole listing, from that of a block for which ``room`` bytes were left."""
+        return LimitError("bytes of memory for keys", limit=self.room, asked=self.room - room + error.asked)
+
+    def items_of(
+        self, position: int, after: bytes | None, room: int | None = None
+    ) -> Iterator[tuple[bytes, Buffer]]:
+        """Iterate over the keys and values of one block, greater than ``after``; errors as of a listing."""
+        first: bytes | None = None
+        last = b""
+        for last, value in self.block(self.handles[position]).items(after, room):
+            first = last if first is None else first
+            yield last, value
+        if first is None:
+            raise CorruptError("data block without entries", offset=0)
+        self.check_bounds(position, first, last)
+
     def rows(self, low: bytes = b"", high: bytes | None = None) -> Iterator[Rows]:
-        """Iterate over the rows of each block that may have keys from ``low`` on and below ``high``."""
+        """Iterate over the rows of each block that may have keys from ``low`` on and below ``high``.
+
+        Raises LimitError if their keys take more memory than the limits allow.
+        """
         separators, handles = self._index
         first = bisect_left(separators, low)
         last = len(handles) if high is None else bisect_left(separators, high) + 1
         before: bytes | None = None  # the last key so far: order is checked across blocks too
-        for handle in handles[first:last]:
+        room, count = self.room, 0
+        for position, handle in enumerate(handles[first:last], first):
             block = self.block(handle)
             try:
-                rows = block.rows(after=before)
+                rows = block.rows(after=before, room=room)
+                if not rows.keys:
+                    raise CorruptError("data block without entries", offset=0)
+                self.check_bounds(position, rows.keys[0], rows.keys[-1])
+            except LimitError as error:
+                raise self.exceeded(error, room).at(self.file.name, handle.offset) from None
             except CorruptError as error:
                 raise error.at(self.file.name, handle.offset) from None
-            before = rows.keys[-1] if rows.keys else before
+            before = rows.keys[-1]
+            room -= sum(map(len, rows.keys)) + KEY_MEMORY * len(rows.keys)
+            count += len(rows.keys)
+            self.limits.check_names("keys", count, file=self.file.name)
             yield rows
 
     def range_around(self, key: bytes, size: int) -> tuple[bytes, bytes | None]:
@@ -126,6 +218,6 @@ class Table:
     def block(self, handle: BlockHandle) -> Block:
         """Read one block and verify its checksum."""
         try:
-            return Block(read_block(self.file, handle))
+            return Block(read_block(self.file, handle), self.room)
         except CorruptError as error:
             raise error.at(self.file.name, handle.offset) from error.__cause__

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
-
-import numpy as np
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.bulk import LARGE, read_tensors
-from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles
-from ckptfmt.checkpoint.find import find_checkpoint
+from ckptfmt.checkpoint.find import find_checkpoint, find_variables
 from ckptfmt.checkpoint.reading import is_verified, read_selection, read_tensor
 from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region, whole, within
-from ckptfmt.checkpoint.store import Index, Store
-from ckptfmt.checkpoint.v1 import V1Store
-from ckptfmt.errors import CorruptError
+from ckptfmt.checkpoint.store import Store
+from ckptfmt.errors import TensorNotFoundError
 from ckptfmt.integrity.report import Progress, Report
 from ckptfmt.integrity.verify import verify_store
-from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
-from ckptfmt.tensors.mapping import check_name, not_found
-from ckptfmt.tensors.model_variables import object_variables, scope_variables
+from ckptfmt.tensors.aliases import not_found
+from ckptfmt.tensors.model_variables import object_variables
+from ckptfmt.tensors.scope_variables import scope_variables
 from ckptfmt.tensors.slice_reader import SliceReader
+from ckptfmt.tensors.stored_entries import StoredEntries, open_store
+from ckptfmt.tensors.stored_graph import StoredGraph
 from ckptfmt.tensors.tensors import Tensors
 from ckptfmt.wire.threads import default_threads
 
@@ -45,6 +44,7 @@ def open_checkpoint(
     verify: bool = True,
     backend: Literal["mmap", "pread"] = "mmap",
     fs: Filesystem | None = None,
+    limits: Limits = DEFAULT,
 ) -> Checkpoint:
     """Open a TensorFlow checkpoint, V2 or V1, from any path that leads to it.
 
@@ -52,8 +52,9 @@ def open_checkpoint(
     ----------
     path
         A prefix (``model.ckpt-1000``), one of its files (``.index``, ``.data-00000-of-00002``, ``.meta``),
-        a V1 file, a ``checkpoint`` state file, a directory with one checkpoint or with a state file (its
-        latest is opened), a SavedModel directory or its ``variables`` folder.
+        a V1 file, a pattern of V1 files (``ckpt-*``), a ``checkpoint`` state file, a directory with one
+        checkpoint or with a state file (its latest is opened), a SavedModel directory or its ``variables``
+        folder. ``~`` is not expanded, and URLs other than ``file:`` are not read.
     verify
         Whether the checksum of a tensor's bytes is verified when it is first read. The checksums of the index
         are always verified.
@@ -63,6 +64,8 @@ def open_checkpoint(
         array's own, for slow network file systems and files that may be truncated while they are open.
     fs
         The file system that the path leads into, if it is not this machine's.
+    limits
+        How much memory and work the file may take: see :class:`ckptfmt.Limits`.
 
     Raises
     ------
@@ -76,69 +79,17 @@ def open_checkpoint(
         The checkpoint excludes readers of this version.
     """
     fs = filesystem_of(backend, fs)
-    return _open_files(find_checkpoint(path, fs), verify, fs)
+    return _open_files(find_checkpoint(path, fs), verify, fs, limits)
 
 
-_STORES: Mapping[str, Callable[[CheckpointFiles, Filesystem], Store]] = {"v2": Bundle, "v1": V1Store}
-"""The class that reads the files of each format."""
+def open_variables(directory: str, fs: Filesystem, limits: Limits) -> Checkpoint:
+    """Open the checkpoint of the SavedModel in a directory; errors are those of :func:`open_checkpoint`."""
+    # Not the directory itself: a state file in it would lead to another checkpoint.
+    return _open_files(find_variables(directory, fs), True, fs, limits)
 
 
-def _open_files(files: CheckpointFiles, verify: bool, fs: Filesystem) -> Checkpoint:
-    return Checkpoint(_STORES[files.format](files, fs), verify=verify)
-
-
-class StoredEntries(Entries):
-    """The entries of a checkpoint by name: dtypes, shapes and places, without values."""
-
-    def __init__(self, index: Index, prefix: str) -> None:
-        self._index = index
-        self._prefix = prefix
-
-    def __getitem__(self, name: str) -> Entry:
-        check_name(name)
-        entry = self._index.find(name)
-        if entry is None:
-            raise not_found([name], self._index.names_near(name), self._prefix)
-        return entry
-
-    def __contains__(self, name: object) -> bool:
-        # A tensor whose entry is damaged exists, and reading it says what is wrong.
-        return name in self._index
-
-    def __iter__(self) -> Iterator[str]:
-        return self._index.names()
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def values(self) -> ValuesView[Entry]:
-        """Return a view of the entries; iterating over it is faster than asking for each by name."""
-        return _EntryValues(self)
-
-    def items(self) -> ItemsView[str, Entry]:
-        """Return a view of names and entries, to iterate over as fast as over :meth:`values`."""
-        return _EntryItems(self)
-
-    def to_columns(self) -> dict[str, np.ndarray]:
-        """Return all entries as columns; see :meth:`Entries.to_columns`."""
-        return self._index.to_columns()
-
-    def __repr__(self) -> str:
-        return f"<Entries of {self._prefix!r}>"
-
-
-class _EntryValues(ValuesView[Entry]):
-    _mapping: StoredEntries
-
-    def __iter__(self) -> Iterator[Entry]:
-        return self._mapping._index.entries()
-
-
-class _EntryItems(ItemsView[str, Entry]):
-    _mapping: StoredEntries
-
-    def __iter__(self) -> Iterator[tuple[str, Entry]]:
-        return ((entry.name, entry) for entry in self._mapping._index.entries())
+def _open_files(files: CheckpointFiles, verify: bool, fs: Filesystem, limits: Limits) -> Checkpoint:
+    return Checkpoint(open_store(files, fs, limits), verify=verify)
 
 
 class Checkpoint(Tensors):
@@ -153,7 +104,8 @@ class Checkpoint(Tensors):
         self._store = store
         self._index = store.index
         self._checks = Checks(enabled=verify, once=store.has_views)
-        self.entries: Entries = StoredEntries(store.index, store.files.prefix)
+        self._graph = StoredGraph(store, self._checks)
+        self.entries: Entries = StoredEntries(store, self._graph)
         """What the index says about each tensor, by name."""
 
     @property
@@ -208,7 +160,7 @@ class Checkpoint(Tensors):
         self.entries[name]
         return name
 
-    @cached_property
+    @property
     def object_graph(self) -> ObjectGraph | None:
         """The objects that ``tf.train.Checkpoint`` saved, or None if something else wrote the checkpoint.
 
@@ -217,17 +169,7 @@ class Checkpoint(Tensors):
         CorruptError
             The object graph in the checkpoint is damaged.
         """
-        if OBJECT_GRAPH_KEY not in self:
-            return None
-        array = self[OBJECT_GRAPH_KEY]
-        if array.shape or array.dtype != object or not isinstance(data := array.item(), bytes):
-            raise CorruptError(
-                f"tensor {OBJECT_GRAPH_KEY!r}: got {self.entries[OBJECT_GRAPH_KEY].dtype.name}"
-                f"{list(array.shape)}, want string[]",
-                file=self._store.files.tables[0],
-            )
-        # The checkpoint itself stands for its keys: they are listed only if somebody asks about keys.
-        return ObjectGraph(data, self, self.prefix)
+        return self._graph.graph
 
     def verify(self, *, progress: Progress | None = None) -> Report:
         """Check every checksum, size and offset in all files of the checkpoint; see :class:`Report`.
@@ -239,11 +181,10 @@ class Checkpoint(Tensors):
 
     def close(self) -> None:
         """Close the files. Arrays already returned stay valid, and so does the object graph."""
-        # Not through the property, which would read the graph now.
-        graph = self.__dict__.get("object_graph")
-        if graph is not None:
-            graph.list_keys()  # they are read from the index, which is about to be closed
-        self._store.close()
+        try:
+            self._graph.close()
+        finally:
+            self._store.close()
 
     def __iter__(self) -> Iterator[str]:
         return self._index.names()
@@ -251,11 +192,18 @@ class Checkpoint(Tensors):
     def _absent(self, names: Collection[str]) -> list[str]:
         return self._index.absent(names)
 
+    def _not_found(self, absent: Sequence[str]) -> TensorNotFoundError:
+        near, missing = self._names_near(absent[0]), self._store.files.missing
+        return not_found(absent, near, self.prefix, self._suggesting_graph, missing=missing)
+
     def _names_below(self, prefix: str) -> Iterator[str]:
         return self._index.names_below(prefix)
 
     def _names_near(self, name: str) -> Iterator[str]:
         return self._index.names_near(name)
+
+    def _suggesting_graph(self) -> ObjectGraph | None:
+        return self._graph.suggesting()
 
     def _stored(self) -> Mapping[str, str | None]:
         return {name: name for name in self}

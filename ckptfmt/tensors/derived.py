@@ -51,6 +51,12 @@ class DerivedMapping(TensorMapping):
         known = self._by_name()
         return [name for name in names if name not in known]
 
+    def _suggesting_graph(self) -> ObjectGraph | None:
+        return self._parent._suggesting_graph()
+
+    def _keys_here(self) -> Collection[str]:
+        return {stored for stored in self._stored().values() if stored is not None}
+
     def _release(self, name: str) -> None:
         for source in self._sources(name):
             self._parent._release(source)

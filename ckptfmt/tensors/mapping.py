@@ -29,12 +29,12 @@ from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.errors import CkptfmtError, TensorNotFoundError
-from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.object_graph.object_graph import ObjectGraph
+from ckptfmt.tensors.aliases import not_found
 from ckptfmt.tensors.nesting import nest
 from ckptfmt.tensors.restore import Restored, RestoreReport
 from ckptfmt.tensors.slice_reader import SliceReader
-from ckptfmt.text.closest import closest_names
 from ckptfmt.wire.threads import default_threads
 
 T = TypeVar("T")
@@ -107,6 +107,14 @@ class TensorMapping(Mapping[str, Array]):
     @abstractmethod
     def _model_names(self) -> frozenset[str]:
         """Return the names, in the checkpoint, of the model's variables."""
+
+    @abstractmethod
+    def _suggesting_graph(self) -> ObjectGraph | None:
+        """Return the object graph for an error to look names up in, unless reading it takes long."""
+
+    def _keys_here(self) -> Collection[str] | None:
+        """Return the stored names of the tensors here, or None if these are all of the checkpoint."""
+        return None
 
     def _names_below(self, prefix: str) -> Iterator[str]:
         """Iterate over the names that begin with a prefix, in their order."""
@@ -243,7 +251,8 @@ class TensorMapping(Mapping[str, Array]):
         return self._load(wanted, threads=threads, copy=copy, out=out)
 
     def _not_found(self, absent: Sequence[str]) -> TensorNotFoundError:
-        return not_found(absent, self._names_near(absent[0]), self.prefix)
+        near, keys = self._names_near(absent[0]), self._keys_here()
+        return not_found(absent, near, self.prefix, self._suggesting_graph, keys)
 
     def to_nested(self, separator: str = "/", *, copy: bool = False) -> dict[str, Any]:
         """Read everything into nested dictionaries, names split at each ``/``: a pytree for JAX and flax.
@@ -326,17 +335,6 @@ def _warn_of_missing(missing: object) -> None:
     if missing not in ("error", "skip"):
         raise ValueError(f'missing: got {missing!r}, want "error" or "skip"')
     warnings.warn("read(missing=…) is now restore()", DeprecationWarning, stacklevel=3)
-
-
-def not_found(absent: Sequence[str], known: Iterable[str], prefix: str) -> TensorNotFoundError:
-    """Return the error for names that do not exist; for a single name, with close matches among ``known``."""
-    close: Sequence[str] = ()
-    if len(absent) == 1:
-        try:
-            close = closest_names(absent[0], known, ending=VARIABLE_VALUE)
-        except CkptfmtError:
-            close = ()  # a damaged listing gives no hint, and is not what was asked about
-    return TensorNotFoundError(absent[0], file=prefix, close_matches=close, names=absent)
 
 
 def check_name(name: object) -> None:

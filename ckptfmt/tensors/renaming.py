@@ -10,16 +10,17 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeAlias
 
 from ckptfmt.errors import NameConflictError
+from ckptfmt.tensors.training_names import AVERAGE, DEBIAS_SLOTS
 from ckptfmt.text.patterns import Pattern, matcher
 
 Rule: TypeAlias = "tuple[Pattern, str | Callable[[re.Match[str]], str]]"
 """A regular expression and the replacement of its matches, as :func:`re.sub` takes them."""
 
-AVERAGE = "ExponentialMovingAverage"
-"""Appended to the name of a variable by ``tf.train.ExponentialMovingAverage``, unless that has a name."""
+OUTPUT = ":0"
+"""The end of a variable's name in Python, ``variable.name``: the number of an operation's output.
 
-DEBIAS_SLOTS = ("biased", "local_step")
-"""Below a moving average with ``zero_debias``: the biased average, and the number of its updates."""
+``tf.train.Saver({v.name: v for v in …})`` writes checkpoints in which all names end in it.
+"""
 
 MAX_SCOPES = 64
 """The most scopes of a name that are tried: trying all of a million would take a million squared steps."""
@@ -74,31 +75,42 @@ def by_rules(rules: Iterable[Rule]) -> Callable[[str], str]:
     return new_name
 
 
+def plain_names(names: Collection[str]) -> dict[str, str]:
+    """Return names without :data:`OUTPUT` and what they stand for, in their order.
+
+    A name keeps its end if another has the name without it.
+    """
+    if not any(name.endswith(OUTPUT) for name in names):
+        return {name: name for name in names}
+    plain = dict.fromkeys(names)
+    return {(short if (short := name.removesuffix(OUTPUT)) not in plain else name): name for name in names}
+
+
 def averaged(names: Collection[str], suffix: str = AVERAGE) -> dict[str, str]:
     """Return the renaming by which variables are read from their moving averages.
 
     As in ``tf.train.ExponentialMovingAverage.variables_to_restore``, a variable ``NAME`` with an average
     ``NAME/suffix`` is read from that, and every other tensor from itself. The averages and what belongs to
     them (:data:`DEBIAS_SLOTS`) are dropped. An average without a variable is that of some other tensor, and
-    stays.
+    stays. Each name may end in :data:`OUTPUT`, and keeps it.
 
     An average made in a variable scope is named ``OUTER/SCOPE/NAME/suffix``. It counts as that of
     ``SCOPE/NAME`` if it is the only one and no average has the plain name. A variable outside all scopes is
     excluded, because its whole name may equal the last part of another averaged tensor's.
     """
-    names = names if isinstance(names, (dict, set, frozenset)) else dict.fromkeys(names)
-    end = f"/{suffix}"
-    averaged_names = [name[: -len(end)] for name in names if name.endswith(end)]
-    shadows = {variable: variable + end for variable in averaged_names if variable in names}
+    stored = plain_names(names)
+    end = f"/{suffix.removesuffix(OUTPUT)}"
+    averaged_names = [name[: -len(end)] for name in stored if name.endswith(end)]
+    shadows = {variable: variable + end for variable in averaged_names if variable in stored}
     # The averages that may be a variable's from an outer scope: several candidates decide nothing.
     outer: dict[str, list[str]] = {}
     for path in averaged_names:
-        variable = None if path in names else below_scopes(path, names)
+        variable = None if path in stored else below_scopes(path, stored)
         if variable is not None and variable not in shadows:
             outer.setdefault(variable, []).append(path + end)
     shadows.update((variable, several[0]) for variable, several in outer.items() if len(several) == 1)
     taken = {*shadows.values(), *(f"{shadow}/{slot}" for shadow in shadows.values() for slot in DEBIAS_SLOTS)}
-    return {name: shadows.get(name, name) for name in names if name not in taken}
+    return {name: stored[shadows.get(plain, plain)] for plain, name in stored.items() if plain not in taken}
 
 
 def below_scopes(path: str, names: Collection[str]) -> str | None:

@@ -30,6 +30,7 @@ from ckptfmt.tensors import renaming
 from ckptfmt.tensors.mapping import TensorMapping, check_name
 from ckptfmt.tensors.plan_view import PlanMapping
 from ckptfmt.tensors.renaming import Rule
+from ckptfmt.tensors.training_names import AVERAGE
 from ckptfmt.tensors.view import NameMapping
 from ckptfmt.text.patterns import Pattern, literal_prefixes, matcher
 
@@ -103,7 +104,7 @@ class Tensors(TensorMapping):
             ),
         )
 
-    def ema(self, suffix: str = renaming.AVERAGE) -> View:
+    def ema(self, suffix: str = AVERAGE) -> View:
         """Return a view in which variables are read from their exponential moving averages.
 
         Names map as in ``tf.train.ExponentialMovingAverage.variables_to_restore``: ``w`` is read from
@@ -112,9 +113,11 @@ class Tensors(TensorMapping):
         listing, with the ``biased`` and ``local_step`` below them; an average without a variable, which is
         that of some other tensor, stays. ``suffix`` is the name that the average was given.
 
-        Keys of ``tf.train.Checkpoint`` have another form: use ``ckpt.by_full_name().ema()``.
+        Keys of ``tf.train.Checkpoint`` have another form: use ``ckpt.by_full_name().ema()``. For the model's
+        variables alone use ``ckpt.ema().model_variables()``: a view without the averages has nothing to read
+        them from.
         """
-        return View(self, lambda: renaming.averaged(dict.fromkeys(self), suffix))
+        return AveragedView(self, lambda: renaming.averaged(dict.fromkeys(self), suffix))
 
     def model_variables(self) -> View:
         """Return a view of the model's variables, without what training adds.
@@ -220,6 +223,16 @@ class View(NameMapping, Tensors):
 
     Several names may refer to one tensor. Each is then a tensor of its own, read separately.
     """
+
+
+class AveragedView(View):
+    """A view in which variables are read from their moving averages."""
+
+    def _model_names(self) -> frozenset[str]:
+        # The average of a variable stands for it, so it counts as the model's here.
+        kept, stored = super()._model_names(), self._parent._stored()
+        averages = (stored[viewed] for name, viewed in self.names.items() if stored[name] in kept)
+        return kept.union(name for name in averages if name is not None)
 
 
 class PlanView(PlanMapping, Tensors):

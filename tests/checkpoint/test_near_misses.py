@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import ckptfmt
 from ckptfmt.checkpoint.find import find_checkpoint
 from tests.support.checkpoints import not_found
 from tests.support.table_writer import encode_v1, write_bundle
@@ -90,3 +91,71 @@ class TestNearMisses:
     def test_what_is_not_a_path(self, path: object) -> None:
         with pytest.raises(TypeError):
             find_checkpoint(path)  # type: ignore[arg-type]
+
+
+class TestSavesThatDidNotFinish:
+    """TensorFlow writes parts into ``PREFIX_temp`` (``PREFIX_temp_HEX`` in 1.x), then moves them."""
+
+    @pytest.mark.parametrize("name", ["m-1_temp", "m-1_temp_0a1b2c"])
+    def test_a_whole_checkpoint_in_the_temporary_directory_is_named(self, name: str) -> None:
+        Path(name).mkdir()
+        part = f"{name}/part-00000-of-00001"
+        write_bundle(part)
+        Path("m-1.meta").write_bytes(b"")
+        Path("m-1.index.tempstate123").write_bytes(b"")
+        hints = (
+            f"a save that did not finish left a whole checkpoint in {name}: open {part!r}; "
+            "left by a save that did not finish: m-1.index.tempstate123; "
+            "m-1.meta holds only the graph: m-1.index does not exist; "
+            "ckptfmt.read_meta_graph reads it and 'ckptfmt graph' shows it"
+        )
+        assert str(not_found("m-1")) == f"m-1: no checkpoint found: tried m-1.index, m-1; {hints}"
+        Path("checkpoint").write_text('model_checkpoint_path: "m-1"')
+        for path in (".", "checkpoint"):
+            error = str(not_found(path)).replace("./", "")
+            assert error.endswith(f"{hints}; the directory has no other checkpoint")
+        assert ckptfmt.open(part).verify().ok
+
+    def test_so_it_is_in_a_directory_with_nothing_else(self) -> None:
+        Path("run/m-1_temp").mkdir(parents=True)
+        write_bundle("run/m-1_temp/part-00000-of-00001")
+        error = str(not_found("run"))
+        assert "whole checkpoint in run/m-1_temp: open 'run/m-1_temp/part-00000-of-00001'" in error
+        assert "look in" not in error
+        assert ckptfmt.open("run/m-1_temp").verify().ok
+
+    def test_the_parts_of_several_devices_are_counted(self) -> None:
+        Path("m_temp").mkdir()
+        for part in (0, 2):
+            write_bundle(f"m_temp/part-{part:05d}-of-00003")
+        assert (
+            "left 2 of 3 parts of a checkpoint in m_temp: "
+            "open m_temp/part-00000-of-00003, m_temp/part-00002-of-00003"
+        ) in str(not_found("m"))
+
+    @pytest.mark.parametrize("missing", [".index", ".data-00000-of-00001"])
+    def test_incomplete_parts_are_not_called_whole(self, missing: str) -> None:
+        Path("m_temp").mkdir()
+        part = write_bundle("m_temp/part-00000-of-00001")
+        Path(part + missing).unlink()
+        error = str(not_found("m"))
+        assert "left parts of a checkpoint in m_temp: part-00000-of-00001." in error
+        assert "whole" not in error
+
+    def test_an_empty_or_foreign_directory_is_not_mentioned(self) -> None:
+        for name in ("m_temp", "m_temp_ature"):
+            Path(name).mkdir()
+        Path("m_temp/notes.txt").write_text("x")
+        assert "did not finish" not in str(not_found("m"))
+
+    def test_leftovers_of_an_earlier_save_are_not_mentioned(self) -> None:
+        Path("m_temp").mkdir()
+        write_bundle("m_temp/part-00000-of-00001")
+        write_bundle("m")
+        assert "did not finish" not in str(not_found("n"))
+
+    def test_a_saved_model_that_was_not_finished(self) -> None:
+        Path("model/variables/variables_temp").mkdir(parents=True)
+        Path("model/saved_model.pb").write_bytes(b"")
+        write_bundle("model/variables/variables_temp/part-00000-of-00001")
+        assert "open 'model/variables/variables_temp/part-00000-of-00001'" in str(not_found("model"))

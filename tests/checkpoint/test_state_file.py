@@ -441,3 +441,93 @@ class TestStateFile:
         write_bundle("run/checkpoint/x")
         assert find_checkpoint("run/checkpoint") == v2(os.path.join("run/checkpoint", "x"))
         assert "2 checkpoints" in str(not_found("run"))
+
+
+# --- files that people write ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        r"D:\work\m-0",
+        r"D:\new\m-0",
+        r"C:\Users\me\m-0",
+        r"D:\xyz\m-0",
+        r"D:\unet\m-0",
+        r"D:\400\m-0",
+        r"\\server\share\m-0",
+        r"\\\\server\\share\\m-0",
+        r"D:/work/m-0",
+        "m-0 ",
+        "./m-0",
+        "gs://bucket/run/m-0",
+        "file:///elsewhere/m-0",
+    ],
+)
+def test_the_checkpoint_beside_it_is_found(stored: str) -> None:
+    write_bundle("run/m-0")
+    write(f'model_checkpoint_path: "{stored}"\nall_model_checkpoint_paths: "{stored}"\n')
+    assert os.path.normpath(find_checkpoint("run").prefix) == os.path.join("run", "m-0")
+    latest = latest_checkpoint("run")
+    assert os.path.normpath(latest or "") == os.path.join("run", "m-0")
+    state = read_checkpoint_state("run")
+    assert state is not None
+    assert state.existing == (latest,)
+
+
+@pytest.mark.parametrize("name", ["new-0", "best-0", "final-0", "t-0", "a-0", "run-0", "v-0"])
+def test_a_backslash_before_a_name_is_not_lost(name: str) -> None:
+    write_bundle(f"run/{name}")
+    write(f'model_checkpoint_path: "D:\\work\\{name}"')
+    assert latest_checkpoint("run") == os.path.join("run", name)
+
+
+def test_a_remote_path_leads_from_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_bundle("run/m-0")
+    write('model_checkpoint_path: "gs://bucket/run/m-0"')
+    monkeypatch.chdir("run")
+    assert latest_checkpoint("") == "m-0"
+    assert find_checkpoint("checkpoint") == v2("m-0")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("stored", ["m-0", "D:\\work\\m-0", "C:\\Users\\m-0"])
+def test_byte_order_marks_are_understood(encoding: str, stored: str) -> None:
+    write_bundle("run/m-0")
+    write(f'model_checkpoint_path: "{stored}"  \r\n\r\n'.encode(encoding))
+    assert latest_checkpoint("run") == os.path.join("run", "m-0")
+
+
+@pytest.mark.parametrize("suffix", [".index", ".meta", ".data-00000-of-00001", ".data-?????-of-00001"])
+@pytest.mark.parametrize("before", ["", "/old/machine/", "D:\\\\work\\\\"])
+def test_a_file_of_the_checkpoint_stands_for_it(suffix: str, before: str) -> None:
+    write_bundle("run/m-0")
+    write(f'model_checkpoint_path: "{before}m-0{suffix}"')
+    assert latest_checkpoint("run") == os.path.join("run", "m-0")
+    assert find_checkpoint("run") == v2(os.path.join("run", "m-0"))
+
+
+def test_a_v1_shard_stands_for_its_checkpoint() -> None:
+    for shard in range(2):
+        Path(f"run/m-{shard:05d}-of-00002").write_bytes(encode_v1())
+    write('model_checkpoint_path: "m-00001-of-00002"')
+    assert find_checkpoint("run").prefix == os.path.join("run", "m-?????-of-00002")
+    assert find_checkpoint(latest_checkpoint("run") or "").prefix == os.path.join("run", "m-?????-of-00002")
+
+
+def test_a_data_file_without_its_index_is_told() -> None:
+    Path("run/m-0.data-00000-of-00001").write_bytes(b"x" * 100)
+    write('model_checkpoint_path: "m-0.data-00000-of-00001"')
+    assert "m-0.data-00000-of-00001 exists, but m-0.index does not" in str(not_found("run"))
+
+
+def test_a_directory_is_listed_once_however_it_is_spelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: (listed.append(path), scandir(path))[1])
+    Path("run/a").mkdir()
+    spellings = [start * i for i in range(50) for start in ("./", "a/../", "a/.././/")]
+    paths = "".join(f'all_model_checkpoint_paths: "{start}x-?????-of-?????"\n' for start in spellings)
+    state = read('model_checkpoint_path: "x"\n' + paths)
+    assert state.existing == ()
+    assert len(listed) == 1

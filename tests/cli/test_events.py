@@ -17,11 +17,11 @@ import ckptfmt
 from ckptfmt.cli.render import progress
 from ckptfmt.cli.render.curves import ASCII_BLOCKS, BLOCKS, MAX_POINTS, sparkline, thinned
 from ckptfmt.cli.verbs.events.steps import gaps, restarts
-from ckptfmt.errors import UnsupportedError
+from ckptfmt.errors import NameNotFoundError, UnsupportedError
 from ckptfmt.proto import messages
 from ckptfmt.tabular.write import FORMATS
 from tests.support.command_line import COMMAND, environment, on_terminal, run, run_json
-from tests.support.event_log import EVENTS, VERSION, scalar, tensor_scalar, write_events
+from tests.support.event_log import EVENTS, VERSION, scalar, tensor_event, tensor_scalar, write_events
 from tests.support.records import frame
 
 
@@ -580,3 +580,16 @@ def test_a_string_that_stands_for_billions_is_shown_by_its_shape(tmp_path: Path)
     result = run("events", tmp_path / "mine", "mine")
     assert result.exit_code == 0
     assert result.stdout.rstrip().endswith("object[8589934592]")
+
+
+def test_a_text_is_suggested_by_the_name_that_tensorboard_shows(tmp_path: Path) -> None:
+    # PyTorch's and tensorboardX's add_text("notes", …) write the tag "notes/text_summary".
+    text = messages.TensorProto(dtype=7, string_val=[b"hello"])
+    path = write_events(
+        tmp_path / "events.out.tfevents.1.h", [tensor_event("notes/text_summary", text, "text")]
+    )
+    result = run("events", path, "notes")
+    assert result.exit_code == 4
+    assert "no tag named 'notes'; did you mean 'notes/text_summary'?" in result.stderr
+    with pytest.raises(NameNotFoundError, match="did you mean 'notes/text_summary'"):
+        ckptfmt.open_events(path).text["notes"]

@@ -12,7 +12,7 @@ import pytest
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.cli.render import output
 from ckptfmt.cli.verbs.ls.command import TIMES
-from ckptfmt.tensors.checkpoint import StoredEntries
+from ckptfmt.tensors.stored_entries import StoredEntries
 from tests.support import golden
 from tests.support.command_line import COMMAND, environment, on_terminal, run, run_json, spawn
 from tests.support.table_writer import encode_bundle_index, encode_entry, write_bundle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,12 @@ import numpy as np
 import pytest
 
 import ckptfmt
+from ckptfmt.cli.render import output
 from ckptfmt.cli.render.values import PrintOptions, builtin, values_text
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE
 from tests.support import golden
 from tests.support.command_line import run, run_json
+from tests.support.object_graph import encode_graph, encode_node, encode_variable
 from tests.support.table_writer import write_bundle
 
 DTYPES = golden.load("dtypes")
@@ -347,3 +351,187 @@ def test_metadata_is_shown_even_if_the_shard_is_missing(matrix: str) -> None:
     Path(f"{matrix}.data-00000-of-00001").unlink()
     assert fields(matrix, "m", code=4)["checksum"] == "not checked"
     assert run_json("show", matrix, "m", code=4)["error"]["type"] == "CheckpointNotFoundError"
+
+
+# --- several names, patterns, and names as other verbs print them -------------------------------------------
+
+DIGITS = "examples/digits"
+KERNEL = f"optimizer/_trainable_variables/0{VARIABLE_VALUE}"
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> str:
+    """A checkpoint as `tf.train.Checkpoint(model=…)` writes it, with a table and a name with a slash."""
+    graph = encode_graph(
+        [
+            encode_node([(1, "model")]),
+            encode_node([(2, "t"), (3, "d"), (4, "emb")]),
+            encode_node(attributes=[("table", "", "model/t/.ATTRIBUTES/table")]),
+            encode_node([(5, "a/b")]),
+            encode_variable("model/emb", "net/emb"),
+            encode_variable("model/d/a.Sb", "Variable"),
+        ]
+    )
+    keys = [f"model/t/.ATTRIBUTES/table-{part}" for part in ("keys", "values")]
+    keys += [f"model/{path}{VARIABLE_VALUE}" for path in ("d/a.Sb", "emb")]
+    tensors = {key: np.full(1, i, np.float32) for i, key in enumerate(keys)}
+    return write_bundle(tmp_path / "table", tensors, strings={OBJECT_GRAPH_KEY: graph})
+
+
+def shown_names(*args: object, code: int = 0) -> list[str]:
+    result = run("show", *args, "--no-stats")
+    assert result.exit_code == code, result.stderr
+    return [line.split()[1] for line in result.stdout.splitlines() if line.startswith("name ")]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("model/t/table-keys", "model/t/.ATTRIBUTES/table-keys"),
+        ("t/table-values", "model/t/.ATTRIBUTES/table-values"),
+        ("model/d/a/b", f"model/d/a.Sb{VARIABLE_VALUE}"),
+        ("model/d/a.Sb", f"model/d/a.Sb{VARIABLE_VALUE}"),
+        ("d/a/b", f"model/d/a.Sb{VARIABLE_VALUE}"),
+        ("model/emb:0", f"model/emb{VARIABLE_VALUE}"),
+        ("net/emb", f"model/emb{VARIABLE_VALUE}"),
+        ("net/emb:0", f"model/emb{VARIABLE_VALUE}"),
+        ("Variable", f"model/d/a.Sb{VARIABLE_VALUE}"),
+    ],
+)
+def test_a_name_may_be_an_object_path_or_a_full_name(table: str, name: str, key: str) -> None:
+    assert shown_names(table, name) == [key]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "digits/conv1/kernel",
+        "digits/conv1/kernel:0",
+        "conv1/kernel",
+        "model/_functional/_operations/1/_kernel",
+    ],
+)
+def test_the_names_that_tree_and_model_print_are_found(name: str) -> None:
+    assert shown_names(DIGITS, name) == [KERNEL]
+
+
+def test_every_name_that_a_view_has_is_found() -> None:
+    with ckptfmt.open(DIGITS) as ckpt:
+        for view in (ckpt.by_object_path(), ckpt.by_object_path(""), ckpt.by_full_name()):
+            for name in view:
+                assert shown_names(DIGITS, name, "--no-values") == [view.stored_name(name)]
+
+
+def test_an_object_with_several_tensors_is_answered_with_their_names(table: str) -> None:
+    result = run("show", table, "model/t")
+    assert result.exit_code == 4
+    assert "did you mean 'model/t/table-keys' or 'model/t/table-values'?" in result.stderr
+
+
+def test_a_scope_is_answered_with_names_below_it(table: str, tmp_path: Path) -> None:
+    assert "'model/t/table-keys'" in run("show", table, "model").stderr
+    scopes = write_bundle(tmp_path / "m", {"a/w": np.zeros(1, np.float32), "a/b": np.zeros(1, np.float32)})
+    assert "did you mean 'a/b' or 'a/w'?" in run("show", scopes, "a").stderr
+
+
+def test_a_wrong_name_is_answered_with_a_full_name() -> None:
+    result = run("show", DIGITS, "digits/conv1/kernl")
+    assert result.exit_code == 4
+    assert "did you mean 'digits/conv1/kernel'" in result.stderr
+    assert "of by_full_name()?" in result.stderr
+
+
+def test_names_with_an_output_number_are_found_without_it(tmp_path: Path) -> None:
+    prefix = write_bundle(tmp_path / "m", {"a/w:0": np.zeros(1, np.float32), "b": np.zeros(1, np.float32)})
+    assert shown_names(prefix, "a/w", "b:0", "w") == ["a/w:0", "b"]
+
+
+def test_several_names_are_shown_in_their_order_and_once(table: str) -> None:
+    names = shown_names(table, "net/emb", "model/d/*", "model/d/a/b", "*keys")
+    assert names == [
+        f"model/emb{VARIABLE_VALUE}",
+        f"model/d/a.Sb{VARIABLE_VALUE}",
+        "model/t/.ATTRIBUTES/table-keys",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "count"),
+    [
+        ("*", 31),
+        ("model/*", 28),
+        ("digits/*/kernel", 3),
+        ("model/_functional/_operations/3/*", 4),
+        ("optimizer/_iterations*", 1),
+    ],
+)
+def test_a_pattern_stands_for_all_tensors_that_match(pattern: str, count: int) -> None:
+    assert len(shown_names(DIGITS, pattern, "--no-values")) == count
+
+
+def test_json_of_several_tensors_is_indented_on_a_terminal(
+    table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = run_json("show", table, "model/t/*")
+    monkeypatch.setattr(output, "on_terminal", lambda: True)
+    text = run("show", table, "model/t/*", "--json").stdout
+    assert text == json.dumps(plain, indent=2) + "\n"
+
+
+def test_a_stored_name_with_brackets_is_not_a_pattern(tmp_path: Path) -> None:
+    tensors = {name: np.zeros(1, np.float32) for name in ("c[0]", "c0", "x*", "xy")}
+    prefix = write_bundle(tmp_path / "m", tensors)
+    assert shown_names(prefix, "c[0]") == ["c[0]"]
+    assert shown_names(prefix, "x*") == ["x*"]
+    assert "name" in run_json("show", prefix, "x*")
+    assert shown_names(prefix, "c*") == ["c0", "c[0]"]
+
+
+def test_a_pattern_or_name_that_fits_nothing_shows_nothing(table: str) -> None:
+    for name in ("zz*", "zz"):
+        result = run("show", table, "net/emb", name)
+        assert (result.exit_code, result.stdout) == (4, "")
+        assert repr(name) in result.stderr
+
+
+def test_several_tensors_are_separated_by_an_empty_line(table: str) -> None:
+    separate = [run("show", table, name).stdout for name in ("model/emb", "model/t/table-keys")]
+    assert run("show", table, "model/emb", "model/t/table-keys").stdout == "\n".join(separate)
+
+
+def test_json_of_several_tensors_is_a_list_of_them(table: str) -> None:
+    document = run_json("show", table, "model/emb", "model/t/*")
+    assert list(document) == ["prefix", "format", "tensors"]
+    assert document["tensors"][0] == run_json("show", table, "model/emb")
+    assert [tensor["values"] for tensor in document["tensors"]] == [[3.0], [0.0], [1.0]]
+    assert len(run_json("show", table, "model/e*")["tensors"]) == 1
+
+
+def test_a_tensor_that_cannot_be_shown_does_not_stop_the_others(tmp_path: Path) -> None:
+    tensors = {name: np.arange(4, dtype=np.float32) for name in "abc"}
+    prefix = write_bundle(tmp_path / "m", tensors)
+    data = Path(f"{prefix}.data-00000-of-00001")
+    content = bytearray(data.read_bytes())
+    content[17] ^= 1
+    data.write_bytes(content)
+    result = run("show", prefix, "*")
+    assert result.exit_code == 3
+    assert result.stdout.count("\n[0. 1. 2. 3.]\n") == 2
+    assert "'b'" in result.stderr
+    document = run_json("show", prefix, "*", code=3)
+    assert ["error" in tensor for tensor in document["tensors"]] == [False, True, False]
+
+
+def test_a_slice_is_taken_of_every_tensor_that_it_fits(tmp_path: Path) -> None:
+    prefix = write_bundle(tmp_path / "m", {"a": np.zeros((3, 2), np.float32), "b": np.zeros(3, np.float32)})
+    result = run("show", prefix, "*", "--slice", "0,:")
+    assert result.exit_code == 2
+    assert "name      a" in result.stdout
+    assert "ckptfmt: b: " in result.stderr
+
+
+def test_a_damaged_object_graph_does_not_hide_tensors(tmp_path: Path) -> None:
+    prefix = write_bundle(
+        tmp_path / "m", {"a/w": np.zeros(1, np.float32)}, strings={OBJECT_GRAPH_KEY: b"\xff\xff"}
+    )
+    assert shown_names(prefix, "w") == ["a/w"]

@@ -48,6 +48,11 @@ MESSAGES = {
         messages.SavedModel(saved_model_schema_version=1, meta_graphs=[full_meta_graph()] * 2),
         kinds.SAVED_MODEL,
     ),
+    "hub": (messages.SavedModel(meta_graphs=[full_meta_graph()] * 2), kinds.SAVED_MODEL),
+    "hub with only a graph": (
+        messages.SavedModel(meta_graphs=[messages.MetaGraphDef(graph_def=full_graph())]),
+        kinds.SAVED_MODEL,
+    ),
     "fingerprint": (
         messages.FingerprintDef(saved_model_checksum=1, checkpoint_hash=1 << 63, uuid="1234"),
         kinds.FINGERPRINT,
@@ -70,13 +75,27 @@ def test_a_message_that_is_cut_short_is_recognised(name: str) -> None:
     assert not others or name in ("library", "meta without info")
 
 
-@pytest.mark.parametrize("name", ["graph", "meta", "model"])
+@pytest.mark.parametrize("name", ["graph", "meta", "model", "hub"])
 def test_text_is_recognised_like_the_message(name: str) -> None:
     message, wanted = MESSAGES[name]
     for before in ("", "\n# by hand\n\n", "\ufeff"):
         kind = recognise_message(f"{before}{format_text(message)}".encode())
         assert kind is not None
         assert kind.holds is wanted.holds
+
+
+def test_a_graph_of_a_library_only_is_not_a_model() -> None:
+    library = messages.GraphDef(library=full_graph().library)
+    library.library.function.add().node_def.add(name="n", op="NoOp")
+    library.library.gradient.add(function_name="f", gradient_func="g")
+    for message in (
+        library,
+        messages.GraphDef(library=messages.FunctionDefLibrary(gradient=library.library.gradient)),
+        messages.MetaGraphDef(graph_def=library),
+        messages.MetaGraphDef(graph_def=messages.GraphDef(node=[messages.NodeDef(name="n", op="NoOp")])),
+    ):
+        kind = recognise_message(message.SerializeToString())
+        assert kind is None or kind.holds is not kinds.Holds.SAVED_MODEL
 
 
 def test_other_messages_are_of_no_kind() -> None:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ckptfmt
 from ckptfmt import ObjectGraph
 from ckptfmt.errors import CkptfmtError, CorruptError, LimitError
+from ckptfmt.limits import Limits
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
+from ckptfmt.proto import messages
 from ckptfmt.wire.crc32c import crc32c
 from tests.support import golden
 from tests.support.memory_filesystem import open_bundle
 from tests.support.object_graph import check_laws, encode_graph, encode_node, encode_variable
-from tests.support.table_writer import encode_bundle_index, encode_entry, encode_field
+from tests.support.table_writer import encode_bundle_index, encode_entry, encode_field, write_bundle
 
 MILLION = 1_000_000
 
@@ -252,19 +257,36 @@ def test_a_hundred_thousand_variables_of_one_full_name() -> None:
         assert graph.keys_by_full_name == {"Variable": tuple(keys)}
 
 
-def test_long_names_on_the_way_to_many_variables_are_refused_before_they_fill_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("ckptfmt.object_graph.object_graph.MAX_NAMES", 1000)
+def test_long_names_on_the_way_to_many_variables_are_refused_before_they_fill_memory() -> None:
     keys = tuple(f"k{i}/.ATTRIBUTES/VARIABLE_VALUE" for i in range(20))
-    leaves = [encode_variable(f"k{i}") for i in range(20)]
-    graph = graph_of(
+    nodes = [
         encode_node([(1, "x" * 80)]),
         encode_node([(2 + i, f"v{i}") for i in range(20)]),
-        *leaves,
-        keys=keys,
-    )
+        *(encode_variable(f"k{i}") for i in range(20)),
+    ]
+    data = encode_graph(nodes)
+    graph = ObjectGraph(data, keys, "model", limits=Limits(max_ratio=0, free_bytes=1000))
     with pytest.raises(LimitError, match="characters in names"):
         graph.short_names_below(graph.root)
-    monkeypatch.undo()
+    graph = ObjectGraph(data, keys, "model")
     assert len(graph.short_names_below(graph.root)) == 20
+
+
+def test_many_objects_restored_from_one_stored_object_take_linear_time(tmp_path: Path) -> None:
+    # A ring of objects of which every second is an optimizer with a slot. All are restored from the stored
+    # root, which has as many children and slots. A dictionary of these for each object takes many minutes.
+    count = 50_000
+    message = messages.SavedModel(saved_model_schema_version=1)
+    meta_graph = message.meta_graphs.add()
+    meta_graph.meta_info_def.tags.append("serve")
+    for i in range(count):
+        node = meta_graph.object_graph_def.nodes.add()
+        node.children.add(node_id=(i + 1) % count, local_name="c0")
+        node.slot_variables.add(original_variable_node_id=i, slot_name="m", slot_variable_node_id=i)
+    slots = [(0, f"m{k}", 0) for k in range(count)]
+    graph = encode_graph([encode_node([(0, f"c{k}") for k in range(count)], slots=slots)])
+    (tmp_path / "variables").mkdir()
+    (tmp_path / "saved_model.pb").write_bytes(message.SerializeToString())
+    write_bundle(tmp_path / "variables" / "variables", strings={OBJECT_GRAPH_KEY: graph})
+    with in_bounded_time():
+        assert ckptfmt.open_saved_model(tmp_path).object_variables == ()

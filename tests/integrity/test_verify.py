@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ckptfmt
@@ -14,7 +15,12 @@ from ckptfmt.errors import (
 )
 from ckptfmt.wire.crc32c import crc32c, mask
 from tests.support.golden import copied, flip, load
+from tests.support.memory_filesystem import open_bundle
 from tests.support.table_writer import (
+    HEADER,
+    RawBlock,
+    encode_block,
+    encode_blocks,
     encode_bundle_index,
     encode_entry,
 )
@@ -108,3 +114,18 @@ def test_verify_takes_little_memory_however_large_the_shards(tmp_path: Path) -> 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 64 << 10, "KiB"
+
+
+def test_verify_finds_a_separator_that_hides_keys_from_look_ups() -> None:
+    data = np.arange(4, dtype=np.float32).tobytes()
+    entry = encode_entry(shape=(4,), size=16, crc=crc32c(data))
+    for blocks in (
+        [RawBlock(b"", encode_block([(b"", HEADER), (b"w", entry)]))],
+        [RawBlock(b"w", encode_block([(b"", HEADER)])), RawBlock(b"x", encode_block([(b"w", entry)]))],
+    ):
+        ckpt = open_bundle(encode_blocks(blocks), data)
+        report = ckpt.verify()
+        assert [(problem.severity, problem.kind) for problem in report.problems] == [("error", "block")]
+        for look in (lambda c=ckpt: "w" in c, lambda c=ckpt: c["w"], lambda c=ckpt: list(c), ckpt.read):
+            with pytest.raises(CorruptError, match="of the block: got b'w', want"):
+                look()

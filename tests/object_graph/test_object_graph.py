@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,50 @@ def test_a_graph_that_is_not_a_string_is_corrupt(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "model", {"_CHECKPOINTABLE_OBJECT_GRAPH": golden.np.zeros(3, "f4")})
     with pytest.raises(CorruptError, match=r"got float32\[3\], want string"):
         ckptfmt.open(path).object_graph  # noqa: B018
+
+
+def names_of(*nodes: bytes) -> list[str | None]:
+    """The paths of the nodes of a graph, each of which leads back to its node."""
+    graph = ObjectGraph(encode_graph(nodes), [], "m")
+    for node in graph:
+        assert node.path is None or graph[node.path] == node
+    return [node.path for node in graph.nodes]
+
+
+def test_a_path_leads_back_over_empty_names() -> None:
+    assert names_of(
+        encode_node([(1, "")]), encode_node([(2, "b"), (3, "")]), encode_node(), encode_node()
+    ) == [
+        "",
+        ".",
+        "/b",
+        "/",
+    ]
+    # A name that is a single point is escaped, and so is not taken for the empty one.
+    assert names_of(encode_node([(1, "."), (2, "")]), encode_node(), encode_node()) == ["", "..", "."]
+    assert ObjectGraph(encode_graph([encode_node([(1, ".")]), encode_node()]), [], "m")["."].id == 1
+
+
+def test_no_path_leads_over_a_name_that_a_later_child_has() -> None:
+    assert names_of(encode_node([(1, "a"), (2, "a")]), encode_node(), encode_node()) == ["", None, "a"]
+    # Another name for the same child, or a longer path to it, is found.
+    root = encode_node([(1, "a"), (2, "a"), (1, "b"), (3, "c")])
+    nodes = names_of(
+        root, encode_node(), encode_node([(4, "d"), (5, "d")]), encode_node([(4, "e")]), *[encode_node()] * 2
+    )
+    assert nodes == ["", "b", "a", "c", "c/e", "a/d"]
+
+
+def test_of_slots_with_one_name_only_the_first_has_a_path() -> None:
+    optimizer = encode_node([(1, "v")], slots=[(1, "m", 2), (1, "m", 3), (1, "", 4)])
+    graph = names_of(optimizer, *[encode_node()] * 4)
+    assert graph == ["", "v", "v/.OPTIMIZER_SLOT//m", None, "v/.OPTIMIZER_SLOT//"]
+
+
+def test_a_graph_and_its_nodes_can_be_pickled() -> None:
+    with ckptfmt.open("examples/digits") as ckpt:
+        pickled = pickle.dumps([ckpt.object_graph, ckpt.object_graph["epoch"]])
+    graph, node = pickle.loads(pickled)
+    assert node == graph["epoch"]
+    assert node.keys == ("epoch/.ATTRIBUTES/VARIABLE_VALUE",)
+    assert len(graph.owners) == 30

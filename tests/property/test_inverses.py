@@ -18,6 +18,7 @@ from ckptfmt.arrays.raw import decode_raw
 from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.entry import Entry, decode_entry, key_of, name_of
 from ckptfmt.checkpoint.files import CheckpointFiles
+from ckptfmt.checkpoint.partition import plan
 from ckptfmt.checkpoint.reading import read_selection, read_tensor
 from ckptfmt.checkpoint.selection import select
 from ckptfmt.checkpoint.slices import (
@@ -26,7 +27,6 @@ from ckptfmt.checkpoint.slices import (
     decode_slice,
     decode_slice_key,
     encode_slice_key,
-    plan,
     region_shape,
     whole,
     within,

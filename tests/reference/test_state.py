@@ -193,3 +193,65 @@ def test_any_state_that_protobuf_prints_is_read(
         assert list(state.all_model_checkpoint_paths) == paths
         assert list(state.all_model_checkpoint_timestamps) == stamps
         assert state.last_preserved_timestamp == last
+
+
+WRITTEN = [
+    *(r"D:\work\m-0", r"D:\new\m-0", r"C:\Users\me\m-0", r"D:\xdir\m-0", r"D:\xz\m-0", r"D:\unet\m-0"),
+    *(
+        r"D:\ckpt\100\m-0",
+        r"D:\400\m-0",
+        r"D:\Gdir\8m\m-0",
+        r"D:\work" "\\",
+        r"\\server\share\m-0",
+        r"a\ b\m-0",
+    ),
+    *(r"\\\\server\\share\\m-0", r"\?\C:\m-0", "D:/work/m-0", "m-0 ", "./m-0", "gs://bucket/m-0"),
+    *("m-0.index", "m-0.data-00000-of-00001", "m-0.meta"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:invalid .*escape sequence:DeprecationWarning")  # TensorFlow's
+@pytest.mark.parametrize("stored", WRITTEN)
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "  \n"])
+def test_paths_that_people_write_are_read_as_tensorflow_reads_them(stored: str, ending: str) -> None:
+    Path("run").mkdir()
+    line = f'"{stored}"{ending}'
+    Path("run/checkpoint").write_bytes(
+        f"model_checkpoint_path: {line}all_model_checkpoint_paths: {line}".encode()
+    )
+    theirs = answer(lambda: tf.train.get_checkpoint_state("run"))
+    ours = answer(lambda: compat.get_checkpoint_state("run"))
+    assert (ours and ours.SerializeToString()) == (theirs and theirs.SerializeToString())
+    # Unlike TensorFlow, which gives up, this package finds the checkpoint beside the file.
+    if stored.endswith("\\"):
+        return
+    write_bundle("run/m-0")
+    assert os.path.normpath(ckptfmt.open("run").prefix) == os.path.join("run", "m-0")
+    assert os.path.normpath(ckptfmt.latest_checkpoint("run") or "") == os.path.join("run", "m-0")
+
+
+def test_byte_order_marks_are_left_to_tensorflow() -> None:
+    write_bundle_and_v1()
+    Path("run/checkpoint").write_text('model_checkpoint_path: "v2"', encoding="utf-8-sig")
+    assert tf.train.get_checkpoint_state("run") is compat.get_checkpoint_state("run") is None
+    assert ckptfmt.latest_checkpoint("run") == os.path.join("run", "v2")
+
+
+@pytest.mark.parametrize("directory", ["weights", "a/weights"])
+def test_a_prefix_that_is_a_directory_is_found_as_in_tensorflow(directory: str) -> None:
+    os.makedirs(directory)
+    tf.train.Checkpoint(v=tf.Variable([1.0, 2.0])).write(f"{directory}/")
+    Path(directory, "checkpoint").write_text('model_checkpoint_path: "."\nall_model_checkpoint_paths: "."\n')
+    theirs = tf.train.get_checkpoint_state(directory)
+    ours = compat.get_checkpoint_state(directory)
+    assert ours is not None
+    assert ours.SerializeToString() == theirs.SerializeToString()
+    latest = tf.train.latest_checkpoint(directory)
+    assert ckptfmt.latest_checkpoint(directory) == latest
+    reader = tf.compat.v1.train.NewCheckpointReader(f"{directory}/")
+    for path in (directory, f"{directory}/", f"{directory}/.index", latest):
+        for ours_reader in (compat.NewCheckpointReader(path), compat.load_checkpoint(path)):
+            shapes = ours_reader.get_variable_to_shape_map()
+            assert shapes == reader.get_variable_to_shape_map()
+            for name in shapes:
+                np.testing.assert_array_equal(ours_reader.get_tensor(name), reader.get_tensor(name))

@@ -186,6 +186,7 @@ DTYPE_CODES = {
     np.dtype("int32"): 3,
     np.dtype("int64"): 9,
     np.dtype("bool"): 10,
+    np.dtype("float16"): 19,
 }
 """The dtypes that :func:`write_bundle` and :func:`encode_v1` write."""
 

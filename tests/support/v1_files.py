@@ -43,3 +43,13 @@ def v1_table(
         (GOOD_V1_KEY, v1_data(TWO_FLOATS, b"u")),
     ]
     return encode_table(sorted(items))
+
+
+def v1_slice(name: str, size: int, start: int, values: np.ndarray) -> bytes:
+    """Return a file that holds part of a float32 vector of ``size`` elements, from ``start`` on."""
+    extent = start, len(values)
+    part = encode_extents(extent)
+    meta = encode_field(1, v1_meta(name.encode(), (size,), slices=(part,))) + encode_field(2, b"\x08\x01")
+    data = v1_data(encode_field(5, values.astype("<f4").tobytes()), name.encode(), part)
+    key = encode_slice_key(name.encode(), TensorSlice((extent,)))
+    return encode_table([(b"", encode_field(1, meta)), (key, data)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from ckptfmt.errors import CorruptError, TruncatedError
@@ -65,7 +67,9 @@ def test_a_look_up_decodes_from_the_restart_point_only() -> None:
     entries = entry(0, b"a", b"1") + junk
     found = block(entries + entry(0, b"m", b"2") + entry(1, b"n", b"3"), 0, len(entries))
     assert found.get(b"mn") == b"3"
-    assert found.get(b"mm") is None
+    # Whether a key is absent, all entries tell.
+    with pytest.raises(CorruptError):
+        found.get(b"mm")
     # A key that is itself at a restart point is found from the one before, as LevelDB does it.
     with pytest.raises(CorruptError):
         found.get(b"m")
@@ -146,12 +150,29 @@ BAD_RESTARTS = {
 
 
 @pytest.mark.parametrize("restart", BAD_RESTARTS.values(), ids=BAD_RESTARTS)
-def test_bad_restart_points_are_refused_when_they_are_used(restart: int) -> None:
+def test_bad_restart_points_are_refused_by_look_ups_and_listings(restart: int) -> None:
     entries = FIRST + entry(2, b"d", b"\xff" * 20)
-    found = block(entries, 0, restart)
-    assert len(list(found.items())) == 2
     with pytest.raises(CorruptError):
-        found.get(b"abz")
+        block(entries, 0, restart).get(b"abz")
+    for listed in (lambda found: list(found.items()), lambda found: found.rows()):
+        with pytest.raises(CorruptError, match=f"restart point 1 at {restart}: not the next entry"):
+            listed(block(entries, 0, restart))
+
+
+@pytest.mark.parametrize("count", [3, 12])
+def test_no_key_is_absent_because_a_restart_point_hides_it(count: int) -> None:
+    # The second restart point is at the last entry: a look-up of the keys between begins too late.
+    entries = [entry(0, b"%02d" % i, b"v") for i in range(count)]
+    starts = [sum(map(len, entries[:i])) for i in range(count)]
+    for restarts in ([0, starts[-1], starts[-1]], [0, starts[2], starts[1]], [starts[1], starts[2]]):
+        found = block(b"".join(entries), *restarts)
+        with pytest.raises(CorruptError, match="restart point"):
+            list(found.items())
+        for i in range(count):
+            with contextlib.suppress(CorruptError):
+                assert found.get(b"%02d" % i) == b"v"
+        with pytest.raises(CorruptError, match="restart point"):
+            found.get(b"00x")
 
 
 def test_a_block_without_restart_points_is_read_from_its_start() -> None:

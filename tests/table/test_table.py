@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
-from ckptfmt.errors import ChecksumError, CorruptError
+from ckptfmt.errors import ChecksumError, CorruptError, LimitError
+from ckptfmt.limits import Limits
 from ckptfmt.table import Table
 from ckptfmt.table.format import FOOTER_SIZE, TRAILER_SIZE
 from tests.support.memory_filesystem import MemoryFile, open_bundle
@@ -14,6 +17,7 @@ from tests.support.table_writer import (
     HEADER,
     RawBlock,
     append_block,
+    compressed,
     encode_block,
     encode_blocks,
     encode_entry,
@@ -189,3 +193,88 @@ def test_a_block_that_breaks_off_is_always_read_up_to_the_break() -> None:
             assert table.get(key) == value
     with pytest.raises(CorruptError, match="out of order"):
         list(table.items())
+
+
+# --- separators, which look-ups go by ----------------------------------------------------------------------
+
+
+def table_of(*blocks: tuple[bytes, list[bytes]]) -> Table:
+    """Return a table of blocks, each with its separator and its keys."""
+    contents = [RawBlock(each, encode_block([(key, b"v") for key in keys])) for each, keys in blocks]
+    return Table(MemoryFile("t", encode_blocks(contents)))
+
+
+SEPARATED_WRONGLY = {
+    "before the keys of the only block": [(b"", [b"", b"w"])],
+    "before the last key of its block": [(b"b", [b"a", b"c"]), (b"z", [b"x"])],
+    "before all keys of its block": [(b"a", [b"b", b"c"]), (b"z", [b"x"])],
+    "before those of the last block": [(b"b", [b"a"]), (b"c", [b"d", b"e"])],
+    "after the first key of the next block": [(b"m", [b"a", b"b"]), (b"z", [b"c", b"x"])],
+    "after all keys of the next block": [(b"m", [b"a"]), (b"z", [b"c", b"d"])],
+    "the first key of the next block": [(b"c", [b"a"]), (b"z", [b"c", b"d"])],
+    "two in a row": [(b"a", [b"b"]), (b"ab", [b"c"]), (b"z", [b"d"])],
+    "a block without keys": [(b"b", [b"a"]), (b"c", []), (b"d", [b"bb", b"bc"])],
+}
+
+
+@pytest.mark.parametrize("blocks", SEPARATED_WRONGLY.values(), ids=SEPARATED_WRONGLY)
+def test_look_ups_deny_no_key_that_is_listed(blocks: list[tuple[bytes, list[bytes]]]) -> None:
+    table = table_of(*blocks)
+    for listed in (lambda: list(table.items()), lambda: list(table.rows())):
+        with pytest.raises(CorruptError):
+            listed()
+    for key in (key for _, keys in blocks for key in keys):
+        for fresh in (table, table_of(*blocks)):
+            with suppress(CorruptError):
+                assert fresh.get(key) == b"v"
+
+
+def test_keys_in_the_wrong_order_across_blocks_are_an_error() -> None:
+    table = table_of((b"c", [b"c"]), (b"d", [b"a", b"b"]))
+    for listed in (lambda: list(table.items()), lambda: list(table.rows())):
+        with pytest.raises(CorruptError, match="keys out of order"):
+            listed()
+
+
+def test_data_blocks_follow_one_another() -> None:
+    file = bytearray()
+    first = append_block(file, encode_block([(b"a", b"v")]))
+    second = append_block(file, encode_block([(b"b", b"v")]))
+    metaindex = append_block(file, encode_block([]))
+    for handles in ([first, first], [second, first], [first, second, second]):
+        root = encode_block([(b"%d" % i, handle) for i, handle in enumerate(handles)], restart_interval=1)
+        content = bytearray(file)
+        at = append_block(content, root)
+        table = Table(MemoryFile("t", bytes(content) + encode_footer(metaindex, at)))
+        with pytest.raises(CorruptError, match="data blocks overlap"):
+            table.get(b"a")
+        with pytest.raises(CorruptError, match="data blocks overlap"):
+            list(table.items())
+
+
+# --- memory for keys -------------------------------------------------------------------------------------
+
+
+def growing_keys(count: int) -> bytes:
+    """Return a table whose block has keys that grow by a byte each, compressed to very little."""
+    items = [(b"k" * (i + 1), b"") for i in range(count)]
+    contents = encode_block(items, restart_interval=count)
+    return encode_blocks([RawBlock(b"l", *compressed(contents, "snappy"))])
+
+
+def test_keys_take_memory_in_proportion_to_the_file() -> None:
+    # Keys of 600 letters at most, each in 4 bytes, which snappy makes fewer.
+    runs = [[(b"%04x" % run + b"z" * i, b"") for i in range(480)] for run in range(2_000)]
+    contents = encode_block([item for run in runs for item in run], restart_interval=10**9)
+    bomb = encode_blocks([RawBlock(b"zzzz", *compressed(contents, "snappy"))])
+    limits = Limits(free_bytes=1 << 20)
+    table = Table(MemoryFile("bomb", bomb), limits=limits)
+    limit = 256 * len(bomb)
+    assert limits.memory(len(bomb)) == limit
+    for listed in (lambda: list(table.items()), lambda: list(table.rows()), lambda: table.get(b"zz")):
+        tracemalloc.start()
+        with pytest.raises(LimitError, match=rf"bomb.*memory for keys: [0-9]+ exceeds the limit of {limit}"):
+            listed()
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * limit + 2 * len(contents)
+        tracemalloc.stop()
+    assert len(list(Table(MemoryFile("small", growing_keys(200))).items())) == 200

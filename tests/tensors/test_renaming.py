@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +93,25 @@ def test_ema_takes_another_suffix_and_leaves_averages_without_a_variable(tmp_pat
         "v": "v/avg",
         "v/biased": "v/biased",
     }
+
+
+def test_ema_keeps_names_that_end_in_an_output_number(tmp_path: Path) -> None:
+    names = ["w:0", "w/ExponentialMovingAverage:0", "w/ExponentialMovingAverage/biased:0", "n:0"]
+    names += ["a/b:0", "out/a/b/ExponentialMovingAverage:0", "mixed", "mixed/ExponentialMovingAverage:0"]
+    ckpt = new_checkpoint(tmp_path, {name: i for i, name in enumerate(names)})
+    assert dict(ckpt.ema().names) == {
+        "a/b:0": "out/a/b/ExponentialMovingAverage:0",
+        "mixed": "mixed/ExponentialMovingAverage:0",
+        "n:0": "n:0",
+        "w:0": "w/ExponentialMovingAverage:0",
+    }
+
+
+def test_model_variables_of_averages_are_read_from_them(tmp_path: Path) -> None:
+    tensors = {"w": 1.0, "w/Adam": 2.0, "w/ExponentialMovingAverage": 3.0, "global_step": 4.0}
+    view = new_checkpoint(tmp_path, tensors).ema().renamed([("^w$", "x")]).model_variables()
+    assert dict(view) == {"x": 3.0}
+    assert pickle.loads(pickle.dumps(view))["x"] == 3.0
 
 
 CONFLICTS: dict[str, Callable[[Checkpoint], object]] = {

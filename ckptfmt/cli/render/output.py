@@ -51,6 +51,23 @@ def write_json(document: Mapping[str, object]) -> None:
     write(json.dumps(document, indent=2 if on_terminal() else None, allow_nan=False) + "\n")
 
 
+def write_json_list(head: Mapping[str, object], key: str, items: Iterable[object]) -> None:
+    """Write a JSON document as :func:`write_json` does, with a list under ``key`` after the keys of ``head``.
+
+    Items are written one by one, so they need not fit in memory together.
+    """
+    pretty = on_terminal()
+    outer, inner = ("\n", "\n    ") if pretty else ("", "")
+    start = json.dumps(dict(head), indent=2 if pretty else None, allow_nan=False).rstrip("\n}")
+    write(f"{start},{outer}{'  ' if pretty else ' '}{json.dumps(key)}: [")
+    separator = ""
+    for item in items:
+        text = json.dumps(item, indent=2 if pretty else None, allow_nan=False)
+        write(separator + inner + text.replace("\n", inner))
+        separator = "," if pretty else ", "
+    write(f"{outer}{'  ' if pretty and separator else ''}]{outer}}}\n")
+
+
 def note(message: str) -> None:
     """Write a message to stderr, on one line."""
     sys.stdout.flush()  # so that the data written before it also appear before it

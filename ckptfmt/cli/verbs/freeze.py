@@ -13,7 +13,15 @@ import click
 import ckptfmt
 from ckptfmt import Graph, MetaGraph, errors
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import comma_separated, json_option, overwrite_option, path_argument, tags_option
+from ckptfmt.cli.options import (
+    comma_separated,
+    given_limits,
+    json_option,
+    limits_option,
+    overwrite_option,
+    path_argument,
+    tags_option,
+)
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import count_text, size_text
 from ckptfmt.cli.settings import Setting, parse_settings, set_option
@@ -80,6 +88,7 @@ DEFAULT_SIGNATURE = "serving_default"
 @click.option("--ema", is_flag=True, help="Use the exponential moving averages of variables that have them.")
 @overwrite_option
 @json_option
+@limits_option
 def command(
     path: str,
     target: str,
@@ -138,9 +147,12 @@ def _opened(
     """Open a model: its meta graph or, if there is only that, its graph, and its variables."""
     if _is_saved_model(path):
         # Tags choose the meta graph in the file that the graph comes from: --graph, or the SavedModel.
-        with ckptfmt.open_saved_model(path, tags=tags if graph_path is None else None) as model:
+        with ckptfmt.open_saved_model(
+            path, tags=tags if graph_path is None else None, limits=given_limits()
+        ) as model:
             meta = model.meta_graph if graph_path is None else _read_graph(graph_path, tags)
-            yield meta, {} if model.checkpoint is None else model.checkpoint
+            # Without a checkpoint, reading a variable says what is missing; some outputs need none.
+            yield meta, model.variables if model.checkpoint is None else model.checkpoint
         return
     with _open_checkpoint(path) as checkpoint:
         beside = V1_PATTERN_SUFFIX.sub("", checkpoint.prefix) + META_SUFFIX
@@ -157,15 +169,16 @@ def _opened(
 def _read_graph(path: str, tags: list[str] | None) -> MetaGraph | Graph:
     """Return the meta graph in a file or, if there is only that, the graph."""
     try:
-        return ckptfmt.read_meta_graph(path, tags=tags)
+        return ckptfmt.read_meta_graph(path, tags=tags, limits=given_limits())
     except errors.UnsupportedError:
-        return ckptfmt.read_graph(path, tags=tags)  # whose error says what the file is, if it is no graph
+        # Its error says what the file is, if it is not a graph.
+        return ckptfmt.read_graph(path, tags=tags, limits=given_limits())
 
 
 def _open_checkpoint(path: str) -> ckptfmt.Checkpoint:
     """Open a checkpoint; the error for the path of a graph says where graphs go."""
     try:
-        return ckptfmt.open(path)
+        return ckptfmt.open(path, limits=given_limits())
     except errors.UnsupportedError as error:
         kind = recognise_path(LOCAL, path) if LOCAL.path_type(path) == "file" else None
         if kind is None or kind.holds is not Holds.GRAPH:

@@ -6,7 +6,15 @@ import click
 
 import ckptfmt
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import comma_separated, json_option, overwrite_option, path_argument, tags_option
+from ckptfmt.cli.options import (
+    comma_separated,
+    given_limits,
+    json_option,
+    limits_option,
+    overwrite_option,
+    path_argument,
+    tags_option,
+)
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import count_text
 from ckptfmt.cli.settings import Setting, parse_settings, set_option
@@ -46,6 +54,7 @@ from ckptfmt.storage.target import check_target
 @tags_option
 @overwrite_option
 @json_option
+@limits_option
 def command(
     path: str,
     target: str,
@@ -62,7 +71,7 @@ def command(
     check_target(target, overwrite=overwrite)
     if not outputs:
         raise click.UsageError("--outputs: got no names, want at least one")
-    graph = ckptfmt.read_graph(path, tags=tags)
+    graph = ckptfmt.read_graph(path, tags=tags, limits=given_limits())
     wanted = [graph[name.partition(":")[0]].name for name in outputs]
     whole = graph.with_constants(parse_settings(settings, graph)) if settings else graph
     part = whole.extract_subgraph(wanted) if inputs is None else whole.strip_unused(inputs, wanted)

@@ -34,7 +34,7 @@ from ckptfmt.graph.freeze.tables import TableFreezer
 from ckptfmt.graph.freeze.values import choose_sources, make_constant, read_value, variable_dtype
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
-from ckptfmt.graph.meta.variables import Source, variable_sources
+from ckptfmt.graph.meta.variables import Source, saved_sources
 from ckptfmt.graph.node import parse_output
 from ckptfmt.graph.ops import VARIABLE_OPS
 from ckptfmt.graph.outline import Outline
@@ -137,7 +137,6 @@ def _freeze(
     staying: Set[str],
 ) -> tuple[Graph, list[str]]:
     """Return the frozen graph, and what its user should be warned of."""
-    restore_op = "" if meta is None else meta.message.saver_def.restore_op_name
     graph, every, paths, warned = _with_tables(graph, meta, variables, outputs)
     kept = graph.extract_subgraph(every)
     check_no_inner_variables(kept, staying)
@@ -153,7 +152,13 @@ def _freeze(
     if needed:
         # The whole graph is searched: no output needs the nodes that restore variables, so ``kept`` lacks
         # them.
-        saved = variable_sources(graph._outline.message, restore_op, graph.file or "graph")
+        message = messages.MetaGraphDef() if meta is None else meta.message
+        saved = saved_sources(
+            graph._outline.message,
+            message.saver_def.restore_op_name,
+            message.collection_def,
+            graph.file or "graph",
+        )
     sources = choose_sources(needed, saved, variables, Partitions(graph._outline.message.node))
     # Everything below works in place on a copy: the caller's graph stays as it is, even after an error.
     frozen = messages.GraphDef()

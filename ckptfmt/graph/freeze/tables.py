@@ -19,9 +19,9 @@ Source: TensorFlow ``python/saved_model/loader_impl.py``, ``python/saved_model/l
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from functools import cached_property
 
 from ckptfmt.arrays.array import Array
+from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import GraphError
 from ckptfmt.graph.freeze.saved_tables import SavedTables
 from ckptfmt.graph.function import Functions

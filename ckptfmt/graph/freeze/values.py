@@ -50,6 +50,8 @@ def choose_sources(
                 sources[name] = part or Source(stored, None)
         if len(sources) == len(names):
             return sources
+    # The error is about the kind of names that the mapping has more of.
+    absent = min(absent, [name for name in names if name not in variables], key=len)
     wanted = " or ".join(map(repr, dict.fromkeys([by_saved_name[absent[0]].name, absent[0]])))
     raise GraphError(f"variable has no value: the mapping has no {wanted}", node=absent[0])
 

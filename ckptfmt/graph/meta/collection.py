@@ -86,7 +86,7 @@ _AGGREGATION = ("none", "sum", "mean", "only_first_replica")
 
 def decode_variable(data: bytes, file: str) -> Variable:
     """Return the variable in a serialized VariableDef; CorruptError if the bytes are not one."""
-    known = parse_message(messages.VariableDef, data, file)
+    known = parse_message(messages.VariableDef, data, file, None)
     part = known.save_slice_info_def
     partition = None
     if known.HasField("save_slice_info_def"):
@@ -148,7 +148,7 @@ class Collections(Mapping[str, tuple[Item, ...]]):
 
     def _decode_any(self, message: Any) -> Item:  # noqa: ANN401  (protobuf's own Any)
         if message.type_url.rpartition("/")[2] == "tensorflow.AssetFileDef":
-            return decode_asset(parse_message(messages.AssetFileDef, message.value, self._file))
+            return decode_asset(parse_message(messages.AssetFileDef, message.value, self._file, None))
         return AnyMessage(message.type_url, message.value)
 
     def variables(self, name: str) -> tuple[Variable, ...]:

@@ -80,7 +80,7 @@ def _collected(graph: RestoreGraph, collection: messages.CollectionDef) -> dict[
     """Return the variables of a collection, by the names that a Saver of all of them gives them."""
     variables: dict[str, SavedVariable] = {}
     for data in collection.bytes_list.value:
-        variable = parse_message(messages.VariableDef, data, graph.file)
+        variable = parse_message(messages.VariableDef, data, graph.file, None)
         node = graph.node(parse_output(variable.variable_name).node)
         name, shape = node.name, _variable_shape(node)
         if variable.save_slice_info_def.full_name:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.errors import CorruptError
+from ckptfmt.graph.meta.collection import Collections, Partition
 from ckptfmt.graph.meta.restore import RestoredTensor, RestoreGraph
 from ckptfmt.graph.meta.slice_specs import Region
 from ckptfmt.graph.node import parse_output
@@ -53,6 +54,41 @@ def variable_sources(graph: messages.GraphDef, restore_op: str, file: str) -> di
         for name, tensor in assignments
         if nodes.node(name).op in VARIABLE_OPS
     }
+
+
+def saved_sources(
+    graph: messages.GraphDef, restore_op: str, collections: Mapping[str, messages.CollectionDef], file: str
+) -> dict[str, Source]:
+    """Return what each variable of a meta graph is restored from; see :func:`variable_sources`.
+
+    TensorFlow restores a graph without a Saver with a new one for the collection ``variables``: each variable
+    by its own name, or as a slice of the whole that it is a part of, sorted by name. Without any collection,
+    all variables count. Raises the same errors, and CorruptError if the collection is damaged.
+    """
+    variables = [node.name for node in graph.node if node.op in VARIABLE_OPS]
+    if not variables:
+        return {}  # then there may be no Saver either
+    sources = variable_sources(graph, restore_op, file)
+    if sources or restore_op:
+        return sources
+    if not collections:
+        return {name: Source(name, None) for name in sorted(variables)}
+    known = set(variables)
+    collected = Collections(collections, file).variables("variables")
+    named = ((parse_output(variable.name).node, variable.partition) for variable in collected)
+    saved = {name: _saved_as(name, part, file) for name, part in named if name in known}
+    return dict(sorted(saved.items()))
+
+
+def _saved_as(name: str, part: Partition | None, file: str) -> Source:
+    """Return how a Saver stores a variable if it is not told a name for it."""
+    if part is None or not part.full_name:
+        return Source(name, None)
+    if not len(part.offset) == len(part.shape) == len(part.full_shape):
+        what = f"variable {name!r}: its part has {len(part.offset)} offsets and {len(part.shape)} sizes"
+        raise CorruptError(what, file=file)
+    spans = zip(part.offset, part.shape, strict=True)
+    return Source(part.full_name, tuple((start, start + size) for start, size in spans))
 
 
 def _assignments_in_function(

@@ -6,13 +6,16 @@ import click
 
 import ckptfmt
 from ckptfmt import errors
-from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import comma_separated, json_option, path_argument
+from ckptfmt.cli.failures import ExitCode, message_of
+from ckptfmt.cli.options import comma_separated, given_limits, json_option, limits_option, path_argument
 from ckptfmt.cli.render.model import model_lines
-from ckptfmt.cli.render.output import note, write_json, write_lines
+from ckptfmt.cli.render.output import complain, note, write_json, write_lines
 from ckptfmt.cli.render.text import count_text
 from ckptfmt.cli.verbs.model.document import ModelDocument
 from ckptfmt.text.closest import closest_names
+
+MAX_COMPLAINTS = 10
+"""Lines about damaged and missing parts; a damaged file may have any number of them."""
 
 
 @click.command(
@@ -56,6 +59,7 @@ from ckptfmt.text.closest import closest_names
 @click.option("--signature", metavar="NAME", help="Show only this signature.")
 @click.option("--functions", "every", is_flag=True, help="Show the functions of all objects.")
 @json_option
+@limits_option
 def command(path: str, tags: list[str] | None, signature: str | None, every: bool, as_json: bool) -> int:
     """Show what is in the SavedModel at PATH, a directory or the file in it, without running it.
 
@@ -63,9 +67,10 @@ def command(path: str, tags: list[str] | None, signature: str | None, every: boo
     and those that none uses, and the functions of the model, for each kind of arguments. Then the variables
     with the checkpoint keys that they are restored from, assets, Keras 2 layers, and the fingerprint.
 
-    If a part cannot be read, the reason is shown in its place.
+    If a part cannot be read, the reason is shown in its place, and on stderr. Variables and assets that are
+    missing are listed with MISSING, and stderr says what is missing of them.
     """
-    with ckptfmt.open_saved_model(path, tags=tags) as model:
+    with ckptfmt.open_saved_model(path, tags=tags, limits=given_limits()) as model:
         metas = [model.meta_graph] if tags is not None else list(model.meta_graphs)
         known = sorted({name for meta in metas for name in meta.signatures})
         if signature is not None and signature not in known:
@@ -80,6 +85,16 @@ def command(path: str, tags: list[str] | None, signature: str | None, every: boo
         if document.hidden:
             hidden, them = count_text(document.hidden, "function"), "it" if document.hidden == 1 else "them"
             note(f"{hidden} of other objects hidden; pass --functions to show {them}")
+    _complain(document)
     if any(isinstance(error, errors.NotReadableError) for error in document.failures):
         return ExitCode.NOT_FOUND
     return ExitCode.DAMAGED if document.failures else ExitCode.FINE
+
+
+def _complain(document: ModelDocument) -> None:
+    """Say on stderr what is damaged and what is missing, each once."""
+    messages = list(dict.fromkeys(map(message_of, [*document.failures, *document.missing])))
+    for message in messages[:MAX_COMPLAINTS]:
+        complain(message)
+    if len(messages) > MAX_COMPLAINTS:
+        complain(f"and {len(messages) - MAX_COMPLAINTS:,} more")

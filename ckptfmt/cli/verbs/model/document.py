@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import ckptfmt
@@ -12,6 +13,8 @@ from ckptfmt import DType, MetaGraph, ObjectFunction, SavedModel, TensorInfo, er
 from ckptfmt.cli.failures import describe
 from ckptfmt.cli.render.calls import describe_value
 from ckptfmt.cli.render.model import ERROR
+from ckptfmt.storage.local import LOCAL
+from ckptfmt.text.quoting import listed
 
 
 class ModelDocument:
@@ -25,6 +28,8 @@ class ModelDocument:
         """Whether to describe the functions of all objects, not only those of the model itself."""
         self.failures: list[errors.CkptfmtError] = []
         """Why parts could not be read."""
+        self.missing: list[errors.CkptfmtError] = []
+        """Files and values that are not there, although the model names them."""
         self.hidden = 0
         """How many functions of objects are not described."""
         self._used: dict[tuple[str, str], bool] = {}
@@ -136,6 +141,8 @@ class ModelDocument:
         for model in models:
             for row in self._try_list(_variables, model):
                 by_name.setdefault(row.get("name", ""), row)
+            with suppress(errors.CkptfmtError):  # its row says so
+                self.missing += _missing_values(model)
         return [
             row if ERROR in row else {**row, "used": self._used.get(("variables", name))}
             for name, row in sorted(by_name.items())
@@ -146,6 +153,10 @@ class ModelDocument:
         for model in models:
             for row in self._try_list(_assets, model):
                 by_name.setdefault(row.get("filename", ""), row)
+        gone = [name for name, row in by_name.items() if ERROR not in row and not row["exists"]]
+        if gone:
+            what = f"{'an asset is' if len(gone) == 1 else 'assets are'} missing: {listed(gone)}"
+            self.missing.append(errors.PathNotFoundError(what, file=self.model.directory))
         return [
             row if ERROR in row else {**row, "used": self._used.get(("assets", name))}
             for name, row in by_name.items()
@@ -181,7 +192,7 @@ def _reach(model: SavedModel, signature: str) -> dict[str, Any]:
 def _describe_reach(model: SavedModel, reach: ckptfmt.Reach) -> dict[str, Any]:
     return {
         "variables": reach.variables,
-        "bytes": None if model.checkpoint is None and reach.variables else reach.nbytes,
+        "bytes": reach.nbytes,
         "assets": reach.assets,
         "functions": reach.functions,
     }
@@ -223,6 +234,24 @@ def _variables(model: SavedModel) -> Iterator[dict[str, Any]]:
             "nbytes": _nbytes(dtype, shape),
             "stored": entry is not None,
         }
+
+
+def _missing_values(model: SavedModel) -> Iterator[errors.CkptfmtError]:
+    """Iterate over errors for what variables lack: the checkpoint, tensors in it, or its data files."""
+    checkpoint, variables = model.checkpoint, model.variables
+    absent = [name for name in variables.sources if checkpoint is None or name not in variables]
+    if absent:
+        try:
+            variables.read(absent)
+        except errors.CkptfmtError as error:
+            yield error
+    if checkpoint is None:
+        return
+    shards = {checkpoint.entries[variables.sources[name].name].shard for name in variables}
+    for shard in sorted(shard for shard in shards if shard is not None):
+        path = checkpoint.shard_path(shard)
+        if LOCAL.path_type(path) != "file":
+            yield errors.CheckpointNotFoundError("a data file of the checkpoint is missing", file=path)
 
 
 def _declared(model: SavedModel, name: str) -> tuple[DType | None, tuple[int | None, ...] | None]:

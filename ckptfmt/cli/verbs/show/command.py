@@ -1,24 +1,22 @@
-"""``ckptfmt show``: one tensor, with its place, statistics and values."""
+"""``ckptfmt show``: tensors, with their places, statistics and values."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import click
 
 import ckptfmt
-from ckptfmt import Checkpoint, Entry, errors
+from ckptfmt import Checkpoint, errors
 from ckptfmt.cli.failures import ExitCode, code_of, message_of
-from ckptfmt.cli.options import json_option, path_argument
-from ckptfmt.cli.render.output import complain, write, write_json
+from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument
+from ckptfmt.cli.render.output import complain, write, write_json, write_json_list
 from ckptfmt.cli.render.text import escape
 from ckptfmt.cli.render.values import PrintOptions
 from ckptfmt.cli.slice_option import Index, parse_index
-from ckptfmt.cli.verbs.show.tensor import read_tensor
-from ckptfmt.object_graph.keys import VARIABLE_VALUE
-
-MAX_SUGGESTED = 5
-"""Names that an error suggests if the end of a name fits several."""
+from ckptfmt.cli.verbs.show.names import TypedNames
+from ckptfmt.cli.verbs.show.tensor import ShownTensor, read_tensor
 
 
 def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> Index | None:
@@ -32,12 +30,13 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
 
 @click.command(
     "show",
-    short_help="Show one tensor: location, checksum, statistics, values.",
+    short_help="Show tensors: location, checksum, statistics, values.",
     epilog="""\b
     Examples:
       ckptfmt show training/ dense/kernel
       ckptfmt show training/ embedding --slice "0:4,:" --precision 3
       ckptfmt show training/ global_step --json | jq .values
+      ckptfmt show training/ 'model/dense/*' --no-stats
 
     JSON: {"prefix", "format", "name", "dtype", "shape", "bytes", "shard", "file", "offset", "crc32c",
     "slices", "slice", "checksum", "statistics", "values"}. "slice" is null or {"index", "shape"};
@@ -50,7 +49,7 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
     """,
 )
 @path_argument
-@click.argument("name")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option(
     "--slice",
     "index",
@@ -91,9 +90,10 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
     "--linewidth", type=click.IntRange(1), default=75, show_default=True, help="Characters in a line."
 )
 @json_option
+@limits_option
 def command(
     path: str,
-    name: str,
+    names: tuple[str, ...],
     index: Index | None,
     with_values: bool | None,
     no_stats: bool,
@@ -101,10 +101,13 @@ def command(
     as_json: bool,
     **printing: int,
 ) -> int:
-    r"""Show the tensor NAME of the checkpoint at PATH.
+    r"""Show the tensors NAME of the checkpoint at PATH.
 
-    NAME may also be the end of a name, after a slash, or a name without /.ATTRIBUTES/VARIABLE_VALUE, if only
-    one tensor matches; or a name as ckptfmt ls prints it, with escapes.
+    NAME is the stored name of a tensor, with or without /.ATTRIBUTES/VARIABLE_VALUE or :0; the path of an
+    object, as ckptfmt tree prints it; or the name that the variable had in the program, as ckptfmt model
+    prints it. It may also be the end of a name, after a slash, if only one tensor matches; or a name as
+    ckptfmt ls prints it, with escapes. A pattern such as 'model/*' stands for all tensors of which any of
+    these names matches; * also matches slashes, and '*' is every tensor.
 
     The values are printed as NumPy prints them, strings quoted and escaped. Minimum, maximum, mean and
     standard deviation are those of the finite elements.
@@ -112,40 +115,87 @@ def command(
     The checksum of the stored bytes is verified; if it is wrong, the values are not shown and the exit code
     is 3. A checksum covers a whole stored piece (the tensor, or one of its slices), so with --slice a piece
     that is read only in part is not checked, and the output says so.
+
+    Of several tensors, one that cannot be shown is reported, and the others are shown; the exit code is the
+    highest of all. If no tensor has a NAME, nothing is shown and the exit code is 4.
     """
     options = PrintOptions(**printing)
     if with_values:
         options = replace(options, threshold=None, characters=None)
-    with ckptfmt.open(path, verify=not no_verify) as checkpoint:
-        entry = _find(checkpoint, name)
-        shown = read_tensor(
-            checkpoint, entry, index, with_values=with_values is not False, with_statistics=not no_stats
+    with ckptfmt.open(path, verify=not no_verify, limits=given_limits()) as checkpoint:
+        typed = TypedNames(checkpoint)
+        stored = typed.find(names)
+        shown = _Shown(checkpoint, index, with_values=with_values is not False, with_statistics=not no_stats)
+        if len(names) > 1 or typed.is_pattern(names[0]):
+            _show_all(shown, stored, options, as_json=as_json)
+        else:
+            tensor = shown.read(stored[0])
+            if as_json:
+                write_json(tensor.to_json(options.threshold))
+            else:
+                write(tensor.to_text(options))
+            shown.report(tensor)
+    return shown.code
+
+
+class _Shown:
+    """Reads tensors to show, and counts what goes wrong."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, index: Index | None, *, with_values: bool, with_statistics: bool
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.code = ExitCode.FINE
+        """The exit code: the highest of all tensors."""
+        self._index = index
+        self._with_values = with_values
+        self._with_statistics = with_statistics
+
+    def read(self, name: str) -> ShownTensor:
+        entry = self.checkpoint.entries[name]
+        return read_tensor(
+            self.checkpoint,
+            entry,
+            self._index,
+            with_values=self._with_values,
+            with_statistics=self._with_statistics,
         )
+
+    def report(self, tensor: ShownTensor) -> None:
+        if tensor.problem is not None:
+            self.complain(message_of(tensor.problem), code_of(tensor.problem))
+
+    def complain(self, message: str, code: ExitCode) -> None:
+        complain(message)
+        self.code = max(self.code, code)
+
+
+def _show_all(shown: _Shown, stored: Sequence[str], options: PrintOptions, *, as_json: bool) -> None:
+    """Show several tensors one after the other, so that memory holds one; a bad one is reported."""
+    tensors = _read_all(shown, stored)
     if as_json:
-        write_json(shown.to_json(options.threshold))
-    else:
-        write(shown.to_text(options))
-    if shown.problem is not None:
-        complain(message_of(shown.problem))
-        return code_of(shown.problem)
-    return ExitCode.FINE
+        checkpoint = shown.checkpoint
+        documents = (tensor.to_json(options.threshold) for tensor in tensors)
+        write_json_list({"prefix": checkpoint.prefix, "format": checkpoint.format}, "tensors", documents)
+        return
+    separator = ""
+    for tensor in tensors:
+        write(separator + tensor.to_text(options))
+        separator = "\n"
 
 
-def _find(checkpoint: Checkpoint, name: str) -> Entry:
-    """Return the entry of a tensor by its name, its name as printed, or the end of its name."""
-    entries = checkpoint.entries
-    if name in entries:
-        return entries[name]
-    # Only now are all names listed, which a large index makes slow.
-    # As ls prints it, or without the end that all variables have; else the last parts of a path.
-    known = [each for each in entries if name in (escape(each), each.removesuffix(VARIABLE_VALUE))]
-    known = known or [each for each in entries if _ends_with(each, name)]
-    if len(known) == 1:
-        return entries[known[0]]
-    if not known:
-        return entries[name]  # raises the error that suggests close names
-    raise errors.TensorNotFoundError(name, file=checkpoint.prefix, close_matches=known[:MAX_SUGGESTED])
-
-
-def _ends_with(known: str, name: str) -> bool:
-    return any(f"/{text}".endswith(f"/{name}") for text in (known, known.removesuffix(VARIABLE_VALUE)))
+def _read_all(shown: _Shown, stored: Sequence[str]) -> Iterator[ShownTensor]:
+    for name in stored:
+        try:
+            tensor = shown.read(name)
+        except click.BadParameter as error:  # an index that fits others
+            shown.complain(f"{escape(name)}: {error.format_message()}", ExitCode.USAGE)
+            continue
+        except errors.CkptfmtError as error:  # a damaged entry
+            shown.complain(message_of(error), code_of(error))
+            continue
+        yield tensor
+        shown.report(tensor)
+        # Memory then holds one tensor at a time, also as pages of the mapped file.
+        del tensor
+        shown.checkpoint._release(name)

@@ -1,0 +1,36 @@
+"""Stand-ins: files that a download left in place of those it should have brought.
+
+The data files of a checkpoint have no magic number, and the bytes of a tensor may be those of a text. So a
+stand-in is only suspected here; whether it is one, the checksums of the tensors tell.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+from ckptfmt.errors import NotReadableError
+from ckptfmt.filetype.content import recognise
+from ckptfmt.filetype.kinds import Kind
+from ckptfmt.filetype.texts import is_text
+from ckptfmt.storage.file import RandomAccessFile
+
+MAX_SIZE = 1 << 20
+"""Bytes of the largest file that is suspected; pages of failed downloads are smaller by far."""
+
+BEGINNING_SIZE = 64
+"""Bytes that are read of every data file."""
+
+_BEGINNING = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:version https://git-lfs|<[!?a-z]|\{\s*\")", re.IGNORECASE)
+"""How a Git LFS pointer begins, HTML or XML, and the JSON of a server's error."""
+
+
+def suspected_stand_in(file: RandomAccessFile) -> Kind | None:
+    """Return what a file seems to be if it begins like a Git LFS pointer, a web page or a server's error."""
+    if file.size > MAX_SIZE:
+        return None
+    with suppress(NotReadableError):  # reading a tensor raises it again
+        head = bytes(file.read(0, min(file.size, BEGINNING_SIZE)))
+        if _BEGINNING.match(head) and is_text(head):
+            return recognise(file)
+    return None
