@@ -17,6 +17,7 @@ from ckptfmt.cli.options import (
 )
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import count_text
+from ckptfmt.cli.settings import Setting, parse_settings, set_option
 from ckptfmt.storage.target import check_target
 
 
@@ -27,6 +28,7 @@ from ckptfmt.storage.target import check_target
     Examples:
       ckptfmt subgraph training/graph.pbtxt -o part.pb --outputs conv5
       ckptfmt subgraph frozen.pb -o part.pbtxt --inputs images --outputs softmax --inference
+      ckptfmt subgraph frozen.pb -o inference.pb --outputs softmax --set is_training=false
 
     JSON: {"file", "nodes", "of"}: the file written, how many nodes are in it, and of how many.
     """,
@@ -46,6 +48,7 @@ from ckptfmt.storage.target import check_target
     callback=comma_separated,
     help="The nodes to replace with placeholders.",
 )
+@set_option
 @click.option("--inference", is_flag=True, help="Drop training-only nodes (never the outputs).")
 @click.option("--clear-devices", is_flag=True, help="Remove the devices that nodes are placed on.")
 @tags_option
@@ -57,6 +60,7 @@ def command(
     target: str,
     outputs: list[str],
     inputs: list[str] | None,
+    settings: list[Setting],
     inference: bool,
     clear_devices: bool,
     tags: list[str] | None,
@@ -69,7 +73,8 @@ def command(
         raise click.UsageError("--outputs: got no names, want at least one")
     graph = ckptfmt.read_graph(path, tags=tags, limits=given_limits())
     wanted = [graph[name.partition(":")[0]].name for name in outputs]
-    part = graph.extract_subgraph(wanted) if inputs is None else graph.strip_unused(inputs, wanted)
+    whole = graph.with_constants(parse_settings(settings, graph)) if settings else graph
+    part = whole.extract_subgraph(wanted) if inputs is None else whole.strip_unused(inputs, wanted)
     if inference:
         part = part.remove_training_nodes(wanted)
     if clear_devices:
