@@ -138,7 +138,7 @@ class BundleIndex:
         return Slots()
 
     def _names_in_slices(self) -> Iterator[bytes]:
-        """Iterate over the names in the keys of slices, which are in their order."""
+        """Iterate over the names in the keys of slices, in the order of the keys."""
         start = b""
         for rows in self.table.rows(b"\0", b"\1"):
             for key in rows.keys:
@@ -288,7 +288,7 @@ class BundleIndex:
     def find_slice(self, entry: Entry, part: TensorSlice) -> Entry:
         """Return the entry of one slice of a tensor; CorruptError if it is missing or does not fit.
 
-        A slice of a slot in parts is that of one of these.
+        A slice of a slot in parts is stored as a slice of one of its parts.
         """
         key = encode_slice_key(key_of(entry.name), part)
         value = self.table.get(key)

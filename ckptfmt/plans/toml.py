@@ -173,7 +173,7 @@ def _in_comment(char: str) -> str:
 
 
 def parse_plan(text: str, file: str | None = None, limits: Limits = DEFAULT) -> PlanText:
-    """Return the contents of the text of a plan; errors as of :meth:`Plan.parse`."""
+    """Return the contents of the text of a plan; raises the errors of :meth:`Plan.parse`."""
     deep = find_deep_key(text)
     if deep is not None:
         raise PlanError(f"a key on line {deep} has more than {MAX_PARTS} parts", file=file)

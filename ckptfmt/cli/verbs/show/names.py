@@ -11,7 +11,7 @@ from ckptfmt.cli.render.text import escape
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.tensors.aliases import find_aliases
 from ckptfmt.tensors.renaming import OUTPUT
-from ckptfmt.text.patterns import matcher
+from ckptfmt.text.patterns import is_glob, matcher
 
 MAX_SUGGESTED = 5
 """Names that an error suggests if a name fits several."""
@@ -38,7 +38,7 @@ class TypedNames:
 
     def is_pattern(self, name: str) -> bool:
         """Return whether a name stands for all tensors that match it; one with brackets may also be whole."""
-        return not set("*?[").isdisjoint(name) and self._whole(name) is None
+        return is_glob(name) and self._whole(name) is None
 
     def _find(self, name: str) -> Sequence[str]:
         whole = self._whole(name)
