@@ -7,7 +7,7 @@
 
 Nearly every writer stores a feature as one list, and the numbers of a list packed. :func:`_decode_usual`
 decodes that in a few steps. All else that protobuf allows takes the general way, which is slower: a list in
-several pieces, which are joined, or several kinds of list, when the last counts.
+several pieces, which are joined, or several kinds of list, of which the last counts.
 
 Positions are those in the bytes of the whole example, and so are the offsets in errors.
 """
@@ -30,10 +30,10 @@ Span: TypeAlias = tuple[int, int]
 """Where a message begins and ends in the bytes of an example."""
 
 FEW_BYTES = 24
-"""Bytes of packed integers that take less time one by one than a message of protobuf does."""
+"""Up to this many bytes, packed integers take less time one by one than as a message of protobuf."""
 
 FEW_STRINGS = 16
-"""The same for strings."""
+"""The same as a number of strings."""
 
 _BYTES, _FLOATS, _INTEGERS = 1, 2, 3
 """Numbers of the fields of a Feature."""
@@ -72,7 +72,7 @@ def decode_feature(data: Buffer, start: int, stop: int) -> np.ndarray:
         values = _decode_usual(data, start, stop)
     except (IndexError, CorruptError):
         values = None
-    # What is damaged is decoded again in the general way, whose errors say what and where.
+    # A damaged feature is decoded again in the general way, whose errors say what is wrong and where.
     return decode_pieces(data, [(start, stop)]) if values is None else values
 
 
@@ -135,7 +135,7 @@ def _usual_integers(data: Buffer, start: int, at: int, end: int) -> np.ndarray:
 
 
 def _usual_strings(data: Buffer, at: int, end: int) -> np.ndarray | None:
-    # If the others are about as long as the first one, these are that many.
+    # An estimate of the number of strings: the others are about as long as the first.
     if at + 1 < end and (end - at) // (data[at + 1] + 2) > FEW_STRINGS:
         _, parse, error = _by_protobuf()
         try:
@@ -269,7 +269,7 @@ def _few_integers(data: Buffer, start: int, stop: int) -> np.ndarray:
 
 @cache
 def _by_protobuf() -> tuple[Callable[[bytes], Any], Callable[[bytes], Any], type[Exception]]:
-    """Return what decodes an Int64List and a BytesList, and the error for bytes that are neither.
+    """Return the decoders of an Int64List and a BytesList, and the error for bytes that are neither.
 
     Protobuf's compiled decoder takes some nanoseconds for an integer, NumPy's operations take a hundred. The
     messages have other names here, and the same bytes.

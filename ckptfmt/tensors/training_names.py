@@ -53,7 +53,7 @@ SLOTS = frozenset(
         *("AdaGraft", "EGDD", AGGREGATOR, "SM3"),
         # BERT ``optimization.py``, ALBERT ``lamb_optimizer.py``, XLNet, MLPerf.
         *("adam_m", "adam_v", "AdamWeightDecayOptimizer", "LAMB", "LAMBOptimizer", "lamb_m", "lamb_v"),
-        # TensorFlow 1's Adagrad and Ftrl, if they are told a name for each slot.
+        # TensorFlow 1's Adagrad and Ftrl, if they are given a name for each slot.
         *("gradient_accumulator", "gradient_squared_accumulator", "accumulator", "accum", "linear"),
         # Keras ``optimizer_v2/*.py``, named after what they hold.
         *("m", "v", "vhat", "momentum", "rms", "mg", "accum_grad", "accum_var", "vr", "vc"),

@@ -56,7 +56,7 @@ def text_conversion(data: Buffer) -> str | None:
     if _lacks_returns(sample):
         return f"changed as text: carriage returns were removed (git autocrlf, a text mode); {again}"
     is_recoded = (
-        _ODD.search(sample) is not None and len(_NOT_ASCII.findall(sample)) >= _LEAST and _is_utf8(sample)
+        _ODD.search(sample) is not None and len(_NOT_ASCII.findall(sample)) >= _LEAST and is_utf8(sample)
     )
     if not is_recoded:
         return None
@@ -76,9 +76,10 @@ def _lacks_returns(sample: bytes) -> bool:
     return expected >= _COMMON_PAIRS and 8 * sample.count(b"\r\n") <= expected
 
 
-def _is_utf8(sample: bytes) -> bool:
+def is_utf8(head: bytes) -> bool:
+    """Return whether the first bytes of a file are UTF-8; the last character may be cut."""
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)  # the last character may be cut
+        codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return False
     return True

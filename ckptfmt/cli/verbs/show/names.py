@@ -1,4 +1,4 @@
-"""Names of tensors as users type them: stored, as a verb or a view prints them, ends of names, and globs."""
+"""Names of tensors as users type them: stored names, those of verbs and views, ends of names, and globs."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ class TypedNames:
         return self._walked.get(name)
 
     def _matching_any(self, pattern: str) -> list[str]:
-        """Return the tensors of which any name matches a pattern, in the order of the index.
+        """Return the tensors that have a name of any kind that matches, in the order of the index.
 
-        The first kind that has matches does not decide here: of a layer's variables, Keras 3 stores some
-        under paths that begin with the model and some under paths that begin with the optimizer.
+        The first kind that has matches does not decide here: Keras 3 stores some variables of a layer under
+        paths that begin with the model, and some under paths that begin with the optimizer.
         """
         test = matcher([pattern])
         matching = {stored for names in self._kinds() for name, stored in names if test(name)}
