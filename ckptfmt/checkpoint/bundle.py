@@ -163,7 +163,7 @@ class Bundle:
     def _check_suspect(self, stored: StoredBytes) -> None:
         """Raise UnsupportedError unless the bytes of a tensor are intact in a file that seems something else.
 
-        A tensor may hold the text of a web page, so only its checksum tells, which is verified even if the
+        A tensor may hold the text of a web page, so only its checksum decides, which is verified even if the
         caller wants no verification.
         """
         try:

@@ -208,7 +208,7 @@ class BundleIndex:
 
     def names_below(self, prefix: str) -> Iterator[str]:
         """Iterate over the names with a prefix; unless all are listed, only their blocks are read."""
-        # The parts of a slot, which tell its name, may be outside the range.
+        # The parts of a slot, from which its name follows, may be outside the range.
         if self._listed is not None or prefix[:1] in ("", "\0") or self.slots.joined:
             names = self.columns.names
         else:

@@ -154,7 +154,7 @@ def _at_file(look: Directories, path: str, prefix: str | None) -> CheckpointFile
     directory, name = os.path.split(path)
     if name in SAVED_MODEL_FILES:
         return _in_saved_model(look, directory)
-    # Before any rule about names: a table that is named like a data shard or a graph is opened all the same.
+    # Before any rule about names: a table that is named like a data shard or a graph is opened nevertheless.
     if is_table(look.fs, path):
         if path.endswith(INDEX_SUFFIX):
             return files_at_index(look, path.removesuffix(INDEX_SUFFIX))

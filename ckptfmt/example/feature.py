@@ -23,8 +23,15 @@ import numpy as np
 
 from ckptfmt.errors import CorruptError, TruncatedError
 from ckptfmt.proto import messages
-from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints
-from ckptfmt.wire.fields import FIXED32, LENGTH_DELIMITED, MAX_SHORT_VARINT, VARINT, find_fields
+from ckptfmt.wire.coding import Buffer, decode_varint
+from ckptfmt.wire.fields import (
+    FIXED32,
+    LENGTH_DELIMITED,
+    MAX_SHORT_VARINT,
+    VARINT,
+    decode_packed,
+    find_fields,
+)
 
 Span: TypeAlias = tuple[int, int]
 """Where a message begins and ends in the bytes of an example."""
@@ -238,19 +245,11 @@ def _packed(data: Buffer, start: int, stop: int) -> np.ndarray:
     """Return packed integers (int64)."""
     if stop - start <= FEW_BYTES:
         return _few_integers(data, start, stop)
-    content = memoryview(data)[start:stop]
-    # Each varint ends with its only byte below 0x80, so counting these tells how many there are.
-    count = int(np.count_nonzero(np.frombuffer(content, np.uint8) < 0x80))
     try:
-        values, end = decode_varints(content, count)
+        return decode_packed(memoryview(data)[start:stop]).view(np.int64)
     except CorruptError as error:
         error.offset = start + (error.offset or 0)
         raise
-    if end != len(content):
-        raise TruncatedError(
-            "varint", wanted=len(content) - end + 1, available=len(content) - end, offset=start + end
-        )
-    return values.view(np.int64)
 
 
 def _few_integers(data: Buffer, start: int, stop: int) -> np.ndarray:

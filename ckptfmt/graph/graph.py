@@ -325,7 +325,7 @@ class Graph(Mapping[str, GraphNode]):
         return self._new(stripped, now.by_name())
 
     def _dtype(self, name: str) -> DType:
-        """Return the dtype of a node's first output, as its attributes tell it."""
+        """Return the dtype of a node's first output, as its attributes give it."""
         attributes = self[name].attributes
         dtype = attributes.get("dtype", attributes.get("T"))
         if not isinstance(dtype, DType):

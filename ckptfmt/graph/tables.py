@@ -88,7 +88,7 @@ Origin: TypeAlias = "Made | int"
 
 
 class TableKey(NamedTuple):
-    """What tells tables apart: nodes with the same key hand out the same table."""
+    """The identity of a table: nodes with the same key hand out the same table."""
 
     container: str
     name: str

@@ -38,7 +38,7 @@ SECONDS_PER_NAME = 0.001
 """Time that each name adds to that which a slow pattern may take."""
 
 _SPECIAL = frozenset(".^$*+?{}[]|()")
-"""Characters that mean something else than themselves in a regular expression."""
+"""Characters that have a special meaning in a regular expression."""
 
 _GROUP = re.compile(r"\\([1-9])")
 # No second digit may follow, since the template ``\10`` means group 10.

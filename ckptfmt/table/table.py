@@ -81,7 +81,7 @@ class Table:
                 first, last = block.bounds
             except (CorruptError, LimitError) as error:
                 raise error.at(self.file.name, handle.offset) from None
-            # Keys ascend in a listing, so only a neighbour could have the key in spite of the separators.
+            # Keys ascend in a listing, so only a neighbour could have the key despite the separators.
             if key < first and position:
                 self._bounds(position - 1)
             elif key > last and position + 1 < len(handles):

@@ -105,9 +105,9 @@ class Company(NamedTuple):
     """Names that belong to training if a scope has certain others; alone, each may be a model's."""
 
     telling: frozenset[str]
-    """What the scope has to have: all of these."""
+    """Names that the scope must have, all of them."""
     names: frozenset[str]
-    """What then belongs to training."""
+    """Names that then belong to training."""
 
 
 COMPANIES = (
