@@ -83,10 +83,10 @@ def _shards_of(path: str, short: re.Match[str], fs: Filesystem) -> list[str]:
     in_folder = fs.list_directory(folder).files
     sets = {each for each in map(shard_set, in_folder) if each is not None}
     known = [each for each in sorted(sets) if (each.stem, each.suffix) == (base, suffix)]
+    counts = listed([f"@{each.total}" for each in known], quote=str)
     if short["count"] == "*":
         if len(known) != 1:
-            counts = listed([each.total for each in known], quote=str)
-            what = f"several sets of shards: got {counts}; say which" if known else "no shard of this name"
+            what = f"several sets of shards: {counts}; name one" if known else "no shard of this name"
             raise PathNotFoundError(what, file=path)
         wanted = known[0]
     else:
@@ -95,7 +95,7 @@ def _shards_of(path: str, short: re.Match[str], fs: Filesystem) -> list[str]:
     names = list(wanted.names()) if wanted.total <= MAX_SHARDS else []
     missing = [name for name in names if name not in present]
     if len(missing) == len(names):
-        other = f"; there are {listed([f'@{each.total}' for each in known], quote=str)}" if known else ""
+        other = f"; there are {counts}" if known else ""
         what = f"no shard of this name, such as {wanted.name(0)!r}{other}"
         raise PathNotFoundError(what, file=path)
     if missing:

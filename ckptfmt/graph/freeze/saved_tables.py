@@ -51,7 +51,7 @@ class SavedTables:
         dtypes = [_dtype(table, name) for name in ("key_dtype", "value_dtype")]
         if keys.ndim == 0 or keys.shape[:1] != values.shape[:1]:
             what = f"{table.op}: got keys of shape {list(keys.shape)} and values of {list(values.shape)}"
-            raise GraphError(what, node=table.name)
+            raise GraphError(f"{what}, want a value for each key", node=table.name)
         if table.op in DENSE_TABLES:
             keys, values = self._without_free_buckets(made, table, keys, values)
         inputs = [
