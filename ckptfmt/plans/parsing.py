@@ -12,12 +12,13 @@ from ckptfmt.dtypes import BY_NAME, DType
 from ckptfmt.errors import MissingDependencyError, PlanError
 from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.plans.dotted_keys import MAX_PARTS, find_deep_key
+from ckptfmt.plans.parts import Concat, Split
 from ckptfmt.plans.pattern import Pattern
 from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.plan_text import VERSION, PlanText
 from ckptfmt.plans.state import Rest
 from ckptfmt.plans.step import Step
-from ckptfmt.plans.steps import STEPS, CastTo, Concat, Drop, Rename, RenameTable, Reshape, Split, Transpose
+from ckptfmt.plans.steps import STEPS, CastTo, Drop, Rename, RenameTable, Reshape, Transpose
 from ckptfmt.text.closest import closest_names, did_you_mean
 from ckptfmt.text.quoting import shortened
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from ckptfmt.errors import CkptfmtError
 from ckptfmt.plans.changes import Change, Changes
 from ckptfmt.plans.expressions import Stored
+from ckptfmt.plans.parts import Concat, Split
 from ckptfmt.plans.pattern import Pattern
 from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.state import PlanState, Rest
 from ckptfmt.plans.step import Step
-from ckptfmt.plans.steps import Concat, Drop, Rename, RenameTable, Split, Transpose
+from ckptfmt.plans.steps import Drop, Rename, RenameTable, Transpose
 
 NAMES = ["a", "b", "c", "d"]
 

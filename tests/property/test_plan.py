@@ -16,10 +16,11 @@ from ckptfmt.dtypes import BY_NAME
 from ckptfmt.errors import CkptfmtError, NameConflictError, PlanError
 from ckptfmt.plans.casts import is_castable, is_exact
 from ckptfmt.plans.lint import Finding
+from ckptfmt.plans.parts import Concat, Split
 from ckptfmt.plans.pattern import Pattern, exact_pattern, exact_template
 from ckptfmt.plans.plan import Plan
 from ckptfmt.plans.step import Step
-from ckptfmt.plans.steps import STEPS, CastTo, Concat, Drop, Rename, RenameTable, Reshape, Split, Transpose
+from ckptfmt.plans.steps import STEPS, CastTo, Drop, Rename, RenameTable, Reshape, Transpose
 from tests.support.arrays import Arrays
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8) | st.text(
