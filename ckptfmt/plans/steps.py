@@ -1,4 +1,4 @@
-"""Steps: what a plan does, one class for each verb; :mod:`ckptfmt.plans.parts` has those that cut and join."""
+"""Steps: what a plan does, one class for each verb (cuts and joins: :mod:`ckptfmt.plans.parts`)."""
 
 from __future__ import annotations
 
