@@ -33,7 +33,7 @@ from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
-from ckptfmt.record.find import PathLike
+from ckptfmt.record.files.find import PathLike
 from ckptfmt.record.input import compression_of
 from ckptfmt.record.patience import POLL, Patience
 from ckptfmt.storage.filesystem import Filesystem

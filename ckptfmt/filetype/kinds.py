@@ -158,6 +158,7 @@ RECORDS = Kind(
     "a TFRecord file",
     "ckptfmt.open_records reads it and 'ckptfmt records' shows it",
     (Sign(Strength.STRUCTURE, is_record),),
+    holds=Holds.RECORDS,
 )
 
 SAFETENSORS = Kind("a safetensors file", "safetensors reads it", (Sign(Strength.STRUCTURE, is_safetensors),))
