@@ -13,6 +13,7 @@ from ckptfmt.filetype.kinds import KINDS, Kind
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import format_text
 from ckptfmt.wire.crc32c import crc32c, mask
+from tests.support.memmapped_writer import to_memmapped
 from tests.support.split_writer import Split
 from tests.support.table_writer import encode_table, encode_v1, write_bundle
 
@@ -140,6 +141,12 @@ SAMPLES = {
         file("graph.pbtxt", format_text(graph_def()).encode()),
         kinds.GRAPH_TEXT,
         ("a GraphDef as text, not", *READ_GRAPH),
+        GRAPH_VERBS,
+    ),
+    "memory-mapped graph": Sample(
+        file("model.bin", to_memmapped(graph_def())),
+        kinds.MEMMAPPED,
+        ("a memory-mapped graph (.pbmm), not", *READ_GRAPH),
         GRAPH_VERBS,
     ),
     "MetaGraphDef": Sample(
