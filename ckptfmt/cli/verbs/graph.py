@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import warnings
 from collections.abc import Iterable
 
 import click
@@ -14,11 +15,14 @@ from ckptfmt import DType, FunctionCall, Graph, GraphNode, GraphTensor, errors
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import json_option, path_argument, tags_option
 from ckptfmt.cli.render.diagram import dot_lines, mermaid_lines
-from ckptfmt.cli.render.output import on_terminal, write, write_json, write_lines
+from ckptfmt.cli.render.output import complain, note, on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, RIGHT, write_table
 from ckptfmt.cli.render.text import aligned, count_text, escape, shape_text, size_text
+from ckptfmt.graph.read.logged import find_event_files, read_logged
+from ckptfmt.storage.local import LOCAL
 from ckptfmt.text.closest import closest_names
 from ckptfmt.text.patterns import matcher
+from ckptfmt.text.quoting import listed
 
 MAX_LISTED = 20
 """Inputs, outputs and items of a list that a summary shows."""
@@ -38,6 +42,7 @@ MAX_ELEMENTS = 1_000_000
       ckptfmt graph frozen.pb
       ckptfmt graph training/model.ckpt-1000.meta --nodes 'conv1/*'
       ckptfmt graph saved_model/ --tags serve --functions
+      ckptfmt graph logs/events.out.tfevents.1700000000.host --to pb > graph.pb
       ckptfmt graph frozen.pb --to dot | dot -Tsvg > frozen.svg
 
     JSON: {"file", "nodes", "producer", "min_consumer", "ops": {OP: COUNT}, "custom_ops": {OP: COUNT},
@@ -60,6 +65,12 @@ MAX_ELEMENTS = 1_000_000
     type=click.Choice(["pb", "pbtxt", "json", "dot", "mermaid"]),
     help="Write the graph itself to stdout, in this form.",
 )
+@click.option(
+    "--step",
+    type=int,
+    metavar="N",
+    help="Select the graph that was logged at a step, if events have several.",
+)
 @json_option
 def command(
     path: str,
@@ -69,12 +80,14 @@ def command(
     consts: bool,
     functions: bool,
     target: str | None,
+    step: int | None,
     as_json: bool,
 ) -> int:
     """Show what is in the graph at PATH, without TensorFlow and without running it.
 
-    PATH is a GraphDef or frozen graph, a .meta file or a SavedModel, serialized or as text, or the directory
-    of a SavedModel. The content of a file tells which it is.
+    PATH is a GraphDef or frozen graph, a .meta file or a SavedModel, serialized or as text, a memory-mapped
+    graph (.pbmm), or the directory of a SavedModel. The content of a file tells which it is. PATH may also be
+    an event file, or a directory with event files: then it is the graph that was logged last.
     """
     chosen = [
         option
@@ -89,7 +102,7 @@ def command(
     ]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)}: pass only one of them")
-    graph = ckptfmt.read_graph(path, tags=tags)
+    graph = _read(path, tags, step)
     if target is not None:
         _write_graph(graph, target)
     elif pattern is not None:
@@ -103,6 +116,22 @@ def command(
     else:
         _write_summary(graph, as_json=as_json)
     return ExitCode.FINE
+
+
+def _read(path: str, tags: list[str] | None, step: int | None) -> Graph:
+    """Return the graph at a path; stderr tells of damage beside it, and of others in the same events."""
+    events = find_event_files(path, LOCAL)
+    if not events:
+        return ckptfmt.read_graph(path, tags=tags, step=step)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", errors.DamageWarning)
+        logged = read_logged(events, LOCAL, step=step)
+    for warning in caught:
+        complain(str(warning.message))
+    if len(logged.steps) > 1:
+        steps = listed(list(map(str, logged.steps)), MAX_LISTED, quote=str)
+        note(f"{len(logged.steps):,} graphs were logged, at steps {steps}: this is the one of {logged.step}")
+    return logged.graph()
 
 
 # --- the graph itself ------------------------------------------------------------------------------------
