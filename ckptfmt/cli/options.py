@@ -90,3 +90,8 @@ tags_option = click.option(
 overwrite_option = click.option(
     "--overwrite", "--force", "overwrite", is_flag=True, help="Replace files that already exist."
 )
+keep_option = click.option(
+    "--keep",
+    type=click.Choice(["first", "last"]),
+    help="Of different nodes of one name, keep the first or the last.",
+)

@@ -365,10 +365,18 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     ),
     "functions of one name": (
         lambda folder: edit(
-            folder, lambda meta: meta.graph_def.library.function.extend([messages.FunctionDef()] * 2)
+            folder,
+            lambda meta: meta.graph_def.library.function.extend(
+                [messages.FunctionDef(), messages.FunctionDef(ret={"y": "x"})]
+            ),
         ),
         [f"{FIRST}/signatures/predict/reach", f"{FIRST}/unreached"],
         "several functions have the same name",
+    ),
+    "nodes of one name": (
+        lambda folder: edit(folder, lambda meta: meta.graph_def.node.append(meta.graph_def.node[0])),
+        [f"{FIRST}/signatures/predict/reach", f"{FIRST}/unreached"],
+        "2 nodes are named 'v'",
     ),
     "names of variables": (
         lambda folder: edit(folder, lambda meta: setattr(meta.saver_def, "restore_op_name", "gone")),

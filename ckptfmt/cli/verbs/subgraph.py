@@ -6,9 +6,17 @@ import click
 
 import ckptfmt
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import comma_separated, json_option, overwrite_option, path_argument, tags_option
+from ckptfmt.cli.options import (
+    comma_separated,
+    json_option,
+    keep_option,
+    overwrite_option,
+    path_argument,
+    tags_option,
+)
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import count_text
+from ckptfmt.graph.duplicates import Keep
 from ckptfmt.storage.target import check_target
 
 
@@ -40,6 +48,7 @@ from ckptfmt.storage.target import check_target
 )
 @click.option("--inference", is_flag=True, help="Drop training-only nodes (never the outputs).")
 @click.option("--clear-devices", is_flag=True, help="Remove the devices that nodes are placed on.")
+@keep_option
 @tags_option
 @overwrite_option
 @json_option
@@ -50,15 +59,21 @@ def command(
     inputs: list[str] | None,
     inference: bool,
     clear_devices: bool,
+    keep: Keep | None,
     tags: list[str] | None,
     overwrite: bool,
     as_json: bool,
 ) -> int:
-    """Write the nodes of the graph at PATH that the outputs need; as text if FILE ends in .pbtxt."""
+    """Write the nodes of the graph at PATH that the outputs need; as text if FILE ends in .pbtxt.
+
+    Of identical nodes of one name, which TensorFlow refuses, only one is written.
+    """
     check_target(target, overwrite=overwrite)
     if not outputs:
         raise click.UsageError("--outputs: got no names, want at least one")
     graph = ckptfmt.read_graph(path, tags=tags)
+    if graph.duplicates or keep is not None:
+        graph = graph.without_duplicates(keep)
     wanted = [graph[name.partition(":")[0]].name for name in outputs]
     part = graph.extract_subgraph(wanted) if inputs is None else graph.strip_unused(inputs, wanted)
     if inference:
