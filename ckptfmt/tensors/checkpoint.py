@@ -21,6 +21,7 @@ from ckptfmt.checkpoint.store import Store
 from ckptfmt.errors import TensorNotFoundError
 from ckptfmt.integrity.report import Progress, Report
 from ckptfmt.integrity.verify import verify_store
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
@@ -43,6 +44,7 @@ def open_checkpoint(
     verify: bool = True,
     backend: Literal["mmap", "pread"] = "mmap",
     fs: Filesystem | None = None,
+    limits: Limits = DEFAULT,
 ) -> Checkpoint:
     """Open a TensorFlow checkpoint, V2 or V1, from any path that leads to it.
 
@@ -62,6 +64,8 @@ def open_checkpoint(
         array's own, for slow network file systems and files that may be truncated while they are open.
     fs
         The file system that the path leads into, if it is not this machine's.
+    limits
+        How much memory and work the file may take: see :class:`ckptfmt.Limits`.
 
     Raises
     ------
@@ -75,17 +79,17 @@ def open_checkpoint(
         The checkpoint excludes readers of this version.
     """
     fs = filesystem_of(backend, fs)
-    return _open_files(find_checkpoint(path, fs), verify, fs)
+    return _open_files(find_checkpoint(path, fs), verify, fs, limits)
 
 
-def open_variables(directory: str, fs: Filesystem) -> Checkpoint:
+def open_variables(directory: str, fs: Filesystem, limits: Limits) -> Checkpoint:
     """Open the checkpoint of the SavedModel in a directory; errors are those of :func:`open_checkpoint`."""
     # Not the directory itself: a state file in it would lead to another checkpoint.
-    return _open_files(find_variables(directory, fs), True, fs)
+    return _open_files(find_variables(directory, fs), True, fs, limits)
 
 
-def _open_files(files: CheckpointFiles, verify: bool, fs: Filesystem) -> Checkpoint:
-    return Checkpoint(open_store(files, fs), verify=verify)
+def _open_files(files: CheckpointFiles, verify: bool, fs: Filesystem, limits: Limits) -> Checkpoint:
+    return Checkpoint(open_store(files, fs, limits), verify=verify)
 
 
 class Checkpoint(Tensors):

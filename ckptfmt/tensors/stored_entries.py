@@ -13,18 +13,19 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.store import Store
 from ckptfmt.checkpoint.v1 import V1Store
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tensors.aliases import not_found
 from ckptfmt.tensors.mapping import check_name
 from ckptfmt.tensors.stored_graph import StoredGraph
 
-_STORES: Mapping[str, Callable[[CheckpointFiles, Filesystem], Store]] = {"v2": Bundle, "v1": V1Store}
+_STORES: Mapping[str, Callable[[CheckpointFiles, Filesystem, Limits], Store]] = {"v2": Bundle, "v1": V1Store}
 """The class that reads the files of each format."""
 
 
-def open_store(files: CheckpointFiles, fs: Filesystem) -> Store:
+def open_store(files: CheckpointFiles, fs: Filesystem, limits: Limits = DEFAULT) -> Store:
     """Open the files of a checkpoint."""
-    return _STORES[files.format](files, fs)
+    return _STORES[files.format](files, fs, limits)
 
 
 class StoredEntries(Entries):

@@ -13,7 +13,15 @@ import click
 import ckptfmt
 from ckptfmt import MetaGraph, errors
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import comma_separated, json_option, overwrite_option, path_argument, tags_option
+from ckptfmt.cli.options import (
+    comma_separated,
+    given_limits,
+    json_option,
+    limits_option,
+    overwrite_option,
+    path_argument,
+    tags_option,
+)
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import count_text, size_text
 from ckptfmt.filenames import META_SUFFIX, SAVED_MODEL_FILES, V1_PATTERN_SUFFIX
@@ -55,6 +63,7 @@ DEFAULT_SIGNATURE = "serving_default"
 @click.option("--ema", is_flag=True, help="Use the exponential moving averages of variables that have them.")
 @overwrite_option
 @json_option
+@limits_option
 def command(
     path: str,
     target: str,
@@ -106,12 +115,18 @@ def _opened(
     """Open a model: its meta graph, and its variables."""
     if _is_saved_model(path):
         # Tags choose the meta graph in the file that the graph comes from: --graph, or the SavedModel.
-        with ckptfmt.open_saved_model(path, tags=tags if graph_path is None else None) as model:
-            meta = model.meta_graph if graph_path is None else ckptfmt.read_meta_graph(graph_path, tags=tags)
+        with ckptfmt.open_saved_model(
+            path, tags=tags if graph_path is None else None, limits=given_limits()
+        ) as model:
+            meta = (
+                model.meta_graph
+                if graph_path is None
+                else ckptfmt.read_meta_graph(graph_path, tags=tags, limits=given_limits())
+            )
             # Without a checkpoint, reading a variable says what is missing; some outputs need none.
             yield meta, model.variables if model.checkpoint is None else model.checkpoint
         return
-    with ckptfmt.open(path) as checkpoint:
+    with ckptfmt.open(path, limits=given_limits()) as checkpoint:
         beside = V1_PATTERN_SUFFIX.sub("", checkpoint.prefix) + META_SUFFIX
         if graph_path is None and LOCAL.path_type(beside) != "file":
             raise errors.CheckpointNotFoundError(
@@ -119,7 +134,7 @@ def _opened(
                 file=checkpoint.prefix,
                 tried=[beside],
             )
-        yield ckptfmt.read_meta_graph(graph_path or beside, tags=tags), checkpoint
+        yield ckptfmt.read_meta_graph(graph_path or beside, tags=tags, limits=given_limits()), checkpoint
 
 
 def _is_saved_model(path: str) -> bool:

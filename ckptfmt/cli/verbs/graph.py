@@ -13,7 +13,14 @@ import numpy as np
 import ckptfmt
 from ckptfmt import DType, FunctionCall, Graph, GraphNode, GraphTensor, errors
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import json_option, keep_option, path_argument, tags_option
+from ckptfmt.cli.options import (
+    given_limits,
+    json_option,
+    keep_option,
+    limits_option,
+    path_argument,
+    tags_option,
+)
 from ckptfmt.cli.render.diagram import dot_lines, mermaid_lines
 from ckptfmt.cli.render.output import complain, note, on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, RIGHT, write_table
@@ -83,6 +90,7 @@ MAX_ELEMENTS = 1_000_000
 )
 @keep_option
 @json_option
+@limits_option
 def command(
     path: str,
     tags: list[str] | None,
@@ -152,10 +160,10 @@ def _read(path: str, tags: list[str] | None, step: int | None) -> Graph:
     """Return the graph at a path; stderr tells of damage beside it, and of others in the same events."""
     events = find_event_files(path, LOCAL)
     if not events:
-        return ckptfmt.read_graph(path, tags=tags, step=step)
+        return ckptfmt.read_graph(path, tags=tags, step=step, limits=given_limits())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", errors.DamageWarning)
-        logged = read_logged(events, LOCAL, step=step)
+        logged = read_logged(events, LOCAL, step=step, limits=given_limits())
     for warning in caught:
         complain(str(warning.message))
     if len(logged.steps) > 1:

@@ -8,8 +8,10 @@ import ckptfmt
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import (
     comma_separated,
+    given_limits,
     json_option,
     keep_option,
+    limits_option,
     overwrite_option,
     path_argument,
     tags_option,
@@ -52,6 +54,7 @@ from ckptfmt.storage.target import check_target
 @tags_option
 @overwrite_option
 @json_option
+@limits_option
 def command(
     path: str,
     target: str,
@@ -71,7 +74,7 @@ def command(
     check_target(target, overwrite=overwrite)
     if not outputs:
         raise click.UsageError("--outputs: got no names, want at least one")
-    graph = ckptfmt.read_graph(path, tags=tags)
+    graph = ckptfmt.read_graph(path, tags=tags, limits=given_limits())
     if graph.duplicates or keep is not None:
         graph = graph.without_duplicates(keep)
     wanted = [graph[name.partition(":")[0]].name for name in outputs]

@@ -9,7 +9,7 @@ import click
 import ckptfmt
 from ckptfmt import Checkpoint, Problem, Report
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import json_option, path_argument
+from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument
 from ckptfmt.cli.render.output import write, write_json
 from ckptfmt.cli.render.progress import ProgressBar
 from ckptfmt.cli.render.text import count_text, one_line, size_text
@@ -30,6 +30,7 @@ from ckptfmt.cli.render.text import count_text, one_line, size_text
 )
 @path_argument
 @json_option
+@limits_option
 def command(path: str, as_json: bool) -> int:
     """Check the checkpoint at PATH: every block and tensor checksum, every size against dtype and shape.
 
@@ -44,7 +45,7 @@ def command(path: str, as_json: bool) -> int:
 
     Files are streamed: memory stays small, however large they are.
     """
-    with ckptfmt.open(path) as checkpoint:
+    with ckptfmt.open(path, limits=given_limits()) as checkpoint:
         with ProgressBar("verifying") as progress:
             report = checkpoint.verify(progress=progress)
         document = _to_json(checkpoint, report)

@@ -21,6 +21,8 @@ from ckptfmt.filetype.paths import recognise_directory
 from ckptfmt.filetype.refusal import with_hints
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
+from ckptfmt.graph.outline import Outline
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.record.batch import Record
@@ -55,6 +57,8 @@ class Logged:
     """The step of its event."""
     data: bytes
     """It, serialized."""
+    limits: Limits = DEFAULT
+    """How much a constant may take."""
     steps: list[int] = field(default_factory=list)
     """The steps of all that differ from the one before, in the order of the files."""
 
@@ -62,7 +66,7 @@ class Logged:
         """Return the graph; CorruptError if it is damaged."""
         if self.holds is Holds.META_GRAPH:
             return self.meta_graph().graph
-        return Graph(self._parse(messages.GraphDef), self.file)
+        return Graph(Outline(self._parse(messages.GraphDef), limits=self.limits), self.file)
 
     def meta_graph(self) -> MetaGraph:
         """Return the meta graph; CorruptError if it is damaged."""
@@ -95,7 +99,12 @@ def find_event_files(path: str | os.PathLike[str], fs: Filesystem) -> list[str]:
 
 
 def read_logged(
-    files: Sequence[str], fs: Filesystem, *, wanted: Holds = Holds.GRAPH, step: int | None = None
+    files: Sequence[str],
+    fs: Filesystem,
+    *,
+    wanted: Holds = Holds.GRAPH,
+    step: int | None = None,
+    limits: Limits = DEFAULT,
 ) -> Logged:
     """Return the graph that was logged last, or last at a step; a meta graph if that is wanted, or no graph.
 
@@ -110,7 +119,7 @@ def read_logged(
     CorruptError
         The files have no graph, but damage.
     """
-    records = open_records(files, fs=fs)
+    records = open_records(files, fs=fs, limits=limits)
     last: dict[Holds, Logged] = {}
     at_step: dict[Holds, Logged] = {}
     for record in records:
@@ -127,6 +136,7 @@ def read_logged(
     chosen = last if step is None else at_step
     logged = chosen.get(Holds.GRAPH) or chosen.get(Holds.META_GRAPH)
     if logged is not None:
+        logged.limits = limits
         return logged
     if last:
         steps = next(iter(last.values())).steps

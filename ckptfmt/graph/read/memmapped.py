@@ -14,9 +14,10 @@ import math
 from collections.abc import Mapping
 
 from ckptfmt.dtypes import find_dtype
-from ckptfmt.errors import CorruptError, LimitError
+from ckptfmt.errors import CorruptError
 from ckptfmt.graph.attributes import decode_shape
 from ckptfmt.graph.tensor_content import has_tensor, is_large
+from ckptfmt.limits import Limits
 from ckptfmt.memmapped import PREFIX, Region
 from ckptfmt.proto import messages
 from ckptfmt.storage.file import RandomAccessFile
@@ -24,15 +25,9 @@ from ckptfmt.text.quoting import shortened
 
 OP = "ImmutableConst"
 
-MAX_RATIO = 16
-"""How many times the size of the file its constants may take: a few nodes of a few bytes may share a region.
-
-The converter gives each constant its own region, so that they take less than the file.
-"""
-
 
 def restore_constants(
-    graph: messages.GraphDef, file: RandomAccessFile, regions: Mapping[str, Region]
+    graph: messages.GraphDef, file: RandomAccessFile, regions: Mapping[str, Region], limits: Limits
 ) -> dict[int, memoryview]:
     """Turn the constants of a graph that are in regions into ``Const`` nodes.
 
@@ -44,7 +39,7 @@ def restore_constants(
     CorruptError
         The region of a constant does not exist or is too short, or its dtype or shape is not one.
     LimitError
-        The constants take many times the size of the file.
+        The constants take many times the size of the file: see :attr:`Limits.max_ratio`.
     """
     contents: dict[int, memoryview] = {}
     total = 0
@@ -56,9 +51,8 @@ def restore_constants(
                 continue
             place = _find(node, name, regions, file.name)
             total += place.size
-            if total > MAX_RATIO * file.size:
-                what = f"bytes of constants in a file of {file.size}"
-                raise LimitError(what, file=file.name, limit=MAX_RATIO * file.size, asked=total)
+            # The converter gives each constant its own region, but a few nodes of a few bytes may share one.
+            limits.check_memory("bytes of constants", total, file.size, file=file.name)
             _to_const(node)
             content = file.read(place.offset, place.size)
             # Functions have no outline, and a node in an unusual form cannot be put together from parts.

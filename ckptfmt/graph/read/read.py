@@ -12,6 +12,7 @@ from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.saved_variables import SavedVariable, saved_variables
 from ckptfmt.graph.read.logged import find_event_files, read_logged
 from ckptfmt.graph.read.message_file import MessageFile, open_message
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
@@ -25,6 +26,7 @@ def read_graph(
     step: int | None = None,
     backend: str = "mmap",
     fs: Filesystem | None = None,
+    limits: Limits = DEFAULT,
 ) -> Graph:
     """Return the graph in a file: a GraphDef, a MetaGraphDef or a SavedModel, serialized or as text.
 
@@ -42,6 +44,8 @@ def read_graph(
         The step at which the graph in an event file was logged, if not the last one is wanted.
     backend, fs
         How files are read, and the file system they are in: see :func:`ckptfmt.open`.
+    limits
+        How much memory and work the file may take: see :class:`ckptfmt.Limits`.
 
     Raises
     ------
@@ -58,10 +62,10 @@ def read_graph(
     fs = filesystem_of(backend, fs)
     events = _event_files(path, fs)
     if events:
-        return read_logged(events, fs, step=step).graph()
+        return read_logged(events, fs, step=step, limits=limits).graph()
     if step is not None:
         raise GraphError(f"got step {step}, but only the graphs in event files have steps", file=_name(path))
-    with open_message(path, Holds.GRAPH, fs) as file:
+    with open_message(path, Holds.GRAPH, fs, limits) as file:
         if file.holds is Holds.GRAPH:
             return Graph(file.parse_outline(), file.name)
         return _meta_graph(file, tags, Holds.GRAPH).graph
@@ -73,6 +77,7 @@ def read_meta_graph(
     tags: Iterable[str] | None = None,
     backend: str = "mmap",
     fs: Filesystem | None = None,
+    limits: Limits = DEFAULT,
 ) -> MetaGraph:
     """Return the meta graph in a file: a ``.meta`` file or a SavedModel, serialized or as text.
 
@@ -82,13 +87,13 @@ def read_meta_graph(
     fs = filesystem_of(backend, fs)
     events = _event_files(path, fs)
     if events:
-        return read_logged(events, fs, wanted=Holds.META_GRAPH).meta_graph()
-    with open_message(path, Holds.META_GRAPH, fs) as file:
+        return read_logged(events, fs, wanted=Holds.META_GRAPH, limits=limits).meta_graph()
+    with open_message(path, Holds.META_GRAPH, fs, limits) as file:
         return _meta_graph(file, tags, Holds.META_GRAPH)
 
 
 def read_saved_variables(
-    path: str | os.PathLike[str], *, fs: Filesystem | None = None
+    path: str | os.PathLike[str], *, fs: Filesystem | None = None, limits: Limits = DEFAULT
 ) -> dict[str, SavedVariable]:
     """Return what the Saver of a ``.meta`` file, binary or text, restores, by name in the checkpoint.
 
@@ -104,7 +109,7 @@ def read_saved_variables(
     PathNotFoundError, NotReadableError
         The file does not exist, or cannot be read.
     """
-    meta = read_meta_graph(path, fs=fs)
+    meta = read_meta_graph(path, fs=fs, limits=limits)
     if not meta.message.HasField("graph_def"):
         raise CorruptError("not a MetaGraphDef: it has no graph", file=meta.file)
     return saved_variables(meta.message, meta.file)
