@@ -11,8 +11,13 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 
+from ckptfmt.errors import NotReadableError, PathNotFoundError
 from ckptfmt.storage.filesystem import Filesystem, natural_order
+
+MAX_DIRECTORIES = 20
+"""How many directories below one are looked at for event files."""
 
 _SECONDS = re.compile(r"tfevents\.(\d{1,18})")
 
@@ -32,3 +37,14 @@ def event_files(fs: Filesystem, directory: str) -> list[str]:
     """Return the event files directly in a directory, in the order in which they were begun."""
     names = sorted(filter(is_event_file, fs.list_directory(directory).files), key=time_order)
     return [os.path.join(directory, name) for name in names]
+
+
+def runs_directly_below(fs: Filesystem, directory: str) -> list[str]:
+    """Return the first directories directly below one that have event files, in natural order."""
+    names = sorted(fs.list_directory(directory).directories, key=natural_order)[:MAX_DIRECTORIES]
+    runs = []
+    for path in (os.path.join(directory, name) for name in names):
+        with suppress(NotReadableError, PathNotFoundError):
+            if any(map(is_event_file, fs.list_directory(path).files)):
+                runs.append(path)
+    return runs

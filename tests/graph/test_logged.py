@@ -119,6 +119,19 @@ def test_events_without_a_graph_say_so(tmp_path: Path) -> None:
     assert list(ckptfmt.read_graph(tmp_path)) == ["a"]
 
 
+def test_a_directory_of_runs_names_them(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    for name in ("run10", "run9"):
+        (tmp_path / name).mkdir()
+        log(tmp_path / name / NAME, event(0, graph_def=graph_def(name)))
+    result = run("graph", tmp_path)
+    assert result.exit_code == 4
+    assert result.stderr.endswith(
+        f"; event files, which may have a graph, are in {tmp_path / 'run9'}, {tmp_path / 'run10'}\n"
+    )
+    assert "event files" not in run("model", tmp_path).stderr
+
+
 def test_a_step_is_only_for_events(tmp_path: Path) -> None:
     (tmp_path / "graph.pb").write_bytes(graph_def("a").SerializeToString())
     for source in (tmp_path / "graph.pb", graph_def("a").SerializeToString()):

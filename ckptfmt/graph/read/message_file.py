@@ -24,6 +24,7 @@ from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.memmapped import GRAPH_REGION, read_regions
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import damage_in, parse_message, parse_text
+from ckptfmt.record.event_names import runs_directly_below
 from ckptfmt.riegeli.split_message import SplitProto
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
@@ -223,6 +224,8 @@ def open_message(
         raise misfit(path, kind, wanted, fs)
     if path_type != "directory":
         return MessageFile(fs.open(path), fs, limits)  # its error says why not
-    example = example_in(fs, path)
+    runs = runs_directly_below(fs, path)
+    logged = f"event files, which may have a graph, are in {listed(runs, quote=str)}" if runs else None
     what = f"no SavedModel in this directory: tried {', '.join(tried)}"
-    raise PathNotFoundError("; ".join(filter(None, [what, example])), file=path, tried=tried)
+    hints = [example_in(fs, path), logged if wanted is not Holds.SAVED_MODEL else None]
+    raise PathNotFoundError("; ".join(filter(None, [what, *hints])), file=path, tried=tried)
