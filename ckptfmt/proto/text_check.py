@@ -16,8 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ckptfmt.cached_property import cached_property
-
 _STRING_OR_BRACKET = re.compile(
     r"""
       "[^"\\\n]*(?:\\.[^"\\\n]*)*"?     # a string, perhaps not closed: brackets in it do not count
@@ -36,17 +34,21 @@ _NO_BRACKETS = re.compile(rb"""\"[^"\n]*"? | '[^'\n]*'? | \#[^\n]* | \n""", re.V
 """What is no bracket among the special bytes of a text."""
 
 
-def _table(chars: bytes) -> np.ndarray:
-    table = np.zeros(256, np.bool_)
-    table[list(chars)] = True
-    return table
+# What a byte is, if it is escaped, and if it is not.
+_BAD, _CODE_POINT, _SPECIAL, _QUOTE = 1, 2, 4, 8
 
 
-_SPECIAL = _table(b"\"'#{}<>\n")
-_QUOTES = _table(b"\"'")
-# An escape of three digits that begins with 4 to 7 is more than a byte; nobody writes the shorter ones.
-_SUSPICIOUS = ~_table(b"abfnrtvxuU'\"0123")
-_CODE_POINTS = _table(b"uU")
+def _classes() -> bytes:
+    """Return a table from each byte to what it may be."""
+    # An escape of three digits that begins with 4 to 7 is more than a byte; nobody writes the shorter ones.
+    table = bytearray(0 if byte in b"abfnrtvxuU'\"0123" else _BAD for byte in range(256))
+    for flag, chars in ((_CODE_POINT, b"uU"), (_SPECIAL, b"\"'#{}<>\n"), (_QUOTE, b"\"'")):
+        for char in chars:
+            table[char] |= flag
+    return bytes(table)
+
+
+_CLASSES = _classes()
 
 _STEP = np.zeros(256, np.int8)
 _STEP[list(b"{<")] = 1
@@ -65,34 +67,29 @@ class Sketch:
 
     def __init__(self, data: bytes) -> None:
         # Without the escaped backslashes, each backslash begins an escape.
-        self._bytes = np.frombuffer(data.replace(rb"\\", b"  "), np.uint8)
-
-    @cached_property
-    def _escaped(self) -> np.ndarray:
-        """The bytes after backslashes."""
-        after: np.ndarray = self._bytes[1:][self._is_backslash[:-1]]
-        return after
-
-    @cached_property
-    def _is_backslash(self) -> np.ndarray:
-        found: np.ndarray = self._bytes == _BACKSLASH
-        return found
+        data = data.replace(rb"\\", b"  ")
+        self._bytes = np.frombuffer(data, np.uint8)
+        self._classes = np.frombuffer(data.translate(_CLASSES), np.uint8)
+        is_escaped = np.zeros(len(data), np.uint8)
+        is_escaped[1:] = self._bytes[:-1] == _BACKSLASH
+        self._escaped = self._classes * is_escaped
+        """The classes of escaped bytes, and 0 for others."""
+        self._has = int(np.bitwise_or.reduce(self._escaped, initial=0))
 
     @property
     def has_code_points(self) -> bool:
         r"""Whether a character may be written as ``\u`` or ``\U``."""
-        return bool(_CODE_POINTS[self._escaped].any())
+        return bool(self._has & _CODE_POINT)
 
     def is_suspicious(self, max_depth: int) -> bool:
         """Whether an escape may be bad, or messages nested too deep."""
-        return bool(_SUSPICIOUS[self._escaped].any()) or self._depth > max_depth
+        return bool(self._has & _BAD) or self._depth > max_depth
 
     @property
     def _depth(self) -> int:
         """The depth of brackets outside strings and comments."""
-        is_special = _SPECIAL[self._bytes]
         # In a comment, a newline after a backslash still ends the comment.
-        is_special[1:] &= ~(self._is_backslash[:-1] & _QUOTES[self._bytes[1:]])
+        is_special = (self._classes & _SPECIAL > 0) & (self._escaped & _QUOTE == 0)
         brackets = _NO_BRACKETS.sub(b"", self._bytes[is_special].tobytes())
         steps = _STEP[np.frombuffer(brackets, np.uint8)]
         return int(np.cumsum(steps, dtype=np.int64).max(initial=0))

@@ -15,10 +15,11 @@ from typing import TypeVar
 
 from ckptfmt.errors import CorruptError, GraphError, UnsupportedError
 from ckptfmt.filenames import SAVED_MODEL_FILES
-from ckptfmt.filetype.content import recognise
-from ckptfmt.filetype.kinds import EVENTS, RECORDS, Holds
+from ckptfmt.filetype.kinds import EVENTS, Holds
+from ckptfmt.filetype.look import Look
 from ckptfmt.filetype.paths import recognise_directory
 from ckptfmt.filetype.refusal import with_hints
+from ckptfmt.filetype.signs import is_event_record, is_record
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.outline import Outline
@@ -91,10 +92,12 @@ def find_event_files(path: str | os.PathLike[str], fs: Filesystem) -> list[str]:
     if path_type != "file":
         return []
     with closing(fs.open(path)) as file:
-        kind = recognise(file)
+        look = Look(file)
         # Records that do not begin with a version are events only by their name, as are compressed ones.
         is_named = is_event_file(os.path.basename(path))
-        is_events = kind is EVENTS or (is_named and (kind is RECORDS or compression_of(file) is not None))
+        is_events = is_event_record(look) or (
+            is_named and (is_record(look) or compression_of(file) is not None)
+        )
     return [path] if is_events else []
 
 
