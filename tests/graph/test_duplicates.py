@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
 from collections.abc import Callable
@@ -141,7 +142,8 @@ def test_the_command_line_shows_and_repairs(tmp_path: Path) -> None:
     assert run("graph", path, "--nodes", "*").stdout == "w\tConst\t\n" * 3 + "y\tIdentity\tw:0\n"
     assert run("graph", path, "--without-duplicates").exit_code == 2
     shown = run_json("graph", path, "--keep", "last")
-    assert shown["nodes"] == 2
+    assert (shown["nodes"], shown["duplicates"]) == (2, {})
+    assert json.loads(run("graph", path, "--json").stdout)["duplicates"] == {"w": 3}
     assert run("subgraph", path, "-o", out, "--outputs", "y").exit_code == 2
     assert run("subgraph", path, "-o", out, "--outputs", "y", "--keep", "last").exit_code == 0
     np.testing.assert_array_equal(ckptfmt.read_graph(out).constants["w"], np.arange(20_000))

@@ -260,7 +260,7 @@ SAMPLES = {
     "events": Sample(
         file("events.out", EVENT),
         kinds.EVENTS,
-        ("a TensorBoard event file, not", "ckptfmt.open_events reads it"),
+        ("a TensorBoard event file", "ckptfmt.open_events reads it"),
     ),
     "TFRecord": Sample(
         file("train.tfrecord", record(b"data")),

@@ -57,7 +57,8 @@ MAX_ELEMENTS = 1_000_000
       ckptfmt graph frozen.pb --to dot | dot -Tsvg > frozen.svg
 
     JSON: {"file", "nodes", "producer", "min_consumer", "ops": {OP: COUNT}, "custom_ops": {OP: COUNT},
-    "inputs": [{"name", "dtype", "shape"}], "outputs": [NAME], "functions", "constants": {"count", "bytes"}};
+    "inputs": [{"name", "dtype", "shape"}], "outputs": [NAME], "functions", "constants": {"count", "bytes"},
+    "duplicates": {NAME: COUNT}};
     with --nodes {"nodes": [{"name", "op", "device", "inputs", "control_inputs"}]}, with --node one of these
     with "outputs": [{"name", "dtype", "shape"}], "attributes" as text and "consumers", with --consts
     {"constants": [{"name", "dtype", "shape", "nbytes"}]}, with --functions {"functions": [{"name", "inputs",
@@ -217,6 +218,7 @@ def _summary_json(graph: Graph, sizes: list[int]) -> dict[str, object]:
         "outputs": [node.name for node in graph.outputs],
         "functions": len(graph.functions),
         "constants": {"count": len(sizes), "bytes": sum(sizes)},
+        "duplicates": {name: len(nodes) for name, nodes in graph.duplicates.items()},
     }
 
 
