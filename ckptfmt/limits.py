@@ -28,7 +28,7 @@ class Limits:
     max_record: int | None = 256 << 20
     """Bytes of one record of a compressed TFRecord file, or of a stretch of it without records; and bytes of
     memory for all compressed files of one event log."""
-    max_ratio: float | None = 256
+    max_ratio: float | None = 128
     """Bytes of memory for each byte of a file whose names are listed."""
     free_bytes: int = 64 << 20
     """Bytes that a listing may take, however small its file is."""

@@ -127,8 +127,9 @@ tags_option = click.option(
 overwrite_option = click.option(
     "--overwrite", "--force", "overwrite", is_flag=True, help="Replace files that already exist."
 )
-keep_option = click.option(
-    "--keep",
+duplicates_option = click.option(
+    "--keep-duplicate",
+    "keep",
     type=click.Choice(["first", "last"]),
     help="Of different nodes of one name, keep the first or the last.",
 )

@@ -85,6 +85,7 @@ def test_one_of_identical_nodes_stays_and_different_ones_need_a_choice() -> None
         lambda graph: graph.remove_training_nodes(),
         lambda graph: graph.prefixed("a"),
         lambda graph: graph.with_inputs({"w": "x"}),
+        lambda graph: graph.with_constants({"w": 1.0}),
         lambda graph: graph.merge(ckptfmt.Graph(messages.GraphDef())),
         lambda graph: ckptfmt.freeze(graph, {}, "y"),
     ],
@@ -141,11 +142,11 @@ def test_the_command_line_shows_and_repairs(tmp_path: Path) -> None:
     assert result.stderr == "ckptfmt: 3 different nodes are named 'w', which TensorFlow refuses\n"
     assert run("graph", path, "--nodes", "*").stdout == "w\tConst\t\n" * 3 + "y\tIdentity\tw:0\n"
     assert run("graph", path, "--without-duplicates").exit_code == 2
-    shown = run_json("graph", path, "--keep", "last")
+    shown = run_json("graph", path, "--keep-duplicate", "last")
     assert (shown["nodes"], shown["duplicates"]) == (2, {})
     assert json.loads(run("graph", path, "--json").stdout)["duplicates"] == {"w": 3}
     assert run("subgraph", path, "-o", out, "--outputs", "y").exit_code == 2
-    assert run("subgraph", path, "-o", out, "--outputs", "y", "--keep", "last").exit_code == 0
+    assert run("subgraph", path, "-o", out, "--outputs", "y", "--keep-duplicate", "last").exit_code == 0
     np.testing.assert_array_equal(ckptfmt.read_graph(out).constants["w"], np.arange(20_000))
     path.write_bytes(identical().SerializeToString())
     assert "2 identical nodes are named 'w'" in run("graph", path).stderr

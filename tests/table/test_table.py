@@ -269,7 +269,7 @@ def test_keys_take_memory_in_proportion_to_the_file() -> None:
     bomb = encode_blocks([RawBlock(b"zzzz", *compressed(contents, "snappy"))])
     limits = Limits(free_bytes=1 << 20)
     table = Table(MemoryFile("bomb", bomb), limits=limits)
-    limit = 256 * len(bomb)
+    limit = 128 * len(bomb)
     assert limits.memory(len(bomb)) == limit
     for listed in (lambda: list(table.items()), lambda: list(table.rows()), lambda: table.get(b"zz")):
         tracemalloc.start()

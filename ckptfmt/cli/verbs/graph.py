@@ -14,9 +14,9 @@ import ckptfmt
 from ckptfmt import DType, FunctionCall, Graph, GraphNode, GraphTensor, errors
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import (
+    duplicates_option,
     given_limits,
     json_option,
-    keep_option,
     limits_option,
     path_argument,
     tags_option,
@@ -87,9 +87,9 @@ MAX_ELEMENTS = 1_000_000
     "--without-duplicates",
     "is_unique",
     is_flag=True,
-    help="Keep one of identical nodes of one name. An error if they differ, unless --keep says which.",
+    help="Keep one of identical nodes of one name; if they differ, --keep-duplicate says which.",
 )
-@keep_option
+@duplicates_option
 @json_option
 @limits_option
 def command(
@@ -112,7 +112,7 @@ def command(
     an event file, or a directory with event files: then it is the graph that was logged last.
 
     TensorFlow refuses a graph in which several nodes have one name. It is shown all the same; stderr names
-    them, and the exit code is 1. With --without-duplicates or --keep the graph is repaired first.
+    them, and the exit code is 1. With --without-duplicates or --keep-duplicate the graph is repaired first.
     """
     chosen = [
         option
