@@ -96,7 +96,7 @@ class Sketch:
 
 
 def find_fault(text: str, max_depth: int) -> Fault | None:
-    """Return the first place where a text is nested too deep or has a bad escape, None if there is none."""
+    """Return the first place where a text is nested too deep or has a bad escape, or None."""
     depth = 0
     for token in _STRING_OR_BRACKET.finditer(text):
         first, at = token[0][0], token.start()
