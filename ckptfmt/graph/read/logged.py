@@ -28,8 +28,8 @@ from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.record.batch import Record
 from ckptfmt.record.event_names import event_files, is_event_file
+from ckptfmt.record.files.records import open_records
 from ckptfmt.record.input import compression_of
-from ckptfmt.record.records import open_records
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.text.quoting import listed
 from ckptfmt.wire.coding import Buffer, decode_varint
