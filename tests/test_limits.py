@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import pickle
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -158,3 +159,13 @@ def test_other_texts_are_refused(text: str) -> None:
     result = run("ls", "examples/digits", "--limits", text)
     assert result.exit_code == 2
     assert "--limits" in result.stderr
+
+
+def test_a_pickled_object_graph_keeps_its_limits() -> None:
+    limits = Limits(max_depth=1)
+    with ckptfmt.open("examples/digits", limits=limits) as checkpoint:
+        graph = checkpoint.object_graph
+        assert graph is not None
+        pickled = pickle.loads(pickle.dumps(graph))
+        with pytest.raises(LimitError, match="nesting depth of objects"):
+            pickled.short_names_below(pickled.root)

@@ -26,8 +26,8 @@ from ckptfmt.wire.coding import Buffer, decode_varints
 from ckptfmt.wire.fields import FIXED32, FIXED64, LENGTH_DELIMITED, Field, decode_fields, decode_integers
 
 MAX_FILL_RATIO = 256
-"""The most bytes to which the last value of a TensorProto is repeated inside variants and in summaries of
-events, as a multiple of the stored bytes: one file can hold any number of them."""
+"""The most bytes that an array may take if its last value is repeated, as a multiple of its stored bytes: in
+variants and in summaries of events, as one file can hold any number of these."""
 
 MAX_NESTING = 50
 """Levels of variants in tensors in variants. Protobuf itself stops at 100 messages, two of them a level."""
@@ -37,8 +37,8 @@ def to_array(tensor: messages.TensorProto | Buffer, *, limits: Limits = DEFAULT)
     """Return the array of a TensorProto, a message or serialized, read-only, as ``tf.make_ndarray`` does.
 
     Strings are ``object`` arrays of bytes; elements of resource and variant tensors are
-    :class:`ResourceHandle` and :class:`Variant`. ``limits`` say how many bytes a value may take that is
-    repeated. Raises the errors of :func:`decode_tensor_proto`.
+    :class:`ResourceHandle` and :class:`Variant`. ``limits`` bounds the bytes of an array whose last value is
+    stored once and repeated. Raises the errors of :func:`decode_tensor_proto`.
     """
     if not isinstance(tensor, messages.TensorProto):
         return decode_tensor_proto(tensor, limit=limits.value)

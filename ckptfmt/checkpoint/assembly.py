@@ -20,7 +20,7 @@ from ckptfmt.wire.crc32c import crc32c
 from ckptfmt.wire.threads import in_threads
 
 MANY = 16
-"""Slices from which a tensor is assembled like this."""
+"""The fewest slices for which a tensor is assembled like this."""
 
 RUN_BYTES = 1 << 20
 """Bytes that are copied at once: they are still in the cache when their checksums are computed."""
@@ -39,8 +39,8 @@ class _Run(NamedTuple):
 def assemble(
     array: Array, partition: Partition, places: SlicePlaces, *, verify: bool, threads: int
 ) -> int | None:
-    """Fill an array with its slices; return the number of one whose checksum is wrong, or None."""
-    # Cut along the first axis only, the bytes of each slice are consecutive in the array.
+    """Fill an array with its slices; return the number of a slice whose checksum is wrong, or None."""
+    # If the tensor is cut along the first axis only, the bytes of each slice are consecutive in the array.
     in_rows = (
         array.flags.c_contiguous
         and type(array) is np.ndarray

@@ -115,7 +115,7 @@ class Bundle:
             ) from error
 
     def is_suspect(self, shard: int | None) -> bool:
-        """Return whether an open data file seems to be something else, so that every tensor is located."""
+        """Return whether an open data file seems to be something else; its tensors are located one by one."""
         return shard in self._suspects
 
     def locate(self, entry: Entry) -> StoredBytes:
@@ -163,7 +163,7 @@ class Bundle:
     def _check_suspect(self, stored: StoredBytes) -> None:
         """Raise UnsupportedError unless the bytes of a tensor are intact in a file that seems something else.
 
-        A tensor may hold the text of a web page, so only its checksum tells, which is verified even where the
+        A tensor may hold the text of a web page, so only its checksum decides, which is verified even if the
         caller wants no verification.
         """
         try:
@@ -212,7 +212,7 @@ class Bundle:
     def locate_slices(self, entry: Entry, shapes: Sequence[Shape]) -> SlicePlaces | None:
         """Return the places of all slices of a tensor, whose bytes are those of arrays of these shapes.
 
-        None if they have to be decoded, or something is wrong with one; :meth:`read_piece` says what.
+        None if they have to be decoded, or if something is wrong with one; :meth:`read_piece` says what.
         """
         if not self._order.is_plain(entry._replace(slices=())):
             return None

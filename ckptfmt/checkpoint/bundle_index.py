@@ -138,7 +138,7 @@ class BundleIndex:
         return Slots()
 
     def _names_in_slices(self) -> Iterator[bytes]:
-        """Iterate over the names in the keys of slices, which are in their order."""
+        """Iterate over the names in the keys of slices, in the order of the keys."""
         start = b""
         for rows in self.table.rows(b"\0", b"\1"):
             for key in rows.keys:
@@ -208,7 +208,7 @@ class BundleIndex:
 
     def names_below(self, prefix: str) -> Iterator[str]:
         """Iterate over the names with a prefix; unless all are listed, only their blocks are read."""
-        # The parts of a slot, which tell its name, may be outside the range.
+        # The parts of a slot, from which its name follows, may be outside the range.
         if self._listed is not None or prefix[:1] in ("", "\0") or self.slots.joined:
             names = self.columns.names
         else:
@@ -288,7 +288,7 @@ class BundleIndex:
     def find_slice(self, entry: Entry, part: TensorSlice) -> Entry:
         """Return the entry of one slice of a tensor; CorruptError if it is missing or does not fit.
 
-        A slice of a slot in parts is that of one of these.
+        A slice of a slot in parts is stored as a slice of one of its parts.
         """
         key = encode_slice_key(key_of(entry.name), part)
         value = self.table.get(key)

@@ -31,7 +31,7 @@ class Directories:
         contents = self._seen.get(directory)
         if contents is None:
             status = self.fs.status(directory or os.curdir)
-            # A file system without directories, such as an object store, knows no identity of one.
+            # In a file system without directories, such as an object store, a directory has no identity.
             key = os.path.normpath(directory or os.curdir) if status is None else status.identity
             contents = self._seen.get(key)
             if contents is None:

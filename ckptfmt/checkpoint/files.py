@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -145,6 +145,11 @@ def _v1_set(prefix: str, paths: Sequence[str]) -> CheckpointFiles:
     return CheckpointFiles(prefix, "v1", tuple(paths), missing)
 
 
+def listed_paths(paths: Collection[str]) -> str:
+    """Return paths as messages about the files of a checkpoint list them."""
+    return listed(paths, MAX_LISTED, quote=str)
+
+
 def v1_files_named(look: Directories, prefix: str) -> CheckpointFiles | None:
     """Return the V1 checkpoint of a prefix: a file, the pattern of its shards, or the part before that."""
     if look.fs.path_type(prefix) == "file":
@@ -156,9 +161,10 @@ def v1_files_named(look: Directories, prefix: str) -> CheckpointFiles | None:
         # Shards of data sets are named like this too, and are no error unless their pattern was given.
         sets = {key: paths for key, paths in sets.items() if is_table(look.fs, paths[0])}
     if len(sets) > 1:
-        names = listed(sets, MAX_LISTED, quote=str)
         raise CheckpointNotFoundError(
-            f"{len(sets)} checkpoints have this name; name one: {names}", file=prefix, tried=list(sets)
+            f"{len(sets)} checkpoints have this name; name one: {listed_paths(sets)}",
+            file=prefix,
+            tried=list(sets),
         )
     for key, paths in sets.items():
         if table_format(look.fs, paths[0]) == "v1":

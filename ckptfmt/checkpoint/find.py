@@ -15,12 +15,13 @@ from ckptfmt.checkpoint.files import (
     files_at_index,
     files_at_v1,
     is_table,
+    listed_paths,
     not_a_table,
     renamed_prefix,
     table_format,
     v1_files_named,
 )
-from ckptfmt.checkpoint.near_misses import describe_leftovers, is_temporary, listed_paths, not_found
+from ckptfmt.checkpoint.near_misses import describe_leftovers, is_temporary, not_found
 from ckptfmt.checkpoint.pattern import files_matching
 from ckptfmt.checkpoint.scan import looks_like_home, scan
 from ckptfmt.checkpoint.state_file import CheckpointState, read_state
@@ -153,7 +154,7 @@ def _at_file(look: Directories, path: str, prefix: str | None) -> CheckpointFile
     directory, name = os.path.split(path)
     if name in SAVED_MODEL_FILES:
         return _in_saved_model(look, directory)
-    # Before any rule about names: a table that is named like a data shard or a graph is opened all the same.
+    # Before any rule about names: a table that is named like a data shard or a graph is opened nevertheless.
     if is_table(look.fs, path):
         if path.endswith(INDEX_SUFFIX):
             return files_at_index(look, path.removesuffix(INDEX_SUFFIX))
@@ -275,7 +276,7 @@ def _variables_in(look: Directories, directory: str) -> CheckpointFiles | None:
 
 
 def _no_variables(look: Directories, directory: str) -> CheckpointNotFoundError:
-    """Return the error for a SavedModel without a checkpoint, with what exists of one."""
+    """Return the error for a SavedModel without a checkpoint; it names the files of one that exist."""
     prefix = os.path.join(directory, SAVED_MODEL_PREFIX)
     folder, name = os.path.split(prefix)
     what = f"a SavedModel without variables: {prefix}{INDEX_SUFFIX} does not exist"
@@ -284,8 +285,8 @@ def _no_variables(look: Directories, directory: str) -> CheckpointNotFoundError:
     beside = [path for path in look[directory or os.curdir][0].files if path.startswith(f"{name}.")]
     if beside:
         beside.sort(key=lambda path: not path.endswith(INDEX_SUFFIX))  # what was asked for comes first
-        is_in, them = ("is", "it") if len(beside) == 1 else ("are", "them")
-        hints.append(f"{listed_paths(beside)} {is_in} in the directory itself: move {them} to {folder}")
+        verb, them = ("is", "it") if len(beside) == 1 else ("are", "them")
+        hints.append(f"{listed_paths(beside)} {verb} in the directory itself: move {them} to {folder}")
     tried = [prefix + INDEX_SUFFIX]
     return CheckpointNotFoundError("; ".join([what, *hints]), file=directory or os.curdir, tried=tried)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 
 from ckptfmt.checkpoint.directory import Directories
-from ckptfmt.checkpoint.files import MAX_LISTED, is_table
+from ckptfmt.checkpoint.files import MAX_LISTED, is_table, listed_paths
 from ckptfmt.checkpoint.scan import Scan, scan
 from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError
 from ckptfmt.filenames import (
@@ -21,14 +20,13 @@ from ckptfmt.filenames import (
 from ckptfmt.filetype.kinds import META_GRAPH
 from ckptfmt.storage.filesystem import Listing
 from ckptfmt.text.closest import closest_names
-from ckptfmt.text.quoting import listed
 
 _TEMPORARY = re.compile(r"(.*)_temp(?:_[^/]*)?", re.DOTALL)
 """The directory in which a save writes its parts: ``PREFIX_temp``, in TensorFlow 1 ``PREFIX_temp_HEX``."""
 
 
 def not_found(look: Directories, path: str, prefix: str | None) -> CheckpointNotFoundError:
-    """Return the error for a path that leads nowhere: it says what was tried, and what exists instead."""
+    """Return the error for a path that leads nowhere; it says what was tried, and what exists instead."""
     wanted = path.removesuffix(INDEX_SUFFIX) if prefix is None else prefix
     tried = [path + INDEX_SUFFIX, path] if wanted == path else [path, wanted + INDEX_SUFFIX, wanted]
     tried = list(dict.fromkeys(tried))
@@ -76,14 +74,14 @@ def _renamed(look: Directories, wanted: str, found: Scan) -> list[str]:
     )
     if not lonely:
         return []
-    has = "has no data files" if len(lonely) == 1 else "have no data files"
-    return [f"{listed_paths(lonely)} {has}: rename it to {index} if it belongs to these"]
+    has = "has no data files: rename it" if len(lonely) == 1 else "have no data files: rename one"
+    return [f"{listed_paths(lonely)} {has} to {index} if it belongs to these"]
 
 
 def describe_leftovers(
     look: Directories, directory: str, listing: Listing, only: str | None = None
 ) -> list[str]:
-    """Describe what exists of checkpoints without an index, for an error message; ``only`` is a prefix.
+    """Describe the files of checkpoints without an index, for an error message; ``only`` is a prefix.
 
     What helps most comes first, and the graph last, so that the advice on it follows at once.
     """
@@ -133,7 +131,7 @@ def _temporary_directories(
         match = _TEMPORARY.fullmatch(name)
         if match is None or only not in (None, match[1]) or len(hints) >= MAX_LISTED:
             continue
-        # After a later save under the same name, the directory tells nothing about what is missing.
+        # After a later save under the same name, the directory says nothing about what is missing.
         if look.has_index(os.path.join(directory, match[1])):
             continue
         hint = _temporary_parts(look, os.path.join(directory, name))
@@ -163,8 +161,3 @@ def _temporary_parts(look: Directories, directory: str) -> str | None:
     if count == 1 and len(whole) == 1:
         return f"{left} a whole checkpoint in {directory}: open {whole[0]!r}"
     return f"{left} {len(whole)} of {count} parts of a checkpoint in {directory}: open {listed_paths(whole)}"
-
-
-def listed_paths(paths: Sequence[str]) -> str:
-    """Return paths as these messages list them."""
-    return listed(paths, MAX_LISTED, quote=str)

@@ -1,4 +1,4 @@
-"""Partitions: how the slices of a tensor lie in it, and which of them hold a region.
+"""Partitions: where the slices of a tensor are in it, and which of them hold a region.
 
 A variable of a parameter server may have thousands of slices. Their borders are compared once, as arrays, and
 kept with the slices (:class:`Slices`). Which slices meet a region is then found by bisection, so that reading
@@ -28,10 +28,10 @@ from ckptfmt.errors import CorruptError
 
 
 class Slices(tuple[TensorSlice, ...]):
-    """The slices of a tensor, a tuple that keeps what has been found out about them."""
+    """The slices of a tensor, a tuple that keeps their partition once it is known."""
 
     def partition(self, shape: Shape) -> Partition:
-        """Return how they lie in a tensor of a shape; errors as of :class:`Partition`."""
+        """Return their partition of a tensor of this shape; raises the errors of :func:`partition_of`."""
         known: Partition | None = self.__dict__.get("_partition")
         if known is None or known.shape != shape:
             known = self.__dict__["_partition"] = Partition(shape, self)
@@ -42,7 +42,7 @@ class Slices(tuple[TensorSlice, ...]):
 
 
 def partition_of(shape: Shape, slices: Sequence[TensorSlice]) -> Partition:
-    """Return how slices lie in a tensor of a shape, without comparing them again if they have been compared.
+    """Return the partition of a tensor of this shape into slices; slices are compared only once.
 
     Raises
     ------
@@ -88,7 +88,7 @@ class Partition:
     def _sorted(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
         """The dimension to bisect, where the fewest slices meet, and along it the slices' order and borders.
 
-        In place of each stop comes the largest so far, since these ascend.
+        Each stop is replaced by the largest so far, so that stops ascend too.
         """
         axis = sweep_axis(self.starts, self.stops)
         order = np.argsort(self.starts[:, axis], kind="stable")
@@ -102,8 +102,8 @@ class Partition:
     @cached_property
     def is_complete(self) -> bool:
         """Whether the slices make all of the tensor."""
-        # Disjoint slices cover a tensor exactly if they have as many elements. Counting takes time linear in
-        # their number, whatever the shape.
+        # Disjoint slices cover a tensor if and only if they have as many elements. Counting these takes time
+        # linear in the number of slices, whatever the shape.
         return sum(map(math.prod, (self.stops - self.starts).tolist())) == math.prod(self.shape)
 
     def needed(self, wanted: Region) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Patterns of paths: V1 checkpoints whose files have names of their own, opened together.
 
 TensorFlow opens every file that a pattern matches as one checkpoint, if all of them are V1. The language
-model of the One Billion Word Benchmark is distributed so: ``ckpt-base``, ``ckpt-lstm``, ``ckpt-softmax0`` to
+model of the One Billion Word Benchmark is one: ``ckpt-base``, ``ckpt-lstm``, ``ckpt-softmax0`` to
 ``ckpt-softmax8``, with one variable cut over several of the files.
 """
 
@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import re
 
 from ckptfmt.checkpoint.directory import Directories
-from ckptfmt.checkpoint.files import MAX_LISTED, CheckpointFiles, files_at_v1, is_table, table_format
+from ckptfmt.checkpoint.files import CheckpointFiles, files_at_v1, is_table, listed_paths, table_format
 from ckptfmt.errors import CheckpointNotFoundError, NotReadableError, PathNotFoundError
 from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE, TEMPSTATE_SUFFIX, prefix_of_neighbour
-from ckptfmt.text.quoting import listed
-
-_MAGIC = re.compile(r"[*?\[]")
+from ckptfmt.text.patterns import is_glob
 
 
 def files_matching(look: Directories, pattern: str) -> CheckpointFiles | None:
-    """Return the V1 files that a pattern matches, as one checkpoint; None if there are none of any format.
+    """Return the V1 files that a pattern matches, as one checkpoint; None if it matches no table.
 
     Raises
     ------
@@ -54,14 +51,14 @@ def files_matching(look: Directories, pattern: str) -> CheckpointFiles | None:
         beside = " besides V1 files" if tables else ""
         what = (
             f"a pattern stands for files of one V1 checkpoint only, and this one matches{beside} "
-            f"{_listed(list(indexed))}; name one checkpoint"
+            f"{listed_paths(list(indexed))}; name one checkpoint"
         )
         raise CheckpointNotFoundError(what, file=pattern, tried=list(indexed))
     if not tables:
         return None
     if others:
-        what = f"the pattern matches files that are not of V1 checkpoints: {_listed(others)}"
-        raise CheckpointNotFoundError(f"{what}; name only {_listed(tables)}", file=pattern, tried=paths)
+        what = f"the pattern matches files that are not of V1 checkpoints: {listed_paths(others)}"
+        raise CheckpointNotFoundError(f"{what}; name only {listed_paths(tables)}", file=pattern, tried=paths)
     whole = files_at_v1(look, tables[0])
     return whole if set(whole.tables) == set(tables) else CheckpointFiles(pattern, "v1", tuple(tables))
 
@@ -69,15 +66,11 @@ def files_matching(look: Directories, pattern: str) -> CheckpointFiles | None:
 def _matches(look: Directories, pattern: str) -> list[str]:
     """Return the files that a pattern matches; a directory that exists is taken literally."""
     directory, name = os.path.split(pattern)
-    if not _MAGIC.search(pattern):
+    if not is_glob(pattern):
         return []
-    if _MAGIC.search(directory) and look.fs.path_type(directory) != "directory":
+    if is_glob(directory) and look.fs.path_type(directory) != "directory":
         return look.fs.glob(pattern)
     parent = pattern[: len(pattern) - len(name)]
     # TensorFlow also takes [^x] for [!x].
     names = fnmatch.filter(look[directory][0].files, name.replace("[^", "[!"))
     return [parent + file for file in names if name.startswith(".") or not file.startswith(".")]
-
-
-def _listed(paths: list[str]) -> str:
-    return listed(paths, MAX_LISTED, quote=str)

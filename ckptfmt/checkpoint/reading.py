@@ -26,7 +26,7 @@ from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.wire.threads import default_threads
 
 SHARED = 4 << 20
-"""Bytes from which a tensor in many slices is read by several threads."""
+"""The fewest bytes for which a tensor in many slices is read by several threads."""
 
 
 def read_tensor(

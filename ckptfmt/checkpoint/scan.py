@@ -41,7 +41,7 @@ class Scan:
     checkpoints: list[CheckpointFiles]
     """The checkpoints, in natural order of their prefixes."""
     renamed: list[CheckpointFiles]
-    """The checkpoints whose index has another name than theirs, which count only if there are no others."""
+    """The checkpoints whose index does not have their name; they count only if there are no others."""
     damaged: list[CorruptError]
     """The errors of tables that may have been checkpoints."""
 
@@ -122,7 +122,7 @@ def _guesses(
 
 
 def likeliest(names: Sequence[str], near: str, most: int) -> list[str]:
-    """Return at most so many names: all as they are, or those that begin most like ``near``."""
+    """Return at most ``most`` names: all as they are, or those that begin most like ``near``."""
     if len(names) <= most:
         return list(names)
     return sorted(names, key=lambda name: -common_length(name, near))[:most]

@@ -60,7 +60,7 @@ class Selection:
         return tuple(map(_bounds, self.positions))
 
     def touched(self, boxes: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
-        """Return those of some boxes in which lists take a position; borders have a row for each box."""
+        """Return the boxes in which every list of positions has one; ``starts`` and ``stops`` are by box."""
         for axis, taken in enumerate(self.positions):
             if isinstance(taken, np.ndarray):
                 ordered = np.sort(taken)

@@ -21,6 +21,7 @@ import numpy as np
 from ckptfmt.arrays.array import Box
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.errors import CorruptError, LimitError
+from ckptfmt.text.quoting import listed
 from ckptfmt.wire.coding import Buffer, to_signed
 from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, decode_fields
 from ckptfmt.wire.ordered_code import (
@@ -48,7 +49,7 @@ _LISTED = 10
 """The most slices that an error lists."""
 
 _GAP_RANK = 32
-"""A gap is located only in up to so many dimensions, the most that arrays have before NumPy 2."""
+"""A gap is located only in up to this many dimensions, the most that arrays have before NumPy 2."""
 
 _REMEMBERED_BYTES = 128
 """Serialized slices up to this size, which have five dimensions or more, are decoded once."""
@@ -171,17 +172,15 @@ def within(region: Region, outer: Region) -> Box:
 
 
 def describe_stored(slices: Sequence[TensorSlice], shape: Shape) -> str:
-    """Describe what is stored of a tensor, and the index that reads the first of it; empty if nothing is."""
+    """Describe the stored slices of a tensor, and the index that reads the first; empty if there are none."""
     if not slices:
         return ""
-    more = f" and {len(slices) - _LISTED} more" if len(slices) > _LISTED else ""
     index = ", ".join(f"{start}:{stop}" for start, stop in slices[0].region(shape)) or "..."
-    listed = ", ".join(map(str, slices[:_LISTED]))
-    return f"; stored: {listed}{more}; read a part by ckpt.slice(name)[{index}]"
+    return f"; stored: {listed(slices, _LISTED, quote=str)}; read a part by ckpt.slice(name)[{index}]"
 
 
 def find_overlap(slices: Sequence[TensorSlice], starts: np.ndarray, stops: np.ndarray) -> None:
-    """Raise CorruptError if two slices share an element; a row of their borders has those of one slice.
+    """Raise CorruptError if two slices share an element; ``starts`` and ``stops`` have a row for each slice.
 
     Two boxes meet if they meet in every dimension. A sweep along one dimension finds the pairs that meet in
     it; the dimension with the fewest pairs leaves the fewest to compare in the others. Nearly always a tensor

@@ -38,7 +38,7 @@ MAX_NAME = 1024
 MAX_SLASHES, MAX_NUMBERS = 32, 4
 """The most places in a name that are tried for the end of the variable's name, and for that of the tail.
 
-Each name so costs some 50 µs at most.
+So a name costs some 50 µs at most.
 """
 
 _NUMBER = re.compile(r"[0-9]+/")

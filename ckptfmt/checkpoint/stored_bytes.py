@@ -53,7 +53,7 @@ class StoredBytes(NamedTuple):
     order: ByteOrder
 
     def read(self) -> memoryview:
-        """Return the bytes; errors as of :meth:`RandomAccessFile.read`."""
+        """Return the bytes; raises the errors of :meth:`RandomAccessFile.read`."""
         return self.file.read(self.offset, self.size)
 
     def decode(
@@ -111,9 +111,9 @@ class StoredBytes(NamedTuple):
             raise ChecksumError(what, stored=self.entry.crc32c or 0, computed=crc)
 
     def check(self, crc: int | None = None) -> None:
-        """Verify the checksum in bounded memory, without making an array; errors as of :meth:`decode`.
+        """Verify the checksum in bounded memory, without making an array; raises what :meth:`decode` does.
 
-        ``crc`` is that of the bytes, if :meth:`checksum` is known.
+        ``crc`` is the checksum of the bytes, if :meth:`checksum` has computed it already.
         """
         # All that decode() would raise is found: the lengths of strings are checked on the way, and last a
         # shape that NumPy does not have.
@@ -127,7 +127,7 @@ class StoredBytes(NamedTuple):
             raise error.at(self.file.name, self.offset) from None
 
     def checksum(self) -> int:
-        """Compute the checksum in bounded memory; errors as of :meth:`decode`, but for ChecksumError."""
+        """Compute the checksum in bounded memory; raises what :meth:`decode` does, except ChecksumError."""
         try:
             return self._stream()
         except CorruptError as error:

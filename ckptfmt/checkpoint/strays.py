@@ -65,7 +65,7 @@ class Strays:
             statuses = [look.fs.status(path) for path in paths]
         except CkptfmtError:
             return ""  # the directory cannot be listed, and that is not what was asked
-        # What is too short for the tensor is not the file.
+        # A file that is too short for the tensor is not the one.
         sizes = [size if status is None else status.size for status in statuses]
         paths = [path for path, own in zip(paths, sizes, strict=True) if own >= size]
         if len(paths) == 1:

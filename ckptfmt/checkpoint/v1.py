@@ -220,7 +220,7 @@ class V1Store:
         try:
             return sum(len(value) for part in parts for value in self.read_piece(entry, part).flat)
         except CorruptError:
-            # Reading the tensor raises it again; dtype and shape can be listed all the same.
+            # Reading the tensor raises it again; dtype and shape can be listed nevertheless.
             return 0
 
     def _check_disjoint(self) -> None:

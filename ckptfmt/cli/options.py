@@ -54,7 +54,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_limits(text: str) -> Limits:
-    """Return limits: ``none``, or the default ones with changes, ``max_bytes=4GiB,max_depth=none``.
+    """Return the limits in a text: ``none``, or changes to the usual ones, ``max_bytes=4GiB,max_depth=none``.
 
     Raises ValueError if the text is not of this form.
     """
@@ -138,5 +138,5 @@ limits_option = click.option(
     metavar="NAME=NUMBER,…",
     expose_value=False,
     callback=_remember_limits,
-    help="Change how much memory and work a file may take, such as max_bytes=4GiB; none: no limits.",
+    help="Change how much memory and work a file may take, such as max_bytes=4GiB; none for no limits.",
 )

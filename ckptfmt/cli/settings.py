@@ -62,4 +62,4 @@ def _parse(name: str, text: str, graph: Graph) -> Any:  # noqa: ANN401
         return json.loads(text)
     except (ValueError, RecursionError):
         want = "true or false" if dtype.name == "bool" else "a number, or a list such as [1, 2]"
-        raise click.UsageError(f"--set {name}={text}: {dtype.name} wanted: {want}") from None
+        raise click.UsageError(f"--set {name}: got {text!r}, want {want} ({dtype.name})") from None

@@ -27,7 +27,7 @@ from ckptfmt.compare.templates import Template, Vocabulary, templates_of
 from ckptfmt.compare.words import likeness
 from ckptfmt.dtypes import DType
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
-from ckptfmt.plans.toml import is_writable
+from ckptfmt.plans.writing import is_writable
 from ckptfmt.tensors.restore import Mismatch, Spec
 
 MAX_COMPARED = 200_000

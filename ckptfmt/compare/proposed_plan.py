@@ -9,7 +9,7 @@ from ckptfmt.plans.pattern import Pattern, exact_pattern
 from ckptfmt.plans.plan import Plan
 from ckptfmt.plans.step import Step
 from ckptfmt.plans.steps import CastTo, Drop, RenameTable, Transpose
-from ckptfmt.plans.toml import is_writable
+from ckptfmt.plans.writing import is_writable
 from ckptfmt.tensors.restore import RestoreReport
 
 

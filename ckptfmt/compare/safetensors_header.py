@@ -101,8 +101,8 @@ def decode_safetensors_header(header: bytes, data_size: int) -> dict[str, Spec]:
     if not isinstance(members, dict):
         raise CorruptError(f"header: got {type(members).__name__}, want an object")
     metadata = members.get(METADATA)
-    if metadata is not None and not _are_texts(metadata):
-        raise CorruptError(f"header: {METADATA}: want an object of texts")
+    if metadata is not None and not _are_strings(metadata):
+        raise CorruptError(f"header: {METADATA}: want an object of strings")
     tensors = [_decode_tensor(name, member) for name, member in members.items() if name != METADATA]
     # As the package demands, the tensors cover all bytes, one after another: none shares the bytes of
     # another, and nothing is hidden between them.
@@ -156,7 +156,7 @@ def _decode_numbers(what: str, values: Any) -> tuple[int, ...]:  # noqa: ANN401 
     return tuple(values)
 
 
-def _are_texts(metadata: Any) -> bool:  # noqa: ANN401  (whatever JSON holds)
+def _are_strings(metadata: Any) -> bool:  # noqa: ANN401  (whatever JSON holds)
     return isinstance(metadata, dict) and all(isinstance(text, str) for text in metadata.values())
 
 

@@ -34,20 +34,20 @@ MAX_KEPT = 10_000
 scalars, so those of more tags are made again when they are needed."""
 
 ROWS_JOINED = 1 << 12
-"""Rows from which on a chunk of a long table takes no further tag."""
+"""A chunk of a long table that has this many rows takes no further tag."""
 
 CELLS_AT_ONCE = 1 << 20
 """Cells of a wide table in a chunk."""
 
 MIN_ROWS = 8
-"""Rows of a wide table in a chunk, even if these have more cells."""
+"""The fewest rows of a wide table in a chunk, even if they have more cells than CELLS_AT_ONCE."""
 
 MAX_CELLS = 1 << 26
-"""Cells that every wide table may have."""
+"""The most cells of a wide table, however few scalars it has."""
 
 MAX_CELLS_PER_SCALAR = 256
-"""Cells that a larger one may have for each scalar. If every tag is logged at steps of its own, there are as
-many as the square of the scalars, and nearly all of them are empty."""
+"""The most cells for each scalar in a larger table. If every tag is logged at steps of its own, the number of
+cells is the square of that of the scalars, and nearly all of them are empty."""
 
 _NO_VALUES = np.empty(0, np.int64), np.empty(0, np.float32)
 

@@ -74,7 +74,7 @@ class Image:
     width: int
     channels: int | None
     """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; None if the summary does not say."""
-    # Where an image lies is no part of what it is: two files may hold equal images.
+    # The place of an image is not part of its value: two files may hold equal images.
     file: str | None = field(default=None, repr=False, compare=False)
     """The event file, which errors name; None if it was not read from one."""
 

@@ -7,7 +7,7 @@
 
 Nearly every writer stores a feature as one list, and the numbers of a list packed. :func:`_decode_usual`
 decodes that in a few steps. All else that protobuf allows takes the general way, which is slower: a list in
-several pieces, which are joined, or several kinds of list, when the last counts.
+several pieces, which are joined, or several kinds of list, of which the last counts.
 
 Positions are those in the bytes of the whole example, and so are the offsets in errors.
 """
@@ -23,17 +23,24 @@ import numpy as np
 
 from ckptfmt.errors import CorruptError, TruncatedError
 from ckptfmt.proto import messages
-from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints
-from ckptfmt.wire.fields import FIXED32, LENGTH_DELIMITED, MAX_SHORT_VARINT, VARINT, find_fields
+from ckptfmt.wire.coding import Buffer, decode_varint
+from ckptfmt.wire.fields import (
+    FIXED32,
+    LENGTH_DELIMITED,
+    MAX_SHORT_VARINT,
+    VARINT,
+    decode_packed,
+    find_fields,
+)
 
 Span: TypeAlias = tuple[int, int]
 """Where a message begins and ends in the bytes of an example."""
 
 FEW_BYTES = 24
-"""Bytes of packed integers that take less time one by one than a message of protobuf does."""
+"""Up to this many bytes, packed integers take less time one by one than as a message of protobuf."""
 
 FEW_STRINGS = 16
-"""The same for strings."""
+"""The same as a number of strings."""
 
 _BYTES, _FLOATS, _INTEGERS = 1, 2, 3
 """Numbers of the fields of a Feature."""
@@ -72,7 +79,7 @@ def decode_feature(data: Buffer, start: int, stop: int) -> np.ndarray:
         values = _decode_usual(data, start, stop)
     except (IndexError, CorruptError):
         values = None
-    # What is damaged is decoded again in the general way, whose errors say what and where.
+    # A damaged feature is decoded again in the general way, whose errors say what is wrong and where.
     return decode_pieces(data, [(start, stop)]) if values is None else values
 
 
@@ -135,7 +142,7 @@ def _usual_integers(data: Buffer, start: int, at: int, end: int) -> np.ndarray:
 
 
 def _usual_strings(data: Buffer, at: int, end: int) -> np.ndarray | None:
-    # If the others are about as long as the first one, these are that many.
+    # An estimate of the number of strings: the others are about as long as the first.
     if at + 1 < end and (end - at) // (data[at + 1] + 2) > FEW_STRINGS:
         _, parse, error = _by_protobuf()
         try:
@@ -238,19 +245,11 @@ def _packed(data: Buffer, start: int, stop: int) -> np.ndarray:
     """Return packed integers (int64)."""
     if stop - start <= FEW_BYTES:
         return _few_integers(data, start, stop)
-    content = memoryview(data)[start:stop]
-    # Each varint ends with its only byte below 0x80, so counting these tells how many there are.
-    count = int(np.count_nonzero(np.frombuffer(content, np.uint8) < 0x80))
     try:
-        values, end = decode_varints(content, count)
+        return decode_packed(memoryview(data)[start:stop]).view(np.int64)
     except CorruptError as error:
         error.offset = start + (error.offset or 0)
         raise
-    if end != len(content):
-        raise TruncatedError(
-            "varint", wanted=len(content) - end + 1, available=len(content) - end, offset=start + end
-        )
-    return values.view(np.int64)
 
 
 def _few_integers(data: Buffer, start: int, stop: int) -> np.ndarray:
@@ -269,7 +268,7 @@ def _few_integers(data: Buffer, start: int, stop: int) -> np.ndarray:
 
 @cache
 def _by_protobuf() -> tuple[Callable[[bytes], Any], Callable[[bytes], Any], type[Exception]]:
-    """Return what decodes an Int64List and a BytesList, and the error for bytes that are neither.
+    """Return the decoders of an Int64List and a BytesList, and the error for bytes that are neither.
 
     Protobuf's compiled decoder takes some nanoseconds for an integer, NumPy's operations take a hundred. The
     messages have other names here, and the same bytes.

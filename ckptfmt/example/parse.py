@@ -98,7 +98,9 @@ def _top_fields(data: Buffer, kind: str) -> Iterator[tuple[int, int, int]]:
     """
     for number, wire_type, begin, content, stop in find_fields(data):
         if number <= 2 and wire_type != LENGTH_DELIMITED:
-            what = f"not a tf.train.{kind}: field {number} has wire type {wire_type}, want {LENGTH_DELIMITED}"
+            what = (
+                f"not a tf.train.{kind}: field {number}: got wire type {wire_type}, want {LENGTH_DELIMITED}"
+            )
             raise CorruptError(what, offset=begin)
         yield number, content, stop
 

@@ -15,16 +15,16 @@ from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.text.quoting import listed
 
 MAX_MEMBERS = 1000
-"""Names that are read of one archive."""
+"""The most names that are read from one archive."""
 
 _DIRECTORY_SIZE = 256 << 10
-"""Bytes that are read of the directory of a zip archive."""
+"""The most bytes of the directory of a zip archive that are read."""
 
 _UNPACKED = 1 << 20
-"""Bytes that are decompressed of a compressed file."""
+"""The most bytes that a compressed file is decompressed to."""
 
 _BLOCK = 512
-"""Bytes of a header of a tar archive, of which all else is a multiple."""
+"""Bytes of a header in a tar archive; contents are padded to a multiple of them."""
 
 _MODEL_FILE = re.compile(
     r"\.(index|meta|pb|pbtxt|h5|keras|ckpt|tflite|onnx|safetensors|npy)\Z|\.data-\d+-of-\d+\Z|(\A|/)checkpoint\Z"
@@ -34,7 +34,7 @@ _MODEL_FILE = re.compile(
 
 
 def zip_members(file: RandomAccessFile) -> Sequence[str]:
-    """Return the names of the first files in a zip archive; of one that is cut short, that of the first."""
+    """Return the names of the first files in a zip archive; only the first name if it is cut short."""
     # APPNOTE.TXT 4.3.16: the end of the directory is 22 bytes, followed by a comment of up to 65,535 bytes.
     tail_size = min(file.size, 22 + 0xFFFF)
     tail = bytes(file.read(file.size - tail_size, tail_size))
@@ -64,7 +64,7 @@ def _central_names(directory: bytes) -> Iterator[str]:
 
 
 def tar_members(read: Callable[[int, int], bytes]) -> Iterator[str]:
-    """Iterate over the names of the first files in a tar archive, given what returns its bytes."""
+    """Iterate over the names of the first files in a tar archive, given a function that returns its bytes."""
     pos = 0
     for _ in range(MAX_MEMBERS):
         header = read(pos, _BLOCK)
@@ -83,7 +83,7 @@ def tar_members(read: Callable[[int, int], bytes]) -> Iterator[str]:
 
 
 def decompressed(data: bytes) -> bytes:
-    """Return the beginning of what compressed data hold; empty if they cannot be decompressed."""
+    """Decompress the beginning of data; return nothing if they cannot be decompressed."""
     try:
         if data.startswith(b"\x1f\x8b"):
             return zlib.decompressobj(31).decompress(data, _UNPACKED)

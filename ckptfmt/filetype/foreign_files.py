@@ -97,9 +97,9 @@ _DATA = (
     Kind("an Avro file", "fastavro reads it", (begins(rb"Obj\x01"),)),
     Kind("an ORC file", "pyarrow reads it", (begins(rb"ORC[\0-\x1f\x80-\xff]"),)),
     Kind("a SQLite database", "sqlite3 reads it", (begins(rb"SQLite format 3\0"),)),
-    Kind("a PNG picture", "", (begins(rb"\x89PNG\r\n\x1a\n"),)),
-    Kind("a JPEG picture", "", (begins(rb"\xff\xd8\xff"),)),
-    Kind("a GIF picture", "", (begins(rb"GIF8[79]a"),)),
+    Kind("a PNG image", "", (begins(rb"\x89PNG\r\n\x1a\n"),)),
+    Kind("a JPEG image", "", (begins(rb"\xff\xd8\xff"),)),
+    Kind("a GIF image", "", (begins(rb"GIF8[79]a"),)),
     Kind("a PDF document", "", (begins(rb"%PDF-"),)),
     Kind(
         "a CSV file",

@@ -1,4 +1,4 @@
-"""Messages of other programs, told by their first fields, as in :mod:`ckptfmt.filetype.messages`.
+"""Messages of other programs, recognised by their first fields, as in :mod:`ckptfmt.filetype.messages`.
 
 Each test wants something that no message of TensorFlow has in that place, so that none is taken for one of
 another program. The numbers of fields are those of the programs' own ``.proto`` files.

@@ -109,7 +109,7 @@ _PYTORCH = (
     ),
     Kind("a PyTorch file", _TORCH, (zip_has(r"(\A|/)data\.pkl\Z"),)),
     Kind(
-        "a PyTorch file of the time before 1.6",
+        "a PyTorch file from before 1.6",
         _TORCH,
         (begins(rb"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\."),),  # torch.serialization.MAGIC_NUMBER
     ),

@@ -1,6 +1,6 @@
 """Kinds: the table of what a file may turn out to be, and what reads it.
 
-An entry says all that there is to say about a kind, and has a test file. TensorFlow's files, and those that a
+An entry says everything about a kind, and has a test file. TensorFlow's files, and those that a
 failed download leaves, are here; those of other programs are in :mod:`ckptfmt.filetype.foreign_models` and
 :mod:`ckptfmt.filetype.foreign_files`.
 

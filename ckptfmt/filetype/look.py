@@ -1,4 +1,4 @@
-"""A look at a file: what the signs of its kind are found in, each part read once and only if a sign asks."""
+"""A look at a file: the parts that signs of its kind may be in, each read once and only if a sign asks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from ckptfmt.filetype.archives import zip_members
 from ckptfmt.filetype.messages import MessageField, first_fields
 from ckptfmt.filetype.tables import TableContent, has_table_magic, table_content
 from ckptfmt.filetype.text_outline import TextOutline, outline_of
-from ckptfmt.filetype.texts import HEAD_SIZE, is_text, is_utf8, start_of
+from ckptfmt.filetype.texts import HEAD_SIZE, is_text, start_of
 from ckptfmt.storage.file import RandomAccessFile
+from ckptfmt.wire.text_conversion import is_utf8
 
 NEAR_SIZE = 64 << 10
-"""Bytes from the beginning that are searched for words, of formats that say what they hold later on."""
+"""Bytes from the beginning that are searched for words: some formats say only there what they hold."""
 
 
 class Look:

@@ -1,6 +1,6 @@
 """Messages: which message bytes hold, judging by the numbers and types of its first fields.
 
-Graphs, meta graphs and SavedModels have no magic number. They are told apart by their fields:
+Graphs, meta graphs and SavedModels have no magic number. They differ in their fields:
 
 =====  ==================  =======================  ==================
 field  GraphDef            MetaGraphDef             SavedModel

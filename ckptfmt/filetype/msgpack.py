@@ -1,7 +1,7 @@
 """MessagePack: whether a file begins with a map of texts, as Flax writes checkpoints.
 
 Source: https://github.com/msgpack/msgpack/blob/master/spec.md. The beginning is walked strictly, as far as
-the bytes reach: any byte below 0x80 is an integer, so that a loose test would take almost anything.
+the bytes reach: any byte below 0x80 is an integer, so a loose test would accept almost anything.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _EndError(Exception):
 
 
 def map_keys(head: bytes) -> list[str]:
-    """Return the texts that are keys of the outermost map, as far as the bytes reach; none if it is no map.
+    """Return the texts that are keys of the outermost map, as far as the bytes reach; empty without a map.
 
     All keys of all maps must be texts or integers, and every object must be one of the format.
     """

@@ -12,7 +12,7 @@ from ckptfmt.filetype.kinds import DATA, DIRECTORY, FOREIGN_KINDS, PREFIX, SAVED
 from ckptfmt.storage.filesystem import Filesystem, Listing
 
 MAX_NAMES = 1000
-"""Names of a directory, of files and of directories each, in which signs of other programs are looked for."""
+"""The most files, and the most directories, of a directory in which signs of other programs are sought."""
 
 
 def recognise_path(fs: Filesystem, path: str) -> Kind | None:
@@ -43,7 +43,7 @@ def recognise_name(path: str) -> Kind | None:
 
 
 def _recognise_foreign(listing: Listing) -> Kind | None:
-    """Return which other program a directory is from."""
+    """Return the kind of a directory that another program wrote; None if none is recognised."""
     names = [*listing.files[:MAX_NAMES], *(f"{name}/" for name in listing.directories[:MAX_NAMES])]
     return next((kind for kind in FOREIGN_KINDS if any(sign.is_in(names) for sign in kind.directory)), None)
 

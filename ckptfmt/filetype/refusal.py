@@ -53,7 +53,7 @@ def refusal(fs: Filesystem, path: str, wanted: Holds) -> CkptfmtError:
 def refusal_of(
     kind: Kind | None, name: str, wanted: Holds, fs: Filesystem | None = None, look: Look | None = None
 ) -> CkptfmtError:
-    """Return the error for content of a kind, None if unknown, that errors call ``name``.
+    """Return the error for content of a kind (None if unknown); ``name`` is what it calls the content.
 
     With a look at the content, it says what went wrong with it, or how it begins.
     """

@@ -16,7 +16,7 @@ from ckptfmt.filetype.look import Look
 from ckptfmt.filetype.messages import MessageField
 from ckptfmt.filetype.msgpack import map_keys
 from ckptfmt.filetype.tables import TableContent
-from ckptfmt.wire.crc32c import crc32c, mask
+from ckptfmt.record.frame import HEADER_SIZE, decode_header
 
 
 class Strength(IntEnum):
@@ -31,7 +31,7 @@ class Strength(IntEnum):
     TEXT = 3
     """Names at the beginning of a text."""
     ANY_TEXT = 4
-    """Text at all."""
+    """Any text."""
     FOREIGN_MESSAGE = 5
     """A serialized message with what no message of TensorFlow has in that place."""
     MESSAGE = 6
@@ -89,7 +89,7 @@ def zip_of(pattern: str) -> Sign:
 
 
 def is_empty(look: Look) -> bool:
-    """Whether there is nothing."""
+    """Whether a file is empty."""
     return not look.size
 
 
@@ -99,9 +99,8 @@ def is_safetensors(look: Look) -> bool:
 
 
 def is_record(look: Look) -> bool:
-    """Whether a file begins with a TFRecord: a length, a uint64, and the masked CRC-32C of its 8 bytes."""
-    head = look.head
-    return len(head) >= 12 and int.from_bytes(head[8:12], "little") == mask(crc32c(head[:8]))
+    """Whether a file begins with the header of a TFRecord: a length, and the checksum of the length."""
+    return look.size >= HEADER_SIZE and decode_header(look.head[:HEADER_SIZE]) is not None
 
 
 def is_event_record(look: Look) -> bool:

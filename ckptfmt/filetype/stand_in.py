@@ -1,7 +1,7 @@
 """Stand-ins: files that a download left in place of those it should have brought.
 
 The data files of a checkpoint have no magic number, and the bytes of a tensor may be those of a text. So a
-stand-in is only suspected here; whether it is one, the checksums of the tensors tell.
+stand-in is only suspected here; the checksums of the tensors decide whether it is one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ckptfmt.filetype.texts import is_text
 from ckptfmt.storage.file import RandomAccessFile
 
 MAX_SIZE = 1 << 20
-"""Bytes of the largest file that is suspected; pages of failed downloads are smaller by far."""
+"""Bytes of the largest file that is suspected; pages of failed downloads are far smaller."""
 
 BEGINNING_SIZE = 64
 """Bytes that are read of every data file."""

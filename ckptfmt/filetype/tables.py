@@ -14,7 +14,7 @@ from ckptfmt.wire.fields import LENGTH_DELIMITED
 Format: TypeAlias = Literal["v2", "v1"]
 
 TableContent: TypeAlias = Literal["v2", "v1", "other", "damaged"]
-"""The format of a checkpoint, or why a table is none."""
+"""The format of a checkpoint, or why a table is not a checkpoint."""
 
 _V1_META_TAG = 1 << 3 | LENGTH_DELIMITED
 """Tag of ``SavedTensorSlices.meta``, a message."""

@@ -1,11 +1,11 @@
 """Outlines of texts: the names at the first two levels of JSON or of protobuf's text format.
 
-Both formats nest with brackets and quote strings in the same way, so one scan does for both::
+Both formats nest with brackets and quote strings in the same way, so one scan serves both::
 
     {"format": "graph-model", "modelTopology": {"node": []}}    format, modelTopology; modelTopology.node
     name: "LeNet"  layer { name: "data" type: "Input" }         name, layer; layer.name, layer.type
 
-Only names are told, not whether the text is well-formed; it may be cut anywhere.
+An outline has only names, and does not say whether the text is well-formed; it may be cut anywhere.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def outline_of(text: bytes) -> TextOutline:
         elif kind == "open":
             if word:
                 above = _note(names, inner, depth, above, word)
-            # A list is no level of its own, unless it is all of the text.
+            # A list is not a level of its own, unless it is the whole text.
             depth, word, is_value = depth + (content != b"[" or token.start() == 0), "", False
         elif kind == "close":
             depth, word, is_value = depth - (content != b"]"), "", False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 
 HEAD_SIZE = 4096
@@ -26,12 +25,3 @@ def start_of(head: bytes) -> int:
     """Return where a text begins, after space and comments."""
     skipped = _SPACE_AND_COMMENTS.match(head)
     return 0 if skipped is None else skipped.end()
-
-
-def is_utf8(head: bytes) -> bool:
-    """Return whether the first bytes of a file are UTF-8; the last character may be cut."""
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -51,7 +51,7 @@ def functions_in(value: messages.AttrValue) -> Iterator[messages.NameAttrList]:
 
 
 def set_dtype(node: messages.NodeDef, attribute: str, index: int, code: int) -> None:
-    """Set the dtype of an argument or result of a call; GraphError if the call has no such one."""
+    """Set the dtype of an argument or result of a call; GraphError if it has no such index."""
     types = node.attr[attribute].list.type
     if index >= len(types):
         raise GraphError(f"has {len(types)} dtypes, want more than {index}", node=node.name)

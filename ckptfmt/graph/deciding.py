@@ -8,7 +8,7 @@ other one is dead and does not run; a ``Merge`` returns the one input that is no
 
 Facts are found from a worklist and only added, never taken back: an output has a known value; it is dead.
 Each edge is followed once for each kind of fact, so the time is linear in the edges, even if they form
-circles.
+cycles.
 
 - A node with a dead input, or a dead control input, is dead. A ``Merge`` is dead if all of its inputs are. A
   loop begins with a ``Merge`` whose second input comes from its own end, a ``NextIteration``, which does not
@@ -32,7 +32,7 @@ from ckptfmt.graph.scalars import Scalar, evaluate, is_evaluated, scalar_of
 from ckptfmt.proto import messages
 
 SWITCHES = frozenset(("Switch", "RefSwitch", "_SwitchN"))
-"""Ops that send input 0 to the output that input 1 tells."""
+"""Ops that send input 0 to the output that input 1 selects."""
 
 MERGES = frozenset(("Merge", "RefMerge", "_XlaMerge"))
 """Ops that return the input that is not dead."""
@@ -65,7 +65,7 @@ class Deciding:
             for index, text in enumerate(node.input):
                 self._consumers.setdefault(self._parse(text).node, []).append((node.name, index))
         self._waiting: list[tuple[str, int | None, bool]] = []
-        """What is new: a node, the output that is known or the only one that is not dead, and whether the
+        """New facts: a node, its output that is known or the only one that is not dead, and whether the
         others are dead."""
 
     def run(self, values: Mapping[str, Scalar]) -> None:
@@ -94,7 +94,7 @@ class Deciding:
                     self._lose(self.nodes[consumer], index)
 
     def value(self, text: str) -> Scalar | None:
-        """Return the value of an input, None if it is not known."""
+        """Return the value of an input; None if it is not known."""
         output = self._parse(text)
         known = self._values.get((output.node, output.number))
         if known is not None or output.number:
@@ -115,7 +115,7 @@ class Deciding:
         return known is not None and known.is_plain and name not in self.dead
 
     def input(self, node: messages.NodeDef, index: int) -> str:
-        """Return an input of a node; CorruptError if it has no such one."""
+        """Return an input of a node; CorruptError if the node has no such input."""
         if index >= len(node.input) or node.input[index].startswith("^"):
             raise CorruptError(f"node {node.name!r} ({node.op}) has no input {index}", file=self._file)
         return node.input[index]

@@ -1,7 +1,7 @@
 """Functions: the bodies in a graph's library, and which calls which.
 
 A node calls a function if its operation is the function's name, or if an attribute names the function, as in
-``PartitionedCall``, ``If``, ``While`` and gradients. Functions may call each other in circles, so walks are
+``PartitionedCall``, ``If``, ``While`` and gradients. Functions may call each other in cycles, so walks are
 iterative and visit each once.
 """
 
@@ -15,6 +15,7 @@ from ckptfmt.cached_property import cached_property
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError, NameNotFoundError, TensorNotFoundError
 from ckptfmt.graph.attributes import Attributes, decode_shape
+from ckptfmt.graph.closure import closure
 from ckptfmt.graph.node import GraphNode, OutputName, parse_function_output
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.graph.tensor import GraphTensor, NodeOutputs
@@ -213,14 +214,13 @@ class Functions(Mapping[str, Function]):
 
         Names that the library lacks are left out.
         """
-        waiting = [name for name in names if name in self._functions]
-        reached = set(waiting)
-        while waiting:
-            for name in self._calls(waiting.pop()):
-                if name in self._functions and name not in reached:
-                    reached.add(name)
-                    waiting.append(name)
-        return frozenset(reached)
+        functions = self._functions
+        return frozenset(
+            closure(
+                (name for name in names if name in functions),
+                lambda name: (called for called in self._calls(name) if called in functions),
+            )
+        )
 
     def __repr__(self) -> str:
         return f"<Functions, {len(self)}>"

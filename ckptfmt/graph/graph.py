@@ -189,7 +189,7 @@ class Graph(Mapping[str, GraphNode]):
 
     @property
     def variables(self) -> tuple[GraphNode, ...]:
-        """The variables: nodes whose values are not in the graph. A frozen graph has those it was to keep."""
+        """The variables: nodes whose values are not in the graph. A frozen graph has those that were kept."""
         nodes = self._outline.message.node
         return tuple(GraphNode(node, file=self.file) for node in nodes if node.op in VARIABLE_OPS)
 
@@ -366,7 +366,7 @@ class Graph(Mapping[str, GraphNode]):
         return self._new(stripped, now.by_name())
 
     def _dtype(self, name: str) -> DType:
-        """Return the dtype of a node's first output, as its attributes tell it."""
+        """Return the dtype of a node's first output, as its attributes give it."""
         attributes = self[name].attributes
         dtype = attributes.get("dtype", attributes.get("T"))
         if not isinstance(dtype, DType):
@@ -398,9 +398,9 @@ class Graph(Mapping[str, GraphNode]):
     def with_constants(self, values: Mapping[str, Any]) -> Graph:
         """Return the graph with placeholders as constants, without what then never runs.
 
-        ``{"is_training": False}`` turns batch norm and dropout off. Of a condition that the constants decide
-        only one branch stays, in the graph and in functions; conditions within loops count, loops themselves
-        stay. Any other node of one output can be set too.
+        ``{"is_training": False}`` makes batch norm and dropout those of inference. A condition that the
+        constants decide leaves only one branch, in the graph, in functions and within loops; loops
+        themselves stay. Besides placeholders, any other node of one output can be set.
 
         Raises
         ------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ckptfmt.graph.closure import closure
 from ckptfmt.graph.node import parse_output
 from ckptfmt.graph.tables import Made, Tables
 from ckptfmt.proto import messages
@@ -20,8 +21,8 @@ def find_initializers(graph: messages.GraphDef, file: str) -> tuple[str, ...]:
     """Return the names of the nodes to run once, in the order of the graph.
 
     A node counts if it fills a static table that it is given, or if it fills any table and can run without
-    being fed; not if it fills it from a checkpoint, as a Saver does. If a NoOp runs several of them and
-    nothing else, it stands for them.
+    being fed. It does not count if it fills a table from a checkpoint, as a Saver does. If a NoOp runs
+    several of them and nothing else, it stands for them.
     """
     tables = Tables(graph, file)
     if tables.is_empty:
@@ -53,13 +54,8 @@ def fed_nodes(nodes: Iterable[messages.NodeDef]) -> set[str]:
     for node in nodes:
         for text in node.input:
             takers.setdefault(parse_output(text).node, []).append(node.name)
-    fed = {node.name for node in nodes if node.op in _FED}
-    waiting = list(fed)
-    while waiting:
-        fresh = [name for name in takers.get(waiting.pop(), ()) if name not in fed]
-        fed.update(fresh)
-        waiting += fresh
-    return fed
+    placeholders = (node.name for node in nodes if node.op in _FED)
+    return closure(placeholders, lambda name: takers.get(name, ()))
 
 
 def _groups(nodes: Iterable[messages.NodeDef], members: Iterable[str]) -> tuple[set[str], set[str]]:

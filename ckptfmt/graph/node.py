@@ -14,6 +14,8 @@ Source: TensorFlow ``core/framework/node_def_util.h``, ``core/framework/function
 from __future__ import annotations
 
 import re
+from collections.abc import Container
+from itertools import chain, count
 from typing import NamedTuple
 
 from ckptfmt.graph.attributes import Attributes
@@ -50,6 +52,12 @@ def parse_function_output(text: str) -> OutputName:
     node, _, rest = text.partition(":")
     name, _, index = rest.rpartition(":")
     return OutputName(node, int(index), name) if name and _INDEX.fullmatch(index) else parse_output(text)
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Return a name that is not taken: this one or, if it is, with ``_1``, ``_2`` … appended."""
+    candidates = chain([name], (f"{name}_{number}" for number in count(1)))
+    return next(candidate for candidate in candidates if candidate not in taken)
 
 
 class GraphNode:

@@ -58,7 +58,7 @@ class Origins:
                 break
             # The origin is kept for all outputs on the way, which other inputs may share, so that a long
             # chain is walked once. Until it is known, each of them counts as its own origin, which ends the
-            # walk if the chain is a circle.
+            # walk if the chain is a cycle.
             passed.append((name, output))
             self._origins[name, output] = OutputName(name, output)
             name, output = self._input_name(source, output if source.op == "IdentityN" else 0)

@@ -80,7 +80,7 @@ def strip_unused(
     """Return the nodes between inputs, which become placeholders of these dtypes, and outputs.
 
     A placeholder has no inputs, so the nodes before it are no longer needed. Raises GraphError if an input is
-    not a node; other errors as of :func:`extract_subgraph`.
+    not a node, and the errors of :func:`extract_subgraph`.
     """
     for name in inputs:
         if ":" in name:
@@ -160,7 +160,7 @@ def _before_removed(text: str, removed: Mapping[str, str]) -> str:
     # Only output 0 exists of such nodes; an input of any other is damaged and stays as it is.
     while (output := parse_output(text)) == OutputName(output.node) and output.node in removed:
         if output.node in passed:
-            break  # a circle of nodes that pass on each other's value
+            break  # a cycle of nodes that pass on each other's value
         passed.add(output.node)
         text = removed[output.node]
     return text

@@ -41,7 +41,7 @@ def scalar_of(tensor: messages.TensorProto) -> Scalar | None:
 
 
 def evaluate(node: messages.NodeDef, inputs: Sequence[Scalar | None]) -> Scalar | None:
-    """Return the value of a node; None if it is not known, as may be those of some inputs."""
+    """Return the value of a node; None if it is not known. The values of some inputs may not be known."""
     known = _EVALUATORS.get(node.op)
     if known is None or len(inputs) != known.inputs:
         return None
@@ -61,7 +61,7 @@ class _Evaluator(NamedTuple):
     inputs: int
     """The number of inputs."""
     compute: Callable[[messages.NodeDef, list[Any]], Any]
-    """Returns the value, None if it is not known, of a node with inputs, which may be None too."""
+    """Returns the value of a node with these inputs. None stands for values that are not known."""
 
 
 def _first(node: messages.NodeDef, inputs: list[Any]) -> Any:  # noqa: ANN401

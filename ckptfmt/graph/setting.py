@@ -1,7 +1,7 @@
 """Setting: placeholders that become constants, and what these decide.
 
-A graph that was built for training and for inference asks a placeholder, such as ``is_training``, which of
-the two it is to do. Once that is a constant, only one branch of each condition runs
+A graph that was built for both training and inference asks a placeholder, such as ``is_training``, which of
+them to do. Once that is a constant, only one branch of each condition runs
 (:mod:`ckptfmt.graph.deciding` and, in functions, :mod:`ckptfmt.graph.specializing`). The others are removed:
 
 - A ``Switch`` becomes an ``Identity`` of its input, a ``Merge`` one of its live input. Both keep their names.
@@ -13,7 +13,6 @@ Nothing else is computed or removed: all other nodes stay as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from ckptfmt.errors import GraphError
 from ckptfmt.graph.attributes import PartialShape
 from ckptfmt.graph.deciding import Deciding
 from ckptfmt.graph.function import Functions
-from ckptfmt.graph.node import GraphNode, parse_output
+from ckptfmt.graph.node import GraphNode, free_name, parse_output
 from ckptfmt.graph.prune import colocated_with
 from ckptfmt.graph.scalars import Scalar, scalar_of
 from ckptfmt.graph.specializing import Specializer
@@ -40,7 +39,7 @@ TensorFlow ``core/ops/array_ops.cc``."""
 def set_constants(
     graph: messages.GraphDef, values: Mapping[str, Any], functions: Functions, file: str | None
 ) -> set[str]:
-    """Make nodes of a graph constants, remove what then never runs, and return the nodes that were set.
+    """Make nodes of a graph constants, remove nodes that then never run, and return the nodes that were set.
 
     The graph is changed in place.
 
@@ -217,9 +216,7 @@ def _make_identity(node: messages.NodeDef, output: int) -> None:
 
 def _index_of(merge: str, deciding: Deciding) -> messages.NodeDef:
     """Return a constant, the number of the input that a Merge returns."""
-    candidates = chain([""], (f"_{number}" for number in count(1)))
-    names = (f"{merge}/value_index{suffix}" for suffix in candidates)
-    node = messages.NodeDef(name=next(name for name in names if name not in deciding.nodes), op="Const")
+    node = messages.NodeDef(name=free_name(f"{merge}/value_index", deciding.nodes), op="Const")
     # It is computed when the Merge is, and so in the same round of a loop.
     node.input.append(f"^{merge}")
     node.attr["dtype"].type = messages.DataType.DT_INT32

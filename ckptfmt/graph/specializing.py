@@ -1,18 +1,19 @@
 """Specializing: functions for calls that pass known values, with the conditions that these decide.
 
 A condition that is decided becomes a call of one of its branches. A function that has conditions, or calls
-one that has, is copied for each set of known arguments that a call passes, and the copy is called instead.
-A loop passes what its body returned in the round before, so an argument is known in it only if the body
-returns it as it is.
+one that has some, is copied for each set of known arguments that a call passes, and the copy is called
+instead. A loop passes what its body returned in the round before, so an argument is known in it only if the
+body returns it as it is.
 """
 
 from __future__ import annotations
 
-from itertools import chain, count
+from itertools import count
 
 from ckptfmt.graph.calls import CALL_OPS, function_attributes
+from ckptfmt.graph.closure import closure
 from ckptfmt.graph.deciding import Deciding
-from ckptfmt.graph.node import parse_function_output
+from ckptfmt.graph.node import free_name, parse_function_output
 from ckptfmt.graph.origins import Origins
 from ckptfmt.graph.scalars import Scalar
 from ckptfmt.proto import messages
@@ -50,24 +51,19 @@ class Specializer:
         self._left = _MAX_GROWTH * library.ByteSize()
 
     def _find_conditional(self) -> set[str]:
-        """Return the functions that have conditions, or call a function that has."""
+        """Return the functions that have conditions, or call a function that has some."""
         callers: dict[str, set[str]] = {}
-        waiting = []
+        conditional = []
         for name, function in self._functions.items():
             if any(node.op in _CALLS for node in function.node_def):
-                waiting.append(name)
+                conditional.append(name)
             for node in function.node_def:
                 op = CALL_OPS.get(node.op)
                 called = [] if op is None else [each.name for each in function_attributes(node, op.functions)]
                 for each in (*called, node.op):
                     if each in self._functions:
                         callers.setdefault(each, set()).add(name)
-        conditional = set(waiting)
-        while waiting:
-            fresh = [name for name in callers.get(waiting.pop(), ()) if name not in conditional]
-            conditional.update(fresh)
-            waiting += fresh
-        return conditional
+        return closure(conditional, lambda name: callers.get(name, ()))
 
     def specialize(self, graph: messages.GraphDef, deciding: Deciding) -> None:
         """Change the calls of a graph, and in the copies of the functions that it calls."""
@@ -189,8 +185,7 @@ def _add_call(
     """Add a call of a branch, make the condition pass on its results, and return the call."""
     # Not the condition itself: TensorFlow puts the nodes of a function below the name of its call, and those
     # beside ``cond`` are often named ``cond/Identity``.
-    candidates = (f"{node.name}/branch{suffix}" for suffix in chain([""], (f"_{n}" for n in count(1))))
-    name = next(candidate for candidate in candidates if candidate not in body.nodes)
+    name = free_name(f"{node.name}/branch", body.nodes)
     stored = container.node if isinstance(container, messages.GraphDef) else container.node_def
     call = body.nodes[name] = stored.add(name=name, op=_CALLS[node.op], device=node.device)
     call.input.extend(node.input[1:])

@@ -11,7 +11,7 @@ So what a function does with its arguments is found once for each function, thos
 carried over to every node that calls it. The time is linear in the edges of the graph, plus the fills: one
 for each table that a function fills, for each way in which it is called.
 
-Two nodes with the same shared name are one table. That is how a function may fill a table that it is not
+Two nodes with the same shared name are one table. So a function can fill a table that it is not
 given.
 
 Source: TensorFlow ``core/ops/lookup_ops.cc``, ``core/kernels/lookup_table_op.h``,
@@ -31,7 +31,7 @@ from ckptfmt.graph.origins import Origins
 from ckptfmt.proto import messages
 
 STATIC_TABLES = frozenset({"HashTable", "HashTableV2", "AnonymousHashTable"})
-"""Ops that make a table which is filled once, and cannot be used before."""
+"""Ops that make a table that is filled once, and cannot be used before that."""
 
 NAMED_FORMS: Mapping[str, str] = {
     "AnonymousHashTable": "HashTableV2",
@@ -76,7 +76,7 @@ class Made(NamedTuple):
     """An output of a node, which no other node has passed on."""
 
     function: str | None
-    """The function in whose body the node is, None for the graph."""
+    """The function in whose body the node is; None for the graph."""
     node: str
     """The node."""
     number: int
@@ -88,7 +88,7 @@ Origin: TypeAlias = "Made | int"
 
 
 class TableKey(NamedTuple):
-    """What tells tables apart: nodes with the same key hand out the same table."""
+    """The identity of a table: nodes with the same key hand out the same table."""
 
     container: str
     name: str
@@ -106,7 +106,7 @@ class Fill(NamedTuple):
     table: Origin
     """The table."""
     keys: Origin | None
-    """The keys, None if a dataset or a file has them."""
+    """The keys; None if a dataset or a file has them."""
     values: Origin | None
     """Their values."""
 
@@ -154,7 +154,7 @@ class Tables:
     # --- functions, those that are called first ----------------------------------------------------------
 
     def _callees_first(self) -> Iterator[str]:
-        """Iterate over the functions, each after those that it calls, except in circles."""
+        """Iterate over the functions, each after those that it calls, except in cycles."""
         started: set[str] = set()
         for root in self._library:
             waiting = [(root, False)]
@@ -200,9 +200,8 @@ class Tables:
             yield Fill(node.op, inputs[0], *(inputs[1:] if has_values else (None, None)))
             return
         for called, first in self._called(node):
-            for fill in self._fills.get(
-                called, ()
-            ):  # nothing yet if the functions call each other in a circle
+            # If the functions call each other in a cycle, the fills of some are not known yet.
+            for fill in self._fills.get(called, ()):
                 yield fill._replace(
                     table=self._passed(body, node, first, fill.table),
                     keys=None if fill.keys is None else self._passed(body, node, first, fill.keys),

@@ -15,7 +15,7 @@ from ckptfmt.storage.file import stream_crc
 from ckptfmt.wire.crc32c import combine
 
 MAX_SHARED_RATIO = 16
-"""How many times the bytes of a file are decoded for strings and variants that overlap in it."""
+"""How many times a file's bytes may be decoded, in all, for strings and variants that overlap in it."""
 
 
 def clusters(pieces: Iterable[Entry]) -> Iterator[list[Entry]]:
@@ -51,7 +51,7 @@ class SharedBytes:
             self._sums[after] = stream_crc(pieces[0].file, border, after - border, self._sums[border])
 
     def check(self, piece: StoredBytes) -> None:
-        """Verify one piece; errors as of :meth:`StoredBytes.check`, and LimitError for too many strings."""
+        """Verify one piece; raises what :meth:`StoredBytes.check` does, and LimitError."""
         if piece.entry.dtype.itemsize is not None:
             before, after = self._sums[piece.offset], self._sums[piece.offset + piece.size]
             piece.check(combine(before, after, piece.size))

@@ -6,10 +6,10 @@ for its steps, not for steps times names.
 
 Names come from files, so a pattern must not hang on names made for it. ``re`` backtracks; it is used if the
 structure of the pattern bounds its work (:mod:`ckptfmt.plans.backtracking`), as it does for nearly all
-patterns that people write. For others, google-re2, which never backtracks, takes its place where it is
-installed, and otherwise the pattern is refused. It does not search for all: it is an extra, and a plan must
-not mean one thing where it is installed and another where it is not (its ``\d`` is ASCII, and its ``$`` is
-only the very end of a name).
+patterns that people write. For others, google-re2, which never backtracks, takes its place if it is
+installed, and otherwise the pattern is refused. It does not search for all patterns: it is an extra, and a
+plan must not change its meaning when it is installed (its ``\d`` is ASCII, and its ``$`` is only the very end
+of a name).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ MAX_STEPS = 1 << 32
 """Steps that ``re`` may take for one name, in the worst case: about a minute."""
 
 SECONDS_PER_NAME = 0.001
-"""What each name adds to the time that a slow pattern may take."""
+"""Time that each name adds to that which a slow pattern may take."""
 
 _SPECIAL = frozenset(".^$*+?{}[]|()")
-"""Characters that mean something else than themselves in a regular expression."""
+"""Characters that have a special meaning in a regular expression."""
 
 _GROUP = re.compile(r"\\([1-9])")
 # No second digit may follow, since the template ``\10`` means group 10.
@@ -108,7 +108,8 @@ class Pattern:
         try:
             re2 = importlib.import_module("re2")
         except ImportError:
-            raise LookupError("install google-re2 (pip install 'ckptfmt[patterns]')") from None
+            what = "google-re2, which takes linear time, is not installed: pip install 'ckptfmt[patterns]'"
+            raise LookupError(what) from None
         options = re2.Options()
         options.log_errors = False
         try:
@@ -131,7 +132,7 @@ class Pattern:
         except FutureWarning as warning:
             return f"{self.text!r} is ambiguous: {warning}; put a backslash before the character"
         except LookupError as error:
-            return f"{self.text!r} could take exponential time: avoid a repeat inside a repeat, or {error}"
+            return f"{self.text!r} could take exponential time: avoid a repeat inside a repeat; {error}"
         return None
 
     def check_template(self, template: str) -> str | None:

@@ -1,6 +1,6 @@
 """Plans: renames and transformations of tensors, as data.
 
-A plan is a list of steps (:mod:`ckptfmt.plans.steps`), written as TOML (:mod:`ckptfmt.plans.toml`, which
+A plan is a list of steps (:mod:`ckptfmt.plans.steps`), written as TOML (:mod:`ckptfmt.plans.plan_text`, which
 shows every verb). Steps are applied in order, each to the tensors whose current names match; other tensors
 pass through. With ``rest = "drop"``, the name of a tensor that no step has touched is free for others: an
 average can be renamed to its variable, which is then left out.
@@ -20,10 +20,12 @@ from ckptfmt.errors import CkptfmtError, CorruptError, PlanError
 from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.plans.expressions import Expression
 from ckptfmt.plans.lint import Finding, lint_steps
+from ckptfmt.plans.parsing import parse_plan
 from ckptfmt.plans.place import StepPlace
+from ckptfmt.plans.plan_text import PlanText
 from ckptfmt.plans.state import PlanState, Rest
 from ckptfmt.plans.step import Step
-from ckptfmt.plans.toml import PlanText, format_plan, parse_plan
+from ckptfmt.plans.writing import format_plan
 from ckptfmt.storage.filesystem import Filesystem, read_small_file
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.text.quoting import listed
@@ -68,7 +70,7 @@ class Fate(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps that rename and transform tensors; see :mod:`ckptfmt.plans.toml` for the file.
+    """Steps that rename and transform tensors; see :mod:`ckptfmt.plans.plan_text` for the file.
 
     Tensors are given as anything that has ``entries``: a checkpoint, or a view of one.
     """

@@ -40,7 +40,7 @@ MIN_REPEATS = 8
 """Repetitions that make comparing all headers at once worth it."""
 
 NEAR = 4
-"""Offsets that are tried one by one in the search for a header, before all others at once."""
+"""Offsets at which a header is looked for one by one, before all others are searched at once."""
 
 FEW = 8
 """Headers whose checksums are computed one by one, because arrays cost more."""
@@ -150,7 +150,7 @@ def _repeat(data: Buffer, walked: list[int], pos: int) -> tuple[np.ndarray, int]
 
 def find_header(data: bytes, start: int, longest: int) -> int | None:
     """Return the first of :func:`find_headers`, or None."""
-    # Where a few bytes were inserted, the next header is near: too near for arrays to be worth it.
+    # If a few bytes were inserted, the next header is so near that arrays would cost more than they save.
     for place in range(start, min(start + NEAR, len(data) - HEADER_SIZE + 1)):
         length = decode_header(data[place : place + HEADER_SIZE])
         if length is not None and length <= longest:

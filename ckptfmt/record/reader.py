@@ -379,7 +379,7 @@ class RecordReader:
 
     def _skip(self, offset: int, size: int, error: CkptfmtError, *, is_open: bool = False) -> None:
         """Raise the error if reading is strict, else note the bytes skipped because of it."""
-        # Once for a file: what changed all of it is worth knowing, but not at every place.
+        # Once for a file: a change to all of it is worth knowing, but not at every place.
         if self.strict or not self._log.is_damaged:
             error = self._explained(error)
         if self.strict:

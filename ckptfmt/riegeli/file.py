@@ -131,7 +131,7 @@ class RiegeliFile:
                     yield chunk.begin + index, records[index]
 
     def records(self) -> Iterator[memoryview]:
-        """Iterate over all records in file order; errors as of :meth:`items`."""
+        """Iterate over all records in file order; raises the errors of :meth:`items`."""
         return (record for _, record in self.items())
 
     @cached_property

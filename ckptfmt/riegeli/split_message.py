@@ -66,7 +66,7 @@ class SplitProto:
 
     @property
     def root(self) -> bytes:
-        """The chunk that all others are merged into, serialized; errors as of :meth:`merge`."""
+        """The chunk that all others are merged into, serialized; raises the errors of :meth:`merge`."""
         chunked, infos = self._metadata.message, self._metadata.chunks
         if not chunked.HasField("chunk_index") or chunked.chunk_index >= len(infos):
             return b""

@@ -77,7 +77,7 @@ class Usage:
         self._makes: dict[str, bool] = {}
 
     def reach(self, signature: str) -> Reach:
-        """Return what a signature uses; errors as of :meth:`SavedModel.reach`."""
+        """Return what a signature uses; raises the errors of :meth:`SavedModel.reach`."""
         return self._reach(self.needed(signature))
 
     def unreached(self) -> Reach:

@@ -166,7 +166,7 @@ class SavedModel:
         """The variables of the graph by the names of their nodes, as its Saver restores them.
 
         Without a Saver, as in a Hub module of TensorFlow 1, they are those of the collection ``variables``,
-        each by its own name. If the checkpoint does not exist, they are listed all the same, and reading one
+        each by its own name. If the checkpoint does not exist, they are listed nevertheless, and reading one
         raises CheckpointNotFoundError.
         """
         meta = self.meta_graph.message

@@ -101,7 +101,7 @@ def walk(fs: Filesystem, directory: str) -> Iterator[tuple[str, Listing]]:
         try:
             listing = fs.list_directory(path)
         except NotReadableError:
-            # What was asked for must not seem empty. What else is below it can be found all the same.
+            # What was asked for must not seem empty. The rest below it can still be found.
             if path == directory:
                 raise
         yield path, listing

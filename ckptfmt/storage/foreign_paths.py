@@ -75,5 +75,5 @@ def _is_local(path: str, full_path: str) -> bool:
     # "~x" without a separator is a name like any other.
     if not slash or not (first.startswith("~") or is_remote(path)):
         return True
-    # A directory may have such a name all the same.
+    # A directory may have such a name nevertheless.
     return os.path.lexists(full_path[: len(full_path) - len(path) + len(first)])

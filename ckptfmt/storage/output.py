@@ -150,7 +150,7 @@ class _LocalOutput(Output):
                 raise
 
     def _close(self) -> None:
-        # Closing flushes, which after an error fails again; the descriptor is closed all the same.
+        # Closing flushes, which after an error fails again; the descriptor is closed nevertheless.
         with suppress(OSError):
             self._file.close()
 

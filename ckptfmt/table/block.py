@@ -221,9 +221,9 @@ class Block:
             pos = value_end
 
     def _check_restarts(self, starts: np.ndarray) -> None:
-        """Raise CorruptError unless each restart point is at one of the entries, which shares no bytes.
+        """Raise CorruptError unless each restart point is the start of an entry that shares no bytes.
 
-        A restart point elsewhere would make look-ups find other entries than a listing.
+        A restart point elsewhere would let look-ups find other entries than a listing.
         """
         restarts = np.frombuffer(self._data, "<u4", self._num_restarts, self._entries_end)
         window = np.frombuffer(self._data, np.uint8)

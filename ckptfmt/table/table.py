@@ -81,7 +81,7 @@ class Table:
                 first, last = block.bounds
             except (CorruptError, LimitError) as error:
                 raise error.at(self.file.name, handle.offset) from None
-            # Keys ascend in a listing, so only a neighbour could have the key in spite of the separators.
+            # Keys ascend in a listing, so only a neighbour could have the key despite the separators.
             if key < first and position:
                 self._bounds(position - 1)
             elif key > last and position + 1 < len(handles):
@@ -109,7 +109,7 @@ class Table:
     def check_bounds(self, position: int, first: bytes, last: bytes) -> None:
         """Raise CorruptError unless the first and last key of a block agree with the separators around it.
 
-        Look-ups go by the separators: where they are wrong, a key that is listed could not be looked up.
+        Look-ups go by the separators: if they are wrong, a key that is listed may not be found.
         """
         separators = self._index[0]
         if position and first <= separators[position - 1]:
@@ -159,7 +159,7 @@ class Table:
     def items_of(
         self, position: int, after: bytes | None, room: int | None = None
     ) -> Iterator[tuple[bytes, Buffer]]:
-        """Iterate over the keys and values of one block, greater than ``after``; errors as of a listing."""
+        """Iterate over keys and values of one block, greater than ``after``; raises what a listing does."""
         first: bytes | None = None
         last = b""
         for last, value in self.block(self.handles[position]).items(after, room):

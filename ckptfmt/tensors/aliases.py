@@ -33,7 +33,7 @@ class Alias(NamedTuple):
 
     name: str
     where: str
-    """What has it, as it is called in Python: a view, or the object graph for the path of an object."""
+    """The view that has it, as called in Python; for the path of an object, the object graph."""
     keys: tuple[str, ...]
     """The tensors: several if full names are not unique, or an object stores several."""
 
@@ -74,9 +74,9 @@ def not_found(
     prefix
         The checkpoint.
     graph
-        Returns its object graph, in whose names it is looked for too.
+        Returns its object graph, among whose names a single name is looked for too.
     keys
-        The stored names of the tensors that there are here; by default those of the whole checkpoint.
+        The stored names of the tensors in this mapping; by default those of the whole checkpoint.
     missing
         Files of the checkpoint that do not exist. They may hold the tensors.
     """

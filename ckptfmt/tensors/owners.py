@@ -15,7 +15,7 @@ from ckptfmt.tensors.renaming import MAX_SCOPES, below_scopes
 from ckptfmt.tensors.training_names import SLOTS
 
 _PART = re.compile(r"(?:(?:(?:(?:p?a)?r)?t)?_)?[0-9]+")
-"""What may be left of ``part_0``, the name of a part of a variable, cut at its beginning."""
+"""A part of ``part_0``, the name of a part of a variable, that is cut at its beginning."""
 
 
 def slot_variable(path: str, names: Collection[str]) -> str | None:
@@ -45,7 +45,7 @@ def alike_variable(name: str, path: str, names: Collection[str], entries: Mappin
 def _cut_variable(path: str, names: Collection[str]) -> str | None:
     """The partitioned variable that a path is cut from: ``w``, of ``w/art_0`` in a scope ``train``.
 
-    TensorFlow takes the name of a slot of ``w/part_0`` to be what follows as many letters as that name has.
+    TensorFlow names a slot of ``w/part_0`` by what follows as many letters as that name has.
     If it is made in a scope, ``train/w/part_0/Adam``, the scope comes first and ``art_0/Adam`` follows; it is
     saved below the whole variable, as ``w/art_0/Adam``. Source: ``python/training/slot_creator.py:
     _create_slot_var``, ``real_slot_name``.

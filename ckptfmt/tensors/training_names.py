@@ -53,7 +53,7 @@ SLOTS = frozenset(
         *("AdaGraft", "EGDD", AGGREGATOR, "SM3"),
         # BERT ``optimization.py``, ALBERT ``lamb_optimizer.py``, XLNet, MLPerf.
         *("adam_m", "adam_v", "AdamWeightDecayOptimizer", "LAMB", "LAMBOptimizer", "lamb_m", "lamb_v"),
-        # TensorFlow 1's Adagrad and Ftrl, if they are told a name for each slot.
+        # TensorFlow 1's Adagrad and Ftrl, if they are given a name for each slot.
         *("gradient_accumulator", "gradient_squared_accumulator", "accumulator", "accum", "linear"),
         # Keras ``optimizer_v2/*.py``, named after what they hold.
         *("m", "v", "vhat", "momentum", "rms", "mg", "accum_grad", "accum_var", "vr", "vc"),
@@ -105,9 +105,9 @@ class Company(NamedTuple):
     """Names that belong to training if a scope has certain others; alone, each may be a model's."""
 
     telling: frozenset[str]
-    """What the scope has to have: all of these."""
+    """Names that the scope must have, all of them."""
     names: frozenset[str]
-    """What then belongs to training."""
+    """Names that then belong to training."""
 
 
 COMPANIES = (

@@ -12,6 +12,14 @@ Pattern: TypeAlias = "str | re.Pattern[str]"
 searched for anywhere in it."""
 
 
+_WILDCARDS = re.compile(r"[*?\[]")
+
+
+def is_glob(text: str) -> bool:
+    """Return whether a text has characters that make it a glob; a name may have them too."""
+    return _WILDCARDS.search(text) is not None
+
+
 def matcher(patterns: Iterable[Pattern]) -> Callable[[str], object]:
     """Return a function that tells whether a name matches any pattern; TypeError if one is not a pattern.
 
@@ -41,7 +49,7 @@ def literal_prefixes(patterns: Iterable[Pattern]) -> list[str]:
     globs = [pattern if isinstance(pattern, str) else "" for pattern in patterns] or [""]
     prefixes: list[str] = []
     # In the order of the names: UTF-8 sorts by code points, as str does, except for lone surrogates.
-    for prefix in sorted({re.split(r"[*?\[]", glob, maxsplit=1)[0] for glob in globs}):
+    for prefix in sorted({_WILDCARDS.split(glob, maxsplit=1)[0] for glob in globs}):
         if not prefixes or not prefix.startswith(prefixes[-1]):
             prefixes.append(prefix)
     return prefixes

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _LISTED = 5
 """Names that a message lists unless the caller says how many."""
@@ -18,7 +21,7 @@ _SHOWN_BYTES = 16
 """Bytes that a message quotes of binary data."""
 
 
-def listed(names: Collection[str], most: int = _LISTED, *, quote: Callable[[str], str] = repr) -> str:
+def listed(names: Collection[T], most: int = _LISTED, *, quote: Callable[[T], str] = repr) -> str:
     """Return names as a message lists them: ``'a', 'b' and 7 more``."""
     shown = ", ".join(map(quote, islice(names, most)))
     more = len(names) - most

@@ -1,6 +1,6 @@
 """Damage: the field at which protobuf stops reading a serialized message, with its place and its path.
 
-protobuf says only that the wire format is corrupt. So the message is walked from the outside in: of the
+Protobuf says only that the wire format is corrupt. So the message is walked from the outside in: of the
 fields at each level, the first that protobuf refuses by itself leads to the next level::
 
     node[3].attr["value"].tensor.tensor_content

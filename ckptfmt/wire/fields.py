@@ -136,10 +136,15 @@ def decode_integers(field: Field) -> np.ndarray:
         return np.array([field.value], np.uint64)
     if field.wire_type != LENGTH_DELIMITED:
         raise CorruptError(f"field {field.number}: got wire type {field.wire_type}, want {VARINT}")
-    # Each varint ends with its only byte below 0x80, so counting these tells how many there are.
-    content = field.content
+    return decode_packed(field.content)
+
+
+def decode_packed(content: Buffer) -> np.ndarray:
+    """Return packed varints (uint64); offsets in errors count from the first of them."""
+    # Each varint ends with its only byte below 0x80, so the number of these is that of the varints.
     count = int(np.count_nonzero(np.frombuffer(content, np.uint8) < 0x80))
     values, end = decode_varints(content, count)
     if end != len(content):
-        raise TruncatedError("packed varint", wanted=len(content) + 1, available=len(content))
+        left = len(content) - end
+        raise TruncatedError("packed varint", wanted=left + 1, available=left, offset=end)
     return values

@@ -33,12 +33,12 @@ _LEAST = 2
 """Traces of a conversion that must be found: by chance, a line feed follows a carriage return once in 256."""
 
 _COMMON = 16
-"""Occurrences of similar bytes that make it no accident that there are no carriage returns. Of 8,600 intact
-files that have none, none has more than 4."""
+"""Occurrences of similar bytes from which a lack of carriage returns is no accident. No intact file of 8,600
+without carriage returns has more than 4."""
 
 _COMMON_PAIRS = 200
-"""Pairs to be expected that make it no accident that there are hardly any. It takes more of them, because
-bytes depend on those before them: files of Python that lack pairs should have up to 30."""
+"""Expected pairs from which a lack of pairs is no accident. It takes more of them, because bytes depend on
+those before them: intact files of Python without pairs are expected to have up to 30."""
 
 
 def text_conversion(data: Buffer) -> str | None:
@@ -56,7 +56,7 @@ def text_conversion(data: Buffer) -> str | None:
     if _lacks_returns(sample):
         return f"changed as text: carriage returns were removed (git autocrlf, a text mode); {again}"
     is_recoded = (
-        _ODD.search(sample) is not None and len(_NOT_ASCII.findall(sample)) >= _LEAST and _is_utf8(sample)
+        _ODD.search(sample) is not None and len(_NOT_ASCII.findall(sample)) >= _LEAST and is_utf8(sample)
     )
     if not is_recoded:
         return None
@@ -70,15 +70,16 @@ def _lacks_returns(sample: bytes) -> bool:
     returns = sample.count(b"\r")
     if not returns:
         return all(sample.count(byte) >= _COMMON for byte in (b"\t", b"\v", b"\f", b"\x0e", b"\x0f"))
-    # Where each comes after any byte alike, as many pairs are to be expected.
+    # The number of pairs to expect if the two bytes are independent of each other.
     expected = returns * sample.count(b"\n") / len(sample)
     # A few pairs may be left: of two carriage returns before a line feed, one is removed.
     return expected >= _COMMON_PAIRS and 8 * sample.count(b"\r\n") <= expected
 
 
-def _is_utf8(sample: bytes) -> bool:
+def is_utf8(head: bytes) -> bool:
+    """Return whether the first bytes of a file are UTF-8; the last character may be cut."""
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)  # the last character may be cut
+        codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return False
     return True

@@ -165,7 +165,7 @@ def test_variables_that_stay_are_named(model: str, tmp_path: Path) -> None:
     arguments = ("freeze", model, "-o", target, "--outputs", "out", "--overwrite")
     result = run(*arguments, "--keep", "v")
     assert result.exit_code == 0
-    assert f"{target}: give variables that were kept their values first: 'v'\n" in result.stderr
+    assert f"{target}: assign values first to the variables that were kept: 'v'\n" in result.stderr
     assert run_json(*arguments, "--only", "v")["variables"] == []
     assert run_json(*arguments, "--keep", "v*")["variables"] == ["v"]
     assert ckptfmt.read_graph(target)["v"].op == "VariableV2"
@@ -214,9 +214,9 @@ def test_values_to_set_are_those_of_the_placeholder(switched: str, tmp_path: Pat
     assert constants["mode"].item() == b"a=1"
     for setting, message in (
         ("train", "got 'train', want NAME=VALUE"),
-        ("train=maybe", "--set train=maybe: bool wanted: true or false"),
-        ("sizes=maybe", "--set sizes=maybe: int32 wanted: a number"),
-        ("keep_prob=half", "--set keep_prob=half: float32 wanted: a number, or a list"),
+        ("train=maybe", "--set train: got 'maybe', want true or false (bool)"),
+        ("sizes=maybe", "--set sizes: got 'maybe', want a number"),
+        ("keep_prob=half", "--set keep_prob: got 'half', want a number, or a list"),
         ("trian=true", "node 'trian': not in the graph; did you mean 'train'?"),
         ("sizes=[1.5]", "value to set: got values of float64, want int32"),
     ):

@@ -99,7 +99,9 @@ def test_a_function_cannot_have_a_constant_in_one_call_and_a_variable_in_another
         call.attr["f"].func.name = "f"
         call.attr["Tin"].list.type.append(RESOURCE)
     graph.node.add(name="both", op="NoOp", input=["^call_w", "^call_b"])
-    with pytest.raises(GraphError, match="is not a frozen variable in this call, as in another") as caught:
+    with pytest.raises(
+        GraphError, match="is not a frozen variable in this call, but is in another"
+    ) as caught:
         ckptfmt.freeze(ckptfmt.Graph(graph), VALUES, "both", keep="net/b")
     assert caught.value.node == "call_b"
 

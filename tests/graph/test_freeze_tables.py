@@ -195,7 +195,7 @@ def test_what_a_program_fills_as_it_runs_is_warned_of(op: str) -> None:
     graph = messages.GraphDef()
     graph.node.add(name="q", op=op)
     graph.node.add(name="out", op="Identity", input=["q"])
-    with pytest.warns(FreezeWarning, match=f"node 'q': what {op} holds"):
+    with pytest.warns(FreezeWarning, match=f"node 'q': the contents of {op}"):
         ckptfmt.freeze(ckptfmt.Graph(graph), {}, "out")
 
 
@@ -206,7 +206,7 @@ def test_trees_are_refused_by_name(op: str) -> None:
     graph = messages.GraphDef()
     graph.node.add(name="trees", op=op)
     graph.node.add(name="out", op="BoostedTreesPredict", input=["trees"])
-    with pytest.raises(GraphError, match=f"what {op} holds cannot be frozen") as caught:
+    with pytest.raises(GraphError, match=f"the contents of {op} cannot be frozen") as caught:
         ckptfmt.freeze(ckptfmt.Graph(graph), {}, "out")
     assert caught.value.node == "trees"
 

@@ -72,7 +72,7 @@ def test_other_counts_are_suggested(folder: Path) -> None:
     with pytest.raises(PathNotFoundError, match="such as 'train-00000-of-00005'; there are @4"):
         ckptfmt.open_records(folder / "train@5")
     (folder / "train-00000-of-00005").write_bytes(b"")
-    with pytest.raises(PathNotFoundError, match="several sets of shards: got 4, 5"):
+    with pytest.raises(PathNotFoundError, match="several sets of shards: @4, @5; name one"):
         ckptfmt.open_records(folder / "train@*")
     with pytest.raises(PathNotFoundError, match="no shard of this name"):
         ckptfmt.open_records(folder / "test@*")

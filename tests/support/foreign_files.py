@@ -302,7 +302,7 @@ FILES: dict[str, dict[str, Content]] = {
         "model.pt": zipped("archive/data.pkl", "archive/data/0", "archive/version"),
         "pytorch_model.bin": zipped("pytorch_model/data.pkl", "pytorch_model/data/0"),
     },
-    "a PyTorch file of the time before 1.6": {
+    "a PyTorch file from before 1.6": {
         "model.pth": b"".join(
             pickle.dumps(each, 2) for each in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
         ),
@@ -554,9 +554,9 @@ FILES: dict[str, dict[str, Content]] = {
     "an Avro file": {"a.avro": b"Obj\x01\x04\x14avro.codec\x08null" + bytes(20)},
     "an ORC file": {"a.orc": orc},
     "a SQLite database": {"a.db": sqlite},
-    "a PNG picture": {"a.png": picture("PNG")},
-    "a JPEG picture": {"a.jpg": picture("JPEG")},
-    "a GIF picture": {"a.gif": picture("GIF")},
+    "a PNG image": {"a.png": picture("PNG")},
+    "a JPEG image": {"a.jpg": picture("JPEG")},
+    "a GIF image": {"a.gif": picture("GIF")},
     "a PDF document": {"a.pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n"},
     "a CSV file": {"a.csv": "step,loss\n1,0.5\n2,0.25\n", "b.csv": '"name","value"\r\n"a, b",1\r\n'},
     "a program or shared library (ELF)": {"a.so": b"\x7fELF\x02\x01\x01" + bytes(57)},

@@ -33,7 +33,7 @@ from ckptfmt.storage.target import check_target
 from ckptfmt.text.quoting import listed
 
 _MAX_CANDIDATES = 20
-"""Files of a directory that are looked at for a graph to propose."""
+"""The most files of a directory that are read to find a graph to propose."""
 
 DEFAULT_SIGNATURE = "serving_default"
 """The signature that is frozen unless the user names outputs or a signature."""
@@ -136,7 +136,7 @@ def command(
         if first:
             note(f"{target}: run {', '.join(first)} first, once: the lookup tables are empty until then")
         if kept:
-            note(f"{target}: give variables that were kept their values first: {listed(kept, 20)}")
+            note(f"{target}: assign values first to the variables that were kept: {listed(kept, 20)}")
     return ExitCode.FINE
 
 

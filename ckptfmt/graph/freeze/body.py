@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, count
 
-from ckptfmt.graph.node import GraphNode, parse_function_output, parse_output
+from ckptfmt.graph.node import GraphNode, free_name, parse_function_output, parse_output
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.graph.tensor import NodeOutputs
 from ckptfmt.proto import messages
@@ -120,8 +119,7 @@ class Body:
 
     def add_constant(self, name: str, tensor: messages.TensorProto) -> str:
         """Add a constant and return the input that takes it; a number is appended to a name that is taken."""
-        candidates = (f"{name}{suffix}" for suffix in chain([""], (f"_{number}" for number in count(1))))
-        name = next(candidate for candidate in candidates if candidate not in self._taken)
+        name = free_name(name, self._taken)
         self._taken.add(name)
         node = self._stored.add(name=name, op="Const")
         node.attr["dtype"].type = tensor.dtype

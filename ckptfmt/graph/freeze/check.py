@@ -77,10 +77,8 @@ def _check_call(propagation: Propagation, function: str | None, node: messages.N
     for name in called:
         for argument in propagation.value_arguments.get(name, ()):
             if Destination(function, node.name, first_argument + argument) not in propagation.reached:
-                raise GraphError(
-                    f"argument {argument} of {name!r} is not a frozen variable in this call, as in another",
-                    node=node.name,
-                )
+                what = f"argument {argument} of {name!r} is not a frozen variable in this call"
+                raise GraphError(f"{what}, but is in another", node=node.name)
     # The branches of one node share its result dtypes, so a result is a value in all of them or in none. A
     # loop has one body only; _check_loops has looked at its results.
     if op is None or op.is_loop:

@@ -74,7 +74,7 @@ def freeze(
     keep
         Variables that stay variables, by the names of their nodes; globs and compiled regular expressions are
         taken as by ``select``. They need no value here: :attr:`Graph.variables` of the result names them, and
-        who runs it gives them one first. TensorFlow's ``variable_names_blacklist``.
+        whoever runs it must assign them one first. TensorFlow's ``variable_names_blacklist``.
     only
         The variables that become constants, if not all; the others stay. TensorFlow's
         ``variable_names_whitelist``.
@@ -136,9 +136,9 @@ def _freeze(
     outputs: list[str],
     staying: Set[str],
 ) -> tuple[Graph, list[str]]:
-    """Return the frozen graph, and what its user should be warned of."""
-    graph, every, paths, warned = _with_tables(graph, meta, variables, outputs)
-    kept = graph.extract_subgraph(every)
+    """Return the frozen graph, and warnings for its user."""
+    graph, needed_outputs, paths, warned = _with_tables(graph, meta, variables, outputs)
+    kept = graph.extract_subgraph(needed_outputs)
     check_no_inner_variables(kept, staying)
     warned += check_resources(kept)
     # The path of an asset has to be a constant: what assigned it is gone.
@@ -189,11 +189,11 @@ class _Prepared(NamedTuple):
     graph: Graph
     """The graph."""
     outputs: list[str]
-    """All that it is to compute."""
+    """The outputs that were asked for, and the nodes that fill tables."""
     paths: Mapping[str, Array]
     """The variables that hold the path of an asset, with the path."""
     warnings: list[str]
-    """What the user should be warned of."""
+    """Warnings for the user."""
 
 
 def _with_tables(

@@ -1,8 +1,8 @@
 """Partitions: the parts of one tensor that a graph has as variables of their own.
 
 A Saver stores ``w/part_0``, ``w/part_1`` … as one tensor ``w``. The graph says which part is which as long as
-it has the nodes of the Saver. One written before the Saver was made does not, but the shapes of the parts do:
-they follow each other along one axis. Source: TensorFlow ``python/ops/partitioned_variables.py``.
+it has the nodes of the Saver. If it was written before the Saver was made, the shapes of the parts still do:
+the parts follow one another along one axis. Source: TensorFlow ``python/ops/partitioned_variables.py``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Partitions:
         self._sources: dict[str, list[Source]] = {}
 
     def source(self, name: str, variables: Mapping[str, Array], suffix: str = "") -> Source | None:
-        """Return the part of a tensor that a variable is; None if it is no part of one in the mapping.
+        """Return the part of a tensor that a variable is; None if it is not part of one in the mapping.
 
         ``suffix`` follows the names in the mapping.
         """

@@ -313,6 +313,6 @@ def _check_takes_value(node: messages.NodeDef, index: int, value: FrozenValue) -
     if not value.is_resource and not (argument is not None and argument.is_ref):
         return
     if any(word in node.op for word in _WRITING):
-        what = f"{node.op} writes variable {value.variable!r} on the way to an output: keep= leaves it one"
+        what = f"{node.op} writes variable {value.variable!r} on the way to an output: pass keep= to keep it"
         raise GraphError(what, node=node.name)
     raise GraphError(f"{node.op} of variable {value.variable!r} cannot be frozen", node=node.name)

@@ -1,8 +1,9 @@
 """Resources that a frozen graph cannot be given: boosted trees, queues, readers and iterators.
 
-Lookup tables are filled by :mod:`ckptfmt.graph.freeze.tables`. What these hold is not in the graph. Trees are
-restored from a checkpoint in a form of their own, so a model of them cannot be frozen. Queues and iterators
-are filled as a program runs, and who uses a frozen graph may feed what is read from them.
+Lookup tables are filled by :mod:`ckptfmt.graph.freeze.tables`. The contents of other resources are not in the
+graph. Trees are restored from a checkpoint in a form of their own, so a model of them cannot be frozen.
+Queues and iterators are filled as a program runs, and the user of a frozen graph can feed what is read from
+them.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ _RUNNING = re.compile(
     r"|(Resource|Sparse)?ConditionalAccumulator|(Ordered)?(Map)?Unstage"
     r"|(WholeFile|TextLine|FixedLengthRecord|TFRecord|Identity|LMDB)Reader(V2)?"
 )
-"""Ops of queues and of what else a program fills or moves on as it runs."""
+"""Ops of queues, and of other resources that a program fills or advances as it runs."""
 
 
 def check_resources(graph: Graph) -> Iterator[str]:
-    """Iterate over what to warn of: nodes whose contents the graph lacks.
+    """Iterate over warnings: nodes whose contents the graph lacks.
 
     Raises GraphError for a node that is of no use without its contents.
     """
@@ -35,7 +36,7 @@ def check_resources(graph: Graph) -> Iterator[str]:
     bodies = [message.node, *(functions[name].message.node_def for name in functions if name in reached)]
     for node in (node for body in bodies for node in body):
         if _RESTORED.fullmatch(node.op):
-            raise GraphError(f"what {node.op} holds cannot be frozen", node=node.name)
+            raise GraphError(f"the contents of {node.op} cannot be frozen", node=node.name)
         if _RUNNING.fullmatch(node.op):
-            what = f"what {node.op} holds is not part of the frozen graph: feed what is read from it"
+            what = f"the contents of {node.op} are not part of the frozen graph: feed what is read from it"
             yield f"node {node.name!r}: {what}"

@@ -1,9 +1,8 @@
-"""Saved tables: what a checkpoint has of mutable lookup tables, as nodes that import it into a graph."""
+"""Saved tables: the contents of mutable lookup tables in a checkpoint, and nodes that import them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain, count
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from ckptfmt.dtypes import DType, Storage, find_dtype
 from ckptfmt.errors import GraphError
 from ckptfmt.graph.freeze.values import fill_constant
 from ckptfmt.graph.meta.table_sources import TableSource
+from ckptfmt.graph.node import free_name
 from ckptfmt.graph.tables import DENSE_TABLES, REFERENCE_TABLES, Made, TableKey, Tables
 from ckptfmt.proto import messages
 
@@ -40,9 +40,9 @@ class SavedTables:
         self._values: Mapping[str, Array] = getattr(variables, "table_contents", variables)
 
     def add_import(self, key: TableKey, made: Made, table: messages.NodeDef) -> str | None:
-        """Add a node that imports what a checkpoint has of a mutable table, and return its name.
+        """Add a node that imports the contents of a mutable table from a checkpoint, and return its name.
 
-        None if the checkpoint has nothing of it.
+        None if the checkpoint has no contents of it.
         """
         source = self._source(key, made)
         if source is None:
@@ -51,7 +51,7 @@ class SavedTables:
         dtypes = [_dtype(table, name) for name in ("key_dtype", "value_dtype")]
         if keys.ndim == 0 or keys.shape[:1] != values.shape[:1]:
             what = f"{table.op}: got keys of shape {list(keys.shape)} and values of {list(values.shape)}"
-            raise GraphError(what, node=table.name)
+            raise GraphError(f"{what}, want a value for each key", node=table.name)
         if table.op in DENSE_TABLES:
             keys, values = self._without_free_buckets(made, table, keys, values)
         inputs = [
@@ -95,7 +95,7 @@ class SavedTables:
         return decode_tensor_proto(source.attr["value"].tensor.SerializeToString())
 
     def _source(self, key: TableKey, made: Made) -> TableSource | None:
-        """Return what the mapping has of a table, by its names in the checkpoint or by that of its node."""
+        """Return where the mapping has a table, by its names in the checkpoint or by that of its node."""
         source = self.sources.get(key)
         if source is not None and source.keys in self._values and source.values in self._values:
             return source
@@ -115,8 +115,7 @@ class SavedTables:
 
     def _add(self, name: str, op: str, table: messages.NodeDef) -> messages.NodeDef:
         """Add a node beside a table; a number is appended to a name that is taken."""
-        candidates = chain([name], (f"{name}_{number}" for number in count(1)))
-        free = next(candidate for candidate in candidates if candidate not in self._nodes)
+        free = free_name(name, self._nodes)
         node = self._nodes[free] = self._graph.node.add(name=free, op=op, device=table.device)
         return node
 

@@ -6,8 +6,8 @@ No output needs the nodes that fill tables, so they are added to the outputs:
 - for a mutable table that a Saver restores, a new node that imports keys and values from constants. It runs
   before nodes that fill the table too, as a program restores a model before it runs the init op.
 
-What fills a table may need further tables, so this is repeated until nothing is new. The init op stays under
-its name, but runs only these nodes: variables have their values already.
+The nodes that fill a table may need further tables, so this is repeated until nothing is new. The init op
+stays under its name, but runs only these nodes: variables have their values already.
 
 Nothing is silently lost. A static table that nothing fills is an error, and so is one whose contents are not
 among the values; a mutable table that was never saved starts empty, in the model too, with a warning.
@@ -59,7 +59,7 @@ class TableFreezer:
     ) -> None:
         """Take a graph; large constants that are added go into ``contents``."""
         self.warnings: list[str] = []
-        """What to warn the user of."""
+        """Warnings for the user."""
         self._graph = graph
         self._file = file
         self._nodes = {node.name: node for node in graph.node}
@@ -82,7 +82,7 @@ class TableFreezer:
         Raises GraphError, with the node of the table, if a table cannot be filled.
         """
         nodes = [parse_output(name).node for name in outputs]
-        # The init op as the model has it initialises variables too. Who asks for it asks for the tables.
+        # The model's init op initialises variables too. Asking for it is asking for the tables.
         is_asked_for = self._init_op in nodes and self._nodes[self._init_op or ""].op == "NoOp"
         wanted = [name for name in nodes if not (is_asked_for and name == self._init_op)]
         if self._tables.is_empty and not is_asked_for:
@@ -119,7 +119,7 @@ class TableFreezer:
     def _fill(self, wanted: list[str]) -> list[str]:
         """Return the nodes that must run before some others, in the order in which they are found."""
         needed = needed_nodes(self._nodes, wanted or self._roots, self._file)
-        # Who asks for nothing but the init op asks for all tables that it fills.
+        # Asking for nothing but the init op is asking for all tables that it fills.
         running = set(needed) if wanted else set()
         initializers: dict[str, None] = {}
         seen: set[TableKey] = set()
@@ -152,7 +152,7 @@ class TableFreezer:
     def _initializers_of(self, key: TableKey, made: Made, running: Set[str]) -> Iterator[str]:
         """Iterate over the nodes that fill a table before nodes that are ``running`` look things up in it.
 
-        Raises GraphError if there are none, though the table cannot be used or is not as saved without them.
+        Raises GraphError if there are none, and without them the table cannot be used or is not as saved.
         """
         node = self._tables.maker(made)
         assert node is not None
@@ -192,7 +192,7 @@ class TableFreezer:
     def _check_contents(
         self, key: TableKey, table: messages.NodeDef, running: Set[str], chosen: Iterable[str]
     ) -> None:
-        """Raise GraphError, or warn, if a table is not as the model has it, since nothing is imported."""
+        """Raise GraphError, or warn, if a table that nothing is imported into is not as the model has it."""
         fills = self._fills.get(key, {})
         source = self._saved.sources.get(key)
         if table.op in STATIC_TABLES:
@@ -206,7 +206,7 @@ class TableFreezer:
             self.warnings.append(what)
 
     def _name(self, made: Made, table: messages.NodeDef) -> None:
-        """Make an anonymous table, a new one each time that its node runs, one that stays filled."""
+        """Give an anonymous table a name: without one, each run of its node makes a new, empty table."""
         if table.op not in NAMED_FORMS:
             return
         if made.function is not None:

@@ -81,7 +81,7 @@ def saved_sources(
 
 
 def _saved_as(name: str, part: Partition | None, file: str) -> Source:
-    """Return how a Saver stores a variable if it is not told a name for it."""
+    """Return how a Saver stores a variable that is given no name for it."""
     if part is None or not part.full_name:
         return Source(name, None)
     if not len(part.offset) == len(part.shape) == len(part.full_shape):

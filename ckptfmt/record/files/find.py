@@ -22,6 +22,7 @@ from ckptfmt.errors import NotReadableError, PathNotFoundError
 from ckptfmt.filetype.refusal import instead_in, with_hints
 from ckptfmt.record.input import begins_with_record
 from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.text.patterns import is_glob
 from ckptfmt.text.quoting import listed
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
@@ -29,15 +30,12 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 MAX_SHARDS = 1_000_000
 """Shards that a short name may stand for: their names are made and looked for, one by one."""
 
-_HAS_MAGIC = re.compile(r"[*?\[]")
-"""Characters that make a path a pattern, unless a file of exactly that name exists."""
-
 _SHORT_NAME = re.compile(r"(?P<stem>.*)@(?P<count>[1-9][0-9]{0,6}|\*)(?P<suffix>(?:\.[\w-]+)*)", re.DOTALL)
 _SHARD = re.compile(
     r"(?P<stem>.*)-(?P<number>[0-9]{5,})-of-(?P<count>[0-9]{5,})(?P<suffix>(?:\.[\w-]+)*)", re.DOTALL
 )
 _RECORD_NAME = re.compile(r"\.tfrec(?:ord)?s?(?:$|[.@-])", re.IGNORECASE)
-"""What names of files of records have in them; so an empty or a damaged one is found too."""
+"""Part of the names of files of records, by which empty and damaged ones are found too."""
 
 _EVENT_NAME = ".tfevents."
 
@@ -61,8 +59,8 @@ class ShardSet(NamedTuple):
 def find_record_files(paths: PathLike | Iterable[PathLike], fs: Filesystem) -> list[str]:
     """Return the files that a path, a pattern, a short name of shards, or several of these stand for.
 
-    Raises PathNotFoundError if one stands for nothing, or if a shard is missing. A path that is neither of
-    these is returned as it is, also if nothing is there.
+    Raises PathNotFoundError if one stands for nothing, or if a shard is missing. A path that is none of
+    these is returned as it is, even if it does not exist.
     """
     files: list[str] = []
     for each in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
@@ -72,7 +70,7 @@ def find_record_files(paths: PathLike | Iterable[PathLike], fs: Filesystem) -> l
             files += _files_in(path, fs)
         elif path_type is None and (short := _SHORT_NAME.fullmatch(path)) is not None:
             files += _shards_of(path, short, fs)
-        elif path_type is None and _HAS_MAGIC.search(path):
+        elif path_type is None and is_glob(path):
             files += _matching(path, fs)
         else:
             files.append(path)
@@ -86,10 +84,10 @@ def _shards_of(path: str, short: re.Match[str], fs: Filesystem) -> list[str]:
     in_folder = fs.list_directory(folder).files
     sets = {each for each in map(shard_set, in_folder) if each is not None}
     known = [each for each in sorted(sets) if (each.stem, each.suffix) == (base, suffix)]
+    counts = listed([f"@{each.total}" for each in known], quote=str)
     if short["count"] == "*":
         if len(known) != 1:
-            counts = listed([str(each.total) for each in known], quote=str)
-            what = f"several sets of shards: got {counts}; say which" if known else "no shard of this name"
+            what = f"several sets of shards: {counts}; name one" if known else "no shard of this name"
             raise PathNotFoundError(what, file=path)
         wanted = known[0]
     else:
@@ -98,7 +96,7 @@ def _shards_of(path: str, short: re.Match[str], fs: Filesystem) -> list[str]:
     names = list(wanted.names()) if wanted.total <= MAX_SHARDS else []
     missing = [name for name in names if name not in present]
     if len(missing) == len(names):
-        other = f"; there are {listed([f'@{each.total}' for each in known], quote=str)}" if known else ""
+        other = f"; there are {counts}" if known else ""
         what = f"no shard of this name, such as {wanted.name(0)!r}{other}"
         raise PathNotFoundError(what, file=path)
     if missing:
@@ -107,7 +105,7 @@ def _shards_of(path: str, short: re.Match[str], fs: Filesystem) -> list[str]:
 
 
 def _matching(pattern: str, fs: Filesystem) -> list[str]:
-    """Return the files that match a pattern, which has to match whole sets of shards or to leave out some."""
+    """Return the files that match a pattern; PathNotFoundError if a shard that it would match is missing."""
     files = fs.glob(pattern)
     if not files:
         raise PathNotFoundError("no file matches this pattern", file=pattern)

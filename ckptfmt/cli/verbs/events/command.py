@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import click
 
 import ckptfmt
+from ckptfmt.cli.damage import DamageReport
 from ckptfmt.cli.failures import Problems
 from ckptfmt.cli.options import given_limits, json_option, limits_option, overwrite_option, path_argument
 from ckptfmt.cli.render.curves import PLOTS
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import escape, size_text
-from ckptfmt.cli.verbs.events.damage import DamageReport
 from ckptfmt.cli.verbs.events.document import document
 from ckptfmt.cli.verbs.events.follow import follow
 from ckptfmt.cli.verbs.events.outputs import Outputs, write_outputs

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ckptfmt import EventLog
+from ckptfmt.cli.damage import DamageReport
 from ckptfmt.cli.failures import Problems
 from ckptfmt.cli.render.output import write, write_json
 from ckptfmt.cli.render.text import escape
 from ckptfmt.cli.render.values import number_json
-from ckptfmt.cli.verbs.events.damage import DamageReport
 from ckptfmt.events.classify import scalar_of, tag_of
 from ckptfmt.text.patterns import matcher
 

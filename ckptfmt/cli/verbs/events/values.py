@@ -19,7 +19,7 @@ MAX_ROWS = 30
 """Values of a tag shown on a terminal."""
 
 MAX_STRINGS = 1000
-"""Strings of a tensor that are shown; of one with more, only the shape is."""
+"""The most strings of a tensor that are shown; if it has more, only its shape is."""
 
 
 def write_values(runs: Runs, entries: Sequence[TagEntry], problems: Problems) -> None:

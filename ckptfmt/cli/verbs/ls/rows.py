@@ -14,7 +14,7 @@ from ckptfmt.cli.failures import describe
 from ckptfmt.cli.render.text import count_text, size_text
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.text.closest import closest_names
-from ckptfmt.text.patterns import matcher
+from ckptfmt.text.patterns import is_glob, matcher
 
 
 class TensorRow(NamedTuple):
@@ -143,7 +143,7 @@ def _no_match(checkpoint: Checkpoint, patterns: Sequence[str]) -> errors.TensorN
         names = []  # no suggestions then: this error would hide the one that the user needs
     close = closest_names(first, names, ending=VARIABLE_VALUE) if len(patterns) == 1 else []
     what = f"no tensor matches {' or '.join(map(repr, patterns))}"
-    is_plain = not set("".join(patterns)) & set("*?[")
+    is_plain = not any(map(is_glob, patterns))
     # A part of a name was probably meant to find all names that contain it.
     if is_plain and (not close or any(first in name for name in names)):
         what += f"; patterns are globs: try {f'*{first}*'!r}"

@@ -126,7 +126,7 @@ def command(
 
 
 def _summarise(files: Sequence[RecordFile], problems: Problems) -> Summary:
-    """Read all records; return the summary of their features."""
+    """Read all records; return a summary of their features."""
     summary = Summary()
     sizes = [0 if (status := LOCAL.status(file.path)) is None else status.size for file in files]
     before, total = 0, sum(sizes)
@@ -135,7 +135,7 @@ def _summarise(files: Sequence[RecordFile], problems: Problems) -> Summary:
             for record in file.read(problems):
                 content = content_of(record)
                 summary.add(content)
-                file.summary.kinds[content.kind] += 1
+                file.kinds[content.kind] += 1
                 if file.compression is None:
                     progress(before + record.offset, total)
             before += size
@@ -182,7 +182,7 @@ def _write_features(features: Sequence[FeatureSummary]) -> None:
 
 def _advise(files: Sequence[RecordFile]) -> None:
     for file in files:
-        if file.summary.kinds.get(EVENT):
+        if file.kinds.get(EVENT):
             note(f"{escape(file.path)}: an event file, which 'ckptfmt events' shows")
 
 

@@ -22,9 +22,9 @@ BYTES = "bytes"
 """Kinds of records."""
 
 SHOWN_VALUES = 6
-"""Values of a feature that are shown, and"""
+"""Values of a feature that are shown, unless the user asks for all."""
 SHOWN_CHARACTERS = 40
-"""characters of a string, unless the user asks for all."""
+"""Characters of a string that are shown, unless the user asks for all."""
 
 _DTYPES = {"O": "string", "b": "-"}
 

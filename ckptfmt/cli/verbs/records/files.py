@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 
+from ckptfmt.cli.damage import DamageReport
 from ckptfmt.cli.failures import FAILURES, Problems, describe
 from ckptfmt.cli.options import given_limits
 from ckptfmt.cli.render.output import note
 from ckptfmt.cli.render.text import size_text
-from ckptfmt.cli.verbs.records.summary import Summary
 from ckptfmt.errors import CorruptError
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage
@@ -19,9 +19,6 @@ from ckptfmt.record.files.records import explained
 from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.local import LOCAL
-
-REPORTED = 10
-"""Stretches of damage in a file that are reported one by one."""
 
 
 @dataclass
@@ -39,12 +36,13 @@ class RecordFile:
     """Bytes of an incomplete last record."""
     error: BaseException | None = None
     """Why it cannot be read."""
-    summary: Summary = field(default_factory=Summary)
+    kinds: Counter[str] = field(default_factory=Counter)
+    """The number of records of each kind."""
 
     @property
     def content(self) -> str:
         """What its records hold: ``Example``, or each kind with its number."""
-        kinds = self.summary.kinds
+        kinds = self.kinds
         return ", ".join(f"{kinds[kind]} {kind}" if len(kinds) > 1 else kind for kind in kinds) or "-"
 
     def to_json(self) -> dict[str, object]:
@@ -54,7 +52,7 @@ class RecordFile:
             "records": self.records,
             "bytes": self.size,
             "compression": self.compression,
-            "content": dict(self.summary.kinds),
+            "content": dict(self.kinds),
             "damage": [
                 {"offset": each.offset, "skipped": each.skipped, "error": describe(each.error)}
                 for each in self.damage
@@ -64,7 +62,7 @@ class RecordFile:
         return described if self.error is None else described | {"error": describe(self.error)}
 
     def read(self, problems: Problems) -> Iterator[Record]:
-        """Iterate over the records; what is wrong is reported, or raised if that is strict."""
+        """Iterate over the records; problems are reported, or raised if they are strict."""
         try:
             with closing(Source(self.path, LOCAL)) as source:
                 # Damage is reported from the list, so warnings would repeat it.
@@ -90,10 +88,10 @@ class RecordFile:
             self._report(problems)
 
     def _report(self, problems: Problems) -> None:
-        for damage in islice(self.damage, REPORTED):
-            problems.report_damage(str(damage))
-        if len(self.damage) > REPORTED:
-            problems.report_damage(f"{self.path}: {len(self.damage) - REPORTED} more damaged stretches")
+        report = DamageReport(problems)
+        for damage in self.damage:
+            report.add(damage)
+        report.close()
         if self.tail:
             size = size_text(self.tail)
             note(f"{self.path}: the last record is incomplete ({size}): a program may still be writing it")

@@ -1,4 +1,4 @@
-"""The features of many examples, summarised: which there are, with what dtypes and lengths."""
+"""The features of many examples, summarised: their names, dtypes and lengths."""
 
 from __future__ import annotations
 
@@ -76,15 +76,13 @@ class FeatureSummary:
 
 
 class Summary:
-    """The kinds of records, and all features."""
+    """All features, each in all examples."""
 
     def __init__(self) -> None:
-        self.kinds: Counter[str] = Counter()
         self._features: dict[tuple[bool, str], FeatureSummary] = {}
 
     def add(self, content: Content) -> None:
         """Add what a record holds."""
-        self.kinds[content.kind] += 1
         if content.example is None:
             return
         for name, values in content.example.context.items():

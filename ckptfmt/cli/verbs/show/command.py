@@ -106,8 +106,8 @@ def command(
     NAME is the stored name of a tensor, with or without /.ATTRIBUTES/VARIABLE_VALUE or :0; the path of an
     object, as ckptfmt tree prints it; or the name that the variable had in the program, as ckptfmt model
     prints it. It may also be the end of a name, after a slash, if only one tensor matches; or a name as
-    ckptfmt ls prints it, with escapes. A pattern such as 'model/*' stands for all tensors of which any of
-    these names matches; * also matches slashes, and '*' is every tensor.
+    ckptfmt ls prints it, with escapes. A pattern such as 'model/*' stands for every tensor that has a
+    matching name of any of these kinds; * also matches slashes, and '*' is every tensor.
 
     The values are printed as NumPy prints them, strings quoted and escaped. Minimum, maximum, mean and
     standard deviation are those of the finite elements.
@@ -116,8 +116,8 @@ def command(
     is 3. A checksum covers a whole stored piece (the tensor, or one of its slices), so with --slice a piece
     that is read only in part is not checked, and the output says so.
 
-    Of several tensors, one that cannot be shown is reported, and the others are shown; the exit code is the
-    highest of all. If no tensor has a NAME, nothing is shown and the exit code is 4.
+    If one of several tensors cannot be shown, it is reported and the others are shown; the exit code is the
+    highest of all. If a NAME fits no tensor, nothing is shown and the exit code is 4.
     """
     options = PrintOptions(**printing)
     if with_values:

@@ -1,4 +1,4 @@
-"""Names of tensors as users type them: stored, as a verb or a view prints them, ends of names, and globs."""
+"""Names of tensors as users type them: stored names, those of verbs and views, ends of names, and globs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ckptfmt.cli.render.text import escape
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.tensors.aliases import find_aliases
 from ckptfmt.tensors.renaming import OUTPUT
-from ckptfmt.text.patterns import matcher
+from ckptfmt.text.patterns import is_glob, matcher
 
 MAX_SUGGESTED = 5
 """Names that an error suggests if a name fits several."""
@@ -38,7 +38,7 @@ class TypedNames:
 
     def is_pattern(self, name: str) -> bool:
         """Return whether a name stands for all tensors that match it; one with brackets may also be whole."""
-        return not set("*?[").isdisjoint(name) and self._whole(name) is None
+        return is_glob(name) and self._whole(name) is None
 
     def _find(self, name: str) -> Sequence[str]:
         whole = self._whole(name)
@@ -74,10 +74,10 @@ class TypedNames:
         return self._walked.get(name)
 
     def _matching_any(self, pattern: str) -> list[str]:
-        """Return the tensors of which any name matches a pattern, in the order of the index.
+        """Return the tensors that have a name of any kind that matches, in the order of the index.
 
-        The first kind that has matches does not decide here: of a layer's variables, Keras 3 stores some
-        under paths that begin with the model and some under paths that begin with the optimizer.
+        The first kind that has matches does not decide here: Keras 3 stores some variables of a layer under
+        paths that begin with the model, and some under paths that begin with the optimizer.
         """
         test = matcher([pattern])
         matching = {stored for names in self._kinds() for name, stored in names if test(name)}

@@ -102,7 +102,7 @@ class Tree:
                 row.parent.parameters += row.parameters
                 row.parent.nbytes += row.nbytes
         # Use spreads from what is stored to parents, and from a line to those that refer to it. References
-        # may lead anywhere, in circles too: each line is visited once.
+        # may lead anywhere, in cycles too: each line is visited once.
         todo = [row for row in self.rows if row.keys or row.lost or row.has_saver]
         todo.append(self.rows[0])
         while todo:
