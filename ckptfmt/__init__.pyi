@@ -52,9 +52,9 @@ from ckptfmt.object_graph.object_graph import ObjectNode as ObjectNode
 from ckptfmt.plans.plan import Plan as Plan
 from ckptfmt.record.batch import Record as Record
 from ckptfmt.record.damage import Damage as Damage
+from ckptfmt.record.files.records import Records as Records
+from ckptfmt.record.files.records import open_records as open_records
 from ckptfmt.record.index import RecordIndex as RecordIndex
-from ckptfmt.record.records import Records as Records
-from ckptfmt.record.records import open_records as open_records
 from ckptfmt.record.writer import RecordWriter as RecordWriter
 from ckptfmt.saved_model.functions import ConcreteFunction as ConcreteFunction
 from ckptfmt.saved_model.functions import ObjectFunction as ObjectFunction

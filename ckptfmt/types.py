@@ -76,8 +76,8 @@ from ckptfmt.plans.steps import Reshape as Reshape
 from ckptfmt.plans.steps import Transpose as Transpose
 from ckptfmt.record.batch import Record as Record
 from ckptfmt.record.damage import Damage as Damage
+from ckptfmt.record.files.records import Records as Records
 from ckptfmt.record.index import RecordIndex as RecordIndex
-from ckptfmt.record.records import Records as Records
 from ckptfmt.record.writer import RecordWriter as RecordWriter
 from ckptfmt.saved_model.assets import AssetFile as AssetFile
 from ckptfmt.saved_model.assets import AssetFiles as AssetFiles

@@ -127,6 +127,12 @@ tags_option = click.option(
 overwrite_option = click.option(
     "--overwrite", "--force", "overwrite", is_flag=True, help="Replace files that already exist."
 )
+duplicates_option = click.option(
+    "--keep-duplicate",
+    "keep",
+    type=click.Choice(["first", "last"]),
+    help="Of different nodes of one name, keep the first or the last.",
+)
 limits_option = click.option(
     "--limits",
     metavar="NAME=NUMBER,…",

@@ -15,7 +15,7 @@ import numpy as np
 from ckptfmt.arrays.decode import to_array
 from ckptfmt.errors import PathNotFoundError
 from ckptfmt.events.classify import HPARAMS
-from ckptfmt.events.find import event_files, find_runs, is_event_file
+from ckptfmt.events.find import find_runs
 from ckptfmt.events.gather import GatheredRun
 from ckptfmt.events.hparams import HParams, read_hparams
 from ckptfmt.events.other_events import SessionLog, read_graphs, read_meta_graphs, read_session_logs
@@ -33,7 +33,8 @@ from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
-from ckptfmt.record.find import PathLike
+from ckptfmt.record.event_names import event_files, is_event_file
+from ckptfmt.record.files.find import PathLike
 from ckptfmt.record.input import compression_of
 from ckptfmt.record.patience import POLL, Patience
 from ckptfmt.storage.filesystem import Filesystem

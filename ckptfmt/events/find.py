@@ -1,39 +1,13 @@
-"""Event files and runs by name, in the order in which they were written.
-
-::
-
-    events.out.tfevents.SECONDS.HOST                   TensorFlow 1
-    events.out.tfevents.SECONDS.HOST.PID.NUMBER.v2     TensorFlow 2
-    events.out.tfevents.SECONDS.HOST.PID.NUMBER        PyTorch
-"""
+"""Runs: directories with event files, by name."""
 
 from __future__ import annotations
 
 import os
-import re
 
 from ckptfmt.errors import PathNotFoundError
-from ckptfmt.storage.filesystem import Filesystem, natural_order, walk
+from ckptfmt.record.event_names import is_event_file
+from ckptfmt.storage.filesystem import Filesystem, walk
 from ckptfmt.storage.local import filesystem_of
-
-_SECONDS = re.compile(r"tfevents\.(\d{1,18})")
-
-
-def is_event_file(name: str) -> bool:
-    """Whether a file is an event file, judging by its name as TensorBoard does."""
-    return "tfevents" in name and not name.endswith((".profile-empty", ".tmp"))
-
-
-def time_order(name: str) -> tuple[int, list[tuple[str, int]]]:
-    """Return a sort key: the time at which the file was begun, then the numbers in its name."""
-    seconds = _SECONDS.search(name)
-    return int(seconds[1]) if seconds else 0, natural_order(name)
-
-
-def event_files(fs: Filesystem, directory: str) -> list[str]:
-    """Return the event files directly in a directory, in the order in which they were begun."""
-    names = sorted(filter(is_event_file, fs.list_directory(directory).files), key=time_order)
-    return [os.path.join(directory, name) for name in names]
 
 
 def find_runs(

@@ -15,7 +15,6 @@ from contextlib import closing
 from ckptfmt.errors import CkptfmtError, LimitError, PathNotFoundError
 from ckptfmt.events.event import decode_some
 from ckptfmt.events.event_file import EventFile
-from ckptfmt.events.find import event_files
 from ckptfmt.events.location import MAX_FILES, pack
 from ckptfmt.events.other_events import READABLE, OtherEvent
 from ckptfmt.events.scalars.decoder import ScalarDecoder
@@ -26,6 +25,7 @@ from ckptfmt.limits import Limits
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Batch, Record
 from ckptfmt.record.damage import OnDamage
+from ckptfmt.record.event_names import event_files
 from ckptfmt.record.patience import Patience
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.filesystem import Filesystem

@@ -19,6 +19,7 @@ class Holds(Enum):
     META_GRAPH = "a MetaGraphDef"
     SAVED_MODEL = "a SavedModel"
     EVENTS = "a TensorBoard event file"
+    RECORDS = "a TFRecord file"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -33,6 +33,7 @@ from ckptfmt.filetype.signs import (
     table_of,
     text_begins,
 )
+from ckptfmt.memmapped import is_package
 from ckptfmt.riegeli.file import SIGNATURE
 
 _CHECKPOINT = "ckptfmt.open reads it and 'ckptfmt ls' lists it"
@@ -52,6 +53,12 @@ GRAPH = Kind(
 )
 GRAPH_TEXT = Kind(
     "a GraphDef as text", _GRAPH, (text_begins(rb"(?:node|library|versions?)\s*[:{<]"),), holds=Holds.GRAPH
+)
+MEMMAPPED = Kind(
+    "a memory-mapped graph (.pbmm)",
+    _GRAPH,
+    (Sign(Strength.STRUCTURE, lambda look: is_package(look.file)),),
+    holds=Holds.GRAPH,
 )
 META_GRAPH = Kind(
     "a MetaGraphDef (.meta)",
@@ -158,6 +165,7 @@ RECORDS = Kind(
     "a TFRecord file",
     "ckptfmt.open_records reads it and 'ckptfmt records' shows it",
     (Sign(Strength.STRUCTURE, is_record),),
+    holds=Holds.RECORDS,
 )
 
 SAFETENSORS = Kind("a safetensors file", "safetensors reads it", (Sign(Strength.STRUCTURE, is_safetensors),))
@@ -210,7 +218,8 @@ TEXT_FILE = Kind(
 
 _OWN: tuple[Kind, ...] = (
     *(EMPTY, LFS_POINTER, SPLIT, HUB_MARKER, UTF_16),
-    *(SAFETENSORS, EVENTS, RECORDS, INDEX, V1, BROKEN_TABLE, TABLE),
+    # A package first: what tells it is at its end, and it begins with bytes of tensors, which may be any.
+    *(MEMMAPPED, SAFETENSORS, EVENTS, RECORDS, INDEX, V1, BROKEN_TABLE, TABLE),
     *(HTML, STORE_ERROR, GRAPH_TEXT, META_GRAPH_TEXT, SAVED_MODEL_TEXT),
     *(SAVED_MODEL, FINGERPRINT, KERAS_METADATA, OP_LIST, GRAPH, META_GRAPH),
     *(SAVED_MODEL_DIRECTORY, DIRECTORY, DATA, PREFIX),

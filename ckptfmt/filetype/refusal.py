@@ -7,7 +7,7 @@ learns that h5py reads it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 
 from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
@@ -22,9 +22,10 @@ from ckptfmt.filenames import (
 )
 from ckptfmt.filetype.archives import decompressed
 from ckptfmt.filetype.content import recognise_look
-from ckptfmt.filetype.kinds import EMPTY, Holds, Kind
+from ckptfmt.filetype.kinds import EMPTY, GRAPH, Holds, Kind
 from ckptfmt.filetype.look import Look
 from ckptfmt.filetype.paths import recognise_path
+from ckptfmt.record.event_names import is_event_file, time_order
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.in_memory import MemoryFile
@@ -33,6 +34,8 @@ from ckptfmt.wire.text_conversion import SAMPLE_SIZE, text_conversion
 
 MAX_EXAMPLES = 20
 """How many files of a directory are looked at to find an example."""
+
+_GRAPH_SUFFIXES = (".pb", ".pbtxt", ".pbmm")
 
 
 def refusal(fs: Filesystem, path: str, wanted: Holds) -> CkptfmtError:
@@ -117,11 +120,34 @@ def _graph_of(fs: Filesystem, path: str) -> list[str]:
     parent, name = os.path.split(directory.rstrip(os.sep))
     if name == "variables" and any(fs.path_type(os.path.join(parent, file)) for file in SAVED_MODEL_FILES):
         return [f"its graph is in the SavedModel {parent or os.curdir}"]
+    files = fs.list_directory(directory or os.curdir).files
     if directory == path or os.path.basename(path) == STATE_FILE:
-        graphs = [file for file in fs.list_directory(directory).files if file.endswith(META_SUFFIX)]
+        graphs = [file for file in files if file.endswith(META_SUFFIX)]
         # The last in natural order is, as a rule, the latest.
-        return [f"a graph is in {os.path.join(directory, graphs[-1])}"] if graphs else []
-    return []
+        if graphs:
+            return [f"a graph is in {os.path.join(directory, graphs[-1])}"]
+    return [_other_graph(fs, directory, files)]
+
+
+def _other_graph(fs: Filesystem, directory: str, files: Sequence[str]) -> str:
+    """Return where a program may have written the graph besides its checkpoints; empty if nowhere."""
+    named = sorted((file for file in files if file.endswith(_GRAPH_SUFFIXES)), key=_graph_order)
+    for file in named[:MAX_EXAMPLES]:
+        path = os.path.join(directory, file)
+        with suppress(CkptfmtError):
+            kind = recognise_path(fs, path)
+            if kind is not None and kind.holds in (Holds.GRAPH, Holds.META_GRAPH):
+                return f"a graph is in {path}: {kind.reader}"
+    # Not opened: it may have gigabytes of events. A run writes its graph when it begins.
+    events = sorted(filter(is_event_file, files), key=time_order)
+    if not events:
+        return ""
+    return f"a graph may be in the event file {os.path.join(directory, events[0])}: {GRAPH.reader}"
+
+
+def _graph_order(name: str) -> tuple[bool, str]:
+    """Return a sort key: what TensorFlow calls the graph of a training comes first."""
+    return not name.startswith("graph."), name
 
 
 def example_in(fs: Filesystem, directory: str) -> str | None:

@@ -7,6 +7,7 @@ iterative and visit each once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -56,9 +57,13 @@ class Function:
 
     @cached_property
     def nodes(self) -> Mapping[str, GraphNode]:
-        """The nodes of its body by name, in order."""
-        file = self._library.file
-        return {node.name: GraphNode(node, in_function=True, file=file) for node in self.message.node_def}
+        """The nodes of its body by name, in order; CorruptError if several have one name."""
+        file, stored = self._library.file, self.message.node_def
+        nodes = {node.name: GraphNode(node, in_function=True, file=file) for node in stored}
+        if len(nodes) < len(stored):
+            ((name, count),) = Counter(node.name for node in stored).most_common(1)
+            raise CorruptError(f"function {self.name!r}: {count} nodes are named {name!r}", file=file)
+        return nodes
 
     def tensor(self, name: str) -> GraphTensor:
         """Return the tensor ``argument``, or ``node:out:k`` of the body.
@@ -129,7 +134,7 @@ class Functions(Mapping[str, Function]):
     ) -> None:
         """Take a library; ``ops`` are definitions of operations that are not TensorFlow's own.
 
-        Raises CorruptError if two functions have the same name.
+        A function may be there twice, as in TensorFlow. Raises CorruptError if two of one name differ.
         """
         self.file = file
         """The file it was read from, or None."""
@@ -137,11 +142,19 @@ class Functions(Mapping[str, Function]):
         self._ops = ops or {}
         self._known_calls: dict[str, frozenset[str]] = {}
         if len(self._functions) < len(library.function):
-            raise CorruptError("several functions have the same name", file=file)
+            self._check_duplicates(library)
         self.gradients: Mapping[str, str] = {
             gradient.function_name: gradient.gradient_func for gradient in library.gradient
         }
         """Name of a function -> name of the function that is its gradient."""
+
+    def _check_duplicates(self, library: messages.FunctionDefLibrary) -> None:
+        """Raise CorruptError if a function differs from another one of its name."""
+        for function in library.function:
+            kept = self._functions[function.signature.name]
+            if function is not kept and _serialized(function) != _serialized(kept):
+                what = f"several functions have the same name: {kept.signature.name!r}"
+                raise CorruptError(what, file=self.file)
 
     def __getitem__(self, name: str) -> Function:
         """Return a function; NameNotFoundError, a KeyError, if none has that name."""
@@ -211,3 +224,8 @@ class Functions(Mapping[str, Function]):
 
     def __repr__(self) -> str:
         return f"<Functions, {len(self)}>"
+
+
+def _serialized(function: messages.FunctionDef) -> bytes:
+    # Compared as bytes: a message with a NaN is not equal to itself.
+    return function.SerializeToString(deterministic=True)

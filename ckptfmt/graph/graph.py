@@ -19,6 +19,7 @@ from ckptfmt.dtypes import DType, as_dtype
 from ckptfmt.errors import CorruptError, GraphError, NameNotFoundError, TensorNotFoundError
 from ckptfmt.graph import merge, prune, setting
 from ckptfmt.graph.constants import Constants
+from ckptfmt.graph.duplicates import Keep, drop_duplicates, find_duplicates
 from ckptfmt.graph.function import Functions
 from ckptfmt.graph.initializers import find_initializers
 from ckptfmt.graph.node import GraphNode, parse_output
@@ -59,7 +60,7 @@ class Graph(Mapping[str, GraphNode]):
     ) -> None:
         """Take a GraphDef; ``ops`` are definitions of operations that are not TensorFlow's own.
 
-        Raises CorruptError if two nodes have the same name.
+        If several nodes have one name, the graph has the first of them: see :attr:`duplicates`.
         """
         self._outline = message if isinstance(message, Outline) else Outline(message)
         message = self._outline.message
@@ -68,8 +69,11 @@ class Graph(Mapping[str, GraphNode]):
         self._ops = ops or {}
         self._nodes = {node.name: node for node in message.node}
         if len(self._nodes) < len(message.node):
-            ((name, count),) = Counter(node.name for node in message.node).most_common(1)
-            raise CorruptError(f"{count} nodes are named {name!r}", file=file)
+            # An outline knows nodes by their names.
+            self._outline.complete()
+            self._nodes = {}
+            for node in message.node:
+                self._nodes.setdefault(node.name, node)
 
     @property
     def message(self) -> messages.GraphDef:
@@ -202,6 +206,22 @@ class Graph(Mapping[str, GraphNode]):
         known = self.functions.op(node.op)
         return known is None or bool(known.output_arg)
 
+    @cached_property
+    def duplicates(self) -> Mapping[str, tuple[GraphNode, ...]]:
+        """All nodes of each name that several nodes have, in the order of the file; TensorFlow refuses them.
+
+        Names lead to the first of them. Such a graph can be looked at and written as it is, but a graph can
+        be made from it only by :meth:`without_duplicates`.
+        """
+        nodes = self._outline.message.node
+        if len(self._nodes) == len(nodes):
+            return {}
+        found = find_duplicates(nodes, lambda node: node.name)
+        return {
+            name: tuple(GraphNode(nodes[position], file=self.file) for position in positions)
+            for name, positions in found.items()
+        }
+
     # --- walks -------------------------------------------------------------------------------------------
 
     @cached_property
@@ -280,14 +300,35 @@ class Graph(Mapping[str, GraphNode]):
 
     # --- surgery -----------------------------------------------------------------------------------------
 
+    def without_duplicates(self, keep: Keep | None = None) -> Graph:
+        """Return the graph with one node of each name, also in functions, and one function of each name.
+
+        Of identical ones the first stays. If some differ, ``keep`` has to be ``"first"`` or ``"last"``: nodes
+        that took their inputs from the others take them from the one that stays.
+
+        Raises GraphError if some differ and ``keep`` is not given.
+        """
+        if keep not in (None, "first", "last"):
+            raise ValueError(f"keep: got {keep!r}, want 'first' or 'last'")
+        now = self._outline.snapshot()
+        return self._new(drop_duplicates(now.message, keep, self.file), now.by_name())
+
+    def _unique(self) -> Outline:
+        """Return a snapshot to make another graph from; GraphError if several nodes have one name."""
+        # A snapshot, because the caller may ask for the message at any time, which moves bytes from the
+        # outline into it. Message and contents have to be of one moment.
+        if self.duplicates:
+            name, nodes = next(iter(self.duplicates.items()))
+            what = f"{len(nodes)} nodes have this name; without_duplicates() keeps one"
+            raise GraphError(what, node=name, file=self.file)
+        return self._outline.snapshot()
+
     def extract_subgraph(self, outputs: str | Iterable[str]) -> Graph:
         """Return the nodes that outputs need, as ``tf.compat.v1.graph_util.extract_sub_graph`` does.
 
         Raises GraphError if an output does not exist, CorruptError if a node that it needs does not.
         """
-        # Here and below: a snapshot, because the caller may ask for the message at any time, which moves
-        # bytes from the outline into it. Message and contents have to be of one moment.
-        now = self._outline.snapshot()
+        now = self._unique()
         return self._new(prune.extract_subgraph(now.message, _nodes_of(outputs), self.file), now.by_name())
 
     def strip_unused(
@@ -320,7 +361,7 @@ class Graph(Mapping[str, GraphNode]):
             for name in names
             if name in self
         }
-        now = self._outline.snapshot()
+        now = self._unique()
         stripped = prune.strip_unused(now.message, names, _nodes_of(outputs), known, self.file)
         return self._new(stripped, now.by_name())
 
@@ -338,7 +379,7 @@ class Graph(Mapping[str, GraphNode]):
         It is what ``tf.compat.v1.graph_util.remove_training_nodes`` returns, but keeps the library, the
         versions, and inputs that come through ``CheckNumerics``, which TensorFlow loses.
         """
-        now = self._outline.snapshot()
+        now = self._unique()
         return self._new(prune.remove_training_nodes(now.message, _nodes_of(protected)), now.by_name())
 
     def clear_devices(self) -> Graph:
@@ -366,7 +407,7 @@ class Graph(Mapping[str, GraphNode]):
         GraphError
             A node is not in the graph, or its value has another dtype or shape.
         """
-        now = self._outline.snapshot()
+        now = self._unique()
         message, contents = messages.GraphDef(), now.by_name()
         message.CopyFrom(now.message)
         for name in setting.set_constants(message, values, self.functions, self.file):
@@ -382,7 +423,7 @@ class Graph(Mapping[str, GraphNode]):
         Raises GraphError if an output to replace is not in the graph.
         """
         scope = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
-        now = self._outline.snapshot()
+        now = self._unique()
         imported = merge.import_graph(now.message, scope, inputs or {}, self.file)
         return self._new(imported, now.by_name(scope))
 
@@ -392,7 +433,7 @@ class Graph(Mapping[str, GraphNode]):
         Raises NameConflictError if two have a node of the same name, or different functions of the same name.
         """
         ops = {name: op for graph in (self, *others) for name, op in graph._ops.items()}
-        now = [graph._outline.snapshot() for graph in (self, *others)]
+        now = [graph._unique() for graph in (self, *others)]
         message = merge.merge_graphs([outline.message for outline in now])
         contents = {name: content for outline in now for name, content in outline.by_name().items()}
         return Graph(Outline.of(message, contents), None, ops)

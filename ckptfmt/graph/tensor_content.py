@@ -84,6 +84,11 @@ def content_size(size: int) -> int:
     return len(_head(_CONTENT, size)) + size
 
 
+def has_tensor(node: bytes) -> bool:
+    """Return whether a serialized node is a constant that :func:`split_node` splits."""
+    return _path_to_tensor(node, FieldPlace(1, LENGTH_DELIMITED, 0, 0, len(node))) is not None
+
+
 def split_node(node: bytes, size: int) -> tuple[bytes, bytes]:
     """Return what comes before and after ``tensor_content`` of ``size`` bytes in a serialized constant.
 

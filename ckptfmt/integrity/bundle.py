@@ -15,7 +15,8 @@ from ckptfmt.checkpoint.files import stale_shards
 from ckptfmt.checkpoint.partition import plan
 from ckptfmt.checkpoint.slices import encode_slice_key, whole
 from ckptfmt.checkpoint.slot_parts import Slots, find_slots, is_partial
-from ckptfmt.errors import CkptfmtError, PathNotFoundError, UnsupportedError
+from ckptfmt.errors import CkptfmtError, CorruptError, PathNotFoundError, UnsupportedError
+from ckptfmt.filetype.refusal import conversion_of
 from ckptfmt.integrity.blocks import read_intact_blocks
 from ckptfmt.integrity.report import Progress, Report
 from ckptfmt.integrity.shared_bytes import SharedBytes, clusters
@@ -101,6 +102,7 @@ def _check_bytes(
     spoiled = set()
     missing: dict[int, list[str]] = {}
     refused: dict[int, tuple[CkptfmtError, list[str]]] = {}
+    explained: set[int | None] = set()
     for entry, check in _checks(bundle, pieces):
         name = owners.get(entry.name, entry.name)
         try:
@@ -114,6 +116,10 @@ def _check_bytes(
             if isinstance(error, UnsupportedError) and bundle.is_suspect(entry.shard):
                 refused.setdefault(entry.shard or 0, (error, []))[1].append(name)
             else:
+                # The first error of a data file also says if all of the file was changed as text.
+                if isinstance(error, CorruptError) and entry.shard not in explained:
+                    explained.add(entry.shard)
+                    error.what += _conversion(bundle, entry)
                 report.add_tensor(error, name)
             spoiled.add(name)
         if progress is not None:
@@ -126,6 +132,15 @@ def _check_bytes(
         what = f"{refusal.what}; it should hold {_tensors(names)}"
         report.add_tensor(UnsupportedError(what, file=refusal.file), names[0])
     return spoiled
+
+
+def _conversion(bundle: Bundle, entry: Entry) -> str:
+    """Return how the data file of a damaged entry was changed as text, as the end of an error; "" if not."""
+    with suppress(CkptfmtError):
+        converted = conversion_of(bundle.shard(entry.shard or 0, entry))
+        if converted is not None:
+            return f"; the file was {converted}"
+    return ""
 
 
 def _checks(bundle: Bundle, pieces: list[Entry]) -> Iterator[tuple[Entry, Callable[[], None]]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ckptfmt.errors import CorruptError
 from ckptfmt.proto.pool import descriptor_pool
+from ckptfmt.proto.text_check import BAD_ESCAPE, Sketch, find_fault
 from ckptfmt.text.quoting import shortened
 from ckptfmt.wire.damage import MAX_DEPTH, find_damage
 
@@ -19,20 +20,10 @@ M = TypeVar("M", bound="Message")
 MAX_REASON = 400
 """Characters of protobuf's error that are kept."""
 
-_BACKSLASHES = re.compile(r"\\{64,}")
+_MANY_BACKSLASHES = 64
+
+_BACKSLASHES = re.compile(rf"\\{{{_MANY_BACKSLASHES},}}")
 """Runs of backslashes, in which protobuf looks for hexadecimal escapes in quadratic time."""
-
-_STRING_OR_BRACKET = re.compile(
-    r"""
-      "[^"\\\n]*(?:\\.[^"\\\n]*)*"?     # a string, perhaps not closed: brackets in it do not count
-    | '[^'\\\n]*(?:\\.[^'\\\n]*)*'?
-    | \#[^\n]*
-    | [{}<>]
-    """,
-    re.VERBOSE,
-)
-
-_BAD_ESCAPE = re.compile(r"""\\(?![abfnrtvxuU'"0-7])|\\[4-7][0-7]{2}""")
 
 _ANY_ESCAPE = re.compile(r"\\.")
 
@@ -110,10 +101,15 @@ def parse_text(
         raise _corrupt(cls, f"line {at}: not UTF-8", file, offset=error.start) from error
     if unknown_escapes:
         text = _ANY_ESCAPE.sub(_kept, text)
-    _check_text(cls, text, file)
-    if "\\u" in text or "\\U" in text:
+    sketch = Sketch(text.encode())
+    if sketch.is_suspicious(MAX_DEPTH):
+        fault = find_fault(text, MAX_DEPTH)
+        if fault is not None:
+            raise _corrupt(cls, f"{_place(text, fault.at)}: {fault.reason}", file)
+    if sketch.has_code_points:
         text = _ESCAPE.sub(_octal, text)
-    text = _BACKSLASHES.sub(_octal_backslashes, text)
+    if "\\" * _MANY_BACKSLASHES in text:
+        text = _BACKSLASHES.sub(_octal_backslashes, text)
     try:
         parse = text_format.Merge if last_wins else text_format.Parse
         return parse(text, cls(), descriptor_pool=descriptor_pool())
@@ -153,33 +149,10 @@ def _escaped(match: re.Match[str]) -> str:
     return char if char.isprintable() else "".join(f"\\{byte:03o}" for byte in char.encode())
 
 
-def _check_text(cls: type[Message], text: str, file: str) -> None:
-    """Raise CorruptError for text that protobuf's parser in Python should refuse but does not.
-
-    The parser recurses without a bound of its own. It hands strings to one of Python's codecs, which warns of
-    unknown escapes and keeps them; TensorFlow's parser refuses them.
-    """
-    depth = 0
-    for token in _STRING_OR_BRACKET.finditer(text):
-        first, at = token[0][0], token.start()
-        if first in "{<":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise _corrupt(cls, f"{_place(text, at)}: nested deeper than {MAX_DEPTH} messages", file)
-        elif first in "}>":
-            depth -= 1
-        elif first in "\"'" and "\\" in token[0]:
-            # Without the escaped backslashes, each backslash begins an escape.
-            escape = _BAD_ESCAPE.search(token[0].replace("\\\\", "  "))
-            if escape is not None:
-                at += escape.start()
-                raise _corrupt(cls, f"{_place(text, at)}: bad escape {text[at : at + 2]!r}", file)
-
-
 def _kept(escape: re.Match[str]) -> str:
     """Spell an unknown escape so that its backslash is kept."""
     # An escaped backslash looks like an unknown escape too.
-    is_unknown = _BAD_ESCAPE.match(escape[0]) and escape[0] != r"\\"
+    is_unknown = BAD_ESCAPE.match(escape[0]) and escape[0] != r"\\"
     return rf"\134{escape[0][1:]}" if is_unknown else escape[0]
 
 

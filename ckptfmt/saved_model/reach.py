@@ -123,7 +123,9 @@ class Usage:
 
     @cached_property
     def _ops(self) -> dict[str, str]:
-        """Op of each node."""
+        """Op of each node; CorruptError if several have one name."""
+        for name, nodes in self._meta.graph.duplicates.items():
+            raise CorruptError(f"{len(nodes)} nodes are named {name!r}", file=self._meta.file)
         return {node.name: node.op for node in self._meta.message.graph_def.node}
 
     @cached_property

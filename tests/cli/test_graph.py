@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ckptfmt
@@ -133,6 +134,31 @@ def test_a_checkpoint_is_not_taken_for_a_graph(tmp_path: Path) -> None:
         Path(f"{prefix}.meta").touch()
         assert run("graph", path).stderr == f"{said}; its graph is in {prefix}.meta\n"
         Path(f"{prefix}.meta").unlink()
+
+
+def test_a_training_directory_without_meta_files_tells_of_other_graphs(tmp_path: Path) -> None:
+    prefix = write_bundle(tmp_path / "model.ckpt-7", {"w": np.zeros(2, np.float32)})
+    paths = (tmp_path, prefix, f"{prefix}.index", f"{prefix}.data-00000-of-00001")
+    reader = "ckptfmt.read_graph reads it and 'ckptfmt graph' shows it\n"
+    for path in paths:
+        assert "graph is in" not in run("graph", path).stderr
+    events = tmp_path / "events.out.tfevents.1.host"
+    events.write_bytes(b"")
+    for path in paths:
+        assert run("graph", path).stderr.endswith(f"; a graph may be in the event file {events}: {reader}")
+    graph = messages.GraphDef()
+    graph.node.add(name="x", op="Placeholder")
+    (tmp_path / "a.pbtxt").write_text("item { id: 1 }")
+    for name, data in (
+        ("z.pb", graph.SerializeToString()),
+        ("graph.pbtxt", b'node { name: "x" op: "NoOp" }'),
+    ):
+        file = tmp_path / name
+        file.write_bytes(data)
+        for path in paths:
+            assert run("graph", path).stderr.endswith(f"; a graph is in {file}: {reader}")
+    (tmp_path / "model.ckpt-7.meta").write_bytes(b"")
+    assert run("graph", tmp_path).stderr.endswith(f"; a graph is in {tmp_path}/model.ckpt-7.meta\n")
 
 
 def test_a_saved_model_is_chosen_by_its_tags(tmp_path: Path, model: Path) -> None:

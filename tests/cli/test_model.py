@@ -57,7 +57,7 @@ def model(tmp_path: Path) -> Path:
         sparse = signature.outputs["s"].coo_sparse
         sparse.values_tensor_name = "v:0"
         sparse.indices_tensor_name, sparse.dense_shape_tensor_name = "names:0", "slices:0"
-        meta.signature_def["__saved_model_init_op"].outputs["init"].name = "init"
+        meta.signature_def["__saved_model_init_op"].outputs["__saved_model_init_op"].name = "init"
         meta.asset_file_def.add(filename="words.txt").tensor_info.name = "a:0"
     (tmp_path / "saved_model.pb").write_bytes(saved.SerializeToString())
     (tmp_path / "variables").mkdir()
@@ -81,13 +81,14 @@ def test_everything_in_the_directory_is_shown(model: Path) -> None:
     assert "variables: 1, 8 B" in lines
     assert "v float32[2] <- stored\\x1b" in lines
     assert "asset: words.txt -> a:0 MISSING unused" in lines
-    assert "init" not in result.stdout
+    assert lines.count("init op init") == 2  # not as a signature
+    assert "__saved_model_init_op" not in result.stdout
 
 
 def test_json_has_everything(model: Path) -> None:
     document = run_json("model", model, "--tags", "gpu,serve")
     (meta,) = document["meta_graphs"]
-    assert (meta["tags"], meta["nodes"]) == (["gpu", "serve"], 7)
+    assert (meta["tags"], meta["nodes"], meta["init_op"]) == (["gpu", "serve"], 7, "init")
     signature = meta["signatures"]["predict"]
     assert signature["inputs"] == {"x": {"tensor": "x:0", "dtype": "float32", "shape": [None]}}
     assert signature["outputs"]["s"]["tensor"] == ["v:0", "names:0", "slices:0"]
@@ -364,10 +365,18 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     ),
     "functions of one name": (
         lambda folder: edit(
-            folder, lambda meta: meta.graph_def.library.function.extend([messages.FunctionDef()] * 2)
+            folder,
+            lambda meta: meta.graph_def.library.function.extend(
+                [messages.FunctionDef(), messages.FunctionDef(ret={"y": "x"})]
+            ),
         ),
         [f"{FIRST}/signatures/predict/reach", f"{FIRST}/unreached"],
         "several functions have the same name",
+    ),
+    "nodes of one name": (
+        lambda folder: edit(folder, lambda meta: meta.graph_def.node.append(meta.graph_def.node[0])),
+        [f"{FIRST}/signatures/predict/reach", f"{FIRST}/unreached"],
+        "2 nodes are named 'v'",
     ),
     "names of variables": (
         lambda folder: edit(folder, lambda meta: setattr(meta.saver_def, "restore_op_name", "gone")),

@@ -183,7 +183,7 @@ def test_a_file_of_another_kind(folder: Path) -> None:
     other.write_text("neither records nor anything else that is known")
     result = run("records", other)
     assert (result.exit_code, result.stdout) == (3, "")
-    assert "not a file of records" in result.stderr
+    assert "a text file, not a TFRecord file: it begins 'neither records" in result.stderr
     result = run("records", other, folder / "one.tfrecord")
     assert result.exit_code == 3
     assert [line.split("\t")[1] for line in result.stdout.splitlines()[:2]] == ["?", "1"]

@@ -76,6 +76,17 @@ def test_a_data_shard(conversion: str, tmp_path: Path) -> None:
     data.write_bytes(CONVERSIONS[conversion](data.read_bytes()))
     with pytest.raises(CorruptError, match=r"the file was changed as text: .*; transfer it again as binary$"):
         ckptfmt.open(prefix)["w"]
+    errors = [each for each in ckptfmt.open(prefix).verify().problems if each.severity == "error"]
+    assert "the file was changed as text" in errors[0].message
+
+
+def test_verification_says_once_for_a_data_shard_that_it_was_changed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    prefix = write_bundle(tmp_path / "m", {f"v{i}": rng.random(2000).astype(np.float32) for i in range(5)})
+    data = Path(f"{prefix}.data-00000-of-00001")
+    data.write_bytes(data.read_bytes().replace(b"\n", b"\r\n"))
+    problems = ckptfmt.open(prefix).verify().problems
+    assert ["changed as text" in each.message for each in problems] == [True, *[False] * 5]
 
 
 def event_file(path: Path, conversion: str, events: int) -> Path:

@@ -27,11 +27,13 @@ OPENERS: dict[str, Callable[[Path], Any]] = {
     "read_meta_graph": ckptfmt.read_meta_graph,
     "open_saved_model": ckptfmt.open_saved_model,
     "open_events": lambda path: list(ckptfmt.open_events(path)),
+    "open_records": lambda path: list(ckptfmt.open_records(path)),
 }
+LOGS = ("open_events", "open_records")
 
 
-def may_be_events(path: Path) -> bool:
-    """Whether a file may be an event file: one that is compressed, or that has hardly been written."""
+def may_be_records(path: Path) -> bool:
+    """Whether a file may hold records or events: one that is compressed, or that has hardly been written."""
     return path.is_file() and (path.stat().st_size < 12 or path.read_bytes()[:2] == b"\x1f\x8b")
 
 
@@ -52,23 +54,23 @@ def test_every_function_says_what_a_file_is(what: str, name: str, content: Conte
     path = make(content, tmp_path / name)
     reader = named(what).reader
     for opener, function in OPENERS.items():
-        if opener == "open_events" and may_be_events(path):
+        if opener in LOGS and may_be_records(path):
             continue
         with pytest.raises(CkptfmtError) as caught:
             function(path)
         assert caught.value.file == str(path)
         assert what in caught.value.what
         assert reader in caught.value.what
-        assert isinstance(caught.value, UnsupportedError) or (opener == "open_events" and path.is_dir())
+        assert isinstance(caught.value, UnsupportedError) or (opener in LOGS and path.is_dir())
 
 
 @EACH_FILE
-@pytest.mark.parametrize("verb", ["ls", "graph", "model", "events"])
+@pytest.mark.parametrize("verb", ["ls", "graph", "model", "events", "records"])
 def test_every_verb_says_what_a_file_is(
     verb: str, what: str, name: str, content: Content, tmp_path: Path
 ) -> None:
     path = make(content, tmp_path / name)
-    if verb == "events" and may_be_events(path):
+    if verb in ("events", "records") and may_be_records(path):
         return
     result = run(verb, path)
     assert result.exit_code in (3, 4)

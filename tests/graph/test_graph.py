@@ -270,11 +270,6 @@ def test_a_walk_reports_an_input_from_a_missing_node() -> None:
         list(graph.ancestors("a"))
 
 
-def test_two_nodes_of_one_name_are_corrupt() -> None:
-    with pytest.raises(CorruptError, match="2 nodes are named 'a'"):
-        ckptfmt.Graph(graph_def(("a", "NoOp", []), ("a", "NoOp", [])))
-
-
 # --- attributes and constants ------------------------------------------------------------------------------
 
 

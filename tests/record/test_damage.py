@@ -250,7 +250,7 @@ def test_a_compressed_file_whose_first_record_is_damaged_is_one(tmp_path: Path, 
 
 def test_each_file_has_its_own_damage(tmp_path: Path) -> None:
     damaged = write(tmp_path / "1", b"\xee" * 20 + CONTENT)
-    garbage = write(tmp_path / "2", b"garbage " * 10)
+    garbage = write(tmp_path / "2", b"\x01\xeb\x90" * 30)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamageWarning)
         with pytest.raises(CorruptError, match="2 @0x0: not a file of records"):
@@ -397,7 +397,8 @@ def test_a_record_that_exceeds_memory_is_a_limit_error(
             file.truncate(size + 16)
     program = f"""
 import resource, ckptfmt, ckptfmt.errors, warnings
-from ckptfmt.record import reader, records
+from ckptfmt.record import reader
+from ckptfmt.record.files import records
 warnings.simplefilter("ignore")
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 room = used + ({size >> 2} if {is_compressed or backend == "pread"} else {size + (size >> 2)})

@@ -156,7 +156,7 @@ def test_missing_files_are_errors(tmp_path: Path) -> None:
         ckptfmt.open_records(tmp_path / "*.tfrecord")
     with pytest.raises(PathNotFoundError, match="no file of records in this directory"):
         ckptfmt.open_records(tmp_path)
-    with pytest.raises(CorruptError, match="not a file of records"):
+    with pytest.raises(UnsupportedError, match="a text file, not a TFRecord file: it begins 'This is"):
         list(ckptfmt.open_records(write(tmp_path / "text", b"This is a text, and of some length.")))
 
 
@@ -238,7 +238,7 @@ def test_any_bytes_are_records_or_an_error(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             found, _ = read(write(Path(folder, "r"), content))
-        except CorruptError:
+        except (CorruptError, UnsupportedError):
             return
         assert len(content) < 12 or found or content[:2] == b"\x1f\x8b" or content[0] & 0xF == 8
 

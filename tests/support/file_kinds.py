@@ -13,6 +13,7 @@ from ckptfmt.filetype.kinds import KINDS, Kind
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import format_text
 from ckptfmt.wire.crc32c import crc32c, mask
+from tests.support.memmapped_writer import to_memmapped
 from tests.support.split_writer import Split
 from tests.support.table_writer import encode_table, encode_v1, write_bundle
 
@@ -142,6 +143,12 @@ SAMPLES = {
         ("a GraphDef as text, not", *READ_GRAPH),
         GRAPH_VERBS,
     ),
+    "memory-mapped graph": Sample(
+        file("model.bin", to_memmapped(graph_def())),
+        kinds.MEMMAPPED,
+        ("a memory-mapped graph (.pbmm), not", *READ_GRAPH),
+        GRAPH_VERBS,
+    ),
     "MetaGraphDef": Sample(
         file("graph.pb", meta_graph().SerializeToString()),
         kinds.META_GRAPH,
@@ -253,7 +260,7 @@ SAMPLES = {
     "events": Sample(
         file("events.out", EVENT),
         kinds.EVENTS,
-        ("a TensorBoard event file, not", "ckptfmt.open_events reads it"),
+        ("a TensorBoard event file", "ckptfmt.open_events reads it"),
     ),
     "TFRecord": Sample(
         file("train.tfrecord", record(b"data")),

@@ -55,6 +55,8 @@ def _meta_lines(meta: dict[str, Any], unused: set[str]) -> Iterator[str]:
     ops = ", ".join(f"{escape(op)}\xa0{count:,}" for op, count in meta["ops"].items())
     wrapped = textwrap.wrap(ops, WIDTH, break_long_words=False, break_on_hyphens=False)
     rows += [("" if i else "  ops", line.replace("\xa0", " ")) for i, line in enumerate(wrapped)]
+    if meta["init_op"] is not None:
+        rows.append(("  init op", escape(meta["init_op"])))
     if meta["signatures"]:
         rows.append(("  unused", _reach_text(meta["unreached"], unused)))
     yield from aligned(rows).splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import warnings
 from collections.abc import Iterable
 
 import click
@@ -12,16 +13,30 @@ import numpy as np
 import ckptfmt
 from ckptfmt import DType, FunctionCall, Graph, GraphNode, GraphTensor, errors
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument, tags_option
+from ckptfmt.cli.options import (
+    duplicates_option,
+    given_limits,
+    json_option,
+    limits_option,
+    path_argument,
+    tags_option,
+)
 from ckptfmt.cli.render.diagram import dot_lines, mermaid_lines
-from ckptfmt.cli.render.output import on_terminal, write, write_json, write_lines
+from ckptfmt.cli.render.output import complain, note, on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, RIGHT, write_table
 from ckptfmt.cli.render.text import aligned, count_text, escape, shape_text, size_text
+from ckptfmt.graph.duplicates import Keep
+from ckptfmt.graph.read.logged import find_event_files, read_logged
+from ckptfmt.storage.local import LOCAL
 from ckptfmt.text.closest import closest_names
 from ckptfmt.text.patterns import matcher
+from ckptfmt.text.quoting import listed
 
 MAX_LISTED = 20
 """Inputs, outputs and items of a list that a summary shows."""
+
+MAX_COMPLAINTS = 10
+"""Lines about nodes of one name; a graph may have any number of them."""
 
 MAX_CHARACTERS = 500
 """Characters of an attribute's value that are shown."""
@@ -38,10 +53,12 @@ MAX_ELEMENTS = 1_000_000
       ckptfmt graph frozen.pb
       ckptfmt graph training/model.ckpt-1000.meta --nodes 'conv1/*'
       ckptfmt graph saved_model/ --tags serve --functions
+      ckptfmt graph logs/events.out.tfevents.1700000000.host --to pb > graph.pb
       ckptfmt graph frozen.pb --to dot | dot -Tsvg > frozen.svg
 
     JSON: {"file", "nodes", "producer", "min_consumer", "ops": {OP: COUNT}, "custom_ops": {OP: COUNT},
-    "inputs": [{"name", "dtype", "shape"}], "outputs": [NAME], "functions", "constants": {"count", "bytes"}};
+    "inputs": [{"name", "dtype", "shape"}], "outputs": [NAME], "functions", "constants": {"count", "bytes"},
+    "duplicates": {NAME: COUNT}};
     with --nodes {"nodes": [{"name", "op", "device", "inputs", "control_inputs"}]}, with --node one of these
     with "outputs": [{"name", "dtype", "shape"}], "attributes" as text and "consumers", with --consts
     {"constants": [{"name", "dtype", "shape", "nbytes"}]}, with --functions {"functions": [{"name", "inputs",
@@ -60,6 +77,19 @@ MAX_ELEMENTS = 1_000_000
     type=click.Choice(["pb", "pbtxt", "json", "dot", "mermaid"]),
     help="Write the graph itself to stdout, in this form.",
 )
+@click.option(
+    "--step",
+    type=int,
+    metavar="N",
+    help="Select the graph that was logged at a step, if events have several.",
+)
+@click.option(
+    "--without-duplicates",
+    "is_unique",
+    is_flag=True,
+    help="Keep one of identical nodes of one name; if they differ, --keep-duplicate says which.",
+)
+@duplicates_option
 @json_option
 @limits_option
 def command(
@@ -70,12 +100,19 @@ def command(
     consts: bool,
     functions: bool,
     target: str | None,
+    step: int | None,
+    is_unique: bool,
+    keep: Keep | None,
     as_json: bool,
 ) -> int:
     """Show what is in the graph at PATH, without TensorFlow and without running it.
 
-    PATH is a GraphDef or frozen graph, a .meta file or a SavedModel, serialized or as text, or the directory
-    of a SavedModel. The content of a file tells which it is.
+    PATH is a GraphDef or frozen graph, a .meta file or a SavedModel, serialized or as text, a memory-mapped
+    graph (.pbmm), or the directory of a SavedModel. The content of a file tells which it is. PATH may also be
+    an event file, or a directory with event files: then it is the graph that was logged last.
+
+    TensorFlow refuses a graph in which several nodes have one name. It is shown all the same; stderr names
+    them, and the exit code is 1. With --without-duplicates or --keep-duplicate the graph is repaired first.
     """
     chosen = [
         option
@@ -90,7 +127,9 @@ def command(
     ]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)}: pass only one of them")
-    graph = ckptfmt.read_graph(path, tags=tags, limits=given_limits())
+    graph = _read(path, tags, step)
+    if is_unique or keep is not None:
+        graph = graph.without_duplicates(keep)
     if target is not None:
         _write_graph(graph, target)
     elif pattern is not None:
@@ -103,7 +142,35 @@ def command(
         _write_functions(graph, as_json=as_json)
     else:
         _write_summary(graph, as_json=as_json)
-    return ExitCode.FINE
+    return _complain_of_duplicates(graph)
+
+
+def _complain_of_duplicates(graph: Graph) -> ExitCode:
+    """Say on stderr which names several nodes have."""
+    for name, nodes in itertools.islice(graph.duplicates.items(), MAX_COMPLAINTS):
+        # As bytes: a message with a NaN is not equal to another one.
+        contents = {node.message.SerializeToString(deterministic=True) for node in nodes}
+        same = "identical" if len(contents) == 1 else "different"
+        complain(f"{len(nodes)} {same} nodes are named {name!r}, which TensorFlow refuses")
+    if len(graph.duplicates) > MAX_COMPLAINTS:
+        complain(f"and {len(graph.duplicates) - MAX_COMPLAINTS:,} more names")
+    return ExitCode.FINDING if graph.duplicates else ExitCode.FINE
+
+
+def _read(path: str, tags: list[str] | None, step: int | None) -> Graph:
+    """Return the graph at a path; stderr tells of damage beside it, and of others in the same events."""
+    events = find_event_files(path, LOCAL)
+    if not events:
+        return ckptfmt.read_graph(path, tags=tags, step=step, limits=given_limits())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", errors.DamageWarning)
+        logged = read_logged(events, LOCAL, step=step, limits=given_limits())
+    for warning in caught:
+        complain(str(warning.message))
+    if len(logged.steps) > 1:
+        steps = listed(list(map(str, logged.steps)), MAX_LISTED, quote=str)
+        note(f"{len(logged.steps):,} graphs were logged, at steps {steps}: this is the one of {logged.step}")
+    return logged.graph()
 
 
 # --- the graph itself ------------------------------------------------------------------------------------
@@ -142,7 +209,7 @@ def _write_summary(graph: Graph, *, as_json: bool) -> None:
 def _summary_json(graph: Graph, sizes: list[int]) -> dict[str, object]:
     return {
         "file": graph.file,
-        "nodes": len(graph),
+        "nodes": sum(graph.ops.values()),
         "producer": graph.versions.producer,
         "min_consumer": graph.versions.min_consumer,
         "ops": dict(graph.ops.most_common()),
@@ -151,13 +218,14 @@ def _summary_json(graph: Graph, sizes: list[int]) -> dict[str, object]:
         "outputs": [node.name for node in graph.outputs],
         "functions": len(graph.functions),
         "constants": {"count": len(sizes), "bytes": sum(sizes)},
+        "duplicates": {name: len(nodes) for name, nodes in graph.duplicates.items()},
     }
 
 
 def _summary_lines(graph: Graph, sizes: list[int]) -> list[tuple[str, str]]:
     versions, inputs, outputs = graph.versions, graph.inputs, graph.outputs
     return [
-        ("nodes", f"{len(graph):,}"),
+        ("nodes", f"{sum(graph.ops.values()):,}"),
         ("constants", f"{len(sizes):,}, {size_text(sum(sizes))}"),
         ("functions", f"{len(graph.functions):,}"),
         ("versions", f"written by {versions.producer}, read by {versions.min_consumer} and later"),
@@ -190,7 +258,8 @@ def _input_names(node: GraphNode) -> str:
 
 
 def _write_nodes(graph: Graph, pattern: str, *, as_json: bool) -> None:
-    nodes = [graph[name] for name in filter(matcher([pattern]), graph)]
+    names = filter(matcher([pattern]), graph)
+    nodes = [node for name in names for node in graph.duplicates.get(name) or [graph[name]]]
     if not nodes:
         close = closest_names(pattern, graph)
         raise errors.NameNotFoundError(
@@ -291,7 +360,7 @@ def _write_functions(graph: Graph, *, as_json: bool) -> None:
             "name": name,
             "inputs": [argument.name for argument in function.inputs],
             "outputs": [argument.name for argument in function.outputs],
-            "nodes": len(function.nodes),
+            "nodes": len(function.message.node_def),
             "calls": sorted(calls[name]),
         }
         for name, function in graph.functions.items()
@@ -304,7 +373,7 @@ def _write_functions(graph: Graph, *, as_json: bool) -> None:
             escape(name),
             str(len(function.inputs)),
             str(len(function.outputs)),
-            str(len(function.nodes)),
+            str(len(function.message.node_def)),
             escape(", ".join(sorted(calls[name]))),
         )
         for name, function in graph.functions.items()

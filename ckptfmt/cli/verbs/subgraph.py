@@ -8,6 +8,7 @@ import ckptfmt
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import (
     comma_separated,
+    duplicates_option,
     given_limits,
     json_option,
     limits_option,
@@ -18,6 +19,7 @@ from ckptfmt.cli.options import (
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import count_text
 from ckptfmt.cli.settings import Setting, parse_settings, set_option
+from ckptfmt.graph.duplicates import Keep
 from ckptfmt.storage.target import check_target
 
 
@@ -51,6 +53,7 @@ from ckptfmt.storage.target import check_target
 @set_option
 @click.option("--inference", is_flag=True, help="Drop training-only nodes (never the outputs).")
 @click.option("--clear-devices", is_flag=True, help="Remove the devices that nodes are placed on.")
+@duplicates_option
 @tags_option
 @overwrite_option
 @json_option
@@ -63,15 +66,21 @@ def command(
     settings: list[Setting],
     inference: bool,
     clear_devices: bool,
+    keep: Keep | None,
     tags: list[str] | None,
     overwrite: bool,
     as_json: bool,
 ) -> int:
-    """Write the nodes of the graph at PATH that the outputs need; as text if FILE ends in .pbtxt."""
+    """Write the nodes of the graph at PATH that the outputs need; as text if FILE ends in .pbtxt.
+
+    Of identical nodes of one name, which TensorFlow refuses, only one is written.
+    """
     check_target(target, overwrite=overwrite)
     if not outputs:
         raise click.UsageError("--outputs: got no names, want at least one")
     graph = ckptfmt.read_graph(path, tags=tags, limits=given_limits())
+    if graph.duplicates or keep is not None:
+        graph = graph.without_duplicates(keep)
     wanted = [graph[name.partition(":")[0]].name for name in outputs]
     whole = graph.with_constants(parse_settings(settings, graph)) if settings else graph
     part = whole.extract_subgraph(wanted) if inputs is None else whole.strip_unused(inputs, wanted)

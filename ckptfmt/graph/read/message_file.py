@@ -12,21 +12,25 @@ from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import CkptfmtError, CorruptError, PathNotFoundError
 from ckptfmt.filenames import SAVED_MODEL_FILES
 from ckptfmt.filetype.content import recognise, recognise_message
-from ckptfmt.filetype.kinds import SPLIT, Holds, Kind
+from ckptfmt.filetype.kinds import MEMMAPPED, SPLIT, Holds, Kind
 from ckptfmt.filetype.look import Look
 from ckptfmt.filetype.paths import recognise_path
 from ckptfmt.filetype.refusal import conversion_of, example_in, misfit, refusal, refusal_of
 from ckptfmt.filetype.texts import HEAD_SIZE, is_text
 from ckptfmt.graph.outline import Outline
+from ckptfmt.graph.read.memmapped import restore_constants
 from ckptfmt.graph.tensor_content import Span, take_out
 from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.memmapped import GRAPH_REGION, read_regions
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import damage_in, parse_message, parse_text
+from ckptfmt.record.event_names import runs_directly_below
 from ckptfmt.riegeli.split_message import SplitProto
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.in_memory import MemoryFile
 from ckptfmt.storage.local import LOCAL, absolute_path
+from ckptfmt.text.quoting import listed
 from ckptfmt.wire.buffers import new_buffer
 
 M = TypeVar("M", bound="messages.GraphDef | messages.MetaGraphDef | messages.SavedModel")
@@ -52,7 +56,9 @@ class MessageFile:
 
     @cached_property
     def _stored(self) -> Kind | None:
-        return recognise(self._file)
+        kind = recognise(self._file)
+        # What tells a package is at its end, so a cut one has only its name.
+        return MEMMAPPED if kind is None and self.name.endswith(".pbmm") else kind
 
     @cached_property
     def _split(self) -> SplitProto | None:
@@ -98,27 +104,45 @@ class MessageFile:
 
         Raises the errors of :meth:`parse`, and LimitError if the memory for a constant cannot be had.
         """
+        if self._stored is MEMMAPPED:
+            return self._parse_memmapped()
         data = self._file.read(0, self._file.size)
         if self._split is not None or is_text(bytes(data[:HEAD_SIZE])):
             return Outline(self.parse(messages.GraphDef), limits=self._limits)
+        return Outline(*self._take_apart(data), limits=self._limits)
+
+    def _parse_memmapped(self) -> Outline:
+        regions = read_regions(self._file)
+        place = regions.get(GRAPH_REGION)
+        if place is None:
+            what = f"no region is named {GRAPH_REGION}, as that of the graph: got {listed(list(regions))}"
+            raise CorruptError(what, file=self.name)
+        data = self._file.read(place.offset, place.size)
+        message, contents = self._take_apart(data, place.offset)
+        contents |= restore_constants(message, self._file, regions, self._limits)
+        return Outline(message, contents, limits=self._limits)
+
+    def _take_apart(
+        self, data: memoryview, offset: int = 0
+    ) -> tuple[messages.GraphDef, dict[int, memoryview]]:
+        """Return a GraphDef that begins at an offset of the file, and its large constants by node number."""
         rest, spans = take_out(data)
         with self._explained():
             try:
-                message = parse_message(messages.GraphDef, rest, self.name)
+                message = parse_message(messages.GraphDef, rest, self.name, offset)
             except CorruptError:
                 if not spans:
                     raise
                 # What was taken out has moved the damage: the whole file says where it is.
-                return Outline(parse_message(messages.GraphDef, data, self.name), limits=self._limits)
-        contents = {number: self._copy(span) for number, span in spans.items()}
-        return Outline(message, contents, limits=self._limits)
+                return parse_message(messages.GraphDef, data, self.name, offset), {}
+        return message, {number: self._copy(span, offset) for number, span in spans.items()}
 
-    def _copy(self, span: Span) -> memoryview:
+    def _copy(self, span: Span, offset: int) -> memoryview:
         # Not a view of the file: a changed graph is often written to the file that it was read from.
         out = new_buffer(span.size, "bytes of memory for a constant", self.name)
-        self._file.read_into(span.offset, out)
+        self._file.read_into(offset + span.offset, out)
         # The pages of the file are not needed again: memory has the constant once.
-        self._file.release(span.offset, span.size)
+        self._file.release(offset + span.offset, span.size)
         return out.toreadonly()
 
     def refusal(self, wanted: Holds) -> CkptfmtError:
@@ -200,6 +224,8 @@ def open_message(
         raise misfit(path, kind, wanted, fs)
     if path_type != "directory":
         return MessageFile(fs.open(path), fs, limits)  # its error says why not
-    example = example_in(fs, path)
+    runs = runs_directly_below(fs, path)
+    logged = f"event files, which may have a graph, are in {listed(runs, quote=str)}" if runs else None
     what = f"no SavedModel in this directory: tried {', '.join(tried)}"
-    raise PathNotFoundError("; ".join(filter(None, [what, example])), file=path, tried=tried)
+    hints = [example_in(fs, path), logged if wanted is not Holds.SAVED_MODEL else None]
+    raise PathNotFoundError("; ".join(filter(None, [what, *hints])), file=path, tried=tried)

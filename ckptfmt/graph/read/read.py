@@ -10,30 +10,38 @@ from ckptfmt.filetype.kinds import Holds
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.saved_variables import SavedVariable, saved_variables
+from ckptfmt.graph.read.logged import find_event_files, read_logged
 from ckptfmt.graph.read.message_file import MessageFile, open_message
 from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
+from ckptfmt.wire.coding import Buffer
 
 
 def read_graph(
     path: str | os.PathLike[str] | bytes | bytearray | memoryview,
     *,
     tags: Iterable[str] | None = None,
+    step: int | None = None,
     backend: str = "mmap",
     fs: Filesystem | None = None,
     limits: Limits = DEFAULT,
 ) -> Graph:
     """Return the graph in a file: a GraphDef, a MetaGraphDef or a SavedModel, serialized or as text.
 
+    The constants of a memory-mapped graph (``.pbmm``) are ``Const`` nodes like those of any other; large ones
+    are views of the file. Of the graphs in an event file, the last one is returned.
+
     Parameters
     ----------
     path
-        The file, recognised by its content, or the directory of a SavedModel. Or the content itself as bytes,
-        which are never a path: for example the ``graph_def`` of an event.
+        The file, recognised by its content, the directory of a SavedModel, or a directory with event files.
+        Or the content of a file as bytes, which are never a path: for example the ``graph_def`` of an event.
     tags
         The tags of one meta graph of a SavedModel; needed if it has several.
+    step
+        The step at which the graph in an event file was logged, if not the last one is wanted.
     backend, fs
         How files are read, and the file system they are in: see :func:`ckptfmt.open`.
     limits
@@ -46,11 +54,18 @@ def read_graph(
     UnsupportedError
         The path leads to something else; the message says what it is, and what reads it.
     GraphError
-        No meta graph of a SavedModel has these tags, or it has several and no tags were given.
+        No meta graph of a SavedModel has these tags, or it has several and no tags were given. No graph was
+        logged at this step.
     PathNotFoundError, NotReadableError
         The file does not exist, or cannot be read.
     """
-    with open_message(path, Holds.GRAPH, filesystem_of(backend, fs), limits) as file:
+    fs = filesystem_of(backend, fs)
+    events = _event_files(path, fs)
+    if events:
+        return read_logged(events, fs, step=step, limits=limits).graph()
+    if step is not None:
+        raise GraphError(f"got step {step}, but only the graphs in event files have steps", file=_name(path))
+    with open_message(path, Holds.GRAPH, fs, limits) as file:
         if file.holds is Holds.GRAPH:
             return Graph(file.parse_outline(), file.name)
         return _meta_graph(file, tags, Holds.GRAPH).graph
@@ -66,9 +81,14 @@ def read_meta_graph(
 ) -> MetaGraph:
     """Return the meta graph in a file: a ``.meta`` file or a SavedModel, serialized or as text.
 
-    Parameters and errors are those of :func:`read_graph`; a GraphDef raises UnsupportedError.
+    Of those in an event file, the last one is returned. Parameters and errors are those of
+    :func:`read_graph`; a GraphDef raises UnsupportedError.
     """
-    with open_message(path, Holds.META_GRAPH, filesystem_of(backend, fs), limits) as file:
+    fs = filesystem_of(backend, fs)
+    events = _event_files(path, fs)
+    if events:
+        return read_logged(events, fs, wanted=Holds.META_GRAPH, limits=limits).meta_graph()
+    with open_message(path, Holds.META_GRAPH, fs, limits) as file:
         return _meta_graph(file, tags, Holds.META_GRAPH)
 
 
@@ -93,6 +113,14 @@ def read_saved_variables(
     if not meta.message.HasField("graph_def"):
         raise CorruptError("not a MetaGraphDef: it has no graph", file=meta.file)
     return saved_variables(meta.message, meta.file)
+
+
+def _event_files(source: str | os.PathLike[str] | Buffer | bytearray, fs: Filesystem) -> list[str]:
+    return [] if isinstance(source, bytes | bytearray | memoryview) else find_event_files(source, fs)
+
+
+def _name(source: str | os.PathLike[str] | Buffer | bytearray) -> str | None:
+    return None if isinstance(source, bytes | bytearray | memoryview) else os.fspath(source)
 
 
 def _meta_graph(file: MessageFile, tags: Iterable[str] | None, wanted: Holds) -> MetaGraph:

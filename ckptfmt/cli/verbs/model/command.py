@@ -32,12 +32,13 @@ MAX_COMPLAINTS = 10
     "stored", "used"}], "assets": [{"filename", "tensor", "exists", "used"}], "assets_extra", "fingerprint",
     "keras_layers": [{"path", "class_name"}]}, and for each meta graph {"tags", "tensorflow_version", "nodes",
     "functions", "ops": {OP: COUNT}, "signatures": {NAME: {"method", "inputs": {NAME: {"tensor", "dtype",
-    "shape"}}, "outputs", "defaults", "reach"}}, "unreached", "object_functions": [{"path", "aliases", "node",
-    "parameters", "traces"}], "concrete_functions": {TRACE: {"arguments": [{"name", "value"}],
-    "keyword_arguments": {NAME: VALUE}, "outputs": VALUE, "captures"}}}.
+    "shape"}}, "outputs", "defaults", "reach"}}, "init_op", "unreached", "object_functions": [{"path",
+    "aliases", "node", "parameters", "traces"}], "concrete_functions": {TRACE: {"arguments": [{"name",
+    "value"}], "keyword_arguments": {NAME: VALUE}, "outputs": VALUE, "captures"}}}.
 
     A "tensor" is "node:k", or a list if it is sparse or composite and has several; "shape" has null for what
     is not known. "functions" is how many the library has, "ops" counts the nodes in their bodies too.
+    "init_op" is the node that TensorFlow runs after loading, such as to fill tables; null if there is none.
     "reach" and "unreached" are {"variables", "bytes", "assets", "functions"}: what a signature uses, and what
     no signature uses; "bytes" is null if the checkpoint is missing. "used" says whether any signature uses
     it, and is null if that is not known or there are no signatures; "stored" whether the checkpoint has it.

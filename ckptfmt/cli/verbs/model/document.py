@@ -80,6 +80,7 @@ class ModelDocument:
                 for name in meta.signatures
                 if self.signature in (None, name)
             },
+            "init_op": meta.init_op,
             "unreached": self._try(self._unreached, model),
             "object_functions": [
                 each if isinstance(each, dict) else self._try(_describe_function, each) for each in functions

@@ -18,7 +18,7 @@ from ckptfmt.cli.verbs.records.files import RecordFile
 from ckptfmt.cli.verbs.records.summary import FeatureSummary, Summary
 from ckptfmt.errors import NameNotFoundError
 from ckptfmt.record.batch import Record
-from ckptfmt.record.find import find_record_files
+from ckptfmt.record.files.find import find_record_files
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.text.closest import closest_names
 from ckptfmt.text.patterns import matcher

@@ -12,8 +12,10 @@ from ckptfmt.cli.failures import FAILURES, Problems, describe
 from ckptfmt.cli.options import given_limits
 from ckptfmt.cli.render.output import note
 from ckptfmt.cli.render.text import size_text
+from ckptfmt.errors import CorruptError
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage
+from ckptfmt.record.files.records import explained
 from ckptfmt.record.input import Source
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.local import LOCAL
@@ -69,9 +71,12 @@ class RecordFile:
                 )
                 self.compression, self.size = reader.compression, source.progress[1]
                 self.damage = reader.damage
-                for record in reader.records():
-                    self.records += 1
-                    yield record
+                try:
+                    for record in reader.records():
+                        self.records += 1
+                        yield record
+                except CorruptError as error:
+                    raise explained(error, reader, LOCAL) from error.__cause__
                 self.tail = reader.tail
         except FAILURES as error:
             if self.is_alone:

@@ -19,6 +19,7 @@ from contextlib import closing
 from typing import NamedTuple, TypeAlias
 
 from ckptfmt.errors import NotReadableError, PathNotFoundError
+from ckptfmt.filetype.refusal import instead_in, with_hints
 from ckptfmt.record.input import begins_with_record
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.text.patterns import is_glob
@@ -125,7 +126,8 @@ def _files_in(directory: str, fs: Filesystem) -> list[str]:
     if not files:
         events = sum(_EVENT_NAME in name for name in listing)
         besides = f", besides {events} of events" if events else ""
-        raise PathNotFoundError(f"no file of records in this directory{besides}", file=directory)
+        what = f"no file of records in this directory{besides}"
+        raise PathNotFoundError(with_hints(what, [instead_in(fs, directory) or ""]), file=directory)
     _check_whole(files, lambda name: True)
     return files
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
-from ckptfmt.errors import UnsupportedError
+from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
+from ckptfmt.filetype.kinds import Holds
+from ckptfmt.filetype.refusal import refusal
 from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
-from ckptfmt.record.find import PathLike, find_record_files
+from ckptfmt.record.files.find import PathLike, find_record_files
 from ckptfmt.record.index import RecordIndex
 from ckptfmt.record.input import Source
 from ckptfmt.record.patience import POLL, Patience
@@ -124,7 +127,7 @@ class Records:
         offsets, sizes, counts = [np.empty(0, np.int64)], [np.empty(0, np.int64)], []
         for file in self.files:
             reader = self._open(file, damage)
-            try:
+            with self._explaining(reader):
                 if reader.compression is not None:
                     raise UnsupportedError(
                         f"compressed with {reader.compression}: records can only be read in order",
@@ -133,8 +136,6 @@ class Records:
                 for batch in reader.batches(with_data=False):
                     offsets.append(batch.borders[:-1] + batch.base)
                     sizes.append(batch.sizes)
-            finally:
-                reader.source.close()
             counts.append(reader.count)
         return RecordIndex(
             self.files, counts, np.concatenate(offsets), np.concatenate(sizes), self._fs, self._verify
@@ -211,11 +212,28 @@ class Records:
 
     def _records_of(self, reader: RecordReader) -> Iterator[Record]:
         """Iterate over the records of one file, then close it."""
-        try:
+        with self._explaining(reader):
             yield from reader.records()
+
+    @contextmanager
+    def _explaining(self, reader: RecordReader) -> Iterator[None]:
+        """Let the error of a file without a single record say what the file is; close it in the end."""
+        try:
+            yield
+        except CorruptError as error:
+            raise explained(error, reader, self._fs) from error.__cause__
         finally:
             reader.source.close()
 
     def __repr__(self) -> str:
         shown = self.files[0] if len(self.files) == 1 else f"{len(self.files)} files"
         return f"<Records {shown!r}>"
+
+
+def explained(error: CorruptError, reader: RecordReader, fs: Filesystem) -> CkptfmtError:
+    """Return the error for a file that a reader refuses: what the file is, if that is known."""
+    # Only a plain CorruptError at offset 0 says that the file has no records at all.
+    if reader.count or error.offset != 0 or type(error) is not CorruptError:
+        return error
+    refused = refusal(fs, reader.source.name, Holds.RECORDS)
+    return refused if isinstance(refused, UnsupportedError) else error

@@ -1,0 +1,175 @@
+"""Logged graphs: those in event files, of one file or of all files of a run.
+
+An event is a wall time, a step, and one field that tells what it holds; a graph or a meta graph is serialized
+in this field. Programs log their graph when they begin, and again each time that they are started. As in
+TensorBoard, the last one counts, and meta graphs only if no graph was logged.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ckptfmt.errors import CorruptError, GraphError, UnsupportedError
+from ckptfmt.filenames import SAVED_MODEL_FILES
+from ckptfmt.filetype.kinds import EVENTS, Holds
+from ckptfmt.filetype.look import Look
+from ckptfmt.filetype.paths import recognise_directory
+from ckptfmt.filetype.refusal import with_hints
+from ckptfmt.filetype.signs import is_event_record, is_record
+from ckptfmt.graph.graph import Graph
+from ckptfmt.graph.meta.meta_graph import MetaGraph
+from ckptfmt.graph.outline import Outline
+from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.proto import messages
+from ckptfmt.proto.parse import parse_message
+from ckptfmt.record.batch import Record
+from ckptfmt.record.event_names import event_files, is_event_file
+from ckptfmt.record.files.records import open_records
+from ckptfmt.record.input import compression_of
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.text.quoting import listed
+from ckptfmt.wire.coding import Buffer, decode_varint
+from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, find_fields
+
+M = TypeVar("M", messages.GraphDef, messages.MetaGraphDef)
+
+_STEP, _GRAPH, _META_GRAPH = 2, 4, 9
+"""Fields of an Event."""
+
+_HEAD_SIZE = 64
+"""Bytes of an event in which its graph begins: before it are only the wall time and the step."""
+
+_TAGS = {_GRAPH: b"\x22", _META_GRAPH: b"\x4a"}
+
+
+@dataclass
+class Logged:
+    """The graph, or the meta graph, that was logged last; and when others were."""
+
+    holds: Holds
+    file: str
+    offset: int
+    """Where the frame of its event begins in the file."""
+    step: int
+    """The step of its event."""
+    data: bytes
+    """It, serialized."""
+    limits: Limits = DEFAULT
+    """How much a constant may take."""
+    steps: list[int] = field(default_factory=list)
+    """The steps of all that differ from the one before, in the order of the files."""
+
+    def graph(self) -> Graph:
+        """Return the graph; CorruptError if it is damaged."""
+        if self.holds is Holds.META_GRAPH:
+            return self.meta_graph().graph
+        return Graph(Outline(self._parse(messages.GraphDef), limits=self.limits), self.file)
+
+    def meta_graph(self) -> MetaGraph:
+        """Return the meta graph; CorruptError if it is damaged."""
+        return MetaGraph(self._parse(messages.MetaGraphDef), self.file)
+
+    def _parse(self, cls: type[M]) -> M:
+        try:
+            return parse_message(cls, self.data, None)
+        except CorruptError as error:
+            # Offsets in the message mean nothing in the file, which may be compressed.
+            raise error.at(self.file, self.offset, relative=False) from error.__cause__
+
+
+def find_event_files(path: str | os.PathLike[str], fs: Filesystem) -> list[str]:
+    """Return the event files that a path leads to: itself, those of a run, or none."""
+    path = os.fspath(path)
+    path_type = fs.path_type(path)
+    if path_type == "directory":
+        if any(fs.path_type(os.path.join(path, name)) for name in SAVED_MODEL_FILES):
+            return []
+        return event_files(fs, path) if recognise_directory(fs, path) is None else []
+    if path_type != "file":
+        return []
+    with closing(fs.open(path)) as file:
+        look = Look(file)
+        # Records that do not begin with a version are events only by their name, as are compressed ones.
+        is_named = is_event_file(os.path.basename(path))
+        is_events = is_event_record(look) or (
+            is_named and (is_record(look) or compression_of(file) is not None)
+        )
+    return [path] if is_events else []
+
+
+def read_logged(
+    files: Sequence[str],
+    fs: Filesystem,
+    *,
+    wanted: Holds = Holds.GRAPH,
+    step: int | None = None,
+    limits: Limits = DEFAULT,
+) -> Logged:
+    """Return the graph that was logged last, or last at a step; a meta graph if that is wanted, or no graph.
+
+    Damaged events are skipped with a :class:`ckptfmt.errors.DamageWarning`.
+
+    Raises
+    ------
+    UnsupportedError
+        The files have no graph.
+    GraphError
+        None was logged at this step.
+    CorruptError
+        The files have no graph, but damage.
+    """
+    records = open_records(files, fs=fs, limits=limits)
+    last: dict[Holds, Logged] = {}
+    at_step: dict[Holds, Logged] = {}
+    for record in records:
+        found = _graph_in(record)
+        if found is None or (wanted is Holds.META_GRAPH and found.holds is Holds.GRAPH):
+            continue
+        before = last.get(found.holds)
+        found.steps = [] if before is None else before.steps
+        if before is None or before.data != found.data or before.step != found.step:
+            found.steps.append(found.step)
+        last[found.holds] = found
+        if found.step == step:
+            at_step[found.holds] = found
+    chosen = last if step is None else at_step
+    logged = chosen.get(Holds.GRAPH) or chosen.get(Holds.META_GRAPH)
+    if logged is not None:
+        logged.limits = limits
+        return logged
+    if last:
+        steps = next(iter(last.values())).steps
+        known = listed(list(map(str, dict.fromkeys(steps))), quote=str)
+        raise GraphError(f"no graph was logged at step {step}, only at {known}", file=files[-1])
+    if records.damage:
+        raise records.damage[0].error
+    what = with_hints(f"a TensorBoard event file without {wanted.value}", [EVENTS.reader])
+    raise UnsupportedError(what, file=files[-1])
+
+
+def _graph_in(record: Record) -> Logged | None:
+    """Return the graph or meta graph in an event, None if it holds something else or cannot be decoded."""
+    data = record.view
+    step = 0
+    if not any(tag in bytes(data[:_HEAD_SIZE]) for tag in _TAGS.values()):
+        return None
+    try:
+        for place in find_fields(data):
+            if place.number == _STEP and place.wire_type == VARINT:
+                step = _signed(data, place.content)
+            elif place.number in _TAGS and place.wire_type == LENGTH_DELIMITED:
+                holds = Holds.GRAPH if place.number == _GRAPH else Holds.META_GRAPH
+                content = bytes(data[place.content : place.stop])
+                return Logged(holds, record.file, record.offset, step, content)
+    except CorruptError:
+        return None
+    return None
+
+
+def _signed(data: Buffer, pos: int) -> int:
+    value = decode_varint(data, pos)[0]
+    return value - (1 << 64) if value >> 63 else value

@@ -1,0 +1,1 @@
+"""Record files: those that a path stands for, opened together."""
