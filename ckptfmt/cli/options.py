@@ -131,7 +131,7 @@ duplicates_option = click.option(
     "--keep-duplicate",
     "keep",
     type=click.Choice(["first", "last"]),
-    help="Of different nodes of one name, keep the first or the last.",
+    help="If nodes of one name differ, keep the first or the last.",
 )
 limits_option = click.option(
     "--limits",

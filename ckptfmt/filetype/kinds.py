@@ -218,7 +218,7 @@ TEXT_FILE = Kind(
 
 _OWN: tuple[Kind, ...] = (
     *(EMPTY, LFS_POINTER, SPLIT, HUB_MARKER, UTF_16),
-    # A package first: what tells it is at its end, and it begins with bytes of tensors, which may be any.
+    # A package first: its sign is at its end, and its first bytes are those of tensors, which may be any.
     *(MEMMAPPED, SAFETENSORS, EVENTS, RECORDS, INDEX, V1, BROKEN_TABLE, TABLE),
     *(HTML, STORE_ERROR, GRAPH_TEXT, META_GRAPH_TEXT, SAVED_MODEL_TEXT),
     *(SAVED_MODEL, FINGERPRINT, KERAS_METADATA, OP_LIST, GRAPH, META_GRAPH),

@@ -146,7 +146,7 @@ def _other_graph(fs: Filesystem, directory: str, files: Sequence[str]) -> str:
 
 
 def _graph_order(name: str) -> tuple[bool, str]:
-    """Return a sort key: what TensorFlow calls the graph of a training comes first."""
+    """Return a sort key: the name that TensorFlow gives to the graph of a training run comes first."""
     return not name.startswith("graph."), name
 
 

@@ -29,8 +29,8 @@ def find_duplicates(items: Sequence[T], name_of: Callable[[T], str]) -> dict[str
 def drop_duplicates(graph: messages.GraphDef, keep: Keep | None, file: str | None) -> messages.GraphDef:
     """Return a graph in which all nodes, those of each function, and all functions have names of their own.
 
-    Of identical ones the first stays, of different ones that which is to be kept, all in the order of the
-    graph. Raises GraphError if some differ and ``keep`` is None.
+    The first of identical ones stays, and the first or the last of different ones, as ``keep`` says; the
+    order is that of the graph. Raises GraphError if some differ and ``keep`` is None.
     """
     new = messages.GraphDef()
     new.CopyFrom(graph)

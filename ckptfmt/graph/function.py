@@ -134,7 +134,7 @@ class Functions(Mapping[str, Function]):
     ) -> None:
         """Take a library; ``ops`` are definitions of operations that are not TensorFlow's own.
 
-        A function may be there twice, as in TensorFlow. Raises CorruptError if two of one name differ.
+        A function may occur twice, as in TensorFlow. Raises CorruptError if two of one name differ.
         """
         self.file = file
         """The file it was read from, or None."""

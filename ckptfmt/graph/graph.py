@@ -210,8 +210,8 @@ class Graph(Mapping[str, GraphNode]):
     def duplicates(self) -> Mapping[str, tuple[GraphNode, ...]]:
         """All nodes of each name that several nodes have, in the order of the file; TensorFlow refuses them.
 
-        Names lead to the first of them. Such a graph can be looked at and written as it is, but a graph can
-        be made from it only by :meth:`without_duplicates`.
+        Names lead to the first of them. Such a graph can be inspected and written as it is, but only
+        :meth:`without_duplicates` makes another graph from it.
         """
         nodes = self._outline.message.node
         if len(self._nodes) == len(nodes):
@@ -303,7 +303,7 @@ class Graph(Mapping[str, GraphNode]):
     def without_duplicates(self, keep: Keep | None = None) -> Graph:
         """Return the graph with one node of each name, also in functions, and one function of each name.
 
-        Of identical ones the first stays. If some differ, ``keep`` has to be ``"first"`` or ``"last"``: nodes
+        The first of identical ones stays. If some differ, ``keep`` must be ``"first"`` or ``"last"``: nodes
         that took their inputs from the others take them from the one that stays.
 
         Raises GraphError if some differ and ``keep`` is not given.

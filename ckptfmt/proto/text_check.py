@@ -5,7 +5,7 @@ unknown escapes and keeps them; TensorFlow's parser refuses them.
 
 A text graph with large constants is nearly all escapes, and a loop over these takes longer than the parser
 does. So :class:`Sketch` first looks at all bytes at once with NumPy. It errs only on the side of suspicion:
-it counts as an escape what is one only within a string. :func:`find_fault` then walks a suspicious text token
+it also counts what would be an escape within a string. :func:`find_fault` then walks a suspicious text token
 by token, and finds the place.
 """
 
@@ -31,7 +31,7 @@ BAD_ESCAPE = re.compile(r"""\\(?![abfnrtvxuU'"0-7])|\\[4-7][0-7]{2}""")
 _BACKSLASH = ord("\\")
 
 _NO_BRACKETS = re.compile(rb"""\"[^"\n]*"? | '[^'\n]*'? | \#[^\n]* | \n""", re.VERBOSE)
-"""What is no bracket among the special bytes of a text."""
+"""Special bytes of a text that are not brackets, or do not count as such."""
 
 
 # What a byte is, if it is escaped, and if it is not.

@@ -36,7 +36,7 @@ MAX_LISTED = 20
 """Inputs, outputs and items of a list that a summary shows."""
 
 MAX_COMPLAINTS = 10
-"""Lines about nodes of one name; a graph may have any number of them."""
+"""The most lines about nodes of one name; a graph may have any number of such names."""
 
 MAX_CHARACTERS = 500
 """Characters of an attribute's value that are shown."""
@@ -111,7 +111,7 @@ def command(
     graph (.pbmm), or the directory of a SavedModel. The content of a file tells which it is. PATH may also be
     an event file, or a directory with event files: then it is the graph that was logged last.
 
-    TensorFlow refuses a graph in which several nodes have one name. It is shown all the same; stderr names
+    TensorFlow refuses a graph in which several nodes have one name. It is shown nevertheless; stderr names
     them, and the exit code is 1. With --without-duplicates or --keep-duplicate the graph is repaired first.
     """
     chosen = [
@@ -158,7 +158,7 @@ def _complain_of_duplicates(graph: Graph) -> ExitCode:
 
 
 def _read(path: str, tags: list[str] | None, step: int | None) -> Graph:
-    """Return the graph at a path; stderr tells of damage beside it, and of others in the same events."""
+    """Return the graph at a path; report damage, and other graphs in the same events, on stderr."""
     events = find_event_files(path, LOCAL)
     if not events:
         return ckptfmt.read_graph(path, tags=tags, step=step, limits=given_limits())
@@ -168,7 +168,7 @@ def _read(path: str, tags: list[str] | None, step: int | None) -> Graph:
     for warning in caught:
         complain(str(warning.message))
     if len(logged.steps) > 1:
-        steps = listed(list(map(str, logged.steps)), MAX_LISTED, quote=str)
+        steps = listed(logged.steps, MAX_LISTED, quote=str)
         note(f"{len(logged.steps):,} graphs were logged, at steps {steps}: this is the one of {logged.step}")
     return logged.graph()
 

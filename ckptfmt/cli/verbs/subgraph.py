@@ -73,7 +73,7 @@ def command(
 ) -> int:
     """Write the nodes of the graph at PATH that the outputs need; as text if FILE ends in .pbtxt.
 
-    Of identical nodes of one name, which TensorFlow refuses, only one is written.
+    Identical nodes of one name, which TensorFlow refuses, are written once.
     """
     check_target(target, overwrite=overwrite)
     if not outputs:

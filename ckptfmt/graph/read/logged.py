@@ -1,7 +1,7 @@
 """Logged graphs: those in event files, of one file or of all files of a run.
 
-An event is a wall time, a step, and one field that tells what it holds; a graph or a meta graph is serialized
-in this field. Programs log their graph when they begin, and again each time that they are started. As in
+An event is a wall time, a step, and one field with its content, which may be a serialized graph or meta
+graph. Programs log their graph when they begin, and again each time that they are started. As in
 TensorBoard, the last one counts, and meta graphs only if no graph was logged.
 """
 
@@ -32,7 +32,7 @@ from ckptfmt.record.files.records import open_records
 from ckptfmt.record.input import compression_of
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.text.quoting import listed
-from ckptfmt.wire.coding import Buffer, decode_varint
+from ckptfmt.wire.coding import decode_varint, to_signed
 from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, find_fields
 
 M = TypeVar("M", messages.GraphDef, messages.MetaGraphDef)
@@ -57,11 +57,11 @@ class Logged:
     step: int
     """The step of its event."""
     data: bytes
-    """It, serialized."""
+    """The graph or meta graph, serialized."""
     limits: Limits = DEFAULT
     """How much a constant may take."""
     steps: list[int] = field(default_factory=list)
-    """The steps of all that differ from the one before, in the order of the files."""
+    """The steps of all graphs that differ from the one before, in the order of the files."""
 
     def graph(self) -> Graph:
         """Return the graph; CorruptError if it is damaged."""
@@ -143,7 +143,7 @@ def read_logged(
         return logged
     if last:
         steps = next(iter(last.values())).steps
-        known = listed(list(map(str, dict.fromkeys(steps))), quote=str)
+        known = listed(dict.fromkeys(steps), quote=str)
         raise GraphError(f"no graph was logged at step {step}, only at {known}", file=files[-1])
     if records.damage:
         raise records.damage[0].error
@@ -152,7 +152,7 @@ def read_logged(
 
 
 def _graph_in(record: Record) -> Logged | None:
-    """Return the graph or meta graph in an event, None if it holds something else or cannot be decoded."""
+    """Return the graph or meta graph in an event; None if it holds something else or cannot be decoded."""
     data = record.view
     step = 0
     if not any(tag in bytes(data[:_HEAD_SIZE]) for tag in _TAGS.values()):
@@ -160,7 +160,7 @@ def _graph_in(record: Record) -> Logged | None:
     try:
         for place in find_fields(data):
             if place.number == _STEP and place.wire_type == VARINT:
-                step = _signed(data, place.content)
+                step = to_signed(decode_varint(data, place.content)[0])
             elif place.number in _TAGS and place.wire_type == LENGTH_DELIMITED:
                 holds = Holds.GRAPH if place.number == _GRAPH else Holds.META_GRAPH
                 content = bytes(data[place.content : place.stop])
@@ -168,8 +168,3 @@ def _graph_in(record: Record) -> Logged | None:
     except CorruptError:
         return None
     return None
-
-
-def _signed(data: Buffer, pos: int) -> int:
-    value = decode_varint(data, pos)[0]
-    return value - (1 << 64) if value >> 63 else value

@@ -37,7 +37,7 @@ def restore_constants(
     Raises
     ------
     CorruptError
-        The region of a constant does not exist or is too short, or its dtype or shape is not one.
+        The region of a constant does not exist or is too short, or no constant has its dtype and shape.
     LimitError
         The constants take many times the size of the file: see :attr:`Limits.max_ratio`.
     """

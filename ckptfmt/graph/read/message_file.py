@@ -57,7 +57,7 @@ class MessageFile:
     @cached_property
     def _stored(self) -> Kind | None:
         kind = recognise(self._file)
-        # What tells a package is at its end, so a cut one has only its name.
+        # The sign of a package is at its end, so a cut one has only its name.
         return MEMMAPPED if kind is None and self.name.endswith(".pbmm") else kind
 
     @cached_property
@@ -74,7 +74,7 @@ class MessageFile:
 
     @property
     def holds(self) -> Holds | None:
-        """What it seems to hold of the things that this package reads; errors as of :attr:`kind`."""
+        """What it seems to hold of the things that this package reads; raises the errors of :attr:`kind`."""
         kind = self.kind
         return None if kind is None else kind.holds
 
@@ -133,7 +133,7 @@ class MessageFile:
             except CorruptError:
                 if not spans:
                     raise
-                # What was taken out has moved the damage: the whole file says where it is.
+                # Taking bytes out has moved the damage; in the whole file it has its true place.
                 return parse_message(messages.GraphDef, data, self.name, offset), {}
         return message, {number: self._copy(span, offset) for number, span in spans.items()}
 

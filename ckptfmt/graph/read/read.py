@@ -31,7 +31,7 @@ def read_graph(
     """Return the graph in a file: a GraphDef, a MetaGraphDef or a SavedModel, serialized or as text.
 
     The constants of a memory-mapped graph (``.pbmm``) are ``Const`` nodes like those of any other; large ones
-    are views of the file. Of the graphs in an event file, the last one is returned.
+    are views of the file. The last graph in an event file is returned.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def read_graph(
     tags
         The tags of one meta graph of a SavedModel; needed if it has several.
     step
-        The step at which the graph in an event file was logged, if not the last one is wanted.
+        The step at which the graph in an event file was logged, to read another one than the last.
     backend, fs
         How files are read, and the file system they are in: see :func:`ckptfmt.open`.
     limits
@@ -81,7 +81,7 @@ def read_meta_graph(
 ) -> MetaGraph:
     """Return the meta graph in a file: a ``.meta`` file or a SavedModel, serialized or as text.
 
-    Of those in an event file, the last one is returned. Parameters and errors are those of
+    The last one in an event file is returned. Parameters and errors are those of
     :func:`read_graph`; a GraphDef raises UnsupportedError.
     """
     fs = filesystem_of(backend, fs)

@@ -15,7 +15,7 @@ from ckptfmt.cli.verbs.model.document import ModelDocument
 from ckptfmt.text.closest import closest_names
 
 MAX_COMPLAINTS = 10
-"""Lines about damaged and missing parts; a damaged file may have any number of them."""
+"""The most lines about damaged and missing parts; a damaged file may have any number of them."""
 
 
 @click.command(
@@ -69,7 +69,7 @@ def command(path: str, tags: list[str] | None, signature: str | None, every: boo
     with the checkpoint keys that they are restored from, assets, Keras 2 layers, and the fingerprint.
 
     If a part cannot be read, the reason is shown in its place, and on stderr. Variables and assets that are
-    missing are listed with MISSING, and stderr says what is missing of them.
+    missing are listed with MISSING, and stderr says which files or tensors they lack.
     """
     with ckptfmt.open_saved_model(path, tags=tags, limits=given_limits()) as model:
         metas = [model.meta_graph] if tags is not None else list(model.meta_graphs)

@@ -29,7 +29,7 @@ class ModelDocument:
         self.failures: list[errors.CkptfmtError] = []
         """Why parts could not be read."""
         self.missing: list[errors.CkptfmtError] = []
-        """Files and values that are not there, although the model names them."""
+        """Missing files and values that the model names."""
         self.hidden = 0
         """How many functions of objects are not described."""
         self._used: dict[tuple[str, str], bool] = {}
