@@ -22,10 +22,12 @@ from __future__ import annotations
 import codecs
 import ntpath
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ckptfmt.checkpoint.directory import Directories
-from ckptfmt.errors import CorruptError, PathNotFoundError
+from ckptfmt.checkpoint.pattern import files_matching
+from ckptfmt.errors import CheckpointNotFoundError, CorruptError, PathNotFoundError
 from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_text
@@ -85,9 +87,18 @@ class CheckpointState:
 
         As in TensorFlow, an absolute path is used as it is, and a relative one joined to the directory. If
         that leads nowhere, the last part of the path is tried in the directory itself, so that a directory
-        that was moved, or copied from another machine, still opens.
+        that was moved, or copied from another machine, still opens. The path may be a pattern for files of a
+        V1 checkpoint.
         """
-        return self._resolve(stored, Directories(self.fs))
+        look = Directories(self.fs)
+        return self._resolve(stored, look) or self._resolve_pattern(stored, look)
+
+    def _resolve_pattern(self, stored: str, look: Directories) -> str | None:
+        for candidate in self.candidates(stored):
+            with suppress(CheckpointNotFoundError):  # it matches other files too
+                if files_matching(look, candidate) is not None:
+                    return candidate
+        return None
 
     def _resolve(self, stored: str, look: Directories) -> str | None:
         for candidate in self.candidates(stored):

@@ -515,6 +515,17 @@ def test_a_v1_shard_stands_for_its_checkpoint() -> None:
     assert find_checkpoint(latest_checkpoint("run") or "").prefix == os.path.join("run", "m-?????-of-00002")
 
 
+@pytest.mark.parametrize("before", ["", "/old/machine/", "D:\\\\work\\\\"])
+def test_a_pattern_stands_for_the_files_of_a_v1_checkpoint(before: str) -> None:
+    for part in ("base", "lstm"):
+        Path(f"run/lm-{part}").write_bytes(encode_v1())
+    write(f'model_checkpoint_path: "{before}lm-*"')
+    assert latest_checkpoint("run") == os.path.join("run", "lm-*")
+    assert len(find_checkpoint("run").tables) == 2
+    write_bundle("run/lm-2")
+    assert latest_checkpoint("run") is None
+
+
 def test_a_data_file_without_its_index_is_told() -> None:
     Path("run/m-0.data-00000-of-00001").write_bytes(b"x" * 100)
     write('model_checkpoint_path: "m-0.data-00000-of-00001"')
