@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -51,10 +51,11 @@ class Bundle:
 
     has_checked_values = False
 
-    def __init__(self, files: CheckpointFiles, fs: Filesystem) -> None:
+    def __init__(self, files: CheckpointFiles, fs: Filesystem, opened: Mapping[str, Table] = {}) -> None:
         self.files = files
         self.fs = fs
-        self.table = Table(fs.open(files.tables[0]))
+        path = files.tables[0]
+        self.table = opened.get(path) or Table(fs.open(path))
         self.index = BundleIndex(self.table)
         self._order = ByteOrder(self.index.header.big_endian, files.tables[0])
         # Opened when a tensor in them is read. As in TensorFlow, a missing file matters only to its own

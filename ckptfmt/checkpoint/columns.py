@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import repeat
 from typing import TypeAlias
 
@@ -31,6 +30,7 @@ from ckptfmt.checkpoint.entry import (
     Head,
     decode_head,
     key_of,
+    new_entry,
 )
 from ckptfmt.errors import CorruptError
 from ckptfmt.table.block import Rows
@@ -45,8 +45,6 @@ FEW = 40
 
 _NUMBERS = 4
 """Columns of integers: nbytes, shard, offset, crc32c."""
-
-_new_entry: Callable[[Iterable[object]], Entry] = partial(tuple.__new__, Entry)
 
 
 class Entries(Mapping[str, Entry]):
@@ -106,9 +104,11 @@ class Columns:
         known: dict[bytes, Head] = {}
         for rows in blocks:
             heads, block_numbers = decode_rows(rows, known)
-            first = len(self.names)
-            for row in [row for row, head in enumerate(heads) if head is None]:
-                self._others[first + row] = rows.data[rows.begins[row] : rows.ends[row]]
+            others = [row for row, head in enumerate(heads) if head is None]
+            if others:
+                first = len(self.names)
+                begins, ends = rows.begins.tolist(), rows.ends.tolist()
+                self._others.update((first + row, rows.data[begins[row] : ends[row]]) for row in others)
             # name_of() inlined, which saves a call for each name.
             self.names += [key.decode("utf-8", "surrogateescape") for key in rows.keys]
             self._heads += heads
@@ -122,7 +122,8 @@ class Columns:
         """Iterate over the entries; CorruptError if one is damaged."""
         start = 0
         for other in sorted(self._others):
-            yield from self._plain(start, other)
+            if start < other:
+                yield from self._plain(start, other)
             yield self.entry(other)
             start = other + 1
         yield from self._plain(start, len(self))
@@ -140,7 +141,7 @@ class Columns:
             *self._numbers[:, start:stop].tolist(),
             repeat(()),
         )
-        return map(_new_entry, fields)
+        return map(new_entry, fields)
 
     def entry(self, row: int) -> Entry:
         """Return the entry of one row; CorruptError if it is damaged."""

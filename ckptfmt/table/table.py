@@ -26,6 +26,10 @@ FREE_MEMORY = 16 << 20
 """Bytes of memory that the keys of any table may take."""
 
 
+SMALL = 4 << 10
+"""Stored bytes of a block of few entries: those of 60 tensors, as TensorFlow writes them."""
+
+
 class Table:
     """A sorted string table.
 
@@ -169,6 +173,18 @@ class Table:
         if first is None:
             raise CorruptError("data block without entries", offset=0)
         self.check_bounds(position, first, last)
+
+    def few(self) -> list[tuple[bytes, Buffer]] | None:
+        """Return the keys and values of a table of one small block; None if it has more.
+
+        Only keys are decoded for this, and they are kept for look-ups.
+        """
+        handles = self.handles
+        if len(handles) != 1 or handles[0].size > SMALL:
+            return None
+        block = self._data_block(handles[0])
+        self._bounds(0)
+        return block.all_items()
 
     def rows(self, low: bytes = b"", high: bytes | None = None) -> Iterator[Rows]:
         """Iterate over the rows of each block that may have keys from ``low`` on and below ``high``.

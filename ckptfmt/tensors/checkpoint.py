@@ -24,6 +24,7 @@ from ckptfmt.integrity.verify import verify_store
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
+from ckptfmt.table import Table
 from ckptfmt.tensors.aliases import not_found
 from ckptfmt.tensors.model_variables import object_variables
 from ckptfmt.tensors.scope_variables import scope_variables
@@ -75,7 +76,8 @@ def open_checkpoint(
         The checkpoint excludes readers of this version.
     """
     fs = filesystem_of(backend, fs)
-    return _open_files(find_checkpoint(path, fs), verify, fs)
+    opened: dict[str, Table] = {}
+    return _open_files(find_checkpoint(path, fs, opened), verify, fs, opened)
 
 
 def open_variables(directory: str, fs: Filesystem) -> Checkpoint:
@@ -84,8 +86,10 @@ def open_variables(directory: str, fs: Filesystem) -> Checkpoint:
     return _open_files(find_variables(directory, fs), True, fs)
 
 
-def _open_files(files: CheckpointFiles, verify: bool, fs: Filesystem) -> Checkpoint:
-    return Checkpoint(open_store(files, fs), verify=verify)
+def _open_files(
+    files: CheckpointFiles, verify: bool, fs: Filesystem, opened: Mapping[str, Table] = {}
+) -> Checkpoint:
+    return Checkpoint(open_store(files, fs, opened), verify=verify)
 
 
 class Checkpoint(Tensors):

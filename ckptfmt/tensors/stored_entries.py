@@ -14,17 +14,21 @@ from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.store import Store
 from ckptfmt.checkpoint.v1 import V1Store
 from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.table import Table
 from ckptfmt.tensors.aliases import not_found
 from ckptfmt.tensors.mapping import check_name
 from ckptfmt.tensors.stored_graph import StoredGraph
 
-_STORES: Mapping[str, Callable[[CheckpointFiles, Filesystem], Store]] = {"v2": Bundle, "v1": V1Store}
+_STORES: Mapping[str, Callable[[CheckpointFiles, Filesystem, Mapping[str, Table]], Store]] = {
+    "v2": Bundle,
+    "v1": V1Store,
+}
 """The class that reads the files of each format."""
 
 
-def open_store(files: CheckpointFiles, fs: Filesystem) -> Store:
-    """Open the files of a checkpoint."""
-    return _STORES[files.format](files, fs)
+def open_store(files: CheckpointFiles, fs: Filesystem, opened: Mapping[str, Table] = {}) -> Store:
+    """Open the files of a checkpoint, except the tables that are open already, given by path."""
+    return _STORES[files.format](files, fs, opened)
 
 
 class StoredEntries(Entries):
