@@ -16,19 +16,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from ckptfmt.arrays.array import Array, new_array, read_only
-from ckptfmt.arrays.shape import Shape, check_shape, expected_size
+from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.reading import read_tensor
 from ckptfmt.checkpoint.store import Store
-from ckptfmt.checkpoint.stored_bytes import ByteOrder, StoredBytes, label_of
+from ckptfmt.checkpoint.stored_bytes import ByteOrder, Layout, StoredBytes, label_of, layout_of
 from ckptfmt.errors import LimitError, NotReadableError, UnsupportedError
 from ckptfmt.storage.file import read_with_crc
 from ckptfmt.wire.crc32c import combine_all, crc32c
@@ -263,15 +262,6 @@ def _read_run(
     return arrays
 
 
-class _Layout(NamedTuple):
-    """How the stored bytes of entries of one dtype and shape are viewed."""
-
-    dtype: np.dtype[np.generic] | None
-    """Type of the array over their bytes; None if they have to be decoded."""
-    nbytes: int
-    """Bytes that each takes."""
-
-
 def _decode_run(
     store: Store, run: Sequence[Entry], data: memoryview, start: int, order: ByteOrder, checks: Checks
 ) -> list[Array]:
@@ -281,7 +271,7 @@ def _decode_run(
     tensors, calls are most of the time. Entries of one dtype and shape share their layout. An entry that has
     to be decoded, or is damaged, takes the long way, which also raises the error.
     """
-    layouts: dict[tuple[int, Shape], _Layout] = {}
+    layouts: dict[tuple[int, Shape], Layout] = {}
     arrays: list[Array] = []
     enabled, intact = checks.enabled, checks.intact
     of_dtype, of_shape = None, None
@@ -292,7 +282,7 @@ def _decode_run(
             of_dtype, of_shape = dtype, shape
             layout = layouts.get((dtype.code, shape))
             if layout is None:
-                layout = layouts[dtype.code, shape] = _layout_of(entry, order)
+                layout = layouts[dtype.code, shape] = layout_of(entry, order)
             viewed, size = layout
         verify = enabled and name not in intact
         if viewed is None or nbytes != size:
@@ -303,11 +293,3 @@ def _decode_run(
             array = np.ndarray(shape, viewed, data, at)
         arrays.append(array)
     return arrays
-
-
-def _layout_of(entry: Entry, order: ByteOrder) -> _Layout:
-    if order.is_plain(entry):
-        with suppress(UnsupportedError):  # decoding raises it again, with the name of the tensor
-            check_shape(entry.shape, entry.dtype)
-            return _Layout(entry.dtype.numpy, expected_size(entry.dtype, entry.shape) or 0)
-    return _Layout(None, 0)

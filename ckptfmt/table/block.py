@@ -306,11 +306,9 @@ class Block:
             return None
         # A plain loop over slices of bytes is faster than all that NumPy offers for strings of varying
         # length.
-        keys = []
         key = b""
-        for size, start, stop in zip(shared.tolist(), key_begin.tolist(), begins.tolist(), strict=True):
-            key = key[:size] + data[start:stop]
-            keys.append(key)
+        places = zip(shared.tolist(), key_begin.tolist(), begins.tolist(), strict=True)
+        keys = [key := key[:size] + data[start:stop] for size, start, stop in places]
         return keys, begins, ends
 
     def _restart_before(self, key: bytes) -> int:

@@ -26,6 +26,7 @@ from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.table import Table
 from ckptfmt.tensors.aliases import not_found
+from ckptfmt.tensors.mapping import check_name
 from ckptfmt.tensors.model_variables import object_variables
 from ckptfmt.tensors.scope_variables import scope_variables
 from ckptfmt.tensors.slice_reader import SliceReader
@@ -144,7 +145,9 @@ class Checkpoint(Tensors):
         UnsupportedError
             Values of the dtype cannot be read.
         """
-        entry = self.entries[name]
+        check_name(name)
+        # Not at once through the entries, which say what is wrong with a name.
+        entry = self._index.find(name) or self.entries[name]
         if entry.nbytes >= LARGE and not self._store.has_views:
             # Several threads read its pieces. A view is not read, only verified, which is quick.
             return self._load([name], threads=default_threads(), copy=False, out={})[name]

@@ -95,4 +95,5 @@ class _EntryItems(ItemsView[str, Entry]):
     _mapping: StoredEntries
 
     def __iter__(self) -> Iterator[tuple[str, Entry]]:
-        return ((entry.name, entry) for entry in self._mapping._index.entries())
+        index = self._mapping._index
+        return zip(index.names(), index.entries(), strict=True)
