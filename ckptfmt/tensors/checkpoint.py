@@ -59,9 +59,10 @@ def open_checkpoint(
         Whether the checksum of a tensor's bytes is verified when it is first read. The checksums of the index
         are always verified.
     backend
-        How files are read. ``"mmap"`` maps them, so that arrays are views and nothing is copied; a file that
-        cannot be mapped is read as with ``"pread"``. ``"pread"`` maps nothing and reads into memory of each
-        array's own, for slow network file systems and files that may be truncated while they are open.
+        How files are read. ``"mmap"`` maps them, so that arrays are views and nothing is copied; a file of
+        less than 64 KiB is read instead, and one that cannot be mapped is read as with ``"pread"``.
+        ``"pread"`` maps nothing and reads into memory of each array's own, for slow network file systems and
+        files that may be truncated while they are open.
     fs
         The file system that the path leads into, if it is not this machine's.
 
