@@ -76,6 +76,14 @@ def protos(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+def fuzz(session: nox.Session) -> None:
+    """Run the fuzz targets, all together for the seconds given: ``nox -s fuzz -- 600``."""
+    groups = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "fuzz")
+    session.install("-e", ".[test]", *groups)
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
     """Run the benchmarks next to TensorFlow and safetensors."""
     session.install(".[test]")

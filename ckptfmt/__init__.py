@@ -35,6 +35,7 @@ _PUBLIC = {
     "HParams": "ckptfmt.events.hparams:HParams",
     "Histogram": "ckptfmt.events.summaries:Histogram",
     "Image": "ckptfmt.events.summaries:Image",
+    "Limits": "ckptfmt.limits:Limits",
     "Match": "ckptfmt.compare.match:Match",
     "MetaGraph": "ckptfmt.graph.meta.meta_graph:MetaGraph",
     "Mismatch": "ckptfmt.tensors.restore:Mismatch",

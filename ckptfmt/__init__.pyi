@@ -46,6 +46,7 @@ from ckptfmt.graph.read.read import read_meta_graph as read_meta_graph
 from ckptfmt.graph.tensor import GraphTensor as GraphTensor
 from ckptfmt.integrity.report import Problem as Problem
 from ckptfmt.integrity.report import Report as Report
+from ckptfmt.limits import Limits as Limits
 from ckptfmt.object_graph.object_graph import ObjectGraph as ObjectGraph
 from ckptfmt.object_graph.object_graph import ObjectNode as ObjectNode
 from ckptfmt.plans.plan import Plan as Plan
@@ -108,6 +109,7 @@ __all__ = [
     "HParams",
     "Histogram",
     "Image",
+    "Limits",
     "Match",
     "MetaGraph",
     "Mismatch",

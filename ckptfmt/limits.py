@@ -7,37 +7,38 @@ defaults are far above what honest files take.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from ckptfmt.errors import LimitError
 
-FREE_BYTES = 64 << 20
-"""Bytes that a listing may take in any case; :attr:`Limits.max_ratio` counts beyond them."""
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """How much a file may take. Each limit may be None, for no limit.
 
     What is read because the caller asks for it, such as a tensor that is stored with all its bytes, does not
-    count: its size is known from the listing.
+    count: its size is known before it is read.
     """
 
     max_bytes: int | None = 2 << 30
-    """Bytes of one value that takes fewer bytes in the file: a record or a block that is decompressed, a
-    constant whose last value is repeated, the message of a split file, the pixels of an image. The default
-    is the most that protobuf allows for a message."""
-    max_ratio: float | None = 64
-    """Bytes of memory for each byte of a file that is listed: the names in an index or in an object graph.
-    The first 64 MiB are free."""
+    """Bytes of one value that takes fewer bytes in the file: a constant whose last value is repeated, the
+    message of a split file, the pixels of an image. A message of protobuf has at most 2 GiB."""
+    max_record: int | None = 256 << 20
+    """Bytes of one record of a compressed TFRecord file, or of a stretch of it without records; and bytes of
+    memory for all compressed files of one event log."""
+    max_ratio: float | None = 128
+    """Bytes of memory for each byte of a file whose names are listed."""
+    free_bytes: int = 64 << 20
+    """Bytes that a listing may take, however small its file is."""
     max_names: int | None = 1 << 27
-    """Names in one file: of tensors, objects, nodes, tags."""
+    """Names in one file, of tensors or of objects."""
     max_depth: int | None = 256
     """Levels of objects in objects. Messages in messages have a limit of protobuf's own, 100."""
     max_seconds: float | None = 10
-    """Seconds of work that grows faster than the file: searching names for a pattern that backtracks (a
-    millisecond for each name is free)."""
+    """Seconds of work that can grow faster than the file: searching its names for a pattern of a plan. A
+    millisecond for each name is free."""
 
     NONE: ClassVar[Limits]
     """No limits, for files that you trust."""
@@ -45,8 +46,23 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             limit = getattr(self, field.name)
-            if limit is not None and not (isinstance(limit, int | float) and limit >= 0):
+            is_number = isinstance(limit, int | float) and not isinstance(limit, bool) and limit >= 0
+            if not is_number and (limit is not None or field.name == "free_bytes"):
                 raise ValueError(f"{field.name}: got {limit!r}, want a number that is not negative, or None")
+
+    def memory(self, stored: int) -> int:
+        """Return the bytes of memory that a listing of a file of ``stored`` bytes may take."""
+        return sys.maxsize if self.max_ratio is None else max(self.free_bytes, int(self.max_ratio * stored))
+
+    @property
+    def value(self) -> int:
+        """:attr:`max_bytes` as a number to compare with."""
+        return sys.maxsize if self.max_bytes is None else self.max_bytes
+
+    @property
+    def record(self) -> int:
+        """:attr:`max_record` as a number to compare with."""
+        return sys.maxsize if self.max_record is None else self.max_record
 
     def check_bytes(
         self, what: str, asked: int, stored: int = 0, *, file: str | None = None, offset: int | None = None
@@ -60,21 +76,17 @@ class Limits:
             limit = max(limit, int(self.max_ratio * stored))
         _check(limit, what, asked, file, offset)
 
-    def memory(self, stored: int) -> int | None:
-        """Return the bytes of memory that the listing of a file of ``stored`` bytes may take."""
-        return None if self.max_ratio is None else max(FREE_BYTES, int(self.max_ratio * stored))
+    def check_memory(self, what: str, asked: int, stored: int, *, file: str | None = None) -> None:
+        """Raise LimitError if a listing of ``stored`` bytes takes more than :meth:`memory`."""
+        _check(self.memory(stored), what, asked, file, None)
 
-    def check_names(
-        self, what: str, asked: int, *, file: str | None = None, offset: int | None = None
-    ) -> None:
+    def check_names(self, what: str, asked: int, *, file: str | None = None) -> None:
         """Raise LimitError if a file has more than :attr:`max_names` names."""
-        _check(self.max_names, what, asked, file, offset)
+        _check(self.max_names, what, asked, file, None)
 
-    def check_depth(
-        self, what: str, asked: int, *, file: str | None = None, offset: int | None = None
-    ) -> None:
+    def check_depth(self, what: str, asked: int, *, file: str | None = None) -> None:
         """Raise LimitError if something is nested deeper than :attr:`max_depth`."""
-        _check(self.max_depth, what, asked, file, offset)
+        _check(self.max_depth, what, asked, file, None)
 
 
 def _check(limit: int | None, what: str, asked: int, file: str | None, offset: int | None) -> None:
@@ -82,7 +94,9 @@ def _check(limit: int | None, what: str, asked: int, file: str | None, offset: i
         raise LimitError(what, limit=limit, asked=asked, file=file, offset=offset)
 
 
-Limits.NONE = Limits(None, None, None, None, None)
+Limits.NONE = Limits(
+    max_bytes=None, max_record=None, max_ratio=None, max_names=None, max_depth=None, max_seconds=None
+)
 
 DEFAULT = Limits()
 """What readers use if nothing else is given."""

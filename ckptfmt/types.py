@@ -51,6 +51,7 @@ from ckptfmt.graph.node import OutputName as OutputName
 from ckptfmt.graph.tensor import GraphTensor as GraphTensor
 from ckptfmt.integrity.report import Problem as Problem
 from ckptfmt.integrity.report import Report as Report
+from ckptfmt.limits import Limits as Limits
 from ckptfmt.object_graph.object_graph import Attribute as Attribute
 from ckptfmt.object_graph.object_graph import ObjectGraph as ObjectGraph
 from ckptfmt.object_graph.object_graph import ObjectNode as ObjectNode

@@ -20,35 +20,33 @@ from ckptfmt.arrays.value_fields import VALUE_FIELDS, Encoding
 from ckptfmt.arrays.values import ResourceHandle, Variant
 from ckptfmt.dtypes import DType, Storage, find_dtype
 from ckptfmt.errors import CorruptError, LimitError, UnsupportedError
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
 from ckptfmt.wire.coding import Buffer, decode_varints
 from ckptfmt.wire.fields import FIXED32, FIXED64, LENGTH_DELIMITED, Field, decode_fields, decode_integers
 
-MAX_FILLED_BYTES = 1 << 30
-"""The most bytes to which the last value of a TensorProto is repeated: a few stored bytes can ask for any
-number."""
-
 MAX_FILL_RATIO = 256
-"""The same as a multiple of the stored bytes, inside variants and in summaries of events, since one file can
-hold any number of them."""
+"""The most bytes to which the last value of a TensorProto is repeated inside variants and in summaries of
+events, as a multiple of the stored bytes: one file can hold any number of them."""
 
 MAX_NESTING = 50
 """Levels of variants in tensors in variants. Protobuf itself stops at 100 messages, two of them a level."""
 
 
-def to_array(tensor: messages.TensorProto | Buffer) -> Array:
+def to_array(tensor: messages.TensorProto | Buffer, *, limits: Limits = DEFAULT) -> Array:
     """Return the array of a TensorProto, a message or serialized, read-only, as ``tf.make_ndarray`` does.
 
     Strings are ``object`` arrays of bytes; elements of resource and variant tensors are
-    :class:`ResourceHandle` and :class:`Variant`. Raises the errors of :func:`decode_tensor_proto`.
+    :class:`ResourceHandle` and :class:`Variant`. ``limits`` say how many bytes a value may take that is
+    repeated. Raises the errors of :func:`decode_tensor_proto`.
     """
     if not isinstance(tensor, messages.TensorProto):
-        return decode_tensor_proto(tensor)
+        return decode_tensor_proto(tensor, limit=limits.value)
     content = tensor.tensor_content
     if content and find_dtype(tensor.dtype).itemsize is not None:
         # Serializing the message would copy the content, which may be most of a graph.
         return decode_content(tensor, content)
-    return decode_tensor_proto(tensor.SerializeToString())
+    return decode_tensor_proto(tensor.SerializeToString(), limit=limits.value)
 
 
 def decode_content(tensor: messages.TensorProto, content: Buffer) -> Array:
@@ -57,7 +55,7 @@ def decode_content(tensor: messages.TensorProto, content: Buffer) -> Array:
     return decode_raw(content, find_dtype(tensor.dtype), shape)
 
 
-def decode_tensor_proto(data: Buffer, *, limit: int = MAX_FILLED_BYTES, nesting: int = 0) -> Array:
+def decode_tensor_proto(data: Buffer, *, limit: int = DEFAULT.value, nesting: int = 0) -> Array:
     """Return the array of a serialized TensorProto, read-only.
 
     As in TensorFlow, the last value is repeated if there are fewer values than elements, no values mean

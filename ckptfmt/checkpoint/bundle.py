@@ -45,6 +45,7 @@ from ckptfmt.filenames import shard_path
 from ckptfmt.filetype.kinds import Holds, Kind
 from ckptfmt.filetype.refusal import refusal_of
 from ckptfmt.filetype.stand_in import suspected_stand_in
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
@@ -65,11 +66,18 @@ class Bundle:
 
     has_checked_values = False
 
-    def __init__(self, files: CheckpointFiles, fs: Filesystem, opened: Mapping[str, Table] = {}) -> None:
+    def __init__(
+        self,
+        files: CheckpointFiles,
+        fs: Filesystem,
+        limits: Limits = DEFAULT,
+        opened: Mapping[str, Table] = {},
+    ) -> None:
         self.files = files
         self.fs = fs
+        self.limits = limits
         path = files.tables[0]
-        self.table = opened.get(path) or Table(fs.open(path))
+        self.table = opened.get(path) or Table(fs.open(path), limits=limits)
         self.index = BundleIndex(self.table)
         self._order = ByteOrder(self.index.header.big_endian, files.tables[0])
         # Opened when a tensor in them is read. As in TensorFlow, a missing file matters only to its own

@@ -269,6 +269,8 @@ def _variables_in(look: Directories, directory: str) -> CheckpointFiles | None:
     prefix = os.path.join(directory, SAVED_MODEL_PREFIX)
     if look.fs.path_type(prefix + INDEX_SUFFIX) == "file":
         return files_at_index(look, prefix, keep=True)
+    if look.fs.path_type(os.path.dirname(prefix)) != "directory":
+        return None
     # TensorFlow 0.11 and 0.12 wrote V1.
     found = v1_files_named(look, prefix)
     if found is None and look.fs.path_type(prefix) == "file":

@@ -19,6 +19,7 @@ from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.slot_parts import Slots
 from ckptfmt.checkpoint.stored_bytes import SlicePlaces, StoredBytes
+from ckptfmt.limits import Limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table.table import Table
 
@@ -66,6 +67,8 @@ class Store(Protocol):
     """The files."""
     fs: Filesystem
     """The file system that holds them."""
+    limits: Limits
+    """How much memory and work they may take."""
 
     @property
     def index(self) -> Index:

@@ -22,6 +22,7 @@ from ckptfmt.arrays.array import Array, shaped
 from ckptfmt.arrays.decode import decode_variant
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.arrays.strings import split_strings
+from ckptfmt.arrays.values import Variant
 from ckptfmt.errors import ChecksumError, CorruptError, TruncatedError
 from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints
 from ckptfmt.wire.crc32c import crc32c, mask, unmask
@@ -85,10 +86,10 @@ def decode_strings(data: Buffer, shape: Shape, *, big_endian: bool = False) -> t
     return shaped(split_strings(strings, np.concatenate(lengths)), shape), crc32c(strings, crc)
 
 
-def check_variants(data: Buffer, shape: Shape, *, keep: list[Buffer] | None = None) -> int:
-    """Verify the checksums inside, and return the CRC to compare with the entry's.
+def check_variants(data: Buffer, shape: Shape, *, keep: list[Variant] | None = None) -> int:
+    """Verify the checksums inside, decode each variant, and return the CRC to compare with the entry's.
 
-    Serialized variants are appended to ``keep``.
+    The variants are appended to ``keep``.
     """
     count = math.prod(shape)
     if count > len(data):
@@ -112,8 +113,13 @@ def check_variants(data: Buffer, shape: Shape, *, keep: list[Buffer] | None = No
             )
         crc = crc32c(stored, crc)
         pos += 4
+        try:
+            variant = decode_variant(content)
+        except CorruptError as error:
+            error.offset = start + (error.offset or 0)
+            raise
         if keep is not None:
-            keep.append(content)
+            keep.append(variant)
     if pos != len(data):
         raise CorruptError(f"{len(data) - pos} bytes after the last variant", offset=pos)
     return crc
@@ -121,9 +127,8 @@ def check_variants(data: Buffer, shape: Shape, *, keep: list[Buffer] | None = No
 
 def decode_variants(data: Buffer, shape: Shape) -> tuple[Array, int]:
     """Return an object array of :class:`~ckptfmt.types.Variant`, and the CRC to compare with the entry's."""
-    contents: list[Buffer] = []
-    crc = check_variants(data, shape, keep=contents)
-    values = np.empty(len(contents), object)
-    for i, content in enumerate(contents):
-        values[i] = decode_variant(content)
+    variants: list[Variant] = []
+    crc = check_variants(data, shape, keep=variants)
+    values = np.empty(len(variants), object)
+    values[:] = variants
     return shaped(values, shape), crc

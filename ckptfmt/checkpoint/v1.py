@@ -36,6 +36,7 @@ from ckptfmt.filenames import V1_PATTERN_SUFFIX
 from ckptfmt.filetype.kinds import Holds
 from ckptfmt.filetype.refusal import refusal_of
 from ckptfmt.filetype.stand_in import suspected_stand_in
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 from ckptfmt.text.quoting import listed
@@ -56,10 +57,17 @@ class V1Store:
 
     has_checked_values = True
 
-    def __init__(self, files: CheckpointFiles, fs: Filesystem, opened: Mapping[str, Table] = {}) -> None:
+    def __init__(
+        self,
+        files: CheckpointFiles,
+        fs: Filesystem,
+        limits: Limits = DEFAULT,
+        opened: Mapping[str, Table] = {},
+    ) -> None:
         self.files = files
         self.fs = fs
-        self.tables = [opened.get(path) or _open_table(fs, path) for path in files.tables]
+        self.limits = limits
+        self.tables = [opened.get(path) or _open_table(fs, path, limits) for path in files.tables]
         self._entries: dict[str, Entry] = {}
         # Files that only a pattern put together may well be different checkpoints. Refuse these at once.
         if len(self.tables) > 1 and V1_PATTERN_SUFFIX.search(files.prefix) is None:
@@ -300,11 +308,11 @@ class V1Store:
             table.file.close()
 
 
-def _open_table(fs: Filesystem, path: str) -> Table:
+def _open_table(fs: Filesystem, path: str, limits: Limits) -> Table:
     """Return one file of a checkpoint; UnsupportedError if a download left something else in its place."""
     file = fs.open(path)
     try:
-        return Table(file)
+        return Table(file, limits=limits)
     except CorruptError:
         kind = suspected_stand_in(file)
         if kind is not None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from typing import Any
 
 import click
 
 from ckptfmt.dtypes import BY_NAME, find_dtype
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
 from ckptfmt.text.closest import closest_names, did_you_mean
 from ckptfmt.text.patterns import matcher
 
 JSON = "ckptfmt.json"
 """Key of ``Context.meta``: whether the user asked for JSON. Errors are then written as JSON too."""
+
+LIMITS = "ckptfmt.limits"
+"""Key of ``Context.meta``: the limits that the user gave."""
 
 _SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([kmgtp]?)(i?)(b?)", re.IGNORECASE)
 
@@ -45,6 +51,37 @@ def parse_size(text: str) -> int:
     # Without a point it stays an integer: a float would round sizes above 2**53.
     number = float(match[1]) if "." in match[1] else int(match[1])
     return int(number * base**power)
+
+
+def parse_limits(text: str) -> Limits:
+    """Return limits: ``none``, or the default ones with changes, ``max_bytes=4GiB,max_depth=none``.
+
+    Raises ValueError if the text is not of this form.
+    """
+    if text.strip().lower() == "none":
+        return Limits.NONE
+    changes: dict[str, Any] = {}
+    for part in text.split(","):
+        name, equals, value = (each.strip() for each in part.partition("="))
+        names = [field.name for field in dataclasses.fields(Limits)]
+        if not equals or name not in names:
+            raise ValueError(f"got {part!r}, want none, or NAME=NUMBER with a NAME of {', '.join(names)}")
+        parse = float if name in ("max_ratio", "max_seconds") else parse_size
+        changes[name] = None if value.lower() == "none" else parse(value)
+    return Limits(**changes)
+
+
+def _remember_limits(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    try:
+        context.meta[LIMITS] = DEFAULT if value is None else parse_limits(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def given_limits() -> Limits:
+    """Return the limits that the user gave, by default the usual ones."""
+    limits: Limits = click.get_current_context().meta.get(LIMITS, DEFAULT)
+    return limits
 
 
 def size_value(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
@@ -89,4 +126,11 @@ tags_option = click.option(
 )
 overwrite_option = click.option(
     "--overwrite", "--force", "overwrite", is_flag=True, help="Replace files that already exist."
+)
+limits_option = click.option(
+    "--limits",
+    metavar="NAME=NUMBER,…",
+    expose_value=False,
+    callback=_remember_limits,
+    help="Change how much memory and work a file may take, such as max_bytes=4GiB; none: no limits.",
 )

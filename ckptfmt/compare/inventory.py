@@ -20,6 +20,7 @@ from ckptfmt.compare.specs import spec_of
 from ckptfmt.filetype.content import recognise_file
 from ckptfmt.filetype.kinds import SAFETENSORS, Holds
 from ckptfmt.graph.read.read import read_saved_variables
+from ckptfmt.limits import Limits
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
@@ -52,15 +53,17 @@ class Inventory:
         return self.graph.short_names() | {keys[0]: name for name, keys in full_names if len(keys) == 1}
 
 
-def stored_inventory(checkpoint: Tensors | str | os.PathLike[str], fs: Filesystem) -> Inventory:
+def stored_inventory(
+    checkpoint: Tensors | str | os.PathLike[str], fs: Filesystem, limits: Limits
+) -> Inventory:
     """Return the inventory of a checkpoint or a view."""
     if isinstance(checkpoint, Tensors):
         return _of_tensors(checkpoint)
-    with open_checkpoint(checkpoint, fs=fs) as opened:
+    with open_checkpoint(checkpoint, fs=fs, limits=limits) as opened:
         return _of_tensors(opened)
 
 
-def expected_inventory(expected: Expected, fs: Filesystem) -> Inventory:
+def expected_inventory(expected: Expected, fs: Filesystem, limits: Limits) -> Inventory:
     """Return the inventory of what is expected.
 
     Raises
@@ -88,9 +91,9 @@ def expected_inventory(expected: Expected, fs: Filesystem) -> Inventory:
         if kind is SAFETENSORS:
             return Inventory(read_safetensors_header(fs, path))
         if kind is not None and kind.holds is Holds.META_GRAPH:
-            variables = read_saved_variables(path, fs=fs).items()
+            variables = read_saved_variables(path, fs=fs, limits=limits).items()
             return Inventory({name: Spec(known.dtype, known.shape) for name, known in variables})
-    return stored_inventory(path, fs)
+    return stored_inventory(path, fs, limits)
 
 
 def _of_tensors(tensors: Tensors) -> Inventory:

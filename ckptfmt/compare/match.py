@@ -11,6 +11,7 @@ from ckptfmt.compare.inventory import Expected, expected_inventory, stored_inven
 from ckptfmt.compare.pairing import pair
 from ckptfmt.compare.proposals import Proposal, propose
 from ckptfmt.compare.proposed_plan import proposed_plan
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.plans.plan import Plan
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
@@ -68,6 +69,7 @@ def match(
     *,
     backend: str = "mmap",
     fs: Filesystem | None = None,
+    limits: Limits = DEFAULT,
 ) -> Match:
     """Compare a checkpoint with the tensors expected from it, as TensorFlow's partial restore would.
 
@@ -83,6 +85,8 @@ def match(
         shapes of any dtype, as tuples or lists.
     backend, fs
         How the files at paths are read, and the file system they are in: see :func:`ckptfmt.open`.
+    limits
+        How much memory and work the files may take: see :class:`ckptfmt.Limits`.
 
     Returns
     -------
@@ -97,7 +101,8 @@ def match(
         A file is missing, damaged, or not of these kinds.
     """
     fs = filesystem_of(backend, fs)
-    stored, wanted = stored_inventory(checkpoint, fs), expected_inventory(expected, fs)
+    stored = stored_inventory(checkpoint, fs, limits)
+    wanted = expected_inventory(expected, fs, limits)
     pairing = pair(stored, wanted)
     matched: dict[str, str] = {}
     wrong_shape: list[Mismatch] = []

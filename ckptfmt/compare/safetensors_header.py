@@ -86,13 +86,23 @@ def read_safetensors_header(fs: Filesystem, path: str) -> dict[str, Spec]:
 def decode_safetensors_header(header: bytes, data_size: int) -> dict[str, Spec]:
     """Return the dtype and shape of each tensor of a header that ``data_size`` bytes of tensors follow."""
     try:
-        members = json.loads(header, object_pairs_hook=_without_duplicates)
+        # As text: from bytes, Python would take UTF-16 and a byte order mark too.
+        members = json.loads(
+            header.decode(), object_pairs_hook=_without_duplicates, parse_constant=_no_constant
+        )
+        if b"\\ud" in header.lower():
+            json.dumps(members, ensure_ascii=False).encode()  # half a surrogate pair is not a character
+    except CorruptError:
+        raise
     except RecursionError:
         raise CorruptError("header: JSON nested too deeply") from None
     except ValueError as error:  # not JSON, not UTF-8, or a number with too many digits
         raise CorruptError(f"header: not JSON: {error}") from None
     if not isinstance(members, dict):
         raise CorruptError(f"header: got {type(members).__name__}, want an object")
+    metadata = members.get(METADATA)
+    if metadata is not None and not _are_texts(metadata):
+        raise CorruptError(f"header: {METADATA}: want an object of texts")
     tensors = [_decode_tensor(name, member) for name, member in members.items() if name != METADATA]
     # As the package demands, the tensors cover all bytes, one after another: none shares the bytes of
     # another, and nothing is hidden between them.
@@ -144,6 +154,15 @@ def _decode_numbers(what: str, values: Any) -> tuple[int, ...]:  # noqa: ANN401 
     ):
         raise CorruptError(f"{what}: want a list of numbers from 0 to 2**63 - 1")
     return tuple(values)
+
+
+def _are_texts(metadata: Any) -> bool:  # noqa: ANN401  (whatever JSON holds)
+    return isinstance(metadata, dict) and all(isinstance(text, str) for text in metadata.values())
+
+
+def _no_constant(name: str) -> None:
+    """Refuse NaN and the infinities, which Python reads although JSON does not have them."""
+    raise ValueError(f"unknown word {name}")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ckptfmt.arrays.decode import to_array
 from ckptfmt.errors import PathNotFoundError
 from ckptfmt.events.classify import HPARAMS
 from ckptfmt.events.find import event_files, find_runs, is_event_file
-from ckptfmt.events.gather import LIMIT, GatheredRun
+from ckptfmt.events.gather import GatheredRun
 from ckptfmt.events.hparams import HParams, read_hparams
 from ckptfmt.events.other_events import SessionLog, read_graphs, read_meta_graphs, read_session_logs
 from ckptfmt.events.run_metadata import PLUGINS, RunMetadata, read_logged_events, read_logged_tensors
@@ -29,6 +29,7 @@ from ckptfmt.filetype.kinds import RECORDS, Holds
 from ckptfmt.filetype.refusal import instead_in, misfit, with_hints
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
@@ -48,7 +49,7 @@ def open_events(
     *,
     verify: bool = True,
     strict: bool = False,
-    limit: int = LIMIT,
+    limits: Limits = DEFAULT,
     backend: str = "mmap",
     fs: Filesystem | None = None,
     on_damage: OnDamage | None = None,
@@ -67,8 +68,8 @@ def open_events(
         Whether damage, or an incomplete last event, is raised, again at each attempt. Otherwise damaged
         events are skipped: :attr:`EventLog.damage` lists them, and a :class:`ckptfmt.errors.DamageWarning`
         reports each stretch.
-    limit
-        Bytes of memory allowed for compressed files: for one event, and for all that is gathered.
+    limits
+        How much memory and work the files may take, such as :attr:`ckptfmt.Limits.max_record`.
     backend
         ``"mmap"``, or ``"pread"`` for files that may be truncated while they are read.
     fs
@@ -94,7 +95,7 @@ def open_events(
         files = event_files(fs, path)
         if not files:
             raise _no_event_files(path, fs)
-    return EventLog(path, files, fs, verify=verify, strict=strict, limit=limit, on_damage=on_damage)
+    return EventLog(path, files, fs, verify=verify, strict=strict, limits=limits, on_damage=on_damage)
 
 
 def _check_kind(path: str, fs: Filesystem) -> None:
@@ -134,13 +135,13 @@ class EventLog:
         *,
         verify: bool,
         strict: bool,
-        limit: int,
+        limits: Limits,
         on_damage: OnDamage | None = None,
     ) -> None:
         self.path = path
         """The path that was opened."""
         self._run = GatheredRun(
-            path, files, fs, verify=verify, strict=strict, limit=limit, on_damage=on_damage
+            path, files, fs, verify=verify, strict=strict, limits=limits, on_damage=on_damage
         )
         self._tags = TagIndex(self._run)
 

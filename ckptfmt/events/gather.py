@@ -22,15 +22,13 @@ from ckptfmt.events.scalars.decoder import ScalarDecoder
 from ckptfmt.events.store import EventStore
 from ckptfmt.events.tag_table import TagTable
 from ckptfmt.events.value_rows import ROW_SIZE
+from ckptfmt.limits import Limits
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Batch, Record
 from ckptfmt.record.damage import OnDamage
 from ckptfmt.record.patience import Patience
 from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.filesystem import Filesystem
-
-LIMIT = 256 << 20
-"""Bytes that gathering compressed event files may take by default."""
 
 EVENT_SIZE = 64
 """Bytes charged for each event of a compressed file that is decoded alone. Without a charge, a few compressed
@@ -51,7 +49,7 @@ class GatheredRun:
         *,
         verify: bool,
         strict: bool,
-        limit: int,
+        limits: Limits,
         on_damage: OnDamage | None = None,
     ) -> None:
         self.path = path
@@ -61,7 +59,7 @@ class GatheredRun:
         self._fs = fs
         self._verify = verify
         self._strict = strict
-        self._limit = limit
+        self._limit = limits.record
         self._on_damage = on_damage
         self._begin(files)
 
@@ -273,7 +271,7 @@ class GatheredRun:
         """Charge a compressed file for memory; LimitError once all of them exceed the limit."""
         self._memory += memory
         if self._memory > self._limit:
-            what = "bytes of memory for compressed files (pass a larger limit= to read them)"
+            what = "bytes of memory for compressed files (pass limits=Limits(max_record=…) to read them)"
             raise LimitError(what, limit=self._limit, asked=self._memory, file=name)
 
     def _take_event(self, event: messages.Event, location: int, size: int) -> bool:

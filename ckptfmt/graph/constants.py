@@ -51,7 +51,7 @@ class Constants(Mapping[str, Array]):
         UnsupportedError
             Its dtype has no values.
         LimitError
-            A few stored bytes ask for more than a gigabyte.
+            A few stored bytes ask for more bytes than the limits allow.
         """
         # Content first, then the message: content that the outline no longer has is already in the message.
         content = self._outline.content(name)
@@ -59,7 +59,11 @@ class Constants(Mapping[str, Array]):
         if tensor is None:
             raise CorruptError(f"constant {name!r} has no value", file=self._file)
         try:
-            return to_array(tensor) if content is None else decode_content(tensor, content)
+            return (
+                to_array(tensor, limits=self._outline.limits)
+                if content is None
+                else decode_content(tensor, content)
+            )
         except CkptfmtError as error:
             raise error.at(self._file or "graph", label=f"constant {name!r}") from error.__cause__
 

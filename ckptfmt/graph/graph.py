@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 from ckptfmt.cached_property import cached_property
 from ckptfmt.dtypes import DType, as_dtype
 from ckptfmt.errors import CorruptError, GraphError, NameNotFoundError, TensorNotFoundError
-from ckptfmt.graph import merge, prune
+from ckptfmt.graph import merge, prune, setting
 from ckptfmt.graph.constants import Constants
 from ckptfmt.graph.function import Functions
 from ckptfmt.graph.initializers import find_initializers
 from ckptfmt.graph.node import GraphNode, parse_output
-from ckptfmt.graph.ops import known_ops
+from ckptfmt.graph.ops import VARIABLE_OPS, known_ops
 from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.tensor import GraphTensor, NodeOutputs
 from ckptfmt.graph.tensor_content import MAX_BYTES
@@ -182,6 +182,12 @@ class Graph(Mapping[str, GraphNode]):
         nodes = self._outline.message.node
         # Without the outline, which has bytes of constants only.
         return tuple(GraphNode(node, file=self.file) for node in nodes if node.op in PLACEHOLDERS)
+
+    @property
+    def variables(self) -> tuple[GraphNode, ...]:
+        """The variables: nodes whose values are not in the graph. A frozen graph has those it was to keep."""
+        nodes = self._outline.message.node
+        return tuple(GraphNode(node, file=self.file) for node in nodes if node.op in VARIABLE_OPS)
 
     @property
     def outputs(self) -> tuple[GraphNode, ...]:
@@ -347,6 +353,25 @@ class Graph(Mapping[str, GraphNode]):
     def with_inputs(self, inputs: Mapping[str, str]) -> Graph:
         """Return the graph with inputs taken from other tensors: ``{"input:0": "new:0"}``."""
         return self.imported("", inputs)
+
+    def with_constants(self, values: Mapping[str, Any]) -> Graph:
+        """Return the graph with placeholders as constants, without what then never runs.
+
+        ``{"is_training": False}`` turns batch norm and dropout off. Of a condition that the constants decide
+        only one branch stays, in the graph and in functions; conditions within loops count, loops themselves
+        stay. Any other node of one output can be set too.
+
+        Raises
+        ------
+        GraphError
+            A node is not in the graph, or its value has another dtype or shape.
+        """
+        now = self._outline.snapshot()
+        message, contents = messages.GraphDef(), now.by_name()
+        message.CopyFrom(now.message)
+        for name in setting.set_constants(message, values, self.functions, self.file):
+            contents.pop(name, None)
+        return self._new(message, contents)
 
     def imported(self, prefix: str, inputs: Mapping[str, str] | None = None) -> Graph:
         """Return the graph as ``tf.import_graph_def(name=prefix, input_map=inputs)`` adds it to another one.

@@ -12,6 +12,9 @@ from functools import lru_cache
 
 from ckptfmt.proto import messages
 
+VARIABLE_OPS = frozenset({"Variable", "VariableV2", "VarHandleOp"})
+"""Ops that are variables: two kinds of references, and resources."""
+
 RESTORE_OPS = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
 """Ops that read tensors from a checkpoint."""
 

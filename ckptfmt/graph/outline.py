@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 
 from ckptfmt.graph.tensor_content import NODE_TAG, split_node
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
 from ckptfmt.wire.coding import Buffer, encode_varint
 
@@ -26,10 +27,18 @@ class Outline:
     that does not find it here finds it there.
     """
 
-    def __init__(self, message: messages.GraphDef, contents: Mapping[int, memoryview] | None = None) -> None:
+    def __init__(
+        self,
+        message: messages.GraphDef,
+        contents: Mapping[int, memoryview] | None = None,
+        *,
+        limits: Limits = DEFAULT,
+    ) -> None:
         """Take a message, and contents by the numbers of the nodes that they belong to."""
         self.message = message
         """The GraphDef, without some contents."""
+        self.limits = limits
+        """How many bytes a constant may take that is stored in fewer."""
         self._contents = dict(contents or {})
         self._numbers = {message.node[number].name: number for number in self._contents}
         self._lock = threading.Lock()
@@ -62,7 +71,7 @@ class Outline:
                 return self
             message = messages.GraphDef()
             message.CopyFrom(self.message)
-            return Outline(message, self._contents)
+            return Outline(message, self._contents, limits=self.limits)
 
     def by_name(self, prefix: str = "") -> dict[str, memoryview]:
         """Return the contents by the names of their nodes, with a prefix before them."""

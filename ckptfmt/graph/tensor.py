@@ -80,6 +80,15 @@ class NodeOutputs:
     def __len__(self) -> int:
         return sum(output.size for output in self._outputs or ())
 
+    def numbers(self) -> dict[str, range]:
+        """Return the numbers of the tensors of each output, by the output's name."""
+        numbers: dict[str, range] = {}
+        start = 0
+        for output in self._outputs or ():
+            numbers[output.name] = range(start, start + output.size)
+            start += output.size
+        return numbers
+
     def find(self, number: int, name: str | None = None) -> GraphTensor | None:
         """Return the tensor with a number, counted within the output ``name`` if given, or None.
 

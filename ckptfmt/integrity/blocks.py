@@ -36,7 +36,7 @@ def read_intact_blocks(table: Table, report: Report) -> Iterator[tuple[bytes, Bu
         except CorruptError as error:
             report.add("block", error.at(table.file.name, handle.offset))
         except LimitError as error:
-            report.add("block", error.at(table.file.name, handle.offset))
+            report.add("block", table.exceeded(error, room).at(table.file.name, handle.offset))
             return
         # Read once: a table larger than memory must not fill it.
         table.file.release(handle.offset, handle.size)

@@ -34,7 +34,7 @@ def verify_bundle(bundle: Bundle, progress: Progress | None) -> Report:
     sliced = slots.replace(sliced)
     owners = _owners(sliced, slots)
     # A tensor counts as checked if nothing about it is wrong: its entry, its slices, its bytes.
-    spoiled = {problem.name for problem in report.problems if problem.name is not None}
+    spoiled = set(report.damaged)
     for entry in sliced:
         try:
             _check_slices(bundle, entry, slots)

@@ -28,6 +28,10 @@ _KINDS: tuple[tuple[type[CkptfmtError], str], ...] = (
 """The kind of problem for each class of error; any other error is an ``entry``."""
 
 
+MAX_PROBLEMS = 10_000
+"""Problems that a report lists. A small file can have millions, and each one listed takes half a kilobyte."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One error or warning."""
@@ -52,29 +56,35 @@ class Report:
     """The result of :meth:`Checkpoint.verify`."""
 
     problems: list[Problem] = field(default_factory=list)
-    """In the order in which they were found."""
+    """The first 10,000, in the order in which they were found."""
+    omitted: int = 0
+    """Problems found after these."""
+    damaged: set[str] = field(default_factory=set)
+    """Names of the tensors that an error is about, all of them."""
     bytes_checked: int = 0
     """Bytes whose checksum was computed: table blocks and tensors."""
     tensors_checked: int = 0
     """Tensors whose every byte was checked."""
     tensors: int = 0
     """Tensors that the index names."""
+    _has_errors: bool = field(default=False, init=False, repr=False)
 
     @property
     def ok(self) -> bool:
         """Whether every tensor can be read and every checksum matches; warnings do not count."""
-        return not any(problem.severity == "error" for problem in self.problems)
+        return not self._has_errors
 
     def __repr__(self) -> str:
         state = "ok" if self.ok else "not ok"
         return (
             f"<Report {state}: {self.tensors_checked} of {self.tensors} tensors, "
-            f"{self.bytes_checked} bytes, {len(self.problems)} problems>"
+            f"{self.bytes_checked} bytes, {len(self.problems) + self.omitted} problems>"
         )
 
     def add(self, kind: str, error: CkptfmtError, name: str | None = None) -> None:
         """Note an error that stops something from being read."""
-        self.problems.append(Problem("error", kind, str(error), error.file, error.offset, name))
+        if self._has_room("error", name):
+            self.problems.append(Problem("error", kind, str(error), error.file, error.offset, name))
 
     def add_tensor(self, error: CkptfmtError, name: str) -> None:
         """Note an error in reading a tensor, under the kind of its class."""
@@ -83,11 +93,23 @@ class Report:
 
     def add_missing(self, path: str, what: str, name: str | None = None) -> None:
         """Note a file that does not exist; ``what`` says which file it is and what was in it."""
-        self.problems.append(Problem("error", "missing", f"{path}: {what}", path, None, name))
+        if self._has_room("error", name):
+            self.problems.append(Problem("error", "missing", f"{path}: {what}", path, None, name))
 
     def warn(
         self, kind: str, message: str, file: str, offset: int | None = None, name: str | None = None
     ) -> None:
         """Note something odd that stops nothing from being read."""
         place = file if offset is None else f"{file} @0x{offset:x}"
-        self.problems.append(Problem("warning", kind, f"{place}: {message}", file, offset, name))
+        if self._has_room("warning", None):
+            self.problems.append(Problem("warning", kind, f"{place}: {message}", file, offset, name))
+
+    def _has_room(self, severity: Literal["error", "warning"], name: str | None) -> bool:
+        """Count a problem, and return whether it is to be listed."""
+        self._has_errors |= severity == "error"
+        if name is not None:
+            self.damaged.add(name)
+        if len(self.problems) < MAX_PROBLEMS:
+            return True
+        self.omitted += 1
+        return False

@@ -17,19 +17,14 @@ from dataclasses import dataclass
 from typing import NamedTuple, overload
 
 from ckptfmt.cached_property import cached_property
-from ckptfmt.errors import CkptfmtError, LimitError, NameNotFoundError
+from ckptfmt.errors import CkptfmtError, NameNotFoundError
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.object_graph.claims import Claims, find_claims
 from ckptfmt.object_graph.edges import Edges, Slot
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE, escape, short_name
 from ckptfmt.object_graph.paths import Paths
 from ckptfmt.object_graph.walk import walk
 from ckptfmt.text.closest import closest_names
-
-MAX_NAMES = 1 << 28
-"""Characters that the names of :meth:`ObjectGraph.short_names_below` may have in all."""
-
-MAX_DEPTH = 256
-"""Depth up to which objects get short names; the names of a deeper chain would fill memory."""
 
 _MAX_LISTED = 1000
 """Children of a node among which near names are looked for."""
@@ -177,17 +172,22 @@ class ObjectGraph:
     first from the root, then those that only an optimizer's slots lead to, then the rest.
     """
 
-    def __init__(self, data: bytes, keys: Iterable[str], file: str) -> None:
+    def __init__(self, data: bytes, keys: Iterable[str], file: str, *, limits: Limits = DEFAULT) -> None:
         """Decode a serialized TrackableObjectGraph; ``keys`` are those of its checkpoint's index.
 
         Raises
         ------
         CorruptError
             The bytes are not such a message, it has no node, or a node refers to one that does not exist.
+        LimitError
+            It has more objects than the limits allow.
         """
         self._file = file
         self._keys = keys
+        self._limits = limits
+        self._size = len(data)
         self._edges = Edges(data, file)
+        limits.check_names("objects", len(self._edges), file=file)
         self._paths = Paths(self._edges)
 
     # --- nodes -------------------------------------------------------------------------------------------
@@ -375,8 +375,7 @@ class ObjectGraph:
     def short_names_below(self, start: ObjectNode) -> dict[str, str]:
         """Return, for each key found below a node, the names that lead to it on a :meth:`walk`.
 
-        Raises LimitError if objects are nested deeper than :data:`MAX_DEPTH`, or names are longer than
-        :data:`MAX_NAMES` in all.
+        Raises LimitError if objects are nested deeper, or the names are longer in all, than the limits allow.
         """
         # A small file can hold a chain of objects whose paths would fill memory: depth and length are checked
         # before a name is kept.
@@ -384,9 +383,7 @@ class ObjectGraph:
         length = 0
         trail: list[str] = []
         for step in walk(self._edges, self._paths, start.id):
-            if step.depth > MAX_DEPTH:
-                what = "nesting depth of objects"
-                raise LimitError(what, limit=MAX_DEPTH, asked=step.depth, file=self._file)
+            self._limits.check_depth("nesting depth of objects", step.depth, file=self._file)
             # The trail holds the names from the start to this step; those of the branch left before go.
             del trail[max(step.depth - 1, 0) :]
             if step.depth:
@@ -396,9 +393,7 @@ class ObjectGraph:
                 for key in self.keys_by_node.get(step.number, ()):
                     path = "/".join(trail)
                     length += len(path)
-                    if length > MAX_NAMES:
-                        what = "characters in names"
-                        raise LimitError(what, limit=MAX_NAMES, asked=length, file=self._file)
+                    self._limits.check_memory("characters in names", length, self._size, file=self._file)
                     is_variable = key.endswith(VARIABLE_VALUE)
                     # Other values, such as the keys and values of a table, are told apart by the ends of
                     # their keys.

@@ -17,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from ckptfmt.errors import ChecksumError, CkptfmtError, CorruptError, LimitError, TruncatedError
+from ckptfmt.limits import DEFAULT
 from ckptfmt.record.batch import Batch, Record
 from ckptfmt.record.damage import Damage, DamageLog, OnDamage
 from ckptfmt.record.frame import FOOTER_SIZE, HEADER_SIZE, OVERHEAD, decode_header, find_frames
@@ -35,9 +36,6 @@ FIRST_WINDOW = 4 << 10
 
 LARGE = 32 << 10
 """Average record size above which records are viewed instead of copied some at a time."""
-
-LIMIT = 256 << 20
-"""Bytes allowed by default for one record of a compressed file, or for a stretch of it without any."""
 
 
 class RecordReader:
@@ -71,7 +69,7 @@ class RecordReader:
         verify: bool = True,
         strict: bool = False,
         growing: bool = False,
-        limit: int = LIMIT,
+        limit: int = DEFAULT.record,
         on_damage: OnDamage | None = None,
     ) -> None:
         self.source = source
@@ -229,7 +227,7 @@ class RecordReader:
             ):
                 return
         raise LimitError(
-            "bytes of a record in a compressed file (pass a larger limit= to read it)",
+            "bytes of a record in a compressed file (pass limits=Limits(max_record=…) to read it)",
             file=self.name,
             offset=self.position,
             limit=self._limit,

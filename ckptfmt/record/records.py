@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from ckptfmt.errors import UnsupportedError
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
 from ckptfmt.record.find import PathLike, find_record_files
 from ckptfmt.record.index import RecordIndex
 from ckptfmt.record.input import Source
 from ckptfmt.record.patience import POLL, Patience
-from ckptfmt.record.reader import LIMIT, RecordReader
+from ckptfmt.record.reader import RecordReader
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
 
@@ -23,7 +24,7 @@ def open_records(
     *,
     verify: bool = True,
     strict: bool = False,
-    limit: int = LIMIT,
+    limits: Limits = DEFAULT,
     backend: str = "mmap",
     fs: Filesystem | None = None,
     on_damage: OnDamage | None = None,
@@ -44,8 +45,8 @@ def open_records(
         reading goes on at the next frame, :attr:`Records.damage` lists the stretch, and a
         :class:`ckptfmt.errors.DamageWarning` reports it. The checksum of a compressed file is at its end, so
         a mismatch is reported after all records have been returned.
-    limit
-        Bytes allowed for one record of a compressed file, and for a stretch of it without records.
+    limits
+        How much memory and work the files may take, such as :attr:`ckptfmt.Limits.max_record`.
     backend
         ``"mmap"``, or ``"pread"`` for files that may be truncated while they are read.
     fs
@@ -64,7 +65,7 @@ def open_records(
     # All of them now, so that a missing file is reported before anything is read.
     for file in files:
         fs.open(file).close()
-    return Records(files, fs, verify=verify, strict=strict, limit=limit, on_damage=on_damage)
+    return Records(files, fs, verify=verify, strict=strict, limits=limits, on_damage=on_damage)
 
 
 class Records:
@@ -77,7 +78,7 @@ class Records:
         *,
         verify: bool,
         strict: bool,
-        limit: int,
+        limits: Limits,
         on_damage: OnDamage | None = None,
     ) -> None:
         self.files = tuple(files)
@@ -87,7 +88,7 @@ class Records:
         self._fs = fs
         self._verify = verify
         self._strict = strict
-        self._limit = limit
+        self._limits = limits
         self._on_damage = on_damage
 
     @property
@@ -201,7 +202,7 @@ class Records:
             verify=self._verify,
             strict=self._strict,
             growing=growing,
-            limit=self._limit,
+            limit=self._limits.record,
             on_damage=on_damage or self._on_damage,
         )
         # The reader's own list, so that damage shows while the file is read.

@@ -165,7 +165,7 @@ class Recovery:
         while True:
             if source.size is None and gap.at - gap.start > self._limit:
                 raise LimitError(
-                    "bytes without a record (pass a larger limit= to search further)",
+                    "bytes without a record (pass limits=Limits(max_record=…) to search further)",
                     file=source.name,
                     offset=gap.start,
                     limit=self._limit,

@@ -17,8 +17,9 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.errors import CorruptError
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.signature import CompositeTensor, SparseTensor, TensorInfo
-from ckptfmt.graph.meta.variables import VARIABLE_OPS, Source
+from ckptfmt.graph.meta.variables import Source
 from ckptfmt.graph.node import parse_output
+from ckptfmt.graph.ops import VARIABLE_OPS
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.assets import AssetFile
 

@@ -32,6 +32,7 @@ from ckptfmt.graph.read.message_file import open_message
 from ckptfmt.graph.read.read import choose
 from ckptfmt.graph.tables import has_tables
 from ckptfmt.graph.tensor_content import MAX_BYTES
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.assets import ASSETS_EXTRA, AssetFile, AssetFiles
 from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE, Fingerprint, decode_fingerprint
@@ -50,6 +51,7 @@ def open_saved_model(
     tags: str | Iterable[str] | None = None,
     backend: str = "mmap",
     fs: Filesystem | None = None,
+    limits: Limits = DEFAULT,
 ) -> SavedModel:
     """Open the SavedModel in a directory.
 
@@ -62,6 +64,8 @@ def open_saved_model(
         All the tags of one of its meta graphs; needed if it has several.
     backend, fs
         How files are read, and the file system they are in: see :func:`ckptfmt.open`.
+    limits
+        How much memory and work the file may take: see :class:`ckptfmt.Limits`.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def open_saved_model(
         No meta graph has exactly these tags.
     """
     path, fs = os.fspath(directory), filesystem_of(backend, fs)
-    with open_message(path, Holds.SAVED_MODEL, fs) as file:
+    with open_message(path, Holds.SAVED_MODEL, fs, limits) as file:
         # A file that is named like a SavedModel but does not begin like one may be damaged: parsing it gives
         # an exact error. Any other file is refused as what it is.
         is_named_so = os.path.basename(file.name) in SAVED_MODEL_FILES
@@ -87,7 +91,7 @@ def open_saved_model(
             raise file.refusal(Holds.SAVED_MODEL)
     # The path is that of the directory, or that of the file in it.
     folder = path if path != file.name else os.path.dirname(path) or os.curdir
-    return SavedModel(folder, message, file.name, tags, fs)
+    return SavedModel(folder, message, file.name, tags, fs, limits)
 
 
 class SavedModel:
@@ -100,6 +104,7 @@ class SavedModel:
         file: str,
         tags: str | Iterable[str] | None,
         fs: Filesystem,
+        limits: Limits = DEFAULT,
     ) -> None:
         self.directory = directory
         """The directory."""
@@ -111,6 +116,7 @@ class SavedModel:
         self.meta_graphs = tuple(MetaGraph(meta, file, absolute) for meta in message.meta_graphs)
         """All its meta graphs."""
         self._fs = fs
+        self._limits = limits
         self._wide: SavedModel | None = None
         self._tags = None if tags is None else frozenset([tags] if isinstance(tags, str) else tags)
         if tags is not None:
@@ -123,7 +129,7 @@ class SavedModel:
 
     def narrowed(self, meta_graph: MetaGraph) -> SavedModel:
         """Return the same model with only one of its meta graphs; both share the checkpoint."""
-        model = SavedModel(self.directory, self.message, self.file, None, self._fs)
+        model = SavedModel(self.directory, self.message, self.file, None, self._fs, self._limits)
         model.meta_graphs = (meta_graph,)
         model._wide = self
         return model
@@ -146,7 +152,7 @@ class SavedModel:
         if self._wide is not None:
             return self._wide._opened
         try:
-            return open_variables(self.directory, self._fs)
+            return open_variables(self.directory, self._fs, self._limits)
         except CheckpointNotFoundError as error:
             return error.with_traceback(None)
 

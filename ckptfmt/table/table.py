@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import CorruptError, LimitError
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.table.block import KEY_MEMORY, Block, Rows
 from ckptfmt.table.format import BlockHandle, decode_handle, read_block, read_footer
@@ -14,16 +15,6 @@ from ckptfmt.wire.coding import Buffer
 
 KEPT_BYTES = 16 << 20
 """Bytes of blocks kept for the next look-ups: those of 200,000 tensors, as TensorFlow writes them."""
-
-MEMORY_RATIO = 256
-"""How many times the size of the file the memory for its keys and values may be when they are listed.
-
-Entries of the size that TensorFlow writes take 5 times the file, and 30 times if snappy compressed them well.
-A hostile file would take 2,000 times its size: keys repeat the one before, and snappy repeats such entries.
-"""
-
-FREE_MEMORY = 16 << 20
-"""Bytes of memory that the keys of any table may take."""
 
 
 SMALL = 4 << 10
@@ -38,8 +29,10 @@ class Table:
     a compressed block, that counts decompressed bytes from the first byte of the block.
     """
 
-    def __init__(self, file: RandomAccessFile) -> None:
+    def __init__(self, file: RandomAccessFile, *, limits: Limits = DEFAULT) -> None:
         self.file = file
+        self.limits = limits
+        """How much memory a listing may take."""
         self.footer = read_footer(file)
         self._kept: dict[BlockHandle, Block] = {}
 
@@ -67,7 +60,7 @@ class Table:
     @property
     def room(self) -> int:
         """Bytes of memory that the keys of a listing may take."""
-        return max(FREE_MEMORY, MEMORY_RATIO * self.file.size)
+        return self.limits.memory(self.file.size)
 
     @property
     def handles(self) -> list[BlockHandle]:
@@ -158,8 +151,14 @@ class Table:
                     yield key, value
                     last = key
                     room -= KEY_MEMORY + len(key)
-            except (CorruptError, LimitError) as error:
+            except LimitError as error:
+                raise self.exceeded(error, room).at(self.file.name, handle.offset) from None
+            except CorruptError as error:
                 raise error.at(self.file.name, handle.offset) from None
+
+    def exceeded(self, error: LimitError, room: int) -> LimitError:
+        """Return the error for the whole listing, from that of a block for which ``room`` bytes were left."""
+        return LimitError("bytes of memory for keys", limit=self.room, asked=self.room - room + error.asked)
 
     def items_of(
         self, position: int, after: bytes | None, room: int | None = None
@@ -184,18 +183,20 @@ class Table:
             return None
         block = self._data_block(handles[0])
         self._bounds(0)
-        return block.all_items()
+        items = block.all_items()
+        self.limits.check_names("keys", len(items), file=self.file.name)
+        return items
 
     def rows(self, low: bytes = b"", high: bytes | None = None) -> Iterator[Rows]:
         """Iterate over the rows of each block that may have keys from ``low`` on and below ``high``.
 
-        Raises LimitError if their keys take more memory than :data:`MEMORY_RATIO` allows.
+        Raises LimitError if their keys take more memory than the limits allow.
         """
         separators, handles = self._index
         first = bisect_left(separators, low)
         last = len(handles) if high is None else bisect_left(separators, high) + 1
         before: bytes | None = None  # the last key so far: order is checked across blocks too
-        room = self.room
+        room, count = self.room, 0
         for position, handle in enumerate(handles[first:last], first):
             block = self.block(handle)
             try:
@@ -203,10 +204,14 @@ class Table:
                 if not rows.keys:
                     raise CorruptError("data block without entries", offset=0)
                 self.check_bounds(position, rows.keys[0], rows.keys[-1])
-            except (CorruptError, LimitError) as error:
+            except LimitError as error:
+                raise self.exceeded(error, room).at(self.file.name, handle.offset) from None
+            except CorruptError as error:
                 raise error.at(self.file.name, handle.offset) from None
             before = rows.keys[-1]
             room -= sum(map(len, rows.keys)) + KEY_MEMORY * len(rows.keys)
+            count += len(rows.keys)
+            self.limits.check_names("keys", count, file=self.file.name)
             yield rows
 
     def range_around(self, key: bytes, size: int) -> tuple[bytes, bytes | None]:

@@ -21,6 +21,7 @@ from ckptfmt.checkpoint.store import Store
 from ckptfmt.errors import TensorNotFoundError
 from ckptfmt.integrity.report import Progress, Report
 from ckptfmt.integrity.verify import verify_store
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
@@ -45,6 +46,7 @@ def open_checkpoint(
     verify: bool = True,
     backend: Literal["mmap", "pread"] = "mmap",
     fs: Filesystem | None = None,
+    limits: Limits = DEFAULT,
 ) -> Checkpoint:
     """Open a TensorFlow checkpoint, V2 or V1, from any path that leads to it.
 
@@ -65,6 +67,8 @@ def open_checkpoint(
         files that may be truncated while they are open.
     fs
         The file system that the path leads into, if it is not this machine's.
+    limits
+        How much memory and work the file may take: see :class:`ckptfmt.Limits`.
 
     Raises
     ------
@@ -78,20 +82,25 @@ def open_checkpoint(
         The checkpoint excludes readers of this version.
     """
     fs = filesystem_of(backend, fs)
-    opened: dict[str, Table] = {}
-    return _open_files(find_checkpoint(path, fs, opened), verify, fs, opened)
+    # Finding opens the index with the default limits, so that the store goes on with it only under these.
+    opened: dict[str, Table] | None = {} if limits == DEFAULT else None
+    return _open_files(find_checkpoint(path, fs, opened), verify, fs, limits, opened or {})
 
 
-def open_variables(directory: str, fs: Filesystem) -> Checkpoint:
+def open_variables(directory: str, fs: Filesystem, limits: Limits) -> Checkpoint:
     """Open the checkpoint of the SavedModel in a directory; errors are those of :func:`open_checkpoint`."""
     # Not the directory itself: a state file in it would lead to another checkpoint.
-    return _open_files(find_variables(directory, fs), True, fs)
+    return _open_files(find_variables(directory, fs), True, fs, limits)
 
 
 def _open_files(
-    files: CheckpointFiles, verify: bool, fs: Filesystem, opened: Mapping[str, Table] = {}
+    files: CheckpointFiles,
+    verify: bool,
+    fs: Filesystem,
+    limits: Limits,
+    opened: Mapping[str, Table] = {},
 ) -> Checkpoint:
-    return Checkpoint(open_store(files, fs, opened), verify=verify)
+    return Checkpoint(open_store(files, fs, limits, opened), verify=verify)
 
 
 class Checkpoint(Tensors):
@@ -246,7 +255,7 @@ class Checkpoint(Tensors):
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files again.
         # By the files that were found, not by the path: its state file may name a later checkpoint by now.
-        return _open_files, (self._store.files, self._checks.enabled, self._store.fs)
+        return _open_files, (self._store.files, self._checks.enabled, self._store.fs, self._store.limits)
 
 
 class StoredTensor(NamedTuple):

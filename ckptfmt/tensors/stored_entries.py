@@ -13,22 +13,25 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.store import Store
 from ckptfmt.checkpoint.v1 import V1Store
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 from ckptfmt.tensors.aliases import not_found
 from ckptfmt.tensors.mapping import check_name
 from ckptfmt.tensors.stored_graph import StoredGraph
 
-_STORES: Mapping[str, Callable[[CheckpointFiles, Filesystem, Mapping[str, Table]], Store]] = {
+_STORES: Mapping[str, Callable[[CheckpointFiles, Filesystem, Limits, Mapping[str, Table]], Store]] = {
     "v2": Bundle,
     "v1": V1Store,
 }
 """The class that reads the files of each format."""
 
 
-def open_store(files: CheckpointFiles, fs: Filesystem, opened: Mapping[str, Table] = {}) -> Store:
+def open_store(
+    files: CheckpointFiles, fs: Filesystem, limits: Limits = DEFAULT, opened: Mapping[str, Table] = {}
+) -> Store:
     """Open the files of a checkpoint, except the tables that are open already, given by path."""
-    return _STORES[files.format](files, fs, opened)
+    return _STORES[files.format](files, fs, limits, opened)
 
 
 class StoredEntries(Entries):
@@ -76,11 +79,12 @@ class StoredEntries(Entries):
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files again, as for a checkpoint; the entries of a large index need not be
         # decoded to be sent.
-        return _open_entries, (self._store.files, self._graph.checks.enabled, self._store.fs)
+        store = self._store
+        return _open_entries, (store.files, self._graph.checks.enabled, store.fs, store.limits)
 
 
-def _open_entries(files: CheckpointFiles, verify: bool, fs: Filesystem) -> StoredEntries:
-    store = open_store(files, fs)
+def _open_entries(files: CheckpointFiles, verify: bool, fs: Filesystem, limits: Limits) -> StoredEntries:
+    store = open_store(files, fs, limits)
     return StoredEntries(store, StoredGraph(store, Checks(enabled=verify, once=store.has_views)))
 
 

@@ -37,7 +37,8 @@ class StoredGraph:
                 file=self._store.files.tables[0],
             )
         # The index itself stands for its keys: they are listed only if somebody asks about keys.
-        return ObjectGraph(data, _Keys(self._store.index), self._store.files.prefix)
+        files = self._store.files
+        return ObjectGraph(data, _Keys(self._store.index), files.prefix, limits=self._store.limits)
 
     def suggesting(self) -> ObjectGraph | None:
         """Return the graph for an error to look names up in; None if it is too large to be read for that."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import ckptfmt
 from ckptfmt.checkpoint.entry import decode_entry
-from ckptfmt.errors import CorruptError
+from ckptfmt.errors import CorruptError, LimitError
 from tests.support.golden import GOLDEN
 from tests.support.memory_filesystem import open_bundle
-from tests.support.table_writer import HEADER, encode_bundle_index, encode_entry, encode_table
+from tests.support.table_writer import HEADER, encode_bundle_index, encode_entry, encode_table, write_bundle
 
 
 def test_columns_say_what_entries_say() -> None:
@@ -96,3 +99,12 @@ def test_a_small_index_with_a_damaged_entry_gives_the_others() -> None:
         assert "t7" in ckpt
         with pytest.raises(CorruptError, match="entry of tensor 't7'"):
             ckpt.entries["t7"]
+
+
+def test_limits_hold_for_a_small_index_too(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "ckpt", {f"t{i}": np.zeros(1, np.float32) for i in range(10)})
+    ckpt = ckptfmt.open(tmp_path / "ckpt", limits=ckptfmt.Limits(max_names=5))
+    for each in (ckpt, pickle.loads(pickle.dumps(ckpt)), pickle.loads(pickle.dumps(ckpt.entries))):
+        with pytest.raises(LimitError):
+            list(each)
+    assert ckpt["t3"].shape == (1,)

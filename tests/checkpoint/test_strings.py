@@ -8,7 +8,7 @@ import ckptfmt
 from ckptfmt.checkpoint.strings import check_strings, decode_strings, decode_variants
 from ckptfmt.errors import ChecksumError, CorruptError, TruncatedError
 from ckptfmt.wire.crc32c import crc32c, mask
-from tests.support.bundles import encode_strings, encode_variants
+from tests.support.bundles import encode_strings, encode_variants, open_objects
 from tests.support.golden import load
 from tests.support.table_writer import encode_field
 
@@ -60,6 +60,17 @@ def test_variants_are_each_a_length_a_message_and_a_checksum() -> None:
     assert caught.value.offset == len(data) - 4
     with pytest.raises(CorruptError, match="1 bytes after the last variant"):
         decode_variants(data + b"?", (2,))
+
+
+def test_verify_finds_a_variant_that_is_not_a_message_although_its_checksums_match() -> None:
+    good, cut = encode_field(1, b"T"), b"\x0a\x05T"
+    data, crc = encode_variants(good, cut)
+    ckpt = open_objects(21, data, shape=(2,), crc=crc)
+    with pytest.raises(TruncatedError) as caught:
+        ckpt["bad"]
+    # After GOOD_DATA, the first variant, its length and checksum, the length of the second, and its tag.
+    assert caught.value.offset == 16 + 1 + len(good) + 4 + 1 + 2
+    assert [(problem.kind, problem.name) for problem in ckpt.verify().problems] == [("truncated", "bad")]
 
 
 def test_variants_compare_and_hash_as_objects() -> None:

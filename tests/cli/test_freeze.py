@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
 
 import ckptfmt
 from ckptfmt.proto import messages
@@ -104,6 +105,124 @@ def test_errors_say_what_is_missing(model: str, tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "node 'v': variable has no value" in result.stderr
     assert not target.exists()
+
+
+@pytest.mark.parametrize("file", ["graph.pbtxt", "graph.pb", "saved_model.pb"])
+def test_any_file_with_a_graph_will_do(model: str, tmp_path: Path, file: str) -> None:
+    Path(f"{model}.meta").unlink()
+    graph: messages.GraphDef | messages.SavedModel = graph_def()
+    if file == "saved_model.pb":
+        graph = messages.SavedModel(saved_model_schema_version=1)
+        graph.meta_graphs.add(graph_def=graph_def())
+    text = text_format.MessageToString(graph).encode()
+    (tmp_path / file).write_bytes(text if file.endswith("txt") else graph.SerializeToString())
+    rest = ["-o", tmp_path / "frozen.pb", "--outputs", "out", "--overwrite"]
+    for start in ([model, "--graph", tmp_path / file], ["--graph", tmp_path / file, model]):
+        result = run("freeze", *start, *rest)
+        assert result.exit_code == 0, result.stderr
+        frozen = ckptfmt.read_graph(tmp_path / "frozen.pb")
+        np.testing.assert_array_equal(frozen.constants["v"], V)
+
+
+def test_a_graph_that_lies_beside_the_checkpoint_is_proposed(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meta = Path(f"{model}.meta")
+    target = tmp_path / "frozen.pb"
+    other = meta.rename(tmp_path / "model-5.meta")
+    result = run("freeze", model, "-o", target, "--outputs", "out")
+    assert result.exit_code == 4
+    assert f"{meta} is missing; pass --graph {other}" in result.stderr
+    (tmp_path / "graph.pbtxt").write_text("node { name: 'x' op: 'Placeholder' }")
+    result = run("freeze", model, "-o", target, "--outputs", "out")
+    assert f"{meta} is missing; pass --graph {tmp_path / 'graph.pbtxt'}" in result.stderr
+    monkeypatch.chdir(tmp_path)
+    result = run("freeze", "model", "-o", target, "--outputs", "out")
+    assert "model.meta is missing; pass --graph graph.pbtxt" in result.stderr
+    (tmp_path / "graph.pbtxt").write_text("nothing of the kind")
+    other.unlink()
+    result = run("freeze", model, "-o", target, "--outputs", "out")
+    assert f"{meta} is missing; pass --graph FILE" in result.stderr
+
+
+def test_a_graph_in_place_of_the_checkpoint_is_told(model: str, tmp_path: Path) -> None:
+    graph = tmp_path / "graph.pb"
+    graph.write_bytes(graph_def().SerializeToString())
+    result = run("freeze", graph, "-o", tmp_path / "frozen.pb", "--outputs", "out")
+    assert result.exit_code == 3
+    assert f"to freeze it, pass the path of its checkpoint, and --graph {graph}" in result.stderr
+    result = run("freeze", model, "--graph", graph, "-o", tmp_path / "frozen.pb")
+    assert result.exit_code == 2
+    assert "--outputs is needed: a graph alone has no signatures" in result.stderr
+    index = f"{model}.index"
+    result = run("freeze", model, "--graph", index, "-o", tmp_path / "frozen.pb", "--outputs", "out")
+    assert result.exit_code == 3
+    assert "the index of a checkpoint, not a graph" in result.stderr
+
+
+def test_variables_that_stay_are_named(model: str, tmp_path: Path) -> None:
+    target = tmp_path / "frozen.pb"
+    arguments = ("freeze", model, "-o", target, "--outputs", "out", "--overwrite")
+    result = run(*arguments, "--keep", "v")
+    assert result.exit_code == 0
+    assert f"{target}: give variables that were kept their values first: 'v'\n" in result.stderr
+    assert run_json(*arguments, "--only", "v")["variables"] == []
+    assert run_json(*arguments, "--keep", "v*")["variables"] == ["v"]
+    assert ckptfmt.read_graph(target)["v"].op == "VariableV2"
+    result = run(*arguments, "--keep", "w")
+    assert result.exit_code == 2
+    assert "node 'w': not a variable of the graph, which has 'v'" in result.stderr
+
+
+@pytest.fixture
+def switched(model: str) -> str:
+    """A model that a placeholder switches, with other placeholders that can be set."""
+    graph = graph_def()
+    for name, dtype in (("train", 10), ("keep_prob", 1), ("sizes", 3), ("mode", 7)):
+        graph.node.add(name=name, op="Placeholder").attr["dtype"].type = dtype
+    for name, inputs in (("s", ["out", "train"]), ("m", ["s:0", "t"])):
+        graph.node.add(name=name, op="Switch" if name == "s" else "Merge", input=inputs).attr["T"].type = 1
+    graph.node.add(name="t", op="Neg", input=["s:1"]).attr["T"].type = 1
+    graph.node.add(name="all", op="NoOp", input=["^m", "^keep_prob", "^sizes", "^mode"])
+    meta = messages.MetaGraphDef(graph_def=graph)
+    meta.meta_info_def.tensorflow_version = "1.15.0"
+    Path(f"{model}.meta").write_bytes(meta.SerializeToString())
+    return model
+
+
+def test_placeholders_are_set(switched: str, tmp_path: Path) -> None:
+    target = tmp_path / "frozen.pb"
+    for text, source in (("false", "s"), ("True", "t"), ("0", "s"), ("1", "t")):
+        arguments = ("freeze", switched, "-o", target, "--outputs", "m", "--overwrite")
+        assert run(*arguments, "--set", f"train={text}").exit_code == 0
+        frozen = ckptfmt.read_graph(target)
+        assert frozen["m"].op == "Identity"
+        assert str(frozen["m"].inputs[0]) == f"{source}:0"
+        arguments = ("subgraph", f"{switched}.meta", "-o", target, "--outputs", "m", "--overwrite")
+        assert run(*arguments, "--set", f"train:0={text}").exit_code == 0
+        assert str(ckptfmt.read_graph(target)["m"].inputs[0]) == f"{source}:0"
+
+
+def test_values_to_set_are_those_of_the_placeholder(switched: str, tmp_path: Path) -> None:
+    settings = [("keep_prob", "True"), ("sizes", "[2, 3]"), ("mode", "a=1")]
+    options = [option for name, text in settings for option in ("--set", f"{name}={text}")]
+    arguments = ("freeze", switched, "-o", tmp_path / "frozen.pb", "--outputs", "all,keep_prob,sizes,mode")
+    assert run(*arguments, *options).exit_code == 0
+    constants = ckptfmt.read_graph(tmp_path / "frozen.pb").constants
+    assert (constants["keep_prob"].dtype, constants["keep_prob"]) == ("float32", 1)
+    assert constants["sizes"].tolist() == [2, 3]
+    assert constants["mode"].item() == b"a=1"
+    for setting, message in (
+        ("train", "got 'train', want NAME=VALUE"),
+        ("train=maybe", "--set train=maybe: bool wanted: true or false"),
+        ("sizes=maybe", "--set sizes=maybe: int32 wanted: a number"),
+        ("keep_prob=half", "--set keep_prob=half: float32 wanted: a number, or a list"),
+        ("trian=true", "node 'trian': not in the graph; did you mean 'train'?"),
+        ("sizes=[1.5]", "value to set: got values of float64, want int32"),
+    ):
+        result = run(*arguments, "--overwrite", "--set", setting)
+        assert result.exit_code == 2
+        assert message in result.stderr
 
 
 def test_a_subgraph_is_what_outputs_need(tmp_path: Path) -> None:

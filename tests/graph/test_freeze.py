@@ -13,6 +13,7 @@ from ckptfmt.errors import ChecksumError, CorruptError, GraphError
 from ckptfmt.proto import messages
 from tests.support.table_writer import write_bundle
 
+RESOURCE = messages.DataType.DT_RESOURCE
 W = {"v": np.array([1, 2], np.float32)}
 
 
@@ -125,6 +126,88 @@ def test_long_chains_and_loops_are_frozen_in_linear_time() -> None:
     frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, [f"n{count - 1}", "merge"])
     assert time.perf_counter() - start < 60
     assert frozen.ops["Const"] == 1
+
+
+def test_new_names_of_functions_that_are_taken_are_passed_in_linear_time() -> None:
+    graph = graph_with()
+    count = 10_000
+    for i in range(count):
+        call(graph, f"call{i}", f"f_{i}", ["v"])
+        for name in (f"f_{i}", f"f_frozen_{i}", f"f_frozen_{i + count}"):
+            graph.library.function.add().signature.name = name
+            graph.library.function[-1].signature.input_arg.add(name="a", type=RESOURCE)
+    graph.node.add(name="out", op="NoOp", input=[f"^call{i}" for i in range(count)])
+    start = time.perf_counter()
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert time.perf_counter() - start < 15
+    assert len({frozen[f"call{i}"].attributes["f"].name for i in range(count)}) == count
+
+
+def test_many_gathers_are_frozen_in_linear_time() -> None:
+    count = 10_000
+    graph = graph_with()
+    graph.node.add(name="rows", op="Placeholder").attr["dtype"].type = messages.DataType.DT_INT64
+    for i in range(count):
+        gather = graph.node.add(name=f"g{i}", op="ResourceGather", input=["v", "rows"])
+        gather.attr["dtype"].type = 1
+        gather.attr["Tindices"].type = messages.DataType.DT_INT64
+    graph.node.add(name="out", op="NoOp", input=[f"^g{i}" for i in range(count)])
+    start = time.perf_counter()
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert time.perf_counter() - start < 15
+    assert frozen.ops["GatherV2"] == count
+
+
+@pytest.mark.parametrize("is_inner", [False, True])
+def test_loops_of_many_variables_are_frozen_in_linear_time(is_inner: bool) -> None:
+    count = 4000
+    graph = messages.GraphDef()
+    for i in range(count):
+        v = graph.node.add(name=f"v{i}", op="VarHandleOp")
+        v.attr["dtype"].type = 1
+    functions = [graph.library.function.add() for _ in range(3)]
+    for made, name in zip(functions, ("body", "cond", "outer"), strict=True):
+        made.signature.name = name
+        for i in range(count):
+            made.signature.input_arg.add(name=f"a{i}", type=RESOURCE)
+    for i in range(count):
+        functions[0].signature.output_arg.add(name=f"r{i}", type=RESOURCE)
+        functions[0].ret[f"r{i}"] = f"a{i}"
+    nodes = functions[2].node_def if is_inner else graph.node
+    loop = nodes.add(name="loop", op="While", input=[f"{'a' if is_inner else 'v'}{i}" for i in range(count)])
+    loop.attr["T"].list.type.extend([RESOURCE] * count)
+    loop.attr["body"].func.name, loop.attr["cond"].func.name = "body", "cond"
+    for i in range(count):
+        read = nodes.add(name=f"r{i}", op="ReadVariableOp", input=[f"loop:{'output:' * is_inner}{i}"])
+        read.attr["dtype"].type = 1
+    if is_inner:
+        call(graph, "out", "outer", [f"v{i}" for i in range(count)])
+    else:
+        graph.node.add(name="out", op="NoOp", input=[f"^r{i}" for i in range(count)])
+    start = time.perf_counter()
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), {f"v{i}": W["v"] for i in range(count)}, "out")
+    assert time.perf_counter() - start < 15
+    inner = frozen.functions[frozen["out"].attributes["f"].name].nodes if is_inner else frozen
+    assert {inner[f"r{i}"].op for i in range(count)} == {"Identity"}
+
+
+def test_calls_and_results_of_a_function_do_not_multiply() -> None:
+    graph = graph_with()
+    count = 4000
+    made = graph.library.function.add()
+    made.signature.name = "f"
+    made.signature.input_arg.add(name="a", type=RESOURCE)
+    for i in range(count):
+        made.signature.output_arg.add(name=f"r{i}", type=RESOURCE)
+        made.ret[f"r{i}"] = "a"
+    for i in range(count):
+        graph.node.add(name=f"c{i}", op="f", input=["v"])
+        graph.node.add(name=f"n{i}", op="ReadVariableOp", input=[f"c{i}:{i}"]).attr["dtype"].type = 1
+    graph.node.add(name="out", op="NoOp", input=[f"^n{i}" for i in range(count)])
+    start = time.perf_counter()
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert time.perf_counter() - start < 10
+    assert {frozen[f"n{i}"].op for i in range(count)} == {"Identity"}
 
 
 def test_the_oldest_variables_are_frozen_too() -> None:
@@ -285,7 +368,7 @@ def test_a_call_that_passes_something_else_than_a_variable_is_refused_by_name() 
     call(graph, "other", "f", ["table"])
     graph.node.add(name="both", op="NoOp", input=["^out", "^other"])
     assert "Const" in ckptfmt.freeze(ckptfmt.Graph(graph), W, "out").ops
-    with pytest.raises(GraphError, match="of 'f' is not a variable in this call") as caught:
+    with pytest.raises(GraphError, match="of 'f' is not a frozen variable in this call") as caught:
         ckptfmt.freeze(ckptfmt.Graph(graph), W, "both")
     assert caught.value.node == "other"
 

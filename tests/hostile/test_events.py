@@ -21,6 +21,7 @@ from ckptfmt.errors import (
     LimitError,
     TruncatedError,
 )
+from ckptfmt.limits import Limits
 from ckptfmt.proto import messages
 from ckptfmt.wire.coding import encode_varint
 from tests.support.event_log import (
@@ -242,7 +243,7 @@ def test_bombs_are_bounded(tmp_path: Path) -> None:
     path = tmp_path / "e.tfevents"
     path.write_bytes(gzip.compress(CONTENT + bytes(20 << 20)))
     with pytest.raises(LimitError, match="bytes without a record"):
-        ckptfmt.open_events(path, limit=1 << 20).gather()
+        ckptfmt.open_events(path, limits=Limits(max_record=1 << 20)).gather()
 
 
 def pictures(count: int) -> bytes:
@@ -261,8 +262,10 @@ def losses(count: int) -> bytes:
     [
         pytest.param(losses, 6_000_000, {}, id="scalars"),
         # A quarter of the limit, and of the time: other values than scalars are gathered event by event.
-        pytest.param(pictures, 300_000, {"limit": 64 << 20}, id="images"),
-        pytest.param(lambda count: frame(b"") * count, 1_125_000, {"limit": 64 << 20}, id="empty events"),
+        pytest.param(pictures, 300_000, {"max_record": 64 << 20}, id="images"),
+        pytest.param(
+            lambda count: frame(b"") * count, 1_125_000, {"max_record": 64 << 20}, id="empty events"
+        ),
     ],
 )
 def test_a_few_compressed_bytes_do_not_become_any_number_of_events(
@@ -270,20 +273,20 @@ def test_a_few_compressed_bytes_do_not_become_any_number_of_events(
 ) -> None:
     path = tmp_path / "e.tfevents"
     path.write_bytes(gzip.compress(make(count), 1))
-    limit = options.get("limit", 256 << 20)
+    limits = Limits(**options)
     message = "bytes of memory for compressed files"
     with memory_growth() as growth, pytest.raises(LimitError, match=message) as caught:
-        ckptfmt.open_events(path, **options).gather()
-    assert caught.value.limit == limit
-    assert growth.peak < 2.3 * limit
+        ckptfmt.open_events(path, limits=limits).gather()
+    assert caught.value.limit == limits.record
+    assert growth.peak < 2.3 * limits.record
 
 
 def test_a_limit_that_is_raised_reads_more(tmp_path: Path) -> None:
     path = tmp_path / "e.tfevents"
     path.write_bytes(gzip.compress(pictures(1000)))
     with pytest.raises(LimitError):
-        ckptfmt.open_events(path, limit=100_000).gather()
-    assert len(ckptfmt.open_events(path, limit=1_000_000).images["x"]) == 1000
+        ckptfmt.open_events(path, limits=Limits(max_record=100_000)).gather()
+    assert len(ckptfmt.open_events(path, limits=Limits(max_record=1_000_000)).images["x"]) == 1000
 
 
 def test_thousands_of_templates_of_one_size_are_read_in_time(tmp_path: Path) -> None:

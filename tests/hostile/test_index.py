@@ -163,6 +163,35 @@ def test_a_bad_restart_point_is_refused_when_it_is_used() -> None:
             open_bundle(index, GOOD_DATA)["b"]
 
 
+def test_a_bad_restart_point_is_found_by_verify_and_by_listing() -> None:
+    entries = b"".join(b"\x00\x01" + bytes([len(GOOD)]) + key + GOOD for key in (b"a", b"b"))
+    second = 3 + len(HEADER)
+    third = second + 4 + len(GOOD)
+    good = open_bundle(encode_index(entries, 0, second, third, 3), GOOD_DATA)
+    assert good.verify().ok
+    # Opening looks up the header, for which the last restart point is not needed.
+    for last in (10_000, third + 1, second, 0):
+        ckpt = open_bundle(encode_index(entries, 0, second, last, 3), GOOD_DATA)
+        with pytest.raises(CorruptError, match="restart point 2 at"):
+            list(ckpt)
+        errors = [each for each in ckpt.verify().problems if each.severity == "error"]
+        assert [each.kind for each in errors] == ["block"], last
+
+
+@pytest.mark.parametrize("separators", [(b"a", b"a"), (b"b", b"c"), (b"", b"c")], ids=str)
+def test_names_that_look_ups_would_not_find_are_not_listed(separators: tuple[bytes, bytes]) -> None:
+    blocks = [encode_block([(b"", HEADER), (b"a", GOOD)]), encode_block([(b"b", GOOD)])]
+    assert list(open_bundle(encode_blocks(map(RawBlock, (b"a", b"b"), blocks)), GOOD_DATA)) == ["a", "b"]
+    index = encode_blocks(map(RawBlock, separators, blocks))
+    try:
+        ckpt = open_bundle(index, GOOD_DATA)
+    except CorruptError:
+        return
+    with pytest.raises(CorruptError, match=r"separator|out of order"):
+        list(ckpt)
+    assert "block" in [problem.kind for problem in ckpt.verify().problems]
+
+
 @pytest.mark.parametrize("num_shards", [0, -1, 2, 2**31 - 1, 2**31, 2**62], ids=str)
 def test_a_wrong_number_of_shards_takes_no_time(num_shards: int) -> None:
     index = encode_bundle_index({"a": GOOD}, encode_header(num_shards=num_shards))

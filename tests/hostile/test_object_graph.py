@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import ckptfmt
 from ckptfmt import ObjectGraph
 from ckptfmt.errors import CkptfmtError, CorruptError, LimitError
+from ckptfmt.limits import Limits
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.proto import messages
 from ckptfmt.wire.crc32c import crc32c
@@ -256,21 +257,18 @@ def test_a_hundred_thousand_variables_of_one_full_name() -> None:
         assert graph.keys_by_full_name == {"Variable": tuple(keys)}
 
 
-def test_long_names_on_the_way_to_many_variables_are_refused_before_they_fill_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("ckptfmt.object_graph.object_graph.MAX_NAMES", 1000)
+def test_long_names_on_the_way_to_many_variables_are_refused_before_they_fill_memory() -> None:
     keys = tuple(f"k{i}/.ATTRIBUTES/VARIABLE_VALUE" for i in range(20))
-    leaves = [encode_variable(f"k{i}") for i in range(20)]
-    graph = graph_of(
+    nodes = [
         encode_node([(1, "x" * 80)]),
         encode_node([(2 + i, f"v{i}") for i in range(20)]),
-        *leaves,
-        keys=keys,
-    )
+        *(encode_variable(f"k{i}") for i in range(20)),
+    ]
+    data = encode_graph(nodes)
+    graph = ObjectGraph(data, keys, "model", limits=Limits(max_ratio=0, free_bytes=1000))
     with pytest.raises(LimitError, match="characters in names"):
         graph.short_names_below(graph.root)
-    monkeypatch.undo()
+    graph = ObjectGraph(data, keys, "model")
     assert len(graph.short_names_below(graph.root)) == 20
 
 

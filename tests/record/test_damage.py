@@ -403,7 +403,7 @@ used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 room = used + ({size >> 2} if {is_compressed or backend == "pread"} else {size + (size >> 2)})
 resource.setrlimit(resource.RLIMIT_AS, (room, room))
 try:
-    for record in ckptfmt.open_records({str(path)!r}, backend={backend!r}, limit=1 << 30):
+    for record in ckptfmt.open_records({str(path)!r}, backend={backend!r}, limits=ckptfmt.Limits.NONE):
         record.data
     print("read", flush=True)
 except ckptfmt.errors.LimitError as error:

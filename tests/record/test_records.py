@@ -23,6 +23,7 @@ from ckptfmt.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from ckptfmt.limits import Limits
 from ckptfmt.record import reader, recovery
 from tests.support.records import HELLO, claim, frame, read, write
 
@@ -94,12 +95,12 @@ def test_bombs_are_bounded(tmp_path: Path, compress: object) -> None:
     bomb = HELLO + claim(1 << 40) + bytes(30 << 20)
     path = write(tmp_path / "r", compress(bomb))  # type: ignore[operator]
     with pytest.raises(LimitError) as caught:
-        list(ckptfmt.open_records(path, limit=1 << 20))
+        list(ckptfmt.open_records(path, limits=Limits(max_record=1 << 20)))
     assert (caught.value.limit, caught.value.asked) == (1 << 20, (1 << 40) + 16)
     bomb = HELLO + bytes(30 << 20)
     path = write(tmp_path / "r", compress(bomb))  # type: ignore[operator]
     for _ in range(2):
-        records = ckptfmt.open_records(path, limit=1 << 20)
+        records = ckptfmt.open_records(path, limits=Limits(max_record=1 << 20))
         with pytest.raises(LimitError, match="bytes without a record"):
             list(records)
 
@@ -109,12 +110,15 @@ def test_the_limit_of_a_record_fits_into_memory(tmp_path: Path) -> None:
     content = claim(300 << 20) + np.random.default_rng(0).bytes(400_000)
     path = write(tmp_path / "r", gzip.compress(content))
     with pytest.raises(
-        LimitError, match=r"bytes of a record in a compressed file \(pass a larger limit= to read it\)"
+        LimitError,
+        match=r"bytes of a record in a compressed file \(pass limits=Limits\(max_record=…\) to read it\)",
     ) as caught:
         list(ckptfmt.open_records(path))
     assert caught.value.limit == 256 << 20
     data = bytes(20 << 20)
-    assert read(write(tmp_path / "r", gzip.compress(frame(data), 1)), limit=21 << 20)[0] == [data]
+    assert read(write(tmp_path / "r", gzip.compress(frame(data), 1)), limits=Limits(max_record=21 << 20))[
+        0
+    ] == [data]
 
 
 @pytest.mark.parametrize("backend", ["mmap", "pread"])

@@ -13,7 +13,8 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import CkptfmtError, CorruptError, GraphError, NameNotFoundError, PathNotFoundError
-from ckptfmt.graph.meta.variables import VARIABLE_OPS, Source
+from ckptfmt.graph.meta.variables import Source
+from ckptfmt.graph.ops import VARIABLE_OPS
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.saved_model.structured import NamedValues, TensorSpec, TypeSpec, decode_value
 from ckptfmt.saved_model.variables import ModelVariables

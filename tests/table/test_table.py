@@ -9,9 +9,9 @@ from contextlib import suppress
 import pytest
 
 from ckptfmt.errors import ChecksumError, CorruptError, LimitError
+from ckptfmt.limits import Limits
 from ckptfmt.table import Table
 from ckptfmt.table.format import FOOTER_SIZE, TRAILER_SIZE
-from ckptfmt.table.table import FREE_MEMORY, MEMORY_RATIO
 from tests.support.memory_filesystem import MemoryFile, open_bundle
 from tests.support.table_writer import (
     HEADER,
@@ -267,8 +267,10 @@ def test_keys_take_memory_in_proportion_to_the_file() -> None:
     runs = [[(b"%04x" % run + b"z" * i, b"") for i in range(480)] for run in range(2_000)]
     contents = encode_block([item for run in runs for item in run], restart_interval=10**9)
     bomb = encode_blocks([RawBlock(b"zzzz", *compressed(contents, "snappy"))])
-    table = Table(MemoryFile("bomb", bomb))
-    limit = max(FREE_MEMORY, MEMORY_RATIO * len(bomb))
+    limits = Limits(free_bytes=1 << 20)
+    table = Table(MemoryFile("bomb", bomb), limits=limits)
+    limit = 128 * len(bomb)
+    assert limits.memory(len(bomb)) == limit
     for listed in (lambda: list(table.items()), lambda: list(table.rows()), lambda: table.get(b"zz")):
         tracemalloc.start()
         with pytest.raises(LimitError, match=rf"bomb.*memory for keys: [0-9]+ exceeds the limit of {limit}"):

@@ -226,6 +226,8 @@ def test_a_saver_with_the_names_of_variables_in_python(tmp_path: Path) -> None:
         average = tf1.train.ExponentialMovingAverage(0.5)
         with tf.control_dependencies([tf1.train.AdamOptimizer().minimize(loss, step)]):
             train = average.apply([w, b])
+        # First the variables from which the averages start: one step runs its operations in any order.
+        session.run(tf1.variables_initializer([w, b]))
         session.run(tf1.global_variables_initializer())
         session.run(train)
         tf1.train.Saver({v.name: v for v in tf1.global_variables()}).save(session, str(tmp_path / "m"))

@@ -12,7 +12,7 @@ import numpy as np
 import ckptfmt
 from ckptfmt import DType, FunctionCall, Graph, GraphNode, GraphTensor, errors
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import json_option, path_argument, tags_option
+from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument, tags_option
 from ckptfmt.cli.render.diagram import dot_lines, mermaid_lines
 from ckptfmt.cli.render.output import on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, RIGHT, write_table
@@ -61,6 +61,7 @@ MAX_ELEMENTS = 1_000_000
     help="Write the graph itself to stdout, in this form.",
 )
 @json_option
+@limits_option
 def command(
     path: str,
     tags: list[str] | None,
@@ -89,7 +90,7 @@ def command(
     ]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)}: pass only one of them")
-    graph = ckptfmt.read_graph(path, tags=tags)
+    graph = ckptfmt.read_graph(path, tags=tags, limits=given_limits())
     if target is not None:
         _write_graph(graph, target)
     elif pattern is not None:

@@ -10,7 +10,7 @@ import click
 import ckptfmt
 from ckptfmt import Match, Mismatch, Spec
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import json_option, overwrite_option
+from ckptfmt.cli.options import given_limits, json_option, limits_option, overwrite_option
 from ckptfmt.cli.render.output import note, on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, draw_table
 from ckptfmt.cli.render.text import escape
@@ -79,6 +79,7 @@ def _spec_text(spec: Spec | None) -> str:
 @overwrite_option
 @click.option("--expect-partial", is_flag=True, help="Accept unused tensors.")
 @json_option
+@limits_option
 def command(
     path: str, expected: str, plan_path: str | None, overwrite: bool, expect_partial: bool, as_json: bool
 ) -> int:
@@ -98,7 +99,7 @@ def command(
         raise click.UsageError("--overwrite requires --propose")
     if plan_path is not None:
         check_target(plan_path, overwrite=overwrite)
-    result = ckptfmt.match(path, expected)
+    result = ckptfmt.match(path, expected, limits=given_limits())
     ok = result.restorable if expect_partial else result.ok
     if as_json:
         write_json(_to_json(result, ok=ok))

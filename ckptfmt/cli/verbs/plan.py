@@ -13,7 +13,7 @@ import click
 import ckptfmt
 from ckptfmt import Checkpoint, Entry, Plan, Spec, errors
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import json_option, overwrite_option, path_argument
+from ckptfmt.cli.options import given_limits, json_option, limits_option, overwrite_option, path_argument
 from ckptfmt.cli.render.output import note, on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, draw_table
 from ckptfmt.cli.render.text import count_text, escape
@@ -53,6 +53,7 @@ _UNKNOWN = "?"
 )
 @overwrite_option
 @json_option
+@limits_option
 def command(path: str, plan_path: str, inverse_path: str | None, overwrite: bool, as_json: bool) -> int:
     """Show the effect of the plan in the file PLAN.toml on each tensor of the checkpoint at PATH.
 
@@ -67,10 +68,10 @@ def command(path: str, plan_path: str, inverse_path: str | None, overwrite: bool
     """
     if overwrite and inverse_path is None:
         raise click.UsageError("--overwrite requires --invert")
-    plan = ckptfmt.Plan.read(plan_path)
+    plan = ckptfmt.Plan.read(plan_path, limits=given_limits())
     if inverse_path is not None:
         check_target(inverse_path, overwrite=overwrite)  # before anything is shown
-    with ckptfmt.open(path) as checkpoint:
+    with ckptfmt.open(path, limits=given_limits()) as checkpoint:
         preview = _build(plan, checkpoint)
         if inverse_path is not None and preview.ok:
             plan.inverted(checkpoint).write(inverse_path, overwrite=overwrite)

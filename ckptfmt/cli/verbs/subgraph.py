@@ -6,9 +6,18 @@ import click
 
 import ckptfmt
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import comma_separated, json_option, overwrite_option, path_argument, tags_option
+from ckptfmt.cli.options import (
+    comma_separated,
+    given_limits,
+    json_option,
+    limits_option,
+    overwrite_option,
+    path_argument,
+    tags_option,
+)
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import count_text
+from ckptfmt.cli.settings import Setting, parse_settings, set_option
 from ckptfmt.storage.target import check_target
 
 
@@ -19,6 +28,7 @@ from ckptfmt.storage.target import check_target
     Examples:
       ckptfmt subgraph training/graph.pbtxt -o part.pb --outputs conv5
       ckptfmt subgraph frozen.pb -o part.pbtxt --inputs images --outputs softmax --inference
+      ckptfmt subgraph frozen.pb -o inference.pb --outputs softmax --set is_training=false
 
     JSON: {"file", "nodes", "of"}: the file written, how many nodes are in it, and of how many.
     """,
@@ -38,16 +48,19 @@ from ckptfmt.storage.target import check_target
     callback=comma_separated,
     help="The nodes to replace with placeholders.",
 )
+@set_option
 @click.option("--inference", is_flag=True, help="Drop training-only nodes (never the outputs).")
 @click.option("--clear-devices", is_flag=True, help="Remove the devices that nodes are placed on.")
 @tags_option
 @overwrite_option
 @json_option
+@limits_option
 def command(
     path: str,
     target: str,
     outputs: list[str],
     inputs: list[str] | None,
+    settings: list[Setting],
     inference: bool,
     clear_devices: bool,
     tags: list[str] | None,
@@ -58,9 +71,10 @@ def command(
     check_target(target, overwrite=overwrite)
     if not outputs:
         raise click.UsageError("--outputs: got no names, want at least one")
-    graph = ckptfmt.read_graph(path, tags=tags)
+    graph = ckptfmt.read_graph(path, tags=tags, limits=given_limits())
     wanted = [graph[name.partition(":")[0]].name for name in outputs]
-    part = graph.extract_subgraph(wanted) if inputs is None else graph.strip_unused(inputs, wanted)
+    whole = graph.with_constants(parse_settings(settings, graph)) if settings else graph
+    part = whole.extract_subgraph(wanted) if inputs is None else whole.strip_unused(inputs, wanted)
     if inference:
         part = part.remove_training_nodes(wanted)
     if clear_devices:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 
 import click
@@ -9,10 +10,13 @@ import click
 import ckptfmt
 from ckptfmt import Checkpoint, Problem, Report
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import json_option, path_argument
+from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument
 from ckptfmt.cli.render.output import write, write_json
 from ckptfmt.cli.render.progress import ProgressBar
 from ckptfmt.cli.render.text import count_text, one_line, size_text
+
+MAX_LINES = 20
+"""Problems of one kind that are written as text."""
 
 
 @click.command(
@@ -24,12 +28,14 @@ from ckptfmt.cli.render.text import count_text, one_line, size_text
       ckptfmt verify model.ckpt-1000 --json | jq '.problems[] | select(.severity == "error") | .name'
 
     JSON: {"prefix", "format", "ok", "tensors", "tensors_checked", "bytes_checked", "problems": [{"severity",
-    "kind", "message", "file", "offset", "name"}]}. "ok" is true if every tensor was checked and is intact,
-    whatever the warnings; "file", "offset" and "name" are null if a problem has none.
+    "kind", "message", "file", "offset", "name"}], "problems_omitted"}. "ok" is true if every tensor was
+    checked and is intact, whatever the warnings; "file", "offset" and "name" are null if a problem has none.
+    The first 10,000 problems are listed.
     """,
 )
 @path_argument
 @json_option
+@limits_option
 def command(path: str, as_json: bool) -> int:
     """Check the checkpoint at PATH: every block and tensor checksum, every size against dtype and shape.
 
@@ -44,15 +50,14 @@ def command(path: str, as_json: bool) -> int:
 
     Files are streamed: memory stays small, however large they are.
     """
-    with ckptfmt.open(path) as checkpoint:
+    with ckptfmt.open(path, limits=given_limits()) as checkpoint:
         with ProgressBar("verifying") as progress:
             report = checkpoint.verify(progress=progress)
         document = _to_json(checkpoint, report)
     if as_json:
         write_json(document)
     else:
-        for problem in report.problems:
-            write(f"{_line(problem)}\n")
+        _write_problems(report)
         write(f"{_summary(report)}\n")
     if not _is_complete(report):
         return ExitCode.NOT_FOUND if _only_unreadable(report) else ExitCode.DAMAGED
@@ -68,7 +73,23 @@ def _to_json(checkpoint: Checkpoint, report: Report) -> dict[str, object]:
         "tensors_checked": report.tensors_checked,
         "bytes_checked": report.bytes_checked,
         "problems": [asdict(problem) for problem in report.problems],
+        "problems_omitted": report.omitted,
     }
+
+
+def _write_problems(report: Report) -> None:
+    """Write the first problems of each kind, and how many more there are of it."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for problem in report.problems:
+        of_kind = problem.severity, problem.kind
+        counts[of_kind] += 1
+        if counts[of_kind] <= MAX_LINES:
+            write(f"{_line(problem)}\n")
+    for (severity, kind), count in counts.items():
+        if count > MAX_LINES:
+            write(f"{severity}: {kind}: and {count - MAX_LINES:,} more; --json lists them\n")
+    if report.omitted:
+        write(f"and {count_text(report.omitted, 'problem')} after these\n")
 
 
 def _is_complete(report: Report) -> bool:

@@ -6,25 +6,28 @@ else there would then compute something else, or pass a dtype that the function 
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from ckptfmt.errors import GraphError
 from ckptfmt.graph.calls import CALL_OPS, function_attributes
 from ckptfmt.graph.freeze.propagation import Destination, Propagation
 from ckptfmt.graph.function import Functions
 from ckptfmt.graph.graph import Graph
-from ckptfmt.graph.meta.variables import VARIABLE_OPS
+from ckptfmt.graph.ops import VARIABLE_OPS
 from ckptfmt.proto import messages
 from ckptfmt.text.quoting import listed
 
 
-def check_no_inner_variables(graph: Graph) -> None:
+def check_no_inner_variables(graph: Graph, staying: Set[str]) -> None:
     """Raise GraphError if a function that is called makes a variable, whose value no checkpoint has.
 
-    Propagation relies on it: a value can then be in a function only if it came in through an argument.
+    Those that stay variables do not count. Propagation relies on it: a value can then be in a function only
+    if it came in through an argument.
     """
     reached = graph.functions.reached_from(graph.functions.called_by(graph._outline.message.node))
     for name in graph.functions:
         nodes = graph.functions[name].message.node_def if name in reached else ()
-        inner = next((node for node in nodes if node.op in VARIABLE_OPS), None)
+        inner = next((node for node in nodes if node.op in VARIABLE_OPS and node.name not in staying), None)
         if inner is not None:
             raise GraphError(f"{inner.op} within function {name!r} cannot be frozen", node=inner.name)
 
@@ -75,7 +78,7 @@ def _check_call(propagation: Propagation, function: str | None, node: messages.N
         for argument in propagation.value_arguments.get(name, ()):
             if Destination(function, node.name, first_argument + argument) not in propagation.reached:
                 raise GraphError(
-                    f"argument {argument} of {name!r} is not a variable in this call, but is one in another",
+                    f"argument {argument} of {name!r} is not a frozen variable in this call, as in another",
                     node=node.name,
                 )
     # The branches of one node share its result dtypes, so a result is a value in all of them or in none. A

@@ -17,14 +17,16 @@ Source: TensorFlow ``python/framework/convert_to_constants.py``.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Set
+from typing import Any, NamedTuple
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.errors import FreezeWarning, GraphError
 from ckptfmt.graph.freeze.assets import Assets
 from ckptfmt.graph.freeze.check import check_calls, check_no_inner_variables
+from ckptfmt.graph.freeze.choice import Patterns, variables_to_keep
 from ckptfmt.graph.freeze.initializing import initializing
+from ckptfmt.graph.freeze.partitions import Partitions
 from ckptfmt.graph.freeze.propagation import FrozenValue, Propagation
 from ckptfmt.graph.freeze.rename import rename_functions
 from ckptfmt.graph.freeze.resources import check_resources
@@ -32,8 +34,9 @@ from ckptfmt.graph.freeze.tables import TableFreezer
 from ckptfmt.graph.freeze.values import choose_sources, make_constant, read_value, variable_dtype
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
-from ckptfmt.graph.meta.variables import VARIABLE_OPS, Source, saved_sources
+from ckptfmt.graph.meta.variables import Source, saved_sources
 from ckptfmt.graph.node import parse_output
+from ckptfmt.graph.ops import VARIABLE_OPS
 from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.prune import needed_nodes
 from ckptfmt.graph.tables import has_tables
@@ -43,7 +46,13 @@ from ckptfmt.text.closest import closest_names, did_you_mean
 
 
 def freeze(
-    meta_graph: MetaGraph | Graph, variables: Mapping[str, Array], outputs: str | Iterable[str]
+    meta_graph: MetaGraph | Graph,
+    variables: Mapping[str, Array],
+    outputs: str | Iterable[str],
+    *,
+    keep: Patterns = (),
+    only: Patterns | None = None,
+    constants: Mapping[str, Any] | None = None,
 ) -> Graph:
     """Return the graph that computes outputs with its variables as constants; nothing is executed.
 
@@ -62,6 +71,16 @@ def freeze(
         the graph is written.
     outputs
         Names of nodes, or of tensors (``softmax:0``).
+    keep
+        Variables that stay variables, by the names of their nodes; globs and compiled regular expressions are
+        taken as by ``select``. They need no value here: :attr:`Graph.variables` of the result names them, and
+        who runs it gives them one first. TensorFlow's ``variable_names_blacklist``.
+    only
+        The variables that become constants, if not all; the others stay. TensorFlow's
+        ``variable_names_whitelist``.
+    constants
+        Values of placeholders, by name: ``{"is_training": False}``. What they decide is removed, as by
+        :meth:`Graph.with_constants`.
 
     Raises
     ------
@@ -82,7 +101,11 @@ def freeze(
     names = [outputs] if isinstance(outputs, str) else list(outputs)
     try:
         _check_outputs(graph, names)
-        frozen, warned = _freeze(graph, meta, variables, names)
+        kept = variables_to_keep(graph, keep, only)
+        if constants:
+            graph = graph.with_constants(constants)
+            _check_running(graph, names)
+        frozen, warned = _freeze(graph, meta, variables, names, kept)
     except GraphError as error:
         raise (error if graph.file is None else error.at(graph.file)) from error.__cause__
     for what in warned:
@@ -99,17 +122,32 @@ def _check_outputs(graph: Graph, names: list[str]) -> None:
             raise GraphError(f"not in the graph{did_you_mean(closest_names(node, graph))}", node=node)
 
 
+def _check_running(graph: Graph, names: list[str]) -> None:
+    for name in names:
+        node = parse_output(name).node
+        if node not in graph:
+            raise GraphError("never runs with these constants", node=node)
+
+
 def _freeze(
-    graph: Graph, meta: MetaGraph | None, variables: Mapping[str, Array], outputs: list[str]
+    graph: Graph,
+    meta: MetaGraph | None,
+    variables: Mapping[str, Array],
+    outputs: list[str],
+    staying: Set[str],
 ) -> tuple[Graph, list[str]]:
     """Return the frozen graph, and what its user should be warned of."""
     graph, every, paths, warned = _with_tables(graph, meta, variables, outputs)
     kept = graph.extract_subgraph(every)
-    check_no_inner_variables(kept)
+    check_no_inner_variables(kept, staying)
     warned += check_resources(kept)
-    needed = [
-        node for node in kept._outline.message.node if node.op in VARIABLE_OPS and node.name not in paths
+    # The path of an asset has to be a constant: what assigned it is gone.
+    frozen_nodes = [
+        node
+        for node in kept._outline.message.node
+        if node.op in VARIABLE_OPS and (node.name in paths or node.name not in staying)
     ]
+    needed = [node for node in frozen_nodes if node.name not in paths]
     saved: Mapping[str, Source] = {}
     if needed:
         # The whole graph is searched: no output needs the nodes that restore variables, so ``kept`` lacks
@@ -121,7 +159,7 @@ def _freeze(
             message.collection_def,
             graph.file or "graph",
         )
-    sources = choose_sources(needed, saved, variables)
+    sources = choose_sources(needed, saved, variables, Partitions(graph._outline.message.node))
     # Everything below works in place on a copy: the caller's graph stays as it is, even after an error.
     frozen = messages.GraphDef()
     frozen.CopyFrom(kept._outline.message)
@@ -132,9 +170,7 @@ def _freeze(
     constants = propagation.body(None).nodes
     # Counted here so that too large a model fails before all of it is read; writing the graph counts exactly.
     size = sum(map(len, contents.values()))
-    for node in kept._outline.message.node:
-        if node.op not in VARIABLE_OPS:
-            continue
+    for node in frozen_nodes:
         array = paths[node.name] if node.name in paths else read_value(node, sources[node.name], variables)
         size += array.nbytes
         if size >= MAX_BYTES:

@@ -35,7 +35,7 @@ Source: TensorFlow ``python/framework/convert_to_constants.py``.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Collection, Set
 from typing import NamedTuple
 
 from ckptfmt.dtypes import DType
@@ -117,6 +117,11 @@ class Propagation:
         """Function -> its results that have become values."""
         self.call_sites: dict[str, dict[CallSite, None]] = {}
         """Function that a value has entered -> the nodes through which it has, in order."""
+        self._wanting: dict[tuple[str, int | None], list[CallSite]] = {}
+        """Function and result -> the nodes that call the function and want the result; None for all of its
+        results."""
+        self._wanted: dict[CallSite, set[int]] = {}
+        """Node whose op is a function -> the results of it that matter."""
         self._results_from: dict[tuple[str, int | None], list[int]] = {}
         """Function and argument -> the results through which its value leaves the function."""
         self._bodies: dict[str | None, Body] = {None: Body(graph, self.functions)}
@@ -184,6 +189,10 @@ class Propagation:
             node.attr.pop("_output_shapes", None)
             # The second output of a Merge is the number of the input that it took.
             self._send(function, name, value, 0 if node.op == "Merge" else None)
+        elif node.op == "IdentityN":
+            set_dtype(node, "T", index, value.dtype.code)
+            forget_result_shape(node, index)
+            self._send(function, name, value, index)
         elif node.op in REPLACEMENTS:
             REPLACEMENTS[node.op](body, node, value.dtype)
         elif node.op == "AssignVariableOp" and index == 0 and self._is_initializing(function, name):
@@ -220,11 +229,37 @@ class Propagation:
         if name not in self.functions:
             raise GraphError(f"calls {name!r}, which is not in the library", node=site.node)
         self._waiting.append((Destination(name, None, argument), value))
-        self.call_sites.setdefault(name, {})[site] = None
+        sites = self.call_sites.setdefault(name, {})
+        if site not in sites:
+            sites[site] = None
+            self._want_results(name, site)
         # If another node has called the function before, the body is not followed again: the results that
         # come from this argument are known.
-        for result in self._results_from.get((name, argument), ()):
-            self._return_to(site, result, self.value_results[name][result])
+        results: Collection[int] = self._results_from.get((name, argument), ())
+        wanted = self._wanted.get(site)
+        if wanted is not None and len(wanted) < len(results):
+            # Otherwise the work would be that of all calls times all results.
+            results = [result for result in wanted if result in self.value_results.get(name, ())]
+        for result in results:
+            returned = self.value_results[name][result]
+            if returned.argument == argument:
+                self._return_to(site, result, returned)
+
+    def _want_results(self, name: str, site: CallSite) -> None:
+        """Note which results of a function matter to a node that calls it.
+
+        The dtypes of all are listed in a node that calls it through an attribute. If the function is the op
+        of the node, nothing in the node changes except shapes.
+        """
+        node = self.node(site)
+        if node.op not in self.functions:
+            self._wanting.setdefault((name, None), []).append(site)
+            return
+        shapes = node.attr["_output_shapes"].list.shape if "_output_shapes" in node.attr else ()
+        wanted = {*self.body(site.function).taken_outputs(site.node), *range(len(shapes))}
+        self._wanted[site] = wanted
+        for result in wanted:
+            self._wanting.setdefault((name, result), []).append(site)
 
     def _enter_function(self, name: str, index: int, value: FrozenValue) -> None:
         """Turn an argument of a function into a value, and follow it in the body."""
@@ -246,7 +281,7 @@ class Propagation:
         self.value_results.setdefault(name, {})[index] = value
         self._results_from.setdefault((name, value.argument), []).append(index)
         # A value can only have come in through a call, since functions have no variables of their own.
-        for site in self.call_sites[name]:
+        for site in (*self._wanting.get((name, None), ()), *self._wanting.get((name, index), ())):
             self._return_to(site, index, value)
 
     def _return_to(self, site: CallSite, result: int, returned: FrozenValue) -> None:
@@ -278,6 +313,6 @@ def _check_takes_value(node: messages.NodeDef, index: int, value: FrozenValue) -
     if not value.is_resource and not (argument is not None and argument.is_ref):
         return
     if any(word in node.op for word in _WRITING):
-        what = f"{node.op} writes variable {value.variable!r} on the way to an output"
+        what = f"{node.op} writes variable {value.variable!r} on the way to an output: keep= leaves it one"
         raise GraphError(what, node=node.name)
     raise GraphError(f"{node.op} of variable {value.variable!r} cannot be frozen", node=node.name)

@@ -41,11 +41,14 @@ def _new_names(changed: Iterable[str], taken: set[str]) -> dict[str, str]:
     """Return a free name for each function: ``_frozen_`` and a number replace the number at its end."""
     taken = set(taken)
     new_names: dict[str, str] = {}
+    next_numbers: dict[str, int] = {}
     for name in changed:
         base = name.rstrip("0123456789").rstrip("_") or name
-        number = len(new_names)
+        # The numbers before the next one are taken, so no name is tried twice.
+        number = max(len(new_names), next_numbers.get(base, 0))
         while (new := f"{base}_frozen_{number}") in taken:
             number += 1
+        next_numbers[base] = number + 1
         new_names[name] = new
         taken.add(new)
     return new_names

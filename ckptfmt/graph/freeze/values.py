@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.encode import outline_proto
 from ckptfmt.dtypes import DType, Storage, find_dtype
 from ckptfmt.errors import GraphError
+from ckptfmt.graph.freeze.partitions import Partitions
 from ckptfmt.graph.meta.variables import Source, read_source
 from ckptfmt.graph.tensor_content import is_large
 from ckptfmt.proto import messages
@@ -18,29 +20,46 @@ from ckptfmt.storage.file import is_mapping
 
 
 def choose_sources(
-    nodes: Sequence[messages.NodeDef], saved: Mapping[str, Source], variables: Mapping[str, Array]
+    nodes: Sequence[messages.NodeDef],
+    saved: Mapping[str, Source],
+    variables: Mapping[str, Array],
+    partitions: Partitions,
 ) -> dict[str, Source]:
     """Return where the value of each variable comes from, by the name of its node.
 
     All variables are looked up by their names in the checkpoint or, if any is missing, all by the names of
-    their nodes.
+    their nodes, then by the names that their resources are shared under, and then by either with ``:0``.
 
-    Raises GraphError if a variable has no value by either.
+    Raises GraphError if a variable has no value by any of these.
     """
-    # The two kinds of names are never mixed: a Saver can store one variable under the name of another one's
-    # node, and a variable would silently get a value that is not its own.
+    # Kinds of names are never mixed: a Saver can store one variable under the name of another one's node,
+    # and a variable would silently get a value that is not its own.
     names = [node.name for node in nodes]
     by_saved_name = {name: saved.get(name, Source(name, None)) for name in names}
     absent = [name for name, source in by_saved_name.items() if source.name not in variables]
     if not absent:
         return by_saved_name
-    absent_nodes = [name for name in names if name not in variables]
-    if not absent_nodes:
-        return {name: Source(name, None) for name in names}
+    shared = {node.name: _shared_name(node) for node in nodes}
+    for suffix, known_as in product(("", ":0"), (dict(zip(names, names, strict=True)), shared)):
+        sources: dict[str, Source] = {}
+        for name in names:
+            stored = known_as[name] + suffix
+            is_stored = stored in variables
+            part = None if is_stored else partitions.source(name, variables, suffix)
+            if is_stored or part is not None:
+                sources[name] = part or Source(stored, None)
+        if len(sources) == len(names):
+            return sources
     # The error is about the kind of names that the mapping has more of.
-    absent = min(absent, absent_nodes, key=len)
+    absent = min(absent, [name for name in names if name not in variables], key=len)
     wanted = " or ".join(map(repr, dict.fromkeys([by_saved_name[absent[0]].name, absent[0]])))
     raise GraphError(f"variable has no value: the mapping has no {wanted}", node=absent[0])
+
+
+def _shared_name(node: messages.NodeDef) -> str:
+    """Return the name that a resource is shared under, which stays when its node gets a scope; or its own."""
+    shared = node.attr["shared_name"].s if node.op == "VarHandleOp" and "shared_name" in node.attr else b""
+    return shared.decode("utf-8", "surrogateescape") or node.name
 
 
 def variable_dtype(node: messages.NodeDef) -> DType:

@@ -12,9 +12,8 @@ from ckptfmt.dtypes import DType
 from ckptfmt.errors import CorruptError, GraphError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.graph.meta.restore import ASSIGN_OPS, RestoreGraph, base_dtype
-from ckptfmt.graph.meta.variables import VARIABLE_OPS
 from ckptfmt.graph.node import parse_output
-from ckptfmt.graph.ops import RESTORE_OPS
+from ckptfmt.graph.ops import RESTORE_OPS, VARIABLE_OPS
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 

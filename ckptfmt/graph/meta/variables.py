@@ -13,10 +13,8 @@ from ckptfmt.graph.meta.collection import Collections, Partition
 from ckptfmt.graph.meta.restore import RestoredTensor, RestoreGraph
 from ckptfmt.graph.meta.slice_specs import Region
 from ckptfmt.graph.node import parse_output
+from ckptfmt.graph.ops import VARIABLE_OPS
 from ckptfmt.proto import messages
-
-VARIABLE_OPS = frozenset({"Variable", "VariableV2", "VarHandleOp"})
-"""Ops that are variables: two kinds of references, and resources."""
 
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 

@@ -19,6 +19,7 @@ from ckptfmt.filetype.refusal import conversion_of, example_in, misfit, refusal,
 from ckptfmt.filetype.texts import HEAD_SIZE, is_text
 from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.tensor_content import Span, take_out
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import damage_in, parse_message, parse_text
 from ckptfmt.riegeli.split_message import SplitProto
@@ -34,12 +35,13 @@ M = TypeVar("M", bound="messages.GraphDef | messages.MetaGraphDef | messages.Sav
 class MessageFile:
     """An open file of one message."""
 
-    def __init__(self, file: RandomAccessFile, fs: Filesystem | None) -> None:
+    def __init__(self, file: RandomAccessFile, fs: Filesystem | None, limits: Limits = DEFAULT) -> None:
         """Take over a file of a file system, or of bytes in memory if ``fs`` is None."""
         self.name = file.name
         """The path; for bytes, what errors call them."""
         self._file = file
         self._fs = fs
+        self._limits = limits
 
     @property
     def directory(self) -> str | None:
@@ -54,7 +56,7 @@ class MessageFile:
 
     @cached_property
     def _split(self) -> SplitProto | None:
-        return SplitProto(self._file) if self._stored is SPLIT else None
+        return SplitProto(self._file, limits=self._limits) if self._stored is SPLIT else None
 
     @property
     def kind(self) -> Kind | None:
@@ -98,7 +100,7 @@ class MessageFile:
         """
         data = self._file.read(0, self._file.size)
         if self._split is not None or is_text(bytes(data[:HEAD_SIZE])):
-            return Outline(self.parse(messages.GraphDef))
+            return Outline(self.parse(messages.GraphDef), limits=self._limits)
         rest, spans = take_out(data)
         with self._explained():
             try:
@@ -107,8 +109,9 @@ class MessageFile:
                 if not spans:
                     raise
                 # What was taken out has moved the damage: the whole file says where it is.
-                return Outline(parse_message(messages.GraphDef, data, self.name))
-        return Outline(message, {number: self._copy(span) for number, span in spans.items()})
+                return Outline(parse_message(messages.GraphDef, data, self.name), limits=self._limits)
+        contents = {number: self._copy(span) for number, span in spans.items()}
+        return Outline(message, contents, limits=self._limits)
 
     def _copy(self, span: Span) -> memoryview:
         # Not a view of the file: a changed graph is often written to the file that it was read from.
@@ -166,7 +169,10 @@ class MessageFile:
 
 
 def open_message(
-    source: str | os.PathLike[str] | bytes | bytearray | memoryview, wanted: Holds, fs: Filesystem = LOCAL
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview,
+    wanted: Holds,
+    fs: Filesystem = LOCAL,
+    limits: Limits = DEFAULT,
 ) -> MessageFile:
     """Open the message in a file, in the directory of a SavedModel, or in bytes.
 
@@ -180,20 +186,20 @@ def open_message(
         The system refuses to read it.
     """
     if isinstance(source, bytes | bytearray | memoryview):
-        return MessageFile(MemoryFile(source), None)
+        return MessageFile(MemoryFile(source), None, limits)
     path = os.fspath(source)
     path_type = fs.path_type(path)
     if path_type == "file":
-        return MessageFile(fs.open(path), fs)
+        return MessageFile(fs.open(path), fs, limits)
     tried = [os.path.join(path, name) for name in SAVED_MODEL_FILES]
     saved_model = next((file for file in tried if fs.path_type(file) == "file"), None)
     if saved_model is not None:
-        return MessageFile(fs.open(saved_model), fs)
+        return MessageFile(fs.open(saved_model), fs, limits)
     kind = recognise_path(fs, path)
     if kind is not None:
         raise misfit(path, kind, wanted, fs)
     if path_type != "directory":
-        return MessageFile(fs.open(path), fs)  # its error says why not
+        return MessageFile(fs.open(path), fs, limits)  # its error says why not
     example = example_in(fs, path)
     what = f"no SavedModel in this directory: tried {', '.join(tried)}"
     raise PathNotFoundError("; ".join(filter(None, [what, example])), file=path, tried=tried)

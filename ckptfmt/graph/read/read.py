@@ -11,6 +11,7 @@ from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.saved_variables import SavedVariable, saved_variables
 from ckptfmt.graph.read.message_file import MessageFile, open_message
+from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
@@ -22,6 +23,7 @@ def read_graph(
     tags: Iterable[str] | None = None,
     backend: str = "mmap",
     fs: Filesystem | None = None,
+    limits: Limits = DEFAULT,
 ) -> Graph:
     """Return the graph in a file: a GraphDef, a MetaGraphDef or a SavedModel, serialized or as text.
 
@@ -34,6 +36,8 @@ def read_graph(
         The tags of one meta graph of a SavedModel; needed if it has several.
     backend, fs
         How files are read, and the file system they are in: see :func:`ckptfmt.open`.
+    limits
+        How much memory and work the file may take: see :class:`ckptfmt.Limits`.
 
     Raises
     ------
@@ -46,7 +50,7 @@ def read_graph(
     PathNotFoundError, NotReadableError
         The file does not exist, or cannot be read.
     """
-    with open_message(path, Holds.GRAPH, filesystem_of(backend, fs)) as file:
+    with open_message(path, Holds.GRAPH, filesystem_of(backend, fs), limits) as file:
         if file.holds is Holds.GRAPH:
             return Graph(file.parse_outline(), file.name)
         return _meta_graph(file, tags, Holds.GRAPH).graph
@@ -58,17 +62,18 @@ def read_meta_graph(
     tags: Iterable[str] | None = None,
     backend: str = "mmap",
     fs: Filesystem | None = None,
+    limits: Limits = DEFAULT,
 ) -> MetaGraph:
     """Return the meta graph in a file: a ``.meta`` file or a SavedModel, serialized or as text.
 
     Parameters and errors are those of :func:`read_graph`; a GraphDef raises UnsupportedError.
     """
-    with open_message(path, Holds.META_GRAPH, filesystem_of(backend, fs)) as file:
+    with open_message(path, Holds.META_GRAPH, filesystem_of(backend, fs), limits) as file:
         return _meta_graph(file, tags, Holds.META_GRAPH)
 
 
 def read_saved_variables(
-    path: str | os.PathLike[str], *, fs: Filesystem | None = None
+    path: str | os.PathLike[str], *, fs: Filesystem | None = None, limits: Limits = DEFAULT
 ) -> dict[str, SavedVariable]:
     """Return what the Saver of a ``.meta`` file, binary or text, restores, by name in the checkpoint.
 
@@ -84,7 +89,7 @@ def read_saved_variables(
     PathNotFoundError, NotReadableError
         The file does not exist, or cannot be read.
     """
-    meta = read_meta_graph(path, fs=fs)
+    meta = read_meta_graph(path, fs=fs, limits=limits)
     if not meta.message.HasField("graph_def"):
         raise CorruptError("not a MetaGraphDef: it has no graph", file=meta.file)
     return saved_variables(meta.message, meta.file)

@@ -8,7 +8,7 @@ import click
 
 import ckptfmt
 from ckptfmt.cli.failures import Problems
-from ckptfmt.cli.options import json_option, overwrite_option, path_argument
+from ckptfmt.cli.options import given_limits, json_option, limits_option, overwrite_option, path_argument
 from ckptfmt.cli.render.curves import PLOTS
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import escape, size_text
@@ -84,6 +84,7 @@ def _with_suffix(value: str | None, suffixes: Sequence[str]) -> str | None:
 )
 @click.option("--strict", is_flag=True, help="Stop at the first damage, or at an incomplete last event.")
 @json_option
+@limits_option
 def command(
     path: str,
     tags: tuple[str, ...],
@@ -150,7 +151,7 @@ def _open_only_run(path: str, problems: Problems) -> ckptfmt.EventLog:
     if len(paths) > 1:
         raise click.UsageError(f"--follow takes one run, not {len(paths)}: {', '.join(map(escape, paths))}")
     (run_path,) = paths.values()
-    return ckptfmt.open_events(run_path, strict=problems.strict)
+    return ckptfmt.open_events(run_path, strict=problems.strict, limits=given_limits())
 
 
 def _show(path: str, tags: Sequence[str], outputs: Outputs, problems: Problems, *, as_json: bool) -> None:

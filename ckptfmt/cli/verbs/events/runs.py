@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import ckptfmt
 from ckptfmt import EventLog, Scalars, errors
 from ckptfmt.cli.failures import FAILURES, Problems, describe
+from ckptfmt.cli.options import given_limits
 from ckptfmt.cli.render.progress import ProgressBar
 from ckptfmt.cli.render.values import number_json
 from ckptfmt.cli.verbs.events.steps import gaps, restarts
@@ -87,7 +88,9 @@ def read_runs(path: str, problems: Problems) -> Runs:
         for name, run_path in paths.items():
             try:
                 # The damage is reported from the log's list, so warnings would repeat it.
-                events = ckptfmt.open_events(run_path, strict=problems.strict, on_damage=lambda damage: None)
+                events = ckptfmt.open_events(
+                    run_path, strict=problems.strict, on_damage=lambda damage: None, limits=given_limits()
+                )
                 events.gather(progress)
             except FAILURES as error:
                 if len(paths) == 1:

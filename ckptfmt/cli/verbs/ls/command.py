@@ -8,7 +8,14 @@ import click
 
 import ckptfmt
 from ckptfmt.cli.failures import ExitCode, code_of, message_of
-from ckptfmt.cli.options import dtype_globs, json_option, path_argument, size_value
+from ckptfmt.cli.options import (
+    dtype_globs,
+    given_limits,
+    json_option,
+    limits_option,
+    path_argument,
+    size_value,
+)
 from ckptfmt.cli.render.output import complain, note, on_terminal, printable, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, RIGHT, draw_table
 from ckptfmt.cli.render.text import escape, shape_text, size_text
@@ -70,6 +77,7 @@ UNKNOWN = "?"
 )
 @click.option("--slices", "with_slices", is_flag=True, help="Also show the slices a tensor is stored in.")
 @json_option
+@limits_option
 def command(
     path: str,
     patterns: tuple[str, ...],
@@ -96,7 +104,7 @@ def command(
     A tensor whose entry is damaged is listed with ? for what is not known, the error goes to stderr, and the
     exit code is 3.
     """
-    with ckptfmt.open(path) as checkpoint:
+    with ckptfmt.open(path, limits=given_limits()) as checkpoint:
         totals = Totals(len(checkpoint))
         rows = totals.count(find_rows(checkpoint, patterns, dtypes, min_size or 0))
         # Without any of these, rows are in the right order and are written as they come: there may be a

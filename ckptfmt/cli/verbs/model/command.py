@@ -7,7 +7,7 @@ import click
 import ckptfmt
 from ckptfmt import errors
 from ckptfmt.cli.failures import ExitCode, message_of
-from ckptfmt.cli.options import comma_separated, json_option, path_argument
+from ckptfmt.cli.options import comma_separated, given_limits, json_option, limits_option, path_argument
 from ckptfmt.cli.render.model import model_lines
 from ckptfmt.cli.render.output import complain, note, write_json, write_lines
 from ckptfmt.cli.render.text import count_text
@@ -59,6 +59,7 @@ MAX_COMPLAINTS = 10
 @click.option("--signature", metavar="NAME", help="Show only this signature.")
 @click.option("--functions", "every", is_flag=True, help="Show the functions of all objects.")
 @json_option
+@limits_option
 def command(path: str, tags: list[str] | None, signature: str | None, every: bool, as_json: bool) -> int:
     """Show what is in the SavedModel at PATH, a directory or the file in it, without running it.
 
@@ -69,7 +70,7 @@ def command(path: str, tags: list[str] | None, signature: str | None, every: boo
     If a part cannot be read, the reason is shown in its place, and on stderr. Variables and assets that are
     missing are listed with MISSING, and stderr says what is missing of them.
     """
-    with ckptfmt.open_saved_model(path, tags=tags) as model:
+    with ckptfmt.open_saved_model(path, tags=tags, limits=given_limits()) as model:
         metas = [model.meta_graph] if tags is not None else list(model.meta_graphs)
         known = sorted({name for meta in metas for name in meta.signatures})
         if signature is not None and signature not in known:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import click
 
 from ckptfmt.cli.failures import Problems
-from ckptfmt.cli.options import comma_separated, json_option
+from ckptfmt.cli.options import comma_separated, json_option, limits_option
 from ckptfmt.cli.render.output import note, write, write_json
 from ckptfmt.cli.render.progress import ProgressBar
 from ckptfmt.cli.render.table import LEFT, RIGHT, write_table
@@ -61,6 +61,7 @@ Numbered = tuple[int, Record, Content]
 @click.option("--values", "with_values", is_flag=True, help="With --head or --record: show all values.")
 @click.option("--strict", is_flag=True, help="Stop at the first damage, or at an incomplete last record.")
 @json_option
+@limits_option
 def command(
     paths: tuple[str, ...],
     head: int | None,

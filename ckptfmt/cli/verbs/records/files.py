@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from ckptfmt.cli.failures import FAILURES, Problems, describe
+from ckptfmt.cli.options import given_limits
 from ckptfmt.cli.render.output import note
 from ckptfmt.cli.render.text import size_text
 from ckptfmt.cli.verbs.records.summary import Summary
@@ -65,7 +66,9 @@ class RecordFile:
         try:
             with closing(Source(self.path, LOCAL)) as source:
                 # Damage is reported from the list, so warnings would repeat it.
-                reader = RecordReader(source, strict=problems.strict, on_damage=lambda damage: None)
+                reader = RecordReader(
+                    source, strict=problems.strict, limit=given_limits().record, on_damage=lambda damage: None
+                )
                 self.compression, self.size = reader.compression, source.progress[1]
                 self.damage = reader.damage
                 for record in reader.records():

@@ -10,7 +10,7 @@ import click
 import ckptfmt
 from ckptfmt import Checkpoint, errors
 from ckptfmt.cli.failures import ExitCode, code_of, message_of
-from ckptfmt.cli.options import json_option, path_argument
+from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument
 from ckptfmt.cli.render.output import complain, write, write_json, write_json_list
 from ckptfmt.cli.render.text import escape
 from ckptfmt.cli.render.values import PrintOptions
@@ -90,6 +90,7 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
     "--linewidth", type=click.IntRange(1), default=75, show_default=True, help="Characters in a line."
 )
 @json_option
+@limits_option
 def command(
     path: str,
     names: tuple[str, ...],
@@ -121,7 +122,7 @@ def command(
     options = PrintOptions(**printing)
     if with_values:
         options = replace(options, threshold=None, characters=None)
-    with ckptfmt.open(path, verify=not no_verify) as checkpoint:
+    with ckptfmt.open(path, verify=not no_verify, limits=given_limits()) as checkpoint:
         typed = TypedNames(checkpoint)
         stored = typed.find(names)
         shown = _Shown(checkpoint, index, with_values=with_values is not False, with_statistics=not no_stats)

@@ -10,7 +10,7 @@ import click
 import ckptfmt
 from ckptfmt import Checkpoint, Entry, errors
 from ckptfmt.cli.failures import ExitCode, code_of, describe, message_of
-from ckptfmt.cli.options import json_option, path_argument
+from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument
 from ckptfmt.cli.render.output import complain, note, write_json
 from ckptfmt.cli.render.text import count_text, escape, shape_text, size_text
 from ckptfmt.cli.render.tree import Branch, write_branches
@@ -57,6 +57,7 @@ UNKNOWN = "?"
 )
 @click.option("--all", "with_unused", is_flag=True, help="Include objects that hold no tensors.")
 @json_option
+@limits_option
 def command(path: str, depth: int | None, with_unused: bool, as_json: bool) -> int:
     """Show the checkpoint at PATH as a tree, with totals for each part.
 
@@ -73,7 +74,7 @@ def command(path: str, depth: int | None, with_unused: bool, as_json: bool) -> i
     with ?, the error goes to stderr, and the exit code is 3.
     """
     limit = DEFAULT_DEPTH if depth is None else depth
-    with ckptfmt.open(path) as checkpoint:
+    with ckptfmt.open(path, limits=given_limits()) as checkpoint:
         view = _build(checkpoint, limit, with_unused=with_unused)
         if as_json:
             write_json(view.to_json())
