@@ -58,6 +58,22 @@ def test_all_fields_are_read_and_paths_kept_as_stored() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        FULL,
+        FULL * 2,
+        'model_checkpoint_path: "a b/c!#[x]~"\n',
+        'model_checkpoint_path: "first"\nmodel_checkpoint_path: "last"\n',
+        'model_checkpoint_path: "w"\nall_model_checkpoint_timestamps: 17\n',
+        'model_checkpoint_path: "w"\nlast_preserved_timestamp: 1.5\nlast_preserved_timestamp: 2.25\n',
+    ],
+)
+def test_lines_as_tensorflow_writes_them_are_read_as_protobuf_reads_them(text: str) -> None:
+    # Because of the comment, protobuf's parser reads the second one.
+    assert read(text) == read(f"{text}# end\n")
+
+
 def test_missing_fields_are_empty() -> None:
     state = read("model_checkpoint_path: 'a'")
     assert state.all_model_checkpoint_paths == ()
