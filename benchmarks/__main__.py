@@ -38,12 +38,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each library (3)")
     parser.add_argument("--runs", type=int, default=3, help="timed runs in each warm turn (3)")
     parser.add_argument("--modes", default=",".join(MODES), help="which of warm,cold,memory to run (all)")
-    parser.add_argument("--case", default="", metavar="TEXT", help="only cases with this in their name")
+    parser.add_argument(
+        "--case", action="append", metavar="TEXT", help="only cases with this in their name (repeatable)"
+    )
     parser.add_argument("--inputs", type=Path, help="folder in which to keep the inputs for the next time")
     parser.add_argument("--output", type=Path, help="write OUTPUT.json and OUTPUT.md as well")
     parser.add_argument("--list", action="store_true", help="only list the cases")
     options = parser.parse_args()
-    cases = {name: case for name, case in CASES.items() if options.case in name}
+    cases = {name: case for name, case in CASES.items() if any(text in name for text in options.case or [""])}
     modes = options.modes.split(",")
     if not cases or not set(modes) <= set(MODES):
         wanted = f"modes: got {options.modes}, want some of {','.join(MODES)}"

@@ -61,20 +61,22 @@ class Sizes:
     """Runs of ``runs``, of 500 scalars each."""
     records: int
     """Records of ``records``, of 1 MiB each."""
+    partitions: int
+    """Partitions of the variable of ``partitions``, of 16 rows each."""
 
 
 SIZES = {
     "tiny": Sizes(
         *(4, 1 << 12, 1 << 18, 1 << 18, 300, 1_000, 200, 1 << 16, 20, 4, 3, 16),
-        *(200, 1_000, 5, 2, 1),
+        *(200, 1_000, 5, 2, 1, 40),
     ),
     "small": Sizes(
         *(16, 1 << 20, 1 << 28, 1 << 28, 10_000, 100_000, 20_000, 1 << 25, 1_000, 100, 10, 500),
-        *(20_000, 100_000, 1_000, 20, 128),
+        *(20_000, 100_000, 1_000, 20, 128, 200),
     ),
     "full": Sizes(
         *(16, 1 << 24, 1 << 33, 1 << 32, 100_000, 1_000_000, 200_000, 1 << 28, 10_000, 1_000, 25, 1000),
-        *(20_000, 1_000_000, 10_000, 200, 1_024),
+        *(20_000, 1_000_000, 10_000, 200, 1_024, 2_000),
     ),
 }
 """tiny: seconds, to see that everything runs; small: a minute or two; full: the size that targets are for."""
@@ -215,16 +217,30 @@ def _strings(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
 
 
 def _sliced(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
-    """One variable in parts, as TensorFlow saves a partitioned one."""
+    """One variable in a few large parts."""
+    return _write_parts(folder, sizes.sliced_bytes // (4 * COLUMNS), PARTS, rng)
+
+
+def _partitions(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    """One variable in many small parts."""
+    return _write_parts(folder, 16 * sizes.partitions, sizes.partitions, rng)
+
+
+def _few_partitions(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    """The same variable in a hundredth of the parts."""
+    return _write_parts(folder, 16 * sizes.partitions, max(2, sizes.partitions // 100), rng)
+
+
+def _write_parts(folder: Path, rows: int, number: int, rng: np.random.Generator) -> int:
+    """Write one variable in parts, as TensorFlow saves a partitioned one."""
     import tensorflow as tf
 
-    rows = sizes.sliced_bytes // (4 * COLUMNS)
     array = rng.standard_normal((rows, COLUMNS), dtype=np.float32)
-    parts = np.array_split(array, PARTS)
+    parts = np.array_split(array, number)
     starts = np.cumsum([0, *map(len, parts)])
     tf.raw_ops.SaveV2(
         prefix=str(folder / "model"),
-        tensor_names=["embedding"] * PARTS,
+        tensor_names=["embedding"] * number,
         shape_and_slices=[
             f"{rows} {COLUMNS} {start},{len(part)}:0,{COLUMNS}"
             for start, part in zip(starts, parts, strict=False)
@@ -387,6 +403,8 @@ INPUTS = {
     "objects": Input(_objects, ("tensorflow",)),
     "strings": Input(_strings, ("tensorflow",)),
     "sliced": Input(_sliced, ("tensorflow",)),
+    "partitions": Input(_partitions, ("tensorflow",)),
+    "few_partitions": Input(_few_partitions, ("tensorflow",)),
     "v1": Input(_v1, ("tensorflow",)),
     "model": Input(_model, ("tensorflow",)),
     "saved_model": Input(_saved_model, ("tensorflow",)),

@@ -315,6 +315,7 @@ CASES: dict[str, Case] = {
             "tensorboard: EventMultiplexer": Job(tensorboard_tags, tensorboard_ready),
             "tbparse: SummaryReader": Job(tbparse_tags, tensorboard_ready),
         },
+        (Target("times", 1, ITERATOR),),
         note="200 runs of 500 scalars. Every library reads and verifies everything.",
     ),
     "events: command line summary": Case(

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.case import Case, Job
+from benchmarks.case import Case, Job, Target
 from benchmarks.cases.large import ckptfmt_read, tensorflow_read
+
+
+def ckptfmt_row(name: str) -> Callable[[Path], object]:
+    def run(inputs: Path) -> object:
+        import ckptfmt
+
+        reader = ckptfmt.open(inputs / name / "model").slice("embedding")
+        return reader[reader.shape[0] // 2]
+
+    return run
 
 
 def ckptfmt_v1(inputs: Path) -> object:
@@ -43,6 +54,26 @@ CASES: dict[str, Case] = {
     "sliced: open and read a partitioned variable": Case(
         ("sliced",),
         {"ckptfmt": Job(ckptfmt_read("sliced")), "tensorflow: get_tensor": Job(tensorflow_read("sliced"))},
+        rate=True,
+    ),
+    "partitions: open and read one row": Case(
+        ("partitions", "few_partitions"),
+        {
+            "ckptfmt": Job(ckptfmt_row("partitions")),
+            "ckptfmt: of a hundredth of the parts": Job(
+                ckptfmt_row("few_partitions"), input="few_partitions"
+            ),
+            "tensorflow: get_tensor, whole": Job(tensorflow_read("partitions")),
+        },
+        note="A variable in 2,000 partitions of 16 rows, and the same variable in 20.",
+    ),
+    "partitions: open and read the whole variable": Case(
+        ("partitions",),
+        {
+            "ckptfmt": Job(ckptfmt_read("partitions")),
+            "tensorflow: get_tensor": Job(tensorflow_read("partitions")),
+        },
+        (Target("times", 1, "tensorflow: get_tensor"),),
         rate=True,
     ),
     "v1: open and read all": Case(

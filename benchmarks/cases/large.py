@@ -90,6 +90,18 @@ def tensorflow_read(name: str = "large") -> Callable[[Path], object]:
     return run
 
 
+def tensorflow_read_in_order(name: str = "large") -> Callable[[Path], object]:
+    """Read all tensors in the order of their names, which is that of the file."""
+
+    def run(inputs: Path) -> object:
+        import tensorflow as tf
+
+        reader = tf.train.load_checkpoint(str(inputs / name / "model"))
+        return {key: reader.get_tensor(key) for key in sorted(reader.get_variable_to_shape_map())}
+
+    return run
+
+
 def tensorflow_iterate(inputs: Path) -> object:
     import tensorflow as tf
 

@@ -16,19 +16,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from ckptfmt.arrays.array import Array, new_array, read_only
-from ckptfmt.arrays.shape import Shape, check_shape, expected_size
+from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.reading import read_tensor
 from ckptfmt.checkpoint.store import Store
-from ckptfmt.checkpoint.stored_bytes import ByteOrder, StoredBytes, label_of
+from ckptfmt.checkpoint.stored_bytes import ByteOrder, Layout, StoredBytes, label_of, layout_of
 from ckptfmt.errors import LimitError, NotReadableError, UnsupportedError
 from ckptfmt.storage.file import read_with_crc
 from ckptfmt.wire.crc32c import combine_all, crc32c
@@ -89,8 +88,8 @@ def read_tensors(
     def read_small() -> None:
         # Bytes between tensors of a mapped file cost nothing, so one run covers all.
         limits = (math.inf, math.inf) if store.has_views else (RUN_BYTES, RUN_GAP)
-        for run in _runs(small, *limits):
-            arrays.update(_read_run(store, run, checks, copy=copy, out=out))
+        for run, start, stop in _runs(small, *limits):
+            arrays.update(_read_run(store, run, start, stop, checks, copy=copy, out=out))
         small.clear()
 
     for entry in entries:
@@ -199,10 +198,11 @@ def _read_piece_of(item: tuple[_Large, tuple[int, int]]) -> int:
 # --- small tensors ---------------------------------------------------------------------------------------
 
 
-def _runs(entries: list[Entry], limit: float, gap: float) -> Iterator[list[Entry]]:
+def _runs(entries: list[Entry], limit: float, gap: float) -> Iterator[tuple[list[Entry], int, int]]:
     """Group entries, in the order of the files, into runs of neighbours that one read covers.
 
-    A run covers up to ``limit`` bytes, with up to ``gap`` unused bytes between two tensors.
+    With each run comes where its bytes begin and end. It covers up to ``limit`` bytes, with up to ``gap``
+    unused bytes between two tensors.
     """
     entries.sort(key=attrgetter("shard", "offset"))
     run: list[Entry] = []
@@ -211,7 +211,7 @@ def _runs(entries: list[Entry], limit: float, gap: float) -> Iterator[list[Entry
         offset = entry.offset or 0
         end = offset + entry.nbytes
         if run and (run[0].shard != entry.shard or offset > stop + gap or end > start + limit):
-            yield run
+            yield run, start, stop
             run = []
         if not run:
             start = stop = offset
@@ -220,18 +220,25 @@ def _runs(entries: list[Entry], limit: float, gap: float) -> Iterator[list[Entry
         if end > stop:
             stop = end
     if run:
-        yield run
+        yield run, start, stop
 
 
 def _read_run(
-    store: Store, run: Sequence[Entry], checks: Checks, *, copy: bool, out: Mapping[str, Array]
+    store: Store,
+    run: Sequence[Entry],
+    start: int,
+    stop: int,
+    checks: Checks,
+    *,
+    copy: bool,
+    out: Mapping[str, Array],
 ) -> dict[str, Array]:
     """Read the small tensors of a run with one read, and view its bytes as their arrays."""
     first = _locate(store, run[0])
     # In a mapped file bytes before the run cost nothing, and a mapping checks only longer reads for a file
     # that was cut short.
-    start = 0 if first.file.has_views else first.offset
-    stop = max((entry.offset or 0) + entry.nbytes for entry in run)
+    if first.file.has_views:
+        start = 0
     if stop > first.file.size or store.is_suspect(first.entry.shard):
         for entry in run:
             _locate(store, entry)  # raises for the one that does not fit, or is not intact in a suspect file
@@ -240,8 +247,11 @@ def _read_run(
     except NotReadableError:
         # Perhaps only the bytes between two tensors cannot be read.
         return {e.name: read_tensor(store, e, checks, copy=copy, out=out.get(e.name), threads=1) for e in run}
+    decoded = _decode_run(store, run, data, start, first.order, checks)
     arrays: dict[str, Array] = {}
-    for entry, array in zip(run, _decode_run(store, run, data, start, first.order, checks), strict=True):
+    if not out and not copy:
+        return dict(zip([entry.name for entry in run], decoded, strict=True))
+    for entry, array in zip(run, decoded, strict=True):
         name = entry.name
         if name in out:
             np.copyto(out[name], array)
@@ -250,15 +260,6 @@ def _read_run(
             array = array.copy()
         arrays[name] = array
     return arrays
-
-
-class _Layout(NamedTuple):
-    """How the stored bytes of entries of one dtype and shape are viewed."""
-
-    dtype: np.dtype[np.generic] | None
-    """Type of the array over their bytes; None if they have to be decoded."""
-    nbytes: int
-    """Bytes that each takes."""
 
 
 def _decode_run(
@@ -270,30 +271,25 @@ def _decode_run(
     tensors, calls are most of the time. Entries of one dtype and shape share their layout. An entry that has
     to be decoded, or is damaged, takes the long way, which also raises the error.
     """
-    layouts: dict[tuple[int, Shape], _Layout] = {}
+    layouts: dict[tuple[int, Shape], Layout] = {}
     arrays: list[Array] = []
+    enabled, intact = checks.enabled, checks.intact
+    of_dtype, of_shape = None, None
     for entry in run:
         name, dtype, shape, nbytes, _shard, offset, crc, _slices = entry
-        assert offset is not None
-        at = offset - start
-        key = dtype.code, shape
-        layout = layouts.get(key)
-        if layout is None:
-            layout = layouts[key] = _layout_of(entry, order)
-        verify = checks.is_due(name)
-        if layout.dtype is None or nbytes != layout.nbytes:
+        at = (offset or 0) - start
+        if shape is not of_shape or dtype is not of_dtype:  # quicker than a look-up
+            of_dtype, of_shape = dtype, shape
+            layout = layouts.get((dtype.code, shape))
+            if layout is None:
+                layout = layouts[dtype.code, shape] = layout_of(entry, order)
+            viewed, size = layout
+        verify = enabled and name not in intact
+        if viewed is None or nbytes != size:
             array = _locate(store, entry).decode(data[at : at + nbytes], verify=verify)
         else:
             if verify and (computed := crc32c(data[at : at + nbytes])) != crc:
                 _locate(store, entry).compare(computed)
-            array = np.ndarray(shape, layout.dtype, data, at)
+            array = np.ndarray(shape, viewed, data, at)
         arrays.append(array)
     return arrays
-
-
-def _layout_of(entry: Entry, order: ByteOrder) -> _Layout:
-    if order.is_plain(entry):
-        with suppress(UnsupportedError):  # decoding raises it again, with the name of the tensor
-            check_shape(entry.shape, entry.dtype)
-            return _Layout(entry.dtype.numpy, expected_size(entry.dtype, entry.shape) or 0)
-    return _Layout(None, 0)

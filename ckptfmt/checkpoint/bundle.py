@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,7 +23,14 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.gather import gather, prefetch
 from ckptfmt.checkpoint.slices import TensorSlice
-from ckptfmt.checkpoint.stored_bytes import ByteOrder, SlicePlaces, StoredBytes, label_of
+from ckptfmt.checkpoint.stored_bytes import (
+    ByteOrder,
+    Layout,
+    SlicePlaces,
+    StoredBytes,
+    label_of,
+    layout_of,
+)
 from ckptfmt.checkpoint.strays import Strays
 from ckptfmt.dtypes import Storage
 from ckptfmt.errors import (
@@ -42,9 +49,16 @@ from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
+from ckptfmt.wire.crc32c import crc32c
 
 MAX_OPEN_SHARDS = 128
 """Data files kept open. A mapping may take a file descriptor, and macOS allows a process 256 by default."""
+
+SMALL = 64 << 10
+"""Bytes below which finding a tensor takes longer than reading and verifying it."""
+
+MAX_LAYOUTS = 4096
+"""Pairs of dtype and shape that are remembered; an index may have one for each tensor."""
 
 
 class Bundle:
@@ -52,17 +66,25 @@ class Bundle:
 
     has_checked_values = False
 
-    def __init__(self, files: CheckpointFiles, fs: Filesystem, limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self,
+        files: CheckpointFiles,
+        fs: Filesystem,
+        limits: Limits = DEFAULT,
+        opened: Mapping[str, Table] = {},
+    ) -> None:
         self.files = files
         self.fs = fs
         self.limits = limits
-        self.table = Table(fs.open(files.tables[0]), limits=limits)
+        path = files.tables[0]
+        self.table = opened.get(path) or Table(fs.open(path), limits=limits)
         self.index = BundleIndex(self.table)
         self._order = ByteOrder(self.index.header.big_endian, files.tables[0])
         # Opened when a tensor in them is read. As in TensorFlow, a missing file matters only to its own
         # tensors.
         self._shards: dict[int, RandomAccessFile] = {}
         self.strays = Strays(fs, files.prefix, self.num_shards)
+        self._layouts: dict[tuple[int, Shape], Layout] = {}
         self._suspects: dict[int, Kind] = {}
         """Data files that seem to be something else, by number."""
         self._lock = threading.Lock()
@@ -195,6 +217,10 @@ class Bundle:
         threads: int | None = None,
     ) -> Array:
         """Return a tensor stored whole or one slice of it, read-only; see :class:`Store`."""
+        if part is None and at is None and entry.nbytes < SMALL:
+            array = self._small_view(entry, verify=verify)
+            if array is not None:
+                return array
         stored = self.locate(entry if part is None else self.index.find_slice(entry, part))
         if at is not None and self._order.is_plain(stored.entry):
             # Only what ``at`` takes is read. A view reads it page by page as it is touched; the pages are
@@ -208,6 +234,35 @@ class Bundle:
                     raise error.at(stored.file.name, stored.offset, label=label) from error.__cause__
             prefetch(stored.file, stored.offset, dtype, shape, at)
         return stored.decode(stored.read(), verify=verify, at=at, threads=threads)
+
+    def _small_view(self, entry: Entry, *, verify: bool) -> Array | None:
+        """Return a small tensor as a view of a file that is open; None if that takes more, or has to raise.
+
+        It does what :meth:`read_piece` does otherwise, in half the time: programs read many small tensors.
+        """
+        key = entry.dtype.code, entry.shape
+        layout = self._layouts.get(key)
+        if layout is None:
+            if len(self._layouts) >= MAX_LAYOUTS:
+                self._layouts.clear()
+            layout = self._layouts[key] = layout_of(entry, self._order)
+        dtype, nbytes = layout
+        file = self._shards.get(entry.shard or 0)
+        offset = entry.offset
+        if (
+            file is None
+            or dtype is None
+            or offset is None
+            or nbytes != entry.nbytes
+            or offset + nbytes > file.size
+            or self._suspects
+        ):
+            return None
+        data = file.read(offset, nbytes)
+        if verify and crc32c(data) != entry.crc32c:
+            return None
+        array: Array = np.ndarray(entry.shape, dtype, data)
+        return array
 
     def locate_slices(self, entry: Entry, shapes: Sequence[Shape]) -> SlicePlaces | None:
         """Return the places of all slices of a tensor, whose bytes are those of arrays of these shapes.

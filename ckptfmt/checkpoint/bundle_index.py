@@ -20,7 +20,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import takewhile
 
 import numpy as np
@@ -68,7 +68,8 @@ class Header:
     big_endian: bool
 
 
-def decode_header(value: Buffer) -> Header:
+@lru_cache(maxsize=64)
+def decode_header(value: bytes) -> Header:
     """Return the header of a serialized BundleHeaderProto; UnsupportedError if it excludes this reader."""
     num_shards = endianness = 0
     version = []
@@ -98,7 +99,7 @@ class BundleIndex:
         if value is None:
             raise CorruptError("no bundle header: the index has no entry with the empty key", file=self._file)
         try:
-            self.header = decode_header(value)
+            self.header = decode_header(bytes(value))
         except CorruptError as error:
             raise error.at(self._file, 0) from None
         except UnsupportedError as error:
@@ -109,6 +110,24 @@ class BundleIndex:
         return self.table.file.name
 
     # --- all tensors -------------------------------------------------------------------------------------
+
+    @cached_property
+    def _few(self) -> dict[str, Entry] | None:
+        """The entries of a small index by name, all of tensors stored whole; None for any other index.
+
+        A training run has thousands of small checkpoints. For a few entries, columns take longer than a dict.
+        """
+        entries = {}
+        try:
+            for key, value in self.table.few() or ():
+                if key != HEADER_KEY:
+                    name = name_of(key)
+                    entry = entries[name] = decode_entry(name, value)
+                    if entry.slices or key[:1] == b"\0":
+                        return None
+        except (CorruptError, LimitError):
+            return None  # asked one by one, the sound entries are found, and the others raise
+        return entries or None
 
     @property
     def columns(self) -> Columns:
@@ -191,18 +210,18 @@ class BundleIndex:
 
     def names(self) -> Iterator[str]:
         """Iterate over the names of the tensors, sorted by their bytes."""
-        return iter(self.columns.names)
+        return iter(self.columns.names if self._few is None else self._few)
 
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries of all tensors, in the order of their names."""
-        return iter(self.columns)
+        return iter(self.columns if self._few is None else self._few.values())
 
     def to_columns(self) -> dict[str, np.ndarray]:
         """Return all entries as columns; see :meth:`ckptfmt.checkpoint.columns.Entries.to_columns`."""
         return self.columns.to_columns()
 
     def __len__(self) -> int:
-        return len(self.columns)
+        return len(self.columns if self._few is None else self._few)
 
     # --- some of them ------------------------------------------------------------------------------------
 
@@ -247,6 +266,8 @@ class BundleIndex:
 
     def find(self, name: str) -> Entry | None:
         """Return the entry of a tensor, or None; unless all are listed, one block of the index is read."""
+        if self._few is not None:
+            return self._few.get(name)
         entry = self._sliced.get(name)
         if entry is None:
             entry = self._find(name)
@@ -272,6 +293,8 @@ class BundleIndex:
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
             return False
+        if self._few is not None:
+            return name in self._few
         if self._listed is None and name[:1] != "\0":
             return self._find_value(name) is not None or ("/" in name and name in self.slots.joined)
         return name in self._rows or name in self.slots.parts

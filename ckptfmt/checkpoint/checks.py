@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import TypeAlias
 
 from ckptfmt.checkpoint.slices import TensorSlice
@@ -34,6 +34,11 @@ class Checks:
     def is_due(self, piece: Piece) -> bool:
         """Return whether the checksum of a piece must be verified when the piece is read."""
         return self.enabled and (piece not in self._done or not self._once)
+
+    @property
+    def intact(self) -> Set[Piece]:
+        """The pieces that need not be verified again, if checksums are verified at all."""
+        return self._done if self._once else frozenset()
 
     def done(self, piece: Piece) -> None:
         """Note that the checksum of a piece has been verified."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import repeat
 from typing import TypeAlias
 
@@ -31,6 +30,8 @@ from ckptfmt.checkpoint.entry import (
     Head,
     decode_head,
     key_of,
+    name_of,
+    new_entry,
 )
 from ckptfmt.errors import CorruptError
 from ckptfmt.table.block import Rows
@@ -45,8 +46,6 @@ FEW = 40
 
 _NUMBERS = 4
 """Columns of integers: nbytes, shard, offset, crc32c."""
-
-_new_entry: Callable[[Iterable[object]], Entry] = partial(tuple.__new__, Entry)
 
 
 class Entries(Mapping[str, Entry]):
@@ -106,11 +105,12 @@ class Columns:
         known: dict[bytes, Head] = {}
         for rows in blocks:
             heads, block_numbers = decode_rows(rows, known)
-            first = len(self.names)
-            for row in [row for row, head in enumerate(heads) if head is None]:
-                self._others[first + row] = rows.data[rows.begins[row] : rows.ends[row]]
-            # name_of() inlined, which saves a call for each name.
-            self.names += [key.decode("utf-8", "surrogateescape") for key in rows.keys]
+            others = [row for row, head in enumerate(heads) if head is None]
+            if others:
+                first = len(self.names)
+                begins, ends = rows.begins.tolist(), rows.ends.tolist()
+                self._others.update((first + row, rows.data[begins[row] : ends[row]]) for row in others)
+            self.names += _names_of(rows.keys)
             self._heads += heads
             numbers.append(block_numbers)
         self._numbers = np.concatenate(numbers, axis=1)
@@ -120,9 +120,13 @@ class Columns:
 
     def __iter__(self) -> Iterator[Entry]:
         """Iterate over the entries; CorruptError if one is damaged."""
+        return self._in_order() if self._others else iter(self._plain(0, len(self)))
+
+    def _in_order(self) -> Iterator[Entry]:
         start = 0
         for other in sorted(self._others):
-            yield from self._plain(start, other)
+            if start < other:
+                yield from self._plain(start, other)
             yield self.entry(other)
             start = other + 1
         yield from self._plain(start, len(self))
@@ -140,7 +144,7 @@ class Columns:
             *self._numbers[:, start:stop].tolist(),
             repeat(()),
         )
-        return map(_new_entry, fields)
+        return map(new_entry, fields)
 
     def entry(self, row: int) -> Entry:
         """Return the entry of one row; CorruptError if it is damaged."""
@@ -148,8 +152,7 @@ class Columns:
         if head is None:
             other = self._others[row]
             return other if isinstance(other, Entry) else self._decode(self.names[row], other)
-        nbytes, shard, offset, crc = self._numbers[:, row].tolist()
-        return Entry(self.names[row], *head, nbytes, shard, offset, crc, ())
+        return new_entry((self.names[row], *head, *self._numbers[:, row].tolist(), ()))
 
     def sliced(self) -> Iterator[Entry]:
         """Iterate over the entries of tensors in slices, except damaged ones."""
@@ -205,6 +208,14 @@ class Columns:
         self._numbers = self._numbers[:, kept]
 
 
+def _names_of(keys: list[bytes]) -> list[str]:
+    """Return the names of keys; see :func:`~ckptfmt.checkpoint.entry.name_of`."""
+    # Decoding all at once takes half the time. A zero byte is no part of a longer character or of an escape,
+    # so that cutting there gives the same names, unless one has a zero byte itself.
+    names = name_of(b"\0".join(keys)).split("\0")
+    return names if len(names) == len(keys) else [name_of(key) for key in keys]
+
+
 def decode_rows(rows: Rows, known: dict[bytes, Head]) -> tuple[list[Head | None], np.ndarray]:
     """Return dtype and shape of each entry of a block, and the numbers of all, a row for each column.
 
@@ -240,13 +251,21 @@ def decode_rows(rows: Rows, known: dict[bytes, Head]) -> tuple[list[Head | None]
     plain &= (at + 5 == ends) & (window[at] == CRC)
     stored = sum(window[at + 1 + i].astype(np.int64) << 8 * i for i in range(4))
     numbers[3] = unmask(stored)
+    # Neighbours mostly share their head, so that only the first of each stretch is looked at. Bytes after the
+    # head of an entry do not count; those before tell its length.
+    differs = plain[1:] != plain[:-1]
+    for i in range(int((shape_ends - begins).max())):
+        column = window[begins + i]
+        differs |= (column[1:] != column[:-1]) & (shape_ends[1:] - begins[1:] > i)
+    firsts = np.append(0, np.flatnonzero(differs) + 1)
+    counts = np.diff(firsts, append=len(begins))
     heads: list[Head | None] = []
-    places = zip(plain.tolist(), begins.tolist(), shape_ends.tolist(), strict=True)
-    for is_plain, begin, end in places:
+    stretches = (plain[firsts], begins[firsts], shape_ends[firsts], counts)
+    for is_plain, begin, end, count in zip(*(column.tolist() for column in stretches), strict=True):
         stored_head = rows.data[begin:end]
         head = known.get(stored_head) if is_plain else None
         if head is None and is_plain:
             with suppress(CorruptError):
                 head = known[stored_head] = decode_head(stored_head)
-        heads.append(head)
+        heads += [head] * count
     return heads, numbers

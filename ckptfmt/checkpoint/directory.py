@@ -13,6 +13,7 @@ from ckptfmt.filenames import (
     prefix_within,
 )
 from ckptfmt.storage.filesystem import Filesystem, Listing
+from ckptfmt.table import Table
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Directories:
     """
 
     fs: Filesystem
+    opened: dict[str, Table] | None = None
+    """Takes the table of the checkpoint that is found, by path, for whoever opens it next."""
     _seen: dict[str | tuple[int, ...], tuple[Listing, CheckpointNames]] = field(default_factory=dict)
     """By path, and by identity, because a hostile state file may spell one directory in many ways."""
 

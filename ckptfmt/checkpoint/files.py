@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from ckptfmt.checkpoint.directory import Directories
@@ -76,14 +76,23 @@ def stale_shards(fs: Filesystem, prefix: str, num_shards: int) -> list[str]:
 # --- neighbours ---
 
 
-def files_at_index(look: Directories, prefix: str) -> CheckpointFiles:
-    """Return the checkpoint of an existing file named like the index of a prefix."""
+def files_at_index(look: Directories, prefix: str, *, keep: bool = False) -> CheckpointFiles:
+    """Return the checkpoint of an existing file named like the index of a prefix.
+
+    ``keep`` says that this checkpoint is the one to be opened: its table stays open if anybody wants it.
+    """
     # An empty prefix, of the file ".index" in the working directory, could not be opened again.
     prefix = prefix or os.path.join(os.curdir, "")
     path = prefix + INDEX_SUFFIX
-    if table_format(look.fs, path) == "v1":
+    table, found = _open_table(look.fs, path)
+    linked = _linked_prefix(look, prefix) if found == "v2" else None
+    if keep and linked is None and look.opened is not None:
+        look.opened[path] = table
+    else:
+        table.file.close()
+    if found == "v1":
         return CheckpointFiles(path, "v1", (path,))
-    prefix = _linked_prefix(look, prefix) or prefix
+    prefix = linked or prefix
     return CheckpointFiles(prefix, "v2", (prefix + INDEX_SUFFIX,))
 
 
@@ -184,19 +193,30 @@ def is_table(fs: Filesystem, path: str) -> bool:
 
 def table_format(fs: Filesystem, path: str) -> Format:
     """Return whether a table is a V2 index or a V1 checkpoint; CorruptError if it is neither."""
-    with closing(fs.open(path)) as file:
+    table, found = _open_table(fs, path)
+    table.file.close()
+    return found
+
+
+def _open_table(fs: Filesystem, path: str) -> tuple[Table, Format]:
+    """Open a table and tell its format; errors are those of :func:`table_format`."""
+    with ExitStack() as stack:
+        file = fs.open(path)
+        stack.callback(file.close)
         if not has_table_magic(file):
             raise not_a_table(fs, path)
         try:
-            found = checkpoint_format(Table(file))
+            table = Table(file)
+            found = checkpoint_format(table)
         except CorruptError as error:
             converted = conversion_of(file)
             if converted is not None:
                 raise CorruptError(converted, file=path) from error
             raise error.at(path) from error.__cause__
-    if found is None:
-        raise CorruptError("a table without the empty key: not a checkpoint", file=path)
-    return found
+        if found is None:
+            raise CorruptError("a table without the empty key: not a checkpoint", file=path)
+        stack.pop_all()
+        return table, found
 
 
 def not_a_table(fs: Filesystem, path: str) -> CorruptError | UnsupportedError:

@@ -47,6 +47,7 @@ from ckptfmt.filetype.paths import recognise_path
 from ckptfmt.filetype.refusal import example_in, misfit
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LOCAL
+from ckptfmt.table import Table
 from ckptfmt.text.quoting import shortened
 
 SAVED_MODEL_PREFIX = os.path.join("variables", "variables")
@@ -56,7 +57,9 @@ MAX_SUBDIRECTORIES = 100
 """Subdirectories searched for a hint if a directory has no checkpoint."""
 
 
-def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> CheckpointFiles:
+def find_checkpoint(
+    path: str | os.PathLike[str], fs: Filesystem = LOCAL, opened: dict[str, Table] | None = None
+) -> CheckpointFiles:
     """Return the files of the checkpoint that a path leads to.
 
     The path may be a prefix; an index, data shard or ``.meta`` file; a V1 file, one of its shards, or the
@@ -69,7 +72,7 @@ def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> Che
 
     If a path leads nowhere but is a pattern (``ckpt-*``) of V1 files, these are one checkpoint, as in
     TensorFlow. A missing data shard does not matter here. ``~`` is not expanded, and a relative path stays
-    relative.
+    relative. An index that had to be opened is put into ``opened``, if given, by its path, and left open.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def find_checkpoint(path: str | os.PathLike[str], fs: Filesystem = LOCAL) -> Che
     if not given:
         raise CheckpointNotFoundError("path: got an empty string, want that of a checkpoint")
     try:
-        return _find(Directories(fs), given)
+        return _find(Directories(fs, opened), given)
     except CheckpointNotFoundError:
         raise
     except PathNotFoundError as error:
@@ -109,7 +112,7 @@ def _find(look: Directories, given: str) -> CheckpointFiles:
         and look.fs.path_type(given + INDEX_SUFFIX) == "file"
         and not _has_state(look, given)
     ):
-        return files_at_index(look, given)
+        return files_at_index(look, given, keep=True)
     prefix = prefix_within(given)
     return _in_directory(look, prefix or given, prefix)
 
@@ -135,11 +138,12 @@ def find_variables(directory: str, fs: Filesystem = LOCAL) -> CheckpointFiles:
 
 
 def _at_path(look: Directories, path: str) -> CheckpointFiles:
-    prefix = prefix_of_neighbour(path)
     # Taken literally first: a prefix may itself end like a data shard or a graph.
-    for candidate in (path, prefix):
-        if candidate is not None and look.fs.path_type(candidate + INDEX_SUFFIX) == "file":
-            return files_at_index(look, candidate)
+    if look.fs.path_type(path + INDEX_SUFFIX) == "file":
+        return files_at_index(look, path, keep=True)
+    prefix = prefix_of_neighbour(path)
+    if prefix is not None and look.fs.path_type(prefix + INDEX_SUFFIX) == "file":
+        return files_at_index(look, prefix, keep=True)
     if look.fs.path_type(path) == "file":
         return _at_file(look, path, prefix)
     found = v1_files_named(look, path) or (v1_files_named(look, prefix) if prefix is not None else None)
@@ -157,7 +161,7 @@ def _at_file(look: Directories, path: str, prefix: str | None) -> CheckpointFile
     # Before any rule about names: a table that is named like a data shard or a graph is opened nevertheless.
     if is_table(look.fs, path):
         if path.endswith(INDEX_SUFFIX):
-            return files_at_index(look, path.removesuffix(INDEX_SUFFIX))
+            return files_at_index(look, path.removesuffix(INDEX_SUFFIX), keep=True)
         if table_format(look.fs, path) == "v1":
             return files_at_v1(look, path)
         return CheckpointFiles(renamed_prefix(look, path), "v2", (path,))
@@ -192,7 +196,7 @@ def _in_directory(look: Directories, directory: str, prefix: str | None) -> Chec
     """Return the checkpoint of a directory; ``prefix`` is given if its path may be meant as a prefix too."""
     state = _read_state(look, directory) if _has_state(look, directory) else None
     if prefix is not None and look.has_index(prefix) and (state is None or state.latest is None):
-        return files_at_index(look, prefix)
+        return files_at_index(look, prefix, keep=True)
     # A state file copied from elsewhere does not hide the variables of a SavedModel.
     if state is not None and state.latest is not None:
         return _latest_of(look, state)
@@ -265,7 +269,7 @@ def _variables_in(look: Directories, directory: str) -> CheckpointFiles | None:
     """Return the checkpoint of a SavedModel, None if it does not exist."""
     prefix = os.path.join(directory, SAVED_MODEL_PREFIX)
     if look.fs.path_type(prefix + INDEX_SUFFIX) == "file":
-        return files_at_index(look, prefix)
+        return files_at_index(look, prefix, keep=True)
     if look.fs.path_type(os.path.dirname(prefix)) != "directory":
         return None
     # TensorFlow 0.11 and 0.12 wrote V1.

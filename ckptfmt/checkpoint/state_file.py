@@ -22,10 +22,14 @@ from __future__ import annotations
 import codecs
 import ntpath
 import os
+import re
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ckptfmt.checkpoint.directory import Directories
-from ckptfmt.errors import CorruptError, PathNotFoundError
+from ckptfmt.checkpoint.pattern import files_matching
+from ckptfmt.errors import CheckpointNotFoundError, CorruptError, PathNotFoundError
 from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_text
@@ -42,6 +46,22 @@ _ENCODINGS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs
 
 _ESCAPES = {7: r"\a", 8: r"\b", 9: r"\t", 10: r"\n", 11: r"\v", 12: r"\f", 13: r"\r"}
 """Control characters -> the escapes that they came from, which may have been separators and letters."""
+
+
+_USUAL_LINE = re.compile(
+    rb"(model_checkpoint_path|all_model_checkpoint_paths): \"([ !#-\[\]-~]+)\"\n"
+    rb"|(all_model_checkpoint_timestamps|last_preserved_timestamp): ([1-9][0-9]*(?:\.[0-9]+)?)\n"
+)
+"""A line as TensorFlow writes it, with a path of ASCII without escapes, or a time."""
+
+
+class _UsualState(NamedTuple):
+    """A message of lines as TensorFlow writes them; the fields are those of CheckpointState."""
+
+    model_checkpoint_path: str
+    all_model_checkpoint_paths: list[str]
+    all_model_checkpoint_timestamps: list[float]
+    last_preserved_timestamp: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +105,18 @@ class CheckpointState:
 
         As in TensorFlow, an absolute path is used as it is, and a relative one joined to the directory. If
         that leads nowhere, the last part of the path is tried in the directory itself, so that a directory
-        that was moved, or copied from another machine, still opens.
+        that was moved, or copied from another machine, still opens. The path may be a pattern for files of a
+        V1 checkpoint.
         """
-        return self._resolve(stored, Directories(self.fs))
+        look = Directories(self.fs)
+        return self._resolve(stored, look) or self._resolve_pattern(stored, look)
+
+    def _resolve_pattern(self, stored: str, look: Directories) -> str | None:
+        for candidate in self.candidates(stored):
+            with suppress(CheckpointNotFoundError):  # it matches other files too
+                if files_matching(look, candidate) is not None:
+                    return candidate
+        return None
 
     def _resolve(self, stored: str, look: Directories) -> str | None:
         for candidate in self.candidates(stored):
@@ -193,7 +222,7 @@ def read_state_or_warn(
 
 def _parse(
     fs: Filesystem, directory: str, filename: str, *, as_tensorflow: bool
-) -> messages.CheckpointState | None:
+) -> messages.CheckpointState | _UsualState | None:
     path = os.path.join(directory, filename)
     # People also call a directory of checkpoints "checkpoint".
     if fs.path_type(path) != "file":
@@ -202,6 +231,9 @@ def _parse(
         data = read_small_file(fs, path, limit=MAX_STATE_BYTES, what="a state file")
     except PathNotFoundError:
         return None  # deleted since
+    usual = _parse_usual(data)
+    if usual is not None:
+        return usual
     try:
         return _parse_text(data, path)
     except CorruptError as error:
@@ -209,6 +241,28 @@ def _parse(
         if message is None:
             raise error from error.__cause__
         return message
+
+
+def _parse_usual(data: bytes) -> _UsualState | None:
+    """Parse a state file of usual lines without protobuf, whose import takes longer than all of opening."""
+    paths: dict[bytes, list[str]] = {}
+    times: dict[bytes, list[float]] = {}
+    end = 0
+    while match := _USUAL_LINE.match(data, end):
+        path_field, path, time_field, time = match.groups()
+        if path_field:
+            paths.setdefault(path_field, []).append(path.decode("ascii"))
+        else:
+            times.setdefault(time_field, []).append(float(time))
+        end = match.end()
+    if end < len(data):
+        return None
+    return _UsualState(
+        paths.get(b"model_checkpoint_path", [""])[-1],
+        paths.get(b"all_model_checkpoint_paths", []),
+        times.get(b"all_model_checkpoint_timestamps", []),
+        times.get(b"last_preserved_timestamp", [0.0])[-1],
+    )
 
 
 def _parse_text(text: bytes | str, path: str) -> messages.CheckpointState:
@@ -232,7 +286,7 @@ def _parse_handwritten(data: bytes, path: str) -> messages.CheckpointState | Non
 
 
 def _checked(
-    fs: Filesystem, directory: str, filename: str, message: messages.CheckpointState
+    fs: Filesystem, directory: str, filename: str, message: messages.CheckpointState | _UsualState
 ) -> CheckpointState:
     state = CheckpointState(
         directory=directory,

@@ -7,13 +7,14 @@ array is a view of it; strings and variants have lengths and checksums of their 
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 
 from ckptfmt.arrays.array import Array, Box
 from ckptfmt.arrays.raw import decode_raw
-from ckptfmt.arrays.shape import check_shape
+from ckptfmt.arrays.shape import check_shape, expected_size
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.slices import decode_slice_key
 from ckptfmt.checkpoint.strings import check_strings, check_variants, decode_strings, decode_variants
@@ -41,6 +42,24 @@ class ByteOrder(NamedTuple):
         dtype = entry.dtype
         is_native = self.big_endian is (sys.byteorder == "big") or dtype.itemsize == 1
         return not entry.slices and dtype.storage is Storage.FIXED and dtype.name != "bool" and is_native
+
+
+class Layout(NamedTuple):
+    """How the stored bytes of all entries of one dtype and shape are viewed."""
+
+    dtype: np.dtype[np.generic] | None
+    """Type of the array over their bytes; None if they have to be decoded."""
+    nbytes: int
+    """Bytes that each takes."""
+
+
+def layout_of(entry: Entry, order: ByteOrder) -> Layout:
+    """Return how the stored bytes of an entry, and of others of its dtype and shape, are viewed."""
+    if order.is_plain(entry):
+        with suppress(UnsupportedError):  # decoding raises it again, with the name of the tensor
+            check_shape(entry.shape, entry.dtype)
+            return Layout(entry.dtype.numpy, expected_size(entry.dtype, entry.shape) or 0)
+    return Layout(None, 0)
 
 
 class StoredBytes(NamedTuple):

@@ -14,7 +14,7 @@ several. Source: TensorFlow ``core/util/tensor_slice_writer.cc``.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -57,11 +57,17 @@ class V1Store:
 
     has_checked_values = True
 
-    def __init__(self, files: CheckpointFiles, fs: Filesystem, limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self,
+        files: CheckpointFiles,
+        fs: Filesystem,
+        limits: Limits = DEFAULT,
+        opened: Mapping[str, Table] = {},
+    ) -> None:
         self.files = files
         self.fs = fs
         self.limits = limits
-        self.tables = [_open_table(fs, path, limits) for path in files.tables]
+        self.tables = [opened.get(path) or _open_table(fs, path, limits) for path in files.tables]
         self._entries: dict[str, Entry] = {}
         # Files that only a pattern put together may well be different checkpoints. Refuse these at once.
         if len(self.tables) > 1 and V1_PATTERN_SUFFIX.search(files.prefix) is None:

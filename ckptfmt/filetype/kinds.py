@@ -34,7 +34,7 @@ from ckptfmt.filetype.signs import (
     text_begins,
 )
 from ckptfmt.memmapped import is_package
-from ckptfmt.riegeli.file import SIGNATURE
+from ckptfmt.riegeli.block import SIGNATURE
 
 _CHECKPOINT = "ckptfmt.open reads it and 'ckptfmt ls' lists it"
 _LATEST = "ckptfmt.open reads the latest and 'ckptfmt ls' lists it"

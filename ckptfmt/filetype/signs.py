@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from functools import cache, partial
+from typing import AnyStr, NamedTuple
 
 from ckptfmt.filetype.look import Look
 from ckptfmt.filetype.messages import MessageField
@@ -47,45 +48,53 @@ class Sign(NamedTuple):
     is_in: Callable[[Look], bool]
 
 
+def _pattern(text: AnyStr, flags: int = 0) -> Callable[[], re.Pattern[AnyStr]]:
+    """Return a function that returns a pattern, compiled when it is first used.
+
+    Programs that only open checkpoints use none of the two hundred patterns of the table.
+    """
+    return cache(partial(re.compile, text, flags))
+
+
 # --- bytes ------------------------------------------------------------------------------------------------
 
 
 def begins(pattern: bytes, *, strength: Strength = Strength.MAGIC) -> Sign:
     """The file begins with a pattern."""
-    compiled = re.compile(pattern, re.DOTALL)
-    return Sign(strength, lambda look: compiled.match(look.head) is not None)
+    compiled = _pattern(pattern, re.DOTALL)
+    return Sign(strength, lambda look: compiled().match(look.head) is not None)
 
 
 def begins_and_has(pattern: bytes, within: bytes) -> Sign:
     """The file begins with a pattern, and another one is near its beginning or at its end."""
-    first, second = re.compile(pattern, re.DOTALL), re.compile(within)
+    first, second = _pattern(pattern, re.DOTALL), _pattern(within)
     return Sign(
         Strength.MAGIC,
-        lambda look: first.match(look.head) is not None and second.search(look.near) is not None,
+        lambda look: first().match(look.head) is not None and second().search(look.near) is not None,
     )
 
 
 def zip_has(pattern: str, *more: str) -> Sign:
     """The file is a zip archive that has a file for each pattern."""
-    compiled = [re.compile(each) for each in (pattern, *more)]
+    compiled = [_pattern(each) for each in (pattern, *more)]
     return Sign(
         Strength.MAGIC,
-        lambda look: bool(look.members) and all(any(map(each.search, look.members)) for each in compiled),
+        lambda look: bool(look.members) and all(any(map(each().search, look.members)) for each in compiled),
     )
 
 
 def zip_begins(pattern: str) -> Sign:
     """The first file in a zip archive has a name like this."""
-    compiled = re.compile(pattern)
+    compiled = _pattern(pattern)
     return Sign(
-        Strength.MAGIC, lambda look: bool(look.members) and compiled.search(look.members[0]) is not None
+        Strength.MAGIC, lambda look: bool(look.members) and compiled().search(look.members[0]) is not None
     )
 
 
 def zip_of(pattern: str) -> Sign:
     """All files in a zip archive have names like this."""
-    compiled = re.compile(pattern)
-    return Sign(Strength.MAGIC, lambda look: bool(look.members) and all(map(compiled.search, look.members)))
+    compiled = _pattern(pattern)
+    return Sign(Strength.MAGIC, lambda look: bool(look.members) and all(map(compiled().search, look.members)))
 
 
 def is_empty(look: Look) -> bool:
@@ -133,9 +142,13 @@ def is_zeros(look: Look) -> bool:
 
 def text_begins(pattern: bytes, *, anywhere: bool = False) -> Sign:
     """A text begins with a pattern, after space and comments; or has it ``anywhere`` in its first bytes."""
-    compiled = re.compile(pattern)
-    find = compiled.search if anywhere else compiled.match
-    return Sign(Strength.TEXT, lambda look: bool(look.text) and find(look.text) is not None)
+    compiled = _pattern(pattern)
+
+    def is_in(look: Look) -> bool:
+        find = compiled().search if anywhere else compiled().match
+        return bool(look.text) and find(look.text) is not None
+
+    return Sign(Strength.TEXT, is_in)
 
 
 def fields(*names: str) -> Sign:
@@ -191,14 +204,14 @@ def msgpack_map(*keys: str) -> Sign:
 class DirectorySign(NamedTuple):
     """Names that a directory has."""
 
-    patterns: tuple[re.Pattern[str], ...]
+    patterns: tuple[Callable[[], re.Pattern[str]], ...]
     """For each of these there is a name; those of directories end in a slash."""
 
     def is_in(self, names: Sequence[str]) -> bool:
         """Whether a directory with these names has them."""
-        return all(any(map(pattern.fullmatch, names)) for pattern in self.patterns)
+        return all(any(map(pattern().fullmatch, names)) for pattern in self.patterns)
 
 
 def has(*patterns: str) -> DirectorySign:
     """The directory has a name for each of these patterns."""
-    return DirectorySign(tuple(map(re.compile, patterns)))
+    return DirectorySign(tuple(map(_pattern, patterns)))

@@ -18,6 +18,12 @@ from typing import NamedTuple
 
 from ckptfmt.storage.file import RandomAccessFile
 
+SIGNATURE = bytes.fromhex(
+    "83af70d10d884a3f 0000000000000000 4000000000000000"
+    "91bac23c9287e1a9 0000000000000000 e19f13c0e9b1c372 7300000000000000 0000000000000000"
+)
+"""The first 64 bytes of every file: a block header and the header of a chunk without data."""
+
 BLOCK_SIZE = 1 << 16
 BLOCK_HEADER_SIZE = 24
 

@@ -27,6 +27,7 @@ from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.riegeli.block import (
     BLOCK_HEADER_SIZE,
     BLOCK_SIZE,
+    SIGNATURE,
     decode_block_header,
     offset_after,
     read_between_headers,
@@ -43,12 +44,6 @@ from ckptfmt.riegeli.chunk import (
 from ckptfmt.riegeli.highway_hash import highway_hash64
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.wire.coding import Buffer
-
-SIGNATURE = bytes.fromhex(
-    "83af70d10d884a3f 0000000000000000 4000000000000000"
-    "91bac23c9287e1a9 0000000000000000 e19f13c0e9b1c372 7300000000000000 0000000000000000"
-)
-"""The first 64 bytes of every file: a block header and the header of a chunk without data."""
 
 VERIFIED_SIZE = 16 << 20
 """Bytes of data up to which a chunk's hash is verified unless the caller says otherwise, which takes a little

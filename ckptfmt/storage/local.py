@@ -7,7 +7,7 @@ import glob
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ckptfmt.errors import NotReadableError
 from ckptfmt.storage.file import RandomAccessFile
@@ -58,7 +58,7 @@ class LocalFilesystem:
 
     def anchored(self) -> LocalFilesystem:
         """Return this file system with the present working directory as its directory, unless it has one."""
-        return self if self.directory else replace(self, directory=working_directory())
+        return self if self.directory else LocalFilesystem(self.backend, working_directory())
 
     def path_type(self, path: str) -> PathType | None:
         """Return what is at a path, following links; None if nothing is.

@@ -57,6 +57,8 @@ _MAX_LENGTH_BYTES = 4
 PADDING = 256
 """Zeros that :attr:`Rows.window` has after the block, so that decoders may look ahead unchecked."""
 
+_PADDING = bytes(PADDING)
+
 
 class Rows(NamedTuple):
     """All entries of a block at once."""
@@ -107,12 +109,12 @@ class Block:
         for key, begin, end in self._walk(0, after, room):
             yield key, self._data[begin:end]
             starts.append(end)
-        self._check_restarts(np.array(starts))
+        self._check_restarts(starts)
 
     def rows(self, after: bytes | None = None, room: int | None = None) -> Rows:
         """Return all entries; the first key must be greater than ``after``."""
         data = bytes(self._data)
-        window = np.frombuffer(data + bytes(PADDING), np.uint8)
+        window = np.frombuffer(data + _PADDING, np.uint8)
         decoded = self._side_by_side(data, window, room)
         if decoded is not None:
             keys, begins, ends = decoded
@@ -120,10 +122,9 @@ class Block:
             if in_order and (after is None or not keys or keys[0] > after):
                 return Rows(keys, data, window, begins, ends)
         # Entry by entry, which handles every block, and says what is wrong with a damaged one.
-        walked = list(self._walk(0, after, room))
-        places = np.array([place for _, *place in walked], np.int64).reshape(-1, 2)
-        self._check_restarts(np.append(0, places[:, 1]))
-        return Rows([key for key, _, _ in walked], data, window, places[:, 0], places[:, 1])
+        keys, *places = self._in_turn(after, room)
+        begins, ends = np.array(places, np.int64)
+        return Rows(keys, data, window, begins, ends)
 
     def get(self, key: bytes) -> Buffer | None:
         """Return the value of ``key``, or None.
@@ -156,10 +157,19 @@ class Block:
         """Return where the value of each key begins and ends; CorruptError if the block is damaged."""
         decoded = self._decoded
         if decoded is None:
-            rows = self.rows()
-            places = zip(rows.begins.tolist(), rows.ends.tolist(), strict=True)
-            decoded = self._decoded = dict(zip(rows.keys, places, strict=True))
+            if self._num_restarts < MIN_RUNS:
+                keys, begins, ends = self._in_turn(None, None)
+            else:
+                rows = self.rows()
+                keys, begins, ends = rows.keys, rows.begins.tolist(), rows.ends.tolist()
+            places = zip(begins, ends, strict=True)
+            decoded = self._decoded = dict(zip(keys, places, strict=True))
         return decoded
+
+    def all_items(self) -> list[tuple[bytes, Buffer]]:
+        """Return all keys and values; CorruptError if the block is damaged."""
+        data = self._data
+        return [(key, data[begin:end]) for key, (begin, end) in self._all().items()]
 
     @property
     def bounds(self) -> tuple[bytes, bytes]:
@@ -220,22 +230,32 @@ class Block:
             yield key, key_end, value_end
             pos = value_end
 
-    def _check_restarts(self, starts: np.ndarray) -> None:
-        """Raise CorruptError unless each restart point is the start of an entry that shares no bytes.
+    def _in_turn(self, after: bytes | None, room: int | None) -> tuple[list[bytes], list[int], list[int]]:
+        """Return the keys, and where the values begin and end, decoded entry by entry."""
+        keys, begins, ends = [], [], []
+        for key, begin, end in self._walk(0, after, room):
+            keys.append(key)
+            begins.append(begin)
+            ends.append(end)
+        self._check_restarts([0, *ends])
+        return keys, begins, ends
+
+    def _check_restarts(self, starts: list[int]) -> None:
+        """Raise CorruptError unless each restart point is at one of the entries, which shares no bytes.
 
         A restart point elsewhere would let look-ups find other entries than a listing.
         """
-        restarts = np.frombuffer(self._data, "<u4", self._num_restarts, self._entries_end)
-        window = np.frombuffer(self._data, np.uint8)
-        sound = np.isin(restarts, starts) & (window[np.minimum(restarts, len(window) - 1)] == 0)
-        sound[:1] &= restarts[:1] == 0
-        sound[1:] &= restarts[1:] > restarts[:-1]
-        if not sound.all():
-            number = int(np.argmin(sound))
-            raise CorruptError(
-                f"restart point {number} at {restarts[number]}: not the next entry with a whole key",
-                offset=self._entries_end + 4 * number,
-            )
+        restarts = np.frombuffer(self._data, "<u4", self._num_restarts, self._entries_end).tolist()
+        # Both ascend. Looking for one in the iterator goes on after the previous one: this is a single pass.
+        entries = iter(starts)
+        for number, restart in enumerate(restarts):
+            # The end of the last entry starts none.
+            is_end = restart and restart >= self._entries_end
+            if (restart and not number) or is_end or restart not in entries or self._data[restart]:
+                raise CorruptError(
+                    f"restart point {number} at {restart}: not the next entry with a whole key",
+                    offset=self._entries_end + 4 * number,
+                )
 
     def _side_by_side(
         self, data: bytes, window: np.ndarray, room: int | None
@@ -288,11 +308,9 @@ class Block:
             return None
         # A plain loop over slices of bytes is faster than all that NumPy offers for strings of varying
         # length.
-        keys = []
         key = b""
-        for size, start, stop in zip(shared.tolist(), key_begin.tolist(), begins.tolist(), strict=True):
-            key = key[:size] + data[start:stop]
-            keys.append(key)
+        places = zip(shared.tolist(), key_begin.tolist(), begins.tolist(), strict=True)
+        keys = [key := key[:size] + data[start:stop] for size, start, stop in places]
         return keys, begins, ends
 
     def _restart_before(self, key: bytes) -> int:

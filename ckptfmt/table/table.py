@@ -17,6 +17,10 @@ KEPT_BYTES = 16 << 20
 """Bytes of blocks kept for the next look-ups: those of 200,000 tensors, as TensorFlow writes them."""
 
 
+SMALL = 4 << 10
+"""Stored bytes of a block of few entries: those of 60 tensors, as TensorFlow writes them."""
+
+
 class Table:
     """A sorted string table.
 
@@ -168,6 +172,20 @@ class Table:
         if first is None:
             raise CorruptError("data block without entries", offset=0)
         self.check_bounds(position, first, last)
+
+    def few(self) -> list[tuple[bytes, Buffer]] | None:
+        """Return the keys and values of a table of one small block; None if it has more.
+
+        Only keys are decoded for this, and they are kept for look-ups.
+        """
+        handles = self.handles
+        if len(handles) != 1 or handles[0].size > SMALL:
+            return None
+        block = self._data_block(handles[0])
+        self._bounds(0)
+        items = block.all_items()
+        self.limits.check_names("keys", len(items), file=self.file.name)
+        return items
 
     def rows(self, low: bytes = b"", high: bytes | None = None) -> Iterator[Rows]:
         """Iterate over the rows of each block that may have keys from ``low`` on and below ``high``.

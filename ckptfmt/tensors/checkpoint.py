@@ -25,7 +25,9 @@ from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
+from ckptfmt.table import Table
 from ckptfmt.tensors.aliases import not_found
+from ckptfmt.tensors.mapping import check_name
 from ckptfmt.tensors.model_variables import object_variables
 from ckptfmt.tensors.scope_variables import scope_variables
 from ckptfmt.tensors.slice_reader import SliceReader
@@ -59,9 +61,10 @@ def open_checkpoint(
         Whether the checksum of a tensor's bytes is verified when it is first read. The checksums of the index
         are always verified.
     backend
-        How files are read. ``"mmap"`` maps them, so that arrays are views and nothing is copied; a file that
-        cannot be mapped is read as with ``"pread"``. ``"pread"`` maps nothing and reads into memory of each
-        array's own, for slow network file systems and files that may be truncated while they are open.
+        How files are read. ``"mmap"`` maps them, so that arrays are views and nothing is copied; a file of
+        less than 64 KiB is read instead, and one that cannot be mapped is read as with ``"pread"``.
+        ``"pread"`` maps nothing and reads into memory of each array's own, for slow network file systems and
+        files that may be truncated while they are open.
     fs
         The file system that the path leads into, if it is not this machine's.
     limits
@@ -79,7 +82,9 @@ def open_checkpoint(
         The checkpoint excludes readers of this version.
     """
     fs = filesystem_of(backend, fs)
-    return _open_files(find_checkpoint(path, fs), verify, fs, limits)
+    # Finding opens the index with the default limits, so that the store goes on with it only under these.
+    opened: dict[str, Table] | None = {} if limits == DEFAULT else None
+    return _open_files(find_checkpoint(path, fs, opened), verify, fs, limits, opened or {})
 
 
 def open_variables(directory: str, fs: Filesystem, limits: Limits) -> Checkpoint:
@@ -88,8 +93,14 @@ def open_variables(directory: str, fs: Filesystem, limits: Limits) -> Checkpoint
     return _open_files(find_variables(directory, fs), True, fs, limits)
 
 
-def _open_files(files: CheckpointFiles, verify: bool, fs: Filesystem, limits: Limits) -> Checkpoint:
-    return Checkpoint(open_store(files, fs, limits), verify=verify)
+def _open_files(
+    files: CheckpointFiles,
+    verify: bool,
+    fs: Filesystem,
+    limits: Limits,
+    opened: Mapping[str, Table] = {},
+) -> Checkpoint:
+    return Checkpoint(open_store(files, fs, limits, opened), verify=verify)
 
 
 class Checkpoint(Tensors):
@@ -144,7 +155,9 @@ class Checkpoint(Tensors):
         UnsupportedError
             Values of the dtype cannot be read.
         """
-        entry = self.entries[name]
+        check_name(name)
+        # Not at once through the entries, which say what is wrong with a name.
+        entry = self._index.find(name) or self.entries[name]
         if entry.nbytes >= LARGE and not self._store.has_views:
             # Several threads read its pieces. A view is not read, only verified, which is quick.
             return self._load([name], threads=default_threads(), copy=False, out={})[name]
@@ -242,7 +255,7 @@ class Checkpoint(Tensors):
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files again.
         # By the files that were found, not by the path: its state file may name a later checkpoint by now.
-        return _open_files, (self._store.files, self._checks.enabled, self._store.fs)
+        return _open_files, (self._store.files, self._checks.enabled, self._store.fs, self._store.limits)
 
 
 class StoredTensor(NamedTuple):

@@ -74,9 +74,23 @@ def _ends(path: str) -> Iterator[str]:
 
 
 def is_alike(name: str, variable: str, entries: Mapping[str, Entry]) -> bool:
-    """Whether a tensor has the shape and dtype of a variable of floating-point numbers."""
+    """Whether a tensor has the shape and dtype of a variable of floating-point numbers.
+
+    What belongs to a variable in 16 bits may also be kept in float32.
+    """
     one, other = entries[name], entries[variable]
-    return one.shape == other.shape and one.dtype == other.dtype and one.dtype.is_floating
+    is_same = one.dtype == other.dtype and one.dtype.is_floating
+    return one.shape == other.shape and (is_same or is_master(name, variable, entries))
+
+
+def may_be_slot(name: str, variable: str, entries: Mapping[str, Entry]) -> bool:
+    """Whether the shape of a tensor is one that a slot of a variable may have.
+
+    It is the variable's own, or what is left of that without some axes, as where rows and columns are
+    averaged apart.
+    """
+    axes = iter(entries[variable].shape)
+    return all(size in axes for size in entries[name].shape)
 
 
 def is_master(name: str, variable: str, entries: Mapping[str, Entry]) -> bool:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ckptfmt import plans
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.shape import expected_size
 from ckptfmt.checkpoint.columns import Entries
@@ -16,7 +17,6 @@ from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.errors import LimitError, NameConflictError, UnsupportedError
 from ckptfmt.plans.expressions import Expression, Reading, Stored
-from ckptfmt.plans.plan import Plan
 from ckptfmt.tensors.derived import DerivedEntries, DerivedMapping
 from ckptfmt.tensors.mapping import TensorMapping, check_name
 from ckptfmt.tensors.slice_reader import SliceReader
@@ -29,7 +29,7 @@ class PlanMapping(DerivedMapping):
     parent's tensors, evaluated each time it is read.
     """
 
-    def __init__(self, parent: TensorMapping, plan: Plan) -> None:
+    def __init__(self, parent: TensorMapping, plan: plans.Plan) -> None:
         self._parent = parent
         self.plan = plan
         """The plan applied."""

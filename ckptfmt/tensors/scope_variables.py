@@ -11,6 +11,9 @@ left out                                         rule
 ``good_steps`` beside ``loss_scale``             :func:`_is_in_company`
 ``dense/kernel/Adam``, ``train/w/Adam_1``        :func:`.slot_variable`, a known name
 ``dense/kernel_slot_vr``                         :func:`_is_appended`
+``embedding/RMSProp/ms``                         :func:`_is_below_optimizer`
+``Adam/m/dense/kernel``                          :func:`_is_keras_slot`
+``adam/dense_kernel_momentum``                   :func:`_is_keras_3_slot`
 ``FP32-master-copy/dense/kernel``                :func:`_is_copy`
 ``dense/kernel/own_slot``                        :func:`.alike_variable`, any name, the variable's shape
 ``train/b/own_slot``                             :func:`_is_slot_outside_scopes`
@@ -18,6 +21,7 @@ left out                                         rule
 ``bn/mean/biased``, ``bn/mean/local_step``       :func:`_is_debias_slot`
 ``loss/avg``                                     :func:`_is_average_of_loss`
 ``training/Adagrad/decay``                       :func:`_hyperparameter_scopes`
+``iter`` and ``learning_rate`` outside scopes    :func:`_settings_outside_scopes`
 ===============================================  ====================================================
 """
 
@@ -26,10 +30,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
+from itertools import islice
 
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.tensors.owners import alike_variable, beginnings, is_alike, is_master, slot_variable
-from ckptfmt.tensors.renaming import below_scopes, plain_names
+from ckptfmt.tensors.owners import alike_variable, beginnings, is_alike, is_master, may_be_slot, slot_variable
+from ckptfmt.tensors.renaming import MAX_SCOPES, below_scopes, plain_names
 from ckptfmt.tensors.training_names import (
     AGGREGATED,
     AGGREGATOR,
@@ -42,13 +47,23 @@ from ckptfmt.tensors.training_names import (
     COPY_SCOPES,
     COUNTERS,
     DEBIAS_SLOTS,
+    FACTORED,
     HYPERPARAMETERS,
+    KERAS_COUNTER,
+    KERAS_OPTIMIZERS,
+    KERAS_SLOT,
     NESTED_SLOT,
+    OPTIMIZERS,
     SLOT_PREFIXES,
     SLOTS,
     STATISTICS_SCOPES,
+    TRAINING_SCOPE,
     UNNAMED,
+    UNSHRINKED,
 )
+
+MAX_WORDS = 3
+"""Words in the name of a slot: ``accumulated_delta_var`` has the most."""
 
 _NUMBERED = re.compile(r"_[0-9]+$")
 """What TensorFlow appends to a name that is taken: the second slot of ``Adam`` is ``Adam_1``."""
@@ -80,6 +95,8 @@ class _Found:
     """Averages of what is not a variable."""
     kinds: set[str] = field(default_factory=set)
     """Names of slots that were left out, without their numbers."""
+    counters: list[str] = field(default_factory=list)
+    """What may be the counters of optimizers outside all scopes."""
 
     def leave_out(self, name: str, kind: str) -> None:
         self.left_out.add(name)
@@ -104,6 +121,11 @@ def _variables(entries: Mapping[str, Entry]) -> frozenset[str]:
             if _is_slot_outside_scopes(name, found.own_slots, entries)
             or _is_slot_of_known_optimizer(name, kinds, names)
         )
+    if found.counters:
+        left_out.update(_settings_outside_scopes(found, entries))
+    if found.counted:
+        flat = {variable.replace("/", "_") for variable in names}
+        left_out.update(name for name in names if _is_keras_3_slot(name, found.counted, flat))
     if AGGREGATOR in found.kinds:
         left_out.update(name for name in names if name.rpartition("/")[2] == AGGREGATED)
     scopes = _hyperparameter_scopes(found.variables, found.counted)
@@ -118,11 +140,12 @@ def _first_look(names: Collection[str], entries: Mapping[str, Entry]) -> _Found:
     for name in names:
         path, _, last = name.rpartition("/")
         kind = _NUMBERED.sub("", last)
-        if _is_bookkeeping(kind) or _is_in_company(path, last, names):
+        if _is_bookkeeping(kind) or _is_in_company(path, last, names) or _is_below_optimizer(path, names):
             found.left_out.add(name)
         elif kind in SLOTS or kind.startswith(SLOT_PREFIXES):
             variable = slot_variable(path, names)
-            if variable is not None:
+            # A word may also be the name of a model's own variable below another one.
+            if variable is not None and (not kind.islower() or _fits(name, path, variable, entries)):
                 found.leave_out(name, kind)
                 found.variables[path] = variable
             elif kind in AVERAGES:
@@ -132,6 +155,9 @@ def _first_look(names: Collection[str], entries: Mapping[str, Entry]) -> _Found:
                 found.left_out.add(name)
         elif _is_appended(path, last, names, entries) or _is_copy(name, names):
             found.left_out.add(name)
+        elif (scope := _is_keras_slot(name, names, entries)) is not None:
+            found.left_out.add(name)
+            found.counted.add(scope)
         elif path:
             variable = alike_variable(name, path, names, entries)
             if variable is not None:
@@ -141,7 +167,21 @@ def _first_look(names: Collection[str], entries: Mapping[str, Entry]) -> _Found:
                 found.averages.append(name)
             elif kind in COUNTERS and any(f"{path}/{each}" in names for each in HYPERPARAMETERS):
                 found.counted.add(path)
+        elif kind in COUNTERS:
+            found.counters.append(name)
     return found
+
+
+def _fits(name: str, path: str, variable: str, entries: Mapping[str, Entry]) -> bool:
+    """Whether a tensor whose slot is a common word has a shape that such a slot of the variable has.
+
+    Some have fewer axes; but a variable outside all scopes says too little about what has its name in one.
+    """
+    shape = entries[name].shape
+    if shape in (entries[variable].shape, ()):
+        return True
+    is_certain = path == variable or "/" in variable
+    return is_certain and name.endswith(FACTORED) and may_be_slot(name, variable, entries)
 
 
 def _is_bookkeeping(kind: str) -> bool:
@@ -163,7 +203,8 @@ def _is_in_company(path: str, last: str, names: Collection[str]) -> bool:
         end = "/var"
     companies = COMPANIES_OF.get(last)
     if companies is None:
-        return f"{path}/".startswith(STATISTICS_SCOPES)
+        is_training = TRAINING_SCOPE in path and TRAINING_SCOPE in path.split("/")
+        return is_training or f"{path}/".startswith(STATISTICS_SCOPES)
     scope = f"{path}/" if path else ""
     return any(all(f"{scope}{each}{end}" in names for each in one.telling) for one in companies)
 
@@ -178,6 +219,8 @@ def _is_appended(path: str, last: str, names: Collection[str], entries: Mapping[
         variable = scope + match[1]
         # The optimizer may repeat the whole name in a scope of its own.
         return variable in names or below_scopes(variable, names) is not None
+    if name.endswith(UNSHRINKED):
+        return True
     if last.endswith(APPENDED_COPY):
         variable = name.removesuffix(APPENDED_COPY)
         return variable in names and is_master(name, variable, entries)
@@ -185,6 +228,56 @@ def _is_appended(path: str, last: str, names: Collection[str], entries: Mapping[
         variable = name.removesuffix(NESTED_SLOT)
         return variable in names or below_scopes(variable, names) is not None
     return False
+
+
+def _is_below_optimizer(path: str, names: Collection[str]) -> bool:
+    """Whether a path is that of an optimizer below a variable, where embeddings on TPUs have their slots."""
+    variable, _, optimizer = path.rpartition("/")
+    return _NUMBERED.sub("", optimizer) in OPTIMIZERS and slot_variable(variable, names) is not None
+
+
+def _is_keras_slot(name: str, names: Collection[str], entries: Mapping[str, Entry]) -> str | None:
+    """The scope of the optimizer that a slot named ``OPTIMIZER/SLOT/VARIABLE`` belongs to; None if it is not.
+
+    An optimizer with a name of its own, or outside all scopes, has a counter.
+    """
+    for match in islice(KERAS_SLOT.finditer(name), MAX_SCOPES):
+        scope, variable = name[: match.start()], name[match.end() :]
+        if variable in names and may_be_slot(name, variable, entries):
+            counter = f"{scope}/{KERAS_COUNTER}" if scope else KERAS_COUNTER
+            if counter in names or _NUMBERED.sub("", scope.rpartition("/")[2]) in KERAS_OPTIMIZERS:
+                return scope
+    return None
+
+
+def _is_keras_3_slot(name: str, counted: Set[str], flat: Set[str]) -> bool:
+    """Whether a tensor in the scope of an optimizer has the name of a variable in it, and of a slot.
+
+    Keras 3 writes the variable's scopes with underscores: ``adam/sequential_dense_kernel_momentum``.
+    """
+    scope, _, variable = name.rpartition("/")
+    if scope not in counted:
+        return False
+    for _ in range(MAX_WORDS):
+        variable = variable.rpartition("_")[0]
+        if variable in flat:
+            return True
+    return False
+
+
+def _settings_outside_scopes(found: _Found, entries: Mapping[str, Entry]) -> list[str]:
+    """The counters and hyperparameters that an optimizer has made outside all scopes.
+
+    A model may have scalars of these names too. It takes the whole number of a counter, and beside it slots
+    or a hyperparameter, to show an optimizer.
+    """
+    counters = [name for name in found.counters if _is_count(entries[name])]
+    settings = [each for each in HYPERPARAMETERS if each in entries and not entries[each].shape]
+    return counters + settings if counters and (settings or found.left_out) else []
+
+
+def _is_count(entry: Entry) -> bool:
+    return not entry.shape and entry.dtype.is_integer
 
 
 def _is_copy(name: str, names: Collection[str]) -> bool:

@@ -15,17 +15,23 @@ from ckptfmt.checkpoint.store import Store
 from ckptfmt.checkpoint.v1 import V1Store
 from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.table import Table
 from ckptfmt.tensors.aliases import not_found
 from ckptfmt.tensors.mapping import check_name
 from ckptfmt.tensors.stored_graph import StoredGraph
 
-_STORES: Mapping[str, Callable[[CheckpointFiles, Filesystem, Limits], Store]] = {"v2": Bundle, "v1": V1Store}
+_STORES: Mapping[str, Callable[[CheckpointFiles, Filesystem, Limits, Mapping[str, Table]], Store]] = {
+    "v2": Bundle,
+    "v1": V1Store,
+}
 """The class that reads the files of each format."""
 
 
-def open_store(files: CheckpointFiles, fs: Filesystem, limits: Limits = DEFAULT) -> Store:
-    """Open the files of a checkpoint."""
-    return _STORES[files.format](files, fs, limits)
+def open_store(
+    files: CheckpointFiles, fs: Filesystem, limits: Limits = DEFAULT, opened: Mapping[str, Table] = {}
+) -> Store:
+    """Open the files of a checkpoint, except the tables that are open already, given by path."""
+    return _STORES[files.format](files, fs, limits, opened)
 
 
 class StoredEntries(Entries):
@@ -73,11 +79,12 @@ class StoredEntries(Entries):
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files again, as for a checkpoint; the entries of a large index need not be
         # decoded to be sent.
-        return _open_entries, (self._store.files, self._graph.checks.enabled, self._store.fs)
+        store = self._store
+        return _open_entries, (store.files, self._graph.checks.enabled, store.fs, store.limits)
 
 
-def _open_entries(files: CheckpointFiles, verify: bool, fs: Filesystem) -> StoredEntries:
-    store = open_store(files, fs)
+def _open_entries(files: CheckpointFiles, verify: bool, fs: Filesystem, limits: Limits) -> StoredEntries:
+    store = open_store(files, fs, limits)
     return StoredEntries(store, StoredGraph(store, Checks(enabled=verify, once=store.has_views)))
 
 
@@ -92,4 +99,5 @@ class _EntryItems(ItemsView[str, Entry]):
     _mapping: StoredEntries
 
     def __iter__(self) -> Iterator[tuple[str, Entry]]:
-        return ((entry.name, entry) for entry in self._mapping._index.entries())
+        index = self._mapping._index
+        return zip(index.names(), index.entries(), strict=True)

@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Literal
 
+from ckptfmt import plans
 from ckptfmt.errors import GraphError, NameConflictError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.object_graph.object_graph import ObjectGraph
-from ckptfmt.plans.plan import Plan
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tensors import renaming
 from ckptfmt.tensors.mapping import TensorMapping, check_name
@@ -199,7 +199,11 @@ class Tensors(TensorMapping):
         return View(self, renaming.unique(claims, "several tensors of one name", self.prefix))
 
     def apply(
-        self, plan: Plan | str | os.PathLike[str], *, backend: str = "mmap", fs: Filesystem | None = None
+        self,
+        plan: plans.Plan | str | os.PathLike[str],
+        *,
+        backend: str = "mmap",
+        fs: Filesystem | None = None,
     ) -> PlanView:
         """Return a view of what a plan, or a plan file, makes of the tensors: renamed, dropped, transformed.
 
@@ -215,7 +219,9 @@ class Tensors(TensorMapping):
         NameConflictError
             Several tensors would get one name.
         """
-        return PlanView(self, plan if isinstance(plan, Plan) else Plan.read(plan, backend=backend, fs=fs))
+        return PlanView(
+            self, plan if isinstance(plan, plans.Plan) else plans.Plan.read(plan, backend=backend, fs=fs)
+        )
 
 
 class View(NameMapping, Tensors):

@@ -22,7 +22,7 @@ DEBIAS_SLOTS = ("biased", "local_step")
 
 BOOKKEEPING = frozenset(
     (
-        *("global_step", "save_counter", "beta1_power", "beta2_power", "sync_rep_local_step"),
+        *("global_step", "save_counter", "beta1_power", "beta2_power", "sync_rep_local_step", "eval_step"),
         "stale_counter",  # contrib/opt/python/training/drop_stale_gradient_optimizer.py
     )
 )
@@ -53,6 +53,8 @@ SLOTS = frozenset(
         *("AdaGraft", "EGDD", AGGREGATOR, "SM3"),
         # BERT ``optimization.py``, ALBERT ``lamb_optimizer.py``, XLNet, MLPerf.
         *("adam_m", "adam_v", "AdamWeightDecayOptimizer", "LAMB", "LAMBOptimizer", "lamb_m", "lamb_v"),
+        # Grover ``lm/optimization_adafactor.py``, and GPT-2 in languages trained with it.
+        *("adafactor_m", "adafactor_v", "adafactor_vr", "adafactor_vc"),
         # TensorFlow 1's Adagrad and Ftrl, if they are given a name for each slot.
         *("gradient_accumulator", "gradient_squared_accumulator", "accumulator", "accum", "linear"),
         # Keras ``optimizer_v2/*.py``, named after what they hold.
@@ -63,6 +65,9 @@ SLOTS = frozenset(
     )
 )
 """Names of slots, as in ``dense/kernel/Adam``: the last part, without the number that TensorFlow appends."""
+
+FACTORED = ("v", "vr", "vc")
+"""Ends of names of slots that may have fewer axes than their variable: Adafactor, NovoGrad."""
 
 SLOT_PREFIXES = ("DistributedShampoo_",)
 """Beginnings of names of slots: lingvo ``core/distributed_shampoo.py`` numbers the matrices of each axis."""
@@ -76,29 +81,73 @@ Source: Mesh TensorFlow ``optimize.py`` (T5), tensor2tensor ``utils/diet.py``.
 APPENDED_COPY = "_fp32"
 """Appended to a variable of float16 by the mixed precision of some trainers: its copy in float32."""
 
-COPY_SCOPES = ("global_center_variable", "local_center_variable", "FP32-master-copy")
-"""Scopes that hold a copy of each variable, under its whole name.
+COPY_SCOPES = ("global_center_variable", "local_center_variable", "grad_variable", "FP32-master-copy")
+"""Scopes that hold a copy of each variable, or its gradient, under its whole name.
 
-Source: ``contrib/opt/python/training/elastic_average_optimizer.py``, OpenSeq2Seq ``mp_wrapper.py``.
+Source: ``contrib/opt/python/training/elastic_average_optimizer.py`` and ``agn_optimizer.py``, OpenSeq2Seq
+``mp_wrapper.py``.
 """
+
+OPTIMIZERS = frozenset(
+    (
+        *("Adadelta", "Adagrad", "AdagradMomentum", "Adam", "CenteredRMSProp", "FTRL", "FrequencyEstimator"),
+        *("Ftrl", "Momentum", "OnlineYogi", "ProximalAdagrad", "ProximalYogi", "RMSProp", "SGD"),
+    )
+)
+"""Scopes of slots below a variable, as in ``embedding/RMSProp/ms``.
+
+Source: ``python/tpu/tpu_embedding.py``, ``slot_variable_names``.
+"""
+
+KERAS_OPTIMIZERS = frozenset(
+    (
+        *("Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lion", "Nadam", "RMSprop"),
+        "SGD",
+    )
+)
+"""Scopes of slots before a variable, as in ``Adam/m/dense/kernel``.
+
+Source: Keras 2.11 to 2.15, ``optimizers/*.py``, whose optimizers have these names unless told another.
+"""
+
+KERAS_SLOT = re.compile(
+    r"(?:^|/)(?:m|v|u|r|c|velocity|velocity_hat|momentum|average_gradient|accumulator|accumulated_grad"
+    r"|accumulated_delta_var|linear|average)/"
+)
+"""Scopes between such an optimizer and the variable."""
+
+KERAS_COUNTER = "iteration"
+"""What these optimizers, and those of Keras 3, call the number of steps."""
 
 NESTED_SLOT = "/grad_accumulator/var"
 """Appended to a variable by lingvo's ``core/optimizer.py: Accumulator``; its variables all end in ``var``."""
 
-APPENDED = ("_vr", "_vc", "_v", "_m", APPENDED_COPY, "var")
+UNSHRINKED = "_unshrinked/SDCAOptimizer"
+"""Appended to a variable, or a part of one, by ``contrib/linear_optimizer/python/ops/sdca_ops.py``."""
+
+APPENDED = ("_vr", "_vc", "_v", "_m", APPENDED_COPY, "var", "SDCAOptimizer")
 """The ends of all these names."""
 
-COUNTERS = frozenset({"iter", "iterations"})
+COUNTERS = frozenset({"iter", "iterations", KERAS_COUNTER})
 """Scalars that Keras' optimizers keep in their scope: the number of steps."""
 
-HYPERPARAMETERS = ("learning_rate", "lr", "decay", "momentum", "beta_1", "beta_2", "rho")
+HYPERPARAMETERS = (
+    *("learning_rate", "current_learning_rate", "lr", "decay", "momentum", "beta_1", "beta_2", "rho"),
+)
 """Scalars that Keras' optimizers keep beside the counter."""
 
 UNNAMED = "Variable"
 """What TensorFlow calls a variable without a name; early versions of Keras do not name slots."""
 
-STATISTICS_SCOPES = ("losses_avg/", "train_stats/")
-"""Scopes in which tensor2tensor keeps averages of losses and counts of steps."""
+STATISTICS_SCOPES = ("losses_avg/", "train_stats/", "signal_early_stopping/")
+"""Scopes of what is counted while training.
+
+tensor2tensor keeps averages of losses and counts of steps in the first two; ``tf.estimator`` keeps a flag in
+the last one (``early_stopping.py``).
+"""
+
+TRAINING_SCOPE = "OptimizeLoss"
+"""Scope of everything that ``contrib/layers/python/layers/optimizers.py: optimize_loss`` makes."""
 
 
 class Company(NamedTuple):
@@ -133,6 +182,12 @@ COMPANIES = (
     Company(
         frozenset({"accum_weight", "param_update_step"}),
         frozenset({"accum_weight", "param_update_step", "accum_weight_at_update"}),
+    ),
+    # lingvo ``core/schedule.py: DevBasedSchedule``; ``core/layers.py: GradNormTracker``.
+    Company(frozenset({"cur_factor", "ref_step"}), frozenset({"cur_factor", "ref_step"})),
+    Company(
+        frozenset({"log_mean", "log_mean_squared", "total_weight", "total_rejections"}),
+        frozenset({"log_mean", "log_mean_squared", "total_weight", "total_rejections"}),
     ),
 )
 

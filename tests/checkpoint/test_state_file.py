@@ -58,6 +58,22 @@ def test_all_fields_are_read_and_paths_kept_as_stored() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        FULL,
+        FULL * 2,
+        'model_checkpoint_path: "a b/c!#[x]~"\n',
+        'model_checkpoint_path: "first"\nmodel_checkpoint_path: "last"\n',
+        'model_checkpoint_path: "w"\nall_model_checkpoint_timestamps: 17\n',
+        'model_checkpoint_path: "w"\nlast_preserved_timestamp: 1.5\nlast_preserved_timestamp: 2.25\n',
+    ],
+)
+def test_lines_as_tensorflow_writes_them_are_read_as_protobuf_reads_them(text: str) -> None:
+    # Because of the comment, protobuf's parser reads the second one.
+    assert read(text) == read(f"{text}# end\n")
+
+
 def test_missing_fields_are_empty() -> None:
     state = read("model_checkpoint_path: 'a'")
     assert state.all_model_checkpoint_paths == ()
@@ -513,6 +529,17 @@ def test_a_v1_shard_stands_for_its_checkpoint() -> None:
     write('model_checkpoint_path: "m-00001-of-00002"')
     assert find_checkpoint("run").prefix == os.path.join("run", "m-?????-of-00002")
     assert find_checkpoint(latest_checkpoint("run") or "").prefix == os.path.join("run", "m-?????-of-00002")
+
+
+@pytest.mark.parametrize("before", ["", "/old/machine/", "D:\\\\work\\\\"])
+def test_a_pattern_stands_for_the_files_of_a_v1_checkpoint(before: str) -> None:
+    for part in ("base", "lstm"):
+        Path(f"run/lm-{part}").write_bytes(encode_v1())
+    write(f'model_checkpoint_path: "{before}lm-*"')
+    assert latest_checkpoint("run") == os.path.join("run", "lm-*")
+    assert len(find_checkpoint("run").tables) == 2
+    write_bundle("run/lm-2")
+    assert latest_checkpoint("run") is None
 
 
 def test_a_data_file_without_its_index_is_told() -> None:

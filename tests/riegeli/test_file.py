@@ -22,7 +22,8 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.limits import Limits
-from ckptfmt.riegeli.file import SIGNATURE, RiegeliFile
+from ckptfmt.riegeli.block import SIGNATURE
+from ckptfmt.riegeli.file import RiegeliFile
 from tests.support.memory_filesystem import MemoryFile
 from tests.support.riegeli_writer import (
     BLOCK,

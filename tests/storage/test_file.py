@@ -369,6 +369,7 @@ def test_a_file_that_cannot_be_mapped_is_read(
 
     with monkeypatch.context() as patch:
         patch.setattr("ckptfmt.storage.local_file.mmap.mmap", refuse)
+        patch.setattr("ckptfmt.storage.local_file.MAPPED_FROM", 1)
         with pytest.raises(NotReadableError, match=r"file: cannot be mapped \(.*\)$"):
             MappedFile(str(path))
         with closing(LocalFilesystem("mmap").open(str(path))) as file:
@@ -382,6 +383,7 @@ def test_too_many_open_files_are_reported_as_such(path: Path, monkeypatch: pytes
 
     with monkeypatch.context() as patch:
         patch.setattr("ckptfmt.storage.local_file.mmap.mmap", refuse)
+        patch.setattr("ckptfmt.storage.local_file.MAPPED_FROM", 1)
         with pytest.raises(NotReadableError, match=r"file: Too many open files$"):
             MappedFile(str(path))
 
@@ -589,12 +591,24 @@ def test_only_one_thread_at_a_time_moves_the_cursor(path: Path, monkeypatch: pyt
     assert all(read == CONTENT[n : n + 300] for n, read in enumerate(reads))
 
 
+def test_a_small_file_is_read_and_survives_being_cut(path: Path) -> None:
+    file = MappedFile(str(path))
+    view = file.read(100, 1000)
+    path.write_bytes(b"")
+    assert bytes(view) == CONTENT[100:1100]
+    assert bytes(file.read(0, file.size)) == CONTENT
+    file.close()
+    with pytest.raises(ValueError, match="closed"):
+        file.read(0, 1)
+
+
 # --- files that change while they are open ------------------------------------------------------------------
 
 
 @can_cut
-def test_a_file_that_shrinks_while_it_is_mapped_first_is_refused(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("mapped_from", "reason"), [(1, "length"), (1 << 30, "cut short")])
+def test_a_file_that_shrinks_while_it_is_opened_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch, mapped_from: int, reason: str
 ) -> None:
     fstat = os.fstat
 
@@ -605,7 +619,8 @@ def test_a_file_that_shrinks_while_it_is_mapped_first_is_refused(
 
     with monkeypatch.context() as patch:
         patch.setattr("ckptfmt.storage.local_file.os.fstat", fstat_then_shrink)
-        with pytest.raises(NotReadableError, match="length"):
+        patch.setattr("ckptfmt.storage.local_file.MAPPED_FROM", mapped_from)
+        with pytest.raises(NotReadableError, match=reason):
             MappedFile(str(path))
 
 

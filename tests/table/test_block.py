@@ -146,6 +146,7 @@ BAD_RESTARTS = {
     "2**32 - 1": 2**32 - 1,
     "amid an entry with a shared key": len(FIRST),
     "at no entry": len(FIRST) + 1,
+    "at the end of the last entry": len(FIRST) + len(entry(2, b"d", b"\xff" * 20)),
 }
 
 

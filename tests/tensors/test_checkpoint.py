@@ -69,7 +69,10 @@ def test_arrays_outlive_closing() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not list mappings")
 @pytest.mark.parametrize("case", ["saver", "sliced_dtypes", "strings", "v1_whole"])
-def test_a_dropped_checkpoint_is_unmapped_without_a_garbage_collection(case: str) -> None:
+def test_a_dropped_checkpoint_is_unmapped_without_a_garbage_collection(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ckptfmt.storage.local_file.MAPPED_FROM", 1)
     path = load(case).path
     gc.collect()
     gc.disable()

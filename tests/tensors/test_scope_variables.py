@@ -157,7 +157,8 @@ CASES = {
     ),
     "addons": Case(
         {"dense/kernel": [4, 2], "w": [3]},
-        slots("Lookahead/dense/kernel Lookahead/w", [4, 2], "/slow /average /conditional_gradient /tilde_w")
+        slots("Lookahead/dense/kernel", [4, 2], "/slow /average /conditional_gradient /tilde_w")
+        | slots("Lookahead/w", [3], "/slow /average /conditional_gradient /tilde_w")
         | slots("Yogi/w", [3], "/m /L /reward /own")
         | slots("Yogi/dense/kernel", [4, 2], "/m /v /vk /sk /x_0 /reward /L /ga"),
     ),
@@ -169,6 +170,67 @@ CASES = {
     ),
     # tf.train.AdagradOptimizer and FtrlOptimizer, told names for their slots
     "named accumulators": Case({"a/w": [4]}, slots("a/w", [4], "/Adagrad/accumulator /Ftrl/linear")),
+    # keras-team/keras 2.11 to 2.15 optimizers/*.py: the slot's name comes before the variable's
+    "keras 2.15": Case(
+        {"dense/kernel": [4, 2], "w": [3], "m/kernel": [5]},
+        slots("Adam/m/ Adam/v/ Adam/velocity_hat/", [4, 2], "dense/kernel")
+        | slots("Adam/m/ Adam/v/ train/RMSprop_1/average_gradient/", [3], "w")
+        | {"iteration": [], "learning_rate": [], "own/m/w": [3], "own/iteration": [], "own/decay": []}
+        | {"Adafactor/r/dense/kernel": [4], "Adafactor/c/dense/kernel": [2], "r/w": []},
+    ),
+    # keras-team/keras 3 optimizers/*.py: the variable's scopes are one word
+    "keras 3": Case(
+        {"model/dense/kernel": [4, 2], "other/kernel_momentum": [2]},
+        slots("adam/model_dense_kernel", [4, 2], "_momentum _velocity _velocity_hat")
+        | {
+            "adam/iteration": [],
+            "adam/learning_rate": [],
+            "adam/model_dense_kernel_accumulated_delta_var": [4, 2],
+        },
+    ),
+    # The same optimizers outside all scopes, as tf.compat.v1.train.Saver saves what they make first
+    "keras outside scopes": Case(
+        {"dense/kernel": [4, 2], "alpha": []},
+        slots("dense/kernel", [4, 2], "/m /v")
+        | {key: [] for key in ("iter", "decay", "beta_1", "learning_rate")},
+    ),
+    # tensorflow/tensorflow python/tpu/tpu_embedding.py
+    "embeddings on TPUs": Case(
+        {"emb/table": [9, 4]},
+        slots(
+            "emb/table",
+            [9, 4],
+            "/Adam/m /Adam/v /Adagrad /RMSProp/ms /RMSProp/mom /CenteredRMSProp/mg /Ftrl_1",
+        )
+        | slots(
+            "emb/table", [9, 4], "/ProximalYogi/v /OnlineYogi/vs /FTRL/linear /AdagradMomentum/accumulator"
+        )
+        | {"emb/table/FrequencyEstimator/last_hit_step": [9]},
+    ),
+    # contrib/layers/python/layers/optimizers.py: optimize_loss; tf.estimator's early_stopping.py
+    "optimize_loss": Case(
+        {"dense/kernel": [4, 2], "NotOptimizeLoss/x": []},
+        {"OptimizeLoss/learning_rate": [], "global_step": [], "signal_early_stopping/STOP": []}
+        | {"train/OptimizeLoss/AdaptiveMaxNorm/mean": [], "OptimizeLoss/AdaptiveMaxNorm/sq_mean": []},
+    ),
+    # contrib/linear_optimizer/python/ops/sdca_ops.py, contrib/opt/python/training/agn_optimizer.py
+    "unshrinked": Case({"a/w": [4]}, {"a/w/part_0_unshrinked/SDCAOptimizer": [2], "grad_variable/a/w": [4]}),
+    # rowanz/grover lm/optimization_adafactor.py
+    "grover": Case(
+        {"a/kernel": [4, 2], "b": [2]},
+        {"a/kernel/adafactor_vr": [4], "a/kernel/adafactor_vc": [2], "b/adafactor_v": [2]},
+    ),
+    # tensorflow/lingvo core/schedule.py, core/layers.py
+    "lingvo schedules": Case(
+        {"m/w/var": [3], "m/cur_factor/var": [], "m/log_mean/var": []},
+        {"lr/cur_factor/var": [], "lr/ref_step/var": []}
+        | slots("norm/", [], "log_mean/var log_mean_squared/var total_weight/var total_rejections/var"),
+    ),
+    "words below variables": Case(
+        {"embedding": [9, 4], "enc/embedding/linear": [4, 4], "enc/embedding/v": [4], "w": [3], "w/v": [5]}
+        | {"v/w": [3], "Adam/w": [3], "decay": [], "momentum": [], "x/learning_rate": []},
+        {},
+    ),
     # An optimizer of one's own: the first slot has the variable's shape, the second has not.
     "own optimizer": Case(
         {"a/w": [4, 2], "a/w/other_1": [3], "b/c/MyOpt": [5]},
@@ -185,6 +247,12 @@ CASES = {
 }
 
 
+def dtype_of(name: str) -> type[np.generic]:
+    """What trainers count steps in, and else what they train."""
+    last = name.removesuffix(":0").rpartition("/")[2]
+    return np.int64 if last in {"iter", "iterations", "iteration", "global_step"} else np.float32
+
+
 def variants(names: Shapes, case: str) -> Shapes:
     """Names with output numbers: none, all, or those of slots alone."""
     return {name + (":0" if case == "all" else ""): shape for name, shape in names.items()}
@@ -195,13 +263,14 @@ def variants(names: Shapes, case: str) -> Shapes:
 def test_what_trainers_add_is_left_out(tmp_path: Path, case: str, outputs: str) -> None:
     kept = variants(CASES[case].kept, "all" if outputs == "all" else "none")
     left_out = variants(CASES[case].left_out, "none" if outputs == "none" else "all")
-    arrays = {name: np.zeros(shape, np.float32) for name, shape in {**kept, **left_out}.items()}
-    assert sorted(new_checkpoint(tmp_path, arrays).model_variables()) == sorted(kept)
+    arrays = {name: np.zeros(shape, dtype_of(name)) for name, shape in {**kept, **left_out}.items()}
+    ckpt = ckptfmt.open(write_bundle(tmp_path / "m", arrays))
+    assert sorted(ckpt.model_variables()) == sorted(kept)
 
 
 def test_a_copy_in_float32_is_left_out_if_its_variable_is_shorter(tmp_path: Path) -> None:
     half, single = np.zeros(3, np.float16), np.zeros(3, np.float32)
-    arrays = {"a/w": half, "a/w_fp32": single, "b": single, "b_fp32": single}
+    arrays = {"a/w": half, "a/w_fp32": single, "b": single, "b_fp32": single, "a/w/master": single}
     ckpt = ckptfmt.open(write_bundle(tmp_path / "m", arrays))
     assert list(ckpt.model_variables()) == ["a/w", "b", "b_fp32"]
 

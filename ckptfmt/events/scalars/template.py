@@ -48,6 +48,9 @@ MAX_VALUES = 256
 
 FLOAT = next(code for code, dtype in DTYPES.items() if dtype.name == "float32")
 
+MAX_RECENT = 64
+"""Sizes of bodies whose template is remembered for the next files: those of many runs are alike."""
+
 Span: TypeAlias = tuple[int, int]
 """Where a text begins and ends in a body."""
 
@@ -145,6 +148,10 @@ class Layout(NamedTuple):
     """The serialized SummaryMetadata of each scalar, empty if it has none."""
 
 
+_recent: dict[int, tuple[EventTemplate, np.ndarray]] = {}
+"""By the size of a body: the template found last, and the bits that all of its rows have."""
+
+
 def _padding(size: int) -> int:
     """Return the number of bytes before a body in its row, which so ends where the frame does."""
     return -(size + FOOTER_SIZE) % 8
@@ -162,11 +169,22 @@ def find_layout(body: bytes) -> Layout | None:
     Wire types, lengths and dtypes are checked here once. They are constant bytes of the template, so every
     event that fits it has passed the same checks.
     """
+    row = as_row(body)
+    recent = _recent.get(len(body))
+    if recent is not None:
+        template, pattern = recent
+        if np.array_equal(row & template.structure_bits, pattern):
+            return layout_of(template, body)
     try:
-        template = _find_template(body)
+        found = _find_template(body)
     except CorruptError:
         return None
-    return None if template is None else layout_of(template, body)
+    if found is None:
+        return None
+    if len(_recent) >= MAX_RECENT:
+        _recent.clear()
+    _recent[len(body)] = found, row & found.structure_bits
+    return layout_of(found, body)
 
 
 def layout_of(template: EventTemplate, body: bytes) -> Layout | None:

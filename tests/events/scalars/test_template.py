@@ -22,3 +22,18 @@ def test_only_bodies_of_scalars_have_a_layout() -> None:
     assert find_layout(data + data) is None
     bad = data.replace(b"loss", b"lo\xff\xff")
     assert find_layout(bad) is None
+
+
+def test_a_template_found_before_is_used_only_where_it_fits() -> None:
+    def body(tag: str, name: bytes = b"") -> bytes:
+        data: bytes = scalar(tag, 1.0, 0, 0.0).SerializeToString()
+        return data.replace(b"\n\x04loss", name) if name else data
+
+    first, again = find_layout(body("loss")), find_layout(body("cost"))
+    assert first is not None
+    assert again is not None
+    assert again.template is first.template
+    assert (first.tags, again.tags) == (("loss",), ("cost",))
+    # Of the same size, but the text is a node's name instead of a tag: there is no scalar.
+    assert find_layout(body("loss", b"\x3a\x04loss")) is None
+    assert find_layout(body("loss", b"\n\x04l\xffss")) is None

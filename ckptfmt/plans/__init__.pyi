@@ -1,0 +1,1 @@
+from ckptfmt.plans.plan import Plan as Plan
