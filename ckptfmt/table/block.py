@@ -241,7 +241,7 @@ class Block:
         return keys, begins, ends
 
     def _check_restarts(self, starts: list[int]) -> None:
-        """Raise CorruptError unless each restart point is at one of the entries, which shares no bytes.
+        """Raise CorruptError unless each restart point is the start of an entry that shares no bytes.
 
         A restart point elsewhere would let look-ups find other entries than a listing.
         """

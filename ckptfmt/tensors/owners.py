@@ -76,7 +76,7 @@ def _ends(path: str) -> Iterator[str]:
 def is_alike(name: str, variable: str, entries: Mapping[str, Entry]) -> bool:
     """Whether a tensor has the shape and dtype of a variable of floating-point numbers.
 
-    What belongs to a variable in 16 bits may also be kept in float32.
+    Slots of a variable in 16 bits may also be kept in float32.
     """
     one, other = entries[name], entries[variable]
     is_same = one.dtype == other.dtype and one.dtype.is_floating
@@ -86,8 +86,7 @@ def is_alike(name: str, variable: str, entries: Mapping[str, Entry]) -> bool:
 def may_be_slot(name: str, variable: str, entries: Mapping[str, Entry]) -> bool:
     """Whether the shape of a tensor is one that a slot of a variable may have.
 
-    It is the variable's own, or what is left of that without some axes, as where rows and columns are
-    averaged apart.
+    It is the variable's own, or that without some axes: Adafactor averages rows and columns separately.
     """
     axes = iter(entries[variable].shape)
     return all(size in axes for size in entries[name].shape)

@@ -96,7 +96,7 @@ class _Found:
     kinds: set[str] = field(default_factory=set)
     """Names of slots that were left out, without their numbers."""
     counters: list[str] = field(default_factory=list)
-    """What may be the counters of optimizers outside all scopes."""
+    """Names that may be counters of optimizers outside all scopes."""
 
     def leave_out(self, name: str, kind: str) -> None:
         self.left_out.add(name)

@@ -107,7 +107,7 @@ KERAS_OPTIMIZERS = frozenset(
 )
 """Scopes of slots before a variable, as in ``Adam/m/dense/kernel``.
 
-Source: Keras 2.11 to 2.15, ``optimizers/*.py``, whose optimizers have these names unless told another.
+Source: Keras 2.11 to 2.15, ``optimizers/*.py``, whose optimizers have these names by default.
 """
 
 KERAS_SLOT = re.compile(
@@ -117,7 +117,7 @@ KERAS_SLOT = re.compile(
 """Scopes between such an optimizer and the variable."""
 
 KERAS_COUNTER = "iteration"
-"""What these optimizers, and those of Keras 3, call the number of steps."""
+"""The number of steps, as these optimizers and those of Keras 3 name it."""
 
 NESTED_SLOT = "/grad_accumulator/var"
 """Appended to a variable by lingvo's ``core/optimizer.py: Accumulator``; its variables all end in ``var``."""
