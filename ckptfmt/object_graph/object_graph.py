@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, overload
 
 from ckptfmt.cached_property import cached_property
@@ -402,7 +403,8 @@ class ObjectGraph:
 
     def __reduce__(self) -> tuple[object, ...]:
         # With the keys, not the checkpoint: a graph that has listed its keys needs no files.
-        return type(self), (self._edges.message.SerializeToString(), list(self._index), self._file)
+        arguments = self._edges.message.SerializeToString(), list(self._index), self._file
+        return partial(type(self), limits=self._limits), arguments
 
     def __repr__(self) -> str:
         return f"<ObjectGraph of {self._file!r}, {len(self)} nodes>"

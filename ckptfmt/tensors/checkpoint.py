@@ -242,7 +242,8 @@ class Checkpoint(Tensors):
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files again.
         # By the files that were found, not by the path: its state file may name a later checkpoint by now.
-        return _open_files, (self._store.files, self._checks.enabled, self._store.fs)
+        store = self._store
+        return _open_files, (store.files, self._checks.enabled, store.fs, store.limits)
 
 
 class StoredTensor(NamedTuple):

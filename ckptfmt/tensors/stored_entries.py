@@ -73,11 +73,12 @@ class StoredEntries(Entries):
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files again, as for a checkpoint; the entries of a large index need not be
         # decoded to be sent.
-        return _open_entries, (self._store.files, self._graph.checks.enabled, self._store.fs)
+        store = self._store
+        return _open_entries, (store.files, self._graph.checks.enabled, store.fs, store.limits)
 
 
-def _open_entries(files: CheckpointFiles, verify: bool, fs: Filesystem) -> StoredEntries:
-    store = open_store(files, fs)
+def _open_entries(files: CheckpointFiles, verify: bool, fs: Filesystem, limits: Limits) -> StoredEntries:
+    store = open_store(files, fs, limits)
     return StoredEntries(store, StoredGraph(store, Checks(enabled=verify, once=store.has_views)))
 
 

@@ -69,7 +69,7 @@ def test_a_few_bytes_do_not_ask_for_any_amount_of_memory() -> None:
         LimitError, match=r"^bytes of the constant float32\[1099511627776\] from 2 values"
     ) as caught:
         ckptfmt.to_array(proto)
-    assert (caught.value.asked, caught.value.limit) == (2**42, 1 << 30)
+    assert (caught.value.asked, caught.value.limit) == (2**42, 2 << 30)
 
 
 def test_a_shape_of_too_many_dimensions_is_refused() -> None:
