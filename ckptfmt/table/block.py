@@ -233,7 +233,9 @@ class Block:
         """
         restarts = np.frombuffer(self._data, "<u4", self._num_restarts, self._entries_end)
         window = np.frombuffer(self._data, np.uint8)
-        sound = np.isin(restarts, starts) & (window[np.minimum(restarts, len(window) - 1)] == 0)
+        # Not numpy.isin, which imports a part of NumPy when it is first called: a fork amid that would hang.
+        nearest = np.minimum(np.searchsorted(starts, restarts), len(starts) - 1)
+        sound = (starts[nearest] == restarts) & (window[np.minimum(restarts, len(window) - 1)] == 0)
         sound &= (restarts < self._entries_end) | (restarts == 0)  # the end of the last entry starts none
         sound[:1] &= restarts[:1] == 0
         sound[1:] &= restarts[1:] > restarts[:-1]
