@@ -160,11 +160,21 @@ class LimitError(CkptfmtError, ValueError):
     """A file requires more than a limit allows, or more memory than the machine has."""
 
     def __init__(
-        self, what: str, *, limit: int, asked: int, file: str | None = None, offset: int | None = None
+        self,
+        what: str,
+        *,
+        limit: int,
+        asked: int,
+        field: str | None = None,
+        file: str | None = None,
+        offset: int | None = None,
     ) -> None:
         # Memory may be short although the machine has more: other processes use it too.
         short = f"exceeds the limit of {limit}" if asked > limit else f"not available, with {limit} in all"
-        super().__init__(f"{what}: {asked} {short}", file=file, offset=offset)
+        field_note = "" if field is None else f" (Limits.{field})"
+        super().__init__(f"{what}: {asked} {short}{field_note}", file=file, offset=offset)
+        self.field = field
+        """The field of :class:`ckptfmt.Limits` to raise; None if it is not one of these."""
         self.limit = limit
         """The most that is allowed."""
         self.asked = asked

@@ -74,24 +74,26 @@ class Limits:
         limit = self.max_bytes
         if limit is not None and self.max_ratio is not None:
             limit = max(limit, int(self.max_ratio * stored))
-        _check(limit, what, asked, file, offset)
+        _check("max_bytes", limit, what, asked, file, offset)
 
     def check_memory(self, what: str, asked: int, stored: int, *, file: str | None = None) -> None:
         """Raise LimitError if a listing of ``stored`` bytes takes more than :meth:`memory`."""
-        _check(self.memory(stored), what, asked, file, None)
+        _check("max_ratio", self.memory(stored), what, asked, file, None)
 
     def check_names(self, what: str, asked: int, *, file: str | None = None) -> None:
         """Raise LimitError if a file has more than :attr:`max_names` names."""
-        _check(self.max_names, what, asked, file, None)
+        _check("max_names", self.max_names, what, asked, file, None)
 
     def check_depth(self, what: str, asked: int, *, file: str | None = None) -> None:
         """Raise LimitError if something is nested deeper than :attr:`max_depth`."""
-        _check(self.max_depth, what, asked, file, None)
+        _check("max_depth", self.max_depth, what, asked, file, None)
 
 
-def _check(limit: int | None, what: str, asked: int, file: str | None, offset: int | None) -> None:
+def _check(
+    field: str, limit: int | None, what: str, asked: int, file: str | None, offset: int | None
+) -> None:
     if limit is not None and asked > limit:
-        raise LimitError(what, limit=limit, asked=asked, file=file, offset=offset)
+        raise LimitError(what, limit=limit, asked=asked, field=field, file=file, offset=offset)
 
 
 Limits.NONE = Limits(

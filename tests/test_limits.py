@@ -94,7 +94,9 @@ def test_a_constant_that_repeats_its_value() -> None:
     want = np.array([1] + [2] * 999, np.float32)
     np.testing.assert_array_equal(ckptfmt.read_graph(data).constants["c"], want)
     small = Limits(max_bytes=3999)
-    with pytest.raises(LimitError, match=r"constant 'c'.*: 4000 exceeds the limit of 3999"):
+    with pytest.raises(
+        LimitError, match=r"constant 'c'.*: 4000 exceeds the limit of 3999 \(Limits.max_bytes\)"
+    ):
         ckptfmt.read_graph(data, limits=small).constants["c"]
     with pytest.raises(LimitError):
         ckptfmt.to_array(messages.GraphDef.FromString(data).node[0].attr["value"].tensor, limits=small)
@@ -109,12 +111,26 @@ def test_names_that_take_more_memory_than_their_file(tmp_path: Path) -> None:
     keys = encode_block([(b"%03d" % i, entry) for i in range(899)])
     index = encode_blocks([RawBlock(b"", header), RawBlock(b"l", *compressed(keys, "snappy"))])
     (tmp_path / "ckpt.index").write_bytes(index)
-    with pytest.raises(LimitError, match=r"memory for keys: [0-9]+ exceeds the limit of 100000") as caught:
+    with pytest.raises(
+        LimitError, match=r"memory for keys: [0-9]+ exceeds the limit of 100000 \(Limits.max_ratio\)"
+    ) as caught:
         list(ckptfmt.open(tmp_path / "ckpt", limits=Limits(max_ratio=0, free_bytes=100_000)))
     assert caught.value.file == str(tmp_path / "ckpt.index")
-    with pytest.raises(LimitError, match=r"keys: [0-9]+ exceeds the limit of 500"):
+    with pytest.raises(LimitError, match=r"keys: [0-9]+ exceeds the limit of 500 \(Limits.max_names\)"):
         list(ckptfmt.open(tmp_path / "ckpt", limits=Limits(max_names=500)))
     assert len(list(ckptfmt.open(tmp_path / "ckpt"))) == 899
+
+
+def test_worker_processes_have_the_same_limits(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "ckpt", {f"v{i}": np.zeros(1, np.float32) for i in range(20)})
+    ckpt = ckptfmt.open(tmp_path / "ckpt", limits=Limits(max_names=20))
+    for sent in (ckpt, ckpt.entries):
+        received = pickle.loads(pickle.dumps(sent))
+        with pytest.raises(
+            LimitError, match=r"keys: 21 exceeds the limit of 20 \(Limits.max_names\)"
+        ) as caught:
+            list(received)
+        assert (caught.value.field, caught.value.limit, caught.value.asked) == ("max_names", 20, 21)
 
 
 @pytest.mark.parametrize("verb", ["ls", "verify"])
@@ -131,7 +147,7 @@ def test_a_record_of_a_compressed_file(tmp_path: Path) -> None:
     path = tmp_path / "r"
     with ckptfmt.RecordWriter(path, compression="GZIP") as writer:
         writer.write(bytes(30_000_000))
-    with pytest.raises(LimitError, match=r"pass limits=Limits\(max_record=…\)"):
+    with pytest.raises(LimitError, match=r"exceeds the limit of 1000000 \(Limits.max_record\)"):
         list(ckptfmt.open_records(path, limits=Limits(max_record=1_000_000)))
     assert len(list(ckptfmt.open_records(path))) == 1
     assert gzip.decompress(path.read_bytes())

@@ -55,7 +55,9 @@ def decode_content(tensor: messages.TensorProto, content: Buffer) -> Array:
     return decode_raw(content, find_dtype(tensor.dtype), shape)
 
 
-def decode_tensor_proto(data: Buffer, *, limit: int = DEFAULT.value, nesting: int = 0) -> Array:
+def decode_tensor_proto(
+    data: Buffer, *, limit: int = DEFAULT.value, limit_field: str | None = "max_bytes", nesting: int = 0
+) -> Array:
     """Return the array of a serialized TensorProto, read-only.
 
     As in TensorFlow, the last value is repeated if there are fewer values than elements, no values mean
@@ -65,7 +67,7 @@ def decode_tensor_proto(data: Buffer, *, limit: int = DEFAULT.value, nesting: in
     Raises
     ------
     LimitError
-        Repeating values would take more than ``limit`` bytes.
+        Repeating values would take more than ``limit`` bytes, the value of ``limit_field`` of the limits.
     CorruptError
         The message is not a tensor.
     UnsupportedError
@@ -88,7 +90,7 @@ def decode_tensor_proto(data: Buffer, *, limit: int = DEFAULT.value, nesting: in
     shape = decode_shape(bytes(shape_bytes))
     # If a tensor has both, ``tensor_content`` wins, as in TensorFlow's ParseTensor.
     if not len(content):
-        return _fill(decode_values(values, dtype, nesting=nesting), dtype, shape, limit)
+        return _fill(decode_values(values, dtype, nesting=nesting), dtype, shape, limit, limit_field)
     if dtype.numpy.hasobject:
         return shaped(_decode_objects(content, dtype, math.prod(shape), nesting), shape)
     return decode_raw(content, dtype, shape)
@@ -135,7 +137,7 @@ def decode_variant(data: Buffer, *, nesting: int = 0) -> Variant:
             metadata = bytes(field.content)
         elif field.number == 3:
             limit = MAX_FILL_RATIO * len(field.content)
-            tensors.append(decode_tensor_proto(field.content, limit=limit, nesting=nesting))
+            tensors.append(decode_tensor_proto(field.content, limit=limit, limit_field=None, nesting=nesting))
     return Variant(type_name, metadata, tuple(tensors))
 
 
@@ -215,7 +217,7 @@ def _from_numbers(numbers: Array, dtype: DType, encoding: Encoding) -> Array:
     return numbers.astype(dtype.numpy, copy=False)
 
 
-def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
+def _fill(values: Array, dtype: DType, shape: Shape, limit: int, limit_field: str | None) -> Array:
     """Return the array of ``shape`` whose elements are ``values``, the last one repeated."""
     elements = math.prod(shape)
     # Surplus values are dropped as in TensorFlow's C++ code; its Python code refuses them.
@@ -234,6 +236,7 @@ def _fill(values: Array, dtype: DType, shape: Shape, limit: int) -> Array:
             f"bytes of the constant {dtype.name}{list(shape)} from {len(values)} values",
             limit=limit,
             asked=elements * dtype.numpy.itemsize,
+            field=limit_field,
         )
     filled = np.empty(elements, dtype.numpy)
     filled[: len(values)] = values

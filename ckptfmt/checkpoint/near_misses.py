@@ -50,6 +50,11 @@ def _near_misses(look: Directories, path: str, wanted: str) -> list[str]:
         return [*hints, *renamed]
     if wanted in found.prefixes:
         return [*hints, f"{wanted} exists"]
+    if shard := V1_SHARD_SUFFIX.search(wanted):
+        whole = f"{wanted[: shard.start()]}-?????-of-{shard[2]}"
+        if whole in found.prefixes:
+            number, count = map(int, shard.groups())
+            return [*hints, f"shard {number} of {count} is missing; {whole!r} opens the others"]
     by_name = {os.path.basename(prefix): prefix for prefix in found.prefixes}
     alike = [by_name[close] for close in closest_names(name, by_name)]
     if alike:

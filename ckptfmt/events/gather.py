@@ -271,8 +271,8 @@ class GatheredRun:
         """Charge a compressed file for memory; LimitError once all of them exceed the limit."""
         self._memory += memory
         if self._memory > self._limit:
-            what = "bytes of memory for compressed files (pass limits=Limits(max_record=…) to read them)"
-            raise LimitError(what, limit=self._limit, asked=self._memory, file=name)
+            what = "bytes of memory for compressed files"
+            raise LimitError(what, limit=self._limit, asked=self._memory, field="max_record", file=name)
 
     def _take_event(self, event: messages.Event, location: int, size: int) -> bool:
         """Take one event; return whether it may have to be read again."""

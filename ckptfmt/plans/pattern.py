@@ -201,7 +201,7 @@ class Pattern:
             taken = time.monotonic() - start
             if taken > allowed:
                 what = f"seconds to search for {self.text!r} in {len(names)} names"
-                raise LimitError(what, limit=int(allowed), asked=int(taken) + 1)
+                raise LimitError(what, limit=int(allowed), asked=int(taken) + 1, field="max_seconds")
 
     def _expand(self, template: str, match: re.Match[str] | None) -> str:
         """Fill a template with the groups of a match, None being the match of the literal."""

@@ -227,11 +227,12 @@ class RecordReader:
             ):
                 return
         raise LimitError(
-            "bytes of a record in a compressed file (pass limits=Limits(max_record=…) to read it)",
+            "bytes of a record in a compressed file",
             file=self.name,
             offset=self.position,
             limit=self._limit,
             asked=size,
+            field="max_record",
         )
 
     def _stop(self, wanted: int, available: int) -> None:

@@ -165,10 +165,11 @@ class Recovery:
         while True:
             if source.size is None and gap.at - gap.start > self._limit:
                 raise LimitError(
-                    "bytes without a record (pass limits=Limits(max_record=…) to search further)",
+                    "bytes without a record",
                     file=source.name,
                     offset=gap.start,
                     limit=self._limit,
+                    field="max_record",
                     asked=gap.at - gap.start,
                 )
             asked = min(step, WINDOW)

@@ -220,7 +220,13 @@ class Block:
             previous = key
             memory -= len(key) + KEY_MEMORY
             if memory < 0:
-                raise LimitError("bytes of memory for keys", limit=room, asked=room - memory, offset=start)
+                raise LimitError(
+                    "bytes of memory for keys",
+                    limit=room,
+                    asked=room - memory,
+                    field="max_ratio",
+                    offset=start,
+                )
             left -= len(key)
             if left < 0:
                 raise CorruptError(

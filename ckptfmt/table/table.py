@@ -158,7 +158,12 @@ class Table:
 
     def exceeded(self, error: LimitError, room: int) -> LimitError:
         """Return the error for the whole listing, from that of a block for which ``room`` bytes were left."""
-        return LimitError("bytes of memory for keys", limit=self.room, asked=self.room - room + error.asked)
+        return LimitError(
+            "bytes of memory for keys",
+            limit=self.room,
+            asked=self.room - room + error.asked,
+            field="max_ratio",
+        )
 
     def items_of(
         self, position: int, after: bytes | None, room: int | None = None

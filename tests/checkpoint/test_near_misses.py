@@ -49,6 +49,13 @@ class TestNearMisses:
             "did you mean 'model.ckpt-100' or 'model.ckpt-90'?"
         )
 
+    def test_a_missing_shard_of_a_v1_checkpoint(self) -> None:
+        for shard in (0, 2):
+            Path(f"m-{shard:05d}-of-00003").write_bytes(encode_v1())
+        assert str(not_found("m-00001-of-00003")).endswith(
+            "; shard 1 of 3 is missing; 'm-?????-of-00003' opens the others"
+        )
+
     def test_names_are_compared_without_their_directory(self) -> None:
         directory = Path("a/very/long/directory/name/that/makes/all/paths/alike")
         directory.mkdir(parents=True)

@@ -308,3 +308,25 @@ def test_a_saver_with_the_names_of_variables_in_python(tmp_path: Path) -> None:
         assert set(averaged) == trained
         for name, value in wanted.items():
             np.testing.assert_array_equal(averaged[name], value)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD", "RMSprop", "Ftrl", "Adamax", "Lion"])
+def test_optimizers_of_keras_3_by_the_names_of_their_variables(tmp_path: Path, optimizer: str) -> None:
+    import keras
+    import tensorflow as tf
+
+    layers = [keras.layers.Dense(4, name="momentum"), keras.layers.Dense(2, name="Adam")]
+    model = keras.Sequential([keras.layers.Input((3,)), *layers])
+    made = getattr(keras.optimizers, optimizer)(0.1)
+    made.build(model.trainable_variables)
+    # As tf.compat.v1.train.Saver stores a list of variables.
+    values = {each.value.name: each.value for each in [*model.variables, *made.variables]}
+    tf.raw_ops.SaveV2(
+        prefix=str(tmp_path / "m"),
+        tensor_names=list(values),
+        shape_and_slices=[""] * len(values),
+        tensors=[value.read_value() for value in values.values()],
+    )
+    names = {each.value.name for each in model.variables}
+    assert set(ckptfmt.open(tmp_path / "m").model_variables()) == names
