@@ -149,6 +149,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ckptfmt.storage.local_file.MAPPED_FROM", 1)  # the files here are small
         if request.param == "pread":
 
             def forbidden(*_: object, **__: object) -> None:
