@@ -11,7 +11,6 @@ Source: TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -46,6 +45,7 @@ from ckptfmt.filetype.kinds import Holds, Kind
 from ckptfmt.filetype.refusal import refusal_of
 from ckptfmt.filetype.stand_in import suspected_stand_in
 from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.locks import new_lock
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
@@ -87,7 +87,7 @@ class Bundle:
         self._layouts: dict[tuple[int, Shape], Layout] = {}
         self._suspects: dict[int, Kind] = {}
         """Data files that seem to be something else, by number."""
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._closed = False
 
     @property

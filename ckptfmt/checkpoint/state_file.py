@@ -276,7 +276,10 @@ def _parse_handwritten(data: bytes, path: str) -> messages.CheckpointState | Non
     They begin it with a byte order mark, write UTF-16, or leave every backslash of a path unescaped.
     """
     mark = next((mark for mark in _ENCODINGS if data.startswith(mark)), b"")
-    text = data[len(mark) :].decode(_ENCODINGS.get(mark, "utf-8"), "surrogateescape")
+    try:
+        text = data[len(mark) :].decode(_ENCODINGS.get(mark, "utf-8"), "surrogateescape")
+    except UnicodeDecodeError:
+        return None  # UTF-16 that ends within a character, or has half a pair
     for spelling in (text, text.replace("\\", r"\\")):
         try:
             return _parse_text(spelling, path)

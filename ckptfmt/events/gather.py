@@ -8,7 +8,6 @@ offset, so their events are kept, up to a limit.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -22,6 +21,7 @@ from ckptfmt.events.store import EventStore
 from ckptfmt.events.tag_table import TagTable
 from ckptfmt.events.value_rows import ROW_SIZE
 from ckptfmt.limits import Limits
+from ckptfmt.locks import new_reentrant_lock
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Batch, Record
 from ckptfmt.record.damage import OnDamage
@@ -53,7 +53,7 @@ class GatheredRun:
         on_damage: OnDamage | None = None,
     ) -> None:
         self.path = path
-        self.lock = threading.RLock()
+        self.lock = new_reentrant_lock()
         self.generation = 0
         """Changes whenever what was gathered changes."""
         self._fs = fs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,6 +12,7 @@ from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.events.classify import FLOAT, Content, content_of
 from ckptfmt.events.location import unpack
 from ckptfmt.events.value_rows import Values
+from ckptfmt.locks import new_lock
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.record.batch import Batch
@@ -63,7 +63,7 @@ class EventStore:
         self._open: OrderedDict[int, RandomAccessFile] = OrderedDict()
         """Open files by number, the one used last at the end."""
         self._last: tuple[int, messages.Event] | None = None
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def keep(self, location: int, data: bytes) -> None:
         """Keep the bytes of an event of a compressed file."""

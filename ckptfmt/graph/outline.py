@@ -7,11 +7,11 @@ only when somebody asks for the message itself.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 
 from ckptfmt.graph.tensor_content import NODE_TAG, split_node
 from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.locks import new_lock
 from ckptfmt.proto import messages
 from ckptfmt.wire.coding import Buffer, encode_varint
 
@@ -41,7 +41,7 @@ class Outline:
         """How many bytes a constant may take that is stored in fewer."""
         self._contents = dict(contents or {})
         self._numbers = {message.node[number].name: number for number in self._contents}
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     @classmethod
     def of(cls, message: messages.GraphDef, contents: Mapping[str, memoryview]) -> Outline:

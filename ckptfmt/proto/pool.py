@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import functools
 import pkgutil
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from ckptfmt.locks import new_reentrant_lock
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FileDescriptor
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 # Without it, two threads that load at once would get two pools, whose messages do not mix.
-_lock = threading.RLock()
+_lock = new_reentrant_lock()
 
 
 def descriptor_pool() -> DescriptorPool:

@@ -7,13 +7,13 @@ import mmap
 import os
 import stat
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import numpy as np
 
 from ckptfmt.errors import NotReadableError, PathNotFoundError, TruncatedError
+from ckptfmt.locks import new_lock
 from ckptfmt.storage.file import RandomAccessFile, check_bounds
 from ckptfmt.storage.foreign_paths import check_is_local, without_file_scheme
 from ckptfmt.wire.buffers import new_buffer
@@ -227,7 +227,7 @@ class _Descriptor:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def read_into(self, offset: int, out: memoryview) -> int:
         """Read up to ``out.nbytes`` bytes, as many as the system gives at once, and return how many.

@@ -8,16 +8,15 @@ the CRC of a string with zeros in the places that vary, the CRC of any other tak
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 
+from ckptfmt.locks import new_lock
 from ckptfmt.wire.crc32c import crc32c
 
 _STEP = 64
 """Tables made at a time, which saves most calls the lock."""
 
-_lock = threading.Lock()
+_lock = new_lock()
 _tables: list[np.ndarray] = []
 
 
