@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import numpy as np
 from google.protobuf.message import DecodeError
 
 import ckptfmt
@@ -18,6 +19,7 @@ from tests.fuzz.target import Target, outcome
 from tests.fuzz.visit import visit
 from tests.support.file_kinds import graph_def, meta_graph, saved_model
 from tests.support.golden import GOLDEN
+from tests.support.memmapped_writer import to_memmapped
 from tests.support.memory_filesystem import MemoryFilesystem
 from tests.support.split_writer import Split, split_saved_model
 
@@ -87,6 +89,39 @@ def judge_split(data: bytes) -> None:
     """Read a model from a split file."""
     judge_model({"d/saved_model.cpb": data})
     outcome(lambda: ckptfmt.read_graph("g.cpb", fs=MemoryFilesystem({"g.cpb": data})))
+
+
+def judge_memmapped(data: bytes) -> None:
+    """Read a memory-mapped graph, from bytes and from a file."""
+    graph = outcome(lambda: ckptfmt.read_graph(data))
+    outcome(lambda: ckptfmt.read_graph("g.pbmm", fs=MemoryFilesystem({"g.pbmm": data})))
+    if not isinstance(graph, CkptfmtError):
+        judge_surgery(graph)
+
+
+def constants() -> messages.GraphDef:
+    """Return a graph with two constants of some bytes, as memory-mapped graphs have them."""
+    graph = graph_def()
+    for name, size in (("a", 3), ("b", 100)):
+        graph.node.add(name=name, op="Const").attr["value"].tensor.CopyFrom(ckptfmt.to_proto(np.arange(size)))
+    return graph
+
+
+def memmapped() -> list[bytes]:
+    return [to_memmapped(constants()), to_memmapped(constants(), has_lengths=False)]
+
+
+def remapped(data: bytes, rng: Random) -> bytes:
+    """Return a memory-mapped graph with a changed graph in it, or a changed directory."""
+    at = int.from_bytes(data[-8:], "little")
+    if rng.random() < 0.5 and at <= len(data):
+        return data[:at] + of_message(data[at:-8], rng) + data[-8:]
+    graph = messages.GraphDef()
+    try:
+        graph.ParseFromString(of_message(constants().SerializeToString(), rng))
+    except DecodeError:
+        return of_bytes(data, rng)
+    return to_memmapped(graph, has_lengths=rng.random() < 0.9)
 
 
 def messages_of_tests() -> list[messages.Message]:
@@ -183,5 +218,6 @@ TARGETS = {
         of_parts(of_message, table.mutator(of_message), of_bytes, of_message),
         count=20,
     ),
+    "memmapped": Target(judge_memmapped, memmapped, one_of(remapped, of_bytes), count=40),
     "split": Target(judge_split, split, one_of(remade, of_bytes), count=40),
 }

@@ -24,9 +24,41 @@ from tests.fuzz.mutate.message import of_message
 from tests.fuzz.mutate.plain import of_bytes, one_of, words
 from tests.fuzz.target import Target, outcome
 from tests.fuzz.targets import checkpoints, graphs, records, texts
+from tests.support.examples import delimited, entry, example, floats, integers, strings
 from tests.support.memory_filesystem import MemoryFilesystem
 from tests.support.table_writer import encode_varint
 from tests.support.v1_files import GOOD_V1_KEY, V1_KEY
+
+# --- tf.train.Example
+
+
+def judge_example(data: bytes) -> None:
+    """Decode an Example and a SequenceExample, and compare with TensorFlow's message if it is imported."""
+    features = outcome(lambda: ckptfmt.parse_example(data))
+    outcome(lambda: ckptfmt.parse_sequence_example(data))
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or isinstance(features, CkptfmtError):
+        return
+    try:
+        wanted = tensorflow.train.Example.FromString(data).features.feature
+    except DecodeError:
+        return
+    assert features.keys() == wanted.keys()
+    for name, feature in wanted.items():
+        kind = feature.WhichOneof("kind")
+        values = list(getattr(feature, kind).value) if kind else []
+        np.testing.assert_array_equal(features[name].tolist(), values)
+
+
+def example_seeds() -> list[bytes]:
+    plain = example(label=integers(-1, 5), box=floats(0.5, -2), words=strings(b"a\0", b""), none=b"")
+    lists = delimited(1, entry("steps", delimited(1, integers(1, 2)) + delimited(1, integers())))
+    return [
+        plain,
+        example(many=integers(*range(300)), image=strings(bytes(500))),
+        plain + delimited(2, lists),
+    ]
+
 
 # --- TensorProto
 
@@ -216,6 +248,7 @@ def every_seed() -> list[bytes]:
 
 
 TARGETS = {
+    "example": Target(judge_example, example_seeds, of_message, count=1000, references=("tensorflow",)),
     "tensor": Target(judge_tensor, tensor_seeds, of_message, count=2000, references=("tensorflow",)),
     "safetensors": Target(
         judge_safetensors, safetensors_seeds, one_of(with_length, with_length, of_bytes), count=2000
