@@ -87,7 +87,7 @@ def may_be_part(name: str) -> bool:
 
 
 def is_partial(entry: Entry) -> bool:
-    """Return whether a tensor has slices, all of which fit its shape, but too few elements."""
+    """Return whether the slices of a tensor all fit its shape but do not cover it."""
     try:
         return bool(entry.slices) and count_elements(entry.shape, entry.slices) < math.prod(entry.shape)
     except CorruptError:

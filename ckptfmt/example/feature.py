@@ -7,7 +7,7 @@
 
 Nearly every writer stores a feature as one list, and the numbers of a list packed. :func:`_decode_usual`
 decodes that in a few steps. All else that protobuf allows takes the general way, which is slower: a list in
-several pieces, which are joined, or several kinds of list, of which the last counts.
+several pieces, which are joined, or several kinds of list; the last one counts.
 
 Positions are those in the bytes of the whole example, and so are the offsets in errors.
 """

@@ -37,7 +37,7 @@ class ModelVariables(Mapping[str, Array]):
         checkpoint: Checkpoint | CheckpointNotFoundError | None,
         file: str,
     ) -> None:
-        """Take a checkpoint, or the error that says why there is none; None only without sources."""
+        """Take a checkpoint, or the error that says why it is missing; None only if there are no sources."""
         self.sources = sources
         """The tensor of the checkpoint, or the part of one, that each variable is restored from."""
         self._checkpoint = checkpoint

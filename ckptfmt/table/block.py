@@ -173,7 +173,7 @@ class Block:
 
     @property
     def bounds(self) -> tuple[bytes, bytes]:
-        """The first and the last key; CorruptError if there is none."""
+        """The first and the last key; CorruptError if the block is empty."""
         keys = self._all()
         if not keys:
             raise CorruptError("data block without entries", offset=0)

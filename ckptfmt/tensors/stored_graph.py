@@ -26,7 +26,7 @@ class StoredGraph:
 
     @cached_property
     def graph(self) -> ObjectGraph | None:
-        """The graph, or None if there is none; CorruptError if it is damaged."""
+        """The graph, or None if the checkpoint has no objects; CorruptError if it is damaged."""
         entry = self._store.index.find(OBJECT_GRAPH_KEY)
         if entry is None:
             return None

@@ -473,7 +473,7 @@ class TestStateFile:
         r"D:\400\m-0",
         r"\\server\share\m-0",
         r"\\\\server\\share\\m-0",
-        r"D:/work/m-0",
+        r"D:/runs/m-0",
         "m-0 ",
         "./m-0",
         "gs://bucket/run/m-0",

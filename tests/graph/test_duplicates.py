@@ -113,7 +113,7 @@ def function(*ops: str) -> messages.FunctionDef:
 
 
 def test_functions_and_their_nodes_are_repaired_too() -> None:
-    # A function twice is none too many for TensorFlow.
+    # TensorFlow accepts a function that is stored twice.
     twice = library(function("NoOp"), function("NoOp"))
     assert len(twice.functions) == 1
     assert len(twice.without_duplicates().message.library.function) == 1

@@ -273,7 +273,7 @@ def test_long_names_on_the_way_to_many_variables_are_refused_before_they_fill_me
 
 
 def test_many_objects_restored_from_one_stored_object_take_linear_time(tmp_path: Path) -> None:
-    # A ring of objects of which every second is an optimizer with a slot. All are restored from the stored
+    # A ring of objects; every second one is an optimizer with a slot. All are restored from the stored
     # root, which has as many children and slots. A dictionary of these for each object takes many minutes.
     count = 50_000
     message = messages.SavedModel(saved_model_schema_version=1)

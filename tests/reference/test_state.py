@@ -205,7 +205,7 @@ WRITTEN = [
         r"\\server\share\m-0",
         r"a\ b\m-0",
     ),
-    *(r"\\\\server\\share\\m-0", r"\?\C:\m-0", "D:/work/m-0", "m-0 ", "./m-0", "gs://bucket/m-0"),
+    *(r"\\\\server\\share\\m-0", r"\?\C:\m-0", "D:/runs/m-0", "m-0 ", "./m-0", "gs://bucket/m-0"),
     *("m-0.index", "m-0.data-00000-of-00001", "m-0.meta"),
 ]
 

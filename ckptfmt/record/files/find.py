@@ -59,8 +59,8 @@ class ShardSet(NamedTuple):
 def find_record_files(paths: PathLike | Iterable[PathLike], fs: Filesystem) -> list[str]:
     """Return the files that a path, a pattern, a short name of shards, or several of these stand for.
 
-    Raises PathNotFoundError if one stands for nothing, or if a shard is missing. A path that is none of
-    these is returned as it is, even if it does not exist.
+    Raises PathNotFoundError if a pattern or a short name matches no file, or if a shard is missing. Any other
+    path is returned as it is, even if it does not exist.
     """
     files: list[str] = []
     for each in [paths] if isinstance(paths, (str, os.PathLike)) else paths:

@@ -255,7 +255,7 @@ def _sign_strings(stored: bytes, count: int) -> tuple[bytes, int]:
 
 
 def _sign_variants(stored: bytes, count: int) -> tuple[bytes, int]:
-    """The same for variants, each of which has a checksum of all before it."""
+    """The same for variants: each is followed by a checksum of everything before it."""
     out, pos, crc = bytearray(stored), 0, 0
     for _ in range(count):
         length, start = decode_varint(stored, pos)

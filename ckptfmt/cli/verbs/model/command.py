@@ -38,7 +38,7 @@ MAX_COMPLAINTS = 10
 
     A "tensor" is "node:k", or a list if it is sparse or composite and has several; "shape" has null for what
     is not known. "functions" is how many the library has, "ops" counts the nodes in their bodies too.
-    "init_op" is the node that TensorFlow runs after loading, such as to fill tables; null if there is none.
+    "init_op" is the node that TensorFlow runs after loading, for example to fill tables, or null.
     "reach" and "unreached" are {"variables", "bytes", "assets", "functions"}: what a signature uses, and what
     no signature uses; "bytes" is null if the checkpoint is missing. "used" says whether any signature uses
     it, and is null if that is not known or there are no signatures; "stored" whether the checkpoint has it.
