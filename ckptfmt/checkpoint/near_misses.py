@@ -56,7 +56,9 @@ def _near_misses(look: Directories, path: str, wanted: str) -> list[str]:
             number, count = map(int, shard.groups())
             return [*hints, f"shard {number} of {count} is missing; {whole!r} opens the others"]
     by_name = {os.path.basename(prefix): prefix for prefix in found.prefixes}
-    alike = [by_name[close] for close in closest_names(name, by_name)]
+    # A directory with a name like it may hold the checkpoint.
+    places = {each: os.path.join(directory, each) for each in found.listing.directories} | by_name
+    alike = [places[close] for close in closest_names(name, places)]
     if alike:
         hints.append(f"did you mean {' or '.join(map(repr, alike))}?")
     elif by_name:

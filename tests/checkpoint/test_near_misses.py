@@ -8,6 +8,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.checkpoint.find import find_checkpoint
+from ckptfmt.errors import CheckpointNotFoundError
 from tests.support.checkpoints import not_found
 from tests.support.table_writer import encode_v1, write_bundle
 
@@ -166,3 +167,10 @@ class TestSavesThatDidNotFinish:
         Path("model/saved_model.pb").write_bytes(b"")
         write_bundle("model/variables/variables_temp/part-00000-of-00001")
         assert "open 'model/variables/variables_temp/part-00000-of-00001'" in str(not_found("model"))
+
+
+def test_a_directory_with_a_name_like_it_is_suggested(tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()
+    write_bundle(tmp_path / "digits" / "m")
+    with pytest.raises(CheckpointNotFoundError, match=r"did you mean '.*digits'"):
+        ckptfmt.open(tmp_path / "digit")
