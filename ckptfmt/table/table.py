@@ -70,7 +70,8 @@ class Table:
     def get(self, key: bytes) -> Buffer | None:
         """Return the value of ``key``, or None; reads at most two data blocks.
 
-        Raises CorruptError if a listing would have the key although the index block says otherwise.
+        Raises CorruptError if the blocks that were read disagree with the separators, for then another block
+        may have the key.
         """
         # The keys of a block are greater than the separator before it and at most its own.
         separators, handles = self._index
@@ -83,9 +84,11 @@ class Table:
                 if value is not None:
                     return value
                 first, last = block.bounds
+                self.check_bounds(position, first, last)
             except (CorruptError, LimitError) as error:
                 raise error.at(self.file.name, handle.offset) from None
-            # Keys ascend in a listing, so only a neighbour could have the key despite the separators.
+            # Another block can have the key only if its keys disagree with its separators. A neighbour is the
+            # likely one, and is checked too; a listing checks all.
             if key < first and position:
                 self._bounds(position - 1)
             elif key > last and position + 1 < len(handles):

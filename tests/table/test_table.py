@@ -212,6 +212,7 @@ SEPARATED_WRONGLY = {
     "after the first key of the next block": [(b"m", [b"a", b"b"]), (b"z", [b"c", b"x"])],
     "after all keys of the next block": [(b"m", [b"a"]), (b"z", [b"c", b"d"])],
     "the first key of the next block": [(b"c", [b"a"]), (b"z", [b"c", b"d"])],
+    "before those of the block before": [(b"d", [b"b", b"d", b"f"]), (b"f", [b"a", b"e"])],
     "two in a row": [(b"a", [b"b"]), (b"ab", [b"c"]), (b"z", [b"d"])],
     "a block without keys": [(b"b", [b"a"]), (b"c", []), (b"d", [b"bb", b"bc"])],
 }
