@@ -107,3 +107,5 @@ from ckptfmt.tensors.slice_reader import SliceReader as SliceReader
 from ckptfmt.tensors.tensors import PlanView as PlanView
 from ckptfmt.tensors.tensors import Tensors as Tensors
 from ckptfmt.tensors.tensors import View as View
+from ckptfmt.tensors.tensors import Weights as Weights
+from ckptfmt.tensors.weights import WeightName as WeightName

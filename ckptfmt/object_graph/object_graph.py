@@ -274,6 +274,11 @@ class ObjectGraph:
         """Numbers of the nodes that keep slot variables for others."""
         return self._edges.slots_by_optimizer.keys()
 
+    @property
+    def slot_numbers(self) -> Collection[int]:
+        """Numbers of the nodes that are slot variables."""
+        return self._edges.slots_by_node.keys()
+
     def _slot(self, slot: Slot) -> SlotVariable:
         optimizer, variable, node = (
             ObjectNode(self, number) for number in (slot.optimizer, slot.variable, slot.node)

@@ -17,7 +17,9 @@ Source: TensorFlow ``python/saved_model/loader_impl.py``.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
+from copy import copy
 from types import TracebackType
 
 from ckptfmt.cached_property import cached_property
@@ -43,6 +45,7 @@ from ckptfmt.saved_model.variables import ModelVariables, ObjectVariable, object
 from ckptfmt.storage.filesystem import Filesystem, read_small_file, walk
 from ckptfmt.storage.local import absolute_path, filesystem_of
 from ckptfmt.tensors.checkpoint import Checkpoint, open_variables
+from ckptfmt.tensors.tensors import Weights
 
 
 def open_saved_model(
@@ -176,6 +179,25 @@ class SavedModel:
         # Without variables and tables there may be no checkpoint, and nothing is missing.
         has_values = bool(sources) or has_tables(meta.graph_def)
         return ModelVariables(sources, self._opened if has_values else None, self.file)
+
+    @property
+    def weights(self) -> Weights:
+        """The model's own weights, under the names that the graph has for its variables.
+
+        See :attr:`ckptfmt.Checkpoint.weights`, of which this is a view. Raises CheckpointNotFoundError if the
+        checkpoint does not exist.
+        """
+        checkpoint = self._opened
+        if not isinstance(checkpoint, Checkpoint):
+            raise copy(checkpoint)
+        if checkpoint.object_graph is not None:
+            return checkpoint.weights  # its full names are those of the graph
+        sources = self.variables.sources
+        whole = {node: source.name for node, source in sources.items() if source.region is None}
+        stored = Counter(name for name in whole.values() if name in checkpoint)
+        # Several nodes may be restored from one tensor; it keeps its name.
+        names = {node: name for node, name in whole.items() if stored[name] == 1 and node not in checkpoint}
+        return (checkpoint.renamed(names, keep_rest=True) if names else checkpoint).weights
 
     @cached_property
     def object_variables(self) -> tuple[ObjectVariable, ...]:

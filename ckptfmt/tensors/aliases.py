@@ -7,6 +7,7 @@ the names of the mapping at hand, but its error knows these names too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.tensors.renaming import OUTPUT
 from ckptfmt.text.closest import closest_names
+from ckptfmt.text.patterns import Pattern, is_glob
 from ckptfmt.text.quoting import listed
 
 FULL_NAME = "by_full_name()"
@@ -96,6 +98,25 @@ def not_found(
     except (CkptfmtError, ValueError):
         close, hint = (), None  # nor is a damaged listing
     return TensorNotFoundError(absent[0], file=prefix, close_matches=close, hint=hint)
+
+
+def no_match(
+    patterns: Sequence[Pattern], known: Callable[[], Iterable[str]], prefix: str
+) -> TensorNotFoundError:
+    """Return the error for patterns that match no name, with what may have been meant instead."""
+    texts = [pattern if isinstance(pattern, str) else pattern.pattern for pattern in patterns]
+    first = texts[0]
+    try:
+        names = list(known())
+    except CkptfmtError:
+        names = []  # no suggestions then: this error would hide the one that the user needs
+    close = closest_names(first, names, ending=VARIABLE_VALUE) if len(texts) == 1 else []
+    what = f"no tensor matches {' or '.join(map(repr, texts))}"
+    is_plain = not any(isinstance(pattern, re.Pattern) or is_glob(pattern) for pattern in patterns)
+    # A part of a name was probably meant to find all names that contain it.
+    if is_plain and (not close or any(first in name for name in names)):
+        what += f"; patterns are globs: try {f'*{first}*'!r}"
+    return TensorNotFoundError(" ".join(texts), file=prefix, close_matches=close, names=texts, what=what)
 
 
 def _meant(

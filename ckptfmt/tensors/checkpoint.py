@@ -28,12 +28,14 @@ from ckptfmt.storage.local import filesystem_of
 from ckptfmt.table import Table
 from ckptfmt.tensors.aliases import not_found
 from ckptfmt.tensors.mapping import check_name
-from ckptfmt.tensors.model_variables import object_variables
-from ckptfmt.tensors.scope_variables import scope_variables
+from ckptfmt.tensors.model_variables import training_values
+from ckptfmt.tensors.saved_names import names_in_saved_model
+from ckptfmt.tensors.scope_variables import training_tensors
 from ckptfmt.tensors.slice_reader import SliceReader
 from ckptfmt.tensors.stored_entries import StoredEntries, open_store
 from ckptfmt.tensors.stored_graph import StoredGraph
 from ckptfmt.tensors.tensors import Tensors
+from ckptfmt.tensors.weights import WeightName, name_weights
 from ckptfmt.wire.threads import default_threads
 
 RELEASED_FROM = 1 << 20
@@ -245,12 +247,28 @@ class Checkpoint(Tensors):
             self._store.release(entry)
 
     @cached_property
-    def _model_variables(self) -> frozenset[str]:
+    def _training(self) -> dict[str, str]:
+        """The tensors that are not the model's variables, and what each is."""
         graph = self.object_graph
-        return scope_variables(self.entries) if graph is None else object_variables(graph)
+        return training_tensors(self.entries) if graph is None else training_values(graph)
+
+    @cached_property
+    def _model_variables(self) -> frozenset[str]:
+        return frozenset(name for name in self if name not in self._training)
 
     def _model_names(self) -> frozenset[str]:
         return self._model_variables
+
+    @cached_property
+    def _weights(self) -> tuple[WeightName, ...]:
+        return name_weights(self.entries, self.object_graph, self._training, self._saved_names)
+
+    def _weight_rules(self) -> tuple[WeightName, ...]:
+        return self._weights
+
+    def _saved_names(self) -> Mapping[str, str]:
+        graph = self.object_graph
+        return {} if graph is None else names_in_saved_model(self.prefix, self._store.fs, graph)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files again.

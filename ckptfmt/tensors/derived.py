@@ -9,6 +9,7 @@ from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.tensors.mapping import TensorMapping
+from ckptfmt.tensors.weights import WeightName
 
 
 class DerivedMapping(TensorMapping):
@@ -63,6 +64,9 @@ class DerivedMapping(TensorMapping):
 
     def _model_names(self) -> frozenset[str]:
         return self._parent._model_names()
+
+    def _weight_rules(self) -> tuple[WeightName, ...]:
+        return self._parent._weight_rules()
 
 
 class DerivedEntries(Entries):

@@ -35,6 +35,7 @@ from ckptfmt.tensors.aliases import not_found
 from ckptfmt.tensors.nesting import nest
 from ckptfmt.tensors.restore import Restored, RestoreReport
 from ckptfmt.tensors.slice_reader import SliceReader
+from ckptfmt.tensors.weights import WeightName
 from ckptfmt.wire.threads import default_threads
 
 T = TypeVar("T")
@@ -109,6 +110,13 @@ class TensorMapping(Mapping[str, Array]):
         """Return the names, in the checkpoint, of the model's variables."""
 
     @abstractmethod
+    def _weight_rules(self) -> tuple[WeightName, ...]:
+        """Return what each tensor of the checkpoint is among the weights."""
+
+    def _stand_for(self) -> Mapping[str, str | None]:
+        """Return, for each name here, the stored name of the variable that it is, None if a plan makes it."""
+        return self._stored()
+
     def _suggesting_graph(self) -> ObjectGraph | None:
         """Return the object graph for an error to look names up in, unless reading it takes long."""
 

@@ -1,13 +1,13 @@
 """Model variables: the tensors of a checkpoint that are the model's own, without those that training adds.
 
-An object-based checkpoint is judged by its object graph, :func:`object_variables`. A variable is the model's
+An object-based checkpoint is judged by its object graph, :func:`training_values`. A variable is the model's
 if some path from the root reaches it
 
 - without entering an optimizer: a node that has slot variables, that an edge named ``optimizer`` leads to,
   that wraps another optimizer (:data:`WRAPPED`), or that has both an iteration counter and a hyperparameter
   among its children (:data:`COUNTERS`, :data:`HYPERPARAMETERS`). One edge of an optimizer is followed, the
   list of what it trains (:data:`TRAINED`), because it leads to the model's own variables;
-- without an edge to metrics (:data:`METRICS`);
+- without an edge to metrics (:data:`METRICS`), and it is not right below a metric;
 - without ending in an edge named ``save_counter`` or ``global_step`` (:data:`EXTRA`).
 
 Stored values that are not variables are left out: tables, iterators, Python values, configurations.
@@ -18,10 +18,11 @@ A name-based checkpoint is judged by its names: see :mod:`ckptfmt.tensors.scope_
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
-from ckptfmt.object_graph.keys import VARIABLE_VALUE
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE
 from ckptfmt.object_graph.object_graph import ObjectGraph
+from ckptfmt.tensors.scope_variables import SETTING, SLOT
 
 COUNTERS = frozenset({"iter", "iterations", "_iterations"})
 """Edges from an optimizer to the number of steps that it has made."""
@@ -49,12 +50,16 @@ WRAPPED = frozenset({"base_optimizer", "inner_optimizer"})
 Source: Keras ``mixed_precision/loss_scale_optimizer.py`` and ``optimizers/loss_scale_optimizer.py``.
 """
 
+METRIC = "metric"
+OPTIMIZER = "part of an optimizer"
+NOT_VARIABLE = "not a variable, but a table, a Python value or a configuration"
+
 _TELLING = COUNTERS | OPTIMIZERS | WRAPPED | METRICS | EXTRA
 """Edges that say something about the node they begin or end at; few edges of a model do."""
 
 
-def object_variables(graph: ObjectGraph) -> frozenset[str]:
-    """Return the keys of the model's variables in an object-based checkpoint."""
+def training_values(graph: ObjectGraph) -> dict[str, str]:
+    """Return the keys of an object-based checkpoint that are not the model's variables, and what each is."""
     # The names of all edges are read once, in one list, and positions in it stand for edges, so that a graph
     # of 100,000 objects takes little longer than reading the names.
     names, starts = graph.edge_names()
@@ -71,8 +76,31 @@ def object_variables(graph: ObjectGraph) -> frozenset[str]:
             if child not in seen and at not in skipped and not (is_optimizer and names[at] not in TRAINED):
                 seen.add(child)
                 queue.append(child)
-    owners = graph.owners.items()
-    return frozenset(key for key, number in owners if number in seen and key.endswith(VARIABLE_VALUE))
+    metrics = _metric_values(graph, names, starts, skipped)
+    counters = {_child_at(graph, at, starts) for at in skipped if names[at] in EXTRA}
+    left_out = {OBJECT_GRAPH_KEY: "object graph"}
+    for key, number in graph.owners.items():
+        if not key.endswith(VARIABLE_VALUE):
+            left_out[key] = NOT_VARIABLE
+        elif number in metrics:
+            left_out[key] = METRIC
+        elif number not in seen:
+            is_slot = number in graph.slot_numbers
+            left_out[key] = SLOT if is_slot else SETTING if number in counters else OPTIMIZER
+    return left_out | dict.fromkeys(graph.unreached, "value of no object")
+
+
+def _metric_values(
+    graph: ObjectGraph, names: Sequence[str], starts: Sequence[int], skipped: Collection[int]
+) -> set[int]:
+    """Return the numbers of the variables of metrics, which a model may also reach in other ways.
+
+    An edge to metrics leads to a metric or to a list of them, and a metric's variables are right below it.
+    What is further below may be the model's: a metric that ranks items refers to the layers that embed them.
+    """
+    lists = {_child_at(graph, at, starts) for at in skipped if names[at] in METRICS}
+    metrics = lists.union(*map(graph.child_ids, lists))
+    return metrics.union(*map(graph.child_ids, metrics))
 
 
 def _optimizers(graph: ObjectGraph, numbers: Iterable[int]) -> set[int]:
@@ -87,3 +115,9 @@ def _optimizers(graph: ObjectGraph, numbers: Iterable[int]) -> set[int]:
         if number and (has_settings or not WRAPPED.isdisjoint(names)):
             optimizers.add(number)
     return optimizers
+
+
+def _child_at(graph: ObjectGraph, at: int, starts: Sequence[int]) -> int:
+    """Return the number of the node that an edge leads to, by the position of its name among all."""
+    number = bisect_right(starts, at) - 1
+    return graph.child_ids(number)[at - starts[number]]

@@ -65,26 +65,33 @@ from ckptfmt.tensors.training_names import (
 MAX_WORDS = 3
 """Words in the name of a slot: ``accumulated_delta_var`` has the most."""
 
+SLOT = "slot of an optimizer"
+AVERAGED = "moving average"
+SETTING = "counter or setting of training"
+COPY = "copy of a variable"
+
 _NUMBERED = re.compile(r"_[0-9]+$")
 """What TensorFlow appends to a name that is taken: the second slot of ``Adam`` is ``Adam_1``."""
 
 
-def scope_variables(entries: Mapping[str, Entry]) -> frozenset[str]:
-    """Return the names of the model's variables in a name-based checkpoint.
+def training_tensors(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """Return the names in a name-based checkpoint that are not the model's variables, and what each is.
 
     Takes time linear in the number of names.
     """
     stored = plain_names(entries)
     if all(new == old for new, old in stored.items()):
-        return _variables(entries)
-    return frozenset(stored[name] for name in _variables({new: entries[old] for new, old in stored.items()}))
+        return _left_out(entries)
+    plain = _left_out({new: entries[old] for new, old in stored.items()})
+    return {stored[name]: what for name, what in plain.items()}
 
 
 @dataclass
 class _Found:
     """What a first look at each name finds."""
 
-    left_out: set[str] = field(default_factory=set)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Names of what is not a variable of the model, and what each is."""
     variables: dict[str, str] = field(default_factory=dict)
     """The variable of each path that has slots with known names."""
     own_slots: set[tuple[str, str]] = field(default_factory=set)
@@ -99,39 +106,40 @@ class _Found:
     """Names that may be counters of optimizers outside all scopes."""
 
     def leave_out(self, name: str, kind: str) -> None:
-        self.left_out.add(name)
+        self.left_out[name] = AVERAGED if kind in AVERAGES else SLOT
         self.kinds.add(kind)
 
 
-def _variables(entries: Mapping[str, Entry]) -> frozenset[str]:
-    """Return the model's variables by names without output numbers."""
+def _left_out(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """Return what is not a variable of the model, by names without output numbers."""
     names = dict.fromkeys(entries)
     found = _first_look(names, entries)
     left_out = found.left_out
     # These rules need to know all slots first. Most checkpoints have none of what they look for.
     has_averages = not found.kinds.isdisjoint(AVERAGES)
     left_out.update(
-        name for name in found.averages if _is_average_of_loss(name, names, entries, has_averages)
+        (name, AVERAGED) for name in found.averages if _is_average_of_loss(name, names, entries, has_averages)
     )
     if found.own_slots:
         kinds = {_NUMBERED.sub("", slot) for _, slot in found.own_slots}
         left_out.update(
-            name
+            (name, SLOT)
             for name in names
             if _is_slot_outside_scopes(name, found.own_slots, entries)
             or _is_slot_of_known_optimizer(name, kinds, names)
         )
     if found.counters:
-        left_out.update(_settings_outside_scopes(found, entries))
+        left_out.update(dict.fromkeys(_settings_outside_scopes(found, entries), SETTING))
     if found.counted:
         flat = {variable.replace("/", "_") for variable in names}
-        left_out.update(name for name in names if _is_keras_3_slot(name, found.counted, flat))
+        left_out.update((name, SLOT) for name in names if _is_keras_3_slot(name, found.counted, flat))
     if AGGREGATOR in found.kinds:
-        left_out.update(name for name in names if name.rpartition("/")[2] == AGGREGATED)
+        left_out.update((name, SETTING) for name in names if name.rpartition("/")[2] == AGGREGATED)
     scopes = _hyperparameter_scopes(found.variables, found.counted)
     if scopes:
-        left_out.update(name for name in names.keys() - left_out if _is_in_optimizer(name, scopes, entries))
-    return frozenset(name for name in names if name not in left_out)
+        inside = [name for name in names.keys() - left_out.keys() if _is_in_optimizer(name, scopes, entries)]
+        left_out.update((name, SLOT if entries[name].shape else SETTING) for name in inside)
+    return left_out
 
 
 def _first_look(names: Collection[str], entries: Mapping[str, Entry]) -> _Found:
@@ -140,8 +148,10 @@ def _first_look(names: Collection[str], entries: Mapping[str, Entry]) -> _Found:
     for name in names:
         path, _, last = name.rpartition("/")
         kind = _NUMBERED.sub("", last)
-        if _is_bookkeeping(kind) or _is_in_company(path, last, names) or _is_below_optimizer(path, names):
-            found.left_out.add(name)
+        if _is_bookkeeping(kind) or _is_in_company(path, last, names):
+            found.left_out[name] = SETTING
+        elif _is_below_optimizer(path, names):
+            found.left_out[name] = SLOT
         elif kind in SLOTS or kind.startswith(SLOT_PREFIXES):
             variable = slot_variable(path, names)
             # A word may also be the name of a model's own variable below another one.
@@ -152,11 +162,13 @@ def _first_look(names: Collection[str], entries: Mapping[str, Entry]) -> _Found:
                 found.averages.append(name)
         elif last in DEBIAS_SLOTS:
             if _is_debias_slot(path, names):
-                found.left_out.add(name)
-        elif _is_appended(path, last, names, entries) or _is_copy(name, names):
-            found.left_out.add(name)
+                found.left_out[name] = AVERAGED
+        elif _is_appended(path, last, names, entries):
+            found.left_out[name] = SLOT
+        elif _is_copy(name, names):
+            found.left_out[name] = COPY
         elif (scope := _is_keras_slot(name, names, entries)) is not None:
-            found.left_out.add(name)
+            found.left_out[name] = SLOT
             found.counted.add(scope)
         elif path:
             variable = alike_variable(name, path, names, entries)

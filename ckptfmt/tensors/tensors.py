@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Literal
 
@@ -27,11 +28,13 @@ from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tensors import renaming
+from ckptfmt.tensors.aliases import no_match
 from ckptfmt.tensors.mapping import TensorMapping, check_name
 from ckptfmt.tensors.plan_view import PlanMapping
 from ckptfmt.tensors.renaming import Rule
 from ckptfmt.tensors.training_names import AVERAGE
 from ckptfmt.tensors.view import NameMapping
+from ckptfmt.tensors.weights import WeightName
 from ckptfmt.text.patterns import Pattern, literal_prefixes, matcher
 
 
@@ -91,18 +94,28 @@ class Tensors(TensorMapping):
         """Return a view of the tensors that match any pattern (all without patterns) and no ``exclude``.
 
         A string is a glob over the whole name in which ``*`` also matches slashes; a name with brackets also
-        matches itself. A compiled regular expression is searched for anywhere in the name.
+        matches itself. A compiled regular expression is searched for anywhere in the name. The names are
+        listed when they are first needed.
+
+        Raises
+        ------
+        TensorNotFoundError
+            A pattern matches no name, when the names are listed; one in ``exclude`` may match none.
         """
         unwanted = (exclude,) if isinstance(exclude, (str, re.Pattern)) else tuple(exclude)
         matcher((*patterns, *unwanted))  # an invalid pattern is an error now, not at first use
         # Only names that can match are listed: a large index is not decoded for a few of its tensors.
         prefixes = literal_prefixes(patterns)
-        return View(
-            self,
-            lambda: renaming.selected(
-                chain.from_iterable(map(self._names_below, prefixes)), patterns, unwanted
-            ),
-        )
+        return View(self, lambda: self._selected(prefixes, patterns, unwanted))
+
+    def _selected(
+        self, prefixes: Iterable[str], patterns: Sequence[Pattern], unwanted: Sequence[Pattern]
+    ) -> dict[str, str]:
+        selected = renaming.selected(chain.from_iterable(map(self._names_below, prefixes)), patterns)
+        idle = [pattern for pattern in patterns if not any(map(matcher((pattern,)), selected))]
+        if idle:
+            raise no_match(idle, lambda: self._names_near(str(idle[0])), self.prefix)
+        return renaming.selected(selected, (), unwanted) if unwanted else selected
 
     def ema(self, suffix: str = AVERAGE) -> View:
         """Return a view in which variables are read from their exponential moving averages.
@@ -132,6 +145,32 @@ class Tensors(TensorMapping):
         # Tensors that a plan makes (stored is None) are kept: the plan asks for them.
         return {name: name for name, stored in self._stored().items() if stored is None or stored in kept}
 
+    @property
+    def weights(self) -> Weights:
+        """The model's own weights, under the names that a person knows: no choice has to be made.
+
+        Names are those of a checkpoint of names, without ``:0``; the full names of variables among objects
+        (``dense/kernel``) where each is unique, and object paths where not. Left out are optimizers, moving
+        averages, metrics, counters, states of random number generators and lookup tables. Tensors that a
+        view has renamed keep their names there. ``ckpt.weights.explain()`` says which rule took each stored
+        tensor, and :mod:`ckptfmt.tensors.weights` has the rules.
+
+        ``ckpt.ema().weights`` has the moving averages in place of the variables.
+        """
+        return Weights(self, self._only_weights)
+
+    def _only_weights(self) -> dict[str, str]:
+        known = {each.stored: each.name for each in self._weight_rules() if each.name is not None}
+        named = {}
+        for name, stored in self._stand_for().items():
+            if stored is None:
+                named[name] = name  # a plan made it
+            elif stored in known:
+                named[name] = known[stored] if name == stored else name
+        # A name that a view gave may be another weight's.
+        taken = Counter(named.values())
+        return {(new if taken[new] == 1 else name): name for name, new in named.items()}
+
     def by_object_path(
         self, below: str | None = None, *, ambiguous: Literal["error", "key"] = "error"
     ) -> View:
@@ -156,21 +195,26 @@ class Tensors(TensorMapping):
         paths = graph.short_names() if below is None else graph.short_names_below(graph[below])
         return self._by_short_names(paths, rest=below is None, ambiguous=ambiguous)
 
-    def by_full_name(self, *, ambiguous: Literal["error", "key"] = "error") -> View:
-        """Return a view of a ``tf.train.Checkpoint`` under the names that variables had in the program.
+    def by_full_name(self, *, ambiguous: Literal["error", "key"] = "key") -> View:
+        """Return a view under the names that variables had in the program.
 
         These names, such as ``dense/kernel`` and ``adam/dense_kernel_momentum``, are those of name-based
-        checkpoints. A tensor without one, such as a lookup table, keeps its key.
+        checkpoints: of these it is a view without changes. A tensor without a full name, such as a lookup
+        table, keeps its key.
+
+        Full names need not be unique: metrics share ``total`` and ``count``. If a model's variable is the
+        only one of the model of that name, it takes the name, and the others keep their keys. If several
+        are, all keep their keys.
 
         Raises
         ------
-        GraphError
-            The checkpoint has no object graph.
         NameConflictError
-            A name refers to several tensors, since names need not be unique. With ``ambiguous="key"`` these
-            keep their keys.
+            A name refers to several tensors, and ``ambiguous="error"``.
         """
-        return self._by_short_names(self._require_graph().full_names, rest=True, ambiguous=ambiguous)
+        graph = self.object_graph
+        if graph is None:
+            return View(self, lambda: {name: name for name in self})
+        return self._by_short_names(graph.full_names, rest=True, ambiguous=ambiguous, prefer_model=True)
 
     def _require_graph(self) -> ObjectGraph:
         graph = self.object_graph
@@ -178,8 +222,13 @@ class Tensors(TensorMapping):
             raise GraphError("no object graph: tf.train.Checkpoint did not write this", file=self.prefix)
         return graph
 
-    def _by_short_names(self, short: Mapping[str, str], *, rest: bool, ambiguous: str) -> View:
-        """Return the view under ``short``, by key; with ``rest``, other tensors keep the names they have."""
+    def _by_short_names(
+        self, short: Mapping[str, str], *, rest: bool, ambiguous: str, prefer_model: bool = False
+    ) -> View:
+        """Return the view under ``short``, by key; with ``rest``, other tensors keep the names they have.
+
+        With ``prefer_model``, a variable of the model gets a name that none of its other variables has.
+        """
         if ambiguous not in ("error", "key"):
             raise ValueError(f'ambiguous: got {ambiguous!r}, want "error" or "key"')
         claims = []
@@ -194,7 +243,16 @@ class Tensors(TensorMapping):
             what = 'several tensors of one name (see ambiguous="key")'
             raise NameConflictError(what, names=clashes, file=self.prefix)
         if clashes:
-            claims = [(old if new in clashes else new, old) for new, old in claims]
+            kept = self._model_names() if prefer_model else frozenset()
+            stored_names = self._stored()
+            winners = {}
+            for new, several in clashes.items():
+                of_model = [old for old in several if stored_names[old] in kept]
+                if len(of_model) == 1:
+                    winners[new] = of_model[0]
+            claims = [
+                (new if new not in clashes or winners.get(new) == old else old, old) for new, old in claims
+            ]
         # A key may in turn be the short name of another tensor.
         return View(self, renaming.unique(claims, "several tensors of one name", self.prefix))
 
@@ -231,8 +289,24 @@ class View(NameMapping, Tensors):
     """
 
 
+class Weights(View):
+    """The weights of a model; see :attr:`Tensors.weights`."""
+
+    def explain(self) -> list[WeightName]:
+        """Return what became of each tensor in the checkpoint: its name there, its name here, and the rule.
+
+        The name is None for what is not a weight.
+        """
+        return list(self._weight_rules())
+
+
 class AveragedView(View):
     """A view in which variables are read from their moving averages."""
+
+    def _stand_for(self) -> Mapping[str, str | None]:
+        # The average of a variable stands for the variable, whose name it has here.
+        variables = self._parent._stand_for()
+        return {name: variables[name] for name in self.names}
 
     def _model_names(self) -> frozenset[str]:
         # The average of a variable stands for it, so it counts as the model's here.

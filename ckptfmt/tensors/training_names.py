@@ -81,11 +81,14 @@ Source: Mesh TensorFlow ``optimize.py`` (T5), tensor2tensor ``utils/diet.py``.
 APPENDED_COPY = "_fp32"
 """Appended to a variable of float16 by the mixed precision of some trainers: its copy in float32."""
 
-COPY_SCOPES = ("global_center_variable", "local_center_variable", "grad_variable", "FP32-master-copy")
+COPY_SCOPES = (
+    *("global_center_variable", "local_center_variable", "grad_variable", "FP32-master-copy"),
+    "BackupVariables",
+)
 """Scopes that hold a copy of each variable, or its gradient, under its whole name.
 
 Source: ``contrib/opt/python/training/elastic_average_optimizer.py`` and ``agn_optimizer.py``, OpenSeq2Seq
-``mp_wrapper.py``.
+``mp_wrapper.py``. The last is the scope in which programs keep variables while averages stand in for them.
 """
 
 OPTIMIZERS = frozenset(

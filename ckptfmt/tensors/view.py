@@ -65,6 +65,10 @@ class NameMapping(DerivedMapping):
         stored = self._parent._stored()
         return {name: stored[viewed] for name, viewed in self.names.items()}
 
+    def _stand_for(self) -> Mapping[str, str | None]:
+        variables = self._parent._stand_for()
+        return {name: variables[viewed] for name, viewed in self.names.items()}
+
     def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
         return self._parent._region(self._viewed(name), region, verified=verified)
 

@@ -74,7 +74,13 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def new_checkpoint(folder: Path, tensors: dict[str, object], graph: bytes | None = None) -> Checkpoint:
-    """Write a checkpoint of float32 tensors, with an object graph if given, and open it."""
-    arrays = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
+    """Write a checkpoint of tensors, with an object graph if given, and open it.
+
+    Arrays and NumPy's scalars keep their dtype; other values become float32.
+    """
+    arrays = {
+        name: np.asarray(value, None if isinstance(value, (np.ndarray, np.generic)) else np.float32)
+        for name, value in tensors.items()
+    }
     write_bundle(folder / "ckpt", arrays, strings={} if graph is None else {OBJECT_GRAPH_KEY: graph})
     return ckptfmt.open(folder / "ckpt")

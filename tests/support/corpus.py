@@ -52,6 +52,14 @@ def entries(*kinds: str) -> list[Any]:
     return [pytest.param(entry, marks=pytest.mark.corpus, id=entry["name"]) for entry in found]
 
 
+def corpus_path(folder: str) -> Path:
+    """Return the path of a folder of the corpus; the test is skipped if it is not there."""
+    path = CORPUS / folder
+    if not path.exists():
+        pytest.skip(f"no {path}; set CKPTFMT_CORPUS")
+    return path
+
+
 @functools.cache
 def read_graphs() -> dict[Path, ckptfmt.Graph]:
     """Return the graphs of the corpus that can be read, by file."""

@@ -70,9 +70,18 @@ def test_select_by_globs_and_regular_expressions(ckpt: Checkpoint) -> None:
     assert list(ckpt.select("b/*", exclude="*Adam*")) == ["b/w"]
     assert list(ckpt.select(exclude=[re.compile("Adam|beta"), "a/*"])) == ["b/w", "c[0]", "global_step"]
     assert list(ckpt.select("c[0]")) == ["c[0]"]
-    assert list(ckpt.select("nothing")) == []
+    assert list(ckpt.select("a/*", exclude="nothing")) == ["a/b", "a/bias"]
     with pytest.raises(TypeError, match="want a glob"):
         ckpt.select(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pattern", ["nothing", "nothing*", re.compile("nothing")], ids=str)
+def test_a_pattern_that_matches_nothing_is_an_error(ckpt: Checkpoint, pattern: str | re.Pattern[str]) -> None:
+    with pytest.raises(errors.TensorNotFoundError, match="no tensor matches 'nothing") as caught:
+        list(ckpt.select("a/*", pattern))
+    assert caught.value.name in ("nothing", "nothing*")
+    with pytest.raises(errors.TensorNotFoundError, match="did you mean 'a/bias'"):
+        list(ckpt.select("a/bios"))
 
 
 def test_ema_reads_the_textbook_case_from_its_average(tmp_path: Path) -> None:

@@ -140,11 +140,28 @@ def test_by_full_name_reports_names_that_are_not_unique(tmp_path: Path) -> None:
     )
     ckpt = new_checkpoint(tmp_path, {f"{name}{VALUE}": i for i, name in enumerate("abc")}, graph)
     with pytest.raises(errors.NameConflictError) as caught:
-        ckpt.by_full_name()
+        ckpt.by_full_name(ambiguous="error")
     assert caught.value.names == {"Variable": (f"a{VALUE}", f"b{VALUE}")}
     assert caught.value.file == ckpt.prefix
-    assert set(ckpt.by_full_name(ambiguous="key")) == {f"a{VALUE}", f"b{VALUE}", "dense/kernel"}
-    assert ckpt.by_full_name(ambiguous="key")["dense/kernel"] == 2
+    assert set(ckpt.by_full_name()) == {f"a{VALUE}", f"b{VALUE}", "dense/kernel"}
+    assert ckpt.by_full_name()["dense/kernel"] == 2
+
+
+def test_a_full_name_is_that_of_the_model_s_only_variable_of_the_name(tmp_path: Path) -> None:
+    graph = encode_graph(
+        [
+            encode_node(children=[(1, "model"), (2, "metrics")]),
+            encode_node(children=[(3, "count")]),
+            encode_node(children=[(4, "count")]),
+            encode_variable("model/count", "count"),
+            encode_variable("metrics/count", "count"),
+        ]
+    )
+    names = (f"model/count{VALUE}", f"metrics/count{VALUE}")
+    ckpt = new_checkpoint(tmp_path, dict(zip(names, (1.0, 2.0), strict=True)), graph)
+    view = ckpt.by_full_name()
+    assert dict(view.items()) == {"count": 1, f"metrics/count{VALUE}": 2}
+    assert list(view.model_variables()) == ["count"]
 
 
 def test_short_names_that_are_one_unescaped_are_reported(tmp_path: Path) -> None:
@@ -157,11 +174,15 @@ def test_short_names_that_are_one_unescaped_are_reported(tmp_path: Path) -> None
     assert set(ckpt.by_object_path(ambiguous="key")) == {f"a.Sb{VALUE}", f"a/b{VALUE}"}
 
 
-def test_views_by_object_need_an_object_graph(ckpt: Checkpoint) -> None:
+def test_a_view_by_object_path_needs_an_object_graph(ckpt: Checkpoint) -> None:
     assert ckpt.object_graph is None
-    for view in (ckpt.by_full_name, ckpt.by_object_path):
-        with pytest.raises(errors.GraphError, match="no object graph"):
-            view()
+    with pytest.raises(errors.GraphError, match="no object graph"):
+        ckpt.by_object_path()
+
+
+def test_full_names_of_a_checkpoint_of_names_are_its_names(ckpt: Checkpoint) -> None:
+    assert list(ckpt.by_full_name()) == list(ckpt)
+    assert list(ckpt.by_full_name().model_variables()) == list(ckpt.model_variables())
 
 
 def test_an_object_graph_that_is_not_a_string_scalar_is_an_error(tmp_path: Path) -> None:

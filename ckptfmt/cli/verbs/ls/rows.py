@@ -12,9 +12,7 @@ from ckptfmt import Checkpoint, Entry, errors
 from ckptfmt.cli.collapse import collapse
 from ckptfmt.cli.failures import describe
 from ckptfmt.cli.render.text import count_text, size_text
-from ckptfmt.object_graph.keys import VARIABLE_VALUE
-from ckptfmt.text.closest import closest_names
-from ckptfmt.text.patterns import is_glob, matcher
+from ckptfmt.text.patterns import matcher
 
 
 class TensorRow(NamedTuple):
@@ -116,13 +114,11 @@ def find_rows(
 ) -> Iterator[TensorRow | BadRow]:
     """Iterate over the tensors that pass all filters, in the checkpoint's order: that of their names' bytes.
 
-    Raises TensorNotFoundError, at the end, if no name matches any of the patterns.
+    Raises TensorNotFoundError if a pattern matches no name.
     """
     entries = checkpoint.entries
     has_dtype = matcher(dtypes) if dtypes else None
-    any_match = not patterns
     for name in checkpoint.select(*patterns) if patterns else entries:
-        any_match = True
         try:
             entry = entries[name]
         except errors.CkptfmtError as error:
@@ -130,26 +126,6 @@ def find_rows(
             continue
         if entry.nbytes >= min_size and (has_dtype is None or has_dtype(entry.dtype.name)):
             yield TensorRow(name, entry, entry.nbytes)
-    if not any_match:
-        raise _no_match(checkpoint, patterns)
-
-
-def _no_match(checkpoint: Checkpoint, patterns: Sequence[str]) -> errors.TensorNotFoundError:
-    """Return the error for patterns that match no name, with what may have been meant instead."""
-    first = patterns[0]
-    try:
-        names = list(checkpoint)
-    except errors.CkptfmtError:
-        names = []  # no suggestions then: this error would hide the one that the user needs
-    close = closest_names(first, names, ending=VARIABLE_VALUE) if len(patterns) == 1 else []
-    what = f"no tensor matches {' or '.join(map(repr, patterns))}"
-    is_plain = not any(map(is_glob, patterns))
-    # A part of a name was probably meant to find all names that contain it.
-    if is_plain and (not close or any(first in name for name in names)):
-        what += f"; patterns are globs: try {f'*{first}*'!r}"
-    return errors.TensorNotFoundError(
-        " ".join(patterns), file=checkpoint.prefix, close_matches=close, what=what
-    )
 
 
 # --- order -------------------------------------------------------------------------------------------------

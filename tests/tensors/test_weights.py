@@ -1,0 +1,278 @@
+"""Weights: the model's own numbers under the names that people know, of every kind of checkpoint."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ckptfmt
+from ckptfmt import Tensors
+from ckptfmt.errors import CheckpointNotFoundError
+from tests.support.checkpoints import new_checkpoint
+from tests.support.corpus import corpus_path
+from tests.support.object_graph import encode_graph, encode_node, encode_variable
+
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+DIGITS = "examples/digits"
+
+
+def parameters(tensors: Tensors) -> int:
+    return sum(math.prod(entry.shape) for entry in tensors.entries.values())
+
+
+def test_the_weights_of_the_example_are_the_model_s() -> None:
+    with ckptfmt.open(DIGITS) as ckpt:
+        weights = ckpt.weights
+        # What Keras' summary() says of examples/train_digits.py.
+        assert parameters(weights) == 3_882
+        nested = weights.to_nested()["digits"]
+        assert set(nested) == {"conv1", "conv2", "norm", "logits"}
+        np.testing.assert_array_equal(nested["logits"]["bias"], ckpt.by_full_name()["digits/logits/bias"])
+        assert list(weights.select("*/bias")) == [
+            f"digits/{layer}/bias" for layer in ("conv1", "conv2", "logits")
+        ]
+
+
+def test_explain_has_each_stored_tensor_and_its_rule() -> None:
+    with ckptfmt.open(DIGITS) as ckpt:
+        rows = ckpt.weights.explain()
+        assert [row.stored for row in rows] == list(ckpt)
+        assert [row.name for row in rows if row.name is not None] == list(ckpt.weights)
+        rules = {row.stored.removesuffix(VALUE): row.rule for row in rows}
+    assert rules["epoch"] == rules["save_counter"] == "counter or setting of training"
+    assert rules["optimizer/_learning_rate"] == "part of an optimizer"
+    assert rules["optimizer/_trainable_variables/0"] == "full name"
+    assert rules["_CHECKPOINTABLE_OBJECT_GRAPH"] == "object graph"
+
+
+def test_names_lose_output_numbers_and_what_training_adds(tmp_path: Path) -> None:
+    kept = {"dense/kernel:0": [1, 2], "dense/bias:0": [1], "scale:0": 1.5}
+    left_out = {
+        "dense/kernel/Adam:0": [1, 2],
+        "dense/kernel/ExponentialMovingAverage:0": [1, 2],
+        "BackupVariables/dense/kernel:0": [1, 2],
+        "global_step:0": np.int64(7),
+        "epoch:0": np.int64(3),
+        "seen:0": np.int32(3),
+        "train/epoch:0": 3,
+        "is_trained:0": np.bool_(True),
+        "total_1:0": 3.0,
+        "count_1:0": 4.0,
+        "true_positives:0": [1.0, 2.0],
+        "false_negatives:0": [1.0, 2.0],
+        "losses_avg/problem_0/total_loss:0": 2.0,
+        "seed_generator/seed_generator_state:0": np.array([1, 2, 3]),
+        "ids-keys:0": [1, 2],
+        "ids-values:0": [1, 2],
+    }
+    ckpt = new_checkpoint(tmp_path, kept | left_out)
+    assert set(ckpt.weights) == {"dense/kernel", "dense/bias", "scale"}
+    np.testing.assert_array_equal(ckpt.weights["dense/kernel"], [1, 2])
+
+
+@pytest.mark.parametrize("name", ["count", "layer/total", "keys", "w-keys", "layer/count"])
+def test_a_word_alone_leaves_nothing_out(tmp_path: Path, name: str) -> None:
+    ckpt = new_checkpoint(tmp_path, {"w": [1.0], name: 2.5})
+    assert set(ckpt.weights) == {"w", name}
+
+
+def test_whole_numbers_are_weights_if_there_is_nothing_else(tmp_path: Path) -> None:
+    assert list(new_checkpoint(tmp_path, {"v1": np.int64(1), "v2": np.int64(2)}).weights) == ["v1", "v2"]
+    assert list(new_checkpoint(tmp_path, {"v1": np.int64(1), "step": np.int64(2)}).weights) == ["v1"]
+    assert list(new_checkpoint(tmp_path, {"v1": np.int64(1), "w": [1.0]}).weights) == ["w"]
+    # A layer may count what it has seen: Keras' Normalization does.
+    names = ["norm/count", "norm/mean"]
+    assert list(new_checkpoint(tmp_path, {"norm/count": np.int64(3), "norm/mean": [1.0]}).weights) == names
+
+
+def two_models(folder: Path, *full_names: str) -> ckptfmt.Checkpoint:
+    """A checkpoint of a generator and a discriminator, each with one variable of a full name."""
+    folder.mkdir()
+    names = ("generator/w", "discriminator/w")
+    graph = encode_graph(
+        [
+            encode_node([(1, "generator"), (2, "discriminator")]),
+            encode_node([(3, "w")]),
+            encode_node([(4, "w")]),
+            *(encode_variable(name, full) for name, full in zip(names, full_names, strict=True)),
+        ]
+    )
+    return new_checkpoint(folder, {f"{name}{VALUE}": [1.0] for name in names}, graph)
+
+
+def test_full_names_that_are_not_unique_give_way_to_object_paths(tmp_path: Path) -> None:
+    assert set(two_models(tmp_path / "a", "g/w", "d/w").weights) == {"g/w", "d/w"}
+    ckpt = two_models(tmp_path / "b", "dense/w", "dense/w")
+    assert set(ckpt.weights) == {"generator/w", "discriminator/w"}
+    assert {row.rule for row in ckpt.weights.explain() if row.name} == {
+        "object path, because no full name is its own"
+    }
+    # The full name of one is the object path of the other.
+    ckpt = two_models(tmp_path / "c", "discriminator/w", "discriminator/w")
+    assert set(ckpt.weights) == {"generator/w", "discriminator/w"}
+
+
+def test_weights_of_views(tmp_path: Path) -> None:
+    average = "/ExponentialMovingAverage"
+    ckpt = new_checkpoint(
+        tmp_path,
+        {
+            "a/w": [1.0],
+            f"a/w{average}": [2.0],
+            "a/w/Adam": [0.5],
+            "b/w": [3.0],
+            "global_step": 7,
+        },
+    )
+    assert dict(ckpt.weights.items()) == {"a/w": 1, "b/w": 3}
+    for view in (ckpt.ema(), ckpt.ema().select("*"), ckpt.select("*").ema()):
+        assert dict(view.weights.items()) == {"a/w": 2, "b/w": 3}
+    assert list(ckpt.renamed([("^a/", "new/")]).weights) == ["new/w", "b/w"]
+    assert list(ckpt.select("a/*").weights) == ["a/w"]
+    assert dict(ckpt.weights.weights.items()) == {"a/w": 1, "b/w": 3}
+    with ckptfmt.open(DIGITS) as digits:
+        assert set(digits.by_full_name().weights) == set(digits.weights)
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("folder", ["serving_half_plus_three", "tfx_keras"])
+def test_weights_of_a_saved_model(folder: str) -> None:
+    with ckptfmt.open_saved_model(corpus_path(folder)) as model:
+        assert list(model.weights) == list(ckptfmt.open(corpus_path(folder)).weights)
+        # The nodes of its graph have these names.
+        assert set(model.weights) <= {name.partition("/Read")[0] for name in model.meta_graph.graph}
+
+
+@pytest.mark.corpus
+def test_a_saved_model_without_its_variables_says_so() -> None:
+    with (
+        ckptfmt.open_saved_model(corpus_path("serving_matrix")) as model,
+        pytest.raises(CheckpointNotFoundError, match="without variables"),
+    ):
+        model.weights  # noqa: B018
+
+
+# --- the corpus --------------------------------------------------------------------------------------------
+
+DNN = {f"dnn/hiddenlayer_{i}/{kind}" for i in range(4) for kind in ("bias", "kernel")}
+CORPUS_WEIGHTS: dict[str, tuple[int, int, set[str]]] = {
+    "assoc_lstm_v1": (5, 23_937, {"input_embedding/embedding", "softmax/softmax_w"}),
+    "basic_pitch": (24, 16_864, {"batch_normalization/beta", "conv2d_1/kernel"}),
+    "cartpole_policy": (6, 5_065, {"sequential/dense/kernel", "sequential/dense_2/bias"}),
+    "dl4j_simple": (1, 4, {"Variable"}),
+    "dog_breed_strings": (2, 245_880, {"dense/bias", "dense/kernel"}),
+    "dqn_v1": (4, 1_801, {"W1", "W2", "b1", "b2"}),
+    "flink_keras_2shard": (4, 131, {"aaa/bias", "aaa/kernel", "bbb/bias", "bbb/kernel"}),
+    "lingvo": (6, 763_810, {"lenet5/conv0/w/var", "lenet5/softmax/weight_0/var"}),
+    "njuse_multi_metagraph": (4, 101_770, {"dense/bias", "dense_1/kernel"}),
+    "overtopping_ema": (24, 162_225, {"CCN_1Conv_x0/convA10/bias"}),
+    "ranking_bert_lite": (23, 86, {"word_embeddings/embeddings", "embeddings/layer_norm/beta"}),
+    "recall_model": (27, 84_238, {"batch_normalization/moving_mean"}),
+    "recsys_string_table": (12, 485_315, {"embedding_4/embeddings", "dense_1/kernel", "mean"}),
+    "rossman_2shard": (26, 175_617, {"dense_10/bias", "batch_normalization_8/gamma"}),
+    "serving_counter": (1, 1, {"counter"}),
+    "serving_half_plus_three": (3, 3, {"a", "b", "c"}),
+    "serving_hp2_config": (5, 5, {"a", "a2", "b", "c", "c2"}),
+    "serving_hp2_cpu": (5, 5, {"a", "a2", "b", "c", "c2"}),
+    "serving_hp2_mkl": (9, 9, {"a", "conv2d_2/kernel"}),
+    "serving_hp2_tf2": (3, 3, {"a", "b", "c"}),
+    "serving_v1_bad": (2, 2, {"Variable", "Variable_1"}),
+    "serving_v1_sharded": (2, 2, {"a", "b"}),
+    "spam_keras": (5, 14_093, {"embedding/embeddings", "dense_1/kernel"}),
+    "t2onnx_regression/ckpt": (2, 2, {"W", "b"}),
+    "t2onnx_regression/saved_model": (2, 2, {"W", "b"}),
+    "t2t_2shard": (81, 139_200, {"transformer/body/decoder/layer_0/ffn/conv1/bias"}),
+    "tfdf_adult_rf": (0, 0, set()),
+    "tfjs_int64_multiply": (2, 2, {"v1", "v2"}),
+    "tfjs_module_with_multiple_signatures": (2, 2, {"two", "v"}),
+    "tfjs_times_three_float": (1, 1, {"Variable"}),
+    "tfjs_uint8_multiply": (2, 2, {"v1", "v2"}),
+    "tfnet_lstm": (5, 4_641, {"lstm/lstm_cell/recurrent_kernel", "dense/bias"}),
+    "tfnet_pyfunc": (1, 7_840, {"transformer/matrix"}),
+    "tfx_estimator_export": (20, 14_707, DNN),
+    # Without full names: they come from the SavedModel.
+    "tfx_keras": (6, 139, {f"dense{n}/{kind}" for n in ("", "_1", "_2") for kind in ("bias", "kernel")}),
+    "tfx_tfma_eval": (20, 14_707, DNN),
+    "tfx_tft_tf2": (0, 0, set()),
+    "tfx_trainer": (20, 14_707, DNN),
+    "unique_mnist": (6, 4_842, {"conv2d/bias", "conv2d_1/kernel", "dense/kernel"}),
+    "vocal_autoencoder_v1": (6, 296_576, {"Variable", "Variable_5"}),
+    "word_segmentation": (7, 121_986, {"Variable", "dense/bias"}),
+}
+"""Folder of the corpus -> how many weights it has, their numbers, and some of their names."""
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("folder", CORPUS_WEIGHTS)
+def test_weights_of_the_corpus(folder: str) -> None:
+    count, numbers, names = CORPUS_WEIGHTS[folder]
+    with ckptfmt.open(corpus_path(folder)) as ckpt:
+        weights = ckpt.weights
+        assert len(weights) == count
+        assert parameters(weights) == numbers
+        assert names <= set(weights)
+
+
+# --- TensorFlow and Keras ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def keras_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """A model of Keras 3 with a model inside, trained for a step, and the folder it was saved in each way."""
+    tf = pytest.importorskip("tensorflow")
+    import keras
+
+    folder = tmp_path_factory.mktemp("keras")
+    inner = keras.Sequential(
+        [
+            keras.layers.Input((4,)),
+            keras.layers.Dense(3),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(2),
+        ]
+    )
+    inputs = keras.Input((4,))
+    outputs = inner(inputs) + keras.layers.Dense(2)(keras.layers.Dense(3, name="first")(inputs))
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", "mse", metrics=["mae"])
+    model.fit(np.ones((8, 4)), np.ones((8, 2)), verbose=0)
+    epoch = tf.Variable(3, dtype=tf.int64)
+    tf.train.Checkpoint(model=model, optimizer=model.optimizer, epoch=epoch).save(str(folder / "both"))
+    tf.train.Checkpoint(model).save(str(folder / "root"))
+    tf.saved_model.save(model, str(folder / "saved"))
+    model.export(str(folder / "export"), verbose=False)
+    return model, folder
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("saved", ["both-1", "root-1", "saved", "export"])
+def test_weights_of_a_keras_model_are_those_that_keras_lists(
+    keras_model: tuple[Any, Path], saved: str
+) -> None:
+    model, folder = keras_model
+    wanted = {weight.path: weight.numpy() for weight in model.weights if "seed" not in weight.path}
+    with ckptfmt.open(folder / saved) as ckpt:
+        found = ckpt.weights
+        assert set(found) == set(wanted)
+        assert parameters(found) == sum(array.size for array in wanted.values())
+        for name, array in wanted.items():
+            np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.tensorflow
+def test_random_generators_and_steps_are_not_weights(tmp_path: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+
+    module = tf.Module()
+    module.w = tf.Variable([1.0, 2.0], name="w")
+    module.rng = tf.random.Generator.from_seed(1)
+    module.train_step = tf.Variable(3, dtype=tf.int64)
+    module.table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
+    path = tf.train.Checkpoint(module=module).save(str(tmp_path / "ckpt"))
+    with ckptfmt.open(path) as ckpt:
+        assert list(ckpt.weights) == ["w"]
