@@ -7,18 +7,14 @@ from collections.abc import Callable, Iterable
 import click
 
 import ckptfmt
-from ckptfmt.cli.failures import ExitCode, code_of, message_of
-from ckptfmt.cli.options import (
-    dtype_globs,
-    given_limits,
-    json_option,
-    limits_option,
-    path_argument,
-    size_value,
-)
+from ckptfmt import Checkpoint
+from ckptfmt.cli.failures import FAILURES, Problems, code_of, describe, message_of
+from ckptfmt.cli.options import dtype_globs, given_limits, json_option, limits_option, size_value
 from ckptfmt.cli.render.output import complain, note, on_terminal, printable, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, RIGHT, draw_table
 from ckptfmt.cli.render.text import escape, shape_text, size_text
+from ckptfmt.cli.selection import Selection, selection_options
+from ckptfmt.cli.several import all_option, expanded, split_paths
 from ckptfmt.cli.verbs.ls.rows import BadRow, TensorRow, Totals, arranged, find_rows
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -35,18 +31,18 @@ UNKNOWN = "?"
       ckptfmt ls training/
       ckptfmt ls training/ '*/kernel' '*/bias' --sort size --min-size 1MiB
       ckptfmt ls training/ --collapse
+      ckptfmt ls training/ --weights
       ckptfmt ls training/ | awk -F '\\t' '$2 == "float32" { sum += $4 } END { print sum }'
 
     JSON: {"prefix", "format", "tensors": [...], "totals": {"tensors", "in_checkpoint", "unreadable",
     "parameters", "bytes", "shards"}}, and for each tensor {"name", "dtype", "shape", "bytes", "shard",
     "offset", "crc32c", "slices"}, or {"name", "error"} if it cannot be read; with --collapse also "count"
-    and "names". "shard", "offset" and "crc32c" are null for a tensor stored in slices, and "shards" in the
+    and "names". Several checkpoints are {"checkpoints": [...]}. "shard", "offset" and "crc32c" are null for a tensor stored in slices, and "shards" in the
     totals if any listed tensor is. A name that is not UTF-8 has its bytes as \\udc80 to \\udcff (Python's
     surrogateescape).
     """,
 )
-@path_argument
-@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@click.argument("arguments", nargs=-1, required=True, metavar="PATH... [PATTERN]...")
 @click.option(
     "--sort",
     type=click.Choice(["name", "size", "dtype", "shape"]),
@@ -76,24 +72,28 @@ UNKNOWN = "?"
     help=f"Show repeated layers as one line: layer_#/kernel {TIMES}24.",
 )
 @click.option("--slices", "with_slices", is_flag=True, help="Also show the slices a tensor is stored in.")
+@all_option
+@selection_options
 @json_option
 @limits_option
 def command(
-    path: str,
-    patterns: tuple[str, ...],
+    arguments: tuple[str, ...],
     sort: str,
     reverse: bool,
     dtypes: tuple[str, ...],
     min_size: int | None,
     collapsed: bool,
     with_slices: bool,
+    with_all: bool,
+    selection: Selection,
     as_json: bool,
 ) -> int:
     """List the tensors of the checkpoint at PATH, with totals.
 
     PATTERN is a glob over names, in which * also matches slashes. A tensor that matches any of several
-    patterns is listed; if none matches, the exit code is 4. Quote patterns, so that the shell leaves them
-    alone. If no tensor matches --dtype and --min-size, stderr says so and the exit code is 0.
+    patterns is listed; if one matches no name, the exit code is 4. Quote patterns, so that the shell leaves
+    them alone. A pattern that matches no listed name may match a full name or an object path. If no tensor
+    matches --dtype and --min-size, stderr says so and the exit code is 0.
 
     On a terminal this is a table with the totals below it. Elsewhere it is one line for each tensor, without
     a header: name, dtype, shape ([3,4], or [] for a scalar) and bytes, separated by tabs; the totals go to
@@ -101,32 +101,54 @@ def command(
     dimension, or - for all of it), or - for a tensor that is stored whole. "Parameters" counts the elements
     that are numbers, not strings and variants.
 
+    Arguments after the first that lead to files are further checkpoints. Each is then listed below its
+    prefix; elsewhere than on a terminal, the prefix is the first column.
+
     A tensor whose entry is damaged is listed with ? for what is not known, the error goes to stderr, and the
     exit code is 3.
     """
-    with ckptfmt.open(path, limits=given_limits()) as checkpoint:
-        totals = Totals(len(checkpoint))
-        rows = totals.count(find_rows(checkpoint, patterns, dtypes, min_size or 0))
-        # Without any of these, rows are in the right order and are written as they come: there may be a
-        # million of them.
-        if as_json or on_terminal() or sort != "name" or reverse or collapsed:
-            rows = iter(arranged(list(rows), collapsed=collapsed, sort=sort, reverse=reverse))
-        if as_json:
-            write_json(
-                {
-                    "prefix": checkpoint.prefix,
-                    "format": checkpoint.format,
-                    "tensors": [_describe(row, collapsed=collapsed) for row in rows],
-                    "totals": totals.describe(),
-                }
-            )
-        else:
-            _write_text(rows, totals, with_slices=with_slices)
-    if totals.in_checkpoint and not totals.tensors:
-        complain("no tensor matches --dtype and --min-size")
-    for bad in totals.bad:
-        complain(message_of(bad.error))
-    return max((code_of(bad.error) for bad in totals.bad), default=ExitCode.FINE)
+    paths, patterns = split_paths(arguments)
+    is_single = len(paths) == 1 and not with_all
+    problems = Problems(strict=is_single)
+    documents: list[dict[str, object]] = []
+    for path in expanded(paths, with_all=with_all):
+        try:
+            with ckptfmt.open(path, limits=given_limits()) as checkpoint:
+                view = selection.of(checkpoint)
+                totals = Totals(len(checkpoint))
+                rows = totals.count(find_rows(checkpoint, view, patterns, dtypes, min_size or 0))
+                # Without any of these, rows are in the right order and are written as they come: there may be
+                # a million of them.
+                if as_json or on_terminal() or sort != "name" or reverse or collapsed:
+                    rows = iter(arranged(list(rows), collapsed=collapsed, sort=sort, reverse=reverse))
+                if as_json:
+                    documents.append(_document(checkpoint, rows, totals, collapsed=collapsed))
+                else:
+                    title = None if is_single else checkpoint.prefix
+                    _write_text(rows, totals, title, with_slices=with_slices)
+        except FAILURES as error:
+            problems.report(error, path)
+            documents.append({"prefix": path, "error": describe(error)})
+            continue
+        if totals.in_checkpoint and not totals.tensors:
+            complain("no tensor matches --dtype and --min-size")
+        for bad in totals.bad:
+            complain(message_of(bad.error))
+            problems.code = max(problems.code, code_of(bad.error))
+    if as_json:
+        write_json(documents[0] if is_single else {"checkpoints": documents})
+    return problems.code
+
+
+def _document(
+    checkpoint: Checkpoint, rows: Iterable[TensorRow | BadRow], totals: Totals, *, collapsed: bool
+) -> dict[str, object]:
+    return {
+        "prefix": checkpoint.prefix,
+        "format": checkpoint.format,
+        "tensors": [_describe(row, collapsed=collapsed) for row in rows],
+        "totals": totals.describe(),
+    }
 
 
 def _describe(row: TensorRow | BadRow, *, collapsed: bool) -> dict[str, object]:
@@ -136,8 +158,13 @@ def _describe(row: TensorRow | BadRow, *, collapsed: bool) -> dict[str, object]:
     return described
 
 
-def _write_text(rows: Iterable[TensorRow | BadRow], totals: Totals, *, with_slices: bool) -> None:
-    """Write a table and the totals on a terminal, else lines, and the totals to stderr."""
+def _write_text(
+    rows: Iterable[TensorRow | BadRow], totals: Totals, title: str | None, *, with_slices: bool
+) -> None:
+    """Write a table and the totals on a terminal, else lines, and the totals to stderr.
+
+    The title tells several checkpoints apart.
+    """
     times = printable(TIMES, "x")
     if on_terminal():
         heads, sides = ["name", "dtype", "shape", "bytes"], [LEFT, LEFT, LEFT, RIGHT]
@@ -145,11 +172,14 @@ def _write_text(rows: Iterable[TensorRow | BadRow], totals: Totals, *, with_slic
             heads.append("slices")
             sides.append(LEFT)
         cells = [_cells(row, times, size_text, with_slices=with_slices) for row in rows]
+        if title is not None:
+            write(f"{escape(title)}\n")
         draw_table(heads, sides, cells)
-        write(f"{totals}\n")
+        write(f"{totals}\n" if title is None else f"{totals}\n\n")
     else:
-        write_lines("\t".join(_cells(row, times, str, with_slices=with_slices)) for row in rows)
-        note(str(totals))
+        first = () if title is None else (escape(title),)
+        write_lines("\t".join((*first, *_cells(row, times, str, with_slices=with_slices))) for row in rows)
+        note(str(totals) if title is None else f"{title}: {totals}")
 
 
 def _cells(

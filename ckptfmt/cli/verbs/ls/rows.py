@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from ckptfmt import Checkpoint, Entry, errors
+from ckptfmt import Checkpoint, Entry, Tensors, errors
 from ckptfmt.cli.collapse import collapse
 from ckptfmt.cli.failures import describe
 from ckptfmt.cli.render.text import count_text, size_text
+from ckptfmt.cli.typed_names import TypedNames
 from ckptfmt.text.patterns import matcher
 
 
@@ -110,15 +111,15 @@ class Totals:
 
 
 def find_rows(
-    checkpoint: Checkpoint, patterns: Sequence[str], dtypes: Sequence[str], min_size: int
+    checkpoint: Checkpoint, view: Tensors, patterns: Sequence[str], dtypes: Sequence[str], min_size: int
 ) -> Iterator[TensorRow | BadRow]:
-    """Iterate over the tensors that pass all filters, in the checkpoint's order: that of their names' bytes.
+    """Iterate over the tensors of a view that pass all filters, in the checkpoint's order.
 
     Raises TensorNotFoundError if a pattern matches no name.
     """
-    entries = checkpoint.entries
+    entries = view.entries
     has_dtype = matcher(dtypes) if dtypes else None
-    for name in checkpoint.select(*patterns) if patterns else entries:
+    for name in _matching(checkpoint, view, patterns) if patterns else entries:
         try:
             entry = entries[name]
         except errors.CkptfmtError as error:
@@ -126,6 +127,23 @@ def find_rows(
             continue
         if entry.nbytes >= min_size and (has_dtype is None or has_dtype(entry.dtype.name)):
             yield TensorRow(name, entry, entry.nbytes)
+
+
+def _matching(checkpoint: Checkpoint, view: Tensors, patterns: Sequence[str]) -> Iterable[str]:
+    """Return the names in a view that match a pattern, or whose tensors have a name elsewhere that does."""
+    try:
+        return list(view.select(*patterns))
+    except errors.TensorNotFoundError:
+        # Perhaps the names are those of other verbs: full names, or paths as tree prints them.
+        typed = TypedNames(checkpoint)
+        try:
+            stored = {each for pattern in patterns for each in typed.matching(pattern)}
+        except errors.TensorNotFoundError:
+            stored = set()
+        found = [name for name, each in view._stored().items() if each in stored]
+        if not found:
+            raise
+        return found
 
 
 # --- order -------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ckptfmt.cli.render.output import complain, write, write_json, write_json_li
 from ckptfmt.cli.render.text import escape
 from ckptfmt.cli.render.values import PrintOptions
 from ckptfmt.cli.slice_option import Index, parse_index
-from ckptfmt.cli.verbs.show.names import TypedNames
+from ckptfmt.cli.typed_names import TypedNames
 from ckptfmt.cli.verbs.show.tensor import ShownTensor, read_tensor
 
 

@@ -45,7 +45,7 @@ class TypedNames:
         if whole is not None:
             return [whole]
         if self.is_pattern(name):
-            return self._matching_any(name)
+            return self.matching(name)
         found = self._matching(lambda known: f"/{known}".endswith(f"/{name}"))
         if not found:
             self._entries[name]  # raises the error that suggests close names
@@ -73,7 +73,7 @@ class TypedNames:
             raise self._ambiguous(name, [short.get(key, key) for key in alias.keys])
         return self._walked.get(name)
 
-    def _matching_any(self, pattern: str) -> list[str]:
+    def matching(self, pattern: str) -> list[str]:
         """Return the tensors that have a name of any kind that matches, in the order of the index.
 
         The first kind that has matches does not decide here: Keras 3 stores some variables of a layer under
