@@ -76,3 +76,22 @@ def statistics(array: np.ndarray[Any, Any]) -> Statistics | None:
     if not count:
         return Statistics(None, None, None, None, zeros, nan, inf)
     return Statistics(minimum, maximum, mean, (squares / count) ** 0.5, zeros, nan, inf)
+
+
+def count_special(array: np.ndarray[Any, Any]) -> tuple[int, int]:
+    """Return how many elements of an array are not a number, and how many infinite."""
+    if array.dtype.hasobject or array.dtype.kind in "biu":
+        return 0, 0
+    nan = inf = 0
+    with np.errstate(all="ignore"):
+        for chunk in np.nditer(array, ("external_loop", "buffered", "zerosize_ok"), buffersize=_CHUNK):
+            values = builtin(np.asarray(chunk))
+            if values.dtype.kind not in "fc":
+                break
+            # Nearly all chunks have none, and are looked at once.
+            finite = int(np.count_nonzero(np.isfinite(values)))
+            if finite < values.size:
+                not_numbers = int(np.count_nonzero(np.isnan(values)))
+                nan += not_numbers
+                inf += values.size - finite - not_numbers
+    return nan, inf

@@ -6,7 +6,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from ckptfmt.cli.statistics import statistics
+from ckptfmt import as_dtype
+from ckptfmt.cli.statistics import count_special, statistics
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,14 @@ def test_without_finite_elements_there_is_no_mean() -> None:
         found = statistics(array)
         assert found is not None
         assert (found.minimum, found.maximum, found.mean, found.std) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e5m2", "complex64", "float32"])
+def test_special_numbers_of_every_dtype_are_counted(name: str) -> None:
+    array = np.array([1.0, np.nan, np.inf, -np.inf, 0.0], np.float32).astype(as_dtype(name).numpy)
+    assert count_special(array) == (1, 2)
+    assert count_special(array[:1]) == (0, 0)
+
+
+def test_integers_and_strings_are_finite() -> None:
+    assert count_special(np.arange(3)) == count_special(np.array([b"nan"], object)) == (0, 0)

@@ -29,7 +29,7 @@ def spoil(path: str, at: int) -> None:
 def test_an_intact_checkpoint_is_fine(model: str) -> None:
     result = run("verify", model)
     assert result.exit_code == 0
-    assert result.stdout.startswith("ok: 4 of 4 tensors intact, ")
+    assert result.stdout.startswith("OK: 4 of 4 tensors intact, ")
     assert result.stderr == ""
 
 
@@ -52,7 +52,7 @@ INTACT = [
 @pytest.mark.parametrize("case", INTACT)
 def test_what_tensorflow_wrote_is_fine(case: str) -> None:
     result = run("verify", golden.load(case).path)
-    assert (result.exit_code, result.stdout.splitlines()[-1].split(":")[0]) == (0, "ok")
+    assert (result.exit_code, result.stdout.splitlines()[-1].split(":")[0]) == (0, "OK")
 
 
 def test_a_flipped_bit_is_an_error_that_says_where(model: str) -> None:
@@ -63,7 +63,7 @@ def test_a_flipped_bit_is_an_error_that_says_where(model: str) -> None:
     assert error.startswith("error: checksum: ")
     assert f"{model}.data-00000-of-00002 @0x40" in error
     assert "'c'" in error
-    assert summary.startswith("damaged: 3 of 4 tensors intact, ")
+    assert summary.startswith("FAILED (damaged): 3 of 4 tensors intact, ")
     assert summary.endswith(", 1 error")
 
 
@@ -82,7 +82,7 @@ def test_a_missing_shard_is_damage_on_one_line(model: str) -> None:
     (error,) = result.stdout.splitlines()[:-1]
     assert error.startswith("error: missing: ")
     assert f"{model}.data-00001-of-00002" in error
-    assert "damaged: 2 of 4 tensors intact" in result.stdout
+    assert "FAILED (damaged): 2 of 4 tensors intact" in result.stdout
 
 
 def refuse(path: str) -> None:
@@ -99,7 +99,7 @@ def test_a_file_that_the_system_refuses_is_unreadable_not_damaged(model: str) ->
     assert errors
     assert all(line.startswith("error: unreadable: ") for line in errors)
     assert all(f"{model}.data-00001-of-00002: " in line for line in errors)
-    assert summary.startswith("not readable: 2 of 4 tensors intact, ")
+    assert summary.startswith("FAILED (not readable): 2 of 4 tensors intact, ")
     report = run_json("verify", model, code=4)
     assert (report["ok"], {problem["kind"] for problem in report["problems"]}) == (False, {"unreadable"})
 
@@ -109,7 +109,7 @@ def test_a_file_that_the_system_refuses_does_not_hide_damage(model: str) -> None
     spoil(f"{model}.data-00000-of-00002", 70)
     result = run("verify", model)
     assert result.exit_code == 3
-    assert result.stdout.splitlines()[-1].startswith("damaged: 1 of 4 tensors intact, ")
+    assert result.stdout.splitlines()[-1].startswith("FAILED (damaged): 1 of 4 tensors intact, ")
 
 
 def test_warnings_besides_a_file_that_the_system_refuses_are_not_damage(model: str) -> None:
@@ -140,7 +140,7 @@ def test_bytes_that_belong_to_no_tensor_are_a_warning(model: str) -> None:
     assert result.exit_code == 1
     warning, summary = result.stdout.splitlines()
     assert warning.startswith("warning: orphan: ")
-    assert summary.startswith("ok: 4 of 4 tensors intact")
+    assert summary.startswith("OK: 4 of 4 tensors intact")
     assert summary.endswith(", 1 warning")
 
 
@@ -161,6 +161,7 @@ def test_json_has_these_keys(model: str) -> None:
             "ok",
             "tensors",
             "tensors_checked",
+            "parameters",
             "bytes_checked",
             "problems",
             "problems_omitted",
@@ -203,7 +204,7 @@ def test_off_a_terminal_there_is_no_progress_bar(model: str) -> None:
 def test_fast_work_shows_no_progress_bar(model: str) -> None:
     code, shown = on_terminal("verify", model)
     assert code == 0
-    assert shown.startswith("ok: 4 of 4")
+    assert shown.startswith("OK: 4 of 4")
     assert "\x1b" not in shown
 
 

@@ -36,6 +36,6 @@ def test_the_command_line_tells_many_problems_in_a_few_lines(tmp_path: Path) -> 
     assert len(lines) == 22
     assert all(line.startswith("error: checksum: ") for line in lines[:21])
     assert lines[20] == "error: checksum: and 280 more; --json lists them"
-    assert lines[21].startswith("damaged: 0 of 300 tensors intact")
+    assert lines[21].startswith("FAILED (damaged): 0 of 300 tensors intact")
     document = run_json("verify", tmp_path / "ckpt", code=3)
     assert (len(document["problems"]), document["problems_omitted"]) == (300, 0)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
 
 import click
+import numpy as np
 
 import ckptfmt
-from ckptfmt import Checkpoint, Problem, Report
-from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument
+from ckptfmt import Checkpoint, Problem, Report, Tensors, errors
+from ckptfmt.cli.failures import FAILURES, ExitCode, Problems, describe
+from ckptfmt.cli.options import given_limits, json_option, limits_option
 from ckptfmt.cli.render.output import write, write_json
 from ckptfmt.cli.render.progress import ProgressBar
-from ckptfmt.cli.render.text import count_text, one_line, size_text
+from ckptfmt.cli.render.text import count_text, escape, one_line, size_text
+from ckptfmt.cli.selection import Selection, selection_options
+from ckptfmt.cli.several import all_option, expanded
+from ckptfmt.cli.statistics import count_special
+
+UNREADABLE = "unreadable"
+NOT_FINITE = "not finite"
 
 MAX_LINES = 20
 """Problems of one kind that are written as text."""
@@ -25,52 +35,144 @@ MAX_LINES = 20
     epilog="""\b
     Examples:
       ckptfmt verify training/
+      ckptfmt verify --all training/ other/ckpt-7
+      ckptfmt verify export/ --weights --finite
       ckptfmt verify model.ckpt-1000 --json | jq '.problems[] | select(.severity == "error") | .name'
 
-    JSON: {"prefix", "format", "ok", "tensors", "tensors_checked", "bytes_checked", "problems": [{"severity",
-    "kind", "message", "file", "offset", "name"}], "problems_omitted"}. "ok" is true if every tensor was
-    checked and is intact, whatever the warnings; "file", "offset" and "name" are null if a problem has none.
-    The first 10,000 problems are listed.
+    JSON: {"prefix", "format", "ok", "tensors", "tensors_checked", "parameters", "bytes_checked",
+    "problems": [{"severity", "kind", "message", "file", "offset", "name"}], "problems_omitted"}. "ok" is true
+    if every tensor was checked and is intact, whatever the warnings; "file", "offset" and "name" are null if
+    a problem has none, and "parameters" if the index is damaged. The first 10,000 problems are listed.
+    Several checkpoints are {"ok", "checkpoints": [...]}, and one that does not open has an "error".
     """,
 )
-@path_argument
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@all_option
+@selection_options
+@click.option("--finite", is_flag=True, help="Also look for NaN and infinite numbers.")
 @json_option
 @limits_option
-def command(path: str, as_json: bool) -> int:
+def command(paths: tuple[str, ...], with_all: bool, selection: Selection, finite: bool, as_json: bool) -> int:
     """Check the checkpoint at PATH: every block and tensor checksum, every size against dtype and shape.
 
-    Each problem is one line, "error: KIND: ..." or "warning: KIND: ..."; the last line is the summary.
+    Each problem is one line, "error: KIND: ..." or "warning: KIND: ..."; the last line is the summary, OK or
+    FAILED.
 
     An error (block, entry, checksum, truncated, missing, unreadable, unsupported) means that something cannot
     be read, or would be read wrongly, and the exit code is 3. It is 4 if all errors are "unreadable": the
-    operating system denies access to a file, and everything else is intact.
+    operating system denies access to a file, and everything else is intact. With --finite a tensor that has
+    NaN or infinite numbers is an error, too ("not finite"); if there is no other, the exit code is 1.
 
     A warning (overlap: tensors share bytes; orphan: bytes belong to no tensor; stale: a data file is not part
     of this checkpoint) does not keep anything from being read. With warnings alone the exit code is 1.
 
+    With --weights or --ema only those tensors are checked, and not what else is in the files.
+
     Files are streamed: memory stays small, however large they are.
     """
-    with ckptfmt.open(path, limits=given_limits()) as checkpoint:
+    is_single = len(paths) == 1 and not with_all
+    problems = Problems(strict=is_single)
+    documents: list[dict[str, object]] = []
+    for path in expanded(paths, with_all=with_all):
+        try:
+            with ckptfmt.open(path, limits=given_limits()) as checkpoint:
+                report = _check(checkpoint, selection, finite=finite)
+                if as_json:
+                    documents.append(_to_json(checkpoint, report, _parameters(selection.of(checkpoint))))
+                else:
+                    _write_problems(report)
+                    write(f"{'' if is_single else f'{escape(checkpoint.prefix)}: '}{_summary(report)}\n")
+        except FAILURES as error:
+            problems.report(error, path)
+            documents.append({"prefix": path, "ok": False, "error": describe(error)})
+            continue
+        problems.code = max(problems.code, _code_of(report))
+    if as_json:
+        document = {"ok": all(each["ok"] for each in documents), "checkpoints": documents}
+        write_json(documents[0] if is_single else document)
+    return problems.code
+
+
+def _code_of(report: Report) -> ExitCode:
+    kinds = _kinds(report)
+    if _is_intact(report):
+        return ExitCode.FINDING if report.problems else ExitCode.FINE
+    return ExitCode.NOT_FOUND if kinds == {UNREADABLE} else ExitCode.DAMAGED
+
+
+def _check(checkpoint: Checkpoint, selection: Selection, *, finite: bool) -> Report:
+    """Check the files, or only the tensors that are chosen, which their names in the report are those of."""
+    view = selection.of(checkpoint)
+    is_whole = not selection.weights and not selection.ema
+    if is_whole:
         with ProgressBar("verifying") as progress:
             report = checkpoint.verify(progress=progress)
-        document = _to_json(checkpoint, report)
-    if as_json:
-        write_json(document)
+        names = {} if view is checkpoint else {stored: name for name, stored in view._stored().items()}
+        report.problems = [_renamed(problem, names) for problem in report.problems]
     else:
-        _write_problems(report)
-        write(f"{_summary(report)}\n")
-    if not _is_complete(report):
-        return ExitCode.NOT_FOUND if _only_unreadable(report) else ExitCode.DAMAGED
-    return ExitCode.FINDING if report.problems else ExitCode.FINE
+        report = Report(tensors=len(view))
+    if finite or not is_whole:
+        _read_all(view, report, finite=finite, is_whole=is_whole)
+    return report
 
 
-def _to_json(checkpoint: Checkpoint, report: Report) -> dict[str, object]:
+def _renamed(problem: Problem, names: Mapping[str | None, str]) -> Problem:
+    return replace(problem, name=names.get(problem.name, problem.name)) if names else problem
+
+
+def _read_all(view: Tensors, report: Report, *, finite: bool, is_whole: bool) -> None:
+    """Read each tensor, which verifies its checksum; with ``finite``, look for numbers that are not."""
+    damaged = frozenset(report.damaged)
+    sizes = {name: entry.nbytes for name, entry in view.entries.items()} if view else {}
+    done, size = 0, sum(sizes.values())
+    with ProgressBar("reading") as progress:
+        for name in view:
+            stored = view.stored_name(name)
+            if not is_whole or stored not in damaged:
+                try:
+                    array = view[name]
+                except errors.CkptfmtError as error:
+                    report.add_tensor(error, name)
+                else:
+                    if not is_whole:
+                        report.tensors_checked += 1
+                        report.bytes_checked += sizes[name]
+                    if finite:
+                        _find_special(array, name, report)
+                    # Memory then holds one tensor at a time, also as pages of the mapped file.
+                    del array
+                view._release(name)
+            done += sizes[name]
+            progress(done, size)
+
+
+def _find_special(array: np.ndarray[Any, Any], name: str, report: Report) -> None:
+    """Note a tensor that has numbers which are not finite."""
+    counts = count_special(array)
+    if any(counts):
+        nan, inf = counts
+        found = [count_text(count, noun) for count, noun in ((nan, "NaN"), (inf, "infinite number")) if count]
+        error = errors.CkptfmtError(f"tensor {name!r}: {' and '.join(found)} in {array.size:,} elements")
+        report.add(NOT_FINITE, error, name)
+
+
+def _parameters(view: Tensors) -> int | None:
+    """Return how many numbers the tensors have; None if the index is damaged."""
+    try:
+        entries = view.entries.values()
+        return sum(math.prod(entry.shape) for entry in entries if entry.dtype.itemsize is not None)
+    except errors.CkptfmtError:
+        return None
+
+
+def _to_json(checkpoint: Checkpoint, report: Report, parameters: int | None) -> dict[str, object]:
     return {
         "prefix": checkpoint.prefix,
         "format": checkpoint.format,
         "ok": _is_complete(report),
         "tensors": report.tensors,
         "tensors_checked": report.tensors_checked,
+        "parameters": parameters,
         "bytes_checked": report.bytes_checked,
         "problems": [asdict(problem) for problem in report.problems],
         "problems_omitted": report.omitted,
@@ -92,14 +194,19 @@ def _write_problems(report: Report) -> None:
         write(f"and {count_text(report.omitted, 'problem')} after these\n")
 
 
-def _is_complete(report: Report) -> bool:
+def _is_intact(report: Report) -> bool:
     """Return whether every tensor was checked and is intact: what was not checked does not count as ok."""
-    return report.ok and report.tensors_checked == report.tensors
+    return _kinds(report) <= {NOT_FINITE} and report.tensors_checked == report.tensors
 
 
-def _only_unreadable(report: Report) -> bool:
-    """Return whether all errors are the operating system's, so that nothing is known to be damaged."""
-    return {problem.kind for problem in report.problems if problem.severity == "error"} == {"unreadable"}
+def _is_complete(report: Report) -> bool:
+    """Return whether every tensor was checked, and nothing was found but what only warnings are about."""
+    return report.ok and _is_intact(report)
+
+
+def _kinds(report: Report) -> set[str]:
+    """Return the kinds of errors."""
+    return {problem.kind for problem in report.problems if problem.severity == "error"}
 
 
 def _line(problem: Problem) -> str:
@@ -117,5 +224,13 @@ def _summary(report: Report) -> str:
         parts.append(count_text(failed, "error"))
     if len(report.problems) > failed:
         parts.append(count_text(len(report.problems) - failed, "warning"))
-    state = "ok" if _is_complete(report) else "not readable" if _only_unreadable(report) else "damaged"
-    return f"{state}: {', '.join(parts)}"
+    return f"{_state(report)}: {', '.join(parts)}"
+
+
+def _state(report: Report) -> str:
+    if _is_complete(report):
+        return "OK"
+    if _is_intact(report):
+        return "FAILED (not finite)"
+    # If the operating system denies access to a file, nothing is known to be damaged.
+    return f"FAILED ({'not readable' if _kinds(report) == {UNREADABLE} else 'damaged'})"

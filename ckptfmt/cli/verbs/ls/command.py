@@ -37,9 +37,9 @@ UNKNOWN = "?"
     JSON: {"prefix", "format", "tensors": [...], "totals": {"tensors", "in_checkpoint", "unreadable",
     "parameters", "bytes", "shards"}}, and for each tensor {"name", "dtype", "shape", "bytes", "shard",
     "offset", "crc32c", "slices"}, or {"name", "error"} if it cannot be read; with --collapse also "count"
-    and "names". Several checkpoints are {"checkpoints": [...]}. "shard", "offset" and "crc32c" are null for a tensor stored in slices, and "shards" in the
-    totals if any listed tensor is. A name that is not UTF-8 has its bytes as \\udc80 to \\udcff (Python's
-    surrogateescape).
+    and "names". Several checkpoints are {"checkpoints": [...]}. "shard", "offset" and "crc32c" are null for a
+    tensor stored in slices, and "shards" in the totals if any listed tensor is. A name that is not UTF-8 has
+    its bytes as \\udc80 to \\udcff (Python's surrogateescape).
     """,
 )
 @click.argument("arguments", nargs=-1, required=True, metavar="PATH... [PATTERN]...")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import click
 
 import ckptfmt
-from ckptfmt import Checkpoint, errors
+from ckptfmt import Checkpoint, Tensors, errors
 from ckptfmt.cli.failures import ExitCode, code_of, message_of
 from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument
 from ckptfmt.cli.render.output import complain, write, write_json, write_json_list
 from ckptfmt.cli.render.text import escape
 from ckptfmt.cli.render.values import PrintOptions
+from ckptfmt.cli.selection import Selection, selection_options
 from ckptfmt.cli.slice_option import Index, parse_index
 from ckptfmt.cli.typed_names import TypedNames
 from ckptfmt.cli.verbs.show.tensor import ShownTensor, read_tensor
@@ -37,6 +38,7 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
       ckptfmt show training/ embedding --slice "0:4,:" --precision 3
       ckptfmt show training/ global_step --json | jq .values
       ckptfmt show training/ 'model/dense/*' --no-stats
+      ckptfmt show training/ '*' --weights --no-values
 
     JSON: {"prefix", "format", "name", "dtype", "shape", "bytes", "shard", "file", "offset", "crc32c",
     "slices", "slice", "checksum", "statistics", "values"}. "slice" is null or {"index", "shape"};
@@ -49,7 +51,7 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
     """,
 )
 @path_argument
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("tensors", nargs=-1, required=True, metavar="NAME...")
 @click.option(
     "--slice",
     "index",
@@ -89,15 +91,17 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
 @click.option(
     "--linewidth", type=click.IntRange(1), default=75, show_default=True, help="Characters in a line."
 )
+@selection_options
 @json_option
 @limits_option
 def command(
     path: str,
-    names: tuple[str, ...],
+    tensors: tuple[str, ...],
     index: Index | None,
     with_values: bool | None,
     no_stats: bool,
     no_verify: bool,
+    selection: Selection,
     as_json: bool,
     **printing: int,
 ) -> int:
@@ -124,12 +128,13 @@ def command(
         options = replace(options, threshold=None, characters=None)
     with ckptfmt.open(path, verify=not no_verify, limits=given_limits()) as checkpoint:
         typed = TypedNames(checkpoint)
-        stored = typed.find(names)
+        chosen = _chosen(typed, selection.of(checkpoint), tensors)
         shown = _Shown(checkpoint, index, with_values=with_values is not False, with_statistics=not no_stats)
-        if len(names) > 1 or typed.is_pattern(names[0]):
-            _show_all(shown, stored, options, as_json=as_json)
+        if len(tensors) > 1 or typed.is_pattern(tensors[0]):
+            _show_all(shown, chosen, options, as_json=as_json)
         else:
-            tensor = shown.read(stored[0])
+            [(name, stored)] = chosen.items()
+            tensor = shown.read(name, stored)
             if as_json:
                 write_json(tensor.to_json(options.threshold))
             else:
@@ -151,15 +156,16 @@ class _Shown:
         self._with_values = with_values
         self._with_statistics = with_statistics
 
-    def read(self, name: str) -> ShownTensor:
-        entry = self.checkpoint.entries[name]
-        return read_tensor(
+    def read(self, name: str, stored: str) -> ShownTensor:
+        entry = self.checkpoint.entries[stored]
+        tensor = read_tensor(
             self.checkpoint,
             entry,
             self._index,
             with_values=self._with_values,
             with_statistics=self._with_statistics,
         )
+        return tensor if name == stored else replace(tensor, entry=entry._replace(name=name))
 
     def report(self, tensor: ShownTensor) -> None:
         if tensor.problem is not None:
@@ -170,9 +176,30 @@ class _Shown:
         self.code = max(self.code, code)
 
 
-def _show_all(shown: _Shown, stored: Sequence[str], options: PrintOptions, *, as_json: bool) -> None:
+def _chosen(typed: TypedNames, view: Tensors, names: Sequence[str]) -> dict[str, str]:
+    """Return the tensors that the names typed stand for, by their names in a view, with their stored names.
+
+    A name of the view comes first. Other names are those of variables: with ``--ema`` the view has something
+    else for these.
+    """
+    chosen: dict[str, str] = {}
+    by_variable = {stored: name for name, stored in view._stand_for().items()}
+    for name in names:
+        if name in view:
+            found = [name]
+        else:
+            stored = typed.find([name])
+            found = [by_variable[each] for each in stored if each in by_variable]
+            if not found:
+                what = f"{name!r} is not among the tensors chosen"
+                raise errors.TensorNotFoundError(name, file=view.prefix, what=what)
+        chosen.update((each, view.stored_name(each) or each) for each in found)
+    return chosen
+
+
+def _show_all(shown: _Shown, chosen: Mapping[str, str], options: PrintOptions, *, as_json: bool) -> None:
     """Show several tensors one after the other, so that memory holds one; a bad one is reported."""
-    tensors = _read_all(shown, stored)
+    tensors = _read_all(shown, chosen)
     if as_json:
         checkpoint = shown.checkpoint
         documents = (tensor.to_json(options.threshold) for tensor in tensors)
@@ -184,10 +211,10 @@ def _show_all(shown: _Shown, stored: Sequence[str], options: PrintOptions, *, as
         separator = "\n"
 
 
-def _read_all(shown: _Shown, stored: Sequence[str]) -> Iterator[ShownTensor]:
-    for name in stored:
+def _read_all(shown: _Shown, chosen: Mapping[str, str]) -> Iterator[ShownTensor]:
+    for name, stored in chosen.items():
         try:
-            tensor = shown.read(name)
+            tensor = shown.read(name, stored)
         except click.BadParameter as error:  # an index that fits others
             shown.complain(f"{escape(name)}: {error.format_message()}", ExitCode.USAGE)
             continue
@@ -198,4 +225,4 @@ def _read_all(shown: _Shown, stored: Sequence[str]) -> Iterator[ShownTensor]:
         shown.report(tensor)
         # Memory then holds one tensor at a time, also as pages of the mapped file.
         del tensor
-        shown.checkpoint._release(name)
+        shown.checkpoint._release(stored)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import click
 
 import ckptfmt
-from ckptfmt import Checkpoint, Entry, errors
+from ckptfmt import Checkpoint, Entry, Tensors, errors
 from ckptfmt.cli.failures import ExitCode, code_of, describe, message_of
 from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument
 from ckptfmt.cli.render.output import complain, note, write_json
 from ckptfmt.cli.render.text import count_text, escape, shape_text, size_text
 from ckptfmt.cli.render.tree import Branch, write_branches
+from ckptfmt.cli.selection import Selection, selection_options
 from ckptfmt.cli.verbs.tree.rows import MAX_DEPTH, Tree, TreeRow
 
 DEFAULT_DEPTH = 64
@@ -33,6 +34,7 @@ UNKNOWN = "?"
     Examples:
       ckptfmt tree training/
       ckptfmt tree training/ --depth 2
+      ckptfmt tree training/ --weights
       ckptfmt tree training/ --json | jq -r '.nodes[] | select(.depth == 1) | [.name, .bytes] | @tsv'
 
     JSON: {"prefix", "format", "kind": "objects" or "scopes", "nodes": [...], "unreached": [...],
@@ -56,9 +58,10 @@ UNKNOWN = "?"
     help=f"Show N levels below the root. [default: {DEFAULT_DEPTH}]",
 )
 @click.option("--all", "with_unused", is_flag=True, help="Include objects that hold no tensors.")
+@selection_options
 @json_option
 @limits_option
-def command(path: str, depth: int | None, with_unused: bool, as_json: bool) -> int:
+def command(path: str, depth: int | None, with_unused: bool, selection: Selection, as_json: bool) -> int:
     """Show the checkpoint at PATH as a tree, with totals for each part.
 
     A TF2 checkpoint has objects. Each is shown in full below the first object that leads to it, and as "->"
@@ -66,6 +69,8 @@ def command(path: str, depth: int | None, with_unused: bool, as_json: bool) -> i
     optimizer, as SLOT/VARIABLE. Objects without tensors below them are hidden, and stderr says how many.
     Tensors that belong to no object are listed together at the end. A TF1 checkpoint has scopes: names are
     split at slashes, and a name that is also a scope has one line for both.
+
+    With --weights, --ema or --names full, a TF2 checkpoint is shown by scopes, too.
 
     Variables have dtype, shape and size; lines with others below them have totals in parentheses. Each tensor
     is counted once, where it is shown in full, so that the root has the totals of the checkpoint.
@@ -75,7 +80,8 @@ def command(path: str, depth: int | None, with_unused: bool, as_json: bool) -> i
     """
     limit = DEFAULT_DEPTH if depth is None else depth
     with ckptfmt.open(path, limits=given_limits()) as checkpoint:
-        view = _build(checkpoint, limit, with_unused=with_unused)
+        tensors = selection.of(checkpoint)
+        view = _build(checkpoint, tensors, limit, with_unused=with_unused)
         if as_json:
             write_json(view.to_json())
         else:
@@ -93,9 +99,10 @@ def command(path: str, depth: int | None, with_unused: bool, as_json: bool) -> i
     return max(map(code_of, view.damage), default=ExitCode.FINE)
 
 
-def _build(checkpoint: Checkpoint, limit: int, *, with_unused: bool) -> TreeView:
-    graph = checkpoint.object_graph
-    tree = Tree(checkpoint)
+def _build(checkpoint: Checkpoint, tensors: Tensors, limit: int, *, with_unused: bool) -> TreeView:
+    # Other names than the stored ones are those of scopes: the objects have the names in the keys.
+    graph = checkpoint.object_graph if tensors is checkpoint else None
+    tree = Tree(tensors)
     if graph is None:
         # One level more than is shown, to count what is deeper; below that, names need not be split.
         tree.add_scopes(limit + 1)

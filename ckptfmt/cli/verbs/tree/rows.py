@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ckptfmt import Checkpoint, Entry, ObjectGraph, ObjectNode, errors
+from ckptfmt import Entry, ObjectGraph, ObjectNode, Tensors, errors
 
 MAX_DEPTH = 1000
 """Levels that a user may ask for; each line is four characters longer than the one above it."""
@@ -56,7 +56,7 @@ class TreeRow:
 class Tree:
     """The lines from top to bottom, each after its parent."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Tensors) -> None:
         self.checkpoint = checkpoint
         self.rows: list[TreeRow] = []
         self.entries: dict[str, Entry | errors.CkptfmtError] = {}
