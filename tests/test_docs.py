@@ -55,7 +55,6 @@ def test_python_examples_run(page: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_shell_examples_run(page: Path) -> None:
-    pytest.importorskip("click", reason="the command line is an extra")
     for line in "".join(blocks(page, "sh")).splitlines():
         command = shlex.split(line, comments=True)
         if command:
@@ -71,7 +70,6 @@ def test_readme_has_two_commands_and_the_first_lists_a_shipped_model() -> None:
     install, listing = commands[0].split(" && ")
     assert install.startswith("pip install '.")
     assert commands[1].endswith("pytest")  # running it here would run this test again
-    pytest.importorskip("click", reason="the command line is an extra")
     done = run([sys.executable, "-m", *shlex.split(listing)])
     assert done.returncode == 0
     assert "_trainable_variables" in done.stdout
