@@ -15,7 +15,8 @@ PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
 # Without TensorFlow, so that a session takes a minute; the tests that need it report that they are skipped.
-TEST_TOOLS = [tool for tool in EXTRAS["test"] if tool.startswith(("pytest", "hypothesis", "safetensors"))]
+TOOLS = ("pytest", "hypothesis", "safetensors", "hatchling", "pyyaml")
+TEST_TOOLS = [tool for tool in EXTRAS["test"] if tool.startswith(TOOLS)]
 
 OLDEST = [
     requirement.replace(">=", "==", 1)
