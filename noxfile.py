@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["tests", "oldest", "newest", "lint"]
 nox.options.error_on_missing_interpreters = False
 
-PROJECT = nox.project.load_toml("pyproject.toml")["project"]
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
 # Without TensorFlow, so that a session takes a minute; the tests that need it report that they are skipped.
-TEST_TOOLS = [tool for tool in EXTRAS["test"] if tool.startswith(("pytest", "hypothesis", "safetensors"))]
+TOOLS = ("pytest", "hypothesis", "safetensors", "hatchling", "pyyaml")
+TEST_TOOLS = [tool for tool in EXTRAS["test"] if tool.startswith(TOOLS)]
 
 OLDEST = [
     requirement.replace(">=", "==", 1)
@@ -19,6 +24,9 @@ OLDEST = [
     if not requirement.startswith("ckptfmt")
 ]
 """The lower bounds of pyproject.toml."""
+
+DIST = Path(__file__).parent / "dist"
+EXAMPLE = Path(__file__).parent / "examples" / "digits"
 
 
 @nox.session(python=["3.10", "3.11", "3.12", "3.13"])
@@ -52,9 +60,9 @@ def newest(session: nox.Session) -> None:
 
 @nox.session
 def core(session: nox.Session) -> None:
-    """Run the tests that need no extra, with none installed."""
+    """Run the suite with no extra installed."""
     session.install(".", *TEST_TOOLS)
-    session.run("pytest", "--ignore=tests/cli", *session.posargs)
+    session.run("pytest", *session.posargs)
 
 
 @nox.session
@@ -71,14 +79,42 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def protos(session: nox.Session) -> None:
     """Compile protos/ again: the descriptor set and the stubs."""
-    session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "protos"))
+    session.install(*nox.project.dependency_groups(PYPROJECT, "protos"))
     session.run("python", "protos/compile.py", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build the sdist, and the wheel from it, into dist/; check both, and have each tried on its own."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "release"))
+    shutil.rmtree(DIST, ignore_errors=True)  # twine is to upload what was checked, and nothing older
+    session.run("python", "-m", "build", "--outdir", str(DIST))
+    session.run("twine", "check", "--strict", *map(str, sorted(DIST.iterdir())))
+    session.run("python", "-m", "tests.support.distributions", str(DIST))
+    for kind in ("wheel", "sdist"):
+        session.notify(f"released({kind})")
+
+
+@nox.session
+@nox.parametrize("pattern", ["*.whl", "*.tar.gz"], ids=["wheel", "sdist"])
+def released(session: nox.Session, pattern: str) -> None:
+    """Try what ``nox -s release`` has built, without extras and away from the checkout."""
+    built = list(DIST.glob(pattern))
+    if len(built) != 1:
+        session.error(f"{DIST} holds {len(built)} files {pattern}: run nox -s release first")
+    session.install(str(built[0]))
+    session.chdir(session.create_tmp())
+    for args in (["--version"], ["--help"], ["ls", str(EXAMPLE)], ["verify", str(EXAMPLE)]):
+        session.run("ckptfmt", *args, silent=args == ["--help"])
+    # With -I, Python imports nothing from the current directory or from PYTHONPATH.
+    opened = f"import ckptfmt; print(ckptfmt.__file__, len(ckptfmt.open({str(EXAMPLE)!r}).read()), 'tensors')"
+    session.run("python", "-I", "-W", "error", "-c", opened)
 
 
 @nox.session(python="3.11")
 def fuzz(session: nox.Session) -> None:
     """Run the fuzz targets, all together for the seconds given: ``nox -s fuzz -- 600``."""
-    groups = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "fuzz")
+    groups = nox.project.dependency_groups(PYPROJECT, "fuzz")
     session.install("-e", ".[test]", *groups)
     session.run("python", "-m", "tests.fuzz", *session.posargs)
 

@@ -145,4 +145,5 @@ def _load(place: str) -> Any:  # noqa: ANN401  (whatever has that name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+    """List the public names only, and not what this module imports: completion shows them."""
+    return __all__

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
+from ckptfmt import __version__
+
 try:
     from ckptfmt.cli.app import app
 except ModuleNotFoundError as error:
-    # Only what the extra installs is optional; if anything else is missing, the installation is broken.
+    # As after `pip install --no-deps`. If anything else is missing, the installation is broken.
     if error.name != "click":
         raise
     INSTALLED = False
@@ -18,13 +20,39 @@ else:
 USAGE = 2
 """Exit code of a command that cannot be run as it was given."""
 
+INSTALL = "the command line needs click: pip install click"
+
+HELP_WITHOUT_CLICK = f"""\
+Usage: ckptfmt [OPTIONS] COMMAND [ARGS]...
+
+Inspect TensorFlow checkpoints without TensorFlow.
+
+No command is available here, because {INSTALL}
+The library does not need it: python -c 'import ckptfmt; help(ckptfmt)'
+
+Options:
+  --version   Show the version and exit.
+  -h, --help  Show this message and exit.
+"""
+
 
 def main() -> NoReturn:
     """Run the command line and exit; see ``ckptfmt --help``."""
-    if not INSTALLED:
-        sys.stderr.write("ckptfmt: the command line needs click: pip install 'ckptfmt[cli]'\n")
+    if INSTALLED:
+        app.main(prog_name="ckptfmt")
+    else:
+        _main_without_click(sys.argv[1:])
+
+
+def _main_without_click(arguments: list[str]) -> NoReturn:
+    if arguments == ["--version"]:
+        sys.stdout.write(f"ckptfmt {__version__}\n")
+    elif arguments in (["-h"], ["--help"]):
+        sys.stdout.write(HELP_WITHOUT_CLICK)
+    else:
+        sys.stderr.write(f"ckptfmt: {INSTALL}\n")
         sys.exit(USAGE)
-    app.main(prog_name="ckptfmt")
+    sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -270,3 +270,8 @@ def _as_name(tensor_str: str | bytes) -> str:
     if isinstance(tensor_str, str):
         return tensor_str
     raise TypeError(f"tensor name: got {tensor_str!r}, want str or bytes")
+
+
+def __dir__() -> list[str]:
+    """List what ``tf.train`` has too, and not what this module imports: completion shows it."""
+    return __all__

@@ -56,10 +56,10 @@ class DType:
     """Whether the uppermost of these bits is a sign, in two's complement."""
 
     @cached_property
-    def numpy(self) -> np.dtype[np.generic]:
+    def numpy(self) -> np.dtype[Any]:
         """The NumPy dtype of arrays: the integer of quantised types, ``object`` for strings."""
         if self.numpy_name == "object" or hasattr(np, self.numpy_name):
-            dtype: np.dtype[np.generic] = np.dtype(self.numpy_name)
+            dtype: np.dtype[Any] = np.dtype(self.numpy_name)
         else:
             # Imported at first need: nearly all checkpoints hold floats and integers that NumPy has.
             import ml_dtypes
@@ -97,7 +97,7 @@ class DType:
         return hash(self.name)
 
     @property
-    def dtype(self) -> np.dtype[np.generic]:
+    def dtype(self) -> np.dtype[Any]:
         """:attr:`numpy`, under the name that NumPy looks for; AttributeError if it is not storable."""
         if self.storage is Storage.NONE:
             raise AttributeError(f"dtype {self.name} (code {self.code}) has no NumPy dtype")

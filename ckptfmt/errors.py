@@ -314,3 +314,9 @@ class DamageWarning(UserWarning):
 
 class FreezeWarning(UserWarning):
     """A frozen graph starts without something that it reads; the message names the node that has it."""
+
+
+def __dir__() -> list[str]:
+    """List the errors and warnings only, for completion."""
+    classes = (value for value in globals().values() if isinstance(value, type))
+    return [cls.__name__ for cls in classes if cls.__module__ == __name__]

@@ -55,7 +55,6 @@ def test_python_examples_run(page: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_shell_examples_run(page: Path) -> None:
-    pytest.importorskip("click", reason="the command line is an extra")
     for line in "".join(blocks(page, "sh")).splitlines():
         command = shlex.split(line, comments=True)
         if command:
@@ -71,14 +70,22 @@ def test_readme_has_two_commands_and_the_first_lists_a_shipped_model() -> None:
     install, listing = commands[0].split(" && ")
     assert install.startswith("pip install '.")
     assert commands[1].endswith("pytest")  # running it here would run this test again
-    pytest.importorskip("click", reason="the command line is an extra")
     done = run([sys.executable, "-m", *shlex.split(listing)])
     assert done.returncode == 0
     assert "_trainable_variables" in done.stdout
 
 
-def test_links_within_the_project_lead_to_files() -> None:
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+def anchors(page: Path) -> set[str]:
+    """Return the names under which the headings of a page can be linked to."""
+    heads = re.findall("^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-") for head in heads}
+
+
+def test_links_within_the_project_lead_to_files_and_headings() -> None:
+    for page in {*PAGES, *ROOT.glob("*.md")}:
+        for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            path, _, anchor = target.partition("#")
+            if "://" not in path:
+                linked = page.parent / path if path else page
+                assert linked.exists(), f"{page.name}: {target}"
+                assert not anchor or anchor in anchors(linked), f"{page.name}: {target}"

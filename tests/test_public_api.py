@@ -46,6 +46,26 @@ def test_all_is_what_is_exported() -> None:
         assert getattr(ckptfmt, name) is not None, name
 
 
+def test_completion_shows_public_names_only() -> None:
+    assert dir(ckptfmt) == ckptfmt.__all__
+    assert dir(ckptfmt.compat) == ckptfmt.compat.__all__
+    assert {"CkptfmtError", "DamageWarning"} < set(dir(ckptfmt.errors))
+    for module in (ckptfmt.errors, ckptfmt.types):
+        for name in dir(module):
+            value = getattr(module, name)
+            is_ours = isinstance(value, type) and value.__module__.startswith("ckptfmt.")
+            assert is_ours or name.startswith("__"), f"{module.__name__}.{name}"
+
+
+def test_completion_in_the_interpreter_shows_the_same() -> None:
+    code = (
+        "import rlcompleter, ckptfmt; c = rlcompleter.Completer({'ckptfmt': ckptfmt}); "
+        "print(*[c.complete('ckptfmt.', i) for i in range(99)])"
+    )
+    shown = {name.removeprefix("ckptfmt.").rstrip("()") for name in run(code).split()} - {"None"}
+    assert shown == {name for name in ckptfmt.__all__ if not name.startswith("_")}
+
+
 def test_type_checkers_are_told_of_the_same_names() -> None:
     assert make_stub.STUB.read_text(encoding="utf-8") == make_stub.stub(), (
         "run python -m tests.support.make_stub"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from types import EllipsisType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from ckptfmt.dtypes import DType
 from ckptfmt.errors import LimitError
 from ckptfmt.wire.buffers import memory_size
 
-Array: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"
+Array: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[Any]]"
+"""Any array. Its dtype is known only to the file, so type checkers accept the one that a program expects."""
+
 Box: TypeAlias = "tuple[int | slice | np.ndarray | EllipsisType, ...]"
 """An index that takes a part of an array, with an ellipsis at the end. The part is a view unless the index
 has an array of positions."""

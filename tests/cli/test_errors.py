@@ -193,25 +193,48 @@ def test_ctrl_c_is_quiet(model: str) -> None:
     assert (process.returncode, out, err) == (130, "", "")
 
 
-def test_without_click_one_line_says_what_to_install() -> None:
+def run_without_click(*args: str) -> tuple[int, str, str]:
     program = "import sys\nsys.modules['click'] = None\nfrom ckptfmt.__main__ import main\nmain()"
-    result = subprocess.run(
-        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=False
-    )
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "ckptfmt: the command line needs click: pip install 'ckptfmt[cli]'\n"
+    command = [sys.executable, "-c", program, *args]
+    result = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    return result.returncode, result.stdout, result.stderr
 
 
-def test_without_rich_one_line_says_what_to_install(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("args", [(), ("ls", "training/"), ("ls", "--help")])
+def test_without_click_one_line_says_what_to_install(args: tuple[str, ...]) -> None:
+    line = "ckptfmt: the command line needs click: pip install click\n"
+    assert run_without_click(*args) == (2, "", line)
+
+
+def test_without_click_the_version_and_the_help_are_still_shown() -> None:
+    assert run_without_click("--version") == (0, f"ckptfmt {ckptfmt.__version__}\n", "")
+    for flag in ("-h", "--help"):
+        code, shown, messages = run_without_click(flag)
+        assert (code, messages) == (0, "")
+        assert shown.startswith("Usage: ckptfmt ")
+        assert "pip install click\n" in shown
+
+
+def test_without_rich_a_terminal_gets_aligned_columns(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from ckptfmt.cli.render import table
     from ckptfmt.cli.verbs.ls import command
 
-    monkeypatch.setitem(sys.modules, "rich.console", None)
+    monkeypatch.setitem(sys.modules, "rich", None)
     for module in (command, table):
         monkeypatch.setattr(module, "on_terminal", lambda: True)
     result = run("ls", model)
-    assert result.exit_code == 2
-    assert result.stderr == "ckptfmt: this needs rich: pip install 'ckptfmt[cli]'\n"
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert len({line.index(word) for line, word in zip(lines, ("dtype", "float32"), strict=False)}) == 1
+
+
+def test_without_rich_a_terminal_gets_a_tree(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ckptfmt.cli.render import tree
+
+    plain = run("tree", model).stdout
+    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.setattr(tree, "on_terminal", lambda: True)
+    assert run("tree", model).stdout == plain
 
 
 # --- help --------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from ckptfmt.cli.render import output
 from ckptfmt.cli.verbs.ls.command import TIMES
 from ckptfmt.tensors.stored_entries import StoredEntries
 from tests.support import golden
-from tests.support.command_line import COMMAND, environment, on_terminal, run, run_json, spawn
+from tests.support.command_line import COMMAND, drawn_by_rich, environment, on_terminal, run, run_json, spawn
 from tests.support.table_writer import encode_bundle_index, encode_entry, write_bundle
 
 needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
@@ -337,6 +337,7 @@ def test_an_output_without_the_characters_gets_escapes(layers: str) -> None:
 
 
 @needs_terminal
+@drawn_by_rich
 def test_a_terminal_gets_a_table_with_its_totals(layers: str) -> None:
     code, shown = on_terminal("ls", layers, "--collapse")
     assert code == 0
@@ -356,6 +357,7 @@ def test_no_escape_codes_if_they_are_not_wanted(layers: str, env: dict[str, str]
 
 
 @needs_terminal
+@drawn_by_rich
 def test_names_are_folded_and_never_cut_on_a_narrow_terminal() -> None:
     name = "optimizer/_trainable_variables/0/.ATTRIBUTES/VARIABLE_VALUE"
     _, shown = on_terminal("ls", golden.load("keras3").path, name, COLUMNS="50", NO_COLOR="1")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ckptfmt.wire.coding import encode_varint
-from tests.support.command_line import on_terminal, run, run_json
+from tests.support.command_line import drawn_by_rich, on_terminal, run, run_json
 from tests.support.event_log import EVENTS
 from tests.support.records import frame
 
@@ -201,6 +201,7 @@ def test_wrong_names_and_numbers(folder: Path) -> None:
     assert run("records").exit_code == 2
 
 
+@drawn_by_rich
 def test_a_terminal_of_80_columns_loses_nothing(folder: Path) -> None:
     name = "a/very/long/name/" * 5
     words = [f"word number {n} of many" for n in range(5)]

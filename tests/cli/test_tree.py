@@ -11,7 +11,7 @@ import pytest
 
 import ckptfmt
 from tests.support import golden
-from tests.support.command_line import on_terminal, run, run_json
+from tests.support.command_line import drawn_by_rich, on_terminal, run, run_json
 from tests.support.corpus import CHECKPOINT_KINDS, CORPUS, entries, has_variables
 from tests.support.object_graph import encode_graph, encode_node, encode_variable
 from tests.support.table_writer import encode_bundle_index, encode_entry, write_bundle
@@ -321,6 +321,7 @@ def test_cycles_and_odd_names(tmp_path: Path) -> None:
 
 
 @needs_terminal
+@drawn_by_rich
 def test_on_a_terminal_it_is_drawn() -> None:
     code, shown = on_terminal("tree", golden.load("object_slots").path, NO_COLOR="1")
     assert code == 0

@@ -10,7 +10,7 @@ import pytest
 
 from ckptfmt.cli.render import progress
 from tests.support import golden
-from tests.support.command_line import on_terminal, run, run_json, spawn
+from tests.support.command_line import drawn_by_rich, on_terminal, run, run_json, spawn
 from tests.support.table_writer import write_bundle
 
 
@@ -208,6 +208,7 @@ def test_fast_work_shows_no_progress_bar(model: str) -> None:
     assert "\x1b" not in shown
 
 
+@drawn_by_rich
 def test_on_a_terminal_slow_work_shows_a_bar_on_stderr(
     model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

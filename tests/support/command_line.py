@@ -6,14 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 
 from ckptfmt.cli.app import app
 
 COMMAND = [sys.executable, "-m", "ckptfmt"]
+
+drawn_by_rich = pytest.mark.skipif(find_spec("rich") is None, reason="rich is not installed")
 
 
 def run(*args: object) -> Result:

@@ -1,13 +1,13 @@
-"""Tables: drawn by rich on a terminal, tab-separated lines everywhere else."""
+"""Tables: drawn on a terminal, by rich if it is installed; tab-separated lines everywhere else."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Collection, Iterable, Sequence
+from importlib.util import find_spec
 from typing import Literal
 
-from ckptfmt import errors
 from ckptfmt.cli.render.output import on_terminal, write, write_lines
 
 MAX_DRAWN = 1000
@@ -51,7 +51,7 @@ def draw_table(
     folding
         The columns that are folded if the table is too wide: as a rule the first, which has the names.
     """
-    if len(rows) > MAX_DRAWN:
+    if len(rows) > MAX_DRAWN or find_spec("rich") is None:
         _align(heads, sides, rows)
     else:
         _draw(heads, sides, rows, folding)
@@ -70,12 +70,10 @@ def _draw(
     folding: Collection[int],
 ) -> None:
     # Imported here: it takes as long as reading a small checkpoint, and only a terminal needs it.
-    try:
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-    except ModuleNotFoundError:
-        raise errors.MissingDependencyError("rich", "cli") from None
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, (head, side) in enumerate(zip(heads, sides, strict=True)):
         # Names and values may be longer than a line; the other columns stay whole.

@@ -1,13 +1,13 @@
-"""Trees: drawn by rich on a terminal, in ASCII everywhere else."""
+"""Trees: drawn by rich on a terminal, in ASCII everywhere else and if rich is not installed."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
-from ckptfmt import errors
 from ckptfmt.cli.render.output import on_terminal, write_lines
 from ckptfmt.cli.render.table import MAX_DRAWN
 
@@ -31,14 +31,12 @@ class Branch(NamedTuple):
 
 def write_branches(branches: Sequence[Branch]) -> None:
     """Write a tree to stdout; its lines are given from top to bottom, the root first."""
-    if not on_terminal() or len(branches) > MAX_DRAWN:
+    if not on_terminal() or len(branches) > MAX_DRAWN or find_spec("rich") is None:
         write_lines(_plain(branches))
         return
     # Imported here: it takes as long as reading a small checkpoint, and only a terminal needs it.
-    try:
-        from rich.console import Console
-    except ModuleNotFoundError:
-        raise errors.MissingDependencyError("rich", "cli") from None
+    from rich.console import Console
+
     # NO_COLOR asks for no colour; bold and dim are left out with it.
     console = Console(file=sys.stdout, color_system=None if os.environ.get("NO_COLOR") else "auto")
     if INDENT * max(branch.depth for branch in branches) > console.width // 2:
