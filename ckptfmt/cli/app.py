@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from typing import Any
@@ -13,11 +14,16 @@ from ckptfmt import __version__
 from ckptfmt.cli.failures import FAILURES, ExitCode, report
 from ckptfmt.cli.options import JSON
 from ckptfmt.cli.render.output import discard_output, prepare_streams
+from ckptfmt.filenames import INDEX_SUFFIX
+from ckptfmt.storage.local import LOCAL
+from ckptfmt.text.closest import closest_names, did_you_mean
 
 VERBS = {
     "events": "ckptfmt.cli.verbs.events.command",
     "freeze": "ckptfmt.cli.verbs.freeze",
     "graph": "ckptfmt.cli.verbs.graph",
+    "help": "ckptfmt.cli.verbs.help",
+    "info": "ckptfmt.cli.verbs.info.command",
     "ls": "ckptfmt.cli.verbs.ls.command",
     "match": "ckptfmt.cli.verbs.match",
     "model": "ckptfmt.cli.verbs.model.command",
@@ -39,6 +45,7 @@ PATH is anything that leads to a checkpoint: its prefix (model.ckpt-1000), one o
 its "checkpoint" file names several), or a SavedModel directory. Checkpoints are never changed.
 
 \b
+  ckptfmt training/                             what it is, on one screen
   ckptfmt ls training/                          its tensors
   ckptfmt ls training/ 'encoder/*' --collapse   some of them, repeated layers as one line
   ckptfmt show training/ dense/kernel           one tensor: location, statistics, values
@@ -60,12 +67,40 @@ still has the message.
 """
 
 
+GUESSES = {
+    **dict.fromkeys(("list", "sl", "l", "ll", "dir", "names", "variables", "weights", "tensors"), ("ls",)),
+    **dict.fromkeys(("dump", "cat", "print", "get", "read", "values", "head"), ("show",)),
+    **dict.fromkeys(("inspect", "summary", "describe", "stat", "file", "open"), ("info",)),
+    **dict.fromkeys(("check", "fsck", "validate", "test"), ("verify",)),
+    **dict.fromkeys(("diff", "compare", "cmp"), ("match",)),
+    **dict.fromkeys(("objects", "scopes"), ("tree",)),
+    **dict.fromkeys(("rename", "convert", "migrate", "apply"), ("plan",)),
+    **dict.fromkeys(("signatures", "layers", "saved_model", "savedmodel"), ("model",)),
+    **dict.fromkeys(("nodes", "ops", "pb", "draw", "dot"), ("graph",)),
+    **dict.fromkeys(("scalars", "tags", "logs", "tensorboard", "plot", "export"), ("events",)),
+    **dict.fromkeys(("tfrecord", "examples", "tfrecords"), ("records",)),
+    **dict.fromkeys(("extract", "cut", "prune"), ("subgraph",)),
+}
+"""What people type first, and the verbs that do it."""
+
+
 class App(click.Group):
     """The group of all verbs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order of the help."""
         return list(VERBS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the verb and its arguments; a path alone stands for ``info`` of it."""
+        if args[0] not in VERBS and _is_path(args[0]):
+            args = ["info", *args]
+        elif args[0] not in VERBS and not args[0].startswith("-"):
+            near = GUESSES.get(args[0].lower()) or closest_names(args[0], VERBS)
+            ctx.fail(f"no verb and no file is called {args[0]!r}{did_you_mean(near)}")
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of a verb."""
@@ -108,6 +143,12 @@ class App(click.Group):
         return code
 
 
+def _is_path(text: str) -> bool:
+    """Whether the first argument is a path and not a verb: it has a file's form, or leads somewhere."""
+    has_form = any(sign in text for sign in ("/", ".", "*", os.sep)) or text.startswith("~")
+    return has_form or any(LOCAL.path_type(each) is not None for each in (text, text + INDEX_SUFFIX))
+
+
 @click.group(
     cls=App,
     help=HELP,
@@ -123,6 +164,6 @@ class App(click.Group):
       141  the reader of the output closed it (| head)
     """,
 )
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 def app() -> None:
     """Inspect TensorFlow checkpoints without TensorFlow."""

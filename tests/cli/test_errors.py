@@ -88,7 +88,7 @@ def test_with_json_a_wrong_name_comes_with_close_matches(model: str) -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [["list", "x"], ["ls"], ["ls", "x", "--sort", "colour"], ["show", "x"], ["verify", "x", "y"]],
+    [["list", "x"], ["ls"], ["ls", "x", "--sort", "colour"], ["show", "x"], ["tree", "x", "y"]],
     ids=str,
 )
 def test_wrong_usage(args: list[str]) -> None:
@@ -244,7 +244,7 @@ def test_the_version_is_the_version_of_the_package() -> None:
     assert run("--version").stdout == f"ckptfmt {ckptfmt.__version__}\n"
 
 
-@pytest.mark.parametrize("verb", application.VERBS)
+@pytest.mark.parametrize("verb", sorted(application.VERBS.keys() - {"help"}))
 def test_every_verb_explains_itself(verb: str) -> None:
     for flag in ("-h", "--help"):
         text = run(verb, flag).stdout

@@ -1,0 +1,1 @@
+"""The verb ``info``, which ``ckptfmt PATH`` stands for."""
