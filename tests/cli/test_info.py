@@ -10,7 +10,7 @@ import pytest
 
 from ckptfmt import __version__
 from ckptfmt.cli.app import GUESSES, VERBS
-from tests.support.command_line import run, run_json
+from tests.support.command_line import run, run_json, spawn
 from tests.support.corpus import corpus_path
 from tests.support.table_writer import write_bundle
 
@@ -60,7 +60,7 @@ def test_missing_data_is_said_with_the_exit_code_of_damage(tmp_path: Path) -> No
     assert f"1, of which {tmp_path}/ckpt-9.data-00000-of-00001 not there" in result.stdout
     data = Path(f"{DIGITS}/ckpt-9.data-00000-of-00001").read_bytes()
     (tmp_path / "ckpt-9.data-00000-of-00001").write_bytes(data[:-1])
-    assert "a data file is too short" in lines(tmp_path / "ckpt-9")["integrity"]
+    assert "file too short: got 4201 bytes" in lines(tmp_path / "ckpt-9")["integrity"]
 
 
 @pytest.mark.parametrize(
@@ -140,3 +140,20 @@ def test_versions_and_help() -> None:
     assert run("-V").stdout == run("--version").stdout == f"ckptfmt {__version__}\n"
     assert run("help", "ls").stdout == run("ls", "--help").stdout
     assert run("help").stdout == run("--help").stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_names_of_tensors(shell: str) -> None:
+    words = {
+        "COMP_WORDS": f"ckptfmt show {DIGITS} digits/co",
+        "COMP_CWORD": "digits/co" if shell == "fish" else "3",
+    }
+    result = spawn(_CKPTFMT_COMPLETE=f"{shell}_complete", **words)
+    found = {word for line in result.stdout.splitlines() for word in line.split(",") if "/" in word}
+    assert found == {f"digits/{layer}/{kind}" for layer in ("conv1", "conv2") for kind in ("bias", "kernel")}
+
+
+def test_a_shell_gets_nothing_where_no_checkpoint_is() -> None:
+    words = {"COMP_WORDS": "ckptfmt show nowhere dig", "COMP_CWORD": "3"}
+    result = spawn(_CKPTFMT_COMPLETE="bash_complete", **words)
+    assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "", "")

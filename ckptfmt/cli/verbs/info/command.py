@@ -15,7 +15,13 @@ from ckptfmt.cli.verbs.info.document import describe_path
 MAX_BESIDE = 5
 """Files beside the path that the text names."""
 
-LABELS = {"model": "model", "optimizer": "optimizer", "averages": "averages", "rest": "rest"}
+LABELS = {
+    "all": "tensors",
+    "model": "model",
+    "optimizer": "optimizer",
+    "averages": "averages",
+    "rest": "rest",
+}
 """The keys of what a checkpoint is made of, in the order in which they are shown."""
 
 
@@ -28,8 +34,9 @@ LABELS = {"model": "model", "optimizer": "optimizer", "averages": "averages", "r
       ckptfmt info training/ --json | jq .model.parameters
 
     JSON: {"path", "kind", "next": [COMMAND]}, and for a checkpoint also {"prefix", "format", "written_by",
-    "step", "model", "optimizer", "averages", "rest", "dtypes": {DTYPE: COUNT}, "shards", "missing",
-    "integrity", "beside"}, where "model" to "rest" are {"tensors", "parameters", "bytes"}, "missing" are data
+    "step", "all", "model", "optimizer", "averages", "rest", "dtypes": {DTYPE: COUNT}, "shards", "missing",
+    "integrity", "beside"}, where "all" to "rest" are {"tensors", "parameters", "bytes"} ("all" of tensors of which it is not known
+    what they are, because the object graph cannot be read), "missing" are data
     files that do not exist, and "beside" are the other checkpoints and files of the directory; for a
     SavedModel also {"signatures", "assets"}; for a graph {"nodes", "functions", "inputs", "outputs",
     "constants"}; for events {"runs", "files", "tags", "last_step"}; for records {"files", "bytes"}.

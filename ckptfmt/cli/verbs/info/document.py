@@ -92,13 +92,15 @@ def _kind_of(checkpoint: Checkpoint) -> str:
 
 def _describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the facts of a checkpoint; of its data files only sizes are looked at."""
-    parts: dict[str, Counter[str]] = {key: Counter() for key in ("model", "optimizer", "averages", "rest")}
+    parts: dict[str, Counter[str]] = {
+        key: Counter() for key in ("all", "model", "optimizer", "averages", "rest")
+    }
     dtypes: Counter[str] = Counter()
     ends: dict[int, int] = {}
     rows, problem = _rules(checkpoint)
     for name, entry in checkpoint.entries.items():
         row = rows.get(name)
-        key = "rest" if row is None else "model" if row.name is not None else _PARTS.get(row.rule, "rest")
+        key = "all" if row is None else "model" if row.name is not None else _PARTS.get(row.rule, "rest")
         numbers = prod(entry.shape) if entry.dtype.itemsize is not None else 0
         parts[key].update(tensors=1, parameters=numbers, bytes=entry.nbytes)
         dtypes[entry.dtype.name] += 1

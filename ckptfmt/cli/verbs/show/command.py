@@ -9,6 +9,7 @@ import click
 
 import ckptfmt
 from ckptfmt import Checkpoint, Tensors, errors
+from ckptfmt.cli.completion import complete_names
 from ckptfmt.cli.failures import ExitCode, code_of, message_of
 from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument
 from ckptfmt.cli.render.output import complain, write, write_json, write_json_list
@@ -51,7 +52,7 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
     """,
 )
 @path_argument
-@click.argument("tensors", nargs=-1, required=True, metavar="NAME...")
+@click.argument("tensors", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_names)
 @click.option(
     "--slice",
     "index",
