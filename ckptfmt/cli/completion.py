@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import chain
 
 import click
 
@@ -19,14 +20,14 @@ def complete_names(context: click.Context, _: click.Parameter, incomplete: str) 
 
     They are those of weights, then those in the index. Nothing is suggested if the path leads nowhere.
     """
-    path = context.params.get("path") or next(iter(context.params.get("arguments") or ()), None)
+    path: str = context.params.get("path") or ""
     names: dict[str, None] = {}
     with suppress(*FAILURES), ckptfmt.open(path) as checkpoint:
         stored = (name.removesuffix(VARIABLE_VALUE) for name in checkpoint)
-        for known in (checkpoint.weights, stored):
-            for name in known:
-                if name.startswith(incomplete):
-                    names[name] = None
+        for name in chain(checkpoint.weights, stored):
+            # A shell would take a line break for the end of a name.
+            if name.startswith(incomplete) and name.isprintable():
+                names[name] = None
                 if len(names) == MAX_SUGGESTED:
-                    return list(names)
+                    break
     return list(names)

@@ -35,11 +35,11 @@ LABELS = {
 
     JSON: {"path", "kind", "next": [COMMAND]}, and for a checkpoint also {"prefix", "format", "written_by",
     "step", "all", "model", "optimizer", "averages", "rest", "dtypes": {DTYPE: COUNT}, "shards", "missing",
-    "integrity", "beside"}, where "all" to "rest" are {"tensors", "parameters", "bytes"} ("all" of tensors of which it is not known
-    what they are, because the object graph cannot be read), "missing" are data
-    files that do not exist, and "beside" are the other checkpoints and files of the directory; for a
-    SavedModel also {"signatures", "assets"}; for a graph {"nodes", "functions", "inputs", "outputs",
-    "constants"}; for events {"runs", "files", "tags", "last_step"}; for records {"files", "bytes"}.
+    "integrity", "beside"}. "all" to "rest" are {"tensors", "parameters", "bytes"}; "all" counts tensors of
+    which it is not known what they are, because the object graph cannot be read. "missing" are data files
+    that do not exist, and "beside" other checkpoints and files of the directory. A SavedModel also has
+    {"signatures", "assets"}; a graph {"nodes", "functions", "inputs", "outputs", "constants"}; events {"runs",
+    "files", "tags", "last_step"}; records {"files", "bytes"}.
     """,
 )
 @path_argument
