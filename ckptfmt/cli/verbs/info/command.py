@@ -38,8 +38,8 @@ LABELS = {
     "integrity", "beside"}. "all" to "rest" are {"tensors", "parameters", "bytes"}; "all" counts tensors of
     which it is not known what they are, because the object graph cannot be read. "missing" are data files
     that do not exist, and "beside" other checkpoints and files of the directory. A SavedModel also has
-    {"signatures", "assets"}; a graph {"nodes", "functions", "inputs", "outputs", "constants"}; events {"runs",
-    "files", "tags", "last_step"}; records {"files", "bytes"}.
+    {"signatures", "assets"}; a graph {"nodes", "functions", "inputs", "outputs", "constants"}; events
+    {"runs", "files", "tags", "last_step"}; records {"files", "bytes"}.
     """,
 )
 @path_argument
