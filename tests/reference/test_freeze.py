@@ -211,6 +211,23 @@ def a_function_with_a_gradient() -> Any:
     return tf.identity(square(x), name="out")
 
 
+def references_passed_on() -> Any:
+    """Old variables that conditions and loops take as they are."""
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w, r = (v1.get_variable(name, [4, 4], use_resource=False)._ref() for name in "wr")
+    is_on = v1.get_variable("is_on", initializer=True, use_resource=False)._ref()
+    first = tf.raw_ops.RefSwitch(data=w, pred=tf.reduce_sum(x) > 0)
+    second = tf.raw_ops.RefSwitch(data=tf.raw_ops.RefIdentity(input=r), pred=tf.reduce_sum(x) > 0)
+    merged = tf.raw_ops.RefMerge(inputs=[first.output_false, second.output_true])
+    x = tf.where(tf.raw_ops.Switch(data=x, pred=is_on).output_true > 0, x, -x) @ merged.output
+    shapes = [tf.TensorShape([]), tf.TensorShape([None, 4]), tf.TensorShape([4, 4])]
+    _, x, last = v1.while_loop(
+        lambda i, *_: i < 3, lambda i, y, h: (i + 1, tf.tanh(y @ h @ w), h), [0, x, r], shapes
+    )
+    x = v1.cond(tf.reduce_sum(x) > 100, lambda: x @ w, lambda: x - tf.reduce_sum(r))
+    return tf.add(x @ last, tf.cast(merged.value_index, tf.float32), name="out")
+
+
 HANDLES: dict[str, Callable[[], Any]] = {
     program.__name__: program
     for program in (
@@ -281,6 +298,15 @@ def test_handles_are_followed_out_of_functions(name: str, control_flow: int, tmp
         frozen = ckptfmt.freeze(ckptfmt.read_meta_graph(f"{trained.prefix}.meta"), checkpoint, trained.output)
     np.testing.assert_array_equal(run(frozen, trained.output), trained.value)
     assert not {"VarHandleOp", "ReadVariableOp"} & set(frozen.ops)
+
+
+@pytest.mark.parametrize("control_flow", [1], indirect=True)
+def test_references_are_followed_too(control_flow: int, tmp_path: Path) -> None:
+    trained = Trained(references_passed_on, tmp_path, freeze=False)
+    with ckptfmt.open(trained.prefix) as checkpoint:
+        frozen = ckptfmt.freeze(ckptfmt.read_meta_graph(f"{trained.prefix}.meta"), checkpoint, trained.output)
+    np.testing.assert_array_equal(run(frozen, trained.output), trained.value)
+    assert not [op for op in frozen.ops if op.startswith(("Ref", "Variable"))]
 
 
 def test_the_names_and_averages_of_a_saver_are_honoured(tmp_path: Path) -> None:

@@ -48,18 +48,17 @@ from ckptfmt.graph.calls import (
     function_attributes,
     set_dtype,
 )
+from ckptfmt.graph.deciding import SWITCHES
 from ckptfmt.graph.freeze.body import Body
 from ckptfmt.graph.freeze.replace import REPLACEMENTS
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.proto import messages
 
-_PASSING = frozenset(
-    (
-        *("Identity", "Enter", "Exit", "NextIteration", "Switch", "_SwitchN", "Merge"),
-        *("RefEnter", "RefIdentity"),
-    )
-)
+_PASSING = frozenset(("Identity", "Enter", "Exit", "NextIteration", "Switch", "_SwitchN", "Merge"))
 """Ops that pass a handle on, and have its dtype as attribute ``T``."""
+
+_PASSING_VALUES = {f"Ref{op}": op for op in ("Identity", "Enter", "Exit", "NextIteration", "Switch", "Merge")}
+"""Ops that pass a reference on, and what they become: they refuse a value, which is no reference."""
 
 _WRITING = ("Assign", "Scatter", "Apply", "Update", "CountUpTo", "DestroyResource")
 """Words in the names of ops that write variables. They only choose between two error messages."""
@@ -183,6 +182,9 @@ class Propagation:
             return
         body = self.body(function)
         node = body.nodes[name]
+        node.op = _PASSING_VALUES.get(node.op, node.op)
+        if node.op in SWITCHES and index > 0:
+            return  # the predicate, which an old variable may be
         if node.op in _PASSING:
             node.attr["T"].type = value.dtype.code
             # The shape was that of a handle, a scalar.
