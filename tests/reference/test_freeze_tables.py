@@ -239,6 +239,27 @@ def test_layers_of_keras(tmp_path: Path, kind: str) -> None:
     check(directory, answers(directory, {name: data}), {name: data})
 
 
+def test_a_model_of_keras_that_tensorflow_saves(tmp_path: Path) -> None:
+    """Its Saver restores copies of the variables; only the objects say what its functions are bound to."""
+    keras = pytest.importorskip("keras", minversion="3")
+    (tmp_path / "vocabulary.txt").write_text("x\na\nb\n")
+    words = keras.layers.TextVectorization(
+        vocabulary=str(tmp_path / "vocabulary.txt"), output_sequence_length=4
+    )
+    net = [keras.layers.Embedding(6, 3), keras.layers.BatchNormalization(), keras.layers.Dense(2)]
+    given = keras.Input((1,), dtype="string", name="k")
+    model = keras.Sequential([words, *net])
+    directory = tmp_path / "model"
+    texts = np.array([[b"a b q"], [b"zz a"], [b""]], object)
+    model(tf.constant(texts))
+    tf.saved_model.save(keras.Model(given, model(given)), str(directory))
+    variables = ckptfmt.open_saved_model(directory).variables
+    kernel = next(name for name in variables if name.endswith("dense/kernel"))
+    np.testing.assert_array_equal(variables[kernel], net[-1].kernel.numpy())
+    (name,) = ckptfmt.open_saved_model(directory).signatures[SIGNATURE].inputs
+    check(directory, answers(directory, {name: texts}), {name: texts})
+
+
 # --- models of TensorFlow 1 ------------------------------------------------------------------------------
 
 
