@@ -86,6 +86,7 @@ def test_a_gather_in_a_function_is_frozen_too() -> None:
         ([("out", "ResourceApplyGradientDescent", ["v", "v", "v"])], "writes variable"),
         ([("out", "ResourceScatterNdUpdate", ["v", "v", "v"])], "writes variable"),
         ([("out", "ResourceStridedSliceAssign", ["v"])], "writes variable"),
+        ([("out", "RngReadAndSkip", ["v"])], "writes variable"),
     ],
 )
 def test_ops_that_write_variables_are_refused_by_name(

@@ -194,6 +194,14 @@ def an_axis_with_that_name() -> Any:
     return tf.add(tf.reduce_sum(x), rows * tf.cast(other, tf.float32), name="out")
 
 
+def a_gather_in_batches() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w = v1.get_variable("w", [4, 3, 2], use_resource=True)
+    rows = tf.constant([[0], [2], [1], [1]])
+    read = tf.raw_ops.ResourceGather(resource=w.handle, indices=rows, batch_dims=1, dtype=tf.float32)
+    return tf.matmul(x, read[:, 0], name="out")
+
+
 def a_function_with_a_gradient() -> Any:
     from tensorflow.python.framework import function
 
@@ -236,6 +244,7 @@ HANDLES: dict[str, Callable[[], Any]] = {
             loops_in_a_function_called_twice,
             initialized_or_not,
             an_axis_with_that_name,
+            a_gather_in_batches,
             a_function_with_a_gradient,
         ),
     )

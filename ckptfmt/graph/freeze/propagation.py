@@ -60,7 +60,7 @@ _PASSING = frozenset(("Identity", "Enter", "Exit", "NextIteration", "Switch", "_
 _PASSING_VALUES = {f"Ref{op}": op for op in ("Identity", "Enter", "Exit", "NextIteration", "Switch", "Merge")}
 """Ops that pass a reference on, and what they become: they refuse a value, which is no reference."""
 
-_WRITING = ("Assign", "Scatter", "Apply", "Update", "CountUpTo", "DestroyResource")
+_WRITING = ("Assign", "Scatter", "Apply", "Update", "CountUpTo", "DestroyResource", "Rng", "Stateful")
 """Words in the names of ops that write variables. They only choose between two error messages."""
 
 
