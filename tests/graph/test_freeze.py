@@ -353,10 +353,16 @@ def test_each_call_of_a_function_in_a_loop_returns_the_variable_that_it_takes() 
 
 
 @pytest.mark.parametrize(
-    ("op", "question"), [("VarHandleOp", "VarIsInitializedOp"), ("VariableV2", "IsVariableInitialized")]
+    ("op", "merge", "question"),
+    [
+        ("VarHandleOp", "Merge", "VarIsInitializedOp"),
+        ("VariableV2", "RefMerge", "IsVariableInitialized"),
+    ],
 )
-def test_a_question_about_a_variable_that_arrives_twice_is_answered_once(op: str, question: str) -> None:
-    graph = graph_with(("merge", "Merge", ["v", "v"]), ("out", question, ["merge"]), op=op)
+def test_a_question_about_a_variable_that_arrives_twice_is_answered_once(
+    op: str, merge: str, question: str
+) -> None:
+    graph = graph_with(("merge", merge, ["v", "v"]), ("out", question, ["merge"]), op=op)
     frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
     assert frozen.constants["out"].item() is True
 

@@ -309,6 +309,28 @@ def test_handles_are_followed_out_of_functions(name: str, control_flow: int, tmp
     assert not {"VarHandleOp", "ReadVariableOp"} & set(frozen.ops)
 
 
+def values_and_tensors() -> Any:
+    """Functions, conditions and loops that take the value of a variable here, and another tensor there."""
+    x = tf.ensure_shape(v1.placeholder(tf.float32, [None, 4], name="x"), [5, 4])
+    for resource in (False, True):
+        w = v1.get_variable(f"w{resource}", [5, 4], use_resource=resource)
+        both = tf.function(lambda a, b: (b, a * 2), input_signature=[tf.TensorSpec([5, 4])] * 2)
+        first, second = both(x, w)
+        third, fourth = both(w, x)
+        _, a, b = tf.while_loop(lambda i, *_: i < 3, lambda i, a, b: (i + 1, b, a + 1.0), [0, x, w])
+        chosen = tf.cond(tf.reduce_sum(x) > 0, lambda w=w: tf.identity(w), lambda x=x: tf.identity(x))
+        x = tf.add_n([first, second, third * 3, fourth * 5, a, b * 7, chosen])
+    return tf.identity(x, name="out")
+
+
+def test_a_function_takes_values_of_variables_and_other_tensors(control_flow: int, tmp_path: Path) -> None:
+    trained = Trained(values_and_tensors, tmp_path, freeze=False)
+    with ckptfmt.open(trained.prefix) as checkpoint:
+        frozen = ckptfmt.freeze(ckptfmt.read_meta_graph(f"{trained.prefix}.meta"), checkpoint, trained.output)
+    # TensorFlow adds constants in another order.
+    np.testing.assert_allclose(run(frozen, trained.output), trained.value, rtol=1e-5)
+
+
 @pytest.mark.parametrize("control_flow", [1], indirect=True)
 def test_references_are_followed_too(control_flow: int, tmp_path: Path) -> None:
     trained = Trained(references_passed_on, tmp_path, freeze=False)

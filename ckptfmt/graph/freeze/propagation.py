@@ -17,8 +17,11 @@ and recursive functions. What happens there depends on the op of the node:
   way ends.
 - It calls functions: the value enters them as an argument. A result that it reaches is a result of every node
   that calls the function. The results of a loop are its arguments, so the value also goes on from the loop.
-- Any other op takes the value of an old variable (a reference) like any tensor. If it needs a handle or a
-  reference, it writes the variable or does something unknown, and freezing fails.
+- Any other op that takes a handle or a reference writes the variable or does something unknown, and freezing
+  fails.
+
+An old variable is a reference, which only ops such as RefSwitch pass on: these become Switch and so on. All
+others take its value, like any tensor, and what they return has nothing to do with the variable any more.
 
 A function has one body for all its calls, so it is followed and changed once, with the value that reached it
 first. Other calls may pass other variables of the same dtype. To know which variable a call returns, a value
@@ -48,7 +51,6 @@ from ckptfmt.graph.calls import (
     function_attributes,
     set_dtype,
 )
-from ckptfmt.graph.deciding import SWITCHES
 from ckptfmt.graph.freeze.body import Body
 from ckptfmt.graph.freeze.replace import REPLACEMENTS
 from ckptfmt.graph.ops import known_ops
@@ -182,9 +184,12 @@ class Propagation:
             return
         body = self.body(function)
         node = body.nodes[name]
-        node.op = _PASSING_VALUES.get(node.op, node.op)
-        if node.op in SWITCHES and index > 0:
-            return  # the predicate, which an old variable may be
+        if not value.is_resource and node.op not in REPLACEMENTS:
+            # What takes the value takes a constant too. The predicate of a RefSwitch is one.
+            if node.op not in _PASSING_VALUES or (node.op == "RefSwitch" and index > 0):
+                _check_takes_value(node, index, value)
+                return
+            node.op = _PASSING_VALUES[node.op]
         if node.op in _PASSING:
             node.attr["T"].type = value.dtype.code
             # The shape was that of a handle, a scalar.
@@ -214,9 +219,9 @@ class Propagation:
     def _arrive_at_call(self, op: CallOp, site: CallSite, index: int, value: FrozenValue) -> None:
         """Let a value that a node takes enter all functions that the node calls."""
         argument = index - op.first_argument
-        if argument < 0:
-            return  # the condition or the index, which an old variable may be
         node = self.node(site)
+        if argument < 0:
+            _check_takes_value(node, index, value)
         set_dtype(node, op.argument_dtypes, argument, value.dtype.code)
         for called in function_attributes(node, op.functions):
             self._call(called.name, site, argument, value)
