@@ -367,6 +367,31 @@ def test_a_question_about_a_variable_that_arrives_twice_is_answered_once(
     assert frozen.constants["out"].item() is True
 
 
+def test_what_functions_captured_must_be_variables_in_all_calls() -> None:
+    graph = graph_with(("x", "Placeholder", []), ("map", "MapDataset", ["x", "v"]))
+    graph.node.add(name="out", op="FilterDataset", input=["map", "v"])
+    for name, attribute in (("map", "f"), ("out", "predicate")):
+        node = next(node for node in graph.node if node.name == name)
+        node.attr[attribute].func.name = "f"
+        node.attr["Targuments"].list.type.append(messages.DataType.DT_RESOURCE)
+    made = function(graph, "f", [])
+    made.signature.input_arg.insert(0, messages.OpDef.ArgDef(name="element", type=1))
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert frozen.functions["f_frozen_0"].nodes["read"].op == "Identity"
+    assert frozen["out"].attributes["Targuments"] == ["float32"]
+    graph.node[-1].input[1] = "x"
+    with pytest.raises(GraphError, match="argument 1 of 'f' is not a frozen variable") as caught:
+        ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert caught.value.node == "out"
+    graph.node[-1].input[1] = "v"
+    made.ret["r"] = "a"
+    with pytest.raises(GraphError, match="function 'f' returns a variable"):
+        ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    del made.signature.input_arg[:]
+    with pytest.raises(GraphError, match="fewer arguments than it captured"):
+        ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+
+
 def test_a_call_that_passes_something_else_than_a_variable_is_refused_by_name() -> None:
     graph = graph_with()
     call(graph, "out", "f", ["v"])

@@ -219,6 +219,25 @@ def a_function_with_a_gradient() -> Any:
     return tf.identity(square(x), name="out")
 
 
+def captured_by_datasets_and_batches() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w, r = (v1.get_variable(name, [4, 4], use_resource=True) for name in "wr")
+
+    @tf.function(autograph=False)
+    def total(x: Any) -> Any:
+        rows = tf.data.Dataset.from_tensor_slices(x).filter(lambda row: tf.reduce_sum(w * row) < 100)
+        rows = rows.map(lambda row: (row, tf.linalg.matvec(w, row)), num_parallel_calls=1)
+        rows = rows.group_by_window(
+            lambda row, _: tf.cast(tf.reduce_sum(tf.linalg.matvec(r, row)) > 0, tf.int64),
+            lambda key, group: group.batch(2).map(lambda row, y: row @ r - y @ w),
+            window_size=3,
+        )
+        return rows.reduce(tf.zeros([4]), lambda state, y: tf.tanh(state + tf.reduce_sum(y @ r, 0)))
+
+    batched = tf.nondifferentiable_batch_function(1, 5, 1000)(lambda y: y @ w)(x)
+    return tf.add(batched, total(x) - total(x @ r), name="out")
+
+
 def references_passed_on() -> Any:
     """Old variables that conditions and loops take as they are."""
     x = v1.placeholder(tf.float32, [None, 4], name="x")
@@ -245,6 +264,7 @@ HANDLES: dict[str, Callable[[], Any]] = {
             initialized_or_not,
             an_axis_with_that_name,
             a_gather_in_batches,
+            captured_by_datasets_and_batches,
             a_function_with_a_gradient,
         ),
     )

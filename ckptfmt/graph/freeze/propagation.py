@@ -17,6 +17,7 @@ and recursive functions. What happens there depends on the op of the node:
   way ends.
 - It calls functions: the value enters them as an argument. A result that it reaches is a result of every node
   that calls the function. The results of a loop are its arguments, so the value also goes on from the loop.
+- It calls functions that captured the variable (:mod:`ckptfmt.graph.captures`): the value enters them too.
 - Any other op that takes a handle or a reference writes the variable or does something unknown, and freezing
   fails.
 
@@ -51,6 +52,7 @@ from ckptfmt.graph.calls import (
     function_attributes,
     set_dtype,
 )
+from ckptfmt.graph.captures import Captures, captures_of
 from ckptfmt.graph.freeze.body import Body
 from ckptfmt.graph.freeze.replace import REPLACEMENTS
 from ckptfmt.graph.ops import known_ops
@@ -210,6 +212,10 @@ class Propagation:
             self._call(node.op, CallSite(function, name), index, value)
         elif node.op in CALL_OPS:
             self._arrive_at_call(CALL_OPS[node.op], CallSite(function, name), index, value)
+        elif (
+            captures := next((each for each in captures_of(node) if index in each.inputs), None)
+        ) is not None:
+            self._arrive_at_captures(captures, node, index, value)
         else:
             _check_takes_value(node, index, value)
 
@@ -231,10 +237,27 @@ class Propagation:
             forget_result_shape(node, argument)
             self._send(site.function, site.node, value, argument)
 
+    def _arrive_at_captures(
+        self, captures: Captures, node: messages.NodeDef, index: int, value: FrozenValue
+    ) -> None:
+        """Let a value that a function captured enter it; :func:`check_calls` refuses to return it."""
+        function = self._called(captures.function.name, node)
+        set_dtype(node, captures.dtypes, index - captures.inputs.start, value.dtype.code)
+        argument = len(function.signature.input_arg) - (captures.inputs.stop - index)
+        if argument < 0:
+            what = f"function {captures.function.name!r} has fewer arguments than it captured tensors"
+            raise GraphError(what, node=node.name)
+        self._waiting.append((Destination(captures.function.name, None, argument), value))
+
+    def _called(self, name: str, node: messages.NodeDef) -> messages.FunctionDef:
+        """Return a function that a node calls."""
+        if name not in self.functions:
+            raise GraphError(f"calls {name!r}, which is not in the library", node=node.name)
+        return self.functions[name]
+
     def _call(self, name: str, site: CallSite, argument: int, value: FrozenValue) -> None:
         """Let a value enter one function that a node calls."""
-        if name not in self.functions:
-            raise GraphError(f"calls {name!r}, which is not in the library", node=site.node)
+        self._called(name, self.node(site))
         self._waiting.append((Destination(name, None, argument), value))
         sites = self.call_sites.setdefault(name, {})
         if site not in sites:
