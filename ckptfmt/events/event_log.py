@@ -29,7 +29,7 @@ from ckptfmt.filetype.kinds import RECORDS, Holds
 from ckptfmt.filetype.refusal import instead_in, misfit, with_hints
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
-from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
@@ -88,6 +88,7 @@ def open_events(
     NotReadableError
         The file cannot be read.
     """
+    check_limits(limits)
     path, fs = os.fspath(path), filesystem_of(backend, fs)
     if fs.path_type(path) != "directory":
         _check_kind(path, fs)

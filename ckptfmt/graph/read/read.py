@@ -12,7 +12,7 @@ from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.saved_variables import SavedVariable, saved_variables
 from ckptfmt.graph.read.logged import find_event_files, read_logged
 from ckptfmt.graph.read.message_file import MessageFile, open_message
-from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.proto import messages
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
@@ -59,6 +59,7 @@ def read_graph(
     PathNotFoundError, NotReadableError
         The file does not exist, or cannot be read.
     """
+    check_limits(limits)
     fs = filesystem_of(backend, fs)
     events = _event_files(path, fs)
     if events:
@@ -84,6 +85,7 @@ def read_meta_graph(
     The last one in an event file is returned. Parameters and errors are those of
     :func:`read_graph`; a GraphDef raises UnsupportedError.
     """
+    check_limits(limits)
     fs = filesystem_of(backend, fs)
     events = _event_files(path, fs)
     if events:

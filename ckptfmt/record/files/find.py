@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from typing import NamedTuple, TypeAlias
 
-from ckptfmt.errors import NotReadableError, PathNotFoundError
+from ckptfmt.errors import LimitError, NotReadableError, PathNotFoundError
 from ckptfmt.filetype.refusal import instead_in, with_hints
+from ckptfmt.record.event_names import is_event_file
 from ckptfmt.record.input import begins_with_record
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.text.patterns import is_glob
@@ -30,14 +31,12 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 MAX_SHARDS = 1_000_000
 """Shards that a short name may stand for: their names are made and looked for, one by one."""
 
-_SHORT_NAME = re.compile(r"(?P<stem>.*)@(?P<count>[1-9][0-9]{0,6}|\*)(?P<suffix>(?:\.[\w-]+)*)", re.DOTALL)
+_SHORT_NAME = re.compile(r"(?P<stem>.*)@(?P<count>[1-9][0-9]{0,17}|\*)(?P<suffix>(?:\.[\w-]+)*)", re.DOTALL)
 _SHARD = re.compile(
-    r"(?P<stem>.*)-(?P<number>[0-9]{5,})-of-(?P<count>[0-9]{5,})(?P<suffix>(?:\.[\w-]+)*)", re.DOTALL
+    r"(?P<stem>.*)-(?P<number>[0-9]{5,18})-of-(?P<count>[0-9]{5,18})(?P<suffix>(?:\.[\w-]+)*)", re.DOTALL
 )
 _RECORD_NAME = re.compile(r"\.tfrec(?:ord)?s?(?:$|[.@-])", re.IGNORECASE)
 """Part of the names of files of records, by which empty and damaged ones are found too."""
-
-_EVENT_NAME = ".tfevents."
 
 
 class ShardSet(NamedTuple):
@@ -92,8 +91,9 @@ def _shards_of(path: str, short: re.Match[str], fs: Filesystem) -> list[str]:
         wanted = known[0]
     else:
         wanted = ShardSet(base, int(short["count"]), suffix)
+    _check_number(wanted, path)
     present = set(in_folder)
-    names = list(wanted.names()) if wanted.total <= MAX_SHARDS else []
+    names = list(wanted.names())
     missing = [name for name in names if name not in present]
     if len(missing) == len(names):
         other = f"; there are {counts}" if known else ""
@@ -117,19 +117,24 @@ def _matching(pattern: str, fs: Filesystem) -> list[str]:
 def _files_in(directory: str, fs: Filesystem) -> list[str]:
     """Return the files of records directly in a directory: by name, or by their first bytes."""
     listing = fs.list_directory(directory).files
-    names = [name for name in listing if not name.startswith(".") and _EVENT_NAME not in name]
+    names = [name for name in listing if not name.startswith(".") and not _is_of_events(name)]
     paths = [os.path.join(directory, name) for name in names]
     files = [path for path in paths if _RECORD_NAME.search(os.path.basename(path)) or _has_records(path, fs)]
     # Other shards of their sets may be empty or damaged.
     known, sets = set(files), {shard_set(os.path.basename(path)) for path in files} - {None}
     files = [path for path in paths if path in known or shard_set(os.path.basename(path)) in sets]
     if not files:
-        events = sum(_EVENT_NAME in name for name in listing)
+        events = sum(map(_is_of_events, listing))
         besides = f", besides {events} of events" if events else ""
         what = f"no file of records in this directory{besides}"
         raise PathNotFoundError(with_hints(what, [instead_in(fs, directory) or ""]), file=directory)
     _check_whole(files, lambda name: True)
     return files
+
+
+def _is_of_events(name: str) -> bool:
+    """Whether a file has events, judging by its name, which may be that of a data set about events."""
+    return is_event_file(name) and _RECORD_NAME.search(name) is None
 
 
 def shard_set(name: str) -> ShardSet | None:
@@ -144,13 +149,20 @@ def _check_whole(files: Iterable[str], is_wanted: Callable[[str], bool]) -> None
     for path in files:
         folder, name = os.path.split(path)
         shards = shard_set(name)
-        if shards is not None and shards.total <= MAX_SHARDS:
+        if shards is not None:
+            _check_number(shards, path)
             present.setdefault((folder, shards), set()).add(name)
     for (folder, shards), names in present.items():
         missing = [name for name in shards.names() if name not in names] if len(names) < shards.total else []
         missing = [name for name in missing if is_wanted(os.path.join(folder, name))]
         if missing:
             raise _missing(folder, missing, shards.total)
+
+
+def _check_number(shards: ShardSet, path: str) -> None:
+    """Raise LimitError if a set, going by a name, has more shards than anyone would look for."""
+    if shards.total > MAX_SHARDS:
+        raise LimitError("shards of one set", limit=MAX_SHARDS, asked=shards.total, file=path)
 
 
 def _missing(folder: str, names: list[str], count: int) -> PathNotFoundError:
