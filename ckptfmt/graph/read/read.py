@@ -31,7 +31,8 @@ def read_graph(
     """Return the graph in a file: a GraphDef, a MetaGraphDef or a SavedModel, serialized or as text.
 
     The constants of a memory-mapped graph (``.pbmm``) are ``Const`` nodes like those of any other; large ones
-    are views of the file. The last graph in an event file is returned.
+    are views of the file. The last graph in an event file is returned, or if there is none, that which
+    TensorFlow 2 traced last, as TensorBoard shows it.
 
     Parameters
     ----------
@@ -39,7 +40,8 @@ def read_graph(
         The file, recognised by its content, the directory of a SavedModel, or a directory with event files.
         Or the content of a file as bytes, which are never a path: for example the ``graph_def`` of an event.
     tags
-        The tags of one meta graph of a SavedModel; needed if it has several.
+        The tags of one meta graph of a SavedModel; needed if it has several. Or the tag of a traced graph in
+        an event file.
     step
         The step at which the graph in an event file was logged, to read another one than the last.
     backend, fs
@@ -63,7 +65,7 @@ def read_graph(
     fs = filesystem_of(backend, fs)
     events = _event_files(path, fs)
     if events:
-        return read_logged(events, fs, step=step, limits=limits).graph()
+        return read_logged(events, fs, tags=tags, step=step, limits=limits).graph()
     if step is not None:
         raise GraphError(f"got step {step}, but only the graphs in event files have steps", file=_name(path))
     with open_message(path, Holds.GRAPH, fs, limits) as file:
