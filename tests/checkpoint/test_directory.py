@@ -65,7 +65,7 @@ class TestDirectoryWithoutState:
             if path == "run":
                 assert find_checkpoint(path) == v2(os.path.join("run", "a"))
                 continue
-            with pytest.raises(CorruptError, match="not a table: got magic"):
+            with pytest.raises(CorruptError, match=r"cut short, or its end is damaged: .*: got magic"):
                 find_checkpoint(path)
 
     def test_a_damaged_v1_file_alone_is_what_is_wrong(self) -> None:
