@@ -105,7 +105,11 @@ def _check_kind(path: str, fs: Filesystem) -> None:
     # Other kinds of files are refused when they are read. Reading would accept these: the frames are the
     # same, and a tf.train.Example parses as an Event without any known field.
     with closing(fs.open(path)) as file:
-        if compression_of(file) is None and not is_event_file(path) and recognise(file) is RECORDS:
+        if (
+            compression_of(file) is None
+            and not is_event_file(os.path.basename(path))
+            and recognise(file) is RECORDS
+        ):
             raise misfit(path, RECORDS, Holds.EVENTS)
 
 

@@ -698,6 +698,12 @@ FILES: dict[str, dict[str, Content]] = {
     "an error message in JSON": {
         "hub.h5": '{"error": "Repository not found"}',
         "gcs.pb": '{"error": {"code": 404}}',
+        "github.pb": '{"message": "Not Found", "documentation_url": "https://docs.github.com/rest"}',
+        "zoo.pb": '{"detail": "Not found."}',
+    },
+    "an HTML page": {
+        "comment.pb": "<!-- saved from url=(0014)about:internet -->\n<html></html>",
+        "head.pb": "<head><title>404</title></head><body>Not Found</body>",
     },
     "an error message of a web server": {"raw.ckpt": "404: Not Found", "hf.bin": "Entry not found"},
     "a text in UTF-16, as Windows PowerShell writes": {
