@@ -24,7 +24,8 @@ class TypedNames:
 
     A name is looked for in one kind of names after the other, and the first that has it decides: stored
     names, object paths, full names, variables of a SavedModel. It may be whole or the end of a name; a
-    pattern may match any. Nothing is listed, and neither object graph nor SavedModel read, before that is needed.
+    pattern may match any. Nothing is listed, and neither object graph nor SavedModel read, before that is
+    needed.
     """
 
     def __init__(self, checkpoint: Checkpoint, path: str) -> None:
