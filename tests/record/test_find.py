@@ -78,6 +78,27 @@ def test_other_counts_are_suggested(folder: Path) -> None:
         ckptfmt.open_records(folder / "test@*")
 
 
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("train", "train@4"),
+        ("train@2.tfrecord", "train@4"),
+        ("eval", "eval@4.tfrecord.gz"),
+        ("eval@4", "eval@4.tfrecord.gz"),
+        ("eval@*", "eval@4.tfrecord.gz"),
+        ("eval.tfrecord.gz", "eval@4.tfrecord.gz"),
+    ],
+)
+def test_a_name_without_files_is_answered_with_short_names(name: str, short: str, folder: Path) -> None:
+    with pytest.raises(PathNotFoundError) as caught:
+        ckptfmt.open_records(folder / name)
+    assert caught.value.file == str(folder / name)
+    assert caught.value.what.endswith(str(folder / short))
+    fs = MemoryFilesystem({f"store/{path.name}": path.read_bytes() for path in folder.iterdir()})
+    with pytest.raises(PathNotFoundError, match=f"store/{short}$"):
+        ckptfmt.open_records(f"store/{name}", fs=fs)
+
+
 def test_a_number_beyond_all_bounds_takes_no_time(folder: Path) -> None:
     match = "shards of one set: 9999999 exceeds the limit of 1000000"
     with pytest.raises(LimitError, match=match) as caught:

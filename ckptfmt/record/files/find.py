@@ -15,10 +15,10 @@ import fnmatch
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import NamedTuple, TypeAlias
 
-from ckptfmt.errors import LimitError, NotReadableError, PathNotFoundError
+from ckptfmt.errors import CkptfmtError, LimitError, NotReadableError, PathNotFoundError
 from ckptfmt.filetype.refusal import instead_in, with_hints
 from ckptfmt.record.event_names import is_event_file
 from ckptfmt.record.input import begins_with_record
@@ -50,6 +50,11 @@ class ShardSet(NamedTuple):
         """Return the name of a shard."""
         return f"{self.stem}-{number:05d}-of-{self.total:05d}{self.suffix}"
 
+    @property
+    def short_name(self) -> str:
+        """The name that stands for all shards."""
+        return f"{self.stem}@{self.total}{self.suffix}"
+
     def names(self) -> Iterator[str]:
         """Iterate over the names of all shards."""
         return map(self.name, range(self.total))
@@ -71,6 +76,8 @@ def find_record_files(paths: PathLike | Iterable[PathLike], fs: Filesystem) -> l
             files += _shards_of(path, short, fs)
         elif path_type is None and is_glob(path):
             files += _matching(path, fs)
+        elif path_type is None and (sets := _sets_like(path, fs)):
+            raise PathNotFoundError(f"no such file, but shards: {sets}", file=path)
         else:
             files.append(path)
     return files
@@ -83,10 +90,11 @@ def _shards_of(path: str, short: re.Match[str], fs: Filesystem) -> list[str]:
     in_folder = fs.list_directory(folder).files
     sets = {each for each in map(shard_set, in_folder) if each is not None}
     known = [each for each in sorted(sets) if (each.stem, each.suffix) == (base, suffix)]
-    counts = listed([f"@{each.total}" for each in known], quote=str)
+    counts = listed([f"@{each.total}" for each in known], quote=str) or _sets_like(stem, fs)
     if short["count"] == "*":
         if len(known) != 1:
-            what = f"several sets of shards: {counts}; name one" if known else "no shard of this name"
+            other = f"; there are {counts}" if counts else ""
+            what = f"several sets of shards: {counts}; name one" if known else f"no shard of this name{other}"
             raise PathNotFoundError(what, file=path)
         wanted = known[0]
     else:
@@ -96,12 +104,24 @@ def _shards_of(path: str, short: re.Match[str], fs: Filesystem) -> list[str]:
     names = list(wanted.names())
     missing = [name for name in names if name not in present]
     if len(missing) == len(names):
-        other = f"; there are {counts}" if known else ""
+        other = f"; there are {counts}" if counts else ""
         what = f"no shard of this name, such as {wanted.name(0)!r}{other}"
         raise PathNotFoundError(what, file=path)
     if missing:
         raise _missing(folder, missing, wanted.total)
     return [os.path.join(folder, name) for name in names]
+
+
+def _sets_like(path: str, fs: Filesystem) -> str:
+    """Return a list of the short names of the shards that a path may mean; empty if there are none."""
+    folder, base = os.path.split(path)
+    with suppress(CkptfmtError):
+        sets = {each for each in map(shard_set, fs.list_directory(folder).files) if each is not None}
+        like = [
+            each for each in sets if base in (each.stem, each.stem.partition(".")[0], each.stem + each.suffix)
+        ]
+        return listed(sorted(os.path.join(folder, each.short_name) for each in like), quote=str)
+    return ""
 
 
 def _matching(pattern: str, fs: Filesystem) -> list[str]:
