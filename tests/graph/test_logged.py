@@ -221,6 +221,11 @@ def test_several_traced_graphs_are_one_as_in_tensorboard(tmp_path: Path) -> None
     assert list(graph["graph_1/b"].message.input) == ["graph_1/a:1", "^graph_1/a"]
     assert list(graph.functions) == ["f"]
     assert graph.versions.producer == 24
+    two.library.function[0].node_def.add(name="another")
+    log(tmp_path / "x", event(0, summary=traced("t", one, two)))
+    with pytest.raises(errors.NameConflictError, match="'f' by 'another function'") as caught:
+        ckptfmt.read_graph(tmp_path / "x")
+    assert caught.value.file == str(tmp_path / "x")
 
 
 def test_graphs_of_devices_count_if_no_function_was_traced(tmp_path: Path) -> None:

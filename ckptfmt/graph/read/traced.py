@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ckptfmt.arrays.decode import decode_tensor_proto
+from ckptfmt.errors import NameConflictError
 from ckptfmt.graph.merge import import_graph, merge_graphs
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
@@ -64,15 +65,20 @@ def trace_in(event: Buffer) -> Trace | None:
     return traces[-1] if traces else None
 
 
-def traced_graph(data: bytes, file: str | None) -> messages.GraphDef:
-    """Return the graph in a serialized RunMetadata message; CorruptError if it is damaged."""
+def traced_graph(data: bytes, file: str) -> messages.GraphDef:
+    """Return the graph in a serialized RunMetadata message.
+
+    Raises CorruptError if it is damaged, NameConflictError if its functions contradict one another.
+    """
     message = parse_message(messages.RunMetadata, data, None)
     graphs = [each.pre_optimization_graph for each in message.function_graphs] or message.partition_graphs
     if len(graphs) == 1:
         return graphs[0]
-    return merge_graphs(
-        [import_graph(graph, f"graph_{number}/", {}, file) for number, graph in enumerate(graphs, 1)]
-    )
+    imported = [import_graph(graph, f"graph_{number}/", {}, file) for number, graph in enumerate(graphs, 1)]
+    try:
+        return merge_graphs(imported)
+    except NameConflictError as error:  # functions of one name in one program are the same
+        raise error.at(file) from None
 
 
 def _contents(data: Buffer) -> Iterator[tuple[int, Buffer]]:
