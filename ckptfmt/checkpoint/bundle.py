@@ -19,7 +19,7 @@ from ckptfmt.arrays.array import Array, Box
 from ckptfmt.arrays.shape import Shape, expected_size
 from ckptfmt.checkpoint.bundle_index import BundleIndex
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.checkpoint.files import CheckpointFiles
+from ckptfmt.checkpoint.files import CheckpointFiles, open_table
 from ckptfmt.checkpoint.gather import gather, prefetch
 from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.stored_bytes import (
@@ -77,7 +77,7 @@ class Bundle:
         self.fs = fs
         self.limits = limits
         path = files.tables[0]
-        self.table = opened.get(path) or Table(fs.open(path), limits=limits)
+        self.table = opened.get(path) or open_table(fs, path, limits)
         self.index = BundleIndex(self.table)
         self._order = ByteOrder(self.index.header.big_endian, files.tables[0])
         # Opened when a tensor in them is read. As in TensorFlow, a missing file matters only to its own

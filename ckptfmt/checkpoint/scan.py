@@ -26,7 +26,7 @@ from ckptfmt.filenames import (
     CheckpointNames,
     prefix_of_neighbour,
 )
-from ckptfmt.storage.filesystem import Listing, natural_order
+from ckptfmt.storage.filesystem import Listing, is_of_macos, natural_order
 
 MAX_GUESSED = 1000
 """Files opened for a hint about a missing path, besides those whose neighbours show what they are."""
@@ -65,7 +65,7 @@ def scan(look: Directories, directory: str, near: str | None = None) -> Scan:
     names = [
         name
         for name in listing.files
-        if not TEMPSTATE_SUFFIX.search(name) and prefix_of_neighbour(name) is None
+        if not TEMPSTATE_SUFFIX.search(name) and prefix_of_neighbour(name) is None and not is_of_macos(name)
     ]
     for name in names if near is None else _guesses(names, listing, checkpoint_names, near):
         path = os.path.join(directory, name)

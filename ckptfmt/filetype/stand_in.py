@@ -21,12 +21,15 @@ MAX_SIZE = 1 << 20
 BEGINNING_SIZE = 64
 """Bytes that are read of every data file."""
 
-_BEGINNING = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:version https://git-lfs|<[!?a-z]|\{\s*\")", re.IGNORECASE)
-"""How a Git LFS pointer begins, HTML or XML, and the JSON of a server's error."""
+_BEGINNING = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:version https://(?:git-lfs|hawser)|(?:\.\./)*(?:\.git)?/annex/objects/|<[!?a-z]|\{\s*\")",
+    re.IGNORECASE,
+)
+"""How the pointers of Git LFS and git-annex begin, HTML or XML, and the JSON of a server's error."""
 
 
 def suspected_stand_in(file: RandomAccessFile) -> Kind | None:
-    """Return what a file seems to be if it begins like a Git LFS pointer, a web page or a server's error."""
+    """Return what a file seems to be if it begins like a pointer, a web page or a server's error."""
     if file.size > MAX_SIZE:
         return None
     with suppress(NotReadableError):  # reading a tensor raises it again

@@ -21,7 +21,7 @@ from ckptfmt.checkpoint.store import Store
 from ckptfmt.errors import TensorNotFoundError
 from ckptfmt.integrity.report import Progress, Report
 from ckptfmt.integrity.verify import verify_store
-from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
@@ -81,6 +81,7 @@ def open_checkpoint(
     UnsupportedError
         The checkpoint excludes readers of this version.
     """
+    check_limits(limits)
     fs = filesystem_of(backend, fs)
     # Finding opens the index with the default limits, so that the store goes on with it only under these.
     opened: dict[str, Table] | None = {} if limits == DEFAULT else None
