@@ -17,6 +17,7 @@ import numpy as np
 
 from ckptfmt.arrays.array import Array, Box
 from ckptfmt.arrays.shape import Shape, expected_size
+from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.bundle_index import BundleIndex
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles
@@ -83,12 +84,16 @@ class Bundle:
         # Opened when a tensor in them is read. As in TensorFlow, a missing file matters only to its own
         # tensors.
         self._shards: dict[int, RandomAccessFile] = {}
-        self.strays = Strays(fs, files.prefix, self.num_shards)
         self._layouts: dict[tuple[int, Shape], Layout] = {}
         self._suspects: dict[int, Kind] = {}
         """Data files that seem to be something else, by number."""
         self._lock = new_lock()
         self._closed = False
+
+    @cached_property
+    def strays(self) -> Strays:
+        """The files that may be missing data files."""
+        return Strays(self.fs, self.files.prefix, self.num_shards)
 
     @property
     def tables(self) -> tuple[Table]:

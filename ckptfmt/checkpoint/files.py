@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 
 from ckptfmt.checkpoint.directory import Directories
@@ -200,9 +200,8 @@ def table_format(fs: Filesystem, path: str) -> Format:
 
 def _open_table(fs: Filesystem, path: str) -> tuple[Table, Format]:
     """Open a table and tell its format; errors are those of :func:`table_format`."""
-    with ExitStack() as stack:
-        file = fs.open(path)
-        stack.callback(file.close)
+    file = fs.open(path)
+    try:
         if not has_table_magic(file):
             raise not_a_table(fs, path)
         try:
@@ -215,8 +214,10 @@ def _open_table(fs: Filesystem, path: str) -> tuple[Table, Format]:
             raise error.at(path) from error.__cause__
         if found is None:
             raise CorruptError("a table without the empty key: not a checkpoint", file=path)
-        stack.pop_all()
         return table, found
+    except BaseException:
+        file.close()
+        raise
 
 
 def not_a_table(fs: Filesystem, path: str) -> CorruptError | UnsupportedError:

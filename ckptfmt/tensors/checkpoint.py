@@ -83,7 +83,7 @@ def open_checkpoint(
     """
     fs = filesystem_of(backend, fs)
     # Finding opens the index with the default limits, so that the store goes on with it only under these.
-    opened: dict[str, Table] | None = {} if limits == DEFAULT else None
+    opened: dict[str, Table] | None = {} if limits is DEFAULT or limits == DEFAULT else None
     return _open_files(find_checkpoint(path, fs, opened), verify, fs, limits, opened or {})
 
 
