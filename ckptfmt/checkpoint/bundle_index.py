@@ -235,7 +235,7 @@ class BundleIndex:
         # The first and the last block may hold keys outside the range.
         first = bisect_left(columns.names, low, key=key_of)
         last = len(columns) if high is None else bisect_left(columns.names, high, key=key_of)
-        if not low and columns.names[:1] == [""]:
+        if not low and columns.names[:1] == ("",):
             first = 1  # skip the header
         columns.cut(first, last)
         slices = _rows_of_slices(columns)
