@@ -19,9 +19,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import takewhile
+from typing import NamedTuple
 
 import numpy as np
 
@@ -66,8 +66,7 @@ _templates: dict[int, IndexTemplate] = {}
 """Templates of small indexes, by the size of their block."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What the empty key of an index says about the whole bundle."""
 
     num_shards: int

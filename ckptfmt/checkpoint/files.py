@@ -11,8 +11,9 @@ import os
 import re
 from collections.abc import Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from ckptfmt import filetype
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.errors import (
     CheckpointNotFoundError,
@@ -27,11 +28,6 @@ from ckptfmt.filenames import (
     V1_SHARD_SUFFIX,
     shard_path,
 )
-from ckptfmt.filetype.content import recognise_look
-from ckptfmt.filetype.kinds import EMPTY, Holds
-from ckptfmt.filetype.look import Look
-from ckptfmt.filetype.paths import recognise_name
-from ckptfmt.filetype.refusal import conversion_of, refusal_of
 from ckptfmt.filetype.tables import Format, checkpoint_format, has_table_magic
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
@@ -42,8 +38,7 @@ MAX_LISTED = 10
 """Error messages name at most this many checkpoints."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointFiles:
+class CheckpointFiles(NamedTuple):
     """The files of one checkpoint."""
 
     prefix: str
@@ -208,7 +203,7 @@ def _open_table(fs: Filesystem, path: str) -> tuple[Table, Format]:
             table = Table(file)
             found = checkpoint_format(table)
         except CorruptError as error:
-            converted = conversion_of(file)
+            converted = filetype.conversion_of(file)
             if converted is not None:
                 raise CorruptError(converted, file=path) from error
             raise error.at(path) from error.__cause__
@@ -223,17 +218,17 @@ def _open_table(fs: Filesystem, path: str) -> tuple[Table, Format]:
 def not_a_table(fs: Filesystem, path: str) -> CorruptError | UnsupportedError:
     """Return the error for a file that is not a table: it says what the file seems to be."""
     with closing(fs.open(path)) as file:
-        look = Look(file)
-        kind = recognise_look(look) or recognise_name(path)
-        if kind is EMPTY:
-            what = f"an empty file, not {Holds.CHECKPOINT.value}"
+        look = filetype.Look(file)
+        kind = filetype.recognise_look(look) or filetype.recognise_name(path)
+        if kind is filetype.EMPTY:
+            what = f"an empty file, not {filetype.Holds.CHECKPOINT.value}"
             return TruncatedError(what, wanted=FOOTER_SIZE, available=0, file=path)
-        if kind is None and path.endswith(INDEX_SUFFIX) and conversion_of(file) is None:
+        if kind is None and path.endswith(INDEX_SUFFIX) and filetype.conversion_of(file) is None:
             # Its name says what it was: what matters is how it is damaged.
             try:
                 Table(file)
             except CorruptError as error:
                 return error
-        refused = refusal_of(kind, path, Holds.CHECKPOINT, look=look)
+        refused = filetype.refusal_of(kind, path, filetype.Holds.CHECKPOINT, look=look)
         assert isinstance(refused, CorruptError | UnsupportedError)
         return refused

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ckptfmt import filetype
 from ckptfmt.arrays.array import Array, Box
 from ckptfmt.arrays.raw import decode_raw
 from ckptfmt.arrays.shape import Shape, check_shape, expected_size
@@ -21,7 +22,6 @@ from ckptfmt.checkpoint.slices import decode_slice_key
 from ckptfmt.checkpoint.strings import check_strings, check_variants, decode_strings, decode_variants
 from ckptfmt.dtypes import DType, Storage
 from ckptfmt.errors import ChecksumError, CorruptError, UnsupportedError
-from ckptfmt.filetype.refusal import conversion_of
 from ckptfmt.storage.file import RandomAccessFile, stream_crc
 from ckptfmt.wire.crc32c import combine_all, crc32c_in_threads
 from ckptfmt.wire.threads import cut, default_threads, in_threads
@@ -125,7 +125,7 @@ class StoredBytes(NamedTuple):
 
     def _explained(self, error: CorruptError) -> CorruptError:
         """Add to an error that the shard was changed as text, if it was."""
-        converted = conversion_of(self.file)
+        converted = filetype.conversion_of(self.file)
         if converted is not None:
             error.what = f"{error.what}; the file was {converted}"
         return error

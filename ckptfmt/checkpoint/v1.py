@@ -19,6 +19,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from ckptfmt import filetype
 from ckptfmt.arrays.array import Array, Box, shaped
 from ckptfmt.arrays.decode import decode_values
 from ckptfmt.arrays.shape import Shape, decode_shape, expected_size
@@ -33,8 +34,6 @@ from ckptfmt.checkpoint.version import check_version
 from ckptfmt.dtypes import Storage, find_dtype
 from ckptfmt.errors import CorruptError, UnsupportedError
 from ckptfmt.filenames import V1_PATTERN_SUFFIX
-from ckptfmt.filetype.kinds import Holds
-from ckptfmt.filetype.refusal import refusal_of
 from ckptfmt.filetype.stand_in import suspected_stand_in
 from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.storage.filesystem import Filesystem
@@ -316,7 +315,7 @@ def _open_table(fs: Filesystem, path: str, limits: Limits) -> Table:
     except CorruptError:
         kind = suspected_stand_in(file)
         if kind is not None:
-            raise refusal_of(kind, path, Holds.CHECKPOINT) from None
+            raise filetype.refusal_of(kind, path, filetype.Holds.CHECKPOINT) from None
         raise
 
 

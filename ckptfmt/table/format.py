@@ -11,7 +11,6 @@ Source: LevelDB ``table/format.h``, ``doc/table_format.md``; TensorFlow ``core/l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -39,12 +38,11 @@ class BlockHandle(NamedTuple):
     """Stored bytes of the block, without its 5-byte trailer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Footer:
+class Footer(NamedTuple):
     """The last 48 bytes of a table: where its two root blocks are."""
 
     metaindex: BlockHandle
-    index: BlockHandle
+    index: BlockHandle  # type: ignore[assignment]  # hides tuple.index, which nobody needs
 
 
 def decode_handle(data: Buffer, pos: int) -> tuple[BlockHandle, int]:
