@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.files import (
@@ -32,8 +32,7 @@ MAX_GUESSED = 1000
 """Files opened for a hint about a missing path, besides those whose neighbours show what they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(NamedTuple):
     """The result of scanning a directory."""
 
     listing: Listing

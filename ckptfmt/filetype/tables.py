@@ -56,7 +56,7 @@ def checkpoint_format(table: Table) -> Format | None:
 
     Raises CorruptError if the table is damaged.
     """
-    header = table.get(b"")
+    header = table.header
     if header is None:
         return None
     # A BundleHeaderProto whose fields all have their defaults takes no bytes.
