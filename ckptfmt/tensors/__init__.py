@@ -1,1 +1,14 @@
 """What users hold: tensors by name, of a checkpoint or a view of one."""
+
+from __future__ import annotations
+
+from ckptfmt.lazy import lazy_names
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "restore": "Restored RestoreReport",
+        "saved_names": "names_in_saved_model",
+        "weights": "WeightName name_weights",
+    },
+)

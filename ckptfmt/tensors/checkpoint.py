@@ -6,6 +6,8 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from ckptfmt import integrity, tensors
+from ckptfmt import object_graph as objects
 from ckptfmt.arrays.array import Array
 from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.bulk import LARGE, read_tensors
@@ -19,23 +21,18 @@ from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.checkpoint.store import Store
 from ckptfmt.errors import TensorNotFoundError
-from ckptfmt.integrity.report import Progress, Report
-from ckptfmt.integrity.verify import verify_store
-from ckptfmt.limits import DEFAULT, Limits
-from ckptfmt.object_graph.object_graph import ObjectGraph
+from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.table import Table
 from ckptfmt.tensors.aliases import not_found
 from ckptfmt.tensors.mapping import check_name
 from ckptfmt.tensors.model_variables import training_values
-from ckptfmt.tensors.saved_names import names_in_saved_model
 from ckptfmt.tensors.scope_variables import training_tensors
 from ckptfmt.tensors.slice_reader import SliceReader
 from ckptfmt.tensors.stored_entries import StoredEntries, open_store
 from ckptfmt.tensors.stored_graph import StoredGraph
 from ckptfmt.tensors.tensors import Tensors
-from ckptfmt.tensors.weights import WeightName, name_weights
 from ckptfmt.wire.threads import default_threads
 
 RELEASED_FROM = 1 << 20
@@ -83,9 +80,10 @@ def open_checkpoint(
     UnsupportedError
         The checkpoint excludes readers of this version.
     """
+    check_limits(limits)
     fs = filesystem_of(backend, fs)
     # Finding opens the index with the default limits, so that the store goes on with it only under these.
-    opened: dict[str, Table] | None = {} if limits == DEFAULT else None
+    opened: dict[str, Table] | None = {} if limits is DEFAULT or limits == DEFAULT else None
     return _open_files(find_checkpoint(path, fs, opened), verify, fs, limits, opened or {})
 
 
@@ -176,7 +174,7 @@ class Checkpoint(Tensors):
         return name
 
     @property
-    def object_graph(self) -> ObjectGraph | None:
+    def object_graph(self) -> objects.ObjectGraph | None:
         """The objects that ``tf.train.Checkpoint`` saved, or None if something else wrote the checkpoint.
 
         Raises
@@ -186,13 +184,13 @@ class Checkpoint(Tensors):
         """
         return self._graph.graph
 
-    def verify(self, *, progress: Progress | None = None) -> Report:
+    def verify(self, *, progress: integrity.Progress | None = None) -> integrity.Report:
         """Check every checksum, size and offset in all files of the checkpoint; see :class:`Report`.
 
         Files are streamed, so memory stays bounded however large they are. ``progress`` is called with the
         bytes checked so far and the bytes to check in all.
         """
-        return verify_store(self._store, progress)
+        return integrity.verify_store(self._store, progress)
 
     def close(self) -> None:
         """Close the files. Arrays already returned stay valid, and so does the object graph."""
@@ -217,7 +215,7 @@ class Checkpoint(Tensors):
     def _names_near(self, name: str) -> Iterator[str]:
         return self._index.names_near(name)
 
-    def _suggesting_graph(self) -> ObjectGraph | None:
+    def _suggesting_graph(self) -> objects.ObjectGraph | None:
         return self._graph.suggesting()
 
     def _stored(self) -> Mapping[str, str | None]:
@@ -260,15 +258,15 @@ class Checkpoint(Tensors):
         return self._model_variables
 
     @cached_property
-    def _weights(self) -> tuple[WeightName, ...]:
-        return name_weights(self.entries, self.object_graph, self._training, self._saved_names)
+    def _weights(self) -> tuple[tensors.WeightName, ...]:
+        return tensors.name_weights(self.entries, self.object_graph, self._training, self._saved_names)
 
-    def _weight_rules(self) -> tuple[WeightName, ...]:
+    def _weight_rules(self) -> tuple[tensors.WeightName, ...]:
         return self._weights
 
     def _saved_names(self) -> Mapping[str, str]:
         graph = self.object_graph
-        return {} if graph is None else names_in_saved_model(self.prefix, self._store.fs, graph)
+        return {} if graph is None else tensors.names_in_saved_model(self.prefix, self._store.fs, graph)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files again.

@@ -20,8 +20,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 
+from ckptfmt import object_graph as objects
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE
-from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.tensors.scope_variables import SETTING, SLOT
 
 COUNTERS = frozenset({"iter", "iterations", "_iterations"})
@@ -58,7 +58,7 @@ _TELLING = COUNTERS | OPTIMIZERS | WRAPPED | METRICS | EXTRA
 """Edges that say something about the node they begin or end at; few edges of a model do."""
 
 
-def training_values(graph: ObjectGraph) -> dict[str, str]:
+def training_values(graph: objects.ObjectGraph) -> dict[str, str]:
     """Return the keys of an object-based checkpoint that are not the model's variables, and what each is."""
     # The names of all edges are read once, in one list, and positions in it stand for edges, so that a graph
     # of 100,000 objects takes little longer than reading the names.
@@ -91,7 +91,7 @@ def training_values(graph: ObjectGraph) -> dict[str, str]:
 
 
 def _metric_values(
-    graph: ObjectGraph, names: Sequence[str], starts: Sequence[int], skipped: Collection[int]
+    graph: objects.ObjectGraph, names: Sequence[str], starts: Sequence[int], skipped: Collection[int]
 ) -> set[int]:
     """Return the numbers of the variables of metrics, which a model may also reach in other ways.
 
@@ -103,7 +103,7 @@ def _metric_values(
     return metrics.union(*map(graph.child_ids, metrics))
 
 
-def _optimizers(graph: ObjectGraph, numbers: Iterable[int]) -> set[int]:
+def _optimizers(graph: objects.ObjectGraph, numbers: Iterable[int]) -> set[int]:
     """Return those of some nodes and their children that are optimizers, judged by their edges."""
     optimizers: set[int] = set()
     for number in numbers:
@@ -117,7 +117,7 @@ def _optimizers(graph: ObjectGraph, numbers: Iterable[int]) -> set[int]:
     return optimizers
 
 
-def _child_at(graph: ObjectGraph, at: int, starts: Sequence[int]) -> int:
+def _child_at(graph: objects.ObjectGraph, at: int, starts: Sequence[int]) -> int:
     """Return the number of the node that an edge leads to, by the position of its name among all."""
     number = bisect_right(starts, at) - 1
     return graph.child_ids(number)[at - starts[number]]

@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Literal
 
-from ckptfmt import plans
+from ckptfmt import object_graph as objects
+from ckptfmt import plans, tensors
 from ckptfmt.errors import GraphError, NameConflictError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
-from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tensors import renaming
 from ckptfmt.tensors.aliases import no_match
@@ -34,7 +34,6 @@ from ckptfmt.tensors.plan_view import PlanMapping
 from ckptfmt.tensors.renaming import Rule
 from ckptfmt.tensors.training_names import AVERAGE
 from ckptfmt.tensors.view import NameMapping
-from ckptfmt.tensors.weights import WeightName
 from ckptfmt.text.patterns import Pattern, literal_prefixes, matcher
 
 
@@ -216,7 +215,7 @@ class Tensors(TensorMapping):
             return View(self, lambda: {name: name for name in self})
         return self._by_short_names(graph.full_names, rest=True, ambiguous=ambiguous, prefer_model=True)
 
-    def _require_graph(self) -> ObjectGraph:
+    def _require_graph(self) -> objects.ObjectGraph:
         graph = self.object_graph
         if graph is None:
             raise GraphError("no object graph: tf.train.Checkpoint did not write this", file=self.prefix)
@@ -292,7 +291,7 @@ class View(NameMapping, Tensors):
 class Weights(View):
     """The weights of a model; see :attr:`Tensors.weights`."""
 
-    def explain(self) -> list[WeightName]:
+    def explain(self) -> list[tensors.WeightName]:
         """Return what became of each tensor in the checkpoint: its name there, its name here, and the rule.
 
         The name is None for what is not a weight.

@@ -135,7 +135,7 @@ def _matching(checkpoint: Checkpoint, view: Tensors, patterns: Sequence[str]) ->
         return list(view.select(*patterns))
     except errors.TensorNotFoundError:
         # Perhaps the names are those of other verbs: full names, or paths as tree prints them.
-        typed = TypedNames(checkpoint)
+        typed = TypedNames(checkpoint, checkpoint.prefix)
         try:
             stored = {each for pattern in patterns for each in typed.matching(pattern)}
         except errors.TensorNotFoundError:

@@ -128,7 +128,7 @@ def command(
     if with_values:
         options = replace(options, threshold=None, characters=None)
     with ckptfmt.open(path, verify=not no_verify, limits=given_limits()) as checkpoint:
-        typed = TypedNames(checkpoint)
+        typed = TypedNames(checkpoint, path)
         chosen = _chosen(typed, selection.of(checkpoint), tensors)
         shown = _Shown(checkpoint, index, with_values=with_values is not False, with_statistics=not no_stats)
         if len(tensors) > 1 or typed.is_pattern(tensors[0]):
