@@ -40,6 +40,8 @@ def draw(
     drawing = draw_graph(graph, depth=depth, inline=inline, boxes=boxes, arrows=arrows)
     if drawing.depth is not None:
         note(f"scopes are collapsed to depth {drawing.depth}, so that the picture stays small; see --depth")
+    if not drawing.has_functions:
+        note("functions are left out, since they have too many nodes; --depth draws them")
     return drawing.picture
 
 

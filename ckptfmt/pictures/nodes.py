@@ -28,6 +28,8 @@ class Drawing(NamedTuple):
     picture: Picture
     depth: int | None
     """The depth that scopes were collapsed to so that the picture is small enough; None if none were."""
+    has_functions: bool = True
+    """Whether functions are drawn; they are left out if even collapsed scopes are too many."""
 
 
 def draw_graph(
@@ -64,6 +66,9 @@ def draw_graph(
         )
     if depth is not None:
         return Drawing(_drawn(bodies, depth), None)
+    has_functions = inline or _count_boxes(bodies, 1, boxes) <= boxes
+    if not has_functions:
+        bodies = Bodies(graph)
     deepest = max((name.count("/") + 1 for body in bodies.all for name in body.nodes), default=1)
     fitting = deepest if _count_boxes(bodies, deepest, boxes) <= boxes else 1
     while fitting < deepest and _count_boxes(bodies, fitting + 1, boxes) <= boxes:
@@ -72,7 +77,7 @@ def draw_graph(
     while fitting > 1 and len(picture.arrows) > arrows:
         fitting -= 1
         picture = _drawn(bodies, fitting)
-    return Drawing(picture, None if fitting == deepest else fitting)
+    return Drawing(picture, None if fitting == deepest else fitting, has_functions)
 
 
 def _count_boxes(bodies: Bodies, depth: int, limit: int) -> int:

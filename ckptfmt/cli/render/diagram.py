@@ -10,6 +10,9 @@ from ckptfmt.pictures.picture import Arrow, Box, Picture
 MAX_LABEL = 120
 """Characters of the longest line in a box; a longer one is shortened in the middle."""
 
+MAX_ID = 1_000
+"""Characters of the longest name that is an identifier in DOT; Graphviz refuses strings of 16 KiB."""
+
 TIMES = "\N{MULTIPLICATION SIGN}"
 """Before the number of inputs that an edge stands for."""
 
@@ -34,7 +37,8 @@ def dot_lines(picture: Picture) -> Iterator[str]:
     yield "digraph {"
     direction = "BT" if picture.upward else "TB"
     compound = " compound=true;" if picture.clusters else ""
-    yield f"  rankdir={direction};{compound} node [shape=box, fontname=Helvetica]; edge [fontname=Helvetica, fontsize=11];"
+    yield f"  rankdir={direction};{compound}"
+    yield "  node [shape=box, fontname=Helvetica]; edge [fontname=Helvetica, fontsize=11];"
     yield from _dot_clusters(picture)
     first = {box.cluster: number for number, box in reversed(list(enumerate(picture.boxes)))}
     for arrow in picture.arrows:
@@ -79,8 +83,9 @@ def _dot_clusters(picture: Picture) -> Iterator[str]:
 
 def _dot_id(picture: Picture, number: int) -> str:
     name = picture.boxes[number].name
-    # No name has a single backslash: escape() doubles them.
-    return f'"\\\\{number}"' if name is None else f'"{_dot_text(name)}"'
+    if name is None or len(name) > MAX_ID:
+        return f'"\\\\{number}"'  # no name has a single backslash: escape() doubles them
+    return f'"{_dot_text(name)}"'
 
 
 def _label(arrow: Arrow) -> str:

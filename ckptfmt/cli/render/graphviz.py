@@ -11,7 +11,7 @@ TIMEOUT = 60.0
 """Seconds that the program may take. The time grows faster than the number of edges."""
 
 
-def draw_svg(lines: Iterable[str], timeout: float = TIMEOUT) -> str:
+def draw_svg(lines: Iterable[str]) -> str:
     """Return the SVG that Graphviz makes of the lines of a DOT file."""
     text = "\n".join(lines).encode("utf-8", "backslashreplace")
     try:
@@ -19,7 +19,7 @@ def draw_svg(lines: Iterable[str], timeout: float = TIMEOUT) -> str:
             ["dot", "-Tsvg"],  # noqa: S607  (wherever PATH has it)
             input=text,
             capture_output=True,
-            timeout=timeout,
+            timeout=TIMEOUT,
             check=False,
         )
     except FileNotFoundError:
@@ -28,7 +28,7 @@ def draw_svg(lines: Iterable[str], timeout: float = TIMEOUT) -> str:
     except OSError as error:
         raise click.UsageError(f"--to svg: dot does not run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        what = f"dot did not draw this in {timeout:g} seconds; a smaller --depth makes a smaller picture"
+        what = f"dot did not draw this in {TIMEOUT:g} seconds; a smaller --depth makes a smaller picture"
         raise click.UsageError(f"--to svg: {what}") from None
     if done.returncode or not done.stdout:
         said = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
