@@ -115,7 +115,7 @@ class _Finder:
 
     def find(self) -> tuple[str, ...]:
         service = {node.name for node in self._nodes if _is_service(node)}
-        tainted = (node.name for node in self._nodes if _TAINTED.fullmatch(node.op))
+        tainted = (node.name for node in self._nodes if _matches(_TAINTED, node.op))
         barred = closure(service.union(tainted), self._taken_by)
         observers = service.union(node.name for node in self._nodes if self._is_observer(node))
         ends = [
@@ -142,12 +142,12 @@ class _Finder:
         return (
             taker.name
             for taker in self._takers.get(name, ())
-            if through_shapes or not _OBSERVERS.fullmatch(taker.op)
+            if through_shapes or not _matches(_OBSERVERS, taker.op)
         )
 
     def _is_observer(self, node: messages.NodeDef) -> bool:
         return bool(
-            _OBSERVERS.fullmatch(node.op) or (_GUARD.fullmatch(node.name) and not self._takers.get(node.name))
+            _matches(_OBSERVERS, node.op) or (_GUARD.fullmatch(node.name) and not self._takers.get(node.name))
         )
 
     def _is_aside(self, node: messages.NodeDef) -> bool:
@@ -156,12 +156,12 @@ class _Finder:
         above = self._by_name.get(scope)
         return bool(
             node.op in PLACEHOLDERS
-            or _BOOKKEEPING.fullmatch(node.op)
+            or _matches(_BOOKKEEPING, node.op)
             or _ASSERT_SCOPE.fullmatch(node.name)
             or _CONDITION.fullmatch(node.name)
             or _GUARD.fullmatch(node.name)
             # An argument that is made for an observer, such as ``Rank/packed``.
-            or (above is not None and _OBSERVERS.fullmatch(above.op))
+            or (above is not None and _matches(_OBSERVERS, above.op))
             or (node.op == "Merge" and scope in self._taken_conditions)
             or (node.op == "Min" and scope in self._loops)
             or self._is_spare(node)
@@ -207,8 +207,20 @@ def _data_inputs(node: messages.NodeDef) -> Iterator[str]:
     return (parse_output(text).node for text in node.input if not text.startswith("^"))
 
 
+@lru_cache(maxsize=4096)
+def _matches(pattern: re.Pattern[str], op: str) -> bool:
+    # A graph has many nodes of few ops, and many in few scopes.
+    return pattern.fullmatch(op) is not None
+
+
+@lru_cache(maxsize=4096)
+def _is_service_scope(scope: str) -> bool:
+    scopes = scope.split("/")
+    return _SAVER_SCOPE.fullmatch(scopes[0]) is not None or any(map(_SERVICE_SCOPE.fullmatch, scopes))
+
+
 def _is_source(node: messages.NodeDef) -> bool:
-    return node.op in PLACEHOLDERS or _SOURCES.fullmatch(node.op) is not None
+    return node.op in PLACEHOLDERS or _matches(_SOURCES, node.op)
 
 
 def _scope(name: str) -> str:
@@ -217,14 +229,10 @@ def _scope(name: str) -> str:
 
 def _is_service(node: messages.NodeDef) -> bool:
     """Return whether a node belongs to a Saver, or serves nothing but training."""
-    *scopes, _ = node.name.split("/")
-    called = (node.op, node.attr["f"].func.name if "f" in node.attr else "")
-    return (
-        node.op in RESTORE_OPS
-        or (bool(scopes) and _SAVER_SCOPE.fullmatch(scopes[0]) is not None)
-        or any(map(_SERVICE_SCOPE.fullmatch, scopes))
-        or any(map(_SERVICE_FUNCTION.fullmatch, called))
-    )
+    if node.op in RESTORE_OPS or _is_service_scope(_scope(node.name)):
+        return True
+    called = node.attr["f"].func.name if "f" in node.attr else ""
+    return _matches(_SERVICE_FUNCTION, node.op) or _matches(_SERVICE_FUNCTION, called)
 
 
 def _codes(argument: messages.OpDef.ArgDef, node: messages.NodeDef) -> Sequence[int]:

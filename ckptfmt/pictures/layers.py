@@ -21,6 +21,8 @@ from ckptfmt.saved_model.saved_model import SavedModel
 _ROOT = "root"
 """The path of the model itself."""
 
+_DEFAULT_SIGNATURE = "serving_default"
+
 _MAX_PARTS = 100
 """Parts of a path that are looked at."""
 
@@ -44,16 +46,19 @@ def draw_layers(model: SavedModel) -> Layers | None:
     if not model.meta_graph.message.object_graph_def.nodes:
         return None  # a model of TensorFlow 1
     graph = model.meta_graph.graph
-    picture = _draw_described(model.keras_layers, graph)
+    # Several signatures often are one function under several names.
+    default = model.meta_graph.signatures.nodes(_DEFAULT_SIGNATURE)
+    outputs = sorted(default) or [node.name for node in graph.outputs]
+    picture = _draw_described(model.keras_layers, graph, outputs)
     if picture is not None:
         return Layers(picture, True)
-    traced = trace(graph, None)
+    traced = trace(graph, outputs, None)
     has_scopes = any(isinstance(key, str) for pair in traced.between for key in pair)
     picture = _draw_traced(traced, {}) if has_scopes else None
     return None if picture is None else Layers(picture, False)
 
 
-def _draw_described(layers: Iterable[KerasLayer], graph: Graph) -> Picture | None:
+def _draw_described(layers: Iterable[KerasLayer], graph: Graph, outputs: list[str]) -> Picture | None:
     """Return a picture of the layers that Keras describes; None if it describes none."""
     described = {layer.path: layer for layer in layers}
     root = described.get(_ROOT)
@@ -62,9 +67,9 @@ def _draw_described(layers: Iterable[KerasLayer], graph: Graph) -> Picture | Non
     own = {_name_of(layer): layer for layer in _outermost(described)}
     configured = configured_layers(root.config)
     if configured:
-        traced = trace(graph, {layer.name for layer in configured})
+        traced = trace(graph, outputs, {layer.name for layer in configured})
         return _draw_configured(configured, traced, own)
-    return _draw_traced(trace(graph, set(own)), own) if own else None
+    return _draw_traced(trace(graph, outputs, set(own)), own) if own else None
 
 
 def _outermost(described: Mapping[str, KerasLayer]) -> Iterator[KerasLayer]:

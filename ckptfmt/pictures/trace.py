@@ -7,7 +7,7 @@ are left out, and nodes that pass on a tensor are passed.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Set
+from collections.abc import Hashable, Iterable, Mapping, Set
 from typing import NamedTuple
 
 from ckptfmt.errors import CkptfmtError
@@ -40,15 +40,15 @@ class Traced(NamedTuple):
     """The nodes that belong to no layer, by the keys of their boxes."""
 
 
-def trace(graph: Graph, names: Set[str] | None) -> Traced:
-    """Follow what is fed to a graph to its outputs; return nothing if that takes too many nodes.
+def trace(graph: Graph, outputs: Iterable[str], names: Set[str] | None) -> Traced:
+    """Follow what is fed to a graph to some outputs; return nothing if that takes too many nodes.
 
     Without names of layers, the two outermost scopes of a node are the name of its layer, since a model calls
     its layers within a scope of its own.
     """
     bodies = Bodies(graph)
     try:
-        wanted = {node.name for node in graph.ancestors([node.name for node in graph.outputs])}
+        wanted = {node.name for node in graph.ancestors(outputs)}
         is_small = bodies.inline(MAX_NODES)
     except CkptfmtError:
         is_small = False  # the graph is damaged, or has several nodes of one name

@@ -452,3 +452,26 @@ def test_every_graph_of_the_corpus_is_drawn(options: tuple[str, ...]) -> None:
             assert bool(options) or len(boxes) <= 1_000
             drawn += 1
     assert drawn > 50
+
+
+@pytest.mark.tensorflow
+def test_models_that_keras_exports_show_their_layers(tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    pytest.importorskip("tensorflow")
+    image = keras.Input((4,), name="image")
+    branches = [keras.layers.Dense(3, name=name)(image) for name in ("left", "right")]
+    outputs = keras.layers.Dense(2, name="head")(keras.layers.Add(name="both")(branches))
+    keras.Model(image, outputs, name="net").export(str(tmp_path / "net"), verbose=False)
+    boxes, arrows, _ = draw(tmp_path / "net")
+    # Keras numbers scopes; names are told by their last parts.
+    short = {
+        lines[0]: re.sub(r"^serving_default_|_\d+$", "", lines[0].rpartition("/")[2])
+        for lines in boxes.values()
+    }
+    assert sorted((short[source], label, short[target]) for source, label, target in arrows) == [
+        ("both", "float32[?,3]", "head"),
+        ("image", "float32[?,4]", "left"),
+        ("image", "float32[?,4]", "right"),
+        ("left", "float32[?,3]", "both"),
+        ("right", "float32[?,3]", "both"),
+    ]

@@ -89,13 +89,14 @@ class Signatures(Mapping[str, Signature]):
             return None
         return parse_output(stored.outputs[INIT_SIGNATURE].name).node or None
 
-    def nodes(self) -> set[str]:
-        """Return the names of the nodes that compute the outputs of all signatures."""
-        stored = (signature for name, signature in self._stored.items() if not name.startswith(_OWN_PREFIX))
+    def nodes(self, *names: str) -> set[str]:
+        """Return the names of the nodes that compute the outputs of signatures; of all if none is named."""
+        known = [name for name in names or self._stored if name in self._stored]
         return {
             parse_output(name).node
-            for signature in stored
-            for info in signature.outputs.values()
+            for signature in known
+            if not signature.startswith(_OWN_PREFIX)
+            for info in self._stored[signature].outputs.values()
             for name in _tensor_names(info)
         }
 
