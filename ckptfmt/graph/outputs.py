@@ -90,7 +90,7 @@ def find_outputs(
 
 
 class _Finder:
-    """The nodes of one graph by name, and which take the values of which."""
+    """The nodes of one graph, and the nodes that take their values."""
 
     def __init__(
         self, nodes: Sequence[messages.NodeDef], find_op: Callable[[str], messages.OpDef | None]
@@ -151,7 +151,7 @@ class _Finder:
         )
 
     def _is_aside(self, node: messages.NodeDef) -> bool:
-        """Return whether a node is none that people fetch, whatever it computes."""
+        """Return whether people do not fetch a node, whatever it computes."""
         scope = _scope(node.name)
         above = self._by_name.get(scope)
         return bool(
@@ -168,7 +168,7 @@ class _Finder:
         )
 
     def _is_spare(self, node: messages.NodeDef) -> bool:
-        """Return whether a node is an output of a conditional or loop of which the graph takes another one.
+        """Return whether a node is an output of a conditional or loop whose other outputs the graph takes.
 
         TensorFlow 2 gives each output an Identity below the name of the conditional, even if only gradients
         need it.

@@ -53,8 +53,7 @@ def draw_layers(model: SavedModel) -> Layers | None:
     if picture is not None:
         return Layers(picture, True)
     traced = trace(graph, outputs, None)
-    has_scopes = any(isinstance(key, str) for pair in traced.between for key in pair)
-    picture = _draw_traced(traced, {}) if has_scopes else None
+    picture = _draw_traced(traced, {})
     return None if picture is None else Layers(picture, False)
 
 
@@ -128,8 +127,12 @@ def _draw_configured(layers: list[ConfiguredLayer], traced: Traced, own: Mapping
 
 
 def _draw_traced(traced: Traced, own: Mapping[str, KerasLayer]) -> Picture | None:
-    """Return a picture of layers and the nodes between them; None if that is more than people can read."""
-    if not 0 < len(traced.between) <= _MAX_READABLE:
+    """Return a picture of layers and the nodes between them.
+
+    Returns None if no node is in a layer, or if that is more than people can read.
+    """
+    has_layers = any(isinstance(key, str) for pair in traced.between for key in pair)
+    if not has_layers or len(traced.between) > _MAX_READABLE:
         return None
     sketch = Sketch()
     taken = {source for source, _ in traced.between}

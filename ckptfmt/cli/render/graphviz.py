@@ -16,7 +16,7 @@ def draw_svg(lines: Iterable[str]) -> str:
     text = "\n".join(lines).encode("utf-8", "backslashreplace")
     try:
         done = subprocess.run(
-            ["dot", "-Tsvg"],  # noqa: S607  (wherever PATH has it)
+            ["dot", "-Tsvg"],  # noqa: S607  (found in PATH)
             input=text,
             capture_output=True,
             timeout=TIMEOUT,
