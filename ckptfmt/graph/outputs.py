@@ -132,7 +132,12 @@ class _Finder:
             lambda name: self._taken_by(name, through_shapes=False),
         )
         computed = [node for node in ends if not self._is_read(node)]
+        # A frozen graph has only what its outputs need, so a constant that nothing takes is one of them.
+        is_frozen = not service and not any(node.op in VARIABLE_OPS for node in self._nodes)
         best = [node for node in computed if node.name in fed and not self._is_fed(node)]
+        if best and is_frozen:
+            kept = {node.name for node in best}.union(node.name for node in ends if node.op == "Const")
+            best = [node for node in ends if node.name in kept]
         for chosen in (best, [node for node in ends if node.name in fed], computed, ends):
             if chosen:
                 return tuple(node.name for node in chosen)

@@ -136,6 +136,10 @@ def test_a_graph_that_is_not_fed_has_outputs_too() -> None:
     assert names(graph_of({"x": ("Placeholder",), "y": ("Identity", "x")})) == ["y"]
     assert names(graph_of({"x": ("Placeholder",), "w": ("Const",)})) == ["w"]
     assert names(graph_of({"x": ("Placeholder",), "init": ("NoOp",)})) == []
+    # A constant of a frozen graph, such as the names of its classes, was kept on purpose.
+    frozen = {"x": ("Placeholder",), "classes": ("Const",), "y": ("Neg", "x")}
+    assert names(graph_of(frozen)) == ["classes", "y"]
+    assert names(graph_of({**frozen, "w": ("VariableV2",)})) == ["y"]
     assert names(graph_of({})) == []
 
 
