@@ -302,10 +302,20 @@ class PlanError(CkptfmtError, ValueError):
 class GraphError(CkptfmtError, ValueError):
     """A graph does not have what the operation needs."""
 
-    def __init__(self, what: str, *, node: str | None = None, file: str | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        node: str | None = None,
+        file: str | None = None,
+        close_matches: Sequence[str] = (),
+    ) -> None:
+        what = f"{what}{did_you_mean(close_matches)}"
         super().__init__(what if node is None else f"node {node!r}: {what}", file=file)
         self.node = node
         """Name of the node concerned; None if the error is not about one."""
+        self.close_matches = tuple(close_matches)
+        """Names in the graph that look like it, best first."""
 
 
 class DamageWarning(UserWarning):

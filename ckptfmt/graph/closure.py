@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
+
+_K = TypeVar("_K", bound=Hashable)
 
 
-def closure(names: Iterable[str], following: Callable[[str], Iterable[str]]) -> set[str]:
+def closure(names: Iterable[_K], following: Callable[[_K], Iterable[_K]]) -> set[_K]:
     """Return names and all names that follow from them, directly or not, in time linear in the steps."""
     reached = set(names)
     waiting = list(reached)

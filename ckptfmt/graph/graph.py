@@ -25,6 +25,7 @@ from ckptfmt.graph.initializers import find_initializers
 from ckptfmt.graph.node import GraphNode, parse_output
 from ckptfmt.graph.ops import VARIABLE_OPS, known_ops
 from ckptfmt.graph.outline import Outline
+from ckptfmt.graph.outputs import PLACEHOLDERS, find_outputs
 from ckptfmt.graph.tensor import GraphTensor, NodeOutputs
 from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
@@ -33,9 +34,6 @@ from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.text.closest import closest_names
 from ckptfmt.wire.coding import Buffer
-
-PLACEHOLDERS = frozenset(("Placeholder", "PlaceholderV2", "PlaceholderWithDefault", "_Arg", "Arg"))
-"""Ops that a value is fed to."""
 
 
 class Versions(NamedTuple):
@@ -57,9 +55,11 @@ class Graph(Mapping[str, GraphNode]):
         message: messages.GraphDef | Outline,
         file: str | None = None,
         ops: Mapping[str, messages.OpDef] | None = None,
+        fetched: Iterable[str] = (),
     ) -> None:
         """Take a GraphDef; ``ops`` are definitions of operations that are not TensorFlow's own.
 
+        ``fetched`` are the nodes that its outputs are, if the file says so.
         If several nodes have one name, the graph has the first of them: see :attr:`duplicates`.
         """
         self._outline = message if isinstance(message, Outline) else Outline(message)
@@ -67,6 +67,7 @@ class Graph(Mapping[str, GraphNode]):
         self.file = file
         """The file it was read from, or None."""
         self._ops = ops or {}
+        self._fetched = frozenset(fetched)
         self._nodes = {node.name: node for node in message.node}
         if len(self._nodes) < len(message.node):
             # An outline knows nodes by their names.
@@ -193,18 +194,17 @@ class Graph(Mapping[str, GraphNode]):
         nodes = self._outline.message.node
         return tuple(GraphNode(node, file=self.file) for node in nodes if node.op in VARIABLE_OPS)
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[GraphNode, ...]:
-        """The nodes that no other node needs, and that have an output to fetch."""
-        return tuple(
-            self._node(node.name, node)
-            for node in self._outline.message.node
-            if not self._consumers.get(node.name) and self._has_outputs(node)
-        )
+        """The nodes that people fetch: those of the signatures in the file, or those the graph ends in.
 
-    def _has_outputs(self, node: messages.NodeDef) -> bool:
-        known = self.functions.op(node.op)
-        return known is None or bool(known.output_arg)
+        Without signatures, they are found by what they compute. Gradients, updates, summaries, initial values
+        and what saves and restores variables are not outputs.
+        """
+        names = [name for name in self._nodes if name in self._fetched]
+        return tuple(
+            self[name] for name in names or find_outputs(self._outline.message.node, self.functions.op)
+        )
 
     @cached_property
     def duplicates(self) -> Mapping[str, tuple[GraphNode, ...]]:
@@ -500,7 +500,7 @@ class Graph(Mapping[str, GraphNode]):
     def __reduce__(self) -> tuple[object, ...]:
         # As bytes: pickle may not find the classes of messages.
         ops = {name: op.SerializeToString() for name, op in self._ops.items()}
-        return _from_bytes, (self.message.SerializeToString(), self.file, ops)
+        return _from_bytes, (self.message.SerializeToString(), self.file, ops, self._fetched)
 
     def __repr__(self) -> str:
         where = f" {self.file!r}" if self.file else ""
@@ -518,6 +518,6 @@ def _nodes_of(names: str | Iterable[str]) -> list[str]:
     return [parse_output(name).node for name in ([names] if isinstance(names, str) else names)]
 
 
-def _from_bytes(data: bytes, file: str | None, ops: Mapping[str, bytes]) -> Graph:
+def _from_bytes(data: bytes, file: str | None, ops: Mapping[str, bytes], fetched: Iterable[str]) -> Graph:
     known = {name: messages.OpDef.FromString(op) for name, op in ops.items()}
-    return Graph(messages.GraphDef.FromString(data), file, known)
+    return Graph(messages.GraphDef.FromString(data), file, known, fetched)

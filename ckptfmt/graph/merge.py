@@ -15,6 +15,7 @@ from ckptfmt.errors import GraphError, NameConflictError
 from ckptfmt.graph.node import OutputName, parse_output
 from ckptfmt.graph.prune import COLOCATION
 from ckptfmt.proto import messages
+from ckptfmt.text.closest import closest_names
 
 
 def import_graph(
@@ -34,7 +35,8 @@ def import_graph(
         output = parse_output(old)
         if output.node not in names:
             what = "not in the graph, so no node takes an input from it"
-            raise GraphError(what, node=output.node, file=file)
+            close = closest_names(output.node, names)
+            raise GraphError(what, node=output.node, file=file, close_matches=close)
         if old.startswith("^"):
             controls[output.node] = parse_output(new).node
         else:

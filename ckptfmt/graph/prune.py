@@ -14,6 +14,7 @@ from ckptfmt.dtypes import DType
 from ckptfmt.errors import CorruptError, GraphError
 from ckptfmt.graph.node import OutputName, parse_output
 from ckptfmt.proto import messages
+from ckptfmt.text.closest import closest_names
 
 COLOCATION = b"loc:@"
 """Precedes, in the attribute ``_class``, the name of a node to be placed with."""
@@ -53,7 +54,8 @@ def needed_nodes(
     waiting = [parse_output(output).node for output in outputs]
     absent = next((name for name in waiting if name not in nodes), None)
     if absent is not None:
-        raise GraphError("not in the graph", node=absent, file=file)
+        close = closest_names(absent, nodes)
+        raise GraphError("not in the graph", node=absent, file=file, close_matches=close)
     waiting = [name for name in waiting if name not in known]
     kept = set(waiting)
     while waiting:
@@ -85,9 +87,11 @@ def strip_unused(
     for name in inputs:
         if ":" in name:
             raise GraphError("got one of its outputs, want the node itself", node=name, file=file)
-    absent = set(inputs).difference(node.name for node in graph.node)
-    if absent:
-        raise GraphError("not in the graph", node=min(absent), file=file)
+    names = {node.name for node in graph.node}
+    absent = next((name for name in inputs if name not in names), None)
+    if absent is not None:
+        close = closest_names(absent, names)
+        raise GraphError("not in the graph", node=absent, file=file, close_matches=close)
     fed = set(inputs)
     nodes = (_placeholder(node, dtypes[node.name]) if node.name in fed else node for node in graph.node)
     return extract_subgraph(_with_nodes(graph, nodes), outputs, file)

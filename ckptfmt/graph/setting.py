@@ -29,7 +29,7 @@ from ckptfmt.graph.scalars import Scalar, scalar_of
 from ckptfmt.graph.specializing import Specializer
 from ckptfmt.graph.tensor import NodeOutputs
 from ckptfmt.proto import messages
-from ckptfmt.text.closest import closest_names, did_you_mean
+from ckptfmt.text.closest import closest_names
 
 _LAST_SCALAR_MEANS_UNKNOWN = 21
 """The last version of graphs in which a placeholder writes an unknown shape as that of a scalar. Source:
@@ -74,7 +74,7 @@ def _node_name(name: str, nodes: Mapping[str, messages.NodeDef], file: str | Non
     if output.node not in nodes:
         placeholders = [node.name for node in nodes.values() if node.op.startswith("Placeholder")]
         close = closest_names(output.node, placeholders) or closest_names(output.node, nodes)
-        raise GraphError(f"not in the graph{did_you_mean(close)}", node=output.node, file=file)
+        raise GraphError("not in the graph", node=output.node, file=file, close_matches=close)
     if output.number or name.startswith("^"):
         raise GraphError("only the first output of a node can be set", node=output.node, file=file)
     return output.node

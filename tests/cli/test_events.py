@@ -195,6 +195,31 @@ def test_curves_are_named_as_long_as_they_have_room(tmp_path: Path) -> None:
         assert ("<!-- … 84 more -->" in drawn) == bool(count)
 
 
+def test_a_plot_of_nothing_is_an_error(tmp_path: Path) -> None:
+    target = tmp_path / "x.svg"
+    bad = [scalar("bad", value, 1) for value in (np.nan, np.inf)]
+    for events, what in (
+        ([], "no scalars"),
+        ([tensor_event("notes", ["hello"], "text")], "no scalars, only 1 text tag"),
+        (bad, "none of the scalars is a finite number"),
+    ):
+        path = write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, *events])
+        result = run("events", path, "--plot", target)
+        assert (result.exit_code, result.stderr) == (4, f"ckptfmt: {path}: nothing to draw: {what}\n")
+        assert not target.exists()
+
+
+def test_a_single_value_is_drawn_as_a_point(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    for count in (1, 2):
+        events = [VERSION, *(scalar("loss", 0.5, step) for step in range(count))]
+        path = write_events(tmp_path / f"{count}.tfevents", events)
+        assert run("events", path, "--plot", tmp_path / f"{count}.svg").exit_code == 0
+    one, line = ((tmp_path / f"{count}.svg").read_text(encoding="utf-8") for count in (1, 2))
+    assert "<g clip-path=" in one  # a marker
+    assert "<g clip-path=" not in line
+
+
 def test_a_plot_is_replaced_when_it_is_whole(
     logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

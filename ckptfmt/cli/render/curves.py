@@ -79,7 +79,10 @@ def picture(curves: Sequence[tuple[str, Scalars]], title: str, suffix: str) -> b
     axes = figure.subplots()
     for _, series in curves:
         steps, values = thinned(series.steps, series.values)
-        axes.plot(steps, values, linewidth=1)
+        finite = np.isfinite(values)
+        # A line needs two points next to each other; without any, a curve would not be seen.
+        is_line = bool((finite[1:] & finite[:-1]).any())
+        axes.plot(steps, values, linewidth=1, marker=None if is_line else ".")
     axes.set_xlabel("step")
     axes.grid(visible=True, alpha=0.3)
     if curves:

@@ -21,12 +21,15 @@ from ckptfmt.cli.options import (
     path_argument,
     tags_option,
 )
+from ckptfmt.cli.pictures import PICTURES, draw
 from ckptfmt.cli.render.diagram import dot_lines, mermaid_lines
+from ckptfmt.cli.render.graphviz import draw_svg
 from ckptfmt.cli.render.output import complain, note, on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, RIGHT, write_table
 from ckptfmt.cli.render.text import aligned, count_text, escape, shape_text, size_text
 from ckptfmt.graph.duplicates import Keep
 from ckptfmt.graph.read.logged import find_event_files, read_logged
+from ckptfmt.pictures.picture import Picture
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.text.closest import closest_names
 from ckptfmt.text.patterns import matcher
@@ -54,7 +57,8 @@ MAX_ELEMENTS = 1_000_000
       ckptfmt graph training/model.ckpt-1000.meta --nodes 'conv1/*'
       ckptfmt graph saved_model/ --tags serve --functions
       ckptfmt graph logs/events.out.tfevents.1700000000.host --to pb > graph.pb
-      ckptfmt graph frozen.pb --to dot | dot -Tsvg > frozen.svg
+      ckptfmt graph saved_model/ --to svg > model.svg
+      ckptfmt graph frozen.pb --to mermaid --depth 2
 
     JSON: {"file", "nodes", "producer", "min_consumer", "ops": {OP: COUNT}, "custom_ops": {OP: COUNT},
     "inputs": [{"name", "dtype", "shape"}], "outputs": [NAME], "functions", "constants": {"count", "bytes"},
@@ -74,9 +78,16 @@ MAX_ELEMENTS = 1_000_000
 @click.option(
     "--to",
     "target",
-    type=click.Choice(["pb", "pbtxt", "json", "dot", "mermaid"]),
-    help="Write the graph itself to stdout, in this form.",
+    type=click.Choice(["pb", "pbtxt", "json", *PICTURES]),
+    help="Write the graph itself to stdout, in this form; dot, mermaid and svg are pictures.",
 )
+@click.option(
+    "--depth",
+    type=click.IntRange(1),
+    metavar="N",
+    help="In a picture: draw scopes that are deeper as one box each.",
+)
+@click.option("--inline", is_flag=True, help="In a picture: draw functions in the place of their calls.")
 @click.option(
     "--step",
     type=int,
@@ -100,6 +111,8 @@ def command(
     consts: bool,
     functions: bool,
     target: str | None,
+    depth: int | None,
+    inline: bool,
     step: int | None,
     is_unique: bool,
     keep: Keep | None,
@@ -128,10 +141,14 @@ def command(
     ]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)}: pass only one of them")
+    if (depth is not None or inline) and target not in PICTURES:
+        raise click.UsageError(f"--depth and --inline require --to {', '.join(PICTURES)}")
     graph = _read(path, tags, step)
     if is_unique or keep is not None:
         graph = graph.without_duplicates(keep)
-    if target is not None:
+    if target in PICTURES:
+        _write_picture(draw(path, graph, tags, target, depth, inline=inline), target)
+    elif target is not None:
         _write_graph(graph, target)
     elif pattern is not None:
         _write_nodes(graph, pattern, as_json=as_json)
@@ -185,12 +202,17 @@ def _write_graph(graph: Graph, target: str) -> None:
         sys.stdout.buffer.write(graph.to_bytes())
     elif target == "pbtxt":
         write(graph.to_text())
-    elif target == "json":
+    else:
         from google.protobuf.json_format import MessageToJson
 
         write(MessageToJson(graph.message, preserving_proto_field_name=True) + "\n")
+
+
+def _write_picture(picture: Picture, target: str) -> None:
+    if target == "svg":
+        write(draw_svg(dot_lines(picture)))
     else:
-        write_lines(dot_lines(graph) if target == "dot" else mermaid_lines(graph))
+        write_lines(dot_lines(picture) if target == "dot" else mermaid_lines(picture))
 
 
 # --- the summary -----------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ from ckptfmt.graph.prune import needed_nodes
 from ckptfmt.graph.tables import has_tables
 from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
-from ckptfmt.text.closest import closest_names, did_you_mean
+from ckptfmt.text.closest import closest_names
 
 
 def freeze(
@@ -119,7 +119,7 @@ def _check_outputs(graph: Graph, names: list[str]) -> None:
     for name in names:
         node = parse_output(name).node
         if node not in graph:
-            raise GraphError(f"not in the graph{did_you_mean(closest_names(node, graph))}", node=node)
+            raise GraphError("not in the graph", node=node, close_matches=closest_names(node, graph))
 
 
 def _check_running(graph: Graph, names: list[str]) -> None:

@@ -52,7 +52,7 @@ class MetaGraph:
     @cached_property
     def graph(self) -> Graph:
         """The graph."""
-        return Graph(self.message.graph_def, self.file, self.stripped_ops)
+        return Graph(self.message.graph_def, self.file, self.stripped_ops, self.signatures.nodes())
 
     @property
     def tags(self) -> frozenset[str]:

@@ -16,6 +16,9 @@ from ckptfmt.proto import messages
 INIT_SIGNATURE = "__saved_model_init_op"
 """The signature in which TensorFlow 2 keeps the op that initialises a model; it is not one to call."""
 
+_OWN_PREFIX = "__saved_model_"
+"""Precedes the names of signatures that TensorFlow keeps for itself, for an init op and a train op."""
+
 
 class SparseTensor(NamedTuple):
     """The three tensors that make up a sparse one, each as ``node:k``."""
@@ -86,6 +89,17 @@ class Signatures(Mapping[str, Signature]):
             return None
         return parse_output(stored.outputs[INIT_SIGNATURE].name).node or None
 
+    def nodes(self, *names: str) -> set[str]:
+        """Return the names of the nodes that compute the outputs of signatures; of all if none is named."""
+        known = [name for name in names or self._stored if name in self._stored]
+        return {
+            parse_output(name).node
+            for signature in known
+            if not signature.startswith(_OWN_PREFIX)
+            for info in self._stored[signature].outputs.values()
+            for name in _tensor_names(info)
+        }
+
     def __iter__(self) -> Iterator[str]:
         return (name for name in sorted(self._stored) if name != INIT_SIGNATURE)
 
@@ -108,6 +122,15 @@ def decode_signature(signature: messages.SignatureDef) -> Signature:
         {name: decode_tensor_info(signature.outputs[name]) for name in sorted(signature.outputs)},
         {name: to_array(defaults[name]) for name in sorted(defaults)},
     )
+
+
+def _tensor_names(info: messages.TensorInfo) -> Iterator[str]:
+    """Iterate over the names of the tensors that an output of a signature consists of."""
+    waiting = [info]
+    while waiting:
+        info = waiting.pop()
+        yield from filter(None, (info.name, info.coo_sparse.values_tensor_name))
+        waiting += info.composite_tensor.components
 
 
 def decode_tensor_info(info: messages.TensorInfo) -> TensorInfo:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import click
+import numpy as np
 
 from ckptfmt import Scalars
 from ckptfmt.cli.failures import FAILURES, Problems
@@ -15,12 +17,14 @@ from ckptfmt.cli.render.curves import picture
 from ckptfmt.cli.render.output import note
 from ckptfmt.cli.render.text import count_text
 from ckptfmt.cli.verbs.events.runs import Runs, TagEntry, check_patterns
+from ckptfmt.errors import NameNotFoundError
 from ckptfmt.events.classify import noun_of
 from ckptfmt.events.scalar_table import write_runs
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.storage.output import make_directory, write_file
 from ckptfmt.storage.target import check_target
 from ckptfmt.text.patterns import matcher
+from ckptfmt.text.quoting import listed
 
 MAX_STEM = 120
 """Bytes of a tag in a file name; most systems allow 255 for the whole name."""
@@ -68,6 +72,8 @@ def write_outputs(
         _patterns_of_kind("images", runs.path, entries, patterns)
         if not outputs.overwrite:
             _check_images(outputs.images, stems)
+    if outputs.plot is not None:
+        _check_curves(runs.path, entries, curves)
     # Draw first: the package that draws may be missing.
     drawn = None if outputs.plot is None else _drawn(outputs.plot, curves)
     if outputs.table is not None:
@@ -94,6 +100,19 @@ def _patterns_of_kind(
     if not matching:
         check_patterns(path, tags, patterns, noun_of(kind))
     return matching
+
+
+def _check_curves(path: str, entries: Sequence[TagEntry], curves: Sequence[tuple[str, Scalars]]) -> None:
+    """Raise NameNotFoundError if a plot would be empty."""
+    if any(np.isfinite(series.values).any() for _, series in curves):
+        return
+    if curves:
+        what = "nothing to draw: none of the scalars is a finite number"
+    else:
+        kinds = Counter(noun_of(each.kind) for each in entries)
+        others = listed([count_text(count, noun) for noun, count in kinds.items()], quote=str)
+        what = f"nothing to draw: no scalars, only {others}" if others else "nothing to draw: no scalars"
+    raise NameNotFoundError("scalars", file=path, noun="tag", what=what)
 
 
 def _write_table(target: str, runs: Runs, patterns: Sequence[str], *, wide: bool, overwrite: bool) -> None:

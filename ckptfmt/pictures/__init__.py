@@ -1,0 +1,1 @@
+"""Pictures of graphs and models: which boxes, clusters and arrows they consist of."""
