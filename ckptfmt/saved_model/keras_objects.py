@@ -70,7 +70,6 @@ class KerasObjects:
         file: str,
         limits: Limits,
     ) -> None:
-        self._graph = graph
         self._nodes = graph.nodes
         self._read_variables = variables
         self._file = file
@@ -161,6 +160,7 @@ class KerasObjects:
         return found
 
     def _name_weights(self, number: int) -> dict[str, ObjectVariable]:
+        """Return the weights of an existing object, each under a name of its own, whatever the file says."""
         listed = self._listed(number)
         if listed is not None and not listed:
             return {}
@@ -176,6 +176,8 @@ class KerasObjects:
                 name = place.path
             if name in weights:
                 name = f"variables/{at}"
+            while name in weights:  # only if someone chose the names to that end
+                name += "_"
             weights[name] = self._variables[variable]
         self._take("names of weights of Keras layers", sum(len(name) + _BYTES_PER_NAME for name in weights))
         return weights
@@ -189,9 +191,10 @@ class KerasObjects:
         return None
 
     def _find(self, start: int, wanted: Sequence[int] | None) -> dict[int, _Place]:
-        """Return where variables are below a layer, by the shortest path; all of them if none are wanted.
+        """Return where variables are below a layer, by the shortest path; all of them if ``wanted`` is None.
 
-        The search ends as soon as it has found them, so that of a layer stays in the layer.
+        The search ends with the last of those that are wanted. Most layers hold their weights themselves, so
+        it rarely goes further than the layer, although objects may lead back to the whole model.
         """
         missing = None if wanted is None else set(wanted)
         queue = deque([_Place(start, self.names.get(start, ""), "", "", "")])

@@ -29,6 +29,7 @@ from ckptfmt.types import KerasLayer
 from tests.support.corpus import CORPUS
 from tests.support.corpus import entries as corpus_entries
 from tests.support.keras_models import KerasModel, sequential
+from tests.support.memory_filesystem import MemoryFilesystem
 
 # --- the corpus --------------------------------------------------------------------------------------------
 
@@ -457,7 +458,8 @@ def test_names_that_keras_repeats_are_told_apart(tmp_path: Path) -> None:
 def test_names_of_damaged_edges_never_hide_a_weight(tmp_path: Path) -> None:
     model = KerasModel()
     model.describe(0, {"name": "net"})
-    weights = [model.variable(0, "w", "w", [i]) for i in range(3)]
+    names = ["w", "net/variables/4", "net/variables/4_", "w", "w"]
+    weights = [model.variable(0, "w", name, [i]) for i, name in enumerate(names)]
     model.list_weights(0, *weights)
     with ckptfmt.open_saved_model(model.write(tmp_path)) as opened:
         variables = opened.keras_layers[0].object_variables
@@ -472,6 +474,26 @@ def test_layers_without_a_checkpoint_are_listed_and_cannot_be_read(tmp_path: Pat
         assert (list(dense.weights), dense.parameters) == (["kernel", "bias"], 9)
         with pytest.raises(CheckpointNotFoundError):
             dense.weights["kernel"]
+
+
+def test_layers_in_memory_are_read_and_shown_after_the_model_is_closed(tmp_path: Path) -> None:
+    folder = sequential().write(tmp_path)
+    files = {
+        f"d/{path.relative_to(folder)}": path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+    with ckptfmt.open_saved_model("d", fs=MemoryFilesystem(files)) as model:
+        layers = model.keras_layers
+        assert layers[1].weights["bias"].tolist() == [0, 1, 2]
+        unread = model.keras_layers[2]
+    assert repr(layers[1]) == "<KerasLayer 'dense' Dense, 2 weights, 9 parameters>"
+    assert repr(unread).startswith("<KerasLayer 'lstm' LSTM")
+
+
+def test_layers_of_a_model_that_was_never_read_are_shown_after_it_is_closed(tmp_path: Path) -> None:
+    with ckptfmt.open_saved_model(sequential().write(tmp_path)) as model:
+        assert model.checkpoint is not None
+        layers = model.keras_layers
+    assert all(repr(layer).startswith(f"<KerasLayer {layer.name!r}") for layer in layers)
 
 
 def test_a_weight_that_the_checkpoint_lacks_is_not_listed(tmp_path: Path) -> None:
