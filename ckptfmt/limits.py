@@ -35,10 +35,11 @@ class Limits:
     max_names: int | None = 1 << 27
     """Names in one file, of tensors or of objects."""
     max_depth: int | None = 256
-    """Levels of objects in objects. Messages in messages have a limit of protobuf's own, 100."""
+    """Levels of objects in objects, and of values in the JSON of a Keras layer. Messages in messages have a
+    limit of protobuf's own, 100."""
     max_seconds: float | None = 10
-    """Seconds of work that can grow faster than the file: searching its names for a pattern of a plan. A
-    millisecond for each name is free."""
+    """Seconds of work that can grow faster than the file: finding the weights of Keras layers, and searching
+    names for a pattern of a plan, for which a millisecond for each name is free."""
 
     NONE: ClassVar[Limits]
     """No limits, for files that you trust."""

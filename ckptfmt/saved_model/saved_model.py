@@ -39,7 +39,14 @@ from ckptfmt.proto import messages
 from ckptfmt.saved_model.assets import ASSETS_EXTRA, AssetFile, AssetFiles
 from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE, Fingerprint, decode_fingerprint
 from ckptfmt.saved_model.functions import ConcreteFunctions, ObjectFunction, object_functions
-from ckptfmt.saved_model.keras_layers import KERAS_METADATA_FILE, KerasLayer, decode_keras_layers
+from ckptfmt.saved_model.keras_layers import (
+    KERAS_METADATA_FILE,
+    KerasLayer,
+    decode_descriptions,
+    described_objects,
+    keras_layers,
+)
+from ckptfmt.saved_model.keras_objects import KerasObjects
 from ckptfmt.saved_model.reach import Reach, Usage
 from ckptfmt.saved_model.variables import ModelVariables, ObjectVariable, bound_sources, object_variables
 from ckptfmt.storage.filesystem import Filesystem, read_small_file, walk
@@ -295,12 +302,30 @@ class SavedModel:
 
     @property
     def keras_layers(self) -> tuple[KerasLayer, ...]:
-        """The layers as Keras 2 describes them, as data; empty if something else exported the model.
+        """The model, its layers and its metrics as Keras 2 describes them, each with its weights.
 
-        Raises CorruptError if a description is not JSON.
+        TensorFlow 2.5 and later describe them only if Keras saved the model; if ``tf.saved_model.save`` did,
+        their classes and configurations are not known. Keras 3 does not say which objects are layers: for its
+        models, as for those of other programs, this is empty.
+
+        Raises
+        ------
+        CorruptError
+            A description is not JSON.
+        GraphError
+            Several meta graphs have objects, and no tags were given.
+        LimitError
+            The descriptions are too deep, or take too much memory.
         """
+        has_objects = any(meta.message.object_graph_def.nodes for meta in self.meta_graphs)
+        graph = self.meta_graph.message.object_graph_def if has_objects else messages.SavedObjectGraph()
+        objects = KerasObjects(graph, lambda: self.object_variables, self.file, self._limits)
         found = self._read_optional(KERAS_METADATA_FILE)
-        return () if found is None else decode_keras_layers(*found)
+        if found is None:
+            file, descriptions = self.file, described_objects(graph.nodes, objects)
+        else:
+            file, descriptions = found[1], decode_descriptions(*found, self._limits)
+        return keras_layers(descriptions, file, objects, lambda: self._opened, self._limits)
 
     def _read_optional(self, name: str) -> tuple[bytes, str] | None:
         """The bytes of a file in the directory and its path, None if it does not exist."""

@@ -22,6 +22,7 @@ from tests.support.command_line import run, run_json
 from tests.support.corpus import CORPUS
 from tests.support.corpus import entries as corpus_entries
 from tests.support.golden import GOLDEN
+from tests.support.keras_models import sequential
 from tests.support.table_writer import write_bundle
 
 GOLDEN_MODEL = GOLDEN / "saved_model" / "model"
@@ -290,6 +291,56 @@ def test_a_long_chain_of_objects_is_walked_in_little_memory(objects) -> None:
     assert [function["path"] for function in meta["object_functions"]] == [
         "/".join(["a" * 10] * 100 + ["f"]),
         None,
+    ]
+
+
+# --- layers ----------------------------------------------------------------------------------------------
+
+
+def test_layers_are_shown_with_their_weights(tmp_path: Path) -> None:
+    model = sequential()
+    model.layer(0, "layer-2", "drop\x1b", "Dropout")
+    model.describe(model.layer(0, "layer-3", "bare"), {})
+    folder = model.write(tmp_path)
+    assert [line for line in lines_of(folder) if line.startswith("layer")] == [
+        "layer: net Sequential 3 weights 21 parameters root",
+        "layer: dense Dense kernel float32[2,3], bias float32[3] 9 parameters root.layer-0",
+        "layer: lstm LSTM 1 weight 12 parameters root.layer-1",
+        "layer: lstm_cell LSTMCell kernel float32[3,4] 12 parameters root.layer-1.cell",
+        "layer: drop\\x1b Dropout root.layer-2",
+        "layer: layer-3 ? root.layer-3",
+    ]
+    layers = run_json("model", folder)["keras_layers"]
+    assert [layer["name"] for layer in layers] == ["net", "dense", "lstm", "lstm_cell", "drop\x1b", "layer-3"]
+    dense = layers[1]
+    keys = [weight.pop("key") for weight in dense["weights"]]
+    assert dense == {
+        "path": "root.layer-0",
+        "name": "dense",
+        "class_name": "Dense",
+        "weights": [
+            {"name": "kernel", "dtype": "float32", "shape": [2, 3]},
+            {"name": "bias", "dtype": "float32", "shape": [3]},
+        ],
+        "parameters": 9,
+    }
+    with ckptfmt.open(folder) as ckpt:
+        np.testing.assert_array_equal(ckpt[keys[0]], [[0, 1, 2], [3, 4, 5]])
+
+
+def test_layers_of_a_model_with_several_meta_graphs_are_shown(tmp_path: Path) -> None:
+    model = sequential()
+    other = model.message.meta_graphs.add()
+    other.CopyFrom(model.meta)
+    other.meta_info_def.tags[:] = ["train"]
+    next(
+        each for each in other.object_graph_def.nodes[0].children if each.local_name == "layer-1"
+    ).local_name = "x"
+    model.message.meta_graphs.add().meta_info_def.tags.append("none")
+    layers = run_json("model", model.write(tmp_path))["keras_layers"]
+    assert [layer["path"] for layer in layers] == [
+        *("root", "root.layer-0", "root.layer-1", "root.layer-1.cell"),
+        *("root.x", "root.x.cell"),
     ]
 
 

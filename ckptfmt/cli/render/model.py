@@ -28,8 +28,7 @@ def model_lines(document: dict[str, Any]) -> Iterator[str]:
     for name in document["assets_extra"]:
         yield f"extra asset: {escape(name) if isinstance(name, str) else _problem(name)}"
     for layer in document["keras_layers"]:
-        shown = _problem(layer) or f"{escape(layer['path'])}  {escape(layer['class_name'] or '?')}"
-        yield f"layer: {shown}"
+        yield f"layer: {_problem(layer) or _layer_text(layer)}"
     fingerprint = document["fingerprint"]
     if fingerprint is not None:
         yield f"fingerprint: {_problem(fingerprint) or _identity(fingerprint)}"
@@ -141,3 +140,17 @@ def _variable_lines(variables: list[dict[str, Any]]) -> Iterator[str]:
 def _asset_text(asset: dict[str, Any]) -> str:
     marks = ["MISSING"] * (not asset["exists"]) + ["unused"] * (asset["used"] is False)
     return "  ".join([f"{escape(asset['filename'])} -> {escape(asset['tensor'])}", *marks])
+
+
+def _layer_text(layer: dict[str, Any]) -> str:
+    """Return a layer in one line, with the weights that are its own; sublayers have their own lines."""
+    weights = layer["weights"]
+    parts = [escape(layer["name"]), escape(layer["class_name"] or "?")]
+    if any("/" in each["name"] for each in weights):
+        parts.append(count_text(len(weights), "weight"))
+    elif weights:
+        own = (f"{escape(each['name'])} {each['dtype']}{shape_text(each['shape'])}" for each in weights)
+        parts.append(", ".join(own))
+    if weights and layer["parameters"] is not None:
+        parts.append(count_text(layer["parameters"], "parameter"))
+    return "  ".join([*parts, escape(layer["path"])])

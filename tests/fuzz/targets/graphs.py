@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -19,6 +21,7 @@ from tests.fuzz.target import Target, outcome
 from tests.fuzz.visit import visit
 from tests.support.file_kinds import graph_def, meta_graph, saved_model
 from tests.support.golden import GOLDEN
+from tests.support.keras_models import sequential
 from tests.support.memmapped_writer import to_memmapped
 from tests.support.memory_filesystem import MemoryFilesystem
 from tests.support.split_writer import Split, split_saved_model
@@ -163,12 +166,19 @@ FILES = (
 
 
 def directories() -> list[bytes]:
-    """Return the model of tests/data, with the layers of Keras 2."""
+    """Return the model of tests/data with the layers of Keras 2, and one of Keras objects, old and new."""
     layers = keras_metadata.SavedMetadata()
     kind = "_tf_keras_layer"
     layers.nodes.add(node_id=1, node_path="root.v", identifier=kind, metadata='{"class_name": "Dense"}')
     folder = GOLDEN / "saved_model" / "model"
-    return [parts.join([*((folder / name).read_bytes() for name in FILES[:4]), layers.SerializeToString()])]
+    models = [[*((folder / name).read_bytes() for name in FILES[:4]), layers.SerializeToString()]]
+    model = sequential()
+    with TemporaryDirectory() as written:
+        models.append([(model.write(Path(written)) / name).read_bytes() for name in FILES[:3]])
+        described = model.descriptions()
+        files = [(model.write(Path(written)) / name).read_bytes() for name in FILES[:3]]
+        models.append([*files, b"", described])
+    return [parts.join(files) for files in models]
 
 
 def as_text() -> list[bytes]:

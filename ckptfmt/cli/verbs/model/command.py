@@ -30,11 +30,12 @@ MAX_COMPLAINTS = 10
 
     JSON: {"directory", "meta_graphs": [...], "variables": [{"name", "key", "dtype", "shape", "nbytes",
     "stored", "used"}], "assets": [{"filename", "tensor", "exists", "used"}], "assets_extra", "fingerprint",
-    "keras_layers": [{"path", "class_name"}]}, and for each meta graph {"tags", "tensorflow_version", "nodes",
-    "functions", "ops": {OP: COUNT}, "signatures": {NAME: {"method", "inputs": {NAME: {"tensor", "dtype",
-    "shape"}}, "outputs", "defaults", "reach"}}, "init_op", "unreached", "object_functions": [{"path",
-    "aliases", "node", "parameters", "traces"}], "concrete_functions": {TRACE: {"arguments": [{"name",
-    "value"}], "keyword_arguments": {NAME: VALUE}, "outputs": VALUE, "captures"}}}.
+    "keras_layers": [{"path", "name", "class_name", "weights": [{"name", "dtype", "shape", "key"}],
+    "parameters"}]}, and for each meta graph {"tags", "tensorflow_version", "nodes", "functions",
+    "ops": {OP: COUNT}, "signatures": {NAME: {"method", "inputs": {NAME: {"tensor", "dtype", "shape"}},
+    "outputs", "defaults", "reach"}}, "init_op", "unreached", "object_functions": [{"path", "aliases", "node",
+    "parameters", "traces"}], "concrete_functions": {TRACE: {"arguments": [{"name", "value"}],
+    "keyword_arguments": {NAME: VALUE}, "outputs": VALUE, "captures"}}}.
 
     A "tensor" is "node:k", or a list if it is sparse or composite and has several; "shape" has null for what
     is not known. "functions" is how many the library has, "ops" counts the nodes in their bodies too.
@@ -66,7 +67,8 @@ def command(path: str, tags: list[str] | None, signature: str | None, every: boo
 
     For each meta graph: its tags, operations and signatures, the parts of the model that each signature uses
     and those that none uses, and the functions of the model, for each kind of arguments. Then the variables
-    with the checkpoint keys that they are restored from, assets, Keras 2 layers, and the fingerprint.
+    with the checkpoint keys that they are restored from, assets, the layers of Keras 2 and their weights, and
+    the fingerprint.
 
     If a part cannot be read, the reason is shown in its place, and on stderr. Variables and assets that are
     missing are listed with MISSING, and stderr says which files or tensors they lack.

@@ -15,6 +15,7 @@ from ckptfmt.cli.render.calls import describe_value
 from ckptfmt.cli.render.model import ERROR
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.text.quoting import listed
+from ckptfmt.types import KerasLayer
 
 
 class ModelDocument:
@@ -60,9 +61,7 @@ class ModelDocument:
             "assets": self._assets(models),
             "assets_extra": self._try_list(lambda: model.assets_extra),
             "fingerprint": self._try(lambda: model.fingerprint and model.fingerprint._asdict()),
-            "keras_layers": self._try_list(
-                lambda: ({"path": layer.path, "class_name": layer.class_name} for layer in model.keras_layers)
-            ),
+            "keras_layers": self._layers(models),
         }
 
     def _describe_meta(self, model: SavedModel) -> dict[str, Any]:
@@ -162,6 +161,23 @@ class ModelDocument:
             row if ERROR in row else {**row, "used": self._used.get(("assets", name))}
             for name, row in by_name.items()
         ]
+
+    def _layers(self, models: list[SavedModel]) -> list[dict[str, Any]]:
+        """Return the Keras layers of all meta graphs; of several with one path the first."""
+        with_objects = [each for each in models if each.meta_graph.message.object_graph_def.nodes]
+        rows: list[dict[str, Any]] = []
+        paths: set[str] = set()
+        for model in with_objects or [self.model]:
+            try:
+                layers = model.keras_layers
+            except errors.CkptfmtError as error:
+                self.failures.append(error)
+                rows.append({ERROR: describe(error)})
+                continue
+            new = [layer for layer in layers if layer.path not in paths]
+            rows += [self._try(_describe_layer, layer) for layer in new]
+            paths.update(layer.path for layer in new)
+        return rows
 
 
 def _count_ops(meta: MetaGraph) -> dict[str, int]:
@@ -268,6 +284,19 @@ def _nbytes(dtype: DType | None, shape: tuple[int | None, ...] | None) -> int | 
     if dtype is None or dtype.itemsize is None or shape is None or None in shape:
         return None
     return math.prod(size for size in shape if size is not None) * dtype.itemsize
+
+
+def _describe_layer(layer: KerasLayer) -> dict[str, Any]:
+    return {
+        "path": layer.path,
+        "name": layer.name,
+        "class_name": layer.class_name,
+        "weights": [
+            {"name": name, "dtype": variable.dtype.name, "shape": variable.shape, "key": variable.key}
+            for name, variable in layer.object_variables.items()
+        ],
+        "parameters": layer.parameters,
+    }
 
 
 def _assets(model: SavedModel) -> Iterator[dict[str, Any]]:
