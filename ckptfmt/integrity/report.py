@@ -14,6 +14,10 @@ from ckptfmt.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from ckptfmt.notebook.card import Card, State, Table
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
+from ckptfmt.text.printing import count_text, size_text
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes checked so far and the bytes to check in all."""
@@ -50,6 +54,10 @@ class Problem:
     name: str | None = None
     """The tensor concerned."""
 
+    def _repr_html_(self) -> str:
+        state: State = "bad" if self.severity == "error" else ""
+        return to_html(lambda: fields_card(self, "Problem", self.kind)._replace(state=state))
+
 
 @dataclass
 class Report:
@@ -80,6 +88,27 @@ class Report:
             f"<Report {state}: {self.tensors_checked} of {self.tensors} tensors, "
             f"{self.bytes_checked} bytes, {len(self.problems) + self.omitted} problems>"
         )
+
+    def _card(self) -> Card:
+        found = len(self.problems) + self.omitted
+        facts = [
+            ("verified", f"{self.tensors_checked:,} of {count_text(self.tensors, 'tensor')}"),
+            ("bytes", size_text(self.bytes_checked)),
+            ("damaged", len(self.damaged) or None),
+            ("problems", found),
+        ]
+        problems = Table(
+            "Problems",
+            ("severity", "kind", "message"),
+            lambda: self.problems,
+            lambda each: (each.severity, each.kind, each.message),
+            is_open=True,
+        )
+        state = "OK" if self.ok else "FAILED"
+        return Card("Report", state, facts, [problems], "good" if self.ok else "bad")
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
     def add(self, kind: str, error: CkptfmtError, name: str | None = None) -> None:
         """Note an error that stops something from being read."""

@@ -22,11 +22,13 @@ from ckptfmt.errors import TensorNotFoundError
 from ckptfmt.integrity.report import Progress, Report
 from ckptfmt.integrity.verify import verify_store
 from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.notebook.card import Card
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.table import Table
 from ckptfmt.tensors.aliases import not_found
+from ckptfmt.tensors.cards import tensors_card
 from ckptfmt.tensors.mapping import check_name
 from ckptfmt.tensors.model_variables import object_variables
 from ckptfmt.tensors.scope_variables import scope_variables
@@ -251,6 +253,9 @@ class Checkpoint(Tensors):
 
     def _model_names(self) -> frozenset[str]:
         return self._model_variables
+
+    def _card(self) -> Card:
+        return tensors_card("Checkpoint", self, [("shards", self.num_shards)])
 
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files again.

@@ -1,0 +1,45 @@
+"""Cards: entries as tables for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.notebook.card import Card, Cell, Fact, Table
+from ckptfmt.text.printing import shape_text, size_text
+
+MAX_SUMMED = 10_000
+"""Entries that are added up for a card. Those of a larger checkpoint, some of which may still be unread, are
+only counted."""
+
+
+def entries_table(
+    entries: Mapping[str, Entry], stored_name: Callable[[str], str | None] | None = None
+) -> Table:
+    """Return entries as a table; ``stored_name`` says what a view's tensors are called in the checkpoint."""
+
+    def cells(name: str) -> list[Cell]:
+        entry = entries[name]
+        row: list[Cell] = [name, entry.dtype.name, shape_text(entry.shape), size_text(entry.nbytes)]
+        return row if stored_name is None else [*row, stored_name(name) or "made by the plan"]
+
+    columns = ["name", "dtype", "shape", "size", *([] if stored_name is None else ["in the checkpoint"])]
+    return Table("Tensors", columns, lambda: entries, cells, is_open=True)
+
+
+def entries_facts(entries: Mapping[str, Entry]) -> list[tuple[str, Fact]]:
+    """Return what a card says about all entries together."""
+    return [
+        ("tensors", lambda: len(entries)),
+        ("size", lambda: _summed(entries, lambda all_: size_text(sum(entry.nbytes for entry in all_)))),
+        ("dtypes", lambda: _summed(entries, lambda all_: ", ".join(sorted({e.dtype.name for e in all_})))),
+    ]
+
+
+def entries_card(entries: Mapping[str, Entry]) -> Card:
+    """Return the card of a mapping of entries."""
+    return Card("Entries", facts=entries_facts(entries), parts=[entries_table(entries)])
+
+
+def _summed(entries: Mapping[str, Entry], fact: Callable[[Iterable[Entry]], str]) -> str | None:
+    return fact(list(entries.values())) if 0 < len(entries) <= MAX_SUMMED else None
