@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.notebook.card import Card, Cell, Fact, Table
+from ckptfmt.notebook.card import Card, Cell, Fact, Markup, Table
+from ckptfmt.notebook.page import with_dim_ending
+from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.text.printing import shape_text, size_text
 
 MAX_SUMMED = 10_000
@@ -20,8 +22,13 @@ def entries_table(
 
     def cells(name: str) -> list[Cell]:
         entry = entries[name]
-        row: list[Cell] = [name, entry.dtype.name, shape_text(entry.shape), size_text(entry.nbytes)]
-        return row if stored_name is None else [*row, stored_name(name) or "made by the plan"]
+        row: list[Cell] = [
+            name_cell(name),
+            entry.dtype.name,
+            shape_text(entry.shape),
+            size_text(entry.nbytes),
+        ]
+        return row if stored_name is None else [*row, _stored_cell(stored_name(name))]
 
     columns = ["name", "dtype", "shape", "size", *([] if stored_name is None else ["in the checkpoint"])]
     return Table("Tensors", columns, lambda: entries, cells, is_open=True)
@@ -39,6 +46,15 @@ def entries_facts(entries: Mapping[str, Entry]) -> list[tuple[str, Fact]]:
 def entries_card(entries: Mapping[str, Entry]) -> Card:
     """Return the card of a mapping of entries."""
     return Card("Entries", facts=entries_facts(entries), parts=[entries_table(entries)])
+
+
+def name_cell(name: str) -> Markup:
+    """Return the name of a tensor, with the ending of most keys of TensorFlow 2 dimmed."""
+    return with_dim_ending(name, f"/{VARIABLE_VALUE}")
+
+
+def _stored_cell(name: str | None) -> Cell:
+    return "made by the plan" if name is None else name_cell(name)
 
 
 def _summed(entries: Mapping[str, Entry], fact: Callable[[Iterable[Entry]], str]) -> str | None:

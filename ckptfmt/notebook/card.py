@@ -72,6 +72,9 @@ class Figure(NamedTuple):
     markup: Callable[[], Markup]
 
 
+Part: TypeAlias = "Table | Tree | Text | Figure | Card"
+
+
 class Card(NamedTuple):
     """What a notebook shows of an object."""
 
@@ -80,7 +83,7 @@ class Card(NamedTuple):
     name: str = ""
     """Its name or path."""
     facts: Sequence[tuple[str, Fact]] = ()
-    parts: Sequence[Table | Tree | Text | Figure | Card] = ()
+    parts: Sequence[Part] = ()
     """Its parts, each of which can be folded; a card among them is folded at first."""
     state: State = ""
     """Whether it is something that went well or did not, which colours its kind."""

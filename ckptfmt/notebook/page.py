@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sized
 from itertools import islice
 from typing import Any
 
-from ckptfmt.notebook.card import Branch, Card, Cell, Figure, Markup, Table, Text, Tree
+from ckptfmt.notebook.card import Branch, Card, Cell, Markup, Part, Table, Text, Tree
 from ckptfmt.notebook.style import STYLE
 from ckptfmt.text.printing import escape, one_line
 
@@ -37,7 +37,9 @@ MAX_PAGE = 400_000
 """Characters of HTML after which nothing is begun; what has been begun ends a few thousand later."""
 
 
-_NUMBER = ' class="ck-number"'
+_LONG = 40
+"""Characters up to which a cell stays on one line."""
+
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 
 
@@ -61,6 +63,14 @@ def inert(text: str, most: int = MAX_CELL) -> str:
     if len(text) > most:
         text = f"{text[: most // 2]}…{text[-most // 2 :]}"
     return escape(text).translate(_ENTITIES)
+
+
+def with_dim_ending(text: str, ending: str) -> Markup:
+    """Return text as HTML, with a usual ending that tells little dimmed."""
+    if not text.endswith(ending) or len(text) > MAX_CELL:
+        return Markup(inert(text))
+    beginning = inert(text.removesuffix(ending))
+    return Markup(f'{beginning}<span class="ck-dim">{inert(ending)}</span>')
 
 
 class _Page:
@@ -94,7 +104,7 @@ class _Page:
                 return
             self._part(part, depth)
 
-    def _part(self, part: Table | Tree | Text | Figure | Card, depth: int) -> None:
+    def _part(self, part: Part, depth: int) -> None:
         if isinstance(part, Table):
             self._table(part)
         elif isinstance(part, Card):
@@ -215,7 +225,13 @@ def _row(table: Table, item: Any) -> str:  # noqa: ANN401  (whatever a table lis
         name = f"<td>{inert(item)}</td>" if isinstance(item, str) else ""
         span = len(table.columns) - bool(name)
         return f'{name}<td colspan="{max(span, 1)}">{_error(error)}</td>'
-    return "".join(f"<td{_NUMBER if isinstance(cell, int) else ''}>{_cell(cell)}</td>" for cell in cells)
+    return "".join(f"<td{_kind_of(cell)}>{_cell(cell)}</td>" for cell in cells)
+
+
+def _kind_of(cell: Cell) -> str:
+    if isinstance(cell, int):
+        return ' class="ck-number"'
+    return ' class="ck-long"' if cell is not None and len(cell) > _LONG else ""
 
 
 def _guarded(fact: Cell | Callable[[], Cell]) -> Cell:

@@ -46,7 +46,8 @@ _RULES = """
 .ckptfmt .ck-table tbody tr:nth-child(n):hover { background: var(--ck-tint); }
 .ckptfmt .ck-table tr th, .ckptfmt .ck-table tr td { text-align: left; vertical-align: top;
   padding: 1px 14px 1px 0; border: 0; border-bottom: 1px solid var(--ck-line); max-width: 36em;
-  white-space: normal; overflow-wrap: anywhere; min-width: 2.5em; font-family: var(--ck-mono); }
+  white-space: nowrap; font-family: var(--ck-mono); }
+.ckptfmt .ck-table tr td.ck-long { white-space: normal; overflow-wrap: anywhere; min-width: 18em; }
 .ckptfmt .ck-table tr th { font-weight: 400; font-family: inherit; opacity: .65;
   white-space: nowrap; }
 .ckptfmt .ck-table tr td.ck-number { text-align: right; white-space: nowrap; }

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ckptfmt.errors import CorruptError
+from ckptfmt.notebook.card import Card, Text
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import keras_metadata
 from ckptfmt.proto.parse import parse_message
 
@@ -29,6 +31,14 @@ class KerasLayer(NamedTuple):
     """The result of ``get_config``, None if it is not given."""
     metadata: Mapping[str, Any]
     """The whole description."""
+
+    def _card(self) -> Card:
+        config = Text("config", lambda: json.dumps(self.config, indent=1, ensure_ascii=False))
+        facts = ("class", self.class_name), ("kind", self.identifier), ("object", str(self.node))
+        return Card("KerasLayer", self.path, facts, [] if self.config is None else [config])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 def decode_keras_layers(data: bytes, file: str) -> tuple[KerasLayer, ...]:

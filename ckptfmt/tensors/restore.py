@@ -117,7 +117,10 @@ class RestoreReport:
             _misfits_table("Of another shape", self.wrong_shape),
             _misfits_table("Of another dtype", self.wrong_dtype),
         ]
-        lists = [names_table("Missing", self.missing), names_table("Unused", self.unused)]
+        lists = [
+            names_table("Missing", self.missing)._replace(is_open=True),
+            names_table("Unused", self.unused),
+        ]
         facts = [("checkpoint", self.file), ("", str(self))]
         state: State = "good" if self.ok else "" if self.restorable else "bad"
         return Card(type(self).__name__, facts=facts, parts=[*misfits, *lists, matched], state=state)
