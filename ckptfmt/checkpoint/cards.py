@@ -37,7 +37,6 @@ def entries_table(
 def entries_facts(entries: Mapping[str, Entry]) -> list[tuple[str, Fact]]:
     """Return what a card says about all entries together."""
     return [
-        ("tensors", lambda: len(entries)),
         ("size", lambda: _summed(entries, lambda all_: size_text(sum(entry.nbytes for entry in all_)))),
         ("dtypes", lambda: _summed(entries, lambda all_: ", ".join(sorted({e.dtype.name for e in all_})))),
     ]
@@ -45,12 +44,12 @@ def entries_facts(entries: Mapping[str, Entry]) -> list[tuple[str, Fact]]:
 
 def entries_card(entries: Mapping[str, Entry]) -> Card:
     """Return the card of a mapping of entries."""
-    return Card("Entries", facts=entries_facts(entries), parts=[entries_table(entries)])
+    return Card("Entries", facts=[("tensors", lambda: len(entries))], parts=[entries_table(entries)])
 
 
 def name_cell(name: str) -> Markup:
     """Return the name of a tensor, with the ending of most keys of TensorFlow 2 dimmed."""
-    return with_dim_ending(name, f"/{VARIABLE_VALUE}")
+    return with_dim_ending(name, VARIABLE_VALUE)
 
 
 def _stored_cell(name: str | None) -> Cell:

@@ -215,7 +215,11 @@ class Media(tuple[T, ...], Generic[T]):
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        return to_html(lambda: Card(f"{len(self)} at this step", parts=[each._card() for each in self]))
+        return to_html(
+            lambda: Card(
+                f"{len(self)} at this step", parts=[each._card()._replace(is_open=True) for each in self]
+            )
+        )
 
 
 def format_of(data: bytes) -> str:

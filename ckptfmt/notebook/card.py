@@ -84,6 +84,8 @@ class Card(NamedTuple):
     """Its name or path."""
     facts: Sequence[tuple[str, Fact]] = ()
     parts: Sequence[Part] = ()
-    """Its parts, each of which can be folded; a card among them is folded at first."""
+    """Its parts, each of which can be folded."""
     state: State = ""
     """Whether it is something that went well or did not, which colours its kind."""
+    is_open: bool = False
+    """Whether it is unfolded at first, if it is a part of another card."""

@@ -109,7 +109,7 @@ class _Page:
             self._table(part)
         elif isinstance(part, Card):
             if depth < MAX_DEPTH:
-                self._fold(_title(part))
+                self._fold(_title(part), is_open=part.is_open)
                 self.body(part, depth + 1)
                 self.add("</details>")
         elif isinstance(part, Tree):

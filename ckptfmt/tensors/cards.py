@@ -27,7 +27,9 @@ class HasEntries(Protocol):
 def tensors_card(kind: str, tensors: HasEntries, facts: Sequence[tuple[str, Fact]] = ()) -> Card:
     """Return the card of a checkpoint or view: its entries, without any values."""
     stored_name = None if kind == "Checkpoint" else tensors.stored_name
-    all_facts = [("format", tensors.format), *facts, *entries_facts(tensors.entries)]
+    # The size of strings in a V1 checkpoint is known only after they have been read.
+    summed = entries_facts(tensors.entries) if tensors.format != "v1" else []
+    all_facts = [("format", tensors.format), *facts, ("tensors", lambda: len(tensors.entries)), *summed]
     return Card(kind, tensors.prefix, all_facts, [entries_table(tensors.entries, stored_name)])
 
 

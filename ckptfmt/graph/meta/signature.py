@@ -153,7 +153,8 @@ class Signatures(Mapping[str, Signature]):
                 cards.append(self[name]._card(name))
             except CkptfmtError as error:
                 cards.append(Card("Signature", name, [("", str(error))], state="bad"))
-        return cards
+        # A single one is what most people look for.
+        return [cards[0]._replace(is_open=True)] if len(cards) == 1 else cards
 
     def _repr_html_(self) -> str:
         return to_html(lambda: Card("Signatures", facts=[("", len(self))], parts=self._cards()))
