@@ -215,11 +215,12 @@ class Media(tuple[T, ...], Generic[T]):
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        return to_html(
-            lambda: Card(
-                f"{len(self)} at this step", parts=[each._card()._replace(is_open=True) for each in self]
-            )
-        )
+        return to_html(self._card)
+
+    def _card(self) -> Card:
+        kind = "Audio" if self and isinstance(self[0], Audio) else "Images"
+        parts = [each._card()._replace(is_open=True) for each in self]
+        return Card(kind, facts=[("at this step", len(self))], parts=parts)
 
 
 def format_of(data: bytes) -> str:

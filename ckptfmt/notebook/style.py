@@ -36,6 +36,9 @@ _RULES = """
 .ckptfmt details { margin: 2px 0; }
 .ckptfmt details details { margin-left: 1.1em; }
 .ckptfmt summary { cursor: pointer; list-style-position: outside; margin-left: 1.1em; }
+.ckptfmt details > .ck-facts, .ckptfmt details > svg, .ckptfmt details > audio { margin-left: 1.1em; }
+.ckptfmt img { display: block; margin: 2px 0 4px 1.1em; max-width: 90%; min-width: 32px;
+  image-rendering: pixelated; }
 .ckptfmt .ck-leaf { margin-left: 2.2em; }
 .ckptfmt .ck-scroll { overflow: auto; max-height: 26em; margin: 2px 0 4px 1.1em; }
 .ckptfmt pre.ck-text { margin: 2px 0 4px 1.1em; padding: 4px 6px; max-height: 26em; overflow: auto;
