@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from itertools import islice
 
 from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.errors import CkptfmtError
 from ckptfmt.notebook.card import Card, Cell, Fact, Markup, Table
-from ckptfmt.notebook.page import with_dim_ending
+from ckptfmt.notebook.page import ROWS, with_dim_ending
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.text.printing import shape_text, size_text
 
@@ -19,9 +22,17 @@ def entries_table(
     entries: Mapping[str, Entry], stored_name: Callable[[str], str | None] | None = None
 ) -> Table:
     """Return entries as a table; ``stored_name`` says what a view's tensors are called in the checkpoint."""
+    first: dict[str, Entry] = {}
+
+    def items() -> Mapping[str, Entry]:
+        # In their order, the entries of a large checkpoint take no look-ups, before the first of which all
+        # names are put into a dict. If one of them is damaged, each is looked up by its name.
+        with suppress(CkptfmtError):
+            first.update(islice(entries.items(), ROWS))
+        return entries
 
     def cells(name: str) -> list[Cell]:
-        entry = entries[name]
+        entry = first.get(name) or entries[name]
         row: list[Cell] = [
             name_cell(name),
             entry.dtype.name,
@@ -31,7 +42,7 @@ def entries_table(
         return row if stored_name is None else [*row, _stored_cell(stored_name(name))]
 
     columns = ["name", "dtype", "shape", "size", *([] if stored_name is None else ["in the checkpoint"])]
-    return Table("Tensors", columns, lambda: entries, cells, is_open=True)
+    return Table("Tensors", columns, items, cells, is_open=True)
 
 
 def entries_facts(entries: Mapping[str, Entry]) -> list[tuple[str, Fact]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -559,3 +561,24 @@ def test_plain_values() -> None:
 def test_a_value_of_many_items_is_bounded() -> None:
     reach = ckptfmt.Reach(tuple(f"w{number}" for number in range(1_000_000)), 1, (), ())
     assert len(reach._repr_html_()) < 10_000
+
+
+# --- cost --------------------------------------------------------------------------------------------------
+
+
+def test_the_names_of_a_large_checkpoint_are_not_put_into_a_dict() -> None:
+    ckpt = open_items(*((f"w{number:05d}".encode(), GOOD) for number in range(20_000)))
+    show(ckpt)
+    assert "_rows" not in vars(ckpt._index)
+
+
+def test_opening_needs_no_module_for_html() -> None:
+    code = "import sys, ckptfmt; ckptfmt.open('examples/digits'); print('html' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_closed_checkpoint_is_shown() -> None:
+    ckpt = ckptfmt.open(DIGITS)
+    ckpt.close()
+    assert "Checkpoint" in show(ckpt).text
