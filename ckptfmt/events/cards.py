@@ -36,19 +36,32 @@ class Shown(Protocol):
     """An event log."""
 
     @property
-    def path(self) -> str: ...  # noqa: D102
+    def path(self) -> str:
+        """The path that was opened."""
+
     @property
-    def files(self) -> tuple[str, ...]: ...  # noqa: D102
+    def files(self) -> tuple[str, ...]:
+        """The event files."""
+
     @property
-    def num_events(self) -> int: ...  # noqa: D102
+    def num_events(self) -> int:
+        """Number of events."""
+
     @property
-    def writer(self) -> str: ...  # noqa: D102
+    def writer(self) -> str:
+        """The program that wrote them."""
+
     @property
-    def damage(self) -> Sequence[object]: ...  # noqa: D102
+    def damage(self) -> Sequence[object]:
+        """The stretches that were skipped."""
+
     @property
-    def tails(self) -> dict[str, int]: ...  # noqa: D102
+    def tails(self) -> dict[str, int]:
+        """Bytes of an incomplete last event, by file."""
+
     @property
-    def others(self) -> dict[str, int]: ...  # noqa: D102
+    def others(self) -> dict[str, int]:
+        """Number of events other than summaries, by what they hold."""
 
 
 def log_card(log: Shown, ungathered: int) -> Card:

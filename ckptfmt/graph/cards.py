@@ -18,7 +18,8 @@ class Versioned(Protocol):
     """The versions of a graph."""
 
     @property
-    def producer(self) -> int: ...  # noqa: D102
+    def producer(self) -> int:
+        """The version that wrote it."""
 
 
 class Nodes(Protocol):
@@ -34,21 +35,36 @@ class Shown(Nodes, Protocol):
 
     file: str | None
 
-    def tensors(self, name: str) -> Iterator[Any]: ...  # noqa: D102
+    def tensors(self, name: str) -> Iterator[Any]:
+        """Iterate over the outputs of a node."""
+
     @property
-    def ops(self) -> Mapping[str, int]: ...  # noqa: D102
+    def ops(self) -> Mapping[str, int]:
+        """Number of nodes of each op."""
+
     @property
-    def custom_ops(self) -> Mapping[str, int]: ...  # noqa: D102
+    def custom_ops(self) -> Mapping[str, int]:
+        """Number of nodes of each op that TensorFlow does not have."""
+
     @property
-    def versions(self) -> Versioned: ...  # noqa: D102
+    def versions(self) -> Versioned:
+        """Its versions."""
+
     @property
-    def functions(self) -> Mapping[str, Any]: ...  # noqa: D102
+    def functions(self) -> Mapping[str, Any]:
+        """The functions, by name."""
+
     @property
-    def inputs(self) -> Sequence[GraphNode]: ...  # noqa: D102
+    def inputs(self) -> Sequence[GraphNode]:
+        """The nodes that are fed."""
+
     @property
-    def outputs(self) -> Sequence[GraphNode]: ...  # noqa: D102
+    def outputs(self) -> Sequence[GraphNode]:
+        """The nodes that are fetched."""
+
     @property
-    def variables(self) -> Sequence[GraphNode]: ...  # noqa: D102
+    def variables(self) -> Sequence[GraphNode]:
+        """The variables."""
 
 
 def graph_card(graph: Shown) -> Card:
@@ -71,7 +87,7 @@ def graph_card(graph: Shown) -> Card:
         nodes_table("Nodes", lambda: graph),
         counts_table("Ops", lambda: graph.ops if len(graph) <= MAX_SCANNED else {}),
         counts_table("Ops that TensorFlow does not have", lambda: _few(graph)),
-        functions_table(graph.functions),
+        functions_table(lambda: graph.functions),
     ]
     facts: list[tuple[str, Fact]] = [
         ("nodes", len(graph)),
@@ -115,14 +131,14 @@ def counts_table(title: str, counts: Callable[[], Mapping[str, int]]) -> Table:
     )
 
 
-def functions_table(functions: Mapping[str, Any]) -> Table:
+def functions_table(functions: Callable[[], Mapping[str, Any]]) -> Table:
     """Return the table of the functions of a library, by name."""
 
     def cells(name: str) -> list[Cell]:
-        function = functions[name]
+        function = functions()[name]
         return [name, arguments_text(function.inputs), arguments_text(function.outputs)]
 
-    return Table("Functions", ("name", "takes", "returns"), lambda: functions, cells)
+    return Table("Functions", ("name", "takes", "returns"), functions, cells)
 
 
 def arguments_text(arguments: Iterable[Any]) -> str:

@@ -242,7 +242,7 @@ class Functions(Mapping[str, Function]):
         return f"<Functions, {len(self)}>"
 
     def _repr_html_(self) -> str:
-        table = functions_table(self)._replace(is_open=True)
+        table = functions_table(lambda: self)._replace(is_open=True)
         return to_html(lambda: Card("Functions", self.file or "", parts=[table]))
 
     def _ipython_key_completions_(self) -> list[str]:

@@ -19,19 +19,32 @@ class Shown(Protocol):
     """A SavedModel."""
 
     @property
-    def directory(self) -> str: ...  # noqa: D102
+    def directory(self) -> str:
+        """Its directory."""
+
     @property
-    def meta_graphs(self) -> Sequence[MetaGraph]: ...  # noqa: D102
+    def meta_graphs(self) -> Sequence[MetaGraph]:
+        """All its meta graphs."""
+
     @property
-    def meta_graph(self) -> MetaGraph: ...  # noqa: D102
+    def meta_graph(self) -> MetaGraph:
+        """The selected meta graph."""
+
     @property
-    def variables(self) -> Any: ...  # noqa: ANN401, D102  (ModelVariables, which has a card of its own)
+    def variables(self) -> Any:  # noqa: ANN401  (ModelVariables, which has a card of its own)
+        """The variables."""
+
     @property
-    def functions(self) -> Mapping[str, object]: ...  # noqa: D102
+    def functions(self) -> Mapping[str, object]:
+        """The functions, by name."""
+
     @property
-    def object_functions(self) -> Sequence[Any]: ...  # noqa: D102
+    def object_functions(self) -> Sequence[Any]:
+        """The functions of its objects."""
+
     @property
-    def assets(self) -> Mapping[str, Any]: ...  # noqa: D102
+    def assets(self) -> Mapping[str, Any]:
+        """The files that it reads, by name."""
 
 
 def model_card(model: Shown) -> Card:

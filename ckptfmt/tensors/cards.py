@@ -16,12 +16,19 @@ class HasEntries(Protocol):
     """A checkpoint, or a view of one."""
 
     @property
-    def prefix(self) -> str: ...  # noqa: D102
+    def prefix(self) -> str:
+        """The prefix of the checkpoint."""
+
     @property
-    def format(self) -> str: ...  # noqa: D102
+    def format(self) -> str:
+        """``"v2"`` or ``"v1"``."""
+
     @property
-    def entries(self) -> Mapping[str, Entry]: ...  # noqa: D102
-    def stored_name(self, name: str) -> str | None: ...  # noqa: D102
+    def entries(self) -> Mapping[str, Entry]:
+        """What is known about each tensor."""
+
+    def stored_name(self, name: str) -> str | None:
+        """Return what the checkpoint calls a tensor; None if a plan makes it."""
 
 
 def tensors_card(kind: str, tensors: HasEntries, facts: Sequence[tuple[str, Fact]] = ()) -> Card:

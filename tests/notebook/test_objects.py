@@ -132,7 +132,9 @@ def test_a_view_shows_what_the_checkpoint_calls_its_tensors() -> None:
 
 
 def test_a_view_by_a_plan_shows_what_the_plan_makes() -> None:
-    plan = ckptfmt.Plan.parse("version = 1\n[[step]]\nrename = 'save_counter/(.*)'\nto = 'counter/\\1'\n")
+    pattern = ckptfmt.types.Pattern("save_counter/(.*)")
+    plan = ckptfmt.Plan((ckptfmt.types.Rename(pattern, r"counter/\1"),))
+    show(plan.steps[0])
     assert [row[1] for row in show(plan).rows[1:]] == ["rename"]
     assert "counter" in show(plan).text
     with ckptfmt.open(DIGITS) as ckpt:
