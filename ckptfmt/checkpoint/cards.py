@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import islice
 
@@ -47,10 +47,21 @@ def entries_table(
 
 def entries_facts(entries: Mapping[str, Entry]) -> list[tuple[str, Fact]]:
     """Return what a card says about all entries together."""
-    return [
-        ("size", lambda: _summed(entries, lambda all_: size_text(sum(entry.nbytes for entry in all_)))),
-        ("dtypes", lambda: _summed(entries, lambda all_: ", ".join(sorted({e.dtype.name for e in all_})))),
-    ]
+    return [("size", lambda: _size(entries)), ("dtypes", lambda: _dtypes(entries))]
+
+
+def _size(entries: Mapping[str, Entry]) -> str | None:
+    if not 0 < len(entries) <= MAX_SUMMED:
+        return None
+    return size_text(sum(entry.nbytes for entry in entries.values()))
+
+
+def _dtypes(entries: Mapping[str, Entry]) -> str | None:
+    # The error of a damaged entry is shown once, in place of the size.
+    with suppress(CkptfmtError):
+        if len(entries) <= MAX_SUMMED:
+            return ", ".join(sorted({entry.dtype.name for entry in entries.values()})) or None
+    return None
 
 
 def entries_card(entries: Mapping[str, Entry]) -> Card:
@@ -65,7 +76,3 @@ def name_cell(name: str) -> Markup:
 
 def _stored_cell(name: str | None) -> Cell:
     return "made by the plan" if name is None else name_cell(name)
-
-
-def _summed(entries: Mapping[str, Entry], fact: Callable[[Iterable[Entry]], str]) -> str | None:
-    return fact(list(entries.values())) if 0 < len(entries) <= MAX_SUMMED else None

@@ -12,7 +12,7 @@ from ckptfmt.compare.pairing import pair
 from ckptfmt.compare.proposals import Proposal, propose
 from ckptfmt.compare.proposed_plan import proposed_plan
 from ckptfmt.limits import DEFAULT, Limits
-from ckptfmt.notebook.card import Card, Table
+from ckptfmt.notebook.card import Card, Sentence, Table
 from ckptfmt.plans.plan import Plan
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
@@ -67,7 +67,7 @@ class Match(RestoreReport):
             "Proposals",
             ("wanted", "stored", "reason"),
             lambda: self.proposals,
-            lambda each: (each.wanted, each.stored, each.reason),
+            lambda each: (each.wanted, each.stored, Sentence(each.reason)),
         )
         return card._replace(parts=[*card.parts, proposals])
 

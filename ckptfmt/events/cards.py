@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ckptfmt.notebook.card import Card, Cell, Fact, Figure, Markup, Table
+from ckptfmt.notebook.card import Card, Cell, Fact, Figure, Markup, Sentence, Table
 from ckptfmt.notebook.figures import bars, curve
 from ckptfmt.text.printing import size_text
 
@@ -71,7 +71,7 @@ def log_card(log: Shown, ungathered: int) -> Card:
         how = f"not read yet: gather() reads the {size_text(ungathered)}"
         return Card("EventLog", log.path, [("files", len(log.files)), ("tags", how)], [files])
     kinds = [tags_table(kind.capitalize(), lambda kind=kind: getattr(log, kind)) for kind in KINDS]
-    damage = Table("Damage", ("where",), lambda: log.damage, lambda each: (str(each),), is_open=True)
+    damage = Table("Damage", ("where",), lambda: log.damage, lambda each: (Sentence(each),), is_open=True)
     others = Table(
         "Other events", ("what", "events"), lambda: log.others, lambda what: (what, log.others[what])
     )

@@ -14,8 +14,7 @@ from ckptfmt.errors import (
     TruncatedError,
     UnsupportedError,
 )
-from ckptfmt.notebook.card import Card, State, Table
-from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.card import Card, Sentence, State, Table
 from ckptfmt.notebook.page import to_html
 from ckptfmt.text.printing import count_text, size_text
 
@@ -56,7 +55,7 @@ class Problem:
 
     def _repr_html_(self) -> str:
         state: State = "bad" if self.severity == "error" else ""
-        return to_html(lambda: fields_card(self, "Problem", self.kind)._replace(state=state))
+        return to_html(lambda: Card("Problem", self.kind, [("", Sentence(self.message))], state=state))
 
 
 @dataclass
@@ -101,7 +100,7 @@ class Report:
             "Problems",
             ("severity", "kind", "message"),
             lambda: self.problems,
-            lambda each: (each.severity, each.kind, each.message),
+            lambda each: (each.severity, each.kind, Sentence(each.message)),
             is_open=True,
         )
         state = "OK" if self.ok else "FAILED"

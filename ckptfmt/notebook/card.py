@@ -17,7 +17,13 @@ class Markup(str):
     __slots__ = ()
 
 
-Cell: TypeAlias = "str | int | Markup | None"
+class Sentence(str):
+    """Words of ours, in which names are quoted, and so escaped, already."""
+
+    __slots__ = ()
+
+
+Cell: TypeAlias = "str | int | Markup | Sentence | None"
 """A value: numbers get separators of thousands, None is left blank."""
 
 Fact: TypeAlias = "Cell | Callable[[], Cell]"

@@ -10,7 +10,7 @@ MAX_KEYS = 10_000
 
 
 def first_keys(keys: Iterable[str]) -> list[str]:
-    """Return the first keys of a mapping; none if they cannot be read, since completion says nothing."""
+    """Return the first keys of a mapping; none if they cannot be read: completion cannot say why."""
     try:
         return list(islice(keys, MAX_KEYS))
     except Exception:

@@ -6,6 +6,7 @@ import reprlib
 from typing import Any
 
 from ckptfmt.notebook.card import Card, Table
+from ckptfmt.text.printing import shape_text
 
 MAX_LISTED = 8
 """Items of a field that is a list or a mapping."""
@@ -34,7 +35,20 @@ def _is_empty(value: object) -> bool:
     return isinstance(value, str | bytes | tuple | list | dict) and not value
 
 
-_BRIEF = reprlib.Repr()
+class _Brief(reprlib.Repr):
+    """The ``repr`` of values, without most of what large ones hold.
+
+    ``repr_X`` is called for values of a class named X.
+    """
+
+    def repr_DType(self, value: object, level: int) -> str:  # noqa: N802
+        return str(value)
+
+    def repr_ndarray(self, value: Any, level: int) -> str:  # noqa: ANN401  (an array)
+        return f"{value.dtype}{shape_text(value.shape)}"
+
+
+_BRIEF = _Brief()
 _BRIEF.maxlevel = 3
 _BRIEF.maxtuple = _BRIEF.maxlist = _BRIEF.maxdict = _BRIEF.maxset = _BRIEF.maxfrozenset = MAX_LISTED
 _BRIEF.maxstring = _BRIEF.maxother = 120

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sized
 from itertools import islice
 from typing import Any
 
-from ckptfmt.notebook.card import Branch, Card, Cell, Markup, Part, Table, Text, Tree
+from ckptfmt.notebook.card import Branch, Card, Cell, Markup, Part, Sentence, Table, Text, Tree
 from ckptfmt.notebook.style import STYLE
 from ckptfmt.text.printing import escape, one_line
 
@@ -31,7 +31,7 @@ MAX_TEXT = 20_000
 """Characters of a part that is text."""
 
 MAX_ERROR = 2000
-"""Characters of the sentence of an error."""
+"""Characters of a sentence, such as that of an error."""
 
 MAX_PAGE = 400_000
 """Characters of HTML after which nothing is begun; what has been begun ends a few thousand later."""
@@ -224,7 +224,7 @@ def _row(table: Table, item: Any) -> str:  # noqa: ANN401  (whatever a table lis
     except Exception as error:
         name = f"<td>{inert(item)}</td>" if isinstance(item, str) else ""
         span = len(table.columns) - bool(name)
-        return f'{name}<td colspan="{max(span, 1)}">{_error(error)}</td>'
+        return f'{name}<td class="ck-long" colspan="{max(span, 1)}">{_error(error)}</td>'
     return "".join(f"<td{_kind_of(cell)}>{_cell(cell)}</td>" for cell in cells)
 
 
@@ -246,6 +246,8 @@ def _cell(value: Cell) -> str:
         return ""
     if isinstance(value, Markup):
         return value
+    if isinstance(value, Sentence):
+        return one_line(value[:MAX_ERROR]).translate(_ENTITIES)
     return f"{value:,}" if isinstance(value, int) else inert(value)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ckptfmt.errors import CkptfmtError, CorruptError, DamageWarning
-from ckptfmt.notebook.card import Card
+from ckptfmt.notebook.card import Card, Sentence
 from ckptfmt.notebook.page import to_html
 
 MAX_DAMAGE = 1 << 15
@@ -41,7 +41,7 @@ class Damage:
         return f"{self.error}: {self.skipped} bytes skipped"
 
     def _repr_html_(self) -> str:
-        return to_html(lambda: Card("Damage", facts=[("", str(self))], state="bad"))
+        return to_html(lambda: Card("Damage", facts=[("", Sentence(self))], state="bad"))
 
 
 OnDamage: TypeAlias = Callable[[Damage], object]

@@ -184,6 +184,7 @@ def test_hostile_names_are_inert() -> None:
 def test_a_damaged_entry_shows_its_error_and_the_others_their_values() -> None:
     ckpt = open_entry(b"\xff\xff\xff")
     rows = show(ckpt).rows
+    assert show(ckpt).text.count("entry of tensor 'bad'") == 2
     assert rows[1][0] == "bad"
     assert len(rows[1]) == 2
     assert rows[2][:3] == ["good", "float32", "[2,2]"]
@@ -257,8 +258,9 @@ def test_a_tree_of_many_objects_is_bounded() -> None:
 def test_a_report_says_whether_all_is_well() -> None:
     with ckptfmt.open(DIGITS) as ckpt:
         assert "OK" in show(ckpt.verify()).text
-    report = open_entry(b"\xff").verify()
+    report = open_items((b"bad\x1b", b"\xff"), (b"good", GOOD)).verify()
     page = show(report)
+    assert r"'bad\x1b'" in page.text
     assert "FAILED" in page.text
     assert [row[0] for row in page.rows] == ["severity", *(each.severity for each in report.problems)]
     assert report.problems[0].kind in show(report.problems[0]).text
@@ -558,6 +560,13 @@ def test_plain_values() -> None:
         ckptfmt.SequenceExample({"a": np.zeros(3)}, {"b": [np.zeros(1)] * 4}),
     ):
         assert show(value).text
+
+
+def test_dtypes_and_arrays_in_fields_are_words() -> None:
+    spec = ckptfmt.TensorSpec("x", ckptfmt.as_dtype("float32"), (2,), minimum=np.zeros(2, np.float32))
+    rows = show(spec).rows
+    assert ["dtype", "float32"] in rows
+    assert ["minimum", "float32[2]"] in rows
 
 
 def test_a_value_of_many_items_is_bounded() -> None:

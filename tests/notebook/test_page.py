@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from ckptfmt.notebook.card import Branch, Card, Figure, Table, Text, Tree
+from ckptfmt.notebook.card import Branch, Card, Figure, Sentence, Table, Text, Tree
 from ckptfmt.notebook.figures import MAX_POINTS, bars, curve
 from ckptfmt.notebook.page import MAX_CELL, MAX_PAGE, MAX_TEXT, ROWS, to_html
 from tests.support.html_pages import Page
@@ -60,6 +60,13 @@ def test_texts_of_several_lines_are_inert(text: str) -> None:
 def test_names_are_shown_as_in_a_terminal() -> None:
     page = Page(to_html(lambda: Card("Checkpoint", "a\x1b\u202e\udcff\\<b>")))
     assert r"a\x1b\u202e\xff\\<b>" in page.text
+
+
+def test_names_quoted_in_sentences_are_not_escaped_twice() -> None:
+    sentence = Sentence("tensor 'a\\x1b<b>': got 2 bytes\x07")
+    table = Table("Problems", ("message",), lambda: [sentence], lambda item: (item,))
+    page = Page(to_html(lambda: Card("Report", facts=[("", sentence)], parts=[table])))
+    assert page.text.count(r"tensor 'a\x1b<b>': got 2 bytes\x07") == 2
 
 
 def test_the_middle_of_a_long_name_is_left_out() -> None:

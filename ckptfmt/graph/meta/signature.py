@@ -12,7 +12,7 @@ from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CkptfmtError, NameNotFoundError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.graph.node import parse_output
-from ckptfmt.notebook.card import Card, Table
+from ckptfmt.notebook.card import Card, Sentence, Table
 from ckptfmt.notebook.completions import first_keys
 from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
@@ -152,7 +152,7 @@ class Signatures(Mapping[str, Signature]):
             try:
                 cards.append(self[name]._card(name))
             except CkptfmtError as error:
-                cards.append(Card("Signature", name, [("", str(error))], state="bad"))
+                cards.append(Card("Signature", name, [("", Sentence(error))], state="bad"))
         # A single one is what most people look for.
         return [cards[0]._replace(is_open=True)] if len(cards) == 1 else cards
 

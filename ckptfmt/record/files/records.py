@@ -11,7 +11,7 @@ from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.filetype.kinds import Holds
 from ckptfmt.filetype.refusal import refusal
 from ckptfmt.limits import DEFAULT, Limits
-from ckptfmt.notebook.card import Card, Table
+from ckptfmt.notebook.card import Card, Sentence, Table
 from ckptfmt.notebook.page import to_html
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
@@ -233,7 +233,8 @@ class Records:
 
     def _card(self) -> Card:
         files = Table("Files", ("file",), lambda: self.files, lambda file: (file,), is_open=True)
-        damage = Table("Damage", ("where",), lambda: self.damage, lambda each: (str(each),), is_open=True)
+        damage = Table("Damage", ("where",), lambda: self.damage, lambda each: (Sentence(each),))
+        damage = damage._replace(is_open=True)
         name = self.files[0] if len(self.files) == 1 else ""
         return Card("Records", name, parts=[*([] if name else [files]), damage])
 
