@@ -14,8 +14,7 @@ from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.text.printing import shape_text, size_text
 
 MAX_SUMMED = 10_000
-"""Entries that are added up for a card. Those of a larger checkpoint, some of which may still be unread, are
-only counted."""
+"""Entries that are added up for a card; those of a larger checkpoint are only counted."""
 
 
 def entries_table(
@@ -25,8 +24,8 @@ def entries_table(
     first: dict[str, Entry] = {}
 
     def items() -> Mapping[str, Entry]:
-        # In their order, the entries of a large checkpoint take no look-ups, before the first of which all
-        # names are put into a dict. If one of them is damaged, each is looked up by its name.
+        # The first look-up in a large checkpoint puts all names into a dict. Taking entries in their order
+        # does not. If one of them is damaged, each is looked up by its name.
         with suppress(CkptfmtError):
             first.update(islice(entries.items(), ROWS))
         return entries

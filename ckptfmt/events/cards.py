@@ -65,7 +65,7 @@ class Shown(Protocol):
 
 
 def log_card(log: Shown, ungathered: int) -> Card:
-    """Return the card of an event log, of which so many bytes have not been read yet."""
+    """Return the card of an event log; ``ungathered`` bytes of its files have not been read yet."""
     files = Table("Files", ("file",), lambda: log.files, lambda file: (file,))
     if ungathered > MAX_GATHERED:
         how = f"not read yet: gather() reads the {size_text(ungathered)}"

@@ -1,4 +1,4 @@
-"""Cards in a real browser, on light and dark pages: text stands out from what is behind it."""
+"""Cards in a real browser, on light and dark pages: text stands out from its background."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_text_stands_out(page: str, tmp_path: Path) -> None:
     background = np.median(light)
     assert (background > 0.5) == ("dark" not in page)
     contrast = (np.maximum(light, background) + 0.05) / (np.minimum(light, background) + 0.05)
-    # Plain text, of which there is much, is nearly black on white or white on black.
+    # There is much plain text, and it is nearly black on white or white on black.
     assert (contrast > 7).mean() > 0.01
     # The kind of the object is in the colour of links, and no other text on these pages is coloured.
     spread = pixels.max(axis=2).astype(int) - pixels.min(axis=2)
