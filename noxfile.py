@@ -59,6 +59,14 @@ def newest(session: nox.Session) -> None:
 
 
 @nox.session
+def notebook(session: nox.Session) -> None:
+    """Run the examples of docs/notebooks.md in a kernel, and try IPython's completion."""
+    group = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "notebook")
+    session.install(".", *TEST_TOOLS, *group)
+    session.run("pytest", "tests/notebook", *session.posargs)
+
+
+@nox.session
 def core(session: nox.Session) -> None:
     """Run the suite with no extra installed."""
     session.install(".", *TEST_TOOLS)

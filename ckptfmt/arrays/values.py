@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ckptfmt.arrays.array import Array
+from ckptfmt.notebook.card import Card, Table
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
+from ckptfmt.text.printing import shape_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +27,19 @@ class Variant:
         more = f", … {len(self.tensors)} in all" if len(self.tensors) > 4 else ""
         return f"<Variant {self.type_name!r} metadata={len(self.metadata)} bytes tensors=({shown}{more})>"
 
+    def _card(self) -> Card:
+        tensors = Table(
+            "Tensors",
+            ("dtype", "shape"),
+            lambda: self.tensors,
+            lambda tensor: (str(tensor.dtype), shape_text(tensor.shape)),
+            is_open=True,
+        )
+        return Card("Variant", self.type_name, [("metadata", f"{len(self.metadata):,} bytes")], [tensors])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
+
 
 @dataclass(frozen=True)
 class ResourceHandle:
@@ -38,3 +55,6 @@ class ResourceHandle:
     """Hash of its C++ type, valid on that device in that process."""
     type_name: str
     """Its C++ type, for people to read."""
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "ResourceHandle", self.name))

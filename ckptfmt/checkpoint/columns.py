@@ -18,6 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ckptfmt.arrays.shape import Shape
+from ckptfmt.checkpoint.cards import entries_card
 from ckptfmt.checkpoint.entry import (
     CRC,
     DTYPE,
@@ -34,6 +35,8 @@ from ckptfmt.checkpoint.entry import (
     new_entry,
 )
 from ckptfmt.errors import CorruptError
+from ckptfmt.notebook.completions import first_keys
+from ckptfmt.notebook.page import to_html
 from ckptfmt.table.block import Rows
 from ckptfmt.wire.coding import decode_varints_at
 from ckptfmt.wire.crc32c import unmask
@@ -68,6 +71,12 @@ class Entries(Mapping[str, Entry]):
         Raises CorruptError if an entry is damaged.
         """
         return columns_of(list(self.values()))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return first_keys(self)
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: entries_card(self))
 
 
 def columns_of(entries: Sequence[Entry]) -> dict[str, np.ndarray]:

@@ -20,6 +20,9 @@ from ckptfmt.checkpoint.partition import Slices
 from ckptfmt.checkpoint.slices import TensorSlice, decode_slice
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError
+from ckptfmt.notebook.card import Card, Fact
+from ckptfmt.notebook.page import to_html
+from ckptfmt.text.printing import shape_text, size_text
 from ckptfmt.wire.coding import Buffer, decode_varint, to_signed
 from ckptfmt.wire.crc32c import unmask
 from ckptfmt.wire.fields import decode_fields
@@ -53,6 +56,22 @@ class Entry(NamedTuple):
     """CRC-32C of its stored bytes, unmasked; None for slices and in V1 checkpoints."""
     slices: tuple[TensorSlice, ...]
     """The slices that store it; empty if it is stored whole."""
+
+    def _card(self) -> Card:
+        checksum = None if self.crc32c is None else f"{self.crc32c:08x}"
+        facts: list[tuple[str, Fact]] = [
+            ("dtype", self.dtype.name),
+            ("shape", shape_text(self.shape)),
+            ("size", size_text(self.nbytes)),
+            ("shard", self.shard),
+            ("offset", self.offset),
+            ("crc32c", checksum),
+            ("slices", len(self.slices) or None),
+        ]
+        return Card("Entry", self.name, facts)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 new_entry: Callable[[Iterable[object]], Entry] = partial(tuple.__new__, Entry)

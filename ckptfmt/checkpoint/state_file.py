@@ -32,6 +32,8 @@ from ckptfmt.checkpoint.pattern import files_matching
 from ckptfmt.errors import CheckpointNotFoundError, CorruptError, PathNotFoundError
 from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE
 from ckptfmt.limits import DEFAULT, Limits, check_limits
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_text
 from ckptfmt.storage.filesystem import Filesystem, read_small_file
@@ -80,6 +82,10 @@ class CheckpointState:
     """When each of them was written, in seconds since 1970; empty if the file does not say."""
     last_preserved_timestamp: float = 0.0
     """When the last checkpoint to be kept for good was written; 0.0 if the file does not say."""
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "CheckpointState", self.directory))
+
     filename: str = STATE_FILE
     """Name of the state file."""
     fs: Filesystem = field(default=LOCAL, repr=False, compare=False)

@@ -12,11 +12,15 @@ from ckptfmt.compare.pairing import pair
 from ckptfmt.compare.proposals import Proposal, propose
 from ckptfmt.compare.proposed_plan import proposed_plan
 from ckptfmt.limits import DEFAULT, Limits, check_limits
+from ckptfmt.notebook.card import Card, Sentence, Table
 from ckptfmt.plans.plan import Plan
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.tensors.restore import Mismatch, RestoreReport, Spec
 from ckptfmt.tensors.tensors import Tensors
+
+_MAX_PROPOSED = 10_000
+"""Pairs of a missing and an unused tensor up to which a notebook shows proposals without being asked."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,19 @@ class Match(RestoreReport):
                 stored_as=self.stored_as,
             )
         )
+
+    def _card(self) -> Card:
+        card = super()._card()
+        # To look for proposals may take seconds; those for a few names take no time.
+        if "proposals" not in self.__dict__ and len(self.missing) * len(self.unused) > _MAX_PROPOSED:
+            return card
+        proposals = Table(
+            "Proposals",
+            ("wanted", "stored", "reason"),
+            lambda: self.proposals,
+            lambda each: (each.wanted, each.stored, Sentence(each.reason)),
+        )
+        return card._replace(parts=[*card.parts, proposals])
 
     def propose(self) -> Plan:
         """Return a plan for a person to review: :attr:`proposals`, and what matched under other names.

@@ -26,6 +26,8 @@ from ckptfmt.compare.fit import Fit, Shape, exact_shape, find_fit
 from ckptfmt.compare.templates import Template, Vocabulary, templates_of
 from ckptfmt.compare.words import likeness
 from ckptfmt.dtypes import DType
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.plans.writing import is_writable
 from ckptfmt.tensors.restore import Mismatch, Spec
@@ -69,6 +71,9 @@ class Proposal(NamedTuple):
     """The dtype it must be converted to, if any."""
     transpose: bool = False
     """Whether its axes must be reversed."""
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "Proposal"))
 
 
 def propose(

@@ -14,6 +14,7 @@ import numpy as np
 
 from ckptfmt.arrays.decode import to_array
 from ckptfmt.errors import PathNotFoundError
+from ckptfmt.events.cards import log_card
 from ckptfmt.events.classify import HPARAMS
 from ckptfmt.events.find import find_runs
 from ckptfmt.events.gather import GatheredRun
@@ -30,6 +31,8 @@ from ckptfmt.filetype.refusal import instead_in, misfit, with_hints
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.limits import DEFAULT, Limits, check_limits
+from ckptfmt.notebook.card import Card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
@@ -410,6 +413,12 @@ class EventLog:
 
     def __repr__(self) -> str:
         return f"<EventLog {self.path!r} of {len(self.files)} files>"
+
+    def _card(self) -> Card:
+        return log_card(self, self._run.ungathered_bytes)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 def _tensor_of(value: messages.Summary.Value) -> np.ndarray:

@@ -157,6 +157,13 @@ class GatheredRun:
 
     # --- gathering -----------------------------------------------------------------------------------------
 
+    @property
+    def ungathered_bytes(self) -> int:
+        """Bytes that :meth:`gather` would read; 0 if it has read them."""
+        if self._is_gathered:
+            return 0
+        return sum(status.size for name in self.names if (status := self._fs.status(name)) is not None)
+
     def gather(self, progress: Callable[[int, int], object] | None = None) -> None:
         """Read all files, unless that was done before; an error leaves nothing gathered."""
         with self.lock:

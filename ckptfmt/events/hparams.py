@@ -15,13 +15,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.events.store import EventStore
 from ckptfmt.events.summaries import text_of
 from ckptfmt.events.summary_metadata import SummaryMetadata
+from ckptfmt.notebook.card import Card, Table
+from ckptfmt.notebook.fields import brief, fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.fields import FIXED64, LENGTH_DELIMITED, VARINT, Field, decode_fields
 
@@ -53,6 +56,20 @@ class HParams:
     description: str = ""
     metrics: list[str] = field(default_factory=list)
     """The tags that the experiment compares."""
+
+    def _card(self) -> Card:
+        values = Table(
+            "Hyperparameters",
+            ("name", "value"),
+            lambda: self.values,
+            lambda name: (name, brief(self.values[name])),
+            is_open=True,
+        )
+        rest = fields_card(replace(self, values={}), "HParams", self.experiment)
+        return rest._replace(parts=[values, *rest.parts])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 def read_hparams(stored: Iterable[tuple[str, int, SummaryMetadata]], store: EventStore) -> HParams:

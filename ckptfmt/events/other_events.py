@@ -9,6 +9,8 @@ from typing import TypeVar
 from ckptfmt.events.store import EventStore
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 
@@ -26,6 +28,9 @@ class SessionLog:
     """``START``, ``STOP``, ``CHECKPOINT``, ``STATUS_UNSPECIFIED``, or a number."""
     checkpoint_path: str
     message: str
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "SessionLog", self.status))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from ckptfmt.events.other_events import OtherEvent, read_others
 from ckptfmt.events.store import EventStore
 from ckptfmt.events.summaries import strings_of
 from ckptfmt.events.value_rows import Values
+from ckptfmt.notebook.card import Card, Table
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 
@@ -34,6 +36,19 @@ class RunMetadata:
     """The serialized ``tensorflow.RunMetadata`` message."""
     message: messages.RunMetadata = field(repr=False)
     """The message: ``step_stats``, ``cost_graph``, ``partition_graphs``, ``function_graphs``."""
+
+    def _card(self) -> Card:
+        devices = Table(
+            "Devices",
+            ("device", "nodes measured"),
+            lambda: self.message.step_stats.dev_stats,
+            lambda device: (device.device, len(device.node_stats)),
+            is_open=True,
+        )
+        return Card("RunMetadata", self.tag, [("step", self.step)], [devices])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
     def to_columns(self) -> dict[str, np.ndarray]:
         """Return how long each node took: a row for each time that it ran.

@@ -8,9 +8,13 @@ from typing import Generic, TypeVar, overload
 import numpy as np
 
 from ckptfmt.errors import NameNotFoundError
+from ckptfmt.events.cards import series_card, tags_table
 from ckptfmt.events.classify import noun_of
 from ckptfmt.events.summary_metadata import SummaryMetadata
 from ckptfmt.events.value_rows import Values
+from ckptfmt.notebook.card import Card
+from ckptfmt.notebook.completions import first_keys
+from ckptfmt.notebook.page import to_html
 from ckptfmt.text.closest import closest_names
 from ckptfmt.text.quoting import listed
 
@@ -53,6 +57,9 @@ class Series(Sequence[T], Generic[T]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.tag!r} of {len(self)}>"
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: series_card(self, type(self).__name__))
 
 
 class Scalars(Series[float]):
@@ -106,3 +113,10 @@ class Tags(Mapping[str, S], Generic[S]):
 
     def __repr__(self) -> str:
         return f"<{len(self)} tags of {self._kind}: {listed(self._names, 5)}>"
+
+    def _repr_html_(self) -> str:
+        table = tags_table(self._kind.capitalize(), lambda: self)._replace(is_open=True)
+        return to_html(lambda: Card("Tags", self._file, parts=[table]))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return first_keys(self)

@@ -16,13 +16,17 @@ import math
 import re
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from ckptfmt.arrays.decode import MAX_FILL_RATIO, to_array
 from ckptfmt.errors import CorruptError, LimitError, MissingDependencyError, UnsupportedError
+from ckptfmt.events.cards import MAX_MEDIA, audio_markup, histogram_card, image_markup, media_card
+from ckptfmt.notebook.card import Card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
+from ckptfmt.text.printing import size_text
 
 MAX_PIXELS = 1 << 28
 """Pixels of an image that are decoded by default: a few bytes can ask for any number of them."""
@@ -35,6 +39,8 @@ _FORMATS = (
     (b"RIFF", "webp"),
 )
 """First bytes of images, and the name of each format."""
+
+T = TypeVar("T", "Image", "Audio")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +65,19 @@ class Histogram:
     def __repr__(self) -> str:
         span = f"from {self.min:g} to {self.max:g}"
         return f"<Histogram of {self.num:g} values in {len(self.counts)} buckets {span}>"
+
+    def _card(self) -> Card:
+        facts = (
+            ("values", f"{self.num:g}"),
+            ("buckets", len(self.counts)),
+            ("least", f"{self.min:g}"),
+            ("greatest", f"{self.max:g}"),
+            ("sum", None if self.sum is None else f"{self.sum:g}"),
+        )
+        return histogram_card(self.left, self.right, self.counts, facts)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 @dataclass(frozen=True)
@@ -129,6 +148,33 @@ class Image:
         size = f"{self.width} by {self.height}"
         return f"<Image {self.format or 'unknown'} {size}, {len(self.data)} bytes>"
 
+    # A notebook shows a PNG or JPEG as it is, and the HTML of any other.
+
+    def _repr_png_(self) -> bytes | None:
+        return self.data if self._is_shown_as("png") else None
+
+    def _repr_jpeg_(self) -> bytes | None:
+        return self.data if self._is_shown_as("jpeg") else None
+
+    def _repr_html_(self) -> str | None:
+        return None if self._is_shown_as("png") or self._is_shown_as("jpeg") else to_html(self._card)
+
+    def _is_shown_as(self, format: str) -> bool:  # noqa: A002  (the name of the field)
+        return self.format == format and len(self.data) <= MAX_MEDIA
+
+    def _card(self) -> Card:
+        facts = (
+            ("format", self.format or "unknown"),
+            ("pixels", f"{self.width} by {self.height}"),
+            ("size", size_text(len(self.data))),
+        )
+        if not self.format:
+            return Card("Image", facts=facts)
+        is_short = len(self.data) <= MAX_MEDIA
+        return media_card(
+            "Image", facts, image_markup(self.data, f"image/{self.format}") if is_short else None
+        )
+
 
 @dataclass(frozen=True)
 class Audio:
@@ -147,6 +193,34 @@ class Audio:
 
     def __repr__(self) -> str:
         return f"<Audio {self.content_type} {len(self.data)} bytes>"
+
+    def _card(self) -> Card:
+        facts = (
+            ("type", self.content_type or None),
+            ("size", size_text(len(self.data))),
+            ("rate", None if self.sample_rate is None else f"{self.sample_rate:g} Hz"),
+            ("channels", self.num_channels),
+            ("label", self.label or None),
+        )
+        is_short = len(self.data) <= MAX_MEDIA
+        return media_card("Audio", facts, audio_markup(self.data, self.content_type) if is_short else None)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
+
+
+class Media(tuple[T, ...], Generic[T]):
+    """The images or clips of one step: a tuple that a notebook shows and plays."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
+
+    def _card(self) -> Card:
+        kind = "Audio" if self and isinstance(self[0], Audio) else "Images"
+        parts = [each._card()._replace(is_open=True) for each in self]
+        return Card(kind, facts=[("at this step", len(self))], parts=parts)
 
 
 def format_of(data: bytes) -> str:
@@ -183,7 +257,9 @@ def images_of(value: messages.Summary.Value, file: str) -> tuple[Image, ...]:
     if value.HasField("image"):
         image = value.image
         data = image.encoded_image_string
-        return (Image(data, format_of(data), image.height, image.width, image.colorspace or None, file),)
+        return Media(
+            [Image(data, format_of(data), image.height, image.width, image.colorspace or None, file)]
+        )
     strings = strings_of(value)
     if strings.ndim != 1 or len(strings) < 2:
         raise CorruptError(f"got strings {list(strings.shape)}, want width, height and images")
@@ -191,28 +267,30 @@ def images_of(value: messages.Summary.Value, file: str) -> tuple[Image, ...]:
         width, height = int(strings[0]), int(strings[1])
     except ValueError as error:
         raise CorruptError("width and height are not numbers") from error
-    return tuple(Image(data, format_of(data), height, width, None, file) for data in strings[2:].tolist())
+    return Media(Image(data, format_of(data), height, width, None, file) for data in strings[2:].tolist())
 
 
 def audio_of(value: messages.Summary.Value) -> tuple[Audio, ...]:
     """Return the clips in a value; CorruptError if it holds none."""
     if value.HasField("audio"):
         clip = value.audio
-        return (
-            Audio(
-                clip.encoded_audio_string,
-                clip.content_type,
-                clip.sample_rate,
-                clip.num_channels,
-                clip.length_frames,
-            ),
+        return Media(
+            [
+                Audio(
+                    clip.encoded_audio_string,
+                    clip.content_type,
+                    clip.sample_rate,
+                    clip.num_channels,
+                    clip.length_frames,
+                )
+            ]
         )
     strings = strings_of(value)
     if strings.ndim == 1:
         strings = np.stack([strings, np.full(len(strings), b"", object)], axis=1)
     if strings.ndim != 2 or strings.shape[1] != 2:
         raise CorruptError(f"got strings {list(strings.shape)}, want clips and labels")
-    return tuple(
+    return Media(
         Audio(data, "audio/wav" if data.startswith(b"RIFF") else "", None, None, None, text_of(label))
         for data, label in strings.tolist()
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 
 
@@ -20,6 +22,9 @@ class SummaryMetadata:
     description: str = ""
     data_class: int = 0
     """1 for scalars, 2 for tensors, 3 for sequences of blobs, 0 if not said."""
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "SummaryMetadata"))
 
 
 NO_METADATA = SummaryMetadata()

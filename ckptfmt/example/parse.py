@@ -25,6 +25,8 @@ import numpy as np
 
 from ckptfmt.errors import CorruptError
 from ckptfmt.example.feature import Span, decode_feature, decode_pieces, length_at
+from ckptfmt.notebook.card import Card, Table
+from ckptfmt.notebook.page import to_html
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.fields import LENGTH_DELIMITED, find_fields
 
@@ -42,6 +44,26 @@ class SequenceExample(NamedTuple):
     """The features that describe the whole sequence."""
     feature_lists: dict[str, list[np.ndarray]]
     """For each name, the values of one feature a step."""
+
+    def _card(self) -> Card:
+        context = Table(
+            "Context",
+            ("feature", "dtype", "values"),
+            lambda: self.context,
+            lambda name: (name, str(self.context[name].dtype), len(self.context[name])),
+            is_open=True,
+        )
+        lists = Table(
+            "Feature lists",
+            ("feature", "steps"),
+            lambda: self.feature_lists,
+            lambda name: (name, len(self.feature_lists[name])),
+            is_open=True,
+        )
+        return Card("SequenceExample", parts=[context, lists])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 def parse_example(data: bytes | bytearray | memoryview) -> Features:

@@ -24,6 +24,10 @@ from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.decode import to_array
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CkptfmtError, NameNotFoundError
+from ckptfmt.notebook.card import Card, Table
+from ckptfmt.notebook.completions import first_keys
+from ckptfmt.notebook.fields import brief, fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.text.closest import closest_names
 
@@ -44,6 +48,9 @@ class FunctionCall:
     attributes: Mapping[str, Value]
     """Values of the function's attributes."""
 
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "FunctionCall", self.name))
+
 
 @dataclass(frozen=True)
 class AttributeName:
@@ -58,6 +65,9 @@ def decode_shape(shape: messages.TensorShapeProto) -> PartialShape:
         return None
     return tuple(dim.size if dim.size >= 0 else None for dim in shape.dim)
 
+
+_MAX_SHOWN = 4096
+"""Bytes of an attribute that a notebook shows; longer ones are tensors, which would have to be decoded."""
 
 _DECODERS: dict[str, Callable[[Any], Value]] = {
     "s": bytes,
@@ -143,3 +153,18 @@ class Attributes(Mapping[str, Value]):
 
     def __repr__(self) -> str:
         return f"<Attributes {', '.join(self)}>"
+
+    def _table(self) -> Table:
+        """Return what a notebook shows: no value of many bytes is decoded for it, above all no tensor."""
+
+        def cells(name: str) -> tuple[str, str]:
+            size = self._messages[name].ByteSize()
+            return name, f"{size:,} bytes" if size > _MAX_SHOWN else brief(self[name])
+
+        return Table("Attributes", ("name", "value"), lambda: self, cells, is_open=True)
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: Card("Attributes", self._owner, parts=[self._table()]))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return first_keys(self)

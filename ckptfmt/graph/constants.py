@@ -11,8 +11,12 @@ from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CkptfmtError, CorruptError, NameNotFoundError
 from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.tensor_content import content_size
+from ckptfmt.notebook.card import Card, Table
+from ckptfmt.notebook.completions import first_keys
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.text.closest import closest_names
+from ckptfmt.text.printing import shape_text, size_text
 
 
 class ConstantEntry(NamedTuple):
@@ -26,6 +30,17 @@ class ConstantEntry(NamedTuple):
     """Its shape."""
     nbytes: int
     """Bytes that it takes in the file, as a serialized TensorProto."""
+
+    def _card(self) -> Card:
+        facts = (
+            ("dtype", self.dtype.name),
+            ("shape", shape_text(self.shape)),
+            ("size", size_text(self.nbytes)),
+        )
+        return Card("ConstantEntry", self.name, facts)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 class Constants(Mapping[str, Array]):
@@ -108,3 +123,15 @@ class Constants(Mapping[str, Array]):
 
     def __repr__(self) -> str:
         return f"<Constants, {len(self)}>"
+
+    def _cells(self, name: str) -> tuple[str, str, str, str]:
+        entry = self.entry(name)
+        return name, entry.dtype.name, shape_text(entry.shape), size_text(entry.nbytes)
+
+    def _repr_html_(self) -> str:
+        columns = ("name", "dtype", "shape", "size")
+        table = Table("Constants", columns, lambda: self, self._cells, is_open=True)
+        return to_html(lambda: Card("Constants", self._file or "", parts=[table]))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return first_keys(self)

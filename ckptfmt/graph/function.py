@@ -15,10 +15,14 @@ from ckptfmt.cached_property import cached_property
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError, NameNotFoundError, TensorNotFoundError
 from ckptfmt.graph.attributes import Attributes, decode_shape
+from ckptfmt.graph.cards import arguments_text, functions_table, nodes_table
 from ckptfmt.graph.closure import closure
 from ckptfmt.graph.node import GraphNode, OutputName, parse_function_output
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.graph.tensor import GraphTensor, NodeOutputs
+from ckptfmt.notebook.card import Card
+from ckptfmt.notebook.completions import first_keys
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.text.closest import closest_names
 
@@ -117,6 +121,18 @@ class Function:
     def __repr__(self) -> str:
         inputs, outputs = (", ".join(a.name for a in side) for side in (self.inputs, self.outputs))
         return f"<Function {self.name!r} ({inputs}) -> ({outputs}), {len(self.message.node_def)} nodes>"
+
+    def _card(self) -> Card:
+        facts = (
+            ("takes", lambda: arguments_text(self.inputs)),
+            ("returns", lambda: arguments_text(self.outputs)),
+            ("nodes", len(self.message.node_def)),
+        )
+        nodes = nodes_table("Nodes", lambda: self.nodes)
+        return Card("Function", self.name, facts, [nodes, self.attributes._table()])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 def _argument(message: messages.OpDef.ArgDef) -> Argument:
@@ -224,6 +240,13 @@ class Functions(Mapping[str, Function]):
 
     def __repr__(self) -> str:
         return f"<Functions, {len(self)}>"
+
+    def _repr_html_(self) -> str:
+        table = functions_table(lambda: self)._replace(is_open=True)
+        return to_html(lambda: Card("Functions", self.file or "", parts=[table]))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return first_keys(self)
 
 
 def _serialized(function: messages.FunctionDef) -> bytes:

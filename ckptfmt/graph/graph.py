@@ -18,6 +18,7 @@ from ckptfmt.cached_property import cached_property
 from ckptfmt.dtypes import DType, as_dtype
 from ckptfmt.errors import CorruptError, GraphError, NameNotFoundError, TensorNotFoundError
 from ckptfmt.graph import merge, prune, setting
+from ckptfmt.graph.cards import graph_card
 from ckptfmt.graph.constants import Constants
 from ckptfmt.graph.duplicates import Keep, drop_duplicates, find_duplicates
 from ckptfmt.graph.function import Functions
@@ -28,6 +29,9 @@ from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.outputs import PLACEHOLDERS, find_outputs
 from ckptfmt.graph.tensor import GraphTensor, NodeOutputs
 from ckptfmt.graph.tensor_content import MAX_BYTES
+from ckptfmt.notebook.completions import first_keys
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import format_text
 from ckptfmt.storage.filesystem import Filesystem
@@ -45,6 +49,9 @@ class Versions(NamedTuple):
     """The oldest version that can read it."""
     bad_consumers: tuple[int, ...]
     """Versions that must not read it."""
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "Versions"))
 
 
 class Graph(Mapping[str, GraphNode]):
@@ -505,6 +512,12 @@ class Graph(Mapping[str, GraphNode]):
     def __repr__(self) -> str:
         where = f" {self.file!r}" if self.file else ""
         return f"<Graph{where}, {len(self)} nodes, {len(self.functions)} functions>"
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: graph_card(self))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return first_keys(self)
 
     # Mappings would compare nodes one by one, and not the functions.
     def __eq__(self, other: object) -> bool:

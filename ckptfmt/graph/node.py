@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 from ckptfmt.graph.attributes import Attributes
 from ckptfmt.graph.outline import Outline
+from ckptfmt.notebook.card import Card, Table
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 
 _INDEX = re.compile(r"[0-9]{1,18}")
@@ -130,6 +132,18 @@ class GraphNode:
 
     def __repr__(self) -> str:
         return f"<GraphNode {self.name!r} {self.op}>"
+
+    def _card(self) -> Card:
+        # Not the message, into which the bytes of a large constant would be copied.
+        attributes = Attributes(self._outlined.attr, owner=f"node {self.name!r}", file=self.file)
+        inputs = Table(
+            "Inputs", ("tensor",), lambda: self._outlined.input, lambda name: (name,), is_open=True
+        )
+        facts = ("op", self.op), ("device", self.device or None)
+        return Card("GraphNode", self.name, facts, [inputs, attributes._table()])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 def _from_bytes(data: bytes, in_function: bool, file: str | None) -> GraphNode:

@@ -16,7 +16,10 @@ from ckptfmt.dtypes import REF_OFFSET, DType, find_dtype
 from ckptfmt.errors import CorruptError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.graph.node import GraphNode
+from ckptfmt.notebook.card import Card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
+from ckptfmt.text.printing import shape_text
 
 MAX_OUTPUTS = 1_000_000
 """Tensors of one output that an attribute may count. No real op comes near, and a damaged count would make
@@ -39,6 +42,16 @@ class GraphTensor(NamedTuple):
     """Its dtype; None if neither the node nor its op says it."""
     shape: PartialShape
     """Its shape, with None for an unknown size; None if the file does not say it."""
+
+    def _card(self) -> Card:
+        node = None if self.node is None else f"{self.node.name} ({self.node.op})"
+        dtype = None if self.dtype is None else self.dtype.name
+        return Card(
+            "GraphTensor", self.name, [("dtype", dtype), ("shape", shape_text(self.shape)), ("of", node)]
+        )
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 class _Output(NamedTuple):

@@ -14,6 +14,9 @@ from ckptfmt.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from ckptfmt.notebook.card import Card, Sentence, State, Table
+from ckptfmt.notebook.page import to_html
+from ckptfmt.text.printing import count_text, size_text
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes checked so far and the bytes to check in all."""
@@ -50,6 +53,10 @@ class Problem:
     name: str | None = None
     """The tensor concerned."""
 
+    def _repr_html_(self) -> str:
+        state: State = "bad" if self.severity == "error" else ""
+        return to_html(lambda: Card("Problem", self.kind, [("", Sentence(self.message))], state=state))
+
 
 @dataclass
 class Report:
@@ -80,6 +87,27 @@ class Report:
             f"<Report {state}: {self.tensors_checked} of {self.tensors} tensors, "
             f"{self.bytes_checked} bytes, {len(self.problems) + self.omitted} problems>"
         )
+
+    def _card(self) -> Card:
+        found = len(self.problems) + self.omitted
+        facts = [
+            ("verified", f"{self.tensors_checked:,} of {count_text(self.tensors, 'tensor')}"),
+            ("bytes", size_text(self.bytes_checked)),
+            ("damaged", len(self.damaged) or None),
+            ("problems", found),
+        ]
+        problems = Table(
+            "Problems",
+            ("severity", "kind", "message"),
+            lambda: self.problems,
+            lambda each: (each.severity, each.kind, Sentence(each.message)),
+            is_open=True,
+        )
+        state = "OK" if self.ok else "FAILED"
+        return Card("Report", state, facts, [problems], "good" if self.ok else "bad")
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
     def add(self, kind: str, error: CkptfmtError, name: str | None = None) -> None:
         """Note an error that stops something from being read."""

@@ -15,17 +15,26 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import NamedTuple, overload
 
 from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import CkptfmtError, NameNotFoundError
 from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.notebook.card import Card, Table
+from ckptfmt.notebook.completions import first_keys
+from ckptfmt.notebook.page import to_html
+from ckptfmt.object_graph.cards import objects_tree
 from ckptfmt.object_graph.claims import Claims, find_claims
 from ckptfmt.object_graph.edges import Edges, Slot
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE, escape, short_name
 from ckptfmt.object_graph.paths import Paths
 from ckptfmt.object_graph.walk import walk
 from ckptfmt.text.closest import closest_names
+from ckptfmt.text.printing import count_text
+
+MAX_COMPLETED = 2000
+"""Paths that a notebook completes; each takes as many steps as it is long."""
 
 _MAX_LISTED = 1000
 """Children of a node among which near names are looked for."""
@@ -164,6 +173,22 @@ class ObjectNode:
 
     def __repr__(self) -> str:
         return f"<ObjectNode {self.id} {self.path!r}>"
+
+    def _card(self) -> Card:
+        graph = self.graph
+        slots = Table(
+            "Slot variables",
+            ("slot", "variable"),
+            lambda: graph._edges.slots_by_optimizer.get(self.id, ()),
+            lambda slot: (slot.name, graph.nodes[slot.variable].path),
+        )
+        keys = Table("Keys", ("key",), lambda: self.keys, lambda key: (key,), is_open=True)
+        facts = ("number", str(self.id)), ("full name", lambda: self.full_name)
+        below = objects_tree(self.id, graph.edges, graph._note)
+        return Card("ObjectNode", self.path or "", facts, [keys, below, slots])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 class ObjectGraph:
@@ -413,6 +438,22 @@ class ObjectGraph:
 
     def __repr__(self) -> str:
         return f"<ObjectGraph of {self._file!r}, {len(self)} nodes>"
+
+    def _note(self, number: int) -> str:
+        """Return what a notebook says beside an object: its full name, or how many slots it keeps."""
+        slots = self._edges.slots_by_optimizer.get(number)
+        return self._edges.full_name(number) or (count_text(len(slots), "slot variable") if slots else "")
+
+    def _card(self) -> Card:
+        facts = ("objects", len(self)), ("optimizers", len(self.optimizers) or None)
+        return Card("ObjectGraph", self._file, facts, [objects_tree(0, self.edges, self._note)])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        paths = (node.path for node in islice(self, MAX_COMPLETED))
+        return first_keys(path for path in paths if path)
 
 
 class _Nodes(Sequence[ObjectNode]):

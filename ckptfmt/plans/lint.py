@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.errors import CkptfmtError, PlanError
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.plans.changes import Changes
 from ckptfmt.plans.expressions import Expression
 from ckptfmt.plans.place import StepPlace
@@ -26,6 +28,9 @@ class Finding(NamedTuple):
     message: str
     names: tuple[str, ...]
     """The tensors concerned."""
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "Finding", self.severity))
 
     def __str__(self) -> str:
         step = "" if self.step is None else f"step {self.step}: "

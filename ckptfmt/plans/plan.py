@@ -18,6 +18,9 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CkptfmtError, CorruptError, PlanError
 from ckptfmt.limits import DEFAULT, Limits, check_limits
+from ckptfmt.notebook.card import Card, Table, Text
+from ckptfmt.notebook.fields import brief
+from ckptfmt.notebook.page import to_html
 from ckptfmt.plans.expressions import Expression
 from ckptfmt.plans.lint import Finding, lint_steps
 from ckptfmt.plans.parsing import parse_plan
@@ -32,6 +35,10 @@ from ckptfmt.text.quoting import listed
 
 MAX_PLAN_BYTES = 1 << 28
 """A larger file is not a plan."""
+
+
+_MAX_WRITTEN = 1000
+"""Steps of a plan whose text a notebook shows."""
 
 
 class HasEntries(Protocol):
@@ -83,6 +90,28 @@ class Plan:
     """The file that it was read from."""
     comment: str = field(default="", compare=False)
     """Lines written at the end; not read back."""
+
+    def _card(self) -> Card:
+        steps = Table(
+            "Steps",
+            ("step", "verb", "takes", ""),
+            lambda: range(len(self.steps)),
+            self._cells,
+            is_open=True,
+        )
+        # Only a plan for people to read is written out: one may have a million steps.
+        text = [Text("TOML", self.to_toml)] if len(self.steps) <= _MAX_WRITTEN else []
+        return Card(
+            "Plan", self.file or "", [("steps", len(self.steps)), ("rest", self.rest)], [steps, *text]
+        )
+
+    def _cells(self, at: int) -> tuple[int, str, str, str]:
+        fields = self.steps[at].fields()
+        (verb, subject), *others = fields.items()
+        return at + 1, verb, brief(subject), ", ".join(f"{key} = {brief(value)}" for key, value in others)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
     # --- as text -----------------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from typing import ClassVar, TypeAlias
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CkptfmtError
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.plans.changes import Changes
 from ckptfmt.plans.expressions import Expression
 from ckptfmt.plans.pattern import Pattern
@@ -46,6 +48,9 @@ class Step(ABC):
         values = {key: getattr(self, key) for key in self.keys}
         given = {key: _plain(value) for key, value in values.items() if value is not None}
         return {self.verb: _plain(getattr(self, self.subject)), **given}
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, type(self).__name__))
 
     @abstractmethod
     def check(self) -> str | None:

@@ -15,7 +15,10 @@ import numpy as np
 from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import ChecksumError, CkptfmtError, LimitError
 from ckptfmt.example.parse import Features, SequenceExample, parse_example, parse_sequence_example
+from ckptfmt.notebook.card import Card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.record.frame import FOOTER_SIZE, HEADER_SIZE, OVERHEAD
+from ckptfmt.text.quoting import beginning
 from ckptfmt.wire.buffers import memory_size
 from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.crc32c import crc32c, unmask
@@ -32,6 +35,13 @@ class Record(NamedTuple):
     """Where its frame begins in the file; in a compressed file, in the decompressed bytes."""
     file: str
     """The file."""
+
+    def _card(self) -> Card:
+        begins = beginning(bytes(self.view[:16]), len(self.view))
+        return Card("Record", self.file, [("offset", self.offset), ("data", begins)])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
     @property
     def data(self) -> bytes:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ckptfmt.errors import CkptfmtError, CorruptError, DamageWarning
+from ckptfmt.notebook.card import Card, Sentence
+from ckptfmt.notebook.page import to_html
 
 MAX_DAMAGE = 1 << 15
 """Stretches listed for one file; the last one stands for all that follow."""
@@ -37,6 +39,9 @@ class Damage:
 
     def __str__(self) -> str:
         return f"{self.error}: {self.skipped} bytes skipped"
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: Card("Damage", facts=[("", Sentence(self))], state="bad"))
 
 
 OnDamage: TypeAlias = Callable[[Damage], object]

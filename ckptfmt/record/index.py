@@ -8,10 +8,13 @@ from typing import overload
 import numpy as np
 
 from ckptfmt.errors import CorruptError
+from ckptfmt.notebook.card import Card, Cell, Table
+from ckptfmt.notebook.page import to_html
 from ckptfmt.record.batch import Batch, Record
 from ckptfmt.record.frame import HEADER_SIZE, OVERHEAD, decode_header
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.text.printing import size_text
 
 
 class RecordIndex(Sequence[Record]):
@@ -79,3 +82,17 @@ class RecordIndex(Sequence[Record]):
 
     def __repr__(self) -> str:
         return f"<RecordIndex of {len(self)} records in {len(self.files)} files>"
+
+    def _card(self) -> Card:
+        files = Table("Files", ("file",), lambda: self.files, lambda file: (file,))
+        records = Table(
+            "Records", ("number", "offset", "bytes", "file"), lambda: range(len(self)), self._cells
+        )
+        facts = ("records", len(self)), ("data", size_text(int(self.sizes.sum())))
+        return Card("RecordIndex", facts=facts, parts=[files, records])
+
+    def _cells(self, at: int) -> tuple[Cell, ...]:
+        return at, int(self.offsets[at]), int(self.sizes[at]), self.files[int(self.file_numbers[at])]
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple, NoReturn
 
 from ckptfmt.errors import NameNotFoundError
+from ckptfmt.notebook.card import Card
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
+from ckptfmt.saved_model.cards import assets_table
 from ckptfmt.text.closest import closest_names
 
 ASSETS_EXTRA = "assets.extra"
@@ -23,6 +27,9 @@ class AssetFile(NamedTuple):
     exists: bool
     """Whether the file exists."""
 
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "AssetFile", self.filename))
+
 
 class AssetFiles(dict[str, AssetFile]):
     """The files that a graph reads, by name."""
@@ -34,6 +41,10 @@ class AssetFiles(dict[str, AssetFile]):
     def __missing__(self, name: str) -> NoReturn:
         """Raise NameNotFoundError, a KeyError, for a name that ``[]`` does not find."""
         raise NameNotFoundError(name, file=self._file, noun="asset", close_matches=closest_names(name, self))
+
+    def _repr_html_(self) -> str:
+        table = assets_table(lambda: self)._replace(is_open=True)
+        return to_html(lambda: Card("AssetFiles", self._file, parts=[table]))
 
     def __reduce__(self) -> tuple[object, ...]:
         # As pickle copies a dict, but with the argument of __init__.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 
@@ -23,6 +25,9 @@ class Fingerprint(NamedTuple):
     """Version of the code that computed them."""
     uuid: str
     """A random number for this export."""
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "Fingerprint", self.uuid))
 
 
 def decode_fingerprint(data: bytes, file: str) -> Fingerprint:

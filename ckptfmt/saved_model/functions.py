@@ -19,8 +19,12 @@ from itertools import chain, repeat
 from typing import NamedTuple
 
 from ckptfmt.errors import CkptfmtError, NameNotFoundError
+from ckptfmt.notebook.card import Card, Table
+from ckptfmt.notebook.completions import first_keys
+from ckptfmt.notebook.page import to_html
 from ckptfmt.object_graph.keys import escape
 from ckptfmt.proto import messages
+from ckptfmt.saved_model.cards import value_text, values_table
 from ckptfmt.saved_model.structured import NamedValues, Value, decode_value
 from ckptfmt.text.closest import closest_names
 
@@ -52,6 +56,15 @@ class ConcreteFunction(NamedTuple):
     def keywords(self) -> dict[str, Value]:
         """The keyword arguments, by name."""
         return self._sides()[1]
+
+    def _card(self) -> Card:
+        positional = values_table("Positional arguments", lambda: self.positional)
+        keywords = values_table("Keyword arguments", lambda: self.keywords)
+        facts = ("returns", lambda: value_text(self.returns)), ("captures", len(self.captures))
+        return Card("ConcreteFunction", self.name, facts, [positional, keywords])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
     def _sides(self) -> tuple[tuple[Value, ...], dict[str, Value]]:
         given = self.arguments
@@ -100,6 +113,13 @@ class ConcreteFunctions(Mapping[str, ConcreteFunction]):
 
     def __repr__(self) -> str:
         return f"<ConcreteFunctions, {len(self)}>"
+
+    def _repr_html_(self) -> str:
+        names = Table("Concrete functions", ("name",), lambda: self, lambda name: (name,), is_open=True)
+        return to_html(lambda: Card("ConcreteFunctions", self._file, parts=[names]))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return first_keys(self)
 
 
 class ObjectFunction:
@@ -157,6 +177,19 @@ class ObjectFunction:
 
     def __repr__(self) -> str:
         return f"<ObjectFunction {self.path!r}, {len(self.traces)} traces>"
+
+    def _card(self) -> Card:
+        facts = (
+            ("parameters", lambda: ", ".join(self.parameters) or None),
+            ("also named", ", ".join(self.aliases) or None),
+        )
+        traces = Table(
+            "Traces", ("concrete function",), lambda: self.traces, lambda name: (name,), is_open=True
+        )
+        return Card("ObjectFunction", self.path or "", facts, [traces])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 def object_functions(graph: messages.SavedObjectGraph, file: str) -> tuple[ObjectFunction, ...]:

@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, CorruptError
 from ckptfmt.graph.meta.variables import Source
 from ckptfmt.limits import Limits
+from ckptfmt.notebook.card import Card, Text
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.saved_model.keras_objects import KerasObjects
@@ -71,6 +73,14 @@ class KerasLayer:
     _objects: KerasObjects = field(repr=False)
     _checkpoint: Callable[[], Checkpoint | CheckpointNotFoundError] = field(repr=False)
     _file: str = field(repr=False)
+
+    def _card(self) -> Card:
+        config = Text("config", lambda: json.dumps(self.config, indent=1, ensure_ascii=False))
+        facts = ("class", self.class_name), ("kind", self.identifier), ("object", str(self.node))
+        return Card("KerasLayer", self.path, facts, [] if self.config is None else [config])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
     @property
     def weights(self) -> ModelVariables:

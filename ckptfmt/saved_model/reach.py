@@ -20,6 +20,8 @@ from ckptfmt.graph.meta.signature import CompositeTensor, SparseTensor, TensorIn
 from ckptfmt.graph.meta.variables import Source
 from ckptfmt.graph.node import parse_output
 from ckptfmt.graph.ops import VARIABLE_OPS
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.assets import AssetFile
 
@@ -41,6 +43,9 @@ class Reach(NamedTuple):
     """Names of assets."""
     functions: tuple[str, ...]
     """Names of functions of the library, called directly or by other functions."""
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "Reach"))
 
 
 class Usage:

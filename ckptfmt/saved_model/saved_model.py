@@ -35,8 +35,10 @@ from ckptfmt.graph.read.read import choose
 from ckptfmt.graph.tables import has_tables
 from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.limits import DEFAULT, Limits, check_limits
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.assets import ASSETS_EXTRA, AssetFile, AssetFiles
+from ckptfmt.saved_model.cards import model_card
 from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE, Fingerprint, decode_fingerprint
 from ckptfmt.saved_model.functions import ConcreteFunctions, ObjectFunction, object_functions
 from ckptfmt.saved_model.keras_layers import (
@@ -353,6 +355,9 @@ class SavedModel:
     def __repr__(self) -> str:
         tags = " | ".join(", ".join(sorted(meta.tags)) for meta in self.meta_graphs)
         return f"<SavedModel {self.directory!r} [{tags}]>"
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: model_card(self))
 
 
 def reach(model: SavedModel, signature: str) -> Reach:

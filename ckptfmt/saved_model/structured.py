@@ -24,6 +24,8 @@ from ckptfmt.arrays.decode import to_array
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 
 Value: TypeAlias = Any
@@ -44,6 +46,9 @@ class TensorSpec(NamedTuple):
     maximum: Array | None = None
     """The largest value, None if there is no bound."""
 
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "TensorSpec", self.name))
+
 
 class TypeSpec(NamedTuple):
     """The type of a value that consists of several tensors."""
@@ -53,6 +58,9 @@ class TypeSpec(NamedTuple):
     state: Value
     """The values from which the class rebuilds the spec."""
 
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "TypeSpec", self.class_name))
+
 
 class NamedValues(NamedTuple):
     """A named tuple."""
@@ -61,6 +69,9 @@ class NamedValues(NamedTuple):
     """Name of its class."""
     fields: dict[str, Value]
     """Its fields, in order."""
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "NamedValues", self.name))
 
 
 def decode_value(value: messages.StructuredValue, depth: int = 0) -> Value:

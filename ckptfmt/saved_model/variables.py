@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.cached_property import cached_property
+from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CheckpointNotFoundError, NameNotFoundError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
@@ -20,11 +21,16 @@ from ckptfmt.graph.calls import CALL_OPS
 from ckptfmt.graph.meta.variables import Source, read_source
 from ckptfmt.graph.ops import VARIABLE_OPS
 from ckptfmt.graph.origins import Origins
+from ckptfmt.notebook.card import Card
+from ckptfmt.notebook.completions import first_keys
+from ckptfmt.notebook.page import to_html
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.object_graph.saved_objects import stored_objects
 from ckptfmt.proto import messages
+from ckptfmt.saved_model.cards import model_variables_table
 from ckptfmt.tensors.checkpoint import Checkpoint
 from ckptfmt.text.closest import closest_names
+from ckptfmt.text.printing import shape_text
 from ckptfmt.text.quoting import listed
 
 
@@ -139,6 +145,18 @@ class ModelVariables(Mapping[str, Array]):
     def __repr__(self) -> str:
         return f"<ModelVariables, {len(self)}>"
 
+    def _entry(self, name: str) -> Entry | None:
+        """Return the entry of the tensor that a variable is restored from; None without a checkpoint."""
+        checkpoint = self._checkpoint
+        return checkpoint.entries[self._names[name].name] if isinstance(checkpoint, Checkpoint) else None
+
+    def _repr_html_(self) -> str:
+        table = model_variables_table(lambda: self)._replace(is_open=True)
+        return to_html(lambda: Card("ModelVariables", self._file, parts=[table]))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return first_keys(self)
+
 
 class ObjectVariable(NamedTuple):
     """A variable among the objects of a TensorFlow 2 model."""
@@ -152,6 +170,19 @@ class ObjectVariable(NamedTuple):
     trainable: bool
     key: str | None
     """Its key in the checkpoint, None if the checkpoint does not have it."""
+
+    def _card(self) -> Card:
+        facts = (
+            ("dtype", self.dtype.name),
+            ("shape", shape_text(self.shape)),
+            ("trainable", "yes" if self.trainable else "no"),
+            ("object", str(self.node)),
+            ("key", self.key),
+        )
+        return Card("ObjectVariable", self.name, facts)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 def object_variables(

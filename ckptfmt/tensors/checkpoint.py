@@ -22,10 +22,12 @@ from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.checkpoint.store import Store
 from ckptfmt.errors import TensorNotFoundError
 from ckptfmt.limits import DEFAULT, Limits, check_limits
+from ckptfmt.notebook.card import Card
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.table import Table
 from ckptfmt.tensors.aliases import not_found
+from ckptfmt.tensors.cards import tensors_card
 from ckptfmt.tensors.mapping import check_name
 from ckptfmt.tensors.model_variables import training_values
 from ckptfmt.tensors.scope_variables import training_tensors
@@ -267,6 +269,9 @@ class Checkpoint(Tensors):
     def _saved_names(self) -> Mapping[str, str]:
         graph = self.object_graph
         return {} if graph is None else tensors.names_in_saved_model(self.prefix, self._store.fs, graph)
+
+    def _card(self) -> Card:
+        return tensors_card("Checkpoint", self, [("shards", self.num_shards)])
 
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes open the files again.

@@ -31,8 +31,12 @@ from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.errors import CkptfmtError, TensorNotFoundError
+from ckptfmt.notebook.card import Card
+from ckptfmt.notebook.completions import first_keys
+from ckptfmt.notebook.page import to_html
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.tensors.aliases import not_found
+from ckptfmt.tensors.cards import tensors_card
 from ckptfmt.tensors.nesting import nest
 from ckptfmt.tensors.slice_reader import SliceReader
 from ckptfmt.wire.threads import default_threads
@@ -302,6 +306,15 @@ class TensorMapping(Mapping[str, Array]):
         except (CkptfmtError, ValueError):
             size = "names not readable"
         return f"<{type(self).__name__} {self.prefix!r} {self.format}, {size}>"
+
+    def _card(self) -> Card:
+        return tensors_card(type(self).__name__, self)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return first_keys(self)
 
 
 class _ArrayItems(ItemsView[str, Array]):

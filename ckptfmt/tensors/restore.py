@@ -13,6 +13,9 @@ from typing import NamedTuple
 from ckptfmt.arrays.array import Array
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import NotConsumedError
+from ckptfmt.notebook.card import Card, State, Table
+from ckptfmt.notebook.page import to_html
+from ckptfmt.tensors.cards import arrays_table, names_table
 
 _SHOWN = 10
 """Names of each kind listed in an error."""
@@ -32,6 +35,9 @@ class Spec(NamedTuple):
             return f"{dtype} of any shape"
         return f"{dtype}[{','.join('?' if size is None else str(size) for size in self.shape)}]"
 
+    def _repr_html_(self) -> str:
+        return to_html(lambda: Card("Spec", str(self)))
+
 
 class Mismatch(NamedTuple):
     """A tensor that exists, but not with the wanted shape and dtype."""
@@ -47,6 +53,15 @@ class Mismatch(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name!r}: got {self.got}, want {self.want}"
+
+    def _card(self) -> Card:
+        stored = None if self.stored == self.name else self.stored
+        return Card(
+            "Mismatch", self.name, [("stored", stored), ("got", str(self.got)), ("want", str(self.want))]
+        )
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,39 @@ class RestoreReport:
     def __str__(self) -> str:
         return f"{len(self.matched)} matched, {_counts(self) or 'nothing else'}"
 
+    def _card(self) -> Card:
+        matched = Table(
+            "Matched",
+            ("wanted", "stored"),
+            lambda: self.matched,
+            lambda name: (name, None if self.matched[name] == name else self.matched[name]),
+        )
+        misfits = [
+            _misfits_table("Of another shape", self.wrong_shape),
+            _misfits_table("Of another dtype", self.wrong_dtype),
+        ]
+        lists = [
+            names_table("Missing", self.missing)._replace(is_open=True),
+            names_table("Unused", self.unused),
+        ]
+        facts = [("checkpoint", self.file), ("", str(self))]
+        state: State = "good" if self.ok else "" if self.restorable else "bad"
+        return Card(type(self).__name__, facts=facts, parts=[*misfits, *lists, matched], state=state)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
+
+
+def _misfits_table(title: str, misfits: Sequence[Mismatch]) -> Table:
+    columns = ("wanted", "stored", "got", "want")
+    return Table(
+        title,
+        columns,
+        lambda: misfits,
+        lambda each: (each.name, each.stored, str(each.got), str(each.want)),
+        is_open=True,
+    )
+
 
 def _counts(report: RestoreReport) -> str:
     counts = {
@@ -119,3 +167,11 @@ class Restored(dict[str, Array]):
 
     report: RestoreReport
     """What matched, what is missing, and what is unused."""
+
+    def _card(self) -> Card:
+        report = getattr(self, "report", None)
+        reports = [] if report is None else [report._card()]
+        return Card("Restored", facts=[("arrays", len(self))], parts=[arrays_table(self), *reports])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)

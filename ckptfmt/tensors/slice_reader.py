@@ -12,6 +12,7 @@ from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.selection import Index, Selection, select
 from ckptfmt.dtypes import DType
+from ckptfmt.notebook.page import to_html
 
 
 class SliceSource(Protocol):
@@ -110,3 +111,6 @@ class SliceReader:
 
     def __repr__(self) -> str:
         return f"<SliceReader {self.entry.name!r} {self.dtype.name}{list(self.shape)}>"
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: self.entry._card()._replace(kind="SliceReader"))

@@ -10,6 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from ckptfmt.errors import CorruptError, NameNotFoundError
+from ckptfmt.notebook.card import Card, Table
+from ckptfmt.notebook.completions import first_keys
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.text.closest import closest_names
@@ -59,6 +63,9 @@ class Variable(NamedTuple):
     aggregation: str
     """``none``, ``sum``, ``mean`` or ``only_first_replica``: how changes to copies are combined."""
 
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "Variable", self.name))
+
 
 class Asset(NamedTuple):
     """A file that a model needs."""
@@ -67,6 +74,9 @@ class Asset(NamedTuple):
     """Its name, below the directory of assets."""
     tensor: str
     """The tensor, ``node:k``, that its path is fed to."""
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "Asset", self.filename))
 
 
 class AnyMessage(NamedTuple):
@@ -173,3 +183,18 @@ class Collections(Mapping[str, tuple[Item, ...]]):
 
     def __repr__(self) -> str:
         return f"<Collections {', '.join(self)}>"
+
+    def _table(self) -> Table:
+        def cells(name: str) -> tuple[str, str | None, int | None]:
+            # Counted in the message, so that no item is decoded.
+            kind = self._messages[name].WhichOneof("kind")
+            return name, kind, None if kind is None else len(getattr(self._messages[name], kind).value)
+
+        return Table("Collections", ("name", "kind", "items"), lambda: self, cells)
+
+    def _repr_html_(self) -> str:
+        table = self._table()._replace(is_open=True)
+        return to_html(lambda: Card("Collections", self._file, parts=[table]))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return first_keys(self)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ckptfmt.cached_property import cached_property
+from ckptfmt.graph.cards import graph_card
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.collection import Asset, Collections, Variable, decode_asset
 from ckptfmt.graph.meta.signature import Signatures
 from ckptfmt.graph.node import parse_output
+from ckptfmt.notebook.card import Card, Fact, Part
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 
 
@@ -29,6 +33,9 @@ class Saver(NamedTuple):
     """How many checkpoints are kept; 0 keeps all."""
     keep_checkpoint_every_n_hours: float
     """How often one is kept for good, in hours."""
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "Saver"))
 
 
 _FORMATS = ("legacy", "v1", "v2")
@@ -144,3 +151,17 @@ class MetaGraph:
     def __repr__(self) -> str:
         tags = f" [{', '.join(sorted(self.tags))}]" if self.tags else ""
         return f"<MetaGraph {self.file!r}{tags}, {len(self.message.graph_def.node)} nodes>"
+
+    def _card(self) -> Card:
+        saver = self.saver
+        facts: list[tuple[str, Fact]] = [
+            ("tags", ", ".join(sorted(self.tags)) or None),
+            ("TensorFlow", self.tensorflow_version or None),
+            ("nodes", len(self.message.graph_def.node)),
+            ("Saver", None if saver is None else str(saver.version)),
+        ]
+        parts: list[Part] = [*self.signatures._cards(), self.collections._table(), graph_card(self.graph)]
+        return Card("MetaGraph", self.file, facts, parts)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)

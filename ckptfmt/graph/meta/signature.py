@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.decode import to_array
 from ckptfmt.dtypes import DType, find_dtype
-from ckptfmt.errors import NameNotFoundError
+from ckptfmt.errors import CkptfmtError, NameNotFoundError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
 from ckptfmt.graph.node import parse_output
+from ckptfmt.notebook.card import Card, Sentence, Table
+from ckptfmt.notebook.completions import first_keys
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
+from ckptfmt.text.printing import shape_text
 
 INIT_SIGNATURE = "__saved_model_init_op"
 """The signature in which TensorFlow 2 keeps the op that initialises a model; it is not one to call."""
 
 _OWN_PREFIX = "__saved_model_"
 """Precedes the names of signatures that TensorFlow keeps for itself, for an init op and a train op."""
+
+
+_MAX_SHOWN = 12
+"""Signatures that a notebook shows."""
 
 
 class SparseTensor(NamedTuple):
@@ -47,6 +56,22 @@ class TensorInfo(NamedTuple):
     shape: PartialShape
     """Its shape, with None for an open size; None if the number of dimensions is open."""
 
+    def _tensor_text(self) -> str:
+        """Return the tensor, or the tensors that make it up, in a line."""
+        tensor = self.tensor
+        if tensor is None or isinstance(tensor, str):
+            return tensor or ""
+        if isinstance(tensor, SparseTensor):
+            return f"sparse: {', '.join(tensor)}"
+        return f"composite: {', '.join(each._tensor_text() for each in tensor.components[:8])}"
+
+    def _card(self) -> Card:
+        facts = ("dtype", self.dtype.name), ("shape", shape_text(self.shape)), ("tensor", self._tensor_text())
+        return Card("TensorInfo", facts=facts)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
+
 
 Infos: TypeAlias = "dict[str, TensorInfo]"
 
@@ -62,6 +87,28 @@ class Signature(NamedTuple):
     """The tensors that it returns, by name, sorted."""
     defaults: dict[str, Array]
     """Values of inputs that may be left out."""
+
+    def _card(self, name: str = "") -> Card:
+        def table(title: str, infos: Infos) -> Table:
+            return Table(
+                title,
+                ("name", "dtype", "shape", "tensor"),
+                lambda: infos,
+                lambda key: (
+                    key,
+                    infos[key].dtype.name,
+                    shape_text(infos[key].shape),
+                    infos[key]._tensor_text(),
+                ),
+                is_open=True,
+            )
+
+        facts = ("method", self.method or None), ("defaults", ", ".join(self.defaults) or None)
+        parts = [table("Inputs", self.inputs), table("Outputs", self.outputs)]
+        return Card("Signature", name, facts, parts)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 class Signatures(Mapping[str, Signature]):
@@ -111,6 +158,23 @@ class Signatures(Mapping[str, Signature]):
 
     def __repr__(self) -> str:
         return f"<Signatures {list(self)}>"
+
+    def _cards(self) -> list[Card]:
+        """Return the cards of the first signatures; an error of one stands in its place."""
+        cards = []
+        for name in islice(self, _MAX_SHOWN):
+            try:
+                cards.append(self[name]._card(name))
+            except CkptfmtError as error:
+                cards.append(Card("Signature", name, [("", Sentence(error))], state="bad"))
+        # A single one is what most people look for.
+        return [cards[0]._replace(is_open=True)] if len(cards) == 1 else cards
+
+    def _repr_html_(self) -> str:
+        return to_html(lambda: Card("Signatures", facts=[("", len(self))], parts=self._cards()))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return first_keys(self)
 
 
 def decode_signature(signature: messages.SignatureDef) -> Signature:

@@ -11,6 +11,8 @@ from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.filetype.kinds import Holds
 from ckptfmt.filetype.refusal import refusal
 from ckptfmt.limits import DEFAULT, Limits, check_limits
+from ckptfmt.notebook.card import Card, Sentence, Table
+from ckptfmt.notebook.page import to_html
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
 from ckptfmt.record.files.find import PathLike, find_record_files
@@ -229,6 +231,16 @@ class Records:
     def __repr__(self) -> str:
         shown = self.files[0] if len(self.files) == 1 else f"{len(self.files)} files"
         return f"<Records {shown!r}>"
+
+    def _card(self) -> Card:
+        files = Table("Files", ("file",), lambda: self.files, lambda file: (file,), is_open=True)
+        damage = Table("Damage", ("where",), lambda: self.damage, lambda each: (Sentence(each),))
+        damage = damage._replace(is_open=True)
+        name = self.files[0] if len(self.files) == 1 else ""
+        return Card("Records", name, parts=[*([] if name else [files]), damage])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
 
 def explained(error: CorruptError, reader: RecordReader, fs: Filesystem) -> CkptfmtError:
