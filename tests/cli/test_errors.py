@@ -17,7 +17,7 @@ import ckptfmt
 from ckptfmt.cli import app as application
 from ckptfmt.cli.render.text import escape, one_line, size_text
 from tests.support import golden
-from tests.support.command_line import COMMAND, environment, run, run_json, spawn
+from tests.support.command_line import COMMAND, environment, run, run_json, shown_on_terminal, spawn
 from tests.support.table_writer import write_bundle
 
 VERBS = [["ls"], ["show", "w"], ["verify"]]
@@ -202,16 +202,12 @@ def test_without_click_one_line_says_what_to_install() -> None:
     assert result.stderr == "ckptfmt: the command line needs click: pip install 'ckptfmt[cli]'\n"
 
 
-def test_without_rich_one_line_says_what_to_install(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ckptfmt.cli.render import table
-    from ckptfmt.cli.verbs.ls import command
-
-    monkeypatch.setitem(sys.modules, "rich.console", None)
-    for module in (command, table):
-        monkeypatch.setattr(module, "on_terminal", lambda: True)
-    result = run("ls", model)
-    assert result.exit_code == 2
-    assert result.stderr == "ckptfmt: this needs rich: pip install 'ckptfmt[cli]'\n"
+def test_without_rich_tables_and_trees_are_drawn(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rich", None)
+    for verb in ("ls", "tree"):
+        code, shown = shown_on_terminal(verb, model)
+        assert code == 0
+        assert "float32" in shown
 
 
 # --- help --------------------------------------------------------------------------------------------------

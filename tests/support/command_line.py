@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from click.testing import CliRunner, Result
 
@@ -60,6 +62,29 @@ def environment(**env: str) -> dict[str, str]:
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, [root, kept.get("PYTHONPATH")]))
     return {**kept, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", **env}
+
+
+class _Terminal(io.TextIOWrapper):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def shown_on_terminal(*args: object, columns: int = 100, styles: bool = False) -> tuple[int, str]:
+    """Run the command in this process with stdout on a terminal; return its exit code and what it shows."""
+    shown, messages = io.BytesIO(), io.StringIO()
+    terminal = _Terminal(shown, "utf-8", newline="\n")
+    env = {"COLUMNS": str(columns), "NO_COLOR": "" if styles else "1", "TERM": "xterm"}
+    with (
+        mock.patch.dict(os.environ, env),
+        mock.patch.object(sys, "stdout", terminal),
+        mock.patch.object(sys, "stderr", messages),
+    ):
+        code = app.main([str(arg) for arg in args], prog_name="ckptfmt", standalone_mode=False)
+        terminal.flush()
+    assert "Traceback" not in messages.getvalue(), messages.getvalue()
+    return code, shown.getvalue().decode()
 
 
 def on_terminal(*args: object, **env: str) -> tuple[int, str]:

@@ -20,6 +20,7 @@ from ckptfmt.cli.options import (
     limits_option,
     path_argument,
     tags_option,
+    wide_option,
 )
 from ckptfmt.cli.render.diagram import dot_lines, mermaid_lines
 from ckptfmt.cli.render.output import complain, note, on_terminal, write, write_json, write_lines
@@ -90,6 +91,7 @@ MAX_ELEMENTS = 1_000_000
     help="Keep one of identical nodes of one name; if they differ, --keep-duplicate says which.",
 )
 @duplicates_option
+@wide_option
 @json_option
 @limits_option
 def command(

@@ -10,6 +10,7 @@ from ckptfmt.cli.failures import FAILURES, Problems
 from ckptfmt.cli.render.output import note, on_terminal
 from ckptfmt.cli.render.table import LEFT, RIGHT, write_table
 from ckptfmt.cli.render.text import count_text, escape
+from ckptfmt.cli.render.times import number_text
 from ckptfmt.cli.verbs.events.runs import Runs, TagEntry, source_of
 
 UNKNOWN = "?"
@@ -22,7 +23,11 @@ def write_overview(runs: Runs, entries: Sequence[TagEntry], problems: Problems) 
     rows = []
     if on_terminal():
         rows = [_cells(*each)[0 if runs.are_several else 1 :] for each in described]
-    heads, sides = ["tag", "kind", "values", "steps", "last", ""], [LEFT, LEFT, RIGHT, RIGHT, RIGHT, LEFT]
+    # Remarks are rare, so that most tables have none.
+    heads, sides = (
+        ["tag", "kind", "values", "steps", "last", "remarks"],
+        [LEFT, LEFT, RIGHT, RIGHT, RIGHT, LEFT],
+    )
     if runs.are_several:
         heads, sides = ["run", *heads], [LEFT, *sides]
     write_table(heads, sides, rows, ("\t".join(_plain_cells(*each)) for each in described))
@@ -50,7 +55,7 @@ def _cells(entry: TagEntry, facts: Mapping[str, Any]) -> list[str]:
         *names,
         f"{facts['count']:,}",
         f"{facts['first_step']} … {facts['last_step']}",
-        f"{last:.6g}" if isinstance(last, float) else str(last),
+        number_text(last) if isinstance(last, float) else str(last),
         _irregularities(facts),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 import click
 
@@ -15,7 +15,9 @@ from ckptfmt.cli.options import (
     limits_option,
     path_argument,
     size_value,
+    wide_option,
 )
+from ckptfmt.cli.render.names import short_name
 from ckptfmt.cli.render.output import complain, note, on_terminal, printable, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, RIGHT, draw_table
 from ckptfmt.cli.render.text import escape, shape_text, size_text
@@ -76,6 +78,7 @@ UNKNOWN = "?"
     help=f"Show repeated layers as one line: layer_#/kernel {TIMES}24.",
 )
 @click.option("--slices", "with_slices", is_flag=True, help="Also show the slices a tensor is stored in.")
+@wide_option
 @json_option
 @limits_option
 def command(
@@ -95,7 +98,8 @@ def command(
     patterns is listed; if none matches, the exit code is 4. Quote patterns, so that the shell leaves them
     alone. If no tensor matches --dtype and --min-size, stderr says so and the exit code is 0.
 
-    On a terminal this is a table with the totals below it. Elsewhere it is one line for each tensor, without
+    On a terminal this is a table with the totals below it, in which names lack /.ATTRIBUTES/VARIABLE_VALUE;
+    PATTERN matches names with and without it. Elsewhere it is one line for each tensor, without
     a header: name, dtype, shape ([3,4], or [] for a scalar) and bytes, separated by tabs; the totals go to
     stderr. With --slices a fifth column has the slices as TensorFlow writes them (start,length for each
     dimension, or - for all of it), or - for a tensor that is stored whole. "Parameters" counts the elements
@@ -121,7 +125,7 @@ def command(
                 }
             )
         else:
-            _write_text(rows, totals, with_slices=with_slices)
+            _write_text(rows, totals, checkpoint.entries, with_slices=with_slices)
     if totals.in_checkpoint and not totals.tensors:
         complain("no tensor matches --dtype and --min-size")
     for bad in totals.bad:
@@ -136,20 +140,32 @@ def _describe(row: TensorRow | BadRow, *, collapsed: bool) -> dict[str, object]:
     return described
 
 
-def _write_text(rows: Iterable[TensorRow | BadRow], totals: Totals, *, with_slices: bool) -> None:
-    """Write a table and the totals on a terminal, else lines, and the totals to stderr."""
+def _write_text(
+    rows: Iterable[TensorRow | BadRow], totals: Totals, names: Container[str], *, with_slices: bool
+) -> None:
+    """Write a table and the totals on a terminal, else lines, and the totals to stderr.
+
+    ``names`` are those of all tensors of the checkpoint.
+    """
     times = printable(TIMES, "x")
     if on_terminal():
         heads, sides = ["name", "dtype", "shape", "bytes"], [LEFT, LEFT, LEFT, RIGHT]
         if with_slices:
             heads.append("slices")
             sides.append(LEFT)
-        cells = [_cells(row, times, size_text, with_slices=with_slices) for row in rows]
+        cells = [_cells(_shortened(row, names), times, size_text, with_slices=with_slices) for row in rows]
         draw_table(heads, sides, cells)
         write(f"{totals}\n")
     else:
         write_lines("\t".join(_cells(row, times, str, with_slices=with_slices)) for row in rows)
         note(str(totals))
+
+
+def _shortened(row: TensorRow | BadRow, names: Container[str]) -> TensorRow | BadRow:
+    """Return a row with the name that it has on a terminal."""
+    if isinstance(row, TensorRow) and any(short_name(name, names) == name for name in row.names):
+        return row
+    return row._replace(name=short_name(row.name, names))
 
 
 def _cells(

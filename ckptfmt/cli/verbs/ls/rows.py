@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from ckptfmt.cli.failures import describe
 from ckptfmt.cli.render.text import count_text, size_text
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.text.closest import closest_names
-from ckptfmt.text.patterns import is_glob, matcher
+from ckptfmt.text.patterns import is_glob, literal_prefixes, matcher
 
 
 class TensorRow(NamedTuple):
@@ -121,7 +122,7 @@ def find_rows(
     entries = checkpoint.entries
     has_dtype = matcher(dtypes) if dtypes else None
     any_match = not patterns
-    for name in checkpoint.select(*patterns) if patterns else entries:
+    for name in _matching(checkpoint, patterns) if patterns else entries:
         any_match = True
         try:
             entry = entries[name]
@@ -132,6 +133,14 @@ def find_rows(
             yield TensorRow(name, entry, entry.nbytes)
     if not any_match:
         raise _no_match(checkpoint, patterns)
+
+
+def _matching(checkpoint: Checkpoint, patterns: Sequence[str]) -> Iterator[str]:
+    """Iterate over the names that match a pattern, whole or without the end of variables' keys."""
+    matches = matcher([*patterns, *(pattern + VARIABLE_VALUE for pattern in patterns)])
+    # Only names that can match are listed: a large index is not decoded for a few of its tensors.
+    names = chain.from_iterable(map(checkpoint._names_below, literal_prefixes(patterns)))
+    return filter(matches, names)
 
 
 def _no_match(checkpoint: Checkpoint, patterns: Sequence[str]) -> errors.TensorNotFoundError:
