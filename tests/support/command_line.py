@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -87,12 +88,16 @@ def shown_on_terminal(*args: object, columns: int = 100, styles: bool = False) -
     return code, shown.getvalue().decode()
 
 
-def on_terminal(*args: object, **env: str) -> tuple[int, str]:
+def on_terminal(*args: object, columns: int | None = None, **env: str) -> tuple[int, str]:
     """Run the command on a pseudo-terminal; return its exit code and everything that appeared there."""
+    import fcntl
     import pty
+    import termios
 
     pid, terminal = pty.fork()
     if pid == 0:
+        if columns is not None:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         os.execve(
             sys.executable,
             [*COMMAND, *map(str, args)],

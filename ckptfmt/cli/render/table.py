@@ -12,7 +12,7 @@ from itertools import zip_longest
 
 from ckptfmt.cli.render.fold import fold, num_columns, padded
 from ckptfmt.cli.render.output import on_terminal, write_lines
-from ckptfmt.cli.render.terminal import bold, columns, with_dim_endings
+from ckptfmt.cli.render.terminal import Styles, columns
 
 RIGHT = ">"
 """The side of numbers."""
@@ -83,10 +83,11 @@ def _lines(
     heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int]
 ) -> Iterator[str]:
     """Iterate over the lines of a table."""
+    styles = Styles()
     titles = (
-        " " * (width - num_columns(head)) + bold(head)
+        " " * (width - num_columns(head)) + styles.bold(head)
         if side == RIGHT
-        else bold(head) + " " * (width - num_columns(head))
+        else styles.bold(head) + " " * (width - num_columns(head))
         for head, side, width in zip(heads, sides, widths, strict=True)
     )
     yield GAP.join(titles).rstrip()
@@ -97,20 +98,22 @@ def _lines(
         line = form.format(*row)
         # A cell that is too long makes the line longer.
         if line.isascii() and len(line) == length:
-            yield with_dim_endings(line.rstrip())
+            yield styles.with_dim_endings(line.rstrip())
         else:
-            yield from _folded(row, sides, widths)
+            yield from map(styles.with_dim_endings, _folded(row, sides, widths, form))
 
 
-def _folded(row: Sequence[str], sides: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
-    """Iterate over the lines of one row of a table."""
+def _folded(row: Sequence[str], sides: Sequence[str], widths: Sequence[int], form: str) -> Iterator[str]:
+    """Iterate over the lines of one row of a table; ``form`` is the format of lines in ASCII."""
     parts = [
         fold(cell, width) if side == LEFT else [cell]
         for cell, side, width in zip(row, sides, widths, strict=True)
     ]
     for cells in zip_longest(*parts, fillvalue=""):
-        line = GAP.join(map(padded, cells, widths, sides))
-        yield with_dim_endings(line.rstrip())
+        line = form.format(*cells)
+        if not line.isascii():
+            line = GAP.join(map(padded, cells, widths, sides))
+        yield line.rstrip()
 
 
 # --- rows as blocks ----------------------------------------------------------------------------------------
@@ -120,13 +123,14 @@ def _blocks(
     heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[str]], limit: int
 ) -> Iterator[str]:
     """Iterate over the lines of blocks: each has the titles of a row's cells before them, and ends empty."""
+    styles = Styles()
     label = max(map(num_columns, heads)) + len(GAP)
-    titles = [bold(head) + " " * (label - num_columns(head)) for head in heads]
+    titles = [styles.bold(head) + " " * (label - num_columns(head)) for head in heads]
     for row in rows:
         for title, side, cell in zip(titles, sides, row, strict=True):
             if not cell:
                 continue
             first, *others = fold(cell, max(limit - label, MIN_TEXT)) if side == LEFT else [cell]
-            yield with_dim_endings(title + first)
-            yield from (with_dim_endings(" " * label + other) for other in others)
+            yield styles.with_dim_endings(title + first)
+            yield from (styles.with_dim_endings(" " * label + other) for other in others)
         yield ""

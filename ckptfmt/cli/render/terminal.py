@@ -23,7 +23,7 @@ def columns() -> int | None:
         return None
     # As every program that draws tables: the variable overrides what the terminal says.
     asked = os.environ.get("COLUMNS", "")
-    if asked.isascii() and asked.isdigit() and int(asked) > 0:
+    if asked.isascii() and asked.isdigit() and len(asked) < 9 and int(asked) > 0:
         return int(asked)
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or DEFAULT_COLUMNS
@@ -31,24 +31,24 @@ def columns() -> int | None:
         return DEFAULT_COLUMNS
 
 
-def bold(text: str) -> str:
-    """Return text in bold, if the terminal shows that."""
-    return f"\x1b[1m{text}\x1b[0m" if text and _has_styles() else text
+class Styles:
+    """Bold and dim text on the terminal as it is now; text stays as it is if the terminal shows neither."""
 
+    def __init__(self) -> None:
+        # NO_COLOR asks for no colour, and bold and dim are left out with it. Older consoles of Windows print
+        # escape sequences as they are.
+        is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        self._are_shown = not is_plain and (sys.platform != "win32" or "WT_SESSION" in os.environ)
+        self._dim_ending = self.dim(VARIABLE_VALUE)
 
-def dim(text: str) -> str:
-    """Return text dimmed, if the terminal shows that."""
-    return f"\x1b[2m{text}\x1b[0m" if text and _has_styles() else text
+    def bold(self, text: str) -> str:
+        """Return text in bold."""
+        return f"\x1b[1m{text}\x1b[0m" if text and self._are_shown else text
 
+    def dim(self, text: str) -> str:
+        """Return dimmed text."""
+        return f"\x1b[2m{text}\x1b[0m" if text and self._are_shown else text
 
-def with_dim_endings(line: str) -> str:
-    """Return a line in which the ends that all keys of variables share are dimmed."""
-    return line.replace(VARIABLE_VALUE, dim(VARIABLE_VALUE)) if VARIABLE_VALUE in line else line
-
-
-def _has_styles() -> bool:
-    # NO_COLOR asks for no colour, and bold and dim are left out with it. Older consoles of Windows print
-    # escape sequences as they are.
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return False
-    return sys.platform != "win32" or "WT_SESSION" in os.environ
+    def with_dim_endings(self, line: str) -> str:
+        """Return a line in which the ends that all keys of variables share are dimmed."""
+        return line.replace(VARIABLE_VALUE, self._dim_ending) if VARIABLE_VALUE in line else line

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ckptfmt.cli.render.fold import fold
 from ckptfmt.cli.render.output import on_terminal, printable, write_lines
 from ckptfmt.cli.render.table import MIN_TEXT
-from ckptfmt.cli.render.terminal import bold, columns, dim
+from ckptfmt.cli.render.terminal import Styles, columns
 
 LINES = ("├── ", "└── ", "│   ", "    ")
 """What lines begin with: a child, the last child, and what is below each of them."""
@@ -39,6 +39,7 @@ def write_branches(branches: Sequence[Branch]) -> None:
 
 def _drawn(branches: Sequence[Branch], guides: Sequence[str], limit: int | None) -> Iterator[str]:
     """Iterate over the lines on a terminal; none that can be folded is longer than ``limit``."""
+    styles = Styles()
     for branch, (guide, below) in zip(branches, _guides(branches, guides), strict=True):
         text = f"{branch.name}  {branch.details}".rstrip()
         # The deepest lines begin so far to the right that there is no room to fold them.
@@ -47,7 +48,7 @@ def _drawn(branches: Sequence[Branch], guides: Sequence[str], limit: int | None)
         left = len(branch.name)  # characters of the name that are still to come
         for part in parts:
             name, details = part[:left], part[left:].rstrip()
-            yield dim(guide) + bold(name) + dim(details)
+            yield styles.dim(guide) + styles.bold(name) + styles.dim(details)
             guide, left = below, max(left - len(part), 0)
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ckptfmt import Checkpoint, Entry, errors
 from ckptfmt.cli.collapse import collapse
 from ckptfmt.cli.failures import describe
-from ckptfmt.cli.render.text import count_text, size_text
+from ckptfmt.cli.render.text import count_text, escape, size_text
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.text.closest import closest_names
 from ckptfmt.text.patterns import is_glob, literal_prefixes, matcher
@@ -136,11 +136,17 @@ def find_rows(
 
 
 def _matching(checkpoint: Checkpoint, patterns: Sequence[str]) -> Iterator[str]:
-    """Iterate over the names that match a pattern, whole or without the end of variables' keys."""
+    """Iterate over the names that match a pattern as they are stored, or as a listing shows them.
+
+    A terminal shows them without the end of variables' keys, and every listing with escapes.
+    """
     matches = matcher([*patterns, *(pattern + VARIABLE_VALUE for pattern in patterns)])
-    # Only names that can match are listed: a large index is not decoded for a few of its tensors.
-    names = chain.from_iterable(map(checkpoint._names_below, literal_prefixes(patterns)))
-    return filter(matches, names)
+    # Only names that can match are listed: a large index is not decoded for a few of its tensors. A backslash
+    # may begin an escape, and so stand for any character.
+    prefixes = literal_prefixes(pattern.replace("\\", "*") for pattern in patterns)
+    for name in chain.from_iterable(map(checkpoint._names_below, prefixes)):
+        if matches(name) or (not name.isprintable() and matches(escape(name))):
+            yield name
 
 
 def _no_match(checkpoint: Checkpoint, patterns: Sequence[str]) -> errors.TensorNotFoundError:
