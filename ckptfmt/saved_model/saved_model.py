@@ -39,7 +39,7 @@ from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE, Fingerprint, decod
 from ckptfmt.saved_model.functions import ConcreteFunctions, ObjectFunction, object_functions
 from ckptfmt.saved_model.keras_layers import KERAS_METADATA_FILE, KerasLayer, decode_keras_layers
 from ckptfmt.saved_model.reach import Reach, Usage
-from ckptfmt.saved_model.variables import ModelVariables, ObjectVariable, object_variables
+from ckptfmt.saved_model.variables import ModelVariables, ObjectVariable, bound_sources, object_variables
 from ckptfmt.storage.filesystem import Filesystem, read_small_file, walk
 from ckptfmt.storage.local import absolute_path, filesystem_of
 from ckptfmt.tensors.checkpoint import Checkpoint, open_variables
@@ -166,13 +166,18 @@ class SavedModel:
         """The variables of the graph by the names of their nodes, as its Saver restores them.
 
         Without a Saver, as in a Hub module of TensorFlow 1, they are those of the collection ``variables``,
-        each by its own name. If the checkpoint does not exist, they are listed nevertheless, and reading one
-        raises CheckpointNotFoundError.
+        each by its own name. Variables that the Saver does not restore, but functions of TensorFlow 2 are
+        bound to, have the values of the objects. If the checkpoint does not exist, variables are listed
+        nevertheless, and reading one raises CheckpointNotFoundError.
         """
         meta = self.meta_graph.message
         sources = saved_sources(
             meta.graph_def, meta.saver_def.restore_op_name, meta.collection_def, self.file
         )
+        functions = meta.object_graph_def.concrete_functions
+        if functions and not sources.keys() >= {node.name for node in self.meta_graph.graph.variables}:
+            keys = {each.node: each.key for each in self.object_variables if each.key is not None}
+            sources = {**bound_sources(meta.graph_def, functions, keys, self.file), **sources}
         # Without variables and tables there may be no checkpoint, and nothing is missing.
         has_values = bool(sources) or has_tables(meta.graph_def)
         return ModelVariables(sources, self._opened if has_values else None, self.file)

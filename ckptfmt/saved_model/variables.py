@@ -16,7 +16,10 @@ from ckptfmt.cached_property import cached_property
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CheckpointNotFoundError, NameNotFoundError
 from ckptfmt.graph.attributes import PartialShape, decode_shape
+from ckptfmt.graph.calls import CALL_OPS
 from ckptfmt.graph.meta.variables import Source, read_source
+from ckptfmt.graph.ops import VARIABLE_OPS
+from ckptfmt.graph.origins import Origins
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.proto import messages
 from ckptfmt.tensors.checkpoint import Checkpoint
@@ -165,6 +168,33 @@ def object_variables(
         key = keys[0] if keys else None
         variables.append(ObjectVariable(number, known.name, dtype, shape, known.trainable, key))
     return tuple(variables)
+
+
+def bound_sources(
+    graph: messages.GraphDef,
+    functions: Mapping[str, messages.SavedConcreteFunction],
+    keys: Mapping[int, str],
+    file: str,
+) -> dict[str, Source]:
+    """Return the tensor of the checkpoint for each variable that a node passes to a concrete function.
+
+    A function is bound to objects: they are its last arguments. So a variable of the graph is the object that
+    the function is bound to in that place, even if no Saver restores the variable, as in models of Keras 3
+    that ``tf.saved_model.save`` wrote. ``keys`` has the key of each variable by the number of its object.
+
+    Raises CorruptError if the graph refers to a node that does not exist.
+    """
+    nodes = Origins(graph.node, file)
+    sources: dict[str, Source] = {}
+    for node in graph.node:
+        name = node.attr["f"].func.name if node.op in CALL_OPS and "f" in node.attr else ""
+        bound = functions[name].bound_inputs if name in functions else ()
+        first = sum(not text.startswith("^") for text in node.input) - len(bound)
+        for index, number in enumerate(bound if first >= 0 else (), first):
+            variable = nodes.node(nodes.origin(node, index).node)
+            if number in keys and variable.op in VARIABLE_OPS:
+                sources.setdefault(variable.name, Source(keys[number], None))
+    return sources
 
 
 def stored_objects(nodes: Sequence[messages.SavedObject], graph: ObjectGraph) -> dict[int, int]:

@@ -86,6 +86,7 @@ def test_a_gather_in_a_function_is_frozen_too() -> None:
         ([("out", "ResourceApplyGradientDescent", ["v", "v", "v"])], "writes variable"),
         ([("out", "ResourceScatterNdUpdate", ["v", "v", "v"])], "writes variable"),
         ([("out", "ResourceStridedSliceAssign", ["v"])], "writes variable"),
+        ([("out", "RngReadAndSkip", ["v"])], "writes variable"),
     ],
 )
 def test_ops_that_write_variables_are_refused_by_name(
@@ -352,12 +353,43 @@ def test_each_call_of_a_function_in_a_loop_returns_the_variable_that_it_takes() 
 
 
 @pytest.mark.parametrize(
-    ("op", "question"), [("VarHandleOp", "VarIsInitializedOp"), ("VariableV2", "IsVariableInitialized")]
+    ("op", "merge", "question"),
+    [
+        ("VarHandleOp", "Merge", "VarIsInitializedOp"),
+        ("VariableV2", "RefMerge", "IsVariableInitialized"),
+    ],
 )
-def test_a_question_about_a_variable_that_arrives_twice_is_answered_once(op: str, question: str) -> None:
-    graph = graph_with(("merge", "Merge", ["v", "v"]), ("out", question, ["merge"]), op=op)
+def test_a_question_about_a_variable_that_arrives_twice_is_answered_once(
+    op: str, merge: str, question: str
+) -> None:
+    graph = graph_with(("merge", merge, ["v", "v"]), ("out", question, ["merge"]), op=op)
     frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
     assert frozen.constants["out"].item() is True
+
+
+def test_what_functions_captured_must_be_variables_in_all_calls() -> None:
+    graph = graph_with(("x", "Placeholder", []), ("map", "MapDataset", ["x", "v"]))
+    graph.node.add(name="out", op="FilterDataset", input=["map", "v"])
+    for name, attribute in (("map", "f"), ("out", "predicate")):
+        node = next(node for node in graph.node if node.name == name)
+        node.attr[attribute].func.name = "f"
+        node.attr["Targuments"].list.type.append(messages.DataType.DT_RESOURCE)
+    made = function(graph, "f", [])
+    made.signature.input_arg.insert(0, messages.OpDef.ArgDef(name="element", type=1))
+    frozen = ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert frozen.functions["f_frozen_0"].nodes["read"].op == "Identity"
+    assert frozen["out"].attributes["Targuments"] == ["float32"]
+    graph.node[-1].input[1] = "x"
+    with pytest.raises(GraphError, match="argument 1 of 'f' is not a frozen variable") as caught:
+        ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    assert caught.value.node == "out"
+    graph.node[-1].input[1] = "v"
+    made.ret["r"] = "a"
+    with pytest.raises(GraphError, match="function 'f' returns a variable"):
+        ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
+    del made.signature.input_arg[:]
+    with pytest.raises(GraphError, match="fewer arguments than it captured"):
+        ckptfmt.freeze(ckptfmt.Graph(graph), W, "out")
 
 
 def test_a_call_that_passes_something_else_than_a_variable_is_refused_by_name() -> None:

@@ -194,6 +194,14 @@ def an_axis_with_that_name() -> Any:
     return tf.add(tf.reduce_sum(x), rows * tf.cast(other, tf.float32), name="out")
 
 
+def a_gather_in_batches() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w = v1.get_variable("w", [4, 3, 2], use_resource=True)
+    rows = tf.constant([[0], [2], [1], [1]])
+    read = tf.raw_ops.ResourceGather(resource=w.handle, indices=rows, batch_dims=1, dtype=tf.float32)
+    return tf.matmul(x, read[:, 0], name="out")
+
+
 def a_function_with_a_gradient() -> Any:
     from tensorflow.python.framework import function
 
@@ -211,6 +219,42 @@ def a_function_with_a_gradient() -> Any:
     return tf.identity(square(x), name="out")
 
 
+def captured_by_datasets_and_batches() -> Any:
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w, r = (v1.get_variable(name, [4, 4], use_resource=True) for name in "wr")
+
+    @tf.function(autograph=False)
+    def total(x: Any) -> Any:
+        rows = tf.data.Dataset.from_tensor_slices(x).filter(lambda row: tf.reduce_sum(w * row) < 100)
+        rows = rows.map(lambda row: (row, tf.linalg.matvec(w, row)), num_parallel_calls=1)
+        rows = rows.group_by_window(
+            lambda row, _: tf.cast(tf.reduce_sum(tf.linalg.matvec(r, row)) > 0, tf.int64),
+            lambda key, group: group.batch(2).map(lambda row, y: row @ r - y @ w),
+            window_size=3,
+        )
+        return rows.reduce(tf.zeros([4]), lambda state, y: tf.tanh(state + tf.reduce_sum(y @ r, 0)))
+
+    batched = tf.nondifferentiable_batch_function(1, 5, 1000)(lambda y: y @ w)(x)
+    return tf.add(batched, total(x) - total(x @ r), name="out")
+
+
+def references_passed_on() -> Any:
+    """Old variables that conditions and loops take as they are."""
+    x = v1.placeholder(tf.float32, [None, 4], name="x")
+    w, r = (v1.get_variable(name, [4, 4], use_resource=False)._ref() for name in "wr")
+    is_on = v1.get_variable("is_on", initializer=True, use_resource=False)._ref()
+    first = tf.raw_ops.RefSwitch(data=w, pred=tf.reduce_sum(x) > 0)
+    second = tf.raw_ops.RefSwitch(data=tf.raw_ops.RefIdentity(input=r), pred=tf.reduce_sum(x) > 0)
+    merged = tf.raw_ops.RefMerge(inputs=[first.output_false, second.output_true])
+    x = tf.where(tf.raw_ops.Switch(data=x, pred=is_on).output_true > 0, x, -x) @ merged.output
+    shapes = [tf.TensorShape([]), tf.TensorShape([None, 4]), tf.TensorShape([4, 4])]
+    _, x, last = v1.while_loop(
+        lambda i, *_: i < 3, lambda i, y, h: (i + 1, tf.tanh(y @ h @ w), h), [0, x, r], shapes
+    )
+    x = v1.cond(tf.reduce_sum(x) > 100, lambda: x @ w, lambda: x - tf.reduce_sum(r))
+    return tf.add(x @ last, tf.cast(merged.value_index, tf.float32), name="out")
+
+
 HANDLES: dict[str, Callable[[], Any]] = {
     program.__name__: program
     for program in (
@@ -219,6 +263,8 @@ HANDLES: dict[str, Callable[[], Any]] = {
             loops_in_a_function_called_twice,
             initialized_or_not,
             an_axis_with_that_name,
+            a_gather_in_batches,
+            captured_by_datasets_and_batches,
             a_function_with_a_gradient,
         ),
     )
@@ -281,6 +327,37 @@ def test_handles_are_followed_out_of_functions(name: str, control_flow: int, tmp
         frozen = ckptfmt.freeze(ckptfmt.read_meta_graph(f"{trained.prefix}.meta"), checkpoint, trained.output)
     np.testing.assert_array_equal(run(frozen, trained.output), trained.value)
     assert not {"VarHandleOp", "ReadVariableOp"} & set(frozen.ops)
+
+
+def values_and_tensors() -> Any:
+    """Functions, conditions and loops that take the value of a variable here, and another tensor there."""
+    x = tf.ensure_shape(v1.placeholder(tf.float32, [None, 4], name="x"), [5, 4])
+    for resource in (False, True):
+        w = v1.get_variable(f"w{resource}", [5, 4], use_resource=resource)
+        both = tf.function(lambda a, b: (b, a * 2), input_signature=[tf.TensorSpec([5, 4])] * 2)
+        first, second = both(x, w)
+        third, fourth = both(w, x)
+        _, a, b = tf.while_loop(lambda i, *_: i < 3, lambda i, a, b: (i + 1, b, a + 1.0), [0, x, w])
+        chosen = tf.cond(tf.reduce_sum(x) > 0, lambda w=w: tf.identity(w), lambda x=x: tf.identity(x))
+        x = tf.add_n([first, second, third * 3, fourth * 5, a, b * 7, chosen])
+    return tf.identity(x, name="out")
+
+
+def test_a_function_takes_values_of_variables_and_other_tensors(control_flow: int, tmp_path: Path) -> None:
+    trained = Trained(values_and_tensors, tmp_path, freeze=False)
+    with ckptfmt.open(trained.prefix) as checkpoint:
+        frozen = ckptfmt.freeze(ckptfmt.read_meta_graph(f"{trained.prefix}.meta"), checkpoint, trained.output)
+    # TensorFlow adds constants in another order.
+    np.testing.assert_allclose(run(frozen, trained.output), trained.value, rtol=1e-5)
+
+
+@pytest.mark.parametrize("control_flow", [1], indirect=True)
+def test_references_are_followed_too(control_flow: int, tmp_path: Path) -> None:
+    trained = Trained(references_passed_on, tmp_path, freeze=False)
+    with ckptfmt.open(trained.prefix) as checkpoint:
+        frozen = ckptfmt.freeze(ckptfmt.read_meta_graph(f"{trained.prefix}.meta"), checkpoint, trained.output)
+    np.testing.assert_array_equal(run(frozen, trained.output), trained.value)
+    assert not [op for op in frozen.ops if op.startswith(("Ref", "Variable"))]
 
 
 def test_the_names_and_averages_of_a_saver_are_honoured(tmp_path: Path) -> None:

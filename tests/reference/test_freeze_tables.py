@@ -239,6 +239,27 @@ def test_layers_of_keras(tmp_path: Path, kind: str) -> None:
     check(directory, answers(directory, {name: data}), {name: data})
 
 
+def test_a_model_of_keras_that_tensorflow_saves(tmp_path: Path) -> None:
+    """Its Saver restores copies of the variables; only the objects say what its functions are bound to."""
+    keras = pytest.importorskip("keras", minversion="3")
+    (tmp_path / "vocabulary.txt").write_text("x\na\nb\n")
+    words = keras.layers.TextVectorization(
+        vocabulary=str(tmp_path / "vocabulary.txt"), output_sequence_length=4
+    )
+    net = [keras.layers.Embedding(6, 3), keras.layers.BatchNormalization(), keras.layers.Dense(2)]
+    given = keras.Input((1,), dtype="string", name="k")
+    model = keras.Sequential([words, *net])
+    directory = tmp_path / "model"
+    texts = np.array([[b"a b q"], [b"zz a"], [b""]], object)
+    model(tf.constant(texts))
+    tf.saved_model.save(keras.Model(given, model(given)), str(directory))
+    variables = ckptfmt.open_saved_model(directory).variables
+    kernel = next(name for name in variables if name.endswith("dense/kernel"))
+    np.testing.assert_array_equal(variables[kernel], net[-1].kernel.numpy())
+    (name,) = ckptfmt.open_saved_model(directory).signatures[SIGNATURE].inputs
+    check(directory, answers(directory, {name: texts}), {name: texts})
+
+
 # --- models of TensorFlow 1 ------------------------------------------------------------------------------
 
 
@@ -374,11 +395,11 @@ def test_tables_of_tensorflow_1(tmp_path: Path, model: Callable[[Any, str], tupl
     # A checkpoint's graph names no files of its own: it needs the vocabulary where it was.
     target = tmp_path / "trained.pb"
     result = run("freeze", tmp_path / "training", "-o", target, "--outputs", "y,z")
-    assert f"run {ckptfmt.read_graph(target).initializers[0]} first" in result.stderr
-    for got, expected in zip(
-        run_frozen(ckptfmt.read_graph(target), ["y:0", "z:0"], {"k:0": WORDS}), want, strict=True
-    ):
-        np.testing.assert_array_equal(got, expected)
+    trained = ckptfmt.read_graph(target)
+    assert f"run {trained.initializers[0]} first" in result.stderr
+    for graph in (trained, ckptfmt.freeze(trained, {}, ["y", "z"])):
+        for got, expected in zip(run_frozen(graph, ["y:0", "z:0"], {"k:0": WORDS}), want, strict=True):
+            np.testing.assert_array_equal(got, expected)
     (tmp_path / "vocabulary.txt").unlink()
     model_init = ckptfmt.open_saved_model(directory).init_op
     assert check(directory, want, {"k": WORDS}).initializers == (model_init,)

@@ -112,7 +112,7 @@ def command(
     if outputs is not None and signature is not None:
         raise click.UsageError("--outputs and --signature: pass only one of them")
     check_target(target, overwrite=overwrite)  # before the work, which may take minutes
-    with _opened(path, graph_path, tags) as (meta, variables):
+    with _opened(path, graph_path, tags, ema=ema) as (meta, variables):
         wanted = _outputs_of(meta, signature) if outputs is None else outputs
         values = variables.ema() if ema and isinstance(variables, ckptfmt.Tensors) else variables
         with warnings.catch_warnings(record=True) as caught:
@@ -142,7 +142,7 @@ def command(
 
 @contextmanager
 def _opened(
-    path: str, graph_path: str | None, tags: list[str] | None
+    path: str, graph_path: str | None, tags: list[str] | None, *, ema: bool
 ) -> Iterator[tuple[MetaGraph | Graph, Mapping[str, Any]]]:
     """Open a model: its meta graph or, if there is only that, its graph, and its variables."""
     if _is_saved_model(path):
@@ -151,8 +151,10 @@ def _opened(
             path, tags=tags if graph_path is None else None, limits=given_limits()
         ) as model:
             meta = model.meta_graph if graph_path is None else _read_graph(graph_path, tags)
-            # Without a checkpoint, reading a variable says what is missing; some outputs need none.
-            yield meta, model.variables if model.checkpoint is None else model.checkpoint
+            # Another graph has other variables, and averages have names in the checkpoint only. Without a
+            # checkpoint, reading a variable says what is missing; some outputs need none.
+            by_name = model.checkpoint if graph_path is not None or ema else None
+            yield meta, model.variables if by_name is None else by_name
         return
     with _open_checkpoint(path) as checkpoint:
         beside = V1_PATTERN_SUFFIX.sub("", checkpoint.prefix) + META_SUFFIX

@@ -10,6 +10,7 @@ from collections.abc import Set
 
 from ckptfmt.errors import GraphError
 from ckptfmt.graph.calls import CALL_OPS, function_attributes
+from ckptfmt.graph.captures import captures_of
 from ckptfmt.graph.freeze.propagation import Destination, Propagation
 from ckptfmt.graph.function import Functions
 from ckptfmt.graph.graph import Graph
@@ -72,6 +73,7 @@ def _check_call(propagation: Propagation, function: str | None, node: messages.N
         first_argument = op.first_argument
         called = [function.name for function in function_attributes(node, op.functions)]
     else:
+        _check_captures(propagation, function, node)
         return
     # Every argument that has become a value in the function must have become one in this call.
     for name in called:
@@ -88,3 +90,22 @@ def _check_call(propagation: Propagation, function: str | None, node: messages.N
         raise GraphError(
             f"branches {listed(called)} disagree: only some of them return a variable", node=node.name
         )
+
+
+def _check_captures(propagation: Propagation, function: str | None, node: messages.NodeDef) -> None:
+    """Check what the functions of a node captured, and that they return no variable."""
+    if not propagation.value_arguments:
+        return
+    for captures in captures_of(node):
+        name = captures.function.name
+        if propagation.value_results.get(name):
+            raise GraphError(f"function {name!r} returns a variable", node=node.name)
+        for argument in propagation.value_arguments.get(name, ()):
+            after = len(propagation.functions[name].signature.input_arg) - argument
+            index = captures.inputs.stop - after
+            if (
+                index not in captures.inputs
+                or Destination(function, node.name, index) not in propagation.reached
+            ):
+                what = f"argument {argument} of {name!r} is not a frozen variable in this call"
+                raise GraphError(f"{what}, but is in another", node=node.name)

@@ -17,8 +17,12 @@ and recursive functions. What happens there depends on the op of the node:
   way ends.
 - It calls functions: the value enters them as an argument. A result that it reaches is a result of every node
   that calls the function. The results of a loop are its arguments, so the value also goes on from the loop.
-- Any other op takes the value of an old variable (a reference) like any tensor. If it needs a handle or a
-  reference, it writes the variable or does something unknown, and freezing fails.
+- It calls functions that captured the variable (:mod:`ckptfmt.graph.captures`): the value enters them too.
+- Any other op that takes a handle or a reference writes the variable or does something unknown, and freezing
+  fails.
+
+An old variable is a reference, which only ops such as RefSwitch pass on: these become Switch and so on. All
+others take its value, like any tensor, and what they return has nothing to do with the variable any more.
 
 A function has one body for all its calls, so it is followed and changed once, with the value that reached it
 first. Other calls may pass other variables of the same dtype. To know which variable a call returns, a value
@@ -48,20 +52,19 @@ from ckptfmt.graph.calls import (
     function_attributes,
     set_dtype,
 )
+from ckptfmt.graph.captures import Captures, captures_of
 from ckptfmt.graph.freeze.body import Body
 from ckptfmt.graph.freeze.replace import REPLACEMENTS
 from ckptfmt.graph.ops import known_ops
 from ckptfmt.proto import messages
 
-_PASSING = frozenset(
-    (
-        *("Identity", "Enter", "Exit", "NextIteration", "Switch", "_SwitchN", "Merge"),
-        *("RefEnter", "RefIdentity"),
-    )
-)
+_PASSING = frozenset(("Identity", "Enter", "Exit", "NextIteration", "Switch", "_SwitchN", "Merge"))
 """Ops that pass a handle on, and have its dtype as attribute ``T``."""
 
-_WRITING = ("Assign", "Scatter", "Apply", "Update", "CountUpTo", "DestroyResource")
+_PASSING_VALUES = {f"Ref{op}": op for op in ("Identity", "Enter", "Exit", "NextIteration", "Switch", "Merge")}
+"""Ops that pass a reference on, and what they become: they refuse a value, which is no reference."""
+
+_WRITING = ("Assign", "Scatter", "Apply", "Update", "CountUpTo", "DestroyResource", "Rng", "Stateful")
 """Words in the names of ops that write variables. They only choose between two error messages."""
 
 
@@ -183,6 +186,12 @@ class Propagation:
             return
         body = self.body(function)
         node = body.nodes[name]
+        if not value.is_resource and node.op not in REPLACEMENTS:
+            # What takes the value takes a constant too. The predicate of a RefSwitch is one.
+            if node.op not in _PASSING_VALUES or (node.op == "RefSwitch" and index > 0):
+                _check_takes_value(node, index, value)
+                return
+            node.op = _PASSING_VALUES[node.op]
         if node.op in _PASSING:
             node.attr["T"].type = value.dtype.code
             # The shape was that of a handle, a scalar.
@@ -203,6 +212,10 @@ class Propagation:
             self._call(node.op, CallSite(function, name), index, value)
         elif node.op in CALL_OPS:
             self._arrive_at_call(CALL_OPS[node.op], CallSite(function, name), index, value)
+        elif (
+            captures := next((each for each in captures_of(node) if index in each.inputs), None)
+        ) is not None:
+            self._arrive_at_captures(captures, node, index, value)
         else:
             _check_takes_value(node, index, value)
 
@@ -212,9 +225,9 @@ class Propagation:
     def _arrive_at_call(self, op: CallOp, site: CallSite, index: int, value: FrozenValue) -> None:
         """Let a value that a node takes enter all functions that the node calls."""
         argument = index - op.first_argument
-        if argument < 0:
-            return  # the condition or the index, which an old variable may be
         node = self.node(site)
+        if argument < 0:
+            _check_takes_value(node, index, value)
         set_dtype(node, op.argument_dtypes, argument, value.dtype.code)
         for called in function_attributes(node, op.functions):
             self._call(called.name, site, argument, value)
@@ -224,10 +237,27 @@ class Propagation:
             forget_result_shape(node, argument)
             self._send(site.function, site.node, value, argument)
 
+    def _arrive_at_captures(
+        self, captures: Captures, node: messages.NodeDef, index: int, value: FrozenValue
+    ) -> None:
+        """Let a value that a function captured enter it; :func:`check_calls` refuses to return it."""
+        function = self._called(captures.function.name, node)
+        set_dtype(node, captures.dtypes, index - captures.inputs.start, value.dtype.code)
+        argument = len(function.signature.input_arg) - (captures.inputs.stop - index)
+        if argument < 0:
+            what = f"function {captures.function.name!r} has fewer arguments than it captured tensors"
+            raise GraphError(what, node=node.name)
+        self._waiting.append((Destination(captures.function.name, None, argument), value))
+
+    def _called(self, name: str, node: messages.NodeDef) -> messages.FunctionDef:
+        """Return a function that a node calls."""
+        if name not in self.functions:
+            raise GraphError(f"calls {name!r}, which is not in the library", node=node.name)
+        return self.functions[name]
+
     def _call(self, name: str, site: CallSite, argument: int, value: FrozenValue) -> None:
         """Let a value enter one function that a node calls."""
-        if name not in self.functions:
-            raise GraphError(f"calls {name!r}, which is not in the library", node=site.node)
+        self._called(name, self.node(site))
         self._waiting.append((Destination(name, None, argument), value))
         sites = self.call_sites.setdefault(name, {})
         if site not in sites:

@@ -63,16 +63,17 @@ def _check_gather(node: messages.NodeDef) -> None:
 
 def _replace_gather(body: Body, node: messages.NodeDef, dtype: DType) -> None:
     _check_gather(node)
-    if node.attr["batch_dims"].i:
-        # TensorFlow refuses batch dimensions too.
-        raise GraphError(
-            f"ResourceGather with batch_dims {node.attr['batch_dims'].i} cannot be frozen", node=node.name
-        )
+    batch_dims = node.attr["batch_dims"].i
+    if batch_dims < 0:
+        # Counted from the rank of the indices, which the graph need not say.
+        raise GraphError(f"ResourceGather with batch_dims {batch_dims} cannot be frozen", node=node.name)
     indices = node.attr["Tindices"].type
-    # ResourceGather always gathers along the first axis; GatherV2 takes the axis as an input.
-    axis = body.add_constant(f"{node.name}/axis", to_proto(0, find_dtype(indices)))
+    # ResourceGather gathers along the first axis after the batch; GatherV2 takes the axis as an input.
+    axis = body.add_constant(f"{node.name}/axis", to_proto(batch_dims, find_dtype(indices)))
     types = {"Tparams": node.attr["dtype"].type, "Tindices": indices, "Taxis": indices}
     _replace(node, "GatherV2", [*node.input[:2], axis], types)
+    if batch_dims:
+        node.attr["batch_dims"].i = batch_dims
 
 
 def _replace_gather_nd(body: Body, node: messages.NodeDef, dtype: DType) -> None:

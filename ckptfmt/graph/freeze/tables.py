@@ -183,9 +183,12 @@ class TableFreezer:
             for name in nodes
             if initializes(self._tables, self._nodes[name], needs_feeding=name in self._fed)
         ]
-        # Only one can import what a mutable table holds, but any number can add to it.
-        is_clear = len(chosen) < 2 or table.op in STATIC_TABLES
-        if not is_clear and not all(fills[name] <= _INSERTING for name in chosen):
+        # Only one can import what a mutable table holds. Any number can add to it, if they wait for that one,
+        # as in a frozen graph.
+        importing = [name for name in chosen if not fills[name] <= _INSERTING]
+        waiting = [name for name in chosen if importing and f"^{importing[0]}" in self._nodes[name].input]
+        is_clear = not importing or len(importing) == 1 == len(chosen) - len(waiting)
+        if not is_clear and table.op not in STATIC_TABLES:
             raise GraphError(f"{table.op}: several nodes fill it: {listed(chosen)}", node=table.name)
         return chosen
 
