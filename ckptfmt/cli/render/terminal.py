@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from ckptfmt.cli.render.output import on_terminal
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 
 WIDE = "ckptfmt.wide"
@@ -29,6 +30,11 @@ def columns() -> int | None:
         return os.get_terminal_size(sys.stdout.fileno()).columns or DEFAULT_COLUMNS
     except (OSError, ValueError):
         return DEFAULT_COLUMNS
+
+
+def on_screen(text: str) -> str:
+    """Return text as a terminal shows it, with dim ends of keys; off a terminal, as it is."""
+    return Styles().with_dim_endings(text) if on_terminal() else text
 
 
 class Styles:

@@ -12,6 +12,7 @@ from ckptfmt import Checkpoint, errors
 from ckptfmt.cli.failures import ExitCode, code_of, message_of
 from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument
 from ckptfmt.cli.render.output import complain, write, write_json, write_json_list
+from ckptfmt.cli.render.terminal import on_screen
 from ckptfmt.cli.render.text import escape
 from ckptfmt.cli.render.values import PrintOptions
 from ckptfmt.cli.slice_option import Index, parse_index
@@ -133,7 +134,7 @@ def command(
             if as_json:
                 write_json(tensor.to_json(options.threshold))
             else:
-                write(tensor.to_text(options))
+                write(on_screen(tensor.to_text(options)))
             shown.report(tensor)
     return shown.code
 
@@ -180,7 +181,7 @@ def _show_all(shown: _Shown, stored: Sequence[str], options: PrintOptions, *, as
         return
     separator = ""
     for tensor in tensors:
-        write(separator + tensor.to_text(options))
+        write(on_screen(separator + tensor.to_text(options)))
         separator = "\n"
 
 
