@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import sys
 import time
@@ -402,6 +403,11 @@ def test_off_a_terminal_names_are_whole(checkpoint: str) -> None:
 
 
 def test_the_ending_is_dim_where_names_stay_whole(checkpoint: str, tmp_path: Path) -> None:
+    _, shown = shown_on_terminal("show", checkpoint, "model/dense/kernel", styles=True)
+    assert f"name      model/dense/kernel\x1b[2m{ENDING}\x1b[0m\n" in shown
+    _, shown = shown_on_terminal("model", GOLDEN / "saved_model" / "model", styles=True)
+    assert f"\x1b[2m{ENDING}\x1b[0m" in shown
+    assert "\x1b" not in run("show", checkpoint, "model/dense/kernel").stdout
     plan = tmp_path / "plan.toml"
     plan.write_text("version = 1\n")
     for width in (40, 80, 200):
@@ -481,6 +487,30 @@ def test_numbers_are_as_short_as_they_can_be() -> None:
     assert number_text(1 / 3) == "0.3333333333333333"
     assert number_text(1e300) == "1e+300"
     assert [number_text(each) for each in (float("nan"), float("-inf"))] == ["nan", "-inf"]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_cells_of_any_length_can_be_read_back(
+    seed: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chooser = random.Random(seed)
+
+    def text(longest: int) -> str:
+        letters = ["abc/_.,-", "abc/層é"][seed % 2]
+        return "".join(chooser.choices(letters, k=chooser.randrange(longest))) + "x"
+
+    longest = chooser.choice([5, 30, 200])
+    rows = [
+        (text(longest), str(chooser.randrange(10**9)), text(longest), chooser.choice(["", text(3)]))
+        for _ in range(20)
+    ]
+    width = chooser.choice([1, 10, 30, 40, 50, 60, 80, 120, 700])
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    heads = ("name", "number", "other", "remarks")
+    draw_table(heads, (LEFT, RIGHT, LEFT, LEFT), rows)
+    # The narrowest blocks are wider than such terminals, which show the rest of a line on the next.
+    assert read_table(capsys.readouterr().out, heads, max(width, 60), key=1) == rows
 
 
 def test_a_table_of_many_rows_is_quick() -> None:
