@@ -22,11 +22,11 @@ from ckptfmt.cli.render.text import escape, size_text
 from ckptfmt.cli.render.times import number_text, time_text
 from ckptfmt.cli.verbs.ls.command import TIMES
 from ckptfmt.proto import messages
-from tests.cli.test_records import example, integers, strings
 from tests.support import golden
 from tests.support.command_line import on_terminal, run, run_json, shown_on_terminal
 from tests.support.drawn_table import read_table
 from tests.support.event_log import VERSION, scalar, tensor_scalar, write_events
+from tests.support.examples import example, integers, strings
 from tests.support.golden import GOLDEN
 from tests.support.records import frame
 from tests.support.table_writer import write_bundle
@@ -476,7 +476,7 @@ def test_a_long_text_is_folded_in_linear_time() -> None:
 
 def test_times_are_dates() -> None:
     assert time_text(0.0) == "1970-01-01 00:00:00Z"
-    assert time_text(1700000000.25) == "2023-11-14 22:13:20.25Z"
+    assert time_text(1700000000.25) == "2023-11-14 22:13:20.250000Z"
     assert time_text(-1.0) == "1969-12-31 23:59:59Z"
     assert [time_text(each) for each in (float("nan"), float("inf"), 1e300)] == ["nan", "inf", "1e+300"]
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta
 
 import numpy as np
 
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (in UTC, as wall times are)
+
 
 def time_text(seconds: float) -> str:
-    """Return a time in seconds since 1970 as a date in UTC, ``2026-01-31 23:59:59.5Z``.
+    """Return a time in seconds since 1970 as a date in UTC: ``2026-01-31 23:59:59Z``.
 
-    A number that is not a date, such as NaN, is shown as it is.
+    Microseconds follow if it has any. A number that is not a date, such as NaN, is shown as it is.
     """
     try:
-        date = datetime.fromtimestamp(seconds, timezone.utc)
-    except (ValueError, OverflowError, OSError):
+        date = _EPOCH + timedelta(seconds=seconds)
+    except (ValueError, OverflowError):
         return repr(seconds)
-    text = date.strftime("%H:%M:%S")
-    if date.microsecond:
-        text += f".{date.microsecond:06}".rstrip("0")
-    return f"{date.date().isoformat()} {text}Z"
+    return f"{date.isoformat(sep=' ')}Z"
 
 
 def number_text(value: float) -> str:

@@ -20,16 +20,12 @@ UNKNOWN = "?"
 def write_overview(runs: Runs, entries: Sequence[TagEntry], problems: Problems) -> None:
     """List the tags on stdout, and what else the runs hold on stderr."""
     described = [(entry, entry.describe()) for entry in entries]
-    rows = []
-    if on_terminal():
-        rows = [_cells(*each)[0 if runs.are_several else 1 :] for each in described]
-    # Remarks are rare, so that most tables have none.
-    heads, sides = (
-        ["tag", "kind", "values", "steps", "last", "remarks"],
-        [LEFT, LEFT, RIGHT, RIGHT, RIGHT, LEFT],
-    )
-    if runs.are_several:
-        heads, sides = ["run", *heads], [LEFT, *sides]
+    rows = [_cells(*each) for each in described] if on_terminal() else []
+    heads = ["run", "tag", "kind", "values", "steps", "last", "remarks"]
+    sides = [LEFT, LEFT, LEFT, RIGHT, RIGHT, RIGHT, LEFT]
+    # Most runs have nothing to remark, and a path often leads to a single run.
+    first, last = 0 if runs.are_several else 1, None if any(row[-1] for row in rows) else -1
+    rows, heads, sides = [row[first:last] for row in rows], heads[first:last], sides[first:last]
     write_table(heads, sides, rows, ("\t".join(_plain_cells(*each)) for each in described))
     for name, events in runs.read.items():
         _summarise(name, events, problems)
