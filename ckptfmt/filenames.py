@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 INDEX_SUFFIX = ".index"
 META_SUFFIX = ".meta"
@@ -44,8 +44,7 @@ SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 """Names of the file that makes a directory a SavedModel, in the order in which TensorFlow tries them."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointNames:
+class CheckpointNames(NamedTuple):
     """Names of files in one directory, grouped by the checkpoints they belong to."""
 
     data: dict[str, list[str]]

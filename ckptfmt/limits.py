@@ -102,3 +102,12 @@ Limits.NONE = Limits(
 
 DEFAULT = Limits()
 """What readers use if nothing else is given."""
+
+
+def check_limits(limits: object) -> None:
+    """Raise TypeError if a caller passes something else as limits, such as a dictionary of them."""
+    if not isinstance(limits, Limits):
+        got = "None" if limits is None else f"a {type(limits).__name__}"
+        raise TypeError(
+            f"limits: got {got}, want a ckptfmt.Limits, such as Limits(max_bytes=1 << 30) or Limits.NONE"
+        )

@@ -16,7 +16,7 @@ import pytest
 import ckptfmt
 from ckptfmt import Limits
 from ckptfmt.cli.options import parse_limits
-from ckptfmt.errors import LimitError
+from ckptfmt.errors import CorruptError, LimitError
 from ckptfmt.proto import messages
 from tests.support.command_line import run
 from tests.support.table_writer import (
@@ -38,7 +38,11 @@ OPENERS = {
     "read_meta_graph": ckptfmt.read_meta_graph,
     "match": ckptfmt.match,
     "Plan.read": ckptfmt.Plan.read,
+    "Plan.parse": ckptfmt.Plan.parse,
     "to_array": ckptfmt.to_array,
+    "latest_checkpoint": ckptfmt.latest_checkpoint,
+    "read_checkpoint_state": ckptfmt.read_checkpoint_state,
+    "find_runs": ckptfmt.find_runs,
 }
 
 
@@ -47,6 +51,41 @@ def test_every_opener_takes_limits(name: str) -> None:
     import inspect
 
     assert inspect.signature(OPENERS[name]).parameters["limits"].default == Limits()
+
+
+@pytest.mark.parametrize("name", OPENERS)
+@pytest.mark.parametrize("limits", [{"max_bytes": 1}, 5, None, "none"], ids=repr)
+def test_other_things_than_limits_are_refused(name: str, limits: Any, tmp_path: Path) -> None:
+    arguments = (tmp_path, tmp_path) if name == "match" else (tmp_path,)
+    with pytest.raises(TypeError, match=r"^limits: got (a \w+|None), want a ckptfmt\.Limits, such as "):
+        OPENERS[name](*arguments, limits=limits)  # type: ignore[operator]
+
+
+def test_a_state_file_has_limits(tmp_path: Path) -> None:
+    state = tmp_path / "checkpoint"
+    state.write_text('model_checkpoint_path: "ckpt-1"\n' + "#" * (5 << 20))
+    for limits in (Limits(), Limits(max_bytes=1 << 40)):
+        with pytest.raises(CorruptError, match="too large for a state file"):
+            ckptfmt.read_checkpoint_state(tmp_path, limits=limits)
+    found = ckptfmt.read_checkpoint_state(tmp_path, limits=Limits.NONE)
+    assert found is not None
+    assert found.model_checkpoint_path == "ckpt-1"
+    state.write_text('model_checkpoint_path: "ckpt-1"\n')
+    (tmp_path / "ckpt-1.index").write_bytes(b"")
+    assert ckptfmt.latest_checkpoint(tmp_path) == str(tmp_path / "ckpt-1")
+    for read in (ckptfmt.read_checkpoint_state, ckptfmt.latest_checkpoint):
+        with pytest.raises(LimitError, match="bytes of a state file: 32 exceeds the limit of 10"):
+            read(tmp_path, limits=Limits(max_bytes=10))
+
+
+def test_runs_have_a_limit(tmp_path: Path) -> None:
+    for run_name in "abc":
+        (tmp_path / run_name).mkdir()
+        (tmp_path / run_name / "events.out.tfevents.1.host").write_bytes(b"")
+    assert len(ckptfmt.find_runs(tmp_path, limits=Limits(max_names=3))) == 3
+    with pytest.raises(LimitError, match="runs: 3 exceeds the limit of 2"):
+        ckptfmt.find_runs(tmp_path, limits=Limits(max_names=2))
+    assert run("events", tmp_path, "--limits", "max_names=2").exit_code == 3
 
 
 def test_every_verb_takes_limits() -> None:

@@ -20,7 +20,7 @@ from ckptfmt.arrays.value_fields import VALUE_FIELDS, Encoding
 from ckptfmt.arrays.values import ResourceHandle, Variant
 from ckptfmt.dtypes import DType, Storage, find_dtype
 from ckptfmt.errors import CorruptError, LimitError, UnsupportedError
-from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.proto import messages
 from ckptfmt.wire.coding import Buffer, decode_varints
 from ckptfmt.wire.fields import FIXED32, FIXED64, LENGTH_DELIMITED, Field, decode_fields, decode_integers
@@ -40,6 +40,7 @@ def to_array(tensor: messages.TensorProto | Buffer, *, limits: Limits = DEFAULT)
     :class:`ResourceHandle` and :class:`Variant`. ``limits`` bounds the bytes of an array whose last value is
     stored once and repeated. Raises the errors of :func:`decode_tensor_proto`.
     """
+    check_limits(limits)
     if not isinstance(tensor, messages.TensorProto):
         return decode_tensor_proto(tensor, limit=limits.value)
     content = tensor.tensor_content

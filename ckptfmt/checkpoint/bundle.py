@@ -15,11 +15,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ckptfmt import checkpoint, filetype
 from ckptfmt.arrays.array import Array, Box
 from ckptfmt.arrays.shape import Shape, expected_size
+from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.bundle_index import BundleIndex
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.checkpoint.files import CheckpointFiles
+from ckptfmt.checkpoint.files import CheckpointFiles, open_table
 from ckptfmt.checkpoint.gather import gather, prefetch
 from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.stored_bytes import (
@@ -30,7 +32,6 @@ from ckptfmt.checkpoint.stored_bytes import (
     label_of,
     layout_of,
 )
-from ckptfmt.checkpoint.strays import Strays
 from ckptfmt.dtypes import Storage
 from ckptfmt.errors import (
     CheckpointNotFoundError,
@@ -41,8 +42,6 @@ from ckptfmt.errors import (
     UnsupportedError,
 )
 from ckptfmt.filenames import shard_path
-from ckptfmt.filetype.kinds import Holds, Kind
-from ckptfmt.filetype.refusal import refusal_of
 from ckptfmt.filetype.stand_in import suspected_stand_in
 from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.locks import new_lock
@@ -77,18 +76,22 @@ class Bundle:
         self.fs = fs
         self.limits = limits
         path = files.tables[0]
-        self.table = opened.get(path) or Table(fs.open(path), limits=limits)
+        self.table = opened.get(path) or open_table(fs, path, limits)
         self.index = BundleIndex(self.table)
         self._order = ByteOrder(self.index.header.big_endian, files.tables[0])
         # Opened when a tensor in them is read. As in TensorFlow, a missing file matters only to its own
         # tensors.
         self._shards: dict[int, RandomAccessFile] = {}
-        self.strays = Strays(fs, files.prefix, self.num_shards)
         self._layouts: dict[tuple[int, Shape], Layout] = {}
-        self._suspects: dict[int, Kind] = {}
+        self._suspects: dict[int, filetype.Kind] = {}
         """Data files that seem to be something else, by number."""
         self._lock = new_lock()
         self._closed = False
+
+    @cached_property
+    def strays(self) -> checkpoint.Strays:
+        """The files that may be missing data files."""
+        return checkpoint.Strays(self.fs, self.files.prefix, self.num_shards)
 
     @property
     def tables(self) -> tuple[Table]:
@@ -195,7 +198,7 @@ class Bundle:
         except CorruptError:
             pass
         kind = self._suspects[stored.entry.shard or 0]
-        raise refusal_of(kind, stored.file.name, Holds.CHECKPOINT)
+        raise filetype.refusal_of(kind, stored.file.name, filetype.Holds.CHECKPOINT)
 
     def _check_storable(self, entry: Entry) -> None:
         """Raise unless elements that vary in size are strings, or variants that can be read."""

@@ -19,16 +19,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import takewhile
+from typing import NamedTuple
 
 import numpy as np
 
 from ckptfmt.arrays.shape import Shape, expected_size
 from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.columns import FEW, Columns, decode_rows
-from ckptfmt.checkpoint.entry import Entry, Head, decode_entry, key_of, name_of
+from ckptfmt.checkpoint.entry import Entry, Head, decode_entry, ends_in_checksum, key_of, name_of
+from ckptfmt.checkpoint.index_template import MAX_TEMPLATES, IndexTemplate
 from ckptfmt.checkpoint.slices import (
     TensorSlice,
     encode_slice_key,
@@ -39,7 +40,9 @@ from ckptfmt.checkpoint.slices import (
 from ckptfmt.checkpoint.slot_parts import Slots, find_slots, is_partial, may_be_part
 from ckptfmt.checkpoint.version import check_version
 from ckptfmt.errors import CorruptError, LimitError, UnsupportedError
+from ckptfmt.limits import DEFAULT
 from ckptfmt.table import Table
+from ckptfmt.table.block import Block
 from ckptfmt.wire.buffers import memory_size
 from ckptfmt.wire.coding import Buffer, to_signed
 from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, decode_fields
@@ -59,9 +62,11 @@ MAX_SLICED = 64
 LOOK_UP_BYTES = 1024
 """Bytes of an index that can be listed in the time of one look-up."""
 
+_templates: dict[int, IndexTemplate] = {}
+"""Templates of small indexes, by the size of their block."""
 
-@dataclass(frozen=True, slots=True)
-class Header:
+
+class Header(NamedTuple):
     """What the empty key of an index says about the whole bundle."""
 
     num_shards: int
@@ -95,7 +100,7 @@ class BundleIndex:
         self._slots: Slots | None = None
         self._sliced: dict[str, Entry] = {}
         """The last tensors in slices that were looked up: decoding them takes time for each slice."""
-        value = table.get(HEADER_KEY)
+        value = table.header
         if value is None:
             raise CorruptError("no bundle header: the index has no entry with the empty key", file=self._file)
         try:
@@ -117,16 +122,45 @@ class BundleIndex:
 
         A training run has thousands of small checkpoints. For a few entries, columns take longer than a dict.
         """
-        entries = {}
         try:
-            for key, value in self.table.few() or ():
-                if key != HEADER_KEY:
-                    name = name_of(key)
-                    entry = entries[name] = decode_entry(name, value)
-                    if entry.slices or key[:1] == b"\0":
-                        return None
+            block = self.table.only_block()
+            return None if block is None else self._known(block) or self._decoded(block)
         except (CorruptError, LimitError):
             return None  # asked one by one, the sound entries are found, and the others raise
+
+    def _known(self, block: Block) -> dict[str, Entry] | None:
+        """Return the entries of a block that differs from an earlier one only in checksums, or None."""
+        template = _templates.get(len(block))
+        # What a template was made of was within the default limits, and within its table's separators.
+        if (
+            template is None
+            or self.table.limits is not DEFAULT
+            or not self.table.may_end_with(template.last_key)
+        ):
+            return None
+        return template.entries(bytes(block.data))
+
+    def _decoded(self, block: Block) -> dict[str, Entry] | None:
+        """Return the entries of the only block by name; None unless all are of tensors stored whole."""
+        data = bytes(block.data)
+        places = self.table.few(block)
+        entries = {}
+        ends = []
+        is_usual = True
+        for key, (begin, end) in places.items():
+            if key != HEADER_KEY:
+                name = name_of(key)
+                value = data[begin:end]
+                entry = entries[name] = decode_entry(name, value)
+                if entry.slices or key[:1] == b"\0":
+                    return None
+                ends.append(end)
+                is_usual = is_usual and ends_in_checksum(value)
+        if is_usual and entries and self.table.limits is DEFAULT:
+            while len(_templates) >= MAX_TEMPLATES:
+                with suppress(KeyError, StopIteration, RuntimeError):  # another thread was faster
+                    del _templates[next(iter(_templates))]
+            _templates[len(data)] = IndexTemplate(data, list(entries.values()), ends, key)
         return entries or None
 
     @property
@@ -200,7 +234,7 @@ class BundleIndex:
         # The first and the last block may hold keys outside the range.
         first = bisect_left(columns.names, low, key=key_of)
         last = len(columns) if high is None else bisect_left(columns.names, high, key=key_of)
-        if not low and columns.names[:1] == [""]:
+        if not low and columns.names[:1] == ("",):
             first = 1  # skip the header
         columns.cut(first, last)
         slices = _rows_of_slices(columns)

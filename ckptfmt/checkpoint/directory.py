@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 
 from ckptfmt.filenames import (
     INDEX_SUFFIX,
@@ -16,18 +15,18 @@ from ckptfmt.storage.filesystem import Filesystem, Listing
 from ckptfmt.table import Table
 
 
-@dataclass(frozen=True)
 class Directories:
     """Directories of a file system as they were when they were first listed.
 
     A search asks for the contents of one directory many times, and listing a remote one is slow.
     """
 
-    fs: Filesystem
-    opened: dict[str, Table] | None = None
-    """Takes the table of the checkpoint that is found, by path, for whoever opens it next."""
-    _seen: dict[str | tuple[int, ...], tuple[Listing, CheckpointNames]] = field(default_factory=dict)
-    """By path, and by identity, because a hostile state file may spell one directory in many ways."""
+    def __init__(self, fs: Filesystem, opened: dict[str, Table] | None = None) -> None:
+        self.fs = fs
+        self.opened = opened
+        """Takes the table of the checkpoint that is found, by path, for whoever opens it next."""
+        self._seen: dict[str | tuple[int, ...], tuple[Listing, CheckpointNames]] = {}
+        """By path, and by identity, because a hostile state file may spell one directory in many ways."""
 
     def __getitem__(self, directory: str) -> tuple[Listing, CheckpointNames]:
         """Return the contents of a directory, empty if it does not exist; NotReadableError if refused."""

@@ -88,6 +88,11 @@ def decode_entry(name: str, value: Buffer) -> Entry:
     return _decode_slices(name, value) or _decode_in_any_order(name, value)
 
 
+def ends_in_checksum(value: bytes) -> bool:
+    """Return whether a serialized entry has the form that writers use, with the checksum last."""
+    return len(value) <= _MAX_PLAIN and _decode_place(value[:-4]) is not None
+
+
 # The checkpoints of a training run differ only in their checksums: all but the first find this in the cache.
 @lru_cache(maxsize=4096)
 def _decode_place(value: bytes) -> tuple[DType, Shape, int, int, int] | None:

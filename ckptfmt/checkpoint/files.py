@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import closing
+from typing import NamedTuple
 
+from ckptfmt import filetype
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.errors import (
     CheckpointNotFoundError,
@@ -27,23 +28,22 @@ from ckptfmt.filenames import (
     V1_SHARD_SUFFIX,
     shard_path,
 )
-from ckptfmt.filetype.content import recognise_look
-from ckptfmt.filetype.kinds import EMPTY, Holds
-from ckptfmt.filetype.look import Look
-from ckptfmt.filetype.paths import recognise_name
-from ckptfmt.filetype.refusal import conversion_of, refusal_of
-from ckptfmt.filetype.tables import Format, checkpoint_format, has_table_magic
+from ckptfmt.filetype.stand_in import suspected_stand_in
+from ckptfmt.filetype.tables import Format, begins_as_checkpoint, checkpoint_format, has_table_magic
+from ckptfmt.limits import Limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
-from ckptfmt.table.format import FOOTER_SIZE
+from ckptfmt.table.format import FOOTER_SIZE, MAGIC_BYTES
 from ckptfmt.text.quoting import listed
 
 MAX_LISTED = 10
 """Error messages name at most this many checkpoints."""
 
+MAX_ADDED = 1 << 20
+"""Bytes at the end of a file in which the end of its table is looked for: copies add less than that."""
 
-@dataclass(frozen=True, slots=True)
-class CheckpointFiles:
+
+class CheckpointFiles(NamedTuple):
     """The files of one checkpoint."""
 
     prefix: str
@@ -200,39 +200,78 @@ def table_format(fs: Filesystem, path: str) -> Format:
 
 def _open_table(fs: Filesystem, path: str) -> tuple[Table, Format]:
     """Open a table and tell its format; errors are those of :func:`table_format`."""
-    with ExitStack() as stack:
-        file = fs.open(path)
-        stack.callback(file.close)
+    file = fs.open(path)
+    try:
         if not has_table_magic(file):
             raise not_a_table(fs, path)
         try:
             table = Table(file)
             found = checkpoint_format(table)
         except CorruptError as error:
-            converted = conversion_of(file)
+            converted = filetype.conversion_of(file)
             if converted is not None:
                 raise CorruptError(converted, file=path) from error
             raise error.at(path) from error.__cause__
         if found is None:
             raise CorruptError("a table without the empty key: not a checkpoint", file=path)
-        stack.pop_all()
         return table, found
+    except BaseException:
+        file.close()
+        raise
+
+
+def open_table(fs: Filesystem, path: str, limits: Limits) -> Table:
+    """Open a table of a checkpoint.
+
+    If the file lacks its end, or a download left something else in its place, the error says so.
+    """
+    file = fs.open(path)
+    try:
+        return Table(file, limits=limits)
+    except CorruptError as error:
+        kind = suspected_stand_in(file)
+        if kind is not None:
+            raise filetype.refusal_of(kind, path, filetype.Holds.CHECKPOINT) from None
+        raise (None if has_table_magic(file) else _cut_short(filetype.Look(file))) or error from None
 
 
 def not_a_table(fs: Filesystem, path: str) -> CorruptError | UnsupportedError:
     """Return the error for a file that is not a table: it says what the file seems to be."""
     with closing(fs.open(path)) as file:
-        look = Look(file)
-        kind = recognise_look(look) or recognise_name(path)
-        if kind is EMPTY:
-            what = f"an empty file, not {Holds.CHECKPOINT.value}"
+        look = filetype.Look(file)
+        kind = filetype.recognise_look(look) or filetype.recognise_name(path)
+        if kind is filetype.EMPTY:
+            what = f"an empty file, not {filetype.Holds.CHECKPOINT.value}"
             return TruncatedError(what, wanted=FOOTER_SIZE, available=0, file=path)
-        if kind is None and path.endswith(INDEX_SUFFIX) and conversion_of(file) is None:
+        if kind is None and filetype.conversion_of(file) is None and (cut := _cut_short(look)) is not None:
+            return cut
+        if kind is None and path.endswith(INDEX_SUFFIX) and filetype.conversion_of(file) is None:
             # Its name says what it was: what matters is how it is damaged.
             try:
                 Table(file)
             except CorruptError as error:
                 return error
-        refused = refusal_of(kind, path, Holds.CHECKPOINT, look=look)
+        refused = filetype.refusal_of(kind, path, filetype.Holds.CHECKPOINT, look=look)
         assert isinstance(refused, CorruptError | UnsupportedError)
         return refused
+
+
+def _cut_short(look: filetype.Look) -> CorruptError | None:
+    """Return the error for a checkpoint that lacks its end, or has bytes after it; None if it is neither."""
+    begins = begins_as_checkpoint(look.head)
+    if begins is None or look.size < FOOTER_SIZE:
+        return None
+    what = "the index of a checkpoint" if begins == "v2" else "a V1 checkpoint"
+    start = max(0, look.size - MAX_ADDED)
+    end = bytes(look.file.read(start, look.size - start)).rfind(MAGIC_BYTES)
+    if end >= 0:
+        offset = start + end + len(MAGIC_BYTES)
+        added = f"{look.size - offset} bytes follow the end of {what}; without them it can be opened"
+        return CorruptError(added, file=look.file.name, offset=offset)
+    ends = bytes(look.file.read(look.size - len(MAGIC_BYTES), len(MAGIC_BYTES)))
+    return CorruptError(
+        f"cut short, or its end is damaged: it begins like {what} but does not end like one: "
+        f"got magic {ends.hex()}, want {MAGIC_BYTES.hex()}",
+        file=look.file.name,
+        offset=look.size - len(MAGIC_BYTES),
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from ckptfmt import checkpoint, filetype
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.files import (
     CheckpointFiles,
@@ -21,10 +22,7 @@ from ckptfmt.checkpoint.files import (
     table_format,
     v1_files_named,
 )
-from ckptfmt.checkpoint.near_misses import describe_leftovers, is_temporary, not_found
-from ckptfmt.checkpoint.pattern import files_matching
 from ckptfmt.checkpoint.scan import looks_like_home, scan
-from ckptfmt.checkpoint.state_file import CheckpointState, read_state
 from ckptfmt.errors import CheckpointNotFoundError, CorruptError, PathNotFoundError
 from ckptfmt.filenames import (
     INDEX_SUFFIX,
@@ -34,17 +32,6 @@ from ckptfmt.filenames import (
     prefix_of_neighbour,
     prefix_within,
 )
-from ckptfmt.filetype.content import recognise_file
-from ckptfmt.filetype.kinds import (
-    EMPTY,
-    LFS_POINTER,
-    SAVED_MODEL_DIRECTORY,
-    STATE,
-    TEXT_FILE,
-    Holds,
-)
-from ckptfmt.filetype.paths import recognise_path
-from ckptfmt.filetype.refusal import example_in, misfit
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.table import Table
@@ -147,10 +134,10 @@ def _at_path(look: Directories, path: str) -> CheckpointFiles:
     if look.fs.path_type(path) == "file":
         return _at_file(look, path, prefix)
     found = v1_files_named(look, path) or (v1_files_named(look, prefix) if prefix is not None else None)
-    found = found or files_matching(look, path)
+    found = found or checkpoint.files_matching(look, path)
     if found is not None:
         return found
-    raise not_found(look, path, prefix)
+    raise checkpoint.not_found(look, path, prefix)
 
 
 def _at_file(look: Directories, path: str, prefix: str | None) -> CheckpointFiles:
@@ -169,15 +156,17 @@ def _at_file(look: Directories, path: str, prefix: str | None) -> CheckpointFile
         found = v1_files_named(look, prefix)
         if found is not None:
             return found
-        kind = recognise_file(look.fs, path)
+        kind = filetype.recognise_file(look.fs, path)
         # A data shard may hold any bytes, so only a pointer of Git LFS is reported as one. A graph can be
         # recognised.
-        is_misnamed = path.endswith(META_SUFFIX) and kind not in (None, EMPTY)
-        if kind is LFS_POINTER or (is_misnamed and kind is not None and kind.holds is not Holds.META_GRAPH):
+        is_misnamed = path.endswith(META_SUFFIX) and kind not in (None, filetype.EMPTY)
+        if kind is filetype.LFS_POINTER or (
+            is_misnamed and kind is not None and kind.holds is not filetype.Holds.META_GRAPH
+        ):
             raise not_a_table(look.fs, path)
-        raise not_found(look, path, prefix)
+        raise checkpoint.not_found(look, path, prefix)
     if _is_state(look.fs, path):
-        state = read_state(look.fs, directory, name)
+        state = checkpoint.read_state(look.fs, directory, name)
         if state is not None:
             return _latest_of(look, state)
     raise not_a_table(look.fs, path)
@@ -221,25 +210,25 @@ def _in_directory(look: Directories, directory: str, prefix: str | None) -> Chec
         raise found.damaged[0]
     if any(name in SAVED_MODEL_FILES for name in found.listing.files):
         return _in_saved_model(look, directory)
-    hints = describe_leftovers(look, directory, found.listing)
+    hints = checkpoint.describe_leftovers(look, directory, found.listing)
     below = (os.path.join(directory, name) for name in found.listing.directories[:MAX_SUBDIRECTORIES])
     # The temporary directories of saves are among the hints already.
-    homes = [path for path in below if looks_like_home(look, path) and not is_temporary(path)]
+    homes = [path for path in below if looks_like_home(look, path) and not checkpoint.is_temporary(path)]
     if homes:
         hints.append(f"look in {listed_paths(homes)}")
     if not hints:
         _refuse_foreign(look, directory)
         hints.append("none of its files belongs to one" if found.listing.files else "it contains no files")
-        example = example_in(look.fs, directory)
+        example = filetype.example_in(look.fs, directory)
         hints += [] if example is None else [example]
     what = "; ".join(["no checkpoint in this directory", *hints])
     raise CheckpointNotFoundError(what, file=directory, tried=tried)
 
 
-def _read_state(look: Directories, directory: str) -> CheckpointState | None:
+def _read_state(look: Directories, directory: str) -> checkpoint.CheckpointState | None:
     """Return the state of a directory; if it is damaged, the error also says which checkpoints exist."""
     try:
-        return read_state(look.fs, directory)
+        return checkpoint.read_state(look.fs, directory)
     except CorruptError as error:
         prefixes = scan(look, directory).prefixes
         if not prefixes:
@@ -251,16 +240,16 @@ def _read_state(look: Directories, directory: str) -> CheckpointState | None:
 
 def _refuse_foreign(look: Directories, directory: str) -> None:
     """Raise UnsupportedError if a directory is a checkpoint or model of another program."""
-    kind = recognise_path(look.fs, directory)
+    kind = filetype.recognise_path(look.fs, directory)
     if kind is not None and kind.holds is None:
-        raise misfit(directory, kind, Holds.CHECKPOINT)
+        raise filetype.misfit(directory, kind, filetype.Holds.CHECKPOINT)
 
 
 def _in_saved_model(look: Directories, directory: str) -> CheckpointFiles:
     found = _variables_in(look, directory)
     if found is None:
         error = _no_variables(look, directory)
-        error.what = f"{error.what}; {SAVED_MODEL_DIRECTORY.reader}"
+        error.what = f"{error.what}; {filetype.SAVED_MODEL_DIRECTORY.reader}"
         raise error
     return found
 
@@ -284,7 +273,7 @@ def _no_variables(look: Directories, directory: str) -> CheckpointNotFoundError:
     prefix = os.path.join(directory, SAVED_MODEL_PREFIX)
     folder, name = os.path.split(prefix)
     what = f"a SavedModel without variables: {prefix}{INDEX_SUFFIX} does not exist"
-    hints = describe_leftovers(look, folder, look[folder][0])
+    hints = checkpoint.describe_leftovers(look, folder, look[folder][0])
     # Uploading the files one by one loses the folder.
     beside = [path for path in look[directory or os.curdir][0].files if path.startswith(f"{name}.")]
     if beside:
@@ -295,7 +284,7 @@ def _no_variables(look: Directories, directory: str) -> CheckpointNotFoundError:
     return CheckpointNotFoundError("; ".join([what, *hints]), file=directory or os.curdir, tried=tried)
 
 
-def _latest_of(look: Directories, state: CheckpointState) -> CheckpointFiles:
+def _latest_of(look: Directories, state: checkpoint.CheckpointState) -> CheckpointFiles:
     """Return the checkpoint that a state file names as the latest."""
     latest = state.latest
     if latest is not None:
@@ -313,7 +302,7 @@ def _latest_of(look: Directories, state: CheckpointState) -> CheckpointFiles:
     # The state file may have been copied without the checkpoint. Choosing another one is up to the caller.
     found = scan(look, state.directory)
     candidates = state.candidates(state.model_checkpoint_path)
-    hints = describe_leftovers(look, state.directory, found.listing)
+    hints = checkpoint.describe_leftovers(look, state.directory, found.listing)
     others = f"available: {listed_paths(found.prefixes)}" if found.prefixes else ""
     hints.append(others or "the directory has no other checkpoint")
     what = (
@@ -329,5 +318,7 @@ def _latest_of(look: Directories, state: CheckpointState) -> CheckpointFiles:
 
 def _is_state(fs: Filesystem, path: str) -> bool:
     """Return whether a file that is not a table is a state file; programs may give it another name."""
-    kind = recognise_file(fs, path)
-    return kind is STATE or (os.path.basename(path) == STATE_FILE and kind in (None, EMPTY, TEXT_FILE))
+    kind = filetype.recognise_file(fs, path)
+    return kind is filetype.STATE or (
+        os.path.basename(path) == STATE_FILE and kind in (None, filetype.EMPTY, filetype.TEXT_FILE)
+    )

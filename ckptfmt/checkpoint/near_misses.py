@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+from ckptfmt import filetype
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.files import MAX_LISTED, is_table, listed_paths
 from ckptfmt.checkpoint.scan import Scan, scan
@@ -17,7 +18,6 @@ from ckptfmt.filenames import (
     V1_SHARD_SUFFIX,
     prefix_of_neighbour,
 )
-from ckptfmt.filetype.kinds import META_GRAPH
 from ckptfmt.storage.filesystem import Listing
 from ckptfmt.text.closest import closest_names
 
@@ -121,7 +121,7 @@ def describe_leftovers(
         if temporary:
             unfinished.append(f"left by a save that did not finish: {listed_paths(temporary)}")
     temporary = _temporary_directories(look, directory, listing, only)
-    return [*data, *temporary, *unfinished, *graphs, *([META_GRAPH.reader] if graphs else [])]
+    return [*data, *temporary, *unfinished, *graphs, *([filetype.META_GRAPH.reader] if graphs else [])]
 
 
 def is_temporary(name: str) -> bool:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ckptfmt import checkpoint
 from ckptfmt.arrays.array import Array, new_array, read_only
 from ckptfmt.checkpoint.assembly import MANY, assemble
 from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.partition import Partition, partition_of
 from ckptfmt.checkpoint.selection import Part, Selection
-from ckptfmt.checkpoint.siblings import siblings_holding
 from ckptfmt.checkpoint.slices import TensorSlice, whole
 from ckptfmt.checkpoint.slot_parts import is_partial
 from ckptfmt.checkpoint.store import Store
@@ -194,7 +194,9 @@ def _of_tensor(error: CkptfmtError, store: Store, entry: Entry) -> CkptfmtError:
     if isinstance(error, CorruptError):
         missing = store.files.missing
         error.what += (
-            f"; missing: {', '.join(missing)}" if missing else siblings_holding(entry, store.files, store.fs)
+            f"; missing: {', '.join(missing)}"
+            if missing
+            else checkpoint.siblings_holding(entry, store.files, store.fs)
         )
     slot = store.index.slots.slot_of(entry.name) if is_partial(entry) else None
     if slot is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.files import (
@@ -26,14 +26,13 @@ from ckptfmt.filenames import (
     CheckpointNames,
     prefix_of_neighbour,
 )
-from ckptfmt.storage.filesystem import Listing, natural_order
+from ckptfmt.storage.filesystem import Listing, is_of_macos, natural_order
 
 MAX_GUESSED = 1000
 """Files opened for a hint about a missing path, besides those whose neighbours show what they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(NamedTuple):
     """The result of scanning a directory."""
 
     listing: Listing
@@ -65,7 +64,7 @@ def scan(look: Directories, directory: str, near: str | None = None) -> Scan:
     names = [
         name
         for name in listing.files
-        if not TEMPSTATE_SUFFIX.search(name) and prefix_of_neighbour(name) is None
+        if not TEMPSTATE_SUFFIX.search(name) and prefix_of_neighbour(name) is None and not is_of_macos(name)
     ]
     for name in names if near is None else _guesses(names, listing, checkpoint_names, near):
         path = os.path.join(directory, name)

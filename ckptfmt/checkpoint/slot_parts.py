@@ -24,7 +24,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ckptfmt.checkpoint.entry import Entry
@@ -56,16 +55,16 @@ class _Group(NamedTuple):
     """Dtype and shape, without a name and slices."""
 
 
-@dataclass
 class Slots:
     """The slots of a checkpoint that are stored in parts."""
 
-    joined: dict[str, Entry] = field(default_factory=dict)
-    """The entry of each slot, as a tensor in slices, by its name."""
-    parts: dict[str, Entry] = field(default_factory=dict)
-    """The stored entries that it replaces, by their stored names."""
-    owners: dict[str, dict[TensorSlice, str]] = field(default_factory=dict)
-    """For each slot, the stored name that each of its slices belongs to."""
+    def __init__(self) -> None:
+        self.joined: dict[str, Entry] = {}
+        """The entry of each slot, as a tensor in slices, by its name."""
+        self.parts: dict[str, Entry] = {}
+        """The stored entries that it replaces, by their stored names."""
+        self.owners: dict[str, dict[TensorSlice, str]] = {}
+        """For each slot, the stored name that each of its slices belongs to."""
 
     def stored(self, entry: Entry, part: TensorSlice) -> Entry:
         """Return the entry that a slice of a tensor is stored under: its own, unless it is a slot here."""

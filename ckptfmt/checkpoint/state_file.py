@@ -31,6 +31,7 @@ from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.pattern import files_matching
 from ckptfmt.errors import CheckpointNotFoundError, CorruptError, PathNotFoundError
 from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE
+from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import parse_text
 from ckptfmt.storage.filesystem import Filesystem, read_small_file
@@ -39,7 +40,8 @@ from ckptfmt.storage.local import LOCAL, filesystem_of
 from ckptfmt.text.quoting import shortened
 
 MAX_STATE_BYTES = 1 << 22
-"""A larger file is not a state file, even if it has the name of one: this is room for 10,000 long paths."""
+"""A larger file is not a state file, even if it has the name of one, unless there are no limits: this is room
+for 10,000 long paths."""
 
 _ENCODINGS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 """Byte order mark -> encoding of the text after it."""
@@ -147,23 +149,29 @@ def read_checkpoint_state(
     *,
     backend: str = "mmap",
     fs: Filesystem | None = None,
+    limits: Limits = DEFAULT,
 ) -> CheckpointState | None:
     """Return the state file of a directory; None if it has none.
 
     Raises
     ------
+    LimitError
+        The file has more bytes than ``limits.max_bytes``.
     CorruptError
         The file is not a CheckpointState in text format, has an unknown field, or does not name a latest
-        checkpoint; the message has the line.
+        checkpoint; the message has the line. Or it has more than 4 MiB, except with ``Limits.NONE``.
     NotReadableError
         The file cannot be read.
     """
-    return read_state(filesystem_of(backend, fs), os.fspath(directory), latest_filename)
+    check_limits(limits)
+    return read_state(filesystem_of(backend, fs), os.fspath(directory), latest_filename, limits)
 
 
-def read_state(fs: Filesystem, directory: str, filename: str = STATE_FILE) -> CheckpointState | None:
+def read_state(
+    fs: Filesystem, directory: str, filename: str = STATE_FILE, limits: Limits = DEFAULT
+) -> CheckpointState | None:
     """Return the state file of a directory; see :func:`read_checkpoint_state`."""
-    message = _parse(fs, directory, filename, as_tensorflow=False)
+    message = _parse(fs, directory, filename, limits, as_tensorflow=False)
     return None if message is None else _checked(fs, directory, filename, message)
 
 
@@ -173,6 +181,7 @@ def latest_checkpoint(
     *,
     backend: str = "mmap",
     fs: Filesystem | None = None,
+    limits: Limits = DEFAULT,
 ) -> str | None:
     """Return the prefix of the latest checkpoint that the state file of a directory names, or None.
 
@@ -180,7 +189,7 @@ def latest_checkpoint(
     checkpoint that it names does not exist; the last two are logged as warnings, as is a remote path.
     :func:`read_checkpoint_state` raises instead. Unlike TensorFlow's function, this one takes ``*`` and
     ``[1]`` in a path literally, and finds the checkpoint beside the state file if the stored path is that of
-    another machine.
+    another machine. ``limits`` are those of :func:`read_checkpoint_state`.
 
     Raises
     ------
@@ -189,8 +198,9 @@ def latest_checkpoint(
     NotReadableError
         The file cannot be read.
     """
+    check_limits(limits)
     fs = filesystem_of(backend, fs)
-    state = read_state_or_warn(fs, os.fspath(directory), latest_filename, as_tensorflow=False)
+    state = read_state_or_warn(fs, os.fspath(directory), latest_filename, limits, as_tensorflow=False)
     if state is None:
         return None
     latest = state.latest
@@ -202,7 +212,12 @@ def latest_checkpoint(
 
 
 def read_state_or_warn(
-    fs: Filesystem, directory: str, filename: str | None = None, *, as_tensorflow: bool
+    fs: Filesystem,
+    directory: str,
+    filename: str | None = None,
+    limits: Limits = DEFAULT,
+    *,
+    as_tensorflow: bool,
 ) -> CheckpointState | None:
     """Return the state file of a directory; None, with a warning logged, if it cannot be parsed.
 
@@ -210,7 +225,7 @@ def read_state_or_warn(
     """
     filename = filename or STATE_FILE
     try:
-        message = _parse(fs, directory, filename, as_tensorflow=as_tensorflow)
+        message = _parse(fs, directory, filename, limits, as_tensorflow=as_tensorflow)
     except CorruptError as error:
         _warn("checkpoint state ignored: %s", error)
         return None
@@ -221,16 +236,18 @@ def read_state_or_warn(
 
 
 def _parse(
-    fs: Filesystem, directory: str, filename: str, *, as_tensorflow: bool
+    fs: Filesystem, directory: str, filename: str, limits: Limits, *, as_tensorflow: bool
 ) -> messages.CheckpointState | _UsualState | None:
     path = os.path.join(directory, filename)
     # People also call a directory of checkpoints "checkpoint".
     if fs.path_type(path) != "file":
         return None
+    limit = limits.value if limits.max_bytes is None else MAX_STATE_BYTES
     try:
-        data = read_small_file(fs, path, limit=MAX_STATE_BYTES, what="a state file")
+        data = read_small_file(fs, path, limit=limit, what="a state file")
     except PathNotFoundError:
         return None  # deleted since
+    limits.check_bytes("bytes of a state file", len(data), file=path)
     usual = _parse_usual(data)
     if usual is not None:
         return usual

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from ckptfmt import filetype
 from ckptfmt.arrays.array import Array, Box
 from ckptfmt.arrays.raw import decode_raw
-from ckptfmt.arrays.shape import check_shape, expected_size
+from ckptfmt.arrays.shape import Shape, check_shape, expected_size
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
 from ckptfmt.checkpoint.slices import decode_slice_key
 from ckptfmt.checkpoint.strings import check_strings, check_variants, decode_strings, decode_variants
-from ckptfmt.dtypes import Storage
+from ckptfmt.dtypes import DType, Storage
 from ckptfmt.errors import ChecksumError, CorruptError, UnsupportedError
-from ckptfmt.filetype.refusal import conversion_of
 from ckptfmt.storage.file import RandomAccessFile, stream_crc
 from ckptfmt.wire.crc32c import combine_all, crc32c_in_threads
 from ckptfmt.wire.threads import cut, default_threads, in_threads
@@ -55,10 +56,15 @@ class Layout(NamedTuple):
 
 def layout_of(entry: Entry, order: ByteOrder) -> Layout:
     """Return how the stored bytes of an entry, and of others of its dtype and shape, are viewed."""
-    if order.is_plain(entry):
-        with suppress(UnsupportedError):  # decoding raises it again, with the name of the tensor
-            check_shape(entry.shape, entry.dtype)
-            return Layout(entry.dtype.numpy, expected_size(entry.dtype, entry.shape) or 0)
+    return _plain_layout(entry.dtype, entry.shape) if order.is_plain(entry) else Layout(None, 0)
+
+
+# Asking NumPy about a shape takes as long as reading a small tensor.
+@lru_cache(maxsize=4096)
+def _plain_layout(dtype: DType, shape: Shape) -> Layout:
+    with suppress(UnsupportedError):  # decoding raises it again, with the name of the tensor
+        check_shape(shape, dtype)
+        return Layout(dtype.numpy, expected_size(dtype, shape) or 0)
     return Layout(None, 0)
 
 
@@ -119,7 +125,7 @@ class StoredBytes(NamedTuple):
 
     def _explained(self, error: CorruptError) -> CorruptError:
         """Add to an error that the shard was changed as text, if it was."""
-        converted = conversion_of(self.file)
+        converted = filetype.conversion_of(self.file)
         if converted is not None:
             error.what = f"{error.what}; the file was {converted}"
         return error

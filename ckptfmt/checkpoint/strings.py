@@ -18,11 +18,10 @@ from typing import Literal
 
 import numpy as np
 
+from ckptfmt import arrays
 from ckptfmt.arrays.array import Array, shaped
-from ckptfmt.arrays.decode import decode_variant
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.arrays.strings import split_strings
-from ckptfmt.arrays.values import Variant
 from ckptfmt.errors import ChecksumError, CorruptError, TruncatedError
 from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints
 from ckptfmt.wire.crc32c import crc32c, mask, unmask
@@ -86,7 +85,7 @@ def decode_strings(data: Buffer, shape: Shape, *, big_endian: bool = False) -> t
     return shaped(split_strings(strings, np.concatenate(lengths)), shape), crc32c(strings, crc)
 
 
-def check_variants(data: Buffer, shape: Shape, *, keep: list[Variant] | None = None) -> int:
+def check_variants(data: Buffer, shape: Shape, *, keep: list[arrays.Variant] | None = None) -> int:
     """Verify the checksums inside, decode each variant, and return the CRC to compare with the entry's.
 
     The variants are appended to ``keep``.
@@ -114,7 +113,7 @@ def check_variants(data: Buffer, shape: Shape, *, keep: list[Variant] | None = N
         crc = crc32c(stored, crc)
         pos += 4
         try:
-            variant = decode_variant(content)
+            variant = arrays.decode_variant(content)
         except CorruptError as error:
             error.offset = start + (error.offset or 0)
             raise
@@ -127,7 +126,7 @@ def check_variants(data: Buffer, shape: Shape, *, keep: list[Variant] | None = N
 
 def decode_variants(data: Buffer, shape: Shape) -> tuple[Array, int]:
     """Return an object array of :class:`~ckptfmt.types.Variant`, and the CRC to compare with the entry's."""
-    variants: list[Variant] = []
+    variants: list[arrays.Variant] = []
     crc = check_variants(data, shape, keep=variants)
     values = np.empty(len(variants), object)
     values[:] = variants

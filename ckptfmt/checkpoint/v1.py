@@ -25,7 +25,7 @@ from ckptfmt.arrays.shape import Shape, decode_shape, expected_size
 from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.columns import columns_of
 from ckptfmt.checkpoint.entry import Entry, key_of, name_of
-from ckptfmt.checkpoint.files import CheckpointFiles
+from ckptfmt.checkpoint.files import CheckpointFiles, open_table
 from ckptfmt.checkpoint.partition import Slices, plan
 from ckptfmt.checkpoint.slices import FULL, TensorSlice, decode_slice, encode_slice_key, region_shape
 from ckptfmt.checkpoint.slot_parts import Slots, find_slots, is_partial, may_be_part
@@ -33,9 +33,6 @@ from ckptfmt.checkpoint.version import check_version
 from ckptfmt.dtypes import Storage, find_dtype
 from ckptfmt.errors import CorruptError, UnsupportedError
 from ckptfmt.filenames import V1_PATTERN_SUFFIX
-from ckptfmt.filetype.kinds import Holds
-from ckptfmt.filetype.refusal import refusal_of
-from ckptfmt.filetype.stand_in import suspected_stand_in
 from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
@@ -67,7 +64,7 @@ class V1Store:
         self.files = files
         self.fs = fs
         self.limits = limits
-        self.tables = [opened.get(path) or _open_table(fs, path, limits) for path in files.tables]
+        self.tables = [opened.get(path) or open_table(fs, path, limits) for path in files.tables]
         self._entries: dict[str, Entry] = {}
         # Files that only a pattern put together may well be different checkpoints. Refuse these at once.
         if len(self.tables) > 1 and V1_PATTERN_SUFFIX.search(files.prefix) is None:
@@ -306,18 +303,6 @@ class V1Store:
         """Close all files; arrays already read stay valid."""
         for table in self.tables:
             table.file.close()
-
-
-def _open_table(fs: Filesystem, path: str, limits: Limits) -> Table:
-    """Return one file of a checkpoint; UnsupportedError if a download left something else in its place."""
-    file = fs.open(path)
-    try:
-        return Table(file, limits=limits)
-    except CorruptError:
-        kind = suspected_stand_in(file)
-        if kind is not None:
-            raise refusal_of(kind, path, Holds.CHECKPOINT) from None
-        raise
 
 
 def _decode_meta(value: Buffer | None) -> Iterator[tuple[bytes, Buffer]]:

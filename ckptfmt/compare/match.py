@@ -11,7 +11,7 @@ from ckptfmt.compare.inventory import Expected, expected_inventory, stored_inven
 from ckptfmt.compare.pairing import pair
 from ckptfmt.compare.proposals import Proposal, propose
 from ckptfmt.compare.proposed_plan import proposed_plan
-from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.plans.plan import Plan
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
@@ -100,6 +100,7 @@ def match(
     CkptfmtError
         A file is missing, damaged, or not of these kinds.
     """
+    check_limits(limits)
     fs = filesystem_of(backend, fs)
     stored = stored_inventory(checkpoint, fs, limits)
     wanted = expected_inventory(expected, fs, limits)

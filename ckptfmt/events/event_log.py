@@ -29,7 +29,7 @@ from ckptfmt.filetype.kinds import RECORDS, Holds
 from ckptfmt.filetype.refusal import instead_in, misfit, with_hints
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
-from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.proto import messages
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
@@ -88,6 +88,7 @@ def open_events(
     NotReadableError
         The file cannot be read.
     """
+    check_limits(limits)
     path, fs = os.fspath(path), filesystem_of(backend, fs)
     if fs.path_type(path) != "directory":
         _check_kind(path, fs)
@@ -104,7 +105,11 @@ def _check_kind(path: str, fs: Filesystem) -> None:
     # Other kinds of files are refused when they are read. Reading would accept these: the frames are the
     # same, and a tf.train.Example parses as an Event without any known field.
     with closing(fs.open(path)) as file:
-        if compression_of(file) is None and not is_event_file(path) and recognise(file) is RECORDS:
+        if (
+            compression_of(file) is None
+            and not is_event_file(os.path.basename(path))
+            and recognise(file) is RECORDS
+        ):
             raise misfit(path, RECORDS, Holds.EVENTS)
 
 

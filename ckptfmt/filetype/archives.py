@@ -109,7 +109,7 @@ def members_of(file: RandomAccessFile) -> list[str]:
 
 def worth_naming(members: Iterable[str]) -> str:
     """Return a clause that lists the files of an archive, those of models first; empty without files."""
-    names = list(members)
+    names = [name for name in members if name]
     ordered = sorted(names, key=lambda name: _MODEL_FILE.search(name) is None)
     return f"it contains {listed(ordered, 5, quote=str)}" if ordered else ""
 

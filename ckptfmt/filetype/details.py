@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 
 from ckptfmt.filetype.archives import members_of, worth_naming
 from ckptfmt.filetype.look import Look
@@ -16,7 +17,8 @@ MAX_LINE = 60
 
 def first_line(look: Look) -> str:
     """Return a clause that quotes the first line of a text."""
-    lines = look.text.decode("utf-8", "replace").splitlines()
+    # Not from look.text, which begins after what protobuf takes for comments.
+    lines = look.head.removeprefix(BOM_UTF8).decode("utf-8", "replace").lstrip().splitlines()
     return f"it begins {shortened(lines[0].strip(), MAX_LINE)!r}" if lines else ""
 
 

@@ -6,10 +6,13 @@ the programs' schemas: model_config.proto of Triton, pipeline.proto of the Objec
 
 from __future__ import annotations
 
+import re
+
 from ckptfmt.filetype import foreign_messages as messages
 from ckptfmt.filetype.details import contents
 from ckptfmt.filetype.kind import Kind
 from ckptfmt.filetype.signs import (
+    Strength,
     begins,
     begins_and_has,
     fields,
@@ -83,6 +86,9 @@ _LOGS = (
         "TensorBoard's profile plugin reads it, and xprof",
         (message(messages.is_profile),),
         (has(r".*\.xplane\.pb"),),
+        re.compile(
+            r"\.(?:kernel_stats|tensorflow_stats|overview_page|input_pipeline|memory_profile|pod_viewer|op_profile)\.pb\Z"
+        ),
     ),
     Kind(
         "a trace in JSON (trace.json)", "chrome://tracing and ui.perfetto.dev read it", (json("traceEvents"),)
@@ -100,6 +106,14 @@ _DATA = (
     Kind("a PNG image", "", (begins(rb"\x89PNG\r\n\x1a\n"),)),
     Kind("a JPEG image", "", (begins(rb"\xff\xd8\xff"),)),
     Kind("a GIF image", "", (begins(rb"GIF8[79]a"),)),
+    Kind("a BMP image", "", (begins(rb"BM.{4}\0{4}.\0{3}", strength=Strength.WEAK_MAGIC),)),
+    Kind("a WebP image", "", (begins(rb"RIFF.{4}WEBP"),)),
+    Kind("a TIFF image", "", (begins(rb"II\*\0|MM\0\*"),)),
+    Kind(
+        "an SVG image", "", (text_begins(rb"(?s:(?:<\?xml.{0,200}?\?>\s*)?(?:<!.{0,2000}?>\s*){0,9}<svg\b)"),)
+    ),
+    Kind("an audio file", "", (begins(rb"RIFF.{4}WAVE|fLaC|OggS|ID3[\x02-\x04]"),)),
+    Kind("a video (MP4 or QuickTime)", "", (begins(rb"\0{3}.ftyp"),)),
     Kind("a PDF document", "", (begins(rb"%PDF-"),)),
     Kind(
         "a CSV file",
@@ -108,6 +122,11 @@ _DATA = (
     ),
 )
 _PROGRAMS = (
+    Kind(
+        "a file of macOS about other files (._ or .DS_Store)",
+        "",
+        (begins(rb"\0\x05\x16[\0\x07]|\0{3}\x01Bud1"),),
+    ),
     Kind("a program or shared library (ELF)", "", (begins(rb"\x7fELF"),)),
     Kind("a program or library of Windows", "", (begins_and_has(rb"MZ", rb"PE\0\0"),)),
     Kind("a program or library of macOS", "", (begins(rb"[\xce\xcf]\xfa\xed\xfe|\xfe\xed\xfa[\xce\xcf]"),)),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from ckptfmt.filetype.messages import OP, MessageField, first_fields
-from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT
+from ckptfmt.wire.fields import FIXED32, LENGTH_DELIMITED, VARINT
 
 _NAME = re.compile(rb"[A-Za-z0-9_][\w.\-/ :]*")
 """A name that cannot be taken for a message: that would begin with a tag below 0x30."""
@@ -98,6 +98,26 @@ def is_caffe2(fields: Sequence[MessageField]) -> bool:
     inner = [each for each in first_fields(operator.content) if each.number in (1, 2, 4)]
     return any(each.number == 4 and OP.fullmatch(bytes(each.content)) for each in inner) and all(
         each.wire_type == LENGTH_DELIMITED and _is_name(each) for each in inner
+    )
+
+
+def is_hlo(fields: Sequence[MessageField]) -> bool:
+    """HloModuleProto of XLA: two names, then computations 3 of instructions 2; or HloProto, with one in 1."""
+    for module in (fields, first_fields(fields[0].content)):
+        if [field[:2] for field in module[:3]] != [(number, LENGTH_DELIMITED) for number in (1, 2, 3)]:
+            continue
+        computation = first_fields(module[2].content)[:2]
+        if _is_name(module[0]) and _is_name(module[1]) and len(computation) == 2 and _is_name(computation[0]):
+            return computation[1].number == 2 and _has_name(computation[1])
+    return False
+
+
+def is_sentence_piece(fields: Sequence[MessageField]) -> bool:
+    """ModelProto of SentencePiece: pieces 1 with a text 1, a score 2 of 4 bytes, and perhaps a type 3."""
+    pieces = [first_fields(field.content, has_floats=True) for field in fields[:3] if field.number == 1]
+    wanted = [(1, LENGTH_DELIMITED), (2, FIXED32), (3, VARINT)]
+    return len(pieces) > 1 and all(
+        [field[:2] for field in piece] in (wanted, wanted[:2]) and piece for piece in pieces
     )
 
 

@@ -107,6 +107,7 @@ _PYTORCH = (
         "torch.export.load reads it",
         (zip_has(r"serialized_exported_program\.json\Z"),),
     ),
+    Kind("a program of ExecuTorch (.pte)", "the executorch runtime reads it", (begins(rb".{4}ET1\d"),)),
     Kind("a PyTorch file", _TORCH, (zip_has(r"(\A|/)data\.pkl\Z"),)),
     Kind(
         "a PyTorch file from before 1.6",
@@ -131,7 +132,7 @@ _PYTORCH = (
     Kind(
         "a Python pickle, perhaps of PyTorch",
         "pickle.load or torch.load reads it, if you trust it: loading a pickle runs code",
-        (begins(_PICKLE),),
+        (begins(_PICKLE), begins(rb"\((?:dp|lp)\d+\n|ccopy_reg\n|[}\]]q\0|\((?:dq|lq)\0")),
     ),
 )
 _HUGGING_FACE_FILES = (
@@ -163,6 +164,21 @@ _HUGGING_FACE_FILES = (
     ),
 )
 _OTHER_MODELS = (
+    Kind(
+        "a model of SentencePiece (.model)",
+        "the package sentencepiece reads it",
+        (message(messages.is_sentence_piece),),
+    ),
+    Kind(
+        "a program of XLA (HLO)",
+        "XLA and TensorBoard's profile plugin read it",
+        (message(messages.is_hlo), text_begins(rb"HloModule\s")),
+    ),
+    Kind(
+        "a program in MLIR",
+        "the tools of MLIR read it",
+        (text_begins(rb"(?:\s*//[^\n]*\n){0,20}module(?: @\S+)?(?: attributes)? \{"), begins(rb"ML\xefR")),
+    ),
     Kind(
         "weights of a TensorFlow.js model (.bin), judging by its name",
         "TensorFlow.js reads it with the model.json beside it",

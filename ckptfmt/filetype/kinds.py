@@ -10,6 +10,8 @@ can check all these names.
 
 from __future__ import annotations
 
+import re
+
 from ckptfmt.filenames import DATA_SUFFIX
 from ckptfmt.filetype import foreign_messages, messages
 from ckptfmt.filetype.details import error_code, first_line
@@ -115,6 +117,17 @@ HUB_MARKER = Kind(
     _PART_OF_SAVED_MODEL,
     (begins(rb"\x08\x03(?:\x12[\x01-\x7f][ -~]+)*\Z"),),
 )
+RUN_METADATA = Kind(
+    "the statistics of a step (RunMetadata)",
+    "tf.compat.v1.RunMetadata.FromString reads it",
+    (message(messages.is_run_metadata),),
+)
+DATASET = Kind(
+    "a data set that tf.data saved",
+    "tf.data.Dataset.load reads the directory",
+    directory=(has(r"snapshot\.metadata|dataset_spec\.pb"), has(r"\d{8}\.shard/")),
+    name=re.compile(r"(?:\A|[/\\])(?:snapshot\.metadata|dataset_spec\.pb|\d{8}\.snapshot)\Z"),
+)
 OP_LIST = Kind(
     "a list of operations (OpList)",
     "",
@@ -174,7 +187,18 @@ SAFETENSORS = Kind("a safetensors file", "safetensors reads it", (Sign(Strength.
 LFS_POINTER = Kind(
     "a Git LFS pointer, not the file it stands for",
     "run 'git lfs pull'",
-    (begins(rb"version https://git-lfs"),),
+    (begins(rb"version https://(?:git-lfs|hawser)"),),
+)
+ANNEX_POINTER = Kind(
+    "a git-annex pointer, not the file it stands for",
+    "run 'git annex get'",
+    # The content of an unlocked file; or that of a link, on a file system or from an archive without links.
+    (begins(rb"/annex/objects/|(?:\.\./)*\.git/annex/objects/"),),
+)
+DVC_POINTER = Kind(
+    "a DVC file, not the file it stands for",
+    "run 'dvc pull'",
+    (text_begins(rb"outs:\s*-\s+(?:md5|etag|hash):"),),
 )
 STORE_ERROR = Kind(
     "an XML error message of an object store",
@@ -183,9 +207,26 @@ STORE_ERROR = Kind(
     detail=error_code,
 )
 HTML = Kind(
-    "an HTML page", _DOWNLOAD, (text_begins(rb"(?is:(?:<\?xml.{0,200}?\?>\s*)?<(?:!doctype html|html)\b)"),)
+    "an HTML page",
+    _DOWNLOAD,
+    (
+        text_begins(
+            rb"(?is:(?:<\?xml.{0,200}?\?>\s*)?(?:<!--.{0,2000}?-->\s*){0,9}"
+            rb"<(?:!doctype html|html|head|body|title)\b)"
+        ),
+    ),
 )
-JSON_ERROR = Kind("an error message in JSON", _DOWNLOAD, (json("error"), json("errors")), detail=first_line)
+JSON_ERROR = Kind(
+    "an error message in JSON",
+    _DOWNLOAD,
+    (
+        json("error"),
+        json("errors"),
+        json("message", "documentation_url"),
+        text_begins(rb'\{\s*"detail"\s*:\s*"'),
+    ),
+    detail=first_line,
+)
 NOT_FOUND = Kind(
     "an error message of a web server",
     _DOWNLOAD,
@@ -217,12 +258,12 @@ TEXT_FILE = Kind(
 """Text of any other kind."""
 
 _OWN: tuple[Kind, ...] = (
-    *(EMPTY, LFS_POINTER, SPLIT, HUB_MARKER, UTF_16),
+    *(EMPTY, LFS_POINTER, ANNEX_POINTER, SPLIT, HUB_MARKER, UTF_16),
     # A package first: its sign is at its end, and its first bytes are those of tensors, which may be any.
     *(MEMMAPPED, SAFETENSORS, EVENTS, RECORDS, INDEX, V1, BROKEN_TABLE, TABLE),
-    *(HTML, STORE_ERROR, GRAPH_TEXT, META_GRAPH_TEXT, SAVED_MODEL_TEXT),
-    *(SAVED_MODEL, FINGERPRINT, KERAS_METADATA, OP_LIST, GRAPH, META_GRAPH),
-    *(SAVED_MODEL_DIRECTORY, DIRECTORY, DATA, PREFIX),
+    *(HTML, STORE_ERROR, DVC_POINTER, GRAPH_TEXT, META_GRAPH_TEXT, SAVED_MODEL_TEXT),
+    *(SAVED_MODEL, FINGERPRINT, KERAS_METADATA, RUN_METADATA, OP_LIST, GRAPH, META_GRAPH),
+    *(SAVED_MODEL_DIRECTORY, DIRECTORY, DATASET, DATA, PREFIX),
 )
 _ANY: tuple[Kind, ...] = (STATE, NOT_FOUND, JSON_ERROR, JSON, XML, TEXT_FILE, ZEROS)
 

@@ -35,6 +35,10 @@ OP = re.compile(rb"[A-Za-z_][A-Za-z0-9_.>\-/]*")
 """Name of an operation or a function."""
 
 
+_DEVICE = re.compile(rb"/(?:job|device|replica|task|host|[cgt]pu):", re.IGNORECASE)
+"""The beginning of the names of devices."""
+
+
 class MessageField(NamedTuple):
     """A field of a message."""
 
@@ -108,6 +112,18 @@ def is_keras_metadata(fields: Sequence[MessageField]) -> bool:
         return False
     inner = first_fields(fields[0].content)
     return any(field.number == 4 and bytes(field.content[:9]) == b"_tf_keras" for field in inner)
+
+
+def is_run_metadata(fields: Sequence[MessageField]) -> bool:
+    """RunMetadata: statistics 1, which begin with a device, or graphs 3, or those of functions 4."""
+    steps = first_fields(fields[0].content) if fields[0].number == 1 else []
+    devices = first_fields(steps[0].content) if steps and steps[0].number == 1 else []
+    if devices and devices[0].number == 1 and _DEVICE.match(bytes(devices[0].content)):
+        return True
+    graphs = [first_fields(field.content) for field in fields if field.number == 3]
+    functions = [first_fields(field.content) for field in fields if field.number == 4]
+    graphs += [first_fields(each.content) for parts in functions for each in parts if each.number == 2]
+    return any(graph and graph[0].number == 1 and is_graph(graph) for graph in graphs)
 
 
 def is_graph(fields: Sequence[MessageField]) -> bool:

@@ -8,7 +8,15 @@ from contextlib import suppress
 from ckptfmt.errors import CkptfmtError
 from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE, V1_PATTERN_SUFFIX, CheckpointNames
 from ckptfmt.filetype.content import recognise_file
-from ckptfmt.filetype.kinds import DATA, DIRECTORY, FOREIGN_KINDS, PREFIX, SAVED_MODEL_DIRECTORY, Kind
+from ckptfmt.filetype.kinds import (
+    DATA,
+    DATASET,
+    DIRECTORY,
+    FOREIGN_KINDS,
+    PREFIX,
+    SAVED_MODEL_DIRECTORY,
+    Kind,
+)
 from ckptfmt.storage.filesystem import Filesystem, Listing
 
 MAX_NAMES = 1000
@@ -39,13 +47,15 @@ def recognise_directory(fs: Filesystem, path: str) -> Kind | None:
 
 def recognise_name(path: str) -> Kind | None:
     """Return the kind of a file whose content tells nothing."""
-    return next((kind for kind in FOREIGN_KINDS if kind.name is not None and kind.name.search(path)), None)
+    kinds = (DATASET, *FOREIGN_KINDS)
+    return next((kind for kind in kinds if kind.name is not None and kind.name.search(path)), None)
 
 
 def _recognise_foreign(listing: Listing) -> Kind | None:
     """Return the kind of a directory that another program wrote; None if none is recognised."""
     names = [*listing.files[:MAX_NAMES], *(f"{name}/" for name in listing.directories[:MAX_NAMES])]
-    return next((kind for kind in FOREIGN_KINDS if any(sign.is_in(names) for sign in kind.directory)), None)
+    kinds = (DATASET, *FOREIGN_KINDS)
+    return next((kind for kind in kinds if any(sign.is_in(names) for sign in kind.directory)), None)
 
 
 def _foreign_state(fs: Filesystem, path: str, listing: Listing) -> Kind | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, TypeAlias
 
 from ckptfmt.errors import CkptfmtError
@@ -20,6 +21,27 @@ _V1_META_TAG = 1 << 3 | LENGTH_DELIMITED
 """Tag of ``SavedTensorSlices.meta``, a message."""
 
 
+_VARINT = rb"[\x80-\xff]{0,4}[\0-\x7f]"
+
+_SNAPPY = rb"(?:" + _VARINT + rb"(?:[\0-\xec]|\xf0.|\xf4..))?"
+"""What precedes the first bytes of a compressed block: its size, and the tag of a literal."""
+
+_HEADERS: dict[Format, re.Pattern[bytes]] = {
+    # BundleHeaderProto: the number of shards, perhaps the byte order, and versions that begin with a number.
+    "v2": re.compile(
+        _SNAPPY + rb"\0\0[\x02-\x7f]\x08" + _VARINT + rb"(?:\x10\x01)?\x1a[\0-\x7f](?:\x08|\Z)", re.DOTALL
+    ),
+    # SavedTensorSlices: meta, in it a tensor, and of this the name.
+    "v1": re.compile(_SNAPPY + rb"\0\0" + (_VARINT + rb"\x0a") * 3 + _VARINT + rb"[\w./]", re.DOTALL),
+}
+"""The first bytes of a checkpoint: an entry with an empty key, and a value with its size and first fields."""
+
+
+def begins_as_checkpoint(head: bytes) -> Format | None:
+    """Return the format of a checkpoint, judging by its first bytes; None if they are not those of one."""
+    return next((name for name, header in _HEADERS.items() if header.match(head)), None)
+
+
 def has_table_magic(file: RandomAccessFile) -> bool:
     """Return whether a file ends as a sorted table does: the index of a checkpoint, or a V1 checkpoint."""
     size = len(MAGIC_BYTES)
@@ -34,7 +56,7 @@ def checkpoint_format(table: Table) -> Format | None:
 
     Raises CorruptError if the table is damaged.
     """
-    header = table.get(b"")
+    header = table.header
     if header is None:
         return None
     # A BundleHeaderProto whose fields all have their defaults takes no bytes.

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import chain, groupby
 
+from ckptfmt import filetype
 from ckptfmt.arrays.shape import check_shape
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.bundle_index import HEADER_KEY
@@ -16,7 +17,6 @@ from ckptfmt.checkpoint.partition import plan
 from ckptfmt.checkpoint.slices import encode_slice_key, whole
 from ckptfmt.checkpoint.slot_parts import Slots, find_slots, is_partial
 from ckptfmt.errors import CkptfmtError, CorruptError, PathNotFoundError, UnsupportedError
-from ckptfmt.filetype.refusal import conversion_of
 from ckptfmt.integrity.blocks import read_intact_blocks
 from ckptfmt.integrity.report import Progress, Report
 from ckptfmt.integrity.shared_bytes import SharedBytes, clusters
@@ -137,7 +137,7 @@ def _check_bytes(
 def _conversion(bundle: Bundle, entry: Entry) -> str:
     """Return how the data file of a damaged entry was changed as text, as the end of an error; "" if not."""
     with suppress(CkptfmtError):
-        converted = conversion_of(bundle.shard(entry.shard or 0, entry))
+        converted = filetype.conversion_of(bundle.shard(entry.shard or 0, entry))
         if converted is not None:
             return f"; the file was {converted}"
     return ""

@@ -1,17 +1,10 @@
-"""Plans: renames and transforms as data, read from TOML or built in code."""
+"""Plans: renames and transforms as data, read from TOML or built in code.
+
+Every checkpoint can apply a plan, but few do, so :class:`~ckptfmt.plans.plan.Plan` is loaded when it is used.
+"""
 
 from __future__ import annotations
 
-import importlib
+from ckptfmt.lazy import lazy_names
 
-
-def __getattr__(name: str) -> object:
-    """Load :class:`~ckptfmt.plans.plan.Plan` when it is first used (PEP 562).
-
-    Every checkpoint can apply a plan, but few do, and importing the modules of plans takes a tenth as long as
-    importing all that a checkpoint needs.
-    """
-    if name != "Plan":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = importlib.import_module("ckptfmt.plans.plan").Plan
-    return value
+__getattr__ = lazy_names(__name__, {"plan": "Plan"})

@@ -17,7 +17,7 @@ from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CkptfmtError, CorruptError, PlanError
-from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.plans.expressions import Expression
 from ckptfmt.plans.lint import Finding, lint_steps
 from ckptfmt.plans.parsing import parse_plan
@@ -99,6 +99,7 @@ class Plan:
         MissingDependencyError
             Python 3.10 reads TOML with ``tomli``, which is not installed.
         """
+        check_limits(limits)
         parsed = parse_plan(text, file, limits)
         return cls(parsed.steps, parsed.rest, file)
 
@@ -133,6 +134,7 @@ class Plan:
         NotReadableError
             The file cannot be read.
         """
+        check_limits(limits)
         name = os.fspath(path)
         try:
             data = read_small_file(filesystem_of(backend, fs), name, limit=MAX_PLAN_BYTES, what="a plan")

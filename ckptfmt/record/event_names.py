@@ -14,7 +14,7 @@ import re
 from contextlib import suppress
 
 from ckptfmt.errors import NotReadableError, PathNotFoundError
-from ckptfmt.storage.filesystem import Filesystem, natural_order
+from ckptfmt.storage.filesystem import Filesystem, is_of_macos, natural_order
 
 MAX_DIRECTORIES = 20
 """How many directories below one are looked at for event files."""
@@ -23,8 +23,8 @@ _SECONDS = re.compile(r"tfevents\.(\d{1,18})")
 
 
 def is_event_file(name: str) -> bool:
-    """Whether a file is an event file, judging by its name as TensorBoard does."""
-    return "tfevents" in name and not name.endswith((".profile-empty", ".tmp"))
+    """Whether a file is an event file, judging by its name (not its path) as TensorBoard does."""
+    return "tfevents" in name and not name.endswith((".profile-empty", ".tmp")) and not is_of_macos(name)
 
 
 def time_order(name: str) -> tuple[int, list[tuple[str, int]]]:

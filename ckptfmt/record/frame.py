@@ -62,6 +62,14 @@ def decode_header(header: Buffer) -> int | None:
     return length if mask(crc32c(header[:8])) == stored else None
 
 
+def may_become_header(header: bytes) -> bool:
+    """Whether the beginning of a header may be that of a record, which a program is about to write.
+
+    Four letters of a text are more than half a gigabyte, longer than any record that is written in one piece.
+    """
+    return int.from_bytes(header[:8], "little") < 1 << 29
+
+
 def find_frames(data: Buffer, known: dict[bytes, int]) -> np.ndarray:
     """Return the borders of the whole frames at the start of ``data`` (int64).
 

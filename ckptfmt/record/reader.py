@@ -20,7 +20,14 @@ from ckptfmt.errors import ChecksumError, CkptfmtError, CorruptError, LimitError
 from ckptfmt.limits import DEFAULT
 from ckptfmt.record.batch import Batch, Record
 from ckptfmt.record.damage import Damage, DamageLog, OnDamage
-from ckptfmt.record.frame import FOOTER_SIZE, HEADER_SIZE, OVERHEAD, decode_header, find_frames
+from ckptfmt.record.frame import (
+    FOOTER_SIZE,
+    HEADER_SIZE,
+    OVERHEAD,
+    decode_header,
+    find_frames,
+    may_become_header,
+)
 from ckptfmt.record.inflate import Compression
 from ckptfmt.record.input import Source
 from ckptfmt.record.recovery import WINDOW, Gap, Recovery
@@ -177,6 +184,8 @@ class RecordReader:
             # No whole frame at this position: the record is damaged, longer than the window, or incomplete.
             header = bytes(data[:HEADER_SIZE])
             if len(header) < HEADER_SIZE:
+                if not self.position and not may_become_header(header):
+                    raise self._refused()
                 return self._stop(HEADER_SIZE, len(header))
             length = decode_header(header)
             if length is None:
@@ -366,12 +375,16 @@ class RecordReader:
             return True
         if not self._has_records and not self._log.is_damaged:
             self._gap = None
-            stored = beginning(self.source.stored(HEADER_SIZE), self.source.extent[1])
-            what = f"not a file of records: no length matches its checksum in {stored}"
-            raise self._explained(CorruptError(what, file=self.name, offset=0))
+            raise self._refused()
         self._skip(gap.start, gap.end - gap.start, gap.error, is_open=True)
         self.position = gap.end
         return False
+
+    def _refused(self) -> CorruptError:
+        """Return the error for a file that does not begin with a record, and has none further on."""
+        stored = beginning(self.source.stored(HEADER_SIZE), self.source.extent[1])
+        what = f"not a file of records: no length matches its checksum in {stored}"
+        return self._explained(CorruptError(what, file=self.name, offset=0))
 
     def _resume(self, position: int) -> None:
         """Go on after damage, with a small window because more damage may follow."""

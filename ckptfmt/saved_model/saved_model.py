@@ -32,7 +32,7 @@ from ckptfmt.graph.read.message_file import open_message
 from ckptfmt.graph.read.read import choose
 from ckptfmt.graph.tables import has_tables
 from ckptfmt.graph.tensor_content import MAX_BYTES
-from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.assets import ASSETS_EXTRA, AssetFile, AssetFiles
 from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE, Fingerprint, decode_fingerprint
@@ -78,6 +78,7 @@ def open_saved_model(
     GraphError
         No meta graph has exactly these tags.
     """
+    check_limits(limits)
     path, fs = os.fspath(directory), filesystem_of(backend, fs)
     with open_message(path, Holds.SAVED_MODEL, fs, limits) as file:
         # A file that is named like a SavedModel but does not begin like one may be damaged: parsing it gives

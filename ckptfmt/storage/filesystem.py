@@ -109,6 +109,11 @@ def walk(fs: Filesystem, directory: str) -> Iterator[tuple[str, Listing]]:
         waiting += [each for each in below if fs.link_target(each) is None]
 
 
+def is_of_macos(name: str) -> bool:
+    """Whether a file is one that macOS adds for another, ``._NAME``, in archives and on shared drives."""
+    return name.startswith("._")
+
+
 def read_small_file(fs: Filesystem, path: str, *, limit: int, what: str) -> bytes:
     """Return all bytes of a file that is small by nature.
 

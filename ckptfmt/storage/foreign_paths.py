@@ -72,8 +72,8 @@ def check_is_writable(path: str, full_path: str) -> None:
 
 def _is_local(path: str, full_path: str) -> bool:
     first, slash, _ = path.replace(os.sep, "/").partition("/")
-    # "~x" without a separator is a name like any other.
-    if not slash or not (first.startswith("~") or is_remote(path)):
+    # "~x" without a separator is a name like any other, but hardly anyone calls a file "~".
+    if not (slash or path == "~") or not (first.startswith("~") or is_remote(path)):
         return True
     # A directory may have such a name nevertheless.
     return os.path.lexists(full_path[: len(full_path) - len(path) + len(first)])

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ckptfmt.errors import NotReadableError
 from ckptfmt.storage.file import RandomAccessFile
@@ -148,6 +149,12 @@ LOCAL = LocalFilesystem()
 """The file system of this machine; files are mapped."""
 
 
+# A program opens many files from one directory.
+@lru_cache(maxsize=16)
+def _anchored(backend: str, directory: str) -> LocalFilesystem:
+    return LocalFilesystem(backend, directory)
+
+
 def _names_of_kind(entry: os.DirEntry[str], files: list[str], directories: list[str]) -> list[str] | None:
     """Return the list that an entry of a directory belongs to; None for pipes, devices and broken links."""
     try:
@@ -167,7 +174,7 @@ def filesystem_of(backend: str = "mmap", fs: Filesystem | None = None) -> Filesy
         There is no such backend, or one was given together with a file system, which has its own.
     """
     if fs is None:
-        return LocalFilesystem(backend).anchored()
+        return _anchored(backend, working_directory())
     if backend != "mmap":
         raise ValueError(f"backend: got {backend!r} and a file system, want only one of them")
     return fs

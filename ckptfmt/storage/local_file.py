@@ -7,8 +7,10 @@ import mmap
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import NoReturn
 
 import numpy as np
 
@@ -27,6 +29,9 @@ The check takes 2 µs, as long as the checksum of 20 kB.
 MAPPED_FROM = 64 << 10
 """Bytes from which a file is mapped. Reading a smaller one takes a third of the time that mapping it does."""
 
+# O_NONBLOCK: otherwise opening a named pipe would wait for a writer.
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
 _ASKED_AT_ONCE = 64 << 20
 """Bytes to ask the system for in one call; some refuse more than 2 GiB."""
 
@@ -37,39 +42,59 @@ Linux ignores all that exceeds the read-ahead size of the device, which is usual
 """
 
 
-@contextmanager
-def _opened(path: str, full_path: str) -> Iterator[tuple[int, os.stat_result]]:
-    """Open a regular file for the length of a block, which gets its descriptor and status.
+class _Opened:
+    """A regular file, open for the length of a ``with`` block, which gets its descriptor and status.
 
-    ``path`` is what errors name, ``full_path`` what is opened.
+    Not a generator: entering and leaving one takes as long as the system takes to open a small file.
     """
-    try:
-        # O_NONBLOCK: otherwise opening a named pipe would wait for a writer.
-        descriptor = os.open(
-            full_path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        )
+
+    __slots__ = ("_descriptor", "_full_path", "_path")
+
+    def __init__(self, path: str, full_path: str) -> None:
+        """Take the path that errors name, and the one to open."""
+        self._path = path
+        self._full_path = full_path
+
+    def __enter__(self) -> tuple[int, os.stat_result]:
         try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                is_directory = stat.S_ISDIR(status.st_mode)
-                raise NotReadableError(
-                    path, os.strerror(errno.EISDIR) if is_directory else "not a regular file"
-                )
-            yield descriptor, status
-        finally:
-            os.close(descriptor)
-    except NotReadableError:
-        raise
-    except FileNotFoundError as error:
-        check_is_local(path, full_path)
-        raise PathNotFoundError("no such file", file=path) from error
-    except (OSError, ValueError) as error:
+            self._descriptor = os.open(self._full_path, _OPEN_FLAGS)
+            try:
+                return self._descriptor, self._regular_status()
+            except BaseException:
+                os.close(self._descriptor)
+                raise
+        except (OSError, ValueError) as error:
+            self._raise(error)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)
+        if isinstance(error, (OSError, ValueError)):
+            self._raise(error)
+
+    def _regular_status(self) -> os.stat_result:
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            is_directory = stat.S_ISDIR(status.st_mode)
+            what = os.strerror(errno.EISDIR) if is_directory else "not a regular file"
+            raise NotReadableError(self._path, what)
+        return status
+
+    def _raise(self, error: OSError | ValueError) -> NoReturn:
+        if isinstance(error, NotReadableError):
+            raise error
+        if isinstance(error, FileNotFoundError):
+            check_is_local(self._path, self._full_path)
+            raise PathNotFoundError("no such file", file=self._path) from error
         # ValueError: the path holds a NUL, or the file shrank under the call.
-        raise NotReadableError(path, getattr(error, "strerror", None) or str(error)) from error
+        raise NotReadableError(self._path, getattr(error, "strerror", None) or str(error)) from error
 
 
 def resolve_path(path: str, directory: str) -> str:
     """Return the path to open for one that counts from a directory, or from the working directory."""
+    if os.sep == "/" == path[:1]:
+        return path  # absolute, as most are: a path is resolved five times while a checkpoint is opened
     path = without_file_scheme(path)
     if not path or not directory or os.path.isabs(path) or directory == working_directory():
         # Keep a relative path: a process can open it even if it may not enter all the directories above. An
@@ -118,7 +143,7 @@ class MappedFile:
         """Open a path, which counts from ``directory``, or from the working directory if that is empty."""
         self.name = path
         full_path = resolve_path(path, directory)
-        with _opened(path, full_path) as (descriptor, status):
+        with _Opened(path, full_path) as (descriptor, status):
             self.size = status.st_size
             self._map: mmap.mmap | None = None
             self._view: memoryview | None
@@ -260,7 +285,7 @@ class DescriptorFile:
     def __init__(self, path: str, directory: str = "") -> None:
         """Open a path, which counts from ``directory``, or from the working directory if that is empty."""
         self.name = path
-        with _opened(path, resolve_path(path, directory)) as (descriptor, status):
+        with _Opened(path, resolve_path(path, directory)) as (descriptor, status):
             self.size = status.st_size
             self._descriptor: _Descriptor | None = _Descriptor(os.dup(descriptor))
             if hasattr(os, "O_NONBLOCK"):

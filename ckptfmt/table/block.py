@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
@@ -166,10 +166,14 @@ class Block:
             decoded = self._decoded = dict(zip(keys, places, strict=True))
         return decoded
 
-    def all_items(self) -> list[tuple[bytes, Buffer]]:
-        """Return all keys and values; CorruptError if the block is damaged."""
-        data = self._data
-        return [(key, data[begin:end]) for key, (begin, end) in self._all().items()]
+    @property
+    def data(self) -> Buffer:
+        """The contents of the block."""
+        return self._data
+
+    def places(self) -> Mapping[bytes, tuple[int, int]]:
+        """Return where the value of each key begins and ends; CorruptError if the block is damaged."""
+        return self._all()
 
     @property
     def bounds(self) -> tuple[bytes, bytes]:

@@ -11,7 +11,8 @@ Source: LevelDB ``table/format.h``, ``doc/table_format.md``; TensorFlow ``core/l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from ckptfmt.errors import ChecksumError, CorruptError, LimitError, TruncatedError
 from ckptfmt.storage.file import RandomAccessFile
@@ -28,8 +29,7 @@ COPY_BELOW = 1 << 20
 """Blocks smaller than this many bytes are copied out of the file: ``bytes`` are decoded faster than views."""
 
 
-@dataclass(frozen=True, slots=True)
-class BlockHandle:
+class BlockHandle(NamedTuple):
     """Where a block is in its file."""
 
     offset: int
@@ -38,12 +38,11 @@ class BlockHandle:
     """Stored bytes of the block, without its 5-byte trailer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Footer:
+class Footer(NamedTuple):
     """The last 48 bytes of a table: where its two root blocks are."""
 
     metaindex: BlockHandle
-    index: BlockHandle
+    index: BlockHandle  # type: ignore[assignment]  # hides tuple.index, which nobody needs
 
 
 def decode_handle(data: Buffer, pos: int) -> tuple[BlockHandle, int]:
@@ -68,11 +67,16 @@ def read_footer(file: RandomAccessFile) -> Footer:
             offset=start + FOOTER_SIZE - 8,
         )
     try:
-        metaindex, pos = decode_handle(data, 0)
-        index, pos = decode_handle(data, pos)
+        return _decode_footer(data)
     except CorruptError as error:
         raise error.at(file.name, start) from None
-    return Footer(metaindex, index)
+
+
+# The small indexes of a training run all end alike.
+@lru_cache(maxsize=64)
+def _decode_footer(data: bytes) -> Footer:
+    metaindex, pos = decode_handle(data, 0)
+    return Footer(metaindex, decode_handle(data, pos)[0])
 
 
 def read_block(file: RandomAccessFile, handle: BlockHandle) -> Buffer:

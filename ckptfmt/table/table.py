@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import CorruptError, LimitError
@@ -19,6 +20,9 @@ KEPT_BYTES = 16 << 20
 
 SMALL = 4 << 10
 """Stored bytes of a block of few entries: those of 60 tensors, as TensorFlow writes them."""
+
+SMALL_INDEX = 256
+"""Bytes of an index block that is decoded once for all tables that have the same."""
 
 
 class Table:
@@ -39,23 +43,17 @@ class Table:
     @cached_property
     def _index(self) -> tuple[list[bytes], list[BlockHandle]]:
         """For each data block, a key not less than its last one (its separator) and its handle."""
-        separators, handles = [], []
-        index = self.block(self.footer.index)
-        end = 0
+        data = self.block(self.footer.index).data
+        decode = _decode_small_index if len(data) <= SMALL_INDEX else _decode_index
         try:
-            for separator, value in index.items():
-                handle = decode_handle(value, 0)[0]
-                # Blocks are written one after another. In any other order, one could be listed many times.
-                if handle.offset < end:
-                    raise CorruptError(
-                        f"data blocks overlap: got one at 0x{handle.offset:x}, want 0x{end:x} or later"
-                    )
-                end = handle.offset + handle.size
-                separators.append(separator)
-                handles.append(handle)
+            return decode(data, self.room)
         except (CorruptError, LimitError) as error:
             raise error.at(self.file.name, self.footer.index.offset) from None
-        return separators, handles
+
+    @cached_property
+    def header(self) -> Buffer | None:
+        """The value of the empty key, where a checkpoint keeps what applies to all of it; None if missing."""
+        return self.get(b"")
 
     @property
     def room(self) -> int:
@@ -133,6 +131,9 @@ class Table:
 
     def _keep(self, handle: BlockHandle, block: Block) -> None:
         """Keep a block for the next look-ups, and drop the oldest ones that exceed KEPT_BYTES with it."""
+        if not self._kept:
+            self._kept[handle] = block  # many tables have only one
+            return
         kept = list(self._kept.items())  # a copy made in one step: other threads change the dict
         room = KEPT_BYTES - len(block)
         held = sum(len(other) for _, other in kept)
@@ -181,19 +182,24 @@ class Table:
             raise CorruptError("data block without entries", offset=0)
         self.check_bounds(position, first, last)
 
-    def few(self) -> list[tuple[bytes, Buffer]] | None:
-        """Return the keys and values of a table of one small block; None if it has more.
-
-        Only keys are decoded for this, and they are kept for look-ups.
-        """
+    def only_block(self) -> Block | None:
+        """Return the block of a table of one small block; None if it has more."""
         handles = self.handles
-        if len(handles) != 1 or handles[0].size > SMALL:
-            return None
-        block = self._data_block(handles[0])
+        return self._data_block(handles[0]) if len(handles) == 1 and handles[0].size <= SMALL else None
+
+    def may_end_with(self, key: bytes) -> bool:
+        """Return whether the separators allow the last key of the table to be ``key``."""
+        return key <= self._index[0][-1]
+
+    def few(self, block: Block) -> Mapping[bytes, tuple[int, int]]:
+        """Return where the value of each key begins and ends in the :meth:`only_block` of the table.
+
+        Only keys are decoded for this, and they are kept for look-ups. Raises what a listing does.
+        """
         self._bounds(0)
-        items = block.all_items()
-        self.limits.check_names("keys", len(items), file=self.file.name)
-        return items
+        places = block.places()
+        self.limits.check_names("keys", len(places), file=self.file.name)
+        return places
 
     def rows(self, low: bytes = b"", high: bytes | None = None) -> Iterator[Rows]:
         """Iterate over the rows of each block that may have keys from ``low`` on and below ``high``.
@@ -247,3 +253,24 @@ class Table:
             return Block(read_block(self.file, handle), self.room)
         except CorruptError as error:
             raise error.at(self.file.name, handle.offset) from error.__cause__
+
+
+def _decode_index(data: Buffer, room: int) -> tuple[list[bytes], list[BlockHandle]]:
+    """Return the separator and the handle of each data block, given the index block."""
+    separators, handles = [], []
+    end = 0
+    for separator, value in Block(data, room).items():
+        handle = decode_handle(value, 0)[0]
+        # Blocks are written one after another. In any other order, one could be listed many times.
+        if handle.offset < end:
+            raise CorruptError(
+                f"data blocks overlap: got one at 0x{handle.offset:x}, want 0x{end:x} or later"
+            )
+        end = handle.offset + handle.size
+        separators.append(separator)
+        handles.append(handle)
+    return separators, handles
+
+
+# The small indexes of a training run mostly have the same index block.
+_decode_small_index = lru_cache(maxsize=64)(_decode_index)

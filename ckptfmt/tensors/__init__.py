@@ -1,1 +1,12 @@
 """What users hold: tensors by name, of a checkpoint or a view of one."""
+
+from __future__ import annotations
+
+from ckptfmt.lazy import lazy_names
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "restore": "Restored RestoreReport",
+    },
+)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from ckptfmt import object_graph as objects
 from ckptfmt.errors import CkptfmtError, TensorNotFoundError
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
-from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.tensors.renaming import OUTPUT
 from ckptfmt.text.closest import closest_names
 from ckptfmt.text.quoting import listed
@@ -43,7 +43,7 @@ class Alias(NamedTuple):
         return f"{self.where} has {self.name!r},"
 
 
-def find_aliases(graph: ObjectGraph, name: str) -> list[Alias]:
+def find_aliases(graph: objects.ObjectGraph, name: str) -> list[Alias]:
     """Return what a name stands for in each view, and as a path of the object graph: paths come first."""
     aliases = []
     if keys := graph.keys_by_short_name.get(name):
@@ -59,7 +59,7 @@ def not_found(
     absent: Sequence[str],
     known: Iterable[str],
     prefix: str,
-    graph: Callable[[], ObjectGraph | None] = lambda: None,
+    graph: Callable[[], objects.ObjectGraph | None] = lambda: None,
     keys: Collection[str] | None = None,
     missing: Sequence[str] = (),
 ) -> TensorNotFoundError:
@@ -99,7 +99,7 @@ def not_found(
 
 
 def _meant(
-    name: str, known: Iterable[str], graph: ObjectGraph | None, keys: Collection[str] | None
+    name: str, known: Iterable[str], graph: objects.ObjectGraph | None, keys: Collection[str] | None
 ) -> tuple[Sequence[str], str | None]:
     """Return what a name may mean, and what to say about it if that is more than a list of names."""
     others: dict[str, str] = {}
@@ -129,12 +129,12 @@ def _meant(
     return close, f"; did you mean {' or '.join(meant)}?"
 
 
-def _is_named(graph: ObjectGraph | None, name: str, names: Collection[str]) -> bool:
+def _is_named(graph: objects.ObjectGraph | None, name: str, names: Collection[str]) -> bool:
     """Whether the keys of a tensor's alias are among names too."""
     return graph is not None and any(set(each.keys).issubset(names) for each in find_aliases(graph, name))
 
 
-def _exact(graph: ObjectGraph, name: str, keys: Collection[str] | None) -> Alias | None:
+def _exact(graph: objects.ObjectGraph, name: str, keys: Collection[str] | None) -> Alias | None:
     for alias in find_aliases(graph, name):
         here = tuple(key for key in alias.keys if keys is None or key in keys)
         if here:
@@ -142,7 +142,7 @@ def _exact(graph: ObjectGraph, name: str, keys: Collection[str] | None) -> Alias
     return None
 
 
-def _other_names(graph: ObjectGraph, keys: Collection[str] | None) -> dict[str, str]:
+def _other_names(graph: objects.ObjectGraph, keys: Collection[str] | None) -> dict[str, str]:
     """Return the views that have other names, by name."""
     found: dict[str, str] = {}
     for names, where in ((graph.keys_by_short_name, OBJECT_PATH), (graph.keys_by_full_name, FULL_NAME)):

@@ -6,6 +6,8 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from ckptfmt import integrity
+from ckptfmt import object_graph as objects
 from ckptfmt.arrays.array import Array
 from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.bulk import LARGE, read_tensors
@@ -19,10 +21,7 @@ from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.checkpoint.store import Store
 from ckptfmt.errors import TensorNotFoundError
-from ckptfmt.integrity.report import Progress, Report
-from ckptfmt.integrity.verify import verify_store
-from ckptfmt.limits import DEFAULT, Limits
-from ckptfmt.object_graph.object_graph import ObjectGraph
+from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.table import Table
@@ -81,9 +80,10 @@ def open_checkpoint(
     UnsupportedError
         The checkpoint excludes readers of this version.
     """
+    check_limits(limits)
     fs = filesystem_of(backend, fs)
     # Finding opens the index with the default limits, so that the store goes on with it only under these.
-    opened: dict[str, Table] | None = {} if limits == DEFAULT else None
+    opened: dict[str, Table] | None = {} if limits is DEFAULT or limits == DEFAULT else None
     return _open_files(find_checkpoint(path, fs, opened), verify, fs, limits, opened or {})
 
 
@@ -174,7 +174,7 @@ class Checkpoint(Tensors):
         return name
 
     @property
-    def object_graph(self) -> ObjectGraph | None:
+    def object_graph(self) -> objects.ObjectGraph | None:
         """The objects that ``tf.train.Checkpoint`` saved, or None if something else wrote the checkpoint.
 
         Raises
@@ -184,13 +184,13 @@ class Checkpoint(Tensors):
         """
         return self._graph.graph
 
-    def verify(self, *, progress: Progress | None = None) -> Report:
+    def verify(self, *, progress: integrity.Progress | None = None) -> integrity.Report:
         """Check every checksum, size and offset in all files of the checkpoint; see :class:`Report`.
 
         Files are streamed, so memory stays bounded however large they are. ``progress`` is called with the
         bytes checked so far and the bytes to check in all.
         """
-        return verify_store(self._store, progress)
+        return integrity.verify_store(self._store, progress)
 
     def close(self) -> None:
         """Close the files. Arrays already returned stay valid, and so does the object graph."""
@@ -215,7 +215,7 @@ class Checkpoint(Tensors):
     def _names_near(self, name: str) -> Iterator[str]:
         return self._index.names_near(name)
 
-    def _suggesting_graph(self) -> ObjectGraph | None:
+    def _suggesting_graph(self) -> objects.ObjectGraph | None:
         return self._graph.suggesting()
 
     def _stored(self) -> Mapping[str, str | None]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from ckptfmt import object_graph as objects
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.tensors.mapping import TensorMapping
 
 
@@ -39,7 +39,7 @@ class DerivedMapping(TensorMapping):
         return self._parent.format
 
     @property
-    def object_graph(self) -> ObjectGraph | None:
+    def object_graph(self) -> objects.ObjectGraph | None:
         """The object graph of the checkpoint; its keys are those in the index."""
         return self._parent.object_graph
 
@@ -51,7 +51,7 @@ class DerivedMapping(TensorMapping):
         known = self._by_name()
         return [name for name in names if name not in known]
 
-    def _suggesting_graph(self) -> ObjectGraph | None:
+    def _suggesting_graph(self) -> objects.ObjectGraph | None:
         return self._parent._suggesting_graph()
 
     def _keys_here(self) -> Collection[str]:

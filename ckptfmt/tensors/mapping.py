@@ -24,16 +24,16 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from ckptfmt import object_graph as objects
+from ckptfmt import tensors
 from ckptfmt.arrays.array import Array
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.errors import CkptfmtError, TensorNotFoundError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
-from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.tensors.aliases import not_found
 from ckptfmt.tensors.nesting import nest
-from ckptfmt.tensors.restore import Restored, RestoreReport
 from ckptfmt.tensors.slice_reader import SliceReader
 from ckptfmt.wire.threads import default_threads
 
@@ -61,7 +61,7 @@ class TensorMapping(Mapping[str, Array]):
 
     @property
     @abstractmethod
-    def object_graph(self) -> ObjectGraph | None:
+    def object_graph(self) -> objects.ObjectGraph | None:
         """The objects that ``tf.train.Checkpoint`` saved, or None if something else wrote the checkpoint.
 
         A view has the object graph of its checkpoint: the keys in it are those in the index.
@@ -109,7 +109,7 @@ class TensorMapping(Mapping[str, Array]):
         """Return the names, in the checkpoint, of the model's variables."""
 
     @abstractmethod
-    def _suggesting_graph(self) -> ObjectGraph | None:
+    def _suggesting_graph(self) -> objects.ObjectGraph | None:
         """Return the object graph for an error to look names up in, unless reading it takes long."""
 
     def _keys_here(self) -> Collection[str] | None:
@@ -199,7 +199,7 @@ class TensorMapping(Mapping[str, Array]):
         threads: int | None = None,
         copy: bool = False,
         out: Mapping[str, np.ndarray] | None = None,
-    ) -> Restored:
+    ) -> tensors.Restored:
         """Return those of several tensors that exist, and a report of what matched, is missing or unused.
 
         This is TensorFlow's partial restore: ``ckpt.restore(names).report.assert_consumed()``. Parameters and
@@ -216,15 +216,15 @@ class TensorMapping(Mapping[str, Array]):
         out: Mapping[str, np.ndarray] | None,
         *,
         strict: bool,
-    ) -> Restored:
+    ) -> tensors.Restored:
         wanted, targets = _asked_for(names, out)
         absent = self._absent(wanted) if wanted else []
         if absent and strict:
             raise self._not_found(absent)
-        restored = Restored(self._read_known(wanted, targets, absent, threads, copy))
+        restored = tensors.Restored(self._read_known(wanted, targets, absent, threads, copy))
         stored = self._stored()
         # The object graph describes the file. No model asks for it, so it does not count as unused.
-        restored.report = RestoreReport(
+        restored.report = tensors.RestoreReport(
             {name: stored[name] or name for name in restored},
             missing=absent,
             unused=[n for n, key in stored.items() if n not in restored and key != OBJECT_GRAPH_KEY],

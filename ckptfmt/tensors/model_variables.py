@@ -20,8 +20,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 
+from ckptfmt import object_graph as objects
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
-from ckptfmt.object_graph.object_graph import ObjectGraph
 
 COUNTERS = frozenset({"iter", "iterations", "_iterations"})
 """Edges from an optimizer to the number of steps that it has made."""
@@ -53,7 +53,7 @@ _TELLING = COUNTERS | OPTIMIZERS | WRAPPED | METRICS | EXTRA
 """Edges that say something about the node they begin or end at; few edges of a model do."""
 
 
-def object_variables(graph: ObjectGraph) -> frozenset[str]:
+def object_variables(graph: objects.ObjectGraph) -> frozenset[str]:
     """Return the keys of the model's variables in an object-based checkpoint."""
     # The names of all edges are read once, in one list, and positions in it stand for edges, so that a graph
     # of 100,000 objects takes little longer than reading the names.
@@ -75,7 +75,7 @@ def object_variables(graph: ObjectGraph) -> frozenset[str]:
     return frozenset(key for key, number in owners if number in seen and key.endswith(VARIABLE_VALUE))
 
 
-def _optimizers(graph: ObjectGraph, numbers: Iterable[int]) -> set[int]:
+def _optimizers(graph: objects.ObjectGraph, numbers: Iterable[int]) -> set[int]:
     """Return those of some nodes and their children that are optimizers, judged by their edges."""
     optimizers: set[int] = set()
     for number in numbers:

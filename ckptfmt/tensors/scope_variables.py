@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Set
-from dataclasses import dataclass, field
 from itertools import islice
 
 from ckptfmt.checkpoint.entry import Entry
@@ -80,23 +79,23 @@ def scope_variables(entries: Mapping[str, Entry]) -> frozenset[str]:
     return frozenset(stored[name] for name in _variables({new: entries[old] for new, old in stored.items()}))
 
 
-@dataclass
 class _Found:
     """What a first look at each name finds."""
 
-    left_out: set[str] = field(default_factory=set)
-    variables: dict[str, str] = field(default_factory=dict)
-    """The variable of each path that has slots with known names."""
-    own_slots: set[tuple[str, str]] = field(default_factory=set)
-    """Scope of an optimizer and name of a slot, for slots of other names."""
-    counted: set[str] = field(default_factory=set)
-    """Scopes that have a counter and hyperparameters."""
-    averages: list[str] = field(default_factory=list)
-    """Averages of what is not a variable."""
-    kinds: set[str] = field(default_factory=set)
-    """Names of slots that were left out, without their numbers."""
-    counters: list[str] = field(default_factory=list)
-    """Names that may be counters of optimizers outside all scopes."""
+    def __init__(self) -> None:
+        self.left_out: set[str] = set()
+        self.variables: dict[str, str] = {}
+        """The variable of each path that has slots with known names."""
+        self.own_slots: set[tuple[str, str]] = set()
+        """Scope of an optimizer and name of a slot, for slots of other names."""
+        self.counted: set[str] = set()
+        """Scopes that have a counter and hyperparameters."""
+        self.averages: list[str] = []
+        """Averages of what is not a variable."""
+        self.kinds: set[str] = set()
+        """Names of slots that were left out, without their numbers."""
+        self.counters: list[str] = []
+        """Names that may be counters of optimizers outside all scopes."""
 
     def leave_out(self, name: str, kind: str) -> None:
         self.left_out.add(name)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 
 import numpy as np
 
+from ckptfmt import checkpoint
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.store import Store
-from ckptfmt.checkpoint.v1 import V1Store
 from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
@@ -20,18 +20,13 @@ from ckptfmt.tensors.aliases import not_found
 from ckptfmt.tensors.mapping import check_name
 from ckptfmt.tensors.stored_graph import StoredGraph
 
-_STORES: Mapping[str, Callable[[CheckpointFiles, Filesystem, Limits, Mapping[str, Table]], Store]] = {
-    "v2": Bundle,
-    "v1": V1Store,
-}
-"""The class that reads the files of each format."""
-
 
 def open_store(
     files: CheckpointFiles, fs: Filesystem, limits: Limits = DEFAULT, opened: Mapping[str, Table] = {}
 ) -> Store:
     """Open the files of a checkpoint, except the tables that are open already, given by path."""
-    return _STORES[files.format](files, fs, limits, opened)
+    store = Bundle if files.format == "v2" else checkpoint.V1Store
+    return store(files, fs, limits, opened)
 
 
 class StoredEntries(Entries):

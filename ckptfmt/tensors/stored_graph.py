@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ckptfmt import object_graph as objects
 from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.checks import Checks
 from ckptfmt.checkpoint.reading import read_tensor
 from ckptfmt.checkpoint.store import Index, Store
 from ckptfmt.errors import CorruptError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
-from ckptfmt.object_graph.object_graph import ObjectGraph
 
 MAX_SUGGESTING = 8 << 20
 """Bytes of the largest graph that is read only to say what a wrong name may mean: one of 80,000 variables."""
@@ -25,7 +25,7 @@ class StoredGraph:
         """Which checksums are still to be verified."""
 
     @cached_property
-    def graph(self) -> ObjectGraph | None:
+    def graph(self) -> objects.ObjectGraph | None:
         """The graph, or None if the checkpoint has no objects; CorruptError if it is damaged."""
         entry = self._store.index.find(OBJECT_GRAPH_KEY)
         if entry is None:
@@ -38,9 +38,9 @@ class StoredGraph:
             )
         # The index itself stands for its keys: they are listed only if somebody asks about keys.
         files = self._store.files
-        return ObjectGraph(data, _Keys(self._store.index), files.prefix, limits=self._store.limits)
+        return objects.ObjectGraph(data, _Keys(self._store.index), files.prefix, limits=self._store.limits)
 
-    def suggesting(self) -> ObjectGraph | None:
+    def suggesting(self) -> objects.ObjectGraph | None:
         """Return the graph for an error to look names up in; None if it is too large to be read for that."""
         entry = self._store.index.find(OBJECT_GRAPH_KEY)
         if entry is None or ("graph" not in self.__dict__ and entry.nbytes > MAX_SUGGESTING):

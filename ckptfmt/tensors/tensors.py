@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Literal
 
+from ckptfmt import object_graph as objects
 from ckptfmt import plans
 from ckptfmt.errors import GraphError, NameConflictError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
-from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tensors import renaming
 from ckptfmt.tensors.mapping import TensorMapping, check_name
@@ -172,7 +172,7 @@ class Tensors(TensorMapping):
         """
         return self._by_short_names(self._require_graph().full_names, rest=True, ambiguous=ambiguous)
 
-    def _require_graph(self) -> ObjectGraph:
+    def _require_graph(self) -> objects.ObjectGraph:
         graph = self.object_graph
         if graph is None:
             raise GraphError("no object graph: tf.train.Checkpoint did not write this", file=self.prefix)

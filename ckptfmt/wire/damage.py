@@ -11,7 +11,6 @@ few times as long as parsing the message, and :data:`MAX_DEPTH` times at most.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -112,6 +111,8 @@ class _Level:
             return
         if field.wire_type == LENGTH_DELIMITED:
             key = bytes(self._data[field.content : field.stop]).decode(errors="backslashreplace")
+            import json  # at first use: most programs never meet a damaged message
+
             self._key = json.dumps(shortened(key, _KEY_LENGTH), ensure_ascii=False)
         elif field.wire_type == VARINT:
             self._key = str(decode_varint(self._data, field.content)[0])

@@ -58,6 +58,12 @@ class TestDirectoryWithoutState:
         Path("run/pack.index").write_bytes(bytes(range(200)))
         assert find_checkpoint("run") == v2(os.path.join("run", "a"))
 
+    def test_files_that_macos_adds_are_no_checkpoints(self) -> None:
+        write_bundle("run/a")
+        for name in ("a.index", "a.data-00000-of-00001", "checkpoint"):
+            Path(f"run/._{name}").write_bytes(b"\0\x05\x16\x07\0\x02\0\0Mac OS X        " + bytes(100))
+        assert find_checkpoint("run") == v2(os.path.join("run", "a"))
+
     def test_the_damaged_index_of_the_only_checkpoint_is_what_is_wrong(self) -> None:
         write_bundle("run/a")
         Path("run/a.index").write_bytes(Path("run/a.index").read_bytes()[:-1])
@@ -65,7 +71,7 @@ class TestDirectoryWithoutState:
             if path == "run":
                 assert find_checkpoint(path) == v2(os.path.join("run", "a"))
                 continue
-            with pytest.raises(CorruptError, match="not a table: got magic"):
+            with pytest.raises(CorruptError, match=r"cut short, or its end is damaged: .*: got magic"):
                 find_checkpoint(path)
 
     def test_a_damaged_v1_file_alone_is_what_is_wrong(self) -> None:

@@ -6,7 +6,9 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -279,3 +281,50 @@ def test_stale_shards_of_a_prefix_with_a_doubled_separator() -> None:
     write_bundle("run/m", num_shards=2)
     Path("run/m.data-00000-of-00001").touch()
     assert stale_shards(LOCAL, "run//m", 2) == ["run//m.data-00000-of-00001"]
+
+
+class TestAnIncompleteTable:
+    """A table without its end, or with more after it, is told from other files by its first bytes."""
+
+    @pytest.mark.parametrize("compression", [0, 1], ids=["plain", "snappy"])
+    @pytest.mark.parametrize("cut", [1, 8, 47, 48, 60])
+    def test_a_cut_index_says_so(self, tmp_path: Path, compression: int, cut: int) -> None:
+        write_bundle(tmp_path / "ckpt")
+        index = tmp_path / "ckpt.index"
+        whole = index.read_bytes()
+        # A block of snappy begins with its size, and with a literal of up to 60 bytes, here of 40.
+        index.write_bytes((b"\xd2\x0c\x9c" if compression else b"") + whole[:-cut])
+        for path in (tmp_path / "ckpt", index):
+            with pytest.raises(
+                CorruptError, match="cut short, or its end is damaged: it begins like"
+            ) as caught:
+                ckptfmt.open(path)
+            assert caught.value.file == str(index)
+        with pytest.raises(CorruptError, match="cut short, or its end is damaged"):
+            ckptfmt.open(tmp_path)
+
+    def test_a_cut_v1_checkpoint_says_so(self, tmp_path: Path) -> None:
+        path = tmp_path / "model.ckpt"
+        path.write_bytes(encode_v1({"w": np.zeros(20, np.float32)})[:-50])
+        with pytest.raises(CorruptError, match=r"cut short, .*: it begins like a V1 checkpoint but does not"):
+            ckptfmt.open(path)
+
+    @pytest.mark.parametrize("added", [b"\r\n", bytes(4096), b"<html>", b"x" * 300], ids=repr)
+    def test_bytes_after_the_end_are_told(self, tmp_path: Path, added: bytes) -> None:
+        write_bundle(tmp_path / "ckpt")
+        index = tmp_path / "ckpt.index"
+        size = index.stat().st_size
+        index.write_bytes(index.read_bytes() + added)
+        with pytest.raises(CorruptError, match=f"{len(added)} bytes follow the end of the index") as caught:
+            ckptfmt.open(tmp_path / "ckpt")
+        assert (caught.value.file, caught.value.offset) == (str(index), size)
+
+    @pytest.mark.tensorflow
+    def test_what_tensorflow_writes_is_recognised(self, tmp_path: Path, tensorflow: Any) -> None:
+        variable = tensorflow.Variable(tensorflow.ones((3, 4)))
+        path = Path(tensorflow.train.Checkpoint(v=variable).write(str(tmp_path / "ckpt")) + ".index")
+        data = path.read_bytes()
+        for size in range(48, len(data)):
+            path.write_bytes(data[:size])
+            with pytest.raises(CorruptError, match="cut short"):
+                ckptfmt.open(tmp_path / "ckpt")

@@ -415,6 +415,36 @@ def test_the_names_that_tree_and_model_print_are_found(name: str) -> None:
     assert shown_names(DIGITS, name) == [KERNEL]
 
 
+def test_full_names_that_several_tensors_have_are_ambiguous(tmp_path: Path) -> None:
+    """Such as those of a model that Keras 3 exports: each variable is stored twice."""
+    variables = [encode_variable(name, "model/dense/kernel") for name in "ab"]
+    graph = encode_graph([encode_node([(1, "a"), (2, "b")]), *variables])
+    tensors = {f"{name}{VARIABLE_VALUE}": np.zeros(2, np.float32) for name in "ab"}
+    write_bundle(tmp_path / "ckpt", tensors, strings={OBJECT_GRAPH_KEY: graph})
+    for name in ("model/dense/kernel", "dense/kernel", "kernel", "dense/kernel:0"):
+        result = run("show", tmp_path / "ckpt", name)
+        assert (result.exit_code, result.stdout) == (4, ""), name
+        assert "did you mean" in result.stderr
+    assert len(shown_names(tmp_path / "ckpt", "*/kernel")) == 2
+
+
+@pytest.mark.tensorflow
+def test_the_variables_of_a_saved_model_are_found_by_their_names(tmp_path: Path, tensorflow: Any) -> None:
+    class Module(tensorflow.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = tensorflow.Variable([1.0], name="dense/kernel")
+            self.two = tensorflow.Variable([2.0, 3.0], name="dense/kernel")
+
+    tensorflow.saved_model.save(Module(), str(tmp_path / "model"))
+    printed = {row["name"]: row["key"] for row in run_json("model", tmp_path / "model")["variables"]}
+    assert len(set(printed.values())) == 2
+    # The other name is also the full name of both.
+    key = printed["dense/kernel_1"]
+    for name in ("dense/kernel_1", "dense/kernel_1:0", "kernel_1"):
+        assert shown_names(tmp_path / "model", name) == [key]
+
+
 def test_every_name_that_a_view_has_is_found() -> None:
     with ckptfmt.open(DIGITS) as ckpt:
         for view in (ckpt.by_object_path(), ckpt.by_object_path(""), ckpt.by_full_name()):

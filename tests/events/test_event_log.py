@@ -72,6 +72,17 @@ def test_runs_below_a_directory(tmp_path: Path) -> None:
         ckptfmt.find_runs(tmp_path / "nothing")
 
 
+def test_files_that_macos_adds_are_no_event_files(tmp_path: Path) -> None:
+    name = "events.out.tfevents.1.host"
+    with ckptfmt.RecordWriter(tmp_path / name) as writer:
+        writer.write(messages.Event(file_version="brain.Event:2").SerializeToString())
+    (tmp_path / f"._{name}").write_bytes(b"\0\x05\x16\x07\0\x02\0\0Mac OS X        " + bytes(100))
+    assert ckptfmt.open_events(tmp_path).files == (str(tmp_path / name),)
+    (tmp_path / "copied").mkdir()
+    (tmp_path / f"._{name}").rename(tmp_path / "copied" / f"._{name}")
+    assert list(ckptfmt.find_runs(tmp_path)) == ["."]
+
+
 def test_a_directory_that_cannot_be_listed_is_not_one_without_runs() -> None:
     event_file = frame(VERSION.SerializeToString())
     fs = MemoryFilesystem({f"top/{run}/events.out.tfevents.1.h": event_file for run in ("a", "b", "b/c")})

@@ -34,7 +34,7 @@ LOGS = ("open_events", "open_records")
 
 def may_be_records(path: Path) -> bool:
     """Whether a file may hold records or events: one that is compressed, or that has hardly been written."""
-    return path.is_file() and (path.stat().st_size < 12 or path.read_bytes()[:2] == b"\x1f\x8b")
+    return path.is_file() and (path.stat().st_size < 4 or path.read_bytes()[:2] == b"\x1f\x8b")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.what)

@@ -134,3 +134,10 @@ def test_files_beside_a_saved_model_are_damaged_at_a_place(name: str, tmp_path: 
     with pytest.raises(TruncatedError, match="ends in field ") as caught:
         getattr(ckptfmt.open_saved_model(tmp_path), name)
     assert caught.value.offset == (2 if name == "fingerprint" else 4)
+
+
+def test_a_text_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "graph.pbtxt"
+    path.write_text('node { name: "a" op: "NoOp" }', "utf-8-sig")
+    assert list(ckptfmt.read_graph(path)) == ["a"]
+    assert list(ckptfmt.read_graph(path.read_bytes())) == ["a"]

@@ -31,7 +31,8 @@ def meta_graph(*names: str) -> messages.MetaGraphDef:
 
 def event(step: int = 0, **content: Any) -> bytes:
     fields = {
-        key: value if isinstance(value, str) else value.SerializeToString() for key, value in content.items()
+        key: value.SerializeToString() if key in ("graph_def", "meta_graph_def") else value
+        for key, value in content.items()
     }
     return messages.Event(wall_time=1.5, step=step, **fields).SerializeToString()
 
@@ -160,6 +161,137 @@ def test_damage_beside_a_graph_is_reported_and_damage_in_its_place_is_an_error(t
     with pytest.raises(errors.CorruptError, match=r"not a tensorflow\.GraphDef message") as caught:
         ckptfmt.read_graph(damaged)
     assert (caught.value.file, caught.value.offset) == (str(damaged), 40)
+
+
+def traced(
+    tag: str, *graphs: messages.GraphDef, plugin: str = "graph_run_metadata_graph"
+) -> messages.Summary:
+    metadata = messages.RunMetadata()
+    for graph in graphs:
+        metadata.function_graphs.add(pre_optimization_graph=graph)
+    return run_metadata_summary(tag, metadata, plugin)
+
+
+def run_metadata_summary(tag: str, metadata: messages.RunMetadata, plugin: str) -> messages.Summary:
+    summary = messages.Summary()
+    value = summary.value.add(tag=tag)
+    value.tensor.dtype = 7
+    value.tensor.string_val.append(metadata.SerializeToString())
+    value.metadata.plugin_data.plugin_name = plugin
+    value.metadata.plugin_data.content = b"1"
+    return summary
+
+
+def test_a_traced_graph_counts_if_there_is_no_other(tmp_path: Path) -> None:
+    first = event(3, summary=traced("first", graph_def("x", "y")))
+    last = event(4, summary=traced("last", graph_def("z"), plugin="graph_run_metadata"))
+    path = log(tmp_path / NAME, first, last)
+    assert list(ckptfmt.read_graph(path)) == ["z"]
+    assert list(ckptfmt.read_graph(tmp_path, tags="first")) == ["x", "y"]
+    assert list(ckptfmt.read_graph(path, tags=["first"], step=3)) == ["x", "y"]
+    assert list(ckptfmt.read_graph(path, step=3)) == ["x", "y"]
+    fs = MemoryFilesystem({f"run/{NAME}": path.read_bytes()})
+    assert list(ckptfmt.read_graph("run", fs=fs)) == ["z"]
+    assert run_json("graph", path, "--tags", "first")["nodes"] == 2
+    for arguments, message in (
+        ({"tags": "other"}, "got the tag 'other', want that of a traced graph: 'first', 'last'"),
+        ({"tags": []}, "got no tag, want that of a traced graph: 'first', 'last'"),
+        ({"tags": "first", "step": 4}, "no graph was logged at step 4, only at 3"),
+    ):
+        with pytest.raises(errors.GraphError, match=message):
+            ckptfmt.read_graph(path, **arguments)  # type: ignore[arg-type]
+    with pytest.raises(errors.UnsupportedError, match="a TensorBoard event file without a MetaGraphDef"):
+        ckptfmt.read_meta_graph(path)
+    log(tmp_path / "x", first, event(0, meta_graph_def=meta_graph("meta")), last)
+    assert list(ckptfmt.read_graph(tmp_path / "x")) == ["meta"]
+    assert list(ckptfmt.read_graph(tmp_path / "x", tags="last")) == ["z"]
+    log(tmp_path / "y", event(0, graph_def=graph_def("a")))
+    with pytest.raises(errors.GraphError, match="got the tag 'a', but no graph was traced"):
+        ckptfmt.read_graph(tmp_path / "y", tags="a")
+
+
+def test_several_traced_graphs_are_one_as_in_tensorboard(tmp_path: Path) -> None:
+    one, two = graph_def("a"), graph_def("a")
+    one.node.add(name="b", op="PartitionedCall", input=["a:1", "^a"])
+    for graph in (one, two):
+        graph.library.function.add().signature.name = "f"
+    path = log(tmp_path / NAME, event(0, summary=traced("t", one, two)))
+    graph = ckptfmt.read_graph(path)
+    assert list(graph) == ["graph_1/a", "graph_1/b", "graph_2/a"]
+    assert list(graph["graph_1/b"].message.input) == ["graph_1/a:1", "^graph_1/a"]
+    assert list(graph.functions) == ["f"]
+    assert graph.versions.producer == 24
+    two.library.function[0].node_def.add(name="another")
+    log(tmp_path / "x", event(0, summary=traced("t", one, two)))
+    with pytest.raises(errors.NameConflictError, match="'f' by 'another function'") as caught:
+        ckptfmt.read_graph(tmp_path / "x")
+    assert caught.value.file == str(tmp_path / "x")
+
+
+def test_graphs_of_devices_count_if_no_function_was_traced(tmp_path: Path) -> None:
+    metadata = messages.RunMetadata(partition_graphs=[graph_def("cpu")])
+    tagged = messages.TaggedRunMetadata(tag="step1", run_metadata=metadata.SerializeToString())
+    without = messages.TaggedRunMetadata(
+        tag="step2", run_metadata=messages.RunMetadata(cost_graph={}).SerializeToString()
+    )
+    path = log(tmp_path / NAME, event(1, tagged_run_metadata=tagged), event(2, tagged_run_metadata=without))
+    assert list(ckptfmt.read_graph(path)) == ["cpu"]
+    log(tmp_path / "x", event(2, tagged_run_metadata=without))
+    with pytest.raises(errors.UnsupportedError, match="a TensorBoard event file without a graph"):
+        ckptfmt.read_graph(tmp_path / "x")
+
+
+def test_a_damaged_trace_has_the_place_of_its_event(tmp_path: Path) -> None:
+    summary = traced("t", graph_def("a"))
+    summary.value[0].tensor.string_val[0] = b"\x22\x03\x12\x01\xff"
+    path = log(tmp_path / NAME, event(0, summary=summary))
+    with pytest.raises(errors.CorruptError, match=r"not a tensorflow\.RunMetadata message") as caught:
+        ckptfmt.read_graph(path)
+    assert (caught.value.file, caught.value.offset) == (str(path), 40)
+    summary.value[0].tensor.string_val[0] = b"\x22\xff\xff"
+    with pytest.raises(errors.UnsupportedError, match="a TensorBoard event file without a graph"):
+        ckptfmt.read_graph(log(tmp_path / "x", event(0, summary=summary)))
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras's own
+def test_tensorflow_2_traces_what_is_read(tmp_path: Path, tensorflow: Any) -> None:
+    keras = pytest.importorskip("keras")
+    graph_util = pytest.importorskip("tensorboard.plugins.graph.graph_util")
+    graph_pb2 = pytest.importorskip("tensorboard.compat.proto.graph_pb2")
+
+    @tensorflow.function
+    def double(x: Any) -> Any:
+        return x * 2.0
+
+    with tensorflow.summary.create_file_writer(str(tmp_path / "trace")).as_default():
+        tensorflow.summary.trace_on(graph=True)
+        double(tensorflow.ones((3, 5)))
+        tensorflow.summary.trace_export("the trace", step=7)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    model.compile("sgd", "mse")
+    model.fit(
+        tensorflow.ones((4, 2)),
+        tensorflow.ones((4, 3)),
+        verbose=0,
+        callbacks=[keras.callbacks.TensorBoard(str(tmp_path / "keras"), profile_batch=(1, 1))],
+    )
+    for directory, op in (
+        (tmp_path / "trace", "Mul"),
+        (tmp_path / "keras" / "train", "StatefulPartitionedCall"),
+    ):
+        graph = ckptfmt.read_graph(directory)
+        assert op in graph.ops
+        (metadata,) = ckptfmt.open_events(directory).run_metadata
+        wanted = graph_util.merge_graph_defs(
+            [
+                graph_pb2.GraphDef.FromString(each.pre_optimization_graph.SerializeToString())
+                for each in metadata.message.function_graphs
+            ]
+        )
+        assert [(node.name, node.op) for node in graph.message.node] == [
+            (node.name, node.op) for node in wanted.node
+        ]
 
 
 @pytest.mark.tensorflow

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import PathNotFoundError
+from ckptfmt.errors import LimitError, PathNotFoundError
 from tests.support.memory_filesystem import MemoryFilesystem
 from tests.support.records import frame
 
@@ -78,11 +78,39 @@ def test_other_counts_are_suggested(folder: Path) -> None:
         ckptfmt.open_records(folder / "test@*")
 
 
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("train", "train@4"),
+        ("train@2.tfrecord", "train@4"),
+        ("eval", "eval@4.tfrecord.gz"),
+        ("eval@4", "eval@4.tfrecord.gz"),
+        ("eval@*", "eval@4.tfrecord.gz"),
+        ("eval.tfrecord.gz", "eval@4.tfrecord.gz"),
+    ],
+)
+def test_a_name_without_files_is_answered_with_short_names(name: str, short: str, folder: Path) -> None:
+    with pytest.raises(PathNotFoundError) as caught:
+        ckptfmt.open_records(folder / name)
+    assert caught.value.file == str(folder / name)
+    assert caught.value.what.endswith(str(folder / short))
+    fs = MemoryFilesystem({f"store/{path.name}": path.read_bytes() for path in folder.iterdir()})
+    with pytest.raises(PathNotFoundError, match=f"store/{short}$"):
+        ckptfmt.open_records(f"store/{name}", fs=fs)
+
+
 def test_a_number_beyond_all_bounds_takes_no_time(folder: Path) -> None:
-    with pytest.raises(PathNotFoundError, match="no shard of this name"):
+    match = "shards of one set: 9999999 exceeds the limit of 1000000"
+    with pytest.raises(LimitError, match=match) as caught:
         ckptfmt.open_records(folder / "train@9999999")
-    (folder / "train-00000-of-99999999999").write_bytes(frame(b"alone"))
-    assert read(folder / "train-*-of-99999999999") == [b"alone"]
+    assert caught.value.file == str(folder / "train@9999999")
+    with pytest.raises(LimitError):
+        ckptfmt.open_records(folder / "train@99999999999")
+    alone = folder / "train-00000-of-99999999999"
+    alone.write_bytes(frame(b"alone"))
+    with pytest.raises(LimitError):
+        ckptfmt.open_records(folder / "train-*-of-99999999999")
+    assert read([alone]) == [b"alone"]
 
 
 def test_a_directory_stands_for_the_files_of_records_in_it(folder: Path) -> None:
@@ -95,6 +123,13 @@ def test_a_directory_stands_for_the_files_of_records_in_it(folder: Path) -> None
     (folder / "more").mkdir()
     assert read(folder) == [b"eval"] * 4 + [b"by content"] + TRAIN[:3]
     assert len(ckptfmt.open_records(folder).files) == 10
+
+
+def test_a_data_set_about_events_is_one_of_records(tmp_path: Path) -> None:
+    (tmp_path / "tfevents.tfrecord").write_bytes(frame(b"a record"))
+    (tmp_path / "events.out.tfevents.1.host").write_bytes(frame(b"an event"))
+    (tmp_path / "my_tfevents_1").write_bytes(frame(b"an event, as TensorBoard takes it"))
+    assert read(tmp_path) == [b"a record"]
 
 
 def test_a_directory_without_records_says_what_it_has(tmp_path: Path) -> None:

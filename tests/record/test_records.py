@@ -25,6 +25,7 @@ from ckptfmt.errors import (
 )
 from ckptfmt.limits import Limits
 from ckptfmt.record import reader, recovery
+from tests.support.command_line import run
 from tests.support.records import HELLO, claim, frame, read, write
 
 
@@ -295,3 +296,24 @@ def test_tensorflow_reads_and_writes_the_same(
         assert (tmp_path / "own").read_bytes() == (tmp_path / "tf").read_bytes()
     dataset = tensorflow.data.TFRecordDataset(str(tmp_path / "own"), compression_type=compression or "")
     assert [each.numpy() for each in dataset] == data
+
+
+@pytest.mark.parametrize(
+    "data", [b"a\tb\n1\t2\n", b"cats", b"\xff\xd8\xff\xe0\0\x10JFIF", b"1234567890a"], ids=repr
+)
+def test_a_short_file_of_another_kind_is_not_an_empty_one(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    for stored in (data, gzip.compress(data)):
+        path.write_bytes(stored)
+        with pytest.raises((CorruptError, UnsupportedError), match=r"not a (TFRecord )?file"):
+            list(ckptfmt.open_records(path))
+        assert run("records", path).exit_code == 3
+        assert run("events", path).exit_code == 3
+
+
+@pytest.mark.parametrize("size", range(12))
+def test_the_beginning_of_a_header_is_an_incomplete_record(size: int, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    for length in (1, 24, 1 << 28):
+        path.write_bytes(length.to_bytes(8, "little")[:size] + b"\xff" * (size - 8))
+        assert list(ckptfmt.open_records(path)) == []

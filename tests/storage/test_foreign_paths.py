@@ -55,6 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("gs://bucket/model.ckpt-1", f"{NOT_READ}, for example with 'gsutil cp'"),
         ("~/model.ckpt-1", NOT_EXPANDED),
         ("~somebody/model.ckpt-1", NOT_EXPANDED),
+        ("~", NOT_EXPANDED),
     ],
 )
 def test_every_opener_says_so(opener: Callable[[str], Any], path: str, what: str) -> None:

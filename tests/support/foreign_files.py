@@ -24,6 +24,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
+from ckptfmt.proto import messages
+
 Content: TypeAlias = bytes | str | Callable[[Path], Any] | Mapping[str, bytes | str]
 """Bytes, text, what writes the file at a path, or the files of a directory."""
 
@@ -184,6 +186,16 @@ def lz4(path: Path) -> None:
     path.write_bytes(codec.compress(b"graph" * 10, asbytes=True))
 
 
+def wave_file(path: Path) -> None:
+    import wave
+
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(100))
+
+
 def sqlite(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("create table t (x)")
@@ -213,6 +225,15 @@ def plane(name: str, number: int) -> bytes:
     return field(1, (field(1, number) if number else b"") + field(2, name) + field(3, line))
 
 
+NODE = {"name": "x", "op": "Placeholder"}
+DATASET = field(2, "12046729416970907911") + field(3, 1234567) + field(4, 2) + field(5, b"\t") + field(6, 5)
+FLOAT_ZERO = b"\x15" + bytes(4)
+HLO = (
+    field(1, "jit_f")
+    + field(2, "main.3")
+    + field(3, field(1, "main.3") + field(2, field(1, "arg.1") + field(2, "parameter")) + field(5, 3))
+    + field(5, 1)
+)
 KERAS_CONFIG = {
     "class_name": "Sequential",
     "config": {"layers": []},
@@ -298,6 +319,7 @@ FILES: dict[str, dict[str, Content]] = {
     "an ExecuTorch or TorchExport program": {
         "model.pt2": zipped("serialized_exported_program.json", "version")
     },
+    "a program of ExecuTorch (.pte)": {"a.pte": flatbuffer(b"ET12")},
     "a PyTorch file": {
         "model.pt": zipped("archive/data.pkl", "archive/data/0", "archive/version"),
         "pytorch_model.bin": zipped("pytorch_model/data.pkl", "pytorch_model/data/0"),
@@ -324,6 +346,9 @@ FILES: dict[str, dict[str, Content]] = {
     "a Python pickle, perhaps of PyTorch": {
         "a.pkl": pickle.dumps({"w": [1.0]}, 4),
         "old.pkl": pickle.dumps([1, 2], 2),
+        "protocol_0.pkl": pickle.dumps({"w": np.zeros(2)}, 0),
+        "protocol_1.pkl": pickle.dumps({"w": [1.0, 2.0]}, 1),
+        "list.pkl": pickle.dumps([1, "x"], 0),
     },
     "a Hugging Face model": {
         "bert": {"config.json": '{"model_type": "bert"}', "pytorch_model.bin": zipped("archive/data.pkl")},
@@ -342,6 +367,23 @@ FILES: dict[str, dict[str, Content]] = {
     "a tokenizer of Hugging Face": {
         "tokenizer.json": json.dumps({"version": "1.0", "added_tokens": [], "model": {"type": "BPE"}}),
         "tokenizer_config.json": json.dumps({"do_lower_case": True, "tokenizer_class": "BertTokenizer"}),
+    },
+    # sentencepiece_model.proto: pieces 1, trainer_spec 2; piece 1, score 2 as a float, type 3.
+    "a model of SentencePiece (.model)": {
+        "spiece.model": field(1, field(1, "<unk>") + FLOAT_ZERO + field(3, 2))
+        + field(1, field(1, "\u2581the") + FLOAT_ZERO)
+        + field(2, field(1, "corpus.txt")),
+    },
+    # xla/service/hlo.proto: HloProto, HloModuleProto, HloComputationProto, HloInstructionProto.
+    "a program of XLA (HLO)": {
+        "module.pb": HLO,
+        "module.hlo.pb": field(1, HLO),
+        "module.txt": "HloModule jit_f, entry_computation_layout={()->f32[]}\n\nENTRY %main {\n}\n",
+    },
+    "a program in MLIR": {
+        "a.mlir": "module attributes {tf.versions = {producer = 1}} {\n}\n",
+        "b.mlir": "// A comment\nmodule {\n}\n",
+        "a.mlirbc": b"ML\xefR\x0dMLIR18\0" + bytes(30),
     },
     "weights of a TensorFlow.js model (.bin), judging by its name": {
         "group1-shard1of1.bin": struct.pack("<3f", 1, 2, 3),
@@ -559,6 +601,24 @@ FILES: dict[str, dict[str, Content]] = {
     "a GIF image": {"a.gif": picture("GIF")},
     "a PDF document": {"a.pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n"},
     "a CSV file": {"a.csv": "step,loss\n1,0.5\n2,0.25\n", "b.csv": '"name","value"\r\n"a, b",1\r\n'},
+    "a BMP image": {"a.bmp": picture("BMP")},
+    "a WebP image": {"a.webp": picture("WEBP")},
+    "a TIFF image": {"a.tif": picture("TIFF"), "b.tif": b"MM\0*\0\0\0\x08" + bytes(30)},
+    "an SVG image": {
+        "a.svg": '<svg xmlns="http://www.w3.org/2000/svg"></svg>',
+        "b.svg": '<?xml version="1.0"?>\n<!DOCTYPE svg PUBLIC "x" "y">\n<!-- c -->\n<svg></svg>',
+    },
+    "an audio file": {
+        "a.wav": wave_file,
+        "a.flac": b"fLaC\0\0\0\x22" + bytes(34),
+        "a.ogg": b"OggS\0\x02" + bytes(30),
+        "a.mp3": b"ID3\x03\0\0" + bytes(30),
+    },
+    "a video (MP4 or QuickTime)": {"a.mp4": b"\0\0\0\x18ftypmp42" + bytes(40)},
+    "a file of macOS about other files (._ or .DS_Store)": {
+        "._model.ckpt.index": b"\0\x05\x16\x07\0\x02\0\0Mac OS X        " + bytes(100),
+        ".DS_Store": b"\0\0\0\x01Bud1" + bytes(100),
+    },
     "a program or shared library (ELF)": {"a.so": b"\x7fELF\x02\x01\x01" + bytes(57)},
     "a program or library of Windows": {
         "a.dll": b"MZ\x90\0".ljust(64, b"\0") + b"\x80\0\0\0".ljust(64, b"\0") + b"PE\0\0d\x86"
@@ -593,6 +653,38 @@ FILES: dict[str, dict[str, Content]] = {
     "a 7z archive": {"a.7z": b"7z\xbc\xaf\x27\x1c\0\4" + bytes(40)},
     "a RAR archive": {"a.rar": b"Rar!\x1a\x07\x01\0" + bytes(40), "old.rar": b"Rar!\x1a\x07\0" + bytes(40)},
     # TensorFlow's, or left by a download.
+    "the statistics of a step (RunMetadata)": {
+        "timeline.pb": messages.RunMetadata(
+            step_stats={
+                "dev_stats": [
+                    {
+                        "device": "/job:localhost/replica:0/task:0/device:CPU:0",
+                        "node_stats": [{"node_name": "x"}],
+                    }
+                ]
+            }
+        ).SerializeToString(),
+        "cpu.pb": messages.RunMetadata(step_stats={"dev_stats": [{"device": "/cpu:0"}]}).SerializeToString(),
+        "graphs.pb": messages.RunMetadata(partition_graphs=[{"node": [NODE]}]).SerializeToString(),
+        "functions.pb": messages.RunMetadata(
+            function_graphs=[{"pre_optimization_graph": {"node": [NODE]}}]
+        ).SerializeToString(),
+    },
+    "a data set that tf.data saved": {
+        # tensorflow/core/protobuf/snapshot.proto: creation_timestamp, run_id 2, version 3.
+        "data": {"snapshot.metadata": DATASET, "dataset_spec.pb": b"\x8a\x02\x04\x12\0\x18\t", "1/x": b""},
+        "shards": {"00000000.shard/00000000.snapshot": b"\x1e\0\0"},
+        "snapshot.metadata": DATASET,
+        "dataset_spec.pb": b"\x8a\x02\x04\x12\0\x18\t",
+    },
+    "a git-annex pointer, not the file it stands for": {
+        "model.ckpt.index": "/annex/objects/SHA256E-s123--4d7a.index\n",
+        "model.pb": ".git/annex/objects/F0/9x/SHA256E-s123--4d7a.pb/SHA256E-s123--4d7a.pb",
+        "deep.pb": "../../.git/annex/objects/F0/9x/SHA256E-s123--4d7a.pb/SHA256E-s123--4d7a.pb",
+    },
+    "a DVC file, not the file it stands for": {
+        "model.dvc": "outs:\n- md5: 4d7a\n  size: 123\n  path: model.ckpt\n"
+    },
     "the marker of a TF1 Hub module, without a graph of its own": {
         # tensorflow_hub/module_def.proto: format 1 is FORMAT_V3; required_features 2.
         "tfhub_module.pb": b"\x08\x03",
@@ -606,6 +698,12 @@ FILES: dict[str, dict[str, Content]] = {
     "an error message in JSON": {
         "hub.h5": '{"error": "Repository not found"}',
         "gcs.pb": '{"error": {"code": 404}}',
+        "github.pb": '{"message": "Not Found", "documentation_url": "https://docs.github.com/rest"}',
+        "zoo.pb": '{"detail": "Not found."}',
+    },
+    "an HTML page": {
+        "comment.pb": "<!-- saved from url=(0014)about:internet -->\n<html></html>",
+        "head.pb": "<head><title>404</title></head><body>Not Found</body>",
     },
     "an error message of a web server": {"raw.ckpt": "404: Not Found", "hf.bin": "Entry not found"},
     "a text in UTF-16, as Windows PowerShell writes": {

@@ -105,7 +105,7 @@ def test_a_large_graph_is_not_read_for_a_hint(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_no_graph_is_read_to_find_a_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored_graph, "ObjectGraph", None)
+    monkeypatch.setattr("ckptfmt.object_graph.ObjectGraph", None)
     with ckptfmt.open("examples/digits") as ckpt:
         assert ckpt[KERNEL].shape == (3, 3, 1, 8)
         assert "digits/conv1/kernel" not in ckpt

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (in UTC, as wall times are)
+_EPOCH = datetime(1970, 1, 1)  # in UTC, as wall times are
 
 
 def time_text(seconds: float) -> str:

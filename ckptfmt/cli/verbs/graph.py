@@ -111,7 +111,8 @@ def command(
 
     PATH is a GraphDef or frozen graph, a .meta file or a SavedModel, serialized or as text, a memory-mapped
     graph (.pbmm), or the directory of a SavedModel. The content of a file tells which it is. PATH may also be
-    an event file, or a directory with event files: then it is the graph that was logged last.
+    an event file, or a directory with event files: then it is the graph that was logged last, or the one that
+    TensorFlow 2 traced under the tag that --tags names.
 
     TensorFlow refuses a graph in which several nodes have one name. It is shown nevertheless; stderr names
     them, and the exit code is 1. With --without-duplicates or --keep-duplicate the graph is repaired first.
@@ -166,7 +167,7 @@ def _read(path: str, tags: list[str] | None, step: int | None) -> Graph:
         return ckptfmt.read_graph(path, tags=tags, step=step, limits=given_limits())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", errors.DamageWarning)
-        logged = read_logged(events, LOCAL, step=step, limits=given_limits())
+        logged = read_logged(events, LOCAL, tags=tags, step=step, limits=given_limits())
     for warning in caught:
         complain(str(warning.message))
     if len(logged.steps) > 1:

@@ -13,6 +13,7 @@ from ckptfmt.events.scalars.header import EventHeaders, decode_headers
 from ckptfmt.events.scalars.template import MAX_SIZE
 from ckptfmt.record.batch import Batch
 from ckptfmt.record.frame import FOOTER_SIZE, HEADER_SIZE
+from ckptfmt.wire.coding import Buffer
 from ckptfmt.wire.crc32c import crc32c
 from ckptfmt.wire.crc_rows import crc_before, mask_all
 
@@ -25,6 +26,9 @@ MIN_ROWS = 3
 
 FEW_ROWS = 200
 """Events of a group up to which a checksum of each takes less time than NumPy's calls for all together."""
+
+COPIED = 1 << 10
+"""Bytes for each record of a group, those of other records among them, that are copied to be cut."""
 
 
 class ScalarColumns(NamedTuple):
@@ -129,9 +133,12 @@ def _decode(
 
 def _crcs_of_few(batch: Batch, records: np.ndarray) -> np.ndarray:
     """Return the CRC-32C of each of a few records, computed from its bytes."""
-    data = memoryview(batch.data)
-    begins = (batch.borders[records] + HEADER_SIZE).tolist()
-    ends = (batch.borders[records + 1] - FOOTER_SIZE).tolist()
+    first, stop = int(batch.borders[records[0]]), int(batch.borders[records[-1] + 1])
+    data: Buffer = memoryview(batch.data)[first:stop]
+    if len(data) <= COPIED * len(records):
+        data = bytes(data)  # cutting it takes half as long as cutting a view
+    begins = (batch.borders[records] + (HEADER_SIZE - first)).tolist()
+    ends = (batch.borders[records + 1] - (FOOTER_SIZE + first)).tolist()
     crcs = [crc32c(data[begin:end]) for begin, end in zip(begins, ends, strict=True)]
     return np.array(crcs, np.uint32)
 

@@ -148,7 +148,7 @@ class Layout(NamedTuple):
     """The serialized SummaryMetadata of each scalar, empty if it has none."""
 
 
-_recent: dict[int, tuple[EventTemplate, np.ndarray]] = {}
+_recent: dict[int, tuple[EventTemplate, bytes]] = {}
 """By the size of a body: the template found last, and the bits that all of its rows have."""
 
 
@@ -173,7 +173,7 @@ def find_layout(body: bytes) -> Layout | None:
     recent = _recent.get(len(body))
     if recent is not None:
         template, pattern = recent
-        if np.array_equal(row & template.structure_bits, pattern):
+        if (row & template.structure_bits).tobytes() == pattern:
             return layout_of(template, body)
     try:
         found = _find_template(body)
@@ -183,7 +183,7 @@ def find_layout(body: bytes) -> Layout | None:
         return None
     if len(_recent) >= MAX_RECENT:
         _recent.clear()
-    _recent[len(body)] = found, row & found.structure_bits
+    _recent[len(body)] = found, (row & found.structure_bits).tobytes()
     return layout_of(found, body)
 
 
@@ -192,6 +192,8 @@ def layout_of(template: EventTemplate, body: bytes) -> Layout | None:
     return layout_of_key(template, (as_row(body) & template.constant_bits).tobytes())
 
 
+# The runs of a program have the same tags.
+@lru_cache(maxsize=256)
 def layout_of_key(template: EventTemplate, key: bytes) -> Layout | None:
     """Return the layout with a key, None if a text in it is not valid."""
     body = key[_padding(template.size) : -FOOTER_SIZE]

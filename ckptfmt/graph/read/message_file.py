@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -84,7 +85,8 @@ class MessageFile:
             return self._split.merge(cls)
         data = self._file.read(0, self._file.size)
         if is_text(bytes(data[:HEAD_SIZE])):
-            return parse_text(cls, bytes(data), self.name)
+            # TensorFlow refuses the mark that editors of Windows put before a text; its graph is whole.
+            return parse_text(cls, bytes(data).removeprefix(BOM_UTF8), self.name)
         with self._explained():
             return parse_message(cls, data, self.name)
 

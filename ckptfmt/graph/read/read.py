@@ -12,7 +12,7 @@ from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.saved_variables import SavedVariable, saved_variables
 from ckptfmt.graph.read.logged import find_event_files, read_logged
 from ckptfmt.graph.read.message_file import MessageFile, open_message
-from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.proto import messages
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
@@ -31,7 +31,8 @@ def read_graph(
     """Return the graph in a file: a GraphDef, a MetaGraphDef or a SavedModel, serialized or as text.
 
     The constants of a memory-mapped graph (``.pbmm``) are ``Const`` nodes like those of any other; large ones
-    are views of the file. The last graph in an event file is returned.
+    are views of the file. The last graph in an event file is returned, or if there is none, that which
+    TensorFlow 2 traced last, as TensorBoard shows it.
 
     Parameters
     ----------
@@ -39,7 +40,8 @@ def read_graph(
         The file, recognised by its content, the directory of a SavedModel, or a directory with event files.
         Or the content of a file as bytes, which are never a path: for example the ``graph_def`` of an event.
     tags
-        The tags of one meta graph of a SavedModel; needed if it has several.
+        The tags of one meta graph of a SavedModel; needed if it has several. Or the tag of a traced graph in
+        an event file.
     step
         The step at which the graph in an event file was logged, to read another one than the last.
     backend, fs
@@ -59,10 +61,11 @@ def read_graph(
     PathNotFoundError, NotReadableError
         The file does not exist, or cannot be read.
     """
+    check_limits(limits)
     fs = filesystem_of(backend, fs)
     events = _event_files(path, fs)
     if events:
-        return read_logged(events, fs, step=step, limits=limits).graph()
+        return read_logged(events, fs, tags=tags, step=step, limits=limits).graph()
     if step is not None:
         raise GraphError(f"got step {step}, but only the graphs in event files have steps", file=_name(path))
     with open_message(path, Holds.GRAPH, fs, limits) as file:
@@ -84,6 +87,7 @@ def read_meta_graph(
     The last one in an event file is returned. Parameters and errors are those of
     :func:`read_graph`; a GraphDef raises UnsupportedError.
     """
+    check_limits(limits)
     fs = filesystem_of(backend, fs)
     events = _event_files(path, fs)
     if events:

@@ -10,7 +10,7 @@ import numpy as np
 from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.filetype.kinds import Holds
 from ckptfmt.filetype.refusal import refusal
-from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.record.batch import Record
 from ckptfmt.record.damage import Damage, OnDamage
 from ckptfmt.record.files.find import PathLike, find_record_files
@@ -63,6 +63,7 @@ def open_records(
     PathNotFoundError, NotReadableError
         A file or a shard does not exist, no file matches a pattern, or one cannot be read.
     """
+    check_limits(limits)
     fs = filesystem_of(backend, fs)
     files = find_record_files(path, fs)
     # All of them now, so that a missing file is reported before anything is read.

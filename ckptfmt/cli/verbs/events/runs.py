@@ -68,7 +68,7 @@ class TagEntry(NamedTuple):
 
 def run_paths(path: str) -> dict[str, str]:
     """Return the paths of the runs below a path by name; PathNotFoundError if there are none."""
-    paths = ckptfmt.find_runs(path)
+    paths = ckptfmt.find_runs(path, limits=given_limits())
     if not paths:
         what = with_hints("no event file in this directory or below", [instead_in(LOCAL, path) or ""])
         raise errors.PathNotFoundError(what, file=path)

@@ -124,7 +124,7 @@ def command(
     if with_values:
         options = replace(options, threshold=None, characters=None)
     with ckptfmt.open(path, verify=not no_verify, limits=given_limits()) as checkpoint:
-        typed = TypedNames(checkpoint)
+        typed = TypedNames(checkpoint, path)
         stored = typed.find(names)
         shown = _Shown(checkpoint, index, with_values=with_values is not False, with_statistics=not no_stats)
         if len(names) > 1 or typed.is_pattern(names[0]):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
+import ckptfmt
 from ckptfmt import Checkpoint, ObjectGraph, errors
 from ckptfmt.cached_property import cached_property
+from ckptfmt.cli.options import given_limits
 from ckptfmt.cli.render.text import escape
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.tensors.aliases import find_aliases
@@ -21,12 +23,15 @@ class TypedNames:
     """Finds tensors by the names that users type.
 
     A name is looked for in one kind of names after the other, and the first that has it decides: stored
-    names, object paths, full names. It may be whole or the end of a name; a pattern may match any. Nothing is
-    listed, and no object graph read, before that is needed.
+    names, object paths, full names, variables of a SavedModel. It may be whole or the end of a name; a
+    pattern may match any. Nothing is listed, and neither object graph nor SavedModel read, before that is
+    needed.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, path: str) -> None:
+        """Take a checkpoint, and the path that led to it, which may be that of a SavedModel."""
         self._checkpoint = checkpoint
+        self._path = path
         self._entries = checkpoint.entries
 
     def find(self, names: Iterable[str]) -> list[str]:
@@ -46,10 +51,10 @@ class TypedNames:
             return [whole]
         if self.is_pattern(name):
             return self._matching_any(name)
-        found = self._matching(lambda known: f"/{known}".endswith(f"/{name}"))
-        if not found:
+        ends = (f"/{name}", f"/{name.removesuffix(OUTPUT)}")
+        tensors = self._matching(lambda known: f"/{known}".endswith(ends))
+        if not tensors:
             self._entries[name]  # raises the error that suggests close names
-        tensors = list(dict.fromkeys(found.values()))
         if len(tensors) > 1:
             raise self._ambiguous(name, tensors)
         return tensors
@@ -65,13 +70,13 @@ class TypedNames:
             if printed is not None:
                 return printed
         if self._graph is None:
-            return None
+            return self._model.get(plain)
         for alias in find_aliases(self._graph, name):
             if len(alias.keys) == 1:
                 return alias.keys[0]
             short = self._graph.short_names()
             raise self._ambiguous(name, [short.get(key, key) for key in alias.keys])
-        return self._walked.get(name)
+        return self._walked.get(name) or self._model.get(plain)
 
     def _matching_any(self, pattern: str) -> list[str]:
         """Return the tensors that have a name of any kind that matches, in the order of the index.
@@ -86,13 +91,14 @@ class TypedNames:
             raise errors.TensorNotFoundError(pattern, file=self._checkpoint.prefix, what=what)
         return [name for name in self._entries if name in matching]
 
-    def _matching(self, test: Callable[[str], object]) -> dict[str, str]:
-        """Return the names that pass a test, of the first kind that has any, and their tensors."""
+    def _matching(self, test: Callable[[str], object]) -> list[str]:
+        """Return the tensors whose names pass a test, by the first kind of names of which any does."""
         for names in self._kinds():
-            found = {name: stored for name, stored in names if test(name)}
+            # By tensor: full names need not be unique, as those that Keras 3 exports are not.
+            found = list(dict.fromkeys(stored for name, stored in names if test(name)))
             if found:
                 return found
-        return {}
+        return []
 
     def _kinds(self) -> Iterator[Iterable[tuple[str, str]]]:
         """Yield the names of each kind, with the tensors that they stand for."""
@@ -101,6 +107,7 @@ class TypedNames:
             yield ((name, key) for key, name in self._graph.short_names().items())
             yield self._walked.items()
             yield ((name, key) for key, name in self._graph.full_names.items())
+        yield self._model.items()
 
     def _stored(self) -> Iterator[tuple[str, str]]:
         """Yield the stored names, with and without the ends that users leave out."""
@@ -124,6 +131,14 @@ class TypedNames:
             if self._graph is not None:
                 walked = self._graph.short_names_below(self._graph.root)
                 return {path: key for key, path in walked.items()}
+        return {}
+
+    @cached_property
+    def _model(self) -> Mapping[str, str]:
+        """The tensors of the variables that ``ckptfmt model`` prints, if the path leads to a SavedModel."""
+        with suppress(errors.CkptfmtError):
+            sources = ckptfmt.open_saved_model(self._path, limits=given_limits()).variables.sources
+            return {name: each.name for name, each in sources.items() if each.name in self._entries}
         return {}
 
     def _ambiguous(self, name: str, known: Sequence[str]) -> errors.TensorNotFoundError:

@@ -1,0 +1,9 @@
+from ckptfmt.checkpoint.near_misses import describe_leftovers as describe_leftovers
+from ckptfmt.checkpoint.near_misses import is_temporary as is_temporary
+from ckptfmt.checkpoint.near_misses import not_found as not_found
+from ckptfmt.checkpoint.pattern import files_matching as files_matching
+from ckptfmt.checkpoint.siblings import siblings_holding as siblings_holding
+from ckptfmt.checkpoint.state_file import CheckpointState as CheckpointState
+from ckptfmt.checkpoint.state_file import read_state as read_state
+from ckptfmt.checkpoint.strays import Strays as Strays
+from ckptfmt.checkpoint.v1 import V1Store as V1Store

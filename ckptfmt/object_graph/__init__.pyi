@@ -1,0 +1,1 @@
+from ckptfmt.object_graph.object_graph import ObjectGraph as ObjectGraph
