@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ckptfmt.cli.render.terminal import WIDE
 from ckptfmt.dtypes import BY_NAME, find_dtype
 from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.proto import messages
@@ -118,6 +119,19 @@ def _dtype_hint(glob: str) -> str:
     return did_you_mean(close) or "; pass, for example, float32, bfloat16 or 'int*'"
 
 
+def remember_wide(context: click.Context, _: click.Parameter, value: bool) -> bool:
+    """Click callback of ``--wide``: tables drawn from now on have lines of any length."""
+    context.meta[WIDE] = value
+    return value
+
+
+wide_option = click.option(
+    "--wide",
+    is_flag=True,
+    expose_value=False,
+    callback=remember_wide,
+    help="On a terminal: write each row on one line, however long; nothing is folded.",
+)
 tags_option = click.option(
     "--tags",
     metavar="TAG,TAG",

@@ -17,7 +17,7 @@ import ckptfmt
 from ckptfmt.cli import app as application
 from ckptfmt.cli.render.text import escape, one_line, size_text
 from tests.support import golden
-from tests.support.command_line import COMMAND, environment, run, run_json, spawn
+from tests.support.command_line import COMMAND, environment, run, run_json, shown_on_terminal, spawn
 from tests.support.table_writer import write_bundle
 
 VERBS = [["ls"], ["show", "w"], ["verify"]]
@@ -215,26 +215,12 @@ def test_without_click_the_version_and_the_help_are_still_shown() -> None:
         assert "pip install click\n" in shown
 
 
-def test_without_rich_a_terminal_gets_aligned_columns(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ckptfmt.cli.render import table
-    from ckptfmt.cli.verbs.ls import command
-
+def test_without_rich_tables_and_trees_are_drawn(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rich", None)
-    for module in (command, table):
-        monkeypatch.setattr(module, "on_terminal", lambda: True)
-    result = run("ls", model)
-    assert (result.exit_code, result.stderr) == (0, "")
-    lines = result.stdout.splitlines()
-    assert len({line.index(word) for line, word in zip(lines, ("dtype", "float32"), strict=False)}) == 1
-
-
-def test_without_rich_a_terminal_gets_a_tree(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ckptfmt.cli.render import tree
-
-    plain = run("tree", model).stdout
-    monkeypatch.setitem(sys.modules, "rich", None)
-    monkeypatch.setattr(tree, "on_terminal", lambda: True)
-    assert run("tree", model).stdout == plain
+    for verb in ("ls", "tree"):
+        code, shown = shown_on_terminal(verb, model)
+        assert code == 0
+        assert "float32" in shown
 
 
 # --- help --------------------------------------------------------------------------------------------------

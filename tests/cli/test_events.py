@@ -396,7 +396,6 @@ def test_following_shows_what_the_listing_calls_scalars(tmp_path: Path) -> None:
         (("--follow", "--export", "x.csv"), "--follow cannot be combined with"),
         (("--follow", "--plot", "x.png"), "--follow cannot be combined with"),
         (("--follow", "--images", "x"), "--follow cannot be combined with"),
-        (("--wide",), "--wide requires --export"),
         (("--wide", "--plot", "x.png"), "--wide requires --export"),
         (("--timeout", "1"), "--timeout requires --follow"),
         (("--poll", "1"), "--poll requires --follow"),

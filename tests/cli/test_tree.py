@@ -331,8 +331,8 @@ def test_on_a_terminal_it_is_drawn() -> None:
 
 
 @needs_terminal
-def test_a_deep_tree_on_a_narrow_terminal_is_plain(tmp_path: Path) -> None:
+def test_lines_that_begin_far_to_the_right_are_not_folded(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "model", {"s/" * 40 + "w": np.zeros(1, np.float32)})
     code, shown = on_terminal("tree", path, COLUMNS="60", NO_COLOR="1")
     assert code == 0
-    assert "`-- w  float32 [1]  4 B" in shown
+    assert "└── w  float32 [1]  4 B" in shown

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import struct
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from click.testing import CliRunner, Result
@@ -66,12 +69,39 @@ def environment(**env: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", **env}
 
 
-def on_terminal(*args: object, **env: str) -> tuple[int, str]:
+class _Terminal(io.TextIOWrapper):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def shown_on_terminal(*args: object, columns: int = 100, styles: bool = False) -> tuple[int, str]:
+    """Run the command in this process with stdout on a terminal; return its exit code and what it shows."""
+    shown, messages = io.BytesIO(), io.StringIO()
+    terminal = _Terminal(shown, "utf-8", newline="\n")
+    env = {"COLUMNS": str(columns), "NO_COLOR": "" if styles else "1", "TERM": "xterm"}
+    with (
+        mock.patch.dict(os.environ, env),
+        mock.patch.object(sys, "stdout", terminal),
+        mock.patch.object(sys, "stderr", messages),
+    ):
+        code = app.main([str(arg) for arg in args], prog_name="ckptfmt", standalone_mode=False)
+        terminal.flush()
+    assert "Traceback" not in messages.getvalue(), messages.getvalue()
+    return code, shown.getvalue().decode()
+
+
+def on_terminal(*args: object, columns: int | None = None, **env: str) -> tuple[int, str]:
     """Run the command on a pseudo-terminal; return its exit code and everything that appeared there."""
+    import fcntl
     import pty
+    import termios
 
     pid, terminal = pty.fork()
     if pid == 0:
+        if columns is not None:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         os.execve(
             sys.executable,
             [*COMMAND, *map(str, args)],

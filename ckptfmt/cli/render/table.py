@@ -1,86 +1,136 @@
-"""Tables: drawn on a terminal, by rich if it is installed; tab-separated lines everywhere else."""
+"""Tables: drawn on a terminal, tab-separated lines everywhere else.
+
+A drawn table shows every value at any width. If it is wider than the terminal, its texts are folded, the
+longest first. If these would become too narrow to be read, each row becomes a block of lines, one for each
+value. Numbers are never folded. With ``--wide`` each row is one line, however long.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Collection, Iterable, Sequence
-from importlib.util import find_spec
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
-from ckptfmt.cli.render.output import on_terminal, write, write_lines
-
-MAX_DRAWN = 1000
-"""Longer tables are aligned without rich, which takes a tenth of a millisecond for a cell."""
+from ckptfmt.cli.render.fold import fold, num_columns, padded
+from ckptfmt.cli.render.output import on_terminal, write_lines
+from ckptfmt.cli.render.terminal import Styles, columns
 
 RIGHT = ">"
+"""The side of numbers."""
 LEFT = "<"
+"""The side of texts, which may be folded."""
+
+GAP = "  "
+"""Between two columns."""
+
+MIN_TEXT = 20
+"""Columns that a folded text has at least; in a narrower table each row is a block."""
 
 
 def write_table(
-    heads: Sequence[str],
-    sides: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    plain: Iterable[str],
-    *,
-    folding: Collection[int] = (0,),
+    heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[str]], plain: Iterable[str]
 ) -> None:
     """Write a table to stdout: drawn on a terminal as by :func:`draw_table`, else the lines in ``plain``.
 
     The lines are written as they come.
     """
     if on_terminal():
-        draw_table(heads, sides, rows, folding=folding)
+        draw_table(heads, sides, rows)
     else:
         write_lines(plain)
 
 
-def draw_table(
-    heads: Sequence[str],
-    sides: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    folding: Collection[int] = (0,),
-) -> None:
+def draw_table(heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table to a terminal.
 
     Parameters
     ----------
     heads, sides, rows
-        Titles, alignments (:data:`LEFT` or :data:`RIGHT`) and cells, safe to print.
-    folding
-        The columns that are folded if the table is too wide: as a rule the first, which has the names.
+        Titles, alignments (:data:`LEFT` for texts, :data:`RIGHT` for numbers) and cells, safe to print.
     """
-    if len(rows) > MAX_DRAWN or find_spec("rich") is None:
-        _align(heads, sides, rows)
+    limit = columns()
+    natural = [max(map(num_columns, column)) for column in zip(heads, *rows, strict=True)]
+    widths = natural if limit is None else _fitted(natural, sides, limit)
+    if widths is None:
+        write_lines(_blocks(heads, sides, rows, limit or 0))
     else:
-        _draw(heads, sides, rows, folding)
+        write_lines(_lines(heads, sides, rows, widths))
 
 
-def _align(heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    form = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
-    write("".join(f"{form.format(*row).rstrip()}\n" for row in (heads, *rows)))
+def _fitted(natural: Sequence[int], sides: Sequence[str], limit: int) -> list[int] | None:
+    """Return the widths of the columns in a table of ``limit`` columns; None if texts would be too narrow.
+
+    The widest texts are folded, and all of these to one width, so that short columns stay as they are.
+    """
+    room = limit - len(GAP) * (len(natural) - 1)
+    room -= sum(width for width, side in zip(natural, sides, strict=True) if side == RIGHT)
+    texts = sorted(width for width, side in zip(natural, sides, strict=True) if side == LEFT)
+    for place, width in enumerate(texts):
+        share = room // (len(texts) - place)
+        if width > share:
+            if share < MIN_TEXT:
+                return None
+            return [
+                min(each, share) if side == LEFT else each for each, side in zip(natural, sides, strict=True)
+            ]
+        room -= width
+    return list(natural) if room >= 0 else None
 
 
-def _draw(
-    heads: Sequence[str],
-    sides: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    folding: Collection[int],
-) -> None:
-    # Imported here: it takes as long as reading a small checkpoint, and only a terminal needs it.
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+# --- rows as lines -----------------------------------------------------------------------------------------
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, (head, side) in enumerate(zip(heads, sides, strict=True)):
-        # Names and values may be longer than a line; the other columns stay whole.
-        justify: Literal["left", "right"] = "right" if side == RIGHT else "left"
-        table.add_column(head, justify=justify, overflow="fold", no_wrap=number not in folding)
+
+def _lines(
+    heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int]
+) -> Iterator[str]:
+    """Iterate over the lines of a table."""
+    styles = Styles()
+    titles = (
+        " " * (width - num_columns(head)) + styles.bold(head)
+        if side == RIGHT
+        else styles.bold(head) + " " * (width - num_columns(head))
+        for head, side, width in zip(heads, sides, widths, strict=True)
+    )
+    yield GAP.join(titles).rstrip()
+    # Most rows have no wide characters, and fit: one format of all cells is several times faster.
+    form = GAP.join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
+    length = sum(widths) + len(GAP) * (len(widths) - 1)
     for row in rows:
-        # As Text: brackets in a name are not markup.
-        table.add_row(*map(Text, row))
-    # NO_COLOR asks for no colour; bold titles are left out with it.
-    Console(file=sys.stdout, color_system=None if os.environ.get("NO_COLOR") else "auto").print(table)
+        line = form.format(*row)
+        # A cell that is too long makes the line longer.
+        if line.isascii() and len(line) == length:
+            yield styles.with_dim_endings(line.rstrip())
+        else:
+            yield from map(styles.with_dim_endings, _folded(row, sides, widths, form))
+
+
+def _folded(row: Sequence[str], sides: Sequence[str], widths: Sequence[int], form: str) -> Iterator[str]:
+    """Iterate over the lines of one row of a table; ``form`` is the format of lines in ASCII."""
+    parts = [
+        fold(cell, width) if side == LEFT else [cell]
+        for cell, side, width in zip(row, sides, widths, strict=True)
+    ]
+    for cells in zip_longest(*parts, fillvalue=""):
+        line = form.format(*cells)
+        if not line.isascii():
+            line = GAP.join(map(padded, cells, widths, sides))
+        yield line.rstrip()
+
+
+# --- rows as blocks ----------------------------------------------------------------------------------------
+
+
+def _blocks(
+    heads: Sequence[str], sides: Sequence[str], rows: Sequence[Sequence[str]], limit: int
+) -> Iterator[str]:
+    """Iterate over the lines of blocks: each has the titles of a row's cells before them, and ends empty."""
+    styles = Styles()
+    label = max(map(num_columns, heads)) + len(GAP)
+    titles = [styles.bold(head) + " " * (label - num_columns(head)) for head in heads]
+    for row in rows:
+        for title, side, cell in zip(titles, sides, row, strict=True):
+            if not cell:
+                continue
+            first, *others = fold(cell, max(limit - label, MIN_TEXT)) if side == LEFT else [cell]
+            yield styles.with_dim_endings(title + first)
+            yield from (styles.with_dim_endings(" " * label + other) for other in others)
+        yield ""

@@ -1,21 +1,19 @@
-"""Trees: drawn by rich on a terminal, in ASCII everywhere else and if rich is not installed."""
+"""Trees: drawn with lines on a terminal, in ASCII everywhere else."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from ckptfmt.cli.render.output import on_terminal, write_lines
-from ckptfmt.cli.render.table import MAX_DRAWN
+from ckptfmt.cli.render.fold import fold
+from ckptfmt.cli.render.output import on_terminal, printable, write_lines
+from ckptfmt.cli.render.table import MIN_TEXT
+from ckptfmt.cli.render.terminal import Styles, columns
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-INDENT = 4
-"""Columns by which each level is moved to the right."""
+LINES = ("├── ", "└── ", "│   ", "    ")
+"""What lines begin with: a child, the last child, and what is below each of them."""
+ASCII_LINES = ("|-- ", "`-- ", "|   ", "    ")
+"""The same for outputs that only have ASCII."""
 
 
 class Branch(NamedTuple):
@@ -31,32 +29,42 @@ class Branch(NamedTuple):
 
 def write_branches(branches: Sequence[Branch]) -> None:
     """Write a tree to stdout; its lines are given from top to bottom, the root first."""
-    if not on_terminal() or len(branches) > MAX_DRAWN or find_spec("rich") is None:
-        write_lines(_plain(branches))
-        return
-    # Imported here: it takes as long as reading a small checkpoint, and only a terminal needs it.
-    from rich.console import Console
-
-    # NO_COLOR asks for no colour; bold and dim are left out with it.
-    console = Console(file=sys.stdout, color_system=None if os.environ.get("NO_COLOR") else "auto")
-    if INDENT * max(branch.depth for branch in branches) > console.width // 2:
-        write_lines(_plain(branches))  # rich would have no room left for the names
+    if on_terminal():
+        guides = LINES if printable("".join(LINES), "") else ASCII_LINES
+        write_lines(_drawn(branches, guides, columns()))
     else:
-        _draw(branches, console)
+        for_each = zip(branches, _guides(branches, ASCII_LINES), strict=True)
+        write_lines(f"{guide}{branch.name}  {branch.details}".rstrip() for branch, (guide, _) in for_each)
 
 
-def _plain(branches: Sequence[Branch]) -> Iterator[str]:
-    """Iterate over the lines in ASCII."""
-    guides = [""]  # for each level down to the current one, what its lines begin with
+def _drawn(branches: Sequence[Branch], guides: Sequence[str], limit: int | None) -> Iterator[str]:
+    """Iterate over the lines on a terminal; none that can be folded is longer than ``limit``."""
+    styles = Styles()
+    for branch, (guide, below) in zip(branches, _guides(branches, guides), strict=True):
+        text = f"{branch.name}  {branch.details}".rstrip()
+        # The deepest lines begin so far to the right that there is no room to fold them.
+        is_folded = limit is not None and limit - len(guide) >= MIN_TEXT
+        parts = fold(text, limit - len(guide)) if limit is not None and is_folded else [text]
+        left = len(branch.name)  # characters of the name that are still to come
+        for part in parts:
+            name, details = part[:left], part[left:].rstrip()
+            yield styles.dim(guide) + styles.bold(name) + styles.dim(details)
+            guide, left = below, max(left - len(part), 0)
+
+
+def _guides(branches: Sequence[Branch], guides: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Iterate over what each line begins with, and what comes below that if the line is folded."""
+    child, last_child, below_child, below_last = guides
+    open_levels = [""]  # for each level down to the current one, what the lines of its children begin with
     for branch, is_last in zip(branches, _last_ones(branches), strict=True):
         depth = branch.depth
-        text = f"{branch.name}  {branch.details}".rstrip()
         if not depth:
-            yield text
+            yield "", ""
             continue
-        del guides[depth:]
-        yield f"{guides[-1]}{'`-- ' if is_last else '|-- '}{text}"
-        guides.append(f"{guides[-1]}{'    ' if is_last else '|   '}")
+        del open_levels[depth:]
+        above = open_levels[-1]
+        open_levels.append(above + (below_last if is_last else below_child))
+        yield above + (last_child if is_last else child), open_levels[-1]
 
 
 def _last_ones(branches: Sequence[Branch]) -> list[bool]:
@@ -75,17 +83,3 @@ def _last_ones(branches: Sequence[Branch]) -> list[bool]:
         has_later[depth] = True
     is_last.reverse()
     return is_last
-
-
-def _draw(branches: Sequence[Branch], console: Console) -> None:
-    from rich.text import Text
-    from rich.tree import Tree
-
-    trail: list[Tree] = []
-    for branch in branches:
-        # As Text: brackets in a name are not markup.
-        text = Text.assemble((branch.name, "bold"), "  ", (branch.details, "dim"), overflow="fold")
-        text.rstrip()
-        del trail[branch.depth :]
-        trail.append(trail[-1].add(text) if trail else Tree(text, guide_style="dim"))
-    console.print(trail[0], highlight=False)

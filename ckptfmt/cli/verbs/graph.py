@@ -20,6 +20,7 @@ from ckptfmt.cli.options import (
     limits_option,
     path_argument,
     tags_option,
+    wide_option,
 )
 from ckptfmt.cli.pictures import PICTURES, draw
 from ckptfmt.cli.render.diagram import dot_lines, mermaid_lines
@@ -101,6 +102,7 @@ MAX_ELEMENTS = 1_000_000
     help="Keep one of identical nodes of one name; if they differ, --keep-duplicate says which.",
 )
 @duplicates_option
+@wide_option
 @json_option
 @limits_option
 def command(

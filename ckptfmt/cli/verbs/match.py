@@ -10,7 +10,8 @@ import click
 import ckptfmt
 from ckptfmt import Match, Mismatch, Spec
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import given_limits, json_option, limits_option, overwrite_option
+from ckptfmt.cli.options import given_limits, json_option, limits_option, overwrite_option, wide_option
+from ckptfmt.cli.render.names import short_name
 from ckptfmt.cli.render.output import note, on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, draw_table
 from ckptfmt.cli.render.text import escape
@@ -39,6 +40,12 @@ class MismatchRow(NamedTuple):
         if self.stored not in (None, self.name):
             name += f" <- {escape(self.stored or '')}"
         return self.kind, name, _spec_text(self.got), _spec_text(self.want)
+
+    def shortened(self, result: Match) -> MismatchRow:
+        """Return the row with the names that it has on a terminal."""
+        names = result.stored if self.kind == "unused" else result.wanted
+        stored = None if self.stored is None else short_name(self.stored, result.stored)
+        return self._replace(name=short_name(self.name, names), stored=stored)
 
     def describe(self) -> dict[str, object]:
         """Return the row for JSON."""
@@ -78,6 +85,7 @@ def _spec_text(spec: Spec | None) -> str:
 )
 @overwrite_option
 @click.option("--expect-partial", is_flag=True, help="Accept unused tensors.")
+@wide_option
 @json_option
 @limits_option
 def command(
@@ -156,11 +164,11 @@ def _write_text(result: Match) -> None:
     """Write a table and the summary on a terminal, else lines, and the summary to stderr."""
     counts = _totals(result).items()
     summary = ", ".join(f"{count:,} {kind}" for kind, count in counts if count or kind == "matched")
-    rows = [row.cells() for row in _rows(result)]
     if on_terminal():
+        rows = [row.shortened(result).cells() for row in _rows(result)]
         if rows:
             draw_table(("kind", "name", "got", "want"), (LEFT, LEFT, LEFT, LEFT), rows)
         write(f"{summary}\n")
     else:
-        write_lines(map("\t".join, rows))
+        write_lines("\t".join(row.cells()) for row in _rows(result))
         note(summary)

@@ -13,7 +13,14 @@ import click
 import ckptfmt
 from ckptfmt import Checkpoint, Entry, Plan, Spec, errors
 from ckptfmt.cli.failures import ExitCode
-from ckptfmt.cli.options import given_limits, json_option, limits_option, overwrite_option, path_argument
+from ckptfmt.cli.options import (
+    given_limits,
+    json_option,
+    limits_option,
+    overwrite_option,
+    path_argument,
+    wide_option,
+)
 from ckptfmt.cli.render.output import note, on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, draw_table
 from ckptfmt.cli.render.text import count_text, escape
@@ -52,6 +59,7 @@ _UNKNOWN = "?"
     help="Write the plan that undoes PLAN.toml for this checkpoint.",
 )
 @overwrite_option
+@wide_option
 @json_option
 @limits_option
 def command(path: str, plan_path: str, inverse_path: str | None, overwrite: bool, as_json: bool) -> int:

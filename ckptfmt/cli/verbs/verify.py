@@ -17,6 +17,7 @@ from ckptfmt.cli.failures import FAILURES, ExitCode, Problems, describe
 from ckptfmt.cli.options import given_limits, json_option, limits_option
 from ckptfmt.cli.render.output import write, write_json
 from ckptfmt.cli.render.progress import ProgressBar
+from ckptfmt.cli.render.terminal import on_screen
 from ckptfmt.cli.render.text import count_text, escape, one_line, size_text
 from ckptfmt.cli.selection import Selection, selection_options
 from ckptfmt.cli.several import all_option, expanded
@@ -186,7 +187,7 @@ def _write_problems(report: Report) -> None:
         of_kind = problem.severity, problem.kind
         counts[of_kind] += 1
         if counts[of_kind] <= MAX_LINES:
-            write(f"{_line(problem)}\n")
+            write(on_screen(f"{_line(problem)}\n"))
     for (severity, kind), count in counts.items():
         if count > MAX_LINES:
             write(f"{severity}: {kind}: and {count - MAX_LINES:,} more; --json lists them\n")

@@ -9,7 +9,14 @@ import click
 import ckptfmt
 from ckptfmt.cli.damage import DamageReport
 from ckptfmt.cli.failures import Problems
-from ckptfmt.cli.options import given_limits, json_option, limits_option, overwrite_option, path_argument
+from ckptfmt.cli.options import (
+    given_limits,
+    json_option,
+    limits_option,
+    overwrite_option,
+    path_argument,
+    remember_wide,
+)
 from ckptfmt.cli.render.curves import PLOTS
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import escape, size_text
@@ -70,7 +77,13 @@ def _with_suffix(value: str | None, suffixes: Sequence[str]) -> str | None:
     callback=_export_path,
     help="Write scalars: .csv, .jsonl, .parquet or .arrow.",
 )
-@click.option("--wide", is_flag=True, help="With --export: a row for each step, a column for each tag.")
+@click.option(
+    "--wide",
+    is_flag=True,
+    callback=remember_wide,
+    help="With --export: a row for each step, a column for each tag. On a terminal: write each row on one "
+    "line, however long.",
+)
 @click.option("--images", "images_path", metavar="DIR", help="Write images into a directory.")
 @overwrite_option
 @click.option("--follow", "following", is_flag=True, help="Show scalars as they are written, until Ctrl-C.")
@@ -103,9 +116,9 @@ def command(
 
     Without TAG, all tags are listed with run, kind, number of values, first and last step, and the last value
     of scalars; graphs and hyperparameters follow. With TAG, a name or a glob in which * also matches slashes,
-    its values are shown with step and wall time in seconds since 1970. On a terminal, each tag has a curve
-    and its last values; elsewhere all values are printed, separated by tabs. If a TAG matches nothing, the
-    exit code is 4.
+    its values are shown with step and wall time. On a terminal, each tag has a curve and its last values,
+    with times as dates in UTC; elsewhere all values are printed, separated by tabs, with times in seconds
+    since 1970. If a TAG matches nothing, the exit code is 4.
 
     With --export, --plot and --images nothing is listed. All of them are checked before anything is written,
     and files that exist are replaced only with --overwrite.
@@ -124,7 +137,7 @@ def command(
     for needed, option, is_misplaced in (
         ("--follow", "--poll", poll is not None and not following),
         ("--follow", "--timeout", timeout is not None and not following),
-        ("--export", "--wide", wide and export_path is None),
+        ("--export", "--wide", wide and bool(outputs) and export_path is None),
         ("--export, --plot or --images", "--overwrite", overwrite and not outputs),
     ):
         if is_misplaced:

@@ -9,8 +9,9 @@ from typing import Any
 from ckptfmt import EventLog
 from ckptfmt.cli.damage import DamageReport
 from ckptfmt.cli.failures import Problems
-from ckptfmt.cli.render.output import write, write_json
+from ckptfmt.cli.render.output import on_terminal, write, write_json
 from ckptfmt.cli.render.text import escape
+from ckptfmt.cli.render.times import number_text, time_text
 from ckptfmt.cli.render.values import number_json
 from ckptfmt.events.classify import scalar_of, tag_of
 from ckptfmt.text.patterns import matcher
@@ -49,5 +50,8 @@ def _write(tag: str, event: Any, number: float, *, as_json: bool) -> None:  # no
     if as_json:
         wall_time = number_json(event.wall_time)
         write_json({"tag": tag, "step": event.step, "wall_time": wall_time, "value": number_json(number)})
+    elif on_terminal():
+        # Lines come one by one, so that no column can be as wide as its longest value.
+        write(f"{time_text(event.wall_time)}  step {event.step}  {escape(tag)}  {number_text(number)}\n")
     else:
         write(f"{escape(tag)}\t{event.step}\t{event.wall_time!r}\t{number!r}\n")

@@ -10,6 +10,7 @@ from ckptfmt.cli.failures import FAILURES, Problems
 from ckptfmt.cli.render.output import note, on_terminal
 from ckptfmt.cli.render.table import LEFT, RIGHT, write_table
 from ckptfmt.cli.render.text import count_text, escape
+from ckptfmt.cli.render.times import number_text
 from ckptfmt.cli.verbs.events.runs import Runs, TagEntry, source_of
 
 UNKNOWN = "?"
@@ -19,12 +20,12 @@ UNKNOWN = "?"
 def write_overview(runs: Runs, entries: Sequence[TagEntry], problems: Problems) -> None:
     """List the tags on stdout, and what else the runs hold on stderr."""
     described = [(entry, entry.describe()) for entry in entries]
-    rows = []
-    if on_terminal():
-        rows = [_cells(*each)[0 if runs.are_several else 1 :] for each in described]
-    heads, sides = ["tag", "kind", "values", "steps", "last", ""], [LEFT, LEFT, RIGHT, RIGHT, RIGHT, LEFT]
-    if runs.are_several:
-        heads, sides = ["run", *heads], [LEFT, *sides]
+    rows = [_cells(*each) for each in described] if on_terminal() else []
+    heads = ["run", "tag", "kind", "values", "steps", "last", "remarks"]
+    sides = [LEFT, LEFT, LEFT, RIGHT, RIGHT, RIGHT, LEFT]
+    # Most runs have nothing to remark, and a path often leads to a single run.
+    first, last = 0 if runs.are_several else 1, None if any(row[-1] for row in rows) else -1
+    rows, heads, sides = [row[first:last] for row in rows], heads[first:last], sides[first:last]
     write_table(heads, sides, rows, ("\t".join(_plain_cells(*each)) for each in described))
     for name, events in runs.read.items():
         _summarise(name, events, problems)
@@ -50,7 +51,7 @@ def _cells(entry: TagEntry, facts: Mapping[str, Any]) -> list[str]:
         *names,
         f"{facts['count']:,}",
         f"{facts['first_step']} … {facts['last_step']}",
-        f"{last:.6g}" if isinstance(last, float) else str(last),
+        number_text(last) if isinstance(last, float) else str(last),
         _irregularities(facts),
     ]
 

@@ -11,7 +11,9 @@ from ckptfmt import Scalars
 from ckptfmt.cli.failures import FAILURES, Problems
 from ckptfmt.cli.render.curves import ASCII_BLOCKS, BLOCKS, sparkline
 from ckptfmt.cli.render.output import on_terminal, printable, write, write_lines
+from ckptfmt.cli.render.table import LEFT, RIGHT, draw_table
 from ckptfmt.cli.render.text import count_text, escape, shape_text
+from ckptfmt.cli.render.times import number_text, time_text
 from ckptfmt.cli.verbs.events.overview import UNKNOWN
 from ckptfmt.cli.verbs.events.runs import Runs, TagEntry
 
@@ -39,32 +41,46 @@ def write_values(runs: Runs, entries: Sequence[TagEntry], problems: Problems) ->
             finite = values[np.isfinite(values)]
             write(f"  {sparkline(values, blocks)}\n")
             if finite.size:
-                write(f"  from {finite.min():.6g} to {finite.max():.6g}, last {values[-1]:.6g}\n")
+                low, high, last = (
+                    number_text(float(value)) for value in (finite.min(), finite.max(), values[-1])
+                )
+                write(f"  from {low} to {high}, last {last}\n")
         skipped = max(0, len(entry.series) - MAX_ROWS)
         if skipped:
-            write(f"  … {skipped:,} before these\n")
-        for line in _lines(entry, skipped, problems):
-            write(f"  {line}\n")
+            write(f"  … {skipped:,} before these; off a terminal, as with | cat, all are shown\n")
+        write("\n")
+        _draw_values(entry, skipped, problems)
+        write("\n")
+
+
+def _draw_values(entry: TagEntry, start: int, problems: Problems) -> None:
+    """Write values from a row on as a table."""
+    rows = []
+    side = RIGHT if isinstance(entry.series, Scalars) else LEFT
+    for step, wall_time, value in _rows(entry, start, problems):
+        text = number_text(value) if isinstance(value, float) else value
+        rows.append((str(step), time_text(wall_time), text))
+    draw_table(("step", "time", "value"), (RIGHT, RIGHT, side), rows)
 
 
 def _plain_lines(entries: Sequence[TagEntry], problems: Problems) -> Iterator[str]:
     for entry in entries:
         if entry.error is None:
-            for line in _lines(entry, 0, problems):
-                yield f"{escape(entry.run)}\t{escape(entry.tag)}\t{line}"
+            for step, wall_time, value in _rows(entry, 0, problems):
+                text = repr(value) if isinstance(value, float) else value
+                yield f"{escape(entry.run)}\t{escape(entry.tag)}\t{step}\t{wall_time!r}\t{text}"
 
 
-def _lines(entry: TagEntry, start: int, problems: Problems) -> Iterator[str]:
-    """Iterate over step, wall time and value from a row on, separated by tabs."""
+def _rows(entry: TagEntry, start: int, problems: Problems) -> Iterator[tuple[int, float, float | str]]:
+    """Iterate over step, wall time and value from a row on; a value that is not a number is text."""
     series = entry.series
     steps, wall_times = series.steps[start:].tolist(), series.wall_times[start:].tolist()
     if isinstance(series, Scalars):
-        texts: Iterator[str] = map(repr, series.values[start:].tolist())
+        values: Iterator[float | str] = map(float, series.values[start:].tolist())
     else:
-        values = readable_values(entry, start, problems)
-        texts = (UNKNOWN if value is None else _text_of(value) for value in values)
-    for step, wall_time, text in zip(steps, wall_times, texts, strict=True):
-        yield f"{step}\t{wall_time!r}\t{text}"
+        readable = readable_values(entry, start, problems)
+        values = (UNKNOWN if value is None else _text_of(value) for value in readable)
+    return zip(steps, wall_times, values, strict=True)
 
 
 def readable_values(entry: TagEntry, start: int, problems: Problems) -> Iterator[Any]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 import click
 
 import ckptfmt
 from ckptfmt import Checkpoint
 from ckptfmt.cli.failures import FAILURES, Problems, code_of, describe, message_of
-from ckptfmt.cli.options import dtype_globs, given_limits, json_option, limits_option, size_value
+from ckptfmt.cli.options import (
+    dtype_globs,
+    given_limits,
+    json_option,
+    limits_option,
+    size_value,
+    wide_option,
+)
+from ckptfmt.cli.render.names import short_name
 from ckptfmt.cli.render.output import complain, note, on_terminal, printable, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, RIGHT, draw_table
 from ckptfmt.cli.render.text import escape, shape_text, size_text
@@ -74,6 +82,7 @@ UNKNOWN = "?"
 @click.option("--slices", "with_slices", is_flag=True, help="Also show the slices a tensor is stored in.")
 @all_option
 @selection_options
+@wide_option
 @json_option
 @limits_option
 def command(
@@ -95,7 +104,8 @@ def command(
     them alone. A pattern that matches no listed name may match a full name or an object path. If no tensor
     matches --dtype and --min-size, stderr says so and the exit code is 0.
 
-    On a terminal this is a table with the totals below it. Elsewhere it is one line for each tensor, without
+    On a terminal this is a table with the totals below it, in which names lack /.ATTRIBUTES/VARIABLE_VALUE;
+    PATTERN matches names with and without it. Elsewhere it is one line for each tensor, without
     a header: name, dtype, shape ([3,4], or [] for a scalar) and bytes, separated by tabs; the totals go to
     stderr. With --slices a fifth column has the slices as TensorFlow writes them (start,length for each
     dimension, or - for all of it), or - for a tensor that is stored whole. "Parameters" counts the elements
@@ -125,7 +135,7 @@ def command(
                     documents.append(_document(checkpoint, rows, totals, collapsed=collapsed))
                 else:
                     title = None if is_single else checkpoint.prefix
-                    _write_text(rows, totals, title, with_slices=with_slices)
+                    _write_text(rows, totals, view.entries, title, with_slices=with_slices)
         except FAILURES as error:
             problems.report(error, path)
             documents.append({"prefix": path, "error": describe(error)})
@@ -159,11 +169,16 @@ def _describe(row: TensorRow | BadRow, *, collapsed: bool) -> dict[str, object]:
 
 
 def _write_text(
-    rows: Iterable[TensorRow | BadRow], totals: Totals, title: str | None, *, with_slices: bool
+    rows: Iterable[TensorRow | BadRow],
+    totals: Totals,
+    names: Container[str],
+    title: str | None,
+    *,
+    with_slices: bool,
 ) -> None:
     """Write a table and the totals on a terminal, else lines, and the totals to stderr.
 
-    The title tells several checkpoints apart.
+    ``names`` are those of all tensors that may be listed; the title tells several checkpoints apart.
     """
     times = printable(TIMES, "x")
     if on_terminal():
@@ -171,7 +186,7 @@ def _write_text(
         if with_slices:
             heads.append("slices")
             sides.append(LEFT)
-        cells = [_cells(row, times, size_text, with_slices=with_slices) for row in rows]
+        cells = [_cells(_shortened(row, names), times, size_text, with_slices=with_slices) for row in rows]
         if title is not None:
             write(f"{escape(title)}\n")
         draw_table(heads, sides, cells)
@@ -180,6 +195,13 @@ def _write_text(
         first = () if title is None else (escape(title),)
         write_lines("\t".join((*first, *_cells(row, times, str, with_slices=with_slices))) for row in rows)
         note(str(totals) if title is None else f"{title}: {totals}")
+
+
+def _shortened(row: TensorRow | BadRow, names: Container[str]) -> TensorRow | BadRow:
+    """Return a row with the name that it has on a terminal."""
+    if isinstance(row, TensorRow) and any(short_name(name, names) == name for name in row.names):
+        return row
+    return row._replace(name=short_name(row.name, names))
 
 
 def _cells(

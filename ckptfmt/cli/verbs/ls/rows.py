@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ckptfmt import Checkpoint, Entry, Tensors, errors
 from ckptfmt.cli.collapse import collapse
 from ckptfmt.cli.failures import describe
-from ckptfmt.cli.render.text import count_text, size_text
+from ckptfmt.cli.render.text import count_text, escape, size_text
 from ckptfmt.cli.typed_names import TypedNames
-from ckptfmt.text.patterns import matcher
+from ckptfmt.object_graph.keys import VARIABLE_VALUE
+from ckptfmt.tensors.aliases import no_match
+from ckptfmt.text.patterns import literal_prefixes, matcher
 
 
 class TensorRow(NamedTuple):
@@ -129,21 +133,38 @@ def find_rows(
             yield TensorRow(name, entry, entry.nbytes)
 
 
-def _matching(checkpoint: Checkpoint, view: Tensors, patterns: Sequence[str]) -> Iterable[str]:
-    """Return the names in a view that match a pattern, or whose tensors have a name elsewhere that does."""
-    try:
-        return list(view.select(*patterns))
-    except errors.TensorNotFoundError:
-        # Perhaps the names are those of other verbs: full names, or paths as tree prints them.
-        typed = TypedNames(checkpoint, checkpoint.prefix)
-        try:
-            stored = {each for pattern in patterns for each in typed.matching(pattern)}
-        except errors.TensorNotFoundError:
-            stored = set()
-        found = [name for name, each in view._stored().items() if each in stored]
-        if not found:
-            raise
+def _matching(checkpoint: Checkpoint, view: Tensors, patterns: Sequence[str]) -> list[str]:
+    """Return the names that match a pattern as they are, as a listing shows them, or as other verbs do.
+
+    A terminal shows them without the end of variables' keys, and every listing with escapes. Full names and
+    object paths are looked through for patterns that no name here matches.
+    """
+    # Only names that can match are listed: a large index is not decoded for a few of its tensors. A backslash
+    # may begin an escape, and so stand for any character.
+    prefixes = literal_prefixes(pattern.replace("\\", "*") for pattern in patterns)
+    matches = _shown_matcher(patterns)
+    found = list(filter(matches, chain.from_iterable(map(view._names_below, prefixes))))
+    idle = [pattern for pattern in patterns if not any(map(_shown_matcher([pattern]), found))]
+    if not idle:
         return found
+    typed = TypedNames(checkpoint, checkpoint.prefix)
+    stored: set[str] = set()
+    for pattern in idle:
+        with suppress(errors.TensorNotFoundError):
+            stored.update(typed.matching(pattern))
+            continue
+        raise no_match(idle, lambda: view._names_near(idle[0]), checkpoint.prefix)
+    others = {name for name, each in view._stored().items() if each in stored}
+    if not others:
+        raise no_match(idle, lambda: view._names_near(idle[0]), checkpoint.prefix)
+    others.update(found)
+    return [name for name in view if name in others]
+
+
+def _shown_matcher(patterns: Sequence[str]) -> Callable[[str], object]:
+    """Return a function that tells whether a name matches any pattern, also as a listing shows it."""
+    matches = matcher([*patterns, *(pattern + VARIABLE_VALUE for pattern in patterns)])
+    return lambda name: matches(name) or (not name.isprintable() and matches(escape(name)))
 
 
 # --- order -------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from ckptfmt.cli.failures import ExitCode, message_of
 from ckptfmt.cli.options import comma_separated, given_limits, json_option, limits_option, path_argument
 from ckptfmt.cli.render.model import model_lines
 from ckptfmt.cli.render.output import complain, note, write_json, write_lines
+from ckptfmt.cli.render.terminal import on_screen
 from ckptfmt.cli.render.text import count_text
 from ckptfmt.cli.verbs.model.document import ModelDocument
 from ckptfmt.text.closest import closest_names
@@ -84,7 +85,7 @@ def command(path: str, tags: list[str] | None, signature: str | None, every: boo
     if as_json:
         write_json(described)
     else:
-        write_lines(model_lines(described))
+        write_lines(map(on_screen, model_lines(described)))
         if document.hidden:
             hidden, them = count_text(document.hidden, "function"), "it" if document.hidden == 1 else "them"
             note(f"{hidden} of other objects hidden; pass --functions to show {them}")

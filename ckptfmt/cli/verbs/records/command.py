@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import click
 
 from ckptfmt.cli.failures import Problems
-from ckptfmt.cli.options import comma_separated, json_option, limits_option
+from ckptfmt.cli.options import comma_separated, json_option, limits_option, wide_option
 from ckptfmt.cli.render.output import note, write, write_json
 from ckptfmt.cli.render.progress import ProgressBar
 from ckptfmt.cli.render.table import LEFT, RIGHT, write_table
@@ -60,6 +60,7 @@ Numbered = tuple[int, Record, Content]
 )
 @click.option("--values", "with_values", is_flag=True, help="With --head or --record: show all values.")
 @click.option("--strict", is_flag=True, help="Stop at the first damage, or at an incomplete last record.")
+@wide_option
 @json_option
 @limits_option
 def command(
@@ -156,7 +157,7 @@ def _write_files(files: Sequence[RecordFile]) -> None:
     ]
     heads = ["file", "records", "bytes", "compression", "content", "damage"]
     sides = [LEFT, RIGHT, RIGHT, LEFT, LEFT, RIGHT]
-    write_table(heads, sides, rows, map("\t".join, rows), folding=(0, 4))
+    write_table(heads, sides, rows, map("\t".join, rows))
     if len(files) > 1:
         note(f"{count_text(len(files), 'file')}, {count_text(sum(file.records for file in files), 'record')}")
 
@@ -177,7 +178,7 @@ def _write_features(features: Sequence[FeatureSummary]) -> None:
     if with_lists:
         heads.insert(2, "steps")
         sides.insert(2, RIGHT)
-    write_table(heads, sides, rows, map("\t".join, rows), folding=(0, len(heads) - 1))
+    write_table(heads, sides, rows, map("\t".join, rows))
 
 
 def _advise(files: Sequence[RecordFile]) -> None:

@@ -14,7 +14,7 @@ from ckptfmt.cli.render.values import bytes_json, quote, values_json
 from ckptfmt.cli.verbs.records.content import SHOWN_CHARACTERS, Content, dtype_text, values_text
 from ckptfmt.record.batch import Record
 
-HEADS = ("feature", "dtype", "values", "")
+HEADS = ("feature", "dtype", "count", "values")
 
 
 def write_records(records: Iterable[tuple[int, Record, Content]], *, all_values: bool) -> None:
@@ -27,7 +27,7 @@ def write_records(records: Iterable[tuple[int, Record, Content]], *, all_values:
                 file = record.file
                 write(f"{escape(file)}\n\n")  # on a line of its own: it may be longer than that
             write(f"record {number} @0x{record.offset:x}: {content.kind}, {size_text(len(record.view))}\n")
-            draw_table(HEADS, [LEFT, LEFT, RIGHT, LEFT], rows, folding=(0, 3))
+            draw_table(HEADS, [LEFT, LEFT, RIGHT, LEFT], rows)
             write("\n")
         else:
             write_lines("\t".join([str(number), *row]) for row in rows)

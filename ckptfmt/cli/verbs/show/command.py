@@ -13,6 +13,7 @@ from ckptfmt.cli.completion import complete_names
 from ckptfmt.cli.failures import ExitCode, code_of, message_of
 from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument
 from ckptfmt.cli.render.output import complain, write, write_json, write_json_list
+from ckptfmt.cli.render.terminal import on_screen
 from ckptfmt.cli.render.text import escape
 from ckptfmt.cli.render.values import PrintOptions
 from ckptfmt.cli.selection import Selection, selection_options
@@ -139,7 +140,7 @@ def command(
             if as_json:
                 write_json(tensor.to_json(options.threshold))
             else:
-                write(tensor.to_text(options))
+                write(on_screen(tensor.to_text(options)))
             shown.report(tensor)
     return shown.code
 
@@ -208,7 +209,7 @@ def _show_all(shown: _Shown, chosen: Mapping[str, str], options: PrintOptions, *
         return
     separator = ""
     for tensor in tensors:
-        write(separator + tensor.to_text(options))
+        write(on_screen(separator + tensor.to_text(options)))
         separator = "\n"
 
 

@@ -10,7 +10,7 @@ import click
 import ckptfmt
 from ckptfmt import Checkpoint, Entry, Tensors, errors
 from ckptfmt.cli.failures import ExitCode, code_of, describe, message_of
-from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument
+from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument, wide_option
 from ckptfmt.cli.render.output import complain, note, write_json
 from ckptfmt.cli.render.text import count_text, escape, shape_text, size_text
 from ckptfmt.cli.render.tree import Branch, write_branches
@@ -59,6 +59,7 @@ UNKNOWN = "?"
 )
 @click.option("--all", "with_unused", is_flag=True, help="Include objects that hold no tensors.")
 @selection_options
+@wide_option
 @json_option
 @limits_option
 def command(path: str, depth: int | None, with_unused: bool, selection: Selection, as_json: bool) -> int:
