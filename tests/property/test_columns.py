@@ -119,7 +119,7 @@ def test_so_are_those_of_a_damaged_block(
 def test_columns_hold_the_entries(items: list[tuple[bytes, bytes]], interval: int, block_size: int) -> None:
     table = encode_table(items, block_size=block_size, restart_interval=interval)
     columns = Columns(Table(MemoryFile("t", table)).rows(), decode_entry)
-    assert columns.names == [name_of(key) for key, _ in items]
+    assert list(columns.names) == [name_of(key) for key, _ in items]
     one_by_one = [
         outcome(lambda key=key, value=value: decode_entry(name_of(key), value)) for key, value in items
     ]

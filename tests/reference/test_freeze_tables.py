@@ -246,7 +246,7 @@ def test_a_model_of_keras_that_tensorflow_saves(tmp_path: Path) -> None:
     words = keras.layers.TextVectorization(
         vocabulary=str(tmp_path / "vocabulary.txt"), output_sequence_length=4
     )
-    net = [keras.layers.Embedding(6, 3), keras.layers.BatchNormalization(), keras.layers.Dense(2)]
+    net = [keras.layers.Embedding(6, 3), keras.layers.BatchNormalization(), keras.layers.Dense(2, name="out")]
     given = keras.Input((1,), dtype="string", name="k")
     model = keras.Sequential([words, *net])
     directory = tmp_path / "model"
@@ -254,7 +254,7 @@ def test_a_model_of_keras_that_tensorflow_saves(tmp_path: Path) -> None:
     model(tf.constant(texts))
     tf.saved_model.save(keras.Model(given, model(given)), str(directory))
     variables = ckptfmt.open_saved_model(directory).variables
-    kernel = next(name for name in variables if name.endswith("dense/kernel"))
+    kernel = next(name for name in variables if name.endswith("out/kernel"))
     np.testing.assert_array_equal(variables[kernel], net[-1].kernel.numpy())
     (name,) = ckptfmt.open_saved_model(directory).signatures[SIGNATURE].inputs
     check(directory, answers(directory, {name: texts}), {name: texts})
