@@ -102,7 +102,7 @@ def _code_of(report: Report) -> ExitCode:
 
 
 def _check(checkpoint: Checkpoint, selection: Selection, *, finite: bool) -> Report:
-    """Check the files, or only the tensors that are chosen, which their names in the report are those of."""
+    """Check the files, or only the tensors chosen; problems have their names as chosen."""
     view = selection.of(checkpoint)
     is_whole = not selection.weights and not selection.ema
     if is_whole:
