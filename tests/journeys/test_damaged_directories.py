@@ -94,7 +94,7 @@ def test_the_path_alone_says_it_too(journey: Journey, damaged: tuple[int, str]) 
 @pytest.mark.usefixtures("damaged")
 def test_the_others_are_listed(journey: Journey) -> None:
     found = json.loads(journey.shell("ckptfmt ls --all --json models", code=None).stdout)["checkpoints"]
-    assert [each["prefix"] for each in found if "error" not in each][0] == "models/ckpt-9"
+    assert next(each["prefix"] for each in found if "error" not in each) == "models/ckpt-9"
     assert found[0]["totals"]["tensors"] == 31
     assert journey.commands == 1
 

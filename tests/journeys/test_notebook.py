@@ -1,4 +1,4 @@
-"""Cells of a notebook that each end with an object; a kernel runs them in tests/notebook/test_execution.py."""
+"""Cells of a notebook that end with an object. tests/notebook/test_execution.py runs some in a kernel."""
 
 from __future__ import annotations
 

@@ -15,6 +15,13 @@ from tests.support.command_line import run
 ROOT = Path(__file__).parent.parent.parent
 
 
+def beside_examples(folder: Path) -> Path:
+    """Return a directory that is as the root of the project to a user's commands, and may be written to."""
+    for name in ("examples", "tests"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
 class Journey:
     """What a user types in one directory, on the command line and in Python."""
 
@@ -25,7 +32,7 @@ class Journey:
         """How many commands and statements were typed. Imports do not count."""
 
     def bring(self, source: Path | str, name: str) -> Path:
-        """Copy a directory, from the root of the project unless its path is absolute, into that of the user."""
+        """Copy a directory of the project, or one with an absolute path, into that of the user."""
         return Path(shutil.copytree(ROOT / source, self.folder / name))
 
     def shell(self, line: str, code: int | None = 0) -> Result:

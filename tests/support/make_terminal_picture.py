@@ -1,4 +1,4 @@
-"""The picture of README, made of what the command line shows: ``python -m tests.support.make_terminal_picture``."""
+"""The picture of README, from real output: ``python -m tests.support.make_terminal_picture``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHARACTER, LINE, MARGIN = 7.8, 18, 16
 
 STYLE = """
 rect { fill: #f6f8fa; stroke: #d0d7de }
-text { fill: #1f2328; font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace }
+text { fill: #1f2328; font: 13px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace }
 .b { font-weight: bold }
 .d { fill: #6e7781 }
 .p { fill: #1a7f37; font-weight: bold }
@@ -42,7 +42,7 @@ CLASSES = {"\x1b[1m": "b", "\x1b[2m": "d"}
 
 
 def picture() -> str:
-    """Return the SVG, made at the root of the project: a terminal, light or dark as the viewer's screen is."""
+    """Return the SVG of a terminal, which is as light or dark as its viewer's screen."""
     lines = []
     for command in COMMANDS:
         lines += [(f"$ {command}", f'<tspan class="p">$</tspan> {html.escape(command)}')]
@@ -59,7 +59,8 @@ def picture() -> str:
         if plain
     ]
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
+        f' viewBox="0 0 {width} {height}">\n'
         f"<style>{STYLE}</style>\n"
         f'<rect x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8"/>\n{"".join(texts)}</svg>\n'
     )
