@@ -41,6 +41,7 @@ def test_the_picture_is_what_the_commands_show(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(ROOT)
     again = "run python -m tests.support.make_terminal_picture"
     assert PICTURE.read_text(encoding="utf-8") == picture(), again
+    assert "digits/conv1/kernel" in picture()
     assert PICTURE.relative_to(ROOT).as_posix() in README
 
 
@@ -137,7 +138,7 @@ def time_text(seconds: float) -> str:
 
 
 def ratio_text(ratio: float) -> str:
-    return f"{ratio:.1f} \N{MULTIPLICATION SIGN}" if ratio < 10 else f"{ratio:.0f} \N{MULTIPLICATION SIGN}"
+    return f"{ratio:.1f} \N{MULTIPLICATION SIGN}" if ratio < 10 else f"{ratio:,.0f} \N{MULTIPLICATION SIGN}"
 
 
 def test_numbers_are_those_of_the_recorded_results() -> None:
