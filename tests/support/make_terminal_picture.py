@@ -17,7 +17,7 @@ COMMANDS = (
     "ckptfmt examples/digits",
     "ckptfmt ls examples/digits --weights",
     "ckptfmt verify examples/digits --finite",
-    "ckptfmt show examples/digits digits/conv1/kernal",
+    "ckptfmt ls tests/data/records/train-00000-of-00002",
 )
 
 COLUMNS = 84
