@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.support.corpus import corpus_path, load_expected
 from tests.support.golden import load
 from tests.support.journeys import Journey
 
@@ -35,6 +37,22 @@ def test_npz(journey: Journey, expected: dict[str, Any]) -> None:
     journey.python("import numpy\nnumpy.savez('weights.npz', **weights)")
     with np.load("weights.npz") as found:
         check(dict(found), expected)
+    assert journey.commands == 2
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("unique_mnist_20000", "unique_mnist"), ("dqn_v1", "dqn_v1"), ("dl4j_simple", "dl4j_simple")],
+)
+def test_real_checkpoints(journey: Journey, name: str, path: str) -> None:
+    journey.bring(corpus_path(path), "training")
+    journey.python(f"{OPEN}import numpy\nnumpy.savez('weights.npz', **weights)")
+    digests = {tensor["name"]: tensor["sha256"] for tensor in load_expected(name)["tensors"]}
+    with np.load("weights.npz") as found:
+        assert found.files
+        for weight, array in found.items():
+            assert hashlib.sha256(array.tobytes()).hexdigest() == digests[weight]
     assert journey.commands == 2
 
 

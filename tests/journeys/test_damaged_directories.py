@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import ckptfmt
 from tests.support.journeys import Journey
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
@@ -42,6 +44,27 @@ def converted_line_ends(folder: Path) -> None:
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
 
 
+def web_page(folder: Path) -> None:
+    """A host has answered the download with a page that says no."""
+    (folder / "ckpt-10.index").write_text("<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n")
+
+
+def empty_data(folder: Path) -> None:
+    (folder / "ckpt-10.data-00000-of-00001").write_bytes(b"")
+
+
+def mixed_up(folder: Path) -> None:
+    """The data of another checkpoint, as large as its own."""
+    shutil.copy(folder / "ckpt-9.data-00000-of-00001", folder / "ckpt-10.data-00000-of-00001")
+
+
+def flipped_bit(folder: Path) -> None:
+    data = folder / "ckpt-10.data-00000-of-00001"
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+
+
 def leftovers(folder: Path) -> None:
     for name in ("ckpt-11.index.tempstate123", "ckpt-11.data-00000-of-00001.tempstate123"):
         (folder / name).write_bytes(b"unfinished")
@@ -55,6 +78,10 @@ DAMAGE: list[tuple[Callable[[Path], None], int, str]] = [
     (pointers, 3, "Git LFS"),
     (pointer_for_data, 3, "Git LFS"),
     (converted_line_ends, 3, "changed as text"),
+    (web_page, 3, "HTML"),
+    (empty_data, 3, "too short"),
+    (mixed_up, 3, "checksum"),
+    (flipped_bit, 3, "checksum"),
     (leftovers, 1, "ckpt-10.data-00001-of-00002"),
 ]
 
@@ -86,8 +113,8 @@ def test_verify_of_all_says_which_are_good(journey: Journey, damaged: tuple[int,
 def test_the_path_alone_says_it_too(journey: Journey, damaged: tuple[int, str]) -> None:
     code, words = damaged
     result = journey.shell("ckptfmt models", code=None)
-    # Files that belong to no checkpoint are for verify to find.
-    assert code == 1 or words in result.output
+    # What needs the bytes of all tensors, or the other files, is for verify to find.
+    assert words in result.output or words == "checksum" or code == 1
     assert journey.commands == 1
 
 
@@ -97,6 +124,19 @@ def test_the_others_are_listed(journey: Journey) -> None:
     assert next(each["prefix"] for each in found if "error" not in each) == "models/ckpt-9"
     assert found[0]["totals"]["tensors"] == 31
     assert journey.commands == 1
+
+
+def test_python_says_it_in_one_sentence(journey: Journey, damaged: tuple[int, str]) -> None:
+    code, words = damaged
+    try:
+        report = journey.python("import ckptfmt\nreport = ckptfmt.open('models').verify()")["report"]
+    except ckptfmt.errors.CkptfmtError as error:
+        messages = [str(error)]
+    else:
+        messages = [problem.message for problem in report.problems]
+        assert report.ok == (code == 1)
+    assert any(words in message for message in messages)
+    assert not any("\n" in message for message in messages)
 
 
 def test_a_copy_of_the_good_one_still_opens(journey: Journey) -> None:
