@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
@@ -11,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import environment
 from tests.support.corpus import CORPUS
+from tests.support.journeys import ROOT, beside_examples
 
-ROOT = Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "examples" / "digits" / "README.md",
@@ -29,12 +29,18 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def run(command: list[str], folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    environ = os.environ | {"PYTHONIOENCODING": "utf-8"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environ, encoding="utf-8")
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, env=environment(), encoding="utf-8"
+    )
 
 
 def folder_for(page: Path, folder: Path) -> Path:
-    """Return where a page's code runs: here, or next to the checkpoint it names and the plan it shows."""
+    """Return where a page's code runs: here, or next to the checkpoint it names and the plan it shows.
+
+    README's code may also write files.
+    """
+    if page == ROOT / "README.md":
+        return beside_examples(folder)
     named = re.search("<!-- runs beside: ([a-z_]+) -->", page.read_text(encoding="utf-8"))
     if named is None:
         return ROOT
