@@ -125,6 +125,58 @@ def test_recipe_runs_and_prints_what_is_shown(
             assert without_trailing_spaces(output) == without_trailing_spaces(shown)
 
 
+def code_of(title: str) -> str:
+    """Return the program of a recipe."""
+    [code] = [code for recipe in recipes() if recipe.title == title for _, code, _ in recipe.code]
+    return code
+
+
+def test_converted_torch_model_computes_what_keras_does(folder: Path) -> None:
+    if not all(map(find_spec, ("torch", "keras", "tensorflow"))):
+        pytest.skip("needs torch, keras and tensorflow")
+    check = """
+import keras
+import numpy as np
+
+from_keras = keras.Sequential(
+    [
+        keras.layers.Input((8, 8, 1)),
+        keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="conv1"),
+        keras.layers.Conv2D(16, 3, strides=2, padding="same", activation="relu", name="conv2"),
+        keras.layers.BatchNormalization(name="norm"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(10, name="logits"),
+    ],
+    name="digits",
+)
+with ckptfmt.open("training/") as ckpt:
+    for variable in from_keras.weights:
+        variable.assign(ckpt.weights[variable.path])
+images = np.random.default_rng(0).normal(size=(5, 8, 8, 1)).astype(np.float32)
+with torch.no_grad():
+    computed = model.eval()(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+np.testing.assert_allclose(computed, np.asarray(from_keras(images)), rtol=1e-4, atol=1e-4)
+"""
+    printed_by_python(code_of("TensorFlow checkpoint to PyTorch") + check, folder)
+
+
+def test_keras_3_model_computes_what_the_saved_model_of_keras_2_does(folder: Path) -> None:
+    if find_spec("tensorflow") is None or find_spec("keras") is None or not CORPUS.is_dir():
+        pytest.skip("needs tensorflow, keras and the corpus")
+    check = """
+import numpy as np
+import tensorflow as tf
+
+words = np.random.default_rng(0).integers(0, 2003, (4, 20))
+with tf.compat.v1.Session(graph=tf.Graph()) as session:
+    signature = tf.compat.v1.saved_model.load(session, ["serve"], "keras2/").signature_def["serving_default"]
+    [given], [wanted] = signature.inputs.values(), signature.outputs.values()
+    want = session.run(wanted.name, {given.name: words})
+np.testing.assert_allclose(np.asarray(model(words)), want, rtol=1e-5)
+"""
+    printed_by_python(code_of("Load a Keras 2 SavedModel into Keras 3") + check, folder)
+
+
 def test_there_are_thirty_recipes_and_the_contents_list_them_all() -> None:
     titles = [recipe.title for recipe in recipes()]
     anchors = [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
