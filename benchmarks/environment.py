@@ -12,7 +12,7 @@ from typing import Any
 
 PACKAGES = (
     *("ckptfmt", "tensorflow", "safetensors", "numpy", "protobuf", "crc32c", "ml_dtypes"),
-    *("tensorboard", "tbparse", "torch", "jax"),
+    *("h5py", "tensorboard", "tbparse", "torch", "jax"),
 )
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
 """Makes TensorFlow say less and use the CPU."""

@@ -22,6 +22,8 @@ import pytest
 from benchmarks import runner
 from benchmarks.case import Case, Command, Job, Target, missing, missing_module, module_of
 from benchmarks.cases import CASES
+from benchmarks.comparison import LIBRARIES, TASKS
+from benchmarks.comparison import measure as measure_cell
 from benchmarks.inputs import INPUTS, METRICS, SIZES, build, find_input, input_problem
 from benchmarks.layout import SHIPPED
 from benchmarks.measure import warm
@@ -279,6 +281,21 @@ def test_a_difference_is_listed() -> None:
     report = Report("tensorflow", "2", "/GPU:0", [Check("float32, resource", False, 4, "Saver.restore")])
     assert "tensorflow: float32, resource (Saver.restore)" in parity_page({}, [report], {})
     assert Report.from_json(report.to_json()) == report
+
+
+@pytest.mark.parametrize("task", [task for task, cells in TASKS.items() if "ckptfmt" in cells])
+def test_tasks_of_the_comparison_are_done_without_an_error(task: str) -> None:
+    said = measure_cell(TASKS[task]["ckptfmt"])
+    assert said
+    assert "Error" not in said
+
+
+def test_the_recorded_comparison_has_every_task_and_library() -> None:
+    recorded = (ROOT / "benchmarks" / "results" / "comparison.md").read_text(encoding="utf-8")
+    for task, section in zip(TASKS, recorded.split("\n## ")[1:], strict=True):
+        assert section.startswith(task)
+        rows = [line.split(" | ")[0][2:] for line in section.splitlines() if line.startswith("| ")]
+        assert rows[1:] == [library for library in LIBRARIES if library in TASKS[task]]
 
 
 def test_sizes_grow() -> None:
