@@ -85,6 +85,13 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site of the documentation into site/; a warning is an error."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "docs"))
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session
 def protos(session: nox.Session) -> None:
     """Compile protos/ again: the descriptor set and the stubs."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "protos"))
