@@ -1,4 +1,4 @@
-"""A hook of MkDocs: pages made of files outside docs/, and links that lead out of docs/ and into it.
+"""Hooks of MkDocs: pages made of files outside docs/, and links that lead out of docs/ and into it.
 
 A link in a Markdown file leads to another file of the checkout, so that it works wherever the checkout is
 shown. On the site, a link to a file that has a page leads to that page. Of a link to any other file, only the
@@ -25,7 +25,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
-    "benchmarks/README.md": "benchmarks/README.md",
+    "benchmarks/README.md": "benchmarks.md",
 }
 """Files of the project and their places on the site."""
 
@@ -37,7 +37,7 @@ LINK = re.compile(
     (?P<code> ^(?P<fence>`{3,})[^\n]*\n .*? ^(?P=fence)`*[ ]*$ )       # links in code are none
     | (?P<image>!?) \[ (?P<words> (?: [^\[\]] | \[[^\[\]]*\] )* ) \] \( (?P<target> [^)\s]+ ) \)
     | (?P<span> (?P<ticks>`+) .+? (?P=ticks) )
-    | (?<=\ssrc=") (?P<source> [^"]+ )
+    | (?: (?<=\ssrc=") | (?<=\ssrcset=") | (?<=\shref=") ) (?P<html> [^"]+ )
     """,
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
@@ -48,6 +48,26 @@ def _places() -> dict[str, str]:
     results = (ROOT / RESULTS).glob("*.*")
     shown = [f"{RESULTS}/{file.name}" for file in results if file.suffix in {".md", ".png", ".svg"}]
     return {**PAGES, **{name: name for name in sorted(shown)}}
+
+
+def _place_in_docs(name: str) -> str | None:
+    """Return the place of a file of docs/, or of the reference of a module; None if there is none."""
+    if name.startswith("docs/"):
+        return name.removeprefix("docs/")
+    reference = f"reference/{Path(name).stem}.md"
+    is_described = posixpath.dirname(name) == "ckptfmt" and (ROOT / "docs" / reference).exists()
+    return reference if is_described else None
+
+
+def _anchor(heading: str, _separator: str) -> str:
+    """Return the name of a heading in links, as the hosts of checkouts form it: they do not join hyphens."""
+    return re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Name headings as links in the checkout do."""
+    config.mdx_configs.setdefault("toc", {})["slugify"] = _anchor
+    return config
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -61,21 +81,21 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     """Let links lead to the pages of the site."""
     origins = {place: name for name, place in _places().items()}
     place = page.file.src_uri
-    if place == "index.md":
-        page.meta["hide"] = ["navigation"]  # which would be a single line
     origin = origins.get(place, f"docs/{place}")
 
     def link(found: re.Match[str]) -> str:
-        target = found["target"] or found["source"]
+        target = found["target"] or found["html"]
         if target is None or "://" in target or target.startswith("#"):
             return found[0]
         path, hash_sign, anchor = target.partition("#")
         name = posixpath.normpath(posixpath.join(posixpath.dirname(origin), path))
-        on_site = _places().get(name, name.removeprefix("docs/") if name.startswith("docs/") else None)
+        on_site = _places().get(name) or _place_in_docs(name)
         if on_site is None:
             # MkDocs reports a file that does not exist.
             return found["words"] if found["words"] and (ROOT / name).exists() else found[0]
         new = posixpath.relpath(on_site, posixpath.dirname(place) or ".") + hash_sign + anchor
-        return new if found["source"] else f"{found['image']}[{found['words']}]({new})"
+        if found["html"]:
+            return re.sub(r"\.md(?=#|$)", ".html", new)
+        return f"{found['image']}[{found['words']}]({new})"
 
     return LINK.sub(link, markdown)
