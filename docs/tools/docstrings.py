@@ -11,6 +11,7 @@ import logging
 import re
 import textwrap
 import warnings
+from functools import partial
 
 import griffe
 
@@ -19,13 +20,13 @@ LOGGER = logging.getLogger("mkdocs.plugins.docstrings")
 
 ROLE = re.compile(r":[a-z]+:`(~?)([\w.]+)`")
 
-CODE = re.compile(r"(?:^|(?<=\S)):(?P<keep>:)$\n+(?P<block>(?:^[ ]+\S.*$\n*|^$\n)+)", re.MULTILINE)
+CODE = re.compile(r"(?:^|(?<=\S))::$\n+(?P<block>(?:^[ ]+\S.*$\n*|^$\n)+)", re.MULTILINE)
 """A line that ends in two colons, and the indented lines after it."""
 
 PAIR = re.compile(r"^(?P<names>\w+(?:, \w+)+)\n(?P<text>(?:[ ]{4}.*(?:\n|\Z))+)", re.MULTILINE)
 """Parameters, or errors, that share one description. Griffe gives them all the type of the first."""
 
-# Griffe takes the package's own decorator for what it stands in for.
+# To griffe, the package's own decorator is then the one of functools that it stands in for.
 griffe.stdlib_decorators["ckptfmt.cached_property.cached_property"] = {"property"}
 
 
@@ -38,28 +39,30 @@ class Markdown(griffe.Extension):
         for module in _modules(pkg):
             _name_errors(module, _exported(pkg["errors"]))
         for obj in _objects(pkg):
-            if obj.is_class and "__init__" in obj.members:
+            if isinstance(obj, griffe.Class) and "__init__" in obj.members:
                 _settle_init(obj, is_public=obj.canonical_path in public)
             if obj.docstring is not None:
-                text = ROLE.sub(lambda role, obj=obj: _link(role, obj, pkg, public), obj.docstring.value)
+                text = ROLE.sub(partial(_link, obj=obj, pkg=pkg, public=public), obj.docstring.value)
                 obj.docstring.value = PAIR.sub(_one_by_one, CODE.sub(_fence, text))
             elif obj.name.startswith("__") and obj.name != "__init__" and obj.parent is not None:
                 # Most magic methods have no docstring, since their names say what they do.
                 obj.parent.del_member(obj.name)
-            # Every field of a data class is both: the words would say nothing.
-            obj.labels -= {"class-attribute", "instance-attribute"}
+            # These labels say how a member is written, not what a caller may do with it.
+            obj.labels -= {"class-attribute", "instance-attribute", "abstractmethod"}
 
 
 def _public_modules(pkg: griffe.Module) -> list[griffe.Module]:
+    """Return the modules whose names users may import."""
     return [pkg, pkg["types"], pkg["errors"], pkg["compat"]]
 
 
 def _exported(module: griffe.Module) -> list[griffe.Object | griffe.Alias]:
-    """Return the public names of a module that mean something of this package."""
+    """Return what the public names of a module stand for, unless it is another package's."""
     return [
         member
         for name, member in module.members.items()
-        if not name.startswith("_") and (not member.is_alias or member.target_path.startswith("ckptfmt."))
+        if not name.startswith("_")
+        and (isinstance(member, griffe.Object) or member.target_path.startswith("ckptfmt."))
     ]
 
 
@@ -79,7 +82,7 @@ def _name_errors(module: griffe.Module, errors: list[griffe.Object | griffe.Alia
 
 def _objects(scope: griffe.Object) -> list[griffe.Object]:
     """Return all objects in a scope, and the scope itself; not those that it imports."""
-    inner = [member for member in scope.members.values() if not member.is_alias]
+    inner = [member for member in scope.members.values() if isinstance(member, griffe.Object)]
     return [scope, *(obj for member in inner for obj in _objects(member))]
 
 
@@ -148,7 +151,7 @@ def _fence(found: re.Match[str]) -> str:
     """Return code in a fence, as Python if it is."""
     block = textwrap.dedent(found["block"]).rstrip("\n")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about backslashes in what is no Python
+        warnings.simplefilter("ignore")  # about backslashes in text that is not Python
         try:
             ast.parse(block)
         except SyntaxError:
