@@ -85,6 +85,14 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site of the documentation into site/; a warning is an error."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "docs"))
+    # Material asks for another program than the coming MkDocs 2; that is no warning about these pages.
+    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
 def protos(session: nox.Session) -> None:
     """Compile protos/ again: the descriptor set and the stubs."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "protos"))

@@ -37,6 +37,7 @@ class Changes:
     """How many tensors each change takes and makes; None if every change takes one and makes one."""
 
     def __iter__(self) -> Iterator[Change]:
+        """Iterate over the changes in their order."""
         taken = iter(self.taken.items())
         made = zip(self.names, self.made, strict=True)
         for takes, makes in repeat((1, 1), len(self.taken)) if self.sizes is None else self.sizes:
