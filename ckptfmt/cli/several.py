@@ -12,7 +12,7 @@ from ckptfmt.filenames import INDEX_SUFFIX
 from ckptfmt.storage.local import LOCAL
 
 all_option = click.option(
-    "--all", "with_all", is_flag=True, help="Every checkpoint in the directory PATH, not only the latest."
+    "--all", "with_all", is_flag=True, help="Every checkpoint in the directory, not only the latest."
 )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from ckptfmt import __version__
 from ckptfmt.cli.app import GUESSES, VERBS
-from tests.support.command_line import run, run_json, spawn
+from tests.support.command_line import run, run_json
 from tests.support.corpus import corpus_path
 from tests.support.table_writer import write_bundle
 
@@ -136,24 +136,5 @@ def test_a_url_is_answered_in_one_sentence(path: str) -> None:
     assert path in result.stderr
 
 
-def test_versions_and_help() -> None:
+def test_both_flags_show_the_version() -> None:
     assert run("-V").stdout == run("--version").stdout == f"ckptfmt {__version__}\n"
-    assert run("help", "ls").stdout == run("ls", "--help").stdout
-    assert run("help").stdout == run("--help").stdout
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_complete_names_of_tensors(shell: str) -> None:
-    words = {
-        "COMP_WORDS": f"ckptfmt show {DIGITS} digits/co",
-        "COMP_CWORD": "digits/co" if shell == "fish" else "3",
-    }
-    result = spawn(_CKPTFMT_COMPLETE=f"{shell}_complete", **words)
-    found = {word for line in result.stdout.splitlines() for word in line.split(",") if "/" in word}
-    assert found == {f"digits/{layer}/{kind}" for layer in ("conv1", "conv2") for kind in ("bias", "kernel")}
-
-
-def test_a_shell_gets_nothing_where_no_checkpoint_is() -> None:
-    words = {"COMP_WORDS": "ckptfmt show nowhere dig", "COMP_CWORD": "3"}
-    result = spawn(_CKPTFMT_COMPLETE="bash_complete", **words)
-    assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "", "")

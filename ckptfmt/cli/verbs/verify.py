@@ -13,6 +13,7 @@ import numpy as np
 
 import ckptfmt
 from ckptfmt import Checkpoint, Problem, Report, Tensors, errors
+from ckptfmt.cli.completion import complete_files
 from ckptfmt.cli.failures import FAILURES, ExitCode, Problems, describe
 from ckptfmt.cli.options import given_limits, json_option, limits_option
 from ckptfmt.cli.render.output import write, write_json
@@ -22,6 +23,7 @@ from ckptfmt.cli.render.text import count_text, escape, one_line, size_text
 from ckptfmt.cli.selection import Selection, selection_options
 from ckptfmt.cli.several import all_option, expanded
 from ckptfmt.cli.statistics import count_special
+from ckptfmt.cli.verb import Verb
 
 UNREADABLE = "unreadable"
 NOT_FINITE = "not finite"
@@ -32,22 +34,24 @@ MAX_LINES = 20
 
 @click.command(
     "verify",
+    cls=Verb,
     short_help="Check every checksum, size and offset.",
-    epilog="""\b
-    Examples:
-      ckptfmt verify training/
-      ckptfmt verify --all training/ other/ckpt-7
-      ckptfmt verify export/ --weights --finite
-      ckptfmt verify model.ckpt-1000 --json | jq '.problems[] | select(.severity == "error") | .name'
+    examples=[
+        "ckptfmt verify training/",
+        "ckptfmt verify --all training/ other/ckpt-7",
+        "ckptfmt verify export/ --weights --finite",
+        "ckptfmt verify model.ckpt-1000 --json | jq '.problems[] | select(.severity == \"error\") | .name'",
+    ],
+    json_keys="""
+    {"prefix", "format", "ok", "tensors", "tensors_checked", "parameters", "bytes_checked", "problems":
+    [{"severity", "kind", "message", "file", "offset", "name"}], "problems_omitted"}.
 
-    JSON: {"prefix", "format", "ok", "tensors", "tensors_checked", "parameters", "bytes_checked",
-    "problems": [{"severity", "kind", "message", "file", "offset", "name"}], "problems_omitted"}. "ok" is true
-    if every tensor was checked and is intact, whatever the warnings; "file", "offset" and "name" are null if
-    a problem has none, and "parameters" if the index is damaged. The first 10,000 problems are listed.
-    Several checkpoints are {"ok", "checkpoints": [...]}, and one that does not open has an "error".
+    "ok" is true if every tensor was checked and is intact, whatever the warnings; "file", "offset" and "name"
+    are null if a problem has none, and "parameters" if the index is damaged. The first 10,000 problems are
+    listed. Several checkpoints are {"ok", "checkpoints": [...]}, and one that does not open has an "error".
     """,
 )
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_files)
 @all_option
 @selection_options
 @click.option("--finite", is_flag=True, help="Also look for NaN and infinite numbers.")
@@ -56,13 +60,14 @@ MAX_LINES = 20
 def command(paths: tuple[str, ...], with_all: bool, selection: Selection, finite: bool, as_json: bool) -> int:
     """Check the checkpoint at PATH: every block and tensor checksum, every size against dtype and shape.
 
-    Each problem is one line, "error: KIND: ..." or "warning: KIND: ..."; the last line is the summary, OK or
-    FAILED.
+    Each problem is one line; the last line is the summary, OK or FAILED. The exit code is 0 if all is well, 1
+    if there are only warnings, 3 if something is damaged.
 
-    An error (block, entry, checksum, truncated, missing, unreadable, unsupported) means that something cannot
-    be read, or would be read wrongly, and the exit code is 3. It is 4 if all errors are "unreadable": the
-    operating system denies access to a file, and everything else is intact. With --finite a tensor that has
-    NaN or infinite numbers is an error, too ("not finite"); if there is no other, the exit code is 1.
+    A problem is written as "error: KIND: ..." or "warning: KIND: ...". An error (block, entry, checksum,
+    truncated, missing, unreadable, unsupported) means that something cannot be read, or would be read
+    wrongly, and the exit code is 3. It is 4 if all errors are "unreadable": the operating system denies
+    access to a file, and everything else is intact. With --finite a tensor that has NaN or infinite numbers
+    is an error, too ("not finite"); if there is no other, the exit code is 1.
 
     A warning (overlap: tensors share bytes; orphan: bytes belong to no tensor; stale: a data file is not part
     of this checkpoint) does not keep anything from being read. With warnings alone the exit code is 1.

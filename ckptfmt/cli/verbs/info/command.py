@@ -10,6 +10,7 @@ from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import given_limits, json_option, limits_option, path_argument
 from ckptfmt.cli.render.output import write, write_json
 from ckptfmt.cli.render.text import aligned, count_text, escape, size_text
+from ckptfmt.cli.verb import Verb
 from ckptfmt.cli.verbs.info.document import describe_path
 
 MAX_BESIDE = 5
@@ -27,19 +28,22 @@ LABELS = {
 
 @click.command(
     "info",
+    cls=Verb,
     short_help="Show what a path leads to, on one screen.",
-    epilog="""\b
-    Examples:
-      ckptfmt training/
-      ckptfmt info training/ --json | jq .model.parameters
+    examples=[
+        "ckptfmt training/",
+        "ckptfmt info training/ --json | jq .model.parameters",
+    ],
+    json_keys="""
+    {"path", "kind", "next": [COMMAND]}, and for a checkpoint also {"prefix", "format", "written_by", "step",
+    "all", "model", "optimizer", "averages", "rest", "dtypes": {DTYPE: COUNT}, "shards", "missing",
+    "integrity", "beside"}.
 
-    JSON: {"path", "kind", "next": [COMMAND]}, and for a checkpoint also {"prefix", "format", "written_by",
-    "step", "all", "model", "optimizer", "averages", "rest", "dtypes": {DTYPE: COUNT}, "shards", "missing",
-    "integrity", "beside"}. "all" to "rest" are {"tensors", "parameters", "bytes"}; "all" counts tensors of
-    which it is not known what they are, because the object graph cannot be read. "missing" are data files
-    that do not exist, and "beside" other checkpoints and files of the directory. A SavedModel also has
-    {"signatures", "assets"}; a graph {"nodes", "functions", "inputs", "outputs", "constants"}; events
-    {"runs", "files", "tags", "last_step"}; records {"files", "bytes"}.
+    "all" to "rest" are {"tensors", "parameters", "bytes"}; "all" counts tensors of which it is not known what
+    they are, because the object graph cannot be read. "missing" are data files that do not exist, and
+    "beside" other checkpoints and files of the directory. A SavedModel has no "beside", but {"signatures",
+    "assets"}; a graph {"nodes", "functions", "inputs", "outputs", "constants"}; events {"runs", "files",
+    "tags", "last_step"}; records {"files", "bytes"}.
     """,
 )
 @path_argument
