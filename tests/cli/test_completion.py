@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from ckptfmt.cli.app import VERBS
-from tests.support.command_line import spawn
+from tests.support.command_line import COMMAND, environment, spawn
 
 DIGITS = "examples/digits"
+
+PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
 
 
 def completed(*words: str) -> list[str]:
@@ -37,10 +46,32 @@ def test_a_shell_gets_nothing_where_no_checkpoint_is() -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_has_a_script(shell: str) -> None:
+def test_each_shell_has_a_script_and_the_page_says_how_to_use_it(shell: str) -> None:
     result = spawn(_CKPTFMT_COMPLETE=f"{shell}_source")
     assert (result.returncode, result.stderr) == (0, "")
     assert f"_CKPTFMT_COMPLETE={shell}_complete" in result.stdout
+    assert f"_CKPTFMT_COMPLETE={shell}_source ckptfmt" in PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_completes_as_the_page_says(tmp_path: Path) -> None:
+    command = tmp_path / "ckptfmt"
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    command.chmod(0o755)
+    page = PAGE.read_text(encoding="utf-8")
+    line = re.search("`echo '(eval .*bash_source.*)' >>", page)
+    assert line is not None
+    script = f"""
+        {line[1]}
+        COMP_WORDS=(ckptfmt show {DIGITS} digits/conv1/) COMP_CWORD=3
+        _ckptfmt_completion ckptfmt
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    result = subprocess.run(
+        ["bash", "-c", script], env=environment(PATH=path), capture_output=True, text=True, check=True
+    )
+    assert result.stdout.splitlines() == ["digits/conv1/kernel", "digits/conv1/bias"]
 
 
 def test_verbs_are_completed() -> None:

@@ -13,7 +13,7 @@ import ckptfmt
 from ckptfmt.cli.app import VERBS
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.proto import messages
-from tests.support import golden
+from tests.support import golden, make_command_line_page
 from tests.support.command_line import run, run_json
 from tests.support.json_keys import described_objects, differences
 from tests.support.table_writer import write_bundle
@@ -76,6 +76,12 @@ def test_help_json_needs_no_path(verb: str) -> None:
     shown = text_of(verb, "--help-json")
     assert shown.startswith("{")
     assert text_of(verb, "nowhere", "--json", "--help-json") == shown
+
+
+def test_the_page_shows_the_help_as_it_is() -> None:
+    assert make_command_line_page.PAGE.read_text(encoding="utf-8") == make_command_line_page.page(), (
+        "run python -m tests.support.make_command_line_page"
+    )
 
 
 # --- the keys of JSON documents ----------------------------------------------------------------------------
@@ -144,12 +150,15 @@ def test_keys_of_tree(tmp_path: Path) -> None:
 
 
 def test_keys_of_show(tmp_path: Path) -> None:
-    document, part, statistics, *_ = described("show")
+    document, part, statistics, *_, several = described("show")
     path = write_bundle(tmp_path / "model", {"w": np.zeros((3, 4), np.float32)})
     shown = run_json("show", path, "w", "--slice", "0")
     check(shown, document)
     check(shown["slice"], part)
     check(shown["statistics"], statistics)
+    all_tensors = run_json("show", path, "*", "w")
+    check(all_tensors, several)
+    check(all_tensors["tensors"][0], document)
 
 
 def test_keys_of_verify(tmp_path: Path) -> None:

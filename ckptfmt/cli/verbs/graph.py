@@ -65,10 +65,12 @@ MAX_ELEMENTS = 1_000_000
     json_keys="""
     {"file", "nodes", "producer", "min_consumer", "ops": {OP: COUNT}, "custom_ops": {OP: COUNT}, "inputs":
     [{"name", "dtype", "shape"}], "outputs": [NAME], "functions", "constants": {"count", "bytes"},
-    "duplicates": {NAME: COUNT}}; with --nodes {"nodes": [{"name", "op", "device", "inputs",
-    "control_inputs"}]}, with --node one of these with "outputs": [{"name", "dtype", "shape"}], "attributes"
-    as text and "consumers", with --consts {"constants": [{"name", "dtype", "shape", "nbytes"}]}, with
-    --functions {"functions": [{"name", "inputs", "outputs", "nodes", "calls"}]}.
+    "duplicates": {NAME: COUNT}}.
+
+    With --nodes {"nodes": [{"name", "op", "device", "inputs", "control_inputs"}]}, with --node one of these
+    with "outputs": [{"name", "dtype", "shape"}], "attributes" as text and "consumers", with --consts
+    {"constants": [{"name", "dtype", "shape", "nbytes"}]}, with --functions {"functions": [{"name", "inputs",
+    "outputs", "nodes", "calls"}]}.
     """,
 )
 @path_argument

@@ -39,11 +39,11 @@ LABELS = {
     "all", "model", "optimizer", "averages", "rest", "dtypes": {DTYPE: COUNT}, "shards", "missing",
     "integrity", "beside"}.
 
-    "all" to "rest" are {"tensors", "parameters", "bytes"}; "all" counts tensors of which it is not known what
-    they are, because the object graph cannot be read. "missing" are data files that do not exist, and
-    "beside" other checkpoints and files of the directory. A SavedModel has no "beside", but {"signatures",
-    "assets"}; a graph {"nodes", "functions", "inputs", "outputs", "constants"}; events {"runs", "files",
-    "tags", "last_step"}; records {"files", "bytes"}.
+    "all" to "rest" are {"tensors", "parameters", "bytes"}; "all" also counts tensors of which no more is
+    known, because the object graph cannot be read. "missing" are data files that do not exist, and "beside"
+    other checkpoints and files of the directory. A SavedModel has no "beside", but {"signatures", "assets"};
+    a graph {"nodes", "functions", "inputs", "outputs", "constants"}; events {"runs", "files", "tags",
+    "last_step"}; records {"files", "bytes"}.
     """,
 )
 @path_argument

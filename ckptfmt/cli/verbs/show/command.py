@@ -52,7 +52,7 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
     --threshold, unless --values is given. Numbers are exact; "NaN", "Infinity" and "-Infinity" are strings, a
     complex number is [real, imaginary]. Bytes are text if they are UTF-8, else {"base64": ...}; a variant is
     {"type_name", "metadata", "tensors": [{"dtype", "shape"}]}. If the values cannot be read, "error" is added
-    and the other keys stay.
+    and the other keys stay. Several tensors are {"prefix", "format", "tensors": [...]}.
     """,
 )
 @path_argument
