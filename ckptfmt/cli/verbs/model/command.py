@@ -27,7 +27,7 @@ MAX_COMPLAINTS = 10
     examples=[
         "ckptfmt model training/export/1700000000",
         "ckptfmt model saved_model/ --signature serving_default",
-        "ckptfmt model saved_model/ --tags serve,gpu --json",
+        "ckptfmt model saved_model/ --tags serve --json",
         "ckptfmt model saved_model/ --json | jq '.meta_graphs[].unreached.variables'",
     ],
     json_keys="""
