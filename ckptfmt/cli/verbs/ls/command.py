@@ -31,6 +31,12 @@ UNKNOWN = "?"
 """Shown in each column of a tensor whose entry cannot be read."""
 
 
+def _arguments_value(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value and not context.resilient_parsing:
+        raise click.UsageError("missing PATH, such as that of a training directory; . is this directory")
+    return value
+
+
 @click.command(
     "ls",
     short_help="List tensors: names, dtypes, shapes, bytes.",
@@ -50,7 +56,7 @@ UNKNOWN = "?"
     its bytes as \\udc80 to \\udcff (Python's surrogateescape).
     """,
 )
-@click.argument("arguments", nargs=-1, required=True, metavar="PATH... [PATTERN]...")
+@click.argument("arguments", nargs=-1, metavar="PATH... [PATTERN]...", callback=_arguments_value)
 @click.option(
     "--sort",
     type=click.Choice(["name", "size", "dtype", "shape"]),
