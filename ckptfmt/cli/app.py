@@ -76,20 +76,25 @@ EXIT_CODES = """\
 
 
 GUESSES = {
-    **dict.fromkeys(("list", "sl", "l", "ll", "dir", "names", "variables", "weights", "tensors"), ("ls",)),
-    **dict.fromkeys(("dump", "cat", "print", "get", "read", "values", "head"), ("show",)),
-    **dict.fromkeys(("inspect", "summary", "describe", "stat", "file", "open"), ("info",)),
-    **dict.fromkeys(("check", "fsck", "validate", "test"), ("verify",)),
+    **dict.fromkeys(("list", "lst", "sl", "l", "ll", "la", "dir", "names", "keys", "vars"), ("ls",)),
+    **dict.fromkeys(("variables", "weights", "params", "parameters", "tensors", "find", "grep"), ("ls",)),
+    **dict.fromkeys(("dump", "cat", "print", "get", "read", "load", "values", "head", "stats"), ("show",)),
+    **dict.fromkeys(("inspect", "summary", "describe", "stat", "file", "open", "metadata"), ("info",)),
+    **dict.fromkeys(("count", "size", "du"), ("info", "tree")),
+    **dict.fromkeys(("view",), ("info", "show")),
+    **dict.fromkeys(("check", "fsck", "validate", "test", "checksum", "nan"), ("verify",)),
     **dict.fromkeys(("diff", "compare", "cmp"), ("match",)),
-    **dict.fromkeys(("objects", "scopes"), ("tree",)),
-    **dict.fromkeys(("rename", "convert", "migrate", "apply"), ("plan",)),
-    **dict.fromkeys(("signatures", "layers", "saved_model", "savedmodel"), ("model",)),
-    **dict.fromkeys(("nodes", "ops", "pb", "draw", "dot"), ("graph",)),
+    **dict.fromkeys(("objects", "scopes", "structure"), ("tree",)),
+    **dict.fromkeys(("rename", "convert", "migrate", "apply", "map"), ("plan",)),
+    **dict.fromkeys(("signature", "signatures", "layers", "saved_model", "savedmodel"), ("model",)),
+    **dict.fromkeys(("nodes", "ops", "pb", "draw", "dot", "functions"), ("graph",)),
     **dict.fromkeys(("scalars", "tags", "logs", "tensorboard", "plot", "export"), ("events",)),
     **dict.fromkeys(("tfrecord", "examples", "tfrecords"), ("records",)),
     **dict.fromkeys(("extract", "cut", "prune"), ("subgraph",)),
+    "frozen": ("freeze",),
+    "version": ("--version",),
 }
-"""What people type first, and the verbs that do it."""
+"""What people type first, and the verbs or options that do it."""
 
 
 class App(click.Group):
@@ -124,6 +129,12 @@ class App(click.Group):
         """Return the verbs in the order of the help."""
         return list(VERBS)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, of which ``--json`` may also come before the verb."""
+        if len(args) > 1 and args[0] == "--json" and "--" not in args:
+            args = [*args[1:], "--json"]
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -132,7 +143,8 @@ class App(click.Group):
             args = ["info", *args]
         elif args[0] not in VERBS and not args[0].startswith("-"):
             near = GUESSES.get(args[0].lower()) or closest_names(args[0], VERBS)
-            ctx.fail(f"no verb and no file is called {args[0]!r}{did_you_mean(near)}")
+            hint = did_you_mean(near) or "; ckptfmt --help lists the verbs"
+            ctx.fail(f"no verb and no file is called {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

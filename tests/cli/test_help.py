@@ -114,7 +114,7 @@ def graph(tmp_path: Path) -> Path:
 
 
 def test_keys_of_info(graph: Path) -> None:
-    common, checkpoint, part, saved_model, a_graph, events, records = described("info")
+    common, checkpoint, part, saved_model, a_graph, events, records, other, several = described("info")
     document = run_json("info", DIGITS)
     check(document, common | checkpoint)
     for name in ("all", "model", "optimizer", "averages", "rest"):
@@ -126,6 +126,8 @@ def test_keys_of_info(graph: Path) -> None:
     check(run_json("info", graph), common | a_graph)
     check(run_json("info", DATA / "events" / "tf1"), common | events)
     check(run_json("info", DATA / "records" / "train-00000-of-00002"), common | records)
+    check(run_json("info", DATA), common | other)
+    check(run_json("info", DIGITS, SAVED_MODEL), several)
 
 
 def test_keys_of_ls() -> None:

@@ -8,14 +8,13 @@ import click
 
 import ckptfmt
 from ckptfmt import Checkpoint
-from ckptfmt.cli.completion import complete_dtypes, complete_names_and_files
+from ckptfmt.cli.completion import complete_dtypes, complete_files, complete_names_and_files
 from ckptfmt.cli.failures import FAILURES, Problems, code_of, describe, message_of
 from ckptfmt.cli.options import (
     dtype_globs,
     given_limits,
     json_option,
     limits_option,
-    path_argument,
     size_value,
     wide_option,
 )
@@ -32,6 +31,12 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 UNKNOWN = "?"
 """Shown in each column of a tensor whose entry cannot be read."""
+
+
+def _path_value(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    if value is None and not context.resilient_parsing:
+        raise click.UsageError("missing PATH, such as that of a training directory; . is this directory")
+    return value
 
 
 @click.command(
@@ -55,7 +60,7 @@ UNKNOWN = "?"
     listed tensor is. A name that is not UTF-8 has its bytes as \\udc80 to \\udcff (Python's surrogateescape).
     """,
 )
-@path_argument
+@click.argument("path", required=False, metavar="PATH", callback=_path_value, shell_complete=complete_files)
 @click.argument("others", nargs=-1, metavar="[PATH|PATTERN]...", shell_complete=complete_names_and_files)
 @click.option(
     "--sort",

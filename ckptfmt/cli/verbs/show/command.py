@@ -32,6 +32,12 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
         raise click.BadParameter(str(error)) from None
 
 
+def _names_value(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value and not context.resilient_parsing:
+        raise click.UsageError("missing NAME; ckptfmt ls PATH lists names, and '*' stands for all of them")
+    return value
+
+
 @click.command(
     "show",
     cls=Verb,
@@ -56,7 +62,7 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
     """,
 )
 @path_argument
-@click.argument("tensors", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_names)
+@click.argument("tensors", nargs=-1, metavar="NAME...", callback=_names_value, shell_complete=complete_names)
 @click.option(
     "--slice",
     "index",
