@@ -15,7 +15,7 @@ from ckptfmt import __version__
 from ckptfmt.cli.failures import FAILURES, ExitCode, report
 from ckptfmt.cli.options import JSON
 from ckptfmt.cli.render.output import discard_output, prepare_streams
-from ckptfmt.cli.verb import write_paragraphs, write_section
+from ckptfmt.cli.verb import write_description, write_section
 from ckptfmt.filenames import INDEX_SUFFIX
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.text.closest import closest_names, did_you_mean
@@ -100,6 +100,10 @@ GUESSES = {
 class App(click.Group):
     """The group of all verbs."""
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what the command is for, and what a path may be."""
+        write_description(formatter, HELP)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, and how to see more."""
         write_section(formatter, "Examples", EXAMPLES.splitlines())
@@ -109,7 +113,7 @@ class App(click.Group):
         """Return the help of the whole command: streams, JSON and exit codes too."""
         formatter = context.make_formatter()
         self.format_usage(context, formatter)
-        write_paragraphs(formatter, [HELP, DETAILS])
+        write_description(formatter, f"{HELP}\n{DETAILS}")
         self.format_options(context, formatter)
         write_section(formatter, "Examples", EXAMPLES.splitlines())
         write_section(formatter, "Exit codes", EXIT_CODES.splitlines())
@@ -196,7 +200,6 @@ def _is_path(text: str) -> bool:
 
 @click.group(
     cls=App,
-    help=HELP,
     subcommand_metavar="PATH | VERB [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

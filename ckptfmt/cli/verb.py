@@ -7,6 +7,7 @@ document. ``--help`` shows the start of the first two; ``ckptfmt help`` and docs
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ class Verb(click.Command):
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the first paragraphs of the docstring."""
-        write_paragraphs(formatter, self._paragraphs()[:SHOWN_PARAGRAPHS])
+        write_description(formatter, "\n\n".join(self._description.split("\n\n")[:SHOWN_PARAGRAPHS]))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the first examples, and how to see the rest."""
@@ -59,30 +60,46 @@ class Verb(click.Command):
         """Return all there is to say about the verb."""
         formatter = context.make_formatter()
         self.format_usage(context, formatter)
-        write_paragraphs(formatter, self._paragraphs())
+        write_description(formatter, self._description)
         self.format_options(context, formatter)
         write_section(formatter, "Examples", self.examples)
         if self.json_keys:
             with formatter.section("JSON"):
-                formatter.write_text(self.json_keys)
+                write_paragraphs(formatter, self.json_keys)
         return formatter.getvalue()
 
-    def _paragraphs(self) -> list[str]:
-        return inspect.cleandoc(self.help or "").split("\n\n")
+    @property
+    def _description(self) -> str:
+        return inspect.cleandoc(self.help or "")
 
     def _show_json_keys(self, context: click.Context, _: click.Parameter, value: bool) -> None:
         if value and not context.resilient_parsing:
             formatter = context.make_formatter()
-            formatter.write_text(self.json_keys)
+            write_paragraphs(formatter, self.json_keys)
             write(formatter.getvalue())
             context.exit()
 
 
-def write_paragraphs(formatter: click.HelpFormatter, paragraphs: Sequence[str]) -> None:
-    """Write paragraphs, wrapped and indented."""
+def write_paragraphs(formatter: click.HelpFormatter, text: str) -> None:
+    """Write paragraphs, wrapped and indented. Unlike click, leave ``--help-json`` on one line."""
+    indent = " " * formatter.current_indent
+    for number, paragraph in enumerate(text.strip().split("\n\n")):
+        lines = textwrap.wrap(
+            paragraph,
+            formatter.width,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        formatter.write("\n" * (number > 0) + "\n".join(lines) + "\n")
+
+
+def write_description(formatter: click.HelpFormatter, text: str) -> None:
+    """Write paragraphs after the usage."""
     formatter.write_paragraph()
     with formatter.indentation():
-        formatter.write_text("\n\n".join(paragraphs))
+        write_paragraphs(formatter, text)
 
 
 def write_section(formatter: click.HelpFormatter, title: str, lines: Sequence[str]) -> None:

@@ -39,7 +39,8 @@ def words(text: str) -> str:
 def test_help_fits_a_screen(verb: str) -> None:
     shown = text_of(*verb.split(), "--help")
     assert len(shown.splitlines()) <= SCREEN
-    assert max(map(len, shown.splitlines())) <= 100
+    assert max(map(len, shown.splitlines())) <= 80
+    assert not re.search("-$", shown, re.MULTILINE)
     assert text_of(*verb.split(), "-h") == shown
 
 

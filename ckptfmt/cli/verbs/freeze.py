@@ -121,7 +121,7 @@ def command(
     any other graph. Only what the outputs need is kept and read.
 
     The graph that --graph names is a GraphDef, a .meta file or a SavedModel. The frozen graph is written as
-    text if the name of its file ends in .pbtxt. After --set, what then never runs is removed. --keep and
+    text if the name of its file ends in .pbtxt. What never runs after --set is removed. --keep and
     --only are what TensorFlow's freeze_graph calls variable_names_blacklist and variable_names_whitelist.
     """
     if outputs is not None and signature is not None:

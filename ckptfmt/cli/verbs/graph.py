@@ -134,9 +134,9 @@ def command(
     PATH is a GraphDef, a frozen graph, a .meta file, a SavedModel or its directory, or event files in which a
     graph was logged.
 
-    Files may be serialized or text, or memory-mapped (.pbmm); the content of a file tells which it is. Of
-    event files it is the graph that was logged last, or the one that TensorFlow 2 traced under the tag that
-    --tags names. The forms dot, mermaid and svg of --to are pictures.
+    Files may be serialized or text, or memory-mapped (.pbmm); the content of a file tells which it is. From
+    event files, the graph that was logged last is taken, or the one that TensorFlow 2 traced under the tag
+    that --tags names. The forms dot, mermaid and svg of --to are pictures.
 
     TensorFlow refuses a graph in which several nodes have one name. It is shown nevertheless; stderr names
     them, and the exit code is 1. With --without-duplicates or --keep-duplicate the graph is repaired first;

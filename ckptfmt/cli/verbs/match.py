@@ -101,9 +101,9 @@ def command(
     EXPECTED is another checkpoint, a .meta file or a safetensors file. Each line is one tensor that does not
     match; the exit code is 1 if there are any.
 
-    The content of EXPECTED tells what it is; of a .meta file, the variables that its Saver restores are
-    wanted. Two checkpoints of tf.train.Checkpoint are compared object by object, whatever their keys; any
-    others are compared by name.
+    The content of EXPECTED tells what it is; a .meta file stands for the variables that its Saver restores.
+    Two checkpoints of tf.train.Checkpoint are compared object by object, whatever their keys; any others are
+    compared by name.
 
     A line has kind (missing, shape, dtype, unused), name, what the checkpoint has and what is wanted. A
     tensor of the wrong shape and the wrong dtype has two lines. If it has another name in the checkpoint,

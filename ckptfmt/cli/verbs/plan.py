@@ -44,6 +44,7 @@ _UNKNOWN = "?"
     examples=[
         "ckptfmt plan training/ to_flax.toml",
         "ckptfmt plan training/ to_flax.toml --invert back.toml",
+        "ckptfmt plan training/ to_flax.toml --json | jq .findings",
         "ckptfmt plan training/ to_flax.toml | awk -F '\\t' '$2 == \"dropped\" { print $1 }'",
     ],
     json_keys="""

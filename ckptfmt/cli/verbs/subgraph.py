@@ -85,8 +85,8 @@ def command(
 ) -> int:
     """Write the nodes of the graph at PATH that the outputs need; as text if FILE ends in .pbtxt.
 
-    Identical nodes of one name, which TensorFlow refuses, are written once. After --set, what then never runs
-    is removed.
+    Identical nodes of one name, which TensorFlow refuses, are written once. What never runs after --set is
+    removed.
     """
     check_target(target, overwrite=overwrite)
     if not outputs:

@@ -124,7 +124,7 @@ def command(
     as_json: bool,
     **printing: int,
 ) -> int:
-    r"""Show the tensors NAME of the checkpoint at PATH.
+    r"""Show tensors of the checkpoint at PATH: where they are stored, statistics and values.
 
     NAME is a name that ckptfmt ls, tree or model prints, the end of one if only one tensor matches, or a
     pattern such as 'model/*'.
