@@ -23,16 +23,16 @@ USAGE = 2
 INSTALL = "the command line needs click: pip install click"
 
 HELP_WITHOUT_CLICK = f"""\
-Usage: ckptfmt [OPTIONS] COMMAND [ARGS]...
+Usage: ckptfmt [OPTIONS] PATH | VERB [ARGS]...
 
-Inspect TensorFlow checkpoints without TensorFlow.
+Inspect TensorFlow checkpoints, graphs, logs and record files without TensorFlow.
 
-No command is available here, because {INSTALL}
+No verb is available here, because {INSTALL}
 The library does not need it: python -c 'import ckptfmt; help(ckptfmt)'
 
 Options:
-  --version   Show the version and exit.
-  -h, --help  Show this message and exit.
+  -V, --version  Show the version and exit.
+  -h, --help     Show this message and exit.
 """
 
 
@@ -45,9 +45,9 @@ def main() -> NoReturn:
 
 
 def _main_without_click(arguments: list[str]) -> NoReturn:
-    if arguments == ["--version"]:
+    if arguments in (["-V"], ["--version"]):
         sys.stdout.write(f"ckptfmt {__version__}\n")
-    elif arguments in (["-h"], ["--help"]):
+    elif arguments in (["-h"], ["--help"], ["help"]):
         sys.stdout.write(HELP_WITHOUT_CLICK)
     else:
         sys.stderr.write(f"ckptfmt: {INSTALL}\n")

@@ -109,3 +109,4 @@ from ckptfmt.tensors.tensors import Tensors as Tensors
 from ckptfmt.tensors.tensors import View as View
 from ckptfmt.tensors.tensors import Weights as Weights
 from ckptfmt.tensors.weights import WeightName as WeightName
+from ckptfmt.tensors.weights import WeightNames as WeightNames

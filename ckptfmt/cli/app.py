@@ -9,11 +9,13 @@ import traceback
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from ckptfmt import __version__
 from ckptfmt.cli.failures import FAILURES, ExitCode, report
 from ckptfmt.cli.options import JSON
 from ckptfmt.cli.render.output import discard_output, prepare_streams
+from ckptfmt.cli.verb import write_description, write_section
 from ckptfmt.filenames import INDEX_SUFFIX
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.text.closest import closest_names, did_you_mean
@@ -38,58 +40,104 @@ VERBS = {
 
 
 HELP = """\
-Inspect TensorFlow checkpoints without TensorFlow.
+Inspect TensorFlow checkpoints, graphs, logs and record files without TensorFlow.
 
-PATH is anything that leads to a checkpoint: its prefix (model.ckpt-1000), one of its files (.index,
-.data-00000-of-00002, .meta), a V1 checkpoint file, a directory with a checkpoint in it (the latest, if
-its "checkpoint" file names several), or a SavedModel directory. Checkpoints are never changed.
+PATH leads to a checkpoint: its prefix (model.ckpt-1000), one of its files, a directory with a checkpoint in
+it (the latest, if there are several), or a SavedModel. What is inspected is never changed.
+"""
 
-\b
-  ckptfmt training/                             what it is, on one screen
-  ckptfmt ls training/                          its tensors
-  ckptfmt ls training/ 'encoder/*' --collapse   some of them, repeated layers as one line
-  ckptfmt show training/ dense/kernel           one tensor: location, statistics, values
-  ckptfmt tree training/                        its objects or scopes, with totals
-  ckptfmt plan training/ plan.toml              the effect of a plan of renames and transforms
-  ckptfmt match training/ other/                how one checkpoint would restore into another
-  ckptfmt verify training/                      whether every byte is intact
-  ckptfmt graph frozen.pb                       the nodes of a graph, its inputs, outputs and functions
-  ckptfmt model saved_model/                    signatures, variables, assets and functions
-  ckptfmt freeze training/ -o frozen.pb --outputs softmax     a graph with its variables as constants
-  ckptfmt subgraph frozen.pb -o part.pb --outputs conv5       the part of a graph that outputs need
-  ckptfmt events training/                      what training runs logged: tags, values, curves, export
-  ckptfmt records train@4                       TFRecord files, and the features of the examples in them
+EXAMPLES = """\
+ckptfmt training/                      what it is, on one screen
+ckptfmt ls training/                   its tensors
+ckptfmt show training/ dense/kernel    one of them, with statistics
+ckptfmt verify training/               whether every byte is intact
+"""
+
+DETAILS = """\
+A path alone stands for ckptfmt info PATH. The files of a checkpoint are .index, .data-00000-of-00002 and
+.meta, or one file if it is in the V1 format. The file "checkpoint" of a directory names the latest.
 
 Data goes to stdout, messages go to stderr. In names, control characters and other invisible characters are
-escaped (\\x1b, \\u202e, a byte that is not UTF-8 as \\xff, a backslash as \\\\). With --json each verb writes
-one JSON document; if the verb fails, that is {"error": {"type", "message", "file", "offset", …}}, and stderr
-still has the message.
+escaped (\\x1b, \\u202e, a byte that is not UTF-8 as \\xff, a backslash as \\\\).
+
+With --json each verb writes one JSON document, whose keys ckptfmt VERB --help-json explains; if the verb
+fails, it is {"error": {"type", "message", "file", "offset", ...}}, and stderr still has the message.
+"""
+
+EXIT_CODES = """\
+0    success
+1    a finding: a difference (match), a plan with errors (plan), only warnings (verify)
+2    wrong usage, a plan or names that do not fit the file, or a missing package
+3    a file is damaged, or this version cannot read it
+4    not found, or not readable
+130  stopped with Ctrl-C
+141  the reader of the output closed it (| head)
 """
 
 
 GUESSES = {
-    **dict.fromkeys(("list", "sl", "l", "ll", "dir", "names", "variables", "weights", "tensors"), ("ls",)),
-    **dict.fromkeys(("dump", "cat", "print", "get", "read", "values", "head"), ("show",)),
-    **dict.fromkeys(("inspect", "summary", "describe", "stat", "file", "open"), ("info",)),
-    **dict.fromkeys(("check", "fsck", "validate", "test"), ("verify",)),
+    **dict.fromkeys(("list", "lst", "sl", "l", "ll", "la", "dir", "names", "keys", "vars"), ("ls",)),
+    **dict.fromkeys(("variables", "weights", "params", "parameters", "tensors", "find", "grep"), ("ls",)),
+    **dict.fromkeys(("dump", "cat", "print", "get", "read", "load", "values", "head", "stats"), ("show",)),
+    **dict.fromkeys(("inspect", "summary", "describe", "stat", "file", "open", "metadata"), ("info",)),
+    **dict.fromkeys(("count", "size", "du"), ("info", "tree")),
+    **dict.fromkeys(("view",), ("info", "show")),
+    **dict.fromkeys(("check", "fsck", "validate", "test", "checksum", "nan"), ("verify",)),
     **dict.fromkeys(("diff", "compare", "cmp"), ("match",)),
-    **dict.fromkeys(("objects", "scopes"), ("tree",)),
-    **dict.fromkeys(("rename", "convert", "migrate", "apply"), ("plan",)),
-    **dict.fromkeys(("signatures", "layers", "saved_model", "savedmodel"), ("model",)),
-    **dict.fromkeys(("nodes", "ops", "pb", "draw", "dot"), ("graph",)),
+    **dict.fromkeys(("objects", "scopes", "structure"), ("tree",)),
+    **dict.fromkeys(("rename", "convert", "migrate", "apply", "map"), ("plan",)),
+    **dict.fromkeys(("signature", "signatures", "layers", "saved_model", "savedmodel"), ("model",)),
+    **dict.fromkeys(("nodes", "ops", "pb", "draw", "dot", "functions"), ("graph",)),
     **dict.fromkeys(("scalars", "tags", "logs", "tensorboard", "plot", "export"), ("events",)),
     **dict.fromkeys(("tfrecord", "examples", "tfrecords"), ("records",)),
     **dict.fromkeys(("extract", "cut", "prune"), ("subgraph",)),
+    "frozen": ("freeze",),
+    "version": ("--version",),
 }
-"""What people type first, and the verbs that do it."""
+"""What people type first, and the verbs or options that do it."""
 
 
 class App(click.Group):
     """The group of all verbs."""
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what the command is for, and what a path may be."""
+        write_description(formatter, HELP)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, and how to see more."""
+        write_section(formatter, "Examples", EXAMPLES.splitlines())
+        formatter.write("\nMore: ckptfmt VERB --help, ckptfmt help, ckptfmt help VERB\n")
+
+    def full_help(self, context: click.Context) -> str:
+        """Return the help of the whole command: streams, JSON and exit codes too."""
+        formatter = context.make_formatter()
+        self.format_usage(context, formatter)
+        write_description(formatter, f"{HELP}\n{DETAILS}")
+        self.format_options(context, formatter)
+        write_section(formatter, "Examples", EXAMPLES.splitlines())
+        write_section(formatter, "Exit codes", EXIT_CODES.splitlines())
+        return formatter.getvalue()
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a line for each verb."""
+        commands = [self.get_command(ctx, verb) for verb in VERBS]
+        with formatter.section("Verbs"):
+            formatter.write_dl([(each.name or "", each.short_help or "") for each in commands if each])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the verbs that begin as the user has typed; without any, the shell looks for files."""
+        return super().shell_complete(ctx, incomplete) or [CompletionItem(incomplete, type="file")]
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order of the help."""
         return list(VERBS)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, of which ``--json`` may also come before the verb."""
+        if len(args) > 1 and args[0] == "--json" and "--" not in args:
+            args = [*args[1:], "--json"]
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -99,7 +147,8 @@ class App(click.Group):
             args = ["info", *args]
         elif args[0] not in VERBS and not args[0].startswith("-"):
             near = GUESSES.get(args[0].lower()) or closest_names(args[0], VERBS)
-            ctx.fail(f"no verb and no file is called {args[0]!r}{did_you_mean(near)}")
+            hint = did_you_mean(near) or "; ckptfmt --help lists the verbs"
+            ctx.fail(f"no verb and no file is called {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -151,18 +200,8 @@ def _is_path(text: str) -> bool:
 
 @click.group(
     cls=App,
-    help=HELP,
+    subcommand_metavar="PATH | VERB [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="""\b
-    Exit codes:
-      0    success
-      1    a finding: a difference (match), a plan with errors (plan), only warnings (verify)
-      2    wrong usage, a plan or names that do not fit the file, or a missing package
-      3    a file is damaged, or this version cannot read it
-      4    not found, or not readable
-      130  stopped with Ctrl-C
-      141  the reader of the output closed it (| head)
-    """,
 )
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 def app() -> None:

@@ -1,4 +1,8 @@
-"""Completion: the names of tensors, for shells that ask what may follow."""
+"""Completion: what may follow, for a shell that asks.
+
+click's scripts for the shells ask after every Tab, so that each answer is a process of its own: nothing that
+takes long is looked up. A path that leads nowhere, or to something else, has no completions.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,39 @@ from contextlib import suppress
 from itertools import chain
 
 import click
+from click.shell_completion import CompletionItem
 
 import ckptfmt
 from ckptfmt.cli.failures import FAILURES
+from ckptfmt.dtypes import BY_NAME
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
 
 MAX_SUGGESTED = 500
 """Names that are suggested at once; shells become slow with more."""
 
 
+def complete_files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete a path, as it does by itself."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_verbs(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the verbs that begin as the user has typed."""
+    group = context.parent
+    assert group is not None
+    assert isinstance(group.command, click.Group)
+    return [verb for verb in group.command.list_commands(group) if verb.startswith(incomplete)]
+
+
+def complete_dtypes(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of dtypes that begin as the user has typed."""
+    return [name for name in BY_NAME if name.startswith(incomplete)]
+
+
 def complete_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Return names of tensors in the checkpoint of the command that begin as the user has typed.
 
-    They are those of weights, then those in the index. Nothing is suggested if the path leads nowhere.
+    They are those of weights, then those in the index.
     """
     path: str = context.params.get("path") or ""
     names: dict[str, None] = {}
@@ -31,3 +55,11 @@ def complete_names(context: click.Context, _: click.Parameter, incomplete: str) 
                 if len(names) == MAX_SUGGESTED:
                     break
     return list(names)
+
+
+def complete_names_and_files(
+    context: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return names of tensors that begin as the user has typed; without any, leave it to the shell."""
+    names = complete_names(context, param, incomplete)
+    return [CompletionItem(name) for name in names] or complete_files(context, param, incomplete)

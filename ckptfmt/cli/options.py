@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ckptfmt.cli.completion import complete_files
 from ckptfmt.cli.render.terminal import WIDE
 from ckptfmt.dtypes import BY_NAME, find_dtype
 from ckptfmt.limits import DEFAULT, Limits
@@ -29,13 +30,13 @@ def _remember_json(context: click.Context, _: click.Parameter, value: bool) -> b
     return value
 
 
-path_argument = click.argument("path")
+path_argument = click.argument("path", shell_complete=complete_files)
 json_option = click.option(
     "--json",
     "as_json",
     is_flag=True,
     callback=_remember_json,
-    help="Write one JSON document instead of text; its keys are below.",
+    help="Write one JSON document instead of text.",
 )
 
 
@@ -130,13 +131,13 @@ wide_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=remember_wide,
-    help="On a terminal: write each row on one line, however long; nothing is folded.",
+    help="On a terminal: fold no line, however long.",
 )
 tags_option = click.option(
     "--tags",
     metavar="TAG,TAG",
     callback=comma_separated,
-    help="Select the meta graph with exactly these tags, if a SavedModel has several.",
+    help="Select the meta graph with exactly these tags.",
 )
 overwrite_option = click.option(
     "--overwrite", "--force", "overwrite", is_flag=True, help="Replace files that already exist."
@@ -145,12 +146,13 @@ duplicates_option = click.option(
     "--keep-duplicate",
     "keep",
     type=click.Choice(["first", "last"]),
-    help="If nodes of one name differ, keep the first or the last.",
+    metavar="WHICH",
+    help="Of nodes with one name keep the first or the last.",
 )
 limits_option = click.option(
     "--limits",
-    metavar="NAME=NUMBER,…",
+    metavar="LIMIT=N,…",
     expose_value=False,
     callback=_remember_limits,
-    help="Change how much memory and work a file may take, such as max_bytes=4GiB; none for no limits.",
+    help="Bounds on memory and work: max_bytes=4GiB, or none.",
 )

@@ -52,10 +52,11 @@ def selection_options(command: Callable[..., int]) -> Callable[..., int]:
     @click.option(
         "--names",
         type=click.Choice([STORED, FULL, PATH]),
-        help="Names as stored, full names (dense/kernel), or object paths (model/dense/kernel).",
+        metavar="KIND",
+        help="Names: stored, full (dense/kernel) or path (model/dense/kernel).",
     )
-    @click.option("--weights", is_flag=True, help="Only the model's own weights, under their usual names.")
-    @click.option("--ema", is_flag=True, help="Variables are read from their moving averages.")
+    @click.option("--weights", is_flag=True, help="Only the model's own weights, by their usual names.")
+    @click.option("--ema", is_flag=True, help="Read variables from their moving averages.")
     @functools.wraps(command)
     def with_selection(names: str | None, weights: bool, ema: bool, **others: object) -> int:
         return command(selection=Selection(names, weights, ema), **others)

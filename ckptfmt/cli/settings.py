@@ -39,7 +39,7 @@ set_option = click.option(
     metavar="NAME=VALUE",
     multiple=True,
     callback=_split,
-    help="Make a placeholder a constant, and remove what then never runs; may be repeated.",
+    help="Make a placeholder a constant; may be repeated.",
 )
 
 

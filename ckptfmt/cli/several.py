@@ -2,39 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import click
 
+import ckptfmt
+from ckptfmt import errors
 from ckptfmt.checkpoint.directory import Directories
+from ckptfmt.checkpoint.find import find_checkpoint
 from ckptfmt.checkpoint.scan import scan
+from ckptfmt.cli.options import given_limits
+from ckptfmt.cli.typed_names import TypedNames
 from ckptfmt.filenames import INDEX_SUFFIX
 from ckptfmt.storage.local import LOCAL
 
 all_option = click.option(
-    "--all", "with_all", is_flag=True, help="Every checkpoint in the directory PATH, not only the latest."
+    "--all", "with_all", is_flag=True, help="Every checkpoint in the directory, not only the latest."
 )
 
 
 def expanded(paths: Sequence[str], *, with_all: bool) -> list[str]:
-    """Return the paths; with ``--all``, a directory is replaced by the prefixes of the checkpoints in it."""
-    if not with_all:
-        return list(paths)
+    """Return the paths; with ``--all``, a directory is replaced by the prefixes of the checkpoints in it.
+
+    Of several paths that lead to one checkpoint, only the first is kept.
+    """
     found: list[str] = []
     for path in paths:
-        is_directory = LOCAL.path_type(path) == "directory"
+        is_directory = with_all and LOCAL.path_type(path) == "directory"
         # A directory without any, such as that of a SavedModel, may lead to one; opening it tells.
         found += (scan(Directories(LOCAL), path).prefixes if is_directory else []) or [path]
-    return found
+    return found if len(found) == 1 else list(distinct(found))
+
+
+def distinct(paths: Sequence[str]) -> Iterator[str]:
+    """Leave out paths to a checkpoint that one before leads to.
+
+    A shell lists all files of a checkpoint for ``model.ckpt-10*``, and each of them leads to it.
+    """
+    seen: set[str] = set()
+    for path in paths:
+        prefix = path
+        with suppress(errors.CkptfmtError):  # opening it tells what is wrong
+            prefix = find_checkpoint(path).prefix
+        if prefix not in seen:
+            seen.add(prefix)
+            yield path
 
 
 def split_paths(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the first argument and those after it that are paths too; and the rest, which are patterns."""
     count = 1
-    while count < len(arguments) and _leads_somewhere(arguments[count]):
+    while count < len(arguments) and _is_path(arguments[count], arguments[0]):
         count += 1
     return list(arguments[:count]), list(arguments[count:])
 
 
-def _leads_somewhere(path: str) -> bool:
-    return any(LOCAL.path_type(each) is not None for each in (path, path + INDEX_SUFFIX))
+def _is_path(argument: str, first: str) -> bool:
+    """Return whether an argument leads to something, and not rather to tensors of the first checkpoint.
+
+    Files and directories may be called like scopes of the model. They are paths if they lead to a checkpoint.
+    """
+    if all(LOCAL.path_type(each) is None for each in (argument, argument + INDEX_SUFFIX)):
+        return False
+    with suppress(errors.CkptfmtError):
+        find_checkpoint(argument)
+        return True
+    with suppress(errors.CkptfmtError), ckptfmt.open(first, limits=given_limits()) as checkpoint:
+        return not TypedNames(checkpoint, first).matching(argument)
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
@@ -23,9 +24,9 @@ class TypedNames:
     """Finds tensors by the names that users type.
 
     A name is looked for in one kind of names after the other, and the first that has it decides: stored
-    names, object paths, full names, variables of a SavedModel. It may be whole or the end of a name; a
-    pattern may match any. Nothing is listed, and neither object graph nor SavedModel read, before that is
-    needed.
+    names, object paths, full names, names of weights, variables of a SavedModel. It may be whole or the end
+    of a name; a pattern may match any. Nothing is listed, and neither object graph nor SavedModel read,
+    before that is needed.
     """
 
     def __init__(self, checkpoint: Checkpoint, path: str) -> None:
@@ -70,13 +71,22 @@ class TypedNames:
             if printed is not None:
                 return printed
         if self._graph is None:
-            return self._model.get(plain)
+            return self._printed(name)
         for alias in find_aliases(self._graph, name):
             if len(alias.keys) == 1:
                 return alias.keys[0]
+            # Of several variables with one name, listings may give it to one and others to the rest.
+            printed = self._printed(name)
+            if printed is not None:
+                return printed
             short = self._graph.short_names()
             raise self._ambiguous(name, [short.get(key, key) for key in alias.keys])
-        return self._walked.get(name) or self._model.get(plain)
+        return self._walked.get(name) or self._printed(name)
+
+    def _printed(self, name: str) -> str | None:
+        """Return the tensor that a listing calls so; there, each has a name of its own."""
+        names = (self._weights, self._full, self._model)
+        return next((stored for each in names if (stored := each.get(name.removesuffix(OUTPUT)))), None)
 
     def matching(self, pattern: str) -> list[str]:
         """Return the tensors that have a name of any kind that matches, in the order of the index.
@@ -107,6 +117,7 @@ class TypedNames:
             yield ((name, key) for key, name in self._graph.short_names().items())
             yield self._walked.items()
             yield ((name, key) for key, name in self._graph.full_names.items())
+        yield self._weights.items()
         yield self._model.items()
 
     def _stored(self) -> Iterator[tuple[str, str]]:
@@ -134,11 +145,28 @@ class TypedNames:
         return {}
 
     @cached_property
-    def _model(self) -> Mapping[str, str]:
-        """The tensors of the variables that ``ckptfmt model`` prints, if the path leads to a SavedModel."""
+    def _weights(self) -> Mapping[str, str]:
+        """The tensors under the names that ``--weights`` prints."""
         with suppress(errors.CkptfmtError):
-            sources = ckptfmt.open_saved_model(self._path, limits=given_limits()).variables.sources
-            return {name: each.name for name, each in sources.items() if each.name in self._entries}
+            rows = self._checkpoint.weights.explain()
+            return {row.name: row.stored for row in rows if row.name is not None}
+        return {}
+
+    @cached_property
+    def _full(self) -> Mapping[str, str]:
+        """The tensors under the names that ``--names full`` prints."""
+        with suppress(errors.CkptfmtError):
+            stored = self._checkpoint.by_full_name()._stored()
+            return {name: each for name, each in stored.items() if each is not None}
+        return {}
+
+    @cached_property
+    def _model(self) -> Mapping[str, str]:
+        """The tensors of the variables that ``ckptfmt model`` prints, if they are those of a SavedModel."""
+        for path in (self._path, os.path.dirname(os.path.dirname(self._checkpoint.prefix)) or os.curdir):
+            with suppress(errors.CkptfmtError):
+                sources = ckptfmt.open_saved_model(path, limits=given_limits()).variables.sources
+                return {name: each.name for name, each in sources.items() if each.name in self._entries}
         return {}
 
     def _ambiguous(self, name: str, known: Sequence[str]) -> errors.TensorNotFoundError:

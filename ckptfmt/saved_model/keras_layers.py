@@ -24,13 +24,14 @@ from typing import Any, NamedTuple
 from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError, CorruptError
 from ckptfmt.graph.meta.variables import Source
 from ckptfmt.limits import Limits
-from ckptfmt.notebook.card import Card, Text
+from ckptfmt.notebook.card import Card, Fact, Table, Text
 from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import keras_metadata, messages
 from ckptfmt.proto.parse import parse_message
 from ckptfmt.saved_model.keras_objects import KerasObjects
 from ckptfmt.saved_model.variables import ModelVariables, ObjectVariable
 from ckptfmt.tensors.checkpoint import Checkpoint
+from ckptfmt.text.printing import shape_text
 from ckptfmt.text.quoting import shortened
 
 KERAS_METADATA_FILE = "keras_metadata.pb"
@@ -76,8 +77,21 @@ class KerasLayer:
 
     def _card(self) -> Card:
         config = Text("config", lambda: json.dumps(self.config, indent=1, ensure_ascii=False))
-        facts = ("class", self.class_name), ("kind", self.identifier), ("object", str(self.node))
-        return Card("KerasLayer", self.path, facts, [] if self.config is None else [config])
+        facts: list[tuple[str, Fact]] = [
+            *(("name", self.name), ("class", self.class_name), ("kind", self.identifier)),
+            ("parameters", lambda: self.parameters or None),
+        ]
+        weights = Table(
+            "Weights",
+            ("name", "dtype", "shape", "trainable"),
+            lambda: self.object_variables.items(),
+            lambda item: (
+                *(item[0], item[1].dtype.name, shape_text(item[1].shape)),
+                "yes" if item[1].trainable else "no",
+            ),
+            is_open=True,
+        )
+        return Card("KerasLayer", self.path, facts, [weights, *([] if self.config is None else [config])])
 
     def _repr_html_(self) -> str:
         return to_html(self._card)

@@ -9,6 +9,6 @@ __getattr__ = lazy_names(
     {
         "restore": "Restored RestoreReport",
         "saved_names": "names_in_saved_model",
-        "weights": "WeightName name_weights",
+        "weights": "WeightName WeightNames left_out_table name_weights",
     },
 )

@@ -8,7 +8,7 @@ from typing import Protocol
 from ckptfmt.arrays.array import Array
 from ckptfmt.checkpoint.cards import entries_facts, entries_table
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.notebook.card import Card, Cell, Fact, Table
+from ckptfmt.notebook.card import Card, Cell, Fact, Part, Table
 from ckptfmt.text.printing import shape_text, size_text
 
 
@@ -31,13 +31,18 @@ class HasEntries(Protocol):
         """Return what the checkpoint calls a tensor; None if a plan makes it."""
 
 
-def tensors_card(kind: str, tensors: HasEntries, facts: Sequence[tuple[str, Fact]] = ()) -> Card:
-    """Return the card of a checkpoint or view: its entries, without any values."""
+def tensors_card(
+    kind: str,
+    tensors: HasEntries,
+    facts: Sequence[tuple[str, Fact]] = (),
+    parts: Sequence[Part] = (),
+) -> Card:
+    """Return the card of a checkpoint or view: its entries, without any values, and then other parts."""
     stored_name = None if kind == "Checkpoint" else tensors.stored_name
     # The size of strings in a V1 checkpoint is known only after they have been read.
     summed = entries_facts(tensors.entries) if tensors.format != "v1" else []
     all_facts = [("format", tensors.format), *facts, ("tensors", lambda: len(tensors.entries)), *summed]
-    return Card(kind, tensors.prefix, all_facts, [entries_table(tensors.entries, stored_name)])
+    return Card(kind, tensors.prefix, all_facts, [entries_table(tensors.entries, stored_name), *parts])
 
 
 def arrays_table(arrays: Mapping[str, Array]) -> Table:

@@ -260,10 +260,10 @@ class Checkpoint(Tensors):
         return self._model_variables
 
     @cached_property
-    def _weights(self) -> tuple[tensors.WeightName, ...]:
+    def _weights(self) -> tensors.WeightNames:
         return tensors.name_weights(self.entries, self.object_graph, self._training, self._saved_names)
 
-    def _weight_rules(self) -> tuple[tensors.WeightName, ...]:
+    def _weight_rules(self) -> tensors.WeightNames:
         return self._weights
 
     def _saved_names(self) -> Mapping[str, str]:

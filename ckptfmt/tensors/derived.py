@@ -65,7 +65,7 @@ class DerivedMapping(TensorMapping):
     def _model_names(self) -> frozenset[str]:
         return self._parent._model_names()
 
-    def _weight_rules(self) -> tuple[tensors.WeightName, ...]:
+    def _weight_rules(self) -> tensors.WeightNames:
         return self._parent._weight_rules()
 
 

@@ -113,7 +113,7 @@ class TensorMapping(Mapping[str, Array]):
         """Return the names, in the checkpoint, of the model's variables."""
 
     @abstractmethod
-    def _weight_rules(self) -> tuple[tensors.WeightName, ...]:
+    def _weight_rules(self) -> tensors.WeightNames:
         """Return what each tensor of the checkpoint is among the weights."""
 
     def _stand_for(self) -> Mapping[str, str | None]:

@@ -25,10 +25,12 @@ from typing import Literal
 from ckptfmt import object_graph as objects
 from ckptfmt import plans, tensors
 from ckptfmt.errors import GraphError, NameConflictError
+from ckptfmt.notebook.card import Card, Fact
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tensors import renaming
 from ckptfmt.tensors.aliases import no_match
+from ckptfmt.tensors.cards import tensors_card
 from ckptfmt.tensors.mapping import TensorMapping, check_name
 from ckptfmt.tensors.plan_view import PlanMapping
 from ckptfmt.tensors.renaming import Rule
@@ -291,12 +293,20 @@ class View(NameMapping, Tensors):
 class Weights(View):
     """The weights of a model; see :attr:`Tensors.weights`."""
 
-    def explain(self) -> list[tensors.WeightName]:
+    def explain(self) -> tensors.WeightNames:
         """Return what became of each tensor in the checkpoint: its name there, its name here, and the rule.
 
-        The name is None for what is not a weight.
+        The name is None for what is not a weight. The result prints as a table.
         """
-        return list(self._weight_rules())
+        return self._weight_rules()
+
+    def _card(self) -> Card:
+        def left_out() -> str | None:
+            counts = self._weight_rules().left_out()
+            return ", ".join(f"{rule} ({count:,})" for rule, count in counts.items()) or None
+
+        facts: list[tuple[str, Fact]] = [("left out", left_out)]
+        return tensors_card("Weights", self, facts, [tensors.left_out_table(self._weight_rules)])
 
 
 class AveragedView(View):

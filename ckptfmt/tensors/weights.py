@@ -24,14 +24,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
+from ckptfmt.checkpoint.cards import name_cell
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.dtypes import Storage
 from ckptfmt.errors import LimitError
+from ckptfmt.notebook.card import Card, Cell, Fact, Table
+from ckptfmt.notebook.fields import fields_card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.object_graph.keys import short_name
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.tensors.model_variables import METRIC, TRAINED
 from ckptfmt.tensors.renaming import plain_names
 from ckptfmt.tensors.scope_variables import COPY, SETTING
+from ckptfmt.text.printing import escape
 
 COUNTERS = frozenset(
     (
@@ -81,13 +86,59 @@ class WeightName(NamedTuple):
     rule: str
     """The rule that decided this."""
 
+    def _repr_html_(self) -> str:
+        return to_html(lambda: fields_card(self, "WeightName", self.name or self.stored))
+
+
+class WeightNames(tuple[WeightName, ...]):
+    """What became of each tensor of a checkpoint among the weights, in the order of the index."""
+
+    __slots__ = ()
+
+    def left_out(self) -> dict[str, int]:
+        """Return the rules that left tensors out, and how many each did, the most first."""
+        return dict(Counter(row.rule for row in self if row.name is None).most_common())
+
+    def __repr__(self) -> str:
+        weights = sum(row.name is not None for row in self)
+        return f"<WeightNames of {len(self):,} tensors, {weights:,} of which are weights; print() lists them>"
+
+    def __str__(self) -> str:
+        """Return a line for each tensor: its name among the weights, the rule, its name in the checkpoint."""
+        rows = [("-" if row.name is None else escape(row.name), row.rule, escape(row.stored)) for row in self]
+        name, rule = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
+        return "\n".join(f"{row[0]:<{name}}  {row[1]:<{rule}}  {row[2]}" for row in rows)
+
+    def _card(self) -> Card:
+        weights = sum(row.name is not None for row in self)
+        facts: list[tuple[str, Fact]] = [("tensors", len(self)), ("weights", weights)]
+        table = Table("Tensors", ("stored", "name", "rule"), lambda: self, _cells, is_open=True)
+        return Card("WeightNames", "", facts, [table])
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
+
+
+def _cells(row: WeightName) -> tuple[Cell, ...]:
+    return name_cell(row.stored), row.name, row.rule
+
+
+def left_out_table(rows: Callable[[], WeightNames]) -> Table:
+    """Return what is not among the weights as a part of a card."""
+    return Table(
+        "Left out",
+        ("stored", "rule"),
+        lambda: [row for row in rows() if row.name is None],
+        lambda row: (name_cell(row.stored), row.rule),
+    )
+
 
 def name_weights(
     entries: Mapping[str, Entry],
     graph: ObjectGraph | None,
     training: Mapping[str, str],
     saved_names: Callable[[], Mapping[str, str]],
-) -> tuple[WeightName, ...]:
+) -> WeightNames:
     """Return what each tensor of a checkpoint is among the weights, in the order of the index.
 
     ``entries`` and ``graph`` are those of the checkpoint. ``training`` has the tensors that are not the
@@ -111,7 +162,7 @@ def name_weights(
         rules |= _random_states(variables) | _exported_copies(programs)
         rules |= _not_weights([pair for pair in programs if pair[0] not in rules], entries)
         named = _by_objects([key for key in variables if key not in rules], full, graph)
-    return tuple(
+    return WeightNames(
         WeightName(stored, None, rules[stored]) if stored in rules else WeightName(stored, *named[stored])
         for stored in entries
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,7 +13,6 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.cli import app as application
 from ckptfmt.cli.render.text import escape, one_line, size_text
 from tests.support import golden
 from tests.support.command_line import COMMAND, environment, run, run_json, shown_on_terminal, spawn
@@ -207,8 +205,9 @@ def test_without_click_one_line_says_what_to_install(args: tuple[str, ...]) -> N
 
 
 def test_without_click_the_version_and_the_help_are_still_shown() -> None:
-    assert run_without_click("--version") == (0, f"ckptfmt {ckptfmt.__version__}\n", "")
-    for flag in ("-h", "--help"):
+    for flag in ("-V", "--version"):
+        assert run_without_click(flag) == (0, f"ckptfmt {ckptfmt.__version__}\n", "")
+    for flag in ("-h", "--help", "help"):
         code, shown, messages = run_without_click(flag)
         assert (code, messages) == (0, "")
         assert shown.startswith("Usage: ckptfmt ")
@@ -223,27 +222,11 @@ def test_without_rich_tables_and_trees_are_drawn(model: str, monkeypatch: pytest
         assert "float32" in shown
 
 
-# --- help --------------------------------------------------------------------------------------------------
+# --- the version -------------------------------------------------------------------------------------------
 
 
 def test_the_version_is_the_version_of_the_package() -> None:
     assert run("--version").stdout == f"ckptfmt {ckptfmt.__version__}\n"
-
-
-@pytest.mark.parametrize("verb", sorted(application.VERBS.keys() - {"help"}))
-def test_every_verb_explains_itself(verb: str) -> None:
-    for flag in ("-h", "--help"):
-        text = run(verb, flag).stdout
-        assert "Examples:" in text
-        assert f"ckptfmt {verb} training/" in text
-        assert "JSON: {" in text
-    assert f"  {verb} " in run("--help").stdout
-
-
-def test_the_help_lists_the_exit_codes() -> None:
-    text = run("--help").stdout
-    for code in application.ExitCode:
-        assert re.search(rf"^ +{code.value} ", text, re.MULTILINE) or code is application.ExitCode.INTERNAL
 
 
 # --- text --------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from ckptfmt.cli.render import progress
+from ckptfmt.cli.verbs import verify
 from tests.support import golden
 from tests.support.command_line import drawn_by_rich, on_terminal, run, run_json, spawn
 from tests.support.table_writer import write_bundle
@@ -122,7 +125,7 @@ def test_warnings_besides_a_file_that_the_system_refuses_are_not_damage(model: s
 
 
 def test_the_help_says_when_the_exit_code_is_4() -> None:
-    assert 'It is 4 if all errors are "unreadable"' in " ".join(run("verify", "--help").stdout.split())
+    assert 'It is 4 if all errors are "unreadable"' in " ".join(run("help", "verify").stdout.split())
 
 
 def test_a_short_shard_is_damage(model: str) -> None:
@@ -142,6 +145,44 @@ def test_bytes_that_belong_to_no_tensor_are_a_warning(model: str) -> None:
     assert warning.startswith("warning: orphan: ")
     assert summary.startswith("OK: 4 of 4 tensors intact")
     assert summary.endswith(", 1 warning")
+
+
+@pytest.mark.parametrize("case", ["dtypes", "v1_whole", "sliced_dtypes", "v1_sliced", "strings", "variants"])
+def test_finite_finds_what_numpy_finds_in_what_tensorflow_wrote(case: str) -> None:
+    wanted = {}
+    for tensor in golden.load(case).tensors.values():
+        value = tensor.expected()
+        # Those of ml_dtypes are of kind V, as are structured ones.
+        if value.dtype.kind in "fcV" and value.dtype.names is None:
+            with np.errstate(invalid="ignore"):
+                wide = value.astype(np.complex128)
+            nan = int(np.isnan(wide).sum())
+            inf = int((~np.isfinite(wide)).sum()) - nan
+            if nan or inf:
+                wanted[tensor.name] = {*([f"{nan} NaN"] if nan else []), *([f"{inf} inf"] if inf else [])}
+    result = run_json("verify", golden.load(case).path, "--finite", code=1 if wanted else 0)
+    found = {
+        each["name"]: set(re.findall(r"[0-9]+ (?:NaN|inf)", each["message"])) for each in result["problems"]
+    }
+    assert found == wanted
+
+
+def test_finite_reads_slices_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = []
+    monkeypatch.setattr(verify, "count_special", lambda array: shapes.append(array.shape) or (0, 0))
+    case = golden.load("sliced_shapes")
+    assert run("verify", case.path, "--finite").exit_code == 0
+    assert len(shapes) == sum(len(tensor.slices) or 1 for tensor in case.tensors.values())
+
+
+def test_a_damaged_index_is_reported_with_finite_too(tmp_path: Path) -> None:
+    model = shutil.copytree(golden.load("many").folder, tmp_path / "many")
+    [index] = model.glob("*.index")
+    spoil(str(index), index.stat().st_size // 2)
+    plain, finite = run("verify", model), run("verify", model, "--finite")
+    assert plain.exit_code == finite.exit_code == 3
+    assert plain.stdout == finite.stdout
+    assert plain.stdout.splitlines()[-1].startswith("FAILED (damaged): ")
 
 
 def test_slices_that_leave_a_gap_are_damage_that_names_the_tensor() -> None:

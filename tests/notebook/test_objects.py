@@ -131,6 +131,17 @@ def test_a_view_shows_what_the_checkpoint_calls_its_tensors() -> None:
         assert keys(view) == list(view)
 
 
+def test_weights_show_what_is_left_out_and_why() -> None:
+    with ckptfmt.open(DIGITS) as ckpt:
+        page = show(ckpt.weights)
+        assert "part of an optimizer (18)" in page.text
+        assert ["save_counter/.ATTRIBUTES/VARIABLE_VALUE", "counter or setting of training"] in page.rows
+        page = show(ckpt.weights.explain())
+        row = next(row for row in ckpt.weights.explain() if row.name == "digits/conv1/bias")
+        assert [row.stored, row.name, row.rule] in page.rows
+        assert show(row).rows[1:] == [["stored", row.stored], ["name", row.name], ["rule", row.rule]]
+
+
 def test_a_view_by_a_plan_shows_what_the_plan_makes() -> None:
     pattern = ckptfmt.types.Pattern("save_counter/(.*)")
     plan = ckptfmt.Plan((ckptfmt.types.Rename(pattern, r"counter/\1"),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,19 @@ def test_explain_has_each_stored_tensor_and_its_rule() -> None:
     assert rules["optimizer/_learning_rate"] == "part of an optimizer"
     assert rules["optimizer/_trainable_variables/0"] == "full name"
     assert rules["_CHECKPOINTABLE_OBJECT_GRAPH"] == "object graph"
+
+
+def test_explain_prints_as_a_table() -> None:
+    with ckptfmt.open(DIGITS) as ckpt:
+        rows = ckpt.weights.explain()
+        assert repr(rows) == "<WeightNames of 31 tensors, 10 of which are weights; print() lists them>"
+        assert rows.left_out() == {
+            "part of an optimizer": 18,
+            "counter or setting of training": 2,
+            "object graph": 1,
+        }
+        shown = [re.split("  +", line) for line in str(rows).splitlines()]
+        assert shown == [[row.name or "-", row.rule, row.stored] for row in rows]
 
 
 def test_names_lose_output_numbers_and_what_training_adds(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import click
 
 import ckptfmt
 from ckptfmt import Graph, MetaGraph, errors
+from ckptfmt.cli.completion import complete_files
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import (
     comma_separated,
@@ -25,6 +26,7 @@ from ckptfmt.cli.options import (
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import count_text, size_text
 from ckptfmt.cli.settings import Setting, parse_settings, set_option
+from ckptfmt.cli.verb import Verb
 from ckptfmt.filenames import META_SUFFIX, SAVED_MODEL_FILES, V1_PATTERN_SUFFIX
 from ckptfmt.filetype.kinds import SPLIT, Holds
 from ckptfmt.filetype.paths import recognise_path
@@ -41,51 +43,61 @@ DEFAULT_SIGNATURE = "serving_default"
 
 @click.command(
     "freeze",
+    cls=Verb,
     short_help="Write a graph with its variables as constants.",
-    epilog="""\b
-    Examples:
-      ckptfmt freeze training/ -o frozen.pb --outputs softmax
-      ckptfmt freeze saved_model/ -o frozen.pb
-      ckptfmt freeze training/model.ckpt-1000 -o averaged.pbtxt --outputs logits,softmax --ema
-      ckptfmt freeze training/ --graph graph.pbtxt -o frozen.pb --outputs softmax --set is_training=false
-      ckptfmt freeze training/ -o frozen.pb --outputs softmax --keep global_step,'counters/*'
-
-    JSON: {"file", "outputs", "initializers", "variables", "nodes", "constants", "bytes"}; initializers are
-    the nodes to run first, so that lookup tables are filled, and variables those that were kept; bytes is
-    null for a pipe.
+    examples=[
+        "ckptfmt freeze training/ -o frozen.pb --outputs softmax",
+        "ckptfmt freeze saved_model/ -o frozen.pb",
+        "ckptfmt freeze training/ -o averaged.pbtxt --outputs logits,softmax --ema",
+        "ckptfmt freeze training/ --graph graph.pbtxt -o frozen.pb --outputs softmax --set is_training=false",
+        "ckptfmt freeze training/ -o frozen.pb --outputs softmax --keep global_step,'counters/*'",
+    ],
+    json_keys="""
+    {"file", "outputs", "initializers", "variables", "nodes", "constants", "bytes"}; initializers are the
+    nodes to run first, so that lookup tables are filled, and variables those that were kept; bytes is null
+    for a pipe.
     """,
 )
 @path_argument
-@click.option("-o", "--output", "target", required=True, metavar="FILE", help="The file to write.")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    required=True,
+    metavar="FILE",
+    shell_complete=complete_files,
+    help="The file to write.",
+)
 @click.option(
     "--outputs", metavar="NAME,NAME", callback=comma_separated, help="The nodes or tensors to compute."
 )
 @click.option(
     "--signature",
     metavar="NAME",
-    help=f"Compute the outputs of this signature. [default: {DEFAULT_SIGNATURE}]",
+    help=f"Compute its outputs. [default: {DEFAULT_SIGNATURE}]",
 )
 @tags_option
 @click.option(
     "--graph",
     "graph_path",
     metavar="FILE",
-    help="Take the graph from this file, not PREFIX.meta: a GraphDef, a .meta file or a SavedModel.",
+    shell_complete=complete_files,
+    help="The file with the graph, if it is not PREFIX.meta.",
 )
 @click.option(
     "--keep",
     metavar="NAME,NAME",
     callback=comma_separated,
-    help="Leave these variables variables; globs too. (variable_names_blacklist)",
+    help="Leave these variables variables; globs too.",
 )
 @click.option(
     "--only",
     metavar="NAME,NAME",
     callback=comma_separated,
-    help="Freeze only these variables, keep all others; globs too. (variable_names_whitelist)",
+    help="Freeze only these variables; globs too.",
 )
 @set_option
-@click.option("--ema", is_flag=True, help="Use the exponential moving averages of variables that have them.")
+@click.option("--ema", is_flag=True, help="Use the moving averages of variables that have them.")
 @overwrite_option
 @json_option
 @limits_option
@@ -106,8 +118,11 @@ def command(
     """Write the graph of the model at PATH with its variables as constants, without TensorFlow.
 
     PATH is a SavedModel directory, or leads to a checkpoint that has its .meta file beside it; --graph names
-    any other graph. The graph is written as text if the name of its file ends in .pbtxt. Only what the
-    outputs need is kept and read.
+    any other graph. Only what the outputs need is kept and read.
+
+    The graph that --graph names is a GraphDef, a .meta file or a SavedModel. The frozen graph is written as
+    text if the name of its file ends in .pbtxt. What never runs after --set is removed. --keep and
+    --only are what TensorFlow's freeze_graph calls variable_names_blacklist and variable_names_whitelist.
     """
     if outputs is not None and signature is not None:
         raise click.UsageError("--outputs and --signature: pass only one of them")

@@ -28,6 +28,7 @@ from ckptfmt.cli.render.graphviz import draw_svg
 from ckptfmt.cli.render.output import complain, note, on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, RIGHT, write_table
 from ckptfmt.cli.render.text import aligned, count_text, escape, shape_text, size_text
+from ckptfmt.cli.verb import Verb
 from ckptfmt.graph.duplicates import Keep
 from ckptfmt.graph.read.logged import find_event_files, read_logged
 from ckptfmt.pictures.picture import Picture
@@ -51,20 +52,22 @@ MAX_ELEMENTS = 1_000_000
 
 @click.command(
     "graph",
+    cls=Verb,
     short_help="Show what is in a graph.",
-    epilog="""\b
-    Examples:
-      ckptfmt graph frozen.pb
-      ckptfmt graph training/model.ckpt-1000.meta --nodes 'conv1/*'
-      ckptfmt graph saved_model/ --tags serve --functions
-      ckptfmt graph logs/events.out.tfevents.1700000000.host --to pb > graph.pb
-      ckptfmt graph saved_model/ --to svg > model.svg
-      ckptfmt graph frozen.pb --to mermaid --depth 2
+    examples=[
+        "ckptfmt graph frozen.pb",
+        "ckptfmt graph training/model.ckpt-1000.meta --nodes 'conv1/*'",
+        "ckptfmt graph saved_model/ --tags serve --functions",
+        "ckptfmt graph logs/events.out.tfevents.1700000000.host --to pb > graph.pb",
+        "ckptfmt graph saved_model/ --to svg > model.svg",
+        "ckptfmt graph frozen.pb --to mermaid --depth 2",
+    ],
+    json_keys="""
+    {"file", "nodes", "producer", "min_consumer", "ops": {OP: COUNT}, "custom_ops": {OP: COUNT}, "inputs":
+    [{"name", "dtype", "shape"}], "outputs": [NAME], "functions", "constants": {"count", "bytes"},
+    "duplicates": {NAME: COUNT}}.
 
-    JSON: {"file", "nodes", "producer", "min_consumer", "ops": {OP: COUNT}, "custom_ops": {OP: COUNT},
-    "inputs": [{"name", "dtype", "shape"}], "outputs": [NAME], "functions", "constants": {"count", "bytes"},
-    "duplicates": {NAME: COUNT}};
-    with --nodes {"nodes": [{"name", "op", "device", "inputs", "control_inputs"}]}, with --node one of these
+    With --nodes {"nodes": [{"name", "op", "device", "inputs", "control_inputs"}]}, with --node one of these
     with "outputs": [{"name", "dtype", "shape"}], "attributes" as text and "consumers", with --consts
     {"constants": [{"name", "dtype", "shape", "nbytes"}]}, with --functions {"functions": [{"name", "inputs",
     "outputs", "nodes", "calls"}]}.
@@ -73,33 +76,39 @@ MAX_ELEMENTS = 1_000_000
 @path_argument
 @tags_option
 @click.option("--nodes", "pattern", metavar="PATTERN", help="List the nodes whose names match a glob.")
-@click.option("--node", "name", metavar="NAME", help="Show one node: its attributes, and the nodes it feeds.")
+@click.option(
+    "--node",
+    "name",
+    metavar="NAME",
+    help="Show one node: its attributes, and what it feeds.",
+)
 @click.option("--consts", is_flag=True, help="List the constants: dtype, shape and size.")
 @click.option("--functions", is_flag=True, help="List the functions of the library.")
 @click.option(
     "--to",
     "target",
     type=click.Choice(["pb", "pbtxt", "json", *PICTURES]),
-    help="Write the graph itself to stdout, in this form; dot, mermaid and svg are pictures.",
+    metavar="FORM",
+    help="Write the graph: pb, pbtxt, json, dot, mermaid or svg.",
 )
 @click.option(
     "--depth",
     type=click.IntRange(1),
     metavar="N",
-    help="In a picture: draw scopes that are deeper as one box each.",
+    help="In a picture: one box for each deeper scope.",
 )
-@click.option("--inline", is_flag=True, help="In a picture: draw functions in the place of their calls.")
+@click.option("--inline", is_flag=True, help="In a picture: functions in place of their calls.")
 @click.option(
     "--step",
     type=int,
     metavar="N",
-    help="Select the graph that was logged at a step, if events have several.",
+    help="Select the graph that was logged at this step.",
 )
 @click.option(
     "--without-duplicates",
     "is_unique",
     is_flag=True,
-    help="Keep one of identical nodes of one name; if they differ, --keep-duplicate says which.",
+    help="Keep one of identical nodes with one name.",
 )
 @duplicates_option
 @wide_option
@@ -122,13 +131,16 @@ def command(
 ) -> int:
     """Show what is in the graph at PATH, without TensorFlow and without running it.
 
-    PATH is a GraphDef or frozen graph, a .meta file or a SavedModel, serialized or as text, a memory-mapped
-    graph (.pbmm), or the directory of a SavedModel. The content of a file tells which it is. PATH may also be
-    an event file, or a directory with event files: then it is the graph that was logged last, or the one that
-    TensorFlow 2 traced under the tag that --tags names.
+    PATH is a GraphDef, a frozen graph, a .meta file, a SavedModel or its directory, or event files in which a
+    graph was logged.
+
+    Files may be serialized or text, or memory-mapped (.pbmm); the content of a file tells which it is. From
+    event files, the graph that was logged last is taken, or the one that TensorFlow 2 traced under the tag
+    that --tags names. The forms dot, mermaid and svg of --to are pictures.
 
     TensorFlow refuses a graph in which several nodes have one name. It is shown nevertheless; stderr names
-    them, and the exit code is 1. With --without-duplicates or --keep-duplicate the graph is repaired first.
+    them, and the exit code is 1. With --without-duplicates or --keep-duplicate the graph is repaired first;
+    the former refuses nodes that differ, unless the latter says which to keep.
     """
     chosen = [
         option

@@ -9,12 +9,14 @@ import click
 
 import ckptfmt
 from ckptfmt import Match, Mismatch, Spec
+from ckptfmt.cli.completion import complete_files
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import given_limits, json_option, limits_option, overwrite_option, wide_option
 from ckptfmt.cli.render.names import short_name
 from ckptfmt.cli.render.output import note, on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, draw_table
 from ckptfmt.cli.render.text import escape
+from ckptfmt.cli.verb import Verb
 from ckptfmt.storage.target import check_target
 
 NOTHING = "-"
@@ -62,26 +64,29 @@ def _spec_text(spec: Spec | None) -> str:
 
 @click.command(
     "match",
+    cls=Verb,
     short_help="Show how one checkpoint would restore into another.",
-    epilog="""\b
-    Examples:
-      ckptfmt match training/ other-run/
-      ckptfmt match model.ckpt-1000 model.ckpt-1000.meta
-      ckptfmt match bert_model.ckpt model.safetensors --propose plan.toml
+    examples=[
+        "ckptfmt match training/ other-run/",
+        "ckptfmt match model.ckpt-1000 model.ckpt-1000.meta",
+        "ckptfmt match bert_model.ckpt model.safetensors --propose plan.toml",
+    ],
+    json_keys="""
+    {"matched": {WANTED: STORED}, "mismatches": [{"kind", "name", "stored", "got": {"dtype", "shape"}, "want":
+    {"dtype", "shape"}}], "totals": {"matched", "missing", "shape", "dtype", "unused"}, "ok"}.
 
-    JSON: {"matched": {WANTED: STORED}, "mismatches": [{"kind", "name", "stored", "got": {"dtype", "shape"},
-    "want": {"dtype", "shape"}}], "totals": {"matched", "missing", "shape", "dtype", "unused"}, "ok"}.
     "stored" and "got" are null for a missing tensor, "want" for an unused one; a dtype, a shape or a size is
     null if any will do. "ok" is true if the exit code is 0.
     """,
 )
-@click.argument("path", metavar="CHECKPOINT")
-@click.argument("expected", metavar="EXPECTED")
+@click.argument("path", metavar="CHECKPOINT", shell_complete=complete_files)
+@click.argument("expected", metavar="EXPECTED", shell_complete=complete_files)
 @click.option(
     "--propose",
     "plan_path",
     metavar="FILE",
-    help="Write a plan (TOML) of likely renames, casts and transpositions to a file, for you to review.",
+    shell_complete=complete_files,
+    help="Write a plan of likely renames, casts and transpositions.",
 )
 @overwrite_option
 @click.option("--expect-partial", is_flag=True, help="Accept unused tensors.")
@@ -93,15 +98,18 @@ def command(
 ) -> int:
     """Show how CHECKPOINT would restore into EXPECTED in TensorFlow, without reading a tensor.
 
-    EXPECTED is another checkpoint, a .meta file (the variables that its Saver restores) or a safetensors
-    file; its content tells which. Two checkpoints of tf.train.Checkpoint are compared object by object,
-    whatever their keys; any others are compared by name.
+    EXPECTED is another checkpoint, a .meta file or a safetensors file. Each line is one tensor that does not
+    match; the exit code is 1 if there are any.
 
-    Each line is one tensor that does not match: kind (missing, shape, dtype, unused), name, what the
-    checkpoint has and what is wanted. A tensor of the wrong shape and the wrong dtype has two lines. If it
-    has another name in the checkpoint, that follows as "name <- name in the checkpoint". Off a terminal the
-    columns are separated by tabs, and the summary goes to stderr. The exit code is 1 if there is any line;
-    with --expect-partial, lines of unused tensors do not count.
+    The content of EXPECTED tells what it is; a .meta file stands for the variables that its Saver restores.
+    Two checkpoints of tf.train.Checkpoint are compared object by object, whatever their keys; any others are
+    compared by name.
+
+    A line has kind (missing, shape, dtype, unused), name, what the checkpoint has and what is wanted. A
+    tensor of the wrong shape and the wrong dtype has two lines. If it has another name in the checkpoint,
+    that follows as "name <- name in the checkpoint". Off a terminal the columns are separated by tabs, and
+    the summary goes to stderr. With --expect-partial, lines of unused tensors do not count for the exit code.
+    A plan that --propose writes is TOML, for you to review.
     """
     if overwrite and plan_path is None:
         raise click.UsageError("--overwrite requires --propose")

@@ -12,6 +12,7 @@ import click
 
 import ckptfmt
 from ckptfmt import Checkpoint, Entry, Plan, Spec, errors
+from ckptfmt.cli.completion import complete_files
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import (
     given_limits,
@@ -24,6 +25,7 @@ from ckptfmt.cli.options import (
 from ckptfmt.cli.render.output import note, on_terminal, write, write_json, write_lines
 from ckptfmt.cli.render.table import LEFT, draw_table
 from ckptfmt.cli.render.text import count_text, escape
+from ckptfmt.cli.verb import Verb
 from ckptfmt.plans.lint import Finding
 from ckptfmt.plans.plan import Fate
 from ckptfmt.storage.target import check_target
@@ -37,21 +39,24 @@ _UNKNOWN = "?"
 
 @click.command(
     "plan",
+    cls=Verb,
     short_help="Show the effect of a plan on a checkpoint.",
-    epilog="""\b
-    Examples:
-      ckptfmt plan training/ to_flax.toml
-      ckptfmt plan training/ to_flax.toml | awk -F '\\t' '$2 == "dropped" { print $1 }'
-      ckptfmt plan training/ to_flax.toml --invert back.toml
+    examples=[
+        "ckptfmt plan training/ to_flax.toml",
+        "ckptfmt plan training/ to_flax.toml --invert back.toml",
+        "ckptfmt plan training/ to_flax.toml --json | jq .findings",
+        "ckptfmt plan training/ to_flax.toml | awk -F '\\t' '$2 == \"dropped\" { print $1 }'",
+    ],
+    json_keys="""
+    {"prefix", "format", "ok", "tensors": [{"name", "fate", "targets": [{"name", "dtype", "shape"}],
+    "steps"}], "findings": [{"severity", "step", "message", "names"}]}.
 
-    JSON: {"prefix", "format", "ok", "tensors": [{"name", "fate", "targets": [{"name", "dtype", "shape"}],
-    "steps"}], "findings": [{"severity", "step", "message", "names"}]}. "ok" is true if no finding is an
-    error; "steps" are numbers from 1; "step" is null if a finding is about the plan as a whole, "dtype" and
-    "shape" if the plan does not fit.
+    "ok" is true if no finding is an error; "steps" are numbers from 1; "step" is null if a finding is about
+    the plan as a whole, "dtype" and "shape" if the plan does not fit.
     """,
 )
 @path_argument
-@click.argument("plan_path", metavar="PLAN.toml")
+@click.argument("plan_path", metavar="PLAN.toml", shell_complete=complete_files)
 @click.option(
     "--invert",
     "inverse_path",
@@ -65,10 +70,12 @@ _UNKNOWN = "?"
 def command(path: str, plan_path: str, inverse_path: str | None, overwrite: bool, as_json: bool) -> int:
     """Show the effect of the plan in the file PLAN.toml on each tensor of the checkpoint at PATH.
 
-    Each line is one tensor: its name, its fate (kept, changed, dropped, partly dropped, or lost if the plan
-    is wrong), and the tensors it becomes or becomes part of, each followed by its dtype and shape
-    (float32[3,4], or ? if the plan does not fit); off a terminal these are separated by tabs. Only the index
-    is read, and the checkpoint is never changed.
+    Each line is one tensor: its name, its fate, and the tensors that it becomes. Only the index is read, and
+    the checkpoint is never changed.
+
+    The fate is kept, changed, dropped, partly dropped, or lost if the plan is wrong. Each of the tensors that
+    it becomes, or becomes part of, is followed by its dtype and shape (float32[3,4], or ? if the plan does
+    not fit); off a terminal these are separated by tabs.
 
     Findings follow on stderr, one per line: "error: ..." if tensors are used twice, names are made twice, or
     a step matches nothing or does not fit; "note: ..." if, for example, a cast may change values. The exit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import ckptfmt
+from ckptfmt.cli.completion import complete_files
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import (
     comma_separated,
@@ -19,24 +20,35 @@ from ckptfmt.cli.options import (
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import count_text
 from ckptfmt.cli.settings import Setting, parse_settings, set_option
+from ckptfmt.cli.verb import Verb
 from ckptfmt.graph.duplicates import Keep
 from ckptfmt.storage.target import check_target
 
 
 @click.command(
     "subgraph",
+    cls=Verb,
     short_help="Write the part of a graph that outputs need.",
-    epilog="""\b
-    Examples:
-      ckptfmt subgraph training/graph.pbtxt -o part.pb --outputs conv5
-      ckptfmt subgraph frozen.pb -o part.pbtxt --inputs images --outputs softmax --inference
-      ckptfmt subgraph frozen.pb -o inference.pb --outputs softmax --set is_training=false
-
-    JSON: {"file", "nodes", "of"}: the file written, how many nodes are in it, and of how many.
+    examples=[
+        "ckptfmt subgraph training/graph.pbtxt -o part.pb --outputs conv5",
+        "ckptfmt subgraph frozen.pb -o part.pbtxt --inputs images --outputs softmax",
+        "ckptfmt subgraph frozen.pb -o new.pb --outputs softmax --set is_training=false",
+        "ckptfmt subgraph frozen.pb -o inference.pb --outputs softmax --inference",
+    ],
+    json_keys="""
+    {"file", "nodes", "of"}: the file written, how many nodes are in it, and of how many.
     """,
 )
 @path_argument
-@click.option("-o", "--output", "target", required=True, metavar="FILE", help="The file to write.")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    required=True,
+    metavar="FILE",
+    shell_complete=complete_files,
+    help="The file to write.",
+)
 @click.option(
     "--outputs",
     required=True,
@@ -73,7 +85,8 @@ def command(
 ) -> int:
     """Write the nodes of the graph at PATH that the outputs need; as text if FILE ends in .pbtxt.
 
-    Identical nodes of one name, which TensorFlow refuses, are written once.
+    Identical nodes of one name, which TensorFlow refuses, are written once. What never runs after --set is
+    removed.
     """
     check_target(target, overwrite=overwrite)
     if not outputs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,7 +12,8 @@ import click
 import numpy as np
 
 import ckptfmt
-from ckptfmt import Checkpoint, Problem, Report, Tensors, errors
+from ckptfmt import Checkpoint, Entry, Problem, Report, Tensors, errors
+from ckptfmt.cli.completion import complete_files
 from ckptfmt.cli.failures import FAILURES, ExitCode, Problems, describe
 from ckptfmt.cli.options import given_limits, json_option, limits_option
 from ckptfmt.cli.render.output import write, write_json
@@ -22,6 +23,7 @@ from ckptfmt.cli.render.text import count_text, escape, one_line, size_text
 from ckptfmt.cli.selection import Selection, selection_options
 from ckptfmt.cli.several import all_option, expanded
 from ckptfmt.cli.statistics import count_special
+from ckptfmt.cli.verb import Verb
 
 UNREADABLE = "unreadable"
 NOT_FINITE = "not finite"
@@ -32,22 +34,24 @@ MAX_LINES = 20
 
 @click.command(
     "verify",
+    cls=Verb,
     short_help="Check every checksum, size and offset.",
-    epilog="""\b
-    Examples:
-      ckptfmt verify training/
-      ckptfmt verify --all training/ other/ckpt-7
-      ckptfmt verify export/ --weights --finite
-      ckptfmt verify model.ckpt-1000 --json | jq '.problems[] | select(.severity == "error") | .name'
+    examples=[
+        "ckptfmt verify training/",
+        "ckptfmt verify --all training/ other/ckpt-7",
+        "ckptfmt verify export/ --weights --finite",
+        "ckptfmt verify model.ckpt-1000 --json | jq '.problems[] | select(.severity == \"error\") | .name'",
+    ],
+    json_keys="""
+    {"prefix", "format", "ok", "tensors", "tensors_checked", "parameters", "bytes_checked", "problems":
+    [{"severity", "kind", "message", "file", "offset", "name"}], "problems_omitted"}.
 
-    JSON: {"prefix", "format", "ok", "tensors", "tensors_checked", "parameters", "bytes_checked",
-    "problems": [{"severity", "kind", "message", "file", "offset", "name"}], "problems_omitted"}. "ok" is true
-    if every tensor was checked and is intact, whatever the warnings; "file", "offset" and "name" are null if
-    a problem has none, and "parameters" if the index is damaged. The first 10,000 problems are listed.
-    Several checkpoints are {"ok", "checkpoints": [...]}, and one that does not open has an "error".
+    "ok" is true if every tensor was checked and is intact, whatever the warnings; "file", "offset" and "name"
+    are null if a problem has none, and "parameters" if the index is damaged. The first 10,000 problems are
+    listed. Several checkpoints are {"ok", "checkpoints": [...]}, and one that does not open has an "error".
     """,
 )
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_files)
 @all_option
 @selection_options
 @click.option("--finite", is_flag=True, help="Also look for NaN and infinite numbers.")
@@ -56,13 +60,14 @@ MAX_LINES = 20
 def command(paths: tuple[str, ...], with_all: bool, selection: Selection, finite: bool, as_json: bool) -> int:
     """Check the checkpoint at PATH: every block and tensor checksum, every size against dtype and shape.
 
-    Each problem is one line, "error: KIND: ..." or "warning: KIND: ..."; the last line is the summary, OK or
-    FAILED.
+    Each problem is one line; the last line is the summary, OK or FAILED. The exit code is 0 if all is well, 1
+    if there are only warnings, 3 if something is damaged.
 
-    An error (block, entry, checksum, truncated, missing, unreadable, unsupported) means that something cannot
-    be read, or would be read wrongly, and the exit code is 3. It is 4 if all errors are "unreadable": the
-    operating system denies access to a file, and everything else is intact. With --finite a tensor that has
-    NaN or infinite numbers is an error, too ("not finite"); if there is no other, the exit code is 1.
+    A problem is written as "error: KIND: ..." or "warning: KIND: ...". An error (block, entry, checksum,
+    truncated, missing, unreadable, unsupported) means that something cannot be read, or would be read
+    wrongly, and the exit code is 3. It is 4 if all errors are "unreadable": the operating system denies
+    access to a file, and everything else is intact. With --finite a tensor that has NaN or infinite numbers
+    is an error, too ("not finite"); if there is no other, the exit code is 1.
 
     A warning (overlap: tensors share bytes; orphan: bytes belong to no tensor; stale: a data file is not part
     of this checkpoint) does not keep anything from being read. With warnings alone the exit code is 1.
@@ -124,37 +129,50 @@ def _renamed(problem: Problem, names: Mapping[str | None, str]) -> Problem:
 def _read_all(view: Tensors, report: Report, *, finite: bool, is_whole: bool) -> None:
     """Read each tensor, which verifies its checksum; with ``finite``, look for numbers that are not."""
     damaged = frozenset(report.damaged)
-    sizes = {name: entry.nbytes for name, entry in view.entries.items()} if view else {}
-    done, size = 0, sum(sizes.values())
+    try:
+        entries = dict(view.entries.items())
+    except errors.CkptfmtError:
+        if not is_whole:
+            raise
+        return  # the damage of the index is in the report
+    done, size = 0, sum(entry.nbytes for entry in entries.values())
     with ProgressBar("reading") as progress:
-        for name in view:
+        for name, entry in entries.items():
             stored = view.stored_name(name)
             if not is_whole or stored not in damaged:
+                nan = inf = 0
                 try:
-                    array = view[name]
+                    for array in _pieces(view, name, entry) if is_whole else [view[name]]:
+                        counts = count_special(array) if finite else (0, 0)
+                        nan, inf = nan + counts[0], inf + counts[1]
+                        # Memory then holds one piece at a time, also as pages of the mapped file.
+                        del array
                 except errors.CkptfmtError as error:
                     report.add_tensor(error, name)
                 else:
                     if not is_whole:
                         report.tensors_checked += 1
-                        report.bytes_checked += sizes[name]
-                    if finite:
-                        _find_special(array, name, report)
-                    # Memory then holds one tensor at a time, also as pages of the mapped file.
-                    del array
+                        report.bytes_checked += entry.nbytes
+                    _note_special(nan, inf, entry, name, report)
                 view._release(name)
-            done += sizes[name]
+            done += entry.nbytes
             progress(done, size)
 
 
-def _find_special(array: np.ndarray[Any, Any], name: str, report: Report) -> None:
+def _pieces(view: Tensors, name: str, entry: Entry) -> Iterator[np.ndarray[Any, Any]]:
+    """Iterate over the slices that a tensor is stored in, or yield it whole."""
+    if not entry.slices:
+        yield view[name]
+    for part in entry.slices:
+        yield view._region(name, part.region(entry.shape), verified=True)
+
+
+def _note_special(nan: int, inf: int, entry: Entry, name: str, report: Report) -> None:
     """Note a tensor that has numbers which are not finite."""
-    counts = count_special(array)
-    if any(counts):
-        nan, inf = counts
+    if nan or inf:
         found = [count_text(count, noun) for count, noun in ((nan, "NaN"), (inf, "infinite number")) if count]
-        error = errors.CkptfmtError(f"tensor {name!r}: {' and '.join(found)} in {array.size:,} elements")
-        report.add(NOT_FINITE, error, name)
+        what = f"tensor {name!r}: {' and '.join(found)} in {math.prod(entry.shape):,} elements"
+        report.add(NOT_FINITE, errors.CkptfmtError(what), name)
 
 
 def _parameters(view: Tensors) -> int | None:

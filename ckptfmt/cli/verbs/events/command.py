@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 import ckptfmt
+from ckptfmt.cli.completion import complete_files
 from ckptfmt.cli.damage import DamageReport
 from ckptfmt.cli.failures import Problems
 from ckptfmt.cli.options import (
@@ -20,6 +21,7 @@ from ckptfmt.cli.options import (
 from ckptfmt.cli.render.curves import PLOTS
 from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import escape, size_text
+from ckptfmt.cli.verb import Verb
 from ckptfmt.cli.verbs.events.document import document
 from ckptfmt.cli.verbs.events.follow import follow
 from ckptfmt.cli.verbs.events.outputs import Outputs, write_outputs
@@ -48,32 +50,40 @@ def _with_suffix(value: str | None, suffixes: Sequence[str]) -> str | None:
 
 @click.command(
     "events",
+    cls=Verb,
     short_help="Training runs: tags, values, curves, export.",
-    epilog="""\b
-    Examples:
-      ckptfmt events training/
-      ckptfmt events training/ 'train/*' --plot curves.png
-      ckptfmt events training/ --export run.parquet
-      ckptfmt events training/ loss --follow
-
-    JSON: {"path", "runs": [{"run", "path", "files", "events", "version", "writer", "graphs", "meta_graphs",
+    examples=[
+        "ckptfmt events training/",
+        "ckptfmt events training/ 'train/*' --plot curves.png",
+        "ckptfmt events training/ --export run.parquet",
+        "ckptfmt events training/ loss --follow",
+    ],
+    json_keys="""
+    {"path", "runs": [{"run", "path", "files", "events", "version", "writer", "graphs", "meta_graphs",
     "hparams", "damage": [{"file", "offset", "skipped", "error"}], "incomplete": {FILE: BYTES}}], "tags":
-    [{"run", "tag", "kind", "plugin", "count", "first_step", "last_step", "restarts", "gaps", "last"}]}; with
-    TAG, each of its tags also has "steps", "wall_times" and, if it is of scalars or text, "values". A run or
-    a tag that cannot be read has "error" instead; a run whose hyperparameters cannot be read has it too. A
-    text that cannot be read is null. With --follow, there is one document for each value: {"tag", "step",
-    "wall_time", "value"}.
+    [{"run", "tag", "kind", "plugin", "count", "first_step", "last_step", "restarts", "gaps"}]}.
+
+    A tag of scalars also has "last", the last value. With TAG, each of its tags also has "steps",
+    "wall_times" and, if it is of scalars or text, "values". A run or a tag that cannot be read has "error"
+    instead; a run whose hyperparameters cannot be read has it too. A text that cannot be read is null. With
+    --follow, there is one document for each value: {"tag", "step", "wall_time", "value"}.
     """,
 )
 @path_argument
 @click.argument("tags", nargs=-1, metavar="[TAG]...")
 @click.option(
-    "--plot", "plot_path", metavar="FILE", callback=_plot_path, help="Draw scalars: .png, .svg or .html."
+    "--plot",
+    "plot_path",
+    metavar="FILE",
+    shell_complete=complete_files,
+    callback=_plot_path,
+    help="Draw scalars: .png, .svg or .html.",
 )
 @click.option(
     "--export",
     "export_path",
     metavar="FILE",
+    shell_complete=complete_files,
     callback=_export_path,
     help="Write scalars: .csv, .jsonl, .parquet or .arrow.",
 )
@@ -81,8 +91,7 @@ def _with_suffix(value: str | None, suffixes: Sequence[str]) -> str | None:
     "--wide",
     is_flag=True,
     callback=remember_wide,
-    help="With --export: a row for each step, a column for each tag. On a terminal: write each row on one "
-    "line, however long.",
+    help="Export a column for each tag; fold no line on a terminal.",
 )
 @click.option("--images", "images_path", metavar="DIR", help="Write images into a directory.")
 @overwrite_option
@@ -90,12 +99,16 @@ def _with_suffix(value: str | None, suffixes: Sequence[str]) -> str | None:
 @click.option(
     "--poll",
     type=click.FloatRange(0.01),
-    help=f"With --follow: seconds between checks of the files. [default: {POLL:g}]",
+    metavar="SECONDS",
+    help=f"With --follow: look this often. [default: {POLL:g}]",
 )
 @click.option(
-    "--timeout", type=click.FloatRange(0), help="With --follow: end after this many seconds without a value."
+    "--timeout",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="With --follow: end after this long without a value.",
 )
-@click.option("--strict", is_flag=True, help="Stop at the first damage, or at an incomplete last event.")
+@click.option("--strict", is_flag=True, help="Stop at damage, or at an incomplete last event.")
 @json_option
 @limits_option
 def command(
@@ -114,14 +127,17 @@ def command(
 ) -> int:
     """Show what is in the event files at PATH: a file, the directory of a run, or one with runs below it.
 
-    Without TAG, all tags are listed with run, kind, number of values, first and last step, and the last value
-    of scalars; graphs and hyperparameters follow. With TAG, a name or a glob in which * also matches slashes,
-    its values are shown with step and wall time. On a terminal, each tag has a curve and its last values,
-    with times as dates in UTC; elsewhere all values are printed, separated by tabs, with times in seconds
-    since 1970. If a TAG matches nothing, the exit code is 4.
+    Without TAG, all tags are listed. With TAG, a name or a glob in which * also matches slashes, its values
+    are shown.
+
+    The list has run, kind, number of values, first and last step, and the last value of scalars; graphs and
+    hyperparameters follow. Values have step and wall time. On a terminal, each tag has a curve and its last
+    values, with times as dates in UTC; elsewhere all values are printed, separated by tabs, with times in
+    seconds since 1970. If a TAG matches nothing, the exit code is 4.
 
     With --export, --plot and --images nothing is listed. All of them are checked before anything is written,
-    and files that exist are replaced only with --overwrite.
+    and files that exist are replaced only with --overwrite. With --export, --wide writes a row for each step
+    and a column for each tag.
 
     A gap is a distance between steps of more than 1.5 times the usual one; a restart is a step smaller than
     the one before it.

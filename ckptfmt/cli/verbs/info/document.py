@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shlex
-from collections import Counter
-from contextlib import closing, suppress
-from math import prod
+from contextlib import suppress
 from typing import Any
 
 import ckptfmt
 from ckptfmt import Checkpoint, SavedModel, errors
-from ckptfmt.checkpoint.directory import Directories
-from ckptfmt.checkpoint.scan import scan
-from ckptfmt.cli.failures import message_of
-from ckptfmt.filenames import META_SUFFIX, SAVED_MODEL_FILES
+from ckptfmt.cli.render.text import escape
+from ckptfmt.cli.verbs.info.checkpoint_facts import describe_checkpoint, kind_of
+from ckptfmt.cli.verbs.info.folder import (
+    CHECKPOINT,
+    EVENTS,
+    GRAPH,
+    MODEL,
+    RECORDS,
+    beside,
+    contents,
+)
+from ckptfmt.filenames import STATE_FILE
 from ckptfmt.filetype.kind import Holds
 from ckptfmt.filetype.paths import recognise_path
-from ckptfmt.graph.read.logged import find_event_files
 from ckptfmt.limits import Limits
-from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
+from ckptfmt.record.event_names import event_files
 from ckptfmt.storage.local import LOCAL
-from ckptfmt.tensors.model_variables import OPTIMIZER
-from ckptfmt.tensors.scope_variables import AVERAGED, SLOT
-from ckptfmt.tensors.weights import WeightName
-from ckptfmt.wire.fields import LENGTH_DELIMITED, decode_fields
 
 MAX_LISTED = 20
 """Names that the document has of each kind."""
 
-META_INFO, TENSORFLOW_VERSION = 1, 5
-"""Fields of a MetaGraphDef, and of the MetaInfoDef in it."""
+MAX_NODES = 100_000
+"""Nodes of a graph up to which its outputs are looked for, which takes a second."""
+
+MAX_RUNS = 100
+"""Runs of events that are read."""
+
+MAX_EVENT_BYTES = 256 << 20
+"""Bytes of event files that are read, which takes about a second; there may be any number of runs."""
+
+_SHARDED = re.compile(r"@(?:[0-9]+|\*)$")
+"""The end of a name that stands for the shards of a file of records."""
+
+_ORDER = (CHECKPOINT, MODEL, GRAPH, EVENTS, RECORDS)
+
+_VERBS = {EVENTS: "events", GRAPH: "graph", RECORDS: "records", MODEL: "model"}
+"""The verb that shows more of what is not a checkpoint."""
 
 
 def describe_path(path: str, limits: Limits) -> dict[str, Any]:
@@ -41,7 +55,7 @@ def describe_path(path: str, limits: Limits) -> dict[str, Any]:
     holds = kind.holds if kind is not None else None
     if holds is Holds.SAVED_MODEL:
         return _describe_model(path, limits)
-    if holds is Holds.EVENTS or (holds is not Holds.CHECKPOINT and _has_runs(path)):
+    if holds is Holds.EVENTS:
         return _describe_events(path, limits)
     if holds is Holds.GRAPH:
         return _describe_graph(path, limits)
@@ -50,23 +64,25 @@ def describe_path(path: str, limits: Limits) -> dict[str, Any]:
     # Everything else leads to a checkpoint, a .meta file too, or the error says what it is instead.
     try:
         checkpoint = ckptfmt.open(path, limits=limits)
-    except errors.CkptfmtError:
+    except errors.CkptfmtError as error:
         if holds is Holds.META_GRAPH:
             return _describe_graph(path, limits)
+        if LOCAL.path_type(path) == "directory" and not _is_broken(error):
+            found = _describe_folder(path, limits)
+            if found is not None:
+                return found
         if _has_records(path, limits):
             return _describe_records(path, limits)
         raise
     with checkpoint:
-        document = {"path": path, "kind": _kind_of(checkpoint), **_describe_checkpoint(checkpoint)}
-    return document | {"beside": _beside(document["prefix"]), "next": _next(path, "ls", "tree", "verify")}
+        return _describe_checkpoint(path, checkpoint)
 
 
-_SHARDED = re.compile(r"@(?:[0-9]+|\*)$")
-"""The end of a name that stands for the shards of a file of records."""
-
-
-def _has_runs(path: str) -> bool:
-    return LOCAL.path_type(path) == "directory" and bool(ckptfmt.find_runs(path))
+def _is_broken(error: errors.CkptfmtError) -> bool:
+    """Whether a directory should lead to a checkpoint, which is damaged or missing; the error tells."""
+    if isinstance(error, errors.CheckpointNotFoundError):
+        return os.path.basename(error.file or "") == STATE_FILE
+    return not isinstance(error, errors.UnsupportedError)
 
 
 def _has_records(path: str, limits: Limits) -> bool:
@@ -76,117 +92,63 @@ def _has_records(path: str, limits: Limits) -> bool:
     return False
 
 
-def _next(path: str, *verbs: str) -> list[str]:
-    """Return commands to try."""
-    first, *rest = verbs
-    return [f"ckptfmt {verb} {shlex.quote(path)}" for verb in (first, *rest)]
+def _command(*words: str) -> str:
+    """Return a command to try, as it is typed into a shell."""
+    return " ".join(["ckptfmt", *map(_quoted, words)])
 
 
-# --- checkpoints -------------------------------------------------------------------------------------------
+def _quoted(word: str) -> str:
+    """Return a word for a shell, on one line; one with invisible characters as bash and zsh take it."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'{}'".format(escape(word).replace("'", "\\'"))
 
 
-def _kind_of(checkpoint: Checkpoint) -> str:
-    made_of = "objects" if OBJECT_GRAPH_KEY in checkpoint else "names"
-    return f"TensorFlow checkpoint, {checkpoint.format.upper()}, of {made_of}"
+# --- checkpoints and directories ---------------------------------------------------------------------------
 
 
-def _describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the facts of a checkpoint; of its data files only sizes are looked at."""
-    parts: dict[str, Counter[str]] = {
-        key: Counter() for key in ("all", "model", "optimizer", "averages", "rest")
-    }
-    dtypes: Counter[str] = Counter()
-    ends: dict[int, int] = {}
-    rows, problem = _rules(checkpoint)
-    for name, entry in checkpoint.entries.items():
-        row = rows.get(name)
-        key = "all" if row is None else "model" if row.name is not None else _PARTS.get(row.rule, "rest")
-        numbers = prod(entry.shape) if entry.dtype.itemsize is not None else 0
-        parts[key].update(tensors=1, parameters=numbers, bytes=entry.nbytes)
-        dtypes[entry.dtype.name] += 1
-        if entry.shard is not None and entry.offset is not None:
-            ends[entry.shard] = max(ends.get(entry.shard, 0), entry.offset + entry.nbytes)
-    missing, short = _data_files(checkpoint, ends)
-    state = "data files are missing" if missing else "a data file is too short" if short else "sizes fit"
-    if problem is not None and not missing:
-        state = message_of(problem)
-    return {
-        "prefix": checkpoint.prefix,
-        "format": checkpoint.format,
-        "written_by": _writer(checkpoint.prefix),
-        "step": _step(checkpoint),
-        **{
-            key: {what: part[what] for what in ("tensors", "parameters", "bytes")}
-            for key, part in parts.items()
-        },
-        "dtypes": dict(dtypes.most_common()),
-        "shards": checkpoint.num_shards,
-        "missing": missing,
-        "integrity": f"names, dtypes and shapes verified; {state}; tensors not checked",
-    }
+def _describe_checkpoint(path: str, checkpoint: Checkpoint) -> dict[str, Any]:
+    document = {"path": path, "kind": kind_of(checkpoint), **describe_checkpoint(checkpoint)}
+    folder = os.path.dirname(checkpoint.prefix)
+    others = beside(checkpoint.prefix)
+    commands = [_command(verb, path) for verb in ("ls", "tree", "verify")]
+    weight = next(iter(checkpoint.weights), None) if document["complete"] else None
+    if weight is not None and weight.isprintable() and not weight.startswith("-"):
+        commands.insert(1, _command("show", path, weight))
+    if any(each.kind == CHECKPOINT for each in others):
+        commands.append(_command("verify", "--all", folder or os.curdir))
+    if any(each.kind == EVENTS for each in others):
+        commands.append(_command("events", folder or os.curdir))
+    listed = [os.path.relpath(each.path, folder or os.curdir) for each in others[:MAX_LISTED]]
+    return document | {"beside": listed, "next": commands}
 
 
-def _rules(checkpoint: Checkpoint) -> tuple[dict[str, WeightName], errors.CkptfmtError | None]:
-    """Return the rule that each tensor falls under; if the object graph cannot be read, why."""
-    try:
-        return {row.stored: row for row in checkpoint.weights.explain()}, None
-    except errors.CkptfmtError as error:
-        return {}, error
+def _describe_folder(path: str, limits: Limits) -> dict[str, Any] | None:
+    """Return the document of a directory that holds several things; None if there is nothing to read."""
+    found = contents(path)
+    if not found:
+        return None
+    if all(each.kind == EVENTS for each in found):
+        return _describe_events(path, limits)
+    places = [each.path for each in found if each.kind == CHECKPOINT]
+    here = [place for place in places if _is_directly_in(place, path)]
+    # One of each kind: the nearest, and of checkpoints the last.
+    first = {each.kind: each.path for each in reversed(found)}
+    if here:
+        first[CHECKPOINT] = here[-1]
+    commands = [
+        _command(*([] if kind == CHECKPOINT else [_VERBS[kind]]), place)
+        for kind, place in sorted(first.items(), key=lambda item: _ORDER.index(item[0]))
+    ]
+    if len(here) > 1:
+        commands += [_command(verb, "--all", path) for verb in ("ls", "verify")]
+    listed = [{"path": os.path.relpath(each.path, path), "kind": each.kind} for each in found]
+    return {"path": path, "kind": "directory", "contents": listed, "next": commands}
 
 
-_PARTS = {SLOT: "optimizer", OPTIMIZER: "optimizer", AVERAGED: "averages"}
-"""What a tensor is part of that is not a weight, by the rule that decided this."""
-
-
-def _data_files(checkpoint: Checkpoint, ends: dict[int, int]) -> tuple[list[str], bool]:
-    """Return the data files that do not exist, and whether any is shorter than its tensors."""
-    if checkpoint.format == "v1":
-        return [], False  # the tables are the files
-    missing, short = [], False
-    for shard, end in sorted(ends.items()):
-        path = checkpoint.shard_path(shard)
-        status = LOCAL.status(path)
-        if status is None:
-            missing.append(path)
-        else:
-            short |= status.size < end
-    return missing, short
-
-
-def _step(checkpoint: Checkpoint) -> int | None:
-    """Return the step of training that a checkpoint is of, as far as it says."""
-    for name in checkpoint:
-        last = name.partition("/.ATTRIBUTES/")[0].rpartition("/")[2].removesuffix(":0")
-        if last in ("global_step", "iter", "_iterations"):
-            with suppress(errors.CkptfmtError):
-                entry = checkpoint.entries[name]
-                if not entry.shape and entry.dtype.is_integer:
-                    return int(checkpoint[name])
-    number = checkpoint.prefix.rpartition("-")[2]
-    return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else None
-
-
-def _writer(prefix: str) -> str | None:
-    """Return the version of TensorFlow that wrote the graph beside a checkpoint."""
-    with suppress(errors.CkptfmtError), closing(LOCAL.open(prefix + META_SUFFIX)) as file:
-        for info in decode_fields(file.read(0, file.size)):
-            if (info.number, info.wire_type) == (META_INFO, LENGTH_DELIMITED):
-                for field in decode_fields(info.content):
-                    if field.number == TENSORFLOW_VERSION:
-                        return f"TensorFlow {bytes(field.content).decode(errors='replace')}"
-    return None
-
-
-def _beside(prefix: str) -> list[str]:
-    """Return the other checkpoints of a directory, and what else it has that this package reads."""
-    folder = os.path.dirname(prefix)
-    found = [each for each in scan(Directories(LOCAL), folder).prefixes if each != prefix]
-    for name in LOCAL.list_directory(folder or os.curdir).files:
-        path = os.path.join(folder, name)
-        if path == prefix + META_SUFFIX or name in ("graph.pbtxt", "checkpoint", *SAVED_MODEL_FILES):
-            found.append(path)
-    found += find_event_files(folder or os.curdir, LOCAL)
-    return [os.path.relpath(path, folder or os.curdir) for path in itertools.islice(found, MAX_LISTED)]
+def _is_directly_in(place: str, directory: str) -> bool:
+    """Whether a place is a checkpoint in a directory, and not a directory below it that has some."""
+    return os.path.dirname(place) == directory.rstrip(os.sep) and LOCAL.path_type(place) != "directory"
 
 
 # --- everything else ---------------------------------------------------------------------------------------
@@ -194,6 +156,9 @@ def _beside(prefix: str) -> list[str]:
 
 def _describe_model(path: str, limits: Limits) -> dict[str, Any]:
     with ckptfmt.open_saved_model(path, limits=limits) as model:
+        verbs = ["model", *(["ls", "verify"] if model.checkpoint is not None else [])]
+        tags = ",".join(sorted(model.meta_graphs[0].tags)) if len(model.meta_graphs) > 1 else None
+        options = [] if tags is None else ["--tags", tags]
         return {
             "path": path,
             "kind": "SavedModel",
@@ -203,49 +168,62 @@ def _describe_model(path: str, limits: Limits) -> dict[str, Any]:
             else None,
             "signatures": sorted({name for meta in model.meta_graphs for name in meta.signatures}),
             "assets": len(model.assets) if len(model.meta_graphs) == 1 else None,
-            "next": _next(path, "model", "ls", "verify", "graph"),
+            "next": [*(_command(verb, path) for verb in verbs), _command("graph", path, *options)],
         }
 
 
 def _variables_of(model: SavedModel) -> dict[str, Any]:
-    return {} if model.checkpoint is None else _describe_checkpoint(model.checkpoint)
+    return {} if model.checkpoint is None else describe_checkpoint(model.checkpoint)
 
 
 def _describe_graph(path: str, limits: Limits) -> dict[str, Any]:
     graph = ckptfmt.read_graph(path, limits=limits)
+    nodes = sum(graph.ops.values())
     sizes = [graph.constants.entry(name).nbytes for name in graph.constants]
     return {
         "path": path,
         "kind": "graph",
-        "nodes": sum(graph.ops.values()),
+        "nodes": nodes,
         "functions": len(graph.functions),
         "inputs": [node.name for node in graph.inputs],
-        "outputs": [node.name for node in graph.outputs],
+        "outputs": [node.name for node in graph.outputs] if nodes <= MAX_NODES else None,
         "constants": {"count": len(sizes), "bytes": sum(sizes)},
-        "next": [f"ckptfmt graph {shlex.quote(path)}", f"ckptfmt graph {shlex.quote(path)} --nodes '*'"],
+        "next": [_command("graph", path), _command("graph", path, "--nodes", "*")],
     }
 
 
 def _describe_events(path: str, limits: Limits) -> dict[str, Any]:
-    runs = list(ckptfmt.find_runs(path).values())
+    """Return the document of runs; what is in the files only of as many as can be read in a second."""
+    runs = {run: LOCAL.path_type(run) == "file" for run in ckptfmt.find_runs(path, limits=limits).values()}
+    files = {run: [run] if is_file else event_files(LOCAL, run) for run, is_file in runs.items()}
+    size = num_tried = num_read = 0
     tags: set[str] = set()
-    last = -1
-    files = 0
-    for run in runs[:MAX_LISTED]:
-        with ckptfmt.open_events(run, limits=limits) as events:
-            tags.update(events.tags)
-            files += len(events.files)
-            last = max(
-                [last, *(int(scalars.steps[-1]) for scalars in events.scalars.values() if len(scalars))]
-            )
+    steps: dict[str, int] = {}
+    for run, names in files.items():
+        own = sum(status.size for name in names if (status := LOCAL.status(name)) is not None)
+        size += own
+        if num_tried < MAX_RUNS and size <= MAX_EVENT_BYTES:
+            num_tried += 1
+            try:
+                with ckptfmt.open_events(run, limits=limits) as events:
+                    tags.update(events.tags)
+                    for tag, scalars in events.scalars.items():
+                        steps[tag] = max([steps.get(tag, -1), *scalars.steps[-1:].tolist()])
+            except errors.CkptfmtError:
+                if len(files) == 1:
+                    raise
+            else:
+                num_read += 1
     return {
         "path": path,
         "kind": "TensorBoard events",
-        "runs": len(runs),
-        "files": files,
+        "runs": len(files),
+        "files": sum(map(len, files.values())),
+        "bytes": size,
+        "runs_read": num_read,
         "tags": sorted(tags),
-        "last_step": last if last >= 0 else None,
-        "next": [*_next(path, "events"), f"ckptfmt events {shlex.quote(path)} --plot"],
+        "last_step": max(steps.values(), default=None),
+        "next": [_command("events", path), *(_command("events", path, tag) for tag in list(steps)[:1])],
     }
 
 
@@ -258,5 +236,5 @@ def _describe_records(path: str, limits: Limits) -> dict[str, Any]:
         "kind": "TFRecord file" if len(files) == 1 else "TFRecord files",
         "files": len(files),
         "bytes": sum(sizes),
-        "next": _next(path, "records"),
+        "next": [_command("records", path)],
     }

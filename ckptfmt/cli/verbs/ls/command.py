@@ -8,6 +8,7 @@ import click
 
 import ckptfmt
 from ckptfmt import Checkpoint
+from ckptfmt.cli.completion import complete_dtypes, complete_files, complete_names_and_files
 from ckptfmt.cli.failures import FAILURES, Problems, code_of, describe, message_of
 from ckptfmt.cli.options import (
     dtype_globs,
@@ -23,6 +24,7 @@ from ckptfmt.cli.render.table import LEFT, RIGHT, draw_table
 from ckptfmt.cli.render.text import escape, shape_text, size_text
 from ckptfmt.cli.selection import Selection, selection_options
 from ckptfmt.cli.several import all_option, expanded, split_paths
+from ckptfmt.cli.verb import Verb
 from ckptfmt.cli.verbs.ls.rows import BadRow, TensorRow, Totals, arranged, find_rows
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -31,32 +33,41 @@ UNKNOWN = "?"
 """Shown in each column of a tensor whose entry cannot be read."""
 
 
+def _path_value(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    if value is None and not context.resilient_parsing:
+        raise click.UsageError("missing PATH, such as that of a training directory; . is this directory")
+    return value
+
+
 @click.command(
     "ls",
+    cls=Verb,
     short_help="List tensors: names, dtypes, shapes, bytes.",
-    epilog="""\b
-    Examples:
-      ckptfmt ls training/
-      ckptfmt ls training/ '*/kernel' '*/bias' --sort size --min-size 1MiB
-      ckptfmt ls training/ --collapse
-      ckptfmt ls training/ --weights
-      ckptfmt ls training/ | awk -F '\\t' '$2 == "float32" { sum += $4 } END { print sum }'
+    examples=[
+        "ckptfmt ls training/",
+        "ckptfmt ls training/ '*/kernel' '*/bias' --sort size --min-size 1MiB",
+        "ckptfmt ls training/ --collapse",
+        "ckptfmt ls training/ --weights",
+        "ckptfmt ls training/ | awk -F '\\t' '$2 == \"float32\" { sum += $4 } END { print sum }'",
+    ],
+    json_keys="""
+    {"prefix", "format", "tensors": [...], "totals": {"tensors", "in_checkpoint", "unreadable", "parameters",
+    "bytes", "shards"}}, and for each tensor {"name", "dtype", "shape", "bytes", "shard", "offset", "crc32c",
+    "slices"}, or {"name", "error"} if it cannot be read; with --collapse also "count" and "names". Several
+    checkpoints are {"checkpoints": [...]}.
 
-    JSON: {"prefix", "format", "tensors": [...], "totals": {"tensors", "in_checkpoint", "unreadable",
-    "parameters", "bytes", "shards"}}, and for each tensor {"name", "dtype", "shape", "bytes", "shard",
-    "offset", "crc32c", "slices"}, or {"name", "error"} if it cannot be read; with --collapse also "count"
-    and "names". Several checkpoints are {"checkpoints": [...]}. "shard", "offset" and "crc32c" are null for a
-    tensor stored in slices, and "shards" in the totals if any listed tensor is. A name that is not UTF-8 has
-    its bytes as \\udc80 to \\udcff (Python's surrogateescape).
+    "shard", "offset" and "crc32c" are null for a tensor stored in slices, and "shards" in the totals if any
+    listed tensor is. A name that is not UTF-8 has its bytes as \\udc80 to \\udcff (Python's surrogateescape).
     """,
 )
-@click.argument("arguments", nargs=-1, required=True, metavar="PATH... [PATTERN]...")
+@click.argument("path", required=False, metavar="PATH", callback=_path_value, shell_complete=complete_files)
+@click.argument("others", nargs=-1, metavar="[PATH|PATTERN]...", shell_complete=complete_names_and_files)
 @click.option(
     "--sort",
     type=click.Choice(["name", "size", "dtype", "shape"]),
     default="name",
-    show_default=True,
-    help="Sort by this: size from the largest down, shape by rank and then by dimensions.",
+    metavar="KEY",
+    help="Sort by name (default), size (largest first), dtype or shape.",
 )
 @click.option("--reverse", "-r", is_flag=True, help="Reverse the order.")
 @click.option(
@@ -65,19 +76,20 @@ UNKNOWN = "?"
     multiple=True,
     metavar="DTYPE",
     callback=dtype_globs,
-    help="List only tensors of this dtype, e.g. float32 or 'int*'. May be repeated.",
+    shell_complete=complete_dtypes,
+    help="Only this dtype, such as float32 or 'int*'; may be repeated.",
 )
 @click.option(
     "--min-size",
     metavar="SIZE",
     callback=size_value,
-    help="List only tensors of at least this many bytes, e.g. 1MiB.",
+    help="Only tensors of at least this size, such as 1MiB.",
 )
 @click.option(
     "--collapse",
     "collapsed",
     is_flag=True,
-    help=f"Show repeated layers as one line: layer_#/kernel {TIMES}24.",
+    help=f"Repeated layers as one line: layer_#/kernel {TIMES}24.",
 )
 @click.option("--slices", "with_slices", is_flag=True, help="Also show the slices a tensor is stored in.")
 @all_option
@@ -86,7 +98,8 @@ UNKNOWN = "?"
 @json_option
 @limits_option
 def command(
-    arguments: tuple[str, ...],
+    path: str,
+    others: tuple[str, ...],
     sort: str,
     reverse: bool,
     dtypes: tuple[str, ...],
@@ -99,10 +112,13 @@ def command(
 ) -> int:
     """List the tensors of the checkpoint at PATH, with totals.
 
-    PATTERN is a glob over names, in which * also matches slashes. A tensor that matches any of several
-    patterns is listed; if one matches no name, the exit code is 4. Quote patterns, so that the shell leaves
-    them alone. A pattern that matches no listed name may match a full name or an object path. If no tensor
-    matches --dtype and --min-size, stderr says so and the exit code is 0.
+    PATTERN is a glob over names, in which * also matches slashes; quote it, so that the shell leaves it
+    alone.
+
+    A tensor that matches any of several patterns is listed; if one matches no name, the exit code is 4. A
+    pattern that matches no listed name may match a full name or an object path. If no tensor matches --dtype
+    and --min-size, stderr says so and the exit code is 0. Tensors of one shape are sorted by name, shapes by
+    rank and then by dimensions.
 
     On a terminal this is a table with the totals below it, in which names lack /.ATTRIBUTES/VARIABLE_VALUE;
     PATTERN matches names with and without it. Elsewhere it is one line for each tensor, without
@@ -117,7 +133,7 @@ def command(
     A tensor whose entry is damaged is listed with ? for what is not known, the error goes to stderr, and the
     exit code is 3.
     """
-    paths, patterns = split_paths(arguments)
+    paths, patterns = split_paths((path, *others))
     is_single = len(paths) == 1 and not with_all
     problems = Problems(strict=is_single)
     documents: list[dict[str, object]] = []

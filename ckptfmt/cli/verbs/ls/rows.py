@@ -153,6 +153,10 @@ def _matching(checkpoint: Checkpoint, view: Tensors, patterns: Sequence[str]) ->
         with suppress(errors.TensorNotFoundError):
             stored.update(typed.matching(pattern))
             continue
+        if not typed.is_pattern(pattern):
+            with suppress(errors.TensorNotFoundError):
+                stored.update(typed.find([pattern]))
+                continue
         raise no_match(idle, lambda: view._names_near(idle[0]), checkpoint.prefix)
     others = {name for name, each in view._stored().items() if each in stored}
     if not others:

@@ -12,6 +12,7 @@ from ckptfmt.cli.render.model import model_lines
 from ckptfmt.cli.render.output import complain, note, write_json, write_lines
 from ckptfmt.cli.render.terminal import on_screen
 from ckptfmt.cli.render.text import count_text
+from ckptfmt.cli.verb import Verb
 from ckptfmt.cli.verbs.model.document import ModelDocument
 from ckptfmt.text.closest import closest_names
 
@@ -21,29 +22,30 @@ MAX_COMPLAINTS = 10
 
 @click.command(
     "model",
+    cls=Verb,
     short_help="Show what is in a SavedModel.",
-    epilog="""\b
-    Examples:
-      ckptfmt model training/export/1700000000
-      ckptfmt model saved_model/ --signature serving_default
-      ckptfmt model saved_model/ --tags serve,gpu --json
-      ckptfmt model saved_model/ --json | jq '.meta_graphs[].unreached.variables'
-
-    JSON: {"directory", "meta_graphs": [...], "variables": [{"name", "key", "dtype", "shape", "nbytes",
-    "stored", "used"}], "assets": [{"filename", "tensor", "exists", "used"}], "assets_extra", "fingerprint",
+    examples=[
+        "ckptfmt model training/export/1700000000",
+        "ckptfmt model saved_model/ --signature serving_default",
+        "ckptfmt model saved_model/ --tags serve --json",
+        "ckptfmt model saved_model/ --json | jq '.meta_graphs[].unreached.variables'",
+    ],
+    json_keys="""
+    {"directory", "meta_graphs": [...], "variables": [{"name", "key", "dtype", "shape", "nbytes", "stored",
+    "used"}], "assets": [{"filename", "tensor", "exists", "used"}], "assets_extra", "fingerprint",
     "keras_layers": [{"path", "name", "class_name", "weights": [{"name", "dtype", "shape", "key"}],
-    "parameters"}]}, and for each meta graph {"tags", "tensorflow_version", "nodes", "functions",
-    "ops": {OP: COUNT}, "signatures": {NAME: {"method", "inputs": {NAME: {"tensor", "dtype", "shape"}},
-    "outputs", "defaults", "reach"}}, "init_op", "unreached", "object_functions": [{"path", "aliases", "node",
+    "parameters"}]}, and for each meta graph {"tags", "tensorflow_version", "nodes", "functions", "ops": {OP:
+    COUNT}, "signatures": {NAME: {"method", "inputs": {NAME: {"tensor", "dtype", "shape"}}, "outputs",
+    "defaults", "reach"}}, "init_op", "unreached", "object_functions": [{"path", "aliases", "node",
     "parameters", "traces"}], "concrete_functions": {TRACE: {"arguments": [{"name", "value"}],
     "keyword_arguments": {NAME: VALUE}, "outputs": VALUE, "captures"}}}.
 
     A "tensor" is "node:k", or a list if it is sparse or composite and has several; "shape" has null for what
     is not known. "functions" is how many the library has, "ops" counts the nodes in their bodies too.
-    "init_op" is the node that TensorFlow runs after loading, for example to fill tables, or null.
-    "reach" and "unreached" are {"variables", "bytes", "assets", "functions"}: what a signature uses, and what
-    no signature uses; "bytes" is null if the checkpoint is missing. "used" says whether any signature uses
-    it, and is null if that is not known or there are no signatures; "stored" whether the checkpoint has it.
+    "init_op" is the node that TensorFlow runs after loading, for example to fill tables, or null. "reach" and
+    "unreached" are {"variables", "bytes", "assets", "functions"}: what a signature uses, and what no
+    signature uses; "bytes" is null if the checkpoint is missing. "used" says whether any signature uses it,
+    and is null if that is not known or there are no signatures; "stored" whether the checkpoint has it.
     "traces" are concrete functions, one for each kind of arguments. A VALUE is null, true, a number, a string
     or a list as it is, else an object with "kind": "tensor" with "name", "dtype" and "shape", "tuple", "dict"
     or "named_tuple" with "items", "type_spec" with "name" and "state", "dtype", or "array".

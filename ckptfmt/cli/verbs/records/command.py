@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 import click
 
+from ckptfmt.cli.completion import complete_files
 from ckptfmt.cli.failures import Problems
 from ckptfmt.cli.options import comma_separated, json_option, limits_option, wide_option
 from ckptfmt.cli.render.output import note, write, write_json
 from ckptfmt.cli.render.progress import ProgressBar
 from ckptfmt.cli.render.table import LEFT, RIGHT, write_table
 from ckptfmt.cli.render.text import count_text, escape
+from ckptfmt.cli.verb import Verb
 from ckptfmt.cli.verbs.records.content import EVENT, Content, content_of
 from ckptfmt.cli.verbs.records.examples import record_json, write_records
 from ckptfmt.cli.verbs.records.files import RecordFile
@@ -29,23 +31,26 @@ Numbered = tuple[int, Record, Content]
 
 @click.command(
     "records",
+    cls=Verb,
     short_help="TFRecord files: their records, and the features of examples.",
-    epilog="""\b
-    Examples:
-      ckptfmt records train.tfrecord
-      ckptfmt records train@16 --features 'image/*'
-      ckptfmt records training/ --head 3
-      ckptfmt records train.tfrecord --record 7 --values
+    examples=[
+        "ckptfmt records train.tfrecord",
+        "ckptfmt records train@16 --features 'image/*'",
+        "ckptfmt records training/ --head 3",
+        "ckptfmt records train.tfrecord --record 7 --values",
+    ],
+    json_keys="""
+    {"files": [{"file", "records", "bytes", "compression", "content": {KIND: COUNT}, "damage": [{"offset",
+    "skipped", "error"}], "incomplete"}], "records", "features": [{"feature", "is_list", "dtype", "steps":
+    [MIN, MAX], "length": [MIN, MAX], "records", "value"}]}.
 
-    JSON: {"files": [{"file", "records", "bytes", "compression", "content": {KIND: COUNT}, "damage":
-    [{"offset", "skipped", "error"}], "incomplete"}], "records", "features": [{"feature", "is_list", "dtype",
-    "steps": [MIN, MAX], "length": [MIN, MAX], "records", "value"}]}. A file that cannot be read has "error".
-    With --head or --record, there is one document for each record: {"record", "file", "offset", "bytes",
-    "content", "features": {NAME: {"dtype", "values"}}, "feature_lists": {NAME: [{"dtype", "values"}]}};
-    "data" in place of features if it is not an example. Bytes are text if they are UTF-8, else {"base64": …}.
+    A file that cannot be read has "error". With --head or --record, there is one document for each record:
+    {"record", "file", "offset", "bytes", "content", "features": {NAME: {"dtype", "values"}}, "feature_lists":
+    {NAME: [{"dtype", "values"}]}}; "data" in place of features if it is not an example. Bytes are text if
+    they are UTF-8, else {"base64": …}.
     """,
 )
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_files)
 @click.option("--head", type=click.IntRange(1), metavar="N", help="Show the first N records.")
 @click.option(
     "--record",
@@ -53,13 +58,13 @@ Numbered = tuple[int, Record, Content]
     type=click.IntRange(0),
     multiple=True,
     metavar="N",
-    help="Show the record with this number, from 0. May be given several times.",
+    help="Show the record with this number, from 0; may be repeated.",
 )
 @click.option(
     "--features", "patterns", metavar="GLOB,GLOB", callback=comma_separated, help="Show only some features."
 )
 @click.option("--values", "with_values", is_flag=True, help="With --head or --record: show all values.")
-@click.option("--strict", is_flag=True, help="Stop at the first damage, or at an incomplete last record.")
+@click.option("--strict", is_flag=True, help="Stop at damage, or at an incomplete last record.")
 @wide_option
 @json_option
 @limits_option

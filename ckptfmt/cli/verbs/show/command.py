@@ -19,6 +19,7 @@ from ckptfmt.cli.render.values import PrintOptions
 from ckptfmt.cli.selection import Selection, selection_options
 from ckptfmt.cli.slice_option import Index, parse_index
 from ckptfmt.cli.typed_names import TypedNames
+from ckptfmt.cli.verb import Verb
 from ckptfmt.cli.verbs.show.tensor import ShownTensor, read_tensor
 
 
@@ -31,29 +32,37 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
         raise click.BadParameter(str(error)) from None
 
 
+def _names_value(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value and not context.resilient_parsing:
+        raise click.UsageError("missing NAME; ckptfmt ls PATH lists names, and '*' stands for all of them")
+    return value
+
+
 @click.command(
     "show",
+    cls=Verb,
     short_help="Show tensors: location, checksum, statistics, values.",
-    epilog="""\b
-    Examples:
-      ckptfmt show training/ dense/kernel
-      ckptfmt show training/ embedding --slice "0:4,:" --precision 3
-      ckptfmt show training/ global_step --json | jq .values
-      ckptfmt show training/ 'model/dense/*' --no-stats
-      ckptfmt show training/ '*' --weights --no-values
+    examples=[
+        "ckptfmt show training/ dense/kernel",
+        'ckptfmt show training/ embedding --slice "0:4,:" --precision 3',
+        "ckptfmt show training/ global_step --json | jq .values",
+        "ckptfmt show training/ 'model/dense/*' --no-stats",
+        "ckptfmt show training/ '*' --weights --no-values",
+    ],
+    json_keys="""
+    {"prefix", "format", "name", "dtype", "shape", "bytes", "shard", "file", "offset", "crc32c", "slices",
+    "slice", "checksum", "statistics", "values"}.
 
-    JSON: {"prefix", "format", "name", "dtype", "shape", "bytes", "shard", "file", "offset", "crc32c",
-    "slices", "slice", "checksum", "statistics", "values"}. "slice" is null or {"index", "shape"};
-    "checksum" is "verified", "wrong" or "not checked"; "statistics" is null or {"min", "max", "mean", "std",
-    "zeros", "nan", "inf"}.
-    "values" is null if there are more than --threshold, unless --values is given. Numbers are exact;
-    "NaN", "Infinity" and "-Infinity" are strings, a complex number is [real, imaginary]. Bytes are text
-    if they are UTF-8, else {"base64": ...}; a variant is {"type_name", "metadata", "tensors": [{"dtype",
-    "shape"}]}. If the values cannot be read, "error" is added and the other keys stay.
+    "slice" is null or {"index", "shape"}; "checksum" is "verified", "wrong" or "not checked"; "statistics" is
+    null or {"min", "max", "mean", "std", "zeros", "nan", "inf"}. "values" is null if there are more than
+    --threshold, unless --values is given. Numbers are exact; "NaN", "Infinity" and "-Infinity" are strings, a
+    complex number is [real, imaginary]. Bytes are text if they are UTF-8, else {"base64": ...}; a variant is
+    {"type_name", "metadata", "tensors": [{"dtype", "shape"}]}. If the values cannot be read, "error" is added
+    and the other keys stay. Several tensors are {"prefix", "format", "tensors": [...]}.
     """,
 )
 @path_argument
-@click.argument("tensors", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_names)
+@click.argument("tensors", nargs=-1, metavar="NAME...", callback=_names_value, shell_complete=complete_names)
 @click.option(
     "--slice",
     "index",
@@ -65,13 +74,14 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
     "--values/--no-values",
     "with_values",
     default=None,
-    help="Show all values, or none and read only the index. [default: a summary]",
+    help="Show all values, or none. [default: a summary]",
 )
 @click.option("--no-stats", is_flag=True, help="Compute no statistics.")
 @click.option("--no-verify", is_flag=True, help="Show the values even if the checksum is wrong.")
 @click.option(
     "--precision",
     type=click.IntRange(0, 100),
+    metavar="N",
     default=8,
     show_default=True,
     help="Digits after the decimal point.",
@@ -79,19 +89,26 @@ def _index_value(_: click.Context, __: click.Parameter, value: str | None) -> In
 @click.option(
     "--threshold",
     type=click.IntRange(0),
+    metavar="N",
     default=1000,
     show_default=True,
-    help="Summarise arrays of more elements than this.",
+    help="Summarise larger arrays.",
 )
 @click.option(
     "--edgeitems",
     type=click.IntRange(1),
+    metavar="N",
     default=3,
     show_default=True,
-    help="Elements shown at each end of a summarised dimension.",
+    help="Elements at each end of a summary.",
 )
 @click.option(
-    "--linewidth", type=click.IntRange(1), default=75, show_default=True, help="Characters in a line."
+    "--linewidth",
+    type=click.IntRange(1),
+    metavar="N",
+    default=75,
+    show_default=True,
+    help="Characters in a line.",
 )
 @selection_options
 @json_option
@@ -107,15 +124,18 @@ def command(
     as_json: bool,
     **printing: int,
 ) -> int:
-    r"""Show the tensors NAME of the checkpoint at PATH.
+    r"""Show tensors of the checkpoint at PATH: where they are stored, statistics and values.
 
-    NAME is the stored name of a tensor, with or without /.ATTRIBUTES/VARIABLE_VALUE or :0; the path of an
-    object, as ckptfmt tree prints it; or the name that the variable had in the program, as ckptfmt model
-    prints it. It may also be the end of a name, after a slash, if only one tensor matches; or a name as
-    ckptfmt ls prints it, with escapes. A pattern such as 'model/*' stands for every tensor that has a
-    matching name of any of these kinds; * also matches slashes, and '*' is every tensor.
+    NAME is a name that ckptfmt ls, tree or model prints, the end of one if only one tensor matches, or a
+    pattern such as 'model/*'.
 
-    The values are printed as NumPy prints them, strings quoted and escaped. Minimum, maximum, mean and
+    More exactly, it is the stored name of a tensor, with or without /.ATTRIBUTES/VARIABLE_VALUE or :0; the
+    path of an object; or the name that the variable had in the program. The end of a name begins after a
+    slash. Names may have the escapes with which they are printed. A pattern stands for every tensor that has
+    a matching name of any of these kinds; * also matches slashes, and '*' is every tensor.
+
+    The values are printed as NumPy prints them, strings quoted and escaped; with --no-values only the index
+    is read. Minimum, maximum, mean and
     standard deviation are those of the finite elements.
 
     The checksum of the stored bytes is verified; if it is wrong, the values are not shown and the exit code

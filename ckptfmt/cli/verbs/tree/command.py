@@ -15,6 +15,7 @@ from ckptfmt.cli.render.output import complain, note, write_json
 from ckptfmt.cli.render.text import count_text, escape, shape_text, size_text
 from ckptfmt.cli.render.tree import Branch, write_branches
 from ckptfmt.cli.selection import Selection, selection_options
+from ckptfmt.cli.verb import Verb
 from ckptfmt.cli.verbs.tree.rows import MAX_DEPTH, Tree, TreeRow
 
 DEFAULT_DEPTH = 64
@@ -29,25 +30,27 @@ UNKNOWN = "?"
 
 @click.command(
     "tree",
+    cls=Verb,
     short_help="Show objects or scopes as a tree, with totals.",
-    epilog="""\b
-    Examples:
-      ckptfmt tree training/
-      ckptfmt tree training/ --depth 2
-      ckptfmt tree training/ --weights
-      ckptfmt tree training/ --json | jq -r '.nodes[] | select(.depth == 1) | [.name, .bytes] | @tsv'
+    examples=[
+        "ckptfmt tree training/",
+        "ckptfmt tree training/ --depth 2",
+        "ckptfmt tree training/ --weights",
+        "ckptfmt tree training/ --json | jq -r '.nodes[] | select(.depth == 1) | [.name, .bytes] | @tsv'",
+    ],
+    json_keys="""
+    {"prefix", "format", "kind": "objects" or "scopes", "nodes": [...], "unreached": [...], "absent": [...],
+    "totals": {"tensors", "parameters", "bytes", "unreadable", "hidden", "deeper"}}, and for each line of the
+    tree, from top to bottom, {"id", "parent", "depth", "name", "path", "node", "reference": {"id", "path"},
+    "keys", "dtype", "shape", "tensors", "parameters", "bytes", "full_name", "slot": {"name", "variable",
+    "optimizer"}, "registered_saver": {"name", "object_name"}}.
 
-    JSON: {"prefix", "format", "kind": "objects" or "scopes", "nodes": [...], "unreached": [...],
-    "absent": [...], "totals": {"tensors", "parameters", "bytes", "unreadable", "hidden", "deeper"}}, and for
-    each line of the tree, from top to bottom, {"id", "parent", "depth", "name", "path", "node",
-    "reference": {"id", "path"}, "keys", "dtype", "shape", "tensors", "parameters", "bytes", "full_name",
-    "slot": {"name", "variable", "optimizer"}, "registered_saver": {"name", "object_name"}}. "id" and
-    "parent" are numbers of lines; "node", "variable" and "optimizer" are numbers of objects. "reference" is
-    the line that shows the object in full, if this one does not. "keys" are the names of its own tensors;
-    "dtype" and "shape" are null if it has none, or if its entry cannot be read; then there is an "error".
-    "tensors", "parameters" and "bytes" are totals of the line and all below it, shown or not. "unreached" are
-    names that belong to no object, "absent" are names that objects have and the checkpoint does not. What
-    does not apply is null. A name that is not UTF-8 has its bytes as \\udc80 to \\udcff.
+    "id" and "parent" are numbers of lines; "node", "variable" and "optimizer" are numbers of objects.
+    "reference" is the line that shows the object in full, if this one does not. "keys" are the names of its
+    own tensors; "dtype" and "shape" are null if it has none, or if its entry cannot be read; then there is an
+    "error". "tensors", "parameters" and "bytes" are totals of the line and all below it, shown or not.
+    "unreached" are names that belong to no object, "absent" are names that objects have and the checkpoint
+    does not. What does not apply is null. A name that is not UTF-8 has its bytes as \\udc80 to \\udcff.
     """,
 )
 @path_argument
@@ -65,11 +68,12 @@ UNKNOWN = "?"
 def command(path: str, depth: int | None, with_unused: bool, selection: Selection, as_json: bool) -> int:
     """Show the checkpoint at PATH as a tree, with totals for each part.
 
-    A TF2 checkpoint has objects. Each is shown in full below the first object that leads to it, and as "->"
-    and its path everywhere else. Objects that only list others come last; slot variables come below their
-    optimizer, as SLOT/VARIABLE. Objects without tensors below them are hidden, and stderr says how many.
-    Tensors that belong to no object are listed together at the end. A TF1 checkpoint has scopes: names are
-    split at slashes, and a name that is also a scope has one line for both.
+    A TF2 checkpoint is a tree of objects; a TF1 checkpoint one of scopes, its names split at slashes.
+
+    Each object is shown in full below the first object that leads to it, and as "->" and its path everywhere
+    else. Objects that only list others come last; slot variables come below their optimizer, as
+    SLOT/VARIABLE. Objects without tensors below them are hidden, and stderr says how many. Tensors that
+    belong to no object are listed together at the end. A name that is also a scope has one line for both.
 
     With --weights, --ema or --names full, a TF2 checkpoint is shown by scopes, too.
 
