@@ -96,6 +96,7 @@ def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("dtypes", ", ".join(dtypes)))
     if "shards" in document:
         lines.append(("data files", _shards_text(document)))
+    if "integrity" in document:
         lines.append(("integrity", document["integrity"]))
     lines += [
         (label, _text(document[key]))
