@@ -108,6 +108,14 @@ def test_damaged_events_are_said(tmp_path: Path) -> None:
     assert lines(path)["kind"] == "TensorBoard events"
 
 
+def test_a_compressed_file_that_is_damaged_is_an_error_on_one_line(tmp_path: Path) -> None:
+    content = bytearray(Path("tests/data/records/sequences.tfrecord.gz").read_bytes())
+    content[20:40] = bytes(20)
+    (tmp_path / "sequences.tfrecord.gz").write_bytes(content)
+    result = run(tmp_path / "sequences.tfrecord.gz")
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (3, "", 1)
+
+
 def test_the_number_of_shards_is_not_a_step(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "export-00000-of-00001").write_bytes(encode_v1({"a": np.zeros(2, np.float32)}))

@@ -88,7 +88,7 @@ def _is_broken(error: errors.CkptfmtError) -> bool:
 def _has_records(path: str, limits: Limits) -> bool:
     """Whether a file begins with a record once it is decompressed, which its first bytes do not tell."""
     with suppress(errors.CkptfmtError):
-        return any(True for _ in ckptfmt.open_records(path, limits=limits))
+        return any(True for _ in ckptfmt.open_records(path, on_damage=lambda _: None, limits=limits))
     return False
 
 
