@@ -71,7 +71,8 @@ class TypedNames:
             if printed is not None:
                 return printed
         if self._graph is None:
-            return self._printed(name)
+            # Weights and variables have their stored names then.
+            return self._model.get(plain)
         for alias in find_aliases(self._graph, name):
             if len(alias.keys) == 1:
                 return alias.keys[0]
@@ -117,7 +118,7 @@ class TypedNames:
             yield ((name, key) for key, name in self._graph.short_names().items())
             yield self._walked.items()
             yield ((name, key) for key, name in self._graph.full_names.items())
-        yield self._weights.items()
+            yield self._weights.items()
         yield self._model.items()
 
     def _stored(self) -> Iterator[tuple[str, str]]:

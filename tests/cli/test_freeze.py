@@ -56,6 +56,12 @@ def test_a_checkpoint_is_frozen_with_the_graph_beside_it(model: str, tmp_path: P
     np.testing.assert_array_equal(ckptfmt.read_graph(target).constants["v"], V + 1)
 
 
+def test_without_a_near_name_the_outputs_of_the_graph_are_named(model: str, tmp_path: Path) -> None:
+    result = run("freeze", model, "-o", tmp_path / "frozen.pb", "--outputs", "softmax")
+    assert result.exit_code == 2
+    assert "node 'softmax': not in the graph; the graph's outputs seem to be 'out', 'other'" in result.stderr
+
+
 @pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no /dev/stdout")
 def test_a_graph_written_to_a_pipe_has_no_size(model: str) -> None:
     arguments = ["freeze", model, "-o", "/dev/stdout", "--outputs", "out", "--overwrite"]

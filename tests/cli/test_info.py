@@ -80,6 +80,42 @@ def test_a_data_file_that_is_too_short_is_said_with_the_exit_code_of_damage(tmp_
     assert "model.data-00000-of-00001 is too short: got 39 bytes, want 40" in result.stdout
 
 
+def test_the_number_of_a_save_is_not_a_step(tmp_path: Path) -> None:
+    shutil.copy(f"{DIGITS}/ckpt-9.index", tmp_path / "ckpt-9.index")
+    assert run_json(f"{DIGITS}/ckpt-9")["step"] == 846
+    assert run_json(tmp_path / "ckpt-9", code=3)["step"] is None
+
+
+def test_a_model_without_its_variables_is_not_complete(tmp_path: Path) -> None:
+    shutil.copy("tests/data/golden/saved_model/model/saved_model.pb", tmp_path)
+    result = run(tmp_path)
+    assert result.exit_code == 3
+    assert "the model has variables, but their checkpoint is missing" in result.stdout
+    check_next(run_json(tmp_path, code=3))
+
+
+def test_damaged_events_are_said(tmp_path: Path) -> None:
+    path = write_events(
+        tmp_path / "events.out.tfevents.1.h", [VERSION, *(scalar("a", 1, n) for n in range(9))]
+    )
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    result = run(tmp_path)
+    assert result.exit_code == 3
+    assert "1 damaged part" in result.stdout
+    path.write_bytes(b"")
+    assert lines(path)["kind"] == "TensorBoard events"
+
+
+def test_a_compressed_file_that_is_damaged_is_an_error_on_one_line(tmp_path: Path) -> None:
+    content = bytearray(Path("tests/data/records/sequences.tfrecord.gz").read_bytes())
+    content[20:40] = bytes(20)
+    (tmp_path / "sequences.tfrecord.gz").write_bytes(content)
+    result = run(tmp_path / "sequences.tfrecord.gz")
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (3, "", 1)
+
+
 def test_the_number_of_shards_is_not_a_step(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "export-00000-of-00001").write_bytes(encode_v1({"a": np.zeros(2, np.float32)}))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import ckptfmt
+from tests.support import golden
 from tests.support.command_line import run, run_json
 from tests.support.table_writer import write_bundle
 
@@ -169,3 +171,51 @@ def test_a_checkpoint_that_does_not_open_does_not_hide_the_others(trained: str, 
     document = run_json("verify", trained, tmp_path / "bad", code=3)
     assert [each["ok"] for each in document["checkpoints"]] == [True, False]
     assert not document["ok"]
+
+
+# --- paths and patterns ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def names_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, in which files and directories are called like tensors and scopes."""
+    shutil.copytree(DIGITS, tmp_path / "training")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "epoch").write_text("")
+    (tmp_path / "digits" / "conv1").mkdir(parents=True)
+    shutil.copytree(DIGITS, tmp_path / "other")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("names_in_the_way")
+def test_files_that_are_called_like_tensors_do_not_hide_them() -> None:
+    assert len(run_json("ls", "training", "epoch", "digits/conv1/*")["tensors"]) == 3
+    result = run("ls", "training", "model")
+    assert result.exit_code == 4
+    assert "no tensor matches 'model'" in result.stderr
+    assert [each["prefix"] for each in run_json("ls", "training", "other", "epoch")["checkpoints"]] == [
+        "training/ckpt-10",
+        "other/ckpt-10",
+    ]
+    # What is neither a checkpoint nor a name is a path that does not open.
+    Path("notes.txt").write_text("hello")
+    result = run("ls", "training", "notes.txt")
+    assert result.exit_code == 3
+    assert "notes.txt: a text file" in result.stderr
+
+
+@pytest.mark.usefixtures("names_in_the_way")
+@pytest.mark.parametrize("verb", ["info", "ls", "verify"])
+def test_a_pattern_of_paths_that_the_shell_has_left_alone(verb: str) -> None:
+    document = run_json(verb, "training/ckpt-*")
+    assert [each["prefix"] for each in document["paths" if verb == "info" else "checkpoints"]] == [
+        "training/ckpt-9",
+        "training/ckpt-10",
+    ]
+    assert run(verb, "training/none-*").exit_code == 4
+
+
+def test_a_pattern_of_v1_files_stays_one_checkpoint() -> None:
+    path = golden.load("v1_sharded").path
+    assert "checkpoints" not in run_json("verify", path)

@@ -128,6 +128,45 @@ def test_ls_of_slices(width: int) -> None:
 
 
 @EACH_WIDTH
+@pytest.mark.parametrize(
+    "options", [("--weights",), ("--names", "full"), ("--names", "path"), ("--weights", "--names", "stored")]
+)
+def test_ls_of_chosen_names(width: int, options: tuple[str, ...]) -> None:
+    path = golden.load("keras3").path
+    tensors = run_json("ls", path, *options)["tensors"]
+    shown = without_summary(draw(width, "ls", path, *options))
+    found = [row[0] for row in table(shown, ("name", "dtype", "shape", "bytes"), width)]
+    names = {each["name"] for each in tensors}
+    assert found == [squeezed(expected_name(each["name"], names)) for each in tensors]
+
+
+@EACH_WIDTH
+def test_ls_of_several_checkpoints(checkpoint: str, width: int) -> None:
+    path = golden.load("keras3").path
+    shown = draw(width, "ls", path, checkpoint)
+    documents = run_json("ls", path, checkpoint)["checkpoints"]
+    start, first, second = re.split("|".join(re.escape(f"{each['prefix']}\n") for each in documents), shown)
+    assert start == ""
+    for rest, document in zip((first, second), documents, strict=True):
+        found = [row[0] for row in table(without_summary(rest), ("name", "dtype", "shape", "bytes"), width)]
+        names = {each["name"] for each in document["tensors"]}
+        assert found == [squeezed(expected_name(each["name"], names)) for each in document["tensors"]]
+
+
+@EACH_WIDTH
+@pytest.mark.parametrize("path", ["examples/digits", "examples", "tests/data/events"])
+def test_info(width: int, path: str) -> None:
+    document = run_json(path)
+    text = squeezed(draw(width, path))
+    assert squeezed(document["kind"]) in text
+    for command in document["next"]:
+        assert squeezed(command) in text
+    for part in ("all", "model", "optimizer", "rest"):
+        if part in document:
+            assert f"{document[part]['parameters']:,}parameter" in text
+
+
+@EACH_WIDTH
 def test_ls_of_collapsed_layers(width: int) -> None:
     path = golden.load("keras3").path
     tensors = run_json("ls", path, "--collapse")["tensors"]

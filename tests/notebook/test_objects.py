@@ -332,6 +332,10 @@ def test_a_saved_model() -> None:
             show(value)
         for layer in model.keras_layers[:2]:
             assert str(layer.class_name) in show(layer).text
+        [embedding] = [layer for layer in model.keras_layers if layer.path == "root.layer_with_weights-0"]
+        page = show(embedding)
+        assert ["embeddings", "float32", "[2003,7]", "yes"] in page.rows
+        assert "14,021" in page.text
 
 
 @needs_corpus

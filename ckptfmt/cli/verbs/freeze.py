@@ -132,8 +132,15 @@ def command(
         values = variables.ema() if ema and isinstance(variables, ckptfmt.Tensors) else variables
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", errors.FreezeWarning)
-            settled = parse_settings(settings, meta if isinstance(meta, Graph) else meta.graph)
-            frozen = ckptfmt.freeze(meta, values, wanted, keep=keep or (), only=only, constants=settled)
+            graph = meta if isinstance(meta, Graph) else meta.graph
+            settled = parse_settings(settings, graph)
+            try:
+                frozen = ckptfmt.freeze(meta, values, wanted, keep=keep or (), only=only, constants=settled)
+            except errors.GraphError as error:
+                if error.node is not None and error.node not in graph and not error.close_matches:
+                    names = [node.name for node in graph.outputs]
+                    error.what += f"; the graph's outputs seem to be {listed(names, 10)}" if names else ""
+                raise
     # The checkpoint is closed now, but constants that are views of its files keep these mapped.
     frozen.write(target, overwrite=overwrite)
     # A pipe or a terminal, such as /dev/stdout may be, has no size.

@@ -76,10 +76,11 @@ def command(paths: tuple[str, ...], with_all: bool, selection: Selection, finite
 
     Files are streamed: memory stays small, however large they are.
     """
-    is_single = len(paths) == 1 and not with_all
+    found = expanded(paths, with_all=with_all)
+    is_single = len(paths) == len(found) == 1 and not with_all
     problems = Problems(strict=is_single)
     documents: list[dict[str, object]] = []
-    for path in expanded(paths, with_all=with_all):
+    for path in found:
         try:
             with ckptfmt.open(path, limits=given_limits()) as checkpoint:
                 report = _check(checkpoint, selection, finite=finite)

@@ -115,6 +115,8 @@ def _step(checkpoint: Checkpoint) -> int | None:
                 entry = checkpoint.entries[name]
                 if not entry.shape and entry.dtype.is_integer:
                     return int(checkpoint[name])
+    if OBJECT_GRAPH_KEY in checkpoint:
+        return None  # tf.train.Checkpoint and its manager number saves, not steps
     number = V1_PATTERN_SUFFIX.sub("", checkpoint.prefix).rpartition("-")[2]
     return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from ckptfmt.cli.failures import FAILURES, ExitCode, Problems, describe
 from ckptfmt.cli.options import given_limits, json_option, limits_option
 from ckptfmt.cli.render.output import write, write_json
 from ckptfmt.cli.render.text import aligned, count_text, escape, size_text
-from ckptfmt.cli.several import distinct
+from ckptfmt.cli.several import distinct, matching_paths
 from ckptfmt.cli.verb import Verb
 from ckptfmt.cli.verbs.info.document import describe_path
 
@@ -63,6 +64,7 @@ def command(paths: tuple[str, ...], as_json: bool) -> int:
     averages. The checksums of the index are verified, and that data files exist and are long enough; ckptfmt
     verify checks the tensors.
     """
+    paths = tuple(chain.from_iterable(map(matching_paths, paths)))
     is_single = len(paths) == 1
     problems = Problems(strict=is_single)
     documents: list[dict[str, Any]] = []
@@ -99,6 +101,7 @@ def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("dtypes", ", ".join(dtypes)))
     if "shards" in document:
         lines.append(("data files", _shards_text(document)))
+    if "integrity" in document:
         lines.append(("integrity", document["integrity"]))
     lines += [
         (label, _text(document[key]))

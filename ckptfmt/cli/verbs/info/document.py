@@ -10,7 +10,7 @@ from typing import Any
 
 import ckptfmt
 from ckptfmt import Checkpoint, SavedModel, errors
-from ckptfmt.cli.render.text import escape
+from ckptfmt.cli.render.text import count_text, escape
 from ckptfmt.cli.verbs.info.checkpoint_facts import describe_checkpoint, kind_of
 from ckptfmt.cli.verbs.info.folder import (
     CHECKPOINT,
@@ -25,7 +25,7 @@ from ckptfmt.filenames import STATE_FILE
 from ckptfmt.filetype.kind import Holds
 from ckptfmt.filetype.paths import recognise_path
 from ckptfmt.limits import Limits
-from ckptfmt.record.event_names import event_files
+from ckptfmt.record.event_names import event_files, is_event_file
 from ckptfmt.storage.local import LOCAL
 
 MAX_LISTED = 20
@@ -55,7 +55,7 @@ def describe_path(path: str, limits: Limits) -> dict[str, Any]:
     holds = kind.holds if kind is not None else None
     if holds is Holds.SAVED_MODEL:
         return _describe_model(path, limits)
-    if holds is Holds.EVENTS:
+    if holds is Holds.EVENTS or (is_event_file(os.path.basename(path)) and LOCAL.path_type(path) == "file"):
         return _describe_events(path, limits)
     if holds is Holds.GRAPH:
         return _describe_graph(path, limits)
@@ -88,7 +88,7 @@ def _is_broken(error: errors.CkptfmtError) -> bool:
 def _has_records(path: str, limits: Limits) -> bool:
     """Whether a file begins with a record once it is decompressed, which its first bytes do not tell."""
     with suppress(errors.CkptfmtError):
-        return any(True for _ in ckptfmt.open_records(path, limits=limits))
+        return any(True for _ in ckptfmt.open_records(path, on_damage=lambda _: None, limits=limits))
     return False
 
 
@@ -173,7 +173,16 @@ def _describe_model(path: str, limits: Limits) -> dict[str, Any]:
 
 
 def _variables_of(model: SavedModel) -> dict[str, Any]:
-    return {} if model.checkpoint is None else describe_checkpoint(model.checkpoint)
+    if model.checkpoint is not None:
+        return describe_checkpoint(model.checkpoint)
+    for meta in model.meta_graphs:
+        with suppress(errors.CkptfmtError):
+            if len(model.narrowed(meta).variables):
+                return {
+                    "complete": False,
+                    "integrity": "the model has variables, but their checkpoint is missing",
+                }
+    return {}
 
 
 def _describe_graph(path: str, limits: Limits) -> dict[str, Any]:
@@ -196,7 +205,7 @@ def _describe_events(path: str, limits: Limits) -> dict[str, Any]:
     """Return the document of runs; what is in the files only of as many as can be read in a second."""
     runs = {run: LOCAL.path_type(run) == "file" for run in ckptfmt.find_runs(path, limits=limits).values()}
     files = {run: [run] if is_file else event_files(LOCAL, run) for run, is_file in runs.items()}
-    size = num_tried = num_read = 0
+    size = num_tried = num_read = num_damaged = 0
     tags: set[str] = set()
     steps: dict[str, int] = {}
     for run, names in files.items():
@@ -205,7 +214,9 @@ def _describe_events(path: str, limits: Limits) -> dict[str, Any]:
         if num_tried < MAX_RUNS and size <= MAX_EVENT_BYTES:
             num_tried += 1
             try:
-                with ckptfmt.open_events(run, limits=limits) as events:
+                # The damage is counted; ckptfmt events reports it.
+                with ckptfmt.open_events(run, on_damage=lambda _: None, limits=limits) as events:
+                    num_damaged += len(events.damage)
                     tags.update(events.tags)
                     for tag, scalars in events.scalars.items():
                         steps[tag] = max([steps.get(tag, -1), *scalars.steps[-1:].tolist()])
@@ -214,9 +225,11 @@ def _describe_events(path: str, limits: Limits) -> dict[str, Any]:
                     raise
             else:
                 num_read += 1
+    damage = f"{count_text(num_damaged, 'damaged part')}; ckptfmt events says where"
     return {
         "path": path,
         "kind": "TensorBoard events",
+        **({"complete": False, "integrity": damage} if num_damaged else {}),
         "runs": len(files),
         "files": sum(map(len, files.values())),
         "bytes": size,

@@ -134,10 +134,11 @@ def command(
     exit code is 3.
     """
     paths, patterns = split_paths((path, *others))
-    is_single = len(paths) == 1 and not with_all
+    found = expanded(paths, with_all=with_all)
+    is_single = len(paths) == len(found) == 1 and not with_all
     problems = Problems(strict=is_single)
     documents: list[dict[str, object]] = []
-    for path in expanded(paths, with_all=with_all):
+    for path in found:
         try:
             with ckptfmt.open(path, limits=given_limits()) as checkpoint:
                 view = selection.of(checkpoint)
