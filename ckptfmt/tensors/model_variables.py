@@ -5,8 +5,9 @@ if some path from the root reaches it
 
 - without entering an optimizer: a node that has slot variables, that an edge named ``optimizer`` leads to,
   that wraps another optimizer (:data:`WRAPPED`), or that has both an iteration counter and a hyperparameter
-  among its children (:data:`COUNTERS`, :data:`HYPERPARAMETERS`). One edge of an optimizer is followed, the
-  list of what it trains (:data:`TRAINED`), because it leads to the model's own variables;
+  among its children (:data:`COUNTERS`, :data:`HYPERPARAMETERS`), and no objects with parts of their own. One
+  edge of an optimizer is followed, the list of what it trains (:data:`TRAINED`), because it leads to the
+  model's own variables;
 - without an edge to metrics (:data:`METRICS`), and it is not right below a metric;
 - without ending in an edge named ``save_counter`` or ``global_step`` (:data:`EXTRA`).
 
@@ -49,6 +50,9 @@ WRAPPED = frozenset({"base_optimizer", "inner_optimizer"})
 
 Source: Keras ``mixed_precision/loss_scale_optimizer.py`` and ``optimizers/loss_scale_optimizer.py``.
 """
+
+PARTS = WRAPPED | OPTIMIZERS | {"loss_scale"}
+"""Edges from an optimizer to objects that have parts of their own."""
 
 METRIC = "metric"
 OPTIMIZER = "part of an optimizer"
@@ -112,9 +116,21 @@ def _optimizers(graph: objects.ObjectGraph, numbers: Iterable[int]) -> set[int]:
         optimizers.update(child for name, child in edges if name in OPTIMIZERS)
         # The root is not one: programs save a counter and settings of their own beside the model.
         has_settings = not COUNTERS.isdisjoint(names) and not HYPERPARAMETERS.isdisjoint(names)
-        if number and (has_settings or not WRAPPED.isdisjoint(names)):
+        if number and ((has_settings and not _has_objects(graph, edges)) or not WRAPPED.isdisjoint(names)):
             optimizers.add(number)
     return optimizers
+
+
+def _has_objects(graph: objects.ObjectGraph, edges: Iterable[tuple[str, int]]) -> bool:
+    """Whether one of some edges leads to an object of named parts, which optimizers do not have.
+
+    They have variables, and lists of them, which are numbered. A trainer that keeps a counter and a learning
+    rate beside its model has more.
+    """
+    return any(
+        name not in PARTS and any(not part.isdigit() for part, _ in graph.edges(child))
+        for name, child in edges
+    )
 
 
 def _child_at(graph: objects.ObjectGraph, at: int, starts: Sequence[int]) -> int:

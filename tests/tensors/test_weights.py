@@ -66,6 +66,13 @@ def test_names_lose_output_numbers_and_what_training_adds(tmp_path: Path) -> Non
         "false_negatives:0": [1.0, 2.0],
         "losses_avg/problem_0/total_loss:0": 2.0,
         "seed_generator/seed_generator_state:0": np.array([1, 2, 3]),
+        "learning_rate:0": 0.5,
+        "train/lr:0": 0.5,
+        "precision/true_positives/count:0": 2.0,
+        "mean/total_tensor:0": [1.0, 2.0],
+        "mean/count_tensor:0": [1.0, 2.0],
+        "mean_iou/total_confusion_matrix:0": [[1.0, 2.0]],
+        "recall/true_positive_at_1:0": np.float64(2),
         "ids-keys:0": [1, 2],
         "ids-values:0": [1, 2],
     }
@@ -74,7 +81,10 @@ def test_names_lose_output_numbers_and_what_training_adds(tmp_path: Path) -> Non
     np.testing.assert_array_equal(ckpt.weights["dense/kernel"], [1, 2])
 
 
-@pytest.mark.parametrize("name", ["count", "layer/total", "keys", "w-keys", "layer/count"])
+@pytest.mark.parametrize(
+    "name",
+    [*("count", "layer/total", "keys", "w-keys", "layer/count"), "layer/learning_rate", "quantize/step"],
+)
 def test_a_word_alone_leaves_nothing_out(tmp_path: Path, name: str) -> None:
     ckpt = new_checkpoint(tmp_path, {"w": [1.0], name: 2.5})
     assert set(ckpt.weights) == {"w", name}
@@ -87,6 +97,89 @@ def test_whole_numbers_are_weights_if_there_is_nothing_else(tmp_path: Path) -> N
     # A layer may count what it has seen: Keras' Normalization does.
     names = ["norm/count", "norm/mean"]
     assert list(new_checkpoint(tmp_path, {"norm/count": np.int64(3), "norm/mean": [1.0]}).weights) == names
+
+
+def test_a_total_of_another_shape_than_the_count_is_a_weight(tmp_path: Path) -> None:
+    names = ["layer/total", "layer/count"]
+    assert set(new_checkpoint(tmp_path, dict(zip(names, ([1.0, 2.0], 2.5), strict=True))).weights) == set(
+        names
+    )
+
+
+def objects(
+    folder: Path, values: dict[str, Any], full_names: dict[str, str] | None = None
+) -> ckptfmt.Checkpoint:
+    """A checkpoint of variables at paths, which are their full names too unless these are given."""
+    numbers = {"": 0}
+    for path in values:
+        parts = path.split("/")
+        for end in range(len(parts)):
+            numbers.setdefault("/".join(parts[: end + 1]), len(numbers))
+    nodes = []
+    for path in numbers:
+        if path in values:
+            nodes.append(encode_variable(path, (full_names or {}).get(path, path)))
+        else:
+            below = [each for each in numbers if each and each.rpartition("/")[0] == path]
+            nodes.append(encode_node([(numbers[each], each.rpartition("/")[2]) for each in below]))
+    folder.mkdir(exist_ok=True)
+    return new_checkpoint(
+        folder, {f"{name}{VALUE}": value for name, value in values.items()}, encode_graph(nodes)
+    )
+
+
+def test_objects_are_judged_by_their_paths_too(tmp_path: Path) -> None:
+    # Keras 2 gives the variables of Normalization and of metrics no scope.
+    values = {
+        "net/norm/mean": [1.0],
+        "net/norm/count": np.int64(3),
+        "acc/total": 1.0,
+        "acc/count": 2.0,
+        "net/offset": np.int32(3),
+        "seen": np.int32(3),
+        "net/n": np.int32(3),
+    }
+    full_names = {path: path.rpartition("/")[2] for path in values} | {"net/n": "train_step"}
+    assert set(objects(tmp_path, values, full_names).weights) == {"mean", "count", "offset"}
+
+
+def test_a_trainer_that_has_a_counter_and_a_learning_rate_keeps_its_model(tmp_path: Path) -> None:
+    values = {
+        "trainer/iterations": np.int64(3),
+        "trainer/learning_rate": 0.5,
+        "trainer/net/w": [1.0],
+        "trainer/adam/iterations": np.int64(3),
+        "trainer/adam/learning_rate": 0.5,
+        "trainer/adam/velocities/0": [1.0],
+    }
+    assert list(objects(tmp_path, values).weights) == ["trainer/net/w"]
+
+
+def test_states_of_recurrent_layers_are_not_weights(tmp_path: Path) -> None:
+    values = {
+        "a/rnn/cell/kernel": [1.0],
+        "a/rnn/states/0": [1.0],
+        "b/keras_api/states/0": [1.0],
+        "b/cell/kernel": [1.0],
+        "markov/states/0": [1.0],
+    }
+    assert set(objects(tmp_path, values).weights) == {
+        "a/rnn/cell/kernel",
+        "b/cell/kernel",
+        "markov/states/0",
+    }
+
+
+def test_names_that_give_way_one_after_the_other(tmp_path: Path) -> None:
+    # The first two share a full name; the path of each is the full name of the next.
+    values = {f"v{i:02}": [float(i)] for i in range(20)}
+    full_names = {f"v{i:02}": f"v{i + 1:02}" for i in range(20)} | {"v00": "v02"}
+    ckpt = objects(tmp_path, values, full_names)
+    weights = ckpt.weights
+    assert len(weights) == 20
+    assert {row.stored: row.name for row in weights.explain() if row.name} == {
+        weights.stored_name(name): name for name in weights
+    }
 
 
 def two_models(folder: Path, *full_names: str) -> ckptfmt.Checkpoint:
@@ -172,7 +265,7 @@ CORPUS_WEIGHTS: dict[str, tuple[int, int, set[str]]] = {
     "overtopping_ema": (24, 162_225, {"CCN_1Conv_x0/convA10/bias"}),
     "ranking_bert_lite": (23, 86, {"word_embeddings/embeddings", "embeddings/layer_norm/beta"}),
     "recall_model": (27, 84_238, {"batch_normalization/moving_mean"}),
-    "recsys_string_table": (12, 485_315, {"embedding_4/embeddings", "dense_1/kernel", "mean"}),
+    "recsys_string_table": (13, 485_316, {"embedding_4/embeddings", "dense_1/kernel", "mean", "count"}),
     "rossman_2shard": (26, 175_617, {"dense_10/bias", "batch_normalization_8/gamma"}),
     "serving_counter": (1, 1, {"counter"}),
     "serving_half_plus_three": (3, 3, {"a", "b", "c"}),
