@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Literal
@@ -167,8 +166,8 @@ class Tensors(TensorMapping):
             elif stored in known:
                 named[name] = known[stored] if name == stored else name
         # A name that a view gave may be another weight's.
-        taken = Counter(named.values())
-        return {(new if taken[new] == 1 else name): name for name, new in named.items()}
+        unique = renaming.distinct(named, lambda name, _: name, 1)
+        return {new: name for name, (new, _) in unique.items()}
 
     def by_object_path(
         self, below: str | None = None, *, ambiguous: Literal["error", "key"] = "error"

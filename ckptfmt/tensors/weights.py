@@ -32,7 +32,7 @@ from ckptfmt.errors import LimitError
 from ckptfmt.object_graph.keys import VARIABLE_VALUE, short_name
 from ckptfmt.object_graph.object_graph import ObjectGraph
 from ckptfmt.tensors.model_variables import METRIC, TRAINED
-from ckptfmt.tensors.renaming import plain_names
+from ckptfmt.tensors.renaming import distinct, plain_names
 from ckptfmt.tensors.scope_variables import COPY, SETTING
 from ckptfmt.tensors.training_names import UNNAMED
 
@@ -306,26 +306,17 @@ def _by_objects(
 ) -> dict[str, tuple[str, str]]:
     """Return the name of each weight by its key, and the rule: the first of its names that no other has."""
     names = {key: full.get(key, "") for key in keys}
-    steps = dict.fromkeys(names, 0)
     paths: Mapping[str, str] = {}
-    owners: dict[str, list[str]] = {}
-    for key, name in names.items():
-        owners.setdefault(name, []).append(key)
-    # A new name may in turn be that of another weight, which then gives way as well. Only names that somebody
-    # has just got are looked at again, and a weight moves on at most twice: that takes linear time.
-    fresh = [name for name, several in owners.items() if not name or len(several) > 1]
-    while fresh:
-        moved = [key for name in fresh for key in owners[name] if steps[key] < len(_OBJECT_NAMES) - 1]
-        for name in fresh:
-            owners[name] = [key for key in owners[name] if steps[key] == len(_OBJECT_NAMES) - 1]
+
+    def next_name(key: str, step: int) -> str:
+        nonlocal paths
         paths = paths or _paths(names, graph)
-        for key in moved:
-            steps[key] += 1
-            names[key] = paths[key] if steps[key] == 1 else key
-            owners.setdefault(names[key], []).append(key)
-        new = dict.fromkeys(names[key] for key in moved)
-        fresh = [name for name in new if len(owners[name]) > 1]
-    return {key: (name, _OBJECT_NAMES[steps[key]]) for key, name in names.items()}
+        return paths[key] if step == 1 else key
+
+    return {
+        key: (name, _OBJECT_NAMES[step])
+        for key, (name, step) in distinct(names, next_name, len(_OBJECT_NAMES) - 1).items()
+    }
 
 
 _OBJECT_NAMES = (

@@ -182,6 +182,19 @@ def test_names_that_give_way_one_after_the_other(tmp_path: Path) -> None:
     }
 
 
+def test_no_weight_is_lost_to_names_that_a_view_gave(tmp_path: Path) -> None:
+    # In the view, "a" is the key's own name, and "b" and "c" would be called as other weights are.
+    stored = {f"{name}{VALUE}": name for name in "abc"}
+    ckpt = objects(tmp_path, {"a": [1.0], "b": [2.0], "c": [3.0]}, {"a": "x", "b": "y", "c": "z"})
+    view = ckpt.renamed({"x": f"b{VALUE}", "y": f"c{VALUE}"}, keep_rest=True)
+    weights = view.weights
+    assert len(weights) == 3
+    assert sorted(float(array[0]) for array in weights.values()) == [1, 2, 3]
+    assert set(map(weights.stored_name, weights)) == set(stored)
+    assert float(weights["x"][0]) == 2
+    assert float(weights["y"][0]) == 3
+
+
 def two_models(folder: Path, *full_names: str) -> ckptfmt.Checkpoint:
     """A checkpoint of a generator and a discriminator, each with one variable of a full name."""
     folder.mkdir()
