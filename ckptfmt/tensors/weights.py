@@ -39,16 +39,7 @@ from ckptfmt.tensors.training_names import UNNAMED
 COUNTERS = frozenset(
     (
         *("count_steps", "epoch", "epochs", "global_step", "iter", "iteration", "iterations", "num_steps"),
-        *(
-            "num_documents",
-            "num_updates",
-            "save_counter",
-            "step",
-            "step_count",
-            "steps",
-            "total_samples",
-            "total_steps",
-        ),
+        *("num_updates", "save_counter", "step", "step_count", "steps", "total_samples", "total_steps"),
         *("train_step", "train_steps", "training_step", "training_steps"),
     )
 )

@@ -382,3 +382,95 @@ def test_random_generators_and_steps_are_not_weights(tmp_path: Path) -> None:
     path = tf.train.Checkpoint(module=module).save(str(tmp_path / "ckpt"))
     with ckptfmt.open(path) as ckpt:
         assert list(ckpt.weights) == ["w"]
+
+
+def keras_models() -> dict[str, Any]:
+    """Models with parts that are called as those of training often are, or that keep more than weights."""
+    import keras
+    from keras import layers
+
+    normalization = layers.Normalization()
+    normalization.adapt(np.arange(20.0).reshape(5, 4))
+    scaled = layers.Normalization(name="second")
+    scaled.adapt(np.arange(20.0).reshape(5, 4))
+
+    class Autoencoder(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.momentum = layers.Dense(3)
+            self.iterations = layers.Dense(4)
+            self.momentum.build((None, 4))
+            self.iterations.build((None, 3))
+            self.tracker = keras.metrics.Mean(name="total_loss")
+            self.auc = keras.metrics.AUC(name="auc")
+
+        def call(self, inputs: Any) -> Any:
+            return self.iterations(self.momentum(inputs))
+
+    autoencoder = Autoencoder()
+    autoencoder(np.ones((2, 4), np.float32))
+    autoencoder.tracker.update_state(1.0)
+    stateful = keras.Sequential(
+        [
+            keras.Input(batch_shape=(2, 3, 4)),
+            layers.LSTM(3, stateful=True, return_sequences=True),
+            layers.GRU(2, stateful=True),
+        ]
+    )
+    return {
+        "normalization": keras.Sequential([keras.Input((4,)), normalization, layers.Dense(4), scaled]),
+        "autoencoder": autoencoder,
+        "stateful": stateful,
+    }
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", ["normalization", "autoencoder", "stateful"])
+def test_weights_of_models_that_keep_more_than_weights(tmp_path: Path, name: str) -> None:
+    tf = pytest.importorskip("tensorflow")
+    import keras
+
+    model = keras_models()[name]
+    optimizer = keras.optimizers.SGD(momentum=0.9, use_ema=True)
+    optimizer.build(model.trainable_variables)
+    trackers = {id(each) for metric in model.metrics for each in metric.variables}
+    wanted = {each.path: each.numpy() for each in model.weights if id(each) not in trackers}
+    paths = [
+        tf.train.Checkpoint(model=model, training=optimizer, step=tf.Variable(1)).save(
+            str(tmp_path / "both")
+        ),
+        tf.train.Checkpoint(model).save(str(tmp_path / "root")),
+    ]
+    tf.saved_model.save(model, str(tmp_path / "saved"))
+    for path in [*paths, tmp_path / "saved"]:
+        with ckptfmt.open(path) as ckpt:
+            weights = ckpt.weights
+            assert set(weights) == set(wanted)
+            assert parameters(weights) == sum(array.size for array in wanted.values())
+            for each, array in wanted.items():
+                np.testing.assert_array_equal(weights[each], array)
+
+
+@pytest.mark.tensorflow
+def test_local_variables_of_metrics_are_not_weights(tmp_path: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    v1 = tf.compat.v1
+
+    with tf.Graph().as_default(), v1.Session() as session:
+        w = v1.get_variable("dense/kernel", (2, 3))
+        step = v1.train.get_or_create_global_step()
+        v1.train.AdagradOptimizer(0.1).minimize(tf.reduce_sum(w), global_step=step)
+        ones, halves = tf.constant([1]), tf.constant([0.5])
+        for metric in ("accuracy", "precision", "recall", "true_positives", "false_negatives"):
+            getattr(v1.metrics, metric)(ones, ones)
+        v1.metrics.mean(halves)
+        v1.metrics.mean_tensor(tf.constant([1.0, 2.0]))
+        v1.metrics.auc(tf.constant([1.0]), halves)
+        v1.metrics.mean_iou(ones, ones, 2)
+        v1.metrics.recall_at_k(tf.constant([[1]], tf.int64), tf.constant([[0.1, 0.2]]), 1)
+        v1.metrics.root_mean_squared_error(halves, halves)
+        session.run([v1.global_variables_initializer(), v1.local_variables_initializer()])
+        saver = v1.train.Saver(v1.global_variables() + v1.local_variables())
+        path = saver.save(session, str(tmp_path / "ckpt"))
+    with ckptfmt.open(path) as ckpt:
+        assert list(ckpt.weights) == ["dense/kernel"]
