@@ -51,8 +51,8 @@ WRAPPED = frozenset({"base_optimizer", "inner_optimizer"})
 Source: Keras ``mixed_precision/loss_scale_optimizer.py`` and ``optimizers/loss_scale_optimizer.py``.
 """
 
-PARTS = WRAPPED | OPTIMIZERS | {"loss_scale"}
-"""Edges from an optimizer to objects that have parts of their own."""
+PARTS = ("optimizer", "learning_rate", "loss_scale")
+"""Ends of edges from an optimizer to objects with parts of their own: a wrapped optimizer, a schedule."""
 
 METRIC = "metric"
 OPTIMIZER = "part of an optimizer"
@@ -124,11 +124,11 @@ def _optimizers(graph: objects.ObjectGraph, numbers: Iterable[int]) -> set[int]:
 def _has_objects(graph: objects.ObjectGraph, edges: Iterable[tuple[str, int]]) -> bool:
     """Whether one of some edges leads to an object of named parts, which optimizers do not have.
 
-    They have variables, and lists of them, which are numbered. A trainer that keeps a counter and a learning
-    rate beside its model has more.
+    They have variables, and lists of them, which are numbered; few have more (:data:`PARTS`). A trainer that
+    keeps a counter and a learning rate beside its model does.
     """
     return any(
-        name not in PARTS and any(not part.isdigit() for part, _ in graph.edges(child))
+        not name.endswith(PARTS) and any(not part.isdigit() for part, _ in graph.edges(child))
         for name, child in edges
     )
 

@@ -151,6 +151,10 @@ def test_a_trainer_that_has_a_counter_and_a_learning_rate_keeps_its_model(tmp_pa
         "trainer/adam/iterations": np.int64(3),
         "trainer/adam/learning_rate": 0.5,
         "trainer/adam/velocities/0": [1.0],
+        "trainer/average/iterations": np.int64(3),
+        "trainer/average/momentum": 0.5,
+        "trainer/average/base_optimizer/velocities/0": [1.0],
+        "trainer/average/learning_rate/start": 0.5,
     }
     assert list(objects(tmp_path, values).weights) == ["trainer/net/w"]
 
