@@ -18,6 +18,7 @@ A name-based checkpoint is judged by its names: see :mod:`ckptfmt.tensors.scope_
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 
@@ -110,27 +111,26 @@ def _metric_values(
 def _optimizers(graph: objects.ObjectGraph, numbers: Iterable[int]) -> set[int]:
     """Return those of some nodes and their children that are optimizers, judged by their edges."""
     optimizers: set[int] = set()
+
+    # Kept, because many nodes may have one child with many parts.
+    @functools.cache
+    def has_named_parts(number: int) -> bool:
+        return any(not part.isdecimal() for part, _ in graph.edges(number))
+
     for number in numbers:
         edges = graph.edges(number)
         names = {name for name, _ in edges}
         optimizers.update(child for name, child in edges if name in OPTIMIZERS)
         # The root is not one: programs save a counter and settings of their own beside the model.
         has_settings = not COUNTERS.isdisjoint(names) and not HYPERPARAMETERS.isdisjoint(names)
-        if number and ((has_settings and not _has_objects(graph, edges)) or not WRAPPED.isdisjoint(names)):
+        # An optimizer has variables, and lists of them, which are numbered; few have more. A trainer that
+        # keeps a counter and a learning rate beside its model does.
+        has_settings = has_settings and not any(
+            has_named_parts(child) for edge, child in edges if not edge.endswith(PARTS)
+        )
+        if number and (has_settings or not WRAPPED.isdisjoint(names)):
             optimizers.add(number)
     return optimizers
-
-
-def _has_objects(graph: objects.ObjectGraph, edges: Iterable[tuple[str, int]]) -> bool:
-    """Whether one of some edges leads to an object of named parts, which optimizers do not have.
-
-    They have variables, and lists of them, which are numbered; few have more (:data:`PARTS`). A trainer that
-    keeps a counter and a learning rate beside its model does.
-    """
-    return any(
-        not name.endswith(PARTS) and any(not part.isdigit() for part, _ in graph.edges(child))
-        for name, child in edges
-    )
 
 
 def _child_at(graph: objects.ObjectGraph, at: int, starts: Sequence[int]) -> int:

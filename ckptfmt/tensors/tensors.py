@@ -189,6 +189,7 @@ class Tensors(TensorMapping):
         NameConflictError
             A name would refer to several tensors; with ``ambiguous="key"`` these keep their keys.
         """
+        _check_ambiguous(ambiguous)
         graph = self._require_graph()
         paths = graph.short_names() if below is None else graph.short_names_below(graph[below])
         return self._by_short_names(paths, rest=below is None, ambiguous=ambiguous)
@@ -209,6 +210,7 @@ class Tensors(TensorMapping):
         NameConflictError
             A name refers to several tensors, and ``ambiguous="error"``.
         """
+        _check_ambiguous(ambiguous)
         graph = self.object_graph
         if graph is None:
             return View(self, lambda: {name: name for name in self})
@@ -227,8 +229,6 @@ class Tensors(TensorMapping):
 
         With ``prefer_model``, a variable of the model gets a name that none of its other variables has.
         """
-        if ambiguous not in ("error", "key"):
-            raise ValueError(f'ambiguous: got {ambiguous!r}, want "error" or "key"')
         claims = []
         for name, stored in self._stored().items():
             if stored == OBJECT_GRAPH_KEY:
@@ -315,3 +315,8 @@ class AveragedView(View):
 
 class PlanView(PlanMapping, Tensors):
     """The tensors that a plan makes, under the names that it gives them."""
+
+
+def _check_ambiguous(ambiguous: str) -> None:
+    if ambiguous not in ("error", "key"):
+        raise ValueError(f'ambiguous: got {ambiguous!r}, want "error" or "key"')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,19 @@ def test_a_trainer_that_has_a_counter_and_a_learning_rate_keeps_its_model(tmp_pa
         "trainer/average/learning_rate/start": 0.5,
     }
     assert list(objects(tmp_path, values).weights) == ["trainer/net/w"]
+
+
+def test_many_nodes_with_one_large_child_take_linear_time(tmp_path: Path) -> None:
+    count = 3000
+    shared, first = count + 1, count + 2
+    names = [f"t/{i}" for i in range(count)]
+    edges = [(first, "iterations"), (first, "learning_rate"), (shared, "parts")]
+    nodes = [encode_node([(i + 1, f"o{i}") for i in range(count)]), *[encode_node(edges)] * count]
+    nodes += [encode_node([(first + i, str(i)) for i in range(count)]), *map(encode_variable, names)]
+    ckpt = new_checkpoint(tmp_path, {f"{name}{VALUE}": [1.0] for name in names}, encode_graph(nodes))
+    start = time.process_time()
+    len(ckpt.weights)
+    assert time.process_time() - start < 3  # it would look at 9,000,000 parts
 
 
 def test_states_of_recurrent_layers_are_not_weights(tmp_path: Path) -> None:
