@@ -151,7 +151,7 @@ class Tensors(TensorMapping):
         (``dense/kernel``) where each is unique, and object paths where not. Left out are optimizers, moving
         averages, metrics, counters, states of random number generators and lookup tables. Tensors that a
         view has renamed keep their names there. ``ckpt.weights.explain()`` says which rule took each stored
-        tensor, and :mod:`ckptfmt.tensors.weights` has the rules.
+        tensor, and :mod:`ckptfmt.tensors.weight_rules` has the rules.
 
         ``ckpt.ema().weights`` has the moving averages in place of the variables.
         """
