@@ -5,8 +5,9 @@ if some path from the root reaches it
 
 - without entering an optimizer: a node that has slot variables, that an edge named ``optimizer`` leads to,
   that wraps another optimizer (:data:`WRAPPED`), or that has both an iteration counter and a hyperparameter
-  among its children (:data:`COUNTERS`, :data:`HYPERPARAMETERS`). One edge of an optimizer is followed, the
-  list of what it trains (:data:`TRAINED`), because it leads to the model's own variables;
+  among its children (:data:`COUNTERS`, :data:`HYPERPARAMETERS`), and no objects with parts of their own. One
+  edge of an optimizer is followed, the list of what it trains (:data:`TRAINED`), because it leads to the
+  model's own variables;
 - without an edge to metrics (:data:`METRICS`), and it is not right below a metric;
 - without ending in an edge named ``save_counter`` or ``global_step`` (:data:`EXTRA`).
 
@@ -17,6 +18,7 @@ A name-based checkpoint is judged by its names: see :mod:`ckptfmt.tensors.scope_
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 
@@ -49,6 +51,9 @@ WRAPPED = frozenset({"base_optimizer", "inner_optimizer"})
 
 Source: Keras ``mixed_precision/loss_scale_optimizer.py`` and ``optimizers/loss_scale_optimizer.py``.
 """
+
+PARTS = ("optimizer", "learning_rate", "loss_scale")
+"""Ends of edges from an optimizer to objects with parts of their own: a wrapped optimizer, a schedule."""
 
 METRIC = "metric"
 OPTIMIZER = "part of an optimizer"
@@ -106,12 +111,23 @@ def _metric_values(
 def _optimizers(graph: objects.ObjectGraph, numbers: Iterable[int]) -> set[int]:
     """Return those of some nodes and their children that are optimizers, judged by their edges."""
     optimizers: set[int] = set()
+
+    # Kept, because many nodes may have one child with many parts.
+    @functools.cache
+    def has_named_parts(number: int) -> bool:
+        return any(not part.isdecimal() for part, _ in graph.edges(number))
+
     for number in numbers:
         edges = graph.edges(number)
         names = {name for name, _ in edges}
         optimizers.update(child for name, child in edges if name in OPTIMIZERS)
         # The root is not one: programs save a counter and settings of their own beside the model.
         has_settings = not COUNTERS.isdisjoint(names) and not HYPERPARAMETERS.isdisjoint(names)
+        # An optimizer has variables, and lists of them, which are numbered; few have more. A trainer that
+        # keeps a counter and a learning rate beside its model does.
+        has_settings = has_settings and not any(
+            has_named_parts(child) for edge, child in edges if not edge.endswith(PARTS)
+        )
         if number and (has_settings or not WRAPPED.isdisjoint(names)):
             optimizers.add(number)
     return optimizers

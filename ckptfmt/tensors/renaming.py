@@ -6,7 +6,7 @@ Nothing here reads a tensor.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from ckptfmt.errors import NameConflictError
@@ -142,3 +142,30 @@ def conflicts(claims: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     for name, claimant in claims:
         claimants.setdefault(name, []).append(claimant)
     return {name: several for name, several in claimants.items() if len(several) > 1}
+
+
+def distinct(
+    names: Mapping[str, str], next_name: Callable[[str, int], str], last: int
+) -> dict[str, tuple[str, int]]:
+    """Return names of which no two are equal, with how often each had to give way, by what they stand for.
+
+    ``next_name`` returns the name to try after so many others, up to the ``last``. All last names differ.
+    """
+    steps = dict.fromkeys(names, 0)
+    found = dict(names)
+    owners: dict[str, list[str]] = {}
+    for each, name in names.items():
+        owners.setdefault(name, []).append(each)
+    # A new name may be one that another has already, which then gives way as well. Only names that were just
+    # given are looked at again, and each gives way ``last`` times at most: that takes linear time.
+    contested = [name for name, several in owners.items() if not name or len(several) > 1]
+    while contested:
+        moved = [each for name in contested for each in owners[name] if steps[each] < last]
+        for name in contested:
+            owners[name] = [each for each in owners[name] if steps[each] == last]
+        for each in moved:
+            steps[each] += 1
+            found[each] = next_name(each, steps[each])
+            owners.setdefault(found[each], []).append(each)
+        contested = [name for name in dict.fromkeys(found[each] for each in moved) if len(owners[name]) > 1]
+    return {each: (name, steps[each]) for each, name in found.items()}

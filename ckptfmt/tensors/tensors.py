@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Literal
@@ -154,7 +153,7 @@ class Tensors(TensorMapping):
         (``dense/kernel``) where each is unique, and object paths where not. Left out are optimizers, moving
         averages, metrics, counters, states of random number generators and lookup tables. Tensors that a
         view has renamed keep their names there. ``ckpt.weights.explain()`` says which rule took each stored
-        tensor, and :mod:`ckptfmt.tensors.weights` has the rules.
+        tensor, and :mod:`ckptfmt.tensors.weight_rules` has the rules.
 
         ``ckpt.ema().weights`` has the moving averages in place of the variables.
         """
@@ -169,8 +168,8 @@ class Tensors(TensorMapping):
             elif stored in known:
                 named[name] = known[stored] if name == stored else name
         # A name that a view gave may be another weight's.
-        taken = Counter(named.values())
-        return {(new if taken[new] == 1 else name): name for name, new in named.items()}
+        unique = renaming.distinct(named, lambda name, _: name, 1)
+        return {new: name for name, (new, _) in unique.items()}
 
     def by_object_path(
         self, below: str | None = None, *, ambiguous: Literal["error", "key"] = "error"
@@ -192,6 +191,7 @@ class Tensors(TensorMapping):
         NameConflictError
             A name would refer to several tensors; with ``ambiguous="key"`` these keep their keys.
         """
+        _check_ambiguous(ambiguous)
         graph = self._require_graph()
         paths = graph.short_names() if below is None else graph.short_names_below(graph[below])
         return self._by_short_names(paths, rest=below is None, ambiguous=ambiguous)
@@ -212,6 +212,7 @@ class Tensors(TensorMapping):
         NameConflictError
             A name refers to several tensors, and ``ambiguous="error"``.
         """
+        _check_ambiguous(ambiguous)
         graph = self.object_graph
         if graph is None:
             return View(self, lambda: {name: name for name in self})
@@ -230,8 +231,6 @@ class Tensors(TensorMapping):
 
         With ``prefer_model``, a variable of the model gets a name that none of its other variables has.
         """
-        if ambiguous not in ("error", "key"):
-            raise ValueError(f'ambiguous: got {ambiguous!r}, want "error" or "key"')
         claims = []
         for name, stored in self._stored().items():
             if stored == OBJECT_GRAPH_KEY:
@@ -326,3 +325,8 @@ class AveragedView(View):
 
 class PlanView(PlanMapping, Tensors):
     """The tensors that a plan makes, under the names that it gives them."""
+
+
+def _check_ambiguous(ambiguous: str) -> None:
+    if ambiguous not in ("error", "key"):
+        raise ValueError(f'ambiguous: got {ambiguous!r}, want "error" or "key"')

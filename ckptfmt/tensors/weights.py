@@ -1,79 +1,36 @@
 """Weights: the model's own numbers, under the names that a person knows.
 
-What is a weight
-    Of the model's variables (:mod:`ckptfmt.tensors.model_variables`), those that hold numbers, without
-
-    - contents of lookup tables that a checkpoint of names has: ``NAME-keys`` beside ``NAME-values``;
-    - metrics that have left that scope: ``total`` beside ``count``, ``true_positives`` beside others like it;
-    - states of random number generators (:data:`RANDOM_STATES`);
-    - scalars that are flags, counters (:data:`COUNTERS`), or other integers outside all scopes. If there is
-      nothing else, these integers are the weights;
-    - the copies that Keras 3 adds to an export (:data:`EXPORTED`).
-
-What it is called
-    In a checkpoint of names, its name there, without ``:0``. In one of objects, its full name, such as
-    ``dense/kernel``, or the name that the SavedModel around the checkpoint gives it. Weights that would share
-    a name have their object paths instead, such as ``generator/dense/kernel``; the last resort is the key.
+What a weight is, :mod:`ckptfmt.tensors.weight_rules` says. In a checkpoint of names it has its name there,
+without ``:0``. In one of objects it has its full name, such as ``dense/kernel``, or the name that the
+SavedModel around the checkpoint gives it. Weights that would share a name have their object paths instead,
+such as ``generator/dense/kernel``; the last resort is the key.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
 from ckptfmt.checkpoint.cards import name_cell
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.dtypes import Storage
 from ckptfmt.errors import LimitError
 from ckptfmt.notebook.card import Card, Cell, Fact, Table
 from ckptfmt.notebook.fields import fields_card
 from ckptfmt.notebook.page import to_html
 from ckptfmt.object_graph.keys import short_name
 from ckptfmt.object_graph.object_graph import ObjectGraph
-from ckptfmt.tensors.model_variables import METRIC, TRAINED
-from ckptfmt.tensors.renaming import plain_names
-from ckptfmt.tensors.scope_variables import COPY, SETTING
+from ckptfmt.tensors.model_variables import TRAINED
+from ckptfmt.tensors.renaming import distinct, plain_names
+from ckptfmt.tensors.weight_rules import (
+    exported_copies,
+    judged_names,
+    not_weights,
+    random_states,
+    recurrent_states,
+)
 from ckptfmt.text.printing import escape
-
-COUNTERS = frozenset(
-    (
-        *("count_steps", "epoch", "epochs", "global_step", "iter", "iteration", "iterations", "num_steps"),
-        *("num_updates", "save_counter", "step", "step_count", "steps", "total_samples", "total_steps"),
-        *("train_step", "train_steps", "training_step", "training_steps"),
-    )
-)
-"""Names of scalars that count what training has done, in any scope."""
-
-RANDOM_STATES = frozenset({"seed_generator_state", "StateVar", "rng_state", "random_state"})
-"""Names of the states of random number generators.
-
-Source: Keras 3 ``src/random/seed_generator.py``; TensorFlow ``python/ops/stateful_random_ops.py``.
-"""
-
-RANDOM_GENERATORS = frozenset(
-    {"seed_generator", "_seed_generator", "_random_generator", "_rng", "rng", "_state_var"}
-)
-"""Edges to random number generators, and from one to its state."""
-
-CONFUSION = frozenset({"true_positives", "true_negatives", "false_positives", "false_negatives"})
-"""Names of the counts that metrics of classification keep."""
-
-EXPORTED = "_all_variables"
-"""The edge from an exported model of Keras 3 to the variables that its functions use, stored once more.
-
-Source: Keras 3 ``src/export/saved_model_export_archive.py``.
-"""
-
-NOT_NUMBERS = "not numbers"
-TABLE = "contents of a lookup table"
-RANDOM_STATE = "state of a random number generator"
-FLAG = "flag"
-COUNTER = "integer outside all scopes, which counts something"
-
-_NUMBERED = re.compile(r"_[0-9]+$")
 
 
 class WeightName(NamedTuple):
@@ -149,7 +106,7 @@ def name_weights(
     variables = [name for name in entries if name not in rules]
     if graph is None:
         plain = {stored: name for name, stored in plain_names(variables).items()}
-        rules |= _not_weights(plain.items(), entries)
+        rules |= not_weights({stored: (name,) for stored, name in plain.items()}, entries)
         named = {
             stored: (name, "name in the checkpoint" + ("" if name == stored else ", without :0"))
             for stored, name in plain.items()
@@ -158,9 +115,13 @@ def name_weights(
         full = dict(graph.full_names)
         if any(key not in full for key in variables):
             full = {**saved_names(), **full}
-        programs = [(key, full.get(key) or short_name(key) or key) for key in variables]
-        rules |= _random_states(variables) | _exported_copies(programs)
-        rules |= _not_weights([pair for pair in programs if pair[0] not in rules], entries)
+        paths = {key: short_name(key) or key for key in variables}
+        rules |= random_states(variables, entries) | recurrent_states(variables, graph)
+        rules |= exported_copies([(key, full.get(key) or path) for key, path in paths.items()])
+        judged = {
+            key: judged_names(full.get(key, ""), path) for key, path in paths.items() if key not in rules
+        }
+        rules |= not_weights(judged, entries)
         named = _by_objects([key for key in variables if key not in rules], full, graph)
     return WeightNames(
         WeightName(stored, None, rules[stored]) if stored in rules else WeightName(stored, *named[stored])
@@ -168,85 +129,22 @@ def name_weights(
     )
 
 
-def _not_weights(variables: Collection[tuple[str, str]], entries: Mapping[str, Entry]) -> dict[str, str]:
-    """Return which variables, given as pairs of stored and plain names, are not weights, and what each is."""
-    names = {name for _, name in variables}
-    rules: dict[str, str] = {}
-    undecided: dict[str, str] = {}
-    for stored, name in variables:
-        entry = entries[stored]
-        # Names of lingvo's variables all end in "/var".
-        path, _, last = name.removesuffix("/var").rpartition("/")
-        kind = _NUMBERED.sub("", last)
-        if entry.dtype.storage in (Storage.STRING, Storage.VARIANT, Storage.NONE):
-            rules[stored] = NOT_NUMBERS
-        elif _is_table(name, names):
-            rules[stored] = TABLE
-        elif kind in RANDOM_STATES:
-            rules[stored] = RANDOM_STATE
-        elif _is_metric(path, last, kind, names):
-            rules[stored] = METRIC
-        elif entry.shape:
-            continue
-        elif kind in COUNTERS:
-            rules[stored] = SETTING
-        elif entry.dtype.name == "bool":
-            rules[stored] = FLAG
-        elif entry.dtype.is_integer and not path:
-            undecided[stored] = COUNTER
-    # A model may have nothing but integers; they are its weights then.
-    return rules | undecided if len(rules) + len(undecided) < len(variables) else rules
-
-
-def _is_table(name: str, names: set[str]) -> bool:
-    """Whether a tensor holds the keys or the values of a lookup table.
-
-    Source: TensorFlow ``python/ops/lookup_ops.py``, ``MutableHashTable._Saveable``.
-    """
-    for end, other in (("-keys", "-values"), ("-values", "-keys")):
-        if name.endswith(end) and name.removesuffix(end) + other in names:
-            return True
-    return False
-
-
-def _is_metric(path: str, last: str, kind: str, names: set[str]) -> bool:
-    """Whether a variable is that of a metric, as the names beside it show."""
-    scope = f"{path}/" if path else ""
-    number = last[len(kind) :]
-    if kind in ("total", "count"):
-        return all(f"{scope}{each}{number}" in names for each in ("total", "count"))
-    return kind in CONFUSION and any(f"{scope}{each}{number}" in names for each in CONFUSION - {kind})
-
-
-def _random_states(keys: Iterable[str]) -> dict[str, str]:
-    """Return the keys of states of random number generators, as the edges that lead to them show."""
-    return {key: RANDOM_STATE for key in keys if not RANDOM_GENERATORS.isdisjoint(key.split("/"))}
-
-
-def _exported_copies(programs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the keys of variables that an export has stored once more, under the same full name."""
-    exported, others = [], set()
-    for key, name in programs:
-        if f"/{key}".rpartition(f"/{EXPORTED}/")[1]:
-            exported.append((key, name))
-        else:
-            others.add(name)
-    return {key: COPY for key, name in exported if name in others}
-
-
 def _by_objects(
     keys: Iterable[str], full: Mapping[str, str], graph: ObjectGraph
 ) -> dict[str, tuple[str, str]]:
     """Return the name of each weight by its key, and the rule: the first of its names that no other has."""
-    steps = dict.fromkeys(keys, 0)
+    names = {key: full.get(key, "") for key in keys}
     paths: Mapping[str, str] = {}
-    names = {key: full.get(key, "") for key in steps}
-    while contested := [key for key in _contested(names) if steps[key] < len(_OBJECT_NAMES) - 1]:
-        paths = paths or _paths(steps, graph)
-        for key in contested:
-            steps[key] += 1
-            names[key] = paths[key] if steps[key] == 1 else key
-    return {key: (name, _OBJECT_NAMES[steps[key]]) for key, name in names.items()}
+
+    def next_name(key: str, step: int) -> str:
+        nonlocal paths
+        paths = paths or _paths(names, graph)
+        return paths[key] if step == 1 else key
+
+    return {
+        key: (name, _OBJECT_NAMES[step])
+        for key, (name, step) in distinct(names, next_name, len(_OBJECT_NAMES) - 1).items()
+    }
 
 
 _OBJECT_NAMES = (
@@ -257,12 +155,6 @@ _OBJECT_NAMES = (
 """The rules by which a weight among objects is named, in the order in which they are tried."""
 
 
-def _contested(names: Mapping[str, str]) -> list[str]:
-    """Return the keys whose names are empty or not their own."""
-    owners = Counter(names.values())
-    return [key for key, name in names.items() if not name or owners[name] > 1]
-
-
 def _paths(keys: Iterable[str], graph: ObjectGraph) -> dict[str, str]:
     """Return the path of each object: that in its key, unless it leads through an optimizer's list."""
     paths = {key: short_name(key) or key for key in keys}
@@ -270,7 +162,10 @@ def _paths(keys: Iterable[str], graph: ObjectGraph) -> dict[str, str]:
         with suppress(LimitError):  # objects that are nested too deep keep the paths in their keys
             below = graph.short_names_below(graph.root)
             paths = {
-                key: path if TRAINED.isdisjoint(path.split("/")) else below.get(key, path)
+                key: new
+                if not TRAINED.isdisjoint(path.split("/"))
+                and TRAINED.isdisjoint((new := below.get(key, path)).split("/"))
+                else path
                 for key, path in paths.items()
             }
     return paths

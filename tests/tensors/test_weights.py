@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,13 @@ def test_names_lose_output_numbers_and_what_training_adds(tmp_path: Path) -> Non
         "false_negatives:0": [1.0, 2.0],
         "losses_avg/problem_0/total_loss:0": 2.0,
         "seed_generator/seed_generator_state:0": np.array([1, 2, 3]),
+        "learning_rate:0": 0.5,
+        "train/lr:0": 0.5,
+        "precision/true_positives/count:0": 2.0,
+        "mean/total_tensor:0": [1.0, 2.0],
+        "mean/count_tensor:0": [1.0, 2.0],
+        "mean_iou/total_confusion_matrix:0": [[1.0, 2.0]],
+        "recall/true_positive_at_1:0": np.float64(2),
         "ids-keys:0": [1, 2],
         "ids-values:0": [1, 2],
     }
@@ -88,7 +96,10 @@ def test_names_lose_output_numbers_and_what_training_adds(tmp_path: Path) -> Non
     np.testing.assert_array_equal(ckpt.weights["dense/kernel"], [1, 2])
 
 
-@pytest.mark.parametrize("name", ["count", "layer/total", "keys", "w-keys", "layer/count"])
+@pytest.mark.parametrize(
+    "name",
+    [*("count", "layer/total", "keys", "w-keys", "layer/count"), "layer/learning_rate", "quantize/step"],
+)
 def test_a_word_alone_leaves_nothing_out(tmp_path: Path, name: str) -> None:
     ckpt = new_checkpoint(tmp_path, {"w": [1.0], name: 2.5})
     assert set(ckpt.weights) == {"w", name}
@@ -101,6 +112,119 @@ def test_whole_numbers_are_weights_if_there_is_nothing_else(tmp_path: Path) -> N
     # A layer may count what it has seen: Keras' Normalization does.
     names = ["norm/count", "norm/mean"]
     assert list(new_checkpoint(tmp_path, {"norm/count": np.int64(3), "norm/mean": [1.0]}).weights) == names
+
+
+def test_a_total_of_another_shape_than_the_count_is_a_weight(tmp_path: Path) -> None:
+    names = ["layer/total", "layer/count"]
+    assert set(new_checkpoint(tmp_path, dict(zip(names, ([1.0, 2.0], 2.5), strict=True))).weights) == set(
+        names
+    )
+
+
+def objects(
+    folder: Path, values: dict[str, Any], full_names: dict[str, str] | None = None
+) -> ckptfmt.Checkpoint:
+    """A checkpoint of variables at paths, which are their full names too unless these are given."""
+    numbers = {"": 0}
+    for path in values:
+        parts = path.split("/")
+        for end in range(len(parts)):
+            numbers.setdefault("/".join(parts[: end + 1]), len(numbers))
+    nodes = []
+    for path in numbers:
+        if path in values:
+            nodes.append(encode_variable(path, (full_names or {}).get(path, path)))
+        else:
+            below = [each for each in numbers if each and each.rpartition("/")[0] == path]
+            nodes.append(encode_node([(numbers[each], each.rpartition("/")[2]) for each in below]))
+    folder.mkdir(exist_ok=True)
+    return new_checkpoint(
+        folder, {f"{name}{VALUE}": value for name, value in values.items()}, encode_graph(nodes)
+    )
+
+
+def test_objects_are_judged_by_their_paths_too(tmp_path: Path) -> None:
+    # Keras 2 gives the variables of Normalization and of metrics no scope.
+    values = {
+        "net/norm/mean": [1.0],
+        "net/norm/count": np.int64(3),
+        "acc/total": 1.0,
+        "acc/count": 2.0,
+        "net/offset": np.int32(3),
+        "seen": np.int32(3),
+        "net/n": np.int32(3),
+    }
+    full_names = {path: path.rpartition("/")[2] for path in values} | {"net/n": "train_step"}
+    assert set(objects(tmp_path, values, full_names).weights) == {"mean", "count", "offset"}
+
+
+def test_a_trainer_that_has_a_counter_and_a_learning_rate_keeps_its_model(tmp_path: Path) -> None:
+    values = {
+        "trainer/iterations": np.int64(3),
+        "trainer/learning_rate": 0.5,
+        "trainer/net/w": [1.0],
+        "trainer/adam/iterations": np.int64(3),
+        "trainer/adam/learning_rate": 0.5,
+        "trainer/adam/velocities/0": [1.0],
+        "trainer/average/iterations": np.int64(3),
+        "trainer/average/momentum": 0.5,
+        "trainer/average/base_optimizer/velocities/0": [1.0],
+        "trainer/average/learning_rate/start": 0.5,
+    }
+    assert list(objects(tmp_path, values).weights) == ["trainer/net/w"]
+
+
+def test_many_nodes_with_one_large_child_take_linear_time(tmp_path: Path) -> None:
+    count = 3000
+    shared, first = count + 1, count + 2
+    names = [f"t/{i}" for i in range(count)]
+    edges = [(first, "iterations"), (first, "learning_rate"), (shared, "parts")]
+    nodes = [encode_node([(i + 1, f"o{i}") for i in range(count)]), *[encode_node(edges)] * count]
+    nodes += [encode_node([(first + i, str(i)) for i in range(count)]), *map(encode_variable, names)]
+    ckpt = new_checkpoint(tmp_path, {f"{name}{VALUE}": [1.0] for name in names}, encode_graph(nodes))
+    start = time.process_time()
+    len(ckpt.weights)
+    assert time.process_time() - start < 3  # it would look at 9,000,000 parts
+
+
+def test_states_of_recurrent_layers_are_not_weights(tmp_path: Path) -> None:
+    values = {
+        "a/rnn/cell/kernel": [1.0],
+        "a/rnn/states/0": [1.0],
+        "b/keras_api/states/0": [1.0],
+        "b/cell/kernel": [1.0],
+        "markov/states/0": [1.0],
+    }
+    assert set(objects(tmp_path, values).weights) == {
+        "a/rnn/cell/kernel",
+        "b/cell/kernel",
+        "markov/states/0",
+    }
+
+
+def test_names_that_give_way_one_after_the_other(tmp_path: Path) -> None:
+    # The first two share a full name; the path of each is the full name of the next.
+    values = {f"v{i:02}": [float(i)] for i in range(20)}
+    full_names = {f"v{i:02}": f"v{i + 1:02}" for i in range(20)} | {"v00": "v02"}
+    ckpt = objects(tmp_path, values, full_names)
+    weights = ckpt.weights
+    assert len(weights) == 20
+    assert {row.stored: row.name for row in weights.explain() if row.name} == {
+        weights.stored_name(name): name for name in weights
+    }
+
+
+def test_no_weight_is_lost_to_names_that_a_view_gave(tmp_path: Path) -> None:
+    # In the view, "a" is the key's own name, and "b" and "c" would be called as other weights are.
+    stored = {f"{name}{VALUE}": name for name in "abc"}
+    ckpt = objects(tmp_path, {"a": [1.0], "b": [2.0], "c": [3.0]}, {"a": "x", "b": "y", "c": "z"})
+    view = ckpt.renamed({"x": f"b{VALUE}", "y": f"c{VALUE}"}, keep_rest=True)
+    weights = view.weights
+    assert len(weights) == 3
+    assert sorted(float(array[0]) for array in weights.values()) == [1, 2, 3]
+    assert set(map(weights.stored_name, weights)) == set(stored)
+    assert float(weights["x"][0]) == 2
+    assert float(weights["y"][0]) == 3
 
 
 def two_models(folder: Path, *full_names: str) -> ckptfmt.Checkpoint:
@@ -186,7 +310,7 @@ CORPUS_WEIGHTS: dict[str, tuple[int, int, set[str]]] = {
     "overtopping_ema": (24, 162_225, {"CCN_1Conv_x0/convA10/bias"}),
     "ranking_bert_lite": (23, 86, {"word_embeddings/embeddings", "embeddings/layer_norm/beta"}),
     "recall_model": (27, 84_238, {"batch_normalization/moving_mean"}),
-    "recsys_string_table": (12, 485_315, {"embedding_4/embeddings", "dense_1/kernel", "mean"}),
+    "recsys_string_table": (13, 485_316, {"embedding_4/embeddings", "dense_1/kernel", "mean", "count"}),
     "rossman_2shard": (26, 175_617, {"dense_10/bias", "batch_normalization_8/gamma"}),
     "serving_counter": (1, 1, {"counter"}),
     "serving_half_plus_three": (3, 3, {"a", "b", "c"}),
@@ -290,3 +414,95 @@ def test_random_generators_and_steps_are_not_weights(tmp_path: Path) -> None:
     path = tf.train.Checkpoint(module=module).save(str(tmp_path / "ckpt"))
     with ckptfmt.open(path) as ckpt:
         assert list(ckpt.weights) == ["w"]
+
+
+def keras_models() -> dict[str, Any]:
+    """Models with parts that are called as those of training often are, or that keep more than weights."""
+    import keras
+    from keras import layers
+
+    normalization = layers.Normalization()
+    normalization.adapt(np.arange(20.0).reshape(5, 4))
+    scaled = layers.Normalization(name="second")
+    scaled.adapt(np.arange(20.0).reshape(5, 4))
+
+    class Autoencoder(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.momentum = layers.Dense(3)
+            self.iterations = layers.Dense(4)
+            self.momentum.build((None, 4))
+            self.iterations.build((None, 3))
+            self.tracker = keras.metrics.Mean(name="total_loss")
+            self.auc = keras.metrics.AUC(name="auc")
+
+        def call(self, inputs: Any) -> Any:
+            return self.iterations(self.momentum(inputs))
+
+    autoencoder = Autoencoder()
+    autoencoder(np.ones((2, 4), np.float32))
+    autoencoder.tracker.update_state(1.0)
+    stateful = keras.Sequential(
+        [
+            keras.Input(batch_shape=(2, 3, 4)),
+            layers.LSTM(3, stateful=True, return_sequences=True),
+            layers.GRU(2, stateful=True),
+        ]
+    )
+    return {
+        "normalization": keras.Sequential([keras.Input((4,)), normalization, layers.Dense(4), scaled]),
+        "autoencoder": autoencoder,
+        "stateful": stateful,
+    }
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", ["normalization", "autoencoder", "stateful"])
+def test_weights_of_models_that_keep_more_than_weights(tmp_path: Path, name: str) -> None:
+    tf = pytest.importorskip("tensorflow")
+    import keras
+
+    model = keras_models()[name]
+    optimizer = keras.optimizers.SGD(momentum=0.9, use_ema=True)
+    optimizer.build(model.trainable_variables)
+    trackers = {id(each) for metric in model.metrics for each in metric.variables}
+    wanted = {each.path: each.numpy() for each in model.weights if id(each) not in trackers}
+    paths = [
+        tf.train.Checkpoint(model=model, training=optimizer, step=tf.Variable(1)).save(
+            str(tmp_path / "both")
+        ),
+        tf.train.Checkpoint(model).save(str(tmp_path / "root")),
+    ]
+    tf.saved_model.save(model, str(tmp_path / "saved"))
+    for path in [*paths, tmp_path / "saved"]:
+        with ckptfmt.open(path) as ckpt:
+            weights = ckpt.weights
+            assert set(weights) == set(wanted)
+            assert parameters(weights) == sum(array.size for array in wanted.values())
+            for each, array in wanted.items():
+                np.testing.assert_array_equal(weights[each], array)
+
+
+@pytest.mark.tensorflow
+def test_local_variables_of_metrics_are_not_weights(tmp_path: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    v1 = tf.compat.v1
+
+    with tf.Graph().as_default(), v1.Session() as session:
+        w = v1.get_variable("dense/kernel", (2, 3))
+        step = v1.train.get_or_create_global_step()
+        v1.train.AdagradOptimizer(0.1).minimize(tf.reduce_sum(w), global_step=step)
+        ones, halves = tf.constant([1]), tf.constant([0.5])
+        for metric in ("accuracy", "precision", "recall", "true_positives", "false_negatives"):
+            getattr(v1.metrics, metric)(ones, ones)
+        v1.metrics.mean(halves)
+        v1.metrics.mean_tensor(tf.constant([1.0, 2.0]))
+        v1.metrics.auc(tf.constant([1.0]), halves)
+        v1.metrics.mean_iou(ones, ones, 2)
+        v1.metrics.recall_at_k(tf.constant([[1]], tf.int64), tf.constant([[0.1, 0.2]]), 1)
+        v1.metrics.root_mean_squared_error(halves, halves)
+        session.run([v1.global_variables_initializer(), v1.local_variables_initializer()])
+        saver = v1.train.Saver(v1.global_variables() + v1.local_variables())
+        path = saver.save(session, str(tmp_path / "ckpt"))
+    with ckptfmt.open(path) as ckpt:
+        assert list(ckpt.weights) == ["dense/kernel"]

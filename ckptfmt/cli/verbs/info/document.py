@@ -67,7 +67,7 @@ def describe_path(path: str, limits: Limits) -> dict[str, Any]:
     except errors.CkptfmtError as error:
         if holds is Holds.META_GRAPH:
             return _describe_graph(path, limits)
-        if LOCAL.path_type(path) == "directory" and not _is_broken(error):
+        if LOCAL.path_type(path) == "directory" and not _is_broken(error, path):
             found = _describe_folder(path, limits)
             if found is not None:
                 return found
@@ -78,11 +78,12 @@ def describe_path(path: str, limits: Limits) -> dict[str, Any]:
         return _describe_checkpoint(path, checkpoint)
 
 
-def _is_broken(error: errors.CkptfmtError) -> bool:
+def _is_broken(error: errors.CkptfmtError, directory: str) -> bool:
     """Whether a directory should lead to a checkpoint, which is damaged or missing; the error tells."""
     if isinstance(error, errors.CheckpointNotFoundError):
         return os.path.basename(error.file or "") == STATE_FILE
-    return not isinstance(error, errors.UnsupportedError)
+    # What is not supported may be the directory itself, which is another program's.
+    return not isinstance(error, errors.UnsupportedError) or error.file not in (None, directory)
 
 
 def _has_records(path: str, limits: Limits) -> bool:
