@@ -292,6 +292,11 @@ class View(NameMapping, Tensors):
 class Weights(View):
     """The weights of a model; see :attr:`Tensors.weights`."""
 
+    @property
+    def weights(self) -> Weights:
+        """The weights themselves."""
+        return self
+
     def explain(self) -> tensors.WeightNames:
         """Return what became of each tensor in the checkpoint: its name there, its name here, and the rule.
 

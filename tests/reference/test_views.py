@@ -361,10 +361,10 @@ def test_full_names_are_variable_names_without_the_output(tmp_path: Path) -> Non
     root.more = [tf.Variable([2.0], name="b"), tf.Variable([3.0], name="b")]
     prefix = tf.train.Checkpoint(root=root).write(str(tmp_path / "ckpt"))
     with ckptfmt.open(prefix) as ckpt:
-        view = ckpt.by_full_name(ambiguous="key")
+        view = ckpt.by_full_name()
         assert view[root.one.name.removesuffix(":0")].tolist() == root.one.numpy().tolist()
         with pytest.raises(ckptfmt.errors.NameConflictError) as caught:
-            list(ckpt.by_full_name())
+            ckpt.by_full_name(ambiguous="error")
         assert set(caught.value.names) == {variable.name.removesuffix(":0") for variable in root.more}
 
 
