@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import warnings
+from importlib.util import find_spec
 from types import ModuleType
 
 import pytest
@@ -25,6 +26,12 @@ def tensorflow() -> ModuleType:
         # The warnings of its own imports are not ours to fix.
         warnings.simplefilter("ignore")
         return pytest.importorskip("tensorflow", reason="TensorFlow is not installed")  # type: ignore[no-any-return]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests that are marked ``tensorflow`` if it is not installed, however they import it."""
+    if item.get_closest_marker("tensorflow") is not None and find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not installed")
 
 
 def pytest_collection_finish() -> None:
