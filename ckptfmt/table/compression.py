@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal, TypeAlias
 
 from ckptfmt.errors import CorruptError
 from ckptfmt.wire.buffers import new_buffer
-from ckptfmt.wire.coding import decode_varint
+from ckptfmt.wire.coding import Buffer, decode_varint
+
+Compression: TypeAlias = Literal["snappy"]
+"""How a writer may compress blocks."""
+
+COMPRESSIONS: tuple[Compression, ...] = ("snappy",)
 
 SNAPPY_MAX_RATIO = 32
 """A snappy block never grows by more: its densest element, a copy, makes 64 bytes of 3."""
@@ -41,3 +48,20 @@ DECOMPRESSORS: dict[int, Callable[[memoryview], memoryview]] = {
     1: _snappy,
 }
 """Block type byte -> function from stored to decoded bytes."""
+
+
+def compress(contents: bytearray, compression: Compression | None) -> tuple[Buffer, int]:
+    """Return what is stored for a block, and its type.
+
+    As in LevelDB, a block is stored plainly unless snappy saves more than an eighth of it: less is not worth
+    the work of every reader.
+    """
+    if compression == "snappy":
+        import cramjam
+
+        # Snappy refuses blocks that may exceed 4 GiB when compressed; they are stored plainly.
+        with suppress(cramjam.CompressionError):
+            stored = memoryview(cramjam.snappy.compress_raw(contents))
+            if len(stored) < len(contents) - len(contents) // 8:
+                return stored, 1
+    return memoryview(contents), 0

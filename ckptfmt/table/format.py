@@ -17,7 +17,7 @@ from typing import NamedTuple
 from ckptfmt.errors import ChecksumError, CorruptError, LimitError, TruncatedError
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.table.compression import DECOMPRESSORS
-from ckptfmt.wire.coding import Buffer, decode_varint
+from ckptfmt.wire.coding import Buffer, decode_varint, encode_varint
 from ckptfmt.wire.crc32c import crc32c, unmask
 
 FOOTER_SIZE = 48
@@ -45,11 +45,22 @@ class Footer(NamedTuple):
     index: BlockHandle  # type: ignore[assignment]  # hides tuple.index, which nobody needs
 
 
+def encode_handle(handle: BlockHandle) -> bytes:
+    """Return a block handle as it is stored."""
+    return encode_varint(handle.offset) + encode_varint(handle.size)
+
+
 def decode_handle(data: Buffer, pos: int) -> tuple[BlockHandle, int]:
     """Return the block handle at ``pos`` and the position after it."""
     offset, pos = decode_varint(data, pos)
     size, pos = decode_varint(data, pos)
     return BlockHandle(offset, size), pos
+
+
+def encode_footer(footer: Footer) -> bytes:
+    """Return a footer as it is stored."""
+    handles = encode_handle(footer.metaindex) + encode_handle(footer.index)
+    return handles.ljust(FOOTER_SIZE - len(MAGIC_BYTES), b"\x00") + MAGIC_BYTES
 
 
 def read_footer(file: RandomAccessFile) -> Footer:
