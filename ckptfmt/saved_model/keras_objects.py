@@ -33,7 +33,7 @@ _LISTS = frozenset(
         *("keras_api", "optimizer", "_optimizer", "signatures"),
     )
 )
-"""Edges to what Keras lists a second time, and to what is no part of a layer."""
+"""Edges to what Keras lists a second time, and to what is not part of a layer."""
 
 _FUNCTION = re.compile(r"__inference_(.+)_layer_call_(?:fn|and_return_conditional_losses)_\d+")
 """Names that Keras gives to the traced functions of a layer."""

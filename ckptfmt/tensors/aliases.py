@@ -90,11 +90,11 @@ def not_found(
     if len(absent) > 1:
         return TensorNotFoundError(absent[0], file=prefix, names=absent)
     try:
-        objects = graph()
+        object_graph = graph()
     except (CkptfmtError, ValueError):
-        objects = None  # a damaged graph gives no hint, and is not what was asked about
+        object_graph = None  # a damaged graph gives no hint, and is not what was asked about
     try:
-        close, hint = _meant(absent[0], known, objects, keys)
+        close, hint = _meant(absent[0], known, object_graph, keys)
     except (CkptfmtError, ValueError):
         close, hint = (), None  # nor is a damaged listing
     return TensorNotFoundError(absent[0], file=prefix, close_matches=close, hint=hint)

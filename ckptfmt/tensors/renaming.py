@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from ckptfmt.errors import NameConflictError
 from ckptfmt.tensors.training_names import AVERAGE, DEBIAS_SLOTS
-from ckptfmt.text.patterns import Pattern, matcher
+from ckptfmt.text.patterns import Pattern, is_glob, matcher
 
 Rule: TypeAlias = "tuple[Pattern, str | Callable[[re.Match[str]], str]]"
 """A regular expression and the replacement of its matches, as :func:`re.sub` takes them."""
@@ -36,6 +36,19 @@ def selected(
         unwanted = matcher(exclude)
         names = (name for name in names if not unwanted(name))
     return {name: name for name in names}
+
+
+def idle(patterns: Iterable[Pattern], names: Collection[str]) -> list[Pattern]:
+    """Return the patterns that match none of the names."""
+
+    def is_idle(pattern: Pattern) -> bool:
+        if pattern in names:
+            return False
+        # Looked up only: comparing each of many plain names with all others would take quadratic time.
+        is_plain = isinstance(pattern, str) and not is_glob(pattern)
+        return is_plain or not any(map(matcher((pattern,)), names))
+
+    return list(filter(is_idle, patterns))
 
 
 def renamed(

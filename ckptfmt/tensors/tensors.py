@@ -112,7 +112,7 @@ class Tensors(TensorMapping):
         self, prefixes: Iterable[str], patterns: Sequence[Pattern], unwanted: Sequence[Pattern]
     ) -> dict[str, str]:
         selected = renaming.selected(chain.from_iterable(map(self._names_below, prefixes)), patterns)
-        idle = [pattern for pattern in patterns if not any(map(matcher((pattern,)), selected))]
+        idle = renaming.idle(patterns, selected)
         if idle:
             raise no_match(idle, lambda: self._names_near(str(idle[0])), self.prefix)
         return renaming.selected(selected, (), unwanted) if unwanted else selected

@@ -3,8 +3,8 @@
 They are those of the variables (:mod:`ckptfmt.tensors.model_variables`) that hold numbers, without
 
 - contents of lookup tables that a checkpoint of names has: ``NAME-keys`` beside ``NAME-values``;
-- metrics that have left that scope: ``total`` beside a ``count`` of its shape, ``true_positives`` beside
-  others like it, and what only metrics have (:data:`OF_METRICS`);
+- metrics that only names of variables show: ``total`` beside a ``count`` of its shape,
+  ``true_positives`` beside others like it, and what only metrics have (:data:`OF_METRICS`);
 - states of random number generators (:data:`RANDOM_STATES`), and of recurrent layers between batches;
 - scalars that are flags, counters (:data:`COUNTERS`), settings (:data:`SETTINGS`), or other integers
   outside all scopes. If there is nothing else, these integers are the weights;
@@ -36,7 +36,7 @@ COUNTERS = frozenset(
 """Names of scalars that count what training has done, in any scope."""
 
 SIZES = frozenset({"step", "steps"})
-"""Those that, in a scope, may also be a size that a model learns, which is no whole number."""
+"""Those that, in a scope, may also be a step size that a model learns; it is not an integer."""
 
 SETTINGS = frozenset({"learning_rate", "current_learning_rate", "lr", "loss_scale"})
 """Names of scalars outside all scopes, or beside a counter, that set how to train."""
@@ -148,7 +148,7 @@ def _rule(
     if dtype.name == "bool":
         return FLAG
     is_outside = _is_outside_scopes(names)
-    # A model may learn a size that it calls its step, or a learning rate.
+    # A model may learn a size of its steps, or a learning rate.
     is_counter = kinds[0] in (COUNTERS if dtype.is_integer or is_outside else COUNTERS - SIZES)
     is_setting = kinds[0] in SETTINGS and (is_outside or any(_is_counted(name, known) for name in names))
     return SETTING if is_counter or is_setting else None

@@ -12,6 +12,9 @@ Pattern: TypeAlias = "str | re.Pattern[str]"
 searched for anywhere in it."""
 
 
+MAX_PREFIXES = 50
+"""The most prefixes by which names are looked for: one pass over all names is faster than more of them."""
+
 _WILDCARDS = re.compile(r"[*?\[]")
 
 
@@ -25,18 +28,20 @@ def matcher(patterns: Iterable[Pattern]) -> Callable[[str], object]:
 
     A glob also matches the name equal to it, so that names with brackets can be given as they are.
     """
-    globs: list[str] = []
+    names: set[str] = set()
     tests: list[Callable[[str], object]] = []
     for pattern in patterns:
         if isinstance(pattern, str):
-            globs.append(pattern)
+            names.add(pattern)
         elif isinstance(pattern, re.Pattern):
             tests.append(pattern.search)
         else:
             raise TypeError(f"pattern: got {pattern!r}, want a glob or what re.compile returns")
-    if globs:
-        parts = (part for glob in globs for part in (fnmatch.translate(glob), re.escape(glob)))
-        tests.append(re.compile("|".join(f"(?:{part})" for part in parts)).fullmatch)
+    if names:
+        # Looked up rather than matched, so that thousands of names take no longer than one.
+        tests.append(names.__contains__)
+    if globs := [fnmatch.translate(name) for name in names if is_glob(name)]:
+        tests.append(re.compile("|".join(f"(?:{glob})" for glob in globs)).fullmatch)
     return tests[0] if len(tests) == 1 else lambda name: any(test(name) for test in tests)
 
 
@@ -44,7 +49,7 @@ def literal_prefixes(patterns: Iterable[Pattern]) -> list[str]:
     """Return the prefixes of all names that the patterns can match, sorted, none a prefix of another.
 
     With them, only a part of a sorted table needs to be read. If a pattern can match names of any beginning,
-    as regular expressions can, the only prefix is ``""``.
+    as regular expressions can, or there are too many prefixes, the only one is ``""``.
     """
     globs = [pattern if isinstance(pattern, str) else "" for pattern in patterns] or [""]
     prefixes: list[str] = []
@@ -52,4 +57,4 @@ def literal_prefixes(patterns: Iterable[Pattern]) -> list[str]:
     for prefix in sorted({_WILDCARDS.split(glob, maxsplit=1)[0] for glob in globs}):
         if not prefixes or not prefix.startswith(prefixes[-1]):
             prefixes.append(prefix)
-    return prefixes
+    return prefixes if len(prefixes) <= MAX_PREFIXES else [""]

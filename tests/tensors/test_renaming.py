@@ -84,6 +84,14 @@ def test_a_pattern_that_matches_nothing_is_an_error(ckpt: Checkpoint, pattern: s
         list(ckpt.select("a/bios"))
 
 
+def test_thousands_of_names_are_selected_in_the_order_of_the_listing(tmp_path: Path) -> None:
+    arrays = {f"layer_{number:05}/w": np.zeros(()) for number in range(20_000)}
+    ckpt = new_checkpoint(tmp_path, arrays)
+    assert list(ckpt.select(*reversed(arrays))) == list(arrays)
+    with pytest.raises(errors.TensorNotFoundError, match="no tensor matches 'layer_1/w'"):
+        list(ckpt.select(*arrays, "layer_1/w"))
+
+
 def test_ema_reads_the_textbook_case_from_its_average(tmp_path: Path) -> None:
     average = np.float32(0.0999999)
     with new_checkpoint(tmp_path, {"v": 10.0, "v/ExponentialMovingAverage": average, "n": 3}).ema() as view:

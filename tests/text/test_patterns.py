@@ -51,6 +51,11 @@ def test_very_many_patterns_are_one_test() -> None:
     assert not test("layer2000/w")
 
 
+def test_names_are_looked_up_however_many_there_are() -> None:
+    names = [f"layer_{number}/w" for number in range(50_000)]
+    assert len(list(filter(matcher(names), names))) == 50_000
+
+
 @pytest.mark.parametrize(
     ("patterns", "prefixes"),
     [
