@@ -107,6 +107,7 @@ class _Finder:
                 if text.startswith("^"):
                     self._followers.setdefault(text[1:], []).append(node.name)
         self._find_op = lru_cache(maxsize=None)(find_op)
+        self._taken_calls: dict[str, bool] = {}
         # The outputs of a tf.cond, whose names begin with its scope, if the graph takes one of them.
         merges = (node.name for node in nodes if node.op == "Merge" and self._takers.get(node.name))
         self._taken_conditions = {_scope(name) for name in merges}
@@ -181,7 +182,11 @@ class _Finder:
         source = self._source(node)
         if source is None or source.op not in _CONDITIONAL or _scope(node.name) != source.name:
             return False
-        return any(self._takers.get(sibling.name) for sibling in self._takers.get(source.name, ()))
+        # Looked up once for all outputs, of which there may be many.
+        if source.name not in self._taken_calls:
+            siblings = self._takers.get(source.name, ())
+            self._taken_calls[source.name] = any(self._takers.get(each.name) for each in siblings)
+        return self._taken_calls[source.name]
 
     def _source(self, node: messages.NodeDef) -> messages.NodeDef | None:
         """Return the node whose value a node passes on; None if it does more."""
