@@ -165,9 +165,12 @@ class TypedNames:
     def _model(self) -> Mapping[str, str]:
         """The tensors of the variables that ``ckptfmt model`` prints, if they are those of a SavedModel."""
         for path in (self._path, os.path.dirname(os.path.dirname(self._checkpoint.prefix)) or os.curdir):
-            with suppress(errors.CkptfmtError):
-                sources = ckptfmt.open_saved_model(path, limits=given_limits()).variables.sources
-                return {name: each.name for name, each in sources.items() if each.name in self._entries}
+            with (
+                suppress(errors.CkptfmtError),
+                ckptfmt.open_saved_model(path, limits=given_limits()) as model,
+            ):
+                sources = model.variables.sources.items()
+                return {name: each.name for name, each in sources if each.name in self._entries}
         return {}
 
     def _ambiguous(self, name: str, known: Sequence[str]) -> errors.TensorNotFoundError:

@@ -73,7 +73,8 @@ _SERVICE_FUNCTION = re.compile(
 
 _CONDITIONAL = frozenset(("If", "StatelessIf", "Case", "StatelessCase", "While", "StatelessWhile"))
 
-_PASSING = frozenset(("Identity", "StopGradient", "PreventGradient"))
+PASSING = frozenset(("Identity", "StopGradient", "PreventGradient"))
+"""Ops whose value is their input."""
 
 _RESOURCE, _VARIANT = messages.DataType.DT_RESOURCE, messages.DataType.DT_VARIANT
 _HANDLES = frozenset((_RESOURCE, _VARIANT, _RESOURCE + REF_OFFSET, _VARIANT + REF_OFFSET))
@@ -190,7 +191,7 @@ class _Finder:
 
     def _source(self, node: messages.NodeDef) -> messages.NodeDef | None:
         """Return the node whose value a node passes on; None if it does more."""
-        if node.op not in _PASSING and node.op != "ReadVariableOp":
+        if node.op not in PASSING and node.op != "ReadVariableOp":
             return None
         return self._by_name.get(next(_data_inputs(node), ""))
 

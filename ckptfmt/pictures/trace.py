@@ -14,7 +14,7 @@ from ckptfmt.errors import CkptfmtError
 from ckptfmt.graph.closure import closure
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.node import GraphNode, OutputName
-from ckptfmt.graph.outputs import PLACEHOLDERS
+from ckptfmt.graph.outputs import PASSING, PLACEHOLDERS
 from ckptfmt.pictures.bodies import Bodies, Body, Source
 from ckptfmt.pictures.picture import tensor_text
 
@@ -23,8 +23,6 @@ MAX_NODES = 200_000
 
 _MAX_LONG_NAMES = 1_000
 """Names of layers with slashes that are looked for; each is compared with each node."""
-
-_PASSING = frozenset(("Identity", "StopGradient", "PreventGradient"))
 
 _Key = tuple[int, str]
 
@@ -136,7 +134,7 @@ class _Tracer:
         layer = self._scopes[id(body)] or self._layer_in(node.name)
         if layer is not None:
             return layer
-        return None if node.op in _PASSING else key
+        return None if node.op in PASSING else key
 
     def _before(self, source: Source, boxes: Mapping[_Key, Hashable | None]) -> Source | None:
         """Return where a tensor comes from, before the nodes that pass it on; None if it is not fed."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ckptfmt import errors
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.scan import scan
-from ckptfmt.filenames import DATA_SUFFIX, INDEX_SUFFIX, META_SUFFIX, V1_PATTERN_SUFFIX
+from ckptfmt.filenames import DATA_SUFFIX, INDEX_SUFFIX, meta_path
 from ckptfmt.filetype.kind import Holds
 from ckptfmt.filetype.kinds import SAVED_MODEL_DIRECTORY, STATE
 from ckptfmt.filetype.paths import recognise_directory, recognise_path
@@ -45,11 +45,6 @@ class Found(NamedTuple):
     """Its path, which begins with that of the directory."""
     kind: str
     """One of the kinds above."""
-
-
-def meta_path(prefix: str) -> str:
-    """Return the path of the graph of a checkpoint; the shards of one in V1 share one of that name."""
-    return V1_PATTERN_SUFFIX.sub("", prefix) + META_SUFFIX
 
 
 def beside(prefix: str) -> list[Found]:
