@@ -1,7 +1,7 @@
 """Bodies: a graph and the functions that it calls, put in the place of their calls.
 
 Each call has a body of its own, so that the bodies of a graph form a tree; its root is the graph itself. Data
-flow from body to body: an argument is the input of the call, and an output of the call is what the function
+flows from body to body: an argument is the input of the call, and an output of the call is what the function
 returns. A conditional or a loop keeps its node, which takes what its functions return.
 """
 

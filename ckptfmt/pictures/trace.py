@@ -58,7 +58,8 @@ class _Tracer:
         self._bodies = bodies
         self._names = names
         # A name with slashes is not one scope, but several.
-        self._long_names = [name for name in names or () if "/" in name][:_MAX_LONG_NAMES]
+        long_names = [name for name in names or () if "/" in name][:_MAX_LONG_NAMES]
+        self._long_names = {f"/{name}/": name for name in long_names}
         self._scopes: dict[int, str | None] = {id(bodies.root): None}
         self._inputs: dict[_Key, list[Source]] = {}
         self._nodes: dict[_Key, tuple[Body, GraphNode]] = {}
@@ -91,9 +92,9 @@ class _Tracer:
             return "/".join(scopes[:2]) if len(scopes) > 1 else None
         if self._long_names:
             within = f"/{name}/"
-            found = next((each for each in self._long_names if f"/{each}/" in within), None)
+            found = next((each for each in self._long_names if each in within), None)
             if found is not None:
-                return found
+                return self._long_names[found]
         return next((part for part in name.split("/") if part in self._names), None)
 
     def trace(self) -> Traced:

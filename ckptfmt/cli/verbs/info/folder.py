@@ -69,7 +69,7 @@ def contents(directory: str) -> list[Found]:
     while waiting and num_directories < MAX_DIRECTORIES:
         path = waiting.popleft()
         num_directories += 1
-        with suppress(errors.CkptfmtError):  # not the user's
+        with suppress(errors.CkptfmtError):  # the user may not read it
             listing = LOCAL.list_directory(path)
             kind = recognise_directory(LOCAL, path)
             if kind is SAVED_MODEL_DIRECTORY:
