@@ -102,6 +102,11 @@ def prefix_within(path: str) -> str | None:
     return f"{path}{os.sep}" if path == os.curdir else stem if stem.endswith(tuple(separators)) else None
 
 
+def meta_path(prefix: str) -> str:
+    """Return the path of the graph of a checkpoint; the shards of one in V1 share one of that name."""
+    return V1_PATTERN_SUFFIX.sub("", prefix) + META_SUFFIX
+
+
 def shard_path(prefix: str, shard: int, num_shards: int) -> str:
     """Return the path of a V2 data file."""
     return f"{prefix}.data-{shard:05d}-of-{num_shards:05d}"

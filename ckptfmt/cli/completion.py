@@ -48,7 +48,10 @@ def complete_names(context: click.Context, _: click.Parameter, incomplete: str) 
     names: dict[str, None] = {}
     with suppress(*FAILURES), ckptfmt.open(path) as checkpoint:
         stored = (name.removesuffix(VARIABLE_VALUE) for name in checkpoint)
-        for name in chain(checkpoint.weights, stored):
+        weights: list[str] = []
+        with suppress(*FAILURES):  # a damaged object graph; stored names are known without it
+            weights = list(checkpoint.weights)
+        for name in chain(weights, stored):
             # A shell would take a line break for the end of a name.
             if name.startswith(incomplete) and name.isprintable():
                 names[name] = None

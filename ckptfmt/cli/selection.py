@@ -27,7 +27,7 @@ class Selection(NamedTuple):
         return not self.weights and not self.ema and self.names in (None, STORED)
 
     def of(self, checkpoint: Checkpoint) -> Tensors:
-        """Return the tensors that are chosen, under the names that are."""
+        """Return the chosen tensors, under the chosen kind of names."""
         if self.is_all:
             return checkpoint
         view: Tensors = checkpoint

@@ -86,9 +86,9 @@ def split_paths(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _is_path(argument: str, first: str) -> bool:
-    """Return whether an argument leads to something, and not rather to tensors of the first checkpoint.
+    """Return whether an argument is a path, rather than a pattern for tensors of the first checkpoint.
 
-    Files and directories may be called like scopes of the model. They are paths if they lead to a checkpoint.
+    Files and directories may have the names of scopes. They are paths if they lead to a checkpoint.
     """
     if all(LOCAL.path_type(each) is None for each in (argument, argument + INDEX_SUFFIX)):
         return False

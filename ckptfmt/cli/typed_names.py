@@ -85,7 +85,7 @@ class TypedNames:
         return self._walked.get(name) or self._printed(name)
 
     def _printed(self, name: str) -> str | None:
-        """Return the tensor that a listing calls so; there, each has a name of its own."""
+        """Return the tensor that a listing shows under a name; there, each has a name of its own."""
         names = (self._weights, self._full, self._model)
         return next((stored for each in names if (stored := each.get(name.removesuffix(OUTPUT)))), None)
 
@@ -103,7 +103,7 @@ class TypedNames:
         return [name for name in self._entries if name in matching]
 
     def _matching(self, test: Callable[[str], object]) -> list[str]:
-        """Return the tensors whose names pass a test, by the first kind of names of which any does."""
+        """Return the tensors whose names pass a test; the first kind of names with any such decides."""
         for names in self._kinds():
             # By tensor: full names need not be unique, as those that Keras 3 exports are not.
             found = list(dict.fromkeys(stored for name, stored in names if test(name)))
@@ -165,9 +165,12 @@ class TypedNames:
     def _model(self) -> Mapping[str, str]:
         """The tensors of the variables that ``ckptfmt model`` prints, if they are those of a SavedModel."""
         for path in (self._path, os.path.dirname(os.path.dirname(self._checkpoint.prefix)) or os.curdir):
-            with suppress(errors.CkptfmtError):
-                sources = ckptfmt.open_saved_model(path, limits=given_limits()).variables.sources
-                return {name: each.name for name, each in sources.items() if each.name in self._entries}
+            with (
+                suppress(errors.CkptfmtError),
+                ckptfmt.open_saved_model(path, limits=given_limits()) as model,
+            ):
+                sources = model.variables.sources.items()
+                return {name: each.name for name, each in sources if each.name in self._entries}
         return {}
 
     def _ambiguous(self, name: str, known: Sequence[str]) -> errors.TensorNotFoundError:

@@ -49,12 +49,12 @@ class Function:
         """Name of the function."""
         return self.message.signature.name
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Argument, ...]:
         """The tensors that it takes, in order."""
         return tuple(map(_argument, self.message.signature.input_arg))
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[Argument, ...]:
         """The tensors that it returns, in order."""
         return tuple(map(_argument, self.message.signature.output_arg))
@@ -80,24 +80,33 @@ class Function:
         if node is not None:
             tensor = NodeOutputs(node, self._library.op(node.op)).find(output.number, output.name)
         elif output.name is None and not output.number:
-            tensor = next((argument for argument in self._arguments() if argument.name == output.node), None)
+            tensor = self._arguments.get(output.node)
         if tensor is None:
             raise TensorNotFoundError(name, file=f"function {self.name}")
         return tensor
 
-    def _arguments(self) -> Iterator[GraphTensor]:
+    @cached_property
+    def _numbers(self) -> Mapping[str, int]:
+        """The number of each argument, by its name."""
+        return {argument.name: number for number, argument in enumerate(self.inputs)}
+
+    @cached_property
+    def _arguments(self) -> Mapping[str, GraphTensor]:
+        """The tensors of the arguments, by name."""
         # Here and below: a key is looked for before it is read, because reading a missing key of a map adds
         # it to the message. The attribute of the function comes first, as in TensorFlow's
         # function_def_to_graph.py.
         shapes = self.message.attr["_input_shapes"].list.shape if "_input_shapes" in self.message.attr else ()
+        tensors: dict[str, GraphTensor] = {}
         for number, argument in enumerate(self.inputs):
             shape = decode_shape(shapes[number]) if number < len(shapes) else None
             own = self.message.arg_attr[number].attr if number in self.message.arg_attr else {}
             if shape is None and "_output_shapes" in own:
                 shape = next(map(decode_shape, own["_output_shapes"].list.shape), None)
-            yield GraphTensor(argument.name, None, 0, argument.dtype, shape)
+            tensors.setdefault(argument.name, GraphTensor(argument.name, None, 0, argument.dtype, shape))
+        return tensors
 
-    @property
+    @cached_property
     def returns(self) -> dict[str, OutputName]:
         """For each output, the argument or the tensor of the body that is returned."""
         returned = self.message.ret

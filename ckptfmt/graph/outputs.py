@@ -73,7 +73,8 @@ _SERVICE_FUNCTION = re.compile(
 
 _CONDITIONAL = frozenset(("If", "StatelessIf", "Case", "StatelessCase", "While", "StatelessWhile"))
 
-_PASSING = frozenset(("Identity", "StopGradient", "PreventGradient"))
+PASSING = frozenset(("Identity", "StopGradient", "PreventGradient"))
+"""Ops whose value is their input."""
 
 _RESOURCE, _VARIANT = messages.DataType.DT_RESOURCE, messages.DataType.DT_VARIANT
 _HANDLES = frozenset((_RESOURCE, _VARIANT, _RESOURCE + REF_OFFSET, _VARIANT + REF_OFFSET))
@@ -107,6 +108,7 @@ class _Finder:
                 if text.startswith("^"):
                     self._followers.setdefault(text[1:], []).append(node.name)
         self._find_op = lru_cache(maxsize=None)(find_op)
+        self._taken_calls: dict[str, bool] = {}
         # The outputs of a tf.cond, whose names begin with its scope, if the graph takes one of them.
         merges = (node.name for node in nodes if node.op == "Merge" and self._takers.get(node.name))
         self._taken_conditions = {_scope(name) for name in merges}
@@ -181,11 +183,15 @@ class _Finder:
         source = self._source(node)
         if source is None or source.op not in _CONDITIONAL or _scope(node.name) != source.name:
             return False
-        return any(self._takers.get(sibling.name) for sibling in self._takers.get(source.name, ()))
+        # Looked up once for all outputs, of which there may be many.
+        if source.name not in self._taken_calls:
+            siblings = self._takers.get(source.name, ())
+            self._taken_calls[source.name] = any(self._takers.get(each.name) for each in siblings)
+        return self._taken_calls[source.name]
 
     def _source(self, node: messages.NodeDef) -> messages.NodeDef | None:
         """Return the node whose value a node passes on; None if it does more."""
-        if node.op not in _PASSING and node.op != "ReadVariableOp":
+        if node.op not in PASSING and node.op != "ReadVariableOp":
             return None
         return self._by_name.get(next(_data_inputs(node), ""))
 

@@ -1,7 +1,7 @@
 """Bodies: a graph and the functions that it calls, put in the place of their calls.
 
 Each call has a body of its own, so that the bodies of a graph form a tree; its root is the graph itself. Data
-flow from body to body: an argument is the input of the call, and an output of the call is what the function
+flows from body to body: an argument is the input of the call, and an output of the call is what the function
 returns. A conditional or a loop keeps its node, which takes what its functions return.
 """
 
@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ckptfmt.graph.calls import CALL_OPS, function_attributes
-from ckptfmt.graph.function import Function, Functions
+from ckptfmt.graph.function import Function
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.node import GraphNode, OutputName
 from ckptfmt.graph.tensor import GraphTensor, NodeOutputs
 
 _CALLS = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
 """Ops that do nothing but call a function, apart from those named like one."""
+
+MAX_DEPTH = 100
+"""Calls within calls that are inlined. Each node of a body is looked at with all calls above it."""
 
 
 class Body:
@@ -38,12 +41,14 @@ class Body:
         """The body that has the call; None for the graph, and for functions that stand alone."""
         self.call = call
         """The node that calls it."""
+        self.depth: int = 0 if parent is None else parent.depth + 1
+        """How many calls lead to it."""
         self.inlined: dict[str, Body] = {}
         """The body in the place of each node that only calls a function."""
         self.branches: dict[str, list[Body]] = {}
         """The bodies of the functions of each conditional or loop."""
-        arguments = () if function is None else function.inputs
-        self.arguments = {argument.name: number for number, argument in enumerate(arguments)}
+        self.arguments: Mapping[str, int] = {} if function is None else function._numbers
+        """The number of each argument, by its name."""
         self._first_argument = first_argument
 
     def argument(self, name: str) -> OutputName | None:
@@ -55,12 +60,10 @@ class Body:
     def returned(self, output: OutputName) -> OutputName | None:
         """Return the tensor of the body that is an output of its call; None if there is no such output."""
         assert self.function is not None
-        names = [argument.name for argument in self.function.outputs]
-        if output.name in self.function.returns and output.name in names and not output.number:
-            return self.function.returns[output.name]
-        if output.number >= len(names):
-            return None
-        return self.function.returns.get(names[output.number])
+        returns, outputs = self.function.returns, self.function.outputs
+        if output.name in returns and not output.number:
+            return returns[output.name]
+        return returns.get(outputs[output.number].name) if output.number < len(outputs) else None
 
     def results(self) -> Iterator[OutputName]:
         """Iterate over the tensors that the function returns, in order."""
@@ -94,6 +97,7 @@ class Bodies:
         self.root = Body(graph)
         self.all = [self.root]
         self._sources: dict[tuple[int, OutputName], Source | None] = {}
+        self._outputs: dict[tuple[int, str], NodeOutputs] = {}
 
     def add_functions(self) -> None:
         """Add the body of every function of the library, on its own."""
@@ -103,15 +107,18 @@ class Bodies:
     def inline(self, limit: int) -> bool:
         """Put functions in the place of their calls; return False if that takes more nodes than a limit.
 
-        A function that calls itself is inlined once.
+        A function that calls itself is inlined once, and no call more than :data:`MAX_DEPTH` deep.
         """
+        functions = dict(self.graph.functions)  # so that what is known of a function is known once
         room = limit - len(self.root.nodes)
         waiting = [self.root]
         while waiting:
             body = waiting.pop()
+            if body.depth == MAX_DEPTH:
+                continue
             above = body.functions_above()
             for node in body.nodes.values():
-                for child in _called(node, body, self.graph.functions, above):
+                for child in _called(node, body, functions, above):
                     room -= max(len(child.nodes), 1)
                     if room < 0:
                         return False
@@ -158,10 +165,16 @@ class Bodies:
         node = body.nodes.get(output.node)
         if node is None:
             return body.function.tensor(output.node) if body.function is not None else None
-        return NodeOutputs(node, self.graph.functions.op(node.op)).find(output.number, output.name)
+        outputs = self._outputs.get((id(body), node.name))
+        if outputs is None:
+            outputs = NodeOutputs(node, self.graph.functions.op(node.op))
+            self._outputs[id(body), node.name] = outputs
+        return outputs.find(output.number, output.name)
 
 
-def _called(node: GraphNode, body: Body, functions: Functions, above: set[str]) -> Iterator[Body]:
+def _called(
+    node: GraphNode, body: Body, functions: Mapping[str, Function], above: set[str]
+) -> Iterator[Body]:
     """Iterate over new bodies for the functions that a node calls."""
     call = CALL_OPS.get(node.op)
     if node.op in functions:

@@ -27,9 +27,9 @@ class ConfiguredLayer(NamedTuple):
     sources: tuple[str, ...]
     """The layers that it takes tensors from, once for each tensor."""
     shape: PartialShape
-    """The shape that it says its input has; None if it does not say one."""
+    """The shape of its input; None if the configuration does not say it."""
     dtype: str
-    """The dtype of an input layer, empty if it does not say it."""
+    """The dtype of the layer; empty if the configuration does not say it."""
     layers: int
     """The number of its own layers, if it is a model, else 0."""
 

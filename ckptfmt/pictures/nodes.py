@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from ckptfmt.dtypes import DType
@@ -70,14 +71,21 @@ def draw_graph(
     if not has_functions:
         bodies = Bodies(graph)
     deepest = max((name.count("/") + 1 for body in bodies.all for name in body.nodes), default=1)
-    fitting = deepest if _count_boxes(bodies, deepest, boxes) <= boxes else 1
-    while fitting < deepest and _count_boxes(bodies, fitting + 1, boxes) <= boxes:
-        fitting += 1
+    # A deeper picture has all boxes and arrows of a flatter one, or what these consist of, so that the depth
+    # is found by bisection: names may have any number of scopes.
+    fitting = _deepest(1, deepest, lambda each: _count_boxes(bodies, each, boxes) <= boxes)
     picture = _drawn(bodies, fitting)
-    while fitting > 1 and len(picture.arrows) > arrows:
-        fitting -= 1
+    if len(picture.arrows) > arrows:
+        fitting = _deepest(1, fitting - 1, lambda each: len(_drawn(bodies, each).arrows) <= arrows)
         picture = _drawn(bodies, fitting)
     return Drawing(picture, None if fitting == deepest else fitting, has_functions)
+
+
+def _deepest(flat: int, deep: int, fits: Callable[[int], bool]) -> int:
+    """Return the last of some depths that fits, if all before it do; the first if none does."""
+    if deep <= flat or fits(deep):
+        return max(flat, deep)
+    return max(flat, bisect_left(range(flat, deep), True, key=lambda each: not fits(each)) + flat - 1)
 
 
 def _count_boxes(bodies: Bodies, depth: int, limit: int) -> int:

@@ -51,7 +51,7 @@ class Picture(NamedTuple):
     clusters: Sequence[Cluster]
     arrows: Sequence[Arrow]
     upward: bool = True
-    """Whether data flow upward, as TensorBoard draws graphs."""
+    """Whether data flows upward, as TensorBoard draws graphs."""
 
 
 class Sketch:

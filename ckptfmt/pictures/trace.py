@@ -14,7 +14,7 @@ from ckptfmt.errors import CkptfmtError
 from ckptfmt.graph.closure import closure
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.node import GraphNode, OutputName
-from ckptfmt.graph.outputs import PLACEHOLDERS
+from ckptfmt.graph.outputs import PASSING, PLACEHOLDERS
 from ckptfmt.pictures.bodies import Bodies, Body, Source
 from ckptfmt.pictures.picture import tensor_text
 
@@ -23,8 +23,6 @@ MAX_NODES = 200_000
 
 _MAX_LONG_NAMES = 1_000
 """Names of layers with slashes that are looked for; each is compared with each node."""
-
-_PASSING = frozenset(("Identity", "StopGradient", "PreventGradient"))
 
 _Key = tuple[int, str]
 
@@ -60,7 +58,8 @@ class _Tracer:
         self._bodies = bodies
         self._names = names
         # A name with slashes is not one scope, but several.
-        self._long_names = [name for name in names or () if "/" in name][:_MAX_LONG_NAMES]
+        long_names = [name for name in names or () if "/" in name][:_MAX_LONG_NAMES]
+        self._long_names = {f"/{name}/": name for name in long_names}
         self._scopes: dict[int, str | None] = {id(bodies.root): None}
         self._inputs: dict[_Key, list[Source]] = {}
         self._nodes: dict[_Key, tuple[Body, GraphNode]] = {}
@@ -93,9 +92,9 @@ class _Tracer:
             return "/".join(scopes[:2]) if len(scopes) > 1 else None
         if self._long_names:
             within = f"/{name}/"
-            found = next((each for each in self._long_names if f"/{each}/" in within), None)
+            found = next((each for each in self._long_names if each in within), None)
             if found is not None:
-                return found
+                return self._long_names[found]
         return next((part for part in name.split("/") if part in self._names), None)
 
     def trace(self) -> Traced:
@@ -136,7 +135,7 @@ class _Tracer:
         layer = self._scopes[id(body)] or self._layer_in(node.name)
         if layer is not None:
             return layer
-        return None if node.op in _PASSING else key
+        return None if node.op in PASSING else key
 
     def _before(self, source: Source, boxes: Mapping[_Key, Hashable | None]) -> Source | None:
         """Return where a tensor comes from, before the nodes that pass it on; None if it is not fed."""

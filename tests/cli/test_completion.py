@@ -9,10 +9,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ckptfmt.cli.app import VERBS
 from tests.support.command_line import COMMAND, environment, spawn
+from tests.support.table_writer import write_bundle
 
 DIGITS = "examples/digits"
 
@@ -37,6 +39,12 @@ def test_shells_complete_names_of_tensors(shell: str) -> None:
     result = spawn(_CKPTFMT_COMPLETE=f"{shell}_complete", **words)
     found = {word for line in result.stdout.splitlines() for word in line.split(",") if "/" in word}
     assert found == {f"digits/{layer}/{kind}" for layer in ("conv1", "conv2") for kind in ("bias", "kernel")}
+
+
+def test_names_are_completed_if_the_object_graph_is_damaged(tmp_path: Path) -> None:
+    tensors = {"dense/kernel": np.zeros(3, np.float32)}
+    prefix = write_bundle(tmp_path / "model-1", tensors, strings={"_CHECKPOINTABLE_OBJECT_GRAPH": b"\xff"})
+    assert completed("show", prefix, "dense/") == ["dense/kernel"]
 
 
 def test_a_shell_gets_nothing_where_no_checkpoint_is() -> None:

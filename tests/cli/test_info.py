@@ -13,6 +13,7 @@ import pytest
 
 from ckptfmt import __version__
 from ckptfmt.cli.app import GUESSES, VERBS
+from ckptfmt.proto import messages
 from tests.support.command_line import run, run_json
 from tests.support.corpus import CHECKPOINT_KINDS, CORPUS, corpus_path, entries, load_expected
 from tests.support.event_log import VERSION, scalar, write_events
@@ -92,6 +93,21 @@ def test_a_model_without_its_variables_is_not_complete(tmp_path: Path) -> None:
     assert result.exit_code == 3
     assert "the model has variables, but their checkpoint is missing" in result.stdout
     check_next(run_json(tmp_path, code=3))
+
+
+def test_a_version_that_is_empty_is_not_shown(tmp_path: Path) -> None:
+    prefix = write_bundle(tmp_path / "model-1")
+    meta = messages.MetaGraphDef()
+    meta.meta_info_def.tensorflow_version = "1.15.0"
+    (tmp_path / "model-1.meta").write_bytes(meta.SerializeToString())
+    assert run_json(prefix)["written_by"] == "TensorFlow 1.15.0"
+    (tmp_path / "model-1.meta").write_bytes(b"\x0a\x02\x2a\x00")  # the field is there, and empty
+    assert run_json(prefix)["written_by"] is None
+    model = messages.SavedModel(saved_model_schema_version=1)
+    model.meta_graphs.add().meta_info_def.tags.append("serve")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/saved_model.pb").write_bytes(model.SerializeToString())
+    assert run_json(tmp_path / "model")["written_by"] is None
 
 
 def test_damaged_events_are_said(tmp_path: Path) -> None:
@@ -181,6 +197,13 @@ def test_many_runs_are_counted_and_some_read(tmp_path: Path, monkeypatch: pytest
     document = run_json(tmp_path)
     assert [document[key] for key in ("runs", "files", "runs_read", "last_step")] == [3, 3, 2, 1]
     assert "those of 2 runs" in run(tmp_path).stdout
+    monkeypatch.setattr("ckptfmt.cli.verbs.info.document.MAX_RUNS", 1)
+    assert "those of 1 run;" in run(tmp_path).stdout
+
+
+def test_steps_below_zero_are_shown_as_they_are(tmp_path: Path) -> None:
+    write_events(tmp_path / "events.out.tfevents.1.h", [VERSION, scalar("loss", 1, -7)])
+    assert run_json(tmp_path)["last_step"] == -7
 
 
 # --- commands to try ---------------------------------------------------------------------------------------

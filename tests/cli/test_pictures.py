@@ -274,6 +274,31 @@ def test_too_large_a_picture_is_an_error(tmp_path: Path) -> None:
     assert run("graph", path, "--to", "dot").exit_code == 0
 
 
+def test_deep_scopes_deep_calls_and_many_outputs_take_no_time(tmp_path: Path) -> None:
+    """Each of these took minutes, or hours, if it took the square of its size."""
+    scopes = messages.GraphDef()
+    for number in range(1_001):
+        scopes.node.add(name="a/" * 1_000 + str(number), op="NoOp")
+    result = run("graph", write(tmp_path / "scopes.pb", scopes), "--to", "dot")
+    assert "1,001 nodes" in result.stdout
+    assert "depth 1000" in result.stderr
+    calls = messages.GraphDef()
+    calls.node.add(name="call", op="f0")
+    for number in range(10_000):
+        add(add_function(calls, f"f{number}", "", "").node_def, "inner", f"f{number + 1}")
+    boxes, _, _ = draw(write(tmp_path / "calls.pb", calls), "--inline", "--depth", "9")
+    assert list(boxes.values()) == [["inner", "f100"]]  # calls are inlined up to a depth
+    outputs = messages.GraphDef()
+    numbers = range(10_000)
+    function = add_function(outputs, "f", "", " ".join(f"o{number}=k:y:0" for number in numbers))
+    add(function.node_def, "k", "Opaque")
+    outputs.node.add(name="call", op="f")
+    outputs.node.add(name="taker", op="Opaque", input=[f"call:{number}" for number in numbers])
+    path = write(tmp_path / "outputs.pb", outputs)
+    _, arrows, _ = draw(path, "--inline", "--depth", "9")
+    assert [label for _, label, _ in arrows] == [f"{TIMES}10,000"]
+
+
 # --- layers ----------------------------------------------------------------------------------------------
 
 

@@ -148,6 +148,12 @@ def test_a_loop_and_names_that_lead_nowhere_are_no_trouble() -> None:
     assert names(graph) == ["c"]
 
 
+def test_many_outputs_of_one_conditional_are_looked_at_once() -> None:
+    nodes = {"x": ("Placeholder",), "if": ("If", "x")}
+    nodes |= {f"if/{number}": ("Identity", f"if:{number}") for number in range(20_000)}
+    assert len(names(graph_of(nodes))) == 20_000  # the square of that took minutes
+
+
 def test_near_names_of_nodes_are_suggested(tmp_path: Path) -> None:
     graph = graph_of({"x": ("Placeholder",), "net/softmax": ("Softmax", "x")})
     for call in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ckptfmt.cli.render.text import escape
-from ckptfmt.pictures.picture import Arrow, Box, Picture
+from ckptfmt.pictures.picture import Arrow, Picture
 
 MAX_LABEL = 120
 """Characters of the longest line in a box; a longer one is shortened in the middle."""
@@ -56,6 +56,27 @@ def dot_lines(picture: Picture) -> Iterator[str]:
 
 def _dot_clusters(picture: Picture) -> Iterator[str]:
     """Iterate over the boxes, those of a cluster within its braces."""
+    for depth, cluster, boxes in _nested(picture):
+        indent = "  " * depth
+        if boxes is None:
+            yield f"{indent[2:]}}}"
+            continue
+        if cluster is not None:
+            title = _quoted(picture.clusters[cluster].title)
+            yield f"{indent[2:]}subgraph cluster_{cluster} {{"
+            yield f'{indent}label={title}; fontname=Helvetica; style=rounded; color="#8090a0";'
+        for number in boxes:
+            box = picture.boxes[number]
+            style = _DOT_STYLES[box.kind]
+            yield f"{indent}{_dot_id(picture, number)} [label={_quoted(*box.lines)}{style}];"
+
+
+def _nested(picture: Picture) -> Iterator[tuple[int, int | None, list[int] | None]]:
+    """Iterate over all clusters, those in a cluster between its start and its end.
+
+    Each start is its depth, its number and its boxes, and each end has None in place of boxes. What is
+    outside all clusters comes first, with None in place of a number, and has no end.
+    """
     boxes: dict[int | None, list[int]] = {}
     for number, box in enumerate(picture.boxes):
         boxes.setdefault(box.cluster, []).append(number)
@@ -64,21 +85,12 @@ def _dot_clusters(picture: Picture) -> Iterator[str]:
         inner.setdefault(cluster.parent, []).append(number)
     waiting: list[tuple[int, int | None, bool]] = [(1, None, True)]
     while waiting:
-        depth, cluster_number, is_start = waiting.pop()
-        indent = "  " * depth
-        if not is_start:
-            yield f"{indent[2:]}}}"
-            continue
-        if cluster_number is not None:
-            title = _quoted(picture.clusters[cluster_number].title)
-            yield f"{indent[2:]}subgraph cluster_{cluster_number} {{"
-            yield f'{indent}label={title}; fontname=Helvetica; style=rounded; color="#8090a0";'
-            waiting.append((depth, cluster_number, False))
-        for number in boxes.get(cluster_number, ()):
-            box = picture.boxes[number]
-            style = _DOT_STYLES[box.kind]
-            yield f"{indent}{_dot_id(picture, number)} [label={_quoted(*box.lines)}{style}];"
-        waiting += [(depth + 1, each, True) for each in reversed(inner.get(cluster_number, []))]
+        depth, current, is_start = waiting.pop()
+        yield depth, current, boxes.get(current, []) if is_start else None
+        if is_start:
+            if current is not None:
+                waiting.append((depth, current, False))
+            waiting += [(depth + 1, each, True) for each in reversed(inner.get(current, []))]
 
 
 def _dot_id(picture: Picture, number: int) -> str:
@@ -114,27 +126,18 @@ def mermaid_lines(picture: Picture) -> Iterator[str]:
     Boxes are numbered, since names may have any characters.
     """
     yield f"flowchart {'BT' if picture.upward else 'TB'}"
-    boxes: dict[int | None, list[tuple[int, Box]]] = {}
-    for number, box in enumerate(picture.boxes):
-        boxes.setdefault(box.cluster, []).append((number, box))
-    inner: dict[int | None, list[int]] = {}
-    for number, cluster in enumerate(picture.clusters):
-        inner.setdefault(cluster.parent, []).append(number)
-    waiting: list[tuple[int, int | None, bool]] = [(1, None, True)]
-    while waiting:
-        depth, cluster_number, is_start = waiting.pop()
+    for depth, cluster, boxes in _nested(picture):
         indent = "  " * depth
-        if not is_start:
+        if boxes is None:
             yield f"{indent[2:]}end"
             continue
-        if cluster_number is not None:
-            title = _entities(picture.clusters[cluster_number].title)
-            yield f'{indent[2:]}subgraph f{cluster_number}["{title}"]'
-            waiting.append((depth, cluster_number, False))
-        for number, box in boxes.get(cluster_number, ()):
+        if cluster is not None:
+            title = _entities(picture.clusters[cluster].title)
+            yield f'{indent[2:]}subgraph f{cluster}["{title}"]'
+        for number in boxes:
+            box = picture.boxes[number]
             opening, closing = _MERMAID_SHAPES[box.kind]
             yield f'{indent}n{number}{opening}"{"<br/>".join(map(_entities, box.lines))}"{closing}'
-        waiting += [(depth + 1, each, True) for each in reversed(inner.get(cluster_number, []))]
     for arrow in picture.arrows:
         label = _label(arrow)
         text = f'|"{_entities(label)}"|' if label and not label.isdecimal() else f"|{label}|" if label else ""

@@ -27,7 +27,7 @@ from ckptfmt.cli.render.output import note, write_json
 from ckptfmt.cli.render.text import count_text, size_text
 from ckptfmt.cli.settings import Setting, parse_settings, set_option
 from ckptfmt.cli.verb import Verb
-from ckptfmt.filenames import META_SUFFIX, SAVED_MODEL_FILES, V1_PATTERN_SUFFIX
+from ckptfmt.filenames import META_SUFFIX, SAVED_MODEL_FILES, meta_path
 from ckptfmt.filetype.kinds import SPLIT, Holds
 from ckptfmt.filetype.paths import recognise_path
 from ckptfmt.storage.local import LOCAL
@@ -121,8 +121,9 @@ def command(
     any other graph. Only what the outputs need is kept and read.
 
     The graph that --graph names is a GraphDef, a .meta file or a SavedModel. The frozen graph is written as
-    text if the name of its file ends in .pbtxt. What never runs after --set is removed. --keep and
-    --only are what TensorFlow's freeze_graph calls variable_names_blacklist and variable_names_whitelist.
+    text if the name of its file ends in .pbtxt. Nodes that cannot run with what --set says are removed.
+    --keep and --only are what TensorFlow's freeze_graph calls variable_names_blacklist and
+    variable_names_whitelist.
     """
     if outputs is not None and signature is not None:
         raise click.UsageError("--outputs and --signature: pass only one of them")
@@ -179,7 +180,7 @@ def _opened(
             yield meta, model.variables if by_name is None else by_name
         return
     with _open_checkpoint(path) as checkpoint:
-        beside = V1_PATTERN_SUFFIX.sub("", checkpoint.prefix) + META_SUFFIX
+        beside = meta_path(checkpoint.prefix)
         if graph_path is None and LOCAL.path_type(beside) != "file":
             graph = _graph_near(checkpoint.prefix)
             raise errors.CheckpointNotFoundError(

@@ -128,7 +128,7 @@ def _renamed(problem: Problem, names: Mapping[str | None, str]) -> Problem:
 
 
 def _read_all(view: Tensors, report: Report, *, finite: bool, is_whole: bool) -> None:
-    """Read each tensor, which verifies its checksum; with ``finite``, look for numbers that are not."""
+    """Read each tensor, which verifies its checksum; with ``finite``, look for NaN and infinite numbers."""
     damaged = frozenset(report.damaged)
     try:
         entries = dict(view.entries.items())
@@ -220,7 +220,7 @@ def _is_intact(report: Report) -> bool:
 
 
 def _is_complete(report: Report) -> bool:
-    """Return whether every tensor was checked, and nothing was found but what only warnings are about."""
+    """Return whether every tensor was checked, and nothing but warnings was found."""
     return report.ok and _is_intact(report)
 
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from ckptfmt import Checkpoint, errors
 from ckptfmt.cli.failures import message_of
-from ckptfmt.cli.verbs.info.folder import meta_path
-from ckptfmt.filenames import V1_PATTERN_SUFFIX
+from ckptfmt.filenames import V1_PATTERN_SUFFIX, meta_path
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.tensors.model_variables import OPTIMIZER
@@ -127,6 +126,6 @@ def _writer(prefix: str) -> str | None:
         for info in decode_fields(file.read(0, file.size)):
             if (info.number, info.wire_type) == (META_INFO, LENGTH_DELIMITED):
                 for field in decode_fields(info.content):
-                    if field.number == TENSORFLOW_VERSION:
+                    if field.number == TENSORFLOW_VERSION and field.content:
                         return f"TensorFlow {bytes(field.content).decode(errors='replace')}"
     return None

@@ -117,9 +117,9 @@ def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("outputs", "not looked for in a graph of this size; ckptfmt graph lists them"))
     if "bytes" in document:
         lines.append(("size", size_text(document["bytes"])))
-    read = document.get("runs_read", document.get("runs"))
-    if read != document.get("runs"):
-        lines.append(("", f"tags and steps are those of {read:,} runs; ckptfmt events reads all"))
+    read = document.get("runs_read")
+    if read is not None and read != document["runs"]:
+        lines.append(("", f"tags and steps are those of {count_text(read, 'run')}; ckptfmt events reads all"))
     listed = document.get("contents", [])
     shown = [f"{escape(each['path'])}  ({each['kind']})" for each in listed[:MAX_CONTENTS]]
     if len(listed) > len(shown):

@@ -160,13 +160,12 @@ def _describe_model(path: str, limits: Limits) -> dict[str, Any]:
         verbs = ["model", *(["ls", "verify"] if model.checkpoint is not None else [])]
         tags = ",".join(sorted(model.meta_graphs[0].tags)) if len(model.meta_graphs) > 1 else None
         options = [] if tags is None else ["--tags", tags]
+        version = next((meta.tensorflow_version for meta in model.meta_graphs), "")
         return {
             "path": path,
             "kind": "SavedModel",
             **_variables_of(model),
-            "written_by": f"TensorFlow {model.meta_graphs[0].tensorflow_version}"
-            if model.meta_graphs
-            else None,
+            "written_by": f"TensorFlow {version}" if version else None,
             "signatures": sorted({name for meta in model.meta_graphs for name in meta.signatures}),
             "assets": len(model.assets) if len(model.meta_graphs) == 1 else None,
             "next": [*(_command(verb, path) for verb in verbs), _command("graph", path, *options)],
@@ -220,7 +219,8 @@ def _describe_events(path: str, limits: Limits) -> dict[str, Any]:
                     num_damaged += len(events.damage)
                     tags.update(events.tags)
                     for tag, scalars in events.scalars.items():
-                        steps[tag] = max([steps.get(tag, -1), *scalars.steps[-1:].tolist()])
+                        for last in scalars.steps[-1:].tolist():
+                            steps[tag] = max(steps.get(tag, last), last)
             except errors.CkptfmtError:
                 if len(files) == 1:
                     raise

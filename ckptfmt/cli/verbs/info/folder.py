@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ckptfmt import errors
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.scan import scan
-from ckptfmt.filenames import DATA_SUFFIX, INDEX_SUFFIX, META_SUFFIX, V1_PATTERN_SUFFIX
+from ckptfmt.filenames import DATA_SUFFIX, INDEX_SUFFIX, meta_path
 from ckptfmt.filetype.kind import Holds
 from ckptfmt.filetype.kinds import SAVED_MODEL_DIRECTORY, STATE
 from ckptfmt.filetype.paths import recognise_directory, recognise_path
@@ -47,11 +47,6 @@ class Found(NamedTuple):
     """One of the kinds above."""
 
 
-def meta_path(prefix: str) -> str:
-    """Return the path of the graph of a checkpoint; the shards of one in V1 share one of that name."""
-    return V1_PATTERN_SUFFIX.sub("", prefix) + META_SUFFIX
-
-
 def beside(prefix: str) -> list[Found]:
     """Return the other checkpoints of a directory, and what else in it this package reads."""
     folder = os.path.dirname(prefix)
@@ -74,7 +69,7 @@ def contents(directory: str) -> list[Found]:
     while waiting and num_directories < MAX_DIRECTORIES:
         path = waiting.popleft()
         num_directories += 1
-        with suppress(errors.CkptfmtError):  # not the user's
+        with suppress(errors.CkptfmtError):  # the user may not read it
             listing = LOCAL.list_directory(path)
             kind = recognise_directory(LOCAL, path)
             if kind is SAVED_MODEL_DIRECTORY:

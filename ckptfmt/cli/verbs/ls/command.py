@@ -121,11 +121,11 @@ def command(
     rank and then by dimensions.
 
     On a terminal this is a table with the totals below it, in which names lack /.ATTRIBUTES/VARIABLE_VALUE;
-    PATTERN matches names with and without it. Elsewhere it is one line for each tensor, without
-    a header: name, dtype, shape ([3,4], or [] for a scalar) and bytes, separated by tabs; the totals go to
-    stderr. With --slices a fifth column has the slices as TensorFlow writes them (start,length for each
-    dimension, or - for all of it), or - for a tensor that is stored whole. "Parameters" counts the elements
-    that are numbers, not strings and variants.
+    PATTERN matches names with and without it. Elsewhere it is one line for each tensor, without a header:
+    name, dtype, shape ([3,4], or [] for a scalar) and bytes, separated by tabs; the totals go to stderr. With
+    --slices a fifth column has the slices as TensorFlow writes them (start,length for each dimension, or -
+    for all of it), or - for a tensor that is stored whole. "Parameters" counts the elements that are numbers,
+    not strings and variants.
 
     Arguments after the first that lead to files are further checkpoints. Each is then listed below its
     prefix; elsewhere than on a terminal, the prefix is the first column.

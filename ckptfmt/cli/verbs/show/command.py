@@ -135,8 +135,7 @@ def command(
     a matching name of any of these kinds; * also matches slashes, and '*' is every tensor.
 
     The values are printed as NumPy prints them, strings quoted and escaped; with --no-values only the index
-    is read. Minimum, maximum, mean and
-    standard deviation are those of the finite elements.
+    is read. Minimum, maximum, mean and standard deviation are those of the finite elements.
 
     The checksum of the stored bytes is verified; if it is wrong, the values are not shown and the exit code
     is 3. A checksum covers a whole stored piece (the tensor, or one of its slices), so with --slice a piece
