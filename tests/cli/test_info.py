@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 from math import prod
@@ -384,3 +385,13 @@ def test_a_url_is_answered_in_one_sentence(path: str) -> None:
 
 def test_both_flags_show_the_version() -> None:
     assert run("-V").stdout == run("--version").stdout == f"ckptfmt {__version__}\n"
+
+
+def test_a_run_that_cannot_be_read_is_damage(tmp_path: Path) -> None:
+    for name, source in (("good", "tf1"), ("bad", "tf2")):
+        shutil.copytree(f"tests/data/events/{source}", tmp_path / name)
+    for file in (tmp_path / "bad").iterdir():
+        file.write_bytes(b"\xff" * 100)
+    result = run(tmp_path, "--json")
+    document = json.loads(result.stdout)
+    assert (result.exit_code, document["complete"], document["runs"]) == (3, False, 2)

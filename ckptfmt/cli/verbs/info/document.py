@@ -205,14 +205,15 @@ def _describe_events(path: str, limits: Limits) -> dict[str, Any]:
     """Return the document of runs; what is in the files only of as many as can be read in a second."""
     runs = {run: LOCAL.path_type(run) == "file" for run in ckptfmt.find_runs(path, limits=limits).values()}
     files = {run: [run] if is_file else event_files(LOCAL, run) for run, is_file in runs.items()}
-    size = num_tried = num_read = num_damaged = 0
+    size = tried_size = num_tried = num_read = num_damaged = 0
     tags: set[str] = set()
     steps: dict[str, int] = {}
     for run, names in files.items():
         own = sum(status.size for name in names if (status := LOCAL.status(name)) is not None)
         size += own
-        if num_tried < MAX_RUNS and size <= MAX_EVENT_BYTES:
+        if num_tried < MAX_RUNS and tried_size + own <= MAX_EVENT_BYTES:
             num_tried += 1
+            tried_size += own
             try:
                 # The damage is counted; ckptfmt events reports it.
                 with ckptfmt.open_events(run, on_damage=lambda _: None, limits=limits) as events:
@@ -224,6 +225,7 @@ def _describe_events(path: str, limits: Limits) -> dict[str, Any]:
             except errors.CkptfmtError:
                 if len(files) == 1:
                     raise
+                num_damaged += 1
             else:
                 num_read += 1
     damage = f"{count_text(num_damaged, 'damaged part')}; ckptfmt events says where"
