@@ -23,6 +23,7 @@ from copy import copy
 from types import TracebackType
 
 from ckptfmt.cached_property import cached_property
+from ckptfmt.checkpoint.find import SAVED_MODEL_PREFIX
 from ckptfmt.errors import CheckpointNotFoundError
 from ckptfmt.filenames import SAVED_MODEL_FILES
 from ckptfmt.filetype.kinds import TEXT_FILE, Holds
@@ -53,7 +54,7 @@ from ckptfmt.saved_model.reach import Reach, Usage
 from ckptfmt.saved_model.variables import ModelVariables, ObjectVariable, bound_sources, object_variables
 from ckptfmt.storage.filesystem import Filesystem, read_small_file, walk
 from ckptfmt.storage.local import absolute_path, filesystem_of
-from ckptfmt.tensors.checkpoint import Checkpoint, open_variables
+from ckptfmt.tensors.checkpoint import Checkpoint, open_variables, without_variables
 from ckptfmt.tensors.tensors import Weights
 
 
@@ -199,14 +200,19 @@ class SavedModel:
     def weights(self) -> Weights:
         """The model's own weights, under the names that the graph has for its variables.
 
-        See :attr:`ckptfmt.Checkpoint.weights`, of which this is a view. Raises CheckpointNotFoundError if the
-        checkpoint does not exist.
+        See :attr:`ckptfmt.Checkpoint.weights`, of which this is a view. A model without variables has none.
+        Raises CheckpointNotFoundError if the model has variables and the checkpoint does not exist.
         """
         checkpoint = self._opened
         if not isinstance(checkpoint, Checkpoint):
-            raise copy(checkpoint)
+            if any(self.narrowed(meta).variables.sources for meta in self.meta_graphs):
+                raise copy(checkpoint)
+            prefix = os.path.join(self.directory, SAVED_MODEL_PREFIX)
+            return without_variables(prefix, self._fs, self._limits).weights
         if checkpoint.object_graph is not None:
             return checkpoint.weights  # its full names are those of the graph
+        if self._tags is None and len(self.meta_graphs) > 1:
+            return checkpoint.weights  # all graphs share it
         sources = self.variables.sources
         whole = {node: source.name for node, source in sources.items() if source.region is None}
         stored = Counter(name for name in whole.values() if name in checkpoint)

@@ -95,6 +95,11 @@ def open_variables(directory: str, fs: Filesystem, limits: Limits) -> Checkpoint
     return _open_files(find_variables(directory, fs), True, fs, limits)
 
 
+def without_variables(prefix: str, fs: Filesystem, limits: Limits) -> Checkpoint:
+    """Return the checkpoint of a model without variables: no tensors, in no file."""
+    return _open_files(CheckpointFiles(prefix, "v1", ()), True, fs, limits)
+
+
 def _open_files(
     files: CheckpointFiles,
     verify: bool,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import pickle
 import re
+import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,9 @@ import pytest
 
 import ckptfmt
 from ckptfmt import Tensors
-from ckptfmt.errors import CheckpointNotFoundError
+from ckptfmt.errors import CheckpointNotFoundError, CorruptError, TensorNotFoundError
 from tests.support.checkpoints import new_checkpoint
-from tests.support.corpus import corpus_path
+from tests.support.corpus import CORPUS, corpus_path
 from tests.support.object_graph import encode_graph, encode_node, encode_variable
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -287,12 +290,40 @@ def test_weights_of_a_saved_model(folder: str) -> None:
 
 
 @pytest.mark.corpus
-def test_a_saved_model_without_its_variables_says_so() -> None:
+@pytest.mark.parametrize("folder", ["serving_matrix", "t2onnx_redundant", "tfx_tft_tf1", "tfx_tft_tf2"])
+def test_a_saved_model_without_variables_has_no_weights(folder: str) -> None:
+    with ckptfmt.open_saved_model(corpus_path(folder)) as model:
+        weights = model.weights
+        assert dict(weights) == weights.to_nested() == weights.read() == {}
+        assert [row for row in weights.explain() if row.name is not None] == []
+        assert "0 tensors" in repr(weights)
+        assert "</" in weights._repr_html_()
+        assert pickle.loads(pickle.dumps(weights)).names == {}
+        with pytest.raises(TensorNotFoundError, match="no tensor named 'w'"):
+            weights["w"]
+
+
+@pytest.mark.corpus
+def test_a_saved_model_without_its_checkpoint_says_so(tmp_path: Path) -> None:
+    shutil.copy(corpus_path("serving_half_plus_three") / "saved_model.pb", tmp_path)
     with (
-        ckptfmt.open_saved_model(corpus_path("serving_matrix")) as model,
+        ckptfmt.open_saved_model(tmp_path) as model,
         pytest.raises(CheckpointNotFoundError, match="without variables"),
     ):
         model.weights  # noqa: B018
+
+
+@pytest.mark.corpus
+def test_weights_of_every_saved_model_of_the_corpus_just_come_out() -> None:
+    for file in sorted(CORPUS.rglob("saved_model.pb*")):
+        # One is damaged, and opening it says so.
+        with suppress(CorruptError), ckptfmt.open_saved_model(file.parent) as model:
+            try:
+                weights = model.weights
+            except CheckpointNotFoundError:
+                assert any(model.narrowed(meta).variables.sources for meta in model.meta_graphs)
+            else:
+                assert len(weights) == len(list(weights))
 
 
 # --- the corpus --------------------------------------------------------------------------------------------
