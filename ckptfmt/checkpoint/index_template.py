@@ -1,4 +1,4 @@
-"""Templates: small indexes of which all is known except the checksums.
+"""Templates: small indexes that are known except for their checksums.
 
 The checkpoints of a training run hold the same tensors, and usually in the same places. Their indexes then
 differ in nothing but the checksums of the tensors. So the structure of an index, once it has been decoded and

@@ -134,7 +134,7 @@ class App(click.Group):
         return list(VERBS)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments, of which ``--json`` may also come before the verb."""
+        """Parse the arguments; ``--json`` may also come before the verb."""
         if len(args) > 1 and args[0] == "--json" and "--" not in args:
             args = [*args[1:], "--json"]
         return super().parse_args(ctx, args)

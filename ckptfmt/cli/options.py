@@ -139,6 +139,15 @@ tags_option = click.option(
     callback=comma_separated,
     help="Select the meta graph with exactly these tags.",
 )
+output_option = click.option(
+    "-o",
+    "--output",
+    "target",
+    required=True,
+    metavar="FILE",
+    shell_complete=complete_files,
+    help="The file to write.",
+)
 overwrite_option = click.option(
     "--overwrite", "--force", "overwrite", is_flag=True, help="Replace files that already exist."
 )

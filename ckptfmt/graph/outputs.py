@@ -183,7 +183,7 @@ class _Finder:
         source = self._source(node)
         if source is None or source.op not in _CONDITIONAL or _scope(node.name) != source.name:
             return False
-        # Looked up once for all outputs, of which there may be many.
+        # Looked up once for all outputs: there may be many.
         if source.name not in self._taken_calls:
             siblings = self._takers.get(source.name, ())
             self._taken_calls[source.name] = any(self._takers.get(each.name) for each in siblings)

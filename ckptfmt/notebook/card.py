@@ -90,7 +90,7 @@ class Card(NamedTuple):
     """Its name or path."""
     facts: Sequence[tuple[str, Fact]] = ()
     parts: Sequence[Part] = ()
-    """Its parts, each of which can be folded."""
+    """Its parts; each can be folded."""
     state: State = ""
     """Whether it is something that went well or did not, which colours its kind."""
     is_open: bool = False

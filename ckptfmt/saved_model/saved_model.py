@@ -200,7 +200,7 @@ class SavedModel:
     def weights(self) -> Weights:
         """The model's own weights, under the names that the graph has for its variables.
 
-        See :attr:`ckptfmt.Checkpoint.weights`, of which this is a view. A model without variables has none.
+        This is a view of :attr:`ckptfmt.Checkpoint.weights`. A model without variables has none.
         Raises CheckpointNotFoundError if the model has variables and the checkpoint does not exist.
         """
         checkpoint = self._opened

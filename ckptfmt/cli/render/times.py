@@ -24,7 +24,7 @@ def time_text(seconds: float) -> str:
 def number_text(value: float) -> str:
     """Return the shortest text of a number: of a float32 if it is one, since most logged numbers are.
 
-    The double nearest to the float32 0.1 is 0.10000000149011612, of which all but the first digit are noise.
+    The double nearest to the float32 0.1 is 0.10000000149011612; all digits after the first are noise.
     """
     with np.errstate(over="ignore"):
         single = np.float32(value)

@@ -19,6 +19,7 @@ from ckptfmt.cli.options import (
     given_limits,
     json_option,
     limits_option,
+    output_option,
     overwrite_option,
     path_argument,
     tags_option,
@@ -59,15 +60,7 @@ DEFAULT_SIGNATURE = "serving_default"
     """,
 )
 @path_argument
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    required=True,
-    metavar="FILE",
-    shell_complete=complete_files,
-    help="The file to write.",
-)
+@output_option
 @click.option(
     "--outputs", metavar="NAME,NAME", callback=comma_separated, help="The nodes or tensors to compute."
 )

@@ -1,4 +1,4 @@
-"""``ckptfmt help``: all there is to say about a verb, of which ``ckptfmt VERB --help`` shows the start."""
+"""``ckptfmt help``: everything about a verb; ``ckptfmt VERB --help`` shows the beginning."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 import ckptfmt
-from ckptfmt.cli.completion import complete_files
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import (
     comma_separated,
@@ -13,6 +12,7 @@ from ckptfmt.cli.options import (
     given_limits,
     json_option,
     limits_option,
+    output_option,
     overwrite_option,
     path_argument,
     tags_option,
@@ -40,15 +40,7 @@ from ckptfmt.storage.target import check_target
     """,
 )
 @path_argument
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    required=True,
-    metavar="FILE",
-    shell_complete=complete_files,
-    help="The file to write.",
-)
+@output_option
 @click.option(
     "--outputs",
     required=True,
