@@ -19,6 +19,9 @@ OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 ATTRIBUTES = "/.ATTRIBUTES/"
 """Separates the path of an object from the attribute that is stored."""
 
+VARIABLE_NAME = "VARIABLE_VALUE"
+"""The attribute that is a variable's value."""
+
 VARIABLE_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 """The end of a variable's key, which ``tf.train.Checkpoint`` appends to its path."""
 
