@@ -7,6 +7,7 @@ from ckptfmt.arrays.decode import to_array as to_array
 from ckptfmt.arrays.encode import to_proto as to_proto
 from ckptfmt.arrays.values import ResourceHandle as ResourceHandle
 from ckptfmt.arrays.values import Variant as Variant
+from ckptfmt.checkpoint.checkpoint_writer import CheckpointWriter as CheckpointWriter
 from ckptfmt.checkpoint.entry import Entry as Entry
 from ckptfmt.checkpoint.slices import TensorSlice as TensorSlice
 from ckptfmt.checkpoint.state_file import CheckpointState as CheckpointState
@@ -64,6 +65,7 @@ from ckptfmt.saved_model.saved_model import open_saved_model as open_saved_model
 from ckptfmt.saved_model.structured import NamedValues as NamedValues
 from ckptfmt.saved_model.structured import TensorSpec as TensorSpec
 from ckptfmt.saved_model.structured import TypeSpec as TypeSpec
+from ckptfmt.saving.save import save as save
 from ckptfmt.tensors.checkpoint import Checkpoint as Checkpoint
 from ckptfmt.tensors.checkpoint import open_checkpoint as open
 from ckptfmt.tensors.nesting import flatten as flatten
@@ -96,6 +98,7 @@ __all__ = [
     "Audio",
     "Checkpoint",
     "CheckpointState",
+    "CheckpointWriter",
     "ConcreteFunction",
     "DTYPES",
     "DType",
@@ -164,6 +167,7 @@ __all__ = [
     "read_checkpoint_state",
     "read_graph",
     "read_meta_graph",
+    "save",
     "to_array",
     "to_proto",
     "types",

@@ -28,8 +28,10 @@ from types import TracebackType
 from typing import Any, BinaryIO, Protocol, TypeAlias, TypeVar
 
 from ckptfmt.errors import AlreadyExistsError, NotWritableError
+from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.target import descriptor_of, find_target, not_writable
-from ckptfmt.storage.temporary import keep_locked, lock, sweep, temporary_name
+from ckptfmt.storage.temporary import keep_locked, lock, lock_or_raise, sweep, temporary_name, tempstate_name
+from ckptfmt.wire.threads import cut
 
 Data: TypeAlias = "bytes | bytearray | memoryview"
 
@@ -39,6 +41,9 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 _NOTHING_TO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EROFS}
 """Errors of ``fsync`` on pipes and devices, which keep nothing."""
+
+_MOST_NOTED = 1 << 16
+"""Bytes of the longest note that is read from a file that a program left."""
 
 _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """Errors of ``link`` on file systems without hard links (FAT, some network ones)."""
@@ -76,6 +81,11 @@ class Output(Protocol):
         for piece in pieces:
             self.write(piece)
 
+    def copy_from(self, file: RandomAccessFile, offset: int, size: int) -> None:
+        """Write ``size`` bytes of another file; raises what :meth:`write` and reading that file raise."""
+        for start, length in cut(offset, size):
+            self.write(file.read(start, length))
+
     def __enter__(self: _O) -> _O:
         return self
 
@@ -86,6 +96,24 @@ class Output(Protocol):
             self.commit()
         else:
             self.discard()
+
+
+class NewFile(Output, Protocol):
+    """A file that appears under its name when it is committed."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Sync what was written, so that :meth:`commit` has only to give the file its name.
+
+        A program that writes several files finishes all before it commits the first. Raises NotWritableError.
+        """
+
+    @abstractmethod
+    def retarget(self, path: str) -> None:
+        """Have the file committed under another name in the same directory.
+
+        For writers that learn only at the end how many files there are, which the name of each tells.
+        """
 
 
 class _LocalOutput(Output):
@@ -155,7 +183,7 @@ class _LocalOutput(Output):
             self._file.close()
 
 
-class OutputFile(_LocalOutput):
+class OutputFile(_LocalOutput, NewFile):
     """A file that appears under its name when it is whole.
 
     Parameters
@@ -166,6 +194,10 @@ class OutputFile(_LocalOutput):
         Whether an existing file may be replaced.
     name
         What errors call the file, if not ``path``.
+    tempstate
+        Whether the temporary file is named after the file, as those of checkpoints are.
+    sync
+        Whether the content is brought to the disk before the file gets its name.
 
     Raises
     ------
@@ -175,9 +207,18 @@ class OutputFile(_LocalOutput):
         The system refuses.
     """
 
-    def __init__(self, path: str, *, overwrite: bool = False, name: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        overwrite: bool = False,
+        name: str | None = None,
+        tempstate: bool = False,
+        sync: bool = True,
+    ) -> None:
         super().__init__(path if name is None else name)
         self._overwrite = overwrite
+        self._is_synced = sync
         self._temporary: str | None = None
         try:
             # Refuse an existing file before the work of writing; commit() checks again.
@@ -187,7 +228,10 @@ class OutputFile(_LocalOutput):
                 return
             self._target = target
             # In the same directory, because a rename cannot cross file systems.
-            temporary, descriptor, held = _create_temporary(os.path.dirname(target))
+            directory, basename = os.path.split(target)
+            temporary, descriptor, held = _create_temporary(
+                directory, tempstate_name(basename) if tempstate else temporary_name()
+            )
             self._file = os.fdopen(descriptor, "wb")
             self._temporary = temporary
             # Before anything is written: if only the owner may read the old file, nobody else may read the
@@ -201,23 +245,39 @@ class OutputFile(_LocalOutput):
         # In case the object is dropped without commit() or discard().
         self._remains = weakref.finalize(self, _remove, temporary, held, os.getpid())
 
+    def finish(self) -> None:
+        """Sync what was written and close the file, which still has its temporary name."""
+        if self._file.closed:
+            return
+        try:
+            self.check_open()
+            # Content first, then the name: a power cut between them in the other order leaves an empty file.
+            if self._is_synced:
+                self._sync()
+            self._file.close()
+        except NotWritableError:
+            self.discard()
+            raise  # the error of an earlier write
+        except OSError as error:
+            self.discard()
+            raise self._failed(error) from error
+
+    def retarget(self, path: str) -> None:
+        """Have the file committed under another name in the same directory."""
+        self._target = os.path.join(os.path.dirname(self._target), os.path.basename(path))
+        self._name = path
+
     def commit(self) -> None:
         """Finish the file: sync it and give it its name.
 
         Raises AlreadyExistsError if a file of that name was created meanwhile, NotWritableError if the file
         cannot be written; an existing file then stays unchanged.
         """
-        if self._file.closed:
+        self.finish()
+        if self._temporary is None:
             return
         try:
-            self.check_open()
-            # Content first, then the name: a power cut between them in the other order leaves an empty file.
-            self._sync()
-            self._file.close()
-            if self._temporary is not None:
-                self._rename(self._temporary)
-        except NotWritableError:
-            raise  # the error of an earlier write
+            self._rename(self._temporary)
         except FileExistsError as error:
             raise AlreadyExistsError(self.name) from error
         except OSError as error:
@@ -304,6 +364,42 @@ class GrowingFile(_LocalOutput):
         self._close()
 
 
+class LocalClaim:
+    """A file that says that a program is at work, and that exists only as long: one program has it at a time.
+
+    It is locked like a temporary file (:mod:`ckptfmt.storage.temporary`), so that one that a killed program
+    left is recognised, and taken over with what the program noted in it.
+
+    Raises NotWritableError if another program has it, or the system refuses to create it.
+    """
+
+    def __init__(self, path: str, name: str) -> None:
+        self._path = path
+        self.noted = b""
+        """What a killed program noted; empty if there was none."""
+        try:
+            self._descriptor = _take(path)
+        except BlockingIOError as error:
+            raise NotWritableError(name, "another program is writing it") from error
+        except (OSError, ValueError) as error:
+            raise not_writable(name, error) from error
+        self.noted = os.pread(self._descriptor, _MOST_NOTED, 0)
+        self._remains = weakref.finalize(self, _remove, path, self._descriptor, os.getpid())
+
+    def note(self, data: bytes) -> None:
+        """Keep some bytes for whoever takes over if this program is killed; NotWritableError if refused."""
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, data, 0)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise not_writable(self._path, error) from error
+
+    def release(self) -> None:
+        """Remove the file, and let others have it."""
+        self._remains()
+
+
 class OutputStream(io.RawIOBase):
     """A file object over an :class:`Output`, for libraries that write to nothing else."""
 
@@ -336,6 +432,34 @@ def make_directory(path: str) -> None:
         raise not_writable(path, error) from error
 
 
+def remove_file(path: str) -> None:
+    """Remove a file if it exists, not what a link leads to; NotWritableError if the system refuses."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise not_writable(path, error) from error
+
+
+def _take(path: str) -> int:
+    """Return a locked descriptor of a file that exists; BlockingIOError if another process has the lock."""
+    while True:
+        # Not what a link leads to: the file is written to, and then removed.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            lock_or_raise(descriptor)
+            if os.fstat(descriptor).st_nlink and os.path.samestat(os.fstat(descriptor), os.lstat(path)):
+                return descriptor
+        except FileNotFoundError:
+            pass  # its last owner removed it before it was locked
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
 def open_null() -> int:
     """Return a descriptor of the device that swallows what is written to it."""
     return os.open(os.devnull, os.O_WRONLY)
@@ -359,11 +483,11 @@ def _open_special(path: str) -> BinaryIO:
     return os.fdopen(os.dup(number), "wb")
 
 
-def _create_temporary(directory: str) -> tuple[str, int, int | None]:
+def _create_temporary(directory: str, name: str) -> tuple[str, int, int | None]:
     """Create a temporary file; return its path, a descriptor to write to, and one that holds the lock."""
     sweep(os.path.abspath(directory))
+    path = os.path.join(directory, name)
     while True:
-        path = os.path.join(directory, temporary_name())
         descriptor = os.open(path, _CREATE, 0o666)
         try:
             if lock(descriptor):
