@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ckptfmt.checkpoint.checkpoint_writer import CheckpointWriter, check_new_name
+from ckptfmt.checkpoint.checkpoint_writer import CheckpointWriter
+from ckptfmt.checkpoint.entry import new_key
 from ckptfmt.errors import NameConflictError
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tensors.mapping import TensorMapping
@@ -53,7 +54,7 @@ def save(
     """
     sources = merged(tensors)
     for name in sources:
-        check_new_name(name)
+        new_key(name)
     with CheckpointWriter(
         prefix, num_shards=num_shards, max_shard_bytes=max_shard_bytes, overwrite=overwrite, fs=fs
     ) as writer:
