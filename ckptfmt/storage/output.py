@@ -22,22 +22,28 @@ import os
 import stat
 import weakref
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, TypeAlias, TypeVar
 
 from ckptfmt.errors import AlreadyExistsError, NotWritableError
-from ckptfmt.storage.file import RandomAccessFile
+from ckptfmt.storage.file import STREAMED_AT_ONCE, RandomAccessFile
+from ckptfmt.storage.local_file import borrowed_descriptor
 from ckptfmt.storage.target import descriptor_of, find_target, not_writable
 from ckptfmt.storage.temporary import keep_locked, lock, lock_or_raise, sweep, temporary_name, tempstate_name
-from ckptfmt.wire.threads import cut
 
 Data: TypeAlias = "bytes | bytearray | memoryview"
 
 _O = TypeVar("_O", bound="Output")
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
+_COPIED_BY_KERNEL_FROM = 256 << 10
+"""Bytes from which the kernel copies; for fewer, opening the file again takes as long as the copy."""
+
+_COPIED_AT_ONCE = 64 << 20
+"""Bytes for the kernel to copy in one call, which cannot be interrupted."""
 
 _NOTHING_TO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EROFS}
 """Errors of ``fsync`` on pipes and devices, which keep nothing."""
@@ -83,8 +89,7 @@ class Output(Protocol):
 
     def copy_from(self, file: RandomAccessFile, offset: int, size: int) -> None:
         """Write ``size`` bytes of another file; raises what :meth:`write` and reading that file raise."""
-        for start, length in cut(offset, size):
-            self.write(file.read(start, length))
+        copy_through_memory(self, file, offset, size)
 
     def __enter__(self: _O) -> _O:
         return self
@@ -147,6 +152,20 @@ class _LocalOutput(Output):
             self._file.write(data)
         except OSError as error:
             raise self._failed(error) from error
+
+    def copy_from(self, file: RandomAccessFile, offset: int, size: int) -> None:
+        """Write bytes of another file; the kernel copies many of a local one, without a way through memory.
+
+        Whatever goes wrong in the kernel, from a file system that cannot do it to a full disk, the rest is
+        read and written, which either works or says whose fault it is.
+        """
+        if size >= _COPIED_BY_KERNEL_FROM and _KERNEL_COPIES:
+            self.flush()
+            with borrowed_descriptor(file) as source:
+                if source is not None:
+                    done = _copy_in_kernel(source, self._file.fileno(), offset, size)
+                    offset, size = offset + done, size - done
+        copy_through_memory(self, file, offset, size)
 
     def flush(self) -> None:
         """Flush the buffer to the operating system; raises the same errors as :meth:`write`."""
@@ -422,6 +441,42 @@ class OutputStream(io.RawIOBase):
     def tell(self) -> int:
         """Return how many bytes were written."""
         return self._position
+
+
+def copy_through_memory(output: Output, file: RandomAccessFile, offset: int, size: int) -> None:
+    """Write bytes of another file, a piece at a time; raises what reading and writing raise."""
+    stop = offset + size
+    while offset < stop:
+        length = min(STREAMED_AT_ONCE, stop - offset)
+        output.write(file.read(offset, length))
+        file.release(offset, length)
+        offset += length
+
+
+def _copy_in_kernel(source: int, target: int, offset: int, size: int) -> int:
+    """Copy bytes of a file to the position of another; return how many the system copied."""
+    done = 0
+    for copy in _KERNEL_COPIES:
+        with suppress(OSError):
+            while done < size:
+                count = copy(source, target, offset + done, min(_COPIED_AT_ONCE, size - done))
+                if not count:
+                    break  # the end of the file, or a file system that copies nothing
+                done += count
+    return done
+
+
+def _kernel_copies() -> list[Callable[[int, int, int, int], int]]:
+    """Return the calls of this system that copy between files, the best first."""
+    copies: list[Callable[[int, int, int, int], int]] = []
+    if hasattr(os, "copy_file_range"):  # Linux; some file systems then share the blocks
+        copies.append(lambda source, target, offset, size: os.copy_file_range(source, target, size, offset))
+    if hasattr(os, "sendfile"):  # between any two files on Linux; to sockets only elsewhere
+        copies.append(lambda source, target, offset, size: os.sendfile(target, source, offset, size))
+    return copies
+
+
+_KERNEL_COPIES = _kernel_copies()
 
 
 def make_directory(path: str) -> None:

@@ -87,6 +87,10 @@ class PlanMapping(DerivedMapping):
         stored = self._parent._stored()
         return {n: stored[t.name] if isinstance(t, Stored) else None for n, t in self._targets.items()}
 
+    def _unchanged(self) -> Mapping[str, str | None]:
+        unchanged = self._parent._unchanged()
+        return {n: unchanged[t.name] if isinstance(t, Stored) else None for n, t in self._targets.items()}
+
     def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
         return self._value(name, self._reading(verified=verified), region)
 
