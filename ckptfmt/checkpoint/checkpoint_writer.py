@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from ckptfmt.arrays.shape import check_new_shape
+from ckptfmt.arrays.shape import Shape, check_new_shape
+from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.bundle_writer import MAX_SHARDS, Shards
-from ckptfmt.checkpoint.entry import new_key, new_keys
+from ckptfmt.checkpoint.entry import Entry, encode_head, new_key, new_keys
 from ckptfmt.checkpoint.new_index import NewIndex
 from ckptfmt.checkpoint.new_tensor import NewTensor, new_tensor
+from ckptfmt.checkpoint.raw_copy import Advance, copy_pieces
 from ckptfmt.checkpoint.replacing import Replacement
 from ckptfmt.checkpoint.slice_specs import SliceLike, as_slice
-from ckptfmt.checkpoint.slices import region_shape, whole
+from ckptfmt.checkpoint.slices import TensorSlice, encode_slice_key, region_shape, whole
 from ckptfmt.checkpoint.small_tensors import batches, small_heads, stretches
-from ckptfmt.checkpoint.stored_bytes import StoredBytes
+from ckptfmt.dtypes import DType
 from ckptfmt.filenames import shard_path
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.proto import messages
@@ -81,12 +84,7 @@ class CheckpointWriter:
         sync: bool = True,
         fs: Filesystem | None = None,
     ) -> None:
-        if num_shards is not None and max_shard_bytes is not None:
-            raise ValueError("num_shards and max_shard_bytes: got both, want one of them")
-        if num_shards is not None and not 1 <= num_shards <= MAX_SHARDS:
-            raise ValueError(f"num_shards: got {num_shards}, want 1 to {MAX_SHARDS}")
-        if max_shard_bytes is not None and max_shard_bytes < 1:
-            raise ValueError(f"max_shard_bytes: got {max_shard_bytes}, want at least 1")
+        check_shards(num_shards, max_shard_bytes)
         if alignment < 1:
             raise ValueError(f"alignment: got {alignment}, want at least 1")
         check_options(block_size, compression)
@@ -240,22 +238,74 @@ class CheckpointWriter:
         data = graph if isinstance(graph, bytes) else graph.SerializeToString(deterministic=True)
         self.add(OBJECT_GRAPH_KEY, data, dtype="string")
 
-    def add_stored(self, name: str, stored: StoredBytes) -> None:
-        """Write a tensor that another bundle stores whole, by its bytes, which are verified.
+    def announce(self, name: str, dtype: DType, shape: Shape, slices: Sequence[TensorSlice]) -> None:
+        """Take a tensor in slices, which are then added one by one as they are stored elsewhere.
+
+        Unlike those of :meth:`add_slice`, they need not make all of the tensor: TensorFlow 1 stores some
+        slots in parts (:mod:`ckptfmt.checkpoint.slot_parts`).
+        """
+        self._check_open()
+        self._index.announce(new_key(name), dtype, shape, slices)
+
+    def add_piece(
+        self,
+        name: str,
+        part: TensorSlice | None,
+        values: Any,  # noqa: ANN401
+        *,
+        dtype: DType | None = None,
+        shard: int | None = None,
+    ) -> None:
+        """Write a tensor, or a slice of one that was announced."""
+        self._check_open()
+        self._shards.check_number(shard)
+        key = _piece_key(name, part)
+        tensor = new_tensor(f"tensor {name!r}", values, dtype)
+        self._index.claim([key])
+        self._write(key, tensor, shard)
+
+    def add_stored(
+        self,
+        bundle: Bundle,
+        pieces: Sequence[tuple[str, TensorSlice | None, Entry]],
+        *,
+        shard: int | None = None,
+        advance: Advance,
+    ) -> None:
+        """Write pieces that another bundle stores, by their bytes, which are verified.
+
+        Parameters
+        ----------
+        bundle
+            The other bundle, whose numbers are little-endian.
+        pieces
+            For each, the name it gets, which slice it is of a tensor that was announced (None for a whole
+            tensor), and its entry in the bundle, which :func:`check_places` has passed.
+        shard
+            Number of the data file.
+        advance
+            Is called with the bytes that have been copied since the last call.
 
         Raises ChecksumError and the other errors of reading.
         """
         self._check_open()
-        entry = stored.entry
-        key = new_key(name)
-        stored.check()
-        self._index.claim([key])
-        shard = self._shards.choose(stored.size)
-        offset = shard.append_by(
-            stored.size, lambda file: file.copy_from(stored.file, stored.offset, stored.size)
-        )
-        place = shard.number, offset, stored.size, entry.crc32c or 0
-        self._index.add(key, entry.dtype, entry.shape, place)
+        self._shards.check_number(shard)
+        keys = [_piece_key(name, part) for name, part, _ in pieces]
+        self._index.claim(keys)
+        entries = [entry for *_, entry in pieces]
+        target = self._shards.choose(sum(entry.nbytes for entry in entries), shard)
+        # Padding comes between neighbours, which then are copied one by one.
+        runs = [slice(at, at + 1) for at in range(len(entries))] if self._is_aligned else [slice(None)]
+        for run in runs:
+            some = entries[run]
+            numbers = np.empty((len(some), 4), np.uint64)
+            numbers[:, 0] = target.number
+            numbers[:, 2] = [entry.nbytes for entry in some]
+            numbers[:, 3] = [entry.crc32c or 0 for entry in some]
+            ends = numbers[:, 2].cumsum()
+            offset = target.append_by(int(ends[-1]), partial(_copy, bundle, some, advance))
+            numbers[:, 1] = ends - numbers[:, 2] + np.uint64(offset)
+            self._index.add_all(keys[run], [encode_head(entry.dtype, entry.shape) for entry in some], numbers)
 
     # --- the end -----------------------------------------------------------------------------------------
 
@@ -341,3 +391,22 @@ class CheckpointWriter:
     def _check_open(self) -> None:
         if not self._is_open:
             raise ValueError(f"{self.prefix}: the writer is closed")
+
+
+def _piece_key(name: str, part: TensorSlice | None) -> bytes:
+    key = new_key(name)
+    return key if part is None else encode_slice_key(key, part)
+
+
+def _copy(bundle: Bundle, entries: Sequence[Entry], advance: Advance, file: NewFile) -> None:
+    copy_pieces(bundle, entries, file, advance)
+
+
+def check_shards(num_shards: int | None, max_shard_bytes: int | None) -> None:
+    """Raise ValueError if both say how many data files to write, or one says so wrongly."""
+    if num_shards is not None and max_shard_bytes is not None:
+        raise ValueError("num_shards and max_shard_bytes: got both, want one of them")
+    if num_shards is not None and not 1 <= num_shards <= MAX_SHARDS:
+        raise ValueError(f"num_shards: got {num_shards}, want 1 to {MAX_SHARDS}")
+    if max_shard_bytes is not None and max_shard_bytes < 1:
+        raise ValueError(f"max_shard_bytes: got {max_shard_bytes}, want at least 1")
