@@ -41,7 +41,7 @@ _FEWEST_SAVED = 16
 """A message is moved if it takes at least one part in so many of the longest part."""
 
 
-class Step(NamedTuple):
+class FieldStep(NamedTuple):
     """A step of a path through a message."""
 
     field: int
@@ -50,14 +50,14 @@ class Step(NamedTuple):
     """One value of it: an index if it is repeated, a key if it is a map."""
 
 
-Path = tuple[Step, ...]
+FieldPath = tuple[FieldStep, ...]
 """The way from a message to one of its fields, or one of their values."""
 
 
 class Part(NamedTuple):
     """A part of a message."""
 
-    path: Path
+    path: FieldPath
     """The message that it is merged into, or the field whose value it is."""
     pieces: list[Buffer]
     """Its bytes, in pieces."""
@@ -91,7 +91,7 @@ class _Divider:
         self.parts: deque[Part] = deque()
 
     def shorten(
-        self, data: memoryview, descriptor: Descriptor, path: Path, *, after_key: bool
+        self, data: memoryview, descriptor: Descriptor, path: FieldPath, *, after_key: bool
     ) -> list[Buffer]:
         """Return what is left of the message at a path, in pieces, after parts were taken out of it.
 
@@ -113,7 +113,7 @@ class _Divider:
         return _assemble(data, replaced)
 
     def _shorten_fields(
-        self, data: memoryview, descriptor: Descriptor, path: Path, after_key: bool
+        self, data: memoryview, descriptor: Descriptor, path: FieldPath, after_key: bool
     ) -> tuple[dict[int, _Replaced], list[FieldPlace]]:
         """Divide the fields that are too long.
 
@@ -143,7 +143,7 @@ class _Divider:
         data: memoryview,
         place: FieldPlace,
         field: FieldDescriptor,
-        path: Path,
+        path: FieldPath,
         index: int,
         after_key: bool,
     ) -> _Replaced | None:
@@ -154,7 +154,7 @@ class _Divider:
         # An element after a key could not be filled in the right order.
         if is_repeated(field) and (inner is None or after_key):
             return None
-        to_field = (*path, Step(place.number, index if is_repeated(field) else None))
+        to_field = (*path, FieldStep(place.number, index if is_repeated(field) else None))
         content = data[place.content : place.stop]
         if inner is not None:
             return _Replaced(place, self.shorten(content, inner, to_field, after_key=after_key))
@@ -164,7 +164,7 @@ class _Divider:
         return _Replaced(place, None)
 
     def _shorten_entry(
-        self, data: memoryview, place: FieldPlace, entry: Descriptor, path: Path
+        self, data: memoryview, place: FieldPlace, entry: Descriptor, path: FieldPath
     ) -> _Replaced | None:
         """Return what stands for the entry of a map, if its key is text and its value a message."""
         value_type = entry.fields_by_name["value"].message_type
@@ -178,7 +178,7 @@ class _Divider:
                 return None
         if value is None or value_type is None:
             return None
-        to_value = (*path, Step(place.number, key))
+        to_value = (*path, FieldStep(place.number, key))
         rest = self.shorten(data[value.content : value.stop], value_type, to_value, after_key=True)
         # protobuf writes the key first.
         head = data[place.content : value.start]
@@ -187,7 +187,7 @@ class _Divider:
     def _move_messages(
         self,
         data: memoryview,
-        path: Path,
+        path: FieldPath,
         replaced: dict[int, _Replaced],
         messages: list[FieldPlace],
         excess: int,
@@ -206,7 +206,7 @@ class _Divider:
             if moved >= excess or size * _FEWEST_SAVED < self._max_size:
                 break
             # Before the groups of the same message, which have the same path.
-            self.parts.appendleft(Part((*path, Step(place.number)), content, is_message=True))
+            self.parts.appendleft(Part((*path, FieldStep(place.number)), content, is_message=True))
             replaced[place.start] = _Replaced(place, [])
             moved += size
         return moved

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ckptfmt.proto import proto_splitter
 from ckptfmt.riegeli.compression import Compression
-from ckptfmt.riegeli.divide import Part, Path, divide
+from ckptfmt.riegeli.divide import FieldPath, Part, divide
 from ckptfmt.riegeli.writer import CHUNK_SIZE, RiegeliWriter
 from ckptfmt.storage.output import Output
 from ckptfmt.wire.coding import Buffer
@@ -31,7 +31,7 @@ SPLITTER_VERSION = 1
 def write_split_message(
     output: Output,
     message: Message,
-    contents: Iterable[tuple[Path, Buffer]] = (),
+    contents: Iterable[tuple[FieldPath, Buffer]] = (),
     *,
     max_part: int = MAX_PART,
     compression: Compression | None = "brotli",

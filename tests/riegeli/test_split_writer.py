@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from importlib import import_module
-from pathlib import Path as FilePath
+from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
@@ -17,7 +17,8 @@ import ckptfmt
 from ckptfmt.proto.messages import FingerprintDef, FunctionDef, GraphDef, NodeDef, SavedModel, TensorProto
 from ckptfmt.proto.proto_splitter import ChunkedMessage, ChunkInfo, ChunkMetadata
 from ckptfmt.riegeli.compression import Compression
-from ckptfmt.riegeli.divide import Path, Step, divide
+from ckptfmt.riegeli.divide import FieldPath, divide
+from ckptfmt.riegeli.divide import FieldStep as Step
 from ckptfmt.riegeli.file import RiegeliFile
 from ckptfmt.riegeli.merge import ChunkMerger
 from ckptfmt.riegeli.split_message import SplitProto
@@ -25,13 +26,13 @@ from ckptfmt.riegeli.split_writer import MAX_PART, write_split_message
 from ckptfmt.saved_model.deterministic import serialize_deterministic
 from ckptfmt.storage.output import OutputFile
 from ckptfmt.wire.farmhash import fingerprint64, fingerprint_cat64
-from tests.riegeli.test_split_message import constant
 from tests.support.corpus import CORPUS
 from tests.support.corpus import entries as corpus_entries
 from tests.support.memory_filesystem import MemoryFile, MemoryFilesystem, MemoryOutput
+from tests.support.split_writer import constant
 
 
-def split(message: Message, contents: list[tuple[Path, Any]] | None = None, **options: Any) -> bytes:
+def split(message: Message, contents: list[tuple[FieldPath, Any]] | None = None, **options: Any) -> bytes:
     fs = MemoryFilesystem()
     with MemoryOutput(fs, "some.cpb") as output:
         write_split_message(output, message, contents or [], **options)
@@ -47,7 +48,7 @@ def metadata(content: bytes) -> ChunkMetadata:
     return ChunkMetadata.FromString(bytes(file.record(file.last_position)))
 
 
-def content_path(number: int, before: Path = ()) -> Path:
+def content_path(number: int, before: FieldPath = ()) -> FieldPath:
     """Return the path to the content of a constant of a graph."""
     return (*before, Step(1, number), Step(5, "value"), Step(8), Step(4))
 
@@ -208,14 +209,14 @@ def test_the_metadata_name_the_version_and_each_part() -> None:
     assert kinds[0] == ChunkInfo.MESSAGE
 
 
-def test_a_graph_of_our_split_file_is_read(tmp_path: FilePath) -> None:
+def test_a_graph_of_our_split_file_is_read(tmp_path: Path) -> None:
     graph = example().meta_graphs[0].graph_def
     with OutputFile(str(tmp_path / "graph.cpb")) as output:
         write_split_message(output, graph, max_part=1000)
     assert ckptfmt.read_graph(tmp_path / "graph.cpb").message == graph
 
 
-def test_a_saved_model_of_our_split_file_is_opened(tmp_path: FilePath) -> None:
+def test_a_saved_model_of_our_split_file_is_opened(tmp_path: Path) -> None:
     model = example()
     model.meta_graphs[0].meta_info_def.tags.append("serve")
     with OutputFile(str(tmp_path / "saved_model.cpb")) as output:
@@ -236,10 +237,13 @@ def test_a_saved_model_of_our_split_file_is_opened(tmp_path: FilePath) -> None:
         pytest.param((Step(1), Step(5, "value"), Step(8), Step(4)), id="a list without an index"),
         pytest.param((Step(1, "a"), Step(5, "value"), Step(8), Step(4)), id="a list with a key"),
         pytest.param((Step(1, 0), Step(5, 3), Step(8), Step(4)), id="a map with an index"),
-        pytest.param((Step(1, 0), Step(5, "value"), Step(8, 0), Step(4)), id="one message with an index"),
+        pytest.param(
+            (Step(1, 0), Step(5, "value"), Step(8, 0), Step(4)),
+            id="one message with an index",
+        ),
     ],
 )
-def test_a_path_to_no_bytes_is_refused(path: Path) -> None:
+def test_a_path_to_no_bytes_is_refused(path: FieldPath) -> None:
     with pytest.raises(ValueError, match=r"GraphDef: (no field|not a field of bytes) at"):
         split(GraphDef(node=[NodeDef()]), [(path, b"x")])
 
@@ -314,7 +318,7 @@ def expected_program_hash(content: bytes) -> int:
     return fingerprint_cat64(graph, hashed)
 
 
-def hashed_by_tensorflow(folder: FilePath) -> FingerprintDef:
+def hashed_by_tensorflow(folder: Path) -> FingerprintDef:
     fingerprinting = import_module("tensorflow.python.saved_model.pywrap_saved_model.fingerprinting")
     return FingerprintDef.FromString(fingerprinting.CreateFingerprintDef(str(folder)))
 
@@ -324,7 +328,7 @@ def hashed_by_tensorflow(folder: FilePath) -> FingerprintDef:
 @pytest.mark.parametrize("compression", [None, *get_args(Compression)])
 @pytest.mark.parametrize("max_part", [300, 1000, 3000, 10_000, MAX_PART])
 def test_tensorflow_merges_what_we_split(
-    max_part: int, compression: Compression | None, tmp_path: FilePath, tensorflow: ModuleType
+    max_part: int, compression: Compression | None, tmp_path: Path, tensorflow: ModuleType
 ) -> None:
     model = example()
     model.meta_graphs[0].signature_def["serving_default"].method_name = "tensorflow/serving/predict"
@@ -341,7 +345,7 @@ def test_tensorflow_merges_what_we_split(
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("entry", corpus_entries("saved_model"))
 def test_tensorflow_merges_the_corpus_that_we_split(
-    entry: dict[str, Any], tmp_path: FilePath, tensorflow: ModuleType
+    entry: dict[str, Any], tmp_path: Path, tensorflow: ModuleType
 ) -> None:
     path = CORPUS / entry["path"] / "saved_model.pb"
     if not path.exists():
@@ -362,7 +366,7 @@ def test_tensorflow_merges_the_corpus_that_we_split(
 
 
 @pytest.mark.tensorflow
-def test_tensorflow_reads_contents_and_every_block(tmp_path: FilePath, tensorflow: ModuleType) -> None:
+def test_tensorflow_reads_contents_and_every_block(tmp_path: Path, tensorflow: ModuleType) -> None:
     model = SavedModel()
     graph = model.meta_graphs.add().graph_def
     graph.node.extend(NodeDef(name=f"constant{i}", op="Const") for i in range(3))
