@@ -7,6 +7,7 @@ from ckptfmt.arrays.decode import to_array as to_array
 from ckptfmt.arrays.encode import to_proto as to_proto
 from ckptfmt.arrays.values import ResourceHandle as ResourceHandle
 from ckptfmt.arrays.values import Variant as Variant
+from ckptfmt.checkpoint.checkpoint_writer import CheckpointWriter as CheckpointWriter
 from ckptfmt.checkpoint.entry import Entry as Entry
 from ckptfmt.checkpoint.slices import TensorSlice as TensorSlice
 from ckptfmt.checkpoint.state_file import CheckpointState as CheckpointState
@@ -37,6 +38,7 @@ from ckptfmt.example.parse import parse_sequence_example as parse_sequence_examp
 from ckptfmt.graph.attributes import FunctionCall as FunctionCall
 from ckptfmt.graph.freeze.freeze import freeze as freeze
 from ckptfmt.graph.graph import Graph as Graph
+from ckptfmt.graph.meta.make import make_meta_graph as make_meta_graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph as MetaGraph
 from ckptfmt.graph.meta.signature import Signature as Signature
 from ckptfmt.graph.meta.signature import TensorInfo as TensorInfo
@@ -64,6 +66,7 @@ from ckptfmt.saved_model.saved_model import open_saved_model as open_saved_model
 from ckptfmt.saved_model.structured import NamedValues as NamedValues
 from ckptfmt.saved_model.structured import TensorSpec as TensorSpec
 from ckptfmt.saved_model.structured import TypeSpec as TypeSpec
+from ckptfmt.saving.save import save as save
 from ckptfmt.tensors.checkpoint import Checkpoint as Checkpoint
 from ckptfmt.tensors.checkpoint import open_checkpoint as open
 from ckptfmt.tensors.nesting import flatten as flatten
@@ -96,6 +99,7 @@ __all__ = [
     "Audio",
     "Checkpoint",
     "CheckpointState",
+    "CheckpointWriter",
     "ConcreteFunction",
     "DTYPES",
     "DType",
@@ -154,6 +158,7 @@ __all__ = [
     "flatten",
     "freeze",
     "latest_checkpoint",
+    "make_meta_graph",
     "match",
     "open",
     "open_events",
@@ -164,6 +169,7 @@ __all__ = [
     "read_checkpoint_state",
     "read_graph",
     "read_meta_graph",
+    "save",
     "to_array",
     "to_proto",
     "types",

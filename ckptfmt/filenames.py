@@ -107,6 +107,15 @@ def meta_path(prefix: str) -> str:
     return V1_PATTERN_SUFFIX.sub("", prefix) + META_SUFFIX
 
 
+def claim_path(prefix: str) -> str:
+    """Return the path of the file that exists while a writer of this package is at work on a prefix.
+
+    It looks like the unfinished files of TensorFlow, so every reader ignores it; their numbers do not begin
+    with a zero.
+    """
+    return f"{prefix}.tempstate0"
+
+
 def shard_path(prefix: str, shard: int, num_shards: int) -> str:
     """Return the path of a V2 data file."""
     return f"{prefix}.data-{shard:05d}-of-{num_shards:05d}"

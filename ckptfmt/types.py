@@ -42,6 +42,7 @@ from ckptfmt.graph.meta.collection import Collections as Collections
 from ckptfmt.graph.meta.collection import Variable as Variable
 from ckptfmt.graph.meta.meta_graph import MetaGraph as MetaGraph
 from ckptfmt.graph.meta.meta_graph import Saver as Saver
+from ckptfmt.graph.meta.saved_variables import SavedVariable as SavedVariable
 from ckptfmt.graph.meta.signature import Signature as Signature
 from ckptfmt.graph.meta.signature import Signatures as Signatures
 from ckptfmt.graph.meta.signature import TensorInfo as TensorInfo
@@ -94,9 +95,11 @@ from ckptfmt.saved_model.structured import TypeSpec as TypeSpec
 from ckptfmt.saved_model.variables import ModelVariables as ModelVariables
 from ckptfmt.saved_model.variables import ObjectVariable as ObjectVariable
 from ckptfmt.storage.file import RandomAccessFile as RandomAccessFile
+from ckptfmt.storage.filesystem import Claim as Claim
 from ckptfmt.storage.filesystem import FileStatus as FileStatus
 from ckptfmt.storage.filesystem import Filesystem as Filesystem
 from ckptfmt.storage.filesystem import Listing as Listing
+from ckptfmt.storage.output import NewFile as NewFile
 from ckptfmt.storage.output import Output as Output
 from ckptfmt.tensors.checkpoint import Checkpoint as Checkpoint
 from ckptfmt.tensors.restore import Mismatch as Mismatch

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ckptfmt.arrays.array import Array
+from ckptfmt.arrays.convert import as_array, as_bytes
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.arrays.value_fields import VALUE_FIELDS
 from ckptfmt.arrays.values import ResourceHandle, Variant
@@ -24,10 +25,6 @@ _LISTED_ONE_BY_ONE = frozenset(
     ("complex64", "complex128", "bool", "uint16", "int4", "uint4", "int2", "uint2")
 )
 """Dtypes of a fixed size whose values TensorFlow never writes as ``tensor_content``."""
-
-# V is the kind of the dtypes of ml_dtypes.
-_ACCEPTED_KINDS = {"b": "b", "i": "biu", "u": "biu", "f": "biuf", "c": "biufc", "O": "O", "V": "biuf"}
-"""Kind of a NumPy dtype -> kinds that Python's values may have for it."""
 
 
 def to_proto(
@@ -63,7 +60,7 @@ def to_proto(
     if isinstance(values, messages.TensorProto):
         return values
     wanted = None if dtype is None else as_dtype(dtype).base_dtype
-    array = _as_array(values, wanted)
+    array = as_array(values, wanted)
     known = wanted if wanted is not None else as_dtype(array.dtype)
     sizes = array.shape if shape is None else tuple(map(operator.index, shape))
     count = math.prod(sizes)
@@ -107,47 +104,6 @@ def outline_proto(
     return None
 
 
-def _as_array(values: Any, wanted: DType | None) -> Array:  # noqa: ANN401
-    """Return the values as an array of the dtype wanted, or of the one TensorFlow gives Python's numbers."""
-    numpy = None if wanted is None else wanted.numpy
-    if wanted is not None and wanted.name in ("resource", "variant"):
-        return np.asarray(values, object)
-    if _is_array(values):
-        array = np.asarray(values)
-        return array if numpy is None or array.dtype == numpy else array.astype(numpy)
-    try:
-        natural: Array = np.array(values)
-        if natural.dtype.kind in "SU":
-            natural = np.array(values, object)  # NumPy's own strings end where zeros begin
-        if wanted is None:
-            return _narrowed(natural)
-        # NumPy would convert nearly anything to nearly anything: 1.5 to an int, "1" to a float.
-        if natural.size and natural.dtype.kind not in _ACCEPTED_KINDS.get(np.dtype(numpy).kind, "biuf"):
-            raise TypeError(f"got values of {natural.dtype.name}, want {wanted.name}")
-        return np.array(values, numpy)
-    except OverflowError as error:
-        raise ValueError(str(error)) from error
-
-
-def _narrowed(array: Array) -> Array:
-    """Return an array of Python's numbers in the dtype that TensorFlow gives them."""
-    if array.dtype == np.float64:
-        with np.errstate(over="ignore"):  # 1e300 becomes infinite, as in TensorFlow
-            return array.astype(np.float32)
-    # As make_tensor_proto() does: int32 is preferred, unless it would change a value.
-    if array.dtype == np.int64:
-        narrow = array.astype(np.int32)
-        return narrow if np.array_equal(narrow, array) else array
-    return array
-
-
-def _is_array(values: object) -> bool:
-    """Return whether values have a dtype of their own, which is kept; Python's numbers and lists do not."""
-    if callable(getattr(values, "__array__", None)) or hasattr(values, "__array_interface__"):
-        return True
-    return isinstance(values, (bytearray, memoryview))
-
-
 def _list_values(proto: messages.TensorProto, flat: Array, dtype: DType) -> None:
     """Add values one by one to the field of their dtype."""
     known = VALUE_FIELDS.get(dtype.name)
@@ -159,11 +115,11 @@ def _list_values(proto: messages.TensorProto, flat: Array, dtype: DType) -> None
         return
     values: list[Any]
     if encoding == "string":
-        values = [_as_bytes(value) for value in flat]
+        values = [as_bytes(value) for value in flat]
     elif encoding == "resource":
         values = [_encode_resource(value) for value in flat]
     elif encoding == "variant":
-        values = [_encode_variant(value) for value in flat]
+        values = [encode_variant(value) for value in flat]
     elif encoding == "bits16":
         values = flat.view(np.uint16).tolist()
     elif flat.dtype.kind == "c":
@@ -174,14 +130,6 @@ def _list_values(proto: messages.TensorProto, flat: Array, dtype: DType) -> None
     else:
         values = flat.tolist()
     getattr(proto, proto.DESCRIPTOR.fields_by_number[number].name).extend(values)
-
-
-def _as_bytes(value: object) -> bytes:
-    if isinstance(value, (bytes, bytearray)):
-        return bytes(value)
-    if isinstance(value, str):
-        return value.encode()
-    raise TypeError(f"element of a string tensor: got {type(value).__name__}, want bytes or str")
 
 
 def _encode_resource(value: object) -> messages.ResourceHandleProto:
@@ -196,7 +144,8 @@ def _encode_resource(value: object) -> messages.ResourceHandleProto:
     )
 
 
-def _encode_variant(value: object) -> messages.VariantTensorDataProto:
+def encode_variant(value: object) -> messages.VariantTensorDataProto:
+    """Return the message of a variant; TypeError if the value is not a :class:`Variant`."""
     if not isinstance(value, Variant):
         raise TypeError(f"element of a variant tensor: got {type(value).__name__}, want a Variant")
     tensors = [to_proto(tensor, _dtype_of(tensor)) for tensor in value.tensors]

@@ -61,6 +61,19 @@ def decode_raw(
     return _as_bools(array) if dtype.name == "bool" else array
 
 
+def encode_raw(array: Array, dtype: DType) -> memoryview:
+    """Return the bytes of an array of ``dtype.numpy``, little-endian and in C order: a view if possible.
+
+    :func:`decode_raw` is the inverse.
+    """
+    if dtype.storage is Storage.LOW_BITS:
+        array = np.bitwise_and(array.view(np.uint8), np.uint8((1 << dtype.bits) - 1))
+    elif _BIG_ENDIAN_HOST and array.dtype.itemsize > 1:
+        array = array.byteswap()
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return flat.view(np.uint8).data if flat.size else memoryview(b"")
+
+
 def _as_bools(array: Array) -> Array:
     """Return the array itself, or a copy if a byte is neither 0 nor 1: true if not 0, as in Python.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CorruptError, UnsupportedError
-from ckptfmt.wire.coding import to_signed
+from ckptfmt.wire.coding import encode_varint, to_signed
 from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, decode_fields
 
 Shape: TypeAlias = tuple[int, ...]
@@ -48,6 +48,13 @@ def decode_shape(data: bytes) -> Shape:
     if len(shape) > MAX_RANK:
         raise CorruptError(f"shape: got {len(shape)} dimensions, want at most {MAX_RANK}")
     return tuple(shape)
+
+
+@lru_cache(maxsize=4096)
+def encode_shape(shape: Shape) -> bytes:
+    """Return the serialized TensorShapeProto of dimensions; :func:`decode_shape` is the inverse."""
+    dims = (b"\x08" + encode_varint(size) if size else b"" for size in shape)
+    return b"".join(b"\x12" + encode_varint(len(dim)) + dim for dim in dims)
 
 
 def expected_size(dtype: DType, shape: Shape) -> int | None:

@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from typing import NamedTuple, TypeAlias
 
-from ckptfmt.arrays.shape import Shape, decode_shape
+from ckptfmt.arrays.shape import Shape, decode_shape, encode_shape
 from ckptfmt.checkpoint.partition import Slices
-from ckptfmt.checkpoint.slices import TensorSlice, decode_slice
+from ckptfmt.checkpoint.slices import TensorSlice, decode_slice, encode_slice
 from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import CorruptError
 from ckptfmt.notebook.card import Card, Fact
 from ckptfmt.notebook.page import to_html
 from ckptfmt.text.printing import shape_text, size_text
-from ckptfmt.wire.coding import Buffer, decode_varint, to_signed
-from ckptfmt.wire.crc32c import unmask
+from ckptfmt.wire.coding import Buffer, decode_varint, encode_varint, to_signed
+from ckptfmt.wire.crc32c import mask, unmask
 from ckptfmt.wire.fields import decode_fields
 
 # Tags of BundleEntryProto: field number << 3 | wire type.
@@ -105,6 +105,38 @@ def decode_entry(name: str, value: Buffer) -> Entry:
     if place is not None:
         return new_entry((name, *place, unmask(int.from_bytes(value[-4:], "little")), ()))
     return _decode_slices(name, value) or _decode_in_any_order(name, value)
+
+
+def encode_entry(dtype: DType, shape: Shape, shard: int, offset: int, size: int, crc: int) -> bytes:
+    """Return the BundleEntryProto of a stretch of a data file, as TensorFlow serializes it.
+
+    ``crc`` is the CRC-32C, unmasked. :func:`decode_entry` is the inverse.
+    """
+    value = encode_head(dtype, shape)
+    for tag, number in ((SHARD, shard), (OFFSET, offset), (SIZE, size)):
+        if number:
+            value += bytes((tag,)) + encode_varint(number)
+    return value + bytes((CRC,)) + mask(crc).to_bytes(4, "little")
+
+
+def encode_sliced_entry(dtype: DType, shape: Shape, shard: int, slices: Iterable[TensorSlice]) -> bytes:
+    """Return the BundleEntryProto of a tensor in slices, each of which has an entry of its own.
+
+    ``shard`` means nothing to readers: it is that of the bundle from which TensorFlow took the entry.
+    """
+    value = encode_head(dtype, shape)
+    if shard:
+        value += bytes((SHARD,)) + encode_varint(shard)
+    for part in map(encode_slice, slices):
+        value += bytes((SLICE,)) + encode_varint(len(part)) + part
+    return value
+
+
+@lru_cache(maxsize=4096)
+def encode_head(dtype: DType, shape: Shape) -> bytes:
+    """Return the first two fields of an entry; :func:`decode_head` is the inverse."""
+    dimensions = encode_shape(shape)
+    return bytes((DTYPE, dtype.code, SHAPE)) + encode_varint(len(dimensions)) + dimensions
 
 
 def ends_in_checksum(value: bytes) -> bool:

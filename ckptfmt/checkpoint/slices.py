@@ -22,7 +22,7 @@ from ckptfmt.arrays.array import Box
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.errors import CorruptError, LimitError
 from ckptfmt.text.quoting import listed
-from ckptfmt.wire.coding import Buffer, to_signed
+from ckptfmt.wire.coding import Buffer, encode_varint, to_signed
 from ckptfmt.wire.fields import LENGTH_DELIMITED, VARINT, decode_fields
 from ckptfmt.wire.ordered_code import (
     decode_snum,
@@ -107,6 +107,18 @@ def _decode_slice(data: Buffer) -> TensorSlice:
                 length = to_signed(part.value)
         extents.append((start, length))
     return TensorSlice(tuple(extents))
+
+
+def encode_slice(part: TensorSlice) -> bytes:
+    """Return the serialized TensorSliceProto of a slice; :func:`decode_slice` is the inverse."""
+    extents = []
+    for start, length in part.extents:
+        # The length is in a oneof, so that a zero is written too.
+        extent = (b"\x08" + encode_varint(start) if start else b"") + (
+            b"" if length == FULL else b"\x10" + encode_varint(length)
+        )
+        extents.append(b"\x0a" + encode_varint(len(extent)) + extent)
+    return b"".join(extents)
 
 
 def encode_slice_key(name: bytes, part: TensorSlice) -> bytes:

@@ -14,6 +14,7 @@ TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``, ``WriteStringTensor``.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ from ckptfmt.arrays.array import Array, shaped
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.arrays.strings import split_strings
 from ckptfmt.errors import ChecksumError, CorruptError, TruncatedError
-from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints
+from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints, encode_varint
 from ckptfmt.wire.crc32c import crc32c, mask, unmask
 
 _UINT32_MAX = 0xFFFFFFFF
@@ -83,6 +84,34 @@ def decode_strings(data: Buffer, shape: Shape, *, big_endian: bool = False) -> t
     start, crc = check_strings(data, shape, big_endian=big_endian, keep=lengths)
     strings = data[start:]
     return shaped(split_strings(strings, np.concatenate(lengths)), shape), crc32c(strings, crc)
+
+
+def encode_strings(values: Sequence[bytes]) -> tuple[list[bytes], int]:
+    """Return the pieces of the stored form of strings, and its CRC; :func:`decode_strings` is the inverse."""
+    lengths = list(map(len, values))
+    crc = 0
+    for length in lengths:
+        crc = crc32c(length.to_bytes(4 if length <= _UINT32_MAX else 8, "little"), crc)
+    stored = mask(crc).to_bytes(4, "little")
+    crc = crc32c(stored, crc)
+    for value in values:
+        crc = crc32c(value, crc)
+    return [b"".join(map(encode_varint, lengths)), stored, *values], crc
+
+
+def encode_variants(messages: Sequence[bytes]) -> tuple[list[bytes], int]:
+    """Return the pieces of the stored form of serialized variants, and its CRC.
+
+    :func:`decode_variants` is the inverse.
+    """
+    pieces: list[bytes] = []
+    crc = 0
+    for message in messages:
+        crc = crc32c(message, crc32c(len(message).to_bytes(8, "little"), crc))
+        stored = mask(crc).to_bytes(4, "little")
+        pieces += (encode_varint(len(message)), message, stored)
+        crc = crc32c(stored, crc)
+    return pieces, crc
 
 
 def check_variants(data: Buffer, shape: Shape, *, keep: list[arrays.Variant] | None = None) -> int:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from ckptfmt.errors import CorruptError, NotReadableError
 from ckptfmt.storage.file import RandomAccessFile
-from ckptfmt.storage.output import Output
+from ckptfmt.storage.output import NewFile
 
 PathType: TypeAlias = Literal["file", "directory", "other"]
 
@@ -75,12 +75,49 @@ class Filesystem(Protocol):
         Raises PathNotFoundError if it does not exist, NotReadableError if it cannot be read.
         """
 
-    def create(self, path: str, *, overwrite: bool = False) -> Output:
+    def create(
+        self, path: str, *, overwrite: bool = False, tempstate: bool = False, sync: bool = True
+    ) -> NewFile:
         """Begin a new file, or a new version of one, which appears under its name when it is whole.
+
+        Parameters
+        ----------
+        path
+            The file.
+        overwrite
+            Whether an existing file may be replaced.
+        tempstate
+            Whether what is left of it after a kill may have the name that unfinished files of checkpoints
+            have.
+        sync
+            Whether the file outlasts a power cut as soon as it has its name.
 
         Raises AlreadyExistsError if the file exists and ``overwrite`` is not given, NotWritableError if it
         cannot be written.
         """
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory and those above it, if they do not exist; NotWritableError if refused."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file, if it exists; NotWritableError if refused."""
+
+    def claim(self, path: str) -> Claim:
+        """Take a path that one program at a time may have; NotWritableError if another one has it."""
+
+
+class Claim(Protocol):
+    """A path that one program has at a time, with a note for whoever takes over if it is killed."""
+
+    @property
+    def noted(self) -> bytes:
+        """What a program that was killed noted; empty if there was none."""
+
+    def note(self, data: bytes) -> None:
+        """Keep some bytes for whoever takes over; NotWritableError if refused."""
+
+    def release(self) -> None:
+        """Let others have the path."""
 
 
 def natural_order(name: str) -> list[tuple[str, int]]:

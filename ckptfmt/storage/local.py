@@ -21,7 +21,7 @@ from ckptfmt.storage.local_file import (
     resolve_path,
     working_directory,
 )
-from ckptfmt.storage.output import OutputFile
+from ckptfmt.storage.output import LocalClaim, OutputFile, make_directory, remove_file
 
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
 """Errors for a path at which nothing exists: it is missing, leads through a file, has too long a name, or has
@@ -133,11 +133,30 @@ class LocalFilesystem:
         # Whoever changes a file may cut it short, which a mapping does not survive.
         return BACKENDS["pread" if changing else self.backend](path, self.directory)
 
-    def create(self, path: str, *, overwrite: bool = False) -> OutputFile:
+    def create(
+        self, path: str, *, overwrite: bool = False, tempstate: bool = False, sync: bool = True
+    ) -> OutputFile:
         """Begin a new file, or a new version of one; see :class:`~ckptfmt.storage.output.OutputFile`."""
+        return OutputFile(
+            self._writable(path), overwrite=overwrite, name=path, tempstate=tempstate, sync=sync
+        )
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory and those above it, if they do not exist; NotWritableError if refused."""
+        make_directory(self._writable(path))
+
+    def remove(self, path: str) -> None:
+        """Remove a file, if it exists; NotWritableError if refused."""
+        remove_file(self._writable(path))
+
+    def claim(self, path: str) -> LocalClaim:
+        """Take a path that one program at a time may have; NotWritableError if another one has it."""
+        return LocalClaim(self._writable(path), path)
+
+    def _writable(self, path: str) -> str:
         full_path = resolve_path(path, self.directory)
         check_is_writable(path, full_path)
-        return OutputFile(full_path, overwrite=overwrite, name=path)
+        return full_path
 
 
 def absolute_path(path: str, fs: Filesystem) -> str:

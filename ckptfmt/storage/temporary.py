@@ -1,6 +1,8 @@
 """Temporary files: where a writer keeps a file until it is whole, and what killed writers have left.
 
-A temporary file is ``.ckptfmt-HEX.tmp``, in the directory of the file that it becomes. Its writer holds a
+A temporary file is ``.ckptfmt-HEX.tmp``, in the directory of the file that it becomes. Files of checkpoints
+are ``NAME.tempstate0DIGITS`` instead, a name by which everybody knows them: TensorFlow writes its own under
+``NAME.tempstateDIGITS``, a random number without a zero in front. Its writer holds a
 lock on it (``flock``) until it has been renamed or removed. The system drops the locks of a process that
 ends, however it ends, so a temporary file without a lock is a leftover: the next process that writes a file
 in the directory removes it. Windows needs no locks: it lets no one remove a file that is open.
@@ -17,7 +19,7 @@ from functools import lru_cache
 if sys.platform != "win32":
     from fcntl import LOCK_EX, LOCK_NB, flock
 
-_NAME = re.compile(r"\.ckptfmt-[0-9a-f]{16}\.tmp")
+_NAME = re.compile(r"\.ckptfmt-[0-9a-f]{16}\.tmp|.+\.tempstate0\d{20}", re.DOTALL)
 
 
 def temporary_name() -> str:
@@ -26,6 +28,11 @@ def temporary_name() -> str:
     It is not made from the final one, which might make it longer than the system allows.
     """
     return f".ckptfmt-{os.urandom(8).hex()}.tmp"
+
+
+def tempstate_name(name: str) -> str:
+    """Return the name for the temporary file of a checkpoint's file."""
+    return f"{name}.tempstate0{int.from_bytes(os.urandom(8), 'little'):020d}"
 
 
 def lock(descriptor: int) -> bool:
@@ -41,6 +48,17 @@ def lock(descriptor: int) -> bool:
         except OSError:
             return True
     return os.fstat(descriptor).st_nlink > 0
+
+
+def lock_or_raise(descriptor: int) -> None:
+    """Lock a file; BlockingIOError if another process has it locked. Without locks, do nothing."""
+    if sys.platform != "win32":
+        try:
+            flock(descriptor, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:
+            return
 
 
 def keep_locked(descriptor: int) -> int | None:

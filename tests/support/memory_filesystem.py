@@ -19,9 +19,9 @@ from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.files import CheckpointFiles
 from ckptfmt.checkpoint.store import Store
 from ckptfmt.checkpoint.v1 import V1Store
-from ckptfmt.errors import AlreadyExistsError, NotReadableError, PathNotFoundError
+from ckptfmt.errors import AlreadyExistsError, NotReadableError, NotWritableError, PathNotFoundError
 from ckptfmt.storage.filesystem import FileStatus, Listing, PathType, natural_order
-from ckptfmt.storage.output import Output
+from ckptfmt.storage.output import NewFile
 
 PREFIX = "nowhere/ckpt"
 """A prefix whose files exist nowhere on disk."""
@@ -61,7 +61,7 @@ def stored(array: np.ndarray) -> MemoryFile:
     return MemoryFile("data", BEFORE + array.tobytes() + b"after", has_views=False)
 
 
-class MemoryOutput(Output):
+class MemoryOutput(NewFile):
     """A file being written into a :class:`MemoryFilesystem`."""
 
     def __init__(self, fs: MemoryFilesystem, path: str) -> None:
@@ -79,11 +79,33 @@ class MemoryOutput(Output):
     def flush(self) -> None:
         pass
 
+    def finish(self) -> None:
+        pass
+
+    def retarget(self, path: str) -> None:
+        self._name = path
+
     def commit(self) -> None:
         self._fs.write(self._name, self._data.getvalue())
 
     def discard(self) -> None:
         pass
+
+
+class MemoryClaim:
+    """A path of a :class:`MemoryFilesystem` that one writer has."""
+
+    noted = b""
+
+    def __init__(self, claimed: set[str], path: str) -> None:
+        self._claimed, self._path = claimed, path
+        claimed.add(path)
+
+    def note(self, data: bytes) -> None:
+        pass  # nobody is killed here
+
+    def release(self) -> None:
+        self._claimed.discard(self._path)
 
 
 class MemoryFilesystem:
@@ -99,6 +121,7 @@ class MemoryFilesystem:
         self.refused: set[str] = set()
         """Directories that refuse to be listed."""
         self._written = 0
+        self._claimed: set[str] = set()
         self._status: dict[str, FileStatus] = {}
         for path, content in files.items():
             self.write(path, content)
@@ -119,7 +142,16 @@ class MemoryFilesystem:
         self.files[key] = MemoryFile(path, content, has_views=self._has_views)
 
     def remove(self, path: str) -> None:
-        del self.files[self._key(path)], self._status[self._key(path)]
+        if self._key(path) in self.files:
+            del self.files[self._key(path)], self._status[self._key(path)]
+
+    def make_directory(self, path: str) -> None:
+        pass  # a directory exists if a file is in it
+
+    def claim(self, path: str) -> MemoryClaim:
+        if path in self._claimed:
+            raise NotWritableError(path, "another program is writing it")
+        return MemoryClaim(self._claimed, path)
 
     def _below(self, directory: str) -> Iterable[str]:
         key = self._key(directory)
@@ -157,7 +189,9 @@ class MemoryFilesystem:
             raise PathNotFoundError("no such file", file=path)
         return file
 
-    def create(self, path: str, *, overwrite: bool = False) -> MemoryOutput:
+    def create(
+        self, path: str, *, overwrite: bool = False, tempstate: bool = False, sync: bool = True
+    ) -> MemoryOutput:
         if not overwrite and self.path_type(path) is not None:
             raise AlreadyExistsError(path)
         return MemoryOutput(self, path)

@@ -1,0 +1,1 @@
+"""What users write: checkpoints of tensors, and directories of them."""
