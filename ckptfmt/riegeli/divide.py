@@ -13,7 +13,7 @@ These are the parts of TensorFlow's own splitter: large constants, the graph, it
 readers merge parts in the order of their paths, and parts of one path in that of their numbers. An element is
 thus there, perhaps empty, before the parts that belong into it.
 
-The order ends at a map key, though, after which TensorFlow compares no more. So behind a key only ``bytes``
+The order ends at a map key, though, after which TensorFlow compares no more. So after a key only ``bytes``
 become parts: they may be set in any order.
 
 Source: TensorFlow ``tools/proto_splitter``: ``merge.cc``, ``cc/graph_def_splitter.cc``.
@@ -21,7 +21,7 @@ Source: TensorFlow ``tools/proto_splitter``: ``merge.cc``, ``cc/graph_def_splitt
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -88,7 +88,7 @@ class _Divider:
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
-        self.parts: deque[Part] = deque()
+        self.parts: list[Part] = []
 
     def shorten(
         self, data: memoryview, descriptor: Descriptor, path: FieldPath, *, after_key: bool
@@ -205,8 +205,7 @@ class _Divider:
             # Short ones would make many parts, and save little.
             if moved >= excess or size * _FEWEST_SAVED < self._max_size:
                 break
-            # Before the groups of the same message, which have the same path.
-            self.parts.appendleft(Part((*path, FieldStep(place.number)), content, is_message=True))
+            self.parts.append(Part((*path, FieldStep(place.number)), content, is_message=True))
             replaced[place.start] = _Replaced(place, [])
             moved += size
         return moved

@@ -1,17 +1,19 @@
 """Split protos (``*.cpb``), written so that :mod:`ckptfmt.riegeli.split_message` and TensorFlow read them.
 
-A message of 2 GiB cannot be built. So it is given as one that lacks the bytes of large constants, and these
-bytes with the paths to them.
+protobuf serializes no message of 2 GiB. So large values are written as parts of their own, from where they
+are: in the message, or beside it, as a graph keeps its constants.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ckptfmt.proto import proto_splitter
 from ckptfmt.riegeli.compression import Compression
 from ckptfmt.riegeli.divide import FieldPath, Part, divide
+from ckptfmt.riegeli.large_values import serialize_without_large_values
 from ckptfmt.riegeli.writer import CHUNK_SIZE, RiegeliWriter
 from ckptfmt.storage.output import Output
 from ckptfmt.wire.coding import Buffer
@@ -38,55 +40,45 @@ def write_split_message(
 ) -> None:
     """Write a message to a file as a split proto. The caller commits the output.
 
-    Memory holds the serialized message and what is compressed of it; contents are written from where they
-    are. Writing takes about 80 ms for each megabyte of the file, because each is hashed.
+    Memory holds the serialized message without its values of 1 MiB and more, and a copy of one of these at a
+    time; contents are written from where they are. Writing takes about 80 ms for each megabyte of the file,
+    because all of it is hashed.
 
     Parameters
     ----------
     output
         The file. Nothing has been written to it yet.
     message
-        The message, which takes less than 2 GiB.
+        The message, of any size. It must not change meanwhile.
     contents
         Values of ``bytes`` fields that the message lacks, each with the path to its field. All elements of
         lists on the path are in the message. An entry of the list is used once the one before it is written.
     max_part
         Bytes of the longest part, if no single value takes more.
     compression
-        How the parts are compressed; None stores them as they are. TensorFlow uses ``"brotli"``. Contents and
-        other values of more than 1 MiB are never compressed: they are numbers, mostly.
+        How the parts are compressed; None stores them as they are. TensorFlow uses ``"brotli"``. Values of
+        more than 1 MiB are never compressed: they are numbers, mostly.
 
     Raises
     ------
     ValueError
-        A path does not lead to a ``bytes`` field, its content takes more than ``max_part`` bytes, or the
-        message takes 2 GiB or more.
+        A path does not lead to a ``bytes`` field, or its content takes 2 GiB or more.
     NotWritableError
         The output cannot be written.
     """
     descriptor: Any = message.DESCRIPTOR
-    data = memoryview(_serialize(message))
     writer = RiegeliWriter(output, compression=compression)
     metadata = proto_splitter.ChunkMetadata()
     metadata.version.splitter_version = SPLITTER_VERSION
-    for part in divide(data, descriptor, max_part):
+    data, values = serialize_without_large_values(message)
+    for part in divide(memoryview(data), descriptor, max_part):
         _write_part(writer, metadata, descriptor, part)
-    for path, content in contents:
+    for path, content in chain(((value.path, value.read()) for value in values), contents):
         if len(content) > MAX_PART:
             raise ValueError(f"content: got {len(content)} bytes, want at most {MAX_PART}")
         _write_part(writer, metadata, descriptor, Part(path, [content], is_message=False))
     writer.write(metadata.SerializeToString(deterministic=True))
     writer.flush()
-
-
-def _serialize(message: Message) -> bytes:
-    from google.protobuf.message import EncodeError
-
-    try:
-        return message.SerializeToString(deterministic=True)
-    except EncodeError as error:
-        name = message.DESCRIPTOR.full_name
-        raise ValueError(f"{name} cannot be serialized, without its contents: {error}") from error
 
 
 def _write_part(

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ckptfmt
-from ckptfmt.proto.messages import FingerprintDef, FunctionDef, GraphDef, NodeDef, SavedModel, TensorProto
+from ckptfmt.proto.messages import FingerprintDef, GraphDef, NodeDef, SavedModel, TensorProto
 from ckptfmt.proto.proto_splitter import ChunkedMessage, ChunkInfo, ChunkMetadata
 from ckptfmt.riegeli.compression import Compression
 from ckptfmt.riegeli.divide import FieldPath, divide
@@ -28,6 +28,7 @@ from ckptfmt.storage.output import OutputFile
 from ckptfmt.wire.farmhash import fingerprint64, fingerprint_cat64
 from tests.support.corpus import CORPUS
 from tests.support.corpus import entries as corpus_entries
+from tests.support.graph_messages import UNKNOWN_FIELDS, graphs, saved_models
 from tests.support.memory_filesystem import MemoryFile, MemoryFilesystem, MemoryOutput
 from tests.support.split_writer import constant
 
@@ -53,68 +54,9 @@ def content_path(number: int, before: FieldPath = ()) -> FieldPath:
     return (*before, Step(1, number), Step(5, "value"), Step(8), Step(4))
 
 
-NAMES = st.sampled_from(["", "a", "ab", "name/of/a/node", "Größe", "x" * 40])
-
-
-@st.composite
-def nodes(draw: st.DrawFn) -> NodeDef:
-    kind = draw(st.sampled_from(["content", "values", "texts", "plain", "nested"]))
-    if kind == "content":
-        return constant(draw(NAMES), draw(st.binary(max_size=300)))
-    node = NodeDef(name=draw(NAMES), op=draw(NAMES), input=draw(st.lists(NAMES, max_size=5)))
-    if kind == "values":
-        node.attr["value"].tensor.float_val.extend(draw(st.lists(st.just(1.5), max_size=60)))
-    elif kind == "texts":
-        node.attr["value"].tensor.string_val.extend(draw(st.lists(st.binary(max_size=90), max_size=6)))
-        node.attr["s"].s = draw(st.binary(max_size=90))
-    elif kind == "nested":
-        for key in draw(st.lists(NAMES, max_size=4)):
-            node.attr[key].func.name = key
-            node.attr[key].func.attr[key].list.func.add().attr["a"].s = draw(st.binary(max_size=90))
-    return node
-
-
-@st.composite
-def functions(draw: st.DrawFn) -> FunctionDef:
-    function = FunctionDef(node_def=draw(st.lists(nodes(), max_size=4)))
-    function.signature.name = draw(NAMES)
-    for name in draw(st.lists(NAMES, max_size=3)):
-        function.ret[name] = name
-        function.arg_attr[len(name)].attr[name].s = name.encode()
-    return function
-
-
-@st.composite
-def graphs(draw: st.DrawFn) -> GraphDef:
-    graph = GraphDef(node=draw(st.lists(nodes(), max_size=8)))
-    if draw(st.booleans()):
-        graph.library.function.extend(draw(st.lists(functions(), max_size=4)))
-        graph.versions.producer = 1395
-        graph.versions.bad_consumers.extend(draw(st.lists(st.integers(0, 2**31 - 1), max_size=50)))
-    return graph
-
-
-@st.composite
-def models(draw: st.DrawFn) -> SavedModel:
-    model = SavedModel(saved_model_schema_version=1)
-    for graph in draw(st.lists(graphs(), max_size=3)):
-        meta_graph = model.meta_graphs.add(graph_def=graph)
-        meta_graph.meta_info_def.tags.extend(draw(st.lists(NAMES, max_size=3)))
-        for name in draw(st.lists(NAMES, max_size=4)):
-            meta_graph.signature_def[name].inputs[name].name = name * 3
-            meta_graph.collection_def[name].bytes_list.value.extend(draw(st.lists(st.binary(), max_size=4)))
-            meta_graph.object_graph_def.concrete_functions[name].bound_inputs.append(5)
-            meta_graph.object_graph_def.nodes.add().function.concrete_functions.append(name)
-    return model
-
-
-# 2**29 - 1 is a number that no field of TensorFlow has.
-UNKNOWN = st.just(b"") | st.just(b"\xfa\xff\xff\xff\x0f\x03new")
-
-
 @given(
-    message=models() | graphs(),
-    unknown=UNKNOWN,
+    message=saved_models() | graphs(),
+    unknown=UNKNOWN_FIELDS,
     max_part=st.integers(1, 400),
     compression=st.sampled_from([None, "brotli"]),
 )
@@ -126,7 +68,7 @@ def test_any_message_is_merged_again(
     assert merged(content, type(message)) == message
 
 
-@given(message=models() | graphs(), max_part=st.integers(1, 400))
+@given(message=saved_models() | graphs(), max_part=st.integers(1, 400))
 def test_parts_are_no_longer_than_they_may_be(message: Message, max_part: int) -> None:
     descriptor: Any = message.DESCRIPTOR
     for part in divide(memoryview(message.SerializeToString()), descriptor, max_part):
