@@ -181,7 +181,9 @@ class GraphVariables:
     def _slot_partition(self, name: str, parts: Mapping[str, Partition]) -> Partition | None:
         """Return the place of a slot, such as ``scope/v/part_0/Adam``, whose primary is a part; else None."""
         match = _SLOT.fullmatch(name) if len(name) <= _MAX_NAME else None
-        primary = "" if match is None else str(match[1])
+        if match is None:
+            return None
+        primary = match[1]
         for _ in range(_MAX_SCOPES):
             if primary in parts:
                 break
