@@ -27,6 +27,7 @@ FileNotFoundError, and if the path is a directory also a ValueError, as in Tenso
 
 from __future__ import annotations
 
+from ckptfmt.compat.graphs import write_graph
 from ckptfmt.compat.iterators import checkpoints_iterator, summary_iterator
 from ckptfmt.compat.reader import (
     CheckpointReader,
@@ -48,6 +49,7 @@ __all__ = [
     "load_checkpoint",
     "load_variable",
     "summary_iterator",
+    "write_graph",
 ]
 
 
