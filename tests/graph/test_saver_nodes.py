@@ -224,6 +224,21 @@ def test_tensorflow_restores_a_checkpoint_that_was_written_for_the_meta_graph(
     np.testing.assert_array_equal(joined, values["other/parts/columns"])
 
 
+def test_a_made_meta_graph_is_frozen_with_the_values_of_parts(tensorflow: Any, tmp_path: Path) -> None:
+    v1 = tensorflow.compat.v1
+    graph = build(tensorflow, trained, True)
+    values = save_values(tensorflow, graph, tmp_path)
+    frozen = ckptfmt.freeze(
+        ckptfmt.make_meta_graph(graph_of(graph)), ckptfmt.open(tmp_path / "ckpt"), ["net/y"]
+    )
+    with tensorflow.Graph().as_default() as again, v1.Session(graph=again) as session:
+        graph_def = v1.GraphDef.FromString(frozen.to_bytes())
+        tensorflow.import_graph_def(graph_def, name="")
+        got = session.run("net/y:0", {"net/x:0": np.eye(4)})
+    kernel = np.concatenate([values["net/w/part_0"], values["net/w/part_1"]])
+    np.testing.assert_allclose(got, kernel + values["net/b"], rtol=1e-6)
+
+
 def test_an_older_tensorflow_gets_only_ops_that_it_knows(tensorflow: Any) -> None:
     message = graph_of(build(tensorflow, partitioned, True)).message
     assert ckptfmt.make_meta_graph(ckptfmt.Graph(message)).graph.ops["DisableCopyOnRead"] > 0

@@ -235,11 +235,16 @@ class MetaGraph:
 
         Raises GraphError if it takes 2 GiB or more, which protobuf does not write.
         """
-        size = self.message.ByteSize()
-        if size >= MAX_BYTES:
-            what = f"got {size} bytes, want less than {MAX_BYTES}, as protobuf has"
+        from google.protobuf.message import EncodeError
+
+        try:
+            data = self.message.SerializeToString(deterministic=True)
+        except (EncodeError, ValueError) as error:
+            raise GraphError(f"cannot be serialized: {error}", file=self.file) from error
+        if len(data) >= MAX_BYTES:
+            what = f"got {len(data)} bytes, want less than {MAX_BYTES}, as protobuf has"
             raise GraphError(what, file=self.file)
-        return self.message.SerializeToString(deterministic=True)
+        return data
 
     def to_text(self) -> str:
         """Return the meta graph in protobuf's text format."""
