@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import ckptfmt
 from ckptfmt.errors import GraphError, NameConflictError, NameNotFoundError
@@ -350,3 +353,53 @@ def test_devices_of_any_spelling_are_grouped(tensorflow: Any) -> None:
         node.device = "nonsense"
     with pytest.raises(GraphError, match="not a device name: 'nonsense'"):
         ckptfmt.make_meta_graph(ckptfmt.Graph(message))
+
+
+DEVICES = [None, "/cpu:0", "/gpu:1", "/job:ps", "/job:ps/task:1/gpu:0", "/job:worker/replica:1", "/cpu:*"]
+VARIABLE = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["v", "w", "Const", "Identity", "RestoreV2", "a-b", "x.y"]),
+        "scope": st.sampled_from(["", "a", "A", "r/s"]),
+        "device": st.sampled_from(DEVICES),
+        "caching_device": st.sampled_from([None, "/cpu:0"]),
+        "use_resource": st.booleans(),
+        "shape": st.lists(st.integers(1, 5), max_size=3),
+        "parts": st.integers(0, 5),
+        "is_colocated": st.booleans(),
+    }
+)
+
+
+def add_variable(tf: Any, number: int, options: dict[str, Any], made: list[Any]) -> None:
+    v1 = tf.compat.v1
+    shape, parts = options["shape"], options["parts"]
+    partitioner = v1.fixed_size_partitioner(min(parts, shape[0])) if shape and parts else None
+    scope = v1.variable_scope(
+        options["scope"] or v1.get_variable_scope(), use_resource=options["use_resource"]
+    )
+    beside = v1.colocate_with(made[0]) if options["is_colocated"] and made else nullcontext()
+    with tf.device(options["device"]), scope, beside:
+        variable = v1.get_variable(
+            f"{options['name']}{number}",
+            shape,
+            partitioner=partitioner,
+            caching_device=options["caching_device"],
+            initializer=v1.zeros_initializer(),
+        )
+    if partitioner is None:
+        made.append(variable.op)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(VARIABLE, min_size=1, max_size=8), st.booleans(), st.booleans())
+def test_the_nodes_are_those_of_tensorflow_for_any_variables(
+    tensorflow: Any, variables: list[dict[str, Any]], sharded: bool, shapes: bool
+) -> None:
+    graph = tensorflow.Graph()
+    with graph.as_default():
+        made: list[Any] = []
+        for number, options in enumerate(variables):
+            add_variable(tensorflow, number, options, made)
+    meta = ckptfmt.make_meta_graph(graph_of(graph, shapes=shapes), saver=False)
+    saver = add_tensorflow_saver(tensorflow, graph, sharded=sharded)
+    assert_same_saver(meta.with_saver(sharded=sharded), saver, graph, shapes=shapes)

@@ -120,6 +120,12 @@ class GraphVariables:
         """Return the name of the node that reads a variable for whoever needs its value, or None."""
         return self._reads.get(name)
 
+    def cached(self, name: str) -> messages.NodeDef | None:
+        """Return the node that keeps a copy of a resource on its caching device; None if there is none."""
+        node = self._graph.nodes.get(f"{name}/Read/Identity") if self.is_resource(name) else None
+        is_copy = node is not None and node.op == "Identity" and list(node.input) == [self.read(name)]
+        return node if is_copy else None
+
     def initializer(self, name: str) -> messages.NodeDef | None:
         """Return the node that initialises a variable; None if the graph has none."""
         candidates = [node for node in self._assigns.get(name, ()) if not self._is_restore(node)]
@@ -146,7 +152,8 @@ class GraphVariables:
         """Return what a VariableDef says of a variable; names of nodes that the graph lacks are empty."""
         initializer = self.initializer(name)
         value = "" if initializer is None else _tensor_name(initializer.input[1])
-        read = self.read(name)
+        cached = self.cached(name)
+        read = self.read(name) if cached is None else cached.name
         # A reference can be read by its own name too.
         snapshot = f"{read}:0" if read else "" if self.is_resource(name) else f"{name}:0"
         return Variable(

@@ -53,6 +53,8 @@ class Savable(NamedTuple):
     """What is stored of it."""
     shape: PartialShape = None
     """The shape of the variable."""
+    caching_device: str | None = None
+    """The device that a resource is read on if it is not its own."""
 
     @property
     def is_reference(self) -> bool:
@@ -183,7 +185,9 @@ def _savable(part: _Part, known: GraphVariables, file: str) -> Savable:
         snapshot = part.snapshot.removesuffix(":0")
         value = node.name if part.place is None else snapshot or node.name
     spec = "" if part.place is None else format_slice(part.place)
-    return Savable(part.name, node, (SaveSpec(part.name, spec, value, dtype),), variable_shape(node))
+    cached = known.cached(node.name)
+    device = None if cached is None else cached.device
+    return Savable(part.name, node, (SaveSpec(part.name, spec, value, dtype),), variable_shape(node), device)
 
 
 def _savable_table(part: _Part, export: TableExport) -> Savable:
