@@ -89,6 +89,52 @@ def test_the_nodes_for_a_mapping_of_names_are_those_of_tensorflow(
     assert_same_saver(meta, saver, graph)
 
 
+@pytest.mark.parametrize("use_resource", [False, True])
+def test_a_partitioned_variable_is_named_as_a_whole(tensorflow: Any, use_resource: bool) -> None:
+    graph = build(tensorflow, partitioned, use_resource)
+    meta = ckptfmt.make_meta_graph(graph_of(graph), saver=False, trainable=["parts/many"])
+    assert len(meta.trainable_variables) == 12
+    assert (
+        meta.with_saver({"new": "parts/p"}).graph
+        == meta.with_saver({"new": [f"parts/p/part_{number}" for number in range(3)]}).graph
+    )
+    assert list(meta.with_saver(["parts/many"]).saved_variables) == ["parts/many"]
+    # One part alone is a tensor of its own.
+    variable = meta.with_saver({"first": "parts/p/part_0"}).saved_variables["first"]
+    assert variable.shape == (4, 2)
+    with pytest.raises(NameNotFoundError, match="no variable named 'parts/q'"):
+        meta.with_saver(["parts/q"])
+
+
+def test_what_collections_say_of_parts_counts(tensorflow: Any) -> None:
+    """Nothing in a graph says along which axis parts of equal shape follow one another."""
+    v1 = tensorflow.compat.v1
+    graph = tensorflow.Graph()
+    with graph.as_default():
+        v1.get_variable("w", [2, 4], partitioner=v1.fixed_size_partitioner(2, axis=1))
+        exported = ckptfmt.read_meta_graph(v1.train.export_meta_graph().SerializeToString())
+        made = ckptfmt.make_meta_graph(graph_of(graph))
+        saver = v1.train.Saver()
+    assert made.saved_variables["w"].shape == (4, 2)
+    given = ckptfmt.make_meta_graph(made, collections={"variables": exported.variables}, saver=["w"])
+    assert given.saved_variables["w"].shape == (2, 4)
+    assert_same_saver(exported.with_saver(), saver, graph, shapes=True)
+
+
+def test_a_replaced_saver_leaves_the_collection_of_savers(tensorflow: Any) -> None:
+    graph = build(tensorflow, plain, False)
+    saver = add_tensorflow_saver(tensorflow, graph)
+    with graph.as_default():
+        graph.add_to_collection("savers", saver)
+        data = saver.export_meta_graph().SerializeToString()
+    renewed = ckptfmt.read_meta_graph(data).with_saver(["plain/b"], sharded=True, replace=True)
+    (collected,) = renewed.collections["savers"]
+    assert isinstance(collected, bytes)
+    assert messages.SaverDef.FromString(collected) == renewed.message.saver_def
+    assert renewed.saver is not None
+    assert renewed.saver.sharded
+
+
 def test_a_second_saver_is_beside_the_first(tensorflow: Any) -> None:
     graph = build(tensorflow, plain, False)
     add_tensorflow_saver(tensorflow, graph, [graph.get_collection("variables")[0]])

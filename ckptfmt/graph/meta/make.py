@@ -39,8 +39,8 @@ def make_meta_graph(
     saver
         Whether to add the nodes of a Saver if there are variables and no Saver: its ``save`` and ``restore``
         then work. A list of variables or, as in ``Saver({"v1": v})``, a mapping of names in the checkpoint to
-        variables adds a Saver for these. The parts of a partitioned variable are a list:
-        ``{"w": ["w/part_0", "w/part_1"]}``. :meth:`MetaGraph.with_saver` has more options.
+        variables adds a Saver for these. A partitioned variable is named as a whole, ``{"w2": "w"}``, or by
+        its parts, ``{"w2": ["w/part_0", "w/part_1"]}``. :meth:`MetaGraph.with_saver` has more options.
     signatures
         Signatures by name: ``{"serving_default": {"inputs": {"x": "x:0"}, "outputs": {"y": "y:0"}}}``.
         Dtypes and shapes come from the graph. ``method`` is ``tensorflow/serving/predict`` unless given.
@@ -99,7 +99,7 @@ def _add_variables(message: messages.MetaGraphDef, trainable: Iterable[str] | No
     chosen = None
     if trainable is not None:
         names = [trainable] if isinstance(trainable, str) else trainable
-        chosen = {known.find(name) for name in names}
+        chosen = {node for name in names for node in known.find(name)}
     described = list(Collections(message.collection_def, file).variables("variables"))
     if "variables" not in message.collection_def:
         described = [known.describe(name) for name in known.nodes]
