@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from ckptfmt.checkpoint.checkpoint_writer import check_new_name
+from ckptfmt.checkpoint.entry import new_key
 from ckptfmt.dtypes import DType, Storage
 from ckptfmt.errors import GraphError, NameConflictError
 from ckptfmt.graph.attributes import PartialShape
@@ -166,7 +166,7 @@ def _are_of_one_tensor(parts: Sequence[_Part]) -> bool:
 
 def _savable(part: _Part, known: GraphVariables, file: str) -> Savable:
     try:
-        check_new_name(part.name)
+        new_key(part.name)
     except ValueError as error:
         raise GraphError(str(error), node=part.node, file=file) from error
     if part.node in known.exports:

@@ -22,12 +22,12 @@ from collections.abc import Mapping, Sequence
 from itertools import count, groupby
 from typing import NamedTuple
 
+from ckptfmt.checkpoint.slice_specs import parse_spec
 from ckptfmt.dtypes import BY_NAME
 from ckptfmt.graph.attributes import PartialShape
 from ckptfmt.graph.meta.device_names import CPU, Device, cpu_of, parse_device
 from ckptfmt.graph.meta.node_builder import ANYWHERE, AttributeValue, NodeBuilder
 from ckptfmt.graph.meta.savables import Savable, SaveSpec
-from ckptfmt.graph.meta.slice_specs import parse_slice
 from ckptfmt.proto import messages
 
 _STRING = BY_NAME["string"]
@@ -320,5 +320,5 @@ def _restored_shape(spec: SaveSpec) -> PartialShape:
     """Return the shape that TensorFlow infers for a restored tensor, which is not that of the variable."""
     if not spec.slice_spec:
         return None
-    _, region = parse_slice(spec.slice_spec, "")
+    _, region = parse_spec(spec.slice_spec)
     return tuple(stop - start for start, stop in region)
