@@ -13,9 +13,11 @@ from ckptfmt.arrays.convert import as_array, as_bytes
 from ckptfmt.arrays.encode import encode_variant
 from ckptfmt.arrays.raw import encode_raw
 from ckptfmt.arrays.shape import Shape
+from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.bundle_writer import Piece, Shard, write_index
-from ckptfmt.checkpoint.entry import key_of
+from ckptfmt.checkpoint.entry import Entry, key_of
 from ckptfmt.checkpoint.partition import Partition
+from ckptfmt.checkpoint.raw_copy import Advance, copy_pieces
 from ckptfmt.checkpoint.replacing import Replacement
 from ckptfmt.checkpoint.slices import (
     FULL,
@@ -25,7 +27,6 @@ from ckptfmt.checkpoint.slices import (
     region_shape,
     slice_key_start,
 )
-from ckptfmt.checkpoint.stored_bytes import StoredBytes
 from ckptfmt.checkpoint.strings import encode_strings, encode_variants
 from ckptfmt.dtypes import DType, Storage, as_dtype
 from ckptfmt.errors import CorruptError, NameConflictError, UnsupportedError
@@ -93,12 +94,7 @@ class CheckpointWriter:
         sync: bool = True,
         fs: Filesystem | None = None,
     ) -> None:
-        if num_shards is not None and max_shard_bytes is not None:
-            raise ValueError("num_shards and max_shard_bytes: got both, want one of them")
-        if num_shards is not None and not 1 <= num_shards <= MAX_SHARDS:
-            raise ValueError(f"num_shards: got {num_shards}, want 1 to {MAX_SHARDS}")
-        if max_shard_bytes is not None and max_shard_bytes < 1:
-            raise ValueError(f"max_shard_bytes: got {max_shard_bytes}, want at least 1")
+        check_shards(num_shards, max_shard_bytes)
         if alignment < 1:
             raise ValueError(f"alignment: got {alignment}, want at least 1")
         self.prefix = os.fspath(prefix)
@@ -110,6 +106,7 @@ class CheckpointWriter:
         self._fs = filesystem_of(fs=fs)
         self._pieces: dict[bytes, Piece] = {}
         self._sliced: dict[bytes, tuple[DType, Shape, int, list[TensorSlice]]] = {}
+        self._announced: set[bytes] = set()
         self._shards: list[Shard] = []
         self._lock = threading.Lock()
         self._is_open = True
@@ -209,14 +206,77 @@ class CheckpointWriter:
         data = graph if isinstance(graph, bytes) else graph.SerializeToString(deterministic=True)
         self.add(OBJECT_GRAPH_KEY, data, dtype="string")
 
-    def add_stored(self, name: str, stored: StoredBytes) -> None:
-        """Write a tensor that another bundle stores whole, by its bytes, which are verified.
+    def announce(self, name: str, dtype: DType, shape: Shape, slices: Sequence[TensorSlice]) -> None:
+        """Take a tensor in slices, which are then added one by one as they are stored elsewhere.
+
+        Unlike those of :meth:`add_slice`, they need not make all of the tensor: TensorFlow 1 stores some
+        slots in parts (:mod:`ckptfmt.checkpoint.slot_parts`).
+        """
+        key = check_new_name(name)
+        with self._lock:
+            if key in self._pieces or key in self._sliced:
+                raise NameConflictError("several tensors of one name", names={name: [name, name]})
+            self._sliced[key] = dtype, shape, 0, list(slices)
+            self._announced.add(key)
+
+    def add_piece(
+        self,
+        name: str,
+        part: TensorSlice | None,
+        values: Any,  # noqa: ANN401
+        *,
+        dtype: DType | None = None,
+        shard: int | None = None,
+    ) -> None:
+        """Write a tensor, or a slice of one that was announced."""
+        known, array = _as_tensor(values, dtype)
+        self._write(self._piece_key(name, part), name, known, array, shard)
+
+    def add_stored(
+        self,
+        bundle: Bundle,
+        pieces: Sequence[tuple[str, TensorSlice | None, Entry]],
+        *,
+        shard: int | None = None,
+        advance: Advance,
+    ) -> None:
+        """Write pieces that another bundle stores, by their bytes, which are verified.
+
+        Parameters
+        ----------
+        bundle
+            The other bundle, whose numbers are little-endian.
+        pieces
+            For each, the name it gets, which slice it is of a tensor that was announced (None for a whole
+            tensor), and its entry in the bundle, which :func:`check_places` has passed.
+        shard
+            Number of the data file.
+        advance
+            Is called with the bytes that have been copied since the last call.
 
         Raises ChecksumError and the other errors of reading.
         """
-        entry = stored.entry
-        stored.check()
-        self._copy(self._new_key(name), stored, entry.shape)
+        keys = [self._piece_key(name, part) for name, part, _ in pieces]
+        entries = [entry for *_, entry in pieces]
+        target = self._choose(sum(entry.nbytes for entry in entries), shard)
+        with target.lock:
+            # Padding comes between neighbours, which then are copied one by one.
+            runs = [entries] if self._alignment == 1 else [[entry] for entry in entries]
+            done = 0
+            for run in runs:
+                target.pad(self._alignment)
+                offset = target.size
+                copy_pieces(bundle, run, target.file, advance)
+                for key, entry in zip(keys[done:], run, strict=False):
+                    self._pieces[key] = Piece(
+                        entry.dtype, entry.shape, target.number, offset, entry.nbytes, entry.crc32c or 0
+                    )
+                    offset += entry.nbytes
+                target.size = offset
+                done += len(run)
+
+    def _piece_key(self, name: str, part: TensorSlice | None) -> bytes:
+        return self._new_key(name) if part is None else encode_slice_key(key_of(name), part)
 
     # --- the end -----------------------------------------------------------------------------------------
 
@@ -312,6 +372,8 @@ class CheckpointWriter:
 
     def _check_slices(self) -> None:
         for key, (_, shape, _, slices) in self._sliced.items():
+            if key in self._announced:
+                continue
             name = key.decode("utf-8", "surrogateescape")
             try:
                 is_complete = Partition(shape, slices).is_complete
@@ -339,16 +401,6 @@ class CheckpointWriter:
             offset = shard.size
             size = shard.append(pieces)
         self._pieces[key] = Piece(dtype, array.shape, shard.number, offset, size, crc)
-
-    def _copy(self, key: bytes, stored: StoredBytes, shape: Shape) -> None:
-        entry = stored.entry
-        shard = self._choose(stored.size, None)
-        with shard.lock:
-            shard.pad(self._alignment)
-            offset = shard.size
-            shard.file.copy_from(stored.file, stored.offset, stored.size)
-            shard.size += stored.size
-        self._pieces[key] = Piece(entry.dtype, shape, shard.number, offset, stored.size, entry.crc32c or 0)
 
     def _choose(self, size: int, number: int | None) -> Shard:
         """Return the shard for so many bytes."""
@@ -380,6 +432,16 @@ class CheckpointWriter:
 
 _NOT_WRITTEN = Piece(as_dtype("float32"), (), 0, 0, 0, 0)
 """Takes the place of a piece while it is being written."""
+
+
+def check_shards(num_shards: int | None, max_shard_bytes: int | None) -> None:
+    """Raise ValueError if both say how many data files to write, or one says so wrongly."""
+    if num_shards is not None and max_shard_bytes is not None:
+        raise ValueError("num_shards and max_shard_bytes: got both, want one of them")
+    if num_shards is not None and not 1 <= num_shards <= MAX_SHARDS:
+        raise ValueError(f"num_shards: got {num_shards}, want 1 to {MAX_SHARDS}")
+    if max_shard_bytes is not None and max_shard_bytes < 1:
+        raise ValueError(f"max_shard_bytes: got {max_shard_bytes}, want at least 1")
 
 
 def check_new_name(name: str) -> bytes:
