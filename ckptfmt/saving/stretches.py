@@ -25,8 +25,7 @@ from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.convert import as_array, as_bytes
 from ckptfmt.arrays.shape import Shape, expected_size
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.checkpoint_writer import check_new_name
-from ckptfmt.checkpoint.entry import Entry, key_of
+from ckptfmt.checkpoint.entry import Entry, key_of, new_key
 from ckptfmt.checkpoint.partition import partition_of
 from ckptfmt.checkpoint.slices import TensorSlice, region_shape, whole
 from ckptfmt.checkpoint.store import Index, Store
@@ -97,15 +96,15 @@ def tensors_of(
 
     ``taken`` has all names that are to be stored. ``without_graph`` leaves out object graphs.
 
-    Raises CorruptError if an entry or the slices of a tensor
-    are damaged, ValueError for a name that no tensor can have.
+    Raises CorruptError if an entry or the slices of a tensor are damaged, ValueError for a name that no
+    tensor can have.
     """
     store, unchanged, stored_names = view._origin(), view._unchanged(), view._stored()
     entries = _entries(store.index, {name for name in stored_names.values() if name is not None})
     for name, source in unchanged.items():
         if without_graph and OBJECT_GRAPH_KEY in (name, stored_names.get(name)):
             continue
-        check_new_name(name)
+        new_key(name)
         place = _place_of(entries.get(stored_names.get(name) or ""))
         if source is None:
             entry = view.entries[name]
@@ -130,7 +129,7 @@ def tensors_of_values(loaders: Mapping[str, Loader]) -> Iterator[Tensor]:
     Raises TypeError for a value that is no tensor, UnsupportedError for one that cannot be stored.
     """
     for name, load in loaders.items():
-        check_new_name(name)
+        new_key(name)
         dtype, shape, nbytes = _spec_of(name, load())
         yield _whole(name, dtype, shape, nbytes, Made(load, None), None)
 
