@@ -35,6 +35,7 @@ FileNotFoundError, and if the path is a directory also a ValueError, as in Tenso
 
 from __future__ import annotations
 
+from ckptfmt.compat.graphs import write_graph
 from ckptfmt.compat.iterators import checkpoints_iterator, summary_iterator
 from ckptfmt.compat.reader import (
     CheckpointReader,
@@ -70,6 +71,7 @@ __all__ = [
     "remove_checkpoint",
     "summary_iterator",
     "update_checkpoint_state",
+    "write_graph",
 ]
 
 

@@ -19,7 +19,8 @@ from ckptfmt.errors import CkptfmtError, CorruptError, NotWritableError
 from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE, claim_path
 from ckptfmt.locks import new_reentrant_lock
 from ckptfmt.saving.keeping import adopt, sweep, with_new
-from ckptfmt.saving.save import Savable, save
+from ckptfmt.saving.save import save
+from ckptfmt.saving.sources import Savable
 from ckptfmt.storage.filesystem import Claim, Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.tensors.checkpoint import Checkpoint, open_checkpoint
