@@ -20,8 +20,16 @@ from ckptfmt.checkpoint.bundle_writer import MAX_SHARDS
 from ckptfmt.checkpoint.checkpoint_writer import check_shards
 from ckptfmt.checkpoint.raw_copy import check_places
 from ckptfmt.errors import NameConflictError
+from ckptfmt.saving.objects import Built, build_objects, graph_to_store
 from ckptfmt.saving.sources import Group, Savable, groups_of
-from ckptfmt.saving.stretches import Copied, Stretch, Tensor, tensors_of, tensors_of_values
+from ckptfmt.saving.stretches import (
+    Copied,
+    Stretch,
+    Tensor,
+    graph_tensor,
+    tensors_of,
+    tensors_of_values,
+)
 from ckptfmt.tensors.mapping import TensorMapping
 
 
@@ -45,27 +53,42 @@ class Layout:
             yield shard, map(self.stretches.__getitem__, numbers)
 
 
-def arrange(tensors: Savable, *, num_shards: int | None, max_shard_bytes: int | None) -> Layout:
+def arrange(
+    tensors: Savable, *, num_shards: int | None, max_shard_bytes: int | None, objects: bool | None = None
+) -> Layout:
     """Return where everything goes; what is wrong with names, dtypes and places of the source is said now.
+
+    ``objects`` says whether an object graph is stored: None for those of checkpoints, True for one of all.
 
     Raises
     ------
     NameConflictError
         Two tensors have one name.
+    GraphError
+        The object graph of what is saved cannot be made.
     CorruptError, CheckpointNotFoundError
         The index of a source is damaged, or a data file that holds a tensor is missing or too short.
     """
     check_shards(num_shards, max_shard_bytes)
-    groups = groups_of(tensors)
+    groups, built = build_objects(tensors) if objects else Built(groups_of(tensors), [])
+    graph = None if objects is False else graph_to_store(groups, built)
+    without_graph = graph is not None or objects is False
     taken = {name for group in groups for name in group}
     arranged: list[Tensor] = []
     ordered: list[list[Stretch]] = []
     for group in groups:
         some = list(
-            tensors_of(group, taken) if isinstance(group, TensorMapping) else tensors_of_values(group)
+            tensors_of(group, taken, without_graph=without_graph)
+            if isinstance(group, TensorMapping)
+            else tensors_of_values(group)
         )
         arranged += some
         ordered.append(_in_order(list(chain.from_iterable(tensor.stretches for tensor in some))))
+    if graph:
+        # TensorFlow writes it last.
+        arranged.append(graph_tensor(graph))
+        groups.append({})
+        ordered.append(arranged[-1].stretches)
     _check_names(arranged)
     for group, stretches in zip(groups, ordered, strict=True):
         _check_sources(group, stretches)

@@ -29,6 +29,7 @@ def save(
     overwrite: bool = False,
     num_shards: int | None = None,
     max_shard_bytes: int | None = None,
+    objects: bool | None = None,
     progress: integrity.Progress | None = None,
     fs: Filesystem | None = None,
 ) -> str:
@@ -52,6 +53,11 @@ def save(
     num_shards, max_shard_bytes
         How many data files to write, or the bytes after which another one is begun. By default each tensor
         stays in the data file that it has in its checkpoint.
+    objects
+        Whether to store an object graph, by which ``tf.train.Checkpoint`` and Keras find the tensors. By
+        default, those of checkpoints are kept: changed to fit if tensors were left out or renamed, and merged
+        if there are several. True also stores nested dictionaries and lists as
+        ``tf.train.Checkpoint(**tensors)`` does, ``save_counter`` as its counter. False stores none.
     progress
         Is called with the bytes written so far and the bytes to write in all.
     fs
@@ -65,12 +71,15 @@ def save(
         Something is not a mapping of names to arrays, such as a path.
     ChecksumError, CorruptError
         A tensor to be copied is damaged; no checkpoint is written.
+    GraphError
+        TensorFlow has no object for something in ``tensors``, or the objects of several checkpoints do not
+        fit each other.
     AlreadyExistsError
         The checkpoint exists, and ``overwrite`` is not given.
     NotWritableError
         The system refuses.
     """
-    layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes)
+    layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes, objects=objects)
     with CheckpointWriter(prefix, num_shards=layout.num_shards, overwrite=overwrite, fs=fs) as writer:
         for tensor in layout.tensors:
             if tensor.slices:
@@ -88,6 +97,7 @@ def plan_save(
     overwrite: bool = False,
     num_shards: int | None = None,
     max_shard_bytes: int | None = None,
+    objects: bool | None = None,
     fs: Filesystem | None = None,
 ) -> SavePlan:
     """Return what :func:`save` would write, without writing.
@@ -95,7 +105,7 @@ def plan_save(
     Raises what :func:`save` raises before it writes anything. Bytes are not read, so damage in them is not
     found.
     """
-    layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes)
+    layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes, objects=objects)
     index = os.fspath(prefix) + INDEX_SUFFIX
     if not overwrite and filesystem_of(fs=fs).path_type(index) is not None:
         raise AlreadyExistsError(index)

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ckptfmt.errors import NameConflictError
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.tensors.mapping import TensorMapping
 from ckptfmt.tensors.nesting import leaves_of
 from ckptfmt.tensors.view import NameMapping
@@ -43,14 +44,16 @@ def groups_of(tensors: Savable) -> list[Group]:
     TypeError
         Something is not a mapping, such as a path.
     """
-    several = [tensors] if _is_mapping(tensors) else _listed(tensors)
-    groups = [group for each in several for group in _groups_of_one(each)]
+    groups = [group for each in listed(tensors) for group in _groups_of_one(each)]
     if len(groups) > 1:
         _check_distinct(groups)
     return groups
 
 
-def _listed(tensors: object) -> list[Any]:
+def listed(tensors: object) -> list[Any]:
+    """Return the mappings that are to be saved; TypeError if something is not one."""
+    if _is_mapping(tensors):
+        return [tensors]
     wanted = "want a mapping of names to arrays, a checkpoint or a view, or a list of these"
     if isinstance(tensors, (str, os.PathLike)):
         path = os.fspath(tensors)
@@ -61,7 +64,7 @@ def _listed(tensors: object) -> list[Any]:
     for each in several:
         if not _is_mapping(each):
             if isinstance(each, (str, os.PathLike)):
-                _listed(each)
+                listed(each)
             raise TypeError(f"tensors: got a list with {type(each).__name__}, {wanted}")
     return several
 
@@ -121,6 +124,8 @@ def _check_distinct(groups: list[Group]) -> None:
     twice: dict[str, list[str]] = {}
     for number, group in enumerate(groups):
         for name in group:
+            if name == OBJECT_GRAPH_KEY and isinstance(group, TensorMapping):
+                continue  # the graphs of several checkpoints are merged
             owner = owners.setdefault(name, number)
             if owner != number:
                 twice.setdefault(name, [_label(groups[owner], owner)]).append(_label(group, number))

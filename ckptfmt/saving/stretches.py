@@ -32,12 +32,13 @@ from ckptfmt.checkpoint.store import Index, Store
 from ckptfmt.dtypes import DType, Storage, as_dtype
 from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
-from ckptfmt.saving.objects import graph_to_store
 from ckptfmt.saving.sources import Loader
 from ckptfmt.tensors.mapping import TensorMapping
 
 LOOKED_UP = 64
 """Tensors of a checkpoint up to which each is looked up; for more, all of the index is listed."""
+
+STRING = as_dtype("string")
 
 _MOST_LENGTH, _CHECKSUM = 10, 4
 """Bytes of the longest length of a string, and of the checksum of all lengths."""
@@ -88,24 +89,24 @@ class Tensor(NamedTuple):
     stretches: list[Stretch]
 
 
-def tensors_of(view: TensorMapping, taken: Container[str]) -> Iterator[Tensor]:
+def tensors_of(
+    view: TensorMapping, taken: Container[str], *, without_graph: bool = False
+) -> Iterator[Tensor]:
     """Iterate over the tensors to store for a checkpoint or a view; nothing is read but indexes.
 
-    ``taken`` has all names that are to be stored. Raises CorruptError if an entry or the slices of a tensor
-    are damaged, ValueError for a name that no tensor can have.
+    ``taken`` has all names that are to be stored. ``without_graph`` leaves out object graphs.
+
+    Raises CorruptError if an entry or the slices of a tensor are damaged, ValueError for a name that no
+    tensor can have.
     """
     store, unchanged, stored_names = view._origin(), view._unchanged(), view._stored()
     entries = _entries(store.index, {name for name in stored_names.values() if name is not None})
-    graph = graph_to_store(view)
-    if graph is not None and OBJECT_GRAPH_KEY not in unchanged:
-        unchanged = {**unchanged, OBJECT_GRAPH_KEY: None}
     for name, source in unchanged.items():
+        if without_graph and OBJECT_GRAPH_KEY in (name, stored_names.get(name)):
+            continue
         new_key(name)
         place = _place_of(entries.get(stored_names.get(name) or ""))
-        if name == OBJECT_GRAPH_KEY and graph is not None:
-            made = Made(partial(bytes, graph), as_dtype("string"))
-            yield _whole(name, as_dtype("string"), (), len(graph) + _MOST_LENGTH + _CHECKSUM, made, place)
-        elif source is None:
+        if source is None:
             entry = view.entries[name]
             made = Made(partial(view.__getitem__, name), entry.dtype, partial(view._release, name))
             yield _whole(name, entry.dtype, entry.shape, _most_bytes(entry), made, place)
@@ -114,6 +115,12 @@ def tensors_of(view: TensorMapping, taken: Container[str]) -> Iterator[Tensor]:
             yield Tensor(name, entry.dtype, entry.shape, (), [_stretch(store, name, None, entry)])
         else:
             yield from _in_slices(store, name, entries[source], taken)
+
+
+def graph_tensor(graph: bytes) -> Tensor:
+    """Return the tensor of an object graph."""
+    nbytes = len(graph) + _MOST_LENGTH + _CHECKSUM
+    return _whole(OBJECT_GRAPH_KEY, STRING, (), nbytes, Made(partial(bytes, graph), STRING), None)
 
 
 def tensors_of_values(loaders: Mapping[str, Loader]) -> Iterator[Tensor]:

@@ -78,7 +78,7 @@ NAMES = st.one_of(
     st.sampled_from(
         ["", "a", "b", "a/b", ".x", "c.d", ".S", "..", "/", "é", "0", "layer-1", "VARIABLE_VALUE"]
     ),
-    st.text(st.characters(codec="utf-8"), max_size=6),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6),
 )
 RESERVED = {"root", "self", "save_counter"}
 

@@ -99,7 +99,7 @@ def test_parts_of_checkpoints_are_restored(
     tensorflow: ModuleType, tmp_path_factory: pytest.TempPathFactory, owners: list[int]
 ) -> None:
     def nested(number: int) -> dict[str, Any]:
-        values = iter([np.float32([i + 10 * number]) for i in range(8)])
+        values = iter([np.array([i + 10 * number], np.float32) for i in range(8)])
         model = {"layers": [{"w": next(values), "b": next(values)} for _ in range(2)], "scale": next(values)}
         return {"model": model, "rest": [next(values), {"x": next(values), "y": next(values)}]}
 

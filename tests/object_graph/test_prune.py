@@ -77,10 +77,16 @@ def test_objects_without_values_go_and_those_that_never_had_any_stay() -> None:
     assert len(select(graph, {})) == 1
 
 
-def test_a_name_that_is_no_key_is_stored_in_the_graph() -> None:
-    graph = graph_of({"a": 1, "b": {"c": 2}})
-    pruned = select(graph, {"alpha": key("a"), "gamma": key("b/c"), OBJECT_GRAPH_KEY: OBJECT_GRAPH_KEY})
-    assert {node.path: node.keys for node in pruned if node.keys} == {"a": ("alpha",), "b/c": ("gamma",)}
+def test_a_name_that_is_not_a_key_belongs_to_no_object() -> None:
+    graph = graph_of({"a": 1, "b": {"c": 2, "d": 3}})
+    names = {
+        "alpha": key("a"),
+        "b/c/.ATTRIBUTES/OTHER": key("b/c"),
+        "x/.ATTRIBUTES/y" + VARIABLE_VALUE: key("a"),
+    }
+    pruned = select(graph, names | {key("b/d"): key("b/d"), OBJECT_GRAPH_KEY: OBJECT_GRAPH_KEY})
+    assert {node.path: node.keys for node in pruned if node.keys} == {"b/d": (key("b/d"),)}
+    assert set(pruned.unreached) == set(names)
 
 
 def test_objects_move_as_a_whole_or_alone() -> None:
