@@ -206,17 +206,20 @@ class CheckpointWriter:
         data = graph if isinstance(graph, bytes) else graph.SerializeToString(deterministic=True)
         self.add(OBJECT_GRAPH_KEY, data, dtype="string")
 
-    def announce(self, name: str, dtype: DType, shape: Shape, slices: Sequence[TensorSlice]) -> None:
+    def announce(
+        self, name: str, dtype: DType, shape: Shape, slices: Sequence[TensorSlice], shard: int
+    ) -> None:
         """Take a tensor in slices, which are then added one by one as they are stored elsewhere.
 
         Unlike those of :meth:`add_slice`, they need not make all of the tensor: TensorFlow 1 stores some
-        slots in parts (:mod:`ckptfmt.checkpoint.slot_parts`).
+        slots in parts (:mod:`ckptfmt.checkpoint.slot_parts`). ``shard`` is the first data file that holds
+        one: the index names it, although nobody reads that.
         """
         key = check_new_name(name)
         with self._lock:
             if key in self._pieces or key in self._sliced:
                 raise NameConflictError("several tensors of one name", names={name: [name, name]})
-            self._sliced[key] = dtype, shape, 0, list(slices)
+            self._sliced[key] = dtype, shape, shard, list(slices)
             self._announced.add(key)
 
     def add_piece(

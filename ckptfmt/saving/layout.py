@@ -43,6 +43,14 @@ class Layout:
         for shard, numbers in groupby(order, key=self.shards.__getitem__):
             yield shard, map(self.stretches.__getitem__, numbers)
 
+    def first_shards(self) -> dict[str, int]:
+        """Return the first data file that holds a slice of each tensor in slices."""
+        first: dict[str, int] = {}
+        for stretch, shard in zip(self.stretches, self.shards, strict=True):
+            if stretch.part is not None:
+                first[stretch.name] = min(shard, first.get(stretch.name, shard))
+        return first
+
 
 def arrange(tensors: Savable, *, num_shards: int | None, max_shard_bytes: int | None) -> Layout:
     """Return where everything goes; what is wrong with names, dtypes and places of the source is said now.

@@ -72,9 +72,11 @@ def save(
     """
     layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes)
     with CheckpointWriter(prefix, num_shards=layout.num_shards, overwrite=overwrite, fs=fs) as writer:
+        first_shards = layout.first_shards()
         for tensor in layout.tensors:
             if tensor.slices:
-                writer.announce(tensor.name, tensor.dtype, tensor.shape, tensor.slices)
+                shard = first_shards[tensor.name]
+                writer.announce(tensor.name, tensor.dtype, tensor.shape, tensor.slices, shard)
         advance = _Advance(sum(stretch.nbytes for stretch in layout.stretches), progress)
         for shard, stretches in layout.by_shard():
             _write(writer, shard, stretches, advance)
