@@ -28,7 +28,7 @@ from ckptfmt.dtypes import DType
 from ckptfmt.errors import CorruptError, NameConflictError
 from ckptfmt.storage.output import Output
 from ckptfmt.table.compression import Compression
-from ckptfmt.table.writer import BATCH, BLOCK_SIZE, write_sorted_batches
+from ckptfmt.table.writer import BATCH, BLOCK_SIZE, check_options, write_sorted_batches
 from ckptfmt.text.quoting import listed
 from ckptfmt.wire.coding import encode_varint
 
@@ -52,9 +52,14 @@ class _Parts(NamedTuple):
 
 
 class NewIndex:
-    """The index of a bundle being written; threads may share it."""
+    """The index of a bundle being written; threads may share it.
 
-    def __init__(self) -> None:
+    Its blocks are made as :func:`~ckptfmt.table.writer.write_sorted_table` says; ValueError if that cannot be.
+    """
+
+    def __init__(self, block_size: int = BLOCK_SIZE, compression: Compression | None = None) -> None:
+        check_options(block_size, compression)
+        self._block_size, self._compression = block_size, compression
         self._lock = threading.Lock()
         self._taken: set[bytes] = set()
         self._parts: dict[bytes, _Parts] = {}
@@ -122,18 +127,10 @@ class NewIndex:
                 f"tensor {name_of(key)!r}: its slices leave a gap in shape {list(parts.shape)}: {known}"
             )
 
-    def write(
-        self,
-        output: Output,
-        num_shards: int,
-        *,
-        block_size: int = BLOCK_SIZE,
-        compression: Compression | None = None,
-    ) -> None:
-        """Write the index; NotWritableError if that fails."""
-        write_sorted_batches(
-            output, self._batches(num_shards), block_size=block_size, compression=compression
-        )
+    def write(self, output: Output, num_shards: int) -> None:
+        """Write the index of a bundle of so many shards; NotWritableError if that fails."""
+        batches = self._batches(num_shards)
+        write_sorted_batches(output, batches, block_size=self._block_size, compression=self._compression)
 
     def _batches(self, num_shards: int) -> Iterator[tuple[list[bytes], list[bytes]]]:
         """Iterate over keys and values in order."""
