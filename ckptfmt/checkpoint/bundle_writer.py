@@ -1,92 +1,97 @@
-"""The files of a bundle, written; ``bundle`` reads them.
-
-Data go into shards in the order in which they come, each tensor after the one before it. What the index says
-about them is kept until the end, because its keys are sorted: about 100 bytes a tensor. Given the same
-tensors in the same order, the files are byte for byte those of TensorFlow. Source: TensorFlow
-``core/util/tensor_bundle/tensor_bundle.cc``.
-"""
+"""A bundle, written: the bytes of tensors into shards, their entries into an index; ``bundle`` reads both."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
+import numpy as np
+
+from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.shape import Shape
-from ckptfmt.checkpoint.bundle_index import HEADER_KEY
-from ckptfmt.checkpoint.entry import encode_entry, encode_sliced_entry
+from ckptfmt.checkpoint.bundle import Bundle
+from ckptfmt.checkpoint.entry import encode_head
+from ckptfmt.checkpoint.new_index import NewIndex
+from ckptfmt.checkpoint.new_tensor import NewTensor
+from ckptfmt.checkpoint.raw_copy import Advance, StoredPiece, copy_pieces
+from ckptfmt.checkpoint.shards import Shards
 from ckptfmt.checkpoint.slices import TensorSlice
-from ckptfmt.dtypes import DType
-from ckptfmt.storage.output import Data, NewFile, Output
-from ckptfmt.table.compression import Compression
-from ckptfmt.table.writer import BLOCK_SIZE, write_sorted_table
-from ckptfmt.wire.coding import encode_varint
-
-PRODUCER = 1
-"""The version of the format that TensorFlow writes, ``kTensorBundleVersion``."""
+from ckptfmt.wire.crc32c import crc32c
 
 
-class Piece(NamedTuple):
-    """The bytes of a tensor, or of one slice of it, in a shard."""
+class BundleWriter:
+    """A bundle being written, whose index follows its data; threads may share it.
 
-    dtype: DType
-    shape: Shape
-    shard: int
-    offset: int
-    size: int
-    crc: int
-
-
-class Shard:
-    """A data file being written, by one thread at a time."""
-
-    def __init__(self, number: int, file: NewFile) -> None:
-        self.number = number
-        self.file = file
-        self.size = 0
-        """Bytes written or promised to a thread that is writing them."""
-        self.lock = threading.Lock()
-
-    def pad(self, alignment: int) -> None:
-        """Write zeros up to a multiple of ``alignment``."""
-        padding = -self.size % alignment
-        if padding:
-            self.file.write(bytes(padding))
-            self.size += padding
-
-    def append(self, pieces: Iterable[Data]) -> int:
-        """Write bytes; return how many."""
-        start = self.size
-        for piece in pieces:
-            self.file.write(piece)
-            self.size += len(piece)
-        return self.size - start
-
-
-def write_index(
-    output: Output,
-    pieces: Mapping[bytes, Piece],
-    sliced: Mapping[bytes, tuple[DType, Shape, int, Sequence[TensorSlice]]],
-    num_shards: int,
-    *,
-    block_size: int = BLOCK_SIZE,
-    compression: Compression | None = None,
-) -> None:
-    """Write the index of a bundle: an entry for each piece by key, and for each tensor in slices by name.
-
-    Raises NotWritableError.
+    A tensor takes its key before its bytes are written, so that of two of one name the second is refused, and
+    gets its entry after that.
     """
-    entries: dict[bytes, Callable[[], bytes]] = {}
-    for key, piece in pieces.items():
-        entries[key] = lambda piece=piece: encode_entry(*piece)  # type: ignore[misc]
-    for key, (dtype, shape, shard, slices) in sliced.items():
-        entries[key] = lambda each=(dtype, shape, shard, slices): encode_sliced_entry(*each)  # type: ignore[misc]
-    rows = ((key, entries[key]()) for key in sorted(entries))
-    items = ((HEADER_KEY, encode_header(num_shards)), *rows)
-    write_sorted_table(output, items, block_size=block_size, compression=compression)
 
+    def __init__(self, shards: Shards, index: NewIndex) -> None:
+        self.shards = shards
+        """The data files."""
+        self.index = index
+        """The index, which is written at the end."""
 
-def encode_header(num_shards: int) -> bytes:
-    """Return the BundleHeaderProto of a little-endian bundle."""
-    version = b"\x08" + encode_varint(PRODUCER)
-    return b"\x08" + encode_varint(num_shards) + b"\x1a" + encode_varint(len(version)) + version
+    def add(self, key: bytes, tensor: NewTensor, shard: int | None = None) -> None:
+        """Write a tensor; NameConflictError if another one has the key, NotWritableError."""
+        self.index.claim([key])
+        self._write(key, tensor, shard)
+
+    def add_slice(
+        self, key: bytes, tensor: NewTensor, full_shape: Shape, part: TensorSlice, shard: int | None = None
+    ) -> None:
+        """Write a slice of a tensor.
+
+        Raises what :meth:`add` raises, and ValueError if other slices are of another dtype or full shape.
+        """
+        slice_key = self.index.claim_slice(key, tensor.dtype, full_shape, part)
+        self.index.add_slice(key, part, self._write(slice_key, tensor, shard))
+
+    def _write(self, key: bytes, tensor: NewTensor, number: int | None) -> int:
+        shard = self.shards.choose(tensor.form.size, number)
+        offset, crc = shard.append(tensor.form)
+        self.index.add(key, tensor.dtype, tensor.shape, (shard.number, offset, tensor.form.size, crc))
+        return shard.number
+
+    def add_small(self, keys: Sequence[bytes], arrays: Sequence[Array], heads: Sequence[bytes]) -> None:
+        """Write small tensors; ``heads`` are the first two fields of their entries. Raises as :meth:`add`."""
+        contents = list(map(np.ndarray.tobytes, arrays))
+        sizes = list(map(len, contents))
+        self.index.claim(keys)
+        shards = self.shards.choose_for_all(sizes)
+        numbers = np.empty((len(keys), 4), np.uint64)
+        numbers[:, 2], numbers[:, 3] = sizes, list(map(crc32c, contents))
+        for shard in set(shards):
+            rows = [row for row, each in enumerate(shards) if each is shard]
+            offset = shard.append_joined([contents[row] for row in rows])
+            ends = numbers[rows, 2].cumsum()
+            numbers[rows, 0] = shard.number
+            numbers[rows, 1] = ends - numbers[rows, 2] + np.uint64(offset)
+        self.index.add_all(keys, heads, numbers)
+
+    def add_stored(
+        self, bundle: Bundle, pieces: Sequence[StoredPiece], shard: int | None, advance: Advance
+    ) -> None:
+        """Write what another bundle stores, by its bytes, which are verified; raises what that does too."""
+        entries = [piece.entry for piece in pieces]
+        keys = self._claim_all(pieces)
+        sizes = [entry.nbytes for entry in entries]
+        target = self.shards.choose(sum(sizes), shard)
+        offset = target.append_by(sum(sizes), lambda file: copy_pieces(bundle, entries, file, advance))
+        numbers = np.empty((len(pieces), 4), np.uint64)
+        numbers[:, 0], numbers[:, 2] = target.number, sizes
+        numbers[:, 1] = numbers[:, 2].cumsum() - numbers[:, 2] + np.uint64(offset)
+        numbers[:, 3] = [entry.crc32c or 0 for entry in entries]
+        self.index.add_all(keys, [encode_head(entry.dtype, entry.shape) for entry in entries], numbers)
+        for piece in pieces:
+            if piece.part is not None:
+                self.index.add_slice(piece.key, piece.part, target.number)
+
+    def _claim_all(self, pieces: Sequence[StoredPiece]) -> list[bytes]:
+        """Take the keys of pieces, of which few are slices, and return them."""
+        self.index.claim([piece.key for piece in pieces if piece.part is None])
+        return [
+            piece.key
+            if piece.part is None
+            else self.index.claim_slice(piece.key, piece.entry.dtype, piece.full_shape, piece.part)
+            for piece in pieces
+        ]

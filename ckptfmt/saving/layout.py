@@ -16,8 +16,8 @@ from itertools import accumulate, chain, groupby
 import numpy as np
 
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.checkpoint_writer import MAX_SHARDS, check_shards
 from ckptfmt.checkpoint.raw_copy import check_places
+from ckptfmt.checkpoint.shards import MAX_SHARDS, check_shards
 from ckptfmt.errors import NameConflictError
 from ckptfmt.saving.sources import Group, Savable, groups_of
 from ckptfmt.saving.stretches import Copied, Stretch, Tensor, tensors_of, tensors_of_values
@@ -42,14 +42,6 @@ class Layout:
         order = np.argsort(np.array(self.shards, np.int64), kind="stable").tolist()
         for shard, numbers in groupby(order, key=self.shards.__getitem__):
             yield shard, map(self.stretches.__getitem__, numbers)
-
-    def first_shards(self) -> dict[str, int]:
-        """Return the first data file that holds a slice of each tensor in slices."""
-        first: dict[str, int] = {}
-        for stretch, shard in zip(self.stretches, self.shards, strict=True):
-            if stretch.part is not None:
-                first[stretch.name] = min(shard, first.get(stretch.name, shard))
-        return first
 
 
 def arrange(tensors: Savable, *, num_shards: int | None, max_shard_bytes: int | None) -> Layout:

@@ -106,10 +106,10 @@ def test_a_name_that_does_not_exist_is_added_only_on_request(mixed: Checkpoint) 
 
 
 def test_a_value_of_another_kind_is_an_error(mixed: Checkpoint) -> None:
-    for wrong in ({"step": np.array(1.5)}, {"w": np.array([1, 2])}, {"w": "text"}, {"step": 1.5}):
+    for wrong in ({"step": np.array(1.5)}, {"w": "text"}, {"step": 1.5}):
         with pytest.raises(TypeError, match="new value of tensor"):
             mixed.updated(wrong)
-    with pytest.raises(ValueError, match="beyond those of int8"):
+    with pytest.raises(ValueError, match="want those of int8"):
         mixed.updated({"small": np.array([1000])})
 
 
