@@ -133,11 +133,13 @@ def _copy(field: FieldDescriptor, value: Any, target: Message) -> None:  # noqa:
         setattr(target, field.name, value)
     elif not isinstance(value, Mapping):
         getattr(target, field.name).extend(value)
-    elif field.message_type.fields_by_name["value"].message_type is None:
-        getattr(target, field.name).update(value)
     else:
-        for key in value:
-            getattr(target, field.name)[key].CopyFrom(value[key])
+        entries = getattr(target, field.name)
+        for key, each in value.items():
+            if isinstance(each, (bool, int, float, str, bytes)):
+                entries[key] = each
+            else:
+                entries[key].CopyFrom(each)
 
 
 def _unknown_fields(message: Message) -> bytes:
@@ -145,7 +147,8 @@ def _unknown_fields(message: Message) -> bytes:
     from google.protobuf.unknown_fields import UnknownFieldSet
 
     pieces = []
-    for field in UnknownFieldSet(message):
+    unknown: Any = UnknownFieldSet(message)
+    for field in unknown:
         tag = encode_varint(field.field_number << 3 | field.wire_type)
         if field.wire_type == VARINT:
             pieces.append(tag + encode_varint(field.data))

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
     from google.protobuf.message import Message
 
+SPLIT_SUFFIX = ".cpb"
+"""What the names of split messages end in."""
+
 MAX_PART = (1 << 31) - 1
 """Bytes of the longest part: protobuf reads no longer message."""
 
