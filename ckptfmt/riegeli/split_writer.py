@@ -1,6 +1,6 @@
 """Split protos (``*.cpb``), written so that :mod:`ckptfmt.riegeli.split_message` and TensorFlow read them.
 
-protobuf serializes no message of 2 GiB. So large values are written as parts of their own, from where they
+No program in C++ reads a message of 2 GiB. So large values are written as parts of their own, from where they
 are: in the message, or beside it, as a graph keeps its constants.
 """
 
