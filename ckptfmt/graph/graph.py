@@ -485,7 +485,12 @@ class Graph(Mapping[str, GraphNode]):
         return format_text(self.message)
 
     def write(
-        self, path: str | os.PathLike[str], *, overwrite: bool = False, fs: Filesystem | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        as_text: bool | None = None,
+        overwrite: bool = False,
+        fs: Filesystem | None = None,
     ) -> None:
         """Write a file, whole or not at all: as text if its name ends in ``.pbtxt``, else serialized.
 
@@ -493,7 +498,8 @@ class Graph(Mapping[str, GraphNode]):
         which takes 2 GiB and more. :func:`ckptfmt.read_graph` reads it; TensorFlow's own programs read graphs
         in one piece only. Writing it takes about 80 ms for each megabyte.
 
-        ``fs`` is the file system that the path is in; by default that of this machine.
+        ``as_text`` says whether it is text whatever its name, and ``fs`` is the file system that the path is
+        in, by default that of this machine.
 
         Raises
         ------
@@ -506,12 +512,13 @@ class Graph(Mapping[str, GraphNode]):
         """
         target = os.fspath(path)
         with filesystem_of(fs=fs).create(target, overwrite=overwrite) as file:
-            if target.endswith(SPLIT_SUFFIX):
+            if as_text is None and target.endswith(SPLIT_SUFFIX):
                 outline = self._outline.snapshot()
                 write_split_message(file, outline.message, outline.content_paths())
+            elif target.endswith(".pbtxt") if as_text is None else as_text:
+                file.write(self.to_text().encode())
             else:
-                as_text = target.endswith(".pbtxt")
-                file.write_all([self.to_text().encode()] if as_text else self._serialize())
+                file.write_all(self._serialize())
 
     def __reduce__(self) -> tuple[object, ...]:
         # As bytes: pickle may not find the classes of messages.
