@@ -23,7 +23,7 @@ from ckptfmt.object_graph.build import UNNAMED
 from ckptfmt.object_graph.claims import Claims
 from ckptfmt.object_graph.draft import Draft
 from ckptfmt.object_graph.edges import Edges, Slot
-from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, KeyPath, split_key
+from ckptfmt.object_graph.keys import KeyPath, split_key
 from ckptfmt.object_graph.moves import Move, Names, find_moves
 from ckptfmt.object_graph.paths import Paths
 from ckptfmt.object_graph.survivors import encode_survivors, find_idle
@@ -72,7 +72,7 @@ def prune_graph(edges: Edges, paths: Paths, claims: Claims, names: Mapping[str, 
         stored = name if key is None else key
         if stored in claims.owners:
             selected.setdefault(stored, []).append(name)
-        elif (key is None or name != key) and name != OBJECT_GRAPH_KEY:
+        elif (key is None or name != key) and split_key(name) is not None:
             added.append(name)
     if (
         not added
