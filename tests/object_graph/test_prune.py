@@ -109,6 +109,26 @@ def test_objects_change_places() -> None:
     assert len(pruned) == len(graph)
 
 
+def test_other_positions_of_an_object_are_forgotten_when_its_position_changes() -> None:
+    first, second = ({"w": np.zeros(1)} for _ in range(2))
+    program = {
+        "layers": [first, second],
+        "lists": {"weights": [first["w"], second["w"]]},
+        "last": second["w"],
+    }
+    graph = graph_of(program)
+    pruned = select(graph, {key("layers/0/w"): key("last")})
+    assert {path for path in ("layers/0/w", "layers/1/w", "lists/weights/1", "last") if path in pruned} == {
+        "layers/0/w",
+        "layers/1/w",
+        "lists/weights/1",
+    }
+    graph = graph_of({"x": {"layers": [first, second]}, "y": {"z": {"weights": [first["w"], second["w"]]}}})
+    pruned = select(graph, {key("x/layers/0/w"): key("x/layers/1/w")})
+    assert pruned["x/layers/0/w"].keys == (key("x/layers/0/w"),)
+    assert "y" not in pruned
+
+
 def test_one_tensor_under_several_names() -> None:
     graph = graph_of({"a": {"x": 1}, "b": {"x": 2}})
     names = {key("a/x"): key("a/x"), key("c/d/x"): key("a/x"), key("b/x"): key("a/x"), "plain": key("a/x")}
