@@ -7,6 +7,7 @@ import operator
 import os
 import re
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
@@ -18,12 +19,14 @@ from ckptfmt.checkpoint.state_writer import check_state_path, write_state
 from ckptfmt.errors import CkptfmtError, CorruptError, NotWritableError
 from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE, claim_path
 from ckptfmt.locks import new_reentrant_lock
+from ckptfmt.object_graph import build
 from ckptfmt.saving.keeping import adopt, sweep, with_new
 from ckptfmt.saving.save import save
 from ckptfmt.saving.sources import Savable
 from ckptfmt.storage.filesystem import Claim, Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.tensors.checkpoint import Checkpoint, open_checkpoint
+from ckptfmt.tensors.mapping import TensorMapping
 
 SAVE_COUNTER = "save_counter/.ATTRIBUTES/VARIABLE_VALUE"
 """Key under which TF2 stores how often a run has saved."""
@@ -172,6 +175,9 @@ class CheckpointManager:
             while given is None and self._prefix(saves) in self._listed:
                 saves += 1
         prefix = self._prefix(saves if given is None else given)
+        if options.get("objects") and isinstance(tensors, Mapping) and not isinstance(tensors, TensorMapping):
+            # As in TensorFlow, whose manager looks for it.
+            tensors = {build.SAVE_COUNTER: saves, **tensors}
         save(prefix, tensors, **{"overwrite": True, "fs": self._fs, **options})
         now = time.time()
         with self._lock:
