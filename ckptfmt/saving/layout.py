@@ -16,9 +16,8 @@ from itertools import accumulate, chain, groupby
 import numpy as np
 
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.bundle_writer import MAX_SHARDS
-from ckptfmt.checkpoint.checkpoint_writer import check_shards
 from ckptfmt.checkpoint.raw_copy import check_places
+from ckptfmt.checkpoint.shards import MAX_SHARDS, check_shards
 from ckptfmt.errors import NameConflictError
 from ckptfmt.saving.objects import Built, build_objects, graph_to_store
 from ckptfmt.saving.sources import Group, Savable, groups_of

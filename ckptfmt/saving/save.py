@@ -9,6 +9,8 @@ from itertools import groupby, islice
 from ckptfmt import integrity
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.checkpoint_writer import CheckpointWriter
+from ckptfmt.checkpoint.entry import new_key
+from ckptfmt.checkpoint.raw_copy import StoredPiece
 from ckptfmt.errors import AlreadyExistsError
 from ckptfmt.filenames import INDEX_SUFFIX
 from ckptfmt.saving.layout import arrange
@@ -82,8 +84,8 @@ def save(
     layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes, objects=objects)
     with CheckpointWriter(prefix, num_shards=layout.num_shards, overwrite=overwrite, fs=fs) as writer:
         for tensor in layout.tensors:
-            if tensor.slices:
-                writer.announce(tensor.name, tensor.dtype, tensor.shape, tensor.slices)
+            if tensor.has_gaps:
+                writer.allow_gaps(tensor.name)
         advance = _Advance(sum(stretch.nbytes for stretch in layout.stretches), progress)
         for shard, stretches in layout.by_shard():
             _write(writer, shard, stretches, advance)
@@ -145,20 +147,29 @@ class _Advance:
 def _write(writer: CheckpointWriter, shard: int, stretches: Iterator[Stretch], advance: _Advance) -> None:
     """Write one data file: neighbours that are copied together, others one by one."""
     for bundle, several in groupby(stretches, key=_bundle_of):
-        if bundle is not None:
-            for some in _batched(several, AT_ONCE):
-                copied = [(each, each.content) for each in some if isinstance(each.content, Copied)]
-                pieces = [(each.name, each.part, content.entry) for each, content in copied]
-                writer.add_stored(bundle, pieces, shard=shard, advance=advance)
+        if bundle is None:
+            _make(writer, shard, several, advance)
             continue
-        for each in several:
-            if isinstance(each.content, Made):
-                writer.add_piece(
-                    each.name, each.part, each.content.load(), dtype=each.content.dtype, shard=shard
-                )
-                if each.content.release is not None:
-                    each.content.release()
-                advance(each.nbytes)
+        for some in _batched(several, AT_ONCE):
+            pieces = [
+                StoredPiece(new_key(each.name), each.part, each.full_shape, each.content.entry)
+                for each in some
+                if isinstance(each.content, Copied)
+            ]
+            writer.add_stored(bundle, pieces, shard=shard, advance=advance)
+
+
+def _make(writer: CheckpointWriter, shard: int, stretches: Iterator[Stretch], advance: _Advance) -> None:
+    """Write values that are made when their turn comes."""
+    for name, part, full_shape, nbytes, made, _ in stretches:
+        assert isinstance(made, Made)
+        if part is None:
+            writer.add(name, made.load(), dtype=made.dtype, shard=shard)
+        else:
+            writer.add_slice(name, full_shape, part, made.load(), dtype=made.dtype, shard=shard)
+        if made.release is not None:
+            made.release()
+        advance(nbytes)
 
 
 def _bundle_of(stretch: Stretch) -> Bundle | None:

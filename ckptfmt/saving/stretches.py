@@ -19,18 +19,19 @@ import math
 from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias, TypeGuard
+from typing import NamedTuple, TypeAlias, TypeGuard
 
-from ckptfmt.arrays.array import Array
-from ckptfmt.arrays.convert import as_array, as_bytes
+import numpy as np
+
 from ckptfmt.arrays.shape import Shape, expected_size
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.entry import Entry, key_of, new_key
+from ckptfmt.checkpoint.new_tensor import new_tensor
 from ckptfmt.checkpoint.partition import partition_of
 from ckptfmt.checkpoint.slices import TensorSlice, region_shape, whole
 from ckptfmt.checkpoint.store import Index, Store
-from ckptfmt.dtypes import DType, Storage, as_dtype
-from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
+from ckptfmt.dtypes import DType, as_dtype
+from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.saving.sources import Loader
 from ckptfmt.tensors.mapping import TensorMapping
@@ -71,8 +72,10 @@ class Stretch(NamedTuple):
     """The name of the tensor in the new checkpoint."""
     part: TensorSlice | None
     """The slice; None for a tensor stored whole."""
+    full_shape: Shape
+    """The shape of the tensor."""
     nbytes: int
-    """Bytes that it takes; for strings that are made, at most."""
+    """Bytes that it takes; for strings that a plan makes, at most."""
     content: Copied | Made
     place: Place | None
     """Where it is in the source."""
@@ -87,6 +90,9 @@ class Tensor(NamedTuple):
     slices: tuple[TensorSlice, ...]
     """The slices in which it is stored; empty if whole."""
     stretches: list[Stretch]
+    """Its bytes."""
+    has_gaps: bool = False
+    """Whether the slices do not make all of it, which then is a part of a slot."""
 
 
 def tensors_of(
@@ -112,7 +118,9 @@ def tensors_of(
             yield _whole(name, entry.dtype, entry.shape, _most_bytes(entry), made, place)
         elif not entries[source].slices:
             entry = entries[source]
-            yield Tensor(name, entry.dtype, entry.shape, (), [_stretch(store, name, None, entry)])
+            yield Tensor(
+                name, entry.dtype, entry.shape, (), [_stretch(store, name, None, entry.shape, entry)]
+            )
         else:
             yield from _in_slices(store, name, entries[source], taken)
 
@@ -128,45 +136,26 @@ def tensors_of_values(loaders: Mapping[str, Loader]) -> Iterator[Tensor]:
 
     Raises TypeError for a value that is no tensor, UnsupportedError for one that cannot be stored.
     """
+    known: dict[tuple[object, Shape], tuple[DType, int]] = {}
     for name, load in loaders.items():
         new_key(name)
-        dtype, shape, nbytes = _spec_of(name, load())
-        yield _whole(name, dtype, shape, nbytes, Made(load, None), None)
-
-
-def _spec_of(name: str, value: Any) -> tuple[DType, Shape, int]:  # noqa: ANN401
-    """Return dtype, shape and bytes of a value as it would be stored, looking at as little as possible."""
-    spec = _declared_spec(value)
-    try:
-        dtype, shape = spec or _spec_of_array(as_array(value, None))
-    except TypeError as error:
-        raise TypeError(f"tensor {name!r}: {error}") from error
-    if dtype.storage is Storage.NONE:
-        raise UnsupportedError(f"tensor {name!r}: tensors of dtype {dtype.name} cannot be stored")
-    nbytes = expected_size(dtype, shape)
-    if nbytes is None:
-        nbytes = (
-            sum(len(each) + _MOST_LENGTH for each in map(as_bytes, as_array(value, dtype).ravel()))
-            + _CHECKSUM
-        )
-    return dtype, shape, nbytes
-
-
-def _declared_spec(value: Any) -> tuple[DType, Shape] | None:  # noqa: ANN401
-    """Return dtype and shape that an array of numbers, of any library, says it has."""
-    try:
-        dtype, shape = value.dtype, value.shape
-        return None if getattr(dtype, "hasobject", False) else (as_dtype(dtype), tuple(map(int, shape)))
-    except (AttributeError, TypeError, ValueError):
-        return None
-
-
-def _spec_of_array(array: Array) -> tuple[DType, Shape]:
-    return as_dtype(array.dtype), array.shape
+        value = load()
+        # Few arrays have a dtype and shape of their own, so that most are not looked at further.
+        kind = (value.dtype, value.shape) if type(value) is np.ndarray and not value.dtype.hasobject else None
+        spec = known.get(kind) if kind is not None else None
+        if spec is None:
+            tensor = new_tensor(f"tensor {name!r}", value, None)
+            spec = tensor.dtype, tensor.form.size
+            shape = tensor.shape
+            if kind is not None:
+                known[kind] = spec
+        else:
+            shape = value.shape
+        yield _whole(name, spec[0], shape, spec[1], Made(load, None), None)
 
 
 def _whole(name: str, dtype: DType, shape: Shape, nbytes: int, made: Made, place: Place | None) -> Tensor:
-    return Tensor(name, dtype, shape, (), [Stretch(name, None, nbytes, made, place)])
+    return Tensor(name, dtype, shape, (), [Stretch(name, None, shape, nbytes, made, place)])
 
 
 def _most_bytes(entry: Entry) -> int:
@@ -193,12 +182,12 @@ def _place_of(entry: Entry | None) -> Place | None:
     return None if entry is None or entry.offset is None else (entry.shard or 0, entry.offset)
 
 
-def _stretch(store: Store, name: str, part: TensorSlice | None, entry: Entry) -> Stretch:
+def _stretch(store: Store, name: str, part: TensorSlice | None, full_shape: Shape, entry: Entry) -> Stretch:
     """Return the stretch of a stored piece whose bytes are those to be written."""
     if _is_copied(store):
-        return Stretch(name, part, entry.nbytes, Copied(store, entry), _place_of(entry))
+        return Stretch(name, part, full_shape, entry.nbytes, Copied(store, entry), _place_of(entry))
     load = partial(store.read_piece, entry, None, verify=True)
-    return Stretch(name, part, _most_bytes(entry), Made(load, entry.dtype), _place_of(entry))
+    return Stretch(name, part, full_shape, _most_bytes(entry), Made(load, entry.dtype), _place_of(entry))
 
 
 def _is_copied(store: Store) -> TypeGuard[Bundle]:
@@ -213,7 +202,7 @@ def _in_slices(store: Store, name: str, entry: Entry, taken: Container[str]) -> 
     if owners and not any(owner in taken for owner in owners if owner != name):
         for owner in sorted(owners, key=key_of):
             part = slots.parts[owner]
-            yield _sliced(store, owner, part)
+            yield _sliced(store, owner, part)._replace(has_gaps=True)
         return
     try:
         partition_of(entry.shape, entry.slices).needed(whole(entry.shape))
@@ -225,20 +214,12 @@ def _in_slices(store: Store, name: str, entry: Entry, taken: Container[str]) -> 
 def _sliced(store: Store, name: str, entry: Entry) -> Tensor:
     """Return a tensor that is stored in the slices of an entry."""
     stretches = [_slice_of(store, name, entry, part) for part in entry.slices]
-    only = stretches[0]
-    if len(stretches) == 1 and isinstance(only.content, Made) and _takes_all(entry.slices[0], entry.shape):
-        # V1 checkpoints have slices with the extents of the whole; TensorFlow writes such a tensor whole.
-        return Tensor(name, entry.dtype, entry.shape, (), [only._replace(part=None)])
     return Tensor(name, entry.dtype, entry.shape, entry.slices, stretches)
 
 
 def _slice_of(store: Store, name: str, entry: Entry, part: TensorSlice) -> Stretch:
     if isinstance(store, Bundle):
-        return _stretch(store, name, part, store.index.find_slice(entry, part))
+        return _stretch(store, name, part, entry.shape, store.index.find_slice(entry, part))
     piece = entry._replace(shape=region_shape(part.region(entry.shape)))
     load = partial(store.read_piece, entry, part, verify=True)
-    return Stretch(name, part, _most_bytes(piece), Made(load, entry.dtype), None)
-
-
-def _takes_all(part: TensorSlice, shape: Shape) -> bool:
-    return region_shape(part.region(shape)) == shape
+    return Stretch(name, part, entry.shape, _most_bytes(piece), Made(load, entry.dtype), None)

@@ -14,9 +14,9 @@ import ckptfmt
 from ckptfmt.errors import GraphError, NameConflictError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.saving.save import save
-from tests.object_graph.test_build import CASES, Variables, structures
-from tests.object_graph.test_prune import check_equal, keras_model, key, legacy_adam, restore, trained
 from tests.support.corpus import corpus_path, entries, has_variables
+from tests.support.nested_values import CASES, Variables, structures
+from tests.support.restoring import check_equal, keras_model, key, legacy_adam, restore, trained
 
 NESTED: dict[str, Any] = {
     "model": {
