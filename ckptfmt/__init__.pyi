@@ -66,6 +66,7 @@ from ckptfmt.saved_model.saved_model import open_saved_model as open_saved_model
 from ckptfmt.saved_model.structured import NamedValues as NamedValues
 from ckptfmt.saved_model.structured import TensorSpec as TensorSpec
 from ckptfmt.saved_model.structured import TypeSpec as TypeSpec
+from ckptfmt.saving.manager import CheckpointManager as CheckpointManager
 from ckptfmt.saving.save import save as save
 from ckptfmt.tensors.checkpoint import Checkpoint as Checkpoint
 from ckptfmt.tensors.checkpoint import open_checkpoint as open
@@ -98,6 +99,7 @@ __version__: str
 __all__ = [
     "Audio",
     "Checkpoint",
+    "CheckpointManager",
     "CheckpointState",
     "CheckpointWriter",
     "ConcreteFunction",

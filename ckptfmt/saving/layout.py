@@ -19,8 +19,9 @@ from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.raw_copy import check_places
 from ckptfmt.checkpoint.shards import MAX_SHARDS, check_shards
 from ckptfmt.checkpoint.store import Store
-from ckptfmt.saving.sources import Group
-from ckptfmt.saving.stretches import Stretch, stretches_of, stretches_of_values
+from ckptfmt.saving.objects import Built, build_objects, graph_to_store
+from ckptfmt.saving.sources import Group, Savable, groups_of
+from ckptfmt.saving.stretches import Stretch, graph_stretch, stretches_of, stretches_of_values
 from ckptfmt.tensors.mapping import TensorMapping
 
 
@@ -42,24 +43,39 @@ class Layout:
             yield shard, map(self.stretches.__getitem__, numbers)
 
 
-def arrange(groups: Sequence[Group], *, num_shards: int | None, max_shard_bytes: int | None) -> Layout:
+def arrange(
+    tensors: Savable, *, num_shards: int | None, max_shard_bytes: int | None, objects: bool | None = None
+) -> Layout:
     """Return where everything goes; what is wrong with names, dtypes and places of the source is said now.
+
+    ``objects`` says whether an object graph is stored: None for those of checkpoints, True for one of all.
 
     Raises
     ------
+    NameConflictError
+        Two tensors have one name.
+    GraphError
+        The object graph of what is saved cannot be made.
     CorruptError, CheckpointNotFoundError
         The index of a source is damaged, or a data file that holds a tensor is missing or too short.
     """
     check_shards(num_shards, max_shard_bytes)
+    groups, built = build_objects(tensors) if objects else Built(groups_of(tensors), [])
+    graph = None if objects is False else graph_to_store(groups, built)
+    without_graph = graph is not None or objects is False
     taken = {name for group in groups for name in group}
     ordered = []
     for group in groups:
         if isinstance(group, TensorMapping):
-            some = _in_order(list(stretches_of(group, taken)))
+            some = _in_order(list(stretches_of(group, taken, without_graph=without_graph)))
             _check_sources(group._origin(), some)
         else:
             some = list(stretches_of_values(group))
         ordered.append(some)
+    if graph:
+        # TensorFlow writes it last.
+        groups.append({})
+        ordered.append([graph_stretch(graph)])
     stretches = list(chain.from_iterable(ordered))
     sizes = [stretch.entry.nbytes for stretch in stretches]
     if max_shard_bytes is not None:

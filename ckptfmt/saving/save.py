@@ -15,7 +15,7 @@ from ckptfmt.errors import AlreadyExistsError
 from ckptfmt.filenames import INDEX_SUFFIX
 from ckptfmt.saving.layout import Layout, arrange
 from ckptfmt.saving.save_plan import SavedTensor, SavePlan
-from ckptfmt.saving.sources import Savable, groups_of
+from ckptfmt.saving.sources import Savable, is_flat
 from ckptfmt.saving.stretches import Made, Stretch, check_values
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
@@ -31,6 +31,7 @@ def save(
     overwrite: bool = False,
     num_shards: int | None = None,
     max_shard_bytes: int | None = None,
+    objects: bool | None = None,
     progress: integrity.Progress | None = None,
     fs: Filesystem | None = None,
 ) -> str:
@@ -54,6 +55,11 @@ def save(
     num_shards, max_shard_bytes
         How many data files to write, or the bytes after which another one is begun. By default each tensor
         stays in the data file that it has in its checkpoint.
+    objects
+        Whether to store an object graph, by which ``tf.train.Checkpoint`` and Keras find the tensors. By
+        default, those of checkpoints are kept: changed to fit if tensors were left out or renamed, and merged
+        if there are several. True also stores nested dictionaries and lists as
+        ``tf.train.Checkpoint(**tensors)`` does, ``save_counter`` as its counter. False stores none.
     progress
         Is called with the bytes written so far and the bytes to write in all.
     fs
@@ -67,18 +73,19 @@ def save(
         Something is not a mapping of names to arrays, such as a path.
     ChecksumError, CorruptError
         A tensor to be copied is damaged; no checkpoint is written.
+    GraphError
+        TensorFlow has no object for something in ``tensors``, or the objects of several checkpoints do not
+        fit each other.
     AlreadyExistsError
         The checkpoint exists, and ``overwrite`` is not given.
     NotWritableError
         The system refuses.
     """
-    groups = groups_of(tensors)
-    if num_shards in (None, 1) and max_shard_bytes is None and progress is None:
-        # Without a choice, values need no layout, which takes longer than writing 100,000 small ones.
-        values = [group for group in groups if isinstance(group, dict)]
-        if len(values) == len(groups) == 1:
-            return _save_values(prefix, values[0], overwrite=overwrite, fs=fs)
-    layout = arrange(groups, num_shards=num_shards, max_shard_bytes=max_shard_bytes)
+    has_choice = num_shards not in (None, 1) or max_shard_bytes is not None or progress is not None or objects
+    if not has_choice and is_flat(tensors):
+        # Making a layout takes longer than writing 100,000 small values.
+        return _save_values(prefix, tensors, overwrite=overwrite, fs=fs)
+    layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes, objects=objects)
     with CheckpointWriter(prefix, num_shards=layout.num_shards, overwrite=overwrite, fs=fs) as writer:
         # What should be whole has been found to be; parts of slots need not be.
         for name in {stretch.name for stretch in layout.stretches if stretch.part is not None}:
@@ -105,6 +112,7 @@ def plan_save(
     overwrite: bool = False,
     num_shards: int | None = None,
     max_shard_bytes: int | None = None,
+    objects: bool | None = None,
     fs: Filesystem | None = None,
 ) -> SavePlan:
     """Return what :func:`save` would write, without writing.
@@ -112,7 +120,7 @@ def plan_save(
     Raises what :func:`save` raises before it writes anything. Bytes are not read, so damage in them is not
     found.
     """
-    layout = arrange(groups_of(tensors), num_shards=num_shards, max_shard_bytes=max_shard_bytes)
+    layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes, objects=objects)
     index = os.fspath(prefix) + INDEX_SUFFIX
     if not overwrite and filesystem_of(fs=fs).path_type(index) is not None:
         raise AlreadyExistsError(index)

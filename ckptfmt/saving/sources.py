@@ -14,11 +14,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from operator import getitem
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
 from ckptfmt.errors import NameConflictError
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.tensors.mapping import TensorMapping
 from ckptfmt.tensors.nesting import leaves_of
 from ckptfmt.tensors.view import NameMapping
@@ -62,14 +63,16 @@ def groups_of(tensors: Savable) -> list[Group]:
     TypeError
         Something is not a mapping, such as a path.
     """
-    several = [tensors] if _is_mapping(tensors) else _listed(tensors)
-    groups = [group for each in several for group in _groups_of_one(each)]
+    groups = [group for each in listed(tensors) for group in _groups_of_one(each)]
     if len(groups) > 1:
         _check_distinct(groups)
     return groups
 
 
-def _listed(tensors: object) -> list[Any]:
+def listed(tensors: object) -> list[Any]:
+    """Return the mappings that are to be saved; TypeError if something is not one."""
+    if _is_mapping(tensors):
+        return [tensors]
     wanted = "want a mapping of names to arrays, a checkpoint or a view, or a list of these"
     if isinstance(tensors, (str, os.PathLike)):
         path = os.fspath(tensors)
@@ -80,7 +83,7 @@ def _listed(tensors: object) -> list[Any]:
     for each in several:
         if not _is_mapping(each):
             if isinstance(each, (str, os.PathLike)):
-                _listed(each)
+                listed(each)
             raise TypeError(f"tensors: got a list with {type(each).__name__}, {wanted}")
     return several
 
@@ -95,7 +98,7 @@ def _is_mapping(tensors: object) -> bool:
 
 def _groups_of_one(tensors: Any) -> Iterator[Group]:  # noqa: ANN401
     """Iterate over the groups that one mapping makes."""
-    if isinstance(tensors, TensorMapping) or _is_flat(tensors):
+    if isinstance(tensors, TensorMapping) or is_flat(tensors):
         yield tensors
         return
     places: dict[str, Place] = {}
@@ -114,7 +117,7 @@ def _groups_of_one(tensors: Any) -> Iterator[Group]:  # noqa: ANN401
         yield Values(places)
 
 
-def _is_flat(tensors: object) -> bool:
+def is_flat(tensors: object) -> TypeGuard[dict[str, Any]]:
     """Return whether something is a dictionary of values, which may have 100,000 names."""
     return type(tensors) is dict and not any(
         issubclass(each, Mapping) for each in set(map(type, tensors.values()))
@@ -146,6 +149,8 @@ def _check_distinct(groups: list[Group]) -> None:
     twice: dict[str, list[str]] = {}
     for number, group in enumerate(groups):
         for name in group:
+            if name == OBJECT_GRAPH_KEY and isinstance(group, TensorMapping):
+                continue  # the graphs of several checkpoints are merged
             owner = owners.setdefault(name, number)
             if owner != number:
                 twice.setdefault(name, [_label(groups[owner], owner)]).append(_label(group, number))

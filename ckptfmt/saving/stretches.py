@@ -33,8 +33,8 @@ from ckptfmt.checkpoint.store import Index, Store
 from ckptfmt.dtypes import DType, as_dtype
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
-from ckptfmt.saving.objects import graph_to_store
 from ckptfmt.tensors.mapping import TensorMapping
+from ckptfmt.wire.coding import encode_varint
 
 LOOKED_UP = 64
 """Tensors of a checkpoint up to which each is looked up; for more, all of the index is listed."""
@@ -73,25 +73,26 @@ class Stretch(NamedTuple):
         return not isinstance(self.origin, Made)
 
 
-def stretches_of(view: TensorMapping, taken: Container[str]) -> Iterator[Stretch]:
+def stretches_of(
+    view: TensorMapping, taken: Container[str], *, without_graph: bool = False
+) -> Iterator[Stretch]:
     """Iterate over the stretches of a checkpoint or a view; nothing is read but indexes.
 
-    ``taken`` has all names that are to be stored. Raises CorruptError if an entry or the slices of a tensor
-    are damaged, ValueError for a name that no tensor can have.
+    ``taken`` has all names that are to be stored. ``without_graph`` leaves out object graphs.
+
+    Raises CorruptError if an entry or the slices of a tensor are damaged, ValueError for a name that no
+    tensor can have.
     """
     store, unchanged, stored_names = view._origin(), view._unchanged(), view._stored()
     new_keys(list(unchanged))
     entries = _entries(store.index, {name for name in stored_names.values() if name is not None})
     bundle = store if _is_copied(store) else None
-    graph = graph_to_store(view)
-    if graph is not None:
-        unchanged = {**unchanged, OBJECT_GRAPH_KEY: None}
     for name, source in unchanged.items():
         entry = None if source is None else entries[source]
+        if without_graph and OBJECT_GRAPH_KEY in (name, stored_names[name]):
+            continue
         if entry is None:
-            place = entries.get(stored_names.get(name) or "")
-            is_graph = graph is not None and name == OBJECT_GRAPH_KEY
-            yield _of_graph(graph or b"", place) if is_graph else _made(view, name, place)
+            yield _made(view, name, entries.get(stored_names[name] or ""))
         elif entry.slices:
             yield from _in_slices(store, name, entry, taken)
         elif bundle is not None:
@@ -139,11 +140,12 @@ def _made(view: TensorMapping, name: str, place: Entry | None) -> Stretch:
     return Stretch(name, None, entry.shape, _at(entry._replace(nbytes=_most_bytes(entry)), place), made)
 
 
-def _of_graph(graph: bytes, place: Entry | None) -> Stretch:
+def graph_stretch(graph: bytes) -> Stretch:
+    """Return the stretch of an object graph."""
     dtype = as_dtype("string")
-    nbytes = len(graph) + _MOST_LENGTH + _CHECKSUM
+    nbytes = len(encode_varint(len(graph))) + _CHECKSUM + len(graph)
     entry = Entry(OBJECT_GRAPH_KEY, dtype, (), nbytes, None, None, None, ())
-    return Stretch(OBJECT_GRAPH_KEY, None, (), _at(entry, place), Made(lambda: graph, dtype))
+    return Stretch(OBJECT_GRAPH_KEY, None, (), entry, Made(lambda: graph, dtype))
 
 
 def _at(entry: Entry, place: Entry | None) -> Entry:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
+from ckptfmt import compat
 from ckptfmt.errors import AlreadyExistsError, GraphError, NameNotFoundError, TensorNotFoundError
 from ckptfmt.graph.meta.collection import AnyMessage, Asset, Variable
 from ckptfmt.graph.meta.signature import SparseTensor
@@ -165,6 +166,15 @@ def test_a_variable_that_nothing_initialises_is_saved_but_not_collected() -> Non
     meta = ckptfmt.make_meta_graph(graph)
     assert list(meta.saved_variables) == ["w"]
     assert meta.variables == ()
+
+
+def test_arguments_of_other_kinds_are_taken_or_refused(graph: ckptfmt.Graph) -> None:
+    assert ckptfmt.make_meta_graph(graph, tags="serve", collections={"losses": "y"}).tags == {"serve"}
+    assert list(ckptfmt.make_meta_graph(graph, saver="w").saved_variables) == ["w"]
+    with pytest.raises(TypeError, match=r"graph: got 'graph\.pb', want what read_graph"):
+        ckptfmt.make_meta_graph("graph.pb")  # type: ignore[arg-type]
+    with pytest.raises(GraphError, match="no variables to save"):
+        ckptfmt.make_meta_graph(graph, saver=[])
 
 
 def test_a_graph_with_two_nodes_of_one_name_is_refused(graph: ckptfmt.Graph) -> None:
@@ -326,3 +336,14 @@ def test_training_goes_on_from_a_written_meta_graph(
     assert sorted(ckptfmt.open(tmp_path / "new")) == [
         f"scope/plain/{name}" for name in ("a", "b", "flag", "half", "text")
     ]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("as_text", [False, True])
+def test_write_graph_is_that_of_tensorflow(tensorflow: Any, tmp_path: Path, as_text: bool) -> None:
+    graph = build(tensorflow, mixed, True)
+    theirs = tensorflow.io.write_graph(graph, str(tmp_path / "theirs"), "graph.txt", as_text)
+    for given in (graph.as_graph_def(), ckptfmt.read_graph(theirs)):
+        path = compat.write_graph(given, tmp_path / "new" / "ours", "graph.txt", as_text)
+        assert path == str(tmp_path / "new" / "ours" / "graph.txt")
+        assert Path(path).read_bytes() == Path(theirs).read_bytes()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import ckptfmt
 from ckptfmt.errors import GraphError, NameConflictError, NameNotFoundError
@@ -22,6 +25,7 @@ from tests.support.variable_graphs import (
     on_devices,
     partitioned,
     plain,
+    tables,
     trained,
 )
 
@@ -85,6 +89,52 @@ def test_the_nodes_for_a_mapping_of_names_are_those_of_tensorflow(
     assert_same_saver(meta, saver, graph)
 
 
+@pytest.mark.parametrize("use_resource", [False, True])
+def test_a_partitioned_variable_is_named_as_a_whole(tensorflow: Any, use_resource: bool) -> None:
+    graph = build(tensorflow, partitioned, use_resource)
+    meta = ckptfmt.make_meta_graph(graph_of(graph), saver=False, trainable=["parts/many"])
+    assert len(meta.trainable_variables) == 12
+    assert (
+        meta.with_saver({"new": "parts/p"}).graph
+        == meta.with_saver({"new": [f"parts/p/part_{number}" for number in range(3)]}).graph
+    )
+    assert list(meta.with_saver(["parts/many"]).saved_variables) == ["parts/many"]
+    # One part alone is a tensor of its own.
+    variable = meta.with_saver({"first": "parts/p/part_0"}).saved_variables["first"]
+    assert variable.shape == (4, 2)
+    with pytest.raises(NameNotFoundError, match="no variable named 'parts/q'"):
+        meta.with_saver(["parts/q"])
+
+
+def test_what_collections_say_of_parts_counts(tensorflow: Any) -> None:
+    """Nothing in a graph says along which axis parts of equal shape follow one another."""
+    v1 = tensorflow.compat.v1
+    graph = tensorflow.Graph()
+    with graph.as_default():
+        v1.get_variable("w", [2, 4], partitioner=v1.fixed_size_partitioner(2, axis=1))
+        exported = ckptfmt.read_meta_graph(v1.train.export_meta_graph().SerializeToString())
+        made = ckptfmt.make_meta_graph(graph_of(graph))
+        saver = v1.train.Saver()
+    assert made.saved_variables["w"].shape == (4, 2)
+    given = ckptfmt.make_meta_graph(made, collections={"variables": exported.variables}, saver=["w"])
+    assert given.saved_variables["w"].shape == (2, 4)
+    assert_same_saver(exported.with_saver(), saver, graph, shapes=True)
+
+
+def test_a_replaced_saver_leaves_the_collection_of_savers(tensorflow: Any) -> None:
+    graph = build(tensorflow, plain, False)
+    saver = add_tensorflow_saver(tensorflow, graph)
+    with graph.as_default():
+        graph.add_to_collection("savers", saver)
+        data = saver.export_meta_graph().SerializeToString()
+    renewed = ckptfmt.read_meta_graph(data).with_saver(["plain/b"], sharded=True, replace=True)
+    (collected,) = renewed.collections["savers"]
+    assert isinstance(collected, bytes)
+    assert messages.SaverDef.FromString(collected) == renewed.message.saver_def
+    assert renewed.saver is not None
+    assert renewed.saver.sharded
+
+
 def test_a_second_saver_is_beside_the_first(tensorflow: Any) -> None:
     graph = build(tensorflow, plain, False)
     add_tensorflow_saver(tensorflow, graph, [graph.get_collection("variables")[0]])
@@ -128,7 +178,10 @@ def save_values(tf: Any, graph: Any, directory: Path, **options: Any) -> dict[st
     v1 = tf.compat.v1
     with graph.as_default(), v1.Session(graph=graph) as session:
         saver = v1.train.Saver(**options)
-        session.run(v1.global_variables_initializer())
+        # Averages begin with the values of other variables.
+        for is_average in (False, True):
+            names = ((v, "ExponentialMovingAverage" in v.name) for v in v1.global_variables())
+            session.run([v.initializer for v, matches in names if matches is is_average])
         saver.save(session, str(directory / "ckpt"), write_meta_graph=False, write_state=False)
         return dict(session.run({v.op.name: v for v in v1.global_variables()}))
 
@@ -169,6 +222,81 @@ def test_tensorflow_restores_and_saves_with_them(
     assert hashes(again) == hashes(tmp_path / "ckpt") != {}
     # The file leads this package to the checkpoint, too.
     meta.with_saver().check_tensors(ckptfmt.open(again))
+
+
+@pytest.mark.parametrize("sharded", [False, True], ids=["whole", "sharded"])
+def test_tables_are_saved_and_restored(tensorflow: Any, tmp_path: Path, sharded: bool) -> None:
+    v1 = tensorflow.compat.v1
+    graph = build(tensorflow, tables, True)
+    meta = ckptfmt.make_meta_graph(graph_of(graph), saver=False).with_saver(sharded=sharded)
+    meta.write(tmp_path / "ckpt.meta")
+    with graph.as_default(), v1.Session(graph=graph) as session:
+        session.run(["fill", v1.global_variables_initializer()])
+        v1.train.Saver(sharded=sharded).save(session, str(tmp_path / "ckpt"), write_meta_graph=False)
+        wanted = session.run(["word:0", "number:0"])
+    with tensorflow.Graph().as_default() as again, v1.Session(graph=again) as session:
+        saver = v1.train.import_meta_graph(str(tmp_path / "ckpt.meta"))
+        saver.restore(session, str(tmp_path / "ckpt"))
+        for got, want in zip(session.run(["word:0", "number:0"]), wanted, strict=True):
+            np.testing.assert_array_equal(got, want)
+    assert set(meta.saved_variables) == set(ckptfmt.open(tmp_path / "ckpt"))
+    renamed = meta.with_saver({"t": "words:0"})
+    assert list(renamed.saved_variables) == ["t-keys", "t-values"]
+
+
+@pytest.mark.parametrize("use_resource", [False, True], ids=["references", "resources"])
+def test_tensorflow_restores_a_checkpoint_that_was_written_for_the_meta_graph(
+    tensorflow: Any, tmp_path: Path, use_resource: bool
+) -> None:
+    meta = ckptfmt.make_meta_graph(graph_of(build(tensorflow, mixed, use_resource)))
+    rng = np.random.default_rng(0)
+    values: dict[str, Any] = {}
+    for name, variable in meta.saved_variables.items():
+        assert variable.shape is not None
+        shape = [size or 0 for size in variable.shape]
+        if variable.dtype == "string":
+            values[name] = np.full(shape, b"text", object)
+        else:
+            values[name] = rng.integers(0, 100, shape).astype(variable.dtype.numpy)
+    meta.check_tensors(values)
+    ckptfmt.save(tmp_path / "ckpt", values)
+    meta.check_tensors(ckptfmt.open(tmp_path / "ckpt"))
+    meta.write(tmp_path / "ckpt.meta")
+    restored = import_and_restore(tensorflow, tmp_path / "ckpt.meta", tmp_path / "ckpt", tmp_path / "again")
+    with ckptfmt.open(tmp_path / "again") as again:
+        # TensorFlow gives each part of a slot a name of its own, and only its slice of the whole.
+        whole = {name: value for name, value in values.items() if "/part_" not in name}
+        assert_equal_values({name: again[name] for name in whole}, whole)
+    for name in ("plain/b", "plain/a", "plain/half", "plain/flag", "plain/text"):
+        np.testing.assert_array_equal(restored[name], values[name])
+    joined = np.concatenate([restored[f"other/parts/columns/part_{number}"] for number in range(2)], axis=1)
+    np.testing.assert_array_equal(joined, values["other/parts/columns"])
+
+
+def test_a_made_meta_graph_is_frozen_with_the_values_of_parts(tensorflow: Any, tmp_path: Path) -> None:
+    v1 = tensorflow.compat.v1
+    graph = build(tensorflow, trained, True)
+    values = save_values(tensorflow, graph, tmp_path)
+    frozen = ckptfmt.freeze(
+        ckptfmt.make_meta_graph(graph_of(graph)), ckptfmt.open(tmp_path / "ckpt"), ["net/y"]
+    )
+    with tensorflow.Graph().as_default() as again, v1.Session(graph=again) as session:
+        graph_def = v1.GraphDef.FromString(frozen.to_bytes())
+        tensorflow.import_graph_def(graph_def, name="")
+        got = session.run("net/y:0", {"net/x:0": np.eye(4)})
+    kernel = np.concatenate([values["net/w/part_0"], values["net/w/part_1"]])
+    np.testing.assert_allclose(got, kernel + values["net/b"], rtol=1e-6)
+
+
+def test_an_older_tensorflow_gets_only_ops_that_it_knows(tensorflow: Any) -> None:
+    message = graph_of(build(tensorflow, partitioned, True)).message
+    assert ckptfmt.make_meta_graph(ckptfmt.Graph(message)).graph.ops["DisableCopyOnRead"] > 0
+    message.versions.producer = 134  # TensorFlow 1.15
+    old = ckptfmt.make_meta_graph(ckptfmt.Graph(message))
+    assert "DisableCopyOnRead" not in old.graph.ops
+    with tensorflow.Graph().as_default():
+        graph_def = tensorflow.compat.v1.GraphDef.FromString(old.graph.to_bytes())
+        tensorflow.import_graph_def(graph_def)
 
 
 def test_names_in_the_checkpoint_may_differ(tensorflow: Any, tmp_path: Path) -> None:
@@ -243,12 +371,16 @@ def test_wrong_variables_are_refused(tensorflow: Any) -> None:
         meta.with_saver(["plain/c"])
     with pytest.raises(NameNotFoundError, match="no variable named 'plain/b/read'"):
         meta.with_saver({"b": "plain/b/read"})
-    with pytest.raises(NameConflictError, match="saved twice: 'plain/b:0' by 'x', 'y'"):
+    with pytest.raises(NameConflictError, match="saved twice: 'plain/b' by 'x', 'y'"):
         meta.with_saver({"x": "plain/b", "y": "plain/b:0"})
     with pytest.raises(GraphError, match="tensor 'w': not the parts of one variable"):
         meta.with_saver({"w": ["plain/b", "plain/a"]})
     with pytest.raises(GraphError, match="not the parts of one variable"):
         meta.with_saver({"w": []})
+    with pytest.raises(NameConflictError, match="saved twice: 'plain/a' by 'plain/a', 'plain/a'"):
+        meta.with_saver(["plain/a", "plain/a:0"])
+    with pytest.raises(GraphError, match="node 'plain/b': tensor name: got '', which the index keeps"):
+        meta.with_saver({"": "plain/b"})
     with pytest.raises(GraphError, match="no variables to save"):
         meta.with_saver([])
 
@@ -267,3 +399,53 @@ def test_devices_of_any_spelling_are_grouped(tensorflow: Any) -> None:
         node.device = "nonsense"
     with pytest.raises(GraphError, match="not a device name: 'nonsense'"):
         ckptfmt.make_meta_graph(ckptfmt.Graph(message))
+
+
+DEVICES = [None, "/cpu:0", "/gpu:1", "/job:ps", "/job:ps/task:1/gpu:0", "/job:worker/replica:1", "/cpu:*"]
+VARIABLE = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["v", "w", "Const", "Identity", "RestoreV2", "a-b", "x.y"]),
+        "scope": st.sampled_from(["", "a", "A", "r/s"]),
+        "device": st.sampled_from(DEVICES),
+        "caching_device": st.sampled_from([None, "/cpu:0"]),
+        "use_resource": st.booleans(),
+        "shape": st.lists(st.integers(1, 5), max_size=3),
+        "parts": st.integers(0, 5),
+        "is_colocated": st.booleans(),
+    }
+)
+
+
+def add_variable(tf: Any, number: int, options: dict[str, Any], made: list[Any]) -> None:
+    v1 = tf.compat.v1
+    shape, parts = options["shape"], options["parts"]
+    partitioner = v1.fixed_size_partitioner(min(parts, shape[0])) if shape and parts else None
+    scope = v1.variable_scope(
+        options["scope"] or v1.get_variable_scope(), use_resource=options["use_resource"]
+    )
+    beside = v1.colocate_with(made[0]) if options["is_colocated"] and made else nullcontext()
+    with tf.device(options["device"]), scope, beside:
+        variable = v1.get_variable(
+            f"{options['name']}{number}",
+            shape,
+            partitioner=partitioner,
+            caching_device=options["caching_device"],
+            initializer=v1.zeros_initializer(),
+        )
+    if partitioner is None:
+        made.append(variable.op)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(VARIABLE, min_size=1, max_size=8), st.booleans(), st.booleans())
+def test_the_nodes_are_those_of_tensorflow_for_any_variables(
+    tensorflow: Any, variables: list[dict[str, Any]], sharded: bool, shapes: bool
+) -> None:
+    graph = tensorflow.Graph()
+    with graph.as_default():
+        made: list[Any] = []
+        for number, options in enumerate(variables):
+            add_variable(tensorflow, number, options, made)
+    meta = ckptfmt.make_meta_graph(graph_of(graph, shapes=shapes), saver=False)
+    saver = add_tensorflow_saver(tensorflow, graph, sharded=sharded)
+    assert_same_saver(meta.with_saver(sharded=sharded), saver, graph, shapes=shapes)

@@ -16,8 +16,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 from ckptfmt.arrays.shape import Shape
+from ckptfmt.cached_property import cached_property
 from ckptfmt.dtypes import DTYPES
 from ckptfmt.errors import NameNotFoundError
 from ckptfmt.graph.meta.collection import Partition, Variable
@@ -36,19 +38,39 @@ _SLOT = re.compile(r"(.+/part_(?:0|[1-9][0-9]{0,8}))/.+", re.DOTALL)
 _MAX_NAME, _MAX_SCOPES = 1024, 32
 """Characters of the longest name of a slot, and scopes that are tried before the name of its primary."""
 
+_EXPORT = "_lookup_table_export_values"
+"""Follows the name of a table in that of the scope that exports it."""
+
 _OPTIMIZER_OP = re.compile(r"(?:Resource)?(?:Sparse)?Apply[A-Z]")
 
 _CHANGING_OP = re.compile(r"(?:Resource)?(?:Assign|Scatter|StridedSliceAssign|CountUpTo)")
 
 
-class GraphVariables:
-    """What the nodes of a graph say about its variables."""
+class TableExport(NamedTuple):
+    """A mutable lookup table that the graph exports, as TensorFlow does with those that are saved."""
 
-    def __init__(self, graph: messages.GraphDef, file: str) -> None:
+    table: messages.NodeDef
+    """The node of the table."""
+    node: messages.NodeDef
+    """The node that has its keys and values."""
+    table_name: str
+    """The name that the table was given, without scopes."""
+
+
+class GraphVariables:
+    """What the nodes of a graph say about its variables and tables."""
+
+    def __init__(
+        self, graph: messages.GraphDef, file: str, described: Mapping[str, Variable] | None = None
+    ) -> None:
+        """Take a GraphDef, and what collections say of variables by the names of nodes; that counts more."""
         self._file = file
+        self._described = described or {}
         self._graph = Origins(graph.node, file)
         self.nodes = {node.name: node for node in graph.node if node.op in VARIABLE_OPS}
         """The variables by name, in the order of the graph."""
+        self.exports: dict[str, TableExport] = {}
+        """The tables to save, by the names of their nodes."""
         self._assigns: dict[str, list[messages.NodeDef]] = {}
         self._reads: dict[str, str] = {}
         self._trained: set[str] = set()
@@ -61,8 +83,8 @@ class GraphVariables:
     def _note(self, node: messages.NodeDef, name: str) -> None:
         """Note what a node does to the variable that is its first input, if it is one."""
         if name not in self.nodes:
-            return
-        if node.op in ASSIGN_OPS:
+            self._note_export(node, name)
+        elif node.op in ASSIGN_OPS:
             self._assigns.setdefault(name, []).append(node)
         elif _OPTIMIZER_OP.match(node.op):
             self._trained.add(name)
@@ -75,13 +97,41 @@ class GraphVariables:
             if node.name == usual or is_other:
                 self._reads[name] = node.name
 
-    def find(self, text: str) -> str:
-        """Return the name of the variable that ``v`` or ``v:0`` names; NameNotFoundError if there is none."""
+    def _note_export(self, node: messages.NodeDef, name: str) -> None:
+        scope, _, rest = node.name.rpartition("/")
+        table = self._graph.nodes.get(name)
+        if (
+            node.op == "LookupTableExportV2"
+            and rest == node.op
+            and scope.endswith(_EXPORT)
+            and table is not None
+        ):
+            given = scope.removesuffix(_EXPORT).rpartition("/")[2]
+            self.exports.setdefault(name, TableExport(table, node, given))
+
+    def find(self, text: str) -> list[str]:
+        """Return the variable or table that ``v`` or ``v:0`` names, or the parts of the variable ``v``.
+
+        Raises NameNotFoundError if there is no such variable.
+        """
         name, number, _ = parse_output(text)
-        if name not in self.nodes or number:
-            close = closest_names(name, self.nodes)
+        is_node = name in self.nodes or name in self.exports
+        names = [name] if is_node else self._parts.get(name, [])
+        if not names or number:
+            close = closest_names(name, [*self.nodes, *self.exports])
             raise NameNotFoundError(text, file=self._file, noun="variable", close_matches=close)
-        return name
+        return names
+
+    @cached_property
+    def _parts(self) -> dict[str, list[str]]:
+        """The parts of each partitioned variable."""
+        parts: dict[str, list[str]] = {}
+        # In the order of their tensors' names: w/part_10:0 precedes w/part_1:0.
+        for name in sorted(self.nodes, key=lambda name: f"{name}:0"):
+            place = self.describe(name).partition
+            if place is not None:
+                parts.setdefault(place.full_name, []).append(name)
+        return parts
 
     def is_resource(self, name: str) -> bool:
         """Whether a variable is a resource, not a reference."""
@@ -90,6 +140,12 @@ class GraphVariables:
     def read(self, name: str) -> str | None:
         """Return the name of the node that reads a variable for whoever needs its value, or None."""
         return self._reads.get(name)
+
+    def cached(self, name: str) -> messages.NodeDef | None:
+        """Return the node that keeps a copy of a resource on its caching device; None if there is none."""
+        node = self._graph.nodes.get(f"{name}/Read/Identity") if self.is_resource(name) else None
+        is_copy = node is not None and node.op == "Identity" and list(node.input) == [self.read(name)]
+        return node if is_copy else None
 
     def initializer(self, name: str) -> messages.NodeDef | None:
         """Return the node that initialises a variable; None if the graph has none."""
@@ -106,7 +162,7 @@ class GraphVariables:
         """Whether training changes a variable, as far as the graph shows it."""
         if self._trained:
             return name in self._trained
-        code = self.nodes[name].attr["dtype"].type if "dtype" in self.nodes[name].attr else 0
+        code = self._dtype_code(name)
         if code not in DTYPES or not (DTYPES[code].is_floating or DTYPES[code].is_complex):
             return False
         initializer = self.initializer(name)
@@ -115,9 +171,12 @@ class GraphVariables:
 
     def describe(self, name: str) -> Variable:
         """Return what a VariableDef says of a variable; names of nodes that the graph lacks are empty."""
+        if name in self._described:
+            return self._described[name]
         initializer = self.initializer(name)
         value = "" if initializer is None else _tensor_name(initializer.input[1])
-        read = self.read(name)
+        cached = self.cached(name)
+        read = self.read(name) if cached is None else cached.name
         # A reference can be read by its own name too.
         snapshot = f"{read}:0" if read else "" if self.is_resource(name) else f"{name}:0"
         return Variable(
@@ -141,7 +200,7 @@ class GraphVariables:
         partitions: dict[str, Partition] = {}
         for whole, parts in groups.items():
             names = [parts.get(number, "") for number in range(len(parts))]
-            if all(names) and len({(self.nodes[n].op, self.nodes[n].attr["dtype"].type) for n in names}) == 1:
+            if all(names) and len({(self.nodes[n].op, self._dtype_code(n)) for n in names}) == 1:
                 found = self.partition(whole, names)
                 partitions.update(zip(names, found, strict=True) if found else ())
         slots = {
@@ -152,7 +211,9 @@ class GraphVariables:
     def _slot_partition(self, name: str, parts: Mapping[str, Partition]) -> Partition | None:
         """Return the place of a slot, such as ``scope/v/part_0/Adam``, whose primary is a part; else None."""
         match = _SLOT.fullmatch(name) if len(name) <= _MAX_NAME else None
-        primary = "" if match is None else str(match[1])
+        if match is None:
+            return None
+        primary = match[1]
         for _ in range(_MAX_SCOPES):
             if primary in parts:
                 break
@@ -194,6 +255,10 @@ class GraphVariables:
         axis = self._graph.nodes.get(f"{whole}/ConcatPartitions/concat/axis")
         values = [] if axis is None or "value" not in axis.attr else axis.attr["value"].tensor.int_val
         return values[0] if len(values) == 1 and values[0] >= 0 else None
+
+    def _dtype_code(self, name: str) -> int:
+        attributes = self.nodes[name].attr
+        return attributes["dtype"].type if "dtype" in attributes else 0
 
     def shape(self, name: str) -> Shape | None:
         """Return the shape of a variable; None if it is not fully known."""
