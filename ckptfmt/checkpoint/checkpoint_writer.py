@@ -9,11 +9,11 @@ from typing import Any
 
 from ckptfmt.arrays.shape import check_new_shape
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.bundle_writer import BundleWriter
-from ckptfmt.checkpoint.entry import new_key, new_keys
+from ckptfmt.checkpoint.bundle_writer import BundleWriter, SliceOf
+from ckptfmt.checkpoint.entry import Entry, new_key, new_keys
 from ckptfmt.checkpoint.new_index import NewIndex
 from ckptfmt.checkpoint.new_tensor import new_tensor
-from ckptfmt.checkpoint.raw_copy import Advance, StoredPiece
+from ckptfmt.checkpoint.raw_copy import Advance
 from ckptfmt.checkpoint.replacing import Replacement
 from ckptfmt.checkpoint.shards import Shards
 from ckptfmt.checkpoint.slice_specs import SliceLike, as_slice
@@ -143,6 +143,7 @@ class CheckpointWriter:
         tensors: Mapping[str, Any] | Iterable[tuple[str, Any]],
         *,
         dtypes: Mapping[str, Any] | None = None,
+        shard: int | None = None,
     ) -> None:
         """Write many tensors, in order, as :meth:`add` would, but small ones ten times as fast.
 
@@ -152,20 +153,23 @@ class CheckpointWriter:
             Values by name, or pairs of both, also from an iterator that makes each value when its turn comes.
         dtypes
             Dtypes by name, of tensors whose dtype is not that of their values.
+        shard
+            Number of the data file of all, if it matters.
 
         Raises what :meth:`add` raises; the tensors before the one at fault have been written.
         """
         self._check_open()
+        self._bundle.shards.check_number(shard)
         dtypes = {} if dtypes is None else dtypes
         for names, values in batches(tensors):
             heads = [b""] * len(names) if self._is_aligned else small_heads((names, values), dtypes)
             for is_small, start, stop in stretches(values, heads):
                 if is_small:
                     keys = new_keys(names[start:stop])
-                    self._bundle.add_small(keys, values[start:stop], heads[start:stop])
+                    self._bundle.add_small(keys, values[start:stop], heads[start:stop], shard)
                     continue
                 for name, value in zip(names[start:stop], values[start:stop], strict=True):
-                    self.add(name, value, dtype=dtypes.get(name))
+                    self.add(name, value, dtype=dtypes.get(name), shard=shard)
 
     def add_slice(
         self,
@@ -227,7 +231,14 @@ class CheckpointWriter:
         self.add(OBJECT_GRAPH_KEY, data, dtype="string")
 
     def add_stored(
-        self, bundle: Bundle, pieces: Sequence[StoredPiece], *, shard: int | None = None, advance: Advance
+        self,
+        bundle: Bundle,
+        names: Sequence[str],
+        entries: Sequence[Entry],
+        slices: Mapping[int, SliceOf],
+        *,
+        shard: int | None = None,
+        advance: Advance,
     ) -> None:
         """Write what another bundle stores, by its bytes, which are verified.
 
@@ -235,8 +246,11 @@ class CheckpointWriter:
         ----------
         bundle
             The other bundle, whose numbers are little-endian.
-        pieces
-            What to copy: tensors and slices, whose places :func:`check_places` has passed.
+        names, entries
+            The names of the tensors here, and the entries of their bytes there, whose places
+            :func:`check_places` has passed.
+        slices
+            Which of these are slices: by number, the part of a tensor and the shape of all of it.
         shard
             Number of the data file, if it matters.
         advance
@@ -246,9 +260,13 @@ class CheckpointWriter:
         """
         self._check_open()
         self._bundle.shards.check_number(shard)
-        # Padding comes between neighbours, which then are copied one by one.
-        for some in [[piece] for piece in pieces] if self._is_aligned else [pieces]:
-            self._bundle.add_stored(bundle, some, shard, advance)
+        keys = new_keys(names)
+        if not self._is_aligned:
+            self._bundle.add_stored(bundle, keys, entries, slices, shard, advance)
+            return
+        for row, (key, entry) in enumerate(zip(keys, entries, strict=True)):  # padding comes between them
+            only = {0: slices[row]} if row in slices else {}
+            self._bundle.add_stored(bundle, [key], [entry], only, shard, advance)
 
     def allow_gaps(self, name: str) -> None:
         """Accept slices that do not make all of a tensor: TensorFlow 1 stores some slots in such parts."""
