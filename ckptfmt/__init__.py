@@ -80,6 +80,7 @@ _PUBLIC = {
     "flatten": "ckptfmt.tensors.nesting:flatten",
     "freeze": "ckptfmt.graph.freeze.freeze:freeze",
     "latest_checkpoint": "ckptfmt.checkpoint.state_file:latest_checkpoint",
+    "make_meta_graph": "ckptfmt.graph.meta.make:make_meta_graph",
     "match": "ckptfmt.compare.match:match",
     "open": "ckptfmt.tensors.checkpoint:open_checkpoint",
     "open_events": "ckptfmt.events.event_log:open_events",

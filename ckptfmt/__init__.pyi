@@ -38,6 +38,7 @@ from ckptfmt.example.parse import parse_sequence_example as parse_sequence_examp
 from ckptfmt.graph.attributes import FunctionCall as FunctionCall
 from ckptfmt.graph.freeze.freeze import freeze as freeze
 from ckptfmt.graph.graph import Graph as Graph
+from ckptfmt.graph.meta.make import make_meta_graph as make_meta_graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph as MetaGraph
 from ckptfmt.graph.meta.signature import Signature as Signature
 from ckptfmt.graph.meta.signature import TensorInfo as TensorInfo
@@ -157,6 +158,7 @@ __all__ = [
     "flatten",
     "freeze",
     "latest_checkpoint",
+    "make_meta_graph",
     "match",
     "open",
     "open_events",

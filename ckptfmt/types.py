@@ -42,6 +42,7 @@ from ckptfmt.graph.meta.collection import Collections as Collections
 from ckptfmt.graph.meta.collection import Variable as Variable
 from ckptfmt.graph.meta.meta_graph import MetaGraph as MetaGraph
 from ckptfmt.graph.meta.meta_graph import Saver as Saver
+from ckptfmt.graph.meta.saved_variables import SavedVariable as SavedVariable
 from ckptfmt.graph.meta.signature import Signature as Signature
 from ckptfmt.graph.meta.signature import Signatures as Signatures
 from ckptfmt.graph.meta.signature import TensorInfo as TensorInfo

@@ -1,0 +1,67 @@
+"""Savers of meta graphs: added for chosen variables, or removed with the nodes that only they need."""
+
+from __future__ import annotations
+
+from ckptfmt.graph.meta.collection import VARIABLES, Collections
+from ckptfmt.graph.meta.graph_variables import GraphVariables
+from ckptfmt.graph.meta.savables import Choice, find_savables
+from ckptfmt.graph.meta.saver_nodes import DEFAULT, SaverOptions, add_saver_nodes
+from ckptfmt.graph.node import parse_output
+from ckptfmt.proto import messages
+
+
+def add_saver(
+    message: messages.MetaGraphDef,
+    file: str,
+    variables: Choice | None = None,
+    options: SaverOptions = DEFAULT,
+) -> bool:
+    """Add a Saver to a meta graph, and let it name this one; return False if there is nothing to save.
+
+    ``variables`` are those to save, by default those of the collection ``variables`` or, if it does not exist
+    or is empty, all. Raises the errors of :func:`~ckptfmt.graph.meta.savables.find_savables`.
+    """
+    known = GraphVariables(message.graph_def, file)
+    collections = Collections(message.collection_def, file)
+    by_default = {parse_output(each.name).node: each for each in collections.variables("variables")}
+    described = {
+        parse_output(variable.name).node: variable
+        for name in sorted(VARIABLES & set(collections))
+        for variable in collections.variables(name)
+    } | by_default
+    if variables is None:
+        variables = [name for name in by_default if name in known.nodes] or list(known.nodes)
+    savables = find_savables(known, described, variables, file)
+    if not savables:
+        return False
+    message.saver_def.CopyFrom(add_saver_nodes(message.graph_def, savables, options))
+    return True
+
+
+def remove_saver(message: messages.MetaGraphDef) -> None:
+    """Remove the Saver of a meta graph, and those nodes of its scope that nothing else needs."""
+    saver = message.saver_def
+    ends = {
+        parse_output(name).node
+        for name in (saver.filename_tensor_name, saver.save_tensor_name, saver.restore_op_name)
+    }
+    scope = parse_output(saver.filename_tensor_name).node.rpartition("/")[0]
+    nodes = message.graph_def.node
+    candidates = {
+        node.name for node in nodes if node.name in ends or (scope and node.name.startswith(f"{scope}/"))
+    }
+    inputs = {node.name: [parse_output(text).node for text in node.input] for node in nodes}
+    # What others take from the scope stays, with all that it needs in turn.
+    waiting = [name for node, names in inputs.items() if node not in candidates for name in names]
+    while waiting:
+        name = waiting.pop()
+        if name in candidates:
+            candidates.discard(name)
+            waiting += inputs[name]
+    kept = [node for node in nodes if node.name not in candidates]
+    graph = messages.GraphDef()
+    graph.CopyFrom(message.graph_def)
+    del graph.node[:]
+    graph.node.extend(kept)
+    message.graph_def.CopyFrom(graph)
+    message.ClearField("saver_def")
