@@ -27,6 +27,7 @@ _PUBLIC = {
     "DTYPES": "ckptfmt.dtypes:DTYPES",
     "DType": "ckptfmt.dtypes:DType",
     "Damage": "ckptfmt.record.damage:Damage",
+    "EditedModel": "ckptfmt.saved_model.edits:EditedModel",
     "Entry": "ckptfmt.checkpoint.entry:Entry",
     "EventLog": "ckptfmt.events.event_log:EventLog",
     "FunctionCall": "ckptfmt.graph.attributes:FunctionCall",

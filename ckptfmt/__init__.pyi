@@ -58,6 +58,7 @@ from ckptfmt.record.files.records import Records as Records
 from ckptfmt.record.files.records import open_records as open_records
 from ckptfmt.record.index import RecordIndex as RecordIndex
 from ckptfmt.record.writer import RecordWriter as RecordWriter
+from ckptfmt.saved_model.edits import EditedModel as EditedModel
 from ckptfmt.saved_model.functions import ConcreteFunction as ConcreteFunction
 from ckptfmt.saved_model.functions import ObjectFunction as ObjectFunction
 from ckptfmt.saved_model.reach import Reach as Reach
@@ -104,6 +105,7 @@ __all__ = [
     "DTYPES",
     "DType",
     "Damage",
+    "EditedModel",
     "Entry",
     "EventLog",
     "FunctionCall",

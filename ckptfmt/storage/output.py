@@ -236,7 +236,7 @@ class OutputFile(_LocalOutput, NewFile):
             self._temporary = temporary
             # Before anything is written: if only the owner may read the old file, nobody else may read the
             # new.
-            _copy_mode(target, temporary)
+            copy_mode(target, temporary)
         except AlreadyExistsError:
             raise
         except (OSError, ValueError) as error:
@@ -290,7 +290,7 @@ class OutputFile(_LocalOutput, NewFile):
             os.replace(temporary, self._target)  # atomic; readers that have the old file open keep it
         else:
             _rename_to_free_name(temporary, self._target)
-        _sync_directory(self._target)
+        sync_directory(self._target)
 
     def discard(self) -> None:
         """Discard the file, and leave an existing one unchanged. Does nothing after :meth:`commit`."""
@@ -357,7 +357,7 @@ class GrowingFile(_LocalOutput):
         finally:
             self._close()
         if self._target is not None:
-            _sync_directory(self._target)
+            sync_directory(self._target)
 
     def discard(self) -> None:
         """Close the file; what was written stays."""
@@ -500,7 +500,7 @@ def _create_temporary(directory: str, name: str) -> tuple[str, int, int | None]:
         os.close(descriptor)
 
 
-def _copy_mode(source: str, target: str) -> None:
+def copy_mode(source: str, target: str) -> None:
     """Give a file the permissions of another one, if that exists and the file system has permissions."""
     with suppress(OSError):
         os.chmod(target, stat.S_IMODE(os.stat(source).st_mode))
@@ -527,7 +527,7 @@ def _rename_to_free_name(temporary: str, target: str) -> None:
         os.replace(temporary, target)
 
 
-def _sync_directory(path: str) -> None:
+def sync_directory(path: str) -> None:
     """Sync the directory of a file, which holds its name; not every system can."""
     with suppress(OSError):
         descriptor = os.open(os.path.dirname(path), os.O_RDONLY)

@@ -1,0 +1,137 @@
+"""Writing SavedModels: the edited model in a new directory, of which only what has changed is written anew.
+
+Files that no edit touches are linked or copied by the system, so that a signature of a model with gigabytes
+of variables is changed in the time that its graph takes.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ckptfmt.checkpoint.checkpoint_writer import CheckpointWriter
+from ckptfmt.checkpoint.find import SAVED_MODEL_PREFIX
+from ckptfmt.errors import GraphError, NotWritableError
+from ckptfmt.filenames import SAVED_MODEL_FILES
+from ckptfmt.graph.meta.asset_path import ASSETS
+from ckptfmt.graph.tensor_content import MAX_BYTES
+from ckptfmt.proto import messages
+from ckptfmt.proto.parse import format_text
+from ckptfmt.saved_model.draft import Draft, NewFile, NewTensor
+from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE
+from ckptfmt.saved_model.layout import CHECKPOINT_DIRECTORY, check_replaceable, model_files
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.local import LocalFilesystem, real_path
+from ckptfmt.storage.output_directory import OutputDirectory, create_directory
+
+BINARY_FILE, TEXT_FILE, _ = SAVED_MODEL_FILES
+
+
+def write_draft(draft: Draft, directory: str, *, overwrite: bool, link: bool, fs: Filesystem) -> None:
+    """Write an edited model.
+
+    Raises
+    ------
+    AlreadyExistsError
+        The directory exists, and ``overwrite`` is not given; or it has more than a SavedModel.
+    NotWritableError
+        The system refuses, or the directory is within that of the model.
+    GraphError
+        The message takes 2 GiB or more.
+    """
+    source = draft.model
+    files = list(model_files(source._fs, source.directory))
+    _check_apart(source.directory, source._fs, directory, fs)
+    message = serialize_model(draft.message, source.file) if draft.is_edited else None
+    taken = [name for name in files if not _is_stale(draft, name)]
+    tops = {name.partition("/")[0] for name in taken}
+    with create_directory(
+        fs, directory, overwrite=overwrite, check=lambda: check_replaceable(fs, directory, tops)
+    ) as output:
+        for name in taken:
+            # People edit vocabularies in place, but no program changes a data file of a checkpoint.
+            may_link = link and name.startswith(f"{CHECKPOINT_DIRECTORY}/")
+            output.take(source._fs, os.path.join(source.directory, name), name, link=may_link)
+        write_assets(output, draft.assets)
+        if draft.tensors:
+            write_tensors(output, draft.tensors)
+        for name in (CHECKPOINT_DIRECTORY, ASSETS):
+            output.make_directory(name)  # TensorFlow makes them even if they are empty
+        write_message(output, draft, message)
+
+
+def write_message(output: OutputDirectory, draft: Draft, message: tuple[str, bytes] | None) -> None:
+    """Write the message, last: it makes the directory a SavedModel."""
+    if message is None:
+        name = os.path.basename(draft.model.file)
+        output.take(
+            draft.model._fs, draft.model.file, name if name in SAVED_MODEL_FILES else BINARY_FILE, link=False
+        )
+        return
+    name, data = message
+    with output.create(name) as file:
+        file.write(data)
+
+
+def serialize_model(message: messages.SavedModel, file: str) -> tuple[str, bytes]:
+    """Return the file name and the bytes of a message: as text if it was read from a file of text.
+
+    Raises GraphError if it takes 2 GiB or more.
+    """
+    if (size := message.ByteSize()) >= MAX_BYTES:
+        raise GraphError(f"SavedModel of {size} bytes, want fewer than {MAX_BYTES}", file=file)
+    if os.path.basename(file) == TEXT_FILE:
+        return TEXT_FILE, format_text(message).encode()
+    # Sorted keys of maps, so that the same edits give the same bytes.
+    return BINARY_FILE, message.SerializeToString(deterministic=True)
+
+
+def write_tensors(output: OutputDirectory, tensors: dict[str, NewTensor]) -> None:
+    """Write the checkpoint; a variable that was stored in slices is stored in the same ones."""
+    with CheckpointWriter(output.path(SAVED_MODEL_PREFIX), fs=output.fs) as writer:
+        for name, (values, given, entry) in tensors.items():
+            array = values[given]
+            for part in entry.slices:
+                region = tuple(slice(start, stop) for start, stop in part.region(entry.shape))
+                writer.add_slice(name, entry.shape, part, array[region], dtype=entry.dtype)
+            if not entry.slices:
+                writer.add(name, array, dtype=entry.dtype)
+
+
+def write_assets(output: OutputDirectory, assets: dict[str, NewFile]) -> None:
+    """Write files of the directory ``assets``."""
+    for name, new in assets.items():
+        if new.fs is not None:
+            output.take(new.fs, new.path, f"{ASSETS}/{name}", link=False)
+            continue
+        with output.create(f"{ASSETS}/{name}") as file:
+            file.write(new.data)
+
+
+def _is_stale(draft: Draft, name: str) -> bool:
+    """Whether a file of the model is not taken over: it is written anew, or no longer says what is true."""
+    first, _, rest = name.partition("/")
+    if name in SAVED_MODEL_FILES or name == os.path.basename(draft.model.file):
+        return True
+    if name == FINGERPRINT_FILE:
+        return draft.is_edited or draft.tensors is not None
+    if first == CHECKPOINT_DIRECTORY and draft.tensors is not None:
+        return True
+    return first in draft.left_out or (first == ASSETS and rest in draft.assets)
+
+
+def _check_apart(source: str, source_fs: Filesystem, target: str, fs: Filesystem) -> None:
+    """Raise NotWritableError if a directory is within that of the model, which never changes.
+
+    The directory itself may be replaced: the new one is whole by then.
+    """
+    if isinstance(fs, LocalFilesystem) and isinstance(source_fs, LocalFilesystem):
+        old, new = real_path(source, source_fs), real_path(target, fs)
+    elif fs is source_fs:
+        # Its files are replaced one by one, so the model would not be whole while they are.
+        old, new = (os.path.normpath(path) for path in (source, target))
+        if old == new:
+            raise NotWritableError(target, "this is the model that is read; write another directory")
+    else:
+        return
+    if new.startswith(old.rstrip("/") + os.sep):
+        raise NotWritableError(target, "this is within the model that is read; write another directory")
