@@ -21,7 +21,7 @@ from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE
 from ckptfmt.saved_model.layout import CHECKPOINT_DIRECTORY, check_replaceable, model_files
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LocalFilesystem, real_path
-from ckptfmt.storage.output_directory import OutputDirectory, create_directory
+from ckptfmt.storage.output.directory import OutputDirectory, create_directory
 
 BINARY_FILE, TEXT_FILE, _ = SAVED_MODEL_FILES
 

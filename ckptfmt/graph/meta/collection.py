@@ -167,9 +167,15 @@ def encode_collection(name: str, items: Iterable[Item], file: str) -> messages.C
         got = ", ".join(sorted({type(item).__name__ for item in items}))
         raise GraphError(f"collection {name!r}: got items of {got}, want one kind", file=file)
     kind = next(iter(kinds), "node_list")
-    values: list[object] = [_encode_item(item) for item in items]
-    getattr(collection, str(kind)).value.extend(values)
-    getattr(collection, str(kind)).SetInParent()
+    field = getattr(collection, str(kind))
+    field.SetInParent()
+    for item in items:
+        if isinstance(item, Asset | AnyMessage):
+            field.value.add(**_encode_any(item)._asdict())
+        else:
+            field.value.append(
+                encode_variable(item).SerializeToString() if isinstance(item, Variable) else item
+            )
     return collection
 
 
@@ -185,16 +191,12 @@ def _kind(item: object) -> str | None:
     return next((kind for types, kind in kinds if isinstance(item, types)), None)
 
 
-def _encode_item(item: Item) -> object:
-    if isinstance(item, Variable):
-        return encode_variable(item).SerializeToString(deterministic=True)
-    if isinstance(item, Asset):
-        asset = messages.AssetFileDef(filename=item.filename)
-        asset.tensor_info.name = item.tensor
-        item = AnyMessage(_ASSET_URL, asset.SerializeToString(deterministic=True))
+def _encode_any(item: Asset | AnyMessage) -> AnyMessage:
     if isinstance(item, AnyMessage):
-        return {"type_url": item.type_url, "value": item.value}
-    return item
+        return item
+    asset = messages.AssetFileDef(filename=item.filename)
+    asset.tensor_info.name = item.tensor
+    return AnyMessage(_ASSET_URL, asset.SerializeToString(deterministic=True))
 
 
 class Collections(Mapping[str, tuple[Item, ...]]):

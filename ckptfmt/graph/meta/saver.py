@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ckptfmt.graph.meta.collection import VARIABLES, Collections
+from ckptfmt.graph.meta.collection import VARIABLES, Collections, Variable
 from ckptfmt.graph.meta.graph_variables import GraphVariables
 from ckptfmt.graph.meta.savables import Choice, find_savables
 from ckptfmt.graph.meta.saver_nodes import DEFAULT, SaverOptions, add_saver_nodes
@@ -23,14 +23,18 @@ def add_saver(
     """
     known = GraphVariables(message.graph_def, file)
     collections = Collections(message.collection_def, file)
-    by_default = {parse_output(each.name).node: each for each in collections.variables("variables")}
+    # Collections may have anything in them, and names of variables alone, as those of the oldest files have.
     described = {
-        parse_output(variable.name).node: variable
+        parse_output(item.name).node: item
         for name in sorted(VARIABLES & set(collections))
-        for variable in collections.variables(name)
-    } | by_default
+        for item in collections[name]
+        if isinstance(item, Variable)
+    }
     if variables is None:
-        variables = [name for name in by_default if name in known.nodes] or list(known.nodes)
+        items = collections.get("variables", ())
+        names = [each.name if isinstance(each, Variable) else each for each in items]
+        nodes = [parse_output(name).node for name in names if isinstance(name, str)]
+        variables = [node for node in dict.fromkeys(nodes) if node in known.nodes] or list(known.nodes)
     savables = find_savables(known, described, variables, file)
     if not savables:
         return False

@@ -27,7 +27,9 @@ from ckptfmt.storage.filesystem import Filesystem, walk
 from ckptfmt.storage.foreign_paths import check_is_writable
 from ckptfmt.storage.local import LOCAL, LocalFilesystem
 from ckptfmt.storage.local_file import resolve_path
-from ckptfmt.storage.output import Output, OutputFile, copy_mode, sync_directory
+from ckptfmt.storage.output.local_output import OutputFile
+from ckptfmt.storage.output.names import copy_mode, sync_directory
+from ckptfmt.storage.output.output import Output
 from ckptfmt.storage.target import not_writable
 from ckptfmt.storage.temporary import lock, remove_tree, sweep, temporary_name
 
