@@ -67,6 +67,8 @@ from ckptfmt.saved_model.saved_model import open_saved_model as open_saved_model
 from ckptfmt.saved_model.structured import NamedValues as NamedValues
 from ckptfmt.saved_model.structured import TensorSpec as TensorSpec
 from ckptfmt.saved_model.structured import TypeSpec as TypeSpec
+from ckptfmt.saved_model.writer import SavedModelWriter as SavedModelWriter
+from ckptfmt.saved_model.writer import write_saved_model as write_saved_model
 from ckptfmt.saving.save import save as save
 from ckptfmt.tensors.checkpoint import Checkpoint as Checkpoint
 from ckptfmt.tensors.checkpoint import open_checkpoint as open
@@ -136,6 +138,7 @@ __all__ = [
     "Restored",
     "RunMetadata",
     "SavedModel",
+    "SavedModelWriter",
     "Scalars",
     "SequenceExample",
     "Series",
@@ -176,4 +179,5 @@ __all__ = [
     "to_proto",
     "types",
     "write_runs",
+    "write_saved_model",
 ]

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from ckptfmt.cached_property import cached_property
-from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.checkpoint.slices import TensorSlice
+from ckptfmt.dtypes import DType
+from ckptfmt.graph.attributes import PartialShape
 from ckptfmt.graph.calls import CALL_OPS
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.origins import Origins
@@ -47,12 +49,16 @@ class Model(Protocol):
 
 
 class NewTensor(NamedTuple):
-    """A tensor to write: where its value is, and the entry that it has in the model's own checkpoint."""
+    """A tensor to write."""
 
     values: Mapping[str, Any]
+    """What has its value."""
     name: str
-    """The name of the tensor there."""
-    entry: Entry
+    """Its name there."""
+    dtype: DType
+    shape: PartialShape
+    slices: tuple[TensorSlice, ...] = ()
+    """The slices to store it in; empty if it is stored whole."""
 
 
 class NewFile(NamedTuple):
@@ -117,26 +123,32 @@ class Draft:
 
     def objects(self) -> dict[str, int]:
         """Return the number of the object that each variable and table of the graph is."""
-        meta = self.meta
-        kinds = [each.WhichOneof("kind") for each in meta.object_graph_def.nodes]
-        functions = meta.object_graph_def.concrete_functions
-        nodes = Origins(meta.graph_def.node, self.model.file)
-        objects: dict[str, int] = {}
-        # A function is bound to objects, its last arguments: so a node that a call passes there is that
-        # object.
-        for node in meta.graph_def.node:
-            name = node.attr["f"].func.name if node.op in CALL_OPS and "f" in node.attr else ""
-            bound = functions[name].bound_inputs if name in functions else ()
-            first = sum(not text.startswith("^") for text in node.input) - len(bound)
-            for index, number in enumerate(bound if first >= 0 else (), first):
-                if 0 <= number < len(kinds) and kinds[number] in ("variable", "resource"):
-                    objects.setdefault(nodes.origin(node, index).node, number)
+        objects = bound_objects(self.meta, self.model.file)
         # Other variables are known by the tensor that both are restored from.
         keys = {each.key: each.node for each in self.model.object_variables if each.key is not None}
         for name, source in self.model.variables.sources.items():
             if source.region is None and source.name in keys:
                 objects.setdefault(name, keys[source.name])
         return objects
+
+
+def bound_objects(meta: messages.MetaGraphDef, file: str) -> dict[str, int]:
+    """Return the number of the object that each variable and table is which the graph passes to a function.
+
+    A function is bound to objects, its last arguments: so a node that a call passes there is that object.
+    """
+    kinds = [each.WhichOneof("kind") for each in meta.object_graph_def.nodes]
+    functions = meta.object_graph_def.concrete_functions
+    nodes = Origins(meta.graph_def.node, file)
+    objects: dict[str, int] = {}
+    for node in meta.graph_def.node:
+        name = node.attr["f"].func.name if node.op in CALL_OPS and "f" in node.attr else ""
+        bound = functions[name].bound_inputs if name in functions else ()
+        first = sum(not text.startswith("^") for text in node.input) - len(bound)
+        for index, number in enumerate(bound if first >= 0 else (), first):
+            if 0 <= number < len(kinds) and kinds[number] in ("variable", "resource"):
+                objects.setdefault(nodes.origin(node, index).node, number)
+    return objects
 
 
 Edit = Callable[[Draft], None]

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ckptfmt.arrays.convert import as_array
-from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.errors import CheckpointNotFoundError, GraphError, NameNotFoundError, UnsupportedError
 from ckptfmt.graph.ops import RESTORE_OPS
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
@@ -34,7 +33,10 @@ def stored_tensors(draft: Draft) -> dict[str, NewTensor]:
     if not isinstance(checkpoint, Checkpoint):
         what = "the model has no checkpoint, which says what its variables are"
         raise CheckpointNotFoundError(what, file=draft.model.directory)
-    return {name: NewTensor(checkpoint, name, entry) for name, entry in checkpoint.entries.items()}
+    return {
+        name: NewTensor(checkpoint, name, entry.dtype, entry.shape, entry.slices)
+        for name, entry in checkpoint.entries.items()
+    }
 
 
 def replace_values(draft: Draft, values: Mapping[str, Any], *, keep_rest: bool) -> None:
@@ -82,9 +84,8 @@ def replace_values(draft: Draft, values: Mapping[str, Any], *, keep_rest: bool) 
         )
     misfits = []
     for name, given in chosen.items():
-        entry = tensors[name].entry
-        misfits += _misfit(name, entry, values, given)
-        tensors[name] = NewTensor(values, given, entry)
+        tensors[name] = tensors[name]._replace(values=values, name=given)
+        misfits += _misfit(name, tensors[name])
     if misfits:
         more = f"; and {len(misfits) - _LISTED} more" if len(misfits) > _LISTED else ""
         raise GraphError(f"values do not fit: {'; '.join(misfits[:_LISTED])}{more}", file=file)
@@ -121,19 +122,20 @@ class _Names:
         yield from self._others.get(name, ())
 
 
-def _misfit(name: str, entry: Entry, values: Mapping[str, Any], given: str) -> list[str]:
-    """Return what is wrong with the value for a tensor, if anything."""
+def _misfit(name: str, wanted: NewTensor) -> list[str]:
+    """Return what is wrong with the new value of a tensor, if anything."""
+    values, given = wanted.values, wanted.name
     if isinstance(values, TensorMapping):
         new = values.entries[given]
         dtype, shape = new.dtype.name, new.shape
     else:
         value = values[given]
         # Lists and Python's numbers have no dtype of their own: they get the one of the variable.
-        array = as_array(value, None if hasattr(value, "dtype") else entry.dtype)
+        array = as_array(value, None if hasattr(value, "dtype") else wanted.dtype)
         shape = array.shape
-        is_text = entry.dtype.name == "string" and array.dtype.kind in "OSU"
-        same = is_text or array.dtype == np.dtype(entry.dtype.numpy)
-        dtype = entry.dtype.name if same else str(array.dtype)
-    if (dtype, tuple(shape)) == (entry.dtype.name, tuple(entry.shape)):
+        is_text = wanted.dtype.name == "string" and array.dtype.kind in "OSU"
+        same = is_text or array.dtype == np.dtype(wanted.dtype.numpy)
+        dtype = wanted.dtype.name if same else str(array.dtype)
+    if (dtype, tuple(shape)) == (wanted.dtype.name, wanted.shape):
         return []
-    return [f"{name}: got {dtype}{list(shape)}, want {entry.dtype.name}{list(entry.shape)}"]
+    return [f"{name}: got {dtype}{list(shape)}, want {wanted.dtype.name}{list(wanted.shape or ())}"]

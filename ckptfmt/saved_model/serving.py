@@ -84,8 +84,8 @@ class _Values(Mapping[str, Array]):
         self._tensors = stored_tensors(draft) if has_values and is_stored else {}
 
     def __getitem__(self, name: str) -> Array:
-        values, given, _ = self._tensors[name]
-        array: Array = values[given]
+        tensor = self._tensors[name]
+        array: Array = tensor.values[tensor.name]
         return array
 
     def __iter__(self) -> Iterator[str]:

@@ -11,19 +11,22 @@ import os
 from ckptfmt.checkpoint.checkpoint_writer import CheckpointWriter
 from ckptfmt.checkpoint.find import SAVED_MODEL_PREFIX
 from ckptfmt.errors import GraphError, NotWritableError
-from ckptfmt.filenames import SAVED_MODEL_FILES
+from ckptfmt.filenames import INDEX_SUFFIX, SAVED_MODEL_FILES
 from ckptfmt.graph.meta.asset_path import ASSETS
 from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import format_text
 from ckptfmt.saved_model.draft import Draft, NewFile, NewTensor
-from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE
+from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE, compute_fingerprint, encode_fingerprint
 from ckptfmt.saved_model.layout import CHECKPOINT_DIRECTORY, check_replaceable, model_files
-from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.filesystem import Filesystem, read_small_file
 from ckptfmt.storage.local import LocalFilesystem, real_path
 from ckptfmt.storage.output.directory import OutputDirectory, create_directory
 
 BINARY_FILE, TEXT_FILE, _ = SAVED_MODEL_FILES
+
+MAX_FINGERPRINTED = 64 << 20
+"""Bytes of the largest message that gets a fingerprint: hashing one takes 60 ms for each megabyte."""
 
 
 def write_draft(draft: Draft, directory: str, *, overwrite: bool, link: bool, fs: Filesystem) -> None:
@@ -47,6 +50,7 @@ def write_draft(draft: Draft, directory: str, *, overwrite: bool, link: bool, fs
     with create_directory(
         fs, directory, overwrite=overwrite, check=lambda: check_replaceable(fs, directory, tops)
     ) as output:
+        # What cannot be read says so before gigabytes have been written.
         for name in taken:
             # People edit vocabularies in place, but no program changes a data file of a checkpoint.
             may_link = link and name.startswith(f"{CHECKPOINT_DIRECTORY}/")
@@ -56,7 +60,23 @@ def write_draft(draft: Draft, directory: str, *, overwrite: bool, link: bool, fs
             write_tensors(output, draft.tensors)
         for name in (CHECKPOINT_DIRECTORY, ASSETS):
             output.make_directory(name)  # TensorFlow makes them even if they are empty
+        if FINGERPRINT_FILE in files and FINGERPRINT_FILE not in taken:
+            write_fingerprint(output, draft.message)
         write_message(output, draft, message)
+
+
+def write_fingerprint(output: OutputDirectory, message: messages.SavedModel) -> None:
+    """Write the fingerprint of a model whose checkpoint is written, unless that takes long."""
+    if message.ByteSize() > MAX_FINGERPRINTED:
+        return
+    index = output.path(f"{SAVED_MODEL_PREFIX}{INDEX_SUFFIX}")
+    data = None
+    if output.fs.path_type(index) == "file":
+        data = read_small_file(output.fs, index, limit=MAX_BYTES, what="an index")
+    fingerprint = compute_fingerprint(message, data)
+    if fingerprint is not None:
+        with output.create(FINGERPRINT_FILE) as file:
+            file.write(encode_fingerprint(fingerprint))
 
 
 def write_message(output: OutputDirectory, draft: Draft, message: tuple[str, bytes] | None) -> None:
@@ -88,13 +108,13 @@ def serialize_model(message: messages.SavedModel, file: str) -> tuple[str, bytes
 def write_tensors(output: OutputDirectory, tensors: dict[str, NewTensor]) -> None:
     """Write the checkpoint; a variable that was stored in slices is stored in the same ones."""
     with CheckpointWriter(output.path(SAVED_MODEL_PREFIX), fs=output.fs) as writer:
-        for name, (values, given, entry) in tensors.items():
-            array = values[given]
-            for part in entry.slices:
-                region = tuple(slice(start, stop) for start, stop in part.region(entry.shape))
-                writer.add_slice(name, entry.shape, part, array[region], dtype=entry.dtype)
-            if not entry.slices:
-                writer.add(name, array, dtype=entry.dtype)
+        for name, tensor in tensors.items():
+            array = tensor.values[tensor.name]
+            for part in tensor.slices:
+                region = tuple(slice(start, stop) for start, stop in part.region(array.shape))
+                writer.add_slice(name, array.shape, part, array[region], dtype=tensor.dtype)
+            if not tensor.slices:
+                writer.add(name, array, dtype=tensor.dtype)
 
 
 def write_assets(output: OutputDirectory, assets: dict[str, NewFile]) -> None:
