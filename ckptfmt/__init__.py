@@ -22,6 +22,7 @@ _PUBLIC = {
     "Audio": "ckptfmt.events.summaries:Audio",
     "Checkpoint": "ckptfmt.tensors.checkpoint:Checkpoint",
     "CheckpointState": "ckptfmt.checkpoint.state_file:CheckpointState",
+    "CheckpointManager": "ckptfmt.saving.manager:CheckpointManager",
     "CheckpointWriter": "ckptfmt.checkpoint.checkpoint_writer:CheckpointWriter",
     "ConcreteFunction": "ckptfmt.saved_model.functions:ConcreteFunction",
     "DTYPES": "ckptfmt.dtypes:DTYPES",

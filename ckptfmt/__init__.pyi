@@ -69,6 +69,7 @@ from ckptfmt.saved_model.structured import TensorSpec as TensorSpec
 from ckptfmt.saved_model.structured import TypeSpec as TypeSpec
 from ckptfmt.saved_model.writer import SavedModelWriter as SavedModelWriter
 from ckptfmt.saved_model.writer import write_saved_model as write_saved_model
+from ckptfmt.saving.manager import CheckpointManager as CheckpointManager
 from ckptfmt.saving.save import save as save
 from ckptfmt.tensors.checkpoint import Checkpoint as Checkpoint
 from ckptfmt.tensors.checkpoint import open_checkpoint as open
@@ -101,6 +102,7 @@ __version__: str
 __all__ = [
     "Audio",
     "Checkpoint",
+    "CheckpointManager",
     "CheckpointState",
     "CheckpointWriter",
     "ConcreteFunction",

@@ -108,8 +108,10 @@ from ckptfmt.tensors.restore import Restored as Restored
 from ckptfmt.tensors.restore import RestoreReport as RestoreReport
 from ckptfmt.tensors.restore import Spec as Spec
 from ckptfmt.tensors.slice_reader import SliceReader as SliceReader
+from ckptfmt.tensors.tensors import CastView as CastView
 from ckptfmt.tensors.tensors import PlanView as PlanView
 from ckptfmt.tensors.tensors import Tensors as Tensors
+from ckptfmt.tensors.tensors import UpdatedView as UpdatedView
 from ckptfmt.tensors.tensors import View as View
 from ckptfmt.tensors.tensors import Weights as Weights
 from ckptfmt.tensors.weights import WeightName as WeightName

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from ckptfmt.checkpoint.directory import Directories
@@ -18,8 +18,8 @@ PathLike: TypeAlias = "str | bytes | os.PathLike[str]"
 """A path as ``tf.train`` takes it."""
 
 
-class NoCheckpointInDirectoryError(CheckpointNotFoundError, ValueError):
-    """A directory has no checkpoint, or several of them; ``tf.train`` raises a ValueError."""
+class NoCheckpointError(CheckpointNotFoundError, ValueError):
+    """A path leads to no checkpoint, or a directory to several; ``tf.train`` raises a ValueError."""
 
 
 class CheckpointReader:
@@ -37,8 +37,15 @@ class CheckpointReader:
             No tensor has that name.
         """
         name = _as_name(tensor_str)
-        array = self._checkpoint.read([name], copy=True)[name]
-        return array if array.ndim else array[()]
+        return self.get_tensors([name])[name]
+
+    def get_tensors(self, names: Sequence[str] | None = None) -> dict[str, Any]:
+        """Return several tensors by name, all by default, each as :meth:`get_tensor` does.
+
+        Raises TensorNotFoundError if one is missing. TensorFlow's reader has no such method.
+        """
+        arrays = self._checkpoint.read(list(self._checkpoint) if names is None else names, copy=True)
+        return {name: array if array.ndim else array[()] for name, array in arrays.items()}
 
     def has_tensor(self, tensor_str: str | bytes) -> bool:
         """Return whether a tensor has that name."""
@@ -80,7 +87,7 @@ def load_checkpoint(ckpt_dir_or_file: PathLike) -> CheckpointReader:
     except CheckpointNotFoundError as error:
         if LOCAL.status(path) is None or LOCAL.path_type(path) != "directory":
             raise
-        raise NoCheckpointInDirectoryError(error.what, file=error.file, tried=error.tried) from error
+        raise NoCheckpointError(error.what, file=error.file, tried=error.tried) from error
 
 
 def NewCheckpointReader(filepattern: PathLike) -> CheckpointReader:  # noqa: N802  (TensorFlow's name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -52,9 +52,9 @@ COMPRESSION_BYTES = {name: number for number, (name, _) in DECOMPRESSORS.items()
 """Name of a compression -> its byte."""
 
 
-def compress_part(compression: Compression | None, pieces: Iterable[Buffer]) -> Buffer:
+def compress_part(compression: Compression | None, pieces: Sequence[Buffer]) -> Buffer:
     """Return a part of a chunk, given in pieces, as it is stored; the inverse of :func:`decompress_part`."""
-    data = b"".join(pieces)
+    data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     if compression is None:
         return data
     import cramjam

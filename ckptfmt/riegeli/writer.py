@@ -75,8 +75,8 @@ class RiegeliWriter:
 
     def _write_records(self, records: list[Sequence[Buffer]], compression: Compression | None) -> None:
         """Write a simple chunk of records."""
-        sizes = compress_part(compression, (encode_varint(_size(pieces)) for pieces in records))
-        values: Iterable[Buffer] = (piece for pieces in records for piece in pieces)
+        sizes = compress_part(compression, [encode_varint(_size(pieces)) for pieces in records])
+        values = [piece for pieces in records for piece in pieces]
         kind = STORED if compression is None else COMPRESSION_BYTES[compression]
         head = bytes([kind]) + encode_varint(len(sizes)) + sizes
         data = [head, *(values if compression is None else [compress_part(compression, values)])]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
+from ckptfmt import compat
 from ckptfmt.errors import AlreadyExistsError, GraphError, NameNotFoundError, TensorNotFoundError
 from ckptfmt.graph.meta.collection import AnyMessage, Asset, Variable
 from ckptfmt.graph.meta.signature import SparseTensor
@@ -326,3 +327,14 @@ def test_training_goes_on_from_a_written_meta_graph(
     assert sorted(ckptfmt.open(tmp_path / "new")) == [
         f"scope/plain/{name}" for name in ("a", "b", "flag", "half", "text")
     ]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("as_text", [False, True])
+def test_write_graph_is_that_of_tensorflow(tensorflow: Any, tmp_path: Path, as_text: bool) -> None:
+    graph = build(tensorflow, mixed, True)
+    theirs = tensorflow.io.write_graph(graph, str(tmp_path / "theirs"), "graph.txt", as_text)
+    for given in (graph.as_graph_def(), ckptfmt.read_graph(theirs)):
+        path = compat.write_graph(given, tmp_path / "new" / "ours", "graph.txt", as_text)
+        assert path == str(tmp_path / "new" / "ours" / "graph.txt")
+        assert Path(path).read_bytes() == Path(theirs).read_bytes()

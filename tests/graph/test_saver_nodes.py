@@ -22,6 +22,7 @@ from tests.support.variable_graphs import (
     on_devices,
     partitioned,
     plain,
+    tables,
     trained,
 )
 
@@ -128,7 +129,10 @@ def save_values(tf: Any, graph: Any, directory: Path, **options: Any) -> dict[st
     v1 = tf.compat.v1
     with graph.as_default(), v1.Session(graph=graph) as session:
         saver = v1.train.Saver(**options)
-        session.run(v1.global_variables_initializer())
+        # Averages begin with the values of other variables.
+        for is_average in (False, True):
+            names = ((v, "ExponentialMovingAverage" in v.name) for v in v1.global_variables())
+            session.run([v.initializer for v, matches in names if matches is is_average])
         saver.save(session, str(directory / "ckpt"), write_meta_graph=False, write_state=False)
         return dict(session.run({v.op.name: v for v in v1.global_variables()}))
 
@@ -169,6 +173,66 @@ def test_tensorflow_restores_and_saves_with_them(
     assert hashes(again) == hashes(tmp_path / "ckpt") != {}
     # The file leads this package to the checkpoint, too.
     meta.with_saver().check_tensors(ckptfmt.open(again))
+
+
+@pytest.mark.parametrize("sharded", [False, True], ids=["whole", "sharded"])
+def test_tables_are_saved_and_restored(tensorflow: Any, tmp_path: Path, sharded: bool) -> None:
+    v1 = tensorflow.compat.v1
+    graph = build(tensorflow, tables, True)
+    meta = ckptfmt.make_meta_graph(graph_of(graph), saver=False).with_saver(sharded=sharded)
+    meta.write(tmp_path / "ckpt.meta")
+    with graph.as_default(), v1.Session(graph=graph) as session:
+        session.run(["fill", v1.global_variables_initializer()])
+        v1.train.Saver(sharded=sharded).save(session, str(tmp_path / "ckpt"), write_meta_graph=False)
+        wanted = session.run(["word:0", "number:0"])
+    with tensorflow.Graph().as_default() as again, v1.Session(graph=again) as session:
+        saver = v1.train.import_meta_graph(str(tmp_path / "ckpt.meta"))
+        saver.restore(session, str(tmp_path / "ckpt"))
+        for got, want in zip(session.run(["word:0", "number:0"]), wanted, strict=True):
+            np.testing.assert_array_equal(got, want)
+    assert set(meta.saved_variables) == set(ckptfmt.open(tmp_path / "ckpt"))
+    renamed = meta.with_saver({"t": "words:0"})
+    assert list(renamed.saved_variables) == ["t-keys", "t-values"]
+
+
+@pytest.mark.parametrize("use_resource", [False, True], ids=["references", "resources"])
+def test_tensorflow_restores_a_checkpoint_that_was_written_for_the_meta_graph(
+    tensorflow: Any, tmp_path: Path, use_resource: bool
+) -> None:
+    meta = ckptfmt.make_meta_graph(graph_of(build(tensorflow, mixed, use_resource)))
+    rng = np.random.default_rng(0)
+    values: dict[str, Any] = {}
+    for name, variable in meta.saved_variables.items():
+        assert variable.shape is not None
+        shape = [size or 0 for size in variable.shape]
+        if variable.dtype == "string":
+            values[name] = np.full(shape, b"text", object)
+        else:
+            values[name] = rng.integers(0, 100, shape).astype(variable.dtype.numpy)
+    meta.check_tensors(values)
+    ckptfmt.save(tmp_path / "ckpt", values)
+    meta.check_tensors(ckptfmt.open(tmp_path / "ckpt"))
+    meta.write(tmp_path / "ckpt.meta")
+    restored = import_and_restore(tensorflow, tmp_path / "ckpt.meta", tmp_path / "ckpt", tmp_path / "again")
+    with ckptfmt.open(tmp_path / "again") as again:
+        # TensorFlow gives each part of a slot a name of its own, and only its slice of the whole.
+        whole = {name: value for name, value in values.items() if "/part_" not in name}
+        assert_equal_values({name: again[name] for name in whole}, whole)
+    for name in ("plain/b", "plain/a", "plain/half", "plain/flag", "plain/text"):
+        np.testing.assert_array_equal(restored[name], values[name])
+    joined = np.concatenate([restored[f"other/parts/columns/part_{number}"] for number in range(2)], axis=1)
+    np.testing.assert_array_equal(joined, values["other/parts/columns"])
+
+
+def test_an_older_tensorflow_gets_only_ops_that_it_knows(tensorflow: Any) -> None:
+    message = graph_of(build(tensorflow, partitioned, True)).message
+    assert ckptfmt.make_meta_graph(ckptfmt.Graph(message)).graph.ops["DisableCopyOnRead"] > 0
+    message.versions.producer = 134  # TensorFlow 1.15
+    old = ckptfmt.make_meta_graph(ckptfmt.Graph(message))
+    assert "DisableCopyOnRead" not in old.graph.ops
+    with tensorflow.Graph().as_default():
+        graph_def = tensorflow.compat.v1.GraphDef.FromString(old.graph.to_bytes())
+        tensorflow.import_graph_def(graph_def)
 
 
 def test_names_in_the_checkpoint_may_differ(tensorflow: Any, tmp_path: Path) -> None:
@@ -243,12 +307,16 @@ def test_wrong_variables_are_refused(tensorflow: Any) -> None:
         meta.with_saver(["plain/c"])
     with pytest.raises(NameNotFoundError, match="no variable named 'plain/b/read'"):
         meta.with_saver({"b": "plain/b/read"})
-    with pytest.raises(NameConflictError, match="saved twice: 'plain/b:0' by 'x', 'y'"):
+    with pytest.raises(NameConflictError, match="saved twice: 'plain/b' by 'x', 'y'"):
         meta.with_saver({"x": "plain/b", "y": "plain/b:0"})
     with pytest.raises(GraphError, match="tensor 'w': not the parts of one variable"):
         meta.with_saver({"w": ["plain/b", "plain/a"]})
     with pytest.raises(GraphError, match="not the parts of one variable"):
         meta.with_saver({"w": []})
+    with pytest.raises(NameConflictError, match="saved twice: 'plain/a' by 'plain/a', 'plain/a'"):
+        meta.with_saver(["plain/a", "plain/a:0"])
+    with pytest.raises(GraphError, match="node 'plain/b': tensor name: got '', which the index keeps"):
+        meta.with_saver({"": "plain/b"})
     with pytest.raises(GraphError, match="no variables to save"):
         meta.with_saver([])
 

@@ -14,9 +14,9 @@ from ckptfmt.riegeli.block import BLOCK_SIZE, SIGNATURE
 from ckptfmt.riegeli.compression import Compression
 from ckptfmt.riegeli.file import RiegeliFile
 from ckptfmt.riegeli.writer import CHUNK_SIZE, RiegeliWriter
-from tests.riegeli.test_file import WRITTEN, golden
 from tests.support import riegeli_writer as independent
 from tests.support.memory_filesystem import MemoryFile, MemoryFilesystem, MemoryOutput
+from tests.support.riegeli_files import WRITTEN, golden
 
 COMPRESSIONS: list[Compression | None] = [None, *get_args(Compression)]
 

@@ -73,7 +73,20 @@ def mixed(tf: Any, use_resource: bool) -> None:
         trained(tf, not use_resource)
 
 
-GRAPHS = (plain, partitioned, on_devices, trained, layered, mixed)
+def tables(tf: Any, use_resource: bool) -> None:
+    """Add mutable lookup tables beside a variable; one is in a scope."""
+    v1 = tf.compat.v1
+    words = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1, name="words")
+    v1.get_variable("b", [2], use_resource=use_resource)
+    with v1.variable_scope("scope"), tf.device("/cpu:0"):
+        numbers = tf.lookup.experimental.DenseHashTable(tf.int64, tf.float32, -1.0, -1, -2)
+    fill = [words.insert(["a", "b"], [1, 2]), numbers.insert([3, 4, 5], [0.3, 0.4, 0.5])]
+    tf.group(*fill, name="fill")
+    for table, keys, name in ((words, ["b", "?"], "word"), (numbers, [5, 6], "number")):
+        tf.identity(table.lookup(tf.constant(keys, table.key_dtype)), name=name)
+
+
+GRAPHS = (plain, partitioned, on_devices, trained, layered, tables, mixed)
 
 
 def build(tf: Any, kind: Any, use_resource: bool) -> Any:

@@ -162,9 +162,10 @@ def encode_collection(name: str, items: Iterable[Item], file: str) -> messages.C
     """
     items = list(items)
     collection = messages.CollectionDef()
-    kinds = {_kind(item) for item in items}
+    types = {type(item) for item in items}
+    kinds = set(map(_kind, types))
     if len(kinds) > 1 or None in kinds:
-        got = ", ".join(sorted({type(item).__name__ for item in items}))
+        got = ", ".join(sorted(each.__name__ for each in types))
         raise GraphError(f"collection {name!r}: got items of {got}, want one kind", file=file)
     kind = next(iter(kinds), "node_list")
     field = getattr(collection, str(kind))
@@ -179,8 +180,8 @@ def encode_collection(name: str, items: Iterable[Item], file: str) -> messages.C
     return collection
 
 
-def _kind(item: object) -> str | None:
-    """Return the field of a CollectionDef that has items like this; None if there is none."""
+def _kind(of: type) -> str | None:
+    """Return the field of a CollectionDef that has items of a type; None if there is none."""
     kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
         (str, "node_list"),
         ((bytes, Variable), "bytes_list"),
@@ -188,7 +189,7 @@ def _kind(item: object) -> str | None:
         ((float, np.floating), "float_list"),
         ((Asset, AnyMessage), "any_list"),
     )
-    return next((kind for types, kind in kinds if isinstance(item, types)), None)
+    return next((kind for types, kind in kinds if issubclass(of, types)), None)
 
 
 def _encode_any(item: Asset | AnyMessage) -> AnyMessage:

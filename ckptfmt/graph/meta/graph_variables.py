@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.dtypes import DTYPES
@@ -36,19 +37,35 @@ _SLOT = re.compile(r"(.+/part_(?:0|[1-9][0-9]{0,8}))/.+", re.DOTALL)
 _MAX_NAME, _MAX_SCOPES = 1024, 32
 """Characters of the longest name of a slot, and scopes that are tried before the name of its primary."""
 
+_EXPORT = "_lookup_table_export_values"
+"""Follows the name of a table in that of the scope that exports it."""
+
 _OPTIMIZER_OP = re.compile(r"(?:Resource)?(?:Sparse)?Apply[A-Z]")
 
 _CHANGING_OP = re.compile(r"(?:Resource)?(?:Assign|Scatter|StridedSliceAssign|CountUpTo)")
 
 
+class TableExport(NamedTuple):
+    """A mutable lookup table that the graph exports, as TensorFlow does with those that are saved."""
+
+    table: messages.NodeDef
+    """The node of the table."""
+    node: messages.NodeDef
+    """The node that has its keys and values."""
+    table_name: str
+    """The name that the table was given, without scopes."""
+
+
 class GraphVariables:
-    """What the nodes of a graph say about its variables."""
+    """What the nodes of a graph say about its variables and tables."""
 
     def __init__(self, graph: messages.GraphDef, file: str) -> None:
         self._file = file
         self._graph = Origins(graph.node, file)
         self.nodes = {node.name: node for node in graph.node if node.op in VARIABLE_OPS}
         """The variables by name, in the order of the graph."""
+        self.exports: dict[str, TableExport] = {}
+        """The tables to save, by the names of their nodes."""
         self._assigns: dict[str, list[messages.NodeDef]] = {}
         self._reads: dict[str, str] = {}
         self._trained: set[str] = set()
@@ -61,8 +78,8 @@ class GraphVariables:
     def _note(self, node: messages.NodeDef, name: str) -> None:
         """Note what a node does to the variable that is its first input, if it is one."""
         if name not in self.nodes:
-            return
-        if node.op in ASSIGN_OPS:
+            self._note_export(node, name)
+        elif node.op in ASSIGN_OPS:
             self._assigns.setdefault(name, []).append(node)
         elif _OPTIMIZER_OP.match(node.op):
             self._trained.add(name)
@@ -75,11 +92,23 @@ class GraphVariables:
             if node.name == usual or is_other:
                 self._reads[name] = node.name
 
+    def _note_export(self, node: messages.NodeDef, name: str) -> None:
+        scope, _, rest = node.name.rpartition("/")
+        table = self._graph.nodes.get(name)
+        if (
+            node.op == "LookupTableExportV2"
+            and rest == node.op
+            and scope.endswith(_EXPORT)
+            and table is not None
+        ):
+            given = scope.removesuffix(_EXPORT).rpartition("/")[2]
+            self.exports.setdefault(name, TableExport(table, node, given))
+
     def find(self, text: str) -> str:
-        """Return the name of the variable that ``v`` or ``v:0`` names; NameNotFoundError if there is none."""
+        """Return the variable or table that ``v`` or ``v:0`` names; NameNotFoundError if there is none."""
         name, number, _ = parse_output(text)
-        if name not in self.nodes or number:
-            close = closest_names(name, self.nodes)
+        if (name not in self.nodes and name not in self.exports) or number:
+            close = closest_names(name, [*self.nodes, *self.exports])
             raise NameNotFoundError(text, file=self._file, noun="variable", close_matches=close)
         return name
 
@@ -106,7 +135,7 @@ class GraphVariables:
         """Whether training changes a variable, as far as the graph shows it."""
         if self._trained:
             return name in self._trained
-        code = self.nodes[name].attr["dtype"].type if "dtype" in self.nodes[name].attr else 0
+        code = self._dtype_code(name)
         if code not in DTYPES or not (DTYPES[code].is_floating or DTYPES[code].is_complex):
             return False
         initializer = self.initializer(name)
@@ -141,7 +170,7 @@ class GraphVariables:
         partitions: dict[str, Partition] = {}
         for whole, parts in groups.items():
             names = [parts.get(number, "") for number in range(len(parts))]
-            if all(names) and len({(self.nodes[n].op, self.nodes[n].attr["dtype"].type) for n in names}) == 1:
+            if all(names) and len({(self.nodes[n].op, self._dtype_code(n)) for n in names}) == 1:
                 found = self.partition(whole, names)
                 partitions.update(zip(names, found, strict=True) if found else ())
         slots = {
@@ -152,7 +181,9 @@ class GraphVariables:
     def _slot_partition(self, name: str, parts: Mapping[str, Partition]) -> Partition | None:
         """Return the place of a slot, such as ``scope/v/part_0/Adam``, whose primary is a part; else None."""
         match = _SLOT.fullmatch(name) if len(name) <= _MAX_NAME else None
-        primary = "" if match is None else str(match[1])
+        if match is None:
+            return None
+        primary = match[1]
         for _ in range(_MAX_SCOPES):
             if primary in parts:
                 break
@@ -194,6 +225,10 @@ class GraphVariables:
         axis = self._graph.nodes.get(f"{whole}/ConcatPartitions/concat/axis")
         values = [] if axis is None or "value" not in axis.attr else axis.attr["value"].tensor.int_val
         return values[0] if len(values) == 1 and values[0] >= 0 else None
+
+    def _dtype_code(self, name: str) -> int:
+        attributes = self.nodes[name].attr
+        return attributes["dtype"].type if "dtype" in attributes else 0
 
     def shape(self, name: str) -> Shape | None:
         """Return the shape of a variable; None if it is not fully known."""

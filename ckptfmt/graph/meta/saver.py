@@ -18,8 +18,9 @@ def add_saver(
 ) -> bool:
     """Add a Saver to a meta graph, and let it name this one; return False if there is nothing to save.
 
-    ``variables`` are those to save, by default those of the collection ``variables`` or, if it does not exist
-    or is empty, all. Raises the errors of :func:`~ckptfmt.graph.meta.savables.find_savables`.
+    ``variables`` are those to save, by default those of the collection ``variables``, or all if it does not
+    exist or is empty, and the tables that TensorFlow would save. Raises the errors of
+    :func:`~ckptfmt.graph.meta.savables.find_savables`.
     """
     known = GraphVariables(message.graph_def, file)
     collections = Collections(message.collection_def, file)
@@ -34,7 +35,8 @@ def add_saver(
         items = collections.get("variables", ())
         names = [each.name if isinstance(each, Variable) else each for each in items]
         nodes = [parse_output(name).node for name in names if isinstance(name, str)]
-        variables = [node for node in dict.fromkeys(nodes) if node in known.nodes] or list(known.nodes)
+        saved = [node for node in dict.fromkeys(nodes) if node in known.nodes] or list(known.nodes)
+        variables = [*saved, *known.exports]
     savables = find_savables(known, described, variables, file)
     if not savables:
         return False

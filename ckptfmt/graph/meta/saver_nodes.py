@@ -19,15 +19,15 @@ Source: TensorFlow ``python/training/saver.py``, ``python/ops/control_flow_ops.p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import count, groupby
 from typing import NamedTuple
 
+from ckptfmt.checkpoint.slice_specs import parse_spec
 from ckptfmt.dtypes import BY_NAME
 from ckptfmt.graph.attributes import PartialShape
 from ckptfmt.graph.meta.device_names import CPU, Device, cpu_of, parse_device
 from ckptfmt.graph.meta.node_builder import ANYWHERE, AttributeValue, NodeBuilder
-from ckptfmt.graph.meta.savables import Savable
-from ckptfmt.graph.meta.slice_specs import parse_slice
+from ckptfmt.graph.meta.savables import Savable, SaveSpec
 from ckptfmt.proto import messages
 
 _STRING = BY_NAME["string"]
@@ -39,6 +39,10 @@ _SCALAR: PartialShape = ()
 
 _TEMPORARY = b"_temp/part"
 """What a sharded Saver appends to the prefix while it writes; MergeV2Checkpoints deletes the directory."""
+
+
+_DISABLES_COPIES = 1205
+"""The producer version of TensorFlow 2.10. Its Savers use DisableCopyOnRead, which older versions lack."""
 
 
 class SaverOptions(NamedTuple):
@@ -87,7 +91,7 @@ def add_saver_nodes(
 
 
 def _device_of(savable: Savable) -> Device:
-    return parse_device(savable.variable.device)
+    return parse_device(savable.node.device)
 
 
 class _SaverNodes:
@@ -95,6 +99,7 @@ class _SaverNodes:
 
     def __init__(self, graph: messages.GraphDef, scope: str) -> None:
         self._builder = builder = NodeBuilder(graph, scope)
+        self._may_disable_copies = graph.versions.producer >= _DISABLES_COPIES
         filename = builder.unique("filename")
         default = builder.constant(f"{filename}/input", b"model", _STRING)
         self.prefix = builder.unique("Const")
@@ -108,10 +113,10 @@ class _SaverNodes:
     def save(self, prefix: str, savables: Sequence[Savable], device: Device) -> str:
         """Append the nodes that save variables, and return the one that then has the prefix."""
         builder = self._builder
-        values = [each.value or self._read(each, device) for each in savables]
+        values = [spec.value or self._read(each, device) for each in savables for spec in each.specs]
         save = builder.unique("SaveV2")
         names = self._names_and_slices(save, savables, device)
-        dtypes = [each.dtype for each in savables]
+        dtypes = [spec.dtype for each in savables for spec in each.specs]
         builder.add("SaveV2", save, [prefix, *names, *values], device=device, attributes={"dtypes": dtypes})
         return builder.add(
             "Identity",
@@ -128,15 +133,16 @@ class _SaverNodes:
         builder = self._builder
         device = _device_of(savable).within(outer)
         scope = builder.unique("Read")
-        variable = [savable.variable.name]
-        builder.add("DisableCopyOnRead", f"{scope}/DisableCopyOnRead", variable, device=device)
+        variable = [savable.node.name]
+        if self._may_disable_copies:
+            builder.add("DisableCopyOnRead", f"{scope}/DisableCopyOnRead", variable, device=device)
         value = builder.add(
             "ReadVariableOp",
             f"{scope}/ReadVariableOp",
             variable,
             device=device,
             shapes=[savable.shape],
-            attributes={"dtype": savable.dtype},
+            attributes={"dtype": savable.specs[0].dtype},
         )
         for where in (device, CPU.within(device)):
             value = self._identity(value, savable, where, savable.shape)
@@ -144,14 +150,15 @@ class _SaverNodes:
 
     def _identity(self, value: str, savable: Savable, device: Device, shape: PartialShape) -> str:
         name = self._builder.unique("Identity")
-        attributes = {"T": savable.dtype}
+        attributes = {"T": savable.specs[0].dtype}
         return self._builder.add(
             "Identity", name, [value], device=device, shapes=[shape], attributes=attributes
         )
 
     def _names_and_slices(self, op: str, savables: Sequence[Savable], device: Device) -> list[str]:
-        names = [each.name.encode("utf-8", "surrogateescape") for each in savables]
-        slices = [each.slice_spec.encode() for each in savables]
+        specs = [spec for each in savables for spec in each.specs]
+        names = [spec.name.encode("utf-8", "surrogateescape") for spec in specs]
+        slices = [spec.slice_spec.encode() for spec in specs]
         return [
             self._builder.constant(f"{op}/tensor_names", names, _STRING, device),
             self._builder.constant(f"{op}/shape_and_slices", slices, _STRING, device),
@@ -161,13 +168,13 @@ class _SaverNodes:
         """Append the nodes that save the variables of each device, then merge; return the last of them."""
         builder = self._builder
         temporary = self._temporary_prefix()
-        count = builder.constant(builder.unique("num_shards"), len(shards), _INT32)
+        total = builder.constant(builder.unique("num_shards"), len(shards), _INT32)
         prefixes, saves = [], []
         for number, (device, savables) in enumerate(shards):
             cpu = cpu_of(device)
             name = builder.unique("ShardedFilename")
             shard = builder.constant(f"{name}/shard", number, _INT32, cpu)
-            inputs = [temporary, shard, count]
+            inputs = [temporary, shard, total]
             prefixes.append(builder.add("ShardedFilename", name, inputs, device=cpu, shapes=[_SCALAR]))
             saves.append(self.save(prefixes[-1], savables, cpu))
         cpu = cpu_of(shards[-1][0])
@@ -218,50 +225,56 @@ class _SaverNodes:
         cpu = CPU.within(outer)
         restore = builder.unique("RestoreV2")
         names = self._names_and_slices(restore, savables, cpu)
-        shapes = [_restored_shape(each) for each in savables]
+        specs = [spec for each in savables for spec in each.specs]
         builder.add(
             "RestoreV2",
             restore,
             [self.prefix, *names],
             device=cpu,
-            shapes=shapes,
-            attributes={"dtypes": [each.dtype for each in savables]},
+            shapes=list(map(_restored_shape, specs)),
+            attributes={"dtypes": [spec.dtype for spec in specs]},
         )
+        outputs = (f"{restore}:{number}" if number else restore for number in count())
         assigns = []
-        for number, (savable, shape) in enumerate(zip(savables, shapes, strict=True)):
-            value = f"{restore}:{number}" if number else restore
+        for savable in savables:
             device = _device_of(savable).within(outer)
-            assigns.append((device, self._assign(savable, value, device, shape)))
+            values = [next(outputs) for _ in savable.specs]
+            assigns.append((device, self._assign(savable, values, device)))
         return self._group(assigns, name)
 
-    def _assign(self, savable: Savable, value: str, device: Device, shape: PartialShape) -> str:
-        """Append the nodes that assign a restored value to a variable; return the last of them."""
+    def _assign(self, savable: Savable, values: Sequence[str], device: Device) -> str:
+        """Append the nodes that give restored values to a variable or table; return the last of them."""
         builder = self._builder
-        variable = savable.variable
-        if savable.is_resource:
-            value = self._identity(value, savable, device, shape)
-            attributes: Mapping[str, AttributeValue] = {"dtype": savable.dtype, "validate_shape": False}
+        target = savable.node.name
+        spec = savable.specs[0]
+        attributes: dict[str, AttributeValue]
+        if savable.is_reference:
+            # The shape is checked if the variable has one.
+            is_known = savable.shape is not None and None not in savable.shape
+            attributes = {"T": spec.dtype, "use_locking": True, "validate_shape": is_known}
+            return builder.add(
+                "Assign",
+                builder.unique("Assign"),
+                [target, *values],
+                device=device,
+                shapes=[savable.shape if is_known else _restored_shape(spec)],
+                attributes=attributes | {"_class": _colocation(savable.node)},
+            )
+        if savable.node.op == "VarHandleOp":
+            value = self._identity(values[0], savable, device, _restored_shape(spec))
+            attributes = {"dtype": spec.dtype, "validate_shape": False}
             name = builder.unique("AssignVariableOp")
             return builder.add(
-                "AssignVariableOp", name, [variable.name, value], device=device, attributes=attributes
+                "AssignVariableOp", name, [target, value], device=device, attributes=attributes
             )
-        # The shape is checked if the variable has one. A variable that is colocated with others has their
-        # class, and so has what is colocated with it.
-        is_known = savable.shape is not None and None not in savable.shape
-        classes = variable.attr["_class"].list.s if "_class" in variable.attr else ()
-        groups = {each for each in classes if each.startswith(b"loc:@")} or {f"loc:@{variable.name}".encode()}
+        scope = builder.unique(f"{savable.name}_table_restore")
+        attributes = {"Tin": spec.dtype, "Tout": savable.specs[1].dtype, "_class": _colocation(savable.node)}
         return builder.add(
-            "Assign",
-            builder.unique("Assign"),
-            [variable.name, value],
+            "LookupTableImportV2",
+            f"{scope}/LookupTableImportV2",
+            [target, *values],
             device=device,
-            shapes=[savable.shape if is_known else shape],
-            attributes={
-                "T": savable.dtype,
-                "_class": sorted(groups),
-                "use_locking": True,
-                "validate_shape": is_known,
-            },
+            attributes=attributes,
         )
 
     def restore_shards(self, shards: Sequence[tuple[Device, list[Savable]]]) -> str:
@@ -293,9 +306,17 @@ class _SaverNodes:
         return builder.add("NoOp", group, after=each)
 
 
-def _restored_shape(savable: Savable) -> PartialShape:
+def _colocation(node: messages.NodeDef) -> list[bytes]:
+    """Return what a node that is colocated with another has as its ``_class``."""
+    # A node that is colocated with others has their class, and so has what is colocated with it.
+    classes = node.attr["_class"].list.s if "_class" in node.attr else ()
+    groups = {each for each in classes if each.startswith(b"loc:@")}
+    return sorted(groups) or [f"loc:@{node.name}".encode()]
+
+
+def _restored_shape(spec: SaveSpec) -> PartialShape:
     """Return the shape that TensorFlow infers for a restored tensor, which is not that of the variable."""
-    if not savable.slice_spec:
+    if not spec.slice_spec:
         return None
-    _, region = parse_slice(savable.slice_spec, "")
+    _, region = parse_spec(spec.slice_spec)
     return tuple(stop - start for start, stop in region)
