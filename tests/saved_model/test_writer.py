@@ -146,9 +146,6 @@ def test_simple_models_are_what_simple_save_writes(tensorflow: ModuleType, tmp_p
         tmp_path / "ours", graph, {"net/w": w}, inputs={"x": "x:0"}, outputs={"y": "y:0"}
     )
     with tensorflow.Graph().as_default() as imported, v1.Session(graph=imported) as session:
-        v1.train.import_meta_graph(
-            ckptfmt.make_meta_graph(graph).message.SerializeToString()
-        ) if False else None
         x = v1.placeholder(tensorflow.float32, [None, 2], "x")
         variable = v1.get_variable("net/w", initializer=w, use_resource=True)
         y = tensorflow.matmul(x, variable, name="y")
