@@ -21,7 +21,7 @@ from contextlib import closing
 from types import TracebackType
 from typing import Protocol
 
-from ckptfmt.errors import AlreadyExistsError
+from ckptfmt.errors import AlreadyExistsError, CkptfmtError
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import Filesystem, walk
 from ckptfmt.storage.foreign_paths import check_is_writable
@@ -139,7 +139,7 @@ class _LocalDirectory:
 
     def _refusal(self, error: OSError | ValueError) -> Exception:
         """Return the error for what the system, or a check, refuses."""
-        return error if isinstance(error, AlreadyExistsError) else not_writable(self._name, error)
+        return error if isinstance(error, CkptfmtError) else not_writable(self._name, error)
 
     @property
     def fs(self) -> Filesystem:
@@ -174,9 +174,9 @@ class _LocalDirectory:
             if not (link and _link(source, target)):
                 with closing(fs.open(path)) as file:
                     _copy(file, source, target)
+        except CkptfmtError:
+            raise
         except (OSError, ValueError) as error:
-            if isinstance(error, AlreadyExistsError):
-                raise
             raise not_writable(os.path.join(self._name, name), error) from error
 
     def commit(self) -> None:
