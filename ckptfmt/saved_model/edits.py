@@ -188,7 +188,8 @@ class Edits(ABC):
         """Write the model to a directory, and return its path; the model that was read stays as it is.
 
         The directory appears when it is whole. Files of variables that do not change become hard links, if
-        the system can make them, which takes neither time nor space; all others are copied.
+        the system can make them, which takes neither time nor space; all others are copied. A message of 2
+        GiB or more is written as ``saved_model.cpb``, which is not what all of TensorFlow reads.
 
         Parameters
         ----------
@@ -210,7 +211,7 @@ class Edits(ABC):
         NotWritableError
             The system refuses, or the directory is within that of the model.
         GraphError
-            An edit does not fit the model, or the message takes 2 GiB or more.
+            An edit does not fit the model.
         """
         path = os.fspath(directory)
         write_draft(self._edited()._draft, path, overwrite=overwrite, link=link, fs=filesystem_of(fs=fs))

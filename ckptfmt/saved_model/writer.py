@@ -26,7 +26,7 @@ from ckptfmt.saved_model.draft import NewFile, NewTensor, bound_objects
 from ckptfmt.saved_model.init_op import set_init_op
 from ckptfmt.saved_model.layout import CHECKPOINT_DIRECTORY, check_replaceable
 from ckptfmt.saved_model.signature_edits import SignatureEdits
-from ckptfmt.saved_model.writing import serialize_model, write_assets, write_tensors
+from ckptfmt.saved_model.writing import write_assets, write_message, write_tensors
 from ckptfmt.saving.sources import Loader, Savable, groups_of
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LOCAL, absolute_path, filesystem_of
@@ -179,7 +179,7 @@ class SavedModelWriter:
         Raises
         ------
         GraphError
-            No meta graph was added, or the message takes 2 GiB or more.
+            No meta graph was added.
         AlreadyExistsError
             The directory was created meanwhile.
         NotWritableError
@@ -190,7 +190,6 @@ class SavedModelWriter:
         self._is_open = False
         if not self._message.meta_graphs:
             raise GraphError("a SavedModel needs a meta graph: call add_meta_graph()", file=self.directory)
-        name, data = serialize_model(self._message, self.directory)
         fs, directory = self._fs, self.directory
         with create_directory(
             fs, directory, overwrite=self._overwrite, check=lambda: check_replaceable(fs, directory)
@@ -200,8 +199,7 @@ class SavedModelWriter:
                 write_tensors(output, dict(sorted(self._tensors.items())))
             for folder in (CHECKPOINT_DIRECTORY, ASSETS):
                 output.make_directory(folder)
-            with output.create(name) as file:
-                file.write(data)
+            write_message(output, self._message)
 
     def discard(self) -> None:
         """Write nothing. Does nothing after :meth:`commit`."""

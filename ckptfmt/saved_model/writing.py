@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import os
 
+from google.protobuf.message import EncodeError
+
 from ckptfmt.checkpoint.checkpoint_writer import CheckpointWriter
 from ckptfmt.checkpoint.find import SAVED_MODEL_PREFIX
-from ckptfmt.errors import GraphError, NotWritableError
+from ckptfmt.errors import NotWritableError
 from ckptfmt.filenames import INDEX_SUFFIX, SAVED_MODEL_FILES
 from ckptfmt.graph.meta.asset_path import ASSETS
 from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import format_text
+from ckptfmt.riegeli.split_writer import write_split_message
 from ckptfmt.saved_model.draft import Draft, NewFile, NewTensor
 from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE, compute_fingerprint, encode_fingerprint
 from ckptfmt.saved_model.layout import CHECKPOINT_DIRECTORY, check_replaceable, model_files
@@ -23,7 +26,7 @@ from ckptfmt.storage.filesystem import Filesystem, read_small_file
 from ckptfmt.storage.local import LocalFilesystem, real_path
 from ckptfmt.storage.output.directory import OutputDirectory, create_directory
 
-BINARY_FILE, TEXT_FILE, _ = SAVED_MODEL_FILES
+BINARY_FILE, TEXT_FILE, SPLIT_FILE = SAVED_MODEL_FILES
 
 MAX_FINGERPRINTED = 64 << 20
 """Bytes of the largest message that gets a fingerprint: hashing one takes 60 ms for each megabyte."""
@@ -38,19 +41,15 @@ def write_draft(draft: Draft, directory: str, *, overwrite: bool, link: bool, fs
         The directory exists, and ``overwrite`` is not given; or it has more than a SavedModel.
     NotWritableError
         The system refuses, or the directory is within that of the model.
-    GraphError
-        The message takes 2 GiB or more.
     """
     source = draft.model
     files = list(model_files(source._fs, source.directory))
     _check_apart(source.directory, source._fs, directory, fs)
-    message = serialize_model(draft.message, source.file) if draft.is_edited else None
     taken = [name for name in files if not _is_stale(draft, name)]
     tops = {name.partition("/")[0] for name in taken}
     with create_directory(
         fs, directory, overwrite=overwrite, check=lambda: check_replaceable(fs, directory, tops)
     ) as output:
-        # What cannot be read says so before gigabytes have been written.
         for name in taken:
             # People edit vocabularies in place, but no program changes a data file of a checkpoint.
             may_link = link and name.startswith(f"{CHECKPOINT_DIRECTORY}/")
@@ -62,12 +61,18 @@ def write_draft(draft: Draft, directory: str, *, overwrite: bool, link: bool, fs
             output.make_directory(name)  # TensorFlow makes them even if they are empty
         if FINGERPRINT_FILE in files and FINGERPRINT_FILE not in taken:
             write_fingerprint(output, draft.message)
-        write_message(output, draft, message)
+        if draft.is_edited:
+            write_message(output, draft.message, as_text=os.path.basename(source.file) == TEXT_FILE)
+        else:
+            name = os.path.basename(source.file)
+            name = name if name in SAVED_MODEL_FILES else BINARY_FILE
+            output.take(source._fs, source.file, name, link=False)
 
 
 def write_fingerprint(output: OutputDirectory, message: messages.SavedModel) -> None:
     """Write the fingerprint of a model whose checkpoint is written, unless that takes long."""
-    if message.ByteSize() > MAX_FINGERPRINTED:
+    size = size_of(message)
+    if size is None or size > MAX_FINGERPRINTED:
         return
     index = output.path(f"{SAVED_MODEL_PREFIX}{INDEX_SUFFIX}")
     data = None
@@ -79,30 +84,30 @@ def write_fingerprint(output: OutputDirectory, message: messages.SavedModel) -> 
             file.write(encode_fingerprint(fingerprint))
 
 
-def write_message(output: OutputDirectory, draft: Draft, message: tuple[str, bytes] | None) -> None:
-    """Write the message, last: it makes the directory a SavedModel."""
-    if message is None:
-        name = os.path.basename(draft.model.file)
-        output.take(
-            draft.model._fs, draft.model.file, name if name in SAVED_MODEL_FILES else BINARY_FILE, link=False
-        )
-        return
-    name, data = message
-    with output.create(name) as file:
-        file.write(data)
+def write_message(output: OutputDirectory, message: messages.SavedModel, *, as_text: bool = False) -> None:
+    """Write the message of a model, last: it makes the directory a SavedModel.
 
-
-def serialize_model(message: messages.SavedModel, file: str) -> tuple[str, bytes]:
-    """Return the file name and the bytes of a message: as text if it was read from a file of text.
-
-    Raises GraphError if it takes 2 GiB or more.
+    Its keys of maps are sorted, so that the same edits give the same bytes. One of 2 GiB or more, which
+    protobuf does not serialize, becomes a split proto.
     """
-    if (size := message.ByteSize()) >= MAX_BYTES:
-        raise GraphError(f"SavedModel of {size} bytes, want fewer than {MAX_BYTES}", file=file)
-    if os.path.basename(file) == TEXT_FILE:
-        return TEXT_FILE, format_text(message).encode()
-    # Sorted keys of maps, so that the same edits give the same bytes.
-    return BINARY_FILE, message.SerializeToString(deterministic=True)
+    if size_of(message) is None:
+        with output.create(SPLIT_FILE) as file:
+            write_split_message(file, message)
+    elif as_text:
+        with output.create(TEXT_FILE) as file:
+            file.write(format_text(message).encode())
+    else:
+        with output.create(BINARY_FILE) as file:
+            file.write(message.SerializeToString(deterministic=True))
+
+
+def size_of(message: messages.SavedModel) -> int | None:
+    """Return the bytes of a serialized message, None if it takes 2 GiB or more."""
+    try:
+        size = message.ByteSize()
+    except EncodeError:
+        return None
+    return size if size < MAX_BYTES else None
 
 
 def write_tensors(output: OutputDirectory, tensors: dict[str, NewTensor]) -> None:

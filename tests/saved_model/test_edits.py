@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +14,16 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import (
+    AlreadyExistsError,
     GraphError,
     NameConflictError,
     NameNotFoundError,
+    NotWritableError,
     PathNotFoundError,
     UnsupportedError,
 )
+from ckptfmt.proto.parse import format_text
+from ckptfmt.saved_model import writing
 from tests.support.saved_models import (
     FEEDS,
     WORDS,
@@ -371,3 +376,112 @@ def test_edits_add_up(tensorflow: ModuleType, classic: Path, tmp_path: Path) -> 
     after = run(tensorflow, tmp_path / "m", ["serve", "frozen"])
     np.testing.assert_array_equal(after["serving_default"]["scores"], FEEDS["x"] @ w * 2)
     assert run_eagerly(tensorflow, tmp_path / "m").keys() == {"serving_default"}
+
+
+# --- files -------------------------------------------------------------------------------------------------
+
+
+def test_what_does_not_change_is_taken_over(tensorflow: ModuleType, module: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(module, source)
+    for name in ("assets.extra/deep/mine.txt", "debug/saved_model_debug_info.pb", "notes.txt", ".hidden"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(name.encode())
+    (source / ".ckptfmt-0123456789abcdef.tmp").mkdir()
+    before = files_of(source)
+    model = ckptfmt.open_saved_model(source)
+    new = Path(model.with_tags("other").write(tmp_path / "new"))
+    after = files_of(new)
+    changed = {"saved_model.pb", "fingerprint.pb"}
+    assert after.keys() == before.keys()
+    assert {name for name in before if before[name] != after[name]} == changed
+    assert os.path.samefile(*(path / "variables/variables.data-00000-of-00001" for path in (source, new)))
+    assert not os.path.samefile(source / "assets/words.txt", new / "assets/words.txt")
+    copied = Path(model.with_tags("other").write(tmp_path / "copied", link=False))
+    assert not os.path.samefile(*(path / "variables/variables.index" for path in (source, copied)))
+    assert files_of(copied) == {**after, "fingerprint.pb": (copied / "fingerprint.pb").read_bytes()}
+    # Without edits, the model is copied.
+    assert files_of(Path(model.write(tmp_path / "same"))) == before
+    frozen = Path(model.to_frozen().write(tmp_path / "frozen"))
+    kept = {name for name in before if not name.startswith(("debug", "variables"))}
+    assert set(files_of(frozen)) == kept
+
+
+def test_fingerprints_are_never_stale(tensorflow: ModuleType, module: Path, tmp_path: Path) -> None:
+    read = tensorflow.saved_model.experimental.read_fingerprint
+    model = ckptfmt.open_saved_model(module)
+    old = read(str(module))
+    model.with_signatures(rename={"look_up": "find"}).write(tmp_path / "a")
+    new = read(str(tmp_path / "a"))
+    assert (new.graph_def_program_hash, new.checkpoint_hash, new.saved_object_graph_hash) == (
+        old.graph_def_program_hash,
+        old.checkpoint_hash,
+        old.saved_object_graph_hash,
+    )
+    assert new.signature_def_hash != old.signature_def_hash
+    w = np.zeros((2, 2), np.float32)
+    model.with_variables({"w": w}, keep_rest=True).write(tmp_path / "b")
+    new = read(str(tmp_path / "b"))
+    assert new.saved_model_checksum == old.saved_model_checksum
+    assert new.checkpoint_hash != old.checkpoint_hash
+
+
+def test_the_model_itself_can_be_replaced_but_not_written_into(
+    tensorflow: ModuleType, module: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "model"
+    shutil.copytree(module, source)
+    model = ckptfmt.open_saved_model(source)
+    edited = model.with_signatures(remove="look_up")
+    with pytest.raises(NotWritableError, match="within the model that is read"):
+        edited.write(source / "new")
+    with pytest.raises(AlreadyExistsError, match="overwrite=True"):
+        edited.write(source)
+    (tmp_path / "link").symlink_to("model")
+    edited.write(tmp_path / "link", overwrite=True)
+    assert list(run(tensorflow, source)) == ["serving_default"]
+    assert sorted(os.listdir(tmp_path)) == ["link", "model"]
+
+
+def test_models_of_links_are_written_as_files(tensorflow: ModuleType, module: Path, tmp_path: Path) -> None:
+    # Caches of downloads keep files under other names, and whole directories may be elsewhere.
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "linked").mkdir()
+    shutil.copytree(module / "variables", tmp_path / "variables")
+    (tmp_path / "linked" / "variables").symlink_to("../variables")
+    (tmp_path / "linked" / "loop").symlink_to("..")
+    for name in ("saved_model.pb", "assets/words.txt"):
+        shutil.copy(module / name, tmp_path / "blobs" / str(len(name)))
+        link = tmp_path / "linked" / name
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(tmp_path / "blobs" / str(len(name)))
+    (tmp_path / "linked" / "loop").unlink()
+    ckptfmt.open_saved_model(tmp_path / "linked").write(tmp_path / "new")
+    assert not any(path.is_symlink() for path in (tmp_path / "new").rglob("*"))
+    check_equal(run(tensorflow, tmp_path / "new"), run(tensorflow, module))
+
+
+def test_text_stays_text(tensorflow: ModuleType, module: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(module, source)
+    model = ckptfmt.open_saved_model(module)
+    (source / "saved_model.pbtxt").write_text(format_text(model.message))
+    (source / "saved_model.pb").unlink()
+    ckptfmt.open_saved_model(source).with_signatures(remove="look_up").write(tmp_path / "new")
+    assert not (tmp_path / "new" / "saved_model.pb").exists()
+    assert list(run(tensorflow, tmp_path / "new")) == ["serving_default"]
+
+
+def test_a_message_of_2_gib_is_split(module: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ckptfmt.open_saved_model(module)
+    edited = model.with_signatures(remove="look_up")
+    monkeypatch.setattr(writing, "MAX_BYTES", 1000)
+    edited.write(tmp_path / "new")
+    assert (tmp_path / "new" / "saved_model.cpb").exists()
+    assert not (tmp_path / "new" / "fingerprint.pb").exists()
+    with ckptfmt.open_saved_model(tmp_path / "new") as split:
+        assert split.message == edited.message
+        monkeypatch.undo()
+        split.with_tags("small").write(tmp_path / "small")
+    assert (tmp_path / "small" / "saved_model.pb").exists()
+    assert not (tmp_path / "small" / "saved_model.cpb").exists()
