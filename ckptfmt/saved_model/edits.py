@@ -21,6 +21,7 @@ from ckptfmt.graph.meta.signature_def import SignatureLike, encode_signature
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.asset_edits import replace_assets
 from ckptfmt.saved_model.draft import Draft, Edit, Model, NewFile
+from ckptfmt.saved_model.function_call import call_function
 from ckptfmt.saved_model.new_values import replace_values
 from ckptfmt.saved_model.serving import freeze_model, remove_training
 from ckptfmt.saved_model.signature_edits import SignatureEdits
@@ -58,7 +59,7 @@ class Edits(ABC):
 
     def with_signatures(
         self,
-        signatures: Mapping[str, SignatureLike | None] | None = None,
+        signatures: Mapping[str, SignatureLike | str | None] | None = None,
         *,
         rename: Mapping[str, str] | None = None,
         remove: str | Iterable[str] = (),
@@ -71,7 +72,9 @@ class Edits(ABC):
             Signatures to add or to change, by name: ``{"embed": {"inputs": {"x": "x:0"}, "outputs": {"y":
             "pool/mean:0"}}}``, with tensors of the graph; or signatures of a model, or SignatureDef messages.
             If one of that name exists, a part that is not given stays: its inputs, its outputs, its method.
-            None removes it.
+            A text names a function of a TensorFlow 2 model, by its path among
+            :attr:`SavedModel.object_functions` or by the name of a trace: ``{"embed": "encoder/call"}``. None
+            removes a signature.
         rename
             New names by old ones. Names are exchanged at once; removals and changes come after that.
         remove
@@ -98,7 +101,10 @@ class Edits(ABC):
             edits.rename(names)
             edits.remove(removed)
             for name, signature in given.items():
-                if signature is not None:
+                if isinstance(signature, str):
+                    new = call_function(meta, name, signature, edits.objects, draft.model.file)
+                    edits.set(name, new)
+                elif signature is not None:
                     known = meta.signature_def.get(name, None)
                     graph = draft.meta_graph().graph
                     edits.set(name, encode_signature(_completed(signature, known), graph, name))

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import GraphError, NameConflictError, NameNotFoundError
 from ckptfmt.graph.function import Functions
 from ckptfmt.graph.meta.signature import tensor_names
@@ -40,10 +41,14 @@ class SignatureEdits:
         ``objects`` is called when the number of the object that each variable and table is must be known.
         """
         self._meta = meta
-        self._objects = objects
+        self._find_objects = objects
         self._file = file
-        self._functions: GraphFunctions | None = None
         self._has_objects = bool(meta.object_graph_def.nodes)
+
+    @cached_property
+    def objects(self) -> Mapping[str, int]:
+        """The number of the object that each variable and table of the graph is."""
+        return self._find_objects()
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Rename signatures, old names to new ones; two may be exchanged.
@@ -126,12 +131,11 @@ class SignatureEdits:
     def _set_function(self, name: str, signature: messages.SignatureDef) -> None:
         meta = self._meta
         objects = meta.object_graph_def.nodes
-        if self._functions is None:
-            ops = {op.name: op for op in meta.meta_info_def.stripped_op_list.op}
-            self._functions = GraphFunctions(meta.graph_def, ops, self._objects(), self._file)
+        ops = {op.name: op for op in meta.meta_info_def.stripped_op_list.op}
+        functions = GraphFunctions(meta.graph_def, ops, self.objects, self._file)
         kinds = {number: each for number, each in enumerate(objects) if each.WhichOneof("kind") == "variable"}
         handles = {number: each.variable for number, each in kinds.items()}
-        made = self._functions.make(name, signature, handles)
+        made = functions.make(name, signature, handles)
         holder = self._map()
         if holder is None:
             objects[0].children.add(node_id=len(objects), local_name=_SIGNATURES)

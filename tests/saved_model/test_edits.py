@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -485,3 +486,60 @@ def test_a_message_of_2_gib_is_split(module: Path, tmp_path: Path, monkeypatch: 
         split.with_tags("small").write(tmp_path / "small")
     assert (tmp_path / "small" / "saved_model.pb").exists()
     assert not (tmp_path / "small" / "saved_model.cpb").exists()
+
+
+# --- functions of objects ----------------------------------------------------------------------------------
+
+
+def test_functions_of_objects_become_signatures(tensorflow: ModuleType, module: Path, tmp_path: Path) -> None:
+    before = run(tensorflow, module)
+    model = ckptfmt.open_saved_model(module).with_signatures(remove=["serving_default", "look_up"])
+    bare = ckptfmt.open_saved_model(model.write(tmp_path / "bare"))
+    assert list(bare.signatures) == []
+    (trace,) = next(each for each in bare.object_functions if each.path == "look_up").traces
+    bare.with_signatures({"serving_default": "score", "find": trace}).write(tmp_path / "m")
+    check_equal(
+        run(tensorflow, tmp_path / "m"),
+        {"serving_default": before["serving_default"], "find": before["look_up"]},
+    )
+    with pytest.raises(NameNotFoundError, match="did you mean 'score'"):
+        bare.with_signatures({"a": "scor"}).write(tmp_path / "x")
+
+
+def test_a_function_with_several_traces_has_to_be_chosen(tensorflow: ModuleType, tmp_path: Path) -> None:
+    tf = tensorflow
+
+    class Layer(tf.Module):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = tf.Variable([2.0, 3.0])
+
+        @tf.function  # type: ignore[untyped-decorator]
+        def call(self, x: Any, training: bool = False) -> Any:
+            return (x * self.w if training else x + self.w), tf.shape(x)
+
+        @tf.function(input_signature=[])  # type: ignore[untyped-decorator]
+        def nothing(self) -> None:
+            self.w.assign([1.0, 1.0])
+
+    class Model(tf.Module):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = Layer()
+
+    root = Model()
+    x = tf.TensorSpec([None, 2], tf.float32)
+    for training in (False, True):
+        root.layer.call.get_concrete_function(x, training=training)
+    tf.saved_model.save(root, str(tmp_path / "source"))
+    model = ckptfmt.open_saved_model(tmp_path / "source")
+    with pytest.raises(GraphError, match="has 2 traces: pass one of '__inference_call_"):
+        model.with_signatures({"a": "layer/call"}).write(tmp_path / "x")
+    with pytest.raises(GraphError, match="does not return a tensor"):
+        model.with_signatures({"a": "layer/nothing"}).write(tmp_path / "x")
+    traces = next(each for each in model.object_functions if each.path == "layer/call").traces
+    model.with_signatures(dict(zip("ab", traces, strict=True))).write(tmp_path / "m")
+    results = run(tf, tmp_path / "m")
+    found = {results[name]["output_0"].tobytes() for name in "ab"}
+    assert found == {(FEEDS["x"] * [2, 3]).astype("f").tobytes(), (FEEDS["x"] + [2, 3]).astype("f").tobytes()}
+    np.testing.assert_array_equal(results["a"]["output_1"], [2, 2])
