@@ -139,10 +139,8 @@ def _captures(
             yield nodes[number]
         elif held.WhichOneof("kind") == "constant" and held.constant.operation:
             yield held.constant.operation
-        elif held.WhichOneof("kind") == "asset" and held.asset.asset_file_def_index < len(
-            meta.asset_file_def
-        ):
-            yield meta.asset_file_def[held.asset.asset_file_def_index].tensor_info.name
+        elif held.WhichOneof("kind") == "asset" and 0 <= held.asset.asset_file_def_index < len(assets):
+            yield assets[held.asset.asset_file_def_index].tensor_info.name
         else:
             what = f"function {function!r} uses object {number}, which is not in the graph that servers run"
             raise GraphError(what, file=file)
