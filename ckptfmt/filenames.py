@@ -40,6 +40,16 @@ STATE_FILE = "checkpoint"
 TEMPSTATE_SUFFIX = re.compile(r"\.tempstate\d+\Z")
 """The end of the name that TensorFlow gives a file until it is complete."""
 
+CLAIM_SUFFIX = ".tempstate0"
+"""The end of the name of the file that exists while a writer of this package is at work on a prefix.
+
+It looks like the unfinished files of TensorFlow, so every reader ignores it; their numbers do not begin with
+a zero.
+"""
+
+MAX_SHARDS = 99_999
+"""The most data files of a checkpoint that are written; their numbers have five digits."""
+
 SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 """Names of the file that makes a directory a SavedModel, in the order in which TensorFlow tries them."""
 
@@ -105,15 +115,6 @@ def prefix_within(path: str) -> str | None:
 def meta_path(prefix: str) -> str:
     """Return the path of the graph of a checkpoint; the shards of one in V1 share one of that name."""
     return V1_PATTERN_SUFFIX.sub("", prefix) + META_SUFFIX
-
-
-def claim_path(prefix: str) -> str:
-    """Return the path of the file that exists while a writer of this package is at work on a prefix.
-
-    It looks like the unfinished files of TensorFlow, so every reader ignores it; their numbers do not begin
-    with a zero.
-    """
-    return f"{prefix}.tempstate0"
 
 
 def shard_path(prefix: str, shard: int, num_shards: int) -> str:

@@ -29,18 +29,15 @@ from ckptfmt.checkpoint.stored_bytes import StoredBytes
 from ckptfmt.checkpoint.strings import encode_strings, encode_variants
 from ckptfmt.dtypes import DType, Storage, as_dtype
 from ckptfmt.errors import CorruptError, NameConflictError, UnsupportedError
-from ckptfmt.filenames import shard_path
+from ckptfmt.filenames import MAX_SHARDS
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.proto import messages
 from ckptfmt.storage.filesystem import Filesystem
-from ckptfmt.storage.local import filesystem_of
+from ckptfmt.storage.local import writing_filesystem
 from ckptfmt.storage.output import Data
 from ckptfmt.table.compression import Compression
 from ckptfmt.table.writer import BLOCK_SIZE
 from ckptfmt.wire.crc32c import crc32c
-
-MAX_SHARDS = 99_999
-"""The most data files; their numbers have five digits."""
 
 
 class CheckpointWriter:
@@ -106,8 +103,8 @@ class CheckpointWriter:
         self._max_shard_bytes = max_shard_bytes
         self._num_shards = 1 if num_shards is None else num_shards
         self._block_size, self._compression = block_size, compression
-        self._alignment, self._sync = alignment, sync
-        self._fs = filesystem_of(fs=fs)
+        self._alignment = alignment
+        self._fs = writing_filesystem(fs)
         self._pieces: dict[bytes, Piece] = {}
         self._sliced: dict[bytes, tuple[DType, Shape, int, list[TensorSlice]]] = {}
         self._shards: list[Shard] = []
@@ -116,12 +113,12 @@ class CheckpointWriter:
         directory = os.path.dirname(self.prefix)
         if directory:
             self._fs.make_directory(directory)
-        self._replacement = Replacement(self._fs, self.prefix, overwrite=overwrite)
+        self._replacement = Replacement(self._fs, self.prefix, overwrite=overwrite, sync=sync)
         try:
             # With max_shard_bytes, the number is known only at the end, and asked for again.
             self._count = self._replacement.free_count(self._num_shards) if max_shard_bytes is None else 0
         except BaseException:
-            self._replacement.release()
+            self._replacement.end()
             raise
 
     # --- tensors -----------------------------------------------------------------------------------------
@@ -243,9 +240,7 @@ class CheckpointWriter:
             files = [shard.file for shard in self._shards]
             for file in files:
                 file.finish()
-            index = self._fs.create(
-                self._replacement.index_path, overwrite=True, tempstate=True, sync=self._sync
-            )
+            index = self._replacement.new_index()
             try:
                 write_index(
                     index,
@@ -269,7 +264,7 @@ class CheckpointWriter:
             self._is_open = False
             for shard in self._shards:
                 shard.file.discard()
-            self._replacement.release()
+            self._replacement.end()
 
     def __enter__(self) -> CheckpointWriter:
         return self
@@ -373,9 +368,7 @@ class CheckpointWriter:
     def _fill_shards(self, count: int) -> None:
         while len(self._shards) < count:
             number = len(self._shards)
-            path = shard_path(self.prefix, number, self._count)
-            file = self._fs.create(path, overwrite=True, tempstate=True, sync=self._sync)
-            self._shards.append(Shard(number, file))
+            self._shards.append(Shard(number, self._replacement.new_data(number, self._count)))
 
 
 _NOT_WRITTEN = Piece(as_dtype("float32"), (), 0, 0, 0, 0)
