@@ -47,9 +47,6 @@ It looks like the unfinished files of TensorFlow, so every reader ignores it; th
 a zero.
 """
 
-MAX_SHARDS = 99_999
-"""The most data files of a checkpoint that are written; their numbers have five digits."""
-
 SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 """Names of the file that makes a directory a SavedModel, in the order in which TensorFlow tries them."""
 
@@ -112,9 +109,14 @@ def prefix_within(path: str) -> str | None:
     return f"{path}{os.sep}" if path == os.curdir else stem if stem.endswith(tuple(separators)) else None
 
 
-def meta_path(prefix: str) -> str:
+def meta_path(prefix: str, suffix: str = META_SUFFIX) -> str:
     """Return the path of the graph of a checkpoint; the shards of one in V1 share one of that name."""
-    return V1_PATTERN_SUFFIX.sub("", prefix) + META_SUFFIX
+    return V1_PATTERN_SUFFIX.sub("", prefix) + suffix
+
+
+def claim_path(prefix: str) -> str:
+    """Return the path of the file that exists while a writer of this package is at work on a prefix."""
+    return prefix + CLAIM_SUFFIX
 
 
 def shard_path(prefix: str, shard: int, num_shards: int) -> str:

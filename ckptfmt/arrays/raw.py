@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ckptfmt.arrays.shape import Shape, no_such_array
 from ckptfmt.dtypes import DType, Storage
 from ckptfmt.errors import CorruptError, UnsupportedError
 from ckptfmt.wire.coding import Buffer
+from ckptfmt.wire.threads import PIECE
 
 _FIXED = Storage.FIXED
 _BIG_ENDIAN_HOST = sys.byteorder == "big"
@@ -72,6 +74,35 @@ def encode_raw(array: Array, dtype: DType) -> memoryview:
         array = array.byteswap()
     flat = np.ascontiguousarray(array).reshape(-1)
     return flat.view(np.uint8).data if flat.size else memoryview(b"")
+
+
+def encode_pieces(array: Array, dtype: DType) -> Iterator[memoryview]:
+    """Iterate over the bytes of an array of any layout and byte order, whose values ``dtype`` can have.
+
+    If the array has these bytes in memory, they are one piece, a view. Otherwise each piece is converted when
+    its turn comes, so that a large array takes the memory of a small one.
+    """
+    is_same = array.dtype == dtype.numpy and array.flags.c_contiguous
+    if is_same and dtype.storage is Storage.FIXED and not _BIG_ENDIAN_HOST:
+        yield encode_raw(array, dtype)
+        return
+    for block in _blocks(array, PIECE // dtype.numpy.itemsize):
+        with np.errstate(over="ignore", invalid="ignore"):  # 1e300 as float32 is infinite, as in TensorFlow
+            yield encode_raw(block.astype(dtype.numpy, copy=False), dtype)
+
+
+def _blocks(array: Array, limit: int) -> Iterator[Array]:
+    """Iterate over parts of an array that follow one another in C order, of up to ``limit`` elements."""
+    if array.size <= limit:
+        yield array
+        return
+    row = array.size // len(array)
+    if row > limit:
+        for part in array:
+            yield from _blocks(part, limit)
+        return
+    for start in range(0, len(array), limit // row):
+        yield array[start : start + limit // row]
 
 
 def _as_bools(array: Array) -> Array:

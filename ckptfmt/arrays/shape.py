@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -55,6 +58,19 @@ def encode_shape(shape: Shape) -> bytes:
     """Return the serialized TensorShapeProto of dimensions; :func:`decode_shape` is the inverse."""
     dims = (b"\x08" + encode_varint(size) if size else b"" for size in shape)
     return b"".join(b"\x12" + encode_varint(len(dim)) + dim for dim in dims)
+
+
+def check_new_shape(sizes: Iterable[int]) -> Shape:
+    """Return dimensions that a user gives as a shape; ValueError if TensorFlow has no such shape."""
+    shape = tuple(map(operator.index, sizes))
+    if any(size < 0 for size in shape):
+        raise ValueError(f"shape: got {list(shape)}, want no negative size")
+    if len(shape) > MAX_RANK:
+        raise ValueError(f"shape: got {len(shape)} dimensions, want at most {MAX_RANK}")
+    # As when it is read: from left to right, whatever comes after.
+    if max(itertools.accumulate(shape, operator.mul), default=0) > _INT64_MAX:
+        raise ValueError(f"shape {list(shape)}: more than 2**63 - 1 elements")
+    return shape
 
 
 def expected_size(dtype: DType, shape: Shape) -> int | None:

@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 
 from ckptfmt.checkpoint.bundle_index import HEADER_KEY, decode_header
+from ckptfmt.checkpoint.bundle_writer import MAX_SHARDS
 from ckptfmt.errors import CkptfmtError, CorruptError
-from ckptfmt.filenames import CLAIM_SUFFIX, INDEX_SUFFIX, MAX_SHARDS, shard_path
+from ckptfmt.filenames import CLAIM_SUFFIX, INDEX_SUFFIX, claim_path, shard_path
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 
@@ -26,10 +27,10 @@ _NOTE = re.compile(rb"((?:\d{1,9}(?: |(?=\n)))*)\n|[\d ]*")
 class PrefixClaim:
     """The claim on a prefix, with what a killed writer noted in it."""
 
-    def __init__(self, fs: Filesystem, prefix: str) -> None:
+    def __init__(self, fs: Filesystem, prefix: str, *, wait: bool = True) -> None:
         """Claim a prefix; NotWritableError if another writer has it or the system refuses."""
         self._fs, self._prefix = fs, prefix
-        self._claim = fs.claim(prefix + CLAIM_SUFFIX)
+        self._claim = fs.claim(claim_path(prefix), wait=wait)
         note = _NOTE.fullmatch(self._claim.noted)
         self.is_valid = note is not None
         """Whether a writer of this package wrote the note, if any."""
@@ -90,7 +91,7 @@ def clean_beside(fs: Filesystem, prefix: str) -> None:
 
 
 def _clean_one(fs: Filesystem, prefix: str) -> None:
-    claim = PrefixClaim(fs, prefix)
+    claim = PrefixClaim(fs, prefix, wait=False)
     if not claim.is_valid:
         claim.leave()  # nobody knows what it is
         return

@@ -9,7 +9,7 @@
 
 Each step is on the disk before the next one begins, unless the writer leaves that to the system. A new
 prefix gets the number of shards that was asked for, and so the very files of TensorFlow. A replaced one gets
-the next free number, and an index that promises shards in which nothing is: no reader looks for them.
+the next free number, and empty data files, so that those exist that the index promises.
 
 Names of data files are only ever taken, never replaced, and the index replaces a link itself, not what it
 leads to. So a writer that ignores claims may win the index, but no index ever names data of two writers.
@@ -114,26 +114,35 @@ class Replacement:
         Raises NotWritableError, AlreadyExistsError. The old checkpoint then is as it was, unless the disk
         fails after the index has been replaced: in that case the new one is at the prefix.
         """
-        self._claim.note([count, *([] if self._old is None else [self._old])], sync=self._sync)
+        padding = [self.new_data(number, count) for number in range(len(data), count)]
         named: list[str] = []
         try:
-            for number, file in enumerate(data):
-                path = shard_path(self._prefix, number, count)
-                file.retarget(path)
-                named.append(path)
-                try:
-                    file.commit()
-                except AlreadyExistsError:
-                    named.pop()  # another program's
-                    raise
+            for file in padding:
+                file.finish()
+            self._claim.note([count, *([] if self._old is None else [self._old])], sync=self._sync)
+            self._give_names([*data, *padding], count, named)
             index.commit()
         except BaseException:
+            for file in padding:
+                file.discard()
             with suppress(CkptfmtError):
                 self._take_back(named, count)
             raise
         # The new checkpoint is whole: that an old file cannot be removed does not make it less so.
         with suppress(CkptfmtError):
             self._claim.clean()
+
+    def _give_names(self, files: Sequence[NewFile], count: int, named: list[str]) -> None:
+        """Commit data files, and append the names that they may have got, also if that fails half-way."""
+        for number, file in enumerate(files):
+            path = shard_path(self._prefix, number, count)
+            file.retarget(path)
+            named.append(path)
+            try:
+                file.commit()
+            except AlreadyExistsError:
+                named.pop()  # another program's
+                raise
 
     def _take_back(self, named: Sequence[str], count: int) -> None:
         """Remove the data files of a checkpoint whose index did not get its name."""

@@ -14,23 +14,31 @@ TensorFlow ``core/util/tensor_bundle/tensor_bundle.cc``, ``WriteStringTensor``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 
 from ckptfmt import arrays
 from ckptfmt.arrays.array import Array, shaped
+from ckptfmt.arrays.convert import as_bytes
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.arrays.strings import split_strings
+from ckptfmt.checkpoint.stored_form import StoredForm
 from ckptfmt.errors import ChecksumError, CorruptError, TruncatedError
-from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints, encode_varint
+from ckptfmt.storage.output import Data
+from ckptfmt.wire.coding import Buffer, decode_varint, decode_varints, encode_varint, encode_varints
 from ckptfmt.wire.crc32c import crc32c, mask, unmask
+from ckptfmt.wire.threads import PIECE
 
 _UINT32_MAX = 0xFFFFFFFF
 
 LENGTHS_AT_ONCE = 1 << 18
 """String lengths decoded at a time, so that 20 million empty strings are verified in little memory."""
+
+
+_ENCODED_AT_ONCE = 1 << 13
+"""Strings encoded at a time; fewer, because each may be long, and text takes memory of its own as bytes."""
 
 
 def check_strings(
@@ -52,14 +60,9 @@ def check_strings(
     for done in range(0, count, LENGTHS_AT_ONCE):
         lengths, size = decode_varints(data[pos:], min(LENGTHS_AT_ONCE, count - done))
         pos += size
-        # The CRC covers 4 bytes of each length, in the byte order of the file, but 8 of one from 4 GiB on.
-        if int(lengths.max()) <= _UINT32_MAX:
-            crc = crc32c(lengths.astype(">u4" if big_endian else "<u4").tobytes(), crc)
-            total += int(lengths.sum())
-        else:
-            for length in lengths.tolist():
-                crc = crc32c(length.to_bytes(4 if length <= _UINT32_MAX else 8, order), crc)
-                total += length
+        crc = _add_lengths(crc, lengths, order)
+        # NumPy's sum wraps around, which lengths that a damaged file claims could exploit.
+        total += int(lengths.sum()) if int(lengths.max()) <= _UINT32_MAX else sum(lengths.tolist())
         if keep is not None:
             keep.append(lengths)
     start = pos + 4
@@ -86,32 +89,68 @@ def decode_strings(data: Buffer, shape: Shape, *, big_endian: bool = False) -> t
     return shaped(split_strings(strings, np.concatenate(lengths)), shape), crc32c(strings, crc)
 
 
-def encode_strings(values: Sequence[bytes]) -> tuple[list[bytes], int]:
-    """Return the pieces of the stored form of strings, and its CRC; :func:`decode_strings` is the inverse."""
-    lengths = list(map(len, values))
-    crc = 0
-    for length in lengths:
-        crc = crc32c(length.to_bytes(4 if length <= _UINT32_MAX else 8, "little"), crc)
-    stored = mask(crc).to_bytes(4, "little")
-    crc = crc32c(stored, crc)
-    for value in values:
-        crc = crc32c(value, crc)
-    return [b"".join(map(encode_varint, lengths)), stored, *values], crc
+def _add_lengths(crc: int, lengths: np.ndarray, order: Literal["big", "little"]) -> int:
+    """Return the CRC after it has covered the lengths of strings (uint64)."""
+    # It covers 4 bytes of each, in the byte order of the file, but 8 of one from 4 GiB on.
+    if int(lengths.max()) <= _UINT32_MAX:
+        return crc32c(lengths.astype(">u4" if order == "big" else "<u4").tobytes(), crc)
+    for length in lengths.tolist():
+        crc = crc32c(length.to_bytes(4 if length <= _UINT32_MAX else 8, order), crc)
+    return crc
 
 
-def encode_variants(messages: Sequence[bytes]) -> tuple[list[bytes], int]:
-    """Return the pieces of the stored form of serialized variants, and its CRC.
+def encode_strings(values: Array) -> StoredForm:
+    """Return the stored form of strings: an array of bytes or text, as objects or as NumPy has them.
 
-    :func:`decode_variants` is the inverse.
+    Memory holds the varints of all lengths, and the strings of one chunk. :func:`decode_strings` is the
+    inverse. Raises TypeError if an element is neither bytes nor text.
     """
-    pieces: list[bytes] = []
+    varints: list[Data] = []
+    total = crc = 0
+    for chunk in _chunks(values):
+        lengths = np.fromiter(map(len, chunk), np.uint64, len(chunk))
+        varints.append(encode_varints(lengths))
+        crc = _add_lengths(crc, lengths, "little")
+        total += int(lengths.sum())
+    stored = mask(crc).to_bytes(4, "little")
+    head = [*varints, stored]
+    return StoredForm(head, crc32c(stored, crc), _contents(values), sum(map(len, head)) + total)
+
+
+def _chunks(values: Array) -> Iterator[list[bytes]]:
+    """Iterate over the elements of an array of strings as lists of bytes."""
+    for start in range(0, values.size, _ENCODED_AT_ONCE):
+        chunk = values.flat[start : start + _ENCODED_AT_ONCE].tolist()
+        yield chunk if set(map(type, chunk)) == {bytes} else list(map(as_bytes, chunk))
+
+
+def _contents(values: Array) -> Iterator[bytes]:
+    """Iterate over the elements of an array of strings, joined until they make a piece."""
+    for chunk in _chunks(values):
+        if sum(map(len, chunk)) <= PIECE:
+            yield b"".join(chunk)
+            continue
+        waiting: list[bytes] = []
+        size = 0
+        for value in chunk:
+            if size + len(value) > PIECE and waiting:
+                yield b"".join(waiting)
+                waiting, size = [], 0
+            waiting.append(value)
+            size += len(value)
+        yield b"".join(waiting)
+
+
+def encode_variants(messages: Sequence[bytes]) -> StoredForm:
+    """Return the stored form of serialized variants; :func:`decode_variants` is the inverse."""
+    pieces: list[Data] = []
     crc = 0
     for message in messages:
         crc = crc32c(message, crc32c(len(message).to_bytes(8, "little"), crc))
         stored = mask(crc).to_bytes(4, "little")
         pieces += (encode_varint(len(message)), message, stored)
         crc = crc32c(stored, crc)
-    return pieces, crc
+    return StoredForm(pieces, crc, (), sum(map(len, pieces)))
 
 
 def check_variants(data: Buffer, shape: Shape, *, keep: list[arrays.Variant] | None = None) -> int:

@@ -111,8 +111,11 @@ class Filesystem(Protocol):
     def remove(self, path: str) -> None:
         """Remove a file, if it exists; NotWritableError if refused."""
 
-    def claim(self, path: str) -> Claim:
-        """Take a path that one program at a time may have; NotWritableError if another one has it."""
+    def claim(self, path: str, *, wait: bool = True) -> Claim:
+        """Take a path that one program at a time may have; NotWritableError if another one has it.
+
+        ``wait`` says whether to wait for one that has it for a moment, to clean up.
+        """
 
 
 class Claim(Protocol):

@@ -160,9 +160,9 @@ class LocalFilesystem:
         """Remove a file, if it exists; NotWritableError if refused."""
         remove_file(self._writable(path))
 
-    def claim(self, path: str) -> LocalClaim:
+    def claim(self, path: str, *, wait: bool = True) -> LocalClaim:
         """Take a path that one program at a time may have; NotWritableError if another one has it."""
-        return LocalClaim(self._writable(path), path)
+        return LocalClaim(self._writable(path), path, wait=wait)
 
     def _writable(self, path: str) -> str:
         full_path = resolve_path(path, self.directory)

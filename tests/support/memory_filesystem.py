@@ -152,7 +152,7 @@ class MemoryFilesystem:
     def make_directory(self, path: str) -> None:
         pass  # a directory exists if a file is in it
 
-    def claim(self, path: str) -> MemoryClaim:
+    def claim(self, path: str, *, wait: bool = True) -> MemoryClaim:
         if path in self._claimed:
             raise NotWritableError(path, "another program is writing it")
         return MemoryClaim(self._claimed, path)

@@ -17,9 +17,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ckptfmt.arrays.decode import decode_tensor_proto
+from ckptfmt.arrays.shape import Shape
+from ckptfmt.checkpoint.slice_specs import parse_spec
+from ckptfmt.checkpoint.slices import Region
 from ckptfmt.dtypes import DTYPES, REF_OFFSET, DType, find_dtype
 from ckptfmt.errors import CkptfmtError, CorruptError, GraphError
-from ckptfmt.graph.meta.slice_specs import Region, parse_slice
 from ckptfmt.graph.node import parse_output
 from ckptfmt.graph.ops import RESTORE_OPS
 from ckptfmt.graph.origins import Origins
@@ -99,8 +101,14 @@ class RestoreGraph(Origins):
         names = self._strings(node, 1, len(types))
         slices = self._strings(node, 2, len(types)) if node.op != "Restore" else [""] * len(types)
         for name, code, part in zip(names, types, slices, strict=True):
-            shape, region = parse_slice(part, self.file) if part else (None, None)
+            shape, region = self._spec(part) if part else (None, None)
             yield RestoredTensor(name, base_dtype(code), shape, region)
+
+    def _spec(self, text: str) -> tuple[Shape, Region]:
+        try:
+            return parse_spec(text)
+        except CorruptError as error:
+            raise error.at(self.file) from None
 
     def _strings(self, node: messages.NodeDef, index: int, count: int) -> list[str]:
         """Return the ``count`` constant strings that an input of a node must be."""

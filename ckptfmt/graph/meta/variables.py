@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ckptfmt.arrays.array import Array
+from ckptfmt.checkpoint.slices import Region
 from ckptfmt.errors import CorruptError
 from ckptfmt.graph.meta.collection import Collections, Partition
 from ckptfmt.graph.meta.restore import RestoredTensor, RestoreGraph
-from ckptfmt.graph.meta.slice_specs import Region
 from ckptfmt.graph.node import parse_output
 from ckptfmt.graph.ops import VARIABLE_OPS
 from ckptfmt.proto import messages

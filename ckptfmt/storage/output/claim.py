@@ -7,6 +7,7 @@ import os
 import stat
 import time
 import weakref
+from collections.abc import Sequence
 from contextlib import suppress
 
 from ckptfmt.errors import NotWritableError
@@ -36,13 +37,13 @@ class LocalClaim:
     Raises NotWritableError if another program has it, or the system refuses to create it.
     """
 
-    def __init__(self, path: str, name: str) -> None:
+    def __init__(self, path: str, name: str, *, wait: bool = True) -> None:
         self._name = name
         self._process = os.getpid()
         try:
             # Absolute, so that it is found again after a change of the working directory.
             path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-            self._descriptor = _take(path)
+            self._descriptor = _take(path, _PAUSES if wait else ())
         except (OSError, ValueError) as error:
             raise not_writable(name, error) from error
         self._remains = weakref.finalize(self, _remove, path, self._descriptor, self._process)
@@ -91,9 +92,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_disown)
 
 
-def _take(path: str) -> int:
+def _take(path: str, pauses: Sequence[float]) -> int:
     """Return a locked descriptor of a file that exists; BlockingIOError if another program has it."""
-    for pause in _PAUSES:
+    for pause in pauses:
         try:
             return _take_now(path)
         except BlockingIOError:

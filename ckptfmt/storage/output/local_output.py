@@ -10,6 +10,8 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from ckptfmt.errors import AlreadyExistsError, NotWritableError
+from ckptfmt.storage.file import RandomAccessFile
+from ckptfmt.storage.output.kernel_copy import COPIED_BY_KERNEL_FROM, copy_in_kernel
 from ckptfmt.storage.output.names import (
     CREATE,
     copy_mode,
@@ -57,6 +59,14 @@ class _LocalOutput(Output):
             self._file.write(data)
         except OSError as error:
             raise self._failed(error) from error
+
+    def copy_from(self, file: RandomAccessFile, offset: int, size: int) -> None:
+        """Write bytes of another file, which the kernel copies if they are many; see :class:`Output`."""
+        done = 0
+        if size >= COPIED_BY_KERNEL_FROM:
+            self.flush()
+            done = copy_in_kernel(file, self._file.fileno(), offset, size)
+        super().copy_from(file, offset + done, size - done)
 
     def flush(self) -> None:
         """Flush the buffer to the operating system; raises the same errors as :meth:`write`."""

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from ckptfmt.storage.file import RandomAccessFile
-from ckptfmt.wire.threads import cut
+from ckptfmt.storage.file import STREAMED_AT_ONCE, RandomAccessFile
 
 Data: TypeAlias = "bytes | bytearray | memoryview"
 
@@ -50,8 +49,12 @@ class Output(Protocol):
 
     def copy_from(self, file: RandomAccessFile, offset: int, size: int) -> None:
         """Write ``size`` bytes of another file; raises what :meth:`write` and reading that file raise."""
-        for start, length in cut(offset, size):
-            self.write(file.read(start, length))
+        stop = offset + size
+        while offset < stop:
+            length = min(STREAMED_AT_ONCE, stop - offset)
+            self.write(file.read(offset, length))
+            file.release(offset, length)
+            offset += length
 
     def __enter__(self: _O) -> _O:
         return self
