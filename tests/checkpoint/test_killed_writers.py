@@ -50,9 +50,9 @@ def files_of(prefix: Path) -> set[str]:
     if not Path(f"{prefix}.index").exists():
         return set()
     with ckptfmt.open(prefix) as ckpt:
-        shards = {entry.shard for entry in ckpt.entries.values()}
+        count = ckpt.num_shards
         return {f"{prefix.name}.index"} | {
-            f"{prefix.name}.data-{shard:05d}-of-{ckpt.num_shards:05d}" for shard in shards
+            f"{prefix.name}.data-{shard:05d}-of-{count:05d}" for shard in range(count)
         }
 
 
