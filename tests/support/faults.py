@@ -104,6 +104,16 @@ REFUSALS = [errno.EIO, errno.ENOSPC, errno.EACCES]
 
 def in_fork(function: Callable[[], object]) -> int:
     """Run a function in a process of its own; return its exit code, negative if a signal ended it."""
+    return exit_codes([started(function)])[0]
+
+
+def exit_codes(processes: list[int]) -> list[int]:
+    """Wait for processes; return their exit codes, negative if a signal ended one."""
+    return [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+
+
+def started(function: Callable[[], object]) -> int:
+    """Start a process that runs a function; return its number."""
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
@@ -120,7 +130,7 @@ def in_fork(function: Callable[[], object]) -> int:
             sys.stderr.flush()
         finally:
             os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    return process
 
 
 def killed_at(number: int, write: Callable[[], object]) -> bool:
