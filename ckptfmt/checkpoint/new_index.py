@@ -54,7 +54,7 @@ class _Parts(NamedTuple):
 class NewIndex:
     """The index of a bundle being written; threads may share it.
 
-    Its blocks are made as :func:`~ckptfmt.table.writer.write_sorted_table` says; ValueError if that cannot be.
+    The options are those of :func:`~ckptfmt.table.writer.write_sorted_table`; raises ValueError as it does.
     """
 
     def __init__(self, block_size: int = BLOCK_SIZE, compression: Compression | None = None) -> None:
