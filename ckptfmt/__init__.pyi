@@ -38,6 +38,7 @@ from ckptfmt.example.parse import parse_sequence_example as parse_sequence_examp
 from ckptfmt.graph.attributes import FunctionCall as FunctionCall
 from ckptfmt.graph.freeze.freeze import freeze as freeze
 from ckptfmt.graph.graph import Graph as Graph
+from ckptfmt.graph.meta.make import make_meta_graph as make_meta_graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph as MetaGraph
 from ckptfmt.graph.meta.signature import Signature as Signature
 from ckptfmt.graph.meta.signature import TensorInfo as TensorInfo
@@ -65,6 +66,7 @@ from ckptfmt.saved_model.saved_model import open_saved_model as open_saved_model
 from ckptfmt.saved_model.structured import NamedValues as NamedValues
 from ckptfmt.saved_model.structured import TensorSpec as TensorSpec
 from ckptfmt.saved_model.structured import TypeSpec as TypeSpec
+from ckptfmt.saving.manager import CheckpointManager as CheckpointManager
 from ckptfmt.saving.save import save as save
 from ckptfmt.tensors.checkpoint import Checkpoint as Checkpoint
 from ckptfmt.tensors.checkpoint import open_checkpoint as open
@@ -97,6 +99,7 @@ __version__: str
 __all__ = [
     "Audio",
     "Checkpoint",
+    "CheckpointManager",
     "CheckpointState",
     "CheckpointWriter",
     "ConcreteFunction",
@@ -157,6 +160,7 @@ __all__ = [
     "flatten",
     "freeze",
     "latest_checkpoint",
+    "make_meta_graph",
     "match",
     "open",
     "open_events",

@@ -102,9 +102,9 @@ def prefix_within(path: str) -> str | None:
     return f"{path}{os.sep}" if path == os.curdir else stem if stem.endswith(tuple(separators)) else None
 
 
-def meta_path(prefix: str) -> str:
+def meta_path(prefix: str, suffix: str = META_SUFFIX) -> str:
     """Return the path of the graph of a checkpoint; the shards of one in V1 share one of that name."""
-    return V1_PATTERN_SUFFIX.sub("", prefix) + META_SUFFIX
+    return V1_PATTERN_SUFFIX.sub("", prefix) + suffix
 
 
 def claim_path(prefix: str) -> str:

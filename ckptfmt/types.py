@@ -42,6 +42,7 @@ from ckptfmt.graph.meta.collection import Collections as Collections
 from ckptfmt.graph.meta.collection import Variable as Variable
 from ckptfmt.graph.meta.meta_graph import MetaGraph as MetaGraph
 from ckptfmt.graph.meta.meta_graph import Saver as Saver
+from ckptfmt.graph.meta.saved_variables import SavedVariable as SavedVariable
 from ckptfmt.graph.meta.signature import Signature as Signature
 from ckptfmt.graph.meta.signature import Signatures as Signatures
 from ckptfmt.graph.meta.signature import TensorInfo as TensorInfo
@@ -106,8 +107,10 @@ from ckptfmt.tensors.restore import Restored as Restored
 from ckptfmt.tensors.restore import RestoreReport as RestoreReport
 from ckptfmt.tensors.restore import Spec as Spec
 from ckptfmt.tensors.slice_reader import SliceReader as SliceReader
+from ckptfmt.tensors.tensors import CastView as CastView
 from ckptfmt.tensors.tensors import PlanView as PlanView
 from ckptfmt.tensors.tensors import Tensors as Tensors
+from ckptfmt.tensors.tensors import UpdatedView as UpdatedView
 from ckptfmt.tensors.tensors import View as View
 from ckptfmt.tensors.tensors import Weights as Weights
 from ckptfmt.tensors.weights import WeightName as WeightName

@@ -143,7 +143,7 @@ def test_only_storage_touches_files(path: Path) -> None:
 
 @EACH_MODULE
 def test_only_the_output_creates_files(path: Path) -> None:
-    if path.relative_to(PACKAGE).as_posix() == "storage/output.py":
+    if path.relative_to(PACKAGE).as_posix().startswith("storage/output/"):
         return
     text = path.read_text(encoding="utf-8")
     for word in ("O_CREAT", "O_WRONLY", "O_RDWR", "os.replace", "os.rename", "os.link(", "makedirs", "mkdir"):

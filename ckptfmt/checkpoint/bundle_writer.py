@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.shape import Shape
+from ckptfmt.checkpoint.bundle import Bundle
+from ckptfmt.checkpoint.entry import Entry, encode_head, new_key
 from ckptfmt.checkpoint.new_index import NewIndex
 from ckptfmt.checkpoint.new_tensor import NewTensor
+from ckptfmt.checkpoint.raw_copy import Advance, copy_pieces
 from ckptfmt.checkpoint.shards import Shards
-from ckptfmt.checkpoint.slices import TensorSlice
-from ckptfmt.checkpoint.stored_bytes import StoredBytes
+from ckptfmt.checkpoint.slices import TensorSlice, encode_slice_key
+from ckptfmt.storage.output import NewFile
 from ckptfmt.wire.crc32c import crc32c
 
 
@@ -71,13 +75,37 @@ class BundleWriter:
             numbers[rows, 1] = numbers[rows, 2].cumsum() - numbers[rows, 2] + np.uint64(offset)
         self.index.add_all(keys, heads, numbers)
 
-    def add_stored(self, key: bytes, stored: StoredBytes) -> None:
-        """Write a tensor that another bundle stores whole, by its bytes, which have been verified."""
-        entry = stored.entry
-        self.index.claim([key])
-        shard = self.shards.choose(stored.size)
-        offset = shard.append_by(
-            stored.size, lambda file: file.copy_from(stored.file, stored.offset, stored.size)
-        )
-        place = shard.number, offset, stored.size, entry.crc32c or 0
-        self.index.add(key, entry.dtype, entry.shape, place)
+    def add_stored(
+        self,
+        keys: Sequence[bytes],
+        bundle: Bundle,
+        entries: Sequence[Entry],
+        shard: int | None,
+        advance: Advance,
+    ) -> None:
+        """Write the bytes of entries of another bundle, verified, under keys; see :func:`copy_pieces`."""
+        self.index.claim(keys)
+        target = self.shards.choose(sum(entry.nbytes for entry in entries), shard)
+        # Padding comes between neighbours, which then are copied one by one.
+        count = 1 if self.shards.is_aligned else max(1, len(entries))
+        for start in range(0, len(entries), count):
+            some = entries[start : start + count]
+            numbers = np.empty((len(some), 4), np.uint64)
+            numbers[:, 0] = target.number
+            numbers[:, 2] = [entry.nbytes for entry in some]
+            numbers[:, 3] = [entry.crc32c or 0 for entry in some]
+            ends = numbers[:, 2].cumsum()
+            offset = target.append_by(int(ends[-1]), partial(_copy, bundle, some, advance))
+            numbers[:, 1] = ends - numbers[:, 2] + np.uint64(offset)
+            heads = [encode_head(entry.dtype, entry.shape) for entry in some]
+            self.index.add_all(keys[start : start + count], heads, numbers)
+
+
+def piece_key(name: str, part: TensorSlice | None) -> bytes:
+    """Return the key of a new tensor, or of a slice of one; ValueError if no tensor can have the name."""
+    key = new_key(name)
+    return key if part is None else encode_slice_key(key, part)
+
+
+def _copy(bundle: Bundle, entries: Sequence[Entry], advance: Advance, file: NewFile) -> None:
+    copy_pieces(bundle, entries, file, advance)

@@ -7,17 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from ckptfmt.arrays.shape import check_new_shape
-from ckptfmt.checkpoint.bundle_writer import BundleWriter
-from ckptfmt.checkpoint.entry import new_key, new_keys
+from ckptfmt.arrays.shape import Shape, check_new_shape
+from ckptfmt.checkpoint.bundle import Bundle
+from ckptfmt.checkpoint.bundle_writer import BundleWriter, piece_key
+from ckptfmt.checkpoint.entry import Entry, new_key, new_keys
 from ckptfmt.checkpoint.new_index import NewIndex
 from ckptfmt.checkpoint.new_tensor import new_tensor
+from ckptfmt.checkpoint.raw_copy import Advance
 from ckptfmt.checkpoint.replacing import Replacement
 from ckptfmt.checkpoint.shards import Shards
 from ckptfmt.checkpoint.slice_specs import SliceLike, as_slice
-from ckptfmt.checkpoint.slices import region_shape, whole
+from ckptfmt.checkpoint.slices import TensorSlice, region_shape, whole
 from ckptfmt.checkpoint.small_tensors import batches, small_heads, stretches
-from ckptfmt.checkpoint.stored_bytes import StoredBytes
+from ckptfmt.dtypes import DType
 from ckptfmt.filenames import shard_path
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.proto import messages
@@ -79,13 +81,11 @@ class CheckpointWriter:
         sync: bool = True,
         fs: Filesystem | None = None,
     ) -> None:
-        if num_shards is None and max_shard_bytes is None:
-            num_shards = 1
         shards = Shards(self._create_shard, num_shards, max_shard_bytes, alignment)
         self._bundle = BundleWriter(shards, NewIndex(block_size, compression))
         self.prefix = os.fspath(prefix)
         """TensorFlow's name for the checkpoint."""
-        self._is_aligned, self._sync = alignment > 1, sync
+        self._sync = sync
         self._fs = filesystem_of(fs=fs)
         self._is_open = True
         directory = os.path.dirname(self.prefix)
@@ -94,7 +94,7 @@ class CheckpointWriter:
         self._replacement = Replacement(self._fs, self.prefix, overwrite=overwrite)
         try:
             # With max_shard_bytes, the number is known only at the end, and asked for again.
-            self._count = 0 if num_shards is None else self._replacement.free_count(num_shards)
+            self._count = 0 if shards.wanted is None else self._replacement.free_count(shards.wanted)
         except BaseException:
             self._replacement.release()
             raise
@@ -131,8 +131,7 @@ class CheckpointWriter:
         NotWritableError
             The system refuses, for example because the disk is full. Nothing can be added any more.
         """
-        self._check_open()
-        self._bundle.shards.check_number(shard)
+        self._check_open(shard)
         key = new_key(name)
         tensor = new_tensor(f"tensor {name!r}", values, dtype)
         self._bundle.add(key, tensor, shard)
@@ -156,8 +155,9 @@ class CheckpointWriter:
         """
         self._check_open()
         dtypes = {} if dtypes is None else dtypes
+        is_aligned = self._bundle.shards.is_aligned
         for names, values in batches(tensors):
-            heads = [b""] * len(names) if self._is_aligned else small_heads((names, values), dtypes)
+            heads = [b""] * len(names) if is_aligned else small_heads((names, values), dtypes)
             for is_small, start, stop in stretches(values, heads):
                 if is_small:
                     keys = new_keys(names[start:stop])
@@ -196,8 +196,7 @@ class CheckpointWriter:
 
         And what :meth:`add` raises.
         """
-        self._check_open()
-        self._bundle.shards.check_number(shard)
+        self._check_open(shard)
         key = new_key(name)
         label = f"tensor {name!r}"
         try:
@@ -225,15 +224,58 @@ class CheckpointWriter:
         data = graph if isinstance(graph, bytes) else graph.SerializeToString(deterministic=True)
         self.add(OBJECT_GRAPH_KEY, data, dtype="string")
 
-    def add_stored(self, name: str, stored: StoredBytes) -> None:
-        """Write a tensor that another bundle stores whole, by its bytes, which are verified.
+    # --- for copies of other checkpoints -----------------------------------------------------------------
+
+    def announce(self, name: str, dtype: DType, shape: Shape, slices: Sequence[TensorSlice]) -> None:
+        """Take a tensor in slices, which are then added one by one as they are stored elsewhere.
+
+        Unlike those of :meth:`add_slice`, they need not make all of the tensor: TensorFlow 1 stores some
+        slots in parts (:mod:`ckptfmt.checkpoint.slot_parts`).
+        """
+        self._check_open()
+        self._bundle.index.announce(new_key(name), dtype, shape, slices)
+
+    def add_piece(
+        self,
+        name: str,
+        part: TensorSlice | None,
+        values: Any,  # noqa: ANN401
+        *,
+        dtype: DType | None = None,
+        shard: int | None = None,
+    ) -> None:
+        """Write a tensor, or a slice of one that was announced."""
+        self._check_open(shard)
+        tensor = new_tensor(f"tensor {name!r}", values, dtype)
+        self._bundle.add(piece_key(name, part), tensor, shard)
+
+    def add_stored(
+        self,
+        bundle: Bundle,
+        pieces: Sequence[tuple[str, TensorSlice | None, Entry]],
+        *,
+        shard: int | None = None,
+        advance: Advance,
+    ) -> None:
+        """Write pieces that another bundle stores, by their bytes, which are verified.
+
+        Parameters
+        ----------
+        bundle
+            The other bundle, whose numbers are little-endian.
+        pieces
+            For each, the name it gets, which slice it is of a tensor that was announced (None for a whole
+            tensor), and its entry in the bundle, which :func:`check_places` has passed.
+        shard
+            Number of the data file.
+        advance
+            Is called with the bytes that have been copied since the last call.
 
         Raises ChecksumError and the other errors of reading.
         """
-        self._check_open()
-        key = new_key(name)
-        stored.check()
-        self._bundle.add_stored(key, stored)
+        self._check_open(shard)
+        keys = [piece_key(name, part) for name, part, _ in pieces]
+        self._bundle.add_stored(keys, bundle, [entry for *_, entry in pieces], shard, advance)
 
     # --- the end -----------------------------------------------------------------------------------------
 
@@ -292,6 +334,8 @@ class CheckpointWriter:
     def _create(self, path: str) -> NewFile:
         return self._fs.create(path, overwrite=True, tempstate=True, sync=self._sync)
 
-    def _check_open(self) -> None:
+    def _check_open(self, shard: int | None = None) -> None:
+        """Raise what :meth:`add` raises if nothing can be added, or not to the shard of that number."""
         if not self._is_open:
             raise ValueError(f"{self.prefix}: the writer is closed")
+        self._bundle.shards.check(shard)

@@ -483,11 +483,17 @@ class Graph(Mapping[str, GraphNode]):
         return format_text(self.message)
 
     def write(
-        self, path: str | os.PathLike[str], *, overwrite: bool = False, fs: Filesystem | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        as_text: bool | None = None,
+        overwrite: bool = False,
+        fs: Filesystem | None = None,
     ) -> None:
         """Write a file, whole or not at all: as text if its name ends in ``.pbtxt``, else serialized.
 
-        ``fs`` is the file system that the path is in; by default that of this machine.
+        ``as_text`` says whether it is text whatever its name, and ``fs`` is the file system that the path is
+        in, by default that of this machine.
 
         Raises
         ------
@@ -499,7 +505,8 @@ class Graph(Mapping[str, GraphNode]):
             The file cannot be written.
         """
         target = os.fspath(path)
-        as_text = target.endswith(".pbtxt")
+        if as_text is None:
+            as_text = target.endswith(".pbtxt")
         parts: Iterable[Buffer] = [self.to_text().encode()] if as_text else self._serialize()
         with filesystem_of(fs=fs).create(target, overwrite=overwrite) as file:
             file.write_all(parts)

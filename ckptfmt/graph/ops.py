@@ -12,7 +12,10 @@ from functools import lru_cache
 
 from ckptfmt.proto import messages
 
-VARIABLE_OPS = frozenset({"Variable", "VariableV2", "VarHandleOp"})
+REFERENCE_OPS = frozenset({"Variable", "VariableV2"})
+"""Ops that are variables as references."""
+
+VARIABLE_OPS = REFERENCE_OPS | {"VarHandleOp"}
 """Ops that are variables: two kinds of references, and resources."""
 
 RESTORE_OPS = frozenset({"RestoreV2", "Restore", "RestoreSlice"})

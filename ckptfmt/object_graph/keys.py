@@ -12,12 +12,16 @@ Source: TensorFlow ``python/checkpoint/graph_view.py``, ``python/trackable/track
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 """The key of the object graph itself, a string scalar."""
 
 ATTRIBUTES = "/.ATTRIBUTES/"
 """Separates the path of an object from the attribute that is stored."""
+
+VARIABLE_NAME = "VARIABLE_VALUE"
+"""The attribute that is a variable's value."""
 
 VARIABLE_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 """The end of a variable's key, which ``tf.train.Checkpoint`` appends to its path."""
@@ -48,3 +52,35 @@ def short_name(key: str) -> str | None:
     if not separator or not path:
         return None
     return unescape(path) if key.endswith(VARIABLE_VALUE) else f"{unescape(path)}/{attribute}"
+
+
+class KeyPath(NamedTuple):
+    """The parts of a key, their escapes undone."""
+
+    names: tuple[str, ...]
+    """Names of the edges from the root to the object, or to the variable that a slot is for."""
+    attribute: str
+    optimizer: tuple[str, ...] | None = None
+    """Names of the edges to the optimizer, if it is the key of a slot variable."""
+    slot: str = ""
+
+
+def split_key(key: str) -> KeyPath | None:
+    """Return the parts of a key; None if it is not the key of an object.
+
+    The key of the root itself and that of its child with an empty name are equal; it is taken for the root's.
+    """
+    path, separator, attribute = key.rpartition(ATTRIBUTES)
+    if not separator or not attribute:
+        return None
+    variable, separator, slot = path.partition(f"/{SLOT}/")
+    if not separator:
+        return KeyPath(_split(path), unescape(attribute))
+    optimizer, slash, name = slot.rpartition("/")
+    return (
+        KeyPath(_split(variable), unescape(attribute), _split(optimizer), unescape(name)) if slash else None
+    )
+
+
+def _split(path: str) -> tuple[str, ...]:
+    return tuple(map(unescape, path.split("/"))) if path else ()

@@ -29,6 +29,7 @@ from ckptfmt.object_graph.claims import Claims, find_claims
 from ckptfmt.object_graph.edges import Edges, Slot
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE, escape, short_name
 from ckptfmt.object_graph.paths import Paths
+from ckptfmt.object_graph.prune import prune_graph
 from ckptfmt.object_graph.walk import walk
 from ckptfmt.text.closest import closest_names
 from ckptfmt.text.printing import count_text
@@ -430,6 +431,22 @@ class ObjectGraph:
                     # their keys.
                     names[key] = path if is_variable else f"{path}/{key.rpartition('/')[2]}"
         return names
+
+    # --- writing -----------------------------------------------------------------------------------------
+
+    def encode(self, names: Mapping[str, str | None] | None = None) -> bytes:
+        """Return the graph as a serialized TrackableObjectGraph, by default as it is.
+
+        Parameters
+        ----------
+        names
+            The key of each tensor that is selected, by its new name; None for a tensor that comes from
+            elsewhere. The graph keeps the objects that have these tensors and the paths to them, slot
+            variables included. An object whose new name is the key of another path moves to that path.
+        """
+        if names is None:
+            return self._edges.message.SerializeToString(deterministic=True)
+        return prune_graph(self._edges, self._paths, self._claims, names)
 
     def __reduce__(self) -> tuple[object, ...]:
         # With the keys, not the checkpoint: a graph that has listed its keys needs no files.

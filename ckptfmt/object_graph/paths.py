@@ -9,7 +9,7 @@ these children has it, and no path leads to the others over that name.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from ckptfmt.cached_property import cached_property
 from ckptfmt.object_graph.edges import Edges
@@ -75,16 +75,23 @@ class Paths:
             return ""
         return self._edges.name(parents[number], positions[number])
 
-    def path(self, number: int) -> str | None:
-        """Return the shortest path to a node, its names escaped; None if no path leads there."""
+    def names(self, number: int) -> tuple[str, ...] | None:
+        """Return the names on the shortest path to a node; None if no path leads there."""
         parents, _ = self._named
         if number not in parents:
             return None
         names = []
         while number:
-            names.append(escape(self.last_name(number)))
+            names.append(self.last_name(number))
             number = parents[number]
-        return _EMPTY if names == [""] else "/".join(reversed(names))
+        return tuple(reversed(names))
+
+    def path(self, number: int) -> str | None:
+        """Return the shortest path to a node, its names escaped; None if no path leads there."""
+        names = self.names(number)
+        if names is None:
+            return None
+        return _EMPTY if names == ("",) else "/".join(map(escape, names))
 
     def path_or_slot(self, number: int) -> str | None:
         """Return the shortest path to a node; a slot variable without one gets that through its variable."""
@@ -129,6 +136,15 @@ class Paths:
             number = child
             done.append(part)
         return number, done
+
+    def follow_names(self, names: Iterable[str]) -> int | None:
+        """Return the node that names lead to from the root."""
+        number: int | None = 0
+        for name in names:
+            if number is None:
+                break
+            number = self._children(number).get(name)
+        return number
 
     def _children(self, number: int) -> dict[str, int]:
         # Kept, so that looking up every child of a node with a million of them stays linear.

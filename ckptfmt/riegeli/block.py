@@ -16,6 +16,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from ckptfmt.riegeli.highway_hash import highway_hash64
 from ckptfmt.storage.file import RandomAccessFile
 
 SIGNATURE = bytes.fromhex(
@@ -47,6 +48,12 @@ class BlockHeader(NamedTuple):
 def decode_block_header(data: bytes) -> BlockHeader:
     """Return the header in 24 bytes, which are not verified."""
     return BlockHeader(*_BLOCK_HEADER.unpack(data))
+
+
+def encode_block_header(to_begin: int, to_end: int) -> bytes:
+    """Return the header of a block with these distances; the inverse of :func:`decode_block_header`."""
+    distances = _BLOCK_HEADER.pack(0, to_begin, to_end)[8:]
+    return highway_hash64(distances).to_bytes(8, "little") + distances
 
 
 def offset_after(start: int, size: int) -> int:

@@ -24,6 +24,7 @@ from ckptfmt.errors import CorruptError, TruncatedError, UnsupportedError
 from ckptfmt.limits import Limits
 from ckptfmt.riegeli.block import next_possible_boundary, offset_after
 from ckptfmt.riegeli.compression import DECOMPRESSORS, STORED, decompress_part
+from ckptfmt.riegeli.highway_hash import highway_hash64
 from ckptfmt.wire.coding import MAX_VARINT_BYTES, decode_varint, decode_varints
 
 CHUNK_HEADER_SIZE = 40
@@ -84,6 +85,14 @@ def decode_chunk_header(data: bytes, begin: int) -> Chunk:
     return Chunk(
         begin, end, type_and_records & 0xFF, num_records, decoded_size, data_size, data_hash, header_hash
     )
+
+
+def encode_chunk_header(
+    *, chunk_type: int, num_records: int, decoded_size: int, data_size: int, data_hash: int
+) -> bytes:
+    """Return the header of a chunk; the inverse of :func:`decode_chunk_header`."""
+    fields = _CHUNK_HEADER.pack(0, data_size, data_hash, chunk_type | num_records << 8, decoded_size)[8:]
+    return highway_hash64(fields).to_bytes(8, "little") + fields
 
 
 def check_supported(chunk: Chunk, file: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from ckptfmt.errors import CorruptError
-from ckptfmt.wire.coding import Buffer, decode_varint
+from ckptfmt.wire.coding import Buffer, decode_varint, encode_varint
 
 STORED = 0
 """The compression byte of data that are not compressed."""
@@ -39,6 +40,33 @@ DECOMPRESSORS: dict[int, tuple[str, Callable[[Buffer, memoryview], int]]] = {
     0x7A: ("zstd", _decompress_zstd),
 }
 """Compression byte -> its name, and the function that decompresses into a buffer and returns the size."""
+
+
+Compression: TypeAlias = Literal["brotli", "zstd", "snappy"]
+"""Compressions of chunks by name, besides none."""
+
+BROTLI_LEVEL = 6
+"""Riegeli's own choice."""
+
+COMPRESSION_BYTES = {name: number for number, (name, _) in DECOMPRESSORS.items()}
+"""Name of a compression -> its byte."""
+
+
+def compress_part(compression: Compression | None, pieces: Sequence[Buffer]) -> Buffer:
+    """Return a part of a chunk, given in pieces, as it is stored; the inverse of :func:`decompress_part`."""
+    data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if compression is None:
+        return data
+    import cramjam
+
+    compressed: Buffer
+    if compression == "brotli":
+        compressed = memoryview(cramjam.brotli.compress(data, BROTLI_LEVEL))
+    elif compression == "zstd":
+        compressed = memoryview(cramjam.zstd.compress(data))
+    else:
+        compressed = memoryview(cramjam.snappy.compress_raw(data))
+    return encode_varint(len(data)) + compressed
 
 
 def decompress_part(compression: int, data: memoryview, what: str, least: int, most: int) -> memoryview:

@@ -47,13 +47,29 @@ _FINAL_PACKETS = 4
 
 def highway_hash64(data: Buffer, key: Iterable[int] = KEY) -> int:
     """Return the HighwayHash-64 of bytes, with a key of four 64-bit words."""
+    return highway_hash64_of_pieces([data], key)
+
+
+def highway_hash64_of_pieces(pieces: Iterable[Buffer], key: Iterable[int] = KEY) -> int:
+    """Return the HighwayHash-64 of pieces of bytes joined; at most 31 bytes of each are copied."""
     key = tuple(key)
     v0 = [start ^ word for start, word in zip(_MUL0, key, strict=True)]
     v1 = [start ^ _swap_halves(word) for start, word in zip(_MUL1, key, strict=True)]
-    whole = len(data) // _LANES.size * _LANES.size
-    state = _update((*v0, *v1, *_MUL0, *_MUL1), _LANES.iter_unpack(data[:whole]))
-    if whole < len(data):
-        state = _update_rest(state, bytes(data[whole:]))
+    state: tuple[int, ...] = (*v0, *v1, *_MUL0, *_MUL1)
+    rest = b""  # less than a packet, from the pieces before
+    for data in pieces:
+        piece = memoryview(data)
+        begin = -len(rest) % _LANES.size
+        if rest:
+            rest += piece[:begin]
+            if len(rest) < _LANES.size:
+                continue
+            state = _update(state, [_LANES.unpack(rest)])
+        end = len(piece) - (len(piece) - begin) % _LANES.size
+        state = _update(state, _LANES.iter_unpack(piece[begin:end]))
+        rest = bytes(piece[end:])
+    if rest:
+        state = _update_rest(state, rest)
     for _ in range(_FINAL_PACKETS):
         permuted = (state[2], state[3], state[0], state[1])
         state = _update(state, [tuple(map(_swap_halves, permuted))])

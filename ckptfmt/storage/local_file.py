@@ -7,8 +7,8 @@ import mmap
 import os
 import stat
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import NoReturn
 
@@ -186,6 +186,20 @@ class MappedFile:
         if (status.st_dev, status.st_ino) == self._identity and offset + size > status.st_size:
             raise _shrank(self, offset, size, status.st_size - offset)
 
+    def reopened(self) -> int | None:
+        """Return a new descriptor of the file, which a mapping does not keep; None if the file has gone."""
+        if self._map is None:
+            return None
+        try:
+            descriptor = os.open(self._path, _OPEN_FLAGS)
+        except OSError:
+            return None
+        status = os.fstat(descriptor)
+        if (status.st_dev, status.st_ino) == self._identity:
+            return descriptor
+        os.close(descriptor)
+        return None
+
     def prefetch(self, offset: int, size: int) -> None:
         """Have the system read these bytes ahead, if it supports that."""
         start = max(0, offset) // mmap.PAGESIZE * mmap.PAGESIZE
@@ -339,3 +353,21 @@ class DescriptorFile:
 
     def __repr__(self) -> str:
         return f"<DescriptorFile {self.name!r} {self.size} bytes>"
+
+
+@contextmanager
+def borrowed_descriptor(file: RandomAccessFile) -> Iterator[int | None]:
+    """Lend a descriptor of a local file for the length of a ``with`` block, so that the kernel can copy.
+
+    None if the file is not a local one, was read into memory, is closed, or has lost its path to another.
+    """
+    if isinstance(file, DescriptorFile):
+        held = file._descriptor  # until the block ends, whoever closes the file meanwhile
+        yield None if held is None else held.number
+        return
+    descriptor = file.reopened() if isinstance(file, MappedFile) else None
+    try:
+        yield descriptor
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

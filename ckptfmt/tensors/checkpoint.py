@@ -228,6 +228,9 @@ class Checkpoint(Tensors):
     def _stored(self) -> Mapping[str, str | None]:
         return {name: name for name in self}
 
+    def _origin(self) -> Store:
+        return self._store
+
     def _load(
         self, wanted: Sequence[str] | None, *, threads: int, copy: bool, out: Mapping[str, Array]
     ) -> dict[str, Array]:

@@ -9,6 +9,7 @@ from ckptfmt import object_graph as objects
 from ckptfmt import tensors
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
+from ckptfmt.checkpoint.store import Store
 from ckptfmt.tensors.mapping import TensorMapping
 
 
@@ -51,6 +52,9 @@ class DerivedMapping(TensorMapping):
     def _absent(self, names: Collection[str]) -> list[str]:
         known = self._by_name()
         return [name for name in names if name not in known]
+
+    def _origin(self) -> Store:
+        return self._parent._origin()
 
     def _suggesting_graph(self) -> objects.ObjectGraph | None:
         return self._parent._suggesting_graph()

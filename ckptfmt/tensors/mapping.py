@@ -30,6 +30,7 @@ from ckptfmt.arrays.array import Array
 from ckptfmt.checkpoint.columns import Entries
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region
+from ckptfmt.checkpoint.store import Store
 from ckptfmt.errors import CkptfmtError, TensorNotFoundError
 from ckptfmt.notebook.card import Card
 from ckptfmt.notebook.completions import first_keys
@@ -115,6 +116,14 @@ class TensorMapping(Mapping[str, Array]):
     @abstractmethod
     def _weight_rules(self) -> tensors.WeightNames:
         """Return what each tensor of the checkpoint is among the weights."""
+
+    @abstractmethod
+    def _origin(self) -> Store:
+        """Return the store that all of this is read from."""
+
+    def _unchanged(self) -> Mapping[str, str | None]:
+        """Return, for each name here, the stored tensor that it is bit by bit; None if its value is made."""
+        return self._stored()
 
     def _stand_for(self) -> Mapping[str, str | None]:
         """Return, for each name here, the stored name of the variable that it is, None if a plan makes it."""

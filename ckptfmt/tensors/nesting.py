@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ckptfmt.arrays.array import Array
@@ -58,7 +58,7 @@ def flatten(tree: Mapping[str, Any], separator: str = "/") -> dict[str, Any]:
         A mapping contains itself.
     """
     flat: dict[str, Any] = {}
-    for path, value in _leaves(tree):
+    for path, value in leaves_of(tree):
         name = separator.join(path)
         if name in flat:
             raise NameConflictError("several values would get one name", names={name: [name, repr(path)]})
@@ -66,8 +66,10 @@ def flatten(tree: Mapping[str, Any], separator: str = "/") -> dict[str, Any]:
     return flat
 
 
-def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Iterate over values that are not mappings, with the keys that lead to them."""
+def leaves_of(
+    tree: Mapping[str, Any], is_value: Callable[[object], bool] = lambda value: not isinstance(value, Mapping)
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Iterate over the values in nested mappings, with the keys that lead to them; see :func:`flatten`."""
     # Depth first, with a list of open mappings, because a tree may be deeper than Python recurses. ``path``
     # has the key of each but the first.
     path: list[str] = []
@@ -78,7 +80,7 @@ def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
         for key, value in items:
             if not isinstance(key, str):
                 raise TypeError(f"key {key!r} below {'/'.join(path)!r}: want a str")
-            if not isinstance(value, Mapping):
+            if is_value(value):
                 yield (*path, key), value
                 continue
             # By identity: only a mapping inside itself never ends, and one that occurs twice is no error.

@@ -5,11 +5,13 @@
     Tensors                 Mapping of names to arrays; views are made by its methods
     ├── Checkpoint          the names are those in the index             (checkpoint.py)
     ├── View                the names stand for names of another Tensors (view.py)
-    └── PlanView            the names are the targets of a plan          (plan_view.py)
+    ├── PlanView            the names are the targets of a plan          (plan_view.py)
+    ├── CastView            some tensors are converted                   (changed_values.py)
+    └── UpdatedView         some tensors have values of the caller       (changed_values.py)
 
 Views are lazy: they hold names, and read from what they view. They stack in any order.
 
-``View`` and ``PlanView`` are both made by Tensors and Tensors themselves. So they are defined here, and what
+These views are all made by Tensors and Tensors themselves. So they are defined here, and what
 they do is in modules that do not know Tensors.
 """
 
@@ -19,10 +21,11 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
 from ckptfmt import object_graph as objects
 from ckptfmt import plans, tensors
+from ckptfmt.dtypes import as_dtype
 from ckptfmt.errors import GraphError, NameConflictError
 from ckptfmt.notebook.card import Card, Fact
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
@@ -30,6 +33,7 @@ from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tensors import renaming
 from ckptfmt.tensors.aliases import no_match
 from ckptfmt.tensors.cards import tensors_card
+from ckptfmt.tensors.changed_values import CastMapping, UpdatedMapping
 from ckptfmt.tensors.mapping import TensorMapping, check_name
 from ckptfmt.tensors.plan_view import PlanMapping
 from ckptfmt.tensors.renaming import Rule
@@ -256,6 +260,61 @@ class Tensors(TensorMapping):
         # A key may in turn be the short name of another tensor.
         return View(self, renaming.unique(claims, "several tensors of one name", self.prefix))
 
+    def updated(self, values: Mapping[str, Any], *, add: bool = False) -> UpdatedView:
+        """Return a view in which some tensors have other values; the others are those here.
+
+        Parameters
+        ----------
+        values
+            New values by name, or nested dictionaries of them. They get the dtype of the tensor that they
+            replace if they are of its kind (floating-point, integer, …), and may have another shape. Memory
+            of arrays is shared, not copied.
+        add
+            Whether tensors that do not exist are added. By default a name without a tensor is an error, so
+            that a misspelt one is noticed.
+
+        Raises
+        ------
+        TensorNotFoundError
+            Names have no tensor, and ``add`` is not given: ``.names``.
+        TypeError
+            A value is of another kind than the tensor that it replaces.
+        """
+        return UpdatedView(self, values, add=add)
+
+    def cast(
+        self,
+        dtype: Any,  # noqa: ANN401  (a dtype of any library)
+        *,
+        only: Pattern | Iterable[Pattern] = (),
+        exclude: Pattern | Iterable[Pattern] = (),
+    ) -> CastView:
+        """Return a view in which numbers are converted to another dtype of their kind.
+
+        A floating-point dtype is that of all floating-point tensors then, an integer dtype that of all
+        integers, a complex one that of all complex numbers; tensors of other kinds stay as they are. A plan
+        converts between kinds.
+
+        Parameters
+        ----------
+        dtype
+            The dtype, such as ``"bfloat16"``.
+        only, exclude
+            Patterns of names to convert and of names to leave as they are, as :meth:`select` takes them.
+
+        Raises
+        ------
+        ValueError
+            The dtype is none of floating-point, integer or complex numbers.
+        TensorNotFoundError
+            A pattern in ``only`` matches no name.
+        """
+        wanted = as_dtype(dtype).base_dtype
+        if not (wanted.is_floating or wanted.is_integer or wanted.is_complex):
+            raise ValueError(f"dtype: got {wanted.name}, want one of numbers")
+        patterns = (only,) if isinstance(only, (str, re.Pattern)) else tuple(only)
+        return CastView(self, wanted, frozenset(self.select(*patterns, exclude=exclude)))
+
     def apply(
         self,
         plan: plans.Plan | str | os.PathLike[str],
@@ -330,6 +389,14 @@ class AveragedView(View):
 
 class PlanView(PlanMapping, Tensors):
     """The tensors that a plan makes, under the names that it gives them."""
+
+
+class CastView(CastMapping, Tensors):
+    """Tensors of which some are converted to another dtype."""
+
+
+class UpdatedView(UpdatedMapping, Tensors):
+    """Tensors of which some have values of the caller, and those that the caller added."""
 
 
 def _check_ambiguous(ambiguous: str) -> None:

@@ -65,6 +65,10 @@ class NameMapping(DerivedMapping):
         stored = self._parent._stored()
         return {name: stored[viewed] for name, viewed in self.names.items()}
 
+    def _unchanged(self) -> Mapping[str, str | None]:
+        unchanged = self._parent._unchanged()
+        return {name: unchanged[viewed] for name, viewed in self.names.items()}
+
     def _stand_for(self) -> Mapping[str, str | None]:
         variables = self._parent._stand_for()
         return {name: variables[viewed] for name, viewed in self.names.items()}

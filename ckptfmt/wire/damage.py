@@ -176,13 +176,16 @@ class _Level:
         return f"{self._path}.{name}" if self._path else name
 
 
+def is_repeated(field: FieldDescriptor) -> bool:
+    """Return whether a field is a list or a map, in any version of protobuf."""
+    # protobuf 4 has no ``is_repeated``, and protobuf 7 no ``label``.
+    repeated = getattr(field, "is_repeated", None)
+    return bool(getattr(field, "label", None) == field.LABEL_REPEATED if repeated is None else repeated)
+
+
 def _has_index(known: FieldDescriptor) -> bool:
     """Return whether each element of a field has a tag of its own: it is repeated, and no map or number."""
-    # protobuf 4 has no ``is_repeated``, and protobuf 7 no ``label``.
-    is_repeated = getattr(known, "is_repeated", None)
-    if is_repeated is None:
-        is_repeated = getattr(known, "label", None) == known.LABEL_REPEATED
-    if not is_repeated:
+    if not is_repeated(known):
         return False
     if known.message_type is not None:
         return not known.message_type.GetOptions().map_entry

@@ -29,9 +29,9 @@ def test_a_checkpoint_appears_when_the_block_ends(tmp_path: Path) -> None:
 
 def test_an_exception_leaves_what_was_there(tmp_path: Path) -> None:
     ckptfmt.save(tmp_path / "ckpt", {"w": np.ones(3)})
-    with pytest.raises(KeyError), ckptfmt.CheckpointWriter(tmp_path / "ckpt", overwrite=True) as writer:
-        writer.add("w", np.zeros(3))
-        raise KeyError("stop")
+    writer = ckptfmt.CheckpointWriter(tmp_path / "ckpt", overwrite=True)
+    with pytest.raises(ValueError, match="shapes"), writer:
+        writer.add("w", np.zeros(3) + np.zeros(2))
     assert ckptfmt.open(tmp_path / "ckpt")["w"].tolist() == [1, 1, 1]
     assert names(tmp_path) == ["ckpt.data-00000-of-00001", "ckpt.index"]
 
@@ -66,11 +66,10 @@ def test_slices_make_the_tensor(tmp_path: Path) -> None:
 
 
 def test_slices_must_not_leave_a_gap(tmp_path: Path) -> None:
-    with (
-        pytest.raises(ValueError, match="leave a gap"),
-        ckptfmt.CheckpointWriter(tmp_path / "ckpt") as writer,
-    ):
-        writer.add_slice("p", (10, 4), "0,5:-", np.zeros((5, 4)))
+    writer = ckptfmt.CheckpointWriter(tmp_path / "ckpt")
+    writer.add_slice("p", (10, 4), "0,5:-", np.zeros((5, 4)))
+    with pytest.raises(ValueError, match="leave a gap"):
+        writer.commit()
     assert names(tmp_path) == []
 
 

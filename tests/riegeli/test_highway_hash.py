@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfmt.riegeli.highway_hash import highway_hash64
+from ckptfmt.riegeli.highway_hash import highway_hash64, highway_hash64_of_pieces
 from tests.support.riegeli_writer import portable_hash
 
 BYTES_KEY = struct.unpack("<4Q", bytes(range(32)))
@@ -45,3 +45,8 @@ def test_published_hashes_are_computed(hasher) -> None:
 @given(st.binary(max_size=200))
 def test_hashes_are_those_of_the_portable_code(data: bytes) -> None:
     assert highway_hash64(data) == highway_hash64(memoryview(data)) == portable_hash(data)
+
+
+@given(st.lists(st.binary(max_size=70), max_size=8))
+def test_pieces_have_the_hash_of_their_sum(pieces: list[bytes]) -> None:
+    assert highway_hash64_of_pieces(pieces) == portable_hash(b"".join(pieces))

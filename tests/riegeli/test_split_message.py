@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 import ckptfmt
 from ckptfmt.errors import ChecksumError, CkptfmtError, CorruptError, LimitError, UnsupportedError
 from ckptfmt.limits import DEFAULT, Limits
-from ckptfmt.proto.messages import AttrValue, DataType, FunctionDef, GraphDef, NodeDef, SavedModel
+from ckptfmt.proto.messages import AttrValue, FunctionDef, GraphDef, NodeDef, SavedModel
 from ckptfmt.proto.proto_splitter import ChunkedMessage, ChunkInfo, ChunkMetadata, FieldIndex
 from ckptfmt.riegeli.file import RiegeliFile
 from ckptfmt.riegeli.split_message import SplitProto
@@ -35,6 +35,7 @@ from tests.support.split_writer import (
     VERSIONS,
     Split,
     Step,
+    constant,
     encoded,
     split_saved_model,
     tag,
@@ -43,15 +44,6 @@ from tests.support.split_writer import (
 
 def merged(content: bytes, cls: type[Message] = GraphDef, limits: Limits = DEFAULT) -> Message:
     return SplitProto(MemoryFile("some.cpb", content), limits=limits).merge(cls)
-
-
-def constant(name: str, content: bytes) -> NodeDef:
-    node = NodeDef(name=name, op="Const")
-    node.attr["dtype"].type = DataType.DT_UINT8
-    node.attr["value"].tensor.dtype = DataType.DT_UINT8
-    node.attr["value"].tensor.tensor_shape.dim.add(size=len(content))
-    node.attr["value"].tensor.tensor_content = content
-    return node
 
 
 def example() -> GraphDef:

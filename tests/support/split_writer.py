@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from google.protobuf.message import Message
 
-from ckptfmt.proto.messages import GraphDef, SavedModel
+from ckptfmt.proto.messages import DataType, GraphDef, NodeDef, SavedModel
 from ckptfmt.proto.proto_splitter import ChunkedField, ChunkedMessage, ChunkInfo, ChunkMetadata, FieldIndex
 from tests.support.riegeli_writer import RiegeliWriter
 
@@ -91,3 +91,12 @@ def split_saved_model(model: SavedModel) -> Split:
     split.add(GraphDef(node=taken.node[middle:]), *at)
     del taken.node[middle:]
     return split
+
+
+def constant(name: str, content: bytes) -> NodeDef:
+    node = NodeDef(name=name, op="Const")
+    node.attr["dtype"].type = DataType.DT_UINT8
+    node.attr["value"].tensor.dtype = DataType.DT_UINT8
+    node.attr["value"].tensor.tensor_shape.dim.add(size=len(content))
+    node.attr["value"].tensor.tensor_content = content
+    return node

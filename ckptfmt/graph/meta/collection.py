@@ -6,10 +6,12 @@ variable, others as bytes) or ``Any`` messages.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from ckptfmt.errors import CorruptError, NameNotFoundError
+import numpy as np
+
+from ckptfmt.errors import CorruptError, GraphError, NameNotFoundError
 from ckptfmt.notebook.card import Card, Table
 from ckptfmt.notebook.completions import first_keys
 from ckptfmt.notebook.fields import fields_card
@@ -90,6 +92,8 @@ class AnyMessage(NamedTuple):
 
 Item: TypeAlias = "str | bytes | int | float | Variable | Asset | AnyMessage"
 
+_ASSET_URL = "type.googleapis.com/tensorflow.AssetFileDef"
+
 _SYNCHRONIZATION = ("auto", "none", "on_write", "on_read")
 _AGGREGATION = ("none", "sum", "mean", "only_first_replica")
 
@@ -116,6 +120,31 @@ def decode_variable(data: bytes, file: str) -> Variable:
     )
 
 
+def encode_variable(variable: Variable) -> messages.VariableDef:
+    """Return a variable as a VariableDef, the inverse of :func:`decode_variable`."""
+    known = messages.VariableDef(
+        variable_name=variable.name,
+        initializer_name=variable.initializer,
+        snapshot_name=variable.snapshot,
+        initial_value_name=variable.initial_value,
+        trainable=variable.trainable,
+        is_resource=variable.is_resource,
+        synchronization=_code(_SYNCHRONIZATION, variable.synchronization),
+        aggregation=_code(_AGGREGATION, variable.aggregation),
+    )
+    if variable.partition is not None:
+        part = variable.partition
+        known.save_slice_info_def.full_name = part.full_name
+        known.save_slice_info_def.full_shape.extend(part.full_shape)
+        known.save_slice_info_def.var_offset.extend(part.offset)
+        known.save_slice_info_def.var_shape.extend(part.shape)
+    return known
+
+
+def _code(words: tuple[str, ...], word: str) -> int:
+    return words.index(word) if word in words else int(word.removeprefix("unknown_"))
+
+
 def _word(words: tuple[str, ...], code: int) -> str:
     return words[code] if 0 <= code < len(words) else f"unknown_{code}"
 
@@ -123,6 +152,52 @@ def _word(words: tuple[str, ...], code: int) -> str:
 def decode_asset(asset: messages.AssetFileDef) -> Asset:
     """Return what an AssetFileDef says."""
     return Asset(asset.filename, asset.tensor_info.name)
+
+
+def encode_collection(name: str, items: Iterable[Item], file: str) -> messages.CollectionDef:
+    """Return a collection as a CollectionDef.
+
+    Text names nodes and tensors, bytes are messages of any kind, and numbers are numbers; all items must be
+    alike, else GraphError is raised.
+    """
+    items = list(items)
+    collection = messages.CollectionDef()
+    types = {type(item) for item in items}
+    kinds = set(map(_kind, types))
+    if len(kinds) > 1 or None in kinds:
+        got = ", ".join(sorted(each.__name__ for each in types))
+        raise GraphError(f"collection {name!r}: got items of {got}, want one kind", file=file)
+    kind = next(iter(kinds), "node_list")
+    field = getattr(collection, str(kind))
+    field.SetInParent()
+    for item in items:
+        if isinstance(item, Asset | AnyMessage):
+            field.value.add(**_encode_any(item)._asdict())
+        else:
+            field.value.append(
+                encode_variable(item).SerializeToString() if isinstance(item, Variable) else item
+            )
+    return collection
+
+
+def _kind(of: type) -> str | None:
+    """Return the field of a CollectionDef that has items of a type; None if there is none."""
+    kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
+        (str, "node_list"),
+        ((bytes, Variable), "bytes_list"),
+        ((int, np.integer), "int64_list"),
+        ((float, np.floating), "float_list"),
+        ((Asset, AnyMessage), "any_list"),
+    )
+    return next((kind for types, kind in kinds if issubclass(of, types)), None)
+
+
+def _encode_any(item: Asset | AnyMessage) -> AnyMessage:
+    if isinstance(item, AnyMessage):
+        return item
+    asset = messages.AssetFileDef(filename=item.filename)
+    asset.tensor_info.name = item.tensor
+    return AnyMessage(_ASSET_URL, asset.SerializeToString(deterministic=True))
 
 
 class Collections(Mapping[str, tuple[Item, ...]]):

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from ckptfmt.cached_property import cached_property
+from ckptfmt.errors import GraphError
 from ckptfmt.graph.cards import graph_card
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.collection import Asset, Collections, Variable, decode_asset
+from ckptfmt.graph.meta.completeness import check_tensors
+from ckptfmt.graph.meta.savables import Choice
+from ckptfmt.graph.meta.saved_variables import SavedVariable, saved_variables
+from ckptfmt.graph.meta.saver import add_saver, remove_saver
+from ckptfmt.graph.meta.saver_nodes import SaverOptions
 from ckptfmt.graph.meta.signature import Signatures
+from ckptfmt.graph.meta.stripped_ops import add_stripped_ops
 from ckptfmt.graph.node import parse_output
+from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.notebook.card import Card, Fact, Part
 from ckptfmt.notebook.fields import fields_card
 from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
+from ckptfmt.proto.parse import format_text
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.local import filesystem_of
 
 
 class Saver(NamedTuple):
@@ -147,6 +160,127 @@ class MetaGraph:
         # Older exports list them in a collection only (``loader_impl.py: get_asset_tensors``).
         collected = self.collections.get("saved_model_assets", ())
         return tuple(item for item in collected if isinstance(item, Asset))
+
+    # --- variables ---------------------------------------------------------------------------------------
+
+    @property
+    def saved_variables(self) -> dict[str, SavedVariable]:
+        """The tensors that its Saver restores, by name in the checkpoint, with dtype and shape.
+
+        Raises CorruptError if the graph contradicts itself, GraphError if nothing says which variables are
+        saved, or if names are computed.
+        """
+        return saved_variables(self.message, self.file)
+
+    def check_tensors(self, tensors: Mapping[str, Any]) -> None:
+        """Check that a mapping has every tensor that the Saver restores, with its dtype and shape.
+
+        What is written then can be restored by TensorFlow. Nothing is read from a checkpoint but its index.
+        Raises TensorNotFoundError, whose ``names`` are all that are missing, or GraphError if some do not
+        fit, and the errors of :attr:`saved_variables`.
+        """
+        check_tensors(self.saved_variables, tensors, self.file)
+
+    def with_saver(
+        self,
+        variables: Choice | None = None,
+        *,
+        sharded: bool = False,
+        max_to_keep: int | None = 5,
+        keep_checkpoint_every_n_hours: float = 10000.0,
+        name: str = "save",
+        replace: bool = False,
+    ) -> MetaGraph:
+        """Return the meta graph with another Saver, whose nodes are those of ``tf.compat.v1.train.Saver``.
+
+        Parameters
+        ----------
+        variables
+            The variables to save, or a mapping of names in the checkpoint to variables, as in
+            ``Saver({"v1": v})``; the parts of a partitioned variable are a list. By default, those of the
+            collection ``variables`` or, without it, all.
+        sharded
+            Whether each device writes a file of its own.
+        max_to_keep, keep_checkpoint_every_n_hours
+            How many checkpoints a program keeps that imports the meta graph, and how often one for good.
+        name
+            The scope of the nodes; if it is in use, ``_1``, ``_2`` … is appended.
+        replace
+            Whether to remove the nodes of the Saver that it has. Otherwise they stay, for those who run them.
+
+        Raises
+        ------
+        NameNotFoundError
+            A variable does not exist.
+        NameConflictError
+            A variable would be saved under two names, or two variables under one.
+        GraphError
+            There are no variables, or a list of them is not a partitioned one.
+        """
+        message = messages.MetaGraphDef()
+        message.CopyFrom(self.message)
+        if replace and message.HasField("saver_def"):
+            remove_saver(message)
+        options = SaverOptions(sharded, max_to_keep or 0, keep_checkpoint_every_n_hours, name)
+        if not add_saver(message, self.file, variables, options):
+            raise GraphError("no variables to save", file=self.file)
+        if message.meta_info_def.HasField("stripped_op_list"):
+            add_stripped_ops(message, self.graph.functions.op)
+        return MetaGraph(message, self.file, self.directory)
+
+    # --- as a file ---------------------------------------------------------------------------------------
+
+    def to_bytes(self) -> bytes:
+        """Return the meta graph serialized, the same bytes every time.
+
+        Raises GraphError if it takes 2 GiB or more, which protobuf does not write.
+        """
+        size = self.message.ByteSize()
+        if size >= MAX_BYTES:
+            what = f"got {size} bytes, want less than {MAX_BYTES}, as protobuf has"
+            raise GraphError(what, file=self.file)
+        return self.message.SerializeToString(deterministic=True)
+
+    def to_text(self) -> str:
+        """Return the meta graph in protobuf's text format."""
+        return format_text(self.message)
+
+    def write(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        as_text: bool | None = None,
+        overwrite: bool = False,
+        fs: Filesystem | None = None,
+    ) -> None:
+        """Write a ``.meta`` file, whole or not at all, which ``tf.compat.v1.train.import_meta_graph`` reads.
+
+        Parameters
+        ----------
+        path
+            The file; beside a checkpoint, its prefix and ``.meta``.
+        as_text
+            Whether it is text. By default, it is if its name ends in ``.pbtxt``.
+        overwrite
+            Whether an existing file may be replaced.
+        fs
+            The file system that the path is in; by default that of this machine.
+
+        Raises
+        ------
+        AlreadyExistsError
+            The file exists, and ``overwrite`` is not given.
+        GraphError
+            It takes 2 GiB or more.
+        NotWritableError
+            The file cannot be written.
+        """
+        target = os.fspath(path)
+        if as_text is None:
+            as_text = target.endswith(".pbtxt")
+        data = self.to_text().encode() if as_text else self.to_bytes()
+        with filesystem_of(fs=fs).create(target, overwrite=overwrite) as file:
+            file.write(data)
 
     def __repr__(self) -> str:
         tags = f" [{', '.join(sorted(self.tags))}]" if self.tags else ""

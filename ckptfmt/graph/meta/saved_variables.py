@@ -70,7 +70,7 @@ def _restored_by(graph: RestoreGraph, restore_op: str) -> dict[str, SavedVariabl
             # is assigned to; it is unknown if something is computed from the tensor before the assignment.
             shapes: list[PartialShape] = [None if tensor.full_shape is None else tuple(tensor.full_shape)]
             if tensor.full_shape is None:
-                shapes += map(_variable_shape, assigned.get((node.name, index), ()))
+                shapes += map(variable_shape, assigned.get((node.name, index), ()))
             for shape in shapes:
                 _add(variables, tensor.name, SavedVariable(tensor.dtype, shape), graph.file)
     return variables
@@ -82,7 +82,7 @@ def _collected(graph: RestoreGraph, collection: messages.CollectionDef) -> dict[
     for data in collection.bytes_list.value:
         variable = parse_message(messages.VariableDef, data, graph.file, None)
         node = graph.node(parse_output(variable.variable_name).node)
-        name, shape = node.name, _variable_shape(node)
+        name, shape = node.name, variable_shape(node)
         if variable.save_slice_info_def.full_name:
             name = variable.save_slice_info_def.full_name
             shape = tuple(variable.save_slice_info_def.full_shape)
@@ -106,7 +106,7 @@ def _add(variables: dict[str, SavedVariable], name: str, new: SavedVariable, fil
     variables[name] = new
 
 
-def _variable_shape(node: messages.NodeDef) -> PartialShape:
+def variable_shape(node: messages.NodeDef) -> PartialShape:
     """Return the shape of a variable that its node says."""
     if "shape" not in node.attr or node.attr["shape"].WhichOneof("value") != "shape":
         return None

@@ -1,0 +1,100 @@
+"""Names of files: how a file gets one, changes it and loses it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+
+from ckptfmt.storage.target import not_writable
+from ckptfmt.storage.temporary import keep_locked, lock, sweep
+
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
+_NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""Errors of ``link`` on file systems without hard links (FAT, some network ones)."""
+
+
+def make_directory(path: str) -> None:
+    """Make a directory and those above it, if they do not exist; NotWritableError if the system refuses."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise not_writable(path, error) from error
+
+
+def remove_file(path: str) -> None:
+    """Remove a file if it exists, not what a link leads to; NotWritableError if the system refuses."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise not_writable(path, error) from error
+
+
+def create_temporary(directory: str, name: str) -> tuple[str, int, int | None]:
+    """Create a temporary file; return its path, a descriptor to write to, and one that holds the lock."""
+    sweep(os.path.abspath(directory))
+    path = os.path.join(directory, name)
+    while True:
+        descriptor = os.open(path, CREATE, 0o666)
+        try:
+            if lock(descriptor):
+                return path, descriptor, keep_locked(descriptor)
+        except OSError:
+            os.unlink(path)
+            os.close(descriptor)
+            raise
+        # Another process took the file for a leftover before it was locked, and removes it.
+        os.close(descriptor)
+
+
+def copy_mode(source: str, target: str) -> None:
+    """Give a file the permissions of another one, if that exists and the file system has permissions."""
+    with suppress(OSError):
+        os.chmod(target, stat.S_IMODE(os.stat(source).st_mode))
+
+
+def rename_to_free_name(temporary: str, target: str) -> None:
+    """Give a file a name that is not taken; FileExistsError if it is.
+
+    ``rename`` would replace an existing file, and reserving the name first would leave an empty file if the
+    process is killed. A hard link takes the name or fails, in one step. If the process is killed right after
+    that, the file keeps both names.
+    """
+    if os.name == "nt":
+        os.rename(temporary, target)  # refuses to replace
+        return
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # Two writers at the same moment may both find the name free here; neither leaves half a file.
+        if os.path.lexists(target):
+            raise FileExistsError from error
+        os.replace(temporary, target)
+
+
+def sync_directory(path: str) -> None:
+    """Sync the directory of a file, which holds its name; not every system can."""
+    with suppress(OSError):
+        descriptor = os.open(os.path.dirname(path), os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_temporary(path: str, held: int | None, process: int) -> None:
+    """Remove the temporary file of a writer, and end the lock on it.
+
+    A forked process only closes its descriptor: the file still belongs to the parent.
+    """
+    with suppress(OSError):
+        if os.getpid() == process:
+            os.unlink(path)
+    if held is not None:
+        os.close(held)
