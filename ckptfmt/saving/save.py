@@ -13,7 +13,7 @@ from ckptfmt.errors import AlreadyExistsError
 from ckptfmt.filenames import INDEX_SUFFIX
 from ckptfmt.saving.layout import arrange
 from ckptfmt.saving.save_plan import SavedTensor, SavePlan
-from ckptfmt.saving.sources import Savable
+from ckptfmt.saving.sources import Savable, plain_arrays
 from ckptfmt.saving.stretches import Copied, Made, Stretch, Tensor
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
@@ -70,6 +70,12 @@ def save(
     NotWritableError
         The system refuses.
     """
+    arrays = plain_arrays(tensors) if progress is None and max_shard_bytes is None else None
+    if arrays is not None and num_shards in (None, 1):
+        # There is nothing to copy or to place, so that many small arrays need not be looked at one by one.
+        with CheckpointWriter(prefix, overwrite=overwrite, fs=fs) as writer:
+            writer.add_all(arrays)
+        return writer.prefix
     layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes)
     with CheckpointWriter(prefix, num_shards=layout.num_shards, overwrite=overwrite, fs=fs) as writer:
         for tensor in layout.tensors:

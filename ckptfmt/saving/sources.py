@@ -13,11 +13,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial, reduce
-from operator import getitem
+from operator import attrgetter, getitem
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from ckptfmt.checkpoint.entry import new_keys
+from ckptfmt.dtypes import BY_NAME
 from ckptfmt.errors import NameConflictError
 from ckptfmt.tensors.mapping import TensorMapping
 from ckptfmt.tensors.nesting import leaves_of
@@ -48,6 +50,22 @@ def groups_of(tensors: Savable) -> list[Group]:
     if len(groups) > 1:
         _check_distinct(groups)
     return groups
+
+
+def plain_arrays(tensors: Savable) -> dict[str, np.ndarray] | None:
+    """Return a dictionary of NumPy arrays of numbers that can be stored; None if it is anything else.
+
+    Raises ValueError for a name that no tensor can have.
+    """
+    if type(tensors) is not dict or set(map(type, tensors.values())) - {np.ndarray}:
+        return None
+    if set(map(type, tensors)) - {str}:
+        return None
+    dtypes = set(map(attrgetter("dtype"), tensors.values()))
+    if any(dtype.kind not in "biufc" or dtype.name not in BY_NAME for dtype in dtypes):
+        return None
+    new_keys(list(tensors))
+    return tensors
 
 
 def _listed(tensors: object) -> list[Any]:
