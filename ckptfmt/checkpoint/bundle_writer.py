@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.entry import Entry, encode_head, new_key
+from ckptfmt.checkpoint.entry import Entry, encode_head
 from ckptfmt.checkpoint.new_index import NewIndex
 from ckptfmt.checkpoint.new_tensor import NewTensor
 from ckptfmt.checkpoint.raw_copy import Advance, copy_pieces
 from ckptfmt.checkpoint.shards import Shards
-from ckptfmt.checkpoint.slices import TensorSlice, encode_slice_key
-from ckptfmt.storage.output import NewFile
+from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.wire.crc32c import crc32c
+
+SliceOf: TypeAlias = "tuple[TensorSlice, Shape]"
+"""A slice, and the shape of the whole tensor."""
 
 
 class BundleWriter:
@@ -55,7 +56,13 @@ class BundleWriter:
         self.index.add(key, tensor.dtype, tensor.shape, (shard.number, offset, tensor.form.size, crc))
         return shard.number
 
-    def add_small(self, keys: Sequence[bytes], arrays: Sequence[Array], heads: Sequence[bytes]) -> None:
+    def add_small(
+        self,
+        keys: Sequence[bytes],
+        arrays: Sequence[Array],
+        heads: Sequence[bytes],
+        number: int | None = None,
+    ) -> None:
         """Write small tensors; ``heads`` are the first two fields of their entries. Raises as :meth:`add`."""
         contents = list(map(np.ndarray.tobytes, arrays))
         sizes = list(map(len, contents))
@@ -63,7 +70,7 @@ class BundleWriter:
         numbers[:, 2] = sizes
         numbers[:, 3] = np.fromiter(map(crc32c, contents), np.uint64, len(keys))
         self.index.claim(keys)
-        shards = self.shards.choose_for_all(sizes)
+        shards = self.shards.choose_for_all(sizes, number)
         for shard in set(shards):
             rows: Any = slice(None)
             mine = contents
@@ -77,35 +84,28 @@ class BundleWriter:
 
     def add_stored(
         self,
-        keys: Sequence[bytes],
         bundle: Bundle,
+        keys: Sequence[bytes],
         entries: Sequence[Entry],
+        slices: Mapping[int, SliceOf],
         shard: int | None,
         advance: Advance,
     ) -> None:
-        """Write the bytes of entries of another bundle, verified, under keys; see :func:`copy_pieces`."""
-        self.index.claim(keys)
-        target = self.shards.choose(sum(entry.nbytes for entry in entries), shard)
-        # Padding comes between neighbours, which then are copied one by one.
-        count = 1 if self.shards.is_aligned else max(1, len(entries))
-        for start in range(0, len(entries), count):
-            some = entries[start : start + count]
-            numbers = np.empty((len(some), 4), np.uint64)
-            numbers[:, 0] = target.number
-            numbers[:, 2] = [entry.nbytes for entry in some]
-            numbers[:, 3] = [entry.crc32c or 0 for entry in some]
-            ends = numbers[:, 2].cumsum()
-            offset = target.append_by(int(ends[-1]), partial(_copy, bundle, some, advance))
-            numbers[:, 1] = ends - numbers[:, 2] + np.uint64(offset)
-            heads = [encode_head(entry.dtype, entry.shape) for entry in some]
-            self.index.add_all(keys[start : start + count], heads, numbers)
+        """Write what another bundle stores, by its bytes, which are verified; raises what that does too.
 
-
-def piece_key(name: str, part: TensorSlice | None) -> bytes:
-    """Return the key of a new tensor, or of a slice of one; ValueError if no tensor can have the name."""
-    key = new_key(name)
-    return key if part is None else encode_slice_key(key, part)
-
-
-def _copy(bundle: Bundle, entries: Sequence[Entry], advance: Advance, file: NewFile) -> None:
-    copy_pieces(bundle, entries, file, advance)
+        ``slices`` has those that are slices, by number.
+        """
+        sizes = [entry.nbytes for entry in entries]
+        claimed = list(keys)
+        self.index.claim([key for row, key in enumerate(keys) if row not in slices] if slices else keys)
+        for row, (part, shape) in slices.items():
+            claimed[row] = self.index.claim_slice(keys[row], entries[row].dtype, shape, part)
+        target = self.shards.choose(sum(sizes), shard)
+        offset = target.append_by(sum(sizes), lambda file: copy_pieces(bundle, entries, file, advance))
+        numbers = np.empty((len(keys), 4), np.uint64)
+        numbers[:, 0], numbers[:, 2] = target.number, sizes
+        numbers[:, 1] = numbers[:, 2].cumsum() - numbers[:, 2] + np.uint64(offset)
+        numbers[:, 3] = [entry.crc32c or 0 for entry in entries]
+        self.index.add_all(claimed, [encode_head(entry.dtype, entry.shape) for entry in entries], numbers)
+        for row, (part, _) in slices.items():
+            self.index.add_slice(keys[row], part, target.number)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from ckptfmt.arrays.shape import Shape, check_new_shape
+from ckptfmt.arrays.shape import check_new_shape
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.bundle_writer import BundleWriter, piece_key
+from ckptfmt.checkpoint.bundle_writer import BundleWriter, SliceOf
 from ckptfmt.checkpoint.entry import Entry, new_key, new_keys
 from ckptfmt.checkpoint.new_index import NewIndex
 from ckptfmt.checkpoint.new_tensor import new_tensor
@@ -17,9 +17,8 @@ from ckptfmt.checkpoint.raw_copy import Advance
 from ckptfmt.checkpoint.replacing import Replacement
 from ckptfmt.checkpoint.shards import Shards
 from ckptfmt.checkpoint.slice_specs import SliceLike, as_slice
-from ckptfmt.checkpoint.slices import TensorSlice, region_shape, whole
+from ckptfmt.checkpoint.slices import region_shape, whole
 from ckptfmt.checkpoint.small_tensors import batches, small_heads, stretches
-from ckptfmt.dtypes import DType
 from ckptfmt.filenames import shard_path
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.proto import messages
@@ -141,6 +140,7 @@ class CheckpointWriter:
         tensors: Mapping[str, Any] | Iterable[tuple[str, Any]],
         *,
         dtypes: Mapping[str, Any] | None = None,
+        shard: int | None = None,
     ) -> None:
         """Write many tensors, in order, as :meth:`add` would, but small ones ten times as fast.
 
@@ -150,10 +150,12 @@ class CheckpointWriter:
             Values by name, or pairs of both, also from an iterator that makes each value when its turn comes.
         dtypes
             Dtypes by name, of tensors whose dtype is not that of their values.
+        shard
+            Number of the data file of all, if it matters.
 
         Raises what :meth:`add` raises; the tensors before the one at fault have been written.
         """
-        self._check_open()
+        self._check_open(shard)
         dtypes = {} if dtypes is None else dtypes
         is_aligned = self._bundle.shards.is_aligned
         for names, values in batches(tensors):
@@ -161,10 +163,10 @@ class CheckpointWriter:
             for is_small, start, stop in stretches(values, heads):
                 if is_small:
                     keys = new_keys(names[start:stop])
-                    self._bundle.add_small(keys, values[start:stop], heads[start:stop])
+                    self._bundle.add_small(keys, values[start:stop], heads[start:stop], shard)
                     continue
                 for name, value in zip(names[start:stop], values[start:stop], strict=True):
-                    self.add(name, value, dtype=dtypes.get(name))
+                    self.add(name, value, dtype=dtypes.get(name), shard=shard)
 
     def add_slice(
         self,
@@ -224,58 +226,46 @@ class CheckpointWriter:
         data = graph if isinstance(graph, bytes) else graph.SerializeToString(deterministic=True)
         self.add(OBJECT_GRAPH_KEY, data, dtype="string")
 
-    # --- for copies of other checkpoints -----------------------------------------------------------------
-
-    def announce(self, name: str, dtype: DType, shape: Shape, slices: Sequence[TensorSlice]) -> None:
-        """Take a tensor in slices, which are then added one by one as they are stored elsewhere.
-
-        Unlike those of :meth:`add_slice`, they need not make all of the tensor: TensorFlow 1 stores some
-        slots in parts (:mod:`ckptfmt.checkpoint.slot_parts`).
-        """
-        self._check_open()
-        self._bundle.index.announce(new_key(name), dtype, shape, slices)
-
-    def add_piece(
-        self,
-        name: str,
-        part: TensorSlice | None,
-        values: Any,  # noqa: ANN401
-        *,
-        dtype: DType | None = None,
-        shard: int | None = None,
-    ) -> None:
-        """Write a tensor, or a slice of one that was announced."""
-        self._check_open(shard)
-        tensor = new_tensor(f"tensor {name!r}", values, dtype)
-        self._bundle.add(piece_key(name, part), tensor, shard)
-
     def add_stored(
         self,
         bundle: Bundle,
-        pieces: Sequence[tuple[str, TensorSlice | None, Entry]],
+        names: Sequence[str],
+        entries: Sequence[Entry],
+        slices: Mapping[int, SliceOf],
         *,
         shard: int | None = None,
         advance: Advance,
     ) -> None:
-        """Write pieces that another bundle stores, by their bytes, which are verified.
+        """Write what another bundle stores, by its bytes, which are verified.
 
         Parameters
         ----------
         bundle
             The other bundle, whose numbers are little-endian.
-        pieces
-            For each, the name it gets, which slice it is of a tensor that was announced (None for a whole
-            tensor), and its entry in the bundle, which :func:`check_places` has passed.
+        names, entries
+            The names of the tensors here, and the entries of their bytes there, whose places
+            :func:`check_places` has passed.
+        slices
+            Which of these are slices: by number, the part of a tensor and the shape of all of it.
         shard
-            Number of the data file.
+            Number of the data file, if it matters.
         advance
             Is called with the bytes that have been copied since the last call.
 
-        Raises ChecksumError and the other errors of reading.
+        Raises ChecksumError and the other errors of reading, and what :meth:`add` raises.
         """
         self._check_open(shard)
-        keys = [piece_key(name, part) for name, part, _ in pieces]
-        self._bundle.add_stored(keys, bundle, [entry for *_, entry in pieces], shard, advance)
+        keys = new_keys(names)
+        if not self._bundle.shards.is_aligned:
+            self._bundle.add_stored(bundle, keys, entries, slices, shard, advance)
+            return
+        for row, (key, entry) in enumerate(zip(keys, entries, strict=True)):  # padding comes between them
+            only = {0: slices[row]} if row in slices else {}
+            self._bundle.add_stored(bundle, [key], [entry], only, shard, advance)
+
+    def allow_gaps(self, name: str) -> None:
+        """Accept slices that do not make all of a tensor: TensorFlow 1 stores some slots in such parts."""
+        self._bundle.index.allow_gaps(new_key(name))
 
     # --- the end -----------------------------------------------------------------------------------------
 

@@ -1,15 +1,16 @@
 """Prune: the object graph of a selection of a checkpoint's tensors, under old or new names.
 
 A program restores objects by following edges: it looks for the names of its own attributes in the graph, and
-reads each value under the key that it finds there, whatever that key is. So the new name of a tensor becomes
-a ``checkpoint_key``; and if it is the key of another path, the edges change too, so that a program with
-objects at that path finds it. In this order:
+reads each value under the key that it finds there. So a new name becomes a ``checkpoint_key``; and if it is
+the key of another path, the edges change too, so that a program with objects at that path finds it.
+TensorFlow only accepts names of the form ``…/.ATTRIBUTES/VARIABLE_VALUE``, and raises ValueError for any
+other: a tensor under such a name is left to those who look for names. In this order:
 
-1. Each stored attribute gets its new key, or is removed if its tensor is not selected.
+1. Each stored attribute gets its new key, or is removed if it has none.
 2. Objects move to the paths that their new keys have (:mod:`ckptfmt.object_graph.moves`), then slot variables
    to their variables and optimizers.
 3. Tensors that the graph does not know, and second names of one tensor, become new objects if their names are
-   keys; otherwise they are tensors beside the graph.
+   keys.
 4. What has lost all its values goes (:mod:`ckptfmt.object_graph.survivors`).
 """
 
@@ -121,7 +122,7 @@ class _Pruning:
                 special = self._claims.special.get((number, position))
                 if special == () and old not in self._claims.owners:
                     continue  # nothing was ever stored there
-                names = self._names_of(old, special)
+                names = self._keys_among(self._names_of(old, special), old)
                 if not names:
                     self._draft.removed(number).attributes.add(position)
                     continue
@@ -148,16 +149,28 @@ class _Pruning:
             names = dict.fromkeys(name for name in beginnings if names is None or name in names)
         return list(names or ())
 
+    def _keys_among(self, names: Sequence[str], old: str) -> Sequence[str]:
+        """Return the names that are keys of the attribute that a key is of."""
+        if old in names and len(names) == 1:
+            return names
+        was = split_key(old)
+        keys = [(name, split_key(name)) for name in names]
+        return [
+            name
+            for name, key in keys
+            if name == old or (key is not None and (was is None or key.attribute == was.attribute))
+        ]
+
     def _main_name(self, names: Sequence[str], old: str, number: int) -> str:
-        """Return the name that the object keeps: its old one, or a key, or any."""
+        """Return the key that the object keeps: its old one, or that of another path to it, or any."""
         if len(names) == 1 or old in names:
             return old if old in names else names[0]
-        keys = [(name, key) for name in names if (key := split_key(name)) is not None]
-        present = [name for name, key in keys if self._leads_to(key, number)]
-        return [*present, *(name for name, _ in keys), *names][0]
+        return next((name for name in names if self._leads_to(split_key(name), number)), names[0])
 
-    def _leads_to(self, key: KeyPath, number: int) -> bool:
+    def _leads_to(self, key: KeyPath | None, number: int) -> bool:
         """Return whether a key is one of the paths to a node."""
+        if key is None:
+            return False
         node = self._find(key.names)
         if node is None or key.optimizer is None:
             return node == number
@@ -180,8 +193,6 @@ class _Pruning:
                 plain.append(journey)
             elif new is not None:
                 slots.append(journey)
-            if old is not None and new is not None and old.attribute not in ("", new.attribute):
-                self._draft.nodes[value.number].attributes[value.position].name = new.attribute
         self._move_objects(plain)
         self._move_slots(slots)
 

@@ -16,7 +16,7 @@ from ckptfmt.checkpoint.scan import scan
 from ckptfmt.checkpoint.state_file import CheckpointState, read_state_or_warn
 from ckptfmt.checkpoint.state_writer import check_state_path, write_state
 from ckptfmt.errors import CkptfmtError, CorruptError, NotWritableError
-from ckptfmt.filenames import STATE_FILE, claim_path
+from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE, claim_path
 from ckptfmt.locks import new_reentrant_lock
 from ckptfmt.saving.keeping import adopt, sweep, with_new
 from ckptfmt.saving.save import save
@@ -132,8 +132,7 @@ class CheckpointManager:
         CorruptError
             The state file cannot be parsed, or the checkpoint is damaged.
         """
-        has_state = self._fs.path_type(self._state_path) is not None
-        if not has_state:
+        if self._fs.path_type(self._state_path) != "file":
             found = scan(Directories(self._fs), self.directory)
             if not found.checkpoints and not found.damaged:
                 return None
@@ -164,6 +163,8 @@ class CheckpointManager:
             the state file names it. An old checkpoint that cannot be deleted is only logged.
         """
         given = None if step is None else operator.index(step)
+        if self._fs.path_type(self._state_path) == "directory":
+            raise NotWritableError(self._state_path, "Is a directory")
         with self._lock:
             self._refresh()
             saves = self._count_saves() + 1
@@ -176,6 +177,9 @@ class CheckpointManager:
         with self._lock:
             claim = self._claim()
             try:
+                # Another manager may have deleted an older checkpoint of that number at this moment.
+                if self._fs.path_type(prefix + INDEX_SUFFIX) is None:
+                    raise NotWritableError(prefix, "another program has removed it")
                 self._refresh()
                 self._record(with_new(self._listed, prefix, now), prefix, self._last_preserved)
                 self._saves = saves

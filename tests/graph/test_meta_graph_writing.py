@@ -168,6 +168,15 @@ def test_a_variable_that_nothing_initialises_is_saved_but_not_collected() -> Non
     assert meta.variables == ()
 
 
+def test_arguments_of_other_kinds_are_taken_or_refused(graph: ckptfmt.Graph) -> None:
+    assert ckptfmt.make_meta_graph(graph, tags="serve", collections={"losses": "y"}).tags == {"serve"}
+    assert list(ckptfmt.make_meta_graph(graph, saver="w").saved_variables) == ["w"]
+    with pytest.raises(TypeError, match=r"graph: got 'graph\.pb', want what read_graph"):
+        ckptfmt.make_meta_graph("graph.pb")  # type: ignore[arg-type]
+    with pytest.raises(GraphError, match="no variables to save"):
+        ckptfmt.make_meta_graph(graph, saver=[])
+
+
 def test_a_graph_with_two_nodes_of_one_name_is_refused(graph: ckptfmt.Graph) -> None:
     message = graph.message
     message.node.add(name="y", op="NoOp")
