@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from ckptfmt.wire.threads import PIECE
 from tests.support.bundles import encode_slice
 from tests.support.corpus import CHECKPOINT_KINDS, CORPUS, entries, has_variables
 from tests.support.memory import memory_growth
-from tests.support.memory_filesystem import MemoryFilesystem
+from tests.support.memory_filesystem import MemoryFile, MemoryFilesystem
 from tests.support.table_writer import (
     HEADER,
     encode_entry,
@@ -248,6 +249,20 @@ def test_a_slot_in_parts_gives_way_to_tensors_with_the_names_of_its_parts() -> N
     ckptfmt.save("new", view, fs=fs)
     copy = ckptfmt.open("new", fs=fs)
     assert_equal(copy, view)
+
+
+def test_many_small_tensors_take_few_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    fs = MemoryFilesystem(has_views=False)
+    ckptfmt.save("c", {f"t{i:05}": np.full(3, i, np.int32) for i in range(20_000)}, fs=fs)
+    ckpt = ckptfmt.open("c", fs=fs)
+    view = ckpt.select(re.compile("[02468]$"))
+    assert len(view) == 10_000
+    reads: list[int] = []
+    read = MemoryFile.read
+    monkeypatch.setattr(MemoryFile, "read", lambda *each: reads.append(1) or read(*each))
+    ckptfmt.save("new", view, fs=fs)
+    assert len(reads) < 100
+    assert_equal(ckptfmt.open("new", fs=fs), view)
 
 
 # --- what has to be decoded ------------------------------------------------------------------------------
