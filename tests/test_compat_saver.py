@@ -12,7 +12,7 @@ import pytest
 import ckptfmt
 from ckptfmt import compat
 from ckptfmt.compat import saver as saver_module
-from ckptfmt.errors import CheckpointNotFoundError, NotWritableError, TensorNotFoundError
+from ckptfmt.errors import CheckpointNotFoundError, GraphError, NotWritableError, TensorNotFoundError
 from ckptfmt.storage.local import LOCAL
 from tests.support.table_writer import encode_v1, write_bundle
 
@@ -169,6 +169,14 @@ def test_checkpoints_that_are_set_are_never_deleted() -> None:
     assert saved() == ["model-1", "model-3"]
 
 
+def test_what_was_just_saved_is_not_deleted_under_another_spelling(folder: Path) -> None:
+    saver = compat.Saver(arrays(), max_to_keep=1)
+    for path in ("ckpt/model", "./ckpt/model", folder / "ckpt" / "model", "ckpt//model"):
+        saver.save(None, path)
+        assert saved() == ["model"]
+        assert len(saver.last_checkpoints) == 1
+
+
 def test_one_every_so_many_hours_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(saver_module.time, "time", lambda: now)
@@ -207,6 +215,46 @@ def test_nothing_to_restore(path: str | None) -> None:
     with pytest.raises(ValueError, match=r"None|missing") as caught:
         compat.Saver().restore(None, path)
     assert path is None or isinstance(caught.value, CheckpointNotFoundError)
+
+
+# --- Checkpoint and CheckpointManager ----------------------------------------------------------------------
+
+
+def test_the_tutorial_of_objects() -> None:
+    checkpoint = compat.Checkpoint(**arrays())
+    manager = compat.CheckpointManager(checkpoint, "ckpt", max_to_keep=2)
+    assert checkpoint.restore(manager.latest_checkpoint) == {}
+    assert [manager.save() for _ in range(3)] == [f"ckpt/ckpt-{number}" for number in (1, 2, 3)]
+    assert manager.save(checkpoint_number=np.int64(100)) == manager.latest_checkpoint == "ckpt/ckpt-100"
+    assert manager.checkpoints == ["ckpt/ckpt-3", "ckpt/ckpt-100"]
+    assert manager.directory == "ckpt"
+
+    again = compat.Checkpoint(v1=np.zeros(3))
+    restored = again.restore(compat.latest_checkpoint("ckpt"))
+    assert sorted(restored) == ["v1", "v2"]
+    restored["v1"] += 1
+    assert restored["v1"].tolist() == [1, 2, 3]
+    assert again.save_counter == 4
+    assert compat.CheckpointManager(again, "ckpt", max_to_keep=2).save() == "ckpt/ckpt-5"
+    assert again.save("ckpt/other") == "ckpt/other-6"
+
+
+def test_a_checkpoint_of_names_is_restored_by_name() -> None:
+    compat.Saver({"a/b": np.ones(2), "step": np.int64(7)}).save(None, "model")
+    restored = compat.Checkpoint().restore("model")
+    assert list(restored) == ["a/b", "step"]
+    assert restored["step"] == 7
+
+
+def test_what_is_no_object_changes_nothing() -> None:
+    checkpoint = compat.Checkpoint(w=object())
+    for write in (checkpoint.save, checkpoint.write):
+        with pytest.raises(GraphError, match="w"):
+            write("ckpt/model")
+    assert checkpoint.save_counter == 0
+    assert not Path("ckpt", "checkpoint").exists()
+    with pytest.raises(CheckpointNotFoundError):
+        checkpoint.restore("missing")
 
 
 # --- functions ---------------------------------------------------------------------------------------------

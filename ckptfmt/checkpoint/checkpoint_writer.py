@@ -19,11 +19,10 @@ from ckptfmt.checkpoint.shards import Shards
 from ckptfmt.checkpoint.slice_specs import SliceLike, as_slice
 from ckptfmt.checkpoint.slices import region_shape, whole
 from ckptfmt.checkpoint.small_tensors import batches, small_heads, stretches
-from ckptfmt.filenames import shard_path
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.proto import messages
 from ckptfmt.storage.filesystem import Filesystem
-from ckptfmt.storage.local import filesystem_of
+from ckptfmt.storage.local import writing_filesystem
 from ckptfmt.storage.output import NewFile
 from ckptfmt.table.compression import Compression
 from ckptfmt.table.writer import BLOCK_SIZE
@@ -86,18 +85,18 @@ class CheckpointWriter:
         self._bundle = BundleWriter(shards, NewIndex(block_size, compression))
         self.prefix = os.fspath(prefix)
         """TensorFlow's name for the checkpoint."""
-        self._is_aligned, self._sync = alignment > 1, sync
-        self._fs = filesystem_of(fs=fs)
+        self._is_aligned = alignment > 1
+        self._fs = writing_filesystem(fs)
         self._is_open = True
         directory = os.path.dirname(self.prefix)
         if directory:
             self._fs.make_directory(directory)
-        self._replacement = Replacement(self._fs, self.prefix, overwrite=overwrite)
+        self._replacement = Replacement(self._fs, self.prefix, overwrite=overwrite, sync=sync)
         try:
             # With max_shard_bytes, the number is known only at the end, and asked for again.
             self._count = 0 if num_shards is None else self._replacement.free_count(num_shards)
         except BaseException:
-            self._replacement.release()
+            self._replacement.end()
             raise
 
     # --- tensors -----------------------------------------------------------------------------------------
@@ -292,7 +291,7 @@ class CheckpointWriter:
             self._bundle.index.check()
             files = self._bundle.shards.finish()
             count = self._count or self._replacement.free_count(len(files))
-            index = self._create(self._replacement.index_path)
+            index = self._replacement.new_index()
             try:
                 self._bundle.index.write(index, count)
                 index.finish()
@@ -308,7 +307,7 @@ class CheckpointWriter:
         if self._is_open:
             self._is_open = False
             self._bundle.shards.discard()
-            self._replacement.release()
+            self._replacement.end()
 
     def __enter__(self) -> CheckpointWriter:
         return self
@@ -324,10 +323,7 @@ class CheckpointWriter:
     # --- files -------------------------------------------------------------------------------------------
 
     def _create_shard(self, number: int) -> NewFile:
-        return self._create(shard_path(self.prefix, number, self._count))
-
-    def _create(self, path: str) -> NewFile:
-        return self._fs.create(path, overwrite=True, tempstate=True, sync=self._sync)
+        return self._replacement.new_data(number, self._count)
 
     def _check_open(self) -> None:
         if not self._is_open:

@@ -357,6 +357,17 @@ def test_a_directory_moved_with_absolute_paths_is_its_own(clock: Clock, folder: 
         ckptfmt.save("run/ckpt-1", tensors(1))
 
 
+def test_what_was_just_saved_is_not_deleted_under_another_spelling(clock: Clock, folder: Path) -> None:
+    for stored in ("./ckpt-1", "../run/ckpt-1", str(folder / "run" / "ckpt-1"), "x/../ckpt-1"):
+        ckptfmt.save("run/ckpt-1", tensors(), overwrite=True)
+        write([stored], [clock.now - 2], preserved=1)
+        manager = ckptfmt.CheckpointManager("run", max_to_keep=1)
+        assert manager.checkpoints == [os.path.join("run", "ckpt-1")]
+        manager.save(tensors(2), 1)
+        assert ckptfmt.open("run")["w"][0] == 2
+        assert state().all_model_checkpoint_paths == ("ckpt-1",)
+
+
 def test_files_outside_of_the_directory_are_not_deleted(clock: Clock, folder: Path) -> None:
     ckptfmt.save("elsewhere/model-1", tensors())
     ckptfmt.save("run/ckpt-2", tensors())
