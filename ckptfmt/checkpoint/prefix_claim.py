@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 
 from ckptfmt.checkpoint.bundle_index import HEADER_KEY, decode_header
-from ckptfmt.checkpoint.bundle_writer import MAX_SHARDS
+from ckptfmt.checkpoint.shards import MAX_SHARDS
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.filenames import CLAIM_SUFFIX, INDEX_SUFFIX, claim_path, shard_path
 from ckptfmt.storage.filesystem import Filesystem
