@@ -10,7 +10,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -189,6 +189,33 @@ def test_a_fresh_prefix_is_free_again_after_a_kill(directory: Path) -> None:
             assert len(files_of(prefix)) == 4
         if not is_killed:
             break
+
+
+def manage(directory: Path, values: Iterable[int]) -> ckptfmt.CheckpointManager:
+    manager = ckptfmt.CheckpointManager(directory, max_to_keep=2)
+    for value in values:
+        manager.save(tensors(value))
+    return manager
+
+
+def test_a_training_directory_always_has_its_latest_checkpoint(directory: Path) -> None:
+    for number in itertools.count(1):
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        assert in_fork(lambda: manage(directory, [1, 2, 3])) == 0
+        is_killed = killed_at(number, lambda: manage(directory, [4]))
+        latest = ckptfmt.latest_checkpoint(directory)
+        assert latest is not None
+        assert value_of(Path(latest)) == (3 if latest.endswith("ckpt-3") else 4)
+        # The run goes on, and nothing is left of what was killed.
+        assert in_fork(lambda: manage(directory, [5])) == 0
+        kept = manage(directory, []).checkpoints
+        assert value_of(Path(kept[-1])) == 5
+        expected = set.union({"checkpoint"}, *(files_of(Path(each)) for each in kept))
+        assert set(os.listdir(directory)) == expected
+        if not is_killed:
+            break
+    assert number > 40
 
 
 # --- refused ------------------------------------------------------------------------------------------------
