@@ -175,6 +175,11 @@ def absolute_path(path: str, fs: Filesystem) -> str:
     return os.path.abspath(resolve_path(path, fs.directory)) if isinstance(fs, LocalFilesystem) else path
 
 
+def real_path(path: str, fs: LocalFilesystem) -> str:
+    """Return the absolute path that a path leads to, all links followed."""
+    return os.path.realpath(resolve_path(path, fs.directory))
+
+
 LOCAL = LocalFilesystem()
 """The file system of this machine; files are mapped."""
 

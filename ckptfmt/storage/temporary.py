@@ -6,6 +6,8 @@ are ``NAME.tempstate0DIGITS`` instead, a name by which everybody knows them: Ten
 lock on it (``flock``) until it has been renamed or removed. The system drops the locks of a process that
 ends, however it ends, so a temporary file without a lock is a leftover: the next process that writes a file
 in the directory removes it. Windows needs no locks: it lets no one remove a file that is open.
+
+A temporary directory has such a name too, and its writer holds a lock on the directory itself.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
+import stat
 import sys
 from contextlib import suppress
 from functools import lru_cache
@@ -39,6 +43,11 @@ def temporary_name() -> str:
     It is not made from the final one, which might make it longer than the system allows.
     """
     return f".ckptfmt-{os.urandom(8).hex()}.tmp"
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a name is that of a temporary file or directory."""
+    return _NAME.fullmatch(name) is not None
 
 
 def tempstate_name(name: str) -> str:
@@ -94,20 +103,28 @@ def sweep(directory: str) -> None:
     """
     with suppress(OSError):
         for name in os.listdir(directory):
-            if _NAME.fullmatch(name):
+            if is_temporary(name):
                 _remove_leftover(os.path.join(directory, name))
 
 
 def _remove_leftover(path: str) -> None:
-    """Remove a temporary file unless its writer still runs, or the file system cannot tell."""
+    """Remove a temporary file or directory unless its writer still runs, or the file system cannot tell."""
     with suppress(OSError):
         if sys.platform == "win32":
-            os.unlink(path)
+            os.unlink(path)  # which refuses directories: files in them may be in use, but not open
             return
         # Not what a link leads to; and a pipe of that name would block.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             flock(descriptor, LOCK_EX | LOCK_NB)
-            os.unlink(path)
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                remove_tree(path)
+            else:
+                os.unlink(path)
         finally:
             os.close(descriptor)
+
+
+def remove_tree(path: str) -> None:
+    """Remove a directory with all that is in it, but not what links in it lead to; what is refused stays."""
+    shutil.rmtree(path, ignore_errors=True)
