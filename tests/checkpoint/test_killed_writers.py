@@ -191,6 +191,34 @@ def test_a_fresh_prefix_is_free_again_after_a_kill(directory: Path) -> None:
             break
 
 
+def test_a_copy_over_its_own_source_that_is_killed_loses_nothing(directory: Path) -> None:
+    def make(num_shards: int) -> None:
+        with ckptfmt.CheckpointWriter(prefix, num_shards=num_shards, overwrite=True) as writer:
+            for name, values in tensors(OLD).items():
+                writer.add(name, values)
+            writer.add("large", np.full(200_000, OLD, np.int32))  # the kernel copies it
+
+    def copy() -> None:
+        with ckptfmt.open(prefix) as ckpt:
+            changed = ckpt.renamed(lambda name: name.replace("large", "big"))
+            ckptfmt.save(prefix, changed, overwrite=True, num_shards=2)
+
+    prefix = directory / "ckpt"
+    for number in itertools.count(1):
+        shutil.rmtree(directory, ignore_errors=True)
+        assert in_fork(lambda: make(2)) == 0
+        is_killed = killed_at(number, copy)
+        with ckptfmt.open(prefix) as ckpt:
+            assert ckpt.verify().ok
+            assert set(ckpt) - {"large", "big"} == set(tensors(0))
+            assert {int(each) for name in ckpt for each in np.unique(ckpt[name].astype(int))} == {OLD}
+        assert in_fork(lambda: make(1)) == 0
+        assert set(os.listdir(directory)) == files_of(prefix)
+        if not is_killed:
+            break
+    assert number > 20
+
+
 def manage(directory: Path, values: Iterable[int]) -> ckptfmt.CheckpointManager:
     manager = ckptfmt.CheckpointManager(directory, max_to_keep=2)
     for value in values:
