@@ -284,6 +284,34 @@ def _model(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
     return 4 * width * width * sizes.model_layers
 
 
+def _large_model(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
+    """A TensorFlow 1 SavedModel with the tensors of ``large``, of which its signature uses one."""
+    import ckptfmt
+    from ckptfmt.proto import messages
+
+    graph = messages.GraphDef()
+    graph.versions.producer = 1882
+    shape = [sizes.large_values]
+    names = [f"part_{i}/w" for i in range(sizes.large_tensors)]
+    for name in names:
+        node = graph.node.add(name=name, op="VarHandleOp")
+        node.attr["dtype"].type = messages.DataType.DT_FLOAT
+        node.attr["shape"].shape.dim.add(size=sizes.large_values)
+        node.attr["shared_name"].s = name.encode()
+        read = graph.node.add(name=f"{name}/Read/ReadVariableOp", op="ReadVariableOp", input=[name])
+        read.attr["dtype"].type = messages.DataType.DT_FLOAT
+    values = {name: rng.standard_normal(shape, dtype=np.float32) for name in names}
+    outputs = {"w": f"{names[0]}/Read/ReadVariableOp"}
+    target = folder / "model"
+    ckptfmt.write_saved_model(target, ckptfmt.Graph(graph), values, outputs=outputs, overwrite=True)
+    return 4 * sizes.large_values * sizes.large_tensors
+
+
+def edited_signature() -> dict[str, dict[str, dict[str, str]]]:
+    """The signature that the case of edits adds to the model."""
+    return {"last": {"outputs": {"w": "part_1/w/Read/ReadVariableOp"}}}
+
+
 def _saved_model(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
     """A TensorFlow 2 SavedModel with two signatures."""
     import tensorflow as tf
@@ -408,6 +436,7 @@ INPUTS = {
     "v1": Input(_v1, ("tensorflow",)),
     "model": Input(_model, ("tensorflow",)),
     "saved_model": Input(_saved_model, ("tensorflow",)),
+    "large_model": Input(_large_model),
     "scalars": Input(_scalars),
     "million_scalars": Input(_million_scalars),
     "tags": Input(_tags),

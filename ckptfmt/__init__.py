@@ -28,6 +28,7 @@ _PUBLIC = {
     "DTYPES": "ckptfmt.dtypes:DTYPES",
     "DType": "ckptfmt.dtypes:DType",
     "Damage": "ckptfmt.record.damage:Damage",
+    "EditedModel": "ckptfmt.saved_model.edits:EditedModel",
     "Entry": "ckptfmt.checkpoint.entry:Entry",
     "EventLog": "ckptfmt.events.event_log:EventLog",
     "FunctionCall": "ckptfmt.graph.attributes:FunctionCall",
@@ -58,6 +59,7 @@ _PUBLIC = {
     "Restored": "ckptfmt.tensors.restore:Restored",
     "RunMetadata": "ckptfmt.events.run_metadata:RunMetadata",
     "SavedModel": "ckptfmt.saved_model.saved_model:SavedModel",
+    "SavedModelWriter": "ckptfmt.saved_model.writer:SavedModelWriter",
     "Scalars": "ckptfmt.events.series:Scalars",
     "SequenceExample": "ckptfmt.example.parse:SequenceExample",
     "Series": "ckptfmt.events.series:Series",
@@ -97,6 +99,7 @@ _PUBLIC = {
     "to_proto": "ckptfmt.arrays.encode:to_proto",
     "types": "ckptfmt.types",
     "write_runs": "ckptfmt.events.scalar_table:write_runs",
+    "write_saved_model": "ckptfmt.saved_model.writer:write_saved_model",
 }
 """Every public name and where it is defined, ``module:attribute``.
 

@@ -58,6 +58,7 @@ from ckptfmt.record.files.records import Records as Records
 from ckptfmt.record.files.records import open_records as open_records
 from ckptfmt.record.index import RecordIndex as RecordIndex
 from ckptfmt.record.writer import RecordWriter as RecordWriter
+from ckptfmt.saved_model.edits import EditedModel as EditedModel
 from ckptfmt.saved_model.functions import ConcreteFunction as ConcreteFunction
 from ckptfmt.saved_model.functions import ObjectFunction as ObjectFunction
 from ckptfmt.saved_model.reach import Reach as Reach
@@ -66,6 +67,8 @@ from ckptfmt.saved_model.saved_model import open_saved_model as open_saved_model
 from ckptfmt.saved_model.structured import NamedValues as NamedValues
 from ckptfmt.saved_model.structured import TensorSpec as TensorSpec
 from ckptfmt.saved_model.structured import TypeSpec as TypeSpec
+from ckptfmt.saved_model.writer import SavedModelWriter as SavedModelWriter
+from ckptfmt.saved_model.writer import write_saved_model as write_saved_model
 from ckptfmt.saving.manager import CheckpointManager as CheckpointManager
 from ckptfmt.saving.save import save as save
 from ckptfmt.tensors.checkpoint import Checkpoint as Checkpoint
@@ -106,6 +109,7 @@ __all__ = [
     "DTYPES",
     "DType",
     "Damage",
+    "EditedModel",
     "Entry",
     "EventLog",
     "FunctionCall",
@@ -136,6 +140,7 @@ __all__ = [
     "Restored",
     "RunMetadata",
     "SavedModel",
+    "SavedModelWriter",
     "Scalars",
     "SequenceExample",
     "Series",
@@ -176,4 +181,5 @@ __all__ = [
     "to_proto",
     "types",
     "write_runs",
+    "write_saved_model",
 ]

@@ -82,6 +82,7 @@ from ckptfmt.record.index import RecordIndex as RecordIndex
 from ckptfmt.record.writer import RecordWriter as RecordWriter
 from ckptfmt.saved_model.assets import AssetFile as AssetFile
 from ckptfmt.saved_model.assets import AssetFiles as AssetFiles
+from ckptfmt.saved_model.edits import EditedModel as EditedModel
 from ckptfmt.saved_model.fingerprint import Fingerprint as Fingerprint
 from ckptfmt.saved_model.functions import ConcreteFunction as ConcreteFunction
 from ckptfmt.saved_model.functions import ConcreteFunctions as ConcreteFunctions

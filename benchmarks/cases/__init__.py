@@ -7,7 +7,7 @@ import their libraries inside their functions, so that a process holds only the 
 from __future__ import annotations
 
 from benchmarks.case import Case
-from benchmarks.cases import embedding, events, forms, index, large, models, processes, views
+from benchmarks.cases import edits, embedding, events, forms, index, large, models, processes, views
 
 CASES: dict[str, Case] = {
     **large.CASES,
@@ -15,6 +15,7 @@ CASES: dict[str, Case] = {
     **embedding.CASES,
     **forms.CASES,
     **models.CASES,
+    **edits.CASES,
     **events.CASES,
     **processes.CASES,
     **views.CASES,

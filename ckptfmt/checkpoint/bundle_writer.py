@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.entry import encode_head
+from ckptfmt.checkpoint.entry import Entry, encode_head
 from ckptfmt.checkpoint.new_index import NewIndex
 from ckptfmt.checkpoint.new_tensor import NewTensor
-from ckptfmt.checkpoint.raw_copy import Advance, StoredPiece, copy_pieces
+from ckptfmt.checkpoint.raw_copy import Advance, copy_pieces
 from ckptfmt.checkpoint.shards import Shards
 from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.wire.crc32c import crc32c
+
+SliceOf: TypeAlias = "tuple[TensorSlice, Shape]"
+"""A slice, and the shape of the whole tensor."""
 
 
 class BundleWriter:
@@ -52,12 +56,18 @@ class BundleWriter:
         self.index.add(key, tensor.dtype, tensor.shape, (shard.number, offset, tensor.form.size, crc))
         return shard.number
 
-    def add_small(self, keys: Sequence[bytes], arrays: Sequence[Array], heads: Sequence[bytes]) -> None:
+    def add_small(
+        self,
+        keys: Sequence[bytes],
+        arrays: Sequence[Array],
+        heads: Sequence[bytes],
+        number: int | None = None,
+    ) -> None:
         """Write small tensors; ``heads`` are the first two fields of their entries. Raises as :meth:`add`."""
         contents = list(map(np.ndarray.tobytes, arrays))
         sizes = list(map(len, contents))
         self.index.claim(keys)
-        shards = self.shards.choose_for_all(sizes)
+        shards = self.shards.choose_for_all(sizes, number)
         numbers = np.empty((len(keys), 4), np.uint64)
         numbers[:, 2], numbers[:, 3] = sizes, list(map(crc32c, contents))
         for shard in set(shards):
@@ -69,29 +79,29 @@ class BundleWriter:
         self.index.add_all(keys, heads, numbers)
 
     def add_stored(
-        self, bundle: Bundle, pieces: Sequence[StoredPiece], shard: int | None, advance: Advance
+        self,
+        bundle: Bundle,
+        keys: Sequence[bytes],
+        entries: Sequence[Entry],
+        slices: Mapping[int, SliceOf],
+        shard: int | None,
+        advance: Advance,
     ) -> None:
-        """Write what another bundle stores, by its bytes, which are verified; raises what that does too."""
-        entries = [piece.entry for piece in pieces]
-        keys = self._claim_all(pieces)
+        """Write what another bundle stores, by its bytes, which are verified; raises what that does too.
+
+        ``slices`` has those that are slices, by number.
+        """
         sizes = [entry.nbytes for entry in entries]
+        claimed = list(keys)
+        self.index.claim([key for row, key in enumerate(keys) if row not in slices] if slices else keys)
+        for row, (part, shape) in slices.items():
+            claimed[row] = self.index.claim_slice(keys[row], entries[row].dtype, shape, part)
         target = self.shards.choose(sum(sizes), shard)
         offset = target.append_by(sum(sizes), lambda file: copy_pieces(bundle, entries, file, advance))
-        numbers = np.empty((len(pieces), 4), np.uint64)
+        numbers = np.empty((len(keys), 4), np.uint64)
         numbers[:, 0], numbers[:, 2] = target.number, sizes
         numbers[:, 1] = numbers[:, 2].cumsum() - numbers[:, 2] + np.uint64(offset)
         numbers[:, 3] = [entry.crc32c or 0 for entry in entries]
-        self.index.add_all(keys, [encode_head(entry.dtype, entry.shape) for entry in entries], numbers)
-        for piece in pieces:
-            if piece.part is not None:
-                self.index.add_slice(piece.key, piece.part, target.number)
-
-    def _claim_all(self, pieces: Sequence[StoredPiece]) -> list[bytes]:
-        """Take the keys of pieces, of which few are slices, and return them."""
-        self.index.claim([piece.key for piece in pieces if piece.part is None])
-        return [
-            piece.key
-            if piece.part is None
-            else self.index.claim_slice(piece.key, piece.entry.dtype, piece.full_shape, piece.part)
-            for piece in pieces
-        ]
+        self.index.add_all(claimed, [encode_head(entry.dtype, entry.shape) for entry in entries], numbers)
+        for row, (part, _) in slices.items():
+            self.index.add_slice(keys[row], part, target.number)

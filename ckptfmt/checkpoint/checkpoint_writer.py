@@ -9,21 +9,20 @@ from typing import Any
 
 from ckptfmt.arrays.shape import check_new_shape
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.bundle_writer import BundleWriter
-from ckptfmt.checkpoint.entry import new_key, new_keys
+from ckptfmt.checkpoint.bundle_writer import BundleWriter, SliceOf
+from ckptfmt.checkpoint.entry import Entry, new_key, new_keys
 from ckptfmt.checkpoint.new_index import NewIndex
 from ckptfmt.checkpoint.new_tensor import new_tensor
-from ckptfmt.checkpoint.raw_copy import Advance, StoredPiece
+from ckptfmt.checkpoint.raw_copy import Advance
 from ckptfmt.checkpoint.replacing import Replacement
 from ckptfmt.checkpoint.shards import Shards
 from ckptfmt.checkpoint.slice_specs import SliceLike, as_slice
 from ckptfmt.checkpoint.slices import region_shape, whole
 from ckptfmt.checkpoint.small_tensors import batches, small_heads, stretches
-from ckptfmt.filenames import shard_path
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.proto import messages
 from ckptfmt.storage.filesystem import Filesystem
-from ckptfmt.storage.local import filesystem_of
+from ckptfmt.storage.local import writing_filesystem
 from ckptfmt.storage.output import NewFile
 from ckptfmt.table.compression import Compression
 from ckptfmt.table.writer import BLOCK_SIZE
@@ -86,18 +85,18 @@ class CheckpointWriter:
         self._bundle = BundleWriter(shards, NewIndex(block_size, compression))
         self.prefix = os.fspath(prefix)
         """TensorFlow's name for the checkpoint."""
-        self._is_aligned, self._sync = alignment > 1, sync
-        self._fs = filesystem_of(fs=fs)
+        self._is_aligned = alignment > 1
+        self._fs = writing_filesystem(fs)
         self._is_open = True
         directory = os.path.dirname(self.prefix)
         if directory:
             self._fs.make_directory(directory)
-        self._replacement = Replacement(self._fs, self.prefix, overwrite=overwrite)
+        self._replacement = Replacement(self._fs, self.prefix, overwrite=overwrite, sync=sync)
         try:
             # With max_shard_bytes, the number is known only at the end, and asked for again.
             self._count = 0 if num_shards is None else self._replacement.free_count(num_shards)
         except BaseException:
-            self._replacement.release()
+            self._replacement.end()
             raise
 
     # --- tensors -----------------------------------------------------------------------------------------
@@ -143,6 +142,7 @@ class CheckpointWriter:
         tensors: Mapping[str, Any] | Iterable[tuple[str, Any]],
         *,
         dtypes: Mapping[str, Any] | None = None,
+        shard: int | None = None,
     ) -> None:
         """Write many tensors, in order, as :meth:`add` would, but small ones ten times as fast.
 
@@ -152,20 +152,23 @@ class CheckpointWriter:
             Values by name, or pairs of both, also from an iterator that makes each value when its turn comes.
         dtypes
             Dtypes by name, of tensors whose dtype is not that of their values.
+        shard
+            Number of the data file of all, if it matters.
 
         Raises what :meth:`add` raises; the tensors before the one at fault have been written.
         """
         self._check_open()
+        self._bundle.shards.check_number(shard)
         dtypes = {} if dtypes is None else dtypes
         for names, values in batches(tensors):
             heads = [b""] * len(names) if self._is_aligned else small_heads((names, values), dtypes)
             for is_small, start, stop in stretches(values, heads):
                 if is_small:
                     keys = new_keys(names[start:stop])
-                    self._bundle.add_small(keys, values[start:stop], heads[start:stop])
+                    self._bundle.add_small(keys, values[start:stop], heads[start:stop], shard)
                     continue
                 for name, value in zip(names[start:stop], values[start:stop], strict=True):
-                    self.add(name, value, dtype=dtypes.get(name))
+                    self.add(name, value, dtype=dtypes.get(name), shard=shard)
 
     def add_slice(
         self,
@@ -227,7 +230,14 @@ class CheckpointWriter:
         self.add(OBJECT_GRAPH_KEY, data, dtype="string")
 
     def add_stored(
-        self, bundle: Bundle, pieces: Sequence[StoredPiece], *, shard: int | None = None, advance: Advance
+        self,
+        bundle: Bundle,
+        names: Sequence[str],
+        entries: Sequence[Entry],
+        slices: Mapping[int, SliceOf],
+        *,
+        shard: int | None = None,
+        advance: Advance,
     ) -> None:
         """Write what another bundle stores, by its bytes, which are verified.
 
@@ -235,8 +245,11 @@ class CheckpointWriter:
         ----------
         bundle
             The other bundle, whose numbers are little-endian.
-        pieces
-            What to copy: tensors and slices, whose places :func:`check_places` has passed.
+        names, entries
+            The names of the tensors here, and the entries of their bytes there, whose places
+            :func:`check_places` has passed.
+        slices
+            Which of these are slices: by number, the part of a tensor and the shape of all of it.
         shard
             Number of the data file, if it matters.
         advance
@@ -246,9 +259,13 @@ class CheckpointWriter:
         """
         self._check_open()
         self._bundle.shards.check_number(shard)
-        # Padding comes between neighbours, which then are copied one by one.
-        for some in [[piece] for piece in pieces] if self._is_aligned else [pieces]:
-            self._bundle.add_stored(bundle, some, shard, advance)
+        keys = new_keys(names)
+        if not self._is_aligned:
+            self._bundle.add_stored(bundle, keys, entries, slices, shard, advance)
+            return
+        for row, (key, entry) in enumerate(zip(keys, entries, strict=True)):  # padding comes between them
+            only = {0: slices[row]} if row in slices else {}
+            self._bundle.add_stored(bundle, [key], [entry], only, shard, advance)
 
     def allow_gaps(self, name: str) -> None:
         """Accept slices that do not make all of a tensor: TensorFlow 1 stores some slots in such parts."""
@@ -274,7 +291,7 @@ class CheckpointWriter:
             self._bundle.index.check()
             files = self._bundle.shards.finish()
             count = self._count or self._replacement.free_count(len(files))
-            index = self._create(self._replacement.index_path)
+            index = self._replacement.new_index()
             try:
                 self._bundle.index.write(index, count)
                 index.finish()
@@ -290,7 +307,7 @@ class CheckpointWriter:
         if self._is_open:
             self._is_open = False
             self._bundle.shards.discard()
-            self._replacement.release()
+            self._replacement.end()
 
     def __enter__(self) -> CheckpointWriter:
         return self
@@ -306,10 +323,7 @@ class CheckpointWriter:
     # --- files -------------------------------------------------------------------------------------------
 
     def _create_shard(self, number: int) -> NewFile:
-        return self._create(shard_path(self.prefix, number, self._count))
-
-    def _create(self, path: str) -> NewFile:
-        return self._fs.create(path, overwrite=True, tempstate=True, sync=self._sync)
+        return self._replacement.new_data(number, self._count)
 
     def _check_open(self) -> None:
         if not self._is_open:

@@ -16,12 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from ckptfmt.arrays.shape import Shape, expected_size
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.entry import Entry
-from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.storage.file import RandomAccessFile, stream_crc
 from ckptfmt.storage.output import Output
 from ckptfmt.wire.crc32c import combine_all, crc32c
@@ -32,19 +31,6 @@ BATCH = 64 << 20
 
 Advance: TypeAlias = "Callable[[int], None]"
 """Is called with the bytes that have been copied since the last call."""
-
-
-class StoredPiece(NamedTuple):
-    """A tensor stored whole, or a slice of one, to be copied."""
-
-    key: bytes
-    """The key of the tensor in the new bundle."""
-    part: TensorSlice | None
-    """Which slice of it; None if whole."""
-    full_shape: Shape
-    """The shape of the whole tensor."""
-    entry: Entry
-    """Where its bytes are."""
 
 
 def check_places(bundle: Bundle, entries: Sequence[Entry]) -> None:

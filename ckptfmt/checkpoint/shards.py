@@ -158,8 +158,10 @@ class Shards:
             shard.promised += size
             return shard
 
-    def choose_for_all(self, sizes: Sequence[int]) -> list[Shard]:
+    def choose_for_all(self, sizes: Sequence[int], number: int | None = None) -> list[Shard]:
         """Return the shard of each of many tensors, as :meth:`choose` does."""
+        if number is not None:
+            return [self.choose(sum(sizes), number)] * len(sizes)
         if self._num_shards is None:
             return [self.choose(size) for size in sizes]
         with self._lock:

@@ -23,7 +23,7 @@ from ckptfmt.object_graph.build import UNNAMED
 from ckptfmt.object_graph.claims import Claims
 from ckptfmt.object_graph.draft import Draft
 from ckptfmt.object_graph.edges import Edges, Slot
-from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, KeyPath, split_key
+from ckptfmt.object_graph.keys import KeyPath, split_key
 from ckptfmt.object_graph.moves import Move, Names, find_moves
 from ckptfmt.object_graph.paths import Paths
 from ckptfmt.object_graph.survivors import encode_survivors, find_idle
@@ -72,7 +72,7 @@ def prune_graph(edges: Edges, paths: Paths, claims: Claims, names: Mapping[str, 
         stored = name if key is None else key
         if stored in claims.owners:
             selected.setdefault(stored, []).append(name)
-        elif (key is None or name != key) and name != OBJECT_GRAPH_KEY:
+        elif (key is None or name != key) and split_key(name) is not None:
             added.append(name)
     if (
         not added
@@ -252,26 +252,33 @@ class _Pruning:
             self._valued.add(target)
 
     def _remove_stale_positions(self, moves: Iterable[Move], journeys: Iterable[_Journey]) -> None:
-        """Remove the other positions of objects that get a new position in a list.
+        """Remove the other paths over positions to objects that get a new position in a list.
 
         Keras lists layers and weights several times. When one list has changed, an object's position in
-        another list is no longer known, and a wrong one would restore it to another object. Names of
-        attributes, and lists below the object itself, stay.
+        another list is no longer known, and a wrong one would restore the object to another. Paths that
+        consist of names of attributes stay, and so do lists below the object itself.
         """
-        prefixes = [move.old for move in moves if _is_position(move.old[-1]) and move.old[-1] != move.new[-1]]
-        moved = {number for names in prefixes if (number := self._find(names)) is not None}
+        moved = {
+            number
+            for move in moves
+            if any(old != new and _is_position(old) for old, new in zip(move.old, move.new, strict=False))
+            and (number := self._find(move.old)) is not None
+        }
         if not moved:
             return
-        below = set(moved)
+        below, listed = set(moved), set()
         for number, parent in self._paths.parents.items():
             if parent in below:
                 below.add(number)
+            if parent in listed or _is_position(self._paths.last_name(number)):
+                listed.add(number)
         stale = moved.union(each.value.number for each in journeys if each.value.number in below)
         for number, children in enumerate(self._edges.children):
             if number in below or stale.isdisjoint(children):
                 continue
             for position, child in enumerate(children):
-                if child in stale and _is_position(self._edges.name(number, position)):
+                is_stale = number in listed or _is_position(self._edges.name(number, position))
+                if child in stale and is_stale:
                     self._draft.remove_edge(number, position)
 
     def _move_slots(self, journeys: Sequence[_Journey]) -> None:

@@ -40,6 +40,8 @@ from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.assets import ASSETS_EXTRA, AssetFile, AssetFiles
 from ckptfmt.saved_model.cards import model_card
+from ckptfmt.saved_model.draft import Edit
+from ckptfmt.saved_model.edits import EditedModel, Edits
 from ckptfmt.saved_model.fingerprint import FINGERPRINT_FILE, Fingerprint, decode_fingerprint
 from ckptfmt.saved_model.functions import ConcreteFunctions, ObjectFunction, object_functions
 from ckptfmt.saved_model.keras_layers import (
@@ -108,7 +110,7 @@ def open_saved_model(
     return SavedModel(folder, message, file.name, tags, fs, limits)
 
 
-class SavedModel:
+class SavedModel(Edits):
     """An open SavedModel; properties read what they need on access."""
 
     def __init__(
@@ -147,6 +149,9 @@ class SavedModel:
         model.meta_graphs = (meta_graph,)
         model._wide = self
         return model
+
+    def _edited(self, *edits: Edit) -> EditedModel:
+        return EditedModel(self, edits)
 
     @property
     def signatures(self) -> Signatures:

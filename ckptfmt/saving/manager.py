@@ -178,6 +178,7 @@ class CheckpointManager:
                 saves += 1
         prefix = self._prefix(saves if given is None else given)
         if options.get("objects") and isinstance(tensors, Mapping) and not isinstance(tensors, TensorMapping):
+            # As in TensorFlow, whose manager looks for it.
             tensors = {SAVE_COUNTER: saves, **tensors}
         save(prefix, tensors, **{"overwrite": True, "fs": self._fs, **options})
         now = time.time()

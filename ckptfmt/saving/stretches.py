@@ -1,15 +1,15 @@
 """Stretches: what goes into the data files of a new checkpoint, each a tensor stored whole or one slice.
 
-A stretch is copied if a bundle has its very bytes, and otherwise made: read, converted, computed. Its place
-is that in the data files of the source, so that neighbours stay neighbours. What has no place there comes
+A stretch is copied if a bundle has its very bytes, and otherwise made: read, converted, computed. It keeps
+its place in the data files of the source, so that neighbours stay neighbours. What has no place there comes
 after what has one.
 
 ::
 
     stored whole                         one stretch
     in slices                            a stretch for each slice
-    a slot in parts, under its own name  the stored parts, as TensorFlow would look for them
-    a slot in parts, renamed             a tensor in slices under its new name
+    a slot in parts, under its own name  the slices of the stored parts, which TensorFlow looks for
+    a slot in parts, renamed             the same slices, of one tensor
     V1, big-endian                       the same, made instead of copied
 """
 
@@ -19,13 +19,13 @@ import math
 from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple, TypeAlias, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
 from ckptfmt.arrays.shape import Shape, expected_size
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.entry import Entry, key_of, new_key
+from ckptfmt.checkpoint.entry import Entry, key_of, new_entry, new_keys
 from ckptfmt.checkpoint.new_tensor import new_tensor
 from ckptfmt.checkpoint.partition import partition_of
 from ckptfmt.checkpoint.slices import TensorSlice, region_shape, whole
@@ -33,32 +33,20 @@ from ckptfmt.checkpoint.store import Index, Store
 from ckptfmt.dtypes import DType, as_dtype
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
-from ckptfmt.saving.sources import Loader
 from ckptfmt.tensors.mapping import TensorMapping
+from ckptfmt.wire.coding import encode_varint
 
 LOOKED_UP = 64
 """Tensors of a checkpoint up to which each is looked up; for more, all of the index is listed."""
 
-STRING = as_dtype("string")
-
 _MOST_LENGTH, _CHECKSUM = 10, 4
 """Bytes of the longest length of a string, and of the checksum of all lengths."""
-
-Place: TypeAlias = tuple[int, int]
-"""Number of a data file of the source, and an offset in it."""
-
-
-class Copied(NamedTuple):
-    """Bytes that are copied."""
-
-    bundle: Bundle
-    entry: Entry
 
 
 class Made(NamedTuple):
     """A value that is made when it is written."""
 
-    load: Loader
+    load: Callable[[], Any]
     dtype: DType | None
     """The dtype to store it in; None for that of the value."""
     release: Callable[[], object] | None = None
@@ -74,31 +62,21 @@ class Stretch(NamedTuple):
     """The slice; None for a tensor stored whole."""
     full_shape: Shape
     """The shape of the tensor."""
-    nbytes: int
-    """Bytes that it takes; for strings that a plan makes, at most."""
-    content: Copied | Made
-    place: Place | None
-    """Where it is in the source."""
+    entry: Entry
+    """Dtype, shape and bytes (of strings that a plan makes, at most), and the place in the source, if any."""
+    origin: Bundle | Made
+    """The bundle to copy from, or what makes the value."""
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether the bytes are copied."""
+        return not isinstance(self.origin, Made)
 
 
-class Tensor(NamedTuple):
-    """A tensor of the new checkpoint."""
-
-    name: str
-    dtype: DType
-    shape: Shape
-    slices: tuple[TensorSlice, ...]
-    """The slices in which it is stored; empty if whole."""
-    stretches: list[Stretch]
-    """Its bytes."""
-    has_gaps: bool = False
-    """Whether the slices do not make all of it, which then is a part of a slot."""
-
-
-def tensors_of(
+def stretches_of(
     view: TensorMapping, taken: Container[str], *, without_graph: bool = False
-) -> Iterator[Tensor]:
-    """Iterate over the tensors to store for a checkpoint or a view; nothing is read but indexes.
+) -> Iterator[Stretch]:
+    """Iterate over the stretches of a checkpoint or a view; nothing is read but indexes.
 
     ``taken`` has all names that are to be stored. ``without_graph`` leaves out object graphs.
 
@@ -106,56 +84,75 @@ def tensors_of(
     tensor can have.
     """
     store, unchanged, stored_names = view._origin(), view._unchanged(), view._stored()
+    new_keys(list(unchanged))
     entries = _entries(store.index, {name for name in stored_names.values() if name is not None})
+    bundle = store if _is_copied(store) else None
     for name, source in unchanged.items():
-        if without_graph and OBJECT_GRAPH_KEY in (name, stored_names.get(name)):
+        entry = None if source is None else entries[source]
+        if without_graph and OBJECT_GRAPH_KEY in (name, stored_names[name]):
             continue
-        new_key(name)
-        place = _place_of(entries.get(stored_names.get(name) or ""))
-        if source is None:
-            entry = view.entries[name]
-            made = Made(partial(view.__getitem__, name), entry.dtype, partial(view._release, name))
-            yield _whole(name, entry.dtype, entry.shape, _most_bytes(entry), made, place)
-        elif not entries[source].slices:
-            entry = entries[source]
-            yield Tensor(
-                name, entry.dtype, entry.shape, (), [_stretch(store, name, None, entry.shape, entry)]
-            )
+        if entry is None:
+            yield _made(view, name, entries.get(stored_names[name] or ""))
+        elif entry.slices:
+            yield from _in_slices(store, name, entry, taken)
+        elif bundle is not None:
+            yield Stretch(name, None, entry.shape, entry, bundle)
         else:
-            yield from _in_slices(store, name, entries[source], taken)
+            yield _read(store, name, None, entry)
 
 
-def graph_tensor(graph: bytes) -> Tensor:
-    """Return the tensor of an object graph."""
-    nbytes = len(graph) + _MOST_LENGTH + _CHECKSUM
-    return _whole(OBJECT_GRAPH_KEY, STRING, (), nbytes, Made(partial(bytes, graph), STRING), None)
+def check_values(values: Mapping[str, Any]) -> None:
+    """Raise TypeError unless all values are tensors, UnsupportedError unless they can be stored."""
+    new_keys(list(values))
+    known = set()
+    for name, value in values.items():
+        is_array = type(value) is np.ndarray and not value.dtype.hasobject
+        if not is_array or value.dtype not in known:
+            new_tensor(f"tensor {name!r}", value, None)
+            if is_array:
+                known.add(value.dtype)
 
 
-def tensors_of_values(loaders: Mapping[str, Loader]) -> Iterator[Tensor]:
-    """Iterate over the tensors to store for values by name.
-
-    Raises TypeError for a value that is no tensor, UnsupportedError for one that cannot be stored.
-    """
+def stretches_of_values(values: Mapping[str, Any]) -> Iterator[Stretch]:
+    """Iterate over the stretches of values by name; raises what :func:`check_values` raises."""
+    new_keys(list(values))
+    # Few arrays have a dtype and shape of their own, so that most are not looked at further.
     known: dict[tuple[object, Shape], tuple[DType, int]] = {}
-    for name, load in loaders.items():
-        new_key(name)
-        value = load()
-        # Few arrays have a dtype and shape of their own, so that most are not looked at further.
+    for name, value in values.items():
         kind = (value.dtype, value.shape) if type(value) is np.ndarray and not value.dtype.hasobject else None
-        spec = known.get(kind) if kind is not None else None
+        spec = None if kind is None else known.get(kind)
         if spec is None:
             tensor = new_tensor(f"tensor {name!r}", value, None)
-            spec = tensor.dtype, tensor.form.size
-            shape = tensor.shape
+            shape, spec = tensor.shape, (tensor.dtype, tensor.form.size)
             if kind is not None:
                 known[kind] = spec
         else:
             shape = value.shape
-        yield _whole(name, spec[0], shape, spec[1], Made(load, None), None)
+        dtype, nbytes = spec
+        entry = new_entry((name, dtype, shape, nbytes, None, None, None, ()))
+        yield Stretch(name, None, shape, entry, Made(partial(values.__getitem__, name), None))
 
 
-def _whole(name: str, dtype: DType, shape: Shape, nbytes: int, made: Made, place: Place | None) -> Tensor:
-    return Tensor(name, dtype, shape, (), [Stretch(name, None, shape, nbytes, made, place)])
+def _made(view: TensorMapping, name: str, place: Entry | None) -> Stretch:
+    """Return the stretch of a tensor that a view makes."""
+    entry = view.entries[name]
+    made = Made(partial(view.__getitem__, name), entry.dtype, partial(view._release, name))
+    return Stretch(name, None, entry.shape, _at(entry._replace(nbytes=_most_bytes(entry)), place), made)
+
+
+def graph_stretch(graph: bytes) -> Stretch:
+    """Return the stretch of an object graph."""
+    dtype = as_dtype("string")
+    nbytes = len(encode_varint(len(graph))) + _CHECKSUM + len(graph)
+    entry = Entry(OBJECT_GRAPH_KEY, dtype, (), nbytes, None, None, None, ())
+    return Stretch(OBJECT_GRAPH_KEY, None, (), entry, Made(lambda: graph, dtype))
+
+
+def _at(entry: Entry, place: Entry | None) -> Entry:
+    """Return an entry that has the place of another, if that has one."""
+    if place is None:
+        return entry._replace(shard=None, offset=None)
+    return entry._replace(shard=place.shard, offset=place.offset)
 
 
 def _most_bytes(entry: Entry) -> int:
@@ -177,49 +174,37 @@ def _entries(index: Index, names: Collection[str]) -> dict[str, Entry]:
     return {name: entry for name, entry in found.items() if entry is not None}
 
 
-def _place_of(entry: Entry | None) -> Place | None:
-    """Return where a tensor stored whole is."""
-    return None if entry is None or entry.offset is None else (entry.shard or 0, entry.offset)
-
-
-def _stretch(store: Store, name: str, part: TensorSlice | None, full_shape: Shape, entry: Entry) -> Stretch:
-    """Return the stretch of a stored piece whose bytes are those to be written."""
-    if _is_copied(store):
-        return Stretch(name, part, full_shape, entry.nbytes, Copied(store, entry), _place_of(entry))
-    load = partial(store.read_piece, entry, None, verify=True)
-    return Stretch(name, part, full_shape, _most_bytes(entry), Made(load, entry.dtype), _place_of(entry))
-
-
 def _is_copied(store: Store) -> TypeGuard[Bundle]:
     """Return whether the bytes of a store are those of a new checkpoint, which is little-endian."""
     return isinstance(store, Bundle) and not store.index.header.big_endian
 
 
-def _in_slices(store: Store, name: str, entry: Entry, taken: Container[str]) -> Iterator[Tensor]:
-    """Iterate over the tensors to store for one in slices: itself, or the parts that a slot is stored in."""
+def _read(store: Store, name: str, part: TensorSlice | None, entry: Entry) -> Stretch:
+    """Return the stretch of a tensor, or a slice of one, that has to be decoded."""
+    made = Made(partial(store.read_piece, entry, part, verify=True), entry.dtype)
+    shape = entry.shape if part is None else region_shape(part.region(entry.shape))
+    piece = entry._replace(shape=shape, slices=(), shard=None, offset=None)
+    return Stretch(name, part, entry.shape, piece._replace(nbytes=_most_bytes(piece)), made)
+
+
+def _in_slices(store: Store, name: str, entry: Entry, taken: Container[str]) -> Iterator[Stretch]:
+    """Iterate over the slices of a tensor, under its name or those of the parts that a slot is stored in."""
     slots = store.index.slots
     owners = set(slots.owners.get(name, {}).values()) if name == entry.name else set()
     if owners and not any(owner in taken for owner in owners if owner != name):
         for owner in sorted(owners, key=key_of):
-            part = slots.parts[owner]
-            yield _sliced(store, owner, part)._replace(has_gaps=True)
+            yield from _slices(store, owner, slots.parts[owner])
         return
     try:
         partition_of(entry.shape, entry.slices).needed(whole(entry.shape))
     except CkptfmtError as error:
         raise error.at(store.files.tables[0], label=f"tensor {entry.name!r}") from None
-    yield _sliced(store, name, entry)
+    yield from _slices(store, name, entry)
 
 
-def _sliced(store: Store, name: str, entry: Entry) -> Tensor:
-    """Return a tensor that is stored in the slices of an entry."""
-    stretches = [_slice_of(store, name, entry, part) for part in entry.slices]
-    return Tensor(name, entry.dtype, entry.shape, entry.slices, stretches)
-
-
-def _slice_of(store: Store, name: str, entry: Entry, part: TensorSlice) -> Stretch:
-    if isinstance(store, Bundle):
-        return _stretch(store, name, part, entry.shape, store.index.find_slice(entry, part))
-    piece = entry._replace(shape=region_shape(part.region(entry.shape)))
-    load = partial(store.read_piece, entry, part, verify=True)
-    return Stretch(name, part, entry.shape, _most_bytes(piece), Made(load, entry.dtype), None)
+def _slices(store: Store, name: str, entry: Entry) -> Iterator[Stretch]:
+    for part in entry.slices:
+        if _is_copied(store):
+            yield Stretch(name, part, entry.shape, store.index.find_slice(entry, part), store)
+        else:
+            yield _read(store, name, part, entry)

@@ -6,20 +6,35 @@ are ``NAME.tempstate0DIGITS`` instead, a name by which everybody knows them: Ten
 lock on it (``flock``) until it has been renamed or removed. The system drops the locks of a process that
 ends, however it ends, so a temporary file without a lock is a leftover: the next process that writes a file
 in the directory removes it. Windows needs no locks: it lets no one remove a file that is open.
+
+A temporary directory has such a name too, and its writer holds a lock on the directory itself.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
+import stat
 import sys
 from contextlib import suppress
 from functools import lru_cache
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+    import msvcrt
+else:
     from fcntl import LOCK_EX, LOCK_NB, flock
 
 _NAME = re.compile(r"\.ckptfmt-[0-9a-f]{16}\.tmp|.+\.tempstate0\d{20}", re.DOTALL)
+
+
+_OWNED = "another program is writing it"
+
+_LOCKED = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES}
+"""Errors of ``flock`` on a locked file. Network file systems that use other locks for it say EACCES."""
+
+_LOCKED_BYTE = 1 << 30
 
 
 def temporary_name() -> str:
@@ -28,6 +43,11 @@ def temporary_name() -> str:
     It is not made from the final one, which might make it longer than the system allows.
     """
     return f".ckptfmt-{os.urandom(8).hex()}.tmp"
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a name is that of a temporary file or directory."""
+    return _NAME.fullmatch(name) is not None
 
 
 def tempstate_name(name: str) -> str:
@@ -50,15 +70,24 @@ def lock(descriptor: int) -> bool:
     return os.fstat(descriptor).st_nlink > 0
 
 
-def lock_or_raise(descriptor: int) -> None:
-    """Lock a file; BlockingIOError if another process has it locked. Without locks, do nothing."""
-    if sys.platform != "win32":
+def lock_or_raise(descriptor: int) -> bool:
+    """Lock a file, and return whether the file system has locks; BlockingIOError if another has locked it."""
+    if sys.platform == "win32":
+        # A byte beyond the content, because Windows lets nobody else read a byte that is locked.
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
         try:
-            flock(descriptor, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            raise
-        except OSError:
-            return
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BlockingIOError(errno.EAGAIN, _OWNED) from error
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return True
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except OSError as error:
+        if error.errno in _LOCKED:
+            raise BlockingIOError(errno.EAGAIN, _OWNED) from error
+        return False
+    return True
 
 
 def keep_locked(descriptor: int) -> int | None:
@@ -74,20 +103,28 @@ def sweep(directory: str) -> None:
     """
     with suppress(OSError):
         for name in os.listdir(directory):
-            if _NAME.fullmatch(name):
+            if is_temporary(name):
                 _remove_leftover(os.path.join(directory, name))
 
 
 def _remove_leftover(path: str) -> None:
-    """Remove a temporary file unless its writer still runs, or the file system cannot tell."""
+    """Remove a temporary file or directory unless its writer still runs, or the file system cannot tell."""
     with suppress(OSError):
         if sys.platform == "win32":
-            os.unlink(path)
+            os.unlink(path)  # which refuses directories: files in them may be in use, but not open
             return
         # Not what a link leads to; and a pipe of that name would block.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             flock(descriptor, LOCK_EX | LOCK_NB)
-            os.unlink(path)
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                remove_tree(path)
+            else:
+                os.unlink(path)
         finally:
             os.close(descriptor)
+
+
+def remove_tree(path: str) -> None:
+    """Remove a directory with all that is in it, but not what links in it lead to; what is refused stays."""
+    shutil.rmtree(path, ignore_errors=True)

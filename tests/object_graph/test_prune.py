@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ckptfmt
+from ckptfmt.errors import GraphError
 from ckptfmt.object_graph.build import build_graph
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE
+from ckptfmt.object_graph.merge import merge_graphs
 from tests.support.corpus import CHECKPOINT_KINDS, corpus_path, entries, has_variables
 from tests.support.nested_values import NAMES, RESERVED
-from tests.support.object_graph import check_laws
+from tests.support.object_graph import check_laws, encode_graph, encode_node
 from tests.support.restoring import (
     check_equal,
     graph_of,
@@ -106,6 +109,26 @@ def test_objects_change_places() -> None:
     assert len(pruned) == len(graph)
 
 
+def test_other_positions_of_an_object_are_forgotten_when_its_position_changes() -> None:
+    first, second = ({"w": np.zeros(1)} for _ in range(2))
+    program = {
+        "layers": [first, second],
+        "lists": {"weights": [first["w"], second["w"]]},
+        "last": second["w"],
+    }
+    graph = graph_of(program)
+    pruned = select(graph, {key("layers/0/w"): key("last")})
+    assert {path for path in ("layers/0/w", "layers/1/w", "lists/weights/1", "last") if path in pruned} == {
+        "layers/0/w",
+        "layers/1/w",
+        "lists/weights/1",
+    }
+    graph = graph_of({"x": {"layers": [first, second]}, "y": {"z": {"weights": [first["w"], second["w"]]}}})
+    pruned = select(graph, {key("x/layers/0/w"): key("x/layers/1/w")})
+    assert pruned["x/layers/0/w"].keys == (key("x/layers/0/w"),)
+    assert "y" not in pruned
+
+
 def test_one_tensor_under_several_names() -> None:
     graph = graph_of({"a": {"x": 1}, "b": {"x": 2}})
     names = {key("a/x"): key("a/x"), key("c/d/x"): key("a/x"), key("b/x"): key("a/x"), "plain": key("a/x")}
@@ -124,6 +147,61 @@ def test_tensors_from_elsewhere() -> None:
     assert pruned.unreached == ("plain",)
     assert pruned["a/new/y"].attributes[0].full_name == "Variable"
     assert all(node.has_checkpoint_values for node in pruned)
+
+
+PATHS = st.sampled_from(["", "a", "b", "a/a", "a/b", "b/a", "a/b/a", "0", "1", "a/0", "a/1"])
+KEYS = st.one_of(
+    PATHS.map(key),
+    PATHS.map(lambda path: f"{path}/.ATTRIBUTES/table"),
+    st.tuples(PATHS, PATHS, st.sampled_from("mv")).map(
+        lambda parts: key("{}/.OPTIMIZER_SLOT/{}/{}".format(*parts))
+    ),
+    st.sampled_from(["plain", "a/.ATTRIBUTES/", "/.ATTRIBUTES/table-keys", ""]),
+)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[bytes, list[str]]:
+    """Draw any graph, of the kinds that no program writes too, and the keys of an index."""
+    count = draw(st.integers(1, 6))
+    numbers = st.integers(0, count - 1)
+    attributes = st.tuples(st.sampled_from(["VARIABLE_VALUE", "table"]), st.just(""), KEYS)
+    nodes = [
+        encode_node(
+            draw(st.lists(st.tuples(numbers, st.sampled_from(["", "a", "b", "0", "1"])), max_size=4)),
+            draw(st.lists(attributes, max_size=2)),
+            draw(st.lists(st.tuples(numbers, st.sampled_from("mv"), numbers), max_size=2)),
+            draw(st.sampled_from([None, ("saver", "object")])),
+        )
+        for _ in range(count)
+    ]
+    keys = draw(st.lists(st.one_of(KEYS, KEYS.map(lambda name: f"{name}-keys")), unique=True))
+    return encode_graph(nodes), [name for name in keys if name]
+
+
+@given(graph=graphs(), data=st.data())
+@settings(max_examples=200)
+def test_any_graph_can_be_pruned(graph: tuple[bytes, list[str]], data: st.DataObject) -> None:
+    message, keys = graph
+    whole = ckptfmt.ObjectGraph(message, keys, "graph")
+    names = data.draw(st.dictionaries(KEYS, st.sampled_from([*keys, None]) if keys else st.none()))
+    pruned = ckptfmt.ObjectGraph(whole.encode(names), list(names), "selection")
+    check_laws(pruned, list(names))
+    # Without renaming: what is selected stays, if all of its attribute is selected.
+    some = {name: name for name in keys if data.draw(st.booleans())}
+    kept = ckptfmt.ObjectGraph(whole.encode(some), list(some), "selection")
+    check_laws(kept, list(some))
+    complete = [
+        name
+        for node in whole.nodes
+        for attribute in node.attributes
+        for name in attribute.keys
+        if some.keys() >= set(attribute.keys)
+    ]
+    assert set(kept.owners) == set(complete)
+    with suppress(GraphError):  # a node may have one name for several others
+        merged = ckptfmt.ObjectGraph(merge_graphs([kept.encode(), kept.encode()]), list(some), "union")
+        assert merged.owners.keys() == kept.owners.keys()
 
 
 # --- TensorFlow ------------------------------------------------------------------------------------------

@@ -225,3 +225,19 @@ def test_without_keys_a_checkpoint_has_no_graph_and_is_restored_by_name(
     variables["first"].assign([0.0])
     tensorflow.train.Checkpoint(net=variables).restore(saved).run_restore_ops()
     assert variables["first"].numpy() == [1]
+
+
+@pytest.mark.tensorflow
+def test_the_manager_of_tensorflow_continues_a_run_of_objects(tensorflow: ModuleType, tmp_path: Path) -> None:
+    manager = ckptfmt.CheckpointManager(tmp_path)
+    for step in (5, 10):
+        manager.save({"net": {"w": np.float32(step)}}, step, objects=True)
+    net = {"w": tensorflow.Variable(0.0)}
+    program = tensorflow.train.Checkpoint(net=net)
+    theirs = tensorflow.train.CheckpointManager(program, str(tmp_path), max_to_keep=5)
+    assert theirs.latest_checkpoint == str(tmp_path / "ckpt-10")
+    program.restore(theirs.latest_checkpoint).assert_consumed()
+    assert net["w"].numpy() == 10
+    assert program.save_counter.numpy() == 2
+    theirs.save()
+    assert len(manager.checkpoints) == 3

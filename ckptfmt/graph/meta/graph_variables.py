@@ -133,6 +133,10 @@ class GraphVariables:
                 parts.setdefault(place.full_name, []).append(name)
         return parts
 
+    def has_node(self, name: str) -> bool:
+        """Whether the graph has a node of that name, variable or not."""
+        return name in self._graph.nodes
+
     def is_resource(self, name: str) -> bool:
         """Whether a variable is a resource, not a reference."""
         return self.nodes[name].op == "VarHandleOp"

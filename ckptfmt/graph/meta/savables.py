@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from ckptfmt.checkpoint.entry import new_key
+from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.dtypes import DType, Storage
-from ckptfmt.errors import GraphError, NameConflictError
+from ckptfmt.errors import CorruptError, GraphError, NameConflictError
 from ckptfmt.graph.attributes import PartialShape
 from ckptfmt.graph.meta.collection import Partition
 from ckptfmt.graph.meta.graph_variables import GraphVariables, TableExport
@@ -82,7 +83,9 @@ def find_savables(known: GraphVariables, chosen: Choice, file: str) -> list[Sava
     NameConflictError
         A variable would be stored twice, or two under one name.
     GraphError
-        Variables are not the parts of a partitioned one.
+        Variables are not the parts of a partitioned one, or cannot be stored.
+    CorruptError
+        A collection says that a part is where none can be.
     """
     parts = list(_named_parts(chosen, known, file))
     _check_unique(parts, file)
@@ -181,9 +184,9 @@ def _savable(part: _Part, known: GraphVariables, file: str) -> Savable:
     # Saver's own, as is a resource that nothing else reads.
     value = known.read(node.name) if part.place is None else None
     if node.op in REFERENCE_OPS:
-        snapshot = part.snapshot.removesuffix(":0")
-        value = node.name if part.place is None else snapshot or node.name
-    spec = "" if part.place is None else format_slice(part.place)
+        is_read = part.place is not None and known.has_node(parse_output(part.snapshot).node)
+        value = part.snapshot.removesuffix(":0") if is_read else node.name
+    spec = "" if part.place is None else _format_slice(part.place, file)
     cached = known.cached(node.name)
     device = None if cached is None else cached.device
     return Savable(part.name, node, (SaveSpec(part.name, spec, value, dtype),), variable_shape(node), device)
@@ -200,8 +203,13 @@ def _dtype_of(node: messages.NodeDef, attribute: str) -> DType:
     return base_dtype(node.attr[attribute].type if attribute in node.attr else 0)
 
 
-def format_slice(place: Partition) -> str:
-    """Return the place of a part as restore ops write it: ``4 1 0,2:0,1``."""
-    sizes = " ".join(map(str, place.full_shape))
-    extents = (f"{start},{size}" for start, size in zip(place.offset, place.shape, strict=True))
-    return f"{sizes} {':'.join(extents)}"
+def _format_slice(place: Partition, file: str) -> str:
+    """Return the place of a part as restore ops write it, ``4 1 0,2:0,1``; CorruptError if it is not one."""
+    try:
+        if len(place.offset) != len(place.shape):
+            raise CorruptError(f"got {len(place.offset)} offsets and {len(place.shape)} sizes")
+        part = TensorSlice(tuple(zip(place.offset, place.shape, strict=True)))
+        part.region(place.full_shape)
+    except CorruptError as error:
+        raise error.at(file, label=f"a part of variable {place.full_name!r}") from None
+    return f"{' '.join(map(str, place.full_shape))} {part}"

@@ -144,7 +144,7 @@ class Signatures(Mapping[str, Signature]):
             for signature in known
             if not signature.startswith(_OWN_PREFIX)
             for info in self._stored[signature].outputs.values()
-            for name in _tensor_names(info)
+            for name in tensor_names(info)
         }
 
     def __iter__(self) -> Iterator[str]:
@@ -188,12 +188,14 @@ def decode_signature(signature: messages.SignatureDef) -> Signature:
     )
 
 
-def _tensor_names(info: messages.TensorInfo) -> Iterator[str]:
-    """Iterate over the names of the tensors that an output of a signature consists of."""
+def tensor_names(info: messages.TensorInfo) -> Iterator[str]:
+    """Iterate over the names of the tensors that an input or output of a signature consists of."""
     waiting = [info]
     while waiting:
         info = waiting.pop()
-        yield from filter(None, (info.name, info.coo_sparse.values_tensor_name))
+        sparse = info.coo_sparse
+        parts = (sparse.values_tensor_name, sparse.indices_tensor_name, sparse.dense_shape_tensor_name)
+        yield from filter(None, (info.name, *parts))
         waiting += info.composite_tensor.components
 
 

@@ -1,0 +1,141 @@
+"""New values for the variables of a SavedModel: which tensor each gets, and whether it fits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ckptfmt.arrays.convert import as_array
+from ckptfmt.errors import CheckpointNotFoundError, GraphError, NameNotFoundError, UnsupportedError
+from ckptfmt.graph.ops import RESTORE_OPS
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
+from ckptfmt.saved_model.draft import Draft, NewTensor
+from ckptfmt.tensors.checkpoint import Checkpoint
+from ckptfmt.tensors.mapping import TensorMapping
+from ckptfmt.text.closest import closest_names
+from ckptfmt.text.quoting import listed
+
+_LISTED = 5
+"""Tensors that an error names."""
+
+
+def stored_tensors(draft: Draft) -> dict[str, NewTensor]:
+    """Return the tensors of the model as the edits have left them, by the names in its checkpoint.
+
+    Raises CheckpointNotFoundError if the checkpoint does not exist.
+    """
+    if draft.tensors is not None:
+        return draft.tensors
+    checkpoint = draft.model.checkpoint
+    if not isinstance(checkpoint, Checkpoint):
+        what = "the model has no checkpoint, which says what its variables are"
+        raise CheckpointNotFoundError(what, file=draft.model.directory)
+    return {
+        name: NewTensor(checkpoint, name, entry.dtype, entry.shape, entry.slices)
+        for name, entry in checkpoint.entries.items()
+    }
+
+
+def replace_values(draft: Draft, values: Mapping[str, Any], *, keep_rest: bool) -> None:
+    """Give the variables of a model new values.
+
+    Raises
+    ------
+    NameNotFoundError
+        A variable has no new value; or, with ``keep_rest``, a value is that of no variable.
+    GraphError
+        A value has another shape or dtype than the variable.
+    CheckpointNotFoundError
+        The model has no checkpoint.
+    UnsupportedError
+        The graph restores only checkpoints in the V1 format.
+    """
+    _check_format(draft)
+    tensors = dict(stored_tensors(draft))
+    # What the objects are does not change with their values.
+    wanted = [name for name in tensors if name != OBJECT_GRAPH_KEY]
+    names = _Names(draft)
+    chosen: dict[str, str] = {}
+    for name in wanted:
+        given = next((each for each in names.of(name) if each in values), None)
+        if given is not None:
+            chosen[name] = given
+    file = draft.model.file
+    if keep_rest:
+        used = set(chosen.values())
+        unknown = [name for name in values if name not in used and name != OBJECT_GRAPH_KEY]
+        if unknown:
+            close = closest_names(unknown[0], [each for name in wanted for each in names.of(name)])
+            what = f"the model has no variables {listed(unknown)}"
+            raise NameNotFoundError(
+                unknown[0], file=file, noun="variable", close_matches=close, names=unknown, what=what
+            )
+    elif missing := [name for name in wanted if name not in chosen]:
+        close = closest_names(missing[0], list(values)) if len(missing) == 1 else []
+        what = (
+            f"no new values for {len(missing)} of {len(wanted)} variables: {listed(missing, _LISTED)}; "
+            "rename the tensors, or pass keep_rest=True to keep the old values of these"
+        )
+        raise NameNotFoundError(
+            missing[0], file=file, noun="variable", close_matches=close, names=missing, what=what
+        )
+    misfits = []
+    for name, given in chosen.items():
+        tensors[name] = tensors[name]._replace(values=values, name=given)
+        misfits += _misfit(name, tensors[name])
+    if misfits:
+        more = f"; and {len(misfits) - _LISTED} more" if len(misfits) > _LISTED else ""
+        raise GraphError(f"values do not fit: {'; '.join(misfits[:_LISTED])}{more}", file=file)
+    draft.tensors = tensors
+
+
+def _check_format(draft: Draft) -> None:
+    """Raise UnsupportedError if the graph restores variables only from checkpoints in the V1 format."""
+    for meta in draft.message.meta_graphs:
+        ops = {node.op for node in meta.graph_def.node if node.op in RESTORE_OPS}
+        if ops and "RestoreV2" not in ops:
+            what = "the graph restores V1 checkpoints only, which are not written; to_frozen() works"
+            raise UnsupportedError(what, file=draft.model.file)
+
+
+class _Names:
+    """The names that the tensors of a model go by: in its checkpoint, in its graph, and of its objects."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._others: dict[str, list[str]] = {}
+        for meta in draft.model.meta_graphs:
+            narrowed = draft.model.narrowed(meta)
+            for node, source in narrowed.variables.sources.items():
+                if source.region is None:
+                    self._others.setdefault(source.name, []).append(node)
+            counts = Counter(each.name for each in narrowed.object_variables)
+            for variable in narrowed.object_variables:
+                if variable.key is not None and counts[variable.name] == 1:
+                    self._others.setdefault(variable.key, []).append(variable.name)
+
+    def of(self, name: str) -> Iterator[str]:
+        """Iterate over the names of a tensor, first the one in the checkpoint."""
+        yield name
+        yield from self._others.get(name, ())
+
+
+def _misfit(name: str, wanted: NewTensor) -> list[str]:
+    """Return what is wrong with the new value of a tensor, if anything."""
+    values, given = wanted.values, wanted.name
+    if isinstance(values, TensorMapping):
+        new = values.entries[given]
+        dtype, shape = new.dtype.name, new.shape
+    else:
+        value = values[given]
+        # Lists and Python's numbers have no dtype of their own: they get the one of the variable.
+        array = as_array(value, None if hasattr(value, "dtype") else wanted.dtype)
+        shape = array.shape
+        is_text = wanted.dtype.name == "string" and array.dtype.kind in "OSU"
+        same = is_text or array.dtype == np.dtype(wanted.dtype.numpy)
+        dtype = wanted.dtype.name if same else str(array.dtype)
+    if (dtype, tuple(shape)) == (wanted.dtype.name, wanted.shape):
+        return []
+    return [f"{name}: got {dtype}{list(shape)}, want {wanted.dtype.name}{list(wanted.shape or ())}"]
