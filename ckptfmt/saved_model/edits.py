@@ -76,7 +76,7 @@ class Edits(ABC):
             :attr:`SavedModel.object_functions` or by the name of a trace: ``{"embed": "encoder/call"}``. None
             removes a signature.
         rename
-            New names by old ones. Names are exchanged at once; removals and changes come after that.
+            New names by old ones, exchanged at once. Changes and then removals come after that.
         remove
             Names of signatures to remove.
 
@@ -93,13 +93,14 @@ class Edits(ABC):
         given = dict(signatures or {})
         names = dict(rename or {})
         removed = [remove] if isinstance(remove, str) else list(remove)
+        if both := [name for name in removed if given.get(name) is not None]:
+            raise ValueError(f"signature {both[0]!r}: got one to add and to remove")
         removed += [name for name, signature in given.items() if signature is None]
 
         def edit(draft: Draft) -> None:
             meta = draft.edit()
             edits = SignatureEdits(meta, draft.objects, draft.model.file)
             edits.rename(names)
-            edits.remove(removed)
             for name, signature in given.items():
                 if isinstance(signature, str):
                     new = call_function(meta, name, signature, edits.objects, draft.model.file)
@@ -108,6 +109,8 @@ class Edits(ABC):
                     known = meta.signature_def.get(name, None)
                     graph = draft.meta_graph().graph
                     edits.set(name, encode_signature(_completed(signature, known), graph, name))
+            # Last, because new signatures may use what these do.
+            edits.remove(removed)
 
         return self._edited(edit)
 

@@ -94,6 +94,8 @@ class SignatureEdits:
         Raises GraphError if a tensor is not in the graph, or if no function can be made for the signature.
         """
         check_signature_name(name)
+        if not signature.outputs:
+            raise GraphError(f"signature {name!r} has no outputs, want at least one", file=self._file)
         nodes = {node.name for node in self._meta.graph_def.node}
         for tensor in signature_tensors(signature):
             if (node := parse_output(tensor).node) not in nodes:
