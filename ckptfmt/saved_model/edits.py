@@ -104,11 +104,11 @@ class Edits(ABC):
             for name, signature in given.items():
                 if isinstance(signature, str):
                     new = call_function(meta, name, signature, edits.objects, draft.model.file)
-                    edits.set(name, new)
+                    edits.put(name, new)
                 elif signature is not None:
                     known = meta.signature_def.get(name, None)
                     graph = draft.meta_graph().graph
-                    edits.set(name, encode_signature(_completed(signature, known), graph, name))
+                    edits.put(name, encode_signature(_completed(signature, known), graph, name))
             # Last, because new signatures may use what these do.
             edits.remove(removed)
 

@@ -497,10 +497,10 @@ def test_functions_of_objects_become_signatures(tensorflow: ModuleType, module: 
     bare = ckptfmt.open_saved_model(model.write(tmp_path / "bare"))
     assert list(bare.signatures) == []
     (trace,) = next(each for each in bare.object_functions if each.path == "look_up").traces
-    bare.with_signatures({"serving_default": "score", "find": trace}).write(tmp_path / "m")
+    bare.with_signatures({"serving_default": "score", "_find it": trace}).write(tmp_path / "m")
     check_equal(
         run(tensorflow, tmp_path / "m"),
-        {"serving_default": before["serving_default"], "find": before["look_up"]},
+        {"serving_default": before["serving_default"], "_find it": before["look_up"]},
     )
     with pytest.raises(NameNotFoundError, match="did you mean 'score'"):
         bare.with_signatures({"a": "scor"}).write(tmp_path / "x")
