@@ -18,6 +18,8 @@ from ckptfmt.errors import GraphError
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.signature import Signatures
 from ckptfmt.graph.meta.signature_def import SignatureLike, encode_signature
+from ckptfmt.notebook.card import Card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.asset_edits import replace_assets
 from ckptfmt.saved_model.draft import Draft, Edit, Model, NewFile
@@ -258,6 +260,13 @@ class EditedModel(Edits):
     def signatures(self) -> Signatures:
         """The signatures with the edits; raises the same errors as :attr:`message`."""
         return self.meta_graph.signatures
+
+    def _card(self) -> Card:
+        facts = (("edits", len(self._edits)), ("signatures", lambda: ", ".join(self.signatures) or None))
+        return Card("EditedModel", self._model.directory, facts)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
     def __repr__(self) -> str:
         count = len(self._edits)

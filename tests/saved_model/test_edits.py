@@ -373,6 +373,7 @@ def test_edits_add_up(tensorflow: ModuleType, classic: Path, tmp_path: Path) -> 
         .with_tags(["serve", "frozen"])
     )
     assert repr(edited) == f"<EditedModel {str(classic)!r}, 5 edits>"
+    assert "serving_default" in edited._repr_html_()
     edited.write(tmp_path / "m")
     after = run(tensorflow, tmp_path / "m", ["serve", "frozen"])
     np.testing.assert_array_equal(after["serving_default"]["scores"], FEEDS["x"] @ w * 2)
