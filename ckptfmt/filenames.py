@@ -40,6 +40,13 @@ STATE_FILE = "checkpoint"
 TEMPSTATE_SUFFIX = re.compile(r"\.tempstate\d+\Z")
 """The end of the name that TensorFlow gives a file until it is complete."""
 
+CLAIM_SUFFIX = ".tempstate0"
+"""The end of the name of the file that exists while a writer of this package is at work on a prefix.
+
+It looks like the unfinished files of TensorFlow, so every reader ignores it; their numbers do not begin with
+a zero.
+"""
+
 SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 """Names of the file that makes a directory a SavedModel, in the order in which TensorFlow tries them."""
 
@@ -108,12 +115,8 @@ def meta_path(prefix: str, suffix: str = META_SUFFIX) -> str:
 
 
 def claim_path(prefix: str) -> str:
-    """Return the path of the file that exists while a writer of this package is at work on a prefix.
-
-    It looks like the unfinished files of TensorFlow, so every reader ignores it; their numbers do not begin
-    with a zero.
-    """
-    return f"{prefix}.tempstate0"
+    """Return the path of the file that exists while a writer of this package is at work on a prefix."""
+    return prefix + CLAIM_SUFFIX
 
 
 def shard_path(prefix: str, shard: int, num_shards: int) -> str:

@@ -40,11 +40,12 @@ def run(command: list[str], folder: Path = ROOT) -> subprocess.CompletedProcess[
 def folder_for(page: Path, folder: Path) -> Path:
     """Return where a page's code runs: here, or next to the checkpoint it names and the plan it shows.
 
-    README's code may also write files.
+    README's code may also write files, and so may that of a page that says so.
     """
-    if page == ROOT / "README.md":
+    text = page.read_text(encoding="utf-8")
+    if page == ROOT / "README.md" or "<!-- writes files -->" in text:
         return beside_examples(folder)
-    named = re.search("<!-- runs beside: ([a-z_]+) -->", page.read_text(encoding="utf-8"))
+    named = re.search("<!-- runs beside: ([a-z_]+) -->", text)
     if named is None:
         return ROOT
     if not (CORPUS / named[1]).is_dir():

@@ -23,6 +23,7 @@ from ckptfmt.checkpoint.bundle_index import BundleIndex
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.files import CheckpointFiles, open_table
 from ckptfmt.checkpoint.gather import gather, prefetch
+from ckptfmt.checkpoint.index_watch import REPLACED, IndexWatch
 from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.checkpoint.stored_bytes import (
     ByteOrder,
@@ -37,6 +38,7 @@ from ckptfmt.errors import (
     CheckpointNotFoundError,
     CorruptError,
     LimitError,
+    NotReadableError,
     PathNotFoundError,
     TruncatedError,
     UnsupportedError,
@@ -78,6 +80,7 @@ class Bundle:
         path = files.tables[0]
         self.table = opened.get(path) or open_table(fs, path, limits)
         self.index = BundleIndex(self.table)
+        self._watch = IndexWatch(fs, path, self.table.file)
         self._order = ByteOrder(self.index.header.big_endian, files.tables[0])
         # Opened when a tensor in them is read. As in TensorFlow, a missing file matters only to its own
         # tensors.
@@ -126,16 +129,19 @@ class Bundle:
                         # every tensor.
                         del self._shards[next(iter(self._shards))]
                     file = self.fs.open(path)
+                    if self._watch.is_replaced():
+                        raise NotReadableError(path, REPLACED)
                     kind = suspected_stand_in(file)
                     if kind is not None:
                         self._suspects[number] = kind
                     self._shards[number] = file
                 return self._shards[number]
         except PathNotFoundError as error:
+            end = (needed_by.offset or 0) + needed_by.nbytes
             raise CheckpointNotFoundError(
                 f"no such file: shard {number} of {self.num_shards} of {self.files.tables[0]}, "
                 f"which holds tensor {label_of(needed_by)}"
-                + self.strays.hint(number, (needed_by.offset or 0) + needed_by.nbytes),
+                + (f"; {REPLACED}" if self._watch.is_replaced() else self.strays.hint(number, end)),
                 file=path,
             ) from error
 

@@ -1,208 +1,107 @@
-"""The data files of a bundle, written; ``bundle`` reads them.
-
-Tensors go into a shard in the order in which they come, each after the one before it. A thread first gets a
-shard for its tensor, which promises the shard so many bytes, and then writes when no other thread does. So
-tensors of different shards are written at the same time, and one thread always gets the same files.
-"""
+"""A bundle, written: the bytes of tensors into shards, their entries into an index; ``bundle`` reads both."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from functools import partial
-from heapq import heapify, heapreplace
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
-from ckptfmt.checkpoint.stored_form import StoredForm
-from ckptfmt.errors import NotWritableError
-from ckptfmt.storage.output import Data, NewFile
+import numpy as np
+
+from ckptfmt.arrays.array import Array
+from ckptfmt.arrays.shape import Shape
+from ckptfmt.checkpoint.bundle import Bundle
+from ckptfmt.checkpoint.entry import Entry, encode_head
+from ckptfmt.checkpoint.new_index import NewIndex
+from ckptfmt.checkpoint.new_tensor import NewTensor
+from ckptfmt.checkpoint.raw_copy import Advance, copy_pieces
+from ckptfmt.checkpoint.shards import Shards
+from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.wire.crc32c import crc32c
-from ckptfmt.wire.threads import PIECE, default_threads, in_threads
 
-MAX_SHARDS = 99_999
-"""The most data files; their numbers have five digits."""
-
-
-class Shard:
-    """A data file being written, by one thread at a time."""
-
-    def __init__(self, number: int, file: NewFile, alignment: int) -> None:
-        self.number = number
-        self.file = file
-        self.size = 0
-        """Bytes written."""
-        self.promised = 0
-        """Bytes of the tensors that are in it or will be."""
-        self.lock = threading.Lock()
-        self._alignment = alignment
-        self._failure: BaseException | None = None
-
-    def append(self, form: StoredForm) -> tuple[int, int]:
-        """Write a tensor; return the offset of its bytes and their CRC."""
-        crc = form.crc
-
-        def write() -> None:
-            nonlocal crc
-            for data in form.head:
-                self.file.write(data)
-            for data in form.content:
-                crc = self._write_piece(data, crc)
-
-        return self._place(form.size, write), crc
-
-    def append_joined(self, contents: Sequence[bytes]) -> int:
-        """Write small tensors, none of which needs padding; return the offset of the first."""
-        data = b"".join(contents)
-        return self._place(len(data), lambda: self.file.write(data))
-
-    def append_by(self, size: int, write: Callable[[NewFile], None]) -> int:
-        """Let a function write so many bytes to the file; return the offset of the first."""
-        return self._place(size, lambda: write(self.file))
-
-    def finish(self) -> None:
-        """Sync the file; NotWritableError if something was not written whole."""
-        if self._failure is not None:
-            self._refuse(self._failure)
-        self.file.finish()
-
-    def _place(self, size: int, write: Callable[[], object]) -> int:
-        """Call a function that writes ``size`` bytes at a multiple of the alignment; return their offset."""
-        with self.lock:
-            if self._failure is not None:
-                self._refuse(self._failure)
-            try:
-                padding = -self.size % self._alignment
-                if padding:
-                    self.file.write(bytes(padding))
-                offset = self.size + padding
-                write()
-            except BaseException as error:
-                # Nobody knows which of the bytes are in the file, and so where the next ones would be.
-                self._failure = error
-                raise
-            self.size = offset + size
-        return offset
-
-    def _write_piece(self, data: Data, crc: int) -> int:
-        """Write bytes, and return the CRC that goes on over them; a large piece takes a second thread."""
-        if len(data) < PIECE or default_threads() == 1:
-            self.file.write(data)
-            return crc32c(data, crc)
-        jobs: list[Callable[[], int | None]] = [partial(crc32c, data, crc), partial(self.file.write, data)]
-        result, _ = in_threads(lambda job: job(), jobs, len(jobs))
-        return int(result or 0)
-
-    def _refuse(self, failure: BaseException) -> NoReturn:
-        if isinstance(failure, NotWritableError):
-            raise failure
-        what = f"an earlier tensor was not written whole: {type(failure).__name__}"
-        raise NotWritableError(self.file.name, what) from failure
+SliceOf: TypeAlias = "tuple[TensorSlice, Shape]"
+"""A slice, and the shape of the whole tensor."""
 
 
-class Shards:
-    """The data files of a bundle, begun when a tensor first needs them.
+class BundleWriter:
+    """A bundle being written, whose index follows its data; threads may share it.
 
-    Parameters
-    ----------
-    create
-        Begins the file of a number.
-    num_shards
-        How many there will be; None if another one is begun after ``max_shard_bytes``.
-    max_shard_bytes
-        The bytes that a data file may have, if it holds more than one tensor.
-    alignment
-        Each tensor begins at a multiple of this.
+    A tensor takes its key before its bytes are written, so that of two of one name the second is refused, and
+    gets its entry after that.
     """
 
-    def __init__(
-        self,
-        create: Callable[[int], NewFile],
-        num_shards: int | None,
-        max_shard_bytes: int | None,
-        alignment: int,
+    def __init__(self, shards: Shards, index: NewIndex) -> None:
+        self.shards = shards
+        """The data files."""
+        self.index = index
+        """The index, which is written at the end."""
+
+    def add(self, key: bytes, tensor: NewTensor, shard: int | None = None) -> None:
+        """Write a tensor; NameConflictError if another one has the key, NotWritableError."""
+        self.index.claim([key])
+        self._write(key, tensor, shard)
+
+    def add_slice(
+        self, key: bytes, tensor: NewTensor, full_shape: Shape, part: TensorSlice, shard: int | None = None
     ) -> None:
-        self._create = create
-        self._num_shards = num_shards
-        self._max_bytes = max_shard_bytes
-        self._alignment = alignment
-        self._shards: list[Shard] = []
-        self._lock = threading.Lock()
+        """Write a slice of a tensor.
 
-    def __len__(self) -> int:
-        return len(self._shards)
+        Raises what :meth:`add` raises, and ValueError if other slices are of another dtype or full shape.
+        """
+        slice_key = self.index.claim_slice(key, tensor.dtype, full_shape, part)
+        self.index.add_slice(key, part, self._write(slice_key, tensor, shard))
 
-    def check_number(self, number: int | None) -> None:
-        """Raise ValueError unless a tensor can go to the shard of that number."""
-        if number is None:
-            return
-        if self._num_shards is None:
-            raise ValueError("shard: got a number, want None with max_shard_bytes")
-        if not 0 <= number < self._num_shards:
-            raise ValueError(f"shard: got {number}, want 0 to {self._num_shards - 1}")
+    def _write(self, key: bytes, tensor: NewTensor, number: int | None) -> int:
+        shard = self.shards.choose(tensor.form.size, number)
+        offset, crc = shard.append(tensor.form)
+        self.index.add(key, tensor.dtype, tensor.shape, (shard.number, offset, tensor.form.size, crc))
+        return shard.number
 
-    def choose(self, size: int, number: int | None = None) -> Shard:
-        """Return the shard of that number, or the one where a tensor of ``size`` bytes goes."""
-        with self._lock:
-            if number is not None:
-                shard = self._shard(number)
-            elif self._num_shards is None:
-                shard = self._last_with_room(size)
-            else:
-                self._begin(self._num_shards)
-                shard = min(self._shards, key=lambda each: each.promised)
-            shard.promised += size
-            return shard
+    def add_small(
+        self,
+        keys: Sequence[bytes],
+        arrays: Sequence[Array],
+        heads: Sequence[bytes],
+        number: int | None = None,
+    ) -> None:
+        """Write small tensors; ``heads`` are the first two fields of their entries. Raises as :meth:`add`."""
+        contents = list(map(np.ndarray.tobytes, arrays))
+        sizes = list(map(len, contents))
+        self.index.claim(keys)
+        shards = self.shards.choose_for_all(sizes, number)
+        numbers = np.empty((len(keys), 4), np.uint64)
+        numbers[:, 2], numbers[:, 3] = sizes, list(map(crc32c, contents))
+        for shard in set(shards):
+            rows = [row for row, each in enumerate(shards) if each is shard]
+            offset = shard.append_joined([contents[row] for row in rows])
+            ends = numbers[rows, 2].cumsum()
+            numbers[rows, 0] = shard.number
+            numbers[rows, 1] = ends - numbers[rows, 2] + np.uint64(offset)
+        self.index.add_all(keys, heads, numbers)
 
-    def choose_for_all(self, sizes: Sequence[int]) -> list[Shard]:
-        """Return the shard of each of many tensors, as :meth:`choose` does."""
-        if self._num_shards is None:
-            return [self.choose(size) for size in sizes]
-        with self._lock:
-            self._begin(self._num_shards)
-            if self._num_shards == 1:
-                self._shards[0].promised += sum(sizes)
-                return self._shards * len(sizes)
-            # The one with the fewest bytes, and among equals the first, is always on top.
-            heap = [(shard.promised, shard.number) for shard in self._shards]
-            heapify(heap)
-            chosen = []
-            for size in sizes:
-                promised, number = heap[0]
-                heapreplace(heap, (promised + size, number))
-                chosen.append(self._shards[number])
-            for promised, number in heap:
-                self._shards[number].promised = promised
-            return chosen
+    def add_stored(
+        self,
+        bundle: Bundle,
+        keys: Sequence[bytes],
+        entries: Sequence[Entry],
+        slices: Mapping[int, SliceOf],
+        shard: int | None,
+        advance: Advance,
+    ) -> None:
+        """Write what another bundle stores, by its bytes, which are verified; raises what that does too.
 
-    def finish(self) -> list[NewFile]:
-        """Sync all files and return them, in order: as many as were wanted, and one at least."""
-        with self._lock:
-            self._begin(self._num_shards or 1)
-        for shard in self._shards:
-            shard.finish()
-        return [shard.file for shard in self._shards]
-
-    def discard(self) -> None:
-        """Discard all files that have not been committed."""
-        for shard in self._shards:
-            shard.file.discard()
-
-    def _last_with_room(self, size: int) -> Shard:
-        last = self._shards[-1] if self._shards else None
-        if last is not None and (not last.promised or last.promised + size <= (self._max_bytes or 0)):
-            return last
-        if len(self._shards) == MAX_SHARDS:
-            raise ValueError(
-                f"max_shard_bytes: got {self._max_bytes}, which needs more than {MAX_SHARDS} shards"
-            )
-        return self._shard(len(self._shards))
-
-    def _shard(self, number: int) -> Shard:
-        self._begin(number + 1)
-        return self._shards[number]
-
-    def _begin(self, count: int) -> None:
-        """Begin shards until there are so many."""
-        while len(self._shards) < count:
-            number = len(self._shards)
-            self._shards.append(Shard(number, self._create(number), self._alignment))
+        ``slices`` has those that are slices, by number.
+        """
+        sizes = [entry.nbytes for entry in entries]
+        claimed = list(keys)
+        self.index.claim([key for row, key in enumerate(keys) if row not in slices] if slices else keys)
+        for row, (part, shape) in slices.items():
+            claimed[row] = self.index.claim_slice(keys[row], entries[row].dtype, shape, part)
+        target = self.shards.choose(sum(sizes), shard)
+        offset = target.append_by(sum(sizes), lambda file: copy_pieces(bundle, entries, file, advance))
+        numbers = np.empty((len(keys), 4), np.uint64)
+        numbers[:, 0], numbers[:, 2] = target.number, sizes
+        numbers[:, 1] = numbers[:, 2].cumsum() - numbers[:, 2] + np.uint64(offset)
+        numbers[:, 3] = [entry.crc32c or 0 for entry in entries]
+        self.index.add_all(claimed, [encode_head(entry.dtype, entry.shape) for entry in entries], numbers)
+        for row, (part, _) in slices.items():
+            self.index.add_slice(keys[row], part, target.number)

@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
-from ckptfmt.arrays.shape import Shape, check_new_shape
+from ckptfmt.arrays.shape import check_new_shape
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.bundle_writer import MAX_SHARDS, Shards
-from ckptfmt.checkpoint.entry import Entry, encode_head, new_key, new_keys
+from ckptfmt.checkpoint.bundle_writer import BundleWriter, SliceOf
+from ckptfmt.checkpoint.entry import Entry, new_key, new_keys
 from ckptfmt.checkpoint.new_index import NewIndex
-from ckptfmt.checkpoint.new_tensor import NewTensor, new_tensor
-from ckptfmt.checkpoint.raw_copy import Advance, copy_pieces
+from ckptfmt.checkpoint.new_tensor import new_tensor
+from ckptfmt.checkpoint.raw_copy import Advance
 from ckptfmt.checkpoint.replacing import Replacement
+from ckptfmt.checkpoint.shards import Shards
 from ckptfmt.checkpoint.slice_specs import SliceLike, as_slice
-from ckptfmt.checkpoint.slices import TensorSlice, encode_slice_key, region_shape, whole
+from ckptfmt.checkpoint.slices import region_shape, whole
 from ckptfmt.checkpoint.small_tensors import batches, small_heads, stretches
-from ckptfmt.dtypes import DType
-from ckptfmt.filenames import shard_path
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.proto import messages
 from ckptfmt.storage.filesystem import Filesystem
-from ckptfmt.storage.local import filesystem_of
+from ckptfmt.storage.local import writing_filesystem
 from ckptfmt.storage.output import NewFile
 from ckptfmt.table.compression import Compression
-from ckptfmt.table.writer import BLOCK_SIZE, check_options
-from ckptfmt.wire.crc32c import crc32c
+from ckptfmt.table.writer import BLOCK_SIZE
 
 
 class CheckpointWriter:
@@ -84,28 +79,24 @@ class CheckpointWriter:
         sync: bool = True,
         fs: Filesystem | None = None,
     ) -> None:
-        check_shards(num_shards, max_shard_bytes)
-        if alignment < 1:
-            raise ValueError(f"alignment: got {alignment}, want at least 1")
-        check_options(block_size, compression)
+        if num_shards is None and max_shard_bytes is None:
+            num_shards = 1
+        shards = Shards(self._create_shard, num_shards, max_shard_bytes, alignment)
+        self._bundle = BundleWriter(shards, NewIndex(block_size, compression))
         self.prefix = os.fspath(prefix)
         """TensorFlow's name for the checkpoint."""
-        self._block_size, self._compression = block_size, compression
-        self._is_aligned, self._sync = alignment > 1, sync
-        self._fs = filesystem_of(fs=fs)
-        wanted = (num_shards or 1) if max_shard_bytes is None else None
-        self._shards = Shards(self._create_shard, wanted, max_shard_bytes, alignment)
-        self._index = NewIndex()
+        self._is_aligned = alignment > 1
+        self._fs = writing_filesystem(fs)
         self._is_open = True
         directory = os.path.dirname(self.prefix)
         if directory:
             self._fs.make_directory(directory)
-        self._replacement = Replacement(self._fs, self.prefix, overwrite=overwrite)
+        self._replacement = Replacement(self._fs, self.prefix, overwrite=overwrite, sync=sync)
         try:
             # With max_shard_bytes, the number is known only at the end, and asked for again.
-            self._count = 0 if wanted is None else self._replacement.free_count(wanted)
+            self._count = 0 if num_shards is None else self._replacement.free_count(num_shards)
         except BaseException:
-            self._replacement.release()
+            self._replacement.end()
             raise
 
     # --- tensors -----------------------------------------------------------------------------------------
@@ -141,17 +132,17 @@ class CheckpointWriter:
             The system refuses, for example because the disk is full. Nothing can be added any more.
         """
         self._check_open()
-        self._shards.check_number(shard)
+        self._bundle.shards.check_number(shard)
         key = new_key(name)
         tensor = new_tensor(f"tensor {name!r}", values, dtype)
-        self._index.claim([key])
-        self._write(key, tensor, shard)
+        self._bundle.add(key, tensor, shard)
 
     def add_all(
         self,
         tensors: Mapping[str, Any] | Iterable[tuple[str, Any]],
         *,
         dtypes: Mapping[str, Any] | None = None,
+        shard: int | None = None,
     ) -> None:
         """Write many tensors, in order, as :meth:`add` would, but small ones ten times as fast.
 
@@ -161,19 +152,23 @@ class CheckpointWriter:
             Values by name, or pairs of both, also from an iterator that makes each value when its turn comes.
         dtypes
             Dtypes by name, of tensors whose dtype is not that of their values.
+        shard
+            Number of the data file of all, if it matters.
 
         Raises what :meth:`add` raises; the tensors before the one at fault have been written.
         """
         self._check_open()
+        self._bundle.shards.check_number(shard)
         dtypes = {} if dtypes is None else dtypes
         for names, values in batches(tensors):
-            heads = [None] * len(names) if self._is_aligned else small_heads((names, values), dtypes)
+            heads = [b""] * len(names) if self._is_aligned else small_heads((names, values), dtypes)
             for is_small, start, stop in stretches(values, heads):
                 if is_small:
-                    self._write_small(names[start:stop], values[start:stop], heads[start:stop])
+                    keys = new_keys(names[start:stop])
+                    self._bundle.add_small(keys, values[start:stop], heads[start:stop], shard)
                     continue
                 for name, value in zip(names[start:stop], values[start:stop], strict=True):
-                    self.add(name, value, dtype=dtypes.get(name))
+                    self.add(name, value, dtype=dtypes.get(name), shard=shard)
 
     def add_slice(
         self,
@@ -206,7 +201,7 @@ class CheckpointWriter:
         And what :meth:`add` raises.
         """
         self._check_open()
-        self._shards.check_number(shard)
+        self._bundle.shards.check_number(shard)
         key = new_key(name)
         label = f"tensor {name!r}"
         try:
@@ -221,13 +216,9 @@ class CheckpointWriter:
                 f"want {list(region_shape(region))}"
             )
         if region == whole(shape):
-            # As in TensorFlow, a slice that is everything is no slice.
-            self._index.claim([key])
-            self._write(key, tensor, shard)
-            return
-        slice_key = self._index.claim_slice(key, tensor.dtype, shape, part)
-        number = self._write(slice_key, tensor, shard)
-        self._index.add_slice(key, part, number)
+            self._bundle.add(key, tensor, shard)  # as in TensorFlow, a slice that is everything is no slice
+        else:
+            self._bundle.add_slice(key, tensor, shape, part, shard)
 
     def add_strings(self, name: str, values: Any, *, shard: int | None = None) -> None:  # noqa: ANN401
         """Write a string tensor of bytes or text, one or nested lists of them; see :meth:`add`."""
@@ -238,74 +229,47 @@ class CheckpointWriter:
         data = graph if isinstance(graph, bytes) else graph.SerializeToString(deterministic=True)
         self.add(OBJECT_GRAPH_KEY, data, dtype="string")
 
-    def announce(self, name: str, dtype: DType, shape: Shape, slices: Sequence[TensorSlice]) -> None:
-        """Take a tensor in slices, which are then added one by one as they are stored elsewhere.
-
-        Unlike those of :meth:`add_slice`, they need not make all of the tensor: TensorFlow 1 stores some
-        slots in parts (:mod:`ckptfmt.checkpoint.slot_parts`).
-        """
-        self._check_open()
-        self._index.announce(new_key(name), dtype, shape, slices)
-
-    def add_piece(
-        self,
-        name: str,
-        part: TensorSlice | None,
-        values: Any,  # noqa: ANN401
-        *,
-        dtype: DType | None = None,
-        shard: int | None = None,
-    ) -> None:
-        """Write a tensor, or a slice of one that was announced."""
-        self._check_open()
-        self._shards.check_number(shard)
-        key = _piece_key(name, part)
-        tensor = new_tensor(f"tensor {name!r}", values, dtype)
-        self._index.claim([key])
-        self._write(key, tensor, shard)
-
     def add_stored(
         self,
         bundle: Bundle,
-        pieces: Sequence[tuple[str, TensorSlice | None, Entry]],
+        names: Sequence[str],
+        entries: Sequence[Entry],
+        slices: Mapping[int, SliceOf],
         *,
         shard: int | None = None,
         advance: Advance,
     ) -> None:
-        """Write pieces that another bundle stores, by their bytes, which are verified.
+        """Write what another bundle stores, by its bytes, which are verified.
 
         Parameters
         ----------
         bundle
             The other bundle, whose numbers are little-endian.
-        pieces
-            For each, the name it gets, which slice it is of a tensor that was announced (None for a whole
-            tensor), and its entry in the bundle, which :func:`check_places` has passed.
+        names, entries
+            The names of the tensors here, and the entries of their bytes there, whose places
+            :func:`check_places` has passed.
+        slices
+            Which of these are slices: by number, the part of a tensor and the shape of all of it.
         shard
-            Number of the data file.
+            Number of the data file, if it matters.
         advance
             Is called with the bytes that have been copied since the last call.
 
-        Raises ChecksumError and the other errors of reading.
+        Raises ChecksumError and the other errors of reading, and what :meth:`add` raises.
         """
         self._check_open()
-        self._shards.check_number(shard)
-        keys = [_piece_key(name, part) for name, part, _ in pieces]
-        self._index.claim(keys)
-        entries = [entry for *_, entry in pieces]
-        target = self._shards.choose(sum(entry.nbytes for entry in entries), shard)
-        # Padding comes between neighbours, which then are copied one by one.
-        runs = [slice(at, at + 1) for at in range(len(entries))] if self._is_aligned else [slice(None)]
-        for run in runs:
-            some = entries[run]
-            numbers = np.empty((len(some), 4), np.uint64)
-            numbers[:, 0] = target.number
-            numbers[:, 2] = [entry.nbytes for entry in some]
-            numbers[:, 3] = [entry.crc32c or 0 for entry in some]
-            ends = numbers[:, 2].cumsum()
-            offset = target.append_by(int(ends[-1]), partial(_copy, bundle, some, advance))
-            numbers[:, 1] = ends - numbers[:, 2] + np.uint64(offset)
-            self._index.add_all(keys[run], [encode_head(entry.dtype, entry.shape) for entry in some], numbers)
+        self._bundle.shards.check_number(shard)
+        keys = new_keys(names)
+        if not self._is_aligned:
+            self._bundle.add_stored(bundle, keys, entries, slices, shard, advance)
+            return
+        for row, (key, entry) in enumerate(zip(keys, entries, strict=True)):  # padding comes between them
+            only = {0: slices[row]} if row in slices else {}
+            self._bundle.add_stored(bundle, [key], [entry], only, shard, advance)
+
+    def allow_gaps(self, name: str) -> None:
+        """Accept slices that do not make all of a tensor: TensorFlow 1 stores some slots in such parts."""
+        self._bundle.index.allow_gaps(new_key(name))
 
     # --- the end -----------------------------------------------------------------------------------------
 
@@ -324,12 +288,12 @@ class CheckpointWriter:
         if not self._is_open:
             return
         try:
-            self._index.check()
-            files = self._shards.finish()
+            self._bundle.index.check()
+            files = self._bundle.shards.finish()
             count = self._count or self._replacement.free_count(len(files))
-            index = self._create(self._replacement.index_path)
+            index = self._replacement.new_index()
             try:
-                self._index.write(index, count, block_size=self._block_size, compression=self._compression)
+                self._bundle.index.write(index, count)
                 index.finish()
                 self._replacement.commit(files, count, index)
             except BaseException:
@@ -342,8 +306,8 @@ class CheckpointWriter:
         """Leave what was at the prefix before. Does nothing after :meth:`commit`."""
         if self._is_open:
             self._is_open = False
-            self._shards.discard()
-            self._replacement.release()
+            self._bundle.shards.discard()
+            self._replacement.end()
 
     def __enter__(self) -> CheckpointWriter:
         return self
@@ -356,57 +320,11 @@ class CheckpointWriter:
         else:
             self.discard()
 
-    # --- bytes -------------------------------------------------------------------------------------------
-
-    def _write(self, key: bytes, tensor: NewTensor, number: int | None) -> int:
-        """Write a tensor whose key was claimed; return the number of its shard."""
-        shard = self._shards.choose(tensor.form.size, number)
-        offset, crc = shard.append(tensor.form)
-        self._index.add(key, tensor.dtype, tensor.shape, (shard.number, offset, tensor.form.size, crc))
-        return shard.number
-
-    def _write_small(self, names: Sequence[str], arrays: Sequence[Any], heads: Sequence[Any]) -> None:
-        """Write small tensors together; ``heads`` are the first two fields of their entries."""
-        keys = new_keys(names)
-        contents = list(map(np.ndarray.tobytes, arrays))
-        sizes = list(map(len, contents))
-        self._index.claim(keys)
-        shards = self._shards.choose_for_all(sizes)
-        numbers = np.empty((len(keys), 4), np.uint64)
-        numbers[:, 2], numbers[:, 3] = sizes, list(map(crc32c, contents))
-        for shard in set(shards):
-            chosen = [row for row, each in enumerate(shards) if each is shard]
-            offset = shard.append_joined([contents[row] for row in chosen])
-            numbers[chosen, 0] = shard.number
-            ends = numbers[chosen, 2].cumsum()
-            numbers[chosen, 1] = ends - numbers[chosen, 2] + np.uint64(offset)
-        self._index.add_all(keys, heads, numbers)
+    # --- files -------------------------------------------------------------------------------------------
 
     def _create_shard(self, number: int) -> NewFile:
-        return self._create(shard_path(self.prefix, number, self._count))
-
-    def _create(self, path: str) -> NewFile:
-        return self._fs.create(path, overwrite=True, tempstate=True, sync=self._sync)
+        return self._replacement.new_data(number, self._count)
 
     def _check_open(self) -> None:
         if not self._is_open:
             raise ValueError(f"{self.prefix}: the writer is closed")
-
-
-def _piece_key(name: str, part: TensorSlice | None) -> bytes:
-    key = new_key(name)
-    return key if part is None else encode_slice_key(key, part)
-
-
-def _copy(bundle: Bundle, entries: Sequence[Entry], advance: Advance, file: NewFile) -> None:
-    copy_pieces(bundle, entries, file, advance)
-
-
-def check_shards(num_shards: int | None, max_shard_bytes: int | None) -> None:
-    """Raise ValueError if both say how many data files to write, or one says so wrongly."""
-    if num_shards is not None and max_shard_bytes is not None:
-        raise ValueError("num_shards and max_shard_bytes: got both, want one of them")
-    if num_shards is not None and not 1 <= num_shards <= MAX_SHARDS:
-        raise ValueError(f"num_shards: got {num_shards}, want 1 to {MAX_SHARDS}")
-    if max_shard_bytes is not None and max_shard_bytes < 1:
-        raise ValueError(f"max_shard_bytes: got {max_shard_bytes}, want at least 1")

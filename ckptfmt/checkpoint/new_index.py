@@ -20,16 +20,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ckptfmt.arrays.shape import Shape
-from ckptfmt.cached_property import cached_property
 from ckptfmt.checkpoint.bundle_index import HEADER_KEY
 from ckptfmt.checkpoint.entry import encode_entries, encode_head, encode_sliced_entry, name_of
 from ckptfmt.checkpoint.partition import Partition
-from ckptfmt.checkpoint.slices import TensorSlice, encode_slice_key, slice_key_start
+from ckptfmt.checkpoint.slices import TensorSlice, encode_slice_key
 from ckptfmt.dtypes import DType
 from ckptfmt.errors import CorruptError, NameConflictError
 from ckptfmt.storage.output import Output
 from ckptfmt.table.compression import Compression
-from ckptfmt.table.writer import BATCH, BLOCK_SIZE, write_sorted_batches
+from ckptfmt.table.writer import BATCH, BLOCK_SIZE, check_options, write_sorted_batches
 from ckptfmt.text.quoting import listed
 from ckptfmt.wire.coding import encode_varint
 
@@ -52,22 +51,19 @@ class _Parts(NamedTuple):
     """Each with the number of its shard, in the order in which they were added."""
 
 
-class _Announced(NamedTuple):
-    """A tensor whose slices are listed as another index lists them."""
-
-    dtype: DType
-    shape: Shape
-    slices: Sequence[TensorSlice]
-
-
 class NewIndex:
-    """The index of a bundle being written; threads may share it."""
+    """The index of a bundle being written; threads may share it.
 
-    def __init__(self) -> None:
+    Blocks are made as :func:`~ckptfmt.table.writer.write_sorted_table` says; ValueError if they cannot be.
+    """
+
+    def __init__(self, block_size: int = BLOCK_SIZE, compression: Compression | None = None) -> None:
+        check_options(block_size, compression)
+        self._block_size, self._compression = block_size, compression
         self._lock = threading.Lock()
         self._taken: set[bytes] = set()
         self._parts: dict[bytes, _Parts] = {}
-        self._announced: dict[bytes, _Announced] = {}
+        self._partial: set[bytes] = set()
         self._keys: list[bytes] = []
         self._heads: list[bytes] = []
         self._numbers = array("Q")
@@ -79,11 +75,6 @@ class NewIndex:
             if len(new) < len(keys) or not new.isdisjoint(self._taken) or not new.isdisjoint(self._parts):
                 raise _conflict(keys, self._taken | self._parts.keys())
             self._taken |= new
-
-    def announce(self, key: bytes, dtype: DType, shape: Shape, slices: Sequence[TensorSlice]) -> None:
-        """Take the key of a tensor in slices that are listed in this order, and claimed one by one."""
-        self.claim([key])
-        self._announced[key] = _Announced(dtype, shape, slices)
 
     def claim_slice(self, key: bytes, dtype: DType, shape: Shape, part: TensorSlice) -> bytes:
         """Take the key of a slice of a tensor, and return it.
@@ -123,9 +114,15 @@ class NewIndex:
         with self._lock:
             self._parts[key].slices.append((shard, part))
 
+    def allow_gaps(self, key: bytes) -> None:
+        """Have :meth:`check` pass by a tensor whose slices do not make all of it."""
+        self._partial.add(key)
+
     def check(self) -> None:
         """Raise ValueError unless the slices of every tensor cover it, each element once."""
         for key, parts in self._parts.items():
+            if key in self._partial:
+                continue
             slices = [part for _, part in parts.slices]
             try:
                 if Partition(parts.shape, slices).is_complete:
@@ -137,23 +134,15 @@ class NewIndex:
                 f"tensor {name_of(key)!r}: its slices leave a gap in shape {list(parts.shape)}: {known}"
             )
 
-    def write(
-        self,
-        output: Output,
-        num_shards: int,
-        *,
-        block_size: int = BLOCK_SIZE,
-        compression: Compression | None = None,
-    ) -> None:
-        """Write the index; NotWritableError if that fails."""
-        write_sorted_batches(
-            output, self._batches(num_shards), block_size=block_size, compression=compression
-        )
+    def write(self, output: Output, num_shards: int) -> None:
+        """Write the index of a bundle of so many shards; NotWritableError if that fails."""
+        batches = self._batches(num_shards)
+        write_sorted_batches(output, batches, block_size=self._block_size, compression=self._compression)
 
     def _batches(self, num_shards: int) -> Iterator[tuple[list[bytes], list[bytes]]]:
         """Iterate over keys and values in order."""
         yield [HEADER_KEY], [encode_header(num_shards)]
-        wholes = [*self._parts, *self._announced]
+        wholes = list(self._parts)
         keys = self._keys + wholes
         rows = sorted(range(len(keys)), key=keys.__getitem__)
         numbers = np.frombuffer(self._numbers, np.uint64).reshape(-1, _NUMBERS)
@@ -170,20 +159,9 @@ class NewIndex:
             yield list(map(keys.__getitem__, batch)), values
 
     def _encode_whole(self, key: bytes) -> bytes:
-        announced = self._announced.get(key)
-        if announced is not None:
-            shard = self._shards_of_slices.get(encode_slice_key(key, announced.slices[0]), 0)
-            return encode_sliced_entry(announced.dtype, announced.shape, shard, announced.slices)
         dtype, shape, slices = self._parts[key]
         merged = sorted(slices, key=itemgetter(0))  # stable: in the order of each shard
         return encode_sliced_entry(dtype, shape, merged[0][0], [part for _, part in merged])
-
-    @cached_property
-    def _shards_of_slices(self) -> dict[bytes, int]:
-        """The shard of each slice, by key; asked for when all have been added."""
-        is_slice = slice_key_start(b"")[:1]
-        shards = np.frombuffer(self._numbers, np.uint64)[::_NUMBERS].tolist()
-        return {key: shard for key, shard in zip(self._keys, shards, strict=True) if key.startswith(is_slice)}
 
 
 def encode_header(num_shards: int) -> bytes:

@@ -2,125 +2,154 @@
 
 ::
 
-    claim       one writer at a time has a prefix (PREFIX.tempstate0); it notes the numbers of shards below
+    claim       one writer at a time has a prefix; it notes the numbers of shards below (``prefix_claim``)
     data files  appear under a number of shards that no file of the prefix has
     index       appears, or replaces the old one, in one rename: readers follow it to one set or the other
     cleaning    the data files of the old index are removed, then the claim
 
-A program that finds the claim of a killed one removes the data files with a number that was noted, except
-those that the index names. A new prefix gets the number of shards that was asked for, and so the very files
-of TensorFlow. A replaced one gets the next free number, and an index that promises shards which nothing is
-in: no reader looks for them.
+Each step is on the disk before the next one begins, unless the writer leaves that to the system. A new
+prefix gets the number of shards that was asked for, and so the very files of TensorFlow. A replaced one gets
+the next free number, and empty data files, so that those exist that the index promises.
+
+Names of data files are only ever taken, never replaced, and the index replaces a link itself, not what it
+leads to. So a writer that ignores claims may win the index, but no index ever names data of two writers.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 
-from ckptfmt.checkpoint.bundle_index import HEADER_KEY, decode_header
 from ckptfmt.checkpoint.directory import Directories
-from ckptfmt.errors import AlreadyExistsError, CkptfmtError
-from ckptfmt.filenames import INDEX_SUFFIX, claim_path, shard_path
+from ckptfmt.checkpoint.files import v1_files_named
+from ckptfmt.checkpoint.prefix_claim import PrefixClaim, clean_beside, remove_all, shards_of_index
+from ckptfmt.errors import AlreadyExistsError, CkptfmtError, CorruptError, NotWritableError
+from ckptfmt.filenames import DATA_SUFFIX, INDEX_SUFFIX, shard_path
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.output import NewFile
-from ckptfmt.table import Table
-
-_COUNT = re.compile(r"-of-(\d{5,})\Z")
 
 
 class Replacement:
     """The claim of a writer on a prefix, and what was there before."""
 
-    def __init__(self, fs: Filesystem, prefix: str, *, overwrite: bool) -> None:
-        """Claim a prefix, and remove what a killed writer left.
+    def __init__(self, fs: Filesystem, prefix: str, *, overwrite: bool, sync: bool = True) -> None:
+        """Claim a prefix, and remove what killed writers left in its directory.
 
         Raises AlreadyExistsError if a checkpoint exists and ``overwrite`` is not given, NotWritableError if
         another writer has the prefix or the system refuses.
         """
-        self._fs, self._prefix, self._overwrite = fs, prefix, overwrite
+        self._fs, self._prefix = fs, prefix
+        self._overwrite, self._sync = overwrite, sync
         self.index_path = prefix + INDEX_SUFFIX
-        if not overwrite and fs.path_type(self.index_path) is not None:
-            raise AlreadyExistsError(self.index_path)
-        self._claim = fs.claim(claim_path(prefix))
+        self._check_is_new()
+        self._claim = PrefixClaim(fs, prefix)
         try:
             # Again: another writer may have finished before this one had the claim.
-            if not overwrite and fs.path_type(self.index_path) is not None:
-                raise AlreadyExistsError(self.index_path)
-            self._old = _shards_of_index(fs, self.index_path)
-            noted = _decode_note(self._claim.noted)
-            if noted and (self._old is not None or fs.path_type(self.index_path) is None):
-                self._remove_data({count for count in noted if count != self._old})
+            self._check_is_new()
+            self._old: int | None = None
+            # A damaged index may be replaced, and nothing is removed that it may name. One that the system
+            # refuses to read may be whole.
+            with suppress(CorruptError, NotWritableError):
+                self._old = shards_of_index(fs, self.index_path)
+                self._claim.clean()
         except BaseException:
-            self._claim.release()
+            self._claim.end()
             raise
+        clean_beside(fs, prefix)
+
+    def _check_is_new(self) -> None:
+        if self._overwrite:
+            return
+        if self._exists(self.index_path):
+            raise AlreadyExistsError(self.index_path)
+        v1 = None
+        with suppress(CkptfmtError):  # a file of that name which is no checkpoint is not in the way
+            v1 = v1_files_named(Directories(self._fs), self._prefix)
+        if v1 is not None:
+            # Readers would find the new checkpoint, and nobody would find this one.
+            raise AlreadyExistsError(v1.tables[0])
+
+    def _exists(self, path: str) -> bool:
+        return self._fs.path_type(path) is not None or self._fs.link_target(path) is not None
 
     def free_count(self, wanted: int) -> int:
-        """Return the number of shards to write under, which no data file of the prefix has."""
-        taken = self._counts()
-        if wanted not in taken:
-            return wanted
-        if not self._overwrite:
-            path = next(path for path in self._data_files() if _count_of(path) == wanted)
-            raise AlreadyExistsError(path)
-        return next(count for count in range(wanted, wanted + len(taken) + 1) if count not in taken)
+        """Return the number of shards to write under, which no data file of the prefix has.
+
+        Raises AlreadyExistsError if some have the wanted number and ``overwrite`` is not given.
+        """
+        taken: dict[int, str] = {} if self._old is None else {self._old: self.index_path}
+        for path in Directories(self._fs).data_files(self._prefix):
+            match = DATA_SUFFIX.search(path)
+            if match is not None and match[2].isdecimal():
+                taken.setdefault(int(match[2]), path)
+        count = wanted
+        while (existing := taken.get(count) or self._in_the_way(wanted, count)) is not None:
+            if not self._overwrite:
+                raise AlreadyExistsError(existing)
+            count += 1
+        return count
+
+    def _in_the_way(self, wanted: int, count: int) -> str | None:
+        """Return a path for a data file at which there is what listings leave out, such as a broken link."""
+        paths = (shard_path(self._prefix, number, count) for number in range(wanted))
+        return next(filter(self._exists, paths), None)
+
+    def new_data(self, number: int, count: int) -> NewFile:
+        """Begin a data file; with another ``count`` at the end, it gets the name for that."""
+        return self._create(shard_path(self._prefix, number, count), overwrite=True)
+
+    def new_index(self) -> NewFile:
+        """Begin the index."""
+        return self._create(self.index_path, overwrite=self._overwrite)
+
+    def _create(self, path: str, *, overwrite: bool) -> NewFile:
+        # A checkpoint that only its owner may read stays one.
+        return self._fs.create(
+            path, overwrite=overwrite, tempstate=True, sync=self._sync, like=self.index_path
+        )
 
     def commit(self, data: Sequence[NewFile], count: int, index: NewFile) -> None:
-        """Give finished files their names, data first, and remove what the old index named."""
-        self._claim.note(_encode_note([count, *([] if self._old is None else [self._old])]))
+        """Give finished files their names, data first, and remove what the old index named.
+
+        Raises NotWritableError, AlreadyExistsError. The old checkpoint then is as it was, unless the disk
+        fails after the index has been replaced: in that case the new one is at the prefix.
+        """
+        padding = [self.new_data(number, count) for number in range(len(data), count)]
+        named: list[str] = []
         try:
-            for number, file in enumerate(data):
-                file.retarget(shard_path(self._prefix, number, count))
-                file.commit()
+            for file in padding:
+                file.finish()
+            self._claim.note([count, *([] if self._old is None else [self._old])], sync=self._sync)
+            self._give_names([*data, *padding], count, named)
             index.commit()
         except BaseException:
+            for file in padding:
+                file.discard()
             with suppress(CkptfmtError):
-                if _shards_of_index(self._fs, self.index_path) != count:
-                    self._remove_data({count})
+                self._take_back(named, count)
             raise
-        if self._old is not None and self._old != count:
-            # The new checkpoint is whole: that an old file cannot be removed does not make it less so.
-            with suppress(CkptfmtError):
-                self._remove_data({self._old})
+        # The new checkpoint is whole: that an old file cannot be removed does not make it less so.
+        with suppress(CkptfmtError):
+            self._claim.clean()
 
-    def release(self) -> None:
+    def _give_names(self, files: Sequence[NewFile], count: int, named: list[str]) -> None:
+        """Commit data files, and append the names that they may have got, also if that fails half-way."""
+        for number, file in enumerate(files):
+            path = shard_path(self._prefix, number, count)
+            file.retarget(path)
+            named.append(path)
+            try:
+                file.commit()
+            except AlreadyExistsError:
+                named.pop()  # another program's
+                raise
+
+    def _take_back(self, named: Sequence[str], count: int) -> None:
+        """Remove the data files of a checkpoint whose index did not get its name."""
+        if shards_of_index(self._fs, self.index_path) != count:
+            remove_all(self._fs, named)
+            self._claim.forget([count] if self._old is None else [count, self._old])
+
+    def end(self) -> None:
         """Give up the claim."""
-        self._claim.release()
-
-    def _data_files(self) -> list[str]:
-        return Directories(self._fs).data_files(self._prefix)
-
-    def _counts(self) -> set[int]:
-        return set(map(_count_of, self._data_files()))
-
-    def _remove_data(self, counts: set[int]) -> None:
-        for path in self._data_files():
-            if _count_of(path) in counts:
-                self._fs.remove(path)
-
-
-def _count_of(path: str) -> int:
-    match = _COUNT.search(path)
-    return int(match[1]) if match else 0
-
-
-def _shards_of_index(fs: Filesystem, path: str) -> int | None:
-    """Return the number of shards that an index names; None if there is no index, or it cannot be read."""
-    if fs.path_type(path) is None:
-        return None
-    try:
-        with closing(fs.open(path)) as file:
-            value = Table(file).get(HEADER_KEY)
-        return None if value is None else decode_header(bytes(value)).num_shards
-    except CkptfmtError:
-        return None
-
-
-def _encode_note(counts: Sequence[int]) -> bytes:
-    return b" ".join(str(count).encode() for count in counts) + b"\n"
-
-
-def _decode_note(note: bytes) -> list[int]:
-    """Return the numbers of shards in a note; none if it was not written whole."""
-    return list(map(int, note.split())) if re.fullmatch(rb"\d{1,9}( \d{1,9})*\n", note) else []
+        self._claim.end()

@@ -51,7 +51,7 @@ def batches(tensors: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Iterator[
     yield names, values
 
 
-def stretches(values: Sequence[Any], heads: Sequence[bytes | None]) -> Iterator[tuple[bool, int, int]]:
+def stretches(values: Sequence[Any], heads: Sequence[bytes]) -> Iterator[tuple[bool, int, int]]:
     """Iterate over stretches of tensors that are small, or are not: whether, begin and end.
 
     Small ones are together no more than a piece.
@@ -70,8 +70,8 @@ def stretches(values: Sequence[Any], heads: Sequence[bytes | None]) -> Iterator[
         start = stop
 
 
-def small_heads(items: Items, dtypes: Mapping[str, Any]) -> list[bytes | None]:
-    """Return the first two fields of the entry of each small tensor, and None for all others.
+def small_heads(items: Items, dtypes: Mapping[str, Any]) -> list[bytes]:
+    """Return the first two fields of the entry of each small tensor, and b"" for all others.
 
     ``dtypes`` has the dtype of tensors that are stored under another one than that of their values.
     """
@@ -83,17 +83,17 @@ def small_heads(items: Items, dtypes: Mapping[str, Any]) -> list[bytes | None]:
         kinds = [(each.dtype, each.shape) if type(each) is np.ndarray else None for each in values]
     if dtypes:
         kinds = [kind and (*kind, dtypes.get(name)) for name, kind in zip(names, kinds, strict=True)]
-    known = {kind: None if kind is None else _head(*kind) for kind in set(kinds)}
+    known = {kind: b"" if kind is None else _head(*kind) for kind in set(kinds)}
     return list(map(known.__getitem__, kinds))
 
 
-def _head(numpy: np.dtype[Any], shape: Shape, dtype: Any = None) -> bytes | None:  # noqa: ANN401
-    """Return the first two fields of an entry; None if the tensor is large or has to be converted."""
+def _head(numpy: np.dtype[Any], shape: Shape, dtype: Any = None) -> bytes:  # noqa: ANN401
+    """Return the first two fields of an entry; b"" if the tensor is large or has to be converted."""
     wanted: DType | None = None
     with suppress(TypeError):  # the error is that of the tensor, when its turn comes
         wanted = as_dtype(numpy if dtype is None else dtype).base_dtype
     if wanted is None or wanted.storage is not Storage.FIXED or wanted.numpy != numpy:
-        return None
+        return b""
     if sys.byteorder == "big" or numpy.itemsize * math.prod(shape) > SMALL:
-        return None
+        return b""
     return encode_head(wanted, shape)

@@ -21,6 +21,7 @@ from ckptfmt.storage.local import LOCAL
 from ckptfmt.text.closest import closest_names, did_you_mean
 
 VERBS = {
+    "copy": "ckptfmt.cli.verbs.copy.command",
     "events": "ckptfmt.cli.verbs.events.command",
     "freeze": "ckptfmt.cli.verbs.freeze",
     "graph": "ckptfmt.cli.verbs.graph",
@@ -85,12 +86,13 @@ GUESSES = {
     **dict.fromkeys(("check", "fsck", "validate", "test", "checksum", "nan"), ("verify",)),
     **dict.fromkeys(("diff", "compare", "cmp"), ("match",)),
     **dict.fromkeys(("objects", "scopes", "structure"), ("tree",)),
-    **dict.fromkeys(("rename", "convert", "migrate", "apply", "map"), ("plan",)),
+    **dict.fromkeys(("cp", "save", "write", "rename", "merge", "shard", "reshard", "cast"), ("copy",)),
+    **dict.fromkeys(("convert", "migrate", "apply", "map"), ("plan", "copy")),
     **dict.fromkeys(("signature", "signatures", "layers", "saved_model", "savedmodel"), ("model",)),
     **dict.fromkeys(("nodes", "ops", "pb", "draw", "dot", "functions"), ("graph",)),
     **dict.fromkeys(("scalars", "tags", "logs", "tensorboard", "plot", "export"), ("events",)),
     **dict.fromkeys(("tfrecord", "examples", "tfrecords"), ("records",)),
-    **dict.fromkeys(("extract", "cut", "prune"), ("subgraph",)),
+    **dict.fromkeys(("extract", "cut", "prune"), ("subgraph", "copy")),
     "frozen": ("freeze",),
     "version": ("--version",),
 }

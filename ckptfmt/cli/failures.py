@@ -36,6 +36,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.PlanError, ExitCode.USAGE),
     (errors.GraphError, ExitCode.USAGE),
     (errors.AlreadyExistsError, ExitCode.USAGE),
+    (errors.NameConflictError, ExitCode.USAGE),
     (errors.PathNotFoundError, ExitCode.NOT_FOUND),
     (errors.NotReadableError, ExitCode.NOT_FOUND),
     (errors.NotWritableError, ExitCode.NOT_FOUND),

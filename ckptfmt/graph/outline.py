@@ -13,7 +13,11 @@ from ckptfmt.graph.tensor_content import NODE_TAG, split_node
 from ckptfmt.limits import DEFAULT, Limits
 from ckptfmt.locks import new_lock
 from ckptfmt.proto import messages
+from ckptfmt.riegeli.divide import FieldPath, FieldStep
 from ckptfmt.wire.coding import Buffer, encode_varint
+
+_CONTENT_PATH = (FieldStep(5, "value"), FieldStep(8), FieldStep(4))
+"""The way from a constant to its content."""
 
 
 class Outline:
@@ -77,6 +81,13 @@ class Outline:
         """Return the contents by the names of their nodes, with a prefix before them."""
         nodes = self.message.node
         return {prefix + nodes[number].name: content for number, content in self._contents.items()}
+
+    def content_paths(self, graph: FieldPath = ()) -> list[tuple[FieldPath, memoryview]]:
+        """Return the contents with their paths in a message that has the GraphDef at ``graph``."""
+        return [
+            ((*graph, FieldStep(1, number), *_CONTENT_PATH), content)
+            for number, content in self._contents.items()
+        ]
 
     def serialize_nodes(self) -> Iterator[Buffer]:
         """Iterate over parts of the nodes, serialized as fields of a GraphDef.

@@ -27,6 +27,9 @@ class Removed(NamedTuple):
     slots: set[int]
 
 
+_NOTHING = Removed(set(), set(), set())
+
+
 class Draft:
     """A copy of an object graph, whose numbers have been checked, to be changed."""
 
@@ -42,8 +45,12 @@ class Draft:
         """Positions of edges by name, of the nodes that were looked into."""
         self._slot_positions: dict[int, dict[tuple[int, str], int]] = {}
 
+    def gone(self, number: int) -> Removed:
+        """Return what is removed from a node, only to read it."""
+        return self._removed.get(number, _NOTHING)
+
     def removed(self, number: int) -> Removed:
-        """Return what is removed from a node, to read or to add to."""
+        """Return what is removed from a node, to add to it."""
         removed = self._removed.get(number)
         if removed is None:
             removed = self._removed[number] = Removed(set(), set(), set())
@@ -59,7 +66,7 @@ class Draft:
         # Kept, so that looking up every child of a node with a million of them stays linear.
         positions = self._positions.get(number)
         if positions is None:
-            gone = self.removed(number).edges
+            gone = self.gone(number).edges
             children = self.nodes[number].children
             positions = {child.local_name: at for at, child in enumerate(children) if at not in gone}
             self._positions[number] = positions
@@ -122,7 +129,7 @@ class Draft:
 
     def live_attributes(self, number: int) -> Iterator[Stored]:
         """Yield the attributes of a node that are not removed."""
-        gone = self._removed[number].attributes if number in self._removed else ()
+        gone = self.gone(number).attributes
         for position, attribute in enumerate(self.nodes[number].attributes):
             if position not in gone:
                 yield attribute
@@ -139,7 +146,7 @@ class Draft:
         """Return the positions of an optimizer's slots, by variable and name."""
         positions = self._slot_positions.get(optimizer)
         if positions is None:
-            gone = self.removed(optimizer).slots
+            gone = self.gone(optimizer).slots
             positions = {
                 (slot.original_variable_node_id, slot.slot_name): position
                 for position, slot in enumerate(self.nodes[optimizer].slot_variables)

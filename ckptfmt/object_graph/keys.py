@@ -66,12 +66,13 @@ class KeyPath(NamedTuple):
 
 
 def split_key(key: str) -> KeyPath | None:
-    """Return the parts of a key; None if it is not the key of an object.
+    """Return the parts of a key; None if it is not one under which TensorFlow restores a value of an object.
 
     The key of the root itself and that of its child with an empty name are equal; it is taken for the root's.
     """
-    path, separator, attribute = key.rpartition(ATTRIBUTES)
-    if not separator or not attribute:
+    # TensorFlow looks for the first separator in a key, and raises ValueError if there is none.
+    path, separator, attribute = key.partition(ATTRIBUTES)
+    if not separator or not attribute or "/" in attribute:
         return None
     variable, separator, slot = path.partition(f"/{SLOT}/")
     if not separator:

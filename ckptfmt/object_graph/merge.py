@@ -54,8 +54,7 @@ class _Union:
             numbers[number] = self._copy(number)
         for number in numbers:
             self._add(number, numbers)
-        parents = Paths(self._added).parents
-        self._check_reached([number for number in separate if number in parents], numbers)
+        self._check_reached(separate, numbers)
         everything = range(len(self._draft.nodes))
         return encode_survivors(self._draft, everything, everything)
 
@@ -96,9 +95,12 @@ class _Union:
 
     def _clashes(self, number: int, other: int) -> bool:
         """Return whether a node and its equal have different values of one name."""
-        attributes = self._added.message.nodes[number].attributes
-        keys = {each.name: each.checkpoint_key for each in self._base.message.nodes[other].attributes}
-        return any(keys.get(each.name, each.checkpoint_key) != each.checkpoint_key for each in attributes)
+        stored = {(each.name, each.checkpoint_key) for each in self._base.message.nodes[other].attributes}
+        names = {name for name, _ in stored}
+        return any(
+            each.name in names and (each.name, each.checkpoint_key) not in stored
+            for each in self._added.message.nodes[number].attributes
+        )
 
     def _add(self, number: int, numbers: dict[int, int]) -> None:
         """Add to a node what the other graph has there."""
@@ -108,8 +110,8 @@ class _Union:
         for name, child in self._added.of(number):
             if self._draft.child(target, name) is None:
                 self._draft.set_edge(target, name, numbers[child])
-        for each in message.attributes:
-            self._draft.set_attribute(target, each.name, each.full_name, each.checkpoint_key)
+        names = {each.name for each in node.attributes}
+        node.attributes.extend(each for each in message.attributes if each.name not in names)
         for slot in message.slot_variables:
             variable, held = numbers[slot.original_variable_node_id], numbers[slot.slot_variable_node_id]
             if self._draft.slot(target, variable, slot.slot_name) is None:
@@ -118,15 +120,18 @@ class _Union:
             node.registered_saver.CopyFrom(message.registered_saver)
 
     def _check_reached(self, separate: Sequence[int], numbers: dict[int, int]) -> None:
-        """Raise GraphError if an object with values, to which paths led, has lost all of them to others."""
+        """Raise GraphError if an object with values, to which names led, has lost all of them to others."""
         reached = {edge.node_id for node in self._draft.nodes for edge in node.children}
+        paths = Paths(self._added)
         for number in separate:
             attributes = self._added.message.nodes[number].attributes
-            if attributes and numbers[number] not in reached and not self._take_path(numbers[number]):
-                path = shortened(repr(Paths(self._added).path(number)))
-                key = shortened(repr(attributes[0].checkpoint_key))
+            if not attributes or numbers[number] in reached or paths.names(number) is None:
+                continue
+            if not self._take_path(numbers[number]):
+                path, key = repr(paths.path(number)), repr(attributes[0].checkpoint_key)
                 raise GraphError(
-                    f"object graphs to merge: {path} is {key} in one, and another object in others"
+                    f"object graphs to merge: {shortened(path)} is {shortened(key)} in one, "
+                    "and another object in others"
                 )
 
     def _take_path(self, number: int) -> bool:

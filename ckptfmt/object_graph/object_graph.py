@@ -442,7 +442,8 @@ class ObjectGraph:
         names
             The key of each tensor that is selected, by its new name; None for a tensor that comes from
             elsewhere. The graph keeps the objects that have these tensors and the paths to them, slot
-            variables included. An object whose new name is the key of another path moves to that path.
+            variables included. An object whose new name is the key of another path moves to that path. A
+            name that is not a key belongs to no object, because TensorFlow restores none under it.
         """
         if names is None:
             return self._edges.message.SerializeToString(deterministic=True)

@@ -1,15 +1,16 @@
 """Prune: the object graph of a selection of a checkpoint's tensors, under old or new names.
 
 A program restores objects by following edges: it looks for the names of its own attributes in the graph, and
-reads each value under the key that it finds there, whatever that key is. So the new name of a tensor becomes
-a ``checkpoint_key``; and if it is the key of another path, the edges change too, so that a program with
-objects at that path finds it. In this order:
+reads each value under the key that it finds there. So a new name becomes a ``checkpoint_key``; and if it is
+the key of another path, the edges change too, so that a program with objects at that path finds it.
+TensorFlow only accepts names of the form ``…/.ATTRIBUTES/VARIABLE_VALUE``, and raises ValueError for any
+other: a tensor under such a name is left to those who look for names. In this order:
 
-1. Each stored attribute gets its new key, or is removed if its tensor is not selected.
+1. Each stored attribute gets its new key, or is removed if it has none.
 2. Objects move to the paths that their new keys have (:mod:`ckptfmt.object_graph.moves`), then slot variables
    to their variables and optimizers.
 3. Tensors that the graph does not know, and second names of one tensor, become new objects if their names are
-   keys; otherwise they are tensors beside the graph.
+   keys.
 4. What has lost all its values goes (:mod:`ckptfmt.object_graph.survivors`).
 """
 
@@ -22,7 +23,7 @@ from ckptfmt.object_graph.build import UNNAMED
 from ckptfmt.object_graph.claims import Claims
 from ckptfmt.object_graph.draft import Draft
 from ckptfmt.object_graph.edges import Edges, Slot
-from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, KeyPath, split_key
+from ckptfmt.object_graph.keys import KeyPath, split_key
 from ckptfmt.object_graph.moves import Move, Names, find_moves
 from ckptfmt.object_graph.paths import Paths
 from ckptfmt.object_graph.survivors import encode_survivors, find_idle
@@ -71,7 +72,7 @@ def prune_graph(edges: Edges, paths: Paths, claims: Claims, names: Mapping[str, 
         stored = name if key is None else key
         if stored in claims.owners:
             selected.setdefault(stored, []).append(name)
-        elif (key is None or name != key) and name != OBJECT_GRAPH_KEY:
+        elif (key is None or name != key) and split_key(name) is not None:
             added.append(name)
     if (
         not added
@@ -121,7 +122,7 @@ class _Pruning:
                 special = self._claims.special.get((number, position))
                 if special == () and old not in self._claims.owners:
                     continue  # nothing was ever stored there
-                names = self._names_of(old, special)
+                names = self._keys_among(self._names_of(old, special), old)
                 if not names:
                     self._draft.removed(number).attributes.add(position)
                     continue
@@ -148,16 +149,28 @@ class _Pruning:
             names = dict.fromkeys(name for name in beginnings if names is None or name in names)
         return list(names or ())
 
+    def _keys_among(self, names: Sequence[str], old: str) -> Sequence[str]:
+        """Return the names that are keys of the attribute that a key is of."""
+        if old in names and len(names) == 1:
+            return names
+        was = split_key(old)
+        keys = [(name, split_key(name)) for name in names]
+        return [
+            name
+            for name, key in keys
+            if name == old or (key is not None and (was is None or key.attribute == was.attribute))
+        ]
+
     def _main_name(self, names: Sequence[str], old: str, number: int) -> str:
-        """Return the name that the object keeps: its old one, or a key, or any."""
+        """Return the key that the object keeps: its old one, or that of another path to it, or any."""
         if len(names) == 1 or old in names:
             return old if old in names else names[0]
-        keys = [(name, key) for name in names if (key := split_key(name)) is not None]
-        present = [name for name, key in keys if self._leads_to(key, number)]
-        return [*present, *(name for name, _ in keys), *names][0]
+        return next((name for name in names if self._leads_to(split_key(name), number)), names[0])
 
-    def _leads_to(self, key: KeyPath, number: int) -> bool:
+    def _leads_to(self, key: KeyPath | None, number: int) -> bool:
         """Return whether a key is one of the paths to a node."""
+        if key is None:
+            return False
         node = self._find(key.names)
         if node is None or key.optimizer is None:
             return node == number
@@ -180,8 +193,6 @@ class _Pruning:
                 plain.append(journey)
             elif new is not None:
                 slots.append(journey)
-            if old is not None and new is not None and old.attribute not in ("", new.attribute):
-                self._draft.nodes[value.number].attributes[value.position].name = new.attribute
         self._move_objects(plain)
         self._move_slots(slots)
 
@@ -241,26 +252,33 @@ class _Pruning:
             self._valued.add(target)
 
     def _remove_stale_positions(self, moves: Iterable[Move], journeys: Iterable[_Journey]) -> None:
-        """Remove the other positions of objects that get a new position in a list.
+        """Remove the other paths over positions to objects that get a new position in a list.
 
         Keras lists layers and weights several times. When one list has changed, an object's position in
-        another list is no longer known, and a wrong one would restore it to another object. Names of
-        attributes, and lists below the object itself, stay.
+        another list is no longer known, and a wrong one would restore the object to another. Paths that
+        consist of names of attributes stay, and so do lists below the object itself.
         """
-        prefixes = [move.old for move in moves if _is_position(move.old[-1]) and move.old[-1] != move.new[-1]]
-        moved = {number for names in prefixes if (number := self._find(names)) is not None}
+        moved = {
+            number
+            for move in moves
+            if any(old != new and _is_position(old) for old, new in zip(move.old, move.new, strict=False))
+            and (number := self._find(move.old)) is not None
+        }
         if not moved:
             return
-        below = set(moved)
+        below, listed = set(moved), set()
         for number, parent in self._paths.parents.items():
             if parent in below:
                 below.add(number)
+            if parent in listed or _is_position(self._paths.last_name(number)):
+                listed.add(number)
         stale = moved.union(each.value.number for each in journeys if each.value.number in below)
         for number, children in enumerate(self._edges.children):
             if number in below or stale.isdisjoint(children):
                 continue
             for position, child in enumerate(children):
-                if child in stale and _is_position(self._edges.name(number, position)):
+                is_stale = number in listed or _is_position(self._edges.name(number, position))
+                if child in stale and is_stale:
                     self._draft.remove_edge(number, position)
 
     def _move_slots(self, journeys: Sequence[_Journey]) -> None:

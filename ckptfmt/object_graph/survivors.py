@@ -37,11 +37,10 @@ def encode_survivors(draft: Draft, valued: Collection[int], idle: Collection[int
     ends = {0, *valued}
     for number, node in enumerate(draft.nodes):
         for position, slot in enumerate(node.slot_variables):
-            gone = draft.removed(number).slots
-            if slot.slot_variable_node_id in valued and position not in gone:
+            if slot.slot_variable_node_id in valued and position not in draft.gone(number).slots:
                 ends.update((number, slot.original_variable_node_id))
             elif slot.slot_variable_node_id not in idle:
-                gone.add(position)
+                draft.removed(number).slots.add(position)
     children = [_children(draft, number, idle) for number in range(len(draft.nodes))]
     kept = _with_ancestors(ends, children)
     # Idle nodes stay with the nodes that lead to them. Those that no edge leads to stay too.
@@ -60,7 +59,7 @@ def _children(draft: Draft, number: int, idle: Collection[int]) -> Sequence[int]
     node = draft.nodes[number]
     if not (node.children or node.slot_variables):
         return ()
-    gone = draft.removed(number)
+    gone = draft.gone(number)
     children = [edge.node_id for at, edge in enumerate(node.children) if at not in gone.edges]
     slots = (
         slot.slot_variable_node_id for at, slot in enumerate(node.slot_variables) if at not in gone.slots
@@ -92,7 +91,8 @@ def _encode(draft: Draft, kept: Sequence[int]) -> bytes:
     nodes = [draft.nodes[old] for old in kept]
     for old, node in zip(kept, nodes, strict=True):
         _remove(draft, old, node, numbers)
-        _renumber(node, numbers)
+        if len(kept) < len(draft.nodes):
+            _renumber(node, numbers)
     # As add_checkpoint_values_check of TensorFlow's python/checkpoint/util.py computes it.
     ends = [number for number, node in enumerate(nodes) if _has_values(node)]
     valued = _with_ancestors(ends, [[edge.node_id for edge in node.children] for node in nodes])
@@ -116,7 +116,9 @@ def _has_values(node: Object) -> bool:
 
 def _remove(draft: Draft, number: int, node: Object, numbers: Mapping[int, int]) -> None:
     """Take out of a node what is removed from it, and what refers to nodes that are dropped."""
-    gone = draft.removed(number)
+    gone = draft.gone(number)
+    if not (node.children or node.slot_variables or gone.attributes):
+        return  # a variable: most nodes are
     edges = [e for at, e in enumerate(node.children) if at not in gone.edges and e.node_id in numbers]
     attributes = [each for at, each in enumerate(node.attributes) if at not in gone.attributes]
     slots = [

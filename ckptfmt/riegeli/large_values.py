@@ -1,13 +1,15 @@
 """Messages without their large values, which may thus take 2 GiB and more.
 
-protobuf holds such a message in memory, but does not serialize it. So it is serialized in pieces: large
-``bytes`` are left out, the fields around them are written one by one, and what is small is left to protobuf.
-A value is copied out of the message only when it is read, so memory holds one at a time.
+Serialized as a whole, a message takes its size in memory again, and not every implementation of protobuf
+serializes 2 GiB. So it is serialized in pieces: large ``bytes`` are left out, the fields around them are
+written one by one, and what is small is left to protobuf. A value is copied out of the message when it is
+read, so memory holds one at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ckptfmt.riegeli.divide import FieldPath, FieldStep
@@ -16,7 +18,7 @@ from ckptfmt.wire.damage import is_repeated
 from ckptfmt.wire.fields import FIXED32, FIXED64, LENGTH_DELIMITED, VARINT
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import FieldDescriptor
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor
     from google.protobuf.message import Message
 
 LARGE = 1 << 20
@@ -62,9 +64,9 @@ class _Outliner:
     def add(self, message: Message, path: FieldPath, *, after_key: bool) -> None:
         """Add the fields of a message at a path, which may have the key of a map.
 
-        The recursion ends where messages are small.
+        The recursion ends where messages are small; protobuf nests no more than 100 within each other.
         """
-        if not _is_large(message):
+        if not _may_be_large(message):
             self.pieces.append(message.SerializeToString(deterministic=True))
             return
         # The fields that are left to protobuf.
@@ -123,8 +125,25 @@ def _head(number: int, size: int) -> bytes:
     return encode_varint(number << 3 | LENGTH_DELIMITED) + encode_varint(size)
 
 
-def _is_large(message: Message) -> bool:
-    return message.ByteSize() >= LARGE
+def _may_be_large(message: Message) -> bool:
+    """Return whether to look for large values in a message.
+
+    protobuf serializes a message to tell its size, which is too much for one that may have very many
+    messages in it. Those are looked into without asking.
+    """
+    descriptor: Any = message.DESCRIPTOR
+    return _has_lists(descriptor) or message.ByteSize() >= LARGE
+
+
+@cache
+def _has_lists(descriptor: Descriptor) -> bool:
+    """Return whether a message has lists of messages."""
+    return any(
+        field.message_type is not None
+        and is_repeated(field)
+        and not field.message_type.GetOptions().map_entry
+        for field in descriptor.fields
+    )
 
 
 def _copy(field: FieldDescriptor, value: Any, target: Message) -> None:  # noqa: ANN401  (any field's)
@@ -133,11 +152,13 @@ def _copy(field: FieldDescriptor, value: Any, target: Message) -> None:  # noqa:
         setattr(target, field.name, value)
     elif not isinstance(value, Mapping):
         getattr(target, field.name).extend(value)
-    elif field.message_type.fields_by_name["value"].message_type is None:
-        getattr(target, field.name).update(value)
     else:
-        for key in value:
-            getattr(target, field.name)[key].CopyFrom(value[key])
+        entries = getattr(target, field.name)
+        for key, each in value.items():
+            if isinstance(each, (bool, int, float, str, bytes)):
+                entries[key] = each
+            else:
+                entries[key].CopyFrom(each)
 
 
 def _unknown_fields(message: Message) -> bytes:
@@ -145,7 +166,8 @@ def _unknown_fields(message: Message) -> bytes:
     from google.protobuf.unknown_fields import UnknownFieldSet
 
     pieces = []
-    for field in UnknownFieldSet(message):
+    unknown: Any = UnknownFieldSet(message)
+    for field in unknown:
         tag = encode_varint(field.field_number << 3 | field.wire_type)
         if field.wire_type == VARINT:
             pieces.append(tag + encode_varint(field.data))

@@ -1,6 +1,6 @@
 """Split protos (``*.cpb``), written so that :mod:`ckptfmt.riegeli.split_message` and TensorFlow read them.
 
-protobuf serializes no message of 2 GiB. So large values are written as parts of their own, from where they
+No program in C++ reads a message of 2 GiB. So large values are written as parts of their own, from where they
 are: in the message, or beside it, as a graph keeps its constants.
 """
 
@@ -22,6 +22,9 @@ from ckptfmt.wire.damage import is_repeated
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
     from google.protobuf.message import Message
+
+SPLIT_SUFFIX = ".cpb"
+"""What the names of split messages end in."""
 
 MAX_PART = (1 << 31) - 1
 """Bytes of the longest part: protobuf reads no longer message."""

@@ -30,7 +30,8 @@ class _Step(NamedTuple):
 def serialize_deterministic(message: Message) -> Buffer:
     """Return a message, serialized as C++ does.
 
-    It must take less than 2 GiB. The walk takes about 15 µs for each node of a graph.
+    It must take less than 2 GiB. The walk takes about 15 µs for each node of a graph. Raises CorruptError if
+    a field that the schema lacks is a group.
     """
     data = bytearray(message.SerializeToString(deterministic=True))
     descriptor: Any = message.DESCRIPTOR
@@ -47,8 +48,8 @@ def _sort_maps(data: memoryview, start: int, stop: int, descriptor: Descriptor) 
     maps: dict[int, list[FieldPlace]] = {}
     for place in find_fields(data, start, stop):
         step = steps.get(place.number)
-        if step is None:
-            continue
+        if step is None or place.wire_type != LENGTH_DELIMITED:
+            continue  # a number of another wire type is a field that the schema lacks
         if step.inner is not None:
             _sort_maps(data, place.content, place.stop, step.inner)
         if step.is_map:

@@ -22,6 +22,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ckptfmt.dtypes import as_dtype
+from ckptfmt.errors import CorruptError
+from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.notebook.fields import fields_card
 from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
@@ -35,9 +37,6 @@ FINGERPRINT_FILE = "fingerprint.pb"
 
 PRODUCER = 4
 """The version of TensorFlow 2.21's fingerprints, which :func:`compute_fingerprint` computes."""
-
-MAX_BYTES = (1 << 31) - 1
-"""A SavedModel of more bytes cannot be hashed, because it cannot be serialized."""
 
 _STRING = as_dtype("string").code
 
@@ -124,10 +123,17 @@ def compute_fingerprint(
     Fingerprint or None
         None if TensorFlow gives such a model none, or one that depends on chance: it has no meta graph, takes
         2 GiB or more, a call or a constant lacks an attribute, or the names of its concrete functions do not
-        end in different numbers.
+        end in different numbers. None, too, if it has groups, which are fields that no TensorFlow wrote.
     """
-    if not model.meta_graphs or model.ByteSize() > MAX_BYTES:
+    if not model.meta_graphs or model.ByteSize() >= MAX_BYTES:
         return None
+    try:
+        return _compute(model, index, f"{secrets.randbits(128):020d}" if uuid is None else uuid)
+    except CorruptError:
+        return None
+
+
+def _compute(model: messages.SavedModel, index: Buffer | None, uuid: str) -> Fingerprint | None:
     meta_graph = model.meta_graphs[0]
     objects = _hash_functions(meta_graph.object_graph_def.concrete_functions)
     program = _program(meta_graph.graph_def)
@@ -140,7 +146,7 @@ def compute_fingerprint(
         objects,
         0 if index is None else fingerprint64(index),
         PRODUCER,
-        f"{secrets.randbits(128):020d}" if uuid is None else uuid,
+        uuid,
     )
 
 

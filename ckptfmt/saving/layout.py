@@ -16,12 +16,12 @@ from itertools import accumulate, chain, groupby
 import numpy as np
 
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.bundle_writer import MAX_SHARDS
-from ckptfmt.checkpoint.checkpoint_writer import check_shards
 from ckptfmt.checkpoint.raw_copy import check_places
-from ckptfmt.errors import NameConflictError
+from ckptfmt.checkpoint.shards import MAX_SHARDS, check_shards
+from ckptfmt.checkpoint.store import Store
+from ckptfmt.saving.objects import Built, build_objects, graph_to_store
 from ckptfmt.saving.sources import Group, Savable, groups_of
-from ckptfmt.saving.stretches import Copied, Stretch, Tensor, tensors_of, tensors_of_values
+from ckptfmt.saving.stretches import Stretch, graph_stretch, stretches_of, stretches_of_values
 from ckptfmt.tensors.mapping import TensorMapping
 
 
@@ -29,8 +29,6 @@ from ckptfmt.tensors.mapping import TensorMapping
 class Layout:
     """What is written into which data file."""
 
-    tensors: Sequence[Tensor]
-    """The tensors."""
     stretches: Sequence[Stretch]
     """The stretches, in the order in which each data file has them."""
     shards: Sequence[int]
@@ -45,63 +43,60 @@ class Layout:
             yield shard, map(self.stretches.__getitem__, numbers)
 
 
-def arrange(tensors: Savable, *, num_shards: int | None, max_shard_bytes: int | None) -> Layout:
+def arrange(
+    tensors: Savable, *, num_shards: int | None, max_shard_bytes: int | None, objects: bool | None = None
+) -> Layout:
     """Return where everything goes; what is wrong with names, dtypes and places of the source is said now.
+
+    ``objects`` says whether an object graph is stored: None for those of checkpoints, True for one of all.
 
     Raises
     ------
     NameConflictError
         Two tensors have one name.
+    GraphError
+        The object graph of what is saved cannot be made.
     CorruptError, CheckpointNotFoundError
         The index of a source is damaged, or a data file that holds a tensor is missing or too short.
     """
     check_shards(num_shards, max_shard_bytes)
-    groups = groups_of(tensors)
+    groups, built = build_objects(tensors) if objects else Built(groups_of(tensors), [])
+    graph = None if objects is False else graph_to_store(groups, built)
+    without_graph = graph is not None or objects is False
     taken = {name for group in groups for name in group}
-    arranged: list[Tensor] = []
-    ordered: list[list[Stretch]] = []
+    ordered = []
     for group in groups:
-        some = list(
-            tensors_of(group, taken) if isinstance(group, TensorMapping) else tensors_of_values(group)
-        )
-        arranged += some
-        ordered.append(_in_order(list(chain.from_iterable(tensor.stretches for tensor in some))))
-    _check_names(arranged)
-    for group, stretches in zip(groups, ordered, strict=True):
-        _check_sources(group, stretches)
+        if isinstance(group, TensorMapping):
+            some = _in_order(list(stretches_of(group, taken, without_graph=without_graph)))
+            _check_sources(group._origin(), some)
+        else:
+            some = list(stretches_of_values(group))
+        ordered.append(some)
+    if graph:
+        # TensorFlow writes it last.
+        groups.append({})
+        ordered.append([graph_stretch(graph)])
     stretches = list(chain.from_iterable(ordered))
-    sizes = [stretch.nbytes for stretch in stretches]
+    sizes = [stretch.entry.nbytes for stretch in stretches]
     if max_shard_bytes is not None:
         shards = _cut_by_size(sizes, max_shard_bytes)
-        return Layout(arranged, stretches, shards, max(shards, default=0) + 1)
+        return Layout(stretches, shards, max(shards, default=0) + 1)
     kept, count = _as_in_sources(groups, ordered)
     if num_shards is None or num_shards == count:
-        return Layout(arranged, stretches, _to_emptiest(kept, sizes, count), count)
-    return Layout(arranged, stretches, _cut_evenly(sizes, num_shards), num_shards)
+        return Layout(stretches, _to_emptiest(kept, sizes, count), count)
+    return Layout(stretches, _cut_evenly(sizes, num_shards), num_shards)
 
 
-def _check_names(tensors: Sequence[Tensor]) -> None:
-    """Raise NameConflictError if a stored part of a slot has the name of another tensor."""
-    names = {tensor.name for tensor in tensors}
-    if len(names) < len(tensors):
-        counts = Counter(tensor.name for tensor in tensors)
-        twice = {name: [name] * count for name, count in counts.items() if count > 1}
-        raise NameConflictError("several tensors of one name", names=twice)
-
-
-def _check_sources(group: Group, stretches: Sequence[Stretch]) -> None:
+def _check_sources(store: Store, stretches: Sequence[Stretch]) -> None:
     """Raise unless the bytes to be copied exist, and are not far more than the files they are in."""
-    if not isinstance(group, TensorMapping):
-        return
-    store = group._origin()
-    entries = [stretch.content.entry for stretch in stretches if isinstance(stretch.content, Copied)]
+    entries = [stretch.entry for stretch in stretches if stretch.is_copied]
     if not entries or not isinstance(store, Bundle):
         return
     check_places(store, entries)
     # Entries of a hostile index may all stand for the same bytes, each a tensor of its own.
-    asked: dict[int, int] = {}
+    asked: Counter[int] = Counter()
     for entry in entries:
-        asked[entry.shard or 0] = asked.get(entry.shard or 0, 0) + entry.nbytes
+        asked[entry.shard or 0] += entry.nbytes
     for shard, nbytes in asked.items():
         file = store.shard(shard, entries[0])
         if nbytes > file.size:
@@ -111,14 +106,13 @@ def _check_sources(group: Group, stretches: Sequence[Stretch]) -> None:
 
 def _in_order(stretches: list[Stretch]) -> list[Stretch]:
     """Return stretches in the order of the source, those without a place last."""
-    placed = [stretch for stretch in stretches if stretch.place is not None]
-    if not placed:
-        return stretches
-    shards, offsets = np.array([stretch.place for stretch in placed], np.int64).T
+    entries = [stretch.entry for stretch in stretches]
+    shards = np.array([-1 if entry.shard is None else entry.shard for entry in entries], np.int64)
+    offsets = np.array([entry.offset or 0 for entry in entries], np.int64)
     # A tensor without elements has the offset of the one after it.
-    has_bytes = np.array([stretch.nbytes > 0 for stretch in placed])
-    order = np.lexsort((has_bytes, offsets, shards)).tolist()
-    return [placed[number] for number in order] + [each for each in stretches if each.place is None]
+    has_bytes = np.array([entry.nbytes > 0 for entry in entries], bool)
+    order = np.lexsort((has_bytes, np.where(shards < 0, 0, offsets), shards, shards < 0))
+    return list(map(stretches.__getitem__, order.tolist()))
 
 
 def _as_in_sources(
@@ -131,12 +125,14 @@ def _as_in_sources(
     shards: list[int | None] = []
     count = 1
     for group, stretches in zip(groups, ordered, strict=True):
-        used = sorted({stretch.place[0] for stretch in stretches if stretch.place is not None})
-        if isinstance(group, TensorMapping) and len(used) <= MAX_SHARDS:
+        old = [stretch.entry.shard for stretch in stretches]
+        used = sorted({shard for shard in old if shard is not None})
+        if isinstance(group, TensorMapping):
             used = _with_empty(group, used)
-        numbers = {shard: number for number, shard in enumerate(used)}
-        shards += [None if stretch.place is None else numbers[stretch.place[0]] for stretch in stretches]
-        count = max(count, len(numbers))
+        numbers: dict[int | None, int | None] = {None: None}
+        numbers.update((shard, number) for number, shard in enumerate(used))
+        shards += map(numbers.__getitem__, old)
+        count = max(count, len(used))
     return shards, count
 
 

@@ -7,6 +7,7 @@ import operator
 import os
 import re
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
@@ -16,16 +17,19 @@ from ckptfmt.checkpoint.scan import scan
 from ckptfmt.checkpoint.state_file import CheckpointState, read_state_or_warn
 from ckptfmt.checkpoint.state_writer import check_state_path, write_state
 from ckptfmt.errors import CkptfmtError, CorruptError, NotWritableError
-from ckptfmt.filenames import STATE_FILE, claim_path
+from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE, claim_path
 from ckptfmt.locks import new_reentrant_lock
+from ckptfmt.object_graph.build import SAVE_COUNTER
+from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.saving.keeping import adopt, sweep, with_new
 from ckptfmt.saving.save import save
 from ckptfmt.saving.sources import Savable
 from ckptfmt.storage.filesystem import Claim, Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.tensors.checkpoint import Checkpoint, open_checkpoint
+from ckptfmt.tensors.mapping import TensorMapping
 
-SAVE_COUNTER = "save_counter/.ATTRIBUTES/VARIABLE_VALUE"
+COUNTER_KEY = SAVE_COUNTER + VARIABLE_VALUE
 """Key under which TF2 stores how often a run has saved."""
 
 PATIENCE = 30.0
@@ -132,8 +136,7 @@ class CheckpointManager:
         CorruptError
             The state file cannot be parsed, or the checkpoint is damaged.
         """
-        has_state = self._fs.path_type(self._state_path) is not None
-        if not has_state:
+        if self._fs.path_type(self._state_path) != "file":
             found = scan(Directories(self._fs), self.directory)
             if not found.checkpoints and not found.damaged:
                 return None
@@ -153,7 +156,8 @@ class CheckpointManager:
             Its number, ``ckpt-STEP``; by default how many were saved, counted on from those in the directory.
             A checkpoint of that number is replaced.
         options
-            Those of :func:`ckptfmt.save`.
+            Those of :func:`ckptfmt.save`. With ``objects=True``, ``save_counter`` of the objects is how many
+            were saved, as in TensorFlow.
 
         Returns the prefix.
 
@@ -164,6 +168,8 @@ class CheckpointManager:
             the state file names it. An old checkpoint that cannot be deleted is only logged.
         """
         given = None if step is None else operator.index(step)
+        if self._fs.path_type(self._state_path) == "directory":
+            raise NotWritableError(self._state_path, "Is a directory")
         with self._lock:
             self._refresh()
             saves = self._count_saves() + 1
@@ -171,11 +177,17 @@ class CheckpointManager:
             while given is None and self._prefix(saves) in self._listed:
                 saves += 1
         prefix = self._prefix(saves if given is None else given)
+        if options.get("objects") and isinstance(tensors, Mapping) and not isinstance(tensors, TensorMapping):
+            # As in TensorFlow, whose manager looks for it.
+            tensors = {SAVE_COUNTER: saves, **tensors}
         save(prefix, tensors, **{"overwrite": True, "fs": self._fs, **options})
         now = time.time()
         with self._lock:
             claim = self._claim()
             try:
+                # Another manager may have deleted an older checkpoint of that number at this moment.
+                if self._fs.path_type(prefix + INDEX_SUFFIX) is None:
+                    raise NotWritableError(prefix, "another program has removed it")
                 self._refresh()
                 self._record(with_new(self._listed, prefix, now), prefix, self._last_preserved)
                 self._saves = saves
@@ -238,10 +250,11 @@ class CheckpointManager:
         whose checkpoints are not deleted from here.
         """
         joined = os.path.join(self.directory, stored)
-        if self._is_inside(joined) and not ntpath.isabs(stored):
-            return joined
-        inside = filter(self._is_inside, state.candidates(stored))
-        return next((path for path in inside if look.existing_prefix(path) is not None), "")
+        if not self._is_inside(joined) or ntpath.isabs(stored):
+            inside = filter(self._is_inside, state.candidates(stored))
+            joined = next((path for path in inside if look.existing_prefix(path) is not None), "")
+        # In one spelling: under two, a checkpoint that was saved again could be deleted as the older one.
+        return os.path.join(self.directory, self._relative(joined)) if joined else ""
 
     def _is_inside(self, path: str) -> bool:
         try:
@@ -286,9 +299,9 @@ def _stored_count(prefix: str, fs: Filesystem) -> int | None:
     """Return the save counter of a checkpoint; None if it has none, or cannot be read."""
     try:
         with closing(open_checkpoint(prefix, fs=fs)) as checkpoint:
-            if SAVE_COUNTER not in checkpoint or checkpoint.entries[SAVE_COUNTER].shape:
+            if COUNTER_KEY not in checkpoint or checkpoint.entries[COUNTER_KEY].shape:
                 return None
-            return int(checkpoint[SAVE_COUNTER])
+            return int(checkpoint[COUNTER_KEY])
     except (CkptfmtError, TypeError, ValueError):
         return None  # missing, damaged, or not a number
 

@@ -1,13 +1,123 @@
-"""Objects of TF2 in what is saved: the graph by which ``tf.train.Checkpoint`` finds the tensors."""
+"""Objects of TF2 in what is saved: the graph by which ``tf.train.Checkpoint`` finds the tensors.
+
+The graph of a checkpoint is stored with any selection of its tensors, changed to fit, and those of several
+checkpoints are merged: see :mod:`ckptfmt.object_graph.prune` and :mod:`ckptfmt.object_graph.merge`. A nested
+mapping gets a graph if the caller asks for one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ckptfmt.object_graph.build import build_graph
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, split_key
+from ckptfmt.object_graph.merge import merge_graphs
+from ckptfmt.saving.sources import Group, Savable, groups_of, listed
+from ckptfmt.tensors.derived import DerivedMapping
 from ckptfmt.tensors.mapping import TensorMapping
+from ckptfmt.tensors.nesting import nest
+from ckptfmt.tensors.view import NameMapping
 
 
-def graph_to_store(tensors: TensorMapping) -> bytes | None:
-    """Return the object graph to store with the tensors of a checkpoint or a view, serialized.
+class Built(NamedTuple):
+    """What is to be saved, and the object graphs that were made for it."""
 
-    None leaves things as they are: the graph is copied if its tensor is among those that are saved.
+    groups: list[Group]
+    graphs: list[bytes]
+
+
+def build_objects(tensors: Savable) -> Built:
+    """Return what is to be saved under the keys that ``tf.train.Checkpoint(**tensors)`` would give it.
+
+    A checkpoint with an object graph keeps its keys. The names of another one are split at slashes.
+
+    Raises
+    ------
+    GraphError
+        Something is not an object for TensorFlow; the message says where.
+    NameConflictError
+        Several tensors get one name.
     """
-    return None
+    parts: list[Any] = []
+    graphs = []
+    for each in listed(tensors):
+        if isinstance(each, TensorMapping) and each.object_graph is not None:
+            parts.append(each)
+            continue
+        if isinstance(each, TensorMapping):
+            # Readers of the tensors take their place: nothing is read but the counter.
+            readers: dict[str, Any] = {name: each.slice(name) for name in each}
+            built = build_graph(nest(readers.items(), file=each.prefix))
+            names = {id(reader): name for name, reader in readers.items()}
+            sources = {key: names.get(id(value)) for key, value in built.values.items()}
+            parts.append(NameMapping(each, {key: name for key, name in sources.items() if name is not None}))
+            parts.append({key: value for key, value in built.values.items() if sources[key] is None})
+        else:
+            built = build_graph(each)
+            parts.append(built.values)
+        graphs.append(built.message)
+    return Built(groups_of(parts), graphs)
+
+
+def graph_to_store(groups: Sequence[Group], built: Sequence[bytes] = ()) -> bytes | None:
+    """Return the object graph to store, serialized; empty to store none.
+
+    None leaves things as they are: there is no graph, or it is copied with the tensors.
+
+    Parameters
+    ----------
+    groups
+        What is to be saved.
+    built
+        Graphs that were made for those groups that have none.
+
+    Raises
+    ------
+    GraphError
+        The objects of several checkpoints do not fit each other.
+    """
+    only = groups[0] if len(groups) == 1 else None
+    if isinstance(only, TensorMapping) and not built and (only._keys_here() is None or _is_given(only)):
+        return None
+    graphs = list(built)
+    beside: dict[str, str | None] = {}
+    with_graphs = []
+    for group in groups:
+        if isinstance(group, TensorMapping) and group.object_graph is not None:
+            with_graphs.append(group)
+        elif not built:
+            beside.update(dict.fromkeys(group))
+    for group in with_graphs:
+        assert group.object_graph is not None
+        # What comes from elsewhere under the name of a key becomes an object of the first graph.
+        names = {**beside, **_origins(group)}
+        beside = {}
+        graph = group.object_graph.encode(names)
+        is_whole = names.get(OBJECT_GRAPH_KEY) == OBJECT_GRAPH_KEY and graph == group.object_graph.encode()
+        if is_whole and group is only:
+            return None
+        graphs.append(graph)
+    if not graphs:
+        return None
+    # If no name is a key, the graph would hide from TensorFlow that the tensors can be found by their names.
+    has_keys = any(split_key(name) is not None for group in groups for name in group)
+    return merge_graphs(graphs) if has_keys or not any(map(len, groups)) else b""
+
+
+def _is_given(group: TensorMapping) -> bool:
+    """Return whether the caller has given a graph of their own."""
+    unchanged = group._unchanged()
+    return OBJECT_GRAPH_KEY in unchanged and unchanged[OBJECT_GRAPH_KEY] is None
+
+
+def _origins(group: TensorMapping) -> dict[str, str | None]:
+    """Return the stored name of each tensor, also of one that is made from a single stored one."""
+    stored = dict(group._stored())
+    made = [name for name, key in stored.items() if key is None]
+    if made and isinstance(group, DerivedMapping):
+        parents = group._parent._stored()
+        for name in made:
+            sources = list(group._sources(name))
+            stored[name] = parents.get(sources[0]) if len(sources) == 1 else None
+    return stored

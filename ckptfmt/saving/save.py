@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby, islice
+from typing import Any
 
 from ckptfmt import integrity
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.checkpoint_writer import CheckpointWriter
+from ckptfmt.checkpoint.small_tensors import SMALL
 from ckptfmt.errors import AlreadyExistsError
 from ckptfmt.filenames import INDEX_SUFFIX
-from ckptfmt.saving.layout import arrange
+from ckptfmt.saving.layout import Layout, arrange
 from ckptfmt.saving.save_plan import SavedTensor, SavePlan
-from ckptfmt.saving.sources import Savable
-from ckptfmt.saving.stretches import Copied, Made, Stretch, Tensor
+from ckptfmt.saving.sources import Savable, is_flat
+from ckptfmt.saving.stretches import Made, Stretch, check_values
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import filesystem_of
 
 AT_ONCE = 4096
-"""Pieces that are handed over to be copied at once."""
+"""Stretches that are handed over at once."""
 
 
 def save(
@@ -29,6 +31,7 @@ def save(
     overwrite: bool = False,
     num_shards: int | None = None,
     max_shard_bytes: int | None = None,
+    objects: bool | None = None,
     progress: integrity.Progress | None = None,
     fs: Filesystem | None = None,
 ) -> str:
@@ -52,6 +55,11 @@ def save(
     num_shards, max_shard_bytes
         How many data files to write, or the bytes after which another one is begun. By default each tensor
         stays in the data file that it has in its checkpoint.
+    objects
+        Whether to store an object graph, by which ``tf.train.Checkpoint`` and Keras find the tensors. By
+        default, those of checkpoints are kept: changed to fit if tensors were left out or renamed, and merged
+        if there are several. True also stores nested dictionaries and lists as
+        ``tf.train.Checkpoint(**tensors)`` does, ``save_counter`` as its counter. False stores none.
     progress
         Is called with the bytes written so far and the bytes to write in all.
     fs
@@ -65,19 +73,35 @@ def save(
         Something is not a mapping of names to arrays, such as a path.
     ChecksumError, CorruptError
         A tensor to be copied is damaged; no checkpoint is written.
+    GraphError
+        TensorFlow has no object for something in ``tensors``, or the objects of several checkpoints do not
+        fit each other.
     AlreadyExistsError
         The checkpoint exists, and ``overwrite`` is not given.
     NotWritableError
         The system refuses.
     """
-    layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes)
+    has_choice = num_shards not in (None, 1) or max_shard_bytes is not None or progress is not None or objects
+    if not has_choice and is_flat(tensors):
+        # Making a layout takes longer than writing 100,000 small values.
+        return _save_values(prefix, tensors, overwrite=overwrite, fs=fs)
+    layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes, objects=objects)
     with CheckpointWriter(prefix, num_shards=layout.num_shards, overwrite=overwrite, fs=fs) as writer:
-        for tensor in layout.tensors:
-            if tensor.slices:
-                writer.announce(tensor.name, tensor.dtype, tensor.shape, tensor.slices)
-        advance = _Advance(sum(stretch.nbytes for stretch in layout.stretches), progress)
+        # What should be whole has been found to be; parts of slots need not be.
+        for name in {stretch.name for stretch in layout.stretches if stretch.part is not None}:
+            writer.allow_gaps(name)
+        advance = _Advance(sum(stretch.entry.nbytes for stretch in layout.stretches), progress)
         for shard, stretches in layout.by_shard():
             _write(writer, shard, stretches, advance)
+    return writer.prefix
+
+
+def _save_values(
+    prefix: str | os.PathLike[str], values: dict[str, Any], *, overwrite: bool, fs: Filesystem | None
+) -> str:
+    check_values(values)
+    with CheckpointWriter(prefix, overwrite=overwrite, fs=fs) as writer:
+        writer.add_all(values)
     return writer.prefix
 
 
@@ -88,6 +112,7 @@ def plan_save(
     overwrite: bool = False,
     num_shards: int | None = None,
     max_shard_bytes: int | None = None,
+    objects: bool | None = None,
     fs: Filesystem | None = None,
 ) -> SavePlan:
     """Return what :func:`save` would write, without writing.
@@ -95,29 +120,35 @@ def plan_save(
     Raises what :func:`save` raises before it writes anything. Bytes are not read, so damage in them is not
     found.
     """
-    layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes)
+    layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes, objects=objects)
     index = os.fspath(prefix) + INDEX_SUFFIX
     if not overwrite and filesystem_of(fs=fs).path_type(index) is not None:
         raise AlreadyExistsError(index)
-    shard_bytes = [0] * layout.num_shards
-    shards: dict[str, set[int]] = {}
+    return SavePlan(os.fspath(prefix), _saved(layout), _shard_bytes(layout))
+
+
+def _shard_bytes(layout: Layout) -> list[int]:
+    filled = [0] * layout.num_shards
     for stretch, shard in zip(layout.stretches, layout.shards, strict=True):
-        shard_bytes[shard] += stretch.nbytes
-        shards.setdefault(stretch.name, set()).add(shard)
-    saved = [_saved(tensor, shards.get(tensor.name, set())) for tensor in layout.tensors]
-    return SavePlan(os.fspath(prefix), saved, shard_bytes)
+        filled[shard] += stretch.entry.nbytes
+    return filled
 
 
-def _saved(tensor: Tensor, shards: Iterable[int]) -> SavedTensor:
-    return SavedTensor(
-        tensor.name,
-        tensor.dtype,
-        tensor.shape,
-        sum(stretch.nbytes for stretch in tensor.stretches),
-        tuple(sorted(shards)),
-        tensor.slices,
-        all(isinstance(stretch.content, Copied) for stretch in tensor.stretches),
-    )
+def _saved(layout: Layout) -> list[SavedTensor]:
+    """Return the tensors of a layout, in the order of the first stretch of each."""
+    saved: dict[str, SavedTensor] = {}
+    for (name, part, shape, entry, origin), shard in zip(layout.stretches, layout.shards, strict=True):
+        is_copied = not isinstance(origin, Made)
+        tensor = SavedTensor(name, entry.dtype, shape, entry.nbytes, (shard,), (), is_copied)
+        known = saved.get(name, tensor)
+        if part is not None:
+            tensor = tensor._replace(
+                nbytes=entry.nbytes + (0 if known is tensor else known.nbytes),
+                shards=tuple(sorted({*known.shards, shard})),
+                slices=(*known.slices, part),
+            )
+        saved[name] = tensor
+    return list(saved.values())
 
 
 class _Advance:
@@ -133,26 +164,50 @@ class _Advance:
 
 
 def _write(writer: CheckpointWriter, shard: int, stretches: Iterator[Stretch], advance: _Advance) -> None:
-    """Write one data file: neighbours that are copied together, others one by one."""
-    for bundle, several in groupby(stretches, key=_bundle_of):
-        if bundle is not None:
+    """Write one data file: neighbours that are copied together, small tensors together, others one by one."""
+    for kind, several in groupby(stretches, key=_kind_of):
+        if isinstance(kind, Bundle):
             for some in _batched(several, AT_ONCE):
-                copied = [(each, each.content) for each in some if isinstance(each.content, Copied)]
-                pieces = [(each.name, each.part, content.entry) for each, content in copied]
-                writer.add_stored(bundle, pieces, shard=shard, advance=advance)
-            continue
-        for each in several:
-            if isinstance(each.content, Made):
-                writer.add_piece(
-                    each.name, each.part, each.content.load(), dtype=each.content.dtype, shard=shard
-                )
-                if each.content.release is not None:
-                    each.content.release()
-                advance(each.nbytes)
+                slices = {
+                    row: (each.part, each.full_shape)
+                    for row, each in enumerate(some)
+                    if each.part is not None
+                }
+                names, entries = [each.name for each in some], [each.entry for each in some]
+                writer.add_stored(kind, names, entries, slices, shard=shard, advance=advance)
+        elif kind == _SMALL:
+            for some in _batched(several, AT_ONCE):
+                made = [(each.name, each.origin) for each in some if isinstance(each.origin, Made)]
+                dtypes = {name: each.dtype for name, each in made if each.dtype is not None}
+                values = ((name, each.load()) for name, each in made)
+                writer.add_all(values, dtypes=dtypes, shard=shard)
+                advance(sum(each.entry.nbytes for each in some))
+        else:
+            for each in several:
+                _make(writer, shard, each)
+                advance(each.entry.nbytes)
 
 
-def _bundle_of(stretch: Stretch) -> Bundle | None:
-    return stretch.content.bundle if isinstance(stretch.content, Copied) else None
+_SMALL, _LARGE = "small", "large"
+
+
+def _kind_of(stretch: Stretch) -> Bundle | str:
+    """Return what is written together: a bundle for what is copied from it, or a kind of values."""
+    if not isinstance(stretch.origin, Made):
+        return stretch.origin
+    return _LARGE if stretch.part is not None or stretch.entry.nbytes > SMALL else _SMALL
+
+
+def _make(writer: CheckpointWriter, shard: int, stretch: Stretch) -> None:
+    """Write a value that is made now."""
+    name, part, full_shape, _, made = stretch
+    assert isinstance(made, Made)
+    if part is None:
+        writer.add(name, made.load(), dtype=made.dtype, shard=shard)
+    else:
+        writer.add_slice(name, full_shape, part, made.load(), dtype=made.dtype, shard=shard)
+    if made.release is not None:
+        made.release()
 
 
 def _batched(stretches: Iterator[Stretch], count: int) -> Iterator[list[Stretch]]:

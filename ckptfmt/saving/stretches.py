@@ -1,15 +1,15 @@
 """Stretches: what goes into the data files of a new checkpoint, each a tensor stored whole or one slice.
 
-A stretch is copied if a bundle has its very bytes, and otherwise made: read, converted, computed. Its place
-is that in the data files of the source, so that neighbours stay neighbours. What has no place there comes
+A stretch is copied if a bundle has its very bytes, and otherwise made: read, converted, computed. It keeps
+its place in the data files of the source, so that neighbours stay neighbours. What has no place there comes
 after what has one.
 
 ::
 
     stored whole                         one stretch
     in slices                            a stretch for each slice
-    a slot in parts, under its own name  the stored parts, as TensorFlow would look for them
-    a slot in parts, renamed             a tensor in slices under its new name
+    a slot in parts, under its own name  the slices of the stored parts, which TensorFlow looks for
+    a slot in parts, renamed             the same slices, of one tensor
     V1, big-endian                       the same, made instead of copied
 """
 
@@ -19,22 +19,22 @@ import math
 from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
-from ckptfmt.arrays.array import Array
-from ckptfmt.arrays.convert import as_array, as_bytes
+import numpy as np
+
 from ckptfmt.arrays.shape import Shape, expected_size
 from ckptfmt.checkpoint.bundle import Bundle
-from ckptfmt.checkpoint.entry import Entry, key_of, new_key
+from ckptfmt.checkpoint.entry import Entry, key_of, new_entry, new_keys
+from ckptfmt.checkpoint.new_tensor import new_tensor
 from ckptfmt.checkpoint.partition import partition_of
 from ckptfmt.checkpoint.slices import TensorSlice, region_shape, whole
 from ckptfmt.checkpoint.store import Index, Store
-from ckptfmt.dtypes import DType, Storage, as_dtype
-from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
+from ckptfmt.dtypes import DType, as_dtype
+from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
-from ckptfmt.saving.objects import graph_to_store
-from ckptfmt.saving.sources import Loader
 from ckptfmt.tensors.mapping import TensorMapping
+from ckptfmt.wire.coding import encode_varint
 
 LOOKED_UP = 64
 """Tensors of a checkpoint up to which each is looked up; for more, all of the index is listed."""
@@ -42,21 +42,11 @@ LOOKED_UP = 64
 _MOST_LENGTH, _CHECKSUM = 10, 4
 """Bytes of the longest length of a string, and of the checksum of all lengths."""
 
-Place: TypeAlias = tuple[int, int]
-"""Number of a data file of the source, and an offset in it."""
-
-
-class Copied(NamedTuple):
-    """Bytes that are copied."""
-
-    bundle: Bundle
-    entry: Entry
-
 
 class Made(NamedTuple):
     """A value that is made when it is written."""
 
-    load: Loader
+    load: Callable[[], Any]
     dtype: DType | None
     """The dtype to store it in; None for that of the value."""
     release: Callable[[], object] | None = None
@@ -70,96 +60,99 @@ class Stretch(NamedTuple):
     """The name of the tensor in the new checkpoint."""
     part: TensorSlice | None
     """The slice; None for a tensor stored whole."""
-    nbytes: int
-    """Bytes that it takes; for strings that are made, at most."""
-    content: Copied | Made
-    place: Place | None
-    """Where it is in the source."""
+    full_shape: Shape
+    """The shape of the tensor."""
+    entry: Entry
+    """Dtype, shape and bytes (of strings that a plan makes, at most), and the place in the source, if any."""
+    origin: Bundle | Made
+    """The bundle to copy from, or what makes the value."""
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether the bytes are copied."""
+        return not isinstance(self.origin, Made)
 
 
-class Tensor(NamedTuple):
-    """A tensor of the new checkpoint."""
+def stretches_of(
+    view: TensorMapping, taken: Container[str], *, without_graph: bool = False
+) -> Iterator[Stretch]:
+    """Iterate over the stretches of a checkpoint or a view; nothing is read but indexes.
 
-    name: str
-    dtype: DType
-    shape: Shape
-    slices: tuple[TensorSlice, ...]
-    """The slices in which it is stored; empty if whole."""
-    stretches: list[Stretch]
+    ``taken`` has all names that are to be stored. ``without_graph`` leaves out object graphs.
 
-
-def tensors_of(view: TensorMapping, taken: Container[str]) -> Iterator[Tensor]:
-    """Iterate over the tensors to store for a checkpoint or a view; nothing is read but indexes.
-
-    ``taken`` has all names that are to be stored. Raises CorruptError if an entry or the slices of a tensor
-    are damaged, ValueError for a name that no tensor can have.
+    Raises CorruptError if an entry or the slices of a tensor are damaged, ValueError for a name that no
+    tensor can have.
     """
     store, unchanged, stored_names = view._origin(), view._unchanged(), view._stored()
+    new_keys(list(unchanged))
     entries = _entries(store.index, {name for name in stored_names.values() if name is not None})
-    graph = graph_to_store(view)
-    if graph is not None and OBJECT_GRAPH_KEY not in unchanged:
-        unchanged = {**unchanged, OBJECT_GRAPH_KEY: None}
+    bundle = store if _is_copied(store) else None
     for name, source in unchanged.items():
-        new_key(name)
-        place = _place_of(entries.get(stored_names.get(name) or ""))
-        if name == OBJECT_GRAPH_KEY and graph is not None:
-            made = Made(partial(bytes, graph), as_dtype("string"))
-            yield _whole(name, as_dtype("string"), (), len(graph) + _MOST_LENGTH + _CHECKSUM, made, place)
-        elif source is None:
-            entry = view.entries[name]
-            made = Made(partial(view.__getitem__, name), entry.dtype, partial(view._release, name))
-            yield _whole(name, entry.dtype, entry.shape, _most_bytes(entry), made, place)
-        elif not entries[source].slices:
-            entry = entries[source]
-            yield Tensor(name, entry.dtype, entry.shape, (), [_stretch(store, name, None, entry)])
+        entry = None if source is None else entries[source]
+        if without_graph and OBJECT_GRAPH_KEY in (name, stored_names[name]):
+            continue
+        if entry is None:
+            yield _made(view, name, entries.get(stored_names[name] or ""))
+        elif entry.slices:
+            yield from _in_slices(store, name, entry, taken)
+        elif bundle is not None:
+            yield Stretch(name, None, entry.shape, entry, bundle)
         else:
-            yield from _in_slices(store, name, entries[source], taken)
+            yield _read(store, name, None, entry)
 
 
-def tensors_of_values(loaders: Mapping[str, Loader]) -> Iterator[Tensor]:
-    """Iterate over the tensors to store for values by name.
-
-    Raises TypeError for a value that is no tensor, UnsupportedError for one that cannot be stored.
-    """
-    for name, load in loaders.items():
-        new_key(name)
-        dtype, shape, nbytes = _spec_of(name, load())
-        yield _whole(name, dtype, shape, nbytes, Made(load, None), None)
-
-
-def _spec_of(name: str, value: Any) -> tuple[DType, Shape, int]:  # noqa: ANN401
-    """Return dtype, shape and bytes of a value as it would be stored, looking at as little as possible."""
-    spec = _declared_spec(value)
-    try:
-        dtype, shape = spec or _spec_of_array(as_array(value, None))
-    except TypeError as error:
-        raise TypeError(f"tensor {name!r}: {error}") from error
-    if dtype.storage is Storage.NONE:
-        raise UnsupportedError(f"tensor {name!r}: tensors of dtype {dtype.name} cannot be stored")
-    nbytes = expected_size(dtype, shape)
-    if nbytes is None:
-        nbytes = (
-            sum(len(each) + _MOST_LENGTH for each in map(as_bytes, as_array(value, dtype).ravel()))
-            + _CHECKSUM
-        )
-    return dtype, shape, nbytes
+def check_values(values: Mapping[str, Any]) -> None:
+    """Raise TypeError unless all values are tensors, UnsupportedError unless they can be stored."""
+    new_keys(list(values))
+    known = set()
+    for name, value in values.items():
+        is_array = type(value) is np.ndarray and not value.dtype.hasobject
+        if not is_array or value.dtype not in known:
+            new_tensor(f"tensor {name!r}", value, None)
+            if is_array:
+                known.add(value.dtype)
 
 
-def _declared_spec(value: Any) -> tuple[DType, Shape] | None:  # noqa: ANN401
-    """Return dtype and shape that an array of numbers, of any library, says it has."""
-    try:
-        dtype, shape = value.dtype, value.shape
-        return None if getattr(dtype, "hasobject", False) else (as_dtype(dtype), tuple(map(int, shape)))
-    except (AttributeError, TypeError, ValueError):
-        return None
+def stretches_of_values(values: Mapping[str, Any]) -> Iterator[Stretch]:
+    """Iterate over the stretches of values by name; raises what :func:`check_values` raises."""
+    new_keys(list(values))
+    # Few arrays have a dtype and shape of their own, so that most are not looked at further.
+    known: dict[tuple[object, Shape], tuple[DType, int]] = {}
+    for name, value in values.items():
+        kind = (value.dtype, value.shape) if type(value) is np.ndarray and not value.dtype.hasobject else None
+        spec = None if kind is None else known.get(kind)
+        if spec is None:
+            tensor = new_tensor(f"tensor {name!r}", value, None)
+            shape, spec = tensor.shape, (tensor.dtype, tensor.form.size)
+            if kind is not None:
+                known[kind] = spec
+        else:
+            shape = value.shape
+        dtype, nbytes = spec
+        entry = new_entry((name, dtype, shape, nbytes, None, None, None, ()))
+        yield Stretch(name, None, shape, entry, Made(partial(values.__getitem__, name), None))
 
 
-def _spec_of_array(array: Array) -> tuple[DType, Shape]:
-    return as_dtype(array.dtype), array.shape
+def _made(view: TensorMapping, name: str, place: Entry | None) -> Stretch:
+    """Return the stretch of a tensor that a view makes."""
+    entry = view.entries[name]
+    made = Made(partial(view.__getitem__, name), entry.dtype, partial(view._release, name))
+    return Stretch(name, None, entry.shape, _at(entry._replace(nbytes=_most_bytes(entry)), place), made)
 
 
-def _whole(name: str, dtype: DType, shape: Shape, nbytes: int, made: Made, place: Place | None) -> Tensor:
-    return Tensor(name, dtype, shape, (), [Stretch(name, None, nbytes, made, place)])
+def graph_stretch(graph: bytes) -> Stretch:
+    """Return the stretch of an object graph."""
+    dtype = as_dtype("string")
+    nbytes = len(encode_varint(len(graph))) + _CHECKSUM + len(graph)
+    entry = Entry(OBJECT_GRAPH_KEY, dtype, (), nbytes, None, None, None, ())
+    return Stretch(OBJECT_GRAPH_KEY, None, (), entry, Made(lambda: graph, dtype))
+
+
+def _at(entry: Entry, place: Entry | None) -> Entry:
+    """Return an entry that has the place of another, if that has one."""
+    if place is None:
+        return entry._replace(shard=None, offset=None)
+    return entry._replace(shard=place.shard, offset=place.offset)
 
 
 def _most_bytes(entry: Entry) -> int:
@@ -181,57 +174,37 @@ def _entries(index: Index, names: Collection[str]) -> dict[str, Entry]:
     return {name: entry for name, entry in found.items() if entry is not None}
 
 
-def _place_of(entry: Entry | None) -> Place | None:
-    """Return where a tensor stored whole is."""
-    return None if entry is None or entry.offset is None else (entry.shard or 0, entry.offset)
-
-
-def _stretch(store: Store, name: str, part: TensorSlice | None, entry: Entry) -> Stretch:
-    """Return the stretch of a stored piece whose bytes are those to be written."""
-    if _is_copied(store):
-        return Stretch(name, part, entry.nbytes, Copied(store, entry), _place_of(entry))
-    load = partial(store.read_piece, entry, None, verify=True)
-    return Stretch(name, part, _most_bytes(entry), Made(load, entry.dtype), _place_of(entry))
-
-
 def _is_copied(store: Store) -> TypeGuard[Bundle]:
     """Return whether the bytes of a store are those of a new checkpoint, which is little-endian."""
     return isinstance(store, Bundle) and not store.index.header.big_endian
 
 
-def _in_slices(store: Store, name: str, entry: Entry, taken: Container[str]) -> Iterator[Tensor]:
-    """Iterate over the tensors to store for one in slices: itself, or the parts that a slot is stored in."""
+def _read(store: Store, name: str, part: TensorSlice | None, entry: Entry) -> Stretch:
+    """Return the stretch of a tensor, or a slice of one, that has to be decoded."""
+    made = Made(partial(store.read_piece, entry, part, verify=True), entry.dtype)
+    shape = entry.shape if part is None else region_shape(part.region(entry.shape))
+    piece = entry._replace(shape=shape, slices=(), shard=None, offset=None)
+    return Stretch(name, part, entry.shape, piece._replace(nbytes=_most_bytes(piece)), made)
+
+
+def _in_slices(store: Store, name: str, entry: Entry, taken: Container[str]) -> Iterator[Stretch]:
+    """Iterate over the slices of a tensor, under its name or those of the parts that a slot is stored in."""
     slots = store.index.slots
     owners = set(slots.owners.get(name, {}).values()) if name == entry.name else set()
     if owners and not any(owner in taken for owner in owners if owner != name):
         for owner in sorted(owners, key=key_of):
-            part = slots.parts[owner]
-            yield _sliced(store, owner, part)
+            yield from _slices(store, owner, slots.parts[owner])
         return
     try:
         partition_of(entry.shape, entry.slices).needed(whole(entry.shape))
     except CkptfmtError as error:
         raise error.at(store.files.tables[0], label=f"tensor {entry.name!r}") from None
-    yield _sliced(store, name, entry)
+    yield from _slices(store, name, entry)
 
 
-def _sliced(store: Store, name: str, entry: Entry) -> Tensor:
-    """Return a tensor that is stored in the slices of an entry."""
-    stretches = [_slice_of(store, name, entry, part) for part in entry.slices]
-    only = stretches[0]
-    if len(stretches) == 1 and isinstance(only.content, Made) and _takes_all(entry.slices[0], entry.shape):
-        # V1 checkpoints have slices with the extents of the whole; TensorFlow writes such a tensor whole.
-        return Tensor(name, entry.dtype, entry.shape, (), [only._replace(part=None)])
-    return Tensor(name, entry.dtype, entry.shape, entry.slices, stretches)
-
-
-def _slice_of(store: Store, name: str, entry: Entry, part: TensorSlice) -> Stretch:
-    if isinstance(store, Bundle):
-        return _stretch(store, name, part, store.index.find_slice(entry, part))
-    piece = entry._replace(shape=region_shape(part.region(entry.shape)))
-    load = partial(store.read_piece, entry, part, verify=True)
-    return Stretch(name, part, _most_bytes(piece), Made(load, entry.dtype), None)
-
-
-def _takes_all(part: TensorSlice, shape: Shape) -> bool:
-    return region_shape(part.region(shape)) == shape
+def _slices(store: Store, name: str, entry: Entry) -> Iterator[Stretch]:
+    for part in entry.slices:
+        if _is_copied(store):
+            yield Stretch(name, part, entry.shape, store.index.find_slice(entry, part), store)
+        else:
+            yield _read(store, name, part, entry)

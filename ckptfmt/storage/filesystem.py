@@ -76,7 +76,13 @@ class Filesystem(Protocol):
         """
 
     def create(
-        self, path: str, *, overwrite: bool = False, tempstate: bool = False, sync: bool = True
+        self,
+        path: str,
+        *,
+        overwrite: bool = False,
+        tempstate: bool = False,
+        sync: bool = True,
+        like: str | None = None,
     ) -> NewFile:
         """Begin a new file, or a new version of one, which appears under its name when it is whole.
 
@@ -87,10 +93,13 @@ class Filesystem(Protocol):
         overwrite
             Whether an existing file may be replaced.
         tempstate
-            Whether what is left of it after a kill may have the name that unfinished files of checkpoints
-            have.
+            Whether it is one of the files of a checkpoint. What is left of it after a kill may have the name
+            that unfinished files of checkpoints have, and a link is replaced instead of written through.
         sync
             Whether the file outlasts a power cut as soon as it has its name.
+        like
+            A file whose permissions it gets, if that exists and the file system has permissions. By default
+            they are those of the file that it replaces.
 
         Raises AlreadyExistsError if the file exists and ``overwrite`` is not given, NotWritableError if it
         cannot be written.
@@ -102,8 +111,11 @@ class Filesystem(Protocol):
     def remove(self, path: str) -> None:
         """Remove a file, if it exists; NotWritableError if refused."""
 
-    def claim(self, path: str) -> Claim:
-        """Take a path that one program at a time may have; NotWritableError if another one has it."""
+    def claim(self, path: str, *, wait: bool = True) -> Claim:
+        """Take a path that one program at a time may have; NotWritableError if another one has it.
+
+        ``wait`` says whether to wait for one that has it for a moment, to clean up.
+        """
 
 
 class Claim(Protocol):
@@ -113,11 +125,17 @@ class Claim(Protocol):
     def noted(self) -> bytes:
         """What a program that was killed noted; empty if there was none."""
 
-    def note(self, data: bytes) -> None:
-        """Keep some bytes for whoever takes over; NotWritableError if refused."""
+    def note(self, data: bytes, *, sync: bool = True) -> None:
+        """Keep some bytes for whoever takes over, also after a power cut if ``sync``.
+
+        Raises NotWritableError if refused, or if this process is a fork of the one that has the path.
+        """
 
     def release(self) -> None:
-        """Let others have the path."""
+        """Let others have the path, without a note."""
+
+    def leave(self) -> None:
+        """Let others have the path, and find the note."""
 
 
 def natural_order(name: str) -> list[tuple[str, int]]:

@@ -134,11 +134,22 @@ class LocalFilesystem:
         return BACKENDS["pread" if changing else self.backend](path, self.directory)
 
     def create(
-        self, path: str, *, overwrite: bool = False, tempstate: bool = False, sync: bool = True
+        self,
+        path: str,
+        *,
+        overwrite: bool = False,
+        tempstate: bool = False,
+        sync: bool = True,
+        like: str | None = None,
     ) -> OutputFile:
         """Begin a new file, or a new version of one; see :class:`~ckptfmt.storage.output.OutputFile`."""
         return OutputFile(
-            self._writable(path), overwrite=overwrite, name=path, tempstate=tempstate, sync=sync
+            self._writable(path),
+            overwrite=overwrite,
+            name=path,
+            tempstate=tempstate,
+            sync=sync,
+            like=None if like is None else resolve_path(like, self.directory),
         )
 
     def make_directory(self, path: str) -> None:
@@ -149,9 +160,9 @@ class LocalFilesystem:
         """Remove a file, if it exists; NotWritableError if refused."""
         remove_file(self._writable(path))
 
-    def claim(self, path: str) -> LocalClaim:
+    def claim(self, path: str, *, wait: bool = True) -> LocalClaim:
         """Take a path that one program at a time may have; NotWritableError if another one has it."""
-        return LocalClaim(self._writable(path), path)
+        return LocalClaim(self._writable(path), path, wait=wait)
 
     def _writable(self, path: str) -> str:
         full_path = resolve_path(path, self.directory)
@@ -202,3 +213,12 @@ def filesystem_of(backend: str = "mmap", fs: Filesystem | None = None) -> Filesy
     if backend != "mmap":
         raise ValueError(f"backend: got {backend!r} and a file system, want only one of them")
     return fs
+
+
+def writing_filesystem(fs: Filesystem | None) -> Filesystem:
+    """Return the file system that files are written to: the one given, else this machine's.
+
+    It is anchored, so that a program may change its working directory before the files are whole.
+    """
+    fs = filesystem_of(fs=fs)
+    return fs.anchored() if isinstance(fs, LocalFilesystem) else fs

@@ -82,6 +82,28 @@ def find_target(path: str, name: str, *, overwrite: bool) -> str | None:
     return os.path.realpath(path)
 
 
+def find_own_target(path: str, name: str, *, overwrite: bool) -> str:
+    """Return the path of a file that is replaced as itself: a link, and not what that leads to.
+
+    Raises AlreadyExistsError, or OSError and ValueError as the system does.
+    """
+    directory, basename = os.path.split(path)
+    if basename in ("", os.curdir, os.pardir):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        mode = None
+    if mode is not None:
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not overwrite:
+            raise AlreadyExistsError(name)
+        if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+            raise FileExistsError(errno.EEXIST, "not a regular file")
+    return os.path.join(os.path.realpath(directory), basename)
+
+
 def _mode_of(path: str) -> int | None:
     """Return the type and permissions of what a path leads to, None if nothing exists there."""
     try:

@@ -12,6 +12,7 @@ A temporary directory has such a name too, and its writer holds a lock on the di
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -20,10 +21,20 @@ import sys
 from contextlib import suppress
 from functools import lru_cache
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+    import msvcrt
+else:
     from fcntl import LOCK_EX, LOCK_NB, flock
 
 _NAME = re.compile(r"\.ckptfmt-[0-9a-f]{16}\.tmp|.+\.tempstate0\d{20}", re.DOTALL)
+
+
+_OWNED = "another program is writing it"
+
+_LOCKED = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES}
+"""Errors of ``flock`` on a locked file. Network file systems that use other locks for it say EACCES."""
+
+_LOCKED_BYTE = 1 << 30
 
 
 def temporary_name() -> str:
@@ -59,15 +70,24 @@ def lock(descriptor: int) -> bool:
     return os.fstat(descriptor).st_nlink > 0
 
 
-def lock_or_raise(descriptor: int) -> None:
-    """Lock a file; BlockingIOError if another process has it locked. Without locks, do nothing."""
-    if sys.platform != "win32":
+def lock_or_raise(descriptor: int) -> bool:
+    """Lock a file, and return whether the file system has locks; BlockingIOError if another has locked it."""
+    if sys.platform == "win32":
+        # A byte beyond the content, because Windows lets nobody else read a byte that is locked.
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
         try:
-            flock(descriptor, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            raise
-        except OSError:
-            return
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BlockingIOError(errno.EAGAIN, _OWNED) from error
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return True
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except OSError as error:
+        if error.errno in _LOCKED:
+            raise BlockingIOError(errno.EAGAIN, _OWNED) from error
+        return False
+    return True
 
 
 def keep_locked(descriptor: int) -> int | None:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from ckptfmt.arrays.array import Array, read_only
-from ckptfmt.arrays.convert import as_array, as_bytes
+from ckptfmt.arrays.convert import as_bytes, as_tensor
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, whole, within
-from ckptfmt.dtypes import DType, Storage, as_dtype
+from ckptfmt.dtypes import DType, Storage
+from ckptfmt.plans.casts import converted
 from ckptfmt.plans.expressions import Entries, Expression, Reading, Stored
 from ckptfmt.plans.operations import Cast
 from ckptfmt.tensors.computed import ComputedMapping
@@ -104,25 +105,19 @@ def _updated(
 
 
 def _given(name: str, value: Any, stored: DType | None) -> Given:  # noqa: ANN401
-    """Return a value in the dtype of the tensor that it replaces; TypeError if it is of another kind."""
-    natural = as_array(value, None)
+    """Return a value in the dtype of the tensor that it replaces; TypeError if that cannot have it."""
     try:
-        dtype = as_dtype(natural.dtype)
-        if stored is not None and stored != dtype:
-            is_python = not hasattr(value, "dtype")
-            if not is_python and kind_of(dtype) != kind_of(stored) and stored.numpy != natural.dtype:
-                raise TypeError(f"got {dtype.name}, want {stored.name}")
-            converted = as_array(value, stored)
-            if stored.is_integer and not np.array_equal(converted, natural):
-                raise ValueError(f"new value of tensor {name!r}: got values beyond those of {stored.name}")
-            natural, dtype = converted, stored
-    except TypeError as error:
-        raise TypeError(f"new value of tensor {name!r}: {error}") from error
+        dtype, array = as_tensor(value, stored)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"new value of tensor {name!r}: {error}") from error
     if dtype.storage is Storage.STRING:
-        array = natural.copy()
-        array.flat = [as_bytes(each) for each in natural.flat]
-        natural = array
-    return Given(read_only(natural), dtype)
+        strings = np.empty(array.shape, object)
+        strings.ravel()[:] = list(map(as_bytes, array.ravel().tolist()))
+        array = strings
+    elif dtype.numpy != array.dtype:
+        array = converted(array, dtype.numpy)
+    return Given(read_only(array), dtype)
 
 
 @dataclass(frozen=True, eq=False)

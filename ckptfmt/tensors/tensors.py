@@ -267,8 +267,8 @@ class Tensors(TensorMapping):
         ----------
         values
             New values by name, or nested dictionaries of them. They get the dtype of the tensor that they
-            replace if they are of its kind (floating-point, integer, …), and may have another shape. Memory
-            of arrays is shared, not copied.
+            replace, as in :meth:`CheckpointWriter.add`, and may have another shape. Memory of arrays is
+            shared, not copied.
         add
             Whether tensors that do not exist are added. By default a name without a tensor is an error, so
             that a misspelt one is noticed.
@@ -277,8 +277,8 @@ class Tensors(TensorMapping):
         ------
         TensorNotFoundError
             Names have no tensor, and ``add`` is not given: ``.names``.
-        TypeError
-            A value is of another kind than the tensor that it replaces.
+        TypeError, ValueError
+            The dtype of the tensor cannot have a value: 1.5 is no int, and 300 no int8.
         """
         return UpdatedView(self, values, add=add)
 

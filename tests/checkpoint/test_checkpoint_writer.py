@@ -43,7 +43,8 @@ def test_an_existing_checkpoint_is_replaced_only_on_request(tmp_path: Path) -> N
     for value in (2, 3):
         ckptfmt.save(tmp_path / "ckpt", {"w": np.full(3, value)}, overwrite=True)
         assert ckptfmt.open(tmp_path / "ckpt")["w"].tolist() == [value] * 3
-        assert len(names(tmp_path)) == 2
+        # As many files as the index promises.
+        assert len(names(tmp_path)) == 1 + ckptfmt.open(tmp_path / "ckpt").num_shards
         assert ckptfmt.open(tmp_path / "ckpt").verify().ok
 
 

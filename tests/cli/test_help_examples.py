@@ -93,6 +93,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for file in (golden.GOLDEN / "saver").glob("model.ckpt-20.*"):
         shutil.copy(file, file.name.replace("-20.", "-1000."))
     write_checkpoint("bert_model.ckpt")
+    for name in ("encoder", "head"):
+        write_bundle(f"{name}.ckpt", {f"{name}/kernel": TENSORS["dense/kernel"]})
     for target in ("saved_model", "export", "training/export/1700000000"):
         shutil.copytree(golden.GOLDEN / "saved_model" / "model", target)
     for graph in ("graph.pbtxt", "training/graph.pbtxt", "frozen.pb"):

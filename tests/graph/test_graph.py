@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import ckptfmt
 from ckptfmt.errors import (
+    AlreadyExistsError,
     CkptfmtError,
     CorruptError,
     GraphError,
@@ -482,3 +483,33 @@ def test_graphs_too_large_for_protobuf_are_not_written(
         with pytest.raises(GraphError, match="bytes or more"):
             write()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_read", [False, True], ids=["built", "read"])
+def test_a_graph_is_split_if_the_name_says_so(tmp_path: Path, is_read: bool) -> None:
+    message = adder()
+    values = np.arange(50_000, dtype=np.float32)
+    for name in ("large", "larger"):
+        node = message.node.add(name=name, op="Const")
+        node.attr["dtype"].type = 1
+        node.attr["value"].tensor.CopyFrom(ckptfmt.to_proto(values))
+    graph = ckptfmt.Graph(message)
+    if is_read:
+        # The bytes of large constants stay in the file.
+        graph.write(tmp_path / "graph.pb")
+        graph = ckptfmt.read_graph(tmp_path / "graph.pb").without_duplicates()
+    graph.write(tmp_path / "graph.cpb")
+    with pytest.raises(AlreadyExistsError):
+        graph.write(tmp_path / "graph.cpb")
+    got = ckptfmt.read_graph(tmp_path / "graph.cpb")
+    assert got.message == message
+    np.testing.assert_array_equal(got.constants["larger"], values)
+
+
+def test_a_graph_of_2_gib_says_how_it_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = ckptfmt.Graph(adder())
+    monkeypatch.setattr("ckptfmt.graph.graph.MAX_BYTES", 10)
+    with pytest.raises(GraphError, match=r"write\(\) splits it if the name of the file ends in \.cpb"):
+        graph.write(tmp_path / "graph.pb")
+    graph.write(tmp_path / "graph.cpb")
+    assert ckptfmt.read_graph(tmp_path / "graph.cpb").message == graph.message

@@ -10,8 +10,14 @@ import pytest
 
 import ckptfmt
 from ckptfmt import compat
-from ckptfmt.errors import AlreadyExistsError, GraphError, NameNotFoundError, TensorNotFoundError
-from ckptfmt.graph.meta.collection import AnyMessage, Asset, Variable
+from ckptfmt.errors import (
+    AlreadyExistsError,
+    CorruptError,
+    GraphError,
+    NameNotFoundError,
+    TensorNotFoundError,
+)
+from ckptfmt.graph.meta.collection import AnyMessage, Asset, Partition, Variable
 from ckptfmt.graph.meta.signature import SparseTensor
 from ckptfmt.proto import messages
 from tests.support import corpus
@@ -166,6 +172,39 @@ def test_a_variable_that_nothing_initialises_is_saved_but_not_collected() -> Non
     meta = ckptfmt.make_meta_graph(graph)
     assert list(meta.saved_variables) == ["w"]
     assert meta.variables == ()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        Partition("w", (3, 2), (0,), (3, 2)),
+        Partition("w", (3, 2), (0, 0), (4, 2)),
+        Partition("w", (3, 2), (-1, 0), (3, 2)),
+        Partition("w", (), (0, 0), (3, 2)),
+        Partition("w", (3,), (0, 0), (3, 2)),
+    ],
+)
+def test_a_part_where_none_can_be_is_refused(graph: ckptfmt.Graph, place: Partition) -> None:
+    variable = ckptfmt.make_meta_graph(graph).variables[0]._replace(partition=place, snapshot="gone:0")
+    with pytest.raises(CorruptError, match="<bytes>: a part of variable 'w': "):
+        ckptfmt.make_meta_graph(graph, collections={"variables": [variable]})
+
+
+def test_a_part_whose_snapshot_is_gone_is_saved_itself(graph: ckptfmt.Graph) -> None:
+    place = Partition("w", (6, 2), (0, 0), (3, 2))
+    variable = ckptfmt.make_meta_graph(graph).variables[0]._replace(partition=place, snapshot="gone:0")
+    meta = ckptfmt.make_meta_graph(graph, collections={"variables": [variable]})
+    assert meta.graph["save/SaveV2"].inputs[3].node == "w"
+    assert meta.saved_variables["w"].shape == (6, 2)
+
+
+def test_arguments_of_other_kinds_are_taken_or_refused(graph: ckptfmt.Graph) -> None:
+    assert ckptfmt.make_meta_graph(graph, tags="serve", collections={"losses": "y"}).tags == {"serve"}
+    assert list(ckptfmt.make_meta_graph(graph, saver="w").saved_variables) == ["w"]
+    with pytest.raises(TypeError, match=r"graph: got 'graph\.pb', want what read_graph"):
+        ckptfmt.make_meta_graph("graph.pb")  # type: ignore[arg-type]
+    with pytest.raises(GraphError, match="no variables to save"):
+        ckptfmt.make_meta_graph(graph, saver=[])
 
 
 def test_a_graph_with_two_nodes_of_one_name_is_refused(graph: ckptfmt.Graph) -> None:

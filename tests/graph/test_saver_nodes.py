@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import ckptfmt
 from ckptfmt.errors import GraphError, NameConflictError, NameNotFoundError
@@ -84,6 +87,52 @@ def test_the_nodes_for_a_mapping_of_names_are_those_of_tensorflow(
     chosen = {"z": "plain/b", "v1": "plain/a:0", "p": [part.op.name for part in parts]}
     meta = ours.with_saver(chosen, max_to_keep=None, keep_checkpoint_every_n_hours=2, name="mine")
     assert_same_saver(meta, saver, graph)
+
+
+@pytest.mark.parametrize("use_resource", [False, True])
+def test_a_partitioned_variable_is_named_as_a_whole(tensorflow: Any, use_resource: bool) -> None:
+    graph = build(tensorflow, partitioned, use_resource)
+    meta = ckptfmt.make_meta_graph(graph_of(graph), saver=False, trainable=["parts/many"])
+    assert len(meta.trainable_variables) == 12
+    assert (
+        meta.with_saver({"new": "parts/p"}).graph
+        == meta.with_saver({"new": [f"parts/p/part_{number}" for number in range(3)]}).graph
+    )
+    assert list(meta.with_saver(["parts/many"]).saved_variables) == ["parts/many"]
+    # One part alone is a tensor of its own.
+    variable = meta.with_saver({"first": "parts/p/part_0"}).saved_variables["first"]
+    assert variable.shape == (4, 2)
+    with pytest.raises(NameNotFoundError, match="no variable named 'parts/q'"):
+        meta.with_saver(["parts/q"])
+
+
+def test_what_collections_say_of_parts_counts(tensorflow: Any) -> None:
+    """Nothing in a graph says along which axis parts of equal shape follow one another."""
+    v1 = tensorflow.compat.v1
+    graph = tensorflow.Graph()
+    with graph.as_default():
+        v1.get_variable("w", [2, 4], partitioner=v1.fixed_size_partitioner(2, axis=1))
+        exported = ckptfmt.read_meta_graph(v1.train.export_meta_graph().SerializeToString())
+        made = ckptfmt.make_meta_graph(graph_of(graph))
+        saver = v1.train.Saver()
+    assert made.saved_variables["w"].shape == (4, 2)
+    given = ckptfmt.make_meta_graph(made, collections={"variables": exported.variables}, saver=["w"])
+    assert given.saved_variables["w"].shape == (2, 4)
+    assert_same_saver(exported.with_saver(), saver, graph, shapes=True)
+
+
+def test_a_replaced_saver_leaves_the_collection_of_savers(tensorflow: Any) -> None:
+    graph = build(tensorflow, plain, False)
+    saver = add_tensorflow_saver(tensorflow, graph)
+    with graph.as_default():
+        graph.add_to_collection("savers", saver)
+        data = saver.export_meta_graph().SerializeToString()
+    renewed = ckptfmt.read_meta_graph(data).with_saver(["plain/b"], sharded=True, replace=True)
+    (collected,) = renewed.collections["savers"]
+    assert isinstance(collected, bytes)
+    assert messages.SaverDef.FromString(collected) == renewed.message.saver_def
+    assert renewed.saver is not None
+    assert renewed.saver.sharded
 
 
 def test_a_second_saver_is_beside_the_first(tensorflow: Any) -> None:
@@ -224,6 +273,21 @@ def test_tensorflow_restores_a_checkpoint_that_was_written_for_the_meta_graph(
     np.testing.assert_array_equal(joined, values["other/parts/columns"])
 
 
+def test_a_made_meta_graph_is_frozen_with_the_values_of_parts(tensorflow: Any, tmp_path: Path) -> None:
+    v1 = tensorflow.compat.v1
+    graph = build(tensorflow, trained, True)
+    values = save_values(tensorflow, graph, tmp_path)
+    frozen = ckptfmt.freeze(
+        ckptfmt.make_meta_graph(graph_of(graph)), ckptfmt.open(tmp_path / "ckpt"), ["net/y"]
+    )
+    with tensorflow.Graph().as_default() as again, v1.Session(graph=again) as session:
+        graph_def = v1.GraphDef.FromString(frozen.to_bytes())
+        tensorflow.import_graph_def(graph_def, name="")
+        got = session.run("net/y:0", {"net/x:0": np.eye(4)})
+    kernel = np.concatenate([values["net/w/part_0"], values["net/w/part_1"]])
+    np.testing.assert_allclose(got, kernel + values["net/b"], rtol=1e-6)
+
+
 def test_an_older_tensorflow_gets_only_ops_that_it_knows(tensorflow: Any) -> None:
     message = graph_of(build(tensorflow, partitioned, True)).message
     assert ckptfmt.make_meta_graph(ckptfmt.Graph(message)).graph.ops["DisableCopyOnRead"] > 0
@@ -335,3 +399,53 @@ def test_devices_of_any_spelling_are_grouped(tensorflow: Any) -> None:
         node.device = "nonsense"
     with pytest.raises(GraphError, match="not a device name: 'nonsense'"):
         ckptfmt.make_meta_graph(ckptfmt.Graph(message))
+
+
+DEVICES = [None, "/cpu:0", "/gpu:1", "/job:ps", "/job:ps/task:1/gpu:0", "/job:worker/replica:1", "/cpu:*"]
+VARIABLE = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["v", "w", "Const", "Identity", "RestoreV2", "a-b", "x.y"]),
+        "scope": st.sampled_from(["", "a", "A", "r/s"]),
+        "device": st.sampled_from(DEVICES),
+        "caching_device": st.sampled_from([None, "/cpu:0"]),
+        "use_resource": st.booleans(),
+        "shape": st.lists(st.integers(1, 5), max_size=3),
+        "parts": st.integers(0, 5),
+        "is_colocated": st.booleans(),
+    }
+)
+
+
+def add_variable(tf: Any, number: int, options: dict[str, Any], made: list[Any]) -> None:
+    v1 = tf.compat.v1
+    shape, parts = options["shape"], options["parts"]
+    partitioner = v1.fixed_size_partitioner(min(parts, shape[0])) if shape and parts else None
+    scope = v1.variable_scope(
+        options["scope"] or v1.get_variable_scope(), use_resource=options["use_resource"]
+    )
+    beside = v1.colocate_with(made[0]) if options["is_colocated"] and made else nullcontext()
+    with tf.device(options["device"]), scope, beside:
+        variable = v1.get_variable(
+            f"{options['name']}{number}",
+            shape,
+            partitioner=partitioner,
+            caching_device=options["caching_device"],
+            initializer=v1.zeros_initializer(),
+        )
+    if partitioner is None:
+        made.append(variable.op)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(VARIABLE, min_size=1, max_size=8), st.booleans(), st.booleans())
+def test_the_nodes_are_those_of_tensorflow_for_any_variables(
+    tensorflow: Any, variables: list[dict[str, Any]], sharded: bool, shapes: bool
+) -> None:
+    graph = tensorflow.Graph()
+    with graph.as_default():
+        made: list[Any] = []
+        for number, options in enumerate(variables):
+            add_variable(tensorflow, number, options, made)
+    meta = ckptfmt.make_meta_graph(graph_of(graph, shapes=shapes), saver=False)
+    saver = add_tensorflow_saver(tensorflow, graph, sharded=sharded)
+    assert_same_saver(meta.with_saver(sharded=sharded), saver, graph, shapes=shapes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,11 +14,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ckptfmt
+from ckptfmt.errors import GraphError
 from ckptfmt.object_graph.build import build_graph
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE
-from tests.object_graph.test_build import NAMES, RESERVED, Variables
+from ckptfmt.object_graph.merge import merge_graphs
 from tests.support.corpus import CHECKPOINT_KINDS, corpus_path, entries, has_variables
-from tests.support.object_graph import check_laws
+from tests.support.nested_values import NAMES, RESERVED
+from tests.support.object_graph import check_laws, encode_graph, encode_node
+from tests.support.restoring import (
+    check_equal,
+    graph_of,
+    keras_model,
+    key,
+    legacy_adam,
+    restore,
+    slot_values,
+    trained,
+    write,
+)
 
 
 def select(graph: ckptfmt.ObjectGraph, names: Mapping[str, str | None]) -> ckptfmt.ObjectGraph:
@@ -26,26 +40,6 @@ def select(graph: ckptfmt.ObjectGraph, names: Mapping[str, str | None]) -> ckptf
     check_laws(pruned, list(names))
     assert not set(pruned.absent) - set(graph.absent)
     return pruned
-
-
-def write(prefix: Path, graph: bytes, values: Mapping[str, Any]) -> str:
-    """Write a checkpoint."""
-    with ckptfmt.CheckpointWriter(prefix) as writer:
-        for name, value in values.items():
-            writer.add(name, value)
-        writer.add_object_graph(graph)
-    return writer.prefix
-
-
-def graph_of(nested: dict[str, Any]) -> ckptfmt.ObjectGraph:
-    """Return the object graph of a nested mapping."""
-    built = build_graph(nested)
-    return ckptfmt.ObjectGraph(built.message, list(built.values), "nested")
-
-
-def key(path: str) -> str:
-    """Return the key of a variable."""
-    return path + VARIABLE_VALUE
 
 
 # --- selections ------------------------------------------------------------------------------------------
@@ -77,10 +71,16 @@ def test_objects_without_values_go_and_those_that_never_had_any_stay() -> None:
     assert len(select(graph, {})) == 1
 
 
-def test_a_name_that_is_no_key_is_stored_in_the_graph() -> None:
-    graph = graph_of({"a": 1, "b": {"c": 2}})
-    pruned = select(graph, {"alpha": key("a"), "gamma": key("b/c"), OBJECT_GRAPH_KEY: OBJECT_GRAPH_KEY})
-    assert {node.path: node.keys for node in pruned if node.keys} == {"a": ("alpha",), "b/c": ("gamma",)}
+def test_a_name_that_is_not_a_key_belongs_to_no_object() -> None:
+    graph = graph_of({"a": 1, "b": {"c": 2, "d": 3}})
+    names = {
+        "alpha": key("a"),
+        "b/c/.ATTRIBUTES/OTHER": key("b/c"),
+        "x/.ATTRIBUTES/y" + VARIABLE_VALUE: key("a"),
+    }
+    pruned = select(graph, names | {key("b/d"): key("b/d"), OBJECT_GRAPH_KEY: OBJECT_GRAPH_KEY})
+    assert {node.path: node.keys for node in pruned if node.keys} == {"b/d": (key("b/d"),)}
+    assert set(pruned.unreached) == set(names)
 
 
 def test_objects_move_as_a_whole_or_alone() -> None:
@@ -109,6 +109,26 @@ def test_objects_change_places() -> None:
     assert len(pruned) == len(graph)
 
 
+def test_other_positions_of_an_object_are_forgotten_when_its_position_changes() -> None:
+    first, second = ({"w": np.zeros(1)} for _ in range(2))
+    program = {
+        "layers": [first, second],
+        "lists": {"weights": [first["w"], second["w"]]},
+        "last": second["w"],
+    }
+    graph = graph_of(program)
+    pruned = select(graph, {key("layers/0/w"): key("last")})
+    assert {path for path in ("layers/0/w", "layers/1/w", "lists/weights/1", "last") if path in pruned} == {
+        "layers/0/w",
+        "layers/1/w",
+        "lists/weights/1",
+    }
+    graph = graph_of({"x": {"layers": [first, second]}, "y": {"z": {"weights": [first["w"], second["w"]]}}})
+    pruned = select(graph, {key("x/layers/0/w"): key("x/layers/1/w")})
+    assert pruned["x/layers/0/w"].keys == (key("x/layers/0/w"),)
+    assert "y" not in pruned
+
+
 def test_one_tensor_under_several_names() -> None:
     graph = graph_of({"a": {"x": 1}, "b": {"x": 2}})
     names = {key("a/x"): key("a/x"), key("c/d/x"): key("a/x"), key("b/x"): key("a/x"), "plain": key("a/x")}
@@ -129,18 +149,62 @@ def test_tensors_from_elsewhere() -> None:
     assert all(node.has_checkpoint_values for node in pruned)
 
 
+PATHS = st.sampled_from(["", "a", "b", "a/a", "a/b", "b/a", "a/b/a", "0", "1", "a/0", "a/1"])
+KEYS = st.one_of(
+    PATHS.map(key),
+    PATHS.map(lambda path: f"{path}/.ATTRIBUTES/table"),
+    st.tuples(PATHS, PATHS, st.sampled_from("mv")).map(
+        lambda parts: key("{}/.OPTIMIZER_SLOT/{}/{}".format(*parts))
+    ),
+    st.sampled_from(["plain", "a/.ATTRIBUTES/", "/.ATTRIBUTES/table-keys", ""]),
+)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[bytes, list[str]]:
+    """Draw any graph, of the kinds that no program writes too, and the keys of an index."""
+    count = draw(st.integers(1, 6))
+    numbers = st.integers(0, count - 1)
+    attributes = st.tuples(st.sampled_from(["VARIABLE_VALUE", "table"]), st.just(""), KEYS)
+    nodes = [
+        encode_node(
+            draw(st.lists(st.tuples(numbers, st.sampled_from(["", "a", "b", "0", "1"])), max_size=4)),
+            draw(st.lists(attributes, max_size=2)),
+            draw(st.lists(st.tuples(numbers, st.sampled_from("mv"), numbers), max_size=2)),
+            draw(st.sampled_from([None, ("saver", "object")])),
+        )
+        for _ in range(count)
+    ]
+    keys = draw(st.lists(st.one_of(KEYS, KEYS.map(lambda name: f"{name}-keys")), unique=True))
+    return encode_graph(nodes), [name for name in keys if name]
+
+
+@given(graph=graphs(), data=st.data())
+@settings(max_examples=200)
+def test_any_graph_can_be_pruned(graph: tuple[bytes, list[str]], data: st.DataObject) -> None:
+    message, keys = graph
+    whole = ckptfmt.ObjectGraph(message, keys, "graph")
+    names = data.draw(st.dictionaries(KEYS, st.sampled_from([*keys, None]) if keys else st.none()))
+    pruned = ckptfmt.ObjectGraph(whole.encode(names), list(names), "selection")
+    check_laws(pruned, list(names))
+    # Without renaming: what is selected stays, if all of its attribute is selected.
+    some = {name: name for name in keys if data.draw(st.booleans())}
+    kept = ckptfmt.ObjectGraph(whole.encode(some), list(some), "selection")
+    check_laws(kept, list(some))
+    complete = [
+        name
+        for node in whole.nodes
+        for attribute in node.attributes
+        for name in attribute.keys
+        if some.keys() >= set(attribute.keys)
+    ]
+    assert set(kept.owners) == set(complete)
+    with suppress(GraphError):  # a node may have one name for several others
+        merged = ckptfmt.ObjectGraph(merge_graphs([kept.encode(), kept.encode()]), list(some), "union")
+        assert merged.owners.keys() == kept.owners.keys()
+
+
 # --- TensorFlow ------------------------------------------------------------------------------------------
-
-
-def restore(tensorflow: ModuleType, prefix: str, nested: dict[str, Any]) -> dict[str, Any]:
-    """Restore all of a checkpoint to variables that had other values, and return their values by key."""
-    variables = Variables(tensorflow)
-    program = tensorflow.train.Checkpoint(**variables.of(nested))
-    stored = {name: variables.of(value) for name, value in build_graph(nested).values.items()}
-    for variable in stored.values():
-        variable.assign(tensorflow.zeros_like(variable))
-    program.restore(prefix).assert_consumed()
-    return {name: variable.numpy() for name, variable in stored.items()}
 
 
 TREES = st.recursive(
@@ -204,13 +268,6 @@ def test_renamed_objects_are_restored(
         assert np.array_equal(value, after.values[name])
 
 
-def legacy_adam(tensorflow: ModuleType, variables: Mapping[str, Any]) -> Any:
-    """Return an optimizer that keeps slots for variables, after one step."""
-    optimizer = tensorflow.compat.v1.train.AdamOptimizer(0.1)
-    optimizer.apply_gradients([(tensorflow.ones_like(each), each) for each in variables.values()])
-    return optimizer
-
-
 @pytest.fixture
 def with_slots(tensorflow: ModuleType, tmp_path: Path) -> ckptfmt.Checkpoint:
     """A checkpoint of two variables and an optimizer with slots for them."""
@@ -218,11 +275,6 @@ def with_slots(tensorflow: ModuleType, tmp_path: Path) -> ckptfmt.Checkpoint:
     optimizer = legacy_adam(tensorflow, variables)
     program = tensorflow.train.Checkpoint(net=variables, optimizer=optimizer)
     return ckptfmt.open(program.save(str(tmp_path / "before")))
-
-
-def slot_values(optimizer: Any, variable: Any) -> dict[str, list[float]]:
-    """Return the slot variables of a variable."""
-    return {name: optimizer.get_slot(variable, name).numpy().tolist() for name in ("m", "v")}
 
 
 @pytest.mark.tensorflow
@@ -287,39 +339,6 @@ def test_slots_are_renamed_moved_and_dropped(
     # A slot that comes from elsewhere.
     added = select(graph, {key("net/a"): key("net/a"), v: None})
     assert [slot.name for slot in added["optimizer"].slot_variables] == ["v"]
-
-
-def keras_model(name: str, seed: int) -> Any:
-    """Return a model of Keras 3 whose first layer is an attribute of a name."""
-    keras = pytest.importorskip("keras")
-
-    class Model(keras.Model):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            initializer = keras.initializers.RandomNormal(seed=seed)
-            setattr(self, name, keras.layers.Dense(3, kernel_initializer=initializer))
-            self.norm = keras.layers.BatchNormalization()
-            self.head = keras.layers.Dense(2)
-
-        def call(self, x: Any) -> Any:
-            return self.head(self.norm(getattr(self, name)(x)))
-
-    model = Model()
-    model(np.zeros((1, 5), np.float32))
-    return model
-
-
-def trained(model: Any, seed: int) -> Any:
-    """Return the optimizer of a model, after some steps."""
-    model.compile("adam", "mse")
-    model.fit(np.full((4, 5), seed, np.float32), np.full((4, 2), seed, np.float32), verbose=0)
-    return model.optimizer
-
-
-def check_equal(ours: Any, theirs: Any) -> None:
-    """Assert that variables have equal values."""
-    for one, other in zip(ours, theirs, strict=True):
-        assert np.array_equal(one, other)
 
 
 @pytest.mark.tensorflow

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -94,9 +95,20 @@ def their_manager(tf: ModuleType, directory: str, **options: Any) -> Callable[[i
     return lambda step: str(manager.save(step))
 
 
-def our_manager(directory: str, **options: Any) -> Callable[[int | None], str]:
+def our_manager(directory: str, *, objects: bool = False, **options: Any) -> Callable[[int | None], str]:
     manager = ckptfmt.CheckpointManager(directory, **options)
-    return lambda step: manager.save({"w": np.array([1, 2], np.float32)}, step)
+    return lambda step: manager.save({"w": np.array([1, 2], np.float32)}, step, objects=objects)
+
+
+def their_copy(directory: str, **options: Any) -> Callable[[int | None], str]:
+    checkpoint = compat.Checkpoint(w=np.array([1, 2], np.float32))
+    manager = compat.CheckpointManager(checkpoint, directory, **options)
+    checkpoint.restore(manager.latest_checkpoint)
+    return manager.save
+
+
+def read_all(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
 MANAGERS = st.fixed_dictionaries(
@@ -153,27 +165,67 @@ def test_either_manager_continues_the_directory_of_the_other(
 
 
 @EXAMPLES
-@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 4)), min_size=1, max_size=4))
-def test_saves_are_counted_as_in_tensorflow(
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 3), st.lists(st.booleans(), min_size=1, max_size=4)),
+        min_size=1,
+        max_size=3,
+    ),
+    st.booleans(),
+)
+def test_objects_are_saved_and_counted_as_in_tensorflow(
     tensorflow: ModuleType,
     clock: Clock,
     tmp_path_factory: pytest.TempPathFactory,
-    runs: list[tuple[int, int]],
+    runs: list[tuple[int, list[bool]]],
+    is_compat: bool,
 ) -> None:
     base = tmp_path_factory.mktemp("directories")
     ours, theirs = base / "ours", base / "theirs"
-    for max_to_keep, saves in runs:
+    numbers = count(1000)
+    for max_to_keep, are_counted in runs:
         with inside(theirs):
             their_save = their_manager(tensorflow, "run", max_to_keep=max_to_keep)
         with inside(ours):
-            our_save = our_manager("run", max_to_keep=max_to_keep)
-        for _ in range(saves):
+            if is_compat:
+                our_save = their_copy("run", max_to_keep=max_to_keep)
+            else:
+                our_save = our_manager("run", max_to_keep=max_to_keep, objects=True)
+        for is_counted in are_counted:
             clock.now += 1
+            step = None if is_counted else next(numbers)
             with inside(theirs):
-                saved = their_save(None)
+                saved = their_save(step)
             with inside(ours):
-                assert our_save(None) == saved
-            assert_same(ours, theirs)
+                assert our_save(step) == saved
+            assert read_all(ours / "run") == read_all(theirs / "run")
+
+
+def test_compat_checkpoints_are_those_of_tensorflow(tensorflow: ModuleType, tmp_path: Path) -> None:
+    arrays = {
+        "w": np.arange(3, dtype=np.float32),
+        "layers": [np.array([1], np.int64), np.array([2], np.int64)],
+    }
+    variables = {
+        "w": tensorflow.Variable(arrays["w"]),
+        "layers": [tensorflow.Variable(array) for array in arrays["layers"]],
+    }
+    for library, directory, values in (
+        (compat, tmp_path / "ours", arrays),
+        (tensorflow.train, tmp_path / "theirs", variables),
+    ):
+        with inside(directory):
+            checkpoint = library.Checkpoint(**values)
+            assert checkpoint.write("run/written") == "run/written"
+            assert [checkpoint.save("run/ckpt") for _ in range(2)] == ["run/ckpt-1", "run/ckpt-2"]
+            assert int(checkpoint.save_counter) == 2
+    assert read_all(tmp_path / "ours" / "run") == read_all(tmp_path / "theirs" / "run")
+    with inside(tmp_path / "theirs"):
+        again = compat.Checkpoint(w=np.zeros(3))
+        restored = again.restore(compat.latest_checkpoint("run"))
+        assert sorted(restored) == ["layers/0", "layers/1", "w"]
+        assert restored["layers/1"].tolist() == [2]
+        assert again.save("run/ckpt") == "run/ckpt-3"
 
 
 def test_counting_goes_on_from_the_save_counter_of_tensorflow(
@@ -244,9 +296,9 @@ def age(directory: Path, prefix: str, now: float) -> None:
         os.utime(path, (now, now))
 
 
-def hand_over(saver: Any, how: str, get_state: Callable[[str], Any]) -> None:
+def hand_over(saver: Any, how: str, get_state: Callable[[str], Any], directory: str) -> None:
     """Tell a saver of the checkpoints that the directory has."""
-    state = get_state("run")
+    state = get_state(directory)
     if state is not None and how == "recover":
         saver.recover_last_checkpoints(list(state.all_model_checkpoint_paths))
     elif state is not None and how == "set":
@@ -265,16 +317,18 @@ def test_a_saver_leaves_the_files_that_tensorflow_leaves(
     base = tmp_path_factory.mktemp("directories")
     ours, theirs = base / "ours", base / "theirs"
     variables = {name: tensorflow.Variable(array) for name, array in ARRAYS.items()}
-    for directory in (ours, theirs):
-        (directory / "run").mkdir(parents=True)
+    for each in (ours, theirs):
+        (each / "run").mkdir(parents=True)
     replaced: set[str] = set()
     for options, how, saves in runs:
         with inside(theirs):
             their_saver = tensorflow.compat.v1.train.Saver(variables, **options)
-            hand_over(their_saver, how, tensorflow.train.get_checkpoint_state)
+            directory = str(theirs / "run") if is_absolute else "run"
+            hand_over(their_saver, how, tensorflow.train.get_checkpoint_state, directory)
         with inside(ours):
             our_saver = compat.Saver(ARRAYS, **options)
-            hand_over(our_saver, how, compat.get_checkpoint_state)
+            directory = str(ours / "run") if is_absolute else "run"
+            hand_over(our_saver, how, compat.get_checkpoint_state, directory)
         for wait, step, choices in saves:
             clock.now += wait
             with inside(theirs):

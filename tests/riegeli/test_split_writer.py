@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 from google.protobuf.message import Message
 from hypothesis import given
@@ -318,3 +319,25 @@ def test_tensorflow_reads_contents_and_every_block(tmp_path: Path, tensorflow: M
     content = split(model, contents)
     (tmp_path / "saved_model.cpb").write_bytes(content)
     assert hashed_by_tensorflow(tmp_path).graph_def_program_hash == expected_program_hash(content)
+
+
+@pytest.mark.scale
+@pytest.mark.tensorflow
+def test_a_model_of_more_than_2_gib_is_read(tmp_path: Path, tensorflow: ModuleType) -> None:
+    # Takes about three minutes, most of them for hashes.
+    model = SavedModel()
+    graph = model.meta_graphs.add().graph_def
+    graph.node.extend(NodeDef(name=f"constant{i}", op="Const") for i in range(3))
+    size = 720 << 20
+    contents = [
+        (content_path(i, (Step(2, 0), Step(2))), memoryview(np.full(size, i, np.uint8))) for i in range(3)
+    ]
+    file = tmp_path / "saved_model.cpb"
+    with OutputFile(str(file)) as output:
+        write_split_message(output, model, contents)
+    assert file.stat().st_size > 2 << 30
+    # It verifies every hash.
+    assert hashed_by_tensorflow(tmp_path).version.producer == 2
+    got = ckptfmt.open_saved_model(tmp_path).meta_graph.graph
+    for i, (_, content) in enumerate(contents):
+        assert got[f"constant{i}"].message.attr["value"].tensor.tensor_content == content

@@ -24,6 +24,7 @@ from ckptfmt.wire.farmhash import fingerprint64, fingerprint_cat64
 from tests.support.corpus import CORPUS, corpus_path
 from tests.support.corpus import entries as corpus_entries
 from tests.support.golden import GOLDEN
+from tests.support.graph_messages import UNKNOWN_FIELDS
 
 HASHES = Fingerprint._fields[:5]
 
@@ -184,6 +185,8 @@ def models(draw: st.DrawFn) -> SavedModel:
         meta_graph.object_graph_def.concrete_functions[name].bound_inputs.append(len(name))
     for key in draw(st.lists(st.integers(0, 2**64 - 1), max_size=3)):
         graph.debug_info.frames_by_id[key].line = 3
+    # Fields that the schema lacks, one of them because it is a number.
+    graph.MergeFromString(draw(UNKNOWN_FIELDS) + draw(st.sampled_from([b"", b"\x10\x96\x01"])))
     if draw(st.booleans()):
         model.meta_graphs.add().graph_def.node.add(name="other")
     return model
@@ -194,6 +197,7 @@ CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
 def fill(draw: st.DrawFn, node: NodeDef) -> None:
     """Give a node attributes, among them those that TensorFlow requires."""
+    node.MergeFromString(draw(UNKNOWN_FIELDS))
     for key in draw(st.lists(NAMES, max_size=4)):
         node.attr[key].func.attr[draw(NAMES)].i = 1
         node.attr[key].func.attr[draw(NAMES)].list.func.add().attr["ab"].b = True
@@ -254,6 +258,12 @@ def test_a_model_that_crashes_tensorflow_has_no_fingerprint() -> None:
         model.meta_graphs.add().graph_def.node.append(node)
         assert compute_fingerprint(model, None) is None
     model.meta_graphs[0].graph_def.node[0].attr["dtype"].type = DataType.DT_STRING
+    assert compute_fingerprint(model, None) is None
+
+
+def test_a_model_with_groups_has_no_fingerprint() -> None:
+    model = SavedModel()
+    model.meta_graphs.add().graph_def.MergeFromString(b"\xfb\xff\xff\xff\x0f\xfc\xff\xff\xff\x0f")
     assert compute_fingerprint(model, None) is None
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +272,29 @@ def test_a_state_file_that_cannot_be_parsed(content: bytes, caplog: pytest.LogCa
     assert saved() == ["ckpt-1", "ckpt-6"]  # what the file may have listed is never deleted
 
 
+def test_a_directory_in_place_of_the_state_file() -> None:
+    Path("run/checkpoint").mkdir(parents=True)
+    manager = ckptfmt.CheckpointManager("run")
+    assert manager.restore_or_none() is None
+    with pytest.raises(NotWritableError, match="checkpoint: Is a directory"):
+        manager.save(tensors())
+    assert os.listdir("run") == ["checkpoint"]  # before anything is written
+    Path("file").write_bytes(b"")
+    with pytest.raises(NotWritableError):
+        ckptfmt.CheckpointManager("file").save(tensors())
+
+
+def test_what_cannot_be_saved_changes_nothing() -> None:
+    manager = ckptfmt.CheckpointManager("run", max_to_keep=1)
+    manager.save(tensors())
+    before = Path("run", "checkpoint").read_bytes()
+    with pytest.raises(TypeError):
+        manager.save({"w": object()})
+    assert Path("run", "checkpoint").read_bytes() == before
+    assert saved() == ["ckpt-1"]
+    assert manager.save(tensors()) == os.path.join("run", "ckpt-2")
+
+
 # --- taking over -------------------------------------------------------------------------------------------
 
 
@@ -331,6 +357,17 @@ def test_a_directory_moved_with_absolute_paths_is_its_own(clock: Clock, folder: 
         ckptfmt.save("run/ckpt-1", tensors(1))
 
 
+def test_what_was_just_saved_is_not_deleted_under_another_spelling(clock: Clock, folder: Path) -> None:
+    for stored in ("./ckpt-1", "../run/ckpt-1", str(folder / "run" / "ckpt-1"), "x/../ckpt-1"):
+        ckptfmt.save("run/ckpt-1", tensors(), overwrite=True)
+        write([stored], [clock.now - 2], preserved=1)
+        manager = ckptfmt.CheckpointManager("run", max_to_keep=1)
+        assert manager.checkpoints == [os.path.join("run", "ckpt-1")]
+        manager.save(tensors(2), 1)
+        assert ckptfmt.open("run")["w"][0] == 2
+        assert state().all_model_checkpoint_paths == ("ckpt-1",)
+
+
 def test_files_outside_of_the_directory_are_not_deleted(clock: Clock, folder: Path) -> None:
     ckptfmt.save("elsewhere/model-1", tensors())
     ckptfmt.save("run/ckpt-2", tensors())
@@ -377,6 +414,20 @@ def test_threads_save_at_the_same_time() -> None:
     assert len(os.listdir("run")) == 9
 
 
+def test_what_another_program_removes_is_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = ckptfmt.CheckpointManager("run")
+    manager.save(tensors(), 1)
+
+    def save_and_lose(prefix: str, *values: Any, **options: Any) -> None:
+        ckptfmt.save(prefix, *values, **options)
+        os.unlink(prefix + ".index")
+
+    monkeypatch.setattr(manager_module, "save", save_and_lose)
+    with pytest.raises(NotWritableError, match="another program has removed it"):
+        manager.save(tensors(), 2)
+    assert state().model_checkpoint_path == "ckpt-1"
+
+
 def test_a_manager_waits_for_another_one_only_so_long(clock: Clock) -> None:
     manager = ckptfmt.CheckpointManager("run")
     manager.save(tensors())
@@ -398,6 +449,39 @@ def test_a_checkpoint_that_cannot_be_deleted_is_logged(caplog: pytest.LogCapture
     claim.release()
     assert "old checkpoint not deleted: run" in caplog.text
     assert state().all_model_checkpoint_paths == ("ckpt-2",)
+
+
+PROGRAM = """
+import sys
+import numpy as np
+import ckptfmt
+manager = ckptfmt.CheckpointManager("run", max_to_keep=2)
+latest = manager.restore_or_none()
+step = 0 if latest is None else int(latest["step"])
+print("ready", flush=True)
+while True:
+    step += 1
+    manager.save({"step": np.int64(step), "w": np.full(10_000, step, np.int32)}, step=step % 5)
+"""
+
+
+def test_killed_programs_leave_a_whole_checkpoint() -> None:
+    last = 0
+    for milliseconds in (0, 3, 7, 12, 20, 35, 60):
+        command = [sys.executable, "-c", PROGRAM]
+        program = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert program.stdout is not None
+        assert program.stdout.readline() == b"ready\n"
+        time.sleep(milliseconds / 1000)
+        program.kill()
+        program.communicate()
+        latest = ckptfmt.CheckpointManager("run").restore_or_none()
+        if latest is not None:
+            assert latest.verify().ok
+            assert np.array_equal(latest["w"], np.full(10_000, latest["step"]))
+            assert int(latest["step"]) >= last
+            last = int(latest["step"])
+    assert last
 
 
 class Killed(BaseException):

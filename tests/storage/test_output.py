@@ -19,9 +19,12 @@ from typing import Any
 import pytest
 
 import ckptfmt
-from ckptfmt.errors import AlreadyExistsError, NotWritableError
+from ckptfmt.errors import AlreadyExistsError, NotWritableError, TruncatedError
 from ckptfmt.plans.plan import Plan
 from ckptfmt.proto import messages
+from ckptfmt.storage.file import RandomAccessFile
+from ckptfmt.storage.in_memory import MemoryFile
+from ckptfmt.storage.local_file import DescriptorFile, MappedFile
 from ckptfmt.storage.output import (
     GrowingFile,
     Output,
@@ -881,3 +884,85 @@ def test_every_writer_says_that_a_directory_may_not_be_entered(
     (tmp_path / "closed").mkdir(mode=0o600)
     with pytest.raises(NotWritableError, match=r"file: Permission denied$"):
         write(str(tmp_path / "closed" / "file"), True)
+
+
+# --- copies of other files -------------------------------------------------------------------------------
+
+MIB = bytes(range(256)) * 4096
+"""1 MiB, which the kernel copies."""
+
+
+def copied(target: Path, file: RandomAccessFile, offset: int, size: int) -> bytes:
+    with OutputFile(str(target)) as output:
+        output.write(b"before ")
+        output.copy_from(file, offset, size)
+        output.write(b" after")
+    return target.read_bytes()
+
+
+@pytest.mark.parametrize("kind", [MappedFile, DescriptorFile])
+@pytest.mark.parametrize("broken", [(), ("copy_file_range",), ("copy_file_range", "sendfile")])
+def test_bytes_of_another_file_are_copied(
+    tmp_path: Path, kind: Any, broken: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "source").write_bytes(MIB)
+    for name in broken:
+
+        def refuse(*_: int) -> int:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+        monkeypatch.setattr(os, name, refuse, raising=False)
+    file = kind(str(tmp_path / "source"))
+    assert copied(tmp_path / "all", file, 0, len(MIB)) == b"before " + MIB + b" after"
+    assert copied(tmp_path / "part", file, 77, 600_000) == b"before " + MIB[77:600_077] + b" after"
+    assert copied(tmp_path / "little", file, 5, 10) == b"before " + MIB[5:15] + b" after"
+    assert copied(tmp_path / "none", file, 5, 0) == b"before  after"
+
+
+def test_a_copy_that_the_kernel_gives_up_halfway_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "source").write_bytes(MIB)
+    real = os.sendfile
+    calls: list[int] = []
+
+    def some(target: int, source: int, offset: int, size: int) -> int:
+        calls.append(size)
+        if len(calls) > 3:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(target, source, offset, min(size, 100_000))
+
+    monkeypatch.setattr(os, "copy_file_range", lambda *_: 0, raising=False)
+    monkeypatch.setattr(os, "sendfile", some)
+    assert copied(tmp_path / "target", MappedFile(str(tmp_path / "source")), 0, len(MIB))[7:-6] == MIB
+    assert calls == [len(MIB) - 100_000 * i for i in range(4)]
+
+
+def test_bytes_of_a_file_in_memory_are_copied(tmp_path: Path) -> None:
+    assert copied(tmp_path / "target", MemoryFile(MIB), 0, len(MIB))[7:-6] == MIB
+
+
+def test_a_file_that_was_replaced_is_copied_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(MIB)
+    file = MappedFile(str(tmp_path / "source"))
+    (tmp_path / "new").write_bytes(bytes(len(MIB)))
+    os.replace(tmp_path / "new", tmp_path / "source")
+    assert copied(tmp_path / "target", file, 0, len(MIB))[7:-6] == MIB
+
+
+def test_a_source_that_was_cut_short_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(MIB)
+    for kind in (MappedFile, DescriptorFile):
+        file = kind(str(tmp_path / "source"))
+        os.truncate(tmp_path / "source", 500_000)
+        with pytest.raises(TruncatedError):
+            copied(tmp_path / "target", file, 0, len(MIB))
+        (tmp_path / "source").write_bytes(MIB)
+    assert names(tmp_path) == ["source"]
+
+
+@has_full_disk
+def test_a_full_disk_is_an_error_of_the_target(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(MIB)
+    with pytest.raises(NotWritableError, match=r"/dev/full.*[Nn]o space"), OutputFile("/dev/full") as output:
+        output.copy_from(MappedFile(str(tmp_path / "source")), 0, len(MIB))

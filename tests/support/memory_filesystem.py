@@ -64,9 +64,9 @@ def stored(array: np.ndarray) -> MemoryFile:
 class MemoryOutput(NewFile):
     """A file being written into a :class:`MemoryFilesystem`."""
 
-    def __init__(self, fs: MemoryFilesystem, path: str) -> None:
+    def __init__(self, fs: MemoryFilesystem, path: str, *, overwrite: bool) -> None:
         self._fs = fs
-        self._name = path
+        self._name, self._overwrite = path, overwrite
         self._data = io.BytesIO()
 
     @property
@@ -83,9 +83,11 @@ class MemoryOutput(NewFile):
         pass
 
     def retarget(self, path: str) -> None:
-        self._name = path
+        self._name, self._overwrite = path, False
 
     def commit(self) -> None:
+        if not self._overwrite and self._fs.path_type(self._name) is not None:
+            raise AlreadyExistsError(self._name)
         self._fs.write(self._name, self._data.getvalue())
 
     def discard(self) -> None:
@@ -101,11 +103,13 @@ class MemoryClaim:
         self._claimed, self._path = claimed, path
         claimed.add(path)
 
-    def note(self, data: bytes) -> None:
+    def note(self, data: bytes, *, sync: bool = True) -> None:
         pass  # nobody is killed here
 
     def release(self) -> None:
         self._claimed.discard(self._path)
+
+    leave = release
 
 
 class MemoryFilesystem:
@@ -148,7 +152,7 @@ class MemoryFilesystem:
     def make_directory(self, path: str) -> None:
         pass  # a directory exists if a file is in it
 
-    def claim(self, path: str) -> MemoryClaim:
+    def claim(self, path: str, *, wait: bool = True) -> MemoryClaim:
         if path in self._claimed:
             raise NotWritableError(path, "another program is writing it")
         return MemoryClaim(self._claimed, path)
@@ -190,11 +194,17 @@ class MemoryFilesystem:
         return file
 
     def create(
-        self, path: str, *, overwrite: bool = False, tempstate: bool = False, sync: bool = True
+        self,
+        path: str,
+        *,
+        overwrite: bool = False,
+        tempstate: bool = False,
+        sync: bool = True,
+        like: str | None = None,
     ) -> MemoryOutput:
         if not overwrite and self.path_type(path) is not None:
             raise AlreadyExistsError(path)
-        return MemoryOutput(self, path)
+        return MemoryOutput(self, path, overwrite=overwrite)
 
 
 def _translate(pattern: str) -> re.Pattern[str]:

@@ -35,8 +35,7 @@ class Device(NamedTuple):
 
     def within(self, outer: Device) -> Device:
         """Return the device with the parts of an outer one where it has none."""
-        job, replica, task = (mine or theirs for mine, theirs in zip(self[:3], outer[:3], strict=True))
-        return Device(job, replica, task, *(self if self.kind else outer)[3:])
+        return Device(*(mine or theirs for mine, theirs in zip(self, outer, strict=True)))
 
 
 CPU = Device(kind="CPU", number="0")

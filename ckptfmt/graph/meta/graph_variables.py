@@ -19,6 +19,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from ckptfmt.arrays.shape import Shape
+from ckptfmt.cached_property import cached_property
 from ckptfmt.dtypes import DTYPES
 from ckptfmt.errors import NameNotFoundError
 from ckptfmt.graph.meta.collection import Partition, Variable
@@ -59,8 +60,12 @@ class TableExport(NamedTuple):
 class GraphVariables:
     """What the nodes of a graph say about its variables and tables."""
 
-    def __init__(self, graph: messages.GraphDef, file: str) -> None:
+    def __init__(
+        self, graph: messages.GraphDef, file: str, described: Mapping[str, Variable] | None = None
+    ) -> None:
+        """Take a GraphDef, and what collections say of variables by the names of nodes; that counts more."""
         self._file = file
+        self._described = described or {}
         self._graph = Origins(graph.node, file)
         self.nodes = {node.name: node for node in graph.node if node.op in VARIABLE_OPS}
         """The variables by name, in the order of the graph."""
@@ -104,13 +109,33 @@ class GraphVariables:
             given = scope.removesuffix(_EXPORT).rpartition("/")[2]
             self.exports.setdefault(name, TableExport(table, node, given))
 
-    def find(self, text: str) -> str:
-        """Return the variable or table that ``v`` or ``v:0`` names; NameNotFoundError if there is none."""
+    def find(self, text: str) -> list[str]:
+        """Return the variable or table that ``v`` or ``v:0`` names, or the parts of the variable ``v``.
+
+        Raises NameNotFoundError if there is no such variable.
+        """
         name, number, _ = parse_output(text)
-        if (name not in self.nodes and name not in self.exports) or number:
+        is_node = name in self.nodes or name in self.exports
+        names = [name] if is_node else self._parts.get(name, [])
+        if not names or number:
             close = closest_names(name, [*self.nodes, *self.exports])
             raise NameNotFoundError(text, file=self._file, noun="variable", close_matches=close)
-        return name
+        return names
+
+    @cached_property
+    def _parts(self) -> dict[str, list[str]]:
+        """The parts of each partitioned variable."""
+        parts: dict[str, list[str]] = {}
+        # In the order of their tensors' names: w/part_10:0 precedes w/part_1:0.
+        for name in sorted(self.nodes, key=lambda name: f"{name}:0"):
+            place = self.describe(name).partition
+            if place is not None:
+                parts.setdefault(place.full_name, []).append(name)
+        return parts
+
+    def has_node(self, name: str) -> bool:
+        """Whether the graph has a node of that name, variable or not."""
+        return name in self._graph.nodes
 
     def is_resource(self, name: str) -> bool:
         """Whether a variable is a resource, not a reference."""
@@ -119,6 +144,12 @@ class GraphVariables:
     def read(self, name: str) -> str | None:
         """Return the name of the node that reads a variable for whoever needs its value, or None."""
         return self._reads.get(name)
+
+    def cached(self, name: str) -> messages.NodeDef | None:
+        """Return the node that keeps a copy of a resource on its caching device; None if there is none."""
+        node = self._graph.nodes.get(f"{name}/Read/Identity") if self.is_resource(name) else None
+        is_copy = node is not None and node.op == "Identity" and list(node.input) == [self.read(name)]
+        return node if is_copy else None
 
     def initializer(self, name: str) -> messages.NodeDef | None:
         """Return the node that initialises a variable; None if the graph has none."""
@@ -144,9 +175,12 @@ class GraphVariables:
 
     def describe(self, name: str) -> Variable:
         """Return what a VariableDef says of a variable; names of nodes that the graph lacks are empty."""
+        if name in self._described:
+            return self._described[name]
         initializer = self.initializer(name)
         value = "" if initializer is None else _tensor_name(initializer.input[1])
-        read = self.read(name)
+        cached = self.cached(name)
+        read = self.read(name) if cached is None else cached.name
         # A reference can be read by its own name too.
         snapshot = f"{read}:0" if read else "" if self.is_resource(name) else f"{name}:0"
         return Variable(

@@ -39,8 +39,8 @@ def make_meta_graph(
     saver
         Whether to add the nodes of a Saver if there are variables and no Saver: its ``save`` and ``restore``
         then work. A list of variables or, as in ``Saver({"v1": v})``, a mapping of names in the checkpoint to
-        variables adds a Saver for these. The parts of a partitioned variable are a list:
-        ``{"w": ["w/part_0", "w/part_1"]}``. :meth:`MetaGraph.with_saver` has more options.
+        variables adds a Saver for these. A partitioned variable is named as a whole, ``{"w2": "w"}``, or by
+        its parts, ``{"w2": ["w/part_0", "w/part_1"]}``. :meth:`MetaGraph.with_saver` has more options.
     signatures
         Signatures by name: ``{"serving_default": {"inputs": {"x": "x:0"}, "outputs": {"y": "y:0"}}}``.
         Dtypes and shapes come from the graph. ``method`` is ``tensorflow/serving/predict`` unless given.
@@ -62,6 +62,8 @@ def make_meta_graph(
     GraphError
         The graph does not say the dtype of a tensor, or several nodes have one name.
     """
+    if not isinstance(graph, Graph | MetaGraph):
+        raise TypeError(f"graph: got {graph!r:.200}, want what read_graph() or read_meta_graph() returned")
     source = graph if isinstance(graph, MetaGraph) else MetaGraph(_message(graph), graph.file or "graph")
     if source.graph.duplicates:
         name, nodes = next(iter(source.graph.duplicates.items()))
@@ -69,7 +71,8 @@ def make_meta_graph(
         raise GraphError(what, node=name, file=source.file)
     message = messages.MetaGraphDef()
     message.CopyFrom(source.message)
-    message.meta_info_def.tags.extend(tag for tag in tags if tag not in source.tags)
+    wanted = dict.fromkeys([tags] if isinstance(tags, str) else tags)
+    message.meta_info_def.tags.extend(tag for tag in wanted if tag not in source.tags)
     if isinstance(graph, Graph) or trainable is not None:
         _add_variables(message, trainable, source.file)
     for name, items in (collections or {}).items():
@@ -78,8 +81,8 @@ def make_meta_graph(
         message.signature_def[name].CopyFrom(encode_signature(signature, source.graph, name))
     if saver is True and not message.HasField("saver_def"):
         add_saver(message, source.file)
-    elif not isinstance(saver, bool):
-        add_saver(message, source.file, saver)
+    elif not isinstance(saver, bool) and not add_saver(message, source.file, saver):
+        raise GraphError("no variables to save", file=source.file)
     add_stripped_ops(message, source.graph.functions.op)
     return MetaGraph(message, source.file, source.directory)
 
@@ -96,7 +99,7 @@ def _add_variables(message: messages.MetaGraphDef, trainable: Iterable[str] | No
     chosen = None
     if trainable is not None:
         names = [trainable] if isinstance(trainable, str) else trainable
-        chosen = {known.find(name) for name in names}
+        chosen = {node for name in names for node in known.find(name)}
     described = list(Collections(message.collection_def, file).variables("variables"))
     if "variables" not in message.collection_def:
         described = [known.describe(name) for name in known.nodes]

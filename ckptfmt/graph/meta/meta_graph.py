@@ -14,7 +14,7 @@ from ckptfmt.graph.meta.collection import Asset, Collections, Variable, decode_a
 from ckptfmt.graph.meta.completeness import check_tensors
 from ckptfmt.graph.meta.savables import Choice
 from ckptfmt.graph.meta.saved_variables import SavedVariable, saved_variables
-from ckptfmt.graph.meta.saver import add_saver, remove_saver
+from ckptfmt.graph.meta.saver import add_saver, replace_saver
 from ckptfmt.graph.meta.saver_nodes import SaverOptions
 from ckptfmt.graph.meta.signature import Signatures
 from ckptfmt.graph.meta.stripped_ops import add_stripped_ops
@@ -197,8 +197,8 @@ class MetaGraph:
         ----------
         variables
             The variables to save, or a mapping of names in the checkpoint to variables, as in
-            ``Saver({"v1": v})``; the parts of a partitioned variable are a list. By default, those of the
-            collection ``variables`` or, without it, all.
+            ``Saver({"v1": v})``. A partitioned variable is named as a whole, or by a list of its parts. By
+            default, those of the collection ``variables`` or, without it, all.
         sharded
             Whether each device writes a file of its own.
         max_to_keep, keep_checkpoint_every_n_hours
@@ -219,10 +219,9 @@ class MetaGraph:
         """
         message = messages.MetaGraphDef()
         message.CopyFrom(self.message)
-        if replace and message.HasField("saver_def"):
-            remove_saver(message)
         options = SaverOptions(sharded, max_to_keep or 0, keep_checkpoint_every_n_hours, name)
-        if not add_saver(message, self.file, variables, options):
+        add = replace_saver if replace and message.HasField("saver_def") else add_saver
+        if not add(message, self.file, variables, options):
             raise GraphError("no variables to save", file=self.file)
         if message.meta_info_def.HasField("stripped_op_list"):
             add_stripped_ops(message, self.graph.functions.op)
@@ -235,11 +234,16 @@ class MetaGraph:
 
         Raises GraphError if it takes 2 GiB or more, which protobuf does not write.
         """
-        size = self.message.ByteSize()
-        if size >= MAX_BYTES:
-            what = f"got {size} bytes, want less than {MAX_BYTES}, as protobuf has"
+        from google.protobuf.message import EncodeError
+
+        try:
+            data = self.message.SerializeToString(deterministic=True)
+        except (EncodeError, ValueError) as error:
+            raise GraphError(f"cannot be serialized: {error}", file=self.file) from error
+        if len(data) >= MAX_BYTES:
+            what = f"got {len(data)} bytes, want less than {MAX_BYTES}, as protobuf has"
             raise GraphError(what, file=self.file)
-        return self.message.SerializeToString(deterministic=True)
+        return data
 
     def to_text(self) -> str:
         """Return the meta graph in protobuf's text format."""

@@ -13,20 +13,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from ckptfmt.checkpoint.entry import new_key
+from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.dtypes import DType, Storage
-from ckptfmt.errors import GraphError, NameConflictError
+from ckptfmt.errors import CorruptError, GraphError, NameConflictError
 from ckptfmt.graph.attributes import PartialShape
-from ckptfmt.graph.meta.collection import Partition, Variable
+from ckptfmt.graph.meta.collection import Partition
 from ckptfmt.graph.meta.graph_variables import GraphVariables, TableExport
 from ckptfmt.graph.meta.restore import base_dtype
 from ckptfmt.graph.meta.saved_variables import variable_shape
+from ckptfmt.graph.node import parse_output
 from ckptfmt.graph.ops import REFERENCE_OPS
 from ckptfmt.proto import messages
 from ckptfmt.text.quoting import listed
 
 Choice: TypeAlias = "Mapping[str, str | Sequence[str]] | Iterable[str]"
 """Variables, ``v`` or ``v:0``; or names in the checkpoint, each with its variable or with the parts of a
-partitioned one in order."""
+partitioned one in order. A partitioned variable may be named as a whole: ``v`` for ``v/part_0`` and so on."""
 
 
 class SaveSpec(NamedTuple):
@@ -53,6 +55,8 @@ class Savable(NamedTuple):
     """What is stored of it."""
     shape: PartialShape = None
     """The shape of the variable."""
+    caching_device: str | None = None
+    """The device that a resource is read on if it is not its own."""
 
     @property
     def is_reference(self) -> bool:
@@ -60,17 +64,13 @@ class Savable(NamedTuple):
         return self.node.op in REFERENCE_OPS
 
 
-def find_savables(
-    known: GraphVariables, described: Mapping[str, Variable], chosen: Choice, file: str
-) -> list[Savable]:
+def find_savables(known: GraphVariables, chosen: Choice, file: str) -> list[Savable]:
     """Return what a Saver stores, in its order.
 
     Parameters
     ----------
     known
         The variables of the graph.
-    described
-        What the collections of its meta graph say of them, by the names of nodes.
     chosen
         The variables to store.
     file
@@ -83,9 +83,11 @@ def find_savables(
     NameConflictError
         A variable would be stored twice, or two under one name.
     GraphError
-        Variables are not the parts of a partitioned one.
+        Variables are not the parts of a partitioned one, or cannot be stored.
+    CorruptError
+        A collection says that a part is where none can be.
     """
-    parts = list(_named_parts(chosen, known, described, file))
+    parts = list(_named_parts(chosen, known, file))
     _check_unique(parts, file)
     return [_savable(part, known, file) for part in parts]
 
@@ -100,30 +102,32 @@ class _Part(NamedTuple):
     """The tensor that has the value of a variable."""
 
 
-def _named_parts(
-    chosen: Choice, known: GraphVariables, described: Mapping[str, Variable], file: str
-) -> Iterator[_Part]:
+def _named_parts(chosen: Choice, known: GraphVariables, file: str) -> Iterator[_Part]:
     """Iterate over what is chosen, sorted by name in the checkpoint."""
 
-    def part(text: str) -> _Part:
-        node = known.find(text)
+    def parts(text: str) -> list[_Part]:
+        return list(map(part, known.find(text)))
+
+    def part(node: str) -> _Part:
         if node in known.exports:
             # A table is stored under the name that it was given, without its scopes.
             return _Part(known.exports[node].table_name, node)
-        variable = described.get(node) or known.describe(node)
+        variable = known.describe(node)
         place = variable.partition
         return _Part(place.full_name if place else node, node, place, variable.snapshot)
 
     if isinstance(chosen, Mapping):
         for name, of in sorted(chosen.items()):
-            if isinstance(of, str):
-                yield part(of)._replace(name=name, place=None)
+            found = parts(of) if isinstance(of, str) else [part for text in of for part in parts(text)]
+            if isinstance(of, str) and len(found) == 1 and found[0].node == parse_output(of).node:
+                yield found[0]._replace(name=name, place=None)
             else:
-                yield from _slices(name, list(map(part, of)), known, file)
+                yield from _slices(name, found, known, file)
     else:
         names = [chosen] if isinstance(chosen, str) else chosen
         # The parts of a tensor are in the order of their tensors' names: w/part_10:0 precedes w/part_1:0.
-        yield from sorted(map(part, names), key=lambda each: (each.name, f"{each.node}:0"))
+        chosen_parts = (part for text in names for part in parts(text))
+        yield from sorted(chosen_parts, key=lambda each: (each.name, f"{each.node}:0"))
 
 
 def _slices(name: str, parts: Sequence[_Part], known: GraphVariables, file: str) -> Iterator[_Part]:
@@ -180,10 +184,12 @@ def _savable(part: _Part, known: GraphVariables, file: str) -> Savable:
     # Saver's own, as is a resource that nothing else reads.
     value = known.read(node.name) if part.place is None else None
     if node.op in REFERENCE_OPS:
-        snapshot = part.snapshot.removesuffix(":0")
-        value = node.name if part.place is None else snapshot or node.name
-    spec = "" if part.place is None else format_slice(part.place)
-    return Savable(part.name, node, (SaveSpec(part.name, spec, value, dtype),), variable_shape(node))
+        is_read = part.place is not None and known.has_node(parse_output(part.snapshot).node)
+        value = part.snapshot.removesuffix(":0") if is_read else node.name
+    spec = "" if part.place is None else _format_slice(part.place, file)
+    cached = known.cached(node.name)
+    device = None if cached is None else cached.device
+    return Savable(part.name, node, (SaveSpec(part.name, spec, value, dtype),), variable_shape(node), device)
 
 
 def _savable_table(part: _Part, export: TableExport) -> Savable:
@@ -197,8 +203,13 @@ def _dtype_of(node: messages.NodeDef, attribute: str) -> DType:
     return base_dtype(node.attr[attribute].type if attribute in node.attr else 0)
 
 
-def format_slice(place: Partition) -> str:
-    """Return the place of a part as restore ops write it: ``4 1 0,2:0,1``."""
-    sizes = " ".join(map(str, place.full_shape))
-    extents = (f"{start},{size}" for start, size in zip(place.offset, place.shape, strict=True))
-    return f"{sizes} {':'.join(extents)}"
+def _format_slice(place: Partition, file: str) -> str:
+    """Return the place of a part as restore ops write it, ``4 1 0,2:0,1``; CorruptError if it is not one."""
+    try:
+        if len(place.offset) != len(place.shape):
+            raise CorruptError(f"got {len(place.offset)} offsets and {len(place.shape)} sizes")
+        part = TensorSlice(tuple(zip(place.offset, place.shape, strict=True)))
+        part.region(place.full_shape)
+    except CorruptError as error:
+        raise error.at(file, label=f"a part of variable {place.full_name!r}") from None
+    return f"{' '.join(map(str, place.full_shape))} {part}"

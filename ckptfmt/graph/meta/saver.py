@@ -8,6 +8,7 @@ from ckptfmt.graph.meta.savables import Choice, find_savables
 from ckptfmt.graph.meta.saver_nodes import DEFAULT, SaverOptions, add_saver_nodes
 from ckptfmt.graph.node import parse_output
 from ckptfmt.proto import messages
+from ckptfmt.proto.parse import parse_message
 
 
 def add_saver(
@@ -22,7 +23,6 @@ def add_saver(
     exist or is empty, and the tables that TensorFlow would save. Raises the errors of
     :func:`~ckptfmt.graph.meta.savables.find_savables`.
     """
-    known = GraphVariables(message.graph_def, file)
     collections = Collections(message.collection_def, file)
     # Collections may have anything in them, and names of variables alone, as those of the oldest files have.
     described = {
@@ -31,16 +31,35 @@ def add_saver(
         for item in collections[name]
         if isinstance(item, Variable)
     }
+    known = GraphVariables(message.graph_def, file, described)
     if variables is None:
         items = collections.get("variables", ())
         names = [each.name if isinstance(each, Variable) else each for each in items]
         nodes = [parse_output(name).node for name in names if isinstance(name, str)]
         saved = [node for node in dict.fromkeys(nodes) if node in known.nodes] or list(known.nodes)
         variables = [*saved, *known.exports]
-    savables = find_savables(known, described, variables, file)
+    savables = find_savables(known, variables, file)
     if not savables:
         return False
     message.saver_def.CopyFrom(add_saver_nodes(message.graph_def, savables, options))
+    return True
+
+
+def replace_saver(
+    message: messages.MetaGraphDef, file: str, variables: Choice | None, options: SaverOptions
+) -> bool:
+    """Add a Saver as :func:`add_saver` does, after the one that the meta graph names has been removed.
+
+    It takes its place in the collection ``savers`` too, from which ``tf.estimator`` takes a Saver.
+    """
+    old = message.saver_def.restore_op_name
+    remove_saver(message)
+    if not add_saver(message, file, variables, options):
+        return False
+    savers = message.collection_def["savers"].bytes_list.value if "savers" in message.collection_def else []
+    for number, data in enumerate(savers):
+        if parse_message(messages.SaverDef, data, file, None).restore_op_name == old:
+            savers[number] = message.saver_def.SerializeToString(deterministic=True)
     return True
 
 

@@ -132,15 +132,17 @@ class _SaverNodes:
         """Append the nodes that read a resource, on its device, and copy it to the CPU of its machine."""
         builder = self._builder
         device = _device_of(savable).within(outer)
+        caching = savable.caching_device
+        where_read = device if caching is None else parse_device(caching)
         scope = builder.unique("Read")
         variable = [savable.node.name]
         if self._may_disable_copies:
-            builder.add("DisableCopyOnRead", f"{scope}/DisableCopyOnRead", variable, device=device)
+            builder.add("DisableCopyOnRead", f"{scope}/DisableCopyOnRead", variable, device=where_read)
         value = builder.add(
             "ReadVariableOp",
             f"{scope}/ReadVariableOp",
             variable,
-            device=device,
+            device=where_read,
             shapes=[savable.shape],
             attributes={"dtype": savable.specs[0].dtype},
         )

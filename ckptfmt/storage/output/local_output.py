@@ -21,9 +21,8 @@ from ckptfmt.storage.output.names import (
     sync_directory,
 )
 from ckptfmt.storage.output.output import Data, NewFile, Output
-from ckptfmt.storage.output.special import open_special
-from ckptfmt.storage.target import find_target, not_writable
-from ckptfmt.storage.temporary import temporary_name, tempstate_name
+from ckptfmt.storage.output.special import open_null, open_special
+from ckptfmt.storage.target import find_own_target, find_target, not_writable
 
 _NOTHING_TO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EROFS}
 """Errors of ``fsync`` on pipes and devices, which keep nothing."""
@@ -116,9 +115,13 @@ class OutputFile(_LocalOutput, NewFile):
     name
         What errors call the file, if not ``path``.
     tempstate
-        Whether the temporary file is named after the file, as those of checkpoints are.
+        Whether it is one of the files of a checkpoint. Its temporary file is named after it, and a link is
+        replaced, because what it leads to may belong to other checkpoints too, as in a cache of downloads.
     sync
-        Whether the content is brought to the disk before the file gets its name.
+        Whether content and name are brought to the disk, in this order.
+    like
+        A file whose permissions it gets, if that exists. By default they are those of the file that it
+        replaces.
 
     Raises
     ------
@@ -136,28 +139,28 @@ class OutputFile(_LocalOutput, NewFile):
         name: str | None = None,
         tempstate: bool = False,
         sync: bool = True,
+        like: str | None = None,
     ) -> None:
         super().__init__(path if name is None else name)
         self._overwrite = overwrite
         self._is_synced = sync
         self._temporary: str | None = None
+        find = find_own_target if tempstate else find_target
         try:
             # Refuse an existing file before the work of writing; commit() checks again.
-            target = find_target(path, self.name, overwrite=overwrite)
+            target = find(path, self.name, overwrite=overwrite)
             if target is None:
                 self._file = open_special(path)
                 return
             self._target = target
             # In the same directory, because a rename cannot cross file systems.
             directory, basename = os.path.split(target)
-            temporary, descriptor, held = create_temporary(
-                directory, tempstate_name(basename) if tempstate else temporary_name()
-            )
+            temporary, descriptor, held = create_temporary(directory, basename if tempstate else "")
             self._file = os.fdopen(descriptor, "wb")
             self._temporary = temporary
             # Before anything is written: if only the owner may read the old file, nobody else may read the
             # new.
-            copy_mode(target, temporary)
+            copy_mode(like or target, temporary)
         except AlreadyExistsError:
             raise
         except (OSError, ValueError) as error:
@@ -165,6 +168,7 @@ class OutputFile(_LocalOutput, NewFile):
             raise not_writable(self.name, error) from error
         # In case the object is dropped without commit() or discard().
         self._remains = weakref.finalize(self, remove_temporary, temporary, held, os.getpid())
+        _unfinished.add(self)
 
     def finish(self) -> None:
         """Sync what was written and close the file, which still has its temporary name."""
@@ -184,7 +188,8 @@ class OutputFile(_LocalOutput, NewFile):
             raise self._failed(error) from error
 
     def retarget(self, path: str) -> None:
-        """Have the file committed under another name in the same directory."""
+        """Have the file committed under another name in the same directory, which has to be free."""
+        self._overwrite = False
         self._target = os.path.join(os.path.dirname(self._target), os.path.basename(path))
         self._name = path
 
@@ -192,7 +197,8 @@ class OutputFile(_LocalOutput, NewFile):
         """Finish the file: sync it and give it its name.
 
         Raises AlreadyExistsError if a file of that name was created meanwhile, NotWritableError if the file
-        cannot be written; an existing file then stays unchanged.
+        cannot be written; an existing file then stays unchanged. Only if the disk fails after the file got
+        its name, it keeps that.
         """
         self.finish()
         if self._temporary is None:
@@ -211,7 +217,8 @@ class OutputFile(_LocalOutput, NewFile):
             os.replace(temporary, self._target)  # atomic; readers that have the old file open keep it
         else:
             rename_to_free_name(temporary, self._target)
-        sync_directory(self._target)
+        if self._is_synced:
+            sync_directory(self._target)
 
     def discard(self) -> None:
         """Discard the file, and leave an existing one unchanged. Does nothing after :meth:`commit`."""
@@ -220,6 +227,33 @@ class OutputFile(_LocalOutput, NewFile):
             # After a rename the temporary name is free; after a hard link it is a second name of the file.
             self._remains()
             self._temporary = None
+
+    def _disown(self) -> None:
+        """Write nothing more in a forked process: the file and what is still in the buffer are its parent's.
+
+        The descriptor leads to the null device from now on, because the buffer is flushed when this process
+        ends.
+        """
+        if self._temporary is None or self._file.closed:
+            return
+        self._error = NotWritableError(self.name, "this process is a fork of the one that writes it")
+        null = open_null()
+        os.dup2(null, self._file.fileno(), inheritable=False)
+        os.close(null)
+        self._remains()  # which only ends the lock here
+
+
+_unfinished: weakref.WeakSet[OutputFile] = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for file in list(_unfinished):
+        with suppress(OSError):
+            file._disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_all)
 
 
 class GrowingFile(_LocalOutput):
@@ -277,8 +311,11 @@ class GrowingFile(_LocalOutput):
             raise self._failed(error) from error
         finally:
             self._close()
-        if self._target is not None:
-            sync_directory(self._target)
+        try:
+            if self._target is not None:
+                sync_directory(self._target)
+        except OSError as error:
+            raise self._failed(error) from error
 
     def discard(self) -> None:
         """Close the file; what was written stays."""

@@ -8,12 +8,16 @@ import stat
 from contextlib import suppress
 
 from ckptfmt.storage.target import not_writable
-from ckptfmt.storage.temporary import keep_locked, lock, sweep
+from ckptfmt.storage.temporary import keep_locked, lock, sweep, temporary_name, tempstate_name
 
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """Errors of ``link`` on file systems without hard links (FAT, some network ones)."""
+
+
+_FAILURES = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""Errors after which a name may not be on the disk, though the file system could have brought it there."""
 
 
 def make_directory(path: str) -> None:
@@ -34,18 +38,27 @@ def remove_file(path: str) -> None:
         raise not_writable(path, error) from error
 
 
-def create_temporary(directory: str, name: str) -> tuple[str, int, int | None]:
-    """Create a temporary file; return its path, a descriptor to write to, and one that holds the lock."""
+def create_temporary(directory: str, named_after: str = "") -> tuple[str, int, int | None]:
+    """Create a temporary file; return its path, a descriptor to write to, and one that holds the lock.
+
+    It is named after a file if one is given, unless that makes the name longer than the system allows.
+    """
     sweep(os.path.abspath(directory))
-    path = os.path.join(directory, name)
+    path = os.path.join(directory, tempstate_name(named_after) if named_after else temporary_name())
     while True:
-        descriptor = os.open(path, CREATE, 0o666)
+        try:
+            descriptor = os.open(path, CREATE, 0o666)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG or not named_after:
+                raise
+            named_after = ""
+            path = os.path.join(directory, temporary_name())
+            continue
         try:
             if lock(descriptor):
                 return path, descriptor, keep_locked(descriptor)
         except OSError:
-            os.unlink(path)
-            os.close(descriptor)
+            remove_temporary(path, descriptor, os.getpid())
             raise
         # Another process took the file for a leftover before it was locked, and removes it.
         os.close(descriptor)
@@ -79,13 +92,16 @@ def rename_to_free_name(temporary: str, target: str) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Sync the directory of a file, which holds its name; not every system can."""
-    with suppress(OSError):
+    """Sync the directory of a file, which holds its name; not every system can. OSError if the disk fails."""
+    try:
         descriptor = os.open(os.path.dirname(path), os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if error.errno in _FAILURES:
+            raise
 
 
 def remove_temporary(path: str, held: int | None, process: int) -> None:

@@ -82,7 +82,8 @@ class NewFile(Output, Protocol):
     def retarget(self, path: str) -> None:
         """Have the file committed under another name in the same directory.
 
-        For writers that learn only at the end how many files there are, which the name of each tells.
+        That name has to be free by then, even if the file was begun with ``overwrite``. For writers that
+        learn only at the end how many files there are, which the name of each tells.
         """
 
 

@@ -1,0 +1,1 @@
+"""``ckptfmt copy``: a checkpoint written again, with other names, tensors, dtypes or shards."""
