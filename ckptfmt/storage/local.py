@@ -22,6 +22,7 @@ from ckptfmt.storage.local_file import (
     working_directory,
 )
 from ckptfmt.storage.output import LocalClaim, OutputFile, make_directory, remove_file
+from ckptfmt.storage.temporary import sweep_now
 
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
 """Errors for a path at which nothing exists: it is missing, leads through a file, has too long a name, or has
@@ -162,7 +163,11 @@ class LocalFilesystem:
 
     def claim(self, path: str, *, wait: bool = True) -> LocalClaim:
         """Take a path that one program at a time may have; NotWritableError if another one has it."""
-        return LocalClaim(self._writable(path), path, wait=wait)
+        full_path = self._writable(path)
+        if wait:
+            # A long run that saves now and then removes what other programs leave meanwhile.
+            sweep_now(os.path.dirname(os.path.abspath(full_path)))
+        return LocalClaim(full_path, path, wait=wait)
 
     def _writable(self, path: str) -> str:
         full_path = resolve_path(path, self.directory)

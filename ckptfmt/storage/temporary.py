@@ -2,10 +2,11 @@
 
 A temporary file is ``.ckptfmt-HEX.tmp``, in the directory of the file that it becomes. Files of checkpoints
 are ``NAME.tempstate0DIGITS`` instead, a name by which everybody knows them: TensorFlow writes its own under
-``NAME.tempstateDIGITS``, a random number without a zero in front. Its writer holds a
-lock on it (``flock``) until it has been renamed or removed. The system drops the locks of a process that
-ends, however it ends, so a temporary file without a lock is a leftover: the next process that writes a file
-in the directory removes it. Windows needs no locks: it lets no one remove a file that is open.
+``NAME.tempstateDIGITS``, a random number without a zero in front. Its writer holds a lock on it (``flock``)
+until it has been renamed or removed. The system drops the locks of a process that ends, however it ends, so
+a temporary file without a lock is a leftover: the next process that writes a file in the directory removes
+it, and so does the next writer of a checkpoint there. Windows needs no locks: it lets no one remove a file
+that is open.
 
 A temporary directory has such a name too, and its writer holds a lock on the directory itself.
 """
@@ -97,10 +98,15 @@ def keep_locked(descriptor: int) -> int | None:
 
 @lru_cache(maxsize=256)
 def sweep(directory: str) -> None:
-    """Remove the temporary files of writers that were killed; what the system refuses stays.
+    """Remove leftovers as :func:`sweep_now`, once for each directory in a process.
 
-    Once for each directory in a process, so that writing many files into one does not list it many times.
+    So writing many files into one directory does not list it many times.
     """
+    sweep_now(directory)
+
+
+def sweep_now(directory: str) -> None:
+    """Remove the temporary files of writers that were killed; what the system refuses stays."""
     with suppress(OSError):
         for name in os.listdir(directory):
             if is_temporary(name):

@@ -293,7 +293,8 @@ class Tensors(TensorMapping):
 
         A floating-point dtype is that of all floating-point tensors then, an integer dtype that of all
         integers, a complex one that of all complex numbers; tensors of other kinds stay as they are. A plan
-        converts between kinds.
+        converts between kinds. As in NumPy, floats that are too large become infinite, and integers that do
+        not fit wrap around.
 
         Parameters
         ----------
