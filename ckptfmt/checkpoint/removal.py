@@ -10,15 +10,17 @@ import os
 
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.files import is_table
+from ckptfmt.checkpoint.prefix_claim import PrefixClaim
 from ckptfmt.errors import CkptfmtError
-from ckptfmt.filenames import INDEX_SUFFIX, META_SUFFIX, claim_path, meta_path, prefix_within
+from ckptfmt.filenames import INDEX_SUFFIX, META_SUFFIX, count_of, meta_path, prefix_within
 from ckptfmt.storage.filesystem import Filesystem
 
 
 def remove_v2(fs: Filesystem, prefix: str, *, meta_suffix: str = META_SUFFIX) -> None:
     """Remove the index, the data files and the graph of a prefix, as far as they exist.
 
-    The index goes first: whenever the program is killed, no index is left that promises missing data.
+    The index goes first: whenever the program is killed, no index is left that promises missing data, and the
+    next writer in the directory removes the data files that are.
 
     Raises
     ------
@@ -26,15 +28,20 @@ def remove_v2(fs: Filesystem, prefix: str, *, meta_suffix: str = META_SUFFIX) ->
         The system refuses, or a writer is at work on the prefix.
     """
     prefix = prefix_within(prefix) or prefix
-    claim = fs.claim(claim_path(prefix)) if _directory_exists(fs, prefix) else None
+    if not _directory_exists(fs, prefix):
+        return
+    claim = PrefixClaim(fs, prefix)
     try:
+        data = Directories(fs).data_files(prefix)
+        counts = set(filter(None, map(count_of, data)))
+        claim.note(counts, sync=False)
         fs.remove(prefix + INDEX_SUFFIX)
-        for path in Directories(fs).data_files(prefix):
-            fs.remove(path)
         fs.remove(meta_path(prefix, meta_suffix))
+        for path in data:
+            fs.remove(path)
+        claim.forget(counts)
     finally:
-        if claim is not None:
-            claim.release()
+        claim.end()
 
 
 def remove_v1(fs: Filesystem, prefix: str, *, meta_suffix: str = META_SUFFIX) -> None:

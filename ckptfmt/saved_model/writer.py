@@ -274,7 +274,7 @@ def _add_signatures(
     edits = SignatureEdits(message, lambda: bound_objects(message, file), file)
     graph = MetaGraph(message, file).graph
     for name, signature in signatures.items():
-        edits.set(name, encode_signature(signature, graph, name))
+        edits.put(name, encode_signature(signature, graph, name))
 
 
 def _saved_variables(meta: MetaGraph) -> Mapping[str, SavedVariable]:
