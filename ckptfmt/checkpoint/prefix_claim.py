@@ -22,7 +22,7 @@ from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LocalFilesystem
 from ckptfmt.table import Table
 
-_NOTE = re.compile(rb"((?:\d{1,9}(?: |(?=\n)))*)\n|[\d ]*")
+_NOTE = re.compile(rb"((?:\d{1,20}(?: |(?=\n)))*)\n|[\d ]*")
 """A note, or what there is of one whose writer was killed before it had given a file a name."""
 
 
@@ -41,7 +41,8 @@ class PrefixClaim:
 
     def note(self, counts: Iterable[int], *, sync: bool) -> None:
         """Note numbers of shards, besides those noted before; NotWritableError if refused."""
-        noted = self._counts.union(counts)
+        # The number of a damaged index may be negative.
+        noted = self._counts.union(count for count in counts if count > 0)
         self._claim.note(b" ".join(b"%d" % count for count in sorted(noted)) + b"\n", sync=sync)
         self._counts = noted
 
