@@ -239,6 +239,26 @@ def test_counting_goes_on_from_the_save_counter_of_tensorflow(
         assert ckptfmt.CheckpointManager("run").save({"w": 1.0}) == os.path.join("run", "ckpt-4")
 
 
+def test_tensorflow_restores_the_objects_of_our_manager(
+    tensorflow: ModuleType, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ours = ckptfmt.CheckpointManager("run", max_to_keep=2)
+    for value in (1, 2, 3):
+        clock.now += 1
+        ours.save({"w": np.full(2, value, np.float32)}, objects=True)
+    clock.now += 1
+    w = tensorflow.Variable([0.0, 0.0])
+    checkpoint = tensorflow.train.Checkpoint(w=w)
+    theirs = tensorflow.train.CheckpointManager(checkpoint, "run", max_to_keep=2)
+    assert theirs.checkpoints == ours.checkpoints
+    checkpoint.restore(theirs.latest_checkpoint).assert_existing_objects_matched()
+    assert w.numpy().tolist() == [3, 3]
+    assert theirs.save() == os.path.join("run", "ckpt-4")
+    assert ours.checkpoints == [os.path.join("run", f"ckpt-{number}") for number in (3, 4)]
+    assert ours.save({"w": 1.0}) == os.path.join("run", "ckpt-5")
+
+
 @pytest.mark.parametrize("name", ["é ü", "it's", 'a"b', "back\\slash", "tab\tline\nend", "\x01", "ckpt.x"])
 def test_any_name_is_written_as_tensorflow_does(
     tensorflow: ModuleType, clock: Clock, tmp_path: Path, name: str
