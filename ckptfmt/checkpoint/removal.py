@@ -10,8 +10,9 @@ import os
 
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.files import is_table
+from ckptfmt.checkpoint.prefix_claim import PrefixClaim, remove_all
 from ckptfmt.errors import CkptfmtError
-from ckptfmt.filenames import INDEX_SUFFIX, META_SUFFIX, claim_path, meta_path, prefix_within
+from ckptfmt.filenames import INDEX_SUFFIX, META_SUFFIX, meta_path, prefix_within
 from ckptfmt.storage.filesystem import Filesystem
 
 
@@ -26,15 +27,18 @@ def remove_v2(fs: Filesystem, prefix: str, *, meta_suffix: str = META_SUFFIX) ->
         The system refuses, or a writer is at work on the prefix.
     """
     prefix = prefix_within(prefix) or prefix
-    claim = fs.claim(claim_path(prefix)) if _directory_exists(fs, prefix) else None
+    if fs.path_type(os.path.dirname(prefix) or os.curdir) != "directory":
+        return  # nor could it be claimed
+    claim = PrefixClaim(fs, prefix)
     try:
         fs.remove(prefix + INDEX_SUFFIX)
-        for path in Directories(fs).data_files(prefix):
-            fs.remove(path)
-        fs.remove(meta_path(prefix, meta_suffix))
+        remove_all(fs, [*Directories(fs).data_files(prefix), meta_path(prefix, meta_suffix)])
+        claim.clean()
     finally:
-        if claim is not None:
-            claim.release()
+        if claim.is_valid:
+            claim.end()
+        else:
+            claim.leave()  # nobody knows what it is
 
 
 def remove_v1(fs: Filesystem, prefix: str, *, meta_suffix: str = META_SUFFIX) -> None:
@@ -61,10 +65,6 @@ def remove_checkpoint(fs: Filesystem, prefix: str, *, meta_suffix: str = META_SU
         remove_v1(fs, prefix, meta_suffix=meta_suffix)
     # Without an index too: a program that was killed may have left data files.
     remove_v2(fs, prefix, meta_suffix=meta_suffix)
-
-
-def _directory_exists(fs: Filesystem, prefix: str) -> bool:
-    return fs.path_type(os.path.dirname(prefix) or os.curdir) == "directory"
 
 
 def _is_table(fs: Filesystem, path: str) -> bool:
