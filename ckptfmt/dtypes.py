@@ -243,6 +243,14 @@ def find_dtype(code: int) -> DType:
     return DType(code, name, "object", Storage.NONE)
 
 
+# NumPy takes microseconds to name a dtype.
+@lru_cache(maxsize=256)
+def _as_dtype_of_numbers(dtype: np.dtype[Any]) -> DType:
+    if dtype.name not in BY_NAME:
+        raise TypeError(f"dtype: got {dtype}, want one of TensorFlow's")
+    return BY_NAME[dtype.name]
+
+
 def as_dtype(dtype: Any) -> DType:  # noqa: ANN401  (dtypes of any library)
     """Return the dtype for a dtype of TensorFlow, NumPy, JAX or PyTorch, a type of Python, a name or a code.
 
@@ -250,6 +258,8 @@ def as_dtype(dtype: Any) -> DType:  # noqa: ANN401  (dtypes of any library)
     """
     if isinstance(dtype, DType):
         return dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "biufc":
+        return _as_dtype_of_numbers(dtype)
     # Not isinstance(), which would take True for code 1.
     code = dtype if type(dtype) is int else getattr(dtype, "as_datatype_enum", None)
     if isinstance(code, int):

@@ -109,6 +109,12 @@ def prefix_within(path: str) -> str | None:
     return f"{path}{os.sep}" if path == os.curdir else stem if stem.endswith(tuple(separators)) else None
 
 
+def count_of(path: str) -> int | None:
+    """Return the number of shards in the name of a V2 data file; None if it has none, or a pattern for it."""
+    match = DATA_SUFFIX.search(path)
+    return int(match[2]) if match is not None and match[2].isdecimal() else None
+
+
 def meta_path(prefix: str, suffix: str = META_SUFFIX) -> str:
     """Return the path of the graph of a checkpoint; the shards of one in V1 share one of that name."""
     return V1_PATTERN_SUFFIX.sub("", prefix) + suffix

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from benchmarks import runner
+from benchmarks import copy_checkpoint, runner
 from benchmarks.case import Case, Command, Job, Target, missing, missing_module, module_of
 from benchmarks.cases import CASES
 from benchmarks.comparison import LIBRARIES, TASKS
@@ -303,3 +304,12 @@ def test_sizes_grow() -> None:
     for field in fields(tiny):
         of_tiny, of_small, of_full = (getattr(size, field.name) for size in (tiny, small, full))
         assert of_tiny < of_small <= of_full, field.name
+
+
+@pytest.mark.skipif(shutil.which("cp") is None, reason="no cp here")
+def test_copies_are_measured(tmp_path: Path) -> None:
+    copy_checkpoint.write_source(tmp_path / "old" / "model", 1 << 20)
+    seconds, sizes, _ = copy_checkpoint.measure(tmp_path, 1, sync=True)
+    assert min(seconds.values()) > 0
+    assert sizes["copy"] > sizes["cp of all"] == 2 << 20
+    assert sizes["copy renamed, pruned, resharded"] > sizes["cp of half"] == 1 << 20

@@ -7,7 +7,18 @@ import their libraries inside their functions, so that a process holds only the 
 from __future__ import annotations
 
 from benchmarks.case import Case
-from benchmarks.cases import edits, embedding, events, forms, index, large, models, processes, views
+from benchmarks.cases import (
+    edits,
+    embedding,
+    events,
+    forms,
+    index,
+    large,
+    models,
+    processes,
+    views,
+    writing,
+)
 
 CASES: dict[str, Case] = {
     **large.CASES,
@@ -19,4 +30,5 @@ CASES: dict[str, Case] = {
     **events.CASES,
     **processes.CASES,
     **views.CASES,
+    **writing.CASES,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -66,16 +66,20 @@ class BundleWriter:
         """Write small tensors; ``heads`` are the first two fields of their entries. Raises as :meth:`add`."""
         contents = list(map(np.ndarray.tobytes, arrays))
         sizes = list(map(len, contents))
+        numbers = np.empty((len(keys), 4), np.uint64)
+        numbers[:, 2] = sizes
+        numbers[:, 3] = np.fromiter(map(crc32c, contents), np.uint64, len(keys))
         self.index.claim(keys)
         shards = self.shards.choose_for_all(sizes, number)
-        numbers = np.empty((len(keys), 4), np.uint64)
-        numbers[:, 2], numbers[:, 3] = sizes, list(map(crc32c, contents))
         for shard in set(shards):
-            rows = [row for row, each in enumerate(shards) if each is shard]
-            offset = shard.append_joined([contents[row] for row in rows])
-            ends = numbers[rows, 2].cumsum()
+            rows: Any = slice(None)
+            mine = contents
+            if len(set(shards)) > 1:
+                rows = [row for row, each in enumerate(shards) if each is shard]
+                mine = [contents[row] for row in rows]
+            offset = shard.append_joined(mine)
             numbers[rows, 0] = shard.number
-            numbers[rows, 1] = ends - numbers[rows, 2] + np.uint64(offset)
+            numbers[rows, 1] = numbers[rows, 2].cumsum() - numbers[rows, 2] + np.uint64(offset)
         self.index.add_all(keys, heads, numbers)
 
     def add_stored(

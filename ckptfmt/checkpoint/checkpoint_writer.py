@@ -79,13 +79,10 @@ class CheckpointWriter:
         sync: bool = True,
         fs: Filesystem | None = None,
     ) -> None:
-        if num_shards is None and max_shard_bytes is None:
-            num_shards = 1
         shards = Shards(self._create_shard, num_shards, max_shard_bytes, alignment)
         self._bundle = BundleWriter(shards, NewIndex(block_size, compression))
         self.prefix = os.fspath(prefix)
         """TensorFlow's name for the checkpoint."""
-        self._is_aligned = alignment > 1
         self._fs = writing_filesystem(fs)
         self._is_open = True
         directory = os.path.dirname(self.prefix)
@@ -94,7 +91,7 @@ class CheckpointWriter:
         self._replacement = Replacement(self._fs, self.prefix, overwrite=overwrite, sync=sync)
         try:
             # With max_shard_bytes, the number is known only at the end, and asked for again.
-            self._count = 0 if num_shards is None else self._replacement.free_count(num_shards)
+            self._count = 0 if shards.wanted is None else self._replacement.free_count(shards.wanted)
         except BaseException:
             self._replacement.end()
             raise
@@ -131,8 +128,7 @@ class CheckpointWriter:
         NotWritableError
             The system refuses, for example because the disk is full. Nothing can be added any more.
         """
-        self._check_open()
-        self._bundle.shards.check_number(shard)
+        self._check_open(shard)
         key = new_key(name)
         tensor = new_tensor(f"tensor {name!r}", values, dtype)
         self._bundle.add(key, tensor, shard)
@@ -157,11 +153,11 @@ class CheckpointWriter:
 
         Raises what :meth:`add` raises; the tensors before the one at fault have been written.
         """
-        self._check_open()
-        self._bundle.shards.check_number(shard)
+        self._check_open(shard)
         dtypes = {} if dtypes is None else dtypes
+        is_aligned = self._bundle.shards.is_aligned
         for names, values in batches(tensors):
-            heads = [b""] * len(names) if self._is_aligned else small_heads((names, values), dtypes)
+            heads = [b""] * len(names) if is_aligned else small_heads((names, values), dtypes)
             for is_small, start, stop in stretches(values, heads):
                 if is_small:
                     keys = new_keys(names[start:stop])
@@ -200,8 +196,7 @@ class CheckpointWriter:
 
         And what :meth:`add` raises.
         """
-        self._check_open()
-        self._bundle.shards.check_number(shard)
+        self._check_open(shard)
         key = new_key(name)
         label = f"tensor {name!r}"
         try:
@@ -257,10 +252,9 @@ class CheckpointWriter:
 
         Raises ChecksumError and the other errors of reading, and what :meth:`add` raises.
         """
-        self._check_open()
-        self._bundle.shards.check_number(shard)
+        self._check_open(shard)
         keys = new_keys(names)
-        if not self._is_aligned:
+        if not self._bundle.shards.is_aligned:
             self._bundle.add_stored(bundle, keys, entries, slices, shard, advance)
             return
         for row, (key, entry) in enumerate(zip(keys, entries, strict=True)):  # padding comes between them
@@ -325,6 +319,8 @@ class CheckpointWriter:
     def _create_shard(self, number: int) -> NewFile:
         return self._replacement.new_data(number, self._count)
 
-    def _check_open(self) -> None:
+    def _check_open(self, shard: int | None = None) -> None:
+        """Raise what :meth:`add` raises if nothing can be added, or not to the shard of that number."""
         if not self._is_open:
             raise ValueError(f"{self.prefix}: the writer is closed")
+        self._bundle.shards.check(shard)

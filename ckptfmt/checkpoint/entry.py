@@ -147,7 +147,7 @@ def encode_entry(dtype: DType, shape: Shape, shard: int, offset: int, size: int,
     return value + bytes((CRC,)) + mask(crc).to_bytes(4, "little")
 
 
-def encode_entries(heads: Sequence[bytes], numbers: np.ndarray) -> list[bytes]:
+def encode_entries(heads: Iterable[bytes], numbers: np.ndarray) -> list[bytes]:
     """Return what :func:`encode_entry` does for many entries, by columns.
 
     Parameters

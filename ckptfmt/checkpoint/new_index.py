@@ -150,7 +150,7 @@ class NewIndex:
         for start in range(0, len(rows), BATCH):
             batch = rows[start : start + BATCH]
             plain = [row for row in batch if row < count] if wholes else batch
-            values = encode_entries(list(map(self._heads.__getitem__, plain)), numbers[plain])
+            values = encode_entries(map(self._heads.__getitem__, plain), numbers[plain])
             if len(plain) < len(batch):
                 entries = iter(values)
                 values = [

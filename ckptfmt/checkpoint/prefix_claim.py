@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 
 from ckptfmt.checkpoint.bundle_index import HEADER_KEY, decode_header
-from ckptfmt.checkpoint.bundle_writer import MAX_SHARDS
+from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.errors import CkptfmtError, CorruptError
-from ckptfmt.filenames import CLAIM_SUFFIX, INDEX_SUFFIX, claim_path, shard_path
+from ckptfmt.filenames import CLAIM_SUFFIX, DATA_SUFFIX, INDEX_SUFFIX, claim_path, shard_path
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.table import Table
 
@@ -50,15 +50,26 @@ class PrefixClaim:
         """
         if self._counts:
             named = shards_of_index(self._fs, self._prefix + INDEX_SUFFIX)
+            # A note may hold any numbers: only files that exist are looked at.
             remove_all(
                 self._fs,
                 (
-                    shard_path(self._prefix, number, count)
-                    for count in self._counts - {named}
-                    for number in range(min(count, MAX_SHARDS))
+                    path
+                    for path in Directories(self._fs).data_files(self._prefix)
+                    if (count := self._noted_count(path)) is not None and count != named
                 ),
             )
             self._counts.clear()
+
+    def _noted_count(self, path: str) -> int | None:
+        """Return the noted number of shards that a data file belongs to; None if it belongs to none."""
+        match = DATA_SUFFIX.search(path)
+        if match is None or not (match[1] + match[2]).isdecimal():
+            return None
+        number, count = int(match[1]), int(match[2])
+        # A name with other zeros is not the name of a shard.
+        is_own = count in self._counts and number < count and path == shard_path(self._prefix, number, count)
+        return count if is_own else None
 
     def forget(self, counts: Iterable[int]) -> None:
         """Take back what was noted: these data files have been removed, or were never there."""

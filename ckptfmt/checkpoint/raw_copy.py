@@ -14,17 +14,23 @@ its bytes in the cache even if the file is larger than memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from typing import TypeAlias
 
 from ckptfmt.arrays.shape import Shape, expected_size
+from ckptfmt.checkpoint.bulk import RUN_GAP
 from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.storage.file import RandomAccessFile, stream_crc
 from ckptfmt.storage.output import Output
+from ckptfmt.storage.output.kernel_copy import COPIED_BY_KERNEL_FROM
 from ckptfmt.wire.crc32c import combine_all, crc32c
 from ckptfmt.wire.threads import PIECE, cut, default_threads, in_threads
+
+Range: TypeAlias = tuple[int, int]
+"""An offset and a size."""
 
 BATCH = 64 << 20
 """Bytes that are copied while threads verify them."""
@@ -109,8 +115,7 @@ def _copy_large(bundle: Bundle, entry: Entry, output: Output, advance: Advance) 
 def _copy_batch(bundle: Bundle, entries: Sequence[Entry], output: Output) -> None:
     """Copy pieces of one file while threads verify them."""
     file = bundle.locate(entries[0]).file
-    ranges = [(file, offset, size) for offset, size in _ranges(entries)]
-    works = [partial(_copy_ranges, ranges, output)]
+    works = [partial(_copy_ranges, file, list(_ranges(entries)), output)]
     start = size = 0
     for number, entry in enumerate(entries):
         if number > start and size + entry.nbytes > PIECE:
@@ -121,8 +126,8 @@ def _copy_batch(bundle: Bundle, entries: Sequence[Entry], output: Output) -> Non
     _in_threads(works)
 
 
-def _ranges(entries: Sequence[Entry]) -> Iterator[tuple[int, int]]:
-    """Iterate over the ranges of bytes of entries in their order, neighbours joined: offset and size."""
+def _ranges(entries: Sequence[Entry]) -> Iterator[Range]:
+    """Iterate over the ranges of bytes of entries in their order, neighbours joined."""
     start = stop = entries[0].offset or 0
     for entry in entries:
         if entry.offset != stop:
@@ -143,22 +148,56 @@ def _copy_range(file: RandomAccessFile, offset: int, size: int, output: Output) 
     return size
 
 
-def _copy_ranges(ranges: Sequence[tuple[RandomAccessFile, int, int]], output: Output) -> int:
-    return sum(_copy_range(*each, output) for each in ranges)
+def _copy_ranges(file: RandomAccessFile, ranges: Sequence[Range], output: Output) -> int:
+    """Copy large ranges by themselves, and small ones together with what is near."""
+    for is_small, several in groupby(ranges, key=lambda each: each[1] < COPIED_BY_KERNEL_FROM):
+        if not is_small:
+            for offset, size in several:
+                output.copy_from(file, offset, size)
+            continue
+        for data, inside in _read_windows(file, several):
+            output.write(b"".join([data[at : at + size] for at, size in inside]))
+    return 0
+
+
+def _read_windows(
+    file: RandomAccessFile, ranges: Iterable[Range]
+) -> Iterator[tuple[memoryview, list[Range]]]:
+    """Read small ranges, those near each other at once: the bytes, and where each range is in them.
+
+    Reading one by one would take a call of the system for each of a million tensors.
+    """
+    inside: list[Range] = []
+    start = stop = 0
+    for offset, size in ranges:
+        is_near = start <= offset <= stop + RUN_GAP and max(stop, offset + size) - start <= PIECE
+        if inside and not is_near:
+            yield file.read(start, stop - start), inside
+            file.release(start, stop - start)
+            inside = []
+        if not inside:
+            start = stop = offset
+        inside.append((offset - start, size))
+        stop = max(stop, offset + size)
+    if inside:
+        yield file.read(start, stop - start), inside
+        file.release(start, stop - start)
 
 
 def _verify(bundle: Bundle, file: RandomAccessFile, entries: Sequence[Entry]) -> int:
-    """Verify pieces of a file; return their bytes."""
-    verified = 0
+    """Verify pieces of a file that together have up to PIECE bytes, or of a single larger one."""
+    numbers = []
     for entry in entries:
-        offset, size = entry.offset or 0, entry.nbytes
-        verified += size
         if entry.dtype.itemsize is None:
-            bundle.locate(entry).check()
-            continue
-        crc = stream_crc(file, offset, size) if size > PIECE else crc32c(file.read(offset, size))
-        if crc != entry.crc32c:
-            bundle.locate(entry).compare(crc)
-    first, last = entries[0].offset or 0, (entries[-1].offset or 0) + entries[-1].nbytes
-    file.release(first, max(0, last - first))
-    return verified
+            bundle.locate(entry).check()  # strings have lengths and checksums of their own
+        elif entry.nbytes > PIECE:
+            bundle.locate(entry).compare(stream_crc(file, entry.offset or 0, entry.nbytes))
+        else:
+            numbers.append(entry)
+    left = iter(numbers)
+    for data, inside in _read_windows(file, [(entry.offset or 0, entry.nbytes) for entry in numbers]):
+        for (at, size), entry in zip(inside, left, strict=False):
+            crc = crc32c(data[at : at + size])
+            if crc != entry.crc32c:
+                bundle.locate(entry).compare(crc)
+    return 0

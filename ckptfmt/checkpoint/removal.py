@@ -10,16 +10,17 @@ import os
 
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.files import is_table
-from ckptfmt.checkpoint.prefix_claim import PrefixClaim, remove_all
+from ckptfmt.checkpoint.prefix_claim import PrefixClaim
 from ckptfmt.errors import CkptfmtError
-from ckptfmt.filenames import INDEX_SUFFIX, META_SUFFIX, meta_path, prefix_within
+from ckptfmt.filenames import INDEX_SUFFIX, META_SUFFIX, count_of, meta_path, prefix_within
 from ckptfmt.storage.filesystem import Filesystem
 
 
 def remove_v2(fs: Filesystem, prefix: str, *, meta_suffix: str = META_SUFFIX) -> None:
     """Remove the index, the data files and the graph of a prefix, as far as they exist.
 
-    The index goes first: whenever the program is killed, no index is left that promises missing data.
+    The index goes first: whenever the program is killed, no index is left that promises missing data, and the
+    next writer in the directory removes the data files that are.
 
     Raises
     ------
@@ -27,18 +28,20 @@ def remove_v2(fs: Filesystem, prefix: str, *, meta_suffix: str = META_SUFFIX) ->
         The system refuses, or a writer is at work on the prefix.
     """
     prefix = prefix_within(prefix) or prefix
-    if fs.path_type(os.path.dirname(prefix) or os.curdir) != "directory":
-        return  # nor could it be claimed
+    if not _directory_exists(fs, prefix):
+        return
     claim = PrefixClaim(fs, prefix)
     try:
+        data = Directories(fs).data_files(prefix)
+        counts = set(filter(None, map(count_of, data)))
+        claim.note(counts, sync=False)
         fs.remove(prefix + INDEX_SUFFIX)
-        remove_all(fs, [*Directories(fs).data_files(prefix), meta_path(prefix, meta_suffix)])
-        claim.clean()
+        fs.remove(meta_path(prefix, meta_suffix))
+        for path in data:
+            fs.remove(path)
+        claim.forget(counts)
     finally:
-        if claim.is_valid:
-            claim.end()
-        else:
-            claim.leave()  # nobody knows what it is
+        claim.end()
 
 
 def remove_v1(fs: Filesystem, prefix: str, *, meta_suffix: str = META_SUFFIX) -> None:
@@ -65,6 +68,10 @@ def remove_checkpoint(fs: Filesystem, prefix: str, *, meta_suffix: str = META_SU
         remove_v1(fs, prefix, meta_suffix=meta_suffix)
     # Without an index too: a program that was killed may have left data files.
     remove_v2(fs, prefix, meta_suffix=meta_suffix)
+
+
+def _directory_exists(fs: Filesystem, prefix: str) -> bool:
+    return fs.path_type(os.path.dirname(prefix) or os.curdir) == "directory"
 
 
 def _is_table(fs: Filesystem, path: str) -> bool:

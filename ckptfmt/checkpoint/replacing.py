@@ -24,7 +24,7 @@ from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.checkpoint.files import v1_files_named
 from ckptfmt.checkpoint.prefix_claim import PrefixClaim, clean_beside, remove_all, shards_of_index
 from ckptfmt.errors import AlreadyExistsError, CkptfmtError, CorruptError, NotWritableError
-from ckptfmt.filenames import DATA_SUFFIX, INDEX_SUFFIX, shard_path
+from ckptfmt.filenames import INDEX_SUFFIX, count_of, shard_path
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.output import NewFile
 
@@ -79,9 +79,8 @@ class Replacement:
         """
         taken: dict[int, str] = {} if self._old is None else {self._old: self.index_path}
         for path in Directories(self._fs).data_files(self._prefix):
-            match = DATA_SUFFIX.search(path)
-            if match is not None and match[2].isdecimal():
-                taken.setdefault(int(match[2]), path)
+            if (number := count_of(path)) is not None:
+                taken.setdefault(number, path)
         count = wanted
         while (existing := taken.get(count) or self._in_the_way(wanted, count)) is not None:
             if not self._overwrite:

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heapify, heapreplace
-from typing import NoReturn
 
 from ckptfmt.checkpoint.stored_form import StoredForm
 from ckptfmt.errors import NotWritableError
@@ -26,7 +25,8 @@ MAX_SHARDS = 99_999
 class Shard:
     """A data file being written, by one thread at a time."""
 
-    def __init__(self, number: int, file: NewFile, alignment: int) -> None:
+    def __init__(self, number: int, file: NewFile, alignment: int, failed: list[Shard]) -> None:
+        """Take a new file; the shard adds itself to ``failed`` when something is not written whole."""
         self.number = number
         self.file = file
         self.size = 0
@@ -35,6 +35,7 @@ class Shard:
         """Bytes of the tensors that are in it or will be."""
         self.lock = threading.Lock()
         self._alignment = alignment
+        self._failed = failed
         self._failure: BaseException | None = None
 
     def append(self, form: StoredForm) -> tuple[int, int]:
@@ -61,15 +62,21 @@ class Shard:
 
     def finish(self) -> None:
         """Sync the file; NotWritableError if something was not written whole."""
-        if self._failure is not None:
-            self._refuse(self._failure)
+        self.check()
         self.file.finish()
+
+    def check(self) -> None:
+        """Raise NotWritableError if something was not written whole."""
+        if isinstance(self._failure, NotWritableError):
+            raise self._failure
+        if self._failure is not None:
+            what = f"an earlier tensor was not written whole: {type(self._failure).__name__}"
+            raise NotWritableError(self.file.name, what) from self._failure
 
     def _place(self, size: int, write: Callable[[], object]) -> int:
         """Call a function that writes ``size`` bytes at a multiple of the alignment; return their offset."""
         with self.lock:
-            if self._failure is not None:
-                self._refuse(self._failure)
+            self.check()
             try:
                 padding = -self.size % self._alignment
                 if padding:
@@ -79,6 +86,7 @@ class Shard:
             except BaseException as error:
                 # Nobody knows which of the bytes are in the file, and so where the next ones would be.
                 self._failure = error
+                self._failed.append(self)
                 raise
             self.size = offset + size
         return offset
@@ -92,12 +100,6 @@ class Shard:
         result, _ = in_threads(lambda job: job(), jobs, len(jobs))
         return int(result or 0)
 
-    def _refuse(self, failure: BaseException) -> NoReturn:
-        if isinstance(failure, NotWritableError):
-            raise failure
-        what = f"an earlier tensor was not written whole: {type(failure).__name__}"
-        raise NotWritableError(self.file.name, what) from failure
-
 
 class Shards:
     """The data files of a bundle, begun when a tensor first needs them.
@@ -107,9 +109,9 @@ class Shards:
     create
         Begins the file of a number.
     num_shards
-        How many there will be; None if another one is begun after ``max_shard_bytes``.
+        How many there will be, by default one.
     max_shard_bytes
-        The bytes that a data file may have, if it holds more than one tensor.
+        The bytes that a data file may have if it holds more than one tensor, instead of ``num_shards``.
     alignment
         Each tensor begins at a multiple of this.
 
@@ -127,33 +129,39 @@ class Shards:
         if alignment < 1:
             raise ValueError(f"alignment: got {alignment}, want at least 1")
         self._create = create
-        self._num_shards = num_shards
+        self.wanted = num_shards if num_shards or max_shard_bytes else 1
+        """How many there will be; None if that depends on their bytes."""
+        self.is_aligned = alignment > 1
+        """Whether there may be padding between tensors."""
         self._max_bytes = max_shard_bytes
         self._alignment = alignment
         self._shards: list[Shard] = []
+        self._failed: list[Shard] = []
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._shards)
 
-    def check_number(self, number: int | None) -> None:
-        """Raise ValueError unless a tensor can go to the shard of that number."""
+    def check(self, number: int | None = None) -> None:
+        """Raise ValueError unless there is a shard of that number, NotWritableError after a failure."""
+        if self._failed:
+            self._failed[0].check()
         if number is None:
             return
-        if self._num_shards is None:
+        if self.wanted is None:
             raise ValueError("shard: got a number, want None with max_shard_bytes")
-        if not 0 <= number < self._num_shards:
-            raise ValueError(f"shard: got {number}, want 0 to {self._num_shards - 1}")
+        if not 0 <= number < self.wanted:
+            raise ValueError(f"shard: got {number}, want 0 to {self.wanted - 1}")
 
     def choose(self, size: int, number: int | None = None) -> Shard:
         """Return the shard of that number, or the one where a tensor of ``size`` bytes goes."""
         with self._lock:
             if number is not None:
                 shard = self._shard(number)
-            elif self._num_shards is None:
+            elif self.wanted is None:
                 shard = self._last_with_room(size)
             else:
-                self._begin(self._num_shards)
+                self._begin(self.wanted)
                 shard = min(self._shards, key=lambda each: each.promised)
             shard.promised += size
             return shard
@@ -162,11 +170,11 @@ class Shards:
         """Return the shard of each of many tensors, as :meth:`choose` does."""
         if number is not None:
             return [self.choose(sum(sizes), number)] * len(sizes)
-        if self._num_shards is None:
+        if self.wanted is None:
             return [self.choose(size) for size in sizes]
         with self._lock:
-            self._begin(self._num_shards)
-            if self._num_shards == 1:
+            self._begin(self.wanted)
+            if self.wanted == 1:
                 self._shards[0].promised += sum(sizes)
                 return self._shards * len(sizes)
             # The one with the fewest bytes, and among equals the first, is always on top.
@@ -184,7 +192,7 @@ class Shards:
     def finish(self) -> list[NewFile]:
         """Sync all files and return them, in order: as many as were wanted, and one at least."""
         with self._lock:
-            self._begin(self._num_shards or 1)
+            self._begin(self.wanted or 1)
         for shard in self._shards:
             shard.finish()
         return [shard.file for shard in self._shards]
@@ -212,11 +220,11 @@ class Shards:
         """Begin shards until there are so many."""
         while len(self._shards) < count:
             number = len(self._shards)
-            self._shards.append(Shard(number, self._create(number), self._alignment))
+            self._shards.append(Shard(number, self._create(number), self._alignment, self._failed))
 
 
 def check_shards(num_shards: int | None, max_shard_bytes: int | None) -> None:
-    """Raise ValueError if both say how many shards there will be, or one of them is out of range."""
+    """Raise ValueError if both say how many data files to write, or one says so wrongly."""
     if num_shards is not None and max_shard_bytes is not None:
         raise ValueError("num_shards and max_shard_bytes: got both, want one of them")
     if num_shards is not None and not 1 <= num_shards <= MAX_SHARDS:

@@ -57,10 +57,10 @@ def stretches(values: Sequence[Any], heads: Sequence[bytes]) -> Iterator[tuple[b
     Small ones are together no more than a piece.
     """
     start = 0
-    for is_small, run in groupby(heads, key=bool):
-        stop = start + sum(1 for _ in run)
+    for is_small, run in groupby(heads, key=bool) if b"" in heads else [(True, heads)]:
+        stop = start + len(list(run))
         size, begin = 0, start
-        if is_small and SMALL * (stop - start) > PIECE:
+        if is_small and sum(map(attrgetter("nbytes"), values[start:stop])) > PIECE:
             for row in range(start, stop):
                 if size + values[row].nbytes > PIECE:
                     yield True, begin, row
@@ -76,15 +76,23 @@ def small_heads(items: Items, dtypes: Mapping[str, Any]) -> list[bytes]:
     ``dtypes`` has the dtype of tensors that are stored under another one than that of their values.
     """
     names, values = items
-    kinds: list[Any]
+    kinds: Iterable[Any]
     if set(map(type, values)) == {np.ndarray}:
-        kinds = list(zip(map(attrgetter("dtype"), values), map(attrgetter("shape"), values), strict=True))
+        # Not as a list: a tuple that is forgotten at once is used again for the next.
+        kinds = zip(map(attrgetter("dtype"), values), map(attrgetter("shape"), values), strict=True)
     else:
-        kinds = [(each.dtype, each.shape) if type(each) is np.ndarray else None for each in values]
+        kinds = ((each.dtype, each.shape) if type(each) is np.ndarray else None for each in values)
     if dtypes:
-        kinds = [kind and (*kind, dtypes.get(name)) for name, kind in zip(names, kinds, strict=True)]
-    known = {kind: b"" if kind is None else _head(*kind) for kind in set(kinds)}
-    return list(map(known.__getitem__, kinds))
+        kinds = (kind and (*kind, dtypes.get(name)) for name, kind in zip(names, kinds, strict=True))
+    return list(map(_Heads().__getitem__, kinds))
+
+
+class _Heads(dict[Any, bytes]):
+    """The first two fields of the entries of small tensors, by the dtype and shape of arrays."""
+
+    def __missing__(self, kind: tuple[Any, ...] | None) -> bytes:
+        head = self[kind] = b"" if kind is None else _head(*kind)
+        return head
 
 
 def _head(numpy: np.dtype[Any], shape: Shape, dtype: Any = None) -> bytes:  # noqa: ANN401

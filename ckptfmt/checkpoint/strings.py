@@ -119,8 +119,10 @@ def encode_strings(values: Array) -> StoredForm:
 
 def _chunks(values: Array) -> Iterator[list[bytes]]:
     """Iterate over the elements of an array of strings as lists of bytes."""
+    # NumPy 2.4 cannot cut a StringDType array by its flat iterator.
+    flat = values.reshape(-1) if values.dtype.kind == "T" else values.flat
     for start in range(0, values.size, _ENCODED_AT_ONCE):
-        chunk = values.flat[start : start + _ENCODED_AT_ONCE].tolist()
+        chunk = flat[start : start + _ENCODED_AT_ONCE].tolist()
         yield chunk if set(map(type, chunk)) == {bytes} else list(map(as_bytes, chunk))
 
 

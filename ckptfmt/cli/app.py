@@ -22,6 +22,7 @@ from ckptfmt.text.closest import closest_names, did_you_mean
 
 VERBS = {
     "copy": "ckptfmt.cli.verbs.copy.command",
+    "edit": "ckptfmt.cli.verbs.edit",
     "events": "ckptfmt.cli.verbs.events.command",
     "freeze": "ckptfmt.cli.verbs.freeze",
     "graph": "ckptfmt.cli.verbs.graph",
@@ -88,12 +89,13 @@ GUESSES = {
     **dict.fromkeys(("objects", "scopes", "structure"), ("tree",)),
     **dict.fromkeys(("cp", "save", "write", "rename", "merge", "shard", "reshard", "cast"), ("copy",)),
     **dict.fromkeys(("convert", "migrate", "apply", "map"), ("plan", "copy")),
-    **dict.fromkeys(("signature", "signatures", "layers", "saved_model", "savedmodel"), ("model",)),
+    **dict.fromkeys(("signature", "signatures", "saved_model", "savedmodel"), ("model", "edit")),
     **dict.fromkeys(("nodes", "ops", "pb", "draw", "dot", "functions"), ("graph",)),
     **dict.fromkeys(("scalars", "tags", "logs", "tensorboard", "plot", "export"), ("events",)),
     **dict.fromkeys(("tfrecord", "examples", "tfrecords"), ("records",)),
     **dict.fromkeys(("extract", "cut", "prune"), ("subgraph", "copy")),
     "frozen": ("freeze",),
+    "layers": ("model",),
     "version": ("--version",),
 }
 """What people type first, and the verbs or options that do it."""

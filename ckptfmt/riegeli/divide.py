@@ -9,12 +9,12 @@ bytes. There are three ways to make a message shorter, tried in this order:
 3. Its fields are cut into groups, which become parts with the path of the message: merging them makes the
    repeated fields as long as they were. Nothing is left.
 
-These are the parts of TensorFlow's own splitter: large constants, the graph, its library, runs of nodes. Its
-readers merge parts in the order of their paths, and parts of one path in that of their numbers. An element is
-thus there, perhaps empty, before the parts that belong into it.
+TensorFlow's own splitter makes the same parts: large constants, the graph, its library, runs of nodes. Its
+readers merge parts in the order of their paths, and parts with one path in the order of their numbers. So an
+element exists, perhaps empty, before the parts that belong to it are merged.
 
-The order ends at a map key, though, after which TensorFlow compares no more. So after a key only ``bytes``
-become parts: they may be set in any order.
+TensorFlow compares paths no further than to the key of a map, so that parts after it have no order. There
+only ``bytes`` become parts, which may be set in any order.
 
 Source: TensorFlow ``tools/proto_splitter``: ``merge.cc``, ``cc/graph_def_splitter.cc``.
 """

@@ -18,6 +18,8 @@ from ckptfmt.errors import GraphError
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.signature import Signatures
 from ckptfmt.graph.meta.signature_def import SignatureLike, encode_signature
+from ckptfmt.notebook.card import Card
+from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.asset_edits import replace_assets
 from ckptfmt.saved_model.draft import Draft, Edit, Model, NewFile
@@ -76,7 +78,7 @@ class Edits(ABC):
             :attr:`SavedModel.object_functions` or by the name of a trace: ``{"embed": "encoder/call"}``. None
             removes a signature.
         rename
-            New names by old ones. Names are exchanged at once; removals and changes come after that.
+            New names by old ones, exchanged at once. Changes and then removals come after that.
         remove
             Names of signatures to remove.
 
@@ -93,21 +95,24 @@ class Edits(ABC):
         given = dict(signatures or {})
         names = dict(rename or {})
         removed = [remove] if isinstance(remove, str) else list(remove)
+        if both := [name for name in removed if given.get(name) is not None]:
+            raise ValueError(f"signature {both[0]!r}: got one to add and to remove")
         removed += [name for name, signature in given.items() if signature is None]
 
         def edit(draft: Draft) -> None:
             meta = draft.edit()
             edits = SignatureEdits(meta, draft.objects, draft.model.file)
             edits.rename(names)
-            edits.remove(removed)
             for name, signature in given.items():
                 if isinstance(signature, str):
                     new = call_function(meta, name, signature, edits.objects, draft.model.file)
-                    edits.set(name, new)
+                    edits.put(name, new)
                 elif signature is not None:
                     known = meta.signature_def.get(name, None)
                     graph = draft.meta_graph().graph
-                    edits.set(name, encode_signature(_completed(signature, known), graph, name))
+                    edits.put(name, encode_signature(_completed(signature, known), graph, name))
+            # Last, because new signatures may use what these do.
+            edits.remove(removed)
 
         return self._edited(edit)
 
@@ -255,6 +260,13 @@ class EditedModel(Edits):
     def signatures(self) -> Signatures:
         """The signatures with the edits; raises the same errors as :attr:`message`."""
         return self.meta_graph.signatures
+
+    def _card(self) -> Card:
+        facts = (("edits", len(self._edits)), ("signatures", lambda: ", ".join(self.signatures) or None))
+        return Card("EditedModel", self._model.directory, facts)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card)
 
     def __repr__(self) -> str:
         count = len(self._edits)

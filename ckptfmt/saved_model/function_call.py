@@ -7,6 +7,7 @@ function is bound to. Source: TensorFlow ``python/saved_model/signature_serializ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from ckptfmt.errors import CorruptError, GraphError, NameNotFoundError
@@ -61,7 +62,7 @@ def call_function(
         key = spec.name or argument.name
         if key in signature.inputs:
             key = argument.name
-        node = meta.graph_def.node.add(op="Placeholder", name=free_name(f"{name}_{key}", names))
+        node = meta.graph_def.node.add(op="Placeholder", name=free_name(_node_name(f"{name}_{key}"), names))
         names.add(node.name)
         node.attr["dtype"].type = argument.type
         fill_shape(node.attr["shape"].shape, spec.shape)
@@ -144,6 +145,11 @@ def _captures(
         else:
             what = f"function {function!r} uses object {number}, which is not in the graph that servers run"
             raise GraphError(what, file=file)
+
+
+def _node_name(text: str) -> str:
+    """Return a text as TensorFlow allows it for a node: letters, digits, dots and underscores."""
+    return re.sub(r"[^A-Za-z0-9_.]", "_", text).lstrip("_") or "input"
 
 
 def _describe(info: messages.TensorInfo, tensor: str, code: int, spec: TensorSpec) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ckptfmt.arrays.convert import as_array
-from ckptfmt.errors import CheckpointNotFoundError, GraphError, NameNotFoundError, UnsupportedError
+from ckptfmt.errors import (
+    CheckpointNotFoundError,
+    GraphError,
+    NameConflictError,
+    NameNotFoundError,
+    UnsupportedError,
+)
 from ckptfmt.graph.ops import RESTORE_OPS
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.saved_model.draft import Draft, NewTensor
@@ -46,6 +51,8 @@ def replace_values(draft: Draft, values: Mapping[str, Any], *, keep_rest: bool) 
     ------
     NameNotFoundError
         A variable has no new value; or, with ``keep_rest``, a value is that of no variable.
+    NameConflictError
+        A variable has different values under several of its names.
     GraphError
         A value has another shape or dtype than the variable.
     CheckpointNotFoundError
@@ -59,16 +66,17 @@ def replace_values(draft: Draft, values: Mapping[str, Any], *, keep_rest: bool) 
     wanted = [name for name in tensors if name != OBJECT_GRAPH_KEY]
     names = _Names(draft)
     chosen: dict[str, str] = {}
-    for name in wanted:
-        given = next((each for each in names.of(name) if each in values), None)
-        if given is not None:
-            chosen[name] = given
     file = draft.model.file
+    for name in wanted:
+        several = [each for each in names.of(name) if each in values]
+        if several:
+            chosen[name] = several[0]
+            _check_alike(name, several, values, file)
     if keep_rest:
-        used = set(chosen.values())
-        unknown = [name for name in values if name not in used and name != OBJECT_GRAPH_KEY]
+        known = {each for name in wanted for each in names.of(name)}
+        unknown = [name for name in values if name not in known and name != OBJECT_GRAPH_KEY]
         if unknown:
-            close = closest_names(unknown[0], [each for name in wanted for each in names.of(name)])
+            close = closest_names(unknown[0], known)
             what = f"the model has no variables {listed(unknown)}"
             raise NameNotFoundError(
                 unknown[0], file=file, noun="variable", close_matches=close, names=unknown, what=what
@@ -92,6 +100,13 @@ def replace_values(draft: Draft, values: Mapping[str, Any], *, keep_rest: bool) 
     draft.tensors = tensors
 
 
+def _check_alike(name: str, given: Sequence[str], values: Mapping[str, Any], file: str) -> None:
+    """Raise NameConflictError if a tensor gets several values, under several of its names."""
+    for other in given[1:]:
+        if not np.array_equal(np.asarray(values[given[0]]), np.asarray(values[other])):
+            raise NameConflictError("several values", names={name: given}, file=file)
+
+
 def _check_format(draft: Draft) -> None:
     """Raise UnsupportedError if the graph restores variables only from checkpoints in the V1 format."""
     for meta in draft.message.meta_graphs:
@@ -111,15 +126,26 @@ class _Names:
             for node, source in narrowed.variables.sources.items():
                 if source.region is None:
                     self._others.setdefault(source.name, []).append(node)
-            counts = Counter(each.name for each in narrowed.object_variables)
+            keys: dict[str, list[str]] = {}
             for variable in narrowed.object_variables:
-                if variable.key is not None and counts[variable.name] == 1:
-                    self._others.setdefault(variable.key, []).append(variable.name)
+                if variable.key is not None:
+                    keys.setdefault(variable.name, []).append(variable.key)
+            for name, named in keys.items():
+                if len(named) == 1 or _are_same(draft, named):
+                    for key in named:
+                        self._others.setdefault(key, []).append(name)
 
     def of(self, name: str) -> Iterator[str]:
         """Iterate over the names of a tensor, first the one in the checkpoint."""
         yield name
         yield from self._others.get(name, ())
+
+
+def _are_same(draft: Draft, keys: Sequence[str]) -> bool:
+    """Whether tensors are one variable that is stored several times, as in models that Keras 3 exports."""
+    checkpoint = draft.model.checkpoint
+    known = [] if checkpoint is None else [checkpoint.entries[key] for key in keys]
+    return len({(each.dtype, each.shape, each.crc32c) for each in known}) == 1 and known[0].crc32c is not None
 
 
 def _misfit(name: str, wanted: NewTensor) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 
+import numpy as np
 from google.protobuf.message import DecodeError
 
 from ckptfmt.arrays.array import Array
@@ -21,7 +22,7 @@ from ckptfmt.graph.meta.variables import Source, saved_sources
 from ckptfmt.graph.node import parse_output
 from ckptfmt.graph.ops import VARIABLE_OPS
 from ckptfmt.graph.prune import needed_nodes
-from ckptfmt.graph.tables import Tables, has_tables
+from ckptfmt.graph.tables import Tables
 from ckptfmt.proto import messages
 from ckptfmt.saved_model.asset_edits import add_asset, clear_assets
 from ckptfmt.saved_model.draft import Draft
@@ -73,20 +74,26 @@ def freeze_model(draft: Draft) -> None:
 
 
 class _Values(Mapping[str, Array]):
-    """The values of a model's variables as its edits have left them, by the names in the checkpoint."""
+    """The values of a model's variables as its edits have left them.
+
+    Tensors have their names in the checkpoint. A variable that no Saver restores, but functions are bound to,
+    has the name of its node, by which it is looked up.
+    """
 
     def __init__(self, draft: Draft) -> None:
-        self._draft = draft
-        meta = draft.meta.graph_def
-        has_values = has_tables(meta) or any(node.op in VARIABLE_OPS for node in meta.node)
+        # A variable may hold the path of an asset, which no checkpoint has, so there may be none.
         is_stored = draft.tensors is not None or draft.model.checkpoint is not None
-        # A variable may hold the path of an asset, which no checkpoint has.
-        self._tensors = stored_tensors(draft) if has_values and is_stored else {}
+        self._tensors = dict(stored_tensors(draft)) if is_stored else {}
+        meta, file = draft.meta, draft.model.file
+        restored = saved_sources(meta.graph_def, meta.saver_def.restore_op_name, meta.collection_def, file)
+        sources = draft.model.narrowed(draft.model.meta_graph).variables.sources
+        for node in sources.keys() - restored.keys() - self._tensors.keys():
+            if sources[node].name in self._tensors:
+                self._tensors[node] = self._tensors[sources[node].name]
 
     def __getitem__(self, name: str) -> Array:
         tensor = self._tensors[name]
-        array: Array = tensor.values[tensor.name]
-        return array
+        return np.asarray(tensor.values[tensor.name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
+from typing import Any
 
 from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import GraphError, NameConflictError, NameNotFoundError
@@ -88,12 +89,14 @@ class SignatureEdits:
             self._drop_nodes(tensors)
             self._drop_functions(removed)
 
-    def set(self, name: str, signature: messages.SignatureDef) -> None:
+    def put(self, name: str, signature: messages.SignatureDef) -> None:
         """Add a signature, or replace the one of that name.
 
         Raises GraphError if a tensor is not in the graph, or if no function can be made for the signature.
         """
         check_signature_name(name)
+        if not signature.outputs:
+            raise GraphError(f"signature {name!r} has no outputs, want at least one", file=self._file)
         nodes = {node.name for node in self._meta.graph_def.node}
         for tensor in signature_tensors(signature):
             if (node := parse_output(tensor).node) not in nodes:
@@ -154,42 +157,36 @@ class SignatureEdits:
         if holder is None:
             return
         dropped = [edge.node_id for edge in holder.children if edge.local_name in gone]
-        kept = [(edge.node_id, edge.local_name) for edge in holder.children if edge.local_name not in gone]
-        del holder.children[:]
-        for number, name in kept:
-            holder.children.add(node_id=number, local_name=name)
+        _keep(holder.children, lambda edge: edge.local_name not in gone)
         objects = self._meta.object_graph_def.nodes
         used = set(_mentioned(self._meta.object_graph_def))
+        functions = set()
         for number in dropped:
             if number in used or not 0 <= number < len(objects):
                 continue
-            function = objects[number].bare_concrete_function.concrete_function_name
+            functions.add(objects[number].bare_concrete_function.concrete_function_name)
             # The object keeps its place: others, and the checkpoint, know objects by their numbers.
             objects[number].Clear()
             objects[number].user_object.identifier = "_generic_user_object"
             objects[number].user_object.version.producer = 1
             objects[number].user_object.version.min_consumer = 1
-            if function:
-                self._drop_function(function)
+        self._drop_unused(functions)
 
-    def _drop_function(self, name: str) -> None:
-        """Remove a function from the library, unless an object is it, or anything calls it."""
+    def _drop_unused(self, names: set[str]) -> None:
+        """Remove those functions from the library that no object is, and that nothing calls."""
         meta = self._meta
         for each in meta.object_graph_def.nodes:
-            if each.bare_concrete_function.concrete_function_name == name:
-                return
-            if name in each.function.concrete_functions:
-                return
+            names.discard(each.bare_concrete_function.concrete_function_name)
+            names.difference_update(each.function.concrete_functions)
         functions = Functions(meta.graph_def.library, self._file)
         bodies = (function.node_def for function in meta.graph_def.library.function)
-        if name in functions.called_by(chain(meta.graph_def.node, *bodies)):
+        names -= functions.called_by(chain(meta.graph_def.node, *bodies))
+        if not names:
             return
-        library = meta.graph_def.library.function
-        for position in reversed(range(len(library))):
-            if library[position].signature.name == name:
-                del library[position]
-        meta.object_graph_def.concrete_functions.pop(name, None)
-        meta.meta_info_def.function_aliases.pop(name, None)
+        _keep(meta.graph_def.library.function, lambda function: function.signature.name not in names)
+        for name in names:
+            meta.object_graph_def.concrete_functions.pop(name, None)
+            meta.meta_info_def.function_aliases.pop(name, None)
 
     def _drop_nodes(self, tensors: Iterable[str]) -> None:
         """Remove the nodes that tensors need and nothing else does."""
@@ -198,9 +195,15 @@ class SignatureEdits:
         others = (name for name in kept_names(meta) if parse_output(name).node in nodes)
         needed = needed_nodes(nodes, others, self._file)
         unused = needed_nodes(nodes, tensors, self._file) - needed
-        for position in reversed(range(len(meta.graph_def.node))):
-            if meta.graph_def.node[position].name in unused:
-                del meta.graph_def.node[position]
+        _keep(meta.graph_def.node, lambda node: node.name not in unused)
+
+
+def _keep(items: Any, is_kept: Callable[[Any], bool]) -> None:  # noqa: ANN401  (any repeated field)
+    """Remove items from a list of messages, in linear time."""
+    kept = [item for item in items if is_kept(item)]
+    if len(kept) < len(items):
+        del items[:]
+        items.extend(kept)
 
 
 def check_signature_name(name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -27,7 +27,7 @@ from ckptfmt.saved_model.init_op import set_init_op
 from ckptfmt.saved_model.layout import CHECKPOINT_DIRECTORY, check_replaceable
 from ckptfmt.saved_model.signature_edits import SignatureEdits
 from ckptfmt.saved_model.writing import write_assets, write_message, write_tensors
-from ckptfmt.saving.sources import Loader, Savable, groups_of
+from ckptfmt.saving.sources import Savable, groups_of
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LOCAL, absolute_path, filesystem_of
 from ckptfmt.storage.output.directory import create_directory
@@ -262,26 +262,9 @@ def write_saved_model(
     return writer.directory
 
 
-class _Loaded(Mapping[str, Any]):
-    """Values that functions return."""
-
-    def __init__(self, loaders: Mapping[str, Loader]) -> None:
-        self._loaders = loaders
-
-    def __getitem__(self, name: str) -> Any:  # noqa: ANN401
-        return self._loaders[name]()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._loaders)
-
-    def __len__(self) -> int:
-        return len(self._loaders)
-
-
 def _owners(variables: Savable) -> dict[str, Mapping[str, Any]]:
     """Return the mapping that has each tensor, by name."""
-    groups = (each if isinstance(each, TensorMapping) else _Loaded(each) for each in groups_of(variables))
-    return {name: group for group in groups for name in group}
+    return {name: group for group in groups_of(variables) for name in group}
 
 
 def _add_signatures(
@@ -291,7 +274,7 @@ def _add_signatures(
     edits = SignatureEdits(message, lambda: bound_objects(message, file), file)
     graph = MetaGraph(message, file).graph
     for name, signature in signatures.items():
-        edits.set(name, encode_signature(signature, graph, name))
+        edits.put(name, encode_signature(signature, graph, name))
 
 
 def _saved_variables(meta: MetaGraph) -> Mapping[str, SavedVariable]:

@@ -33,6 +33,7 @@ def save(
     max_shard_bytes: int | None = None,
     objects: bool | None = None,
     progress: integrity.Progress | None = None,
+    sync: bool = True,
     fs: Filesystem | None = None,
 ) -> str:
     """Write a V2 checkpoint, and return its prefix.
@@ -62,6 +63,9 @@ def save(
         ``tf.train.Checkpoint(**tensors)`` does, ``save_counter`` as its counter. False stores none.
     progress
         Is called with the bytes written so far and the bytes to write in all.
+    sync
+        Whether the checkpoint outlasts a power cut as soon as it has its name. TensorFlow leaves that to the
+        system.
     fs
         The file system to write to, by default this machine's.
 
@@ -84,9 +88,11 @@ def save(
     has_choice = num_shards not in (None, 1) or max_shard_bytes is not None or progress is not None or objects
     if not has_choice and is_flat(tensors):
         # Making a layout takes longer than writing 100,000 small values.
-        return _save_values(prefix, tensors, overwrite=overwrite, fs=fs)
+        return _save_values(prefix, tensors, overwrite=overwrite, sync=sync, fs=fs)
     layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes, objects=objects)
-    with CheckpointWriter(prefix, num_shards=layout.num_shards, overwrite=overwrite, fs=fs) as writer:
+    with CheckpointWriter(
+        prefix, num_shards=layout.num_shards, overwrite=overwrite, sync=sync, fs=fs
+    ) as writer:
         # What should be whole has been found to be; parts of slots need not be.
         for name in {stretch.name for stretch in layout.stretches if stretch.part is not None}:
             writer.allow_gaps(name)
@@ -97,10 +103,15 @@ def save(
 
 
 def _save_values(
-    prefix: str | os.PathLike[str], values: dict[str, Any], *, overwrite: bool, fs: Filesystem | None
+    prefix: str | os.PathLike[str],
+    values: dict[str, Any],
+    *,
+    overwrite: bool,
+    sync: bool,
+    fs: Filesystem | None,
 ) -> str:
     check_values(values)
-    with CheckpointWriter(prefix, overwrite=overwrite, fs=fs) as writer:
+    with CheckpointWriter(prefix, overwrite=overwrite, sync=sync, fs=fs) as writer:
         writer.add_all(values)
     return writer.prefix
 

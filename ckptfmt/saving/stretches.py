@@ -83,7 +83,8 @@ def stretches_of(
     Raises CorruptError if an entry or the slices of a tensor are damaged, ValueError for a name that no
     tensor can have.
     """
-    store, unchanged, stored_names = view._origin(), view._unchanged(), view._stored()
+    store, unchanged = view._origin(), view._unchanged()
+    stored_names = view._stored() if None in unchanged.values() else unchanged
     new_keys(list(unchanged))
     entries = _entries(store.index, {name for name in stored_names.values() if name is not None})
     bundle = store if _is_copied(store) else None

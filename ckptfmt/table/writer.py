@@ -99,6 +99,8 @@ def _batches(items: Iterable[tuple[bytes, Buffer]]) -> Iterator[tuple[list[bytes
     values: list[bytes] = []
     size = 0
     for key, value in items:
+        if len(value) >= SIZE_LIMIT:
+            _check_size([key], np.array([len(key)]), np.array([len(value)]))  # before it is copied
         keys.append(key)
         values.append(bytes(value))
         size += len(key) + len(value)
@@ -131,10 +133,12 @@ class _TableBuilder:
         if not keys:
             return
         previous = [keys[0][:0] if self._last is None else self._last, *keys[:-1]]
-        self._check(previous, keys, values)
-        shared = _shared_by_all(previous, keys)
         key_sizes = np.fromiter(map(len, keys), np.int64, len(keys))
         value_sizes = np.fromiter(map(len, values), np.int64, len(values))
+        self._check_order(previous, keys)
+        _check_size(keys, key_sizes, value_sizes)
+        limits = np.minimum(np.append(len(previous[0]), key_sizes[:-1]), key_sizes)
+        shared = _shared_by_all(previous, keys, limits)
         is_large = key_sizes + value_sizes >= 2 * self._block_size
         # An entry takes three bytes or more, so that these are enough to fill a block.
         most = self._block_size // 3 + 1
@@ -164,17 +168,13 @@ class _TableBuilder:
                 self._end_block(_separator(keys[stop - 1] if stop else previous[0], keys[stop]))
             start = stop
 
-    def _check(self, previous: Sequence[bytes], keys: Sequence[bytes], values: Sequence[bytes]) -> None:
-        """Raise ValueError unless the keys ascend, and no key or value is too long."""
+    def _check_order(self, previous: Sequence[bytes], keys: Sequence[bytes]) -> None:
+        """Raise ValueError unless the keys ascend."""
         first = 1 if self._last is None else 0  # the first key follows none
         if not all(map(operator.lt, previous[first:], keys[first:])):
             pairs = zip(previous[first:], keys[first:], strict=True)
             last, key = next((last, key) for last, key in pairs if key <= last)
             raise ValueError(f"keys must ascend: got {key!r} after {last!r}")
-        if max(map(len, keys)) >= SIZE_LIMIT or max(map(len, values)) >= SIZE_LIMIT:
-            sizes = zip(keys, map(len, keys), map(len, values), strict=True)
-            key, key_size, size = next(each for each in sizes if max(each[1:]) >= SIZE_LIMIT)
-            raise ValueError(f"key {key[:40]!r}: got {key_size} and {size} bytes, want less than 4 GiB")
 
     def _end_block(self, separator: bytes) -> None:
         self._index.append((separator, self._write_block(self._parts, self._restarts)))
@@ -209,6 +209,15 @@ class _TableBuilder:
         return handle
 
 
+def _check_size(keys: Sequence[bytes], key_sizes: np.ndarray, value_sizes: np.ndarray) -> None:
+    """Raise ValueError if a key or a value is too long."""
+    sizes = np.maximum(key_sizes, value_sizes)
+    if sizes.max() >= SIZE_LIMIT:
+        row = int(sizes.argmax())
+        both = f"{key_sizes[row]} and {value_sizes[row]} bytes"
+        raise ValueError(f"key {keys[row][:40]!r}: got {both}, want less than 4 GiB")
+
+
 def _encode_rows(keys: Sequence[bytes], values: Sequence[bytes], columns: np.ndarray) -> bytes:
     """Return entries of a block.
 
@@ -233,12 +242,8 @@ def _sizes_of_rows(columns: np.ndarray) -> np.ndarray:
     return sizes
 
 
-def _shared_by_all(firsts: Sequence[bytes], seconds: Sequence[bytes]) -> np.ndarray:
-    """Return how many bytes each pair of keys shares from the beginning."""
-    limits = np.minimum(
-        np.fromiter(map(len, firsts), np.int64, len(firsts)),
-        np.fromiter(map(len, seconds), np.int64, len(seconds)),
-    )
+def _shared_by_all(firsts: Sequence[bytes], seconds: Sequence[bytes], limits: np.ndarray) -> np.ndarray:
+    """Return how many bytes each pair of keys shares from the beginning, up to the shorter length of each."""
     # As rows of a matrix, padded with zeros or cut off; where no byte differs, the length decides.
     width = max(1, min(int(limits.max()), _COMPARED_AT_ONCE))
     shape = len(firsts), width

@@ -52,6 +52,8 @@ def encode_varints(values: np.ndarray) -> bytes:
 
     :func:`decode_varints` is the inverse.
     """
+    if not len(values) or int(values.max()) < 0x80:
+        return values.astype(np.uint8).tobytes()  # all of one byte, as most lengths are
     columns, sizes = varint_columns(values)
     return columns[np.arange(columns.shape[1]) < sizes[:, None]].tobytes()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import ckptfmt
+from ckptfmt.checkpoint.slices import TensorSlice
 from ckptfmt.errors import AlreadyExistsError, NameConflictError, NotWritableError
 
 
@@ -79,3 +81,91 @@ def test_a_name_is_written_once(tmp_path: Path) -> None:
         writer.add("w", 1)
         with pytest.raises(NameConflictError):
             writer.add("w", 2)
+
+
+PARTS: list[Any] = [
+    "0,5:-",
+    "0,5:0,4",
+    [slice(5), slice(None)],
+    [(0, 5), (0, 4)],
+    [slice(0, 5, 1), (0, 4)],
+]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=str)
+def test_a_slice_is_written_as_text_or_as_python_has_it(tmp_path: Path, part: Any) -> None:
+    array = np.arange(40).reshape(10, 4)
+    with ckptfmt.CheckpointWriter(tmp_path / "ckpt") as writer:
+        writer.add_slice("p", (10, 4), TensorSlice(((5, 5), (0, -1))), array[5:])
+        writer.add_slice("p", (10, 4), part, array[:5])
+        writer.add_slice("whole", [10, 4], "0,10:-", array)
+        writer.add_slice("scalar", (), "", 7)
+    with ckptfmt.open(tmp_path / "ckpt") as ckpt:
+        assert np.array_equal(ckpt["p"], array)
+        assert len(ckpt.entries["p"].slices) == 2
+        assert ckpt.entries["whole"].slices == ckpt.entries["scalar"].slices == ()
+        assert (ckpt["whole"].tolist(), ckpt["scalar"]) == (array.tolist(), 7)
+
+
+@pytest.mark.parametrize(
+    ("shape", "part", "values", "message"),
+    [
+        ((4, 2), "0,5:-", np.zeros((5, 2)), "does not fit"),
+        ((4, 2), "0,2", np.zeros((2, 2)), "ranks differ"),
+        ((4, 2), "0,0:-", np.zeros((0, 2)), "does not fit"),
+        ((4, 2), "a:b", np.zeros((2, 2)), "not a slice: 'a:b'"),
+        ((4, 2), [slice(0, 4, 2), slice(None)], np.zeros((2, 2)), "got step 2, want 1"),
+        ((4, 2), [slice(2)], np.zeros((2, 2)), "got 1 dimensions, want 2"),
+        ((4, 2), "0,2:-", np.zeros((2, 3)), r"got values of shape \[2, 3\], want \[2, 2\]"),
+        ((-4, 2), "0,2:-", np.zeros((2, 2)), "no negative size"),
+        ((1,) * 255, [(0, 1)] * 255, 1, "at most 254"),
+        ((2**32, 2**31), "0,1:0,1", [[1.0]], "more than 2"),
+        ((2**62, 2), "0,1:0,1", [[1.0]], "more than 2"),
+    ],
+    ids=str,
+)
+def test_a_slice_that_does_not_fit_is_refused(
+    tmp_path: Path, shape: Any, part: Any, values: Any, message: str
+) -> None:
+    with ckptfmt.CheckpointWriter(tmp_path / "ckpt") as writer:
+        with pytest.raises(ValueError, match=f"tensor 'p'.*{message}"):
+            writer.add_slice("p", shape, part, values)
+        writer.add("p", 1)
+    assert ckptfmt.open(tmp_path / "ckpt")["p"] == 1
+
+
+def test_slices_of_a_tensor_have_one_dtype_shape_and_place(tmp_path: Path) -> None:
+    half = np.zeros((5, 4), np.float32)
+    with ckptfmt.CheckpointWriter(tmp_path / "ckpt") as writer:
+        writer.add_slice("p", (10, 4), "0,5:-", half)
+        with pytest.raises(NameConflictError):
+            writer.add_slice("p", (10, 4), "0,5:-", half)
+        with pytest.raises(NameConflictError):
+            writer.add("p", half)
+        with pytest.raises(NameConflictError):
+            writer.add_all({"q": half, "p": half})
+        with pytest.raises(ValueError, match=r"got one of float64\[10, 4\], want float32\[10, 4\]"):
+            writer.add_slice("p", (10, 4), "5,5:-", half.astype(np.float64))
+        with pytest.raises(ValueError, match=r"got one of float32\[11, 4\], want float32\[10, 4\]"):
+            writer.add_slice("p", (11, 4), "5,5:-", half)
+        writer.add_slice("p", (10, 4), "5,5:-", half)
+        writer.add("w", half)
+        with pytest.raises(NameConflictError):
+            writer.add_slice("w", (10, 4), "5,5:-", half)
+    assert sorted(ckptfmt.open(tmp_path / "ckpt")) == ["p", "w"]
+
+
+def test_slices_must_not_overlap(tmp_path: Path) -> None:
+    writer = ckptfmt.CheckpointWriter(tmp_path / "ckpt")
+    writer.add_slice("p", (10,), "0,6", np.zeros(6))
+    writer.add_slice("p", (10,), "5,5", np.zeros(5))
+    with pytest.raises(ValueError, match=r"tensor 'p': slices .* overlap"):
+        writer.commit()
+    assert names(tmp_path) == []
+
+
+def test_slices_may_be_of_strings(tmp_path: Path) -> None:
+    with ckptfmt.CheckpointWriter(tmp_path / "ckpt") as writer:
+        writer.add_slice("s", (3,), "2,1", ["c"])
+        writer.add_slice("s", (3,), "0,2", [b"a", "b"])
+    assert ckptfmt.open(tmp_path / "ckpt")["s"].tolist() == [b"a", b"b", b"c"]

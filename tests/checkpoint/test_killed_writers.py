@@ -10,7 +10,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -189,6 +189,61 @@ def test_a_fresh_prefix_is_free_again_after_a_kill(directory: Path) -> None:
             assert len(files_of(prefix)) == 4
         if not is_killed:
             break
+
+
+def test_a_copy_over_its_own_source_that_is_killed_loses_nothing(directory: Path) -> None:
+    def make(num_shards: int) -> None:
+        with ckptfmt.CheckpointWriter(prefix, num_shards=num_shards, overwrite=True) as writer:
+            for name, values in tensors(OLD).items():
+                writer.add(name, values)
+            writer.add("large", np.full(200_000, OLD, np.int32))  # the kernel copies it
+
+    def copy() -> None:
+        with ckptfmt.open(prefix) as ckpt:
+            changed = ckpt.renamed(lambda name: name.replace("large", "big"))
+            ckptfmt.save(prefix, changed, overwrite=True, num_shards=2)
+
+    prefix = directory / "ckpt"
+    for number in itertools.count(1):
+        shutil.rmtree(directory, ignore_errors=True)
+        assert in_fork(lambda: make(2)) == 0
+        is_killed = killed_at(number, copy)
+        with ckptfmt.open(prefix) as ckpt:
+            assert ckpt.verify().ok
+            assert set(ckpt) - {"large", "big"} == set(tensors(0))
+            assert {int(each) for name in ckpt for each in np.unique(ckpt[name].astype(int))} == {OLD}
+        assert in_fork(lambda: make(1)) == 0
+        assert set(os.listdir(directory)) == files_of(prefix)
+        if not is_killed:
+            break
+    assert number > 20
+
+
+def manage(directory: Path, values: Iterable[int]) -> ckptfmt.CheckpointManager:
+    manager = ckptfmt.CheckpointManager(directory, max_to_keep=2)
+    for value in values:
+        manager.save(tensors(value))
+    return manager
+
+
+def test_a_training_directory_always_has_its_latest_checkpoint(directory: Path) -> None:
+    for number in itertools.count(1):
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        assert in_fork(lambda: manage(directory, [1, 2, 3])) == 0
+        is_killed = killed_at(number, lambda: manage(directory, [4]))
+        latest = ckptfmt.latest_checkpoint(directory)
+        assert latest is not None
+        assert value_of(Path(latest)) == (3 if latest.endswith("ckpt-3") else 4)
+        # The run goes on, and nothing is left of what was killed.
+        assert in_fork(lambda: manage(directory, [5])) == 0
+        kept = manage(directory, []).checkpoints
+        assert value_of(Path(kept[-1])) == 5
+        expected = set.union({"checkpoint"}, *(files_of(Path(each)) for each in kept))
+        assert set(os.listdir(directory)) == expected
+        if not is_killed:
+            break
+    assert number > 40
 
 
 # --- refused ------------------------------------------------------------------------------------------------

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import ckptfmt
 from ckptfmt.checkpoint.strings import check_strings, decode_strings, decode_variants
+from ckptfmt.checkpoint.strings import encode_strings as encode_tensor_strings
 from ckptfmt.errors import ChecksumError, CorruptError, TruncatedError
+from ckptfmt.wire.coding import encode_varint
 from ckptfmt.wire.crc32c import crc32c, mask
 from tests.support.bundles import encode_strings, encode_variants, open_objects
 from tests.support.golden import load
@@ -79,3 +82,22 @@ def test_variants_compare_and_hash_as_objects() -> None:
     assert variants
     assert len(set(variants)) == len(variants)
     assert variants[0] == variants[0]
+
+
+def test_a_length_of_4_gib_counts_with_8_bytes_in_the_checksum() -> None:
+    size = 1 << 32  # zeros that nobody reads, which take no memory
+    form = encode_tensor_strings(np.array([b"a", bytes(size), b""], object))
+    lengths = b"\1\0\0\0" + size.to_bytes(8, "little") + bytes(4)
+    stored = mask(crc32c(lengths)).to_bytes(4, "little")
+    assert b"".join(map(bytes, form.head)) == b"\x01" + encode_varint(size) + b"\0" + stored
+    assert form.crc == crc32c(stored, crc32c(lengths))
+    assert form.size == 1 + 5 + 1 + 4 + 1 + size
+
+
+@pytest.mark.parametrize("element", [1, None, ["a"]], ids=repr)
+def test_an_element_that_is_not_a_string_is_refused(element: object) -> None:
+    values = np.empty(20_000, object)
+    values[:] = b"a"
+    values[-1] = element
+    with pytest.raises(TypeError, match=r"element of a string tensor: got .*, want bytes or str"):
+        encode_tensor_strings(values)

@@ -61,6 +61,7 @@ SHOWN_AS_TEXT = {
     "Output": "part of a file system",
     "RandomAccessFile": "part of a file system",
     "RecordWriter": "something to write to",
+    "SavedModelWriter": "something to write to",
 }
 """Public classes without a card, and why."""
 

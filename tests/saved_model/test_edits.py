@@ -373,6 +373,7 @@ def test_edits_add_up(tensorflow: ModuleType, classic: Path, tmp_path: Path) -> 
         .with_tags(["serve", "frozen"])
     )
     assert repr(edited) == f"<EditedModel {str(classic)!r}, 5 edits>"
+    assert "serving_default" in edited._repr_html_()
     edited.write(tmp_path / "m")
     after = run(tensorflow, tmp_path / "m", ["serve", "frozen"])
     np.testing.assert_array_equal(after["serving_default"]["scores"], FEEDS["x"] @ w * 2)
@@ -497,10 +498,10 @@ def test_functions_of_objects_become_signatures(tensorflow: ModuleType, module: 
     bare = ckptfmt.open_saved_model(model.write(tmp_path / "bare"))
     assert list(bare.signatures) == []
     (trace,) = next(each for each in bare.object_functions if each.path == "look_up").traces
-    bare.with_signatures({"serving_default": "score", "find": trace}).write(tmp_path / "m")
+    bare.with_signatures({"serving_default": "score", "_find it": trace}).write(tmp_path / "m")
     check_equal(
         run(tensorflow, tmp_path / "m"),
-        {"serving_default": before["serving_default"], "find": before["look_up"]},
+        {"serving_default": before["serving_default"], "_find it": before["look_up"]},
     )
     with pytest.raises(NameNotFoundError, match="did you mean 'score'"):
         bare.with_signatures({"a": "scor"}).write(tmp_path / "x")
@@ -543,3 +544,54 @@ def test_a_function_with_several_traces_has_to_be_chosen(tensorflow: ModuleType,
     found = {results[name]["output_0"].tobytes() for name in "ab"}
     assert found == {(FEEDS["x"] * [2, 3]).astype("f").tobytes(), (FEEDS["x"] + [2, 3]).astype("f").tobytes()}
     np.testing.assert_array_equal(results["a"]["output_1"], [2, 2])
+
+
+# --- Keras -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["export", "saved_model.save"])
+def test_models_of_keras_are_edited(tensorflow: ModuleType, tmp_path: Path, how: str) -> None:
+    tf = tensorflow
+    keras = pytest.importorskip("keras", reason="needs Keras")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("Keras runs on another backend")
+    layers = [keras.layers.Input((2,), name="x"), keras.layers.Dense(3), keras.layers.Dense(2)]
+    network = keras.Sequential(layers)
+    source = tmp_path / "source"
+    if how == "export":
+        network.export(str(source), verbose=False)
+    else:
+        tf.saved_model.save(network, str(source))
+    x = FEEDS["x"]
+    model = ckptfmt.open_saved_model(source)
+    (name,) = model.signatures["serving_default"].inputs
+
+    def outputs(path: str, signature: str = "serving_default") -> Any:
+        function = tf.saved_model.load(path).signatures[signature]
+        (key,) = function.structured_input_signature[1]
+        return function(**{key: tf.constant(x)})["output_0"].numpy()
+
+    for weights in (network.get_weights(), [np.full_like(each, 0.5) for each in network.get_weights()]):
+        network.set_weights(weights)
+        expected = network(x).numpy()
+        # Keras 3 exports each variable twice, under one name.
+        values = {weight.path: each for weight, each in zip(network.weights, weights, strict=True)}
+        edited = model.with_variables(values)
+        np.testing.assert_allclose(outputs(edited.write(tmp_path / "a", overwrite=True)), expected, rtol=1e-5)
+        frozen = edited.to_frozen().write(tmp_path / "b", overwrite=True)
+        np.testing.assert_allclose(outputs(frozen), expected, rtol=1e-5)
+        renamed = edited.with_signatures(
+            {"classify": {"inputs": {"pixels": model.signatures["serving_default"].inputs[name]}}},
+        )
+        with pytest.raises(GraphError, match="no outputs"):
+            renamed.write(tmp_path / "c")
+        again = edited.with_signatures(
+            {
+                "classify": {
+                    "inputs": {"pixels": model.signatures["serving_default"].inputs[name]},
+                    "outputs": model.signatures["serving_default"].outputs,
+                },
+                "serving_default": None,
+            }
+        ).write(tmp_path / "c", overwrite=True)
+        np.testing.assert_allclose(outputs(again, "classify"), expected, rtol=1e-5)

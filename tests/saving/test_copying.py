@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from ckptfmt.wire.crc32c import crc32c
 from ckptfmt.wire.threads import PIECE
 from tests.support.bundles import encode_slice
 from tests.support.corpus import CHECKPOINT_KINDS, CORPUS, entries, has_variables
-from tests.support.memory_filesystem import MemoryFilesystem
+from tests.support.memory import memory_growth
+from tests.support.memory_filesystem import MemoryFile, MemoryFilesystem
 from tests.support.table_writer import (
     HEADER,
     encode_entry,
@@ -249,6 +251,20 @@ def test_a_slot_in_parts_gives_way_to_tensors_with_the_names_of_its_parts() -> N
     assert_equal(copy, view)
 
 
+def test_many_small_tensors_take_few_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    fs = MemoryFilesystem(has_views=False)
+    ckptfmt.save("c", {f"t{i:05}": np.full(3, i, np.int32) for i in range(20_000)}, fs=fs)
+    ckpt = ckptfmt.open("c", fs=fs)
+    view = ckpt.select(re.compile("[02468]$"))
+    assert len(view) == 10_000
+    reads: list[int] = []
+    read = MemoryFile.read
+    monkeypatch.setattr(MemoryFile, "read", lambda *each: reads.append(1) or read(*each))
+    ckptfmt.save("new", view, fs=fs)
+    assert len(reads) < 100
+    assert_equal(ckptfmt.open("new", fs=fs), view)
+
+
 # --- what has to be decoded ------------------------------------------------------------------------------
 
 
@@ -386,3 +402,27 @@ def test_a_plan_says_what_would_be_written(tmp_path: Path) -> None:
     assert plan.num_shards == 2
     assert plan.nbytes == sum(plan.shard_bytes) == 2 * BIG.size + 120
     assert plan.copied_bytes == 120
+
+
+# --- memory ----------------------------------------------------------------------------------------------
+
+
+def test_a_copy_takes_little_memory(tmp_path: Path) -> None:
+    tensors = {f"t{i}": np.full(4 << 20, i, np.float32) for i in range(8)}
+    ckpt = ckptfmt.open(write_bundle(tmp_path / "old", tensors, 2))
+    view = ckpt.select(exclude="t3").renamed(str.upper)
+    with memory_growth() as growth:
+        ckptfmt.save(tmp_path / "new", view, num_shards=3)
+    assert growth.peak < 48 << 20
+    assert ckptfmt.open(tmp_path / "new")["T7"][0] == 7
+
+
+@pytest.mark.parametrize("backend", ["mmap", "pread"])
+def test_a_copy_through_memory_takes_little_of_it(
+    tmp_path: Path, backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ckptfmt.storage.output.local_output.copy_in_kernel", lambda *_: 0)
+    write_bundle(tmp_path / "old", {f"t{i}": np.full(16 << 20, i, np.float32) for i in range(2)})
+    with memory_growth() as growth:
+        ckptfmt.save(tmp_path / "new", ckptfmt.open(tmp_path / "old", backend=backend))
+    assert growth.peak < 48 << 20

@@ -241,3 +241,38 @@ def test_the_manager_of_tensorflow_continues_a_run_of_objects(tensorflow: Module
     assert program.save_counter.numpy() == 2
     theirs.save()
     assert len(manager.checkpoints) == 3
+
+
+def functional_model(seed: int, *, with_first: bool = False) -> Any:
+    """Return a trained functional model of Keras 3, maybe with one more layer at the beginning."""
+    keras = pytest.importorskip("keras")
+    x = inputs = keras.Input((5,))
+    if with_first:
+        x = keras.layers.Dense(5)(x)
+    x = keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(seed=seed))(x)
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.BatchNormalization()(x)))
+    trained(model, seed)
+    return model
+
+
+@pytest.mark.tensorflow
+def test_the_model_variables_of_a_functional_model(tensorflow: ModuleType, tmp_path: Path) -> None:
+    old = functional_model(1)
+    prefix = tensorflow.train.Checkpoint(model=old, optimizer=old.optimizer).save(str(tmp_path / "old"))
+    with ckptfmt.open(prefix) as ckpt:
+        plain = save(tmp_path / "plain", ckpt.model_variables())
+        # For a model with one more layer. Most keys are below the optimizer; other paths lead over lists.
+        assert ckpt.object_graph is not None
+        names = {
+            key(f"model/_operations/{number + 1}/{name}"): node.keys[0]
+            for number in (1, 2, 3)
+            for name, node in ckpt.object_graph[f"model/_operations/{number}"].children.items()
+            if node.keys
+        }
+        assert len(names) == len(old.weights)
+        shifted = save(tmp_path / "shifted", ckpt.renamed(names))
+    same, longer = functional_model(2), functional_model(3, with_first=True)
+    tensorflow.train.Checkpoint(model=same).read(plain).expect_partial()
+    tensorflow.train.Checkpoint(model=longer).read(shifted).expect_partial()
+    check_equal(same.weights, old.weights)
+    check_equal(longer.weights[2:], old.weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from ckptfmt.storage.output import OutputFile, write_file
 from ckptfmt.storage.temporary import sweep
+from tests.support.faults import killed_at
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills processes as POSIX does")
 
@@ -85,6 +87,39 @@ def test_files_of_others_stay(tmp_path: Path) -> None:
     write_file(str(tmp_path / "b"), [b"x"])
     assert {*others, "b"} <= set(os.listdir(tmp_path))
     assert (tmp_path / "a.tmp").read_text() == "mine"
+
+
+def test_unfinished_files_of_checkpoints_are_removed_and_those_of_tensorflow_stay(tmp_path: Path) -> None:
+    mine = ["ckpt.index.tempstate000000000000000000001", "é.tempstate099999999999999999999"]
+    others = [
+        "ckpt.index.tempstate10000000000000000001",  # 20 digits, the most that TensorFlow's have
+        "ckpt.index.tempstate1",
+        "ckpt.index.tempstate0",
+        "ckpt.index.tempstate0123",
+        ".tempstate000000000000000000001",
+    ]
+    for name in mine + others:
+        (tmp_path / name).write_bytes(b"x")
+    write_file(str(tmp_path / "b"), [b"x"])
+    assert set(os.listdir(tmp_path)) == {*others, "b"}
+
+
+def test_a_writer_killed_at_any_call_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for overwrite in (False, True):
+        for number in itertools.count(1):
+            path.unlink(missing_ok=True)
+            if overwrite:
+                path.write_bytes(b"old")
+            is_killed = killed_at(number, lambda: write_file(str(path), [b"new"], overwrite=True))
+            assert path.exists() or not overwrite
+            assert not path.exists() or path.read_bytes() in ([b"new", b"old"] if overwrite else [b"new"])
+            sweep.cache_clear()
+            write_file(str(tmp_path / "other"), [b"x"], overwrite=True)
+            assert set(os.listdir(tmp_path)) <= {"file", "other"}
+            if not is_killed:
+                break
+        assert number > 5
 
 
 def test_a_dropped_writer_removes_its_file_and_closes_everything(tmp_path: Path) -> None:

@@ -278,7 +278,11 @@ def _make_temporary(parent: str) -> tuple[str, int | None]:
         os.mkdir(path)
         if sys.platform == "win32":
             return path, None  # directories cannot be opened there; sweep() leaves them alone
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            remove_tree(path)
+            raise
         if lock(descriptor):
             return path, descriptor
         # Another process took the directory for a leftover before it was locked, and removes it.
