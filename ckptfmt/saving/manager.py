@@ -1,4 +1,4 @@
-"""``CheckpointManager``: the checkpoints of a training run, of which the newest are kept."""
+"""``CheckpointManager``: saves the checkpoints of a training run, and keeps the newest."""
 
 from __future__ import annotations
 
