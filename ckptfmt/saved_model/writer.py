@@ -25,9 +25,10 @@ from ckptfmt.saved_model.asset_edits import add_asset, clear_assets
 from ckptfmt.saved_model.draft import NewFile, NewTensor, bound_objects
 from ckptfmt.saved_model.init_op import set_init_op
 from ckptfmt.saved_model.layout import CHECKPOINT_DIRECTORY, check_replaceable
+from ckptfmt.saved_model.owners import owners_of
 from ckptfmt.saved_model.signature_edits import SignatureEdits
 from ckptfmt.saved_model.writing import write_assets, write_message, write_tensors
-from ckptfmt.saving.sources import Savable, groups_of
+from ckptfmt.saving.sources import Savable
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LOCAL, absolute_path, filesystem_of
 from ckptfmt.storage.output.directory import create_directory
@@ -152,7 +153,7 @@ class SavedModelWriter:
     def _needed_tensors(self, meta: MetaGraph, variables: Savable | None) -> dict[str, NewTensor]:
         """Return the tensors that a meta graph restores, and that no earlier one did."""
         saved = _saved_variables(meta)
-        owners = {} if variables is None else _owners(variables)
+        owners = {} if variables is None else owners_of(variables)
         entries: dict[str, Any] = {name: new.values[new.name] for name, new in self._tensors.items()}
         tensors = {}
         for name, wanted in saved.items():
@@ -260,11 +261,6 @@ def write_saved_model(
     with SavedModelWriter(directory, overwrite=overwrite, fs=fs) as writer:
         writer.add_meta_graph(graph, variables, tags, given, assets, init_op=init_op)
     return writer.directory
-
-
-def _owners(variables: Savable) -> dict[str, Mapping[str, Any]]:
-    """Return the mapping that has each tensor, by name."""
-    return {name: group for group in groups_of(variables) for name in group}
 
 
 def _add_signatures(

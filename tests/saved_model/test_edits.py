@@ -260,7 +260,8 @@ def test_variables_get_other_values(tensorflow: ModuleType, module: Path, tmp_pa
     by_key = {f"{name}/.ATTRIBUTES/VARIABLE_VALUE": value for name, value in (("w", w), ("b", b))}
     tensorflow.train.Checkpoint(w=tensorflow.Variable(w), b=tensorflow.Variable(b)).write(str(tmp_path / "c"))
     with ckptfmt.open(tmp_path / "c") as training:
-        for number, values in enumerate(({"w": w, "b": b}, by_key, training, training.select("*"))):
+        given: list[Any] = [{"w": w, "b": b}, by_key, training, training.select("*"), [{"w": w}, {"b": b}]]
+        for number, values in enumerate(given):
             written = tmp_path / f"m{number}"
             model.with_variables(values).write(written)
             check_equal({"a": run(tensorflow, written)["serving_default"]}, {"a": expected})
@@ -279,6 +280,8 @@ def test_values_that_do_not_fit_are_listed_before_anything_is_written(module: Pa
     w, b = np.zeros((2, 2), np.float32), np.zeros(2, np.float32)
     with pytest.raises(NameNotFoundError, match="no new values for 1 of 2 variables: 'b/"):
         model.with_variables({"w": w}).write(tmp_path / "m")
+    with pytest.raises(TypeError, match=r"ckptfmt\.open\('ckpt'\)"):
+        model.with_variables("ckpt")  # type: ignore[arg-type]
     with pytest.raises(NameNotFoundError, match="no variables 'v'"):
         model.with_variables({"v": w}, keep_rest=True).write(tmp_path / "m")
     with pytest.raises(
@@ -329,6 +332,15 @@ def test_frozen_models_compute_the_same(
         write_words(moved / "assets", WORDS[::-1])
         (values,) = run(tensorflow, moved, ["serve"])["look_up"].values()
         np.testing.assert_array_equal(values, [0, -1, 2])
+
+
+def test_inputs_become_constants(tensorflow: ModuleType, module: Path, classic: Path, tmp_path: Path) -> None:
+    for number, (path, name) in enumerate(((module, "serving_default_scale"), (classic, "scale:0"))):
+        model = ckptfmt.open_saved_model(path, tags="serve")
+        model.to_frozen(constants={name: np.float32(2)}).write(tmp_path / str(number))
+        with ckptfmt.open_saved_model(tmp_path / str(number)) as frozen:
+            assert list(frozen.signatures["serving_default"].inputs) == ["x"]
+        check_equal(run(tensorflow, tmp_path / str(number)), run(tensorflow, path, ["serve"]))
 
 
 def test_what_trains_a_model_is_removed(tensorflow: ModuleType, classic: Path, tmp_path: Path) -> None:
