@@ -22,6 +22,7 @@ from ckptfmt.errors import (
     CorruptError,
     LimitError,
     TruncatedError,
+    UnsupportedError,
 )
 from ckptfmt.saving.save import plan_save
 from ckptfmt.wire.crc32c import crc32c
@@ -349,6 +350,17 @@ def test_entries_that_share_bytes_are_copied_within_limits() -> None:
     limits = ckptfmt.Limits(max_bytes=1 << 20)
     with pytest.raises(LimitError, match="share those of a data file"):
         ckptfmt.save("all", ckptfmt.open("c", fs=fs, limits=limits), fs=fs)
+
+
+def test_a_stored_name_that_begins_with_a_zero_byte_is_not_copied() -> None:
+    index = encode_table([(b"", HEADER), (b"\0w", encode_entry(shape=[1], size=4, crc=crc32c(bytes(4))))])
+    fs = MemoryFilesystem({"c.index": index, "c.data-00000-of-00001": bytes(4)})
+    ckpt = ckptfmt.open("c", fs=fs)
+    assert ckpt["\0w"].tolist() == [0]
+    with pytest.raises(UnsupportedError, match="zero byte"):
+        ckptfmt.save("new", ckpt, fs=fs)
+    ckptfmt.save("new", ckpt.renamed({"w": "\0w"}), fs=fs)
+    assert ckptfmt.open("new", fs=fs)["w"].tolist() == [0]
 
 
 # --- places ----------------------------------------------------------------------------------------------
