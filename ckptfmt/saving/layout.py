@@ -80,7 +80,12 @@ def arrange(
     sizes = [stretch.entry.nbytes for stretch in stretches]
     if max_shard_bytes is not None:
         shards = _cut_by_size(sizes, max_shard_bytes)
-        return Layout(stretches, shards, max(shards, default=0) + 1)
+        count = max(shards, default=0) + 1
+        if count > MAX_SHARDS:
+            raise ValueError(
+                f"max_shard_bytes: got {max_shard_bytes}, which needs more than {MAX_SHARDS} shards"
+            )
+        return Layout(stretches, shards, count)
     kept, count = _as_in_sources(groups, ordered)
     if num_shards is None or num_shards == count:
         return Layout(stretches, _to_emptiest(kept, sizes, count), count)

@@ -172,6 +172,14 @@ def test_data_files_are_cut_at_a_size(tmp_path: Path) -> None:
     assert_equal(copy, ckpt)
 
 
+def test_too_small_a_size_is_refused() -> None:
+    fs = MemoryFilesystem()
+    tensors = {f"t{i}": np.int8(1) for i in range(100_000)}
+    with pytest.raises(ValueError, match="max_shard_bytes: got 1, which needs more than 99999 shards"):
+        ckptfmt.save("new", tensors, max_shard_bytes=1, fs=fs)
+    assert fs.list_directory("").files == []
+
+
 def test_one_way_to_say_how_many_data_files(tmp_path: Path) -> None:
     for options in ({"num_shards": 0}, {"max_shard_bytes": 0}, {"num_shards": 2, "max_shard_bytes": 2}):
         with pytest.raises(ValueError, match="want"):
