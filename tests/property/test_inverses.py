@@ -50,7 +50,7 @@ from ckptfmt.wire.ordered_code import (
     encode_unum,
 )
 from tests.support.memory_filesystem import MemoryFile, open_bundle
-from tests.support.slices import EXTENTS, tilings
+from tests.support.slices import EXTENTS, SHAPES, tilings
 from tests.support.table_writer import HEADER, encode_block, encode_entry, encode_field, encode_table
 
 UINT64 = st.integers(0, 2**64 - 1) | st.integers(0, 64).map(lambda bits: 2**bits - 1)
