@@ -46,7 +46,7 @@ class Layout:
 def arrange(
     tensors: Savable, *, num_shards: int | None, max_shard_bytes: int | None, objects: bool | None = None
 ) -> Layout:
-    """Return where everything goes; what is wrong with names, dtypes and places of the source is said now.
+    """Return where everything goes. Whatever is wrong with names, dtypes or the source's places is found now.
 
     ``objects`` says whether an object graph is stored: None for those of checkpoints, True for one of all.
 
@@ -125,7 +125,7 @@ def _as_in_sources(
 ) -> tuple[list[int | None], int]:
     """Return the data file of each stretch as in its source, None for any, and how many these are.
 
-    A data file of which nothing is kept does not count.
+    A data file that loses all of its tensors does not count.
     """
     shards: list[int | None] = []
     count = 1
