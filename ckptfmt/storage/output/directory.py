@@ -30,6 +30,7 @@ from ckptfmt.storage.local_file import resolve_path
 from ckptfmt.storage.output.local_output import OutputFile
 from ckptfmt.storage.output.names import copy_mode, sync_directory
 from ckptfmt.storage.output.output import Output
+from ckptfmt.storage.output.transaction import Transaction
 from ckptfmt.storage.target import not_writable
 from ckptfmt.storage.temporary import lock, remove_tree, sweep, temporary_name
 
@@ -105,7 +106,7 @@ def create_directory(
     return _PlainDirectory(fs, path, overwrite=overwrite, check=check)
 
 
-class _LocalDirectory:
+class _LocalDirectory(Transaction):
     """A directory on this machine, filled under a temporary name."""
 
     def __init__(self, fs: LocalFilesystem, path: str, *, overwrite: bool, check: Callable[[], None]) -> None:
@@ -217,17 +218,6 @@ class _LocalDirectory:
     def discard(self) -> None:
         """Remove what is under the temporary name: the new directory, or the old one after an exchange."""
         self._remains()
-
-    def __enter__(self) -> _LocalDirectory:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.commit()
-        else:
-            self.discard()
 
 
 class _PlainDirectory:
