@@ -86,7 +86,8 @@ def stretches_of(
     store, unchanged = view._origin(), view._unchanged()
     stored_names = view._stored() if None in unchanged.values() else unchanged
     _check_names(view, unchanged)
-    entries = _entries(store.index, {name for name in stored_names.values() if name is not None})
+    wanted = {*unchanged.values(), *stored_names.values()}
+    entries = _entries(store.index, {name for name in wanted if name is not None})
     bundle = store if _is_copied(store) else None
     for name, source in unchanged.items():
         entry = None if source is None else entries[source]

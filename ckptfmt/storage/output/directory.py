@@ -121,8 +121,10 @@ class _LocalDirectory:
             os.makedirs(parent, exist_ok=True)
             sweep(parent)
             self._temporary, held = _make_temporary(parent)
+        except CkptfmtError:
+            raise  # a check refuses, or an existing directory is not to be replaced
         except (OSError, ValueError) as error:
-            raise self._refusal(error) from error
+            raise not_writable(self._name, error) from error
         self._made = {""}
         self._remains = weakref.finalize(self, _remove, self._temporary, held, os.getpid())
 
@@ -136,10 +138,6 @@ class _LocalDirectory:
             if not self._overwrite:
                 raise AlreadyExistsError(self._name)
             self._check()
-
-    def _refusal(self, error: OSError | ValueError) -> Exception:
-        """Return the error for what the system, or a check, refuses."""
-        return error if isinstance(error, CkptfmtError) else not_writable(self._name, error)
 
     @property
     def fs(self) -> Filesystem:
@@ -189,8 +187,10 @@ class _LocalDirectory:
                 copy_mode(self._target, self._temporary)
             self._rename()
             sync_directory(self._target)
+        except CkptfmtError:
+            raise  # a check refuses, or an existing directory is not to be replaced
         except (OSError, ValueError) as error:
-            raise self._refusal(error) from error
+            raise not_writable(self._name, error) from error
         finally:
             self.discard()
 
