@@ -204,6 +204,8 @@ class CheckpointWriter(Transaction):
             part, region = as_slice(slices, shape)
         except ValueError as error:
             raise ValueError(f"{label}: {error}") from None
+        except TypeError as error:
+            raise TypeError(f"{label}: {error}") from None
         tensor = new_tensor(f"{label}, slice {part}", values, dtype)
         if tensor.shape != region_shape(region):
             raise ValueError(
