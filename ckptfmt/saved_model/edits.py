@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ckptfmt.arrays.decode import to_array
 from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import GraphError
 from ckptfmt.graph.meta.meta_graph import MetaGraph
@@ -25,9 +26,11 @@ from ckptfmt.saved_model.asset_edits import replace_assets
 from ckptfmt.saved_model.draft import Draft, Edit, Model, NewFile
 from ckptfmt.saved_model.function_call import call_function
 from ckptfmt.saved_model.new_values import replace_values
+from ckptfmt.saved_model.owners import owners_of
 from ckptfmt.saved_model.serving import freeze_model, remove_training
 from ckptfmt.saved_model.signature_edits import SignatureEdits
 from ckptfmt.saved_model.writing import write_draft
+from ckptfmt.saving.sources import Savable
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import absolute_path, filesystem_of
 
@@ -39,15 +42,16 @@ class Edits(ABC):
     def _edited(self, *edits: Edit) -> EditedModel:
         """Return the model with further edits."""
 
-    def with_variables(self, values: Mapping[str, Any], *, keep_rest: bool = False) -> EditedModel:
+    def with_variables(self, values: Savable, *, keep_rest: bool = False) -> EditedModel:
         """Return the model with new values for its variables.
 
         Parameters
         ----------
         values
-            The values by name: another checkpoint of the training, a view of one (``ckpt.ema()``), or any
-            mapping to arrays. Names are those of the tensors in the model's own checkpoint, or of the
-            variables in its graph. Tensors that the model does not have are ignored.
+            The values by name: another checkpoint of the training, a view of one (``ckpt.ema()``), any
+            mapping to arrays, nested or not, or several of these. Names are those of the tensors in the
+            model's own checkpoint, or of the variables in its graph. Tensors that the model does not have are
+            ignored.
         keep_rest
             Whether variables without a new value keep their old one; then each value must be that of a
             variable.
@@ -57,7 +61,8 @@ class Edits(ABC):
         :meth:`write` raises NameNotFoundError for variables without a value, GraphError for values of another
         shape or dtype, before it writes anything. Values are read when it writes them.
         """
-        return self._edited(lambda draft: replace_values(draft, values, keep_rest=keep_rest))
+        owners = owners_of(values)
+        return self._edited(lambda draft: replace_values(draft, owners, keep_rest=keep_rest))
 
     def with_signatures(
         self,
@@ -167,15 +172,18 @@ class Edits(ABC):
         }
         return self._edited(lambda draft: replace_assets(draft, new))
 
-    def to_frozen(self) -> EditedModel:
+    def to_frozen(self, *, constants: Mapping[str, Any] | None = None) -> EditedModel:
         """Return the model with its variables as constants, for programs that restore no checkpoint.
+
+        Values of placeholders, ``{"is_training": False}``, become constants too; signatures lose these
+        inputs.
 
         Its signatures and assets stay, its tags too. It has no objects any more, so ``tf.saved_model.load``
         returns its signatures only; other meta graphs are left out.
 
         :meth:`write` raises the errors of :func:`ckptfmt.freeze`.
         """
-        return self._edited(freeze_model)
+        return self._edited(lambda draft: freeze_model(draft, constants or {}))
 
     def without_training_nodes(self) -> EditedModel:
         """Return the model with only what its signatures need: no optimizer, gradients, losses or summaries.
@@ -277,7 +285,9 @@ def _completed(signature: SignatureLike, known: messages.SignatureDef | None) ->
     """Return a signature with the parts of the known one that it does not mention."""
     if known is None or not isinstance(signature, Mapping):
         return signature
-    parts = {"inputs": known.inputs, "outputs": known.outputs, "method": known.method_name}
-    has_method = "method_name" in signature
-    kept = {key: part for key, part in parts.items() if not (key == "method" and has_method)}
+    kept: dict[str, Any] = {"inputs": known.inputs, "outputs": known.outputs}
+    if "method_name" not in signature:
+        kept["method"] = known.method_name
+    if "inputs" not in signature:
+        kept["defaults"] = {key: to_array(value) for key, value in known.defaults.items()}
     return {**kept, **signature}

@@ -44,8 +44,8 @@ def stored_tensors(draft: Draft) -> dict[str, NewTensor]:
     }
 
 
-def replace_values(draft: Draft, values: Mapping[str, Any], *, keep_rest: bool) -> None:
-    """Give the variables of a model new values.
+def replace_values(draft: Draft, values: Mapping[str, Mapping[str, Any]], *, keep_rest: bool) -> None:
+    """Give the variables of a model new values, those of the mapping that has each name.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def replace_values(draft: Draft, values: Mapping[str, Any], *, keep_rest: bool) 
         )
     misfits = []
     for name, given in chosen.items():
-        tensors[name] = tensors[name]._replace(values=values, name=given)
+        tensors[name] = tensors[name]._replace(values=values[given], name=given)
         misfits += _misfit(name, tensors[name])
     if misfits:
         more = f"; and {len(misfits) - _LISTED} more" if len(misfits) > _LISTED else ""
@@ -100,10 +100,11 @@ def replace_values(draft: Draft, values: Mapping[str, Any], *, keep_rest: bool) 
     draft.tensors = tensors
 
 
-def _check_alike(name: str, given: Sequence[str], values: Mapping[str, Any], file: str) -> None:
+def _check_alike(name: str, given: Sequence[str], values: Mapping[str, Mapping[str, Any]], file: str) -> None:
     """Raise NameConflictError if a tensor gets several values, under several of its names."""
     for other in given[1:]:
-        if not np.array_equal(np.asarray(values[given[0]]), np.asarray(values[other])):
+        first, second = (np.asarray(values[each][each]) for each in (given[0], other))
+        if not np.array_equal(first, second):
             raise NameConflictError("several values", names={name: given}, file=file)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -44,8 +45,10 @@ _PLANS = frozenset({"cond_context", "while_context", "queue_runners", "savers"})
 # --- constants ----------------------------------------------------------------------------------------------
 
 
-def freeze_model(draft: Draft) -> None:
+def freeze_model(draft: Draft, constants: Mapping[str, Any]) -> None:
     """Make the variables of the selected meta graph constants, and leave the other meta graphs out.
+
+    So become the placeholders that ``constants`` has values for.
 
     Raises GraphError if it has no signature, and the errors of :func:`~ckptfmt.graph.freeze.freeze.freeze`.
     """
@@ -55,8 +58,9 @@ def freeze_model(draft: Draft) -> None:
         what = "no signature says what the model computes; add one before the variables become constants"
         raise GraphError(what, file=meta.file)
     # Inputs too: an output need not use all of them.
-    outputs = list(dict.fromkeys(parse_output(name).node for name in tensors))
-    graph = freeze(meta, _Values(draft), outputs)
+    settled = {parse_output(name).node for name in constants}
+    outputs = dict.fromkeys(parse_output(name).node for name in tensors).keys() - settled
+    graph = freeze(meta, _Values(draft), sorted(outputs), constants=constants)
     frozen = messages.MetaGraphDef()
     frozen.meta_info_def.CopyFrom(meta.message.meta_info_def)
     frozen.meta_info_def.ClearField("function_aliases")
@@ -64,6 +68,10 @@ def freeze_model(draft: Draft) -> None:
     for name, signature in meta.message.signature_def.items():
         if not name.startswith(OWN_PREFIX):
             frozen.signature_def[name].CopyFrom(signature)
+            for key, info in signature.inputs.items():
+                if parse_output(info.name).node in settled:
+                    del frozen.signature_def[name].inputs[key]
+                    frozen.signature_def[name].defaults.pop(key, None)
     _list_assets(frozen, meta)
     set_init_op(frozen, graph.initializers)
     copy = messages.SavedModel(saved_model_schema_version=draft.message.saved_model_schema_version)

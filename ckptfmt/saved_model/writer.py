@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 from typing import Any
 
 from ckptfmt.dtypes import find_dtype
@@ -16,6 +15,7 @@ from ckptfmt.graph.meta.completeness import check_tensors
 from ckptfmt.graph.meta.make import make_meta_graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.meta.saved_variables import SavedVariable
+from ckptfmt.graph.meta.signature import DEFAULT_SIGNATURE
 from ckptfmt.graph.meta.signature_def import SignatureLike, TensorLike, encode_signature
 from ckptfmt.graph.meta.variables import saved_sources
 from ckptfmt.graph.node import free_name, parse_output
@@ -25,21 +25,20 @@ from ckptfmt.saved_model.asset_edits import add_asset, clear_assets
 from ckptfmt.saved_model.draft import NewFile, NewTensor, bound_objects
 from ckptfmt.saved_model.init_op import set_init_op
 from ckptfmt.saved_model.layout import CHECKPOINT_DIRECTORY, check_replaceable
+from ckptfmt.saved_model.owners import owners_of
 from ckptfmt.saved_model.signature_edits import SignatureEdits
 from ckptfmt.saved_model.writing import write_assets, write_message, write_tensors
-from ckptfmt.saving.sources import Savable, groups_of
+from ckptfmt.saving.sources import Savable
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LOCAL, absolute_path, filesystem_of
 from ckptfmt.storage.output.directory import create_directory
+from ckptfmt.storage.output.transaction import Transaction
 from ckptfmt.tensors.mapping import TensorMapping
-
-DEFAULT_SIGNATURE = "serving_default"
-"""The signature that servers run if none is named."""
 
 PathLike = str | os.PathLike[str]
 
 
-class SavedModelWriter:
+class SavedModelWriter(Transaction):
     """Writes a SavedModel; a context manager.
 
     The directory appears when the ``with`` block ends, whole. If the block raises, or the program dies, what
@@ -152,7 +151,7 @@ class SavedModelWriter:
     def _needed_tensors(self, meta: MetaGraph, variables: Savable | None) -> dict[str, NewTensor]:
         """Return the tensors that a meta graph restores, and that no earlier one did."""
         saved = _saved_variables(meta)
-        owners = {} if variables is None else _owners(variables)
+        owners = {} if variables is None else owners_of(variables)
         entries: dict[str, Any] = {name: new.values[new.name] for name, new in self._tensors.items()}
         tensors = {}
         for name, wanted in saved.items():
@@ -209,17 +208,6 @@ class SavedModelWriter:
         if not self._is_open:
             raise ValueError(f"{self.directory}: the writer is closed")
 
-    def __enter__(self) -> SavedModelWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.commit()
-        else:
-            self.discard()
-
 
 def write_saved_model(
     directory: PathLike,
@@ -260,11 +248,6 @@ def write_saved_model(
     with SavedModelWriter(directory, overwrite=overwrite, fs=fs) as writer:
         writer.add_meta_graph(graph, variables, tags, given, assets, init_op=init_op)
     return writer.directory
-
-
-def _owners(variables: Savable) -> dict[str, Mapping[str, Any]]:
-    """Return the mapping that has each tensor, by name."""
-    return {name: group for group in groups_of(variables) for name in group}
 
 
 def _add_signatures(

@@ -164,10 +164,12 @@ class LocalFilesystem:
     def claim(self, path: str, *, wait: bool = True) -> LocalClaim:
         """Take a path that one program at a time may have; NotWritableError if another one has it."""
         full_path = self._writable(path)
-        if wait:
-            # A long run that saves now and then removes what other programs leave meanwhile.
+        was_left = os.path.lexists(full_path)
+        claim = LocalClaim(full_path, path, wait=wait)
+        if was_left:
+            # Whoever had it was killed, and may have left files that are not finished.
             sweep_now(os.path.dirname(os.path.abspath(full_path)))
-        return LocalClaim(full_path, path, wait=wait)
+        return claim
 
     def _writable(self, path: str) -> str:
         full_path = resolve_path(path, self.directory)

@@ -5,7 +5,7 @@ are ``NAME.tempstate0DIGITS`` instead, a name by which everybody knows them: Ten
 ``NAME.tempstateDIGITS``, a random number without a zero in front. Its writer holds a lock on it (``flock``)
 until it has been renamed or removed. The system drops the locks of a process that ends, however it ends, so
 a temporary file without a lock is a leftover: the next process that writes a file in the directory removes
-it, and so does the next writer of a checkpoint there. Windows needs no locks: it lets no one remove a file
+it, and so does the next writer of the same checkpoint. Windows needs no locks: it lets no one remove a file
 that is open.
 
 A temporary directory has such a name too, and its writer holds a lock on the directory itself.

@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 
 import ckptfmt
+from ckptfmt.checkpoint import prefix_claim
 from ckptfmt.errors import CkptfmtError
+from ckptfmt.storage.temporary import sweep
 from tests.support.faults import CHANGES, QUESTIONS, REFUSALS, Calls, in_fork, killed_at, refuse
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes as POSIX does")
@@ -111,6 +113,8 @@ def write(prefix: Path, case: Case) -> None:
 def check(prefix: Path, case: Case) -> None:
     """One of both checkpoints is whole; the next writers remove all that the killed one has left."""
     directory = prefix.parent
+    sweep.cache_clear()  # as in the processes of other programs
+    prefix_claim._clean_local.cache_clear()
     exists = Path(f"{prefix}.index").exists()
     assert exists or not case.before
     value = value_of(prefix) if exists else None
@@ -174,19 +178,19 @@ def test_the_next_writer_of_the_prefix_removes_what_a_killed_one_left(directory:
             break
 
 
-def test_a_run_that_goes_on_removes_what_other_programs_leave(directory: Path) -> None:
+def test_a_run_that_goes_on_removes_what_a_killed_writer_of_its_prefix_left(directory: Path) -> None:
     directory.mkdir()
-    save(directory / "first", OLD)
+    save(directory / "ckpt", OLD)
 
     def begin() -> None:
-        writer = ckptfmt.CheckpointWriter(directory / "other")
+        writer = ckptfmt.CheckpointWriter(directory / "ckpt", overwrite=True)
         writer.add("a", np.zeros(1000))
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert in_fork(begin) == -signal.SIGKILL
     assert any(".tempstate" in name for name in os.listdir(directory))
-    save(directory / "first", NEW, overwrite=True)
-    assert set(os.listdir(directory)) == files_of(directory / "first")
+    save(directory / "ckpt", NEW, overwrite=True)
+    assert set(os.listdir(directory)) == files_of(directory / "ckpt")
 
 
 def test_a_fresh_prefix_is_free_again_after_a_kill(directory: Path) -> None:

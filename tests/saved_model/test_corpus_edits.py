@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -122,3 +123,41 @@ def test_models_that_only_serve_have_the_same_signatures(entry: dict[str, Any], 
                     assert {source.name for source in needed} == set(served.checkpoint or ())
                 for each in served.signatures:
                     served.reach(each)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("entry", corpus_entries("saved_model"))
+def test_tensorflow_runs_edited_signatures(
+    entry: dict[str, Any], tensorflow: ModuleType, tmp_path: Path
+) -> None:
+    for number, model in enumerate(opened(entry)):
+        name, *others = [*signatures_of(model), None]
+        folder = Path(model.directory)
+        if name is None or sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) > 20 << 20:
+            pytest.skip("no signature, or a large model")
+        (tags,) = [list(meta.tags) for meta in model.meta_graphs if meta is model.meta_graph]
+        try:
+            theirs = tensorflow.saved_model.load(str(folder), tags=tags).signatures[name]
+            given = theirs.structured_input_signature[1]
+            arguments = {key: zeros(tensorflow, spec) for key, spec in given.items()}
+            expected = theirs(**arguments)
+        except Exception as error:
+            pytest.skip(f"TensorFlow does not run the model itself: {error!s:.100}")
+        signature = model.signatures[name]
+        output = min(signature.outputs)
+        one = {"inputs": signature.inputs, "outputs": {f"only {output}": signature.outputs[output]}}
+        edited = model.with_signatures(
+            {"one": one}, rename={name: "new"}, remove=[o for o in others[:1] if o]
+        )
+        path = edited.write(tmp_path / str(number))
+        signatures = tensorflow.saved_model.load(path, tags=tags).signatures
+        for new, key in (("new", output), ("one", f"only {output}")):
+            np.testing.assert_array_equal(signatures[new](**arguments)[key], expected[output])
+
+
+def zeros(tf: ModuleType, spec: Any) -> Any:
+    """A value for an input, with one element where any number may be."""
+    sizes = [1] if spec.shape.rank is None else [1 if size is None else size for size in spec.shape]
+    return (
+        tf.constant(np.full(sizes, "a", object)) if spec.dtype == tf.string else tf.zeros(sizes, spec.dtype)
+    )

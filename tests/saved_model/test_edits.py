@@ -159,6 +159,21 @@ def test_signatures_of_tensorflow_2_get_other_inputs_and_outputs(
     assert tape.gradient(total, loaded.w) is not None
 
 
+def test_parts_of_a_signature_that_are_not_given_stay(module: Path) -> None:
+    model = ckptfmt.open_saved_model(module)
+    known = model.signatures["serving_default"]
+    scale = {"scale": np.float32(3)}
+    given = {"inputs": known.inputs, "outputs": known.outputs, "method": "custom", "defaults": scale}
+    edited = model.with_signatures({"serving_default": given})
+    assert edited.signatures["serving_default"].defaults == scale
+    fewer = edited.with_signatures({"serving_default": {"outputs": {"y": known.outputs["scores"]}}})
+    changed = fewer.signatures["serving_default"]
+    assert (changed.method, changed.inputs, changed.defaults) == ("custom", known.inputs, scale)
+    assert list(changed.outputs) == ["y"]
+    renamed = fewer.with_signatures({"serving_default": {"method": "other"}}).signatures["serving_default"]
+    assert renamed == changed._replace(method="other")
+
+
 def test_what_cannot_be_a_signature_is_refused_before_anything_is_written(
     module: Path, tmp_path: Path
 ) -> None:
@@ -260,7 +275,8 @@ def test_variables_get_other_values(tensorflow: ModuleType, module: Path, tmp_pa
     by_key = {f"{name}/.ATTRIBUTES/VARIABLE_VALUE": value for name, value in (("w", w), ("b", b))}
     tensorflow.train.Checkpoint(w=tensorflow.Variable(w), b=tensorflow.Variable(b)).write(str(tmp_path / "c"))
     with ckptfmt.open(tmp_path / "c") as training:
-        for number, values in enumerate(({"w": w, "b": b}, by_key, training, training.select("*"))):
+        given: list[Any] = [{"w": w, "b": b}, by_key, training, training.select("*"), [{"w": w}, {"b": b}]]
+        for number, values in enumerate(given):
             written = tmp_path / f"m{number}"
             model.with_variables(values).write(written)
             check_equal({"a": run(tensorflow, written)["serving_default"]}, {"a": expected})
@@ -279,6 +295,8 @@ def test_values_that_do_not_fit_are_listed_before_anything_is_written(module: Pa
     w, b = np.zeros((2, 2), np.float32), np.zeros(2, np.float32)
     with pytest.raises(NameNotFoundError, match="no new values for 1 of 2 variables: 'b/"):
         model.with_variables({"w": w}).write(tmp_path / "m")
+    with pytest.raises(TypeError, match=r"ckptfmt\.open\('ckpt'\)"):
+        model.with_variables("ckpt")  # type: ignore[arg-type]
     with pytest.raises(NameNotFoundError, match="no variables 'v'"):
         model.with_variables({"v": w}, keep_rest=True).write(tmp_path / "m")
     with pytest.raises(
@@ -329,6 +347,15 @@ def test_frozen_models_compute_the_same(
         write_words(moved / "assets", WORDS[::-1])
         (values,) = run(tensorflow, moved, ["serve"])["look_up"].values()
         np.testing.assert_array_equal(values, [0, -1, 2])
+
+
+def test_inputs_become_constants(tensorflow: ModuleType, module: Path, classic: Path, tmp_path: Path) -> None:
+    for number, (path, name) in enumerate(((module, "serving_default_scale"), (classic, "scale:0"))):
+        model = ckptfmt.open_saved_model(path, tags="serve")
+        model.to_frozen(constants={name: np.float32(2)}).write(tmp_path / str(number))
+        with ckptfmt.open_saved_model(tmp_path / str(number)) as frozen:
+            assert list(frozen.signatures["serving_default"].inputs) == ["x"]
+        check_equal(run(tensorflow, tmp_path / str(number)), run(tensorflow, path, ["serve"]))
 
 
 def test_what_trains_a_model_is_removed(tensorflow: ModuleType, classic: Path, tmp_path: Path) -> None:
