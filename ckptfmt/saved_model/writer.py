@@ -9,15 +9,12 @@ from typing import Any
 
 from ckptfmt.dtypes import find_dtype
 from ckptfmt.errors import AlreadyExistsError, GraphError, NameConflictError, PathNotFoundError
-from ckptfmt.graph.attributes import decode_shape
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.asset_path import ASSETS, asset_path
 from ckptfmt.graph.meta.completeness import check_tensors
 from ckptfmt.graph.meta.make import make_meta_graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
-from ckptfmt.graph.meta.saved_variables import SavedVariable
 from ckptfmt.graph.meta.signature_def import SignatureLike, TensorLike, encode_signature
-from ckptfmt.graph.meta.variables import saved_sources
 from ckptfmt.graph.node import free_name, parse_output
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.proto import messages
@@ -26,6 +23,7 @@ from ckptfmt.saved_model.draft import NewFile, NewTensor, bound_objects
 from ckptfmt.saved_model.init_op import set_init_op
 from ckptfmt.saved_model.layout import CHECKPOINT_DIRECTORY, check_replaceable
 from ckptfmt.saved_model.owners import owners_of
+from ckptfmt.saved_model.restored import restored_tensors
 from ckptfmt.saved_model.signature_edits import SignatureEdits
 from ckptfmt.saved_model.writing import write_assets, write_message, write_tensors
 from ckptfmt.saving.sources import Savable
@@ -146,13 +144,13 @@ class SavedModelWriter:
         _choose_init_op(message, MetaGraph(message, made.file, made.directory), init_op)
         tensors = self._needed_tensors(MetaGraph(message, made.file), variables)
         # Nothing has been kept so far: a meta graph that is refused leaves no trace.
-        self._message.meta_graphs.append(message)
+        self._message.meta_graphs.add().CopyFrom(message)
         self._tensors.update(tensors)
         self._assets.update(files)
 
     def _needed_tensors(self, meta: MetaGraph, variables: Savable | None) -> dict[str, NewTensor]:
         """Return the tensors that a meta graph restores, and that no earlier one did."""
-        saved = _saved_variables(meta)
+        saved = restored_tensors(meta)
         owners = {} if variables is None else owners_of(variables)
         entries: dict[str, Any] = {name: new.values[new.name] for name, new in self._tensors.items()}
         tensors = {}
@@ -271,24 +269,6 @@ def _add_signatures(
     graph = MetaGraph(message, file).graph
     for name, signature in signatures.items():
         edits.put(name, encode_signature(signature, graph, name))
-
-
-def _saved_variables(meta: MetaGraph) -> Mapping[str, SavedVariable]:
-    """Return what a meta graph restores, by name in the checkpoint."""
-    message = meta.message
-    if not message.object_graph_def.nodes:
-        return meta.saved_variables
-    # In TensorFlow 2, the restore op calls a function; the variables are all resources, saved whole.
-    sources = saved_sources(
-        message.graph_def, message.saver_def.restore_op_name, message.collection_def, meta.file
-    )
-    nodes = {node.name: node for node in message.graph_def.node}
-    return {
-        source.name: SavedVariable(
-            find_dtype(nodes[name].attr["dtype"].type), decode_shape(nodes[name].attr["shape"].shape)
-        )
-        for name, source in sources.items()
-    }
 
 
 def _place_assets(
