@@ -122,6 +122,14 @@ def test_without_variables_nothing_is_saved() -> None:
         compat.Saver([np.zeros(3)])  # type: ignore[arg-type]
 
 
+def test_a_saver_takes_the_arguments_of_tensorflows() -> None:
+    saver = compat.Saver({}, allow_empty=True, restore_sequentially=True, builder=None, write_version=2)
+    path = saver.save(None, "ckpt/empty", write_meta_graph=False, strip_default_attrs=True)
+    assert list(ckptfmt.open(path)) == []
+    with pytest.raises(ValueError, match="write_version: got 1, want 2"):
+        compat.Saver(arrays(), write_version=1)
+
+
 def test_all_are_kept_without_a_number() -> None:
     for number in (None, 0):
         saver = compat.Saver(arrays(), max_to_keep=number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 from ckptfmt.arrays.shape import check_new_shape
@@ -24,11 +23,12 @@ from ckptfmt.proto import messages
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import writing_filesystem
 from ckptfmt.storage.output import NewFile
+from ckptfmt.storage.output.transaction import Transaction
 from ckptfmt.table.compression import Compression
 from ckptfmt.table.writer import BLOCK_SIZE
 
 
-class CheckpointWriter:
+class CheckpointWriter(Transaction):
     """Writes a V2 checkpoint tensor by tensor; a context manager.
 
     The checkpoint appears when the ``with`` block ends, whole. If the block raises, or the program dies, what
@@ -204,6 +204,8 @@ class CheckpointWriter:
             part, region = as_slice(slices, shape)
         except ValueError as error:
             raise ValueError(f"{label}: {error}") from None
+        except TypeError as error:
+            raise TypeError(f"{label}: {error}") from None
         tensor = new_tensor(f"{label}, slice {part}", values, dtype)
         if tensor.shape != region_shape(region):
             raise ValueError(
@@ -302,17 +304,6 @@ class CheckpointWriter:
             self._is_open = False
             self._bundle.shards.discard()
             self._replacement.end()
-
-    def __enter__(self) -> CheckpointWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.commit()
-        else:
-            self.discard()
 
     # --- files -------------------------------------------------------------------------------------------
 

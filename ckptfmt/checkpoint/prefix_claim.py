@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import closing, suppress
+from functools import lru_cache
 
 from ckptfmt.checkpoint.bundle_index import HEADER_KEY, decode_header
 from ckptfmt.checkpoint.directory import Directories
 from ckptfmt.errors import CkptfmtError, CorruptError
 from ckptfmt.filenames import CLAIM_SUFFIX, DATA_SUFFIX, INDEX_SUFFIX, claim_path, shard_path
 from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.local import LocalFilesystem
 from ckptfmt.table import Table
 
-_NOTE = re.compile(rb"((?:\d{1,9}(?: |(?=\n)))*)\n|[\d ]*")
+_NOTE = re.compile(rb"((?:\d{1,20}(?: |(?=\n)))*)\n|[\d ]*")
 """A note, or what there is of one whose writer was killed before it had given a file a name."""
 
 
@@ -39,7 +41,8 @@ class PrefixClaim:
 
     def note(self, counts: Iterable[int], *, sync: bool) -> None:
         """Note numbers of shards, besides those noted before; NotWritableError if refused."""
-        noted = self._counts.union(counts)
+        # The number of a damaged index may be negative.
+        noted = self._counts.union(count for count in counts if count > 0)
         self._claim.note(b" ".join(b"%d" % count for count in sorted(noted)) + b"\n", sync=sync)
         self._counts = noted
 
@@ -48,28 +51,22 @@ class PrefixClaim:
 
         Raises NotWritableError if one cannot be removed, or another error if the index cannot be read.
         """
-        if self._counts:
-            named = shards_of_index(self._fs, self._prefix + INDEX_SUFFIX)
+        if not self._counts:
+            return
+        stale = self._counts - {shards_of_index(self._fs, self._prefix + INDEX_SUFFIX)}
+        if stale:
             # A note may hold any numbers: only files that exist are looked at.
-            remove_all(
-                self._fs,
-                (
-                    path
-                    for path in Directories(self._fs).data_files(self._prefix)
-                    if (count := self._noted_count(path)) is not None and count != named
-                ),
-            )
-            self._counts.clear()
+            data = Directories(self._fs).data_files(self._prefix)
+            remove_all(self._fs, [path for path in data if self._is_shard_of(path, stale)])
+        self._counts.clear()
 
-    def _noted_count(self, path: str) -> int | None:
-        """Return the noted number of shards that a data file belongs to; None if it belongs to none."""
+    def _is_shard_of(self, path: str, counts: Collection[int]) -> bool:
+        """Whether a data file is a shard under one of these numbers; none has a name with other zeros."""
         match = DATA_SUFFIX.search(path)
         if match is None or not (match[1] + match[2]).isdecimal():
-            return None
+            return False
         number, count = int(match[1]), int(match[2])
-        # A name with other zeros is not the name of a shard.
-        is_own = count in self._counts and number < count and path == shard_path(self._prefix, number, count)
-        return count if is_own else None
+        return number < count and count in counts and path == shard_path(self._prefix, number, count)
 
     def forget(self, counts: Iterable[int]) -> None:
         """Take back what was noted: these data files have been removed, or were never there."""
@@ -87,18 +84,28 @@ class PrefixClaim:
         self._claim.leave()
 
 
-def clean_beside(fs: Filesystem, prefix: str) -> None:
-    """Remove the data files that killed writers left under other prefixes in the directory of a prefix.
+def clean_directory(fs: Filesystem, directory: str) -> None:
+    """Remove the data files that killed writers left in a directory.
 
-    What the system refuses stays, and so do claims of writers that still run.
+    What the system refuses stays, and so do claims of writers that still run. On this machine, it is done
+    once for each directory in a process, so that writing many checkpoints into one does not list it many
+    times.
     """
-    directory, own = os.path.split(prefix)
-    start = prefix[: len(prefix) - len(own)]
+    if isinstance(fs, LocalFilesystem):
+        _clean_local(fs, directory)
+    else:
+        _clean(fs, directory)
+
+
+def _clean(fs: Filesystem, directory: str) -> None:
     with suppress(CkptfmtError):
         for name in fs.list_directory(directory).files:
-            if name.endswith(CLAIM_SUFFIX) and name != own + CLAIM_SUFFIX:
+            if name.endswith(CLAIM_SUFFIX):
                 with suppress(CkptfmtError):
-                    _clean_one(fs, start + name.removesuffix(CLAIM_SUFFIX))
+                    _clean_one(fs, os.path.join(directory, name.removesuffix(CLAIM_SUFFIX)))
+
+
+_clean_local = lru_cache(maxsize=256)(_clean)
 
 
 def _clean_one(fs: Filesystem, prefix: str) -> None:

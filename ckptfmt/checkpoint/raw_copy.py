@@ -2,10 +2,10 @@
 
 ::
 
-    entries in the order of the source      w      b      s      v            (v is not a neighbour)
-    batches of up to BATCH bytes           [w      b      s]    [v]
-    copied                                 one range of the file, by the kernel if it can
-    verified at the same time               crc    crc    crc                 other threads
+    entries in the order of the source         w  b  s     v  x      (after s, something is left out)
+    a batch of up to BATCH bytes              [w  b  s     v]
+    its ranges, copied by the kernel if large  =======     =
+    its pieces, verified by other threads      w  b  s     v
 
 The bytes of a batch are read twice, the second time from the system's cache, because the kernel copies them
 faster than a program that has to see them. Threads verify one batch while it is copied, so that both find

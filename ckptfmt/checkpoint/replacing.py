@@ -17,14 +17,14 @@ leads to. So a writer that ignores claims may win the index, but no index ever n
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 
-from ckptfmt.checkpoint.directory import Directories
-from ckptfmt.checkpoint.files import v1_files_named
-from ckptfmt.checkpoint.prefix_claim import PrefixClaim, clean_beside, remove_all, shards_of_index
+from ckptfmt.checkpoint.files import table_format
+from ckptfmt.checkpoint.prefix_claim import PrefixClaim, clean_directory, remove_all, shards_of_index
 from ckptfmt.errors import AlreadyExistsError, CkptfmtError, CorruptError, NotWritableError
-from ckptfmt.filenames import INDEX_SUFFIX, count_of, shard_path
+from ckptfmt.filenames import INDEX_SUFFIX, shard_path
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.output import NewFile
 
@@ -55,19 +55,20 @@ class Replacement:
         except BaseException:
             self._claim.end()
             raise
-        clean_beside(fs, prefix)
+        clean_directory(fs, os.path.dirname(prefix))
 
     def _check_is_new(self) -> None:
         if self._overwrite:
             return
         if self._exists(self.index_path):
             raise AlreadyExistsError(self.index_path)
-        v1 = None
-        with suppress(CkptfmtError):  # a file of that name which is no checkpoint is not in the way
-            v1 = v1_files_named(Directories(self._fs), self._prefix)
-        if v1 is not None:
-            # Readers would find the new checkpoint, and nobody would find this one.
-            raise AlreadyExistsError(v1.tables[0])
+        if self._fs.path_type(self._prefix) == "file":
+            is_v1 = False
+            with suppress(CkptfmtError):  # a file of that name which is no checkpoint is not in the way
+                is_v1 = table_format(self._fs, self._prefix) == "v1"
+            if is_v1:
+                # Readers would find the new checkpoint, and nobody would find this one.
+                raise AlreadyExistsError(self._prefix)
 
     def _exists(self, path: str) -> bool:
         return self._fs.path_type(path) is not None or self._fs.link_target(path) is not None
@@ -77,20 +78,18 @@ class Replacement:
 
         Raises AlreadyExistsError if some have the wanted number and ``overwrite`` is not given.
         """
-        taken: dict[int, str] = {} if self._old is None else {self._old: self.index_path}
-        for path in Directories(self._fs).data_files(self._prefix):
-            if (number := count_of(path)) is not None:
-                taken.setdefault(number, path)
         count = wanted
-        while (existing := taken.get(count) or self._in_the_way(wanted, count)) is not None:
+        while (existing := self._in_the_way(count)) is not None:
             if not self._overwrite:
                 raise AlreadyExistsError(existing)
             count += 1
         return count
 
-    def _in_the_way(self, wanted: int, count: int) -> str | None:
-        """Return a path for a data file at which there is what listings leave out, such as a broken link."""
-        paths = (shard_path(self._prefix, number, count) for number in range(wanted))
+    def _in_the_way(self, count: int) -> str | None:
+        """Return a path that a data file would have under a number of shards, and that is taken."""
+        if count == self._old:
+            return self.index_path
+        paths = (shard_path(self._prefix, number, count) for number in range(count))
         return next(filter(self._exists, paths), None)
 
     def new_data(self, number: int, count: int) -> NewFile:

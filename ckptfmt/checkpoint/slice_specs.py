@@ -20,8 +20,11 @@ from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.slices import FULL, Region, TensorSlice
 from ckptfmt.errors import CorruptError
 
-SliceLike: TypeAlias = "str | TensorSlice | Sequence[slice | tuple[int, int]]"
-"""A part of a tensor: TensorFlow's text, or a Python slice or a pair (start, length) for each dimension."""
+SliceLike: TypeAlias = "str | TensorSlice | slice | Sequence[slice | tuple[int, int]]"
+"""A part of a tensor: TensorFlow's text, or a Python slice or a pair (start, length) for each dimension.
+
+A tensor of one dimension may have the slice alone.
+"""
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
 
@@ -57,13 +60,15 @@ def as_slice(part: SliceLike, shape: Shape) -> tuple[TensorSlice, Region]:
     """Return the slice that a user means, and its region in a tensor of that shape.
 
     Extents stay as they are written: ``0,4`` and ``-`` make different keys, even if they take the same
-    elements. Raises ValueError if the slice does not fit the shape.
+    elements. Raises ValueError if the slice does not fit the shape, TypeError if it is not one.
     """
     try:
         if isinstance(part, TensorSlice):
             taken = part
         elif isinstance(part, str):
             taken = parse_slice(part)
+        elif isinstance(part, slice):
+            return as_slice((part,), shape)
         elif len(part) == len(shape):
             taken = TensorSlice(tuple(map(_extent, part, shape)))
         else:
@@ -75,9 +80,10 @@ def as_slice(part: SliceLike, shape: Shape) -> tuple[TensorSlice, Region]:
 
 def _extent(part: slice | tuple[int, int], size: int) -> tuple[int, int]:
     """Return start and length of a Python slice or a pair."""
+    if isinstance(part, (tuple, list)) and len(part) == 2:
+        return int(part[0]), int(part[1])
     if not isinstance(part, slice):
-        start, length = part
-        return int(start), int(length)
+        raise TypeError(f"slice: got {part!r} for a dimension, want a Python slice or a pair (start, length)")
     if part == slice(None):
         return 0, FULL
     start, stop, step = part.indices(size)

@@ -42,10 +42,11 @@ VERBS = {
 
 
 HELP = """\
-Inspect TensorFlow checkpoints, graphs, logs and record files without TensorFlow.
+Inspect and change TensorFlow's checkpoints, graphs, logs and records without TensorFlow.
 
 PATH leads to a checkpoint: its prefix (model.ckpt-1000), one of its files, a directory with a checkpoint in
-it (the latest, if there are several), or a SavedModel. What is inspected is never changed.
+it (the latest, if there are several), or a SavedModel. What is read is never changed: copy, edit, freeze
+and subgraph write new files.
 """
 
 EXAMPLES = """\
@@ -209,4 +210,4 @@ def _is_path(text: str) -> bool:
 )
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 def app() -> None:
-    """Inspect TensorFlow checkpoints without TensorFlow."""
+    """Inspect and change TensorFlow's files without TensorFlow."""

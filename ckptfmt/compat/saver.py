@@ -38,7 +38,11 @@ class Saver:
         Whether steps have at least eight digits in names, so that these sort.
     save_relative_paths
         Whether the state file has no absolute paths, so that the directory may be moved.
-    name, sharded, reshape
+    allow_empty
+        Whether a saver without arrays may save a checkpoint of nothing.
+    write_version
+        The version of what is written: 2, the only one.
+    name, sharded, reshape, restore_sequentially, saver_def, builder, defer_build
         Have no effect: there is no graph, and arrays are on one device.
     """
 
@@ -50,12 +54,20 @@ class Saver:
         max_to_keep: int | None = 5,
         keep_checkpoint_every_n_hours: float = 10000.0,
         name: str | None = None,
-        *,
+        restore_sequentially: bool = False,
+        saver_def: object = None,
+        builder: object = None,
+        defer_build: bool = False,
+        allow_empty: bool = False,
+        write_version: int = 2,
         pad_step_number: bool = False,
         save_relative_paths: bool = False,
     ) -> None:
         if var_list is not None and not isinstance(var_list, Mapping):
             raise TypeError(f"var_list: got {type(var_list).__name__}, want arrays by name")
+        if write_version != 2:
+            raise ValueError(f"write_version: got {write_version}, want 2")
+        self._allow_empty = allow_empty
         self._variables = var_list
         self._max_to_keep, self._every_n_hours = max_to_keep, keep_checkpoint_every_n_hours
         self._pads, self._is_relative = pad_step_number, save_relative_paths
@@ -97,12 +109,14 @@ class Saver:
         meta_graph_suffix: str = "meta",
         write_meta_graph: bool = True,
         write_state: bool = True,
+        strip_default_attrs: bool = False,
+        save_debug_info: bool = False,
     ) -> str:
         """Write a checkpoint, list it in the state file, and delete the oldest if there are too many.
 
         Parameters
         ----------
-        sess, write_meta_graph
+        sess, write_meta_graph, strip_default_attrs, save_debug_info
             Have no effect: there is no graph, and so none is written.
         save_path
             The prefix, without the step. Missing directories are made.
@@ -126,7 +140,8 @@ class Saver:
             The system refuses, or another writer is at work on that prefix. An old checkpoint that cannot be
             deleted is only logged.
         """
-        if not self._variables:
+        variables = {} if self._variables is None else self._variables
+        if not variables and not self._allow_empty:
             raise ValueError("no variables to save: pass arrays by name")
         filename = STATE_FILE if latest_filename is None else latest_filename
         if os.path.dirname(filename):
@@ -139,7 +154,7 @@ class Saver:
             raise ValueError(f"save_path: got {path!r}, the name of the state file")
         else:
             prefix = path
-        save(prefix, _sorted(self._variables), overwrite=True)
+        save(prefix, _sorted(variables), overwrite=True)
         if write_state:
             self._record(os.path.dirname(path), prefix, filename, meta_graph_suffix)
         return prefix

@@ -16,8 +16,8 @@ from the root, and names a variable by the shortest path to it. The rules, those
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -44,6 +44,10 @@ _HAS_VALUES = b"\x2a\x02\x08\x01"
 _HAS_NO_VALUES = b"\x2a\x00"
 
 
+StandIn: TypeAlias = "Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]"
+"""Returns what is taken in place of the mapping at a path; None leaves the path out."""
+
+
 class BuiltGraph(NamedTuple):
     """The parts of an object-based checkpoint."""
 
@@ -53,7 +57,9 @@ class BuiltGraph(NamedTuple):
     """The value under each key, in the order in which TensorFlow writes them."""
 
 
-def build_graph(nested: Mapping[str, Any], *, save_counter: int | None = None) -> BuiltGraph:
+def build_graph(
+    nested: Mapping[str, Any], *, save_counter: int | None = None, stand_in: StandIn | None = None
+) -> BuiltGraph:
     """Return the object graph of a nested mapping, and its values by key.
 
     Parameters
@@ -64,20 +70,22 @@ def build_graph(nested: Mapping[str, Any], *, save_counter: int | None = None) -
         ``save_counter``, an integer, is the counter.
     save_counter
         The number of the checkpoint, which ``tf.train.Checkpoint.save`` stores and ``write`` does not.
+    stand_in
+        Is asked about each mapping that is not a dictionary, such as a checkpoint.
 
     Raises
     ------
     GraphError
         It has a value, a name or a loop that ``tf.train.Checkpoint`` cannot save; the message says where.
     """
-    objects = _Objects(nested, save_counter)
+    objects = _Objects(nested, save_counter, stand_in)
     return BuiltGraph(b"".join(_encode_nodes(objects)), objects.values)
 
 
 class _Objects:
     """The objects of a nested mapping, numbered breadth first."""
 
-    def __init__(self, nested: Mapping[str, Any], save_counter: int | None) -> None:
+    def __init__(self, nested: Mapping[str, Any], save_counter: int | None, stand_in: StandIn | None) -> None:
         self.children: list[Sequence[tuple[str, int]]] = []
         """Names and numbers of the children of each object; none for a variable."""
         self.keys: dict[int, str] = {}
@@ -85,6 +93,7 @@ class _Objects:
         self.values: dict[str, Any] = {}
         self.counter: int | None = None
         """The number of the variable that counts checkpoints."""
+        self._stand_in = stand_in
         entries, counter = _root_entries(nested, save_counter)
         # The container of each object, None for a variable; and the parent and the last name on the shortest
         # path. Only paths of variables are joined: those of a million nested containers would fill memory.
@@ -131,13 +140,17 @@ class _Objects:
         ]
 
     def _child(self, parent: int, name: str, value: Any) -> int | None:  # noqa: ANN401
-        """Return the number of a child; None for a tuple that is not an object."""
+        """Return the number of a child; None for a tuple that is not an object, and what is left out."""
         if not isinstance(name, str):
             raise _error(f"key {name!r} of the mapping at {self._place(parent)}: want a str")
         known = self._variables.get(id(value))
         if known is not None:
             return known
         if type(value) is not np.ndarray:
+            if self._stand_in and isinstance(value, Mapping) and type(value) is not dict:
+                value = self._stand_in(self._path(parent, name), value)
+                if value is None:
+                    return None
             if isinstance(value, (Mapping, list, tuple)):
                 return self._container(parent, name, value)
             if isinstance(value, _SCALARS):

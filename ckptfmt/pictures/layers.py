@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from ckptfmt.graph.graph import Graph
+from ckptfmt.graph.meta.signature import DEFAULT_SIGNATURE
 from ckptfmt.graph.outputs import PLACEHOLDERS
 from ckptfmt.pictures.keras_config import ConfiguredLayer, configured_layers, decode_shape
 from ckptfmt.pictures.picture import Box, Picture, Sketch, type_text
@@ -20,8 +21,6 @@ from ckptfmt.saved_model.saved_model import SavedModel
 
 _ROOT = "root"
 """The path of the model itself."""
-
-_DEFAULT_SIGNATURE = "serving_default"
 
 _MAX_PARTS = 100
 """Parts of a path that are looked at."""
@@ -47,7 +46,7 @@ def draw_layers(model: SavedModel) -> Layers | None:
         return None  # a model of TensorFlow 1
     graph = model.meta_graph.graph
     # Several signatures often are one function under several names.
-    default = model.meta_graph.signatures.nodes(_DEFAULT_SIGNATURE)
+    default = model.meta_graph.signatures.nodes(DEFAULT_SIGNATURE)
     outputs = sorted(default) or [node.name for node in graph.outputs]
     picture = _draw_described(model.keras_layers, graph, outputs)
     if picture is not None:

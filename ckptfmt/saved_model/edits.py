@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ckptfmt.arrays.decode import to_array
 from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import GraphError
 from ckptfmt.graph.meta.meta_graph import MetaGraph
@@ -284,7 +285,9 @@ def _completed(signature: SignatureLike, known: messages.SignatureDef | None) ->
     """Return a signature with the parts of the known one that it does not mention."""
     if known is None or not isinstance(signature, Mapping):
         return signature
-    parts = {"inputs": known.inputs, "outputs": known.outputs, "method": known.method_name}
-    has_method = "method_name" in signature
-    kept = {key: part for key, part in parts.items() if not (key == "method" and has_method)}
+    kept: dict[str, Any] = {"inputs": known.inputs, "outputs": known.outputs}
+    if "method_name" not in signature:
+        kept["method"] = known.method_name
+    if "inputs" not in signature:
+        kept["defaults"] = {key: to_array(value) for key, value in known.defaults.items()}
     return {**kept, **signature}

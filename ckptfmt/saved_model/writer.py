@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 from typing import Any
 
 from ckptfmt.dtypes import find_dtype
@@ -14,6 +13,7 @@ from ckptfmt.graph.meta.asset_path import ASSETS, asset_path
 from ckptfmt.graph.meta.completeness import check_tensors
 from ckptfmt.graph.meta.make import make_meta_graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
+from ckptfmt.graph.meta.signature import DEFAULT_SIGNATURE
 from ckptfmt.graph.meta.signature_def import SignatureLike, TensorLike, encode_signature
 from ckptfmt.graph.node import free_name, parse_output
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
@@ -30,15 +30,13 @@ from ckptfmt.saving.sources import Savable
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LOCAL, absolute_path, filesystem_of
 from ckptfmt.storage.output.directory import create_directory
+from ckptfmt.storage.output.transaction import Transaction
 from ckptfmt.tensors.mapping import TensorMapping
-
-DEFAULT_SIGNATURE = "serving_default"
-"""The signature that servers run if none is named."""
 
 PathLike = str | os.PathLike[str]
 
 
-class SavedModelWriter:
+class SavedModelWriter(Transaction):
     """Writes a SavedModel; a context manager.
 
     The directory appears when the ``with`` block ends, whole. If the block raises, or the program dies, what
@@ -207,17 +205,6 @@ class SavedModelWriter:
     def _check_open(self) -> None:
         if not self._is_open:
             raise ValueError(f"{self.directory}: the writer is closed")
-
-    def __enter__(self) -> SavedModelWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.commit()
-        else:
-            self.discard()
 
 
 def write_saved_model(

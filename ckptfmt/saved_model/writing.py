@@ -1,7 +1,7 @@
-"""Writing SavedModels: the edited model in a new directory, of which only what has changed is written anew.
+"""Writing SavedModels: an edited model goes to a new directory, and only what has changed is written anew.
 
-Files that no edit touches are linked or copied by the system, so that a signature of a model with gigabytes
-of variables is changed in the time that its graph takes.
+The system links or copies the files that no edit touches. So changing a signature takes the time that the
+graph takes, even if the model has gigabytes of variables.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Layout:
 def arrange(
     tensors: Savable, *, num_shards: int | None, max_shard_bytes: int | None, objects: bool | None = None
 ) -> Layout:
-    """Return where everything goes; what is wrong with names, dtypes and places of the source is said now.
+    """Return where everything goes. Whatever is wrong with names, dtypes or the source's places is found now.
 
     ``objects`` says whether an object graph is stored: None for those of checkpoints, True for one of all.
 
@@ -80,7 +80,12 @@ def arrange(
     sizes = [stretch.entry.nbytes for stretch in stretches]
     if max_shard_bytes is not None:
         shards = _cut_by_size(sizes, max_shard_bytes)
-        return Layout(stretches, shards, max(shards, default=0) + 1)
+        count = max(shards, default=0) + 1
+        if count > MAX_SHARDS:
+            raise ValueError(
+                f"max_shard_bytes: got {max_shard_bytes}, which needs more than {MAX_SHARDS} shards"
+            )
+        return Layout(stretches, shards, count)
     kept, count = _as_in_sources(groups, ordered)
     if num_shards is None or num_shards == count:
         return Layout(stretches, _to_emptiest(kept, sizes, count), count)
@@ -120,7 +125,7 @@ def _as_in_sources(
 ) -> tuple[list[int | None], int]:
     """Return the data file of each stretch as in its source, None for any, and how many these are.
 
-    A data file of which nothing is kept does not count.
+    A data file that loses all of its tensors does not count.
     """
     shards: list[int | None] = []
     count = 1

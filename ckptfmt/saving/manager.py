@@ -1,4 +1,4 @@
-"""``CheckpointManager``: the checkpoints of a training run, of which the newest are kept."""
+"""``CheckpointManager``: saves the checkpoints of a training run, and keeps the newest."""
 
 from __future__ import annotations
 
@@ -137,11 +137,11 @@ class CheckpointManager:
             The state file cannot be parsed, or the checkpoint is damaged.
         """
         if self._fs.path_type(self._state_path) != "file":
-            found = scan(Directories(self._fs), self.directory)
+            found = scan(Directories(self._fs), self.directory or os.curdir)
             if not found.checkpoints and not found.damaged:
                 return None
         # With a separator at the end, a prefix of the name of the directory does not count.
-        return open_checkpoint(os.path.join(self.directory, ""), fs=self._fs, **options)
+        return open_checkpoint(os.path.join(self.directory or os.curdir, ""), fs=self._fs, **options)
 
     # --- saving ------------------------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ class CheckpointManager:
         end = time.monotonic() + PATIENCE
         while True:
             try:
-                return self._fs.claim(claim_path(self._state_path))
+                return self._fs.claim(claim_path(self._state_path), wait=False)
             except NotWritableError:
                 if time.monotonic() > end:
                     raise

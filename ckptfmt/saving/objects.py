@@ -7,7 +7,7 @@ mapping gets a graph if the caller asks for one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ckptfmt.object_graph.build import build_graph
@@ -30,7 +30,8 @@ class Built(NamedTuple):
 def build_objects(tensors: Savable) -> Built:
     """Return what is to be saved under the keys that ``tf.train.Checkpoint(**tensors)`` would give it.
 
-    A checkpoint with an object graph keeps its keys. The names of another one are split at slashes.
+    A checkpoint with an object graph keeps its keys, below the path at which it is in a nested mapping. The
+    names of another one are split at slashes.
 
     Raises
     ------
@@ -45,19 +46,46 @@ def build_objects(tensors: Savable) -> Built:
         if isinstance(each, TensorMapping) and each.object_graph is not None:
             parts.append(each)
             continue
-        if isinstance(each, TensorMapping):
-            # Readers of the tensors take their place: nothing is read but the counter.
-            readers: dict[str, Any] = {name: each.slice(name) for name in each}
-            built = build_graph(nest(readers.items(), file=each.prefix))
-            names = {id(reader): name for name, reader in readers.items()}
-            sources = {key: names.get(id(value)) for key, value in built.values.items()}
-            parts.append(NameMapping(each, {key: name for key, name in sources.items() if name is not None}))
-            parts.append({key: value for key, value in built.values.items() if sources[key] is None})
-        else:
-            built = build_graph(each)
-            parts.append(built.values)
+        checkpoints = _Checkpoints()
+        nested = checkpoints.stand_in("", each) if isinstance(each, TensorMapping) else each
+        built = build_graph(nested, stand_in=checkpoints.stand_in)
+        parts += checkpoints.apart
+        parts += checkpoints.divide(built.values)
         graphs.append(built.message)
     return Built(groups_of(parts), graphs)
+
+
+class _Checkpoints:
+    """The checkpoints in a nested mapping, of which nothing is read but a counter."""
+
+    def __init__(self) -> None:
+        self.apart: list[NameMapping] = []
+        """Those with graphs of their own, under the keys that they get."""
+        self._without_graph: list[tuple[TensorMapping, dict[str, Any]]] = []
+        """The others, and readers of their tensors, which take their place."""
+
+    def stand_in(self, path: str, mapping: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        """Return what takes the place of a mapping at a path; None for a checkpoint with a graph."""
+        if not isinstance(mapping, TensorMapping):
+            return mapping
+        if mapping.object_graph is not None:
+            self.apart.append(NameMapping(mapping, {f"{path}/{name}": name for name in mapping}))
+            return None
+        readers: dict[str, Any] = {name: mapping.slice(name) for name in mapping}
+        self._without_graph.append((mapping, readers))
+        return nest(readers.items(), file=mapping.prefix)
+
+    def divide(self, values: Mapping[str, Any]) -> list[NameMapping | dict[str, Any]]:
+        """Return values by key in groups: those of each checkpoint without a graph, and the others."""
+        keys = {id(value): key for key, value in values.items()}
+        groups: list[NameMapping | dict[str, Any]] = []
+        taken: set[str] = set()
+        for mapping, readers in self._without_graph:
+            names = {keys[id(reader)]: name for name, reader in readers.items() if id(reader) in keys}
+            groups.append(NameMapping(mapping, names))
+            taken.update(names)
+        groups.append({key: value for key, value in values.items() if key not in taken})
+        return groups
 
 
 def graph_to_store(groups: Sequence[Group], built: Sequence[bytes] = ()) -> bytes | None:

@@ -3,7 +3,7 @@
 ::
 
     a checkpoint, a view          a group as it is: its bytes can be copied
-    a mapping, nested or not      a group of values, each of which is asked for when it is written
+    a mapping, nested or not      a group of values, each asked for when it is written
     a checkpoint in a mapping     a group of its own, its names below the key: {"encoder": ckpt}
     a list of these               their groups, one after the other
 """

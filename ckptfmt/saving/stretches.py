@@ -31,7 +31,7 @@ from ckptfmt.checkpoint.partition import partition_of
 from ckptfmt.checkpoint.slices import TensorSlice, region_shape, whole
 from ckptfmt.checkpoint.store import Index, Store
 from ckptfmt.dtypes import DType, as_dtype
-from ckptfmt.errors import CkptfmtError, CorruptError
+from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.tensors.mapping import TensorMapping
 from ckptfmt.wire.coding import encode_varint
@@ -85,8 +85,9 @@ def stretches_of(
     """
     store, unchanged = view._origin(), view._unchanged()
     stored_names = view._stored() if None in unchanged.values() else unchanged
-    new_keys(list(unchanged))
-    entries = _entries(store.index, {name for name in stored_names.values() if name is not None})
+    _check_names(view, unchanged)
+    wanted = {*unchanged.values(), *stored_names.values()}
+    entries = _entries(store.index, {name for name in wanted if name is not None})
     bundle = store if _is_copied(store) else None
     for name, source in unchanged.items():
         entry = None if source is None else entries[source]
@@ -100,6 +101,18 @@ def stretches_of(
             yield Stretch(name, None, entry.shape, entry, bundle)
         else:
             yield _read(store, name, None, entry)
+
+
+def _check_names(view: TensorMapping, unchanged: Mapping[str, str | None]) -> None:
+    """Raise ValueError for a new name that no tensor can have, UnsupportedError for one that is stored."""
+    try:
+        new_keys(list(unchanged))
+    except ValueError as error:
+        for name, source in unchanged.items():
+            if name == source and name[:1] == "\0":
+                # TensorFlow reads such a name, but would take some of them for those of slices.
+                raise UnsupportedError(str(error), file=view.prefix) from None
+        raise
 
 
 def check_values(values: Mapping[str, Any]) -> None:

@@ -194,9 +194,10 @@ class MappedFile:
             descriptor = os.open(self._path, _OPEN_FLAGS)
         except OSError:
             return None
-        status = os.fstat(descriptor)
-        if (status.st_dev, status.st_ino) == self._identity:
-            return descriptor
+        with suppress(OSError):
+            status = os.fstat(descriptor)
+            if (status.st_dev, status.st_ino) == self._identity:
+                return descriptor
         os.close(descriptor)
         return None
 

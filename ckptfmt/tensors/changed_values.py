@@ -45,7 +45,7 @@ class ChangedMapping(ComputedMapping):
 
 
 class CastMapping(ChangedMapping):
-    """Tensors of which some are converted; what :class:`~ckptfmt.tensors.tensors.CastView` does."""
+    """Tensors, some of them converted; what :class:`~ckptfmt.tensors.tensors.CastView` does."""
 
     def __init__(self, parent: TensorMapping, dtype: DType, names: Collection[str]) -> None:
         """View ``parent`` with the tensors of these names in ``dtype``, if they are of its kind."""

@@ -16,6 +16,7 @@ from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.errors import LimitError, UnsupportedError
 from ckptfmt.plans.expressions import Expression, Reading, Stored
+from ckptfmt.plans.operations import Cast
 from ckptfmt.tensors.derived import DerivedEntries, DerivedMapping
 from ckptfmt.tensors.mapping import TensorMapping, check_name
 from ckptfmt.tensors.slice_reader import SliceReader
@@ -83,7 +84,15 @@ class ComputedMapping(DerivedMapping):
 
     def _unchanged(self) -> Mapping[str, str | None]:
         unchanged = self._parent._unchanged()
-        return {n: unchanged[t.name] if isinstance(t, Stored) else None for n, t in self._targets.items()}
+        same = {name: self._same_as(target) for name, target in self._targets.items()}
+        return {name: None if source is None else unchanged[source] for name, source in same.items()}
+
+    def _same_as(self, target: Expression) -> str | None:
+        """Return the parent's tensor that a target is bit by bit, or None."""
+        if isinstance(target, Cast) and isinstance(target.operand, Stored):
+            name = target.operand.name
+            return name if self._parent.entries[name].dtype == target.dtype else None
+        return target.name if isinstance(target, Stored) else None
 
     def _region(self, name: str, region: Region | None, *, verified: bool) -> Array:
         return self._value(name, self._reading(verified=verified), region)

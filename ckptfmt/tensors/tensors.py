@@ -305,7 +305,7 @@ class Tensors(TensorMapping):
         Raises
         ------
         ValueError
-            The dtype is none of floating-point, integer or complex numbers.
+            The dtype is not one of floating-point, integer or complex numbers.
         TensorNotFoundError
             A pattern in ``only`` matches no name.
         """
@@ -392,11 +392,11 @@ class PlanView(PlanMapping, Tensors):
 
 
 class CastView(CastMapping, Tensors):
-    """Tensors of which some are converted to another dtype."""
+    """Tensors, some of them converted to another dtype."""
 
 
 class UpdatedView(UpdatedMapping, Tensors):
-    """Tensors of which some have values of the caller, and those that the caller added."""
+    """Tensors, some of them with values that the caller gave, or added by the caller."""
 
 
 def _check_ambiguous(ambiguous: str) -> None:

@@ -164,6 +164,23 @@ def test_slices_must_not_overlap(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_a_tensor_of_one_dimension_may_have_a_slice_alone(tmp_path: Path) -> None:
+    with ckptfmt.CheckpointWriter(tmp_path / "ckpt") as writer:
+        writer.add_slice("p", (5,), slice(2), [1.0, 2.0])
+        writer.add_slice("p", (5,), slice(2, None), [3.0, 4.0, 5.0])
+        with pytest.raises(ValueError, match="tensor 'q': slice: got 1 dimensions, want 2"):
+            writer.add_slice("q", (5, 2), slice(2), np.zeros((2, 2)))
+    assert ckptfmt.open(tmp_path / "ckpt")["p"].tolist() == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("part", [0, ..., (1, 2, 3)], ids=str)
+def test_what_is_no_slice_of_a_dimension_is_named(tmp_path: Path, part: Any) -> None:
+    with ckptfmt.CheckpointWriter(tmp_path / "ckpt") as writer:
+        with pytest.raises(TypeError, match=r"tensor 'p': slice: got .* want a Python slice or a pair"):
+            writer.add_slice("p", (5, 2), [part, slice(None)], np.zeros((1, 2)))
+        writer.add("p", 1)
+
+
 def test_slices_may_be_of_strings(tmp_path: Path) -> None:
     with ckptfmt.CheckpointWriter(tmp_path / "ckpt") as writer:
         writer.add_slice("s", (3,), "2,1", ["c"])

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
+from ckptfmt.checkpoint import prefix_claim
 from ckptfmt.errors import CkptfmtError
 from ckptfmt.storage.temporary import sweep
 from tests.support.faults import CHANGES, QUESTIONS, REFUSALS, Calls, in_fork, killed_at, refuse
@@ -113,6 +114,7 @@ def check(prefix: Path, case: Case) -> None:
     """One of both checkpoints is whole; the next writers remove all that the killed one has left."""
     directory = prefix.parent
     sweep.cache_clear()  # as in the processes of other programs
+    prefix_claim._clean_local.cache_clear()
     exists = Path(f"{prefix}.index").exists()
     assert exists or not case.before
     value = value_of(prefix) if exists else None

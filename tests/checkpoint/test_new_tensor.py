@@ -66,7 +66,7 @@ class Foreign:
         (memoryview(b"ab"), "uint8"),
         (memoryview(array.array("h", [-1, 2])), "int16"),
     ],
-    ids=repr,
+    ids=lambda value: "memory" if isinstance(value, memoryview) else repr(value),
 )
 def test_python_numbers_have_the_dtypes_that_tensorflow_gives_them(values: Any, dtype: str) -> None:
     name, read = stored(values)

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import ckptfmt
+from ckptfmt.checkpoint import prefix_claim
 from ckptfmt.errors import (
     AlreadyExistsError,
     CkptfmtError,
@@ -40,7 +41,13 @@ posix = pytest.mark.skipif(os.name == "nt", reason="links, modes, pipes and fork
 @pytest.fixture(autouse=True)
 def _at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    forget()
+
+
+def forget() -> None:
+    """Make the next save that of a new process, which removes what others left in the directory."""
     sweep.cache_clear()
+    prefix_claim._clean_local.cache_clear()
 
 
 def save(prefix: str, value: float = 1, **options: Any) -> None:
@@ -203,6 +210,32 @@ def test_other_files_of_a_similar_name_are_not_in_the_way() -> None:
     assert value_of("ckpt") == 2
     assert names() == sorted([*others, "ckpt.data", *TWO])
     assert {Path(name).read_bytes() for name in others} == {b"other"}
+
+
+@posix
+def test_a_file_system_without_hard_links_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    for value in (1, 2, 3):
+        save("ckpt", value, overwrite=value > 1)
+        assert value_of("ckpt") == value
+    with pytest.raises(AlreadyExistsError):
+        save("ckpt")
+    assert names() == ONE
+
+
+def test_a_directory_is_not_listed_for_each_checkpoint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed = []
+    listdir, scandir = os.listdir, os.scandir
+    monkeypatch.setattr(os, "listdir", lambda path: listed.append(path) or listdir(path))
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
+    for number in range(10):
+        save(f"ckpt-{number}")
+    assert len(listed) <= 2
 
 
 # --- prefixes -----------------------------------------------------------------------------------------------
@@ -478,6 +511,7 @@ def test_a_claim_removes_nothing_that_the_index_names() -> None:
         Path(f"{prefix}.tempstate0").write_bytes(b"1 2 99999\n")
     Path("ckpt.data-00001-of-00002").write_bytes(b"left")
     Path("ckpt.data-000001-of-000002").write_bytes(b"another name")
+    forget()
     save("third")
     assert value_of("ckpt") == value_of("other") == 1
     assert [name for name in names() if name.startswith("ckpt")] == [
@@ -547,6 +581,7 @@ def test_old_data_that_cannot_be_removed_are_left_to_the_next_writer(monkeypatch
     monkeypatch.setattr(os, "unlink", unlink)
     with pytest.raises(AlreadyExistsError):
         save("ckpt")
+    forget()
     save("other")
     assert [name for name in names() if name.startswith("ckpt")] == TWO
 

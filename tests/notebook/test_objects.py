@@ -55,13 +55,18 @@ SHOWN_AS_TEXT = {
     "Fate": "a line of a dry run",
     "Expression": "a step within a plan",
     "Pattern": "a word",
+    "CheckpointManager": "something to write to",
+    "CheckpointWriter": "something to write to",
+    "Claim": "part of a file system",
     "FileStatus": "part of a file system",
     "Filesystem": "part of a file system",
     "Listing": "part of a file system",
+    "NewFile": "part of a file system",
     "Output": "part of a file system",
     "RandomAccessFile": "part of a file system",
     "RecordWriter": "something to write to",
     "SavedModelWriter": "something to write to",
+    "SavedVariable": "a row of MetaGraph.saved_variables",
 }
 """Public classes without a card, and why."""
 

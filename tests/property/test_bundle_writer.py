@@ -31,8 +31,8 @@ from ckptfmt.table.writer import write_sorted_batches, write_sorted_table
 from ckptfmt.types import Variant
 from ckptfmt.wire.coding import decode_varints, encode_varint, encode_varints
 from ckptfmt.wire.crc32c import crc32c
-from tests.property.test_inverses import EXTENTS, tilings
 from tests.support.memory_filesystem import MemoryFile, MemoryFilesystem
+from tests.support.slices import EXTENTS, tilings
 
 NUMBERS = [dtype for dtype in DTYPES.values() if dtype.itemsize is not None]
 SHAPES = stn.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)

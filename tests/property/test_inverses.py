@@ -50,6 +50,7 @@ from ckptfmt.wire.ordered_code import (
     encode_unum,
 )
 from tests.support.memory_filesystem import MemoryFile, open_bundle
+from tests.support.slices import EXTENTS, SHAPES, tilings
 from tests.support.table_writer import HEADER, encode_block, encode_entry, encode_field, encode_table
 
 UINT64 = st.integers(0, 2**64 - 1) | st.integers(0, 64).map(lambda bits: 2**bits - 1)
@@ -267,8 +268,6 @@ def test_a_table_out_of_order_is_an_error(
 
 # --- slices --------------------------------------------------------------------------------------------
 
-EXTENTS = st.tuples(st.just(0), st.just(FULL)) | st.tuples(st.integers(0, 2**62), st.integers(1, 2**62))
-
 
 @given(KEYS, st.lists(EXTENTS, max_size=6))
 def test_a_slice_key_decodes_to_itself(name: bytes, extents: list[tuple[int, int]]) -> None:
@@ -294,34 +293,6 @@ def slice_proto(part: TensorSlice) -> bytes:
         if length != FULL:
             extent.length = length
     return message.SerializeToString()
-
-
-SHAPES = stn.array_shapes(min_dims=0, max_dims=4, min_side=1, max_side=6)
-
-
-@st.composite
-def tilings(draw: st.DrawFn) -> tuple[tuple[int, ...], list[TensorSlice]]:
-    """A shape and boxes that tile it: cut again and again in two, in any order."""
-    shape = draw(SHAPES)
-    boxes = [whole(shape)]
-    for _ in range(draw(st.integers(0, 8)) if shape else 0):
-        box = boxes.pop(draw(st.integers(0, len(boxes) - 1)))
-        axes = [axis for axis, (start, stop) in enumerate(box) if stop - start > 1]
-        if not axes:
-            boxes.append(box)
-            continue
-        axis = draw(st.sampled_from(axes))
-        start, stop = box[axis]
-        cut = draw(st.integers(start + 1, stop - 1))
-        boxes += [(*box[:axis], (start, cut), *box[axis + 1 :]), (*box[:axis], (cut, stop), *box[axis + 1 :])]
-    parts = []
-    for box in draw(st.permutations(boxes)):
-        extents = []
-        for (start, stop), size in zip(box, shape, strict=True):
-            explicit = (start, stop) != (0, size) or draw(st.booleans())
-            extents.append((start, stop - start) if explicit else (0, FULL))
-        parts.append(TensorSlice(tuple(extents)))
-    return shape, parts
 
 
 def numbered(shape: tuple[int, ...]) -> np.ndarray:

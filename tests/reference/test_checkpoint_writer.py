@@ -18,8 +18,8 @@ from ckptfmt.dtypes import DTYPES, DType, Storage
 from ckptfmt.filenames import shard_path
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.table import Table
-from tests.property.test_inverses import tilings
 from tests.support.corpus import CORPUS
+from tests.support.slices import tilings
 
 tf = pytest.importorskip("tensorflow", reason="compares with TensorFlow, which is not installed")
 pytestmark = pytest.mark.tensorflow

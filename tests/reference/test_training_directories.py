@@ -70,7 +70,7 @@ def inside(directory: Path) -> Iterator[None]:
 def names(directory: Path) -> list[str]:
     """Return the names of the files, without the numbers of data files, by which a checkpoint is replaced."""
     found = directory.iterdir() if directory.exists() else ()
-    return sorted({re.sub(r"-of-\d{5}\Z", "", path.name) for path in found})
+    return sorted({re.sub(r"-\d{5}-of-\d{5}\Z", "", path.name) for path in found})
 
 
 def content(directory: Path, name: str = "checkpoint") -> bytes | None:

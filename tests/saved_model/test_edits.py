@@ -159,6 +159,21 @@ def test_signatures_of_tensorflow_2_get_other_inputs_and_outputs(
     assert tape.gradient(total, loaded.w) is not None
 
 
+def test_parts_of_a_signature_that_are_not_given_stay(module: Path) -> None:
+    model = ckptfmt.open_saved_model(module)
+    known = model.signatures["serving_default"]
+    scale = {"scale": np.float32(3)}
+    given = {"inputs": known.inputs, "outputs": known.outputs, "method": "custom", "defaults": scale}
+    edited = model.with_signatures({"serving_default": given})
+    assert edited.signatures["serving_default"].defaults == scale
+    fewer = edited.with_signatures({"serving_default": {"outputs": {"y": known.outputs["scores"]}}})
+    changed = fewer.signatures["serving_default"]
+    assert (changed.method, changed.inputs, changed.defaults) == ("custom", known.inputs, scale)
+    assert list(changed.outputs) == ["y"]
+    renamed = fewer.with_signatures({"serving_default": {"method": "other"}}).signatures["serving_default"]
+    assert renamed == changed._replace(method="other")
+
+
 def test_what_cannot_be_a_signature_is_refused_before_anything_is_written(
     module: Path, tmp_path: Path
 ) -> None:

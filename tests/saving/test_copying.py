@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import filecmp
+import itertools
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +25,14 @@ from ckptfmt.errors import (
     CorruptError,
     LimitError,
     TruncatedError,
+    UnsupportedError,
 )
 from ckptfmt.saving.save import plan_save
 from ckptfmt.wire.crc32c import crc32c
 from ckptfmt.wire.threads import PIECE
 from tests.support.bundles import encode_slice
 from tests.support.corpus import CHECKPOINT_KINDS, CORPUS, entries, has_variables
+from tests.support.faults import CHANGES, REFUSALS, Calls, refuse
 from tests.support.memory import memory_growth
 from tests.support.memory_filesystem import MemoryFile, MemoryFilesystem
 from tests.support.table_writer import (
@@ -129,10 +134,11 @@ def test_a_data_file_of_which_nothing_is_kept_is_dropped(tmp_path: Path) -> None
 def test_what_a_plan_makes_is_computed_and_the_rest_copied(tmp_path: Path) -> None:
     ckpt = ckptfmt.open(write_bundle(tmp_path / "old", VALUES))
     plan = tmp_path / "plan.toml"
-    plan.write_text("version = 1\n[[step]]\ntranspose = '^z/first$'\n[[step]]\nrename = '^b/'\nto = 'c/'\n")
+    steps = ["transpose = '^z/first$'", "rename = '^b/'\nto = 'c/'", "cast = '.'\ndtype = 'float32'"]
+    plan.write_text("version = 1\n" + "".join(f"[[step]]\n{step}\n" for step in steps))
     view = ckpt.apply(plan)
     tensors = plan_save(tmp_path / "new", view).tensors
-    assert [each.name for each in tensors if not each.is_copied] == ["z/first"]
+    assert {each.name for each in tensors if not each.is_copied} == {"z/first", "c/more", "c/step"}
     copy = ckptfmt.open(ckptfmt.save(tmp_path / "new", view))
     assert_equal(copy, view)
     assert copy["z/first"].shape == (3, 2)
@@ -169,6 +175,14 @@ def test_data_files_are_cut_at_a_size(tmp_path: Path) -> None:
     sizes = [Path(copy.shard_path(shard)).stat().st_size for shard in range(copy.num_shards)]
     assert sizes == [600, 600, 600, 200]
     assert_equal(copy, ckpt)
+
+
+def test_too_small_a_size_is_refused() -> None:
+    fs = MemoryFilesystem()
+    tensors = {f"t{i}": np.int8(1) for i in range(100_000)}
+    with pytest.raises(ValueError, match="max_shard_bytes: got 1, which needs more than 99999 shards"):
+        ckptfmt.save("new", tensors, max_shard_bytes=1, fs=fs)
+    assert fs.list_directory("").files == []
 
 
 def test_one_way_to_say_how_many_data_files(tmp_path: Path) -> None:
@@ -351,6 +365,17 @@ def test_entries_that_share_bytes_are_copied_within_limits() -> None:
         ckptfmt.save("all", ckptfmt.open("c", fs=fs, limits=limits), fs=fs)
 
 
+def test_a_stored_name_that_begins_with_a_zero_byte_is_not_copied() -> None:
+    index = encode_table([(b"", HEADER), (b"\0w", encode_entry(shape=[1], size=4, crc=crc32c(bytes(4))))])
+    fs = MemoryFilesystem({"c.index": index, "c.data-00000-of-00001": bytes(4)})
+    ckpt = ckptfmt.open("c", fs=fs)
+    assert ckpt["\0w"].tolist() == [0]
+    with pytest.raises(UnsupportedError, match="zero byte"):
+        ckptfmt.save("new", ckpt, fs=fs)
+    ckptfmt.save("new", ckpt.renamed({"w": "\0w"}), fs=fs)
+    assert ckptfmt.open("new", fs=fs)["w"].tolist() == [0]
+
+
 # --- places ----------------------------------------------------------------------------------------------
 
 
@@ -402,6 +427,29 @@ def test_a_plan_says_what_would_be_written(tmp_path: Path) -> None:
     assert plan.num_shards == 2
     assert plan.nbytes == sum(plan.shard_bytes) == 2 * BIG.size + 120
     assert plan.copied_bytes == 120
+
+
+@pytest.mark.skipif(not hasattr(os, "copy_file_range"), reason="the system cannot copy between files")
+@pytest.mark.parametrize("error", REFUSALS)
+def test_a_copy_that_the_system_refuses_loses_nothing(tmp_path: Path, error: int) -> None:
+    write_bundle(tmp_path / "old", VALUES, 2)
+    wanted = ckptfmt.open(tmp_path / "old")
+    succeeded = 0
+    for number in itertools.count(1):
+        ckpt = ckptfmt.open(tmp_path / "old")
+        calls = Calls(number, refuse(error))
+        with calls.counted([*CHANGES, "fstat"]), suppress(CkptfmtError):
+            ckptfmt.save(tmp_path / "new", ckpt)
+            succeeded += 1
+        # If the directory cannot be synced at last, the new checkpoint may be there.
+        if (tmp_path / "new.index").exists():
+            assert_identical(ckptfmt.open(tmp_path / "new"), wanted)
+        for path in tmp_path.glob("new*"):
+            path.unlink()
+        if not calls.has_happened:
+            break
+    assert succeeded > 2  # for example without the kernel
+    assert number > 15
 
 
 # --- memory ----------------------------------------------------------------------------------------------

@@ -163,7 +163,9 @@ def test_a_name_has_to_be_text() -> None:
 @pytest.mark.parametrize("directory", ["run", "run/", "./run", "", ".", "a/../run"])
 def test_the_state_file_has_relative_paths(directory: str, folder: Path) -> None:
     manager = ckptfmt.CheckpointManager(directory)
+    assert manager.restore_or_none() is None
     manager.save(tensors())
+    assert manager.restore_or_none() is not None
     assert manager.checkpoints == [os.path.join(directory, "ckpt-1")]
     assert state(directory or ".").model_checkpoint_path == "ckpt-1"
     absolute = ckptfmt.CheckpointManager(folder / directory)

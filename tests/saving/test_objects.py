@@ -153,6 +153,37 @@ def test_checkpoints_and_values_are_merged(
 
 
 @pytest.mark.tensorflow
+def test_checkpoints_in_a_mapping_that_is_saved_as_objects(tensorflow: ModuleType, tmp_path: Path) -> None:
+    inner = {"w": [np.array([5.0])], "b": np.array([6.0])}
+    objects = ckptfmt.open(save(tmp_path / "objects", inner, objects=True))
+    names = ckptfmt.open(save(tmp_path / "names", {"dense/w": np.array([7.0]), "b": np.array([8.0])}))
+
+    def nested(teacher: Any, head: Any) -> dict[str, Any]:
+        model = {"teacher": teacher, "head": head, "scale": np.array(2.0)}
+        return {"model": model, "all": [teacher, {"w": np.array(3.0)}], "a/b": teacher, "save_counter": 1}
+
+    prefix = save(tmp_path / "nested", nested(objects, names), objects=True)
+    program = {"dense": {"w": np.array([7.0])}, "b": np.array([8.0])}
+    variables = Variables(tensorflow)
+
+    def zeros(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: zeros(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [zeros(each) for each in value]
+        return variables.of(np.zeros_like(value))
+
+    values = {name: zeros(value) for name, value in nested(inner, program).items() if name != "save_counter"}
+    tensorflow.train.Checkpoint(**values).restore(prefix).assert_consumed()
+    assert values["model"]["teacher"]["w"][0].numpy() == values["a/b"]["w"][0].numpy() == 5
+    assert values["model"]["head"]["dense"]["w"].numpy() == 7
+    assert (values["all"][0]["b"].numpy(), values["all"][1]["w"].numpy()) == (6, 3)
+    with ckptfmt.open(prefix) as copy:
+        assert copy[key("a.Sb/w/0")] == 5
+        assert not [name for name in copy if OBJECT_GRAPH_KEY in name and name != OBJECT_GRAPH_KEY]
+
+
+@pytest.mark.tensorflow
 def test_a_trained_keras_model_without_its_optimizer(tensorflow: ModuleType, tmp_path: Path) -> None:
     old = keras_model("dense", 1)
     optimizer = trained(old, 1)

@@ -585,6 +585,16 @@ def test_directories_are_made_with_those_above(path: Path) -> None:
         assert caught.value.file == bad
 
 
+@posix
+def test_new_directories_are_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    monkeypatch.chdir(tmp_path)
+    make_directory("a/b/c")
+    make_directory("a/b/c")
+    assert synced == [Path(each).stat().st_ino for each in (".", "a", "a/b")]
+
+
 # --- what reaches the disk ----------------------------------------------------------------------------------
 
 

@@ -31,15 +31,13 @@ from ckptfmt.cli.verb import Verb
 from ckptfmt.filenames import META_SUFFIX, SAVED_MODEL_FILES, meta_path
 from ckptfmt.filetype.kinds import SPLIT, Holds
 from ckptfmt.filetype.paths import recognise_path
+from ckptfmt.graph.meta.signature import DEFAULT_SIGNATURE
 from ckptfmt.storage.local import LOCAL
 from ckptfmt.storage.target import check_target
 from ckptfmt.text.quoting import listed
 
 _MAX_CANDIDATES = 20
 """The most files of a directory that are read to find a graph to propose."""
-
-DEFAULT_SIGNATURE = "serving_default"
-"""The signature that is frozen unless the user names outputs or a signature."""
 
 
 @click.command(

@@ -18,6 +18,9 @@ from ckptfmt.notebook.page import to_html
 from ckptfmt.proto import messages
 from ckptfmt.text.printing import shape_text
 
+DEFAULT_SIGNATURE = "serving_default"
+"""The signature that TensorFlow's programs use unless they are told which."""
+
 INIT_SIGNATURE = "__saved_model_init_op"
 """The signature in which TensorFlow 2 keeps the op that initialises a model; it is not one to call."""
 

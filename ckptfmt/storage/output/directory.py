@@ -30,6 +30,7 @@ from ckptfmt.storage.local_file import resolve_path
 from ckptfmt.storage.output.local_output import OutputFile
 from ckptfmt.storage.output.names import copy_mode, sync_directory
 from ckptfmt.storage.output.output import Output
+from ckptfmt.storage.output.transaction import Transaction
 from ckptfmt.storage.target import not_writable
 from ckptfmt.storage.temporary import lock, remove_tree, sweep, temporary_name
 
@@ -105,7 +106,7 @@ def create_directory(
     return _PlainDirectory(fs, path, overwrite=overwrite, check=check)
 
 
-class _LocalDirectory:
+class _LocalDirectory(Transaction):
     """A directory on this machine, filled under a temporary name."""
 
     def __init__(self, fs: LocalFilesystem, path: str, *, overwrite: bool, check: Callable[[], None]) -> None:
@@ -121,8 +122,10 @@ class _LocalDirectory:
             os.makedirs(parent, exist_ok=True)
             sweep(parent)
             self._temporary, held = _make_temporary(parent)
+        except CkptfmtError:
+            raise  # a check refuses, or an existing directory is not to be replaced
         except (OSError, ValueError) as error:
-            raise self._refusal(error) from error
+            raise not_writable(self._name, error) from error
         self._made = {""}
         self._remains = weakref.finalize(self, _remove, self._temporary, held, os.getpid())
 
@@ -136,10 +139,6 @@ class _LocalDirectory:
             if not self._overwrite:
                 raise AlreadyExistsError(self._name)
             self._check()
-
-    def _refusal(self, error: OSError | ValueError) -> Exception:
-        """Return the error for what the system, or a check, refuses."""
-        return error if isinstance(error, CkptfmtError) else not_writable(self._name, error)
 
     @property
     def fs(self) -> Filesystem:
@@ -189,8 +188,10 @@ class _LocalDirectory:
                 copy_mode(self._target, self._temporary)
             self._rename()
             sync_directory(self._target)
+        except CkptfmtError:
+            raise  # a check refuses, or an existing directory is not to be replaced
         except (OSError, ValueError) as error:
-            raise self._refusal(error) from error
+            raise not_writable(self._name, error) from error
         finally:
             self.discard()
 
@@ -217,17 +218,6 @@ class _LocalDirectory:
     def discard(self) -> None:
         """Remove what is under the temporary name: the new directory, or the old one after an exchange."""
         self._remains()
-
-    def __enter__(self) -> _LocalDirectory:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.commit()
-        else:
-            self.discard()
 
 
 class _PlainDirectory:

@@ -23,7 +23,14 @@ _FAILURES = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, 
 def make_directory(path: str) -> None:
     """Make a directory and those above it, if they do not exist; NotWritableError if the system refuses."""
     try:
-        os.makedirs(path, exist_ok=True)
+        missing: list[str] = []
+        each = path
+        while each and not os.path.isdir(each) and each not in missing[-1:]:
+            missing.append(each)
+            each = os.path.dirname(each)  # a drive that does not exist is its own parent
+        for each in reversed(missing):
+            os.makedirs(each, exist_ok=True)
+            sync_directory(each)  # a file outlasts a power cut only together with the directories it is in
     except (OSError, ValueError) as error:
         raise not_writable(path, error) from error
 
@@ -94,7 +101,7 @@ def rename_to_free_name(temporary: str, target: str) -> None:
 def sync_directory(path: str) -> None:
     """Sync the directory of a file, which holds its name; not every system can. OSError if the disk fails."""
     try:
-        descriptor = os.open(os.path.dirname(path), os.O_RDONLY)
+        descriptor = os.open(os.path.dirname(path) or os.curdir, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import io
 from abc import abstractmethod
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias
 
 from ckptfmt.storage.file import STREAMED_AT_ONCE, RandomAccessFile
+from ckptfmt.storage.output.transaction import Transaction
 
 Data: TypeAlias = "bytes | bytearray | memoryview"
 
-_O = TypeVar("_O", bound="Output")
 
-
-class Output(Protocol):
+class Output(Transaction, Protocol):
     """A file being written; a context manager that commits it, or discards it after an exception."""
 
     @property
@@ -55,17 +53,6 @@ class Output(Protocol):
             self.write(file.read(offset, length))
             file.release(offset, length)
             offset += length
-
-    def __enter__(self: _O) -> _O:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.commit()
-        else:
-            self.discard()
 
 
 class NewFile(Output, Protocol):

@@ -11,7 +11,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 import ckptfmt
-from ckptfmt.errors import CkptfmtError
+from ckptfmt.errors import CkptfmtError, UnsupportedError
 from ckptfmt.proto import messages
 from ckptfmt.wire.coding import decode_varint
 from ckptfmt.wire.crc32c import crc32c, mask, unmask
@@ -131,6 +131,7 @@ def judge_checkpoint(ckpt: ckptfmt.Checkpoint) -> list[str]:
             some=True,
         )
     judge_objects(ckpt, names)
+    judge_copy(ckpt, names, is_intact=report.ok)
     return names
 
 
@@ -171,6 +172,26 @@ def same(got: Mapping[str, Any], want: Mapping[str, Any], *, some: bool = False)
             assert repr(np.asarray(other).tolist()) == repr(array.tolist())
         else:
             assert np.asarray(other).tobytes() == array.tobytes(), f"{name!r} has two values"
+
+
+def judge_copy(ckpt: ckptfmt.Checkpoint, names: list[str], *, is_intact: bool) -> None:
+    """Save a checkpoint again: it has the same values, or an error leaves nothing."""
+    sizes = outcome(lambda: [ckpt.entries[name].nbytes for name in names])
+    if isinstance(sizes, CkptfmtError) or sum(sizes) > READ_WHOLE:
+        return
+    fs = MemoryFilesystem()
+    saved = outcome(lambda: ckptfmt.save("copy", ckpt, fs=fs))
+    if isinstance(saved, CkptfmtError):
+        assert not fs.list_directory("").files
+        if is_intact and not isinstance(saved, UnsupportedError):
+            raise Fault(f"verify says ok, but it cannot be copied: {saved}")
+        return
+    copy = ckptfmt.open("copy", fs=fs)
+    assert copy.verify().ok
+    assert list(copy) == names
+    same(copy.read(), {name: ckpt[name] for name in names})
+    ckptfmt.save("again", copy, fs=fs)
+    assert fs.open("again.index").content == fs.open("copy.index").content
 
 
 def judge_objects(ckpt: ckptfmt.Checkpoint, names: list[str]) -> None:
