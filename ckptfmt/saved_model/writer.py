@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ckptfmt.dtypes import find_dtype
+from ckptfmt.arrays.convert import as_array
+from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import AlreadyExistsError, GraphError, NameConflictError, PathNotFoundError
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.asset_path import ASSETS, asset_path
@@ -100,6 +101,7 @@ class SavedModelWriter(Transaction):
             The values by name: arrays, a checkpoint, a view of one, or several of these. Names are those that
             the Saver restores: those of the variables, unless it was made with others. Tensors that the graph
             does not restore are left out. Values that an earlier meta graph came with are there already.
+            All are read when the model is written, so they must not change before that.
         tags
             The tags by which programs choose it.
         signatures
@@ -161,7 +163,7 @@ class SavedModelWriter(Transaction):
                 claims = {name: ["an earlier meta graph", "this one"]}
                 raise NameConflictError("several values", names=claims, file=self.directory)
             entry = values.entries[name] if isinstance(values, TensorMapping) else None
-            entries[name] = values[name] if entry is None else entry
+            entries[name] = _fitting(name, values[name], wanted.dtype, meta.file) if entry is None else entry
             slices = () if entry is None else entry.slices
             tensors[name] = NewTensor(values, name, wanted.dtype, wanted.shape, slices)
         check_tensors(saved, entries, meta.file)
@@ -246,6 +248,16 @@ def write_saved_model(
     with SavedModelWriter(directory, overwrite=overwrite, fs=fs) as writer:
         writer.add_meta_graph(graph, variables, tags, given, assets, init_op=init_op)
     return writer.directory
+
+
+def _fitting(name: str, value: Any, dtype: DType, file: str) -> Any:  # noqa: ANN401  (what a user gave)
+    """Return a value as it will be written: numbers of Python get the dtype of the variable."""
+    if hasattr(value, "dtype"):
+        return value
+    try:
+        return as_array(value, dtype)
+    except (TypeError, ValueError) as error:
+        raise GraphError(f"variable {name!r}: {error}", file=file) from error
 
 
 def _add_signatures(
