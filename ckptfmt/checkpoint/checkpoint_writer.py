@@ -267,6 +267,16 @@ class CheckpointWriter(Transaction):
         """Accept slices that do not make all of a tensor: TensorFlow 1 stores some slots in such parts."""
         self._bundle.index.allow_gaps(new_key(name))
 
+    def close_shard(self, shard: int) -> None:
+        """Finish a data file to which no tensor is added any more.
+
+        A checkpoint of thousands of them needs this, because each that is being written is an open file. With
+        ``max_shard_bytes`` it happens by itself.
+        """
+        self._check_open()
+        self._bundle.shards.check(shard)
+        self._bundle.shards.close(shard)
+
     # --- the end -----------------------------------------------------------------------------------------
 
     def commit(self) -> None:

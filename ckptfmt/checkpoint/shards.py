@@ -25,18 +25,34 @@ MAX_SHARDS = 99_999
 class Shard:
     """A data file being written, by one thread at a time."""
 
-    def __init__(self, number: int, file: NewFile, alignment: int, failed: list[Shard]) -> None:
-        """Take a new file; the shard adds itself to ``failed`` when something is not written whole."""
+    def __init__(
+        self, number: int, create: Callable[[int], NewFile], alignment: int, failed: list[Shard]
+    ) -> None:
+        """Have a function begin the file of the number when there is something to write.
+
+        The shard adds itself to ``failed`` when something is not written whole.
+        """
         self.number = number
-        self.file = file
+        self._create = create
+        self._begun: NewFile | None = None
         self.size = 0
         """Bytes written."""
         self.promised = 0
         """Bytes of the tensors that are in it or will be."""
         self.lock = threading.Lock()
+        self._written = 0
+        """Bytes written of tensors, without what is between them."""
+        self._is_closed = False
         self._alignment = alignment
         self._failed = failed
         self._failure: BaseException | None = None
+
+    @property
+    def file(self) -> NewFile:
+        """The file."""
+        if self._begun is None:
+            self._begun = self._create(self.number)
+        return self._begun
 
     def append(self, form: StoredForm) -> tuple[int, int]:
         """Write a tensor; return the offset of its bytes and their CRC."""
@@ -60,6 +76,16 @@ class Shard:
         """Let a function write so many bytes to the file; return the offset of the first."""
         return self._place(size, lambda: write(self.file))
 
+    def close(self) -> None:
+        """Finish the file as soon as everything is written that was promised: nothing more will be.
+
+        A checkpoint may have more files than a process may have open.
+        """
+        with self.lock:
+            self._is_closed = True
+            if self._written == self.promised and self._failure is None and self._begun is not None:
+                self._begun.finish()
+
     def finish(self) -> None:
         """Sync the file; NotWritableError if something was not written whole."""
         self.check()
@@ -73,22 +99,32 @@ class Shard:
             what = f"an earlier tensor was not written whole: {type(self._failure).__name__}"
             raise NotWritableError(self.file.name, what) from self._failure
 
+    def discard(self) -> None:
+        """Discard the file unless it has been committed."""
+        if self._begun is not None:
+            self._begun.discard()
+
     def _place(self, size: int, write: Callable[[], object]) -> int:
         """Call a function that writes ``size`` bytes at a multiple of the alignment; return their offset."""
         with self.lock:
             self.check()
+            if not size:
+                return self.size  # nothing to write, perhaps to a file that is closed
             try:
                 padding = -self.size % self._alignment
                 if padding:
                     self.file.write(bytes(padding))
                 offset = self.size + padding
                 write()
+                self.size = offset + size
+                self._written += size
+                if self._is_closed and self._written == self.promised:
+                    self.file.finish()
             except BaseException as error:
                 # Nobody knows which of the bytes are in the file, and so where the next ones would be.
                 self._failure = error
                 self._failed.append(self)
                 raise
-            self.size = offset + size
         return offset
 
     def _write_piece(self, data: Data, crc: int) -> int:
@@ -102,7 +138,7 @@ class Shard:
 
 
 class Shards:
-    """The data files of a bundle, begun when a tensor first needs them.
+    """The data files of a bundle.
 
     Parameters
     ----------
@@ -166,6 +202,12 @@ class Shards:
             shard.promised += size
             return shard
 
+    def close(self, number: int) -> None:
+        """Finish a shard, to which nothing is added any more; see :meth:`Shard.close`."""
+        with self._lock:
+            if number < len(self._shards):
+                self._shards[number].close()
+
     def choose_for_all(self, sizes: Sequence[int], number: int | None = None) -> list[Shard]:
         """Return the shard of each of many tensors, as :meth:`choose` does."""
         if number is not None:
@@ -200,7 +242,7 @@ class Shards:
     def discard(self) -> None:
         """Discard all files that have not been committed."""
         for shard in self._shards:
-            shard.file.discard()
+            shard.discard()
 
     def _last_with_room(self, size: int) -> Shard:
         last = self._shards[-1] if self._shards else None
@@ -210,6 +252,8 @@ class Shards:
             raise ValueError(
                 f"max_shard_bytes: got {self._max_bytes}, which needs more than {MAX_SHARDS} shards"
             )
+        if last is not None:
+            last.close()
         return self._shard(len(self._shards))
 
     def _shard(self, number: int) -> Shard:
@@ -220,7 +264,7 @@ class Shards:
         """Begin shards until there are so many."""
         while len(self._shards) < count:
             number = len(self._shards)
-            self._shards.append(Shard(number, self._create(number), self._alignment, self._failed))
+            self._shards.append(Shard(number, self._create, self._alignment, self._failed))
 
 
 def check_shards(num_shards: int | None, max_shard_bytes: int | None) -> None:

@@ -99,6 +99,7 @@ def save(
         advance = _Advance(sum(stretch.entry.nbytes for stretch in layout.stretches), progress)
         for shard, stretches in layout.by_shard():
             _write(writer, shard, stretches, advance)
+            writer.close_shard(shard)
     return writer.prefix
 
 

@@ -8,6 +8,9 @@ ends, however it ends, so a temporary file without a lock is a leftover: the nex
 in the directory removes it. Windows needs no locks: it lets no one remove a file that is open.
 
 A temporary directory has such a name too, and its writer holds a lock on the directory itself.
+
+A checkpoint may have thousands of files, and a process may open far fewer. So its writer keeps no lock on
+those that are whole: they are its own as long as it has the claim on their prefix, ``PREFIX.tempstate0``.
 """
 
 from __future__ import annotations
@@ -28,6 +31,11 @@ else:
 
 _NAME = re.compile(r"\.ckptfmt-[0-9a-f]{16}\.tmp|.+\.tempstate0\d{20}", re.DOTALL)
 
+_CLAIMED = re.compile(r"(.*)(?:\.index|\.data-\d{5,}-of-\d{5,})(\.tempstate0)\d{20}", re.DOTALL)
+"""The temporary file of a checkpoint: the path of the claim on its prefix consists of the two groups."""
+
+_mine: set[str] = set()
+"""The temporary files and claims of this process."""
 
 _OWNED = "another program is writing it"
 
@@ -90,9 +98,33 @@ def lock_or_raise(descriptor: int) -> bool:
     return True
 
 
-def keep_locked(descriptor: int) -> int | None:
-    """Return a second descriptor, which holds the lock when the first is closed; None without locks."""
-    return None if sys.platform == "win32" else os.dup(descriptor)
+def own(path: str) -> None:
+    """Note that a temporary file or a claim is that of this process."""
+    _mine.add(os.path.realpath(path))
+
+
+def disown(path: str) -> None:
+    """Note that a temporary file or a claim is gone."""
+    _mine.discard(os.path.realpath(path))
+
+
+class Held:
+    """A second descriptor of a temporary file, which holds the lock when the first is closed."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Duplicate a descriptor, except on Windows, which needs no locks."""
+        self._descriptors = [] if sys.platform == "win32" else [os.dup(descriptor)]
+
+    def end(self) -> None:
+        """Close the descriptor, which ends the lock."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+
+def has_claim(path: str) -> bool:
+    """Return whether this process has the claim on the prefix of a checkpoint's temporary file."""
+    match = _CLAIMED.fullmatch(path)
+    return match is not None and os.path.realpath(match[1] + match[2]) in _mine
 
 
 @lru_cache(maxsize=256)
@@ -110,6 +142,8 @@ def sweep(directory: str) -> None:
 def _remove_leftover(path: str) -> None:
     """Remove a temporary file or directory unless its writer still runs, or the file system cannot tell."""
     with suppress(OSError):
+        if os.path.realpath(path) in _mine or _is_claimed_by_another(path):
+            return
         if sys.platform == "win32":
             os.unlink(path)  # which refuses directories: files in them may be in use, but not open
             return
@@ -123,6 +157,25 @@ def _remove_leftover(path: str) -> None:
                 os.unlink(path)
         finally:
             os.close(descriptor)
+
+
+def _is_claimed_by_another(path: str) -> bool:
+    """Return whether another process has the claim on the prefix of a checkpoint's temporary file."""
+    match = _CLAIMED.fullmatch(path)
+    # With the claim, this process knows its own files, so that this one was left by a killed writer.
+    if match is None or sys.platform == "win32" or has_claim(path):
+        return False
+    try:
+        descriptor = os.open(match[1] + match[2], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def remove_tree(path: str) -> None:

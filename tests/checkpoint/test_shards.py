@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.errors import NotWritableError
+from tests.support.command_line import environment
 from tests.support.memory_filesystem import MemoryFilesystem, MemoryOutput
 
 
@@ -265,3 +268,33 @@ def test_a_closed_writer_says_so(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="the writer is closed"):
             add()
     assert ckptfmt.open(tmp_path / "ckpt")["w"] == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of open files to set")
+def test_a_checkpoint_may_have_more_files_than_a_process_may_have_open(tmp_path: Path) -> None:
+    code = (
+        "import resource, numpy, ckptfmt\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "tensors = {f'w{number}': numpy.full(25, number, numpy.float32) for number in range(150)}\n"
+        "ckptfmt.save('a', tensors, num_shards=150)\n"
+        "with ckptfmt.CheckpointWriter('b', max_shard_bytes=100) as writer:\n"
+        "    writer.add_all(tensors)\n"
+        "ckptfmt.save('c', ckptfmt.open('b'))\n"
+        "for prefix in 'abc':\n"
+        "    ckpt = ckptfmt.open(prefix)\n"
+        "    assert ckpt.num_shards == 150 and ckpt.verify().ok\n"
+        "    assert ckpt['w149'][0] == 149\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows needs no locks")
+def test_another_process_leaves_the_whole_files_of_a_writer(tmp_path: Path) -> None:
+    with ckptfmt.CheckpointWriter(tmp_path / "ckpt", max_shard_bytes=100) as writer:
+        for number in range(3):
+            writer.add(f"w{number}", np.full(25, number, np.float32))
+        other = f"import ckptfmt; ckptfmt.save({str(tmp_path / 'other')!r}, {{'w': 1}})"
+        subprocess.run([sys.executable, "-c", other], env=environment(), check=True)
+    ckpt = ckptfmt.open(tmp_path / "ckpt")
+    assert (ckpt.num_shards, ckpt["w0"][0], ckpt.verify().ok) == (3, 0, True)

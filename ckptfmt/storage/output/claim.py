@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from ckptfmt.errors import NotWritableError
 from ckptfmt.storage.target import not_writable
-from ckptfmt.storage.temporary import lock_or_raise
+from ckptfmt.storage.temporary import disown, lock_or_raise, own
 
 _MOST_NOTED = 1 << 16
 """Bytes of the longest note that is read from a file that a program left."""
@@ -46,6 +46,8 @@ class LocalClaim:
             self._descriptor = _take(path, _PAUSES if wait else ())
         except (OSError, ValueError) as error:
             raise not_writable(name, error) from error
+        own(path)
+        self._path = path
         self._remains = weakref.finalize(self, _remove, path, self._descriptor, self._process)
         _claims.add(self)
         try:
@@ -76,6 +78,7 @@ class LocalClaim:
     def leave(self) -> None:
         """Let others have the file, and find in it what was noted, as if this program had been killed."""
         if self._remains.detach() is not None:
+            disown(self._path)
             os.close(self._descriptor)
 
 
@@ -148,6 +151,7 @@ def _remove(path: str, descriptor: int, process: int) -> None:
 
     A forked process only closes its descriptor: the claim still belongs to the parent.
     """
+    disown(path)
     if os.name == "nt":
         os.close(descriptor)  # Windows removes no file that is open
     with suppress(OSError):

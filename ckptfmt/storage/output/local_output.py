@@ -23,6 +23,7 @@ from ckptfmt.storage.output.names import (
 from ckptfmt.storage.output.output import Data, NewFile, Output
 from ckptfmt.storage.output.special import open_null, open_special
 from ckptfmt.storage.target import find_own_target, find_target, not_writable
+from ckptfmt.storage.temporary import has_claim
 
 _NOTHING_TO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EROFS}
 """Errors of ``fsync`` on pipes and devices, which keep nothing."""
@@ -157,7 +158,7 @@ class OutputFile(_LocalOutput, NewFile):
             directory, basename = os.path.split(target)
             temporary, descriptor, held = create_temporary(directory, basename if tempstate else "")
             self._file = os.fdopen(descriptor, "wb")
-            self._temporary = temporary
+            self._temporary, self._held = temporary, held
             # Before anything is written: if only the owner may read the old file, nobody else may read the
             # new.
             copy_mode(like or target, temporary)
@@ -180,6 +181,8 @@ class OutputFile(_LocalOutput, NewFile):
             if self._is_synced:
                 self._sync()
             self._file.close()
+            if self._temporary is not None and has_claim(self._temporary):
+                self._held.end()  # a checkpoint may have more files than a process may have open
         except NotWritableError:
             self.discard()
             raise  # the error of an earlier write

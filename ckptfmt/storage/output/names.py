@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 
 from ckptfmt.storage.target import not_writable
-from ckptfmt.storage.temporary import keep_locked, lock, sweep, temporary_name, tempstate_name
+from ckptfmt.storage.temporary import Held, disown, lock, own, sweep, temporary_name, tempstate_name
 
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
@@ -45,7 +45,7 @@ def remove_file(path: str) -> None:
         raise not_writable(path, error) from error
 
 
-def create_temporary(directory: str, named_after: str = "") -> tuple[str, int, int | None]:
+def create_temporary(directory: str, named_after: str = "") -> tuple[str, int, Held]:
     """Create a temporary file; return its path, a descriptor to write to, and one that holds the lock.
 
     It is named after a file if one is given, unless that makes the name longer than the system allows.
@@ -63,9 +63,11 @@ def create_temporary(directory: str, named_after: str = "") -> tuple[str, int, i
             continue
         try:
             if lock(descriptor):
-                return path, descriptor, keep_locked(descriptor)
+                own(path)
+                return path, descriptor, Held(descriptor)
         except OSError:
-            remove_temporary(path, descriptor, os.getpid())
+            remove_temporary(path, None, os.getpid())
+            os.close(descriptor)
             raise
         # Another process took the file for a leftover before it was locked, and removes it.
         os.close(descriptor)
@@ -111,7 +113,7 @@ def sync_directory(path: str) -> None:
             raise
 
 
-def remove_temporary(path: str, held: int | None, process: int) -> None:
+def remove_temporary(path: str, held: Held | None, process: int) -> None:
     """Remove the temporary file of a writer, and end the lock on it.
 
     A forked process only closes its descriptor: the file still belongs to the parent.
@@ -119,5 +121,6 @@ def remove_temporary(path: str, held: int | None, process: int) -> None:
     with suppress(OSError):
         if os.getpid() == process:
             os.unlink(path)
+    disown(path)
     if held is not None:
-        os.close(held)
+        held.end()
