@@ -54,6 +54,10 @@ _FIELDS = (
 """Attributes of errors that JSON shows, if an error has them."""
 
 
+_OPTIONS = {"overwrite=True": "--overwrite", "keep_rest=True": "--keep-rest", "to_frozen()": "--frozen"}
+"""What the library advises to pass or to call, and the option that does so on the command line."""
+
+
 def code_of(error: BaseException) -> ExitCode:
     """Return the exit code for one of :data:`FAILURES`."""
     return next(code for cls, code in _CODES if isinstance(error, cls))
@@ -61,10 +65,12 @@ def code_of(error: BaseException) -> ExitCode:
 
 def message_of(error: BaseException) -> str:
     """Return what an error says, in the form of this package's own errors also if Python raised it."""
-    if isinstance(error, errors.AlreadyExistsError):
-        # The library advises an argument of Python; on the command line it is an option.
-        return f"{error.file}: file exists; pass --overwrite to replace it"
-    if isinstance(error, OSError) and not isinstance(error, errors.CkptfmtError) and error.strerror:
+    if isinstance(error, errors.CkptfmtError):
+        text = str(error) or type(error).__name__
+        for python, option in _OPTIONS.items():
+            text = text.replace(python, option)
+        return text
+    if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return str(error) or type(error).__name__
 

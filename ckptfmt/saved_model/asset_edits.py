@@ -67,5 +67,12 @@ def _add(draft: Draft, tensor: str, new: NewFile) -> None:
     if filename in draft.assets or filename in {asset.filename for asset in draft.meta_graph().assets}:
         raise GraphError(f"the model has a file {filename!r} already", node=tensor, file=file)
     output = parse_output(tensor)
-    add_asset(draft.edit(), str(output), filename)
+    meta = draft.edit()
+    if not meta.asset_file_def:
+        # TensorFlow looks into the collection, where older exports list their files, only if this is empty.
+        listed = dict.fromkeys(draft.meta_graph().assets)
+        clear_assets(meta)
+        for asset in listed:
+            add_asset(meta, asset.tensor, asset.filename)
+    add_asset(meta, str(output), filename)
     draft.assets[filename] = new

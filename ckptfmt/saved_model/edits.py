@@ -208,7 +208,8 @@ class Edits(ABC):
 
         The directory appears when it is whole. Files of variables that do not change become hard links, if
         the system can make them, which takes neither time nor space; all others are copied. A message of 2
-        GiB or more is written as ``saved_model.cpb``, which is not what all of TensorFlow reads.
+        GiB or more is written as ``saved_model.cpb``, which :func:`open_saved_model` reads, and which
+        ``tf.saved_model.load`` of TensorFlow 2.21 does not.
 
         Parameters
         ----------

@@ -10,14 +10,18 @@ import numpy as np
 from ckptfmt.arrays.convert import as_array
 from ckptfmt.errors import (
     CheckpointNotFoundError,
+    CkptfmtError,
     GraphError,
     NameConflictError,
     NameNotFoundError,
     UnsupportedError,
 )
+from ckptfmt.graph.attributes import PartialShape
+from ckptfmt.graph.meta.meta_graph import MetaGraph
 from ckptfmt.graph.ops import RESTORE_OPS
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.saved_model.draft import Draft, NewTensor
+from ckptfmt.saved_model.restored import restored_tensors
 from ckptfmt.tensors.checkpoint import Checkpoint
 from ckptfmt.tensors.mapping import TensorMapping
 from ckptfmt.text.closest import closest_names
@@ -64,9 +68,11 @@ def replace_values(draft: Draft, values: Mapping[str, Mapping[str, Any]], *, kee
     tensors = dict(stored_tensors(draft))
     # What the objects are does not change with their values.
     wanted = [name for name in tensors if name != OBJECT_GRAPH_KEY]
+    file = draft.model.file
+    if not tensors:
+        raise GraphError("no variables are left; call with_variables() before to_frozen()", file=file)
     names = _Names(draft)
     chosen: dict[str, str] = {}
-    file = draft.model.file
     for name in wanted:
         several = [each for each in names.of(name) if each in values]
         if several:
@@ -91,13 +97,32 @@ def replace_values(draft: Draft, values: Mapping[str, Mapping[str, Any]], *, kee
             missing[0], file=file, noun="variable", close_matches=close, names=missing, what=what
         )
     misfits = []
+    shapes = _shapes(draft)
     for name, given in chosen.items():
-        tensors[name] = tensors[name]._replace(values=values[given], name=given)
+        old = tensors[name]
+        shape = old.shape if old.slices else shapes.get(name, old.shape)
+        tensors[name] = old._replace(values=values[given], name=given, shape=shape)
         misfits += _misfit(name, tensors[name])
     if misfits:
         more = f"; and {len(misfits) - _LISTED} more" if len(misfits) > _LISTED else ""
         raise GraphError(f"values do not fit: {'; '.join(misfits[:_LISTED])}{more}", file=file)
     draft.tensors = tensors
+
+
+def _shapes(draft: Draft) -> dict[str, PartialShape]:
+    """Return the shapes that the graphs say tensors must have, as far as they do.
+
+    A later value of a table may have more keys than the one that is stored, and some variables have no fixed
+    shape.
+    """
+    shapes: dict[str, PartialShape] = {}
+    for message in draft.message.meta_graphs:
+        try:
+            restored = restored_tensors(MetaGraph(message, draft.model.file))
+        except CkptfmtError:
+            continue  # then the shapes of the stored tensors count
+        shapes |= {name: each.shape for name, each in restored.items() if shapes.get(name) is None}
+    return shapes
 
 
 def _check_alike(name: str, given: Sequence[str], values: Mapping[str, Mapping[str, Any]], file: str) -> None:
@@ -138,8 +163,7 @@ class _Names:
 
     def of(self, name: str) -> Iterator[str]:
         """Iterate over the names of a tensor, first the one in the checkpoint."""
-        yield name
-        yield from self._others.get(name, ())
+        yield from dict.fromkeys((name, *self._others.get(name, ())))
 
 
 def _are_same(draft: Draft, keys: Sequence[str]) -> bool:
@@ -158,11 +182,19 @@ def _misfit(name: str, wanted: NewTensor) -> list[str]:
     else:
         value = values[given]
         # Lists and Python's numbers have no dtype of their own: they get the one of the variable.
-        array = as_array(value, None if hasattr(value, "dtype") else wanted.dtype)
+        try:
+            array = as_array(value, None if hasattr(value, "dtype") else wanted.dtype)
+        except (TypeError, ValueError) as error:
+            return [f"{name}: {error}"]
         shape = array.shape
         is_text = wanted.dtype.name == "string" and array.dtype.kind in "OSU"
         same = is_text or array.dtype == np.dtype(wanted.dtype.numpy)
         dtype = wanted.dtype.name if same else str(array.dtype)
-    if (dtype, tuple(shape)) == (wanted.dtype.name, wanted.shape):
+    sizes = wanted.shape
+    fits = sizes is None or (
+        len(sizes) == len(shape) and all(want in (None, got) for want, got in zip(sizes, shape, strict=True))
+    )
+    if fits and dtype == wanted.dtype.name:
         return []
-    return [f"{name}: got {dtype}{list(shape)}, want {wanted.dtype.name}{list(wanted.shape or ())}"]
+    want = "" if sizes is None else list(sizes)
+    return [f"{name}: got {dtype}{list(shape)}, want {wanted.dtype.name}{want}"]

@@ -50,7 +50,8 @@ def freeze_model(draft: Draft, constants: Mapping[str, Any]) -> None:
 
     So become the placeholders that ``constants`` has values for.
 
-    Raises GraphError if it has no signature, and the errors of :func:`~ckptfmt.graph.freeze.freeze.freeze`.
+    Raises GraphError if it has no signature or one that reads the path of an asset, and the errors of
+    :func:`~ckptfmt.graph.freeze.freeze.freeze`.
     """
     meta = draft.meta_graph()
     tensors = list(_fetched(meta.message))
@@ -61,7 +62,8 @@ def freeze_model(draft: Draft, constants: Mapping[str, Any]) -> None:
     settled = {parse_output(name).node for name in constants}
     outputs = dict.fromkeys(parse_output(name).node for name in tensors).keys() - settled
     graph = freeze(meta, _Values(draft), sorted(outputs), constants=constants)
-    frozen = messages.MetaGraphDef()
+    copy = messages.SavedModel(saved_model_schema_version=draft.message.saved_model_schema_version)
+    frozen = copy.meta_graphs.add()  # append() serializes what it is given, which fails above 2 GiB
     frozen.meta_info_def.CopyFrom(meta.message.meta_info_def)
     frozen.meta_info_def.ClearField("function_aliases")
     frozen.graph_def.CopyFrom(graph.message)
@@ -74,8 +76,6 @@ def freeze_model(draft: Draft, constants: Mapping[str, Any]) -> None:
                     frozen.signature_def[name].defaults.pop(key, None)
     _list_assets(frozen, meta)
     set_init_op(frozen, graph.initializers)
-    copy = messages.SavedModel(saved_model_schema_version=draft.message.saved_model_schema_version)
-    copy.meta_graphs.append(frozen)
     draft.replace(copy)
     draft.tensors = {}
     draft.left_out |= {CHECKPOINT_DIRECTORY, KERAS_METADATA_FILE, DEBUG}
@@ -120,12 +120,21 @@ def _list_assets(frozen: messages.MetaGraphDef, meta: MetaGraph) -> None:
     for asset in meta.assets:
         path = asset_path(meta.directory or "", asset.filename, meta.file)
         known[path.encode("utf-8", "surrogateescape")] = asset.filename
+    # Not those that fill tables, which run while the model is loaded.
+    nodes = {node.name: node for node in frozen.graph_def.node}
+    running = needed_nodes(nodes, _fetched(frozen), meta.file) if known else ()
     for node in frozen.graph_def.node:
         if node.op != "Const" or node.attr["dtype"].type != _STRING.code or not known:
             continue
         strings = node.attr["value"].tensor.string_val
         if len(strings) == 1 and strings[0] in known:
             filename = known[strings[0]]
+            if node.name in running:
+                what = (
+                    f"a signature reads the path of asset {filename!r}, which TensorFlow tells a model only "
+                    "while it loads it, so the path cannot be a constant; remove that signature"
+                )
+                raise GraphError(what, node=node.name, file=meta.file)
             node.attr["value"].tensor.CopyFrom(to_proto(filename.encode("utf-8", "surrogateescape"), _STRING))
             add_asset(frozen, f"{node.name}:0", filename)
 
@@ -168,7 +177,10 @@ def remove_training(draft: Draft) -> None:
     # The Saver of a table that changes cannot be made anew: it stays, with all that it saves.
     keeps_saver = bool(restore and table_sources(meta.graph_def, Tables(meta.graph_def, file), restore, file))
     roots = [*fetched, *_init_nodes(draft), *(_saver_names(meta) if keeps_saver else ())]
-    kept = _needed(meta, roots, file)
+    # Older exports list their files in a collection only.
+    paths = {parse_output(asset.tensor).node for asset in draft.meta_graph().assets}
+    paths.intersection_update(node.name for node in meta.graph_def.node)
+    kept = _needed(meta, [*roots, *paths], file)
     saved = {name: source for name, source in sources.items() if name in kept}
     initial = _init_nodes(draft)
     _prune(meta, kept, file)
@@ -176,7 +188,7 @@ def remove_training(draft: Draft) -> None:
     if not keeps_saver:
         _renew_saver(meta, saved, file)
     copy = messages.SavedModel(saved_model_schema_version=draft.message.saved_model_schema_version)
-    copy.meta_graphs.append(meta)
+    copy.meta_graphs.add().CopyFrom(meta)
     draft.replace(copy)
     if not keeps_saver and (draft.tensors is not None or draft.model.checkpoint is not None):
         names = {source.name for source in saved.values()}
@@ -197,8 +209,7 @@ def _saver_names(meta: messages.MetaGraphDef) -> list[str]:
 def _needed(meta: messages.MetaGraphDef, roots: Iterable[str], file: str) -> set[str]:
     """Return the nodes that roots need, and those that collections name for the variables among them."""
     nodes = {node.name: node for node in meta.graph_def.node}
-    named = {parse_output(name).node for asset in meta.asset_file_def for name in (asset.tensor_info.name,)}
-    kept = needed_nodes(nodes, [*roots, *(name for name in named if name in nodes)], file)
+    kept = needed_nodes(nodes, roots, file)
     described: dict[str, list[Variable]] = {}
     for name in VARIABLES & set(meta.collection_def):
         for variable in Collections(meta.collection_def, file).variables(name):

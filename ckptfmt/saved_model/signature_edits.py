@@ -207,7 +207,9 @@ def _keep(items: Any, is_kept: Callable[[Any], bool]) -> None:  # noqa: ANN401  
 
 
 def check_signature_name(name: str) -> None:
-    """Raise ValueError for a name that users cannot give a signature."""
+    """Raise ValueError for a name that users cannot give a signature, TypeError for what is not a name."""
+    if not isinstance(name, str):
+        raise TypeError(f"name of a signature: got {name!r}, want a str")
     if not name:
         raise ValueError("name of a signature: got '', want one that is not empty")
     if name.startswith(OWN_PREFIX):

@@ -6,18 +6,16 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ckptfmt.dtypes import find_dtype
+from ckptfmt.arrays.convert import as_array
+from ckptfmt.dtypes import DType, find_dtype
 from ckptfmt.errors import AlreadyExistsError, GraphError, NameConflictError, PathNotFoundError
-from ckptfmt.graph.attributes import decode_shape
 from ckptfmt.graph.graph import Graph
 from ckptfmt.graph.meta.asset_path import ASSETS, asset_path
 from ckptfmt.graph.meta.completeness import check_tensors
 from ckptfmt.graph.meta.make import make_meta_graph
 from ckptfmt.graph.meta.meta_graph import MetaGraph
-from ckptfmt.graph.meta.saved_variables import SavedVariable
 from ckptfmt.graph.meta.signature import DEFAULT_SIGNATURE
 from ckptfmt.graph.meta.signature_def import SignatureLike, TensorLike, encode_signature
-from ckptfmt.graph.meta.variables import saved_sources
 from ckptfmt.graph.node import free_name, parse_output
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.proto import messages
@@ -26,6 +24,7 @@ from ckptfmt.saved_model.draft import NewFile, NewTensor, bound_objects
 from ckptfmt.saved_model.init_op import set_init_op
 from ckptfmt.saved_model.layout import CHECKPOINT_DIRECTORY, check_replaceable
 from ckptfmt.saved_model.owners import owners_of
+from ckptfmt.saved_model.restored import restored_tensors
 from ckptfmt.saved_model.signature_edits import SignatureEdits
 from ckptfmt.saved_model.writing import write_assets, write_message, write_tensors
 from ckptfmt.saving.sources import Savable
@@ -102,6 +101,7 @@ class SavedModelWriter(Transaction):
             The values by name: arrays, a checkpoint, a view of one, or several of these. Names are those that
             the Saver restores: those of the variables, unless it was made with others. Tensors that the graph
             does not restore are left out. Values that an earlier meta graph came with are there already.
+            All are read when the model is written, so they must not change before that.
         tags
             The tags by which programs choose it.
         signatures
@@ -144,13 +144,13 @@ class SavedModelWriter(Transaction):
         _choose_init_op(message, MetaGraph(message, made.file, made.directory), init_op)
         tensors = self._needed_tensors(MetaGraph(message, made.file), variables)
         # Nothing has been kept so far: a meta graph that is refused leaves no trace.
-        self._message.meta_graphs.append(message)
+        self._message.meta_graphs.add().CopyFrom(message)
         self._tensors.update(tensors)
         self._assets.update(files)
 
     def _needed_tensors(self, meta: MetaGraph, variables: Savable | None) -> dict[str, NewTensor]:
         """Return the tensors that a meta graph restores, and that no earlier one did."""
-        saved = _saved_variables(meta)
+        saved = restored_tensors(meta)
         owners = {} if variables is None else owners_of(variables)
         entries: dict[str, Any] = {name: new.values[new.name] for name, new in self._tensors.items()}
         tensors = {}
@@ -163,7 +163,7 @@ class SavedModelWriter(Transaction):
                 claims = {name: ["an earlier meta graph", "this one"]}
                 raise NameConflictError("several values", names=claims, file=self.directory)
             entry = values.entries[name] if isinstance(values, TensorMapping) else None
-            entries[name] = values[name] if entry is None else entry
+            entries[name] = _fitting(name, values[name], wanted.dtype, meta.file) if entry is None else entry
             slices = () if entry is None else entry.slices
             tensors[name] = NewTensor(values, name, wanted.dtype, wanted.shape, slices)
         check_tensors(saved, entries, meta.file)
@@ -250,6 +250,16 @@ def write_saved_model(
     return writer.directory
 
 
+def _fitting(name: str, value: Any, dtype: DType, file: str) -> Any:  # noqa: ANN401  (what a user gave)
+    """Return a value as it will be written: numbers of Python get the dtype of the variable."""
+    if hasattr(value, "dtype"):
+        return value
+    try:
+        return as_array(value, dtype)
+    except (TypeError, ValueError) as error:
+        raise GraphError(f"variable {name!r}: {error}", file=file) from error
+
+
 def _add_signatures(
     message: messages.MetaGraphDef, signatures: Mapping[str, SignatureLike], file: str
 ) -> None:
@@ -258,24 +268,6 @@ def _add_signatures(
     graph = MetaGraph(message, file).graph
     for name, signature in signatures.items():
         edits.put(name, encode_signature(signature, graph, name))
-
-
-def _saved_variables(meta: MetaGraph) -> Mapping[str, SavedVariable]:
-    """Return what a meta graph restores, by name in the checkpoint."""
-    message = meta.message
-    if not message.object_graph_def.nodes:
-        return meta.saved_variables
-    # In TensorFlow 2, the restore op calls a function; the variables are all resources, saved whole.
-    sources = saved_sources(
-        message.graph_def, message.saver_def.restore_op_name, message.collection_def, meta.file
-    )
-    nodes = {node.name: node for node in message.graph_def.node}
-    return {
-        source.name: SavedVariable(
-            find_dtype(nodes[name].attr["dtype"].type), decode_shape(nodes[name].attr["shape"].shape)
-        )
-        for name, source in sources.items()
-    }
 
 
 def _place_assets(

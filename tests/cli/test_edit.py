@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import ckptfmt
 from tests.support import golden
 from tests.support.command_line import run, run_json
+from tests.support.saved_models import save_classic, write_words
 
 MODEL = golden.GOLDEN / "saved_model" / "model"
 
@@ -93,3 +95,25 @@ def test_an_existing_directory_is_replaced_only_on_request(tmp_path: Path) -> No
     assert run(*arguments, "b").exit_code == 2
     assert run(*arguments, "b", "--overwrite").exit_code == 0
     assert ckptfmt.open_saved_model(tmp_path / "new").meta_graph.tags == {"b"}
+
+
+def test_advice_is_that_of_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    result = run("edit", MODEL, "-o", tmp_path / "other", "--set-tags", "a", "--overwrite")
+    assert result.exit_code != 0
+    assert "directory without a SavedModel, and --overwrite replaces nothing else" in result.stderr
+    ckptfmt.save(tmp_path / "none", {"other": 1})
+    result = run("edit", MODEL, "-o", tmp_path / "new", "--variables", tmp_path / "none")
+    assert "pass --keep-rest to keep the old values" in result.stderr
+
+
+@pytest.mark.tensorflow
+def test_what_only_trains_needs_no_new_values(tensorflow: ModuleType, tmp_path: Path) -> None:
+    source = save_classic(tensorflow, tmp_path / "model", write_words(tmp_path / "words"))
+    options = ("--tags", "serve", "--variables", source, "--ema")
+    result = run("edit", source, "-o", tmp_path / "new", *options, "--no-training")
+    assert result.exit_code == 0, result.stderr
+    with ckptfmt.open(source) as old, ckptfmt.open(tmp_path / "new") as new:
+        assert sorted(new) == ["b", "parts", "w"]
+        assert new["w"].tolist() == old["w/ExponentialMovingAverage"].tolist() != old["w"].tolist()

@@ -95,6 +95,11 @@ def test_a_signature_may_say_all_that_a_file_can(graph: ckptfmt.Graph) -> None:
         ({"output": {"y": "y"}}, GraphError, "want a mapping with 'inputs' and 'outputs'"),
         ({"outputs": {"y": "y"}, "name": ""}, GraphError, "signature 's': got 'name', want one of 'inputs'"),
         ("y:0", GraphError, "signature 's': got 'y:0', want a mapping"),
+        (
+            {"outputs": ["y"]},
+            GraphError,
+            "signature 's': outputs: got .*, want a mapping of names to tensors",
+        ),
     ],
 )
 def test_a_wrong_signature_is_refused(

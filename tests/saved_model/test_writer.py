@@ -18,6 +18,7 @@ from ckptfmt.errors import (
     PathNotFoundError,
     TensorNotFoundError,
 )
+from ckptfmt.proto import messages
 from tests.support.memory_filesystem import MemoryFilesystem
 from tests.support.saved_models import (
     FEEDS,
@@ -232,3 +233,15 @@ def test_models_are_written_to_other_file_systems(tensorflow: ModuleType, tmp_pa
         np.testing.assert_array_equal(model.variables["net/w"], 2 * w)
     with ckptfmt.open_saved_model(tmp_path / "local", tags="local") as model:
         np.testing.assert_array_equal(model.variables["net/w"], w)
+
+
+def test_numbers_of_python_get_the_dtype_of_their_variable(tmp_path: Path) -> None:
+    node = messages.NodeDef(name="v", op="VarHandleOp")
+    node.attr["dtype"].type = messages.DataType.DT_FLOAT
+    node.attr["shape"].shape.dim.add(size=2)
+    graph = ckptfmt.Graph(messages.GraphDef(node=[node]))
+    path = ckptfmt.write_saved_model(tmp_path / "model", graph, {"v": [1, 2]})
+    with ckptfmt.open(path) as written:
+        assert (written["v"].dtype, written["v"].tolist()) == (np.float32, [1, 2])
+    with pytest.raises(GraphError, match="variable 'v': got values of"):
+        ckptfmt.write_saved_model(tmp_path / "other", graph, {"v": ["a", "b"]})

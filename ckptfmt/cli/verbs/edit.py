@@ -125,8 +125,8 @@ def command(
     are linked, which takes no time and no space.
 
     Signatures are renamed first, then made or changed, then removed; a part of a signature that is not given
-    stays as it was. Variables, tags and assets come next, --no-training and --frozen last. --tags selects the
-    meta graph to change, if there are several.
+    stays as it was. Then come --no-training, variables, tags and assets, and --frozen last. --tags selects
+    the meta graph to change, if there are several.
     """
     if signature is None and (inputs or outputs or function is not None):
         raise click.UsageError("--inputs, --outputs and --function need --signature")
@@ -150,6 +150,9 @@ def command(
         if remove:
             # Last, because the placeholders of a signature that is removed go if no other has them.
             edited = edited.with_signatures(remove=remove)
+        if no_training:
+            # Before values are given, so that none is needed for what goes: slots, averages.
+            edited = edited.without_training_nodes()
         if variables is not None:
             checkpoint = stack.enter_context(ckptfmt.open(variables, limits=given_limits()))
             edited = edited.with_variables(_values(checkpoint, ema=ema), keep_rest=keep_rest)
@@ -157,8 +160,6 @@ def command(
             edited = edited.with_tags(set_tags)
         if assets:
             edited = edited.with_assets(dict(assets))
-        if no_training:
-            edited = edited.without_training_nodes()
         if frozen:
             edited = edited.to_frozen()
         if edited is model:

@@ -40,7 +40,6 @@ from ckptfmt.graph.ops import VARIABLE_OPS
 from ckptfmt.graph.outline import Outline
 from ckptfmt.graph.prune import needed_nodes
 from ckptfmt.graph.tables import has_tables
-from ckptfmt.graph.tensor_content import MAX_BYTES
 from ckptfmt.proto import messages
 from ckptfmt.text.closest import closest_names
 
@@ -86,8 +85,8 @@ def freeze(
     ------
     GraphError
         An output is not in the graph; a variable has no value, or one of another shape or dtype; a variable
-        is written on the way to an output, or taken by an op that cannot be frozen; nothing fills a table, or
-        the mapping lacks its contents; or the result has 2 GiB or more. ``.node`` says which.
+        is written on the way to an output, or taken by an op that cannot be frozen; or nothing fills a table,
+        or the mapping lacks its contents. ``.node`` says which.
     CorruptError
         The graph refers to a node that does not exist.
 
@@ -168,13 +167,8 @@ def _freeze(
     asked = [name for name in outputs if parse_output(name).node != init_op]
     propagation = Propagation(frozen, initializing(kept, asked))
     constants = propagation.body(None).nodes
-    # Counted here so that too large a model fails before all of it is read; writing the graph counts exactly.
-    size = sum(map(len, contents.values()))
     for node in frozen_nodes:
         array = paths[node.name] if node.name in paths else read_value(node, sources[node.name], variables)
-        size += array.nbytes
-        if size >= MAX_BYTES:
-            raise GraphError(f"the constants take {size} bytes or more, want less than {MAX_BYTES}")
         make_constant(constants[node.name], array, contents)
         propagation.follow(FrozenValue(node.name, variable_dtype(node), node.op == "VarHandleOp"))
     # Both come after all variables: only now is it known which arguments and functions have changed.

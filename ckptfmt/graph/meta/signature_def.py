@@ -56,6 +56,11 @@ def encode_signature(signature: SignatureLike, graph: Graph, name: str = "") -> 
     if unknown:
         raise GraphError(f"{label}: got {unknown[0]!r:.200}, want one of {', '.join(map(repr, _KEYS))}")
     content: dict[str, Any] = dict(given)
+    for part in ("inputs", "outputs", "defaults"):
+        if not hasattr(content.get(part, {}), "items"):
+            raise GraphError(
+                f"{label}: {part}: got {content[part]!r:.200}, want a mapping of names to tensors"
+            )
     method = content.get("method", content.get("method_name", PREDICT))
     result = messages.SignatureDef(method_name=method)
     try:
