@@ -19,7 +19,7 @@ from ckptfmt.checkpoint.bundle import Bundle
 from ckptfmt.checkpoint.raw_copy import check_places
 from ckptfmt.checkpoint.shards import MAX_SHARDS, check_shards
 from ckptfmt.checkpoint.store import Store
-from ckptfmt.saving.objects import Built, build_objects, graph_to_store
+from ckptfmt.saving.objects import Built, build_objects, counter_to_store, graph_to_store
 from ckptfmt.saving.sources import Group, Savable, groups_of
 from ckptfmt.saving.stretches import Stretch, graph_stretch, stretches_of, stretches_of_values
 from ckptfmt.tensors.mapping import TensorMapping
@@ -62,6 +62,9 @@ def arrange(
     check_shards(num_shards, max_shard_bytes)
     groups, built = build_objects(tensors) if objects else Built(groups_of(tensors), [])
     graph = None if objects is False else graph_to_store(groups, built)
+    if graph and (counter := counter_to_store(groups)) is not None:
+        groups.append(counter)
+        graph = graph_to_store(groups, built)
     without_graph = graph is not None or objects is False
     taken = {name for group in groups for name in group}
     ordered = []

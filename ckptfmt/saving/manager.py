@@ -20,17 +20,14 @@ from ckptfmt.errors import CkptfmtError, CorruptError, NotWritableError
 from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE, claim_path
 from ckptfmt.locks import new_reentrant_lock
 from ckptfmt.object_graph.build import SAVE_COUNTER
-from ckptfmt.object_graph.keys import VARIABLE_VALUE
 from ckptfmt.saving.keeping import adopt, sweep, with_new
+from ckptfmt.saving.objects import COUNTER_KEY
 from ckptfmt.saving.save import save
 from ckptfmt.saving.sources import Savable
 from ckptfmt.storage.filesystem import Claim, Filesystem
 from ckptfmt.storage.local import filesystem_of
 from ckptfmt.tensors.checkpoint import Checkpoint, open_checkpoint
 from ckptfmt.tensors.mapping import TensorMapping
-
-COUNTER_KEY = SAVE_COUNTER + VARIABLE_VALUE
-"""Key under which TF2 stores how often a run has saved."""
 
 PATIENCE = 30.0
 """Seconds to wait for another manager of the directory, which lists its checkpoint and deletes old ones."""

@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ckptfmt.object_graph.build import build_graph
-from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, split_key
+from ckptfmt.object_graph.build import SAVE_COUNTER, build_graph
+from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE, split_key
 from ckptfmt.object_graph.merge import merge_graphs
 from ckptfmt.saving.sources import Group, Savable, groups_of, listed
 from ckptfmt.tensors.derived import DerivedMapping
 from ckptfmt.tensors.mapping import TensorMapping
 from ckptfmt.tensors.nesting import nest
 from ckptfmt.tensors.view import NameMapping
+
+COUNTER_KEY = SAVE_COUNTER + VARIABLE_VALUE
+"""Key under which TF2 stores how often a run has saved."""
 
 
 class Built(NamedTuple):
@@ -131,6 +134,26 @@ def graph_to_store(groups: Sequence[Group], built: Sequence[bytes] = ()) -> byte
     # If no name is a key, the graph would hide from TensorFlow that the tensors can be found by their names.
     has_keys = any(split_key(name) is not None for group in groups for name in group)
     return merge_graphs(graphs) if has_keys or not any(map(len, groups)) else b""
+
+
+def counter_to_store(groups: Sequence[Group]) -> NameMapping | None:
+    """Return the counter of saves of the first checkpoint that has one, if only parts of it are to be saved.
+
+    Every ``tf.train.Checkpoint`` of a program has the counter, so restoring a checkpoint with a graph but
+    without the counter reports an object that is not matched.
+    """
+    if any(COUNTER_KEY in group for group in groups):
+        return None
+    for group in groups:
+        # A checkpoint at a key of a mapping has other paths: its counter is not that of the root.
+        if not isinstance(group, TensorMapping) or type(group) is NameMapping or group.object_graph is None:
+            continue
+        checkpoint: TensorMapping = group
+        while isinstance(checkpoint, DerivedMapping):
+            checkpoint = checkpoint._parent
+        if COUNTER_KEY in checkpoint:
+            return NameMapping(checkpoint, {COUNTER_KEY: COUNTER_KEY})
+    return None
 
 
 def _is_given(group: TensorMapping) -> bool:

@@ -59,7 +59,8 @@ def save(
     objects
         Whether to store an object graph, by which ``tf.train.Checkpoint`` and Keras find the tensors. By
         default, those of checkpoints are kept: changed to fit if tensors were left out or renamed, and merged
-        if there are several. True also stores nested dictionaries and lists as
+        if there are several. The counter of saves is kept with them, because every ``tf.train.Checkpoint``
+        looks for it. True also stores nested dictionaries and lists as
         ``tf.train.Checkpoint(**tensors)`` does, ``save_counter`` as its counter. False stores none.
     progress
         Is called with the bytes written so far and the bytes to write in all.

@@ -307,3 +307,20 @@ def test_the_model_variables_of_a_functional_model(tensorflow: ModuleType, tmp_p
     tensorflow.train.Checkpoint(model=longer).read(shifted).expect_partial()
     check_equal(same.weights, old.weights)
     check_equal(longer.weights[2:], old.weights)
+
+
+@pytest.mark.tensorflow
+def test_a_part_of_a_counted_checkpoint_matches_every_object(tensorflow: ModuleType, tmp_path: Path) -> None:
+    first, second = tensorflow.Variable([1.0, 2.0]), tensorflow.Variable(3.0)
+    saved = tensorflow.train.Checkpoint(model={"a": first}, other=second).save(str(tmp_path / "whole"))
+    with ckptfmt.open(saved) as ckpt:
+        part = save(tmp_path / "part", ckpt.select("model/*"))
+        kept = save(tmp_path / "without", ckpt.select("model/*"), objects=False)
+        below = save(tmp_path / "below", {"old": ckpt.select("model/*")}, objects=True)
+    new = tensorflow.Variable([0.0, 0.0])
+    program = tensorflow.train.Checkpoint(model={"a": new})
+    program.restore(part).assert_consumed().assert_existing_objects_matched()
+    assert new.numpy().tolist() == [1, 2]
+    assert int(program.save_counter) == 1
+    assert list(ckptfmt.open(kept)) == [key("model/a")]
+    assert key("save_counter") not in ckptfmt.open(below)
