@@ -90,7 +90,8 @@ def command(
     --rename, --plan, --cast. A view of a checkpoint of objects (TF2) keeps the objects of the tensors that
     are kept.
 
-    If DST is a directory, the copy gets the name of its source, as with cp.
+    If DST is a directory, the copy gets the name of its source, as with cp. --cast converts floats to another
+    floating-point dtype, or integers to another integer dtype, in which too large ones wrap around.
 
     PATTERN is a glob over names, in which * also matches slashes; quote it. --dry-run lists the tensors as
     ckptfmt ls does, with the number of the data file that each goes to; only indexes are read then.
