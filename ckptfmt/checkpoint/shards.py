@@ -108,8 +108,8 @@ class Shard:
         """Call a function that writes ``size`` bytes at a multiple of the alignment; return their offset."""
         with self.lock:
             self.check()
-            if not size:
-                return self.size  # nothing to write, perhaps to a file that is closed
+            if not size and self._is_closed:
+                return self.size  # the file may be finished
             try:
                 padding = -self.size % self._alignment
                 if padding:

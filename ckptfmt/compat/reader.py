@@ -12,7 +12,7 @@ from ckptfmt.dtypes import DType
 from ckptfmt.errors import CheckpointNotFoundError
 from ckptfmt.filenames import INDEX_SUFFIX, prefix_within
 from ckptfmt.storage.local import LOCAL
-from ckptfmt.tensors.checkpoint import open_checkpoint
+from ckptfmt.tensors.checkpoint import Checkpoint, open_checkpoint
 
 PathLike: TypeAlias = "str | bytes | os.PathLike[str]"
 """A path as ``tf.train`` takes it."""
@@ -20,6 +20,15 @@ PathLike: TypeAlias = "str | bytes | os.PathLike[str]"
 
 class NoCheckpointError(CheckpointNotFoundError, ValueError):
     """A path leads to no checkpoint, or a directory to several; ``tf.train`` raises a ValueError."""
+
+
+def read_tensors(checkpoint: Checkpoint, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return several tensors by name, all by default, each as :meth:`CheckpointReader.get_tensor` does.
+
+    Raises TensorNotFoundError if one is missing.
+    """
+    arrays = checkpoint.read(list(checkpoint) if names is None else names, copy=True)
+    return {name: array if array.ndim else array[()] for name, array in arrays.items()}
 
 
 class CheckpointReader:
@@ -37,15 +46,7 @@ class CheckpointReader:
             No tensor has that name.
         """
         name = _as_name(tensor_str)
-        return self.get_tensors([name])[name]
-
-    def get_tensors(self, names: Sequence[str] | None = None) -> dict[str, Any]:
-        """Return several tensors by name, all by default, each as :meth:`get_tensor` does.
-
-        Raises TensorNotFoundError if one is missing. TensorFlow's reader has no such method.
-        """
-        arrays = self._checkpoint.read(list(self._checkpoint) if names is None else names, copy=True)
-        return {name: array if array.ndim else array[()] for name, array in arrays.items()}
+        return read_tensors(self._checkpoint, [name])[name]
 
     def has_tensor(self, tensor_str: str | bytes) -> bool:
         """Return whether a tensor has that name."""

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 from ckptfmt.checkpoint.removal import remove_checkpoint
-from ckptfmt.compat.reader import CheckpointReader, NoCheckpointError, PathLike
+from ckptfmt.compat.reader import NoCheckpointError, PathLike, read_tensors
 from ckptfmt.compat.state import get_checkpoint_mtimes, update_checkpoint_state, update_with_relative_paths
 from ckptfmt.errors import CheckpointNotFoundError, CkptfmtError
 from ckptfmt.filenames import STATE_FILE
 from ckptfmt.saving.keeping import HOUR, sweep_as_saver, with_new
 from ckptfmt.saving.save import save
 from ckptfmt.storage.local import LOCAL
+from ckptfmt.tensors.checkpoint import open_checkpoint
 from ckptfmt.tensors.mapping import TensorMapping
 from ckptfmt.tensors.nesting import flatten
 
@@ -172,10 +173,13 @@ class Saver:
         if save_path is None:
             raise ValueError("save_path: got None, want the path of a checkpoint")
         try:
-            reader = CheckpointReader(save_path)
+            checkpoint = open_checkpoint(os.fsdecode(save_path))
         except CheckpointNotFoundError as error:
             raise NoCheckpointError(error.what, file=error.file, tried=error.tried) from error
-        return reader.get_tensors(None if self._variables is None else list(_sorted(self._variables)))
+        with checkpoint:
+            return read_tensors(
+                checkpoint, None if self._variables is None else list(_sorted(self._variables))
+            )
 
     def _record(self, directory: str, prefix: str, filename: str, meta_graph_suffix: str) -> None:
         listed = self._listed

@@ -26,7 +26,7 @@ class Written:
 
     def __init__(self, compression: Compression | None) -> None:
         self._fs = MemoryFilesystem()
-        self._output = MemoryOutput(self._fs, "some.cpb")
+        self._output = MemoryOutput(self._fs, "some.cpb", overwrite=True)
         self.writer = RiegeliWriter(self._output, compression=compression)
 
     @property

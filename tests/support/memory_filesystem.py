@@ -64,7 +64,7 @@ def stored(array: np.ndarray) -> MemoryFile:
 class MemoryOutput(NewFile):
     """A file being written into a :class:`MemoryFilesystem`."""
 
-    def __init__(self, fs: MemoryFilesystem, path: str, *, overwrite: bool) -> None:
+    def __init__(self, fs: MemoryFilesystem, path: str, *, overwrite: bool = False) -> None:
         self._fs = fs
         self._name, self._overwrite = path, overwrite
         self._data = io.BytesIO()
