@@ -81,7 +81,7 @@ class CheckpointWriter(Transaction):
     ) -> None:
         shards = Shards(self._create_shard, num_shards, max_shard_bytes, alignment)
         self._bundle = BundleWriter(shards, NewIndex(block_size, compression))
-        self.prefix = os.fspath(prefix)
+        self.prefix = os.fsdecode(prefix)
         """TensorFlow's name for the checkpoint."""
         self._fs = writing_filesystem(fs)
         self._is_open = True

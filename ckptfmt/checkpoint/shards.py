@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heapify, heapreplace
 
+import numpy as np
+
 from ckptfmt.checkpoint.stored_form import StoredForm
 from ckptfmt.errors import NotWritableError
 from ckptfmt.storage.output import Data, NewFile
@@ -271,6 +273,9 @@ def check_shards(num_shards: int | None, max_shard_bytes: int | None) -> None:
     """Raise ValueError if both say how many data files to write, or one says so wrongly."""
     if num_shards is not None and max_shard_bytes is not None:
         raise ValueError("num_shards and max_shard_bytes: got both, want one of them")
+    for name, number in (("num_shards", num_shards), ("max_shard_bytes", max_shard_bytes)):
+        if number is not None and not isinstance(number, (int, np.integer)):
+            raise TypeError(f"{name}: got {number!r}, want an int")
     if num_shards is not None and not 1 <= num_shards <= MAX_SHARDS:
         raise ValueError(f"num_shards: got {num_shards}, want 1 to {MAX_SHARDS}")
     if max_shard_bytes is not None and max_shard_bytes < 1:

@@ -134,10 +134,10 @@ def plan_save(
     found.
     """
     layout = arrange(tensors, num_shards=num_shards, max_shard_bytes=max_shard_bytes, objects=objects)
-    index = os.fspath(prefix) + INDEX_SUFFIX
+    index = os.fsdecode(prefix) + INDEX_SUFFIX
     if not overwrite and filesystem_of(fs=fs).path_type(index) is not None:
         raise AlreadyExistsError(index)
-    return SavePlan(os.fspath(prefix), _saved(layout), _shard_bytes(layout))
+    return SavePlan(os.fsdecode(prefix), _saved(layout), _shard_bytes(layout))
 
 
 def _shard_bytes(layout: Layout) -> list[int]:

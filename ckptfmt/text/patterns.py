@@ -36,7 +36,12 @@ def matcher(patterns: Iterable[Pattern]) -> Callable[[str], object]:
         elif isinstance(pattern, re.Pattern):
             tests.append(pattern.search)
         else:
-            raise TypeError(f"pattern: got {pattern!r}, want a glob or what re.compile returns")
+            hint = (
+                "; pass each as an argument of its own: *names"
+                if isinstance(pattern, (list, tuple, set))
+                else ""
+            )
+            raise TypeError(f"pattern: got {pattern!r:.80}, want a glob or what re.compile returns{hint}")
     if names:
         # Looked up rather than matched, so that thousands of names take no longer than one.
         tests.append(names.__contains__)

@@ -298,3 +298,10 @@ def test_another_process_leaves_the_whole_files_of_a_writer(tmp_path: Path) -> N
         subprocess.run([sys.executable, "-c", other], env=environment(), check=True)
     ckpt = ckptfmt.open(tmp_path / "ckpt")
     assert (ckpt.num_shards, ckpt["w0"][0], ckpt.verify().ok) == (3, 0, True)
+
+
+@pytest.mark.parametrize("option", ["num_shards", "max_shard_bytes"])
+def test_sizes_are_numbers(tmp_path: Path, option: str) -> None:
+    with pytest.raises(TypeError, match=f"{option}: got '1GB', want an int"):
+        ckptfmt.save(tmp_path / "ckpt", {"w": 1}, **{option: "1GB"})  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())

@@ -53,6 +53,13 @@ def test_tensors_are_chosen_renamed_and_cast(model: str, tmp_path: Path) -> None
     assert names(new) == ["dense/bias", "dense/kernel", "dense/kernel/ExponentialMovingAverage"]
 
 
+def test_missing_averages_are_noted(tmp_path: Path) -> None:
+    plain = write_bundle(tmp_path / "plain", {"w": W})
+    result = run("copy", plain, tmp_path / "new", "--ema")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("no moving averages: variables are copied as they are\n")
+
+
 def test_a_plan_is_applied(model: str, tmp_path: Path) -> None:
     plan = tmp_path / "plan.toml"
     plan.write_text("version = 1\nrest = 'drop'\n[[step]]\ntranspose = '^dense/kernel$'\naxes = [1, 0]\n")

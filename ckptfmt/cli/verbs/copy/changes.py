@@ -79,6 +79,12 @@ class Changes(NamedTuple):
         return view.renamed(new_name)
 
 
+def has_averages(checkpoint: Checkpoint) -> bool:
+    """Return whether ``--ema`` finds any."""
+    view: Tensors = checkpoint if checkpoint.object_graph is None else checkpoint.by_full_name()
+    return len(view.ema()) < len(view)  # the averages leave the listing
+
+
 def _scopes_and(names: Iterable[str]) -> set[str]:
     """Return names and the scopes in them."""
     found = set()

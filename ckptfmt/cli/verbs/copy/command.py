@@ -26,7 +26,7 @@ from ckptfmt.cli.render.progress import ProgressBar
 from ckptfmt.cli.render.table import LEFT, RIGHT, draw_table
 from ckptfmt.cli.render.text import count_text, escape, size_text
 from ckptfmt.cli.verb import Verb
-from ckptfmt.cli.verbs.copy.changes import Changes, changes_options
+from ckptfmt.cli.verbs.copy.changes import Changes, changes_options, has_averages
 from ckptfmt.filenames import INDEX_SUFFIX, STATE_FILE
 from ckptfmt.saving.save import plan_save
 from ckptfmt.saving.save_plan import SavedTensor, SavePlan
@@ -101,6 +101,8 @@ def command(
     with ExitStack() as stack:
         checkpoints = [stack.enter_context(ckptfmt.open(path, limits=given_limits())) for path in sources]
         views: list[Tensors] = [changes.of(checkpoint) for checkpoint in checkpoints]
+        if changes.selection.ema and not any(map(has_averages, checkpoints)):
+            note("no moving averages: variables are copied as they are")
         tensors = views[0] if len(views) == 1 else views
         target = _prefix_of(target, [checkpoint.prefix for checkpoint in checkpoints])
         plan = plan_save(
