@@ -285,7 +285,7 @@ def _model(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
 
 
 def _large_model(folder: Path, sizes: Sizes, rng: np.random.Generator) -> int:
-    """A TensorFlow 1 SavedModel with the tensors of ``large``, of which its signature uses one."""
+    """A TensorFlow 1 SavedModel with the tensors of ``large``; its signature uses one of them."""
     import ckptfmt
     from ckptfmt.proto import messages
 

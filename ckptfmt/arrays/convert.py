@@ -105,7 +105,7 @@ def _natural(values: Any) -> tuple[DType, Array]:  # noqa: ANN401
         raise ValueError(str(error)) from error
     except Exception as error:  # whatever the library of the elements raises
         raise TypeError(
-            f"got a list of {type(first).__qualname__}, of which NumPy makes no array: {error}"
+            f"got a list of {type(first).__qualname__}, which NumPy cannot make an array of: {error}"
         ) from error
     if array.dtype.kind in "OSU":
         array = np.array(values, object)

@@ -175,7 +175,7 @@ def encode_entries(heads: Iterable[bytes], numbers: np.ndarray) -> list[bytes]:
 
 
 def encode_sliced_entry(dtype: DType, shape: Shape, shard: int, slices: Iterable[TensorSlice]) -> bytes:
-    """Return the BundleEntryProto of a tensor in slices, each of which has an entry of its own.
+    """Return the BundleEntryProto of a tensor in slices, which have entries of their own.
 
     ``shard`` means nothing to readers: it is that of the bundle from which TensorFlow took the entry.
     """

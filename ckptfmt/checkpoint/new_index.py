@@ -171,7 +171,7 @@ def encode_header(num_shards: int) -> bytes:
 
 
 def _conflict(keys: Sequence[bytes], taken: set[bytes]) -> NameConflictError:
-    """Return the error for keys of which some are taken, or occur twice."""
+    """Return the error for a list of keys if some are taken or occur twice."""
     seen = set(taken)
     twice: dict[str, list[str]] = {}
     for key in keys:

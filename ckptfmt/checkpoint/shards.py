@@ -70,7 +70,7 @@ class Shard:
         return self._place(form.size, write), crc
 
     def append_joined(self, contents: Sequence[bytes]) -> int:
-        """Write small tensors, none of which needs padding; return the offset of the first."""
+        """Write small tensors that need no padding; return the offset of the first."""
         data = b"".join(contents)
         return self._place(len(data), lambda: self.file.write(data))
 

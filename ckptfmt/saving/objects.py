@@ -59,7 +59,7 @@ def build_objects(tensors: Savable) -> Built:
 
 
 class _Checkpoints:
-    """The checkpoints in a nested mapping, of which nothing is read but a counter."""
+    """The checkpoints in a nested mapping. Nothing is read of them but a counter."""
 
     def __init__(self) -> None:
         self.apart: list[NameMapping] = []

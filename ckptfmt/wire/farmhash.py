@@ -56,7 +56,7 @@ def _word(data: Buffer, pos: int) -> int:
 
 
 def _rotate(word: int, count: int) -> int:
-    """Rotate a word right; it may have more than 64 bits, of which the lowest 64 count."""
+    """Rotate the lowest 64 bits of a number right."""
     word &= _MASK
     return word >> count | word << 64 - count & _MASK
 

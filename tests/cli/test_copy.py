@@ -53,6 +53,17 @@ def test_tensors_are_chosen_renamed_and_cast(model: str, tmp_path: Path) -> None
     assert names(new) == ["dense/bias", "dense/kernel", "dense/kernel/ExponentialMovingAverage"]
 
 
+def test_tensors_are_renamed_one_by_one(model: str, tmp_path: Path) -> None:
+    options = ("--rename", "dense/bias=b", "--rename", "global_step=step", "--rename", "step=steps/step")
+    assert (
+        run(
+            "copy", model, tmp_path / "new", "--select", "dense/bias", "--select", "*step", *options
+        ).exit_code
+        == 0
+    )
+    assert names(tmp_path / "new") == ["b", "steps/step"]
+
+
 def test_missing_averages_are_noted(tmp_path: Path) -> None:
     plain = write_bundle(tmp_path / "plain", {"w": W})
     result = run("copy", plain, tmp_path / "new", "--ema")

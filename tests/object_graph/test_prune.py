@@ -18,7 +18,7 @@ from ckptfmt.errors import GraphError
 from ckptfmt.object_graph.build import build_graph
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY, VARIABLE_VALUE
 from ckptfmt.object_graph.merge import merge_graphs
-from tests.support.corpus import CHECKPOINT_KINDS, corpus_path, entries, has_variables
+from tests.support.corpus import CHECKPOINT_KINDS, CORPUS, entries, has_variables
 from tests.support.nested_values import NAMES, RESERVED
 from tests.support.object_graph import check_laws, encode_graph, encode_node
 from tests.support.restoring import (
@@ -49,7 +49,7 @@ def select(graph: ckptfmt.ObjectGraph, names: Mapping[str, str | None]) -> ckptf
 def test_a_selection_of_everything_changes_nothing(entry: dict[str, Any]) -> None:
     if not has_variables(entry):
         pytest.skip("no checkpoint")
-    with ckptfmt.open(corpus_path(entry["path"])) as ckpt:
+    with ckptfmt.open(CORPUS / entry["path"]) as ckpt:
         graph = ckpt.object_graph
         if graph is None:
             pytest.skip("no object graph")

@@ -181,7 +181,7 @@ def encode_collection(name: str, items: Iterable[Item], file: str) -> messages.C
 
 
 def _kind(of: type) -> str | None:
-    """Return the field of a CollectionDef that has items of a type; None if there is none."""
+    """Return the field of a CollectionDef that holds items of a type, or None."""
     kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
         (str, "node_list"),
         ((bytes, Variable), "bytes_list"),

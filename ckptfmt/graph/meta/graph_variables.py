@@ -4,7 +4,7 @@ A GraphDef has only nodes. What a VariableDef says besides is read from how they
 
     initializer, initial value     v/Assign, or the only node that assigns something that is not restored
     snapshot                       v/read of a reference, v/Read/ReadVariableOp of a resource
-    trainable                      what an optimizer changes; if there is none, numbers that nothing changes
+    trainable                      what an optimizer changes; without one, numbers that nothing changes
     partition                      v/part_0, v/part_1 … whose shapes differ along one axis at most
 
 A slot of a part, ``v/part_0/Adam``, is a part itself. Source: TensorFlow ``python/ops/ref_variable.py``,
@@ -92,7 +92,7 @@ class GraphVariables:
             self._changed.add(name)
         elif node.op == ("ReadVariableOp" if self.is_resource(name) else "Identity"):
             usual = f"{name}/Read/ReadVariableOp" if self.is_resource(name) else f"{name}/read"
-            # A resource has more reads, each of which may run after something that changes it.
+            # A resource has further reads, and each may run after something that changes it.
             is_other = not self.is_resource(name) and len(node.input) == 1 and name not in self._reads
             if node.name == usual or is_other:
                 self._reads[name] = node.name
@@ -146,7 +146,7 @@ class GraphVariables:
         return self._reads.get(name)
 
     def cached(self, name: str) -> messages.NodeDef | None:
-        """Return the node that keeps a copy of a resource on its caching device; None if there is none."""
+        """Return the node that keeps a copy of a resource on its caching device, or None."""
         node = self._graph.nodes.get(f"{name}/Read/Identity") if self.is_resource(name) else None
         is_copy = node is not None and node.op == "Identity" and list(node.input) == [self.read(name)]
         return node if is_copy else None

@@ -31,8 +31,8 @@ def read_graph(
     """Return the graph in a file: a GraphDef, a MetaGraphDef or a SavedModel, serialized or as text.
 
     The constants of a memory-mapped graph (``.pbmm``) are ``Const`` nodes like those of any other; large ones
-    are views of the file. The last graph in an event file is returned; if there is none, the one that
-    TensorFlow 2 traced last, as TensorBoard shows it.
+    are views of the file. For an event file, this is its last graph, or else the one that TensorFlow 2 traced
+    last, as TensorBoard shows it.
 
     Parameters
     ----------
