@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import ckptfmt
 from ckptfmt.lazy import lazy_names
+from tests.support.command_line import environment
 
 PACKAGE = Path(ckptfmt.__file__).parent
 
@@ -39,3 +42,24 @@ def test_other_names_are_attribute_errors() -> None:
         importlib.import_module("ckptfmt.filetype").nothing  # noqa: B018
     with pytest.raises(AttributeError, match="has no attribute 'b'"):
         lazy_names("ckptfmt.plans", {"plan": "Plan"})("b")
+
+
+def test_reading_loads_nothing_that_writes() -> None:
+    code = (
+        "import sys, ckptfmt\n"
+        "ckptfmt.open('examples/digits').read()\n"
+        "print(*(name for name in sys.modules if name.startswith('ckptfmt.')))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PACKAGE.parent,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stdout.split())
+    assert "ckptfmt.tensors.checkpoint" in loaded
+    writing = {"arrays.convert", "checkpoint.checkpoint_writer", "plans.operations", "saving.save"}
+    writing |= {"storage.output.local_output", "storage.output.claim", "table.writer"}
+    assert not loaded & {f"ckptfmt.{name}" for name in writing}

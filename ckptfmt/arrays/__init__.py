@@ -1,6 +1,6 @@
 """Raw bytes and TensorProto messages to NumPy arrays, and back.
 
-Few checkpoints hold variants, so what decodes these is loaded when it is used.
+Few checkpoints hold variants or get new values, so what these need is loaded when it is used.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from ckptfmt.lazy import lazy_names
 __getattr__ = lazy_names(
     __name__,
     {
+        "convert": "as_bytes as_tensor",
         "decode": "decode_variant",
         "values": "Variant",
     },

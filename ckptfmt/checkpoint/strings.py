@@ -21,7 +21,6 @@ import numpy as np
 
 from ckptfmt import arrays
 from ckptfmt.arrays.array import Array, shaped
-from ckptfmt.arrays.convert import as_bytes
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.arrays.strings import split_strings
 from ckptfmt.checkpoint.stored_form import StoredForm
@@ -123,7 +122,7 @@ def _chunks(values: Array) -> Iterator[list[bytes]]:
     flat = values.reshape(-1) if values.dtype.kind == "T" else values.flat
     for start in range(0, values.size, _ENCODED_AT_ONCE):
         chunk = flat[start : start + _ENCODED_AT_ONCE].tolist()
-        yield chunk if set(map(type, chunk)) == {bytes} else list(map(as_bytes, chunk))
+        yield chunk if set(map(type, chunk)) == {bytes} else list(map(arrays.as_bytes, chunk))
 
 
 def _contents(values: Array) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ckptfmt.errors import NotReadableError
+from ckptfmt.storage import output
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import FileStatus, Filesystem, Listing, PathType, natural_order
 from ckptfmt.storage.foreign_paths import check_is_local, check_is_writable, without_file_scheme
@@ -21,7 +22,6 @@ from ckptfmt.storage.local_file import (
     resolve_path,
     working_directory,
 )
-from ckptfmt.storage.output import LocalClaim, OutputFile, make_directory, remove_file
 from ckptfmt.storage.temporary import sweep_now
 
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
@@ -142,9 +142,9 @@ class LocalFilesystem:
         tempstate: bool = False,
         sync: bool = True,
         like: str | None = None,
-    ) -> OutputFile:
+    ) -> output.OutputFile:
         """Begin a new file, or a new version of one; see :class:`~ckptfmt.storage.output.OutputFile`."""
-        return OutputFile(
+        return output.OutputFile(
             self._writable(path),
             overwrite=overwrite,
             name=path,
@@ -155,17 +155,17 @@ class LocalFilesystem:
 
     def make_directory(self, path: str) -> None:
         """Make a directory and those above it, if they do not exist; NotWritableError if refused."""
-        make_directory(self._writable(path))
+        output.make_directory(self._writable(path))
 
     def remove(self, path: str) -> None:
         """Remove a file, if it exists; NotWritableError if refused."""
-        remove_file(self._writable(path))
+        output.remove_file(self._writable(path))
 
-    def claim(self, path: str, *, wait: bool = True) -> LocalClaim:
+    def claim(self, path: str, *, wait: bool = True) -> output.LocalClaim:
         """Take a path that one program at a time may have; NotWritableError if another one has it."""
         full_path = self._writable(path)
         was_left = os.path.lexists(full_path)
-        claim = LocalClaim(full_path, path, wait=wait)
+        claim = output.LocalClaim(full_path, path, wait=wait)
         if was_left:
             # Whoever had it was killed, and may have left files that are not finished.
             sweep_now(os.path.dirname(os.path.abspath(full_path)))

@@ -19,7 +19,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import stat
 import sys
 from contextlib import suppress
@@ -186,4 +185,6 @@ def _is_claimed_by_another(path: str) -> bool:
 
 def remove_tree(path: str) -> None:
     """Remove a directory with all that is in it, but not what links in it lead to; what is refused stays."""
+    import shutil  # which takes longer to import than all of this module, and few programs need it
+
     shutil.rmtree(path, ignore_errors=True)

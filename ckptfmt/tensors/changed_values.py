@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from ckptfmt import arrays, plans
 from ckptfmt.arrays.array import Array, read_only
-from ckptfmt.arrays.convert import as_bytes, as_tensor
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.dtypes import DType, Storage
-from ckptfmt.plans.casts import converted
 from ckptfmt.plans.expressions import Entries, Expression, Reading, Stored
-from ckptfmt.plans.operations import Cast
 from ckptfmt.tensors.computed import ComputedMapping
 from ckptfmt.tensors.mapping import TensorMapping
 from ckptfmt.tensors.nesting import flatten
@@ -56,7 +54,7 @@ class CastMapping(ChangedMapping):
         targets: dict[str, Expression] = {}
         for name, entry in parent.entries.items():
             is_converted = name in names and entry.dtype != dtype and kind_of(entry.dtype) == kind
-            targets[name] = Cast(Stored(name), dtype) if is_converted else Stored(name)
+            targets[name] = plans.Cast(Stored(name), dtype) if is_converted else Stored(name)
         super().__init__(parent, targets)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -107,16 +105,16 @@ def _updated(
 def _given(name: str, value: Any, stored: DType | None) -> Given:  # noqa: ANN401
     """Return a value in the dtype of the tensor that it replaces; TypeError if that cannot have it."""
     try:
-        dtype, array = as_tensor(value, stored)
+        dtype, array = arrays.as_tensor(value, stored)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"new value of tensor {name!r}: {error}") from error
     if dtype.storage is Storage.STRING:
         strings = np.empty(array.shape, object)
-        strings.ravel()[:] = list(map(as_bytes, array.ravel().tolist()))
+        strings.ravel()[:] = list(map(arrays.as_bytes, array.ravel().tolist()))
         array = strings
     elif dtype.numpy != array.dtype:
-        array = converted(array, dtype.numpy)
+        array = plans.converted(array, dtype.numpy)
     return Given(read_only(array), dtype)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ckptfmt import plans
 from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.shape import expected_size
 from ckptfmt.checkpoint.columns import Entries
@@ -16,7 +17,6 @@ from ckptfmt.checkpoint.selection import Selection
 from ckptfmt.checkpoint.slices import Region
 from ckptfmt.errors import LimitError, UnsupportedError
 from ckptfmt.plans.expressions import Expression, Reading, Stored
-from ckptfmt.plans.operations import Cast
 from ckptfmt.tensors.derived import DerivedEntries, DerivedMapping
 from ckptfmt.tensors.mapping import TensorMapping, check_name
 from ckptfmt.tensors.slice_reader import SliceReader
@@ -89,7 +89,7 @@ class ComputedMapping(DerivedMapping):
 
     def _same_as(self, target: Expression) -> str | None:
         """Return the parent's tensor that a target is bit by bit, or None."""
-        if isinstance(target, Cast) and isinstance(target.operand, Stored):
+        if isinstance(target, plans.Cast) and isinstance(target.operand, Stored):
             name = target.operand.name
             return name if self._parent.entries[name].dtype == target.dtype else None
         return target.name if isinstance(target, Stored) else None

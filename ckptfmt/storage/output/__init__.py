@@ -12,24 +12,21 @@ a pipe or an open descriptor is written to and never replaced.
 Whenever the process is killed, the name of an :class:`OutputFile` leads to the old file, if any, or to the
 whole new one. Its temporary file may remain, until another process writes a file in the same directory
 (:mod:`ckptfmt.storage.temporary`).
+
+Programs that only read load none of this.
 """
 
-from ckptfmt.storage.output.claim import LocalClaim
-from ckptfmt.storage.output.local_output import GrowingFile, OutputFile, write_file
-from ckptfmt.storage.output.names import make_directory, remove_file
-from ckptfmt.storage.output.output import Data, NewFile, Output, OutputStream
-from ckptfmt.storage.output.special import open_null
+from __future__ import annotations
 
-__all__ = [
-    "Data",
-    "GrowingFile",
-    "LocalClaim",
-    "NewFile",
-    "Output",
-    "OutputFile",
-    "OutputStream",
-    "make_directory",
-    "open_null",
-    "remove_file",
-    "write_file",
-]
+from ckptfmt.lazy import lazy_names
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "claim": "LocalClaim",
+        "local_output": "GrowingFile OutputFile write_file",
+        "names": "make_directory remove_file",
+        "output": "Data NewFile Output OutputStream",
+        "special": "open_null",
+    },
+)

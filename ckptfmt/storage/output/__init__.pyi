@@ -1,0 +1,11 @@
+from ckptfmt.storage.output.claim import LocalClaim as LocalClaim
+from ckptfmt.storage.output.local_output import GrowingFile as GrowingFile
+from ckptfmt.storage.output.local_output import OutputFile as OutputFile
+from ckptfmt.storage.output.local_output import write_file as write_file
+from ckptfmt.storage.output.names import make_directory as make_directory
+from ckptfmt.storage.output.names import remove_file as remove_file
+from ckptfmt.storage.output.output import Data as Data
+from ckptfmt.storage.output.output import NewFile as NewFile
+from ckptfmt.storage.output.output import Output as Output
+from ckptfmt.storage.output.output import OutputStream as OutputStream
+from ckptfmt.storage.output.special import open_null as open_null
