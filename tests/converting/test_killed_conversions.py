@@ -1,4 +1,4 @@
-"""Conversions that are killed, or refused by the system, at any call: the old target or the new one is whole."""
+"""Conversions that are killed, or refused by the system, at any call: one whole target remains."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import partial as partial_
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,7 +132,7 @@ def test_a_conversion_killed_at_any_call_leaves_one_whole_target(directory: Path
         options = {**case.options, "overwrite": case.is_replaced or path_of(target) is not None}
         if path_of(target) is None and not case.options.get("resume"):
             options["overwrite"] = True  # shards that have their names already
-        assert in_fork(lambda target=target: convert(directory, target, NEW, options)) == 0  # type: ignore[misc]
+        assert in_fork(partial_(convert, directory, target, NEW, options)) == 0
         path = path_of(target)
         assert path is not None
         assert value_of(path) == NEW
