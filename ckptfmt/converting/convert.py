@@ -58,7 +58,7 @@ def convert(
         also in nested dictionaries; or a list of these, which are merged.
     target
         The file or the directory to write. In an existing directory, or one whose path ends in a slash, a
-        file gets the usual name of its format, such as ``model.safetensors``.
+        file gets the usual name of its format, such as ``model.safetensors``. Missing directories are made.
     to
         The format, such as ``"safetensors"``, if the name of the target does not say it: the keys of
         ``ckptfmt convert --help``.

@@ -73,6 +73,8 @@ class Preparation:
     ) -> Conversion:
         """Write the target, and compare it with the source if ``verify``; raises what ``convert`` raises."""
         writing = replace(self.writing, advance=_advance(self.nbytes, progress))
+        if directory := os.path.dirname(writing.path.rstrip("/" + os.sep)):
+            writing.fs.make_directory(directory)
         try:
             files = self.sink.write(self.tensors, writing)
         except BaseException:

@@ -183,7 +183,7 @@ RECORDS = Kind(
 
 SAFETENSORS = Kind(
     "a safetensors file",
-    "ckptfmt.open_tensors reads it",
+    "ckptfmt.open_tensors reads it and 'ckptfmt ls' lists it",
     (Sign(Strength.STRUCTURE, is_safetensors),),
     tensors="safetensors",
 )
