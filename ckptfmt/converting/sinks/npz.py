@@ -15,7 +15,7 @@ import numpy as np
 
 from ckptfmt.arrays.raw import encode_pieces
 from ckptfmt.converting.sinks.outgoing import Outgoing
-from ckptfmt.converting.sinks.sink import Writing
+from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sinks.zip_writer import MAX_NAME, ZipWriter
 from ckptfmt.converting.sources.npy_header import NPY_DTYPES
 from ckptfmt.converting.sources.npz import SUFFIX
@@ -30,6 +30,7 @@ class NpzSink:
     """Writes archives of arrays; a :class:`~ckptfmt.converting.sinks.sink.Sink`."""
 
     format = "npz"
+    resumes = True
 
     def problem(self, tensor: Outgoing) -> str | None:
         """Return why the format cannot hold a tensor."""
@@ -47,7 +48,7 @@ class NpzSink:
             raise ValueError(f"compression: got {compression!r}, want one of {', '.join(COMPRESSIONS)}")
         check_npz_names([tensor.name for tensor in tensors])
         with writing.create() as output:
-            archive = ZipWriter(output)
+            archive = ZipWriter(writing, output)
             for tensor in tensors:
                 head = _head(tensor)
                 size = len(head) + tensor.nbytes

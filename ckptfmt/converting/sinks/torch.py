@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from ckptfmt.arrays.raw import encode_pieces
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.converting.sinks.outgoing import Outgoing
-from ckptfmt.converting.sinks.sink import Writing
+from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sinks.zip_writer import ZipWriter
 from ckptfmt.converting.sources.torch_pickle import LATER_DTYPES, STORAGES
 from ckptfmt.storage.output import Data
@@ -44,6 +44,7 @@ class TorchSink:
     """Writes ``.pt`` files; a :class:`~ckptfmt.converting.sinks.sink.Sink`."""
 
     format = "torch"
+    resumes = True
 
     def problem(self, tensor: Outgoing) -> str | None:
         """Return why the format cannot hold a tensor."""
@@ -56,7 +57,7 @@ class TorchSink:
         if writing.compression not in (None, "none"):
             raise ValueError(f"compression: got {writing.compression!r}, but PyTorch's files have none")
         with writing.create() as output:
-            archive = ZipWriter(output)
+            archive = ZipWriter(writing, output)
             pickle = _pickle(tensors)
             archive.add(f"{_ROOT}/data.pkl", [pickle], len(pickle))
             archive.add(f"{_ROOT}/byteorder", [b"little"], 6)

@@ -20,7 +20,8 @@ import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ckptfmt.storage.output import Data, Output
+from ckptfmt.converting.sinks.writing import Writing
+from ckptfmt.storage.output import Data, NewFile
 
 ALIGNMENT = 64
 """The bytes of each stored member begin at a multiple of this, as NumPy and PyTorch align arrays."""
@@ -56,16 +57,25 @@ class _Written(NamedTuple):
 
 
 class ZipWriter:
-    """An archive being written to an output, which the caller commits."""
+    """An archive being written to an output, which the caller commits.
 
-    def __init__(self, output: Output) -> None:
+    Members are to be added in the same order each time. Those that an earlier conversion wrote are not
+    written again, and their pieces are not asked for.
+    """
+
+    def __init__(self, writing: Writing, output: NewFile) -> None:
+        self._writing = writing
         self._output = output
-        self._position = 0
+        self._noted = writing.noted(output)
+        self._position: int = self._noted[-1][-1] if self._noted else 0
         self._members: list[_Written] = []
 
     def add(self, name: str, pieces: Iterable[Data], size: int, *, deflate: bool = False) -> None:
         """Write a member of ``size`` bytes, which come in pieces."""
         raw_name = name.encode()
+        if len(self._members) < len(self._noted):
+            self._members.append(_Written(raw_name, *self._noted[len(self._members)][:-1]))
+            return
         header, method = self._position, _DEFLATED if deflate else _STORED
         # Deflated bytes that cannot be compressed take more than they were.
         is_large = size + (size >> 10) + 64 >= _LIMIT_32
@@ -88,6 +98,7 @@ class ZipWriter:
         stored = self._position - begin
         self._write(struct.pack("<4sIQQ" if is_large else "<4sIII", b"PK\x07\x08", crc, stored, size))
         self._members.append(_Written(raw_name, method, crc, stored, size, header))
+        self._writing.note(self._output, [method, crc, stored, size, header, self._position])
 
     def finish(self) -> None:
         """Write the directory."""

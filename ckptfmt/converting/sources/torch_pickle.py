@@ -253,7 +253,7 @@ def _wanted(kind: type[Any], value: object) -> Any:  # noqa: ANN401
 def _count(value: object) -> int:
     number: int = _wanted(int, value)
     if not 0 <= number < 1 << 63:
-        raise ValueError(f"got {number:.100}, want a number from 0 to 2**63 - 1")
+        raise ValueError(f"got {str(number)[:100]}, want a number from 0 to 2**63 - 1")
     return number
 
 
