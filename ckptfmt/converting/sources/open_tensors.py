@@ -18,7 +18,10 @@ from ckptfmt.tensors.checkpoint import open_checkpoint
 from ckptfmt.tensors.tensors import Tensors
 
 SOURCES = {
+    "msgpack": "ckptfmt.converting.sources.msgpack",
+    "npz": "ckptfmt.converting.sources.npz",
     "safetensors": "ckptfmt.converting.sources.safetensors",
+    "torch": "ckptfmt.converting.sources.torch",
 }
 """The module that reads each format, imported when a file of it is opened."""
 
