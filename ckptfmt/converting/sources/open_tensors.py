@@ -19,6 +19,7 @@ from ckptfmt.tensors.tensors import Tensors
 
 SOURCES = {
     "safetensors": "ckptfmt.converting.sources.safetensors",
+    "zarr": "ckptfmt.converting.sources.zarr",
 }
 """The module that reads each format, imported when a file of it is opened."""
 
