@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from ckptfmt.arrays.raw import encode_pieces
 from ckptfmt.converting.sinks.outgoing import Outgoing
-from ckptfmt.converting.sinks.sink import Writing
+from ckptfmt.converting.sinks.writing import Writing
 from ckptfmt.converting.sources.safetensors_header import CODES, METADATA
 
 
@@ -27,6 +27,7 @@ class SafetensorsSink:
     """Writes safetensors files; a :class:`~ckptfmt.converting.sinks.sink.Sink`."""
 
     format = "safetensors"
+    resumes = True
 
     def problem(self, tensor: Outgoing) -> str | None:
         """Return why the format cannot hold a tensor."""
@@ -36,12 +37,16 @@ class SafetensorsSink:
         """Write one file."""
         ordered = sorted(tensors, key=lambda each: (-(each.dtype.itemsize or 0), each.name))
         with writing.create() as output:
-            output.write(_header(ordered, {"format": "pt", **writing.metadata}))
-            for tensor in ordered:
-                for piece in tensor.pieces():
-                    output.write_all(encode_pieces(piece, tensor.dtype))
-                    writing.advance(piece.nbytes)
-                tensor.release()
+            done = len(writing.noted(output))
+            if not done:
+                output.write(_header(ordered, {"format": "pt", **writing.metadata}))
+            for number, tensor in enumerate(ordered):
+                if number >= done:
+                    for piece in tensor.pieces():
+                        output.write_all(encode_pieces(piece, tensor.dtype))
+                        writing.advance(piece.nbytes)
+                    writing.note(output, None)
+                    tensor.release()
         return [writing.path]
 
 
