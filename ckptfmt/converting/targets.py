@@ -27,6 +27,11 @@ TARGETS = {
         (".safetensors", ".safetensors.index.json"),
         "ckptfmt.converting.sinks.safetensors:SafetensorsSink",
     ),
+    "zarr": Target(
+        "zarr version 3, a directory of compressed chunks",
+        (".zarr",),
+        "ckptfmt.converting.sinks.zarr:ZarrSink",
+    ),
 }
 """All formats by the names that ``--to`` takes."""
 

@@ -52,8 +52,11 @@ def read_region(tree: Tree, head: ArrayHead, region: Region, limits: Limits) -> 
     CorruptError, UnsupportedError, LimitError
         The metadata or the chunks are not what the library reads, or take more than the limits allow.
     """
+    is_scalar = not head.shape and head.dtype == "string"
+    if is_scalar:
+        head, region = _as_row(head), ((0, 1),)
     try:
-        array = zarr.Array.from_dict(StorePath(_Files(tree), head.key), _metadata(head))
+        array = zarr.Array.from_dict(StorePath(_Files(tree, is_scalar=is_scalar), head.key), _metadata(head))
         if array.shape != head.shape:
             raise CorruptError(f"shape: got {array.shape}")
         _check_chunks(tree, head, array, region, limits)
@@ -68,6 +71,22 @@ def read_region(tree: Tree, head: ArrayHead, region: Region, limits: Limits) -> 
         raise CorruptError(
             f"zarr cannot read it: {str(error) or type(error).__name__}", file=tree.locate(head.key)
         ) from error
+
+
+def _as_row(head: ArrayHead) -> ArrayHead:
+    """Return the metadata of one string as those of a row of one.
+
+    Of a string that is all of an array, the library cuts the zero bytes at the end.
+    """
+    metadata = dict(head.metadata, shape=[1])
+    if head.version == 2:
+        metadata["chunks"] = [1]
+    else:
+        metadata["chunk_grid"] = {"name": "regular", "configuration": {"chunk_shape": [1]}}
+        # The key of a scalar's only chunk is "c"; that of a row is "c/0" in one encoding, "0" in the other.
+        metadata["chunk_key_encoding"] = {"name": "v2"}
+        metadata.pop("dimension_names", None)
+    return head._replace(metadata=metadata, shape=(1,))
 
 
 def _metadata(head: ArrayHead) -> dict[str, Any]:
@@ -270,9 +289,11 @@ class _Files(Store):
     supports_deletes = False
     supports_listing = False
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, *, is_scalar: bool) -> None:
+        """Take the files; ``is_scalar`` says that the only array to be read is one of :func:`_as_row`."""
         super().__init__(read_only=True)
         self._tree = tree
+        self._is_scalar = is_scalar
         self._is_open = True
 
     def __eq__(self, other: object) -> bool:
@@ -281,6 +302,8 @@ class _Files(Store):
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:  # noqa: ANN401
         start, stop = _bounds(byte_range)
         data = self._tree.read(key, start, stop)
+        if data is None and self._is_scalar:
+            data = self._tree.read(f"{key.removesuffix('0')}c", start, stop)
         return None if data is None else prototype.buffer.from_bytes(data)
 
     async def get_partial_values(self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]) -> list[Any]:  # noqa: ANN401
