@@ -50,6 +50,11 @@ TARGETS = {
         (".pt", ".pth", ".bin"),
         "ckptfmt.converting.sinks.torch:TorchSink",
     ),
+    "zarr": Target(
+        "zarr version 3, a directory of compressed chunks",
+        (".zarr",),
+        "ckptfmt.converting.sinks.zarr:ZarrSink",
+    ),
 }
 """All formats by the names that ``--to`` takes."""
 
