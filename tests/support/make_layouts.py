@@ -48,7 +48,9 @@ def _text(content: Mapping[str, object]) -> str:
     lines = []
     for key, value in content.items():
         if isinstance(value, dict):
-            pairs = ",\n".join(f"    {json.dumps(name)}: {json.dumps(shape)}" for name, shape in value.items())
+            pairs = ",\n".join(
+                f"    {json.dumps(name)}: {json.dumps(shape)}" for name, shape in value.items()
+            )
             lines.append(f"  {json.dumps(key)}: {{\n{pairs}\n  }}")
         else:
             lines.append(f"  {json.dumps(key)}: {json.dumps(value)}")
