@@ -68,9 +68,10 @@ _JAX = (
     Kind("a MessagePack file, as Flax writes checkpoints", _FLAX, (msgpack_map(),)),
     Kind(
         "a zarr array or group",
-        "zarr reads it",
-        (json("zarr_format"),),
+        "ckptfmt.open_tensors reads it",
+        (json("zarr_format"), zip_has(r"(\A|\A[^/]+/)(zarr\.json|\.zarray|\.zgroup)\Z")),
         (has(r"\.zarray|\.zgroup|zarr\.json"),),
+        tensors="zarr",
     ),
 )
 _HDF5_FILES = (

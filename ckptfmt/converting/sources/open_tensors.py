@@ -22,6 +22,7 @@ SOURCES = {
     "npz": "ckptfmt.converting.sources.npz",
     "safetensors": "ckptfmt.converting.sources.safetensors",
     "torch": "ckptfmt.converting.sources.torch",
+    "zarr": "ckptfmt.converting.sources.zarr",
 }
 """The module that reads each format, imported when a file of it is opened."""
 
