@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import NoReturn
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -111,26 +112,26 @@ def working_directory() -> str:
         return ""
 
 
-class FileMapping(mmap.mmap):
-    """A file mapped to be read, which can be mapped once more while it exists."""
+_MAPPED: WeakKeyDictionary[mmap.mmap, tuple[str, tuple[int, int]]] = WeakKeyDictionary()
+"""For each mapping the absolute path of its file, and its device and number."""
 
-    path: str
-    """The path of the file, absolute."""
-    identity: tuple[int, int]
-    """Its device and number."""
 
-    def reopened(self) -> int | None:
-        """Return a new descriptor of the file; None if it has gone."""
-        try:
-            descriptor = os.open(self.path, _OPEN_FLAGS)
-        except OSError:
-            return None
-        with suppress(OSError):
-            status = os.fstat(descriptor)
-            if (status.st_dev, status.st_ino) == self.identity:
-                return descriptor
-        os.close(descriptor)
+def reopen(mapping: object) -> int | None:
+    """Return a new descriptor of a file that is mapped; None if it has gone, or nothing here mapped it."""
+    known = _MAPPED.get(mapping) if isinstance(mapping, mmap.mmap) else None
+    if known is None:
         return None
+    path, identity = known
+    try:
+        descriptor = os.open(path, _OPEN_FLAGS)
+    except OSError:
+        return None
+    with suppress(OSError):
+        status = os.fstat(descriptor)
+        if (status.st_dev, status.st_ino) == identity:
+            return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _closed(file: RandomAccessFile) -> ValueError:
@@ -167,15 +168,16 @@ class MappedFile:
         full_path = resolve_path(path, directory)
         with _Opened(path, full_path) as (descriptor, status):
             self.size = status.st_size
-            self._map: FileMapping | None = None
+            self._map: mmap.mmap | None = None
             self._view: memoryview | None
             if self.size < MAPPED_FROM or not self.size:  # an empty file cannot be mapped
                 self._view = memoryview(_read_whole(self, descriptor))
             else:
-                self._map = _map(path, descriptor, self.size)
-                self._identity = self._map.identity = status.st_dev, status.st_ino
+                self._identity = status.st_dev, status.st_ino
                 # Absolute, so that the checks work after a change of the working directory.
-                self._path = self._map.path = os.path.abspath(full_path)
+                self._path = os.path.abspath(full_path)
+                self._map = _map(path, descriptor, self.size)
+                _MAPPED[self._map] = self._path, self._identity
                 self._view = memoryview(self._map)
 
     def read(self, offset: int, size: int) -> memoryview:
@@ -210,7 +212,7 @@ class MappedFile:
 
     def reopened(self) -> int | None:
         """Return a new descriptor of the file, which a mapping does not keep; None if the file has gone."""
-        return None if self._map is None else self._map.reopened()
+        return reopen(self._map)
 
     def prefetch(self, offset: int, size: int) -> None:
         """Have the system read these bytes ahead, if it supports that."""
@@ -250,14 +252,14 @@ def _read_whole(file: MappedFile, descriptor: int) -> bytes:
     return content
 
 
-def _map(path: str, descriptor: int, size: int) -> FileMapping:
+def _map(path: str, descriptor: int, size: int) -> mmap.mmap:
     """Map a file; NotMappableError if it exists but cannot be mapped."""
     try:
         # Given the size, mmap refuses a file that has shrunk since it was asked for.
         if sys.version_info >= (3, 13):
             # Without a descriptor of its own, a mapping does not count towards the limit of open files.
-            return FileMapping(descriptor, size, access=mmap.ACCESS_READ, trackfd=False)
-        return FileMapping(descriptor, size, access=mmap.ACCESS_READ)
+            return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ, trackfd=False)
+        return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
     except (OSError, OverflowError) as error:
         if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
             raise  # too many open files: the other backend needs a descriptor too

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ckptfmt.storage.local_file import FileMapping
+from ckptfmt.storage.local_file import reopen
 
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 """With this flag the system maps a file larger than memory: most of its pages are never written."""
@@ -26,7 +26,7 @@ class PrivateMemory:
 
     def __init__(self) -> None:
         # By the mapping, which is kept, so that its identity is not that of another.
-        self._mappings: dict[int, tuple[FileMapping, int, mmap.mmap | None]] = {}
+        self._mappings: dict[int, tuple[mmap.mmap, int, mmap.mmap | None]] = {}
 
     def view(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
         """Return the array at the same place in a private mapping, writable.
@@ -47,18 +47,18 @@ class PrivateMemory:
         return viewed
 
 
-def mapping_of(array: np.ndarray[Any, Any]) -> FileMapping | None:
+def mapping_of(array: np.ndarray[Any, Any]) -> mmap.mmap | None:
     """Return the mapping that an array views; None if it has other memory."""
     base: Any = array
     while isinstance(base, np.ndarray):
         base = base.base
-    shared = base.obj if isinstance(base, memoryview) else base
-    return shared if isinstance(shared, FileMapping) else None
+    shared: object = base.obj if isinstance(base, memoryview) else base
+    return shared if isinstance(shared, mmap.mmap) else None
 
 
-def _map_privately(shared: FileMapping) -> mmap.mmap | None:
+def _map_privately(shared: mmap.mmap) -> mmap.mmap | None:
     """Map the file of a mapping copy-on-write; None if it has gone, or the system refuses."""
-    descriptor = shared.reopened()
+    descriptor = reopen(shared)
     if descriptor is None:
         return None
     with suppress(OSError, ValueError):  # ValueError: the file has been cut short

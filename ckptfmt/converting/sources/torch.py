@@ -26,8 +26,8 @@ from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.raw import decode_raw
 from ckptfmt.arrays.shape import Shape, check_shape
 from ckptfmt.checkpoint.slices import Region, whole, within
-from ckptfmt.converting.sources.source import Source, Stored
 from ckptfmt.converting.sources.rows import rows_of
+from ckptfmt.converting.sources.source import Source, Stored
 from ckptfmt.converting.sources.torch_pickle import TorchTensor, read_torch_pickle
 from ckptfmt.converting.sources.zip_archive import Member, ZipArchive
 from ckptfmt.errors import CkptfmtError, CorruptError
