@@ -27,6 +27,11 @@ class Target(NamedTuple):
 
 
 TARGETS = {
+    "msgpack": Target(
+        "a nested tree of arrays, as flax.serialization reads it (.msgpack)",
+        (".msgpack",),
+        "ckptfmt.converting.sinks.msgpack:MsgpackSink",
+    ),
     "npz": Target(
         "NumPy's archive of arrays (.npz)",
         (".npz",),

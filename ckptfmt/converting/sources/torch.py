@@ -111,6 +111,8 @@ def open_source(fs: Filesystem, path: str, limits: Limits) -> Source:
             places = {name: (each, _member(name, each, members, folder)) for name, each in tensors.items()}
         except CkptfmtError as error:
             raise error.at(path, pickle.header, label=PICKLE, relative=False) from None
+        except RecursionError:  # without a limit of depth
+            raise CorruptError(f"{PICKLE}: nested too deeply", file=path, offset=pickle.header) from None
         source = TorchSource(path, archive, places, limits)
         order = members.get(f"{folder}byteorder")
         if order is not None:
