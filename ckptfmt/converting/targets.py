@@ -37,6 +37,11 @@ TARGETS = {
         (".npz",),
         "ckptfmt.converting.sinks.npz:NpzSink",
     ),
+    "orbax": Target(
+        "a directory of Orbax, a nested tree of arrays for JAX",
+        (".orbax",),
+        "ckptfmt.converting.sinks.orbax:OrbaxSink",
+    ),
     "safetensors": Target(
         "safetensors, one file or shards",
         (".safetensors", ".safetensors.index.json"),

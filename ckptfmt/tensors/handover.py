@@ -8,6 +8,7 @@ else becomes one array of its own.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any
@@ -33,10 +34,7 @@ def to_torch(
     copy: bool,
 ) -> dict[str, Any]:
     """Return tensors of PyTorch by name; see :meth:`Tensors.to_torch`."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingDependencyError("torch", "torch") from error
+    torch = _library("torch")
 
     def has(dtype: DType) -> bool:
         return dtype.storage is Storage.FIXED and isinstance(
@@ -64,10 +62,7 @@ def to_jax(
     copy: bool,
 ) -> dict[str, Any]:
     """Return arrays of JAX by name; see :meth:`Tensors.to_jax`."""
-    try:
-        import jax
-    except ImportError as error:
-        raise MissingDependencyError("jax", "jax") from error
+    jax = _library("jax")
 
     def has(dtype: DType) -> bool:
         name = dtype.numpy.name
@@ -87,6 +82,14 @@ def to_jax(
         with _with_64_bits(jax) if is_wide else nullcontext():
             result[name] = jax.device_put(array, device)
     return result
+
+
+def _library(name: str) -> Any:  # noqa: ANN401
+    """Return a library, imported when it is needed: it takes seconds."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingDependencyError(name, name) from error
 
 
 def _wanted(
@@ -143,5 +146,9 @@ def _aligned_copy(array: Array) -> Array:
 def _with_64_bits(jax: Any) -> Any:  # noqa: ANN401
     """Return a context in which JAX has numbers of 64 bits."""
     # It was in another module before version 0.8.
-    enable = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+    enable = (
+        jax.enable_x64
+        if hasattr(jax, "enable_x64")
+        else importlib.import_module("jax.experimental").enable_x64
+    )
     return enable(True)

@@ -13,6 +13,7 @@ import pytest
 
 import ckptfmt
 from ckptfmt.converting.sinks import msgpack as msgpack_sink
+from ckptfmt.converting.sources.open_tensors import open_file
 from ckptfmt.errors import (
     CkptfmtError,
     ConversionError,
@@ -73,7 +74,7 @@ def flattened(tree: dict[str, Any]) -> dict[str, Any]:
 
 def opened(data: bytes, **options: Any) -> ckptfmt.Tensors:
     fs = MemoryFilesystem({"/w.msgpack": data}, has_views=False)
-    return ckptfmt.open_tensors("/w.msgpack", fs=fs, **options)
+    return open_file("msgpack", "/w.msgpack", fs, options.get("limits", ckptfmt.Limits()))
 
 
 def assert_equal(found: Any, arrays: dict[str, np.ndarray]) -> None:
