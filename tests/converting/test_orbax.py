@@ -87,7 +87,7 @@ def test_without_orbax_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ckptfmt.save(tmp_path / "model", {"w": np.ones(2)})
-    monkeypatch.setitem(sys.modules, "orbax", None)
+    monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'ckptfmt\[orbax\]'"):
         ckptfmt.convert(tmp_path / "model", tmp_path / "w.orbax")
     assert not (tmp_path / "w.orbax").exists()
