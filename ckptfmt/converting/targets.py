@@ -27,10 +27,20 @@ class Target(NamedTuple):
 
 
 TARGETS = {
+    "msgpack": Target(
+        "a nested tree of arrays, as flax.serialization reads it (.msgpack)",
+        (".msgpack",),
+        "ckptfmt.converting.sinks.msgpack:MsgpackSink",
+    ),
     "npz": Target(
         "NumPy's archive of arrays (.npz)",
         (".npz",),
         "ckptfmt.converting.sinks.npz:NpzSink",
+    ),
+    "orbax": Target(
+        "a directory of Orbax, a nested tree of arrays for JAX",
+        (".orbax",),
+        "ckptfmt.converting.sinks.orbax:OrbaxSink",
     ),
     "safetensors": Target(
         "safetensors, one file or shards",
