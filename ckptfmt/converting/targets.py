@@ -65,6 +65,11 @@ TARGETS = {
         (".zarr",),
         "ckptfmt.converting.sinks.zarr:ZarrSink",
     ),
+    "reference": Target(
+        "a Kerchunk reference file, by which zarr, xarray and Dask read the data files in place",
+        (".kerchunk.json", ".json"),
+        "ckptfmt.converting.sinks.reference:ReferenceSink",
+    ),
 }
 """All formats by the names that ``--to`` takes."""
 

@@ -74,6 +74,12 @@ _JAX = (
         (has(r"\.zarray|\.zgroup|zarr\.json"),),
         tensors="zarr",
     ),
+    Kind(
+        "a Kerchunk reference file for zarr",
+        "ckptfmt.open_tensors reads it",
+        (json("version", "refs"),),
+        tensors="zarr",
+    ),
 )
 _HDF5_FILES = (
     Kind("a MATLAB 7.3 file (.mat), which is HDF5", _H5PY, (begins(rb"MATLAB 7\.3 MAT-file"),)),
