@@ -15,6 +15,10 @@ from ckptfmt.checkpoint.state_file import latest_checkpoint as latest_checkpoint
 from ckptfmt.checkpoint.state_file import read_checkpoint_state as read_checkpoint_state
 from ckptfmt.compare.match import Match as Match
 from ckptfmt.compare.match import match as match
+from ckptfmt.converting.conversion import Conversion as Conversion
+from ckptfmt.converting.convert import convert as convert
+from ckptfmt.converting.sources.open_tensors import open_tensors as open_tensors
+from ckptfmt.converting.sources.tensor_file import TensorFile as TensorFile
 from ckptfmt.dtypes import DTYPES as DTYPES
 from ckptfmt.dtypes import DType as DType
 from ckptfmt.dtypes import as_dtype as as_dtype
@@ -107,6 +111,7 @@ __all__ = [
     "CheckpointState",
     "CheckpointWriter",
     "ConcreteFunction",
+    "Conversion",
     "DTYPES",
     "DType",
     "Damage",
@@ -151,6 +156,7 @@ __all__ = [
     "Spec",
     "SummaryMetadata",
     "Tags",
+    "TensorFile",
     "TensorInfo",
     "TensorSlice",
     "TensorSpec",
@@ -161,6 +167,7 @@ __all__ = [
     "__version__",
     "as_dtype",
     "compat",
+    "convert",
     "errors",
     "find_runs",
     "flatten",
@@ -172,6 +179,7 @@ __all__ = [
     "open_events",
     "open_records",
     "open_saved_model",
+    "open_tensors",
     "parse_example",
     "parse_sequence_example",
     "read_checkpoint_state",

@@ -18,6 +18,7 @@
     │   └── TensorNotFoundError                                no tensor of that name
     ├── NameConflictError(CkptfmtError, ValueError)            one name for several tensors
     ├── NotConsumedError(CkptfmtError, AssertionError)         a restore left something out
+    ├── ConversionError(CkptfmtError, TypeError)               a format cannot hold some tensors
     ├── PlanError(CkptfmtError, ValueError)                    a plan is invalid, or does not fit
     └── GraphError(CkptfmtError, ValueError)                   a graph is not what an operation needs
 
@@ -297,6 +298,21 @@ class PlanError(CkptfmtError, ValueError):
     def __str__(self) -> str:
         step = [] if self.step is None else [f"step {self.step}"]
         return ": ".join([*([self.file] if self.file else []), *step, self.what])
+
+
+class ConversionError(CkptfmtError, TypeError):
+    """A format cannot hold some tensors; nothing has been written."""
+
+    def __init__(self, format: str, problems: Mapping[str, str], *, file: str | None = None) -> None:  # noqa: A002
+        by_reason: dict[str, list[str]] = {}
+        for name, why in problems.items():
+            by_reason.setdefault(why, []).append(name)
+        reasons = "; ".join(f"{why}: {listed(names)}" for why, names in by_reason.items())
+        super().__init__(f"{format} cannot hold all tensors ({reasons}): cast or exclude them", file=file)
+        self.format = format
+        """The format."""
+        self.problems = dict(problems)
+        """Why each tensor cannot be held, by name."""
 
 
 class GraphError(CkptfmtError, ValueError):

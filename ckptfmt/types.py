@@ -11,6 +11,8 @@ from ckptfmt.checkpoint.slices import TensorSlice as TensorSlice
 from ckptfmt.checkpoint.state_file import CheckpointState as CheckpointState
 from ckptfmt.compare.match import Match as Match
 from ckptfmt.compare.proposals import Proposal as Proposal
+from ckptfmt.converting.conversion import Conversion as Conversion
+from ckptfmt.converting.sources.tensor_file import TensorFile as TensorFile
 from ckptfmt.dtypes import DType as DType
 from ckptfmt.dtypes import Storage as Storage
 from ckptfmt.errors import CkptfmtError as CkptfmtError

@@ -12,6 +12,7 @@ from ckptfmt.errors import (
     CheckpointNotFoundError,
     ChecksumError,
     CkptfmtError,
+    ConversionError,
     CorruptError,
     GraphError,
     LimitError,
@@ -73,6 +74,11 @@ EXAMPLES: list[tuple[CkptfmtError, type[Exception], str]] = [
     ),
     (NotConsumedError("1 missing"), AssertionError, "1 missing"),
     (PlanError("no verb", file="plan.toml", step=2), ValueError, "plan.toml: step 2: no verb"),
+    (
+        ConversionError("npz", {"a": "no bfloat16", "b": "no bfloat16"}, file="ckpt"),
+        TypeError,
+        "ckpt: npz cannot hold all tensors (no bfloat16: 'a', 'b'): cast or exclude them",
+    ),
     (GraphError("no such node", node="w"), ValueError, "node 'w': no such node"),
 ]
 

@@ -4,7 +4,7 @@
 
     Tensors, path of a checkpoint    names, specs, and how its objects refer to each other
     path of a .meta file             what its Saver restores
-    path of a safetensors file       what its header lists
+    path of another program's file   what it lists: safetensors, .npz, HDF5, zarr
     mapping                          name → array, shape or Spec; nested as pytrees are
 """
 
@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ckptfmt.compare.safetensors_header import read_safetensors_header
 from ckptfmt.compare.specs import spec_of
+from ckptfmt.converting.sources.open_tensors import open_tensors
 from ckptfmt.filetype.content import recognise_file
-from ckptfmt.filetype.kinds import SAFETENSORS, Holds
+from ckptfmt.filetype.kinds import Holds
 from ckptfmt.graph.read.read import read_saved_variables
 from ckptfmt.limits import Limits
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
@@ -73,7 +73,7 @@ def expected_inventory(expected: Expected, fs: Filesystem, limits: Limits) -> In
     NameConflictError
         Two values of a nested mapping get the same name.
     MissingDependencyError
-        It is a safetensors file, and ``safetensors`` is not installed.
+        The package that reads the file is not installed.
     CorruptError, UnsupportedError, PathNotFoundError, NotReadableError
         The file or directory at a path cannot be read.
     GraphError
@@ -88,12 +88,11 @@ def expected_inventory(expected: Expected, fs: Filesystem, limits: Limits) -> In
     path = os.fspath(expected)
     if fs.path_type(path) == "file":
         kind = recognise_file(fs, path)
-        if kind is SAFETENSORS:
-            return Inventory(read_safetensors_header(fs, path))
         if kind is not None and kind.holds is Holds.META_GRAPH:
             variables = read_saved_variables(path, fs=fs, limits=limits).items()
             return Inventory({name: Spec(known.dtype, known.shape) for name, known in variables})
-    return stored_inventory(path, fs, limits)
+    with open_tensors(path, fs=fs, limits=limits) as tensors:
+        return _of_tensors(tensors)
 
 
 def _of_tensors(tensors: Tensors) -> Inventory:

@@ -38,6 +38,8 @@ class Kind:
     """The path of a file whose content tells nothing."""
     holds: Holds | None = None
     """What this package reads from it; None if it reads nothing, or not from this file alone."""
+    tensors: str | None = None
+    """The format by which ``ckptfmt.open_tensors`` reads tensors from it: ``"safetensors"``."""
     detail: Callable[[Look], str] | None = None
     """Returns a clause about one file of this kind, such as names in an archive; it may be empty."""
 

@@ -181,7 +181,12 @@ RECORDS = Kind(
     holds=Holds.RECORDS,
 )
 
-SAFETENSORS = Kind("a safetensors file", "safetensors reads it", (Sign(Strength.STRUCTURE, is_safetensors),))
+SAFETENSORS = Kind(
+    "a safetensors file",
+    "ckptfmt.open_tensors reads it",
+    (Sign(Strength.STRUCTURE, is_safetensors),),
+    tensors="safetensors",
+)
 
 # Left by a failed download or copy
 LFS_POINTER = Kind(

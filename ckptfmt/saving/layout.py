@@ -95,7 +95,7 @@ def arrange(
     return Layout(stretches, _cut_evenly(sizes, num_shards), num_shards)
 
 
-def _check_sources(store: Store, stretches: Sequence[Stretch]) -> None:
+def _check_sources(store: Store | None, stretches: Sequence[Stretch]) -> None:
     """Raise unless the bytes to be copied exist, and are not far more than the files they are in."""
     entries = [stretch.entry for stretch in stretches if stretch.is_copied]
     if not entries or not isinstance(store, Bundle):
@@ -147,7 +147,7 @@ def _as_in_sources(
 def _with_empty(group: TensorMapping, used: list[int]) -> list[int]:
     """Return the used data files of a checkpoint, and those in which nobody wrote anything."""
     store = group._origin()
-    if len(used) >= store.num_shards or not isinstance(store, Bundle):
+    if not isinstance(store, Bundle) or len(used) >= store.num_shards:
         return used
     others = set(range(min(store.num_shards, MAX_SHARDS))).difference(used)
     statuses = {shard: store.fs.status(store.shard_path(shard)) for shard in others}

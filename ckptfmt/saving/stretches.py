@@ -84,6 +84,10 @@ def stretches_of(
     tensor can have.
     """
     store, unchanged = view._origin(), view._unchanged()
+    if store is None:  # another program's file, whose tensors are all read
+        _check_names(view, dict.fromkeys(unchanged))
+        yield from (_made(view, name, None) for name in unchanged)
+        return
     stored_names = view._stored() if None in unchanged.values() else unchanged
     _check_names(view, unchanged)
     wanted = {*unchanged.values(), *stored_names.values()}

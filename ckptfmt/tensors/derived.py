@@ -53,7 +53,7 @@ class DerivedMapping(TensorMapping):
         known = self._by_name()
         return [name for name in names if name not in known]
 
-    def _origin(self) -> Store:
+    def _origin(self) -> Store | None:
         return self._parent._origin()
 
     def _suggesting_graph(self) -> objects.ObjectGraph | None:

@@ -62,7 +62,7 @@ class TensorMapping(Mapping[str, Array]):
     @property
     @abstractmethod
     def format(self) -> str:
-        """``"v2"`` (index and data files) or ``"v1"``."""
+        """``"v2"`` (index and data files) or ``"v1"``; another program's format by its name."""
 
     @property
     @abstractmethod
@@ -118,8 +118,8 @@ class TensorMapping(Mapping[str, Array]):
         """Return what each tensor of the checkpoint is among the weights."""
 
     @abstractmethod
-    def _origin(self) -> Store:
-        """Return the store that all of this is read from."""
+    def _origin(self) -> Store | None:
+        """Return the store that all of this is read from; None for a file of another program."""
 
     def _unchanged(self) -> Mapping[str, str | None]:
         """Return, for each name here, the stored tensor that it is bit by bit; None if its value is made."""

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 import ckptfmt
 from ckptfmt.checkpoint.slices import decode_slice_key, encode_slice_key
-from ckptfmt.compare.safetensors_header import read_safetensors_header
+from ckptfmt.converting.sources.safetensors_header import read_safetensors_header
 from ckptfmt.errors import CkptfmtError, UnsupportedError
 from ckptfmt.filetype.content import recognise_file
 from ckptfmt.filetype.paths import recognise_path
@@ -115,7 +115,7 @@ def tensor_seeds() -> list[bytes]:
 def judge_safetensors(data: bytes) -> None:
     """Read the header of a safetensors file, and compare with the package if it is installed."""
     fs = MemoryFilesystem({"m.safetensors": data})
-    specs = outcome(lambda: read_safetensors_header(fs, "m.safetensors"))
+    specs = outcome(lambda: read_safetensors_header(fs.open("m.safetensors")).tensors)
     if find_spec("safetensors") is None:
         return
     from safetensors import SafetensorError, deserialize

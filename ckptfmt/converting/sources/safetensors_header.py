@@ -18,15 +18,12 @@ from __future__ import annotations
 import json
 import math
 import struct
-from contextlib import closing
-from operator import attrgetter
 from typing import Any, NamedTuple
 
-from ckptfmt.arrays.shape import MAX_RANK
-from ckptfmt.dtypes import as_dtype
+from ckptfmt.arrays.shape import MAX_RANK, Shape
+from ckptfmt.dtypes import DType, as_dtype
 from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
-from ckptfmt.storage.filesystem import Filesystem
-from ckptfmt.tensors.restore import Spec
+from ckptfmt.storage.file import RandomAccessFile
 
 _SIZE = struct.Struct("<Q")
 
@@ -56,9 +53,34 @@ _DTYPES = {
 }
 """TensorFlow's name for each dtype of safetensors."""
 
+CODES = {name: code for code, name in _DTYPES.items()}
+"""The dtype of safetensors for each name of TensorFlow's."""
 
-def read_safetensors_header(fs: Filesystem, path: str) -> dict[str, Spec]:
-    """Return the dtype and shape of each tensor in a safetensors file, in the order of the header.
+
+class Extent(NamedTuple):
+    """What a header says about one tensor."""
+
+    dtype: DType
+    shape: Shape
+    start: int
+    """Offset of its bytes after the header."""
+    stop: int
+    """Offset of the end of its bytes."""
+
+
+class Header(NamedTuple):
+    """The header of one file."""
+
+    tensors: dict[str, Extent]
+    """The tensors, in the order of the header."""
+    metadata: dict[str, str]
+    """What the writer says about the file."""
+    start: int
+    """Offset in the file of the bytes of all tensors."""
+
+
+def read_safetensors_header(file: RandomAccessFile) -> Header:
+    """Return the header of an open safetensors file.
 
     Raises
     ------
@@ -66,25 +88,23 @@ def read_safetensors_header(fs: Filesystem, path: str) -> dict[str, Spec]:
         The file is not a safetensors file, or its header contradicts itself or the size of the file.
     UnsupportedError
         A tensor has a dtype or a shape that TensorFlow does not have.
-    PathNotFoundError, NotReadableError
-        The file does not exist, or cannot be read.
     """
-    with closing(fs.open(path)) as file:
-        try:
-            rest = file.size - _SIZE.size
-            if rest < 0:
-                raise CorruptError(f"got {file.size} bytes, want at least {_SIZE.size}")
-            (size,) = _SIZE.unpack(file.read(0, _SIZE.size))
-            limit = min(MAX_HEADER_SIZE, rest)
-            if size > limit:
-                raise CorruptError(f"size of the header: got {size} bytes, want at most {limit}")
-            return decode_safetensors_header(bytes(file.read(_SIZE.size, size)), rest - size)
-        except CkptfmtError as error:
-            raise error.at(path, label="not a safetensors file") from None
+    try:
+        rest = file.size - _SIZE.size
+        if rest < 0:
+            raise CorruptError(f"got {file.size} bytes, want at least {_SIZE.size}")
+        (size,) = _SIZE.unpack(file.read(0, _SIZE.size))
+        limit = min(MAX_HEADER_SIZE, rest)
+        if size > limit:
+            raise CorruptError(f"size of the header: got {size} bytes, want at most {limit}")
+        tensors, metadata = decode_safetensors_header(bytes(file.read(_SIZE.size, size)), rest - size)
+        return Header(tensors, metadata, _SIZE.size + size)
+    except CkptfmtError as error:
+        raise error.at(file.name, label="not a safetensors file") from None
 
 
-def decode_safetensors_header(header: bytes, data_size: int) -> dict[str, Spec]:
-    """Return the dtype and shape of each tensor of a header that ``data_size`` bytes of tensors follow."""
+def decode_safetensors_header(header: bytes, data_size: int) -> tuple[dict[str, Extent], dict[str, str]]:
+    """Return the tensors and the metadata of a header that ``data_size`` bytes of tensors follow."""
     try:
         # As text: from bytes, Python would take UTF-16 and a byte order mark too.
         members = json.loads(
@@ -103,31 +123,20 @@ def decode_safetensors_header(header: bytes, data_size: int) -> dict[str, Spec]:
     metadata = members.get(METADATA)
     if metadata is not None and not _are_strings(metadata):
         raise CorruptError(f"header: {METADATA}: want an object of strings")
-    tensors = [_decode_tensor(name, member) for name, member in members.items() if name != METADATA]
+    tensors = {name: _decode_tensor(name, member) for name, member in members.items() if name != METADATA}
     # As the package demands, the tensors cover all bytes, one after another: none shares the bytes of
     # another, and nothing is hidden between them.
     end = 0
-    for tensor in sorted(tensors, key=attrgetter("start", "stop")):
+    for name, tensor in sorted(tensors.items(), key=lambda each: each[1][2:]):
         if tensor.start != end:
-            raise CorruptError(f"tensor {tensor.name!r}: begins at {tensor.start}, want {end}")
+            raise CorruptError(f"tensor {name!r}: begins at {tensor.start}, want {end}")
         end = tensor.stop
     if end != data_size:
         raise CorruptError(f"bytes of all tensors: got {data_size}, want {end}")
-    return {tensor.name: tensor.spec for tensor in tensors}
+    return tensors, metadata or {}
 
 
-class _Tensor(NamedTuple):
-    """What a header says about one tensor."""
-
-    name: str
-    spec: Spec
-    start: int
-    """Offset of its bytes after the header."""
-    stop: int
-    """Offset of the end of its bytes."""
-
-
-def _decode_tensor(name: str, member: Any) -> _Tensor:  # noqa: ANN401  (whatever JSON holds)
+def _decode_tensor(name: str, member: Any) -> Extent:  # noqa: ANN401  (whatever JSON holds)
     what = f"tensor {name!r}"
     if not isinstance(member, dict):
         raise CorruptError(f"{what}: got {type(member).__name__}, want an object")
@@ -144,7 +153,7 @@ def _decode_tensor(name: str, member: Any) -> _Tensor:  # noqa: ANN401  (whateve
     start, stop = offsets
     if stop - start != size:
         raise CorruptError(f"{what}: got {stop - start} bytes, want {size} for {dtype.name}{list(shape)}")
-    return _Tensor(name, Spec(dtype, shape), start, stop)
+    return Extent(dtype, shape, start, stop)
 
 
 def _decode_numbers(what: str, values: Any) -> tuple[int, ...]:  # noqa: ANN401  (whatever JSON holds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,23 @@ import numpy as np
 import pytest
 
 import ckptfmt
-from ckptfmt.compare.safetensors_header import decode_safetensors_header, read_safetensors_header
+from ckptfmt.converting.sources.safetensors_header import (
+    Extent,
+    Header,
+    decode_safetensors_header,
+    read_safetensors_header,
+)
 from ckptfmt.errors import CorruptError, PathNotFoundError, UnsupportedError
+from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LocalFilesystem
-from ckptfmt.tensors.restore import Spec
 from tests.support.memory_filesystem import MemoryFilesystem
 
 PREAD = LocalFilesystem("pread")
+
+
+def header_of(fs: Filesystem, path: str) -> Header:
+    with closing(fs.open(path)) as file:
+        return read_safetensors_header(file)
 
 
 def content(header: object, data: bytes = b"", *, size: int | None = None) -> bytes:
@@ -42,7 +53,7 @@ def test_a_file_of_the_package_has_the_dtypes_and_shapes_that_were_saved(tmp_pat
     }
     path = tmp_path / "w.safetensors"
     save_file(arrays, path, metadata={"format": "np"})
-    specs = read_safetensors_header(PREAD, str(path))
+    specs = header_of(PREAD, str(path)).tensors
     assert {name: (spec.dtype.numpy, spec.shape) for name, spec in specs.items()} == {
         name: (array.dtype, array.shape) for name, array in arrays.items()
     }
@@ -85,7 +96,7 @@ BAD = {
 def test_a_bad_header_is_an_error_that_names_the_file(data: bytes) -> None:
     fs = MemoryFilesystem({"/w.safetensors": data}, has_views=False)
     with pytest.raises((CorruptError, UnsupportedError)) as caught:
-        read_safetensors_header(fs, "/w.safetensors")
+        header_of(fs, "/w.safetensors")
     assert caught.value.file == "/w.safetensors"
     assert caught.value.what.startswith("not a safetensors file: ")
 
@@ -117,12 +128,13 @@ def test_so_many_dimensions_that_their_product_would_take_long_are_unsupported()
 
 def test_spaces_and_metadata_are_passed_over() -> None:
     header = json.dumps({"__metadata__": {"a": "b"}, "w": tensor()}).encode() + b"    "
-    assert decode_safetensors_header(header, 8) == {"w": Spec(ckptfmt.as_dtype("float32"), (2,))}
+    extent = Extent(ckptfmt.as_dtype("float32"), (2,), 0, 8)
+    assert decode_safetensors_header(header, 8) == ({"w": extent}, {"a": "b"})
 
 
 def test_a_missing_file_is_not_found() -> None:
     with pytest.raises(PathNotFoundError):
-        read_safetensors_header(PREAD, "/nowhere/w.safetensors")
+        header_of(PREAD, "/nowhere/w.safetensors")
 
 
 @pytest.mark.parametrize("has_views", [True, False])
@@ -144,5 +156,5 @@ def test_only_the_header_is_read(has_views: bool) -> None:
             file.read = watched  # type: ignore[method-assign]
             return file
 
-    assert list(read_safetensors_header(Watched({}), "/w")) == ["a"]
+    assert list(header_of(Watched({}), "/w").tensors) == ["a"]
     assert max(largest) < 200

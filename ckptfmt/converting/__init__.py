@@ -1,0 +1,1 @@
+"""Conversions: tensors of TensorFlow to the files of other programs, and back."""

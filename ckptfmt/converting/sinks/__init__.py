@@ -1,0 +1,1 @@
+"""Sinks: files of other programs being written, one module for each format."""

@@ -1,0 +1,1 @@
+"""Sources: files of other programs, as the mapping of tensors that a checkpoint is."""

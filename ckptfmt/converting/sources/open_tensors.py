@@ -1,0 +1,74 @@
+"""``open_tensors``: one mapping for the files of all programs, told apart by their content."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from functools import partial
+from typing import Protocol
+
+from ckptfmt import filetype
+from ckptfmt.converting.sources.safetensors_index import INDEX_SUFFIX
+from ckptfmt.converting.sources.source import Source
+from ckptfmt.converting.sources.tensor_file import TensorFile
+from ckptfmt.limits import DEFAULT, Limits, check_limits
+from ckptfmt.storage.filesystem import Filesystem
+from ckptfmt.storage.local import filesystem_of
+from ckptfmt.tensors.checkpoint import open_checkpoint
+from ckptfmt.tensors.tensors import Tensors
+
+SOURCES = {
+    "safetensors": "ckptfmt.converting.sources.safetensors",
+}
+"""The module that reads each format, imported when a file of it is opened."""
+
+
+class Opener(Protocol):
+    """What such a module has: opens the tensors in a file."""
+
+    def __call__(self, fs: Filesystem, path: str, limits: Limits) -> Source:
+        """Open the file at ``path``, or the directory."""
+
+
+def open_tensors(
+    path: str | os.PathLike[str],
+    *,
+    backend: str = "mmap",
+    fs: Filesystem | None = None,
+    limits: Limits = DEFAULT,
+) -> Tensors:
+    """Open the tensors in a file of any program: safetensors, ``.npz``, HDF5, ``.keras``, zarr.
+
+    The format is told by the content, not by the name. What :func:`ckptfmt.open` opens is opened too.
+
+    Parameters
+    ----------
+    path
+        The file; for safetensors in several files also their ``.index.json``; for zarr the directory.
+    backend, fs, limits
+        As for :func:`ckptfmt.open`.
+
+    Raises
+    ------
+    MissingDependencyError
+        The package that reads the format is not installed.
+    PathNotFoundError, NotReadableError
+        The file does not exist, or cannot be read.
+    CorruptError, UnsupportedError
+        The file is damaged, or holds no tensors.
+    """
+    check_limits(limits)
+    files = filesystem_of(backend, fs)
+    given = os.fspath(path)
+    if given.endswith(INDEX_SUFFIX):
+        return open_file("safetensors", given, files, limits)
+    kind = filetype.recognise_path(files, given)
+    if kind is None or kind.tensors is None:
+        return open_checkpoint(given, fs=files, limits=limits)
+    return open_file(kind.tensors, given, files, limits)
+
+
+def open_file(format: str, path: str, fs: Filesystem, limits: Limits) -> TensorFile:  # noqa: A002
+    """Open a file of a format that is known."""
+    opener: Opener = importlib.import_module(SOURCES[format]).open_source
+    return TensorFile(opener(fs, path, limits), partial(open_file, format, path, fs, limits))

@@ -1,0 +1,63 @@
+"""Targets: which format a conversion writes, going by the name of the target, and the sink of each."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import NamedTuple
+
+from ckptfmt.converting.sinks.sink import Sink
+from ckptfmt.text.closest import closest_names, did_you_mean
+
+
+class Target(NamedTuple):
+    """A format that is written."""
+
+    what: str
+    """What it is, in a few words, for help texts."""
+    suffixes: tuple[str, ...]
+    """The ends of names by which it is chosen."""
+    sink: str
+    """The class that writes it, ``module:class``, loaded when it is used."""
+
+
+TARGETS = {
+    "safetensors": Target(
+        "safetensors, one file or shards",
+        (".safetensors", ".safetensors.index.json"),
+        "ckptfmt.converting.sinks.safetensors:SafetensorsSink",
+    ),
+}
+"""All formats by the names that ``--to`` takes."""
+
+
+def target_format(path: str, to: str | None) -> str:
+    """Return the format of a target: ``to``, or what the name of the target says.
+
+    Raises ValueError if neither says it.
+    """
+    if to is not None:
+        if to not in TARGETS:
+            raise ValueError(
+                f"to: got {to!r}, want one of {', '.join(TARGETS)}{did_you_mean(closest_names(to, TARGETS))}"
+            )
+        return to
+    name = os.path.basename(path.rstrip("/" + os.sep)).lower()
+    # The longest first: ".weights.h5" before ".h5".
+    endings = sorted(
+        ((suffix, key) for key, target in TARGETS.items() for suffix in target.suffixes),
+        key=lambda each: -len(each[0]),
+    )
+    for suffix, key in endings:
+        if name.endswith(suffix):
+            return key
+    raise ValueError(
+        f"target {path!r}: its name does not say which format to write; pass to= one of {', '.join(TARGETS)}"
+    )
+
+
+def load_sink(format: str) -> Sink:  # noqa: A002
+    """Return the sink of a format."""
+    module, _, name = TARGETS[format].sink.partition(":")
+    sink: Sink = getattr(importlib.import_module(module), name)()
+    return sink

@@ -1,0 +1,1 @@
+"""Models of Keras 2, as Keras 3 stores them."""
