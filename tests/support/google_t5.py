@@ -140,5 +140,3 @@ def _buckets(distances: np.ndarray, *, is_causal: bool) -> np.ndarray:
     exact = count // 2
     beyond = np.log(np.maximum(away, 1) / exact) / np.log(DISTANCE / exact) * (count - exact)
     return side + np.where(away < exact, away, np.minimum(exact + beyond.astype(int), count - 1))
-
-
