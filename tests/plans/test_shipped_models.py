@@ -14,6 +14,7 @@ from ckptfmt import Plan
 from ckptfmt.errors import PlanError
 from tests.support import google_t5
 from tests.support.arrays import Arrays
+from tests.support.corpus import CORPUS
 from tests.support.layouts import Outline, read_layout
 from tests.support.run_in_torch import run_in_torch
 from tests.support.shipped_models import MODELS
@@ -163,3 +164,114 @@ def test_the_gamma_and_beta_of_old_files_are_known_on_the_way_back() -> None:
     old = {"bert.embeddings.LayerNorm.gamma": (8,), "bert.embeddings.LayerNorm.beta": (8,)}
     made = Outline(old).shapes_made(Plan.read("hf-bert"))
     assert made == {"bert/embeddings/LayerNorm/gamma": (8,), "bert/embeddings/LayerNorm/beta": (8,)}
+
+
+ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def as_objects(bert: Arrays, encoder: str, output: str) -> Arrays:
+    """Return a BERT under the keys of the Model Garden, where heads are an axis of attention."""
+    layers = {"attention/output/LayerNorm": "_attention_layer_norm", "attention/output/dense": output}
+    layers |= {"output/LayerNorm": "_output_layer_norm", "output/dense": "_output_dense"}
+    layers |= {"intermediate/dense": "_intermediate_dense"}
+    layers |= {f"attention/self/{k}": f"_attention_layer/_{k}_dense" for k in ("query", "key", "value")}
+    others = {
+        "bert/embeddings/word_embeddings": f"{encoder}/layer_with_weights-0/embeddings",
+        "bert/embeddings/position_embeddings": f"{encoder}/layer_with_weights-1/embeddings",
+        "bert/embeddings/token_type_embeddings": f"{encoder}/layer_with_weights-2/embeddings",
+        "cls/predictions/output_bias": "masked_lm/output_bias.Sbias",
+    }
+    scopes = {
+        "bert/embeddings/LayerNorm": f"{encoder}/layer_with_weights-3",
+        "bert/pooler/dense": f"{encoder}/layer_with_weights-7",
+        "cls/predictions/transform/dense": "masked_lm/dense",
+        "cls/predictions/transform/LayerNorm": "masked_lm/layer_norm",
+    }
+    for number in range(3):
+        scopes |= {
+            f"bert/encoder/layer_{number}/{old}": f"{encoder}/layer_with_weights-{number + 4}/{new}"
+            for old, new in layers.items()
+        }
+    arrays = {}
+    for name, array in bert.arrays.items():
+        scope, _, last = name.rpartition("/")
+        apart = array
+        if "/self/" in name:
+            apart = array.reshape(*array.shape[:-1], 2, 4)
+        elif scope.endswith("attention/output/dense") and last == "kernel":
+            apart = array.reshape(2, 4, 8)
+        arrays[(others.get(name) or f"{scopes[scope]}/{last}") + ATTRIBUTE] = apart
+    return Arrays(arrays)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "output"),
+    [
+        ("encoder", "_attention_layer/_output_dense"),
+        ("encoder", "_attention_output_dense"),
+        ("model", "_attention_output_dense"),
+    ],
+)
+def test_bert_of_tensorflow_2_becomes_what_bert_of_tensorflow_1_does(encoder: str, output: str) -> None:
+    rng = np.random.default_rng(2)
+    shapes = read_layout("bert").source
+    model = {t: s for t, s in shapes.items() if "adam" not in t and "seq_relationship" not in t and "/" in t}
+    bert = Arrays({tensor: rng.normal(size=shape) for tensor, shape in model.items()})
+    objects = as_objects(bert, encoder, output)
+    wanted = bert.applied(Plan.read("bert-hf").targets(bert.entries))
+    made = objects.applied(Plan.read("bert-tf2-hf").targets(objects.entries))
+    assert made.arrays.keys() == wanted.arrays.keys()
+    for tensor, array in wanted.arrays.items():
+        np.testing.assert_array_equal(made.arrays[tensor], array)
+
+
+def test_an_encoder_that_projects_its_embeddings_is_no_bert() -> None:
+    tensors = Outline({f"encoder/layer_with_weights-4/kernel{ATTRIBUTE}": (4, 8)})
+    with pytest.raises(PlanError, match="the encoder projects its embeddings, and BERT does not"):
+        Plan.read("bert-tf2-hf").targets(tensors.entries)
+
+
+def test_more_layers_than_the_plan_counts_are_refused() -> None:
+    key = f"encoder/layer_with_weights-28/_output_layer_norm/gamma{ATTRIBUTE}"
+    with pytest.raises(PlanError, match="its layer is not one of 24"):
+        Plan.read("bert-tf2-hf").targets(Outline({key: (8,)}).entries)
+
+
+@pytest.mark.corpus
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not available")
+def test_a_small_bert_that_somebody_trained_fits_its_plan() -> None:
+    with ckptfmt.open(CORPUS / "ranking_bert_lite/bert_lite_tf2.ckpt") as ckpt:
+        plan = Plan.read("bert-tf2-hf")
+        assert plan.lint(ckpt) == []
+        made = ckpt.apply(plan)
+        assert made.entries["bert.embeddings.word_embeddings.weight"].shape == (10, 2)
+        kernel = ckpt[f"model/layer_with_weights-4/_attention_layer/_query_dense/kernel{ATTRIBUTE}"]
+        np.testing.assert_array_equal(
+            made["bert.encoder.layer.0.attention.self.query.weight"], kernel.reshape(2, 2).T
+        )
+        assert len(made) == 5 + 16 + 2
+
+
+def test_a_generator_with_embeddings_of_its_own_keeps_those() -> None:
+    rng = np.random.default_rng(3)
+    names = [f"{scope}/embeddings/word_embeddings" for scope in ("electra", "generator")]
+    tensors = Arrays({name: rng.normal(size=(5, 4)) for name in names})
+    made = tensors.applied(Plan.read("electra-generator-hf").targets(tensors.entries))
+    (name,) = made.arrays
+    assert name == "electra.embeddings.word_embeddings.weight"
+    np.testing.assert_array_equal(made.arrays[name], tensors.arrays[names[1]])
+
+
+def test_averages_take_the_place_of_the_weights_first(tmp_path: Path) -> None:
+    weights = np.zeros((3, 3, 3, 8), np.float32)
+    scope = "MobilenetV2/Conv"
+    tensors = {
+        f"{scope}/weights": weights,
+        f"{scope}/weights/ExponentialMovingAverage": weights + 1,
+        f"{scope}/BatchNorm/moving_mean": np.zeros(8, np.float32),
+    }
+    ckptfmt.save(tmp_path / "model.ckpt", tensors)
+    with ckptfmt.open(tmp_path / "model.ckpt") as ckpt:
+        made = ckpt.ema().apply("slim-mobilenet-v2-hf")
+        assert made["mobilenet_v2.conv_stem.first_conv.convolution.weight"].min() == 1
+        assert len(made) == 3  # with the number of batches

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +30,7 @@ class Layout(NamedTuple):
 class Outline:
     """Tensors without values, of which a plan needs no more as long as nothing is read."""
 
-    def __init__(self, shapes: Shapes) -> None:
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.entries = {
             name: Entry(name, BY_NAME["float32"], shape, 4 * prod(shape), 0, 0, None, ())
             for name, shape in shapes.items()
