@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from ckptfmt.errors import UnsupportedError
+from ckptfmt.keras.layer_variables import INNER_CELLS
 from ckptfmt.keras.placed import Placed, names_text
 from ckptfmt.keras.structure import Layer, variable_path
 from ckptfmt.keras.translation import below
@@ -82,7 +83,9 @@ def _follow(node: ObjectNode, inner: Layer, layer: Layer) -> ObjectNode | None:
     edges = inner.edges
     if layer.class_name == "Sequential" and _counts_input(node.children, layer):
         edges = (f"layer-{int(edges[0].removeprefix('layer-')) + 1}",)
-    return _descend(node, edges)
+    found = _descend(node, edges)
+    # The layers of CuDNN, which become those of Keras's own, have no cell.
+    return node if found is None and layer.class_name in INNER_CELLS else found
 
 
 def _descend(node: ObjectNode, edges: Iterable[str]) -> ObjectNode | None:
