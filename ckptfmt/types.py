@@ -61,6 +61,7 @@ from ckptfmt.object_graph.object_graph import ObjectNode as ObjectNode
 from ckptfmt.object_graph.object_graph import RegisteredSaver as RegisteredSaver
 from ckptfmt.object_graph.object_graph import SlotVariable as SlotVariable
 from ckptfmt.object_graph.object_graph import Visit as Visit
+from ckptfmt.plans.about import About as About
 from ckptfmt.plans.changes import Change as Change
 from ckptfmt.plans.changes import Changes as Changes
 from ckptfmt.plans.expressions import Expression as Expression

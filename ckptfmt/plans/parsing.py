@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeGuard, get_args
 
 from ckptfmt.dtypes import BY_NAME, DType
 from ckptfmt.errors import MissingDependencyError, PlanError
 from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.plans.about import About
 from ckptfmt.plans.dotted_keys import MAX_PARTS, find_deep_key
 from ckptfmt.plans.parts import Concat, Split
 from ckptfmt.plans.pattern import Pattern
@@ -23,7 +24,8 @@ from ckptfmt.text.closest import closest_names, did_you_mean
 from ckptfmt.text.quoting import shortened
 
 _REST = get_args(Rest)
-_KEYS = ("version", "rest", "step")
+_KEYS = ("version", "rest", "general", "about", "step")
+_ABOUT = tuple(field.name for field in fields(About))
 
 
 def parse_plan(text: str, file: str | None = None, limits: Limits = DEFAULT) -> PlanText:
@@ -44,13 +46,31 @@ def parse_plan(text: str, file: str | None = None, limits: Limits = DEFAULT) -> 
     rest = document.get("rest", "keep")
     if rest not in _REST:
         raise place.error(f"rest: got {_shown(rest)}, want {_any_of(_REST)}{_hint(rest, _REST)}")
+    general = document.get("general", False)
+    if not isinstance(general, bool):
+        raise place.error(f"general: got {_shown(general)}, want true or false")
     tables = document.get("step", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise place.error(f"step: got {_shown(tables)}, want tables, each headed [[step]]")
     steps = tuple(
         _parse_step(table, StepPlace(file, number), limits) for number, table in enumerate(tables, 1)
     )
-    return PlanText(steps, rest)
+    about = _parse_about(document["about"], place) if "about" in document else None
+    return PlanText(steps, rest, general, about)
+
+
+def _parse_about(table: object, place: StepPlace) -> About:
+    """Return what a plan says about itself; PlanError for a key that it cannot have, or of another type."""
+    if not isinstance(table, dict):
+        raise place.error(f"about: got {_shown(table)}, want a table, headed [about]")
+    _check_keys(table, _ABOUT, "about", place)
+    for key, value in table.items():
+        if key == "notes":
+            if not isinstance(value, list) or not all(isinstance(note, str) for note in value):
+                raise place.error(f"about: notes: got {_shown(value)}, want a list of strings")
+        elif not isinstance(value, str):
+            raise place.error(f"about: {key}: got {_shown(value)}, want a string")
+    return About(**{**table, "notes": tuple(table.get("notes", ()))})
 
 
 def _toml() -> Any:  # noqa: ANN401  (the module tomllib or tomli)

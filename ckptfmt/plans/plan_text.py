@@ -4,6 +4,11 @@ r"""Plans as TOML: what the text of a plan file holds.
 
     version = 1
     rest = "keep"                               # what no step has touched: keep (default), drop or error
+    general = true                              # a plan for many models: its steps may match nothing
+
+    [about]                                     # for people: see :class:`ckptfmt.plans.about.About`
+    title = "BERT encoders as our trainer names them"
+    notes = ["The pooler is left out."]
 
     [[step]]
     rename = '^bert/encoder/layer_(\d+)/'       # a regular expression; all its matches are replaced
@@ -41,6 +46,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ckptfmt.plans.about import About
 from ckptfmt.plans.state import Rest
 from ckptfmt.plans.step import Step
 
@@ -53,4 +59,6 @@ class PlanText(NamedTuple):
 
     steps: tuple[Step, ...]
     rest: Rest = "keep"
+    is_general: bool = False
+    about: About | None = None
     comment: str = ""

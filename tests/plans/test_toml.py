@@ -25,6 +25,11 @@ NO_PLANS = {
         "rest: got 'kep', want 'keep', 'drop' or 'error'; did you mean 'keep'",
     ),
     "rest list": ("version = 1\nrest = []", r"rest: got \[\], want"),
+    "general": ("version = 1\ngeneral = 1", "general: got 1, want true or false"),
+    "about text": ("version = 1\nabout = 'x'", r"about: got 'x', want a table, headed \[about\]"),
+    "about key": ("version = 1\n[about]\ntitel = 'x'", "unknown key 'titel'; did you mean 'title'"),
+    "about type": ("version = 1\n[about]\ntitle = 1", "about: title: got 1, want a string"),
+    "about notes": ("version = 1\n[about]\nnotes = 'x'", "about: notes: got 'x', want a list of strings"),
     "step table": ("version = 1\n[step]\ndrop = 'a'", r"step: got .*, want tables, each headed \[\[step\]\]"),
 }
 

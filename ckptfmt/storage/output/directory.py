@@ -102,11 +102,11 @@ def create_directory(
         The system refuses, or the path leads to a file.
     """
     if isinstance(fs, LocalFilesystem):
-        return _LocalDirectory(fs, path, overwrite=overwrite, check=check)
+        return LocalDirectory(fs, path, overwrite=overwrite, check=check)
     return _PlainDirectory(fs, path, overwrite=overwrite, check=check)
 
 
-class _LocalDirectory(Transaction):
+class LocalDirectory(Transaction):
     """A directory on this machine, filled under a temporary name."""
 
     def __init__(self, fs: LocalFilesystem, path: str, *, overwrite: bool, check: Callable[[], None]) -> None:
@@ -121,13 +121,18 @@ class _LocalDirectory(Transaction):
             parent = os.path.dirname(self._target)
             os.makedirs(parent, exist_ok=True)
             sweep(parent)
-            self._temporary, held = _make_temporary(parent)
+            self._temporary = self._begin(parent)
         except CkptfmtError:
             raise  # a check refuses, or an existing directory is not to be replaced
         except (OSError, ValueError) as error:
             raise not_writable(self._name, error) from error
         self._made = {""}
-        self._remains = weakref.finalize(self, _remove, self._temporary, held, os.getpid())
+
+    def _begin(self, parent: str) -> str:
+        """Make the directory under its temporary name, and return that."""
+        path, held = _make_temporary(parent)
+        self._remains = weakref.finalize(self, _remove, path, held, os.getpid())
+        return path
 
     def _refuse_existing(self) -> None:
         """Raise if something is at the target that must not be replaced."""
@@ -142,16 +147,20 @@ class _LocalDirectory(Transaction):
 
     @property
     def fs(self) -> Filesystem:
+        """The file system of this machine."""
         return LOCAL
 
     def path(self, name: str) -> str:
+        """Return where a file is until the directory is whole."""
         self.make_directory(os.path.dirname(name))
         return os.path.join(self._temporary, name)
 
     def create(self, name: str) -> OutputFile:
+        """Begin a file."""
         return OutputFile(self.path(name), name=os.path.join(self._name, name))
 
     def make_directory(self, name: str) -> None:
+        """Make a directory in it, unless it exists."""
         if name in self._made:
             return
         try:
@@ -163,6 +172,7 @@ class _LocalDirectory(Transaction):
             name = os.path.dirname(name)
 
     def take(self, fs: Filesystem, path: str, name: str, *, link: bool = True) -> None:
+        """Take a file over, unchanged; see :class:`OutputDirectory`."""
         target = self.path(name)
         if not isinstance(fs, LocalFilesystem):
             _stream(fs, path, self.create(name))
@@ -181,19 +191,22 @@ class _LocalDirectory(Transaction):
     def commit(self) -> None:
         """Give the directory its name."""
         try:
-            for name in self._made:
-                sync_directory(os.path.join(self._temporary, name, os.curdir))
-            self._refuse_existing()
-            if os.path.isdir(self._target):
-                copy_mode(self._target, self._temporary)
-            self._rename()
-            sync_directory(self._target)
+            self._commit()
         except CkptfmtError:
             raise  # a check refuses, or an existing directory is not to be replaced
         except (OSError, ValueError) as error:
             raise not_writable(self._name, error) from error
         finally:
             self.discard()
+
+    def _commit(self) -> None:
+        for name in self._made:
+            sync_directory(os.path.join(self._temporary, name, os.curdir))
+        self._refuse_existing()
+        if os.path.isdir(self._target):
+            copy_mode(self._target, self._temporary)
+        self._rename()
+        sync_directory(self._target)
 
     def _rename(self) -> None:
         if not os.path.isdir(self._target) or not os.listdir(self._target):
