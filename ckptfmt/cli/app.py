@@ -32,6 +32,7 @@ VERBS = {
     "match": "ckptfmt.cli.verbs.match",
     "model": "ckptfmt.cli.verbs.model.command",
     "plan": "ckptfmt.cli.verbs.plan",
+    "plans": "ckptfmt.cli.verbs.plans",
     "records": "ckptfmt.cli.verbs.records.command",
     "show": "ckptfmt.cli.verbs.show.command",
     "subgraph": "ckptfmt.cli.verbs.subgraph",

@@ -7,6 +7,7 @@ import os
 from typing import NamedTuple
 
 from ckptfmt.converting.sinks.sink import Sink
+from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.text.closest import closest_names, did_you_mean
 
 
@@ -19,13 +20,40 @@ class Target(NamedTuple):
     """The ends of names by which it is chosen."""
     sink: str
     """The class that writes it, ``module:class``, loaded when it is used."""
+    name: str = ""
+    """The name that its file gets in a directory; empty if it is a directory itself."""
+    keeps_objects: bool = False
+    """Whether it keeps the objects of TensorFlow, which are found by the names that are stored."""
 
 
 TARGETS = {
+    "npz": Target(
+        "NumPy's archive of arrays (.npz)",
+        (".npz",),
+        "ckptfmt.converting.sinks.npz:NpzSink",
+    ),
     "safetensors": Target(
         "safetensors, one file or shards",
         (".safetensors", ".safetensors.index.json"),
         "ckptfmt.converting.sinks.safetensors:SafetensorsSink",
+        "model.safetensors",
+    ),
+    "checkpoint": Target(
+        "a checkpoint of TensorFlow",
+        (".ckpt", ".index"),
+        "ckptfmt.converting.sinks.checkpoint:CheckpointSink",
+        "model.ckpt",
+        keeps_objects=True,
+    ),
+    "torch": Target(
+        "PyTorch's file of a state_dict (.pt)",
+        (".pt", ".pth", ".bin"),
+        "ckptfmt.converting.sinks.torch:TorchSink",
+    ),
+    "zarr": Target(
+        "zarr version 3, a directory of compressed chunks",
+        (".zarr",),
+        "ckptfmt.converting.sinks.zarr:ZarrSink",
     ),
 }
 """All formats by the names that ``--to`` takes."""
@@ -54,6 +82,14 @@ def target_format(path: str, to: str | None) -> str:
     raise ValueError(
         f"target {path!r}: its name does not say which format to write; pass to= one of {', '.join(TARGETS)}"
     )
+
+
+def target_path(fs: Filesystem, path: str, format: str) -> str:  # noqa: A002
+    """Return the path of a target: in a directory, the file has its usual name."""
+    name = TARGETS[format].name
+    if name and (path.endswith(("/", os.sep)) or fs.path_type(path) == "directory"):
+        return os.path.join(path, name)
+    return path
 
 
 def load_sink(format: str) -> Sink:  # noqa: A002

@@ -68,9 +68,10 @@ _JAX = (
     Kind("a MessagePack file, as Flax writes checkpoints", _FLAX, (msgpack_map(),)),
     Kind(
         "a zarr array or group",
-        "zarr reads it",
-        (json("zarr_format"),),
+        "ckptfmt.open_tensors reads it",
+        (json("zarr_format"), zip_has(r"(\A|\A[^/]+/)(zarr\.json|\.zarray|\.zgroup)\Z")),
         (has(r"\.zarray|\.zgroup|zarr\.json"),),
+        tensors="zarr",
     ),
 )
 _HDF5_FILES = (
@@ -125,7 +126,12 @@ _PYTORCH = (
         (zip_has(r"serialized_exported_program\.json\Z"),),
     ),
     Kind("a program of ExecuTorch (.pte)", "the executorch runtime reads it", (begins(rb".{4}ET1\d"),)),
-    Kind("a PyTorch file", _TORCH, (zip_has(r"(\A|/)data\.pkl\Z"),)),
+    Kind(
+        "a PyTorch file",
+        "ckptfmt.open_tensors reads the tensors in it; torch.load reads it, if you trust it",
+        (zip_has(r"(\A|/)data\.pkl\Z"),),
+        tensors="torch",
+    ),
     Kind(
         "a PyTorch file from before 1.6",
         _TORCH,

@@ -323,8 +323,9 @@ class Tensors(TensorMapping):
         backend: str = "mmap",
         fs: Filesystem | None = None,
     ) -> PlanView:
-        """Return a view of what a plan, or a plan file, makes of the tensors: renamed, dropped, transformed.
+        """Return a view of what a plan makes of the tensors: renamed, dropped, transformed.
 
+        The plan is given as such, as the path of its file, or by its name in :func:`ckptfmt.shipped_plans`.
         Names are made now, arrays when they are read. ``plan.lint(ckpt)`` tells beforehand whether every
         tensor fits. ``backend`` and ``fs`` are those of :meth:`Plan.read`, for the path of a plan: the
         checkpoint may be in another file system.

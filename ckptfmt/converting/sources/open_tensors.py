@@ -21,9 +21,13 @@ SHARDS_SUFFIX = ".weights.json"
 """End of the name of the list of files in which Keras 3 stores the weights of a large model."""
 
 SOURCES = {
-    "safetensors": "ckptfmt.converting.sources.safetensors",
     "hdf5": "ckptfmt.converting.sources.hdf5",
     "keras": "ckptfmt.converting.sources.keras_archive",
+    "msgpack": "ckptfmt.converting.sources.msgpack",
+    "npz": "ckptfmt.converting.sources.npz",
+    "safetensors": "ckptfmt.converting.sources.safetensors",
+    "torch": "ckptfmt.converting.sources.torch",
+    "zarr": "ckptfmt.converting.sources.zarr",
 }
 """The module that reads each format, imported when a file of it is opened."""
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import click
 
 from ckptfmt import Checkpoint, Plan, Tensors, errors
-from ckptfmt.cli.completion import complete_files
+from ckptfmt.cli.completion import complete_plans_and_files
 from ckptfmt.cli.options import given_limits
 from ckptfmt.cli.selection import Selection, selection_options
 from ckptfmt.dtypes import as_dtype
@@ -115,7 +115,10 @@ def changes_options(command: Callable[..., int]) -> Callable[..., int]:
         help="Rename a tensor, or a scope with all below it; repeatable.",
     )
     @click.option(
-        "--plan", metavar="PLAN.toml", shell_complete=complete_files, help="Apply a plan (ckptfmt plan)."
+        "--plan",
+        metavar="PLAN",
+        shell_complete=complete_plans_and_files,
+        help="Apply a plan: a file, or a name of ckptfmt plans.",
     )
     @click.option(
         "--cast",
