@@ -27,6 +27,11 @@ class Target(NamedTuple):
 
 
 TARGETS = {
+    "npz": Target(
+        "NumPy's archive of arrays (.npz)",
+        (".npz",),
+        "ckptfmt.converting.sinks.npz:NpzSink",
+    ),
     "safetensors": Target(
         "safetensors, one file or shards",
         (".safetensors", ".safetensors.index.json"),
@@ -39,6 +44,16 @@ TARGETS = {
         "ckptfmt.converting.sinks.checkpoint:CheckpointSink",
         "model.ckpt",
         keeps_objects=True,
+    ),
+    "torch": Target(
+        "PyTorch's file of a state_dict (.pt)",
+        (".pt", ".pth", ".bin"),
+        "ckptfmt.converting.sinks.torch:TorchSink",
+    ),
+    "zarr": Target(
+        "zarr version 3, a directory of compressed chunks",
+        (".zarr",),
+        "ckptfmt.converting.sinks.zarr:ZarrSink",
     ),
 }
 """All formats by the names that ``--to`` takes."""
