@@ -80,3 +80,8 @@ def _above(path: str) -> Iterator[str]:
     while end > 0:
         yield path[:end]
         end = path.rfind("/", 0, end)
+
+
+def is_layout(names: Iterable[str]) -> bool:
+    """Return whether the tensors of a file are in the layout of Keras 3, or Keras 2.12."""
+    return any("/vars/" in f"/{name}" for name in names)
