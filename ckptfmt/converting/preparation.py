@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ckptfmt import __version__, plans
+from ckptfmt import plans
 from ckptfmt.converting.conversion import Conversion
 from ckptfmt.converting.identity import conversion_key, source_digest, source_identity
 from ckptfmt.converting.sinks.outgoing import Outgoing, outgoing
@@ -22,6 +22,9 @@ from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import writing_filesystem
 from ckptfmt.tensors.mapping import TensorMapping
 from ckptfmt.tensors.tensors import Tensors
+
+FORM = 1
+"""Raised when a later version writes other bytes for the same tensors, so as not to go on with old ones."""
 
 _MOST_PLAN = 64 << 10
 """Characters of the longest plan that a target keeps: metadata is read whole by whoever opens the file."""
@@ -122,7 +125,7 @@ def prepare(
             if None in identities:
                 writing.remarks.append("arrays in memory cannot be recognised later: nothing is kept")
             else:
-                how = [__version__, sink.format, os.path.basename(path), writing.metadata]
+                how = [FORM, sink.format, os.path.basename(path), writing.metadata]
                 options = [target.max_shard_bytes, target.compression, changes.recipe]
                 writing.key = conversion_key(identities, [how, options], going)
     return Preparation(sink, going, writing)
