@@ -17,6 +17,9 @@ _OLD_LAYERS = "_layer_checkpoint_dependencies"
 
 _PRIVATE = re.compile(r"/_(query|key|value|output)_dense(?=/)")
 
+IN_LAYOUT = re.compile(r"(?:[^/]+/)*vars/[^/]+")
+"""A path that a variable may have."""
+
 _NOT_THE_MODEL = re.compile(r"(optimizer|metrics|compile_metrics|_metrics|loss)(/|$)")
 
 
@@ -80,8 +83,3 @@ def _above(path: str) -> Iterator[str]:
     while end > 0:
         yield path[:end]
         end = path.rfind("/", 0, end)
-
-
-def is_layout(names: Iterable[str]) -> bool:
-    """Return whether the tensors of a file are in the layout of Keras 3, or Keras 2.12."""
-    return any("/vars/" in f"/{name}" for name in names)

@@ -20,14 +20,13 @@ from functools import partial
 from ckptfmt.converting.sources.hdf5 import HDF5Source, open_hdf5
 from ckptfmt.converting.sources.tensor_file import TensorFile
 from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
-from ckptfmt.keras.archive_variables import is_layout, place_archived, translate_paths
+from ckptfmt.keras.archive_variables import IN_LAYOUT
 from ckptfmt.keras.description import Config
 from ckptfmt.keras.keras_model import KerasModel, keras_model
 from ckptfmt.keras.listed_variables import place_listed
-from ckptfmt.keras.model_variables import model_variables
-from ckptfmt.keras.structure import Layer, structure
+from ckptfmt.keras.open_layout import layout_model, no_vocabulary
+from ckptfmt.keras.structure import structure
 from ckptfmt.keras.translate import translate
-from ckptfmt.keras.vocabularies import Word
 from ckptfmt.limits import Limits
 from ckptfmt.storage.filesystem import Filesystem
 
@@ -44,7 +43,9 @@ def open_keras_hdf5(fs: Filesystem, path: str, config: Config | None, limits: Li
         config = own[0]
     listing = _listing(source, _WEIGHTS if _WEIGHTS in _groups(source) else "")
     if listing is None:
-        return _layout(source, file, config, limits)
+        if not any(IN_LAYOUT.fullmatch(name) for name in file):
+            raise UnsupportedError("the file has no weights of Keras", file=path)
+        return layout_model(file, config, limits)
     if config is None:
         raise UnsupportedError(
             "the file has weights of Keras 2 and does not describe their layers: pass the configuration of "
@@ -57,7 +58,7 @@ def open_keras_hdf5(fs: Filesystem, path: str, config: Config | None, limits: Li
         placed = place_listed(model, listing)
     except CkptfmtError as error:
         raise error.at(path) from None
-    return keras_model(path, file, translation, model, placed, _no_vocabulary)
+    return keras_model(path, file, translation, model, placed, no_vocabulary)
 
 
 def hdf5_config(fs: Filesystem, path: str, limits: Limits) -> Config | None:
@@ -72,23 +73,6 @@ def hdf5_config(fs: Filesystem, path: str, limits: Limits) -> Config | None:
 
 def _reopen(fs: Filesystem, path: str, limits: Limits) -> TensorFile:
     return TensorFile(open_hdf5(fs.open(path), limits), partial(_reopen, fs, path, limits))
-
-
-def _layout(source: HDF5Source, file: TensorFile, config: Config | None, limits: Limits) -> KerasModel:
-    """Return a model whose variables are in the layout of Keras 3."""
-    names = list(source.tensors)
-    if not is_layout(names):
-        raise UnsupportedError("the file has no weights of Keras", file=source.path)
-    if config is None:
-        return KerasModel(source.path, model_variables(file, translate_paths(names), source.path))
-    translation = translate(config, limits=limits)
-    model = structure(translation.config)
-    placed = place_archived(model, names)
-    return keras_model(source.path, file, translation, model, placed, _no_vocabulary)
-
-
-def _no_vocabulary(layer: Layer) -> list[Word] | None:
-    return None
 
 
 def _groups(source: HDF5Source) -> set[str]:

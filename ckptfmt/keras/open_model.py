@@ -7,13 +7,16 @@ import os
 
 from ckptfmt import filetype
 from ckptfmt.filetype import Holds
+from ckptfmt.keras.archive_variables import IN_LAYOUT
 from ckptfmt.keras.description import Config
 from ckptfmt.keras.keras_model import KerasModel
 from ckptfmt.keras.open_config import read_config
+from ckptfmt.keras.open_layout import layout_model
 from ckptfmt.keras.open_saved import open_keras_checkpoint, open_keras_saved_model
 from ckptfmt.limits import Limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tensors.checkpoint import open_checkpoint
+from ckptfmt.tensors.tensors import Tensors
 
 
 def opened_keras_model(
@@ -22,8 +25,7 @@ def opened_keras_model(
     """Return the Keras model in an open checkpoint, or in tensors that have the names of Keras 3."""
     described = None if config is None else read_config(fs, config, limits)
     if all(IN_LAYOUT.fullmatch(name) for name in tensors):
-        translation = None if described is None else translate(described, limits=limits)
-        return KerasModel(tensors.prefix, tensors, translation)
+        return layout_model(tensors, described, limits)
     return open_keras_checkpoint(tensors, described, limits)
 
 
