@@ -22,7 +22,7 @@ def translate_functional(config: dict[str, Any], path: str, work: Work) -> dict[
     """Translate a functional model."""
     layers = {name_of(each): each for each in layers_of(config, path)}
     calls = {
-        name: [simplified(each, decode_call(node, layers)) for node in each.get("inbound_nodes") or []]
+        name: [simplified(each, decode_call(node, layers)) for node in _nodes_of(each)]
         for name, each in layers.items()
     }
     inputs, outputs = (_ends(config.get(key), layers) for key in ("input_layers", "output_layers"))
@@ -56,6 +56,14 @@ def translate_functional(config: dict[str, Any], path: str, work: Work) -> dict[
         "config": new,
         "registered_name": "Functional",
     }
+
+
+def _nodes_of(description: Mapping[str, Any]) -> list[Any]:
+    nodes = description.get("inbound_nodes", [])
+    if not isinstance(nodes, list):
+        who = f"layer {shortened(name_of(description))!r}"
+        raise CorruptError(f"{who}: got {type(nodes).__name__} as inbound_nodes, want a list")
+    return nodes
 
 
 def _operations(
@@ -141,7 +149,7 @@ def _encode_ends(value: Argument, shifts: Mapping[str, int]) -> Json:
 
 def _translate_call(call: Call, class_name: str, offsets: Mapping[str, int]) -> dict[str, Any]:
     first, others = call.first, {key: value for key, value in call.others.items() if value is not None}
-    if class_name in _RECURRENT and isinstance(first, list) and "initial_state" not in others:
+    if class_name in _RECURRENT and isinstance(first, list) and first and "initial_state" not in others:
         first, *states = first
         others["initial_state"] = states
     return encode_call([first], others, offsets)

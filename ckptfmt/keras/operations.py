@@ -14,6 +14,7 @@ Source: Keras 2 ``layers/core/tf_op_layer.py``.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from ckptfmt.keras.nodes import Argument, Call, Tensor, tensors
@@ -114,13 +115,16 @@ def _mended(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of an operation as Keras 3 writes them."""
     if class_name == "numpy.Split" and isinstance(config.get("indices_or_sections"), list):
         # TensorFlow takes sizes, Keras the places of cuts.
-        sizes = config["indices_or_sections"]
+        sizes = _numbers(config["indices_or_sections"], "num_or_size_splits")
         if -1 in sizes:
             raise _UnfitError("has a size of -1 here, which Keras 3 does not take")
-        config["indices_or_sections"] = [sum(sizes[: at + 1]) for at in range(len(sizes) - 1)]
+        config["indices_or_sections"] = list(accumulate(sizes[:-1]))
     if class_name == "nn.Normalize":
         # The bound of the norm, not that of its square.
-        config["epsilon"] = config["epsilon"] ** 0.5
+        epsilon = config["epsilon"]
+        if not isinstance(epsilon, float) or not epsilon >= 0:
+            raise _UnfitError(f"has epsilon={shortened(repr(epsilon), 80)} here, which Keras 3 does not have")
+        config["epsilon"] = epsilon**0.5
     for key in ("mode", "padding"):
         if isinstance(config.get(key), str):
             config[key] = config[key].lower()
@@ -178,7 +182,9 @@ def _get_item(name: str, call: Call) -> MadeOperation:
 
 
 def _slice(name: str, call: Call) -> MadeOperation:
-    begin, size = (_numbers(call, key) for key in ("begin", "size"))
+    begin, size = (_numbers(call.others.get(key), key) for key in ("begin", "size"))
+    if len(begin) != len(size):
+        raise _UnfitError(f"has {len(begin)} numbers as begin and {len(size)} as size here")
     spec = [
         {"start": first, "stop": None if count == -1 else first + count, "step": None}
         for first, count in zip(begin, size, strict=True)
@@ -187,11 +193,13 @@ def _slice(name: str, call: Call) -> MadeOperation:
 
 
 def _strided_slice(name: str, call: Call) -> MadeOperation:
-    begin, end = (_numbers(call, key) for key in ("begin", "end"))
-    strides = _numbers(call, "strides") if call.others.get("strides") is not None else [1] * len(begin)
+    begin, end = (_numbers(call.others.get(key), key) for key in ("begin", "end"))
+    steps = call.others.get("strides")
+    strides = [1] * len(begin) if steps is None else _numbers(steps, "strides")
     if any(call.others.get(f"{each}_mask") for each in ("ellipsis", "new_axis", "shrink_axis")):
         raise _UnfitError("has a mask here, which Keras 3 does not have")
-    from_start, to_end = (call.others.get(f"{each}_mask") or 0 for each in ("begin", "end"))
+    masks = [call.others.get(f"{each}_mask") or 0 for each in ("begin", "end")]
+    from_start, to_end = _numbers(masks, "masks")
     spec = [
         {
             "start": None if from_start >> at & 1 else begin[at],
@@ -203,8 +211,7 @@ def _strided_slice(name: str, call: Call) -> MadeOperation:
     return _get_item(name, Call(call.first, {"slice_spec": spec}))
 
 
-def _numbers(call: Call, key: str) -> list[int]:
-    value = call.others.get(key)
+def _numbers(value: Argument, key: str) -> list[int]:
     if not isinstance(value, list) or not all(type(each) is int for each in value):
         raise _UnfitError(f"has no numbers as {key} here")
     return value
