@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from ckptfmt import plans
 from ckptfmt.converting.conversion import Conversion
+from ckptfmt.converting.given import Given
 from ckptfmt.converting.identity import conversion_key, source_digest, source_identity
 from ckptfmt.converting.sinks.outgoing import Outgoing, outgoing
 from ckptfmt.converting.sinks.sink import Sink
@@ -88,12 +89,11 @@ class Preparation:
         )
 
 
-def prepare(
-    sources: Sequence[Tensors], changes: Changes, target: Destination, fs: Filesystem | None
-) -> Preparation:
+def prepare(given: Given, changes: Changes, target: Destination, fs: Filesystem | None) -> Preparation:
     """Decide everything about a conversion; raises what ``convert`` raises before anything is written."""
     files = writing_filesystem(fs)
-    sink = load_sink(target_format(target.path, target.to))
+    sources = given.sources
+    sink = given.sink or load_sink(target_format(target.path, target.to))
     path = target_path(files, target.path, sink.format)
     views = [changes.apply(each) for each in sources]
     going = [each for view in views for each in outgoing(view)]
@@ -117,6 +117,7 @@ def prepare(
         target.compression,
         {key: text for key, text in metadata.items() if text},
     )
+    writing.remarks += given.remarks
     if target.resume:
         if not sink.resumes:
             writing.remarks.append(f"{sink.format} cannot be resumed: it is written from its beginning")

@@ -48,6 +48,18 @@ TARGETS = {
         "ckptfmt.converting.sinks.safetensors:SafetensorsSink",
         "model.safetensors",
     ),
+    "keras": Target(
+        "a model of Keras 3 (.keras), from one of Keras",
+        (".keras",),
+        "ckptfmt.converting.sinks.keras_archive:KerasArchiveSink",
+        "model.keras",
+    ),
+    "keras-weights": Target(
+        "weights of a model of Keras 3 (.weights.h5)",
+        (".weights.h5",),
+        "ckptfmt.converting.sinks.keras_weights:KerasWeightsSink",
+        "model.weights.h5",
+    ),
     "checkpoint": Target(
         "a checkpoint of TensorFlow",
         (".ckpt", ".index"),
