@@ -27,6 +27,12 @@ class Target(NamedTuple):
 
 
 TARGETS = {
+    "hdf5": Target(
+        "HDF5, a dataset for each tensor",
+        (".h5", ".hdf5"),
+        "ckptfmt.converting.sinks.hdf5:HDF5Sink",
+        "model.h5",
+    ),
     "npz": Target(
         "NumPy's archive of arrays (.npz)",
         (".npz",),
