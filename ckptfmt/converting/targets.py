@@ -38,6 +38,16 @@ TARGETS = {
         (".npz",),
         "ckptfmt.converting.sinks.npz:NpzSink",
     ),
+    "projector": Target(
+        "TensorBoard's embedding projector, with tables as text",
+        ("projector",),
+        "ckptfmt.converting.sinks.projector:ProjectorSink",
+    ),
+    "projector-bytes": Target(
+        "TensorBoard's embedding projector, with tables as float32",
+        (),
+        "ckptfmt.converting.sinks.projector:ProjectorBytesSink",
+    ),
     "safetensors": Target(
         "safetensors, one file or shards",
         (".safetensors", ".safetensors.index.json"),
