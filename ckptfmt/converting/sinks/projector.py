@@ -2,8 +2,8 @@
 
 ::
 
-    projector/projector_config.pbtxt     embeddings { tensor_name: "emb" tensor_path: "emb.tsv" tensor_shape: … }
-    projector/emb.tsv                    a line for each row, with tabs between the numbers
+    projector_config.pbtxt     embeddings { tensor_name: "emb" tensor_path: "emb.tsv" tensor_shape: … }
+    emb.tsv                    a line for each row, with tabs between the numbers
 
 ``tensorboard --logdir projector/`` shows it. Tables may be float32 as they are in memory instead. TensorBoard
 tries to read any table as text first, and as numbers only if the text is not UTF-8.
@@ -40,6 +40,7 @@ class ProjectorSink:
     format = "projector"
     suffix = ".tsv"
     resumes = True
+    reads_back = False
 
     def problem(self, tensor: Outgoing) -> str | None:
         """Return why the projector cannot show a tensor."""
@@ -101,10 +102,8 @@ class ProjectorBytesSink(ProjectorSink):
         for piece in tensor.pieces():
             for data in encode_pieces(piece, tensor.dtype):
                 if is_first and _looks_like_text(data):
-                    problem = {
-                        tensor.name: "no values that TensorBoard takes for text, without --to projector"
-                    }
-                    raise ConversionError(self.format, problem, file=writing.path)
+                    what = "TensorBoard would take the values for text; --to projector writes text"
+                    raise ConversionError(self.format, {tensor.name: what}, file=writing.path)
                 is_first = False
                 yield data, data.nbytes
 
