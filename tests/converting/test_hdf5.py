@@ -25,7 +25,7 @@ ARRAYS: dict[str, Any] = {
     "big/f32": np.arange(3, dtype=">f4"),
     "big/c64": np.arange(3).astype(">c8"),
     "c128": np.arange(3) + 1j,
-    "i8": np.int8([[-1], [2]]),
+    "i8": np.array([[-1], [2]], np.int8),
     "u64": np.array(1 << 63, np.uint64),
     "none": np.zeros((0, 3), np.int16),
     "ünï/kernel:0": TABLE,
@@ -97,11 +97,13 @@ def test_strings_are_bytes(tmp_path: Path) -> None:
         file["fixed"] = np.array([b"a\0b", b"cd"])
         file.create_dataset("any", data=words, dtype=h5py.string_dtype())
         file["scalar"] = "text"
-        file.create_dataset("chunks", data=words * 9, dtype=h5py.string_dtype(), chunks=(4,), compression="gzip")
+        file.create_dataset(
+            "chunks", data=words * 9, dtype=h5py.string_dtype(), chunks=(4,), compression="gzip"
+        )
         file.create_dataset("lzf", data=words * 9, dtype=h5py.string_dtype(), chunks=(4,), compression="lzf")
         file.create_dataset("unset", (2,), h5py.string_dtype())
         numbers = np.empty(2, object)
-        numbers[:] = [np.uint8([0, 1, 0]), np.uint8([])]
+        numbers[:] = [np.array([0, 1, 0], np.uint8), np.array([], np.uint8)]
         file.create_dataset("bytes", data=numbers, dtype=h5py.vlen_dtype(np.uint8))
     tensors = ckptfmt.open_tensors(tmp_path / "a.h5")
     encoded = [word.encode() for word in words]
@@ -128,7 +130,8 @@ def test_values_that_are_not_stored_are_the_fill_value(tmp_path: Path) -> None:
     assert np.array_equal(tensors["chunks"], expected)
     assert tensors["plain"].tolist() == [-1, -1, -1]
     assert tensors["zeros"].tolist() == [0, 0, 0]
-    assert (tensors["null"].shape, tensors["null"].dtype) == ((0,), np.float64)
+    assert tensors["null"].shape == (0,)
+    assert tensors["null"].dtype == np.float64
 
 
 def test_floats_that_numpy_lacks_are_not_widened(tmp_path: Path) -> None:
