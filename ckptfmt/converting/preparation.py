@@ -73,6 +73,8 @@ class Preparation:
         self, *, verify: bool = False, progress: Progress | None = None, verifying: Progress | None = None
     ) -> Conversion:
         """Write the target, and compare it with the source if ``verify``; raises what ``convert`` raises."""
+        if verify and not getattr(self.sink, "reads_back", True):
+            raise ValueError(f"verify: {self.sink.format} keeps no dtypes, so it cannot be read back")
         writing = replace(self.writing, advance=_advance(self.nbytes, progress))
         try:
             files = self.sink.write(self.tensors, writing)
