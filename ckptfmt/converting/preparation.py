@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from ckptfmt import plans
 from ckptfmt.converting.conversion import Conversion
+from ckptfmt.converting.given import Given
 from ckptfmt.converting.identity import conversion_key, source_digest, source_identity
 from ckptfmt.converting.sinks.outgoing import Outgoing, outgoing
 from ckptfmt.converting.sinks.sink import Sink
@@ -72,6 +73,8 @@ class Preparation:
         self, *, verify: bool = False, progress: Progress | None = None, verifying: Progress | None = None
     ) -> Conversion:
         """Write the target, and compare it with the source if ``verify``; raises what ``convert`` raises."""
+        if verify and not getattr(self.sink, "reads_back", True):
+            raise ValueError(f"verify: {self.sink.format} keeps no dtypes, so it cannot be read back")
         writing = replace(self.writing, advance=_advance(self.nbytes, progress))
         if directory := os.path.dirname(writing.path.rstrip("/" + os.sep)):
             writing.fs.make_directory(directory)
@@ -90,12 +93,11 @@ class Preparation:
         )
 
 
-def prepare(
-    sources: Sequence[Tensors], changes: Changes, target: Destination, fs: Filesystem | None
-) -> Preparation:
+def prepare(given: Given, changes: Changes, target: Destination, fs: Filesystem | None) -> Preparation:
     """Decide everything about a conversion; raises what ``convert`` raises before anything is written."""
     files = writing_filesystem(fs)
-    sink = load_sink(target_format(target.path, target.to))
+    sources = given.sources
+    sink = given.sink or load_sink(target_format(target.path, target.to))
     path = target_path(files, target.path, sink.format)
     views = [changes.apply(each) for each in sources]
     going = [each for view in views for each in outgoing(view)]
@@ -119,6 +121,7 @@ def prepare(
         target.compression,
         {key: text for key, text in metadata.items() if text},
     )
+    writing.remarks += given.remarks
     if target.resume:
         if not sink.resumes:
             writing.remarks.append(f"{sink.format} cannot be resumed: it is written from its beginning")

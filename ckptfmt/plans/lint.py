@@ -13,9 +13,10 @@ from ckptfmt.notebook.page import to_html
 from ckptfmt.plans.changes import Changes
 from ckptfmt.plans.expressions import Expression
 from ckptfmt.plans.place import StepPlace
+from ckptfmt.plans.removals import Drop, Refuse
 from ckptfmt.plans.state import PlanState, Rest
 from ckptfmt.plans.step import Step
-from ckptfmt.plans.steps import CastTo, Drop, RenameTable
+from ckptfmt.plans.steps import CastTo, RenameTable
 from ckptfmt.text.quoting import listed
 
 
@@ -63,7 +64,7 @@ def lint_steps(
             assert isinstance(step, RenameTable)
             message = f"no tensor for {len(absent)} of {len(step.names)} names: {listed(absent)}"
             findings.append(Finding("error", number, message, tuple(absent)))
-        elif not changes.taken:
+        elif not changes.taken and not isinstance(step, Refuse):
             severity: Literal["error", "note"] = "note" if isinstance(step, Drop) else "error"
             findings.append(Finding(severity, number, f"{step} matches nothing", ()))
         if isinstance(step, CastTo):

@@ -47,7 +47,7 @@ class ComputedMapping(DerivedMapping):
         return self._parent.stored_name(target.name) if isinstance(target, Stored) else None
 
     def slice(self, name: str) -> SliceReader:
-        """Return a reader of parts of one tensor; a reshaped tensor is read whole for any part of it."""
+        """Return a reader of parts of one tensor; parts of a reshaped tensor are read row by row."""
         target = self._target(name)
         if isinstance(target, Stored):
             return self._parent.slice(target.name).renamed(name)

@@ -30,6 +30,8 @@ class PartialDirectory(LocalDirectory):
         What is being written: a later writer goes on only if this is the same.
     """
 
+    _rewrites = True
+
     def __init__(self, fs: LocalFilesystem, path: str, key: str, *, overwrite: bool) -> None:
         self._key = key
         self._journal: Journal | None = None
@@ -67,6 +69,8 @@ class PartialDirectory(LocalDirectory):
 
     def _keep(self) -> None:
         if self._waiting and self._journal is not None:
+            if not self._is_synced:
+                self._sync()
             self._journal.add(self._waiting)
             self._waiting, self._noted_at = [], time.monotonic()
 

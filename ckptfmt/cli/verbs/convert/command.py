@@ -8,7 +8,6 @@ from itertools import groupby
 
 import click
 
-import ckptfmt
 from ckptfmt import Conversion, Plan, Tensors
 from ckptfmt.cli.completion import complete_files
 from ckptfmt.cli.failures import ExitCode
@@ -27,6 +26,7 @@ from ckptfmt.cli.render.text import count_text, escape, size_text
 from ckptfmt.cli.verb import Verb
 from ckptfmt.cli.verbs.copy import changes as copied
 from ckptfmt.converting import preparation
+from ckptfmt.converting.given_model import open_given
 from ckptfmt.converting.naming import named
 from ckptfmt.converting.preparation import Destination, Preparation, prepare
 from ckptfmt.converting.sinks.outgoing import Outgoing
@@ -99,6 +99,12 @@ tensors that would be written, and writes nothing.
 @click.option("--resume", is_flag=True, help="Go on where the same command stopped.")
 @click.option("--verify", is_flag=True, help="Read DST back, and compare it with SRC.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
+@click.option(
+    "--config",
+    metavar="FILE",
+    shell_complete=complete_files,
+    help="For Keras, if SRC has only weights: JSON, .h5, .keras or SavedModel with the configuration.",
+)
 @overwrite_option
 @wide_option
 @json_option
@@ -113,6 +119,7 @@ def command(
     resume: bool,
     verify: bool,
     dry_run: bool,
+    config: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> int:
@@ -128,11 +135,13 @@ def command(
         return view if changes.selection.names is not None else named(view, kind, plan)
 
     with ExitStack() as stack:
-        opened = [stack.enter_context(ckptfmt.open_tensors(path, limits=given_limits())) for path in sources]
+        paths = sources[0] if len(sources) == 1 else sources
+        given = open_given(paths, format_, config, None, given_limits())
+        opened = [stack.enter_context(each) for each in given.sources]
         if changes.selection.ema and not any(map(copied.has_averages, opened)):
             note("no moving averages: variables are converted as they are")
         prepared = prepare(
-            opened,
+            given,
             preparation.Changes(
                 lambda view: changes.of(view, rename=rename),
                 plan,
