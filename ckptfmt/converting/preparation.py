@@ -53,6 +53,7 @@ class Destination:
     compression: str | None = None
     overwrite: bool = False
     resume: bool = False
+    sync: bool = True
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ def prepare(given: Given, changes: Changes, target: Destination, fs: Filesystem 
         target.compression,
         {key: text for key, text in metadata.items() if text},
     )
+    writing.sync = target.sync
     writing.remarks += given.remarks
     if target.resume:
         if not sink.resumes:

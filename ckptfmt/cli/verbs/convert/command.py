@@ -57,6 +57,9 @@ The changes are made to each source in this order: --ema, --weights and --names,
 names (dense/kernel), and other tensors their object paths; a checkpoint keeps the stored names, and so does a
 plan for one model, such as ckptfmt match --propose writes.
 
+For a target of Keras, --config has the configuration of the model if SRC has only weights: JSON, .h5, .keras
+or a SavedModel.
+
 With --resume, what was written stays beside DST if the command fails or is killed (DST.partial), and the same
 command goes on where it stopped. --verify reads DST back and compares digests with SRC. --dry-run lists the
 tensors that would be written, and writes nothing.
@@ -103,7 +106,7 @@ tensors that would be written, and writes nothing.
     "--config",
     metavar="FILE",
     shell_complete=complete_files,
-    help="For Keras, if SRC has only weights: JSON, .h5, .keras or SavedModel with the configuration.",
+    help="The Keras model's configuration, if not in SRC.",
 )
 @overwrite_option
 @wide_option
