@@ -67,6 +67,14 @@ def notebook(session: nox.Session) -> None:
 
 
 @nox.session
+def frameworks(session: nox.Session) -> None:
+    """Run converted models in the frameworks that their weights go to."""
+    group = nox.project.dependency_groups(PYPROJECT, "frameworks")
+    session.install(".[test]", *group)
+    session.run("pytest", "-m", "frameworks", *session.posargs)
+
+
+@nox.session
 def core(session: nox.Session) -> None:
     """Run the suite with no extra installed."""
     session.install(".", *TEST_TOOLS)

@@ -1,0 +1,21 @@
+"""Which model a SavedModel of Keras 2 is: the description of its root."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ckptfmt.errors import UnsupportedError
+from ckptfmt.saved_model.saved_model import SavedModel
+
+
+def saved_description(model: SavedModel) -> Mapping[str, Any]:
+    """Return what a SavedModel says of the model that it is, which ``translate`` takes.
+
+    Raises UnsupportedError if it says nothing: it was not written by ``model.save`` of Keras 2.
+    """
+    for layer in model.keras_layers:
+        if layer.node == 0 and layer.metadata:
+            return layer.metadata
+    what = "this SavedModel does not describe its layers; model.save of Keras 2 writes models that do"
+    raise UnsupportedError(what, file=model.file)
