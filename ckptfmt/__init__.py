@@ -99,6 +99,7 @@ _PUBLIC = {
     "read_graph": "ckptfmt.graph.read.read:read_graph",
     "read_meta_graph": "ckptfmt.graph.read.read:read_meta_graph",
     "save": "ckptfmt.saving.save:save",
+    "shipped_plans": "ckptfmt.plans.shipped_plans:shipped_plans",
     "to_array": "ckptfmt.arrays.decode:to_array",
     "to_proto": "ckptfmt.arrays.encode:to_proto",
     "types": "ckptfmt.types",

@@ -56,6 +56,7 @@ from ckptfmt.limits import Limits as Limits
 from ckptfmt.object_graph.object_graph import ObjectGraph as ObjectGraph
 from ckptfmt.object_graph.object_graph import ObjectNode as ObjectNode
 from ckptfmt.plans.plan import Plan as Plan
+from ckptfmt.plans.shipped_plans import shipped_plans as shipped_plans
 from ckptfmt.record.batch import Record as Record
 from ckptfmt.record.damage import Damage as Damage
 from ckptfmt.record.files.records import Records as Records
@@ -185,6 +186,7 @@ __all__ = [
     "read_graph",
     "read_meta_graph",
     "save",
+    "shipped_plans",
     "to_array",
     "to_proto",
     "types",

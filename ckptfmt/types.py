@@ -61,6 +61,7 @@ from ckptfmt.object_graph.object_graph import ObjectNode as ObjectNode
 from ckptfmt.object_graph.object_graph import RegisteredSaver as RegisteredSaver
 from ckptfmt.object_graph.object_graph import SlotVariable as SlotVariable
 from ckptfmt.object_graph.object_graph import Visit as Visit
+from ckptfmt.plans.about import About as About
 from ckptfmt.plans.changes import Change as Change
 from ckptfmt.plans.changes import Changes as Changes
 from ckptfmt.plans.expressions import Expression as Expression
@@ -70,13 +71,16 @@ from ckptfmt.plans.parts import Split as Split
 from ckptfmt.plans.pattern import Pattern as Pattern
 from ckptfmt.plans.plan import Fate as Fate
 from ckptfmt.plans.plan import Plan as Plan
+from ckptfmt.plans.removals import Drop as Drop
+from ckptfmt.plans.removals import Refuse as Refuse
 from ckptfmt.plans.step import Step as Step
 from ckptfmt.plans.steps import CastTo as CastTo
-from ckptfmt.plans.steps import Drop as Drop
 from ckptfmt.plans.steps import Rename as Rename
 from ckptfmt.plans.steps import RenameTable as RenameTable
 from ckptfmt.plans.steps import Reshape as Reshape
 from ckptfmt.plans.steps import Transpose as Transpose
+from ckptfmt.plans.values import Fill as Fill
+from ckptfmt.plans.values import Sum as Sum
 from ckptfmt.record.batch import Record as Record
 from ckptfmt.record.damage import Damage as Damage
 from ckptfmt.record.files.records import Records as Records

@@ -16,6 +16,7 @@ import ckptfmt
 from ckptfmt.cli.failures import FAILURES
 from ckptfmt.dtypes import BY_NAME
 from ckptfmt.object_graph.keys import VARIABLE_VALUE
+from ckptfmt.plans.shipped_files import shipped_names
 
 MAX_SUGGESTED = 500
 """Names that are suggested at once; shells become slow with more."""
@@ -32,6 +33,19 @@ def complete_verbs(context: click.Context, _: click.Parameter, incomplete: str) 
     assert group is not None
     assert isinstance(group.command, click.Group)
     return [verb for verb in group.command.list_commands(group) if verb.startswith(incomplete)]
+
+
+def complete_plans(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of shipped plans that begin as the user has typed."""
+    return [name for name in shipped_names() if name.startswith(incomplete)]
+
+
+def complete_plans_and_files(
+    context: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the shipped plans that begin as the user has typed; without any, leave it to the shell."""
+    names = complete_plans(context, param, incomplete) if incomplete else []
+    return [CompletionItem(name) for name in names] or complete_files(context, param, incomplete)
 
 
 def complete_dtypes(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:

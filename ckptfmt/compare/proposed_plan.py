@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from ckptfmt.compare.proposals import Proposal
 from ckptfmt.plans.pattern import Pattern, exact_pattern
 from ckptfmt.plans.plan import Plan
+from ckptfmt.plans.removals import Drop
 from ckptfmt.plans.step import Step
-from ckptfmt.plans.steps import CastTo, Drop, RenameTable, Transpose
+from ckptfmt.plans.steps import CastTo, RenameTable, Transpose
 from ckptfmt.plans.writing import is_writable
 from ckptfmt.tensors.restore import RestoreReport
 

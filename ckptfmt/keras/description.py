@@ -18,6 +18,9 @@ from ckptfmt.errors import CorruptError, LimitError, UnsupportedError
 from ckptfmt.limits import Limits
 from ckptfmt.text.quoting import shortened
 
+Config: TypeAlias = "Mapping[str, Any] | str | bytes"
+"""A configuration as users have it: an object or JSON."""
+
 Json: TypeAlias = "bool | int | float | str | list[Any] | dict[str, Any] | None"
 
 MAX_VALUES = 10_000_000

@@ -34,7 +34,7 @@ _HARMLESS = frozenset(
 _UNSAID = frozenset(
     (
         *("batch_input_shape", "input_shape", "input_length", "query_shape", "key_shape", "value_shape"),
-        *("implementation", "vocabulary_size"),
+        *("implementation", "vocabulary_size", "has_input_vocabulary"),
     )
 )
 """Arguments that say for which inputs a layer was built, which Keras 3 learns when it is called, in which way

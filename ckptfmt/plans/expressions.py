@@ -7,7 +7,7 @@
     └── Operation    the result of a step on other expressions: see :mod:`ckptfmt.plans.operations`
 
 An expression knows its dtype and shape without reading anything. Reading a region of it reads only regions of
-its operands, down to the stored tensors; only a reshape needs its whole operand.
+its operands, down to the stored tensors; a reshape reads whole rows of its operand.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ Entries: TypeAlias = "Mapping[str, Entry]"
 
 
 class Reading:
-    """Reads stored tensors for expressions, and keeps the last whole value."""
+    """Reads stored tensors for expressions, and keeps the value that was asked for last."""
 
     def __init__(self, fetch: Fetch, entries: Entries) -> None:
         self.fetch = fetch
         self.entries = entries
-        self._last: tuple[Expression, Array] | None = None
+        self._last: tuple[Expression, Region | None, Array] | None = None
 
-    def whole(self, expression: Expression) -> Array:
-        """Return the whole value of an expression; the last one asked for is kept.
+    def kept(self, expression: Expression, region: Region | None) -> Array:
+        """Return the value of an expression, or of a region of it; the last one asked for is kept.
 
-        Regions of a reshape are often read in turn, and each needs the whole operand.
+        Regions of a reshape are often read in turn, and several may need the same rows of its operand.
         """
-        if self._last is None or self._last[0] is not expression:
+        if self._last is None or self._last[0] is not expression or self._last[1] != region:
             self._last = None  # free the old value before the new one is made
-            self._last = expression, expression._evaluate(self, None)
-        return self._last[1]
+            self._last = expression, region, expression._evaluate(self, region)
+        return self._last[2]
 
 
 class Expression(ABC):

@@ -13,9 +13,10 @@ from ckptfmt.notebook.page import to_html
 from ckptfmt.plans.changes import Changes
 from ckptfmt.plans.expressions import Expression
 from ckptfmt.plans.place import StepPlace
+from ckptfmt.plans.removals import Drop, Refuse
 from ckptfmt.plans.state import PlanState, Rest
 from ckptfmt.plans.step import Step
-from ckptfmt.plans.steps import CastTo, Drop, RenameTable
+from ckptfmt.plans.steps import CastTo, RenameTable
 from ckptfmt.text.quoting import listed
 
 
@@ -37,12 +38,15 @@ class Finding(NamedTuple):
         return f"{self.severity}: {step}{self.message}"
 
 
-def lint_steps(steps: Iterable[Step], rest: Rest, entries: Mapping[str, Entry]) -> list[Finding]:
+def lint_steps(
+    steps: Iterable[Step], rest: Rest, entries: Mapping[str, Entry], *, is_general: bool = False
+) -> list[Finding]:
     """Return all findings about steps that are applied to the tensors of some entries."""
     # The steps are applied as in earnest, but errors become findings and the plan goes on, so that one run
     # finds all of them. Expressions know their dtypes and shapes, so nothing is read.
     findings: list[Finding] = []
     number = 0
+    matching = 0
 
     def keep(error: CkptfmtError, names: Sequence[str]) -> None:
         # A finding has the number of the step; a conflict also has it in its text.
@@ -53,15 +57,20 @@ def lint_steps(steps: Iterable[Step], rest: Rest, entries: Mapping[str, Entry]) 
     for number, step in enumerate(steps, 1):
         absent = _absent_names(step, state.current)
         changes = state.apply(step, StepPlace(None, number))
-        if absent:
+        matching += bool(changes.taken)
+        if is_general:
+            pass  # a step for a layer that this model does not have
+        elif absent:
             assert isinstance(step, RenameTable)
             message = f"no tensor for {len(absent)} of {len(step.names)} names: {listed(absent)}"
             findings.append(Finding("error", number, message, tuple(absent)))
-        elif not changes.taken:
+        elif not changes.taken and not isinstance(step, Refuse):
             severity: Literal["error", "note"] = "note" if isinstance(step, Drop) else "error"
             findings.append(Finding(severity, number, f"{step} matches nothing", ()))
         if isinstance(step, CastTo):
             findings += _lossy_casts(step, changes, entries, number)
+    if is_general and not matching:
+        findings.append(Finding("error", None, "no step matches any tensor", ()))
     findings += _misfits(state.kept(), entries)
     leftovers = state.leftovers()
     if leftovers and rest != "keep":

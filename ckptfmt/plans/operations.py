@@ -4,15 +4,15 @@
 
     Operation
     ├── Transposed      axes in another order            a view
-    ├── Reshaped        elements in another shape        a view if NumPy can make one
+    ├── Reshaped        elements in another shape        a view if NumPy can make one: see :mod:`.reshaped`
     ├── Cast            elements in another dtype        a copy
     ├── Part            one part of a split              a view
-    └── Concatenated    several joined along an axis     a copy, unless the region read is all in one of them
+    ├── Concatenated    several joined along an axis     a copy, unless the region read is all in one of them
+    └── Filled, Summed  values that are not stored       see :mod:`.arithmetic`
 """
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -40,13 +40,10 @@ MAX_WEIGHT = 1 << 20
 MAX_RANK = 32
 """Dimensions that NumPy 1 allows."""
 
-_MAX_ELEMENTS = 1 << 59
-"""Elements, of 16 bytes each, that a 64-bit address space holds."""
-
 _NOWHERE = StepPlace()
 
 
-class _Layout(NamedTuple):
+class ResultLayout(NamedTuple):
     """What is known about the result of an operation before it is computed."""
 
     dtype: DType
@@ -67,7 +64,7 @@ class Operation(Expression):
 
     place: StepPlace = field(default=_NOWHERE, repr=False, compare=False, kw_only=True)
     """The step that made it."""
-    _layouts: list[_Layout] = field(default_factory=list, init=False, repr=False, compare=False)
+    _layouts: list[ResultLayout] = field(default_factory=list, init=False, repr=False, compare=False)
     """The layout, once it is known. A list, because a frozen dataclass cannot be assigned to."""
 
     def __post_init__(self) -> None:
@@ -84,7 +81,7 @@ class Operation(Expression):
         """The expressions that it is made of."""
 
     @abstractmethod
-    def _find_layout(self, entries: Entries) -> _Layout:
+    def _find_layout(self, entries: Entries) -> ResultLayout:
         """Return the layout; PlanError if the operation does not fit its operands."""
 
     @property
@@ -112,7 +109,7 @@ class Operation(Expression):
         layout = self._layout(entries)
         return layout.dtype, layout.shape
 
-    def _layout(self, entries: Entries) -> _Layout:
+    def _layout(self, entries: Entries) -> ResultLayout:
         if not self._layouts:
             self._layouts.append(self._find_layout(entries))
         return self._layouts[0]
@@ -136,7 +133,7 @@ class Operation(Expression):
 
 
 @dataclass(frozen=True)
-class _Unary(Operation):
+class Unary(Operation):
     """The result of an operation on one other expression."""
 
     operand: Expression
@@ -146,22 +143,22 @@ class _Unary(Operation):
 
 
 @dataclass(frozen=True)
-class Transposed(_Unary):
+class Transposed(Unary):
     """An expression with its axes in another order, as ``np.transpose`` orders them."""
 
     axes: tuple[int, ...] | None = None
     """For each axis, the axis of the operand that it is; None reverses them."""
 
-    def _find_layout(self, entries: Entries) -> _Layout:
+    def _find_layout(self, entries: Entries) -> ResultLayout:
         dtype, shape = self.operand.spec(entries)
         if self.axes is None:
-            return _Layout(dtype, shape[::-1])
+            return ResultLayout(dtype, shape[::-1])
         if sorted(self.axes) != list(range(len(shape))):
             raise self.place.error(
                 f"transpose of {self._label}: got axes {list(self.axes)}, "
                 f"want a permutation of the {len(shape)} axes of shape {list(shape)}"
             )
-        return _Layout(dtype, tuple(shape[axis] for axis in self.axes))
+        return ResultLayout(dtype, tuple(shape[axis] for axis in self.axes))
 
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
         inner = region
@@ -173,41 +170,7 @@ class Transposed(_Unary):
 
 
 @dataclass(frozen=True)
-class Reshaped(_Unary):
-    """The elements of an expression, in C order, in another shape."""
-
-    shape: tuple[int, ...] = ()
-    """The shape; one dimension may be -1 and is then computed from the number of elements."""
-
-    def _find_layout(self, entries: Entries) -> _Layout:
-        dtype, old = self.operand.spec(entries)
-        count, known = math.prod(old), math.prod(size for size in self.shape if size != -1)
-        shape = self.shape
-        # A -1 beside a 0 is undetermined: it stays, and is refused below.
-        if -1 in shape and known and count % known == 0:
-            shape = tuple(count // known if size == -1 else size for size in shape)
-        # An empty array fits any shape with a 0 in it, so the other sizes need a bound of their own.
-        if (
-            min(shape, default=0) < 0
-            or len(shape) > MAX_RANK
-            or math.prod(shape) != count
-            or math.prod(size or 1 for size in shape) > _MAX_ELEMENTS
-        ):
-            raise self.place.error(
-                f"reshape of {self._label}: got shape {list(self.shape)}, "
-                f"want one of the {count} elements of shape {list(old)}"
-            )
-        return _Layout(dtype, shape)
-
-    def _evaluate(self, reading: Reading, region: Region | None) -> Array:
-        shape = self._layout(reading.entries).shape
-        # A box of the result is not a box of the operand, so all of the operand is needed.
-        array = reading.whole(self.operand).reshape(shape)
-        return read_only(array if region is None else array[within(region, whole(shape))])
-
-
-@dataclass(frozen=True)
-class Cast(_Unary):
+class Cast(Unary):
     """The elements of an expression in another dtype, converted as NumPy does.
 
     A cast of complex numbers to real ones keeps the real part. Quantised numbers cannot be cast: a checkpoint
@@ -217,7 +180,7 @@ class Cast(_Unary):
     dtype: DType
     """The dtype to cast to."""
 
-    def _find_layout(self, entries: Entries) -> _Layout:
+    def _find_layout(self, entries: Entries) -> ResultLayout:
         old, shape = self.operand.spec(entries)
         if old != self.dtype and not (is_castable(old) and is_castable(self.dtype)):
             odd = self.dtype if is_castable(old) else old
@@ -225,7 +188,7 @@ class Cast(_Unary):
                 f"cast of {self._label} from {old.name} to {self.dtype.name}: "
                 f"got {odd.name}, want a dtype of numbers or bool"
             )
-        return _Layout(self.dtype, shape)
+        return ResultLayout(self.dtype, shape)
 
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
         array = self.operand._evaluate(reading, region)
@@ -233,7 +196,7 @@ class Cast(_Unary):
 
 
 @dataclass(frozen=True)
-class Part(_Unary):
+class Part(Unary):
     """One part of an expression that is split along an axis."""
 
     axis: int
@@ -244,7 +207,7 @@ class Part(_Unary):
     bounds: tuple[int, int, int] | None = None
     """Start and stop of the part, and the size that the axis must have; None for parts of equal size."""
 
-    def _find_layout(self, entries: Entries) -> _Layout:
+    def _find_layout(self, entries: Entries) -> ResultLayout:
         dtype, shape = self.operand.spec(entries)
         axis = self._axis_of(self.axis, shape, f"split of {self._label}")
         size = shape[axis]
@@ -263,7 +226,7 @@ class Part(_Unary):
                     f"split of {self._label}: got sizes that add up to {total}, "
                     f"want {size}, axis {self.axis} of shape {list(shape)}"
                 )
-        return _Layout(dtype, (*shape[:axis], stop - start, *shape[axis + 1 :]), axis, (start, stop))
+        return ResultLayout(dtype, (*shape[:axis], stop - start, *shape[axis + 1 :]), axis, (start, stop))
 
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
         _, shape, axis, (start, _) = self._layout(reading.entries)
@@ -283,7 +246,7 @@ class Concatenated(Operation):
     def _operands(self) -> tuple[Expression, ...]:
         return self.operands
 
-    def _find_layout(self, entries: Entries) -> _Layout:
+    def _find_layout(self, entries: Entries) -> ResultLayout:
         # The first operand sets dtype, rank and all sizes but the one along the axis.
         specs = [operand.spec(entries) for operand in self.operands]
         dtype, first = specs[0]
@@ -294,11 +257,11 @@ class Concatenated(Operation):
                 size != like for i, (size, like) in enumerate(zip(shape, first, strict=True)) if i != axis
             ):
                 raise self.place.error(
-                    f"{what} and {_label_of(operand)} along axis {self.axis}: got {other.name}{list(shape)}, "
+                    f"{what} and {label_of(operand)} along axis {self.axis}: got {other.name}{list(shape)}, "
                     f"want {dtype.name} and a shape like {list(first)}"
                 )
         stops = list(accumulate(shape[axis] for _, shape in specs))
-        return _Layout(dtype, (*first[:axis], stops[-1], *first[axis + 1 :]), axis, stops)
+        return ResultLayout(dtype, (*first[:axis], stops[-1], *first[axis + 1 :]), axis, stops)
 
     def _evaluate(self, reading: Reading, region: Region | None) -> Array:
         dtype, shape, _, _ = self._layout(reading.entries)
@@ -338,5 +301,6 @@ class Concatenated(Operation):
         return pieces
 
 
-def _label_of(expression: Expression) -> str:
+def label_of(expression: Expression) -> str:
+    """Return the name of an expression in messages: the first tensor that it is made of."""
     return expression._label if isinstance(expression, Operation) else repr(expression.sources[0])

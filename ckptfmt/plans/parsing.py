@@ -5,25 +5,32 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, TypeGuard, get_args
+from dataclasses import dataclass, fields
+from typing import Any, TypeGuard, TypeVar, get_args
 
 from ckptfmt.dtypes import BY_NAME, DType
 from ckptfmt.errors import MissingDependencyError, PlanError
 from ckptfmt.limits import DEFAULT, Limits
+from ckptfmt.plans.about import About
 from ckptfmt.plans.dotted_keys import MAX_PARTS, find_deep_key
 from ckptfmt.plans.parts import Concat, Split
 from ckptfmt.plans.pattern import Pattern
 from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.plan_text import VERSION, PlanText
+from ckptfmt.plans.removals import Drop, Refuse
+from ckptfmt.plans.sizes import ShapePattern, Size
 from ckptfmt.plans.state import Rest
 from ckptfmt.plans.step import Step
-from ckptfmt.plans.steps import STEPS, CastTo, Drop, Rename, RenameTable, Reshape, Transpose
+from ckptfmt.plans.steps import STEPS, CastTo, Rename, RenameTable, Reshape, Transpose
+from ckptfmt.plans.values import Fill, Sum
 from ckptfmt.text.closest import closest_names, did_you_mean
 from ckptfmt.text.quoting import shortened
 
+_T = TypeVar("_T")
+
 _REST = get_args(Rest)
-_KEYS = ("version", "rest", "step")
+_KEYS = ("version", "rest", "general", "about", "step")
+_ABOUT = tuple(field.name for field in fields(About))
 
 
 def parse_plan(text: str, file: str | None = None, limits: Limits = DEFAULT) -> PlanText:
@@ -44,13 +51,31 @@ def parse_plan(text: str, file: str | None = None, limits: Limits = DEFAULT) -> 
     rest = document.get("rest", "keep")
     if rest not in _REST:
         raise place.error(f"rest: got {_shown(rest)}, want {_any_of(_REST)}{_hint(rest, _REST)}")
+    general = document.get("general", False)
+    if not isinstance(general, bool):
+        raise place.error(f"general: got {_shown(general)}, want true or false")
     tables = document.get("step", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise place.error(f"step: got {_shown(tables)}, want tables, each headed [[step]]")
     steps = tuple(
         _parse_step(table, StepPlace(file, number), limits) for number, table in enumerate(tables, 1)
     )
-    return PlanText(steps, rest)
+    about = _parse_about(document["about"], place) if "about" in document else None
+    return PlanText(steps, rest, general, about)
+
+
+def _parse_about(table: object, place: StepPlace) -> About:
+    """Return what a plan says about itself; PlanError for a key that it cannot have, or of another type."""
+    if not isinstance(table, dict):
+        raise place.error(f"about: got {_shown(table)}, want a table, headed [about]")
+    _check_keys(table, _ABOUT, "about", place)
+    for key, value in table.items():
+        if key == "notes":
+            if not isinstance(value, list) or not all(isinstance(note, str) for note in value):
+                raise place.error(f"about: notes: got {_shown(value)}, want a list of strings")
+        elif not isinstance(value, str):
+            raise place.error(f"about: {key}: got {_shown(value)}, want a string")
+    return About(**{**table, "notes": tuple(table.get("notes", ()))})
 
 
 def _toml() -> Any:  # noqa: ANN401  (the module tomllib or tomli)
@@ -67,7 +92,7 @@ _VERBS = {kind.verb: kind for kind in STEPS}
 def _parse_step(table: Mapping[str, object], place: StepPlace, limits: Limits) -> Step:
     verbs = [verb for verb in _VERBS if verb in table]
     if len(verbs) != 1:
-        known = (*_VERBS, *(key for kind in STEPS for key in kind.keys))
+        known = (*_VERBS, *dict.fromkeys(key for kind in STEPS for key in (*kind.keys, *kind.conditions)))
         if not verbs:
             # A mistyped verb is an unknown key, and the error for that suggests the right one.
             _check_keys(table, known, "a step", place)
@@ -77,7 +102,7 @@ def _parse_step(table: Mapping[str, object], place: StepPlace, limits: Limits) -
     kind = _VERBS[verb]
     # A table says all: ``to`` belongs to a pattern.
     is_table = verb == "rename" and isinstance(table[verb], dict)
-    _check_keys(table, (verb,) if is_table else (verb, *kind.keys), verb, place)
+    _check_keys(table, (verb,) if is_table else (verb, *kind.keys, *kind.conditions), verb, place)
     step = _PARSERS[verb](_Fields(table, place, limits))
     wrong = step.check()
     if wrong:
@@ -147,8 +172,30 @@ class _Fields:
                 raise self._wrong(f"{key}.{old!r}", new, f"a string{hint}")
         return dict(value)
 
-    def optional(self, key: str) -> tuple[int, ...] | None:
-        return self.integers(key) if key in self.table else None
+    def sizes(self, key: str) -> tuple[Size, ...]:
+        value = self.get(key)
+        if not isinstance(value, list) or not all(
+            isinstance(size, str) or _is_integer(size) for size in value
+        ):
+            raise self._wrong(key, value, "a list of integers and of names for sizes")
+        return tuple(value)
+
+    def number(self, key: str) -> float:
+        value = self.get(key)
+        if not _is_integer(value) and not isinstance(value, float):
+            raise self._wrong(key, value, "a number")
+        return value
+
+    def optional(self, key: str, get: Callable[[str], _T]) -> _T | None:
+        return get(key) if key in self.table else None
+
+    def conditions(self) -> dict[str, Any]:
+        """Return the conditions that the step sets."""
+        shaped = self.optional("shaped", self.sizes)
+        return {
+            "shaped": None if shaped is None else ShapePattern(shaped),
+            "beside": self.optional("beside", self.text),
+        }
 
     def _wrong(self, key: str, got: object, want: str) -> PlanError:
         return self.place.error(f"{key}: got {_shown(got)}, want {want}")
@@ -162,17 +209,31 @@ def _is_integer(value: object) -> TypeGuard[int]:
 def _parse_rename(fields: _Fields) -> Step:
     if isinstance(fields.table["rename"], dict):
         return RenameTable(fields.names("rename"))
-    return Rename(fields.pattern("rename"), fields.text("to"))
+    return Rename(fields.pattern("rename"), fields.text("to"), **fields.conditions())
 
 
 _PARSERS: Mapping[str, Callable[[_Fields], Step]] = {
     "rename": _parse_rename,
-    "drop": lambda f: Drop(f.pattern("drop")),
-    "transpose": lambda f: Transpose(f.pattern("transpose"), f.optional("axes")),
-    "reshape": lambda f: Reshape(f.pattern("reshape"), f.integers("shape")),
-    "cast": lambda f: CastTo(f.pattern("cast"), f.dtype("dtype")),
-    "split": lambda f: Split(f.pattern("split"), f.texts("into"), f.integer("axis"), f.optional("sizes")),
-    "concat": lambda f: Concat(f.patterns("concat"), f.text("into"), f.integer("axis")),
+    "drop": lambda f: Drop(f.pattern("drop"), **f.conditions()),
+    "transpose": lambda f: Transpose(
+        f.pattern("transpose"), f.optional("axes", f.integers), **f.conditions()
+    ),
+    "reshape": lambda f: Reshape(f.pattern("reshape"), f.sizes("shape"), **f.conditions()),
+    "cast": lambda f: CastTo(f.pattern("cast"), f.dtype("dtype"), **f.conditions()),
+    "split": lambda f: Split(
+        f.pattern("split"), f.texts("into"), f.integer("axis"), f.optional("sizes", f.sizes), **f.conditions()
+    ),
+    "concat": lambda f: Concat(f.patterns("concat"), f.text("into"), f.integer("axis"), **f.conditions()),
+    "fill": lambda f: Fill(
+        f.pattern("fill"),
+        f.text("into"),
+        f.number("value"),
+        f.optional("shape", f.sizes),
+        f.optional("dtype", f.dtype),
+        **f.conditions(),
+    ),
+    "sum": lambda f: Sum(f.patterns("sum"), f.text("into"), **f.conditions()),
+    "refuse": lambda f: Refuse(f.pattern("refuse"), f.text("because"), **f.conditions()),
 }
 
 

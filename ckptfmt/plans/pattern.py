@@ -160,16 +160,21 @@ class Pattern:
         subn, filled = regex.subn, _filled(template)
         return {name: new for name in checked for new, count in (subn(filled, name),) if count}
 
-    def expansions(self, names: Collection[str], templates: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-        """Yield the names that the pattern matches as a whole, and what the templates become for each."""
+    def expansions(
+        self, names: Collection[str], templates: Sequence[str], *, whole: bool = True
+    ) -> Iterator[tuple[str, list[str]]]:
+        """Yield the names that the pattern matches, and what the templates become for each.
+
+        It must match ``whole`` names, or is only searched for in them.
+        """
         if self.literal is not None:
             if self.literal in names:
                 yield self.literal, [self._expand(template, None) for template in templates]
             return
         regex, checked = self._engine(names)
-        fullmatch = regex.fullmatch
+        find = regex.fullmatch if whole else regex.search
         for name in checked:
-            match = fullmatch(name)
+            match = find(name)
             if match:
                 yield name, [self._expand(template, match) for template in templates]
 

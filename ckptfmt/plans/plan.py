@@ -21,11 +21,13 @@ from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.notebook.card import Card, Table, Text
 from ckptfmt.notebook.fields import brief
 from ckptfmt.notebook.page import to_html
+from ckptfmt.plans.about import About
 from ckptfmt.plans.expressions import Expression
 from ckptfmt.plans.lint import Finding, lint_steps
 from ckptfmt.plans.parsing import parse_plan
 from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.plan_text import PlanText
+from ckptfmt.plans.shipped_files import may_be_shipped, read_shipped
 from ckptfmt.plans.state import PlanState, Rest
 from ckptfmt.plans.step import Step
 from ckptfmt.plans.writing import format_plan
@@ -90,6 +92,10 @@ class Plan:
     """The file that it was read from."""
     comment: str = field(default="", compare=False)
     """Lines written at the end; not read back."""
+    is_general: bool = False
+    """Whether it is for many models, so that a step that matches nothing in one of them is no error."""
+    about: About | None = field(default=None, compare=False)
+    """What it is for, if its file says that."""
 
     def _card(self) -> Card:
         steps = Table(
@@ -130,7 +136,7 @@ class Plan:
         """
         check_limits(limits)
         parsed = parse_plan(text, file, limits)
-        return cls(parsed.steps, parsed.rest, file)
+        return cls(parsed.steps, parsed.rest, file, is_general=parsed.is_general, about=parsed.about)
 
     @classmethod
     def read(
@@ -141,12 +147,13 @@ class Plan:
         fs: Filesystem | None = None,
         limits: Limits = DEFAULT,
     ) -> Plan:
-        """Return the plan in a file.
+        """Return the plan in a file, or the one that ships under a name.
 
         Parameters
         ----------
         path
-            The file.
+            The file. If it does not exist, the name of a plan of :func:`ckptfmt.shipped_plans`, such as
+            ``keras-torch``.
         backend
             How the file is read, as for :func:`ckptfmt.open`.
         fs
@@ -165,8 +172,11 @@ class Plan:
         """
         check_limits(limits)
         name = os.fspath(path)
+        files = filesystem_of(backend, fs)
+        if may_be_shipped(name) and files.path_type(name) is None:
+            return cls.read_shipped(name, limits=limits)
         try:
-            data = read_small_file(filesystem_of(backend, fs), name, limit=MAX_PLAN_BYTES, what="a plan")
+            data = read_small_file(files, name, limit=MAX_PLAN_BYTES, what="a plan")
         except CorruptError as error:
             raise PlanError(error.what, file=name) from error
         try:
@@ -176,12 +186,21 @@ class Plan:
             raise PlanError(f"not UTF-8 at byte {error.start}", file=name) from error
         return cls.parse(text, name, limits=limits)
 
+    @classmethod
+    def read_shipped(cls, name: str, *, limits: Limits = DEFAULT) -> Plan:
+        """Return the plan that ships under a name; PathNotFoundError, with near names, if there is none."""
+        return cls.parse(read_shipped(name), name, limits=limits)
+
     def to_toml(self) -> str:
         """Return the plan as the text of a file, which :meth:`parse` reads back.
 
         Raises PlanError if a name cannot be written because it is not UTF-8.
         """
-        return format_plan(PlanText(self.steps, self.rest, self.comment), self.file)
+        return format_plan(self._text, self.file)
+
+    @property
+    def _text(self) -> PlanText:
+        return PlanText(self.steps, self.rest, self.is_general, self.about, self.comment)
 
     def write(
         self, path: str | os.PathLike[str], *, overwrite: bool = False, fs: Filesystem | None = None
@@ -253,11 +272,12 @@ class Plan:
         """Return the errors of the plan for these tensors, and notes about it.
 
         Errors: tensors used twice, names made twice, steps (except drop) that match nothing, operations that
-        do not fit dtype or shape, missing parts, leftovers under ``rest="error"``. Notes: casts that may
+        do not fit dtype or shape, missing parts, leftovers under ``rest="error"``. In a general plan, a step
+        may match nothing, but not all of them. Notes: casts that may
         change values, drops that match nothing, leftovers under ``rest="drop"``. Without errors, each tensor
         is used once or dropped, each name is made once, and everything can be read.
         """
-        return lint_steps(self.steps, self.rest, tensors.entries)
+        return lint_steps(self.steps, self.rest, tensors.entries, is_general=self.is_general)
 
     def inverted(self, tensors: HasEntries) -> Plan:
         """Return the plan that makes these tensors again from what this one makes of them.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
+from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.plans.changes import Changes
-from ckptfmt.plans.expressions import Expression, Stored
+from ckptfmt.plans.current import Current
+from ckptfmt.plans.expressions import Expression
 from ckptfmt.plans.place import StepPlace
 from ckptfmt.plans.step import OnError, Step
 
@@ -23,16 +25,16 @@ class PlanState:
 
     Parameters
     ----------
-    names
-        The tensors of the checkpoint, in order.
+    entries
+        Dtype and shape of the tensors of the checkpoint, by name, in order.
     rest
         What becomes of tensors that no step has touched.
     on_error
         Takes errors of steps. If it does not raise them, the step goes on as far as it makes sense.
     """
 
-    def __init__(self, names: Iterable[str], rest: Rest, on_error: OnError) -> None:
-        self.current: dict[str, Expression] = {name: Stored(name) for name in names}
+    def __init__(self, entries: Mapping[str, Entry], rest: Rest, on_error: OnError) -> None:
+        self.current = Current(entries)
         """The tensors by their current names."""
         self.dropped: list[Expression] = []
         """Tensors that steps have taken without making anything of them."""

@@ -17,12 +17,11 @@ from ckptfmt.errors import CkptfmtError
 from ckptfmt.notebook.fields import fields_card
 from ckptfmt.notebook.page import to_html
 from ckptfmt.plans.changes import Changes
+from ckptfmt.plans.current import Current
 from ckptfmt.plans.expressions import Expression
 from ckptfmt.plans.pattern import Pattern
 from ckptfmt.plans.place import StepPlace
-
-Current: TypeAlias = "Mapping[str, Expression]"
-"""The tensors on their way through a plan, by their current names."""
+from ckptfmt.plans.sizes import ShapePattern
 
 OnError: TypeAlias = "Callable[[CkptfmtError, Sequence[str]], None]"
 """Takes an error and the names it is about; raises it, or keeps it in a list."""
@@ -40,12 +39,14 @@ class Step(ABC):
     """The field that is the value of the verb: which tensors the step takes."""
     keys: ClassVar[tuple[str, ...]] = ()
     """The keys beside the verb, which are fields of the same name."""
+    conditions: ClassVar[tuple[str, ...]] = ()
+    """The keys of its conditions, which any step with a pattern may have."""
     comment: str
     """Lines written above the step in a file; not read back."""
 
     def fields(self) -> dict[str, object]:
         """Return its keys and values in a plan, the verb first."""
-        values = {key: getattr(self, key) for key in self.keys}
+        values = {key: getattr(self, key) for key in (*self.keys, *self.conditions)}
         given = {key: _plain(value) for key, value in values.items() if value is not None}
         return {self.verb: _plain(getattr(self, self.subject)), **given}
 
@@ -75,6 +76,8 @@ def _plain(value: object) -> object:
         return value.text
     if isinstance(value, DType):
         return value.name
+    if isinstance(value, ShapePattern):
+        return list(value.sizes)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return dict(value) if isinstance(value, Mapping) else value

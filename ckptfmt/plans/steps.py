@@ -1,4 +1,4 @@
-"""Steps: what a plan does, one class for each verb (cuts and joins: :mod:`ckptfmt.plans.parts`)."""
+"""Steps: what a plan does, one class for each verb; more in ``removals``, ``parts`` and ``values``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from ckptfmt.dtypes import DType
 from ckptfmt.errors import PlanError
 from ckptfmt.plans.casts import is_castable, is_exact
 from ckptfmt.plans.changes import Changes
+from ckptfmt.plans.conditions import ConditionalStep, numbers
+from ckptfmt.plans.current import Current
 from ckptfmt.plans.expressions import Expression
-from ckptfmt.plans.operations import MAX_RANK, Cast, Reshaped, Transposed
+from ckptfmt.plans.operations import MAX_RANK, Cast, Transposed
 from ckptfmt.plans.parts import Concat, Split
 from ckptfmt.plans.pattern import Pattern, exact_pattern
 from ckptfmt.plans.place import StepPlace
-from ckptfmt.plans.step import Current, OnError, SpecOf, Step
+from ckptfmt.plans.removals import Drop, Refuse
+from ckptfmt.plans.reshaped import Reshaped
+from ckptfmt.plans.sizes import Size
+from ckptfmt.plans.step import OnError, SpecOf, Step
+from ckptfmt.plans.values import Fill, Sum
 from ckptfmt.text.quoting import listed
 
 
@@ -41,31 +47,41 @@ class _Renaming(Step):
         return [RenameTable(back)] if back else []
 
 
-class _Transformation(Step):
+@dataclass(frozen=True)
+class _Transformation(ConditionalStep):
     """A step that changes each tensor that its pattern is found in, and no name."""
 
     pattern: Pattern
 
     @abstractmethod
-    def _apply(self, operand: Expression, place: StepPlace) -> Expression:
+    def _apply(self, operand: Expression, sizes: Mapping[str, int], place: StepPlace) -> Expression:
         """Return what becomes of one tensor; PlanError if the expression gets too deep."""
 
     def changes(self, current: Current, place: StepPlace, on_error: OnError) -> Changes:
         """Return the transformed tensors under the names they have."""
-        taken = {name: current[name] for name in self.pattern.found_in(current)}
+        names = self.pattern.found_in(self.chosen(current, self.pattern))
+        taken = {name: current[name] for name in names}
         made = []
         for name, operand in taken.items():
             try:
-                made.append(self._apply(operand, place))
+                made.append(self._apply(operand, self.sizes_named(current, name), place))
             except PlanError as error:
                 on_error(error, [name])
                 # Unchanged, so that a dry run or a lint can go on to the steps that follow.
                 made.append(operand)
         return Changes(taken, list(taken), made)
 
+    def _patterns_back(self, changes: Changes, olds: Sequence[object]) -> list[Pattern]:
+        """Return the patterns of the steps that undo this one; ``olds`` is what they restore."""
+        # A transformation changes no name, so after it its own pattern still finds the same tensors; but its
+        # conditions may not hold any more.
+        if len(set(olds)) == 1 and not self.is_conditional:
+            return [self.pattern]
+        return [Pattern(exact_pattern(name)) for name in changes.taken]
+
 
 @dataclass(frozen=True)
-class Rename(_Renaming):
+class Rename(ConditionalStep, _Renaming):
     """Replaces what a regular expression finds in names, as ``re.sub`` does."""
 
     verb = "rename"
@@ -76,11 +92,11 @@ class Rename(_Renaming):
 
     def check(self) -> str | None:
         """Return what is wrong with the pattern or the replacement."""
-        return self.pattern.check() or self.pattern.check_template(self.to)
+        return self.check_patterns([self.pattern], [self.to])
 
     def new_names(self, current: Current) -> Mapping[str, str]:
         """Return the names that the pattern is found in, with its matches replaced."""
-        return self.pattern.replacements(current, self.to)
+        return self.pattern.replacements(self.chosen(current, self.pattern), self.to)
 
 
 @dataclass(frozen=True)
@@ -108,30 +124,6 @@ class RenameTable(_Renaming):
 
 
 @dataclass(frozen=True)
-class Drop(Step):
-    """Leaves tensors out."""
-
-    verb = "drop"
-    pattern: Pattern
-    comment: str = field(default="", compare=False)
-
-    def check(self) -> str | None:
-        """Return what is wrong with the pattern."""
-        return self.pattern.check()
-
-    def changes(self, current: Current, place: StepPlace, on_error: OnError) -> Changes:
-        """Return the tensors that the pattern is found in as taken, and nothing as made."""
-        taken = {name: current[name] for name in self.pattern.found_in(current)}
-        return Changes(taken, (), (), [(1, 0)] * len(taken))
-
-    def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
-        """Return no steps if nothing was dropped; otherwise PlanError."""
-        if changes.taken:
-            raise PlanError(f"drop of {listed(changes.taken)}: dropped tensors cannot be restored")
-        return []
-
-
-@dataclass(frozen=True)
 class Transpose(_Transformation):
     """Puts axes in another order."""
 
@@ -146,9 +138,9 @@ class Transpose(_Transformation):
         """Return what is wrong if the axes are not a permutation."""
         if self.axes is not None and sorted(self._from_front or ()) != list(range(len(self.axes))):
             return f"axes: got {list(self.axes)}, want a permutation of 0 to {len(self.axes) - 1}"
-        return self.pattern.check()
+        return self.check_patterns([self.pattern])
 
-    def _apply(self, operand: Expression, place: StepPlace) -> Expression:
+    def _apply(self, operand: Expression, sizes: Mapping[str, int], place: StepPlace) -> Expression:
         return Transposed(operand, self._from_front, place=place)
 
     def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
@@ -158,7 +150,7 @@ class Transpose(_Transformation):
         axes = self._from_front
         # Sorting the axes by where they came from inverts the permutation.
         back = axes and tuple(sorted(range(len(axes)), key=axes.__getitem__))
-        return [Transpose(self.pattern, back)]
+        return [Transpose(pattern, back) for pattern in self._patterns_back(changes, [back])]
 
     @property
     def _from_front(self) -> tuple[int, ...] | None:
@@ -174,22 +166,24 @@ class Reshape(_Transformation):
     verb = "reshape"
     keys = ("shape",)
     pattern: Pattern
-    shape: tuple[int, ...]
+    shape: tuple[Size, ...]
+    """Numbers, one of which may be -1, or the names that ``shaped`` gives to sizes."""
     comment: str = field(default="", compare=False)
 
     def check(self) -> str | None:
         """Return what is wrong if the sizes cannot be a shape."""
-        if min(self.shape, default=0) < -1 or self.shape.count(-1) > 1 or len(self.shape) > MAX_RANK:
+        fixed = [size for size in self.shape if isinstance(size, int)]
+        if min(fixed, default=0) < -1 or fixed.count(-1) > 1 or len(self.shape) > MAX_RANK:
             return f"shape: got {list(self.shape)}, want at most {MAX_RANK} sizes, one of them -1 at most"
-        return self.pattern.check()
+        return self.check_patterns([self.pattern]) or self.check_sizes("shape", self.shape)
 
-    def _apply(self, operand: Expression, place: StepPlace) -> Expression:
-        return Reshaped(operand, self.shape, place=place)
+    def _apply(self, operand: Expression, sizes: Mapping[str, int], place: StepPlace) -> Expression:
+        return Reshaped(operand, numbers(self.shape, sizes), place=place)
 
     def inverse(self, changes: Changes, spec: SpecOf) -> list[Step]:
         """Return a reshape to the old shape, or one for each tensor if their shapes differed."""
         shapes = [spec(operand)[1] for operand in changes.taken.values()]
-        patterns = _patterns_back(self.pattern, changes, shapes)
+        patterns = self._patterns_back(changes, shapes)
         # If one pattern stands for all tensors, their shapes are the same, and the first of them is used.
         return [Reshape(pattern, shape) for pattern, shape in zip(patterns, shapes, strict=False)]
 
@@ -208,9 +202,9 @@ class CastTo(_Transformation):
         """Return what is wrong if the dtype is not one of numbers."""
         if not is_castable(self.dtype):
             return f"dtype: got {self.dtype.name!r}, want one of numbers or bool"
-        return self.pattern.check()
+        return self.check_patterns([self.pattern])
 
-    def _apply(self, operand: Expression, place: StepPlace) -> Expression:
+    def _apply(self, operand: Expression, sizes: Mapping[str, int], place: StepPlace) -> Expression:
         return Cast(operand, self.dtype, place=place)
 
     def lossy(self, taken: Mapping[str, Expression], spec: SpecOf) -> dict[DType, list[str]]:
@@ -232,17 +226,11 @@ class CastTo(_Transformation):
                 f"cast of {listed(names)} from {olds} to {self.dtype.name}: values may have changed"
             )
         dtypes = [spec(operand)[0] for operand in changes.taken.values()]
-        patterns = _patterns_back(self.pattern, changes, dtypes)
+        patterns = self._patterns_back(changes, dtypes)
         return [CastTo(pattern, dtype) for pattern, dtype in zip(patterns, dtypes, strict=False)]
 
 
-STEPS: tuple[type[Step], ...] = (Rename, Drop, Transpose, Reshape, CastTo, Split, Concat)
+STEPS: tuple[type[Step], ...] = (
+    Rename, Drop, Transpose, Reshape, CastTo, Split, Concat, Fill, Sum, Refuse,
+)  # fmt: skip
 """One class for each verb, in the order of the documentation."""
-
-
-def _patterns_back(pattern: Pattern, changes: Changes, olds: Sequence[object]) -> list[Pattern]:
-    """Return the patterns of the steps that restore old shapes or dtypes: one step if all are the same."""
-    # A transformation changes no name, so after it its own pattern still finds the same tensors.
-    if len(set(olds)) == 1:
-        return [pattern]
-    return [Pattern(exact_pattern(name)) for name in changes.taken]

@@ -16,6 +16,11 @@ def format_plan(plan: PlanText, file: str | None = None) -> str:
     lines = [f"version = {VERSION}"]
     if plan.rest != "keep":
         lines.append(f'rest = "{plan.rest}"')
+    if plan.is_general:
+        lines.append("general = true")
+    if plan.about is not None:
+        about = plan.about.fields()
+        lines += ["", "[about]", *(f"{key} = {_value(value)}" for key, value in about.items())]
     for step in plan.steps:
         lines += ["", *_comment_lines(step.comment), "[[step]]"]
         if isinstance(step, RenameTable):

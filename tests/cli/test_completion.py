@@ -90,11 +90,18 @@ def test_verbs_are_completed() -> None:
 
 def test_paths_are_left_to_the_shell() -> None:
     assert completed("exam") == ["file,exam"]
-    for verb in VERBS.keys() - {"help"}:
+    for verb in VERBS.keys() - {"help", "plans"}:
         assert completed(verb, "exam") == ["file,exam"]
     assert completed("freeze", "-o", "fro") == ["file,fro"]
     assert completed("match", DIGITS, "exam") == ["file,exam"]
     assert completed("plan", DIGITS, "pl") == ["file,pl"]
+
+
+def test_names_of_shipped_plans_are_completed() -> None:
+    assert completed("plans", "keras-t") == ["keras-torch"]
+    assert completed("plan", DIGITS, "keras-t") == ["keras-torch"]
+    assert completed("copy", DIGITS, "out", "--plan", "keras-t") == ["keras-torch"]
+    assert completed("copy", DIGITS, "out", "--plan", "pl") == ["file,pl"]
 
 
 def test_patterns_of_ls_are_completed_with_names_and_paths() -> None:

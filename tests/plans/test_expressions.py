@@ -13,9 +13,12 @@ from ckptfmt.checkpoint.entry import Entry
 from ckptfmt.checkpoint.slices import Region, whole, within
 from ckptfmt.dtypes import BY_NAME, DTYPES
 from ckptfmt.errors import PlanError
+from ckptfmt.plans import reshaped
+from ckptfmt.plans.arithmetic import Filled, Summed
 from ckptfmt.plans.expressions import Expression, Reading, Stored
-from ckptfmt.plans.operations import MAX_DEPTH, MAX_WEIGHT, Cast, Concatenated, Part, Reshaped, Transposed
+from ckptfmt.plans.operations import MAX_DEPTH, MAX_WEIGHT, Cast, Concatenated, Part, Transposed
 from ckptfmt.plans.place import StepPlace
+from ckptfmt.plans.reshaped import Reshaped
 from tests.support.arrays import Arrays
 
 W = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -48,6 +51,11 @@ EXPRESSIONS: dict[str, tuple[Expression, np.ndarray]] = {
     "strings": (Transposed(Reshaped(Concatenated((Stored("s"), Stored("s")), 0), (2, 4))),
                 np.concatenate([S, S]).reshape(2, 4).T),
     "string part": (Part(Stored("s"), 1, 0, 2), S[:, :1]),
+    "filled": (Filled(Stored("w"), 0.5), np.full(W.shape, 0.5, np.float32)),
+    "filled scalar": (Filled(Stored("w"), 0, (), INT64), np.int64(0)),
+    "filled bfloat16": (Filled(Stored("i"), 1, (2, 3), BFLOAT16), np.ones((2, 3), ml_dtypes.bfloat16)),
+    "summed": (Summed((Stored("w"), Stored("v"), Filled(Stored("w"), 1))), W + (W + 100) + 1),
+    "summed alone": (Summed((Stored("i"),)), np.arange(6)),
     "all of them": (
         Concatenated(
             (
@@ -68,7 +76,11 @@ def regions(shape: tuple[int, ...]) -> list[Region]:
 
 
 @pytest.mark.parametrize("case", EXPRESSIONS)
-def test_values_are_those_of_numpy_in_whole_and_in_any_region(case: str, tensors: Arrays) -> None:
+@pytest.mark.parametrize("small", [1, reshaped.SMALL])
+def test_values_are_those_of_numpy_in_whole_and_in_any_region(
+    case: str, small: int, tensors: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reshaped, "SMALL", small)
     expression, wanted = EXPRESSIONS[case]
     got = tensors.value(expression)
     assert got.dtype == wanted.dtype
@@ -90,7 +102,8 @@ def test_views_share_memory_with_the_stored_tensor(case: str, tensors: Arrays) -
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in EXPRESSIONS if case != "strings" and "reshaped" not in case]
+    "case",
+    [case for case in EXPRESSIONS if not any(word in case for word in ("strings", "reshaped", "summed"))],
 )
 def test_a_region_fetches_no_more_elements_than_it_has(case: str, tensors: Arrays) -> None:
     expression, wanted = EXPRESSIONS[case]
@@ -107,6 +120,42 @@ def test_a_region_in_one_part_of_a_concat_does_not_touch_the_others(tensors: Arr
     assert np.shares_memory(part, tensors.arrays["v"])
 
 
+@pytest.mark.parametrize(
+    ("shape", "region", "elements"),
+    [
+        ((8, 3), ((0, 2), (0, 3)), 12),  # the first 6 elements: one row of (2, 3, 4)
+        ((8, 3), ((3, 5), (1, 2)), 24),  # elements 9 to 14: both rows
+        ((1, 1, 24), ((0, 1), (0, 1), (13, 15)), 12),  # leading axes of one index separate nothing
+        ((24,), ((12, 12),), 0),
+    ],
+)
+def test_a_region_of_a_reshape_reads_the_rows_that_hold_it(
+    shape: tuple[int, ...], region: Region, elements: int, tensors: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reshaped, "SMALL", 1)
+    part = tensors.value(Reshaped(Stored("w"), shape), region)
+    np.testing.assert_array_equal(part, W.reshape(shape)[within(region, whole(shape))])
+    assert tensors.fetched_elements == elements
+
+
+@pytest.mark.parametrize("small", [1, reshaped.SMALL])
+def test_pieces_of_a_reshape_read_each_row_once(
+    small: int, tensors: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reshaped, "SMALL", small)
+    reading = Reading(tensors.fetch, tensors.entries)
+    expression = Reshaped(Stored("w"), (8, 3))
+    pieces = [expression.value(reading, ((at, at + 1), (0, 3))) for at in range(8)]
+    np.testing.assert_array_equal(np.concatenate(pieces), W.reshape(8, 3))
+    assert tensors.fetched_elements == W.size
+
+
+def test_a_number_takes_no_memory(tensors: Arrays) -> None:
+    filled = tensors.value(Filled(Stored("w"), 1, (1 << 20, 1 << 20)))
+    assert filled.shape == (1 << 20, 1 << 20)
+    assert tensors.fetched == []
+
+
 def test_sources_are_each_stored_tensor_once() -> None:
     joined = Concatenated((Stored("w"), Transposed(Stored("v")), Stored("w")), 0)
     assert joined.sources == ("w", "v")
@@ -117,6 +166,14 @@ MISFITS: dict[str, tuple[Expression, str]] = {
     "axes twice": (Transposed(Stored("w"), (0, 0, 1)), "permutation"),
     "elements": (Reshaped(Stored("w"), (5, 5)), "24 elements"),
     "no divisor": (Reshaped(Stored("w"), (5, -1)), "24 elements"),
+    "filled strings": (Filled(Stored("s"), 1), "got string, want a dtype of numbers"),
+    "filled too small": (Filled(Stored("i"), 0.5), "int64 cannot hold 0.5"),
+    "summed strings": (Summed((Stored("s"), Stored("s"))), "got string, want a dtype of numbers"),
+    "summed shapes": (
+        Summed((Stored("w"), Stored("0"))),
+        r"sum of 'w' and '0': got float32\[\], want float32",
+    ),
+    "summed dtypes": (Summed((Stored("w"), Cast(Stored("w"), INT64))), r"got int64\[2, 3, 4\], want float32"),
     "unknown and zero": (Reshaped(Stored("e"), (0, -1)), "0 elements"),
     "huge": (Reshaped(Stored("e"), (0, 1 << 62)), "0 elements"),
     "many dimensions": (Reshaped(Stored("w"), (24, *[1] * 40)), "24 elements"),

@@ -8,9 +8,12 @@ from ckptfmt.plans.expressions import Stored
 from ckptfmt.plans.parts import Concat, Split
 from ckptfmt.plans.pattern import Pattern
 from ckptfmt.plans.place import StepPlace
+from ckptfmt.plans.removals import Drop
 from ckptfmt.plans.state import PlanState, Rest
 from ckptfmt.plans.step import Step
-from ckptfmt.plans.steps import Drop, Rename, RenameTable, Transpose
+from ckptfmt.plans.steps import Rename, RenameTable, Transpose
+from tests.support.arrays import Arrays
+from tests.support.plans import W
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -21,7 +24,7 @@ def state_after(*steps: Step, rest: Rest = "keep") -> tuple[PlanState, list[Chan
     def keep(error: CkptfmtError, names: object) -> None:
         errors.append(f"{error} {names}")
 
-    state = PlanState(NAMES, rest, keep)
+    state = PlanState(Arrays(dict.fromkeys(NAMES, W)).entries, rest, keep)
     changes = [state.apply(step, StepPlace("p.toml", number)) for number, step in enumerate(steps, 1)]
     return state, changes, errors
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +16,17 @@ from hypothesis import strategies as st
 
 from ckptfmt.dtypes import BY_NAME
 from ckptfmt.errors import CkptfmtError, NameConflictError, PlanError
+from ckptfmt.plans.about import About
 from ckptfmt.plans.casts import is_castable, is_exact
 from ckptfmt.plans.lint import Finding
 from ckptfmt.plans.parts import Concat, Split
 from ckptfmt.plans.pattern import Pattern, exact_pattern, exact_template
 from ckptfmt.plans.plan import Plan
+from ckptfmt.plans.removals import Drop, Refuse
+from ckptfmt.plans.sizes import ShapePattern
 from ckptfmt.plans.step import Step
-from ckptfmt.plans.steps import STEPS, CastTo, Drop, Rename, RenameTable, Reshape, Transpose
+from ckptfmt.plans.steps import STEPS, CastTo, Rename, RenameTable, Reshape, Transpose
+from ckptfmt.plans.values import Fill, Sum
 from tests.support.arrays import Arrays
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8) | st.text(
@@ -39,27 +45,53 @@ def splits(draw: st.DrawFn) -> Split:
     return Split(draw(LITERAL), tuple(into), draw(AXIS), sizes)
 
 
+CONDITIONS: dict[str, Any] = {
+    "shaped": st.none()
+    | st.sampled_from([(), ("u",), ("u", "4*u"), ("h*k", "h", "k"), (2, "n"), ("a", "a")]).map(ShapePattern),
+    "beside": st.none() | TEMPLATE,
+}
+
 ANY_STEP: st.SearchStrategy[Step] = st.one_of(
-    st.builds(Rename, LITERAL, TEMPLATE, TEXT),
+    st.builds(Rename, LITERAL, TEMPLATE, TEXT, **CONDITIONS),
     st.builds(RenameTable, st.dictionaries(TEXT, TEXT, max_size=4), st.dictionaries(TEXT, TEXT, max_size=2)),
-    st.builds(Drop, LITERAL),
-    st.builds(Transpose, LITERAL, st.none() | st.permutations(range(3)).map(tuple)),
+    st.builds(Drop, LITERAL, **CONDITIONS),
+    st.builds(Transpose, LITERAL, st.none() | st.permutations(range(3)).map(tuple), **CONDITIONS),
     st.builds(Reshape, LITERAL, st.lists(st.integers(0, 1 << 40), max_size=3).map(lambda s: (*s, -1))),
-    st.builds(CastTo, LITERAL, st.sampled_from(NUMBERS)),
+    st.builds(
+        Reshape,
+        LITERAL,
+        st.permutations(["a", 1, "3*b"]).map(tuple),
+        shaped=st.just(ShapePattern(("a", "3*b"))),
+    ),
+    st.builds(CastTo, LITERAL, st.sampled_from(NUMBERS), **CONDITIONS),
     splits(),
-    st.builds(Concat, st.lists(LITERAL, min_size=1, max_size=3).map(tuple), TEMPLATE, AXIS),
+    st.builds(Concat, st.lists(LITERAL, min_size=1, max_size=3).map(tuple), TEMPLATE, AXIS, **CONDITIONS),
+    st.builds(
+        Fill,
+        LITERAL,
+        TEMPLATE,
+        st.sampled_from([0, 1, -3, 0.5, 1e300, math.inf]),
+        st.none() | st.lists(st.integers(0, 5), max_size=3).map(tuple),
+        st.none() | st.just(BY_NAME["float64"]),
+    ),
+    st.builds(Sum, st.lists(LITERAL, min_size=1, max_size=3).map(tuple), TEMPLATE, **CONDITIONS),
+    st.builds(Refuse, LITERAL, TEXT, **CONDITIONS),
 )
 ANY_PLAN = st.builds(
     Plan,
     st.lists(ANY_STEP, max_size=5).map(tuple),
     st.sampled_from(["keep", "drop", "error"]),
     comment=TEXT,
+    is_general=st.booleans(),
+    about=st.none() | st.builds(About, TEXT, TEXT, TEXT, TEXT, st.lists(TEXT).map(tuple), TEXT),
 )
 
 
 @given(ANY_PLAN)
 def test_a_plan_that_is_written_reads_back(plan: Plan) -> None:
-    assert Plan.parse(plan.to_toml()) == plan
+    again = Plan.parse(plan.to_toml())
+    assert again == plan
+    assert again.about == plan.about
 
 
 @given(TEXT)
@@ -87,7 +119,7 @@ def test_any_text_is_a_plan_or_a_plan_error(text: str) -> None:
 
 def test_every_verb_is_tried() -> None:
     assert {kind.verb for kind in STEPS} == {
-        *("rename", "drop", "transpose", "reshape", "cast", "split", "concat"),
+        *("rename", "drop", "transpose", "reshape", "cast", "split", "concat", "fill", "sum", "refuse"),
     }
 
 
@@ -126,7 +158,9 @@ def fitting_step(draw: st.DrawFn, tensors: Arrays) -> Step:
         "transpose",
         "axes",
         "reshape",
+        "named",
         "cast",
+        "fill",
         *(["split", "sizes", "concat"] * bool(rank)),
     ]
     kind = draw(st.sampled_from(kinds))
@@ -141,6 +175,14 @@ def fitting_step(draw: st.DrawFn, tensors: Arrays) -> Step:
         return Transpose(exact, tuple(draw(st.permutations(range(rank)))))
     if kind == "reshape":
         return Reshape(pattern, draw(st.sampled_from([(-1,), (1, *shape), (2, -1), shape[::-1]])))
+    if kind == "named":
+        letters = [f"n{axis}" for axis in range(rank)]
+        shaped = ShapePattern(tuple(letters))
+        if draw(st.booleans()):
+            return Transpose(pattern, tuple(draw(st.permutations(range(rank)))), shaped=shaped)
+        return Reshape(pattern, (1, "*".join(letters) or 1), shaped=shaped)
+    if kind == "fill":
+        return Fill(exact, "\\g<0>/ones", 1, dtype=draw(st.none() | st.just(BY_NAME["int64"])))
     if kind == "cast":
         to = [dtype for dtype in NUMBERS if is_exact(entry.dtype, dtype)] or NUMBERS
         return CastTo(draw(st.sampled_from([pattern, exact])), draw(st.sampled_from(to)))
@@ -205,7 +247,11 @@ def test_lint_finds_an_error_exactly_where_something_fails(
 
 
 def _aimed(step: Step, name: str) -> Step:
-    return replace(step, pattern=Pattern(exact_pattern(name)))
+    # Without conditions, which the tensor might not meet, except those that name the sizes of a shape.
+    aimed = replace(step, pattern=Pattern(exact_pattern(name)))
+    return (
+        aimed if isinstance(aimed, Reshape) or not hasattr(aimed, "beside") else replace(aimed, beside=None)
+    )
 
 
 def _errors(plan: Plan, tensors: Arrays) -> list[Finding]:

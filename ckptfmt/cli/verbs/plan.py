@@ -12,7 +12,7 @@ import click
 
 import ckptfmt
 from ckptfmt import Checkpoint, Entry, Plan, Spec, errors
-from ckptfmt.cli.completion import complete_files
+from ckptfmt.cli.completion import complete_plans_and_files
 from ckptfmt.cli.failures import ExitCode
 from ckptfmt.cli.options import (
     given_limits,
@@ -56,19 +56,21 @@ _UNKNOWN = "?"
     """,
 )
 @path_argument
-@click.argument("plan_path", metavar="PLAN.toml", shell_complete=complete_files)
+@click.argument("plan_path", metavar="PLAN", shell_complete=complete_plans_and_files)
 @click.option(
     "--invert",
     "inverse_path",
     metavar="OUT.toml",
-    help="Write the plan that undoes PLAN.toml for this checkpoint.",
+    help="Write the plan that undoes PLAN for this checkpoint.",
 )
 @overwrite_option
 @wide_option
 @json_option
 @limits_option
 def command(path: str, plan_path: str, inverse_path: str | None, overwrite: bool, as_json: bool) -> int:
-    """Show the effect of the plan in the file PLAN.toml on each tensor of the checkpoint at PATH.
+    """Show the effect of the plan PLAN on each tensor of the checkpoint at PATH.
+
+    PLAN is a file, such as to_flax.toml, or the name of a plan that ckptfmt plans lists.
 
     Each line is one tensor: its name, its fate, and the tensors that it becomes. Only the index is read, and
     the checkpoint is never changed.
@@ -79,7 +81,7 @@ def command(path: str, plan_path: str, inverse_path: str | None, overwrite: bool
 
     Findings follow on stderr, one per line: "error: ..." if tensors are used twice, names are made twice, or
     a step matches nothing or does not fit; "note: ..." if, for example, a cast may change values. The exit
-    code is 1 if there are errors, and 2 if PLAN.toml is not a plan.
+    code is 1 if there are errors, and 2 if PLAN is not a plan.
     """
     if overwrite and inverse_path is None:
         raise click.UsageError("--overwrite requires --invert")

@@ -1,0 +1,159 @@
+"""Datasets of an HDF5 file, found by following its links, each with what the file says about it.
+
+Only hard links are followed, so nothing leads out of the file. A group is entered once, under the first path
+that leads to it: hard links may form cycles. A symbolic link to a dataset is another name of it, looked up
+among the paths that were found. Whatever cannot be read is listed with the reason, so that it is not lost
+without a word.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ckptfmt.arrays.shape import MAX_RANK, Shape
+from ckptfmt.converting.sources.hdf5_library import h5py
+from ckptfmt.converting.sources.hdf5_types import UNREADABLE, StoredType, stored_type
+from ckptfmt.limits import Limits
+from ckptfmt.storage.file import RandomAccessFile
+from ckptfmt.storage.filesystem import natural_order
+
+_MOST_ELEMENTS = (1 << 63) - 1
+_MOST_HOPS = 16
+"""Symbolic links that lead to one another, at most, as HDF5 itself follows them."""
+
+
+class Dataset(NamedTuple):
+    """A dataset, and how it is stored."""
+
+    path: bytes
+    """A path of hard links that leads to it."""
+    shape: Shape
+    type: StoredType
+    size: int
+    """Bytes that it takes in the file, compressed."""
+    offset: int | None = None
+    """Where its bytes are in the file, if they are in one piece and not compressed."""
+    problem: str | None = None
+    """Why it cannot be read; None if it can."""
+
+
+class Contents(NamedTuple):
+    """What is in a file."""
+
+    datasets: dict[bytes, Dataset]
+    """All datasets by their paths, without a slash at the beginning."""
+    groups: frozenset[bytes]
+    """Paths of the groups; the root is empty."""
+
+
+def find_datasets(root: Any, limits: Limits, file: RandomAccessFile) -> Contents:  # noqa: ANN401
+    """Return all datasets below the root, a ``h5py.h5g.GroupID``: those of a group before those further down.
+
+    Raises LimitError if there are too many; what h5py raises if the file is damaged.
+    """
+    datasets: dict[bytes, Dataset] = {}
+    symbolic: dict[bytes, bytes] = {}
+    groups: dict[bytes, None] = {}
+    entered: set[int] = set()
+    waiting: list[tuple[bytes, Any]] = [(b"", root)]
+    count, size = 0, 0
+    while waiting:
+        path, group = waiting.pop()
+        address = h5py.h5o.get_info(group).addr
+        if address in entered:
+            continue
+        entered.add(address)
+        groups[path] = None
+        limits.check_depth("groups in groups", path.count(b"/") + 1, file=file.name)
+        below: list[tuple[bytes, Any]] = []
+        for name, link in _links(group, limits, file.name, count):
+            full = path + b"/" + name if path else name
+            count, size = count + 1, size + len(full)
+            # The path of a group counts as often as it has members.
+            limits.check_memory("bytes of paths", size, file.size, file=file.name)
+            if link.type == h5py.h5l.TYPE_HARD:
+                item = h5py.h5o.open(group, name)
+                if isinstance(item, h5py.h5g.GroupID):
+                    below.append((full, item))
+                elif isinstance(item, h5py.h5d.DatasetID):
+                    datasets[full] = describe(item, full)
+            elif link.type == h5py.h5l.TYPE_SOFT:
+                symbolic[full] = group.links.get_val(name)
+            else:
+                datasets[full] = _unreadable(full, "a link to another file, which is not followed")
+        waiting += reversed(below)
+    _resolve(symbolic, datasets, groups)
+    return Contents(datasets, frozenset(groups))
+
+
+def _links(group: Any, limits: Limits, file: str, count: int) -> Iterator[tuple[bytes, Any]]:  # noqa: ANN401
+    """Iterate over the links of a group: in the order of creation if the file has it, else by name."""
+    names: list[bytes] = []
+
+    def note(name: bytes) -> None:
+        limits.check_names("datasets and groups", count + len(names) + 1, file=file)
+        names.append(name)
+
+    # In the order in which they are stored: for any other, HDF5 makes a table of the links first, and up to
+    # version 2.0 it crashes if a link turns out to be damaged.
+    group.links.iterate(note, order=h5py.h5.ITER_NATIVE)
+    links = [(name, group.links.get_info(name)) for name in names]
+    if all(link.corder_valid for _, link in links):
+        links.sort(key=lambda each: each[1].corder)
+    else:
+        links.sort(key=lambda each: natural_order(each[0].decode("latin-1")))
+    yield from links
+
+
+def describe(dataset: Any, path: bytes) -> Dataset:  # noqa: ANN401  (h5py.h5d.DatasetID)
+    """Return what the file says about an open dataset; nothing is read but headers."""
+    kind = stored_type(dataset)
+    space = dataset.get_space()
+    # A dataset without a dataspace has no elements; TensorFlow calls that a vector of length 0.
+    is_null = space.get_simple_extent_type() == h5py.h5s.NULL
+    shape = (0,) if is_null else tuple(map(int, space.get_simple_extent_dims()))
+    if kind.dtype is UNREADABLE:
+        return _unreadable(path, f"{kind.what}, which TensorFlow has no dtype for", shape)
+    if len(shape) > MAX_RANK or math.prod(shape) > _MOST_ELEMENTS:
+        return _unreadable(path, f"its shape {list(shape)} is too large")
+    plist = dataset.get_create_plist()
+    layout = plist.get_layout()
+    if plist.get_external_count():
+        return _unreadable(path, "its values are in other files, which are not opened", shape)
+    if layout not in (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED):
+        return _unreadable(path, "it is made of other datasets, maybe in other files", shape)
+    for number in range(plist.get_nfilters()):
+        code, _, _, name = plist.get_filter(number)
+        if not h5py.h5z.filter_avail(code):
+            what = name.decode("utf-8", "replace") or "one without a name"
+            return _unreadable(path, f"it is compressed by filter {code} ({what}), which h5py lacks", shape)
+    size = int(dataset.get_storage_size())
+    # Without bytes in the file, all values are the fill value, and the offset means nothing.
+    offset = dataset.get_offset() if layout == h5py.h5d.CONTIGUOUS and size else None
+    return Dataset(path, shape, kind, size, offset)
+
+
+def _unreadable(path: bytes, problem: str, shape: Shape = ()) -> Dataset:
+    return Dataset(path, shape, StoredType(UNREADABLE), 0, problem=problem)
+
+
+def _resolve(symbolic: dict[bytes, bytes], datasets: dict[bytes, Dataset], groups: dict[bytes, None]) -> None:
+    """Add the datasets that symbolic links lead to, under the names of the links."""
+    for path in symbolic:
+        target: bytes | None = path
+        for _ in range(_MOST_HOPS):
+            if target not in symbolic:
+                break
+            target = _join(target, symbolic[target])
+        if target in datasets and target not in symbolic:
+            datasets[path] = datasets[target]
+        elif target not in groups:
+            datasets[path] = _unreadable(path, "a link to what is not in this file")
+
+
+def _join(link: bytes, target: bytes) -> bytes:
+    """Return the path that a link leads to, from the root or from the group that it is in."""
+    start = [] if target.startswith(b"/") else link.split(b"/")[:-1]
+    return b"/".join([*start, *(part for part in target.split(b"/") if part not in (b"", b"."))])
