@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ckptfmt import __version__, plans
+from ckptfmt import plans
 from ckptfmt.converting.conversion import Conversion
+from ckptfmt.converting.given import Given
 from ckptfmt.converting.identity import conversion_key, source_digest, source_identity
 from ckptfmt.converting.sinks.outgoing import Outgoing, outgoing
 from ckptfmt.converting.sinks.sink import Sink
@@ -22,6 +23,9 @@ from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import writing_filesystem
 from ckptfmt.tensors.mapping import TensorMapping
 from ckptfmt.tensors.tensors import Tensors
+
+FORM = 1
+"""Raised when a later version writes other bytes for the same tensors, so as not to go on with old ones."""
 
 _MOST_PLAN = 64 << 10
 """Characters of the longest plan that a target keeps: metadata is read whole by whoever opens the file."""
@@ -87,12 +91,11 @@ class Preparation:
         )
 
 
-def prepare(
-    sources: Sequence[Tensors], changes: Changes, target: Destination, fs: Filesystem | None
-) -> Preparation:
+def prepare(given: Given, changes: Changes, target: Destination, fs: Filesystem | None) -> Preparation:
     """Decide everything about a conversion; raises what ``convert`` raises before anything is written."""
     files = writing_filesystem(fs)
-    sink = load_sink(target_format(target.path, target.to))
+    sources = given.sources
+    sink = given.sink or load_sink(target_format(target.path, target.to))
     path = target_path(files, target.path, sink.format)
     views = [changes.apply(each) for each in sources]
     going = [each for view in views for each in outgoing(view)]
@@ -116,6 +119,7 @@ def prepare(
         target.compression,
         {key: text for key, text in metadata.items() if text},
     )
+    writing.remarks += given.remarks
     if target.resume:
         if not sink.resumes:
             writing.remarks.append(f"{sink.format} cannot be resumed: it is written from its beginning")
@@ -124,7 +128,7 @@ def prepare(
             if None in identities:
                 writing.remarks.append("arrays in memory cannot be recognised later: nothing is kept")
             else:
-                how = [__version__, sink.format, os.path.basename(path), writing.metadata]
+                how = [FORM, sink.format, os.path.basename(path), writing.metadata]
                 options = [target.max_shard_bytes, target.compression, changes.recipe]
                 writing.key = conversion_key(identities, [how, options], going)
     return Preparation(sink, going, writing)

@@ -27,16 +27,66 @@ class Target(NamedTuple):
 
 
 TARGETS = {
+    "safetensors": Target(
+        "safetensors, one file or shards",
+        (".safetensors", ".safetensors.index.json"),
+        "ckptfmt.converting.sinks.safetensors:SafetensorsSink",
+        "model.safetensors",
+    ),
+    "torch": Target(
+        "PyTorch's file of a state_dict (.pt)",
+        (".pt", ".pth", ".bin"),
+        "ckptfmt.converting.sinks.torch:TorchSink",
+    ),
+    "npz": Target(
+        "NumPy's archive of arrays (.npz)",
+        (".npz",),
+        "ckptfmt.converting.sinks.npz:NpzSink",
+    ),
     "hdf5": Target(
         "HDF5, a dataset for each tensor",
         (".h5", ".hdf5"),
         "ckptfmt.converting.sinks.hdf5:HDF5Sink",
         "model.h5",
     ),
-    "npz": Target(
-        "NumPy's archive of arrays (.npz)",
-        (".npz",),
-        "ckptfmt.converting.sinks.npz:NpzSink",
+    "keras": Target(
+        "a model of Keras 3 (.keras), from one of Keras",
+        (".keras",),
+        "ckptfmt.converting.sinks.keras_archive:KerasArchiveSink",
+        "model.keras",
+    ),
+    "keras-weights": Target(
+        "weights of a model of Keras 3 (.weights.h5)",
+        (".weights.h5",),
+        "ckptfmt.converting.sinks.keras_weights:KerasWeightsSink",
+        "model.weights.h5",
+    ),
+    "zarr": Target(
+        "zarr version 3, a directory of compressed chunks",
+        (".zarr",),
+        "ckptfmt.converting.sinks.zarr:ZarrSink",
+    ),
+    "reference": Target(
+        "a Kerchunk reference file, by which zarr, xarray and Dask read the data files in place",
+        (".kerchunk.json", ".json"),
+        "ckptfmt.converting.sinks.reference:ReferenceSink",
+    ),
+    "msgpack": Target(
+        "a nested tree of arrays, as flax.serialization reads it (.msgpack)",
+        (".msgpack",),
+        "ckptfmt.converting.sinks.msgpack:MsgpackSink",
+    ),
+    "orbax": Target(
+        "a directory of Orbax, a nested tree of arrays for JAX",
+        (".orbax",),
+        "ckptfmt.converting.sinks.orbax:OrbaxSink",
+    ),
+    "checkpoint": Target(
+        "a checkpoint of TensorFlow",
+        (".ckpt", ".index"),
+        "ckptfmt.converting.sinks.checkpoint:CheckpointSink",
+        "model.ckpt",
+        keeps_objects=True,
     ),
     "projector": Target(
         "TensorBoard's embedding projector, with tables as text",
@@ -47,29 +97,6 @@ TARGETS = {
         "TensorBoard's embedding projector, with tables as float32",
         (),
         "ckptfmt.converting.sinks.projector:ProjectorBytesSink",
-    ),
-    "safetensors": Target(
-        "safetensors, one file or shards",
-        (".safetensors", ".safetensors.index.json"),
-        "ckptfmt.converting.sinks.safetensors:SafetensorsSink",
-        "model.safetensors",
-    ),
-    "checkpoint": Target(
-        "a checkpoint of TensorFlow",
-        (".ckpt", ".index"),
-        "ckptfmt.converting.sinks.checkpoint:CheckpointSink",
-        "model.ckpt",
-        keeps_objects=True,
-    ),
-    "torch": Target(
-        "PyTorch's file of a state_dict (.pt)",
-        (".pt", ".pth", ".bin"),
-        "ckptfmt.converting.sinks.torch:TorchSink",
-    ),
-    "zarr": Target(
-        "zarr version 3, a directory of compressed chunks",
-        (".zarr",),
-        "ckptfmt.converting.sinks.zarr:ZarrSink",
     ),
 }
 """All formats by the names that ``--to`` takes."""

@@ -16,6 +16,7 @@ from ckptfmt.arrays.array import Array, read_only
 from ckptfmt.arrays.raw import decode_raw
 from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.slices import Region, region_shape, whole, within
+from ckptfmt.converting.sources.hdf5_attributes import string_attributes
 from ckptfmt.converting.sources.hdf5_chunks import Chunks, find_chunks
 from ckptfmt.converting.sources.hdf5_datasets import Dataset, find_datasets
 from ckptfmt.converting.sources.hdf5_heap import PLACES, Heaps
@@ -45,11 +46,25 @@ class HDF5Source:
             root = self._h5["/"].id
             contents = find_datasets(root, limits, file)
             self._datasets: Mapping[str, Dataset] = names_of(root, contents)
-            base = int(self._h5.id.get_create_plist().get_userblock())
-        self._heaps = Heaps(file, base)
+            self._base = int(self._h5.id.get_create_plist().get_userblock())
+        self._heaps = Heaps(file, self._base)
         self.tensors = {
             name: Stored(each.type.dtype, each.shape, _nbytes(each)) for name, each in self._datasets.items()
         }
+
+    def attributes(self, group: str = "/") -> dict[str, list[bytes]]:
+        """Return the attributes of a group that are strings or lists of these; none without it."""
+        with errors_of_h5py(self.path, f"group {group!r}"):
+            path = group.encode("utf-8", "surrogateescape")
+            if path != b"/" and path not in self._h5["/"].id:
+                return {}
+            address = h5py.h5o.get_info(h5py.h5o.open(self._h5.id, path)).addr
+        return string_attributes(self._file, address, self._base, self._heaps)
+
+    @property
+    def by_path(self) -> dict[str, str]:
+        """The name of each tensor by the path of its dataset."""
+        return {each.path.decode("utf-8", "surrogateescape"): name for name, each in self._datasets.items()}
 
     def read(self, name: str, region: Region | None) -> Array:
         """Return a tensor, or a region of it."""
