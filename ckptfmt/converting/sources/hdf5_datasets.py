@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ckptfmt.arrays.shape import MAX_RANK, Shape
 from ckptfmt.converting.sources.hdf5_library import h5py
-from ckptfmt.converting.sources.hdf5_types import UNREADABLE, StoredType, stored_type
+from ckptfmt.converting.sources.hdf5_types import UNREADABLE, StoredType, StoredTypes
 from ckptfmt.limits import Limits
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import natural_order
@@ -58,6 +58,7 @@ def find_datasets(root: Any, limits: Limits, file: RandomAccessFile) -> Contents
     groups: dict[bytes, None] = {}
     entered: set[int] = set()
     waiting: list[tuple[bytes, Any]] = [(b"", root)]
+    types = StoredTypes()
     count, size = 0, 0
     while waiting:
         path, group = waiting.pop()
@@ -78,7 +79,7 @@ def find_datasets(root: Any, limits: Limits, file: RandomAccessFile) -> Contents
                 if isinstance(item, h5py.h5g.GroupID):
                     below.append((full, item))
                 elif isinstance(item, h5py.h5d.DatasetID):
-                    datasets[full] = describe(item, full)
+                    datasets[full] = _describe(item, full, types)
             elif link.type == h5py.h5l.TYPE_SOFT:
                 symbolic[full] = group.links.get_val(name)
             else:
@@ -107,9 +108,9 @@ def _links(group: Any, limits: Limits, file: str, count: int) -> Iterator[tuple[
     yield from links
 
 
-def describe(dataset: Any, path: bytes) -> Dataset:  # noqa: ANN401  (h5py.h5d.DatasetID)
+def _describe(dataset: Any, path: bytes, types: StoredTypes) -> Dataset:  # noqa: ANN401  (h5py.h5d.DatasetID)
     """Return what the file says about an open dataset; nothing is read but headers."""
-    kind = stored_type(dataset)
+    kind = types.of(dataset)
     space = dataset.get_space()
     # A dataset without a dataspace has no elements; TensorFlow calls that a vector of length 0.
     is_null = space.get_simple_extent_type() == h5py.h5s.NULL
@@ -118,21 +119,26 @@ def describe(dataset: Any, path: bytes) -> Dataset:  # noqa: ANN401  (h5py.h5d.D
         return _unreadable(path, f"{kind.what}, which TensorFlow has no dtype for", shape)
     if len(shape) > MAX_RANK or math.prod(shape) > _MOST_ELEMENTS:
         return _unreadable(path, f"its shape {list(shape)} is too large")
-    plist = dataset.get_create_plist()
-    layout = plist.get_layout()
+    size, offset = int(dataset.get_storage_size()), dataset.get_offset()
+    if kind.element is not None and offset is not None and size == math.prod(shape) * kind.element.itemsize:
+        # In one piece: neither compressed nor in another file. Without bytes, the offset means nothing.
+        return Dataset(path, shape, kind, size, offset if size else None)
+    problem = _layout_problem(dataset.get_create_plist())
+    return Dataset(path, shape, kind, size) if problem is None else _unreadable(path, problem, shape)
+
+
+def _layout_problem(plist: Any) -> str | None:  # noqa: ANN401  (h5py.h5p.PropDCID)
+    """Return why the values of a dataset cannot be read, going by where and how they are stored."""
+    if plist.get_layout() not in (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED):
+        return "it is made of other datasets, maybe in other files"
     if plist.get_external_count():
-        return _unreadable(path, "its values are in other files, which are not opened", shape)
-    if layout not in (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED):
-        return _unreadable(path, "it is made of other datasets, maybe in other files", shape)
+        return "its values are in other files, which are not opened"
     for number in range(plist.get_nfilters()):
         code, _, _, name = plist.get_filter(number)
         if not h5py.h5z.filter_avail(code):
             what = name.decode("utf-8", "replace") or "one without a name"
-            return _unreadable(path, f"it is compressed by filter {code} ({what}), which h5py lacks", shape)
-    size = int(dataset.get_storage_size())
-    # Without bytes in the file, all values are the fill value, and the offset means nothing.
-    offset = dataset.get_offset() if layout == h5py.h5d.CONTIGUOUS and size else None
-    return Dataset(path, shape, kind, size, offset)
+            return f"it is compressed by filter {code} ({what}), which h5py lacks"
+    return None
 
 
 def _unreadable(path: bytes, problem: str, shape: Shape = ()) -> Dataset:
