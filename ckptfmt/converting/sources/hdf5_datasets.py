@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ckptfmt.arrays.shape import MAX_RANK, Shape
 from ckptfmt.converting.sources.hdf5_library import h5py
 from ckptfmt.converting.sources.hdf5_types import UNREADABLE, StoredType, StoredTypes
+from ckptfmt.errors import CorruptError
 from ckptfmt.limits import Limits
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import natural_order
@@ -94,6 +95,11 @@ def _links(group: Any, limits: Limits, file: str, count: int) -> Iterator[tuple[
     names: list[bytes] = []
 
     def note(name: bytes) -> None:
+        if b"/" in name or name == b".":
+            # HDF5 would take it for a path, which may lead through a link into another file.
+            raise CorruptError(
+                f"got a link named {name.decode('utf-8', 'replace')!r}, want one part of a path"
+            )
         limits.check_names("datasets and groups", count + len(names) + 1, file=file)
         names.append(name)
 
