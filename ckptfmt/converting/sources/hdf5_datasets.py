@@ -20,6 +20,9 @@ from ckptfmt.limits import Limits
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import natural_order
 
+_LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
+"""How values are stored in the file itself."""
+
 _MOST_ELEMENTS = (1 << 63) - 1
 _MOST_HOPS = 16
 """Symbolic links that lead to one another, at most, as HDF5 itself follows them."""
@@ -116,6 +119,11 @@ def _links(group: Any, limits: Limits, file: str, count: int) -> Iterator[tuple[
 
 def _describe(dataset: Any, path: bytes, types: StoredTypes) -> Dataset:  # noqa: ANN401  (h5py.h5d.DatasetID)
     """Return what the file says about an open dataset; nothing is read but headers."""
+    offset = dataset.get_offset()
+    plist = dataset.get_create_plist() if offset is None else None
+    if plist is not None and plist.get_layout() not in _LAYOUTS:
+        # Asked for the shape of a virtual dataset, HDF5 may open the files that it is made of.
+        return _unreadable(path, "it is made of other datasets, maybe in other files")
     kind = types.of(dataset)
     space = dataset.get_space()
     # A dataset without a dataspace has no elements; TensorFlow calls that a vector of length 0.
@@ -125,18 +133,17 @@ def _describe(dataset: Any, path: bytes, types: StoredTypes) -> Dataset:  # noqa
         return _unreadable(path, f"{kind.what}, which TensorFlow has no dtype for", shape)
     if len(shape) > MAX_RANK or math.prod(shape) > _MOST_ELEMENTS:
         return _unreadable(path, f"its shape {list(shape)} is too large")
-    size, offset = int(dataset.get_storage_size()), dataset.get_offset()
-    if kind.element is not None and offset is not None and size == math.prod(shape) * kind.element.itemsize:
-        # In one piece: neither compressed nor in another file. Without bytes, the offset means nothing.
-        return Dataset(path, shape, kind, size, offset if size else None)
-    problem = _layout_problem(dataset.get_create_plist())
-    return Dataset(path, shape, kind, size) if problem is None else _unreadable(path, problem, shape)
+    problem = None if plist is None else _storage_problem(plist)
+    if problem is not None:
+        return _unreadable(path, problem, shape)
+    size = int(dataset.get_storage_size())
+    # Without bytes in the file, all values are the fill value, and the offset means nothing.
+    is_whole = kind.element is not None and size == math.prod(shape) * kind.element.itemsize
+    return Dataset(path, shape, kind, size, offset if size and is_whole else None)
 
 
-def _layout_problem(plist: Any) -> str | None:  # noqa: ANN401  (h5py.h5p.PropDCID)
+def _storage_problem(plist: Any) -> str | None:  # noqa: ANN401  (h5py.h5p.PropDCID)
     """Return why the values of a dataset cannot be read, going by where and how they are stored."""
-    if plist.get_layout() not in (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED):
-        return "it is made of other datasets, maybe in other files"
     if plist.get_external_count():
         return "its values are in other files, which are not opened"
     for number in range(plist.get_nfilters()):
