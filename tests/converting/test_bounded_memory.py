@@ -57,9 +57,10 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoints of one tensor: whole, and in slices of each axis."""
     folder = tmp_path_factory.mktemp("large")
     zeros = np.zeros((1 << 13, SIZE >> 15), np.float32)  # whose pages the system makes when they are read
-    ckptfmt.save(folder / "whole", {"w": zeros}, sync=False)
+    # Synced: pages of a mapped file that are not on the disk yet count as memory of the process.
+    ckptfmt.save(folder / "whole", {"w": zeros})
     for axis in (0, 1):
-        with ckptfmt.CheckpointWriter(folder / f"axis {axis}", sync=False) as writer:
+        with ckptfmt.CheckpointWriter(folder / f"axis {axis}") as writer:
             half = zeros.shape[axis] // 2
             for start in (0, half):
                 extents = [(0, -1), (0, -1)]
