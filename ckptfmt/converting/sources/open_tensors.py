@@ -20,6 +20,7 @@ from ckptfmt.tensors.tensors import Tensors
 SOURCES = {
     "msgpack": "ckptfmt.converting.sources.msgpack",
     "npz": "ckptfmt.converting.sources.npz",
+    "orbax": "ckptfmt.converting.sources.orbax",
     "safetensors": "ckptfmt.converting.sources.safetensors",
     "torch": "ckptfmt.converting.sources.torch",
     "zarr": "ckptfmt.converting.sources.zarr",
