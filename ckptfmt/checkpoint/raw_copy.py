@@ -111,7 +111,7 @@ def copy_large(
     stored = bundle.locate(entry)
     file = stored.file
     pieces = list(cut(stored.offset + done, stored.size - done))
-    at_once = BATCH // PIECE
+    at_once = max(1, BATCH // PIECE)
     for start in range(0, len(pieces), at_once):
         part = pieces[start : start + at_once]
         offset, size = part[0][0], sum(length for _, length in part)

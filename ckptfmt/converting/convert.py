@@ -11,12 +11,14 @@ from typing import Any
 
 from ckptfmt import plans
 from ckptfmt.converting.conversion import Conversion
-from ckptfmt.converting.given import Convertible, given_tensors
+from ckptfmt.converting.given import Convertible
+from ckptfmt.converting.given_model import open_given
 from ckptfmt.converting.naming import KINDS, STORED, named
 from ckptfmt.converting.preparation import Changes, Destination, prepare
 from ckptfmt.converting.targets import TARGETS, target_format
 from ckptfmt.dtypes import as_dtype
 from ckptfmt.integrity import Progress
+from ckptfmt.keras.description import Config
 from ckptfmt.limits import DEFAULT, Limits, check_limits
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.tensors.tensors import Tensors
@@ -30,6 +32,7 @@ def convert(
     *,
     to: str | None = None,
     names: str | None = None,
+    config: Config | str | os.PathLike[str] | None = None,
     plan: plans.Plan | str | os.PathLike[str] | None = None,
     select: Pattern | Iterable[Pattern] = (),
     exclude: Pattern | Iterable[Pattern] = (),
@@ -42,6 +45,7 @@ def convert(
     resume: bool = False,
     verify: bool = False,
     progress: Progress | None = None,
+    sync: bool = True,
     fs: Filesystem | None = None,
     limits: Limits = DEFAULT,
 ) -> Conversion:
@@ -58,7 +62,7 @@ def convert(
         also in nested dictionaries; or a list of these, which are merged.
     target
         The file or the directory to write. In an existing directory, or one whose path ends in a slash, a
-        file gets the usual name of its format, such as ``model.safetensors``.
+        file gets the usual name of its format, such as ``model.safetensors``. Missing directories are made.
     to
         The format, such as ``"safetensors"``, if the name of the target does not say it: the keys of
         ``ckptfmt convert --help``.
@@ -69,6 +73,9 @@ def convert(
         them, and the other tensors their object paths. A target that keeps objects, a checkpoint, keeps the
         stored names, and so does a plan for one model, such as ``match`` proposes. Names that a view gave
         stay.
+    config
+        The configuration of a Keras model whose file has only weights, if the target is one of Keras: the
+        result of ``model.to_json()`` or ``model.get_config()``, or the path of a file that has one.
     plan
         A plan, the path of one, or the name of one that ships with the package (``"keras-torch"``).
     select, exclude, model_only, ema, cast
@@ -85,13 +92,15 @@ def convert(
     resume
         Whether to go on where an earlier call with ``resume`` stopped. What was written stays beside the
         target when a call fails or is killed, as ``TARGET.partial`` with ``TARGET.partial.journal``. A later
-        call goes on if source, plan, options and version are the same, and begins anew if not. Formats and
+        call goes on if source, plan and options are the same, and begins anew if not. Formats and
         sources that cannot be resumed are written from the beginning, as ``.remarks`` of the result says.
     verify
         Whether to read the target back and compare digests with the source. A target that differs stays, and
         raises CorruptError.
     progress
         Is called with the bytes written so far and the bytes to write in all.
+    sync
+        Whether the target outlasts a power cut as soon as it has its name.
     fs
         The file system that both paths lead into, if it is not this machine's.
     limits
@@ -144,13 +153,13 @@ def convert(
         [repr(_listed(select)), repr(_listed(exclude))],
     ]
     with ExitStack() as stack:
-        sources = given_tensors(source, fs, limits)
+        given = open_given(source, target_format(path, to), config, fs, limits)
         if isinstance(source, (str, os.PathLike)):
-            stack.enter_context(sources[0])
+            stack.enter_context(given.sources[0])
         preparation = prepare(
-            sources,
+            given,
             Changes(apply, rules, recipe),
-            Destination(path, to, shard_bytes, compression, overwrite, resume),
+            Destination(path, to, shard_bytes, compression, overwrite, resume, sync),
             fs,
         )
         return preparation.carry_out(verify=verify, progress=progress)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
+from ckptfmt.converting.sinks.sink import Sink
 from ckptfmt.converting.sources.open_tensors import open_tensors
 from ckptfmt.converting.sources.tensor_file import TensorFile
 from ckptfmt.converting.values_source import ValuesSource
@@ -17,6 +18,16 @@ from ckptfmt.tensors.tensors import Tensors, View
 
 Convertible: TypeAlias = "str | os.PathLike[str] | Mapping[str, Any] | Iterable[Any]"
 """A path, a checkpoint or a view, arrays by name, nested dictionaries of these, or several of these."""
+
+
+class Given(NamedTuple):
+    """What is to be converted."""
+
+    sources: Sequence[Tensors]
+    sink: Sink | None = None
+    """What writes it, if it is more than tensors; None for the sink of the format."""
+    remarks: Sequence[str] = ()
+    """What the user should know, in whole sentences."""
 
 
 def given_tensors(source: Convertible, fs: Filesystem | None, limits: Limits) -> list[Tensors]:

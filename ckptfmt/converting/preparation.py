@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ckptfmt import __version__, plans
+from ckptfmt import plans
 from ckptfmt.converting.conversion import Conversion
+from ckptfmt.converting.given import Given
 from ckptfmt.converting.identity import conversion_key, source_digest, source_identity
 from ckptfmt.converting.sinks.outgoing import Outgoing, outgoing
 from ckptfmt.converting.sinks.sink import Sink
@@ -22,6 +23,9 @@ from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import writing_filesystem
 from ckptfmt.tensors.mapping import TensorMapping
 from ckptfmt.tensors.tensors import Tensors
+
+FORM = 1
+"""Raised when a later version writes other bytes for the same tensors, so as not to go on with old ones."""
 
 _MOST_PLAN = 64 << 10
 """Characters of the longest plan that a target keeps: metadata is read whole by whoever opens the file."""
@@ -49,6 +53,7 @@ class Destination:
     compression: str | None = None
     overwrite: bool = False
     resume: bool = False
+    sync: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,11 @@ class Preparation:
         self, *, verify: bool = False, progress: Progress | None = None, verifying: Progress | None = None
     ) -> Conversion:
         """Write the target, and compare it with the source if ``verify``; raises what ``convert`` raises."""
+        if verify and not getattr(self.sink, "reads_back", True):
+            raise ValueError(f"verify: {self.sink.format} keeps no dtypes, so it cannot be read back")
         writing = replace(self.writing, advance=_advance(self.nbytes, progress))
+        if directory := os.path.dirname(writing.path.rstrip("/" + os.sep)):
+            writing.fs.make_directory(directory)
         try:
             files = self.sink.write(self.tensors, writing)
         except BaseException:
@@ -85,12 +94,11 @@ class Preparation:
         )
 
 
-def prepare(
-    sources: Sequence[Tensors], changes: Changes, target: Destination, fs: Filesystem | None
-) -> Preparation:
+def prepare(given: Given, changes: Changes, target: Destination, fs: Filesystem | None) -> Preparation:
     """Decide everything about a conversion; raises what ``convert`` raises before anything is written."""
     files = writing_filesystem(fs)
-    sink = load_sink(target_format(target.path, target.to))
+    sources = given.sources
+    sink = given.sink or load_sink(target_format(target.path, target.to))
     path = target_path(files, target.path, sink.format)
     views = [changes.apply(each) for each in sources]
     going = [each for view in views for each in outgoing(view)]
@@ -114,6 +122,8 @@ def prepare(
         target.compression,
         {key: text for key, text in metadata.items() if text},
     )
+    writing.sync = target.sync
+    writing.remarks += given.remarks
     if target.resume:
         if not sink.resumes:
             writing.remarks.append(f"{sink.format} cannot be resumed: it is written from its beginning")
@@ -122,7 +132,7 @@ def prepare(
             if None in identities:
                 writing.remarks.append("arrays in memory cannot be recognised later: nothing is kept")
             else:
-                how = [__version__, sink.format, os.path.basename(path), writing.metadata]
+                how = [FORM, sink.format, os.path.basename(path), writing.metadata]
                 options = [target.max_shard_bytes, target.compression, changes.recipe]
                 writing.key = conversion_key(identities, [how, options], going)
     return Preparation(sink, going, writing)

@@ -17,6 +17,9 @@ _OLD_LAYERS = "_layer_checkpoint_dependencies"
 
 _PRIVATE = re.compile(r"/_(query|key|value|output)_dense(?=/)")
 
+IN_LAYOUT = re.compile(r"(?:[^/]+/)*vars/[^/]+")
+"""A path that a variable may have."""
+
 _NOT_THE_MODEL = re.compile(r"(optimizer|metrics|compile_metrics|_metrics|loss)(/|$)")
 
 

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ckptfmt.errors import UnsupportedError
-from ckptfmt.keras.bins import bin_boundaries
-from ckptfmt.keras.model_variables import model_variables
+from ckptfmt.keras.adapted import bin_boundaries
+from ckptfmt.keras.model_variables import Change, model_variables
 from ckptfmt.keras.placed import Placed
 from ckptfmt.keras.structure import INNER_LOOKUP, Layer
 from ckptfmt.keras.translation import Translation
 from ckptfmt.keras.vocabularies import VOCABULARY, Word, needs_vocabulary, specials, vocabulary_file
+from ckptfmt.keras.weight_changes import WeightChange
 from ckptfmt.tensors.tensors import Tensors
 from ckptfmt.text.quoting import shortened
 
 _SHOWN = 80
 """Characters of a value that a note shows."""
+
+
+UNCHANGED = (
+    "the configuration is not known, so weights stay as they are: those of layers with hard_sigmoid, another "
+    "function in Keras 3, would have to change"
+)
+"""What the user should know about weights without a configuration."""
 
 
 @dataclass(frozen=True)
@@ -71,29 +80,48 @@ def keras_model(
     Raises UnsupportedError if variables or vocabularies are missing; the message names the layers.
     """
     assets: dict[str, bytes] = {}
+    configs = {each.layer: each.config for each in translation.adapted}
     for layer in model.walk():
         if needs_vocabulary(layer):
             words = vocabulary(layer)
             if words is None:
                 placed.miss(layer, "the vocabulary")
             else:
-                assets |= _vocabulary_files(layer, words)
+                assets |= _vocabulary_files(layer, words, configs[layer.where.removesuffix(INNER_LOOKUP)])
         for path, variable in layer.places():
             if not variable.is_kept and path in placed.tensors:
                 summary = tensors[placed.tensors.pop(path)]
                 layer.config["bin_boundaries"] = bin_boundaries(summary, int(layer.config["num_bins"]))
     placed.raise_if_missing(file)
+    changes = _changes(model, translation)
     return KerasModel(
-        *(file, model_variables(tensors, placed.tensors, file), translation),
+        *(file, model_variables(tensors, placed.tensors, file, changes), translation),
         *(layer_names(model), assets, _notes(translation, placed)),
     )
 
 
-def _vocabulary_files(layer: Layer, words: Sequence[Word]) -> dict[str, bytes]:
+def _changes(model: Layer, translation: Translation) -> dict[str, list[Change]]:
+    """Return how variables change on their way, by where they go."""
+    by_layer: dict[str, list[WeightChange]] = {}
+    for change in translation.changes:
+        by_layer.setdefault(change.layer, []).append(change)
+    changes: dict[str, list[Change]] = {}
+    for layer in model.walk():
+        # A change of a recurrent layer is about the weights of its cell.
+        for where in {layer.where, layer.where.removesuffix("/cell")}:
+            for change in by_layer.get(where, ()):
+                for path, variable in layer.places():
+                    changes.setdefault(path, []).append(partial(change.apply, variable.names[0]))
+    return changes
+
+
+def _vocabulary_files(layer: Layer, words: Sequence[Word], config: dict[str, Any]) -> dict[str, bytes]:
     """Return the files for a vocabulary, which goes into the configuration if it cannot be one."""
-    data = vocabulary_file([*specials(layer), *words])
+    vocabulary = [*specials(layer), *words]
+    config["vocabulary_size"] = len(vocabulary)  # by which Keras 3 knows shapes before it has the words
+    data = vocabulary_file(vocabulary)
     if data is None:
-        layer.config["vocabulary"] = list(words)
+        config["vocabulary"] = list(words)
         return {}
     paths = [layer.path]
     if layer.path.endswith(INNER_LOOKUP):

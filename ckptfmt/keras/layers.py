@@ -34,7 +34,7 @@ _HARMLESS = frozenset(
 _UNSAID = frozenset(
     (
         *("batch_input_shape", "input_shape", "input_length", "query_shape", "key_shape", "value_shape"),
-        *("implementation", "vocabulary_size"),
+        *("implementation", "vocabulary_size", "has_input_vocabulary"),
     )
 )
 """Arguments that say for which inputs a layer was built, which Keras 3 learns when it is called, in which way
@@ -52,8 +52,9 @@ def translate_layer(description: Mapping[str, Any], path: str, work: Work) -> di
     new = stand_in(class_name)
     known = classes("layers").get(new.class_name)
     if known is None or known.name == "Lambda":
-        is_code = known is not None
-        reason = "is code of Python, which nothing here runs" if is_code else "is not a class of Keras 3"
+        reason = "is not a class of Keras 3" if path else "is code, and no list of layers that are connected"
+        if known is not None:
+            reason = "is code of Python, which nothing here runs"
         work.refuse(path, class_name, reason)
         return dict(description)
     if new.predicts_only:
@@ -73,6 +74,7 @@ def _translate_arguments(
     config: Mapping[str, Any], new: StandIn, known: KerasClass, path: str, work: Work
 ) -> dict[str, Any]:
     arguments: dict[str, Any] = dict(new.added)
+    start = len(work.changes)
     for old, value in config.items():
         argument = new.renamed.get(old, old)
         if argument in known.arguments:
@@ -80,7 +82,7 @@ def _translate_arguments(
         elif not new.predicts_only:
             _leave_out(known, argument, value, path, work)
     if known.name == "Bidirectional" and not is_description(config.get("backward_layer")):
-        _copy_changes(path, work)
+        _copy_changes(path, work, start)
     _mend(known.name, arguments)
     return arguments
 
@@ -102,13 +104,11 @@ def _inner(value: Json, path: str, work: Work) -> Json:
     return work.layer(value, path) if is_description(value) else value
 
 
-def _copy_changes(path: str, work: Work) -> None:
+def _copy_changes(path: str, work: Work, start: int) -> None:
     """Change the weights of the layer that goes backward as those of the one that goes forward."""
     forward, backward = f"{path}/forward_layer", f"{path}/backward_layer"
     work.changes += [
-        replace(each, layer=backward + each.layer[len(forward) :])
-        for each in work.changes
-        if each.layer == forward or each.layer.startswith(f"{forward}/")
+        replace(each, layer=backward + each.layer[len(forward) :]) for each in work.changes[start:]
     ]
 
 

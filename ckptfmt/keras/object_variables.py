@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from ckptfmt.errors import UnsupportedError
+from ckptfmt.keras.layer_variables import INNER_CELLS
 from ckptfmt.keras.placed import Placed, names_text
 from ckptfmt.keras.structure import Layer, variable_path
 from ckptfmt.keras.translation import below
@@ -21,7 +22,7 @@ _LAYER = re.compile(r"layer-(\d+)")
 
 _VALUE = "VARIABLE_VALUE"
 
-_LISTS = frozenset(
+LISTS = frozenset(
     (
         *("variables", "trainable_variables", "non_trainable_variables", "regularization_losses"),
         *("keras_api", "optimizer", "_optimizer", "signatures", "loss", "metrics"),
@@ -34,7 +35,7 @@ def find_model(graph: ObjectGraph) -> ObjectNode | None:
     """Return the object that is a Keras model: the root, or its only child that has layers."""
     if numbered_layers(graph.root):
         return graph.root
-    children = {node.id: node for name, node in graph.root.children.items() if name not in _LISTS}
+    children = {node.id: node for name, node in graph.root.children.items() if name not in LISTS}
     models = [node for node in children.values() if numbered_layers(node)]
     return models[0] if len(models) == 1 else None
 
@@ -82,7 +83,9 @@ def _follow(node: ObjectNode, inner: Layer, layer: Layer) -> ObjectNode | None:
     edges = inner.edges
     if layer.class_name == "Sequential" and _counts_input(node.children, layer):
         edges = (f"layer-{int(edges[0].removeprefix('layer-')) + 1}",)
-    return _descend(node, edges)
+    found = _descend(node, edges)
+    # The layers of CuDNN, which become those of Keras's own, have no cell.
+    return node if found is None and layer.class_name in INNER_CELLS else found
 
 
 def _descend(node: ObjectNode, edges: Iterable[str]) -> ObjectNode | None:
@@ -133,7 +136,7 @@ def _place_unknown(layer: Layer, node: ObjectNode, placed: Placed) -> None:
             placed.guessed.append(layer.where or layer.name)
         placed.tensors |= {variable_path(path, number): key for number, key in enumerate(own)}
         for name, child in at.children.items():
-            if name not in _LISTS and child.id not in met:
+            if name not in LISTS and child.id not in met:
                 met.add(child.id)
                 waiting.append((child, below(path, name), is_in_list or name.isdecimal()))
 
@@ -144,7 +147,7 @@ def own_variables(node: ObjectNode) -> list[str]:
     own = {
         child.id: key
         for name, child in children.items()
-        if name not in _LISTS and (key := variable_key(child)) is not None
+        if name not in LISTS and (key := variable_key(child)) is not None
     }
     if "variables" in children:
         members = children["variables"].children

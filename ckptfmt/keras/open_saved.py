@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ckptfmt.errors import CkptfmtError, UnsupportedError
-from ckptfmt.keras.keras_model import KerasModel, keras_model
+from ckptfmt.keras.description import Config
+from ckptfmt.keras.inferred import NOTE, place_inferred
+from ckptfmt.keras.keras_model import UNCHANGED, KerasModel, keras_model
+from ckptfmt.keras.model_variables import model_variables
 from ckptfmt.keras.object_variables import find_model, place_objects
 from ckptfmt.keras.placed import Placed
 from ckptfmt.keras.saved_models import saved_description
@@ -37,13 +37,19 @@ def open_keras_saved_model(fs: Filesystem, path: str, limits: Limits) -> KerasMo
     return keras_model(path, checkpoint, translation, layers, placed, vocabulary)
 
 
-def open_keras_checkpoint(tensors: Tensors, config: Mapping[str, Any] | None, limits: Limits) -> KerasModel:
-    """Return the Keras 2 model in a checkpoint; ``config`` describes it."""
+def open_keras_checkpoint(tensors: Tensors, config: Config | None, limits: Limits) -> KerasModel:
+    """Return the Keras 2 model in a checkpoint, which ``config`` describes.
+
+    Without it, classes are inferred from the names that Keras gives to layers, and there are only weights.
+    """
     graph = tensors.object_graph
     node = None if graph is None else find_model(graph)
     if node is None:
         raise UnsupportedError("the checkpoint has no Keras model among its objects", file=tensors.prefix)
-    assert config is not None
+    if config is None:
+        placed = place_inferred(node, tensors.prefix, limits)
+        variables = model_variables(tensors, placed.tensors, tensors.prefix)
+        return KerasModel(tensors.prefix, variables, notes=(NOTE, UNCHANGED))
     translation = translate(config, limits=limits)
     layers = structure(translation.config)
     placed = _place(layers, node, tensors.prefix)

@@ -46,7 +46,7 @@ class Layer:
     edges: tuple[str, ...]
     """The edges to it from the layer that it is in, in the object graph of Keras 2."""
     where: str
-    """Names of the layers around it and its own, for people: ``encoder/dense_1``."""
+    """Its path in a translation: names of models and its own, ``encoder/dense_1``; empty for the model."""
     is_trained: bool = True
     is_input: bool = False
     is_known: bool = True
@@ -122,7 +122,7 @@ def _inner_layers(layer: Layer, description: Mapping[str, Any]) -> Iterator[Laye
         directions = {"forward_layer": forward, "backward_layer": config.get("backward_layer") or forward}
         for attribute, direction in directions.items():
             if is_description(direction):
-                yield _inner(layer, direction, f"{layer.path}/{attribute}", (attribute,), attribute)
+                yield _inner(layer, direction, f"{layer.path}/{attribute}", (attribute,))
     elif layer.class_name == "MultiHeadAttention":
         for attribute in _PROJECTIONS:
             dense = {
@@ -151,10 +151,8 @@ def _attributes(layer: Layer) -> Iterator[Layer]:
             yield _inner(layer, each, path, ("cells", str(at)))
 
 
-def _inner(
-    layer: Layer, description: Mapping[str, Any], path: str, edges: tuple[str, ...], name: str | None = None
-) -> Layer:
-    where = below(layer.where, name or name_of(description))
+def _inner(layer: Layer, description: Mapping[str, Any], path: str, edges: tuple[str, ...]) -> Layer:
+    where = below(layer.where, name_of(description) if layer.is_model else "/".join(edges))
     return _layer(description, path, edges, where, is_trained=layer.is_trained)
 
 

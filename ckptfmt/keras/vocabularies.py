@@ -11,12 +11,13 @@ Source: ``layers/preprocessing/index_lookup.py`` of Keras 2 and 3.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from ckptfmt.arrays.array import Array
-from ckptfmt.errors import CorruptError
+from ckptfmt.errors import CorruptError, UnsupportedError
+from ckptfmt.keras.adapted import vocabulary
 from ckptfmt.keras.structure import Layer
 from ckptfmt.object_graph.object_graph import ObjectNode
 from ckptfmt.proto import messages
@@ -82,20 +83,21 @@ def _words(layer: Layer, keys: Array, values: Array, file: str) -> list[Word]:
     words, places = (values, keys) if layer.config.get("invert") else (keys, values)
     if words.shape != places.shape or words.ndim != 1 or places.dtype.kind != "i":
         raise CorruptError(f"layer {shortened(layer.where)!r}: got a table that is no vocabulary", file=file)
-    order = np.argsort(places, kind="stable")
-    found = zip(words[order].tolist(), places[order].tolist(), strict=True)
     # Some versions have the tokens for masks and unknown words in the table too, before all others.
-    start = len(specials(layer))
-    return [_token(word, layer, file) for word, at in found if at >= start]
+    is_word = places >= len(specials(layer))
+    found: list[Word] = vocabulary(words[is_word], places[is_word])
+    if any(isinstance(word, str) and not _is_text(word) for word in found):
+        what = f"layer {shortened(layer.where)!r}: its vocabulary is not text in UTF-8, which Keras 3 wants"
+        raise UnsupportedError(what, file=file)
+    return found
 
 
-def _token(word: Any, layer: Layer, file: str) -> Word:  # noqa: ANN401
-    if isinstance(word, bytes):
-        try:
-            return word.decode(str(layer.config.get("encoding") or "utf-8"))
-        except (UnicodeDecodeError, LookupError) as error:
-            raise CorruptError(f"layer {shortened(layer.where)!r}: vocabulary: {error}", file=file) from None
-    return int(word)
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _filled_table(model: SavedModel, fs: Filesystem, number: int, start: int) -> tuple[Array, Array] | None:

@@ -7,14 +7,13 @@ written from its beginning to its end, into an archive too.
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 from collections.abc import Iterator
 from typing import Any
 
 from ckptfmt.converting.sinks.outgoing import Outgoing
-from ckptfmt.errors import MissingDependencyError
+from ckptfmt.converting.sources.hdf5_library import h5py
 
 _PAGE = 4096
 """Bytes of memory for each page that h5py writes to."""
@@ -95,19 +94,12 @@ def _pieces(offset: int, size: int) -> Iterator[tuple[int, int, int, int]]:
         done += stop - start
 
 
-def load_h5py() -> Any:  # noqa: ANN401  (the module)
-    """Return h5py; MissingDependencyError if it is not installed."""
-    try:
-        return importlib.import_module("h5py")
-    except ImportError as error:
-        raise MissingDependencyError("h5py", "hdf5") from error
-
-
-def reserve(h5py: Any, group: Any, name: str, tensor: Outgoing) -> int | None:  # noqa: ANN401  (h5py's)
+def reserve(group: Any, name: str, tensor: Outgoing) -> int | None:  # noqa: ANN401  (h5py.Group)
     """Add a dataset without values; return the offset at which they belong, None if it has none."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    properties.set_obj_track_times(False)  # so that the same tensors make the same bytes
     space = h5py.h5s.create_simple(tensor.shape) if tensor.shape else h5py.h5s.create(h5py.h5s.SCALAR)
     kind = h5py.h5t.py_create(tensor.dtype.numpy.newbyteorder("<"), logical=True)
     dataset = h5py.h5d.create(group.id, name.encode(), kind, space, properties)

@@ -7,24 +7,20 @@
     model.weights.h5                                   the variables
     assets/layers/string_lookup/vocabulary.txt         files of layers
 
-The sizes of members are written after them, so that everything is streamed.
+Members are stored as they are: Keras reads the weights in place.
 """
 
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from ckptfmt.converting.sinks.keras_weights import KerasWeightsSink, WeightsFile
 from ckptfmt.converting.sinks.outgoing import Outgoing
-from ckptfmt.converting.sinks.sink import Writing
-from ckptfmt.storage.output import OutputStream
-
-_FIRST_DATE = (1980, 1, 1, 0, 0, 0)
-"""The date of all members: the same model gives the same bytes, but for the date in ``metadata.json``."""
+from ckptfmt.converting.sinks.writing import Writing
+from ckptfmt.converting.sinks.zip_writer import ZipWriter
 
 
 class KerasArchiveSink(KerasWeightsSink):
@@ -49,18 +45,12 @@ class KerasArchiveSink(KerasWeightsSink):
         date = datetime.now().astimezone().strftime("%Y-%m-%d@%H:%M:%S")
         metadata = {"keras_version": self._version, "date_saved": date, **writing.metadata}
         members = {"metadata.json": json.dumps(metadata), "config.json": json.dumps(self._config)}
-        with writing.create() as output, zipfile.ZipFile(OutputStream(output), "w") as archive:
+        with writing.create() as output:
+            archive = ZipWriter(writing, output)
             for name, text in members.items():
-                archive.writestr(_member(name), text)
-            with archive.open(_member("model.weights.h5"), "w", force_zip64=True) as stream:
-                for piece in weights.pieces(writing.advance):
-                    stream.write(piece)
+                archive.add(name, [text.encode()], len(text.encode()))
+            archive.add("model.weights.h5", weights.pieces(writing.advance), weights.size)
             for name, data in self._assets.items():
-                archive.writestr(_member(f"assets/{name}"), data)
+                archive.add(f"assets/{name}", [data], len(data))
+            archive.finish()
         return [writing.path]
-
-
-def _member(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name, _FIRST_DATE)
-    info.external_attr = 0o644 << 16
-    return info

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ckptfmt.arrays.raw import encode_pieces
-from ckptfmt.converting.sinks.hdf5_outline import Outline, load_h5py, reserve
+from ckptfmt.converting.sinks.hdf5_outline import Outline, reserve
 from ckptfmt.converting.sinks.outgoing import Outgoing
-from ckptfmt.converting.sinks.sink import Writing
+from ckptfmt.converting.sinks.writing import Writing
+from ckptfmt.converting.sources.hdf5_library import h5py
 from ckptfmt.dtypes import Storage
 from ckptfmt.errors import ConversionError
 
@@ -34,6 +35,7 @@ class KerasWeightsSink:
     """Writes ``.weights.h5`` files; a :class:`~ckptfmt.converting.sinks.sink.Sink`."""
 
     format = "keras-weights"
+    resumes = False
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
         """Take the name of each layer by its path; empty for the model."""
@@ -64,7 +66,6 @@ class WeightsFile:
 
     def __init__(self, tensors: Sequence[Outgoing], names: Mapping[str, str]) -> None:
         """Lay the file out; ConversionError if a tensor is in the place of a group."""
-        h5py = load_h5py()
         self._outline = Outline()
         self._places: list[tuple[int, Outgoing]] = []
         _check_groups(tensors)
@@ -75,7 +76,7 @@ class WeightsFile:
             for tensor in tensors:
                 folder, _, key = tensor.name.rpartition("/")
                 group = file.require_group(folder)
-                offset = reserve(h5py, group, key, tensor)
+                offset = reserve(group, key, tensor)
                 if tensor.dtype.name in _NOT_IN_HDF5:
                     group[key].attrs["dtype"] = tensor.dtype.name
                 if offset is not None:

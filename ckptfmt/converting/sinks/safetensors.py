@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import NamedTuple
 
 from ckptfmt.converting.sinks.byte_stream import Stretch, stretches_of, write_stretches
@@ -109,9 +109,13 @@ def _write_several(shards: Sequence[Sequence[Outgoing]], writing: Writing) -> li
     stem = base.removesuffix(SUFFIX)
     index = base + INDEX_SUFFIX
     paths = [f"{stem}-{number:05d}-of-{len(shards):05d}{SUFFIX}" for number in range(1, len(shards) + 1)]
+    text = _encode_index(shards, paths)
     # A single file of that name would be taken for the model instead of the index.
     for path in (index, base):
         if not writing.overwrite and writing.fs.path_type(path) is not None:
+            # The index came last, so that an earlier conversion did all but remove its notes.
+            if path == index and any([*map(writing.was_committed, paths)]) and _has(writing, index, text):
+                return [index, *paths]
             raise AlreadyExistsError(path)
     contents = [_content(tensors, path, writing) for path, tensors in zip(paths, shards, strict=True)]
     with ExitStack() as stack:
@@ -124,7 +128,7 @@ def _write_several(shards: Sequence[Sequence[Outgoing]], writing: Writing) -> li
             outputs.append(output)
         index_file = writing.fs.create(index, overwrite=writing.overwrite)
         stack.callback(index_file.discard)
-        index_file.write(_encode_index(shards, paths))
+        index_file.write(text)
         index_file.finish()
         old = _listed_files(writing, index)
         if old.intersection(paths):
@@ -138,6 +142,11 @@ def _write_several(shards: Sequence[Sequence[Outgoing]], writing: Writing) -> li
     if writing.overwrite:
         writing.fs.remove(base)
     return [index, *paths]
+
+
+def _has(writing: Writing, path: str, text: bytes) -> bool:
+    with closing(writing.fs.open(path)) as file:
+        return file.size == len(text) and bytes(file.read(0, file.size)) == text
 
 
 def _listed_files(writing: Writing, index: str) -> set[str]:

@@ -18,10 +18,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ckptfmt.errors import AlreadyExistsError
 from ckptfmt.storage.filesystem import Filesystem
 from ckptfmt.storage.local import LocalFilesystem
 from ckptfmt.storage.output import NewFile, PartialFile
 from ckptfmt.storage.output.directory import OutputDirectory, create_directory
+from ckptfmt.storage.output.partial import JOURNAL
 from ckptfmt.storage.output.partial_directory import PartialDirectory
 
 
@@ -44,6 +46,8 @@ class Writing:
     key: str | None = None
     """What is being written, from what and how: what an earlier conversion left is gone on with if this is
     the same. None if nothing is kept."""
+    sync: bool = True
+    """Whether files outlast a power cut as soon as they have their names."""
     remarks: list[str] = field(default_factory=list)
     """What the user should know, in whole sentences."""
     _kept: list[PartialFile | PartialDirectory] = field(default_factory=list)
@@ -55,11 +59,26 @@ class Writing:
         """
         path = self.path if path is None else path
         if self.key is None or not isinstance(self.fs, LocalFilesystem):
-            return self.fs.create(path, overwrite=self.overwrite)
+            return self.fs.create(path, overwrite=self.overwrite, sync=self.sync)
         output = self.fs.create_partial(path, self.key, overwrite=self.overwrite)
         if isinstance(output, PartialFile):
             self._keep(path, output)
         return output
+
+    def was_committed(self, path: str) -> bool:
+        """Whether an earlier conversion has given a file its name, and left its notes; it is whole then."""
+        if self.key is None or not isinstance(self.fs, LocalFilesystem):
+            return False
+        if self.fs.path_type(path + JOURNAL) is None or self.fs.path_type(path) is None:
+            return False
+        try:
+            output = self.fs.create_partial(path, self.key)
+        except AlreadyExistsError:
+            return False
+        if isinstance(output, PartialFile):
+            self._kept.append(output)
+            return output.is_whole
+        return False
 
     def create_directory(self) -> OutputDirectory:
         """Begin the target as a directory, which appears under its name when it is whole.
