@@ -71,6 +71,25 @@ def test_names_and_depth_are_limited(tmp_path: Path) -> None:
         ckptfmt.open_tensors(tmp_path / "a.h5", limits=ckptfmt.Limits(max_names=10, max_depth=1000))
 
 
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_a_name_that_is_a_path_through_a_link(tmp_path: Path, libver: str) -> None:
+    """HDF5 would open the other file."""
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["x"] = 42
+    with h5py.File(tmp_path / "a.h5", "w", libver=libver) as file:
+        file["ext"] = h5py.ExternalLink("secret.h5", "/")
+        file["ext_x"] = 1
+        file["ext_y"] = h5py.SoftLink("/ext/x")
+    content = (tmp_path / "a.h5").read_bytes()
+    tensors = ckptfmt.open_tensors(tmp_path / "a.h5")
+    with pytest.raises(ckptfmt.errors.UnsupportedError, match="what is not in this file"):
+        tensors["ext_y"]
+    assert content.count(b"ext_x") == 1
+    (tmp_path / "a.h5").write_bytes(content.replace(b"ext_x", b"ext/x"))
+    with pytest.raises(ckptfmt.errors.CorruptError):
+        ckptfmt.open_tensors(tmp_path / "a.h5")["ext/x"]
+
+
 def test_a_string_in_no_heap(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("t", data=["some text"], dtype=h5py.string_dtype())

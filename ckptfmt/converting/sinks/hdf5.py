@@ -92,7 +92,7 @@ class HDF5Sink:
                     _add_strings(group, name, tensor)
                     writing.advance(tensor.nbytes)
                     continue
-                offset = reserve(h5py, group, name, tensor)
+                offset = reserve(group, name, tensor)
                 if offset is not None:
                     places.append((offset, tensor))
         places.sort(key=lambda each: each[0])

@@ -30,8 +30,8 @@ CONFIG = "projector_config.pbtxt"
 _MAX_NAME = 100
 """Characters of the name of a file, before its number and its ending."""
 
-_TEXT_BYTES = PIECE_BYTES >> 5
-"""Bytes of numbers that are made text at a time: NumPy takes 32 times as many for it."""
+_TEXT_BYTES = PIECE_BYTES >> 4
+"""Bytes of numbers that are made text at a time: Python takes ten times as many for it."""
 
 
 class ProjectorSink:
@@ -82,10 +82,10 @@ class ProjectorSink:
         columns = tensor.shape[1]
         filled = 0
         for piece in tensor.pieces(_TEXT_BYTES):
-            rows = _as_text(piece)
             # A piece has whole rows, or a part of one.
             filled = (filled + piece.shape[1]) % columns
-            yield "".join("\t".join(row) + ("\t" if filled else "\n") for row in rows).encode(), piece.nbytes
+            end = "\t" if filled else "\n"
+            yield "".join(line + end for line in _as_lines(piece)).encode(), piece.nbytes
 
 
 class ProjectorBytesSink(ProjectorSink):
@@ -118,13 +118,17 @@ def _looks_like_text(data: memoryview) -> bool:
     return True
 
 
-def _as_text(values: Array) -> list[list[str]]:
-    """Return numbers as the shortest text that gives them again."""
-    if values.dtype.kind not in "fiu":  # a bool, or a dtype that only ml_dtypes knows
-        is_whole = values.dtype.kind == "b" or "int" in values.dtype.name
-        values = values.astype(np.int64 if is_whole else np.float32)
-    texts: list[list[str]] = values.astype("U").tolist()
-    return texts
+def _as_lines(values: Array) -> list[str]:
+    """Return each row as text that gives the same numbers again, read as float32 too."""
+    if values.dtype.kind == "b" or "int" in values.dtype.name:
+        cell, exact = "%d", values.astype(np.uint64 if values.dtype.kind == "u" else np.int64)
+    elif values.dtype == np.float64:
+        cell, exact = "%.17g", values
+    else:
+        cell, exact = "%.9g", values.astype(np.float32)
+    # Several times as fast as NumPy's own conversion to text.
+    line = "\t".join([cell] * values.shape[1])
+    return [line % tuple(row) for row in exact.tolist()]
 
 
 def _file_names(names: Sequence[str], suffix: str) -> list[str]:
