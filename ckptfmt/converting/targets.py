@@ -27,16 +27,29 @@ class Target(NamedTuple):
 
 
 TARGETS = {
-    "npz": Target(
-        "NumPy's archive of arrays (.npz)",
-        (".npz",),
-        "ckptfmt.converting.sinks.npz:NpzSink",
-    ),
     "safetensors": Target(
         "safetensors, one file or shards",
         (".safetensors", ".safetensors.index.json"),
         "ckptfmt.converting.sinks.safetensors:SafetensorsSink",
         "model.safetensors",
+    ),
+    "torch": Target(
+        "PyTorch's file of a state_dict (.pt)",
+        (".pt", ".pth", ".bin"),
+        "ckptfmt.converting.sinks.torch:TorchSink",
+        "model.pt",
+    ),
+    "npz": Target(
+        "NumPy's archive of arrays (.npz)",
+        (".npz",),
+        "ckptfmt.converting.sinks.npz:NpzSink",
+        "model.npz",
+    ),
+    "hdf5": Target(
+        "HDF5, a dataset for each tensor",
+        (".h5", ".hdf5"),
+        "ckptfmt.converting.sinks.hdf5:HDF5Sink",
+        "model.h5",
     ),
     "keras": Target(
         "a model of Keras 3 (.keras), from one of Keras",
@@ -50,6 +63,28 @@ TARGETS = {
         "ckptfmt.converting.sinks.keras_weights:KerasWeightsSink",
         "model.weights.h5",
     ),
+    "zarr": Target(
+        "zarr version 3, a directory of compressed chunks",
+        (".zarr",),
+        "ckptfmt.converting.sinks.zarr:ZarrSink",
+    ),
+    "reference": Target(
+        "a Kerchunk reference file, by which zarr, xarray and Dask read the data files in place",
+        (".kerchunk.json", ".json"),
+        "ckptfmt.converting.sinks.reference:ReferenceSink",
+        "model.kerchunk.json",
+    ),
+    "msgpack": Target(
+        "a nested tree of arrays, as flax.serialization reads it (.msgpack)",
+        (".msgpack",),
+        "ckptfmt.converting.sinks.msgpack:MsgpackSink",
+        "model.msgpack",
+    ),
+    "orbax": Target(
+        "a directory of Orbax, a nested tree of arrays for JAX",
+        (".orbax",),
+        "ckptfmt.converting.sinks.orbax:OrbaxSink",
+    ),
     "checkpoint": Target(
         "a checkpoint of TensorFlow",
         (".ckpt", ".index"),
@@ -57,15 +92,15 @@ TARGETS = {
         "model.ckpt",
         keeps_objects=True,
     ),
-    "torch": Target(
-        "PyTorch's file of a state_dict (.pt)",
-        (".pt", ".pth", ".bin"),
-        "ckptfmt.converting.sinks.torch:TorchSink",
+    "projector": Target(
+        "TensorBoard's embedding projector, with tables as text",
+        ("projector",),
+        "ckptfmt.converting.sinks.projector:ProjectorSink",
     ),
-    "zarr": Target(
-        "zarr version 3, a directory of compressed chunks",
-        (".zarr",),
-        "ckptfmt.converting.sinks.zarr:ZarrSink",
+    "projector-bytes": Target(
+        "TensorBoard's embedding projector, with tables as float32",
+        (),
+        "ckptfmt.converting.sinks.projector:ProjectorBytesSink",
     ),
 }
 """All formats by the names that ``--to`` takes."""

@@ -27,7 +27,7 @@ from ckptfmt.filetype.signs import (
 _TORCH = "torch.load reads it, if you trust it: loading a pickle runs code"
 _KERAS = "keras.models.load_model reads it"
 _HDF5_READER = "ckptfmt.open_tensors reads it, and h5py"
-_FLAX = "flax.training.checkpoints.restore_checkpoint or flax.serialization.msgpack_restore reads it"
+_FLAX = "ckptfmt.open_tensors reads it, and flax.serialization.msgpack_restore"
 _HUGGING_FACE = "transformers reads it with from_pretrained; safetensors, torch.load or h5py read the weights"
 _TFJS = "TensorFlow.js reads it; the weights are in the .bin files that its weightsManifest names"
 _WEAK = Strength.WEAK_MAGIC
@@ -64,13 +64,20 @@ _JAX = (
             ),
         ),
         (has(r"flax_model\.msgpack"),),
+        tensors="msgpack",
     ),
-    Kind("a MessagePack file, as Flax writes checkpoints", _FLAX, (msgpack_map(),)),
+    Kind("a MessagePack file, as Flax writes checkpoints", _FLAX, (msgpack_map(),), tensors="msgpack"),
     Kind(
         "a zarr array or group",
         "ckptfmt.open_tensors reads it",
         (json("zarr_format"), zip_has(r"(\A|\A[^/]+/)(zarr\.json|\.zarray|\.zgroup)\Z")),
         (has(r"\.zarray|\.zgroup|zarr\.json"),),
+        tensors="zarr",
+    ),
+    Kind(
+        "a Kerchunk reference file for zarr",
+        "ckptfmt.open_tensors reads it",
+        (json("version", "refs"),),
         tensors="zarr",
     ),
 )

@@ -123,6 +123,17 @@ def test_names_that_zarr_cannot_have_come_back(tmp_path: Path) -> None:
     assert group["model/w%2F.ATTRIBUTES%2FVARIABLE_VALUE"].attrs["ckptfmt_escaped"] is True
 
 
+def test_groups_and_arrays_that_stand_in_any_order(tmp_path: Path) -> None:
+    """zarr makes a tree of consolidated metadata, and has its own idea of their order."""
+    names = ["b/x/1", "a", "b/y", "c/x/1/2", "b/x/0", "c/y", "b/a/1", "c/x/0/1", "b-/x", "b/z"]
+    ckptfmt.save(tmp_path / "model", {name: np.array(number) for number, name in enumerate(names)})
+    ckptfmt.convert(ckptfmt.open(tmp_path / "model").renamed({n: n for n in names}), tmp_path / "w.zarr")
+    group: Any = zarr.open_group(str(tmp_path / "w.zarr"), mode="r", use_consolidated=True)
+    assert {name: int(group[name][...]) for name in names} == {name: i for i, name in enumerate(names)}
+    listed = {key for key, each in group.members(max_depth=None) if isinstance(each, zarr.Array)}
+    assert listed == set(names)
+
+
 def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
     ckptfmt.save(tmp_path / "model", {"x" * 300: np.array(1)})
     with pytest.raises(ValueError, match="got a file name of 300 bytes, want at most 255"):

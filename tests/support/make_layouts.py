@@ -10,29 +10,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from tests.support.layouts import LAYOUTS
 from tests.support.shipped_models import MODELS, Model
+from tests.support.torch_networks import NETWORKS
 
 
 def _main() -> None:
-    import transformers
-
     for name, model in MODELS.items():
         path = LAYOUTS / f"{name}.json"
-        config = dict(model.config)
-        kind = getattr(transformers, model.kind)
-        made = kind(transformers.AutoConfig.for_model(config.pop("model_type"), **config))
+        origin, made = _made(model)
         target = {key: list(value.shape) for key, value in made.state_dict().items()}
-        content = {
-            "origin": f"{model.kind} of transformers {transformers.__version__}",
-            "source": _source(model),
-            "target": target,
-            "tied": sorted(made.all_tied_weights_keys),
-        }
+        tied = sorted(getattr(made, "all_tied_weights_keys", ()))
+        content = {"origin": origin, "source": _source(model), "target": target, "tied": tied}
         path.write_text(_text(content))
+
+
+def _made(model: Model) -> tuple[str, Any]:
+    """Return what a model is, and the model on the other side."""
+    if model.kind in NETWORKS:
+        library = model.kind.split()[0]
+        return f"{model.kind} of {library} {version(library)}", NETWORKS[model.kind]()
+    import transformers
+
+    config = dict(model.config)
+    settings = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
+    origin = f"{model.kind} of transformers {transformers.__version__}"
+    return origin, getattr(transformers, model.kind)(settings)
 
 
 def _source(model: Model) -> dict[str, list[int]]:

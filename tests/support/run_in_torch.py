@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tests.support.torch_networks import NETWORKS
+
 
 class Ran(NamedTuple):
     """What a model computes, and which of its weights the file lacks or has beside them."""
@@ -37,7 +39,7 @@ def run_in_torch(
     from safetensors.numpy import save_file
 
     (folder / "config.json").write_text(json.dumps(config))
-    contiguous = {name: np.ascontiguousarray(tensors[name]) for name in tensors}
+    contiguous = {name: np.array(tensors[name], order="C") for name in tensors}
     save_file(contiguous, folder / "model.safetensors", metadata={"format": "pt"})
     np.savez(folder / "inputs.npz", **inputs)
     command = [sys.executable, "-W", "ignore", "-m", __name__, str(folder), kind]
@@ -48,15 +50,33 @@ def run_in_torch(
         return Ran(dict(outputs), loading["missing_keys"], loading["unexpected_keys"])
 
 
-def _main(folder: Path, kind: str) -> None:
-    import torch
+def _loaded(folder: Path, kind: str) -> tuple[Any, Mapping[str, Any]]:
+    """Return a model with its weights, and which of them are missing or unexpected."""
+    if kind in NETWORKS:
+        from safetensors.torch import load_file
+
+        network = NETWORKS[kind]()
+        found = network.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+        loading = {"missing_keys": found.missing_keys, "unexpected_keys": found.unexpected_keys}
+        return network, loading
     import transformers
 
-    model, loading = getattr(transformers, kind).from_pretrained(folder, output_loading_info=True)
+    model, loading = getattr(transformers, kind).from_pretrained(
+        folder, output_loading_info=True, output_hidden_states=True
+    )
+    return model, loading
+
+
+def _main(folder: Path, kind: str) -> None:
+    import torch
+
+    model, loading = _loaded(folder, kind)
     with np.load(folder / "inputs.npz") as arrays:
         inputs = {name: torch.from_numpy(array) for name, array in arrays.items()}
     with torch.no_grad():
-        outputs: Mapping[str, Any] = model.eval()(**inputs, output_hidden_states=True)
+        outputs: Any = model.eval()(**inputs)
+        if isinstance(outputs, torch.Tensor):
+            outputs = {"logits": outputs}
     arrays = {name: value.numpy() for name, value in outputs.items() if isinstance(value, torch.Tensor)}
     if "hidden_states" in outputs:
         arrays["last_hidden_state"] = outputs["hidden_states"][-1].numpy()

@@ -1,4 +1,4 @@
-"""Models that the plans that ship are tested with: built in TensorFlow, and what the other side is for each."""
+"""Models to test shipped plans with: how TensorFlow builds them, and what the other side is for each."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.support import google_t5, google_transformers
+from tests.support import google_t5, google_transformers, openai_gpt2, slim_inceptions, slim_networks
 from tests.support.google_transformers import EMBEDDING, GENERATOR_INNER, GENERATOR_WIDTH, INNER, WIDTH
+from tests.support.torch_networks import NETWORKS
 
 Build = Callable[[Path], "tuple[Path, dict[str, np.ndarray]]"]
 
 
 class Model(NamedTuple):
-    """A model, the plan for it, and the class of the library transformers that takes the result."""
+    """A model, the plan for it, and the class that takes the result."""
 
     plan: str
     build: Build
     """Writes a checkpoint into a folder; returns its prefix, and what the model computes there."""
     kind: str
+    """A class of the library transformers, or a key of ``NETWORKS``."""
     config: Mapping[str, object]
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, str]
@@ -77,6 +79,16 @@ def _t5(names: google_t5.Names, *, is_gated: bool) -> Model:
     outputs = {"sequence": "encoder_last_hidden_state", "words": "logits"}
     build = partial(google_t5.run, names, is_gated)
     return Model("t5-mesh-hf", build, "T5ForConditionalGeneration", config, inputs, outputs)
+
+
+def _slim(
+    plan: str, build: Callable[[Any], Any], kind: str, size: int, slot: str = "", **config: object
+) -> Model:
+    pixels = np.ascontiguousarray(slim_networks.image(size).transpose(0, 3, 1, 2))
+    name = "x" if kind in NETWORKS else "pixel_values"
+    write = partial(slim_networks.run, build, size, slot=slot)
+    settings = {"num_labels": slim_networks.CLASSES, "depth_multiplier": slim_networks.MULTIPLIER, **config}
+    return Model(plan, write, kind, settings, {name: pixels}, {"classes": "logits"})
 
 
 _PRETRAINING = {"sequence": _HIDDEN, "words": "prediction_logits", "sentence": "seq_relationship_logits"}
@@ -156,4 +168,47 @@ MODELS = {
     "t5": _t5(google_t5.FIRST, is_gated=False),
     "t5_gated": _t5(google_t5.GATED, is_gated=True),
     "t5_named": _t5(google_t5.NAMED, is_gated=True),
+    "gpt2": Model(
+        "gpt2-hf",
+        openai_gpt2.run,
+        "GPT2LMHeadModel",
+        {
+            "model_type": "gpt2",
+            "vocab_size": openai_gpt2.VOCABULARY,
+            "n_positions": openai_gpt2.POSITIONS,
+            "n_embd": openai_gpt2.WIDTH,
+            "n_head": openai_gpt2.HEADS,
+            "n_layer": openai_gpt2.LAYERS,
+        },
+        {"input_ids": openai_gpt2.IDS},
+        {"sequence": _HIDDEN, "words": "logits"},
+    ),
+    # At these sizes, SAME pads evenly, as torchvision does.
+    "slim_resnet": _slim("slim-torchvision", slim_networks.resnet, "torchvision resnet", 65, "Momentum"),
+    "slim_mobilenet": _slim("slim-torchvision", slim_networks.mobilenet_v2, "torchvision mobilenet_v2", 65),
+    "slim_inception_v1": _slim("slim-torchvision", slim_inceptions.inception_v1, "torchvision googlenet", 65),
+    "slim_inception_v3": _slim(
+        "slim-torchvision", slim_inceptions.inception_v3, "torchvision inception_v3", 107
+    ),
+    "slim_inception_v4": _slim("slim-timm", slim_inceptions.inception_v4, "timm inception_v4", 107),
+    "slim_inception_resnet": _slim(
+        "slim-timm", slim_inceptions.inception_resnet_v2, "timm inception_resnet_v2", 107
+    ),
+    # These pad as TensorFlow does at any size.
+    "slim_mobilenet_v1_hf": _slim(
+        "slim-hf",
+        slim_networks.mobilenet_v1,
+        "MobileNetV1ForImageClassification",
+        48,
+        "RMSProp",
+        model_type="mobilenet_v1",
+    ),
+    "slim_mobilenet_v2_hf": _slim(
+        "slim-hf",
+        slim_networks.mobilenet_v2,
+        "MobileNetV2ForImageClassification",
+        48,
+        "RMSProp_1",
+        model_type="mobilenet_v2",
+    ),
 }

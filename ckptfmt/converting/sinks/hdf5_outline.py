@@ -99,6 +99,7 @@ def reserve(group: Any, name: str, tensor: Outgoing) -> int | None:  # noqa: ANN
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    properties.set_obj_track_times(False)  # so that the same tensors make the same bytes
     space = h5py.h5s.create_simple(tensor.shape) if tensor.shape else h5py.h5s.create(h5py.h5s.SCALAR)
     kind = h5py.h5t.py_create(tensor.dtype.numpy.newbyteorder("<"), logical=True)
     dataset = h5py.h5d.create(group.id, name.encode(), kind, space, properties)

@@ -39,6 +39,7 @@ from ckptfmt.converting.sinks.zarr_metadata import (
     escaped_attribute,
     group_metadata,
     groups_above,
+    in_tree_order,
     to_json,
 )
 from ckptfmt.converting.sources.zarr_keys import array_keys
@@ -128,8 +129,8 @@ def _root(attributes: Mapping[str, Any], nodes: Mapping[str, bytes]) -> Iterable
     yield to_json(group_metadata(attributes))[:-1]
     yield b',"consolidated_metadata":{"kind":"inline","must_understand":false,"metadata":{'
     separator = b""
-    for key, text in nodes.items():
-        yield separator + to_json(key) + b":" + text
+    for key in in_tree_order(nodes):
+        yield separator + to_json(key) + b":" + nodes[key]
         separator = b","
     yield b"}}}"
 

@@ -74,6 +74,14 @@ def groups_above(keys: Iterable[str]) -> dict[str, None]:
     return groups
 
 
+def in_tree_order(keys: Iterable[str]) -> list[str]:
+    """Return keys in the order of a walk: what is in one group stands together.
+
+    The library zarr needs consolidated metadata in such an order: from others it makes a wrong tree.
+    """
+    return sorted(keys, key=lambda key: key.split("/"))
+
+
 def to_json(value: Any) -> bytes:  # noqa: ANN401  (what JSON holds)
     """Return JSON as it goes into a file: ASCII only, so that any name can be in it."""
     return json.dumps(value, separators=(",", ":")).encode()

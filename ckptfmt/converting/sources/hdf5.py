@@ -48,6 +48,7 @@ class HDF5Source:
             self._datasets: Mapping[str, Dataset] = names_of(root, contents)
             self._base = int(self._h5.id.get_create_plist().get_userblock())
         self._heaps = Heaps(file, self._base)
+        self._chunks_of: tuple[bytes | None, Chunks | None] = None, None
         self.tensors = {
             name: Stored(each.type.dtype, each.shape, _nbytes(each)) for name, each in self._datasets.items()
         }
@@ -128,7 +129,12 @@ class HDF5Source:
             return None
         nominal = math.prod(plist.get_chunk()) * itemsize
         self._limits.check_bytes("bytes of a chunk", nominal, stored, file=self.path)
-        return find_chunks(opened, dataset.shape)
+        # A tensor that is read piece by piece has its chunks listed once.
+        path, chunks = self._chunks_of
+        if path != dataset.path:
+            chunks = find_chunks(opened, dataset.shape)
+            self._chunks_of = dataset.path, chunks
+        return chunks
 
     def _finished(self, dataset: Dataset, values: Array) -> Array:
         """Return stored elements as those of TensorFlow's dtype."""

@@ -20,8 +20,8 @@ from ckptfmt.checkpoint.slices import Region, intersect, within
 from ckptfmt.converting.sources.hdf5_library import h5py
 from ckptfmt.errors import CorruptError
 
-MAX_LISTED = 1 << 22
-"""The most chunks that are listed in memory, to know which of them exist: a few hundred bytes each."""
+MAX_LISTED = 1 << 18
+"""The most chunks that are listed in memory, to know which of them exist: about 200 bytes each."""
 
 
 class Chunks(NamedTuple):

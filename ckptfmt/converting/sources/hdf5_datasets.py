@@ -14,10 +14,14 @@ from typing import Any, NamedTuple
 
 from ckptfmt.arrays.shape import MAX_RANK, Shape
 from ckptfmt.converting.sources.hdf5_library import h5py
-from ckptfmt.converting.sources.hdf5_types import UNREADABLE, StoredType, stored_type
+from ckptfmt.converting.sources.hdf5_types import UNREADABLE, StoredType, StoredTypes
+from ckptfmt.errors import CorruptError
 from ckptfmt.limits import Limits
 from ckptfmt.storage.file import RandomAccessFile
 from ckptfmt.storage.filesystem import natural_order
+
+_LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
+"""How values are stored in the file itself."""
 
 _MOST_ELEMENTS = (1 << 63) - 1
 _MOST_HOPS = 16
@@ -58,6 +62,7 @@ def find_datasets(root: Any, limits: Limits, file: RandomAccessFile) -> Contents
     groups: dict[bytes, None] = {}
     entered: set[int] = set()
     waiting: list[tuple[bytes, Any]] = [(b"", root)]
+    types = StoredTypes()
     count, size = 0, 0
     while waiting:
         path, group = waiting.pop()
@@ -78,7 +83,7 @@ def find_datasets(root: Any, limits: Limits, file: RandomAccessFile) -> Contents
                 if isinstance(item, h5py.h5g.GroupID):
                     below.append((full, item))
                 elif isinstance(item, h5py.h5d.DatasetID):
-                    datasets[full] = describe(item, full)
+                    datasets[full] = _describe(item, full, types)
             elif link.type == h5py.h5l.TYPE_SOFT:
                 symbolic[full] = group.links.get_val(name)
             else:
@@ -93,6 +98,11 @@ def _links(group: Any, limits: Limits, file: str, count: int) -> Iterator[tuple[
     names: list[bytes] = []
 
     def note(name: bytes) -> None:
+        if b"/" in name or name == b".":
+            # HDF5 would take it for a path, which may lead through a link into another file.
+            raise CorruptError(
+                f"got a link named {name.decode('utf-8', 'replace')!r}, want one part of a path"
+            )
         limits.check_names("datasets and groups", count + len(names) + 1, file=file)
         names.append(name)
 
@@ -107,9 +117,14 @@ def _links(group: Any, limits: Limits, file: str, count: int) -> Iterator[tuple[
     yield from links
 
 
-def describe(dataset: Any, path: bytes) -> Dataset:  # noqa: ANN401  (h5py.h5d.DatasetID)
+def _describe(dataset: Any, path: bytes, types: StoredTypes) -> Dataset:  # noqa: ANN401  (h5py.h5d.DatasetID)
     """Return what the file says about an open dataset; nothing is read but headers."""
-    kind = stored_type(dataset)
+    offset = dataset.get_offset()
+    plist = dataset.get_create_plist() if offset is None else None
+    if plist is not None and plist.get_layout() not in _LAYOUTS:
+        # Asked for the shape of a virtual dataset, HDF5 may open the files that it is made of.
+        return _unreadable(path, "it is made of other datasets, maybe in other files")
+    kind = types.of(dataset)
     space = dataset.get_space()
     # A dataset without a dataspace has no elements; TensorFlow calls that a vector of length 0.
     is_null = space.get_simple_extent_type() == h5py.h5s.NULL
@@ -118,21 +133,25 @@ def describe(dataset: Any, path: bytes) -> Dataset:  # noqa: ANN401  (h5py.h5d.D
         return _unreadable(path, f"{kind.what}, which TensorFlow has no dtype for", shape)
     if len(shape) > MAX_RANK or math.prod(shape) > _MOST_ELEMENTS:
         return _unreadable(path, f"its shape {list(shape)} is too large")
-    plist = dataset.get_create_plist()
-    layout = plist.get_layout()
+    problem = None if plist is None else _storage_problem(plist)
+    if problem is not None:
+        return _unreadable(path, problem, shape)
+    size = int(dataset.get_storage_size())
+    # Without bytes in the file, all values are the fill value, and the offset means nothing.
+    is_whole = kind.element is not None and size == math.prod(shape) * kind.element.itemsize
+    return Dataset(path, shape, kind, size, offset if size and is_whole else None)
+
+
+def _storage_problem(plist: Any) -> str | None:  # noqa: ANN401  (h5py.h5p.PropDCID)
+    """Return why the values of a dataset cannot be read, going by where and how they are stored."""
     if plist.get_external_count():
-        return _unreadable(path, "its values are in other files, which are not opened", shape)
-    if layout not in (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED):
-        return _unreadable(path, "it is made of other datasets, maybe in other files", shape)
+        return "its values are in other files, which are not opened"
     for number in range(plist.get_nfilters()):
         code, _, _, name = plist.get_filter(number)
         if not h5py.h5z.filter_avail(code):
             what = name.decode("utf-8", "replace") or "one without a name"
-            return _unreadable(path, f"it is compressed by filter {code} ({what}), which h5py lacks", shape)
-    size = int(dataset.get_storage_size())
-    # Without bytes in the file, all values are the fill value, and the offset means nothing.
-    offset = dataset.get_offset() if layout == h5py.h5d.CONTIGUOUS and size else None
-    return Dataset(path, shape, kind, size, offset)
+            return f"it is compressed by filter {code} ({what}), which h5py lacks"
+    return None
 
 
 def _unreadable(path: bytes, problem: str, shape: Shape = ()) -> Dataset:

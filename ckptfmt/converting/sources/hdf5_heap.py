@@ -19,6 +19,7 @@ import numpy as np
 
 from ckptfmt.arrays.array import Array
 from ckptfmt.errors import CorruptError
+from ckptfmt.locks import new_lock
 from ckptfmt.storage.file import RandomAccessFile
 
 PLACES = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])
@@ -38,6 +39,7 @@ class Heaps:
         self._base = base
         self._heaps: dict[int, dict[int, memoryview]] = {}
         self._read = 0
+        self._lock = new_lock()
 
     def strings(self, places: Array) -> Array:
         """Return the strings at places, an array of :data:`PLACES`, as an object array of ``bytes``.
@@ -68,10 +70,11 @@ class Heaps:
         return bytes(data[:length])
 
     def _heap(self, address: int) -> dict[int, memoryview]:
-        objects = self._heaps.get(address)
-        if objects is None:
-            objects = self._heaps[address] = self._read_heap(self._base + address)
-        return objects
+        with self._lock:
+            objects = self._heaps.get(address)
+            if objects is None:
+                objects = self._heaps[address] = self._read_heap(self._base + address)
+            return objects
 
     def _read_heap(self, offset: int) -> dict[int, memoryview]:
         magic, version, *_, size = _HEADER.unpack(self._file.read(offset, _HEADER.size))

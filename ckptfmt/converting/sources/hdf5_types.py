@@ -35,6 +35,12 @@ _CLASSES = {
     h5py.h5t.ARRAY: "arrays",
 }
 
+_NUMBERS = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM, h5py.h5t.COMPOUND)
+"""Classes of types that depend on nothing but themselves."""
+
+_MOST_KNOWN = 16
+"""The most types that are compared with that of each dataset."""
+
 
 class StoredType(NamedTuple):
     """How the elements of a dataset are stored."""
@@ -52,9 +58,26 @@ class StoredType(NamedTuple):
         return self.dtype is STRING and (self.element is None or self.element == PLACES)
 
 
-def stored_type(dataset: Any) -> StoredType:  # noqa: ANN401  (h5py.h5d.DatasetID)
-    """Return how the elements of an open dataset are stored."""
-    stored = dataset.get_type()
+class StoredTypes:
+    """The types of the datasets of one file, of which most have the same few."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[Any, StoredType]] = []
+
+    def of(self, dataset: Any) -> StoredType:  # noqa: ANN401  (h5py.h5d.DatasetID)
+        """Return how the elements of an open dataset are stored."""
+        stored = dataset.get_type()
+        # HDF5 compares two types in a fraction of the time that a look at one takes.
+        for known, result in self._known:
+            if stored == known:
+                return result
+        result = _stored_type(dataset, stored)
+        if stored.get_class() in _NUMBERS and len(self._known) < _MOST_KNOWN:
+            self._known.append((stored, result))
+        return result
+
+
+def _stored_type(dataset: Any, stored: Any) -> StoredType:  # noqa: ANN401  (h5py.h5d.DatasetID, h5py.h5t.TypeID)
     kind = stored.get_class()
     if kind == h5py.h5t.STRING:
         if stored.is_variable_str():
@@ -73,7 +96,7 @@ def stored_type(dataset: Any) -> StoredType:  # noqa: ANN401  (h5py.h5d.DatasetI
 
 def _numbers(stored: Any, kind: int) -> StoredType:  # noqa: ANN401  (h5py.h5t.TypeID)
     what = _CLASSES.get(kind, f"numbers of {8 * stored.get_size()} bits")
-    if kind not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM, h5py.h5t.COMPOUND):
+    if kind not in _NUMBERS:
         return StoredType(UNREADABLE, what=what)
     try:
         numpy = stored.dtype

@@ -23,8 +23,8 @@ from ckptfmt.arrays.raw import decode_raw
 from ckptfmt.arrays.shape import no_such_array
 from ckptfmt.checkpoint.slices import Region, whole
 from ckptfmt.converting.sources.npy_header import MAGIC, NpyHeader, read_npy_header
+from ckptfmt.converting.sources.rows import rows_of
 from ckptfmt.converting.sources.source import Source, Stored
-from ckptfmt.converting.sources.stretch import stretch_of
 from ckptfmt.converting.sources.zip_archive import Member, ZipArchive
 from ckptfmt.errors import CkptfmtError, CorruptError, UnsupportedError
 from ckptfmt.limits import Limits
@@ -76,16 +76,16 @@ class NpzSource:
         # An array in Fortran order is the transpose of one in C order, of the reversed shape.
         turn = slice(None, None, -1 if header.is_fortran else None)
         shape = header.shape[turn]
-        stretch = stretch_of((whole(header.shape) if region is None else region)[turn], shape)
-        start = header.start + stretch.start * header.itemsize
-        count = math.prod(stretch.shape)
+        rows = rows_of((whole(header.shape) if region is None else region)[turn], shape)
+        start = header.start + rows.start * header.itemsize
+        count = math.prod(rows.shape)
         data = place.read(start, start + count * header.itemsize)
         try:
             if header.text:
-                array = self._strings(name, header, data, count).reshape(stretch.shape)[stretch.at]
+                array = self._strings(name, header, data, count).reshape(rows.shape)[rows.at]
             else:
                 array = decode_raw(
-                    data, header.dtype, stretch.shape, big_endian=header.is_big_endian, at=stretch.at
+                    data, header.dtype, rows.shape, big_endian=header.is_big_endian, at=rows.at
                 )
         except CkptfmtError as error:
             raise error.at(self.path, place.offset, label=repr(name), relative=False) from None

@@ -26,8 +26,8 @@ from ckptfmt.arrays.array import Array
 from ckptfmt.arrays.raw import decode_raw
 from ckptfmt.arrays.shape import Shape, check_shape
 from ckptfmt.checkpoint.slices import Region, whole, within
+from ckptfmt.converting.sources.rows import rows_of
 from ckptfmt.converting.sources.source import Source, Stored
-from ckptfmt.converting.sources.stretch import stretch_of
 from ckptfmt.converting.sources.torch_pickle import TorchTensor, read_torch_pickle
 from ckptfmt.converting.sources.zip_archive import Member, ZipArchive
 from ckptfmt.errors import CkptfmtError, CorruptError
@@ -67,10 +67,10 @@ class TorchSource:
         wanted = whole(shape) if region is None else region
         try:
             if tensor.strides == _dense(shape) or not math.prod(shape):
-                stretch = stretch_of(wanted, shape)
-                start = (tensor.offset + stretch.start) * size
-                data = self._archive.read(member, start, start + math.prod(stretch.shape) * size)
-                return decode_raw(data, dtype, stretch.shape, big_endian=self._is_big_endian, at=stretch.at)
+                rows = rows_of(wanted, shape)
+                start = (tensor.offset + rows.start) * size
+                data = self._archive.read(member, start, start + math.prod(rows.shape) * size)
+                return decode_raw(data, dtype, rows.shape, big_endian=self._is_big_endian, at=rows.at)
             count = _reach(tensor)
             start = tensor.offset * size
             data = self._archive.read(member, start, start + count * size)
@@ -111,6 +111,8 @@ def open_source(fs: Filesystem, path: str, limits: Limits) -> Source:
             places = {name: (each, _member(name, each, members, folder)) for name, each in tensors.items()}
         except CkptfmtError as error:
             raise error.at(path, pickle.header, label=PICKLE, relative=False) from None
+        except RecursionError:  # without a limit of depth
+            raise CorruptError(f"{PICKLE}: nested too deeply", file=path, offset=pickle.header) from None
         source = TorchSource(path, archive, places, limits)
         order = members.get(f"{folder}byteorder")
         if order is not None:

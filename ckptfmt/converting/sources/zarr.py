@@ -1,4 +1,4 @@
-"""zarr: groups and arrays of versions 2 and 3, in a directory or a zip archive.
+"""zarr: groups and arrays of versions 2 and 3, in a directory, a zip archive or a reference file.
 
 A tensor's name is the path of its array in the hierarchy. If the root is an array itself, its name is that of
 the file without its suffix. The library ``zarr`` decodes the chunks.
@@ -20,6 +20,7 @@ from ckptfmt.converting.sources.source import Source, Stored
 from ckptfmt.converting.sources.zarr_arrays import ArrayHead, find_arrays
 from ckptfmt.converting.sources.zarr_keys import name_of_key
 from ckptfmt.converting.sources.zarr_library import read_region
+from ckptfmt.converting.sources.zarr_references import ReferenceTree
 from ckptfmt.converting.sources.zarr_tree import DirectoryTree, Tree, ZipTree
 from ckptfmt.dtypes import Storage
 from ckptfmt.errors import CorruptError, UnsupportedError
@@ -77,17 +78,29 @@ class ZarrSource:
 
 
 def open_source(fs: Filesystem, path: str, limits: Limits) -> Source:
-    """Open a zarr hierarchy: a directory, its metadata file, or a zip archive."""
+    """Open a zarr hierarchy: a directory, its metadata file, a zip archive, or a reference file."""
     if os.path.basename(path) in ("zarr.json", ".zarray", ".zgroup"):
         path = os.path.dirname(path) or os.curdir
-    tree: Tree = (
-        DirectoryTree(fs, path) if fs.path_type(path) == "directory" else ZipTree(fs.open(path), limits)
-    )
+    tree = _open_tree(fs, path, limits)
     try:
         return ZarrSource(path, tree, find_arrays(tree, limits), limits)
     except BaseException:
         tree.close()
         raise
+
+
+def _open_tree(fs: Filesystem, path: str, limits: Limits) -> Tree:
+    if fs.path_type(path) == "directory":
+        return DirectoryTree(fs, path)
+    file = fs.open(path)
+    try:
+        if bytes(file.read(0, min(2, file.size))) == b"PK":
+            return ZipTree(file, limits)
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    return ReferenceTree(fs, path, limits)
 
 
 def _stem(path: str) -> str:

@@ -7,10 +7,11 @@ import os
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any, Protocol
 
+from ckptfmt.cached_property import cached_property
 from ckptfmt.errors import CorruptError, PathNotFoundError
 from ckptfmt.limits import Limits
 from ckptfmt.storage.file import RandomAccessFile
@@ -117,22 +118,9 @@ class ZipTree:
         """Return the names of the directories in a directory."""
         return list(self._below.get(f"{self._prefix}{key}".strip("/"), ()))
 
-    @property
-    def _below(self) -> dict[str, dict[str, None]]:
-        """The names of the directories in each directory."""
-        if not hasattr(self, "_directories"):
-            below: dict[str, dict[str, None]] = {}
-            for name in self._members:
-                folder, _, _ = name.rpartition("/")
-                while folder:
-                    parent, _, last = folder.rpartition("/")
-                    names = below.setdefault(parent, {})
-                    if last in names:
-                        break
-                    names[last] = None
-                    folder = parent
-            self._directories = below
-        return self._directories
+    @cached_property
+    def _below(self) -> Mapping[str, Collection[str]]:
+        return directories_of(self._members)
 
     def sizes(self, key: str) -> Iterator[int]:
         """Iterate over the sizes of all files below a directory."""
@@ -143,6 +131,21 @@ class ZipTree:
         """Close the archive."""
         self._zip.close()
         self._file.close()
+
+
+def directories_of(names: Iterable[str]) -> dict[str, dict[str, None]]:
+    """Return the names of the directories in each directory, given the paths of all files."""
+    below: dict[str, dict[str, None]] = {}
+    for name in names:
+        folder, _, _ = name.rpartition("/")
+        while folder:
+            parent, _, last = folder.rpartition("/")
+            siblings = below.setdefault(parent, {})
+            if last in siblings:
+                break
+            siblings[last] = None
+            folder = parent
+    return below
 
 
 _ZIP_ERRORS = (

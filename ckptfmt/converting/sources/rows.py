@@ -9,7 +9,7 @@ from ckptfmt.arrays.shape import Shape
 from ckptfmt.checkpoint.slices import Region, whole, within
 
 
-class Stretch(NamedTuple):
+class Rows(NamedTuple):
     """Elements of an array that follow one another."""
 
     start: int
@@ -20,13 +20,13 @@ class Stretch(NamedTuple):
     """The index that takes the region out of them."""
 
 
-def stretch_of(region: Region, shape: Shape) -> Stretch:
+def rows_of(region: Region, shape: Shape) -> Rows:
     """Return the shortest stretch that holds a region and takes whole rows of one dimension.
 
     It is the region itself for the pieces in which tensors are converted.
     """
     if not shape or any(start >= stop for start, stop in region):
-        return Stretch(0, shape, within(region, whole(shape)))
+        return Rows(0, shape, within(region, whole(shape)))
     # Of leading dimensions a region has one index; the rows are of the first of which it has several.
     lead = next((i for i, (start, stop) in enumerate(region) if stop - start > 1), len(shape) - 1)
     first, last = region[lead]
@@ -34,4 +34,4 @@ def stretch_of(region: Region, shape: Shape) -> Stretch:
     start = 0
     for size, (begin, _) in zip(shape, held, strict=True):
         start = start * size + begin
-    return Stretch(start, tuple(stop - begin for begin, stop in held), within(region, held))
+    return Rows(start, tuple(stop - begin for begin, stop in held), within(region, held))
