@@ -139,7 +139,7 @@ def test_weights_of_subclassed_models_load(tmp_path: Path) -> None:
     """By attribute: the same class of Keras 3 takes them."""
 
     def made(keras: Any) -> Any:
-        class Scale(keras.layers.Layer):  # type: ignore[misc, name-defined]
+        class Scale(keras.layers.Layer):  # type: ignore[misc]
             def build(self, shape: Any) -> None:
                 self.offset = self.add_weight(name="offset", shape=(3,), trainable=False)
                 self.factor = self.add_weight(name="factor", shape=(3,))
@@ -148,7 +148,7 @@ def test_weights_of_subclassed_models_load(tmp_path: Path) -> None:
             def call(self, inputs: Any) -> Any:
                 return inputs * self.factor + self.offset
 
-        class Network(keras.Model):  # type: ignore[misc, name-defined]
+        class Network(keras.Model):  # type: ignore[misc]
             def __init__(self) -> None:
                 super().__init__()
                 self.first = keras.layers.Dense(3)
