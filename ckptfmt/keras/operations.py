@@ -73,6 +73,14 @@ def translate_operation(
         return []
 
 
+def unused_operation(name: str) -> dict[str, Any]:
+    """Return an operation that is never called, for a function that is needed no more.
+
+    It may have computed the shape for another function, for example.
+    """
+    return {**_operation("numpy.Copy", name, {}), "inbound_nodes": []}
+
+
 def _described(module: str, class_name: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "module": module,
