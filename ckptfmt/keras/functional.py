@@ -8,6 +8,7 @@ from typing import Any
 
 from ckptfmt.errors import CorruptError
 from ckptfmt.keras.description import Json, is_description, is_model, layers_of, name_of
+from ckptfmt.keras.names import without_slashes
 from ckptfmt.keras.nodes import Argument, Call, Tensor, decode_argument, decode_call, encode_call, tensors
 from ckptfmt.keras.operations import calls_function, simplified, translate_operation, unused_operation
 from ckptfmt.keras.sequential import input_of
@@ -23,6 +24,7 @@ def translate_functional(config: dict[str, Any], path: str, work: Work) -> dict[
 
     Its layers keep their order, by which object graphs number them; operations that are added come last.
     """
+    config = without_slashes(config, path, work)
     layers = {name_of(each): each for each in layers_of(config, path)}
     calls = {
         name: [simplified(each, decode_call(node, layers)) for node in _nodes_of(each)]
