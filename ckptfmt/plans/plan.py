@@ -96,6 +96,8 @@ class Plan:
     """Whether it is for many models, so that a step that matches nothing in one of them is no error."""
     about: About | None = field(default=None, compare=False)
     """What it is for, if its file says that."""
+    _places: tuple[StepPlace, ...] = field(default=(), compare=False, repr=False)
+    """The file of each step and its number there, for errors; empty if all are from :attr:`file`."""
 
     def _card(self) -> Card:
         steps = Table(
@@ -136,7 +138,14 @@ class Plan:
         """
         check_limits(limits)
         parsed = parse_plan(text, file, limits)
-        return cls(parsed.steps, parsed.rest, file, is_general=parsed.is_general, about=parsed.about)
+        return cls(
+            parsed.steps,
+            parsed.rest,
+            file,
+            is_general=parsed.is_general,
+            about=parsed.about,
+            _places=parsed.places,
+        )
 
     @classmethod
     def read(
@@ -320,6 +329,8 @@ class Plan:
 
     def _placed_steps(self) -> list[tuple[Step, StepPlace]]:
         """Return the steps, each with its place for errors."""
+        if len(self._places) == len(self.steps):
+            return list(zip(self.steps, self._places, strict=True))
         return [(step, StepPlace(self.file, number)) for number, step in enumerate(self.steps, 1)]
 
     def _check_rest(self, state: PlanState) -> None:
