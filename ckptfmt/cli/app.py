@@ -47,8 +47,8 @@ HELP = """\
 Inspect and change TensorFlow's checkpoints, graphs, logs and records without TensorFlow.
 
 PATH leads to a checkpoint: its prefix (model.ckpt-1000), one of its files, a directory with a checkpoint in
-it (the latest, if there are several), or a SavedModel. What is read is never changed: convert, copy, edit,
-freeze and subgraph write new files.
+it (the latest, if there are several), or a SavedModel. What is read is never changed: verbs that write make
+new files.
 """
 
 EXAMPLES = """\

@@ -53,7 +53,7 @@ def selection_options(command: Callable[..., int]) -> Callable[..., int]:
         "--names",
         type=click.Choice([STORED, FULL, PATH]),
         metavar="KIND",
-        help="Names: stored, full (dense/kernel) or path (model/dense/kernel).",
+        help="Names: stored, full (dense/kernel) or object path.",
     )
     @click.option("--weights", is_flag=True, help="Only the model's own weights, by their usual names.")
     @click.option("--ema", is_flag=True, help="Read variables from their moving averages.")

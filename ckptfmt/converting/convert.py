@@ -45,6 +45,7 @@ def convert(
     resume: bool = False,
     verify: bool = False,
     progress: Progress | None = None,
+    sync: bool = True,
     fs: Filesystem | None = None,
     limits: Limits = DEFAULT,
 ) -> Conversion:
@@ -61,7 +62,7 @@ def convert(
         also in nested dictionaries; or a list of these, which are merged.
     target
         The file or the directory to write. In an existing directory, or one whose path ends in a slash, a
-        file gets the usual name of its format, such as ``model.safetensors``.
+        file gets the usual name of its format, such as ``model.safetensors``. Missing directories are made.
     to
         The format, such as ``"safetensors"``, if the name of the target does not say it: the keys of
         ``ckptfmt convert --help``.
@@ -98,6 +99,8 @@ def convert(
         raises CorruptError.
     progress
         Is called with the bytes written so far and the bytes to write in all.
+    sync
+        Whether the target outlasts a power cut as soon as it has its name.
     fs
         The file system that both paths lead into, if it is not this machine's.
     limits
@@ -156,7 +159,7 @@ def convert(
         preparation = prepare(
             given,
             Changes(apply, rules, recipe),
-            Destination(path, to, shard_bytes, compression, overwrite, resume),
+            Destination(path, to, shard_bytes, compression, overwrite, resume, sync),
             fs,
         )
         return preparation.carry_out(verify=verify, progress=progress)

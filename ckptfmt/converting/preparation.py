@@ -53,6 +53,7 @@ class Destination:
     compression: str | None = None
     overwrite: bool = False
     resume: bool = False
+    sync: bool = True
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Preparation:
         if verify and not getattr(self.sink, "reads_back", True):
             raise ValueError(f"verify: {self.sink.format} keeps no dtypes, so it cannot be read back")
         writing = replace(self.writing, advance=_advance(self.nbytes, progress))
+        if directory := os.path.dirname(writing.path.rstrip("/" + os.sep)):
+            writing.fs.make_directory(directory)
         try:
             files = self.sink.write(self.tensors, writing)
         except BaseException:
@@ -119,6 +122,7 @@ def prepare(given: Given, changes: Changes, target: Destination, fs: Filesystem 
         target.compression,
         {key: text for key, text in metadata.items() if text},
     )
+    writing.sync = target.sync
     writing.remarks += given.remarks
     if target.resume:
         if not sink.resumes:

@@ -37,11 +37,13 @@ TARGETS = {
         "PyTorch's file of a state_dict (.pt)",
         (".pt", ".pth", ".bin"),
         "ckptfmt.converting.sinks.torch:TorchSink",
+        "model.pt",
     ),
     "npz": Target(
         "NumPy's archive of arrays (.npz)",
         (".npz",),
         "ckptfmt.converting.sinks.npz:NpzSink",
+        "model.npz",
     ),
     "hdf5": Target(
         "HDF5, a dataset for each tensor",
@@ -70,11 +72,13 @@ TARGETS = {
         "a Kerchunk reference file, by which zarr, xarray and Dask read the data files in place",
         (".kerchunk.json", ".json"),
         "ckptfmt.converting.sinks.reference:ReferenceSink",
+        "model.kerchunk.json",
     ),
     "msgpack": Target(
         "a nested tree of arrays, as flax.serialization reads it (.msgpack)",
         (".msgpack",),
         "ckptfmt.converting.sinks.msgpack:MsgpackSink",
+        "model.msgpack",
     ),
     "orbax": Target(
         "a directory of Orbax, a nested tree of arrays for JAX",

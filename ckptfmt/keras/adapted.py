@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ckptfmt.errors import UnsupportedError
 from ckptfmt.keras.translation import AdaptedArgument, Work
+from ckptfmt.text.quoting import shortened
 
 _LOOKUPS = ("StringLookup", "IntegerLookup", "TextVectorization")
 
@@ -28,10 +30,16 @@ def note_adapted(class_name: str, arguments: dict[str, Any], path: str, work: Wo
 
 
 def vocabulary(keys: np.ndarray, values: np.ndarray) -> list[Any]:
-    """Return the vocabulary of a lookup table, given the keys and values with which it was saved."""
-    order = np.argsort(values, kind="stable")
-    terms = [keys[at] for at in order.tolist()]
-    return [term.decode("utf-8", "surrogateescape") if isinstance(term, bytes) else term for term in terms]
+    """Return the vocabulary of a lookup table, given the keys and values with which it was saved.
+
+    Raises UnsupportedError if a term is not UTF-8, as a configuration must be.
+    """
+    terms = keys[np.argsort(values, kind="stable")].tolist()
+    try:
+        return [term.decode() if isinstance(term, bytes) else term for term in terms]
+    except UnicodeDecodeError as error:
+        what = f"vocabulary: got the term {shortened(repr(error.object), 80)}, want UTF-8"
+        raise UnsupportedError(what) from error
 
 
 def bin_boundaries(summary: np.ndarray, bins: int) -> list[float]:

@@ -54,9 +54,7 @@ def parse_description(config: Mapping[str, Any] | str | bytes, limits: Limits) -
     if not is_description(described):
         raise CorruptError(f"{_WHAT}: got no object with class_name and config, want one")
     if isinstance(version, str) and version.startswith(("0.", "1.")):
-        what = (
-            f"{_WHAT} of Keras {shortened(version, 20)}: Keras 2 can load the model, and save it as its own"
-        )
+        what = f"{_WHAT} of Keras {shortened(version, 20)}: load and save the model with Keras 2 first"
         raise UnsupportedError(what)
     return described
 

@@ -1,8 +1,8 @@
 """Variables of a model whose configuration is not known, placed by what objects and names tell.
 
 A checkpoint does not say the classes of layers, and Keras 3 makes them part of the paths. But Keras names a
-layer after its class unless the user does, and variables after layers: ``dense_1/kernel`` is of a Dense. A layer
-in a layer is stored by its attribute, so its class does not matter, unless it is in a list.
+layer after its class unless the user does, and variables after layers: ``dense_1/kernel`` is of a Dense. A
+layer in a layer is stored by its attribute, so its class does not matter, unless it is in a list.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from ckptfmt.limits import Limits
 from ckptfmt.object_graph.object_graph import ObjectNode
 from ckptfmt.text.quoting import listed, shortened
 
-NOTE = (
-    "the classes of layers are inferred from their names; pass config= if layers have names of other classes"
-)
+NOTE = "classes of layers are inferred from their names: pass config= if names tell other classes"
 """What the user should know about a model that was placed so."""
 
 _NUMBER = re.compile(r"_\d+\Z")
@@ -33,6 +31,9 @@ _INNER = {
     "layer": "TimeDistributed",
     "forward_layer": "Bidirectional",
     "_query_dense": "MultiHeadAttention",
+    # The variables of this layer are named without it.
+    "variance": "Normalization",
+    "adapt_variance": "Normalization",
 }
 """Attributes that only layers of one class have, in this order of precedence."""
 

@@ -22,6 +22,13 @@ _SHOWN = 80
 """Characters of a value that a note shows."""
 
 
+UNCHANGED = (
+    "the configuration is not known, so weights stay as they are: those of layers with hard_sigmoid, another "
+    "function in Keras 3, would have to change"
+)
+"""What the user should know about weights without a configuration."""
+
+
 @dataclass(frozen=True)
 class KerasModel:
     """A model of Keras in the form of Keras 3, whatever it was stored in."""

@@ -52,8 +52,9 @@ def translate_layer(description: Mapping[str, Any], path: str, work: Work) -> di
     new = stand_in(class_name)
     known = classes("layers").get(new.class_name)
     if known is None or known.name == "Lambda":
-        is_code = known is not None
-        reason = "is code of Python, which nothing here runs" if is_code else "is not a class of Keras 3"
+        reason = "is not a class of Keras 3" if path else "is code, and no list of layers that are connected"
+        if known is not None:
+            reason = "is code of Python, which nothing here runs"
         work.refuse(path, class_name, reason)
         return dict(description)
     if new.predicts_only:

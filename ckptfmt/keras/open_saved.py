@@ -5,7 +5,7 @@ from __future__ import annotations
 from ckptfmt.errors import CkptfmtError, UnsupportedError
 from ckptfmt.keras.description import Config
 from ckptfmt.keras.inferred import NOTE, place_inferred
-from ckptfmt.keras.keras_model import KerasModel, keras_model
+from ckptfmt.keras.keras_model import UNCHANGED, KerasModel, keras_model
 from ckptfmt.keras.model_variables import model_variables
 from ckptfmt.keras.object_variables import find_model, place_objects
 from ckptfmt.keras.placed import Placed
@@ -49,7 +49,7 @@ def open_keras_checkpoint(tensors: Tensors, config: Config | None, limits: Limit
     if config is None:
         placed = place_inferred(node, tensors.prefix, limits)
         variables = model_variables(tensors, placed.tensors, tensors.prefix)
-        return KerasModel(tensors.prefix, variables, notes=(NOTE,))
+        return KerasModel(tensors.prefix, variables, notes=(NOTE, UNCHANGED))
     translation = translate(config, limits=limits)
     layers = structure(translation.config)
     placed = _place(layers, node, tensors.prefix)

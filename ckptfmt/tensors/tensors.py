@@ -30,7 +30,7 @@ from ckptfmt.errors import GraphError, NameConflictError
 from ckptfmt.notebook.card import Card, Fact
 from ckptfmt.object_graph.keys import OBJECT_GRAPH_KEY
 from ckptfmt.storage.filesystem import Filesystem
-from ckptfmt.tensors import handover, renaming
+from ckptfmt.tensors import dask_arrays, handover, renaming
 from ckptfmt.tensors.aliases import no_match
 from ckptfmt.tensors.cards import tensors_card
 from ckptfmt.tensors.changed_values import CastMapping, UpdatedMapping
@@ -409,6 +409,32 @@ class Tensors(TensorMapping):
             Some names have no tensor.
         """
         return handover.to_jax(self, device, names, copy=copy)
+
+    def to_dask(self, names: Iterable[str] | None = None, *, chunk_bytes: int = 128 << 20) -> dict[str, Any]:
+        """Return arrays of Dask by name, of which nothing is read until Dask computes something.
+
+        Chunks follow the slices in which a tensor is stored, if these make a grid, and are stretches of it in
+        C order. Any scheduler will do: in other processes, the files are opened again. As with :meth:`slice`,
+        the checksum of a tensor or a slice is verified by a chunk that has all of it. Strings are object
+        arrays of ``bytes``.
+
+        Parameters
+        ----------
+        names
+            The tensors; by default all but the object graph.
+        chunk_bytes
+            Bytes of a chunk, at most: larger slices are cut, the first axis first.
+
+        Raises
+        ------
+        MissingDependencyError
+            Dask is not installed.
+        TensorNotFoundError
+            Some names have no tensor.
+        ValueError
+            Chunks of that size are too many.
+        """
+        return dask_arrays.to_dask(self, names, chunk_bytes)
 
 
 class View(NameMapping, Tensors):

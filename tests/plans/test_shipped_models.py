@@ -18,7 +18,7 @@ from tests.support.corpus import CORPUS
 from tests.support.layouts import Outline, read_layout
 from tests.support.run_in_torch import run_in_torch
 from tests.support.shipped_models import MODELS
-from tests.support.torchvision_networks import TORCHVISION
+from tests.support.torch_networks import NETWORKS
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -45,7 +45,7 @@ def test_a_layout_is_that_of_the_model(name: str, tensorflow: ModuleType, tmp_pa
 @pytest.mark.parametrize("name", MODELS)
 def test_the_other_side_computes_the_same(name: str, tensorflow: ModuleType, tmp_path: Path) -> None:
     model = MODELS[name]
-    library = "torchvision" if model.kind in TORCHVISION else "transformers"
+    library = model.kind.split()[0] if model.kind in NETWORKS else "transformers"
     if find_spec(library) is None:
         pytest.skip(f"runs a model of {library}, which is not installed")
     prefix, outputs = model.build(tmp_path)
@@ -87,7 +87,7 @@ def test_averages_beside_the_weights_are_refused_because_either_may_be_wanted(na
         Plan.read(MODELS[name].plan).targets(tensors.entries)
 
 
-@pytest.mark.parametrize("name", ["bert", "albert", "slim_inception", "slim_mobilenet_v1_hf"])
+@pytest.mark.parametrize("name", ["bert", "albert", "slim_inception_v3", "slim_mobilenet_v1_hf"])
 def test_a_module_of_tensorflow_hub_has_its_names_in_a_scope(name: str) -> None:
     shapes = read_layout(name).source
     plan = Plan.read(MODELS[name].plan)
@@ -126,7 +126,7 @@ def test_attention_of_t5_may_have_its_heads_as_an_axis() -> None:
 def test_units_of_the_deepest_resnet_are_counted_from_zero() -> None:
     scope = "resnet_v1_152/block3/unit_{}/bottleneck_v1/conv1/weights"
     made = Outline({scope.format(unit): (1, 1, 1024, 256) for unit in range(1, 37)}).shapes_made(
-        Plan.read("slim-resnet-v1-torchvision")
+        Plan.read("slim-torchvision")
     )
     assert made == {f"layer3.{unit}.conv1.weight": (256, 1024, 1, 1) for unit in range(36)}
 
@@ -272,6 +272,6 @@ def test_averages_take_the_place_of_the_weights_first(tmp_path: Path) -> None:
     }
     ckptfmt.save(tmp_path / "model.ckpt", tensors)
     with ckptfmt.open(tmp_path / "model.ckpt") as ckpt:
-        made = ckpt.ema().apply("slim-mobilenet-v2-hf")
+        made = ckpt.ema().apply("slim-hf")
         assert made["mobilenet_v2.conv_stem.first_conv.convolution.weight"].min() == 1
         assert len(made) == 3  # with the number of batches

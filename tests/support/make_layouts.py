@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.support.layouts import LAYOUTS
 from tests.support.shipped_models import MODELS, Model
-from tests.support.torchvision_networks import TORCHVISION
+from tests.support.torch_networks import NETWORKS
 
 
 def _main() -> None:
@@ -31,10 +32,9 @@ def _main() -> None:
 
 def _made(model: Model) -> tuple[str, Any]:
     """Return what a model is, and the model on the other side."""
-    if model.kind in TORCHVISION:
-        import torchvision
-
-        return f"{model.kind} {torchvision.__version__}", TORCHVISION[model.kind]()
+    if model.kind in NETWORKS:
+        library = model.kind.split()[0]
+        return f"{model.kind} of {library} {version(library)}", NETWORKS[model.kind]()
     import transformers
 
     config = dict(model.config)

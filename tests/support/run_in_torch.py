@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.support.torchvision_networks import TORCHVISION
+from tests.support.torch_networks import NETWORKS
 
 
 class Ran(NamedTuple):
@@ -52,10 +52,10 @@ def run_in_torch(
 
 def _loaded(folder: Path, kind: str) -> tuple[Any, Mapping[str, Any]]:
     """Return a model with its weights, and which of them are missing or unexpected."""
-    if kind in TORCHVISION:
+    if kind in NETWORKS:
         from safetensors.torch import load_file
 
-        network = TORCHVISION[kind]()
+        network = NETWORKS[kind]()
         found = network.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
         loading = {"missing_keys": found.missing_keys, "unexpected_keys": found.unexpected_keys}
         return network, loading

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.support import google_t5, google_transformers, openai_gpt2, slim_networks
+from tests.support import google_t5, google_transformers, openai_gpt2, slim_inceptions, slim_networks
 from tests.support.google_transformers import EMBEDDING, GENERATOR_INNER, GENERATOR_WIDTH, INNER, WIDTH
+from tests.support.torch_networks import NETWORKS
 
 Build = Callable[[Path], "tuple[Path, dict[str, np.ndarray]]"]
 
@@ -22,7 +23,7 @@ class Model(NamedTuple):
     build: Build
     """Writes a checkpoint into a folder; returns its prefix, and what the model computes there."""
     kind: str
-    """A class of the library transformers, or a key of ``TORCHVISION``."""
+    """A class of the library transformers, or a key of ``NETWORKS``."""
     config: Mapping[str, object]
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, str]
@@ -84,7 +85,7 @@ def _slim(
     plan: str, build: Callable[[Any], Any], kind: str, size: int, slot: str = "", **config: object
 ) -> Model:
     pixels = np.ascontiguousarray(slim_networks.image(size).transpose(0, 3, 1, 2))
-    name = "x" if kind.startswith("torchvision") else "pixel_values"
+    name = "x" if kind in NETWORKS else "pixel_values"
     write = partial(slim_networks.run, build, size, slot=slot)
     settings = {"num_labels": slim_networks.CLASSES, "depth_multiplier": slim_networks.MULTIPLIER, **config}
     return Model(plan, write, kind, settings, {name: pixels}, {"classes": "logits"})
@@ -183,18 +184,19 @@ MODELS = {
         {"sequence": _HIDDEN, "words": "logits"},
     ),
     # At these sizes, SAME pads evenly, as torchvision does.
-    "slim_resnet": _slim(
-        "slim-resnet-v1-torchvision", slim_networks.resnet, "torchvision resnet", 65, "Momentum"
+    "slim_resnet": _slim("slim-torchvision", slim_networks.resnet, "torchvision resnet", 65, "Momentum"),
+    "slim_mobilenet": _slim("slim-torchvision", slim_networks.mobilenet_v2, "torchvision mobilenet_v2", 65),
+    "slim_inception_v1": _slim("slim-torchvision", slim_inceptions.inception_v1, "torchvision googlenet", 65),
+    "slim_inception_v3": _slim(
+        "slim-torchvision", slim_inceptions.inception_v3, "torchvision inception_v3", 107
     ),
-    "slim_mobilenet": _slim(
-        "slim-mobilenet-v2-torchvision", slim_networks.mobilenet_v2, "torchvision mobilenet_v2", 65
-    ),
-    "slim_inception": _slim(
-        "slim-inception-v3-torchvision", slim_networks.inception_v3, "torchvision inception_v3", 107
+    "slim_inception_v4": _slim("slim-timm", slim_inceptions.inception_v4, "timm inception_v4", 107),
+    "slim_inception_resnet": _slim(
+        "slim-timm", slim_inceptions.inception_resnet_v2, "timm inception_resnet_v2", 107
     ),
     # These pad as TensorFlow does at any size.
     "slim_mobilenet_v1_hf": _slim(
-        "slim-mobilenet-v1-hf",
+        "slim-hf",
         slim_networks.mobilenet_v1,
         "MobileNetV1ForImageClassification",
         48,
@@ -202,7 +204,7 @@ MODELS = {
         model_type="mobilenet_v1",
     ),
     "slim_mobilenet_v2_hf": _slim(
-        "slim-mobilenet-v2-hf",
+        "slim-hf",
         slim_networks.mobilenet_v2,
         "MobileNetV2ForImageClassification",
         48,

@@ -101,6 +101,11 @@ class Slim:
             x = self.tf.nn.conv2d(x, weights, 1, "SAME") + self.variable("biases", CLASSES)
         return self.tf.squeeze(x, [1, 2])
 
+    def dense(self, x: Any, scope: str) -> Any:
+        """Classify by a dense layer."""
+        with self.scope(scope):
+            return x @ self.variable("weights", int(x.shape[-1]), CLASSES) + self.variable("biases", CLASSES)
+
 
 RESNET_UNITS, RESNET_WIDTH = (3, 1, 2, 2), 16
 """Units in each block, and the width of the first block; a released network has 64."""
@@ -188,122 +193,3 @@ def _width(full: int) -> int:
     wanted = full * MULTIPLIER
     near = max(8, int(wanted + 4) // 8 * 8)
     return near if near >= 0.9 * wanted else near + 8
-
-
-# Of each convolution: scope, width, height and width of the kernel. A branch that begins with "avg" or "max"
-# pools first.
-_A = [[("Conv2d_0a_1x1", 64, 1, 1)], [("Conv2d_0a_1x1", 48, 1, 1), ("Conv2d_0b_5x5", 64, 5, 5)]]
-_A_THIRD = [("Conv2d_0a_1x1", 64, 1, 1), ("Conv2d_0b_3x3", 96, 3, 3), ("Conv2d_0c_3x3", 96, 3, 3)]
-
-
-def _pooled(width: int) -> list[Any]:
-    return ["avg", ("Conv2d_0b_1x1", width, 1, 1)]
-
-
-def _seven(width: int) -> list[list[Any]]:
-    return [
-        [("Conv2d_0a_1x1", 192, 1, 1)],
-        [("Conv2d_0a_1x1", width, 1, 1), ("Conv2d_0b_1x7", width, 1, 7), ("Conv2d_0c_7x1", 192, 7, 1)],
-        [
-            ("Conv2d_0a_1x1", width, 1, 1),
-            ("Conv2d_0b_7x1", width, 7, 1),
-            ("Conv2d_0c_1x7", width, 1, 7),
-            ("Conv2d_0d_7x1", width, 7, 1),
-            ("Conv2d_0e_1x7", 192, 1, 7),
-        ],
-        _pooled(192),
-    ]
-
-
-def _forked(second: str) -> list[list[Any]]:
-    return [
-        [("Conv2d_0a_1x1", 320, 1, 1)],
-        [("Conv2d_0a_1x1", 384, 1, 1), [("Conv2d_0b_1x3", 384, 1, 3), (second, 384, 3, 1)]],
-        [
-            ("Conv2d_0a_1x1", 448, 1, 1),
-            ("Conv2d_0b_3x3", 384, 3, 3),
-            [("Conv2d_0c_1x3", 384, 1, 3), ("Conv2d_0d_3x1", 384, 3, 1)],
-        ],
-        _pooled(192),
-    ]
-
-
-_INCEPTION: dict[str, list[list[Any]]] = {
-    "Mixed_5b": [*_A, _A_THIRD, _pooled(32)],
-    # The odd names of this block are slim's.
-    "Mixed_5c": [
-        _A[0],
-        [("Conv2d_0b_1x1", 48, 1, 1), ("Conv_1_0c_5x5", 64, 5, 5)],
-        _A_THIRD,
-        _pooled(64),
-    ],
-    "Mixed_5d": [*_A, _A_THIRD, _pooled(64)],
-    "Mixed_6a": [
-        [("Conv2d_1a_1x1", 384, 3, 3)],
-        [("Conv2d_0a_1x1", 64, 1, 1), ("Conv2d_0b_3x3", 96, 3, 3), ("Conv2d_1a_1x1", 96, 3, 3)],
-        ["max"],
-    ],
-    "Mixed_6b": _seven(128),
-    "Mixed_6c": _seven(160),
-    "Mixed_6d": _seven(160),
-    "Mixed_6e": _seven(192),
-    "Mixed_7a": [
-        [("Conv2d_0a_1x1", 192, 1, 1), ("Conv2d_1a_3x3", 320, 3, 3)],
-        [
-            ("Conv2d_0a_1x1", 192, 1, 1),
-            ("Conv2d_0b_1x7", 192, 1, 7),
-            ("Conv2d_0c_7x1", 192, 7, 1),
-            ("Conv2d_1a_3x3", 192, 3, 3),
-        ],
-        ["max"],
-    ],
-    "Mixed_7b": _forked("Conv2d_0b_3x1"),
-    "Mixed_7c": _forked("Conv2d_0c_3x1"),
-}
-
-
-def inception_v3(slim: Slim) -> Any:
-    """Build Inception v3 with its auxiliary logits, whose norms have no scale."""
-    tf, slim.has_scale = slim.tf, False
-    with slim.scope("InceptionV3"):
-        x = slim.conv(slim.images, 32, 3, "Conv2d_1a_3x3", stride=2, padding="VALID")
-        x = slim.conv(x, 32, 3, "Conv2d_2a_3x3", padding="VALID")
-        x = tf.nn.max_pool2d(slim.conv(x, 64, 3, "Conv2d_2b_3x3"), 3, 2, "VALID")
-        x = slim.conv(x, 80, 1, "Conv2d_3b_1x1", padding="VALID")
-        x = tf.nn.max_pool2d(slim.conv(x, 192, 3, "Conv2d_4a_3x3", padding="VALID"), 3, 2, "VALID")
-        for name, branches in _INCEPTION.items():
-            made = []
-            for number, branch in enumerate(branches):
-                with slim.scope(f"{name}/Branch_{number}"):
-                    made.append(_branch(slim, x, branch, halves=name in ("Mixed_6a", "Mixed_7a")))
-            x = tf.concat(made, 3)
-            if name == "Mixed_6e":
-                _auxiliary(slim, x)
-        return slim.logits(x, "Logits/Conv2d_1c_1x1")
-
-
-def _branch(slim: Slim, x: Any, branch: Sequence[Any], *, halves: bool) -> Any:
-    tf = slim.tf
-    for part in branch:
-        if part == "avg":
-            x = tf.nn.avg_pool2d(x, 3, 1, "SAME")
-        elif part == "max":
-            x = tf.nn.max_pool2d(x, 3, 2, "VALID")
-        elif isinstance(part, list):
-            x = tf.concat([slim.conv(x, width, tuple(kernel), scope) for scope, width, *kernel in part], 3)
-        elif halves and part is branch[-1]:
-            scope, width, *kernel = part
-            x = slim.conv(x, width, tuple(kernel), scope, stride=2, padding="VALID")
-        else:
-            scope, width, *kernel = part
-            x = slim.conv(x, width, tuple(kernel), scope)
-    return x
-
-
-def _auxiliary(slim: Slim, x: Any) -> None:
-    """Make the variables of the logits that help in training."""
-    with slim.scope("AuxLogits"):
-        x = slim.conv(slim.tf.nn.avg_pool2d(x, 5, 3, "VALID"), 128, 1, "Conv2d_1b_1x1")
-        # Without padding in an image of the usual size, whose 5 x 5 it covers; small images need some.
-        x = slim.conv(x, 768, 5, "Conv2d_2a_5x5")
-        slim.logits(x, "Conv2d_2b_1x1")

@@ -50,6 +50,7 @@ class CheckpointSink:
             overwrite=writing.overwrite,
             max_shard_bytes=writing.max_shard_bytes,
             progress=advance,
+            sync=writing.sync,
             fs=writing.fs,
         )
         return [prefix + INDEX_SUFFIX]

@@ -35,9 +35,11 @@ class Chunk(NamedTuple):
     """Elements of the slice before it."""
 
 
-def chunk_shape_within(shape: Shape, itemsize: int) -> Shape:
-    """Return the shape of chunks of a tensor that is stored whole: stretches of its bytes, all equal."""
-    limit = max(1, CHUNK_BYTES // itemsize)
+def chunk_shape_within(shape: Shape, limit: int) -> Shape:
+    """Return the shape of chunks of up to ``limit`` elements of a tensor that is stored whole, if it divides.
+
+    They are stretches of its bytes, all equal.
+    """
     chunk = list(shape)
     for axis, size in enumerate(shape):
         inner = math.prod(shape[axis + 1 :])

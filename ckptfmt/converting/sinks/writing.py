@@ -46,6 +46,8 @@ class Writing:
     key: str | None = None
     """What is being written, from what and how: what an earlier conversion left is gone on with if this is
     the same. None if nothing is kept."""
+    sync: bool = True
+    """Whether files outlast a power cut as soon as they have their names."""
     remarks: list[str] = field(default_factory=list)
     """What the user should know, in whole sentences."""
     _kept: list[PartialFile | PartialDirectory] = field(default_factory=list)
@@ -57,7 +59,7 @@ class Writing:
         """
         path = self.path if path is None else path
         if self.key is None or not isinstance(self.fs, LocalFilesystem):
-            return self.fs.create(path, overwrite=self.overwrite)
+            return self.fs.create(path, overwrite=self.overwrite, sync=self.sync)
         output = self.fs.create_partial(path, self.key, overwrite=self.overwrite)
         if isinstance(output, PartialFile):
             self._keep(path, output)

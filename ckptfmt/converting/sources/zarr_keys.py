@@ -48,7 +48,14 @@ def array_keys(names: Iterable[str], *, fold_case: bool) -> dict[str, str]:
     arrays = dict.fromkeys(names)
     keys = {}
     spellings: dict[str, str] = {}
+    # Many names are in one group, so what was found out about the group is remembered.
+    plain_groups: dict[str, bool] = {"": True}
     for name in arrays:
+        group, _, last = name.rpartition("/")
+        is_plain = not _UNSAFE.search(last) and not _RESERVED.match(last) and name[:1] != "/"
+        if is_plain and not fold_case and _is_plain_group(group, arrays, plain_groups):
+            keys[name] = name
+            continue
         parts = _parts(name, arrays)
         if _UNSAFE.search(name) or any(map(_RESERVED.match, parts)) or parts[-1].count("/"):
             parts = [_escape(part) for part in parts]
@@ -57,6 +64,19 @@ def array_keys(names: Iterable[str], *, fold_case: bool) -> dict[str, str]:
             _check_lengths(name, parts)
         keys[name] = "/".join(parts)
     return keys
+
+
+def _is_plain_group(group: str, arrays: Container[str], known: dict[str, bool]) -> bool:
+    """Return whether arrays in a group have their names as keys; ``known`` has the answers so far."""
+    if group not in known:
+        parts = group.split("/")
+        known[group] = (
+            len(parts) < MAX_PARTS
+            and not _UNSAFE.search(group)
+            and not any(map(_RESERVED.match, parts))
+            and not any("/".join(parts[:end]) in arrays for end in range(1, len(parts) + 1))
+        )
+    return known[group]
 
 
 def name_of_key(key: str, attributes: Mapping[str, Any]) -> str:

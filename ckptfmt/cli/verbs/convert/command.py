@@ -33,15 +33,20 @@ from ckptfmt.converting.sinks.outgoing import Outgoing
 from ckptfmt.converting.targets import TARGETS, target_format
 from ckptfmt.text.printing import shape_text
 
-FORMATS = "\n".join(f"{name:<12} {target.what}" for name, target in TARGETS.items())
+FORMATS = "\n\n".join(f"{name}: {target.what}" for name, target in TARGETS.items())
 
 HELP = f"""\
-Write the tensors at SRC to DST, in the format that the name of DST says, or --to.
+Write the tensors at SRC to DST, for another program or for TensorFlow. The name of DST says the format, or
+--to: {", ".join(TARGETS)}.
 
-SRC is a checkpoint, a SavedModel, or a file of another program that ckptfmt ls lists: the same command
-converts both ways. In a directory, DST gets the usual name of its format. DST appears whole or not at all.
+SRC is a checkpoint, a SavedModel, or a file of another program that ckptfmt ls lists. In a directory, DST
+gets the usual name of its format.
 
-The formats are {", ".join(TARGETS)}. What a format cannot hold is an error before anything is written, and
+The formats are:
+
+{FORMATS}
+
+DST appears whole or not at all. What its format cannot hold is an error before anything is written, and
 nothing is widened silently: --cast, --exclude, --weights or a plan decide.
 
 Bytes that do not change are copied as they are, and verified on the way. Several sources are merged; two
@@ -51,6 +56,9 @@ The changes are made to each source in this order: --ema, --weights and --names,
 --exclude, --rename, --plan, --cast. Without --names, weights of a checkpoint of objects (TF2) get their usual
 names (dense/kernel), and other tensors their object paths; a checkpoint keeps the stored names, and so does a
 plan for one model, such as ckptfmt match --propose writes.
+
+For a target of Keras, --config has the configuration of the model if SRC has only weights: JSON, .h5, .keras
+or a SavedModel.
 
 With --resume, what was written stays beside DST if the command fails or is killed (DST.partial), and the same
 command goes on where it stopped. --verify reads DST back and compares digests with SRC. --dry-run lists the
@@ -64,9 +72,9 @@ tensors that would be written, and writes nothing.
     short_help="Write tensors for other programs: safetensors, ...",
     help=HELP,
     examples=[
-        "ckptfmt convert training/ model.safetensors --weights",
+        "ckptfmt convert training/ weights.safetensors --weights",
         "ckptfmt convert training/ out/ --to safetensors --max-shard-size 5GB",
-        "ckptfmt convert training/ model.safetensors --plan keras-torch --verify",
+        "ckptfmt convert training/ torch.safetensors --plan keras-torch --verify",
         "ckptfmt convert model.safetensors model.ckpt",
         "ckptfmt convert training/ big.safetensors --cast bfloat16 --resume",
     ],
@@ -81,7 +89,7 @@ tensors that would be written, and writes nothing.
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...", shell_complete=complete_files)
 @click.argument("target", metavar="DST", shell_complete=complete_files)
 @click.option(
-    "--to", type=click.Choice(list(TARGETS)), metavar="FORMAT", help=f"One of {', '.join(TARGETS)}."
+    "--to", type=click.Choice(list(TARGETS)), metavar="FORMAT", help="The format, if DST does not say it."
 )
 @copied.changes_options
 @click.option(
@@ -98,7 +106,7 @@ tensors that would be written, and writes nothing.
     "--config",
     metavar="FILE",
     shell_complete=complete_files,
-    help="For Keras, if SRC has only weights: JSON, .h5, .keras or SavedModel with the configuration.",
+    help="The Keras model's configuration, if not in SRC.",
 )
 @overwrite_option
 @wide_option

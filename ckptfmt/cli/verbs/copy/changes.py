@@ -112,7 +112,7 @@ def changes_options(command: Callable[..., int]) -> Callable[..., int]:
         multiple=True,
         metavar="OLD=NEW",
         callback=_parse_renamings,
-        help="Rename a tensor, or a scope with all below it; repeatable.",
+        help="Rename a tensor or a scope; repeatable.",
     )
     @click.option(
         "--plan",

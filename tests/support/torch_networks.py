@@ -1,4 +1,4 @@
-"""Networks of torchvision that compute what slim's do: with its strides, its epsilon and its pools."""
+"""Networks of torchvision and timm, made to compute what slim's do: its strides, its epsilon, its pools."""
 
 from __future__ import annotations
 
@@ -46,9 +46,25 @@ def inception_v3() -> Any:
     return Inception3(num_classes=CLASSES, transform_input=False, init_weights=False)
 
 
-TORCHVISION: Mapping[str, Callable[[], Any]] = {
+def googlenet() -> Any:
+    """Return a GoogLeNet, which is slim's Inception v1, without its auxiliary logits."""
+    from torchvision.models import GoogLeNet
+
+    return GoogLeNet(num_classes=CLASSES, aux_logits=False, transform_input=False, init_weights=False)
+
+
+def _of_timm(name: str) -> Any:
+    import timm
+
+    return timm.create_model(name, num_classes=CLASSES)
+
+
+NETWORKS: Mapping[str, Callable[[], Any]] = {
     "torchvision resnet": resnet,
     "torchvision mobilenet_v2": mobilenet_v2,
+    "torchvision googlenet": googlenet,
     "torchvision inception_v3": inception_v3,
+    "timm inception_v4": partial(_of_timm, "inception_v4"),
+    "timm inception_resnet_v2": partial(_of_timm, "inception_resnet_v2"),
 }
 """By the names that they have here."""
