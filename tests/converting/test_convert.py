@@ -192,7 +192,7 @@ def test_a_target_that_does_not_say_its_format_is_an_error(source: Path, tmp_pat
 
 def test_sizes_of_shards_are_for_formats_that_have_them(source: Path, target: Path) -> None:
     for size in (0, -1, "0"):
-        with pytest.raises(ValueError, match="max_shard_bytes: got .*, want at least 1"):
+        with pytest.raises(ValueError, match=r"max_shard_bytes: got .*, want at least 1"):
             ckptfmt.convert(source, target, max_shard_bytes=size)
     with pytest.raises(ValueError, match="'5 MBs' is not a size"):
         ckptfmt.convert(source, target, max_shard_bytes="5 MBs")
