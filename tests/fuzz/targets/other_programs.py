@@ -66,7 +66,10 @@ def judge_npy(data: bytes) -> None:
     (array,) = read.values()
     if isinstance(array, CkptfmtError) or array.dtype == object:
         return
-    wanted = np.load(io.BytesIO(data), allow_pickle=False)
+    try:
+        wanted = np.load(io.BytesIO(data), allow_pickle=False)
+    except ValueError:
+        return  # Python has other white space, and a shape without a comma is a number to it
     assert (array.shape, array.dtype) == (wanted.shape, wanted.dtype.newbyteorder("="))
     assert wanted.dtype == bool or array.tobytes() == wanted.astype(wanted.dtype.newbyteorder("=")).tobytes()
 
