@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 import zlib
 from contextlib import suppress
@@ -18,6 +20,7 @@ import pytest
 import ckptfmt
 from ckptfmt.errors import CkptfmtError, CorruptError, LimitError, UnsupportedError
 from ckptfmt.limits import Limits
+from tests.support.command_line import environment
 
 zarr = pytest.importorskip("zarr", minversion="3", reason="zarr 3 is not installed")
 
@@ -319,6 +322,19 @@ def test_a_group_in_itself(tmp_path: Path) -> None:
     path = write(tmp_path / "w.zarr")
     (path / "loop").symlink_to(path, target_is_directory=True)
     assert_same(ckptfmt.open_tensors(path))
+
+
+def test_a_machine_without_the_library(tmp_path: Path) -> None:
+    path = write(tmp_path / "w.zarr")
+    code = (
+        "import sys; sys.modules['zarr'] = None; import ckptfmt\n"
+        f"try: ckptfmt.open_tensors({str(path)!r})\n"
+        "except ckptfmt.errors.MissingDependencyError as error: print(error, error.extra)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True
+    )
+    assert "this needs zarr 3 (Python 3.11 or later): pip install 'ckptfmt[zarr]' zarr" in done.stdout
 
 
 # --- archives and reference files -------------------------------------------------------------------------
